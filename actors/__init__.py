@@ -1,0 +1,1 @@
+"""The running system as plain classes: workers, index, tables, recommender. Never imports Ray."""

@@ -1,0 +1,1 @@
+"""How people run it: configuration, command line, Serve application, HTTP. Holds no recommendation logic."""

@@ -1,0 +1,83 @@
+"""Owns the one tree of errors. Never raises, never logs.
+
+    TidecastError
+    ├── ConfigError          a key or value of the configuration
+    ├── RecordError          bytes that are not a record  → dead letter, counted
+    │   ├── MalformedRecord  not JSON or MessagePack, a wrong type, a value out of range
+    │   └── UnknownVersion   a schema version this build does not read
+    ├── LogError             the log
+    │   ├── LogUnavailable   no broker answers
+    │   ├── TopicMissing     a topic is not there; `tidecast topics` creates it
+    │   └── Fenced           another process has taken this worker's place; stop writing
+    ├── LocalKafkaError      the Kafka that Tidecast starts itself
+    ├── InputFileError       a recorded file: which file, which column, what is expected
+    ├── EncoderError         the content encoder
+    ├── RequestError         a request: which field, what is allowed
+    └── UnknownRoom          a room that is not live
+"""
+
+from __future__ import annotations
+
+
+class TidecastError(Exception):
+    """Every error that Tidecast raises on purpose. Its message says what, which value and what to do."""
+
+
+class ConfigError(TidecastError):
+    """A key or a value of the configuration is wrong."""
+
+
+class RecordError(TidecastError):
+    """Bytes on the log that cannot be read as a record."""
+
+
+class MalformedRecord(RecordError):
+    """Not JSON or MessagePack, a wrong type, a missing field, or a value out of its range."""
+
+
+class UnknownVersion(RecordError):
+    """A schema version that this build does not read."""
+
+
+class LogError(TidecastError):
+    """The log cannot do what was asked of it."""
+
+
+class LogUnavailable(LogError):
+    """No broker answers."""
+
+
+class TopicMissing(LogError):
+    """A topic that is needed does not exist."""
+
+
+class Fenced(LogError):
+    """Another process has taken this worker's place: nothing more may be written."""
+
+
+class LocalKafkaError(TidecastError):
+    """The Kafka that Tidecast starts itself cannot be started or stopped."""
+
+
+class InputFileError(TidecastError):
+    """A recorded file cannot be read."""
+
+
+class EncoderError(TidecastError):
+    """The content encoder cannot be loaded or cannot encode."""
+
+
+class RequestError(TidecastError):
+    """A request asks for something that is not allowed.
+
+    field: the JSON path of the offending field, "" for the body as a whole. allowed: what may stand there.
+    """
+
+    def __init__(self, message: str, *, field: str, allowed: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.allowed = allowed
+
+
+class UnknownRoom(TidecastError):
+    """A room that is not live now."""

@@ -1,0 +1,249 @@
+"""Owns the typed records of every topic and their ids. Never encodes, decodes or folds them.
+
+Producer-facing records are JSON objects; internal ones are MessagePack arrays whose fields are only ever appended.
+All times are milliseconds since the Unix epoch, UTC. Vectors travel as little-endian float16 bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NewType
+
+import msgspec
+from msgspec import Meta
+
+RoomId = NewType("RoomId", str)
+StreamerId = NewType("StreamerId", str)
+ViewerId = NewType("ViewerId", str)
+
+SCHEMA_VERSION = 1
+MAX_ID_LENGTH = 128
+MAX_AT_MS = 4_102_444_800_000  # the year 2100: anything later is a unit mistake (microseconds), not a time
+
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
+AtMs = Annotated[int, Meta(ge=0, le=MAX_AT_MS, description="milliseconds since the Unix epoch, UTC")]
+Title = Annotated[str, Meta(max_length=2_000)]
+Label = Annotated[str, Meta(max_length=200)]
+Language = Annotated[str, Meta(max_length=35, description='BCP 47, for example "en" or "pt-BR"; "" if not known')]
+Version = Annotated[int, Meta(ge=0, description="schema version")]
+
+
+class ProducerRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What producers write: JSON. An unknown field is ignored, an unknown `v` is a dead letter."""
+
+    v: Version = SCHEMA_VERSION
+
+
+class RoomDescription(ProducerRecord, frozen=True, kw_only=True):
+    """What a room says of itself. An update restates all of it, because the topic is compacted by room."""
+
+    room: Id
+    streamer: Id
+    at_ms: AtMs
+    title: Title = ""
+    category: Label = ""
+    language: Language = ""
+    tags: Annotated[list[Label], Meta(max_length=32)] = []
+    mature: bool = False
+
+
+class RoomStarted(RoomDescription, frozen=True, kw_only=True, tag="started"):
+    """A broadcast began. `room` is new for each broadcast, `streamer` stays."""
+
+
+class RoomUpdated(RoomDescription, frozen=True, kw_only=True, tag="updated"):
+    """A broadcast's description changed. Restates the whole description."""
+
+
+class RoomEnded(ProducerRecord, frozen=True, kw_only=True, tag="ended"):
+    """A broadcast ended."""
+
+    room: Id
+    at_ms: AtMs
+
+
+RoomEvent = RoomStarted | RoomUpdated | RoomEnded
+
+
+class ChatMessage(ProducerRecord, frozen=True, kw_only=True, tag="chat"):
+    """One chat message."""
+
+    room: Id
+    viewer: Id
+    text: str
+    at_ms: AtMs
+
+
+Action = Literal["enter", "leave", "watch", "like", "gift", "follow", "chat"]
+
+
+class ViewerEvent(ProducerRecord, frozen=True, kw_only=True, tag="viewer"):
+    """What a viewer did in a room. `seconds`: for `watch`, seconds watched since the previous event of the visit."""
+
+    viewer: Id
+    room: Id
+    streamer: Id
+    action: Action
+    at_ms: AtMs
+    seconds: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
+
+
+class InternalRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What only Tidecast writes: MessagePack arrays. The first element is the schema version."""
+
+    v: int = SCHEMA_VERSION
+
+
+ACTIVITY_BUCKET_MS = 10_000  # six buckets make the "last minute" of trending, sixty the "last ten minutes"
+
+
+class RoomActivity(InternalRecord, frozen=True, kw_only=True):
+    """What viewers did in a room, summed over one time bucket of one ProfileWorker transaction.
+
+    Sums of the same bucket add up: any split of the events into transactions gives the same totals.
+    """
+
+    room: RoomId
+    bucket_ms: int  # start of the ACTIVITY_BUCKET_MS bucket of the viewers' event times
+    entered: int = 0
+    newcomers: int = 0  # of `entered`, those by viewers without any earlier visit to any room
+    left: int = 0  # leaves, said or implied by entering another room
+    watch_ms: int = 0
+    likes: int = 0
+    gifts: int = 0
+    follows: int = 0
+
+
+class ActivityBucket(msgspec.Struct, frozen=True, array_like=True):
+    """Entries of one bucket of a room's last ten minutes."""
+
+    bucket_ms: int
+    entered: int
+    newcomers: int
+
+
+RoomStatus = Literal["live", "ended", "presumed_ended"]
+
+
+class RoomState(InternalRecord, frozen=True, kw_only=True):
+    """Everything a replica needs to know of a room. The product of three independent folds and the encoder's vectors.
+
+    Vectors: float16 little-endian bytes of shape [d_content], unit length, b"" where there is none yet.
+    """
+
+    room: RoomId
+    streamer: StreamerId
+    status: RoomStatus
+    # lifecycle: the fold of `rooms`
+    title: str
+    category: str
+    language: str
+    tags: tuple[str, ...]
+    mature: bool
+    started_at_ms: int
+    described_at_ms: int  # event time of the description in force
+    ended_at_ms: int = 0  # 0 while live
+    # the fold of `chat`
+    messages: int = 0  # all messages of the room
+    window_messages: int = 0  # messages of the last 30 s of event time
+    window_chatters: int = 0  # distinct viewers among them
+    previous_messages: int = 0  # messages of the 30 s before those; the difference is the chat's velocity
+    chat_at_ms: int = 0  # newest event time in chat
+    # the fold of `room-activity`
+    entered: int = 0
+    newcomers: int = 0
+    left: int = 0
+    watch_ms: int = 0
+    likes: int = 0
+    gifts: int = 0
+    follows: int = 0
+    recent: tuple[ActivityBucket, ...] = ()  # buckets of the last ten minutes, oldest first
+    # what the encoder made of it
+    title_vector: bytes = b""  # of title, category and tags
+    chat_vector: bytes = b""  # of the last 30 s of chat
+    mean_vector: bytes = b""  # slow mean of the vectors of completed 30-s segments of chat (not re-normalised)
+    mean_segment: int = -1  # index of the last segment in the mean: its end is (mean_segment + 1) * 30 s
+    segment_end_ms: int = 0  # newest event time that chat_vector saw
+    title_hash: int = 0  # 64-bit hash of the text behind title_vector
+    chat_hash: int = 0  # 64-bit hash of the text behind chat_vector
+    encoder_version: str = ""
+    # where it comes from
+    rooms_offset: int = -1  # last offset applied from each input partition, -1 for none
+    chat_offset: int = -1
+    vector_offset: int = -1  # chat offset that chat_vector saw; behind chat_offset while text waits for the encoder
+    activity_offset: int = -1
+    alive_ms: int = 0  # append time of the last sign of life on any input
+    appended_ms: int = 0  # append time of the newest chat message or description that the vectors saw
+    published_ms: int = 0  # when this state was written
+
+
+class Visit(msgspec.Struct, frozen=True, array_like=True):
+    """A viewer's visit to a room: from an enter to the next."""
+
+    room: RoomId
+    streamer: StreamerId
+    entered_at_ms: int
+    last_at_ms: int
+    watch_ms: int
+    chats: int
+    likes: int
+    gifts: int
+
+
+class StreamerHabit(msgspec.Struct, frozen=True, array_like=True):
+    """How often and when last a viewer visited a streamer."""
+
+    streamer: StreamerId
+    visits: int
+    watch_ms: int
+    last_at_ms: int
+    followed: bool
+
+
+class ViewerProfile(InternalRecord, frozen=True, kw_only=True):
+    """Everything a replica needs to know of a viewer. Model-free."""
+
+    viewer: ViewerId
+    visits: tuple[Visit, ...]  # newest last, bounded
+    habits: tuple[StreamerHabit, ...]  # bounded; the least recent are forgotten first
+    room: RoomId | None  # where the viewer is now, None if not known to be anywhere
+    total_visits: int
+    total_events: int
+    first_at_ms: int
+    last_at_ms: int
+    recent_events: tuple[int, ...]  # 64-bit hashes of the last few events, to tell a duplicate
+    appended_ms: int  # append time of the last event applied
+
+
+class Impression(InternalRecord, frozen=True, kw_only=True):
+    """One answer: what was shown to whom. Arrays run in the order shown."""
+
+    request: str
+    viewer: ViewerId
+    rooms: tuple[RoomId, ...]
+    scores: tuple[float, ...]
+    propensities: tuple[float, ...]  # probability that the policy shows the room; 1.0 where it is deterministic
+    model_version: str
+    at_ms: int
+
+
+class ModelVersion(InternalRecord, frozen=True, kw_only=True):
+    """A version of a model and its state."""
+
+    name: str
+    version: str
+    path: str
+    state: Literal["candidate", "live", "retired"]
+    metrics: dict[str, float]
+    at_ms: int
+
+
+class DeadLetter(InternalRecord, frozen=True, kw_only=True):
+    """A record that could not be read or was refused, and why."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    error: str
+    at_ms: int

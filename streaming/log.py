@@ -1,0 +1,121 @@
+"""Owns the seam to the log: Source, Sink and Log. Never imports a broker's client.
+
+Two implementations stand behind it, `broker.KafkaLog` and `memory_log.MemoryLog`, under one contract suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+
+class Partition(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    index: int
+
+
+class Record(Protocol):
+    """One record as it lies on the log. `timestamp` is the append time, in ms, that the broker gave it."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one poll brought. Handle `revoked`, then `assigned`, then `records`.
+
+    records: per partition in offset order, never an empty sequence.
+    """
+
+    records: Mapping[Partition, Sequence[Record]] = field(default_factory=dict)
+    assigned: tuple[Partition, ...] = ()
+    revoked: tuple[Partition, ...] = ()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.records.values()))
+
+
+class Source(Protocol):
+    """Reads committed records of the partitions it is given. For one thread."""
+
+    def poll(self, timeout_s: float) -> Batch:
+        """Next records, empty if none in time. Never commits. While no broker answers: empty, see `contact_age_s`.
+
+        Raises Fenced where another member has taken this one's place.
+        """
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        """Stores where this group resumes: the offset of the next record to read. Blocks until it is stored.
+
+        Raises LogUnavailable, Fenced.
+        """
+
+    def lag(self) -> Mapping[Partition, int]:
+        """Records between this source's position and the end of each of its partitions, from the last fetch; no I/O."""
+
+    def contact_age_s(self) -> float:
+        """Seconds since a broker last answered."""
+
+    def close(self) -> None:
+        """Leaves; commits nothing."""
+
+
+class Sink(Protocol):
+    """Writes records. For one thread."""
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, partition: int | None = None) -> None:
+        """Queues one record; `value` None is a tombstone. The key chooses the partition unless it is given."""
+
+    def flush(self) -> None:
+        """Blocks until everything sent is acknowledged (in a transactional sink: written, not yet visible).
+
+        Raises LogUnavailable, Fenced.
+        """
+
+    def commit(self, source: Source, positions: Mapping[Partition, int]) -> None:
+        """Flushes, then stores the source's positions. In a transactional sink both become visible as one, or neither.
+
+        Raises LogUnavailable (nothing of it counts; restart from the committed positions), Fenced.
+        """
+
+    def close(self) -> None:
+        """Flushes what is not part of an open transaction, and closes."""
+
+
+Start = Literal["beginning", "end"]
+
+
+class Log(Protocol):
+    """Opens sources and sinks."""
+
+    def group(self, topics: Sequence[str], group: str, member: str) -> Source:
+        """A member of a consumer group, range-assigned. The same `member` (static) gets the same partitions back.
+
+        Starts at the committed positions, at the beginning where there are none.
+        """
+
+    def reader(self, partitions: Sequence[Partition], start: Start = "beginning") -> Source:
+        """Reads exactly these partitions, outside any group."""
+
+    def sink(self, transactional_id: str | None = None) -> Sink:
+        """A sink; with an id, a transactional one that fences every earlier sink of the same id."""
+
+    def partitions(self, topic: str) -> Sequence[Partition]:
+        """All partitions of a topic, in order. Raises TopicMissing, LogUnavailable."""
+
+    def ends(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        """The offset after the last committed record of each. Raises LogUnavailable."""

@@ -1,0 +1,85 @@
+"""Owns the one table of topics: key, cleanup, format and record types. Never talks to a broker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from streaming.errors import ConfigError
+from streaming.events import (
+    ChatMessage,
+    DeadLetter,
+    Impression,
+    ModelVersion,
+    RoomActivity,
+    RoomEnded,
+    RoomStarted,
+    RoomState,
+    RoomUpdated,
+    ViewerEvent,
+    ViewerProfile,
+)
+
+ROOMS = "rooms"
+CHAT = "chat"
+VIEWER_EVENTS = "viewer-events"
+ROOM_ACTIVITY = "room-activity"
+ROOM_STATES = "room-states"
+VIEWER_PROFILES = "viewer-profiles"
+IMPRESSIONS = "impressions"
+MODELS = "models"
+DEAD_LETTER = "dead-letter"
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+Partitioning = Literal["room", "viewer", "single"]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What a topic is. `records`: the types that may stand on it; `partitioning`: which count of the config it takes."""
+
+    name: str
+    key: str
+    written_by: str
+    format: Literal["json", "msgpack"]
+    records: tuple[type, ...]
+    partitioning: Partitioning
+    compact: bool
+    retention_ms: int | None  # None: kept until compacted
+
+
+TOPICS: dict[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        Topic(ROOMS, "room", "producers", "json", (RoomStarted, RoomUpdated, RoomEnded), "room", True, 7 * DAY_MS),
+        Topic(CHAT, "room", "producers", "json", (ChatMessage,), "room", False, 6 * HOUR_MS),
+        Topic(VIEWER_EVENTS, "viewer", "producers", "json", (ViewerEvent,), "viewer", False, 7 * DAY_MS),
+        Topic(ROOM_ACTIVITY, "room", "ProfileWorker", "msgpack", (RoomActivity,), "room", False, 6 * HOUR_MS),
+        Topic(ROOM_STATES, "room", "RoomWorker", "msgpack", (RoomState,), "room", True, None),
+        Topic(VIEWER_PROFILES, "viewer", "ProfileWorker", "msgpack", (ViewerProfile,), "viewer", True, None),
+        Topic(IMPRESSIONS, "viewer", "Recommender", "msgpack", (Impression,), "viewer", False, 7 * DAY_MS),
+        Topic(MODELS, "name", "registry", "msgpack", (ModelVersion,), "single", True, None),
+        Topic(DEAD_LETTER, "none", "any reader", "msgpack", (DeadLetter,), "single", False, 7 * DAY_MS),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicsConfig:
+    """How many partitions and replicas the topics get, and a prefix for sharing a cluster."""
+
+    prefix: str = ""  # put before every topic's name and group's name, for example "staging."
+    room_partitions: int = 4  # also the largest number of RoomWorkers that have something to do
+    viewer_partitions: int = 4  # also the largest number of ProfileWorkers that have something to do
+    replication_factor: int = 1  # 3 on a real cluster
+
+    def __post_init__(self) -> None:
+        for name in ("room_partitions", "viewer_partitions", "replication_factor"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"topics.{name} is {getattr(self, name)}; it must be at least 1")
+
+    def partitions_of(self, topic: Topic) -> int:
+        """How many partitions the topic is to have."""
+        return {"room": self.room_partitions, "viewer": self.viewer_partitions, "single": 1}[topic.partitioning]

@@ -1,0 +1,1 @@
+"""The models and how they learn. Never touches the log's transport or the running system."""
