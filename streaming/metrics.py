@@ -1,11 +1,96 @@
-"""Owns every metric: its name, its labels, and how all processes of a node are read together. The one door to prometheus.
+"""Owns every metric: its name, its labels, how a node's processes are read together. The one door to prometheus.
 
 Labels are bounded: never a room, a viewer or a text.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+import os
+import threading
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+MULTIPROCESS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client while it is imported
+EXPORT_PREFIX = "tidecast_"
+
+Kind = Literal["counter", "gauge", "histogram"]
+M = TypeVar("M", Counter, Gauge, Histogram)
+Combine = Literal["livesum", "livemax", "livemin", "liveall"]
+
+FRESHNESS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+DURATION_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a metric is. `combine`: what a gauge of several living processes adds up to; `buckets`: of a histogram."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    combine: Combine = "livesum"
+    buckets: tuple[float, ...] = ()
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        # the log
+        Metric("records_read_total", "counter", "records applied", ("topic",)),
+        Metric("records_written_total", "counter", "records acknowledged", ("topic",)),
+        Metric("dead_letters_total", "counter", "records refused", ("topic", "reason")),
+        Metric("lag_records", "gauge", "records between a reader and the end of a topic", ("reader", "topic")),
+        Metric("log_contact_age_seconds", "gauge", "since a broker last answered", ("reader",), "livemax"),
+        Metric("commits_total", "counter", "positions stored", ("reader",)),
+        Metric("commit_seconds", "histogram", "to flush and store positions", ("reader",), buckets=DURATION_S),
+        Metric("rebuilds_total", "counter", "partitions whose state was rebuilt from the log", ("reader",)),
+        # promises
+        Metric(
+            "freshness_seconds",
+            "histogram",
+            "from append to the stage",
+            ("stage",),
+            buckets=FRESHNESS_S,
+        ),
+        Metric("rooms_stale", "gauge", "live rooms with text that waits for longer than 30 s"),
+        Metric("encoder_backlog", "gauge", "texts that wait for the encoder"),
+        Metric("dead_rooms_returned_total", "counter", "ended rooms found by the last check of an answer; stays 0"),
+        Metric("model_version", "gauge", "1 for the version that answers", ("version",), "livemax"),
+        # rooms
+        Metric("rooms_live", "gauge", "rooms that are live", ("reader",), "livesum"),
+        Metric("chat_late_total", "counter", "messages older than their room's window: counted, not read"),
+        Metric("chat_duplicates_total", "counter", "messages seen before"),
+        Metric("chat_orphaned_total", "counter", "messages for a room that has not started"),
+        Metric("chat_after_end_total", "counter", "messages for a room that has ended"),
+        Metric("rooms_presumed_ended_total", "counter", "rooms without a sign of life for room_timeout"),
+        Metric("rooms_revived_total", "counter", "rooms that started or spoke again after an end"),
+        Metric("lifecycle_stale_total", "counter", "starts, updates and ends older than what is known"),
+        Metric("segments_skipped_total", "counter", "closed segments left out of the mean: no encoder capacity"),
+        Metric("states_published_total", "counter", "room states written", ("cause",)),
+        # the encoder
+        Metric("texts_encoded_total", "counter", "texts encoded", ("purpose",)),
+        Metric("texts_reused_total", "counter", "texts whose vector was known already"),
+        Metric("encoder_failures_total", "counter", "batches that failed and are tried again"),
+        Metric("encode_seconds", "histogram", "one batch through the encoder", buckets=DURATION_S),
+        Metric("encode_batch_texts", "histogram", "texts in one batch", buckets=SIZES),
+        # viewers
+        Metric("viewer_events_duplicate_total", "counter", "viewer events seen before"),
+        Metric("profiles_held", "gauge", "viewer profiles in memory", ("reader",)),
+        # answers
+        Metric("requests_total", "counter", "HTTP requests", ("route", "status")),
+        Metric("request_seconds", "histogram", "from body to answer, in the replica", ("route",), buckets=DURATION_S),
+        Metric("strangers_total", "counter", "answers for viewers without a profile"),
+        Metric("index_rooms", "gauge", "rooms in the index of a replica", (), "livemax"),
+        Metric("replica_ready", "gauge", "1 where a replica has caught up", (), "livesum"),
+    )
+}
 
 
 class Metrics(Protocol):
@@ -19,3 +104,110 @@ class Metrics(Protocol):
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Adds an observation to a histogram."""
+
+
+class PrometheusMetrics:
+    """Metrics as Prometheus reads them, of this process or, in a multiprocess directory, of all processes of a node.
+
+    The directory must be in PROMETHEUS_MULTIPROC_DIR before this module is imported; without it: only this process.
+    """
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._families: dict[str, Counter | Gauge | Histogram] = {}
+        self._counters: dict[tuple[object, ...], Counter] = {}
+        self._gauges: dict[tuple[object, ...], Gauge] = {}
+        self._histograms: dict[tuple[object, ...], Histogram] = {}
+        self._lock = threading.Lock()
+        directory = os.environ.get(MULTIPROCESS_DIR_VARIABLE)
+        self._directory = Path(directory) if directory else None
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        key = (name, *labels.items())
+        child = self._counters.get(key)
+        if child is None:
+            child = self._counters[key] = self._child(name, Counter, labels)
+        child.inc(amount)
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        key = (name, *labels.items())
+        child = self._gauges.get(key)
+        if child is None:
+            child = self._gauges[key] = self._child(name, Gauge, labels)
+        child.set(value)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        key = (name, *labels.items())
+        child = self._histograms.get(key)
+        if child is None:
+            child = self._histograms[key] = self._child(name, Histogram, labels)
+        child.observe(value)
+
+    def expose(self) -> bytes:
+        """The Prometheus text of every process of the node. Gauges of dead processes are swept first."""
+        if self._directory is None:
+            return generate_latest(self._registry)
+        sweep_dead(self._directory)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=str(self._directory))  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+
+    def _child(self, name: str, kind: type[M], labels: dict[str, str]) -> M:
+        with self._lock:
+            family = self._families.get(name)
+            if family is None:
+                family = self._families[name] = self._declare(METRICS[name])
+        if not isinstance(family, kind):
+            raise KeyError(f"{name} is a {METRICS[name].kind}")
+        return family.labels(**labels) if METRICS[name].labels else family
+
+    def _declare(self, metric: Metric) -> Counter | Gauge | Histogram:
+        name = EXPORT_PREFIX + metric.name
+        if metric.kind == "counter":
+            return Counter(name, metric.help, metric.labels, registry=self._registry)
+        if metric.kind == "gauge":
+            return Gauge(name, metric.help, metric.labels, registry=self._registry, multiprocess_mode=metric.combine)
+        return Histogram(name, metric.help, metric.labels, registry=self._registry, buckets=metric.buckets)
+
+
+class MemoryMetrics:
+    """Metrics that a test can read back. As strict as the real ones about names, kinds and labels."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[str, frozenset[tuple[str, str]]], float] = defaultdict(float)
+        self._observed: dict[tuple[str, frozenset[tuple[str, str]]], list[float]] = defaultdict(list)
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        self._values[_declared(name, "counter", labels)] += amount
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        self._values[_declared(name, "gauge", labels)] = value
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        self._observed[_declared(name, "histogram", labels)].append(value)
+
+    def value(self, name: str, **labels: str) -> float:
+        """What a counter or gauge stands at, 0 if never touched. Without labels: the sum over all of them."""
+        wanted = set(labels.items())
+        return sum(value for (known, have), value in self._values.items() if known == name and wanted <= have)
+
+    def observed(self, name: str, **labels: str) -> list[float]:
+        """Everything a histogram was given, in order."""
+        return list(self._observed[_declared(name, "histogram", labels)])
+
+
+def sweep_dead(directory: Path) -> None:
+    """Forgets the gauges of processes that are gone. Their counters stay: a counter never falls."""
+    for file in directory.glob("gauge_live*_*.db"):
+        pid = int(file.stem.rsplit("_", 1)[1])
+        if not Path(f"/proc/{pid}").exists():
+            file.unlink(missing_ok=True)
+
+
+def _declared(name: str, kind: Kind, labels: dict[str, str]) -> tuple[str, frozenset[tuple[str, str]]]:
+    metric = METRICS[name]
+    if metric.kind != kind:
+        raise KeyError(f"{name} is a {metric.kind}, not a {kind}")
+    if set(labels) != set(metric.labels):
+        raise KeyError(f"{name} has the labels {metric.labels}, not {tuple(labels)}")
+    return name, frozenset(labels.items())
