@@ -1,0 +1,102 @@
+"""Turns bytes into records and back. Never touches offsets, never talks to a broker."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import Any, Final, Literal
+
+import msgspec
+
+from streaming.errors import MalformedRecord, UnknownVersion
+from streaming.events import SCHEMA_VERSION, InternalRecord, ProducerRecord
+from streaming.topics import TOPICS, Topic
+
+MAX_REASON_LENGTH: Final = 300  # a reason quotes what it found, and what it found may be a megabyte
+
+
+class _JsonVersion(msgspec.Struct, frozen=True):
+    v: int = SCHEMA_VERSION
+
+
+class _ArrayVersion(msgspec.Struct, frozen=True, array_like=True):
+    v: int = SCHEMA_VERSION
+
+
+_JSON_ENCODER: Final = msgspec.json.Encoder()
+_MSGPACK_ENCODER: Final = msgspec.msgpack.Encoder()
+_JSON_VERSION: Final = msgspec.json.Decoder(_JsonVersion)
+_ARRAY_VERSION: Final = msgspec.msgpack.Decoder(_ArrayVersion)
+
+# What msgspec raises for bytes that are no record: its own errors, bad UTF-8, and nesting deeper than the C stack.
+_NOT_A_RECORD: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError, OverflowError)
+
+
+def encode(record: ProducerRecord | InternalRecord) -> bytes:
+    """The bytes of a record: JSON for what producers write, a MessagePack array for what only Tidecast writes.
+
+    Raises MalformedRecord where a text cannot be written as UTF-8.
+    """
+    encoder: Any = _JSON_ENCODER if isinstance(record, ProducerRecord) else _MSGPACK_ENCODER
+    try:
+        return bytes(encoder.encode(record))
+    except (UnicodeError, OverflowError) as err:
+        raise MalformedRecord(f"{type(record).__name__} cannot be written: {err}") from err
+
+
+class Decoder:
+    """Decodes the values of one topic. Built once, for any thread; about a microsecond a record.
+
+    A tombstone (a value of None) means something else on each topic and is the caller's.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self._topic = _topic(topic)
+        self._format: Literal["json", "msgpack"] = self._topic.format
+        types = _union(self._topic)
+        self._decode: Any = _decoder(self._format, types)
+
+    def __call__(self, value: bytes) -> Any:
+        """One of the topic's record types. Raises MalformedRecord, UnknownVersion and nothing else."""
+        try:
+            record = self._decode(value)
+        except _NOT_A_RECORD as err:
+            self._refuse_unknown_version(value)
+            raise MalformedRecord(f"{self._topic.name}: {str(err)[:MAX_REASON_LENGTH]}") from err
+        if record.v != SCHEMA_VERSION:
+            raise UnknownVersion(self._unknown(record.v))
+        return record
+
+    def _refuse_unknown_version(self, value: bytes) -> None:
+        """The fields of another version need not fit ours, so its version is looked at before they are blamed."""
+        peek: Any = _JSON_VERSION if self._format == "json" else _ARRAY_VERSION
+        try:
+            version = peek.decode(value).v
+        except _NOT_A_RECORD:
+            return
+        if version != SCHEMA_VERSION:
+            raise UnknownVersion(self._unknown(version))
+
+    def _unknown(self, version: int) -> str:
+        return f"{self._topic.name}: schema version {str(version)[:20]}; this build reads version {SCHEMA_VERSION}"
+
+
+def json_schema(topic: str) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of the values of a topic. A MessagePack topic's is that of the same array."""
+    schema = msgspec.json.schema(_union(_topic(topic)))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": topic, **schema}
+
+
+def _topic(name: str) -> Topic:
+    try:
+        return TOPICS[name]
+    except KeyError as err:
+        raise KeyError(f"no topic {name!r}; the topics are {', '.join(TOPICS)}") from err
+
+
+def _union(topic: Topic) -> Any:
+    return functools.reduce(operator.or_, topic.records)
+
+
+def _decoder(format_: Literal["json", "msgpack"], types: Any) -> Any:
+    return msgspec.json.Decoder(types).decode if format_ == "json" else msgspec.msgpack.Decoder(types).decode
