@@ -1,0 +1,89 @@
+"""Owns `tidecast config`: prints the effective configuration and where each value comes from. Never changes it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from deploy.config import MASK, Loaded, is_secret, known_keys, load
+
+EPILOG = """\
+examples:
+  tidecast config                                     what is in force, as TOML that can be loaded again
+  tidecast config > tidecast.toml                     a file with every key, to change and keep
+  TIDECAST_TOPICS__ROOM_PARTITIONS=8 tidecast config  an override for one command
+  tidecast --config production.toml config --json     for scripts: {"section.key": {"value": ..., "from": ...}}
+
+A later one wins: default, file, environment. Values of passwords and other secrets are shown as ********.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "config",
+        help="the effective configuration and where each value comes from",
+        description="Prints the configuration that the other commands would use, each value with where it comes from.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of TOML")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    loaded = load(args.config, os.environ)
+    print(as_json(loaded) if args.json else as_toml(loaded))
+    return 0
+
+
+def as_json(loaded: Loaded) -> str:
+    """One object: dotted key → its value and where it comes from. Secrets masked."""
+    return json.dumps(
+        {name: {"value": value, "from": loaded.origin(name)} for name, value in _values(loaded)}, indent=2, default=str
+    )
+
+
+def as_toml(loaded: Loaded) -> str:
+    """TOML that loads to the same settings (but for masked secrets), each line with where its value comes from."""
+    lines: list[str] = []
+    current = ""
+    for name, value in _values(loaded):
+        section, _, key = name.rpartition(".")
+        if section != current:
+            lines += [""] if lines else []
+            lines.append(f"[{section}]")
+            current = section
+        setting = f"# {key} is not set" if value is None else f"{key} = {_literal(value)}"
+        lines.append(f"{setting:<48}  # {loaded.origin(name)}")
+    return "\n".join(lines)
+
+
+def _values(loaded: Loaded) -> Iterator[tuple[str, object]]:
+    for key in known_keys():
+        value: object = loaded.settings
+        for part in key.name.split("."):
+            value = getattr(value, part)
+        yield key.name, _masked(key.name, value)
+
+
+def _masked(name: str, value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _masked(str(key), item) for key, item in value.items()}
+    return MASK if is_secret(name) and value not in ("", None) else value
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str | Path):
+        return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(str(key))} = {_literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, tuple | list | frozenset):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    raise TypeError(f"a configuration value of type {type(value).__name__} has no TOML form")

@@ -1,0 +1,217 @@
+"""Owns the effective configuration: defaults, then a TOML file, then the environment. Never starts or connects anything.
+
+A section is a frozen dataclass beside the class that it configures; `Settings` lists them. A new section is two lines
+here: its import and its field.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import math
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, cast, get_origin, get_type_hints
+
+import msgspec
+
+from deploy.config_lines import key_lines
+from streaming.errors import ConfigError
+from streaming.topics import TopicsConfig
+
+DEFAULT_FILE = Path("tidecast.toml")
+ENV_PREFIX = "TIDECAST_"
+ENV_SEPARATOR = "__"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every section of the configuration. A field's name is the section's name in TOML and in the environment."""
+
+    topics: TopicsConfig = field(default_factory=TopicsConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key that may be set. name: dotted, for example "kafka.bootstrap_servers"; kind: its type annotation."""
+
+    name: str
+    kind: Any
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that overrides this key."""
+        return ENV_PREFIX + self.name.upper().replace(".", ENV_SEPARATOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings, and per dotted key that is not a default, where its value comes from."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+    def origin(self, name: str) -> str:
+        """`default`, `FILE:LINE` or `env VARIABLE`."""
+        return self.origins.get(name, "default")
+
+
+def from_args(args: argparse.Namespace) -> Settings:
+    """The settings of a command line: `--config FILE` or ./tidecast.toml, and this process's environment.
+
+    Raises ConfigError.
+    """
+    return load(args.config, os.environ).settings
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
+    """Reads `path` (None: ./tidecast.toml where there is one) and `environ` over the defaults.
+
+    Raises ConfigError: a missing or broken file, an unknown section or key, a wrong type, a value out of its range.
+    """
+    if path is None and DEFAULT_FILE.is_file():
+        path = DEFAULT_FILE
+    keys = {key.name: key for key in known_keys()}
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for name, value, origin in (*_from_file(path, keys), *_from_environ(environ, keys)):
+        values[name] = _convert(value, keys[name], origin)
+        origins[name] = origin
+    return Loaded(cast(Settings, _build(Settings, "", values, origins)), origins)
+
+
+def known_keys(section: type = Settings, prefix: str = "") -> Iterator[Key]:
+    """Every key that may be set, in the order of `Settings`."""
+    kinds = get_type_hints(section)
+    for item in fields(section):
+        kind = kinds[item.name]
+        if is_dataclass(kind):
+            yield from known_keys(cast(type, kind), f"{prefix}{item.name}.")
+        else:
+            yield Key(f"{prefix}{item.name}", kind)
+
+
+def _from_file(path: Path | None, keys: Mapping[str, Key]) -> Iterator[tuple[str, Any, str]]:
+    if path is None:
+        return
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
+    except OSError as err:
+        raise ConfigError(f"cannot read the configuration {path}: {err.strerror}; check --config") from err
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{path} is not TOML: {err}") from err
+    lines = key_lines(text)
+    for name, value in _flatten(table, keys, ""):
+        origin = f"{path}:{lines[name]}" if name in lines else str(path)
+        if name not in keys:
+            raise ConfigError(_unknown(name, keys, origin))
+        yield name, value, origin
+
+
+def _flatten(table: Mapping[str, Any], keys: Mapping[str, Key], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        dotted = prefix + name
+        is_section = any(known.startswith(f"{dotted}.") for known in keys)
+        if isinstance(value, dict) and dotted not in keys and (is_section or value):
+            yield from _flatten(value, keys, f"{dotted}.")
+        elif is_section:
+            raise ConfigError(f"{dotted} = {value!r}: {dotted} is a section; write it as [{dotted}]")
+        else:
+            yield dotted, value
+
+
+def _from_environ(environ: Mapping[str, str], keys: Mapping[str, Key]) -> Iterator[tuple[str, Any, str]]:
+    variables = {key.variable: key for key in keys.values()}
+    for variable in sorted(environ):
+        if not variable.startswith(ENV_PREFIX):
+            continue
+        if variable in variables:
+            key = variables[variable]
+            yield key.name, _EnvText(environ[variable]), f"env {variable}"
+        elif ENV_SEPARATOR in variable:
+            dotted = variable.removeprefix(ENV_PREFIX).lower().replace(ENV_SEPARATOR, ".")
+            raise ConfigError(_unknown(dotted, keys, f"env {variable}"))
+        elif near := difflib.get_close_matches(variable, variables, 1, 0.9):
+            # Others set TIDECAST_... too (Kubernetes, for a service named tidecast); only a near miss is a mistake.
+            raise ConfigError(f"environment variable {variable} is not read; did you mean {near[0]}?")
+
+
+class _EnvText(str):
+    """A value from the environment, where everything is text and is parsed by the key's type."""
+
+
+def _convert(value: Any, key: Key, origin: str) -> Any:
+    is_text = isinstance(value, _EnvText)
+    try:
+        raw = _parse_env(str(value), key.kind) if is_text else value
+        converted = msgspec.convert(raw, key.kind, strict=not is_text, dec_hook=_path)
+        if isinstance(converted, float) and not math.isfinite(converted):
+            raise msgspec.ValidationError("Expected a finite number")  # noqa: TRY301  # one place for the message
+    except (msgspec.ValidationError, json.JSONDecodeError) as err:
+        shown = repr(MASK if is_secret(key.name) else (str(value) if is_text else value))
+        kind = kind_name(key.kind)
+        raise ConfigError(f"{key.name} = {shown} ({origin}): expected {kind}; {err}") from err
+    return converted
+
+
+def _parse_env(text: str, kind: Any) -> Any:
+    if get_origin(kind) not in (tuple, list, dict, Mapping, frozenset):
+        return text
+    if text.startswith(("[", "{")):
+        return json.loads(text)
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _path(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise msgspec.ValidationError(f"Expected {kind_name(kind)}")
+
+
+def _build(section: type, prefix: str, values: Mapping[str, Any], origins: Mapping[str, str]) -> object:
+    kinds = get_type_hints(section)
+    given: dict[str, Any] = {}
+    for item in fields(section):
+        dotted = prefix + item.name
+        if is_dataclass(kinds[item.name]):
+            given[item.name] = _build(cast(type, kinds[item.name]), f"{dotted}.", values, origins)
+        elif dotted in values:
+            given[item.name] = values[dotted]
+    try:
+        return section(**given)
+    except ConfigError as err:
+        named = [f"{name} from {origin}" for name, origin in origins.items() if name in str(err)]
+        raise ConfigError(f"{err} ({', '.join(named)})" if named else str(err)) from err
+
+
+def _unknown(name: str, keys: Mapping[str, Key], origin: str) -> str:
+    section, _, leaf = name.rpartition(".")
+    siblings = [known for known in keys if known.rpartition(".")[0] == section]
+    sections = sorted({known.rpartition(".")[0] for known in keys})
+    if siblings:
+        near = difflib.get_close_matches(name, siblings, 1, 0.0)[0]
+        known = ", ".join(known.rpartition(".")[2] for known in siblings)
+        return f"unknown key {name} ({origin}); did you mean {near}? [{section}] knows: {known}"
+    elsewhere = [known for known in keys if leaf and known.rpartition(".")[2] == leaf]
+    near = elsewhere[0] if elsewhere and section else difflib.get_close_matches(section or name, sections, 1, 0.0)[0]
+    return f"unknown section {section or name} ({origin}); did you mean {near}? sections: {', '.join(sections)}"
+
+
+MASK = "********"
+SECRET_WORDS = {"password", "passphrase", "secret", "token"}
+
+
+def is_secret(name: str) -> bool:
+    """Whether a key's value is never to be printed."""
+    return not SECRET_WORDS.isdisjoint(name.rpartition(".")[2].split("_"))
+
+
+def kind_name(kind: Any) -> str:
+    """A type as a person would say it."""
+    names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
+    return names.get(kind, str(kind).replace("typing.", "").replace("pathlib.", ""))
