@@ -12,7 +12,7 @@ import torch
 from streaming.errors import ConfigError, EncoderError
 from training.encoder import EncoderConfig, TextEncoder
 
-WORDS = [
+WORDS = ["gg", "lol", "boss", "dragon", "recipe", "onion", "guitar", "chord", "speedrun", "lag", "clutch", "paint"]
     "gg",
     "lol",
     "boss",
