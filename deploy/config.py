@@ -1,4 +1,4 @@
-"""Owns the effective configuration: defaults, then a TOML file, then the environment. Never starts or connects anything.
+"""Owns the effective configuration: defaults, then a TOML file, then the environment. Never connects anything.
 
 A section is a frozen dataclass beside the class that it configures; `Settings` lists them. A new section is two lines
 here: its import and its field.
@@ -22,6 +22,7 @@ import msgspec
 from deploy.config_lines import key_lines
 from streaming.errors import ConfigError
 from streaming.topics import TopicsConfig
+from training.encoder import EncoderConfig
 
 DEFAULT_FILE = Path("tidecast.toml")
 ENV_PREFIX = "TIDECAST_"
@@ -33,6 +34,7 @@ class Settings:
     """Every section of the configuration. A field's name is the section's name in TOML and in the environment."""
 
     topics: TopicsConfig = field(default_factory=TopicsConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
 
 
 @dataclass(frozen=True, slots=True)
