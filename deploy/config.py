@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import json
-import math
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, cast, get_origin, get_type_hints
+from typing import Any, cast, get_type_hints
 
-import msgspec
-
+from deploy.config_key import ENV_PREFIX, ENV_SEPARATOR, EnvText, Key, convert
 from deploy.config_lines import key_lines
 from streaming.errors import ConfigError
 from streaming.topics import TopicsConfig
 from training.encoder import EncoderConfig
 
 DEFAULT_FILE = Path("tidecast.toml")
-ENV_PREFIX = "TIDECAST_"
-ENV_SEPARATOR = "__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +30,6 @@ class Settings:
 
     topics: TopicsConfig = field(default_factory=TopicsConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One key that may be set. name: dotted, for example "kafka.bootstrap_servers"; kind: its type annotation."""
-
-    name: str
-    kind: Any
-
-    @property
-    def variable(self) -> str:
-        """The environment variable that overrides this key."""
-        return ENV_PREFIX + self.name.upper().replace(".", ENV_SEPARATOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +63,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for name, value, origin in (*_from_file(path, keys), *_from_environ(environ, keys)):
-        values[name] = _convert(value, keys[name], origin)
+        values[name] = convert(value, keys[name], origin)
         origins[name] = origin
     return Loaded(cast(Settings, _build(Settings, "", values, origins)), origins)
 
@@ -134,45 +116,13 @@ def _from_environ(environ: Mapping[str, str], keys: Mapping[str, Key]) -> Iterat
             continue
         if variable in variables:
             key = variables[variable]
-            yield key.name, _EnvText(environ[variable]), f"env {variable}"
+            yield key.name, EnvText(environ[variable]), f"env {variable}"
         elif ENV_SEPARATOR in variable:
             dotted = variable.removeprefix(ENV_PREFIX).lower().replace(ENV_SEPARATOR, ".")
             raise ConfigError(_unknown(dotted, keys, f"env {variable}"))
         elif near := difflib.get_close_matches(variable, variables, 1, 0.9):
             # Others set TIDECAST_... too (Kubernetes, for a service named tidecast); only a near miss is a mistake.
             raise ConfigError(f"environment variable {variable} is not read; did you mean {near[0]}?")
-
-
-class _EnvText(str):
-    """A value from the environment, where everything is text and is parsed by the key's type."""
-
-
-def _convert(value: Any, key: Key, origin: str) -> Any:
-    is_text = isinstance(value, _EnvText)
-    try:
-        raw = _parse_env(str(value), key.kind) if is_text else value
-        converted = msgspec.convert(raw, key.kind, strict=not is_text, dec_hook=_path)
-        if isinstance(converted, float) and not math.isfinite(converted):
-            raise msgspec.ValidationError("Expected a finite number")  # noqa: TRY301  # one place for the message
-    except (msgspec.ValidationError, json.JSONDecodeError) as err:
-        shown = repr(MASK if is_secret(key.name) else (str(value) if is_text else value))
-        kind = kind_name(key.kind)
-        raise ConfigError(f"{key.name} = {shown} ({origin}): expected {kind}; {err}") from err
-    return converted
-
-
-def _parse_env(text: str, kind: Any) -> Any:
-    if get_origin(kind) not in (tuple, list, dict, Mapping, frozenset):
-        return text
-    if text.startswith(("[", "{")):
-        return json.loads(text)
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _path(kind: type, value: Any) -> Any:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise msgspec.ValidationError(f"Expected {kind_name(kind)}")
 
 
 def _build(section: type, prefix: str, values: Mapping[str, Any], origins: Mapping[str, str]) -> object:
@@ -202,18 +152,3 @@ def _unknown(name: str, keys: Mapping[str, Key], origin: str) -> str:
     elsewhere = [known for known in keys if leaf and known.rpartition(".")[2] == leaf]
     near = elsewhere[0] if elsewhere and section else difflib.get_close_matches(section or name, sections, 1, 0.0)[0]
     return f"unknown section {section or name} ({origin}); did you mean {near}? sections: {', '.join(sections)}"
-
-
-MASK = "********"
-SECRET_WORDS = {"password", "passphrase", "secret", "token"}
-
-
-def is_secret(name: str) -> bool:
-    """Whether a key's value is never to be printed."""
-    return not SECRET_WORDS.isdisjoint(name.rpartition(".")[2].split("_"))
-
-
-def kind_name(kind: Any) -> str:
-    """A type as a person would say it."""
-    names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
-    return names.get(kind, str(kind).replace("typing.", "").replace("pathlib.", ""))

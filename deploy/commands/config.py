@@ -8,7 +8,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from deploy.config import MASK, Loaded, is_secret, known_keys, load
+from deploy.config import Loaded, known_keys, load
+from deploy.config_key import MASK, is_secret
 
 EPILOG = """\
 examples:
