@@ -13,20 +13,6 @@ from streaming.errors import ConfigError, EncoderError
 from training.encoder import EncoderConfig, TextEncoder
 
 WORDS = ["gg", "lol", "boss", "dragon", "recipe", "onion", "guitar", "chord", "speedrun", "lag", "clutch", "paint"]
-    "gg",
-    "lol",
-    "boss",
-    "dragon",
-    "recipe",
-    "onion",
-    "guitar",
-    "chord",
-    "speedrun",
-    "lag",
-    "clutch",
-    "paint",
-    "brush",
-]
 
 
 @pytest.fixture(scope="module")
