@@ -1,4 +1,4 @@
-"""Owns one key of the configuration: its variable, the conversion to its type, whether it is a secret. Reads nothing."""
+"""Owns one key of the configuration: its variable, its conversion, whether it is a secret. Reads nothing itself."""
 
 from __future__ import annotations
 

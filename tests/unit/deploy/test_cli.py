@@ -1,0 +1,164 @@
+"""Owns the tests of deploy.cli and deploy.shadow. Never runs a command that needs a broker."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deploy import cli
+from deploy.shadow import shadowing
+from streaming.errors import LogUnavailable
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def run_cli(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command line in a process of its own, as the installed script does."""
+    return subprocess.run(
+        [sys.executable, "-c", "import sys; from deploy.cli import main; sys.exit(main())", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=ROOT,
+        env={**os.environ, **environ},
+    )
+
+
+def give_command(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Makes `config` a command that fails with `error`."""
+
+    def run(_args: argparse.Namespace) -> int:
+        raise error
+
+    monkeypatch.setattr("deploy.commands.config.run", run)
+
+
+def test_help_lists_every_command_and_imports_none() -> None:
+    code = "import sys, deploy.cli\ntry: deploy.cli.main(['--help'])\nexcept SystemExit: print(sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
+    )
+    assert all(name in done.stdout for name in cli.COMMANDS)
+    assert not any(f"deploy.commands.{name}" in done.stdout for name in cli.COMMANDS)
+    assert "'torch'" not in done.stdout
+    assert "'ray'" not in done.stdout
+
+
+def test_help_is_there_before_one_has_waited() -> None:
+    started_s = time.monotonic()
+    assert run_cli("--help").returncode == 0
+    assert time.monotonic() - started_s < 2.0  # about 0.1 s here; an import of torch or ray alone is more than that
+
+
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+def test_every_command_has_a_module_and_help_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert importlib.import_module(f"deploy.commands.{name}")
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([name, "--help"])
+    assert exit_.value.code == 0
+    assert f"tidecast {name}" in capsys.readouterr().out.partition("options:")[2], "the epilog shows no example"
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("config --json", "config"),
+        ("--config config.toml -v config", "config"),
+        ("--config=x.toml config", "config"),
+        ("--config", None),
+        ("unheard-of", None),
+        ("", None),
+    ],
+)
+def test_command_is_found_behind_global_options(line: str, command: str | None) -> None:
+    assert cli.asked_for(line.split()) == command
+
+
+@pytest.mark.parametrize(
+    "line", ["--config c.toml -vv config", "config --config c.toml -vv", "-vv config --config c.toml"]
+)
+def test_global_options_work_before_and_after_the_command(line: str) -> None:
+    args = cli.build_parser("config").parse_args(line.split())
+    assert (args.config, args.verbose) == (Path("c.toml"), 2)
+
+
+def test_error_that_tidecast_explains_is_one_line_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give_command(monkeypatch, LogUnavailable("no broker answers at localhost:1"))
+    assert cli.main(["config"]) == 2
+    assert capsys.readouterr().err == "tidecast: no broker answers at localhost:1\n"
+
+
+def test_interrupt_is_said_in_one_line_and_exit_code_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give_command(monkeypatch, KeyboardInterrupt())
+    assert cli.main(["config"]) == 130
+    assert capsys.readouterr().err == "tidecast: interrupted\n"
+
+
+def test_reader_that_goes_away_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m deploy.cli config | true; echo ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    give_command(monkeypatch, ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["config"])
+
+
+def test_unknown_command_is_refused_with_the_known_ones() -> None:
+    done = run_cli("statsu")
+    assert done.returncode == 2
+    assert "invalid choice: 'statsu'" in done.stderr
+    assert "status" in done.stderr
+
+
+def test_packages_of_this_checkout_are_not_shadowed() -> None:
+    assert shadowing() is None
+
+
+@pytest.mark.parametrize("name", ["streaming", "actors", "training"])
+def test_package_that_hides_ours_is_named_with_what_to_do(tmp_path: Path, name: str) -> None:
+    package = tmp_path / name
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('must not be imported')\n")
+    # -P: without the working folder on the path, as an installed script runs; site-packages come after PYTHONPATH.
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "import sys; from deploy.cli import main; sys.exit(main())", "config"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert f"another package named '{name}' hides Tidecast's" in done.stderr
+    assert str(package) in done.stderr
+    assert f"take {tmp_path} off PYTHONPATH" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_missing_package_is_said() -> None:
+    assert "is not installed beside" in (shadowing(("streaming", "no_such_package_of_ours")) or "")
