@@ -1,0 +1,73 @@
+# Owns set-up and the commands a contributor types. Needs Python 3.11 or later and make, nothing else.
+#   make demo        everything on this machine, shown while it runs        make help    all of them
+#   TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make demo          with the small CPU build of torch
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+CODE := streaming actors training deploy tests
+ARGS ?=
+PYTEST_ARGS ?=
+TORCH_INDEX_URL ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test unit lint format lock venv clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/.ready ## Kafka, Ray, the application and a simulated platform; ARGS="--seconds 30" is passed on
+	@$(BIN)/tidecast demo $(ARGS)
+
+test: lint ## style, types and layers, then unit, contract, integration and e2e tests
+	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e $(PYTEST_ARGS)
+
+unit: $(VENV)/.installed ## the unit tests alone: seconds, no broker, no Ray
+	@$(BIN)/python -m pytest -q tests/unit $(PYTEST_ARGS)
+
+lint: $(VENV)/.ready ## ruff, mypy, import-linter
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.installed ## lets ruff format the code and order the imports
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+venv: $(VENV)/.ready ## .venv with everything in it
+
+lock: $(VENV)/.installed ## writes requirements.lock from what is installed in .venv
+	@{ echo '# The versions that are tested together: constraints, not requirements. `make lock` writes this file.'; \
+	   $(BIN)/pip freeze --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==[^ ]+$$'; } > requirements.lock
+
+clean: ## removes .venv and caches; data in .tidecast stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The packages. Made again when what is asked for changes; a stopped installation goes on where it was.
+$(VENV)/.installed: pyproject.toml requirements.lock
+	@if ! $(BIN)/python -c '' 2>/dev/null; then \
+	  for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
+	    if $$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then \
+	      found=$$python; break; fi; done; \
+	  if [ -z "$${found:-}" ]; then \
+	    echo 'No Python 3.11, 3.12 or 3.13 with the venv module was found (on Debian and Ubuntu: apt install python3-venv).' >&2; \
+	    echo 'If there is one elsewhere: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; fi; \
+	  echo "Making $(VENV) with $$($$found --version)"; \
+	  $$found -m venv --clear $(VENV); fi
+	@if [ -n '$(TORCH_INDEX_URL)' ]; then \
+	  echo 'Installing torch from $(TORCH_INDEX_URL)'; \
+	  $(BIN)/pip install --no-deps -c requirements.lock --index-url '$(TORCH_INDEX_URL)' torch; \
+	else \
+	  echo 'Installing: up to 5 GB, of which torch with CUDA is the most (TORCH_INDEX_URL chooses another build)'; fi
+	@$(BIN)/pip install -c requirements.lock -e '.[dev]'
+	@touch $@
+
+# Kafka's jars, so that the first demo does not wait for them.
+$(VENV)/.ready: $(VENV)/.installed
+	@$(BIN)/tidecast kafka fetch
+	@touch $@
