@@ -15,9 +15,11 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
+from actors.index import IndexConfig
 from deploy.config_key import ENV_PREFIX, ENV_SEPARATOR, EnvText, Key, convert
 from deploy.config_lines import key_lines
 from streaming.errors import ConfigError
+from streaming.local_kafka import LocalKafkaConfig
 from streaming.topics import TopicsConfig
 from training.encoder import EncoderConfig
 
@@ -28,8 +30,10 @@ DEFAULT_FILE = Path("tidecast.toml")
 class Settings:
     """Every section of the configuration. A field's name is the section's name in TOML and in the environment."""
 
+    local_kafka: LocalKafkaConfig = field(default_factory=LocalKafkaConfig)
     topics: TopicsConfig = field(default_factory=TopicsConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    index: IndexConfig = field(default_factory=IndexConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +141,9 @@ def _build(section: type, prefix: str, values: Mapping[str, Any], origins: Mappi
     try:
         return section(**given)
     except ConfigError as err:
-        named = [f"{name} from {origin}" for name, origin in origins.items() if name in str(err)]
-        raise ConfigError(f"{err} ({', '.join(named)})" if named else str(err)) from err
+        leaves = {name: origin for name, origin in origins.items() if name.rpartition(".")[0] == prefix.rstrip(".")}
+        named = [f"{name} from {origin}" for name, origin in leaves.items() if name.rpartition(".")[2] in str(err)]
+        raise ConfigError(f"{err} ({', '.join(named)})") from err
 
 
 def _unknown(name: str, keys: Mapping[str, Key], origin: str) -> str:
