@@ -73,14 +73,13 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
 
 
 def known_keys(section: type = Settings, prefix: str = "") -> Iterator[Key]:
-    """Every key that may be set, in the order of `Settings`."""
+    """Every key that may be set, in the order of `Settings`; a section's own keys before those of its subsections."""
     kinds = get_type_hints(section)
-    for item in fields(section):
-        kind = kinds[item.name]
-        if is_dataclass(kind):
-            yield from known_keys(cast(type, kind), f"{prefix}{item.name}.")
-        else:
-            yield Key(f"{prefix}{item.name}", kind)
+    names = [item.name for item in fields(section)]
+    yield from (Key(f"{prefix}{name}", kinds[name]) for name in names if not is_dataclass(kinds[name]))
+    for name in names:
+        if is_dataclass(kinds[name]):
+            yield from known_keys(cast(type, kinds[name]), f"{prefix}{name}.")
 
 
 def _from_file(path: Path | None, keys: Mapping[str, Key]) -> Iterator[tuple[str, Any, str]]:
