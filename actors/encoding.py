@@ -1,0 +1,175 @@
+"""Owns the seam to the encoder and what is at it right now. Never chooses a text, never touches a room."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.clock import Clock
+from streaming.errors import ConfigError
+from streaming.metrics import Metrics
+
+T = TypeVar("T")
+
+LEAST_IN_FLIGHT = 16  # so that a rate measured on single texts grows to what batches reach
+MOST_IN_FLIGHT = 1024
+RATE_MEMORY_S = 5.0
+FIRST_BACKOFF_S = 0.1
+MAX_BACKOFF_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What the encoder made of one submission: float16 [N, D], in the order of its texts."""
+
+    vectors: NDArray[np.float16]
+    version: str
+
+
+class EncoderClient(Protocol):
+    """Where texts become vectors."""
+
+    def submit(self, texts: Sequence[str]) -> Future[Encoded]:
+        """Hands over the texts and returns at once. Submissions finish in any order, each as a whole or with an error.
+
+        A submission that was lost fails or stays silent; the caller tries again.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class InFlightConfig:
+    """How much work a worker leaves at the encoder."""
+
+    target_s: float = 0.4  # of work at the encoder: keeps it busy between two polls, and a title waits no longer
+    batch_texts: int = 64
+    timeout_s: float = 20.0  # a submission that is silent for so long is tried again
+
+    def __post_init__(self) -> None:
+        for name in ("target_s", "batch_texts", "timeout_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
+
+
+class Landing(NamedTuple, Generic[T]):
+    """A submission that came back: its jobs and their vectors, or None where it failed and is to be tried again."""
+
+    jobs: Sequence[T]
+    encoded: Encoded | None
+
+
+@dataclass(slots=True, eq=False)
+class _Submission(Generic[T]):
+    jobs: Sequence[T]
+    submitted_s: float
+
+
+class InFlight(Generic[T]):
+    """Submissions at the encoder, and the capacity that their completions show. For one thread."""
+
+    def __init__(self, client: EncoderClient, config: InFlightConfig, metrics: Metrics, clock: Clock) -> None:
+        self._client = client
+        self._config = config
+        self._metrics = metrics
+        self._clock = clock
+        self._flying: dict[_Submission[T], None] = {}
+        self._arrived: queue.SimpleQueue[tuple[_Submission[T], Future[Encoded]]] = queue.SimpleQueue()
+        self._busy_s = self._finished = 0.0
+        self._marked_s = clock.monotonic_s()
+        self._backoff_s = 0.0
+        self._paused_until_s = 0.0
+        self.texts = 0
+
+    @property
+    def texts_per_s(self) -> float:
+        """Texts that came back per second in which any was at the encoder."""
+        return self._finished / self._busy_s if self._busy_s > 0.001 else float(LEAST_IN_FLIGHT)
+
+    @property
+    def batch_texts(self) -> int:
+        """Texts to submit as one: half of what may fly, so that the encoder finds the next one waiting."""
+        return max(1, min(self._config.batch_texts, self._limit() // 2))
+
+    def vacancy(self) -> int:
+        """Texts that may be submitted now; 0 while failures are being waited out."""
+        if self._clock.monotonic_s() < self._paused_until_s:
+            return 0
+        return max(0, self._limit() - self.texts)
+
+    def submit(self, jobs: Sequence[T], texts: Sequence[str]) -> None:
+        """One text per job."""
+        self._mark(0)
+        submission = _Submission(jobs, self._clock.monotonic_s())
+        self._flying[submission] = None
+        self.texts += len(jobs)
+        self._metrics.observe("encode_batch_texts", len(jobs))
+        try:
+            future = self._client.submit(texts)
+        except Exception as err:  # whatever the transport raises, the texts are tried again
+            future = Future()
+            future.set_exception(err)
+        future.add_done_callback(partial(self._arrive, submission))
+
+    def landed(self) -> list[Landing[T]]:
+        """What came back since the last call, and what was silent for too long. Never blocks."""
+        landings: list[Landing[T]] = []
+        while not self._arrived.empty():
+            submission, future = self._arrived.get_nowait()
+            if submission in self._flying:  # else it was given up before
+                landings.append(self._land(submission, future))
+        if self._flying:
+            oldest = next(iter(self._flying))
+            if self._clock.monotonic_s() - oldest.submitted_s > self._config.timeout_s:
+                landings.append(self._fail(oldest))
+        return landings
+
+    def abandon(self) -> None:
+        """Forgets everything in flight: nobody waits for it any more."""
+        self._flying.clear()
+        self.texts = 0
+
+    def _arrive(self, submission: _Submission[T], future: Future[Encoded]) -> None:
+        """From whatever thread finished it."""
+        self._arrived.put((submission, future))
+
+    def _land(self, submission: _Submission[T], future: Future[Encoded]) -> Landing[T]:
+        if future.cancelled() or future.exception() is not None:
+            return self._fail(submission)
+        encoded = future.result()
+        if len(encoded.vectors) != len(submission.jobs):
+            return self._fail(submission)
+        self._mark(len(submission.jobs))
+        self._leave(submission)
+        self._metrics.observe("encode_seconds", self._clock.monotonic_s() - submission.submitted_s)
+        self._backoff_s = 0.0
+        return Landing(submission.jobs, encoded)
+
+    def _fail(self, submission: _Submission[T]) -> Landing[T]:
+        self._mark(0)
+        self._leave(submission)
+        self._metrics.count("encoder_failures_total")
+        self._backoff_s = min(MAX_BACKOFF_S, max(FIRST_BACKOFF_S, 2 * self._backoff_s))
+        self._paused_until_s = self._clock.monotonic_s() + self._backoff_s
+        return Landing(submission.jobs, None)
+
+    def _leave(self, submission: _Submission[T]) -> None:
+        del self._flying[submission]
+        self.texts -= len(submission.jobs)
+
+    def _mark(self, finished: int) -> None:
+        now_s = self._clock.monotonic_s()
+        if self._flying:
+            busy_s = now_s - self._marked_s
+            keep = max(0.0, 1.0 - busy_s / RATE_MEMORY_S)
+            self._busy_s = self._busy_s * keep + busy_s
+            self._finished = self._finished * keep + finished
+        self._marked_s = now_s
+
+    def _limit(self) -> int:
+        return int(min(MOST_IN_FLIGHT, max(LEAST_IN_FLIGHT, self.texts_per_s * self._config.target_s)))

@@ -1,0 +1,208 @@
+"""Chooses which texts to encode next under the encoder's capacity. Pure: never encodes, never reads a clock.
+
+A room has at most three wants: its title (it changed), a closed segment (for the slow mean), and "now" (chat that its
+vector has not seen). `pick` serves them in this order:
+
+1. titles, oldest first;
+2. "now" of rooms whose oldest unseen message waits for `urgent_ms` or longer, oldest first;
+3. closed segments, oldest first;
+4. "now" of the other rooms, earliest due first, with
+   due = waiting since + urgent_ms / (1 + bits(unseen messages) / 4 + bits(audience) / 4),  bits(n) = floor(log2 n) + 1.
+
+A due time is made of facts and not of the length of the queue: an entry is passed only by entries due before it, and
+every entry becomes urgent: no room starves. Where others wait, one pick of TITLES_IN_A_ROW + 1 is no title and one of
+SEGMENT_TURN is a segment: a flood of titles or a lasting overload starves nobody either.
+A room rests after a "now" for as long as the encoder needs to get once around all active rooms.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+from streaming.errors import ConfigError
+
+R = TypeVar("R")
+Purpose = Literal["title", "segment", "now"]
+
+TITLES_IN_A_ROW = 3
+SEGMENT_TURN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleConfig:
+    """How soon a room's new chat is encoded."""
+
+    urgent_ms: int = 20_000  # leaves 10 s of the promised 30 for the encoder and the log
+    stale_ms: int = 30_000
+    rest_ms: int = 150  # at least this between two encodes of a room: a busy chat would take a core for itself
+    load: float = 0.7  # of the capacity that re-encoding active rooms may take, so that what comes new waits little
+
+    def __post_init__(self) -> None:
+        if not 0 < self.urgent_ms <= self.stale_ms:
+            raise ConfigError(
+                f"urgent_ms is {self.urgent_ms}; above 0 and at most stale_ms, {self.stale_ms}, is allowed"
+            )
+        if self.rest_ms < 0:
+            raise ConfigError(f"rest_ms is {self.rest_ms}; it must be at least 0")
+        if not 0 < self.load <= 1:
+            raise ConfigError(f"load is {self.load}; above 0 and at most 1 is allowed")
+
+
+class Pick(NamedTuple, Generic[R]):
+    """One text to encode. since_ms: how long it has been wanted."""
+
+    room: R
+    purpose: Purpose
+    since_ms: int
+
+
+@dataclass(slots=True)
+class _Now:
+    since_ms: int  # append time of the first message that no vector has seen
+    due_ms: int
+
+
+class Schedule(Generic[R]):
+    """The wants of all rooms of a worker, O(log n) each. A pick takes a want out; what fails is wanted again."""
+
+    def __init__(self, config: ScheduleConfig) -> None:
+        self._config = config
+        self._titles: dict[R, int] = {}
+        self._segments: dict[R, int] = {}
+        self._now: dict[R, _Now] = {}  # in order of waiting since
+        self._due: list[tuple[int, int, R]] = []  # due, ticket, room; an entry that is not in force is skipped
+        self._rests: dict[R, int] = {}  # may be picked again from
+        self._resting: list[tuple[int, int, R]] = []
+        self._flying: dict[R, int] = {}  # "now" at the encoder: waiting since
+        self._later: dict[R, tuple[int, int, int]] = {}  # wanted while it was flying: since, messages, audience
+        self._ticket = 0
+        self._titles_in_a_row = 0
+        self._since_segment = 0
+
+    def want_title(self, room: R, since_ms: int) -> None:
+        """The room's title is newer than its title vector."""
+        self._titles.setdefault(room, since_ms)
+
+    def want_segment(self, room: R, since_ms: int) -> None:
+        """The room has a closed segment that is not in its mean."""
+        self._segments.setdefault(room, since_ms)
+
+    def want_now(self, room: R, since_ms: int, messages: int, audience: int) -> None:
+        """The room has `messages` that no vector has seen, the oldest appended at `since_ms`."""
+        if room in self._flying:
+            since_ms = self._later[room][0] if room in self._later else since_ms
+            self._later[room] = (since_ms, messages, audience)
+            return
+        entry = self._now.get(room)
+        if entry is None:
+            entry = self._now[room] = _Now(since_ms, since_ms + self._config.urgent_ms + 1)
+        weight = 4 + messages.bit_length() + audience.bit_length()
+        due_ms = entry.since_ms + self._config.urgent_ms * 4 // weight
+        if due_ms < entry.due_ms:  # only as often as the bits grow
+            entry.due_ms = due_ms
+            if room not in self._rests:
+                self._push(room, due_ms)
+
+    def landed(self, room: R) -> None:
+        """The "now" that was picked is back from the encoder, with a vector or without."""
+        self._flying.pop(room, None)
+        later = self._later.pop(room, None)
+        if later is not None:
+            self.want_now(room, *later)
+
+    def forget(self, room: R) -> None:
+        """The room wants nothing any more."""
+        self._titles.pop(room, None)
+        self._segments.pop(room, None)
+        self._now.pop(room, None)
+        self._flying.pop(room, None)
+        self._later.pop(room, None)
+
+    def pick(self, limit: int, now_ms: int, texts_per_s: float) -> list[Pick[R]]:
+        """At most `limit` wants in order, each taken out. texts_per_s: what the encoder can do."""
+        self._wake(now_ms)
+        active = len(self._rests) + len(self._now) + len(self._flying)
+        turn_ms = int(1000 * active / (self._config.load * max(texts_per_s, 1.0)))
+        rest_ms = max(self._config.rest_ms, min(turn_ms, self._config.urgent_ms // 2))
+        picks: list[Pick[R]] = []
+        while len(picks) < limit and (pick := self._next(now_ms)) is not None:
+            picks.append(pick)
+            if pick.purpose == "now":
+                self._flying[pick.room] = pick.since_ms
+                self._rests[pick.room] = now_ms + rest_ms
+                self._ticket += 1
+                heapq.heappush(self._resting, (now_ms + rest_ms, self._ticket, pick.room))
+        return picks
+
+    def next_wake_ms(self) -> int | None:
+        """When the next resting room may be picked, None if no room rests."""
+        return self._resting[0][0] if self._resting else None
+
+    def waiting(self) -> int:
+        """Texts that are wanted and not at the encoder."""
+        return len(self._titles) + len(self._segments) + len(self._now) + len(self._later)
+
+    def stale(self, now_ms: int) -> int:
+        """Rooms with a message that no vector has seen for longer than `stale_ms`."""
+        before_ms = now_ms - self._config.stale_ms
+        flying = sum(since_ms < before_ms for since_ms in self._flying.values())
+        return flying + sum(entry.since_ms < before_ms for entry in self._now.values())
+
+    def _next(self, now_ms: int) -> Pick[R] | None:
+        others = bool(self._now or self._segments)
+        if self._titles and (self._titles_in_a_row < TITLES_IN_A_ROW or not others):
+            self._titles_in_a_row += 1
+            return self._oldest(self._titles, "title")
+        self._titles_in_a_row = 0
+        self._since_segment += 1
+        if self._segments and self._since_segment >= SEGMENT_TURN:
+            return self._oldest(self._segments, "segment")
+        urgent = self._urgent(now_ms)
+        if urgent is not None:
+            return self._take(urgent)
+        if self._segments:
+            return self._oldest(self._segments, "segment")
+        due = self._earliest_due()
+        if due is not None:
+            return self._take(due)
+        return self._oldest(self._titles, "title") if self._titles else None
+
+    def _oldest(self, wants: dict[R, int], purpose: Purpose) -> Pick[R]:
+        if purpose == "segment":
+            self._since_segment = 0
+        room = next(iter(wants))
+        return Pick(room, purpose, wants.pop(room))
+
+    def _urgent(self, now_ms: int) -> R | None:
+        for room, entry in self._now.items():  # the first that does not rest: a rest is shorter than what is urgent
+            if entry.since_ms > now_ms - self._config.urgent_ms:
+                return None
+            if room not in self._rests:
+                return room
+        return None
+
+    def _earliest_due(self) -> R | None:
+        while self._due:
+            due_ms, _, room = self._due[0]
+            entry = self._now.get(room)
+            if entry is not None and entry.due_ms == due_ms and room not in self._rests:
+                return room
+            heapq.heappop(self._due)
+        return None
+
+    def _take(self, room: R) -> Pick[R]:
+        return Pick(room, "now", self._now.pop(room).since_ms)
+
+    def _push(self, room: R, due_ms: int) -> None:
+        self._ticket += 1
+        heapq.heappush(self._due, (due_ms, self._ticket, room))
+
+    def _wake(self, now_ms: int) -> None:
+        while self._resting and self._resting[0][0] <= now_ms:
+            until_ms, _, room = heapq.heappop(self._resting)
+            if self._rests.get(room) == until_ms:
+                del self._rests[room]
+                if room in self._now:
+                    self._push(room, self._now[room].due_ms)

@@ -1,0 +1,122 @@
+"""Owns the loop poll → apply → publish → commit and what it does when the log fails. Never looks into a record."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from streaming.clock import Clock
+from streaming.errors import LogUnavailable
+from streaming.log import Batch, Log, Partition, Sink, Source
+from streaming.metrics import Metrics
+
+LOGGER = logging.getLogger(__name__)
+
+FIRST_BACKOFF_S = 0.2
+MAX_BACKOFF_S = 5.0  # a broker needs about that long to restart; longer would only add to the outage
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Who a loop is on the log: its group, its static member name, and the id under which it writes."""
+
+    group: str
+    member: str
+    topics: tuple[str, ...]
+
+    @property
+    def transactional_id(self) -> str:
+        """One per member: a new process of the same member fences the old one."""
+        return f"{self.group}-{self.member}"
+
+
+class Fold(Protocol):
+    """What a loop drives: a state per partition, and records that go out. Called by the loop's thread only."""
+
+    def begin(self, source: Source, sink: Sink) -> None:
+        """A session begins: drops all state, for everything comes again from the committed positions."""
+
+    def revoke(self, partitions: Sequence[Partition]) -> None:
+        """Drops the state of these partitions; what they had not published another member does again."""
+
+    def assign(self, partitions: Sequence[Partition]) -> None:
+        """Rebuilds the state of these partitions from the log. Blocks. Raises LogUnavailable."""
+
+    def apply(self, batch: Batch) -> None:
+        """Folds the records in. Bad ones become dead letters; raises nothing on account of a record."""
+
+    def publish(self, *, final: bool) -> Mapping[Partition, int] | None:
+        """Sends what is due and gives the positions to commit with it; None while nothing is. `final`: all of it."""
+
+    def wait_s(self) -> float:
+        """How long the next poll may wait for records."""
+
+
+class Loop:
+    """Runs a fold until it is told to stop.
+
+    The log is away: the session ends, its uncommitted work counts for nothing, and a new one begins where the last
+    commit left off. Another process took the place: Fenced is raised, and the caller's process should end.
+    """
+
+    def __init__(self, log: Log, membership: Membership, fold: Fold, metrics: Metrics, clock: Clock) -> None:
+        self._log = log
+        self._membership = membership
+        self._fold = fold
+        self._metrics = metrics
+        self._clock = clock
+        self.restarts = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Blocks until `stop`, then publishes and commits what is left. Raises Fenced, TopicMissing."""
+        backoff_s = FIRST_BACKOFF_S
+        while not stop.is_set():
+            started_s = self._clock.monotonic_s()
+            try:
+                self._session(stop)
+            except LogUnavailable as err:
+                if self._clock.monotonic_s() - started_s > MAX_BACKOFF_S:
+                    backoff_s = FIRST_BACKOFF_S
+                self.restarts += 1
+                self._metrics.count("loop_restarts_total", reader=self._membership.group)
+                LOGGER.warning("%s: %s; tries again in %.1f s", self._membership.transactional_id, err, backoff_s)
+                stop.wait(backoff_s)
+                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+
+    def _session(self, stop: threading.Event) -> None:
+        names = self._membership
+        # The sink first: opening it fences a predecessor, and aborts what that left half written.
+        sink = self._log.sink(names.transactional_id)
+        try:
+            source = self._log.group(names.topics, names.group, names.member)
+            try:
+                self._fold.begin(source, sink)
+                while not stop.is_set():
+                    self._turn(source, sink)
+                self._commit(source, sink, final=True)
+            finally:
+                source.close()
+        finally:
+            sink.close()
+
+    def _turn(self, source: Source, sink: Sink) -> None:
+        batch = source.poll(self._fold.wait_s())
+        if batch.revoked:
+            self._fold.revoke(batch.revoked)
+        if batch.assigned:
+            self._fold.assign(batch.assigned)
+            self._metrics.count("rebuilds_total", len(batch.assigned), reader=self._membership.group)
+        self._fold.apply(batch)
+        self._commit(source, sink, final=False)
+
+    def _commit(self, source: Source, sink: Sink, *, final: bool) -> None:
+        positions = self._fold.publish(final=final)
+        if positions is None:
+            return
+        started_s = self._clock.monotonic_s()
+        sink.commit(source, positions)
+        self._metrics.count("commits_total", reader=self._membership.group)
+        self._metrics.observe("commit_seconds", self._clock.monotonic_s() - started_s, reader=self._membership.group)
