@@ -1,0 +1,145 @@
+"""Owns what the simulated platform's people say and write: categories, topics, chat texts and titles. Never decides who speaks.
+
+The words are in `spoken.tsv`: a line per topic with its English terms and its name in seven other languages.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+
+LANGUAGES = ("en", "es", "pt", "de", "fr", "ko", "ja", "ru")
+LANGUAGE_SHARES = (0.40, 0.15, 0.12, 0.09, 0.08, 0.06, 0.05, 0.05)  # roughly those of a large live platform
+
+_SAYINGS: Mapping[str, tuple[str, ...]] = {
+    "en": (
+        "that {a} was insane",
+        "how do you practice {a}?",
+        "I always mess up the {a}",
+        "{a} into {b} please",
+        "is {a} better than {b}?",
+        "best {a} I have seen today",
+        "wait, what happened to the {a}",
+        "my friend taught me {a} with {b}",
+        "explain the {a} again",
+        "{b} next?",
+    ),
+    "es": ("qué buena {n}", "me encanta lo de {n}, {a}", "cómo se hace {n}?", "otra vez {n} por favor", "{a} o {b}?"),
+    "pt": (
+        "que {n} incrível",
+        "adoro quando fala de {n}, {a}",
+        "como faz {n}?",
+        "de novo {n} por favor",
+        "{a} ou {b}?",
+    ),
+    "de": ("{n} ist so stark", "wie geht das mit {n}, {a}?", "nochmal {n} bitte", "ich liebe {n}", "{a} oder {b}?"),
+    "fr": ("{n} c'est énorme", "comment tu fais {n}, {a} ?", "encore {n} stp", "j'adore {n}", "{a} ou {b} ?"),
+    "ko": ("{n} 진짜 대박", "{n} 어떻게 해요? {a}", "{n} 다시 보여주세요", "{n} 너무 좋다", "{a} vs {b}?"),
+    "ja": ("{n}すごい", "{n}はどうやるの? {a}", "{n}もう一回お願い", "{n}大好き", "{a}と{b}どっち?"),
+    "ru": ("{n} это мощно", "как делать {n}? {a}", "ещё раз {n} пожалуйста", "обожаю {n}", "{a} или {b}?"),
+}
+_CHATTER: Mapping[str, tuple[str, ...]] = {
+    "en": ("hello chat", "lol", "no way", "good morning", "first time here", "W", "haha what", "let's goooo", "brb"),
+    "es": ("hola a todos", "jajaja", "no puede ser", "buenas noches", "vamos!!"),
+    "pt": ("oi gente", "kkkkkk", "não acredito", "boa noite", "bora!!"),
+    "de": ("moin zusammen", "haha", "kann nicht sein", "guten Abend", "los geht's"),
+    "fr": ("salut tout le monde", "mdrrr", "pas possible", "bonsoir", "allez !!"),
+    "ko": ("안녕하세요", "ㅋㅋㅋㅋㅋ", "말도 안돼", "처음 왔어요", "가자!!"),
+    "ja": ("こんにちは", "草", "まじか", "初見です", "がんばれ!!"),
+    "ru": ("всем привет", "ахахаха", "не может быть", "добрый вечер", "погнали!!"),
+}
+_TITLES: Mapping[str, str] = {
+    "en": "{a} and {b} | live with chat",
+    "es": "{n} y {a} | en directo",
+    "pt": "{n} e {a} | ao vivo",
+    "de": "{n} und {a} | live",
+    "fr": "{n} et {a} | en direct",
+    "ko": "{n} {a} | 생방송",
+    "ja": "{n} {a} 配信中",
+    "ru": "{n} и {a} | прямой эфир",
+}
+_EMOTES = ("Kappa", "PogChamp", "LUL", "KEKW", "monkaS", "Pog", "catJAM", "Sadge", "OMEGALUL", "<3", "😂", "🔥")
+SPAM = (
+    "FREE VIEWERS at best-followers dot example, first 100 get 50% off",
+    "Want to become famous? Buy followers and primes on getviews dot example",
+    "check my profile for a giveaway!!! 500 gift cards left",
+    "!join",
+    "Cheap viewers on cheapviews dot example @everyone",
+)
+EMOTE_SHARE = 0.15  # of messages that are emotes alone
+CHATTER_SHARE = 0.15  # of messages about nothing in particular
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenTopic:
+    """Something that a room can be about. `names`: language → what it is called there; English has only `words`."""
+
+    category: str
+    name: str
+    words: tuple[str, ...]
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenCategory:
+    """A category and its topics."""
+
+    name: str
+    topics: tuple[SpokenTopic, ...]
+
+
+def load_categories() -> tuple[SpokenCategory, ...]:
+    """Every category of `spoken.tsv`, in its order."""
+    text = resources.files("streaming").joinpath("spoken.tsv").read_text(encoding="utf-8")
+    grouped: dict[str, list[SpokenTopic]] = {}
+    for row in csv.DictReader(text.splitlines(), delimiter="\t"):
+        names = {language: row[language] for language in LANGUAGES[1:]}
+        topic = SpokenTopic(row["category"], row["topic"], tuple(row["words"].split(";")), names)
+        grouped.setdefault(topic.category, []).append(topic)
+    return tuple(SpokenCategory(name, tuple(topics)) for name, topics in grouped.items())
+
+
+class Phrasebook:
+    """Texts by topic and language, made once per pair and then only picked."""
+
+    def __init__(self, topics: Sequence[SpokenTopic], seed: int, pool_size: int = 256) -> None:
+        self._topics = topics
+        self._seed = seed
+        self._pool_size = pool_size
+        self._pools: dict[tuple[int, int], list[str]] = {}
+
+    def pool(self, topic: int, language: int) -> list[str]:
+        """`pool_size` chat texts of a topic in a language. The same for the same seed, whatever was asked before."""
+        key = (topic, language)
+        if key not in self._pools:
+            rng = np.random.default_rng((self._seed, 7, topic, language))
+            self._pools[key] = [self._text(rng, topic, LANGUAGES[language]) for _ in range(self._pool_size)]
+        return self._pools[key]
+
+    def title(self, topic: int, language: int, rng: np.random.Generator) -> str:
+        """A title for a room about the topic."""
+        return self._fill(rng, topic, _TITLES[LANGUAGES[language]], LANGUAGES[language]).capitalize()
+
+    def _text(self, rng: np.random.Generator, topic: int, language: str) -> str:
+        kind = rng.random()
+        if kind < EMOTE_SHARE:
+            return " ".join([_pick(rng, _EMOTES)] * int(rng.integers(1, 6)))
+        if kind < EMOTE_SHARE + CHATTER_SHARE:
+            said = _pick(rng, _CHATTER[language])
+        else:
+            said = self._fill(rng, topic, _pick(rng, _SAYINGS[language]), language)
+        return f"{said} {_pick(rng, _EMOTES)}" if rng.random() < 0.25 else said
+
+    def _fill(self, rng: np.random.Generator, topic: int, saying: str, language: str) -> str:
+        spoken = self._topics[topic]
+        first, second = rng.permutation(len(spoken.words))[:2]
+        name = spoken.names.get(language, spoken.name)
+        return saying.format(a=spoken.words[first], b=spoken.words[second], n=name)
+
+
+def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
+    return options[int(rng.integers(len(options)))]

@@ -1,0 +1,72 @@
+"""A platform that does not exist: its rooms, chat and viewers as events in time order, and their truth. Never sends them.
+
+Time goes in ticks of a second. A tick is drawn for everybody at once and the events in it are ordered by their time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from streaming.audience import Audience
+from streaming.broadcasts import Broadcasts
+from streaming.chatter import Chatter
+from streaming.playback import Event
+from streaming.population import Population, SimulationConfig
+from streaming.truth import Truth
+
+__all__ = ["Platform", "SimulationConfig"]
+
+TICK_MS = 1_000  # a live run draws a second at a time; nothing waits for it, the second before is still being sent
+
+
+class Platform:
+    """The simulated platform. The same config and start make the same events, to the byte.
+
+    share, of: this instance makes the events of every `of`-th viewer and streamer only (the records of a key all come
+    from one instance), while it knows everything that happens. So processes can divide the work of one platform.
+    """
+
+    def __init__(self, config: SimulationConfig, *, share: int = 0, of: int = 1) -> None:
+        self.config = config
+        self.population = Population(config)
+        self.truth = Truth(self.population)
+        self._share, self._of = share, of
+        self._now_ms = 0
+
+    def events(self, start_ms: int, until_ms: int | None = None) -> Iterator[Event]:
+        """Events of [start_ms, until_ms) in time order, endless for None. All rooms that are live at first start then."""
+        for tick in self.ticks(start_ms, until_ms):
+            yield from tick
+
+    def ticks(self, start_ms: int, until_ms: int | None = None) -> Iterator[list[Event]]:
+        """The same, a second at a time."""
+        rng = np.random.default_rng((self.config.seed, 2))
+        broadcasts = Broadcasts(self.population, self.truth, rng, self._share, self._of)
+        audience = Audience(self.population, rng, self._share, self._of)
+        chatter = Chatter(self.population, rng, self._share, self._of)
+        self._broadcasts = broadcasts
+        self._now_ms = start_ms
+        yield broadcasts.open(start_ms)
+        audience.arrive(start_ms)
+        for from_ms in range(start_ms, until_ms if until_ms is not None else start_ms + 10**12, TICK_MS):
+            to_ms = from_ms + TICK_MS if until_ms is None else min(from_ms + TICK_MS, until_ms)
+            ended = broadcasts.end(from_ms, to_ms)
+            audience.send_away(ended, broadcasts)
+            chat = chatter.tick(from_ms, to_ms, broadcasts, audience)
+            moves = audience.tick(from_ms, to_ms, broadcasts)
+            started = broadcasts.start_and_drift(from_ms, to_ms)
+            # The order where times are equal: a room starts before anything happens in it, and ends after.
+            tick = started + moves + chat + broadcasts.ends(ended)
+            tick.sort(key=_at_ms)
+            self._now_ms = to_ms
+            yield tick
+
+    def close(self) -> list[Event]:
+        """Ends every room that is live, at the end of the last tick that was taken."""
+        return self._broadcasts.close(self._now_ms)
+
+
+def _at_ms(event: Event) -> int:
+    return event.at_ms
