@@ -174,6 +174,9 @@ class RoomState(InternalRecord, frozen=True, kw_only=True):
     alive_ms: int = 0  # append time of the last sign of life on any input
     appended_ms: int = 0  # append time of the newest chat message or description that the vectors saw
     published_ms: int = 0  # when this state was written
+    language_guessed: bool = False  # `language` is a guess, because the room declares none
+    described_appended_ms: int = 0  # append time of the description in force
+    chat_language: str = ""  # what the text behind chat_vector looks like, a guess, "" if none
 
 
 class Visit(msgspec.Struct, frozen=True, array_like=True):

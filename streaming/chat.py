@@ -1,0 +1,248 @@
+"""Owns a room's fold of `chat`: its counts, its window, its closed segments and their vectors. Never sees a title.
+
+Restart: `restore` a published state, then feed the log again from `retained_offset` or before. Messages up to
+the state's offset only rebuild the window; later ones count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streaming.events import ChatMessage, RoomState
+from streaming.language import guess_language
+from streaming.outcome import Outcome
+from streaming.text import text_hash
+from streaming.vectors import fold_mean
+from streaming.window import ChatStatistics, ChatWindow, ClosedSegment, WindowConfig
+
+
+@dataclass(frozen=True, slots=True)
+class RoomText:
+    """A text of a room to be encoded, and what it saw. Comes back with its vector.
+
+    hash: of the text. offset: newest record that the text saw. at_ms and appended_ms: newest
+    event time and append time.
+    """
+
+    text: str
+    hash: int
+    offset: int
+    at_ms: int
+    appended_ms: int
+
+
+class _Waiting:
+    """A closed segment in the queue to the mean. settled: its vector is here, or it has none to wait for."""
+
+    __slots__ = ("segment", "settled", "vector")
+
+    def __init__(self, segment: ClosedSegment) -> None:
+        self.segment = segment
+        self.settled = not segment.text
+        self.vector = b""
+
+
+class ChatFold:
+    """The chat of one room. Attributes are the fields of RoomState of the same names."""
+
+    __slots__ = (
+        "_config", "_published_vector_offset", "_replaying", "_resumed_at_ms", "_retained", "_statistics", "_text",
+        "_unpublished_offset", "_waiting", "_window", "appended_ms", "chat_hash", "language", "mean_segment",
+        "mean_vector", "messages", "offset", "segment_end_ms", "segments_skipped", "vector", "vector_appended_ms", "vector_offset",
+    )  # fmt: skip
+
+    def __init__(self, config: WindowConfig) -> None:
+        self._config = config
+        self._window = ChatWindow(config)
+        self._statistics: ChatStatistics | None = ChatStatistics()  # None: to be counted anew
+        self._text: RoomText | None = None  # the text at `offset`, once built
+        self._waiting: list[_Waiting] = []  # closed segments that are not in the mean yet, in order
+        self._retained: list[ClosedSegment] = []  # closed segments that are not in a published mean yet, without text
+        self._replaying = False  # what is read now was counted before the restart
+        self._resumed_at_ms = 0  # the watermark before the restart
+        self._unpublished_offset = -1
+        self._published_vector_offset = -1
+        self.messages = 0
+        self.offset = -1
+        self.appended_ms = 0  # append time of the message at `offset`
+        self.vector = b""
+        self.chat_hash = 0
+        self.vector_offset = -1
+        self.vector_appended_ms = 0
+        self.segment_end_ms = 0
+        self.language = ""
+        self.mean_vector = b""
+        self.mean_segment = -1
+        self.segments_skipped = 0  # since the owner last took the number
+
+    # messages
+
+    def apply(self, message: ChatMessage, offset: int, appended_ms: int) -> Outcome:
+        """APPLIED, LATE, DUPLICATE or REPLAYED. Offsets rise, except that a restart begins again from earlier ones."""
+        if offset <= self.offset or self._replaying:
+            if not self._replaying:
+                return Outcome.REPLAYED
+            if offset <= self.offset:
+                self._replay(message, offset, appended_ms)
+                return Outcome.REPLAYED
+            self._end_replay()
+        window = self._window
+        outcome = window.add(message.viewer, message.text, message.at_ms, offset, appended_ms)
+        self.offset = offset
+        if appended_ms > self.appended_ms:  # noqa: PLR1730  max() costs 60 ns a message
+            self.appended_ms = appended_ms
+        if self._unpublished_offset < 0:
+            self._unpublished_offset = offset
+        if outcome is not Outcome.DUPLICATE:
+            self.messages += 1
+        self._statistics = None
+        self._text = None
+        if window.closed:
+            self._take_closed()
+        return outcome
+
+    def _replay(self, message: ChatMessage, offset: int, appended_ms: int) -> None:
+        self._window.add(message.viewer, message.text, message.at_ms, offset, appended_ms)
+        self.appended_ms = max(self.appended_ms, appended_ms)
+        if self._window.closed:
+            self._take_closed()
+        if offset == self.offset:
+            self._end_replay()
+
+    def _end_replay(self) -> None:
+        """What was read again is all there is; what set the watermark may lie before it."""
+        self._replaying = False
+        self._window.resume(self._resumed_at_ms)
+        self._take_closed()
+
+    def expire(self, head_ms: int) -> None:
+        """Closes idle segments and frees what nobody needs. head_ms: newest append time of the partition."""
+        if head_ms <= self._window.due_ms:
+            return
+        if self._statistics is None:
+            self._statistics = self._window.statistics()
+        encoded = self._published_vector_offset >= self.offset and not self._replaying
+        self._window.expire(head_ms, forget=encoded)
+        self._take_closed()
+
+    @property
+    def due_ms(self) -> int:
+        """Append time up to which `expire` would do nothing."""
+        return self._window.due_ms
+
+    @property
+    def at_ms(self) -> int:
+        """Newest event time."""
+        return max(self._resumed_at_ms, self._window.watermark_ms)
+
+    def statistics(self) -> ChatStatistics:
+        """Of the last 30 s of event time, as of the newest message."""
+        if self._statistics is None:
+            self._statistics = self._window.statistics()
+        return self._statistics
+
+    # the text now
+
+    def text(self) -> RoomText | None:
+        """What is to be encoded now; None where the vector has seen everything, or would not change."""
+        if self.vector_offset >= self.offset or self._replaying:
+            return None
+        if self._text is None:
+            text = self._window.text()
+            self._text = RoomText(text, text_hash(text), self.offset, self.at_ms, self.appended_ms)
+        if self._text.text and self._text.hash != self.chat_hash:
+            return self._text
+        if not self._text.text:  # nothing is said any more: the vector is a function of what is
+            self.vector, self.chat_hash, self.language = b"", 0, ""
+        self._saw(self._text)
+        return None
+
+    def set_vector(self, text: RoomText, vector: bytes) -> bool:
+        """Takes the vector of a text. False where a newer text has one."""
+        if text.offset <= self.vector_offset:
+            return False
+        self.vector = vector
+        self.chat_hash = text.hash
+        self.language = guess_language(text.text)
+        self._saw(text)
+        return True
+
+    def _saw(self, text: RoomText) -> None:
+        self.vector_offset = text.offset
+        self.vector_appended_ms = max(self.vector_appended_ms, text.appended_ms)
+        self.segment_end_ms = text.at_ms
+
+    def drop_vectors(self) -> None:
+        """Forgets what another encoder made: its vectors do not compare with this one's."""
+        self.vector, self.chat_hash, self.vector_offset, self.mean_vector = b"", 0, -1, b""
+
+    # segments
+
+    def _take_closed(self) -> None:
+        for segment in self._window.closed:
+            self._waiting.append(_Waiting(segment))
+            self._retain(segment)
+        self._window.closed.clear()
+        surplus = len(self._waiting) - self._config.waiting_segments
+        for waiting in self._waiting[: max(0, surplus)]:
+            self.segments_skipped += not waiting.settled
+            waiting.settled = True
+        self._drain()
+
+    def _retain(self, segment: ClosedSegment) -> None:
+        if len(self._retained) >= 2 * self._config.waiting_segments:  # nothing is published: one entry stands for two
+            last = self._retained.pop()
+            segment = ClosedSegment(segment.index, "", 0, min(last.first_offset, segment.first_offset))
+        self._retained.append(ClosedSegment(segment.index, "", 0, segment.first_offset))
+
+    def closed_segments(self) -> list[ClosedSegment]:
+        """Segments that wait for a vector, oldest first."""
+        return [waiting.segment for waiting in self._waiting if not waiting.settled]
+
+    def settle_segment(self, index: int, vector: bytes) -> bool:
+        """Takes a segment's vector, b"" to leave it out of the mean. Segments enter the mean in their order."""
+        for waiting in self._waiting:
+            if waiting.segment.index == index and not waiting.settled:
+                waiting.settled, waiting.vector = True, vector
+                self._drain()
+                return True
+        return False
+
+    def _drain(self) -> None:
+        while self._waiting and self._waiting[0].settled:
+            waiting = self._waiting.pop(0)
+            if waiting.vector:
+                self.mean_vector = fold_mean(self.mean_vector, waiting.vector, self._config.mean_alpha)
+            self.mean_segment = waiting.segment.index
+
+    # restart
+
+    def retained_offset(self, head_ms: int) -> int | None:
+        """Where a restart must begin to read this room's chat again; None where it needs nothing that was read."""
+        pending = self._published_vector_offset < self.offset
+        offsets = [segment.first_offset for segment in self._retained]
+        held = self._window.retained_offset(head_ms, everything=pending)
+        if held is not None:
+            offsets.append(held)
+        if self._unpublished_offset >= 0:
+            offsets.append(self._unpublished_offset)
+        return min(offsets, default=None)
+
+    def mark_published(self) -> None:
+        """The state as it is now is on the log, or commits together with the positions."""
+        self._unpublished_offset = -1
+        self._published_vector_offset = self.vector_offset
+        self._retained = [segment for segment in self._retained if segment.index > self.mean_segment]
+
+    def restore(self, state: RoomState) -> None:
+        """Continues from a published state."""
+        self._window = ChatWindow(self._config, closed_through=state.mean_segment)
+        self._statistics = ChatStatistics(state.window_messages, state.window_chatters, state.previous_messages)
+        self._resumed_at_ms = state.chat_at_ms
+        self.messages, self.offset = state.messages, state.chat_offset
+        self._replaying = self.offset >= 0
+        self.vector, self.chat_hash, self.vector_offset = state.chat_vector, state.chat_hash, state.vector_offset
+        self.vector_appended_ms, self.segment_end_ms = state.appended_ms, state.segment_end_ms
+        self.language = state.chat_language
+        self.mean_vector, self.mean_segment = state.mean_vector, state.mean_segment
+        self.mark_published()

@@ -1,0 +1,27 @@
+"""Owns the names of what a record did to a fold. Never counts them: workers do, once per batch."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+MAX_AHEAD_MS = 60_000  # clocks disagree by seconds; a minute ahead of the broker is a wrong clock or a wrong unit
+
+
+class Outcome(IntEnum):
+    """What a record did. Everything but REPLAYED, DUPLICATE and STALE changed what the fold counts."""
+
+    APPLIED = 0
+    REPLAYED = 1  # read again after a restart: changed no count
+    DUPLICATE = 2  # the same message or event was there already
+    LATE = 3  # counted, but older than anything the window still holds: not in any text
+    STALE = 4  # older than what is known: an update before the one in force, a leave from a room already left
+    ORPHAN = 5  # applied to a room that has not started
+    AFTER_END = 6  # applied to a room that has ended; does not revive it
+    RESTARTED = 7  # a start of a room that is live: taken as an update
+    REVIVED = 8  # a start, later than its end, of a room that had ended
+    ENDED = 9  # the room ended
+
+
+def is_future(at_ms: int, appended_ms: int) -> bool:
+    """Whether a record claims a time that its broker cannot have seen: refuse it."""
+    return at_ms > appended_ms + MAX_AHEAD_MS

@@ -1,0 +1,282 @@
+"""Owns a viewer's profile: the fold of one viewer's events, and what they mean for rooms. Never does I/O.
+
+A viewer is in one room at a time; entering another leaves the first. An action in a room without an enter opens a visit
+all the same, because producers lose enters. What is older than the visit that is open is a note about the past: it is
+counted where it belongs and moves nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import insort
+from collections import deque
+from dataclasses import dataclass
+
+from streaming.activity import ActivityBook
+from streaming.errors import ConfigError
+from streaming.events import RoomId, StreamerHabit, StreamerId, ViewerEvent, ViewerId, ViewerProfile, Visit
+from streaming.outcome import Outcome
+
+TRAILING_MS = 60_000  # players flush their last `watch` after the `leave`; this late it still belongs to the visit
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileConfig:
+    """Bounds of a profile, and when a visit is over."""
+
+    visits: int = 50  # newest kept
+    habits: int = 100  # streamers remembered, the least recent are forgotten first
+    recent_events: int = 16  # events among which a duplicate is recognised
+    visit_gap_s: int = 1_800  # an enter into the room where the viewer is continues the visit up to this silence
+    max_gap_watch_s: int = 1_800  # most that a visit without `watch` events counts as watched, from enter to leave
+
+    def __post_init__(self) -> None:
+        for name in ("visits", "habits", "recent_events"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"profile.{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("visit_gap_s", "max_gap_watch_s"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"profile.{name} is {getattr(self, name)}; it must not be negative")
+
+
+class _Visit:
+    """A mutable Visit."""
+
+    __slots__ = ("chats", "entered_at_ms", "gifts", "last_at_ms", "likes", "room", "streamer", "watch_ms")
+
+    def __init__(self, room: str, streamer: str, at_ms: int) -> None:
+        self.room = room
+        self.streamer = streamer
+        self.entered_at_ms = at_ms
+        self.last_at_ms = at_ms
+        self.watch_ms = 0
+        self.chats = 0
+        self.likes = 0
+        self.gifts = 0
+
+
+class _Habit:
+    """A mutable StreamerHabit."""
+
+    __slots__ = ("followed", "last_at_ms", "visits", "watch_ms")
+
+    def __init__(self) -> None:
+        self.visits = 0
+        self.watch_ms = 0
+        self.last_at_ms = 0
+        self.followed = False
+
+
+class ProfileFold:
+    """One viewer. `apply` every event once, in log order; `profile` at any time."""
+
+    __slots__ = (
+        "_appended_ms", "_config", "_first_at_ms", "_habits", "_last_at_ms", "_open", "_recent", "_total_events",
+        "_total_visits", "_visits", "viewer",
+    )  # fmt: skip
+
+    def __init__(self, viewer: ViewerId, config: ProfileConfig) -> None:
+        self.viewer = viewer
+        self._config = config
+        self._visits: list[_Visit] = []  # by entered_at_ms, equal ones in log order
+        self._open: _Visit | None = None  # where the viewer is; always one of `_visits`
+        self._habits: dict[str, _Habit] = {}
+        self._recent: deque[int] = deque(maxlen=config.recent_events)
+        self._total_visits = 0
+        self._total_events = 0
+        self._first_at_ms = 0
+        self._last_at_ms = 0
+        self._appended_ms = 0
+
+    def apply(self, event: ViewerEvent, appended_ms: int, book: ActivityBook) -> Outcome:
+        """Folds one event and books what it means for rooms: APPLIED, DUPLICATE (nothing changed) or STALE.
+
+        STALE: a leave from where the viewer is not, or older than the visit that is open; only counted as an event.
+        """
+        key = _event_hash(event)
+        if key in self._recent:
+            return Outcome.DUPLICATE
+        self._recent.append(key)
+        at_ms = event.at_ms
+        if not self._total_events or at_ms < self._first_at_ms:
+            self._first_at_ms = at_ms
+        if at_ms > self._last_at_ms:  # noqa: PLR1730  max() costs 60 ns an event
+            self._last_at_ms = at_ms
+        if appended_ms > self._appended_ms:  # noqa: PLR1730
+            self._appended_ms = appended_ms
+        self._total_events += 1
+        if event.action == "enter":
+            self._enter(event, book)
+            return Outcome.APPLIED
+        if event.action == "leave":
+            return self._leave_said(event, book)
+        self._act(event, book)
+        return Outcome.APPLIED
+
+    # presence
+
+    def _enter(self, event: ViewerEvent, book: ActivityBook) -> None:
+        here = self._open
+        if here is not None and here.room == event.room:
+            silence_ms = event.at_ms - here.last_at_ms
+            if silence_ms <= self._config.visit_gap_s * 1_000 and event.at_ms >= here.entered_at_ms:
+                here.last_at_ms = max(here.last_at_ms, event.at_ms)  # a reload, not another visit
+                self._habit(event)
+                return
+        self._open_visit(event, book)
+
+    def _open_visit(self, event: ViewerEvent, book: ActivityBook) -> _Visit:
+        """A new visit. One that is older than the open one is over already."""
+        sums = book.sums(event.room, event.at_ms)
+        sums.entered += 1
+        if not self._total_visits:
+            sums.newcomers += 1
+        self._total_visits += 1
+        self._habit(event).visits += 1
+        visit = _Visit(event.room, event.streamer, event.at_ms)
+        if self._open is not None and event.at_ms < self._open.entered_at_ms:
+            sums.left += 1
+        else:
+            if self._open is not None:
+                self._close_visit(self._open, event.at_ms, book)
+            self._open = visit
+        insort(self._visits, visit, key=_entered_at_ms)
+        if len(self._visits) > self._config.visits:
+            oldest = self._visits.pop(0)
+            if oldest is self._open:  # only where every other visit claims to be later
+                self._close_visit(oldest, event.at_ms, book)
+        return visit
+
+    def _leave_said(self, event: ViewerEvent, book: ActivityBook) -> Outcome:
+        here = self._open
+        if here is None or here.room != event.room or event.at_ms < here.entered_at_ms:
+            return Outcome.STALE
+        here.last_at_ms = max(here.last_at_ms, event.at_ms)
+        self._habit(event)
+        self._close_visit(here, event.at_ms, book)
+        return Outcome.APPLIED
+
+    def _close_visit(self, visit: _Visit, at_ms: int, book: ActivityBook) -> None:
+        sums = book.sums(visit.room, at_ms)
+        sums.left += 1
+        if not visit.watch_ms:
+            watch_ms = min(max(0, at_ms - visit.entered_at_ms), self._config.max_gap_watch_s * 1_000)
+            visit.watch_ms = watch_ms
+            sums.watch_ms += watch_ms
+            habit = self._habits.get(visit.streamer)
+            if habit is not None:
+                habit.watch_ms += watch_ms
+        self._open = None
+
+    # actions
+
+    def _act(self, event: ViewerEvent, book: ActivityBook) -> None:
+        action, at_ms = event.action, event.at_ms
+        visit = self._visit_of(event)
+        if visit is None and (self._open is None or at_ms >= self._open.last_at_ms):
+            visit = self._open_visit(event, book)
+        if visit is not None and at_ms > visit.last_at_ms:
+            visit.last_at_ms = at_ms
+        habit = self._habit(event)
+        if action == "chat":
+            if visit is not None:
+                visit.chats += 1
+            return
+        sums = book.sums(event.room, at_ms)
+        if action == "watch":
+            watch_ms = round(event.seconds * 1_000)
+            sums.watch_ms += watch_ms
+            habit.watch_ms += watch_ms
+            if visit is not None:
+                visit.watch_ms += watch_ms
+        elif action == "like":
+            sums.likes += 1
+            if visit is not None:
+                visit.likes += 1
+        elif action == "gift":
+            sums.gifts += 1
+            if visit is not None:
+                visit.gifts += 1
+        else:
+            sums.follows += 1
+            habit.followed = True
+
+    def _visit_of(self, event: ViewerEvent) -> _Visit | None:
+        """The visit that an action belongs to: the open one, or the past one that it comes late for."""
+        here = self._open
+        if here is not None and here.room == event.room:
+            return here
+        slack_ms = TRAILING_MS if event.action == "watch" else 0
+        for visit in reversed(self._visits):
+            if visit.room == event.room:
+                return visit if event.at_ms <= visit.last_at_ms + slack_ms else None
+        return None
+
+    def _habit(self, event: ViewerEvent) -> _Habit:
+        """The habit of the event's streamer, with its time moved up; forgets the least recent one if there are too many."""
+        habits = self._habits
+        habit = habits.get(event.streamer)
+        if habit is not None:
+            if event.at_ms > habit.last_at_ms:  # noqa: PLR1730
+                habit.last_at_ms = event.at_ms
+            return habit
+        if len(habits) >= self._config.habits:
+            del habits[min(habits, key=lambda streamer: (habits[streamer].last_at_ms, streamer))]
+        habit = habits[event.streamer] = _Habit()
+        habit.last_at_ms = event.at_ms
+        return habit
+
+    # profile
+
+    def profile(self) -> ViewerProfile:
+        """The viewer as they are."""
+        here = self._open
+        return ViewerProfile(
+            viewer=self.viewer,
+            visits=tuple(
+                Visit(
+                    RoomId(visit.room), StreamerId(visit.streamer), visit.entered_at_ms, visit.last_at_ms,
+                    visit.watch_ms, visit.chats, visit.likes, visit.gifts,
+                )
+                for visit in self._visits
+            ),
+            habits=tuple(
+                StreamerHabit(StreamerId(streamer), habit.visits, habit.watch_ms, habit.last_at_ms, habit.followed)
+                for streamer, habit in self._habits.items()
+            ),
+            room=None if here is None else RoomId(here.room),
+            total_visits=self._total_visits,
+            total_events=self._total_events,
+            first_at_ms=self._first_at_ms,
+            last_at_ms=self._last_at_ms,
+            recent_events=tuple(self._recent),
+            appended_ms=self._appended_ms,
+        )  # fmt: skip
+
+    def restore(self, profile: ViewerProfile) -> None:
+        """Continues from a profile. For a fold that has seen nothing."""
+        for kept in profile.visits:
+            visit = _Visit(kept.room, kept.streamer, kept.entered_at_ms)
+            visit.last_at_ms, visit.watch_ms = kept.last_at_ms, kept.watch_ms
+            visit.chats, visit.likes, visit.gifts = kept.chats, kept.likes, kept.gifts
+            self._visits.append(visit)
+            if kept.room == profile.room:
+                self._open = visit  # the newest of that room
+        for remembered in profile.habits:
+            habit = self._habits[remembered.streamer] = _Habit()
+            habit.visits, habit.watch_ms = remembered.visits, remembered.watch_ms
+            habit.last_at_ms, habit.followed = remembered.last_at_ms, remembered.followed
+        self._recent.extend(profile.recent_events)
+        self._total_visits, self._total_events = profile.total_visits, profile.total_events
+        self._first_at_ms, self._last_at_ms = profile.first_at_ms, profile.last_at_ms
+        self._appended_ms = profile.appended_ms
+
+
+def _entered_at_ms(visit: _Visit) -> int:
+    return visit.entered_at_ms
+
+
+def _event_hash(event: ViewerEvent) -> int:
+    """Signed 64-bit hash of room, action and time, the same in every process: it is part of the profile."""
+    name = f"{event.room}\0{event.action}\0{event.at_ms}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little", signed=True)

@@ -1,0 +1,287 @@
+"""Owns the state of one room: the product of the folds of its lifecycle, its chat and its activity. Never does I/O.
+
+Each fold is a function of its own topic's log order alone, so a state does not depend on how the topics interleave.
+Vectors come from outside; texts say what they saw and come back with their vectors.
+"""
+
+from __future__ import annotations
+
+from streaming.activity import ActivityFold
+from streaming.chat import ChatFold, RoomText
+from streaming.events import ChatMessage, RoomActivity, RoomEvent, RoomId, RoomState, RoomStatus, StreamerId
+from streaming.language import guess_language
+from streaming.lifecycle import Lifecycle
+from streaming.outcome import Outcome
+from streaming.text import build_title_text, text_hash
+from streaming.window import ClosedSegment, WindowConfig
+
+
+class RoomFold:
+    """One room. `dirty`: something changed that no published state holds.
+
+    Feed each topic in offset order. After `restore(state)` read each topic again from the position held back by
+    `retained_offset`, `unpublished_rooms_offset` and `unpublished_activity_offset`; the result is that of a run that
+    never stopped. A presumed end is undone by any later sign of life; an end that was said only by a later start.
+    """
+
+    __slots__ = (
+        "_activity", "_chat", "_config", "_life", "_presumed_ms", "_title_language", "_title_text", "alive_ms", "dirty",
+        "encoder_version", "room", "title_hash", "title_vector", "unpublished_activity_offset",
+        "unpublished_rooms_offset",
+    )  # fmt: skip
+
+    def __init__(self, room: RoomId, config: WindowConfig) -> None:
+        self.room = room
+        self._config = config
+        self._life = Lifecycle()
+        self._chat = ChatFold(config)
+        self._activity = ActivityFold()
+        self._title_text: RoomText | None = None  # of the description in force
+        self._title_language = ""  # a guess
+        self._presumed_ms = -1  # presumed ended when the last sign of life was this one
+        self.title_vector = b""
+        self.title_hash = 0
+        self.encoder_version = ""
+        self.alive_ms = 0  # append time of the newest record of any topic
+        self.unpublished_rooms_offset: int | None = None  # first lifecycle record that no published state holds
+        self.unpublished_activity_offset: int | None = None
+        self.dirty = False
+
+    # records
+
+    def apply_lifecycle(self, event: RoomEvent, offset: int, appended_ms: int) -> Outcome:
+        """Outcomes of Lifecycle.apply, and ORPHAN for an end of a room that has not started."""
+        outcome = self._life.apply(event, offset, appended_ms)
+        if outcome is Outcome.REPLAYED:
+            return outcome
+        if self.unpublished_rooms_offset is None:
+            self.unpublished_rooms_offset = offset
+        self.alive_ms = max(self.alive_ms, appended_ms)
+        self.dirty = True
+        self._describe()
+        return outcome
+
+    def apply_chat(self, message: ChatMessage, offset: int, appended_ms: int) -> Outcome:
+        """Outcomes of ChatFold.apply; where that is APPLIED, ORPHAN before a start and AFTER_END after an end."""
+        outcome = self._chat.apply(message, offset, appended_ms)
+        if outcome is Outcome.REPLAYED:
+            return outcome
+        if appended_ms > self.alive_ms:  # noqa: PLR1730  max() costs 60 ns a message
+            self.alive_ms = appended_ms
+        self.dirty = True
+        if outcome is Outcome.APPLIED:
+            if self._life.description is None:
+                return Outcome.ORPHAN
+            if self._life.ended_at_ms:
+                return Outcome.AFTER_END
+        return outcome
+
+    def apply_activity(self, activity: RoomActivity, offset: int, appended_ms: int) -> Outcome:
+        """APPLIED, REPLAYED, ORPHAN before a start, AFTER_END after an end."""
+        if not self._activity.apply(activity, offset):
+            return Outcome.REPLAYED
+        if self.unpublished_activity_offset is None:
+            self.unpublished_activity_offset = offset
+        self.alive_ms = max(self.alive_ms, appended_ms)
+        self.dirty = True
+        if self._life.description is None:
+            return Outcome.ORPHAN
+        return Outcome.AFTER_END if self._life.ended_at_ms else Outcome.APPLIED
+
+    def close_idle(self, head_ms: int) -> None:
+        """Closes segments that nothing is appended to any more. head_ms: newest append time of the chat partition.
+
+        How often this is called changes no result; before `due_ms` it does nothing.
+        """
+        self._chat.expire(head_ms)
+
+    @property
+    def due_ms(self) -> int:
+        """Append time up to which `close_idle` does nothing."""
+        return self._chat.due_ms
+
+    # life
+
+    @property
+    def started(self) -> bool:
+        """Whether the room was ever described. Before, it is an orphan: it has counts and no state."""
+        return self._life.description is not None
+
+    @property
+    def status(self) -> RoomStatus:
+        """live, ended because it was said, or presumed ended."""
+        if self._life.ended_at_ms:
+            return "ended"
+        return "presumed_ended" if self._presumed_ms == self.alive_ms else "live"
+
+    def presume_ended(self) -> None:
+        """No sign of life for too long: ended, until there is one. For the owner to decide, by append times."""
+        if self.status == "live":
+            self._presumed_ms = self.alive_ms
+            self.dirty = True
+
+    # texts and vectors
+
+    def title_text(self) -> RoomText | None:
+        """Title, category and tags, to be encoded at once; None where the vector is that of the one in force."""
+        text = self._title_text
+        return text if text is not None and text.hash != self.title_hash else None
+
+    def set_title_vector(self, text: RoomText, vector: bytes, encoder_version: str) -> bool:
+        """Takes the vector of a title. False where the description has changed since."""
+        self._use(encoder_version)
+        if self._title_text is None or text.hash != self._title_text.hash:
+            return False
+        self.title_vector, self.title_hash = vector, text.hash
+        self.dirty = True
+        return True
+
+    def chat_text(self) -> RoomText | None:
+        """The chat's last 30 s, to be encoded; None where the vector has seen all chat, or would be the same again."""
+        seen = self._chat.vector_offset
+        text = self._chat.text()
+        self.dirty = self.dirty or self._chat.vector_offset != seen
+        return text
+
+    @property
+    def chat_pending(self) -> bool:
+        """Whether there is chat that the chat vector has not seen; `chat_text` says whether that makes a difference."""
+        return self._chat.vector_offset < self._chat.offset
+
+    def set_chat_vector(self, text: RoomText, vector: bytes, encoder_version: str) -> bool:
+        """Takes the vector of a text of `chat_text`. False where a newer text has one."""
+        self._use(encoder_version)
+        taken = self._chat.set_vector(text, vector)
+        self.dirty = self.dirty or taken
+        return taken
+
+    def closed_segments(self) -> list[ClosedSegment]:
+        """Closed segments whose vectors the slow mean waits for, oldest first. Stay here until folded or skipped."""
+        return self._chat.closed_segments()
+
+    def fold_segment(self, index: int, vector: bytes, encoder_version: str) -> bool:
+        """Takes a segment's vector into the slow mean: in order of the segments, in whatever order vectors come."""
+        self._use(encoder_version)
+        taken = self._chat.settle_segment(index, vector)
+        self.dirty = self.dirty or taken
+        return taken
+
+    def skip_segment(self, index: int) -> bool:
+        """Leaves a segment out of the slow mean, because the encoder has no time for it."""
+        taken = self._chat.settle_segment(index, b"")
+        self.dirty = self.dirty or taken
+        return taken
+
+    def take_segments_skipped(self) -> int:
+        """Segments dropped since the last call because too many waited. Those of `skip_segment` are not among them."""
+        skipped, self._chat.segments_skipped = self._chat.segments_skipped, 0
+        return skipped
+
+    def _use(self, encoder_version: str) -> None:
+        if self.encoder_version == encoder_version:
+            return
+        if self.encoder_version:
+            self.title_vector, self.title_hash = b"", 0
+            self._chat.drop_vectors()
+        self.encoder_version = encoder_version
+        self.dirty = True
+
+    def _describe(self) -> None:
+        description = self._life.description
+        if description is None:
+            return
+        text = build_title_text(description.title, description.category, description.tags, self._config.title_chars)
+        known = self._title_text
+        if known is None or known.text != text:
+            self._title_language = guess_language(description.title)
+        self._title_text = RoomText(
+            text, text_hash(text), self._life.offset, self._life.described_at_ms, self._life.appended_ms
+        )
+        if not text:
+            self.title_vector, self.title_hash = b"", 0
+
+    # state
+
+    def state(self, now_ms: int) -> RoomState | None:
+        """The room as it is, written at now_ms; None before its start."""
+        life, chat, activity = self._life, self._chat, self._activity
+        described = life.description
+        if described is None or self._title_text is None:
+            return None
+        status = self.status
+        statistics = chat.statistics()
+        language = described.language or chat.language or self._title_language
+        title_seen = self._title_text.hash == self.title_hash
+        sums = activity.sums
+        return RoomState(
+            room=self.room,
+            streamer=StreamerId(described.streamer),
+            status=status,
+            title=described.title,
+            category=described.category,
+            language=language,
+            tags=tuple(described.tags),
+            mature=described.mature,
+            started_at_ms=life.started_at_ms,
+            described_at_ms=life.described_at_ms,
+            ended_at_ms=self.alive_ms if status == "presumed_ended" else life.ended_at_ms,
+            messages=chat.messages,
+            window_messages=statistics.messages,
+            window_chatters=statistics.chatters,
+            previous_messages=statistics.previous,
+            chat_at_ms=chat.at_ms,
+            entered=sums.entered,
+            newcomers=sums.newcomers,
+            left=sums.left,
+            watch_ms=sums.watch_ms,
+            likes=sums.likes,
+            gifts=sums.gifts,
+            follows=sums.follows,
+            recent=activity.recent(),
+            title_vector=self.title_vector,
+            chat_vector=chat.vector,
+            mean_vector=chat.mean_vector,
+            mean_segment=chat.mean_segment,
+            segment_end_ms=chat.segment_end_ms,
+            title_hash=self.title_hash,
+            chat_hash=chat.chat_hash,
+            encoder_version=self.encoder_version,
+            rooms_offset=life.offset,
+            chat_offset=chat.offset,
+            vector_offset=chat.vector_offset,
+            activity_offset=activity.offset,
+            alive_ms=self.alive_ms,
+            appended_ms=max(chat.vector_appended_ms, life.appended_ms if title_seen else 0),
+            published_ms=now_ms,
+            language_guessed=not described.language and bool(language),
+            described_appended_ms=life.appended_ms,
+            chat_language=chat.language,
+        )
+
+    # restart
+
+    def mark_published(self) -> None:
+        """`state` as it is now is on the log, or will be together with the positions."""
+        self._chat.mark_published()
+        self.unpublished_rooms_offset = None
+        self.unpublished_activity_offset = None
+        self.dirty = False
+
+    def retained_offset(self, head_ms: int) -> int | None:
+        """Chat offset from which a restart must read again; None where nothing of what was read is needed.
+
+        head_ms: newest append time of the chat partition, of any room.
+        """
+        return self._chat.retained_offset(head_ms)
+
+    def restore(self, state: RoomState) -> None:
+        """Continues from a published state. For a fold that has seen nothing."""
+        self._life.restore(state)
+        self._chat.restore(state)
+        self._activity.restore(state)
+        self.title_vector, self.title_hash = state.title_vector, state.title_hash
+        self.encoder_version = state.encoder_version
+        self.alive_ms = state.alive_ms
+        if state.status == "presumed_ended":
+            self._presumed_ms = state.alive_ms
+        self._describe()

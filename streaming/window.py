@@ -1,0 +1,232 @@
+"""Owns a room's chat by event time: slices of 5 s, the last 30 s, and segments that close. Never encodes or publishes.
+
+Everything here is a function of the room's own messages in log order, of their append times, and of nothing else: where
+batches begin and end, and how often `expire` is called in between, changes no text and no count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from streaming.errors import ConfigError
+from streaming.outcome import Outcome
+from streaming.sketch import DistinctViewers, TextSample
+from streaming.text import Said, build_chat_text, text_hash
+
+SLICE_MS = 5_000
+SEGMENT_SLICES = 6
+SEGMENT_MS = SLICE_MS * SEGMENT_SLICES
+HELD_SLICES = 2 * SEGMENT_SLICES  # the last 30 s and the 30 s before, whose difference is the chat's velocity
+NEVER_MS = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class WindowConfig:
+    """How chat becomes text. All bounds are per room and hold whatever arrives."""
+
+    lateness_s: int = 5  # a segment stays open this long past its end; a multiple of 5, at most 25
+    idle_close_s: int = 60  # a segment closes when nothing was appended to it for this long
+    keep_s: int = 90  # slices are forgotten when nothing was appended to them for this long
+    text_chars: int = 400  # about 100 tokens of English: more than the default encoder reads
+    message_chars: int = 200  # of each message
+    title_chars: int = 300  # of title, category and tags together
+    texts_per_slice: int = 48  # distinct texts kept of each 5 s
+    viewers_per_slice: int = 256  # counted exactly up to here, estimated within about 6 % past it
+    recognised_per_slice: int = 2_048  # messages of each 5 s whose duplicates are recognised
+    waiting_segments: int = 64  # closed segments that may wait for the encoder; older ones are skipped
+    mean_alpha: float = 0.2  # weight of a new segment in the slow mean: a half-life of 3 segments, 90 s
+
+    def __post_init__(self) -> None:
+        for name in ("text_chars", "message_chars", "title_chars", "texts_per_slice", "recognised_per_slice"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"window.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.viewers_per_slice < 2:
+            raise ConfigError(f"window.viewers_per_slice is {self.viewers_per_slice}; it must be at least 2")
+        if self.waiting_segments < 1:
+            raise ConfigError(f"window.waiting_segments is {self.waiting_segments}; it must be at least 1")
+        if self.lateness_s % 5 or not 0 <= self.lateness_s <= 25:
+            raise ConfigError(f"window.lateness_s is {self.lateness_s}; it must be 0, 5, 10, 15, 20 or 25")
+        if not 1 <= self.idle_close_s < self.keep_s:
+            raise ConfigError(f"window.idle_close_s is {self.idle_close_s}; it must be in 1 .. keep_s - 1")
+        if not 0 < self.mean_alpha <= 1:
+            raise ConfigError(f"window.mean_alpha is {self.mean_alpha}; it must be in (0, 1]")
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedSegment:
+    """Segment `index`, which is [30 * index, 30 * index + 30) s, as it stood when it closed. hash: of the text."""
+
+    index: int
+    text: str
+    hash: int
+    first_offset: int  # reading again from here rebuilds it
+
+
+@dataclass(frozen=True, slots=True)
+class ChatStatistics:
+    """Of the last 30 s of event time (`messages`, `chatters`) and the 30 s before (`previous`)."""
+
+    messages: int = 0
+    chatters: int = 0
+    previous: int = 0
+
+
+class Slice:
+    """5 s of event time of one room."""
+
+    __slots__ = ("first_offset", "last_appended_ms", "messages", "recognised", "texts", "viewers")
+
+    def __init__(self, offset: int, config: WindowConfig) -> None:
+        self.first_offset = offset
+        self.last_appended_ms = 0
+        self.messages = 0
+        self.recognised: set[int] = set()  # hashes of this process: never written anywhere
+        self.viewers = DistinctViewers(config.viewers_per_slice)
+        self.texts = TextSample(config.texts_per_slice)
+
+
+class ChatWindow:
+    """The chat of one room. closed: segments that closed, in order, for the owner to take."""
+
+    __slots__ = (
+        "_closed_through", "_config", "_due_ms", "_head_ms", "_newest", "_slices", "closed", "watermark_ms",
+    )  # fmt: skip
+
+    def __init__(self, config: WindowConfig, closed_through: int = -1) -> None:
+        self._config = config
+        self._slices: dict[int, Slice] = {}
+        self._newest = -HELD_SLICES  # index of the watermark's slice
+        self._closed_through = closed_through  # segments up to here are closed, whether they held anything or not
+        self._head_ms = 0  # newest append time
+        self._due_ms = NEVER_MS  # before this append time nothing can have expired
+        self.watermark_ms = 0  # newest event time
+        self.closed: list[ClosedSegment] = []
+
+    def add(self, viewer: str, text: str, at_ms: int, offset: int, appended_ms: int) -> Outcome:
+        """Takes one message: APPLIED, LATE or DUPLICATE. Offsets rise; append times that fall count as the newest."""
+        if appended_ms > self._head_ms:
+            self._head_ms = appended_ms
+        else:
+            appended_ms = self._head_ms
+        if appended_ms > self._due_ms:
+            self.expire(appended_ms)
+        index = at_ms // SLICE_MS
+        if index <= self._newest - HELD_SLICES:
+            return Outcome.LATE
+        config = self._config
+        held = self._slices.get(index)
+        if held is None:
+            held = self._slices[index] = Slice(offset, config)
+            self._due_ms = min(self._due_ms, appended_ms + config.idle_close_s * 1_000)
+        recognised = held.recognised
+        key = hash((viewer, at_ms, text))
+        if key in recognised:
+            return Outcome.DUPLICATE
+        if len(recognised) < config.recognised_per_slice:
+            recognised.add(key)
+        held.messages += 1
+        held.last_appended_ms = appended_ms
+        held.viewers.add(viewer)
+        held.texts.add(text if len(text) <= config.message_chars else text[: config.message_chars], at_ms)
+        if at_ms > self.watermark_ms:  # noqa: PLR1730  max() costs 60 ns a message
+            self.watermark_ms = at_ms
+        if index > self._newest:
+            self._advance(index)
+        return Outcome.APPLIED
+
+    def resume(self, watermark_ms: int) -> None:
+        """Raises the watermark to what it was: part of what set it may not have been read again."""
+        self.watermark_ms = max(self.watermark_ms, watermark_ms)
+        if watermark_ms // SLICE_MS > self._newest:
+            self._advance(watermark_ms // SLICE_MS)
+
+    def _advance(self, newest: int) -> None:
+        """Closes the segments that the watermark has passed, forgets slices that it has left behind."""
+        self._newest = newest
+        self._close((newest - self._config.lateness_s * 1_000 // SLICE_MS) // SEGMENT_SLICES - 1)
+        for index in [index for index in self._slices if index <= newest - HELD_SLICES]:
+            del self._slices[index]
+
+    def expire(self, head_ms: int, *, forget: bool = True) -> None:
+        """Closes segments idle for idle_close_s; with `forget`, drops closed slices idle for keep_s. Idempotent.
+
+        head_ms: append time of the newest record of the partition, of any room.
+        """
+        idle_ms, keep_ms = self._config.idle_close_s * 1_000, self._config.keep_s * 1_000
+        last_appended_ms: dict[int, int] = {}  # of open segments
+        for index, held in self._slices.items():
+            segment = index // SEGMENT_SLICES
+            if segment > self._closed_through:
+                last_appended_ms[segment] = max(last_appended_ms.get(segment, 0), held.last_appended_ms)
+        idle = [segment for segment, last_ms in last_appended_ms.items() if last_ms + idle_ms < head_ms]
+        if idle:
+            self._close(max(idle))
+        due_ms = NEVER_MS
+        for index, held in list(self._slices.items()):
+            segment = index // SEGMENT_SLICES
+            if segment > self._closed_through:
+                due_ms = min(due_ms, last_appended_ms[segment] + idle_ms)
+            elif forget and held.last_appended_ms + keep_ms < head_ms:
+                del self._slices[index]
+            else:
+                due_ms = min(due_ms, held.last_appended_ms + keep_ms)
+        self._due_ms = due_ms
+
+    def _close(self, through: int) -> None:
+        """Closes every open segment up to and including `through`, in order."""
+        if through <= self._closed_through:
+            return
+        slices: dict[int, list[int]] = {}
+        for index in self._slices:
+            if self._closed_through < index // SEGMENT_SLICES <= through:
+                slices.setdefault(index // SEGMENT_SLICES, []).append(index)
+        for segment, indices in sorted(slices.items()):
+            text = self._text(indices)
+            first_offset = min(self._slices[index].first_offset for index in indices)
+            self.closed.append(ClosedSegment(segment, text, text_hash(text), first_offset))
+        self._closed_through = through
+
+    @property
+    def due_ms(self) -> int:
+        """Append time up to which `expire` would do nothing."""
+        return self._due_ms
+
+    def text(self) -> str:
+        """What is said in the last 30 s up to the watermark; "" where that is nothing."""
+        return self._text(index for index in self._slices if index > self._newest - SEGMENT_SLICES)
+
+    def _text(self, indices: Iterable[int]) -> str:
+        said = [
+            Said(text, texts.first_at_ms(text), texts.count(text), index)
+            for index in indices
+            for texts in (self._slices[index].texts,)
+            for text in texts
+        ]
+        return build_chat_text(said, self._config.text_chars, self._config.message_chars)
+
+    def statistics(self) -> ChatStatistics:
+        """Counts up to the watermark."""
+        now = [held for index, held in self._slices.items() if index > self._newest - SEGMENT_SLICES]
+        return ChatStatistics(
+            messages=sum(held.messages for held in now),
+            chatters=DistinctViewers.count((held.viewers for held in now), self._config.viewers_per_slice),
+            previous=sum(held.messages for held in self._slices.values()) - sum(held.messages for held in now),
+        )
+
+    def retained_offset(self, head_ms: int, *, everything: bool) -> int | None:
+        """First offset from which a restart must read to rebuild what an arrival would still find here.
+
+        everything: also slices that the next arrival would drop, because a text of them is still to be encoded.
+        """
+        keep_ms = self._config.keep_s * 1_000
+        return min(
+            (
+                held.first_offset
+                for index, held in self._slices.items()
+                if everything
+                or index // SEGMENT_SLICES > self._closed_through
+                or held.last_appended_ms + keep_ms >= head_ms
+            ),
+            default=None,
+        )
