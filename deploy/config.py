@@ -16,11 +16,17 @@ from pathlib import Path
 from typing import Any, cast, get_type_hints
 
 from actors.index import IndexConfig
+from actors.recommend import RecommendConfig
+from actors.schedule import ScheduleConfig
+from actors.tables import TablesConfig
 from deploy.config_key import ENV_PREFIX, ENV_SEPARATOR, EnvText, Key, convert
 from deploy.config_lines import key_lines
+from streaming.broker import KafkaConfig
 from streaming.errors import ConfigError
 from streaming.local_kafka import LocalKafkaConfig
+from streaming.profile import ProfileConfig
 from streaming.topics import TopicsConfig
+from streaming.window import WindowConfig
 from training.encoder import EncoderConfig
 
 DEFAULT_FILE = Path("tidecast.toml")
@@ -30,10 +36,16 @@ DEFAULT_FILE = Path("tidecast.toml")
 class Settings:
     """Every section of the configuration. A field's name is the section's name in TOML and in the environment."""
 
+    kafka: KafkaConfig = field(default_factory=KafkaConfig)
     local_kafka: LocalKafkaConfig = field(default_factory=LocalKafkaConfig)
     topics: TopicsConfig = field(default_factory=TopicsConfig)
+    window: WindowConfig = field(default_factory=WindowConfig)
+    profile: ProfileConfig = field(default_factory=ProfileConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     index: IndexConfig = field(default_factory=IndexConfig)
+    tables: TablesConfig = field(default_factory=TablesConfig)
+    recommend: RecommendConfig = field(default_factory=RecommendConfig)
 
 
 @dataclass(frozen=True, slots=True)
