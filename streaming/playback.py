@@ -72,8 +72,9 @@ def play(
     stop: threading.Event,
     progress: Callable[[Played], None] | None = None,
 ) -> Played:
-    """Sends the events when they are due, in their order, and flushes whenever it has to wait. Returns when none is left
-    or `stop` is set, after a last flush. Raises what the sink raises.
+    """Sends the events when they are due, in their order, and flushes whenever it has to wait.
+
+    Returns when none is left or `stop` is set, after a last flush. Raises what the sink raises.
     """
     sent, at_ms, ahead_s = 0, 0, 0.0
     for event in events:

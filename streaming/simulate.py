@@ -1,4 +1,4 @@
-"""A platform that does not exist: its rooms, chat and viewers as events in time order, and their truth. Never sends them.
+"""A platform that does not exist: its rooms, chat and viewers as events in time order. Never sends them.
 
 Time goes in ticks of a second. A tick is drawn for everybody at once and the events in it are ordered by their time.
 """
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from streaming.audience import Audience
-from streaming.broadcasts import Broadcasts
-from streaming.chatter import Chatter
+from streaming.simulated.audience import Audience
+from streaming.simulated.broadcasts import Broadcasts
+from streaming.simulated.chatter import Chatter
 from streaming.playback import Event
-from streaming.population import Population, SimulationConfig
+from streaming.simulated.population import Population, SimulationConfig
 from streaming.truth import Truth
 
 __all__ = ["Platform", "SimulationConfig"]
@@ -36,7 +36,7 @@ class Platform:
         self._now_ms = 0
 
     def events(self, start_ms: int, until_ms: int | None = None) -> Iterator[Event]:
-        """Events of [start_ms, until_ms) in time order, endless for None. All rooms that are live at first start then."""
+        """Events of [start_ms, until_ms) in time order, endless for None. What is live at first starts then."""
         for tick in self.ticks(start_ms, until_ms):
             yield from tick
 

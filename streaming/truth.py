@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streaming.draws import Floats, Ints
+from streaming.simulated.draws import Floats, Ints
 from streaming.errors import InputFileError
 from streaming.events import RoomId, StreamerId, ViewerId
-from streaming.phrases import LANGUAGES
-from streaming.population import FAVOURITE_WEIGHTS, MAX_FAVOURITES, MAX_TASTES, Population, SimulationConfig
+from streaming.simulated.phrases import LANGUAGES
+from streaming.simulated.population import FAVOURITE_WEIGHTS, MAX_FAVOURITES, MAX_TASTES, Population, SimulationConfig
 
 OWN_LANGUAGE_SHARE = 0.9  # of the choices by taste, those of a room in the viewer's language; the others are English
 TOPIC_SHARE = 0.6  # of the choices by taste, those of a room about the viewer's favourite topic of the category
@@ -57,10 +57,11 @@ class Moment:
         Choosing the room where the viewer already is means staying: that makes no event.
         """
         config = self._population.config
-        share_R = config.noise_share * self._by_popularity()
+        share_R: Floats = config.noise_share * self._by_popularity()
         habits_R = self._by_habit(viewer)
         habit_share = (1 - config.noise_share) * config.return_share if habits_R.any() else 0.0
-        return share_R + habit_share * habits_R + (1 - config.noise_share - habit_share) * self._by_taste(viewer)
+        share_R += habit_share * habits_R + (1 - config.noise_share - habit_share) * self._by_taste(viewer)
+        return share_R
 
     def liked(self, viewer: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """[R] bool: is the room, now, about a category that the viewer likes."""
@@ -68,7 +69,8 @@ class Moment:
         return np.isin(self.categories_R, tastes)
 
     def _by_popularity(self) -> Floats:
-        return self.popularity_R / self.popularity_R.sum()
+        share_R: Floats = self.popularity_R / self.popularity_R.sum()
+        return share_R
 
     def _by_habit(self, viewer: int) -> Floats:
         weights_R = np.zeros(len(self.rooms))
@@ -93,7 +95,7 @@ class Moment:
         return shares_R
 
     def _within(self, among_R: np.ndarray[Any, np.dtype[np.bool_]], otherwise_R: Floats) -> Floats:
-        weights_R = self.popularity_R * among_R
+        weights_R: Floats = self.popularity_R * among_R
         return weights_R / weights_R.sum() if among_R.any() else otherwise_R
 
 

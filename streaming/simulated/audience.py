@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from streaming.broadcasts import Broadcasts, Ending
-from streaming.draws import Floats, Ints, one_of
-from streaming.phrases import LANGUAGES
+from streaming.simulated.broadcasts import Broadcasts, Ending
+from streaming.simulated.draws import Floats, Ints, one_of
+from streaming.simulated.phrases import LANGUAGES
 from streaming.playback import Event
-from streaming.population import FAVOURITE_WEIGHTS, Population
+from streaming.simulated.population import FAVOURITE_WEIGHTS, Population
 from streaming.topics import VIEWER_EVENTS
 from streaming.truth import ENGLISH, OWN_LANGUAGE_SHARE, TOPIC_SHARE
 
@@ -57,7 +57,7 @@ class Audience:
         return events
 
     def choose(self, viewers_K: Ints, broadcasts: Broadcasts) -> Ints:
-        """The next room of each viewer, [K] streamer indices, NOWHERE if no room is live. Drawn as `Moment.affinity`."""
+        """The next room of each viewer, [K] streamers, NOWHERE if no room is live. Drawn as `Moment.affinity`."""
         config, rng, count = self._people.config, self._rng, len(viewers_K)
         if not len(broadcasts.live):
             return np.full(count, NOWHERE, np.int64)
@@ -104,7 +104,7 @@ class Audience:
         watched = moved & (seconds > 0) & self._mine_M[due]
         left = said & self._mine_M[due]
         came = moved & (target != NOWHERE) & self._mine_M[due]
-        events = self.encode(b"watch", due[watched], was[watched], at[watched], broadcasts, seconds[watched])
+        events = self.encode(b"watch", due[watched], was[watched], at[watched], broadcasts, seconds=seconds[watched])
         events += self.encode(b"leave", due[left], was[left], at[left], broadcasts)
         # The log keeps the order of one viewer's records: one ms later also says it to those who order by time.
         events += self.encode(b"enter", due[came], target[came], np.minimum(at[came] + 1, to_ms - 1), broadcasts)
@@ -125,7 +125,7 @@ class Audience:
         seconds = (at - self._beat_ms_M[due]) / 1000
         self._beat_ms_M[due] = at
         mine = self._mine_M[due]
-        return self.encode(b"watch", due[mine], self.room_M[due][mine], at[mine], broadcasts, seconds[mine])
+        return self.encode(b"watch", due[mine], self.room_M[due][mine], at[mine], broadcasts, seconds=seconds[mine])
 
     def _reactions(self, from_ms: int, to_ms: int, broadcasts: Broadcasts) -> list[Event]:
         rng, config = self._rng, self._people.config
@@ -142,14 +142,16 @@ class Audience:
 
     def before_moving(self, viewers_K: Ints, at_K: Ints, from_ms: int) -> Ints:
         """The times, moved ahead of the viewers' next move where they would come after it."""
-        return np.maximum(from_ms, np.minimum(at_K, self.next_ms_M[viewers_K] - 1)).astype(np.int64)
+        before_K: Ints = np.maximum(from_ms, np.minimum(at_K, self.next_ms_M[viewers_K] - 1)).astype(np.int64)
+        return before_K
 
     def _gap_ms(self, viewers_K: Ints) -> Floats:
         """Time until a viewer who is nowhere comes again, so that `online_share` of all are somewhere on average."""
         config = self._people.config
         session_s = config.visit_s / (1 - config.hop_share)
         mean_s = session_s * (1 - config.online_share) / config.online_share / self._people.activity_M[viewers_K]
-        return 1000 * mean_s * self._rng.exponential(1.0, len(viewers_K))
+        gap_ms_K: Floats = 1000 * mean_s * self._rng.exponential(1.0, len(viewers_K))
+        return gap_ms_K
 
     def encode(
         self,
@@ -158,6 +160,7 @@ class Audience:
         streamers: Ints,
         at_ms: Ints,
         broadcasts: Broadcasts,
+        *,
         seconds: Floats | None = None,
     ) -> list[Event]:
         """Written as text, not through the codec: this is a tenth of its time, and a test holds the two together."""

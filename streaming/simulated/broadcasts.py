@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from streaming.codec import encode
-from streaming.draws import Ints, WeightedGroups
-from streaming.events import RoomEnded, RoomId, RoomStarted, RoomUpdated
-from streaming.phrases import LANGUAGES, Phrasebook
+from streaming.simulated.draws import Floats, Ints, WeightedGroups
+from streaming.events import RoomEnded, RoomEvent, RoomId, RoomStarted, RoomUpdated
+from streaming.simulated.phrases import LANGUAGES, Phrasebook
 from streaming.playback import Event
-from streaming.population import MIXED_CATEGORY, Population
+from streaming.simulated.population import MIXED_CATEGORY, Population
 from streaming.topics import ROOMS
 from streaming.truth import Broadcast, Truth
 
@@ -45,7 +45,7 @@ class Broadcasts:
         self.topic_S: Ints = np.zeros(count, np.int64)
         self.popularity_S = np.zeros(count)
         self.room_S: list[bytes] = [b""] * count
-        self._turn_ms_S = np.zeros(count)  # when the streamer starts or ends next
+        self._turn_ms_S: Floats = np.zeros(count)  # when the streamer starts or ends next
         self._drift_ms_S = np.full(count, np.inf)
         self._regroup()
 
@@ -82,7 +82,7 @@ class Broadcasts:
         """Rooms that start, and rooms whose topic changes, before `to_ms`. Viewers find them from the next tick on."""
         starting = np.flatnonzero(~self.live_S & (self._turn_ms_S < to_ms)).tolist()
         drifting = np.flatnonzero(self.live_S & (self._drift_ms_S < to_ms)).tolist()
-        events = [self._start(s, max(from_ms, int(self._turn_ms_S[s]))) for s in starting]
+        events: list[tuple[int, RoomEvent]] = [self._start(s, max(from_ms, int(self._turn_ms_S[s]))) for s in starting]
         for streamer in drifting:
             events += self._drift(streamer, max(from_ms, int(self._drift_ms_S[streamer])))
         if starting or drifting:
@@ -101,7 +101,7 @@ class Broadcasts:
         self._regroup()
         return self.ends(endings)
 
-    def _start(self, streamer: int, at_ms: int) -> tuple[int, RoomStarted]:
+    def _start(self, streamer: int, at_ms: int) -> tuple[int, RoomEvent]:
         people, rng = self._people, self._rng
         usual = rng.random() < USUAL_SHARE
         category = int(people.streamer_categories_S3[streamer, 0 if usual else 1])
@@ -131,7 +131,7 @@ class Broadcasts:
         self._started[streamer] = record
         return streamer, record
 
-    def _drift(self, streamer: int, at_ms: int) -> list[tuple[int, RoomUpdated]]:
+    def _drift(self, streamer: int, at_ms: int) -> list[tuple[int, RoomEvent]]:
         people, rng = self._people, self._rng
         per = people.topics_per_category
         category = int(self.topic_S[streamer]) // per
@@ -182,13 +182,12 @@ class Broadcasts:
         config = self._people.config
         return config.room_lifetime_s * (config.streamers - config.rooms) / config.rooms
 
-    def _lasting_ms(self, count: int, mean_s: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    def _lasting_ms(self, count: int, mean_s: float) -> Floats:
         shortest_s = min(SHORTEST_S, mean_s)
-        return 1000 * (shortest_s + self._rng.exponential(1.0, count) * (mean_s - shortest_s))
+        lasting_ms: Floats = 1000 * (shortest_s + self._rng.exponential(1.0, count) * (mean_s - shortest_s))
+        return lasting_ms
 
-    def _mine(
-        self, records: list[tuple[int, RoomStarted]] | list[tuple[int, RoomUpdated]] | list[tuple[int, RoomEnded]]
-    ) -> list[Event]:
+    def _mine(self, records: list[tuple[int, RoomEvent]]) -> list[Event]:
         return [
             Event(ROOMS, record.room.encode(), encode(record), record.at_ms)
             for streamer, record in records

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streaming.draws import Floats, Ints, WeightedGroups
+from streaming.simulated.draws import Floats, Ints, WeightedGroups
 from streaming.errors import ConfigError
 from streaming.events import StreamerId, ViewerId
-from streaming.phrases import LANGUAGE_SHARES, LANGUAGES, SpokenCategory, SpokenTopic, load_categories
+from streaming.simulated.phrases import LANGUAGE_SHARES, LANGUAGES, SpokenCategory, SpokenTopic, load_categories
 
+POPULARITY_SIGMA = 1.5  # a tenth of the streamers has two thirds of the viewers
 MAX_TASTES = 3
 MAX_FAVOURITES = 5
 TASTE_WEIGHTS = ((1.0, 0.0, 0.0), (0.65, 0.35, 0.0), (0.5, 0.3, 0.2))  # by the number of tastes
@@ -38,8 +39,8 @@ class SimulationConfig:
     online_share: float = 0.3  # of the viewers, those in some room at once
     visit_s: float = 300.0  # mean length of a visit
     hop_share: float = 0.7  # of the visits, those followed at once by another
-    return_share: float = 0.45  # of the choices, those of a favourite streamer, where one is live
-    noise_share: float = 0.05  # of the choices, those by popularity alone
+    return_share: float = 0.5  # of the choices, those of a favourite streamer, where one is live
+    noise_share: float = 0.08  # of the choices, those by popularity alone
     reaction_per_viewer_s: float = 0.002  # likes, gifts and follows of a viewer who is in a room
     watch_every_s: float = 60.0  # how often a viewer's player says that it still plays
 
@@ -86,7 +87,7 @@ class Population:
         # A streamer's categories, the usual one first: 85 of 100 broadcasts are about that.
         self.streamer_categories_S3: Ints = np.stack([rng.integers(0, categories, count) for _ in range(3)], axis=1)
         self.streamer_language_S: Ints = rng.choice(len(LANGUAGES), count, p=LANGUAGE_SHARES)
-        self.popularity_S: Floats = rng.lognormal(0.0, 1.0, count)
+        self.popularity_S: Floats = rng.lognormal(0.0, POPULARITY_SIGMA, count)
         self.mixed_S = rng.random(count) < self.config.mixed_share
 
     def _draw_viewers(self, rng: np.random.Generator) -> None:

@@ -1,4 +1,4 @@
-"""Owns what the simulated platform's people say and write: categories, topics, chat texts and titles. Never decides who speaks.
+"""Owns what the simulated platform's people say and write: topics, chat texts, titles. Never decides who speaks.
 
 The words are in `spoken.tsv`: a line per topic with its English terms and its name in seven other languages.
 """
@@ -94,7 +94,7 @@ class SpokenCategory:
 
 def load_categories() -> tuple[SpokenCategory, ...]:
     """Every category of `spoken.tsv`, in its order."""
-    text = resources.files("streaming").joinpath("spoken.tsv").read_text(encoding="utf-8")
+    text = resources.files("streaming.simulated").joinpath("spoken.tsv").read_text(encoding="utf-8")
     grouped: dict[str, list[SpokenTopic]] = {}
     for row in csv.DictReader(text.splitlines(), delimiter="\t"):
         names = {language: row[language] for language in LANGUAGES[1:]}

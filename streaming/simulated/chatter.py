@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 
-from streaming.audience import NOWHERE, Audience
-from streaming.broadcasts import Broadcasts
-from streaming.draws import Ints
-from streaming.phrases import SPAM, Phrasebook
+from streaming.simulated.audience import NOWHERE, Audience
+from streaming.simulated.broadcasts import Broadcasts
+from streaming.simulated.draws import Ints
+from streaming.simulated.phrases import SPAM, Phrasebook
 from streaming.playback import Event
-from streaming.population import Population
-from streaming.topics import CHAT, VIEWER_EVENTS
+from streaming.simulated.population import Population
+from streaming.topics import CHAT
 
 POOL_SIZE = 256  # texts of a topic in a language; a quarter of what is said gets a mention put before it
 MENTION_SHARE = 0.1
 BOTS = 20
 GUESTS = 50  # chatters of a room where no tracked viewer is; only their chat is seen
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """K messages before they are written. authors, mentions: a viewer or NOWHERE."""
+
+    rooms: Ints
+    authors: Ints
+    at_ms: Ints
+    draws: Ints
+    mentions: Ints
+    bots: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
 class Chatter:
@@ -45,7 +58,7 @@ class Chatter:
         at[known] = audience.before_moving(authors[known], at[known], from_ms)
         draws = rng.integers(0, POOL_SIZE * GUESTS, count)
         mentions = np.where(rng.random(count) < MENTION_SHARE, rng.integers(0, len(audience.viewer_M), count), NOWHERE)
-        said = self._messages(rooms, authors, at, draws, mentions, bots, broadcasts, audience)
+        said = self._messages(_Drawn(rooms, authors, at, draws, mentions, bots), broadcasts, audience)
         return said + self._told(rooms[known], authors[known], at[known], broadcasts, audience)
 
     def _authors(self, rooms: Ints, audience: Audience) -> Ints:
@@ -57,21 +70,13 @@ class Chatter:
         drawn = low + (self._rng.random(len(rooms)) * here).astype(np.int64)
         return np.where(here > 0, order[np.minimum(drawn, len(order) - 1)], NOWHERE)
 
-    def _messages(
-        self,
-        rooms: Ints,
-        authors: Ints,
-        at_ms: Ints,
-        draws: Ints,
-        mentions: Ints,
-        bots: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-        broadcasts: Broadcasts,
-        audience: Audience,
-    ) -> list[Event]:
+    def _messages(self, drawn: _Drawn, broadcasts: Broadcasts, audience: Audience) -> list[Event]:
         names, keys, hosts = audience.viewer_M, broadcasts.room_S, self._streamer_S
         topics, languages = broadcasts.topic_S, self._people.streamer_language_S
+        rooms = drawn.rooms
         mine = np.flatnonzero(rooms % self._of == self._share)
-        columns = (rooms, topics[rooms], languages[rooms], authors, at_ms, draws, mentions, bots)
+        places = (rooms, topics[rooms], languages[rooms])
+        columns = (*places, drawn.authors, drawn.at_ms, drawn.draws, drawn.mentions, drawn.bots)
         events = []
         for room, topic, language, author, at, draw, mention, bot in zip(
             *(c[mine].tolist() for c in columns), strict=True
