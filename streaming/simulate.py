@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from streaming.playback import Event
 from streaming.simulated.audience import Audience
 from streaming.simulated.broadcasts import Broadcasts
 from streaming.simulated.chatter import Chatter
-from streaming.playback import Event
 from streaming.simulated.population import Population, SimulationConfig
 from streaming.truth import Truth
 

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streaming.simulated.draws import Floats, Ints
 from streaming.errors import InputFileError
 from streaming.events import RoomId, StreamerId, ViewerId
+from streaming.simulated.draws import Floats, Ints
 from streaming.simulated.phrases import LANGUAGES
 from streaming.simulated.population import FAVOURITE_WEIGHTS, MAX_FAVOURITES, MAX_TASTES, Population, SimulationConfig
 

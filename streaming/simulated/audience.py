@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from streaming.playback import Event
 from streaming.simulated.broadcasts import Broadcasts, Ending
 from streaming.simulated.draws import Floats, Ints, one_of
 from streaming.simulated.phrases import LANGUAGES
-from streaming.playback import Event
 from streaming.simulated.population import FAVOURITE_WEIGHTS, Population
 from streaming.topics import VIEWER_EVENTS
 from streaming.truth import ENGLISH, OWN_LANGUAGE_SHARE, TOPIC_SHARE

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from streaming.codec import encode
-from streaming.simulated.draws import Floats, Ints, WeightedGroups
 from streaming.events import RoomEnded, RoomEvent, RoomId, RoomStarted, RoomUpdated
-from streaming.simulated.phrases import LANGUAGES, Phrasebook
 from streaming.playback import Event
+from streaming.simulated.draws import Floats, Ints, WeightedGroups
+from streaming.simulated.phrases import LANGUAGES, Phrasebook
 from streaming.simulated.population import MIXED_CATEGORY, Population
 from streaming.topics import ROOMS
 from streaming.truth import Broadcast, Truth

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streaming.playback import Event
 from streaming.simulated.audience import NOWHERE, Audience
 from streaming.simulated.broadcasts import Broadcasts
 from streaming.simulated.draws import Ints
 from streaming.simulated.phrases import SPAM, Phrasebook
-from streaming.playback import Event
 from streaming.simulated.population import Population
 from streaming.topics import CHAT
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streaming.simulated.draws import Floats, Ints, WeightedGroups
 from streaming.errors import ConfigError
 from streaming.events import StreamerId, ViewerId
+from streaming.simulated.draws import Floats, Ints, WeightedGroups
 from streaming.simulated.phrases import LANGUAGE_SHARES, LANGUAGES, SpokenCategory, SpokenTopic, load_categories
 
 POPULARITY_SIGMA = 1.5  # a tenth of the streamers has two thirds of the viewers
