@@ -1,0 +1,81 @@
+"""Owns what is asked of a Recommender and what it answers, as records. Never computes them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from streaming.events import MAX_ID_LENGTH, Id, Label, Language
+
+MAX_LIMIT = 100
+MAX_EXCLUDED = 1_000
+
+Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="how many rooms to return at most")]
+Source = Literal["visited", "trending", "similar", "new"]
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which rooms may be returned; a filter left out lets every room through."""
+
+    language: Annotated[Language, Meta(min_length=1)] | None = None  # "pt" also finds "pt-BR"; "pt-BR" only itself
+    category: Annotated[Label, Meta(min_length=1)] | None = None  # the whole name, letter case aside
+    mature: bool | None = None  # false: no mature rooms; true: only these
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who asks for how many rooms, and which must not be among them."""
+
+    viewer: Id
+    limit: Limit = 20
+    exclude: Annotated[list[Annotated[str, Meta(max_length=MAX_ID_LENGTH)]], Meta(max_length=MAX_EXCLUDED)] = []
+    filters: Filters = Filters()
+    explain: bool = False
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """How fresh an item is. Times in ms since the Unix epoch."""
+
+    segment_end_ms: int  # newest chat that the room's vector saw; 0 where it saw the title alone
+    servable_ms: int  # when this replica could first answer with that vector
+    age_ms: int  # from the newest text that the vector saw, chat or title, to this answer
+    encoder_version: str
+    model_version: str
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """A live room."""
+
+    room: str
+    streamer: str
+    title: str
+    category: str
+    language: str
+    tags: tuple[str, ...]
+    mature: bool
+    started_at_ms: int
+    audience: int
+    chat_per_minute: int
+    receipt: Receipt
+
+
+class Item(Room, frozen=True, kw_only=True):
+    """A room of an answer and why it is there. `terms` (on `explain`): what the score is the sum of."""
+
+    score: float
+    source: Source
+    reason: str
+    terms: dict[str, float] | UnsetType = UNSET
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Rooms in order, best first."""
+
+    request: str
+    viewer: str
+    known: bool  # whether the viewer's profile was at hand; without it the viewer is served as a stranger
+    model_version: str
+    generated_at_ms: int
+    live_rooms: int
+    rooms: list[Item]

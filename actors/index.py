@@ -1,0 +1,174 @@
+"""Owns the vectors of live rooms and the exact search over them. Never knows which room has which slot.
+
+Rows are overwritten in place in one array that FAISS reads where it lies. Three properties carry the class:
+
+* The array is reserved once for `max_rooms` rows as zero pages, which cost nothing until they are touched, so growing
+  is raising a number: nothing is copied and no search waits.
+* A free row is NaN. Every comparison with NaN is false, so FAISS never takes such a row into a result: deleting needs
+  neither a selector, which would slow each search down, nor slack in k.
+* A search holds no lock while it scans. Rows written meanwhile, which the scan may have seen torn, are known from the
+  journal of writes, and are scored again under the lock before the result is returned (`_settle`).
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.errors import ConfigError
+
+JOURNAL_WRITES = 1_024  # writes a search may overlap before it is simply repeated under the lock
+
+
+@dataclass(frozen=True, slots=True)
+class IndexConfig:
+    """How many rooms the index has room for, and how it stores their vectors."""
+
+    max_rooms: int = 262_144  # address space, not memory: a row costs nothing until a room has it
+    dtype: Literal["float32", "float16"] = "float32"  # float16 halves the memory; a search then converts as it goes
+
+    def __post_init__(self) -> None:
+        if self.max_rooms < 1:
+            raise ConfigError(f"index.max_rooms is {self.max_rooms}; it must be at least 1")
+        if self.dtype not in ("float32", "float16"):
+            raise ConfigError(f"index.dtype is {self.dtype!r}; it must be float32 or float16")
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """What a search found, best first. slots: int64 [Q, K], -1 where there are fewer than K; scores: float32 [Q, K]."""
+
+    slots_QK: NDArray[np.int64]
+    scores_QK: NDArray[np.float32]
+
+
+class LiveIndex:
+    """Exact inner product over the rows that are in use. Any thread may search and write at any time.
+
+    The dimension is that of the first vectors put; before them every search is empty.
+    """
+
+    def __init__(self, config: IndexConfig) -> None:
+        self._config = config
+        self._dtype = np.dtype(config.dtype)
+        self._rows_ND: NDArray[np.floating] = np.zeros((0, 0), self._dtype)
+        self._high = 0  # rows in [0, high) have been allocated at least once
+        self._free: list[int] = []  # a heap: the lowest slot first keeps the scanned range short
+        self._lock = threading.Lock()
+        self._writes = 0
+        self._journal: deque[NDArray[np.int64]] = deque(maxlen=JOURNAL_WRITES)
+
+    @property
+    def dimension(self) -> int:
+        """Of the vectors; 0 before the first."""
+        return int(self._rows_ND.shape[1])
+
+    def __len__(self) -> int:
+        """Slots in use."""
+        return self._high - len(self._free)
+
+    def allocate(self) -> int | None:
+        """A slot that nothing else uses, found by no search until it is put; None where all `max_rooms` are in use."""
+        with self._lock:
+            if self._free:
+                return heapq.heappop(self._free)
+            if self._high == self._config.max_rooms:
+                return None
+            if self.dimension:
+                self._rows_ND[self._high] = np.nan
+            self._high += 1
+            return self._high - 1
+
+    def release(self, slot: int) -> None:
+        """Gives an allocated slot back; no search that begins afterwards finds it."""
+        with self._lock:
+            if self.dimension:
+                self._rows_ND[slot] = np.nan
+                self._note(np.array([slot], np.int64))
+            heapq.heappush(self._free, slot)
+
+    def put(self, slots_N: NDArray[np.int64], vectors_ND: NDArray[np.floating]) -> None:
+        """Overwrites the rows of allocated slots. Raises ValueError where the dimension is not that of the index."""
+        with self._lock:
+            if not self.dimension:
+                self._reserve(vectors_ND.shape[1])
+            self._rows_ND[slots_N] = vectors_ND
+            self._note(slots_N)
+
+    def vectors(self, slots_N: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Copies of rows, float32 [N, D]; NaN where a slot has no vector."""
+        with self._lock:
+            return self._rows_ND[slots_N].astype(np.float32)
+
+    def search(self, queries_QD: NDArray[np.float32], k: int) -> Hits:
+        """The k rows of largest inner product with each query, exact as of a moment between call and return."""
+        with self._lock:
+            high, began = self._high, self._writes
+        if not high or not self.dimension:
+            return _nothing(len(queries_QD), k)
+        hits = self._scan(queries_QD, high, k)
+        with self._lock:
+            if self._writes == began:
+                return hits
+            return self._settle(queries_QD, hits, self._writes - began)
+
+    def _reserve(self, dimension: int) -> None:
+        self._rows_ND = np.zeros((self._config.max_rooms, dimension), self._dtype)
+        self._rows_ND[: self._high] = np.nan
+
+    def _note(self, slots_N: NDArray[np.int64]) -> None:
+        self._writes += 1
+        self._journal.append(slots_N)
+
+    def _scan(self, queries_QD: NDArray[np.float32], high: int, k: int) -> Hits:
+        if self._rows_ND.dtype == np.float32:
+            scores_QK, slots_QK = faiss.knn(queries_QD, self._rows_ND[:high], k, faiss.METRIC_INNER_PRODUCT)
+            return Hits(slots_QK, scores_QK)
+        block = 8_192  # rows converted at a time: 2 MB of float32 at 64 dimensions, which stays in the cache
+        parts = []
+        for start in range(0, high, block):
+            rows_ND = self._rows_ND[start : min(start + block, high)].astype(np.float32)
+            scores_QK, slots_QK = faiss.knn(queries_QD, rows_ND, k, faiss.METRIC_INNER_PRODUCT)
+            parts.append(Hits(np.where(slots_QK < 0, -1, slots_QK + start), scores_QK))
+        return _merge(parts, k)
+
+    def _settle(self, queries_QD: NDArray[np.float32], hits: Hits, writes: int) -> Hits:
+        """Scores again what was written during the scan; under the lock.
+
+        A row that no write touched and the scan left out scores at most the k-th hit. So the merged result is exact as
+        long as its k-th score is no lower than the scan's; where it is lower, a row left out may belong in: scan again.
+        """
+        k = hits.slots_QK.shape[1]
+        if writes > len(self._journal):
+            return self._scan(queries_QD, self._high, k)
+        dirty_N = np.unique(np.concatenate(list(self._journal)[-writes:]))
+        dirty_N = dirty_N[dirty_N < self._high]
+        clean_QK = ~np.isin(hits.slots_QK, dirty_N)
+        clean = Hits(np.where(clean_QK, hits.slots_QK, -1), np.where(clean_QK, hits.scores_QK, -np.inf))
+        again_QN = queries_QD @ self._rows_ND[dirty_N].astype(np.float32).T
+        gone_QN = np.isnan(again_QN)
+        slots_QN = np.where(gone_QN, -1, np.broadcast_to(dirty_N, again_QN.shape))
+        merged = _merge([clean, Hits(slots_QN, np.where(gone_QN, -np.inf, again_QN).astype(np.float32))], k)
+        was_full = hits.slots_QK[:, -1] >= 0
+        if bool(np.any(was_full & (merged.scores_QK[:, -1] < hits.scores_QK[:, -1]))):
+            return self._scan(queries_QD, self._high, k)
+        return merged
+
+
+def _merge(parts: Sequence[Hits], k: int) -> Hits:
+    scores_QM = np.concatenate([part.scores_QK for part in parts], axis=1)
+    slots_QM = np.concatenate([part.slots_QK for part in parts], axis=1)
+    best_QK = np.argsort(-scores_QM, axis=1, kind="stable")[:, :k]
+    return Hits(np.take_along_axis(slots_QM, best_QK, axis=1), np.take_along_axis(scores_QM, best_QK, axis=1))
+
+
+def _nothing(queries: int, k: int) -> Hits:
+    return Hits(np.full((queries, k), -1, np.int64), np.full((queries, k), -np.inf, np.float32))

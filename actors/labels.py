@@ -1,0 +1,53 @@
+"""Owns the numbers that stand for labels (category, language, streamer) in columns. Never forgets one in use."""
+
+from __future__ import annotations
+
+
+class Labels:
+    """Label ↔ number, counted, so that a number is given to another label once no room uses the first. For one thread.
+
+    Producers choose the labels, so they are unbounded over time; those in use are bounded by the live rooms.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._uses: list[int] = []
+        self._free: list[int] = []
+
+    def __len__(self) -> int:
+        """Labels in use."""
+        return len(self._numbers)
+
+    @property
+    def high(self) -> int:
+        """Every number is below it."""
+        return len(self._uses)
+
+    def take(self, label: str) -> int:
+        """The label's number, for one more user of it."""
+        number = self._numbers.get(label)
+        if number is None:
+            if self._free:
+                number = self._free.pop()
+            else:
+                number = len(self._uses)
+                self._uses.append(0)
+            self._numbers[label] = number
+        self._uses[number] += 1
+        return number
+
+    def give(self, label: str) -> None:
+        """One user of the label less."""
+        number = self._numbers[label]
+        self._uses[number] -= 1
+        if not self._uses[number]:
+            del self._numbers[label]
+            self._free.append(number)
+
+    def number(self, label: str) -> int:
+        """The label's number, -1 where nothing uses it."""
+        return self._numbers.get(label, -1)
+
+    def items(self) -> list[tuple[str, int]]:
+        """Label and number of all in use."""
+        return list(self._numbers.items())

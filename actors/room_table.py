@@ -1,0 +1,150 @@
+"""Owns what a replica knows of rooms, by slot: columns to compute with, a card to show. Never scores, never locks."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.content import content_vectors
+from actors.index import LiveIndex
+from actors.labels import Labels
+from actors.trending import Trending
+from streaming.events import RoomId, RoomState, StreamerId
+
+MAX_ENDED = 50_000  # rooms that ended within the hour and are still remembered, for the tastes they speak of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Card:
+    """What is shown of a live room: one state of it, as of `servable_ms`. Another state is another card."""
+
+    slot: int
+    state: RoomState
+    servable_ms: int  # when this replica could first answer with the vector of this state
+
+    @property
+    def audience(self) -> int:
+        """Viewers in the room now, as far as the events say."""
+        return max(0, self.state.entered - self.state.left)
+
+
+class RoomTable:
+    """Room ↔ slot, columns and cards of live rooms, and the memory of ended ones. The caller holds the lock."""
+
+    def __init__(self, index: LiveIndex, max_rooms: int, title_weight: float) -> None:
+        self.index = index
+        self.title_weight = title_weight
+        self.cards: dict[RoomId, Card] = {}
+        self.by_slot: dict[int, Card] = {}
+        self.by_streamer: dict[StreamerId, dict[RoomId, int]] = {}
+        self.ended: OrderedDict[RoomId, RoomState] = OrderedDict()
+        self.categories, self.languages, self.streamers = Labels(), Labels(), Labels()
+        self.trending = Trending(max_rooms)
+        # Zero pages cost nothing until a room has the row, so the columns too grow without copying.
+        self.live_N = np.zeros(max_rooms, np.bool_)
+        self.mature_N = np.zeros(max_rooms, np.bool_)
+        self.category_N = np.zeros(max_rooms, np.int32)
+        self.language_N = np.zeros(max_rooms, np.int32)
+        self.streamer_N = np.zeros(max_rooms, np.int32)
+        self.started_ms_N = np.zeros(max_rooms, np.int64)
+        self.audience_N = np.zeros(max_rooms, np.float32)
+        self.chat_N = np.zeros(max_rooms, np.float32)  # messages in the last 30 s
+        self.velocity_N = np.zeros(max_rooms, np.float32)  # that, less the messages of the 30 s before
+
+    def __len__(self) -> int:
+        """Live rooms."""
+        return len(self.cards)
+
+    def slots(self) -> NDArray[np.int64]:
+        """Slots of all live rooms, int64 [N], ascending."""
+        return np.flatnonzero(self.live_N)
+
+    def held(self, room: RoomId) -> RoomState | None:
+        """The state held of a room, live or ended."""
+        card = self.cards.get(room)
+        return card.state if card is not None else self.ended.get(room)
+
+    def show(self, states: Sequence[RoomState], now_ms: int) -> int:
+        """Makes live states of different rooms servable. Returns how many found no free slot."""
+        shown, slots = [], []
+        for state in states:
+            slot = self._enter(state, now_ms)
+            if slot is not None:
+                shown.append(state)
+                slots.append(slot)
+        dimension = self.index.dimension or next((d for s in shown if (d := _dimension(s))), 0)
+        if dimension:
+            vectors_ND = content_vectors(shown, dimension, self.title_weight)
+            self.index.put(np.array(slots, np.int64), vectors_ND)
+        return len(states) - len(shown)
+
+    def end(self, state: RoomState) -> None:
+        """A room has ended: no longer servable, remembered until its tombstone."""
+        self.drop(state.room)
+        self.ended[state.room] = state
+        if len(self.ended) > MAX_ENDED:
+            self.ended.popitem(last=False)
+
+    def drop(self, room: RoomId) -> None:
+        """Forgets a room altogether."""
+        self.ended.pop(room, None)
+        card = self.cards.pop(room, None)
+        if card is None:
+            return
+        del self.by_slot[card.slot]
+        self._leave_columns(card)
+        self.live_N[card.slot] = False
+        self.trending.clear(card.slot)
+        self.index.release(card.slot)
+
+    def _enter(self, state: RoomState, now_ms: int) -> int | None:
+        held = self.cards.get(state.room)
+        self.ended.pop(state.room, None)
+        if held is not None:
+            slot: int | None = held.slot
+            self._leave_columns(held)
+        else:
+            slot = self.index.allocate()
+        if slot is None:
+            return None
+        unchanged = held is not None and _vectors(held.state) == _vectors(state)
+        card = Card(slot, state, held.servable_ms if held is not None and unchanged else now_ms)
+        self.cards[state.room] = self.by_slot[slot] = card
+        self._enter_columns(card)
+        return slot
+
+    def _enter_columns(self, card: Card) -> None:
+        slot, state = card.slot, card.state
+        self.by_streamer.setdefault(state.streamer, {})[state.room] = slot
+        self.category_N[slot] = self.categories.take(state.category)
+        self.language_N[slot] = self.languages.take(state.language)
+        self.streamer_N[slot] = self.streamers.take(state.streamer)
+        self.mature_N[slot] = state.mature
+        self.started_ms_N[slot] = state.started_at_ms
+        self.audience_N[slot] = card.audience
+        self.chat_N[slot] = state.window_messages
+        self.velocity_N[slot] = state.window_messages - state.previous_messages
+        self.trending.set(slot, state.recent)
+        self.live_N[slot] = True
+
+    def _leave_columns(self, card: Card) -> None:
+        state = card.state
+        rooms = self.by_streamer[state.streamer]
+        del rooms[state.room]
+        if not rooms:
+            del self.by_streamer[state.streamer]
+        self.categories.give(state.category)
+        self.languages.give(state.language)
+        self.streamers.give(state.streamer)
+
+
+def _vectors(state: RoomState) -> tuple[bytes, bytes]:
+    return state.title_vector, state.chat_vector
+
+
+def _dimension(state: RoomState) -> int:
+    return (len(state.title_vector) or len(state.chat_vector)) // 2
