@@ -48,7 +48,8 @@ class ChatFold:
     __slots__ = (
         "_config", "_published_vector_offset", "_replaying", "_resumed_at_ms", "_retained", "_statistics", "_text",
         "_unpublished_offset", "_waiting", "_window", "appended_ms", "chat_hash", "language", "mean_segment",
-        "mean_vector", "messages", "offset", "segment_end_ms", "segments_skipped", "vector", "vector_appended_ms", "vector_offset",
+        "mean_vector", "messages", "offset", "segment_end_ms", "segments_skipped", "vector", "vector_appended_ms",
+        "vector_offset",
     )  # fmt: skip
 
     def __init__(self, config: WindowConfig) -> None:

@@ -79,7 +79,7 @@ class ProfileFold:
         self.viewer = viewer
         self._config = config
         self._visits: list[_Visit] = []  # by entered_at_ms, equal ones in log order
-        self._open: _Visit | None = None  # where the viewer is; always one of `_visits`
+        self._open: _Visit | None = None  # where the viewer is; always the last of `_visits`
         self._habits: dict[str, _Habit] = {}
         self._recent: deque[int] = deque(maxlen=config.recent_events)
         self._total_visits = 0
@@ -126,7 +126,7 @@ class ProfileFold:
         self._open_visit(event, book)
 
     def _open_visit(self, event: ViewerEvent, book: ActivityBook) -> _Visit:
-        """A new visit. One that is older than the open one is over already."""
+        """A new visit. One that is older than the newest is over already."""
         sums = book.sums(event.room, event.at_ms)
         sums.entered += 1
         if not self._total_visits:
@@ -134,7 +134,7 @@ class ProfileFold:
         self._total_visits += 1
         self._habit(event).visits += 1
         visit = _Visit(event.room, event.streamer, event.at_ms)
-        if self._open is not None and event.at_ms < self._open.entered_at_ms:
+        if self._visits and event.at_ms < self._visits[-1].entered_at_ms:
             sums.left += 1
         else:
             if self._open is not None:
@@ -142,9 +142,7 @@ class ProfileFold:
             self._open = visit
         insort(self._visits, visit, key=_entered_at_ms)
         if len(self._visits) > self._config.visits:
-            oldest = self._visits.pop(0)
-            if oldest is self._open:  # only where every other visit claims to be later
-                self._close_visit(oldest, event.at_ms, book)
+            del self._visits[0]
         return visit
 
     def _leave_said(self, event: ViewerEvent, book: ActivityBook) -> Outcome:
@@ -173,7 +171,7 @@ class ProfileFold:
     def _act(self, event: ViewerEvent, book: ActivityBook) -> None:
         action, at_ms = event.action, event.at_ms
         visit = self._visit_of(event)
-        if visit is None and (self._open is None or at_ms >= self._open.last_at_ms):
+        if visit is None and (not self._visits or at_ms >= self._visits[-1].last_at_ms):
             visit = self._open_visit(event, book)
         if visit is not None and at_ms > visit.last_at_ms:
             visit.last_at_ms = at_ms
@@ -213,7 +211,7 @@ class ProfileFold:
         return None
 
     def _habit(self, event: ViewerEvent) -> _Habit:
-        """The habit of the event's streamer, with its time moved up; forgets the least recent one if there are too many."""
+        """The habit of the event's streamer, its time moved up; forgets the least recent where there are too many."""
         habits = self._habits
         habit = habits.get(event.streamer)
         if habit is not None:
@@ -260,8 +258,8 @@ class ProfileFold:
             visit.last_at_ms, visit.watch_ms = kept.last_at_ms, kept.watch_ms
             visit.chats, visit.likes, visit.gifts = kept.chats, kept.likes, kept.gifts
             self._visits.append(visit)
-            if kept.room == profile.room:
-                self._open = visit  # the newest of that room
+        if profile.room is not None:
+            self._open = self._visits[-1]
         for remembered in profile.habits:
             habit = self._habits[remembered.streamer] = _Habit()
             habit.visits, habit.watch_ms = remembered.visits, remembered.watch_ms
