@@ -88,6 +88,10 @@ METRICS: dict[str, Metric] = {
         Metric("request_seconds", "histogram", "from body to answer, in the replica", ("route",), buckets=DURATION_S),
         Metric("strangers_total", "counter", "answers for viewers without a profile"),
         Metric("index_rooms", "gauge", "rooms in the index of a replica", (), "livemax"),
+        Metric("undecodable_total", "counter", "records that a replica could not read and skipped", ("topic",)),
+        Metric("stale_states_total", "counter", "room states that lay behind the one held"),
+        Metric("profiles_evicted_total", "counter", "profiles that a replica let go to stay inside its memory"),
+        Metric("rooms_unplaced_total", "counter", "live rooms without a slot: index.max_rooms is too small"),
         Metric("replica_ready", "gauge", "1 where a replica has caught up", (), "livesum"),
     )
 }
