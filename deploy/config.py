@@ -19,6 +19,7 @@ from actors.index import IndexConfig
 from actors.recommend import RecommendConfig
 from actors.schedule import ScheduleConfig
 from actors.tables import TablesConfig
+from deploy.cluster import RayConfig
 from deploy.config_key import ENV_PREFIX, ENV_SEPARATOR, EnvText, Key, convert
 from deploy.config_lines import key_lines
 from streaming.broker import KafkaConfig
@@ -46,6 +47,7 @@ class Settings:
     index: IndexConfig = field(default_factory=IndexConfig)
     tables: TablesConfig = field(default_factory=TablesConfig)
     recommend: RecommendConfig = field(default_factory=RecommendConfig)
+    ray: RayConfig = field(default_factory=RayConfig)
 
 
 @dataclass(frozen=True, slots=True)

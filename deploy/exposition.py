@@ -1,0 +1,52 @@
+"""Owns the reading of Prometheus text: sums of a metric's series and quantiles of its histograms. Never fetches it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+_SERIES = re.compile(r"^([A-Za-z_:][A-Za-z0-9_:]*)(?:\{(.*)\})? (\S+)", re.MULTILINE)
+_LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"')
+
+Labels = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Exposition:
+    """What /metrics said at one time. series: name → labels → value."""
+
+    series: Mapping[str, Mapping[Labels, float]] = field(default_factory=dict)
+
+    def total(self, name: str, **labels: str) -> float:
+        """The sum over all series of the metric that have these labels; 0 where there is none."""
+        wanted = set(labels.items())
+        return sum(value for have, value in self.series.get(name, {}).items() if wanted <= have)
+
+    def quantile(self, name: str, share: float, since: Exposition | None = None, **labels: str) -> float | None:
+        """The histogram's quantile of what was observed after `since`, interpolated in its bucket; None if nothing was.
+
+        An observation above the last finite bucket is taken as that bucket's bound.
+        """
+        counts: dict[float, float] = {}
+        for le in {dict(have).get("le", "") for have in self.series.get(f"{name}_bucket", {})}:
+            before = since.total(f"{name}_bucket", le=le, **labels) if since else 0.0
+            counts[float(le)] = self.total(f"{name}_bucket", le=le, **labels) - before
+        observed = counts.get(float("inf"), 0.0)
+        if observed <= 0:
+            return None
+        rank, below, low = share * observed, 0.0, 0.0
+        for bound in sorted(counts):
+            if counts[bound] >= rank and bound != float("inf"):
+                inside = counts[bound] - below
+                return low + (bound - low) * ((rank - below) / inside if inside else 1.0)
+            below, low = counts[bound], bound if bound != float("inf") else low
+        return low
+
+
+def parse(text: str) -> Exposition:
+    """Reads the text format. Lines that are no samples are left out."""
+    series: dict[str, dict[Labels, float]] = {}
+    for name, labels, value in _SERIES.findall(text):
+        series.setdefault(name, {})[frozenset(_LABEL.findall(labels))] = float(value)
+    return Exposition(series)
