@@ -17,8 +17,10 @@ from typing import Any, cast, get_type_hints
 
 from actors.index import IndexConfig
 from actors.recommend import RecommendConfig
+from actors.room_worker import RoomWorkerConfig
 from actors.schedule import ScheduleConfig
 from actors.tables import TablesConfig
+from deploy.api import HttpConfig
 from deploy.cluster import RayConfig
 from deploy.config_key import ENV_PREFIX, ENV_SEPARATOR, EnvText, Key, convert
 from deploy.config_lines import key_lines
@@ -43,10 +45,12 @@ class Settings:
     window: WindowConfig = field(default_factory=WindowConfig)
     profile: ProfileConfig = field(default_factory=ProfileConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    room_worker: RoomWorkerConfig = field(default_factory=RoomWorkerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     index: IndexConfig = field(default_factory=IndexConfig)
     tables: TablesConfig = field(default_factory=TablesConfig)
     recommend: RecommendConfig = field(default_factory=RecommendConfig)
+    http: HttpConfig = field(default_factory=HttpConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
 
