@@ -7,7 +7,7 @@ import itertools
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -21,6 +21,7 @@ from kafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     ProducerFencedError,
+    TopicAlreadyExistsError,
     TransactionCoordinatorFencedError,
     UnknownTopicOrPartitionError,
 )
@@ -78,6 +79,10 @@ class KafkaConfig:
         for name in ("connect_timeout_s", "session_timeout_s", "max_poll_records", "batch_size", "delivery_timeout_s"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"kafka.{name} is {getattr(self, name)}; it must be greater than 0")
+
+    def or_local(self, bootstrap_servers: str) -> KafkaConfig:
+        """This, or where it names no cluster, the same with the local Kafka's address."""
+        return self if self.bootstrap_servers else replace(self, bootstrap_servers=bootstrap_servers)
 
     def client(self) -> dict[str, Any]:
         """What every kafka-python client is given."""
@@ -514,10 +519,14 @@ class KafkaAdmin:
         return {t["name"]: len(t["partitions"][0]["replica_nodes"]) for t in found if not t["error_code"]}
 
     def create(self, topic: str, *, partitions: int, replication_factor: int, settings: Mapping[str, str]) -> None:
-        """Creates one topic and waits until it can be used. Raises LogError, LogUnavailable."""
+        """Creates one topic and waits until it can be used; no error where another has created it meanwhile.
+
+        Raises LogError, LogUnavailable.
+        """
         new = NewTopic(topic, partitions, replication_factor, topic_configs=dict(settings))
         with translated(f"creating topic {topic}"):
-            self._admin.create_topics([new])
+            with contextlib.suppress(TopicAlreadyExistsError):
+                self._admin.create_topics([new])
             self._admin.wait_for_topics([topic])
 
     def settings(self, topic: str) -> Mapping[str, str]:

@@ -44,6 +44,11 @@ class LocalKafkaConfig:
         if self.memory_mb < 128:
             raise ConfigError(f"local_kafka.memory_mb is {self.memory_mb}; Kafka needs at least 128")
 
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where it is reached, unless its port is 0."""
+        return f"{self.host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class LocalKafkaStatus:

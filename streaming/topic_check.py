@@ -1,0 +1,111 @@
+"""Creates missing topics and says where others differ from what is expected. Never changes or deletes one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from streaming.topics import HOUR_MS, TOPICS, Topic, TopicsConfig
+
+MAX_MESSAGE_BYTES = 4_194_304  # a megabyte of text, escaped as JSON, is up to twice as long
+SEGMENT_BYTES = 134_217_728
+COMPACTED_SEGMENT_MS = 600_000  # the newest segment is never compacted: short ones keep the topic as small as its keys
+COMPACTED_SEGMENT_BYTES = 33_554_432
+
+
+class TopicAdmin(Protocol):
+    """What the check asks of a cluster. KafkaAdmin is one. Each raises LogUnavailable where no broker answers."""
+
+    def partition_counts(self, topics: Sequence[str]) -> Mapping[str, int]:
+        """How many partitions each of the topics has that exist."""
+
+    def replication_factors(self, topics: Sequence[str]) -> Mapping[str, int]:
+        """How many replicas each of the topics has that exist."""
+
+    def settings(self, topic: str) -> Mapping[str, str]:
+        """All settings in force of a topic."""
+
+    def create(self, topic: str, *, partitions: int, replication_factor: int, settings: Mapping[str, str]) -> None:
+        """Creates a topic; no error where it has come to be meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing of a topic that is not as expected."""
+
+    what: str
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class TopicReport:
+    """What the check found of a topic. `topic` is its name on the cluster, with the prefix."""
+
+    topic: str
+    state: Literal["created", "ok", "differs"]
+    partitions: int
+    differences: tuple[Difference, ...] = ()
+
+
+def check_topics(admin: TopicAdmin, config: TopicsConfig) -> list[TopicReport]:
+    """Creates what is missing; one report per topic, in the order of the table. Raises LogError, LogUnavailable."""
+    names = [config.prefix + topic.name for topic in TOPICS.values()]
+    partitions = admin.partition_counts(names)
+    replicas = admin.replication_factors(names)
+    return [
+        _compare(admin, config, topic, partitions[name], replicas[name])
+        if name in partitions
+        else _create(admin, config, topic)
+        for name, topic in zip(names, TOPICS.values(), strict=True)
+    ]
+
+
+def settings_of(topic: Topic, replication_factor: int) -> dict[str, str]:
+    """The settings that a topic is created with. Whatever else it has is the cluster's own choice."""
+    settings = {
+        "cleanup.policy": "compact" if topic.compact else "delete",
+        # Time on the log is the broker's: windows close and rooms time out by it, whatever clock a producer has
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(MAX_MESSAGE_BYTES),
+        "segment.bytes": str(SEGMENT_BYTES),
+    }
+    if topic.compact:
+        settings["segment.ms"] = str(COMPACTED_SEGMENT_MS)
+        settings["segment.bytes"] = str(COMPACTED_SEGMENT_BYTES)
+        settings["min.cleanable.dirty.ratio"] = "0.1"
+    if topic.retention_ms is not None:
+        settings["retention.ms"] = str(topic.retention_ms)
+        if topic.compact:
+            settings["cleanup.policy"] = "compact,delete"
+        else:
+            settings["segment.ms"] = str(HOUR_MS)  # a segment is deleted whole, so 6 hours are kept up to 7
+    if replication_factor >= 3:
+        settings["min.insync.replicas"] = "2"  # one broker may be away, and no acknowledged record is on one disk only
+    return settings
+
+
+def _create(admin: TopicAdmin, config: TopicsConfig, topic: Topic) -> TopicReport:
+    name, partitions = config.prefix + topic.name, config.partitions_of(topic)
+    replicas = config.replication_factor
+    admin.create(name, partitions=partitions, replication_factor=replicas, settings=settings_of(topic, replicas))
+    return TopicReport(name, "created", partitions)
+
+
+def _compare(admin: TopicAdmin, config: TopicsConfig, topic: Topic, partitions: int, replicas: int) -> TopicReport:
+    name = config.prefix + topic.name
+    found = admin.settings(name)
+    expected = settings_of(topic, config.replication_factor)
+    compared = [
+        Difference("partitions", str(config.partitions_of(topic)), str(partitions)),
+        Difference("replication factor", str(config.replication_factor), str(replicas)),
+        *(Difference(what, value, found.get(what, "not set")) for what, value in expected.items()),
+    ]
+    differences = tuple(one for one in compared if not _same(one.expected, one.found))
+    return TopicReport(name, "differs" if differences else "ok", partitions, differences)
+
+
+def _same(expected: str, found: str) -> bool:
+    """Lists such as `compact,delete` come back in any order."""
+    return sorted(expected.split(",")) == sorted(part.strip() for part in found.split(","))
