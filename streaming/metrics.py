@@ -50,6 +50,7 @@ METRICS: dict[str, Metric] = {
         Metric("log_contact_age_seconds", "gauge", "since a broker last answered", ("reader",), "livemax"),
         Metric("commits_total", "counter", "positions stored", ("reader",)),
         Metric("commit_seconds", "histogram", "to flush and store positions", ("reader",), buckets=DURATION_S),
+        Metric("loop_restarts_total", "counter", "sessions ended because no broker answered", ("reader",)),
         Metric("rebuilds_total", "counter", "partitions whose state was rebuilt from the log", ("reader",)),
         # promises
         Metric(

@@ -1,0 +1,112 @@
+"""Owns the viewers of one partition: few as folds, the rest as the bytes of their profiles. Never commits."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+from streaming.activity import ActivityBook
+from streaming.codec import Decoder, encode
+from streaming.dead_letter import DeadLetters
+from streaming.errors import MalformedRecord, RecordError
+from streaming.events import ViewerId
+from streaming.log import Log, Partition, Record, Sink
+from streaming.outcome import MAX_AHEAD_MS, Outcome
+from streaming.profile import ProfileConfig, ProfileFold
+from streaming.restore import last_values
+from streaming.topics import ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
+
+LOGGER = logging.getLogger(__name__)
+
+
+class ProfilePartition:
+    """The viewers of partition `index` of viewer-events and viewer-profiles."""
+
+    def __init__(self, index: int, config: ProfileConfig, letters: DeadLetters, max_folds: int) -> None:
+        self.index = index
+        self.changed: dict[str, ProfileFold] = {}  # since the last publish
+        self._config = config
+        self._letters = letters
+        self._max_folds = max_folds
+        self._book = ActivityBook()  # of this partition alone: it goes where the partition goes
+        self._folds: OrderedDict[str, ProfileFold] = OrderedDict()  # least recently touched first
+        self._published: dict[bytes, bytes] = {}
+        self._decode_event = Decoder(VIEWER_EVENTS)
+        self._decode_profile = Decoder(VIEWER_PROFILES)
+
+    def __len__(self) -> int:
+        return len(self._published)
+
+    def restore(self, log: Log) -> None:
+        """Takes the profiles as they are on viewer-profiles; each is decoded when it is first touched."""
+        self._published = last_values(log, Partition(VIEWER_PROFILES, self.index))
+
+    def apply(self, records: Sequence[Record]) -> int:
+        """Folds events in offset order; gives the number of duplicates."""
+        folds, changed, book, decode = self._folds, self.changed, self._book, self._decode_event
+        duplicates = 0
+        for record in records:
+            value = record.value
+            try:
+                if value is None:
+                    raise MalformedRecord("viewer-events: a record without a value")
+                event: Any = decode(value)
+            except RecordError as err:
+                self._letters.refuse(record, err)
+                continue
+            viewer = event.viewer
+            if record.key != viewer.encode() or event.at_ms > record.timestamp + MAX_AHEAD_MS:
+                self._refuse(record, event)
+                continue
+            fold = changed.get(viewer) or folds.get(viewer) or self._fold(viewer)
+            if fold.apply(event, record.timestamp, book) is Outcome.DUPLICATE:
+                duplicates += 1
+            else:
+                changed[viewer] = fold
+        return duplicates
+
+    def publish(self, sink: Sink) -> int:
+        """Sends the changed profiles; gives their number. To this very partition: a restart looks for them here."""
+        folds = self._folds
+        for viewer, fold in self.changed.items():
+            key, value = viewer.encode(), encode(fold.profile())
+            sink.send(VIEWER_PROFILES, key, value, self.index)
+            self._published[key] = value
+            folds[viewer] = fold
+            folds.move_to_end(viewer)
+        sent = len(self.changed)
+        self.changed = {}
+        while len(folds) > self._max_folds:
+            folds.popitem(last=False)
+        return sent
+
+    def publish_activity(self, sink: Sink) -> int:
+        """Sends what the events mean for rooms; gives the number of records."""
+        activities = self._book.drain()
+        for activity in activities:
+            sink.send(ROOM_ACTIVITY, activity.room.encode(), encode(activity))
+        return len(activities)
+
+    def profile(self, viewer: ViewerId) -> bytes | None:
+        """The bytes of a viewer's profile as published, None for a stranger."""
+        return self._published.get(viewer.encode())
+
+    def _fold(self, viewer: str) -> ProfileFold:
+        fold = ProfileFold(ViewerId(viewer), self._config)
+        value = self._published.get(viewer.encode())
+        if value is not None:
+            try:
+                fold.restore(self._decode_profile(value))
+            except RecordError as err:  # only a newer build can have written it: this one starts the viewer anew
+                LOGGER.warning("viewer-profiles partition %d: a profile is not readable: %s", self.index, err)
+        self._folds[viewer] = fold
+        return fold
+
+    def _refuse(self, record: Record, event: Any) -> None:
+        if record.key != event.viewer.encode():
+            self._letters.refuse(record, f"the record's key must be its viewer, {event.viewer!r}, as UTF-8")
+        else:
+            late = f"at_ms {event.at_ms} is over a minute after it arrived, {record.timestamp}"
+            self._letters.refuse(record, late)

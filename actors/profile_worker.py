@@ -1,0 +1,154 @@
+"""Runs the viewers of its partitions: events in, profiles and activity out, exactly once. Owns no fold's meaning."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from actors.profile_partition import ProfilePartition
+from actors.worker_status import Gauge, WorkerStatus
+from streaming.clock import Clock
+from streaming.dead_letter import DeadLetters
+from streaming.errors import ConfigError
+from streaming.events import ViewerId
+from streaming.log import Batch, Log, Partition, Sink, Source
+from streaming.loop import Loop, Membership
+from streaming.metrics import Metrics
+from streaming.profile import ProfileConfig
+from streaming.topics import ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
+
+GROUP = "profile-workers"
+MEASURE_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileWorkerConfig:
+    """How often a ProfileWorker commits, and how many viewers it keeps unpacked."""
+
+    busy_commit_every_ms: int = 100  # while there is more to read; else each poll's events are committed at once
+    folds_per_partition: int = 20_000  # the others are kept as bytes; an unpacked profile takes several times as much
+
+    def __post_init__(self) -> None:
+        if self.busy_commit_every_ms < 0:
+            raise ConfigError(
+                f"profile_worker.busy_commit_every_ms is {self.busy_commit_every_ms}; it must not be negative"
+            )
+        if self.folds_per_partition < 1:
+            raise ConfigError(
+                f"profile_worker.folds_per_partition is {self.folds_per_partition}; it must be at least 1"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileWorkerStatus(WorkerStatus):
+    """A ProfileWorker about a second ago."""
+
+    profiles: int = 0
+
+
+class ProfileWorker:
+    """One member of the group `profile-workers`. `run` is for one thread; `status` and `profile` for any."""
+
+    def __init__(
+        self,
+        log: Log,
+        member: str,
+        *,
+        config: ProfileWorkerConfig,
+        profile: ProfileConfig,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._log = log
+        self._member = member
+        self._config = config
+        self._profile = profile
+        self._metrics = metrics
+        self._clock = clock
+        self._loop = Loop(log, Membership(GROUP, member, (VIEWER_EVENTS,)), self, metrics, clock)
+        self._homes: dict[int, ProfilePartition] = {}
+        self._status = ProfileWorkerStatus(member)
+
+    def run(self, stop: threading.Event) -> None:
+        """Blocks until `stop`. Raises Fenced where another process has taken this member's place, TopicMissing."""
+        self._loop.run(stop)
+
+    def status(self) -> ProfileWorkerStatus:
+        """How it is doing."""
+        return self._status
+
+    def profile(self, viewer: ViewerId, partition: int) -> bytes | None:
+        """The MessagePack of a viewer's profile as published; None for a stranger or another worker's partition."""
+        home = self._homes.get(partition)
+        return None if home is None else home.profile(viewer)
+
+    # what the loop drives
+
+    def begin(self, source: Source, sink: Sink) -> None:
+        self._source, self._sink = source, sink
+        self._letters = DeadLetters(sink, self._metrics)
+        self._homes = {}
+        self._gauge = Gauge(GROUP, self._metrics, self._clock)
+        self._uncommitted: dict[Partition, int] = {}
+        self._committed_ms = self._measured_ms = self._clock.now_ms()
+
+    def revoke(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            self._homes.pop(partition.index, None)
+            self._uncommitted.pop(partition, None)
+
+    def assign(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            home = ProfilePartition(partition.index, self._profile, self._letters, self._config.folds_per_partition)
+            home.restore(self._log)
+            self._homes[partition.index] = home
+
+    def apply(self, batch: Batch) -> None:
+        duplicates = 0
+        for partition, records in batch.records.items():
+            home = self._homes[partition.index]
+            duplicates += home.apply(records)
+            self._uncommitted[partition] = records[-1].offset + 1
+        if batch.records:
+            self._gauge.read(VIEWER_EVENTS, len(batch))
+        if duplicates:
+            self._metrics.count("viewer_events_duplicate_total", duplicates)
+        now_ms = self._clock.now_ms()
+        if now_ms - self._measured_ms >= MEASURE_MS:
+            self._measured_ms = now_ms
+            self._measure()
+
+    def publish(self, *, final: bool) -> Mapping[Partition, int] | None:
+        if not self._uncommitted:
+            return None
+        now_ms = self._clock.now_ms()
+        if not final and now_ms < self._committed_ms + self._config.busy_commit_every_ms and self._more_to_read():
+            return None
+        profiles = sum(home.publish(self._sink) for home in self._homes.values())
+        activities = sum(home.publish_activity(self._sink) for home in self._homes.values())
+        self._metrics.count("records_written_total", profiles, topic=VIEWER_PROFILES)
+        self._metrics.count("records_written_total", activities, topic=ROOM_ACTIVITY)
+        positions, self._uncommitted = self._uncommitted, {}
+        self._committed_ms = now_ms
+        return positions
+
+    def wait_s(self) -> float:
+        return 0.0 if self._uncommitted else 0.2
+
+    def _more_to_read(self) -> bool:
+        return any(self._source.lag().values())
+
+    def _measure(self) -> None:
+        self._gauge.measure(self._source)
+        profiles = sum(map(len, self._homes.values()))
+        self._metrics.gauge("profiles_held", profiles, reader=GROUP)
+        self._status = ProfileWorkerStatus(
+            self._member,
+            tuple(sorted(self._homes)),
+            self._gauge.lag,
+            self._gauge.contact_age_s,
+            self._gauge.records_per_s,
+            self._loop.restarts,
+            profiles,
+        )

@@ -1,0 +1,58 @@
+"""Owns what a worker says of itself, and how it is measured: lag, contact, rates. Never changes what it measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from streaming.clock import Clock
+from streaming.log import Source
+from streaming.metrics import Metrics
+
+RATE_WINDOW_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """A worker about a second ago. partitions: indices held; lag: records not read yet, by topic."""
+
+    member: str
+    partitions: tuple[int, ...] = ()
+    lag: Mapping[str, int] | None = None
+    contact_age_s: float = 0.0
+    records_per_s: float = 0.0
+    restarts: int = 0
+
+
+class Gauge:
+    """Counts what a loop reads, and once a second turns it into figures. For the loop's thread."""
+
+    def __init__(self, reader: str, metrics: Metrics, clock: Clock) -> None:
+        self._reader = reader
+        self._metrics = metrics
+        self._clock = clock
+        self._since_s = clock.monotonic_s()
+        self._records = 0
+        self.records_per_s = 0.0
+        self.lag: dict[str, int] = {}
+        self.contact_age_s = 0.0
+
+    def read(self, topic: str, records: int) -> None:
+        """So many records of a topic were applied."""
+        self._records += records
+        self._metrics.count("records_read_total", records, topic=topic)
+
+    def measure(self, source: Source) -> None:
+        """Looks at the source and sets the gauges."""
+        now_s = self._clock.monotonic_s()
+        if now_s - self._since_s >= RATE_WINDOW_S:
+            self.records_per_s = self._records / (now_s - self._since_s)
+            self._since_s, self._records = now_s, 0
+        lag: dict[str, int] = dict.fromkeys(self.lag, 0)
+        for partition, records in source.lag().items():
+            lag[partition.topic] = lag.get(partition.topic, 0) + records
+        self.lag = lag
+        self.contact_age_s = source.contact_age_s()
+        for topic, records in lag.items():
+            self._metrics.gauge("lag_records", records, reader=self._reader, topic=topic)
+        self._metrics.gauge("log_contact_age_seconds", self.contact_age_s, reader=self._reader)
