@@ -1,0 +1,111 @@
+"""Owns `tidecast demo`: its options, its summary and its exit code. Never runs anything itself."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deploy.demo import Stage
+    from deploy.promises import Verdict
+
+UNATTENDED_S = 60.0
+FOLDER = Path(".tidecast/demo")
+
+EPILOG = """\
+examples:
+  tidecast demo                            until Ctrl-C on a terminal, 60 s elsewhere
+  tidecast demo --seconds 20 --plain       a line every few seconds, then the summary
+  tidecast demo --rooms 200 --viewers 2000 a larger platform
+  tidecast demo --recording chat.parquet   a recorded file instead of a simulated platform
+  TIDECAST_KAFKA__BOOTSTRAP_SERVERS=broker:9092 tidecast demo     your Kafka, in topics that begin with "demo."
+
+While it runs, `tidecast recommend VIEWER`, `tidecast rooms` and http://127.0.0.1:8000/docs work in another terminal.
+
+Exit code 1 when a promise was broken: an ended room was in an answer, an item had no receipt, a request failed, half of
+the chat took longer than a second to become servable, or rooms waited although the encoder had nothing to do.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "demo",
+        help="everything at once on this machine, with a simulated platform, shown while it runs",
+        description="Starts Kafka, Ray, the application and a simulated platform, and shows what viewers would get.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seconds", type=float, metavar="N", help="stop after so long")
+    parser.add_argument(
+        "--recording", type=Path, metavar="FILE", help="play a recorded file, as `tidecast replay` does"
+    )
+    parser.add_argument("--rooms", type=int, default=60, help="rooms live at once (default: 60)")
+    parser.add_argument("--viewers", type=int, default=500, help="viewers who ever come (default: 500)")
+    parser.add_argument("--seed", type=int, default=1, help="another seed, another platform (default: 1)")
+    parser.add_argument("--plain", action="store_true", help="lines instead of a screen, on a terminal too")
+    parser.add_argument("--json", action="store_true", help="the summary as one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from rich.console import Console  # noqa: PLC0415  the help needs none of this
+
+    from deploy.config import from_args  # noqa: PLC0415
+    from deploy.demo import Demo  # noqa: PLC0415
+    from deploy.screen import Lines, Screen  # noqa: PLC0415
+    from streaming.clock import SystemClock  # noqa: PLC0415
+
+    attended = sys.stdout.isatty() and not args.plain
+    seconds = args.seconds if args.seconds is not None or attended else UNATTENDED_S
+    signal.signal(signal.SIGTERM, _interrupt)  # whoever ends the demo politely leaves nothing running
+    print("starting Kafka, Ray and the application ...", file=sys.stderr, flush=True)
+    with Demo(from_args(args), feed(args), FOLDER, SystemClock()) as demo:
+        if attended:
+            with Screen(Console()) as screen:
+                verdict = demo.watch(seconds, screen)
+        else:
+            verdict = demo.watch(seconds, Lines(sys.stderr if args.json else sys.stdout))
+        print("stopping ...", file=sys.stderr, flush=True)
+    print(as_json(verdict, demo.stages) if args.json else summary(verdict, demo.stages))
+    return 1 if verdict.broken else 0
+
+
+def feed(args: argparse.Namespace) -> list[str]:
+    """The arguments of the `tidecast` command that plays the platform."""
+    before = ["--config", str(args.config)] if args.config else []
+    if args.recording:
+        return [*before, "replay", str(args.recording)]
+    size = {"--rooms": args.rooms, "--viewers": args.viewers, "--seed": args.seed}
+    return [*before, "simulate", *(word for name, value in size.items() for word in (name, str(value)))]
+
+
+def summary(verdict: Verdict, stages: Sequence[Stage]) -> str:
+    """What a person wants to know at the end."""
+    started = ", ".join(f"{stage.name} {stage.took_s:.1f} s" for stage in stages)
+    lines = [
+        f"started in {sum(stage.took_s for stage in stages):.1f} s: {started}",
+        f"{verdict.answers} answers with {verdict.items} rooms were checked",
+        f"chat to servable: p50 {_ms(verdict.freshness_p50_s)}, p99 {_ms(verdict.freshness_p99_s)}",
+        *(f"BROKEN: {promise}" for promise in verdict.broken),
+    ]
+    return "\n".join(lines if verdict.broken else [*lines, "every promise was kept"])
+
+
+def as_json(verdict: Verdict, stages: Sequence[Stage]) -> str:
+    """The summary for scripts."""
+    return json.dumps({**dataclasses.asdict(verdict), "stages_s": {stage.name: stage.took_s for stage in stages}})
+
+
+def _ms(value_s: float | None) -> str:
+    return "-" if value_s is None else f"{value_s * 1000:.0f} ms"
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
