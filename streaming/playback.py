@@ -11,6 +11,7 @@ from streaming.clock import Clock
 from streaming.codec import Decoder
 from streaming.log import Sink
 
+GAP_KEPT_S = 1.0  # of a silence that is skipped
 COARSEST_WAIT_S = 0.01  # events within it are sent together: a flush costs milliseconds, a message may wait ten of them
 REPORT_EVERY = 2_000  # events between two reports of progress when nothing waits
 
@@ -39,30 +40,61 @@ class Played:
     behind_s: float
 
 
-class Pace:
-    """Maps event times to the clock: the first event is due at once, the others `speed` times as fast as they happened.
+class Timeline:
+    """Moves recorded times, in their order: shortens long silences, changes the speed, lays the first on `start_ms`.
 
-    Every due time counts from the first event, so that waits that are a little long do not add up.
-    speed: None for as fast as possible. wait: blocks for seconds, true to stop; `stop.wait` of a threading.Event.
+    start_ms: None to keep the times as they are. longest_gap_s: None to keep silences; a longer one becomes GAP_KEPT_S.
     """
 
-    def __init__(self, clock: Clock, speed: float | None, wait: Callable[[float], bool]) -> None:
-        self._clock = clock
+    def __init__(self, start_ms: int | None = None, speed: float = 1.0, longest_gap_s: float | None = None) -> None:
+        self._start_ms = start_ms
         self._speed = speed
-        self.wait = wait
-        self._started_s = 0.0
-        self._first_ms: int | None = None
+        self._longest_gap_ms = float("inf") if longest_gap_s is None else longest_gap_s * 1000
+        self._previous_ms: int | None = None
+        self._played_ms = 0
+        self.skipped_gaps = 0
+        self.skipped_s = 0.0
 
-    def ahead_s(self, at_ms: int) -> float:
-        """Seconds until the event is due; 0 or less where it is due or late."""
-        if self._first_ms is None:
-            self._first_ms, self._started_s = at_ms, self._clock.monotonic_s()
-        if self._speed is None:
-            return 0.0
-        return (at_ms - self._first_ms) / 1000 / self._speed - (self._clock.monotonic_s() - self._started_s)
+    def moved(self, was_ms: int) -> int:
+        """The time that the event gets. Also counts what `longest_gap_s` has cut out so far."""
+        passed_ms = self.passed_ms(was_ms)
+        return was_ms if self._start_ms is None else self._start_ms + int(passed_ms)
+
+    def passed_ms(self, was_ms: int) -> float:
+        """How long after the first event this one is to be played, in ms."""
+        gap_ms = 0 if self._previous_ms is None else max(0, was_ms - self._previous_ms)
+        self._previous_ms = was_ms if self._previous_ms is None else max(was_ms, self._previous_ms)
+        if gap_ms > self._longest_gap_ms:
+            self.skipped_gaps += 1
+            self.skipped_s += gap_ms / 1000 - GAP_KEPT_S
+            gap_ms = int(GAP_KEPT_S * 1000)
+        self._played_ms += gap_ms
+        return self._played_ms / self._speed
+
+
+class Pace:
+    """Says when events are due: the first at once, the others as far behind it as the timeline has them.
+
+    Every due time counts from the first event, so that waits that are a little long do not add up.
+    timeline: None for as fast as possible. wait: blocks for seconds, true to stop; `stop.wait` of a threading.Event.
+    """
+
+    def __init__(self, clock: Clock, timeline: Timeline | None, wait: Callable[[float], bool]) -> None:
+        self._clock = clock
+        self._timeline = timeline
+        self.wait = wait
+        self.waits = timeline is not None
+        self._started_s: float | None = None
+
+    def due_s(self, at_ms: int) -> float:
+        """When the event is due, in seconds since the first. Asked once for each event, in their order."""
+        if self._started_s is None:
+            self._started_s = self._clock.monotonic_s()
+        return 0.0 if self._timeline is None else self._timeline.passed_ms(at_ms) / 1000
 
     def elapsed_s(self) -> float:
-        return 0.0 if self._first_ms is None else self._clock.monotonic_s() - self._started_s
+        """Seconds since the first event."""
+        return 0.0 if self._started_s is None else self._clock.monotonic_s() - self._started_s
 
 
 def play(
@@ -76,21 +108,26 @@ def play(
 
     Returns when none is left or `stop` is set, after a last flush. Raises what the sink raises.
     """
-    sent, at_ms, ahead_s = 0, 0, 0.0
+    sent, at_ms, due_s = 0, 0, 0.0
+    elapsed_s = 0.0
     for event in events:
         if stop.is_set():
             break
-        ahead_s = pace.ahead_s(event.at_ms)
-        if ahead_s > COARSEST_WAIT_S:
+        due_s = pace.due_s(event.at_ms)
+        if due_s > elapsed_s:  # only then is the clock read: it may be later than it was
+            elapsed_s = pace.elapsed_s()
+        if due_s > elapsed_s + COARSEST_WAIT_S:
             sink.flush()
             if progress is not None:
-                progress(Played(sent, at_ms, pace.elapsed_s(), 0.0))
-            ahead_s = pace.ahead_s(event.at_ms)
-            if ahead_s > 0 and pace.wait(ahead_s):
+                progress(Played(sent, at_ms, elapsed_s, 0.0))
+            if pace.wait(max(0.0, due_s - pace.elapsed_s())):
                 break
+            elapsed_s = pace.elapsed_s()
         sink.send(event.topic, event.key, event.value)
         sent, at_ms = sent + 1, event.at_ms
         if progress is not None and sent % REPORT_EVERY == 0:
-            progress(Played(sent, at_ms, pace.elapsed_s(), max(0.0, -ahead_s)))
+            elapsed_s = pace.elapsed_s()
+            progress(Played(sent, at_ms, elapsed_s, max(0.0, elapsed_s - due_s) if pace.waits else 0.0))
     sink.flush()
-    return Played(sent, at_ms, pace.elapsed_s(), max(0.0, -ahead_s))
+    elapsed_s = pace.elapsed_s()
+    return Played(sent, at_ms, elapsed_s, max(0.0, elapsed_s - due_s) if pace.waits else 0.0)

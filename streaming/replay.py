@@ -1,0 +1,197 @@
+"""Turns recordings into events on a timeline: chat alone into rooms and visits too. Never reads a clock, never sends.
+
+From chat alone: a room starts with its first message and ends with its last; a viewer enters it with the first message
+there, and every message is a `chat` event of the viewer.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import numpy as np
+import pyarrow.csv
+
+from streaming.errors import InputFileError
+from streaming.events import Action
+from streaming.playback import Event, Timeline
+from streaming.recorded_rooms import RecordedRooms, Selection, find_rooms
+from streaming.recording import Recording
+from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS
+
+ROOM_TYPES = ("started", "updated", "ended")
+_quoted = msgspec.json.Encoder().encode
+
+# An event before its time is known: when it was, its topic, its key, and its JSON up to the time.
+Untimed = tuple[int, str, bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """What is known of a channel beside its chat."""
+
+    title: str = ""
+    category: str = ""
+    language: str = ""
+
+
+class Replay:
+    """Recordings opened together. Iterating reads the files; it can be done again.
+
+    With a file of rooms none is derived, with a file of viewer events no visit is; the chat then names its `room`.
+    Raises InputFileError.
+    """
+
+    def __init__(
+        self,
+        chat: Recording | None = None,
+        rooms: Recording | None = None,
+        viewer_events: Recording | None = None,
+        *,
+        channels: Mapping[str, Channel] | None = None,
+        selection: Selection | None = None,
+    ) -> None:
+        self._chat, self._rooms, self._viewer_events = chat, rooms, viewer_events
+        self._channels = channels or {}
+        self._selection = selection or Selection()
+        if chat is not None and "room" not in chat.columns and (rooms is not None or viewer_events is not None):
+            raise InputFileError(
+                f"{chat.path}: no column room, which tells the rooms of the other files from each other"
+            )
+        self._found = find_rooms(chat, self._selection) if chat is not None else None
+        others = [self._times(file) for file in (rooms, viewer_events) if file is not None]
+        times = [
+            times for times in (*others, self._found.times_N if self._found else np.empty(0, np.int64)) if len(times)
+        ]
+        if not times:
+            raise InputFileError("no row is selected; give a recording, and a window and times that it holds")
+        self.times_N = np.sort(np.concatenate(times), kind="stable")
+        self.rows = len(self.times_N)
+
+    def events(self, timeline: Timeline) -> Iterator[Event]:
+        """Events in time order, their times moved by the timeline."""
+        sources = []
+        if self._rooms is not None:
+            sources.append(self._lifecycle(self._rooms))
+        if self._viewer_events is not None:
+            sources.append(self._visits(self._viewer_events))
+        if self._chat is not None and self._found is not None:
+            sources.append(self._messages(self._chat, self._found))
+        merged = sources[0] if len(sources) == 1 else heapq.merge(*sources, key=itemgetter(0))
+        for was_ms, topic, key, head in merged:
+            at_ms = timeline.moved(was_ms)
+            yield Event(topic, key, b'%b,"at_ms":%d}' % (head, at_ms), at_ms)
+
+    def _messages(self, chat: Recording, found: RecordedRooms) -> Iterator[Untimed]:
+        derives_rooms, derives_visits = self._rooms is None, self._viewer_events is None
+        names = [_quoted(name) for name in found.names]
+        keys = [name.encode() for name in found.names]
+        seen: list[set[str] | None] = [None] * len(names)
+        streamers = [_quoted(streamer) for streamer in found.streamers]
+        for row, (was_ms, room, viewer, text) in enumerate(self._rows_of(chat, found)):
+            key, name = keys[room], names[room]
+            visitors = seen[room]
+            if visitors is None:
+                visitors = seen[room] = set()
+                if derives_rooms:
+                    yield was_ms, ROOMS, key, self._started(found.names[room], found.streamers[room])
+            who = _quoted(viewer)
+            if derives_visits:
+                visit = b'{"type":"viewer","viewer":%b,"room":%b,"streamer":%b,"action":' % (who, name, streamers[room])
+                if viewer not in visitors:
+                    visitors.add(viewer)
+                    yield was_ms, VIEWER_EVENTS, viewer.encode(), visit + b'"enter"'
+                yield was_ms, VIEWER_EVENTS, viewer.encode(), visit + b'"chat"'
+            yield was_ms, CHAT, key, b'{"type":"chat","room":%b,"viewer":%b,"text":%b' % (name, who, _quoted(text))
+            if row == found.last_R[room]:
+                visitors.clear()
+                if derives_rooms:
+                    yield was_ms, ROOMS, key, b'{"type":"ended","room":%b' % name
+
+    def _rows_of(self, chat: Recording, found: RecordedRooms) -> Iterator[tuple[int, int, str, str]]:
+        """Time, room, viewer and text of the rows that are played, in time order."""
+        done, passed = 0, 0
+        for batch in chat.batches(("viewer", "text"), None if found.sorted else found.order_N):
+            length = len(batch["at_ms"])
+            upto = int(np.searchsorted(found.order_N, passed + length)) if found.sorted else done + length
+            picked = found.order_N[done:upto] - passed if found.sorted else np.arange(length)
+            viewers, texts = (batch[name].take(picked).to_pylist() for name in ("viewer", "text"))
+            times, rooms = found.times_N[done:upto].tolist(), found.room_N[done:upto].tolist()
+            yield from zip(times, rooms, viewers, texts, strict=True)
+            done, passed = upto, passed + length
+            if done == len(found.order_N):
+                return
+
+    def _started(self, room: str, streamer: str) -> bytes:
+        known = self._channels.get(streamer, Channel())
+        return _head(
+            type="started",
+            room=room,
+            streamer=streamer,
+            title=known.title,
+            category=known.category,
+            language=known.language,
+        )
+
+    def _lifecycle(self, file: Recording) -> Iterator[Untimed]:
+        columns = ("type", "room", "streamer", "title", "category", "language", "tags", "mature")
+        for row, was_ms, values in self._selected(file, columns):
+            if values["type"] not in ROOM_TYPES:
+                raise InputFileError(
+                    f"{file.path}: row {row}: type is {values['type']!r}; it is {', '.join(ROOM_TYPES)}"
+                )
+            if values["type"] != "ended" and not values.get("streamer"):
+                raise InputFileError(f"{file.path}: row {row}: streamer is empty; a room that starts has one")
+            if isinstance(values.get("tags"), str):
+                values["tags"] = [tag.strip() for tag in values["tags"].split(";") if tag.strip()]
+            told = values if values["type"] != "ended" else {name: values[name] for name in ("type", "room")}
+            yield was_ms, ROOMS, values["room"].encode(), _head(**told)
+
+    def _visits(self, file: Recording) -> Iterator[Untimed]:
+        for row, was_ms, values in self._selected(file, ("viewer", "room", "streamer", "action", "seconds")):
+            if values["action"] not in get_args(Action):
+                raise InputFileError(
+                    f"{file.path}: row {row}: action is {values['action']!r}; it is {', '.join(get_args(Action))}"
+                )
+            yield was_ms, VIEWER_EVENTS, values["viewer"].encode(), _head(type="viewer", **values)
+
+    def _selected(self, file: Recording, columns: tuple[str, ...]) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        """Row number, time and values of the rows that are played, in time order."""
+        times = np.concatenate([batch["at_ms"] for batch in file.batches()])
+        order = None if (np.diff(times) >= 0).all() else np.argsort(times, kind="stable")
+        row, left = 0, self._selection.limit
+        for batch in file.batches(columns, order):
+            kept = self._selection.mask(batch["at_ms"], None)
+            names = [name for name in batch if name != "at_ms"]
+            for index, values in enumerate(zip(*(batch[name].to_pylist() for name in names), strict=True)):
+                if left != 0 and kept[index]:
+                    left = left - 1 if left is not None else None
+                    yield row + index + 1, int(batch["at_ms"][index]), dict(zip(names, values, strict=True))
+            row += len(kept)
+
+    def _times(self, file: Recording) -> np.ndarray[Any, np.dtype[np.int64]]:
+        times = np.concatenate([np.empty(0, np.int64), *(batch["at_ms"] for batch in file.batches())])
+        return times[self._selection.mask(times, None)][: self._selection.limit]
+
+
+def read_channels(path: Path) -> dict[str, Channel]:
+    """Titles, categories and languages by channel, from a CSV with a column `channel`. Raises InputFileError."""
+    try:
+        columns = ("channel", "title", "category", "language")
+        convert = pyarrow.csv.ConvertOptions(column_types={name: pyarrow.string() for name in columns})
+        table = pyarrow.csv.read_csv(path, convert_options=convert)
+    except (pyarrow.ArrowInvalid, OSError) as err:
+        raise InputFileError(f"{path}: cannot be read as CSV: {err}") from err
+    if "channel" not in table.column_names:
+        raise InputFileError(f"{path}: no column channel; expected channel and any of title, category, language")
+    return {row["channel"]: Channel(*(row.get(name) or "" for name in columns[1:])) for row in table.to_pylist()}
+
+
+def _head(**values: Any) -> bytes:
+    """The JSON of a record without its time and without what is not known, open at its end."""
+    return _quoted({name: value for name, value in values.items() if value is not None})[:-1]
