@@ -1,4 +1,4 @@
-"""Owns the demo: starts Kafka, the system and a platform, watches them, stops them all. Never draws and never judges."""
+"""Owns the demo: starts Kafka, the system and a platform, watches them, stops them. Never draws and never judges."""
 
 from __future__ import annotations
 
