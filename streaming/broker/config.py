@@ -1,0 +1,70 @@
+"""Owns how a Kafka cluster is reached. Never connects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from streaming.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaConfig:
+    """How Kafka is reached. Security fields are handed to kafka-python as they are; "" means not set."""
+
+    bootstrap_servers: str = ""  # host:port,host:port; "" starts and uses the local Kafka
+    client_id: str = "tidecast"
+    security_protocol: str = "PLAINTEXT"  # PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL
+    sasl_mechanism: str = ""  # PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, GSSAPI, OAUTHBEARER
+    sasl_plain_username: str = ""
+    sasl_plain_password: str = ""
+    ssl_cafile: str = ""
+    ssl_certfile: str = ""
+    ssl_keyfile: str = ""
+    ssl_password: str = ""
+    ssl_check_hostname: bool = True
+    connect_timeout_s: float = 10.0
+    session_timeout_s: float = 6.0  # a member that is silent so long loses its partitions; the broker allows from 6 s
+    max_poll_records: int = 5_000
+    fetch_max_wait_ms: int = 100  # how long a broker holds an empty answer back; only idle topics wait
+    batch_size: int = 131_072
+    linger_ms: int = 5
+    delivery_timeout_s: float = 30.0  # longer than a broker's restart; then the records count as not written
+
+    def __post_init__(self) -> None:
+        allowed = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+        if self.security_protocol not in allowed:
+            raise ConfigError(
+                f"kafka.security_protocol is {self.security_protocol!r}; allowed are {', '.join(allowed)}"
+            )
+        if self.security_protocol.startswith("SASL") and not self.sasl_mechanism:
+            raise ConfigError(f"kafka.sasl_mechanism is not set, but {self.security_protocol} needs one, such as PLAIN")
+        for name in ("connect_timeout_s", "session_timeout_s", "max_poll_records", "batch_size", "delivery_timeout_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"kafka.{name} is {getattr(self, name)}; it must be greater than 0")
+
+    def or_local(self, bootstrap_servers: str) -> KafkaConfig:
+        """This, or where it names no cluster, the same with the local Kafka's address."""
+        return self if self.bootstrap_servers else replace(self, bootstrap_servers=bootstrap_servers)
+
+    def client(self) -> dict[str, Any]:
+        """What every kafka-python client is given."""
+        optional = (
+            "sasl_mechanism",
+            "sasl_plain_username",
+            "sasl_plain_password",
+            "ssl_cafile",
+            "ssl_certfile",
+            "ssl_keyfile",
+            "ssl_password",
+        )
+        return {
+            "bootstrap_servers": self.bootstrap_servers.split(","),
+            "client_id": self.client_id,
+            "security_protocol": self.security_protocol,
+            "ssl_check_hostname": self.ssl_check_hostname,
+            "bootstrap_timeout_ms": int(self.connect_timeout_s * 1000),
+            "request_timeout_ms": 10_000,  # a broker that says nothing for so long is gone
+            "reconnect_backoff_max_ms": 1_000,  # a broker that comes back is found within a second
+            **{name: getattr(self, name) for name in optional if getattr(self, name)},
+        }
