@@ -20,11 +20,11 @@ from actors.profile_worker import ProfileWorkerConfig
 from actors.recommend import RecommendConfig
 from actors.room_worker import RoomWorkerConfig
 from actors.schedule import ScheduleConfig
-from actors.tables import TablesConfig
 from deploy.api import HttpConfig
 from deploy.cluster import RayConfig
 from deploy.config_key import ENV_PREFIX, ENV_SEPARATOR, EnvText, Key, convert
 from deploy.config_lines import key_lines
+from streaming.broker import KafkaConfig
 from streaming.errors import ConfigError
 from streaming.local_kafka import LocalKafkaConfig
 from streaming.profile import ProfileConfig
@@ -39,6 +39,7 @@ DEFAULT_FILE = Path("tidecast.toml")
 class Settings:
     """Every section of the configuration. A field's name is the section's name in TOML and in the environment."""
 
+    kafka: KafkaConfig = field(default_factory=KafkaConfig)
     local_kafka: LocalKafkaConfig = field(default_factory=LocalKafkaConfig)
     topics: TopicsConfig = field(default_factory=TopicsConfig)
     window: WindowConfig = field(default_factory=WindowConfig)
@@ -48,7 +49,6 @@ class Settings:
     profile_worker: ProfileWorkerConfig = field(default_factory=ProfileWorkerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     index: IndexConfig = field(default_factory=IndexConfig)
-    tables: TablesConfig = field(default_factory=TablesConfig)
     recommend: RecommendConfig = field(default_factory=RecommendConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     ray: RayConfig = field(default_factory=RayConfig)
