@@ -1,0 +1,148 @@
+"""Computes what workers must have published, from the input topics alone: pure folds, record after record. No loop.
+
+For tests that disturb workers: whatever was killed and whenever, `published(...)` must equal `expected_...(...)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.activity import ActivityBook
+from streaming.codec import Decoder
+from streaming.errors import RecordError
+from streaming.events import RoomId, RoomState, ViewerId, ViewerProfile
+from streaming.log import Log, Partition, Record
+from streaming.outcome import is_future
+from streaming.profile import ProfileConfig, ProfileFold
+from streaming.restore import last_values
+from streaming.room import RoomFold
+from streaming.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
+from streaming.vectors import to_bytes
+from streaming.window import WindowConfig
+
+Encode = Callable[[Sequence[str]], NDArray[np.float16]]
+Facts = dict[str, Any]
+SUMMED = ("entered", "newcomers", "left", "watch_ms", "likes", "gifts", "follows")
+
+
+def records_of(log: Log, partition: Partition) -> Iterator[Record]:
+    """Every committed record of a partition that is still there, in order."""
+    if log.ends([partition])[partition] == 0:
+        return
+    reader = log.reader([partition])
+    try:
+        while reader.lag().get(partition, 1) > 0:
+            yield from reader.poll(0.05).records.get(partition, ())
+    finally:
+        reader.close()
+
+
+def decoded(log: Log, partition: Partition, key: str) -> Iterator[tuple[Record, Any]]:
+    """The records that a worker accepts. key: the field that a record's key must hold, "" to accept any."""
+    decode = Decoder(partition.topic)
+    for record in records_of(log, partition):
+        if record.value is None:
+            continue
+        try:
+            event = decode(record.value)
+        except RecordError:
+            continue
+        if key and (is_future(event.at_ms, record.timestamp) or record.key != getattr(event, key).encode()):
+            continue
+        yield record, event
+
+
+def expected_states(log: Log, encode: Encode, version: str, window: WindowConfig) -> dict[str, Facts]:
+    """Room states once everything is read and encoded, by room; of rooms that ever started."""
+    states: dict[str, Facts] = {}
+    for partition in log.partitions(ROOMS):
+        folds: dict[str, RoomFold] = {}
+        head_ms = 0
+
+        def fold_of(room: str, folds: dict[str, RoomFold] = folds) -> RoomFold:
+            return folds.setdefault(room, RoomFold(RoomId(room), window))
+
+        for record, event in decoded(log, partition, "room"):
+            fold_of(event.room).apply_lifecycle(event, record.offset, record.timestamp)
+        for record, event in decoded(log, Partition(CHAT, partition.index), "room"):
+            fold_of(event.room).apply_chat(event, record.offset, record.timestamp)
+            head_ms = max(head_ms, record.timestamp)
+        for record, event in decoded(log, Partition(ROOM_ACTIVITY, partition.index), ""):
+            fold_of(event.room).apply_activity(event, record.offset, record.timestamp)
+        for room, fold in folds.items():
+            fold.close_idle(head_ms)
+            if fold.started:
+                encode_all(fold, encode, version)
+                state = fold.state(0)
+                assert state is not None
+                states[room] = facts_of(state)
+    return states
+
+
+def encode_all(fold: RoomFold, encode: Encode, version: str) -> None:
+    """Gives a room every vector that it waits for."""
+    for segment in fold.closed_segments():
+        fold.fold_segment(segment.index, to_bytes(encode([segment.text])[0]), version)
+    if (title := fold.title_text()) is not None:
+        fold.set_title_vector(title, to_bytes(encode([title.text])[0]), version)
+    if (chat := fold.chat_text()) is not None:
+        fold.set_chat_vector(chat, to_bytes(encode([chat.text])[0]), version)
+
+
+def expected_profiles(log: Log, config: ProfileConfig) -> dict[str, ViewerProfile]:
+    """Profiles once every viewer event is read, by viewer."""
+    return {viewer: fold.profile() for viewer, fold in _viewers(log, config, ActivityBook()).items()}
+
+
+def expected_activity(log: Log, config: ProfileConfig) -> dict[tuple[str, int], Facts]:
+    """Sums of room activity once every viewer event is read, by room and bucket."""
+    book = ActivityBook()
+    _viewers(log, config, book)
+    return _summed(book.drain())
+
+
+def published_activity(log: Log) -> dict[tuple[str, int], Facts]:
+    """The same sums as they stand on room-activity."""
+    events = [event for p in log.partitions(ROOM_ACTIVITY) for _, event in decoded(log, p, "")]
+    return _summed(events)
+
+
+def published_states(log: Log) -> dict[str, Facts]:
+    """The last state of every room on room-states, tombstones left out."""
+    decode = Decoder(ROOM_STATES)
+    values = [value for p in log.partitions(ROOM_STATES) for value in last_values(log, p).values()]
+    return {state.room: facts_of(state) for state in map(decode, values)}
+
+
+def published_profiles(log: Log) -> dict[str, ViewerProfile]:
+    """The last profile of every viewer on viewer-profiles."""
+    decode = Decoder(VIEWER_PROFILES)
+    values = [value for p in log.partitions(VIEWER_PROFILES) for value in last_values(log, p).values()]
+    return {profile.viewer: profile for profile in map(decode, values)}
+
+
+def facts_of(state: RoomState) -> Facts:
+    """A state's fields, without when it was written."""
+    return {name: getattr(state, name) for name in state.__struct_fields__ if name != "published_ms"}
+
+
+def _viewers(log: Log, config: ProfileConfig, book: ActivityBook) -> dict[str, ProfileFold]:
+    folds: dict[str, ProfileFold] = {}
+    for partition in log.partitions(VIEWER_EVENTS):
+        for record, event in decoded(log, partition, "viewer"):
+            fold = folds.setdefault(event.viewer, ProfileFold(ViewerId(event.viewer), config))
+            fold.apply(event, record.timestamp, book)
+    return folds
+
+
+def _summed(activities: Sequence[Any]) -> dict[tuple[str, int], Facts]:
+    sums: dict[tuple[str, int], Facts] = {}
+    for activity in activities:
+        found = sums.setdefault((activity.room, activity.bucket_ms), dict.fromkeys(SUMMED, 0))
+        for name in SUMMED:
+            found[name] += getattr(activity, name)
+    return sums
