@@ -18,6 +18,7 @@ from typing import Any, cast, get_type_hints
 from actors.index import IndexConfig
 from actors.profile_worker import ProfileWorkerConfig
 from actors.recommend import RecommendConfig
+from actors.room_table import TablesConfig
 from actors.room_worker import RoomWorkerConfig
 from actors.schedule import ScheduleConfig
 from deploy.api import HttpConfig
@@ -49,6 +50,7 @@ class Settings:
     profile_worker: ProfileWorkerConfig = field(default_factory=ProfileWorkerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     index: IndexConfig = field(default_factory=IndexConfig)
+    tables: TablesConfig = field(default_factory=TablesConfig)
     recommend: RecommendConfig = field(default_factory=RecommendConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     ray: RayConfig = field(default_factory=RayConfig)
