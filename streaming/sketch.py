@@ -7,7 +7,7 @@ function of the set that arrived. Nothing is hashed until there are more than k.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from heapq import nsmallest
 
 from streaming.text import text_hash
@@ -87,20 +87,18 @@ class TextSample:
             self._prune()
 
     def _prune(self) -> None:
-        smallest = self._smallest()
+        smallest = nsmallest(self._limit, self._first_at_ms, key=unit_hash)
         self._first_at_ms = {text: self._first_at_ms[text] for text in smallest}
         self._counts = {text: count for text, count in self._counts.items() if text in self._first_at_ms}
         self._threshold = unit_hash(smallest[-1]) + 1
 
-    def _smallest(self) -> list[str]:
-        return nsmallest(self._limit, self._first_at_ms, key=unit_hash)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._first_at_ms if len(self._first_at_ms) <= self._limit else self._smallest())
-
-    def first_at_ms(self, text: str) -> int:
-        """Event time of the earliest copy."""
-        return self._first_at_ms[text]
+    def newest_first(self) -> list[tuple[int, str]]:
+        """(event time of the earliest copy, text), newest first, then by text."""
+        if len(self._first_at_ms) > self._limit:
+            self._prune()
+        newest_first = [(-at_ms, text) for text, at_ms in self._first_at_ms.items()]
+        newest_first.sort()
+        return [(-negative, text) for negative, text in newest_first]
 
     def count(self, text: str) -> int:
         """Copies of a text that is in the sample."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import Protocol
 
 
 def text_hash(text: str) -> int:
@@ -33,58 +34,56 @@ def _is_kept(char: str) -> bool:
     return char.isprintable() or char in "\u200c\u200d"
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One distinct text of one slice: as written, its first event time there, how often, and the slice's index."""
+class TextSample(Protocol):
+    """Distinct texts of one slice."""
 
-    text: str
-    at_ms: int
-    count: int
-    slice_index: int
+    def newest_first(self) -> list[tuple[int, str]]:
+        """(event time of the first copy, text as written), newest first, then by text."""
+
+    def count(self, text: str) -> int:
+        """Copies of a text of the sample."""
 
 
-def build_chat_text(said: Iterable[Said], max_chars: int, message_chars: int) -> str:
+def build_chat_text(slices: Iterable[TextSample], max_chars: int, message_chars: int) -> str:
     """The distinct texts in time order, joined by newlines, in at most max_chars characters.
 
-    Messages of two or more different words go first, evenly over the slices and newest first; what room is left goes to
-    single words and emotes, most frequent first. A function of the set: the order of `said` does not matter.
+    Messages of two or more different words go first, evenly over the slices and newest first, until one does not fit;
+    what room is left goes to single words and emotes, most frequent first. Copies count once, whatever their case.
+    slices: newest first. A function of what they hold, not of the order in which it came.
     """
-    merged: dict[str, Said] = {}
-    for one in said:
-        text = normalise(one.text, message_chars)
-        if not text:
-            continue
+    kept: dict[str, tuple[int, str]] = {}  # casefolded → (event time, text)
+    words: dict[str, tuple[int, int, str]] = {}  # casefolded → (-copies, -event time, text)
+    budget = max_chars + 1  # the first text has no newline before it
+    samples = list(slices)
+    for sample, (at_ms, raw) in _in_turn([sample.newest_first() for sample in samples], samples):
+        text = normalise(raw, message_chars)
         key = text.casefold()
-        known = merged.get(key)
-        if known is None:
-            merged[key] = Said(text, one.at_ms, one.count, one.slice_index)
+        if key in kept or not text:
             continue
-        first = min((known.at_ms, known.text, known.slice_index), (one.at_ms, text, one.slice_index))
-        merged[key] = Said(first[1], first[0], known.count + one.count, first[2])
-    kept: list[Said] = []
-    budget = max_chars
-    for one in _by_merit(list(merged.values())):
-        cost = len(one.text) + 1  # the newline
-        if cost <= budget + 1:
-            kept.append(one)
-            budget -= cost
-    kept.sort(key=lambda one: (one.at_ms, one.text))
-    return "\n".join(one.text for one in kept)
+        if not _is_sentence(text):
+            copies, newest, first = words.get(key, (0, -at_ms, text))
+            words[key] = (copies - sample.count(raw), newest, first)
+            continue
+        if len(text) >= budget:
+            budget = 0
+            break
+        budget -= len(text) + 1
+        kept[key] = (at_ms, text)
+    for key, (_, negative_at_ms, text) in sorted(words.items(), key=itemgetter(1)):
+        if len(text) < budget:
+            budget -= len(text) + 1
+            kept[key] = (-negative_at_ms, text)
+    return "\n".join(text for _, text in sorted(kept.values()))
 
 
-def _by_merit(said: Sequence[Said]) -> list[Said]:
-    """Sentences by their rank within their slice, newest first, then single words by count."""
-    sentences = sorted((one for one in said if _is_sentence(one.text)), key=lambda one: (-one.at_ms, one.text))
-    words = sorted(
-        (one for one in said if not _is_sentence(one.text)), key=lambda one: (-one.count, -one.at_ms, one.text)
-    )
-    ranks: dict[int, int] = {}
-    ranked: list[tuple[int, int]] = []  # (rank in its slice, position in `sentences`)
-    for position, one in enumerate(sentences):
-        rank = ranks.get(one.slice_index, 0)
-        ranks[one.slice_index] = rank + 1
-        ranked.append((rank, position))
-    return [sentences[position] for _, position in sorted(ranked)] + words
+def _in_turn(
+    columns: Sequence[Sequence[tuple[int, str]]], samples: Sequence[TextSample]
+) -> Iterator[tuple[TextSample, tuple[int, str]]]:
+    """The first of each column, then the second of each, and so on."""
+    for rank in range(max(map(len, columns), default=0)):
+        for sample, column in zip(samples, columns, strict=True):
+            if rank < len(column):
+                yield sample, column[rank]
 
 
 def _is_sentence(text: str) -> bool:

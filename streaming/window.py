@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from streaming.errors import ConfigError
 from streaming.outcome import Outcome
 from streaming.sketch import DistinctViewers, TextSample
-from streaming.text import Said, build_chat_text, text_hash
+from streaming.text import build_chat_text, text_hash
 
 SLICE_MS = 5_000
 SEGMENT_SLICES = 6
@@ -197,13 +197,8 @@ class ChatWindow:
         return self._text(index for index in self._slices if index > self._newest - SEGMENT_SLICES)
 
     def _text(self, indices: Iterable[int]) -> str:
-        said = [
-            Said(text, texts.first_at_ms(text), texts.count(text), index)
-            for index in indices
-            for texts in (self._slices[index].texts,)
-            for text in texts
-        ]
-        return build_chat_text(said, self._config.text_chars, self._config.message_chars)
+        samples = [self._slices[index].texts for index in sorted(indices, reverse=True)]
+        return build_chat_text(samples, self._config.text_chars, self._config.message_chars)
 
     def statistics(self) -> ChatStatistics:
         """Counts up to the watermark."""

@@ -172,9 +172,10 @@ def draw_event(random: Random, topic: str, at_ms: int) -> Event:
         return RoomActivity(room=RoomId(room), bucket_ms=bucket_ms, entered=random.randint(0, 2), left=1)
     if random.random() < 0.2:
         return RoomEnded(room=room, at_ms=at_ms)
-    described: type[RoomStarted] | type[RoomUpdated] = random.choice([RoomStarted, RoomUpdated])
     title, language = random.choice(["", "one", "the two of them"]), random.choice(["", "de"])
-    return described(room=room, streamer="s", at_ms=at_ms, title=title, language=language)
+    if random.random() < 0.5:
+        return RoomStarted(room=room, streamer="s", at_ms=at_ms, title=title, language=language)
+    return RoomUpdated(room=room, streamer="s", at_ms=at_ms, title=title, language=language)
 
 
 def draw_schedule(random: Random, num_steps: int, *more: str) -> list[tuple[str, int]]:

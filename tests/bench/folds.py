@@ -1,0 +1,158 @@
+"""Measures microseconds per record of the folds, alone: no decoding, no broker. Never asserts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Callable
+
+from streaming.activity import ActivityBook
+from streaming.events import Action, ChatMessage, RoomActivity, RoomId, RoomStarted, ViewerEvent, ViewerId
+from streaming.profile import ProfileConfig, ProfileFold
+from streaming.room import RoomFold
+from streaming.window import WindowConfig
+
+START_MS = 1_700_000_000_000
+WORDS = (
+    "the",
+    "boss",
+    "is",
+    "almost",
+    "dead",
+    "what",
+    "a",
+    "play",
+    "gg",
+    "LUL",
+    "KEKW",
+    "insane",
+    "run",
+    "today",
+    "chat",
+)
+
+
+def best_us(run: Callable[[], int], repeats: int) -> float:
+    """Microseconds per record of the fastest of some runs; `run` returns how many records it folded."""
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.perf_counter()
+        count = run()
+        best = min(best, (time.perf_counter() - started) / count * 1e6)
+    return round(best, 3)
+
+
+def chat(num: int, num_rooms: int, rate_per_s: int) -> list[ChatMessage]:
+    """Chat of all rooms together at a rate."""
+    drawn = random.Random(1)
+    return [
+        ChatMessage(
+            room=f"room-{drawn.randrange(num_rooms)}",
+            viewer=f"viewer-{drawn.randrange(20 * num_rooms)}",
+            text=" ".join(drawn.choices(WORDS, k=drawn.choice([1, 1, 2, 5, 9]))),
+            at_ms=START_MS + i * 1_000 // rate_per_s - drawn.choice([0, 0, 0, 50, 900]),
+        )
+        for i in range(num)
+    ]
+
+
+def fold_chat(messages: list[ChatMessage]) -> dict[str, RoomFold]:
+    folds: dict[str, RoomFold] = {}
+    for offset, message in enumerate(messages):
+        fold = folds.get(message.room)
+        if fold is None:
+            fold = folds[message.room] = RoomFold(RoomId(message.room), WindowConfig())
+            fold.apply_lifecycle(
+                RoomStarted(room=message.room, streamer="s", at_ms=START_MS, title="a title of a room"), 0, START_MS
+            )
+        fold.apply_chat(message, offset, message.at_ms)
+    return folds
+
+
+def fold_events(events: list[ViewerEvent]) -> int:
+    folds: dict[str, ProfileFold] = {}
+    book = ActivityBook()
+    for event in events:
+        fold = folds.get(event.viewer)
+        if fold is None:
+            fold = folds[event.viewer] = ProfileFold(ViewerId(event.viewer), ProfileConfig())
+        fold.apply(event, event.at_ms, book)
+    return len(events)
+
+
+def viewer_events(num: int) -> list[ViewerEvent]:
+    """Viewers who enter, watch with reports every 30 s, chat now and then, and mostly leave; interleaved by time."""
+    drawn = random.Random(2)
+    events: list[ViewerEvent] = []
+    rooms = [f"room-{room}" for room in range(200)]
+    actions: tuple[Action, ...] = ("watch", "watch", "watch", "chat", "chat", "like")
+    while len(events) < num:
+        viewer, room = f"viewer-{drawn.randrange(max(1, num // 40))}", drawn.choice(rooms)
+        at_ms = START_MS + drawn.randrange(3_600_000)
+        visit: list[Action] = ["enter", *drawn.choices(actions, k=drawn.randrange(12)), "leave"]
+        for action in visit:
+            at_ms += 15_000
+            events.append(
+                ViewerEvent(viewer=viewer, room=room, streamer=f"of {room}", action=action, at_ms=at_ms, seconds=30)
+            )
+    return sorted(events, key=lambda event: event.at_ms)[:num]
+
+
+def measure(num: int, repeats: int) -> dict[str, float]:
+    """All figures."""
+    spread = chat(num, num_rooms=500, rate_per_s=2_000)
+    busy = chat(num, num_rooms=1, rate_per_s=500)
+    fold = fold_chat(busy)["room-0"]
+    activity = [RoomActivity(room=RoomId("r"), bucket_ms=START_MS + i % 60 * 10_000, entered=1) for i in range(num)]
+    folds = list(fold_chat(spread).values())
+
+    def fold_activity() -> int:
+        target = RoomFold(RoomId("r"), WindowConfig())
+        for offset, one in enumerate(activity):
+            target.apply_activity(one, offset, START_MS + offset)
+        return len(activity)
+
+    def texts() -> int:
+        for target in folds:
+            target._chat._text = None
+            target.chat_text()
+        return len(folds)
+
+    def states() -> int:
+        return sum(target.state(START_MS) is not None for target in folds)
+
+    def busy_text() -> int:
+        fold._chat._text = None
+        return int(fold.chat_text() is not None)
+
+    events = viewer_events(num)
+    return {
+        "chat_us": best_us(lambda: len(fold_chat(spread)) * 0 + len(spread), repeats),
+        "chat_one_busy_room_us": best_us(lambda: len(fold_chat(busy)) * 0 + len(busy), repeats),
+        "activity_us": best_us(fold_activity, repeats),
+        "viewer_event_us": best_us(lambda: fold_events(events), repeats),
+        "state_us": best_us(states, repeats),
+        "text_us": best_us(texts, repeats),
+        "text_busy_room_us": best_us(busy_text, repeats),
+        "retained_offset_us": best_us(lambda: len([f.retained_offset(START_MS) for f in folds]), repeats),
+        "close_idle_us": best_us(lambda: len([f.close_idle(START_MS) for f in folds]), repeats),  # type: ignore[func-returns-value]
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=100_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    args = parser.parse_args()
+    figures = measure(args.records, args.repeats)
+    for name, value in figures.items():
+        print(f"{name:24} {value:10.3f}")
+    if args.json:
+        print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
