@@ -70,15 +70,18 @@ class MemoryLog:
             members = self._groups.setdefault(group, _Group()).members
             replaced = members.get(member)
             members[member] = source
-            if replaced is not None:
+            if replaced is None:
+                self._rebalance(group)
+            else:
                 replaced.fence()
-            self._rebalance(group)
+                source.assign(self._from_committed(group, replaced.partitions()))
+                self.changed.notify_all()
             return source
 
     def reader(self, partitions: Sequence[Partition], start: Start = "beginning") -> MemorySource:
         ends = self.ends(partitions)
         source = MemorySource(self, group=None, member="", topics=())
-        source.assign({partition: 0 if start == "beginning" else ends[partition] for partition in partitions})
+        source.seek({partition: 0 if start == "beginning" else ends[partition] for partition in partitions})
         return source
 
     def sink(self, transactional_id: str | None = None) -> MemorySink:
@@ -98,6 +101,12 @@ class MemoryLog:
         with self.changed:
             self.require_available()
             return {partition: len(self._lines(partition)) for partition in partitions}
+
+    def expire(self, group: str, member: str) -> None:
+        """The member was silent for the session timeout: its partitions go to the others."""
+        with self.changed:
+            del self._groups[group].members[member]
+            self._rebalance(group)
 
     def pause(self) -> None:
         """The brokers are away: polls are empty, writes and commits raise LogUnavailable."""
@@ -143,12 +152,6 @@ class MemoryLog:
     def store(self, group: str, positions: Mapping[Partition, int]) -> None:
         self._groups[group].committed.update(positions)
 
-    def leave(self, group: str, source: MemorySource) -> None:
-        members = self._groups[group].members
-        for name in [name for name, member in members.items() if member is source]:
-            del members[name]
-            self._rebalance(group)
-
     def _rebalance(self, name: str) -> None:
         """The range assignor: each topic's partitions in contiguous ranges over its members in order of their names."""
         group = self._groups[name]
@@ -162,8 +165,12 @@ class MemoryLog:
                 given[member] += [Partition(topic, index) for index in range(start, start + count)]
                 start += count
         for member, source in group.members.items():
-            source.assign({partition: group.committed.get(partition, 0) for partition in given[member]})
+            source.assign(self._from_committed(name, given[member]))
         self.changed.notify_all()
+
+    def _from_committed(self, group: str, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        committed = self._groups[group].committed
+        return {partition: committed.get(partition, 0) for partition in partitions}
 
     def _placed(self, unsent: _Unsent) -> tuple[str, bytes | None, bytes | None, int]:
         topic, key, value, index = unsent
@@ -214,14 +221,18 @@ class MemorySource:
 
     def close(self) -> None:
         with self._log.changed:
-            self._closed = True
-            if self._group is not None:
-                self._log.leave(self._group, self)
+            self._closed = True  # a static member keeps its partitions until it is back, or has expired
 
     # What the log and the sinks ask of a source; each with the lock held.
 
+    def seek(self, positions: dict[Partition, int]) -> None:
+        self._positions = positions
+
     def assign(self, positions: dict[Partition, int]) -> None:
         self._given = positions
+
+    def partitions(self) -> Sequence[Partition]:
+        return list(self._positions if self._given is None else self._given)
 
     def fence(self) -> None:
         self._fenced = True
@@ -238,7 +249,7 @@ class MemorySource:
         self._log.store(self._group, positions)
 
     def _has_something(self) -> bool:
-        if self._fenced or self._closed or (self._given is not None and self._group is not None):
+        if self._fenced or self._closed or self._given is not None:
             return True
         held = self._positions if self._given is None else self._given
         return self._log.available and any(self._log.end(partition) > at for partition, at in held.items())
