@@ -20,7 +20,6 @@ from actors.profile_worker import ProfileWorkerConfig
 from actors.recommend import RecommendConfig
 from actors.room_table import TablesConfig
 from actors.room_worker import RoomWorkerConfig
-from actors.schedule import ScheduleConfig
 from deploy.api import HttpConfig
 from deploy.cluster import RayConfig
 from deploy.config_key import ENV_PREFIX, ENV_SEPARATOR, EnvText, Key, convert
@@ -48,7 +47,6 @@ class Settings:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     room_worker: RoomWorkerConfig = field(default_factory=RoomWorkerConfig)
     profile_worker: ProfileWorkerConfig = field(default_factory=ProfileWorkerConfig)
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     index: IndexConfig = field(default_factory=IndexConfig)
     tables: TablesConfig = field(default_factory=TablesConfig)
     recommend: RecommendConfig = field(default_factory=RecommendConfig)
