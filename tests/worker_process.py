@@ -1,0 +1,45 @@
+"""Runs one worker in a process of its own, for tests to kill: `-m tests.worker_process room|profile HOST PREFIX`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+
+from actors.profile_worker import ProfileWorker, ProfileWorkerConfig
+from actors.room_worker import RoomWorker, RoomWorkerConfig
+from streaming.broker import KafkaConfig, KafkaLog
+from streaming.clock import SystemClock
+from streaming.metrics import MemoryMetrics
+from streaming.profile import ProfileConfig
+from streaming.window import WindowConfig
+from tests.fake_encoder import InstantEncoder
+
+
+def main() -> None:
+    """Runs until SIGTERM."""
+    kind, servers, prefix = sys.argv[1:]
+    log = KafkaLog(KafkaConfig(bootstrap_servers=servers, session_timeout_s=2.0), prefix)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    metrics, clock = MemoryMetrics(), SystemClock()
+    worker: RoomWorker | ProfileWorker
+    if kind == "room":
+        worker = RoomWorker(
+            log,
+            "0",
+            config=RoomWorkerConfig(),
+            window=WindowConfig(),
+            encoder=InstantEncoder(),
+            metrics=metrics,
+            clock=clock,
+        )
+    else:
+        worker = ProfileWorker(
+            log, "0", config=ProfileWorkerConfig(), profile=ProfileConfig(), metrics=metrics, clock=clock
+        )
+    worker.run(stop)
+
+
+if __name__ == "__main__":
+    main()
