@@ -1,0 +1,65 @@
+"""Owns what needs a connection to Ray: deploys the application and stops it, in a process of its own. Never stays.
+
+`System` starts it as a program, so that nobody who only wants the system up becomes a Ray driver: Ray takes over a
+process that connects (200 MB, threads, signal handlers), and reads its settings from the environment at its import.
+It reads one pickled `Order` from its standard input and answers with its exit code and log lines on standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from deploy.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to do, where. environment: to be set before Ray is imported."""
+
+    action: Literal["deploy", "stop"]
+    settings: Settings
+    address: str
+    environment: Mapping[str, str]
+    metrics_folder: str
+    local: bool
+
+
+def main() -> int:
+    """Carries out the order on standard input. Raises what Ray raises; the traceback is for the log."""
+    order: Order = pickle.load(sys.stdin.buffer)  # from our parent process
+    os.environ.update(order.environment)
+    import ray  # noqa: PLC0415  the environment comes first
+    from ray import serve  # noqa: PLC0415
+
+    from deploy.app import APPLICATION, Placement, cluster_environment, deploy, start_serve  # noqa: PLC0415
+
+    ray.init(
+        order.address,
+        namespace="serve",
+        log_to_driver=False,
+        runtime_env=dict(cluster_environment(order.settings)),
+        logging_level="ERROR",
+    )
+    if order.action == "deploy":
+        start_serve(order.settings)
+        gpus = ray.cluster_resources().get("GPU", 0.0)
+        deploy(order.settings, Placement(order.metrics_folder, gpus, order.local))
+    else:
+        with contextlib.suppress(Exception):  # it may not have come that far
+            serve.delete(APPLICATION, _blocking=True)
+        if order.local:
+            serve.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    # As a module of its own name: what is deployed from __main__ would be pickled by value.
+    from deploy.launch import main as launch
+
+    sys.exit(launch())

@@ -1,0 +1,191 @@
+"""Owns how each deployment's process is put together: log, metrics, status board, worker. Never does a worker's work.
+
+Plain classes that Serve constructs, checks (`check_health`) and ends (`__del__`). A process imports only what it runs:
+torch lives in the Encoder alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from actors.encoding import Encoded
+from deploy.api import Api
+from deploy.encoding import Merger, RemoteEncoder
+from deploy.ray_seam import KvStore, keep_on_loopback
+from deploy.routes import routes
+from deploy.status import Board, Readiness
+from deploy.worker_thread import WorkerThread
+from streaming.broker import KafkaLog
+from streaming.clock import SystemClock
+from streaming.metrics import PrometheusMetrics
+
+if TYPE_CHECKING:
+    from deploy.config import Settings
+
+
+class Replica:
+    """What every process of the application has. Constructed on the replica's event loop."""
+
+    name = ""
+
+    def __init__(self, settings: Settings, local: bool) -> None:
+        if local:
+            keep_on_loopback()
+        self.settings = settings
+        self.clock = SystemClock()
+        self.metrics = PrometheusMetrics()
+        self.board = Board(KvStore(), self.clock)
+        context = serve.get_replica_context()
+        self.rank: int = context.rank.rank
+        self._node = f"{context.rank.node_rank}"
+        self._worker: WorkerThread | None = None
+
+    @property
+    def member(self) -> str:
+        """The static name in the consumer group. Whoever replaces a replica gets its rank, and so its partitions."""
+        return f"{self.name}-{self.rank}"
+
+    def open_log(self) -> KafkaLog:
+        """The Kafka of the settings."""
+        return KafkaLog(self.settings.kafka, self.settings.topics.prefix)
+
+    def run(self, worker: Any, status: Any) -> None:
+        """Runs a worker's loop in a thread until the replica ends."""
+        self._worker = WorkerThread(self.member, worker, status, self.post, self.clock)
+
+    def post(self, detail: Mapping[str, Any]) -> None:
+        """Leaves this process's status on the board."""
+        self.board.write(self.name, self.rank, os.getpid(), self._node, dict(detail))
+
+    def check_health(self) -> None:
+        """Called by Serve once a second. Raises WorkerDied."""
+        if self._worker is not None:
+            self._worker.check()
+
+    def stop_worker(self) -> None:
+        """Lets the loop flush and commit. Blocks."""
+        if self._worker is not None:
+            self._worker.stop(self.settings.ray.stop_timeout_s)
+
+
+class RoomWorkerReplica(Replica):
+    """A RoomWorker and its way to the Encoder."""
+
+    name = "room-worker"
+
+    def __init__(self, settings: Settings, local: bool, encoder: DeploymentHandle) -> None:
+        from actors.room_worker import RoomWorker  # noqa: PLC0415  a process imports what it runs
+
+        super().__init__(settings, local)
+        client = RemoteEncoder(encoder.encode.remote, asyncio.get_running_loop())
+        worker = RoomWorker(
+            self.open_log(),
+            self.member,
+            config=settings.room_worker,
+            window=settings.window,
+            encoder=client,
+            metrics=self.metrics,
+            clock=self.clock,
+        )
+        self.run(worker.run, lambda: dataclasses.asdict(worker.status()))
+
+    async def __del__(self) -> None:
+        await asyncio.to_thread(self.stop_worker)
+
+
+class ProfileWorkerReplica(Replica):
+    """A ProfileWorker."""
+
+    name = "profile-worker"
+
+    def __init__(self, settings: Settings, local: bool) -> None:
+        from actors.profile_worker import ProfileWorker  # noqa: PLC0415  a process imports what it runs
+
+        super().__init__(settings, local)
+        worker = ProfileWorker(
+            self.open_log(),
+            self.member,
+            config=settings.profile_worker,
+            profile=settings.profile,
+            metrics=self.metrics,
+            clock=self.clock,
+        )
+        self.run(worker.run, lambda: dataclasses.asdict(worker.status()))
+
+    async def __del__(self) -> None:
+        await asyncio.to_thread(self.stop_worker)
+
+
+class EncoderReplica(Replica):
+    """The Encoder, and the merging of what all RoomWorkers ask of it."""
+
+    name = "encoder"
+
+    def __init__(self, settings: Settings, local: bool) -> None:
+        from training.encoder import TextEncoder  # noqa: PLC0415  torch: half a gigabyte that only this process needs
+
+        super().__init__(settings, local)
+        encoder = TextEncoder(settings.encoder)
+
+        def encode(texts: Sequence[str]) -> Encoded:
+            return Encoded(encoder.encode(texts), encoder.version)
+
+        self._merger = Merger(encode, self.metrics)
+        self.run(
+            threading.Event.wait,  # its work comes as calls; the thread only keeps the status coming
+            lambda: {"version": encoder.version, "texts_per_s": encoder.texts_per_s, "cache_hits": encoder.cache_hits},
+        )
+
+    async def encode(self, texts: Sequence[str]) -> Encoded:
+        """Called by RoomWorkers. Raises EncoderError."""
+        return await self._merger.submit(texts)
+
+
+class RecommenderReplica(Replica):
+    """A replica that answers: tables kept current by a thread, and HTTP in front. The workers' handles are not used."""
+
+    name = "recommender"
+
+    def __init__(
+        self, settings: Settings, local: bool, room_workers: DeploymentHandle, profile_workers: DeploymentHandle
+    ) -> None:
+        from actors.index import LiveIndex  # noqa: PLC0415  a process imports what it runs
+        from actors.recommend import Recommender  # noqa: PLC0415
+        from actors.tables import TableReader, Tables  # noqa: PLC0415
+
+        super().__init__(settings, local)
+        self._tables = Tables(settings.tables, LiveIndex(settings.index), self.metrics, self.clock)
+        self._reader = TableReader(self.open_log(), self._tables, self.metrics)
+        self._recommender = Recommender(self._tables, settings.recommend, self.metrics, self.clock)
+        self.run(self._reader.run, lambda: msgspec.to_builtins(self.readiness()))
+
+    def __serve_build_asgi_app__(self) -> Api:
+        table = routes(self._recommender, self.readiness, self.board.read, self.metrics.expose)
+        return Api(table, self.settings.http.max_body_bytes, self.metrics)
+
+    def readiness(self) -> Readiness:
+        """Ready once caught up, until Kafka has been silent for too long."""
+        age_s = self._reader.contact_age_s()
+        reason = ""
+        if not self._reader.ready:
+            reason = "still reading room states and profiles"
+        elif age_s > self.settings.http.ready_contact_s:
+            reason = "no word from Kafka; answers come from what was read before"
+        ready = not reason
+        self.metrics.gauge("replica_ready", float(ready))
+        return Readiness(
+            ready=ready,
+            reason=reason,
+            lag_records=self._reader.lag(),
+            contact_age_s=None if age_s == float("inf") else round(age_s, 3),
+            live_rooms=len(self._tables.rooms),
+        )

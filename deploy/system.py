@@ -1,0 +1,212 @@
+"""Owns the whole system on this machine: starts Kafka, Ray and the application in order, and stops them. Never serves.
+
+What was started is written down in `.tidecast/run.json`, so that another process can stop it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from deploy.client import Client, NotUp
+from deploy.cluster import ClusterError, LocalRay
+from deploy.config import Settings
+from deploy.launch import Order
+from deploy.status import Post
+from streaming.broker import KafkaAdmin
+from streaming.errors import TidecastError
+from streaming.local_kafka import LocalKafka
+from streaming.topic_check import check_topics
+
+DEPLOY_TIMEOUT_S = 120.0  # 15 s on an idle machine with 2 cores
+READY_TIMEOUT_S = 120.0  # reading a large viewer-profiles topic takes its time
+CONNECT_S = 8.0  # a process that starts and connects to Ray; 3 s on an idle machine
+
+Progress = Callable[[str], None]
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """What was started and by whom it is found."""
+
+    url: str
+    bootstrap_servers: str
+    ray_address: str
+    ray_folder: str  # "" on a cluster that is not ours
+    kafka_started: bool
+    started_at_ms: int
+
+
+class System:
+    """Kafka, Ray and the application. For one thread. A context manager: stopped on exit, whatever happened."""
+
+    def __init__(
+        self, settings: Settings, folder: Path = Path(".tidecast"), progress: Progress = lambda _: None
+    ) -> None:
+        """folder: where `run.json` lies; progress: told each step in words."""
+        self.settings = settings
+        self._file = folder / "run.json"
+        self._progress = progress
+        self._kafka = LocalKafka(settings.local_kafka)
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return self.settings.http.url
+
+    def __enter__(self) -> System:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def running(self) -> Running | None:
+        """What a System with this folder has started and not stopped; None where there is nothing."""
+        try:
+            return msgspec.json.decode(self._file.read_bytes(), type=Running)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def start(self) -> None:
+        """Starts all of it and waits until it answers from current tables. Raises TidecastError."""
+        if (running := self.running()) is not None and self._alive(running):
+            raise TidecastError(f"the system runs already at {running.url}; `tidecast down` stops it")
+        started_kafka = self._start_kafka()
+        self._create_topics()
+        ray = None if self.settings.ray.address else LocalRay(self.settings.ray)
+        self._note(ray, started_kafka)  # before it starts: whatever happens then, `down` finds it
+        if ray is not None:
+            self._progress("starting Ray")
+            ray.start()
+        self._progress("deploying the application")
+        self._order("deploy", ray, DEPLOY_TIMEOUT_S)
+        self._await_ready()
+
+    def stop(self) -> bool:
+        """Stops what was started: workers flush and commit first. False where nothing was."""
+        running = self.running()
+        if running is None:
+            return False
+        ray = LocalRay(self.settings.ray, Path(running.ray_folder)) if running.ray_folder else None
+        if ray is None or ray.pids():
+            self._progress("stopping the application")
+            with contextlib.suppress(ClusterError):  # then it is ended without asking; the log has what it needs
+                self._order("stop", ray, self.settings.ray.stop_timeout_s + (CONNECT_S if ray is None else 0.0))
+        if ray is not None:
+            self._progress("stopping Ray")
+            ray.kill()
+        if running.kafka_started:
+            self._progress("stopping Kafka")
+            self._kafka.stop()
+        self._file.unlink(missing_ok=True)
+        return True
+
+    def pids(self) -> Sequence[int]:
+        """Every living process that was started, the broker apart."""
+        running = self.running()
+        if running is None or not running.ray_folder:
+            return []
+        return LocalRay(self.settings.ray, Path(running.ray_folder)).pids()
+
+    def _alive(self, running: Running) -> bool:
+        return not running.ray_folder or bool(self.pids())
+
+    def _start_kafka(self) -> bool:
+        if self.settings.kafka.bootstrap_servers:
+            return False
+        self._progress("starting Kafka")
+        started = self._kafka.start()
+        kafka = dataclasses.replace(self.settings.kafka, bootstrap_servers=self._kafka.bootstrap_servers)
+        self.settings = dataclasses.replace(self.settings, kafka=kafka)
+        return started
+
+    def _create_topics(self) -> None:
+        self._progress("creating topics")
+        with KafkaAdmin(self.settings.kafka) as admin:
+            reports = check_topics(admin, self.settings.topics)
+        for report in reports:
+            if any(difference.what == "partitions" for difference in report.differences):
+                raise TidecastError(
+                    f"topic {report.topic} has {report.partitions} partitions, not as configured; `tidecast topics` "
+                    "says what differs. Give the topics another prefix, or set the partitions to what is there"
+                )
+
+    def _note(self, ray: LocalRay | None, started_kafka: bool) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        running = Running(
+            url=self.url,
+            bootstrap_servers=self.settings.kafka.bootstrap_servers,
+            ray_address=self.settings.ray.address,
+            ray_folder=str(ray.folder) if ray is not None else "",
+            kafka_started=started_kafka,
+            started_at_ms=time.time_ns() // 1_000_000,
+        )
+        self._file.write_bytes(msgspec.json.encode(running))
+
+    def _order(self, action: str, ray: LocalRay | None, timeout_s: float) -> None:
+        order = Order(
+            action="deploy" if action == "deploy" else "stop",
+            settings=self.settings,
+            address=ray.address if ray is not None else self.settings.ray.address,
+            environment=ray.environment() if ray is not None else {},
+            metrics_folder=str(ray.metrics_folder if ray is not None else Path(tempfile.gettempdir()) / "tidecast"),
+            local=ray is not None,
+        )
+        command = [sys.executable, "-m", "deploy.launch"]
+        environment = {**os.environ, **order.environment}
+        try:
+            done = subprocess.run(
+                command, input=pickle.dumps(order), env=environment, capture_output=True, timeout=timeout_s, check=False
+            )
+        except subprocess.TimeoutExpired as err:
+            raise ClusterError(f"Ray took longer than {timeout_s:.0f} s to {action} the application") from err
+        if done.returncode != 0:
+            raise ClusterError(f"Ray could not {action} the application: {done.stderr.decode()[-2000:].strip()}")
+
+    def _await_ready(self) -> None:
+        ray, http, topics = self.settings.ray, self.settings.http, self.settings.topics
+        expected = Counter(
+            {
+                "recommender": http.replicas,
+                "room-worker": min(ray.room_workers, topics.room_partitions),
+                "profile-worker": min(ray.profile_workers, topics.viewer_partitions),
+                "encoder": ray.encoders,
+            }
+        )
+        client, told = Client(self.url), ""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while True:
+            try:
+                missing = expected - Counter(post.name for post in client.status().processes if _is_ready(post))
+            except NotUp as err:
+                missing, waiting = expected, str(err)
+            else:
+                waiting = ", ".join(f"{count} × {name}" for name, count in missing.items())
+            if not missing:
+                return
+            if time.monotonic() > deadline:
+                raise TidecastError(f"not ready after {READY_TIMEOUT_S:.0f} s; still waiting for {waiting}")
+            if waiting != told:
+                self._progress(f"waiting for {waiting}")
+                told = waiting
+            time.sleep(0.2)
+
+
+def _is_ready(post: Post) -> bool:
+    """A replica has caught up; a worker has its partitions."""
+    return bool(post.detail.get("ready", True)) and bool(post.detail.get("partitions", True))
