@@ -1,40 +1,39 @@
-"""Owns the demo: starts Kafka, the system and a platform, watches them, stops them. Never draws and never judges."""
+"""Owns the demo: starts the system and a platform, watches them, stops them. Never draws and never judges."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-from actors.answer import Answer, Room
-from deploy.asker import Api, Asker, RequestFailed
+from actors.answer import Answer
+from deploy.asker import Asker
+from deploy.client import Client, NotUp
 from deploy.config import Settings
-from deploy.exposition import Exposition
+from deploy.exposition import Exposition, parse
 from deploy.feed import Feed
 from deploy.picture import History, Look, Picture
 from deploy.platform_view import PlatformView
 from deploy.promises import Promises, Verdict
 from deploy.screen import Show
 from deploy.system import System
-from streaming.broker import KafkaAdmin, KafkaLog
+from streaming.broker import KafkaLog
 from streaming.clock import Clock
 from streaming.errors import TidecastError
 from streaming.local_kafka import LocalKafka
-from streaming.topic_check import check_topics
-
-LOGGER = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
 ASK_EVERY_S = 0.05  # 20 checked answers a second beside those that are shown
 SHOWN_VIEWERS = 3
 ITEMS = 10
-WARM_UP_TIMEOUT_S = 20.0  # for the first room to be servable after the platform starts
+ROOMS_COMPARED = 100
+WARM_UP_TIMEOUT_S = 30.0  # for the first room to be recommended after the platform starts
+JOIN_TIMEOUT_S = 2.0
 EXISTING_PREFIX = "demo."  # made-up rooms never get into the topics of a real platform
 
 
@@ -50,18 +49,45 @@ class Stage:
     took_s: float
 
 
+class Stopwatch:
+    """Times the steps of the start: each lasts until the next is named."""
+
+    def __init__(self, clock: Clock, tell: Callable[[str], None]) -> None:
+        self._clock = clock
+        self._tell = tell
+        self._current = ""
+        self._since_s = 0.0
+        self.stages: list[Stage] = []
+
+    def step(self, name: str) -> None:
+        """Ends the current step and begins another; "" begins none."""
+        now_s = self._clock.monotonic_s()
+        if self._current:
+            self.stages.append(Stage(self._current, now_s - self._since_s))
+        self._current, self._since_s = name, now_s
+        if name:
+            self._tell(name)
+
+
 class Demo:
     """Everything that runs, as a context manager: running inside, stopped after, whatever happened between."""
 
-    def __init__(self, settings: Settings, feed: Sequence[str], folder: Path, clock: Clock) -> None:
-        """feed: the arguments of the `tidecast` command that plays the platform. folder: is emptied at the start."""
-        self._settings = settings
+    def __init__(
+        self, settings: Settings, feed: Sequence[str], folder: Path, clock: Clock, tell: Callable[[str], None]
+    ) -> None:
+        """feed: the arguments of the `tidecast` command that plays the platform. tell: is told each step in words.
+
+        folder: for the demo's Kafka, which begins empty each time, and what the platform's process prints.
+        """
+        self._settings = for_demo(settings, folder)
         self._feed = feed
         self._folder = folder
         self._clock = clock
+        self._tell = tell
+        self._stopwatch = Stopwatch(clock, tell)
         self._stack = contextlib.ExitStack()
         self._stop = threading.Event()
-        self.stages: list[Stage] = []
+        self.stages = self._stopwatch.stages
 
     def __enter__(self) -> Demo:
         try:
@@ -76,44 +102,29 @@ class Demo:
     ) -> None:
         self._close()
 
-    def _close(self) -> None:
-        # A second Ctrl-C while everything is being stopped would leave something running.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            self._stack.close()
-        finally:
-            signal.signal(signal.SIGINT, before)
-
     def watch(self, seconds: float | None, show: Show) -> Verdict:
         """Shows a picture every LOOK_EVERY_S for `seconds` (None: until Ctrl-C), then judges what was seen.
 
-        Raises DemoError where the platform's process ends early or no room becomes servable.
+        Raises FeedError where the platform's process fails.
         """
-        api = Api(self._url)
-        try:
-            first = self._warm_up(api)
-            return self._watch(api, first, seconds, show)
-        finally:
-            api.close()
-
-    def _watch(self, api: Api, first: Exposition, seconds: float | None, show: Show) -> Verdict:
         history = History()
+        client = Client(self._settings.http.url)
         began_s = self._clock.monotonic_s()
+        first = now = parse(client.metrics())
         shown: list[str] = []
-        now = first
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt), contextlib.closing(client):
             while seconds is None or self._clock.monotonic_s() - began_s < seconds:
                 self._feeding.require()
                 shown = shown if len(shown) == SHOWN_VIEWERS else self._view.active(SHOWN_VIEWERS)
                 try:
-                    now = api.metrics()
-                    rooms = api.get("/v1/rooms?limit=100", list[Room])
-                except RequestFailed as err:
+                    now = parse(client.metrics())
+                    rooms = client.rooms(limit=ROOMS_COMPARED)
+                except TidecastError as err:
                     self._promises.check_error(str(err))
                 else:
                     self._promises.check_metrics(now)
                     history.add(Look(self._clock.monotonic_s(), now, rooms))
-                    answers = [answer for viewer in shown if (answer := self._asker.ask(viewer, ITEMS))]
+                    answers = [answer for viewer in shown if (answer := self._shown.ask(viewer, ITEMS))]
                     show.update(self._picture(history, answers, began_s, first))
                 self._stop.wait(LOOK_EVERY_S)
         return self._promises.verdict(now, first)
@@ -137,74 +148,63 @@ class Demo:
         )
 
     def _start(self) -> None:
-        settings = self._settings
-        if not settings.kafka.bootstrap_servers:
-            with self._stage("Kafka"):
-                settings = self._start_kafka(settings)
-        else:
-            settings = replace(
-                settings, topics=replace(settings.topics, prefix=EXISTING_PREFIX + settings.topics.prefix)
-            )
-        with self._stage("topics"), KafkaAdmin(settings.kafka) as admin:
-            check_topics(admin, settings.topics)
-        with self._stage("Ray and the application"):
-            system = System(settings)
-            self._stack.callback(system.stop)
-            system.start()
-            self._url = system.url
-        with self._stage("platform"):
-            self._start_watching(settings)
-            self._start_feed(settings)
-
-    def _start_kafka(self, settings: Settings) -> Settings:
-        kafka = LocalKafka(replace(settings.local_kafka, folder=str(self._folder / "kafka")))
-        kafka.stop()  # one that a demo left behind when it was killed
-        shutil.rmtree(self._folder / "kafka", ignore_errors=True)  # its rooms would be taken for live
-        self._stack.callback(kafka.stop)
-        kafka.start()
-        return replace(settings, kafka=replace(settings.kafka, bootstrap_servers=kafka.bootstrap_servers))
-
-    def _start_watching(self, settings: Settings) -> None:
-        self._view = PlatformView(KafkaLog(settings.kafka, settings.topics.prefix))
-        self._promises = Promises(self._view.ended_at_ms)
-        self._asker = Asker(Api(self._url), self._promises, lambda: self._view.active(100), self._clock)
-        self._stack.callback(self._stop.set)
-        thread = threading.Thread(target=self._view.run, args=(self._stop,), name="platform-view", daemon=True)
-        thread.start()
-        self._stack.callback(thread.join, 5.0)
-        self._stack.callback(self._stop.set)
-
-    def _start_feed(self, settings: Settings) -> None:
+        if not self._settings.kafka.bootstrap_servers:
+            LocalKafka(self._settings.local_kafka).stop()  # one that a demo left behind when it was killed
+            shutil.rmtree(self._settings.local_kafka.folder, ignore_errors=True)  # its rooms would be taken for live
+        system = System(self._settings, progress=self._stopwatch.step)
+        self._stack.enter_context(system)
+        self._stopwatch.step("starting the platform")
+        view = self._view = PlatformView(KafkaLog(system.settings.kafka, system.settings.topics.prefix))
+        self._promises = Promises(view.ended_at_ms)
+        self._run("platform-view", view.run)
         overrides = {
-            "TIDECAST_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
-            "TIDECAST_TOPICS__PREFIX": settings.topics.prefix,
+            "TIDECAST_KAFKA__BOOTSTRAP_SERVERS": system.settings.kafka.bootstrap_servers,
+            "TIDECAST_TOPICS__PREFIX": system.settings.topics.prefix,
         }
         self._feeding = Feed(self._feed, overrides, self._folder / "platform.log")
         self._stack.callback(self._feeding.stop)
+        self._stopwatch.step("waiting for the first room to recommend")
+        self._await_room()
+        self._stopwatch.step("")
+        url, promises = self._settings.http.url, self._promises
+        self._shown = Asker(Client(url), promises, view.active, self._clock)
+        asker = Asker(Client(url), promises, view.active, self._clock)
+        self._run("asker", lambda stop: asker.run(stop, ASK_EVERY_S, ITEMS))
 
-    def _warm_up(self, api: Api) -> Exposition:
-        """Waits for the first answer with a room; then questions are asked all the time."""
+    def _run(self, name: str, work: Callable[[threading.Event], None]) -> None:
+        """Runs `work` in a thread until everything is stopped."""
+        thread = threading.Thread(target=work, args=(self._stop,), name=name, daemon=True)
+        thread.start()
+        self._stack.callback(thread.join, JOIN_TIMEOUT_S)
+        self._stack.callback(self._stop.set)
+
+    def _await_room(self) -> None:
         deadline_s = self._clock.monotonic_s() + WARM_UP_TIMEOUT_S
-        with self._stage("first answer"):
-            while True:
+        with contextlib.closing(Client(self._settings.http.url)) as client:
+            while not _has_room(client):
                 self._feeding.require()
-                with contextlib.suppress(RequestFailed):
-                    if api.recommend("nobody", 1).rooms:
-                        break
                 if self._clock.monotonic_s() > deadline_s:
                     raise DemoError(f"no room can be recommended {WARM_UP_TIMEOUT_S:.0f} s after the platform started")
                 self._stop.wait(0.1)
-        thread = threading.Thread(
-            target=self._asker.run, args=(self._stop, ASK_EVERY_S, ITEMS), name="asker", daemon=True
-        )
-        thread.start()
-        self._stack.callback(thread.join, 5.0)
-        self._stack.callback(self._stop.set)
-        return api.metrics()
 
-    @contextlib.contextmanager
-    def _stage(self, name: str) -> Iterator[None]:
-        began_s = self._clock.monotonic_s()
-        LOGGER.info("start %s", name)
-        yield
-        self.stages.append(Stage(name, self._clock.monotonic_s() - began_s))
+    def _close(self) -> None:
+        # A second Ctrl-C while everything is being stopped would leave something running.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self._stack.close()
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def for_demo(settings: Settings, folder: Path) -> Settings:
+    """The settings with a Kafka of the demo's own, or with topics of its own on a Kafka that exists."""
+    if settings.kafka.bootstrap_servers:
+        return replace(settings, topics=replace(settings.topics, prefix=EXISTING_PREFIX + settings.topics.prefix))
+    return replace(settings, local_kafka=replace(settings.local_kafka, folder=str(folder / "kafka")))
+
+
+def _has_room(client: Client) -> bool:
+    try:
+        return bool(client.rooms(limit=1))
+    except NotUp:
+        return False

@@ -65,14 +65,12 @@ def run(args: argparse.Namespace) -> int:
     attended = sys.stdout.isatty() and not args.plain
     seconds = args.seconds if args.seconds is not None or attended else UNATTENDED_S
     signal.signal(signal.SIGTERM, _interrupt)  # whoever ends the demo politely leaves nothing running
-    print("starting Kafka, Ray and the application ...", file=sys.stderr, flush=True)
-    with Demo(from_args(args), feed(args), FOLDER, SystemClock()) as demo:
+    with Demo(from_args(args), feed(args), FOLDER, SystemClock(), _tell) as demo:
         if attended:
             with Screen(Console()) as screen:
                 verdict = demo.watch(seconds, screen)
         else:
             verdict = demo.watch(seconds, Lines(sys.stderr if args.json else sys.stdout))
-        print("stopping ...", file=sys.stderr, flush=True)
     print(as_json(verdict, demo.stages) if args.json else summary(verdict, demo.stages))
     return 1 if verdict.broken else 0
 
@@ -105,6 +103,10 @@ def as_json(verdict: Verdict, stages: Sequence[Stage]) -> str:
 
 def _ms(value_s: float | None) -> str:
     return "-" if value_s is None else f"{value_s * 1000:.0f} ms"
+
+
+def _tell(step: str) -> None:
+    print(f"{step} ...", file=sys.stderr, flush=True)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
