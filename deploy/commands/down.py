@@ -1,0 +1,40 @@
+"""Owns `tidecast down`: stops what `up` started from this folder. Never touches another Ray or Kafka."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+
+from deploy.config import from_args
+from deploy.system import System
+
+EPILOG = """\
+Workers flush and commit before they end. What does not make it in time is read again at the next start: everything
+that the system knows is on the log. Kafka is stopped only if `up` started it; its data stays in .tidecast/kafka.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "down",
+        help="stop what `up` started",
+        description="Stops what `tidecast up` started from this folder, and nothing else.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    began_s = time.monotonic()
+    system = System(from_args(args), progress=lambda step: print(step, file=sys.stderr))
+    stopped = system.stop()
+    seconds = round(time.monotonic() - began_s, 1)
+    if args.json:
+        print(json.dumps({"stopped": stopped, "seconds": seconds}))
+    else:
+        print(f"down after {seconds} s" if stopped else "nothing runs that was started from this folder")
+    return 0

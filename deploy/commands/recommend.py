@@ -1,0 +1,109 @@
+"""Owns `tidecast recommend`: what a viewer would be shown now, and why. Never computes it."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from msgspec import UNSET
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from actors.answer import Answer, Filters, Item, Query
+from deploy.client import Client, pretty
+from deploy.config import from_args
+
+EPILOG = """\
+examples:
+  tidecast recommend viewer-1                rooms for a viewer, best first, each with the reason and how fresh it is
+  tidecast recommend viewer-1 --explain      and what each score is the sum of
+  tidecast recommend viewer-1 --watch        asked anew every second until Ctrl-C
+  tidecast recommend nobody --language pt --limit 5
+  tidecast recommend viewer-1 --json         the answer as it comes
+
+fresh: how old the newest text is that the room's vector saw. A viewer nobody knows is served as a stranger.
+"""
+WATCH_EVERY_S = 1.0
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "recommend",
+        help="what a viewer would be shown now, and why",
+        description="Asks the running system what a viewer would be shown now.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("viewer", metavar="VIEWER")
+    parser.add_argument("--limit", type=int, default=10, metavar="N", help="how many rooms (10)")
+    parser.add_argument("--language", metavar="TAG", help='only rooms in this language, for example "pt" or "pt-BR"')
+    parser.add_argument("--category", metavar="NAME", help="only rooms of this category")
+    parser.add_argument("--exclude", metavar="ROOM", action="append", default=[], help="not this room; repeatable")
+    parser.add_argument("--explain", action="store_true", help="show what each score is the sum of")
+    parser.add_argument("--watch", action="store_true", help="ask again every second until Ctrl-C")
+    parser.add_argument("--json", action="store_true", help="the answer as one JSON object per line")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    client = Client(from_args(args).http.url)
+    query = Query(
+        viewer=args.viewer,
+        limit=args.limit,
+        exclude=args.exclude,
+        filters=Filters(language=args.language, category=args.category),
+        explain=args.explain,
+    )
+    if args.watch:
+        return _watch(client, query, as_json=args.json)
+    answer = client.recommend(query)
+    if args.json:
+        print(pretty(answer))
+    else:
+        Console().print(picture(answer))
+    return 0
+
+
+def _watch(client: Client, query: Query, *, as_json: bool) -> int:
+    try:
+        if as_json:
+            while True:
+                print(pretty(client.recommend(query)), flush=True)
+                time.sleep(WATCH_EVERY_S)
+        with Live(picture(client.recommend(query)), auto_refresh=False) as live:
+            while True:
+                time.sleep(WATCH_EVERY_S)
+                live.update(picture(client.recommend(query)), refresh=True)
+    except KeyboardInterrupt:
+        return 0
+
+
+def picture(answer: Answer) -> Group:
+    """An answer as a table."""
+    who = answer.viewer if answer.known else f"{answer.viewer} (a stranger)"
+    clock = time.strftime("%H:%M:%S", time.localtime(answer.generated_at_ms / 1000))
+    head = Text(f"{who}   {clock}   {answer.live_rooms} rooms live   model {answer.model_version}")
+    table = Table(box=None, pad_edge=False)
+    for heading, justify in (("", "right"), ("score", "right"), ("viewers", "right"), ("fresh", "right")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for heading in ("room", "title", "category", "why"):
+        table.add_column(heading, overflow="ellipsis", no_wrap=heading != "why")
+    for rank, item in enumerate(answer.rooms, 1):
+        table.add_row(
+            *(str(rank), f"{item.score:.3f}", str(item.audience), _age(item.receipt.age_ms)),
+            *(Text(text) for text in (f"{item.streamer} {item.room}", item.title, item.category, _why(item))),
+        )
+    return Group(head, table if answer.rooms else Text("no live room matches"))
+
+
+def _why(item: Item) -> str:
+    if item.terms is UNSET:
+        return item.reason
+    terms = sorted(item.terms.items(), key=lambda term: -abs(term[1]))
+    return f"{item.reason} ({', '.join(f'{name} {value:+.3f}' for name, value in terms if value)})"
+
+
+def _age(age_ms: int) -> str:
+    return f"{age_ms / 1000:.1f} s" if age_ms < 60_000 else f"{age_ms / 60_000:.0f} min"

@@ -1,0 +1,78 @@
+"""Owns `tidecast up`: starts the system and says where it answers. Never stays unless told to."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import signal
+import sys
+import time
+
+from deploy.config import from_args
+from deploy.system import System
+
+EPILOG = """\
+examples:
+  tidecast up                          Kafka, Ray and the application on this machine, all on 127.0.0.1
+  tidecast up --foreground             the same until Ctrl-C, which stops it in order
+  tidecast up --address 10.0.0.5:6379  the application on a Ray cluster that runs; give it a Kafka that its nodes reach
+  TIDECAST_HTTP__PORT=9000 tidecast up           another port
+  TIDECAST_KAFKA__BOOTSTRAP_SERVERS=broker:9092 tidecast up     your Kafka; none is started
+
+It returns when every replica has caught up with the log. Then, for example:
+  tidecast status
+  tidecast simulate                    feed it a platform that does not exist
+  tidecast recommend viewer-1 --watch
+  tidecast down
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "up",
+        help="start the system on a local Ray, or on a running cluster with --address",
+        description="Starts the system: Kafka where none is configured, missing topics, Ray, the application.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--address", metavar="HOST:PORT", help="a running Ray cluster's GCS, instead of a local Ray")
+    parser.add_argument("--foreground", action="store_true", help="stay, and stop everything on Ctrl-C")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = from_args(args)
+    if args.address:
+        settings = dataclasses.replace(settings, ray=dataclasses.replace(settings.ray, address=args.address))
+    began_s = time.monotonic()
+
+    def progress(step: str) -> None:
+        print(f"{time.monotonic() - began_s:5.1f} s  {step}", file=sys.stderr)
+
+    system = System(settings, progress=progress)
+    before = system.running()
+    try:
+        system.start()
+    except BaseException:
+        if system.running() != before:  # else it was another's that runs already
+            system.stop()
+        raise
+    seconds = round(time.monotonic() - began_s, 1)
+    servers = system.settings.kafka.bootstrap_servers
+    if args.json:
+        print(json.dumps({"url": system.url, "bootstrap_servers": servers, "seconds": seconds}), flush=True)
+    else:
+        print(f"up after {seconds} s")
+        print(f"  answers   {system.url}/v1/recommend   documentation {system.url}/docs")
+        print(f"  metrics   {system.url}/metrics")
+        print(f"  Kafka     {servers}", flush=True)
+    if args.foreground:
+        signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        try:
+            while True:
+                signal.pause()
+        except KeyboardInterrupt:
+            system.stop()
+    return 0
