@@ -196,7 +196,7 @@ SEEDS = st.integers(0, 2**32)
 SIZES = st.sampled_from([3, 6, 12, 25, 50, 100, 200])
 
 
-@settings(max_examples=600, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(seed=SEEDS, num_records=SIZES, num_steps=SIZES)
 def test_rooms_of_a_killed_worker_end_as_those_of_an_undisturbed_one(
     seed: int, num_records: int, num_steps: int
@@ -208,7 +208,7 @@ def test_rooms_of_a_killed_worker_end_as_those_of_an_undisturbed_one(
     assert killed.published() == undisturbed.published()
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(seed=SEEDS, num_records=SIZES)
 def test_a_worker_that_starts_again_at_the_end_changes_and_encodes_nothing(seed: int, num_records: int) -> None:
     random = Random(seed)

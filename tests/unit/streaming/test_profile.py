@@ -1,0 +1,225 @@
+"""Owns what a viewer's profile promises, and what it books for rooms. Never tests the loop around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streaming.activity import ActivityBook
+from streaming.errors import ConfigError
+from streaming.events import Action, RoomActivity, RoomId, ViewerEvent, ViewerId, ViewerProfile
+from streaming.outcome import Outcome
+from streaming.profile import ProfileConfig, ProfileFold
+
+START_MS = 1_700_000_000_000
+
+
+class Feed:
+    """Feeds one viewer's fold, times in seconds."""
+
+    def __init__(self, config: ProfileConfig | None = None) -> None:
+        self.fold = ProfileFold(ViewerId("v"), config or ProfileConfig())
+        self.book = ActivityBook()
+
+    def do(self, action: Action, room: str, at_s: float, seconds: float = 0) -> Outcome:
+        at_ms = START_MS + int(at_s * 1_000)
+        event = ViewerEvent(viewer="v", room=room, streamer=f"of {room}", action=action, at_ms=at_ms, seconds=seconds)
+        return self.fold.apply(event, at_ms, self.book)
+
+    def totals(self, room: str) -> dict[str, int]:
+        """Sums over all buckets, without those that are 0."""
+        return totals(self.book.drain(), room)
+
+    @property
+    def profile(self) -> ViewerProfile:
+        return self.fold.profile()
+
+
+def totals(activity: Sequence[RoomActivity], room: str) -> dict[str, int]:
+    names = ("entered", "newcomers", "left", "watch_ms", "likes", "gifts", "follows")
+    sums = {name: sum(getattr(one, name) for one in activity if one.room == room) for name in names}
+    return {name: amount for name, amount in sums.items() if amount}
+
+
+def test_a_visit_collects_what_the_viewer_does_in_it() -> None:
+    feed = Feed()
+    actions: tuple[Action, ...] = ("enter", "chat", "like", "gift", "follow")
+    for action in actions:
+        feed.do(action, "a", 1)
+    feed.do("watch", "a", 31, seconds=30)
+    feed.do("leave", "a", 40)
+    (visit,), (habit,) = feed.profile.visits, feed.profile.habits
+    assert (visit.room, visit.streamer, visit.watch_ms, visit.chats, visit.likes, visit.gifts) == (
+        "a", "of a", 30_000, 1, 1, 1,
+    )  # fmt: skip
+    assert (visit.entered_at_ms, visit.last_at_ms) == (START_MS + 1_000, START_MS + 40_000)
+    assert (habit.visits, habit.watch_ms, habit.followed) == (1, 30_000, True)
+    assert feed.profile.room is None
+    assert feed.totals("a") == {
+        "entered": 1, "newcomers": 1, "left": 1, "watch_ms": 30_000, "likes": 1, "gifts": 1, "follows": 1,
+    }  # fmt: skip
+
+
+def test_entering_another_room_leaves_the_first() -> None:
+    feed = Feed()
+    feed.do("enter", "a", 0)
+    feed.do("enter", "b", 60)
+    assert feed.profile.room == "b"
+    activity = feed.book.drain()
+    assert totals(activity, "a") == {"entered": 1, "newcomers": 1, "left": 1, "watch_ms": 60_000}
+    assert totals(activity, "b") == {"entered": 1}
+    assert feed.do("leave", "a", 61) is Outcome.STALE
+    assert feed.totals("a") == {}
+
+
+def test_an_action_without_an_enter_opens_a_visit() -> None:
+    feed = Feed()
+    feed.do("chat", "a", 0)
+    feed.do("chat", "a", 5)
+    assert feed.profile.room == "a"
+    assert [visit.chats for visit in feed.profile.visits] == [2]
+    assert feed.totals("a") == {"entered": 1, "newcomers": 1}
+
+
+def test_only_the_first_visit_ever_is_a_newcomers() -> None:
+    feed = Feed()
+    feed.do("enter", "a", 0)
+    feed.do("enter", "b", 10)
+    feed.do("enter", "a", 20)
+    assert feed.profile.total_visits == 3
+    assert totals(feed.book.drain(), "a")["newcomers"] == 1
+
+
+def test_entering_again_after_a_reload_continues_the_visit_and_after_hours_does_not() -> None:
+    feed = Feed()
+    feed.do("enter", "a", 0)
+    feed.do("enter", "a", 60)
+    assert feed.profile.total_visits == 1
+    feed.do("enter", "a", 10_000)
+    assert feed.profile.total_visits == 2
+    assert feed.totals("a") == {"entered": 2, "newcomers": 1, "left": 1, "watch_ms": 1_800_000}, "the gap is capped"
+
+
+def test_a_late_enter_is_a_visit_of_the_past_and_moves_nobody() -> None:
+    feed = Feed()
+    feed.do("enter", "b", 100)
+    feed.do("enter", "a", 50)
+    assert feed.profile.room == "b"
+    assert [visit.room for visit in feed.profile.visits] == ["a", "b"]
+    activity = feed.book.drain()
+    assert totals(activity, "a") == {"entered": 1, "left": 1}
+    assert totals(activity, "b") == {"entered": 1, "newcomers": 1}
+
+
+def test_a_late_action_goes_to_the_visit_it_belongs_to() -> None:
+    feed = Feed()
+    feed.do("enter", "a", 0)
+    feed.do("leave", "a", 50)
+    feed.do("enter", "b", 60)
+    feed.do("like", "a", 40)
+    feed.do("watch", "a", 55, seconds=5)
+    feed.do("gift", "never entered", 30)
+    assert [(visit.room, visit.likes, visit.watch_ms) for visit in feed.profile.visits] == [
+        ("a", 1, 55_000),
+        ("b", 0, 0),
+    ]
+    assert feed.profile.room == "b"
+    assert feed.totals("never entered") == {"gifts": 1}
+
+
+def test_a_duplicate_event_changes_nothing() -> None:
+    feed = Feed()
+    feed.do("enter", "a", 0)
+    feed.do("like", "a", 1)
+    before = feed.profile
+    feed.book.drain()
+    assert feed.do("like", "a", 1) is Outcome.DUPLICATE
+    assert feed.do("enter", "a", 0) is Outcome.DUPLICATE
+    assert feed.profile == before
+    assert feed.book.drain() == []
+
+
+def test_the_least_recent_habit_is_forgotten_first() -> None:
+    feed = Feed(ProfileConfig(visits=2, habits=2))
+    for at_s, room in enumerate("abac"):
+        feed.do("enter", room, at_s)
+    assert {habit.streamer for habit in feed.profile.habits} == {"of a", "of c"}
+    assert [visit.room for visit in feed.profile.visits] == ["a", "c"]
+
+
+def test_buckets_are_ten_seconds_of_event_time() -> None:
+    feed = Feed()
+    feed.do("enter", "a", 9)
+    feed.do("like", "a", 9.999)
+    feed.do("like", "a", 10)
+    assert [(one.bucket_ms - START_MS, one.entered, one.likes) for one in feed.book.drain()] == [
+        (0, 1, 1),
+        (10_000, 0, 1),
+    ]
+
+
+def test_a_profile_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"profile\.visits is 0"):
+        ProfileConfig(visits=0)
+
+
+ACTIONS: tuple[Action, ...] = ("enter", "enter", "leave", "watch", "like", "gift", "follow", "chat")
+events = st.lists(
+    st.builds(
+        ViewerEvent,
+        viewer=st.just("v"),
+        room=st.sampled_from("abcdef"),
+        streamer=st.sampled_from("rst"),
+        action=st.sampled_from(ACTIONS),
+        at_ms=st.one_of(st.integers(0, 40), st.integers(0, 20_000_000), st.just(2_000_000_000_000)),
+        seconds=st.sampled_from([0.0, 1.5, 86_400.0]),
+    ),
+    max_size=60,
+)
+SMALL = ProfileConfig(visits=3, habits=2, recent_events=4)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(events=events, cuts=st.sets(st.integers(0, 60)))
+def test_a_profile_that_was_read_back_folds_on_as_the_one_in_memory(events: list[ViewerEvent], cuts: set[int]) -> None:
+    kept, kept_book = ProfileFold(ViewerId("v"), SMALL), ActivityBook()
+    fold, sums = ProfileFold(ViewerId("v"), SMALL), list[RoomActivity]()
+    book = ActivityBook()
+    for number, event in enumerate(events):
+        assert fold.apply(event, number, book) == kept.apply(event, number, kept_book)
+        if number in cuts:
+            stored = msgspec.msgpack.encode(fold.profile())
+            fold = ProfileFold(ViewerId("v"), SMALL)
+            fold.restore(msgspec.msgpack.decode(stored, type=ViewerProfile))
+            sums += book.drain()
+    sums += book.drain()
+    kept_sums = kept_book.drain()
+    assert fold.profile() == kept.profile()
+    for room in "abcdef":
+        assert totals(sums, room) == totals(kept_sums, room)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(events=events)
+def test_whatever_order_events_come_in_a_viewer_is_in_one_room_and_leaves_what_they_entered(
+    events: list[ViewerEvent],
+) -> None:
+    fold, book = ProfileFold(ViewerId("v"), SMALL), ActivityBook()
+    for number, event in enumerate(events):
+        fold.apply(event, number, book)
+    profile, activity = fold.profile(), book.drain()
+    for room in "abcdef":
+        sums = totals(activity, room)
+        present = sums.get("entered", 0) - sums.get("left", 0)
+        assert present == (profile.room == RoomId(room))
+    assert sum(one.newcomers for one in activity) == min(1, profile.total_visits)
+    assert sum(one.entered for one in activity) == profile.total_visits
+    assert len(profile.visits) <= 3
+    assert len(profile.habits) <= 2
+    assert len(profile.recent_events) <= 4
+    entered = [visit.entered_at_ms for visit in profile.visits]
+    assert entered == sorted(entered)

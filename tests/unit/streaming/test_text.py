@@ -1,0 +1,119 @@
+"""Owns how chat becomes text, how a language is guessed and how vectors mix. Never opens a window."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from streaming.language import guess_language
+from streaming.outcome import is_future
+from streaming.sketch import TextSample
+from streaming.text import build_chat_text, build_title_text, normalise, text_hash
+from streaming.vectors import fold_mean, from_bytes, mix, to_bytes
+
+
+def sample(*texts: str, at_ms: int = 0, limit: int = 48) -> TextSample:
+    said = TextSample(limit)
+    for i, text in enumerate(texts):
+        said.add(text, at_ms + i)
+    return said
+
+
+def test_a_thousand_copies_of_one_emote_do_not_crowd_out_what_is_said() -> None:
+    said = sample(*["KEKW"] * 1_000, "the boss is almost dead", *["kekw kekw kekw"] * 1_000, "KEKW")
+    assert build_chat_text([said], max_chars=30, message_chars=200) == "the boss is almost dead\nKEKW"
+
+
+def test_what_is_said_goes_before_emotes_where_both_do_not_fit() -> None:
+    said = sample(*(f"emote{i}" for i in range(40)), "what a play")
+    text = build_chat_text([said], max_chars=20, message_chars=200)
+    assert text.splitlines()[-1] == "what a play"
+    assert len(text) <= 20
+
+
+def test_every_slice_gets_its_turn() -> None:
+    slices = [
+        sample(*(f"{name} says {i:02}" for i in range(40)), at_ms=at) for name, at in (("new", 500), ("old", 100))
+    ]
+    lines = build_chat_text(slices, max_chars=100, message_chars=200).splitlines()
+    assert [sum(line.startswith(name) for line in lines) for name in ("old", "new")] == [4, 4]
+    assert lines == sorted(lines, key=lambda line: (line.startswith("new"), line)), "in time order"
+    assert lines[-1] == "new says 39", "the newest message is in it"
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("  a\t b\n\nc ", "a b c"),
+        ("LUL LUL LUL", "LUL"),
+        ("a\x00b\x1b[31m", "a b [31m"),
+        ("e\u0301", "é"),
+        ("👩\u200d🚀 go", "👩\u200d🚀 go"),
+        ("\u202eevil", "evil"),
+        ("", ""),
+        ("\x07\x07", ""),
+        ("x" * 1_000_000, "x" * 200),
+        ("\ud800", ""),
+    ],
+)
+def test_messages_are_cleaned(raw: str, clean: str) -> None:
+    assert normalise(raw, 200) == clean
+
+
+def test_title_category_and_tags_are_one_text() -> None:
+    assert build_title_text("Boss\nrush", "Elden Ring", ["souls", ""], 300) == "Boss rush. Elden Ring. souls"
+    assert build_title_text("", "", [], 300) == ""
+
+
+def test_hashes_are_the_same_in_every_process() -> None:
+    code = "from streaming.text import text_hash; print(text_hash('tide'))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert int(printed) == text_hash("tide")
+    assert text_hash("") == 0
+    assert -(2**63) <= text_hash("tide") < 2**63
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("what is the name of this song and why is it not in the game", "en"),
+        ("no sé por qué está así pero es muy bueno", "es"),
+        ("você não sabe o que isso é", "pt"),
+        ("je ne sais pas pourquoi il est dans les choux", "fr"),
+        ("ich weiß nicht was das ist und wie", "de"),
+        ("今日はとても楽しい KEKW", "ja"),
+        ("오늘 정말 재미있다 LUL", "ko"),
+        ("今天很开心", "zh"),
+        ("что происходит", "ru"),
+        ("KEKW LUL Pog", ""),
+        ("", ""),
+        ("the", ""),
+    ],
+)
+def test_a_language_is_guessed_where_the_text_speaks_clearly(text: str, language: str) -> None:
+    assert guess_language(text) == language
+
+
+def test_vectors_mix_to_unit_length_and_one_alone_stands() -> None:
+    title, chat = to_bytes(np.array([1.0, 0.0])), to_bytes(np.array([0.0, 1.0]))
+    assert mix(title, chat, 0.5).tolist() == pytest.approx([0.5**0.5] * 2)
+    assert mix(title, b"", 0.4).tolist() == [1.0, 0.0]
+    assert mix(b"", chat, 0.4).tolist() == [0.0, 1.0]
+    assert mix(b"", b"", 0.4).shape == (0,)
+
+
+def test_a_mean_that_was_stored_folds_on_exactly() -> None:
+    random = np.random.default_rng(7)
+    mean = b""
+    for vector_D in random.normal(size=(50, 8)):
+        vector = to_bytes(vector_D)
+        assert fold_mean(to_bytes(from_bytes(mean)), vector, 0.2) == fold_mean(mean, vector, 0.2)
+        mean = fold_mean(mean, vector, 0.2)
+
+
+def test_a_minute_ahead_of_the_broker_is_the_future() -> None:
+    assert not is_future(at_ms=61_000, appended_ms=1_000)
+    assert is_future(at_ms=61_001, appended_ms=1_000)
