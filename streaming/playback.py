@@ -52,11 +52,9 @@ class Timeline:
         self._longest_gap_ms = float("inf") if longest_gap_s is None else longest_gap_s * 1000
         self._previous_ms: int | None = None
         self._played_ms = 0
-        self.skipped_gaps = 0
-        self.skipped_s = 0.0
 
     def moved(self, was_ms: int) -> int:
-        """The time that the event gets. Also counts what `longest_gap_s` has cut out so far."""
+        """The time that the event gets."""
         passed_ms = self.passed_ms(was_ms)
         return was_ms if self._start_ms is None else self._start_ms + int(passed_ms)
 
@@ -65,8 +63,6 @@ class Timeline:
         gap_ms = 0 if self._previous_ms is None else max(0, was_ms - self._previous_ms)
         self._previous_ms = was_ms if self._previous_ms is None else max(was_ms, self._previous_ms)
         if gap_ms > self._longest_gap_ms:
-            self.skipped_gaps += 1
-            self.skipped_s += gap_ms / 1000 - GAP_KEPT_S
             gap_ms = int(GAP_KEPT_S * 1000)
         self._played_ms += gap_ms
         return self._played_ms / self._speed

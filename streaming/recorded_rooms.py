@@ -72,16 +72,16 @@ def find_rooms(recording: Recording, selection: Selection) -> RecordedRooms:
     by_room = "room" in recording.columns
     parts = np.zeros_like(times) if by_room else windows[chosen] if windows is not None else _silences(times, channels)
     keys, room_N = np.unique(np.stack([channels, parts]), axis=1, return_inverse=True)
-    room_N = room_N.reshape(-1).astype(np.int32)
+    rooms: NDArray[np.int32] = room_N.reshape(-1).astype(np.int32)
     first_R: NDArray[np.int64] = np.full(keys.shape[1], len(times), np.int64)
     last_R: NDArray[np.int64] = np.zeros(keys.shape[1], np.int64)
-    np.minimum.at(first_R, room_N, np.arange(len(times)))
-    np.maximum.at(last_R, room_N, np.arange(len(times)))
+    np.minimum.at(first_R, rooms, np.arange(len(times)))
+    np.maximum.at(last_R, rooms, np.arange(len(times)))
     labels = list(codes)
     streamers = tuple(labels[channel] for channel in keys[0].tolist())
     pairs = zip(streamers, keys[1].tolist(), strict=True)
     names = streamers if by_room else tuple(f"{channel}-w{part}" for channel, part in pairs)
-    return RecordedRooms(chosen, times, room_N, first_R, last_R, names, streamers, ordered)
+    return RecordedRooms(chosen, times, rooms, first_R, last_R, names, streamers, ordered)
 
 
 def _scan(recording: Recording) -> tuple[Any, Any, Any, dict[str, int]]:

@@ -19,7 +19,7 @@ import pyarrow.csv
 
 from streaming.errors import InputFileError
 from streaming.events import Action
-from streaming.playback import Event, Timeline
+from streaming.playback import GAP_KEPT_S, Event, Timeline
 from streaming.recorded_rooms import RecordedRooms, Selection, find_rooms
 from streaming.recording import Recording
 from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS
@@ -38,6 +38,15 @@ class Channel:
     title: str = ""
     category: str = ""
     language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How long a replay lasts, and the long silences that it shortens."""
+
+    lasts_ms: int
+    skipped_gaps: int
+    skipped_s: float
 
 
 class Replay:
@@ -72,6 +81,19 @@ class Replay:
             raise InputFileError("no row is selected; give a recording, and a window and times that it holds")
         self.times_N = np.sort(np.concatenate(times), kind="stable")
         self.rows = len(self.times_N)
+        self._position_ms = -1
+
+    @property
+    def rows_played(self) -> int:
+        """How many of `rows` have been turned into events so far."""
+        return int(np.searchsorted(self.times_N, self._position_ms, side="right"))
+
+    def span(self, speed: float, longest_gap_s: float | None) -> Span:
+        """What a timeline of that speed and gap makes of the whole."""
+        gaps_ms = np.diff(self.times_N)
+        long = gaps_ms > (np.inf if longest_gap_s is None else longest_gap_s * 1000)
+        kept_ms = gaps_ms[~long].sum() + long.sum() * GAP_KEPT_S * 1000
+        return Span(int(kept_ms / speed), int(long.sum()), float((gaps_ms[long] / 1000 - GAP_KEPT_S).sum()))
 
     def events(self, timeline: Timeline) -> Iterator[Event]:
         """Events in time order, their times moved by the timeline."""
@@ -84,6 +106,7 @@ class Replay:
             sources.append(self._messages(self._chat, self._found))
         merged = sources[0] if len(sources) == 1 else heapq.merge(*sources, key=itemgetter(0))
         for was_ms, topic, key, head in merged:
+            self._position_ms = was_ms
             at_ms = timeline.moved(was_ms)
             yield Event(topic, key, b'%b,"at_ms":%d}' % (head, at_ms), at_ms)
 

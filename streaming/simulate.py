@@ -32,7 +32,7 @@ class Platform:
         self.config = config
         self.population = Population(config)
         self.truth = Truth(self.population)
-        self._share, self._of = share, of
+        self.share, self.of = share, of
         self._now_ms = 0
 
     def events(self, start_ms: int, until_ms: int | None = None) -> Iterator[Event]:
@@ -43,9 +43,9 @@ class Platform:
     def ticks(self, start_ms: int, until_ms: int | None = None) -> Iterator[list[Event]]:
         """The same, a second at a time."""
         rng = np.random.default_rng((self.config.seed, 2))
-        broadcasts = Broadcasts(self.population, self.truth, rng, self._share, self._of)
-        audience = Audience(self.population, rng, self._share, self._of)
-        chatter = Chatter(self.population, rng, self._share, self._of)
+        broadcasts = Broadcasts(self.population, self.truth, rng, self.share, self.of)
+        audience = Audience(self.population, rng, self.share, self.of)
+        chatter = Chatter(self.population, rng, self.share, self.of)
         self._broadcasts = broadcasts
         self._now_ms = start_ms
         yield broadcasts.open(start_ms)

@@ -27,17 +27,17 @@ class SimulationConfig:
 
     seed: int = 1
     rooms: int = 200  # live at once, on average
-    streamers: int = 600  # who broadcast now and then; at least `rooms`
+    streamers: int = 0  # who broadcast now and then; 0: three times `rooms`
     viewers: int = 5_000  # who ever come; a share of them is there at once
     categories: int = 20  # of the 20 in spoken.tsv
     chat_per_room_s: float = 0.5  # messages a second of an average room
     bot_share: float = 0.02  # of the messages, those by bots
-    room_lifetime_s: float = 3_600.0  # mean; a broadcast lasts at least 30 s
-    topic_s: float = 900.0  # mean time a room stays with a topic
+    room_lifetime_s: float = 1_800.0  # mean; a broadcast lasts at least 30 s
+    topic_s: float = 300.0  # mean time a room stays with a topic
     mixed_share: float = 0.1  # of the streamers, those who talk about several categories under one label
     raid_share: float = 0.2  # of the ends of rooms, those where the viewers move on together
     online_share: float = 0.3  # of the viewers, those in some room at once
-    visit_s: float = 300.0  # mean length of a visit
+    visit_s: float = 120.0  # mean length of a visit
     hop_share: float = 0.7  # of the visits, those followed at once by another
     return_share: float = 0.5  # of the choices, those of a favourite streamer, where one is live
     noise_share: float = 0.08  # of the choices, those by popularity alone
@@ -45,9 +45,11 @@ class SimulationConfig:
     watch_every_s: float = 60.0  # how often a viewer's player says that it still plays
 
     def __post_init__(self) -> None:
-        for name in ("rooms", "streamers", "viewers", "categories"):
+        for name in ("rooms", "viewers", "categories"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"simulation.{name} is {getattr(self, name)}; it must be at least 1")
+        if not self.streamers:
+            object.__setattr__(self, "streamers", 3 * self.rooms)
         if self.streamers < self.rooms:
             raise ConfigError(f"simulation.streamers is {self.streamers}; {self.rooms} rooms need as many streamers")
         if self.categories > len(load_categories()):

@@ -1,0 +1,167 @@
+"""Owns `tidecast replay`: its options, its progress bar and its summary. Never reads a file or moves a time itself."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streaming.playback import Played
+    from streaming.replay import Replay, Span
+
+INTERRUPTED = 130
+LONGEST_GAP_S = 60.0  # longer silences are skipped: recordings consist of windows with hours or days between them
+
+EPILOG = """\
+A file is Parquet (.parquet), CSV (.csv) or JSON lines (.jsonl, .ndjson). Its columns; any others are ignored:
+  chat            at, channel or room, viewer, text [, window]
+  rooms           at, type (started, updated, ended), room, streamer [, title, category, language, tags, mature]
+  viewer events   at, viewer, room, streamer, action (enter, leave, watch, like, gift, follow, chat) [, seconds]
+`at` is a timestamp or ISO 8601 text, UTC unless it says otherwise; `at_ms`, milliseconds since 1970, does as well. So
+what `kafka-console-consumer` prints of the topics can be played again as JSON lines.
+
+From chat alone the rest is derived: a room for each channel and recorded window, from its first message to its last
+(without a column window, half an hour of silence parts two rooms), a viewer's enter with the first message in a room,
+and chat events. --rooms or --viewer-events give the real ones instead; the chat then needs a column room.
+
+Times are moved to now: the first event happens now, the others as far behind it as they were, divided by --speed.
+With --fast, the last event happens now, because workers refuse events from the future. --time recorded keeps them.
+
+examples:
+  tidecast replay chat.parquet                            at real speed, as if it happened now
+  tidecast replay chat.parquet --window 3 --speed 10      one recorded window, ten times as fast
+  tidecast replay chat.parquet --channels channels.csv    with titles: channel,title,category,language
+  tidecast replay chat.jsonl --rooms rooms.csv --viewer-events visits.parquet --fast
+  tidecast replay chat.parquet --from 2025-03-04T12:50 --until 2025-03-04T13:00 --time recorded --json
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "replay",
+        help="write recorded files to Kafka, at N times real speed",
+        description="Plays recorded chat, rooms and viewer events into Kafka in time order.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("chat", nargs="?", type=Path, metavar="FILE", help="recorded chat")
+    parser.add_argument("--rooms", type=Path, metavar="FILE", help="recorded starts, updates and ends of rooms")
+    parser.add_argument("--viewer-events", type=Path, metavar="FILE", help="recorded viewer events")
+    parser.add_argument("--channels", type=Path, metavar="FILE", help="CSV with channel,title,category,language")
+    speed = parser.add_mutually_exclusive_group()
+    speed.add_argument("--speed", type=_positive, default=1.0, metavar="N", help="N times real speed (default: 1)")
+    speed.add_argument("--fast", action="store_true", help="as fast as Kafka takes them")
+    parser.add_argument("--time", choices=("now", "recorded"), default="now", help="the events' times (default: now)")
+    parser.add_argument("--window", type=int, metavar="W", help="only this recorded window of the chat")
+    parser.add_argument("--from", type=_time_ms, dest="from_ms", metavar="TIME", help="only from this recorded time on")
+    parser.add_argument(
+        "--until", type=_time_ms, dest="until_ms", metavar="TIME", help="only before this recorded time"
+    )
+    parser.add_argument("--limit", type=_count, metavar="N", help="only the first N rows of each file")
+    parser.add_argument(
+        "--skip-gaps",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help=f"shorten silences of more than {LONGEST_GAP_S:.0f} s to one second (default: yes)",
+    )
+    parser.add_argument("--json", action="store_true", help="the summary as one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.play_progress import PlayProgress  # noqa: PLC0415
+    from deploy.stopping import stop_on_signal  # noqa: PLC0415
+    from streaming.broker import KafkaLog  # noqa: PLC0415
+    from streaming.clock import SystemClock  # noqa: PLC0415
+    from streaming.playback import Pace, Timeline, play  # noqa: PLC0415
+
+    settings, clock, stop = from_args(args), SystemClock(), threading.Event()
+    replay = open_files(args)
+    longest_gap_s = LONGEST_GAP_S if args.skip_gaps else None
+    span = replay.span(args.speed, longest_gap_s)
+    log = KafkaLog(settings.kafka.or_local(settings.local_kafka.bootstrap_servers), settings.topics.prefix)
+    sink = log.sink()
+    shortened = Timeline(clock.now_ms() - (span.lasts_ms if args.fast else 0), args.speed, longest_gap_s)
+    kept, at_speed = Timeline(), Timeline(None, args.speed, longest_gap_s)
+    moved, pacing = (shortened, Timeline()) if args.time == "now" else (kept, at_speed)
+    pace = Pace(clock, None if args.fast else pacing, stop.wait)
+    with stop_on_signal(stop), PlayProgress("replay", replay.rows) as bar:
+        if span.skipped_gaps:
+            bar.note(
+                f"skipping {span.skipped_gaps} silences, {span.skipped_s / 3600:,.1f} hours in all (--no-skip-gaps)"
+            )
+        played = play(replay.events(moved), sink, pace, stop, lambda far: bar.update(replay.rows_played, far))
+        sink.close()
+    print(as_json(replay, span, played, stop) if args.json else summary(replay, span, played, stop))
+    return INTERRUPTED if stop.is_set() else 0
+
+
+def open_files(args: argparse.Namespace) -> Replay:
+    """Raises InputFileError."""
+    from streaming.errors import InputFileError  # noqa: PLC0415
+    from streaming.recorded_rooms import Selection  # noqa: PLC0415
+    from streaming.recording import Recording  # noqa: PLC0415
+    from streaming.replay import Replay, read_channels  # noqa: PLC0415
+
+    if args.chat is None and args.rooms is None and args.viewer_events is None:
+        raise InputFileError("nothing to replay; give a FILE of chat, --rooms or --viewer-events")
+    return Replay(
+        Recording.open(args.chat, "chat") if args.chat else None,
+        Recording.open(args.rooms, "rooms") if args.rooms else None,
+        Recording.open(args.viewer_events, "viewer-events") if args.viewer_events else None,
+        channels=read_channels(args.channels) if args.channels else None,
+        selection=Selection(args.window, args.from_ms, args.until_ms, args.limit),
+    )
+
+
+def summary(replay: Replay, span: Span, played: Played, stop: threading.Event) -> str:
+    """One line for a person."""
+    rate = played.events / max(played.elapsed_s, 0.001)
+    ended = "interrupted after" if stop.is_set() else "played"
+    skipped = f", {span.skipped_gaps} silences shortened" if span.skipped_gaps else ""
+    return (
+        f"{ended} {replay.rows_played:,} of {replay.rows:,} rows: "
+        f"{played.events:,} events in {played.elapsed_s:.1f} s, {rate:,.0f}/s{skipped}"
+    )
+
+
+def as_json(replay: Replay, span: Span, played: Played, stop: threading.Event) -> str:
+    """The summary for scripts."""
+    return json.dumps(
+        {
+            **dataclasses.asdict(played),
+            "events_per_s": round(played.events / max(played.elapsed_s, 0.001), 1),
+            "rows": replay.rows,
+            "rows_played": replay.rows_played,
+            "skipped_gaps": span.skipped_gaps,
+            "skipped_s": round(span.skipped_s, 1),
+            "interrupted": stop.is_set(),
+        }
+    )
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def _count(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return int(text)
+
+
+def _time_ms(text: str) -> int:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as err:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an ISO 8601 time such as 2025-03-04T12:50") from err
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -1,0 +1,107 @@
+"""Runs the simulated platform into Kafka: live in this process, or as fast as Kafka takes it in several. Never draws.
+
+Several processes share one platform: each knows all of it and makes the events of its own share of viewers and
+streamers, so that a key's records come from one process and keep their order. They meet after each simulated second.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
+from multiprocessing.synchronize import Event as StopEvent
+from pathlib import Path
+from typing import Any
+
+from streaming.broker import KafkaConfig, KafkaLog
+from streaming.clock import Clock
+from streaming.errors import LogError
+from streaming.log import Sink
+from streaming.playback import Pace, Played, Timeline, play
+from streaming.simulate import Platform, SimulationConfig
+
+MEETING_TIMEOUT_S = 60.0  # longer than a broker's restart; then another process has failed
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is to be simulated. until_ms None: until stopped. ends: the rooms end when the simulation does."""
+
+    config: SimulationConfig
+    start_ms: int
+    until_ms: int | None
+    ends: bool
+    truth: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Meeting:
+    """Where the processes wait for each other, hear of the end, and leave how much they wrote."""
+
+    barrier: Barrier
+    stopped: StopEvent
+    counts: Any
+
+
+def run_live(
+    run: Run, sink: Sink, clock: Clock, stop: threading.Event, progress: Callable[[Played], None] | None
+) -> Played:
+    """Plays the platform at real speed until its end or `stop`. Raises what the sink raises."""
+    platform = Platform(run.config)
+    pace = Pace(clock, Timeline(), stop.wait)
+    played = play(platform.events(run.start_ms, run.until_ms), sink, pace, stop, progress)
+    _finish(run, platform, sink)
+    return played
+
+
+def run_fast(run: Run, kafka: KafkaConfig, prefix: str, processes: int, stop: threading.Event) -> list[int]:
+    """Writes it as fast as possible. Returns the number of events of each process. Raises LogError."""
+    context = multiprocessing.get_context("spawn")
+    meeting = _Meeting(context.Barrier(processes), context.Event(), context.SimpleQueue())
+    workers = [
+        context.Process(target=_share, args=(run, kafka, prefix, share, meeting), daemon=True)
+        for share in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    while any(worker.is_alive() for worker in workers):
+        if stop.wait(0.05):
+            meeting.stopped.set()
+        if any(worker.exitcode for worker in workers):
+            meeting.stopped.set()
+            meeting.barrier.abort()
+    if failed := [worker.exitcode for worker in workers if worker.exitcode]:
+        raise LogError(f"{len(failed)} of {processes} simulating processes failed; what happened is above")
+    return [meeting.counts.get() for _ in workers]
+
+
+def _share(run: Run, kafka: KafkaConfig, prefix: str, share: int, meeting: _Meeting) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the starter, which tells all of them at once
+    platform = Platform(run.config, share=share, of=meeting.barrier.parties)
+    sink = KafkaLog(kafka, prefix).sink()
+    sent = 0
+    for tick in platform.ticks(run.start_ms, run.until_ms):
+        for event in tick:
+            sink.send(event.topic, event.key, event.value)
+        sent += len(tick)
+        try:
+            meeting.barrier.wait(MEETING_TIMEOUT_S)
+        except threading.BrokenBarrierError:
+            break
+        if meeting.stopped.is_set():
+            meeting.barrier.abort()
+            break
+    _finish(run, platform, sink)
+    meeting.counts.put(sent)
+
+
+def _finish(run: Run, platform: Platform, sink: Sink) -> None:
+    if run.ends:
+        for event in platform.close():
+            sink.send(event.topic, event.key, event.value)
+    sink.close()
+    if run.truth is not None and platform.share == 0:
+        platform.truth.write(run.truth)

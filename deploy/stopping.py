@@ -1,0 +1,26 @@
+"""Turns Ctrl-C and SIGTERM into an event, so that a command ends between two records. Never ends the process itself."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+@contextlib.contextmanager
+def stop_on_signal(stop: threading.Event) -> Iterator[threading.Event]:
+    """Sets `stop` at the first signal; at a second Ctrl-C, KeyboardInterrupt is raised as ever. Main thread only."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
