@@ -61,7 +61,7 @@ class LocalRay:
 
     def __init__(self, config: RayConfig, folder: Path | None = None) -> None:
         self._config = config
-        # Under /tmp whatever TMPDIR is: Ray's socket paths add 76 characters to it, and 107 are all a socket may have.
+        # Under /tmp whatever TMPDIR is: Ray's socket paths add 76 characters to it, and a socket may have 107.
         self.folder = folder or Path(tempfile.mkdtemp(prefix="tidecast-", dir="/tmp"))
         self._port_file = self.folder / "gcs.port"
 
@@ -132,7 +132,7 @@ class LocalRay:
 
     def _haproxy_environment(self) -> Mapping[str, str]:
         """Ray's defaults are fixed ports, a folder in /tmp that all clusters share, and listening on all interfaces."""
-        folder = self.folder / "haproxy"
+        folder = self.folder / "h"  # HAProxy takes 97 characters, and Serve puts the node's id of 56 in between
         folder.mkdir(parents=True, exist_ok=True)
         launcher = folder / "haproxy"
         if not launcher.exists():

@@ -83,12 +83,12 @@ class Reader:
 
     def _allowed(self, path: str) -> str:
         node = self._resolve(self._schema)
-        for step in re.findall(r"[^.\[\]]+|\[\.\.\.\]|\[\d+\]", path):
+        for step in re.findall(r"\[[^\]]*\]|[^.\[\]]+", path):
             within = node.get("items") if step.startswith("[") else node.get("properties", {}).get(step)
             if within is None:
                 return self._root
             node = self._resolve(within)
-        return self._root if node is self._resolve(self._schema) and "properties" not in node else describe(node)
+        return describe(node)
 
     def _resolve(self, node: dict[str, Any]) -> dict[str, Any]:
         while "$ref" in node or "anyOf" in node:

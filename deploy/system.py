@@ -29,7 +29,7 @@ from streaming.errors import TidecastError
 from streaming.local_kafka import LocalKafka
 from streaming.topic_check import check_topics
 
-DEPLOY_TIMEOUT_S = 120.0  # 15 s on an idle machine with 2 cores
+DEPLOY_TIMEOUT_S = 180.0  # 15 s on an idle machine with 2 cores, a minute on a busy one
 READY_TIMEOUT_S = 120.0  # reading a large viewer-profiles topic takes its time
 CONNECT_S = 8.0  # a process that starts and connects to Ray; 3 s on an idle machine
 
