@@ -46,10 +46,10 @@ class ChatFold:
     """The chat of one room. Attributes are the fields of RoomState of the same names."""
 
     __slots__ = (
-        "_config", "_published_vector_offset", "_replaying", "_resumed_at_ms", "_retained", "_statistics", "_text",
-        "_unpublished_offset", "_waiting", "_window", "appended_ms", "chat_hash", "language", "mean_segment",
-        "mean_vector", "messages", "offset", "segment_end_ms", "segments_skipped", "vector", "vector_appended_ms",
-        "vector_offset",
+        "_config", "_published_mean_segment", "_published_vector_offset", "_replaying", "_resumed_at_ms", "_retained",
+        "_statistics", "_text", "_unpublished_offset", "_waiting", "_window", "appended_ms", "chat_hash", "language",
+        "mean_segment", "mean_vector", "messages", "offset", "segment_end_ms", "segments_skipped", "vector",
+        "vector_appended_ms", "vector_offset",
     )  # fmt: skip
 
     def __init__(self, config: WindowConfig) -> None:
@@ -62,6 +62,7 @@ class ChatFold:
         self._replaying = False  # what is read now was counted before the restart
         self._resumed_at_ms = 0  # the watermark before the restart
         self._unpublished_offset = -1
+        self._published_mean_segment = -1
         self._published_vector_offset = -1
         self.messages = 0
         self.offset = -1
@@ -141,6 +142,11 @@ class ChatFold:
         if self._statistics is None:
             self._statistics = self._window.statistics()
         return self._statistics
+
+    @property
+    def dirty(self) -> bool:
+        """Whether a vector or the mean has moved on since the last published state."""
+        return self.mean_segment != self._published_mean_segment or self.vector_offset != self._published_vector_offset
 
     # the text now
 
@@ -232,6 +238,7 @@ class ChatFold:
     def mark_published(self) -> None:
         """The state as it is now is on the log, or commits together with the positions."""
         self._unpublished_offset = -1
+        self._published_mean_segment = self.mean_segment
         self._published_vector_offset = self.vector_offset
         self._retained = [segment for segment in self._retained if segment.index > self.mean_segment]
 

@@ -17,7 +17,7 @@ from streaming.window import ClosedSegment, WindowConfig
 
 
 class RoomFold:
-    """One room. `dirty`: something changed that no published state holds.
+    """One room.
 
     Feed each topic in offset order. After `restore(state)` read each topic again from the position held back by
     `retained_offset`, `unpublished_rooms_offset` and `unpublished_activity_offset`; the result is that of a run that
@@ -25,8 +25,20 @@ class RoomFold:
     """
 
     __slots__ = (
-        "_activity", "_chat", "_config", "_life", "_presumed_ms", "_title_language", "_title_text", "alive_ms", "dirty",
-        "encoder_version", "room", "title_hash", "title_vector", "unpublished_activity_offset",
+        "_activity",
+        "_changed",
+        "_chat",
+        "_config",
+        "_life",
+        "_presumed_ms",
+        "_title_language",
+        "_title_text",
+        "alive_ms",
+        "encoder_version",
+        "room",
+        "title_hash",
+        "title_vector",
+        "unpublished_activity_offset",
         "unpublished_rooms_offset",
     )  # fmt: skip
 
@@ -45,7 +57,7 @@ class RoomFold:
         self.alive_ms = 0  # append time of the newest record of any topic
         self.unpublished_rooms_offset: int | None = None  # first lifecycle record that no published state holds
         self.unpublished_activity_offset: int | None = None
-        self.dirty = False
+        self._changed = False
 
     # records
 
@@ -57,7 +69,7 @@ class RoomFold:
         if self.unpublished_rooms_offset is None:
             self.unpublished_rooms_offset = offset
         self.alive_ms = max(self.alive_ms, appended_ms)
-        self.dirty = True
+        self._changed = True
         self._describe()
         return outcome
 
@@ -68,7 +80,7 @@ class RoomFold:
             return outcome
         if appended_ms > self.alive_ms:  # noqa: PLR1730  max() costs 60 ns a message
             self.alive_ms = appended_ms
-        self.dirty = True
+        self._changed = True
         if outcome is Outcome.APPLIED:
             if self._life.description is None:
                 return Outcome.ORPHAN
@@ -83,7 +95,7 @@ class RoomFold:
         if self.unpublished_activity_offset is None:
             self.unpublished_activity_offset = offset
         self.alive_ms = max(self.alive_ms, appended_ms)
-        self.dirty = True
+        self._changed = True
         if self._life.description is None:
             return Outcome.ORPHAN
         return Outcome.AFTER_END if self._life.ended_at_ms else Outcome.APPLIED
@@ -118,7 +130,7 @@ class RoomFold:
         """No sign of life for too long: ended, until there is one. For the owner to decide, by append times."""
         if self.status == "live":
             self._presumed_ms = self.alive_ms
-            self.dirty = True
+            self._changed = True
 
     # texts and vectors
 
@@ -133,15 +145,12 @@ class RoomFold:
         if self._title_text is None or text.hash != self._title_text.hash:
             return False
         self.title_vector, self.title_hash = vector, text.hash
-        self.dirty = True
+        self._changed = True
         return True
 
     def chat_text(self) -> RoomText | None:
         """The chat's last 30 s, to be encoded; None where the vector has seen all chat, or would be the same again."""
-        seen = self._chat.vector_offset
-        text = self._chat.text()
-        self.dirty = self.dirty or self._chat.vector_offset != seen
-        return text
+        return self._chat.text()
 
     @property
     def chat_pending(self) -> bool:
@@ -152,7 +161,7 @@ class RoomFold:
         """Takes the vector of a text of `chat_text`. False where a newer text has one."""
         self._use(encoder_version)
         taken = self._chat.set_vector(text, vector)
-        self.dirty = self.dirty or taken
+        self._changed = self._changed or taken
         return taken
 
     def closed_segments(self) -> list[ClosedSegment]:
@@ -163,13 +172,13 @@ class RoomFold:
         """Takes a segment's vector into the slow mean: in order of the segments, in whatever order vectors come."""
         self._use(encoder_version)
         taken = self._chat.settle_segment(index, vector)
-        self.dirty = self.dirty or taken
+        self._changed = self._changed or taken
         return taken
 
     def skip_segment(self, index: int) -> bool:
         """Leaves a segment out of the slow mean, because the encoder has no time for it."""
         taken = self._chat.settle_segment(index, b"")
-        self.dirty = self.dirty or taken
+        self._changed = self._changed or taken
         return taken
 
     def take_segments_skipped(self) -> int:
@@ -184,7 +193,7 @@ class RoomFold:
             self.title_vector, self.title_hash = b"", 0
             self._chat.drop_vectors()
         self.encoder_version = encoder_version
-        self.dirty = True
+        self._changed = True
 
     def _describe(self) -> None:
         description = self._life.description
@@ -260,12 +269,17 @@ class RoomFold:
 
     # restart
 
+    @property
+    def dirty(self) -> bool:
+        """Whether something changed that no published state holds."""
+        return self._changed or self._chat.dirty
+
     def mark_published(self) -> None:
         """`state` as it is now is on the log, or will be together with the positions."""
         self._chat.mark_published()
         self.unpublished_rooms_offset = None
         self.unpublished_activity_offset = None
-        self.dirty = False
+        self._changed = False
 
     def retained_offset(self, head_ms: int) -> int | None:
         """Chat offset from which a restart must read again; None where nothing of what was read is needed.

@@ -248,6 +248,18 @@ def test_a_declared_language_stands_and_an_undeclared_one_is_guessed() -> None:
     assert (room.state.language, room.state.language_guessed) == ("pt-BR", False)
 
 
+def test_a_segment_without_text_is_published_and_held_back_no_longer() -> None:
+    room = Room()
+    room.start()
+    room.say("", 1)
+    assert room.fold.chat_text() is None
+    room.fold.mark_published()
+    room.fold.close_idle(START_MS + 200_000)
+    assert (room.fold.dirty, room.state.mean_segment) == (True, SEGMENT)
+    room.fold.mark_published()
+    assert room.fold.retained_offset(START_MS + 200_000) is None
+
+
 def test_only_what_is_not_published_is_dirty_and_held_back() -> None:
     room = Room()
     room.start()
