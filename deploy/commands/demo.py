@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from deploy.promises import Verdict
 
 UNATTENDED_S = 60.0
+ROOM_LIFETIME_S = 300.0  # with 60 rooms, one ends every 5 s
+TOPIC_S = 120.0
 FOLDER = Path(".tidecast/demo")
 
 EPILOG = """\
@@ -80,8 +82,15 @@ def feed(args: argparse.Namespace) -> list[str]:
     before = ["--config", str(args.config)] if args.config else []
     if args.recording:
         return [*before, "replay", str(args.recording)]
-    size = {"--rooms": args.rooms, "--viewers": args.viewers, "--seed": args.seed}
-    return [*before, "simulate", *(word for name, value in size.items() for word in (name, str(value)))]
+    platform = {
+        "--rooms": args.rooms,
+        "--viewers": args.viewers,
+        "--seed": args.seed,
+        # Livelier than usual, so that a minute shows rooms that start, end and change their topic.
+        "--room-lifetime-s": ROOM_LIFETIME_S,
+        "--topic-s": TOPIC_S,
+    }
+    return [*before, "simulate", *(word for name, value in platform.items() for word in (name, str(value)))]
 
 
 def summary(verdict: Verdict, stages: Sequence[Stage]) -> str:
