@@ -73,16 +73,10 @@ class KafkaLog:
             producer = KafkaProducer(**config.client(), **options)
             if transactional_id is not None:
                 producer.init_transactions()
-        return KafkaSink(producer, self._prefix, transactional=transactional_id is not None, config=config)
+        return KafkaSink(producer, self._prefix, self._count, transactional=transactional_id is not None, config=config)
 
     def partitions(self, topic: str) -> Sequence[Partition]:
-        with KafkaAdmin(self._config) as admin:
-            counts = admin.partition_counts([self._prefix + topic])
-        if self._prefix + topic not in counts:
-            raise TopicMissing(
-                f"topic {self._prefix + topic!r} does not exist; `tidecast topics` creates what is missing"
-            )
-        return [Partition(topic, index) for index in range(counts[self._prefix + topic])]
+        return [Partition(topic, index) for index in range(self._count(self._prefix + topic))]
 
     def ends(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         consumer = self._consumer()
@@ -108,6 +102,13 @@ class KafkaLog:
                 max_partition_fetch_bytes=MAX_RECORD_BYTES,
                 metrics_enabled=False,
             )
+
+    def _count(self, name: str) -> int:
+        with KafkaAdmin(self._config) as admin:
+            counts = admin.partition_counts([name])
+        if name not in counts:
+            raise TopicMissing(f"topic {name!r} does not exist; `tidecast topics` creates what is missing")
+        return counts[name]
 
     def _there(self, partition: Partition) -> TopicPartition:
         return TopicPartition(self._prefix + partition.topic, partition.index)

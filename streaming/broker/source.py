@@ -13,6 +13,7 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from streaming.broker.failure import translated
+from streaming.broker.membership import Membership
 from streaming.errors import LogError, LogUnavailable
 from streaming.log import Batch, Partition, Record, Start
 
@@ -25,6 +26,7 @@ class KafkaSource:
         self._prefix = prefix
         self._told: frozenset[TopicPartition] = frozenset()  # the assignment that the caller knows of
         self._changes = _Assignments()
+        self._membership = Membership(consumer._coordinator)
         self._in_group = False
         self._ends: dict[TopicPartition, int] = {}
         self._heard_s = time.monotonic()
@@ -49,6 +51,7 @@ class KafkaSource:
         deadline = time.monotonic() + timeout_s
         try:
             with translated("polling"):
+                self._require_member()
                 found = self._consumer.poll(timeout_ms=max(0, int(timeout_s * 1000)))
         except LogUnavailable:
             time.sleep(max(0.0, deadline - time.monotonic()))  # an outage must not become a busy loop
@@ -61,6 +64,7 @@ class KafkaSource:
         with translated("storing positions"):
             if not self._in_group:
                 raise LogError("a reader of exact partitions belongs to no group and stores no positions")
+            self._require_member()
             self._consumer.commit(self.offsets(positions), timeout_ms=10_000)
 
     def lag(self) -> Mapping[Partition, int]:
@@ -91,6 +95,10 @@ class KafkaSource:
     def membership(self) -> Any:
         """What a transaction needs to know of this member, so that a stale one is fenced (KIP-447)."""
         return self._consumer.group_metadata()
+
+    def _require_member(self) -> None:
+        if self._membership.fenced is not None:
+            raise self._membership.fenced
 
     def _listen_to_fetches(self) -> None:
         """Notes when a broker answered a fetch and where each partition's last stable offset is.
