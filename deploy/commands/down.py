@@ -11,6 +11,10 @@ from deploy.config import from_args
 from deploy.system import System
 
 EPILOG = """\
+examples:
+  tidecast down            in the folder where `tidecast up` was started
+  tidecast down --json     for scripts: {"stopped": true, "seconds": 4.2}
+
 Workers flush and commit before they end. What does not make it in time is read again at the next start: everything
 that the system knows is on the log. Kafka is stopped only if `up` started it; its data stays in .tidecast/kafka.
 """
