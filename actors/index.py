@@ -63,6 +63,7 @@ class LiveIndex:
         self._high = 0  # rows in [0, high) have been allocated at least once
         self._free: list[int] = []  # a heap: the lowest slot first keeps the scanned range short
         self._lock = threading.Lock()
+        self._thread = threading.local()
         self._writes = 0
         self._journal: deque[NDArray[np.int64]] = deque(maxlen=JOURNAL_WRITES)
 
@@ -106,7 +107,7 @@ class LiveIndex:
     def vectors(self, slots_N: NDArray[np.int64]) -> NDArray[np.float32]:
         """Copies of rows, float32 [N, D]; NaN where a slot has no vector."""
         with self._lock:
-            return self._rows_ND[slots_N].astype(np.float32)
+            return self._rows_ND[slots_N].astype(np.float32, copy=False)
 
     def search(self, queries_QD: NDArray[np.float32], k: int) -> Hits:
         """The k rows of largest inner product with each query, exact as of a moment between call and return."""
@@ -129,6 +130,9 @@ class LiveIndex:
         self._journal.append(slots_N)
 
     def _scan(self, queries_QD: NDArray[np.float32], high: int, k: int) -> Hits:
+        if not hasattr(self._thread, "is_set"):
+            faiss.omp_set_num_threads(1)  # of this thread: a replica has one core, and OpenMP's waiting would burn it
+            self._thread.is_set = True
         if self._rows_ND.dtype == np.float32:
             scores_QK, slots_QK = faiss.knn(queries_QD, self._rows_ND[:high], k, faiss.METRIC_INNER_PRODUCT)
             return Hits(slots_QK, scores_QK)

@@ -13,6 +13,7 @@ class Labels:
         self._numbers: dict[str, int] = {}
         self._uses: list[int] = []
         self._free: list[int] = []
+        self.epoch = 0  # changes whenever a number is given to a label
 
     def __len__(self) -> int:
         """Labels in use."""
@@ -33,6 +34,7 @@ class Labels:
                 number = len(self._uses)
                 self._uses.append(0)
             self._numbers[label] = number
+            self.epoch += 1
         self._uses[number] += 1
         return number
 

@@ -6,20 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.room_table import RoomTable
+from actors.trending import Entries
+from actors.weights import Weights
 
 
 class Pools:
     """Columns and lists over all live rooms, renewed every few hundred milliseconds instead of in each request.
 
-    Between renewals a room that ended stays in the lists; whoever uses them drops what is not live.
+    Between renewals a room that ended stays in the lists; whoever uses them drops what is not live. Columns are float32
+    over all slots, 0..1.
     """
 
-    def __init__(self, max_rooms: int, size: int, fresh_half_life_ms: int) -> None:
-        self._size = size
+    def __init__(self, max_rooms: int, size: int, fresh_half_life_ms: int, weights: Weights) -> None:
+        self.size = size
         self._fresh_half_life_ms = fresh_half_life_ms
-        self.trend_N = np.zeros(max_rooms, np.float32)  # 0..1
-        self.crowd_N = np.zeros(max_rooms, np.float32)  # 0..1
-        self.fresh_N = np.zeros(max_rooms, np.float32)  # 0..1
+        self._weights = weights
+        self.trending_N = np.zeros(max_rooms, np.float32)
+        self.crowd_N = np.zeros(max_rooms, np.float32)
+        self.fresh_N = np.zeros(max_rooms, np.float32)
+        self.sum_N = np.zeros(max_rooms, np.float32)  # the three, weighted
         self.trending: NDArray[np.int64] = np.zeros(0, np.int64)
         self.newest: NDArray[np.int64] = np.zeros(0, np.int64)
         self.renewed_ms = -1
@@ -28,27 +33,26 @@ class Pools:
         """Computes all of it anew; some 0.5 ms at 10,000 rooms."""
         self.renewed_ms = now_ms
         slots = rooms.slots()
-        entries = rooms.trending.entries(slots, now_ms)
-        # Newcomers of the last minute rank first visits best; the last ten minutes break the ties of quiet rooms.
-        heat_N = (
-            entries.newcomers_minute_N
-            + 0.2 * entries.newcomers_ten_minutes_N
-            + 0.2 * entries.minute_N
-            + 0.04 * entries.ten_minutes_N
-        )
-        crowd_N = rooms.audience_N[slots] + 0.3 * rooms.chat_N[slots]
         age_N = np.maximum(rooms.trending.event_now_ms(now_ms) - rooms.started_ms_N[slots], 0)
-        self.trend_N[slots] = _logarithmic(heat_N)
-        self.crowd_N[slots] = _logarithmic(crowd_N)
-        self.fresh_N[slots] = np.exp2(-age_N / self._fresh_half_life_ms)
-        rank_N = self.trend_N[slots] + 0.2 * self.crowd_N[slots]
-        self.trending = slots[largest(rank_N, self._size)]
-        self.newest = slots[largest(-age_N.astype(np.float64), self._size)]
+        trending_N = _logarithmic(heat(rooms.trending.entries(slots, now_ms)))
+        crowd_N = _logarithmic(rooms.audience_N[slots] + 0.3 * rooms.chat_N[slots])
+        fresh_N = np.exp2(-age_N / self._fresh_half_life_ms).astype(np.float32)
+        weights = self._weights
+        self.trending_N[slots], self.crowd_N[slots], self.fresh_N[slots] = trending_N, crowd_N, fresh_N
+        self.sum_N[slots] = weights.trending * trending_N + weights.crowd * crowd_N + weights.fresh * fresh_N
+        self.trending = slots[largest(trending_N + 0.2 * crowd_N, self.size)]
+        self.newest = slots[largest(-age_N.astype(np.float64), self.size)]
 
-    def welcome(self, slot: int) -> None:
-        """A room took this slot: it inherits nothing of the one before."""
-        self.trend_N[slot] = self.crowd_N[slot] = 0
-        self.fresh_N[slot] = 1
+
+def heat(entries: Entries) -> NDArray[np.float32]:
+    """How hot rooms are, float32 [N]: entries of the last minute and, to tell quiet rooms apart, of the last ten.
+
+    Those of newcomers count more: a viewer without habits goes where the crowd goes now.
+    """
+    newcomers_N = entries.newcomers_minute_N + np.float32(0.2) * entries.newcomers_ten_minutes_N
+    everybody_N = entries.minute_N + np.float32(0.2) * entries.ten_minutes_N
+    hot_N: NDArray[np.float32] = newcomers_N + np.float32(0.2) * everybody_N
+    return hot_N
 
 
 def largest(values_N: NDArray[np.floating], k: int) -> NDArray[np.int64]:

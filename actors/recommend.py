@@ -1,4 +1,8 @@
-"""Owns the answer: retrieve → filter → score → diversify → explain. Never reads the log or returns an ended room."""
+"""Owns the answer: retrieve → filter → score → diversify → explain. Never reads the log or returns an ended room.
+
+Version 0: the candidates of `candidates.py`, the score of `score.py`, the order of `diversity.py`. The room where the
+viewer is now is never recommended to them. A viewer without a profile is a stranger: trending and newest rooms.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +12,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
-from actors.answer import Answer, Filters, Item, Query, Receipt, Room, Source
+from actors.answer import Answer, Filters, Item, Query, Receipt, Room
+from actors.candidates import NO_FILTERS, Candidates
 from actors.diversity import diversify
 from actors.pools import Pools, largest
 from actors.room_table import Card, RoomTable
-from actors.score import Weights, terms_of
+from actors.score import Affinity, Score
+from actors.shown import MODEL_VERSION, Why, reason_of, shown_item, shown_room
 from actors.tables import Tables
-from actors.taste import STRANGER, Taste, taste_of
+from actors.taste import Taste, taste_of
+from actors.weights import Weights
 from streaming.clock import Clock
 from streaming.errors import ConfigError, RecordError, UnknownRoom
-from streaming.events import RoomId, StreamerId, ViewerId
+from streaming.events import RoomId, ViewerId
 from streaming.metrics import Metrics
 
-__all__ = ["Answer", "Filters", "Item", "Query", "Receipt", "RecommendConfig", "Recommender", "Room", "UnknownRoom"]
+__all__ = ["Answer", "Filters", "Item", "Query", "Receipt", "RecommendConfig", "Recommender", "Room", "Weights"]
 
-MODEL_VERSION = "v0"
 MAX_TASTES = 20_000  # decoded tastes kept; some 2.5 KB each
+POOL_PER_ITEM = 4  # of the best candidates, so many per item asked for take part in diversifying
 TASTE_MS = 5_000  # a taste is read anew after this even without a new event: the rooms that it comes from move on
 
 
@@ -51,6 +57,27 @@ class RecommendConfig:
                 raise ConfigError(f"recommend.{name} is {getattr(self, name)}; it must be at least 0")
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A taste and what it was read from."""
+
+    taste: Taste
+    affinity: Affinity
+    raw: bytes
+    read_ms: int
+    basis: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What led to the candidates of one query."""
+
+    query: Query
+    held: _Held
+    visited: dict[int, float]
+    near: set[int]
+
+
 class Recommender:
     """Answers from the tables alone; touches no network. Any thread may ask."""
 
@@ -60,7 +87,10 @@ class Recommender:
         self._config = config
         self._metrics = metrics
         self._clock = clock
-        self._pools = Pools(len(tables.rooms.live_N), config.pool, int(config.fresh_half_life_s * 1000))
+        half_life_ms = int(config.fresh_half_life_s * 1000)
+        self._pools = Pools(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights)
+        self._candidates = Candidates(tables.rooms, self._pools, config.nearest)
+        self._score = Score(tables.rooms, self._pools, config.weights)
         self._tastes: OrderedDict[ViewerId, _Held] = OrderedDict()
 
     def recommend(self, query: Query) -> Answer:
@@ -73,42 +103,38 @@ class Recommender:
             now_ms = self._clock.now_ms()
             if now_ms - self._pools.renewed_ms >= self._config.renew_ms:
                 self._pools.renew(self._rooms, now_ms)
-            tastes = [self._taste(ViewerId(query.viewer), now_ms) for query in queries]
-            nearest = self._nearest(tastes)
+            held = [self._taste(ViewerId(query.viewer), now_ms) for query in queries]
+            nearest = self._candidates.nearest([one.taste for one in held])
             return [
-                self._answer(query, taste, near, now_ms)
-                for query, taste, near in zip(queries, tastes, nearest, strict=True)
+                self._answer(query, one, near, now_ms) for query, one, near in zip(queries, held, nearest, strict=True)
             ]
 
-    def rooms(self, limit: int, filters: Filters | None = None) -> list[Room]:
+    def rooms(self, limit: int, filters: Filters = NO_FILTERS) -> list[Room]:
         """Live rooms, largest audience first."""
         with self._tables.lock:
             now_ms = self._clock.now_ms()
-            slots = self._allowed(self._rooms.slots(), filters or Filters())
+            slots = self._candidates.allowed(self._rooms.slots(), filters)
             best = slots[largest(self._rooms.audience_N[slots], limit)]
-            return [_room(self._rooms.by_slot[int(slot)], now_ms) for slot in best]
+            return [shown_room(self._rooms.by_slot[slot], now_ms) for slot in best.tolist()]
 
     def room(self, room: str) -> Room:
         """One live room. Raises UnknownRoom."""
         with self._tables.lock:
-            return _room(self._card(room), self._clock.now_ms())
+            return shown_room(self._card(room), self._clock.now_ms())
 
     def similar(self, room: str, limit: int) -> list[Item]:
         """Live rooms nearest to a live room by content, it apart; none while it has no vector. Raises UnknownRoom."""
         with self._tables.lock:
             now_ms = self._clock.now_ms()
             card = self._card(room)
-            vector_1D = self._rooms.index.vectors(np.array([card.slot], np.int64))
-            if not vector_1D.size or np.isnan(vector_1D[0, 0]):
+            query_1E = self._rooms.index.vectors(np.array([card.slot], np.int64))
+            if not query_1E.size or np.isnan(query_1E[0, 0]):
                 return []
-            hits = self._rooms.index.search(vector_1D, limit + 1)
-            why = Why("similar", f"similar to {card.state.streamer}")
+            hits = self._rooms.index.search(query_1E, limit + 1)
+            because = Why("similar", "similar to " + card.state.streamer)
             found = zip(hits.slots_QK[0].tolist(), hits.scores_QK[0].tolist(), strict=True)
-            return [
-                _item(self._rooms.by_slot[slot], now_ms, score, why)
-                for slot, score in found
-                if slot >= 0 and slot != card.slot
-            ][:limit]
+            others = [(slot, score) for slot, score in found if slot >= 0 and slot != card.slot]
+            return [shown_item(self._rooms.by_slot[slot], now_ms, score, because) for slot, score in others[:limit]]
 
     def _card(self, room: str) -> Card:
         card = self._rooms.cards.get(RoomId(room))
@@ -116,180 +142,84 @@ class Recommender:
             raise UnknownRoom(f"room {room!r} is not live; GET /v1/rooms lists the live rooms")
         return card
 
-    def _taste(self, viewer: ViewerId, now_ms: int) -> Taste:
+    def _taste(self, viewer: ViewerId, now_ms: int) -> _Held:
+        """The viewer's taste: read anew with a new profile, basis of the index or labels, and every TASTE_MS."""
         raw = self._tables.viewers.raw(viewer)
         if raw is None:
             self._metrics.count("strangers_total")
-            return STRANGER
+            return self._stranger()
         held = self._tastes.get(viewer)
-        if held is not None and held.raw is raw and now_ms - held.built_ms < TASTE_MS:
-            return held.taste
+        basis = self._rooms.basis_version
+        if (
+            held is not None
+            and held.raw is raw
+            and held.basis == basis
+            and now_ms - held.read_ms < TASTE_MS
+            and held.affinity.stands(self._rooms)
+        ):
+            return held
         try:
             profile = self._tables.viewers.decode(raw)
         except RecordError:
             self._metrics.count("undecodable_total", topic="viewer-profiles")
             self._tables.viewers.drop(viewer)
-            return STRANGER
-        taste = taste_of(profile, self._rooms, now_ms)
-        self._tastes[viewer] = _Held(raw, taste, now_ms)
+            return self._stranger()
+        taste = taste_of(profile, self._rooms, self._rooms.trending.event_now_ms(now_ms))
+        held = _Held(taste, Affinity(taste, self._rooms, self._config.weights), raw, now_ms, basis)
+        self._tastes[viewer] = held
         self._tastes.move_to_end(viewer)
         if len(self._tastes) > MAX_TASTES:
             self._tastes.popitem(last=False)
-        return taste
+        return held
 
-    def _nearest(self, tastes: Sequence[Taste]) -> list[NDArray[np.int64]]:
-        none = np.zeros(0, np.int64)
-        nearest = [none] * len(tastes)
-        asking = [(row, taste.vector_D) for row, taste in enumerate(tastes) if taste.vector_D is not None]
-        if asking:
-            queries_QD = np.stack([vector_D for _, vector_D in asking])
-            hits = self._rooms.index.search(queries_QD, self._config.nearest)
-            for (row, _), slots_K in zip(asking, hits.slots_QK, strict=True):
-                nearest[row] = slots_K
-        return nearest
+    def _stranger(self) -> _Held:
+        taste = Taste(known=False)
+        return _Held(taste, Affinity(taste, self._rooms, self._config.weights), b"", 0, 0)
 
-    def _answer(self, query: Query, taste: Taste, nearest: NDArray[np.int64], now_ms: int) -> Answer:
-        slots = self._candidates(query, taste, nearest)
-        terms = terms_of(slots, taste, self._rooms, self._pools)
-        weights = self._config.weights
-        scores = np.zeros(len(slots), np.float32)
-        for name, term in terms.items():
-            scores += getattr(weights, name) * term
-        order = diversify(
-            scores.tolist(),
+    def _answer(self, query: Query, held: _Held, nearest_K: NDArray[np.int64], now_ms: int) -> Answer:
+        taste = held.taste
+        visited = self._candidates.visited(taste)
+        hidden = query.exclude if taste.room is None else [*query.exclude, taste.room]
+        if query.filters == NO_FILTERS:
+            slots_N = self._candidates.union(visited, nearest_K, hidden)
+        else:
+            slots_N = self._candidates.union_filtered(visited, taste, query.filters, hidden)
+        scores_N = self._score.of(slots_N, taste, held.affinity, visited)
+        best_N = largest(scores_N, query.limit * POOL_PER_ITEM)
+        slots, scores = slots_N[best_N], scores_N[best_N].tolist()
+        chosen = diversify(
+            scores,
             self._rooms.streamer_N[slots].tolist(),
             self._rooms.category_N[slots].tolist(),
             limit=query.limit,
             streamer_cost=self._config.streamer_cost,
             category_cost=self._config.category_cost,
         )
-        near = set(nearest.tolist())
-        items = []
-        for position in order:
-            slot = int(slots[position])
-            card = self._rooms.by_slot.get(slot)
-            if card is None or self._rooms.cards.get(card.state.room) is not card:
-                self._metrics.count("dead_rooms_returned_total")
-                continue
-            weighted = {name: float(getattr(weights, name) * term[position]) for name, term in terms.items()}
-            why = _why(card, taste, weighted, slot in near)
-            if query.explain:
-                why = Why(why.source, why.reason, weighted)
-            items.append(_item(card, now_ms, float(scores[position]), why))
+        found = _Found(query, held, visited, set(nearest_K.tolist()))
+        items = [
+            item for position in chosen if (item := self._item(int(slots[position]), scores[position], found, now_ms))
+        ]
         return Answer(
             request=uuid.uuid4().hex,
             viewer=query.viewer,
-            known=taste is not STRANGER,
+            known=taste.known,
             model_version=MODEL_VERSION,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
             rooms=items,
         )
 
-    def _candidates(self, query: Query, taste: Taste, nearest: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Rooms of streamers visited before ∪ trending ∪ newest ∪ nearest, live and allowed; int64 [N], ascending."""
-        rooms = self._rooms
-        visited = [
-            slot for streamer in taste.habits for slot in rooms.by_streamer.get(StreamerId(streamer), {}).values()
-        ]
-        everything = np.concatenate([self._pools.trending, self._pools.newest, nearest, np.array(visited, np.int64)])
-        slots = np.unique(everything[everything >= 0])
-        slots = slots[rooms.live_N[slots]]
-        slots = self._allowed(slots, query.filters)
-        hidden = [*query.exclude, taste.room] if taste.room else query.exclude
-        out = [card.slot for room in hidden if (card := rooms.cards.get(RoomId(room))) is not None]
-        return slots[~np.isin(slots, out)] if out else slots
-
-    def _allowed(self, slots: NDArray[np.int64], filters: Filters) -> NDArray[np.int64]:
-        rooms = self._rooms
-        if filters.mature is not None:
-            slots = slots[rooms.mature_N[slots] == filters.mature]
-        if filters.language is not None:
-            wanted = filters.language.lower()
-            numbers = [n for label, n in rooms.languages.items() if _speaks(label.lower(), wanted)]
-            slots = slots[np.isin(rooms.language_N[slots], numbers)]
-        if filters.category is not None:
-            wanted = filters.category.casefold()
-            numbers = [n for label, n in rooms.categories.items() if label.casefold() == wanted]
-            slots = slots[np.isin(rooms.category_N[slots], numbers)]
-        return slots
-
-
-@dataclass(frozen=True, slots=True)
-class Why:
-    """Why a room is in an answer. terms: what its score is the sum of, if that was asked for."""
-
-    source: Source
-    reason: str
-    terms: dict[str, float] | UnsetType = UNSET
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    raw: bytes
-    taste: Taste
-    built_ms: int
-
-
-def _speaks(language: str, wanted: str) -> bool:
-    return language == wanted or language.startswith(wanted + "-")
-
-
-def _why(card: Card, taste: Taste, weighted: dict[str, float], near: bool) -> Why:
-    if weighted["visited"] > 0:
-        return Why("visited", f"you visited {card.state.streamer} before")
-    if near or weighted["category"] > 0:
-        return Why("similar", f"similar to {taste.anchor}, where you were")
-    if weighted["trending"] > weighted["fresh"]:
-        return Why("trending", "trending now")
-    return Why("new", "just started")
-
-
-def _receipt(card: Card, now_ms: int) -> Receipt:
-    state = card.state
-    saw_ms = max(state.segment_end_ms, state.described_at_ms)
-    return Receipt(
-        segment_end_ms=state.segment_end_ms,
-        servable_ms=card.servable_ms,
-        age_ms=max(0, now_ms - saw_ms),
-        encoder_version=state.encoder_version,
-        model_version=MODEL_VERSION,
-    )
-
-
-def _room(card: Card, now_ms: int) -> Room:
-    state = card.state
-    return Room(
-        room=state.room,
-        streamer=state.streamer,
-        title=state.title,
-        category=state.category,
-        language=state.language,
-        tags=state.tags,
-        mature=state.mature,
-        started_at_ms=state.started_at_ms,
-        audience=card.audience,
-        chat_per_minute=2 * state.window_messages,
-        receipt=_receipt(card, now_ms),
-    )
-
-
-def _item(card: Card, now_ms: int, score: float, why: Why) -> Item:
-    state = card.state
-    return Item(
-        room=state.room,
-        streamer=state.streamer,
-        title=state.title,
-        category=state.category,
-        language=state.language,
-        tags=state.tags,
-        mature=state.mature,
-        started_at_ms=state.started_at_ms,
-        audience=card.audience,
-        chat_per_minute=2 * state.window_messages,
-        receipt=_receipt(card, now_ms),
-        score=score,
-        source=why.source,
-        reason=why.reason,
-        terms=why.terms,
-    )
+    def _item(self, slot: int, score: float, found: _Found, now_ms: int) -> Item | None:
+        """The finished item; None, and counted, where the last check finds that the room is not live."""
+        card = self._rooms.by_slot.get(slot)
+        if card is None or self._rooms.cards.get(card.state.room) is not card:
+            self._metrics.count("dead_rooms_returned_total")
+            return None
+        trending = bool(self._pools.trending_N[slot] * 2 > self._pools.fresh_N[slot])
+        because = reason_of(
+            card, found.held.taste, visited=slot in found.visited, near=slot in found.near, trending=trending
+        )
+        if found.query.explain:
+            terms = self._score.terms(slot, found.held.taste, found.held.affinity, found.visited)
+            because = Why(because.source, because.reason, terms)
+        return shown_item(card, now_ms, score, because)

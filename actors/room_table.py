@@ -12,10 +12,31 @@ from numpy.typing import NDArray
 from actors.content import content_vectors
 from actors.index import LiveIndex
 from actors.labels import Labels
+from actors.projection import Projection
 from actors.trending import Trending
+from streaming.errors import ConfigError
 from streaming.events import RoomId, RoomState, StreamerId
 
 MAX_ENDED = 50_000  # rooms that ended within the hour and are still remembered, for the tastes they speak of
+
+
+@dataclass(frozen=True, slots=True)
+class TablesConfig:
+    """How much a replica holds."""
+
+    profiles_mb: int = 256  # memory for the profiles of recently active viewers; some 150,000 of them at 1.5 KB
+    index_dimension: int = 64  # directions of content vectors that are searched; 0 for all (projection.py)
+    title_weight: float = 0.4  # of the title in a room's content vector; the rest is the last 30 s of chat
+
+    def __post_init__(self) -> None:
+        if self.profiles_mb < 1:
+            raise ConfigError(f"tables.profiles_mb is {self.profiles_mb}; it must be at least 1")
+        if self.index_dimension < 0:
+            raise ConfigError(
+                f"tables.index_dimension is {self.index_dimension}; it must be at least 0, which means all"
+            )
+        if not 0 <= self.title_weight <= 1:
+            raise ConfigError(f"tables.title_weight is {self.title_weight}; it must be between 0 and 1")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,16 +53,28 @@ class Card:
         return max(0, self.state.entered - self.state.left)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class EndedRoom:
+    """What is remembered of a room that ended. vector_D: float16 [D], NaN without one, None before any room had one."""
+
+    state: RoomState
+    vector_D: NDArray[np.float16] | None
+
+
 class RoomTable:
     """Room ↔ slot, columns and cards of live rooms, and the memory of ended ones. The caller holds the lock."""
 
-    def __init__(self, index: LiveIndex, max_rooms: int, title_weight: float) -> None:
+    def __init__(self, index: LiveIndex, config: TablesConfig, max_rooms: int) -> None:
         self.index = index
-        self.title_weight = title_weight
+        self.title_weight = config.title_weight
+        self._index_dimension = config.index_dimension
+        self.projection: Projection | None = None
+        self.basis_version = 0  # what was projected before a change of it means nothing after
+        self.vectors_ND: NDArray[np.float16] = np.zeros((0, 0), np.float16)  # whole, where the index has few dimensions
         self.cards: dict[RoomId, Card] = {}
         self.by_slot: dict[int, Card] = {}
         self.by_streamer: dict[StreamerId, dict[RoomId, int]] = {}
-        self.ended: OrderedDict[RoomId, RoomState] = OrderedDict()
+        self.ended: OrderedDict[RoomId, EndedRoom] = OrderedDict()
         self.categories, self.languages, self.streamers = Labels(), Labels(), Labels()
         self.trending = Trending(max_rooms)
         # Zero pages cost nothing until a room has the row, so the columns too grow without copying.
@@ -66,26 +99,52 @@ class RoomTable:
     def held(self, room: RoomId) -> RoomState | None:
         """The state held of a room, live or ended."""
         card = self.cards.get(room)
-        return card.state if card is not None else self.ended.get(room)
+        if card is not None:
+            return card.state
+        ended = self.ended.get(room)
+        return ended.state if ended is not None else None
 
     def show(self, states: Sequence[RoomState], now_ms: int) -> int:
         """Makes live states of different rooms servable. Returns how many found no free slot."""
-        shown, slots = [], []
+        shown: list[RoomState] = []
+        slots: list[int] = []
         for state in states:
             slot = self._enter(state, now_ms)
             if slot is not None:
                 shown.append(state)
                 slots.append(slot)
-        dimension = self.index.dimension or next((d for s in shown if (d := _dimension(s))), 0)
-        if dimension:
-            vectors_ND = content_vectors(shown, dimension, self.title_weight)
-            self.index.put(np.array(slots, np.int64), vectors_ND)
+        if self.projection is None:
+            dimension = next((d for state in shown if (d := _dimension(state))), 0)
+            if dimension:
+                self._reserve(dimension)
+        if self.projection is not None and shown:
+            self._put(np.array(slots, np.int64), shown, self.projection)
         return len(states) - len(shown)
+
+    def _reserve(self, dimension: int) -> None:
+        self.projection = Projection(dimension, self._index_dimension)
+        self.vectors_ND = np.zeros((len(self.live_N), dimension), np.float16)
+        self.vectors_ND[self.slots()] = np.nan
+
+    def _put(self, slots_N: NDArray[np.int64], states: Sequence[RoomState], projection: Projection) -> None:
+        vectors_ND = content_vectors(states, projection.dimension, self.title_weight)
+        self.vectors_ND[slots_N] = vectors_ND
+        self.index.put(slots_N, projection.project(vectors_ND))
+        if projection.is_due(len(self.cards)):
+            all_N = self.slots()
+            all_ND = self.vectors_ND[all_N].astype(np.float32)
+            with_vector_N = ~np.isnan(all_ND[:, 0])
+            projection.fit(all_ND[with_vector_N])
+            self.basis_version += 1
+            self.index.put(all_N, projection.project(all_ND))
 
     def end(self, state: RoomState) -> None:
         """A room has ended: no longer servable, remembered until its tombstone."""
         self.drop(state.room)
-        self.ended[state.room] = state
+        vector_D = None
+        if self.projection is not None:
+            vector_D = content_vectors([state], self.projection.dimension, self.title_weight)[0].astype(np.float16)
+        self.ended[state.room] = EndedRoom(state, vector_D)
         if len(self.ended) > MAX_ENDED:
             self.ended.popitem(last=False)
 

@@ -14,7 +14,6 @@ Each term lies in 0..1, so that a weight says how much its term can move a room.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,56 +22,75 @@ from actors.labels import Labels
 from actors.pools import Pools
 from actors.room_table import RoomTable
 from actors.taste import Taste
-from streaming.errors import ConfigError
+from actors.weights import Weights
+
+Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """How much each term of the score counts."""
+class Affinity:
+    """A viewer's weighted shares of categories and languages, as columns over their numbers while these stand."""
 
-    visited: float = 3.0
-    content: float = 1.0
-    category: float = 2.0
-    language: float = 0.5
-    trending: float = 0.5
-    crowd: float = 0.1
-    fresh: float = 0.2
+    def __init__(self, taste: Taste, rooms: RoomTable, weights: Weights) -> None:
+        self._epochs = rooms.categories.epoch, rooms.languages.epoch
+        self.by_category_L = _spread(taste.categories, rooms.categories, weights.category)
+        self.by_language_L = _spread(taste.languages, rooms.languages, weights.language)
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            if not 0 <= getattr(self, field.name) < 1_000:
-                raise ConfigError(
-                    f"recommend.weights.{field.name} is {getattr(self, field.name)}; it must be in [0, 1000)"
-                )
+    def stands(self, rooms: RoomTable) -> bool:
+        """Whether every number still means the same label."""
+        return self._epochs == (rooms.categories.epoch, rooms.languages.epoch)
 
 
-def terms_of(
-    slots_N: NDArray[np.int64], taste: Taste, rooms: RoomTable, pools: Pools
-) -> dict[str, NDArray[np.float32]]:
-    """Each term of each candidate before weighting, float32 [N]."""
-    return {
-        "visited": _spread(taste.habits, rooms.streamers, rooms.streamer_N[slots_N]),
-        "content": _content(slots_N, taste, rooms),
-        "category": _spread(taste.categories, rooms.categories, rooms.category_N[slots_N]),
-        "language": _spread(taste.languages, rooms.languages, rooms.language_N[slots_N]),
-        "trending": pools.trend_N[slots_N],
-        "crowd": pools.crowd_N[slots_N],
-        "fresh": pools.fresh_N[slots_N],
-    }
+class Score:
+    """Scores candidates. The caller holds the tables' lock."""
+
+    def __init__(self, rooms: RoomTable, pools: Pools, weights: Weights) -> None:
+        self._rooms = rooms
+        self._pools = pools
+        self._weights = weights
+
+    def of(self, slots_N: NDArray[np.int64], taste: Taste, affinity: Affinity, visited: Mapping[int, float]) -> Floats:
+        """The score of each candidate, float32 [N]. slots_N: ascending; visited: slot → strength of the habit."""
+        rooms = self._rooms
+        score_N: Floats = self._pools.sum_N[slots_N]
+        if not taste.known:
+            return score_N
+        score_N += affinity.by_category_L[rooms.category_N[slots_N]]
+        score_N += affinity.by_language_L[rooms.language_N[slots_N]]
+        if taste.query_E is not None:
+            score_N += self._content(slots_N, taste.query_E)
+        for slot, strength in visited.items():
+            at = int(slots_N.searchsorted(slot))
+            if at < len(slots_N) and slots_N[at] == slot:
+                score_N[at] += self._weights.visited * strength
+        return score_N
+
+    def terms(self, slot: int, taste: Taste, affinity: Affinity, visited: Mapping[int, float]) -> dict[str, float]:
+        """What a candidate's score is the sum of, by the names above."""
+        rooms, pools, weights = self._rooms, self._pools, self._weights
+        content = 0.0
+        if taste.query_E is not None:
+            content = float(self._content(np.array([slot]), taste.query_E)[0])
+        return {
+            "visited": weights.visited * visited.get(slot, 0.0),
+            "content": content,
+            "category": float(affinity.by_category_L[rooms.category_N[slot]]),
+            "language": float(affinity.by_language_L[rooms.language_N[slot]]),
+            "trending": weights.trending * float(pools.trending_N[slot]),
+            "crowd": weights.crowd * float(pools.crowd_N[slot]),
+            "fresh": weights.fresh * float(pools.fresh_N[slot]),
+        }
+
+    def _content(self, slots_N: NDArray[np.int64], query_E: Floats) -> Floats:
+        cosine_N: Floats = self._rooms.index.vectors(slots_N) @ query_E
+        np.fmax(cosine_N, 0, out=cosine_N)  # fmax and not maximum: a room without a vector is NaN, and gets 0
+        cosine_N *= np.float32(self._weights.content)
+        return cosine_N
 
 
-def _content(slots_N: NDArray[np.int64], taste: Taste, rooms: RoomTable) -> NDArray[np.float32]:
-    if taste.vector_D is None:
-        return np.zeros(len(slots_N), np.float32)
-    cosine_N: NDArray[np.float32] = rooms.index.vectors(slots_N) @ taste.vector_D
-    return np.nan_to_num(np.maximum(cosine_N, 0))
-
-
-def _spread(shares: Mapping[str, float], labels: Labels, numbers_N: NDArray[np.int32]) -> NDArray[np.float32]:
-    """The share of each number's label, 0 where the viewer has none."""
-    table_L = np.zeros(labels.high, np.float32)
+def _spread(shares: Mapping[str, float], labels: Labels, weight: float) -> Floats:
+    column_L = np.zeros(labels.high, np.float32)
     for label, share in shares.items():
         number = labels.number(label)
         if number >= 0:
-            table_L[number] = share
-    return table_L[numbers_N]
+            column_L[number] = weight * share
+    return column_L

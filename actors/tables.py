@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from actors.index import LiveIndex
-from actors.room_table import RoomTable
+from actors.room_table import RoomTable, TablesConfig
 from actors.viewer_table import ViewerTable
 from streaming.clock import Clock
 from streaming.codec import Decoder
-from streaming.errors import ConfigError, LogUnavailable, RecordError
+from streaming.errors import LogUnavailable, RecordError
 from streaming.events import RoomId, RoomState, ViewerId
 from streaming.log import Batch, Log, Partition, Record, Source
 from streaming.metrics import Metrics
 from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
 
+__all__ = ["TableReader", "Tables", "TablesConfig"]
+
 CHUNK = 16  # room states applied per turn with the lock: a request waits for one turn, some 0.3 ms, at most
-
-
-@dataclass(frozen=True, slots=True)
-class TablesConfig:
-    """How much a replica holds."""
-
-    profiles_mb: int = 256  # memory for the profiles of recently active viewers; some 150,000 of them at 1.5 KB
-    title_weight: float = 0.4  # of the title in a room's content vector; the rest is the last 30 s of chat
-
-    def __post_init__(self) -> None:
-        if self.profiles_mb < 1:
-            raise ConfigError(f"tables.profiles_mb is {self.profiles_mb}; it must be at least 1")
-        if not 0 <= self.title_weight <= 1:
-            raise ConfigError(f"tables.title_weight is {self.title_weight}; it must be between 0 and 1")
 
 
 class Tables:
@@ -41,7 +28,7 @@ class Tables:
         self, config: TablesConfig, index: LiveIndex, metrics: Metrics, clock: Clock, max_rooms: int = 262_144
     ) -> None:
         self.lock = threading.RLock()
-        self.rooms = RoomTable(index, max_rooms, config.title_weight)
+        self.rooms = RoomTable(index, config, max_rooms)
         self.viewers = ViewerTable(config.profiles_mb << 20, Decoder(VIEWER_PROFILES))
         self._decode_state = Decoder(ROOM_STATES)
         self._metrics = metrics

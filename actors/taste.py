@@ -1,19 +1,19 @@
-"""Owns what a viewer likes, as read from the profile. Never looks at which rooms are live beyond their content."""
+"""Owns what a viewer likes, as read from the profile. Never looks at who else is where."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.content import content_vectors
-from actors.room_table import RoomTable
-from streaming.events import RoomId, RoomState, ViewerProfile, Visit
+from actors.projection import Projection
+from actors.room_table import Card, EndedRoom, RoomTable
+from streaming.events import RoomId, ViewerProfile, Visit
 
-VISIT_HALF_LIFE_MS = 6 * 3_600_000  # what was watched yesterday still counts, but less than what is watched tonight
+VISIT_HALF_LIFE_MS = 6 * 3_600_000  # of visits, back from the viewer's last: tonight's count more than yesterday's
 HABIT_HALF_LIFE_MS = 14 * 86_400_000  # a streamer who is on twice a week is not forgotten between
 
 
@@ -21,48 +21,79 @@ HABIT_HALF_LIFE_MS = 14 * 86_400_000  # a streamer who is on twice a week is not
 class Taste:
     """What a viewer likes. Shares are relative to the largest, so that each lies in (0, 1]."""
 
-    vector_D: NDArray[np.float32] | None  # unit length; None where no recent room has a vector
-    habits: dict[str, float]  # strength of the habit in (0, 1)
-    categories: dict[str, float]
-    languages: dict[str, float]
-    room: RoomId | None  # where the viewer is now
-    anchor: str  # the streamer of the room that the vector owes most to, for the reason
+    known: bool = True
+    query_E: NDArray[np.float32] | None = None  # unit vector's projection; None where no recent room has a vector
+    habits: dict[str, float] = field(default_factory=dict)  # streamer → strength of the habit in (0, 1)
+    categories: dict[str, float] = field(default_factory=dict)
+    languages: dict[str, float] = field(default_factory=dict)
+    room: RoomId | None = None  # where the viewer is now
+    anchor: str = ""  # the streamer of the room that the taste owes most to, for the reason
 
 
-STRANGER = Taste(None, {}, {}, {}, None, "")
+class _Sum:
+    """Adds up what the visited rooms were about."""
+
+    def __init__(self) -> None:
+        self.categories: defaultdict[str, float] = defaultdict(float)
+        self.languages: defaultdict[str, float] = defaultdict(float)
+        self.slots: list[int] = []
+        self.slot_weights: list[float] = []
+        self.ended: list[tuple[NDArray[np.float16], float]] = []
+        self.anchor, self.anchor_weight = "", 0.0
+
+    def add(self, about: Card | EndedRoom, weight: float) -> None:
+        state = about.state
+        self.categories[state.category] += weight
+        self.languages[state.language] += weight
+        if weight > self.anchor_weight:
+            self.anchor, self.anchor_weight = state.streamer, weight
+        if isinstance(about, Card):
+            self.slots.append(about.slot)
+            self.slot_weights.append(weight)
+        elif about.vector_D is not None:
+            self.ended.append((about.vector_D, weight))
+
+    def query(self, vectors_ND: NDArray[np.float16], projection: Projection | None) -> NDArray[np.float32] | None:
+        if projection is None or not (self.slots or self.ended):
+            return None
+        rows_ND = vectors_ND[self.slots].astype(np.float32)
+        if self.ended:
+            rows_ND = np.concatenate([rows_ND, np.stack([vector_D for vector_D, _ in self.ended])], dtype=np.float32)
+        weights_N = np.array(self.slot_weights + [weight for _, weight in self.ended], np.float32)
+        seen_N = ~np.isnan(rows_ND[:, 0])
+        mean_D = weights_N[seen_N] @ rows_ND[seen_N]
+        length = math.sqrt(float(mean_D @ mean_D))
+        return projection.project(mean_D / np.float32(length)) if length > 0 else None
 
 
 def taste_of(profile: ViewerProfile, rooms: RoomTable, now_ms: int) -> Taste:
-    """Reads a profile: dwell-weighted, recent visits count more. `rooms`: for what the visited rooms are about."""
-    categories: Counter[str] = Counter()
-    languages: Counter[str] = Counter()
-    known: list[tuple[RoomState, float]] = []
+    """Reads a profile: long and recent visits count more. `rooms`: for what the visited rooms are about."""
+    total = _Sum()
     for visit in profile.visits:
-        state = _about(visit, rooms)
-        if state is not None:
-            weight = _engagement(visit) * _decay(now_ms - visit.last_at_ms, VISIT_HALF_LIFE_MS)
-            known.append((state, weight))
-            categories[state.category] += weight  # type: ignore[assignment]
-            languages[state.language] += weight  # type: ignore[assignment]
+        about = _about(visit, rooms)
+        if about is not None:
+            total.add(about, _engagement(visit) * _decay(profile.last_at_ms - visit.last_at_ms, VISIT_HALF_LIFE_MS))
     habits: dict[str, float] = {
         habit.streamer: _strength(habit.visits, habit.followed) * _decay(now_ms - habit.last_at_ms, HABIT_HALF_LIFE_MS)
         for habit in profile.habits
     }
-    anchor = max(known, key=lambda pair: pair[1])[0].streamer if known else ""
-    vector_D = _mean_vector(known, rooms.index.dimension, rooms.title_weight)
-    return Taste(vector_D, habits, _shares(categories), _shares(languages), profile.room, anchor)
+    return Taste(
+        query_E=total.query(rooms.vectors_ND, rooms.projection),
+        habits=habits,
+        categories=_shares(total.categories),
+        languages=_shares(total.languages),
+        room=profile.room,
+        anchor=total.anchor,
+    )
 
 
-def _about(visit: Visit, rooms: RoomTable) -> RoomState | None:
-    """The visited room's state, live or remembered, else that of the streamer's present room."""
-    card = rooms.cards.get(visit.room)
-    if card is not None:
-        return card.state
-    ended = rooms.ended.get(visit.room)
-    if ended is not None:
-        return ended
+def _about(visit: Visit, rooms: RoomTable) -> Card | EndedRoom | None:
+    """The visited room, live or remembered, else the streamer's present room."""
+    about = rooms.cards.get(visit.room) or rooms.ended.get(visit.room)
+    if about is not None:
+        return about
     for room in rooms.by_streamer.get(visit.streamer, ()):
-        return rooms.cards[room].state
+        return rooms.cards[room]
     return None
 
 
@@ -79,18 +110,6 @@ def _strength(visits: int, followed: bool) -> float:
     return (visits + followed) / (visits + followed + 1)
 
 
-def _shares(weights: Counter[str]) -> dict[str, float]:
+def _shares(weights: dict[str, float]) -> dict[str, float]:
     top = max(weights.values(), default=0)
     return {label: weight / top for label, weight in weights.items() if label} if top > 0 else {}
-
-
-def _mean_vector(
-    known: list[tuple[RoomState, float]], dimension: int, title_weight: float
-) -> NDArray[np.float32] | None:
-    if not known or not dimension:
-        return None
-    vectors_ND = content_vectors([state for state, _ in known], dimension, title_weight)
-    weight_N1 = np.array([[weight] for _, weight in known], np.float32)
-    mean_D = np.nansum(vectors_ND * weight_N1, axis=0)
-    length = float(np.linalg.norm(mean_D))
-    return mean_D / np.float32(length) if length > 0 else None

@@ -1,0 +1,149 @@
+"""Owns the cost of one answer in the replica, without HTTP: µs per recommend at N live rooms. Never starts a broker."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from actors.index import IndexConfig, LiveIndex
+from actors.recommend import Query, RecommendConfig, Recommender
+from actors.tables import Tables, TablesConfig
+from streaming.clock import SystemClock
+from streaming.codec import encode
+from streaming.events import (
+    ActivityBucket,
+    RoomId,
+    RoomState,
+    StreamerHabit,
+    StreamerId,
+    ViewerId,
+    ViewerProfile,
+    Visit,
+)
+from streaming.log import Batch, Partition
+from streaming.memory_log import MemoryRecord
+from streaming.metrics import PrometheusMetrics
+from streaming.topics import ROOM_STATES, VIEWER_PROFILES
+
+DIMENSION = 384
+CATEGORIES = 200
+LANGUAGES = ("en", "de", "es", "fr", "ja", "pt-BR")
+
+
+class Platform:
+    """Rooms, viewers and their states, drawn with a seed. Rooms of a category have like vectors."""
+
+    def __init__(self, rooms: int, viewers: int, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._rooms, self._viewers = rooms, viewers
+        self._centres_CD = self._rng.standard_normal((CATEGORIES, DIMENSION))
+        self._version = 0
+
+    def state(self, room: int, now_ms: int) -> RoomState:
+        """A state of a room, newer than every one before."""
+        rng, category = self._rng, room % CATEGORIES
+        self._version += 1
+        vectors_2D = self._centres_CD[category] + rng.standard_normal((2, DIMENSION))
+        title, chat = (vectors_2D / np.linalg.norm(vectors_2D, axis=1, keepdims=True)).astype("<f2")
+        bucket = now_ms // 10_000
+        recent = tuple(
+            ActivityBucket((bucket - age) * 10_000, int(rng.poisson(3)), int(rng.poisson(1))) for age in range(20)
+        )
+        return RoomState(
+            room=RoomId(f"room-{room:06d}"), streamer=StreamerId(f"streamer-{room:06d}"), status="live",
+            title=f"room {room}: climbing to the top again, day {room % 40}", category=f"category {category}",
+            language=LANGUAGES[room % len(LANGUAGES)], tags=("chill", "no spoilers"), mature=room % 50 == 0,
+            started_at_ms=now_ms - int(rng.integers(0, 7_200_000)), described_at_ms=now_ms - 60_000,
+            window_messages=int(rng.poisson(20)), previous_messages=int(rng.poisson(20)), entered=int(rng.zipf(1.6) % 50_000),
+            recent=recent, title_vector=title.tobytes(), chat_vector=chat.tobytes(), mean_vector=chat.tobytes(),
+            segment_end_ms=now_ms - 400, encoder_version="bench", rooms_offset=self._version, chat_offset=self._version,
+            activity_offset=self._version, appended_ms=now_ms - 300, published_ms=now_ms - 5,
+        )  # fmt: skip
+
+    def profile(self, viewer: int, now_ms: int) -> ViewerProfile:
+        """A viewer of three categories who returns to some twenty streamers."""
+        rng = self._rng
+        likes = rng.integers(0, CATEGORIES, 3)
+        rooms = rng.integers(0, max(self._rooms // CATEGORIES, 1), 20) * CATEGORIES + likes[rng.integers(0, 3, 20)]
+        rooms = np.minimum(rooms, self._rooms - 1)
+        visits = tuple(
+            Visit(RoomId(f"room-{r:06d}"), StreamerId(f"streamer-{r:06d}"), now_ms - 600_000 * i, now_ms - 500_000 * i,
+                  int(rng.integers(0, 3_600_000)), 3, 1, 0)
+            for i, r in reversed(list(enumerate(rooms.tolist())))
+        )  # fmt: skip
+        habits = tuple(
+            StreamerHabit(visit.streamer, int(rng.integers(1, 9)), visit.watch_ms, visit.last_at_ms, followed=False)
+            for visit in visits
+        )
+        return ViewerProfile(
+            viewer=ViewerId(f"viewer-{viewer}"), visits=visits, habits=habits, room=None, total_visits=90,
+            total_events=900, first_at_ms=0, last_at_ms=now_ms, recent_events=(1, 2, 3), appended_ms=now_ms,
+        )  # fmt: skip
+
+
+def batch_of(topic: str, records: list[tuple[str, bytes]]) -> Batch:
+    """What a poll would bring."""
+    lines = [MemoryRecord(topic, 0, i, 0, key.encode(), value) for i, (key, value) in enumerate(records)]
+    return Batch(records={Partition(topic, 0): lines})
+
+
+def microseconds(call: Callable[[int], object], times: int) -> tuple[float, float]:
+    """Median and 99th percentile of the CPU time of a call in its thread."""
+    taken = []
+    for i in range(times):
+        began = time.thread_time()
+        call(i)
+        taken.append(time.thread_time() - began)
+    return float(np.median(taken) * 1e6), float(np.percentile(taken, 99) * 1e6)
+
+
+def measure(num_rooms: int, num_viewers: int, times: int) -> dict[str, float]:
+    """Fills the tables and asks."""
+    clock, metrics, platform = SystemClock(), PrometheusMetrics(), Platform(num_rooms, num_viewers, seed=1)
+    tables = Tables(TablesConfig(), LiveIndex(IndexConfig()), metrics, clock)
+    now_ms = clock.now_ms()
+    states = [platform.state(room, now_ms) for room in range(num_rooms)]
+    batch = batch_of(ROOM_STATES, [(state.room, encode(state)) for state in states])
+    began = time.thread_time()
+    tables.apply(batch)
+    apply_us = (time.thread_time() - began) / num_rooms * 1e6
+    profiles = [platform.profile(viewer, now_ms) for viewer in range(num_viewers)]
+    tables.apply(batch_of(VIEWER_PROFILES, [(p.viewer, encode(p)) for p in profiles]))
+    recommender = Recommender(tables, RecommendConfig(), metrics, clock)
+    queries = [Query(viewer=f"viewer-{i}") for i in range(num_viewers)]
+    recommender.recommend(Query(viewer="nobody"))
+    cold_us, cold_p99_us = microseconds(lambda i: recommender.recommend(queries[i % num_viewers]), num_viewers)
+    warm_us, warm_p99_us = microseconds(lambda i: recommender.recommend(queries[i % num_viewers]), times)
+    stranger_us, _ = microseconds(lambda i: recommender.recommend(Query(viewer="nobody")), times)
+    many_us, _ = microseconds(lambda i: recommender.recommend_many(queries[i % 32 : i % 32 + 16]), times // 16)
+    answer = recommender.recommend(queries[0])
+    encode_us, _ = microseconds(lambda i: msgspec.json.encode(answer), times)
+    return {
+        "rooms": num_rooms, "apply_us": apply_us, "cold_us": cold_us, "cold_p99_us": cold_p99_us, "warm_us": warm_us,
+        "warm_p99_us": warm_p99_us, "stranger_us": stranger_us, "batched_us": many_us / 16, "encode_us": encode_us,
+        "bytes": len(msgspec.json.encode(answer)),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rooms", type=int, default=10_000)
+    parser.add_argument("--viewers", type=int, default=2_000)
+    parser.add_argument("--times", type=int, default=4_000)
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    args = parser.parse_args()
+    figures = measure(args.rooms, args.viewers, args.times)
+    if args.json:
+        print(json.dumps({name: round(value, 1) for name, value in figures.items()}))
+    else:
+        for name, value in figures.items():
+            print(f"{name:12} {value:10.1f}")
+
+
+if __name__ == "__main__":
+    main()
