@@ -104,13 +104,20 @@ class ChatWindow:
         self.closed: list[ClosedSegment] = []
 
     def add(self, viewer: str, text: str, at_ms: int, offset: int, appended_ms: int) -> Outcome:
-        """Takes one message: APPLIED, LATE or DUPLICATE. Offsets rise; append times that fall count as the newest."""
+        """Takes one message: APPLIED, LATE or DUPLICATE. Offsets rise; append times that fall count as the newest.
+
+        A message cannot be said after it was appended: an event time ahead of its append time counts as that. One
+        viewer whose clock is a minute ahead would otherwise make the rest of the room's chat late.
+        """
         if appended_ms > self._head_ms:
             self._head_ms = appended_ms
         else:
             appended_ms = self._head_ms
         if appended_ms > self._due_ms:
             self.expire(appended_ms)
+        key = hash((viewer, at_ms, text))
+        if at_ms > appended_ms:  # noqa: PLR1730  max() costs 60 ns a message
+            at_ms = appended_ms
         index = at_ms // SLICE_MS
         if index <= self._newest - HELD_SLICES:
             return Outcome.LATE
@@ -120,7 +127,6 @@ class ChatWindow:
             held = self._slices[index] = Slice(offset, config)
             self._due_ms = min(self._due_ms, appended_ms + config.idle_close_s * 1_000)
         recognised = held.recognised
-        key = hash((viewer, at_ms, text))
         if key in recognised:
             return Outcome.DUPLICATE
         if len(recognised) < config.recognised_per_slice:

@@ -8,6 +8,8 @@ import random
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from streaming.activity import ActivityBook
 from streaming.events import Action, ChatMessage, RoomActivity, RoomId, RoomStarted, ViewerEvent, ViewerId
 from streaming.profile import ProfileConfig, ProfileFold
@@ -128,7 +130,10 @@ def measure(num: int, repeats: int) -> dict[str, float]:
         return int(fold.chat_text() is not None)
 
     events = viewer_events(num)
+    raw = [msgspec.json.encode(message) for message in spread]
+    decoder = msgspec.json.Decoder(ChatMessage)
     return {
+        "decode_chat_us": best_us(lambda: len([decoder.decode(value) for value in raw]), repeats),
         "chat_us": best_us(lambda: len(fold_chat(spread)) * 0 + len(spread), repeats),
         "chat_one_busy_room_us": best_us(lambda: len(fold_chat(busy)) * 0 + len(busy), repeats),
         "activity_us": best_us(fold_activity, repeats),

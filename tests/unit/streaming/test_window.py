@@ -109,6 +109,14 @@ def test_chatters_are_estimated_within_a_fifth_where_they_are_too_many_to_rememb
     assert feed.window.statistics().chatters == pytest.approx(20_000, rel=0.2)
 
 
+def test_a_clock_that_is_ahead_does_not_make_the_rest_of_the_chat_late() -> None:
+    feed = Feed()
+    feed.say("said before", 1)
+    feed.say("from the future", 60, appended_s=2)
+    assert feed.say("said after", 3) is Outcome.APPLIED
+    assert feed.window.text() == "said before\nfrom the future\nsaid after"
+
+
 def test_times_far_apart_and_backwards_do_no_harm() -> None:
     feed = Feed()
     assert feed.window.add("v", "the epoch itself", 0, 0, START_MS) is Outcome.APPLIED
@@ -219,5 +227,5 @@ def _times(messages: Sequence[Arrival]) -> list[tuple[int, int]]:
     times, appended_ms = [], START_MS
     for gap_ms, back_ms, _, _ in messages:
         appended_ms += gap_ms
-        times.append((appended_ms, appended_ms - back_ms))
+        times.append((appended_ms, min(appended_ms, appended_ms - back_ms)))
     return times
