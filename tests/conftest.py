@@ -1,4 +1,4 @@
-"""Owns the fixtures that need a broker: one real Kafka for the whole run, and names of their own for each test."""
+"""Owns what all tests share: fixed examples, one real Kafka for the whole run, and names of their own for each test."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from streaming.broker import KafkaConfig, KafkaLog
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
+
+# The same examples on every run, and no deadline: a busy machine is no failure
+settings.register_profile("tidecast", derandomize=True, deadline=None)
+settings.load_profile("tidecast")
 
 _PREFIXES = itertools.count(1)
 

@@ -1,0 +1,76 @@
+"""Owns the check that sources and sinks outlive a broker that is killed and started again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
+from streaming.errors import LogUnavailable
+from streaming.local_kafka import LocalKafka, LocalKafkaConfig
+from streaming.log import Partition, Source
+
+IN, OUT = Partition("in", 0), Partition("out", 0)
+PATIENCE_S = 90.0
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[LocalKafka]:
+    """A broker of this test's own: it is killed."""
+    with LocalKafka(LocalKafkaConfig(folder=str(tmp_path / "kafka"), port=0, controller_port=0)) as broker:
+        yield broker
+        broker.start()  # the clients' close must find one
+
+
+def read(source: Source, count: int) -> list[bytes | None]:
+    values: list[bytes | None] = []
+    deadline = time.monotonic() + PATIENCE_S
+    while len(values) < count and time.monotonic() < deadline:
+        values += [record.value for records in source.poll(0.2).records.values() for record in records]
+    return values
+
+
+def test_sources_and_sinks_outlive_a_killed_broker_and_nothing_acknowledged_is_lost(broker: LocalKafka) -> None:
+    config = KafkaConfig(bootstrap_servers=broker.bootstrap_servers, session_timeout_s=2.0, delivery_timeout_s=15.0)
+    with KafkaAdmin(config) as admin:
+        for topic in ("in", "out"):
+            admin.create(topic, partitions=1, replication_factor=1, settings={})
+    log = KafkaLog(config)
+    plain, worker = log.sink(), log.sink("worker")
+    group, reader = log.group(["in"], "g", "0"), log.reader([OUT])
+    plain.send("in", b"k", b"1")
+    plain.flush()
+    assert read(group, 1) == [b"1"]
+    worker.send("out", b"k", b"1")
+    worker.commit(group, {IN: 1})
+    assert read(reader, 1) == [b"1"]
+
+    broker.kill()
+    began, cpu = time.monotonic(), time.process_time()
+    while time.monotonic() - began < 3:
+        for source in (group, reader):
+            polled = time.monotonic()
+            assert len(source.poll(0.2)) == 0
+            assert time.monotonic() - polled < 2
+    assert time.process_time() - cpu < 1.5, "an outage must not become a busy loop"
+    assert reader.contact_age_s() > 2
+    worker.send("out", b"k", b"never acknowledged")
+    with pytest.raises(LogUnavailable):
+        worker.commit(group, {IN: 1})
+    assert time.monotonic() - began < 60
+
+    broker.start()
+    worker.close()
+    worker = log.sink("worker")
+    plain.send("in", b"k", b"2")
+    plain.flush()
+    assert read(group, 1) == [b"2"]
+    worker.send("out", b"k", b"2")
+    worker.commit(group, {IN: 2})
+    assert read(reader, 1) == [b"2"]
+    assert reader.contact_age_s() < 2
+    for opened in (plain, worker, group, reader):
+        opened.close()
