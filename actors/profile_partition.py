@@ -71,7 +71,7 @@ class ProfilePartition:
         """Sends the changed profiles; gives their number. To this very partition: a restart looks for them here."""
         folds = self._folds
         for viewer, fold in self.changed.items():
-            key, value = viewer.encode(), encode(fold.profile())
+            key, value = viewer.encode(), fold.packed()
             sink.send(VIEWER_PROFILES, key, value, self.index)
             self._published[key] = value
             folds[viewer] = fold

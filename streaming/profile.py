@@ -10,13 +10,26 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 from zlib import crc32
+
+import msgspec
 
 from streaming.activity import ActivityBook
 from streaming.errors import ConfigError
-from streaming.events import RoomId, StreamerHabit, StreamerId, ViewerEvent, ViewerId, ViewerProfile, Visit
+from streaming.events import (
+    SCHEMA_VERSION,
+    RoomId,
+    StreamerHabit,
+    StreamerId,
+    ViewerEvent,
+    ViewerId,
+    ViewerProfile,
+    Visit,
+)
 from streaming.outcome import Outcome
 
+_PACKER: Final = msgspec.msgpack.Encoder()
 TRAILING_MS = 60_000  # players flush their last `watch` after the `leave`; this late it still belongs to the visit
 
 
@@ -39,32 +52,27 @@ class ProfileConfig:
                 raise ConfigError(f"profile.{name} is {getattr(self, name)}; it must not be negative")
 
 
-class _Visit:
-    """A mutable Visit."""
+class _Visit(msgspec.Struct, array_like=True, eq=False):
+    """A mutable Visit, with the same fields in the same order."""
 
-    __slots__ = ("chats", "entered_at_ms", "gifts", "last_at_ms", "likes", "room", "streamer", "watch_ms")
-
-    def __init__(self, room: str, streamer: str, at_ms: int) -> None:
-        self.room = room
-        self.streamer = streamer
-        self.entered_at_ms = at_ms
-        self.last_at_ms = at_ms
-        self.watch_ms = 0
-        self.chats = 0
-        self.likes = 0
-        self.gifts = 0
+    room: str
+    streamer: str
+    entered_at_ms: int
+    last_at_ms: int
+    watch_ms: int = 0
+    chats: int = 0
+    likes: int = 0
+    gifts: int = 0
 
 
-class _Habit:
-    """A mutable StreamerHabit."""
+class _Habit(msgspec.Struct, array_like=True, eq=False):
+    """A mutable StreamerHabit, with the same fields in the same order."""
 
-    __slots__ = ("followed", "last_at_ms", "visits", "watch_ms")
-
-    def __init__(self) -> None:
-        self.visits = 0
-        self.watch_ms = 0
-        self.last_at_ms = 0
-        self.followed = False
+    streamer: str
+    visits: int = 0
+    watch_ms: int = 0
+    last_at_ms: int = 0
+    followed: bool = False
 
 
 class ProfileFold:
@@ -133,7 +141,7 @@ class ProfileFold:
             sums.newcomers += 1
         self._total_visits += 1
         self._habit(event).visits += 1
-        visit = _Visit(event.room, event.streamer, event.at_ms)
+        visit = _Visit(event.room, event.streamer, event.at_ms, event.at_ms)
         if self._visits and event.at_ms < self._visits[-1].entered_at_ms:
             sums.left += 1
         else:
@@ -220,7 +228,7 @@ class ProfileFold:
             return habit
         if len(habits) >= self._config.habits:
             del habits[min(habits, key=lambda streamer: (habits[streamer].last_at_ms, streamer))]
-        habit = habits[event.streamer] = _Habit()
+        habit = habits[event.streamer] = _Habit(event.streamer)
         habit.last_at_ms = event.at_ms
         return habit
 
@@ -251,17 +259,36 @@ class ProfileFold:
             appended_ms=self._appended_ms,
         )  # fmt: skip
 
+    def packed(self) -> bytes:
+        """`codec.encode(self.profile())`, without building a profile first: a fifth of the time."""
+        here = self._open
+        return _PACKER.encode(
+            (
+                SCHEMA_VERSION,
+                self.viewer,
+                self._visits,
+                list(self._habits.values()),
+                None if here is None else here.room,
+                self._total_visits,
+                self._total_events,
+                self._first_at_ms,
+                self._last_at_ms,
+                list(self._recent),
+                self._appended_ms,
+            )
+        )
+
     def restore(self, profile: ViewerProfile) -> None:
         """Continues from a profile. For a fold that has seen nothing."""
         for kept in profile.visits:
-            visit = _Visit(kept.room, kept.streamer, kept.entered_at_ms)
-            visit.last_at_ms, visit.watch_ms = kept.last_at_ms, kept.watch_ms
+            visit = _Visit(kept.room, kept.streamer, kept.entered_at_ms, kept.last_at_ms)
+            visit.watch_ms = kept.watch_ms
             visit.chats, visit.likes, visit.gifts = kept.chats, kept.likes, kept.gifts
             self._visits.append(visit)
         if profile.room is not None:
             self._open = self._visits[-1]
         for remembered in profile.habits:
-            habit = self._habits[remembered.streamer] = _Habit()
+            habit = self._habits[remembered.streamer] = _Habit(remembered.streamer)
             habit.visits, habit.watch_ms = remembered.visits, remembered.watch_ms
             habit.last_at_ms, habit.followed = remembered.last_at_ms, remembered.followed
         self._recent.extend(profile.recent_events)

@@ -14,6 +14,7 @@ from streaming.log import Partition
 from streaming.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
 from streaming.profile import ProfileConfig
+from streaming.restore import last_values
 from streaming.topics import DEAD_LETTER, ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
 from tests.reference import expected_activity, expected_profiles, published_activity, published_profiles
 
@@ -122,3 +123,15 @@ def test_nothing_read_commits_nothing(turns: int) -> None:
         stage.clock.advance(1_000)
         stage.worker.apply(stage.source.poll(0))
         assert stage.worker.publish(final=False) is None
+
+
+def test_published_bytes_are_those_of_the_codec() -> None:
+    stage = Stage()
+    for room in ("a", "b", "a"):
+        for action in ACTIONS[:1] + ACTIONS[2:]:
+            stage.send("v", action, room, 1.5)
+            stage.turn()
+    (published,) = (
+        value for p in stage.log.partitions(VIEWER_PROFILES) for value in last_values(stage.log, p).values()
+    )
+    assert published == encode(expected_profiles(stage.log, ProfileConfig())["v"])

@@ -1,0 +1,92 @@
+"""Owns the promises of what is at the encoder: nothing is lost, capacity is learned, failures are waited out."""
+
+from __future__ import annotations
+
+from actors.encoding import LEAST_IN_FLIGHT, InFlight, InFlightConfig, Landing
+from streaming.clock import ManualClock
+from streaming.metrics import MemoryMetrics
+from tests.fake_encoder import ManualEncoder, fake_vectors
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.encoder = ManualEncoder()
+        self.clock = ManualClock()
+        self.metrics = MemoryMetrics()
+        self.in_flight: InFlight[str] = InFlight(self.encoder, InFlightConfig(), self.metrics, self.clock)
+
+    def submit(self, *jobs: str) -> None:
+        self.in_flight.submit(jobs, jobs)
+
+
+def jobs_of(landings: list[Landing[str]]) -> list[str]:
+    return [job for landing in landings for job in landing.jobs]
+
+
+def test_vectors_come_back_with_their_jobs() -> None:
+    stage = Stage()
+    stage.submit("a", "b")
+    assert stage.in_flight.landed() == []
+    stage.encoder.finish()
+    ((jobs, encoded),) = stage.in_flight.landed()
+    assert list(jobs) == ["a", "b"]
+    assert encoded is not None
+    assert (encoded.vectors == fake_vectors(["a", "b"])).all()
+    assert stage.in_flight.texts == 0
+
+
+def test_failure_gives_the_jobs_back_and_pauses() -> None:
+    stage = Stage()
+    stage.submit("a")
+    stage.encoder.fail()
+    ((jobs, encoded),) = stage.in_flight.landed()
+    assert (list(jobs), encoded) == (["a"], None)
+    assert stage.in_flight.vacancy() == 0
+    stage.clock.advance(101)
+    assert stage.in_flight.vacancy() > 0
+
+
+def test_pauses_grow_until_something_succeeds() -> None:
+    stage = Stage()
+    pauses = []
+    for _ in range(8):
+        stage.submit("a")
+        stage.encoder.fail()
+        stage.in_flight.landed()
+        waited = 0
+        while not stage.in_flight.vacancy():
+            stage.clock.advance(50)
+            waited += 50
+        pauses.append(waited)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 5_000
+    stage.submit("a")
+    stage.encoder.finish()
+    stage.in_flight.landed()
+    stage.submit("a")
+    stage.encoder.fail()
+    stage.in_flight.landed()
+    stage.clock.advance(100)
+    assert stage.in_flight.vacancy() > 0
+
+
+def test_silent_submission_is_given_back_and_its_late_answer_ignored() -> None:
+    stage = Stage()
+    stage.submit("a")
+    stage.clock.advance(20_001)
+    assert jobs_of(stage.in_flight.landed()) == ["a"]
+    stage.encoder.finish()
+    assert stage.in_flight.landed() == []
+    assert stage.in_flight.texts == 0
+
+
+def test_limit_follows_the_encoders_capacity() -> None:
+    stage = Stage()
+    assert stage.in_flight.vacancy() == LEAST_IN_FLIGHT
+    for _ in range(50):
+        stage.submit(*map(str, range(100)))
+        stage.clock.advance(200)
+        stage.encoder.finish()
+        stage.in_flight.landed()
+    assert 450 < stage.in_flight.texts_per_s < 550
+    assert 180 <= stage.in_flight.vacancy() <= 220

@@ -1,0 +1,100 @@
+"""Owns what the loop does when the log fails, and in which order it drives a fold."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from streaming.clock import ManualClock
+from streaming.errors import Fenced, LogUnavailable
+from streaming.log import Batch, Partition, Sink, Source
+from streaming.loop import Loop, Membership
+from streaming.memory_log import MemoryLog
+from streaming.metrics import MemoryMetrics
+
+IN = Partition("in", 0)
+
+
+class Copy:
+    """Copies "in" to "out"; stops the loop at the value "stop", fails once at "fail"."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self.stop = stop
+        self.verbs: list[str] = []
+        self.failures = 1
+
+    def begin(self, source: Source, sink: Sink) -> None:
+        self.sink = sink
+        self.pending: list[bytes] = []
+        self.next = -1
+        self.verbs.append("begin")
+
+    def revoke(self, partitions: Sequence[Partition]) -> None:
+        self.verbs.append("revoke")
+
+    def assign(self, partitions: Sequence[Partition]) -> None:
+        self.verbs.append("assign")
+
+    def apply(self, batch: Batch) -> None:
+        for record in batch.records.get(IN, ()):
+            assert record.value is not None
+            if record.value == b"fail" and self.failures:
+                self.failures -= 1
+                raise LogUnavailable("gone")
+            self.pending.append(record.value)
+            self.next = record.offset + 1
+            if record.value == b"stop":
+                self.stop.set()
+
+    def publish(self, *, final: bool) -> Mapping[Partition, int] | None:
+        if not self.pending:
+            return None
+        for value in self.pending:
+            self.sink.send("out", None, value)
+        self.pending = []
+        return {IN: self.next}
+
+    def wait_s(self) -> float:
+        return 0.0
+
+
+def copied(values: list[bytes]) -> tuple[MemoryLog, Copy, MemoryMetrics, Loop]:
+    clock, metrics = ManualClock(), MemoryMetrics()
+    log = MemoryLog(clock, {"in": 1, "out": 1})
+    producer = log.sink()
+    for value in values:
+        producer.send("in", b"k", value)
+    fold = Copy(threading.Event())
+    return log, fold, metrics, Loop(log, Membership("g", "0", ("in",)), fold, metrics, clock)
+
+
+def test_everything_is_copied_once_although_the_log_failed() -> None:
+    values = [b"a", b"fail", b"b", b"stop"]
+    log, fold, metrics, loop = copied(values)
+    loop.run(fold.stop)
+    assert [line.value for line in log.read(Partition("out", 0), 0, 99)] == values
+    assert fold.verbs == ["begin", "assign", "begin", "assign"]
+    assert metrics.value("loop_restarts_total", reader="g") == 1
+
+
+def test_positions_are_committed_when_it_stops() -> None:
+    log, fold, _, loop = copied([b"a", b"stop"])
+    loop.run(fold.stop)
+    again = log.group(["in"], "g", "0")
+    again.poll(0)
+    assert sum(again.lag().values()) == 0
+
+
+def test_fenced_worker_raises() -> None:
+    log, fold, _, loop = copied([b"a"])
+
+    def fence() -> float:
+        log.sink("g-0")
+        log.sink().send("in", b"k", b"stop")
+        return 0.0
+
+    fold.wait_s = fence  # type: ignore[method-assign]
+    with pytest.raises(Fenced):
+        loop.run(fold.stop)
