@@ -81,7 +81,7 @@ def run_fast(run: Run, kafka: KafkaConfig, prefix: str, processes: int, stop: th
 def _share(run: Run, kafka: KafkaConfig, prefix: str, share: int, meeting: _Meeting) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the starter, which tells all of them at once
     platform = Platform(run.config, share=share, of=meeting.barrier.parties)
-    sink = KafkaLog(kafka, prefix).sink()
+    sink = KafkaLog(kafka.in_bulk(), prefix).sink()
     sent = 0
     for tick in platform.ticks(run.start_ms, run.until_ms):
         for event in tick:
@@ -102,6 +102,7 @@ def _finish(run: Run, platform: Platform, sink: Sink) -> None:
     if run.ends:
         for event in platform.close():
             sink.send(event.topic, event.key, event.value)
+    sink.flush()
     sink.close()
     if run.truth is not None and platform.share == 0:
         platform.truth.write(run.truth)

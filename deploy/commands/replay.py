@@ -85,8 +85,8 @@ def run(args: argparse.Namespace) -> int:
     replay = open_files(args)
     longest_gap_s = LONGEST_GAP_S if args.skip_gaps else None
     span = replay.span(args.speed, longest_gap_s)
-    log = KafkaLog(settings.kafka.or_local(settings.local_kafka.bootstrap_servers), settings.topics.prefix)
-    sink = log.sink()
+    kafka = settings.kafka.or_local(settings.local_kafka.bootstrap_servers)
+    sink = KafkaLog(kafka.in_bulk() if args.fast else kafka, settings.topics.prefix).sink()
     shortened = Timeline(clock.now_ms() - (span.lasts_ms if args.fast else 0), args.speed, longest_gap_s)
     kept, at_speed = Timeline(), Timeline(None, args.speed, longest_gap_s)
     moved, pacing = (shortened, Timeline()) if args.time == "now" else (kept, at_speed)

@@ -122,7 +122,7 @@ class Broadcasts:
             room=room,
             streamer=people.streamers[streamer],
             at_ms=at_ms,
-            title=self._phrases.title(topic, language, rng),
+            title=self._phrases.title(topic, language, int(rng.integers(1 << 32))),
             category=MIXED_CATEGORY if mixed else spoken.category,
             language=LANGUAGES[language],
             tags=["chatting"] if mixed else [spoken.name, spoken.category.lower()],
@@ -146,7 +146,7 @@ class Broadcasts:
         broadcast.topics.append((at_ms, topic))
         if rng.random() >= RETITLED_SHARE:
             return []
-        title = self._phrases.title(topic, broadcast.language, rng)
+        title = self._phrases.title(topic, broadcast.language, int(rng.integers(1 << 32)))
         tags = before.tags if people.mixed_S[streamer] else [people.topics[topic].name, before.category.lower()]
         restated = {name: getattr(before, name) for name in ("room", "streamer", "category", "language", "mature")}
         return [(streamer, RoomUpdated(at_ms=at_ms, title=title, tags=tags, **restated))]
