@@ -48,12 +48,7 @@ _LAYOUTS: dict[Kind, _Layout] = {
     "rooms": _Layout(("room",), ("type",), ("streamer", "title", "category", "language", "tags", "mature")),
     "viewer-events": _Layout(("viewer", "room", "streamer"), ("action",), ("seconds",)),
 }
-_TYPES = {
-    "at_ms": pa.int64(),
-    "window": pa.int64(),
-    "seconds": pa.float64(),
-    "mature": pa.bool_(),
-}  # the others are text
+_TYPES = {"window": pa.int64(), "seconds": pa.float64(), "mature": pa.bool_()}  # the others are text
 
 
 class Recording:

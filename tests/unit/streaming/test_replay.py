@@ -1,0 +1,222 @@
+"""Holds replay to its contract: what is derived of chat, time order across files, moved times, and pace."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streaming.clock import ManualClock
+from streaming.errors import InputFileError
+from streaming.events import ViewerEvent
+from streaming.playback import Event, Pace, Timeline, play
+from streaming.recorded_rooms import Selection
+from streaming.recording import Recording
+from streaming.replay import Replay, read_channels
+
+NOW_MS = 1_800_000_000_000
+HEADER = "at_ms,window,channel,viewer,text\n"
+
+
+def chat_file(folder: Path, rows: str, header: str = HEADER) -> Recording:
+    path = folder / "chat.csv"
+    path.write_text(header + rows)
+    return Recording.open(path)
+
+
+def played(replay: Replay, timeline: Timeline | None = None) -> list[tuple[Any, ...]]:
+    """What was played: the kind, the room, the viewer if any, the time."""
+    seen = []
+    for event in replay.events(timeline or Timeline()):
+        record = event.record
+        assert record.at_ms == event.at_ms
+        kind = record.action if isinstance(record, ViewerEvent) else event.value.split(b'"')[3].decode()
+        where = f"{event.topic}:{kind}"
+        seen.append((where, record.room, getattr(record, "viewer", None), record.at_ms))
+    return seen
+
+
+def test_chat_alone_gives_rooms_and_visits(tmp_path: Path) -> None:
+    chat = chat_file(tmp_path, "1000,0,ann,v1,hi\n2000,0,ann,v1,again\n3000,0,ann,v2,bye\n")
+    assert played(Replay(chat)) == [
+        ("rooms:started", "ann-w0", None, 1000),
+        ("viewer-events:enter", "ann-w0", "v1", 1000),
+        ("viewer-events:chat", "ann-w0", "v1", 1000),
+        ("chat:chat", "ann-w0", "v1", 1000),
+        ("viewer-events:chat", "ann-w0", "v1", 2000),
+        ("chat:chat", "ann-w0", "v1", 2000),
+        ("viewer-events:enter", "ann-w0", "v2", 3000),
+        ("viewer-events:chat", "ann-w0", "v2", 3000),
+        ("chat:chat", "ann-w0", "v2", 3000),
+        ("rooms:ended", "ann-w0", None, 3000),
+    ]
+
+
+def test_each_recorded_window_of_a_channel_is_a_room(tmp_path: Path) -> None:
+    chat = chat_file(tmp_path, "1000,0,ann,v,a\n1500,0,bob,v,b\n9000,1,ann,v,c\n")
+    rooms = [(kind, room, at) for kind, room, _, at in played(Replay(chat)) if kind.startswith("rooms")]
+    assert rooms == [
+        ("rooms:started", "ann-w0", 1000),
+        ("rooms:ended", "ann-w0", 1000),
+        ("rooms:started", "bob-w0", 1500),
+        ("rooms:ended", "bob-w0", 1500),
+        ("rooms:started", "ann-w1", 9000),
+        ("rooms:ended", "ann-w1", 9000),
+    ]
+
+
+def test_without_windows_half_an_hour_of_silence_parts_two_rooms(tmp_path: Path) -> None:
+    minute = 60_000
+    rows = "".join(f"{at * minute},{who},v,x\n" for at, who in ((0, "ann"), (29, "bob"), (30, "ann"), (61, "ann")))
+    chat = chat_file(tmp_path, rows, "at_ms,channel,viewer,text\n")
+    started = [(room, at // minute) for kind, room, _, at in played(Replay(chat)) if kind == "rooms:started"]
+    assert started == [("ann-w0", 0), ("bob-w0", 29), ("ann-w1", 61)]
+
+
+def test_a_file_out_of_order_is_played_in_order(tmp_path: Path) -> None:
+    ordered = "1000,0,ann,v1,a\n2000,0,ann,v2,b\n3000,0,ann,v3,c\n"
+    shuffled = "3000,0,ann,v3,c\n1000,0,ann,v1,a\n2000,0,ann,v2,b\n"
+    assert played(Replay(chat_file(tmp_path, shuffled))) == played(Replay(chat_file(tmp_path, ordered)))
+
+
+def test_only_the_selected_rows_are_played_and_rooms_span_only_them(tmp_path: Path) -> None:
+    chat = chat_file(tmp_path, "1000,0,ann,v,a\n2000,1,ann,v,b\n3000,1,ann,v,c\n4000,1,ann,v,d\n5000,1,ann,v,e\n")
+    replay = Replay(chat, selection=Selection(window=1, from_ms=3000, until_ms=5000))
+    assert replay.rows == 2
+    assert [(kind, at) for kind, _, _, at in played(replay) if kind.startswith("rooms")] == [
+        ("rooms:started", 3000),
+        ("rooms:ended", 4000),
+    ]
+    assert Replay(chat, selection=Selection(limit=3)).rows == 3
+    with pytest.raises(InputFileError, match="windows 0 to 1"):
+        Replay(chat, selection=Selection(window=9))
+
+
+def test_files_are_merged_in_time_order_and_nothing_is_derived_of_what_they_give(tmp_path: Path) -> None:
+    chat = chat_file(tmp_path, "2000,r,v,hi\n", "at_ms,room,viewer,text\n")
+    (tmp_path / "rooms.jsonl").write_text(
+        '{"at_ms":1000,"type":"started","room":"r","streamer":"s","title":"T","tags":["a","b"],"mature":true}\n'
+        '{"at_ms":3000,"type":"ended","room":"r"}\n'
+    )
+    (tmp_path / "visits.csv").write_text(
+        "at_ms,viewer,room,streamer,action,seconds\n1500,v,r,s,enter,\n2500,v,r,s,watch,1.5\n"
+    )
+    rooms = Recording.open(tmp_path / "rooms.jsonl", "rooms")
+    visits = Recording.open(tmp_path / "visits.csv", "viewer-events")
+    replay = Replay(chat, rooms, visits)
+    assert [(kind, at) for kind, _, _, at in played(replay)] == [
+        ("rooms:started", 1000),
+        ("viewer-events:enter", 1500),
+        ("chat:chat", 2000),
+        ("viewer-events:watch", 2500),
+        ("rooms:ended", 3000),
+    ]
+    first, _, _, watch, _ = (event.record for event in replay.events(Timeline()))
+    assert (first.title, first.tags, first.mature, first.streamer) == ("T", ["a", "b"], True, "s")
+    assert watch.seconds == 1.5
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "message"),
+    [
+        ("rooms", "1,paused,r,s", "row 1: type is 'paused'"),
+        ("rooms", "1,started,r,", "row 1: streamer is (empty|0)"),
+        ("viewer-events", "1,jump,r,s", "row 1: action is 'jump'"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_named_with_its_row(tmp_path: Path, kind: Any, row: str, message: str) -> None:
+    path = tmp_path / "bad.csv"
+    columns = "at_ms,type,room,streamer" if kind == "rooms" else "at_ms,action,viewer,streamer,room"
+    path.write_text(f"{columns}\n{row}" + (",r\n" if kind == "viewer-events" else "\n"))
+    recording = Recording.open(path, kind)
+    replay = Replay(rooms=recording) if kind == "rooms" else Replay(viewer_events=recording)
+    with pytest.raises(InputFileError, match=rf"bad\.csv: {message}"):
+        list(replay.events(Timeline()))
+
+
+def test_chat_by_channel_cannot_be_joined_with_recorded_rooms(tmp_path: Path) -> None:
+    (tmp_path / "rooms.csv").write_text("at_ms,type,room,streamer\n1,started,r,s\n")
+    rooms = Recording.open(tmp_path / "rooms.csv", "rooms")
+    with pytest.raises(InputFileError, match="no column room"):
+        Replay(chat_file(tmp_path, "1,0,a,v,x\n"), rooms)
+
+
+def test_titles_come_from_the_file_of_channels(tmp_path: Path) -> None:
+    (tmp_path / "channels.csv").write_text("channel,title,category,language,source\nann,Hello,Chess,en,x\nbob,,,,\n")
+    channels = read_channels(tmp_path / "channels.csv")
+    replay = Replay(chat_file(tmp_path, "1,0,ann,v,x\n"), channels=channels)
+    started = next(replay.events(Timeline())).record
+    assert (started.title, started.category, started.language) == ("Hello", "Chess", "en")
+
+
+def test_times_are_moved_sped_up_and_silences_shortened(tmp_path: Path) -> None:
+    chat = chat_file(tmp_path, "0,0,a,v,x\n10000,0,a,v,x\n4010000,0,a,v,x\n4020000,0,a,v,x\n")
+    replay = Replay(chat)
+    times = [at - NOW_MS for kind, *_, at in played(replay, Timeline(NOW_MS, 10.0, 60.0)) if kind == "chat:chat"]
+    assert times == [0, 1000, 1100, 2100]
+    span = replay.span(10.0, 60.0)
+    assert (span.lasts_ms, span.skipped_gaps, span.skipped_s) == (2100, 1, 3999.0)
+
+
+class TimedSink:
+    """Notes when each event was sent, and how many were flushed before."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.sent: list[int] = []
+        self.flushed = 0
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, partition: int | None = None) -> None:
+        self.sent.append(self._clock.now_ms())
+
+    def flush(self) -> None:
+        self.flushed = len(self.sent)
+
+    def commit(self, source: Any, positions: Any) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self.flush()
+
+
+def some_events(*at_ms: int) -> list[Event]:
+    return [Event("chat", b"r", b"{}", at) for at in at_ms]
+
+
+def test_events_are_sent_when_due_and_late_waits_do_not_add_up() -> None:
+    clock = ManualClock(NOW_MS)
+    sink = TimedSink(clock)
+
+    def wait(seconds: float) -> bool:
+        assert sink.flushed == len(sink.sent), "what was sent must not wait with us"
+        clock.advance(int(seconds * 1000) + 7)  # every wait is 7 ms too long
+        return False
+
+    events = some_events(*range(0, 100_000, 1000))
+    result = play(events, sink, Pace(clock, Timeline(), wait), threading.Event())
+    assert result.events == 100
+    late = [sent - NOW_MS - event.at_ms for sent, event in zip(sink.sent, events, strict=True)]
+    assert all(-10 <= by <= 7 for by in late)
+
+
+def test_as_fast_as_possible_never_waits() -> None:
+    def wait(_seconds: float) -> bool:
+        raise AssertionError
+
+    sink = TimedSink(ManualClock(NOW_MS))
+    result = play(some_events(0, 10**9), sink, Pace(ManualClock(NOW_MS), None, wait), threading.Event())
+    assert (result.events, sink.flushed) == (2, 2)
+
+
+def test_stopping_during_a_wait_ends_at_once_with_all_sent_flushed() -> None:
+    clock, stop = ManualClock(NOW_MS), threading.Event()
+    sink = TimedSink(clock)
+
+    def wait(_seconds: float) -> bool:
+        stop.set()
+        return True
+
+    result = play(some_events(0, 5, 60_000), sink, Pace(clock, Timeline(), wait), stop)
+    assert (result.events, sink.flushed) == (2, 2)
