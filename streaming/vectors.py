@@ -1,4 +1,4 @@
-"""Owns vectors as they travel: float16 little-endian bytes, their mixing and their slow mean. Never encodes text."""
+"""Owns vectors as they travel: float16 little-endian bytes, and their slow mean. Never encodes text."""
 
 from __future__ import annotations
 
@@ -29,17 +29,3 @@ def fold_mean(mean: bytes, vector: bytes, alpha: float) -> bytes:
         return vector
     mean_D, vector_D = from_bytes(mean), from_bytes(vector)
     return to_bytes(mean_D + np.float32(alpha) * (vector_D - mean_D))
-
-
-def mix(title_vector: bytes, chat_vector: bytes, title_weight: float) -> NDArray[np.float32]:
-    """Content vector [D], float32, unit length: title_weight * title + (1 - title_weight) * chat.
-
-    Where one of them is missing the other stands alone; shape [0] where both are.
-    """
-    if not title_vector or not chat_vector:
-        mixed_D = from_bytes(title_vector or chat_vector)
-    else:
-        weight = np.float32(title_weight)
-        mixed_D = weight * from_bytes(title_vector) + (np.float32(1) - weight) * from_bytes(chat_vector)
-    norm = float(np.linalg.norm(mixed_D))
-    return mixed_D / np.float32(norm) if norm > 0 else mixed_D

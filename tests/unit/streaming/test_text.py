@@ -1,4 +1,4 @@
-"""Owns how chat becomes text, how a language is guessed and how vectors mix. Never opens a window."""
+"""Owns how chat becomes text, how a language is guessed and how vectors are stored. Never opens a window."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streaming.language import guess_language
 from streaming.outcome import is_future
 from streaming.sketch import TextSample
 from streaming.text import build_chat_text, build_title_text, normalise, text_hash
-from streaming.vectors import fold_mean, from_bytes, mix, to_bytes
+from streaming.vectors import fold_mean, from_bytes, to_bytes
 
 
 def sample(*texts: str, at_ms: int = 0, limit: int = 48) -> TextSample:
@@ -95,14 +95,6 @@ def test_hashes_are_the_same_in_every_process() -> None:
 )
 def test_a_language_is_guessed_where_the_text_speaks_clearly(text: str, language: str) -> None:
     assert guess_language(text) == language
-
-
-def test_vectors_mix_to_unit_length_and_one_alone_stands() -> None:
-    title, chat = to_bytes(np.array([1.0, 0.0])), to_bytes(np.array([0.0, 1.0]))
-    assert mix(title, chat, 0.5).tolist() == pytest.approx([0.5**0.5] * 2)
-    assert mix(title, b"", 0.4).tolist() == [1.0, 0.0]
-    assert mix(b"", chat, 0.4).tolist() == [0.0, 1.0]
-    assert mix(b"", b"", 0.4).shape == (0,)
 
 
 def test_a_mean_that_was_stored_folds_on_exactly() -> None:
