@@ -67,7 +67,7 @@ def line(picture: Picture) -> str:
         for answer in picture.answers
         if answer.rooms
     )
-    return f"{picture.elapsed_s:4.0f} s  {_numbers(picture)}  {first}"
+    return f"{picture.elapsed_s:4.0f} s  {_numbers(picture)}  {_plain(first)}"
 
 
 def draw(picture: Picture) -> RenderableType:
@@ -80,11 +80,11 @@ def draw(picture: Picture) -> RenderableType:
 
 
 def _answer(answer: Answer) -> RenderableType:
-    table = Table(title=f"{answer.viewer} is shown", expand=True, title_justify="left")
+    table = Table(title=_plain(f"{answer.viewer} is shown"), expand=True, title_justify="left")
     for name in ("room", "why", "age"):
         table.add_column(name, justify="right" if name == "age" else "left", overflow="ellipsis", no_wrap=True)
     for item in answer.rooms[:ITEMS_SHOWN]:
-        table.add_row(f"{item.category}: {item.title}", item.reason, _age(item.receipt.age_ms))
+        table.add_row(_plain(f"{item.category}: {item.title}"), _plain(item.reason), Text(_age(item.receipt.age_ms)))
     return table
 
 
@@ -97,9 +97,9 @@ def _trends(trends: Sequence[Trend]) -> RenderableType:
         arrow, style = ("▲", "green") if trend.change > 0 else ("▼", "red") if trend.change < 0 else (" ", "")
         room = trend.room
         table.add_row(
-            room.room,
-            room.category,
-            room.title,
+            _plain(room.room),
+            _plain(room.category),
+            _plain(room.title),
             str(room.audience),
             str(room.chat_per_minute),
             Text(f"{arrow} {trend.change:+d}", style),
@@ -115,6 +115,11 @@ def _numbers(picture: Picture) -> str:
         f"chat to servable p50 {_seconds(picture.freshness_p50_s)}, p99 {_seconds(picture.freshness_p99_s)} | "
         f"stale {picture.stale}, encoder waits {picture.backlog} | {picture.checked} answers checked"
     )
+
+
+def _plain(text: str) -> Text:
+    """What producers wrote, for a terminal: no markup is read in it and nothing in it can move the cursor."""
+    return Text("".join(character for character in text if character.isprintable()))
 
 
 def _seconds(value_s: float | None) -> str:

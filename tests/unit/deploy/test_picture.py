@@ -1,0 +1,103 @@
+"""Owns the tests of deploy.picture and deploy.screen: what is computed from looks, and that all of it can be drawn."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from msgspec.structs import replace
+from rich.console import Console
+
+from deploy.exposition import parse
+from deploy.picture import TREND_S, History, Look, Picture
+from deploy.screen import LINE_EVERY_S, Lines, draw
+from tests.unit.deploy.test_promises import answer, item
+
+
+def look(at_s: float, chat: int, **per_minute: int) -> Look:
+    text = (
+        f'tidecast_records_read_total{{topic="chat"}} {chat}\n'
+        f'tidecast_records_read_total{{topic="room-activity"}} {chat * 100}\n'
+        f"tidecast_texts_encoded_total {chat / 2}\n"
+    )
+    rooms = [replace(item(room), chat_per_minute=rate) for room, rate in per_minute.items()]
+    return Look(at_s, parse(text), rooms)
+
+
+def picture(history: History, elapsed_s: float = 3.0, broken: tuple[str, ...] = ()) -> Picture:
+    return Picture(
+        elapsed_s=elapsed_s,
+        answers=[answer(item("a"), item("b")), answer()],
+        trends=history.trends(),
+        rooms_live=2,
+        rooms_ended=1,
+        rates=history.rates(),
+        freshness_p50_s=0.25,
+        freshness_p99_s=None,
+        stale=0,
+        backlog=0,
+        checked=7,
+        broken=broken,
+    )
+
+
+@pytest.fixture
+def history() -> History:
+    history = History()
+    history.add(look(0.0, chat=0, a=10, b=50, c=5))
+    history.add(look(5.0, chat=100, a=40, b=5, d=20))
+    return history
+
+
+def test_rates_are_means_over_the_looks_that_are_kept(history: History) -> None:
+    assert (history.rates().events, history.rates().texts, history.rates().answers) == (20, 10, 0)
+
+
+def test_rooms_are_ordered_by_how_much_their_chat_changed(history: History) -> None:
+    assert [(trend.room.room, trend.change) for trend in history.trends()] == [("b", -45), ("a", 30), ("d", 20)]
+
+
+def test_what_is_older_than_the_trend_is_forgotten(history: History) -> None:
+    history.add(look(5.0 + TREND_S, chat=100))
+    assert history.first.at_s == 5.0
+    assert history.rates().events == 0
+
+
+def test_single_look_has_no_rates() -> None:
+    history = History()
+    history.add(look(0.0, chat=100, a=1))
+    assert history.rates().events == 0
+
+
+def test_screen_shows_answers_trends_and_what_is_broken(history: History) -> None:
+    console = Console(width=160, file=io.StringIO(), record=True)
+    console.print(draw(picture(history)))
+    console.print(draw(picture(history, broken=("a request failed",))))
+    text = console.export_text()
+    assert "every promise kept" in text
+    assert "a request failed" in text
+    assert "▼ -45" in text
+    assert "20 events/s" in text
+    assert "p50 250 ms, p99 -" in text
+
+
+def test_text_of_producers_is_shown_as_it_is_and_cannot_move_the_cursor(history: History) -> None:
+    shown = answer(item("a", reason="[bold]because[/nonsense]\x1b[2J"))
+    console = Console(width=160, file=io.StringIO(), record=True)
+    console.print(draw(Picture(**{**vars_of(picture(history)), "answers": [shown]})))
+    text = console.export_text()
+    assert "[bold]because[/nonsense][2J" in text
+    assert "\x1b[2J" not in text
+
+
+def test_lines_come_every_few_seconds(history: History) -> None:
+    out = io.StringIO()
+    lines = Lines(out)
+    for elapsed_s in (0.0, 1.0, LINE_EVERY_S - 0.1, LINE_EVERY_S):
+        lines.update(picture(history, elapsed_s))
+    assert out.getvalue().count("\n") == 2
+    assert "v -> a (trending, 40 ms old)" in out.getvalue()
+
+
+def vars_of(shown: Picture) -> dict[str, object]:
+    return {name: getattr(shown, name) for name in Picture.__dataclass_fields__}
