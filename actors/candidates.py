@@ -96,7 +96,7 @@ class Candidates:
         if taste.query_E is None:
             return np.zeros(0, np.int64)
         hits = self._rooms.index.search(taste.query_E[None], WIDE * self._num_nearest)
-        found = hits.slots_QK[0][np.isin(hits.slots_QK[0], allowed)]
+        found: Slots = hits.slots_QK[0][np.isin(hits.slots_QK[0], allowed)]
         if len(found) >= min(self._num_nearest, len(allowed)):
             return found[: self._num_nearest]
         cosine_N = np.nan_to_num(self._rooms.index.vectors(allowed) @ taste.query_E, nan=-1.0)

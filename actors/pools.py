@@ -10,6 +10,9 @@ from actors.trending import Entries
 from actors.weights import Weights
 
 
+SMALL = np.float32(np.log1p(10))  # where the largest number is below ten, nothing is large
+
+
 class Pools:
     """Columns and lists over all live rooms, renewed every few hundred milliseconds instead of in each request.
 
@@ -65,7 +68,5 @@ def largest(values_N: NDArray[np.floating], k: int) -> NDArray[np.int64]:
 
 def _logarithmic(values_N: NDArray[np.float32]) -> NDArray[np.float32]:
     scaled_N: NDArray[np.float32] = np.log1p(values_N)
-    top = scaled_N.max(initial=0)
-    if top > 0:
-        scaled_N /= top
+    scaled_N /= scaled_N.max(initial=SMALL)
     return scaled_N

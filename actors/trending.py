@@ -12,7 +12,7 @@ from streaming.events import ACTIVITY_BUCKET_MS, ActivityBucket
 
 BUCKETS = 600_000 // ACTIVITY_BUCKET_MS  # ten minutes
 MINUTE = 60_000 // ACTIVITY_BUCKET_MS  # buckets of one minute
-REPLAY_LAG_MS = 600_000  # events older than this are a recording played with its own times: time stands at its head
+REPLAY_LAG_MS = 3_600_000  # events older than this are a recording played with its own times: time stands at its head
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,12 +51,11 @@ class Platform:
         vectors_2D = self._centres_CD[category] + rng.standard_normal((2, DIMENSION))
         title, chat = (vectors_2D / np.linalg.norm(vectors_2D, axis=1, keepdims=True)).astype("<f2")
         bucket = now_ms // 10_000
-        recent = tuple(
-            ActivityBucket((bucket - age) * 10_000, int(rng.poisson(3)), int(rng.poisson(1))) for age in range(20)
-        )
+        counts = rng.poisson((3, 1), (20, 2)).tolist()
+        recent = tuple(ActivityBucket((bucket - age) * 10_000, *pair) for age, pair in enumerate(counts))
         return RoomState(
             room=RoomId(f"room-{room:06d}"), streamer=StreamerId(f"streamer-{room:06d}"), status="live",
-            title=f"room {room}: climbing to the top again, day {room % 40}", category=f"category {category}",
+            title=f"room {room}: climbing again, day {room % 40}", category=f"category {category}",
             language=LANGUAGES[room % len(LANGUAGES)], tags=("chill", "no spoilers"), mature=room % 50 == 0,
             started_at_ms=now_ms - int(rng.integers(0, 7_200_000)), described_at_ms=now_ms - 60_000,
             window_messages=int(rng.poisson(20)), previous_messages=int(rng.poisson(20)), entered=int(rng.zipf(1.6) % 50_000),
