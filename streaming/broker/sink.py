@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kafka import TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.producer.producer_batch import ProducerBatch
 from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecordsBuilder
@@ -17,12 +17,13 @@ from kafka.record.memory_records import MemoryRecordsBuilder
 from streaming.broker.config import KafkaConfig
 from streaming.broker.failure import translated
 from streaming.broker.source import KafkaSource
-from streaming.errors import LogError, TopicMissing
+from streaming.errors import LogError, LogUnavailable, TopicMissing
 from streaming.log import Partition, Source
 from streaming.partitioner import partition_of
 from streaming.record_packer import PackedRecords, RecordPacker
 
 MAX_UNSENT_BYTES = 67_108_864  # kafka-python has no bound of its own on what waits to be sent
+_CLOSE_TIMEOUT_S = 3.0
 
 
 class KafkaSink:
@@ -93,19 +94,34 @@ class KafkaSink:
             if not self._open and not positions:
                 return
             self._begin()
+            manager = self._producer._transaction_manager
             if positions:
-                self._producer.send_offsets_to_transaction(source.offsets(positions), source.membership())
-            self._producer.commit_transaction()
+                self._await(manager.send_offsets_to_transaction(source.offsets(positions), source.membership()))
+            self._await(manager.begin_commit())
             self._open = False
 
     def close(self) -> None:
-        with translated("closing a sink"):
-            if self._transactional and self._open:
-                with contextlib.suppress(KafkaError):
-                    self._producer.abort_transaction()
-            elif not self._transactional:
-                self._push()
-            self._producer.close(timeout=5)
+        try:
+            with translated("closing a sink"):
+                if not self._transactional:
+                    self._push()
+                elif self._open:
+                    with contextlib.suppress(KafkaError):  # nothing of it counts, and the next of its name ends it
+                        self._await(self._producer._transaction_manager.begin_abort(), timeout_s=_CLOSE_TIMEOUT_S)
+                self._producer.close(timeout=_CLOSE_TIMEOUT_S)
+        except LogUnavailable:
+            if not self._transactional:
+                raise
+        finally:  # without a broker kafka-python's own close gives up half way, and its thread stays
+            self._producer._sender.force_close()
+            self._producer._closed = True
+
+    def _await(self, result: Any, timeout_s: float | None = None) -> None:
+        """What kafka-python's transactional calls do, but not for ever: without a broker they never come back."""
+        self._producer._sender.wakeup()
+        timeout_s = timeout_s or self._timeout_s
+        if not result.wait(timeout_ms=timeout_s * 1000):
+            raise KafkaTimeoutError(f"no answer in {timeout_s:.0f} s")
 
     def _begin(self) -> None:
         if self._transactional and not self._open:
