@@ -64,6 +64,7 @@ class LocalRay:
         # Under /tmp whatever TMPDIR is: Ray's socket paths add 76 characters to it, and a socket may have 107.
         self.folder = folder or Path(tempfile.mkdtemp(prefix="tidecast-", dir="/tmp"))
         self._port_file = self.folder / "gcs.port"
+        self._head: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
@@ -93,7 +94,7 @@ class LocalRay:
             "--include-log-monitor=false",
         ]
         with (self.folder / "ray.log").open("ab") as log:
-            head = subprocess.Popen(
+            self._head = subprocess.Popen(
                 command,
                 env={**os.environ, **self.environment(), MARK: str(self.folder)},
                 stdin=subprocess.DEVNULL,
@@ -103,7 +104,7 @@ class LocalRay:
             )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not _listens(gcs):
-            if head.poll() is not None or time.monotonic() > deadline:
+            if self._head.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise ClusterError(f"Ray did not start; the end of {self.folder}/ray.log: {self._log_end()}")
             time.sleep(0.1)
@@ -124,7 +125,8 @@ class LocalRay:
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            _reap(pids)
+            if self._head is not None:
+                self._head.poll()  # our own child stays a zombie until it is asked after
             time.sleep(0.05)
         if pids:
             raise ClusterError(f"processes {pids} of the Ray in {self.folder} do not end")
@@ -212,9 +214,3 @@ def _environments() -> Iterator[tuple[int, bytes]]:
                 environment = (entry / "environ").read_bytes()
                 if (entry / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
                     yield int(entry.name), environment
-
-
-def _reap(pids: list[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)

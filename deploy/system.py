@@ -58,6 +58,7 @@ class System:
         self._file = folder / "run.json"
         self._progress = progress
         self._kafka = LocalKafka(settings.local_kafka)
+        self._ray: LocalRay | None = None
 
     @property
     def url(self) -> str:
@@ -88,7 +89,7 @@ class System:
             raise TidecastError(f"the system runs already at {running.url}; `tidecast down` stops it")
         started_kafka = self._start_kafka()
         self._create_topics()
-        ray = None if self.settings.ray.address else LocalRay(self.settings.ray)
+        ray = self._ray = None if self.settings.ray.address else LocalRay(self.settings.ray)
         self._note(ray, started_kafka)  # before it starts: whatever happens then, `down` finds it
         if ray is not None:
             self._progress("starting Ray")
@@ -102,7 +103,9 @@ class System:
         running = self.running()
         if running is None:
             return False
-        ray = LocalRay(self.settings.ray, Path(running.ray_folder)) if running.ray_folder else None
+        ray = self._ray
+        if ray is None and running.ray_folder:
+            ray = LocalRay(self.settings.ray, Path(running.ray_folder))
         if ray is None or ray.pids():
             self._progress("stopping the application")
             with contextlib.suppress(ClusterError):  # then it is ended without asking; the log has what it needs
@@ -188,11 +191,12 @@ class System:
                 "encoder": ray.encoders,
             }
         )
-        client, told = Client(self.url), ""
+        told = ""
         deadline = time.monotonic() + READY_TIMEOUT_S
         while True:
             try:
-                missing = expected - Counter(post.name for post in client.status().processes if _is_ready(post))
+                with contextlib.closing(Client(self.url)) as client:
+                    missing = expected - Counter(post.name for post in client.status().processes if _is_ready(post))
             except NotUp as err:
                 missing, waiting = expected, str(err)
             else:

@@ -1,0 +1,245 @@
+"""/v1/recommend with 10,000 live rooms against a no-op Serve ingress: same run, same mode, updates flowing meanwhile.
+
+    python -m tests.bench.serve [--json] [--rooms N] [--replicas N] [--seconds S]
+
+Rooms and profiles are written straight to the topics that replicas read; states go on being rewritten, as often as
+that many rooms would be encoded anew (each every 30 s). Both are asked in turns, so that drift hits both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import random
+import statistics
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from deploy.client import Client
+from deploy.cluster import LocalRay
+from deploy.config import Settings
+from deploy.system import System
+from streaming.broker import KafkaLog
+from streaming.codec import encode
+from streaming.events import RoomId, RoomState, StreamerHabit, StreamerId, ViewerId, ViewerProfile, Visit
+from streaming.log import Sink
+from streaming.topics import ROOM_STATES, VIEWER_PROFILES
+from tests.bench import noop
+from tests.bench.load import Load, put_on
+from tests.bench.stack import say, stack
+
+DIMENSION = 384
+CATEGORIES = 60
+VIEWERS = 5_000
+VISITS = 12
+SEED = 7
+REFRESH_S = 30.0
+LIMIT = 20
+
+
+class Platform:
+    """Rooms and viewers that are only their states."""
+
+    def __init__(self, rooms: int, now_ms: int) -> None:
+        self._random = random.Random(SEED)
+        centers_CD = np.random.default_rng(SEED).normal(size=(CATEGORIES, DIMENSION))
+        self._vectors = np.random.default_rng(SEED + 1)
+        self._centers_CD = centers_CD
+        self.rooms = rooms
+        self._now_ms = now_ms
+        self._offset = 0
+
+    def states(self) -> Iterator[RoomState]:
+        """Each room once, then again and again with more chat."""
+        while True:
+            for number in range(self.rooms):
+                yield self._state(number)
+
+    def profiles(self) -> Iterator[ViewerProfile]:
+        """Viewers who visited rooms of mostly one category."""
+        for number in range(VIEWERS):
+            taste = number % CATEGORIES
+            seen = [self._random.randrange(self.rooms // CATEGORIES) * CATEGORIES + taste for _ in range(VISITS)]
+            at_ms = [self._now_ms - 600_000 * (VISITS - i) for i in range(VISITS)]
+            visits = [
+                Visit(
+                    room=RoomId(f"room-{room}"),
+                    streamer=StreamerId(f"streamer-{room}"),
+                    entered_at_ms=at,
+                    last_at_ms=at + 300_000,
+                    watch_ms=300_000,
+                    chats=2,
+                    likes=1,
+                    gifts=0,
+                )
+                for room, at in zip(seen, at_ms, strict=True)
+            ]
+            habits = [
+                StreamerHabit(streamer=v.streamer, visits=1, watch_ms=300_000, last_at_ms=v.last_at_ms, followed=False)
+                for v in {v.streamer: v for v in visits}.values()
+            ]
+            yield ViewerProfile(
+                viewer=ViewerId(f"viewer-{number}"),
+                visits=tuple(visits),
+                habits=tuple(habits),
+                room=None,
+                total_visits=VISITS,
+                total_events=VISITS * 4,
+                first_at_ms=at_ms[0],
+                last_at_ms=at_ms[-1],
+                recent_events=(),
+                appended_ms=self._now_ms,
+            )
+
+    def _state(self, number: int) -> RoomState:
+        self._offset += 1
+        now_ms = time.time_ns() // 1_000_000
+        vector_D = self._centers_CD[number % CATEGORIES] + 1.5 * self._vectors.normal(size=DIMENSION)
+        vector = (vector_D / np.linalg.norm(vector_D)).astype(np.float16).tobytes()
+        said = self._random.randrange(40)
+        return RoomState(
+            room=RoomId(f"room-{number}"),
+            streamer=StreamerId(f"streamer-{number}"),
+            status="live",
+            title=f"Title number {number}, about something or other",
+            category=f"Category {number % CATEGORIES}",
+            language=("en", "pt", "de", "ja")[number % 4],
+            tags=("one", "two"),
+            mature=False,
+            started_at_ms=self._now_ms - self._random.randrange(7_200_000),
+            described_at_ms=self._now_ms,
+            messages=said * 100,
+            window_messages=said,
+            window_chatters=said // 2,
+            previous_messages=said,
+            chat_at_ms=now_ms,
+            entered=said * 5,
+            left=said * 2,
+            title_vector=vector,
+            chat_vector=vector,
+            segment_end_ms=now_ms,
+            encoder_version="bench",
+            rooms_offset=number,
+            chat_offset=self._offset,
+            vector_offset=self._offset,
+            activity_offset=self._offset,
+            alive_ms=now_ms,
+            appended_ms=now_ms,
+            published_ms=now_ms,
+        )
+
+
+class Updates:
+    """Rewrites states at a steady rate, in a thread."""
+
+    def __init__(self, sink: Sink, states: Iterator[RoomState], per_s: float) -> None:
+        self._sink = sink
+        self._states = states
+        self._per_s = per_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.sent = 0
+
+    def __enter__(self) -> Updates:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        began_s = time.monotonic()
+        while not self._stop.wait(0.05):
+            while self.sent < (time.monotonic() - began_s) * self._per_s:
+                state = next(self._states)
+                self._sink.send(ROOM_STATES, state.room.encode(), encode(state))
+                self.sent += 1
+            self._sink.flush()
+
+
+def fill(system: System, platform: Platform) -> tuple[Sink, Iterator[RoomState]]:
+    """Writes all rooms and viewers and waits until the replicas have them."""
+    sink = KafkaLog(system.settings.kafka, system.settings.topics.prefix).sink()
+    states = platform.states()
+    for _ in range(platform.rooms):
+        state = next(states)
+        sink.send(ROOM_STATES, state.room.encode(), encode(state))
+    for profile in platform.profiles():
+        sink.send(VIEWER_PROFILES, profile.viewer.encode(), encode(profile))
+    sink.flush()
+    client = Client(system.url)
+    deadline = time.monotonic() + 120
+    while True:
+        recommenders = [post for post in client.status().processes if post.name == "recommender"]
+        if recommenders and all(post.detail["live_rooms"] == platform.rooms for post in recommenders):
+            return sink, states
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the replicas do not get to {platform.rooms} rooms: {recommenders}")
+        time.sleep(0.2)
+
+
+def best(loads: Sequence[Load]) -> Load:
+    """The median run by rate."""
+    return sorted(loads, key=lambda load: load.rps)[len(loads) // 2]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rooms", type=int, default=10_000)
+    parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=8.0, help="of one measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=8)
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    args = parser.parse_args()
+    settings = Settings()
+    settings = dataclasses.replace(settings, http=dataclasses.replace(settings.http, replicas=args.replicas))
+    with stack(settings) as system:
+        sink, states = fill(system, Platform(args.rooms, time.time_ns() // 1_000_000))
+        running = system.running()
+        assert running is not None
+        ray = LocalRay(settings.ray, Path(running.ray_folder))
+        say("deploying the no-op")
+        noop.deploy(ray.address, args.replicas, ray.environment())
+        bodies = [b'{"viewer":"viewer-%d","limit":%d}' % (number, LIMIT) for number in range(VIEWERS)]
+        random.Random(SEED).shuffle(bodies)
+        ours: list[Load] = []
+        theirs: list[Load] = []
+        with Updates(sink, states, args.rooms / REFRESH_S) as updates:
+            for number in range(args.rounds):
+                for loads, path in ((theirs, noop.PATH), (ours, "/v1/recommend")):
+                    load = put_on(system.url, path, bodies, seconds=args.seconds, connections=args.connections)
+                    loads.append(load)
+                    say(f"{number} {path}: {load.rps:.0f} rps, p50 {load.p50_ms:.2f} ms, p99 {load.p99_ms:.2f} ms")
+            latency = put_on(system.url, "/v1/recommend", bodies, seconds=args.seconds, connections=1)
+            noop_latency = put_on(system.url, noop.PATH, bodies, seconds=args.seconds, connections=1)
+            say(f"one connection: {latency.p50_ms:.2f} ms, no-op {noop_latency.p50_ms:.2f} ms; {updates.sent} updates")
+        sink.close()
+    us, them = best(ours), best(theirs)
+    result = {
+        "rps": round(us.rps),
+        "noop_rps": round(them.rps),
+        "ratio": round(statistics.median(a.rps / b.rps for a, b in zip(ours, theirs, strict=True)), 3),
+        "p99_ms": round(us.p99_ms, 2),
+        "noop_p99_ms": round(them.p99_ms, 2),
+        "one_connection_p50_ms": round(latency.p50_ms, 2),
+        "noop_one_connection_p50_ms": round(noop_latency.p50_ms, 2),
+        "failed": sum(load.failed for load in (*ours, *theirs)),
+        "rooms": args.rooms,
+        "replicas": args.replicas,
+        "updates_per_s": round(args.rooms / REFRESH_S),
+    }
+    if args.json:
+        print(json.dumps(result))
+    else:
+        print("\n".join(f"{name:<28} {value}" for name, value in result.items()))
+
+
+if __name__ == "__main__":
+    main()

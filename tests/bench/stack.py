@@ -1,0 +1,37 @@
+"""Owns the whole system for a bench: its own Kafka and Ray on free ports, in a folder that goes with it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from deploy.config import Settings
+from deploy.system import System
+
+
+@contextlib.contextmanager
+def stack(settings: Settings) -> Iterator[System]:
+    """The settings' system, started and afterwards stopped; the log is empty at first. Tells its steps on stderr."""
+    with tempfile.TemporaryDirectory(prefix="tidecast-bench-") as folder:
+        kafka = dataclasses.replace(settings.local_kafka, folder=f"{folder}/kafka", port=0, controller_port=0)
+        http = dataclasses.replace(settings.http, port=free_port())
+        own = dataclasses.replace(settings, local_kafka=kafka, http=http)
+        with System(own, Path(folder), say) as system:
+            yield system
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def say(text: str) -> None:
+    """Progress, on stderr."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,184 @@
+"""The application on a real Ray and Kafka: it comes up, answers, stays on loopback and leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from actors.answer import Query
+from deploy.api import HttpConfig
+from deploy.client import Client, NotUp
+from deploy.cluster import LocalRay, RayConfig
+from deploy.config import Settings
+from deploy.system import System
+from streaming.broker import KafkaLog
+from streaming.codec import encode
+from streaming.events import ChatMessage, RoomEnded, RoomStarted, ViewerEvent
+from streaming.local_kafka import LocalKafkaConfig
+from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS
+
+PATIENCE_S = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(check: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not check():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    folder = tmp_path_factory.mktemp("system")
+    settings = Settings(
+        local_kafka=LocalKafkaConfig(folder=str(folder / "kafka"), port=0, controller_port=0),
+        http=HttpConfig(port=free_port()),
+        ray=RayConfig(room_workers=2),
+    )
+    with System(settings, folder) as system:
+        yield system
+
+
+@pytest.fixture
+def client(system: System) -> Iterator[Client]:
+    with contextlib.closing(Client(system.url)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def room(system: System) -> str:
+    """A live room with a chat message and a viewer in it."""
+    now_ms = time.time_ns() // 1_000_000
+    sink = KafkaLog(system.settings.kafka).sink()
+    started = RoomStarted(room="r1", streamer="s1", at_ms=now_ms, title="speedrun of a platformer", category="Games")
+    entered = ViewerEvent(viewer="v1", room="r1", streamer="s1", action="enter", at_ms=now_ms)
+    said = ChatMessage(room="r1", viewer="v1", text="what a jump", at_ms=now_ms)
+    for topic, key, record in ((ROOMS, "r1", started), (CHAT, "r1", said), (VIEWER_EVENTS, "v1", entered)):
+        sink.send(topic, key.encode(), encode(record))
+    sink.close()
+    return "r1"
+
+
+def test_every_process_says_how_it_is(client: Client) -> None:
+    posts = client.status().processes
+    assert sorted((post.name, post.rank) for post in posts) == [
+        *(("encoder", 0), ("profile-worker", 0), ("recommender", 0)),
+        *(("recommender", 1), ("room-worker", 0), ("room-worker", 1)),
+    ]
+    partitions = [post.detail["partitions"] for post in posts if post.name == "room-worker"]
+    assert partitions == [[0, 1], [2, 3]]
+
+
+def test_a_room_is_recommended_with_its_vector_and_gone_when_it_has_ended(
+    system: System, client: Client, room: str
+) -> None:
+    def shown() -> bool:
+        items = client.recommend(Query(viewer="somebody")).rooms
+        return [item.room for item in items] == [room] and bool(items[0].receipt.segment_end_ms)
+
+    eventually(shown, "the room is in the answers, and its vector saw the chat")
+    assert client.recommend(Query(viewer="somebody")).rooms[0].receipt.encoder_version
+    sink = KafkaLog(system.settings.kafka).sink()
+    sink.send(ROOMS, room.encode(), encode(RoomEnded(room=room, at_ms=time.time_ns() // 1_000_000)))
+    sink.close()
+    eventually(lambda: not client.rooms(), "the room is gone")
+
+
+def test_metrics_are_those_of_all_processes(system: System, client: Client, room: str) -> None:
+    text = client.metrics()
+    assert 'tidecast_records_read_total{topic="chat"}' in text  # a RoomWorker's
+    assert 'tidecast_records_read_total{topic="viewer-events"}' in text  # the ProfileWorker's
+    assert "tidecast_replica_ready 2.0" in text  # both replicas', whichever answered
+
+
+def test_errors_keep_their_form_through_the_proxy(system: System) -> None:
+    request = urllib.request.Request(f"{system.url}/v1/recommend", b"{}", {"content-type": "application/json"})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    with caught.value as response:
+        assert response.headers["content-type"] == "application/problem+json"
+        assert json.load(response)["field"] == "viewer"
+
+
+def test_everything_listens_on_loopback_alone(system: System) -> None:
+    pids = set(system.pids())
+    assert pids
+    listening = [c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.pid in pids]
+    assert listening
+    loopback = ("127.0.0.1", "::ffff:127.0.0.1", "::1")
+    assert [f"{c.laddr} {c.pid}" for c in listening if str(tuple(c.laddr)[0]) not in loopback] == []
+
+
+@pytest.mark.parametrize("name", ["room-worker", "encoder", "recommender"])
+def test_a_killed_process_is_replaced_under_its_rank(system: System, client: Client, name: str) -> None:
+    before = next(post for post in client.status().processes if (post.name, post.rank) == (name, 0))
+    psutil.Process(before.pid).kill()
+
+    def replaced() -> bool:
+        try:
+            posts = client.status().processes
+        except NotUp:
+            return False
+        found = [post for post in posts if (post.name, post.rank) == (name, 0) and post.pid != before.pid]
+        return bool(found) and found[0].detail.get("partitions", True) == before.detail.get("partitions", True)
+
+    eventually(replaced, f"{name} is back with its partitions")
+
+
+def test_a_second_start_says_that_the_first_runs(system: System) -> None:
+    again = System(system.settings, Path(system.settings.local_kafka.folder).parent)
+    with pytest.raises(Exception, match="runs already"):
+        again.start()
+
+
+def test_stopping_ends_every_process_within_ten_seconds(system: System) -> None:
+    pids = system.pids()
+    began_s = time.monotonic()
+    assert system.stop()
+    assert time.monotonic() - began_s < 10 * load_factor()
+    assert not [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+    assert system.running() is None
+    with pytest.raises(NotUp), contextlib.closing(Client(system.url)) as client:
+        client.status()
+
+
+def load_factor() -> float:
+    """Ten seconds are meant for a machine that does nothing else."""
+    return max(1.0, psutil.getloadavg()[0] / (psutil.cpu_count() or 1))
+
+
+def test_two_rays_run_side_by_side_and_one_ends_alone() -> None:
+    one, two = LocalRay(RayConfig()), LocalRay(RayConfig())
+    try:
+        one.start()
+        two.start()
+        assert not set(one.pids()) & set(two.pids())
+        one.kill()
+        assert one.pids() == []
+        assert two.pids()
+        assert not one.folder.exists()
+    finally:
+        one.kill()
+        two.kill()
+
+
+def test_only_the_encoder_loads_torch() -> None:
+    code = "import sys, deploy.replicas, actors.room_worker, actors.recommend; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
