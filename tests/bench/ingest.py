@@ -1,7 +1,9 @@
 """Measures the worker loops against a bare kafka-python poll and msgspec decode of the same topics in the same run.
 
 Restoring is excluded; the encoder answers at once with a fixed vector, so what remains is the loop: poll, decode, fold,
-schedule, publish, commit. `--profile room|profile` prints where the time goes instead.
+schedule, publish, commit. A ratio is of records per second; the `cpu` ratios are of records per second of processor
+time, which a busy machine disturbs less. Every round has a broker and topics of its own. `--profile room|profile`
+prints where the time goes instead.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -42,7 +44,8 @@ from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS, TopicsConfig
 from streaming.window import WindowConfig
 
 WORDS = ("lol", "the", "boss", "again", "nice", "what", "run", "clip", "that", "ggs", "song", "name", "please", "KEKW")
-ACTIONS = ("enter", "leave", "watch", "watch", "watch", "like", "chat", "chat", "follow", "gift")
+ACTIONS = ("enter", "leave", "watch", "chat", "like", "follow", "gift")
+ACTION_WEIGHTS = (6, 4, 50, 30, 8, 1, 1)  # a visit of some minutes with a heartbeat every 10 s
 
 
 class FixedEncoder:
@@ -54,17 +57,32 @@ class FixedEncoder:
         return future
 
 
+class Moment(NamedTuple):
+    """A time by the clock and by the processor."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def now() -> Moment:
+    return Moment(time.perf_counter(), time.process_time())
+
+
 @dataclass
 class Span:
     """From the first batch to the last commit; the first batch's records are not counted."""
 
     records: int = 0
     first: int = 0
-    began_s: float = 0.0
-    ended_s: float = 0.0
+    began: Moment = field(default_factory=lambda: Moment(0, 0))
+    ended: Moment = field(default_factory=lambda: Moment(0, 0))
 
-    def per_s(self) -> float:
-        return (self.records - self.first) / (self.ended_s - self.began_s)
+    def rate(self) -> Moment:
+        """Records per second of the clock and of this process's processor time."""
+        records = self.records - self.first
+        return Moment(
+            records / (self.ended.wall_s - self.began.wall_s), records / (self.ended.cpu_s - self.began.cpu_s)
+        )
 
 
 class WatchedLog(KafkaLog):
@@ -84,7 +102,7 @@ class WatchedLog(KafkaLog):
             batch = poll(timeout_s)
             if batch.records:
                 if not span.records:
-                    span.began_s, span.first = time.perf_counter(), len(batch)
+                    span.began, span.first = now(), len(batch)
                 span.records += len(batch)
                 if span.records >= self._total:
                     self.stop.set()
@@ -99,10 +117,15 @@ class WatchedLog(KafkaLog):
 
         def watched(*arguments: Any) -> None:
             commit(*arguments)
-            self.span.ended_s = time.perf_counter()
+            self.span.ended = now()
 
         sink.commit = watched  # type: ignore[method-assign]
         return sink
+
+
+def popular(rng: random.Random, rooms: int) -> int:
+    """A room, drawn as audiences are: few have most of it."""
+    return int(rng.paretovariate(0.6)) % rooms
 
 
 def fill(sink: Sink, messages: int, rooms: int, events: int, viewers: int) -> None:
@@ -115,27 +138,33 @@ def fill(sink: Sink, messages: int, rooms: int, events: int, viewers: int) -> No
         sink.send(ROOMS, started.room.encode(), encode(started))
     for i in range(messages):
         text = " ".join(rng.choices(WORDS, k=rng.randint(1, 9)))
-        room = f"room-{rng.randrange(rooms)}"
+        room = f"room-{popular(rng, rooms)}"
         message = ChatMessage(
             room=room, viewer=f"viewer-{rng.randrange(viewers)}", text=text, at_ms=first_ms + i * 1000 // rooms
         )
         sink.send(CHAT, room.encode(), encode(message))
+    current = [0] * viewers
     for i in range(events):
-        viewer, room_index = f"viewer-{rng.randrange(viewers)}", rng.randrange(rooms)
-        action: Any = rng.choice(ACTIONS)
+        viewer = rng.randrange(viewers)
+        action: Any = "enter" if not current[viewer] else rng.choices(ACTIONS, ACTION_WEIGHTS)[0]
+        if action == "enter":
+            current[viewer] = 1 + popular(rng, rooms)
+        room_index = current[viewer] - 1
+        if action == "leave":
+            current[viewer] = 0
         event = ViewerEvent(
-            viewer=viewer,
+            viewer=f"viewer-{viewer}",
             room=f"room-{room_index}",
             streamer=f"streamer-{room_index}",
             action=action,
             at_ms=now_ms - 60_000 + i * 60_000 // events,
             seconds=10.0 if action == "watch" else 0.0,
         )
-        sink.send(VIEWER_EVENTS, viewer.encode(), encode(event))
+        sink.send(VIEWER_EVENTS, event.viewer.encode(), encode(event))
     sink.flush()
 
 
-def bare(servers: str, prefix: str, topics: dict[str, type], partitions: int, total: int) -> float:
+def bare(servers: str, topics: dict[str, type], partitions: int, total: int) -> Moment:
     """Records per second of poll and decode alone, through a consumer with the workers' settings."""
     consumer = KafkaConsumer(
         bootstrap_servers=servers.split(","),
@@ -147,20 +176,20 @@ def bare(servers: str, prefix: str, topics: dict[str, type], partitions: int, to
         max_partition_fetch_bytes=4_194_304,
         metrics_enabled=False,
     )
-    consumer.assign([TopicPartition(prefix + topic, index) for topic in topics for index in range(partitions)])
-    decoders = {prefix + topic: msgspec.json.Decoder(kind).decode for topic, kind in topics.items()}
+    consumer.assign([TopicPartition(topic, index) for topic in topics for index in range(partitions)])
+    decoders = {topic: msgspec.json.Decoder(kind).decode for topic, kind in topics.items()}
     span = Span()
     while span.records < total:
         for there, lines in consumer.poll(timeout_ms=200).items():
             if not span.records:
-                span.began_s, span.first = time.perf_counter(), len(lines)
+                span.began, span.first = now(), len(lines)
             decode = decoders[there.topic]
             for line in lines:
                 decode(line.value)
             span.records += len(lines)
-    span.ended_s = time.perf_counter()
+    span.ended = now()
     consumer.close()
-    return span.per_s()
+    return span.rate()
 
 
 def run_rooms(log: WatchedLog) -> Callable[[], None]:
@@ -189,38 +218,30 @@ def run_profiles(log: WatchedLog) -> Callable[[], None]:
 
 
 def measure(servers: str, args: argparse.Namespace) -> dict[str, float]:
-    """The figures of the last line: medians over the rounds."""
+    """One round's figures."""
     config = KafkaConfig(bootstrap_servers=servers)
-    room_ratios, profile_ratios, rates, profile_rates = [], [], [], []
-    for turn in range(args.rounds):
-        prefix = f"ingest{turn}."
-        with KafkaAdmin(config) as admin:
-            check_topics(admin, TopicsConfig(prefix=prefix))
-        sink = KafkaLog(config, prefix).sink()
-        fill(sink, args.messages, args.rooms, args.events, args.viewers)
-        sink.close()
-        chat_total = args.messages + args.rooms
-        chat_types: dict[str, Any] = {CHAT: ChatMessage, ROOMS: RoomStarted}
-        bare_chat = bare(servers, prefix, chat_types, 4, chat_total)
-        rooms_log = WatchedLog(config, prefix, chat_total)
-        profiled(run_rooms(rooms_log), args.profile == "room")
-        bare_events = bare(servers, prefix, {VIEWER_EVENTS: ViewerEvent}, 4, args.events)
-        profiles_log = WatchedLog(config, prefix, args.events)
-        profiled(run_profiles(profiles_log), args.profile == "profile")
-        rates.append(rooms_log.span.per_s())
-        profile_rates.append(profiles_log.span.per_s())
-        room_ratios.append(rates[-1] / bare_chat)
-        profile_ratios.append(profile_rates[-1] / bare_events)
-        print(
-            f"round {turn}: bare {bare_chat:,.0f} and {bare_events:,.0f} records/s, "
-            f"rooms {rates[-1]:,.0f}, profiles {profile_rates[-1]:,.0f}",
-            file=sys.stderr,
-        )
+    with KafkaAdmin(config) as admin:
+        check_topics(admin, TopicsConfig())
+    sink = KafkaLog(config).sink()
+    fill(sink, args.messages, args.rooms, args.events, args.viewers)
+    sink.close()
+    chat_total = args.messages + args.rooms
+    bare_chat = bare(servers, {CHAT: ChatMessage, ROOMS: RoomStarted}, 4, chat_total)
+    rooms_log = WatchedLog(config, "", chat_total)
+    profiled(run_rooms(rooms_log), args.profile == "room")
+    bare_events = bare(servers, {VIEWER_EVENTS: ViewerEvent}, 4, args.events)
+    profiles_log = WatchedLog(config, "", args.events)
+    profiled(run_profiles(profiles_log), args.profile == "profile")
+    rooms, profiles = rooms_log.span.rate(), profiles_log.span.rate()
     return {
-        "room_ratio": round(statistics.median(room_ratios), 3),
-        "profile_ratio": round(statistics.median(profile_ratios), 3),
-        "messages_per_s": round(statistics.median(rates)),
-        "events_per_s": round(statistics.median(profile_rates)),
+        "room_ratio": rooms.wall_s / bare_chat.wall_s,
+        "profile_ratio": profiles.wall_s / bare_events.wall_s,
+        "room_cpu_ratio": rooms.cpu_s / bare_chat.cpu_s,
+        "profile_cpu_ratio": profiles.cpu_s / bare_events.cpu_s,
+        "messages_per_s": rooms.wall_s,
+        "events_per_s": profiles.wall_s,
+        "bare_messages_per_s": bare_chat.wall_s,
+        "bare_events_per_s": bare_events.wall_s,
     }
 
 
@@ -238,7 +259,6 @@ def main() -> None:
     """One JSON object as the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
-    parser.add_argument("--bootstrap-servers", default="", help="an existing Kafka; without it one is started")
     parser.add_argument("--messages", type=int, default=200_000)
     parser.add_argument("--rooms", type=int, default=1_000)
     parser.add_argument("--events", type=int, default=200_000)
@@ -246,14 +266,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--profile", choices=("room", "profile"))
     args = parser.parse_args()
-    if args.bootstrap_servers:
-        figures = measure(args.bootstrap_servers, args)
-    else:
+    rounds = []
+    for _ in range(args.rounds):
         with (
             tempfile.TemporaryDirectory() as folder,
             LocalKafka(LocalKafkaConfig(folder=folder, port=0, controller_port=0)) as broker,
         ):
-            figures = measure(broker.bootstrap_servers, args)
+            rounds.append(measure(broker.bootstrap_servers, args))
+            print(rounds[-1], file=sys.stderr)
+    figures = {name: round(statistics.median(each[name] for each in rounds), 3) for name in rounds[0]}
     print(json.dumps(figures) if args.json else "\n".join(f"{name}: {value}" for name, value in figures.items()))
 
 
