@@ -122,8 +122,8 @@ class Demo:
                 except TidecastError as err:
                     self._promises.check_error(str(err))
                 else:
-                    self._promises.check_metrics(now)
                     history.add(Look(self._clock.monotonic_s(), now, rooms))
+                    self._promises.check_metrics(now, history.last.at_s)
                     answers = [answer for viewer in shown if (answer := self._shown.ask(viewer, ITEMS))]
                     show.update(self._picture(history, answers, began_s, first))
                 self._stop.wait(LOOK_EVERY_S)

@@ -14,7 +14,8 @@ from deploy.exposition import Exposition
 # message any more: a worker or a replica does not do its work.
 ENDED_GRACE_MS = 3_000
 FRESHNESS_P50_LIMIT_S = 1.0
-STALE_LOOKS_LIMIT = 3  # looks in a row at which rooms waited with an idle encoder; one may fall between two batches
+STALE_LOOKS_LIMIT = 3  # looks in a row at which rooms waited beside an idle encoder; one may fall between two batches
+BUSY_SHARE = 0.5  # of the time; an encoder that works less than this has capacity
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Promises:
         self._seen: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
         self._stale_looks = 0
+        self._last: tuple[Exposition, float] | None = None
 
     def check_answer(self, answer: Answer, began_ms: int) -> None:
         """Checks every item of an answer to a request that was sent at `began_ms`."""
@@ -61,13 +63,17 @@ class Promises:
         with self._lock:
             self._note("error", what)
 
-    def check_metrics(self, now: Exposition) -> None:
-        """Notes whether rooms wait although the encoder has nothing to do."""
+    def check_metrics(self, now: Exposition, at_s: float) -> None:
+        """Notes whether rooms wait for longer than 30 s although the encoder has capacity. at_s: of any one clock."""
         with self._lock:
-            idle = now.total("tidecast_rooms_stale") > 0 and now.total("tidecast_encoder_backlog") == 0
-            self._stale_looks = self._stale_looks + 1 if idle else 0
+            before, before_s = self._last or (now, at_s)
+            self._last = (now, at_s)
+            worked_s = now.total("tidecast_encode_seconds_sum") - before.total("tidecast_encode_seconds_sum")
+            idle = worked_s < BUSY_SHARE * (at_s - before_s)
+            stale = now.total("tidecast_rooms_stale")
+            self._stale_looks = self._stale_looks + 1 if stale and idle else 0
             if self._stale_looks >= STALE_LOOKS_LIMIT:
-                self._note("stale", f"{now.total('tidecast_rooms_stale'):.0f} rooms")
+                self._note("stale", f"{stale:.0f} rooms")
 
     def verdict(self, now: Exposition, since: Exposition) -> Verdict:
         """The judgement over everything noted and over the metrics from `since` to `now`."""
@@ -79,7 +85,7 @@ class Promises:
                 self._said("receipt", "an item had no complete receipt"),
                 self._said("reason", "an item did not say why it was chosen"),
                 self._said("error", "a request failed"),
-                self._said("stale", "rooms waited for longer than 30 s although the encoder had nothing to do"),
+                self._said("stale", "rooms waited for longer than 30 s although the encoder had capacity"),
             ]
             if not self._seen["items"]:
                 broken.append(f"no room was recommended in {self._seen['answers']} answers")

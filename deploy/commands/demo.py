@@ -32,7 +32,7 @@ examples:
 While it runs, `tidecast recommend VIEWER`, `tidecast rooms` and http://127.0.0.1:8000/docs work in another terminal.
 
 Exit code 1 when a promise was broken: an ended room was in an answer, an item had no receipt, a request failed, half of
-the chat took longer than a second to become servable, or rooms waited although the encoder had nothing to do.
+the chat took longer than a second to become servable, or rooms waited although the encoder had capacity.
 """
 
 
