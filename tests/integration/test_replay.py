@@ -1,0 +1,144 @@
+"""Plays recordings and the simulated platform into a real Kafka through the command line, and reads what is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.cli import main
+from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
+from streaming.codec import Decoder
+from streaming.events import RoomEnded, RoomStarted
+from streaming.simulate import Platform, SimulationConfig
+from streaming.topic_check import check_topics
+from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS, TopicsConfig
+
+RECORDED = Path(__file__).parents[3] / "shared" / "data" / "twitch-chat-2025"
+INPUTS = (ROOMS, CHAT, VIEWER_EVENTS)
+needs_recording = pytest.mark.skipif(not RECORDED.exists(), reason=f"no recorded chat at {RECORDED}")
+
+
+@pytest.fixture
+def log(
+    kafka_config: KafkaConfig, kafka_log: KafkaLog, topic_prefix: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[KafkaLog]:
+    """The log with its topics, and the environment that points `tidecast` to it."""
+    with KafkaAdmin(kafka_config) as admin:
+        check_topics(admin, TopicsConfig(prefix=topic_prefix))
+    monkeypatch.setenv("TIDECAST_KAFKA__BOOTSTRAP_SERVERS", kafka_config.bootstrap_servers)
+    monkeypatch.setenv("TIDECAST_TOPICS__PREFIX", topic_prefix)
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    yield kafka_log
+
+
+def on_log(log: KafkaLog, topic: str) -> dict[int, list[Any]]:
+    """Every record of a topic, decoded, by partition in order."""
+    partitions = log.partitions(topic)
+    ends, decode = log.ends(partitions), Decoder(topic)
+    source = log.reader(partitions)
+    found: dict[int, list[Any]] = {partition.index: [] for partition in partitions}
+    deadline_s = time.monotonic() + 60
+    while sum(map(len, found.values())) < sum(ends.values()) and time.monotonic() < deadline_s:
+        for partition, records in source.poll(0.5).records.items():
+            found[partition.index] += [decode(record.value or b"") for record in records]
+    source.close()
+    return found
+
+
+def flat(found: dict[int, list[Any]]) -> list[Any]:
+    return [record for records in found.values() for record in records]
+
+
+@pytest.mark.recorded
+@needs_recording
+def test_a_recorded_window_is_on_the_log_in_order_and_happens_now(
+    log: KafkaLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before_ms = time.time_ns() // 1_000_000
+    files = [str(RECORDED / "chat.parquet"), "--channels", str(RECORDED / "channels.csv")]
+    assert main(["replay", *files, "--window", "0", "--fast", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["rows"], summary["rows_played"]) == (631, 631)
+    chat, visits, rooms = (on_log(log, topic) for topic in (CHAT, VIEWER_EVENTS, ROOMS))
+    assert len(flat(chat)) == 631
+    assert Counter(event.action for event in flat(visits))["chat"] == 631
+    started = {record.room for record in flat(rooms) if isinstance(record, RoomStarted)}
+    assert started == {record.room for record in flat(rooms) if isinstance(record, RoomEnded)}
+    assert started == {message.room for message in flat(chat)}
+    for records in chat.values():
+        times = [message.at_ms for message in records]
+        assert times == sorted(times)
+    newest_ms = max(message.at_ms for message in flat(chat))
+    assert before_ms - 1_000 < newest_ms < time.time_ns() // 1_000_000 + 1_000
+
+
+@pytest.mark.recorded
+@needs_recording
+def test_recorded_times_are_kept_when_asked(log: KafkaLog) -> None:
+    file = str(RECORDED / "chat.parquet")
+    assert main(["replay", file, "--window", "0", "--limit", "50", "--fast", "--time", "recorded"]) == 0
+    assert min(message.at_ms for message in flat(on_log(log, CHAT))) == 1_739_751_496_177
+
+
+def test_a_bad_recording_is_said_and_nothing_is_written(
+    log: KafkaLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.csv").write_text("at,channel,text\n2025-01-01,a,x\n")
+    assert main(["replay", str(tmp_path / "bad.csv"), "--fast"]) == 2
+    assert "bad.csv: no column viewer" in capsys.readouterr().err
+    assert flat(on_log(log, CHAT)) == []
+
+
+def test_processes_together_write_one_platform_with_each_key_in_order(
+    log: KafkaLog, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    size = ["--rooms", "20", "--viewers", "200", "--room-lifetime-s", "40", "--seed", "5"]
+    truth = ["--truth", str(tmp_path / "truth.json")]
+    assert main(["simulate", "--fast", "--duration", "60", "--processes", "2", "--json", *size, *truth]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    found = {topic: on_log(log, topic) for topic in INPUTS}
+    start_ms = min(record.at_ms for record in flat(found[ROOMS]))
+    config = SimulationConfig(rooms=20, viewers=200, room_lifetime_s=40, seed=5)
+    platform = Platform(config)
+    expected = list(platform.events(start_ms, start_ms + 60_000))
+    assert summary["events"] == len(expected)
+    expected += platform.close()
+    for topic in INPUTS:
+        wanted = [event.record for event in expected if event.topic == topic]
+        written = flat(found[topic])
+        assert len(written) == len(wanted)
+        key = "viewer" if topic == VIEWER_EVENTS else "room"
+        for name in {getattr(record, key) for record in wanted}:
+            of_key = [record for record in written if getattr(record, key) == name]
+            assert of_key == [record for record in wanted if getattr(record, key) == name]
+    assert json.loads((tmp_path / "truth.json").read_text())["config"]["seed"] == 5
+
+
+def test_ctrl_c_ends_a_live_simulation_with_its_rooms_ended(log: KafkaLog) -> None:
+    command = [sys.executable, "-m", "deploy.cli", "simulate", "--rooms", "20", "--viewers", "200"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ, cwd=Path(__file__).parents[2]
+    )
+    deadline_s = time.monotonic() + 60
+    while not flat(on_log(log, CHAT)) and time.monotonic() < deadline_s:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "events in" in out
+    rooms = flat(on_log(log, ROOMS))
+    started = {record.room for record in rooms if isinstance(record, RoomStarted)}
+    assert len(started) >= 20
+    assert started <= {record.room for record in rooms if isinstance(record, RoomEnded)}
+    lateness_ms = [message.at_ms - time.time_ns() // 1_000_000 for message in flat(on_log(log, CHAT))]
+    assert max(lateness_ms) < 0
