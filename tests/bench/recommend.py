@@ -58,7 +58,7 @@ class Platform:
             title=f"room {room}: climbing again, day {room % 40}", category=f"category {category}",
             language=LANGUAGES[room % len(LANGUAGES)], tags=("chill", "no spoilers"), mature=room % 50 == 0,
             started_at_ms=now_ms - int(rng.integers(0, 7_200_000)), described_at_ms=now_ms - 60_000,
-            window_messages=int(rng.poisson(20)), previous_messages=int(rng.poisson(20)), entered=int(rng.zipf(1.6) % 50_000),
+            window_messages=int(rng.poisson(20)), previous_messages=20, entered=int(rng.zipf(1.6) % 9_999),
             recent=recent, title_vector=title.tobytes(), chat_vector=chat.tobytes(), mean_vector=chat.tobytes(),
             segment_end_ms=now_ms - 400, encoder_version="bench", rooms_offset=self._version, chat_offset=self._version,
             activity_offset=self._version, appended_ms=now_ms - 300, published_ms=now_ms - 5,
