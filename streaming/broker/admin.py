@@ -9,13 +9,14 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, Ne
 from kafka.errors import TopicAlreadyExistsError
 
 from streaming.broker.config import KafkaConfig
-from streaming.broker.failure import translated
+from streaming.broker.failure import quiet_client_log, translated
 
 
 class KafkaAdmin:
     """Looks at and creates topics. Never changes or deletes one."""
 
     def __init__(self, config: KafkaConfig) -> None:
+        quiet_client_log()
         with translated(f"connecting to Kafka at {config.bootstrap_servers}"):
             self._admin = KafkaAdminClient(**config.client())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 
 from kafka.errors import (
@@ -38,3 +39,8 @@ def translated(what: str) -> Iterator[None]:
         raise LogError(f"{what}: Kafka does not allow it ({err}); see the security settings of [kafka]") from err
     except (KafkaError, OSError) as err:
         raise LogUnavailable(f"{what}: {type(err).__name__}: {err}") from err
+
+
+def quiet_client_log() -> None:
+    """What matters is raised; kafka-python's own log says an outage 20 times a second."""
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)

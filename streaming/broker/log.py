@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from streaming.broker.admin import KafkaAdmin
 from streaming.broker.config import KafkaConfig
-from streaming.broker.failure import translated
+from streaming.broker.failure import quiet_client_log, translated
 from streaming.broker.sink import KafkaSink
 from streaming.broker.source import KafkaSource
 from streaming.errors import TopicMissing
