@@ -28,9 +28,7 @@ class KafkaLog:
     def __init__(self, config: KafkaConfig, prefix: str = "") -> None:
         self._config = config
         self._prefix = prefix
-        logging.getLogger("kafka").setLevel(
-            logging.CRITICAL
-        )  # what matters is raised; an outage logs 20 lines a second
+        quiet_client_log()
 
     def group(self, topics: Sequence[str], group: str, member: str) -> KafkaSource:
         for topic in topics:
