@@ -215,8 +215,8 @@ def test_room_is_not_presumed_ended_while_no_broker_answers() -> None:
     assert stage.state("r").status == "live"
 
 
-@pytest.mark.parametrize("value", [b"not json", b"{}", b'{"type":"chat","v":9}', b"\xff\xfe", b"[1]"])
-def test_undecodable_record_is_a_dead_letter_and_delays_nothing(value: bytes) -> None:
+@pytest.mark.parametrize("value", [b"not json", b"{}", b'{"type":"chat","v":9}', b"\xff\xfe", b"[1]", None])
+def test_undecodable_record_is_a_dead_letter_and_delays_nothing(value: bytes | None) -> None:
     stage = Stage()
     stage.send(stage.started("r"))
     stage.producer.send(CHAT, b"r", value)
