@@ -15,7 +15,7 @@ from streaming.memory_log import MemoryLog
 from streaming.partitioner import partition_of
 
 TOPICS = {"a": 4, "b": 4, "one": 1}
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 A = [Partition("a", index) for index in range(4)]
 B = [Partition("b", index) for index in range(4)]
 ONE = Partition("one", 0)
