@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
@@ -38,6 +39,14 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """What `run_fast` wrote. The time runs from the first event to the last acknowledgement, without the start."""
+
+    events: int
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Meeting:
     """Where the processes wait for each other, hear of the end, and leave how much they wrote."""
 
@@ -57,8 +66,8 @@ def run_live(
     return played
 
 
-def run_fast(run: Run, kafka: KafkaConfig, prefix: str, processes: int, stop: threading.Event) -> list[int]:
-    """Writes it as fast as possible. Returns the number of events of each process. Raises LogError."""
+def run_fast(run: Run, kafka: KafkaConfig, prefix: str, processes: int, stop: threading.Event) -> Written:
+    """Writes it as fast as possible, in several processes. Raises LogError."""
     context = multiprocessing.get_context("spawn")
     meeting = _Meeting(context.Barrier(processes), context.Event(), context.SimpleQueue())
     workers = [
@@ -75,14 +84,15 @@ def run_fast(run: Run, kafka: KafkaConfig, prefix: str, processes: int, stop: th
             meeting.barrier.abort()
     if failed := [worker.exitcode for worker in workers if worker.exitcode]:
         raise LogError(f"{len(failed)} of {processes} simulating processes failed; what happened is above")
-    return [meeting.counts.get() for _ in workers]
+    events, began_s, ended_s = zip(*(meeting.counts.get() for _ in workers), strict=True)
+    return Written(sum(events), max(ended_s) - min(began_s))
 
 
 def _share(run: Run, kafka: KafkaConfig, prefix: str, share: int, meeting: _Meeting) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the starter, which tells all of them at once
     platform = Platform(run.config, share=share, of=meeting.barrier.parties)
     sink = KafkaLog(kafka.in_bulk(), prefix).sink()
-    sent = 0
+    sent, began_s = 0, time.monotonic()
     for tick in platform.ticks(run.start_ms, run.until_ms):
         for event in tick:
             sink.send(event.topic, event.key, event.value)
@@ -95,7 +105,7 @@ def _share(run: Run, kafka: KafkaConfig, prefix: str, share: int, meeting: _Meet
             meeting.barrier.abort()
             break
     _finish(run, platform, sink)
-    meeting.counts.put(sent)
+    meeting.counts.put((sent, began_s, time.monotonic()))
 
 
 def _finish(run: Run, platform: Platform, sink: Sink) -> None:

@@ -95,16 +95,16 @@ def run(args: argparse.Namespace) -> int:
     settings, clock, stop = from_args(args), SystemClock(), threading.Event()
     kafka = settings.kafka.or_local(settings.local_kafka.bootstrap_servers)
     wanted = wanted_run(args, clock.now_ms())
-    began_s = clock.monotonic_s()
     with stop_on_signal(stop):
         if args.fast:
-            events = sum(run_fast(wanted, kafka, settings.topics.prefix, args.processes, stop))
+            written = run_fast(wanted, kafka, settings.topics.prefix, args.processes, stop)
+            events, took_s = written.events, written.elapsed_s
         else:
             sink = KafkaLog(kafka, settings.topics.prefix).sink()
             with PlayProgress("simulate", args.duration) as bar:
                 played = run_live(wanted, sink, clock, stop, lambda far: bar.update(far.elapsed_s, far))
-            events = played.events
-    print(summary(events, clock.monotonic_s() - began_s, stopped=stop.is_set(), as_json=args.json))
+            events, took_s = played.events, played.elapsed_s
+    print(summary(events, took_s, stopped=stop.is_set(), as_json=args.json))
     return INTERRUPTED if stop.is_set() else 0
 
 
