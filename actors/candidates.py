@@ -47,10 +47,15 @@ class Candidates:
                 nearest[row] = slots_K
         return nearest
 
-    def union(self, visited: Iterable[int], nearest_K: Slots, hidden: Iterable[str]) -> Slots:
-        """Slots of visited ∪ nearest ∪ trending ∪ newest that are live and not hidden; int64 [N], ascending."""
+    def union(self, visited: Iterable[int], taste: Taste, nearest_K: Slots, hidden: Iterable[str]) -> Slots:
+        """Slots of visited ∪ nearest ∪ trending (anywhere and in the viewer's categories) ∪ newest that are live.
+
+        int64 [N], ascending, without the hidden ones.
+        """
         pools = self._pools
-        return self._live([pools.trending, pools.newest, nearest_K, np.fromiter(visited, np.int64)], hidden)
+        of_category = [pools.of_category(self._rooms.categories.number(label)) for label in taste.top_categories]
+        lists = [pools.trending, pools.newest, *of_category, nearest_K, np.fromiter(visited, np.int64)]
+        return self._live(lists, hidden)
 
     def union_filtered(self, visited: Iterable[int], taste: Taste, filters: Filters, hidden: Iterable[str]) -> Slots:
         """The same of what the filters allow: drawn from that, so that a filter does not empty the answer."""

@@ -181,7 +181,7 @@ class Recommender:
         visited = self._candidates.visited(taste)
         hidden = query.exclude if taste.room is None else [*query.exclude, taste.room]
         if query.filters == NO_FILTERS:
-            slots_N = self._candidates.union(visited, nearest_K, hidden)
+            slots_N = self._candidates.union(visited, taste, nearest_K, hidden)
         else:
             slots_N = self._candidates.union_filtered(visited, taste, query.filters, hidden)
         scores_N = self._score.of(slots_N, taste, held.affinity, visited)

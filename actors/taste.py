@@ -14,6 +14,7 @@ from actors.room_table import Card, EndedRoom, RoomTable
 from streaming.events import RoomId, ViewerProfile, Visit
 
 VISIT_HALF_LIFE_MS = 6 * 3_600_000  # of visits, back from the viewer's last: tonight's count more than yesterday's
+TOP_CATEGORIES = 3  # from each of these the best rooms become candidates
 HABIT_HALF_LIFE_MS = 14 * 86_400_000  # a streamer who is on twice a week is not forgotten between
 
 
@@ -26,6 +27,7 @@ class Taste:
     habits: dict[str, float] = field(default_factory=dict)  # streamer → strength of the habit in (0, 1)
     categories: dict[str, float] = field(default_factory=dict)
     languages: dict[str, float] = field(default_factory=dict)
+    top_categories: tuple[str, ...] = ()  # the largest first
     room: RoomId | None = None  # where the viewer is now
     anchor: str = ""  # the streamer of the room that the taste owes most to, for the reason
 
@@ -77,10 +79,12 @@ def taste_of(profile: ViewerProfile, rooms: RoomTable, now_ms: int) -> Taste:
         habit.streamer: _strength(habit.visits, habit.followed) * _decay(now_ms - habit.last_at_ms, HABIT_HALF_LIFE_MS)
         for habit in profile.habits
     }
+    categories = _shares(total.categories)
     return Taste(
         query_E=total.query(rooms.vectors_ND, rooms.projection),
         habits=habits,
-        categories=_shares(total.categories),
+        categories=categories,
+        top_categories=tuple(sorted(categories, key=categories.__getitem__, reverse=True)[:TOP_CATEGORIES]),
         languages=_shares(total.languages),
         room=profile.room,
         anchor=total.anchor,
