@@ -125,11 +125,11 @@ class LocalRay:
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            if self._head is not None:
-                self._head.poll()  # our own child stays a zombie until it is asked after
             time.sleep(0.05)
         if pids:
             raise ClusterError(f"processes {pids} of the Ray in {self.folder} do not end")
+        if self._head is not None:
+            self._head.wait(5.0)  # our own child stays a zombie until it is asked after
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _haproxy_environment(self) -> Mapping[str, str]:

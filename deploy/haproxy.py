@@ -15,6 +15,11 @@ import sys
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+UNAVAILABLE = (
+    b'{"type":"/docs#problems","title":"Service Unavailable","status":503,'
+    b'"detail":"no replica can answer at the moment; ask again in a second"}'
+)
+ERROR_FILE = re.compile(r"^\s*errorfile 503 (\S+)", re.MULTILINE)
 BIND = re.compile(r"^(\s*bind )\*?:(\d+)", re.MULTILINE)
 
 
@@ -23,11 +28,20 @@ def on_loopback(config: str) -> str:
     return BIND.sub(r"\g<1>127.0.0.1:\g<2>", config)
 
 
+def error_page() -> bytes:
+    """HAProxy's own answer, where it has nobody to ask: the form that all our errors have, instead of Serve's text."""
+    head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n"
+    return f"{head}Retry-After: 1\r\nContent-Length: {len(UNAVAILABLE)}\r\n\r\n".encode() + UNAVAILABLE
+
+
 def main(argv: list[str]) -> None:
     """argv: the real binary, then its arguments as Serve gives them. Does not return."""
     binary, *arguments = argv
     config = Path(arguments[arguments.index("-f") + 1])
-    config.write_text(on_loopback(config.read_text()))
+    text = config.read_text()
+    config.write_text(on_loopback(text))
+    for path in ERROR_FILE.findall(text):
+        Path(path).write_bytes(error_page())
     # Otherwise a killed HAProxyManager leaves an HAProxy behind that keeps the port from its successor.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.execv(binary, [binary, *arguments])

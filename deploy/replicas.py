@@ -60,7 +60,7 @@ class Replica:
 
     def run(self, worker: Any, status: Any) -> None:
         """Runs a worker's loop in a thread until the replica ends."""
-        self._worker = WorkerThread(self.member, worker, status, self.post, self.clock)
+        self._worker = WorkerThread(self.member, worker, status, self.post)
 
     def post(self, detail: Mapping[str, Any]) -> None:
         """Leaves this process's status on the board."""

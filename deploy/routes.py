@@ -43,7 +43,7 @@ class Answers(Protocol):
     def recommend(self, query: Query) -> Answer:
         """The rooms for one viewer."""
 
-    def rooms(self, limit: int, filters: Filters | None = None) -> list[Room]:
+    def rooms(self, limit: int, filters: Filters = ...) -> list[Room]:
         """Live rooms, largest audience first."""
 
     def room(self, room: str) -> Room:

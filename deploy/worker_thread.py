@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from streaming.clock import Clock
 from streaming.errors import TidecastError
 
 LOGGER = logging.getLogger(__name__)
@@ -32,14 +31,12 @@ class WorkerThread:
         run: Callable[[threading.Event], None],
         status: Callable[[], dict[str, Any]],
         post: Callable[[dict[str, Any]], None],
-        clock: Clock,
     ) -> None:
         """run: the loop; status: what it says of itself; post: where that is left, once a second."""
         self._name = name
         self._run = run
         self._status = status
         self._post = post
-        self._clock = clock
         self._stop = threading.Event()
         self._quiet = threading.Event()
         self._cause = ""
@@ -52,6 +49,10 @@ class WorkerThread:
         """Raises WorkerDied where the loop has ended by itself."""
         if not self._loop.is_alive() and not self._stop.is_set():
             raise WorkerDied(f"{self._name} has ended: {self._cause or 'its loop returned'}")
+
+    def join(self, timeout_s: float) -> None:
+        """Waits for the loop to end by itself."""
+        self._loop.join(timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
         """Tells the loop to flush, commit and end. Whether it did in time."""

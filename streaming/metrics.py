@@ -78,6 +78,7 @@ METRICS: dict[str, Metric] = {
         # the encoder
         Metric("texts_encoded_total", "counter", "texts encoded", ("purpose",)),
         Metric("texts_reused_total", "counter", "texts whose vector was known already"),
+        Metric("encoder_waiting_texts", "gauge", "texts that wait inside the encoder for the batch before"),
         Metric("encoder_failures_total", "counter", "batches that failed and are tried again"),
         Metric("encode_seconds", "histogram", "one batch through the encoder", buckets=DURATION_S),
         Metric("encode_batch_texts", "histogram", "texts in one batch", buckets=SIZES),
