@@ -133,7 +133,8 @@ class LocalKafka:
     def pid(self) -> int | None:
         """The broker's process, None where it does not run. A pid that is another program's now is not it."""
         if self._process is not None:
-            if self._process.poll() is None:
+            # a process that is being killed has no command line any more, some time before it can be waited for
+            if self._process.poll() is None and Path(f"/proc/{self._process.pid}/cmdline").read_bytes():
                 return self._process.pid
             self._process = None
         try:
