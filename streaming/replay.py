@@ -82,6 +82,7 @@ class Replay:
         self.times_N = np.sort(np.concatenate(times), kind="stable")
         self.rows = len(self.times_N)
         self._position_ms = -1
+        self._open: dict[bytes, bytes] = {}  # derived rooms that have started and not ended: key, name as JSON
 
     @property
     def rows_played(self) -> int:
@@ -110,6 +111,15 @@ class Replay:
             at_ms = timeline.moved(was_ms)
             yield Event(topic, key, b'%b,"at_ms":%d}' % (head, at_ms), at_ms)
 
+    def close(self, at_ms: int) -> list[Event]:
+        """Ends the derived rooms that are live where the replay was stopped."""
+        ends = [
+            Event(ROOMS, key, b'{"type":"ended","room":%b,"at_ms":%d}' % (name, at_ms), at_ms)
+            for key, name in self._open.items()
+        ]
+        self._open.clear()
+        return ends
+
     def _messages(self, chat: Recording, found: RecordedRooms) -> Iterator[Untimed]:
         derives_rooms, derives_visits = self._rooms is None, self._viewer_events is None
         names = [_quoted(name) for name in found.names]
@@ -122,6 +132,7 @@ class Replay:
             if visitors is None:
                 visitors = seen[room] = set()
                 if derives_rooms:
+                    self._open[key] = name
                     yield was_ms, ROOMS, key, self._started(found.names[room], found.streamers[room])
             who = _quoted(viewer)
             if derives_visits:
@@ -134,6 +145,7 @@ class Replay:
             if row == found.last_R[room]:
                 visitors.clear()
                 if derives_rooms:
+                    self._open.pop(key)
                     yield was_ms, ROOMS, key, b'{"type":"ended","room":%b' % name
 
     def _rows_of(self, chat: Recording, found: RecordedRooms) -> Iterator[tuple[int, int, str, str]]:

@@ -97,6 +97,9 @@ def run(args: argparse.Namespace) -> int:
                 f"skipping {span.skipped_gaps} silences, {span.skipped_s / 3600:,.1f} hours in all (--no-skip-gaps)"
             )
         played = play(replay.events(moved), sink, pace, stop, lambda far: bar.update(replay.rows_played, far))
+        for end in replay.close(played.at_ms):  # of a replay that was stopped; nobody else would end its rooms
+            sink.send(end.topic, end.key, end.value)
+        sink.flush()
         sink.close()
     print(as_json(replay, span, played, stop) if args.json else summary(replay, span, played, stop))
     return INTERRUPTED if stop.is_set() else 0

@@ -54,6 +54,15 @@ def test_chat_alone_gives_rooms_and_visits(tmp_path: Path) -> None:
     ]
 
 
+def test_a_replay_that_is_stopped_can_end_the_rooms_that_are_live(tmp_path: Path) -> None:
+    replay = Replay(chat_file(tmp_path, "1000,0,ann,v,a\n1500,0,bob,v,b\n2000,0,bob,v,c\n9000,0,ann,v,d\n"))
+    for event in replay.events(Timeline()):
+        if event.at_ms == 2000 and event.topic == "rooms":
+            break
+    assert [(event.record.room, event.at_ms) for event in replay.close(2000)] == [("ann-w0", 2000)]
+    assert replay.close(2000) == []
+
+
 def test_each_recorded_window_of_a_channel_is_a_room(tmp_path: Path) -> None:
     chat = chat_file(tmp_path, "1000,0,ann,v,a\n1500,0,bob,v,b\n9000,1,ann,v,c\n")
     rooms = [(kind, room, at) for kind, room, _, at in played(Replay(chat)) if kind.startswith("rooms")]
