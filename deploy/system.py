@@ -87,7 +87,8 @@ class System:
         """Starts all of it and waits until it answers from current tables. Raises TidecastError."""
         if (running := self.running()) is not None and self._alive(running):
             raise TidecastError(f"the system runs already at {running.url}; `tidecast down` stops it")
-        started_kafka = self._start_kafka()
+        # One that an `up` which was killed had started is ours too.
+        started_kafka = self._start_kafka() or (running is not None and running.kafka_started)
         self._create_topics()
         ray = self._ray = None if self.settings.ray.address else LocalRay(self.settings.ray)
         self._note(ray, started_kafka)  # before it starts: whatever happens then, `down` finds it

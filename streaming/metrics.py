@@ -127,6 +127,8 @@ class PrometheusMetrics:
         self._lock = threading.Lock()
         directory = os.environ.get(MULTIPROCESS_DIR_VARIABLE)
         self._directory = Path(directory) if directory else None
+        if self._directory is not None:
+            self._directory.mkdir(parents=True, exist_ok=True)
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         key = (name, *labels.items())
