@@ -11,12 +11,12 @@ from streaming.errors import ConfigError
 class Weights:
     """How much each term of the score counts."""
 
-    visited: float = 3.0
+    visited: float = 6.0
     content: float = 1.0
-    category: float = 2.0
-    language: float = 0.5
+    category: float = 3.0
+    language: float = 2.0
     trending: float = 0.5
-    crowd: float = 0.1
+    crowd: float = 1.0
     fresh: float = 0.2
 
     def __post_init__(self) -> None:
