@@ -57,16 +57,25 @@ class Stopwatch:
         self._tell = tell
         self._current = ""
         self._since_s = 0.0
+        self._running = True
         self.stages: list[Stage] = []
 
     def step(self, name: str) -> None:
-        """Ends the current step and begins another; "" begins none."""
+        """Ends the current step and begins another. After `finish`, steps are told but no longer timed."""
+        self._end()
+        self._current = name
+        self._tell(name)
+
+    def finish(self) -> None:
+        """Ends the last step."""
+        self._end()
+        self._running = False
+
+    def _end(self) -> None:
         now_s = self._clock.monotonic_s()
-        if self._current:
+        if self._current and self._running:
             self.stages.append(Stage(self._current, now_s - self._since_s))
-        self._current, self._since_s = name, now_s
-        if name:
-            self._tell(name)
+        self._since_s = now_s
 
 
 class Demo:
@@ -165,7 +174,7 @@ class Demo:
         self._stack.callback(self._feeding.stop)
         self._stopwatch.step("waiting for the first room to recommend")
         self._await_room()
-        self._stopwatch.step("")
+        self._stopwatch.finish()
         url, promises = self._settings.http.url, self._promises
         self._shown = Asker(Client(url), promises, view.active, self._clock)
         asker = Asker(Client(url), promises, view.active, self._clock)

@@ -13,6 +13,7 @@ from deploy.exposition import Exposition
 # An end is applied a few tenths of a second after the broker has it. A room that is shown 3 s after that is no slow
 # message any more: a worker or a replica does not do its work.
 ENDED_GRACE_MS = 3_000
+UNREAD_GRACE_MS = 30_000  # no text waits for longer while the encoder has capacity
 FRESHNESS_P50_LIMIT_S = 1.0
 STALE_LOOKS_LIMIT = 3  # looks in a row at which rooms waited beside an idle encoder; one may fall between two batches
 BUSY_SHARE = 0.5  # of the time; an encoder that works less than this has capacity
@@ -53,7 +54,9 @@ class Promises:
                 if ended_ms is not None and began_ms > ended_ms + ENDED_GRACE_MS:
                     self._note("dead", f"{item.room}, {(began_ms - ended_ms) / 1000:.1f} s after its end")
                 receipt = item.receipt
-                if receipt.servable_ms <= 0 or not receipt.encoder_version or not receipt.model_version:
+                # A room that has just started may be shown before its title is encoded: its receipt names no encoder.
+                named = receipt.encoder_version or answer.generated_at_ms - item.started_at_ms < UNREAD_GRACE_MS
+                if receipt.servable_ms <= 0 or not named or not receipt.model_version:
                     self._note("receipt", f"{item.room}: {receipt}")
                 if not item.reason:
                     self._note("reason", item.room)

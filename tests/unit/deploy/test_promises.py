@@ -10,7 +10,7 @@ import pytest
 from actors.answer import Answer, Item, Receipt
 from deploy.exposition import Exposition, parse
 from deploy.platform_view import PlatformView
-from deploy.promises import ENDED_GRACE_MS, STALE_LOOKS_LIMIT, Promises
+from deploy.promises import ENDED_GRACE_MS, STALE_LOOKS_LIMIT, UNREAD_GRACE_MS, Promises
 from streaming.clock import ManualClock
 from streaming.codec import encode
 from streaming.events import ProducerRecord, RoomEnded, RoomStarted, ViewerEvent
@@ -81,7 +81,16 @@ def test_room_that_ended_long_ago_breaks_a_promise(promises: Promises) -> None:
     assert "an ended room was in an answer: 1 times, first gone" in promises.verdict(metrics(), EMPTY).broken[0]
 
 
-@pytest.mark.parametrize("change", [{"servable_ms": 0}, {"encoder_version": ""}, {"model_version": ""}])
+def test_room_that_has_just_started_may_wait_for_its_vector(promises: Promises) -> None:
+    unread = msgspec.structs.replace(RECEIPT, encoder_version="")
+    promises.check_answer(answer(item("new", unread)), NOW_MS)
+    assert promises.verdict(metrics(), EMPTY).broken == ()
+    late = msgspec.structs.replace(answer(item("new", unread)), generated_at_ms=NOW_MS + UNREAD_GRACE_MS)
+    promises.check_answer(late, NOW_MS)
+    assert "no complete receipt" in promises.verdict(metrics(), EMPTY).broken[0]
+
+
+@pytest.mark.parametrize("change", [{"servable_ms": 0}, {"model_version": ""}])
 def test_incomplete_receipt_breaks_a_promise(promises: Promises, change: dict[str, object]) -> None:
     promises.check_answer(answer(item("live", msgspec.structs.replace(RECEIPT, **change))), NOW_MS)
     assert "no complete receipt" in promises.verdict(metrics(), EMPTY).broken[0]
