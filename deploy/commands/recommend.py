@@ -87,13 +87,13 @@ def picture(answer: Answer) -> Group:
     head = Text(f"{who}   {clock}   {answer.live_rooms} rooms live   model {answer.model_version}")
     table = Table(box=None, pad_edge=False)
     for heading, justify in (("", "right"), ("score", "right"), ("viewers", "right"), ("fresh", "right")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+        table.add_column(heading, justify=justify, no_wrap=True, min_width=len(heading))  # type: ignore[arg-type]
     for heading in ("room", "title", "category", "why"):
-        table.add_column(heading, overflow="ellipsis", no_wrap=heading != "why")
+        table.add_column(heading, overflow="ellipsis", no_wrap=heading != "why", min_width=8)
     for rank, item in enumerate(answer.rooms, 1):
         table.add_row(
             *(str(rank), f"{item.score:.3f}", str(item.audience), _age(item.receipt.age_ms)),
-            *(Text(text) for text in (f"{item.streamer} {item.room}", item.title, item.category, _why(item))),
+            *(Text(text) for text in (item.room, item.title, item.category, _why(item))),
         )
     return Group(head, table if answer.rooms else Text("no live room matches"))
 

@@ -54,13 +54,13 @@ def show(console: Console, rooms: list[Room], now_ms: int) -> None:
     """Rooms as a table."""
     table = Table(box=None, pad_edge=False)
     for heading in ("viewers", "chat/min", "live for", "fresh"):
-        table.add_column(heading, justify="right")
-    for heading in ("room", "streamer", "title", "category", "language"):
-        table.add_column(heading, overflow="ellipsis", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
+    for heading in ("room", "title", "category", "language"):
+        table.add_column(heading, overflow="ellipsis", no_wrap=True, min_width=len(heading))
     for room in rooms:
         minutes = max(0, now_ms - room.started_at_ms) // 60_000
         table.add_row(
             *(str(room.audience), str(room.chat_per_minute), f"{minutes} min", f"{room.receipt.age_ms / 1000:.1f} s"),
-            *(Text(text) for text in (room.room, room.streamer, room.title, room.category, room.language)),
+            *(Text(text) for text in (room.room, room.title, room.category, room.language)),
         )
     console.print(table if rooms else "no room is live")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,8 @@ from rich.table import Table
 
 from deploy.client import Client, NotUp, pretty
 from deploy.config import from_args
-from deploy.status import Post, Readiness, SystemStatus
+from deploy.exposition import Exposition, parse
+from deploy.status import Post, SystemStatus
 
 EPILOG = """\
 examples:
@@ -20,6 +22,8 @@ examples:
 
 Each process writes its line once a second; one that has not for ten seconds is not shown.
 """
+HIDDEN = ("member", "ready", "reason", "restarts")
+SILENT_S = 3.0
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,36 +40,50 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     url = from_args(args).http.url
-    client = Client(url)
-    status, readiness = client.status(), client.readiness()
+    with contextlib.closing(Client(url)) as client:
+        status, readiness, metrics = client.status(), client.readiness(), parse(client.metrics())
     if not status.processes:
         raise NotUp(f"{url} answers, but no process has said anything of itself for ten seconds")
+    freshness_ms = {f"p{share:.0%}".rstrip("%"): _freshness_ms(metrics, share) for share in (0.5, 0.99)}
     if args.json:
-        print(pretty({"url": url, "ready": readiness, **_plain(status)}))
+        print(pretty({"url": url, "ready": readiness, "freshness_ms": freshness_ms, **_plain(status)}))
     else:
-        show(Console(), url, status, readiness)
+        console = Console()
+        console.print(f"{url}   {'ready' if readiness.ready else 'not ready: ' + readiness.reason}", highlight=False)
+        if freshness_ms["p50"] is not None:
+            shown = ", ".join(f"{name} {value} ms" for name, value in freshness_ms.items())
+            console.print(
+                f"from a text on the log to its vector in the index, since the start: {shown}", highlight=False
+            )
+        show(console, status)
     return 0 if readiness.ready else 1
 
 
-def show(console: Console, url: str, status: SystemStatus, readiness: Readiness) -> None:
-    """The status as a table."""
-    console.print(f"{url}   {'ready' if readiness.ready else 'not ready: ' + readiness.reason}", highlight=False)
+def show(console: Console, status: SystemStatus) -> None:
+    """One row per process."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("process", "pid", "node", "partitions", "lag", "records/s", "what it says"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("process", "pid", "node", "partitions", "lag", "records/s"):
+        table.add_column(heading, no_wrap=heading != "lag", min_width=len(heading) if heading != "node" else 4)
+    table.add_column("", overflow="fold")
     for post in status.processes:
         table.add_row(*_row(post, status.at_ms))
     console.print(table)
 
 
+def _freshness_ms(metrics: Exposition, share: float) -> int | None:
+    found_s = metrics.quantile("tidecast_freshness_seconds", share, stage="total")
+    return None if found_s is None else round(found_s * 1000)
+
+
 def _row(post: Post, now_ms: int) -> list[str]:
-    detail = dict(post.detail)
+    detail = {name: value for name, value in post.detail.items() if value not in ("", None) and name not in HIDDEN}
     lag = detail.pop("lag", detail.pop("lag_records", None))
-    detail.pop("member", None)
     partitions = ",".join(map(str, detail.pop("partitions", ())))
     rate = detail.pop("records_per_s", None)
-    detail["seen"] = f"{max(0, now_ms - post.at_ms) / 1000:.1f} s ago"
-    said = ", ".join(f"{name} {_short(value)}" for name, value in detail.items() if value not in ("", None))
+    silent_s = (now_ms - post.at_ms) / 1000
+    said = [f"{name.replace('_', ' ')} {_short(value)}" for name, value in detail.items()]
+    if silent_s > SILENT_S:
+        said.append(f"said nothing for {silent_s:.0f} s")
     return [
         f"{post.name} {post.rank}",
         str(post.pid),
@@ -73,7 +91,7 @@ def _row(post: Post, now_ms: int) -> list[str]:
         partitions,
         _lag(lag),
         "" if rate is None else f"{rate:.0f}",
-        said,
+        ", ".join(said),
     ]
 
 
@@ -84,7 +102,7 @@ def _lag(lag: Mapping[str, int] | int | None) -> str:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.1f}" if isinstance(value, float) else str(value)
+    return f"{value:.1f}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _plain(status: SystemStatus) -> dict[str, Any]:
