@@ -116,7 +116,11 @@ class LocalRay:
     def pids(self) -> list[int]:
         """Every living process that belongs to this Ray: also those that lost their parents."""
         mark = os.fsencode(f"{MARK}={self.folder}")
-        return [pid for pid, environment in _environments() if mark in environment.split(b"\0")]
+        living = list(_living())
+        # Ray's agents name themselves over their environment, and with it over the mark: those are told by the session
+        # that the head leads.
+        sessions = {process.session for process in living if mark in process.environment.split(b"\0")} - {os.getsid(0)}
+        return [process.pid for process in living if process.session in sessions]
 
     def kill(self) -> None:
         """Ends every process of this Ray and removes its folder. Nothing on the log depends on a gentle end."""
@@ -207,10 +211,18 @@ def _listens(port: int) -> bool:
     return False
 
 
-def _environments() -> Iterator[tuple[int, bytes]]:
+@dataclass(frozen=True, slots=True)
+class _Process:
+    pid: int
+    session: int
+    environment: bytes
+
+
+def _living() -> Iterator[_Process]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):  # another's, or gone meanwhile
                 environment = (entry / "environ").read_bytes()
-                if (entry / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
-                    yield int(entry.name), environment
+                state, _parent, _group, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+                if state != "Z":
+                    yield _Process(int(entry.name), int(session), environment)
