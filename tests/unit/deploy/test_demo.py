@@ -1,0 +1,77 @@
+"""Owns the tests of the demo's parts that need neither Kafka nor Ray. Never starts the demo; the e2e test does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploy import cli
+from deploy.commands.demo import as_json, feed, summary
+from deploy.config import Settings
+from deploy.demo import Stage, Stopwatch, for_demo
+from deploy.feed import Feed, FeedError
+from deploy.promises import Verdict
+from streaming.clock import ManualClock
+
+KEPT = Verdict(answers=5, items=50, freshness_p50_s=0.2, freshness_p99_s=None, broken=())
+
+
+def args(line: str) -> argparse.Namespace:
+    return cli.build_parser("demo").parse_args(["demo", *line.split()])
+
+
+def test_platform_is_simulated_or_recorded() -> None:
+    assert feed(args("--rooms 7"))[:3] == ["simulate", "--rooms", "7"]
+    assert feed(args("--recording chat.parquet --config c.toml")) == ["--config", "c.toml", "replay", "chat.parquet"]
+
+
+@pytest.mark.parametrize("line", ["", "--recording chat.parquet"])
+def test_command_that_plays_the_platform_exists_with_these_options(line: str) -> None:
+    arguments = feed(args(line))
+    assert cli.build_parser(cli.asked_for(arguments)).parse_args(arguments).run
+
+
+def test_own_kafka_is_apart_from_that_of_up(tmp_path: Path) -> None:
+    assert for_demo(Settings(), tmp_path).local_kafka.folder == str(tmp_path / "kafka")
+
+
+def test_topics_on_an_existing_kafka_are_apart_from_a_real_platforms(tmp_path: Path) -> None:
+    settings = Settings()
+    existing = replace(settings, kafka=replace(settings.kafka, bootstrap_servers="broker:9092"))
+    assert for_demo(existing, tmp_path).topics.prefix == "demo."
+
+
+def test_steps_are_timed_until_the_start_is_over() -> None:
+    clock, told = ManualClock(), list[str]()
+    watch = Stopwatch(clock, told.append)
+    watch.step("kafka")
+    clock.advance(2_000)
+    watch.step("ray")
+    clock.advance(3_000)
+    watch.finish()
+    watch.step("stopping")
+    clock.advance(1_000)
+    watch.step("stopping more")
+    assert watch.stages == [Stage("kafka", 2.0), Stage("ray", 3.0)]
+    assert told == ["kafka", "ray", "stopping", "stopping more"]
+
+
+def test_summary_says_what_was_kept_and_what_was_broken() -> None:
+    assert summary(KEPT, [Stage("kafka", 2.0)]).endswith("p50 200 ms, p99 -\nevery promise was kept")
+    broken = replace(KEPT, broken=("a request failed",))
+    assert summary(broken, []).endswith("BROKEN: a request failed")
+    assert json.loads(as_json(broken, [Stage("kafka", 2.0)]))["stages_s"] == {"kafka": 2.0}
+
+
+def test_feed_that_fails_says_what_it_printed(tmp_path: Path) -> None:
+    playing = Feed(["no-such-command"], {}, tmp_path / "platform.log")
+    deadline_s = time.monotonic() + 30
+    with pytest.raises(FeedError, match="invalid choice: 'no-such-command'"):
+        while time.monotonic() < deadline_s:
+            playing.require()
+    playing.stop()
