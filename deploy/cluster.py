@@ -23,7 +23,7 @@ from pathlib import Path
 from streaming.errors import ConfigError, TidecastError
 
 MARK = "TIDECAST_RAY_SESSION"
-START_TIMEOUT_S = 60.0  # 4 s on an idle machine with 2 cores, 15 s on a busy one
+START_TIMEOUT_S = 120.0  # 4 s on an idle machine with 2 cores, half a minute on a busy one
 HOST = "127.0.0.1"
 
 
@@ -80,7 +80,7 @@ class LocalRay:
         return self.folder / "metrics"
 
     def start(self) -> None:
-        """Starts the head and waits until its GCS listens. Raises ClusterError."""
+        """Starts the head and waits until one can connect to it. Raises ClusterError."""
         self.metrics_folder.mkdir(parents=True, exist_ok=True)
         gcs, client, agent_http, agent_grpc, agent_metrics, runtime_env = _free_ports(6)
         self._port_file.write_text(str(gcs))
@@ -103,7 +103,8 @@ class LocalRay:
                 start_new_session=True,  # Ctrl-C in a terminal reaches us first, and we stop it in order
             )
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not _listens(gcs):
+        # Written when the raylet has joined; before that the GCS listens already, but connecting to it fails.
+        while not (self.folder / "ray" / "ray_current_cluster").exists():
             if self._head.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise ClusterError(f"Ray did not start; the end of {self.folder}/ray.log: {self._log_end()}")
@@ -203,12 +204,6 @@ def _free_ports(count: int) -> list[int]:
         for probe in probes:
             probe.bind((HOST, 0))
         return [int(probe.getsockname()[1]) for probe in probes]
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1.0):
-        return True
-    return False
 
 
 @dataclass(frozen=True, slots=True)
