@@ -133,9 +133,9 @@ class LocalKafka:
     def pid(self) -> int | None:
         """The broker's process, None where it does not run. A pid that is another program's now is not it."""
         if self._process is not None:
-            # a process that is being killed has no command line any more, some time before it can be waited for
-            if self._process.poll() is None and Path(f"/proc/{self._process.pid}/cmdline").read_bytes():
-                return self._process.pid
+            if self._process.poll() is None:
+                # a process that is being killed has no command line any more, some time before it can be waited for
+                return self._process.pid if Path(f"/proc/{self._process.pid}/cmdline").read_bytes() else None
             self._process = None
         try:
             pid = int(self._pid_file.read_text())
@@ -211,7 +211,8 @@ class LocalKafka:
     def _await_answer(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not answers(self._host, self._port, timeout_s=1.0):
-            if self.pid() is None:
+            # Java replaces itself as it starts, and has no command line for that moment: only an exit is an end.
+            if (self.pid() if self._process is None else self._process.poll() is None) in (None, False):
                 raise LocalKafkaError(f"Kafka ended while it started; the end of {self.log_file}: {self._log_end()}")
             if time.monotonic() > deadline:
                 raise LocalKafkaError(
