@@ -57,9 +57,17 @@ class HttpConfig:
 class Api:
     """The ASGI application."""
 
-    def __init__(self, routes: Sequence[Route], max_body_bytes: int, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        max_body_bytes: int,
+        metrics: Metrics,
+        has_read: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """has_read: whether the tables were read to their end once; from half of them an ended room would be served."""
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
+        self._has_read = has_read
         self._encode = msgspec.json.Encoder().encode
         self._exact: dict[str, dict[str, Route]] = {}
         for route in routes:
@@ -110,6 +118,8 @@ class Api:
         if route is None:
             detail = f"{pattern} does not take {scope['method']}"
             raise _RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, detail, field="method", allowed=", ".join(methods))
+        if route.tables and not self._has_read():
+            raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "this replica is still reading what is live; try again")
         return route
 
     def _match(self, scope: Scope) -> tuple[str, str]:
@@ -143,7 +153,9 @@ class Api:
 class _RefusedError(Exception):
     """A request that does not reach a route's handler."""
 
-    def __init__(self, status: HTTPStatus, detail: str, *, field: str, allowed: str) -> None:
+    def __init__(
+        self, status: HTTPStatus, detail: str, *, field: str | None = None, allowed: str | None = None
+    ) -> None:
         super().__init__(detail)
         self.problem = problem(status, detail, field=field, allowed=allowed)
 

@@ -16,8 +16,6 @@ from streaming.errors import RequestError, TidecastError, UnknownRoom
 
 T = TypeVar("T")
 
-NOT_FOUND = 404
-
 
 class NotUp(TidecastError):
     """Nobody answers, or not yet."""
@@ -68,7 +66,9 @@ class Client:
         except msgspec.DecodeError as err:
             # Serve's own answer while it has no replica to send a request to
             raise NotUp(f"{self._url}{path} answers {status}: {answer[:200].decode(errors='replace')}") from err
-        if status == NOT_FOUND:
+        if status == http.client.SERVICE_UNAVAILABLE:
+            raise NotUp(wrong.detail)
+        if status == http.client.NOT_FOUND:
             raise UnknownRoom(wrong.detail)
         raise RequestError(wrong.detail, field=wrong.field or "", allowed=wrong.allowed or "")
 

@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ from streaming.metrics import PrometheusMetrics
 
 if TYPE_CHECKING:
     from deploy.config import Settings
+
+FIRST_READ_S = 20.0  # Serve calls a start slow after 30
 
 
 class Replica:
@@ -167,10 +170,20 @@ class RecommenderReplica(Replica):
         self._reader = TableReader(self.open_log(), self._tables, self.metrics)
         self._recommender = Recommender(self._tables, settings.recommend, self.metrics, self.clock)
         self.run(self._reader.run, lambda: msgspec.to_builtins(self.readiness()))
+        self._await_tables()
+
+    def _await_tables(self) -> None:
+        """Serve sends requests to a replica once it is constructed: rather not before it has something to answer from.
+
+        Where Kafka is away it is constructed all the same after FIRST_READ_S, and answers 503 until it has read.
+        """
+        deadline_s = time.monotonic() + FIRST_READ_S
+        while not self._reader.ready and time.monotonic() < deadline_s:
+            time.sleep(0.02)
 
     def __serve_build_asgi_app__(self) -> Api:
         table = routes(self._recommender, self.readiness, self.board.read, self.metrics.expose)
-        return Api(table, self.settings.http.max_body_bytes, self.metrics)
+        return Api(table, self.settings.http.max_body_bytes, self.metrics, lambda: self._reader.ready)
 
     def readiness(self) -> Readiness:
         """Ready once caught up, until Kafka has been silent for too long."""

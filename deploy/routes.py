@@ -73,13 +73,17 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method on one path; `{room}` in the path is a room's id. `blocking`: takes long enough to want a thread."""
+    """One method on one path; `{room}` in the path is a room's id.
+
+    blocking: takes long enough to want a thread. tables: answers from the tables, so not before they are read.
+    """
 
     method: str
     path: str
     handle: Callable[[Request], Response]
     operation: Operation
     blocking: bool = False
+    tables: bool = False
 
 
 def routes(
@@ -124,14 +128,21 @@ def routes(
         return Response(expose(), PROMETHEUS)
 
     table = [
-        Route("POST", "/v1/recommend", recommend, Operation("Rooms for a viewer, best first", Answer, body=Query)),
-        Route("GET", "/v1/rooms", list_rooms, Operation("Live rooms", list[Room], parameters=RoomsQuery)),
-        Route("GET", "/v1/rooms/{room}", one_room, Operation("One live room", Room)),
+        Route(
+            "POST",
+            "/v1/recommend",
+            recommend,
+            Operation("Rooms for a viewer, best first", Answer, body=Query),
+            tables=True,
+        ),
+        Route("GET", "/v1/rooms", list_rooms, Operation("Live rooms", list[Room], parameters=RoomsQuery), tables=True),
+        Route("GET", "/v1/rooms/{room}", one_room, Operation("One live room", Room), tables=True),
         Route(
             "GET",
             "/v1/rooms/{room}/similar",
             similar,
             Operation("Live rooms like this one", list[Item], parameters=SimilarQuery),
+            tables=True,
         ),
         Route("GET", "/v1/status", whole_status, Operation("Every worker and replica", SystemStatus), blocking=True),
         Route("GET", "/healthz", healthy, Operation("The process is up", dict[str, str])),

@@ -69,12 +69,12 @@ class Got:
 class Caller:
     """Speaks ASGI to an Api as a server would."""
 
-    def __init__(self, readiness: Readiness = READY) -> None:
+    def __init__(self, readiness: Readiness = READY, *, has_read: bool = True) -> None:
         self.answers = FakeAnswers()
         self.metrics = MemoryMetrics()
         status = SystemStatus(at_ms=1, processes=[])
         table = routes(self.answers, lambda: readiness, lambda: status, lambda: b"# metrics\n")
-        self._api = Api(table, 2_000, self.metrics)
+        self._api = Api(table, 2_000, self.metrics, lambda: has_read)
 
     def __call__(self, method: str, target: str, body: bytes = b"") -> Got:
         return asyncio.run(self._call(method, target, body))
@@ -216,3 +216,15 @@ def test_the_documentation_page_fetches_nothing(call: Caller) -> None:
 def test_a_port_out_of_range_is_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match=r"http\.port is 70000"):
         HttpConfig(port=70_000)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/v1/recommend"), ("GET", "/v1/rooms"), ("GET", "/v1/rooms/r"), ("GET", "/v1/rooms/r/similar")],
+)
+def test_a_replica_that_has_not_read_its_tables_says_so_instead_of_answering(method: str, path: str) -> None:
+    call = Caller(has_read=False)
+    got = call(method, path, b'{"viewer": "v"}')
+    assert (got.status, got.headers["content-type"]) == (503, CONTENT_TYPE)
+    assert call.answers.asked == []
+    assert call("GET", "/healthz").status == 200
