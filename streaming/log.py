@@ -14,7 +14,7 @@ class Partition(NamedTuple):
     """One partition of a topic."""
 
     topic: str
-    index: int
+    index: int  # type: ignore[assignment]  # a number here, not tuple's method: nobody searches a partition
 
 
 class Record(Protocol):

@@ -113,7 +113,7 @@ class Running:
 
 
 class Load(threading.Thread):
-    """A simulated platform at real speed until it is told to stop; outlives the broker. `events`: how many were sent."""
+    """A simulated platform at real speed until told to stop; outlives the broker. events: how many were sent."""
 
     def __init__(self, log: KafkaLog, config: SimulationConfig) -> None:
         super().__init__(name="load", daemon=True)
@@ -145,11 +145,12 @@ class Load(threading.Thread):
                 for event in events:
                     sink.send(event.topic, event.key, event.value)
                 sink.flush()
-                return sink
             except LogError:  # the broker is away: all of them once more, as any producer that retries
                 with contextlib.suppress(LogError):
                     sink.close()
                 sink = self._log.sink()
+            else:
+                return sink
 
 
 class Ends(threading.Thread):
