@@ -1,19 +1,19 @@
 """Owns the one tree of errors. Never raises, never logs.
 
-    TidecastError
-    ├── ConfigError          a key or value of the configuration
-    ├── RecordError          bytes that are not a record  → dead letter, counted
-    │   ├── MalformedRecord  not JSON or MessagePack, a wrong type, a value out of range
-    │   └── UnknownVersion   a schema version this build does not read
-    ├── LogError             the log
-    │   ├── LogUnavailable   no broker answers
-    │   ├── TopicMissing     a topic is not there; `tidecast topics` creates it
-    │   └── Fenced           another process has taken this worker's place; stop writing
-    ├── LocalKafkaError      the Kafka that Tidecast starts itself
-    ├── InputFileError       a recorded file: which file, which column, what is expected
-    ├── EncoderError         the content encoder
-    ├── RequestError         a request: which field, what is allowed
-    └── UnknownRoom          a room that is not live
+TidecastError
+├── ConfigError          a key or value of the configuration
+├── RecordError          bytes that are not a record  → dead letter, counted
+│   ├── MalformedRecord  not JSON or MessagePack, a wrong type, a value out of range
+│   └── UnknownVersion   a schema version this build does not read
+├── LogError             the log
+│   ├── LogUnavailable   no broker answers
+│   ├── TopicMissing     a topic is not there; `tidecast topics` creates it
+│   └── Fenced           another process has taken this worker's place; stop writing
+├── LocalKafkaError      the Kafka that Tidecast starts itself
+├── InputFileError       a recorded file: which file, which column, what is expected
+├── EncoderError         the content encoder
+├── RequestError         a request: which field, what is allowed
+└── UnknownRoom          a room that is not live
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ Partitioning = Literal["room", "viewer", "single"]
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a topic is. `records`: the types that may stand on it; `partitioning`: which count of the config it takes."""
+    """What a topic is. records: the types that may stand on it; partitioning: which count of the config it takes."""
 
     name: str
     key: str
