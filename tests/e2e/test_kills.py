@@ -45,7 +45,7 @@ def test_kills_lose_nothing_and_show_no_ended_room(tmp_path: Path) -> None:
         ends.halt()
 
         assert viewers.dead == []
-        assert 'tidecast_dead_rooms_returned_total{' not in _nonzero(running.client().metrics())
+        assert "tidecast_dead_rooms_returned_total{" not in _nonzero(running.client().metrics())
         # One replica of two is killed: what was on its way through it is lost, the next question is answered.
         assert len(viewers.failures) <= 3 * kills.count("recommender"), viewers.failures
         assert viewers.longest_gap_s < 5.0

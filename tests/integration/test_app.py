@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -26,15 +25,10 @@ from streaming.broker import KafkaLog
 from streaming.codec import encode
 from streaming.events import ChatMessage, RoomEnded, RoomStarted, ViewerEvent
 from streaming.local_kafka import LocalKafkaConfig
+from streaming.ports import free_port
 from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS
 
 PATIENCE_S = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def eventually(check: Callable[[], bool], what: str) -> None:

@@ -1,0 +1,33 @@
+"""Owns the choice of a free port. Never listens on it.
+
+From below the range that the system gives to outgoing connections (32768 to 60999): a client that keeps trying to reach
+a server that is away would otherwise one day be given the server's port as its own, connect to itself, and keep it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+
+FIRST_PORT, LAST_PORT = 15_000, 32_000
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody listens on now. Raises OSError where none is found."""
+    return free_ports(1, host)[0]
+
+
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """As many different ones."""
+    found: list[int] = []
+    draw = random.SystemRandom()
+    for _ in range(1_000):
+        if len(found) == count:
+            return found
+        port = draw.randrange(FIRST_PORT, LAST_PORT)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            if port not in found:
+                found.append(port)
+    raise OSError(f"no {count} free ports on {host} between {FIRST_PORT} and {LAST_PORT}")
