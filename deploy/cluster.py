@@ -106,8 +106,9 @@ class LocalRay:
         # Written when the raylet has joined; before that the GCS listens already, but connecting to it fails.
         while not (self.folder / "ray" / "ray_current_cluster").exists():
             if self._head.poll() is not None or time.monotonic() > deadline:
+                said = self._log_end()  # before its folder goes
                 self.kill()
-                raise ClusterError(f"Ray did not start; the end of {self.folder}/ray.log: {self._log_end()}")
+                raise ClusterError(f"Ray did not start; the end of its log: {said}")
             time.sleep(0.1)
 
     def environment(self) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ import contextlib
 import random
 import socket
 
-FIRST_PORT, LAST_PORT = 15_000, 32_000
+FIRST_PORT, LAST_PORT = 20_000, 32_000  # Ray gives 10002 to 19999 to its workers
 
 
 def free_port(host: str = "127.0.0.1") -> int:
