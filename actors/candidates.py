@@ -1,8 +1,9 @@
-"""Owns which rooms an answer is chosen from: the union of four lists, and the live filter. Never scores."""
+"""Owns which rooms an answer is chosen from: the union of four lists, and what must not be in it. Never scores."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,19 @@ from actors.answer import Filters
 from actors.pools import Pools, largest
 from actors.room_table import RoomTable
 from actors.taste import Taste
-from streaming.events import RoomId, StreamerId
+from streaming.events import RoomId
 
 NO_FILTERS = Filters()
-WIDE = 8  # times as many nearest are looked up where filters will drop some; short of that all allowed are scanned
 
 Slots = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Visited:
+    """Live rooms of streamers visited before, and how strong the habit for each is."""
+
+    slots: list[int] = field(default_factory=list)
+    strengths: list[float] = field(default_factory=list)
 
 
 class Candidates:
@@ -26,87 +34,94 @@ class Candidates:
         self._rooms = rooms
         self._pools = pools
         self._num_nearest = nearest
+        self._last_N = np.zeros(len(rooms.live_N), np.int32)  # scratch: where in a list a slot comes last
+        self._positions = np.arange(1_024, dtype=np.int32)
 
-    def visited(self, taste: Taste) -> dict[int, float]:
-        """Live rooms of streamers visited before: slot → strength of the habit."""
-        by_streamer = self._rooms.by_streamer
-        return {
-            slot: strength
-            for streamer, strength in taste.habits.items()
-            if streamer in by_streamer
-            for slot in by_streamer[StreamerId(streamer)].values()
-        }
+    def visited(self, taste: Taste) -> Visited:
+        """The live rooms of the viewer's habits."""
+        visited = Visited()
+        rooms_of = self._rooms.by_streamer.get
+        for streamer, strength in taste.habits:
+            rooms = rooms_of(streamer)
+            if rooms is not None:
+                for slot in rooms.values():
+                    visited.slots.append(slot)
+                    visited.strengths.append(strength)
+        return visited
 
-    def nearest(self, tastes: Sequence[Taste]) -> list[Slots]:
-        """The rooms nearest to each taste, int64 [K], -1 where there are fewer; one scan serves them all."""
-        nearest = [np.zeros(0, np.int64)] * len(tastes)
-        asking = [(row, taste.query_E) for row, taste in enumerate(tastes) if taste.query_E is not None]
-        if asking:
-            hits = self._rooms.index.search(np.stack([query_E for _, query_E in asking]), self._num_nearest)
-            for (row, _), slots_K in zip(asking, hits.slots_QK, strict=True):
-                nearest[row] = slots_K
-        return nearest
+    def alike(self, taste: Taste) -> NDArray[np.float32] | None:
+        """Cosine of the taste and each room, float32 by slot, −1 for a room without a vector; None without a taste."""
+        if taste.query_E is None:
+            return None
+        alike_N = self._rooms.index.products(taste.query_E)
+        np.fmax(alike_N, -1, out=alike_N)  # fmax and not maximum, because a room without a vector is NaN
+        return alike_N
 
-    def union(self, visited: Iterable[int], taste: Taste, nearest_K: Slots, hidden: Iterable[str]) -> Slots:
-        """Slots of visited ∪ nearest ∪ trending (anywhere and in the viewer's categories) ∪ newest that are live.
+    def union(self, visited: Visited, taste: Taste, alike_N: NDArray[np.float32] | None) -> Slots:
+        """Slots of trending (anywhere and in the viewer's categories) ∪ newest ∪ nearest ∪ visited, these at the end.
 
-        int64 [N], ascending, without the hidden ones.
+        int64 [N], repetitions and rooms that have ended since among them: `may_be_shown` drops these.
         """
-        pools = self._pools
-        of_category = [pools.of_category(self._rooms.categories.number(label)) for label in taste.top_categories]
-        lists = [pools.trending, pools.newest, *of_category, nearest_K, np.fromiter(visited, np.int64)]
-        return self._live(lists, hidden)
+        pools, number = self._pools, self._rooms.categories.number
+        lists = [pools.common, *[pools.of_category(number(label)) for label in taste.top_categories]]
+        lists += [self.nearest(alike_N), np.array(visited.slots, np.int64)]
+        return np.concatenate(lists)
 
-    def union_filtered(self, visited: Iterable[int], taste: Taste, filters: Filters, hidden: Iterable[str]) -> Slots:
+    def nearest(self, alike_N: NDArray[np.float32] | None) -> Slots:
+        """The rooms most alike, int64, in no order."""
+        k = self._num_nearest
+        if alike_N is None or len(alike_N) <= k:
+            return np.arange(0 if alike_N is None else len(alike_N))
+        return alike_N.argpartition(-k)[-k:]
+
+    def union_filtered(self, visited: Visited, alike_N: NDArray[np.float32] | None, filters: Filters) -> Slots:
         """The same of what the filters allow: drawn from that, so that a filter does not empty the answer."""
         rooms, pools = self._rooms, self._pools
         allowed = self.allowed(rooms.slots(), filters)
         trending = allowed[largest(pools.trending_N[allowed], pools.size)]
         newest = allowed[largest(rooms.started_ms_N[allowed].astype(np.float64), pools.size)]
-        lists = [trending, newest, self._nearest_allowed(taste, allowed)]
-        slots = self._live([*lists, np.fromiter(visited, np.int64)], hidden)
-        return self.allowed(slots, filters)
+        lists = [trending, newest]
+        if alike_N is not None:
+            lists.append(allowed[largest(alike_N[allowed], self._num_nearest)])
+        lists.append(np.array(visited.slots, np.int64))
+        return np.concatenate(lists)
 
-    def allowed(self, slots: Slots, filters: Filters) -> Slots:
-        """Those of the slots that the filters let through."""
+    def may_be_shown(self, slots_N: Slots, filters: Filters, hidden: Iterable[str]) -> NDArray[np.bool_]:
+        """Which of the candidates may be shown, bool [N]: live, not hidden, let through, of repetitions the last."""
+        rooms, size = self._rooms, len(slots_N)
+        if size > len(self._positions):
+            self._positions = np.arange(2 * size, dtype=np.int32)
+        positions_N = self._positions[:size]
+        self._last_N[slots_N] = positions_N  # where a slot is repeated, the last assignment stands
+        for room in hidden:
+            card = rooms.cards.get(RoomId(room))
+            if card is not None:
+                self._last_N[card.slot] = -1
+        may_N: NDArray[np.bool_] = self._last_N[slots_N] == positions_N
+        may_N &= rooms.live_N[slots_N]
+        if filters != NO_FILTERS:
+            may_N &= self.lets_through(slots_N, filters)
+        return may_N
+
+    def lets_through(self, slots_N: Slots, filters: Filters) -> NDArray[np.bool_]:
+        """Which of the slots the filters let through, bool [N]."""
         rooms = self._rooms
+        through_N = np.ones(len(slots_N), np.bool_)
         if filters.mature is not None:
-            slots = slots[rooms.mature_N[slots] == filters.mature]
+            through_N &= rooms.mature_N[slots_N] == filters.mature
         if filters.language is not None:
             wanted = filters.language.lower()
             numbers = [n for label, n in rooms.languages.items() if _speaks(label.lower(), wanted)]
-            slots = slots[np.isin(rooms.language_N[slots], numbers)]
+            through_N &= np.isin(rooms.language_N[slots_N], numbers)
         if filters.category is not None:
             wanted = filters.category.casefold()
             numbers = [n for label, n in rooms.categories.items() if label.casefold() == wanted]
-            slots = slots[np.isin(rooms.category_N[slots], numbers)]
-        return slots
+            through_N &= np.isin(rooms.category_N[slots_N], numbers)
+        return through_N
 
-    def _live(self, lists: Sequence[Slots], hidden: Iterable[str]) -> Slots:
-        rooms = self._rooms
-        slots = np.concatenate(lists)
-        slots.sort()
-        keep = np.empty(len(slots), np.bool_)
-        keep[:1] = True
-        np.not_equal(slots[1:], slots[:-1], out=keep[1:])
-        keep &= slots >= 0
-        keep &= rooms.live_N[slots]  # -1 reads the last slot here; the line before has dropped it
-        out = [card.slot for room in hidden if (card := rooms.cards.get(RoomId(room))) is not None]
-        if out:
-            keep &= ~np.isin(slots, out)
-        return slots[keep]
-
-    def _nearest_allowed(self, taste: Taste, allowed: Slots) -> Slots:
-        """Exact: what a wide search finds of the allowed, or, where that is too little, a scan of all allowed."""
-        if taste.query_E is None:
-            return np.zeros(0, np.int64)
-        hits = self._rooms.index.search(taste.query_E[None], WIDE * self._num_nearest)
-        found: Slots = hits.slots_QK[0][np.isin(hits.slots_QK[0], allowed)]
-        if len(found) >= min(self._num_nearest, len(allowed)):
-            return found[: self._num_nearest]
-        cosine_N = np.nan_to_num(self._rooms.index.vectors(allowed) @ taste.query_E, nan=-1.0)
-        nearest: Slots = allowed[largest(cosine_N, self._num_nearest)]
-        return nearest
+    def allowed(self, slots_N: Slots, filters: Filters) -> Slots:
+        """Those of the slots that the filters let through."""
+        return slots_N[self.lets_through(slots_N, filters)]
 
 
 def _speaks(language: str, wanted: str) -> bool:

@@ -29,9 +29,10 @@ class Pools:
         self.sum_N = np.zeros(max_rooms, np.float32)  # the three, weighted
         self.trending: NDArray[np.int64] = np.zeros(0, np.int64)
         self.newest: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.common: NDArray[np.int64] = np.zeros(0, np.int64)  # trending and newest, each room once
         self.renewed_ms = -1
         self._by_category: NDArray[np.int64] = np.zeros(0, np.int64)  # slots by category, the best of each first
-        self._starts_L: NDArray[np.int64] = np.zeros(1, np.int64)
+        self._starts = [0]  # where each category begins in them
 
     def renew(self, rooms: RoomTable, now_ms: int) -> None:
         """Computes all of it anew; some 0.5 ms at 10,000 rooms."""
@@ -46,16 +47,17 @@ class Pools:
         self.sum_N[slots] = weights.trending * trending_N + weights.crowd * crowd_N + weights.fresh * fresh_N
         self.trending = slots[largest(trending_N + 0.2 * crowd_N, self.size)]
         category_N = rooms.category_N[slots]
-        order = np.lexsort((-self.sum_N[slots], category_N))
+        order = _by_category(category_N, self.sum_N[slots])
         self._by_category = slots[order]
-        self._starts_L = np.searchsorted(category_N[order], np.arange(rooms.categories.high + 1))
+        self._starts = np.searchsorted(category_N[order], np.arange(rooms.categories.high + 1)).tolist()
         self.newest = slots[largest(-age_N.astype(np.float64), self.size)]
+        self.common = np.union1d(self.trending, self.newest)
 
     def of_category(self, number: int) -> NDArray[np.int64]:
         """The best rooms of a category, by the viewer-independent part of the score."""
-        if not 0 <= number < len(self._starts_L) - 1:
+        if not 0 <= number < len(self._starts) - 1:
             return self._by_category[:0]
-        start, end = int(self._starts_L[number]), int(self._starts_L[number + 1])
+        start, end = self._starts[number], self._starts[number + 1]
         return self._by_category[start : min(end, start + self.size)]
 
 
@@ -76,6 +78,12 @@ def largest(values_N: NDArray[np.floating], k: int) -> NDArray[np.int64]:
         best = np.argpartition(values_N, -k)[-k:]
         return best[np.argsort(-values_N[best], kind="stable")]
     return np.argsort(-values_N, kind="stable")
+
+
+def _by_category(category_N: NDArray[np.int32], value_N: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Order by category, the largest value of each first: one sort of one key, a tenth of a sort by two keys."""
+    span = 1 + float(np.ptp(value_N)) if len(value_N) else 1.0
+    return np.argsort(category_N - (value_N - value_N.min(initial=0)) / span)
 
 
 def _logarithmic(values_N: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,24 +6,29 @@ viewer is now is never recommended to them. A viewer without a profile is a stra
 
 from __future__ import annotations
 
-import uuid
+import functools
+import itertools
+import secrets
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
-from actors.answer import Answer, Filters, Item, Query, Receipt, Room
+from actors.answer import Answer, Filters, Item, Query, Receipt, Room, Source
 from actors.candidates import NO_FILTERS, Candidates
 from actors.diversity import diversify
 from actors.pools import Pools, largest
 from actors.room_table import Card, RoomTable
 from actors.score import Affinity, Score
-from actors.shown import MODEL_VERSION, Why, reason_of, shown_item, shown_room
+from actors.shown import MODEL_VERSION, Pick, Why, reason_of, shown_item, shown_room
 from actors.tables import Tables
 from actors.taste import Taste, taste_of
 from actors.weights import Weights
+from actors.written import Written
 from streaming.clock import Clock
 from streaming.errors import ConfigError, RecordError, UnknownRoom
 from streaming.events import RoomId, ViewerId
@@ -62,20 +67,29 @@ class _Held:
     """A taste and what it was read from."""
 
     taste: Taste
-    affinity: Affinity
-    raw: bytes
-    read_ms: int
-    basis: int
+    affinity: Affinity | None = None  # None: a stranger
+    raw: bytes = b""
+    read_ms: int = 0
+    basis: int = 0
 
 
-@dataclass(frozen=True, slots=True)
 class _Found:
-    """What led to the candidates of one query."""
+    """How the candidates of one query were found."""
 
-    query: Query
-    held: _Held
-    visited: dict[int, float]
-    near: set[int]
+    def __init__(self, taste: Taste, visited: set[int], nearest: Callable[[], NDArray[np.int64]]) -> None:
+        self.taste = taste
+        self.visited = visited
+        self._nearest = nearest
+        self._near: set[int] | None = None
+
+    def near(self) -> set[int]:
+        """The nearest rooms; asked of few."""
+        if self._near is None:
+            self._near = set(self._nearest().tolist())
+        return self._near
+
+
+STRANGER = _Held(Taste(known=False))
 
 
 class Recommender:
@@ -92,22 +106,36 @@ class Recommender:
         self._candidates = Candidates(tables.rooms, self._pools, config.nearest)
         self._score = Score(tables.rooms, self._pools, config.weights)
         self._tastes: OrderedDict[ViewerId, _Held] = OrderedDict()
+        self._written = Written()
+        self._request_prefix = secrets.token_hex(10)
+        self._requests = itertools.count()
 
     def recommend(self, query: Query) -> Answer:
         """The rooms for one viewer."""
-        return self.recommend_many([query])[0]
-
-    def recommend_many(self, queries: Sequence[Query]) -> list[Answer]:
-        """The rooms for several viewers, in the order asked; one scan of the index serves them all."""
         with self._tables.lock:
-            now_ms = self._clock.now_ms()
-            if now_ms - self._pools.renewed_ms >= self._config.renew_ms:
-                self._pools.renew(self._rooms, now_ms)
-            held = [self._taste(ViewerId(query.viewer), now_ms) for query in queries]
-            nearest = self._candidates.nearest([one.taste for one in held])
-            return [
-                self._answer(query, one, near, now_ms) for query, one, near in zip(queries, held, nearest, strict=True)
+            now_ms = self._now_ms()
+            held = self._held(ViewerId(query.viewer), now_ms)
+            anchor = held.taste.anchor
+            items = [
+                shown_item(
+                    pick.card,
+                    now_ms,
+                    pick.score,
+                    Why(pick.source, reason_of(pick.source, pick.card.state.streamer, anchor), pick.terms),
+                )
+                for pick in self._picks(query, held)
             ]
+            return self._answer(query, held, now_ms, items)
+
+    def recommend_json(self, query: Query) -> bytes:
+        """The same as JSON, written from pieces that are kept; a third of the time for an answer of 20 rooms."""
+        if query.explain:
+            return msgspec.json.encode(self.recommend(query))
+        with self._tables.lock:
+            now_ms = self._now_ms()
+            held = self._held(ViewerId(query.viewer), now_ms)
+            picks = self._picks(query, held)
+            return self._written.answer(self._answer(query, held, now_ms, []), picks, held.taste.anchor)
 
     def rooms(self, limit: int, filters: Filters = NO_FILTERS) -> list[Room]:
         """Live rooms, largest audience first."""
@@ -142,12 +170,18 @@ class Recommender:
             raise UnknownRoom(f"room {room!r} is not live; GET /v1/rooms lists the live rooms")
         return card
 
-    def _taste(self, viewer: ViewerId, now_ms: int) -> _Held:
+    def _now_ms(self) -> int:
+        now_ms = self._clock.now_ms()
+        if now_ms - self._pools.renewed_ms >= self._config.renew_ms:
+            self._pools.renew(self._rooms, now_ms)
+        return now_ms
+
+    def _held(self, viewer: ViewerId, now_ms: int) -> _Held:
         """The viewer's taste: read anew with a new profile, basis of the index or labels, and every TASTE_MS."""
         raw = self._tables.viewers.raw(viewer)
         if raw is None:
             self._metrics.count("strangers_total")
-            return self._stranger()
+            return STRANGER
         held = self._tastes.get(viewer)
         basis = self._rooms.basis_version
         if (
@@ -155,6 +189,7 @@ class Recommender:
             and held.raw is raw
             and held.basis == basis
             and now_ms - held.read_ms < TASTE_MS
+            and held.affinity is not None
             and held.affinity.stands(self._rooms)
         ):
             return held
@@ -163,7 +198,7 @@ class Recommender:
         except RecordError:
             self._metrics.count("undecodable_total", topic="viewer-profiles")
             self._tables.viewers.drop(viewer)
-            return self._stranger()
+            return STRANGER
         taste = taste_of(profile, self._rooms, self._rooms.trending.event_now_ms(now_ms))
         held = _Held(taste, Affinity(taste, self._rooms, self._config.weights), raw, now_ms, basis)
         self._tastes[viewer] = held
@@ -172,54 +207,56 @@ class Recommender:
             self._tastes.popitem(last=False)
         return held
 
-    def _stranger(self) -> _Held:
-        taste = Taste(known=False)
-        return _Held(taste, Affinity(taste, self._rooms, self._config.weights), b"", 0, 0)
-
-    def _answer(self, query: Query, held: _Held, nearest_K: NDArray[np.int64], now_ms: int) -> Answer:
-        taste = held.taste
-        visited = self._candidates.visited(taste)
-        hidden = query.exclude if taste.room is None else [*query.exclude, taste.room]
-        if query.filters == NO_FILTERS:
-            slots_N = self._candidates.union(visited, taste, nearest_K, hidden)
-        else:
-            slots_N = self._candidates.union_filtered(visited, taste, query.filters, hidden)
-        scores_N = self._score.of(slots_N, taste, held.affinity, visited)
-        best_N = largest(scores_N, query.limit * POOL_PER_ITEM)
-        slots, scores = slots_N[best_N], scores_N[best_N].tolist()
-        chosen = diversify(
-            scores,
-            self._rooms.streamer_N[slots].tolist(),
-            self._rooms.category_N[slots].tolist(),
-            limit=query.limit,
-            streamer_cost=self._config.streamer_cost,
-            category_cost=self._config.category_cost,
-        )
-        found = _Found(query, held, visited, set(nearest_K.tolist()))
-        items = [
-            item for position in chosen if (item := self._item(int(slots[position]), scores[position], found, now_ms))
-        ]
+    def _answer(self, query: Query, held: _Held, now_ms: int, items: list[Item]) -> Answer:
         return Answer(
-            request=uuid.uuid4().hex,
+            request=f"{self._request_prefix}{next(self._requests):012x}",
             viewer=query.viewer,
-            known=taste.known,
+            known=held.taste.known,
             model_version=MODEL_VERSION,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
             rooms=items,
         )
 
-    def _item(self, slot: int, score: float, found: _Found, now_ms: int) -> Item | None:
-        """The finished item; None, and counted, where the last check finds that the room is not live."""
-        card = self._rooms.by_slot.get(slot)
-        if card is None or self._rooms.cards.get(card.state.room) is not card:
-            self._metrics.count("dead_rooms_returned_total")
-            return None
-        trending = bool(self._pools.trending_N[slot] * 2 > self._pools.fresh_N[slot])
-        because = reason_of(
-            card, found.held.taste, visited=slot in found.visited, near=slot in found.near, trending=trending
+    def _picks(self, query: Query, held: _Held) -> list[Pick]:
+        """The chosen rooms in order."""
+        taste, candidates, rooms = held.taste, self._candidates, self._rooms
+        visited, alike_N = candidates.visited(taste), candidates.alike(taste)
+        if query.filters == NO_FILTERS:
+            slots_N = candidates.union(visited, taste, alike_N)
+        else:
+            slots_N = candidates.union_filtered(visited, alike_N, query.filters)
+        scores_N = self._score.of(slots_N, held.affinity, alike_N, visited)
+        hidden = query.exclude if taste.room is None else [*query.exclude, taste.room]
+        shown_N = candidates.may_be_shown(slots_N, query.filters, hidden)
+        slots_N, scores_N = slots_N[shown_N], scores_N[shown_N]
+        best_K = (-scores_N).argsort(kind="stable")[: query.limit * POOL_PER_ITEM]
+        slots_K = slots_N[best_K]
+        slots, scores = slots_K.tolist(), scores_N[best_K].tolist()
+        chosen = diversify(
+            scores,
+            rooms.streamer_N[slots_K].tolist(),
+            rooms.category_N[slots_K].tolist(),
+            limit=query.limit,
+            streamer_cost=self._config.streamer_cost,
+            category_cost=self._config.category_cost,
         )
-        if found.query.explain:
-            terms = self._score.terms(slot, found.held.taste, found.held.affinity, found.visited)
-            because = Why(because.source, because.reason, terms)
-        return shown_item(card, now_ms, score, because)
+        found = _Found(taste, set(visited.slots), functools.partial(candidates.nearest, alike_N))
+        picks = []
+        for position in chosen:
+            slot = slots[position]
+            card = rooms.by_slot.get(slot)
+            if card is None:  # the last check: is it live?
+                self._metrics.count("dead_rooms_returned_total")
+                continue
+            terms = self._score.terms(slot, held.affinity, alike_N, visited) if query.explain else UNSET
+            picks.append(Pick(card, scores[position], self._source_of(card, found), terms))
+        return picks
+
+    def _source_of(self, card: Card, found: _Found) -> Source:
+        """The strongest of the reasons that hold."""
+        if card.slot in found.visited:
+            return "visited"
+        if found.taste.anchor and (card.state.category in found.taste.categories or card.slot in found.near()):
+            return "similar"
+        return "trending" if self._pools.trending_N[card.slot] * 2 > self._pools.fresh_N[card.slot] else "new"

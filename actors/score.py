@@ -18,6 +18,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.candidates import Visited
 from actors.labels import Labels
 from actors.pools import Pools
 from actors.room_table import RoomTable
@@ -48,43 +49,40 @@ class Score:
         self._pools = pools
         self._weights = weights
 
-    def of(self, slots_N: NDArray[np.int64], taste: Taste, affinity: Affinity, visited: Mapping[int, float]) -> Floats:
-        """The score of each candidate, float32 [N]. slots_N: ascending; visited: slot → strength of the habit."""
+    def of(
+        self, slots_N: NDArray[np.int64], affinity: Affinity | None, alike_N: Floats | None, visited: Visited
+    ) -> Floats:
+        """The score of each candidate, float32 [N]. The last of slots_N are those of `visited`.
+
+        affinity: None for a stranger. alike_N: cosines, by slot. Of a repeated slot only the last has the whole score.
+        """
         rooms = self._rooms
         score_N: Floats = self._pools.sum_N[slots_N]
-        if not taste.known:
+        if affinity is None:
             return score_N
         score_N += affinity.by_category_L[rooms.category_N[slots_N]]
         score_N += affinity.by_language_L[rooms.language_N[slots_N]]
-        if taste.query_E is not None:
-            score_N += self._content(slots_N, taste.query_E)
-        for slot, strength in visited.items():
-            at = int(slots_N.searchsorted(slot))
-            if at < len(slots_N) and slots_N[at] == slot:
-                score_N[at] += self._weights.visited * strength
+        if alike_N is not None:
+            score_N += np.float32(self._weights.content) * np.maximum(alike_N[slots_N], 0)
+        if visited.slots:
+            score_N[-len(visited.slots) :] += np.float32(self._weights.visited) * np.array(
+                visited.strengths, np.float32
+            )
         return score_N
 
-    def terms(self, slot: int, taste: Taste, affinity: Affinity, visited: Mapping[int, float]) -> dict[str, float]:
+    def terms(self, slot: int, affinity: Affinity | None, alike_N: Floats | None, visited: Visited) -> dict[str, float]:
         """What a candidate's score is the sum of, by the names above."""
         rooms, pools, weights = self._rooms, self._pools, self._weights
-        content = 0.0
-        if taste.query_E is not None:
-            content = float(self._content(np.array([slot]), taste.query_E)[0])
+        habit = visited.strengths[visited.slots.index(slot)] if slot in visited.slots else 0.0
         return {
-            "visited": weights.visited * visited.get(slot, 0.0),
-            "content": content,
-            "category": float(affinity.by_category_L[rooms.category_N[slot]]),
-            "language": float(affinity.by_language_L[rooms.language_N[slot]]),
+            "visited": weights.visited * habit,
+            "content": weights.content * max(0.0, float(alike_N[slot])) if alike_N is not None else 0.0,
+            "category": float(affinity.by_category_L[rooms.category_N[slot]]) if affinity is not None else 0.0,
+            "language": float(affinity.by_language_L[rooms.language_N[slot]]) if affinity is not None else 0.0,
             "trending": weights.trending * float(pools.trending_N[slot]),
             "crowd": weights.crowd * float(pools.crowd_N[slot]),
             "fresh": weights.fresh * float(pools.fresh_N[slot]),
         }
-
-    def _content(self, slots_N: NDArray[np.int64], query_E: Floats) -> Floats:
-        cosine_N: Floats = self._rooms.index.vectors(slots_N) @ query_E
-        np.fmax(cosine_N, 0, out=cosine_N)  # fmax and not maximum: a room without a vector is NaN, and gets 0
-        cosine_N *= np.float32(self._weights.content)
-        return cosine_N
 
 
 def _spread(shares: Mapping[str, float], labels: Labels, weight: float) -> Floats:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from actors.answer import Item, Receipt, Room, Source
 from actors.room_table import Card
-from actors.taste import Taste
 
 MODEL_VERSION = "v0"
+
+
+class Pick(msgspec.Struct, frozen=True):
+    """A room that was chosen for an answer, and why."""
+
+    card: Card
+    score: float
+    source: Source
+    terms: dict[str, float] | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +31,13 @@ class Why:
     terms: dict[str, float] | UnsetType = UNSET
 
 
-def reason_of(card: Card, taste: Taste, *, visited: bool, near: bool, trending: bool) -> Why:
-    """The strongest of the reasons that hold."""
-    if visited:
-        return Why("visited", "you visited " + card.state.streamer + " before")
-    if taste.anchor and (near or card.state.category in taste.categories):
-        return Why("similar", "similar to " + taste.anchor + ", where you were")
-    return Why("trending", "trending now") if trending else Why("new", "just started")
+def reason_of(source: Source, streamer: str, anchor: str) -> str:
+    """The reason in words. anchor: the streamer whose room the viewer's taste owes most to."""
+    if source == "visited":
+        return "you visited " + streamer + " before"
+    if source == "similar":
+        return "similar to " + anchor + ", where you were"
+    return "trending now" if source == "trending" else "just started"
 
 
 def shown_room(card: Card, now_ms: int) -> Room:
@@ -71,13 +80,17 @@ def shown_item(card: Card, now_ms: int, score: float, why: Why) -> Item:
     )
 
 
+def saw_ms(card: Card) -> int:
+    """The newest text that the room's vector saw."""
+    return max(card.state.segment_end_ms, card.state.described_at_ms)
+
+
 def _receipt(card: Card, now_ms: int) -> Receipt:
     state = card.state
-    saw_ms = max(state.segment_end_ms, state.described_at_ms)
     return Receipt(
         segment_end_ms=state.segment_end_ms,
         servable_ms=card.servable_ms,
-        age_ms=max(0, now_ms - saw_ms),
+        age_ms=max(0, now_ms - saw_ms(card)),
         encoder_version=state.encoder_version,
         model_version=MODEL_VERSION,
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from actors.projection import Projection
 from actors.room_table import Card, EndedRoom, RoomTable
-from streaming.events import RoomId, ViewerProfile, Visit
+from streaming.events import RoomId, StreamerId, ViewerProfile, Visit
 
 VISIT_HALF_LIFE_MS = 6 * 3_600_000  # of visits, back from the viewer's last: tonight's count more than yesterday's
 TOP_CATEGORIES = 3  # from each of these the best rooms become candidates
@@ -24,7 +24,7 @@ class Taste:
 
     known: bool = True
     query_E: NDArray[np.float32] | None = None  # unit vector's projection; None where no recent room has a vector
-    habits: dict[str, float] = field(default_factory=dict)  # streamer → strength of the habit in (0, 1)
+    habits: tuple[tuple[StreamerId, float], ...] = ()  # streamer and strength of the habit in (0, 1)
     categories: dict[str, float] = field(default_factory=dict)
     languages: dict[str, float] = field(default_factory=dict)
     top_categories: tuple[str, ...] = ()  # the largest first
@@ -75,14 +75,17 @@ def taste_of(profile: ViewerProfile, rooms: RoomTable, now_ms: int) -> Taste:
         about = _about(visit, rooms)
         if about is not None:
             total.add(about, _engagement(visit) * _decay(profile.last_at_ms - visit.last_at_ms, VISIT_HALF_LIFE_MS))
-    habits: dict[str, float] = {
-        habit.streamer: _strength(habit.visits, habit.followed) * _decay(now_ms - habit.last_at_ms, HABIT_HALF_LIFE_MS)
+    habits = [
+        (
+            habit.streamer,
+            _strength(habit.visits, habit.followed) * _decay(now_ms - habit.last_at_ms, HABIT_HALF_LIFE_MS),
+        )
         for habit in profile.habits
-    }
+    ]
     categories = _shares(total.categories)
     return Taste(
         query_E=total.query(rooms.vectors_ND, rooms.projection),
-        habits=habits,
+        habits=tuple(habits),
         categories=categories,
         top_categories=tuple(sorted(categories, key=categories.__getitem__, reverse=True)[:TOP_CATEGORIES]),
         languages=_shares(total.languages),

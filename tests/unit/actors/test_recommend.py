@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from actors.recommend import Filters, Query
+from actors.recommend import Answer, Filters, Query
 from streaming.errors import UnknownRoom
 from streaming.events import ActivityBucket
 from streaming.topics import ROOM_STATES
@@ -164,13 +165,26 @@ def test_receipt_says_what_the_vector_saw_and_since_when_it_is_served() -> None:
     assert (receipt.encoder_version, receipt.model_version) == ("test", "v0")
 
 
-def test_answers_asked_together_equal_those_asked_alone() -> None:
+@pytest.mark.parametrize("explain", [False, True])
+def test_the_written_answer_decodes_to_the_very_answer(explain: bool) -> None:
     replica = Replica()
+    hostile = 'he said "age_ms":7,"score":8 \\ \u2028 \x07 😀'
+    replica.room("seen", title=hostile, category=hostile, tags=(hostile, "x"), mature=True)
     for number in range(60):
         replica.room(f"r{number}", title_vector=axis(number % 8), category=f"c{number % 5}", entered=number)
-    for number in range(6):
-        replica.viewer(f"v{number}", f"r{number}", f"r{number + 20}")
-    queries = [Query(viewer=f"v{number}") for number in range(8)]
-    together = replica.recommender.recommend_many(queries)
-    for query, answer in zip(queries, together, strict=True):
-        assert [item.room for item in answer.rooms] == replica.shown(query.viewer)
+    replica.room("later", described_at_ms=replica.clock.now_ms() + 5_000, entered=5_000)
+    replica.viewer('viewer "1"', "seen", "r7", "r8")
+    for round_ in range(3):
+        replica.room("r7", title=f"another title {round_}", category="c1")
+        replica.clock.advance(1_100)
+        for viewer in ('viewer "1"', "stranger"):
+            query = Query(viewer=viewer, limit=50, explain=explain, exclude=["r9"])
+            written = msgspec.json.decode(replica.recommender.recommend_json(query), type=Answer, strict=True)
+            answer = replica.recommender.recommend(query)
+            assert {item.source for item in answer.rooms} >= ({"visited"} if "1" in viewer else {"new"})
+            assert msgspec.structs.replace(written, request=answer.request) == answer
+            assert written.request != answer.request
+
+
+def test_a_written_answer_without_rooms_is_an_answer_too() -> None:
+    assert msgspec.json.decode(Replica().recommender.recommend_json(Query(viewer="v")), type=Answer).rooms == []
