@@ -13,9 +13,10 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from streaming.broker.failure import translated
+from streaming.broker.fetched import unpack_here
 from streaming.broker.membership import Membership
 from streaming.errors import LogError, LogUnavailable
-from streaming.log import Batch, Partition, Record, Start
+from streaming.log import Batch, Partition, Start
 
 
 class KafkaSource:
@@ -24,6 +25,7 @@ class KafkaSource:
     def __init__(self, consumer: Any, prefix: str) -> None:
         self._consumer = consumer
         self._prefix = prefix
+        unpack_here(consumer, prefix)
         self._told: frozenset[TopicPartition] = frozenset()  # the assignment that the caller knows of
         self._changes = _Assignments()
         self._membership = Membership(consumer._coordinator)
@@ -57,8 +59,7 @@ class KafkaSource:
             time.sleep(max(0.0, deadline - time.monotonic()))  # an outage must not become a busy loop
             found = {}
         assigned, revoked = self._reassignment()
-        records = {self._here(partition): self._renamed(lines) for partition, lines in found.items()}
-        return Batch(records, assigned, revoked)
+        return Batch({self._here(partition): lines for partition, lines in found.items()}, assigned, revoked)
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
         with translated("storing positions"):
@@ -135,12 +136,6 @@ class KafkaSource:
 
     def _here(self, partition: TopicPartition) -> Partition:
         return Partition(partition.topic[len(self._prefix) :], partition.partition)
-
-    def _renamed(self, lines: list[Any]) -> Sequence[Record]:
-        if not self._prefix:
-            return lines
-        topic = lines[0].topic[len(self._prefix) :]
-        return [line._replace(topic=topic) for line in lines]
 
 
 class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]
