@@ -1,6 +1,6 @@
 # Owns set-up and the commands a contributor types. Needs Python 3.11 or later and make, nothing else.
 #   make demo        everything on this machine, shown while it runs        make help    all of them
-#   TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make demo          with the small CPU build of torch
+#   TORCH_INDEX_URL=<PyTorch's CPU index> make demo          with the small CPU build of torch
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
