@@ -21,6 +21,7 @@ from streaming.ports import free_port
 KAFKA_VERSION = "4.3.1"
 COORDINATES = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
 START_TIMEOUT_S = 120.0  # 2.5 s on an idle machine; 51 s was seen on 2 cores shared by five test runs
+PORT_TIMEOUT_S = 2.0  # for the port of a killed broker to be given back: milliseconds, more where the machine is busy
 STOP_TIMEOUT_S = 10.0  # SIGTERM takes 0.5 s
 JVM_OPTIONS = ("-Xms64m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
 LOG_OPTIONS = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
@@ -240,16 +241,25 @@ class LocalKafka:
         return True
 
     def _require_free(self, port: int) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((self._host, port))
-            except OSError as err:
+        """A broker that was killed may listen for a moment longer than it is a process."""
+        deadline = time.monotonic() + PORT_TIMEOUT_S
+        while (err := self._why_taken(port)) is not None:
+            if time.monotonic() > deadline:
                 name = "port" if port == self._port else "controller_port"
                 raise LocalKafkaError(
                     f"port {port} on {self._host} is taken ({err.strerror}). Set local_kafka.{name} to a free port, or "
                     f"kafka.bootstrap_servers to the Kafka that already runs there"
                 ) from err
+            time.sleep(0.05)
+
+    def _why_taken(self, port: int) -> OSError | None:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self._host, port))
+            except OSError as err:
+                return err
+        return None
 
 
 def find_jars() -> list[Path]:
