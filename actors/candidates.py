@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,10 +21,12 @@ Slots = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Visited:
-    """Live rooms of streamers visited before, and how strong the habit for each is."""
+    """Live rooms of streamers visited before, as of a version of the roster."""
 
-    slots: list[int] = field(default_factory=list)
-    strengths: list[float] = field(default_factory=list)
+    version: int = 0
+    slots_V: Slots = field(default_factory=lambda: np.zeros(0, np.int64))
+    strengths_V: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    strengths: Mapping[int, float] = field(default_factory=dict)  # the same by slot
 
 
 class Candidates:
@@ -39,15 +41,14 @@ class Candidates:
 
     def visited(self, taste: Taste) -> Visited:
         """The live rooms of the viewer's habits."""
-        visited = Visited()
-        rooms_of = self._rooms.by_streamer.get
+        roster, strengths = self._rooms.roster, {}
         for streamer, strength in taste.habits:
-            rooms = rooms_of(streamer)
+            rooms = roster.of(streamer)
             if rooms is not None:
                 for slot in rooms.values():
-                    visited.slots.append(slot)
-                    visited.strengths.append(strength)
-        return visited
+                    strengths[slot] = strength
+        slots_V = np.array([*strengths], np.int64)
+        return Visited(roster.version, slots_V, np.array([*strengths.values()], np.float32), strengths)
 
     def alike(self, taste: Taste) -> NDArray[np.float32] | None:
         """Cosine of the taste and each room, float32 by slot, −1 for a room without a vector; None without a taste."""
@@ -64,7 +65,7 @@ class Candidates:
         """
         pools, number = self._pools, self._rooms.categories.number
         lists = [pools.common, *[pools.of_category(number(label)) for label in taste.top_categories]]
-        lists += [self.nearest(alike_N), np.array(visited.slots, np.int64)]
+        lists += [self.nearest(alike_N), visited.slots_V]
         return np.concatenate(lists)
 
     def nearest(self, alike_N: NDArray[np.float32] | None) -> Slots:
@@ -83,7 +84,7 @@ class Candidates:
         lists = [trending, newest]
         if alike_N is not None:
             lists.append(allowed[largest(alike_N[allowed], self._num_nearest)])
-        lists.append(np.array(visited.slots, np.int64))
+        lists.append(visited.slots_V)
         return np.concatenate(lists)
 
     def may_be_shown(self, slots_N: Slots, filters: Filters, hidden: Iterable[str]) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.answer import Source
 from actors.room_table import RoomTable
 from actors.trending import Entries
 from actors.weights import Weights
@@ -59,6 +60,10 @@ class Pools:
             return self._by_category[:0]
         start, end = self._starts[number], self._starts[number + 1]
         return self._by_category[start : min(end, start + self.size)]
+
+    def source(self, slot: int) -> Source:
+        """Why a room is among the common ones: entries, or for having just started."""
+        return "trending" if self.trending_N[slot] * 2 > self.fresh_N[slot] else "new"
 
 
 def heat(entries: Entries) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from actors.answer import Answer, Filters, Item, Query, Receipt, Room, Source
-from actors.candidates import NO_FILTERS, Candidates
+from actors.candidates import NO_FILTERS, Candidates, Visited
 from actors.diversity import diversify
 from actors.pools import Pools, largest
 from actors.room_table import Card, RoomTable
@@ -37,8 +37,9 @@ from streaming.metrics import Metrics
 __all__ = ["Answer", "Filters", "Item", "Query", "Receipt", "RecommendConfig", "Recommender", "Room", "Weights"]
 
 MAX_TASTES = 20_000  # decoded tastes kept; some 2.5 KB each
-POOL_PER_ITEM = 4  # of the best candidates, so many per item asked for take part in diversifying
-TASTE_MS = 5_000  # a taste is read anew after this even without a new event: the rooms that it comes from move on
+POOL_PER_ITEM = 3  # of the best candidates, so many per item asked for take part in diversifying
+SCORE_DIGITS = 4  # the fifth says nothing of a room, and writing all 17 of a float takes as long as the rest of an item
+TASTE_MS = 30_000  # a taste is read anew after this even without a new event: the rooms that it comes from move on
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class RecommendConfig:
     weights: Weights = field(default_factory=Weights)
     nearest: int = 64  # candidates nearest to the viewer's recent rooms
     pool: int = 64  # candidates trending now, and as many newest
-    renew_ms: int = 200  # how old the lists of trending and newest may be
+    renew_ms: int = 300  # how old the lists of trending and newest may be
     fresh_half_life_s: float = 600.0
     streamer_cost: float = 0.5  # what each further room of a streamer loses in the order
     category_cost: float = 0.02  # what each further room of a category loses in the order
@@ -62,31 +63,38 @@ class RecommendConfig:
                 raise ConfigError(f"recommend.{name} is {getattr(self, name)}; it must be at least 0")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Held:
     """A taste and what it was read from."""
 
     taste: Taste
     affinity: Affinity | None = None  # None: a stranger
+    visited: Visited = field(default_factory=Visited)
     raw: bytes = b""
     read_ms: int = 0
     basis: int = 0
 
 
 class _Found:
-    """How the candidates of one query were found."""
+    """What of the viewer led to the candidates of one query."""
 
-    def __init__(self, taste: Taste, visited: set[int], nearest: Callable[[], NDArray[np.int64]]) -> None:
-        self.taste = taste
-        self.visited = visited
+    def __init__(self, held: _Held, nearest: Callable[[], NDArray[np.int64]]) -> None:
+        self._visited = held.visited.strengths
+        self._liked = held.affinity.liked if held.affinity is not None and held.taste.anchor else None
         self._nearest = nearest
         self._near: set[int] | None = None
 
-    def near(self) -> set[int]:
-        """The nearest rooms; asked of few."""
+    def source(self, slot: int, category: int) -> Source | None:
+        """The strongest of the viewer's own reasons for a room that hold; None where none does."""
+        if slot in self._visited:
+            return "visited"
+        if self._liked is None:
+            return None
+        if category in self._liked:
+            return "similar"
         if self._near is None:
             self._near = set(self._nearest().tolist())
-        return self._near
+        return "similar" if slot in self._near else None
 
 
 STRANGER = _Held(Taste(known=False))
@@ -192,6 +200,8 @@ class Recommender:
             and held.affinity is not None
             and held.affinity.stands(self._rooms)
         ):
+            if not self._rooms.roster.stands(held.visited.version, held.taste.streamers):
+                held.visited = self._candidates.visited(held.taste)
             return held
         try:
             profile = self._tables.viewers.decode(raw)
@@ -200,7 +210,8 @@ class Recommender:
             self._tables.viewers.drop(viewer)
             return STRANGER
         taste = taste_of(profile, self._rooms, self._rooms.trending.event_now_ms(now_ms))
-        held = _Held(taste, Affinity(taste, self._rooms, self._config.weights), raw, now_ms, basis)
+        affinity = Affinity(taste, self._rooms, self._config.weights)
+        held = _Held(taste, affinity, self._candidates.visited(taste), raw, now_ms, basis)
         self._tastes[viewer] = held
         self._tastes.move_to_end(viewer)
         if len(self._tastes) > MAX_TASTES:
@@ -221,7 +232,7 @@ class Recommender:
     def _picks(self, query: Query, held: _Held) -> list[Pick]:
         """The chosen rooms in order."""
         taste, candidates, rooms = held.taste, self._candidates, self._rooms
-        visited, alike_N = candidates.visited(taste), candidates.alike(taste)
+        visited, alike_N = held.visited, candidates.alike(taste)
         if query.filters == NO_FILTERS:
             slots_N = candidates.union(visited, taste, alike_N)
         else:
@@ -230,18 +241,19 @@ class Recommender:
         hidden = query.exclude if taste.room is None else [*query.exclude, taste.room]
         shown_N = candidates.may_be_shown(slots_N, query.filters, hidden)
         slots_N, scores_N = slots_N[shown_N], scores_N[shown_N]
-        best_K = (-scores_N).argsort(kind="stable")[: query.limit * POOL_PER_ITEM]
+        best_K = (-scores_N).argsort()[: query.limit * POOL_PER_ITEM]
         slots_K = slots_N[best_K]
-        slots, scores = slots_K.tolist(), scores_N[best_K].tolist()
+        slots, scores = slots_K.tolist(), scores_N[best_K].astype(np.float64).round(SCORE_DIGITS).tolist()
+        categories = rooms.category_N[slots_K].tolist()
         chosen = diversify(
             scores,
             rooms.streamer_N[slots_K].tolist(),
-            rooms.category_N[slots_K].tolist(),
+            categories,
             limit=query.limit,
             streamer_cost=self._config.streamer_cost,
             category_cost=self._config.category_cost,
         )
-        found = _Found(taste, set(visited.slots), functools.partial(candidates.nearest, alike_N))
+        found = _Found(held, functools.partial(candidates.nearest, alike_N))
         picks = []
         for position in chosen:
             slot = slots[position]
@@ -250,13 +262,6 @@ class Recommender:
                 self._metrics.count("dead_rooms_returned_total")
                 continue
             terms = self._score.terms(slot, held.affinity, alike_N, visited) if query.explain else UNSET
-            picks.append(Pick(card, scores[position], self._source_of(card, found), terms))
+            source = found.source(slot, categories[position]) or self._pools.source(slot)
+            picks.append(Pick(card, scores[position], source, terms))
         return picks
-
-    def _source_of(self, card: Card, found: _Found) -> Source:
-        """The strongest of the reasons that hold."""
-        if card.slot in found.visited:
-            return "visited"
-        if found.taste.anchor and (card.state.category in found.taste.categories or card.slot in found.near()):
-            return "similar"
-        return "trending" if self._pools.trending_N[card.slot] * 2 > self._pools.fresh_N[card.slot] else "new"

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,9 +14,10 @@ from actors.content import content_vectors
 from actors.index import LiveIndex
 from actors.labels import Labels
 from actors.projection import Projection
+from actors.roster import Roster
 from actors.trending import Trending
 from streaming.errors import ConfigError
-from streaming.events import RoomId, RoomState, StreamerId
+from streaming.events import RoomId, RoomState
 
 MAX_ENDED = 50_000  # rooms that ended within the hour and are still remembered, for the tastes they speak of
 
@@ -39,13 +41,23 @@ class TablesConfig:
             raise ConfigError(f"tables.title_weight is {self.title_weight}; it must be between 0 and 1")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class Pieces(msgspec.Struct, frozen=True):
+    """What stays the same of a room's JSON in an answer until its next state; cut by `written.py`."""
+
+    saw_ms: int  # newest text that the room's vector saw: the age counts from it
+    before_age: str
+    before_score: str
+    visited: str  # source and reason where the viewer visited the streamer before
+
+
+@dataclass(slots=True, eq=False)
 class Card:
     """What is shown of a live room: one state of it, as of `servable_ms`. Another state is another card."""
 
     slot: int
     state: RoomState
     servable_ms: int  # when this replica could first answer with the vector of this state
+    pieces: Pieces | None = None  # since it was first in a written answer
 
     @property
     def audience(self) -> int:
@@ -73,7 +85,7 @@ class RoomTable:
         self.vectors_ND: NDArray[np.float16] = np.zeros((0, 0), np.float16)  # whole, where the index has few dimensions
         self.cards: dict[RoomId, Card] = {}
         self.by_slot: dict[int, Card] = {}
-        self.by_streamer: dict[StreamerId, dict[RoomId, int]] = {}
+        self.roster = Roster()
         self.ended: OrderedDict[RoomId, EndedRoom] = OrderedDict()
         self.categories, self.languages, self.streamers = Labels(), Labels(), Labels()
         self.trending = Trending(max_rooms)
@@ -155,6 +167,7 @@ class RoomTable:
         if card is None:
             return
         del self.by_slot[card.slot]
+        self.roster.leave(card.state.streamer, room)
         self._leave_columns(card)
         self.live_N[card.slot] = False
         self.trending.clear(card.slot)
@@ -166,6 +179,8 @@ class RoomTable:
         if held is not None:
             slot: int | None = held.slot
             self._leave_columns(held)
+            if held.state.streamer != state.streamer:
+                self.roster.leave(held.state.streamer, state.room)
         else:
             slot = self.index.allocate()
         if slot is None:
@@ -178,7 +193,7 @@ class RoomTable:
 
     def _enter_columns(self, card: Card) -> None:
         slot, state = card.slot, card.state
-        self.by_streamer.setdefault(state.streamer, {})[state.room] = slot
+        self.roster.enter(state.streamer, state.room, slot)
         self.category_N[slot] = self.categories.take(state.category)
         self.language_N[slot] = self.languages.take(state.language)
         self.streamer_N[slot] = self.streamers.take(state.streamer)
@@ -192,10 +207,6 @@ class RoomTable:
 
     def _leave_columns(self, card: Card) -> None:
         state = card.state
-        rooms = self.by_streamer[state.streamer]
-        del rooms[state.room]
-        if not rooms:
-            del self.by_streamer[state.streamer]
         self.categories.give(state.category)
         self.languages.give(state.language)
         self.streamers.give(state.streamer)

@@ -34,6 +34,7 @@ class Affinity:
     def __init__(self, taste: Taste, rooms: RoomTable, weights: Weights) -> None:
         self._epochs = rooms.categories.epoch, rooms.languages.epoch
         self.by_category_L = _spread(taste.categories, rooms.categories, weights.category)
+        self.liked = {number for label in taste.categories if (number := rooms.categories.number(label)) >= 0}
         self.by_language_L = _spread(taste.languages, rooms.languages, weights.language)
 
     def stands(self, rooms: RoomTable) -> bool:
@@ -64,18 +65,15 @@ class Score:
         score_N += affinity.by_language_L[rooms.language_N[slots_N]]
         if alike_N is not None:
             score_N += np.float32(self._weights.content) * np.maximum(alike_N[slots_N], 0)
-        if visited.slots:
-            score_N[-len(visited.slots) :] += np.float32(self._weights.visited) * np.array(
-                visited.strengths, np.float32
-            )
+        if len(visited.slots_V):
+            score_N[-len(visited.slots_V) :] += np.float32(self._weights.visited) * visited.strengths_V
         return score_N
 
     def terms(self, slot: int, affinity: Affinity | None, alike_N: Floats | None, visited: Visited) -> dict[str, float]:
         """What a candidate's score is the sum of, by the names above."""
         rooms, pools, weights = self._rooms, self._pools, self._weights
-        habit = visited.strengths[visited.slots.index(slot)] if slot in visited.slots else 0.0
         return {
-            "visited": weights.visited * habit,
+            "visited": weights.visited * visited.strengths.get(slot, 0.0),
             "content": weights.content * max(0.0, float(alike_N[slot])) if alike_N is not None else 0.0,
             "category": float(affinity.by_category_L[rooms.category_N[slot]]) if affinity is not None else 0.0,
             "language": float(affinity.by_language_L[rooms.language_N[slot]]) if affinity is not None else 0.0,

@@ -25,6 +25,7 @@ class Taste:
     known: bool = True
     query_E: NDArray[np.float32] | None = None  # unit vector's projection; None where no recent room has a vector
     habits: tuple[tuple[StreamerId, float], ...] = ()  # streamer and strength of the habit in (0, 1)
+    streamers: frozenset[StreamerId] = frozenset()  # of the habits
     categories: dict[str, float] = field(default_factory=dict)
     languages: dict[str, float] = field(default_factory=dict)
     top_categories: tuple[str, ...] = ()  # the largest first
@@ -86,6 +87,7 @@ def taste_of(profile: ViewerProfile, rooms: RoomTable, now_ms: int) -> Taste:
     return Taste(
         query_E=total.query(rooms.vectors_ND, rooms.projection),
         habits=tuple(habits),
+        streamers=frozenset(streamer for streamer, _ in habits),
         categories=categories,
         top_categories=tuple(sorted(categories, key=categories.__getitem__, reverse=True)[:TOP_CATEGORIES]),
         languages=_shares(total.languages),
@@ -99,7 +101,7 @@ def _about(visit: Visit, rooms: RoomTable) -> Card | EndedRoom | None:
     about = rooms.cards.get(visit.room) or rooms.ended.get(visit.room)
     if about is not None:
         return about
-    for room in rooms.by_streamer.get(visit.streamer, ()):
+    for room in rooms.roster.of(visit.streamer) or ():
         return rooms.cards[room]
     return None
 

@@ -40,8 +40,8 @@ class SimilarQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class Answers(Protocol):
     """What the routes ask; `actors.recommend.Recommender` is it."""
 
-    def recommend(self, query: Query) -> Answer:
-        """The rooms for one viewer."""
+    def recommend_json(self, query: Query) -> bytes:
+        """The rooms for one viewer: an Answer as JSON."""
 
     def rooms(self, limit: int, filters: Filters = ...) -> list[Room]:
         """Live rooms, largest audience first."""
@@ -99,7 +99,7 @@ def routes(
     counted = Reader(SimilarQuery, root=f"limit, from 1 to {MAX_LIMIT}")
 
     def recommend(request: Request) -> Response:
-        return Response(encode(answers.recommend(asked.json(request.body))))
+        return Response(answers.recommend_json(asked.json(request.body)))
 
     def list_rooms(request: Request) -> Response:
         query: RoomsQuery = listed.parameters(request.parameters)

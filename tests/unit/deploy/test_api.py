@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pytest
 
 from actors.answer import Answer, Filters, Item, Query, Room
@@ -28,11 +29,11 @@ class FakeAnswers:
 
     asked: list[Any] = field(default_factory=list)
 
-    def recommend(self, query: Query) -> Answer:
+    def recommend_json(self, query: Query) -> bytes:
         self.asked.append(query)
         if query.viewer == "breaks":
             raise ZeroDivisionError("a bug")
-        return Answer(
+        answer = Answer(
             request="r",
             viewer=query.viewer,
             known=False,
@@ -41,6 +42,7 @@ class FakeAnswers:
             live_rooms=0,
             rooms=[],
         )
+        return msgspec.json.encode(answer)
 
     def rooms(self, limit: int, filters: Filters | None = None) -> list[Room]:
         self.asked.append((limit, filters))
