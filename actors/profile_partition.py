@@ -10,7 +10,7 @@ from typing import Any
 from streaming.activity import ActivityBook
 from streaming.codec import Decoder, encode
 from streaming.dead_letter import DeadLetters
-from streaming.errors import MalformedRecord, RecordError
+from streaming.errors import RecordError
 from streaming.events import ViewerId
 from streaming.log import Log, Partition, Record, Sink
 from streaming.outcome import MAX_AHEAD_MS, Outcome
@@ -45,17 +45,10 @@ class ProfilePartition:
 
     def apply(self, records: Sequence[Record]) -> int:
         """Folds events in offset order; gives the number of duplicates."""
-        folds, changed, book, decode = self._folds, self.changed, self._book, self._decode_event
+        folds, changed, book = self._folds, self.changed, self._book
         duplicates = 0
-        for record in records:
-            value = record.value
-            try:
-                if value is None:
-                    raise MalformedRecord("viewer-events: a record without a value")
-                event: Any = decode(value)
-            except RecordError as err:
-                self._letters.refuse(record, err)
-                continue
+        event: Any
+        for record, event in self._letters.decoded(records, self._decode_event):
             viewer = event.viewer
             if record.key != viewer.encode() or event.at_ms > record.timestamp + MAX_AHEAD_MS:
                 self._refuse(record, event)

@@ -6,14 +6,15 @@ the state's offset only rebuild the window; later ones count.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streaming.events import ChatMessage, RoomState
+from streaming.events import RoomState
 from streaming.language import guess_language
 from streaming.outcome import Outcome
 from streaming.text import text_hash
 from streaming.vectors import fold_mean
-from streaming.window import ChatStatistics, ChatWindow, ClosedSegment, WindowConfig
+from streaming.window import ChatLine, ChatStatistics, ChatWindow, ClosedSegment, WindowConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class ChatFold:
 
     __slots__ = (
         "_config", "_published_mean_segment", "_published_vector_offset", "_replaying", "_resumed_at_ms", "_retained",
-        "_statistics", "_text", "_unpublished_offset", "_waiting", "_window", "appended_ms", "chat_hash", "language",
+        "_statistics", "_text", "_unpublished_offset", "_waiting", "_window", "chat_hash", "language",
         "mean_segment", "mean_vector", "messages", "offset", "segment_end_ms", "segments_skipped", "vector",
         "vector_appended_ms", "vector_offset",
     )  # fmt: skip
@@ -66,7 +67,6 @@ class ChatFold:
         self._published_vector_offset = -1
         self.messages = 0
         self.offset = -1
-        self.appended_ms = 0  # append time of the message at `offset`
         self.vector = b""
         self.chat_hash = 0
         self.vector_offset = -1
@@ -79,37 +79,41 @@ class ChatFold:
 
     # messages
 
-    def apply(self, message: ChatMessage, offset: int, appended_ms: int) -> Outcome:
-        """APPLIED, LATE, DUPLICATE or REPLAYED. Offsets rise, except that a restart begins again from earlier ones."""
-        if offset <= self.offset or self._replaying:
-            if not self._replaying:
-                return Outcome.REPLAYED
-            if offset <= self.offset:
-                self._replay(message, offset, appended_ms)
-                return Outcome.REPLAYED
-            self._end_replay()
-        window = self._window
-        outcome = window.add(message.viewer, message.text, message.at_ms, offset, appended_ms)
-        self.offset = offset
-        if appended_ms > self.appended_ms:  # noqa: PLR1730  max() costs 60 ns a message
-            self.appended_ms = appended_ms
+    def apply(self, lines: Sequence[ChatLine], counts: list[int]) -> int:
+        """Counts what each message did: APPLIED, LATE, DUPLICATE or REPLAYED. Gives the number of those not REPLAYED.
+
+        Offsets rise, except that a restart begins again from earlier ones. counts: by Outcome.
+        """
+        if self._replaying or lines[0][3] <= self.offset:
+            lines = self._replay(lines, counts)
+            if not lines:
+                return 0
+        late, duplicates = counts[Outcome.LATE], counts[Outcome.DUPLICATE]
+        self._window.add_all(lines, counts)
+        late, duplicates = counts[Outcome.LATE] - late, counts[Outcome.DUPLICATE] - duplicates
+        counts[Outcome.APPLIED] += len(lines) - late - duplicates
+        self.messages += len(lines) - duplicates
         if self._unpublished_offset < 0:
-            self._unpublished_offset = offset
-        if outcome is not Outcome.DUPLICATE:
-            self.messages += 1
+            self._unpublished_offset = lines[0][3]
+        self.offset = lines[-1][3]
         self._statistics = None
         self._text = None
-        if window.closed:
-            self._take_closed()
-        return outcome
-
-    def _replay(self, message: ChatMessage, offset: int, appended_ms: int) -> None:
-        self._window.add(message.viewer, message.text, message.at_ms, offset, appended_ms)
-        self.appended_ms = max(self.appended_ms, appended_ms)
         if self._window.closed:
             self._take_closed()
-        if offset == self.offset:
-            self._end_replay()
+        return len(lines)
+
+    def _replay(self, lines: Sequence[ChatLine], counts: list[int]) -> Sequence[ChatLine]:
+        """Rebuilds the window from what was counted before the restart; gives what was not."""
+        new = next((place for place, line in enumerate(lines) if line[3] > self.offset), len(lines))
+        counts[Outcome.REPLAYED] += new
+        if self._replaying:
+            if new:
+                self._window.add_all(lines[:new], [0] * len(Outcome))
+                if self._window.closed:
+                    self._take_closed()
+            if new < len(lines) or lines[-1][3] == self.offset:
+                self._end_replay()
+        return lines[new:]
 
     def _end_replay(self) -> None:
         """What was read again is all there is; what set the watermark may lie before it."""
@@ -131,6 +135,11 @@ class ChatFold:
     def due_ms(self) -> int:
         """Append time up to which `expire` would do nothing."""
         return self._window.due_ms
+
+    @property
+    def appended_ms(self) -> int:
+        """Newest append time."""
+        return self._window.head_ms
 
     @property
     def at_ms(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -66,6 +67,18 @@ class Decoder:
         if record.v != SCHEMA_VERSION:
             raise UnknownVersion(self._unknown(record.v))
         return record
+
+    def all(self, values: Sequence[bytes | None]) -> list[Any]:
+        """A record for every value. Raises RecordError where one cannot be read: say with which by trying each."""
+        decode = self._decode
+        try:
+            records = [decode(value) for value in values]
+        except (*_NOT_A_RECORD, TypeError) as err:
+            raise MalformedRecord(f"{self._topic.name}: {str(err)[:MAX_REASON_LENGTH]}") from err
+        for record in records:
+            if record.v != SCHEMA_VERSION:
+                raise UnknownVersion(self._unknown(record.v))
+        return records
 
     def _refuse_unknown_version(self, value: bytes) -> None:
         """The fields of another version need not fit ours, so its version is looked at before they are blamed."""

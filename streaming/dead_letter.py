@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
 from streaming.clock import Clock, SystemClock
-from streaming.codec import encode
+from streaming.codec import Decoder, encode
 from streaming.errors import RecordError, UnknownVersion
 from streaming.events import DeadLetter
 from streaming.log import Record, Sink
@@ -47,6 +50,20 @@ class DeadLetters:
         )
         self._sink.send(DEAD_LETTER, None, encode(letter))
         self._metrics.count("dead_letters_total", topic=record.topic, reason=reason_of(error))
+
+    def decoded(self, records: Sequence[Record], decode: Decoder) -> Iterable[tuple[Record, Any]]:
+        """The records with what stands in them; refuses those that cannot be read, and those without a value."""
+        try:
+            return zip(records, decode.all([record.value for record in records]), strict=True)
+        except RecordError:
+            return self._readable(records, decode)
+
+    def _readable(self, records: Sequence[Record], decode: Decoder) -> Iterator[tuple[Record, Any]]:
+        for record in records:
+            try:
+                yield record, decode(record.value or b"")  # a tombstone says as little as no bytes do
+            except RecordError as err:
+                self.refuse(record, err)
 
 
 def reason_of(error: Exception | str) -> str:

@@ -6,6 +6,8 @@ Vectors come from outside; texts say what they saw and come back with their vect
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from streaming.activity import ActivityFold
 from streaming.chat import ChatFold, RoomText
 from streaming.events import ChatMessage, RoomActivity, RoomEvent, RoomId, RoomState, RoomStatus, StreamerId
@@ -13,7 +15,7 @@ from streaming.language import guess_language
 from streaming.lifecycle import Lifecycle
 from streaming.outcome import Outcome
 from streaming.text import build_title_text, text_hash
-from streaming.window import ClosedSegment, WindowConfig
+from streaming.window import ChatLine, ClosedSegment, WindowConfig
 
 
 class RoomFold:
@@ -74,19 +76,22 @@ class RoomFold:
         return outcome
 
     def apply_chat(self, message: ChatMessage, offset: int, appended_ms: int) -> Outcome:
-        """Outcomes of ChatFold.apply; where that is APPLIED, ORPHAN before a start and AFTER_END after an end."""
-        outcome = self._chat.apply(message, offset, appended_ms)
-        if outcome is Outcome.REPLAYED:
-            return outcome
-        if appended_ms > self.alive_ms:  # noqa: PLR1730  max() costs 60 ns a message
-            self.alive_ms = appended_ms
+        """One message: APPLIED, LATE, DUPLICATE, REPLAYED; ORPHAN before a start, AFTER_END after an end."""
+        counts = [0] * len(Outcome)
+        self.apply_chats([(message.viewer, message.text, message.at_ms, offset, appended_ms)], counts)
+        return Outcome(counts.index(1))
+
+    def apply_chats(self, lines: Sequence[ChatLine], counts: list[int]) -> None:
+        """Messages in order of their offsets. counts: by Outcome, the outcomes of `apply_chat` are added."""
+        applied = counts[Outcome.APPLIED]
+        if not self._chat.apply(lines, counts):
+            return
+        self.alive_ms = max(self.alive_ms, self._chat.appended_ms)
         self._changed = True
-        if outcome is Outcome.APPLIED:
-            if self._life.description is None:
-                return Outcome.ORPHAN
-            if self._life.ended_at_ms:
-                return Outcome.AFTER_END
-        return outcome
+        instead = Outcome.ORPHAN if self._life.description is None else Outcome.AFTER_END
+        if instead is Outcome.ORPHAN or self._life.ended_at_ms:
+            counts[instead] += counts[Outcome.APPLIED] - applied
+            counts[Outcome.APPLIED] = applied
 
     def apply_activity(self, activity: RoomActivity, offset: int, appended_ms: int) -> Outcome:
         """APPLIED, REPLAYED, ORPHAN before a start, AFTER_END after an end."""

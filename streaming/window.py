@@ -6,7 +6,7 @@ batches begin and end, and how often `expire` is called in between, changes no t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from streaming.errors import ConfigError
@@ -19,6 +19,9 @@ SEGMENT_SLICES = 6
 SEGMENT_MS = SLICE_MS * SEGMENT_SLICES
 HELD_SLICES = 2 * SEGMENT_SLICES  # the last 30 s and the 30 s before, whose difference is the chat's velocity
 NEVER_MS = 1 << 62
+NOTED_MESSAGES = 64  # per slice
+
+ChatLine = tuple[str, str, int, int, int]  # viewer, text, at_ms, offset, appended_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +76,38 @@ class ChatStatistics:
 
 
 class Slice:
-    """5 s of event time of one room."""
+    """5 s of event time of one room. What arrives is only noted, and sketched when enough of it is there or needed."""
 
-    __slots__ = ("first_offset", "last_appended_ms", "messages", "recognised", "texts", "viewers")
+    __slots__ = ("_limits", "_texts", "_viewers", "first_offset", "last_appended_ms", "messages", "noted", "recognised")
 
     def __init__(self, offset: int, config: WindowConfig) -> None:
+        self._limits = config.viewers_per_slice, config.texts_per_slice
+        self._viewers: DistinctViewers | None = None
+        self._texts: TextSample | None = None
         self.first_offset = offset
         self.last_appended_ms = 0
         self.messages = 0
         self.recognised: set[int] = set()  # hashes of this process: never written anywhere
-        self.viewers = DistinctViewers(config.viewers_per_slice)
-        self.texts = TextSample(config.texts_per_slice)
+        self.noted: list[tuple[str, str, int]] = []  # viewer, text, event time
+
+    def sketch(self) -> tuple[DistinctViewers, TextSample]:
+        """Viewers and texts of everything that arrived."""
+        viewers, texts = self._viewers, self._texts
+        if viewers is None or texts is None:
+            viewers, texts = DistinctViewers(self._limits[0]), TextSample(self._limits[1])
+            self._viewers, self._texts = viewers, texts
+        if self.noted:
+            viewers.update([viewer for viewer, _, _ in self.noted])
+            texts.update([(text, at_ms) for _, text, at_ms in self.noted])
+            self.noted.clear()
+        return viewers, texts
 
 
 class ChatWindow:
     """The chat of one room. closed: segments that closed, in order, for the owner to take."""
 
     __slots__ = (
-        "_closed_through", "_config", "_due_ms", "_head_ms", "_newest", "_slices", "closed", "watermark_ms",
+        "_closed_through", "_config", "_due_ms", "_newest", "_slices", "closed", "head_ms", "watermark_ms",
     )  # fmt: skip
 
     def __init__(self, config: WindowConfig, closed_through: int = -1) -> None:
@@ -98,48 +115,66 @@ class ChatWindow:
         self._slices: dict[int, Slice] = {}
         self._newest = -HELD_SLICES  # index of the watermark's slice
         self._closed_through = closed_through  # segments up to here are closed, whether they held anything or not
-        self._head_ms = 0  # newest append time
+        self.head_ms = 0  # newest append time
         self._due_ms = NEVER_MS  # before this append time nothing can have expired
         self.watermark_ms = 0  # newest event time
         self.closed: list[ClosedSegment] = []
 
     def add(self, viewer: str, text: str, at_ms: int, offset: int, appended_ms: int) -> Outcome:
-        """Takes one message: APPLIED, LATE or DUPLICATE. Offsets rise; append times that fall count as the newest.
+        """Takes one message: APPLIED, LATE or DUPLICATE."""
+        counts = [0] * len(Outcome)
+        self.add_all([(viewer, text, at_ms, offset, appended_ms)], counts)
+        return (
+            Outcome.LATE
+            if counts[Outcome.LATE]
+            else Outcome.DUPLICATE
+            if counts[Outcome.DUPLICATE]
+            else Outcome.APPLIED
+        )
 
-        A message cannot be said after it was appended: an event time ahead of its append time counts as that. One
-        viewer whose clock is a minute ahead would otherwise make the rest of the room's chat late.
+    def add_all(self, lines: Sequence[ChatLine], counts: list[int]) -> None:
+        """Takes messages, and adds those that are LATE or DUPLICATE to `counts`, which is indexed by Outcome.
+
+        Offsets rise; append times that fall count as the newest. A message cannot be said after it was appended: an
+        event time ahead of its append time counts as that. One viewer whose clock is a minute ahead would otherwise
+        make the rest of the room's chat late.
         """
-        if appended_ms > self._head_ms:
-            self._head_ms = appended_ms
-        else:
-            appended_ms = self._head_ms
-        if appended_ms > self._due_ms:
-            self.expire(appended_ms)
-        key = hash((viewer, at_ms, text))
-        if at_ms > appended_ms:  # noqa: PLR1730  max() costs 60 ns a message
-            at_ms = appended_ms
-        index = at_ms // SLICE_MS
-        if index <= self._newest - HELD_SLICES:
-            return Outcome.LATE
-        config = self._config
-        held = self._slices.get(index)
-        if held is None:
-            held = self._slices[index] = Slice(offset, config)
-            self._due_ms = min(self._due_ms, appended_ms + config.idle_close_s * 1_000)
-        recognised = held.recognised
-        if key in recognised:
-            return Outcome.DUPLICATE
-        if len(recognised) < config.recognised_per_slice:
-            recognised.add(key)
-        held.messages += 1
-        held.last_appended_ms = appended_ms
-        held.viewers.add(viewer)
-        held.texts.add(text if len(text) <= config.message_chars else text[: config.message_chars], at_ms)
-        if at_ms > self.watermark_ms:  # noqa: PLR1730  max() costs 60 ns a message
-            self.watermark_ms = at_ms
-        if index > self._newest:
-            self._advance(index)
-        return Outcome.APPLIED
+        config, slices = self._config, self._slices
+        num_recognised, message_chars = config.recognised_per_slice, config.message_chars
+        head_ms, oldest, newest = self.head_ms, self._newest - HELD_SLICES, self._newest
+        for viewer, text, at_ms, offset, appended_ms in lines:
+            if appended_ms > head_ms:
+                self.head_ms = head_ms = appended_ms
+            if head_ms > self._due_ms:
+                self.expire(head_ms)
+            key = hash((viewer, at_ms, text))
+            if at_ms > head_ms:  # noqa: PLR1730  min() costs 60 ns a message
+                at_ms = head_ms  # noqa: PLW2901
+            index = at_ms // SLICE_MS
+            if index <= oldest:
+                counts[Outcome.LATE] += 1
+                continue
+            held = slices.get(index)
+            if held is None:
+                held = slices[index] = Slice(offset, config)
+                self._due_ms = min(self._due_ms, head_ms + config.idle_close_s * 1_000)
+            recognised = held.recognised
+            if key in recognised:
+                counts[Outcome.DUPLICATE] += 1
+                continue
+            if len(recognised) < num_recognised:
+                recognised.add(key)
+            held.messages += 1
+            held.last_appended_ms = head_ms
+            noted = held.noted
+            noted.append((viewer, text if len(text) <= message_chars else text[:message_chars], at_ms))
+            if len(noted) >= NOTED_MESSAGES:
+                held.sketch()
+            if at_ms > self.watermark_ms:  # noqa: PLR1730
+                self.watermark_ms = at_ms
+            if index > newest:
+                self._advance(index)
+                oldest, newest = index - HELD_SLICES, index
 
     def resume(self, watermark_ms: int) -> None:
         """Raises the watermark to what it was: part of what set it may not have been read again."""
@@ -203,7 +238,7 @@ class ChatWindow:
         return self._text(index for index in self._slices if index > self._newest - SEGMENT_SLICES)
 
     def _text(self, indices: Iterable[int]) -> str:
-        samples = [self._slices[index].texts for index in sorted(indices, reverse=True)]
+        samples = [self._slices[index].sketch()[1] for index in sorted(indices, reverse=True)]
         return build_chat_text(samples, self._config.text_chars, self._config.message_chars)
 
     def statistics(self) -> ChatStatistics:
@@ -211,7 +246,7 @@ class ChatWindow:
         now = [held for index, held in self._slices.items() if index > self._newest - SEGMENT_SLICES]
         return ChatStatistics(
             messages=sum(held.messages for held in now),
-            chatters=DistinctViewers.count((held.viewers for held in now), self._config.viewers_per_slice),
+            chatters=DistinctViewers.count((held.sketch()[0] for held in now), self._config.viewers_per_slice),
             previous=sum(held.messages for held in self._slices.values()) - sum(held.messages for held in now),
         )
 

@@ -12,9 +12,10 @@ import msgspec
 
 from streaming.activity import ActivityBook
 from streaming.events import Action, ChatMessage, RoomActivity, RoomId, RoomStarted, ViewerEvent, ViewerId
+from streaming.outcome import Outcome
 from streaming.profile import ProfileConfig, ProfileFold
 from streaming.room import RoomFold
-from streaming.window import WindowConfig
+from streaming.window import ChatLine, WindowConfig
 
 START_MS = 1_700_000_000_000
 WORDS = (
@@ -60,16 +61,22 @@ def chat(num: int, num_rooms: int, rate_per_s: int) -> list[ChatMessage]:
     ]
 
 
-def fold_chat(messages: list[ChatMessage]) -> dict[str, RoomFold]:
+def fold_chat(messages: list[ChatMessage], batch: int = 5_000) -> dict[str, RoomFold]:
+    """As a worker does it: a batch at a time, and of that a room at a time."""
     folds: dict[str, RoomFold] = {}
-    for offset, message in enumerate(messages):
-        fold = folds.get(message.room)
-        if fold is None:
-            fold = folds[message.room] = RoomFold(RoomId(message.room), WindowConfig())
-            fold.apply_lifecycle(
-                RoomStarted(room=message.room, streamer="s", at_ms=START_MS, title="a title of a room"), 0, START_MS
-            )
-        fold.apply_chat(message, offset, message.at_ms)
+    counts = [0] * len(Outcome)
+    for start in range(0, len(messages), batch):
+        lines: dict[str, list[ChatLine]] = {}
+        for offset, message in enumerate(messages[start : start + batch], start):
+            line = (message.viewer, message.text, message.at_ms, offset, message.at_ms)
+            lines.setdefault(message.room, []).append(line)
+        for room, said in lines.items():
+            fold = folds.get(room)
+            if fold is None:
+                fold = folds[room] = RoomFold(RoomId(room), WindowConfig())
+                started = RoomStarted(room=room, streamer="s", at_ms=START_MS, title="a title of a room")
+                fold.apply_lifecycle(started, 0, START_MS)
+            fold.apply_chats(said, counts)
     return folds
 
 

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from streaming.chat import RoomText
 from streaming.events import ChatMessage, RoomActivity, RoomEnded, RoomId, RoomStarted, RoomState, RoomUpdated
+from streaming.outcome import Outcome
 from streaming.room import RoomFold
 from streaming.vectors import to_bytes
-from streaming.window import WindowConfig
+from streaming.window import ChatLine, WindowConfig
 
 TOPICS = ("rooms", "chat", "activity")
 EPOCH_MS = 1_700_000_010_000  # a segment begins here
@@ -68,17 +69,20 @@ class Worker:
 
     def poll(self, topic: str, count: int) -> None:
         start = self.positions[topic]
+        chat: dict[RoomId, list[ChatLine]] = {}
         for offset, entry in enumerate(self.log[topic][start : start + count], start):
-            room = RoomId(entry.event.room)
+            event, room = entry.event, RoomId(entry.event.room)
             fold = self.folds.setdefault(room, RoomFold(room, CONFIG))
-            if isinstance(entry.event, ChatMessage):
-                fold.apply_chat(entry.event, offset, entry.appended_ms)
+            if isinstance(event, ChatMessage):
+                chat.setdefault(room, []).append((event.viewer, event.text, event.at_ms, offset, entry.appended_ms))
                 self.head_ms = max(self.head_ms, entry.appended_ms)
-            elif isinstance(entry.event, RoomActivity):
-                fold.apply_activity(entry.event, offset, entry.appended_ms)
+            elif isinstance(event, RoomActivity):
+                fold.apply_activity(event, offset, entry.appended_ms)
             else:
-                fold.apply_lifecycle(entry.event, offset, entry.appended_ms)
+                fold.apply_lifecycle(event, offset, entry.appended_ms)
             self.positions[topic] = offset + 1
+        for room, lines in chat.items():
+            self.folds[room].apply_chats(lines, [0] * len(Outcome))
 
     def sweep(self) -> None:
         for fold in self.folds.values():

@@ -18,7 +18,7 @@ from streaming.vectors import fold_mean, from_bytes, to_bytes
 def sample(*texts: str, at_ms: int = 0, limit: int = 48) -> TextSample:
     said = TextSample(limit)
     for i, text in enumerate(texts):
-        said.add(text, at_ms + i)
+        said.update([(text, at_ms + i)])
     return said
 
 
