@@ -43,9 +43,9 @@ class RoomWorkerConfig:
     max_orphans: int = 10_000  # per partition
     statistics_every_ms: int = 1_000  # per room, for states in which only counts changed
     commit_every_ms: int = 15  # a transaction takes 8 ms
-    busy_commit_every_ms: int = 250  # while there is more to read
+    busy_commit_every_ms: int = 500  # while there is more to read
     max_states_per_commit: int = 2_000
-    segment_patience_s: int = 90  # a closed segment that waited so long is left out of the mean if a newer one waits
+    segment_patience_s: int = 600  # a closed segment that waited so long is left out of the mean if a newer one waits
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     in_flight: InFlightConfig = field(default_factory=InFlightConfig)
 
@@ -121,6 +121,7 @@ class RoomWorker:
         self._committed: dict[Partition, int] = {}
         self._buried = 0  # tombstones that are not committed
         self._committed_ms = self._swept_ms = self._behind_ms = self._clock.now_ms()
+        self._busy = False  # there is more to read than one poll brings
 
     def revoke(self, partitions: Sequence[Partition]) -> None:
         for index in {partition.index for partition in partitions} & self._homes.keys():
@@ -145,6 +146,7 @@ class RoomWorker:
         tally = Tally()
         for (topic, index), records in batch.records.items():
             self._homes[index].apply(topic, records, tally)
+        self._busy = bool(batch.records) and sum(self._source.lag().values()) > CAUGHT_UP_RECORDS
         if batch.records:
             self._take_touched(batch)
             self._count(tally)
@@ -218,8 +220,7 @@ class RoomWorker:
         return sent
 
     def _commit_gap_ms(self) -> int:
-        busy = any(records > CAUGHT_UP_RECORDS for records in self._gauge.lag.values())
-        return self._config.busy_commit_every_ms if busy else self._config.commit_every_ms
+        return self._config.busy_commit_every_ms if self._busy else self._config.commit_every_ms
 
     def _count(self, tally: Tally) -> None:
         for topic, records in tally.applied.items():

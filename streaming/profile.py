@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 from zlib import crc32
 
 import msgspec
@@ -19,6 +19,7 @@ from streaming.activity import ActivityBook
 from streaming.errors import ConfigError
 from streaming.events import (
     SCHEMA_VERSION,
+    Action,
     RoomId,
     StreamerHabit,
     StreamerId,
@@ -30,6 +31,8 @@ from streaming.events import (
 from streaming.outcome import Outcome
 
 _PACKER: Final = msgspec.msgpack.Encoder()
+_LOW_32: Final = 0xFFFFFFFF
+_ACTION_SEEDS: Final = {action: crc32(action.encode()) for action in get_args(Action)}
 TRAILING_MS = 60_000  # players flush their last `watch` after the `leave`; this late it still belongs to the visit
 
 
@@ -89,6 +92,8 @@ class ProfileFold:
         self._visits: list[_Visit] = []  # by entered_at_ms, equal ones in log order
         self._open: _Visit | None = None  # where the viewer is; always the last of `_visits`
         self._habits: dict[str, _Habit] = {}
+        # 63-bit hashes, the same in every process: they are part of the profile. 31 bits are of room and action, 32 of
+        # the time: a collision among a viewer's last few events needs the same millisecond besides.
         self._recent: deque[int] = deque(maxlen=config.recent_events)
         self._total_visits = 0
         self._total_events = 0
@@ -101,24 +106,24 @@ class ProfileFold:
 
         STALE: a leave from where the viewer is not, or older than the visit that is open; only counted as an event.
         """
-        key = _event_hash(event)
-        if key in self._recent:
+        at_ms, action = event.at_ms, event.action
+        key = (crc32(event.room.encode("utf-8", "surrogatepass"), _ACTION_SEEDS[action]) >> 1) << 32 | at_ms & _LOW_32
+        if at_ms > self._last_at_ms:  # later than any that could be the same
+            self._last_at_ms = at_ms
+        elif key in self._recent:
             return Outcome.DUPLICATE
         self._recent.append(key)
-        at_ms = event.at_ms
         if not self._total_events or at_ms < self._first_at_ms:
             self._first_at_ms = at_ms
-        if at_ms > self._last_at_ms:  # noqa: PLR1730  max() costs 60 ns an event
-            self._last_at_ms = at_ms
         if appended_ms > self._appended_ms:  # noqa: PLR1730
             self._appended_ms = appended_ms
         self._total_events += 1
-        if event.action == "enter":
+        if action == "enter":
             self._enter(event, book)
-            return Outcome.APPLIED
-        if event.action == "leave":
+        elif action == "leave":
             return self._leave_said(event, book)
-        self._act(event, book)
+        else:
+            self._act(event, book)
         return Outcome.APPLIED
 
     # presence
@@ -178,7 +183,9 @@ class ProfileFold:
 
     def _act(self, event: ViewerEvent, book: ActivityBook) -> None:
         action, at_ms = event.action, event.at_ms
-        visit = self._visit_of(event)
+        visit = self._open
+        if visit is None or visit.room != event.room:
+            visit = self._past_visit(event)
         if visit is None and (not self._visits or at_ms >= self._visits[-1].last_at_ms):
             visit = self._open_visit(event, book)
         if visit is not None and at_ms > visit.last_at_ms:
@@ -207,11 +214,8 @@ class ProfileFold:
             sums.follows += 1
             habit.followed = True
 
-    def _visit_of(self, event: ViewerEvent) -> _Visit | None:
-        """The visit that an action belongs to: the open one, or the past one that it comes late for."""
-        here = self._open
-        if here is not None and here.room == event.room:
-            return here
+    def _past_visit(self, event: ViewerEvent) -> _Visit | None:
+        """The visit that an action comes late for, if it is not too late."""
         slack_ms = TRAILING_MS if event.action == "watch" else 0
         for visit in reversed(self._visits):
             if visit.room == event.room:
@@ -299,13 +303,3 @@ class ProfileFold:
 
 def _entered_at_ms(visit: _Visit) -> int:
     return visit.entered_at_ms
-
-
-def _event_hash(event: ViewerEvent) -> int:
-    """63-bit hash of room, action and time, the same in every process: they are part of the profile.
-
-    31 of the room and action, 32 of the time: a third of a cryptographic hash's cost, and a collision among a viewer's
-    last few events needs the same millisecond besides.
-    """
-    name = f"{event.room}\0{event.action}".encode("utf-8", "surrogatepass")
-    return (crc32(name) >> 1) << 32 | event.at_ms & 0xFFFFFFFF

@@ -42,6 +42,7 @@ from streaming.profile import ProfileConfig
 from streaming.topic_check import check_topics
 from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS, TopicsConfig
 from streaming.window import WindowConfig
+from tests.bench.stopping import leave_on_sigterm
 
 WORDS = ("lol", "the", "boss", "again", "nice", "what", "run", "clip", "that", "ggs", "song", "name", "please", "KEKW")
 ACTIONS = ("enter", "leave", "watch", "chat", "like", "follow", "gift")
@@ -119,7 +120,7 @@ class WatchedLog(KafkaLog):
             commit(*arguments)
             self.span.ended = now()
 
-        sink.commit = watched  # type: ignore[method-assign]
+        sink.commit = watched  # type: ignore[method-assign, assignment]
         return sink
 
 
@@ -133,8 +134,9 @@ def fill(sink: Sink, messages: int, rooms: int, events: int, viewers: int) -> No
     rng = random.Random(1)
     now_ms = time.time_ns() // 1_000_000
     first_ms = now_ms - messages // rooms * 1000
-    for room in range(rooms):
-        started = RoomStarted(room=f"room-{room}", streamer=f"streamer-{room}", at_ms=first_ms, title=f"title {room}")
+    for number in range(rooms):
+        name, streamer = f"room-{number}", f"streamer-{number}"
+        started = RoomStarted(room=name, streamer=streamer, at_ms=first_ms, title=f"title {number}")
         sink.send(ROOMS, started.room.encode(), encode(started))
     for i in range(messages):
         text = " ".join(rng.choices(WORDS, k=rng.randint(1, 9)))
@@ -177,7 +179,7 @@ def bare(servers: str, topics: dict[str, type], partitions: int, total: int) -> 
         metrics_enabled=False,
     )
     consumer.assign([TopicPartition(topic, index) for topic in topics for index in range(partitions)])
-    decoders = {topic: msgspec.json.Decoder(kind).decode for topic, kind in topics.items()}
+    decoders: dict[str, Any] = {topic: msgspec.json.Decoder(kind).decode for topic, kind in topics.items()}
     span = Span()
     while span.records < total:
         for there, lines in consumer.poll(timeout_ms=200).items():
@@ -259,13 +261,14 @@ def main() -> None:
     """One JSON object as the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
-    parser.add_argument("--messages", type=int, default=200_000)
+    parser.add_argument("--messages", type=int, default=300_000)
     parser.add_argument("--rooms", type=int, default=1_000)
-    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--viewers", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--profile", choices=("room", "profile"))
     args = parser.parse_args()
+    leave_on_sigterm()
     rounds = []
     for _ in range(args.rounds):
         with (

@@ -25,6 +25,7 @@ from streaming.playback import Event
 from streaming.simulate import Platform, SimulationConfig
 from streaming.topic_check import check_topics
 from streaming.topics import TopicsConfig
+from tests.bench.stopping import leave_on_sigterm
 
 AIM_EVENTS_PER_S = 50_000
 PLATFORM = SimulationConfig(rooms=2_000, viewers=50_000, chat_per_room_s=5.0)
@@ -59,6 +60,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    leave_on_sigterm()
     with (
         tempfile.TemporaryDirectory() as folder,
         LocalKafka(LocalKafkaConfig(folder=folder, port=0, controller_port=0)) as broker,

@@ -12,11 +12,13 @@ from pathlib import Path
 from deploy.config import Settings
 from deploy.system import System
 from streaming.ports import free_port
+from tests.bench.stopping import leave_on_sigterm
 
 
 @contextlib.contextmanager
 def stack(settings: Settings) -> Iterator[System]:
     """The settings' system, started and afterwards stopped; the log is empty at first. Tells its steps on stderr."""
+    leave_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="tidecast-bench-") as folder:
         kafka = dataclasses.replace(settings.local_kafka, folder=f"{folder}/kafka", port=0, controller_port=0)
         http = dataclasses.replace(settings.http, port=free_port())
