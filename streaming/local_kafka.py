@@ -136,8 +136,7 @@ class LocalKafka:
         """The broker's process, None where it does not run. A pid that is another program's now is not it."""
         if self._process is not None:
             if self._process.poll() is None:
-                # a process that is being killed has no command line any more, some time before it can be waited for
-                return self._process.pid if Path(f"/proc/{self._process.pid}/cmdline").read_bytes() else None
+                return self._process.pid
             self._process = None
         try:
             pid = int(self._pid_file.read_text())
@@ -213,8 +212,7 @@ class LocalKafka:
     def _await_answer(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not answers(self._host, self._port, timeout_s=1.0):
-            # Java replaces itself as it starts, and has no command line for that moment: only an exit is an end.
-            if (self.pid() if self._process is None else self._process.poll() is None) in (None, False):
+            if self.pid() is None:
                 raise LocalKafkaError(f"Kafka ended while it started; the end of {self.log_file}: {self._log_end()}")
             if time.monotonic() > deadline:
                 raise LocalKafkaError(
@@ -232,11 +230,14 @@ class LocalKafka:
             return False
         os.kill(pid, how)
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        while self.pid() == pid:
+        while _runs(pid):
             if time.monotonic() > deadline:
                 os.kill(pid, signal.SIGKILL)
                 deadline = float("inf")
             time.sleep(0.05)
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
         self._pid_file.unlink(missing_ok=True)
         return True
 
@@ -260,6 +261,14 @@ class LocalKafka:
             except OSError as err:
                 return err
         return None
+
+
+def _runs(pid: int) -> bool:
+    """A process that has ended and that nobody has waited for yet does not run."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def find_jars() -> list[Path]:

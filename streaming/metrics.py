@@ -129,6 +129,9 @@ class PrometheusMetrics:
         self._directory = Path(directory) if directory else None
         if self._directory is not None:
             self._directory.mkdir(parents=True, exist_ok=True)
+        for metric in METRICS.values():  # what has not happened yet reads 0: an alert cannot tell absent from well
+            if metric.kind == "counter" and not metric.labels:
+                self.count(metric.name, 0)
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         key = (name, *labels.items())

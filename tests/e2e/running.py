@@ -82,6 +82,11 @@ class Running:
         with contextlib.closing(self.client()) as client:
             return [post for post in client.status().processes if _alive(post.pid)]
 
+    def metrics(self) -> list[str]:
+        """The lines of /metrics."""
+        with contextlib.closing(self.client()) as client:
+            return client.metrics().splitlines()
+
     def kill(self, name: str, rank: int) -> None:
         """kill -9 of one process, as soon as it is there."""
 

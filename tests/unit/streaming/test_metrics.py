@@ -66,3 +66,7 @@ def test_processes_of_a_node_add_up_and_the_dead_keep_only_their_counters(tmp_pa
     assert 'tidecast_records_read_total{topic="chat"} 6.0' in text.stdout
     assert 'tidecast_rooms_live{reader="room-worker"} 5.0' in text.stdout  # the first writer is gone
     assert 'tidecast_commit_seconds_count{reader="room-worker"} 2.0' in text.stdout
+
+
+def test_a_counter_that_never_counted_reads_zero() -> None:
+    assert b"\ntidecast_dead_rooms_returned_total 0.0\n" in PrometheusMetrics().expose()
