@@ -126,15 +126,15 @@ class TableReader:
         self._tables = tables
         self._metrics = metrics
         self._source: Source | None = None
-        self._lag = -1
+        self._lag: Mapping[str, int] = {}
 
     @property
     def ready(self) -> bool:
         """Whether it has once read to the ends that it saw when it started."""
         return self._tables.current
 
-    def lag(self) -> int:
-        """Records between the tables and the ends of their topics as of the last fetch; -1 before the first."""
+    def lag(self) -> Mapping[str, int]:
+        """Records between the tables and the end of each topic as of the last fetch; empty before the first."""
         return self._lag
 
     def contact_age_s(self) -> float:
@@ -173,7 +173,12 @@ class TableReader:
         return None
 
     def _note_lag(self, source: Source) -> None:
-        self._lag = sum(source.lag().values())
+        lag: dict[str, int] = {}
+        for partition, records in source.lag().items():
+            lag[partition.topic] = lag.get(partition.topic, 0) + records
+        for topic, records in lag.items():
+            self._metrics.gauge("lag_records", records, reader="replica", topic=topic)
+        self._lag = lag
         self._metrics.gauge("log_contact_age_seconds", source.contact_age_s(), reader="replica")
 
     @staticmethod

@@ -198,7 +198,7 @@ class RecommenderReplica(Replica):
         return Readiness(
             ready=ready,
             reason=reason,
-            lag_records=self._reader.lag(),
+            lag=dict(self._reader.lag()),
             contact_age_s=None if age_s == float("inf") else round(age_s, 3),
             live_rooms=len(self._tables.rooms),
         )

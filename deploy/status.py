@@ -19,7 +19,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 
     ready: bool
     reason: str  # why not, "" if ready
-    lag_records: int  # between the replica and the end of its topics, as of the last fetch; -1 before the first
+    lag: dict[str, int]  # records between the replica and the end of each topic; empty before the first fetch
     contact_age_s: float | None  # since Kafka last answered; None before the first answer
     live_rooms: int
 

@@ -77,7 +77,7 @@ def _freshness_ms(metrics: Exposition, share: float) -> int | None:
 
 def _row(post: Post, now_ms: int) -> list[str]:
     detail = {name: value for name, value in post.detail.items() if value not in ("", None) and name not in HIDDEN}
-    lag = detail.pop("lag", detail.pop("lag_records", None))
+    lag = detail.pop("lag", None)
     partitions = ",".join(map(str, detail.pop("partitions", ())))
     rate = detail.pop("records_per_s", None)
     silent_s = (now_ms - post.at_ms) / 1000

@@ -19,8 +19,8 @@ from deploy.status import Readiness, SystemStatus
 from streaming.errors import ConfigError, UnknownRoom
 from streaming.metrics import MemoryMetrics
 
-READY = Readiness(ready=True, reason="", lag_records=0, contact_age_s=0.1, live_rooms=3)
-BEHIND = Readiness(ready=False, reason="still reading", lag_records=900, contact_age_s=0.1, live_rooms=3)
+READY = Readiness(ready=True, reason="", lag={"room-states": 0}, contact_age_s=0.1, live_rooms=3)
+BEHIND = Readiness(ready=False, reason="still reading", lag={"room-states": 900}, contact_age_s=0.1, live_rooms=3)
 
 
 @dataclass
@@ -185,7 +185,7 @@ def test_a_bug_is_a_500_that_tells_nothing(call: Caller) -> None:
 def test_readiness_is_503_while_behind_and_says_how_far() -> None:
     assert Caller(READY)("GET", "/readyz").status == 200
     got = Caller(BEHIND)("GET", "/readyz")
-    assert (got.status, got.json["lag_records"], got.json["reason"]) == (503, 900, "still reading")
+    assert (got.status, got.json["lag"], got.json["reason"]) == (503, {"room-states": 900}, "still reading")
     assert Caller(BEHIND)("GET", "/healthz").status == 200
 
 
