@@ -54,7 +54,7 @@ class RecordUnpacker:
         except IndexError as err:
             raise BrokenRecord(f"the batch at offset {batch.base_offset} ends within a record") from err
 
-    def _unpack(self, batch: PackedBatch) -> list[LogRecord]:  # noqa: PLR0912  a call per varint would take as long
+    def _unpack(self, batch: PackedBatch) -> list[LogRecord]:  # noqa: PLR0912, PLR0915  a call per varint would take as long
         data, place, num_records, base_offset, first_ms, append_ms = batch
         topic, partition, make = self._topic, self._partition, partial(tuple.__new__, LogRecord)
         found: list[LogRecord] = []
@@ -62,7 +62,11 @@ class RecordUnpacker:
             number = data[place]
             place += 1
             if number > 0x7F:
-                number, place = varint(data, place - 1)
+                high = data[place]
+                place += 1
+                number += (high << 7) - 0x80
+                if high > 0x7F:
+                    number, place = varint(data, place - 2)
             end = place + (number >> 1)
             timestamp = append_ms
             place += 1  # attributes: none are defined
@@ -75,7 +79,11 @@ class RecordUnpacker:
             number = data[place]
             place += 1
             if number > 0x7F:
-                number, place = varint(data, place - 1)
+                high = data[place]
+                place += 1
+                number += (high << 7) - 0x80
+                if high > 0x7F:
+                    number, place = varint(data, place - 2)
             offset = base_offset + (number >> 1)
             number = data[place]
             place += 1
@@ -89,7 +97,11 @@ class RecordUnpacker:
             number = data[place]
             place += 1
             if number > 0x7F:
-                number, place = varint(data, place - 1)
+                high = data[place]
+                place += 1
+                number += (high << 7) - 0x80
+                if high > 0x7F:
+                    number, place = varint(data, place - 2)
             if number & 1:
                 value = None
             else:

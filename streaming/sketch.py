@@ -22,11 +22,6 @@ def unit_hash(text: str) -> int:
     return crc32(text.encode("utf-8", "surrogatepass")) * _SPREAD & _MASK
 
 
-def _rank(text: str) -> tuple[int, str]:
-    """Texts that share a hash are told apart, so that which of them is kept depends on no order."""
-    return unit_hash(text), text
-
-
 class DistinctViewers:
     """Distinct viewers: exact up to `limit`, estimated past it. Holds at most 2 * limit entries between updates."""
 
@@ -94,10 +89,11 @@ class TextSample:
             self._prune()
 
     def _prune(self) -> None:
-        smallest = nsmallest(self._limit, self._first_at_ms, key=_rank)
-        self._first_at_ms = {text: self._first_at_ms[text] for text in smallest}
+        # Texts that share a hash are told apart by themselves, so that which of them is kept depends on no order.
+        smallest = sorted([(unit_hash(text), text) for text in self._first_at_ms])[: self._limit]
+        self._first_at_ms = {text: self._first_at_ms[text] for _, text in smallest}
         self._counts = {text: count for text, count in self._counts.items() if text in self._first_at_ms}
-        self._threshold = unit_hash(smallest[-1]) + 1
+        self._threshold = smallest[-1][0] + 1
 
     def newest_first(self) -> list[tuple[int, str]]:
         """(event time of the earliest copy, text), newest first, then by text."""
