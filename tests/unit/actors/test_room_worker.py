@@ -294,6 +294,26 @@ def test_restart_at_any_turn_gives_the_states_of_a_run_without() -> None:
         assert facts(play(every)) == undisturbed
 
 
+def test_what_waited_for_the_encoder_is_encoded_after_a_restart_without_a_new_record() -> None:
+    stage = Stage(ManualEncoder())  # which never answers
+    stage.send(stage.started("quiet"), stage.started("loud"))
+    stage.turns(3)
+    stage.send(stage.said("loud", "words of the first segment"))
+    stage.turns(50, advance_ms=1_000)
+    stage.send(stage.said("loud", "words of a later one"))
+    stage.turns(70, advance_ms=1_000)
+    assert {state and state.title_vector + state.chat_vector for state in stage.states().values()} == {b""}
+
+    stage.encoder = InstantEncoder()
+    stage.start()
+    stage.turns(10)
+    assert stage.state("quiet").title_vector and stage.state("loud").title_vector
+    loud = stage.state("loud")
+    assert loud.chat_vector == fake_vectors(["words of a later one"])[0].tobytes()
+    assert loud.vector_offset == loud.chat_offset
+    assert loud.mean_segment == START_MS // 30_000  # the later one is open until the partition has newer chat
+
+
 def test_status_tells_partitions_rooms_and_lag() -> None:
     stage = Stage()
     stage.send(stage.started("r"))
