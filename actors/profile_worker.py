@@ -26,7 +26,7 @@ MEASURE_MS = 1_000
 class ProfileWorkerConfig:
     """How often a ProfileWorker commits, and how many viewers it keeps unpacked."""
 
-    busy_commit_every_ms: int = 500  # while there is more to read; else each poll's events are committed at once
+    busy_commit_every_ms: int = 1_000  # while there is more to read; else each poll's events are committed at once
     folds_per_partition: int = 20_000  # the others are kept as bytes; an unpacked profile takes several times as much
 
     def __post_init__(self) -> None:

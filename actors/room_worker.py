@@ -43,7 +43,7 @@ class RoomWorkerConfig:
     max_orphans: int = 10_000  # per partition
     statistics_every_ms: int = 1_000  # per room, for states in which only counts changed
     commit_every_ms: int = 15  # a transaction takes 8 ms
-    busy_commit_every_ms: int = 500  # while there is more to read
+    busy_commit_every_ms: int = 1_000  # while there is more to read
     max_states_per_commit: int = 2_000
     segment_patience_s: int = 600  # a closed segment that waited so long is left out of the mean if a newer one waits
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
