@@ -120,3 +120,16 @@ def test_rows_are_never_seen_torn_while_another_thread_overwrites_them() -> None
 def test_config_refuses_an_index_without_rooms() -> None:
     with pytest.raises(ConfigError, match=r"index\.max_rooms"):
         IndexConfig(max_rooms=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_products_are_of_every_row_and_nan_where_there_is_no_vector(dtype: str) -> None:
+    index = LiveIndex(IndexConfig(max_rooms=9, dtype=dtype))  # type: ignore[arg-type]
+    for _ in range(4):
+        index.allocate()
+    query_D = np.array([1, 2], np.float32)
+    assert np.isnan(index.products(query_D)).tolist() == [True] * 4
+    index.put(np.array([0, 2]), np.array([[1, 0], [1, 1]], np.float32))
+    np.testing.assert_array_equal(index.products(query_D), [1, np.nan, 3, np.nan])
+    index.release(0)
+    np.testing.assert_array_equal(index.products(query_D), [np.nan, np.nan, 3, np.nan])
