@@ -51,6 +51,7 @@ class RecommendConfig:
     pool: int = 64  # candidates trending now, and as many newest
     renew_ms: int = 300  # how old the lists of trending and newest may be
     fresh_half_life_s: float = 600.0
+    broad_category: str = "Just Chatting"  # the label of rooms about anything: it says little of a taste; "" for none
     streamer_cost: float = 0.5  # what each further room of a streamer loses in the order
     category_cost: float = 0.02  # what each further room of a category loses in the order
 
@@ -209,7 +210,7 @@ class Recommender:
             self._metrics.count("undecodable_total", topic="viewer-profiles")
             self._tables.viewers.drop(viewer)
             return STRANGER
-        taste = taste_of(profile, self._rooms, self._rooms.trending.event_now_ms(now_ms))
+        taste = taste_of(profile, self._rooms, self._rooms.trending.event_now_ms(now_ms), self._config.broad_category)
         affinity = Affinity(taste, self._rooms, self._config.weights)
         held = _Held(taste, affinity, self._candidates.visited(taste), raw, now_ms, basis)
         self._tastes[viewer] = held

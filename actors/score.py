@@ -2,8 +2,8 @@
 
     score(viewer, room) =   visited  · habit of the viewer for the streamer, 0..1          (taste.py)
                           + content  · cosine of the mean of the viewer's recent rooms and the room, 0 if negative
-                          + category · share of the room's category in the dwell-weighted visits, 1 = the largest
-                          + language · share of the room's language in them
+                          + category · root of the share of the room's category in the visits, 1 = the largest
+                          + language · the same of the room's language
                           + trending · log of entries of the last minute and ten, newcomers' count more, 1 = the hottest
                           + crowd    · log of audience and chat rate, 1 = the largest
                           + fresh    · 0.5^(age / half-life)

@@ -14,13 +14,17 @@ from actors.room_table import Card, EndedRoom, RoomTable
 from streaming.events import RoomId, StreamerId, ViewerProfile, Visit
 
 VISIT_HALF_LIFE_MS = 6 * 3_600_000  # of visits, back from the viewer's last: tonight's count more than yesterday's
+BROAD_WEIGHT = 0.2  # of a visit under the label for everything: it says little of what the room was about
 TOP_CATEGORIES = 3  # from each of these the best rooms become candidates
 HABIT_HALF_LIFE_MS = 14 * 86_400_000  # a streamer who is on twice a week is not forgotten between
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taste:
-    """What a viewer likes. Shares are relative to the largest, so that each lies in (0, 1]."""
+    """What a viewer likes. A share is the square root of a label's part of the visits relative to the largest, (0, 1].
+
+    The root, because a second taste with a third of the visits is half as good a reason, and not a third.
+    """
 
     known: bool = True
     query_E: NDArray[np.float32] | None = None  # unit vector's projection; None where no recent room has a vector
@@ -69,8 +73,11 @@ class _Sum:
         return projection.project(mean_D / np.float32(length)) if length > 0 else None
 
 
-def taste_of(profile: ViewerProfile, rooms: RoomTable, now_ms: int) -> Taste:
-    """Reads a profile: long and recent visits count more. `rooms`: for what the visited rooms are about."""
+def taste_of(profile: ViewerProfile, rooms: RoomTable, now_ms: int, broad_category: str = "") -> Taste:
+    """Reads a profile: recent visits count more, and long ones somewhat.
+
+    rooms: for what the visited rooms are about. broad_category: the label under which rooms are about anything.
+    """
     total = _Sum()
     for visit in profile.visits:
         about = _about(visit, rooms)
@@ -83,6 +90,8 @@ def taste_of(profile: ViewerProfile, rooms: RoomTable, now_ms: int) -> Taste:
         )
         for habit in profile.habits
     ]
+    if broad_category in total.categories:
+        total.categories[broad_category] *= BROAD_WEIGHT
     categories = _shares(total.categories)
     return Taste(
         query_E=total.query(rooms.vectors_ND, rooms.projection),
@@ -107,8 +116,8 @@ def _about(visit: Visit, rooms: RoomTable) -> Card | EndedRoom | None:
 
 
 def _engagement(visit: Visit) -> float:
-    """A glance counts a little, an hour much, but not sixty times a minute."""
-    return 0.2 + math.log1p(visit.watch_ms / 60_000) + 0.3 * min(visit.chats + visit.likes + visit.gifts, 5)
+    """That the viewer chose the room counts most; having stayed for an hour or spoken nearly doubles it."""
+    return 1 + 0.2 * math.log1p(visit.watch_ms / 60_000) + 0.06 * min(visit.chats + visit.likes + visit.gifts, 5)
 
 
 def _decay(age_ms: int, half_life_ms: int) -> float:
@@ -116,9 +125,10 @@ def _decay(age_ms: int, half_life_ms: int) -> float:
 
 
 def _strength(visits: int, followed: bool) -> float:
-    return (visits + followed) / (visits + followed + 1)
+    """One visit is hardly a habit (a third), three are (0.6); following counts as a visit."""
+    return (visits + followed) / (visits + followed + 2)
 
 
 def _shares(weights: dict[str, float]) -> dict[str, float]:
     top = max(weights.values(), default=0)
-    return {label: weight / top for label, weight in weights.items() if label} if top > 0 else {}
+    return {label: math.sqrt(weight / top) for label, weight in weights.items() if label} if top > 0 else {}

@@ -11,13 +11,13 @@ from streaming.errors import ConfigError
 class Weights:
     """How much each term of the score counts."""
 
-    visited: float = 6.0
-    content: float = 1.0
-    category: float = 3.0
-    language: float = 2.0
+    visited: float = 8.0
+    content: float = 3.0
+    category: float = 8.0
+    language: float = 4.0
     trending: float = 0.5
-    crowd: float = 1.0
-    fresh: float = 0.2
+    crowd: float = 2.0
+    fresh: float = 0.1
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -33,6 +33,7 @@ from streaming.window import WindowConfig
 from training.encoder import EncoderConfig, TextEncoder
 
 START_MS = 1_700_000_000_000
+VISIT_S = 60.0  # short, so that the minutes leave a viewer a dozen visits of history
 HELD_OUT_MS = 600_000
 TOP = 20
 ENCODE = 64  # texts a batch
@@ -107,8 +108,8 @@ def evaluate(history: History, platform: Platform, at_ms: int, recommender: Reco
     """Precision and recall of each ranking for a sample of the viewers who went somewhere."""
     moment = platform.truth.at(at_ms)
     live = set(moment.rooms)
-    states: dict[str, RoomState] = {r: s for r in live if (s := history.rooms[r].state(at_ms))}
-    popular = sorted(live, key=lambda room: states[room].left - states[room].entered)
+    states: dict[str, RoomState] = {r: s for r in moment.rooms if (s := history.rooms[r].state(at_ms))}
+    popular = sorted(moment.rooms, key=lambda room: states[room].left - states[room].entered)
     wanted = [viewer for viewer in history.next_rooms if viewer in history.viewers]
     np.random.default_rng(0).shuffle(wanted)
     rows = []
@@ -162,15 +163,17 @@ class Figures:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=2)
-    parser.add_argument("--rooms", type=int, default=1_000)
-    parser.add_argument("--people", type=int, default=8_000)
-    parser.add_argument("--minutes", type=int, default=30)
+    parser.add_argument("--rooms", type=int, default=1_500)
+    parser.add_argument("--people", type=int, default=12_000)
+    parser.add_argument("--minutes", type=int, default=40, help="of history before the moment")
     parser.add_argument("--viewers", type=int, default=1_000, help="how many are asked for")
     parser.add_argument("--no-content", action="store_true", help="leave the encoder out: what content is worth")
     parser.add_argument("--weights", default="{}", help='JSON, for example {"category": 2}')
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     args = parser.parse_args()
-    config = SimulationConfig(seed=args.seed, rooms=args.rooms, viewers=args.people, chat_per_room_s=0.05)
+    config = SimulationConfig(
+        seed=args.seed, rooms=args.rooms, viewers=args.people, chat_per_room_s=0.05, visit_s=VISIT_S
+    )
     platform = Platform(config)
     history, at_ms = play(platform, args.minutes)
     if not args.no_content:

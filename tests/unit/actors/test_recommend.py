@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from actors.recommend import Answer, Filters, Query
+from actors.recommend import Answer, Filters, Query, Weights
 from streaming.errors import UnknownRoom
 from streaming.events import ActivityBucket
 from streaming.topics import ROOM_STATES
@@ -85,7 +85,7 @@ def test_a_taste_outlives_the_room_that_it_comes_from() -> None:
     replica.room("liked", status="ended", category="chess", title_vector=axis(7))
     near, far = replica.recommender.recommend(Query(viewer="v", explain=True)).rooms
     assert (near.room, far.room) == ("near", "far")
-    assert near.terms["content"] == pytest.approx(1, abs=1e-2)  # type: ignore[index]
+    assert near.terms["content"] == pytest.approx(Weights().content, rel=1e-2)  # type: ignore[index]
 
 
 def test_the_room_where_the_viewer_is_and_excluded_rooms_are_not_recommended() -> None:
