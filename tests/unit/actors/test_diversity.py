@@ -13,7 +13,7 @@ def by_looking_at_everything(
 ) -> list[float]:
     """The values of a greedy that computes every value anew for each place."""
     left, seen_streamers, seen_categories = list(range(len(scores))), Counter[int](), Counter[int]()
-    values = []
+    values: list[float] = []
     while left and len(values) < limit:
         worth = {
             i: scores[i] - seen_streamers[streamers[i]] * costs[0] - seen_categories[categories[i]] * costs[1]
