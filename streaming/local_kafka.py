@@ -264,9 +264,11 @@ class LocalKafka:
 
 
 def _runs(pid: int) -> bool:
-    """A process that has ended and that nobody has waited for yet does not run."""
+    """A process that has ended and that nobody has waited for yet does not run; its last thread ends after its first."""
+    process = Path(f"/proc/{pid}")
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        ended = (process / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        return not ended or len(list((process / "task").iterdir())) > 1
     except OSError:
         return False
 
