@@ -264,7 +264,7 @@ class LocalKafka:
 
 
 def _runs(pid: int) -> bool:
-    """A process that has ended and that nobody has waited for yet does not run; its last thread ends after its first."""
+    """Whether any thread of the process is left; one that has ended may be waited for still."""
     process = Path(f"/proc/{pid}")
     try:
         ended = (process / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
