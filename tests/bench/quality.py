@@ -33,7 +33,7 @@ from streaming.window import WindowConfig
 from training.encoder import EncoderConfig, TextEncoder
 
 START_MS = 1_700_000_000_000
-VISIT_S = 60.0  # short, so that the minutes leave a viewer a dozen visits of history
+VISIT_S = 60.0  # short, so that an hour leaves a viewer more than a dozen visits of history
 HELD_OUT_MS = 600_000
 TOP = 20
 ENCODE = 64  # texts a batch
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--rooms", type=int, default=1_500)
     parser.add_argument("--people", type=int, default=12_000)
-    parser.add_argument("--minutes", type=int, default=40, help="of history before the moment")
+    parser.add_argument("--minutes", type=int, default=60, help="of history before the moment")
     parser.add_argument("--viewers", type=int, default=1_000, help="how many are asked for")
     parser.add_argument("--no-content", action="store_true", help="leave the encoder out: what content is worth")
     parser.add_argument("--weights", default="{}", help='JSON, for example {"category": 2}')
