@@ -55,7 +55,8 @@ class Source(Protocol):
     def poll(self, timeout_s: float) -> Batch:
         """Next records, empty if none in time. Never commits. While no broker answers: empty, see `contact_age_s`.
 
-        Raises Fenced where another member has taken this one's place.
+        Raises Fenced where another member has taken this one's place, LogUnavailable where this one has lost its group
+        for so long that it has to be opened anew.
         """
 
     def commit(self, positions: Mapping[Partition, int]) -> None:

@@ -1,10 +1,13 @@
-"""Mends two things of kafka-python's group membership. Never joins or leaves by itself."""
+"""Mends three things of kafka-python's group membership. Never joins or leaves by itself."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from kafka.errors import FencedInstanceIdError
+
+SHORTEST_WAIT_S = 0.05
 
 
 class Membership:
@@ -16,6 +19,10 @@ class Membership:
 
     A heartbeat that is told that another process has taken this member's place only stops heartbeats; the consumer
     reads on for ever. Here it is remembered, and the source says so.
+
+    A consumer whose next heartbeat is due, and is not sent because the member is not joined, polls without waiting: it
+    burns a core, and was seen to keep its own background thread from joining. A wait is now SHORTEST_WAIT_S at least
+    (heartbeats are sent by that thread, whatever the wait), and `silent_s` says how long there was no heartbeat.
     """
 
     def __init__(self, coordinator: Any) -> None:
@@ -25,6 +32,17 @@ class Membership:
         self._join, coordinator._do_join_and_sync_async = coordinator._do_join_and_sync_async, self._join_once
         self._beat, coordinator._send_heartbeat_request = coordinator._send_heartbeat_request, self._beat_once
         self._complete, coordinator._on_join_complete_async = coordinator._on_join_complete_async, self._take
+        self._wait_s, coordinator.time_to_next_poll = coordinator.time_to_next_poll, self._longer_wait_s
+        self._began_s = time.monotonic()
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the coordinator last answered a heartbeat or a join, or since this member began."""
+        heartbeat = self._coordinator.heartbeat
+        return time.monotonic() - float(max(heartbeat.last_receive, heartbeat.last_reset, self._began_s))
+
+    def _longer_wait_s(self) -> float:
+        return max(SHORTEST_WAIT_S, float(self._wait_s()))
 
     async def _join_once(self) -> Any:
         if self._joined is not None and self._joined[0] == self._coordinator._generation:

@@ -18,6 +18,8 @@ from streaming.broker.membership import Membership
 from streaming.errors import LogError, LogUnavailable
 from streaming.log import Batch, Partition, Start
 
+SILENT_S = 15.0  # a rebalance takes as long as the session of its slowest member, some 6 s
+
 
 class KafkaSource:
     """Reads Kafka through one KafkaConsumer, whose own thread keeps fetching and sends the heartbeats."""
@@ -51,6 +53,10 @@ class KafkaSource:
 
     def poll(self, timeout_s: float) -> Batch:
         deadline = time.monotonic() + timeout_s
+        if self._in_group and self._membership.silent_s > SILENT_S:
+            raise LogUnavailable(
+                f"this member has heard nothing of its group for {SILENT_S:.0f} s; it has to join anew"
+            )
         try:
             with translated("polling"):
                 self._require_member()
