@@ -9,7 +9,7 @@ import pytest
 
 from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
 from streaming.clock import SystemClock
-from streaming.errors import Fenced, LogError, TopicMissing
+from streaming.errors import Fenced, LogError, LogUnavailable, TopicMissing
 from streaming.log import Batch, Log, Partition, Record, Source
 from streaming.memory_log import MemoryLog
 from streaming.partitioner import partition_of
