@@ -42,7 +42,7 @@ class RayConfig:
     cpus_per_replica: float = 0.1  # what Ray reserves for each replica; on a cluster give what each really uses
     object_store_mb: int = 100  # nothing of ours is in it; Ray's least is 75
     health_check_timeout_s: float = 10.0  # a killed process is seen at once anyway; 2 finds a vanished host sooner,
-    # but on a busy machine with two cores a check was seen to wait 3 s for its turn
+    # 10 lets a check wait for its turn on two busy cores
     stop_timeout_s: float = 6.0  # for flushing and committing; what does not make it is read again at the next start
 
     def __post_init__(self) -> None:
