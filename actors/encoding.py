@@ -18,9 +18,10 @@ from streaming.metrics import Metrics
 
 T = TypeVar("T")
 
-LEAST_IN_FLIGHT = 16  # so that a rate measured on single texts grows to what batches reach
+LEAST_IN_FLIGHT = 32  # so that a rate measured on single texts grows to what batches reach
 MOST_IN_FLIGHT = 1024
 RATE_MEMORY_S = 5.0
+FULL_MEMORY_S = 1.0  # a batch that lands makes room for a moment: the encoder is no less busy for that
 FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 5.0
 
@@ -84,12 +85,23 @@ class InFlight(Generic[T]):
         self._marked_s = clock.monotonic_s()
         self._backoff_s = 0.0
         self._paused_until_s = 0.0
+        self._full_s = float("-inf")  # when there was last no room for more
         self.texts = 0
 
     @property
     def texts_per_s(self) -> float:
         """Texts that came back per second in which any was at the encoder."""
         return self._finished / self._busy_s if self._busy_s > 0.001 else float(LEAST_IN_FLIGHT)
+
+    @property
+    def capacity(self) -> float:
+        """texts_per_s where it is what the encoder can do, infinite where it is only what it was asked for.
+
+        A rate says something of the encoder only while as much as may be is in flight. Taken for the capacity at other
+        times it would slow down what is asked, that the rate again, and so on: the encoder idles while texts wait.
+        """
+        full = self._clock.monotonic_s() - self._full_s < FULL_MEMORY_S
+        return self.texts_per_s if full else float("inf")
 
     @property
     def batch_texts(self) -> int:
@@ -108,6 +120,8 @@ class InFlight(Generic[T]):
         submission = _Submission(jobs, self._clock.monotonic_s())
         self._flying[submission] = None
         self.texts += len(jobs)
+        if self.texts >= self._limit():
+            self._full_s = self._clock.monotonic_s()
         self._metrics.observe("encode_batch_texts", len(jobs))
         try:
             future = self._client.submit(texts)

@@ -72,7 +72,7 @@ class RoomTexts:
             return settled
         now_ms = self._clock.now_ms()
         jobs: list[_Job] = []
-        for pick in self._schedule.pick(vacancy, now_ms, self._in_flight.texts_per_s):
+        for pick in self._schedule.pick(vacancy, now_ms, self._in_flight.capacity):
             job = self._job(pick, now_ms)
             if job is not None:
                 jobs.append(job)

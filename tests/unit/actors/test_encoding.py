@@ -90,3 +90,15 @@ def test_limit_follows_the_encoders_capacity() -> None:
         stage.in_flight.landed()
     assert 450 < stage.in_flight.texts_per_s < 550
     assert 180 <= stage.in_flight.vacancy() <= 220
+
+
+def test_a_rate_is_the_capacity_only_where_as_much_as_may_be_is_in_flight() -> None:
+    stage = Stage()
+    stage.submit("one")
+    stage.clock.advance(100)
+    stage.encoder.finish()
+    stage.in_flight.landed()
+    assert round(stage.in_flight.texts_per_s) == 10
+    assert stage.in_flight.capacity == float("inf")
+    stage.submit(*map(str, range(LEAST_IN_FLIGHT)))
+    assert stage.in_flight.capacity == stage.in_flight.texts_per_s
