@@ -98,7 +98,6 @@ class RoomTable:
         self.started_ms_N = np.zeros(max_rooms, np.int64)
         self.audience_N = np.zeros(max_rooms, np.float32)
         self.chat_N = np.zeros(max_rooms, np.float32)  # messages in the last 30 s
-        self.velocity_N = np.zeros(max_rooms, np.float32)  # that, less the messages of the 30 s before
 
     def __len__(self) -> int:
         """Live rooms."""
@@ -201,7 +200,6 @@ class RoomTable:
         self.started_ms_N[slot] = state.started_at_ms
         self.audience_N[slot] = card.audience
         self.chat_N[slot] = state.window_messages
-        self.velocity_N[slot] = state.window_messages - state.previous_messages
         self.trending.set(slot, state.recent)
         self.live_N[slot] = True
 
