@@ -43,6 +43,8 @@ class RayConfig:
     object_store_mb: int = 100  # nothing of ours is in it; Ray's least is 75
     health_check_timeout_s: float = 10.0  # a killed process is seen at once anyway; 2 finds a vanished host sooner,
     # 10 lets a check wait for its turn on two busy cores
+    stuck_s: float = 60.0  # a loop without a turn for so long fails its health check; longer than a commit may wait,
+    # which is kafka.delivery_timeout_s and 5 s for what is written, and as long again for the positions
     stop_timeout_s: float = 6.0  # for flushing and committing; what does not make it is read again at the next start
 
     def __post_init__(self) -> None:
@@ -51,7 +53,7 @@ class RayConfig:
                 raise ConfigError(f"ray.{name} is {getattr(self, name)}; it must be at least 1")
         if self.object_store_mb < 80:
             raise ConfigError(f"ray.object_store_mb is {self.object_store_mb}; Ray needs at least 80")
-        for name in ("cpus_per_replica", "health_check_timeout_s", "stop_timeout_s"):
+        for name in ("cpus_per_replica", "health_check_timeout_s", "stuck_s", "stop_timeout_s"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"ray.{name} is {getattr(self, name)}; it must be greater than 0")
 
@@ -81,12 +83,18 @@ class LocalRay:
 
     def start(self) -> None:
         """Starts the head and waits until one can connect to it. Raises ClusterError."""
+        self.launch()
+        self.await_started()
+
+    def launch(self) -> None:
+        """Starts the head without waiting for it."""
         self.metrics_folder.mkdir(parents=True, exist_ok=True)
-        gcs, client, agent_http, agent_grpc, agent_metrics, runtime_env = free_ports(6)
+        gcs, agent_http, agent_grpc, agent_metrics, runtime_env = free_ports(5)
         self._port_file.write_text(str(gcs))
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
-            *(f"--port={gcs}", f"--ray-client-server-port={client}", "--include-dashboard=false"),
+            # Neither Ray's client server (0 is none) nor its autoscaler has a use on one machine.
+            *(f"--port={gcs}", "--ray-client-server-port=0", "--no-monitor", "--include-dashboard=false"),
             *(f"--dashboard-agent-listen-port={agent_http}", f"--dashboard-agent-grpc-port={agent_grpc}"),
             *(f"--metrics-export-port={agent_metrics}", f"--runtime-env-agent-port={runtime_env}"),
             *(f"--num-cpus={max(4, os.cpu_count() or 4)}", f"--temp-dir={self.folder / 'ray'}"),
@@ -102,10 +110,13 @@ class LocalRay:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C in a terminal reaches us first, and we stop it in order
             )
+
+    def await_started(self) -> None:
+        """Waits until one can connect to the head that `launch` started. Raises ClusterError."""
         deadline = time.monotonic() + START_TIMEOUT_S
         # Written when the raylet has joined; before that the GCS listens already, but connecting to it fails.
         while not (self.folder / "ray" / "ray_current_cluster").exists():
-            if self._head.poll() is not None or time.monotonic() > deadline:
+            if self._head is None or self._head.poll() is not None or time.monotonic() > deadline:
                 said = self._log_end()  # before its folder goes
                 self.kill()
                 raise ClusterError(f"Ray did not start; the end of its log: {said}")

@@ -2,16 +2,16 @@
 
 `System` starts it as a program, so that nobody who only wants the system up becomes a Ray driver: Ray takes over a
 process that connects (200 MB, threads, signal handlers), and reads its settings from the environment at its import.
-It reads one pickled `Order` from its standard input and answers with its exit code and log lines on standard error.
+It imports Ray, reads one pickled `Order` from its standard input and, to deploy, a line once the topics are there: the
+imports and the start of Serve take seconds in which Kafka and Ray start too. It answers with its exit code, and log
+lines on standard error.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,24 +20,26 @@ from deploy.config import Settings
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to do, where. environment: to be set before Ray is imported."""
+    """What to do, where."""
 
     action: Literal["deploy", "stop"]
     settings: Settings
     address: str
-    environment: Mapping[str, str]
     metrics_folder: str
     local: bool
 
 
 def main() -> int:
     """Carries out the order on standard input. Raises what Ray raises; the traceback is for the log."""
-    order: Order = pickle.load(sys.stdin.buffer)  # from our parent process
-    os.environ.update(order.environment)
-    import ray  # noqa: PLC0415  the environment comes first
+    import ray  # noqa: PLC0415  the parent needs only the Order
     from ray import serve  # noqa: PLC0415
 
     from deploy.app import APPLICATION, Placement, cluster_environment, deploy, start_serve  # noqa: PLC0415
+
+    try:
+        order: Order = pickle.load(sys.stdin.buffer)  # from our parent process
+    except EOFError:
+        return 1  # the parent has ended
 
     ray.init(
         order.address,
@@ -48,6 +50,8 @@ def main() -> int:
     )
     if order.action == "deploy":
         start_serve(order.settings)
+        if not sys.stdin.buffer.readline():
+            return 1
         gpus = ray.cluster_resources().get("GPU", 0.0)
         deploy(order.settings, Placement(order.metrics_folder, gpus, order.local))
     else:

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
-import pickle
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -23,6 +20,7 @@ from deploy.client import Client, NotUp
 from deploy.cluster import ClusterError, LocalRay
 from deploy.config import Settings
 from deploy.launch import Order
+from deploy.launcher import Launcher
 from deploy.status import Post
 from streaming.broker import KafkaAdmin
 from streaming.errors import TidecastError
@@ -59,6 +57,7 @@ class System:
         self._progress = progress
         self._kafka = LocalKafka(settings.local_kafka)
         self._ray: LocalRay | None = None
+        self._launcher: Launcher | None = None
 
     @property
     def url(self) -> str:
@@ -87,16 +86,32 @@ class System:
         """Starts all of it and waits until it answers from current tables. Raises TidecastError."""
         if (running := self.running()) is not None and self._alive(running):
             raise TidecastError(f"the system runs already at {running.url}; `tidecast down` stops it")
-        # One that an `up` which was killed had started is ours too.
-        started_kafka = self._start_kafka() or (running is not None and running.kafka_started)
-        self._create_topics()
+        ours = not self.settings.kafka.bootstrap_servers
+        if ours:
+            kafka = dataclasses.replace(self.settings.kafka, bootstrap_servers=self._kafka.bootstrap_servers)
+            self.settings = dataclasses.replace(self.settings, kafka=kafka)
         ray = self._ray = None if self.settings.ray.address else LocalRay(self.settings.ray)
-        self._note(ray, started_kafka)  # before it starts: whatever happens then, `down` finds it
+        # One that an `up` which was killed had started is ours too.
+        starts_kafka = ours and (self._kafka.pid() is None or (running is not None and running.kafka_started))
+        self._note(ray, starts_kafka)  # before anything starts: whatever happens then, `down` finds it
+        self._progress("starting Kafka and Ray" if ours else "starting Ray")
+        self._launch(ray, kafka=ours)
+
+    def _launch(self, ray: LocalRay | None, *, kafka: bool) -> None:
+        """Starts everything that can start side by side, and waits for each where the next needs it."""
+        launcher = self._launcher = Launcher(ray.environment() if ray is not None else {})
+        if kafka:
+            self._kafka.launch()
         if ray is not None:
-            self._progress("starting Ray")
-            ray.start()
+            ray.launch()
+            ray.await_started()
+        launcher.give(self._order("deploy", ray))
+        if kafka:
+            self._kafka.await_answer()
+        self._create_topics()
         self._progress("deploying the application")
-        self._order("deploy", ray, DEPLOY_TIMEOUT_S)
+        launcher.finish(DEPLOY_TIMEOUT_S)
+        self._launcher = None
         self._await_ready()
 
     def stop(self) -> bool:
@@ -104,13 +119,17 @@ class System:
         running = self.running()
         if running is None:
             return False
+        if self._launcher is not None:
+            self._launcher.kill()
         ray = self._ray
         if ray is None and running.ray_folder:
             ray = LocalRay(self.settings.ray, Path(running.ray_folder))
         if ray is None or ray.pids():
             self._progress("stopping the application")
             with contextlib.suppress(ClusterError):  # then it is ended without asking; the log has what it needs
-                self._order("stop", ray, self.settings.ray.stop_timeout_s + (CONNECT_S if ray is None else 0.0))
+                launcher = Launcher(ray.environment() if ray is not None else {})
+                launcher.give(self._order("stop", ray))
+                launcher.finish(self.settings.ray.stop_timeout_s + (CONNECT_S if ray is None else 0.0))
         if ray is not None:
             self._progress("stopping Ray")
             ray.kill()
@@ -129,15 +148,6 @@ class System:
 
     def _alive(self, running: Running) -> bool:
         return not running.ray_folder or bool(self.pids())
-
-    def _start_kafka(self) -> bool:
-        if self.settings.kafka.bootstrap_servers:
-            return False
-        self._progress("starting Kafka")
-        started = self._kafka.start()
-        kafka = dataclasses.replace(self.settings.kafka, bootstrap_servers=self._kafka.bootstrap_servers)
-        self.settings = dataclasses.replace(self.settings, kafka=kafka)
-        return started
 
     def _create_topics(self) -> None:
         self._progress("creating topics")
@@ -162,25 +172,14 @@ class System:
         )
         self._file.write_bytes(msgspec.json.encode(running))
 
-    def _order(self, action: str, ray: LocalRay | None, timeout_s: float) -> None:
-        order = Order(
-            action="deploy" if action == "deploy" else "stop",
+    def _order(self, action: Literal["deploy", "stop"], ray: LocalRay | None) -> Order:
+        return Order(
+            action=action,
             settings=self.settings,
             address=ray.address if ray is not None else self.settings.ray.address,
-            environment=ray.environment() if ray is not None else {},
             metrics_folder=str(ray.metrics_folder if ray is not None else Path(tempfile.gettempdir()) / "tidecast"),
             local=ray is not None,
         )
-        command = [sys.executable, "-m", "deploy.launch"]
-        environment = {**os.environ, **order.environment}
-        try:
-            done = subprocess.run(
-                command, input=pickle.dumps(order), env=environment, capture_output=True, timeout=timeout_s, check=False
-            )
-        except subprocess.TimeoutExpired as err:
-            raise ClusterError(f"Ray took longer than {timeout_s:.0f} s to {action} the application") from err
-        if done.returncode != 0:
-            raise ClusterError(f"Ray could not {action} the application: {done.stderr.decode()[-2000:].strip()}")
 
     def _await_ready(self) -> None:
         ray, http, topics = self.settings.ray, self.settings.http, self.settings.topics

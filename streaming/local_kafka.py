@@ -96,8 +96,21 @@ class LocalKafka:
 
         Raises LocalKafkaError: a port is taken, the jars are not there, or the broker does not come up.
         """
+        launched = self.launch()
+        try:
+            self.await_answer()
+        except BaseException:  # Ctrl-C too: nobody else knows of the process yet
+            if launched:
+                self.kill()
+            raise
+        return launched
+
+    def launch(self) -> bool:
+        """Starts the broker without waiting for it. False where it runs already.
+
+        Raises LocalKafkaError: a port is taken or the jars are not there.
+        """
         if self.pid() is not None:
-            self._await_answer()
             return False
         for port in (self._port, self._controller_port):
             self._require_free(port)
@@ -106,12 +119,7 @@ class LocalKafka:
         self._settings_file.write_text(self.settings())
         if not (self._folder / "data" / "meta.properties").exists():
             self._format(classpath)
-        try:
-            self._launch(classpath)
-            self._await_answer()
-        except BaseException:  # Ctrl-C too: nobody else knows of the process yet
-            self.kill()
-            raise
+        self._launch(classpath)
         return True
 
     def stop(self) -> bool:
@@ -209,7 +217,8 @@ class LocalKafka:
         options = (*JVM_OPTIONS, f"-Xmx{self._memory_mb}m", *LOG_OPTIONS)
         return [str(JAVA), *options, main, *arguments]
 
-    def _await_answer(self) -> None:
+    def await_answer(self) -> None:
+        """Waits until the broker answers. Raises LocalKafkaError where it does not come up."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while not answers(self._host, self._port, timeout_s=1.0):
             if self.pid() is None:

@@ -1,0 +1,67 @@
+"""Owns the process that talks to Ray on behalf of `System`: starts it, gives it its order, waits for its end."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+
+from deploy.cluster import ClusterError
+from deploy.launch import Order
+
+GO = b"go\n"
+
+
+class Launcher:
+    """One process for one order. Started early, it imports Ray while others start what it needs. For one thread."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """environment: Ray's settings, which it reads when it is imported."""
+        self._action = ""
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long; a pipe that nobody reads could fill up
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.launch"],
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=self._said,
+            stderr=self._said,
+            start_new_session=True,  # Ctrl-C in a terminal reaches us first
+        )
+
+    def give(self, order: Order) -> None:
+        """Tells it what to do. It connects, and to deploy starts Serve, then waits for `finish`."""
+        self._action = order.action
+        self._write(pickle.dumps(order))
+
+    def finish(self, timeout_s: float) -> None:
+        """Lets it go on and waits for its end. Raises ClusterError where it fails or takes longer."""
+        self._write(GO)
+        try:
+            code = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired as err:
+            self.kill()
+            raise ClusterError(f"Ray took longer than {timeout_s:.0f} s to {self._action} the application") from err
+        if code:
+            self._said.seek(0)
+            said = self._said.read()[-2000:].decode(errors="replace").strip()
+            raise ClusterError(f"Ray could not {self._action} the application: {said}")
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends it, whatever it does. No effect where it has ended."""
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._said.close()
+
+    def _write(self, told: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(told)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return  # it has ended: `finish` says how
