@@ -89,17 +89,16 @@ class LocalRay:
     def launch(self) -> None:
         """Starts the head without waiting for it."""
         self.metrics_folder.mkdir(parents=True, exist_ok=True)
-        gcs, agent_http, agent_grpc, agent_metrics, runtime_env = free_ports(5)
+        gcs, client, agent_http, agent_grpc, agent_metrics, runtime_env = free_ports(6)
         self._port_file.write_text(str(gcs))
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
-            # Neither Ray's client server (0 is none) nor its autoscaler has a use on one machine.
-            *(f"--port={gcs}", "--ray-client-server-port=0", "--no-monitor", "--include-dashboard=false"),
+            *(f"--port={gcs}", f"--ray-client-server-port={client}", "--include-dashboard=false"),
             *(f"--dashboard-agent-listen-port={agent_http}", f"--dashboard-agent-grpc-port={agent_grpc}"),
             *(f"--metrics-export-port={agent_metrics}", f"--runtime-env-agent-port={runtime_env}"),
             *(f"--num-cpus={max(4, os.cpu_count() or 4)}", f"--temp-dir={self.folder / 'ray'}"),
             f"--object-store-memory={self._config.object_store_mb << 20}",
-            "--include-log-monitor=false",
+            *("--include-log-monitor=false", "--no-monitor"),  # the latter is the autoscaler
         ]
         with (self.folder / "ray.log").open("ab") as log:
             self._head = subprocess.Popen(
