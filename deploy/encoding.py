@@ -6,14 +6,17 @@ Never chooses a text. The only process that loads torch.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
 from actors.encoding import Encoded
 from streaming.metrics import Metrics
+from streaming.pulse import Pulse
 
 MOST_MERGED_TEXTS = 256  # four batches of the model: enough to sort by length, and done within half a second
+WATCH_PERIOD_S = 1.0
 CALL_TIMEOUT_S = 20.0  # a new encoder loads its model in 5 s; until then calls wait for it
 
 
@@ -40,6 +43,8 @@ class Merger:
         self._waiting: list[_Waiting] = []
         self._thread = ThreadPoolExecutor(1, "encoder")
         self._running: asyncio.Task[None] | None = None
+        self._batch = 0  # how many went to the model
+        self._at_model = False
 
     async def submit(self, texts: Sequence[str]) -> Encoded:
         """The texts' vectors. Raises what the encoder raises."""
@@ -49,12 +54,23 @@ class Merger:
             self._running = asyncio.create_task(self._drain())
         return await done
 
+    def watch(self, stop: threading.Event, pulse: Pulse, period_s: float = WATCH_PERIOD_S) -> None:
+        """Blocks until `stop`, and beats once a period, except while the same batch is at the model as before."""
+        seen = 0
+        while not stop.wait(period_s):
+            batch = self._batch
+            if not self._at_model or batch != seen:
+                pulse.beat()
+            seen = batch
+
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
             batch = self._take()
             texts = [text for waiting in batch for text in waiting.texts]
             self._metrics.gauge("encoder_waiting_texts", sum(len(waiting.texts) for waiting in self._waiting))
+            self._batch += 1
+            self._at_model = True
             try:
                 encoded = await loop.run_in_executor(self._thread, self._encode, texts)
             except Exception as err:
@@ -62,6 +78,8 @@ class Merger:
                     if not waiting.done.done():
                         waiting.done.set_exception(err)
                 continue
+            finally:
+                self._at_model = False
             at = 0
             for waiting in batch:
                 rows = encoded.vectors[at : at + len(waiting.texts)]

@@ -11,7 +11,7 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,6 +28,7 @@ from deploy.worker_thread import WorkerThread
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
 from streaming.metrics import PrometheusMetrics
+from streaming.pulse import Pulse, PulsedLog
 
 if TYPE_CHECKING:
     from deploy.config import Settings
@@ -57,13 +58,16 @@ class Replica:
         """The static name in the consumer group. Whoever replaces a replica gets its rank, and so its partitions."""
         return f"{self.name}-{self.rank}"
 
-    def open_log(self) -> KafkaLog:
-        """The Kafka of the settings."""
-        return KafkaLog(self.settings.kafka, self.settings.topics.prefix)
+    def open_log(self, pulse: Pulse) -> PulsedLog:
+        """The Kafka of the settings; whoever turns with it is seen to turn."""
+        return PulsedLog(KafkaLog(self.settings.kafka, self.settings.topics.prefix), pulse)
 
-    def run(self, worker: Any, status: Any) -> None:
+    def run(self, loop: Callable[[threading.Event], None], pulse: Pulse, status: Callable[[], dict[str, Any]]) -> None:
         """Runs a worker's loop in a thread until the replica ends."""
-        self._worker = WorkerThread(self.member, worker, status, self.post)
+        stuck_s = self.settings.ray.stuck_s
+        self._worker = WorkerThread(
+            self.member, loop, pulse=pulse, stuck_s=stuck_s, clock=self.clock, status=status, post=self.post
+        )
 
     def post(self, detail: Mapping[str, Any]) -> None:
         """Leaves this process's status on the board."""
@@ -90,8 +94,9 @@ class RoomWorkerReplica(Replica):
 
         super().__init__(settings, local)
         client = RemoteEncoder(encoder.encode.remote, asyncio.get_running_loop())
+        pulse = Pulse()
         worker = RoomWorker(
-            self.open_log(),
+            self.open_log(pulse),
             self.member,
             config=settings.room_worker,
             window=settings.window,
@@ -99,7 +104,7 @@ class RoomWorkerReplica(Replica):
             metrics=self.metrics,
             clock=self.clock,
         )
-        self.run(worker.run, lambda: dataclasses.asdict(worker.status()))
+        self.run(worker.run, pulse, lambda: dataclasses.asdict(worker.status()))
 
     async def __del__(self) -> None:
         await asyncio.to_thread(self.stop_worker)
@@ -114,15 +119,16 @@ class ProfileWorkerReplica(Replica):
         from actors.profile_worker import ProfileWorker  # noqa: PLC0415  a process imports what it runs
 
         super().__init__(settings, local)
+        pulse = Pulse()
         worker = ProfileWorker(
-            self.open_log(),
+            self.open_log(pulse),
             self.member,
             config=settings.profile_worker,
             profile=settings.profile,
             metrics=self.metrics,
             clock=self.clock,
         )
-        self.run(worker.run, lambda: dataclasses.asdict(worker.status()))
+        self.run(worker.run, pulse, lambda: dataclasses.asdict(worker.status()))
 
     async def __del__(self) -> None:
         await asyncio.to_thread(self.stop_worker)
@@ -143,8 +149,10 @@ class EncoderReplica(Replica):
             return Encoded(encoder.encode(texts), encoder.version)
 
         self._merger = Merger(encode, self.metrics)
+        pulse = Pulse()
         self.run(
-            threading.Event.wait,  # its work comes as calls; the thread only keeps the status coming
+            lambda stop: self._merger.watch(stop, pulse),  # its work comes as calls
+            pulse,
             lambda: {"version": encoder.version, "texts_per_s": encoder.texts_per_s, "cache_hits": encoder.cache_hits},
         )
 
@@ -167,9 +175,10 @@ class RecommenderReplica(Replica):
 
         super().__init__(settings, local)
         self._tables = Tables(settings.tables, LiveIndex(settings.index), self.metrics, self.clock)
-        self._reader = TableReader(self.open_log(), self._tables, self.metrics)
+        pulse = Pulse()
+        self._reader = TableReader(self.open_log(pulse), self._tables, self.metrics)
         self._recommender = Recommender(self._tables, settings.recommend, self.metrics, self.clock)
-        self.run(self._reader.run, lambda: msgspec.to_builtins(self.readiness()))
+        self.run(self._reader.run, pulse, lambda: msgspec.to_builtins(self.readiness()))
         self._await_tables()
 
     def _await_tables(self) -> None:

@@ -11,15 +11,39 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from streaming.clock import Clock
 from streaming.errors import TidecastError
+from streaming.pulse import Pulse
 
 LOGGER = logging.getLogger(__name__)
 
 STATUS_PERIOD_S = 1.0
+MOST_PER_CHECK_S = 5.0  # a process that was suspended, or starved, was not stuck meanwhile: its checks stopped too
 
 
 class WorkerDied(TidecastError):
-    """A worker's loop has ended although nobody told it to."""
+    """A worker's loop has ended although nobody told it to, or makes no turn any more."""
+
+
+class Stillness:
+    """How long a pulse has stood still, as far as its checks saw. For one thread."""
+
+    def __init__(self, pulse: Pulse, clock: Clock) -> None:
+        self._pulse = pulse
+        self._clock = clock
+        self._turns = pulse.turns
+        self._checked_s = clock.monotonic_s()
+        self._still_s = 0.0
+
+    def seconds(self) -> float:
+        """Between the check that saw the last turn and this one."""
+        now_s, turns = self._clock.monotonic_s(), self._pulse.turns
+        if turns != self._turns:
+            self._still_s = 0.0
+        else:
+            self._still_s += min(now_s - self._checked_s, MOST_PER_CHECK_S)
+        self._turns, self._checked_s = turns, now_s
+        return self._still_s
 
 
 class WorkerThread:
@@ -29,26 +53,36 @@ class WorkerThread:
         self,
         name: str,
         run: Callable[[threading.Event], None],
-        status: Callable[[], dict[str, Any]],
-        post: Callable[[dict[str, Any]], None],
+        *,
+        pulse: Pulse,
+        stuck_s: float,
+        clock: Clock,
+        status: Callable[[], dict[str, Any]] = dict,
+        post: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
-        """run: the loop; status: what it says of itself; post: where that is left, once a second."""
+        """run: the loop, whose turns `pulse` counts; status: what it says of itself; post: where, once a second."""
         self._name = name
         self._run = run
         self._status = status
-        self._post = post
+        self._stillness = Stillness(pulse, clock)
+        self._stuck_s = stuck_s
         self._stop = threading.Event()
         self._quiet = threading.Event()
         self._cause = ""
         self._loop = threading.Thread(target=self._guarded, name=name, daemon=True)
-        self._poster = threading.Thread(target=self._post_status, name=f"{name}-status", daemon=True)
         self._loop.start()
-        self._poster.start()
+        if post is not None:
+            threading.Thread(target=self._post_status, args=(post,), name=f"{name}-status", daemon=True).start()
 
     def check(self) -> None:
-        """Raises WorkerDied where the loop has ended by itself."""
-        if not self._loop.is_alive() and not self._stop.is_set():
+        """Raises WorkerDied where the loop has ended by itself or has made no turn for `stuck_s`. For one thread."""
+        if self._stop.is_set():
+            return
+        if not self._loop.is_alive():
             raise WorkerDied(f"{self._name} has ended: {self._cause or 'its loop returned'}")
+        still_s = self._stillness.seconds()
+        if still_s > self._stuck_s:
+            raise WorkerDied(f"{self._name} has made no turn for {still_s:.0f} s")
 
     def join(self, timeout_s: float) -> None:
         """Waits for the loop to end by itself."""
@@ -68,9 +102,9 @@ class WorkerThread:
             self._cause = f"{type(err).__name__}: {err}"
             LOGGER.exception("%s has ended", self._name)
 
-    def _post_status(self) -> None:
+    def _post_status(self, post: Callable[[dict[str, Any]], None]) -> None:
         while not self._quiet.wait(STATUS_PERIOD_S):
             try:
-                self._post(self._status())
+                post(self._status())
             except Exception:  # the cluster's head may be away; the loop does not need it
                 LOGGER.warning("%s: status not written: %s", self._name, traceback.format_exc(limit=1))

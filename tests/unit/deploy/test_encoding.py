@@ -12,6 +12,7 @@ import pytest
 from actors.encoding import Encoded
 from deploy.encoding import MOST_MERGED_TEXTS, Merger, RemoteEncoder
 from streaming.metrics import MemoryMetrics
+from streaming.pulse import Pulse
 
 
 class FakeModel:
@@ -92,3 +93,35 @@ def test_a_lost_call_fails_the_future() -> None:
 
     with pytest.raises(ConnectionError):
         asyncio.run(lost())
+
+
+class Looks(threading.Event):
+    """A stop that comes after so many looks, each of which notes what the pulse stood at."""
+
+    def __init__(self, pulse: Pulse, looks: int) -> None:
+        super().__init__()
+        self._pulse = pulse
+        self._looks = looks
+        self.seen: list[int] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seen.append(self._pulse.turns)
+        return len(self.seen) > self._looks
+
+
+def test_the_pulse_stands_still_only_while_one_batch_stays_at_the_model() -> None:
+    async def watch() -> list[list[int]]:
+        model, pulse = FakeModel(), Pulse()
+        merger = Merger(model.encode, MemoryMetrics())
+        idle, stuck, done = (Looks(pulse, 3) for _ in range(3))
+        merger.watch(idle, pulse)
+        task = asyncio.create_task(merger.submit(["a"]))
+        while not model.batches:
+            await asyncio.sleep(0)
+        merger.watch(stuck, pulse)
+        model.open.set()
+        await task
+        merger.watch(done, pulse)
+        return [idle.seen, stuck.seen, done.seen]
+
+    assert asyncio.run(watch()) == [[0, 1, 2, 3], [3, 4, 4, 4], [4, 5, 6, 7]]

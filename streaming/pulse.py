@@ -1,0 +1,90 @@
+"""Counts a loop's turns, seen from outside: every call that it makes to the log. Never judges how many are enough.
+
+A turn of a loop polls, and what takes long in a turn asks the log as well: restoring a big topic polls it, an outage
+is one failed attempt to open it after the other, a rebalance goes on inside short polls. So a loop that asks nothing
+of its log is stuck, or computes for ever; and no loop has to know that it is watched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from streaming.log import Batch, Log, Partition, Sink, Source, Start
+
+
+class Pulse:
+    """A number that changes as long as a loop turns. Any thread beats and reads."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+
+    def beat(self) -> None:
+        """One more. Of two at the same moment one may be lost; that does not matter."""
+        self.turns += 1
+
+
+class PulsedLog:
+    """A log that beats whenever something is asked of it or of what it opened; apart from that the log itself."""
+
+    def __init__(self, log: Log, pulse: Pulse) -> None:
+        self._log = log
+        self._pulse = pulse
+
+    def group(self, topics: Sequence[str], group: str, member: str) -> Source:
+        self._pulse.beat()
+        return _PulsedSource(self._log.group(topics, group, member), self._pulse)
+
+    def reader(self, partitions: Sequence[Partition], start: Start = "beginning") -> Source:
+        self._pulse.beat()
+        return _PulsedSource(self._log.reader(partitions, start), self._pulse)
+
+    def sink(self, transactional_id: str | None = None) -> Sink:
+        self._pulse.beat()
+        return _PulsedSink(self._log.sink(transactional_id), self._pulse)
+
+    def partitions(self, topic: str) -> Sequence[Partition]:
+        self._pulse.beat()
+        return self._log.partitions(topic)
+
+    def ends(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        self._pulse.beat()
+        return self._log.ends(partitions)
+
+
+class _PulsedSource:
+    def __init__(self, source: Source, pulse: Pulse) -> None:
+        self.watched = source
+        self._pulse = pulse
+        self.lag = source.lag
+        self.contact_age_s = source.contact_age_s
+
+    def poll(self, timeout_s: float) -> Batch:
+        self._pulse.turns += 1
+        return self.watched.poll(timeout_s)
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        self._pulse.beat()
+        self.watched.commit(positions)
+
+    def close(self) -> None:
+        self._pulse.beat()
+        self.watched.close()
+
+
+class _PulsedSink:
+    def __init__(self, sink: Sink, pulse: Pulse) -> None:
+        self._sink = sink
+        self._pulse = pulse
+        self.send = sink.send  # once per record: not even a call more
+
+    def flush(self) -> None:
+        self._pulse.beat()
+        self._sink.flush()
+
+    def commit(self, source: Source, positions: Mapping[Partition, int]) -> None:
+        self._pulse.beat()
+        self._sink.commit(source.watched if isinstance(source, _PulsedSource) else source, positions)
+
+    def close(self) -> None:
+        self._pulse.beat()
+        self._sink.close()
