@@ -43,8 +43,8 @@ class RayConfig:
     object_store_mb: int = 100  # nothing of ours is in it; Ray's least is 75
     health_check_timeout_s: float = 10.0  # a killed process is seen at once anyway; 2 finds a vanished host sooner,
     # 10 lets a check wait for its turn on two busy cores
-    stuck_s: float = 60.0  # a loop without a turn for so long fails its health check; longer than a commit may wait,
-    # which is kafka.delivery_timeout_s and 5 s for what is written, and as long again for the positions
+    stuck_s: float = 60.0  # a loop without a turn for so long fails its health check; a wait for a broker that is away
+    # ends after kafka.delivery_timeout_s, 30: leave twice that
     stop_timeout_s: float = 6.0  # for flushing and committing; what does not make it is read again at the next start
 
     def __post_init__(self) -> None:
