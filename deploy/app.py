@@ -13,14 +13,17 @@ from typing import Any
 
 from ray import serve
 from ray.serve import Application
-from ray.serve.config import HTTPOptions, ProxyLocation
+from ray.serve.config import HTTPOptions, ProxyLocation, RequestRouterConfig
 
+from deploy import ray_seam
 from deploy.config import Settings
+from deploy.owner_router import OwnerRouter
 from deploy.replicas import EncoderReplica, ProfileWorkerReplica, RecommenderReplica, RoomWorkerReplica
 from streaming.metrics import MULTIPROCESS_DIR_VARIABLE
 
 APPLICATION = "tidecast"
 HEALTH_CHECK_PERIOD_S = 1.0
+OWNERS_PERIOD_S = 1.0  # how often replicas learn which ProfileWorker owns what; it changes in a rebalance only
 MAX_ONGOING_REQUESTS = 1_000  # of one replica: answers take a millisecond, so this many is a second's work
 
 
@@ -40,12 +43,19 @@ def build(settings: Settings, placement: Placement) -> Application:
     common = _Common(settings, placement)
     encoder = serve.deployment(EncoderReplica, name="Encoder", **common.options(config.encoders, gpus=encoder_gpus))
     rooms = serve.deployment(RoomWorkerReplica, name="RoomWorker", **common.options(config.room_workers))
-    profiles = serve.deployment(ProfileWorkerReplica, name="ProfileWorker", **common.options(config.profile_workers))
+    profiles = serve.deployment(
+        ProfileWorkerReplica,
+        name="ProfileWorker",
+        request_router_config=RequestRouterConfig(
+            request_router_class=OwnerRouter, request_routing_stats_period_s=OWNERS_PERIOD_S
+        ),
+        **common.options(config.profile_workers),
+    )
     # Without an argument, ingress() takes the ASGI app that the replica itself builds.
     ingress = serve.ingress()(RecommenderReplica)
     recommender = serve.deployment(ingress, name="Recommender", **common.options(settings.http.replicas))
     local = placement.local
-    # The workers hang on the ingress so that they belong to the application; it calls neither.
+    # The workers hang on the ingress so that they belong to the application; it calls ProfileWorkers only.
     return recommender.bind(
         settings, local, rooms.bind(settings, local, encoder.bind(settings, local)), profiles.bind(settings, local)
     )
@@ -54,7 +64,7 @@ def build(settings: Settings, placement: Placement) -> Application:
 def start_serve(settings: Settings) -> None:
     """Starts Serve's controller and its HTTP entry on the connected cluster. No effect where it runs already."""
     host, port = settings.http.host, settings.http.port
-    serve.start(proxy_location=ProxyLocation.EveryNode, http_options=HTTPOptions(host=host, port=port))
+    ray_seam.start_serve(HTTPOptions(host=host, port=port), ProxyLocation.EveryNode)
 
 
 def deploy(settings: Settings, placement: Placement) -> None:

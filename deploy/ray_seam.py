@@ -1,4 +1,4 @@
-"""Owns the two places where Ray's own API has no way: a value that all nodes can read, and a port that is too open.
+"""Owns the places where Ray's own API has no way: a value that all nodes can read, a port that is too open, a wait.
 
 Both reach into Ray 2.60, which pyproject.toml pins; tests/integration/test_app.py notices when they no longer fit.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from ray.experimental import internal_kv
-from ray.serve._private import replica
+from ray.serve._private import api, replica
+from ray.serve.config import HTTPOptions, ProxyLocation
 
 NAMESPACE = b"tidecast"
 PREFIX = b"status/"
@@ -45,3 +46,14 @@ def keep_on_loopback() -> None:
 
     narrowed.narrowed = True  # type: ignore[attr-defined]
     replica.add_port_to_grpc_server = narrowed
+
+
+def start_serve(options: HTTPOptions, location: ProxyLocation) -> None:
+    """As `serve.start`, which also waits for the HTTP entries: here replicas and entries start side by side.
+
+    No effect where Serve runs already on the connected cluster.
+    """
+    if api._get_global_client(raise_if_no_controller_running=False) is None:
+        api._create_controller_and_proxy_refs(
+            options, controller_options=api._coerce_controller_options(None), proxy_location=location
+        )
