@@ -26,6 +26,7 @@ class Launcher:
             [sys.executable, "-m", "deploy.launch"],
             env={**os.environ, **environment},
             stdin=subprocess.PIPE,
+            bufsize=0,  # what could not be written must not be tried again when the pipe is closed
             stdout=self._said,
             stderr=self._said,
             start_new_session=True,  # Ctrl-C in a terminal reaches us first
@@ -62,6 +63,5 @@ class Launcher:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(told)
-            self._process.stdin.flush()
         except BrokenPipeError:
             return  # it has ended: `finish` says how
