@@ -78,10 +78,13 @@ class ProfileWorker:
         """How it is doing."""
         return self._status
 
-    def profile(self, viewer: ViewerId, partition: int) -> bytes | None:
+    def profile(self, viewer: ViewerId) -> bytes | None:
         """The MessagePack of a viewer's profile as published; None for a stranger or another worker's partition."""
-        home = self._homes.get(partition)
-        return None if home is None else home.profile(viewer)
+        for home in list(self._homes.values()):
+            value = home.profile(viewer)
+            if value is not None:
+                return value
+        return None
 
     # what the loop drives
 

@@ -54,12 +54,14 @@ class RecommendConfig:
     broad_category: str = "Just Chatting"  # the label of rooms about anything: it says little of a taste; "" for none
     streamer_cost: float = 0.5  # what each further room of a streamer loses in the order
     category_cost: float = 0.02  # what each further room of a category loses in the order
+    lookup_timeout_ms: int = 20  # how long an answer waits for the profile of a viewer who was let go; 0: not at all
+    lookups_in_flight: int = 64  # of a replica at a time; further viewers are served as strangers at once
 
     def __post_init__(self) -> None:
         for name in ("nearest", "pool", "renew_ms", "fresh_half_life_s"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"recommend.{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("streamer_cost", "category_cost"):
+        for name in ("streamer_cost", "category_cost", "lookup_timeout_ms", "lookups_in_flight"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"recommend.{name} is {getattr(self, name)}; it must be at least 0")
 

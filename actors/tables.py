@@ -47,6 +47,15 @@ class Tables:
             self._metrics.gauge("index_rooms", len(self.rooms))
             self._metrics.gauge("profiles_held", len(self.viewers), reader="replica")
 
+    def hold(self, viewer: ViewerId, value: bytes) -> None:
+        """Holds a profile that came another way than the log, unless the log has brought one meanwhile."""
+        evicted = 0
+        with self.lock:
+            if self.viewers.raw(viewer) is None:
+                evicted = self.viewers.put(viewer, value)
+        if evicted:
+            self._metrics.count("profiles_evicted_total", evicted)
+
     def _apply_rooms(self, records: Sequence[Record]) -> None:
         decoded = [(record, self._decode(record)) for record in records]
         with self.lock:
@@ -127,6 +136,7 @@ class TableReader:
         self._metrics = metrics
         self._source: Source | None = None
         self._lag: Mapping[str, int] = {}
+        self.viewer_partitions = 0  # of viewer-profiles, once they are read
 
     @property
     def ready(self) -> bool:
@@ -149,6 +159,7 @@ class TableReader:
             return
         source, ends = opened
         self._source = source
+        self.viewer_partitions = sum(partition.topic == VIEWER_PROFILES for partition in ends)
         positions = dict.fromkeys(ends, 0)
         while not stop.is_set():
             batch = source.poll(timeout_s=0.1)

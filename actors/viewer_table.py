@@ -18,6 +18,7 @@ class ViewerTable:
         self._decode = decode
         self._profiles: OrderedDict[ViewerId, bytes] = OrderedDict()
         self._held_bytes = 0
+        self.evicted = 0  # profiles let go since the beginning; while none was, whoever is not held has no profile
 
     def __len__(self) -> int:
         return len(self._profiles)
@@ -37,7 +38,12 @@ class ViewerTable:
             gone, its_value = self._profiles.popitem(last=False)
             self._held_bytes -= _size(gone, its_value)
             evicted += 1
+        self.evicted += evicted
         return evicted
+
+    def may_miss(self, viewer: ViewerId) -> bool:
+        """Whether a viewer who is not held may have a profile all the same. From any thread, without the lock."""
+        return self.evicted > 0 and viewer not in self._profiles
 
     def drop(self, viewer: ViewerId) -> None:
         """Forgets a viewer, if held."""

@@ -99,9 +99,8 @@ class Api:
         try:
             route = self._route(scope, pattern)
             request = Request(room, _parameters(scope), await self._body(receive))
-            if route.blocking:
-                return await asyncio.to_thread(route.handle, request)
-            return route.handle(request)
+            response = await asyncio.to_thread(route.handle, request) if route.blocking else route.handle(request)
+            return response if isinstance(response, Response) else await response
         except _RefusedError as err:
             return self._wrong(err.problem)
         except RequestError as err:

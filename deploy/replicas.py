@@ -21,12 +21,14 @@ from ray.serve.handle import DeploymentHandle
 from actors.encoding import Encoded
 from deploy.api import Api
 from deploy.encoding import Merger, RemoteEncoder
+from deploy.lookup import Lookup
 from deploy.ray_seam import KvStore, keep_on_loopback
 from deploy.routes import routes
 from deploy.status import Board, Readiness
 from deploy.worker_thread import WorkerThread
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
+from streaming.events import ViewerId
 from streaming.metrics import PrometheusMetrics
 from streaming.pulse import Pulse, PulsedLog
 
@@ -128,7 +130,16 @@ class ProfileWorkerReplica(Replica):
             metrics=self.metrics,
             clock=self.clock,
         )
+        self._profiles = worker
         self.run(worker.run, pulse, lambda: dataclasses.asdict(worker.status()))
+
+    async def profile(self, viewer: str, _partition: int) -> bytes | None:
+        """Called by replicas that do not hold the viewer; `owner_router.py` sends it here by the partition."""
+        return self._profiles.profile(ViewerId(viewer))
+
+    def record_routing_stats(self) -> dict[str, Any]:
+        """Called by Serve once a second, for `owner_router.py`."""
+        return {"partitions": self._profiles.status().partitions}
 
     async def __del__(self) -> None:
         await asyncio.to_thread(self.stop_worker)
@@ -162,7 +173,10 @@ class EncoderReplica(Replica):
 
 
 class RecommenderReplica(Replica):
-    """A replica that answers: tables kept current by a thread, and HTTP in front. The workers' handles are not used."""
+    """A replica that answers: tables kept current by a thread, and HTTP in front.
+
+    The RoomWorkers' handle is not used; a ProfileWorker is asked only for viewers whom this replica let go.
+    """
 
     name = "recommender"
 
@@ -178,6 +192,8 @@ class RecommenderReplica(Replica):
         pulse = Pulse()
         self._reader = TableReader(self.open_log(pulse), self._tables, self.metrics)
         self._recommender = Recommender(self._tables, settings.recommend, self.metrics, self.clock)
+        ask, reader = profile_workers.profile.remote, self._reader
+        self._lookup = Lookup(ask, lambda: reader.viewer_partitions, self._tables, settings.recommend, self.metrics)
         self.run(self._reader.run, pulse, lambda: msgspec.to_builtins(self.readiness()))
         self._await_tables()
 
@@ -191,7 +207,7 @@ class RecommenderReplica(Replica):
             time.sleep(0.02)
 
     def __serve_build_asgi_app__(self) -> Api:
-        table = routes(self._recommender, self.readiness, self.board.read, self.metrics.expose)
+        table = routes(self._recommender, self.readiness, self.board.read, self.metrics.expose, self._lookup)
         return Api(table, self.settings.http.max_body_bytes, self.metrics, lambda: self._reader.ready)
 
     def readiness(self) -> Readiness:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Protocol
@@ -53,6 +53,16 @@ class Answers(Protocol):
         """Rooms like a live room. Raises UnknownRoom."""
 
 
+class Lookups(Protocol):
+    """Where the routes get profiles that the replica let go; `deploy.lookup.Lookup` is it."""
+
+    def wanted(self, viewer: str) -> bool:
+        """Whether asking may bring anything. Cheap: every recommendation asks it."""
+
+    async def fetch(self, viewer: str) -> None:
+        """Returns when the profile is in the replica's table, or in time without it. Raises nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request: `room` is the path's parameter, "" where the route has none."""
@@ -73,14 +83,14 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method on one path; `{room}` in the path is a room's id.
+    """One method on one path; `{room}` in the path is a room's id. Most handlers answer at once, one may have to wait.
 
     blocking: takes long enough to want a thread. tables: answers from the tables, so not before they are read.
     """
 
     method: str
     path: str
-    handle: Callable[[Request], Response]
+    handle: Callable[[Request], Response | Awaitable[Response]]
     operation: Operation
     blocking: bool = False
     tables: bool = False
@@ -91,6 +101,7 @@ def routes(
     readiness: Callable[[], Readiness],
     status: Callable[[], SystemStatus],
     expose: Callable[[], bytes],
+    lookup: Lookups | None = None,
 ) -> list[Route]:
     """Every route. readiness: of this replica; status: of the whole system; expose: the node's metrics."""
     encode = msgspec.json.Encoder().encode
@@ -98,8 +109,15 @@ def routes(
     listed = Reader(RoomsQuery, root="limit, language, category, mature")
     counted = Reader(SimilarQuery, root=f"limit, from 1 to {MAX_LIMIT}")
 
-    def recommend(request: Request) -> Response:
-        return Response(answers.recommend_json(asked.json(request.body)))
+    def recommend(request: Request) -> Response | Awaitable[Response]:
+        query = asked.json(request.body)
+        if lookup is not None and lookup.wanted(query.viewer):
+            return looked_up(lookup, query)
+        return Response(answers.recommend_json(query))
+
+    async def looked_up(lookup: Lookups, query: Query) -> Response:
+        await lookup.fetch(query.viewer)
+        return Response(answers.recommend_json(query))
 
     def list_rooms(request: Request) -> Response:
         query: RoomsQuery = listed.parameters(request.parameters)

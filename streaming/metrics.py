@@ -89,6 +89,7 @@ METRICS: dict[str, Metric] = {
         Metric("requests_total", "counter", "HTTP requests", ("route", "status")),
         Metric("request_seconds", "histogram", "from body to answer, in the replica", ("route",), buckets=DURATION_S),
         Metric("strangers_total", "counter", "answers for viewers without a profile"),
+        Metric("viewer_lookups_total", "counter", "profiles that a replica asked a ProfileWorker for", ("outcome",)),
         Metric("index_rooms", "gauge", "rooms in the index of a replica", (), "livemax"),
         Metric("undecodable_total", "counter", "records that a replica could not read and skipped", ("topic",)),
         Metric("stale_states_total", "counter", "room states that lay behind the one held"),

@@ -16,6 +16,8 @@ import psutil
 import pytest
 
 from actors.answer import Query
+from actors.recommend import RecommendConfig
+from actors.room_table import TablesConfig
 from deploy.api import HttpConfig
 from deploy.client import Client, NotUp
 from deploy.cluster import LocalRay, RayConfig
@@ -29,6 +31,7 @@ from streaming.ports import free_port
 from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS
 
 PATIENCE_S = 60.0
+VIEWERS = 6_000
 
 
 def eventually(check: Callable[[], bool], what: str) -> None:
@@ -38,13 +41,21 @@ def eventually(check: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
+def figure(client: Client, name: str, labels: str = "") -> float:
+    """A metric over all processes; without labels the sum over all of them."""
+    lines = [line for line in client.metrics().splitlines() if line.startswith(f"tidecast_{name}") and labels in line]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("system")
     settings = Settings(
         local_kafka=LocalKafkaConfig(folder=str(folder / "kafka"), port=0, controller_port=0),
         http=HttpConfig(port=free_port()),
-        ray=RayConfig(room_workers=2),
+        ray=RayConfig(room_workers=2, profile_workers=2),
+        tables=TablesConfig(profiles_mb=1),  # some 1,500 short profiles, so that a few thousand do not fit in
+        recommend=RecommendConfig(lookup_timeout_ms=1_000),  # on a busy machine 20 ms may pass
     )
     with System(settings, folder) as system:
         yield system
@@ -73,11 +84,11 @@ def room(system: System) -> str:
 def test_every_process_says_how_it_is(client: Client) -> None:
     posts = client.status().processes
     assert sorted((post.name, post.rank) for post in posts) == [
-        *(("encoder", 0), ("profile-worker", 0), ("recommender", 0)),
-        *(("recommender", 1), ("room-worker", 0), ("room-worker", 1)),
+        *(("encoder", 0), ("profile-worker", 0), ("profile-worker", 1)),
+        *(("recommender", 0), ("recommender", 1), ("room-worker", 0), ("room-worker", 1)),
     ]
-    partitions = [post.detail["partitions"] for post in posts if post.name == "room-worker"]
-    assert partitions == [[0, 1], [2, 3]]
+    for name in ("room-worker", "profile-worker"):
+        assert [post.detail["partitions"] for post in posts if post.name == name] == [[0, 1], [2, 3]]
 
 
 def test_a_room_is_recommended_with_its_vector_and_gone_when_it_has_ended(
@@ -96,6 +107,28 @@ def test_a_room_is_recommended_with_its_vector_and_gone_when_it_has_ended(
     sink.send(ROOMS, room.encode(), encode(RoomEnded(room=room, at_ms=time.time_ns() // 1_000_000)))
     sink.close()
     eventually(lambda: not client.rooms(), "the room is gone")
+
+
+def test_a_viewer_whom_the_replicas_let_go_is_asked_of_the_worker_that_owns_the_partition(
+    system: System, client: Client, room: str
+) -> None:
+    assert not client.recommend(Query(viewer="stranger")).known
+    assert figure(client, "viewer_lookups_total") == 0  # everything is held: nobody is asked
+    now_ms = time.time_ns() // 1_000_000
+    sink = KafkaLog(system.settings.kafka).sink()
+    for number in range(VIEWERS):
+        viewer = f"viewer-{number}"
+        event = ViewerEvent(viewer=viewer, room=room, streamer="s1", action="enter", at_ms=now_ms)
+        sink.send(VIEWER_EVENTS, viewer.encode(), encode(event))
+    sink.close()
+    eventually(lambda: figure(client, "records_written_total", 'topic="viewer-profiles"') > VIEWERS, "profiles")
+    eventually(lambda: client.readiness().lag["viewer-profiles"] == 0, "both replicas have read them")
+    eventually(lambda: figure(client, "profiles_evicted_total") > 0, "not all fit in")
+    early = [f"viewer-{number}" for number in range(40)]  # of all partitions, so of both workers
+    assert all(client.recommend(Query(viewer=viewer)).known for viewer in early)
+    assert figure(client, "viewer_lookups_total", 'outcome="found"') >= 1
+    assert not client.recommend(Query(viewer="stranger")).known
+    assert figure(client, "viewer_lookups_total", 'outcome="none"') == 1
 
 
 def test_metrics_are_those_of_all_processes(system: System, client: Client, room: str) -> None:

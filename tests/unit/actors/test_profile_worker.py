@@ -99,13 +99,15 @@ def test_undecodable_and_refused_records_are_dead_letters_once() -> None:
     stage.assert_as_expected()
 
 
-def test_profile_is_given_by_viewer_and_partition() -> None:
+def test_a_profile_is_given_as_it_was_published_whichever_partition_it_is_on() -> None:
     stage = Stage()
-    stage.send("v", "enter")
+    for viewer in ("v", "w", "x"):
+        stage.send(viewer, "enter")
     stage.turn()
-    found = [stage.worker.profile(ViewerId("v"), index) for index in range(2)]
-    assert sum(value is not None for value in found) == 1
-    assert stage.worker.profile(ViewerId("stranger"), 0) is None
+    given = {viewer: stage.worker.profile(ViewerId(viewer)) for viewer in ("v", "w", "x", "stranger")}
+    lines = [line for index in range(2) for line in stage.log.read(Partition(VIEWER_PROFILES, index), 0, 9)]
+    assert len({line.partition for line in lines}) == 2
+    assert given == {"stranger": None} | {line.key.decode(): line.value for line in lines if line.key is not None}
 
 
 def test_duplicates_are_counted() -> None:

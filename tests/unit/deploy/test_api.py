@@ -57,6 +57,22 @@ class FakeAnswers:
         return []
 
 
+@dataclass
+class FakeLookup:
+    """Wants every viewer whose name begins with "gone"; notes who was fetched, and what had been answered by then."""
+
+    answers: FakeAnswers | None = None
+    fetched: list[tuple[str, int]] = field(default_factory=list)
+
+    def wanted(self, viewer: str) -> bool:
+        return viewer.startswith("gone")
+
+    async def fetch(self, viewer: str) -> None:
+        await asyncio.sleep(0)
+        assert self.answers is not None
+        self.fetched.append((viewer, len(self.answers.asked)))
+
+
 @dataclass(frozen=True)
 class Got:
     status: int
@@ -71,11 +87,13 @@ class Got:
 class Caller:
     """Speaks ASGI to an Api as a server would."""
 
-    def __init__(self, readiness: Readiness = READY, *, has_read: bool = True) -> None:
+    def __init__(
+        self, readiness: Readiness = READY, *, has_read: bool = True, lookup: FakeLookup | None = None
+    ) -> None:
         self.answers = FakeAnswers()
         self.metrics = MemoryMetrics()
         status = SystemStatus(at_ms=1, processes=[])
-        table = routes(self.answers, lambda: readiness, lambda: status, lambda: b"# metrics\n")
+        table = routes(self.answers, lambda: readiness, lambda: status, lambda: b"# metrics\n", lookup)
         self._api = Api(table, 2_000, self.metrics, lambda: has_read)
 
     def __call__(self, method: str, target: str, body: bytes = b"") -> Got:
@@ -230,3 +248,13 @@ def test_a_replica_that_has_not_read_its_tables_says_so_instead_of_answering(met
     assert (got.status, got.headers["content-type"]) == (503, CONTENT_TYPE)
     assert call.answers.asked == []
     assert call("GET", "/healthz").status == 200
+
+
+def test_only_a_viewer_who_was_let_go_is_looked_up_and_before_the_answer() -> None:
+    lookup = FakeLookup()
+    call = Caller(lookup=lookup)
+    lookup.answers = call.answers
+    assert call("POST", "/v1/recommend", b'{"viewer": "held"}').status == 200
+    assert call("POST", "/v1/recommend", b'{"viewer": "gone-1"}').json["viewer"] == "gone-1"
+    assert lookup.fetched == [("gone-1", 1)]
+    assert [query.viewer for query in call.answers.asked] == ["held", "gone-1"]

@@ -1,0 +1,73 @@
+"""Owns asking a ProfileWorker for the profile of a viewer whom this replica let go. Never answers a request.
+
+A replica holds the profiles of recently active viewers inside a memory budget. As long as all fit in, whoever is not
+held is a stranger and nobody is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from streaming.events import ViewerId
+from streaming.metrics import Metrics
+from streaming.partitioner import partition_of
+
+if TYPE_CHECKING:
+    from actors.recommend import RecommendConfig
+    from actors.tables import Tables
+
+LOGGER = logging.getLogger(__name__)
+
+Ask = Callable[[str, int], Awaitable[bytes | None]]
+
+
+class Lookup:
+    """Lookups of one replica, all on its event loop."""
+
+    def __init__(
+        self, ask: Ask, partitions: Callable[[], int], tables: Tables, config: RecommendConfig, metrics: Metrics
+    ) -> None:
+        """ask: viewer and partition → the profile's bytes, None for a stranger; partitions: of viewer-profiles."""
+        self._ask = ask
+        self._partitions = partitions
+        self._tables = tables
+        self._timeout_s = config.lookup_timeout_ms / 1000
+        self._most = config.lookups_in_flight if config.lookup_timeout_ms else 0
+        self._metrics = metrics
+        self._in_flight = 0
+
+    def wanted(self, viewer: str) -> bool:
+        """Whether this replica may have let go a profile of the viewer."""
+        return self._most > 0 and self._tables.viewers.may_miss(ViewerId(viewer))
+
+    async def fetch(self, viewer: str) -> None:
+        """Puts the profile into the tables, if it comes in time; the outcome is counted. Raises nothing."""
+        if self._in_flight >= self._most:
+            self._metrics.count("viewer_lookups_total", outcome="refused")
+            return
+        self._in_flight += 1
+        try:
+            outcome = await self._fetch(ViewerId(viewer))
+        except TimeoutError:
+            outcome = "late"
+        except Exception as err:  # a worker that was killed, or an error of it: the viewer is a stranger for now
+            outcome = "failed"
+            LOGGER.debug("asking for a profile: %s", err)
+        finally:
+            self._in_flight -= 1
+        self._metrics.count("viewer_lookups_total", outcome=outcome)
+
+    async def _fetch(self, viewer: ViewerId) -> str:
+        partition = partition_of(viewer.encode(), self._partitions())
+        value = await asyncio.wait_for(_awaited(self._ask(viewer, partition)), self._timeout_s)
+        if value is None:
+            return "none"
+        self._tables.hold(viewer, value)
+        return "found"
+
+
+async def _awaited(response: Awaitable[bytes | None]) -> bytes | None:
+    return await response
