@@ -54,6 +54,5 @@ def start_serve(options: HTTPOptions, location: ProxyLocation) -> None:
     No effect where Serve runs already on the connected cluster.
     """
     if api._get_global_client(raise_if_no_controller_running=False) is None:
-        api._create_controller_and_proxy_refs(
-            options, controller_options=api._coerce_controller_options(None), proxy_location=location
-        )
+        controller = api._coerce_controller_options(None)
+        api._create_controller_and_proxy_refs(options, None, None, None, controller, location)
