@@ -12,6 +12,8 @@ from heapq import nsmallest
 from typing import Final
 from zlib import crc32
 
+from streaming.text import SampledText
+
 HASH_SPAN: Final = 1 << 64
 _MASK: Final = HASH_SPAN - 1
 _SPREAD: Final = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, odd: names that count up do not stay in a row
@@ -95,14 +97,11 @@ class TextSample:
         self._counts = {text: count for text, count in self._counts.items() if text in self._first_at_ms}
         self._threshold = smallest[-1][0] + 1
 
-    def newest_first(self) -> list[tuple[int, str]]:
-        """(event time of the earliest copy, text), newest first, then by text."""
+    def newest_first(self) -> list[SampledText]:
+        """The texts, newest first copy first, then by text."""
         if len(self._first_at_ms) > self._limit:
             self._prune()
-        newest_first = [(-at_ms, text) for text, at_ms in self._first_at_ms.items()]
+        copies = self._counts
+        newest_first = [(-at_ms, text, copies.get(text, 1)) for text, at_ms in self._first_at_ms.items()]
         newest_first.sort()
-        return [(-negative, text) for negative, text in newest_first]
-
-    def count(self, text: str) -> int:
-        """Copies of a text that is in the sample."""
-        return self._counts.get(text, 1)
+        return newest_first

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
+from itertools import chain, pairwise, zip_longest
 from operator import itemgetter
-from typing import Protocol
+
+SampledText = tuple[int, str, int]  # minus the event time of the first copy, the text as written, its copies
 
 
 def text_hash(text: str) -> int:
@@ -25,8 +27,9 @@ def normalise(text: str, max_chars: int) -> str:
     if not text.isprintable():
         text = "".join(char if _is_kept(char) else " " for char in text)
     words = text.split()
-    kept = [word for i, word in enumerate(words) if i == 0 or word != words[i - 1]]
-    return " ".join(kept)[:max_chars]
+    if len(set(words)) < len(words):
+        words = [words[0], *[word for before, word in pairwise(words) if word != before]]
+    return " ".join(words)[:max_chars]
 
 
 def _is_kept(char: str) -> bool:
@@ -34,61 +37,45 @@ def _is_kept(char: str) -> bool:
     return char.isprintable() or char in "\u200c\u200d"
 
 
-class TextSample(Protocol):
-    """Distinct texts of one slice."""
-
-    def newest_first(self) -> list[tuple[int, str]]:
-        """(event time of the first copy, text as written), newest first, then by text."""
-
-    def count(self, text: str) -> int:
-        """Copies of a text of the sample."""
-
-
-def build_chat_text(slices: Iterable[TextSample], max_chars: int, message_chars: int) -> str:
+def build_chat_text(slices: Iterable[Iterable[SampledText]], max_chars: int, message_chars: int) -> str:
     """The distinct texts in time order, joined by newlines, in at most max_chars characters.
 
     Messages of two or more different words go first, evenly over the slices and newest first, until one does not fit;
     what room is left goes to single words and emotes, most frequent first. Copies count once, whatever their case.
-    slices: newest first. A function of what they hold, not of the order in which it came.
+    slices: newest first, and so are the texts of each. A function of what they hold, not of the order in which it came.
     """
     kept: dict[str, tuple[int, str]] = {}  # casefolded → (event time, text)
     words: dict[str, tuple[int, int, str]] = {}  # casefolded → (-copies, -event time, text)
     budget = max_chars + 1  # the first text has no newline before it
-    samples = list(slices)
-    for sample, (at_ms, raw) in _in_turn([sample.newest_first() for sample in samples], samples):
+    for negative_at_ms, raw, copies in _in_turn(slices):
         text = normalise(raw, message_chars)
         key = text.casefold()
         if key in kept or not text:
             continue
-        if not _is_sentence(text):
-            copies, newest, first = words.get(key, (0, -at_ms, text))
-            words[key] = (copies - sample.count(raw), newest, first)
+        if not _is_sentence(text, key):
+            known, newest, first = words.get(key, (0, negative_at_ms, text))
+            words[key] = (known - copies, newest, first)
             continue
         if len(text) >= budget:
             budget = 0
             break
         budget -= len(text) + 1
-        kept[key] = (at_ms, text)
+        kept[key] = (-negative_at_ms, text)
     for key, (_, negative_at_ms, text) in sorted(words.items(), key=itemgetter(1)):
         if len(text) < budget:
             budget -= len(text) + 1
             kept[key] = (-negative_at_ms, text)
-    return "\n".join(text for _, text in sorted(kept.values()))
+    return "\n".join([text for _, text in sorted(kept.values())])
 
 
-def _in_turn(
-    columns: Sequence[Sequence[tuple[int, str]]], samples: Sequence[TextSample]
-) -> Iterator[tuple[TextSample, tuple[int, str]]]:
-    """The first of each column, then the second of each, and so on."""
-    for rank in range(max(map(len, columns), default=0)):
-        for sample, column in zip(samples, columns, strict=True):
-            if rank < len(column):
-                yield sample, column[rank]
+def _in_turn(slices: Iterable[Iterable[SampledText]]) -> Iterable[SampledText]:
+    """The first of each slice, then the second of each, and so on."""
+    return filter(None, chain.from_iterable(zip_longest(*slices)))
 
 
-def _is_sentence(text: str) -> bool:
+def _is_sentence(text: str, casefolded: str) -> bool:
     """Two different words, or a text long enough in a script that writes no spaces."""
-    words = text.casefold().split()
+    words = casefolded.split()
     if len(words) > 1:
         return len(set(words)) > 1
     return len(text) >= 6 and not text.isascii()  # 6: longer than most CJK interjections

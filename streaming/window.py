@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from streaming.errors import ConfigError
 from streaming.outcome import Outcome
 from streaming.sketch import DistinctViewers, TextSample
-from streaming.text import build_chat_text, text_hash
+from streaming.text import SampledText, build_chat_text, text_hash
 
 SLICE_MS = 5_000
 SEGMENT_SLICES = 6
 SEGMENT_MS = SLICE_MS * SEGMENT_SLICES
 HELD_SLICES = 2 * SEGMENT_SLICES  # the last 30 s and the 30 s before, whose difference is the chat's velocity
 NEVER_MS = 1 << 62
-NOTED_MESSAGES = 64  # per slice
+NOTED_MESSAGES = 64  # per slice, between two calls
 
 ChatLine = tuple[str, str, int, int, int]  # viewer, text, at_ms, offset, appended_ms
 
@@ -78,29 +78,54 @@ class ChatStatistics:
 class Slice:
     """5 s of event time of one room. What arrives is only noted, and sketched when enough of it is there or needed."""
 
-    __slots__ = ("_limits", "_texts", "_viewers", "first_offset", "last_appended_ms", "messages", "noted", "recognised")
+    __slots__ = ("_config", "_sketched", "_texts", "_viewers", "first_offset", "last_appended_ms", "noted", "recognised")
 
     def __init__(self, offset: int, config: WindowConfig) -> None:
-        self._limits = config.viewers_per_slice, config.texts_per_slice
+        self._config = config
         self._viewers: DistinctViewers | None = None
         self._texts: TextSample | None = None
         self.first_offset = offset
         self.last_appended_ms = 0
-        self.messages = 0
+        self._sketched = 0
         self.recognised: set[int] = set()  # hashes of this process: never written anywhere
         self.noted: list[tuple[str, str, int]] = []  # viewer, text, event time
+
+    @property
+    def messages(self) -> int:
+        """How many arrived; duplicates are never noted."""
+        return self._sketched + len(self.noted)
 
     def sketch(self) -> tuple[DistinctViewers, TextSample]:
         """Viewers and texts of everything that arrived."""
         viewers, texts = self._viewers, self._texts
         if viewers is None or texts is None:
-            viewers, texts = DistinctViewers(self._limits[0]), TextSample(self._limits[1])
+            viewers, texts = DistinctViewers(self._config.viewers_per_slice), TextSample(self._config.texts_per_slice)
             self._viewers, self._texts = viewers, texts
         if self.noted:
             viewers.update([viewer for viewer, _, _ in self.noted])
             texts.update([(text, at_ms) for _, text, at_ms in self.noted])
+            self._sketched += len(self.noted)
             self.noted.clear()
         return viewers, texts
+
+    def newest_first(self) -> list[SampledText]:
+        """A sample of the distinct texts. Of few messages all, and no sketch is made for them: most slices are small."""
+        noted = self.noted
+        if self._texts is not None or len(noted) > self._config.texts_per_slice:
+            return self.sketch()[1].newest_first()
+        if len({text for _, text, _ in noted}) == len(noted):
+            newest_first = [(-at_ms, text, 1) for _, text, at_ms in noted]
+            newest_first.sort()
+            return newest_first
+        sample = TextSample(self._config.texts_per_slice)
+        sample.update([(text, at_ms) for _, text, at_ms in noted])
+        return sample.newest_first()
+
+    def few_viewers(self) -> set[str] | None:
+        """The distinct viewers where no sketch is needed to count them, else None."""
+        if self._viewers is not None or len(self.noted) > self._config.viewers_per_slice:
+            return None
+        return {viewer for viewer, _, _ in self.noted}
 
 
 class ChatWindow:
@@ -139,42 +164,50 @@ class ChatWindow:
         event time ahead of its append time counts as that. One viewer whose clock is a minute ahead would otherwise
         make the rest of the room's chat late.
         """
-        config, slices = self._config, self._slices
+        config, head_ms, due_ms, watermark_ms = self._config, self.head_ms, self._due_ms, self.watermark_ms
         num_recognised, message_chars = config.recognised_per_slice, config.message_chars
-        head_ms, oldest, newest = self.head_ms, self._newest - HELD_SLICES, self._newest
+        oldest = self._newest - HELD_SLICES
+        held: Slice  # of the last message
+        current: int | None = None  # its index
         for viewer, text, at_ms, offset, appended_ms in lines:
             if appended_ms > head_ms:
-                self.head_ms = head_ms = appended_ms
-            if head_ms > self._due_ms:
-                self.expire(head_ms)
+                head_ms = appended_ms
+                if head_ms > due_ms:
+                    self.expire(head_ms)
+                    due_ms, current = self._due_ms, None
             key = hash((viewer, at_ms, text))
             if at_ms > head_ms:  # noqa: PLR1730  min() costs 60 ns a message
                 at_ms = head_ms  # noqa: PLW2901
             index = at_ms // SLICE_MS
-            if index <= oldest:
-                counts[Outcome.LATE] += 1
-                continue
-            held = slices.get(index)
-            if held is None:
-                held = slices[index] = Slice(offset, config)
-                self._due_ms = min(self._due_ms, head_ms + config.idle_close_s * 1_000)
-            recognised = held.recognised
+            if index != current:
+                if index <= oldest:
+                    counts[Outcome.LATE] += 1
+                    continue
+                held, current = self._slice(index, offset, head_ms), index
+                due_ms, oldest = self._due_ms, self._newest - HELD_SLICES
+                recognised, noted = held.recognised, held.noted
             if key in recognised:
                 counts[Outcome.DUPLICATE] += 1
                 continue
             if len(recognised) < num_recognised:
                 recognised.add(key)
-            held.messages += 1
             held.last_appended_ms = head_ms
-            noted = held.noted
             noted.append((viewer, text if len(text) <= message_chars else text[:message_chars], at_ms))
-            if len(noted) >= NOTED_MESSAGES:
-                held.sketch()
-            if at_ms > self.watermark_ms:  # noqa: PLR1730
-                self.watermark_ms = at_ms
-            if index > newest:
+            if at_ms > watermark_ms:
+                watermark_ms = at_ms
+        self.head_ms, self.watermark_ms = head_ms, watermark_ms
+
+    def _slice(self, index: int, offset: int, head_ms: int) -> Slice:
+        """The slice of a message that is not late; a new one moves the window where it is the newest."""
+        held = self._slices.get(index)
+        if held is None:
+            held = self._slices[index] = Slice(offset, self._config)
+            self._due_ms = min(self._due_ms, head_ms + self._config.idle_close_s * 1_000)
+            if index > self._newest:
                 self._advance(index)
-                oldest, newest = index - HELD_SLICES, index
+        elif len(held.noted) >= NOTED_MESSAGES:
+            held.sketch()
+        return held
 
     def resume(self, watermark_ms: int) -> None:
         """Raises the watermark to what it was: part of what set it may not have been read again."""
@@ -238,17 +271,30 @@ class ChatWindow:
         return self._text(index for index in self._slices if index > self._newest - SEGMENT_SLICES)
 
     def _text(self, indices: Iterable[int]) -> str:
-        samples = [self._slices[index].sketch()[1] for index in sorted(indices, reverse=True)]
-        return build_chat_text(samples, self._config.text_chars, self._config.message_chars)
+        slices = [self._slices[index].newest_first() for index in sorted(indices, reverse=True)]
+        return build_chat_text(slices, self._config.text_chars, self._config.message_chars)
 
     def statistics(self) -> ChatStatistics:
         """Counts up to the watermark."""
-        now = [held for index, held in self._slices.items() if index > self._newest - SEGMENT_SLICES]
-        return ChatStatistics(
-            messages=sum(held.messages for held in now),
-            chatters=DistinctViewers.count((held.sketch()[0] for held in now), self._config.viewers_per_slice),
-            previous=sum(held.messages for held in self._slices.values()) - sum(held.messages for held in now),
-        )
+        oldest = self._newest - SEGMENT_SLICES
+        now: list[Slice] = []
+        previous = 0
+        for index, held in self._slices.items():
+            if index > oldest:
+                now.append(held)
+            else:
+                previous += held.messages
+        return ChatStatistics(sum([held.messages for held in now]), self._chatters(now), previous)
+
+    def _chatters(self, slices: Sequence[Slice]) -> int:
+        """Distinct viewers; of few without a sketch, and the same number."""
+        viewers: set[str] = set()
+        for held in slices:
+            few = held.few_viewers()
+            if few is None:
+                return DistinctViewers.count([held.sketch()[0] for held in slices], self._config.viewers_per_slice)
+            viewers |= few
+        return len(viewers)
 
     def retained_offset(self, head_ms: int, *, everything: bool) -> int | None:
         """First offset from which a restart must read to rebuild what an arrival would still find here.

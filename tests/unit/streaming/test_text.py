@@ -11,15 +11,15 @@ import pytest
 from streaming.language import guess_language
 from streaming.outcome import is_future
 from streaming.sketch import TextSample
-from streaming.text import build_chat_text, build_title_text, normalise, text_hash
+from streaming.text import SampledText, build_chat_text, build_title_text, normalise, text_hash
 from streaming.vectors import fold_mean, from_bytes, to_bytes
 
 
-def sample(*texts: str, at_ms: int = 0, limit: int = 48) -> TextSample:
+def sample(*texts: str, at_ms: int = 0, limit: int = 48) -> list[SampledText]:
     said = TextSample(limit)
     for i, text in enumerate(texts):
         said.update([(text, at_ms + i)])
-    return said
+    return said.newest_first()
 
 
 def test_a_thousand_copies_of_one_emote_do_not_crowd_out_what_is_said() -> None:
