@@ -110,14 +110,14 @@ class Slice:
 
     def newest_first(self) -> list[SampledText]:
         """A sample of the distinct texts. Of few messages all, and no sketch is made for them: most slices are small."""
-        noted = self.noted
-        if self._texts is not None or len(noted) > self._config.texts_per_slice:
+        noted, limit = self.noted, self._config.texts_per_slice
+        if self._texts is not None or len(noted) > limit:
             return self.sketch()[1].newest_first()
         if len({text for _, text, _ in noted}) == len(noted):
             newest_first = [(-at_ms, text, 1) for _, text, at_ms in noted]
             newest_first.sort()
             return newest_first
-        sample = TextSample(self._config.texts_per_slice)
+        sample = TextSample(limit)
         sample.update([(text, at_ms) for _, text, at_ms in noted])
         return sample.newest_first()
 
