@@ -33,7 +33,7 @@ class RoomText:
 
 
 class _Waiting:
-    """A closed segment in the queue to the mean. settled: its vector is here, or it has none to wait for."""
+    """A closed segment in the queue to the mean. settled: its vector is here, or there is none to wait for."""
 
     __slots__ = ("segment", "settled", "vector")
 
@@ -47,14 +47,16 @@ class ChatFold:
     """The chat of one room. Attributes are the fields of RoomState of the same names."""
 
     __slots__ = (
-        "_config", "_published_mean_segment", "_published_vector_offset", "_replaying", "_resumed_at_ms", "_retained",
-        "_statistics", "_text", "_unpublished_offset", "_waiting", "_window", "chat_hash", "language",
+        "_config", "_phase", "_published_mean_segment", "_published_vector_offset", "_replaying", "_resumed_at_ms",
+        "_retained", "_statistics", "_text", "_unpublished_offset", "_waiting", "_window", "chat_hash", "language",
         "mean_segment", "mean_vector", "messages", "offset", "segment_end_ms", "segments_skipped", "vector",
         "vector_appended_ms", "vector_offset",
     )  # fmt: skip
 
-    def __init__(self, config: WindowConfig) -> None:
+    def __init__(self, config: WindowConfig, phase: int) -> None:
+        """phase: rooms of different phases have their segments in the slow mean at different times."""
         self._config = config
+        self._phase = phase
         self._window = ChatWindow(config)
         self._statistics: ChatStatistics | None = ChatStatistics()  # None: to be counted anew
         self._text: RoomText | None = None  # the text at `offset`, once built
@@ -196,6 +198,8 @@ class ChatFold:
 
     def _take_closed(self) -> None:
         for segment in self._window.closed:
+            if not self._belongs_to_mean(segment.index):
+                segment = ClosedSegment(segment.index, "", 0, segment.first_offset)  # noqa: PLW2901
             self._waiting.append(_Waiting(segment))
             self._retain(segment)
         self._window.closed.clear()
@@ -204,6 +208,11 @@ class ChatFold:
             self.segments_skipped += not waiting.settled
             waiting.settled = True
         self._drain()
+
+    def _belongs_to_mean(self, index: int) -> bool:
+        """The first segment with text, then one in `mean_every`: a matter of the log alone, as the mean is."""
+        first = not self.mean_vector and all(waiting.settled for waiting in self._waiting)
+        return first or (index + self._phase) % self._config.mean_every == 0
 
     def _retain(self, segment: ClosedSegment) -> None:
         if len(self._retained) >= 2 * self._config.waiting_segments:  # nothing is published: one entry stands for two

@@ -6,6 +6,7 @@ Vectors come from outside; texts say what they saw and come back with their vect
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 from streaming.activity import ActivityFold
@@ -48,7 +49,7 @@ class RoomFold:
         self.room = room
         self._config = config
         self._life = Lifecycle()
-        self._chat = ChatFold(config)
+        self._chat = ChatFold(config, zlib.crc32(room.encode()))
         self._activity = ActivityFold()
         self._title_text: RoomText | None = None  # of the description in force
         self._title_language = ""  # a guess

@@ -38,7 +38,9 @@ class WindowConfig:
     viewers_per_slice: int = 256  # counted exactly up to here, estimated within about 6 % past it
     recognised_per_slice: int = 2_048  # messages of each 5 s whose duplicates are recognised
     waiting_segments: int = 64  # closed segments that may wait for the encoder; older ones are skipped
-    mean_alpha: float = 0.2  # weight of a new segment in the slow mean: a half-life of 3 segments, 90 s
+    mean_every: int = 4  # one closed segment in so many enters the slow mean, the first of a room at once: it is slow,
+    # and every segment of it costs the encoder as much as a fresh vector
+    mean_alpha: float = 0.5  # its weight there: a half-life of one of them, 2 minutes
 
     def __post_init__(self) -> None:
         for name in ("text_chars", "message_chars", "title_chars", "texts_per_slice", "recognised_per_slice"):
@@ -48,6 +50,8 @@ class WindowConfig:
             raise ConfigError(f"window.viewers_per_slice is {self.viewers_per_slice}; it must be at least 2")
         if self.waiting_segments < 1:
             raise ConfigError(f"window.waiting_segments is {self.waiting_segments}; it must be at least 1")
+        if self.mean_every < 1:
+            raise ConfigError(f"window.mean_every is {self.mean_every}; it must be at least 1")
         if self.lateness_s % 5 or not 0 <= self.lateness_s <= 25:
             raise ConfigError(f"window.lateness_s is {self.lateness_s}; it must be 0, 5, 10, 15, 20 or 25")
         if not 1 <= self.idle_close_s < self.keep_s:

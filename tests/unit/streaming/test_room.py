@@ -195,7 +195,7 @@ def test_the_vector_of_a_room_where_nothing_is_said_any_more_is_none() -> None:
 
 
 def test_segments_enter_the_mean_in_order_whatever_order_their_vectors_come_in() -> None:
-    room = Room(WindowConfig(mean_alpha=0.5))
+    room = Room(WindowConfig(mean_every=1, mean_alpha=0.5))
     room.start()
     for at_s in (0, 30, 60, 95):
         room.say(f"segment at {at_s}", at_s)
@@ -211,8 +211,27 @@ def test_segments_enter_the_mean_in_order_whatever_order_their_vectors_come_in()
     assert room.state.mean_segment == SEGMENT + 2
 
 
+def test_the_first_segment_and_then_one_in_so_many_enters_the_mean_whenever_vectors_come() -> None:
+    def asked(*, at_once: bool) -> list[int]:
+        room, found = Room(WindowConfig(mean_every=3)), []
+        room.start()
+        for i in range(13):
+            room.say(f"segment number {i}", 30 * i + 6)
+            for segment in room.fold.closed_segments() if at_once or i == 12 else ():
+                found.append(segment.index - SEGMENT)
+                room.fold.fold_segment(segment.index, vector(1, 0), "e")
+        assert room.state.mean_segment == SEGMENT + 11
+        return found
+
+    indexes = asked(at_once=True)
+    assert indexes[0] == 0
+    assert len({index % 3 for index in indexes[1:]}) == 1
+    assert len(indexes) in {4, 5}
+    assert asked(at_once=False) == indexes
+
+
 def test_too_many_waiting_segments_are_skipped_oldest_first_and_counted() -> None:
-    room = Room(WindowConfig(waiting_segments=2))
+    room = Room(WindowConfig(mean_every=1, waiting_segments=2))
     room.start()
     for i in range(6):
         room.say(f"segment number {i}", 30 * i)

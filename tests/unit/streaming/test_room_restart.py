@@ -26,7 +26,7 @@ from streaming.window import ChatLine, WindowConfig
 
 TOPICS = ("rooms", "chat", "activity")
 EPOCH_MS = 1_700_000_010_000  # a segment begins here
-CONFIG = WindowConfig(texts_per_slice=2, viewers_per_slice=2, recognised_per_slice=4, text_chars=40)
+CONFIG = WindowConfig(texts_per_slice=2, viewers_per_slice=2, recognised_per_slice=4, text_chars=40, mean_every=2)
 TEXTS = ("LUL", "LUL LUL", "", "\x00", "gg wp", "the boss is dead", "¿qué es esto?", "a b c", "d e f")
 Event = RoomStarted | RoomUpdated | RoomEnded | ChatMessage | RoomActivity
 

@@ -1,0 +1,128 @@
+"""Owns what was shown on its way to the log: noted by answers, written in batches. Never makes an answer wait.
+
+A learned model needs to know of an answer what was shown, and so what of it was not entered. It is worth less than the
+answer itself: where the log does not keep up, or is away for long, impressions are dropped and counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import threading
+from collections import deque
+from collections.abc import Sequence
+
+from actors.answer import Answer
+from actors.shown import Pick
+from streaming.codec import encode
+from streaming.errors import LogError
+from streaming.events import Impression, ViewerId
+from streaming.log import Log, Sink
+from streaming.metrics import Metrics
+from streaming.topics import IMPRESSIONS
+
+LOGGER = logging.getLogger(__name__)
+
+PERIOD_S = 0.5  # between batches: a batch costs a request to the broker, however small it is
+SLICE = 32  # encoded at a stretch: some 0.3 ms in which no answer is made, for they share the interpreter
+RETRY_S = 2.0  # after the log has failed
+DETERMINISTIC = 1.0  # the propensity of a room that version 0 shows: it would show it again
+
+
+class Impressions:
+    """What was shown and is not written yet, bounded. Any thread notes, one takes."""
+
+    def __init__(self, share: float, most: int) -> None:
+        """share: of the answers that are noted, at random; most: that wait."""
+        self._share = share
+        self._most = most
+        self._chance = random.Random().random
+        self._waiting: deque[tuple[Answer, Sequence[Pick]]] = deque()
+        self.dropped = 0  # because too many waited, since the beginning
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def note(self, answer: Answer, picks: Sequence[Pick]) -> None:
+        """Remembers an answer's rooms, in order. Returns at once, whatever the log does."""
+        if not picks or (self._share < 1 and self._chance() >= self._share):
+            return
+        if len(self._waiting) >= self._most:
+            self.dropped += 1
+        else:
+            self._waiting.append((answer, picks))
+
+    def take(self, most: int) -> list[Impression]:
+        """The oldest that wait, as records."""
+        taken: list[Impression] = []
+        while self._waiting and len(taken) < most:
+            answer, picks = self._waiting.popleft()
+            taken.append(
+                Impression(
+                    request=answer.request,
+                    viewer=ViewerId(answer.viewer),
+                    rooms=tuple([pick.card.state.room for pick in picks]),
+                    scores=tuple([pick.score for pick in picks]),
+                    propensities=(DETERMINISTIC,) * len(picks),
+                    model_version=answer.model_version,
+                    at_ms=answer.generated_at_ms,
+                )
+            )
+        return taken
+
+
+class ImpressionWriter:
+    """Writes impressions from a thread of its own, without a transaction: none is read again before it is written."""
+
+    def __init__(self, log: Log, impressions: Impressions, metrics: Metrics) -> None:
+        self._log = log
+        self._impressions = impressions
+        self._metrics = metrics
+        self._sink: Sink | None = None
+        self._dropped = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Writes until told to stop, then what is left. With no broker it waits for one; noting goes on."""
+        pause_s = PERIOD_S
+        while not stop.wait(pause_s):
+            pause_s = PERIOD_S if self.write(stop) else RETRY_S
+        self.write(stop)
+        self._close()
+
+    def write(self, stop: threading.Event) -> bool:
+        """Writes what waits now; whether the log took it. What was sent and not acknowledged counts as lost."""
+        waiting, sent = len(self._impressions), 0
+        try:
+            if waiting and self._sink is None:
+                self._sink = self._log.sink()
+            while self._sink is not None and sent < waiting:
+                batch = self._impressions.take(min(SLICE, waiting - sent))
+                sent += len(batch)
+                for impression in batch:
+                    self._sink.send(IMPRESSIONS, impression.viewer.encode(), encode(impression))
+                stop.wait(0.0005)  # lets answers be made between two slices
+            if self._sink is not None and sent:
+                self._sink.flush()
+        except LogError as err:
+            LOGGER.warning("impressions: %s", err)
+            self._count(sent, "lost")
+            self._close()
+            return False
+        self._count(sent, "written")
+        return True
+
+    def _count(self, sent: int, outcome: str) -> None:
+        self._metrics.gauge("impressions_waiting", len(self._impressions))
+        if sent:
+            self._metrics.count("impressions_total", sent, outcome=outcome)
+        dropped = self._impressions.dropped
+        if dropped > self._dropped:
+            self._metrics.count("impressions_total", dropped - self._dropped, outcome="dropped")
+            self._dropped = dropped
+
+    def _close(self) -> None:
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            with contextlib.suppress(LogError):
+                sink.close()
