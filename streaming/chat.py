@@ -43,13 +43,27 @@ class _Waiting:
         self.vector = b""
 
 
+class _WantedText:
+    """Which segments' texts may be needed: one in `every`, and all until one is in the mean. No part of the state."""
+
+    __slots__ = ("_every", "_phase", "none_yet")
+
+    def __init__(self, every: int, phase: int) -> None:
+        self._every = every
+        self._phase = phase
+        self.none_yet = True
+
+    def __call__(self, index: int) -> bool:
+        return self.none_yet or (index + self._phase) % self._every == 0
+
+
 class ChatFold:
     """The chat of one room. Attributes are the fields of RoomState of the same names."""
 
     __slots__ = (
         "_config", "_phase", "_published_mean_segment", "_published_vector_offset", "_replaying", "_resumed_at_ms",
-        "_retained", "_statistics", "_text", "_unpublished_offset", "_waiting", "_window", "chat_hash", "language",
-        "mean_segment", "mean_vector", "messages", "offset", "segment_end_ms", "segments_skipped", "vector",
+        "_retained", "_statistics", "_text", "_unpublished_offset", "_waiting", "_wanted", "_window", "chat_hash",
+        "language", "mean_segment", "mean_vector", "messages", "offset", "segment_end_ms", "segments_skipped", "vector",
         "vector_appended_ms", "vector_offset",
     )  # fmt: skip
 
@@ -57,7 +71,8 @@ class ChatFold:
         """phase: rooms of different phases have their segments in the slow mean at different times."""
         self._config = config
         self._phase = phase
-        self._window = ChatWindow(config)
+        self._wanted = _WantedText(config.mean_every, phase)
+        self._window = ChatWindow(config, wanted=self._wanted)
         self._statistics: ChatStatistics | None = ChatStatistics()  # None: to be counted anew
         self._text: RoomText | None = None  # the text at `offset`, once built
         self._waiting: list[_Waiting] = []  # closed segments that are not in the mean yet, in order
@@ -193,6 +208,7 @@ class ChatFold:
     def drop_vectors(self) -> None:
         """Forgets what another encoder made: its vectors do not compare with this one's."""
         self.vector, self.chat_hash, self.vector_offset, self.mean_vector = b"", 0, -1, b""
+        self._wanted.none_yet = True
 
     # segments
 
@@ -238,6 +254,7 @@ class ChatFold:
             waiting = self._waiting.pop(0)
             if waiting.vector:
                 self.mean_vector = fold_mean(self.mean_vector, waiting.vector, self._config.mean_alpha)
+                self._wanted.none_yet = False
             self.mean_segment = waiting.segment.index
 
     # restart
@@ -262,7 +279,7 @@ class ChatFold:
 
     def restore(self, state: RoomState) -> None:
         """Continues from a published state."""
-        self._window = ChatWindow(self._config, closed_through=state.mean_segment)
+        self._window = ChatWindow(self._config, state.mean_segment, self._wanted)
         self._statistics = ChatStatistics(state.window_messages, state.window_chatters, state.previous_messages)
         self._resumed_at_ms = state.chat_at_ms
         self.messages, self.offset = state.messages, state.chat_offset
@@ -271,4 +288,5 @@ class ChatFold:
         self.vector_appended_ms, self.segment_end_ms = state.appended_ms, state.segment_end_ms
         self.language = state.chat_language
         self.mean_vector, self.mean_segment = state.mean_vector, state.mean_segment
+        self._wanted.none_yet = not self.mean_vector
         self.mark_published()

@@ -15,17 +15,22 @@ from zlib import crc32
 from streaming.text import SampledText
 
 HASH_SPAN: Final = 1 << 64
+KEPT_PER_LIMIT: Final = 4  # forgetting costs a hash of each: many slices are gone before there is a need
 _MASK: Final = HASH_SPAN - 1
 _SPREAD: Final = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, odd: names that count up do not stay in a row
 
 
-def unit_hash(text: str) -> int:
-    """A hash in 0 .. 2^64 - 1, spread evenly; two texts in 2^32 share one. A sixth of a cryptographic hash's cost."""
-    return crc32(text.encode("utf-8", "surrogatepass")) * _SPREAD & _MASK
+def unit_hashes(texts: Iterable[str]) -> list[int]:
+    """Hashes in 0 .. 2^64 - 1, spread evenly; two texts in 2^32 share one. A tenth of a cryptographic hash's cost."""
+    texts = list(texts)
+    try:
+        return [crc32(text.encode()) * _SPREAD & _MASK for text in texts]
+    except UnicodeEncodeError:  # a lone surrogate
+        return [crc32(text.encode("utf-8", "surrogatepass")) * _SPREAD & _MASK for text in texts]
 
 
 class DistinctViewers:
-    """Distinct viewers: exact up to `limit`, estimated past it. Holds at most 2 * limit entries between updates."""
+    """Distinct viewers: exact up to `limit`, estimated past it. Holds KEPT_PER_LIMIT * limit between updates."""
 
     __slots__ = ("_hashes", "_limit", "_threshold", "_viewers")
 
@@ -37,29 +42,41 @@ class DistinctViewers:
 
     def update(self, viewers: Iterable[str]) -> None:
         """Counts viewers."""
-        limit = self._limit
         if self._hashes is None:
             self._viewers.update(viewers)
-            if len(self._viewers) <= limit:
-                return
-            self._hashes, self._viewers = set(map(unit_hash, self._viewers)), set()
-        else:
-            threshold = self._threshold
-            self._hashes.update(hashed for hashed in map(unit_hash, viewers) if hashed < threshold)
-        if len(self._hashes) > 2 * limit:
-            smallest = nsmallest(limit, self._hashes)
-            self._hashes = set(smallest)
-            self._threshold = smallest[-1] + 1
+            if len(self._viewers) > KEPT_PER_LIMIT * self._limit:
+                self._overflow()
+            return
+        threshold = self._threshold
+        self._hashes.update([hashed for hashed in unit_hashes(viewers) if hashed < threshold])
+        if len(self._hashes) > KEPT_PER_LIMIT * self._limit:
+            self._forget(self._hashes)
+
+    def _overflow(self) -> set[int]:
+        """The hashes instead of the viewers."""
+        if self._hashes is None:
+            self._forget(set(unit_hashes(self._viewers)))
+            self._viewers = set()
+        assert self._hashes is not None
+        return self._hashes
+
+    def _forget(self, hashes: set[int]) -> None:
+        """Keeps the smallest."""
+        if len(hashes) > self._limit:
+            smallest = nsmallest(self._limit, hashes)
+            hashes, self._threshold = set(smallest), smallest[-1] + 1
+        self._hashes = hashes
 
     @staticmethod
     def count(parts: Iterable[DistinctViewers], limit: int) -> int:
         """Distinct viewers of the union of the parts: exact while none has overflowed."""
         parts = list(parts)
-        if all(part._hashes is None for part in parts):
+        if all(part._hashes is None and len(part._viewers) <= limit for part in parts):
             return len(set().union(*(part._viewers for part in parts)))
         hashes: set[int] = set()
         for part in parts:
-            hashes.update(map(unit_hash, part._viewers) if part._hashes is None else part._hashes)
+            few = part._hashes is None and len(part._viewers) <= limit
+            hashes.update(unit_hashes(part._viewers) if few else part._overflow())
         # An overflowed part holds at least `limit` hashes, so the union's `limit` smallest are all known.
         kth = nsmallest(limit, hashes)[-1]
         return max(limit, round((limit - 1) * HASH_SPAN / (kth + 1)))
@@ -85,14 +102,15 @@ class TextSample:
                 if at_ms < first_at_ms:
                     known[text] = at_ms
                 counts[text] = counts.get(text, 1) + 1
-            elif threshold == HASH_SPAN or unit_hash(text) < threshold:
+            elif threshold == HASH_SPAN or unit_hashes((text,))[0] < threshold:
                 known[text] = at_ms
-        if len(known) > 2 * self._limit:
+        if len(known) > KEPT_PER_LIMIT * self._limit:
             self._prune()
 
     def _prune(self) -> None:
         # Texts that share a hash are told apart by themselves, so that which of them is kept depends on no order.
-        smallest = sorted([(unit_hash(text), text) for text in self._first_at_ms])[: self._limit]
+        known = list(self._first_at_ms)
+        smallest = sorted(zip(unit_hashes(known), known, strict=True))[: self._limit]
         self._first_at_ms = {text: self._first_at_ms[text] for _, text in smallest}
         self._counts = {text: count for text, count in self._counts.items() if text in self._first_at_ms}
         self._threshold = smallest[-1][0] + 1

@@ -67,6 +67,24 @@ def build_chat_text(slices: Iterable[Iterable[SampledText]], max_chars: int, mes
     return "\n".join([text for _, text in sorted(kept.values())])
 
 
+def join_few(messages: Iterable[tuple[str, str, int]], max_chars: int, message_chars: int) -> str | None:
+    """What build_chat_text makes of these messages where all fit and no two say the same, else None.
+
+    messages: viewer, text, event time. Then no order matters, which makes it three times as fast.
+    """
+    kept: dict[str, tuple[int, str]] = {}
+    budget = max_chars + 1
+    for _, raw, at_ms in messages:
+        text, key, _ = _read(raw, message_chars)
+        if not text:
+            continue
+        budget -= len(text) + 1
+        if budget < 0 or key in kept:
+            return None
+        kept[key] = (at_ms, text)
+    return "\n".join([text for _, text in sorted(kept.values())])
+
+
 def _in_turn(slices: Iterable[Iterable[SampledText]]) -> Iterable[SampledText]:
     """The first of each slice, then the second of each, and so on."""
     return filter(None, chain.from_iterable(zip_longest(*slices)))

@@ -6,20 +6,22 @@ batches begin and end, and how often `expire` is called in between, changes no t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from streaming.errors import ConfigError
 from streaming.outcome import Outcome
-from streaming.sketch import DistinctViewers, TextSample
-from streaming.text import SampledText, build_chat_text, text_hash
+from streaming.sketch import DistinctViewers
+from streaming.slice import Slice
+from streaming.text import build_chat_text, join_few, text_hash
 
 SLICE_MS = 5_000
 SEGMENT_SLICES = 6
 SEGMENT_MS = SLICE_MS * SEGMENT_SLICES
 HELD_SLICES = 2 * SEGMENT_SLICES  # the last 30 s and the 30 s before, whose difference is the chat's velocity
 NEVER_MS = 1 << 62
-NOTED_MESSAGES = 64  # per slice, between two calls
+NOTED_MESSAGES = 256  # per slice, between two calls
+FEW_MESSAGES = 16  # whose text is likely to be all of them
 
 ChatLine = tuple[str, str, int, int, int]  # viewer, text, at_ms, offset, appended_ms
 
@@ -79,68 +81,19 @@ class ChatStatistics:
     previous: int = 0
 
 
-class Slice:
-    """5 s of event time of one room. What arrives is only noted, and sketched when enough of it is there or needed."""
-
-    __slots__ = ("_config", "_sketched", "_texts", "_viewers", "first_offset", "last_appended_ms", "noted", "recognised")
-
-    def __init__(self, offset: int, config: WindowConfig) -> None:
-        self._config = config
-        self._viewers: DistinctViewers | None = None
-        self._texts: TextSample | None = None
-        self.first_offset = offset
-        self.last_appended_ms = 0
-        self._sketched = 0
-        self.recognised: set[int] = set()  # hashes of this process: never written anywhere
-        self.noted: list[tuple[str, str, int]] = []  # viewer, text, event time
-
-    @property
-    def messages(self) -> int:
-        """How many arrived; duplicates are never noted."""
-        return self._sketched + len(self.noted)
-
-    def sketch(self) -> tuple[DistinctViewers, TextSample]:
-        """Viewers and texts of everything that arrived."""
-        viewers, texts = self._viewers, self._texts
-        if viewers is None or texts is None:
-            viewers, texts = DistinctViewers(self._config.viewers_per_slice), TextSample(self._config.texts_per_slice)
-            self._viewers, self._texts = viewers, texts
-        if self.noted:
-            viewers.update([viewer for viewer, _, _ in self.noted])
-            texts.update([(text, at_ms) for _, text, at_ms in self.noted])
-            self._sketched += len(self.noted)
-            self.noted.clear()
-        return viewers, texts
-
-    def newest_first(self) -> list[SampledText]:
-        """A sample of the distinct texts. Of few messages all, and no sketch is made for them: most slices are small."""
-        noted, limit = self.noted, self._config.texts_per_slice
-        if self._texts is not None or len(noted) > limit:
-            return self.sketch()[1].newest_first()
-        if len({text for _, text, _ in noted}) == len(noted):
-            newest_first = [(-at_ms, text, 1) for _, text, at_ms in noted]
-            newest_first.sort()
-            return newest_first
-        sample = TextSample(limit)
-        sample.update([(text, at_ms) for _, text, at_ms in noted])
-        return sample.newest_first()
-
-    def few_viewers(self) -> set[str] | None:
-        """The distinct viewers where no sketch is needed to count them, else None."""
-        if self._viewers is not None or len(self.noted) > self._config.viewers_per_slice:
-            return None
-        return {viewer for viewer, _, _ in self.noted}
-
-
 class ChatWindow:
     """The chat of one room. closed: segments that closed, in order, for the owner to take."""
 
     __slots__ = (
-        "_closed_through", "_config", "_due_ms", "_newest", "_slices", "closed", "head_ms", "watermark_ms",
+        "_closed_through", "_config", "_due_ms", "_newest", "_slices", "_wanted", "closed", "head_ms", "watermark_ms",
     )  # fmt: skip
 
-    def __init__(self, config: WindowConfig, closed_through: int = -1) -> None:
+    def __init__(
+        self, config: WindowConfig, closed_through: int = -1, wanted: Callable[[int], bool] = lambda _: True
+    ) -> None:
+        """wanted: whether anybody may ask for the text of segment `index`; it is "" where not. Asked when it closes."""
         self._config = config
+        self._wanted = wanted
         self._slices: dict[int, Slice] = {}
         self._newest = -HELD_SLICES  # index of the watermark's slice
         self._closed_through = closed_through  # segments up to here are closed, whether they held anything or not
@@ -197,16 +150,16 @@ class ChatWindow:
                 recognised.add(key)
             held.last_appended_ms = head_ms
             noted.append((viewer, text if len(text) <= message_chars else text[:message_chars], at_ms))
-            if at_ms > watermark_ms:
+            if at_ms > watermark_ms:  # noqa: PLR1730
                 watermark_ms = at_ms
         self.head_ms, self.watermark_ms = head_ms, watermark_ms
 
     def _slice(self, index: int, offset: int, head_ms: int) -> Slice:
         """The slice of a message that is not late; a new one moves the window where it is the newest."""
-        held = self._slices.get(index)
+        held, config = self._slices.get(index), self._config
         if held is None:
-            held = self._slices[index] = Slice(offset, self._config)
-            self._due_ms = min(self._due_ms, head_ms + self._config.idle_close_s * 1_000)
+            held = self._slices[index] = Slice(offset, config.viewers_per_slice, config.texts_per_slice)
+            self._due_ms = min(self._due_ms, head_ms + config.idle_close_s * 1_000)
             if index > self._newest:
                 self._advance(index)
         elif len(held.noted) >= NOTED_MESSAGES:
@@ -260,7 +213,7 @@ class ChatWindow:
             if self._closed_through < index // SEGMENT_SLICES <= through:
                 slices.setdefault(index // SEGMENT_SLICES, []).append(index)
         for segment, indices in sorted(slices.items()):
-            text = self._text(indices)
+            text = self._text(indices) if self._wanted(segment) else ""
             first_offset = min(self._slices[index].first_offset for index in indices)
             self.closed.append(ClosedSegment(segment, text, text_hash(text), first_offset))
         self._closed_through = through
@@ -275,8 +228,15 @@ class ChatWindow:
         return self._text(index for index in self._slices if index > self._newest - SEGMENT_SLICES)
 
     def _text(self, indices: Iterable[int]) -> str:
-        slices = [self._slices[index].newest_first() for index in sorted(indices, reverse=True)]
-        return build_chat_text(slices, self._config.text_chars, self._config.message_chars)
+        config = self._config
+        held = [self._slices[index] for index in sorted(indices, reverse=True)]
+        said = [said for each in held for said in each.noted]
+        if len(said) <= min(FEW_MESSAGES, config.texts_per_slice) and not any(each.sketched for each in held):
+            text = join_few(said, config.text_chars, config.message_chars)
+            if text is not None:
+                return text
+        slices = [each.newest_first() for each in held]
+        return build_chat_text(slices, config.text_chars, config.message_chars)
 
     def statistics(self) -> ChatStatistics:
         """Counts up to the watermark."""
