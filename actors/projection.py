@@ -28,7 +28,7 @@ class Projection:
         self._fit_at = self.to // 2  # rooms; with fewer than `to` of them the fit is exact for each
 
     def is_due(self, rooms: int) -> bool:
-        """Whether there are so many more rooms than at the last fit that another pays."""
+        """Whether there are so many more rooms with a vector than at the last fit that another pays."""
         return not self.is_exact and rooms >= self._fit_at and self._fit_at <= LAST_FIT
 
     def fit(self, vectors_ND: NDArray[np.float32]) -> None:

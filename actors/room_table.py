@@ -141,11 +141,13 @@ class RoomTable:
         vectors_ND = content_vectors(states, projection.dimension, self.title_weight)
         self.vectors_ND[slots_N] = vectors_ND
         self.index.put(slots_N, projection.project(vectors_ND))
-        if projection.is_due(len(self.cards)):
-            all_N = self.slots()
+        if not projection.is_due(len(self.cards)):
+            return
+        all_N = self.slots()
+        encoded_N = all_N[~np.isnan(self.vectors_ND[all_N, 0])]
+        if projection.is_due(len(encoded_N)):
+            projection.fit(self.vectors_ND[encoded_N].astype(np.float32))
             all_ND = self.vectors_ND[all_N].astype(np.float32)
-            with_vector_N = ~np.isnan(all_ND[:, 0])
-            projection.fit(all_ND[with_vector_N])
             self.basis_version += 1
             self.index.put(all_N, projection.project(all_ND))
 

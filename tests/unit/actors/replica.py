@@ -29,12 +29,21 @@ def axis(number: int) -> bytes:
 class Replica:
     """What a recommender replica is made of, with hand-written records instead of a log."""
 
-    def __init__(self, index: IndexConfig | None = None, config: RecommendConfig | None = None) -> None:
+    def __init__(
+        self,
+        index: IndexConfig | None = None,
+        config: RecommendConfig | None = None,
+        tables: TablesConfig | None = None,
+    ) -> None:
         self.clock = ManualClock()
         self.metrics = MemoryMetrics()
         index_config = index or IndexConfig(max_rooms=1_000)
         self.tables = Tables(
-            TablesConfig(), LiveIndex(index_config), self.metrics, self.clock, max_rooms=index_config.max_rooms
+            tables or TablesConfig(),
+            LiveIndex(index_config),
+            self.metrics,
+            self.clock,
+            max_rooms=index_config.max_rooms,
         )
         self.recommender = Recommender(self.tables, config or RecommendConfig(), self.metrics, self.clock)
         self._offsets = itertools.count()

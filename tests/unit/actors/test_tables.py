@@ -13,7 +13,7 @@ from streaming.events import ViewerId
 from streaming.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
 from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
-from tests.unit.actors.replica import Replica
+from tests.unit.actors.replica import Replica, axis
 
 
 def test_a_state_behind_the_one_held_is_ignored() -> None:
@@ -49,6 +49,19 @@ def test_a_room_without_a_slot_is_counted() -> None:
     replica.room("b")
     assert replica.shown("v") == ["a"]
     assert replica.metrics.value("rooms_unplaced_total") == 1
+
+
+def test_the_basis_turns_with_the_number_of_vectors_and_rests_while_rooms_wait_for_theirs() -> None:
+    replica = Replica(tables=TablesConfig(index_dimension=4))
+    for number in range(2):
+        replica.room(f"encoded {number}", title_vector=axis(number))
+    assert replica.tables.rooms.basis_version == 1
+    for number in range(50):
+        replica.room(f"waits {number}", title_vector=b"")
+    assert replica.tables.rooms.basis_version == 1
+    for number in range(2):
+        replica.room(f"waits {number}", title_vector=axis(number))
+    assert replica.tables.rooms.basis_version == 2
 
 
 def test_freshness_is_observed_once_per_message_and_only_once_current() -> None:
