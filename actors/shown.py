@@ -13,7 +13,7 @@ from actors.room_table import Card
 MODEL_VERSION = "v0"
 
 
-class Pick(msgspec.Struct, frozen=True):
+class Pick(msgspec.Struct, frozen=True, gc=False):  # refers to nothing that refers back to it
     """A room that was chosen for an answer, and why."""
 
     card: Card

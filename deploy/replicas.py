@@ -183,7 +183,8 @@ class RecommenderReplica(Replica):
     def __init__(
         self, settings: Settings, local: bool, room_workers: DeploymentHandle, profile_workers: DeploymentHandle
     ) -> None:
-        from actors.index import LiveIndex  # noqa: PLC0415  a process imports what it runs
+        from actors.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
+        from actors.index import LiveIndex  # noqa: PLC0415
         from actors.recommend import Recommender  # noqa: PLC0415
         from actors.tables import TableReader, Tables  # noqa: PLC0415
 
@@ -191,9 +192,14 @@ class RecommenderReplica(Replica):
         self._tables = Tables(settings.tables, LiveIndex(settings.index), self.metrics, self.clock)
         pulse = Pulse()
         self._reader = TableReader(self.open_log(pulse), self._tables, self.metrics)
-        self._recommender = Recommender(self._tables, settings.recommend, self.metrics, self.clock)
+        config = settings.recommend
+        impressions = Impressions(config.impressions, config.impressions_waiting)
+        self._recommender = Recommender(self._tables, config, self.metrics, self.clock, impressions)
+        bulk = KafkaLog(settings.kafka.in_bulk(), settings.topics.prefix)
+        self._writer = ImpressionWriter(bulk, impressions, self.metrics)
+        self._writer.start()
         ask, reader = profile_workers.profile.remote, self._reader
-        self._lookup = Lookup(ask, lambda: reader.viewer_partitions, self._tables, settings.recommend, self.metrics)
+        self._lookup = Lookup(ask, lambda: reader.viewer_partitions, self._tables, config, self.metrics)
         self.run(self._reader.run, pulse, lambda: msgspec.to_builtins(self.readiness()))
         self._await_tables()
 
@@ -227,3 +233,7 @@ class RecommenderReplica(Replica):
             contact_age_s=None if age_s == float("inf") else round(age_s, 3),
             live_rooms=len(self._tables.rooms),
         )
+
+    async def __del__(self) -> None:
+        flushed = asyncio.to_thread(self._writer.stop, self.settings.ray.stop_timeout_s)
+        await asyncio.gather(flushed, asyncio.to_thread(self.stop_worker))

@@ -90,6 +90,8 @@ METRICS: dict[str, Metric] = {
         Metric("request_seconds", "histogram", "from body to answer, in the replica", ("route",), buckets=DURATION_S),
         Metric("strangers_total", "counter", "answers for viewers without a profile"),
         Metric("viewer_lookups_total", "counter", "profiles that a replica asked a ProfileWorker for", ("outcome",)),
+        Metric("impressions_total", "counter", "answers noted for learning: written, dropped, lost", ("outcome",)),
+        Metric("impressions_waiting", "gauge", "answers noted and not written yet"),
         Metric("index_rooms", "gauge", "rooms in the index of a replica", (), "livemax"),
         Metric("undecodable_total", "counter", "records that a replica could not read and skipped", ("topic",)),
         Metric("stale_states_total", "counter", "room states that lay behind the one held"),

@@ -42,7 +42,7 @@ def paced(ask: Callable[[int], object], seconds: float, rate: float) -> tuple[in
             asked += 1
         time.sleep(0.005)
     thread_s = time.thread_time() - thread_s
-    time.sleep(1.0)  # until what waits is written: it belongs to this round
+    time.sleep(1.5)  # until what waits is written: it belongs to this round
     return asked, (time.process_time() - process_s) / asked * 1e6, thread_s / asked * 1e6
 
 
@@ -60,7 +60,9 @@ def measure(config: KafkaConfig, rounds: int, seconds: float, rate: float) -> di
     impressions, stop = Impressions(1.0, 10_000), threading.Event()
     silent = Recommender(tables, RecommendConfig(), metrics, clock)
     noting = Recommender(tables, RecommendConfig(), metrics, clock, impressions)
-    writer = threading.Thread(target=ImpressionWriter(KafkaLog(config), impressions, metrics).run, args=(stop,))
+    writer = threading.Thread(
+        target=ImpressionWriter(KafkaLog(config.in_bulk()), impressions, metrics).run, args=(stop,)
+    )
     writer.start()
     found: dict[Recommender, list[tuple[int, float, float]]] = {silent: [], noting: []}
     for recommender in [silent, noting] * (rounds + 1):

@@ -24,11 +24,13 @@ from deploy.cluster import LocalRay, RayConfig
 from deploy.config import Settings
 from deploy.system import System
 from streaming.broker import KafkaLog
-from streaming.codec import encode
-from streaming.events import ChatMessage, RoomEnded, RoomStarted, ViewerEvent
+from streaming.codec import Decoder, encode
+from streaming.events import ChatMessage, Impression, RoomEnded, RoomId, RoomStarted, ViewerEvent, ViewerId
 from streaming.local_kafka import LocalKafkaConfig
+from streaming.partitioner import partition_of
 from streaming.ports import free_port
-from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS
+from streaming.restore import last_values
+from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_EVENTS
 
 PATIENCE_S = 60.0
 VIEWERS = 6_000
@@ -47,6 +49,13 @@ def figure(client: Client, name: str, labels: str = "") -> float:
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
+def impression(system: System, viewer: str) -> Impression | None:
+    """The last one of a viewer that is on the log."""
+    log = KafkaLog(system.settings.kafka)
+    found = last_values(log, log.partitions(IMPRESSIONS)[partition_of(viewer.encode(), 4)]).get(viewer.encode())
+    return None if found is None else Decoder(IMPRESSIONS)(found)
+
+
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("system")
@@ -55,7 +64,10 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         http=HttpConfig(port=free_port()),
         ray=RayConfig(room_workers=2, profile_workers=2),
         tables=TablesConfig(profiles_mb=1),  # some 1,500 short profiles, so that a few thousand do not fit in
-        recommend=RecommendConfig(lookup_timeout_ms=1_000),  # on a busy machine 20 ms may pass
+        recommend=RecommendConfig(
+            lookup_timeout_ms=1_000,  # on a busy machine 20 ms may pass
+            impressions=1.0,
+        ),
     )
     with System(settings, folder) as system:
         yield system
@@ -87,8 +99,12 @@ def test_every_process_says_how_it_is(client: Client) -> None:
         *(("encoder", 0), ("profile-worker", 0), ("profile-worker", 1)),
         *(("recommender", 0), ("recommender", 1), ("room-worker", 0), ("room-worker", 1)),
     ]
-    for name in ("room-worker", "profile-worker"):
-        assert [post.detail["partitions"] for post in posts if post.name == name] == [[0, 1], [2, 3]]
+
+    def shared() -> bool:
+        owned = [post.detail["partitions"] for post in client.status().processes if post.name.endswith("worker")]
+        return owned == [[0, 1], [2, 3]] * 2
+
+    eventually(shared, "two workers of each kind have half of the partitions each")
 
 
 def test_a_room_is_recommended_with_its_vector_and_gone_when_it_has_ended(
@@ -103,6 +119,17 @@ def test_a_room_is_recommended_with_its_vector_and_gone_when_it_has_ended(
         return True
 
     eventually(shown, "the room is in the answers, and its vector saw the chat")
+    noted = client.recommend(Query(viewer="noted"))
+    eventually(lambda: impression(system, "noted") is not None, "what was shown is on the log")
+    assert impression(system, "noted") == Impression(
+        request=noted.request,
+        viewer=ViewerId("noted"),
+        rooms=(RoomId(room),),
+        scores=(noted.rooms[0].score,),
+        propensities=(1.0,),
+        model_version=noted.model_version,
+        at_ms=noted.generated_at_ms,
+    )
     sink = KafkaLog(system.settings.kafka).sink()
     sink.send(ROOMS, room.encode(), encode(RoomEnded(room=room, at_ms=time.time_ns() // 1_000_000)))
     sink.close()

@@ -145,9 +145,20 @@ class Unopened(MemoryLog):
 
 def test_stopping_writes_what_is_left() -> None:
     stage = Stage(most=1_000)
+    stage.writer.start()
     stage.ask(200)
-    stage.writer.run(Stopping(after=1))
+    assert stage.writer.stop(5)
     assert len(stage.written()) == 200
+
+
+def test_an_error_that_nobody_foresaw_does_not_end_the_writer() -> None:
+    stage = Stage()
+    stage.ask(2)
+    opened, stage.log.sink = stage.log.sink, None  # type: ignore[method-assign, assignment]
+    assert not stage.writer.write(stage.stop)
+    stage.log.sink = opened  # type: ignore[method-assign]
+    assert stage.writer.write(stage.stop)
+    assert len(stage.written()) == 2
 
 
 def test_a_share_is_noted_at_random() -> None:
