@@ -26,12 +26,12 @@ class ProfilePartition:
 
     def __init__(self, index: int, config: ProfileConfig, letters: DeadLetters, max_folds: int) -> None:
         self.index = index
-        self.changed: dict[str, ProfileFold] = {}  # since the last publish
+        self.changed: dict[bytes, ProfileFold] = {}  # by their records' keys, since the last publish
         self._config = config
         self._letters = letters
         self._max_folds = max_folds
         self._book = ActivityBook()  # of this partition alone: it goes where the partition goes
-        self._folds: OrderedDict[str, ProfileFold] = OrderedDict()  # least recently touched first
+        self._folds: OrderedDict[bytes, ProfileFold] = OrderedDict()  # least recently touched first
         self._published: dict[bytes, bytes] = {}
         self._decode_event = Decoder(VIEWER_EVENTS)
         self._decode_profile = Decoder(VIEWER_PROFILES)
@@ -48,27 +48,32 @@ class ProfilePartition:
         folds, changed, book = self._folds, self.changed, self._book
         duplicates = 0
         event: Any
-        for record, event in self._letters.decoded(records, self._decode_event):
-            viewer = event.viewer
-            if record.key != viewer.encode() or event.at_ms > record.timestamp + MAX_AHEAD_MS:
+        key: Any
+        for record, event in self._letters.decoded(records, self._decode_event):  # much: no calls but the fold's
+            key = record.key
+            fold = changed.get(key)
+            known = fold or folds.get(key)
+            wrong = key != event.viewer.encode() if known is None else known.viewer != event.viewer
+            if wrong or event.at_ms > record.timestamp + MAX_AHEAD_MS:
                 self._refuse(record, event)
                 continue
-            fold = changed.get(viewer) or folds.get(viewer) or self._fold(viewer)
-            if fold.apply(event, record.timestamp, book) is Outcome.DUPLICATE:
+            if known is None:
+                known = self._fold(key, event.viewer)
+            if known.apply(event, record.timestamp, book) is Outcome.DUPLICATE:
                 duplicates += 1
-            else:
-                changed[viewer] = fold
+            elif fold is None:
+                changed[key] = known
         return duplicates
 
     def publish(self, sink: Sink) -> int:
         """Sends the changed profiles; gives their number. To this very partition: a restart looks for them here."""
         folds = self._folds
-        for viewer, fold in self.changed.items():
-            key, value = viewer.encode(), fold.packed()
+        for key, fold in self.changed.items():
+            value = fold.packed()
             sink.send(VIEWER_PROFILES, key, value, self.index)
             self._published[key] = value
-            folds[viewer] = fold
-            folds.move_to_end(viewer)
+            folds[key] = fold
+            folds.move_to_end(key)
         sent = len(self.changed)
         self.changed = {}
         while len(folds) > self._max_folds:
@@ -86,15 +91,15 @@ class ProfilePartition:
         """The bytes of a viewer's profile as published, None for a stranger."""
         return self._published.get(viewer.encode())
 
-    def _fold(self, viewer: str) -> ProfileFold:
+    def _fold(self, key: bytes, viewer: str) -> ProfileFold:
         fold = ProfileFold(ViewerId(viewer), self._config)
-        value = self._published.get(viewer.encode())
+        value = self._published.get(key)
         if value is not None:
             try:
                 fold.restore(self._decode_profile(value))
             except RecordError as err:  # only a newer build can have written it: this one starts the viewer anew
                 LOGGER.warning("viewer-profiles partition %d: a profile is not readable: %s", self.index, err)
-        self._folds[viewer] = fold
+        self._folds[key] = fold
         return fold
 
     def _refuse(self, record: Record, event: Any) -> None:
