@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,6 +31,14 @@ class Backlog(NamedTuple):
     stale: int
 
 
+class Patience(NamedTuple):
+    """With an encoder that is behind. segment_ms: then only the newest of a room's closed segments enters the mean;
+    short_ms: chat that waited so long is encoded as a short text first."""
+
+    segment_ms: int
+    short_ms: int
+
+
 class RoomTexts:
     """Keeps the encoder busy with what matters most. Nothing is lost where it fails: it is wanted again."""
 
@@ -37,13 +46,13 @@ class RoomTexts:
         self,
         schedule: Schedule[HeldRoom],
         in_flight: InFlight[_Job],
-        segment_patience_ms: int,
+        patience: Patience,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._schedule = schedule
         self._in_flight = in_flight
-        self._segment_patience_ms = segment_patience_ms
+        self._patience = patience
         self._metrics = metrics
         self._clock = clock
 
@@ -132,7 +141,8 @@ class RoomTexts:
     def _job(self, pick: Pick[HeldRoom], now_ms: int) -> _Job | None:
         held, fold = pick.room, pick.room.fold
         if pick.purpose == "now":
-            text = None if held.gone else fold.chat_text()
+            short = now_ms - pick.since_ms > self._patience.short_ms
+            text = None if held.gone else fold.chat_text(short=short)
             held.unseen = 0
             if text is None:
                 self._schedule.landed(held)
@@ -142,7 +152,7 @@ class RoomTexts:
             held.title_flying = title is not None
             return None if title is None else _Job(held, "title", title, pick.since_ms)
         segments = [] if held.gone else fold.closed_segments()
-        if len(segments) > 1 and now_ms - pick.since_ms > self._segment_patience_ms:
+        if len(segments) > 1 and now_ms - pick.since_ms > self._patience.segment_ms:
             self._metrics.count("segments_skipped_total", len(segments) - 1)
             for segment in segments[:-1]:
                 fold.skip_segment(segment.index)
@@ -161,9 +171,10 @@ class RoomTexts:
             waited_ms = self._clock.now_ms() - job.text.appended_ms
             self._metrics.observe("freshness_seconds", max(0, waited_ms) / 1000, stage="encoded")
 
-    def _count(self, jobs: object) -> None:
+    def _count(self, jobs: Sequence[_Job]) -> None:
         purposes: dict[str, int] = {}
-        for job in jobs:  # type: ignore[attr-defined]
-            purposes[job.purpose] = purposes.get(job.purpose, 0) + 1
+        for job in jobs:
+            purpose = "short" if isinstance(job.text, RoomText) and job.text.short else str(job.purpose)
+            purposes[purpose] = purposes.get(purpose, 0) + 1
         for purpose, count in purposes.items():
             self._metrics.count("texts_encoded_total", count, purpose=purpose)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from actors.encoding import EncoderClient, InFlight, InFlightConfig
 from actors.room_partition import HeldRoom, RoomPartition, Tally
-from actors.room_texts import RoomTexts
+from actors.room_texts import Patience, RoomTexts
 from actors.schedule import Schedule, ScheduleConfig
 from actors.worker_status import Gauge, WorkerStatus
 from streaming.clock import Clock
@@ -46,6 +46,7 @@ class RoomWorkerConfig:
     busy_commit_every_ms: int = 1_000  # while there is more to read
     max_states_per_commit: int = 2_000
     segment_patience_s: int = 600  # a closed segment that waited so long is left out of the mean if a newer one waits
+    short_after_s: int = 10  # chat that waited so long for an encoder that is behind is encoded as a short text first
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     in_flight: InFlightConfig = field(default_factory=InFlightConfig)
 
@@ -53,7 +54,13 @@ class RoomWorkerConfig:
         for name in ("room_timeout_s", "keep_ended_s", "keep_orphan_s", "max_orphans", "max_states_per_commit"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"room_worker.{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("statistics_every_ms", "commit_every_ms", "busy_commit_every_ms", "segment_patience_s"):
+        for name in (
+            "statistics_every_ms",
+            "commit_every_ms",
+            "busy_commit_every_ms",
+            "segment_patience_s",
+            "short_after_s",
+        ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"room_worker.{name} is {getattr(self, name)}; it must not be negative")
 
@@ -111,7 +118,7 @@ class RoomWorker:
         self._texts = RoomTexts(
             Schedule(self._config.schedule),
             InFlight(self._encoder, self._config.in_flight, self._metrics, self._clock),
-            self._config.segment_patience_s * 1_000,
+            Patience(self._config.segment_patience_s * 1_000, self._config.short_after_s * 1_000),
             self._metrics,
             self._clock,
         )

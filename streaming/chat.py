@@ -7,7 +7,7 @@ the state's offset only rebuild the window; later ones count.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streaming.events import RoomState
 from streaming.language import guess_language
@@ -22,7 +22,7 @@ class RoomText:
     """A text of a room to be encoded, and what it saw. Comes back with its vector.
 
     hash: of the text. offset: newest record that the text saw. at_ms and appended_ms: newest
-    event time and append time.
+    event time and append time. short: only some of what the window would give, to be followed by the rest.
     """
 
     text: str
@@ -30,6 +30,7 @@ class RoomText:
     offset: int
     at_ms: int
     appended_ms: int
+    short: bool = False
 
 
 class _Waiting:
@@ -190,14 +191,29 @@ class ChatFold:
         self._saw(self._text)
         return None
 
+    def short_text(self) -> RoomText | None:
+        """Less of `text`, where it would be longer; for an encoder that is behind."""
+        text = self.text()
+        if text is None or len(text.text) <= self._config.short_chars:
+            return text
+        return replace(text, text=self._window.text(short=True), hash=0, short=True)
+
     def set_vector(self, text: RoomText, vector: bytes) -> bool:
-        """Takes the vector of a text. False where a newer text has one."""
+        """Takes the vector of a text. False where a newer text has one.
+
+        A short text's vector stands in for that of the whole text, which is still wanted: what is left when nothing
+        more is said is a function of the log, not of how busy the encoder was.
+        """
         if text.offset <= self.vector_offset:
             return False
         self.vector = vector
         self.chat_hash = text.hash
         self.language = guess_language(text.text)
-        self._saw(text)
+        if text.short:
+            self.vector_appended_ms = max(self.vector_appended_ms, text.appended_ms)
+            self.segment_end_ms = text.at_ms
+        else:
+            self._saw(text)
         return True
 
     def _saw(self, text: RoomText) -> None:

@@ -154,9 +154,12 @@ class RoomFold:
         self._changed = True
         return True
 
-    def chat_text(self) -> RoomText | None:
-        """The chat's last 30 s, to be encoded; None where the vector has seen all chat, or would be the same again."""
-        return self._chat.text()
+    def chat_text(self, *, short: bool = False) -> RoomText | None:
+        """The chat's last 30 s, to be encoded; None where the vector has seen all chat, or would be the same again.
+
+        short: some of it. Then the whole is still wanted once the vector is here.
+        """
+        return self._chat.short_text() if short else self._chat.text()
 
     @property
     def chat_pending(self) -> bool:

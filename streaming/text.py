@@ -38,7 +38,9 @@ def _is_kept(char: str) -> bool:
 
 
 def build_chat_text(slices: Iterable[Iterable[SampledText]], max_chars: int, message_chars: int) -> str:
-    """The distinct texts in time order, joined by newlines, in at most max_chars characters.
+    """The distinct texts, newest first, joined by newlines, in at most max_chars characters.
+
+    Newest first, because an encoder that reads fewer tokens cuts the end off.
 
     Messages of two or more different words go first, evenly over the slices and newest first, until one does not fit;
     what room is left goes to single words and emotes, most frequent first. Copies count once, whatever their case.
@@ -64,7 +66,7 @@ def build_chat_text(slices: Iterable[Iterable[SampledText]], max_chars: int, mes
         if len(text) < budget:
             budget -= len(text) + 1
             kept[key] = (-negative_at_ms, text)
-    return "\n".join([text for _, text in sorted(kept.values())])
+    return "\n".join([text for _, text in sorted(kept.values(), reverse=True)])
 
 
 def join_few(messages: Iterable[tuple[str, str, int]], max_chars: int, message_chars: int) -> str | None:
@@ -82,7 +84,7 @@ def join_few(messages: Iterable[tuple[str, str, int]], max_chars: int, message_c
         if budget < 0 or key in kept:
             return None
         kept[key] = (at_ms, text)
-    return "\n".join([text for _, text in sorted(kept.values())])
+    return "\n".join([text for _, text in sorted(kept.values(), reverse=True)])
 
 
 def _in_turn(slices: Iterable[Iterable[SampledText]]) -> Iterable[SampledText]:

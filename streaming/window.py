@@ -33,7 +33,8 @@ class WindowConfig:
     lateness_s: int = 5  # a segment stays open this long past its end; a multiple of 5, at most 25
     idle_close_s: int = 60  # a segment closes when nothing was appended to it for this long
     keep_s: int = 90  # slices are forgotten when nothing was appended to them for this long
-    text_chars: int = 400  # about 100 tokens of English: more than the default encoder reads
+    text_chars: int = 256  # about as many tokens of English as the default encoder reads, 64
+    short_chars: int = 100  # of a text for an encoder that is behind: half the tokens, and more than twice the speed
     message_chars: int = 200  # of each message
     title_chars: int = 300  # of title, category and tags together
     texts_per_slice: int = 48  # distinct texts kept of each 5 s
@@ -45,7 +46,14 @@ class WindowConfig:
     mean_alpha: float = 0.5  # its weight there: a half-life of one of them, 2 minutes
 
     def __post_init__(self) -> None:
-        for name in ("text_chars", "message_chars", "title_chars", "texts_per_slice", "recognised_per_slice"):
+        for name in (
+            "text_chars",
+            "short_chars",
+            "message_chars",
+            "title_chars",
+            "texts_per_slice",
+            "recognised_per_slice",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"window.{name} is {getattr(self, name)}; it must be at least 1")
         if self.viewers_per_slice < 2:
@@ -213,7 +221,7 @@ class ChatWindow:
             if self._closed_through < index // SEGMENT_SLICES <= through:
                 slices.setdefault(index // SEGMENT_SLICES, []).append(index)
         for segment, indices in sorted(slices.items()):
-            text = self._text(indices) if self._wanted(segment) else ""
+            text = self._text(indices, self._config.text_chars) if self._wanted(segment) else ""
             first_offset = min(self._slices[index].first_offset for index in indices)
             self.closed.append(ClosedSegment(segment, text, text_hash(text), first_offset))
         self._closed_through = through
@@ -223,20 +231,21 @@ class ChatWindow:
         """Append time up to which `expire` would do nothing."""
         return self._due_ms
 
-    def text(self) -> str:
-        """What is said in the last 30 s up to the watermark; "" where that is nothing."""
-        return self._text(index for index in self._slices if index > self._newest - SEGMENT_SLICES)
+    def text(self, *, short: bool = False) -> str:
+        """What is said in the last 30 s up to the watermark; "" where that is nothing. short: less of it."""
+        indices = (index for index in self._slices if index > self._newest - SEGMENT_SLICES)
+        return self._text(indices, self._config.short_chars if short else self._config.text_chars)
 
-    def _text(self, indices: Iterable[int]) -> str:
+    def _text(self, indices: Iterable[int], max_chars: int) -> str:
         config = self._config
         held = [self._slices[index] for index in sorted(indices, reverse=True)]
         said = [said for each in held for said in each.noted]
         if len(said) <= min(FEW_MESSAGES, config.texts_per_slice) and not any(each.sketched for each in held):
-            text = join_few(said, config.text_chars, config.message_chars)
+            text = join_few(said, max_chars, config.message_chars)
             if text is not None:
                 return text
         slices = [each.newest_first() for each in held]
-        return build_chat_text(slices, config.text_chars, config.message_chars)
+        return build_chat_text(slices, max_chars, config.message_chars)
 
     def statistics(self) -> ChatStatistics:
         """Counts up to the watermark."""

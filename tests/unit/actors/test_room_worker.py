@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 
@@ -120,6 +122,22 @@ def test_chat_changes_the_vector_within_a_few_turns() -> None:
     assert stage.state("r").chat_vector == fake_vectors(["what a lovely sauce"])[0].tobytes()
 
 
+def test_chat_that_waited_long_for_the_encoder_is_encoded_short_first_and_then_whole() -> None:
+    stage = Stage(config=RoomWorkerConfig(short_after_s=10))
+    stage.send(stage.started("r"))
+    stage.turns(4)
+    lines = [f"this is long message number {number} of the chat" for number in range(4)]
+    stage.send(*(stage.said("r", line) for line in lines))
+    stage.turns(2, advance_ms=11_000)
+    assert stage.metrics.value("texts_encoded_total", purpose="short") == 1
+    assert stage.metrics.value("texts_encoded_total", purpose="now") == 0
+    stage.turns(600)
+    assert stage.metrics.value("texts_encoded_total", purpose="now") == 1
+    whole = stage.state("r").chat_vector
+    assert whole in {fake_vectors(["\n".join(order)])[0].tobytes() for order in permutations(lines)}
+    assert stage.state("r").vector_offset == stage.state("r").chat_offset
+
+
 def test_vector_of_chat_that_went_on_meanwhile_is_followed_by_a_newer_one() -> None:
     encoder = ManualEncoder()
     stage = Stage(encoder)
@@ -132,7 +150,7 @@ def test_vector_of_chat_that_went_on_meanwhile_is_followed_by_a_newer_one() -> N
     encoder.finish()
     stage.turns(3)
     state = stage.state("r")
-    assert state.chat_vector == fake_vectors(["first words here\nsecond words here"])[0].tobytes()
+    assert state.chat_vector == fake_vectors(["second words here\nfirst words here"])[0].tobytes()
     assert state.vector_offset == state.chat_offset
 
 

@@ -211,6 +211,36 @@ def test_segments_enter_the_mean_in_order_whatever_order_their_vectors_come_in()
     assert room.state.mean_segment == SEGMENT + 2
 
 
+def test_a_short_text_stands_in_until_the_whole_one_is_encoded() -> None:
+    room = Room(WindowConfig(short_chars=25))
+    room.start()
+    for at_s in range(3):
+        room.say(f"this is message {at_s}", at_s)
+    short = room.fold.chat_text(short=True)
+    assert short is not None
+    assert short.text == "this is message 2"
+    room.fold.mark_published()
+    room.fold.set_chat_vector(short, vector(0, 1), "e")
+    assert (room.fold.dirty, room.state.chat_vector) == (True, vector(0, 1))
+    assert room.state.segment_end_ms == START_MS + 2_000
+    again = RoomFold(RoomId("r"), WindowConfig())
+    again.restore(room.state)
+    assert (room.fold.chat_pending, again.chat_pending) == (True, True)
+    whole = room.fold.chat_text()
+    assert whole is not None
+    assert len(whole.text.splitlines()) == 3
+    assert room.fold.set_chat_vector(whole, vector(1, 0), "e")
+    assert not room.fold.set_chat_vector(short, vector(0, 1), "e"), "it comes late"
+    assert (room.fold.chat_pending, room.state.chat_vector) == (False, vector(1, 0))
+
+
+def test_a_text_that_is_short_anyway_is_whole() -> None:
+    room = Room()
+    room.start()
+    room.say("hello there", 1)
+    assert room.fold.chat_text(short=True) == room.fold.chat_text()
+
+
 def test_the_first_segment_and_then_one_in_so_many_enters_the_mean_whenever_vectors_come() -> None:
     def asked(*, at_once: bool) -> list[int]:
         room, found = Room(WindowConfig(mean_every=3)), []

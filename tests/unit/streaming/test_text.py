@@ -24,13 +24,13 @@ def sample(*texts: str, at_ms: int = 0, limit: int = 48) -> list[SampledText]:
 
 def test_a_thousand_copies_of_one_emote_do_not_crowd_out_what_is_said() -> None:
     said = sample(*["KEKW"] * 1_000, "the boss is almost dead", *["KEKW KEKW KEKW"] * 1_000, "kekw")
-    assert build_chat_text([said], max_chars=30, message_chars=200) == "the boss is almost dead\nkekw"
+    assert build_chat_text([said], max_chars=30, message_chars=200) == "kekw\nthe boss is almost dead"
 
 
 def test_what_is_said_goes_before_emotes_where_both_do_not_fit() -> None:
     said = sample(*(f"emote{i}" for i in range(40)), "what a play")
     text = build_chat_text([said], max_chars=20, message_chars=200)
-    assert text.splitlines()[-1] == "what a play"
+    assert text.splitlines()[0] == "what a play"
     assert len(text) <= 20
 
 
@@ -40,8 +40,8 @@ def test_every_slice_gets_its_turn() -> None:
     ]
     lines = build_chat_text(slices, max_chars=100, message_chars=200).splitlines()
     assert [sum(line.startswith(name) for line in lines) for name in ("old", "new")] == [4, 4]
-    assert lines == sorted(lines, key=lambda line: (line.startswith("new"), line)), "in time order"
-    assert lines[-1] == "new says 39", "the newest message is in it"
+    assert lines == sorted(lines, key=lambda line: (line.startswith("new"), line), reverse=True), "newest first"
+    assert lines[0] == "new says 39", "the newest message is in it"
 
 
 @pytest.mark.parametrize(

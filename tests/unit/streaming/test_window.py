@@ -51,7 +51,7 @@ def test_a_late_message_joins_its_segment_while_that_is_open_and_not_after() -> 
     feed.say("closes it", 36)
     assert feed.say("too late", 12) is Outcome.APPLIED, "still in the window's slices, so still counted there"
     feed.say("closes the second", 66)
-    assert feed.closed() == [(0, "on time\nlate one"), (1, "next segment\ncloses it")]
+    assert feed.closed() == [(0, "late one\non time"), (1, "closes it\nnext segment")]
 
 
 def test_a_message_older_than_every_slice_is_late_and_in_no_text() -> None:
@@ -114,7 +114,7 @@ def test_a_clock_that_is_ahead_does_not_make_the_rest_of_the_chat_late() -> None
     feed.say("said before", 1)
     feed.say("from the future", 60, appended_s=2)
     assert feed.say("said after", 3) is Outcome.APPLIED
-    assert feed.window.text() == "said before\nfrom the future\nsaid after"
+    assert feed.window.text() == "said after\nfrom the future\nsaid before"
 
 
 def test_times_far_apart_and_backwards_do_no_harm() -> None:
