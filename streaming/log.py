@@ -6,6 +6,7 @@ Two implementations stand behind it, `broker.KafkaLog` and `memory_log.MemoryLog
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -91,6 +92,12 @@ class Sink(Protocol):
         """Flushes, then stores the source's positions. In a transactional sink both become visible as one, or neither.
 
         Raises LogUnavailable (nothing of it counts; restart from the committed positions), Fenced.
+        """
+
+    def begin_commit(self, source: Source, positions: Mapping[Partition, int]) -> Future[None]:
+        """`commit`, but may return before it is over; the future then tells its end, and raises what `commit` raises.
+
+        Any next call of this sink waits for that end, and raises the same where nobody has asked the future.
         """
 
     def close(self) -> None:

@@ -6,7 +6,9 @@ import gc
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from streaming.clock import Clock
@@ -73,6 +75,7 @@ class Loop:
         self._metrics = metrics
         self._clock = clock
         self.restarts = 0
+        self._ending: Future[None] | None = None  # of the last commit, as long as it is not known to be over
 
     def run(self, stop: threading.Event) -> None:
         """Blocks until `stop`, then publishes and commits what is left. Raises Fenced, TopicMissing."""
@@ -94,6 +97,7 @@ class Loop:
     def _session(self, stop: threading.Event) -> None:
         names = self._membership
         # The sink first: opening it fences a predecessor, and aborts what that left half written.
+        self._ending = None
         sink = self._log.sink(names.transactional_id)
         try:
             source = self._log.group(names.topics, names.group, names.member)
@@ -101,7 +105,9 @@ class Loop:
                 self._fold.begin(source, sink)
                 while not stop.is_set():
                     self._turn(source, sink)
+                self._settle()
                 self._commit(source, sink, final=True)
+                self._settle()
             finally:
                 source.close()
         finally:
@@ -109,22 +115,40 @@ class Loop:
 
     def _turn(self, source: Source, sink: Sink) -> None:
         batch = source.poll(self._fold.wait_s())
+        if batch.revoked or batch.assigned:
+            self._settle()  # a state is read back from the log: what this member wrote has to be there
         if batch.revoked:
             self._fold.revoke(batch.revoked)
         if batch.assigned:
             self._fold.assign(batch.assigned)
             self._metrics.count("rebuilds_total", len(batch.assigned), reader=self._membership.group)
         self._fold.apply(batch)
+        if self._ending is not None and self._ending.done():
+            self._settle()
         self._commit(source, sink, final=False)
 
     def _commit(self, source: Source, sink: Sink, *, final: bool) -> None:
+        """Begins a commit. It ends while the next batch is read and folded, and before anything more is sent."""
         positions = self._fold.publish(final=final)
         if positions is None:
             return
+        self._settle()
         started_s = self._clock.monotonic_s()
-        sink.commit(source, positions)
-        self._metrics.count("commits_total", reader=self._membership.group)
-        self._metrics.observe("commit_seconds", self._clock.monotonic_s() - started_s, reader=self._membership.group)
+        self._ending = sink.begin_commit(source, positions)
+        self._ending.add_done_callback(partial(self._committed, started_s))
+
+    def _settle(self) -> None:
+        """Waits for the end of the last commit. Raises LogUnavailable, Fenced."""
+        ending, self._ending = self._ending, None
+        if ending is not None:
+            ending.result()
+
+    def _committed(self, started_s: float, ending: Future[None]) -> None:
+        """From whatever thread ends it."""
+        if ending.exception() is None:
+            took_s = self._clock.monotonic_s() - started_s
+            self._metrics.count("commits_total", reader=self._membership.group)
+            self._metrics.observe("commit_seconds", took_s, reader=self._membership.group)
 
 
 def collect_less() -> None:

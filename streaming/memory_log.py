@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -310,6 +311,15 @@ class MemorySink:
             self._write()
             if positions:
                 source.store(positions)
+
+    def begin_commit(self, source: Source, positions: Mapping[Partition, int]) -> Future[None]:
+        ended: Future[None] = Future()
+        try:
+            self.commit(source, positions)
+            ended.set_result(None)
+        except LogError as err:
+            ended.set_exception(err)
+        return ended
 
     def close(self) -> None:
         if self._transactional_id is None:

@@ -109,7 +109,7 @@ class ProfileFold:
         STALE: a leave from where the viewer is not, or older than the visit that is open; only counted as an event.
         """
         at_ms, action, room, recent = event.at_ms, event.action, event.room, self._recent
-        key = (crc32(room.encode("utf-8", "surrogatepass"), _ACTION_SEEDS[action]) >> 1) << 32 | at_ms & _LOW_32
+        key = (crc32(room.encode(), _ACTION_SEEDS[action]) >> 1) << 32 | at_ms & _LOW_32
         if at_ms > self._last_at_ms:  # later than any that could be the same
             self._last_at_ms = at_ms
         elif key in recent:

@@ -8,6 +8,7 @@ of its log is stuck, or computes for ever; and no loop has to know that it is wa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 
 from streaming.log import Batch, Log, Partition, Sink, Source, Start
 
@@ -84,6 +85,10 @@ class _PulsedSink:
     def commit(self, source: Source, positions: Mapping[Partition, int]) -> None:
         self._pulse.beat()
         self._sink.commit(source.watched if isinstance(source, _PulsedSource) else source, positions)
+
+    def begin_commit(self, source: Source, positions: Mapping[Partition, int]) -> Future[None]:
+        self._pulse.beat()
+        return self._sink.begin_commit(source.watched if isinstance(source, _PulsedSource) else source, positions)
 
     def close(self) -> None:
         self._pulse.beat()

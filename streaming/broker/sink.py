@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from kafka import TopicPartition
@@ -59,8 +60,12 @@ class KafkaSink:
         self._unsent_bytes = 0
         self._keyless = itertools.count()
         self._failures: list[BaseException] = []
+        self._committer: ThreadPoolExecutor | None = None
+        self._ending: Future[None] | None = None  # of the transaction that is being committed
 
     def send(self, topic: str, key: bytes | None, value: bytes | None, partition: int | None = None) -> None:
+        if self._ending is not None:
+            self._settle()
         name = self._prefix + topic
         count = self._counts.get(name) or self._count(name)
         if partition is None:
@@ -75,32 +80,64 @@ class KafkaSink:
             self._push()
 
     def flush(self) -> None:
+        self._settle()
         with translated("flushing"):
             self._push()
-            self._unsent_bytes = 0
-            self._producer.flush(timeout=self._timeout_s)
-            if self._failures:
-                failures, self._failures = self._failures, []
-                raise failures[0]
+            self._wait_for_written()
 
     def commit(self, source: Source, positions: Mapping[Partition, int]) -> None:
+        self.begin_commit(source, positions)
+        self._settle()
+
+    def begin_commit(self, source: Source, positions: Mapping[Partition, int]) -> Future[None]:
+        """Where it is a transaction, it ends in a thread, so that its source can be read on meanwhile."""
+        self._settle()
         if not isinstance(source, KafkaSource):
             raise LogError(f"a {type(source).__name__} cannot be committed through a Kafka sink")
-        self.flush()
         if not self._transactional:
+            self.flush()
             source.commit(positions)
-            return
+            ended: Future[None] = Future()
+            ended.set_result(None)
+            return ended
+        self._push()
+        offsets, member = (source.offsets(positions), source.membership()) if positions else ({}, None)
+        if self._committer is None:
+            self._committer = ThreadPoolExecutor(1, "commit")
+        self._ending = self._committer.submit(self._end_transaction, offsets, member)
+        return self._ending
+
+    def _end_transaction(self, offsets: Any, member: Any) -> None:
+        with translated("flushing"):
+            self._wait_for_written()
         with translated("committing a transaction"):
-            if not self._open and not positions:
+            if not self._open and not offsets:
                 return
             self._begin()
             manager = self._producer._transaction_manager
-            if positions:
-                self._await(manager.send_offsets_to_transaction(source.offsets(positions), source.membership()))
+            if offsets:
+                self._await(manager.send_offsets_to_transaction(offsets, member))
             self._await(manager.begin_commit())
             self._open = False
 
+    def _settle(self) -> None:
+        """Waits for the end of a transaction that is being committed."""
+        ending, self._ending = self._ending, None
+        if ending is not None:
+            ending.result()
+
+    def _wait_for_written(self) -> None:
+        self._unsent_bytes = 0
+        self._producer.flush(timeout=self._timeout_s)
+        if self._failures:
+            failures, self._failures = self._failures, []
+            raise failures[0]
+
     def close(self) -> None:
+        with contextlib.suppress(LogError):  # whoever began it knows, or does not care
+            self._settle()
+        if self._committer is not None:
+            self._committer.shutdown()
         try:
             with translated("closing a sink"):
                 if not self._transactional:
@@ -142,7 +179,7 @@ class KafkaSink:
                     self._unsent_bytes += len(packed.data)
             self._producer._sender.wakeup()
             if self._unsent_bytes > MAX_UNSENT_BYTES:
-                self.flush()
+                self._wait_for_written()
 
     def _enqueue(self, there: TopicPartition, packed: PackedRecords) -> None:
         """What RecordAccumulator.append does for one record, for a batch that is already full."""

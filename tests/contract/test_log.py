@@ -353,6 +353,36 @@ def test_a_transaction_carries_the_positions(opened: Opened) -> None:
     assert values(read(opened.reader(*A), 1)) == [b"out"]
 
 
+def test_what_is_sent_while_a_transaction_ends_belongs_to_the_next(opened: Opened) -> None:
+    opened.write("one", b"1", b"2")
+    source, sink = opened.group("one"), opened.log.sink("t")
+    read(source, 2)
+    sink.send("a", b"k", b"first")
+    ending = sink.begin_commit(source, {ONE: 1})
+    source.poll(0)  # goes on meanwhile
+    sink.send("a", b"k", b"second")
+    assert ending.done(), "a send waits for the end"
+    sink.flush()
+    assert values(read(opened.reader(*A), 1)) == [b"first"]
+    sink.close()
+    source.close()
+    assert values(read(opened.group("one"), 1)) == [b"2"]
+
+
+def test_a_commit_that_failed_while_it_ended_is_said_by_the_next_call(opened: Opened) -> None:
+    source, old = opened.group("one"), opened.log.sink("t")
+    assigned(source)
+    old.send("a", b"k", b"zombie")
+    old.flush()
+    opened.log.sink("t").close()
+    ending = old.begin_commit(source, {ONE: 0})
+    with pytest.raises(Fenced):
+        ending.result(PATIENCE_S)
+    with pytest.raises(Fenced):
+        old.flush()
+    old.close()
+
+
 def test_a_transaction_that_is_never_committed_leaves_neither_records_nor_positions(opened: Opened) -> None:
     opened.write("one", b"1")
     source, sink = opened.group("one"), opened.log.sink("t")

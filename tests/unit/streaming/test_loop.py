@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 
 import pytest
 
@@ -11,7 +12,7 @@ from streaming.clock import ManualClock
 from streaming.errors import Fenced, LogUnavailable
 from streaming.log import Batch, Partition, Sink, Source
 from streaming.loop import Loop, Membership
-from streaming.memory_log import MemoryLog
+from streaming.memory_log import MemoryLog, MemorySink
 from streaming.metrics import MemoryMetrics
 
 IN = Partition("in", 0)
@@ -85,6 +86,62 @@ def test_positions_are_committed_when_it_stops() -> None:
     again = log.group(["in"], "g", "0")
     again.poll(0)
     assert sum(again.lag().values()) == 0
+
+
+def test_a_commit_that_fails_late_is_done_again_although_nothing_more_is_read() -> None:
+    log, fold, metrics, loop = copied([b"a"])
+    ended: list[Future[None]] = []
+    sink_of = log.sink
+
+    def failing_once(transactional_id: str | None = None) -> MemorySink:
+        sink = sink_of(transactional_id)
+        if not ended:
+            ended.append(Future())
+            sink.begin_commit = lambda source, positions: ended[0]  # type: ignore[method-assign]
+        return sink
+
+    def wait_s() -> float:
+        if not ended[0].done():
+            ended[0].set_exception(LogUnavailable("the broker went away"))
+        elif fold.verbs.count("begin") > 1 and fold.next == 1:
+            fold.stop.set()
+        return 0.0
+
+    log.sink = failing_once  # type: ignore[method-assign]
+    fold.wait_s = wait_s  # type: ignore[method-assign]
+    loop.run(fold.stop)
+    assert [line.value for line in log.read(Partition("out", 0), 0, 99)] == [b"a"]
+    assert metrics.value("loop_restarts_total", reader="g") == 1
+
+
+def test_a_batch_is_folded_while_the_last_one_is_committed() -> None:
+    log, fold, _, loop = copied([b"a"])
+    ending: Future[None] = Future()
+    sink_of, apply = log.sink, fold.apply
+    folded: list[bool] = []
+
+    def slow(transactional_id: str | None = None) -> MemorySink:
+        sink = sink_of(transactional_id)
+        commit = sink.begin_commit
+
+        def begin_commit(source: Source, positions: Mapping[Partition, int]) -> Future[None]:
+            commit(source, positions)
+            return ending
+
+        sink.begin_commit = begin_commit  # type: ignore[method-assign]
+        return sink
+
+    def watched(batch: Batch) -> None:
+        folded.append(ending.done())
+        apply(batch)
+        if len(folded) == 3:
+            ending.set_result(None)
+            fold.stop.set()
+
+    log.sink = slow  # type: ignore[method-assign]
+    fold.apply = watched  # type: ignore[method-assign]
+    loop.run(fold.stop)
+    assert folded == [False, False, False]
 
 
 def test_fenced_worker_raises() -> None:

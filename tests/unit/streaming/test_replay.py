@@ -186,6 +186,9 @@ class TimedSink:
     def commit(self, source: Any, positions: Any) -> None:
         raise NotImplementedError
 
+    def begin_commit(self, source: Any, positions: Any) -> Any:
+        raise NotImplementedError
+
     def close(self) -> None:
         self.flush()
 
