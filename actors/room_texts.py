@@ -53,6 +53,7 @@ class RoomTexts:
         self._schedule = schedule
         self._in_flight = in_flight
         self._patience = patience
+        self.behind_ms = 0  # how long the chat that was picked last had waited
         self._metrics = metrics
         self._clock = clock
 
@@ -141,7 +142,8 @@ class RoomTexts:
     def _job(self, pick: Pick[HeldRoom], now_ms: int) -> _Job | None:
         held, fold = pick.room, pick.room.fold
         if pick.purpose == "now":
-            short = now_ms - pick.since_ms > self._patience.short_ms
+            self.behind_ms = now_ms - pick.since_ms
+            short = self.behind_ms > self._patience.short_ms
             text = None if held.gone else fold.chat_text(short=short)
             held.unseen = 0
             if text is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from actors.encoding import EncoderClient, InFlight, InFlightConfig
 from actors.room_partition import HeldRoom, RoomPartition, Tally
@@ -24,6 +24,8 @@ from streaming.window import WindowConfig
 GROUP = "room-workers"
 TOPICS = (ROOMS, CHAT, ROOM_ACTIVITY)
 SWEEP_MS = 1_000
+BEHIND_MS = 1_000
+MAY_BE_ZERO = ("segment_patience_s", "short_after_s")
 CAUGHT_UP_RECORDS = 5_000  # one poll's worth: so little lag hides no sign of life
 METRIC_OF = {
     Outcome.LATE: "chat_late_total",
@@ -42,7 +44,9 @@ class RoomWorkerConfig:
     keep_orphan_s: int = 600  # what is said of a room that never starts
     max_orphans: int = 10_000  # per partition
     statistics_every_ms: int = 1_000  # per room, for states in which only counts changed
+    statistics_per_s: int = 500  # of those states: past it, rooms take longer turns
     commit_every_ms: int = 15  # a transaction takes 8 ms
+    behind_commit_every_ms: int = 100  # while chat waits for the encoder for over a second anyway
     busy_commit_every_ms: int = 1_000  # while there is more to read
     max_states_per_commit: int = 2_000
     segment_patience_s: int = 600  # a closed segment that waited so long is left out of the mean if a newer one waits
@@ -51,18 +55,15 @@ class RoomWorkerConfig:
     in_flight: InFlightConfig = field(default_factory=InFlightConfig)
 
     def __post_init__(self) -> None:
-        for name in ("room_timeout_s", "keep_ended_s", "keep_orphan_s", "max_orphans", "max_states_per_commit"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"room_worker.{name} is {getattr(self, name)}; it must be at least 1")
-        for name in (
-            "statistics_every_ms",
-            "commit_every_ms",
-            "busy_commit_every_ms",
-            "segment_patience_s",
-            "short_after_s",
-        ):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"room_worker.{name} is {getattr(self, name)}; it must not be negative")
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not isinstance(value, int):
+                continue
+            if each.name.endswith("_ms") or each.name in MAY_BE_ZERO:
+                if value < 0:
+                    raise ConfigError(f"room_worker.{each.name} is {value}; it must not be negative")
+            elif value < 1:
+                raise ConfigError(f"room_worker.{each.name} is {value}; it must be at least 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ class RoomWorker:
         self._committed: dict[Partition, int] = {}
         self._buried = 0  # tombstones that are not committed
         self._committed_ms = self._swept_ms = self._behind_ms = self._clock.now_ms()
+        self._allowed = 0.0  # states in which only counts changed that may be sent now
         self._busy = False  # there is more to read than one poll brings
 
     def revoke(self, partitions: Sequence[Partition]) -> None:
@@ -178,9 +180,10 @@ class RoomWorker:
         return positions
 
     def wait_s(self) -> float:
+        longest_s = 0.1 if self._counted else 0.2
         if self._urgent:
-            return max(0.0, (self._committed_ms + self._commit_gap_ms() - self._clock.now_ms()) / 1000)
-        return self._texts.wait_s(0.1 if self._counted else 0.2)
+            longest_s = max(0.0, (self._committed_ms + self._commit_gap_ms() - self._clock.now_ms()) / 1000)
+        return self._texts.wait_s(longest_s)
 
     # the parts of a turn
 
@@ -207,11 +210,15 @@ class RoomWorker:
         urgent = list(self._urgent)[:limit]
         sent = self._send(urgent, "change", now_ms)
         before_ms = now_ms - (0 if everything else self._config.statistics_every_ms)
+        per_s = self._config.statistics_per_s
+        self._allowed = min(per_s, self._allowed + per_s * (now_ms - self._committed_ms) / 1000)
+        allowed = limit if everything else min(limit - sent, int(self._allowed))
         due: list[HeldRoom] = []
         for held, since_ms in self._counted.items():
-            if since_ms > before_ms or len(due) + len(urgent) >= limit:
+            if since_ms > before_ms or len(due) >= allowed:
                 break
             due.append(held)
+        self._allowed -= len(due)
         return sent + self._send(due, "counts", now_ms)
 
     def _send(self, rooms: Sequence[HeldRoom], cause: str, now_ms: int) -> int:
@@ -227,7 +234,11 @@ class RoomWorker:
         return sent
 
     def _commit_gap_ms(self) -> int:
-        return self._config.busy_commit_every_ms if self._busy else self._config.commit_every_ms
+        if self._busy:
+            return self._config.busy_commit_every_ms
+        return (
+            self._config.behind_commit_every_ms if self._texts.behind_ms > BEHIND_MS else self._config.commit_every_ms
+        )
 
     def _count(self, tally: Tally) -> None:
         for topic, records in tally.applied.items():
