@@ -115,13 +115,18 @@ class WatchedLog(KafkaLog):
 
     def sink(self, transactional_id: str | None = None) -> Any:
         sink = super().sink(transactional_id)
-        commit = sink.commit
+        begin_commit = sink.begin_commit
 
-        def watched(*arguments: Any) -> None:
-            commit(*arguments)
-            self.span.ended = now()
+        def ended(ending: Future[None]) -> None:
+            if ending.exception() is None:
+                self.span.ended = now()
 
-        sink.commit = watched  # type: ignore[method-assign, assignment]
+        def watched(*arguments: Any) -> Future[None]:
+            ending = begin_commit(*arguments)
+            ending.add_done_callback(ended)
+            return ending
+
+        sink.begin_commit = watched  # type: ignore[method-assign, assignment]
         return sink
 
 
