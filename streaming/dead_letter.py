@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from streaming.clock import Clock, SystemClock
@@ -16,6 +17,7 @@ from streaming.topics import DEAD_LETTER
 MAX_VALUE_BYTES = 65_536  # a megabyte of rubbish is recognised by its beginning, and may be one of many
 MAX_KEY_BYTES = 1_024
 MAX_ERROR_LENGTH = 500
+DECODED_AT_ONCE = 512  # of 5,000 at once the first are out of the cache when the last are decoded: half as much again
 
 
 class DeadLetters:
@@ -52,11 +54,19 @@ class DeadLetters:
         self._metrics.count("dead_letters_total", topic=record.topic, reason=reason_of(error))
 
     def decoded(self, records: Sequence[Record], decode: Decoder) -> Iterable[tuple[Record, Any]]:
-        """The records with what stands in them; refuses those that cannot be read, and those without a value."""
-        try:
-            return zip(records, decode.all([record.value for record in records]), strict=True)
-        except RecordError:
-            return self._readable(records, decode)
+        """The records with what stands in them; refuses those that cannot be read, and those without a value.
+
+        Some at a time, so that what was decoded is used while the processor still has it in its cache.
+        """
+        return chain.from_iterable(self._parts(records, decode))
+
+    def _parts(self, records: Sequence[Record], decode: Decoder) -> Iterator[Iterable[tuple[Record, Any]]]:
+        for start in range(0, len(records), DECODED_AT_ONCE):
+            part = records[start : start + DECODED_AT_ONCE]
+            try:
+                yield zip(part, decode.all([record.value for record in part]), strict=True)
+            except RecordError:
+                yield self._readable(part, decode)
 
     def _readable(self, records: Sequence[Record], decode: Decoder) -> Iterator[tuple[Record, Any]]:
         for record in records:
