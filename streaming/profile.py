@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import insort
 from dataclasses import dataclass
+from sys import intern
 from typing import Final, get_args
 from zlib import crc32
 
@@ -80,11 +81,14 @@ class _Habit(msgspec.Struct, array_like=True, eq=False):
 
 
 class ProfileFold:
-    """One viewer. `apply` every event once, in log order; `profile` at any time."""
+    """One viewer. `apply` every event once, in log order; `profile` at any time.
+
+    Names of rooms and streamers are interned: many viewers share each, and what is in the processor's cache is fast.
+    """
 
     __slots__ = (
-        "_appended_ms", "_config", "_first_at_ms", "_habits", "_last_at_ms", "_max_recent", "_open", "_recent",
-        "_total_events", "_total_visits", "_visits", "viewer",
+        "_appended_ms", "_config", "_first_at_ms", "_habits", "_last_at_ms", "_max_recent", "_open", "_open_habit",
+        "_recent", "_total_events", "_total_visits", "_visits", "viewer",
     )  # fmt: skip
 
     def __init__(self, viewer: ViewerId, config: ProfileConfig) -> None:
@@ -94,6 +98,7 @@ class ProfileFold:
         self._visits: list[_Visit] = []  # by entered_at_ms, equal ones in log order
         self._open: _Visit | None = None  # where the viewer is; always the last of `_visits`
         self._habits: dict[str, _Habit] = {}
+        self._open_habit: _Habit | None = None  # of `_habits`, the last that a visit began with
         # 63-bit hashes, the same in every process: they are part of the profile. 31 bits are of room and action, 32 of
         # the time: a collision among a viewer's last few events needs the same millisecond besides.
         self._recent: array[int] = array("q")  # an eighth of the memory of a deque of ints, and as much less to fetch
@@ -150,8 +155,9 @@ class ProfileFold:
         if not self._total_visits:
             sums.newcomers += 1
         self._total_visits += 1
-        self._habit(event).visits += 1
-        visit = _Visit(event.room, event.streamer, event.at_ms, event.at_ms)
+        habit = self._open_habit = self._habit(event)
+        habit.visits += 1
+        visit = _Visit(intern(event.room), habit.streamer, event.at_ms, event.at_ms)
         if self._visits and event.at_ms < self._visits[-1].entered_at_ms:
             sums.left += 1
             insort(self._visits, visit, key=_entered_at_ms)
@@ -188,9 +194,8 @@ class ProfileFold:
     # actions
 
     def _act(self, event: ViewerEvent, visit: _Visit | None, book: ActivityBook) -> None:
-        action, at_ms = event.action, event.at_ms
-        habit = self._habits.get(event.streamer)
-        if habit is None:
+        action, at_ms, habit = event.action, event.at_ms, self._open_habit
+        if habit is None or habit.streamer != event.streamer:
             habit = self._habit(event)
         elif at_ms > habit.last_at_ms:
             habit.last_at_ms = at_ms
@@ -244,7 +249,9 @@ class ProfileFold:
             return habit
         if len(habits) >= self._config.habits:
             del habits[min(habits, key=lambda streamer: (habits[streamer].last_at_ms, streamer))]
-        habit = habits[event.streamer] = _Habit(event.streamer)
+            self._open_habit = None  # it may be the one
+        streamer = intern(event.streamer)
+        habit = habits[streamer] = _Habit(streamer)
         habit.last_at_ms = event.at_ms
         return habit
 
@@ -297,16 +304,19 @@ class ProfileFold:
     def restore(self, profile: ViewerProfile) -> None:
         """Continues from a profile. For a fold that has seen nothing."""
         for kept in profile.visits:
-            visit = _Visit(kept.room, kept.streamer, kept.entered_at_ms, kept.last_at_ms)
+            visit = _Visit(intern(kept.room), intern(kept.streamer), kept.entered_at_ms, kept.last_at_ms)
             visit.watch_ms = kept.watch_ms
             visit.chats, visit.likes, visit.gifts = kept.chats, kept.likes, kept.gifts
             self._visits.append(visit)
         if profile.room is not None:
             self._open = self._visits[-1]
         for remembered in profile.habits:
-            habit = self._habits[remembered.streamer] = _Habit(remembered.streamer)
+            streamer = intern(remembered.streamer)
+            habit = self._habits[streamer] = _Habit(streamer)
             habit.visits, habit.watch_ms = remembered.visits, remembered.watch_ms
             habit.last_at_ms, habit.followed = remembered.last_at_ms, remembered.followed
+        if self._open is not None:
+            self._open_habit = self._habits.get(self._open.streamer)
         self._recent.extend(profile.recent_events[-self._max_recent :])
         self._total_visits, self._total_events = profile.total_visits, profile.total_events
         self._first_at_ms, self._last_at_ms = profile.first_at_ms, profile.last_at_ms

@@ -1,9 +1,16 @@
 """Measures the worker loops against a bare kafka-python poll and msgspec decode of the same topics in the same run.
 
-Restoring is excluded; the encoder answers at once with a fixed vector, so what remains is the loop: poll, decode, fold,
-schedule, publish, commit. A ratio is of records per second; the `cpu` ratios are of records per second of processor
-time, which a busy machine disturbs less. Every round has a broker and topics of its own. `--profile room|profile`
-prints where the time goes instead.
+The bare side is `KafkaConsumer.poll` as kafka-python has it, with the workers' fetch settings, in no group, and a
+decode of every value into the same record types; it folds, groups, checks and writes nothing. The loop's side is a
+whole worker with its default settings: poll, decode, fold, schedule, publish, commit, in a group, from its first batch to the
+end of its last transaction: the last states count, joining does not. Restoring is excluded: every round is a new member
+that finds no states. The encoder answers at once with a fixed vector, so texts are built and vectors folded as fast as
+the loop asks, which is more than any encoder would have it do.
+
+A ratio is of records per second; the `cpu` ratios are of records per second of processor time, all threads of the
+process, which a busy machine disturbs less. A machine's speed may drift by a third within a minute, so in every round
+the loop runs between two bare ones and is compared with their mean; a figure is the median of the rounds. The broker
+reads from the page cache. `--profile room|profile` prints where the time goes instead.
 """
 
 from __future__ import annotations
@@ -18,7 +25,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -36,7 +43,7 @@ from streaming.clock import SystemClock
 from streaming.codec import encode
 from streaming.events import ChatMessage, RoomStarted, ViewerEvent
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
-from streaming.log import Sink
+from streaming.log import Partition, Sink
 from streaming.loop import collect_less
 from streaming.metrics import PrometheusMetrics
 from streaming.profile import ProfileConfig
@@ -88,16 +95,23 @@ class Span:
 
 
 class WatchedLog(KafkaLog):
-    """A KafkaLog whose group says when its first batch came, and stops the worker after `total` records."""
+    """A KafkaLog whose group says when its first batch came, and stops the worker after `total` records.
 
-    def __init__(self, config: KafkaConfig, prefix: str, total: int) -> None:
-        super().__init__(config, prefix)
+    To a worker it looks new: the group is the round's own, and state topics seem empty.
+    """
+
+    def __init__(self, config: KafkaConfig, round_: int, total: int) -> None:
+        super().__init__(config)
         self.span = Span()
         self.stop = threading.Event()
         self._total = total
+        self._round = round_
+
+    def ends(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        return dict.fromkeys(partitions, 0)
 
     def group(self, topics: Sequence[str], group: str, member: str) -> KafkaSource:
-        source = super().group(topics, group, member)
+        source = super().group(topics, f"{group}-{self._round}", member)
         poll, span = source.poll, self.span
 
         def watched(timeout_s: float) -> Any:
@@ -114,7 +128,7 @@ class WatchedLog(KafkaLog):
         return source
 
     def sink(self, transactional_id: str | None = None) -> Any:
-        sink = super().sink(transactional_id)
+        sink = super().sink(None if transactional_id is None else f"{transactional_id}-{self._round}")
         begin_commit = sink.begin_commit
 
         def ended(ending: Future[None]) -> None:
@@ -128,6 +142,15 @@ class WatchedLog(KafkaLog):
 
         sink.begin_commit = watched  # type: ignore[method-assign, assignment]
         return sink
+
+
+class Worker(NamedTuple):
+    """A loop to measure: on which topics, and what a record of them is called."""
+
+    name: str
+    records: str
+    topics: dict[str, type]
+    run: Callable[[WatchedLog], Callable[[], None]]
 
 
 def popular(rng: random.Random, rooms: int) -> int:
@@ -225,33 +248,30 @@ def run_profiles(log: WatchedLog) -> Callable[[], None]:
     return lambda: worker.run(log.stop)
 
 
-def measure(servers: str, args: argparse.Namespace) -> dict[str, float]:
-    """One round's figures."""
-    collect_less()  # as the loops have it: the bare poll is measured in the same surroundings
-    config = KafkaConfig(bootstrap_servers=servers)
-    with KafkaAdmin(config) as admin:
-        check_topics(admin, TopicsConfig())
-    sink = KafkaLog(config).sink()
-    fill(sink, args.messages, args.rooms, args.events, args.viewers)
-    sink.close()
-    chat_total = args.messages + args.rooms
-    bare_chat = bare(servers, {CHAT: ChatMessage, ROOMS: RoomStarted}, 4, chat_total)
-    rooms_log = WatchedLog(config, "", chat_total)
-    profiled(run_rooms(rooms_log), args.profile == "room")
-    bare_events = bare(servers, {VIEWER_EVENTS: ViewerEvent}, 4, args.events)
-    profiles_log = WatchedLog(config, "", args.events)
-    profiled(run_profiles(profiles_log), args.profile == "profile")
-    rooms, profiles = rooms_log.span.rate(), profiles_log.span.rate()
-    return {
-        "room_ratio": rooms.wall_s / bare_chat.wall_s,
-        "profile_ratio": profiles.wall_s / bare_events.wall_s,
-        "room_cpu_ratio": rooms.cpu_s / bare_chat.cpu_s,
-        "profile_cpu_ratio": profiles.cpu_s / bare_events.cpu_s,
-        "messages_per_s": rooms.wall_s,
-        "events_per_s": profiles.wall_s,
-        "bare_messages_per_s": bare_chat.wall_s,
-        "bare_events_per_s": bare_events.wall_s,
-    }
+def mean(first: Moment, second: Moment) -> Moment:
+    """The rate of two runs of the same length together."""
+    wall, cpu = zip(first, second, strict=True)
+    return Moment(statistics.harmonic_mean(wall), statistics.harmonic_mean(cpu))
+
+
+def measure(config: KafkaConfig, what: Worker, records: int, rounds: int, *, profile: bool) -> dict[str, list[float]]:
+    """Figures of each round."""
+    figures: dict[str, list[float]] = {}
+    for number in range(rounds):
+        before = bare(config.bootstrap_servers, what.topics, 4, records)
+        log = WatchedLog(config, number, records)
+        profiled(what.run(log), profile)
+        after = bare(config.bootstrap_servers, what.topics, 4, records)
+        rate, raw = log.span.rate(), mean(before, after)
+        for name, figure in (
+            (f"{what.name}_ratio", rate.wall_s / raw.wall_s),
+            (f"{what.name}_cpu_ratio", rate.cpu_s / raw.cpu_s),
+            (f"{what.records}_per_s", rate.wall_s),
+            (f"bare_{what.records}_per_s", raw.wall_s),
+        ):
+            figures.setdefault(name, []).append(figure)
+        print(", ".join(f"{name} {each[-1]:,.3f}" for name, each in figures.items()), file=sys.stderr)
+    return figures
 
 
 def profiled(run: Callable[[], None], wanted: bool) -> None:
@@ -272,19 +292,28 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=1_000)
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--viewers", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--profile", choices=("room", "profile"))
     args = parser.parse_args()
     leave_on_sigterm()
-    rounds = []
-    for _ in range(args.rounds):
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            LocalKafka(LocalKafkaConfig(folder=folder, port=0, controller_port=0)) as broker,
-        ):
-            rounds.append(measure(broker.bootstrap_servers, args))
-            print(rounds[-1], file=sys.stderr)
-    figures = {name: round(statistics.median(each[name] for each in rounds), 3) for name in rounds[0]}
+    collect_less()  # as the loops have it: the bare poll is measured in the same surroundings
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LocalKafka(LocalKafkaConfig(folder=folder, port=0, controller_port=0)) as broker,
+    ):
+        config = KafkaConfig(bootstrap_servers=broker.bootstrap_servers)
+        with KafkaAdmin(config) as admin:
+            check_topics(admin, TopicsConfig())
+        sink = KafkaLog(config).sink()
+        fill(sink, args.messages, args.rooms, args.events, args.viewers)
+        sink.close()
+        rooms = Worker("room", "messages", {CHAT: ChatMessage, ROOMS: RoomStarted}, run_rooms)
+        viewers = Worker("profile", "events", {VIEWER_EVENTS: ViewerEvent}, run_profiles)
+        # rooms first: what viewers do becomes room-activity, which they would read
+        total, wanted = args.messages + args.rooms, args.profile
+        rounds = measure(config, rooms, total, args.rounds, profile=wanted == "room")
+        rounds |= measure(config, viewers, args.events, args.rounds, profile=wanted == "profile")
+    figures = {name: round(statistics.median(each), 3) for name, each in rounds.items()}
     print(json.dumps(figures) if args.json else "\n".join(f"{name}: {value}" for name, value in figures.items()))
 
 
