@@ -56,14 +56,9 @@ class RoomWorkerConfig:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            value = getattr(self, each.name)
-            if not isinstance(value, int):
-                continue
-            if each.name.endswith("_ms") or each.name in MAY_BE_ZERO:
-                if value < 0:
-                    raise ConfigError(f"room_worker.{each.name} is {value}; it must not be negative")
-            elif value < 1:
-                raise ConfigError(f"room_worker.{each.name} is {value}; it must be at least 1")
+            value, least = getattr(self, each.name), int(not each.name.endswith("_ms") and each.name not in MAY_BE_ZERO)
+            if isinstance(value, int) and value < least:
+                raise ConfigError(f"room_worker.{each.name} is {value}; it must be at least {least}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +288,8 @@ class RoomWorker:
                 fold.close_idle(home.head_ms)
                 skipped += fold.take_segments_skipped()
                 self._texts.want(held, now_ms, 0)
+                if fold.dirty:  # a segment that the mean does not want has closed
+                    self._counted.setdefault(held, now_ms)
             if not fold.started:
                 orphans.append(held)
             elif fold.status == "live":

@@ -332,6 +332,19 @@ def test_what_waited_for_the_encoder_is_encoded_after_a_restart_without_a_new_re
     assert loud.mean_segment == START_MS // 30_000  # the later one is open until the partition has newer chat
 
 
+def test_that_a_segment_has_closed_which_the_mean_does_not_want_is_published() -> None:
+    stage = Stage()
+    stage.send(stage.started("quiet"), stage.started("loud"))
+    for number in range(4):
+        stage.send(stage.said("quiet", f"words of segment {number}"))
+        stage.turns(30, advance_ms=1_000)
+    last = stage.clock.now_ms() // 30_000 - 1
+    for _ in range(40):
+        stage.send(stage.said("loud", "a word"), stage.said("noisy", "another partition's"))
+        stage.turns(3, advance_ms=1_000)
+    assert stage.state("quiet").mean_segment == last
+
+
 def test_status_tells_partitions_rooms_and_lag() -> None:
     stage = Stage()
     stage.send(stage.started("r"))
