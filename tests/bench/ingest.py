@@ -2,21 +2,23 @@
 
 The bare side is `KafkaConsumer.poll` as kafka-python has it, with the workers' fetch settings, in no group, and a
 decode of every value into the same record types; it folds, groups, checks and writes nothing. The loop's side is a
-whole worker with its default settings: poll, decode, fold, schedule, publish, commit, in a group, from its first batch to the
-end of its last transaction: the last states count, joining does not. Restoring is excluded: every round is a new member
-that finds no states. The encoder answers at once with a fixed vector, so texts are built and vectors folded as fast as
-the loop asks, which is more than any encoder would have it do.
+whole worker with its default settings: poll, decode, fold, schedule, publish, commit, in a group, from its first batch
+to the end of its last transaction: the last states count, joining does not. Restoring is excluded: every round is a new
+member that finds no states. The encoder answers at once with a fixed vector, so texts are built and vectors folded as
+fast as the loop asks, which is more than any encoder would have it do.
 
 A ratio is of records per second; the `cpu` ratios are of records per second of processor time, all threads of the
 process, which a busy machine disturbs less. A machine's speed may drift by a third within a minute, so in every round
-the loop runs between two bare ones and is compared with their mean; a figure is the median of the rounds. The broker
-reads from the page cache. `--profile room|profile` prints where the time goes instead.
+the loop runs between two bare ones and is compared with their mean; a figure is the median of the rounds. Every run
+begins without the garbage of the last. The broker reads from the page cache. `--profile room|profile` prints where the
+time goes instead.
 """
 
 from __future__ import annotations
 
 import argparse
 import cProfile
+import gc
 import json
 import pstats
 import random
@@ -209,6 +211,7 @@ def bare(servers: str, topics: dict[str, type], partitions: int, total: int) -> 
     )
     consumer.assign([TopicPartition(topic, index) for topic in topics for index in range(partitions)])
     decoders: dict[str, Any] = {topic: msgspec.json.Decoder(kind).decode for topic, kind in topics.items()}
+    gc.collect()
     span = Span()
     while span.records < total:
         for there, lines in consumer.poll(timeout_ms=200).items():
@@ -276,6 +279,7 @@ def measure(config: KafkaConfig, what: Worker, records: int, rounds: int, *, pro
 
 def profiled(run: Callable[[], None], wanted: bool) -> None:
     """Runs it, under a profiler where wanted."""
+    gc.collect()
     if not wanted:
         run()
         return
