@@ -1,4 +1,4 @@
-"""Mends three things of kafka-python's group membership. Never joins or leaves by itself."""
+"""Mends four things of kafka-python's group membership. Never joins or leaves by itself."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ class Membership:
     A consumer whose next heartbeat is due, and is not sent because the member is not joined, polls without waiting: it
     burns a core, and was seen to keep its own background thread from joining. A wait is now SHORTEST_WAIT_S at least
     (heartbeats are sent by that thread, whatever the wait), and `silent_s` says how long there was no heartbeat.
+
+    A coordinator that is not stable and wants no rejoin stays so for ever: its heartbeats are off until a join ends,
+    and none is begun. It was seen after some starts among stale static members; `mend` has it join.
     """
 
     def __init__(self, coordinator: Any) -> None:
@@ -40,6 +43,13 @@ class Membership:
         """Seconds since the coordinator last answered a heartbeat or a join, or since this member began."""
         heartbeat = self._coordinator.heartbeat
         return time.monotonic() - float(max(heartbeat.last_receive, heartbeat.last_reset, self._began_s))
+
+    def mend(self) -> None:
+        """Has a member that is in no group, on no way into one, and wants into none, join. Call it before each poll."""
+        coordinator = self._coordinator
+        joining = coordinator._join_task is not None and not coordinator._join_task.is_done
+        if not coordinator.need_rejoin() and not coordinator.stable() and not joining:
+            coordinator.request_rejoin()
 
     def _longer_wait_s(self) -> float:
         return max(SHORTEST_WAIT_S, float(self._wait_s()))

@@ -60,6 +60,8 @@ class KafkaSource:
         try:
             with translated("polling"):
                 self._require_member()
+                if self._in_group:
+                    self._membership.mend()
                 found = self._consumer.poll(timeout_ms=max(0, int(timeout_s * 1000)))
         except LogUnavailable:
             time.sleep(max(0.0, deadline - time.monotonic()))  # an outage must not become a busy loop
