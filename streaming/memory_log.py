@@ -7,32 +7,14 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from streaming.clock import Clock
 from streaming.errors import Fenced, LogError, LogUnavailable, TopicMissing
 from streaming.log import Batch, Partition, Record, Source, Start
+from streaming.memory_record import MemoryRecord, Unsent
 from streaming.partitioner import partition_of
 
 MAX_POLL_RECORDS = 5_000
-
-
-class MemoryRecord(NamedTuple):
-    """A record of a MemoryLog."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-
-
-class _Unsent(NamedTuple):
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    partition: int | None
 
 
 @dataclass
@@ -140,7 +122,7 @@ class MemoryLog:
     def end(self, partition: Partition) -> int:
         return len(self._lines(partition))
 
-    def append(self, unsent: Iterable[_Unsent]) -> None:
+    def append(self, unsent: Iterable[Unsent]) -> None:
         self._last_append_ms = max(self._last_append_ms, self._clock.now_ms())
         for topic, key, value, index in map(self._placed, unsent):
             lines = self._lines(Partition(topic, index))
@@ -173,7 +155,7 @@ class MemoryLog:
         committed = self._groups[group].committed
         return {partition: committed.get(partition, 0) for partition in partitions}
 
-    def _placed(self, unsent: _Unsent) -> tuple[str, bytes | None, bytes | None, int]:
+    def _placed(self, unsent: Unsent) -> tuple[str, bytes | None, bytes | None, int]:
         topic, key, value, index = unsent
         if index is None:
             count = self._counts[topic]
@@ -284,11 +266,11 @@ class MemorySink:
         self._log = log
         self._transactional_id = transactional_id
         self._epoch = epoch
-        self._unsent: list[_Unsent] = []
+        self._unsent: list[Unsent] = []
 
     def send(self, topic: str, key: bytes | None, value: bytes | None, partition: int | None = None) -> None:
         self._log.partitions(topic)
-        self._unsent.append(_Unsent(topic, key, value, partition))
+        self._unsent.append(Unsent(topic, key, value, partition))
         if self._transactional_id is None and self._log.available:
             self.flush()
 

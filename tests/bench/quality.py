@@ -23,7 +23,7 @@ from streaming.clock import ManualClock
 from streaming.codec import encode
 from streaming.events import ChatMessage, RoomId, RoomState, ViewerEvent, ViewerId
 from streaming.log import Batch, Partition
-from streaming.memory_log import MemoryRecord
+from streaming.memory_record import MemoryRecord
 from streaming.metrics import MemoryMetrics
 from streaming.profile import ProfileConfig, ProfileFold
 from streaming.room import RoomFold

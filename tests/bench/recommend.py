@@ -26,7 +26,7 @@ from streaming.events import (
     Visit,
 )
 from streaming.log import Batch, Partition
-from streaming.memory_log import MemoryRecord
+from streaming.memory_record import MemoryRecord
 from streaming.metrics import PrometheusMetrics
 from streaming.topics import ROOM_STATES, VIEWER_PROFILES
 

@@ -14,7 +14,7 @@ from streaming.clock import ManualClock
 from streaming.codec import encode
 from streaming.events import RoomId, RoomState, StreamerHabit, StreamerId, ViewerId, ViewerProfile, Visit
 from streaming.log import Batch, Partition
-from streaming.memory_log import MemoryRecord
+from streaming.memory_record import MemoryRecord
 from streaming.metrics import MemoryMetrics
 from streaming.topics import ROOM_STATES, VIEWER_PROFILES
 

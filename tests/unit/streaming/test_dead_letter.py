@@ -9,7 +9,8 @@ from streaming.codec import Decoder
 from streaming.dead_letter import MAX_VALUE_BYTES, DeadLetters
 from streaming.errors import MalformedRecord, UnknownVersion
 from streaming.events import DeadLetter
-from streaming.memory_log import MemoryLog, MemoryRecord
+from streaming.memory_log import MemoryLog
+from streaming.memory_record import MemoryRecord
 from streaming.topics import DEAD_LETTER
 
 
