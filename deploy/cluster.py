@@ -123,7 +123,9 @@ class LocalRay:
 
     def environment(self) -> Mapping[str, str]:
         """What Ray's processes and whoever connects to them need in their environment before Ray is imported."""
-        return {**ray_environment(), **self._haproxy_environment()}
+        interpreter = str(Path(__file__).with_name("interpreter"))
+        places = [interpreter, *filter(None, [os.environ.get("PYTHONPATH", "")])]
+        return {**ray_environment(), **self._haproxy_environment(), "PYTHONPATH": os.pathsep.join(places)}
 
     def pids(self) -> list[int]:
         """Every living process that belongs to this Ray: also those that lost their parents."""

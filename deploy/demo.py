@@ -132,6 +132,8 @@ class Demo:
                     self._promises.check_error(str(err))
                 else:
                     history.add(Look(self._clock.monotonic_s(), now, rooms))
+                    if not now.total("tidecast_encode_seconds_sum"):
+                        first = now  # the encoder still loads its model: freshness is judged once it works
                     self._promises.check_metrics(now, history.last.at_s)
                     answers = [answer for viewer in shown if (answer := self._shown.ask(viewer, ITEMS))]
                     show.update(self._picture(history, answers, began_s, first))
@@ -160,7 +162,7 @@ class Demo:
         if not self._settings.kafka.bootstrap_servers:
             LocalKafka(self._settings.local_kafka).stop()  # one that a demo left behind when it was killed
             shutil.rmtree(self._settings.local_kafka.folder, ignore_errors=True)  # its rooms would be taken for live
-        system = System(self._settings, progress=self._stopwatch.step)
+        system = System(self._settings, progress=self._stopwatch.step, await_encoder=False)
         self._stack.enter_context(system)
         self._stopwatch.step("starting the platform")
         view = self._view = PlatformView(KafkaLog(system.settings.kafka, system.settings.topics.prefix))

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,6 +35,7 @@ from streaming.pulse import Pulse, PulsedLog
 
 if TYPE_CHECKING:
     from deploy.config import Settings
+    from training.encoder import TextEncoder
 
 FIRST_READ_S = 20.0  # Serve calls a start slow after 30
 
@@ -146,30 +148,47 @@ class ProfileWorkerReplica(Replica):
 
 
 class EncoderReplica(Replica):
-    """The Encoder, and the merging of what all RoomWorkers ask of it."""
+    """The Encoder, and the merging of what all RoomWorkers ask of it.
+
+    The model loads beside the rest of the application's start: answers need no language model, and texts wait for it.
+    """
 
     name = "encoder"
 
     def __init__(self, settings: Settings, local: bool) -> None:
-        from training.encoder import TextEncoder  # noqa: PLC0415  torch: half a gigabyte that only this process needs
-
         super().__init__(settings, local)
-        encoder = TextEncoder(settings.encoder)
-
-        def encode(texts: Sequence[str]) -> Encoded:
-            return Encoded(encoder.encode(texts), encoder.version)
-
-        self._merger = Merger(encode, self.metrics)
+        self._loading: Future[TextEncoder] = ThreadPoolExecutor(1, "encoder-loading").submit(self._load)
+        self._merger = Merger(self._encode, self.metrics)
         pulse = Pulse()
-        self.run(
-            lambda stop: self._merger.watch(stop, pulse),  # its work comes as calls
-            pulse,
-            lambda: {"version": encoder.version, "texts_per_s": encoder.texts_per_s, "cache_hits": encoder.cache_hits},
-        )
+        self.run(lambda stop: self._merger.watch(stop, pulse), pulse, self._state)  # its work comes as calls
 
     async def encode(self, texts: Sequence[str]) -> Encoded:
-        """Called by RoomWorkers. Raises EncoderError."""
+        """Called by RoomWorkers; waits while the model loads. Raises EncoderError."""
+        await asyncio.shield(asyncio.wrap_future(self._loading))
         return await self._merger.submit(texts)
+
+    def check_health(self) -> None:
+        """As every replica's, and raises EncoderError where the model does not load."""
+        super().check_health()
+        if self._loading.done():
+            self._loading.result()
+
+    def _load(self) -> TextEncoder:
+        from training.encoder import TextEncoder  # noqa: PLC0415  torch: half a gigabyte that only this process needs
+
+        return TextEncoder(self.settings.encoder)
+
+    def _encode(self, texts: Sequence[str]) -> Encoded:
+        encoder = self._loading.result()
+        return Encoded(encoder.encode(texts), encoder.version)
+
+    def _state(self) -> dict[str, Any]:
+        if not self._loading.done():
+            return {"ready": False}
+        if (err := self._loading.exception()) is not None:
+            return {"ready": False, "error": str(err)}
+        encoder = self._loading.result()
+        return {"version": encoder.version, "texts_per_s": encoder.texts_per_s, "cache_hits": encoder.cache_hits}
 
 
 class RecommenderReplica(Replica):

@@ -49,12 +49,21 @@ class System:
     """Kafka, Ray and the application. For one thread. A context manager: stopped on exit, whatever happened."""
 
     def __init__(
-        self, settings: Settings, folder: Path = Path(".tidecast"), progress: Progress = lambda _: None
+        self,
+        settings: Settings,
+        folder: Path = Path(".tidecast"),
+        progress: Progress = lambda _: None,
+        *,
+        await_encoder: bool = True,
     ) -> None:
-        """folder: where `run.json` lies; progress: told each step in words."""
+        """folder: where `run.json` lies; progress: told each step in words.
+
+        await_encoder: False to be started once it answers, while the encoder may still load its model.
+        """
         self.settings = settings
         self._file = folder / "run.json"
         self._progress = progress
+        self._await_encoder = await_encoder
         self._kafka = LocalKafka(settings.local_kafka)
         self._ray: LocalRay | None = None
         self._launcher: Launcher | None = None
@@ -188,7 +197,7 @@ class System:
                 "recommender": http.replicas,
                 "room-worker": min(ray.room_workers, topics.room_partitions),
                 "profile-worker": min(ray.profile_workers, topics.viewer_partitions),
-                "encoder": ray.encoders,
+                "encoder": ray.encoders if self._await_encoder else 0,
             }
         )
         told = ""
@@ -196,10 +205,13 @@ class System:
         while True:
             try:
                 with contextlib.closing(Client(self.url)) as client:
-                    missing = expected - Counter(post.name for post in client.status().processes if _is_ready(post))
+                    posts = client.status().processes
             except NotUp as err:
                 missing, waiting = expected, str(err)
             else:
+                if errors := [str(post.detail["error"]) for post in posts if "error" in post.detail]:
+                    raise TidecastError(errors[0])
+                missing = expected - Counter(post.name for post in posts if _is_ready(post))
                 waiting = ", ".join(f"{count} × {name}" for name, count in missing.items())
             if not missing:
                 return
