@@ -85,6 +85,7 @@ class InFlight(Generic[T]):
         self._marked_s = clock.monotonic_s()
         self._backoff_s = 0.0
         self._paused_until_s = 0.0
+        self._timed = False  # the next to come back says how fast the encoder is; one that waited for its start does not
         self._full_s = float("-inf")  # when there was last no room for more
         self.texts = 0
 
@@ -159,6 +160,7 @@ class InFlight(Generic[T]):
         if len(encoded.vectors) != len(submission.jobs):
             return self._fail(submission)
         self._mark(len(submission.jobs))
+        self._timed = True
         self._leave(submission)
         self._metrics.observe("encode_seconds", self._clock.monotonic_s() - submission.submitted_s)
         self._backoff_s = 0.0
@@ -166,6 +168,7 @@ class InFlight(Generic[T]):
 
     def _fail(self, submission: _Submission[T]) -> Landing[T]:
         self._mark(0)
+        self._timed = False
         self._leave(submission)
         self._metrics.count("encoder_failures_total")
         self._backoff_s = min(MAX_BACKOFF_S, max(FIRST_BACKOFF_S, 2 * self._backoff_s))
@@ -178,7 +181,7 @@ class InFlight(Generic[T]):
 
     def _mark(self, finished: int) -> None:
         now_s = self._clock.monotonic_s()
-        if self._flying:
+        if self._flying and self._timed:
             busy_s = now_s - self._marked_s
             keep = max(0.0, 1.0 - busy_s / RATE_MEMORY_S)
             self._busy_s = self._busy_s * keep + busy_s

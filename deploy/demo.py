@@ -32,6 +32,7 @@ ASK_EVERY_S = 0.05  # 20 checked answers a second beside those that are shown
 SHOWN_VIEWERS = 3
 ITEMS = 10
 ROOMS_COMPARED = 100
+ENCODER_WARM_UP_S = 5.0  # freshness is judged once the model is loaded and what waited for it is encoded
 WARM_UP_TIMEOUT_S = 30.0  # for the first room to be recommended after the platform starts
 JOIN_TIMEOUT_S = 2.0
 EXISTING_PREFIX = "demo."  # made-up rooms never get into the topics of a real platform
@@ -121,6 +122,7 @@ class Demo:
         began_s = self._clock.monotonic_s()
         first = now = parse(client.metrics())
         shown: list[str] = []
+        judged_from_s = began_s
         with contextlib.suppress(KeyboardInterrupt), contextlib.closing(client):
             while seconds is None or self._clock.monotonic_s() - began_s < seconds:
                 self._feeding.require()
@@ -133,7 +135,9 @@ class Demo:
                 else:
                     history.add(Look(self._clock.monotonic_s(), now, rooms))
                     if not now.total("tidecast_encode_seconds_sum"):
-                        first = now  # the encoder still loads its model: freshness is judged once it works
+                        judged_from_s = history.last.at_s + ENCODER_WARM_UP_S
+                    if history.last.at_s < judged_from_s:
+                        first = now
                     self._promises.check_metrics(now, history.last.at_s)
                     answers = [answer for viewer in shown if (answer := self._shown.ask(viewer, ITEMS))]
                     show.update(self._picture(history, answers, began_s, first))

@@ -94,11 +94,33 @@ def test_limit_follows_the_encoders_capacity() -> None:
 
 def test_a_rate_is_the_capacity_only_where_as_much_as_may_be_is_in_flight() -> None:
     stage = Stage()
-    stage.submit("one")
-    stage.clock.advance(100)
-    stage.encoder.finish()
-    stage.in_flight.landed()
+    for _ in range(2):
+        stage.submit("one")
+        stage.clock.advance(100)
+        stage.encoder.finish()
+        stage.in_flight.landed()
     assert round(stage.in_flight.texts_per_s) == 10
     assert stage.in_flight.capacity == float("inf")
     stage.submit(*map(str, range(LEAST_IN_FLIGHT)))
     assert stage.in_flight.capacity == stage.in_flight.texts_per_s
+
+
+def test_what_waited_for_the_encoder_to_start_says_nothing_of_how_fast_it_is() -> None:
+    stage = Stage()
+
+    def done_after(wait_ms: int) -> None:
+        stage.submit(*map(str, range(10)))
+        stage.clock.advance(wait_ms)
+        stage.encoder.finish()
+        stage.in_flight.landed()
+
+    done_after(15_000)
+    done_after(100)
+    assert round(stage.in_flight.texts_per_s) == 100
+    stage.submit("a")
+    stage.encoder.fail()
+    stage.in_flight.landed()
+    done_after(15_000)
+    assert round(stage.in_flight.texts_per_s) == 100
+    done_after(1_000)
+    assert stage.in_flight.texts_per_s < 50
