@@ -85,7 +85,7 @@ class InFlight(Generic[T]):
         self._marked_s = clock.monotonic_s()
         self._backoff_s = 0.0
         self._paused_until_s = 0.0
-        self._timed = False  # the next to come back says how fast the encoder is; one that waited for its start does not
+        self._timed = False  # the next to come back says how fast the encoder is: it did not wait for its start
         self._full_s = float("-inf")  # when there was last no room for more
         self.texts = 0
 
