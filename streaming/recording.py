@@ -71,6 +71,7 @@ class Recording:
     def batches(self, columns: Sequence[str] = (), order: NDArray[np.int64] | None = None) -> Iterator[dict[str, Any]]:
         """Batches of rows: `at_ms` [N] int64 and the columns asked for, those that are there, as Arrow arrays.
 
+        "at_us" among the columns: the times in microseconds as well, [N] int64, as exact as the file has them.
         order: the rows in the order wanted, for which the whole file is held in memory. Raises InputFileError.
         """
         wanted = ["at_ms" if "at_ms" in self.columns else "at"]
@@ -81,7 +82,10 @@ class Recording:
                 source = pa.Table.from_batches(list(source)).take(order).to_batches(BATCH_ROWS)
             row = 0
             for batch in source:
-                yield self._normalised(batch, wanted, row)
+                arrays = self._normalised(batch, wanted, row)
+                if "at_us" in columns:
+                    arrays["at_us"] = self._exact(batch.column(wanted[0]), wanted[0])
+                yield arrays
                 row += len(batch)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as err:
             raise InputFileError(f"{self.path}: cannot be read as {self._format}: {err}") from err
@@ -138,13 +142,20 @@ class Recording:
             )
         return times
 
-    def _moments(self, column: Any) -> Any:
-        """Timestamps of milliseconds, UTC. Text may say its zone; Arrow wants all of a column to do so, or none."""
+    def _exact(self, column: Any, name: str) -> NDArray[np.int64]:
+        """Times that are known to be good, in microseconds."""
+        if name == "at":
+            times: NDArray[np.int64] = pc.cast(self._moments(column, "us"), pa.int64()).to_numpy(zero_copy_only=False)
+            return times
+        return 1000 * self._times(column, name, 0)
+
+    def _moments(self, column: Any, unit: str = "ms") -> Any:
+        """Timestamps of milliseconds or what `unit` says, UTC. Text may say its zone; Arrow wants all of a column to do so, or none."""
         if pa.types.is_string(column.type):
             column = pc.replace_substring_regex(column, pattern="[zZ]$", replacement="")
             zoned = pc.any(pc.match_substring_regex(column, r"[+-]\d\d:?\d\d$")).as_py()
             column = self._cast(column, pa.timestamp("us", "UTC" if zoned else None), "at")
-        return self._cast(column, pa.timestamp("ms", getattr(column.type, "tz", None)), "at")
+        return self._cast(column, pa.timestamp(unit, getattr(column.type, "tz", None)), "at")
 
     def _check_ids(self, column: Any, name: str, first_row: int) -> None:
         lengths = pc.utf8_length(column).fill_null(1).to_numpy(zero_copy_only=False)

@@ -1,0 +1,84 @@
+"""Owns recorded chat as arrays in time order: what evaluation and examples pass over. Never derives a visit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from streaming.errors import InputFileError
+from streaming.recording import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Recorded windows [first, end)."""
+
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """M messages in time order; messages of the same microsecond keep the order of their rows.
+
+    The first `num_train` are history to learn from, the others are the test.
+    """
+
+    at_us_M: NDArray[np.int64]
+    channel_M: NDArray[np.int32]  # index into channels
+    viewer_M: NDArray[np.int32]  # index into viewers
+    channels: tuple[str, ...]
+    viewers: tuple[str, ...]
+    num_train: int
+
+
+def load(train: Sequence[Path], test: Sequence[Path], train_windows: Windows | None, test_windows: Windows | None) -> Chat:
+    """Reads both parts, in which an id means the same. Raises InputFileError: empty, or the test is not after training."""
+    past = pa.concat_tables([_table(path, train_windows, "--train-windows") for path in train])
+    future = pa.concat_tables([_table(path, test_windows, "--test-windows") for path in test])
+    for table, option in ((past, "--train"), (future, "--test")):
+        if not len(table):
+            raise InputFileError(f"{option}: no messages in the files and windows given")
+    last_us, first_us = pc.max(past["at_us"]).as_py(), pc.min(future["at_us"]).as_py()
+    if last_us >= first_us:
+        raise InputFileError(
+            f"training ends at {_iso(last_us)}, but the test begins at {_iso(first_us)}: a test must lie after all of "
+            "the training, or the past would be predicted from the future; give other files or windows"
+        )
+    both = pa.concat_tables([past, future])
+    order_M = np.argsort(both["at_us"].to_numpy(), kind="stable")
+    channels, viewers = (both[name].combine_chunks().dictionary_encode() for name in ("channel", "viewer"))
+    return Chat(
+        at_us_M=both["at_us"].to_numpy()[order_M],
+        channel_M=channels.indices.to_numpy()[order_M],
+        viewer_M=viewers.indices.to_numpy()[order_M],
+        channels=tuple(channels.dictionary.to_pylist()),
+        viewers=tuple(viewers.dictionary.to_pylist()),
+        num_train=len(past),
+    )
+
+
+def _table(path: Path, windows: Windows | None, option: str) -> pa.Table:
+    recording = Recording.open(path, "chat")
+    if windows is not None and "window" not in recording.columns:
+        raise InputFileError(f"{path}: no column window, so {option} cannot choose; leave it out")
+    channel = "channel" if "channel" in recording.columns else "room"
+    parts = []
+    for batch in recording.batches((channel, "viewer", "window", "at_us")):
+        rows = pa.table({"at_us": batch["at_us"], "channel": batch[channel], "viewer": batch["viewer"]})
+        if windows is not None:
+            window_N = batch["window"].to_numpy(zero_copy_only=False)
+            rows = rows.filter(pa.array((window_N >= windows.first) & (window_N < windows.end)))
+        parts.append(rows)
+    schema = pa.schema([("at_us", pa.int64()), ("channel", pa.string()), ("viewer", pa.string())])
+    return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def _iso(at_us: int) -> str:
+    return str(np.datetime64(at_us, "us"))
