@@ -10,6 +10,8 @@ TidecastError
 │   ├── TopicMissing     a topic is not there; `tidecast topics` creates it
 │   └── Fenced           another process has taken this worker's place; stop writing
 ├── LocalKafkaError      the Kafka that Tidecast starts itself
+├── ArchiveError         the archive: its URI, a folder that cannot be written, a disk that is full
+│   └── BadArchiveFile   a file in it that is damaged, or not the archive's  → skipped, named, counted
 ├── InputFileError       a recorded file: which file, which column, what is expected
 ├── EncoderError         the content encoder
 ├── RequestError         a request: which field, what is allowed
@@ -57,6 +59,14 @@ class Fenced(LogError):
 
 class LocalKafkaError(TidecastError):
     """The Kafka that Tidecast starts itself cannot be started or stopped."""
+
+
+class ArchiveError(TidecastError):
+    """The archive cannot be opened, read or written."""
+
+
+class BadArchiveFile(ArchiveError):
+    """A file in the archive's folder that is damaged, or that the archive has not written."""
 
 
 class InputFileError(TidecastError):

@@ -104,7 +104,8 @@ class Sink(Protocol):
         """Flushes what is not part of an open transaction, and closes."""
 
 
-Start = Literal["beginning", "end"]
+# Where a reader starts; or the offset of the first record wanted of each partition
+Start = Literal["beginning", "end"] | Mapping[Partition, int]
 
 
 class Log(Protocol):
@@ -117,7 +118,10 @@ class Log(Protocol):
         """
 
     def reader(self, partitions: Sequence[Partition], start: Start = "beginning") -> Source:
-        """Reads exactly these partitions, outside any group."""
+        """Reads exactly these partitions, outside any group.
+
+        An offset that the log no longer has is read as the oldest it has; one beyond the end is the caller's mistake.
+        """
 
     def sink(self, transactional_id: str | None = None) -> Sink:
         """A sink; with an id, a transactional one that fences every earlier sink of the same id."""

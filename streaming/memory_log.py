@@ -64,7 +64,8 @@ class MemoryLog:
     def reader(self, partitions: Sequence[Partition], start: Start = "beginning") -> MemorySource:
         ends = self.ends(partitions)
         source = MemorySource(self, group=None, member="", topics=())
-        source.seek({partition: 0 if start == "beginning" else ends[partition] for partition in partitions})
+        positions = dict(start) if isinstance(start, Mapping) else ends if start == "end" else dict.fromkeys(ends, 0)
+        source.seek({partition: positions[partition] for partition in partitions})
         return source
 
     def sink(self, transactional_id: str | None = None) -> MemorySink:

@@ -48,8 +48,9 @@ class KafkaSource:
             if start == "beginning":
                 self._consumer.seek_to_beginning(*there)
             else:
+                positions = self._ends if start == "end" else {t: start[self._here(t)] for t in there}
                 for partition in there:
-                    self._consumer.seek(partition, self._ends[partition])
+                    self._consumer.seek(partition, positions[partition])
 
     def poll(self, timeout_s: float) -> Batch:
         deadline = time.monotonic() + timeout_s

@@ -1,0 +1,29 @@
+"""Owns the archive's settings. Never opens anything, and never imports pyarrow: every process reads the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streaming.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveConfig:
+    """Where every topic is kept as Parquet, how often a file is written, and for how long it stays."""
+
+    uri: str = ""  # a folder, or file://, s3://, gs://, hdfs://, abfs:// or any URI that fsspec knows; "" keeps nothing
+    flush_s: float = (
+        60.0  # a file is written when its oldest record has waited for so long; also what a restart re-reads
+    )
+    flush_rows: int = 500_000  # of one partition: it is written sooner when it has so many
+    flush_mb: int = 128  # of all partitions together: the largest are written sooner; bounds the Archiver's memory
+    keep_hours: int = 720  # hours of log older than this are deleted, 30 days; 0 keeps everything
+    compact: bool = True  # the small files of an hour that is over become one per partition
+    compact_mb: int = 32  # of compressed files at most into one: unpacked they are in memory, up to ten times that
+
+    def __post_init__(self) -> None:
+        for name in ("flush_s", "flush_rows", "flush_mb", "compact_mb"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"archive.{name} is {getattr(self, name)}; it must be greater than 0")
+        if self.keep_hours < 0:
+            raise ConfigError(f"archive.keep_hours is {self.keep_hours}; it must be 0 (keep everything) or more")

@@ -1,0 +1,90 @@
+"""Owns the records that are read and not written yet, cut into files to be. Never writes one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from streaming.archive.file import ArchiveFile, hour_of
+from streaming.log import Partition, Record
+
+RECORD_BYTES = 150  # what a record takes in memory beside its key and value
+
+
+@dataclass
+class Run:
+    """Consecutive records of one partition and one hour: the next file."""
+
+    partition: Partition
+    hour: int
+    since_s: float  # when the first of them was read
+    records: list[Record] = field(default_factory=list)
+    num_bytes: int = 0
+
+    @property
+    def file(self) -> ArchiveFile:
+        """The file that they make."""
+        return ArchiveFile(self.partition, self.hour, self.records[0].offset, self.records[-1].offset)
+
+    def add(self, records: Sequence[Record]) -> None:
+        self.records += records
+        self.num_bytes += sum(RECORD_BYTES + len(one.key or b"") + len(one.value or b"") for one in records)
+
+
+class Pending:
+    """Runs of all partitions. A partition's are to be written in order, each before the next: `take` gives them so."""
+
+    def __init__(self) -> None:
+        self._runs: dict[Partition, list[Run]] = {}
+        self.num_records = 0
+        self.num_bytes = 0
+
+    def add(self, partition: Partition, records: Sequence[Record], now_s: float) -> None:
+        """Records that follow on those of the partition before."""
+        if len({hour_of(record.timestamp) for record in records}) == 1:
+            self._extend(partition, records, now_s)
+        else:
+            for record in records:
+                self._extend(partition, [record], now_s)
+
+    def due(self, now_s: float, *, age_s: float, rows: int, most_bytes: int) -> list[Partition]:
+        """Partitions whose hour is over, or whose oldest record has waited for `age_s`, or that hold `rows`.
+
+        Beside them the largest, until what is left is at most half of `most_bytes`, once there is more than that.
+        """
+        found = [
+            partition
+            for partition, runs in self._runs.items()
+            if len(runs) > 1 or now_s - runs[0].since_s >= age_s or len(runs[0].records) >= rows
+        ]
+        if self.num_bytes > most_bytes:
+            left = self.num_bytes
+            for partition, runs in sorted(self._runs.items(), key=lambda item: -sum(run.num_bytes for run in item[1])):
+                if left <= most_bytes // 2:
+                    break
+                left -= sum(run.num_bytes for run in runs)
+                if partition not in found:
+                    found.append(partition)
+        return found
+
+    def take(self, partition: Partition) -> list[Run]:
+        """Removes a partition's runs, in order of offset."""
+        runs = self._runs.pop(partition, [])
+        self.num_records -= sum(len(run.records) for run in runs)
+        self.num_bytes -= sum(run.num_bytes for run in runs)
+        return runs
+
+    def partitions(self) -> list[Partition]:
+        """Those that have any."""
+        return list(self._runs)
+
+    def _extend(self, partition: Partition, records: Sequence[Record], now_s: float) -> None:
+        hour = hour_of(records[0].timestamp)
+        runs = self._runs.setdefault(partition, [])
+        if not runs or runs[-1].hour != hour:
+            runs.append(Run(partition, hour, now_s))
+        run = runs[-1]
+        before = run.num_bytes
+        run.add(records)
+        self.num_records += len(records)
+        self.num_bytes += run.num_bytes - before

@@ -1,0 +1,252 @@
+"""Owns how files lie in a folder or an object store: written whole or not at all. Never looks into them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import fsspec
+import pyarrow as pa
+import pyarrow.fs
+
+from streaming.errors import ArchiveError
+
+UNFINISHED = ".tmp"  # the end of a name under which a file is being written; no reader's pattern takes it
+ABANDONED_S = 3_600.0  # a file is written in seconds: an unfinished one so old is what a killed process left
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What lies in a store. path: below its root, with "/" between."""
+
+    path: str
+    num_bytes: int
+
+
+class Store(Protocol):
+    """Files below a root. Each call raises ArchiveError where it cannot be done; `open` also FileNotFoundError."""
+
+    uri: str
+
+    def list(self, under: str = "") -> list[Entry]:
+        """Every finished file below a folder, in any order; empty where there is no such folder."""
+
+    def put(self, path: str, data: Any, *, replace: bool = False) -> bool:
+        """Writes a file whole (`data`: an Arrow buffer), or not at all. False, and nothing is done, where it is there.
+
+        Two processes that write the same path at once leave one of both files.
+        """
+
+    def open(self, path: str) -> Any:
+        """A file to read, as an Arrow NativeFile."""
+
+    def delete(self, path: str) -> None:
+        """Removes a file; no error where it is gone already."""
+
+    def prepare(self) -> None:
+        """Makes sure, as far as that is known beforehand, that one can write; clears away what killed writers left."""
+
+
+def open_store(uri: str) -> Store:
+    """The store that a URI names. Raises ArchiveError: no such kind of store, or it is not installed or not reached."""
+    if not uri:
+        raise ArchiveError("no archive: set archive.uri (a folder, s3://bucket/path, ...) or give --uri")
+    if "://" not in uri:
+        return FolderStore(Path(uri).expanduser(), uri)
+    try:
+        filesystem, root = _filesystem(uri)
+    except (ValueError, OSError, ImportError, pa.ArrowException) as err:
+        raise ArchiveError(f"archive.uri is {uri!r}, which cannot be opened: {err}. {KNOWN}") from err
+    if isinstance(filesystem, pa.fs.LocalFileSystem):
+        return FolderStore(Path(root), uri)
+    return ObjectStore(filesystem, root, uri)
+
+
+KNOWN = (
+    "A path, file://, s3://, gs://, hdfs:// and abfs:// work as they are; others need the fsspec package of their kind"
+)
+
+
+def _filesystem(uri: str) -> tuple[Any, str]:
+    try:
+        filesystem, root = pa.fs.FileSystem.from_uri(uri)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as err:
+        if "nrecognized filesystem" not in str(err):
+            raise
+        foreign, root = fsspec.core.url_to_fs(uri)
+        filesystem = pa.fs.PyFileSystem(pa.fs.FSSpecHandler(foreign))
+    return filesystem, root
+
+
+@contextlib.contextmanager
+def _told(uri: str, what: str) -> Iterator[None]:
+    """Turns a store's errors into ours."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as err:
+        advice = {
+            errno.ENOSPC: "; the disk is full: free some space, or let archive.keep_hours delete earlier",
+            errno.EDQUOT: "; the quota is used up",
+            errno.EACCES: "; this user may not write there",
+            errno.EROFS: "; it is mounted read-only",
+            errno.ENOTDIR: "; a part of the path is a file",
+            errno.EEXIST: "; a part of the path is a file",
+        }.get(err.errno or 0, "")
+        raise ArchiveError(f"archive {uri}: {what}: {err.strerror or err}{advice}") from err
+
+
+class FolderStore:
+    """A folder on a disk. A file is written under another name, forced to the disk, then linked to its own."""
+
+    def __init__(self, root: Path, uri: str) -> None:
+        self.uri = uri
+        self._root = root
+
+    def list(self, under: str = "") -> list[Entry]:
+        with _told(self.uri, "listing"):
+            return list(self._walk(self._root / under))
+
+    def put(self, path: str, data: Any, *, replace: bool = False) -> bool:
+        final = self._root / path
+        temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}{UNFINISHED}")
+        with _told(self.uri, f"writing {path}"):
+            try:
+                _write(temporary, data)
+                if replace:
+                    temporary.replace(final)
+                elif not _name(temporary, final):
+                    return False
+                _force(final.parent)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return True
+
+    def open(self, path: str) -> Any:
+        with _told(self.uri, f"opening {path}"):
+            return pa.OSFile(str(self._root / path), "rb")
+
+    def delete(self, path: str) -> None:
+        with _told(self.uri, f"deleting {path}"):
+            (self._root / path).unlink(missing_ok=True)
+        for folder in list((self._root / path).parents)[:2]:
+            with contextlib.suppress(OSError):  # not empty, or gone
+                if folder != self._root:
+                    folder.rmdir()
+
+    def prepare(self) -> None:
+        with _told(self.uri, "preparing the folder"):
+            self._root.mkdir(parents=True, exist_ok=True)
+            probe = self._root / f".{uuid.uuid4().hex}{UNFINISHED}"
+            probe.touch()
+            probe.unlink()
+            for left in self._root.rglob(f".*{UNFINISHED}"):
+                with contextlib.suppress(FileNotFoundError):  # its writer lives, and has finished it
+                    if time.time() - left.stat().st_mtime > ABANDONED_S:
+                        left.unlink()
+
+    def _walk(self, folder: Path) -> Iterator[Entry]:
+        try:
+            entries = list(os.scandir(folder))
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            try:
+                about = entry.stat()
+            except FileNotFoundError:
+                continue
+            if stat.S_ISDIR(about.st_mode):
+                yield from self._walk(Path(entry.path))
+            else:
+                yield Entry(Path(entry.path).relative_to(self._root).as_posix(), about.st_size)
+
+
+class ObjectStore:
+    """Any file system of pyarrow or fsspec. A file is one write of all its bytes: there when it is complete."""
+
+    def __init__(self, filesystem: Any, root: str, uri: str) -> None:
+        self.uri = uri
+        self._files = filesystem
+        self._root = root.rstrip("/")
+
+    def list(self, under: str = "") -> list[Entry]:
+        below = f"{self._root}/{under}".rstrip("/")
+        selector = pa.fs.FileSelector(below, recursive=True, allow_not_found=True)
+        with _told(self.uri, "listing"):
+            found = self._files.get_file_info(selector)
+        start = len(self._root) + 1
+        return [
+            Entry(info.path.removeprefix("/" if not self._root.startswith("/") else "")[start:], info.size)
+            for info in found
+            if info.type == pa.fs.FileType.File
+        ]
+
+    def put(self, path: str, data: Any, *, replace: bool = False) -> bool:
+        place = f"{self._root}/{path}"
+        with _told(self.uri, f"writing {path}"):
+            if not replace and self._files.get_file_info(place).type != pa.fs.FileType.NotFound:
+                return False
+            self._files.create_dir(place.rpartition("/")[0], recursive=True)  # object stores do nothing here
+            stream = self._files.open_output_stream(place)
+            stream.write(data)
+            stream.close()
+        return True
+
+    def open(self, path: str) -> Any:
+        with _told(self.uri, f"opening {path}"):
+            return self._files.open_input_file(f"{self._root}/{path}")
+
+    def delete(self, path: str) -> None:
+        with _told(self.uri, f"deleting {path}"), contextlib.suppress(FileNotFoundError):
+            self._files.delete_file(f"{self._root}/{path}")
+
+    def prepare(self) -> None:
+        """Nothing is known before the first write."""
+
+
+def _write(temporary: Path, data: Any) -> None:
+    try:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        file = temporary.open("xb")
+    except FileNotFoundError:  # whoever deleted the last file of the folder has deleted the folder in between
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        file = temporary.open("xb")
+    with file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _name(temporary: Path, final: Path) -> bool:
+    """Gives a file its name, unless there is one of that name: a link, unlike a rename, never takes another's place."""
+    try:
+        os.link(temporary, final)
+    except FileExistsError:
+        return False
+    except OSError as err:
+        if err.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+            raise
+        if final.exists():  # a file system without links
+            return False
+        temporary.replace(final)
+    return True
+
+
+def _force(folder: Path) -> None:
+    """Forces a folder's names to the disk: a file whose name is lost would be written again, but never half."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
