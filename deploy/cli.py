@@ -26,6 +26,8 @@ COMMANDS = {
     "rooms": "the rooms that are live now",
     "simulate": "write a synthetic platform's events to Kafka",
     "replay": "write recorded files to Kafka, at N times real speed",
+    "evaluate": "rank recorded visits with each ranker and measure how well",
+    "archive": "keep every topic as Parquet, exactly once; show, merge and delete what is kept",
     "topics": "create missing topics and say what differs; never deletes",
     "schema": "the JSON Schema of a topic's records",
     "kafka": "start, stop and look at a local single-node Kafka",

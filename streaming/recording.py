@@ -150,7 +150,7 @@ class Recording:
         return 1000 * self._times(column, name, 0)
 
     def _moments(self, column: Any, unit: str = "ms") -> Any:
-        """Timestamps of milliseconds or what `unit` says, UTC. Text may say its zone; Arrow wants all of a column to do so, or none."""
+        """Timestamps, UTC. Text may say its zone; Arrow wants all of a column to do so, or none."""
         if pa.types.is_string(column.type):
             column = pc.replace_substring_regex(column, pattern="[zZ]$", replacement="")
             zoned = pc.any(pc.match_substring_regex(column, r"[+-]\d\d:?\d\d$")).as_py()

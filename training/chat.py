@@ -38,8 +38,10 @@ class Chat:
     num_train: int
 
 
-def load(train: Sequence[Path], test: Sequence[Path], train_windows: Windows | None, test_windows: Windows | None) -> Chat:
-    """Reads both parts, in which an id means the same. Raises InputFileError: empty, or the test is not after training."""
+def load(
+    train: Sequence[Path], test: Sequence[Path], train_windows: Windows | None, test_windows: Windows | None
+) -> Chat:
+    """Reads both parts, in which an id means the same. Raises InputFileError: one is empty, or they overlap."""
     past = pa.concat_tables([_table(path, train_windows, "--train-windows") for path in train])
     future = pa.concat_tables([_table(path, test_windows, "--test-windows") for path in test])
     for table, option in ((past, "--train"), (future, "--test")):

@@ -1,4 +1,4 @@
-"""Counts how viewers move between channels and which they share. Never knows who a viewer is, never counts a visit twice."""
+"""Counts how viewers move between channels and which channels share viewers. Never knows who a viewer is."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Folds messages into what is known at a moment: the crowd, each viewer's past, the moves. Never looks ahead, never ranks."""
+"""Folds messages into what is known at a moment: the crowd, viewers' pasts, moves. Never looks ahead, never ranks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ _STRANGER = Viewer(visits=0, repeats=0, channels=0, silence_s=0.0, known_s=0.0)
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A visit that is about to happen, and all that could be known then: a snapshot, which later messages leave alone."""
+    """A visit about to happen, and all that could be known then: a snapshot, which later messages leave alone."""
 
     message: int  # its index in the chat
     at_us: int
@@ -31,6 +32,13 @@ class Moment:
     surprise: bool  # the room entered was not live before: it is listed only because it was entered
     channel_visits: int  # visits to the channel entered, before this one
     kind: Kind
+
+
+class Observer(Protocol):
+    """Follows the chat."""
+
+    def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
+        """One message, in time order. viewer and channel: indices into the chat's; kind: a Kind."""
 
 
 class World:
@@ -89,8 +97,13 @@ class World:
         )
 
 
-def moments(chat: Chat, kind_M: NDArray[np.int8], wanted_M: NDArray[np.bool_]) -> Iterator[Moment]:
-    """The moments of the messages wanted, in time order; each sees only what happened strictly before its time."""
+def moments(
+    chat: Chat, kind_M: NDArray[np.int8], wanted_M: NDArray[np.bool_], observers: Sequence[Observer] = ()
+) -> Iterator[Moment]:
+    """The moments of the messages wanted, in time order; each sees only what happened strictly before its time.
+
+    observers get each message after the moments of its time were taken up, and before the next one is made.
+    """
     world = World(len(chat.channels))
     at_us_M, viewer_M, channel_M, kinds_M, wants_M = (
         column.tolist() for column in (chat.at_us_M, chat.viewer_M, chat.channel_M, kind_M, wanted_M)
@@ -104,6 +117,6 @@ def moments(chat: Chat, kind_M: NDArray[np.int8], wanted_M: NDArray[np.bool_]) -
             if wants_M[message]:
                 yield world.moment(message, at_us, viewer_M[message], channel_M[message], Kind(kinds_M[message]))
         for message in range(start, stop):
-            world.apply(at_us, viewer_M[message], channel_M[message], kinds_M[message])
+            for observer in (world, *observers):
+                observer.apply(at_us, viewer_M[message], channel_M[message], kinds_M[message])
         start = stop
-

@@ -1,0 +1,102 @@
+"""Gradient-boosted trees over the features, LightGBM's lambdarank: the reference that other models must beat.
+
+Only this file imports lightgbm, and only when it learns; it is part of the extra `eval`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.errors import ConfigError
+from training.features import FEATURES
+from training.world import Moment
+
+if TYPE_CHECKING:
+    import lightgbm
+
+
+@dataclass(frozen=True, slots=True)
+class BoostingConfig:
+    """How many trees, how big, how fast."""
+
+    trees: int = 300
+    leaves: int = 31
+    learning_rate: float = 0.05
+    min_rows_per_leaf: int = 100
+    seed: int = 7
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        if min(self.trees, self.min_rows_per_leaf, self.threads) < 1 or self.leaves < 2 or self.learning_rate <= 0:
+            raise ConfigError(f"boosting: every number must be above 0 and leaves at least 2, not {self}")
+
+
+class Boosting:
+    """Learns once from moments of the training part. Scores one moment at a time."""
+
+    name = "boosting"
+
+    def __init__(self, config: BoostingConfig | None = None) -> None:
+        self._config = config or BoostingConfig()
+        self._booster: lightgbm.Booster | None = None
+
+    @staticmethod
+    def available() -> bool:
+        """Whether lightgbm is installed."""
+        try:
+            import lightgbm  # noqa: F401, PLC0415
+        except ImportError:
+            return False
+        return True
+
+    def learn(self, past: Sequence[Moment]) -> None:
+        """Moments with one room live, and those whose room was not live before, teach nothing and are left out."""
+        import lightgbm  # noqa: PLC0415
+
+        usable = [moment for moment in past if len(moment.live_N) > 1 and not moment.surprise]
+        if not usable:
+            return
+        sizes = [len(moment.live_N) for moment in usable]
+        features_RF = np.concatenate([moment.features_NF for moment in usable])
+        entered_R = np.zeros(len(features_RF), np.int8)
+        entered_R[np.cumsum([0, *sizes[:-1]]) + [moment.entered for moment in usable]] = 1
+        config = self._config
+        data = lightgbm.Dataset(features_RF, entered_R, group=sizes, feature_name=list(FEATURES), free_raw_data=True)
+        self._booster = lightgbm.train(
+            {
+                "objective": "lambdarank",
+                "lambdarank_truncation_level": 10,
+                "learning_rate": config.learning_rate,
+                "num_leaves": config.leaves,
+                "min_data_in_leaf": config.min_rows_per_leaf,
+                "seed": config.seed,
+                "deterministic": True,
+                "force_row_wise": True,
+                "num_threads": min(config.threads, os.cpu_count() or 1),
+                "verbosity": -1,
+            },
+            data,
+            num_boost_round=config.trees,
+        )
+
+    def score(self, moment: Moment) -> NDArray[np.float64]:
+        """Zeros where there was nothing to learn from: ties are then broken by popularity."""
+        if self._booster is None:
+            return np.zeros(len(moment.live_N))
+        scores_N: NDArray[np.float64] = np.asarray(self._booster.predict(moment.features_NF, num_threads=1))
+        return scores_N
+
+    def importance(self) -> dict[str, float]:
+        """The share of the total gain of each feature, largest first."""
+        if self._booster is None:
+            return {}
+        gain_F = self._booster.feature_importance("gain")
+        order_F = np.argsort(-gain_F, kind="stable")
+        names = list(FEATURES)
+        return {names[index]: float(gain_F[index] / max(gain_F.sum(), 1e-9)) for index in order_F}

@@ -1,0 +1,90 @@
+"""Ranks → NDCG@10, Recall@1, Recall@10, MRR with confidence intervals by viewer. Never ranks anything itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+METRICS = ("NDCG@10", "Recall@1", "Recall@10", "MRR")
+RESAMPLES = 1000
+CHUNK = 50  # resamples at a time: 50 x 100,000 viewers of float32 are 20 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean and the 2.5th and 97.5th percentile of its resamples."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Visits of one kind: how many, by how many viewers, and each metric's interval. Without visits: no metrics."""
+
+    visits: int
+    viewers: int
+    metrics: Mapping[str, Interval]
+
+
+def gains(rank_V: NDArray[np.integer]) -> NDArray[np.float64]:
+    """[V, 4] float64: what each visit adds to METRICS. rank_V: of the room entered, from 1.
+
+    With one relevant room the ideal gain is 1, so NDCG@10 is 1 / log2(1 + rank) up to rank 10.
+    """
+    rank = rank_V.astype(np.float64)
+    return np.stack([(rank <= 10) / np.log2(1 + rank), rank <= 1, rank <= 10, 1 / rank], axis=1)
+
+
+def measure(
+    rank_RV: NDArray[np.integer], viewer_V: NDArray[np.integer], groups: Mapping[str, NDArray[np.bool_]], seed: int
+) -> list[dict[str, Group]]:
+    """Each of R rankers' metrics in each group. Viewers are resampled, not visits: those of one resemble each other.
+
+    groups: name → [V] which visits. All rankers are measured on the same draws.
+    """
+    viewer_index_V = np.unique(viewer_V, return_inverse=True)[1]
+    num_viewers, width = int(viewer_index_V.max()) + 1, 1 + len(METRICS)
+    columns = []
+    for rank_V in rank_RV:
+        gain_VW = np.c_[np.ones(len(rank_V)), gains(rank_V)]
+        for in_V in groups.values():
+            weighted_VW = in_V[:, None] * gain_VW
+            columns += [np.bincount(viewer_index_V, weighted_VW[:, w], num_viewers) for w in range(width)]
+    sums_UK: NDArray[np.float64] = np.stack(columns, axis=1).astype(np.float64)
+    shape = (len(rank_RV), len(groups), width)
+    total_RGW = sums_UK.sum(axis=0).reshape(shape)
+    drawn_BRGW = _resample(sums_UK, seed).reshape(RESAMPLES, *shape)
+    return [
+        {
+            name: _group(total_RGW[r, g], drawn_BRGW[:, r, g], viewer_index_V[in_V])
+            for g, (name, in_V) in enumerate(groups.items())
+        }
+        for r in range(len(rank_RV))
+    ]
+
+
+def _resample(sums_UK: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """[B, K] for B resamples: the sums over as many viewers drawn with replacement as there are."""
+    rng, U = np.random.default_rng(seed), len(sums_UK)
+    parts = []
+    for _ in range(RESAMPLES // CHUNK):
+        times_BU = np.stack([np.bincount(rng.integers(0, U, U), minlength=U) for _ in range(CHUNK)])
+        parts.append(times_BU.astype(np.float64) @ sums_UK)
+    return np.concatenate(parts)
+
+
+def _group(total_W: NDArray[np.float64], drawn_BW: NDArray[np.float64], viewers: NDArray[np.intp]) -> Group:
+    visits = int(total_W[0])
+    if not visits:
+        return Group(0, 0, {})
+    drawn_BW = drawn_BW[drawn_BW[:, 0] > 0]
+    intervals = {}
+    for m, name in enumerate(METRICS, start=1):
+        low, high = np.percentile(drawn_BW[:, m] / drawn_BW[:, 0], [2.5, 97.5])
+        intervals[name] = Interval(float(total_W[m] / visits), float(low), float(high))
+    return Group(visits, len(np.unique(viewers)), intervals)

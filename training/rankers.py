@@ -1,0 +1,110 @@
+"""The seam between evaluation and what ranks, and the baselines that count. Never folds state, never measures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.features import COLUMN
+from training.world import Moment
+
+
+class Ranker(Protocol):
+    """Ranks the rooms that are live at a visit.
+
+    One that keeps state of its own is an `Observer` (training/world.py) as well: it then gets every message, in time
+    order, and none before the moments of its time were scored.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the tables call it."""
+
+    def learn(self, past: Sequence[Moment]) -> None:
+        """Called once, with moments of the training part in time order, before anything is scored."""
+
+    def score(self, moment: Moment) -> NDArray[np.float64]:
+        """[N] for `moment.live_N`, higher is better, never NaN. Must not look at `entered`, `surprise` or `kind`."""
+
+
+class _Counting:
+    """A ranker that learns nothing and needs nothing but the features."""
+
+    def learn(self, past: Sequence[Moment]) -> None:
+        """Nothing to learn."""
+
+
+class Popularity(_Counting):
+    """Messages of the last seconds. How many seconds is chosen on the training part."""
+
+    name = "popularity"
+    _choices = ("messages_10s", "messages_60s", "messages_300s", "messages_600s")
+
+    def __init__(self, column: str = "messages_60s") -> None:
+        self.column = column
+
+    def learn(self, past: Sequence[Moment]) -> None:
+        def ndcg(column: str) -> float:
+            return sum(_gain(moment, column) for moment in past)
+
+        self.column = max(self._choices, key=ndcg)
+
+    def score(self, moment: Moment) -> NDArray[np.float64]:
+        return moment.features_NF[:, COLUMN[self.column]].astype(np.float64)
+
+
+class NewcomerPopularity(_Counting):
+    """Visits of the last minute by viewers who were never anywhere before; then all entries of that minute."""
+
+    name = "newcomers"
+
+    def score(self, moment: Moment) -> NDArray[np.float64]:
+        newcomers_N = moment.features_NF[:, COLUMN["newcomers_60s"]].astype(np.float64)
+        return newcomers_N + 1e-3 * moment.features_NF[:, COLUMN["entries_share"]]
+
+
+class Memory(_Counting):
+    """The viewer's own channels by frequency and recency; the others after them by popularity.
+
+    The room that the viewer is in comes last: a visit leads elsewhere, or begins after half an hour of silence.
+    """
+
+    name = "memory"
+
+    def __init__(self, popularity: Popularity) -> None:
+        self._popularity = popularity
+
+    def score(self, moment: Moment) -> NDArray[np.float64]:
+        return _remembered(moment, _share(self._popularity.score(moment)))
+
+
+class MemoryAndMoves(Memory):
+    """Memory; the others by where viewers went from the channel that this one is in, smoothed towards popularity."""
+
+    name = "memory + transitions"
+    PRIOR = 0.1  # popularity counts a tenth as much as where all movers went
+
+    def score(self, moment: Moment) -> NDArray[np.float64]:
+        moves_N = moment.features_NF[:, COLUMN["moves_share"]]
+        return _remembered(moment, (moves_N + self.PRIOR * _share(self._popularity.score(moment))) / (1 + self.PRIOR))
+
+
+def _remembered(moment: Moment, others_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    visits_N = moment.features_NF[:, COLUMN["own_visits"]]
+    recency_N = moment.features_NF[:, COLUMN["own_recency"]]
+    own_N = 1.0 + moment.features_NF[:, COLUMN["own_share"]] + 1.0 / (2.0 + recency_N)
+    score_N = np.where(visits_N > 0, own_N + 0.1 * others_N, others_N)
+    score_N[moment.features_NF[:, COLUMN["own_here"]] == 2] = -1.0
+    return score_N
+
+
+def _share(values_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values_N / max(float(values_N.sum()), 1.0)
+
+
+def _gain(moment: Moment, column: str) -> float:
+    values_N = moment.features_NF[:, COLUMN[column]]
+    return 1.0 / float(np.log2(2 + np.count_nonzero(values_N > values_N[moment.entered])))
