@@ -2,10 +2,12 @@
 
 Recommender (ingress) × http.replicas     RoomWorker × ray.room_workers ──► Encoder × ray.encoders
                                           ProfileWorker × ray.profile_workers
+                                          Archiver × 1, where archive.uri is set
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,13 @@ from ray.serve.config import HTTPOptions, ProxyLocation, RequestRouterConfig
 from deploy import ray_seam
 from deploy.config import Settings
 from deploy.owner_router import OwnerRouter
-from deploy.replicas import EncoderReplica, ProfileWorkerReplica, RecommenderReplica, RoomWorkerReplica
+from deploy.replicas import (
+    ArchiverReplica,
+    EncoderReplica,
+    ProfileWorkerReplica,
+    RecommenderReplica,
+    RoomWorkerReplica,
+)
 from streaming.metrics import MULTIPROCESS_DIR_VARIABLE
 
 APPLICATION = "tidecast"
@@ -56,9 +64,13 @@ def build(settings: Settings, placement: Placement) -> Application:
     recommender = serve.deployment(ingress, name="Recommender", **common.options(settings.http.replicas))
     local = placement.local
     # The workers hang on the ingress so that they belong to the application; it calls ProfileWorkers only.
-    return recommender.bind(
-        settings, local, rooms.bind(settings, local, encoder.bind(settings, local)), profiles.bind(settings, local)
-    )
+    workers = [rooms.bind(settings, local, encoder.bind(settings, local)), profiles.bind(settings, local)]
+    if settings.archive.uri:
+        archive = settings.archive.below(Path.cwd())  # replicas have a working directory of their own
+        settings = dataclasses.replace(settings, archive=archive)
+        archiver = serve.deployment(ArchiverReplica, name="Archiver", **common.options(1))
+        workers.append(archiver.bind(settings, local))
+    return recommender.bind(settings, local, *workers)
 
 
 def start_serve(settings: Settings) -> None:

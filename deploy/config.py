@@ -24,6 +24,7 @@ from deploy.api import HttpConfig
 from deploy.cluster import RayConfig
 from deploy.config_key import ENV_PREFIX, ENV_SEPARATOR, EnvText, Key, convert
 from deploy.config_lines import key_lines
+from streaming.archive.config import ArchiveConfig
 from streaming.broker import KafkaConfig
 from streaming.errors import ConfigError
 from streaming.local_kafka import LocalKafkaConfig
@@ -50,6 +51,7 @@ class Settings:
     index: IndexConfig = field(default_factory=IndexConfig)
     tables: TablesConfig = field(default_factory=TablesConfig)
     recommend: RecommendConfig = field(default_factory=RecommendConfig)
+    archive: ArchiveConfig = field(default_factory=ArchiveConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 

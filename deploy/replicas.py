@@ -191,16 +191,39 @@ class EncoderReplica(Replica):
         return {"version": encoder.version, "texts_per_s": encoder.texts_per_s, "cache_hits": encoder.cache_hits}
 
 
+class ArchiverReplica(Replica):
+    """The Archiver. One is enough; while two of them run, in a restart, readers give each record once all the same."""
+
+    name = "archiver"
+
+    def __init__(self, settings: Settings, local: bool) -> None:
+        from streaming.archive.archiver import Archiver  # noqa: PLC0415  a process imports what it runs
+
+        super().__init__(settings, local)
+        pulse = Pulse()
+        archiver = Archiver(self.open_log(pulse), settings.archive, self.metrics, self.clock)
+        self.run(archiver.run, pulse, lambda: dataclasses.asdict(archiver.status()))
+
+    async def __del__(self) -> None:
+        await asyncio.to_thread(self.stop_worker)
+
+
 class RecommenderReplica(Replica):
     """A replica that answers: tables kept current by a thread, and HTTP in front.
 
-    The RoomWorkers' handle is not used; a ProfileWorker is asked only for viewers whom this replica let go.
+    The handles of RoomWorkers and Archiver are not used; a ProfileWorker is asked only for viewers whom this replica
+    let go.
     """
 
     name = "recommender"
 
     def __init__(
-        self, settings: Settings, local: bool, room_workers: DeploymentHandle, profile_workers: DeploymentHandle
+        self,
+        settings: Settings,
+        local: bool,
+        room_workers: DeploymentHandle,
+        profile_workers: DeploymentHandle,
+        archiver: DeploymentHandle | None = None,
     ) -> None:
         from actors.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
         from actors.index import LiveIndex  # noqa: PLC0415

@@ -198,6 +198,7 @@ class System:
                 "room-worker": min(ray.room_workers, topics.room_partitions),
                 "profile-worker": min(ray.profile_workers, topics.viewer_partitions),
                 "encoder": ray.encoders if self._await_encoder else 0,
+                "archiver": 1 if self.settings.archive.uri else 0,
             }
         )
         told = ""

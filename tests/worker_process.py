@@ -1,4 +1,4 @@
-"""Runs one worker in a process of its own, for tests to kill: `-m tests.worker_process room|profile HOST PREFIX`."""
+"""Runs one worker in a process of its own, for tests to kill: `-m tests.worker_process KIND HOST PREFIX [URI]`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import threading
 
 from actors.profile_worker import ProfileWorker, ProfileWorkerConfig
 from actors.room_worker import RoomWorker, RoomWorkerConfig
+from streaming.archive.archiver import Archiver
+from streaming.archive.config import ArchiveConfig
 from streaming.broker import KafkaConfig, KafkaLog
 from streaming.clock import SystemClock
 from streaming.metrics import MemoryMetrics
@@ -18,12 +20,12 @@ from tests.fake_encoder import InstantEncoder
 
 def main() -> None:
     """Runs until SIGTERM."""
-    kind, servers, prefix = sys.argv[1:]
+    kind, servers, prefix, *rest = sys.argv[1:]
     log = KafkaLog(KafkaConfig(bootstrap_servers=servers, session_timeout_s=2.0), prefix)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     metrics, clock = MemoryMetrics(), SystemClock()
-    worker: RoomWorker | ProfileWorker
+    worker: RoomWorker | ProfileWorker | Archiver
     if kind == "room":
         worker = RoomWorker(
             log,
@@ -34,6 +36,8 @@ def main() -> None:
             metrics=metrics,
             clock=clock,
         )
+    elif kind == "archive":
+        worker = Archiver(log, ArchiveConfig(uri=rest[0], flush_s=0.3), metrics, clock)
     else:
         worker = ProfileWorker(
             log, "0", config=ProfileWorkerConfig(), profile=ProfileConfig(), metrics=metrics, clock=clock

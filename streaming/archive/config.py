@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from streaming.errors import ConfigError
 
@@ -27,3 +28,9 @@ class ArchiveConfig:
                 raise ConfigError(f"archive.{name} is {getattr(self, name)}; it must be greater than 0")
         if self.keep_hours < 0:
             raise ConfigError(f"archive.keep_hours is {self.keep_hours}; it must be 0 (keep everything) or more")
+
+    def below(self, folder: Path) -> ArchiveConfig:
+        """This, or where the archive is a relative path, the same below a folder."""
+        if not self.uri or "://" in self.uri:
+            return self
+        return replace(self, uri=str(folder / Path(self.uri).expanduser()))

@@ -51,13 +51,20 @@ def compact(archive: Archive, config: ArchiveConfig, now_ms: int, metrics: Metri
 
 def prune(archive: Archive, config: ArchiveConfig, now_ms: int, metrics: Metrics) -> Iterator[Step]:
     """Deletes files of hours that ended more than `keep_hours` ago, one per step. Raises ArchiveError."""
+    for step in expired(archive, config, now_ms):
+        yield from _drop(archive, [step.file], metrics)
+
+
+def expired(archive: Archive, config: ArchiveConfig, now_ms: int) -> Iterator[Step]:
+    """What `prune` would do. Raises ArchiveError."""
     if not config.keep_hours:
         return
     for files in by_partition(archive.files()).values():
         whole = (file for file in sorted(files, key=lambda one: one.last, reverse=True) if archive.is_whole(file))
         newest = next(whole, None)
-        old = [file for file in files if file.until_ms <= now_ms - config.keep_hours * HOUR_MS and file != newest]
-        yield from _drop(archive, old, metrics)
+        for file in files:
+            if file.until_ms <= now_ms - config.keep_hours * HOUR_MS and file != newest:
+                yield Step("deleted", file, 1, file.num_bytes)
 
 
 def _drop(archive: Archive, files: Sequence[ArchiveFile], metrics: Metrics) -> Iterator[Step]:

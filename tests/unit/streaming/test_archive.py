@@ -525,7 +525,7 @@ ACTS = st.lists(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=150)
 @given(acts=ACTS, rows=st.sampled_from([1, 3, 1_000]))
 def test_killed_between_any_two_steps_each_record_is_there_once(
     tmp_path_factory: pytest.TempPathFactory, acts: list[Act], rows: int
