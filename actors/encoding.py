@@ -109,6 +109,11 @@ class InFlight(Generic[T]):
         """Texts to submit as one: half of what may fly, so that the encoder finds the next one waiting."""
         return max(1, min(self._config.batch_texts, self._limit() // 2))
 
+    @property
+    def batch_s(self) -> float:
+        """How long a submission takes, as things are."""
+        return self.batch_texts / self.texts_per_s
+
     def vacancy(self) -> int:
         """Texts that may be submitted now; 0 while failures are being waited out."""
         if self._clock.monotonic_s() < self._paused_until_s:

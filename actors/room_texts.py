@@ -64,7 +64,10 @@ class RoomTexts:
             return
         held.unseen += messages
         if fold.chat_pending:
-            self._schedule.want_now(held, since_ms, held.unseen, held.audience)
+            if fold.status == "live":
+                self._schedule.want_now(held, since_ms, held.unseen, held.audience)
+            else:
+                self._schedule.want_last(held, since_ms)
         if not held.segment_flying and fold.closed_segments():
             self._schedule.want_segment(held, since_ms)
         if not held.title_flying and fold.title_text() is not None:
@@ -131,8 +134,8 @@ class RoomTexts:
 
     def wait_s(self, longest_s: float) -> float:
         """How long nothing can happen here."""
-        if self._in_flight.texts:
-            return min(longest_s, 0.005)  # a vector that is back waits for the end of the poll
+        if self._in_flight.texts:  # a vector that is back waits for the end of the poll
+            return min(longest_s, 0.025, max(0.005, self._in_flight.batch_s / 8))
         if self._schedule.waiting():
             wake_ms = self._schedule.next_wake_ms()
             rest_s = 0.02 if wake_ms is None else (wake_ms - self._clock.now_ms()) / 1000

@@ -45,7 +45,7 @@ class RoomWorkerConfig:
     max_orphans: int = 10_000  # per partition
     statistics_every_ms: int = 1_000  # per room, for states in which only counts changed
     statistics_per_s: int = 500  # of those states: past it, rooms take longer turns
-    commit_every_ms: int = 15  # a transaction takes 8 ms
+    commit_every_ms: int = 25  # a transaction takes 8 ms
     behind_commit_every_ms: int = 100  # while chat waits for the encoder for over a second anyway
     busy_commit_every_ms: int = 1_000  # while there is more to read
     max_states_per_commit: int = 2_000

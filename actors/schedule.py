@@ -6,12 +6,13 @@ vector has not seen). `pick` serves them in this order:
 1. titles, oldest first;
 2. "now" of rooms whose oldest unseen message waits for `urgent_ms` or longer, oldest first;
 3. closed segments, oldest first;
-4. "now" of the other rooms, earliest due first, with
+4. "now" of the other live rooms, earliest due first, with
    due = waiting since + urgent_ms / (1 + bits(unseen messages) / 4 + bits(audience) / 4),  bits(n) = floor(log2 n) + 1.
+5. "now" of rooms that have ended.
 
 A due time is made of facts and not of the length of the queue: an entry is passed only by entries due before it, and
-every entry becomes urgent: no room starves. Where others wait, one pick of TITLES_IN_A_ROW + 1 is no title and one of
-SEGMENT_TURN is a segment: a flood of titles or a lasting overload starves nobody either.
+every entry becomes urgent: no live room starves. Where others wait, one pick of TITLES_IN_A_ROW + 1 is no title and one
+of SEGMENT_TURN is a segment: a flood of titles or a lasting overload starves nobody either.
 A room rests after a "now" for as long as the encoder needs to get once around all active rooms.
 """
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar, cast
 
 from streaming.errors import ConfigError
 
@@ -76,6 +77,7 @@ class Schedule(Generic[R]):
         self._rests: dict[R, int] = {}  # may be picked again from
         self._resting: list[tuple[int, int, R]] = []
         self._flying: dict[R, int] = {}  # "now" at the encoder: waiting since
+        self._last: dict[R, int] = {}  # rooms that have ended, waiting since
         self._later: dict[R, tuple[int, int, int]] = {}  # wanted while it was flying: since, messages, audience
         self._ticket = 0
         self._titles_in_a_row = 0
@@ -95,6 +97,7 @@ class Schedule(Generic[R]):
             since_ms = self._later[room][0] if room in self._later else since_ms
             self._later[room] = (since_ms, messages, audience)
             return
+        self._last.pop(room, None)
         entry = self._now.get(room)
         if entry is None:
             entry = self._now[room] = _Now(since_ms, since_ms + self._config.urgent_ms + 1)
@@ -104,6 +107,13 @@ class Schedule(Generic[R]):
             entry.due_ms = due_ms
             if room not in self._rests:
                 self._push(room, due_ms)
+
+    def want_last(self, room: R, since_ms: int) -> None:
+        """As `want_now`, of a room that has ended: its turn comes when nobody else waits."""
+        entry = self._now.pop(room, None)
+        self._later.pop(room, None)
+        if room not in self._flying:
+            self._last.setdefault(room, since_ms if entry is None else entry.since_ms)
 
     def landed(self, room: R) -> None:
         """The "now" that was picked is back from the encoder, with a vector or without."""
@@ -117,6 +127,7 @@ class Schedule(Generic[R]):
         self._titles.pop(room, None)
         self._segments.pop(room, None)
         self._now.pop(room, None)
+        self._last.pop(room, None)
         self._flying.pop(room, None)
         self._later.pop(room, None)
 
@@ -142,7 +153,7 @@ class Schedule(Generic[R]):
 
     def waiting(self) -> int:
         """Texts that are wanted and not at the encoder."""
-        return len(self._titles) + len(self._segments) + len(self._now) + len(self._later)
+        return len(self._titles) + len(self._segments) + len(self._now) + len(self._last) + len(self._later)
 
     def stale(self, now_ms: int) -> int:
         """Rooms with a message that no vector has seen for longer than `stale_ms`."""
@@ -167,7 +178,8 @@ class Schedule(Generic[R]):
         due = self._earliest_due()
         if due is not None:
             return self._take(due)
-        return self._oldest(self._titles, "title") if self._titles else None
+        wants, purpose = (self._titles, "title") if self._titles else (self._last, "now")
+        return self._oldest(wants, cast(Purpose, purpose)) if wants else None
 
     def _oldest(self, wants: dict[R, int], purpose: Purpose) -> Pick[R]:
         if purpose == "segment":

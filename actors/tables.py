@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from actors.index import LiveIndex
@@ -13,6 +14,7 @@ from streaming.codec import Decoder
 from streaming.errors import LogUnavailable, RecordError
 from streaming.events import RoomId, RoomState, ViewerId
 from streaming.log import Batch, Log, Partition, Record, Source
+from streaming.loop import LEAST_TURN_S
 from streaming.metrics import Metrics
 from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
 
@@ -162,6 +164,7 @@ class TableReader:
         self.viewer_partitions = sum(partition.topic == VIEWER_PROFILES for partition in ends)
         positions = dict.fromkeys(ends, 0)
         while not stop.is_set():
+            started_s = time.monotonic()
             batch = source.poll(timeout_s=0.1)
             self._tables.apply(batch)
             self._note_lag(source)
@@ -169,6 +172,8 @@ class TableReader:
                 for partition, records in batch.records.items():
                     positions[partition] = records[-1].offset + 1
                 self._tables.current = self._caught_up(source, positions, ends)
+            if batch.records:
+                stop.wait(LEAST_TURN_S - (time.monotonic() - started_s))
         source.close()
 
     def _open(self, stop: threading.Event) -> tuple[Source, Mapping[Partition, int]] | None:

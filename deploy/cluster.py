@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streaming.errors import ConfigError, TidecastError
-from streaming.ports import free_ports
+from streaming.ports import RAY_PORTS, free_ports
 
 MARK = "TIDECAST_RAY_SESSION"
 START_TIMEOUT_S = 120.0  # 4 s on an idle machine with 2 cores, half a minute on a busy one
@@ -89,7 +89,7 @@ class LocalRay:
     def launch(self) -> None:
         """Starts the head without waiting for it."""
         self.metrics_folder.mkdir(parents=True, exist_ok=True)
-        gcs, client, agent_http, agent_grpc, agent_metrics, runtime_env = free_ports(6)
+        gcs, client, agent_http, agent_grpc, agent_metrics, runtime_env = free_ports(6, between=RAY_PORTS)
         self._port_file.write_text(str(gcs))
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
@@ -161,7 +161,7 @@ class LocalRay:
             launcher.chmod(0o755)
         ports = self.folder / "haproxy.ports"
         if not ports.exists():
-            ports.write_text(" ".join(map(str, free_ports(4))))
+            ports.write_text(" ".join(map(str, free_ports(4, between=RAY_PORTS))))
         stats, metrics, fallback, replicas = ports.read_text().split()
         return {
             "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),

@@ -22,6 +22,9 @@ FIRST_BACKOFF_S = 0.2
 # Python's cyclic collector looks at everything again after 700 new objects, and a poll brings thousands: records that
 # are gone a turn later made it take 40 % of a loop's time. So many let it see what stays, and nothing else.
 YOUNG_OBJECTS = 100_000
+# A log that many write to always has something new, and a poll for one record costs a reader and the broker as much as
+# one for fifty: at least so long passes from one that brought records to the next.
+LEAST_TURN_S = 0.02
 MAX_BACKOFF_S = 5.0  # a broker needs about that long to restart; longer would only add to the outage
 
 
@@ -104,7 +107,9 @@ class Loop:
             try:
                 self._fold.begin(source, sink)
                 while not stop.is_set():
-                    self._turn(source, sink)
+                    started_s = self._clock.monotonic_s()
+                    if self._turn(source, sink):
+                        stop.wait(LEAST_TURN_S - (self._clock.monotonic_s() - started_s))
                 self._settle()
                 self._commit(source, sink, final=True)
                 self._settle()
@@ -113,7 +118,8 @@ class Loop:
         finally:
             sink.close()
 
-    def _turn(self, source: Source, sink: Sink) -> None:
+    def _turn(self, source: Source, sink: Sink) -> bool:
+        """Whether there were records."""
         batch = source.poll(self._fold.wait_s())
         if batch.revoked or batch.assigned:
             self._settle()  # a state is read back from the log: what this member wrote has to be there
@@ -126,6 +132,7 @@ class Loop:
         if self._ending is not None and self._ending.done():
             self._settle()
         self._commit(source, sink, final=False)
+        return bool(batch.records)
 
     def _commit(self, source: Source, sink: Sink, *, final: bool) -> None:
         """Begins a commit. It ends while the next batch is read and folded, and before anything more is sent."""

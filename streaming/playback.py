@@ -12,7 +12,7 @@ from streaming.codec import Decoder
 from streaming.log import Sink
 
 GAP_KEPT_S = 1.0  # of a silence that is skipped
-COARSEST_WAIT_S = 0.01  # events within it are sent together: a flush costs milliseconds, a message may wait ten of them
+COARSEST_WAIT_S = 0.025  # events within it are sent together: a flush costs the broker as much as a hundred messages
 REPORT_EVERY = 2_000  # events between two reports of progress when nothing waits
 
 

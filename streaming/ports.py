@@ -10,7 +10,8 @@ import contextlib
 import random
 import socket
 
-FIRST_PORT, LAST_PORT = 20_000, 32_000  # Ray gives 10002 to 19999 to its workers
+FIRST_PORT, LAST_PORT = 20_000, 26_000  # Ray gives 10002 to 19999 to its workers
+RAY_PORTS = (26_000, 31_500)  # Ray starts while others have ports that they do not listen on yet
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -18,16 +19,16 @@ def free_port(host: str = "127.0.0.1") -> int:
     return free_ports(1, host)[0]
 
 
-def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+def free_ports(count: int, host: str = "127.0.0.1", between: tuple[int, int] = (FIRST_PORT, LAST_PORT)) -> list[int]:
     """As many different ones."""
     found: list[int] = []
     draw = random.SystemRandom()
     for _ in range(1_000):
         if len(found) == count:
             return found
-        port = draw.randrange(FIRST_PORT, LAST_PORT)
+        port = draw.randrange(*between)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((host, port))
             if port not in found:
                 found.append(port)
-    raise OSError(f"no {count} free ports on {host} between {FIRST_PORT} and {LAST_PORT}")
+    raise OSError(f"no {count} free ports on {host} between {between[0]} and {between[1]}")

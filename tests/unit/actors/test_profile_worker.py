@@ -48,7 +48,7 @@ class Stage:
         )
         self.producer.send(VIEWER_EVENTS, viewer.encode(), encode(event))
 
-    def turn(self, advance_ms: int = 20, *, commit: bool = True) -> None:
+    def turn(self, advance_ms: int = 30, *, commit: bool = True) -> None:
         self.clock.advance(advance_ms)
         batch = self.source.poll(0)
         if batch.assigned:
@@ -137,3 +137,12 @@ def test_published_bytes_are_those_of_the_codec() -> None:
         value for p in stage.log.partitions(VIEWER_PROFILES) for value in last_values(stage.log, p).values()
     )
     assert published == encode(expected_profiles(stage.log, ProfileConfig())["v"])
+
+
+def test_events_that_follow_soon_share_a_commit() -> None:
+    stage = Stage()
+    for number, advance_ms in enumerate((30, 5, 5, 5, 30)):
+        stage.send("v", "chat", f"room {number}")
+        stage.turn(advance_ms)
+    assert sum(stage.log.end(partition) for partition in stage.log.partitions(VIEWER_PROFILES)) == 2
+    stage.assert_as_expected()

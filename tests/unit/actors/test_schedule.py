@@ -34,6 +34,21 @@ def test_title_then_urgent_then_segment_then_fresh() -> None:
     ]
 
 
+def test_a_room_that_has_ended_waits_for_all_others_and_is_not_stale() -> None:
+    wants = schedule()
+    wants.want_now("ended", 1_000, 1, 0)
+    wants.want_now("live", 99_000, 1, 0)
+    wants.want_last("ended", 99_999)
+    assert wants.stale(100_000) == 0
+    assert order(wants.pick(1, 100_000, FAST)) == [("live", "now")]
+    (last,) = wants.pick(9, 100_000, FAST)
+    assert last == ("ended", "now", 1_000)
+    wants.landed("ended")
+    wants.want_last("ended", 100_000)
+    wants.want_now("ended", 100_000, 1, 0)  # it was presumed ended and is not
+    assert wants.waiting() == 1
+
+
 def test_busier_and_larger_rooms_are_due_sooner() -> None:
     wants = schedule()
     wants.want_now("quiet", 100, 1, 0)
