@@ -37,7 +37,7 @@ def main() -> None:
             clock=clock,
         )
     elif kind == "archive":
-        worker = Archiver(log, ArchiveConfig(uri=rest[0], flush_s=0.3), metrics, clock)
+        worker = Archiver(log, ArchiveConfig(uri=rest[0], flush_s=0.2, flush_rows=100), metrics, clock)
     else:
         worker = ProfileWorker(
             log, "0", config=ProfileWorkerConfig(), profile=ProfileConfig(), metrics=metrics, clock=clock

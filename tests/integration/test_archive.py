@@ -1,4 +1,4 @@
-"""Owns what the Archiver does on a real Kafka while its process is killed: the archive is the log, record for record."""
+"""Owns what the Archiver does on a real Kafka while it is killed: the archive is the log, record for record."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ class Writer:
         self._log = log
         self._rng = random.Random(5)
         self._plain = log.sink()
+        self._group = log.group([CHAT], "writer", "0")
         self._count = 0
 
     def write(self, seconds: float) -> None:
@@ -72,13 +73,14 @@ class Writer:
             sink = self._log.sink("writer")
             self._send(sink.send, (ROOM_STATES, ROOM_ACTIVITY))
             if self._rng.random() < 0.7:
-                sink.commit(self._log.reader([]), {})
+                sink.commit(self._group, {})
             else:
                 sink.flush()
             sink.close()  # aborts what is not committed
 
     def close(self) -> None:
         self._plain.close()
+        self._group.close()
 
     def _send(self, send: Callable[[str, bytes, bytes | None], None], topics: Sequence[str]) -> None:
         for _ in range(self._rng.randrange(300)):
@@ -99,7 +101,10 @@ def test_a_killed_archiver_has_every_record_once(
     process = start(kafka_config, topic_prefix, uri)
     try:
         for _ in range(6):
-            writer.write(1.5 + 1.5 * rng.random())
+            before, until_s = len(Archive(uri).files()), time.monotonic() + SETTLE_S
+            while len(Archive(uri).files()) == before and time.monotonic() < until_s:
+                writer.write(0.1)
+            writer.write(0.5 * rng.random())  # it is in the middle of something
             process.kill()
             process.wait()
             process = start(kafka_config, topic_prefix, uri)
@@ -117,7 +122,7 @@ def test_a_killed_archiver_has_every_record_once(
     for topic in WRITTEN:
         assert len(expected[topic]) > 100, "nothing was tested"
         assert archived(uri, topic) == expected[topic]
-    assert len(Archive(uri).files(CHAT)) > 6, "the kills came before anything was written"
+    assert len(Archive(uri).files()) > 6 * len(WRITTEN), "the kills came before anything was written"
 
 
 def test_once_ends_where_the_log_ends_and_two_at_once_do_no_harm(kafka_log: KafkaLog, tmp_path: Path) -> None:
