@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -41,11 +42,8 @@ class Pending:
 
     def add(self, partition: Partition, records: Sequence[Record], now_s: float) -> None:
         """Records that follow on those of the partition before."""
-        if len({hour_of(record.timestamp) for record in records}) == 1:
-            self._extend(partition, records, now_s)
-        else:
-            for record in records:
-                self._extend(partition, [record], now_s)
+        for hour, run in itertools.groupby(records, lambda record: hour_of(record.timestamp)):
+            self._extend(partition, hour, list(run), now_s)
 
     def due(self, now_s: float, *, age_s: float, rows: int, most_bytes: int) -> list[Partition]:
         """Partitions whose hour is over, or whose oldest record has waited for `age_s`, or that hold `rows`.
@@ -78,8 +76,7 @@ class Pending:
         """Those that have any."""
         return list(self._runs)
 
-    def _extend(self, partition: Partition, records: Sequence[Record], now_s: float) -> None:
-        hour = hour_of(records[0].timestamp)
+    def _extend(self, partition: Partition, hour: int, records: Sequence[Record], now_s: float) -> None:
         runs = self._runs.setdefault(partition, [])
         if not runs or runs[-1].hour != hour:
             runs.append(Run(partition, hour, now_s))
