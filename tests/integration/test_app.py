@@ -23,6 +23,8 @@ from deploy.client import Client, NotUp
 from deploy.cluster import LocalRay, RayConfig
 from deploy.config import Settings
 from deploy.system import System
+from streaming.archive.config import ArchiveConfig
+from streaming.archive.reader import Archive
 from streaming.broker import KafkaLog
 from streaming.codec import Decoder, encode
 from streaming.events import ChatMessage, Impression, RoomEnded, RoomId, RoomStarted, ViewerEvent, ViewerId
@@ -30,7 +32,7 @@ from streaming.local_kafka import LocalKafkaConfig
 from streaming.partitioner import partition_of
 from streaming.ports import free_port
 from streaming.restore import last_values
-from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_EVENTS
+from streaming.topics import CHAT, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENTS
 
 PATIENCE_S = 60.0
 VIEWERS = 6_000
@@ -68,6 +70,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
             lookup_timeout_ms=1_000,  # on a busy machine 20 ms may pass
             impressions=1.0,
         ),
+        archive=ArchiveConfig(uri=str(folder / "archive"), flush_s=1.0),
     )
     with System(settings, folder) as system:
         yield system
@@ -96,7 +99,7 @@ def room(system: System) -> str:
 def test_every_process_says_how_it_is(client: Client) -> None:
     posts = client.status().processes
     assert sorted((post.name, post.rank) for post in posts) == [
-        *(("encoder", 0), ("profile-worker", 0), ("profile-worker", 1)),
+        *(("archiver", 0), ("encoder", 0), ("profile-worker", 0), ("profile-worker", 1)),
         *(("recommender", 0), ("recommender", 1), ("room-worker", 0), ("room-worker", 1)),
     ]
 
@@ -105,6 +108,15 @@ def test_every_process_says_how_it_is(client: Client) -> None:
         return owned == [[0, 1], [2, 3]] * 2
 
     eventually(shared, "two workers of each kind have half of the partitions each")
+
+
+def test_what_is_on_the_log_is_archived_while_the_system_runs(system: System, room: str) -> None:
+    def archived() -> bool:
+        archive = Archive(system.settings.archive.uri)
+        said = [one.record.text for one in archive.records(CHAT) if one.record.room == room]
+        return said.count("what a jump") == 1 and next(archive.read(ROOM_STATES), None) is not None
+
+    eventually(archived, "the archive has the message, once, and a state that a worker wrote")
 
 
 def test_a_room_is_recommended_with_its_vector_and_gone_when_it_has_ended(

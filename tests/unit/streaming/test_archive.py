@@ -521,15 +521,21 @@ ACTS = st.lists(
         st.tuples(st.just("run"), st.integers(0, 12)),
         st.tuples(st.just("upkeep"), st.integers(0, 12)),
     ),
-    min_size=4,
-    max_size=16,
+    min_size=1,
+    max_size=12,
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(acts=ACTS, rows=st.sampled_from([1, 3, 1_000]))
 def test_killed_between_any_two_steps_each_record_is_there_once(acts: list[Act], rows: int) -> None:
     world = World(f"memory://{next(NUMBERS)}", flush_rows=rows, keep_hours=0)
+    for number in range(4):  # two hours with small files in both
+        world.say(3)
+        world.run()
+        world.clock.advance(50 * 60_000 * (number % 2))
+    world.clock.advance(HOUR_MS)
+    before = archived(world.archive())
     for act, number in acts:
         if act == "say":
             world.say(number, number % 2)
@@ -546,8 +552,8 @@ def test_killed_between_any_two_steps_each_record_is_there_once(acts: list[Act],
             except Killed:
                 pass
         found, there = archived(world.archive()), world.on_the_log()
-        assert all(row in there for row in found)
-        assert len(set(found)) == len(found)
+        assert act != "upkeep" or found == before, "upkeep changes nothing that a reader sees"
+        before = found
         for partition in (0, 1):  # without a gap, up to where it has come
             mine = [row for row in found if row[0] == partition]
             assert mine == [row for row in there if row[0] == partition][: len(mine)]
