@@ -35,7 +35,9 @@ def memory_mb(system: System) -> dict[str, float]:
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
             words = process.cmdline() or [process.name()]
-            name = words[0] if words[0].startswith("ray::") else " ".join(words[:3]).rpartition("/")[2]
+            # Ray adds the method that an actor runs just now: the process is the same.
+            ours = words[0].startswith("ray::")
+            name = words[0].split(".")[0] if ours else " ".join(words[:3]).rpartition("/")[2]
             found[f"{name[:60]} {pid}"] = process.memory_info().rss / 1e6
     return found
 
