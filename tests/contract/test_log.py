@@ -117,6 +117,18 @@ def test_records_of_a_key_come_back_in_order_from_the_partition_of_the_key(opene
     assert [record.offset for record in records] == [0, 1, 2]
 
 
+def test_a_reader_starts_at_the_offset_it_is_given_of_each_partition(opened: Opened) -> None:
+    opened.write("a", b"0", b"1", b"2", partition=1)
+    opened.write("a", b"x", partition=2)
+    source = opened.log.reader(A[1:3], {A[1]: 2, A[2]: 0})
+    assert {(record.partition, record.offset) for record in read(source, 2)} == {(1, 2), (2, 0)}
+    source.close()
+    at_end = opened.log.reader(A[1:2], {A[1]: 3})
+    opened.write("a", b"3", partition=1)
+    assert values(read(at_end, 1)) == [b"3"]
+    at_end.close()
+
+
 def test_the_timestamp_is_the_time_of_appending(opened: Opened) -> None:
     before_ms = time.time_ns() // 1_000_000
     opened.write("a", b"1", b"2")
