@@ -87,13 +87,13 @@ def _filesystem(uri: str) -> tuple[Any, str]:
 
 
 @contextlib.contextmanager
-def _told(uri: str, what: str) -> Iterator[None]:
-    """Turns a store's errors into ours."""
+def _told(uri: str, what: str, *, opening: bool = False) -> Iterator[None]:
+    """Turns a store's errors into ours; that a file to be opened is gone is the caller's to handle."""
     try:
         yield
-    except FileNotFoundError:
-        raise
     except OSError as err:
+        if opening and isinstance(err, FileNotFoundError):
+            raise
         advice = {
             errno.ENOSPC: "; the disk is full: free some space, or let archive.keep_hours delete earlier",
             errno.EDQUOT: "; the quota is used up",
@@ -132,7 +132,7 @@ class FolderStore:
         return True
 
     def open(self, path: str) -> Any:
-        with _told(self.uri, f"opening {path}"):
+        with _told(self.uri, f"opening {path}", opening=True):
             return pa.OSFile(str(self._root / path), "rb")
 
     def delete(self, path: str) -> None:
@@ -204,7 +204,7 @@ class ObjectStore:
         return True
 
     def open(self, path: str) -> Any:
-        with _told(self.uri, f"opening {path}"):
+        with _told(self.uri, f"opening {path}", opening=True):
             return self._files.open_input_file(f"{self._root}/{path}")
 
     def delete(self, path: str) -> None:

@@ -440,6 +440,8 @@ def test_a_folder_that_cannot_be_is_said_before_anything_is_read(tmp_path: Path)
     world = World(str(tmp_path / "file" / "archive"))
     with pytest.raises(ArchiveError, match="a part of the path is a file"):
         world.run()
+    with pytest.raises(ArchiveError, match="preparing the folder: No such file or directory"):
+        World("/proc/nowhere").run()
 
 
 def test_what_a_killed_writer_left_is_cleared_away_once_it_is_old(folder: World, tmp_path: Path) -> None:
