@@ -44,6 +44,10 @@ class Membership:
         heartbeat = self._coordinator.heartbeat
         return time.monotonic() - float(max(heartbeat.last_receive, heartbeat.last_reset, self._began_s))
 
+    def forgive(self) -> None:
+        """Counts silence from now on."""
+        self._began_s = time.monotonic()
+
     def mend(self) -> None:
         """Has a member that is in no group, on no way into one, and wants into none, join. Call it before each poll."""
         coordinator = self._coordinator

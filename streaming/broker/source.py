@@ -18,6 +18,7 @@ from streaming.broker.membership import Membership
 from streaming.errors import LogError, LogUnavailable
 from streaming.log import Batch, Partition, Start
 
+UNPOLLED_S = 2.0  # who has not polled for so long cannot blame the group for a silence before that
 SILENT_S = 15.0  # a rebalance takes as long as the session of its slowest member, some 6 s
 
 
@@ -32,6 +33,7 @@ class KafkaSource:
         self._changes = _Assignments()
         self._membership = Membership(consumer._coordinator)
         self._in_group = False
+        self._polled_s = time.monotonic()
         self._ends: dict[TopicPartition, int] = {}
         self._heard_s = time.monotonic()
         self._listen_to_fetches()
@@ -53,7 +55,10 @@ class KafkaSource:
                     self._consumer.seek(partition, positions[partition])
 
     def poll(self, timeout_s: float) -> Batch:
-        deadline = time.monotonic() + timeout_s
+        began_s = time.monotonic()
+        deadline = began_s + timeout_s
+        if began_s - self._polled_s > UNPOLLED_S:
+            self._membership.forgive()
         if self._in_group and self._membership.silent_s > SILENT_S:
             raise LogUnavailable(
                 f"this member has heard nothing of its group for {SILENT_S:.0f} s; it has to join anew"
@@ -68,6 +73,7 @@ class KafkaSource:
             time.sleep(max(0.0, deadline - time.monotonic()))  # an outage must not become a busy loop
             found = {}
         assigned, revoked = self._reassignment()
+        self._polled_s = time.monotonic()
         return Batch({self._here(partition): lines for partition, lines in found.items()}, assigned, revoked)
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
