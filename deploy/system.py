@@ -103,7 +103,8 @@ class System:
         # One that an `up` which was killed had started is ours too.
         starts_kafka = ours and (self._kafka.pid() is None or (running is not None and running.kafka_started))
         self._note(ray, starts_kafka)  # before anything starts: whatever happens then, `down` finds it
-        self._progress("starting Kafka and Ray" if ours else "starting Ray")
+        started = [name for name, starts in (("Kafka", ours), ("Ray", ray is not None)) if starts]
+        self._progress("starting " + " and ".join(started or ["nothing: Kafka and Ray are there"]))
         self._launch(ray, kafka=ours)
 
     def _launch(self, ray: LocalRay | None, *, kafka: bool) -> None:
