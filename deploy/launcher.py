@@ -41,15 +41,14 @@ class Launcher:
         """Lets it go on and waits for its end. Raises ClusterError where it fails or takes longer."""
         self._write(GO)
         try:
-            code = self._process.wait(timeout_s)
+            if self._process.wait(timeout_s):
+                self._said.seek(0)
+                said = self._said.read()[-2000:].decode(errors="replace").strip()
+                raise ClusterError(f"Ray could not {self._action} the application: {said}")
         except subprocess.TimeoutExpired as err:
-            self.kill()
             raise ClusterError(f"Ray took longer than {timeout_s:.0f} s to {self._action} the application") from err
-        if code:
-            self._said.seek(0)
-            said = self._said.read()[-2000:].decode(errors="replace").strip()
-            raise ClusterError(f"Ray could not {self._action} the application: {said}")
-        self.kill()
+        finally:
+            self.kill()
 
     def kill(self) -> None:
         """Ends it, whatever it does. No effect where it has ended."""

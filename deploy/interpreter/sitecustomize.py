@@ -1,8 +1,8 @@
 """Has Python's cyclic collector come less often in every process of our Ray. Never does anything else.
 
 Python imports this at its start, from the PYTHONPATH that `deploy/cluster.py` gives to Ray's processes. Imports make
-objects that stay: looking through them again and again takes a fifth of the time of `import ray.serve`, and ten such
-processes start at once. A `sitecustomize` that was found before is imported too.
+objects that stay: looking through them again and again takes a tenth of the time of `import ray.serve` (2.2 s against
+1.9 to 2.1), and ten such processes start at once. A `sitecustomize` that was found before is imported too.
 """
 
 import gc
