@@ -1,30 +1,5 @@
-"""Owns a room's content vector: how title and chat are mixed. Never encodes text, never stores a vector."""
+"""Names the mix of title and chat for replicas; training/content.py owns it. Never computes anything itself."""
 
-from __future__ import annotations
+from training.content import content_vectors
 
-from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
-
-from streaming.events import RoomState
-
-
-def content_vectors(states: Sequence[RoomState], dimension: int, title_weight: float) -> NDArray[np.float32]:
-    """normalise(w · title + (1 − w) · chat) of each state, float32 [N, D]; where one is missing, the other.
-
-    Both are unit vectors. NaN where a state has neither, or where a vector has another dimension or a value that is not
-    a number: such a room is served without content rather than with wrong content.
-    """
-    absent = np.zeros(dimension, np.float16).tobytes()
-    size = len(absent)
-    titles = b"".join(s.title_vector if len(s.title_vector) == size else absent for s in states)
-    chats = b"".join(s.chat_vector if len(s.chat_vector) == size else absent for s in states)
-    mixed_ND: NDArray[np.float32] = (
-        np.frombuffer(titles, "<f2").astype(np.float32).reshape(-1, dimension) * title_weight
-    )
-    mixed_ND += np.frombuffer(chats, "<f2").astype(np.float32).reshape(-1, dimension) * (1 - title_weight)
-    length_N1 = np.sqrt(np.einsum("nd,nd->n", mixed_ND, mixed_ND))[:, None]
-    length_N1[~np.isfinite(length_N1) | (length_N1 == 0)] = np.nan
-    mixed_ND /= length_N1
-    return mixed_ND
+__all__ = ["content_vectors"]

@@ -42,8 +42,7 @@ def load(
     train: Sequence[Path], test: Sequence[Path], train_windows: Windows | None, test_windows: Windows | None
 ) -> Chat:
     """Reads both parts, in which an id means the same. Raises InputFileError: one is empty, or they overlap."""
-    past = pa.concat_tables([_table(path, train_windows, "--train-windows") for path in train])
-    future = pa.concat_tables([_table(path, test_windows, "--test-windows") for path in test])
+    past, future = _read(train, test, train_windows, test_windows, ("channel", "viewer"))
     for table, option in ((past, "--train"), (future, "--test")):
         if not len(table):
             raise InputFileError(f"{option}: no messages in the files and windows given")
@@ -66,19 +65,42 @@ def load(
     )
 
 
-def _table(path: Path, windows: Windows | None, option: str) -> pa.Table:
+def load_texts(
+    train: Sequence[Path], test: Sequence[Path], train_windows: Windows | None, test_windows: Windows | None
+) -> pa.StringArray:
+    """[M] the texts of the messages that `load` gives, in its order."""
+    both = pa.concat_tables(_read(train, test, train_windows, test_windows, ("text",)))
+    order_M = np.argsort(both["at_us"].to_numpy(), kind="stable")
+    return both["text"].take(pa.array(order_M)).combine_chunks()
+
+
+def _read(
+    train: Sequence[Path],
+    test: Sequence[Path],
+    train_windows: Windows | None,
+    test_windows: Windows | None,
+    columns: Sequence[str],
+) -> tuple[pa.Table, pa.Table]:
+    past = pa.concat_tables([_table(path, train_windows, "--train-windows", columns) for path in train])
+    future = pa.concat_tables([_table(path, test_windows, "--test-windows", columns) for path in test])
+    return past, future
+
+
+def _table(path: Path, windows: Windows | None, option: str, columns: Sequence[str]) -> pa.Table:
+    """at_us and the columns; `channel` is the file's room where it names rooms alone."""
     recording = Recording.open(path, "chat")
     if windows is not None and "window" not in recording.columns:
         raise InputFileError(f"{path}: no column window, so {option} cannot choose; leave it out")
-    channel = "channel" if "channel" in recording.columns else "room"
+    place = "channel" if "channel" in recording.columns else "room"
+    names = {name: place if name == "channel" else name for name in columns}
     parts = []
-    for batch in recording.batches((channel, "viewer", "window", "at_us")):
-        rows = pa.table({"at_us": batch["at_us"], "channel": batch[channel], "viewer": batch["viewer"]})
+    for batch in recording.batches((*names.values(), "window", "at_us")):
+        rows = pa.table({"at_us": batch["at_us"], **{name: batch[read] for name, read in names.items()}})
         if windows is not None:
             window_N = batch["window"].to_numpy(zero_copy_only=False)
             rows = rows.filter(pa.array((window_N >= windows.first) & (window_N < windows.end)))
         parts.append(rows)
-    schema = pa.schema([("at_us", pa.int64()), ("channel", pa.string()), ("viewer", pa.string())])
+    schema = pa.schema([("at_us", pa.int64()), *((name, pa.string()) for name in columns)])
     return pa.concat_tables(parts) if parts else schema.empty_table()
 
 
