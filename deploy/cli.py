@@ -27,6 +27,8 @@ COMMANDS = {
     "simulate": "write a synthetic platform's events to Kafka",
     "replay": "write recorded files to Kafka, at N times real speed",
     "evaluate": "rank recorded visits with each ranker and measure how well",
+    "models": "versions of the models: list, show, publish, put live, roll back, retire",
+    "rollback": "return to the version of the models that was live before",
     "archive": "keep every topic as Parquet, exactly once; show, merge and delete what is kept",
     "topics": "create missing topics and say what differs; never deletes",
     "schema": "the JSON Schema of a topic's records",

@@ -32,6 +32,7 @@ from streaming.profile import ProfileConfig
 from streaming.topics import TopicsConfig
 from streaming.window import WindowConfig
 from training.encoder import EncoderConfig
+from training.registry import RegistryConfig
 
 DEFAULT_FILE = Path("tidecast.toml")
 
@@ -52,6 +53,7 @@ class Settings:
     tables: TablesConfig = field(default_factory=TablesConfig)
     recommend: RecommendConfig = field(default_factory=RecommendConfig)
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
+    registry: RegistryConfig = field(default_factory=RegistryConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 

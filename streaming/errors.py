@@ -12,6 +12,7 @@ TidecastError
 ├── LocalKafkaError      the Kafka that Tidecast starts itself
 ├── ArchiveError         the archive: its URI, a folder that cannot be written, a disk that is full
 │   └── BadArchiveFile   a file in it that is damaged, or not the archive's  → skipped, named, counted
+├── VersionError         a version of the models: its files, their checksums, what it fits; the registry
 ├── InputFileError       a recorded file: which file, which column, what is expected
 ├── EncoderError         the content encoder
 ├── RequestError         a request: which field, what is allowed
@@ -67,6 +68,10 @@ class ArchiveError(TidecastError):
 
 class BadArchiveFile(ArchiveError):
     """A file in the archive's folder that is damaged, or that the archive has not written."""
+
+
+class VersionError(TidecastError):
+    """A version of the models that cannot be written, read, used or put live."""
 
 
 class InputFileError(TidecastError):

@@ -10,7 +10,10 @@ SILENCE_S = 15.0  # longer than a restart of a broker; then the caller begins an
 
 
 def last_values(log: Log, partition: Partition) -> dict[bytes, bytes]:
-    """Last value per key, tombstones left out. Blocks until the partition's end. Raises LogUnavailable."""
+    """Last value per key, in the order in which they were written; tombstones left out.
+
+    Blocks until the partition's end. Raises LogUnavailable.
+    """
     values: dict[bytes, bytes] = {}
     if log.ends([partition])[partition] == 0:
         return values
@@ -20,9 +23,8 @@ def last_values(log: Log, partition: Partition) -> dict[bytes, bytes]:
             for record in reader.poll(POLL_S).records.get(partition, ()):
                 if record.key is None:
                     continue
-                if record.value is None:
-                    values.pop(record.key, None)
-                else:
+                values.pop(record.key, None)
+                if record.value is not None:
                     values[record.key] = record.value
             if reader.contact_age_s() > SILENCE_S:
                 raise LogUnavailable(

@@ -35,6 +35,7 @@ class Store(Protocol):
     """Files below a root. Each call raises ArchiveError where it cannot be done; `open` also FileNotFoundError."""
 
     uri: str
+    section: str
 
     def list(self, under: str = "") -> list[Entry]:
         """Every finished file below a folder, in any order; empty where there is no such folder."""
@@ -55,21 +56,25 @@ class Store(Protocol):
         """Makes sure, as far as that is known beforehand, that one can write; clears away what killed writers left."""
 
 
-def open_store(uri: str) -> Store:
-    """The store that a URI names. Raises ArchiveError: no such kind of store, or it is not installed or not reached."""
+def open_store(uri: str, section: str = "archive") -> Store:
+    """The store that a URI names. section: of the configuration, whose uri it is; messages name it.
+
+    Raises ArchiveError: no such kind of store, or it is not installed or not reached.
+    """
     if not uri:
-        raise ArchiveError("no archive: set archive.uri (a folder, s3://bucket/path, ...) or give --uri")
+        raise ArchiveError(f"no {section}: set {section}.uri (a folder, s3://bucket/path, ...) or give --uri")
     if "://" not in uri:
-        return FolderStore(Path(uri).expanduser(), uri)
+        return FolderStore(Path(uri).expanduser(), uri, section)
     try:
         filesystem, root = _filesystem(uri)
     except (ValueError, OSError, ImportError, pa.ArrowException) as err:
-        raise ArchiveError(f"archive.uri is {uri!r}, which cannot be opened: {err}. {KNOWN}") from err
+        raise ArchiveError(f"{section}.uri is {uri!r}, which cannot be opened: {err}. {KNOWN}") from err
     if isinstance(filesystem, pa.fs.LocalFileSystem):
-        return FolderStore(Path(root), uri)
-    return ObjectStore(filesystem, root, uri)
+        return FolderStore(Path(root), uri, section)
+    return ObjectStore(filesystem, root, uri, section)
 
 
+FREED_BY = {"archive": ", or let archive.keep_hours delete earlier", "registry": ", or retire versions with --delete"}
 KNOWN = (
     "A path, file://, s3://, gs://, hdfs:// and abfs:// work as they are; others need the fsspec package of their kind"
 )
@@ -87,7 +92,7 @@ def _filesystem(uri: str) -> tuple[Any, str]:
 
 
 @contextlib.contextmanager
-def _told(uri: str, what: str, *, opening: bool = False) -> Iterator[None]:
+def _told(store: Store, what: str, *, opening: bool = False) -> Iterator[None]:
     """Turns a store's errors into ours; that a file to be opened is gone is the caller's to handle."""
     try:
         yield
@@ -95,31 +100,32 @@ def _told(uri: str, what: str, *, opening: bool = False) -> Iterator[None]:
         if opening and isinstance(err, FileNotFoundError):
             raise
         advice = {
-            errno.ENOSPC: "; the disk is full: free some space, or let archive.keep_hours delete earlier",
+            errno.ENOSPC: "; the disk is full: free some space" + FREED_BY.get(store.section, ""),
             errno.EDQUOT: "; the quota is used up",
             errno.EACCES: "; this user may not write there",
             errno.EROFS: "; it is mounted read-only",
             errno.ENOTDIR: "; a part of the path is a file",
             errno.EEXIST: "; a part of the path is a file",
         }.get(err.errno or 0, "")
-        raise ArchiveError(f"archive {uri}: {what}: {err.strerror or err}{advice}") from err
+        raise ArchiveError(f"{store.section} {store.uri}: {what}: {err.strerror or err}{advice}") from err
 
 
 class FolderStore:
     """A folder on a disk. A file is written under another name, forced to the disk, then linked to its own."""
 
-    def __init__(self, root: Path, uri: str) -> None:
+    def __init__(self, root: Path, uri: str, section: str = "archive") -> None:
         self.uri = uri
+        self.section = section
         self._root = root
 
     def list(self, under: str = "") -> list[Entry]:
-        with _told(self.uri, "listing"):
+        with _told(self, "listing"):
             return list(self._walk(self._root / under))
 
     def put(self, path: str, data: Any, *, replace: bool = False) -> bool:
         final = self._root / path
         temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}{UNFINISHED}")
-        with _told(self.uri, f"writing {path}"):
+        with _told(self, f"writing {path}"):
             try:
                 _write(temporary, data)
                 if replace:
@@ -132,11 +138,11 @@ class FolderStore:
         return True
 
     def open(self, path: str) -> Any:
-        with _told(self.uri, f"opening {path}", opening=True):
+        with _told(self, f"opening {path}", opening=True):
             return pa.OSFile(str(self._root / path), "rb")
 
     def delete(self, path: str) -> None:
-        with _told(self.uri, f"deleting {path}"):
+        with _told(self, f"deleting {path}"):
             (self._root / path).unlink(missing_ok=True)
         for folder in list((self._root / path).parents)[:2]:
             with contextlib.suppress(OSError):  # not empty, or gone
@@ -144,7 +150,7 @@ class FolderStore:
                     folder.rmdir()
 
     def prepare(self) -> None:
-        with _told(self.uri, "preparing the folder"):
+        with _told(self, "preparing the folder"):
             self._root.mkdir(parents=True, exist_ok=True)
             probe = self._root / f".{uuid.uuid4().hex}{UNFINISHED}"
             probe.touch()
@@ -175,15 +181,16 @@ class FolderStore:
 class ObjectStore:
     """Any file system of pyarrow or fsspec. A file is one write of all its bytes: there when it is complete."""
 
-    def __init__(self, filesystem: Any, root: str, uri: str) -> None:
+    def __init__(self, filesystem: Any, root: str, uri: str, section: str = "archive") -> None:
         self.uri = uri
+        self.section = section
         self._files = filesystem
         self._root = root.rstrip("/")
 
     def list(self, under: str = "") -> list[Entry]:
         below = f"{self._root}/{under}".rstrip("/")
         selector = pa.fs.FileSelector(below, recursive=True, allow_not_found=True)
-        with _told(self.uri, "listing"):
+        with _told(self, "listing"):
             found = self._files.get_file_info(selector)
         start = len(self._root) + 1
         return [
@@ -194,7 +201,7 @@ class ObjectStore:
 
     def put(self, path: str, data: Any, *, replace: bool = False) -> bool:
         place = f"{self._root}/{path}"
-        with _told(self.uri, f"writing {path}"):
+        with _told(self, f"writing {path}"):
             if not replace and self._files.get_file_info(place).type != pa.fs.FileType.NotFound:
                 return False
             self._files.create_dir(place.rpartition("/")[0], recursive=True)  # object stores do nothing here
@@ -204,11 +211,11 @@ class ObjectStore:
         return True
 
     def open(self, path: str) -> Any:
-        with _told(self.uri, f"opening {path}", opening=True):
+        with _told(self, f"opening {path}", opening=True):
             return self._files.open_input_file(f"{self._root}/{path}")
 
     def delete(self, path: str) -> None:
-        with _told(self.uri, f"deleting {path}"), contextlib.suppress(FileNotFoundError):
+        with _told(self, f"deleting {path}"), contextlib.suppress(FileNotFoundError):
             self._files.delete_file(f"{self._root}/{path}")
 
     def prepare(self) -> None:

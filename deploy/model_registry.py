@@ -1,0 +1,102 @@
+"""Owns how a command gets at the registry of versions, and how versions look on a terminal. Never changes one."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy.config import Settings
+from streaming.archive.store import open_store
+from streaming.broker import KafkaLog
+from streaming.clock import SystemClock
+from streaming.errors import ArchiveError, LogUnavailable, VersionError
+from training.announced import Listed
+from training.bundle import Bundle, read
+from training.manifest import Manifest, parameters
+from training.registry import Registry
+
+CONNECT_S = 3.0  # a broker that is there answers within milliseconds, and a person waits
+SHOWN_METRICS = 3  # in a row of the table; `show` has all of them
+
+
+@contextlib.contextmanager
+def registry_of(settings: Settings, uri: str | None = None) -> Iterator[Registry]:
+    """The registry of the settings, or the one at `uri`. A Kafka that is not there is said with what to do."""
+    config = settings.registry if uri is None else dataclasses.replace(settings.registry, uri=uri)
+    kafka = settings.kafka.or_local(settings.local_kafka.bootstrap_servers)
+    kafka = dataclasses.replace(kafka, connect_timeout_s=min(CONNECT_S, kafka.connect_timeout_s))
+    try:
+        store = open_store(config.below(Path.cwd()).uri, "registry")
+        yield Registry(store, KafkaLog(kafka, settings.topics.prefix), SystemClock())
+    except ArchiveError as err:
+        raise VersionError(str(err)) from err
+    except LogUnavailable as err:
+        raise LogUnavailable(
+            f"no Kafka answers at {kafka.bootstrap_servers}, and which version is live stands there: start the system "
+            "(`tidecast up`) or a Kafka (`tidecast kafka start`), or name yours with TIDECAST_KAFKA__BOOTSTRAP_SERVERS"
+        ) from err
+
+
+def bundle_at(folder: str) -> Bundle:
+    """The version in a folder, or at a URI, checked in full. Raises VersionError."""
+    try:
+        return read(open_store(folder if "://" in folder else str(Path(folder).expanduser().resolve()), "registry"))
+    except ArchiveError as err:
+        raise VersionError(str(err)) from err
+
+
+def row_of(listed: Listed) -> dict[str, Any]:
+    """A version as JSON has it."""
+    record = listed.record
+    return {
+        "version": record.version,
+        "state": listed.state,
+        "path": record.path,
+        "metrics": record.metrics,
+        "at_ms": record.at_ms,
+    }
+
+
+def draw(versions: Sequence[Listed]) -> None:
+    """Versions as a table, on stdout."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("version", "state", "since"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("metrics", "path"):
+        table.add_column(heading, overflow="fold")
+    for listed in versions:
+        record = listed.record
+        some = list(record.metrics.items())[:SHOWN_METRICS]
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in some)
+        table.add_row(record.version, listed.state, when(record.at_ms), figures, record.path)
+    Console().print(table, highlight=False)
+
+
+def describe(listed: Listed, manifest: Manifest) -> list[str]:
+    """A version in lines for a person."""
+    size = sum(file.num_bytes for file in manifest.files.values())
+    lines = {
+        "version": f"{manifest.version}   {listed.state} since {when(listed.record.at_ms)}",
+        "path": listed.record.path,
+        "created": when(manifest.created_at_ms),
+        "trained until": when(manifest.trained_until_ms),
+        "begun from": manifest.parent,
+        "encoder": f"{manifest.encoder_version}, {manifest.d_content} dimensions → {manifest.d_model}",
+        "size": f"{parameters(manifest.arrays):,} parameters, {size / 1e6:,.1f} MB",
+        "features": ", ".join(manifest.features) or "none",
+        "config": ", ".join(f"{name} {value}" for name, value in manifest.config.items()) or "none",
+    }
+    metrics = [f"  {name:<28} {value:.4f}" for name, value in {**manifest.metrics, **listed.record.metrics}.items()]
+    return [*(f"{name:<14} {value}" for name, value in lines.items()), *(["metrics", *metrics] if metrics else [])]
+
+
+def when(at_ms: int) -> str:
+    """A moment in local time; "always" for the beginning of time, since when v0 is there."""
+    return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S") if at_ms else "always"
