@@ -1,0 +1,179 @@
+"""Owns the viewer tower: past visits → one vector per moment. Never sees a room that is only a candidate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from streaming.errors import ConfigError
+from training.mixers import MixerConfig, MixerKind, build
+
+KNOTS = 24  # of a duration, evenly spaced in log(1 + seconds)
+KNOT_STEP = 0.75  # between two knots: 24 of them reach e^17 s, 280 days
+HARMONICS = 3  # of the day: 24, 12 and 8 hours
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerConfig:
+    """actions: classes of what was done, 0 without. timed, hourly: whether durations and the hour are given.
+
+    unit: whether vectors have length one; where they have not, their length says how sure the tower is.
+    """
+
+    mixer: MixerKind = "softmax"
+    d_item: int = 64
+    d_model: int = 64
+    blocks: int = 2
+    heads: int = 2
+    max_visits: int = 50
+    ffn: int = 4
+    dropout: float = 0.2
+    actions: int = 3
+    timed: bool = True
+    hourly: bool = True
+    unit: bool = False
+
+    def __post_init__(self) -> None:
+        if self.d_item < 1 or self.blocks < 1:
+            raise ConfigError(f"viewer: d_item is {self.d_item} and blocks {self.blocks}; both must be at least 1")
+        if self.actions < 0:
+            raise ConfigError(f"viewer.actions is {self.actions}; it must not be below 0")
+        self.block()
+
+    def block(self) -> MixerConfig:
+        """The configuration of each block. Raises ConfigError."""
+        return MixerConfig(self.d_model, self.heads, self.max_visits, self.ffn, self.dropout, self.timed)
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """Past visits of B viewers, oldest first, padded before or after. Seconds are float32.
+
+    gap_s_BT: from the visit to the next one, to now at the last. since_same_s_BT: from the viewer's visit before it to
+    the same streamer, below 0 where there is none. hour_BT: [0, 24), the viewer's, of the moment predicted for.
+    """
+
+    item_BTD: Tensor  # what was visited, embedded by the caller: streamer and codes
+    mask_BT: Tensor  # True where there is a visit
+    action_BT: Tensor | None = None  # int64
+    dwell_s_BT: Tensor | None = None
+    gap_s_BT: Tensor | None = None
+    since_same_s_BT: Tensor | None = None
+    hour_BT: Tensor | None = None
+
+
+class ViewerTower(nn.Module):
+    """Output t is the vector for the moment of visit t + 1: it knows visits up to t, and when the next one happens."""
+
+    def __init__(self, config: ViewerConfig) -> None:
+        super().__init__()
+        self.config = config
+        d = config.d_model
+        self.project = nn.Linear(config.d_item, d, bias=False) if config.d_item != d else None
+        self.action = nn.Embedding(config.actions, d) if config.actions else None
+        self.dwell, self.gap, self.since_same = (Duration(d) if config.timed else None for _ in range(3))
+        self.first_D = nn.Parameter(torch.zeros(d)) if config.timed else None
+        self.norm = nn.LayerNorm(d)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(build(config.mixer, config.block()) for _ in range(config.blocks))
+        self.last_norm = nn.LayerNorm(d)
+        self.moment = Moment(config) if config.timed or config.hourly else None
+
+    def forward(self, visits: Visits) -> Tensor:
+        """[B, T, d_model]; undefined but finite where there is no visit. Raises ConfigError: a feature is missing."""
+        x_BTD = self._tokens(visits)
+        at_s_BT = None if visits.gap_s_BT is None else elapsed_s(visits.gap_s_BT, visits.mask_BT)
+        for block in self.blocks:
+            x_BTD = block(x_BTD, visits.mask_BT, at_s_BT)
+        y_BTD: Tensor = self.last_norm(x_BTD)
+        if self.moment is not None:
+            y_BTD = self.moment(y_BTD, visits.gap_s_BT, visits.hour_BT)
+        return F.normalize(y_BTD, dim=-1) if self.config.unit else y_BTD
+
+    def latest(self, visits: Visits) -> Tensor:
+        """[B, d_model]: the vector for now, from all visits. A viewer without visits has that of a padded place."""
+        length = visits.mask_BT.shape[1]
+        place_BT = torch.arange(length, device=visits.mask_BT.device) * visits.mask_BT
+        last_B = place_BT.argmax(1)
+        every_BTD = self(visits)
+        return every_BTD[torch.arange(len(last_B), device=last_B.device), last_B]
+
+    def _tokens(self, visits: Visits) -> Tensor:
+        x_BTD = visits.item_BTD if self.project is None else self.project(visits.item_BTD)
+        if self.action is not None:
+            x_BTD = x_BTD + self.action(_given(visits.action_BT, "action_BT"))
+        if self.dwell is not None and self.gap is not None and self.since_same is not None:
+            before_BT = F.pad(_given(visits.gap_s_BT, "gap_s_BT")[:, :-1], (1, 0))
+            since_BT = _given(visits.since_same_s_BT, "since_same_s_BT")
+            x_BTD = x_BTD + self.dwell(_given(visits.dwell_s_BT, "dwell_s_BT")) + self.gap(before_BT)
+            x_BTD = x_BTD + torch.where((since_BT < 0)[..., None], self.first_D, self.since_same(since_BT))
+        embedded: Tensor = self.dropout(self.norm(x_BTD))
+        return embedded
+
+
+class Duration(nn.Module):
+    """A vector for a duration: straight lines between knots in log(1 + seconds)."""
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.knots_KD = nn.Parameter(torch.randn(KNOTS, d_model) * 0.02)
+
+    def forward(self, duration_s: Tensor) -> Tensor:
+        place = (duration_s.clamp_min(0).log1p() / KNOT_STEP).clamp_max(KNOTS - 1)
+        knots_K = torch.arange(KNOTS, dtype=place.dtype, device=place.device)
+        return (1 - (place[..., None] - knots_K).abs()).clamp_min(0) @ self.knots_KD
+
+
+class Moment(nn.Module):
+    """What the moment predicted for adds: how long the last visit is ago, and the viewer's hour."""
+
+    def __init__(self, config: ViewerConfig) -> None:
+        super().__init__()
+        d = config.d_model
+        self.gap = Duration(2 * d) if config.timed else None
+        self.hour = nn.Linear(2 * HARMONICS, 2 * d, bias=False) if config.hourly else None
+        self.widen = nn.Linear(d, 2 * d)
+        self.narrow = nn.Linear(2 * d, d)
+
+    def forward(self, y_BTD: Tensor, gap_s_BT: Tensor | None, hour_BT: Tensor | None) -> Tensor:
+        wide_BTD = self.widen(y_BTD)
+        if self.gap is not None:
+            wide_BTD = wide_BTD + self.gap(_given(gap_s_BT, "gap_s_BT"))
+        if self.hour is not None:
+            wide_BTD = wide_BTD + self.hour(around_the_clock(_given(hour_BT, "hour_BT")))
+        moved: Tensor = y_BTD + self.narrow(F.silu(wide_BTD))
+        return moved
+
+
+def around_the_clock(hour: Tensor) -> Tensor:
+    """[..., 2·HARMONICS]: sines, then cosines, of the hour's place in the day and its halves and thirds."""
+    turns = torch.arange(1, HARMONICS + 1, dtype=hour.dtype, device=hour.device)
+    angle = hour[..., None] * turns * (2 * math.pi / 24)
+    return torch.cat((angle.sin(), angle.cos()), dim=-1)
+
+
+def elapsed_s(gap_s_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """[B, T] float64: when each visit was, from the first. In doubles, or a year would swallow single seconds."""
+    kept_BT = gap_s_BT.double() * mask_BT
+    return kept_BT.cumsum(1) - kept_BT
+
+
+def since_same_s(streamers: Iterable[int], at_s: Iterable[float]) -> list[float]:
+    """Of one viewer's visits in time order: seconds since the visit before it to the same streamer, -1 for none."""
+    last_s: dict[int, float] = {}
+    since = []
+    for streamer, moment_s in zip(streamers, at_s, strict=True):
+        since.append(moment_s - last_s[streamer] if streamer in last_s else -1.0)
+        last_s[streamer] = moment_s
+    return since
+
+
+def _given(feature: Tensor | None, name: str) -> Tensor:
+    if feature is None:
+        raise ConfigError(f"the viewer tower is configured to see {name}, but it is not given")
+    return feature
