@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from streaming.events import ACTIVITY_BUCKET_MS, ActivityBucket, RoomActivity, RoomId, RoomState
+from streaming.events import ACTIVITY_BUCKET_MS, ActivityBucket, Arrival, RoomActivity, RoomId, RoomState, StreamerId
 
 RECENT_MS = 600_000  # the ten minutes that trending looks at
+MAX_ARRIVALS = 32  # of a room, the newest: of a crowd that was sent over they are nearly all
 
 
 class RoomSums:
     """Mutable sums of one room and bucket."""
 
-    __slots__ = ("entered", "follows", "gifts", "left", "likes", "newcomers", "watch_ms")
+    __slots__ = (
+        "arrivals", "entered", "first_entered", "follows", "gifts", "left", "likes", "newcomers", "watch_ms",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.entered = 0
@@ -20,6 +23,8 @@ class RoomSums:
         self.likes = 0
         self.gifts = 0
         self.follows = 0
+        self.first_entered = 0
+        self.arrivals: list[tuple[int, str]] = []  # when, and from which streamer
 
 
 class ActivityBook:
@@ -54,6 +59,8 @@ class ActivityBook:
                 likes=sums.likes,
                 gifts=sums.gifts,
                 follows=sums.follows,
+                first_entered=sums.first_entered,
+                arrivals=_newest(sums.arrivals) if sums.arrivals else (),
             )
             for (room, bucket_ms), sums in self._sums.items()
         ]
@@ -62,13 +69,17 @@ class ActivityBook:
 
 
 class ActivityFold:
-    """Sums of a room over its life, and the entries of its last ten minutes."""
+    """Sums of a room over its life, and of its last ten minutes the entries and whom the newest came from.
 
-    __slots__ = ("_buckets", "offset", "sums")
+    All of it is the same in whatever order the records come, and however the events are split into records.
+    """
+
+    __slots__ = ("_arrivals", "_buckets", "offset", "sums")
 
     def __init__(self) -> None:
         self.sums = RoomSums()
-        self._buckets: dict[int, list[int]] = {}  # bucket_ms → [entered, newcomers], only where somebody entered
+        self._buckets: dict[int, list[int]] = {}  # bucket_ms → [entered, newcomers, first], where somebody entered
+        self._arrivals: tuple[Arrival, ...] = ()
         self.offset = -1
 
     def apply(self, activity: RoomActivity, offset: int) -> bool:
@@ -84,6 +95,11 @@ class ActivityFold:
         sums.likes += activity.likes
         sums.gifts += activity.gifts
         sums.follows += activity.follows
+        sums.first_entered += activity.first_entered
+        if activity.arrivals:
+            newest = sorted((*self._arrivals, *activity.arrivals))[-MAX_ARRIVALS:]
+            oldest_ms = newest[-1].at_ms - RECENT_MS
+            self._arrivals = tuple(arrival for arrival in newest if arrival.at_ms > oldest_ms)
         if activity.entered or activity.newcomers:
             self._enter(activity)
         return True
@@ -93,11 +109,12 @@ class ActivityFold:
         if bucket is not None:
             bucket[0] += activity.entered
             bucket[1] += activity.newcomers
+            bucket[2] += activity.first_entered
             return
         newest_ms = max(self._buckets, default=activity.bucket_ms)
         if activity.bucket_ms <= newest_ms - RECENT_MS:
             return
-        self._buckets[activity.bucket_ms] = [activity.entered, activity.newcomers]
+        self._buckets[activity.bucket_ms] = [activity.entered, activity.newcomers, activity.first_entered]
         if activity.bucket_ms > newest_ms:
             oldest_ms = activity.bucket_ms - RECENT_MS
             self._buckets = {at_ms: counts for at_ms, counts in self._buckets.items() if at_ms > oldest_ms}
@@ -105,14 +122,27 @@ class ActivityFold:
     def recent(self) -> tuple[ActivityBucket, ...]:
         """Buckets of the ten minutes up to the newest, oldest first; those without entries are left out."""
         return tuple(
-            ActivityBucket(bucket_ms=at_ms, entered=entered, newcomers=newcomers)
-            for at_ms, (entered, newcomers) in sorted(self._buckets.items())
+            ActivityBucket(at_ms, entered, newcomers, first)
+            for at_ms, (entered, newcomers, first) in sorted(self._buckets.items())
         )
+
+    @property
+    def arrivals(self) -> tuple[Arrival, ...]:
+        """The newest of the ten minutes up to the newest, oldest first."""
+        return self._arrivals
 
     def restore(self, state: RoomState) -> None:
         """Continues from a state."""
         sums = self.sums
         sums.entered, sums.newcomers, sums.left = state.entered, state.newcomers, state.left
         sums.watch_ms, sums.likes, sums.gifts, sums.follows = state.watch_ms, state.likes, state.gifts, state.follows
-        self._buckets = {bucket.bucket_ms: [bucket.entered, bucket.newcomers] for bucket in state.recent}
+        sums.first_entered = state.first_entered
+        self._buckets = {
+            bucket.bucket_ms: [bucket.entered, bucket.newcomers, bucket.first_entered] for bucket in state.recent
+        }
+        self._arrivals = state.arrivals
         self.offset = state.activity_offset
+
+
+def _newest(arrivals: list[tuple[int, str]]) -> tuple[Arrival, ...]:
+    return tuple(Arrival(at_ms, StreamerId(streamer)) for at_ms, streamer in sorted(arrivals)[-MAX_ARRIVALS:])

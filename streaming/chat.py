@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from streaming.events import RoomState
 from streaming.language import guess_language
 from streaming.outcome import Outcome
+from streaming.recent import RecentMessages
 from streaming.text import text_hash
 from streaming.vectors import fold_mean
 from streaming.window import ChatLine, ChatStatistics, ChatWindow, ClosedSegment, WindowConfig
@@ -64,8 +65,8 @@ class ChatFold:
     __slots__ = (
         "_config", "_phase", "_published_mean_segment", "_published_vector_offset", "_replaying", "_resumed_at_ms",
         "_retained", "_statistics", "_text", "_unpublished_offset", "_waiting", "_wanted", "_window", "chat_hash",
-        "language", "mean_segment", "mean_vector", "messages", "offset", "segment_end_ms", "segments_skipped", "vector",
-        "vector_appended_ms", "vector_offset",
+        "language", "mean_segment", "mean_vector", "messages", "offset", "recent", "segment_end_ms", "segments_skipped",
+        "vector", "vector_appended_ms", "vector_offset",
     )  # fmt: skip
 
     def __init__(self, config: WindowConfig, phase: int) -> None:
@@ -84,6 +85,7 @@ class ChatFold:
         self._published_mean_segment = -1
         self._published_vector_offset = -1
         self.messages = 0
+        self.recent = RecentMessages()
         self.offset = -1
         self.vector = b""
         self.chat_hash = 0
@@ -111,6 +113,8 @@ class ChatFold:
         late, duplicates = counts[Outcome.LATE] - late, counts[Outcome.DUPLICATE] - duplicates
         counts[Outcome.APPLIED] += len(lines) - late - duplicates
         self.messages += len(lines) - duplicates
+        self.recent.add(self._window.tally)
+        self._window.tally.clear()
         if self._unpublished_offset < 0:
             self._unpublished_offset = lines[0][3]
         self.offset = lines[-1][3]
@@ -127,6 +131,7 @@ class ChatFold:
         if self._replaying:
             if new:
                 self._window.add_all(lines[:new], [0] * len(Outcome))
+                self._window.tally.clear()
                 if self._window.closed:
                     self._take_closed()
             if new < len(lines) or lines[-1][3] == self.offset:
@@ -299,6 +304,7 @@ class ChatFold:
         self._statistics = ChatStatistics(state.window_messages, state.window_chatters, state.previous_messages)
         self._resumed_at_ms = state.chat_at_ms
         self.messages, self.offset = state.messages, state.chat_offset
+        self.recent.restore(state)
         self._replaying = self.offset >= 0
         self.vector, self.chat_hash, self.vector_offset = state.chat_vector, state.chat_hash, state.vector_offset
         self.vector_appended_ms, self.segment_end_ms = state.appended_ms, state.segment_end_ms

@@ -96,6 +96,13 @@ class InternalRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True)
 ACTIVITY_BUCKET_MS = 10_000  # six buckets make the "last minute" of trending, sixty the "last ten minutes"
 
 
+class Arrival(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """Somebody entered a room at_ms who had been with another streamer until less than a visit's gap before."""
+
+    at_ms: int
+    streamer: StreamerId  # whom they came from
+
+
 class RoomActivity(InternalRecord, frozen=True, kw_only=True):
     """What viewers did in a room, summed over one time bucket of one ProfileWorker transaction.
 
@@ -111,14 +118,17 @@ class RoomActivity(InternalRecord, frozen=True, kw_only=True):
     likes: int = 0
     gifts: int = 0
     follows: int = 0
+    first_entered: int = 0  # of `entered`, those by viewers without any earlier visit to the streamer
+    arrivals: tuple[Arrival, ...] = ()  # of `entered`, the newest that came from somewhere, oldest first, bounded
 
 
 class ActivityBucket(msgspec.Struct, frozen=True, array_like=True):
-    """Entries of one bucket of a room's last ten minutes."""
+    """Entries of one bucket of a room's last ten minutes. first_entered: as newcomers, but of the streamer."""
 
     bucket_ms: int
     entered: int
     newcomers: int
+    first_entered: int = 0
 
 
 RoomStatus = Literal["live", "ended", "presumed_ended"]
@@ -177,6 +187,12 @@ class RoomState(InternalRecord, frozen=True, kw_only=True):
     language_guessed: bool = False  # `language` is a guess, because the room declares none
     described_appended_ms: int = 0  # append time of the description in force
     chat_language: str = ""  # what the text behind chat_vector looks like, a guess, "" if none
+    # more of the fold of `chat`
+    recent_messages: tuple[int, ...] = ()  # of each bucket of the last ten minutes up to the newest, oldest first
+    recent_messages_ms: int = 0  # start of the newest of these buckets
+    # more of the fold of `room-activity`
+    first_entered: int = 0  # visits by viewers who were never with the streamer before
+    arrivals: tuple[Arrival, ...] = ()  # the newest of the last ten minutes, oldest first, bounded
 
 
 class Visit(msgspec.Struct, frozen=True, array_like=True):
@@ -200,6 +216,9 @@ class StreamerHabit(msgspec.Struct, frozen=True, array_like=True):
     watch_ms: int
     last_at_ms: int
     followed: bool
+    chats: int = 0
+    first_entered_at_ms: int = 0  # when the first visit began, 0 if not known
+    entered_at_ms: int = 0  # when the last visit began, 0 if not known
 
 
 class ViewerProfile(InternalRecord, frozen=True, kw_only=True):
@@ -215,6 +234,7 @@ class ViewerProfile(InternalRecord, frozen=True, kw_only=True):
     last_at_ms: int
     recent_events: tuple[int, ...]  # 64-bit hashes of the last few events, to tell a duplicate
     appended_ms: int  # append time of the last event applied
+    repeats: int = 0  # of total_visits, those to a streamer visited before
 
 
 class Impression(InternalRecord, frozen=True, kw_only=True):

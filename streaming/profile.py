@@ -16,7 +16,7 @@ from zlib import crc32
 
 import msgspec
 
-from streaming.activity import ActivityBook
+from streaming.activity import ActivityBook, RoomSums
 from streaming.errors import ConfigError
 from streaming.events import (
     SCHEMA_VERSION,
@@ -45,7 +45,7 @@ class ProfileConfig:
     visits: int = 50  # newest kept
     habits: int = 100  # streamers remembered, the least recent are forgotten first
     recent_events: int = 16  # events among which a duplicate is recognised
-    visit_gap_s: int = 1_800  # an enter into the room where the viewer is continues the visit up to this silence
+    visit_gap_s: int = 1_800  # after less silence an enter into the room where the viewer is continues the visit
     max_gap_watch_s: int = 1_800  # most that a visit without `watch` events counts as watched, from enter to leave
 
     def __post_init__(self) -> None:
@@ -78,6 +78,9 @@ class _Habit(msgspec.Struct, array_like=True, eq=False):
     watch_ms: int = 0
     last_at_ms: int = 0
     followed: bool = False
+    chats: int = 0
+    first_entered_at_ms: int = 0
+    entered_at_ms: int = 0
 
 
 class ProfileFold:
@@ -88,7 +91,7 @@ class ProfileFold:
 
     __slots__ = (
         "_appended_ms", "_config", "_first_at_ms", "_habits", "_last_at_ms", "_max_recent", "_open", "_open_habit",
-        "_recent", "_total_events", "_total_visits", "_visits", "viewer",
+        "_recent", "_repeats", "_total_events", "_total_visits", "_visits", "viewer",
     )  # fmt: skip
 
     def __init__(self, viewer: ViewerId, config: ProfileConfig) -> None:
@@ -103,6 +106,7 @@ class ProfileFold:
         # the time: a collision among a viewer's last few events needs the same millisecond besides.
         self._recent: array[int] = array("q")  # an eighth of the memory of a deque of ints, and as much less to fetch
         self._total_visits = 0
+        self._repeats = 0
         self._total_events = 0
         self._first_at_ms = 0
         self._last_at_ms = 0
@@ -142,7 +146,7 @@ class ProfileFold:
         here = self._open
         if here is not None and here.room == event.room:
             silence_ms = event.at_ms - here.last_at_ms
-            if silence_ms <= self._config.visit_gap_s * 1_000 and event.at_ms >= here.entered_at_ms:
+            if silence_ms < self._config.visit_gap_s * 1_000 and event.at_ms >= here.entered_at_ms:
                 here.last_at_ms = max(here.last_at_ms, event.at_ms)  # a reload, not another visit
                 self._habit(event)
                 return
@@ -156,7 +160,7 @@ class ProfileFold:
             sums.newcomers += 1
         self._total_visits += 1
         habit = self._open_habit = self._habit(event)
-        habit.visits += 1
+        self._note_visit(habit, event.at_ms, sums)
         visit = _Visit(intern(event.room), habit.streamer, event.at_ms, event.at_ms)
         if self._visits and event.at_ms < self._visits[-1].entered_at_ms:
             sums.left += 1
@@ -169,6 +173,27 @@ class ProfileFold:
         if len(self._visits) > self._config.visits:
             del self._visits[0]
         return visit
+
+    def _note_visit(self, habit: _Habit, at_ms: int, sums: RoomSums) -> None:
+        """Whether the visit is the first to the streamer, when the streamer was visited, and from where."""
+        if habit.visits:
+            self._repeats += 1
+            habit.first_entered_at_ms = min(habit.first_entered_at_ms, at_ms)
+            habit.entered_at_ms = max(habit.entered_at_ms, at_ms)
+        else:
+            sums.first_entered += 1
+            habit.first_entered_at_ms = habit.entered_at_ms = at_ms
+        habit.visits += 1
+        if not self._visits:
+            return
+        last = self._visits[-1]
+        gone_ms = at_ms - last.last_at_ms
+        if (
+            last.streamer != habit.streamer
+            and last.entered_at_ms <= at_ms
+            and gone_ms < self._config.visit_gap_s * 1_000
+        ):
+            sums.arrivals.append((at_ms, last.streamer))
 
     def _leave_said(self, event: ViewerEvent, book: ActivityBook) -> Outcome:
         here = self._open
@@ -202,6 +227,7 @@ class ProfileFold:
         if visit is not None and at_ms > visit.last_at_ms:
             visit.last_at_ms = at_ms
         if action == "chat":
+            habit.chats += 1
             if visit is not None:
                 visit.chats += 1
             return
@@ -270,7 +296,10 @@ class ProfileFold:
                 for visit in self._visits
             ),
             habits=tuple(
-                StreamerHabit(StreamerId(streamer), habit.visits, habit.watch_ms, habit.last_at_ms, habit.followed)
+                StreamerHabit(
+                    StreamerId(streamer), habit.visits, habit.watch_ms, habit.last_at_ms, habit.followed, habit.chats,
+                    habit.first_entered_at_ms, habit.entered_at_ms,
+                )
                 for streamer, habit in self._habits.items()
             ),
             room=None if here is None else RoomId(here.room),
@@ -280,6 +309,7 @@ class ProfileFold:
             last_at_ms=self._last_at_ms,
             recent_events=tuple(self._recent),
             appended_ms=self._appended_ms,
+            repeats=self._repeats,
         )  # fmt: skip
 
     def packed(self) -> bytes:
@@ -298,6 +328,7 @@ class ProfileFold:
                 self._last_at_ms,
                 self._recent.tolist(),
                 self._appended_ms,
+                self._repeats,
             )
         )
 
@@ -315,12 +346,14 @@ class ProfileFold:
             habit = self._habits[streamer] = _Habit(streamer)
             habit.visits, habit.watch_ms = remembered.visits, remembered.watch_ms
             habit.last_at_ms, habit.followed = remembered.last_at_ms, remembered.followed
+            habit.chats, habit.first_entered_at_ms = remembered.chats, remembered.first_entered_at_ms
+            habit.entered_at_ms = remembered.entered_at_ms
         if self._open is not None:
             self._open_habit = self._habits.get(self._open.streamer)
         self._recent.extend(profile.recent_events[-self._max_recent :])
         self._total_visits, self._total_events = profile.total_visits, profile.total_events
         self._first_at_ms, self._last_at_ms = profile.first_at_ms, profile.last_at_ms
-        self._appended_ms = profile.appended_ms
+        self._appended_ms, self._repeats = profile.appended_ms, profile.repeats
 
 
 def _entered_at_ms(visit: _Visit) -> int:

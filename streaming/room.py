@@ -274,6 +274,10 @@ class RoomFold:
             language_guessed=not described.language and bool(language),
             described_appended_ms=life.appended_ms,
             chat_language=chat.language,
+            recent_messages=chat.recent.counts(),
+            recent_messages_ms=chat.recent.newest_ms,
+            first_entered=sums.first_entered,
+            arrivals=activity.arrivals,
         )
 
     # restart

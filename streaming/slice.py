@@ -5,6 +5,8 @@ from __future__ import annotations
 from streaming.sketch import DistinctViewers, TextSample
 from streaming.text import SampledText
 
+SLICE_MS = 5_000
+
 
 class Slice:
     """5 s of event time of one room. What arrives is only noted, and sketched when enough of it is there or needed."""

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from streaming.errors import ConfigError
 from streaming.outcome import Outcome
 from streaming.sketch import DistinctViewers
-from streaming.slice import Slice
+from streaming.slice import SLICE_MS, Slice
 from streaming.text import build_chat_text, join_few, text_hash
 
-SLICE_MS = 5_000
 SEGMENT_SLICES = 6
 SEGMENT_MS = SLICE_MS * SEGMENT_SLICES
 HELD_SLICES = 2 * SEGMENT_SLICES  # the last 30 s and the 30 s before, whose difference is the chat's velocity
 NEVER_MS = 1 << 62
+NO_SLICE = -1
 NOTED_MESSAGES = 256  # per slice, between two calls
 FEW_MESSAGES = 16  # whose text is likely to be all of them
 
@@ -90,10 +90,15 @@ class ChatStatistics:
 
 
 class ChatWindow:
-    """The chat of one room. closed: segments that closed, in order, for the owner to take."""
+    """The chat of one room.
+
+    For the owner to take: `closed`, segments that closed, in order; `tally`, messages by slice, late ones among them
+    and duplicates not.
+    """
 
     __slots__ = (
-        "_closed_through", "_config", "_due_ms", "_newest", "_slices", "_wanted", "closed", "head_ms", "watermark_ms",
+        "_closed_through", "_config", "_due_ms", "_newest", "_slices", "_wanted", "closed", "head_ms", "tally",
+        "watermark_ms",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +114,7 @@ class ChatWindow:
         self._due_ms = NEVER_MS  # before this append time nothing can have expired
         self.watermark_ms = 0  # newest event time
         self.closed: list[ClosedSegment] = []
+        self.tally: dict[int, int] = {}
 
     def add(self, viewer: str, text: str, at_ms: int, offset: int, appended_ms: int) -> Outcome:
         """Takes one message: APPLIED, LATE or DUPLICATE."""
@@ -132,14 +138,17 @@ class ChatWindow:
         config, head_ms, due_ms, watermark_ms = self._config, self.head_ms, self._due_ms, self.watermark_ms
         num_recognised, message_chars = config.recognised_per_slice, config.message_chars
         oldest = self._newest - HELD_SLICES
-        held: Slice  # of the last message
-        current: int | None = None  # its index
+        tally, since = self.tally, 0  # messages of `held` before the first one that is not in the tally
+        held: Slice | None = None  # of the last message
+        current = NO_SLICE  # its index
         for viewer, text, at_ms, offset, appended_ms in lines:
             if appended_ms > head_ms:
                 head_ms = appended_ms
                 if head_ms > due_ms:
                     self.expire(head_ms)
-                    due_ms, current = self._due_ms, None
+                    if held is not None:
+                        tally[current] = tally.get(current, 0) + held.messages - since
+                    due_ms, current, held = self._due_ms, NO_SLICE, None
             key = hash((viewer, at_ms, text))
             if at_ms > head_ms:  # noqa: PLR1730  min() costs 60 ns a message
                 at_ms = head_ms  # noqa: PLW2901
@@ -147,8 +156,12 @@ class ChatWindow:
             if index != current:
                 if index <= oldest:
                     counts[Outcome.LATE] += 1
+                    tally[index] = tally.get(index, 0) + 1
                     continue
+                if held is not None:
+                    tally[current] = tally.get(current, 0) + held.messages - since
                 held, current = self._slice(index, offset, head_ms), index
+                since = held.messages
                 due_ms, oldest = self._due_ms, self._newest - HELD_SLICES
                 recognised, noted = held.recognised, held.noted
             if key in recognised:
@@ -156,10 +169,12 @@ class ChatWindow:
                 continue
             if len(recognised) < num_recognised:
                 recognised.add(key)
-            held.last_appended_ms = head_ms
+            held.last_appended_ms = head_ms  # type: ignore[union-attr]  # a slice was taken, now or before
             noted.append((viewer, text if len(text) <= message_chars else text[:message_chars], at_ms))
             if at_ms > watermark_ms:  # noqa: PLR1730
                 watermark_ms = at_ms
+        if held is not None:
+            tally[current] = tally.get(current, 0) + held.messages - since
         self.head_ms, self.watermark_ms = head_ms, watermark_ms
 
     def _slice(self, index: int, offset: int, head_ms: int) -> Slice:

@@ -113,8 +113,10 @@ def test_an_unknown_field_is_ignored(name: str, value: object) -> None:
 
 
 def test_a_field_appended_to_an_internal_record_is_ignored() -> None:
-    written = msgspec.msgpack.encode([1, "r", 10_000, 3, 1, 0, 0, 0, 0, 0, "from a later build"])
-    assert DECODERS[ROOM_ACTIVITY](written) == RoomActivity(room=RoomId("r"), bucket_ms=10_000, entered=3, newcomers=1)
+    written = msgspec.msgpack.encode([1, "r", 10_000, 3, 1, 0, 0, 0, 0, 0, 2, [], "from a later build"])
+    assert DECODERS[ROOM_ACTIVITY](written) == RoomActivity(
+        room=RoomId("r"), bucket_ms=10_000, entered=3, newcomers=1, first_entered=2
+    )
 
 
 @pytest.mark.parametrize(
