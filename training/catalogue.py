@@ -9,6 +9,8 @@ from torch import Tensor
 
 ROWS = 512  # whose logits over some thousand items stay in a processor's cache between the passes over them
 
+TINY = 1e-37  # a probability that bfloat16 still tells from 0
+
 
 def catalogue_softmax(query_ND: Tensor, item_CD: Tensor, target_N: Tensor, smoothing: float = 0.0) -> Tensor:
     """Scalar: mean cross entropy of target_N (int64) among all C items, by inner product.
@@ -16,7 +18,7 @@ def catalogue_softmax(query_ND: Tensor, item_CD: Tensor, target_N: Tensor, smoot
     Gradients are made in the forward pass, a slice of rows at a time, so that no [N, C] array ever exists. smoothing:
     the share of a target's mass that is spread evenly over the catalogue. Under autocast products are in its precision.
     """
-    loss: Tensor = _Catalogue.apply(query_ND, item_CD, target_N, smoothing)  # type: ignore[no-untyped-call]
+    loss: Tensor = _Catalogue.apply(query_ND, item_CD, target_N, smoothing)
     return loss
 
 
@@ -30,21 +32,21 @@ class _Catalogue(torch.autograd.Function):
         total = torch.zeros((), device=query_ND.device)
         with torch.autocast(device, enabled=False):
             narrow_CD = item_CD.detach().to(dtype)
-            for query_RD, target_R, grad_RD in zip(
-                query_ND.detach().to(dtype).split(ROWS), target_N.split(ROWS), query_grad_ND.split(ROWS), strict=True
-            ):
+            for start in range(0, len(query_ND), ROWS):
+                rows = slice(start, start + ROWS)
+                query_RD, target_R1 = query_ND[rows].detach().to(dtype), target_N[rows, None]
                 logit_RC = query_RD @ narrow_CD.T
-                target_R1 = target_R[:, None]
-                log_p_RC = logit_RC.log_softmax(1)
-                total += -(1 - smoothing) * log_p_RC.gather(1, target_R1).float().sum()
+                logit_R1 = logit_RC.gather(1, target_R1).float()
+                p_RC = logit_RC.softmax(1)
+                log_p_R1 = p_RC.gather(1, target_R1).float().clamp_min(TINY).log()
+                total -= log_p_R1.sum()
                 if smoothing:
-                    total -= smoothing * log_p_RC.float().mean(1).sum()
-                grad_RC = log_p_RC.exp_()
-                if smoothing:
-                    grad_RC -= smoothing / len(item_CD)
-                grad_RC.scatter_add_(1, target_R1, grad_RC.new_full(target_R1.shape, smoothing - 1))
-                grad_RD.copy_(grad_RC @ narrow_CD)
-                item_grad_CD += grad_RC.T @ query_RD
+                    mean_R1 = query_RD.float() @ narrow_CD.float().mean(0)[:, None]
+                    total += smoothing * (logit_R1 - mean_R1).sum()
+                    p_RC -= smoothing / len(item_CD)
+                p_RC.scatter_add_(1, target_R1, p_RC.new_full(target_R1.shape, smoothing - 1))
+                query_grad_ND[rows] = p_RC @ narrow_CD
+                item_grad_CD += p_RC.T @ query_RD
         ctx.save_for_backward(query_grad_ND.to(query_ND.dtype), item_grad_CD.to(item_CD.dtype))
         return total / len(query_ND)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 Pair = Callable[[Tensor, Tensor], Tensor]  # a loss of two vectors' prefixes
 
@@ -31,6 +31,7 @@ def log_partition(
 def viewer_to_room(
     logit_BN: Tensor,
     entered_B: Tensor,
+    *,
     mask_BN: Tensor | None = None,
     log_q_BN: Tensor | None = None,
     shown_BN: Tensor | None = None,
@@ -60,7 +61,7 @@ def in_batch(logit_BB: Tensor, id_B: Tensor, log_share_B: Tensor | None = None) 
     log_q_BN = None
     if log_share_B is not None:
         log_q_BN = (log_share_B + math.log(max(rows - 1, 1))).expand(rows, rows)
-    return viewer_to_room(logit_BB, target_B, id_B[:, None] != id_B, log_q_BN)
+    return viewer_to_room(logit_BB, target_B, mask_BN=id_B[:, None] != id_B, log_q_BN=log_q_BN)
 
 
 def room_to_room(
@@ -79,5 +80,5 @@ def matryoshka(left: Tensor, right: Tensor, dims: Sequence[int], loss: Pair, *, 
     total = left.new_zeros(())
     for dim in dims:
         ends = left[..., :dim], right[..., :dim]
-        total = total + loss(*(F.normalize(end, dim=-1) for end in ends) if unit else ends)
+        total = total + loss(*(functional.normalize(end, dim=-1) for end in ends) if unit else ends)
     return total / len(dims)

@@ -7,9 +7,10 @@ from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from streaming.errors import ConfigError
+from training.dropout import Dropout
 from training.recurrence import recur
 
 MixerKind = Literal["softmax", "hstu", "lru"]
@@ -66,7 +67,7 @@ class Mixer(Protocol):
 
 def build(kind: MixerKind, config: MixerConfig) -> Softmax | Hstu | Lru:
     """One block. Raises ConfigError: no such mixer."""
-    blocks = {"softmax": Softmax, "hstu": Hstu, "lru": Lru}
+    blocks: dict[str, type[Softmax | Hstu | Lru]] = {"softmax": Softmax, "hstu": Hstu, "lru": Lru}
     if kind not in blocks:
         raise ConfigError(f'mixer is "{kind}"; it must be one of {", ".join(MIXERS)}')
     return blocks[kind](config)
@@ -86,12 +87,12 @@ class Softmax(nn.Module):
         self.out = nn.Linear(config.d_model, config.d_model)
         self.bias = DistanceBias(config)
         self.ffn = FeedForward(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor, at_s_BT: Tensor | None = None) -> Tensor:
         q_BHTE, k_BHTE, v_BHTE = (_split(part, self.heads) for part in self.qkv(self.norm(x_BTD)).chunk(3, dim=-1))
         score_BHTT = q_BHTE * k_BHTE.shape[-1] ** -0.5 @ k_BHTE.transpose(-1, -2)
-        score_BHTT += self.bias(mask_BT, at_s_BT)
+        score_BHTT += self.bias(mask_BT, at_s_BT).to(score_BHTT.dtype)
         return self._finish(x_BTD, _join(score_BHTT.softmax(-1) @ v_BHTE))
 
     def start(self, batch: int) -> MixerCache:
@@ -106,7 +107,8 @@ class Softmax(nn.Module):
 
     def _finish(self, x: Tensor, mixed: Tensor) -> Tensor:
         kept: Tensor = x + self.dropout(self.out(mixed))
-        return kept + self.dropout(self.ffn(kept))
+        widened: Tensor = self.ffn(kept)
+        return kept + self.dropout(widened)
 
 
 class Hstu(nn.Module):
@@ -123,24 +125,24 @@ class Hstu(nn.Module):
         self.mixed_norm = nn.LayerNorm(config.d_model)
         self.out = nn.Linear(config.d_model, config.d_model)
         self.bias = DistanceBias(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor, at_s_BT: Tensor | None = None) -> Tensor:
-        u_BTD, *vqk = F.silu(self.uvqk(self.norm(x_BTD))).chunk(4, dim=-1)
+        u_BTD, *vqk = functional.silu(self.uvqk(self.norm(x_BTD))).chunk(4, dim=-1)
         v_BHTE, q_BHTE, k_BHTE = (_split(part, self.heads) for part in vqk)
         score_BHTT = q_BHTE @ k_BHTE.transpose(-1, -2)
-        score_BHTT += self.bias(mask_BT, at_s_BT)
-        return self._finish(x_BTD, u_BTD, _join(F.silu(score_BHTT) @ (v_BHTE * self.scale)))
+        score_BHTT += self.bias(mask_BT, at_s_BT).to(score_BHTT.dtype)
+        return self._finish(x_BTD, u_BTD, _join(functional.silu(score_BHTT) @ (v_BHTE * self.scale)))
 
     def start(self, batch: int) -> MixerCache:
         return _empty(self.heads, batch, self.out.weight)
 
     def step(self, x_BD: Tensor, cache: MixerCache, at_s_B: Tensor | None = None) -> tuple[Tensor, MixerCache]:
-        u_BD, *vqk = F.silu(self.uvqk(self.norm(x_BD))).chunk(4, dim=-1)
+        u_BD, *vqk = functional.silu(self.uvqk(self.norm(x_BD))).chunk(4, dim=-1)
         v_BHE, q_BHE, k_BHE = (_split(part[:, None], self.heads) for part in vqk)
         cache = _append(cache, k_BHE, v_BHE, at_s_B)
         k_BHSE, v_BHSE, at_s_BS = cache.tensors
-        score_BHS = F.silu(q_BHE @ k_BHSE.transpose(-1, -2) + self.bias.last(at_s_BS))
+        score_BHS = functional.silu(q_BHE @ k_BHSE.transpose(-1, -2) + self.bias.last(at_s_BS))
         return self._finish(x_BD, u_BD, _join(score_BHS @ (v_BHSE * self.scale))[:, 0]), cache
 
     def _finish(self, x: Tensor, u: Tensor, mixed: Tensor) -> Tensor:
@@ -165,7 +167,7 @@ class Lru(nn.Module):
         self.nu_D = nn.Parameter((-radius_D.log()).log())
         self.theta_D = nn.Parameter(angle_D.clamp_min(1e-3).log())
         self.ffn = FeedForward(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor, at_s_BT: Tensor | None = None) -> Tensor:
         del at_s_BT
@@ -190,7 +192,8 @@ class Lru(nn.Module):
 
     def _finish(self, x: Tensor, state: Tensor) -> Tensor:
         kept: Tensor = x + self.dropout(self.out(torch.cat((state.real, state.imag), dim=-1)))
-        return kept + self.dropout(self.ffn(kept))
+        widened: Tensor = self.ffn(kept)
+        return kept + self.dropout(widened)
 
 
 class FeedForward(nn.Module):
@@ -201,10 +204,10 @@ class FeedForward(nn.Module):
         self.norm = nn.LayerNorm(config.d_model)
         self.widen = nn.Linear(config.d_model, config.ffn * config.d_model)
         self.narrow = nn.Linear(config.ffn * config.d_model, config.d_model)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        narrowed: Tensor = self.narrow(self.dropout(F.silu(self.widen(self.norm(x)))))
+        narrowed: Tensor = self.narrow(self.dropout(functional.silu(self.widen(self.norm(x)))))
         return narrowed
 
 
@@ -220,13 +223,11 @@ class DistanceBias(nn.Module):
         """[1 or B, H, T, T]; HIDDEN is added to what a visit must not see: later ones and padding."""
         place_T = torch.arange(mask_BT.shape[1], device=mask_BT.device)
         apart_TT = place_T[:, None] - place_T
-        bias_BHTT = self.visits_HK[:, apart_TT.clamp(0, self.visits_HK.shape[1] - 1)][None]
+        bias_BHTT: Tensor = self.visits_HK[:, apart_TT.clamp(0, self.visits_HK.shape[1] - 1)][None]
         bias_BHTT = bias_BHTT + HIDDEN * (apart_TT < 0)
         if self.time_HK is not None and at_s_BT is not None:
             bias_BHTT = bias_BHTT + self._time(self.time_HK, at_s_BT[:, :, None] - at_s_BT[:, None, :])
-        if mask_BT.all():
-            return bias_BHTT
-        return bias_BHTT + HIDDEN * ~mask_BT[:, None, None]
+        return bias_BHTT if mask_BT.all() else bias_BHTT + HIDDEN * ~mask_BT[:, None, None]
 
     def last(self, at_s_BS: Tensor) -> Tensor:
         """[1 or B, H, 1, S]: that of the last of S visits to all of them."""
@@ -249,7 +250,7 @@ class DistanceBias(nn.Module):
 
 
 def _split(x_BTD: Tensor, heads: int) -> Tensor:
-    return x_BTD.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return x_BTD.view(*x_BTD.shape[:-1], heads, -1).transpose(1, 2)
 
 
 def _join(x_BHTE: Tensor) -> Tensor:

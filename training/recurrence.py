@@ -14,7 +14,7 @@ def recur(lambda_D: Tensor, x_BTD: Tensor) -> Tensor:
     One fused multiply-add a step, forward and back. On a CPU that is less work than a scan in log T passes over memory
     and keeps nothing but the states; numbers are those of the cached step, in the same order.
     """
-    states: Tensor = _Recurrence.apply(lambda_D, x_BTD)  # type: ignore[no-untyped-call]
+    states: Tensor = _Recurrence.apply(lambda_D, x_BTD)
     return states
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from streaming.errors import ConfigError
+from training.dropout import Dropout
 from training.mixers import MixerConfig, MixerKind, build
 
 KNOTS = 24  # of a duration, evenly spaced in log(1 + seconds)
@@ -76,10 +77,9 @@ class ViewerTower(nn.Module):
         d = config.d_model
         self.project = nn.Linear(config.d_item, d, bias=False) if config.d_item != d else None
         self.action = nn.Embedding(config.actions, d) if config.actions else None
-        self.dwell, self.gap, self.since_same = (Duration(d) if config.timed else None for _ in range(3))
-        self.first_D = nn.Parameter(torch.zeros(d)) if config.timed else None
+        self.durations = Durations(d) if config.timed else None
         self.norm = nn.LayerNorm(d)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(build(config.mixer, config.block()) for _ in range(config.blocks))
         self.last_norm = nn.LayerNorm(d)
         self.moment = Moment(config) if config.timed or config.hourly else None
@@ -93,7 +93,7 @@ class ViewerTower(nn.Module):
         y_BTD: Tensor = self.last_norm(x_BTD)
         if self.moment is not None:
             y_BTD = self.moment(y_BTD, visits.gap_s_BT, visits.hour_BT)
-        return F.normalize(y_BTD, dim=-1) if self.config.unit else y_BTD
+        return functional.normalize(y_BTD, dim=-1) if self.config.unit else y_BTD
 
     def latest(self, visits: Visits) -> Tensor:
         """[B, d_model]: the vector for now, from all visits. A viewer without visits has that of a padded place."""
@@ -104,14 +104,11 @@ class ViewerTower(nn.Module):
         return every_BTD[torch.arange(len(last_B), device=last_B.device), last_B]
 
     def _tokens(self, visits: Visits) -> Tensor:
-        x_BTD = visits.item_BTD if self.project is None else self.project(visits.item_BTD)
+        x_BTD: Tensor = visits.item_BTD if self.project is None else self.project(visits.item_BTD)
         if self.action is not None:
             x_BTD = x_BTD + self.action(_given(visits.action_BT, "action_BT"))
-        if self.dwell is not None and self.gap is not None and self.since_same is not None:
-            before_BT = F.pad(_given(visits.gap_s_BT, "gap_s_BT")[:, :-1], (1, 0))
-            since_BT = _given(visits.since_same_s_BT, "since_same_s_BT")
-            x_BTD = x_BTD + self.dwell(_given(visits.dwell_s_BT, "dwell_s_BT")) + self.gap(before_BT)
-            x_BTD = x_BTD + torch.where((since_BT < 0)[..., None], self.first_D, self.since_same(since_BT))
+        if self.durations is not None:
+            x_BTD = x_BTD + self.durations(visits)
         embedded: Tensor = self.dropout(self.norm(x_BTD))
         return embedded
 
@@ -126,7 +123,24 @@ class Duration(nn.Module):
     def forward(self, duration_s: Tensor) -> Tensor:
         place = (duration_s.clamp_min(0).log1p() / KNOT_STEP).clamp_max(KNOTS - 1)
         knots_K = torch.arange(KNOTS, dtype=place.dtype, device=place.device)
-        return (1 - (place[..., None] - knots_K).abs()).clamp_min(0) @ self.knots_KD
+        near_K: Tensor = (1 - (place[..., None] - knots_K).abs()).clamp_min(0)
+        return near_K @ self.knots_KD
+
+
+class Durations(nn.Module):
+    """What a visit's times add to it: how long it was, the gap before it, and how long since the same streamer."""
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.dwell, self.gap, self.since_same = Duration(d_model), Duration(d_model), Duration(d_model)
+        self.first_D = nn.Parameter(torch.zeros(d_model))
+
+    def forward(self, visits: Visits) -> Tensor:
+        before_BT = functional.pad(_given(visits.gap_s_BT, "gap_s_BT")[:, :-1], (1, 0))
+        since_BT = _given(visits.since_same_s_BT, "since_same_s_BT")
+        since_BTD = torch.where((since_BT < 0)[..., None], self.first_D, self.since_same(since_BT))
+        added: Tensor = self.dwell(_given(visits.dwell_s_BT, "dwell_s_BT")) + self.gap(before_BT) + since_BTD
+        return added
 
 
 class Moment(nn.Module):
@@ -146,7 +160,7 @@ class Moment(nn.Module):
             wide_BTD = wide_BTD + self.gap(_given(gap_s_BT, "gap_s_BT"))
         if self.hour is not None:
             wide_BTD = wide_BTD + self.hour(around_the_clock(_given(hour_BT, "hour_BT")))
-        moved: Tensor = y_BTD + self.narrow(F.silu(wide_BTD))
+        moved: Tensor = y_BTD + self.narrow(functional.silu(wide_BTD))
         return moved
 
 
