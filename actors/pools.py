@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from actors.answer import Source
 from actors.room_table import RoomTable
-from actors.trending import Entries
 from actors.weights import Weights
+from training.live_rooms import Entries
 
 SMALL = np.float32(np.log1p(10))  # where the largest number is below ten, nothing is large
 
@@ -39,8 +39,8 @@ class Pools:
         """Computes all of it anew; some 0.5 ms at 10,000 rooms."""
         self.renewed_ms = now_ms
         slots = rooms.slots()
-        age_N = np.maximum(rooms.trending.event_now_ms(now_ms) - rooms.started_ms_N[slots], 0)
-        trending_N = _logarithmic(heat(rooms.trending.entries(slots, now_ms)))
+        age_N = np.maximum(rooms.lately.event_now_ms(now_ms) - rooms.started_ms_N[slots], 0)
+        trending_N = _logarithmic(heat(rooms.lately.entries(slots, now_ms)))
         crowd_N = _logarithmic(rooms.audience_N[slots] + 0.3 * rooms.chat_N[slots])
         fresh_N = np.exp2(-age_N / self._fresh_half_life_ms).astype(np.float32)
         weights = self._weights

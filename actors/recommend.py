@@ -234,7 +234,7 @@ class Recommender:
             self._metrics.count("undecodable_total", topic="viewer-profiles")
             self._tables.viewers.drop(viewer)
             return STRANGER
-        taste = taste_of(profile, self._rooms, self._rooms.trending.event_now_ms(now_ms), self._config.broad_category)
+        taste = taste_of(profile, self._rooms, self._rooms.lately.event_now_ms(now_ms), self._config.broad_category)
         affinity = Affinity(taste, self._rooms, self._config.weights)
         held = _Held(taste, affinity, self._candidates.visited(taste), raw, now_ms, basis)
         self._tastes[viewer] = held

@@ -10,14 +10,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.alignment import Alignment, ContentAlignment, ModelAlignment
 from actors.content import content_vectors
 from actors.index import LiveIndex
 from actors.labels import Labels
-from actors.projection import Projection
 from actors.roster import Roster
-from actors.trending import Trending
 from streaming.errors import ConfigError
 from streaming.events import RoomId, RoomState
+from training.model import Model
+from training.live_rooms import LiveRooms
 
 MAX_ENDED = 50_000  # rooms that ended within the hour and are still remembered, for the tastes they speak of
 
@@ -77,18 +78,20 @@ class RoomTable:
     """Room ↔ slot, columns and cards of live rooms, and the memory of ended ones. The caller holds the lock."""
 
     def __init__(self, index: LiveIndex, config: TablesConfig, max_rooms: int) -> None:
-        self.index = index
+        self.alignment: Alignment = ContentAlignment(index, config.index_dimension)  # the version in force
         self.title_weight = config.title_weight
         self._index_dimension = config.index_dimension
-        self.projection: Projection | None = None
-        self.basis_version = 0  # what was projected before a change of it means nothing after
-        self.vectors_ND: NDArray[np.float16] = np.zeros((0, 0), np.float16)  # whole, where the index has few dimensions
+        self._slots = index.slots
+        self._journals: list[set[int]] = []
+        self.basis_version = 0  # a viewer's vector from before a change of it means nothing after
+        self.dimension = 0  # of the content vectors; 0 before the first
+        self.vectors_ND: NDArray[np.float16] = np.zeros((0, 0), np.float16)  # content, whole
         self.cards: dict[RoomId, Card] = {}
         self.by_slot: dict[int, Card] = {}
         self.roster = Roster()
         self.ended: OrderedDict[RoomId, EndedRoom] = OrderedDict()
         self.categories, self.languages, self.streamers = Labels(), Labels(), Labels()
-        self.trending = Trending(max_rooms)
+        self.lately = LiveRooms(max_rooms)
         # Zero pages cost nothing until a room has the row, so the columns too grow without copying.
         self.live_N = np.zeros(max_rooms, np.bool_)
         self.mature_N = np.zeros(max_rooms, np.bool_)
@@ -124,39 +127,64 @@ class RoomTable:
             if slot is not None:
                 shown.append(state)
                 slots.append(slot)
-        if self.projection is None:
-            dimension = next((d for state in shown if (d := _dimension(state))), 0)
-            if dimension:
-                self._reserve(dimension)
-        if self.projection is not None and shown:
-            self._put(np.array(slots, np.int64), shown, self.projection)
+        if not self.dimension:
+            self._reserve(next((d for state in shown if (d := _dimension(state))), 0))
+        if shown:
+            self._put(np.array(slots, np.int64), shown)
         return len(states) - len(shown)
 
+    @property
+    def index(self) -> LiveIndex:
+        """The vectors of the version in force."""
+        return self.alignment.index
+
+    def follow(self, *, all_rooms: bool) -> set[int]:
+        """Slots whose room changes from now on; with all_rooms, every live one to begin with. Until `unfollow`."""
+        journal = set(self.by_slot) if all_rooms else set()
+        self._journals.append(journal)
+        return journal
+
+    def unfollow(self, journal: set[int]) -> None:
+        """Notes no more changes there."""
+        self._journals = [other for other in self._journals if other is not journal]
+
+    def shadow(self, model: Model | None) -> Alignment:
+        """An alignment without a room in it yet, not in force. model: None for version 0."""
+        index = LiveIndex(self.index.config, self._slots)
+        return ContentAlignment(index, self._index_dimension) if model is None else ModelAlignment(model, index)
+
+    def content(self, states: Sequence[RoomState]) -> NDArray[np.float32]:
+        """The content vector of each state, float32 [N, D]; NaN rows where there is none."""
+        return content_vectors(states, self.dimension, self.title_weight)
+
+    def force(self, alignment: Alignment) -> None:
+        """Puts a version in force, which knows every live room."""
+        self.alignment = alignment
+        self.basis_version += 1
+
     def _reserve(self, dimension: int) -> None:
-        self.projection = Projection(dimension, self._index_dimension)
+        self.dimension = dimension
         self.vectors_ND = np.zeros((len(self.live_N), dimension), np.float16)
         self.vectors_ND[self.slots()] = np.nan
 
-    def _put(self, slots_N: NDArray[np.int64], states: Sequence[RoomState], projection: Projection) -> None:
-        vectors_ND = content_vectors(states, projection.dimension, self.title_weight)
-        self.vectors_ND[slots_N] = vectors_ND
-        self.index.put(slots_N, projection.project(vectors_ND))
-        if not projection.is_due(len(self.cards)):
+    def _put(self, slots_N: NDArray[np.int64], states: Sequence[RoomState]) -> None:
+        for journal in self._journals:
+            journal.update(slots_N.tolist())
+        alignment = self.alignment
+        if not self.dimension and alignment.model is None:
             return
-        all_N = self.slots()
-        encoded_N = all_N[~np.isnan(self.vectors_ND[all_N, 0])]
-        if projection.is_due(len(encoded_N)):
-            projection.fit(self.vectors_ND[encoded_N].astype(np.float32))
-            all_ND = self.vectors_ND[all_N].astype(np.float32)
+        now_ND = self.content(states)
+        self.vectors_ND[slots_N] = now_ND
+        alignment.put(slots_N, states, now_ND)
+        if alignment.is_due(len(self.cards)):
+            all_N = self.slots()
+            alignment.fit(all_N, self.vectors_ND[all_N].astype(np.float32))
             self.basis_version += 1
-            self.index.put(all_N, projection.project(all_ND))
 
     def end(self, state: RoomState) -> None:
         """A room has ended: no longer servable, remembered until its tombstone."""
         self.drop(state.room)
-        vector_D = None
-        if self.projection is not None:
-            vector_D = content_vectors([state], self.projection.dimension, self.title_weight)[0].astype(np.float16)
+        vector_D = self.content([state])[0].astype(np.float16) if self.dimension else None
         self.ended[state.room] = EndedRoom(state, vector_D)
         if len(self.ended) > MAX_ENDED:
             self.ended.popitem(last=False)
@@ -171,7 +199,7 @@ class RoomTable:
         self.roster.leave(card.state.streamer, room)
         self._leave_columns(card)
         self.live_N[card.slot] = False
-        self.trending.clear(card.slot)
+        self.lately.clear(card.slot)
         self.index.release(card.slot)
 
     def _enter(self, state: RoomState, now_ms: int) -> int | None:
@@ -183,7 +211,7 @@ class RoomTable:
             if held.state.streamer != state.streamer:
                 self.roster.leave(held.state.streamer, state.room)
         else:
-            slot = self.index.allocate()
+            slot = self._slots.allocate()
         if slot is None:
             return None
         unchanged = held is not None and _vectors(held.state) == _vectors(state)
@@ -202,7 +230,7 @@ class RoomTable:
         self.started_ms_N[slot] = state.started_at_ms
         self.audience_N[slot] = card.audience
         self.chat_N[slot] = state.window_messages
-        self.trending.set(slot, state.recent)
+        self.lately.set(slot, state)
         self.live_N[slot] = True
 
     def _leave_columns(self, card: Card) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streaming.events import ACTIVITY_BUCKET_MS, ActivityBucket, Arrival, RoomActivity, RoomId, RoomState, StreamerId
 
-RECENT_MS = 600_000  # the ten minutes that trending looks at
+RECENT_MS = 600_000  # features look ten minutes back, and so into a part of the bucket that began ten minutes ago
 MAX_ARRIVALS = 32  # of a room, the newest: of a crowd that was sent over they are nearly all
 
 
@@ -99,7 +99,7 @@ class ActivityFold:
         if activity.arrivals:
             newest = sorted((*self._arrivals, *activity.arrivals))[-MAX_ARRIVALS:]
             oldest_ms = newest[-1].at_ms - RECENT_MS
-            self._arrivals = tuple(arrival for arrival in newest if arrival.at_ms > oldest_ms)
+            self._arrivals = tuple(arrival for arrival in newest if arrival.at_ms >= oldest_ms)
         if activity.entered or activity.newcomers:
             self._enter(activity)
         return True
@@ -112,12 +112,12 @@ class ActivityFold:
             bucket[2] += activity.first_entered
             return
         newest_ms = max(self._buckets, default=activity.bucket_ms)
-        if activity.bucket_ms <= newest_ms - RECENT_MS:
+        if activity.bucket_ms < newest_ms - RECENT_MS:
             return
         self._buckets[activity.bucket_ms] = [activity.entered, activity.newcomers, activity.first_entered]
         if activity.bucket_ms > newest_ms:
             oldest_ms = activity.bucket_ms - RECENT_MS
-            self._buckets = {at_ms: counts for at_ms, counts in self._buckets.items() if at_ms > oldest_ms}
+            self._buckets = {at_ms: counts for at_ms, counts in self._buckets.items() if at_ms >= oldest_ms}
 
     def recent(self) -> tuple[ActivityBucket, ...]:
         """Buckets of the ten minutes up to the newest, oldest first; those without entries are left out."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from streaming.events import ACTIVITY_BUCKET_MS, RoomState
 from streaming.slice import SLICE_MS
 
-RECENT_BUCKETS = 60
+RECENT_BUCKETS = 61  # ten minutes, and the bucket of which a part still lies within them
 SLICES_PER_BUCKET = ACTIVITY_BUCKET_MS // SLICE_MS
 
 

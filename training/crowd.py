@@ -5,15 +5,25 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.features import ENTRIES, FIRST_ENTRIES, MESSAGES, NEWCOMERS, NUM_COUNTS, SPANS_S, Rooms
-from training.visits import LIVE_US, SILENCE_US, Kind
+from streaming.activity import MAX_ARRIVALS
+from streaming.events import ACTIVITY_BUCKET_MS as BUCKET_MS
+from training.features import (
+    ENTRIES,
+    FIRST_ENTRIES,
+    MESSAGES,
+    NEWCOMERS,
+    NUM_COUNTS,
+    SPANS_S,
+    Arrivals,
+    Rooms,
+    Totals,
+)
+from training.live_rooms import SPANS_B
+from training.visits import LIVE_MS, SILENCE_MS, Kind
 
-BUCKET_S = 10  # as the activity buckets of a RoomState
-BUCKET_US = 1_000_000 * BUCKET_S
-SPANS_B = tuple(span_s // BUCKET_S for span_s in SPANS_S)
 NUM_BUCKETS = max(SPANS_B) + 1  # the one that is being filled, and those before it
-CHATTER_BUCKETS = LIVE_US // BUCKET_US
-NEVER_US = -(2**62)
+CHATTER_BUCKETS = LIVE_MS // BUCKET_MS
+NEVER_MS = -(2**62)
 
 
 class Crowd:
@@ -27,46 +37,68 @@ class Crowd:
         self._oldest_SKC = np.zeros((S, NUM_COUNTS, C), np.float32)  # the one of which a part still does
         self._latest_BC = np.zeros((NUM_BUCKETS, C), np.float32)  # viewers by the bucket of their latest message
         self._chatters_C = np.zeros(C, np.float32)
-        self._last_us_C = np.full(C, NEVER_US, np.int64)
-        self._started_us_C = np.zeros(C, np.int64)
+        self._last_ms_C = np.full(C, NEVER_MS, np.int64)
+        self._started_ms_C = np.zeros(C, np.int64)
         self._totals_KC = np.zeros((NUM_COUNTS, C), np.float32)
+        self._broadcast_KC = np.zeros((NUM_COUNTS, C), np.float32)
+        self._arrivals: dict[int, list[tuple[int, int]]] = {}  # to a channel: when and whence, oldest first
+        self._came_ms_CA = np.zeros((C, MAX_ARRIVALS), np.int64)
+        self._origin_CA = np.zeros((C, MAX_ARRIVALS), np.int64)
 
-    def live(self, at_us: int) -> NDArray[np.intp]:
+    def live(self, at_ms: int) -> NDArray[np.intp]:
         """[N] channels with a message in the five minutes before, in no order that means anything."""
-        return np.flatnonzero(self._last_us_C >= at_us - LIVE_US)
+        return np.flatnonzero(self._last_ms_C >= at_ms - LIVE_MS)
 
     def visits(self, channel: int) -> int:
         """Visits to the channel so far."""
         return int(self._totals_KC[ENTRIES, channel])
 
-    def rooms(self, at_us: int, live_N: NDArray[np.intp]) -> Rooms:
-        """Columns of the channels `live_N` as of `at_us`."""
-        self._advance(at_us)
-        passed = (at_us - self._bucket * BUCKET_US) / BUCKET_US
+    def rooms(self, at_ms: int, live_N: NDArray[np.intp]) -> Rooms:
+        """Columns of the channels `live_N` as of `at_ms`. One that was silent for half an hour begins anew."""
+        self._advance(at_ms)
+        begun_N = at_ms - self._last_ms_C[live_N] < SILENCE_MS
+        passed = (at_ms - self._bucket * BUCKET_MS) / BUCKET_MS
         filling_KN = self._counts_BKC[self._bucket % NUM_BUCKETS][:, live_N]
         counts_SKN = filling_KN + self._whole_SKC[:, :, live_N]
         counts_SKN += np.float32(1.0 - passed) * self._oldest_SKC[:, :, live_N]
         return Rooms(
             counts_SKN=counts_SKN,
-            totals_KN=self._totals_KC[:, live_N],
-            chatters_N=self._chatters_C[live_N],
-            age_s_N=(at_us - self._started_us_C[live_N]) / 1e6,
-            silence_s_N=(at_us - self._last_us_C[live_N]) / 1e6,
+            broadcast_KN=np.where(begun_N, self._broadcast_KC[:, live_N], 0),
+            age_s_N=np.where(begun_N, at_ms - self._started_ms_C[live_N], 0) / 1e3,
+            silence_s_N=(at_ms - self._last_ms_C[live_N]) / 1e3,
         )
 
-    def apply(self, at_us: int, channel: int, kind: int, previous_us: int) -> None:
-        """One message. previous_us: of the same viewer in the same channel, NEVER_US for none."""
-        self._advance(at_us)
+    def totals(self, live_N: NDArray[np.intp]) -> Totals:
+        """What no replica counts, as of the last moment that `rooms` was asked for."""
+        return Totals(totals_KN=self._totals_KC[:, live_N], chatters_N=self._chatters_C[live_N])
+
+    def arrivals(self, live_N: NDArray[np.intp], origin: int | None, at_ms: int) -> Arrivals:
+        """Of those who came to each channel lately, how many came from `origin`."""
+        return Arrivals.count(self._came_ms_CA[live_N], self._origin_CA[live_N], origin, at_ms)
+
+    def arrive(self, at_ms: int, origin: int, channel: int) -> None:
+        """A viewer who was in `origin` until less than half an hour before enters `channel`."""
+        came = self._arrivals.setdefault(channel, [])
+        came.append((at_ms, origin))
+        del came[:-MAX_ARRIVALS]
+        self._came_ms_CA[channel, : len(came)] = [at_ms for at_ms, _ in came]
+        self._origin_CA[channel, : len(came)] = [origin for _, origin in came]
+
+    def apply(self, at_ms: int, channel: int, kind: int, previous_ms: int) -> None:
+        """One message. previous_ms: of the same viewer in the same channel, NEVER_MS for none."""
+        self._advance(at_ms)
+        if at_ms - self._last_ms_C[channel] >= SILENCE_MS:
+            self._started_ms_C[channel] = at_ms
+            self._broadcast_KC[:, channel] = 0
+        self._last_ms_C[channel] = at_ms
         slot = self._bucket % NUM_BUCKETS
         filling_KC = self._counts_BKC[slot]
         filling_KC[MESSAGES, channel] += 1
         self._totals_KC[MESSAGES, channel] += 1
+        self._broadcast_KC[MESSAGES, channel] += 1
         if kind != Kind.NO_VISIT:
             self._count_entry(filling_KC, channel, kind)
-        if at_us - self._last_us_C[channel] >= SILENCE_US:
-            self._started_us_C[channel] = at_us
-        self._last_us_C[channel] = at_us
-        before = previous_us // BUCKET_US
+        before = previous_ms // BUCKET_MS
         if before > self._bucket - CHATTER_BUCKETS:
             self._latest_BC[before % NUM_BUCKETS, channel] -= 1
         else:
@@ -74,15 +106,15 @@ class Crowd:
         self._latest_BC[slot, channel] += 1
 
     def _count_entry(self, filling_KC: NDArray[np.float32], channel: int, kind: int) -> None:
-        for counts_KC in (filling_KC, self._totals_KC):
+        for counts_KC in (filling_KC, self._totals_KC, self._broadcast_KC):
             counts_KC[ENTRIES, channel] += 1
             if kind != Kind.REPEAT:
                 counts_KC[FIRST_ENTRIES, channel] += 1
             if kind == Kind.COLD:
                 counts_KC[NEWCOMERS, channel] += 1
 
-    def _advance(self, at_us: int) -> None:
-        bucket = at_us // BUCKET_US
+    def _advance(self, at_ms: int) -> None:
+        bucket = at_ms // BUCKET_MS
         if bucket == self._bucket:
             return
         for passed in range(max(self._bucket + 1, bucket - NUM_BUCKETS + 1), bucket + 1):

@@ -1,9 +1,9 @@
 """(viewer, rooms, now) → features: the one implementation, online and offline. Never keeps state, never reads a clock.
 
-What goes in are columns over the N rooms that are live, which whoever calls fills from what it knows: offline from
-counters over a recording, a replica from RoomState (`recent`: 10-second buckets of entries and newcomers; messages,
-chatters) and ViewerProfile (habits, visits). Everything is of the time strictly before the visit. What is not known is
-NaN, not zero, so that a model can tell "never" from "just now".
+What goes in are columns over the N rooms that are live, which whoever calls fills from what it knows: a replica and
+training examples from RoomState (`live_rooms.py`) and ViewerProfile (`own.py`), evaluation from counters over a
+recording (`world.py`). Everything is of the time strictly before the visit. What is not known is NaN, not zero, so that
+a model can tell "never" from "just now".
 """
 
 from __future__ import annotations
@@ -17,56 +17,68 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPANS_S = (10, 60, 300, 600)
-MESSAGES, ENTRIES, FIRST_ENTRIES, NEWCOMERS = range(4)  # FIRST_: the viewer's first to this channel; NEWCOMERS: to any
+MESSAGES, ENTRIES, FIRST_ENTRIES, NEWCOMERS = range(4)  # FIRST_: the viewer's first to this streamer; NEWCOMERS: to any
 NUM_COUNTS = 4
 SILENT_S = 300.0  # a longer silence is capped: a room that silent is live only because somebody is entering it now
 IN_ROOM_S = 1800.0  # who wrote less than half an hour ago is still in that room, and so cannot enter it
+MINUTE_MS, TEN_MINUTES_MS = 60_000, 600_000
 
-FEATURES: Mapping[str, str] = MappingProxyType(
-    {
-        # the crowd
-        **{f"messages_{span_s}s": "messages" for span_s in SPANS_S},
-        **{f"entries_{span_s}s": "visits that began" for span_s in SPANS_S},
-        **{f"first_entries_{span_s}s": "visits by viewers who were never in the channel" for span_s in SPANS_S},
-        **{f"newcomers_{span_s}s": "visits by viewers who were never anywhere" for span_s in SPANS_S},
-        "chatters_300s": "distinct viewers who wrote",
-        "room_age_s": "seconds since the first message after half an hour of silence",
-        "room_silence_s": "seconds since the last message, at most 300",
-        "total_visits": "all visits to the channel",
-        "total_first_share": "of these, the share by viewers who were never there, 0 to 1",
-        "total_newcomer_share": "of these, the share by viewers who were never anywhere, 0 to 1",
-        "entries_share": "of the entries of the last minute to all rooms live, 0 to 1",
-        "first_entries_share": "of the first entries of the last minute, 0 to 1",
-        "newcomers_share": "of the newcomers of the last minute, 0 to 1",
-        "messages_rank": "rooms with more messages in the last five minutes, divided by the rooms live",
-        "entries_rank": "rooms with more entries in the last ten minutes, divided by the rooms live",
-        "newcomers_rank": "rooms with more newcomers in the last minute, divided by the rooms live",
-        "live_rooms": "rooms live",
-        # the viewer's own past in the channel
-        "own_visits": "visits",
-        "own_share": "of all visits of the viewer, 0 to 1",
-        "own_messages": "messages",
-        "own_silence_s": "seconds since the viewer's last message there, NaN for never",
-        "own_visit_age_s": "seconds since the viewer's last visit there began, NaN for never",
-        "own_overdue": "the same, divided by the mean time between the viewer's visits there, NaN for less than two",
-        "own_recency": "channels visited later than this one, NaN for never",
-        "own_here": "1 where the viewer wrote last, 2 if that is less than half an hour ago, 0 elsewhere",
-        # how viewers move
-        "moves_share": "of the moves from the viewer's last channel, the share to this one, 0 to 1",
-        "first_moves_share": "of those to a channel that was new to the mover, the share to this one, 0 to 1",
-        "recent_moves": "moves from the viewer's last channel to this one, halved every 3.5 minutes",
-        "covisits": "mean cosine of the channel's visitors with those of the channels the viewer knows",
-        "best_covisit": "the highest such cosine",
-        # the viewer
-        "viewer_visits": "visits",
-        "viewer_channels": "distinct channels visited",
-        "viewer_repeat_share": "of the visits, those to a channel visited before, 0 to 1, NaN without visits",
-        "viewer_silence_s": "seconds since the viewer's last message anywhere, NaN for never",
-        "viewer_known_s": "seconds since the viewer's first message, NaN for never",
-        "viewer_known_live": "channels the viewer knows among the rooms live",
-        "hour": "of the day, UTC, 0 to 24",
-    }
-)
+_CROWD: Mapping[str, str] = {
+    **{f"messages_{span_s}s": "messages" for span_s in SPANS_S},
+    **{f"entries_{span_s}s": "visits that began" for span_s in SPANS_S},
+    **{f"first_entries_{span_s}s": "visits by viewers who were never with the streamer" for span_s in SPANS_S},
+    **{f"newcomers_{span_s}s": "visits by viewers who were never anywhere" for span_s in SPANS_S},
+    "room_age_s": "seconds since the broadcast began; on chat alone, with the first message after half an hour of none",
+    "room_silence_s": "seconds since the last message, at most 300",
+    "room_visits": "visits in this broadcast",
+    "room_first_share": "of these, the share by viewers who were never with the streamer, 0 to 1",
+    "room_newcomer_share": "of these, the share by viewers who were never anywhere, 0 to 1",
+    "entries_share": "of the entries of the last minute to all rooms live, 0 to 1",
+    "first_entries_share": "of the first entries of the last minute, 0 to 1",
+    "newcomers_share": "of the newcomers of the last minute, 0 to 1",
+    "messages_rank": "rooms with more messages in the last five minutes, divided by the rooms live",
+    "entries_rank": "rooms with more entries in the last ten minutes, divided by the rooms live",
+    "newcomers_rank": "rooms with more newcomers in the last minute, divided by the rooms live",
+    "live_rooms": "rooms live",
+}
+_OWN: Mapping[str, str] = {
+    "own_visits": "visits to the streamer",
+    "own_share": "of all visits of the viewer, 0 to 1",
+    "own_messages": "messages",
+    "own_silence_s": "seconds since the viewer was last heard of there, NaN for never",
+    "own_visit_age_s": "seconds since the viewer's last visit there began, NaN for never",
+    "own_overdue": "the same, divided by the mean time between the viewer's visits there, NaN for less than two",
+    "own_recency": "streamers visited later than this one, NaN for never",
+    "own_here": "1 where the viewer was last, 2 if heard of less than half an hour ago, 0 elsewhere",
+}
+_ARRIVALS: Mapping[str, str] = {
+    "arrivals_60s": "of the newest 32 who came from another room, those of the last minute from where the viewer was",
+    "arrivals_600s": "the same of the last ten minutes",
+    "arrivals_share": "of the newest 32 within ten minutes, the share from where the viewer was, 0 to 1",
+}
+_VIEWER: Mapping[str, str] = {
+    "viewer_visits": "visits",
+    "viewer_channels": "streamers remembered",
+    "viewer_repeat_share": "of the visits, those to a streamer visited before, 0 to 1, NaN without visits",
+    "viewer_silence_s": "seconds since the viewer was last heard of anywhere, NaN for never",
+    "viewer_known_s": "seconds since the viewer was first heard of, NaN for never",
+    "viewer_known_live": "rooms live of streamers that the viewer visited",
+    "hour": "of the day, UTC, 0 to 24",
+}
+_OFFLINE: Mapping[str, str] = {
+    "chatters_300s": "distinct viewers who wrote",
+    "total_visits": "all visits to the streamer",
+    "total_first_share": "of these, the share by viewers who were never there, 0 to 1",
+    "total_newcomer_share": "of these, the share by viewers who were never anywhere, 0 to 1",
+    "moves_share": "of the moves from the viewer's last channel, the share to this one, 0 to 1",
+    "first_moves_share": "of those to a channel that was new to the mover, the share to this one, 0 to 1",
+    "recent_moves": "moves from the viewer's last channel to this one, halved every 3.5 minutes",
+    "covisits": "mean cosine of the channel's visitors with those of the channels the viewer knows",
+    "best_covisit": "the highest such cosine",
+}
+CROWD: tuple[str, ...] = tuple(_CROWD)  # the same for every viewer
+SERVED: tuple[str, ...] = (*_CROWD, *_OWN, *_ARRIVALS, *_VIEWER)  # what a replica can fill
+FEATURES: Mapping[str, str] = MappingProxyType({**_CROWD, **_OWN, **_ARRIVALS, **_VIEWER, **_OFFLINE})
 COLUMN: Mapping[str, int] = MappingProxyType({name: index for index, name in enumerate(FEATURES)})
 
 
@@ -80,31 +92,73 @@ class _Columns:
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """The crowd's part, a column a live room. S spans (SPANS_S), K counts (MESSAGES...). Channels count for totals."""
+    """The crowd's part, a column a live room. S spans (SPANS_S), K counts (MESSAGES...)."""
 
     counts_SKN: NDArray[np.float32]
-    totals_KN: NDArray[np.float32]
-    chatters_N: NDArray[np.float32]
+    broadcast_KN: NDArray[np.float32]  # of the whole broadcast so far
     age_s_N: NDArray[np.float64]
     silence_s_N: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Own(_Columns):
-    """The viewer's own past in each room's channel; zeros where they never were."""
+    """The viewer's own past with each room's streamer; zeros where they never were."""
 
     visits_N: NDArray[np.float64]
     messages_N: NDArray[np.float64]
     silence_s_N: NDArray[np.float64]
     visit_age_s_N: NDArray[np.float64]
     span_s_N: NDArray[np.float64]  # from the first visit to the last
-    recency_N: NDArray[np.float64]  # channels visited later
-    here_N: NDArray[np.float64]  # 1 where the viewer wrote last
+    recency_N: NDArray[np.float64]  # streamers visited later
+    here_N: NDArray[np.float64]  # 1 where the viewer was last
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals(_Columns):
+    """How many of the newest who came to each room from another came from where this viewer was last."""
+
+    minute_N: NDArray[np.float64]
+    ten_minutes_N: NDArray[np.float64]
+    all_N: NDArray[np.float64]  # of the last ten minutes from anywhere
+
+    @classmethod
+    def count(
+        cls, came_ms_NA: NDArray[np.int64], origin_NA: NDArray[np.int64], origin: int | None, now_ms: int
+    ) -> Self:
+        """came_ms_NA: when the newest A came, 0 for nobody; origin_NA: whom from; origin: where this viewer was."""
+        recent_NA = came_ms_NA > now_ms - TEN_MINUTES_MS
+        all_N = np.count_nonzero(recent_NA, axis=1).astype(np.float64)
+        if origin is None:
+            return cls(np.zeros(len(all_N)), np.zeros(len(all_N)), all_N)
+        recent_NA &= origin_NA == origin
+        ten_minutes_N = np.count_nonzero(recent_NA, axis=1).astype(np.float64)
+        recent_NA &= came_ms_NA > now_ms - MINUTE_MS
+        return cls(np.count_nonzero(recent_NA, axis=1).astype(np.float64), ten_minutes_N, all_N)
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """What of the viewer does not depend on a room. known_live: rooms live of streamers that they visited."""
+
+    visits: int
+    repeats: int
+    channels: int
+    silence_s: float
+    known_s: float
+    known_live: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What nobody counts online: of the channel as a whole. K counts (MESSAGES...)."""
+
+    totals_KN: NDArray[np.float32]
+    chatters_N: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Paths(_Columns):
-    """How viewers moved before, from this viewer's last channel and from the channels this viewer knows."""
+    """How viewers moved before, from this viewer's last channel and from the channels this viewer knows: not online."""
 
     moves_N: NDArray[np.float64]
     first_moves_N: NDArray[np.float64]
@@ -113,84 +167,89 @@ class Paths(_Columns):
     best_covisit_N: NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """What of the viewer does not depend on a room."""
-
-    visits: int
-    repeats: int
-    channels: int
-    silence_s: float
-    known_s: float
-
-
-def features(rooms: Rooms, own: Own, paths: Paths, viewer: Viewer, now_us: int) -> NDArray[np.float32]:
-    """[N, F] float32, F as in FEATURES: the one place where a feature is computed."""
-    N = len(rooms.chatters_N)
-    columns_FN = np.empty((len(FEATURES), N), np.float32)
-    _crowd(columns_FN, rooms)
-    _own_past(columns_FN[COLUMN["own_visits"] :], own, viewer)
-    _moves(columns_FN[COLUMN["moves_share"] :], paths)
-    known = viewer.visits > 0
-    columns_FN[COLUMN["viewer_visits"] :] = np.array(
-        [
-            viewer.visits,
-            viewer.channels,
-            viewer.repeats / viewer.visits if known else np.nan,
-            viewer.silence_s if known else np.nan,
-            viewer.known_s if known else np.nan,
-            np.count_nonzero(own.visits_N),
-            now_us / 3.6e9 % 24,
-        ]
-    )[:, None]
-    return np.ascontiguousarray(columns_FN.T)
-
-
-def _crowd(columns_FN: NDArray[np.float32], rooms: Rooms) -> None:
-    counts_SKN, N = rooms.counts_SKN, len(rooms.chatters_N)
-    S = len(SPANS_S)
-    columns_FN[: S * NUM_COUNTS] = counts_SKN.transpose(1, 0, 2).reshape(S * NUM_COUNTS, N)
-    entered_N = np.maximum(rooms.totals_KN[ENTRIES], 1)
+def crowd(rooms: Rooms) -> NDArray[np.float32]:
+    """[N, C] float32, C as in CROWD, over all rooms live: shares and ranks are among them."""
+    counts_SKN, N, S = rooms.counts_SKN, len(rooms.age_s_N), len(SPANS_S)
+    columns_CN = np.empty((len(CROWD), N), np.float32)
+    columns_CN[: S * NUM_COUNTS] = counts_SKN.transpose(1, 0, 2).reshape(S * NUM_COUNTS, N)
+    entered_N = np.maximum(rooms.broadcast_KN[ENTRIES], 1)
     minute_KN = counts_SKN[SPANS_S.index(60)]
-    rest_FN = columns_FN[S * NUM_COUNTS :]
-    rest_FN[0] = rooms.chatters_N
-    rest_FN[1] = rooms.age_s_N
-    rest_FN[2] = np.minimum(rooms.silence_s_N, SILENT_S)
-    rest_FN[3] = rooms.totals_KN[ENTRIES]
-    rest_FN[4] = rooms.totals_KN[FIRST_ENTRIES] / entered_N
-    rest_FN[5] = rooms.totals_KN[NEWCOMERS] / entered_N
-    rest_FN[6:9] = minute_KN[ENTRIES:] / np.maximum(minute_KN[ENTRIES:].sum(axis=1, keepdims=True), 1)
-    rest_FN[9] = _rank(counts_SKN[SPANS_S.index(300), MESSAGES])
-    rest_FN[10] = _rank(counts_SKN[SPANS_S.index(600), ENTRIES])
-    rest_FN[11] = _rank(minute_KN[NEWCOMERS])
-    rest_FN[12] = N
+    rest_CN = columns_CN[S * NUM_COUNTS :]
+    rest_CN[0] = rooms.age_s_N
+    rest_CN[1] = np.minimum(rooms.silence_s_N, SILENT_S)
+    rest_CN[2] = rooms.broadcast_KN[ENTRIES]
+    rest_CN[3] = rooms.broadcast_KN[FIRST_ENTRIES] / entered_N
+    rest_CN[4] = rooms.broadcast_KN[NEWCOMERS] / entered_N
+    total_K1 = minute_KN[ENTRIES:].sum(axis=1, keepdims=True, dtype=np.float64)  # in any order of rooms the same
+    rest_CN[5:8] = minute_KN[ENTRIES:] / np.maximum(total_K1, 1)
+    rest_CN[8] = _rank(counts_SKN[SPANS_S.index(300), MESSAGES])
+    rest_CN[9] = _rank(counts_SKN[SPANS_S.index(600), ENTRIES])
+    rest_CN[10] = _rank(minute_KN[NEWCOMERS])
+    rest_CN[11] = N
+    return np.ascontiguousarray(columns_CN.T)
+
+
+def served(
+    crowd_NC: NDArray[np.float32], own: Own, arrivals: Arrivals, viewer: Viewer, now_ms: int
+) -> NDArray[np.float32]:
+    """[N, F] float32, F as in SERVED. crowd_NC: rows of `crowd`, of all rooms live or of the candidates among them."""
+    N, C = crowd_NC.shape
+    features_NF = np.empty((N, len(SERVED)), np.float32)
+    features_NF[:, :C] = crowd_NC
+    _own_past(features_NF[:, C:], own, viewer)
+    columns_NF = features_NF[:, C + len(_OWN) :]
+    columns_NF[:, 0] = arrivals.minute_N
+    columns_NF[:, 1] = arrivals.ten_minutes_N
+    columns_NF[:, 2] = arrivals.ten_minutes_N / np.maximum(arrivals.all_N, 1.0)
+    known = viewer.visits > 0
+    columns_NF[:, 3:] = (
+        viewer.visits,
+        viewer.channels,
+        viewer.repeats / viewer.visits if known else np.nan,
+        viewer.silence_s if known else np.nan,
+        viewer.known_s if known else np.nan,
+        viewer.known_live,
+        now_ms / 3.6e6 % 24,
+    )
+    return features_NF
+
+
+def features(served_NF: NDArray[np.float32], totals: Totals, paths: Paths) -> NDArray[np.float32]:
+    """[N, F] float32, F as in FEATURES: those served, and those that only a recording as a whole can tell."""
+    entered_N = np.maximum(totals.totals_KN[ENTRIES], 1)
+    columns = (
+        totals.chatters_N,
+        totals.totals_KN[ENTRIES],
+        totals.totals_KN[FIRST_ENTRIES] / entered_N,
+        totals.totals_KN[NEWCOMERS] / entered_N,
+        paths.moves_N / max(paths.moves_N.sum(), 1.0),
+        paths.first_moves_N / max(paths.first_moves_N.sum(), 1.0),
+        paths.recent_moves_N,
+        paths.covisits_N,
+        paths.best_covisit_N,
+    )
+    return np.concatenate([served_NF, np.stack(columns, axis=1, dtype=np.float32, casting="same_kind")], axis=1)
 
 
 def _rank(values_N: NDArray[np.float32]) -> NDArray[np.float64]:
     """The share of rooms with more, so that equals are equal."""
     more_N = len(values_N) - np.searchsorted(np.sort(values_N), values_N, side="right")
-    return more_N / len(values_N)
+    return more_N / max(len(values_N), 1)
 
 
-def _own_past(columns_FN: NDArray[np.float32], own: Own, viewer: Viewer) -> None:
+def _own_past(columns_NF: NDArray[np.float32], own: Own, viewer: Viewer) -> None:
     if not viewer.visits:
-        columns_FN[:3], columns_FN[3:7], columns_FN[7] = 0.0, np.nan, 0.0
+        columns_NF[:, :3], columns_NF[:, 3:7], columns_NF[:, 7] = 0.0, np.nan, 0.0
         return
-    never_N = own.visits_N == 0
-    columns_FN[0] = own.visits_N
-    columns_FN[1] = own.visits_N / viewer.visits
-    columns_FN[2] = own.messages_N
-    columns_FN[3] = np.where(never_N, np.nan, own.silence_s_N)
-    columns_FN[4] = np.where(never_N, np.nan, own.visit_age_s_N)
-    mean_gap_s_N = own.span_s_N / np.maximum(own.visits_N - 1, 1)
-    columns_FN[5] = np.where(own.visits_N < 2, np.nan, own.visit_age_s_N / np.maximum(mean_gap_s_N, 1.0))
-    columns_FN[6] = np.where(never_N, np.nan, own.recency_N)
-    columns_FN[7] = own.here_N * (2 if viewer.silence_s < IN_ROOM_S else 1)
-
-
-def _moves(columns_FN: NDArray[np.float32], paths: Paths) -> None:
-    columns_FN[0] = paths.moves_N / max(paths.moves_N.sum(), 1.0)
-    columns_FN[1] = paths.first_moves_N / max(paths.first_moves_N.sum(), 1.0)
-    columns_FN[2] = paths.recent_moves_N
-    columns_FN[3] = paths.covisits_N
-    columns_FN[4] = paths.best_covisit_N
+    columns_NF[:, 0] = own.visits_N
+    columns_NF[:, 1] = own.visits_N / viewer.visits
+    columns_NF[:, 2] = own.messages_N
+    columns_NF[:, 3:7] = np.nan
+    columns_NF[:, 7] = own.here_N * (2 if viewer.silence_s < IN_ROOM_S else 1)
+    visited_P = np.flatnonzero(own.visits_N)
+    columns_NF[visited_P, 3] = own.silence_s_N[visited_P]
+    columns_NF[visited_P, 4] = own.visit_age_s_N[visited_P]
+    columns_NF[visited_P, 6] = own.recency_N[visited_P]
+    often_P = np.flatnonzero(own.visits_N > 1)
+    mean_gap_s_P = own.span_s_N[often_P] / (own.visits_N[often_P] - 1)
+    columns_NF[often_P, 5] = own.visit_age_s_N[often_P] / np.maximum(mean_gap_s_P, 1.0)

@@ -22,11 +22,11 @@ class MovesBetween:
         self._moves: dict[int, NDArray[np.float32]] = {}
         self._first_moves: dict[int, NDArray[np.float32]] = {}
         self._recent: dict[int, NDArray[np.float64]] = {}
-        self._recent_us: dict[int, int] = {}
+        self._recent_ms: dict[int, int] = {}
         self._shared: dict[int, NDArray[np.float32]] = {}
         self._visitors_C = np.zeros(num_channels, np.float32)
 
-    def move(self, at_us: int, origin: int, channel: int, first: bool) -> None:
+    def move(self, at_ms: int, origin: int, channel: int, first: bool) -> None:
         """A viewer who was in `origin` visits `channel`; first: never before."""
         self._row(self._moves, origin)[channel] += 1
         if first:
@@ -35,9 +35,9 @@ class MovesBetween:
         if row_C is None:
             row_C = self._recent[origin] = np.zeros(self._num_channels, np.float64)
         else:
-            row_C *= math.exp((self._recent_us[origin] - at_us) / (RECENT_S * 1e6))
+            row_C *= math.exp((self._recent_ms[origin] - at_ms) / (RECENT_S * 1e3))
         row_C[channel] += 1
-        self._recent_us[origin] = at_us
+        self._recent_ms[origin] = at_ms
 
     def meet(self, channel: int, others: Sequence[int]) -> None:
         """A viewer who knows `others` visits `channel` for the first time."""
@@ -46,13 +46,13 @@ class MovesBetween:
             self._row(self._shared, other)[channel] += 1
             self._row(self._shared, channel)[other] += 1
 
-    def paths(self, at_us: int, origin: int, known: Sequence[int], live_N: NDArray[np.intp]) -> Paths:
+    def paths(self, at_ms: int, origin: int, known: Sequence[int], live_N: NDArray[np.intp]) -> Paths:
         """From `origin` (-1: nowhere) and from the channels that the viewer knows to the rooms `live_N`."""
         paths = Paths.empty(len(live_N))
         if origin in self._moves:
             row_C = self._moves[origin]
             paths.moves_N[:] = row_C[live_N]
-            decay = math.exp((self._recent_us[origin] - at_us) / (RECENT_S * 1e6))
+            decay = math.exp((self._recent_ms[origin] - at_ms) / (RECENT_S * 1e3))
             paths.recent_moves_N[:] = self._recent[origin][live_N] * decay
         if origin in self._first_moves:
             paths.first_moves_N[:] = self._first_moves[origin][live_N]

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from training.chat import Chat
 
 SILENCE_US = 1_800_000_000  # half an hour without a message: the next one is a visit, wherever it is
-LIVE_US = 300_000_000  # a channel with a message in the five minutes before is live
+SILENCE_MS = SILENCE_US // 1_000
+LIVE_MS = 300_000  # a channel with a message in the five minutes before is live
 
 
 class Kind(IntEnum):

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.chat import Chat
-from training.crowd import NEVER_US, Crowd
-from training.features import Viewer, features
+from training.crowd import NEVER_MS, Crowd
+from training.features import crowd, features, served
+from training.own import STRANGER
 from training.past import NOWHERE, Past
 from training.paths import MovesBetween
-from training.visits import Kind
-
-_STRANGER = Viewer(visits=0, repeats=0, channels=0, silence_s=0.0, known_s=0.0)
+from training.visits import SILENCE_MS, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,7 @@ class Moment:
     kind: Kind
 
 
+@runtime_checkable
 class Observer(Protocol):
     """Follows the chat."""
 
@@ -51,8 +51,9 @@ class World:
         self._position_C = np.full(num_channels, -1, np.intp)
 
     def moment(self, message: int, at_us: int, viewer: int, channel: int, kind: Kind) -> Moment:
-        """The moment of a visit, before any message of that time is applied."""
-        live_N = self._crowd.live(at_us)
+        """The moment of a visit, before any message of that millisecond is applied."""
+        at_ms = at_us // 1_000
+        live_N = self._crowd.live(at_ms)
         place = int(np.searchsorted(live_N, channel))
         surprise = place == len(live_N) or live_N[place] != channel
         if surprise:
@@ -62,7 +63,7 @@ class World:
             at_us=at_us,
             viewer=viewer,
             live_N=live_N,
-            features_NF=self._features(at_us, viewer, live_N),
+            features_NF=self._features(at_ms, viewer, live_N),
             entered=place,
             surprise=bool(surprise),
             channel_visits=self._crowd.visits(channel),
@@ -70,37 +71,45 @@ class World:
         )
 
     def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
-        """One message, in time order."""
+        """One message, in time order. Another of the same viewer, channel and millisecond is no event of the viewer."""
+        at_ms = at_us // 1_000
         past = self._pasts.get(viewer)
         if past is None:
-            past = self._pasts[viewer] = Past(at_us)
+            past = self._pasts[viewer] = Past(at_ms)
         habit = past.habits.get(channel)
-        self._crowd.apply(at_us, channel, kind, NEVER_US if habit is None else habit.last_us)
+        if habit is not None and habit.last_ms == at_ms:
+            self._crowd.apply(at_ms, channel, Kind.NO_VISIT, at_ms)
+            return
+        self._crowd.apply(at_ms, channel, kind, NEVER_MS if habit is None else habit.last_ms)
         if kind != Kind.NO_VISIT:
             if past.channel != NOWHERE:
-                self._paths.move(at_us, past.channel, channel, habit is None)
+                self._paths.move(at_ms, past.channel, channel, habit is None)
+                if past.channel != channel and at_ms - past.last_ms < SILENCE_MS:
+                    self._crowd.arrive(at_ms, past.channel, channel)
             if habit is None:
                 self._paths.meet(channel, list(past.habits))
-        past.apply(at_us, channel, kind)
+        past.apply(at_ms, channel, kind)
 
-    def _features(self, at_us: int, viewer: int, live_N: NDArray[np.intp]) -> NDArray[np.float32]:
-        past = self._pasts.get(viewer) or Past(at_us)
+    def _features(self, at_ms: int, viewer: int, live_N: NDArray[np.intp]) -> NDArray[np.float32]:
+        past = self._pasts.get(viewer) or Past(at_ms)
         self._position_C[live_N] = np.arange(len(live_N))
-        own = past.own(at_us, live_N, self._position_C)
+        own = past.own(at_ms, live_N, self._position_C)
         self._position_C[live_N] = -1
-        return features(
-            self._crowd.rooms(at_us, live_N),
+        served_NF = served(
+            crowd(self._crowd.rooms(at_ms, live_N)),
             own,
-            self._paths.paths(at_us, past.channel, list(past.habits), live_N),
-            past.viewer(at_us) if past.visits else _STRANGER,
-            at_us,
+            self._crowd.arrivals(live_N, None if past.channel == NOWHERE else past.channel, at_ms),
+            past.viewer(at_ms, int(np.count_nonzero(own.visits_N))) if past.visits else STRANGER,
+            at_ms,
         )
+        paths = self._paths.paths(at_ms, past.channel, list(past.habits), live_N)
+        return features(served_NF, self._crowd.totals(live_N), paths)
 
 
 def moments(
     chat: Chat, kind_M: NDArray[np.int8], wanted_M: NDArray[np.bool_], observers: Sequence[Observer] = ()
 ) -> Iterator[Moment]:
-    """The moments of the messages wanted, in time order; each sees only what happened strictly before its time.
+    """The moments of the messages wanted, in time order; each sees only what happened in earlier milliseconds.
 
     observers get each message after the moments of its time were taken up, and before the next one is made.
     """
@@ -110,13 +119,14 @@ def moments(
     )
     start, end = 0, len(at_us_M)
     while start < end:
-        at_us, stop = at_us_M[start], start + 1
-        while stop < end and at_us_M[stop] == at_us:
+        at_ms, stop = at_us_M[start] // 1_000, start + 1
+        while stop < end and at_us_M[stop] // 1_000 == at_ms:
             stop += 1
         for message in range(start, stop):
             if wants_M[message]:
-                yield world.moment(message, at_us, viewer_M[message], channel_M[message], Kind(kinds_M[message]))
+                kind = Kind(kinds_M[message])
+                yield world.moment(message, at_us_M[message], viewer_M[message], channel_M[message], kind)
         for message in range(start, stop):
             for observer in (world, *observers):
-                observer.apply(at_us, viewer_M[message], channel_M[message], kinds_M[message])
+                observer.apply(at_us_M[message], viewer_M[message], channel_M[message], kinds_M[message])
         start = stop
