@@ -107,8 +107,8 @@ class Softmax(nn.Module):
 
     def _finish(self, x: Tensor, mixed: Tensor) -> Tensor:
         kept: Tensor = x + self.dropout(self.out(mixed))
-        widened: Tensor = self.ffn(kept)
-        return kept + self.dropout(widened)
+        widened: Tensor = self.dropout(self.ffn(kept))
+        return kept + widened
 
 
 class Hstu(nn.Module):
@@ -192,8 +192,8 @@ class Lru(nn.Module):
 
     def _finish(self, x: Tensor, state: Tensor) -> Tensor:
         kept: Tensor = x + self.dropout(self.out(torch.cat((state.real, state.imag), dim=-1)))
-        widened: Tensor = self.ffn(kept)
-        return kept + self.dropout(widened)
+        widened: Tensor = self.dropout(self.ffn(kept))
+        return kept + widened
 
 
 class FeedForward(nn.Module):
@@ -250,7 +250,8 @@ class DistanceBias(nn.Module):
 
 
 def _split(x_BTD: Tensor, heads: int) -> Tensor:
-    return x_BTD.view(*x_BTD.shape[:-1], heads, -1).transpose(1, 2)
+    batch, length, _ = x_BTD.shape
+    return x_BTD.view(batch, length, heads, -1).transpose(1, 2)
 
 
 def _join(x_BHTE: Tensor) -> Tensor:

@@ -100,7 +100,7 @@ class ViewerTower(nn.Module):
         length = visits.mask_BT.shape[1]
         place_BT = torch.arange(length, device=visits.mask_BT.device) * visits.mask_BT
         last_B = place_BT.argmax(1)
-        every_BTD = self(visits)
+        every_BTD: Tensor = self(visits)
         return every_BTD[torch.arange(len(last_B), device=last_B.device), last_B]
 
     def _tokens(self, visits: Visits) -> Tensor:
@@ -136,7 +136,8 @@ class Durations(nn.Module):
         self.first_D = nn.Parameter(torch.zeros(d_model))
 
     def forward(self, visits: Visits) -> Tensor:
-        before_BT = functional.pad(_given(visits.gap_s_BT, "gap_s_BT")[:, :-1], (1, 0))
+        gap_s_BT = _given(visits.gap_s_BT, "gap_s_BT") * visits.mask_BT
+        before_BT = functional.pad(gap_s_BT[:, :-1], (1, 0))
         since_BT = _given(visits.since_same_s_BT, "since_same_s_BT")
         since_BTD = torch.where((since_BT < 0)[..., None], self.first_D, self.since_same(since_BT))
         added: Tensor = self.dwell(_given(visits.dwell_s_BT, "dwell_s_BT")) + self.gap(before_BT) + since_BTD
