@@ -14,7 +14,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -164,7 +164,7 @@ def train(kind: MixerKind, sequences: Sequence[np.ndarray], recipe: Recipe, seed
                 every_BTD = model(full_BT[:, :-1], full_mask_BT[:, 1:])
                 loss = catalogue_softmax(every_BTD[full_mask_BT[:, 1:]], model.items.weight, target_N, recipe.smoothing)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=True)
             optimizer.step()
             step += 1
@@ -206,7 +206,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     given = dict(pair.split("=", 1) for pair in args.recipe)
-    kinds = {field.name: type(field.default) for field in fields(Recipe)}
+    kinds: dict[str, type] = {name: type(value) for name, value in asdict(Recipe()).items()}
     recipe = replace(Recipe(), **{name: kinds[name](value) for name, value in given.items()})
     if args.epochs:
         recipe = replace(recipe, epochs=args.epochs)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -113,7 +115,7 @@ def test_dropout_drops_its_share_keeps_the_mean_and_rests_outside_training() -> 
 
 
 @pytest.mark.parametrize("wrong", [{"d_model": 0}, {"heads": 3}, {"dropout": 1.0}, {"ffn": 0}, {"max_visits": 0}])
-def test_impossible_block_is_refused(wrong: dict[str, int]) -> None:
+def test_impossible_block_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"mixer.({next(iter(wrong))}|d_model)"):
         MixerConfig(**wrong)
 
