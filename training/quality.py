@@ -1,4 +1,4 @@
-"""Ranks → NDCG@10, Recall@1, Recall@10, MRR with confidence intervals by viewer. Never ranks anything itself."""
+"""Ranks → NDCG@10, Recall@1, Recall@10, MRR, and how rankers differ, with intervals by viewer. Never ranks itself."""
 
 from __future__ import annotations
 
@@ -31,6 +31,17 @@ class Group:
     metrics: Mapping[str, Interval]
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One ranker, by group. differences: to the reference, by group and metric; above 0 where this one is better.
+
+    A group without visits has no differences.
+    """
+
+    groups: Mapping[str, Group]
+    differences: Mapping[str, Mapping[str, Interval]]
+
+
 def gains(rank_V: NDArray[np.integer]) -> NDArray[np.float64]:
     """[V, 4] float64: what each visit adds to METRICS. rank_V: of the room entered, from 1.
 
@@ -41,11 +52,16 @@ def gains(rank_V: NDArray[np.integer]) -> NDArray[np.float64]:
 
 
 def measure(
-    rank_RV: NDArray[np.integer], viewer_V: NDArray[np.integer], groups: Mapping[str, NDArray[np.bool_]], seed: int
-) -> list[dict[str, Group]]:
+    rank_RV: NDArray[np.integer],
+    viewer_V: NDArray[np.integer],
+    groups: Mapping[str, NDArray[np.bool_]],
+    seed: int,
+    reference: int | None = None,
+) -> list[Measured]:
     """Each of R rankers' metrics in each group. Viewers are resampled, not visits: those of one resemble each other.
 
-    groups: name → [V] which visits. All rankers are measured on the same draws.
+    groups: name → [V] which visits. reference: the ranker, of the R, that the others are compared with. All rankers are
+    measured on the same draws, so that a difference is more certain than the two figures that it is of.
     """
     viewer_index_V = np.unique(viewer_V, return_inverse=True)[1]
     num_viewers, width = int(viewer_index_V.max()) + 1, 1 + len(METRICS)
@@ -59,13 +75,20 @@ def measure(
     shape = (len(rank_RV), len(groups), width)
     total_RGW = sums_UK.sum(axis=0).reshape(shape)
     drawn_BRGW = _resample(sums_UK, seed).reshape(RESAMPLES, *shape)
-    return [
-        {
-            name: _group(total_RGW[r, g], drawn_BRGW[:, r, g], viewer_index_V[in_V])
-            for g, (name, in_V) in enumerate(groups.items())
+    viewers = [len(np.unique(viewer_index_V[in_V])) for in_V in groups.values()]
+    measured = []
+    for r in range(len(rank_RV)):
+        found = {name: _group(total_RGW[r, g], drawn_BRGW[:, r, g], viewers[g]) for g, name in enumerate(groups)}
+        differences = {
+            name: _intervals(
+                _means(total_RGW[r, g]) - _means(total_RGW[reference, g]),
+                _means(drawn_BRGW[:, r, g]) - _means(drawn_BRGW[:, reference, g]),
+            )
+            for g, name in enumerate(groups)
+            if reference not in (None, r) and found[name].visits
         }
-        for r in range(len(rank_RV))
-    ]
+        measured.append(Measured(found, differences))
+    return measured
 
 
 def _resample(sums_UK: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
@@ -78,13 +101,18 @@ def _resample(sums_UK: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     return np.concatenate(parts)
 
 
-def _group(total_W: NDArray[np.float64], drawn_BW: NDArray[np.float64], viewers: NDArray[np.intp]) -> Group:
+def _group(total_W: NDArray[np.float64], drawn_BW: NDArray[np.float64], viewers: int) -> Group:
     visits = int(total_W[0])
-    if not visits:
-        return Group(0, 0, {})
-    drawn_BW = drawn_BW[drawn_BW[:, 0] > 0]
-    intervals = {}
-    for m, name in enumerate(METRICS, start=1):
-        low, high = np.percentile(drawn_BW[:, m] / drawn_BW[:, 0], [2.5, 97.5])
-        intervals[name] = Interval(float(total_W[m] / visits), float(low), float(high))
-    return Group(visits, len(np.unique(viewers)), intervals)
+    return Group(visits, viewers, _intervals(_means(total_W), _means(drawn_BW))) if visits else Group(0, 0, {})
+
+
+def _means(sums_XW: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[..., 4] the metrics of sums over visits; the first column counts these. NaN where a resample drew none."""
+    with np.errstate(invalid="ignore"):
+        means_X4: NDArray[np.float64] = sums_XW[..., 1:] / sums_XW[..., :1]
+    return means_X4
+
+
+def _intervals(mean_4: NDArray[np.float64], drawn_B4: NDArray[np.float64]) -> dict[str, Interval]:
+    low_4, high_4 = np.nanpercentile(drawn_B4, [2.5, 97.5], axis=0)
+    return {name: Interval(float(mean_4[m]), float(low_4[m]), float(high_4[m])) for m, name in enumerate(METRICS)}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from itertools import product
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.features import COLUMN
+from training.visits import Kind
 from training.world import Moment
 
 
@@ -16,7 +18,8 @@ class Ranker(Protocol):
     """Ranks the rooms that are live at a visit.
 
     One that keeps state of its own is an `Observer` (training/world.py) as well: it then gets every message, in time
-    order, and none before the moments of its time were scored.
+    order, and none before the moments of its time were scored. One that learns from more than a moment holds is
+    `NotesMoments` as well.
     """
 
     @property
@@ -28,6 +31,14 @@ class Ranker(Protocol):
 
     def score(self, moment: Moment) -> NDArray[np.float64]:
         """[N] for `moment.live_N`, higher is better, never NaN. Must not look at `entered`, `surprise` or `kind`."""
+
+
+@runtime_checkable
+class NotesMoments(Protocol):
+    """Keeps of the moments that it will learn from what only now is known."""
+
+    def note(self, moment: Moment) -> None:
+        """Called for each moment that `learn` will be given, in their order, before any later message is applied."""
 
 
 class _Counting:
@@ -45,12 +56,17 @@ class Popularity(_Counting):
 
     def __init__(self, column: str = "messages_60s") -> None:
         self.column = column
+        self._learned = False
 
     def learn(self, past: Sequence[Moment]) -> None:
-        def ndcg(column: str) -> float:
-            return sum(_gain(moment, column) for moment in past)
+        """What builds on popularity has it learn as well: the first one counts."""
 
-        self.column = max(self._choices, key=ndcg)
+        def gain(column: str) -> float:
+            return sum(_gain(moment.features_NF[:, COLUMN[column]], moment.entered) for moment in past)
+
+        if not self._learned:
+            self.column = max(self._choices, key=gain)
+            self._learned = True
 
     def score(self, moment: Moment) -> NDArray[np.float64]:
         return moment.features_NF[:, COLUMN[self.column]].astype(np.float64)
@@ -66,7 +82,7 @@ class NewcomerPopularity(_Counting):
         return newcomers_N + 1e-3 * moment.features_NF[:, COLUMN["entries_share"]]
 
 
-class Memory(_Counting):
+class Memory:
     """The viewer's own channels by frequency and recency; the others after them by popularity.
 
     The room that the viewer is in comes last: a visit leads elsewhere, or begins after half an hour of silence.
@@ -77,19 +93,43 @@ class Memory(_Counting):
     def __init__(self, popularity: Popularity) -> None:
         self._popularity = popularity
 
+    def learn(self, past: Sequence[Moment]) -> None:
+        self._popularity.learn(past)
+
     def score(self, moment: Moment) -> NDArray[np.float64]:
         return _remembered(moment, _share(self._popularity.score(moment)))
 
 
 class MemoryAndMoves(Memory):
-    """Memory; the others by where viewers went from the channel that this one is in, smoothed towards popularity."""
+    """Memory; the others by where viewers went from the channel that this one is in, smoothed towards popularity.
+
+    Which moves count (all; those to a channel that was new to the mover; those of the last minutes) and how much
+    popularity weighs against them is chosen on the training part, by visits to channels that were new to the viewer.
+    """
 
     name = "memory + transitions"
-    PRIOR = 0.1  # popularity counts a tenth as much as where all movers went
+    _columns = ("moves_share", "first_moves_share", "recent_moves")
+    _priors = (0.1, 0.3, 1.0, 3.0)  # popularity's weight, where the moves' is 1
+
+    def __init__(self, popularity: Popularity, column: str = "first_moves_share", prior: float = 1.0) -> None:
+        super().__init__(popularity)
+        self.column, self.prior = column, prior
+
+    def learn(self, past: Sequence[Moment]) -> None:
+        super().learn(past)
+        new = [moment for moment in past if moment.kind == Kind.NEW and not moment.surprise]
+
+        def gain(choice: tuple[str, float]) -> float:
+            self.column, self.prior = choice
+            return sum(_gain(self.score(moment), moment.entered) for moment in new)
+
+        if new:
+            self.column, self.prior = max(product(self._columns, self._priors), key=gain)
 
     def score(self, moment: Moment) -> NDArray[np.float64]:
-        moves_N = moment.features_NF[:, COLUMN["moves_share"]]
-        return _remembered(moment, (moves_N + self.PRIOR * _share(self._popularity.score(moment))) / (1 + self.PRIOR))
+        moves_N = _share(moment.features_NF[:, COLUMN[self.column]].astype(np.float64))
+        popular_N = _share(self._popularity.score(moment))
+        return _remembered(moment, (moves_N + self.prior * popular_N) / (1 + self.prior))
 
 
 def _remembered(moment: Moment, others_N: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -105,6 +145,6 @@ def _share(values_N: NDArray[np.float64]) -> NDArray[np.float64]:
     return values_N / max(float(values_N.sum()), 1.0)
 
 
-def _gain(moment: Moment, column: str) -> float:
-    values_N = moment.features_NF[:, COLUMN[column]]
-    return 1.0 / float(np.log2(2 + np.count_nonzero(values_N > values_N[moment.entered])))
+def _gain(values_N: NDArray[np.floating], entered: int) -> float:
+    """NDCG of the room entered, in a list of any length."""
+    return 1.0 / float(np.log2(2 + np.count_nonzero(values_N > values_N[entered])))

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from training.chat import Windows
-    from training.evaluate import Report
     from training.quality import Group
     from training.rankers import Ranker
+    from training.report import Report
 
 EPILOG = """\
 A visit is a viewer's message after being in another channel, or silent for half an hour. Live at a visit are the
@@ -134,12 +134,14 @@ def table(report: Report) -> str:
 def as_json(report: Report, rankers: Sequence[Ranker], args: argparse.Namespace) -> dict[str, Any]:
     """For scripts: the report, what it was made from, and what the rankers learned."""
     from training.boosting import Boosting  # noqa: PLC0415
-    from training.rankers import Popularity  # noqa: PLC0415
+    from training.rankers import MemoryAndMoves, Popularity  # noqa: PLC0415
 
     learned: dict[str, Any] = {}
     for ranker in rankers:
         if isinstance(ranker, Popularity):
             learned[ranker.name] = ranker.column
+        if isinstance(ranker, MemoryAndMoves):
+            learned[ranker.name] = {"column": ranker.column, "prior": ranker.prior}
         if isinstance(ranker, Boosting):
             learned[ranker.name] = ranker.importance()
     split = {name: [str(path) for path in getattr(args, name)] for name in ("train", "test")}

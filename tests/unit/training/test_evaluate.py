@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ from tests.unit.training.recorded_chat import Said, chat_of, crowd
 from tests.unit.training.test_causality import Silent
 from training.boosting import Boosting, BoostingConfig
 from training.chat import Chat
-from training.evaluate import EvaluateConfig, Report, evaluate
+from training.cold import cold_streamers, without_past
+from training.evaluate import EvaluateConfig, evaluate
 from training.rankers import Memory, MemoryAndMoves, NewcomerPopularity, Popularity, Ranker
 from training.rankings import RankingsFile
+from training.report import Report
+from training.visits import kinds
 from training.world import Moment
 
 # Messages before the test: a 3, b 2, c 1, all by others; v was in c, then in b, and writes in b no more.
@@ -43,7 +47,7 @@ class Backwards:
 
     name = "backwards"
 
-    def learn(self, past: list[Moment]) -> None:  # type: ignore[override]
+    def learn(self, past: Sequence[Moment]) -> None:
         pass
 
     def score(self, moment: Moment) -> NDArray[np.float64]:
@@ -115,6 +119,31 @@ def test_boosting_learns_where_viewers_go_better_than_popularity() -> None:
     assert sum(boosting.importance().values()) == pytest.approx(1)
 
 
+def test_where_viewers_went_orders_the_channels_that_a_viewer_does_not_know() -> None:
+    """From c, newcomers to the others go to the least popular of them, and seldom elsewhere."""
+    said: list[Said] = []
+    for i in range(400):
+        at_s = 3000.0 * i
+        said += [Said(at_s + 10, "c", f"v{i}"), Said(at_s + 11, "small", "regular")]
+        said += [Said(at_s + 15 + j / 10, "popular", f"crowd{j}") for j in range(5)]
+        said += [Said(at_s + 20, "small" if i % 10 else "popular", f"v{i}")]
+    popularity = Popularity()
+    memory, moves = Memory(popularity), MemoryAndMoves(popularity, prior=3.0)
+    report = run(chat_of(said, 300 * 8), memory, moves)
+    assert moves.prior == 0.1
+    assert figure(report, "memory", "new", "Recall@1") == pytest.approx(0.1)
+    assert figure(report, "memory + transitions", "new", "Recall@1") == pytest.approx(0.9)
+    assert figure(report, "memory", "repeat", "MRR") == figure(report, "memory + transitions", "repeat", "MRR")
+
+
+def test_what_builds_on_popularity_has_it_learn() -> None:
+    popularity, alone = Popularity(), Popularity()
+    chat = chat_of(crowd(2, 1000), 700)
+    run(chat, Memory(popularity))
+    run(chat, alone)
+    assert popularity.column == alone.column
+
+
 def test_rankings_are_a_row_a_visit_from_which_the_figures_follow(tmp_path: Path) -> None:
     chat = chat_of(PAST + TEST, len(PAST))
     with RankingsFile(tmp_path / "r.parquet", chat) as rankings:
@@ -134,6 +163,93 @@ def test_rankings_that_fail_leave_no_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), RankingsFile(tmp_path / "r.parquet", chat_of(PAST, 1)):
         raise RuntimeError
     assert not list(tmp_path.iterdir())
+
+
+def test_a_ranker_is_compared_with_the_reference_where_it_is_evaluated() -> None:
+    chat, popularity = chat_of(crowd(2, 1000), 700), Popularity()
+    config = EvaluateConfig(against="popularity")
+    report = evaluate(chat, [popularity, Memory(popularity)], config, Silent())
+    assert report.against == "popularity"
+    assert not report.results["popularity"].differences
+    difference = report.results["memory"].differences["all"]["MRR"].mean
+    expected = figure(report, "memory", "all", "MRR") - figure(report, "popularity", "all", "MRR")
+    assert difference == pytest.approx(expected)
+    alone = evaluate(chat, [Memory(popularity)], config, Silent())
+    assert (alone.against, alone.results["memory"].differences) == ("", {})
+
+
+def test_visits_that_alone_make_a_room_live_are_reported_apart() -> None:
+    report = run(chat_of([*PAST, *TEST, Said(2900, "d", "x"), Said(2901, "d", "y")], len(PAST)), Backwards())
+    apart = report.results["backwards"].apart
+    assert report.surprises == apart["not live before"].visits == 1
+    assert apart["first 10 minutes"].visits == 5  # also those of rooms that began at 2000 and later, after a silence
+
+
+class Follower(Backwards):
+    """Counts messages and keeps how many had been sent when each moment was noted and scored."""
+
+    name = "follower"
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.noted: list[tuple[int, int]] = []
+        self.scored: list[tuple[int, int]] = []
+
+    def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
+        self.messages += 1
+
+    def note(self, moment: Moment) -> None:
+        self.noted.append((moment.message, self.messages))
+
+    def learn(self, past: Sequence[Moment]) -> None:
+        assert [moment.message for moment in past] == [message for message, _ in self.noted]
+
+    def score(self, moment: Moment) -> NDArray[np.float64]:
+        self.scored.append((moment.message, self.messages))
+        return super().score(moment)
+
+
+def test_a_ranker_that_follows_sees_all_that_was_said_before_and_nothing_more() -> None:
+    chat, follower = chat_of(crowd(2, 1000), 700), Follower()
+    run(chat, follower)
+    before_M = np.searchsorted(chat.at_us_M, chat.at_us_M, "left")
+    for kept in (follower.noted, follower.scored):
+        assert len(kept) > 50
+        assert all(before_M[message] == messages for message, messages in kept)
+
+
+def test_held_out_streamers_teach_nothing_and_are_reported_apart() -> None:
+    class Watching(Backwards):
+        name = "watching"
+
+        def learn(self, past: Sequence[Moment]) -> None:
+            self.learned = {channel for moment in past for channel in moment.live_N.tolist()}
+
+    whole, watching = chat_of(crowd(2, 3000), 2000), Watching()
+    cold_C = cold_streamers(whole.channels, 0.3)
+    assert 0 < cold_C.sum() < len(cold_C)
+    chat = without_past(whole, cold_C)
+    assert chat.num_train < whole.num_train
+    assert len(whole.at_us_M) - whole.num_train == len(chat.at_us_M) - chat.num_train
+    report = evaluate(chat, [watching], EvaluateConfig(), Silent(), cold_C=cold_C)
+    assert not watching.learned & set(np.flatnonzero(cold_C).tolist())
+    assert report.cold_streamers == cold_C.sum()
+    apart = report.results["watching"].apart
+    kind_M, cold_M = kinds(chat), cold_C[chat.channel_M]
+    assert apart["cold streamers"].visits == np.count_nonzero(
+        (kind_M >= 0)[chat.num_train :] & cold_M[chat.num_train :]
+    )
+    young = apart["cold streamers' first 10 minutes"].visits
+    assert 0 < young < apart["cold streamers"].visits
+
+
+def test_which_streamers_are_held_out_depends_on_their_names_alone() -> None:
+    names = [f"streamer{i}" for i in range(2000)]
+    cold_C = cold_streamers(names, 0.2)
+    assert cold_C.mean() == pytest.approx(0.2, abs=0.03)
+    assert np.array_equal(cold_streamers(names[::-1], 0.2), cold_C[::-1])
+    assert not cold_streamers(names, 0).any()
+    assert cold_streamers(names, 1).all()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.training.recorded_chat import Said, chat_of
+from training.room_ages import room_ages_us
 from training.visits import Kind, kinds
 
 HALF_HOUR_S = 1800
@@ -33,3 +34,9 @@ def test_others_messages_between_do_not_matter() -> None:
 
 def test_messages_of_the_same_time_keep_the_order_of_their_rows() -> None:
     assert found(Said(0, "a", "v"), Said(0, "b", "v"), Said(0, "b", "v")) == [Kind.COLD, Kind.NEW, Kind.NO_VISIT]
+
+
+def test_a_room_is_as_old_as_its_first_message_after_half_an_hour_of_silence() -> None:
+    said = [Said(at_s, "a", f"v{at_s}") for at_s in (0, 60, 60 + HALF_HOUR_S, 100 + HALF_HOUR_S)]
+    said.insert(2, Said(70, "b", "v"))
+    assert room_ages_us(chat_of(said, 0)).tolist() == [0, 60_000_000, 0, 0, 40_000_000]
