@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.activity import MAX_ARRIVALS
+from streaming.activity import MAX_ARRIVALS, RECENT_MS
 from streaming.events import ACTIVITY_BUCKET_MS as BUCKET_MS
 from training.features import (
     ENTRIES,
@@ -15,6 +15,7 @@ from training.features import (
     NUM_COUNTS,
     SPANS_S,
     Arrivals,
+    Newest,
     Rooms,
     Totals,
 )
@@ -42,8 +43,7 @@ class Crowd:
         self._totals_KC = np.zeros((NUM_COUNTS, C), np.float32)
         self._broadcast_KC = np.zeros((NUM_COUNTS, C), np.float32)
         self._arrivals: dict[int, list[tuple[int, int]]] = {}  # to a channel: when and whence, oldest first
-        self._came_ms_CA = np.zeros((C, MAX_ARRIVALS), np.int64)
-        self._origin_CA = np.zeros((C, MAX_ARRIVALS), np.int64)
+        self._newest = Newest(C, MAX_ARRIVALS)  # origins: channels, counted from 1
 
     def live(self, at_ms: int) -> NDArray[np.intp]:
         """[N] channels with a message in the five minutes before, in no order that means anything."""
@@ -74,15 +74,15 @@ class Crowd:
 
     def arrivals(self, live_N: NDArray[np.intp], origin: int | None, at_ms: int) -> Arrivals:
         """Of those who came to each channel lately, how many came from `origin`."""
-        return Arrivals.count(self._came_ms_CA[live_N], self._origin_CA[live_N], origin, at_ms)
+        return Arrivals.count(self._newest, live_N, 0 if origin is None else origin + 1, at_ms)
 
     def arrive(self, at_ms: int, origin: int, channel: int) -> None:
         """A viewer who was in `origin` until less than half an hour before enters `channel`."""
         came = self._arrivals.setdefault(channel, [])
-        came.append((at_ms, origin))
-        del came[:-MAX_ARRIVALS]
-        self._came_ms_CA[channel, : len(came)] = [at_ms for at_ms, _ in came]
-        self._origin_CA[channel, : len(came)] = [origin for _, origin in came]
+        came.append((at_ms, origin + 1))
+        while len(came) > MAX_ARRIVALS or came[0][0] < at_ms - RECENT_MS:
+            del came[0]
+        self._newest.set(channel, [at_ms for at_ms, _ in came], [origin for _, origin in came])
 
     def apply(self, at_ms: int, channel: int, kind: int, previous_ms: int) -> None:
         """One message. previous_ms: of the same viewer in the same channel, NEVER_MS for none."""

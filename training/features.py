@@ -8,7 +8,7 @@ a model can tell "never" from "just now".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Self
@@ -54,7 +54,7 @@ _OWN: Mapping[str, str] = {
 _ARRIVALS: Mapping[str, str] = {
     "arrivals_60s": "of the newest 32 who came from another room, those of the last minute from where the viewer was",
     "arrivals_600s": "the same of the last ten minutes",
-    "arrivals_share": "of the newest 32 within ten minutes, the share from where the viewer was, 0 to 1",
+    "arrivals_share": "the same, divided by the number of those newest",
 }
 _VIEWER: Mapping[str, str] = {
     "viewer_visits": "visits",
@@ -113,27 +113,49 @@ class Own(_Columns):
     here_N: NDArray[np.float64]  # 1 where the viewer was last
 
 
+class Newest:
+    """The newest A who came to each of R rooms from another: when, and whence: a number, which is 0 for nobody."""
+
+    def __init__(self, num_rooms: int, num_arrivals: int) -> None:
+        self.came_ms_RA = np.zeros((num_rooms, num_arrivals), np.int64)
+        self.origin_RA = np.zeros((num_rooms, num_arrivals), np.int64)
+        self.num_R = np.zeros(num_rooms, np.int64)
+
+    def set(self, room: int, came_ms: Sequence[int], origins: Sequence[int]) -> None:
+        """Replaces those of a room."""
+        num = self.num_R[room] = len(came_ms)
+        self.origin_RA[room, num:] = 0
+        self.came_ms_RA[room, :num] = came_ms
+        self.origin_RA[room, :num] = origins
+
+
 @dataclass(frozen=True, slots=True)
 class Arrivals(_Columns):
     """How many of the newest who came to each room from another came from where this viewer was last."""
 
     minute_N: NDArray[np.float64]
     ten_minutes_N: NDArray[np.float64]
-    all_N: NDArray[np.float64]  # of the last ten minutes from anywhere
+    all_N: NDArray[np.float64]  # the newest, from anywhere
 
     @classmethod
     def count(
-        cls, came_ms_NA: NDArray[np.int64], origin_NA: NDArray[np.int64], origin: int | None, now_ms: int
+        cls,
+        newest: Newest,
+        rooms_N: NDArray[np.integer],
+        origin: int,
+        now_ms: int,
     ) -> Self:
-        """came_ms_NA: when the newest A came, 0 for nobody; origin_NA: whom from; origin: where this viewer was."""
-        recent_NA = came_ms_NA > now_ms - TEN_MINUTES_MS
-        all_N = np.count_nonzero(recent_NA, axis=1).astype(np.float64)
-        if origin is None:
+        """Of the rooms `rooms_N`, rows of `newest`. origin: where this viewer was, 0 for nowhere."""
+        all_N = newest.num_R[rooms_N].astype(np.float64)
+        if not origin:
             return cls(np.zeros(len(all_N)), np.zeros(len(all_N)), all_N)
-        recent_NA &= origin_NA == origin
-        ten_minutes_N = np.count_nonzero(recent_NA, axis=1).astype(np.float64)
-        recent_NA &= came_ms_NA > now_ms - MINUTE_MS
-        return cls(np.count_nonzero(recent_NA, axis=1).astype(np.float64), ten_minutes_N, all_N)
+        room_P, place_P = np.nonzero(newest.origin_RA[rooms_N] == origin)
+        came_ms_P = newest.came_ms_RA[rooms_N[room_P], place_P]
+        minute_N, ten_minutes_N = (
+            np.bincount(room_P[came_ms_P > now_ms - span_ms], minlength=len(all_N)).astype(np.float64)
+            for span_ms in (MINUTE_MS, TEN_MINUTES_MS)
+        )
+        return cls(minute_N, ten_minutes_N, all_N)
 
 
 @dataclass(frozen=True, slots=True)

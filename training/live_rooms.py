@@ -5,14 +5,15 @@ The same class serves in replicas and makes training examples.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.activity import MAX_ARRIVALS
-from streaming.events import ACTIVITY_BUCKET_MS, RoomState, StreamerId
-from training.features import ENTRIES, FIRST_ENTRIES, MESSAGES, NEWCOMERS, NUM_COUNTS, SPANS_S, Arrivals, Rooms
+from streaming.events import ACTIVITY_BUCKET_MS, ActivityBucket, RoomState, StreamerId
+from training.features import ENTRIES, FIRST_ENTRIES, MESSAGES, NEWCOMERS, NUM_COUNTS, SPANS_S, Arrivals, Newest, Rooms
 
 BUCKETS = 600_000 // ACTIVITY_BUCKET_MS  # ten minutes
 MINUTE = 60_000 // ACTIVITY_BUCKET_MS  # buckets of one minute
@@ -44,41 +45,46 @@ class LiveRooms:
         self._newest_N = np.zeros(max_rooms, np.int64)  # index of the newest bucket of each row
         self._started_ms_N = np.zeros(max_rooms, np.int64)
         self._chat_ms_N = np.zeros(max_rooms, np.int64)
-        self._came_ms_NA = np.zeros((max_rooms, MAX_ARRIVALS), np.int64)
-        self._origin_NA = np.zeros((max_rooms, MAX_ARRIVALS), np.int64)  # hashes of this process
+        self._came = Newest(max_rooms, MAX_ARRIVALS)  # origins: hashes of this process
+        self._row_BK = np.zeros((WIDTH, NUM_COUNTS), np.float32)
         self._head = 0  # index of the newest bucket of all rooms
 
     def set(self, slot: int, state: RoomState) -> None:
         """Replaces what is known of a room."""
+        row_BK = self._row_BK
+        row_BK[:] = 0
         messages_bucket = state.recent_messages_ms // ACTIVITY_BUCKET_MS
-        entries_bucket = max([bucket.bucket_ms for bucket in state.recent], default=0) // ACTIVITY_BUCKET_MS
-        newest = max(messages_bucket, entries_bucket)
-        counts_BK = [[0.0] * NUM_COUNTS for _ in range(WIDTH)]
-        for place, messages in enumerate(reversed(state.recent_messages[-BUCKETS - 1 :]), newest - messages_bucket + 1):
-            if place < WIDTH:
-                counts_BK[place][MESSAGES] = messages
-        for bucket in state.recent:
-            place = newest - bucket.bucket_ms // ACTIVITY_BUCKET_MS + 1
-            if place < WIDTH:
-                counts_K = counts_BK[place]
-                counts_K[ENTRIES] += bucket.entered
-                counts_K[FIRST_ENTRIES] += bucket.first_entered
-                counts_K[NEWCOMERS] += bucket.newcomers
-        np.cumsum(counts_BK, axis=0, dtype=np.float32, out=self._sums_NBK[slot])
+        newest = max([bucket.bucket_ms // ACTIVITY_BUCKET_MS for bucket in state.recent], default=0)
+        newest = max(newest, messages_bucket)
+        counts = state.recent_messages[::-1][: max(0, BUCKETS + 1 - (newest - messages_bucket))]
+        first = newest - messages_bucket + 1
+        row_BK[first : first + len(counts), MESSAGES] = counts
+        self._put_entries(row_BK, state.recent, newest)
+        np.cumsum(row_BK, axis=0, out=self._sums_NBK[slot])
         self._newest_N[slot] = newest
         self._head = max(self._head, newest)
         self._broadcast_NK[slot] = (state.messages, state.entered, state.first_entered, state.newcomers)
         self._started_ms_N[slot], self._chat_ms_N[slot] = state.started_at_ms, state.chat_at_ms
-        arrivals = state.arrivals[-MAX_ARRIVALS:]
-        self._came_ms_NA[slot] = 0
-        if arrivals:
-            self._came_ms_NA[slot, : len(arrivals)] = [arrival.at_ms for arrival in arrivals]
-            self._origin_NA[slot, : len(arrivals)] = [hash(arrival.streamer) for arrival in arrivals]
+        if state.arrivals or self._came.num_R[slot]:
+            arrivals = state.arrivals[-MAX_ARRIVALS:]
+            origins = [hash(arrival.streamer) for arrival in arrivals]
+            self._came.set(slot, [arrival.at_ms for arrival in arrivals], origins)
+
+    def _put_entries(self, row_BK: NDArray[np.float32], recent: Sequence[ActivityBucket], newest: int) -> None:
+        oldest_ms = (newest - BUCKETS) * ACTIVITY_BUCKET_MS
+        recent = [bucket for bucket in recent if bucket.bucket_ms >= oldest_ms]
+        if not recent:
+            return
+        places = [newest - bucket.bucket_ms // ACTIVITY_BUCKET_MS + 1 for bucket in recent]
+        row_BK[places, ENTRIES] = [bucket.entered for bucket in recent]
+        row_BK[places, FIRST_ENTRIES] = [bucket.first_entered for bucket in recent]
+        row_BK[places, NEWCOMERS] = [bucket.newcomers for bucket in recent]
 
     def clear(self, slot: int) -> None:
         """Forgets a room."""
-        self._sums_NBK[slot] = self._broadcast_NK[slot] = self._came_ms_NA[slot] = 0
+        self._sums_NBK[slot] = self._broadcast_NK[slot] = 0
         self._newest_N[slot] = self._started_ms_N[slot] = self._chat_ms_N[slot] = 0
+        self._came.set(slot, (), ())
 
     def event_now_ms(self, now_ms: int) -> int:
         """The time of the events: the clock's, or the newest event's where a recording keeps its own times."""
@@ -110,8 +116,8 @@ class LiveRooms:
 
     def arrivals(self, slots_N: NDArray[np.int64], origin: StreamerId | None, now_ms: int) -> Arrivals:
         """Columns of these rooms for a viewer who was with `origin` last, None for nowhere."""
-        hashed = None if origin is None else hash(origin)
-        return Arrivals.count(self._came_ms_NA[slots_N], self._origin_NA[slots_N], hashed, now_ms)
+        hashed = 0 if origin is None else hash(origin)
+        return Arrivals.count(self._came, slots_N, hashed, now_ms)
 
     def _age(self, slots_N: NDArray[np.int64], now_ms: int) -> NDArray[np.int64]:
         """[N] buckets since each room's newest; a producer's clock may run ahead."""
