@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,34 +12,9 @@ from torch.nn import functional
 from streaming.errors import ConfigError
 from training.dropout import Dropout
 from training.recurrence import recur
+from training.viewer_config import KNOT_STEP, KNOTS, MIXERS, MixerConfig, MixerKind
 
-MixerKind = Literal["softmax", "hstu", "lru"]
-MIXERS: tuple[MixerKind, ...] = ("softmax", "hstu", "lru")
-
-TIME_KNOTS = 24  # of the time bias, evenly spaced in log(1 + seconds)
-TIME_STEP = 0.75  # between two knots: 24 of them reach e^17 s, 280 days
 HIDDEN = -1e4  # exp and SiLU of it are 0 in every precision; infinity would make NaN where nothing is visible
-
-
-@dataclass(frozen=True, slots=True)
-class MixerConfig:
-    """One block. timed: whether attention is biased by the time between two visits; lru has no such bias."""
-
-    d_model: int = 64
-    heads: int = 2
-    max_visits: int = 50  # further apart than this, distances count as this
-    ffn: int = 4  # hidden units of the feed-forward layer, in multiples of d_model; hstu has none
-    dropout: float = 0.1
-    timed: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("d_model", "heads", "max_visits", "ffn"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"mixer.{name} is {getattr(self, name)}; it must be at least 1")
-        if self.d_model % self.heads:
-            raise ConfigError(f"mixer.d_model is {self.d_model}; it must be a multiple of heads, {self.heads}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"mixer.dropout is {self.dropout}; it must be in [0, 1)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +192,7 @@ class DistanceBias(nn.Module):
     def __init__(self, config: MixerConfig) -> None:
         super().__init__()
         self.visits_HK = nn.Parameter(torch.zeros(config.heads, config.max_visits))
-        self.time_HK = nn.Parameter(torch.zeros(config.heads, TIME_KNOTS)) if config.timed else None
+        self.time_HK = nn.Parameter(torch.zeros(config.heads, KNOTS)) if config.timed else None
 
     def forward(self, mask_BT: Tensor, at_s_BT: Tensor | None) -> Tensor:
         """[1 or B, H, T, T]; HIDDEN is added to what a visit must not see: later ones and padding."""
@@ -240,7 +215,7 @@ class DistanceBias(nn.Module):
 
     @staticmethod
     def _time(time_HK: Tensor, apart_s_BTS: Tensor) -> Tensor:
-        place_BTS = (apart_s_BTS.clamp_min(0).log1p() / TIME_STEP).clamp_max(TIME_KNOTS - 1.001)
+        place_BTS = (apart_s_BTS.clamp_min(0).log1p() / KNOT_STEP).clamp_max(KNOTS - 1.001)
         below_BTS = place_BTS.long()
         share_BTS = (
             place_BTS - below_BTS

@@ -12,43 +12,10 @@ from torch.nn import functional
 
 from streaming.errors import ConfigError
 from training.dropout import Dropout
-from training.mixers import MixerConfig, MixerKind, build
+from training.mixers import build
+from training.viewer_config import HARMONICS, KNOT_STEP, KNOTS, ViewerConfig
 
-KNOTS = 24  # of a duration, evenly spaced in log(1 + seconds)
-KNOT_STEP = 0.75  # between two knots: 24 of them reach e^17 s, 280 days
-HARMONICS = 3  # of the day: 24, 12 and 8 hours
-
-
-@dataclass(frozen=True, slots=True)
-class ViewerConfig:
-    """actions: classes of what was done, 0 without. timed, hourly: whether durations and the hour are given.
-
-    unit: whether vectors have length one; where they have not, their length says how sure the tower is.
-    """
-
-    mixer: MixerKind = "softmax"
-    d_item: int = 64
-    d_model: int = 64
-    blocks: int = 2
-    heads: int = 2
-    max_visits: int = 50
-    ffn: int = 4
-    dropout: float = 0.2
-    actions: int = 3
-    timed: bool = True
-    hourly: bool = True
-    unit: bool = False
-
-    def __post_init__(self) -> None:
-        if self.d_item < 1 or self.blocks < 1:
-            raise ConfigError(f"viewer: d_item is {self.d_item} and blocks {self.blocks}; both must be at least 1")
-        if self.actions < 0:
-            raise ConfigError(f"viewer.actions is {self.actions}; it must not be below 0")
-        self.block()
-
-    def block(self) -> MixerConfig:
-        """The configuration of each block. Raises ConfigError."""
-        return MixerConfig(self.d_model, self.heads, self.max_visits, self.ffn, self.dropout, self.timed)
+__all__ = ["ViewerConfig", "ViewerTower", "Visits", "elapsed_s", "since_same_s"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +63,12 @@ class ViewerTower(nn.Module):
         return functional.normalize(y_BTD, dim=-1) if self.config.unit else y_BTD
 
     def latest(self, visits: Visits) -> Tensor:
-        """[B, d_model]: the vector for now, from all visits. A viewer without visits has that of a padded place."""
+        """[B, d_model]: the vector for now, from all visits. Zeros without any: no room is nearer than another."""
         length = visits.mask_BT.shape[1]
         place_BT = torch.arange(length, device=visits.mask_BT.device) * visits.mask_BT
         last_B = place_BT.argmax(1)
         every_BTD: Tensor = self(visits)
-        return every_BTD[torch.arange(len(last_B), device=last_B.device), last_B]
+        return every_BTD[torch.arange(len(last_B), device=last_B.device), last_B] * visits.mask_BT.any(1)[:, None]
 
     def _tokens(self, visits: Visits) -> Tensor:
         x_BTD: Tensor = visits.item_BTD if self.project is None else self.project(visits.item_BTD)

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from training.catalogue import catalogue_softmax
-from training.mixers import MIXERS, MixerKind
 from training.viewer import ViewerConfig, ViewerTower, Visits
+from training.viewer_config import MIXERS, MixerKind
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "ml-1m" / "sequences.parquet"
 TOP = 10

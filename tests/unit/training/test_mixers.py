@@ -8,8 +8,9 @@ from torch import Tensor
 
 from streaming.errors import ConfigError
 from training.dropout import Dropout
-from training.mixers import MIXERS, Hstu, Lru, MixerConfig, MixerKind, Softmax, build
+from training.mixers import Hstu, Lru, Softmax, build
 from training.recurrence import recur
+from training.viewer_config import MIXERS, MixerConfig, MixerKind
 
 B, T, D = 3, 17, 16
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from streaming.errors import ConfigError
-from training.mixers import MIXERS, MixerKind
 from training.viewer import ViewerConfig, ViewerTower, Visits, elapsed_s, since_same_s
+from training.viewer_config import MIXERS, MixerKind
 
 B, T, D = 4, 11, 8
 
