@@ -1,6 +1,6 @@
 """Derives from recorded chat which room each message was in, and when the rooms began and ended. Never reads texts.
 
-A room is one channel in one recorded window. Without windows, a channel's silence of half an hour parts two rooms.
+A room is one channel in one recorded window, if the file has windows. A channel's silence of half an hour parts two.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from streaming.errors import InputFileError
 from streaming.recording import Recording
 
 SILENCE_MS = 1_800_000  # streamers' breaks are shorter, their nights longer
+MAX_PARTS = 1 << 20  # rooms of a channel in a window
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,9 @@ def find_rooms(recording: Recording, selection: Selection) -> RecordedRooms:
         raise InputFileError(f"{recording.path}: no row is selected; the file has {len(times)} rows{held}")
     times, channels = times[chosen], channels[chosen]
     by_room = "room" in recording.columns
-    parts = np.zeros_like(times) if by_room else windows[chosen] if windows is not None else _silences(times, channels)
+    parts = (
+        np.zeros_like(times) if by_room else _parts(times, channels, windows[chosen] if windows is not None else None)
+    )
     keys, room_N = np.unique(np.stack([channels, parts]), axis=1, return_inverse=True)
     rooms: NDArray[np.int32] = room_N.reshape(-1).astype(np.int32)
     first_R: NDArray[np.int64] = np.full(keys.shape[1], len(times), np.int64)
@@ -80,7 +83,7 @@ def find_rooms(recording: Recording, selection: Selection) -> RecordedRooms:
     labels = list(codes)
     streamers = tuple(labels[channel] for channel in keys[0].tolist())
     pairs = zip(streamers, keys[1].tolist(), strict=True)
-    names = streamers if by_room else tuple(f"{channel}-w{part}" for channel, part in pairs)
+    names = streamers if by_room else tuple(f"{channel}-w{_label(part, windows)}" for channel, part in pairs)
     return RecordedRooms(chosen, times, rooms, first_R, last_R, names, streamers, ordered)
 
 
@@ -101,11 +104,28 @@ def _scan(recording: Recording) -> tuple[Any, Any, Any, dict[str, int]]:
     return np.concatenate(times), np.concatenate(channels), np.concatenate(windows) if windows else None, codes
 
 
+def _parts(
+    times_N: NDArray[np.int64], channels_N: NDArray[np.int64], windows_N: NDArray[np.int64] | None
+) -> NDArray[np.int64]:
+    """[N]: what tells a channel's rooms apart: the window if known, and the silences in it before the row."""
+    if windows_N is None:
+        return _silences(times_N, channels_N)
+    return windows_N * MAX_PARTS + np.minimum(_silences(times_N, channels_N * MAX_PARTS + windows_N), MAX_PARTS - 1)
+
+
+def _label(part: int, windows: NDArray[np.int64] | None) -> str:
+    """The window, and which of its rooms from the second on; without windows, which room."""
+    if windows is None:
+        return str(part)
+    window, later = divmod(part, MAX_PARTS)
+    return f"{window}.{later}" if later else str(window)
+
+
 def _silences(times_N: NDArray[np.int64], channels_N: NDArray[np.int64]) -> NDArray[np.int64]:
     """[N]: how many silences the channel has had before the row."""
     order = np.lexsort((times_N, channels_N))
     same = np.diff(channels_N[order]) == 0
-    silent = np.concatenate([[False], same & (np.diff(times_N[order]) > SILENCE_MS)])
+    silent = np.concatenate([[False], same & (np.diff(times_N[order]) >= SILENCE_MS)])
     counted = np.cumsum(silent)
     starts = np.concatenate([[True], ~same])
     parts = np.empty_like(counted)

@@ -1,7 +1,7 @@
 """Turns recordings into events on a timeline: chat alone into rooms and visits too. Never reads a clock, never sends.
 
-From chat alone: a room starts with its first message and ends with its last; a viewer enters it with the first message
-there, and every message is a `chat` event of the viewer.
+From chat alone: a room starts with its first message and ends with its last; a viewer enters it with a message there
+after one elsewhere, or after half an hour without any; and every message is a `chat` event of the viewer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pyarrow.csv
 from streaming.errors import InputFileError
 from streaming.events import Action
 from streaming.playback import GAP_KEPT_S, Event, Timeline
-from streaming.recorded_rooms import RecordedRooms, Selection, find_rooms
+from streaming.recorded_rooms import SILENCE_MS, RecordedRooms, Selection, find_rooms
 from streaming.recording import Recording
 from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS
 
@@ -124,29 +124,27 @@ class Replay:
         derives_rooms, derives_visits = self._rooms is None, self._viewer_events is None
         names = [_quoted(name) for name in found.names]
         keys = [name.encode() for name in found.names]
-        seen: list[set[str] | None] = [None] * len(names)
+        started = [False] * len(names)
+        last: dict[str, tuple[int, int]] = {}  # viewer → room and time of the last message
         streamers = [_quoted(streamer) for streamer in found.streamers]
         for row, (was_ms, room, viewer, text) in enumerate(self._rows_of(chat, found)):
             key, name = keys[room], names[room]
-            visitors = seen[room]
-            if visitors is None:
-                visitors = seen[room] = set()
-                if derives_rooms:
-                    self._open[key] = name
-                    yield was_ms, ROOMS, key, self._started(found.names[room], found.streamers[room])
+            if derives_rooms and not started[room]:
+                started[room] = True
+                self._open[key] = name
+                yield was_ms, ROOMS, key, self._started(found.names[room], found.streamers[room])
             who = _quoted(viewer)
             if derives_visits:
                 visit = b'{"type":"viewer","viewer":%b,"room":%b,"streamer":%b,"action":' % (who, name, streamers[room])
-                if viewer not in visitors:
-                    visitors.add(viewer)
+                was_in, said_ms = last.get(viewer, (-1, 0))
+                if was_in != room or was_ms - said_ms >= SILENCE_MS:
                     yield was_ms, VIEWER_EVENTS, viewer.encode(), visit + b'"enter"'
+                last[viewer] = (room, was_ms)
                 yield was_ms, VIEWER_EVENTS, viewer.encode(), visit + b'"chat"'
             yield was_ms, CHAT, key, b'{"type":"chat","room":%b,"viewer":%b,"text":%b' % (name, who, _quoted(text))
-            if row == found.last_R[room]:
-                visitors.clear()
-                if derives_rooms:
-                    self._open.pop(key)
-                    yield was_ms, ROOMS, key, b'{"type":"ended","room":%b' % name
+            if derives_rooms and row == found.last_R[room]:
+                self._open.pop(key)
+                yield was_ms, ROOMS, key, b'{"type":"ended","room":%b' % name
 
     def _rows_of(self, chat: Recording, found: RecordedRooms) -> Iterator[tuple[int, int, str, str]]:
         """Time, room, viewer and text of the rows that are played, in time order."""

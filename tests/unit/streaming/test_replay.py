@@ -78,10 +78,25 @@ def test_each_recorded_window_of_a_channel_is_a_room(tmp_path: Path) -> None:
 
 def test_without_windows_half_an_hour_of_silence_parts_two_rooms(tmp_path: Path) -> None:
     minute = 60_000
-    rows = "".join(f"{at * minute},{who},v,x\n" for at, who in ((0, "ann"), (29, "bob"), (30, "ann"), (61, "ann")))
+    rows = "".join(f"{at * minute},{who},v,x\n" for at, who in ((0, "ann"), (28, "bob"), (29, "ann"), (59, "ann")))
     chat = chat_file(tmp_path, rows, "at_ms,channel,viewer,text\n")
     started = [(room, at // minute) for kind, room, _, at in played(Replay(chat)) if kind == "rooms:started"]
-    assert started == [("ann-w0", 0), ("bob-w0", 29), ("ann-w1", 61)]
+    assert started == [("ann-w0", 0), ("bob-w0", 28), ("ann-w1", 59)]
+
+
+def test_half_an_hour_of_silence_parts_two_rooms_within_a_window_too(tmp_path: Path) -> None:
+    minute = 60_000
+    rows = "".join(f"{at * minute},{window},ann,v,x\n" for at, window in ((0, 0), (29, 0), (59, 0), (60, 1), (90, 1)))
+    seen = [room for kind, room, _, _ in played(Replay(chat_file(tmp_path, rows))) if kind == "rooms:started"]
+    assert seen == ["ann-w0", "ann-w0.1", "ann-w1", "ann-w1.1"]
+
+
+def test_a_viewer_enters_again_after_being_elsewhere_or_silent_for_half_an_hour(tmp_path: Path) -> None:
+    said = ((0, "ann", "v"), (1, "ann", "v"), (2, "bob", "v"), (3, "ann", "v"), (20, "ann", "w"), (33, "ann", "v"))
+    rows = "".join(f"{at * 60_000},{who},{viewer},x\n" for at, who, viewer in said)
+    chat = chat_file(tmp_path, rows, "at_ms,channel,viewer,text\n")
+    entered = [(viewer, at // 60_000) for kind, _, viewer, at in played(Replay(chat)) if kind == "viewer-events:enter"]
+    assert entered == [("v", 0), ("v", 2), ("v", 3), ("w", 20), ("v", 33)]
 
 
 def test_a_file_out_of_order_is_played_in_order(tmp_path: Path) -> None:
