@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.answer import Filters
+from actors.index import LiveIndex
 from actors.pools import Pools, largest
 from actors.room_table import RoomTable
 from actors.taste import Taste
@@ -50,11 +51,14 @@ class Candidates:
         slots_V = np.array([*strengths], np.int64)
         return Visited(roster.version, slots_V, np.array([*strengths.values()], np.float32), strengths)
 
-    def alike(self, taste: Taste) -> NDArray[np.float32] | None:
-        """Cosine of the taste and each room, float32 by slot, −1 for a room without a vector; None without a taste."""
-        if taste.query_E is None:
+    def alike(self, query_E: NDArray[np.float32] | None, index: LiveIndex) -> NDArray[np.float32] | None:
+        """Product of the viewer's vector and each room's, float32 by slot, −1 for a room without a vector.
+
+        None for a viewer without one.
+        """
+        if query_E is None:
             return None
-        alike_N = self._rooms.index.products(taste.query_E)
+        alike_N = index.products(query_E)
         np.fmax(alike_N, -1, out=alike_N)  # fmax and not maximum, because a room without a vector is NaN
         return alike_N
 

@@ -4,15 +4,14 @@ Rows are overwritten in place in one array that FAISS reads where it lies. Three
 
 * The array is reserved once for `max_rooms` rows as zero pages, which cost nothing until they are touched, so growing
   is raising a number: nothing is copied and no search waits.
-* A free row is NaN. Every comparison with NaN is false, so FAISS never takes such a row into a result: deleting needs
-  neither a selector, which would slow each search down, nor slack in k.
+* A row without a vector is NaN. Every comparison with NaN is false, so FAISS never takes such a row into a result:
+  deleting needs neither a selector, which would slow each search down, nor slack in k.
 * A search holds no lock while it scans. Rows written meanwhile, which the scan may have seen torn, are known from the
   journal of writes, and are scored again under the lock before the result is returned (`_settle`).
 """
 
 from __future__ import annotations
 
-import heapq
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.slots import Slots
 from streaming.errors import ConfigError
 
 BLOCK = 8_192  # float16 rows converted at a time: 2 MB of float32 at 64 dimensions, which stays in the cache
@@ -57,12 +57,13 @@ class LiveIndex:
     The dimension is that of the first vectors put; before them every search is empty.
     """
 
-    def __init__(self, config: IndexConfig) -> None:
-        self._config = config
+    def __init__(self, config: IndexConfig, slots: Slots | None = None) -> None:
+        """slots: whose rows these are; several indexes may have the same."""
+        self.config = config
+        self.slots = Slots(config.max_rooms) if slots is None else slots
         self._dtype = np.dtype(config.dtype)
         self._rows_ND: NDArray[np.floating] = np.zeros((0, 0), self._dtype)
-        self._high = 0  # rows in [0, high) have been allocated at least once
-        self._free: list[int] = []  # a heap: the lowest slot first keeps the scanned range short
+        self._high = 0  # rows in [0, high) are vectors or NaN; those above have not been touched
         self._lock = threading.Lock()
         self._thread = threading.local()
         self._writes = 0
@@ -73,41 +74,29 @@ class LiveIndex:
         """Of the vectors; 0 before the first."""
         return int(self._rows_ND.shape[1])
 
-    def __len__(self) -> int:
-        """Slots in use."""
-        return self._high - len(self._free)
-
-    def allocate(self) -> int | None:
-        """A slot that nothing else uses, found by no search until it is put; None where all `max_rooms` are in use."""
-        with self._lock:
-            if self._free:
-                return heapq.heappop(self._free)
-            if self._high == self._config.max_rooms:
-                return None
-            if self.dimension:
-                self._rows_ND[self._high] = np.nan
-            self._high += 1
-            return self._high - 1
-
-    def release(self, slot: int) -> None:
-        """Gives an allocated slot back; no search that begins afterwards finds it."""
+    def clear(self, slots_N: NDArray[np.int64]) -> None:
+        """Takes rows out; no search that begins afterwards finds them."""
         with self._lock:
             if self.dimension:
-                self._rows_ND[slot] = np.nan
-                self._note(np.array([slot], np.int64))
-            heapq.heappush(self._free, slot)
+                self._raise()
+                self._rows_ND[slots_N] = np.nan
+                self._note(slots_N)
 
     def put(self, slots_N: NDArray[np.int64], vectors_ND: NDArray[np.floating]) -> None:
         """Overwrites the rows of allocated slots. Raises ValueError where the dimension is not that of the index."""
         with self._lock:
             if not self.dimension:
-                self._reserve(vectors_ND.shape[1])
+                self._rows_ND = np.zeros((self.config.max_rooms, vectors_ND.shape[1]), self._dtype)
+            self._raise()
             self._rows_ND[slots_N] = vectors_ND
             self._note(slots_N)
 
     def vectors(self, slots_N: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Copies of rows, float32 [N, D]; NaN where a slot has no vector."""
+        """Copies of rows, float32 [N, D]; NaN where a slot has no vector, [N, 0] before the first of all."""
+        if not self.dimension:
+            return np.zeros((len(slots_N), 0), np.float32)
         with self._lock:
+            self._raise()
             return self._rows_ND[slots_N].astype(np.float32, copy=False)
 
     def products(self, query_D: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -116,7 +105,8 @@ class LiveIndex:
         What FAISS computes too, without its heap of the best: half the time where the products themselves are wanted.
         Rows written meanwhile may be torn: for callers that let nothing write, or that can live with it.
         """
-        high = self._high
+        with self._lock:
+            high = self._raise()
         rows_ND = self._rows_ND[:high]
         if not self.dimension:
             return np.full(high, np.nan, np.float32)
@@ -128,7 +118,7 @@ class LiveIndex:
     def search(self, queries_QD: NDArray[np.float32], k: int) -> Hits:
         """The k rows of largest inner product with each query, exact as of a moment between call and return."""
         with self._lock:
-            high, began = self._high, self._writes
+            high, began = self._raise(), self._writes
         if not high or not self.dimension:
             return _nothing(len(queries_QD), k)
         hits = self._scan(queries_QD, high, k)
@@ -137,9 +127,13 @@ class LiveIndex:
                 return hits
             return self._settle(queries_QD, hits, self._writes - began)
 
-    def _reserve(self, dimension: int) -> None:
-        self._rows_ND = np.zeros((self._config.max_rooms, dimension), self._dtype)
-        self._rows_ND[: self._high] = np.nan
+    def _raise(self) -> int:
+        """Takes in the slots that were allocated since, without vectors. Returns how many rows there are."""
+        high = self.slots.high
+        if self.dimension and high > self._high:
+            self._rows_ND[self._high : high] = np.nan
+            self._high = high
+        return high
 
     def _note(self, slots_N: NDArray[np.int64]) -> None:
         self._writes += 1

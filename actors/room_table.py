@@ -14,11 +14,12 @@ from actors.alignment import Alignment, ContentAlignment, ModelAlignment
 from actors.content import content_vectors
 from actors.index import LiveIndex
 from actors.labels import Labels
+from actors.projection import Projection
 from actors.roster import Roster
 from streaming.errors import ConfigError
 from streaming.events import RoomId, RoomState
-from training.model import Model
 from training.live_rooms import LiveRooms
+from training.serving import ServedVersion
 
 MAX_ENDED = 50_000  # rooms that ended within the hour and are still remembered, for the tastes they speak of
 
@@ -47,7 +48,7 @@ class Pieces(msgspec.Struct, frozen=True):
 
     saw_ms: int  # newest text that the room's vector saw: the age counts from it
     before_age: str
-    before_score: str
+    encoder_version: str  # what comes between age and score is the same for all rooms of an encoder and a model
     visited: str  # source and reason where the viewer visited the streamer before
 
 
@@ -78,7 +79,8 @@ class RoomTable:
     """Room ↔ slot, columns and cards of live rooms, and the memory of ended ones. The caller holds the lock."""
 
     def __init__(self, index: LiveIndex, config: TablesConfig, max_rooms: int) -> None:
-        self.alignment: Alignment = ContentAlignment(index, config.index_dimension)  # the version in force
+        self._first = ContentAlignment(index, config.index_dimension)
+        self.alignment: Alignment = self._first  # the version in force
         self.title_weight = config.title_weight
         self._index_dimension = config.index_dimension
         self._slots = index.slots
@@ -148,14 +150,23 @@ class RoomTable:
         """Notes no more changes there."""
         self._journals = [other for other in self._journals if other is not journal]
 
-    def shadow(self, model: Model | None) -> Alignment:
+    def shadow(self, model: ServedVersion | None) -> Alignment:
         """An alignment without a room in it yet, not in force. model: None for version 0."""
         index = LiveIndex(self.index.config, self._slots)
-        return ContentAlignment(index, self._index_dimension) if model is None else ModelAlignment(model, index)
+        if model is not None:
+            return ModelAlignment(model, index)
+        return ContentAlignment(index, self._index_dimension, self._first.projection)
 
     def content(self, states: Sequence[RoomState]) -> NDArray[np.float32]:
         """The content vector of each state, float32 [N, D]; NaN rows where there is none."""
+        if not self.dimension:
+            return np.zeros((len(states), 0), np.float32)
         return content_vectors(states, self.dimension, self.title_weight)
+
+    @property
+    def projection(self) -> Projection | None:
+        """What version 0 does to content, while it is in force."""
+        return self.alignment.projection if isinstance(self.alignment, ContentAlignment) else None
 
     def force(self, alignment: Alignment) -> None:
         """Puts a version in force, which knows every live room."""
@@ -174,11 +185,10 @@ class RoomTable:
         if not self.dimension and alignment.model is None:
             return
         now_ND = self.content(states)
-        self.vectors_ND[slots_N] = now_ND
+        if self.dimension:
+            self.vectors_ND[slots_N] = now_ND
         alignment.put(slots_N, states, now_ND)
-        if alignment.is_due(len(self.cards)):
-            all_N = self.slots()
-            alignment.fit(all_N, self.vectors_ND[all_N].astype(np.float32))
+        if alignment.is_due(len(self.cards)) and alignment.fit(self.slots(), self.vectors_ND):
             self.basis_version += 1
 
     def end(self, state: RoomState) -> None:
@@ -200,7 +210,10 @@ class RoomTable:
         self._leave_columns(card)
         self.live_N[card.slot] = False
         self.lately.clear(card.slot)
-        self.index.release(card.slot)
+        self.index.clear(np.array([card.slot]))
+        for journal in self._journals:
+            journal.add(card.slot)
+        self._slots.release(card.slot)
 
     def _enter(self, state: RoomState, now_ms: int) -> int | None:
         held = self.cards.get(state.room)

@@ -10,8 +10,6 @@ from msgspec import UNSET, UnsetType
 from actors.answer import Item, Receipt, Room, Source
 from actors.room_table import Card
 
-MODEL_VERSION = "v0"
-
 
 class Pick(msgspec.Struct, frozen=True, gc=False):  # refers to nothing that refers back to it
     """A room that was chosen for an answer, and why."""
@@ -40,8 +38,8 @@ def reason_of(source: Source, streamer: str, anchor: str) -> str:
     return "trending now" if source == "trending" else "just started"
 
 
-def shown_room(card: Card, now_ms: int) -> Room:
-    """The room alone."""
+def shown_room(card: Card, now_ms: int, model_version: str) -> Room:
+    """The room alone. model_version: in force."""
     state = card.state
     return Room(
         room=state.room,
@@ -54,11 +52,11 @@ def shown_room(card: Card, now_ms: int) -> Room:
         started_at_ms=state.started_at_ms,
         audience=card.audience,
         chat_per_minute=2 * state.window_messages,
-        receipt=_receipt(card, now_ms),
+        receipt=_receipt(card, now_ms, model_version),
     )
 
 
-def shown_item(card: Card, now_ms: int, score: float, why: Why) -> Item:
+def shown_item(card: Card, now_ms: int, score: float, why: Why, model_version: str) -> Item:
     """The room as one of an answer."""
     state = card.state
     return Item(
@@ -72,7 +70,7 @@ def shown_item(card: Card, now_ms: int, score: float, why: Why) -> Item:
         started_at_ms=state.started_at_ms,
         audience=card.audience,
         chat_per_minute=2 * state.window_messages,
-        receipt=_receipt(card, now_ms),
+        receipt=_receipt(card, now_ms, model_version),
         score=score,
         source=why.source,
         reason=why.reason,
@@ -85,12 +83,12 @@ def saw_ms(card: Card) -> int:
     return max(card.state.segment_end_ms, card.state.described_at_ms)
 
 
-def _receipt(card: Card, now_ms: int) -> Receipt:
+def _receipt(card: Card, now_ms: int, model_version: str) -> Receipt:
     state = card.state
     return Receipt(
         segment_end_ms=state.segment_end_ms,
         servable_ms=card.servable_ms,
         age_ms=max(0, now_ms - saw_ms(card)),
         encoder_version=state.encoder_version,
-        model_version=MODEL_VERSION,
+        model_version=model_version,
     )

@@ -80,7 +80,7 @@ def taste_of(profile: ViewerProfile, rooms: RoomTable, now_ms: int, broad_catego
     """
     total = _Sum()
     for visit in profile.visits:
-        about = _about(visit, rooms)
+        about = about_of(visit, rooms)
         if about is not None:
             total.add(about, _engagement(visit) * _decay(profile.last_at_ms - visit.last_at_ms, VISIT_HALF_LIFE_MS))
     habits = [
@@ -105,7 +105,7 @@ def taste_of(profile: ViewerProfile, rooms: RoomTable, now_ms: int, broad_catego
     )
 
 
-def _about(visit: Visit, rooms: RoomTable) -> Card | EndedRoom | None:
+def about_of(visit: Visit, rooms: RoomTable) -> Card | EndedRoom | None:
     """The visited room, live or remembered, else the streamer's present room."""
     about = rooms.cards.get(visit.room) or rooms.ended.get(visit.room)
     if about is not None:

@@ -7,7 +7,6 @@ the Answer that these would have made.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import msgspec
@@ -25,6 +24,8 @@ class Written:
 
     def __init__(self) -> None:
         self._encode = msgspec.json.Encoder().encode
+        self._model_version = ""
+        self._between: dict[str, str] = {}  # what comes between age and score, by the encoder's version
         self._trending = self._why(Why("trending", reason_of("trending", "", "")))
         self._new = self._why(Why("new", reason_of("new", "", "")))
 
@@ -37,25 +38,38 @@ class Written:
             "new": self._new,
         }
         scores = self._encode([pick.score for pick in picks])[1:-1].decode().split(",")  # a quarter of repr's time
+        if answer.model_version != self._model_version:
+            self._model_version = answer.model_version
+            self._between.clear()
         items = []
         for pick, score in zip(picks, scores, strict=False):  # without picks there is one empty score
             card, source = pick.card, pick.source
             pieces = card.pieces
             if pieces is None:
                 pieces = card.pieces = self._cut(card)
+            between = self._between.get(pieces.encoder_version)
+            if between is None:
+                between = self._between[pieces.encoder_version] = self._before_score(card)
             age_ms = now_ms - pieces.saw_ms
             why = pieces.visited if source == "visited" else whys[source]
-            items.append(f"{pieces.before_age}{age_ms if age_ms > 0 else 0}{pieces.before_score}{score}{why}")
+            items.append(f"{pieces.before_age}{age_ms if age_ms > 0 else 0}{between}{score}{why}")
         without_rooms = self._encode(answer)  # ends with `[]}`: the rooms are the last field
         return b"%b%b]}" % (without_rooms[:-2], ",".join(items).encode())
 
     def _cut(self, card: Card) -> Pieces:
-        at_ms, streamer = saw_ms(card), card.state.streamer
-        whole = self._encode(shown_item(card, at_ms, 0.0, Why("new", ""))).decode()
-        before_age, _, rest = whole.rpartition(AGE)
-        between, _, _ = rest[1:].rpartition(SCORE)  # the age of its own moment is the digit 0
+        before_age, _, _ = self._whole(card).rpartition(AGE)
+        streamer = card.state.streamer
         visited = self._why(Why("visited", reason_of("visited", streamer, "")))
-        return Pieces(at_ms, before_age + AGE, sys.intern(between + SCORE), visited)
+        return Pieces(saw_ms(card), before_age + AGE, card.state.encoder_version, visited)
+
+    def _before_score(self, card: Card) -> str:
+        _, _, rest = self._whole(card).rpartition(AGE)
+        between, _, _ = rest[1:].rpartition(SCORE)  # the age of its own moment is the digit 0
+        return between + SCORE
+
+    def _whole(self, card: Card) -> str:
+        whole = shown_item(card, saw_ms(card), 0.0, Why("new", ""), self._model_version)
+        return self._encode(whole).decode()
 
     def _why(self, why: Why) -> str:
         reason = self._encode(why.reason).decode()

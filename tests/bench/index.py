@@ -33,7 +33,7 @@ def measure(rows: int, rounds: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     vectors_ND = rng.standard_normal((rows, DIMENSION), np.float32)
     index = LiveIndex(IndexConfig())
-    index.put(np.array([index.allocate() for _ in range(rows)], np.int64), vectors_ND)
+    index.put(np.array([index.slots.allocate() for _ in range(rows)], np.int64), vectors_ND)
     faiss.omp_set_num_threads(1)
     bare = faiss.IndexFlatIP(DIMENSION)
     bare.add(vectors_ND)

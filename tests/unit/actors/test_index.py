@@ -12,10 +12,15 @@ from actors.index import IndexConfig, LiveIndex
 from streaming.errors import ConfigError
 
 
+def release(index: LiveIndex, slot: int) -> None:
+    index.clear(np.array([slot]))
+    index.slots.release(slot)
+
+
 def filled(rows: int, dimension: int, dtype: str = "float32") -> tuple[LiveIndex, NDArray[np.float32]]:
     index = LiveIndex(IndexConfig(max_rooms=rows, dtype=dtype))  # type: ignore[arg-type]
     vectors_ND = np.random.default_rng(0).standard_normal((rows, dimension)).astype(np.float16).astype(np.float32)
-    slots = np.array([index.allocate() for _ in range(rows)], np.int64)
+    slots = np.array([index.slots.allocate() for _ in range(rows)], np.int64)
     index.put(slots, vectors_ND)
     return index, vectors_ND
 
@@ -26,7 +31,7 @@ def filled(rows: int, dimension: int, dtype: str = "float32") -> tuple[LiveIndex
 def test_search_is_exact_and_never_finds_a_released_row(dtype: str, queries: int, k: int) -> None:
     index, vectors_ND = filled(3_000, 16, dtype)
     for slot in range(0, 3_000, 3):
-        index.release(slot)
+        release(index, slot)
     queries_QD = -np.abs(vectors_ND[:queries])  # many negative scores: a row of zeros would win
     hits = index.search(queries_QD, k)
     scores_QN = queries_QD @ vectors_ND.T
@@ -38,7 +43,7 @@ def test_search_is_exact_and_never_finds_a_released_row(dtype: str, queries: int
 
 def test_fewer_rows_than_asked_for_leaves_minus_one() -> None:
     index, vectors_ND = filled(4, 8)
-    index.release(2)
+    release(index, 2)
     slots = index.search(vectors_ND[:1], 6).slots_QK[0]
     assert set(slots[:3].tolist()) == {0, 1, 3}
     assert slots[3:].tolist() == [-1, -1, -1]
@@ -46,8 +51,8 @@ def test_fewer_rows_than_asked_for_leaves_minus_one() -> None:
 
 def test_an_allocated_slot_is_found_only_once_it_is_put() -> None:
     index, vectors_ND = filled(3, 8)
-    index.release(1)
-    assert index.allocate() == 1
+    release(index, 1)
+    assert index.slots.allocate() == 1
     assert 1 not in index.search(vectors_ND[1:2], 3).slots_QK
     index.put(np.array([1]), vectors_ND[1:2])
     assert 1 in index.search(vectors_ND[1:2], 3).slots_QK
@@ -55,10 +60,10 @@ def test_an_allocated_slot_is_found_only_once_it_is_put() -> None:
 
 def test_a_full_index_gives_no_slot_until_one_is_released() -> None:
     index, _ = filled(3, 8)
-    assert index.allocate() is None
-    index.release(0)
-    assert index.allocate() == 0
-    assert len(index) == 3
+    assert index.slots.allocate() is None
+    release(index, 0)
+    assert index.slots.allocate() == 0
+    assert len(index.slots) == 3
 
 
 def test_an_empty_index_finds_nothing() -> None:
@@ -75,7 +80,7 @@ def test_a_write_during_the_scan_is_scored_again(monkeypatch: pytest.MonkeyPatch
     def scan_with_writes(queries_QD: NDArray[np.float32], high: int, k: int) -> object:
         hits = scan(queries_QD, high, k)
         monkeypatch.setattr(index, "_scan", scan)
-        index.release(0)  # the best hit of the scan
+        release(index, 0)  # the best hit of the scan
         index.put(np.array([7]), 100 * query_1D)  # which it saw before this
         return hits
 
@@ -89,7 +94,7 @@ def test_rows_are_never_seen_torn_while_another_thread_overwrites_them() -> None
     """A row is all ones or all minus ones times a step: any score of a torn row lies between two steps."""
     dimension, rows = 256, 600
     index = LiveIndex(IndexConfig(max_rooms=rows))
-    slots = np.array([index.allocate() for _ in range(rows)], np.int64)
+    slots = np.array([index.slots.allocate() for _ in range(rows)], np.int64)
     index.put(slots, np.ones((rows, dimension), np.float32))
     stop = threading.Event()
 
@@ -99,8 +104,8 @@ def test_rows_are_never_seen_torn_while_another_thread_overwrites_them() -> None
             some = rng.choice(slots, 64, replace=False)
             signs = rng.choice(np.array([-1.0, 1.0], np.float32), (64, 1))
             index.put(some, signs * np.ones((64, dimension), np.float32))
-            index.release(int(some[0]))
-            taken = index.allocate()
+            release(index, int(some[0]))
+            taken = index.slots.allocate()
             assert taken is not None
             index.put(np.array([taken]), np.ones((1, dimension), np.float32))
 
@@ -126,10 +131,10 @@ def test_config_refuses_an_index_without_rooms() -> None:
 def test_products_are_of_every_row_and_nan_where_there_is_no_vector(dtype: str) -> None:
     index = LiveIndex(IndexConfig(max_rooms=9, dtype=dtype))  # type: ignore[arg-type]
     for _ in range(4):
-        index.allocate()
+        index.slots.allocate()
     query_D = np.array([1, 2], np.float32)
     assert np.isnan(index.products(query_D)).tolist() == [True] * 4
     index.put(np.array([0, 2]), np.array([[1, 0], [1, 1]], np.float32))
     np.testing.assert_array_equal(index.products(query_D), [1, np.nan, 3, np.nan])
-    index.release(0)
+    release(index, 0)
     np.testing.assert_array_equal(index.products(query_D), [np.nan, np.nan, 3, np.nan])

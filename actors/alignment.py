@@ -1,0 +1,135 @@
+"""Owns what a version makes of the live rooms: their vectors, gates and codes, by slot. Never chooses the version.
+
+Version 0 has no model: its vectors are the content's, in fewer directions (projection.py). A version with a model puts
+rooms and viewers into a space of its own. Both stand behind `Alignment`, of which one is in force, and replaced whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.index import LiveIndex
+from actors.projection import Projection
+from streaming.events import RoomState
+from training.manifest import V0
+from training.serving import AlignedRooms, ServedVersion
+
+Slots = NDArray[np.int64]
+
+
+class Alignment(Protocol):
+    """One version's rooms. One thread puts and clears; whoever reads holds the lock of the tables where it is in force.
+
+    Several may share the slots: each has rows of its own for all of them.
+    """
+
+    index: LiveIndex
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def model(self) -> ServedVersion | None: ...
+
+    def put(self, slots_N: Slots, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> None:
+        """Takes these rooms in as they are now. now: content of each, NaN rows where there is none."""
+
+    def is_due(self, rooms: int) -> bool:
+        """Whether `fit` may have something to do at so many rooms; cheap."""
+
+    def fit(self, slots_N: Slots, content_ND: NDArray[np.float16]) -> bool:
+        """Turns it to these rooms, which are all, where that pays. True where what was read from it before is void.
+
+        content: by slot, NaN rows where there is none.
+        """
+
+
+class ContentAlignment:
+    """Version 0: the projection of the content, turned to the rooms as they become more."""
+
+    model = None
+    version = V0
+
+    def __init__(self, index: LiveIndex, dimension: int, projection: Projection | None = None) -> None:
+        """dimension: how many directions are kept, 0 for all. projection: to begin with, where there was one before."""
+        self.index = index
+        self._to = dimension
+        self.projection = projection
+
+    def put(self, slots_N: Slots, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> None:
+        if self.projection is None:
+            self.projection = Projection(now_ND.shape[1], self._to)
+        self.index.put(slots_N, self.projection.project(now_ND))
+
+    def is_due(self, rooms: int) -> bool:
+        return self.projection is not None and self.projection.is_due(rooms)
+
+    def fit(self, slots_N: Slots, content_ND: NDArray[np.float16]) -> bool:
+        encoded_N = slots_N[~np.isnan(content_ND[slots_N, 0])]
+        if self.projection is None or not self.projection.is_due(len(encoded_N)):
+            return False
+        self.projection.fit(content_ND[encoded_N].astype(np.float32))
+        self.index.put(slots_N, self.projection.project(content_ND[slots_N].astype(np.float32)))
+        return True
+
+
+class ModelAlignment:
+    """A version with a model. A room whose vectors another encoder made is aligned without content."""
+
+    def __init__(self, model: ServedVersion, index: LiveIndex) -> None:
+        self.model: ServedVersion = model
+        self.index = index
+        self._rooms: AlignedRooms | None = None  # by slot; its widths are known with the first rooms
+
+    @property
+    def version(self) -> str:
+        return self.model.name
+
+    def put(self, slots_N: Slots, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> None:
+        aligned = self.align(states, now_ND)
+        if self._rooms is None:
+            self._rooms = AlignedRooms.empty(self.index.config.max_rooms, aligned)
+        self._rooms.put(slots_N, aligned)
+        self.index.put(slots_N, aligned.vectors_NE)
+
+    def rooms(self, slots_N: Slots) -> AlignedRooms:
+        """Some live rooms as they are now."""
+        if self._rooms is None:
+            return self.model.align([], *[np.zeros((0, self.model.d_content), np.float32)] * 2)
+        return self._rooms.take(slots_N)
+
+    def alone(self, streamers: Sequence[str]) -> AlignedRooms:
+        """Rooms of which nothing is known but whose they are."""
+        shape = (len(streamers), self.model.d_content)
+        return self.model.align(streamers, np.full(shape, np.nan, np.float32), np.zeros(shape, np.float32))
+
+    def align(self, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> AlignedRooms:
+        """Rooms in the model's space, without taking them in."""
+        model = self.model
+        foreign = [place for place, state in enumerate(states) if state.encoder_version != model.encoder_version]
+        if now_ND.shape[1] != model.d_content:
+            now_ND = np.full((len(states), model.d_content), np.nan, np.float32)
+        elif foreign:
+            now_ND = now_ND.copy()
+            now_ND[foreign] = np.nan
+        mean_ND = means(states, model.d_content)
+        mean_ND[foreign] = 0
+        return model.align([state.streamer for state in states], now_ND, mean_ND)
+
+    def is_due(self, rooms: int) -> bool:
+        return False
+
+    def fit(self, slots_N: Slots, content_ND: NDArray[np.float16]) -> bool:
+        return False
+
+
+def means(states: Sequence[RoomState], dimension: int) -> NDArray[np.float32]:
+    """The slow mean of each state's segments, float32 [N, D]; zeros where there is none, or one that is no vector."""
+    absent = bytes(2 * dimension)
+    joined = b"".join(s.mean_vector if len(s.mean_vector) == len(absent) else absent for s in states)
+    mean_ND = np.frombuffer(joined, "<f2").astype(np.float32).reshape(-1, dimension)
+    mean_ND[~np.isfinite(mean_ND).all(axis=1)] = 0
+    return mean_ND

@@ -1,0 +1,155 @@
+"""Owns what is held of each viewer between requests: taste, affinity, vector. Never scores a room."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.alignment import Alignment, ModelAlignment
+from actors.candidates import Candidates, Visited
+from actors.room_table import EndedRoom, RoomTable
+from actors.score import Affinity
+from actors.tables import Tables
+from actors.taste import Taste, about_of, taste_of
+from actors.weights import Weights
+from streaming.errors import RecordError
+from streaming.events import RoomState, ViewerId, ViewerProfile
+from streaming.metrics import Metrics
+from training.own import OwnPast
+from training.serving import AlignedRooms, ServedViewer
+from training.visit_history import past_visits
+
+MAX_TASTES = 20_000  # decoded tastes kept; some 2.5 KB each, with a model twice that
+TASTE_MS = 30_000  # a taste is read anew after this even without a new event: the rooms that it comes from move on
+
+
+@dataclass(slots=True)
+class Held:
+    """A viewer's taste and what it was read from."""
+
+    taste: Taste
+    affinity: Affinity | None = None  # None: a stranger
+    visited: Visited = field(default_factory=Visited)
+    query_E: NDArray[np.float32] | None = None  # the viewer in the space of the version in force
+    viewer: ServedViewer | None = None  # with a model
+    past: OwnPast | None = None  # with a model
+    known_live: int = 0  # rooms live of streamers visited before; with a model
+    raw: bytes = b""
+    read_ms: int = 0
+    basis: int = 0
+
+
+STRANGER = Held(Taste(known=False))
+
+
+class Tastes:
+    """Viewer → what is held, read anew when the profile, the version or time asks for it. Under the tables' lock."""
+
+    def __init__(
+        self, tables: Tables, candidates: Candidates, weights: Weights, broad_category: str, metrics: Metrics
+    ) -> None:
+        self._tables = tables
+        self._rooms: RoomTable = tables.rooms
+        self._candidates = candidates
+        self._weights = weights
+        self._broad_category = broad_category
+        self._metrics = metrics
+        self._held: OrderedDict[ViewerId, Held] = OrderedDict()
+
+    def of(self, viewer: ViewerId, now_ms: int) -> Held:
+        """The viewer's taste: read anew with a new profile, basis of the vectors or labels, and every TASTE_MS."""
+        raw = self._tables.viewers.raw(viewer)
+        if raw is None:
+            self._metrics.count("strangers_total")
+            return STRANGER
+        held = self._held.get(viewer)
+        if (
+            held is not None
+            and held.raw is raw
+            and held.basis == self._rooms.basis_version
+            and now_ms - held.read_ms < TASTE_MS
+            and held.affinity is not None
+            and held.affinity.stands(self._rooms)
+        ):
+            if not self._rooms.roster.stands(held.visited.version, held.taste.streamers):
+                held.visited = self._candidates.visited(held.taste)
+                held.known_live = self._known_live(held.past)
+            return held
+        profile = self._decode(viewer, raw)
+        if profile is None:
+            return STRANGER
+        held = self._read(profile, raw, now_ms)
+        self._held[viewer] = held
+        self._held.move_to_end(viewer)
+        if len(self._held) > MAX_TASTES:
+            self._held.popitem(last=False)
+        return held
+
+    def under(self, alignment: Alignment, viewer: ViewerId, held: Held, now_ms: int) -> Held:
+        """The same viewer under a version that is not in force; not kept."""
+        profile = self._decode(viewer, held.raw) if held.raw else None
+        if profile is None:
+            return STRANGER
+        other = Held(held.taste, held.affinity, held.visited, held.taste.query_E, raw=held.raw, read_ms=now_ms)
+        if isinstance(alignment, ModelAlignment):
+            self._ask_tower(other, alignment, profile, now_ms)
+        return other
+
+    def recent(self, most: int) -> Mapping[ViewerId, Held]:
+        """Viewers read last, the newest first."""
+        return {viewer: self._held[viewer] for viewer, _ in zip(reversed(self._held), range(most), strict=False)}
+
+    def _decode(self, viewer: ViewerId, raw: bytes) -> ViewerProfile | None:
+        try:
+            return self._tables.viewers.decode(raw)
+        except RecordError:
+            self._metrics.count("undecodable_total", topic="viewer-profiles")
+            self._tables.viewers.drop(viewer)
+            return None
+
+    def _read(self, profile: ViewerProfile, raw: bytes, now_ms: int) -> Held:
+        rooms = self._rooms
+        taste = taste_of(profile, rooms, rooms.lately.event_now_ms(now_ms), self._broad_category)
+        affinity = Affinity(taste, rooms, self._weights)
+        held = Held(taste, affinity, self._candidates.visited(taste), taste.query_E)
+        held.raw, held.read_ms, held.basis = raw, now_ms, rooms.basis_version
+        if isinstance(rooms.alignment, ModelAlignment):
+            self._ask_tower(held, rooms.alignment, profile, now_ms)
+        return held
+
+    def _ask_tower(self, held: Held, alignment: ModelAlignment, profile: ViewerProfile, now_ms: int) -> None:
+        held.past = OwnPast(profile)
+        held.known_live = self._known_live(held.past)
+        visits = None
+        if profile.visits:
+            event_now_ms = self._rooms.lately.event_now_ms(now_ms)
+            visits = past_visits(profile, self._visited(alignment, profile), event_now_ms)
+        held.viewer = alignment.model.viewer(visits)
+        held.query_E = held.viewer.vector_E
+
+    def _known_live(self, past: OwnPast | None) -> int:
+        of = self._rooms.roster.of
+        return 0 if past is None else sum(len(of(streamer) or ()) for streamer in past.streamers)
+
+    def _visited(self, alignment: ModelAlignment, profile: ViewerProfile) -> AlignedRooms:
+        """The room of each visit: as it is now, or was when it ended, or whose it was if it is not remembered."""
+        slots_V = np.full(len(profile.visits), -1, np.int64)
+        ended: dict[int, RoomState] = {}
+        for place, visit in enumerate(profile.visits):
+            about = about_of(visit, self._rooms)
+            if isinstance(about, EndedRoom):
+                ended[place] = about.state
+            elif about is not None:
+                slots_V[place] = about.slot
+        rooms = alignment.rooms(np.maximum(slots_V, 0))
+        if ended:
+            states = list(ended.values())
+            rooms.put(np.array([*ended]), alignment.align(states, self._rooms.content(states)))
+        gone = [place for place in np.flatnonzero(slots_V < 0).tolist() if place not in ended]
+        if gone:
+            rooms.put(np.array(gone), alignment.alone([profile.visits[place].streamer for place in gone]))
+        return rooms

@@ -1,0 +1,118 @@
+"""Owns the seam between a replica and a version of the models: what is asked and what comes back. Never computes much.
+
+A replica aligns a room when its state changes, reads a viewer when their profile does, prepares all rooms a few times
+a second and ranks in every request; numpy arrays in, numpy arrays out, float32 where nothing else is said. Shapes: N
+rooms, V visits, E dimensions of the model's space, L levels of codes, C features.CROWD, F features.SERVED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+ENTERED, CHATTED, GAVE = range(3)  # what a viewer did in a visit at most; GAVE: liked, gifted or followed
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AlignedRooms:
+    """N rooms in the model's space, row by row."""
+
+    vectors_NE: Floats  # of unit length
+    content_NE: Floats  # the content's side alone, of unit length; zeros where there is none
+    gate_N: Floats  # how much the content counts, 0..1
+    static_NL: NDArray[np.int16]  # codes of the slow mean
+    dynamic_NL: NDArray[np.int16]  # codes of now
+
+    @classmethod
+    def empty(cls, num_rooms: int, like: AlignedRooms) -> AlignedRooms:
+        """Zeros for so many rooms, with the widths of `like`; a row costs no memory until it is written."""
+        columns = (getattr(like, column.name) for column in fields(cls))
+        return cls(*(np.zeros((num_rooms, *column.shape[1:]), column.dtype) for column in columns))
+
+    def take(self, places: NDArray[np.int64]) -> AlignedRooms:
+        """Copies of some rows."""
+        return AlignedRooms(*(getattr(self, column.name)[places] for column in fields(self)))
+
+    def put(self, places: NDArray[np.int64], rooms: AlignedRooms) -> None:
+        """Overwrites some rows."""
+        for column in fields(self):
+            getattr(self, column.name)[places] = getattr(rooms, column.name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PastVisits:
+    """A viewer's V remembered visits, the oldest first, as of a moment.
+
+    rooms: as they are now, or were when they ended; of a room that is not remembered, the streamer's without content.
+    """
+
+    streamers: Sequence[str]
+    rooms: AlignedRooms
+    actions_V: NDArray[np.int64]  # ENTERED, CHATTED or GAVE
+    dwell_s_V: Floats
+    gap_s_V: Floats  # from a visit's begin to the next one's, for the last to the moment
+    since_same_s_V: Floats  # from the begin of the visit before to the same streamer, −1 for none
+    hour: float  # of the moment, UTC, 0..24
+
+
+class ServedViewer(Protocol):
+    """What a version makes of a viewer; kept between requests and given back to `rank`."""
+
+    @property
+    def vector_E(self) -> Floats:  # noqa: N802  a shape
+        """Its products with rooms' vectors say where the viewer goes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Offered:
+    """N candidates of one request. prepared: their rows of `prepare`; dot: of the viewer's vector and the rooms'."""
+
+    streamers: Sequence[str]
+    rooms: AlignedRooms
+    prepared_NH: Floats
+    features_NF: Floats
+    dot_N: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankedRooms:
+    """Probabilities of N candidates, 0..1: that the viewer enters, stays for a minute, interacts."""
+
+    enter_N: Floats
+    stay_N: Floats
+    interact_N: Floats
+
+
+class ServedVersion(Protocol):
+    """A version in memory. Frozen: for any thread. No call blocks for longer than its arithmetic takes, none raises."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def encoder_version(self) -> str: ...
+    @property
+    def d_content(self) -> int: ...
+    @property
+    def ranks(self) -> bool:
+        """Whether it has a ranker; without one, `prepare` and `rank` are not called."""
+
+    def align(self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats) -> AlignedRooms:
+        """Rooms into the model's space; a room's result does not depend on the others'.
+
+        now_ND: content of this moment, NaN rows where there is none. mean_ND: slow mean of segments, zeros for none.
+        """
+
+    def viewer(self, visits: PastVisits | None) -> ServedViewer:
+        """The viewer. None: a stranger, or a viewer whose visits are forgotten."""
+
+    def prepare(self, crowd_NC: Floats, rooms: AlignedRooms) -> Floats:
+        """What of ranking depends on the rooms alone, [N, H]: a few times a second, for all rooms live."""
+
+    def rank(self, viewer: ServedViewer, offered: Offered) -> RankedRooms:
+        """Probabilities of the candidates, in every request."""
