@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import ConfigError
 from training.features import FEATURES
-from training.world import Moment
+from training.world import Moment, Observer
 
 if TYPE_CHECKING:
     import lightgbm
@@ -37,12 +37,23 @@ class BoostingConfig:
             raise ConfigError(f"boosting: every number must be above 0 and leaves at least 2, not {self}")
 
 
+class MoreColumns(Observer, Protocol):
+    """Features beside those of a moment, from what was said before it."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """[K]."""
+
+    def columns(self, moment: Moment) -> NDArray[np.float32]:
+        """[N, K], NaN for what is not known."""
+
+
 class Boosting:
     """Learns once from moments of the training part. Scores one moment at a time."""
 
-    name = "boosting"
-
     def __init__(self, config: BoostingConfig | None = None) -> None:
+        self.name = "boosting"
+        self._names = tuple(FEATURES)
         self._config = config or BoostingConfig()
         self._booster: lightgbm.Booster | None = None
 
@@ -63,11 +74,11 @@ class Boosting:
         if not usable:
             return
         sizes = [len(moment.live_N) for moment in usable]
-        features_RF = np.concatenate([moment.features_NF for moment in usable])
+        features_RF = np.concatenate([self._noted(moment) for moment in usable])
         entered_R = np.zeros(len(features_RF), np.int8)
         entered_R[np.cumsum([0, *sizes[:-1]]) + [moment.entered for moment in usable]] = 1
         config = self._config
-        data = lightgbm.Dataset(features_RF, entered_R, group=sizes, feature_name=list(FEATURES), free_raw_data=True)
+        data = lightgbm.Dataset(features_RF, entered_R, group=sizes, feature_name=list(self._names), free_raw_data=True)
         self._booster = lightgbm.train(
             {
                 "objective": "lambdarank",
@@ -89,7 +100,7 @@ class Boosting:
         """Zeros where there was nothing to learn from: ties are then broken by popularity."""
         if self._booster is None:
             return np.zeros(len(moment.live_N))
-        scores_N: NDArray[np.float64] = np.asarray(self._booster.predict(moment.features_NF, num_threads=1))
+        scores_N: NDArray[np.float64] = np.asarray(self._booster.predict(self._features(moment), num_threads=1))
         return scores_N
 
     def importance(self) -> dict[str, float]:
@@ -98,5 +109,42 @@ class Boosting:
             return {}
         gain_F = self._booster.feature_importance("gain")
         order_F = np.argsort(-gain_F, kind="stable")
-        names = list(FEATURES)
-        return {names[index]: float(gain_F[index] / max(gain_F.sum(), 1e-9)) for index in order_F}
+        return {self._names[index]: float(gain_F[index] / max(gain_F.sum(), 1e-9)) for index in order_F}
+
+    def _features(self, moment: Moment) -> NDArray[np.float32]:
+        """[N, F] of a moment that is now."""
+        return moment.features_NF
+
+    def _noted(self, moment: Moment) -> NDArray[np.float32]:
+        """[N, F] of a moment that is learned from."""
+        return moment.features_NF
+
+
+class BoostingWithMore(Boosting):
+    """The same with more columns. Follows the chat, and notes these columns of what it will learn from."""
+
+    def __init__(self, config: BoostingConfig, more: MoreColumns, name: str) -> None:
+        super().__init__(config)
+        self.name = name
+        self._names = (*FEATURES, *more.names)
+        self._more = more
+        self._kept: dict[int, NDArray[np.float32]] = {}  # by message
+
+    def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
+        """One message, in time order."""
+        self._more.apply(at_us, viewer, channel, kind)
+
+    def note(self, moment: Moment) -> None:
+        """Keeps the columns as they are now."""
+        self._kept[moment.message] = self._more.columns(moment)
+
+    def learn(self, past: Sequence[Moment]) -> None:
+        """As the class that it derives from, of moments that were noted."""
+        super().learn(past)
+        self._kept.clear()
+
+    def _features(self, moment: Moment) -> NDArray[np.float32]:
+        return np.concatenate([moment.features_NF, self._more.columns(moment)], axis=1)
+
+    def _noted(self, moment: Moment) -> NDArray[np.float32]:
+        return np.concatenate([moment.features_NF, self._kept[moment.message]], axis=1)

@@ -113,7 +113,7 @@ class Seen:
         apart = {"not live before": self.surprise_V, "first 10 minutes": self.young_V}
         if self.cold_C is not None:
             cold_V = self.cold_C[self.channel_V]
-            apart |= {"cold streamers": cold_V, "cold streamers' first 10 minutes": cold_V & self.young_V}
+            apart |= {"held-out streamers": cold_V, "held out, 10 minutes": cold_V & self.young_V}
         return apart
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from training.chat import Windows
-    from training.quality import Group
+    from training.chat import Chat, Windows
     from training.rankers import Ranker
     from training.report import Report
+    from training.timeline import ContentTimeline
 
 EPILOG = """\
 A visit is a viewer's message after being in another channel, or silent for half an hour. Live at a visit are the
@@ -33,6 +33,19 @@ rankers:
   memory                the viewer's own channels by frequency and recency, then popularity
   memory + transitions  the same, then where viewers go from the viewer's last channel
   boosting              gradient-boosted trees over all features: the reference to beat; pip install 'tidecast[eval]'
+  boosting + content    the same with how alike a room is to the viewer's last ones, by its chat and title (--content)
+  boosting + shuffled   a placebo: the same with the content of the rooms live dealt to one another anew
+
+All rankers are measured on the same draws, and so are their differences to the one that --against names.
+
+--cold-streamers .2 takes a fifth of the streamers, by a hash of their names, out of the training part: what was said
+there teaches nothing, and viewers do not have it in their past. Their visits in the test are reported apart, and so are
+those of their rooms' first ten minutes: since the first message after half an hour of silence, or since the recording
+began.
+
+--content encodes each 30 s of a room's chat once, about 200 texts a second and core, and keeps the vectors in the
+folder; an encoding that was killed goes on where it stopped. A room is about what was said in the last segment that
+had closed before the visit.
 
 --rankings writes a row a visit: at, viewer, entered, ranked (up to 20 channels, best first), live (how many).
 
@@ -40,9 +53,18 @@ examples:
   tidecast evaluate --train monday.parquet --test tuesday.parquet
   tidecast evaluate --train chat.parquet --train-windows 0:40 --test chat.parquet --test-windows 40:50
   tidecast evaluate --train a.parquet b.parquet --test c.parquet --rankers popularity memory --json report.json
+  tidecast evaluate --train a.parquet --test b.parquet --cold-streamers .2 --content vectors --channels channels.csv
 """
-RANKERS = ("popularity", "newcomers", "memory", "memory + transitions", "boosting")
-SHOWN = ("all", "repeat", "new", "cold")
+RANKERS = (
+    "popularity",
+    "newcomers",
+    "memory",
+    "memory + transitions",
+    "boosting",
+    "boosting + content",
+    "boosting + shuffled",
+)
+REFERENCE = "boosting"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,78 +79,100 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--test", type=Path, nargs="+", required=True, metavar="FILE", help="recorded chat after it")
     parser.add_argument("--train-windows", type=_windows, metavar="A:B", help="only rows with A <= window < B")
     parser.add_argument("--test-windows", type=_windows, metavar="C:D", help="only rows with C <= window < D")
-    parser.add_argument("--rankers", nargs="+", choices=RANKERS, default=list(RANKERS), help="default: all")
+    parser.add_argument("--rankers", nargs="+", choices=RANKERS, metavar="RANKER", help="default: all that can be had")
+    parser.add_argument(
+        "--version", action="append", default=[], metavar="NAME_OR_FOLDER", help="a trained version too; repeatable"
+    )
+    parser.add_argument(
+        "--against", metavar="RANKER", help=f"what the others are compared with; default: {REFERENCE}, if it is there"
+    )
+    parser.add_argument(
+        "--cold-streamers", type=_share, metavar="SHARE", help="hold so many of the streamers out of the training part"
+    )
+    parser.add_argument("--content", type=Path, metavar="FOLDER", help="what rooms are about; keeps the vectors there")
+    parser.add_argument(
+        "--channels", type=Path, metavar="FILE", help="titles: CSV with channel,title,category,language"
+    )
     parser.add_argument("--learn-from", type=_count, default=100_000, metavar="N", help="visits, default: 100000")
     parser.add_argument("--trees", type=_count, default=300, metavar="N", help="of boosting, default: 300")
     parser.add_argument("--seed", type=int, default=7, help="of samples and resamples, default: 7")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all figures to this file")
     parser.add_argument("--rankings", type=Path, metavar="OUT.parquet", help="write a ranker's rankings to this file")
-    parser.add_argument(
-        "--rankings-of", choices=RANKERS, metavar="RANKER", help="whose; default: the last of --rankers"
-    )
+    parser.add_argument("--rankings-of", metavar="RANKER", help="whose; default: the last one")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from deploy.evaluate_progress import EvaluateProgress  # noqa: PLC0415  the help needs none of this
+    from deploy.evaluate_table import table  # noqa: PLC0415
+    from deploy.rankers import Ingredients, build  # noqa: PLC0415
+    from training.boosting import BoostingConfig  # noqa: PLC0415
     from training.chat import load  # noqa: PLC0415
+    from training.cold import cold_streamers, without_past  # noqa: PLC0415
     from training.evaluate import EvaluateConfig, evaluate  # noqa: PLC0415
+    from training.rankers import Popularity  # noqa: PLC0415
     from training.rankings import RankingsFile  # noqa: PLC0415
 
-    rankers = build_rankers(args.rankers, args.trees, args.seed)
-    chosen = args.rankings_of or rankers[-1].name
-    _check_outputs(args, chosen)
-    chat = load(args.train, args.test, args.train_windows, args.test_windows)
+    names = chosen_names(args)
+    every = [*names, *args.version]
+    rankings_of, against = _check(args, every)
+    chat, cold_C = load(args.train, args.test, args.train_windows, args.test_windows), None
+    content = content_of(args, chat) if args.content else None
+    if args.cold_streamers:
+        cold_C = cold_streamers(chat.channels, args.cold_streamers)
+        chat = without_past(chat, cold_C)
+    rankers = build(
+        names, args.version, Ingredients(chat, BoostingConfig(args.trees, seed=args.seed), content, Popularity())
+    )
     with ExitStack() as stack:
-        sinks = {chosen: stack.enter_context(RankingsFile(args.rankings, chat))} if args.rankings else None
+        sinks = {rankings_of: stack.enter_context(RankingsFile(args.rankings, chat))} if args.rankings else None
         progress = stack.enter_context(EvaluateProgress(len(chat.at_us_M)))
-        config = EvaluateConfig(args.seed, args.learn_from)
-        report = evaluate(chat, rankers, config, progress, sinks=sinks)
+        config = EvaluateConfig(args.seed, args.learn_from, against)
+        report = evaluate(chat, rankers, config, progress, sinks=sinks, cold_C=cold_C)
     print(table(report))
     if args.json:
         args.json.write_text(json.dumps(as_json(report, rankers, args), indent=2) + "\n")
     return 0
 
 
-def build_rankers(names: Sequence[str], trees: int, seed: int) -> list[Ranker]:
-    """In the order of RANKERS. Raises ConfigError: boosting is asked for by name and lightgbm is not installed."""
+def chosen_names(args: argparse.Namespace) -> list[str]:
+    """The rankers asked for, else all that can be had. Raises ConfigError: boosting by name without lightgbm."""
+    from deploy.rankers import BOOSTED, WITH_CONTENT  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415
-    from training.boosting import Boosting, BoostingConfig  # noqa: PLC0415
-    from training.rankers import Memory, MemoryAndMoves, NewcomerPopularity, Popularity  # noqa: PLC0415
+    from training.boosting import Boosting  # noqa: PLC0415
 
-    if "boosting" in names and not Boosting.available():
-        if tuple(names) != RANKERS:
+    names = args.rankers or [name for name in RANKERS if args.content or name not in WITH_CONTENT]
+    if not Boosting.available() and any(name in BOOSTED for name in names):
+        if args.rankers:
             raise ConfigError("boosting needs lightgbm: pip install 'tidecast[eval]', or leave it out of --rankers")
         print("tidecast: without boosting, the reference: pip install 'tidecast[eval]'", file=sys.stderr)
-        names = [name for name in names if name != "boosting"]
-    popularity = Popularity()
-    rankers: list[Ranker] = [popularity, NewcomerPopularity(), Memory(popularity), MemoryAndMoves(popularity)]
-    rankers.append(Boosting(BoostingConfig(trees=trees, seed=seed)))
-    return [ranker for ranker in rankers if ranker.name in names]
+        names = [name for name in names if name not in BOOSTED]
+    return list(names)
 
 
-def table(report: Report) -> str:
-    """For a person."""
-    lines = [
-        f"{report.test_visits:,} visits of {report.test_viewers:,} viewers, {report.mean_live:.1f} rooms live at one; "
-        f"learned from {report.learned_visits:,} of {report.train_visits:,} visits before",
-        "",
-        f"{'NDCG@10':22}" + "".join(f"{kind:^22}" for kind in SHOWN),
-        *_rows(report, "NDCG@10"),
-    ]
-    for metric in ("Recall@1", "Recall@10", "MRR"):
-        lines += ["", f"{metric:22}", *_rows(report, metric)]
-    lines += ["", f"{'NDCG@10 by visits that the channel had had before':51}"]
-    lines += [f"  {name:20}" + _cells(result.histories, "NDCG@10") for name, result in report.results.items()]
-    lines.insert(-len(report.results), f"{'':22}" + "".join(f"{key:^22}" for key in _first(report).histories))
-    lines += ["", f"{'first ten places':22}{'Gini':>8}{'small channels':>17}{'coverage':>11}{'µs a visit':>13}"]
-    for name, result in report.results.items():
-        spread = result.spread
-        lines.append(
-            f"  {name:20}{spread.gini:8.3f}{spread.small_share:17.3f}{spread.coverage:11.3f}{result.score_us:13.0f}"
+def content_of(args: argparse.Namespace, chat: Chat) -> ContentTimeline:
+    """What the channels were about; encodes what the cache does not hold yet."""
+    from deploy.config import from_args  # noqa: PLC0415
+    from deploy.encode_progress import EncodeProgress  # noqa: PLC0415
+    from streaming.replay import read_channels  # noqa: PLC0415
+    from training.chat import load_texts  # noqa: PLC0415
+    from training.encoder import TextEncoder  # noqa: PLC0415
+    from training.recorded_content import ContentConfig, content_timeline  # noqa: PLC0415
+
+    settings = from_args(args)
+    known = read_channels(args.channels) if args.channels else {}
+    text_M = load_texts(args.train, args.test, args.train_windows, args.test_windows)
+    encoder = TextEncoder(dataclasses.replace(settings.encoder, cached_texts=1))  # each text comes once
+    with EncodeProgress() as progress:
+        return content_timeline(
+            chat,
+            text_M,
+            known,
+            encoder=encoder,
+            folder=args.content,
+            progress=progress,
+            config=ContentConfig(settings.window, settings.tables.title_weight),
         )
-    lines.append("small channels: the half with the fewest visits in the training part")
-    return "\n".join(lines)
 
 
 def as_json(report: Report, rankers: Sequence[Ranker], args: argparse.Namespace) -> dict[str, Any]:
@@ -140,48 +184,36 @@ def as_json(report: Report, rankers: Sequence[Ranker], args: argparse.Namespace)
     for ranker in rankers:
         if isinstance(ranker, Popularity):
             learned[ranker.name] = ranker.column
-        if isinstance(ranker, MemoryAndMoves):
+        elif isinstance(ranker, MemoryAndMoves):
             learned[ranker.name] = {"column": ranker.column, "prior": ranker.prior}
-        if isinstance(ranker, Boosting):
+        elif isinstance(ranker, Boosting):
             learned[ranker.name] = ranker.importance()
     split = {name: [str(path) for path in getattr(args, name)] for name in ("train", "test")}
     windows = {
         name: dataclasses.asdict(chosen) if (chosen := getattr(args, name)) else None
         for name in ("train_windows", "test_windows")
     }
-    return {"split": {**split, **windows}, "seed": args.seed, "learned": learned, **dataclasses.asdict(report)}
+    return {
+        "split": {**split, **windows, "cold_streamers": args.cold_streamers},
+        "seed": args.seed,
+        "learned": learned,
+        **dataclasses.asdict(report),
+    }
 
 
-def _first(report: Report) -> Any:
-    return next(iter(report.results.values()))
-
-
-def _rows(report: Report, metric: str) -> list[str]:
-    counts = {name: _first(report).groups[name].visits for name in SHOWN}
-    head = [f"{'  visits':22}" + "".join(f"{counts[name]:^22,}" for name in SHOWN)] if metric == "NDCG@10" else []
-    return head + [f"  {name:20}" + _cells(result.groups, metric) for name, result in report.results.items()]
-
-
-def _cells(groups: Any, metric: str) -> str:
-    return "".join(f"{_cell(group, metric):^22}" for group in groups.values())
-
-
-def _cell(group: Group, metric: str) -> str:
-    if not group.visits:
-        return "no visits"
-    interval = group.metrics[metric]
-    return f"{interval.mean:.3f} ({interval.low:.3f}-{interval.high:.3f})".replace("0.", ".")
-
-
-def _check_outputs(args: argparse.Namespace, chosen: str) -> None:
-    """Says before the work, not after it, that its result could not be kept."""
+def _check(args: argparse.Namespace, names: Sequence[str]) -> tuple[str, str]:
+    """Says before the work, not after it, that its result could not be kept. Whose rankings are kept; the reference."""
     from streaming.errors import ConfigError  # noqa: PLC0415
 
     for option, path in (("--json", args.json), ("--rankings", args.rankings)):
         if path is not None and not path.parent.is_dir():
             raise ConfigError(f"{option} {path}: no folder {path.parent}; create it first")
-    if args.rankings and chosen not in args.rankers:
-        raise ConfigError(f"--rankings-of {chosen}: not among --rankers {', '.join(args.rankers)}")
+    if args.channels and not args.content:
+        raise ConfigError("--channels: titles are part of the content: give --content FOLDER as well")
+    for option, name in (("--rankings-of", args.rankings_of), ("--against", args.against)):
+        if name and name not in names:
+            raise ConfigError(f"{option} {name}: not among the rankers evaluated, {', '.join(names)}")
+    return args.rankings_of or names[-1], args.against or REFERENCE
 
 
 def _windows(text: str) -> Windows:
@@ -197,3 +229,13 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share between 0 and 1, such as 0.2")
+    return share

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet
 import pytest
+from numpy.typing import NDArray
 
 from deploy import cli
+from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
 from tests.unit.training.recorded_chat import Said, crowd, write
 
 SAID = crowd(9, 1000)
@@ -27,6 +31,38 @@ def test_prints_a_table_and_writes_figures_and_rankings(tmp_path: Path, capsys: 
     figure = report["results"]["boosting"]["groups"]["all"]["metrics"]["NDCG@10"]
     assert 0 < figure["low"] < figure["mean"] < figure["high"] <= 1
     assert pyarrow.parquet.read_metadata(tmp_path / "r.parquet").num_rows == report["test_visits"]
+
+
+class FakeEncoder:
+    """Stands in for the model, which takes seconds to load."""
+
+    version, dimension = FAKE_VERSION, FAKE_DIMENSION
+
+    def __init__(self, config: object) -> None:
+        pass
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
+        return fake_vectors(texts)
+
+
+def test_content_held_out_streamers_and_differences_are_in_the_table_and_the_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.encoder.TextEncoder", FakeEncoder)
+    early, late = write(tmp_path / "early.parquet", SAID[:600]), write(tmp_path / "late.parquet", SAID[600:])
+    (tmp_path / "channels.csv").write_text("channel,title\nc1,A title\n")
+    chat = ("--train", str(early), "--test", str(late), "--cold-streamers", "0.3", "--against", "memory")
+    content = ("--content", str(tmp_path / "vectors"), "--channels", str(tmp_path / "channels.csv"))
+    assert cli.main(["evaluate", *chat, *content, *QUICK, "--json", str(tmp_path / "out.json")]) == 0
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in ("difference to memory", "held out, 10 minutes", "boosting + shuffled"))
+    assert list((tmp_path / "vectors").rglob("*.npy"))
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert "memory" not in {name for name, result in report["results"].items() if result["differences"]}
+    assert report["results"]["boosting"]["differences"]["held-out streamers"]["MRR"]
+    assert set(report["learned"]["boosting + content"]) > {"like_now", "messages_10s"}
+    assert report["split"]["cold_streamers"] == 0.3
+    assert report["learned"]["memory + transitions"]["prior"] > 0
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -48,6 +84,11 @@ def test_bad_input_says_what_is_wrong_and_what_to_do(tmp_path: Path, capsys: pyt
     assert "create it first" in refusal(capsys, *outputs)
     pyarrow.parquet.write_table(pyarrow.table({"at_ms": [1], "text": ["x"]}), tmp_path / "short.parquet")
     assert "no column viewer" in refusal(capsys, "--train", str(tmp_path / "short.parquet"), "--test", late)
+    both = ("--train", early, "--test", late)
+    assert "--content FOLDER" in refusal(capsys, *both, "--rankers", "boosting + content")
+    assert "give --content FOLDER" in refusal(capsys, *both, "--channels", "channels.csv")
+    assert "--against boosting: not among" in refusal(capsys, *both, "--rankers", "memory", "--against", "boosting")
+    assert "--rankings-of x: not among" in refusal(capsys, *both, "--rankings-of", "x")
     one = str(write(tmp_path / "one.parquet", [Said(1_800_000_000, "c1", "v1")]))
     assert "one viewer only" in refusal(capsys, "--train", early, "--test", one)
 
@@ -57,3 +98,11 @@ def test_a_window_that_is_none_is_wrong_usage(capsys: pytest.CaptureFixture[str]
         cli.main(["evaluate", "--train", "a.parquet", "--test", "b.parquet", "--test-windows", "5:5"])
     assert stopped.value.code == 2
     assert "A below B" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("share", ["0", "1", "-0.5", "x", "nan"])
+def test_a_share_that_is_none_is_wrong_usage(capsys: pytest.CaptureFixture[str], share: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["evaluate", "--train", "a.parquet", "--test", "b.parquet", f"--cold-streamers={share}"])
+    assert stopped.value.code == 2
+    assert "not a share between 0 and 1" in capsys.readouterr().err

@@ -236,11 +236,11 @@ def test_held_out_streamers_teach_nothing_and_are_reported_apart() -> None:
     assert report.cold_streamers == cold_C.sum()
     apart = report.results["watching"].apart
     kind_M, cold_M = kinds(chat), cold_C[chat.channel_M]
-    assert apart["cold streamers"].visits == np.count_nonzero(
+    assert apart["held-out streamers"].visits == np.count_nonzero(
         (kind_M >= 0)[chat.num_train :] & cold_M[chat.num_train :]
     )
-    young = apart["cold streamers' first 10 minutes"].visits
-    assert 0 < young < apart["cold streamers"].visits
+    young = apart["held out, 10 minutes"].visits
+    assert 0 < young < apart["held-out streamers"].visits
 
 
 def test_which_streamers_are_held_out_depends_on_their_names_alone() -> None:

@@ -1,0 +1,61 @@
+"""Which rankers `tidecast evaluate` compares, by name, and what each is made of. Never ranks or measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from streaming.errors import ConfigError
+from training.boosting import Boosting, BoostingConfig, BoostingWithMore
+from training.chat import Chat
+from training.likeness import Likeness
+from training.rankers import Memory, MemoryAndMoves, NewcomerPopularity, Popularity, Ranker
+from training.timeline import ContentTimeline, ShuffledContent
+
+BOOSTED = ("boosting", "boosting + content", "boosting + shuffled")
+WITH_CONTENT = BOOSTED[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredients:
+    """What rankers are made of. content: None where none is given."""
+
+    chat: Chat
+    boosting: BoostingConfig
+    content: ContentTimeline | None
+    popularity: Popularity
+
+
+def build(names: Sequence[str], versions: Sequence[str], ingredients: Ingredients) -> list[Ranker]:
+    """Those named, in the order of `BUILDERS`, then the trained versions in theirs. Raises ConfigError."""
+    rankers = [builder(ingredients) for name, builder in BUILDERS.items() if name in names]
+    return [*rankers, *(of_version(version, ingredients) for version in versions)]
+
+
+def of_version(version: str, ingredients: Ingredients) -> Ranker:
+    """The ranker of a trained version: a name in the registry, or its folder. It has that name. Raises ConfigError."""
+    raise ConfigError(f"--version {version}: no version can be evaluated yet; leave it out")
+
+
+def _with_content(name: str) -> Callable[[Ingredients], Ranker]:
+    def builder(ingredients: Ingredients) -> Ranker:
+        timeline, config = ingredients.content, ingredients.boosting
+        if timeline is None:
+            raise ConfigError(f"{name} needs --content FOLDER, where the vectors of the chat are kept")
+        placebo = ShuffledContent(timeline, config.seed) if name == "boosting + shuffled" else None
+        return BoostingWithMore(config, Likeness(timeline, placebo), name)
+
+    return builder
+
+
+BUILDERS: Mapping[str, Callable[[Ingredients], Ranker]] = MappingProxyType(
+    {
+        "popularity": lambda ingredients: ingredients.popularity,
+        "newcomers": lambda _: NewcomerPopularity(),
+        "memory": lambda ingredients: Memory(ingredients.popularity),
+        "memory + transitions": lambda ingredients: MemoryAndMoves(ingredients.popularity),
+        "boosting": lambda ingredients: Boosting(ingredients.boosting),
+        **{name: _with_content(name) for name in WITH_CONTENT},
+    }
+)
