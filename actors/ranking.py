@@ -67,9 +67,14 @@ class Ranking:
             rooms=alignment.rooms(slots_N),
             prepared_NH=prepared_NH[slots_N],
             features_NF=self._features(slots_N, streamers, held, self._rooms.lately.event_now_ms(now_ms)),
-            dot_N=alignment.index.vectors(slots_N) @ viewer.vector_E if dot_N is None else dot_N[slots_N],
+            dot_N=self._dot(alignment, slots_N, viewer) if dot_N is None else dot_N[slots_N],
         )
         return alignment.model.rank(viewer, offered)
+
+    @staticmethod
+    def _dot(alignment: ModelAlignment, slots_N: Slots, viewer: ServedViewer) -> Floats:
+        dot_N: Floats = np.nan_to_num(alignment.index.vectors(slots_N) @ viewer.vector_E)
+        return dot_N
 
     def _stranger(self, alignment: ModelAlignment) -> ServedViewer:
         kept = self._prepared[alignment.version]

@@ -17,6 +17,7 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
+from actors.alignment import Alignment
 from actors.answer import Answer, Filters, Item, Query, Receipt, Room, Source
 from actors.candidates import NO_FILTERS, Candidates
 from actors.diversity import diversify
@@ -27,16 +28,17 @@ from actors.score import Score
 from actors.scoring import Scoring
 from actors.shown import Pick, Why, reason_of, shown_item, shown_room
 from actors.tables import Tables
-from actors.tastes import Held, Tastes
+from actors.tastes import STRANGER, Held, Tastes
 from actors.weights import Weights
 from actors.written import Written
 from streaming.clock import Clock
-from streaming.errors import ConfigError, UnknownRoom
+from streaming.errors import ConfigError, UnknownRoom, VersionError
 from streaming.events import RoomId, ViewerId
 from streaming.metrics import Metrics
 
 __all__ = ["Answer", "Filters", "Item", "Query", "Receipt", "RecommendConfig", "Recommender", "Room", "Weights"]
 
+WARM_VIEWERS, WARM_ROOMS = 16, 60  # enough that every path has run and its memory is there
 POOL_PER_ITEM = 3  # of the best candidates, so many per item asked for take part in diversifying
 
 
@@ -163,6 +165,18 @@ class Recommender:
             if self._impressions is not None:
                 self._impressions.note(answer, picks)
             return self._written.answer(answer, picks, held.taste.anchor)
+
+    def warm(self, alignment: Alignment) -> None:
+        """Asks a version that is not in force for those who asked last. Raises VersionError: it gives no numbers."""
+        with self._tables.lock:
+            recent: dict[ViewerId, Held] = {ViewerId(""): STRANGER, **self._tastes.recent(WARM_VIEWERS)}
+        for viewer, held in recent.items():
+            with self._tables.lock:
+                now_ms = self._now_ms()
+                other = self._tastes.under(alignment, viewer, held, now_ms)
+                scored = self._scoring.of(Query(viewer="-"), other, alignment, WARM_ROOMS, now_ms)
+            if not np.isfinite(scored.values_K).all() or not np.isfinite(scored.scores_K).all():
+                raise VersionError(f"version {alignment.version} scores rooms with what is not a number")
 
     def rooms(self, limit: int, filters: Filters = NO_FILTERS) -> list[Room]:
         """Live rooms, largest audience first."""

@@ -12,11 +12,12 @@ from actors.viewer_table import ViewerTable
 from streaming.clock import Clock
 from streaming.codec import Decoder
 from streaming.errors import LogUnavailable, RecordError
-from streaming.events import RoomId, RoomState, ViewerId
+from streaming.events import ModelVersion, RoomId, RoomState, ViewerId
 from streaming.log import Batch, Log, Partition, Record, Source
 from streaming.loop import LEAST_TURN_S
 from streaming.metrics import Metrics
 from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
+from training.announced import Announced
 
 __all__ = ["TableReader", "Tables", "TablesConfig"]
 
@@ -35,16 +36,25 @@ class Tables:
         self._decode_state = Decoder(ROOM_STATES)
         self._metrics = metrics
         self._clock = clock
+        self._announced = Announced()
+        self.wanted: ModelVersion | None = None  # the version that the log says is live; None for v0
+        self.candidate: ModelVersion | None = None  # the newest version that waits to go live
+        self.announced_changed = threading.Event()
         self.current = False  # once caught up: only then does a record's age say something of the system
 
     def apply(self, batch: Batch) -> None:
-        """Applies what a poll brought. A record that cannot be read is counted and skipped."""
+        """Applies what a poll brought. A record that cannot be read is counted and skipped.
+
+        What the log says of versions is only noted: `swap.py` sees to it.
+        """
         for partition, records in batch.records.items():
             if partition.topic == ROOM_STATES:
                 for start in range(0, len(records), CHUNK):
                     self._apply_rooms(records[start : start + CHUNK])
             elif partition.topic == VIEWER_PROFILES:
                 self._apply_viewers(records)
+            elif partition.topic == MODELS:
+                self._apply_models(records)
         if batch.records:
             self._metrics.gauge("index_rooms", len(self.rooms))
             self._metrics.gauge("profiles_held", len(self.viewers), reader="replica")
@@ -104,6 +114,13 @@ class Tables:
                     evicted += self.viewers.put(viewer, record.value)
         if evicted:
             self._metrics.count("profiles_evicted_total", evicted)
+
+    def _apply_models(self, records: Sequence[Record]) -> None:
+        for record in records:
+            if not self._announced.apply(record.key, record.value):
+                self._metrics.count("undecodable_total", topic=MODELS)
+        self.wanted, self.candidate = self._announced.live, self._announced.candidate
+        self.announced_changed.set()
 
     def _decode(self, record: Record) -> RoomState | None:
         if record.value is None:

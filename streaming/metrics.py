@@ -63,7 +63,16 @@ METRICS: dict[str, Metric] = {
         Metric("rooms_stale", "gauge", "live rooms with text that waits for longer than 30 s"),
         Metric("encoder_backlog", "gauge", "texts that wait for the encoder"),
         Metric("dead_rooms_returned_total", "counter", "ended rooms found by the last check of an answer; stays 0"),
-        Metric("model_version", "gauge", "1 for the version that answers", ("version",), "livemax"),
+        # versions of the models
+        Metric("model_version", "gauge", "when what answers went live, s since 1970; 0 for v0", (), "liveall"),
+        Metric("swaps_total", "counter", "changes of the version that answers: live, refused, failed", ("outcome",)),
+        Metric(
+            "swap_seconds",
+            "histogram",
+            "to change the version: load, align, warm, flip, total",
+            ("stage",),
+            buckets=DURATION_S,
+        ),
         # rooms
         Metric("rooms_live", "gauge", "rooms that are live", ("reader",), "livesum"),
         Metric("chat_late_total", "counter", "messages older than their room's window: counted, not read"),

@@ -1,0 +1,230 @@
+"""Owns the change of the version that answers: load, align beside it, warm up, flip. Never answers, never trains.
+
+The version in force is one reference of the room table. Another is built in this thread, in slices, without the tables'
+lock; what changes meanwhile is journalled and aligned again; then the lock is held for the last few rooms and the flip.
+No request waits for longer than that, and none sees half a version. What cannot be loaded, does not fit the rooms or
+gives no numbers is refused, and what answers goes on. The version before stays loaded: to return to it only the rooms
+that have changed since are aligned.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from actors.alignment import Alignment
+from actors.tables import Tables
+from streaming.clock import Clock
+from streaming.errors import TidecastError, VersionError
+from streaming.events import ModelVersion
+from streaming.metrics import Metrics
+from training.manifest import V0
+from training.serving import ServedVersion
+
+LOGGER = logging.getLogger(__name__)
+
+SLICE = 256  # rooms aligned at a stretch: some 3 ms, in which answers share the processor
+LAST = 16  # rooms aligned under the lock, with the flip; as many as the reader applies in a turn
+PAUSE_S = 0.001  # between slices, for whoever waits
+IDLE_S = 0.2  # between looks where nothing is announced
+RETRY_MS = 30_000  # a version that was refused is tried again: its store may have been away
+FITTING = 0.5  # of the rooms with content, so many at least must come from the version's encoder
+
+Load = Callable[[ModelVersion], ServedVersion]
+Warm = Callable[[Alignment], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SwapStatus:
+    """What answers here and what is to. refused: why it does not yet, "" if it does."""
+
+    version: str
+    wanted: str
+    refused: str
+
+
+@dataclass(slots=True)
+class _Beside:
+    """An alignment that is not in force, and the slots that it is behind with."""
+
+    alignment: Alignment
+    behind: set[int]
+
+
+class _GivenUp(Exception):
+    """Another version is wanted meanwhile, or the process ends."""
+
+
+class Swapper:
+    """Keeps the version in force what the log says it is. `run` is one thread's; everything else is any thread's."""
+
+    def __init__(self, tables: Tables, load: Load, warm: Warm, metrics: Metrics, clock: Clock) -> None:
+        """load: raises VersionError. warm: asks the version a few times; raises where it does not answer in numbers."""
+        self._tables = tables
+        self._rooms = tables.rooms
+        self._load = load
+        self._warm = warm
+        self._metrics = metrics
+        self._clock = clock
+        self._before: _Beside | None = None
+        self._refused: ModelVersion | None = None
+        self._refused_ms = 0
+        self._reason = ""
+        self.settled = False  # whether what was live when the tables were read answers, or was refused
+
+    def run(self, stop: threading.Event) -> None:
+        """Follows until told to stop."""
+        self._metrics.gauge("model_version", 0.0)
+        while not stop.is_set():
+            self._tables.announced_changed.wait(0.02 if not self.settled else IDLE_S)
+            self._tables.announced_changed.clear()
+            if self._tables.current:
+                self.turn(stop)
+                self.settled = True
+
+    def turn(self, stop: threading.Event) -> None:
+        """Puts in force what is wanted, if that is another version. Blocks until it answers or is refused."""
+        wanted = self._tables.wanted
+        if _name(wanted) == self._rooms.alignment.version:
+            self._reason = ""
+            return
+        if wanted is not None and wanted is self._refused and self._clock.now_ms() - self._refused_ms < RETRY_MS:
+            return
+        began_s, was = time.perf_counter(), self._rooms.alignment.version
+        try:
+            self._swap(wanted, stop)
+        except _GivenUp:
+            return
+        except Exception as err:  # whatever a version does, what answers goes on
+            self._refuse(wanted, err)
+            return
+        took_s = time.perf_counter() - began_s
+        self._reason, self._refused = "", None
+        self._metrics.gauge("model_version", 0.0 if wanted is None else wanted.at_ms / 1000)
+        self._metrics.count("swaps_total", outcome="live")
+        self._metrics.observe("swap_seconds", took_s, stage="total")
+        LOGGER.info("models: %s answers in the place of %s, after %.0f ms", _name(wanted), was, took_s * 1000)
+
+    def status(self) -> SwapStatus:
+        """As of now."""
+        return SwapStatus(self._rooms.alignment.version, _name(self._tables.wanted), self._reason)
+
+    def _swap(self, wanted: ModelVersion | None, stop: threading.Event) -> None:
+        beside = self._taken_back(_name(wanted)) or self._begun(wanted)
+        try:
+            with self._timed("align"):
+                self._catch_up(beside, wanted, stop)
+            with self._timed("warm"):
+                self._warm(beside.alignment)
+            while not self._flip(beside):
+                self._align(beside, SLICE)
+        except BaseException:
+            with self._tables.lock:
+                self._rooms.unfollow(beside.behind)
+            raise
+
+    def _catch_up(self, beside: _Beside, wanted: ModelVersion | None, stop: threading.Event) -> None:
+        while len(beside.behind) > LAST:
+            self._align(beside, SLICE)
+            if stop.wait(PAUSE_S) or self._tables.wanted is not wanted:
+                raise _GivenUp
+
+    def _taken_back(self, name: str) -> _Beside | None:
+        """The version before, if that is the one; it is no longer kept then."""
+        before = self._before
+        if before is None or before.alignment.version != name:
+            return None
+        self._before = None
+        return before
+
+    def _begun(self, wanted: ModelVersion | None) -> _Beside:
+        """A version without a room yet, all of which it is behind with."""
+        model = None
+        if wanted is not None:
+            with self._timed("load"):
+                model = self._load(wanted)
+            self._check_fits(model)
+        with self._tables.lock:
+            alignment = self._rooms.shadow(model)
+            return _Beside(alignment, self._rooms.follow(all_rooms=True))
+
+    def _check_fits(self, model: ServedVersion) -> None:
+        """Raises VersionError where the model was trained on the vectors of another encoder than the rooms have."""
+        with self._tables.lock:
+            dimension = self._rooms.dimension
+            encoders = [card.state.encoder_version for card in self._rooms.cards.values() if card.state.encoder_version]
+        if dimension and dimension != model.d_content:
+            raise VersionError(
+                f"version {model.name} reads content of {model.d_content} dimensions; the rooms' has {dimension}"
+            )
+        if encoders.count(model.encoder_version) < FITTING * len(encoders):
+            other = next(encoder for encoder in encoders if encoder != model.encoder_version)
+            raise VersionError(
+                f"version {model.name} was trained on content of the encoder {model.encoder_version}; "
+                f"the rooms' comes from {other}: train again, or set encoder.model back"
+            )
+
+    def _align(self, beside: _Beside, most: int) -> None:
+        """Takes rooms in that it is behind with, at most so many."""
+        with self._tables.lock:
+            slots = [beside.behind.pop() for _ in range(min(most, len(beside.behind)))]
+            cards = [card for slot in slots if (card := self._rooms.by_slot.get(slot)) is not None]
+            gone = [slot for slot in slots if slot not in self._rooms.by_slot]
+        beside.alignment.index.clear(np.array(gone, np.int64))
+        states = [card.state for card in cards]
+        if states and (self._rooms.dimension or beside.alignment.model is not None):
+            slots_N = np.array([card.slot for card in cards], np.int64)
+            beside.alignment.put(slots_N, states, self._rooms.content(states))
+
+    def _flip(self, beside: _Beside) -> bool:
+        """The last rooms and the change of the reference, in one hold of the lock. False where too many came since."""
+        rooms = self._rooms
+        with self._tables.lock:
+            began_s = time.perf_counter()
+            if len(beside.behind) > LAST:
+                return False
+            self._align(beside, LAST)
+            rooms.unfollow(beside.behind)
+            if self._before is not None:
+                rooms.unfollow(self._before.behind)
+            self._before = _Beside(rooms.alignment, rooms.follow(all_rooms=False))
+            rooms.force(beside.alignment)
+            took_s = time.perf_counter() - began_s
+        self._metrics.observe("swap_seconds", took_s, stage="flip")
+        return True
+
+    def _refuse(self, wanted: ModelVersion | None, err: Exception) -> None:
+        is_news = str(err) != self._reason
+        self._refused, self._refused_ms, self._reason = wanted, self._clock.now_ms(), str(err) or type(err).__name__
+        self._metrics.count("swaps_total", outcome="refused" if isinstance(err, TidecastError) else "failed")
+        if is_news:
+            said = "models: %s is refused, and %s answers on: %s"
+            LOGGER.error(
+                said, _name(wanted), self._rooms.alignment.version, err, exc_info=not isinstance(err, TidecastError)
+            )
+
+    def _timed(self, stage: str) -> _Timed:
+        return _Timed(self._metrics, stage)
+
+
+class _Timed:
+    """Observes how long a stage takes."""
+
+    def __init__(self, metrics: Metrics, stage: str) -> None:
+        self._metrics = metrics
+        self._stage = stage
+
+    def __enter__(self) -> None:
+        self._began_s = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._metrics.observe("swap_seconds", time.perf_counter() - self._began_s, stage=self._stage)
+
+
+def _name(wanted: ModelVersion | None) -> str:
+    return wanted.version if wanted is not None else V0

@@ -1,0 +1,91 @@
+"""Owns a version of the models made by hand, with real arithmetic and no training. Never a good one."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.features import SERVED
+from training.serving import AlignedRooms, Offered, PastVisits, RankedRooms, ServedViewer
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class FakeViewer:
+    """The mean of the rooms visited."""
+
+    vector_E: Floats
+
+
+class FakeVersion:
+    """Aligns by a random matrix, knows each streamer by the hash of its name, prefers rooms visited and alike."""
+
+    def __init__(
+        self,
+        name: str,
+        d_content: int = 8,
+        *,
+        encoder_version: str = "test",
+        ranks: bool = True,
+        dimension: int = 4,
+        hidden: int = 3,
+    ) -> None:
+        rng = np.random.default_rng(zlib.crc32(name.encode()))
+        self.name, self.encoder_version, self.d_content, self.ranks = name, encoder_version, d_content, ranks
+        self._project_DE = rng.normal(size=(2 * d_content, dimension)).astype(np.float32)
+        self._embedding_KE = rng.normal(size=(997, dimension)).astype(np.float32)
+        self._prepare_CH: Floats | None = None
+        self._hidden = hidden
+        self._rng = rng
+        self.aligned = 0  # rooms, since it was made
+
+    def align(self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats) -> AlignedRooms:
+        self.aligned += len(streamers)
+        content_NE = np.concatenate([np.nan_to_num(now_ND), mean_ND], axis=1) @ self._project_DE
+        content_NE /= np.maximum(np.linalg.norm(content_NE, axis=1, keepdims=True), 1e-6)
+        rows_N = np.array([zlib.crc32(streamer.encode()) % 997 for streamer in streamers], np.int64)
+        gate_N = np.where(np.isnan(now_ND[:, 0]), 0, 0.5).astype(np.float32)
+        vectors_NE = gate_N[:, None] * content_NE + (1 - gate_N)[:, None] * self._embedding_KE[rows_N]
+        vectors_NE /= np.maximum(np.linalg.norm(vectors_NE, axis=1, keepdims=True), 1e-6)
+        codes_NL = np.stack([np.argmax(vectors_NE, axis=1), np.argmin(vectors_NE, axis=1)], axis=1).astype(np.int16)
+        return AlignedRooms(vectors_NE, content_NE.astype(np.float32), gate_N, codes_NL, codes_NL)
+
+    def viewer(self, visits: PastVisits | None) -> FakeViewer:
+        if visits is None:
+            return FakeViewer(np.zeros(self._project_DE.shape[1], np.float32))
+        return FakeViewer(visits.rooms.vectors_NE.mean(axis=0))
+
+    def prepare(self, crowd_NC: Floats, rooms: AlignedRooms) -> Floats:
+        if self._prepare_CH is None:
+            self._prepare_CH = self._rng.normal(size=(crowd_NC.shape[1], self._hidden)).astype(np.float32) * 1e-3
+        return np.log1p(np.nan_to_num(crowd_NC)) @ self._prepare_CH
+
+    def rank(self, viewer: ServedViewer, offered: Offered) -> RankedRooms:
+        visits_N = offered.features_NF[:, SERVED.index("own_visits")]
+        logits_N = -3 + 2 * visits_N + offered.dot_N + offered.prepared_NH.sum(axis=1)
+        enter_N = (1 / (1 + np.exp(-logits_N))).astype(np.float32)
+        return RankedRooms(enter_N, enter_N / 2, enter_N / 4)
+
+
+class Broken(FakeVersion):
+    """Fails at one of its calls, or gives what is not a number."""
+
+    def __init__(self, name: str, at: str) -> None:
+        super().__init__(name)
+        self._at = at
+
+    def align(self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats) -> AlignedRooms:
+        if self._at == "align":
+            raise ValueError("shapes (3,) and (4,) not aligned")
+        return super().align(streamers, now_ND, mean_ND)
+
+    def rank(self, viewer: ServedViewer, offered: Offered) -> RankedRooms:
+        ranked = super().rank(viewer, offered)
+        if self._at == "rank":
+            raise IndexError("feature 99 is out of bounds")
+        return RankedRooms(ranked.enter_N * np.float32(np.nan), ranked.stay_N, ranked.interact_N)

@@ -1,0 +1,308 @@
+"""Owns the tests of the change of the version that answers: before, after, in between, and refused. Never a broker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+import pytest
+
+from actors.alignment import Alignment, ModelAlignment
+from actors.answer import Answer
+from actors.recommend import Query
+from actors.swap import LAST, RETRY_MS, Swapper
+from streaming.codec import encode
+from streaming.errors import VersionError
+from streaming.events import ModelVersion
+from streaming.topics import MODELS
+from tests.unit.actors.fake_version import Broken, FakeVersion
+from tests.unit.actors.replica import Replica, axis
+from training.announced import key_of
+from training.serving import ServedVersion
+
+
+class World:
+    """A replica that follows the topic `models`, one turn at a time."""
+
+    def __init__(self, rooms: int = 40) -> None:
+        self.replica = Replica()
+        self.versions: dict[str, ServedVersion] = {name: FakeVersion(name) for name in ("one", "two", "three")}
+        self.loaded: list[str] = []
+        self.during: Callable[[], None] = lambda: None  # called once all rooms are aligned, before the flip
+        tables, metrics, clock = self.replica.tables, self.replica.metrics, self.replica.clock
+        self.swapper = Swapper(tables, self._load, self._warm, metrics, clock)
+        for number in range(rooms):
+            self.replica.room(f"r{number}", title_vector=axis(number % 8), mean_vector=axis(number % 5))
+        self.replica.viewer("v", "r1", "r2", "gone")
+        tables.current = True
+
+    def live(self, version: str, state: str = "live") -> None:
+        """Announces that a version is live, and lets the replica follow."""
+        self.announce(version, state)
+        self.turn()
+
+    def announce(self, version: str, state: str = "live") -> None:
+        at_ms = self.replica.clock.now_ms()
+        record = ModelVersion(name="rooms", version=version, path="/" + version, state=state, metrics={}, at_ms=at_ms)  # type: ignore[arg-type]
+        self.replica.send(MODELS, key_of(record).decode(), encode(record))
+
+    def turn(self) -> None:
+        self.swapper.turn(threading.Event())
+
+    def _load(self, record: ModelVersion) -> ServedVersion:
+        self.loaded.append(record.version)
+        if record.version not in self.versions:
+            raise VersionError(f"{record.path}/weights.safetensors is damaged")
+        return self.versions[record.version]
+
+    def _warm(self, alignment: Alignment) -> None:
+        self.replica.recommender.warm(alignment)
+        self.during()
+
+    @property
+    def alignment(self) -> Alignment:
+        return self.replica.tables.rooms.alignment
+
+    def answer(self, viewer: str = "v", **query: object) -> Answer:
+        return self.replica.recommender.recommend(Query(viewer=viewer, **query))  # type: ignore[arg-type]
+
+    def check_rows(self) -> None:
+        """Every live room's row is what its version makes of its state now, and no other slot has one."""
+        rooms = self.replica.tables.rooms
+        slots = rooms.slots()
+        states = [rooms.by_slot[slot].state for slot in slots.tolist()]
+        found_NE = rooms.index.vectors(np.arange(rooms.index.slots.high))
+        if isinstance(self.alignment, ModelAlignment):
+            expected = self.alignment.align(states, rooms.content(states))
+            np.testing.assert_allclose(found_NE[slots], expected.vectors_NE, rtol=1e-5, atol=1e-6)
+            np.testing.assert_array_equal(self.alignment.rooms(slots).static_NL, expected.static_NL)
+        else:
+            assert rooms.projection is not None
+            np.testing.assert_allclose(found_NE[slots], rooms.projection.project(rooms.content(states)), atol=1e-3)
+        free = np.setdiff1d(np.arange(rooms.index.slots.high), slots)
+        assert np.isnan(found_NE[free]).all()
+
+
+def versions_of(answer: Answer) -> set[str]:
+    return {answer.model_version, *(item.receipt.model_version for item in answer.rooms)}
+
+
+def test_a_version_that_goes_live_answers_and_every_receipt_says_so() -> None:
+    world = World()
+    assert versions_of(world.answer()) == {"v0"}
+    world.live("one")
+    answer = world.answer()
+    assert versions_of(answer) == {"one"}
+    assert len(answer.rooms) == 20
+    world.check_rows()
+    written = msgspec.json.decode(world.replica.recommender.recommend_json(Query(viewer="v")), type=Answer)
+    assert versions_of(written) == {"one"}
+    assert versions_of(world.answer("stranger")) == {"one"}
+    assert world.replica.recommender.room("r1").receipt.model_version == "one"
+    assert {item.receipt.model_version for item in world.replica.recommender.similar("r1", 5)} == {"one"}
+
+
+def test_written_answers_name_the_version_in_force_though_their_pieces_are_kept() -> None:
+    world = World()
+    ask = world.replica.recommender.recommend_json
+    for version in ("v0", "one", "two", "v0", "one"):
+        world.live(version)
+        decoded = msgspec.json.decode(ask(Query(viewer="v")), type=Answer)
+        assert versions_of(decoded) == {version}
+        again = world.answer()
+        assert msgspec.structs.replace(decoded, request=again.request) == again
+
+
+def test_scores_are_probabilities_in_order_and_terms_say_where_from() -> None:
+    world = World()
+    world.live("one")
+    answer = world.answer(explain=True)
+    assert {item.room for item in answer.rooms[:2]} == {"r1", "r2"}  # visited: the fake prefers these
+    assert all(0 <= item.score <= 1 for item in answer.rooms)
+    for item in answer.rooms:
+        assert set(item.terms) == {"enter", "stay", "interact", "dot", "gate"}  # type: ignore[arg-type]
+        assert item.terms["enter"] == pytest.approx(item.score, abs=1e-4)  # type: ignore[index]
+
+
+def test_a_version_without_a_ranker_scores_as_version_0_does_with_the_towers_product() -> None:
+    world = World()
+    world.versions["one"] = FakeVersion("one", ranks=False)
+    world.live("one")
+    answer = world.answer(explain=True)
+    assert versions_of(answer) == {"one"}
+    for item in answer.rooms:
+        assert sum(item.terms.values()) == pytest.approx(item.score, abs=1e-4)  # type: ignore[union-attr]
+    assert versions_of(world.answer("stranger")) == {"one"}
+
+
+def test_a_damaged_version_is_refused_once_and_what_answers_goes_on() -> None:
+    world = World()
+    world.live("one")
+    world.live("damaged")
+    world.turn()
+    assert versions_of(world.answer()) == {"one"}
+    assert world.swapper.status().wanted == "damaged"
+    assert "weights.safetensors is damaged" in world.swapper.status().refused
+    assert world.replica.metrics.value("swaps_total", outcome="refused") == 1
+    assert world.loaded == ["one", "damaged"]
+    world.replica.clock.advance(RETRY_MS)
+    world.versions["damaged"] = FakeVersion("damaged")
+    world.turn()
+    assert versions_of(world.answer()) == {"damaged"}
+    assert world.swapper.status().refused == ""
+
+
+@pytest.mark.parametrize("at", ["align", "rank", "numbers"])
+def test_a_version_that_fails_is_refused_before_it_answers_anybody(at: str) -> None:
+    world = World()
+    world.versions["broken"] = Broken("broken", at)
+    world.answer()
+    world.live("broken")
+    assert versions_of(world.answer()) == {"v0"}
+    assert world.swapper.status().refused
+    assert world.replica.metrics.value("swaps_total") == 1
+    world.live("one")
+    assert versions_of(world.answer()) == {"one"}
+    world.check_rows()
+
+
+@pytest.mark.parametrize(
+    ("version", "says"),
+    [
+        (FakeVersion("one", d_content=9), "reads content of 9 dimensions; the rooms' has 8"),
+        (FakeVersion("one", encoder_version="other"), "content of the encoder other; the rooms' comes from test"),
+    ],
+)
+def test_a_version_that_does_not_fit_the_rooms_is_refused(version: FakeVersion, says: str) -> None:
+    world = World()
+    world.versions["one"] = version
+    world.live("one")
+    assert versions_of(world.answer()) == {"v0"}
+    assert says in world.swapper.status().refused
+
+
+def test_rooms_that_change_start_and_end_while_a_version_is_built_are_as_they_are_now_after_it() -> None:
+    world = World()
+
+    def change() -> None:
+        world.during = lambda: None
+        for number in range(LAST + 5):  # more than the last step takes
+            world.replica.room(f"r{number}", title_vector=axis((number + 3) % 8), mean_vector=axis(0))
+        world.replica.room("r30", status="ended")
+        world.replica.room("r31", status="ended")
+        world.replica.room("late", title_vector=axis(5))  # has the slot of one that has ended
+
+    world.during = change
+    world.live("one")
+    world.check_rows()
+    rooms = {item.room for item in world.answer(limit=100).rooms}
+    assert "late" in rooms
+    assert not rooms & {"r30", "r31"}
+    assert world.replica.metrics.value("dead_rooms_returned_total") == 0
+
+
+def test_a_rollback_loads_nothing_and_aligns_only_what_changed() -> None:
+    world = World()
+    one = world.versions["one"]
+    assert isinstance(one, FakeVersion)
+    world.live("one")
+    world.live("two")
+    world.replica.room("r3", title_vector=axis(7))
+    world.replica.room("r4", status="ended")
+    world.replica.room("new", title_vector=axis(6))
+    aligned = one.aligned
+    world.live("one")
+    assert world.loaded == ["one", "two"]
+    assert one.aligned - aligned <= 8  # r3, new, and what warming up asked of rooms that ended
+    world.check_rows()
+    world.live("v0")
+    world.check_rows()
+    assert versions_of(world.answer()) == {"v0"}
+
+
+def test_rooms_go_on_changing_under_every_version() -> None:
+    world = World()
+    for round_, version in enumerate(["one", "two", "one", "v0", "three", "v0", "one"]):
+        world.live(version)
+        for number in range(round_, 40, 3):
+            world.replica.room(f"r{number}", title_vector=axis((number + round_) % 8))
+        world.replica.room(f"n{round_}", title_vector=axis(round_))
+        world.replica.room(f"r{39 - round_}", status="ended")
+        world.check_rows()
+        assert versions_of(world.answer()) == {version}
+
+
+def test_a_version_that_is_no_longer_wanted_is_given_up_on_the_way() -> None:
+    world = World()
+    load = world.swapper._load
+
+    def slow(record: ModelVersion) -> ServedVersion:
+        world.announce("two")
+        return load(record)
+
+    world.swapper._load = slow
+    world.live("one")
+    assert versions_of(world.answer()) == {"v0"}
+    world.swapper._load = load
+    world.turn()
+    assert versions_of(world.answer()) == {"two"}
+    assert world.replica.metrics.value("swaps_total") == 1
+    world.check_rows()
+
+
+def test_before_any_room_has_content_a_version_answers_too_and_content_comes_later() -> None:
+    world = World(rooms=0)
+    world.replica.room("quiet", title_vector=b"", encoder_version="")
+    world.live("one")
+    assert [item.room for item in world.answer().rooms] == ["quiet"]
+    world.replica.room("quiet", title_vector=axis(1))
+    world.replica.room("loud", title_vector=axis(2))
+    world.check_rows()
+    world.live("v0")
+    world.check_rows()
+
+
+def test_a_room_of_another_encoder_is_aligned_without_its_content() -> None:
+    world = World()
+    world.live("one")
+    world.replica.room("r1", title_vector=axis(1), encoder_version="newer")
+    rooms = world.replica.tables.rooms
+    assert isinstance(world.alignment, ModelAlignment)
+    slot = rooms.cards["r1"].slot  # type: ignore[index]
+    alone = world.alignment.alone([rooms.by_slot[slot].state.streamer])
+    np.testing.assert_allclose(world.alignment.rooms(np.array([slot])).vectors_NE, alone.vectors_NE, rtol=1e-5)
+
+
+def test_the_metric_says_when_what_answers_went_live() -> None:
+    world = World()
+    world.live("one")
+    assert world.replica.metrics.value("model_version") == world.replica.clock.now_ms() / 1000
+    assert world.replica.metrics.observed("swap_seconds", stage="flip")[0] < 1
+    world.live("v0")
+    assert world.replica.metrics.value("model_version") == 0
+
+
+def test_the_thread_follows_what_is_announced_once_the_tables_are_read() -> None:
+    world = World()
+    world.replica.tables.current = False
+    world.announce("one")
+    stop = threading.Event()
+    thread = threading.Thread(target=world.swapper.run, args=(stop,))
+    thread.start()
+    try:
+        assert not world.swapper.settled
+        world.replica.tables.current = True
+        assert _soon(lambda: world.swapper.settled)
+        assert world.swapper.status().version == "one"
+        world.announce("two")
+        assert _soon(lambda: world.swapper.status().version == "two")
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _soon(condition: Callable[[], bool]) -> bool:
+    waiting = threading.Event()
+    return any(condition() or waiting.wait(0.02) for _ in range(500))
