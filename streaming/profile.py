@@ -140,6 +140,16 @@ class ProfileFold:
             self._act(event, visit if visit is not None and visit.room == room else self._visit(event, book), book)
         return _APPLIED
 
+    @property
+    def room(self) -> str | None:
+        """Where the viewer is now."""
+        return None if self._open is None else self._open.room
+
+    @property
+    def total_visits(self) -> int:
+        """How many visits ever began."""
+        return self._total_visits
+
     # presence
 
     def _enter(self, event: ViewerEvent, book: ActivityBook) -> None:

@@ -80,6 +80,11 @@ class LiveRooms:
         row_BK[places, FIRST_ENTRIES] = [bucket.first_entered for bucket in recent]
         row_BK[places, NEWCOMERS] = [bucket.newcomers for bucket in recent]
 
+    def begin(self, slot: int, at_ms: int) -> None:
+        """A room that begins now: nothing is known of it."""
+        self.clear(slot)
+        self._started_ms_N[slot] = at_ms
+
     def clear(self, slot: int) -> None:
         """Forgets a room."""
         self._sums_NBK[slot] = self._broadcast_NK[slot] = 0

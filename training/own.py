@@ -7,20 +7,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streaming.events import StreamerId, ViewerProfile
+from streaming.events import StreamerHabit, StreamerId, ViewerProfile
 from training.features import Own, Viewer
 
 
 class OwnPast:
-    """One viewer, as of one profile. Build it once per profile: some 10 µs; `own` takes some 20 µs for 200 rooms."""
+    """One viewer, as of one profile, or a stranger. Made in up to 10 us, `own` of 200 rooms in 30."""
 
     __slots__ = ("_entered_ms", "_habits", "_profile", "origin")
 
-    def __init__(self, profile: ViewerProfile) -> None:
+    def __init__(self, profile: ViewerProfile | None) -> None:
+        """profile: None for a stranger."""
         self._profile = profile
-        self._habits = {habit.streamer: habit for habit in profile.habits if habit.visits}
+        self._habits: dict[StreamerId, StreamerHabit] = {}
+        self.origin: StreamerId | None = None  # where they were last
+        if profile is not None:
+            self._habits = {habit.streamer: habit for habit in profile.habits if habit.visits}
+            self.origin = profile.visits[-1].streamer if profile.visits else None
         self._entered_ms = sorted([habit.entered_at_ms for habit in self._habits.values()])
-        self.origin: StreamerId | None = profile.visits[-1].streamer if profile.visits else None  # where they were last
 
     @property
     def streamers(self) -> Sequence[StreamerId]:
@@ -47,6 +51,8 @@ class OwnPast:
     def viewer(self, known_live: int, now_ms: int) -> Viewer:
         """What does not depend on a room. known_live: rooms live of the viewer's `streamers`."""
         profile = self._profile
+        if profile is None:
+            return STRANGER
         return Viewer(
             visits=profile.total_visits,
             repeats=profile.repeats,

@@ -1,0 +1,319 @@
+"""Passes over what happened, in order, and gives an example for each visit: what was known just before it.
+
+Never looks ahead. Folds viewers and rooms as the workers do, fills the columns that replicas fill, and computes the
+features that they compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.activity import ActivityBook
+from streaming.errors import ConfigError
+from streaming.events import Impression, StreamerId, ViewerEvent, ViewerId, ViewerProfile
+from streaming.profile import ProfileConfig, ProfileFold
+from streaming.topics import CHAT, IMPRESSIONS, ROOMS
+from streaming.window import WindowConfig
+from training.features import crowd, served
+from training.happenings import Happened
+from training.held_rooms import NOTHING, UNBORN, HeldRooms, Liveness
+from training.own import OwnPast
+from training.past_visits import PastVisits, past_visits
+from training.stays import Outcomes, Stays
+from training.visits import LIVE_MS, Kind
+
+REPORT_EVERY = 5_000  # records
+COVISITS = 5  # newest visits of a viewer that make a pair with the one that begins
+
+
+@dataclass(frozen=True, slots=True)
+class ExamplesConfig:
+    """What an example holds, and which visits become one."""
+
+    max_rooms: int = 256  # of an example: the one entered, those shown, and a sample of the others
+    max_visits: int = 50  # newest of the viewer's past
+    max_held: int = 65_536  # rooms at once, ended ones of the last hour included
+    share: float = 1.0  # of the visits that become examples, drawn by the seed
+    since_ms: int = 0  # visits before are history alone
+    shown_within_s: int = 600  # what was shown so long before a visit was passed over
+    covisit_s: int = 86_400  # visits of one viewer so close together make their rooms alike
+    late_s: int = 60  # a visit that arrives so much later than newer ones is history alone: much came in meanwhile
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        for name in ("max_rooms", "max_held"):
+            if getattr(self, name) < 2:
+                raise ConfigError(f"examples.{name} is {getattr(self, name)}; it must be at least 2")
+        for name in ("max_visits", "since_ms", "shown_within_s", "covisit_s", "late_s", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"examples.{name} is {getattr(self, name)}; it must not be negative")
+        if not 0 < self.share <= 1:
+            raise ConfigError(f"examples.share is {self.share}; it must be in (0, 1]")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """A visit about to begin. Rooms are numbers, texts rows of `HeldRooms.texts`, −1 for none; N rooms, T past visits.
+
+    entered: the place of the room entered. surprise: that room was not live, and is listed only because it was entered.
+    log_q_N: log of the probability that the room is listed, 0 where it always is.
+    """
+
+    at_ms: int
+    viewer: str
+    kind: Kind
+    entered: int
+    surprise: bool
+    room_N: NDArray[np.int32]
+    segment_N: NDArray[np.int32]
+    title_N: NDArray[np.int32]
+    shown_N: NDArray[np.bool_]
+    log_q_N: NDArray[np.float32]
+    features_NF: NDArray[np.float32]
+    past: PastVisits | None
+    past_text_T3: NDArray[np.int32]  # room, segment and title of each past visit, as they were then
+
+
+class CoVisit(NamedTuple):
+    """One viewer was in two rooms, of different streamers, `gap_s` apart."""
+
+    at_ms: int
+    before: int
+    room: int
+    gap_s: float
+
+
+class Progress(Protocol):
+    """Is told how far a pass is."""
+
+    def passed(self, records: int, examples: int, at_ms: int) -> None:
+        """So many so far, and the time that they have reached."""
+
+
+class _Viewer:
+    """One viewer. entered: by room and time of a visit, the room's number, segment and title then."""
+
+    __slots__ = ("entered", "fold", "shown", "shown_ms")
+
+    def __init__(self, fold: ProfileFold) -> None:
+        self.fold = fold
+        self.entered: dict[tuple[str, int], tuple[int, int, int]] = {}
+        self.shown: tuple[str, ...] = ()
+        self.shown_ms = 0
+
+
+class ExamplePass:
+    """One pass. `examples` may be called once; `texts`, `outcomes` and so on are complete when it has ended."""
+
+    def __init__(
+        self,
+        config: ExamplesConfig,
+        *,
+        chat_alone: bool,
+        window: WindowConfig | None = None,
+        profile: ProfileConfig | None = None,
+    ) -> None:
+        """chat_alone: visits and rooms are derived from chat, as recordings of it are played."""
+        self._config = config
+        self._profile = profile or ProfileConfig()
+        self.rooms = HeldRooms(window or WindowConfig(), Liveness(LIVE_MS if chat_alone else None), config.max_held)
+        self._viewers: dict[str, _Viewer] = {}
+        self._book = ActivityBook()
+        self._stays = Stays(1_000 * self._profile.visit_gap_s, known_by_act=chat_alone)
+        self._random = np.random.default_rng(config.seed)
+        self._head_ms = 0  # newest event time of a visit
+        self.covisits: list[CoVisit] = []
+        self.num_records = self.num_examples = self.num_visits = self.num_late = 0
+
+    def outcomes(self) -> Outcomes:
+        """What became of the examples so far, in their order."""
+        return self._stays.outcomes()
+
+    def examples(self, happenings: Iterable[Happened], progress: Progress) -> Iterator[Example]:
+        """In the order of the log. Each knows what was appended in earlier milliseconds, and nothing else."""
+        for at_ms, group in groupby(happenings, _at_ms):
+            together = list(group)
+            self.rooms.sweep(at_ms)
+            drafts: dict[tuple[str, str], Example | None] = {}
+            for happened in together:
+                event = happened.record
+                if not isinstance(event, ViewerEvent) or (event.viewer, event.room) in drafts:
+                    continue
+                if self._may_enter(event):
+                    drafts[event.viewer, event.room] = self._draft(event)
+            for happened in together:
+                example = self._apply(happened, drafts)
+                if example is not None:
+                    self.num_examples += 1
+                    yield example
+            if len(self._book):
+                self.rooms.apply_activity(self._book.drain(), at_ms)
+            before, self.num_records = self.num_records, self.num_records + len(together)
+            if self.num_records // REPORT_EVERY != before // REPORT_EVERY:
+                progress.passed(self.num_records, self.num_examples, at_ms)
+        progress.passed(self.num_records, self.num_examples, self._head_ms)
+
+    # what happens
+
+    def _apply(self, happened: Happened, drafts: dict[tuple[str, str], Example | None]) -> Example | None:
+        """Gives the example of a visit that has begun."""
+        at_ms, topic, offset, record = happened
+        if topic == CHAT:
+            self.rooms.apply_chat(record, offset, at_ms)
+        elif topic == ROOMS:
+            self.rooms.apply_lifecycle(record, offset, at_ms)
+        elif topic == IMPRESSIONS:
+            self._show(record)
+        else:
+            return self._follow(record, at_ms, drafts)
+        return None
+
+    def _show(self, impression: Impression) -> None:
+        viewer = self._viewer(impression.viewer)
+        viewer.shown, viewer.shown_ms = impression.rooms, impression.at_ms
+
+    def _follow(self, event: ViewerEvent, at_ms: int, drafts: dict[tuple[str, str], Example | None]) -> Example | None:
+        viewer = self._viewer(event.viewer)
+        fold = viewer.fold
+        visits = fold.total_visits
+        fold.apply(event, at_ms, self._book)
+        if fold.total_visits == visits:
+            self._stays.follow(event)
+            return None
+        if fold.room != event.room:  # a note about the past
+            return None
+        self.num_visits += 1
+        example = drafts.pop((event.viewer, event.room), None)
+        self._stays.begin(event, None if example is None else self.num_examples)
+        self._remember(viewer, event)
+        self._head_ms = max(self._head_ms, event.at_ms)
+        return example
+
+    def _remember(self, viewer: _Viewer, event: ViewerEvent) -> None:
+        slot, number = self.rooms.slot(event.room), self.rooms.number(event.room, event.streamer)
+        streamers = self.rooms.streamers
+        for (_, entered_ms), (before, _, _) in list(viewer.entered.items())[-COVISITS:]:
+            gap_s = (event.at_ms - entered_ms) / 1e3
+            if 0 <= gap_s < self._config.covisit_s and streamers[before] != event.streamer:
+                self.covisits.append(CoVisit(event.at_ms, before, number, gap_s))
+        if len(viewer.entered) > 2 * self._config.max_visits:
+            for key in list(viewer.entered)[: -self._config.max_visits]:
+                del viewer.entered[key]
+        entered = number, int(self.rooms.segment_N[slot]), int(self.rooms.title_N[slot])
+        viewer.entered[event.room, event.at_ms] = entered
+
+    def _viewer(self, name: str) -> _Viewer:
+        viewer = self._viewers.get(name)
+        if viewer is None:
+            viewer = self._viewers[name] = _Viewer(ProfileFold(ViewerId(name), self._profile))
+        return viewer
+
+    # what was known before
+
+    def _may_enter(self, event: ViewerEvent) -> bool:
+        viewer = self._viewers.get(event.viewer)
+        if event.action == "leave" or (
+            event.action != "enter" and viewer is not None and viewer.fold.room == event.room
+        ):
+            return False
+        return event.at_ms >= self._config.since_ms
+
+    def _draft(self, event: ViewerEvent) -> Example | None:
+        if event.at_ms < self._config.since_ms:
+            return None
+        if self._config.share < 1 and self._random.random() >= self._config.share:
+            return None
+        now_ms, rooms = event.at_ms, self.rooms
+        if now_ms < self._head_ms - 1_000 * self._config.late_s:
+            self.num_late += 1
+            return None
+        viewer = self._viewers.get(event.viewer)
+        profile = None if viewer is None else viewer.fold.profile()
+        slots_N, slot = rooms.slots(now_ms), rooms.slot(event.room)
+        place = int(np.searchsorted(slots_N, slot))
+        surprise = place == len(slots_N) or slots_N[place] != slot
+        if surprise:
+            slots_N = np.insert(slots_N, place, slot)
+            if slot == UNBORN:
+                rooms.live.begin(UNBORN, now_ms)
+        number_N = rooms.number_N[slots_N]
+        number_N[place] = rooms.number(event.room, event.streamer)
+        shown_N = self._shown(viewer, number_N, place, now_ms)
+        chosen_C, log_q_C = self._choose(place, shown_N)
+        past = past_visits(profile, now_ms, self._config.max_visits) if profile is not None else None
+        return Example(
+            at_ms=now_ms,
+            viewer=event.viewer,
+            kind=_kind(profile, event.streamer),
+            entered=int(np.searchsorted(chosen_C, place)),
+            surprise=surprise,
+            room_N=number_N[chosen_C],
+            segment_N=rooms.segment_N[slots_N[chosen_C]],
+            title_N=rooms.title_N[slots_N[chosen_C]],
+            shown_N=shown_N[chosen_C],
+            log_q_N=log_q_C,
+            features_NF=self._features(profile, slots_N, number_N, now_ms)[chosen_C],
+            past=past,
+            past_text_T3=_texts(viewer, past),
+        )
+
+    def _features(
+        self, profile: ViewerProfile | None, slots_N: NDArray[np.int64], number_N: NDArray[np.int32], now_ms: int
+    ) -> NDArray[np.float32]:
+        live, streamers = self.rooms.live, self.rooms.streamers
+        past = OwnPast(profile)
+        own = past.own([StreamerId(streamers[number]) for number in number_N.tolist()], now_ms)
+        viewer = past.viewer(int(np.count_nonzero(own.visits_N)), now_ms)
+        arrivals = live.arrivals(slots_N, past.origin, now_ms)
+        return served(crowd(live.rooms(slots_N, now_ms)), own, arrivals, viewer, now_ms)
+
+    def _shown(
+        self, viewer: _Viewer | None, number_N: NDArray[np.int32], entered: int, now_ms: int
+    ) -> NDArray[np.bool_]:
+        """[N] which were shown to the viewer lately and are not entered now."""
+        if viewer is None or not viewer.shown or now_ms - viewer.shown_ms > 1_000 * self._config.shown_within_s:
+            return np.zeros(len(number_N), np.bool_)
+        numbers = [self.rooms.numbers.get(room, NOTHING) for room in viewer.shown]
+        shown_N = np.isin(number_N, numbers)
+        shown_N[entered] = False
+        return shown_N
+
+    def _choose(self, entered: int, shown_N: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Places of at most max_rooms, ascending, and the log of each one's probability to be among them."""
+        N, most = len(shown_N), self._config.max_rooms
+        if most >= N:
+            return np.arange(N), np.zeros(N, np.float32)
+        always_N = shown_N.copy()
+        always_N[entered] = True
+        others = np.flatnonzero(~always_N)
+        room = max(most - int(always_N.sum()), 1)
+        always_N[self._random.choice(others, room, replace=False)] = True
+        log_q_N = np.full(N, np.log(room / len(others)), np.float32)
+        log_q_N[shown_N] = log_q_N[entered] = 0.0
+        chosen_C = np.flatnonzero(always_N)
+        return chosen_C, log_q_N[chosen_C]
+
+
+def _at_ms(happened: Happened) -> int:
+    return happened.at_ms
+
+
+def _kind(profile: ViewerProfile | None, streamer: str) -> Kind:
+    if profile is None or not profile.total_visits:
+        return Kind.COLD
+    visited = any(habit.streamer == streamer and habit.visits for habit in profile.habits)
+    return Kind.REPEAT if visited else Kind.NEW
+
+
+def _texts(viewer: _Viewer | None, past: PastVisits | None) -> NDArray[np.int32]:
+    if viewer is None or past is None or not past.visits:
+        return np.zeros((0, 3), np.int32)
+    unknown = (NOTHING, NOTHING, NOTHING)
+    found = [viewer.entered.get((visit.room, visit.entered_at_ms), unknown) for visit in past.visits]
+    return np.array(found, np.int32)
