@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,13 +17,14 @@ from actors.tables import Tables
 from actors.taste import Taste, about_of, taste_of
 from actors.weights import Weights
 from streaming.errors import RecordError
-from streaming.events import RoomState, ViewerId, ViewerProfile
+from streaming.events import RoomState, ViewerId, ViewerProfile, Visit
 from streaming.metrics import Metrics
 from training.own import OwnPast
-from training.serving import AlignedRooms, ServedViewer
-from training.visit_history import past_visits
+from training.past_visits import past_visits
+from training.serving import AlignedRooms, ServedViewer, ViewerPast
 
 MAX_TASTES = 20_000  # decoded tastes kept; some 2.5 KB each, with a model twice that
+HOUR_MS = 3_600_000
 TASTE_MS = 30_000  # a taste is read anew after this even without a new event: the rooms that it comes from move on
 
 
@@ -124,22 +125,23 @@ class Tastes:
     def _ask_tower(self, held: Held, alignment: ModelAlignment, profile: ViewerProfile, now_ms: int) -> None:
         held.past = OwnPast(profile)
         held.known_live = self._known_live(held.past)
-        visits = None
+        past = None
         if profile.visits:
             event_now_ms = self._rooms.lately.event_now_ms(now_ms)
-            visits = past_visits(profile, self._visited(alignment, profile), event_now_ms)
-        held.viewer = alignment.model.viewer(visits)
+            visits = past_visits(profile, event_now_ms, alignment.model.max_visits)
+            past = ViewerPast(visits, self._visited(alignment, visits.visits), event_now_ms / HOUR_MS % 24)
+        held.viewer = alignment.model.viewer(past)
         held.query_E = held.viewer.vector_E
 
     def _known_live(self, past: OwnPast | None) -> int:
         of = self._rooms.roster.of
         return 0 if past is None else sum(len(of(streamer) or ()) for streamer in past.streamers)
 
-    def _visited(self, alignment: ModelAlignment, profile: ViewerProfile) -> AlignedRooms:
+    def _visited(self, alignment: ModelAlignment, visits: Sequence[Visit]) -> AlignedRooms:
         """The room of each visit: as it is now, or was when it ended, or whose it was if it is not remembered."""
-        slots_V = np.full(len(profile.visits), -1, np.int64)
+        slots_V = np.full(len(visits), -1, np.int64)
         ended: dict[int, RoomState] = {}
-        for place, visit in enumerate(profile.visits):
+        for place, visit in enumerate(visits):
             about = about_of(visit, self._rooms)
             if isinstance(about, EndedRoom):
                 ended[place] = about.state
@@ -151,5 +153,5 @@ class Tastes:
             rooms.put(np.array([*ended]), alignment.align(states, self._rooms.content(states)))
         gone = [place for place in np.flatnonzero(slots_V < 0).tolist() if place not in ended]
         if gone:
-            rooms.put(np.array(gone), alignment.alone([profile.visits[place].streamer for place in gone]))
+            rooms.put(np.array(gone), alignment.alone([visits[place].streamer for place in gone]))
         return rooms

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-ENTERED, CHATTED, GAVE = range(3)  # what a viewer did in a visit at most; GAVE: liked, gifted or followed
+from training.past_visits import PastVisits
 
 Floats = NDArray[np.float32]
 
@@ -46,18 +46,14 @@ class AlignedRooms:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PastVisits:
-    """A viewer's V remembered visits, the oldest first, as of a moment.
+class ViewerPast:
+    """A viewer's V remembered visits as of a moment, the oldest first.
 
     rooms: as they are now, or were when they ended; of a room that is not remembered, the streamer's without content.
     """
 
-    streamers: Sequence[str]
+    visits: PastVisits
     rooms: AlignedRooms
-    actions_V: NDArray[np.int64]  # ENTERED, CHATTED or GAVE
-    dwell_s_V: Floats
-    gap_s_V: Floats  # from a visit's begin to the next one's, for the last to the moment
-    since_same_s_V: Floats  # from the begin of the visit before to the same streamer, −1 for none
     hour: float  # of the moment, UTC, 0..24
 
 
@@ -102,13 +98,17 @@ class ServedVersion(Protocol):
     def ranks(self) -> bool:
         """Whether it has a ranker; without one, `prepare` and `rank` are not called."""
 
+    @property
+    def max_visits(self) -> int:
+        """How many of a viewer's newest visits it looks at."""
+
     def align(self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats) -> AlignedRooms:
         """Rooms into the model's space; a room's result does not depend on the others'.
 
         now_ND: content of this moment, NaN rows where there is none. mean_ND: slow mean of segments, zeros for none.
         """
 
-    def viewer(self, visits: PastVisits | None) -> ServedViewer:
+    def viewer(self, past: ViewerPast | None) -> ServedViewer:
         """The viewer. None: a stranger, or a viewer whose visits are forgotten."""
 
     def prepare(self, crowd_NC: Floats, rooms: AlignedRooms) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.features import SERVED
-from training.serving import AlignedRooms, Offered, PastVisits, RankedRooms, ServedViewer
+from training.serving import AlignedRooms, Offered, RankedRooms, ServedViewer, ViewerPast
 
 Floats = NDArray[np.float32]
 
@@ -39,6 +39,7 @@ class FakeVersion:
         self.name, self.encoder_version, self.d_content, self.ranks = name, encoder_version, d_content, ranks
         self._project_DE = rng.normal(size=(2 * d_content, dimension)).astype(np.float32)
         self._embedding_KE = rng.normal(size=(997, dimension)).astype(np.float32)
+        self.max_visits = 30
         self._prepare_CH: Floats | None = None
         self._hidden = hidden
         self._rng = rng
@@ -55,10 +56,10 @@ class FakeVersion:
         codes_NL = np.stack([np.argmax(vectors_NE, axis=1), np.argmin(vectors_NE, axis=1)], axis=1).astype(np.int16)
         return AlignedRooms(vectors_NE, content_NE.astype(np.float32), gate_N, codes_NL, codes_NL)
 
-    def viewer(self, visits: PastVisits | None) -> FakeViewer:
-        if visits is None:
+    def viewer(self, past: ViewerPast | None) -> FakeViewer:
+        if past is None:
             return FakeViewer(np.zeros(self._project_DE.shape[1], np.float32))
-        return FakeViewer(visits.rooms.vectors_NE.mean(axis=0))
+        return FakeViewer(past.rooms.vectors_NE.mean(axis=0))
 
     def prepare(self, crowd_NC: Floats, rooms: AlignedRooms) -> Floats:
         if self._prepare_CH is None:
