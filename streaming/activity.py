@@ -74,11 +74,13 @@ class ActivityFold:
     All of it is the same in whatever order the records come, and however the events are split into records.
     """
 
-    __slots__ = ("_arrivals", "_buckets", "offset", "sums")
+    __slots__ = ("_arrivals", "_buckets", "_recent", "_said", "offset", "sums")
 
     def __init__(self) -> None:
         self.sums = RoomSums()
         self._buckets: dict[int, list[int]] = {}  # bucket_ms → [entered, newcomers, first], where somebody entered
+        self._said: dict[int, ActivityBucket] = {}  # by bucket_ms, those that were asked for and have not changed
+        self._recent: tuple[ActivityBucket, ...] | None = ()
         self._arrivals: tuple[Arrival, ...] = ()
         self.offset = -1
 
@@ -105,8 +107,10 @@ class ActivityFold:
         return True
 
     def _enter(self, activity: RoomActivity) -> None:
+        self._recent = None
         bucket = self._buckets.get(activity.bucket_ms)
         if bucket is not None:
+            self._said.pop(activity.bucket_ms, None)
             bucket[0] += activity.entered
             bucket[1] += activity.newcomers
             bucket[2] += activity.first_entered
@@ -118,13 +122,17 @@ class ActivityFold:
         if activity.bucket_ms > newest_ms:
             oldest_ms = activity.bucket_ms - RECENT_MS
             self._buckets = {at_ms: counts for at_ms, counts in self._buckets.items() if at_ms >= oldest_ms}
+            self._said = {at_ms: bucket for at_ms, bucket in self._said.items() if at_ms >= oldest_ms}
 
     def recent(self) -> tuple[ActivityBucket, ...]:
         """Buckets of the ten minutes up to the newest, oldest first; those without entries are left out."""
-        return tuple(
-            ActivityBucket(at_ms, entered, newcomers, first)
-            for at_ms, (entered, newcomers, first) in sorted(self._buckets.items())
-        )
+        if self._recent is None:
+            said = self._said
+            for at_ms, counts in self._buckets.items():
+                if at_ms not in said:
+                    said[at_ms] = ActivityBucket(at_ms, *counts)
+            self._recent = tuple([said[at_ms] for at_ms in sorted(said)])
+        return self._recent
 
     @property
     def arrivals(self) -> tuple[Arrival, ...]:
@@ -140,6 +148,7 @@ class ActivityFold:
         self._buckets = {
             bucket.bucket_ms: [bucket.entered, bucket.newcomers, bucket.first_entered] for bucket in state.recent
         }
+        self._recent = state.recent
         self._arrivals = state.arrivals
         self.offset = state.activity_offset
 

@@ -8,15 +8,42 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from streaming.activity import ActivityFold
 from streaming.chat import ChatFold, RoomText
-from streaming.events import ChatMessage, RoomActivity, RoomEvent, RoomId, RoomState, RoomStatus, StreamerId
+from streaming.events import (
+    ActivityBucket,
+    Arrival,
+    ChatMessage,
+    RoomActivity,
+    RoomEvent,
+    RoomId,
+    RoomState,
+    RoomStatus,
+    StreamerId,
+)
 from streaming.language import guess_language
 from streaming.lifecycle import Lifecycle
 from streaming.outcome import Outcome
 from streaming.text import build_title_text, text_hash
 from streaming.window import ChatLine, ClosedSegment, WindowConfig
+
+
+class RoomCounts(NamedTuple):
+    """What of a RoomState is counted, under the same names: a fifth of its price where nobody publishes it."""
+
+    streamer: StreamerId
+    started_at_ms: int
+    messages: int
+    chat_at_ms: int
+    entered: int
+    newcomers: int
+    first_entered: int
+    recent: tuple[ActivityBucket, ...]
+    recent_messages: tuple[int, ...]
+    recent_messages_ms: int
+    arrivals: tuple[Arrival, ...]
 
 
 class RoomFold:
@@ -219,6 +246,25 @@ class RoomFold:
             self.title_vector, self.title_hash = b"", 0
 
     # state
+
+    def counts(self) -> RoomCounts | None:
+        """The fields of `state` that count; None before its start."""
+        life, chat, sums = self._life, self._chat, self._activity.sums
+        if life.description is None:
+            return None
+        return RoomCounts(
+            streamer=StreamerId(life.description.streamer),
+            started_at_ms=life.started_at_ms,
+            messages=chat.messages,
+            chat_at_ms=chat.at_ms,
+            entered=sums.entered,
+            newcomers=sums.newcomers,
+            first_entered=sums.first_entered,
+            recent=self._activity.recent(),
+            recent_messages=chat.recent.counts(),
+            recent_messages_ms=chat.recent.newest_ms,
+            arrivals=self._activity.arrivals,
+        )
 
     def state(self, now_ms: int) -> RoomState | None:
         """The room as it is, written at now_ms; None before its start."""

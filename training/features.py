@@ -22,6 +22,7 @@ NUM_COUNTS = 4
 SILENT_S = 300.0  # a longer silence is capped: a room that silent is live only because somebody is entering it now
 IN_ROOM_S = 1800.0  # who wrote less than half an hour ago is still in that room, and so cannot enter it
 MINUTE_MS, TEN_MINUTES_MS = 60_000, 600_000
+FEW_ROOMS = 100  # of which each is compared with each other in less time than they are sorted in
 
 _CROWD: Mapping[str, str] = {
     **{f"messages_{span_s}s": "messages" for span_s in SPANS_S},
@@ -255,8 +256,13 @@ def features(served_NF: NDArray[np.float32], totals: Totals, paths: Paths) -> ND
 
 def _rank(values_N: NDArray[np.float32]) -> NDArray[np.float64]:
     """The share of rooms with more, so that equals are equal."""
-    more_N = len(values_N) - np.searchsorted(np.sort(values_N), values_N, side="right")
-    return more_N / max(len(values_N), 1)
+    more_N: NDArray[np.integer]
+    if len(values_N) <= FEW_ROOMS:
+        more_N = np.count_nonzero(values_N > values_N[:, None], axis=1)
+    else:
+        more_N = len(values_N) - np.searchsorted(np.sort(values_N), values_N, side="right")
+    share_N: NDArray[np.float64] = more_N / max(len(values_N), 1)
+    return share_N
 
 
 def _own_past(columns_NF: NDArray[np.float32], own: Own, viewer: Viewer) -> None:

@@ -48,13 +48,14 @@ class Liveness:
 class _Held:
     """A room that is not forgotten yet."""
 
-    __slots__ = ("dirty", "fold", "heard", "slot")
+    __slots__ = ("dirty", "fold", "forgotten", "heard", "slot")
 
     def __init__(self, fold: RoomFold, slot: int) -> None:
         self.fold = fold
         self.slot = slot
         self.dirty = False  # its columns are behind
         self.heard = False  # a segment with text has closed
+        self.forgotten = False
 
 
 class HeldRooms:
@@ -141,23 +142,24 @@ class HeldRooms:
 
     def slots(self, at_ms: int) -> NDArray[np.int64]:
         """[N] slots of the rooms that are live, ascending. Brings all columns up to date."""
-        self._refresh(at_ms)
+        self._refresh()
         within_ms = self._liveness.heard_within_ms
         if within_ms is None:
             return np.flatnonzero(self._live_N[: self._next_slot])
         return np.flatnonzero(self._chat_ms_N[: self._next_slot] >= at_ms - within_ms)
 
-    def _refresh(self, at_ms: int) -> None:
+    def _refresh(self) -> None:
         for held in self._dirty:
             held.dirty = False
             fold, slot = held.fold, held.slot
-            state = fold.state(at_ms)
-            if state is None or self._rooms.get(fold.room) is not held:
+            counts = fold.counts()
+            if counts is None or held.forgotten:
                 continue
-            self.live.set(slot, state)
-            self._chat_ms_N[slot] = state.chat_at_ms or NEVER_MS
-            self._live_N[slot] = state.status == "live"
-            self.number(state.room, state.streamer)
+            self.live.set(slot, counts)
+            self._chat_ms_N[slot] = counts.chat_at_ms or NEVER_MS
+            self._live_N[slot] = fold.status == "live"
+            if not self.streamers[self.number_N[slot]]:
+                self.streamers[self.number_N[slot]] = counts.streamer
             fold.mark_published()
         self._dirty.clear()
 
@@ -177,6 +179,7 @@ class HeldRooms:
 
     def _forget(self, room: str, held: _Held) -> None:
         del self._rooms[room]
+        held.forgotten = True
         slot = held.slot
         self.live.clear(slot)
         self.number_N[slot] = self.segment_N[slot] = self.title_N[slot] = NOTHING

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from streaming.activity import MAX_ARRIVALS
 from streaming.events import ACTIVITY_BUCKET_MS, ActivityBucket, RoomState, StreamerId
+from streaming.room import RoomCounts
 from training.features import ENTRIES, FIRST_ENTRIES, MESSAGES, NEWCOMERS, NUM_COUNTS, SPANS_S, Arrivals, Newest, Rooms
 
 BUCKETS = 600_000 // ACTIVITY_BUCKET_MS  # ten minutes
@@ -48,8 +49,9 @@ class LiveRooms:
         self._came = Newest(max_rooms, MAX_ARRIVALS)  # origins: hashes of this process
         self._row_BK = np.zeros((WIDTH, NUM_COUNTS), np.float32)
         self._head = 0  # index of the newest bucket of all rooms
+        self._spans_S1 = np.repeat(SPANS_B, 2)[:, None] + np.tile([0, 1], len(SPANS_B))[:, None]  # whole, and one more
 
-    def set(self, slot: int, state: RoomState) -> None:
+    def set(self, slot: int, state: RoomState | RoomCounts) -> None:
         """Replaces what is known of a room."""
         row_BK = self._row_BK
         row_BK[:] = 0
@@ -107,13 +109,11 @@ class LiveRooms:
         """The crowd's columns of these rooms as of now_ms, a time of the events."""
         age_N = self._age(slots_N, now_ms)
         left = np.float32(1.0 - now_ms % ACTIVITY_BUCKET_MS / ACTIVITY_BUCKET_MS)  # of the oldest bucket
-        counts_SKN = np.empty((len(SPANS_B), NUM_COUNTS, len(slots_N)), np.float32)
-        for index, span in enumerate(SPANS_B):
-            whole_NK = self._sums_NBK[slots_N, np.maximum(span - age_N, 0)]
-            oldest_NK = self._sums_NBK[slots_N, np.maximum(span + 1 - age_N, 0)] - whole_NK
-            counts_SKN[index] = (whole_NK + left * oldest_NK).T
+        sums_SNK = self._sums_NBK[slots_N, np.maximum(self._spans_S1 - age_N, 0)]
+        whole_SNK = sums_SNK[::2]
+        counts_SNK = whole_SNK + left * (sums_SNK[1::2] - whole_SNK)
         return Rooms(
-            counts_SKN=counts_SKN,
+            counts_SKN=counts_SNK.transpose(0, 2, 1),
             broadcast_KN=self._broadcast_NK[slots_N].T,
             age_s_N=np.maximum(now_ms - self._started_ms_N[slots_N], 0) / 1e3,
             silence_s_N=np.maximum(now_ms - self._chat_ms_N[slots_N], 0) / 1e3,
