@@ -13,6 +13,7 @@ TidecastError
 ├── ArchiveError         the archive: its URI, a folder that cannot be written, a disk that is full
 │   └── BadArchiveFile   a file in it that is damaged, or not the archive's  → skipped, named, counted
 ├── VersionError         a version of the models: its files, their checksums, what it fits; the registry
+├── TrainingError        what a model was to learn from, or learning itself
 ├── InputFileError       a recorded file: which file, which column, what is expected
 ├── EncoderError         the content encoder
 ├── RequestError         a request: which field, what is allowed
@@ -72,6 +73,10 @@ class BadArchiveFile(ArchiveError):
 
 class VersionError(TidecastError):
     """A version of the models that cannot be written, read, used or put live."""
+
+
+class TrainingError(TidecastError):
+    """A model cannot learn from what it is given, or has stopped learning."""
 
 
 class InputFileError(TidecastError):

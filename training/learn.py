@@ -1,0 +1,239 @@
+"""Owns how a model learns from slates: phases, steps, losses. Never reads files, never knows of other processes.
+
+Two phases. Towers: room and viewer tower learn from who entered what (and which rooms share viewers), without codes.
+Then the rooms' vectors get their codes and stand still, and codes' embeddings, viewer tower and ranker learn. Every
+draw follows from the seed and the step, so that a run that goes on from a checkpoint is the run that was not stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from streaming.errors import ConfigError, TrainingError
+from training.codes import Codebooks, fit, keep_numbers
+from training.losses import matryoshka, room_to_room, viewer_to_room
+from training.model import Model, Scores
+from training.slates import Batch, Projected, Slates, batch_of
+
+COVISIT_S = 86_400.0  # two rooms that one viewer visited within a day have something in common
+CODED_ROWS = 20_000  # rooms whose vectors codes are fitted to
+
+
+@dataclass(frozen=True, slots=True)
+class LearnConfig:
+    """towers_epochs, epochs: passes of the two phases. visits: the newest of each past that are looked at."""
+
+    towers_epochs: int = 2
+    epochs: int = 5
+    batch: int = 512
+    rate: float = 3e-3
+    decay: float = 1e-2
+    visits: int = 20
+    prefixes: tuple[int, ...] = (16, 32, 64)  # of the vectors, each trained to serve alone (Matryoshka)
+    towers_weight: float = 0.3  # of the towers' loss in the second phase
+    covisit_weight: float = 0.1
+    heads_weight: float = 0.1  # of stay and interact
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        if min(self.towers_epochs, self.epochs, self.batch, self.visits) < 1 or not self.prefixes:
+            raise ConfigError(
+                "learn: towers_epochs, epochs, batch and visits must be at least 1, and prefixes not empty"
+            )
+        if not self.rate > 0 or self.decay < 0 or self.seed < 0:
+            raise ConfigError("learn: rate must be above 0, decay and seed not below")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step was like. slates: of this process."""
+
+    step: int
+    phase: str
+    slates: int
+    losses: dict[str, float] = field(default_factory=dict)
+
+
+class Learner:
+    """One process's part of a run. `share`: (rank, processes); each takes its part of every batch's slates."""
+
+    def __init__(
+        self,
+        model: Model,
+        slates: Slates,
+        config: LearnConfig,
+        *,
+        share: tuple[int, int] = (0, 1),
+        average: Callable[[Model], None] | None = None,
+        previous: Codebooks | None = None,
+    ) -> None:
+        """average: of the gradients over all processes, between backward and step. previous: codes to keep."""
+        if not len(slates):
+            raise TrainingError("there is no visit to learn from")
+        self.model, self.config = model, config
+        self.step = 0
+        self._slates, self._share, self._average, self._previous = slates, share, average, previous
+        self._per_epoch = max(1, math.ceil(len(slates) / (config.batch * share[1])))
+        self._projected: Projected | None = None  # once the room tower no longer learns
+        self._optimizer = torch.optim.AdamW(model.parameters(), config.rate, weight_decay=config.decay)
+
+    @property
+    def towers_steps(self) -> int:
+        """Steps of the first phase."""
+        return self.config.towers_epochs * self._per_epoch
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.towers_steps + self.config.epochs * self._per_epoch
+
+    def run(self) -> Iterator[Step]:
+        """Learns, a step at a time, until the end. Raises TrainingError: the loss is no longer a number."""
+        while self.step < self.steps:
+            if self.step >= self.towers_steps and self._projected is None:
+                self._begin_ranking()
+            yield self._one()
+
+    def state(self) -> dict[str, Any]:
+        """Everything a run needs to go on."""
+        return {
+            "step": self.step,
+            "coded": self.model.coded,
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "config": asdict(self.config),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a state. Raises TrainingError: it is of another configuration."""
+        if state["config"] != asdict(self.config):
+            raise TrainingError("the checkpoint is of a run with another configuration; begin a new run")
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+        self.model.coded = state["coded"]
+
+    def _one(self) -> Step:
+        model, towers = self.model, self.step < self.towers_steps
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step * 97 + self._share[0])
+        batch = batch_of(self._slates, self._chosen(), self.config.visits, self._projected)
+        model.train()
+        if not towers:
+            model.rooms.eval()
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.config.rate * self._warmth()
+        losses = self._losses(model(batch, towers_alone=towers), batch, towers)
+        total = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(total):
+            told = ", ".join(f"{name} {float(loss):.3g}" for name, loss in losses.items())
+            raise TrainingError(
+                f"the loss of step {self.step} is not a number ({told}): rate {self.config.rate} too high?"
+            )
+        self._optimizer.zero_grad()
+        total.backward()  # type: ignore[no-untyped-call]
+        if self._average is not None:
+            self._average(model)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        self._optimizer.step()
+        self.step += 1
+        phase = "towers" if towers else "ranker"
+        return Step(self.step, phase, len(batch), {name: float(loss.detach()) for name, loss in losses.items()})
+
+    def _losses(self, scores: Scores, batch: Batch, towers: bool) -> dict[str, Tensor]:
+        config = self.config
+        towers_loss = self._towers_loss(scores, batch)
+        if towers:
+            return {"towers": towers_loss, "covisits": config.covisit_weight * self._covisits(scores, batch)}
+        mask_BN = batch.padded(torch.ones_like(scores.tower_R), 0.0) > 0
+        enter = viewer_to_room(
+            batch.padded(scores.logit_R3[:, 0], 0.0),
+            batch.entered_B,
+            mask_BN=mask_BN,
+            log_q_BN=batch.padded(batch.log_q_R, 0.0),
+            shown_BN=batch.padded(batch.shown_R.float(), 0.0) > 0,
+        )
+        stay_B, interact_B = scores.logit_R3[batch.target_B, 1], scores.logit_R3[batch.target_B, 2]
+        known_B = torch.isfinite(batch.stay_B)
+        stay = binary_cross_entropy_with_logits(stay_B[known_B], batch.stay_B[known_B]) if known_B.any() else 0 * enter
+        return {
+            "enter": enter,
+            "towers": config.towers_weight * towers_loss,
+            "stay": config.heads_weight * stay,
+            "interact": config.heads_weight * binary_cross_entropy_with_logits(interact_B, batch.interacted_B),
+        }
+
+    def _towers_loss(self, scores: Scores, batch: Batch) -> Tensor:
+        mask_BN = batch.padded(torch.ones_like(scores.tower_R), 0.0) > 0
+        log_q_BN = batch.padded(batch.log_q_R, 0.0)
+        shown_BN = batch.padded(batch.shown_R.float(), 0.0) > 0
+        sharpness = torch.exp(self.model.sharpness)
+
+        def loss(viewer_RE: Tensor, room_RE: Tensor) -> Tensor:
+            logit_R = (viewer_RE * room_RE).sum(-1) * sharpness + scores.beside_R
+            return viewer_to_room(
+                batch.padded(logit_R, 0.0), batch.entered_B, mask_BN=mask_BN, log_q_BN=log_q_BN, shown_BN=shown_BN
+            )
+
+        prefixes = [dim for dim in self.config.prefixes if dim <= scores.vector_RE.shape[1]]
+        return matryoshka(scores.viewer_BE[batch.seg_R], scores.vector_RE, prefixes, loss, unit=False)
+
+    def _covisits(self, scores: Scores, batch: Batch) -> Tensor:
+        """Rooms entered, and the rooms that the same viewers were in before, within COVISIT_S, elsewhere."""
+        target_B = batch.target_B
+        streamer_B, before_B = batch.streamer_R[target_B], batch.past_streamer_BT[:, -1]
+        pair_B = batch.past_mask_BT[:, -1] & (batch.past_gap_s_BT[:, -1] < COVISIT_S) & (streamer_B != before_B)
+        if int(pair_B.sum()) < 2:
+            return scores.tower_R.sum() * 0
+        left_PE, right_PE = scores.before_BE[pair_B], scores.vector_RE[target_B][pair_B]
+        logit_PP = left_PE @ right_PE.T * torch.exp(self.model.sharpness)
+        return room_to_room(logit_PP, before_B[pair_B], streamer_B[pair_B])
+
+    def _chosen(self) -> NDArray[np.intp]:
+        rank, processes = self._share
+        epoch, place = divmod(self.step, self._per_epoch)
+        order_V = np.random.default_rng((self.config.seed, epoch)).permutation(len(self._slates))
+        size = self.config.batch * processes
+        return order_V[place * size : (place + 1) * size][rank::processes]
+
+    def _warmth(self) -> float:
+        """Share of the rate: up over the first tenth of a phase, then down along a cosine."""
+        begin, end = (0, self.towers_steps) if self.step < self.towers_steps else (self.towers_steps, self.steps)
+        done = (self.step - begin + 1) / (end - begin + 1)
+        return min(1.0, done / 0.1) * 0.5 * (1 + math.cos(math.pi * done))
+
+    def _begin_ranking(self) -> None:
+        """The room tower stands still from now on; its vectors get codes, the same in every process."""
+        model = self.model
+        model.rooms.eval()
+        model.rooms.requires_grad_(False)
+        self._projected = model.project(self._slates.contents)
+        if model.coded:
+            return
+        vectors_NE = self.room_vectors(self._projected)
+        books = fit(vectors_NE, model.config.codes)
+        if self._previous is not None:
+            books = keep_numbers(books, vectors_NE, self._previous.assign(vectors_NE))
+        model.set_codes(books)
+
+    def room_vectors(self, projected: Projected) -> NDArray[np.float32]:
+        """[N, E] aligned vectors, by now and by slow mean, of CODED_ROWS rows at most, spread over the slates."""
+        slates = self._slates
+        row_N = np.unique(np.linspace(0, len(slates.streamer_R) - 1, CODED_ROWS).astype(np.intp))
+        now_N, mean_N = slates.now_R[row_N], slates.mean_R[row_N]
+        has_N1 = torch.from_numpy((slates.contents.has_now_K[now_N] | slates.contents.has_mean_L[mean_N])[:, None])
+        streamer_N = torch.from_numpy(slates.streamer_R[row_N].astype(np.int64))
+        with torch.no_grad():
+            parts = [
+                self.model.rooms.fuse(torch.from_numpy(both_NE), has_N1, streamer_N).vector_NE
+                for both_NE in (projected.now_KE[now_N] + projected.mean_LE[mean_N], projected.static_LE[mean_N])
+            ]
+        return torch.cat(parts).numpy()

@@ -1,0 +1,195 @@
+"""Owns the whole model that learns: room tower, viewer tower, codes, ranker, and what flows between. Never trains it.
+
+past visits ─► room tower ─► + codes ─► viewer tower ─► u ─┐
+live rooms  ─► room tower ─► v, λ, codes ──────────────────┴─► u·v, matches, features ─► ranker ─► 3 logits
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from training.codes import Codebooks
+from training.features import FEATURES
+from training.larm import RoomTower, RoomVectors
+from training.model_config import EXTRA, RANKED, STATISTICS, ModelConfig
+from training.ranker import Ranker, terms
+from training.slates import Batch, Content, Contents, Projected
+from training.viewer import ViewerTower, Visits
+
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Of B viewers: what the rooms of their visits come to."""
+
+    item_BTE: Tensor  # vectors of the rooms visited, and embeddings of their codes
+    codes_BTL: Tensor  # static, of the rooms visited; -1 where there is no visit
+    content_BE: Tensor  # mean of the rooms' content, unit length; zeros without any
+    pooled_BE: Tensor  # mean of the codes' embeddings
+    before_BE: Tensor  # vector of the room visited last
+    length_B: Tensor
+
+    def same(self, codes_RL: Tensor, seg_R: Tensor, levels: int) -> Tensor:
+        """[R]: the share of the visits to rooms with the same codes at the first levels, 0 to 1."""
+        same_RT = (self.codes_BTL[seg_R, :, :levels] == codes_RL[:, None, :levels]).all(-1)
+        return same_RT.sum(1) / self.length_B[seg_R].clamp_min(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Of R rows of B slates."""
+
+    logit_R3: Tensor  # of the ranker
+    tower_R: Tensor  # logit of the towers alone
+    beside_R: Tensor  # what of it the rooms' statistics add
+    viewer_BE: Tensor
+    vector_RE: Tensor
+    before_BE: Tensor  # vector of the room visited last; zeros for a viewer without a past
+    extra_RX: Tensor
+    terms_RK: Tensor
+
+
+class Model(nn.Module):
+    """All of it. Codes are off, all 0, until `set_codes`."""
+
+    def __init__(self, config: ModelConfig, num_streamers: int, knots_FQ: NDArray[np.float32]) -> None:
+        """knots_FQ: of RANKED, then of EXTRA."""
+        super().__init__()
+        self.config = config
+        E, codes = config.larm.d_model, config.codes
+        self.rooms = RoomTower(config.larm, num_streamers)
+        self.viewers = ViewerTower(config.viewer)
+        self.stranger_E = nn.Parameter(torch.randn(E) * 0.02)  # a viewer without a past
+        self.sharpness = nn.Parameter(torch.tensor(2.0))  # exp of it multiplies u·v
+        self.statistics = nn.Linear(len(STATISTICS), 1)
+        self.code_LKE = nn.Parameter(torch.zeros(codes.levels, codes.size, E))
+        self.centroids_LKE: Tensor
+        self.register_buffer("centroids_LKE", torch.zeros(codes.levels, codes.size, E))
+        self.coded = False
+        self.ranker = Ranker(config.ranker, RANKED, knots_FQ)
+        self._columns = [list(FEATURES).index(name) for name in RANKED]
+        nn.init.zeros_(self.statistics.weight)
+
+    def set_codes(self, books: Codebooks) -> None:
+        """Codes of these centroids from now on."""
+        self.centroids_LKE.copy_(torch.from_numpy(books.centroids_LKD))
+        self.coded = True
+
+    def forward(self, batch: Batch, *, towers_alone: bool = False) -> Scores:
+        """towers_alone: the logits of the ranker are zeros."""
+        rooms = self._rooms(batch.content, batch.streamer_R)
+        past = self.past(batch)
+        viewer_BE = self.viewer(batch, past)
+        dot_R = (viewer_BE[batch.seg_R] * rooms.vector_NE).sum(-1)
+        features_RF = batch.features_RF[:, self._columns]
+        column = {name: features_RF[:, index] for index, name in enumerate(RANKED)}
+        beside_R = self.beside(column)
+        towers = (dot_R * torch.exp(self.sharpness) + beside_R, beside_R, viewer_BE, rooms.vector_NE, past.before_BE)
+        if towers_alone:
+            none_R0 = dot_R.new_zeros(len(dot_R), 0)
+            return Scores(dot_R.new_zeros(len(dot_R), 3), *towers, none_R0, none_R0)
+        static_RL = self.codes(self._static(batch.content, batch.streamer_R))
+        dynamic_RL = self.codes(rooms.vector_NE)
+        seg_R = batch.seg_R
+        extra = {
+            "dot": dot_R,
+            "gate": rooms.gate_N,
+            "alike": (past.content_BE[seg_R] * rooms.content_NE).sum(-1),
+            "same_1": past.same(static_RL, seg_R, 1),
+            "same_2": past.same(static_RL, seg_R, 2),
+            "same_now": past.same(dynamic_RL, seg_R, 1),
+            "code_dot": (past.pooled_BE[seg_R] * self.embedded(static_RL)).sum(-1),
+        }
+        extra_RX = torch.stack([extra[name] for name in EXTRA], 1)
+        alike_R = extra["alike"]
+        terms_RK = terms(column, alike_R)
+        logit_R3 = self.ranker(features_RF, extra_RX, terms_RK)
+        return Scores(logit_R3, *towers, extra_RX, terms_RK)
+
+    def past(self, batch: Batch) -> Past:
+        """From the rooms visited as they were then."""
+        mask_BT, row_P = batch.past_mask_BT, batch.past_streamer_BT[batch.past_mask_BT]
+        rooms = self._rooms(batch.past_content, row_P)
+        codes_PL = self.codes(self._static(batch.past_content, row_P) if self.coded else rooms.vector_NE)
+        embedded_PE = self.embedded(codes_PL)
+        item_BTE = _placed(rooms.vector_NE + embedded_PE, mask_BT, 0.0)
+        content_BE = _placed(rooms.content_NE, mask_BT, 0.0).sum(1)
+        length_B = mask_BT.sum(1)
+        pooled_BE = _placed(embedded_PE, mask_BT, 0.0).sum(1) / length_B.clamp_min(1)[:, None]
+        codes_BTL = _placed(codes_PL, mask_BT, -1)
+        before_BE = _placed(rooms.vector_NE, mask_BT, 0.0)[:, -1]
+        return Past(item_BTE, codes_BTL, normalize(content_BE, dim=-1), pooled_BE, before_BE, length_B)
+
+    def _rooms(self, content: Content, row_N: Tensor) -> RoomVectors:
+        if content.both_NE is not None:
+            return self.rooms.fuse(content.both_NE, content.has_N1, row_N)
+        if content.now_ND is None or content.mean_ND is None:
+            raise AssertionError("content is raw or projected")
+        vectors: RoomVectors = self.rooms(content.now_ND, content.mean_ND, content.has_N1, row_N)
+        return vectors
+
+    def _static(self, content: Content, row_N: Tensor) -> Tensor:
+        """[N, E]: vectors of what the rooms are like in the long run, which static codes are of."""
+        if content.static_NE is not None:
+            return self.rooms.fuse(content.static_NE, content.has_N1, row_N).vector_NE
+        slow = Content(content.has_N1, content.mean_ND, content.mean_ND)
+        return self._rooms(slow, row_N).vector_NE
+
+    def project(self, contents: Contents) -> Projected:
+        """The contents as the room tower projects them now."""
+        now_ED, mean_ED = (half_ED.detach().numpy() for half_ED in self.rooms.halves())
+        bias_E = self.rooms.project.bias.detach().numpy()
+        mean_LD = np.nan_to_num(contents.mean_LD.astype(np.float32))
+        now_KE = np.nan_to_num(contents.now_KD.astype(np.float32)) @ now_ED.T
+        return Projected(contents, now_KE, mean_LD @ mean_ED.T + bias_E, mean_LD @ (now_ED + mean_ED).T + bias_E)
+
+    def viewer(self, batch: Batch, past: Past) -> Tensor:
+        """[B, E]: the viewer tower's vectors; that of a stranger where there is no past."""
+        visits = Visits(
+            past.item_BTE,
+            batch.past_mask_BT,
+            action_BT=batch.past_action_BT,
+            dwell_s_BT=batch.past_dwell_s_BT,
+            gap_s_BT=batch.past_gap_s_BT,
+            since_same_s_BT=batch.past_since_same_s_BT,
+            hour_BT=batch.hour_B[:, None].expand_as(batch.past_gap_s_BT),
+        )
+        return torch.where((past.length_B > 0)[:, None], self.viewers.latest(visits), self.stranger_E)
+
+    def codes(self, vector_NE: Tensor) -> Tensor:
+        """[N, L] int64: codes of aligned vectors, as `Codebooks.assign`; all 0 before there are codes."""
+        codes_NL = torch.zeros(len(vector_NE), len(self.centroids_LKE), dtype=torch.int64, device=vector_NE.device)
+        if not self.coded:
+            return codes_NL
+        rest_ND = vector_NE.detach()
+        for level, centroids_KE in enumerate(self.centroids_LKE):
+            codes_NL[:, level] = (rest_ND @ centroids_KE.T - 0.5 * (centroids_KE**2).sum(1)).argmax(1)
+            rest_ND = rest_ND - centroids_KE[codes_NL[:, level]]
+        return codes_NL
+
+    def embedded(self, codes_NL: Tensor) -> Tensor:
+        """[N, E]: the sum of the embeddings of a room's codes; zeros before there are codes."""
+        if not self.coded:
+            return self.code_LKE.new_zeros(len(codes_NL), self.code_LKE.shape[-1])
+        levels = torch.arange(codes_NL.shape[1], device=codes_NL.device)
+        return self.code_LKE[levels, codes_NL].sum(1)
+
+    def beside(self, column: dict[str, Tensor]) -> Tensor:
+        """[R]: what the room's statistics, as percentiles, add to the towers' logit."""
+        shares = [1 - column[name] for name in STATISTICS if name.endswith("_rank")]
+        day_R = column["room_age_s"].clamp(1, DAY_S).log() / float(np.log(DAY_S))
+        beside_R: Tensor = self.statistics(torch.stack((*shares, day_R), 1))[:, 0]
+        return beside_R
+
+
+def _placed(values_P: Tensor, mask_BT: Tensor, fill: float) -> Tensor:
+    """[B, T, ...] of the values of the visits that are there."""
+    placed = values_P.new_full((*mask_BT.shape, *values_P.shape[1:]), fill)
+    return placed.index_put((mask_BT,), values_P)

@@ -1,0 +1,65 @@
+"""Owns the shape of the model: what each part is configured with and reads. Never imports torch: replicas read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from streaming.errors import ConfigError
+from training.codes import CodesConfig
+from training.features import SERVED
+from training.viewer_config import ViewerConfig
+
+LEARNED = ("moves_share", "first_moves_share", "covisits", "best_covisit")  # a table of the version gives them online
+RANKED: tuple[str, ...] = (*SERVED, *LEARNED)  # the features that the ranker reads
+EXTRA = ("dot", "gate", "alike", "same_1", "same_2", "same_now", "code_dot")
+STATISTICS = ("messages_rank", "entries_rank", "newcomers_rank", "room_age_s")  # beside the room tower
+HEADS = ("enter", "stay", "interact")
+TERMS = ("visited", "content", "trending", "crowd", "fresh")  # of version 0's score
+WEIGHTS = (8.0, 3.0, 0.5, 2.0, 0.1)  # version 0's
+HABIT_HALF_LIFE_S = 14 * 86_400.0  # as version 0's: a streamer who is on twice a week is not forgotten between
+FRESH_HALF_LIFE_S = 600.0
+LARGE = 6.9  # log(1 + 1,000): a crowd that counts as 1
+
+Sides = Literal["both", "id", "content"]
+
+
+@dataclass(frozen=True, slots=True)
+class LarmConfig:
+    """d_content: of the encoder; d_model: of the vectors. sides: what a vector is made from; one of them ablates."""
+
+    d_content: int = 384
+    d_model: int = 64
+    id_dropout: float = 0.2  # share of streamers that are cold in a training step: keeps the content's side alive
+    sides: Sides = "both"
+
+    def __post_init__(self) -> None:
+        if self.d_content < 1 or self.d_model < 1:
+            raise ConfigError(f"larm: d_content and d_model must be at least 1, not {self}")
+        if not 0 <= self.id_dropout < 1:
+            raise ConfigError(f"larm.id_dropout is {self.id_dropout}; it must be in [0, 1)")
+        if self.sides not in ("both", "id", "content"):
+            raise ConfigError(f'larm.sides is "{self.sides}"; it must be both, id or content')
+
+
+@dataclass(frozen=True, slots=True)
+class RankerConfig:
+    """hidden: units of the network's layers. bins: straight lines a feature."""
+
+    hidden: tuple[int, int] = (96, 48)
+    bins: int = 8
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.hidden) < 1 or self.bins < 1 or not 0 <= self.dropout < 1:
+            raise ConfigError(f"ranker: hidden and bins must be at least 1 and dropout in [0, 1), not {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Each part's. The viewer tower's d_item and d_model are those of the room tower."""
+
+    larm: LarmConfig = field(default_factory=LarmConfig)
+    viewer: ViewerConfig = field(default_factory=ViewerConfig)
+    codes: CodesConfig = field(default_factory=CodesConfig)
+    ranker: RankerConfig = field(default_factory=RankerConfig)

@@ -1,0 +1,97 @@
+"""Owns the ranker: features and the towers' view of all candidates of a request → one score each. Never sees a text.
+
+    score = Σ weight · term   (the terms of version 0: the memory of where the viewer goes, and the crowd)
+          + straight lines between quantiles of each feature, summed, and a small network over the same
+
+The second line begins at zero, so an untrained ranker is version 0's terms, and training learns what to add. Features
+are encoded by straight lines between their quantiles (Gorishniy et al. 2022, arXiv 2203.05556): what trees get from
+their thresholds. Heads: enter (a softmax over the rooms live: the probabilities of a slate sum to one), then stay and
+interact, given that the room was entered.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from training.model_config import FRESH_HALF_LIFE_S, HABIT_HALF_LIFE_S, HEADS, LARGE, WEIGHTS, RankerConfig
+
+HALVED = -0.6931471805599453
+
+
+class Ranker(nn.Module):
+    """F features by name, and X extra inputs that the towers give."""
+
+    def __init__(self, config: RankerConfig, features: tuple[str, ...], knots_FQ: NDArray[np.float32]) -> None:
+        """knots_FQ: from `quantile_knots`, for features and extra inputs alike (F + X rows)."""
+        super().__init__()
+        self.config, self.features = config, features
+        self.knots_FQ: Tensor
+        self.register_buffer("knots_FQ", torch.from_numpy(knots_FQ))
+        width = knots_FQ.shape[0] * knots_FQ.shape[1]  # bins, and one more for "not known"
+        first, second = config.hidden
+        self.wide = nn.Linear(width, first)
+        self.deep = nn.Linear(first, second)
+        self.heads = nn.Linear(second, len(HEADS))
+        self.straight = nn.Linear(width, len(HEADS), bias=False)
+        self.terms_K = nn.Parameter(torch.tensor(WEIGHTS))
+        self.dropout = nn.Dropout(config.dropout)
+        for layer in (self.heads, self.straight):
+            nn.init.zeros_(layer.weight)
+        nn.init.zeros_(self.heads.bias)
+
+    def forward(self, features_RF: Tensor, extra_RX: Tensor, terms_RK: Tensor) -> Tensor:
+        """[R, 3]: logits of the heads. terms_RK: from `terms`."""
+        encoded_RW = self.encode(torch.cat((features_RF, extra_RX), 1))
+        hidden_RH = self.dropout(silu(self.wide(encoded_RW)))
+        logit_R3 = self.heads(silu(self.deep(hidden_RH))) + self.straight(encoded_RW)
+        enter_R1 = logit_R3[:, :1] + (terms_RK @ self.terms_K)[:, None]
+        return torch.cat((enter_R1, logit_R3[:, 1:]), 1)
+
+    def encode(self, values_RF: Tensor) -> Tensor:
+        """[R, F·Q]: how far each value is through each bin, 0 to 1, then 1 where it is NaN; bins of NaN are 0."""
+        low_FB, high_FB = self.knots_FQ[:, :-1], self.knots_FQ[:, 1:]
+        through_RFB = (values_RF[..., None] - low_FB) / (high_FB - low_FB)
+        unknown_RF1 = torch.isnan(values_RF)[..., None]
+        through_RFB = through_RFB.clamp(0, 1).masked_fill(unknown_RF1, 0.0)
+        return torch.cat((through_RFB, unknown_RF1.to(through_RFB.dtype)), -1).flatten(1)
+
+
+def quantile_knots(values_RF: NDArray[np.float32], bins: int) -> NDArray[np.float32]:
+    """[F, bins + 1] ascending: quantiles of each column's known values. Bins that would be empty lie past the last."""
+    knots_FQ = np.empty((values_RF.shape[1], bins + 1), np.float32)
+    for feature, column_R in enumerate(values_RF.T):
+        known_R = column_R[np.isfinite(column_R)]
+        distinct = np.unique(np.quantile(known_R, np.linspace(0, 1, bins + 1))) if len(known_R) else np.zeros(1)
+        distinct = _apart(distinct.astype(np.float64))
+        beyond = distinct[-1] + 1 + np.arange(bins + 1 - len(distinct))  # no value of the past reaches these
+        knots_FQ[feature] = np.concatenate([distinct, beyond])
+    return knots_FQ
+
+
+def _apart(knots: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Without those that float32 could not divide by the distance of."""
+    kept = [float(knots[0])]
+    for knot in knots[1:].tolist():
+        if knot - kept[-1] > 1e-4 * max(1.0, abs(knot)):
+            kept.append(knot)
+    return np.array(kept)
+
+
+def terms(column: dict[str, Tensor], alike_R: Tensor) -> Tensor:
+    """[R, 5] in 0..1, version 0's terms from features by name. alike_R: cosine of what the viewer saw and the room.
+
+    Crowds count by their logarithm, as in version 0, but against a fixed number instead of the largest room's.
+    """
+    never_R = torch.isnan(column["own_visit_age_s"])
+    habit_R = column["own_visits"] / (column["own_visits"] + 2)
+    age_R = torch.nan_to_num(column["own_visit_age_s"])
+    visited_R = habit_R * torch.exp(HALVED * age_R / HABIT_HALF_LIFE_S) * ~never_R
+    heat_R = column["newcomers_60s"] + 0.2 * column["newcomers_600s"]
+    heat_R = heat_R + 0.2 * (column["entries_60s"] + 0.2 * column["entries_600s"])
+    fresh_R = torch.exp(HALVED * column["room_age_s"].clamp_min(0) / FRESH_HALF_LIFE_S)
+    trending_R, crowd_R = (value_R.clamp_min(0).log1p() / LARGE for value_R in (heat_R, column["messages_60s"]))
+    return torch.stack((visited_R, alike_R.clamp_min(0), trending_R, crowd_R, fresh_R), 1)

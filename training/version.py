@@ -1,0 +1,153 @@
+"""Owns a trained version as replicas use it: numpy over the arrays of a bundle. Never trains, never imports torch.
+
+Equal to training/model.py within rounding, by a test. What depends on the rooms alone is computed a few times a second
+for all of them (`prepare`), what depends on the viewer alone once a profile (`viewer`); a request computes the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.errors import ConfigError, VersionError
+from training.bundle import Bundle
+from training.codes import Codebooks
+from training.features import CROWD
+from training.forward import RankerForward, RoomForward
+from training.model_config import EXTRA, RANKED, ModelConfig
+from training.serving import AlignedRooms, Offered, RankedRooms, ViewerPast
+from training.transitions import Trails, Transitions
+from training.viewer_forward import History, ViewerForward
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VersionViewer:
+    """What a version makes of a viewer."""
+
+    vector_E: Floats
+    content_E: Floats  # mean of the visited rooms' content, unit length
+    pooled_E: Floats  # mean of their codes' embeddings
+    codes_VL: NDArray[np.int16]
+    trails: Trails
+
+
+class Version:
+    """Frozen; any thread may call. As training/serving.py says."""
+
+    ranks = True
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Raises VersionError: the bundle is of another kind, or its arrays do not fit each other."""
+        manifest = bundle.manifest
+        self.name = manifest.version
+        self.encoder_version = manifest.encoder_version
+        self.d_content = manifest.d_content
+        if manifest.features != RANKED:
+            odd = sorted(set(manifest.features) ^ set(RANKED)) or ["their order"]
+            raise VersionError(f"version {self.name} reads other features than this build computes: {', '.join(odd)}")
+        try:
+            config = msgspec.convert(manifest.config["model"], ModelConfig)
+            arrays: Mapping[str, NDArray[Any]] = bundle.arrays
+            self._rooms = RoomForward(config.larm, arrays)
+            self._books = Codebooks(arrays["centroids_LKE"])
+            self._code_LKE: Floats = arrays["code_LKE"]
+            self._viewers = ViewerForward(config.viewer, arrays, "viewers.")
+            self.max_visits = int(manifest.config["learn"]["visits"])
+            self._stranger_E: Floats = arrays["stranger_E"]
+            self._ranker = RankerForward(arrays, CROWD)
+            self._temperature = float(arrays["temperature"][0])
+            self._transitions = Transitions.of(arrays)
+            self._row = {streamer: row for row, streamer in enumerate(bundle.names["streamers"], start=1)}
+        except (KeyError, TypeError, ValueError, IndexError, msgspec.ValidationError, ConfigError) as err:
+            raise VersionError(f"version {self.name} is not a model of this build: {err!r}") from err
+        if len(self._row) + 1 != self._rooms.num_rows:
+            raise VersionError(
+                f"version {self.name} has {self._rooms.num_rows} streamers' rows and {len(self._row)} names; it needs "
+                "one row more than names"
+            )
+
+    def align(self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats) -> AlignedRooms:
+        """Rooms into the model's space. now_ND: NaN rows where there is no content; mean_ND: zeros."""
+        row_N = np.array([self._row.get(streamer, 0) for streamer in streamers], np.int32)
+        rooms = self._rooms(np.nan_to_num(now_ND), mean_ND, row_N)
+        return AlignedRooms(
+            rows_N=row_N,
+            vectors_NE=rooms.vector_NE,
+            content_NE=rooms.content_NE,
+            gate_N=rooms.gate_N,
+            static_NL=self._books.assign(rooms.static_NE),
+            dynamic_NL=self._books.assign(rooms.vector_NE),
+        )
+
+    def viewer(self, past: ViewerPast | None) -> VersionViewer:
+        """The viewer; a stranger without visits."""
+        if past is None or not past.visits.visits:
+            zeros_E = np.zeros_like(self._stranger_E)
+            none_0L = np.zeros((0, len(self._code_LKE)), np.int16)
+            return VersionViewer(self._stranger_E, zeros_E, zeros_E, none_0L, Trails({}, []))
+        rooms, visits, most = past.rooms, past.visits, self.max_visits
+        embedded_VE = self._embedded(rooms.static_NL)
+        history = History(
+            item_TD=rooms.vectors_NE + embedded_VE,
+            action_T=visits.action_V.astype(np.int64),
+            dwell_s_T=visits.dwell_s_V,
+            gap_s_T=visits.gap_s_V,
+            since_same_s_T=visits.since_same_s_V,
+            hour=past.hour,
+        )
+        content_E = rooms.content_NE[-most:].sum(axis=0)
+        return VersionViewer(
+            vector_E=self._viewers(history.last(most)),
+            content_E=content_E / np.float32(max(float(np.sqrt(content_E @ content_E)), 1e-12)),
+            pooled_E=embedded_VE[-most:].mean(axis=0),
+            codes_VL=rooms.static_NL[-most:],
+            trails=self._transitions.from_visits(rooms.rows_N.tolist()),
+        )
+
+    def prepare(self, crowd_NC: Floats, rooms: AlignedRooms) -> Floats:
+        """What of ranking depends on the rooms alone."""
+        return self._ranker.prepare(crowd_NC, rooms.gate_N)
+
+    def rank(self, viewer: VersionViewer, offered: Offered) -> RankedRooms:
+        """Probabilities; those of entering sum to one over the rooms offered."""
+        slots_N, rooms = offered.slots_N, offered.rooms
+        rest_NF = np.concatenate(
+            [
+                offered.own_NF,
+                viewer.trails.columns(rooms.rows_N[slots_N].tolist()),
+                self._extra(viewer, offered),
+            ],
+            axis=1,
+        )
+        logit_N3 = self._ranker(offered.prepared_SH[slots_N], rest_NF)
+        enter_N = np.exp((logit_N3[:, 0] - logit_N3[:, 0].max(initial=-np.inf)) / self._temperature)
+        stay_N, interact_N = 1 / (1 + np.exp(-logit_N3[:, 1:].T))
+        return RankedRooms(enter_N / enter_N.sum(), stay_N, interact_N)
+
+    def _extra(self, viewer: VersionViewer, offered: Offered) -> Floats:
+        """As EXTRA in training/model_config.py, without the gate, which is prepared."""
+        slots_N, rooms = offered.slots_N, offered.rooms
+        static_NL, dynamic_N = rooms.static_NL[slots_N], rooms.dynamic_NL[slots_N, 0]
+        extra_NX = np.empty((len(slots_N), len(EXTRA) - 1), np.float32)
+        extra_NX[:, 0] = offered.dot_N
+        extra_NX[:, 1] = rooms.content_NE[slots_N] @ viewer.content_E
+        visits = max(len(viewer.codes_VL), 1)
+        same_NV = static_NL[:, None, 0] == viewer.codes_VL[:, 0]
+        extra_NX[:, 2] = same_NV.sum(1) / visits
+        if static_NL.shape[1] > 1:
+            same_NV = same_NV & (static_NL[:, None, 1] == viewer.codes_VL[:, 1])
+        extra_NX[:, 3] = same_NV.sum(1) / visits
+        extra_NX[:, 4] = (dynamic_N[:, None] == viewer.codes_VL[:, 0]).sum(1) / visits
+        extra_NX[:, 5] = self._embedded(static_NL) @ viewer.pooled_E
+        return extra_NX
+
+    def _embedded(self, codes_NL: NDArray[np.int16]) -> Floats:
+        embedded_NE: Floats = self._code_LKE[np.arange(codes_NL.shape[1]), codes_NL].sum(axis=1)
+        return embedded_NE
