@@ -82,7 +82,7 @@ class ModelAlignment:
     def __init__(self, model: ServedVersion, index: LiveIndex) -> None:
         self.model: ServedVersion = model
         self.index = index
-        self._rooms: AlignedRooms | None = None  # by slot; its widths are known with the first rooms
+        self._rooms: AlignedRooms | None = None  # by slot, from the first on
 
     @property
     def version(self) -> str:
@@ -90,16 +90,15 @@ class ModelAlignment:
 
     def put(self, slots_N: Slots, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> None:
         aligned = self.align(states, now_ND)
-        if self._rooms is None:
-            self._rooms = AlignedRooms.empty(self.index.config.max_rooms, aligned)
-        self._rooms.put(slots_N, aligned)
+        self.rooms.put(slots_N, aligned)
         self.index.put(slots_N, aligned.vectors_NE)
 
-    def rooms(self, slots_N: Slots) -> AlignedRooms:
-        """Some live rooms as they are now."""
+    @property
+    def rooms(self) -> AlignedRooms:
+        """Live rooms as they are now, by slot."""
         if self._rooms is None:
-            return self.model.align([], *[np.zeros((0, self.model.d_content), np.float32)] * 2)
-        return self._rooms.take(slots_N)
+            self._rooms = AlignedRooms.empty(self.index.config.max_rooms, self.alone([]))
+        return self._rooms
 
     def alone(self, streamers: Sequence[str]) -> AlignedRooms:
         """Rooms of which nothing is known but whose they are."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,12 +18,13 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
-from actors.alignment import Alignment
+from actors.alignment import Alignment, ModelAlignment
 from actors.answer import Answer, Filters, Item, Query, Receipt, Room, Source
 from actors.candidates import NO_FILTERS, Candidates
 from actors.diversity import diversify
 from actors.impressions import Impressions
 from actors.pools import Pools, largest
+from actors.ranking import Ranking
 from actors.room_table import Card, RoomTable
 from actors.score import Score
 from actors.scoring import Scoring
@@ -39,6 +41,7 @@ from streaming.metrics import Metrics
 __all__ = ["Answer", "Filters", "Item", "Query", "Receipt", "RecommendConfig", "Recommender", "Room", "Weights"]
 
 WARM_VIEWERS, WARM_ROOMS = 16, 60  # enough that every path has run and its memory is there
+STALE_RENEWALS = 10  # where nobody has renewed for so many times renew_ms, a request does
 POOL_PER_ITEM = 3  # of the best candidates, so many per item asked for take part in diversifying
 
 
@@ -59,7 +62,7 @@ class RecommendConfig:
     impressions: float = 0.25  # share of the answers, at random, that is written to the topic impressions; 0: none.
     # Each costs about a tenth of its answer's processor time, and to learn from a quarter of many is enough
     impressions_waiting: int = 10_000  # most that a replica keeps while Kafka is away; some 1 KB each
-    ranked: int = 200  # with a model: candidates that its ranker scores, the best by version 0's terms; 0: all
+    ranked: int = 120  # with a model: candidates that its ranker scores, the best by version 0's terms; 0: all
     shadow: float = 0.0  # share of the answers that the newest candidate version makes too, to be compared; 0: none
 
     def __post_init__(self) -> None:
@@ -125,7 +128,8 @@ class Recommender:
         self._pools = Pools(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights)
         self._candidates = Candidates(tables.rooms, self._pools, config.nearest)
         score = Score(tables.rooms, self._pools, config.weights)
-        self._scoring = Scoring(tables.rooms, self._candidates, score, config.ranked)
+        self._ranking = Ranking(tables.rooms, tables.lock, STALE_RENEWALS * config.renew_ms)
+        self._scoring = Scoring(self._candidates, score, self._ranking, config.ranked)
         self._tastes = Tastes(tables, self._candidates, config.weights, config.broad_category, metrics)
         self._written = Written()
         self._request_prefix = secrets.token_hex(10)
@@ -165,6 +169,17 @@ class Recommender:
             if self._impressions is not None:
                 self._impressions.note(answer, picks)
             return self._written.answer(answer, picks, held.taste.anchor)
+
+    def keep_renewed(self, stop: threading.Event) -> None:
+        """Renews what a model prepares of all rooms, in a thread of its own, until told to stop."""
+        while not stop.wait(self._config.renew_ms / 1000):
+            self.renew()
+
+    def renew(self) -> None:
+        """Has the version in force prepare all rooms anew. Any thread; takes the lock for some 0.2 ms at a time."""
+        alignment = self._rooms.alignment
+        ranking = [alignment] if isinstance(alignment, ModelAlignment) and alignment.model.ranks else []
+        self._ranking.renew(ranking, self._clock.now_ms())
 
     def warm(self, alignment: Alignment) -> None:
         """Asks a version that is not in force for those who asked last. Raises VersionError: it gives no numbers."""
@@ -217,7 +232,6 @@ class Recommender:
         now_ms = self._clock.now_ms()
         if now_ms - self._pools.renewed_ms >= self._config.renew_ms:
             self._pools.renew(self._rooms, now_ms)
-            self._scoring.renew([self._rooms.alignment], now_ms)
         return now_ms
 
     def _answer(self, query: Query, held: Held, now_ms: int, items: list[Item]) -> Answer:

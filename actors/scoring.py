@@ -16,7 +16,6 @@ from actors.alignment import Alignment, ModelAlignment
 from actors.answer import Query
 from actors.candidates import NO_FILTERS, Candidates
 from actors.ranking import Ranking, log_odds
-from actors.room_table import RoomTable
 from actors.score import Score
 from actors.tastes import Held
 
@@ -39,17 +38,12 @@ class Scored:
 class Scoring:
     """Finds and scores rooms for a viewer under a version. The caller holds the tables' lock."""
 
-    def __init__(self, rooms: RoomTable, candidates: Candidates, score: Score, ranked: int) -> None:
+    def __init__(self, candidates: Candidates, score: Score, ranking: Ranking, ranked: int) -> None:
         """ranked: how many candidates a ranker is given at most, the best by version 0's terms; 0 for all."""
-        self._rooms = rooms
         self._candidates = candidates
         self._score = score
         self._ranked = ranked
-        self._ranking = Ranking(rooms)
-
-    def renew(self, alignments: list[Alignment], now_ms: int) -> None:
-        """Renews what is the same for all viewers; alignments: that are asked."""
-        self._ranking.renew([one for one in alignments if isinstance(one, ModelAlignment) and one.model.ranks], now_ms)
+        self._ranking = ranking
 
     def of(self, query: Query, held: Held, alignment: Alignment, most: int, now_ms: int) -> Scored:
         """The `most` best rooms for a query."""
@@ -95,13 +89,13 @@ class Scoring:
 
         def terms(place: int) -> dict[str, float]:
             at = best_K[place]
-            slot = slots_N[at : at + 1]
+            slot = int(slots_N[at])
             return {
                 "enter": float(ranked.enter_N[at]),
                 "stay": float(ranked.stay_N[at]),
                 "interact": float(ranked.interact_N[at]),
-                "dot": float(alike_N[slot[0]]) if alike_N is not None else 0.0,
-                "gate": float(alignment.rooms(slot).gate_N[0]),
+                "dot": float(alike_N[slot]) if alike_N is not None else 0.0,
+                "gate": float(alignment.rooms.gate_N[slot]),
             }
 
         values_K = odds_N[best_K].astype(np.float64).round(SCORE_DIGITS)

@@ -129,7 +129,7 @@ class Tastes:
         if profile.visits:
             event_now_ms = self._rooms.lately.event_now_ms(now_ms)
             visits = past_visits(profile, event_now_ms, alignment.model.max_visits)
-            past = ViewerPast(visits, self._visited(alignment, visits.visits), event_now_ms / HOUR_MS % 24)
+            past = ViewerPast(profile, visits, self._visited(alignment, visits.visits), event_now_ms / HOUR_MS % 24)
         held.viewer = alignment.model.viewer(past)
         held.query_E = held.viewer.vector_E
 
@@ -147,7 +147,7 @@ class Tastes:
                 ended[place] = about.state
             elif about is not None:
                 slots_V[place] = about.slot
-        rooms = alignment.rooms(np.maximum(slots_V, 0))
+        rooms = alignment.rooms.take(np.maximum(slots_V, 0))
         if ended:
             states = list(ended.values())
             rooms.put(np.array([*ended]), alignment.align(states, self._rooms.content(states)))

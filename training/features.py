@@ -78,7 +78,8 @@ _OFFLINE: Mapping[str, str] = {
     "best_covisit": "the highest such cosine",
 }
 CROWD: tuple[str, ...] = tuple(_CROWD)  # the same for every viewer
-SERVED: tuple[str, ...] = (*_CROWD, *_OWN, *_ARRIVALS, *_VIEWER)  # what a replica can fill
+PERSONAL: tuple[str, ...] = (*_OWN, *_ARRIVALS, *_VIEWER)  # another for every viewer
+SERVED: tuple[str, ...] = (*CROWD, *PERSONAL)  # what a replica can fill
 FEATURES: Mapping[str, str] = MappingProxyType({**_CROWD, **_OWN, **_ARRIVALS, **_VIEWER, **_OFFLINE})
 COLUMN: Mapping[str, int] = MappingProxyType({name: index for index, name in enumerate(FEATURES)})
 
@@ -89,6 +90,11 @@ class _Columns:
         """Columns of zeros, [N] float64 each."""
         zeros_KN = np.zeros((len(fields(cls)), num_rooms))  # type: ignore[arg-type]
         return cls(*zeros_KN)
+
+    def put(self, places: NDArray[np.integer], columns: Self) -> None:
+        """Overwrites some rooms'."""
+        for column in fields(self):  # type: ignore[arg-type]
+            getattr(self, column.name)[places] = getattr(columns, column.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,13 +225,20 @@ def served(
     N, C = crowd_NC.shape
     features_NF = np.empty((N, len(SERVED)), np.float32)
     features_NF[:, :C] = crowd_NC
-    _own_past(features_NF[:, C:], own, viewer)
-    columns_NF = features_NF[:, C + len(_OWN) :]
-    columns_NF[:, 0] = arrivals.minute_N
-    columns_NF[:, 1] = arrivals.ten_minutes_N
-    columns_NF[:, 2] = arrivals.ten_minutes_N / np.maximum(arrivals.all_N, 1.0)
+    features_NF[:, C:] = personal(own, arrivals, viewer, now_ms)
+    return features_NF
+
+
+def personal(own: Own, arrivals: Arrivals, viewer: Viewer, now_ms: int) -> NDArray[np.float32]:
+    """[N, P] float32, P as in PERSONAL: the part of `served` that is another for every viewer."""
+    features_NP = np.empty((len(own.visits_N), len(PERSONAL)), np.float32)
+    _own_past(features_NP, own, viewer)
+    columns_NP = features_NP[:, len(_OWN) :]
+    columns_NP[:, 0] = arrivals.minute_N
+    columns_NP[:, 1] = arrivals.ten_minutes_N
+    columns_NP[:, 2] = arrivals.ten_minutes_N / np.maximum(arrivals.all_N, 1.0)
     known = viewer.visits > 0
-    columns_NF[:, 3:] = (
+    columns_NP[:, 3:] = (
         viewer.visits,
         viewer.channels,
         viewer.repeats / viewer.visits if known else np.nan,
@@ -234,7 +247,7 @@ def served(
         viewer.known_live,
         now_ms / 3.6e6 % 24,
     )
-    return features_NF
+    return features_NP
 
 
 def features(served_NF: NDArray[np.float32], totals: Totals, paths: Paths) -> NDArray[np.float32]:

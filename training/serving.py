@@ -2,7 +2,7 @@
 
 A replica aligns a room when its state changes, reads a viewer when their profile does, prepares all rooms a few times
 a second and ranks in every request; numpy arrays in, numpy arrays out, float32 where nothing else is said. Shapes: N
-rooms, V visits, E dimensions of the model's space, L levels of codes, C features.CROWD, F features.SERVED.
+rooms, V visits, E dimensions of the model's space, L levels of codes, C features.CROWD.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.events import ViewerProfile
 from training.past_visits import PastVisits
 
 Floats = NDArray[np.float32]
@@ -23,6 +24,7 @@ Floats = NDArray[np.float32]
 class AlignedRooms:
     """N rooms in the model's space, row by row."""
 
+    rows_N: NDArray[np.int32]  # of the streamers in the version's vocabulary, 0 for one it does not know
     vectors_NE: Floats  # of unit length
     content_NE: Floats  # the content's side alone, of unit length; zeros where there is none
     gate_N: Floats  # how much the content counts, 0..1
@@ -52,6 +54,7 @@ class ViewerPast:
     rooms: as they are now, or were when they ended; of a room that is not remembered, the streamer's without content.
     """
 
+    profile: ViewerProfile
     visits: PastVisits
     rooms: AlignedRooms
     hour: float  # of the moment, UTC, 0..24
@@ -67,12 +70,15 @@ class ServedViewer(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Offered:
-    """N candidates of one request. prepared: their rows of `prepare`; dot: of the viewer's vector and the rooms'."""
+    """N candidates of one request, each by its slot: whoever ranks gathers the columns that it reads.
 
-    streamers: Sequence[str]
-    rooms: AlignedRooms
-    prepared_NH: Floats
-    features_NF: Floats
+    personal: as features.PERSONAL. dot: of the viewer's vector and the rooms'.
+    """
+
+    slots_N: NDArray[np.int64]
+    rooms: AlignedRooms  # by slot
+    prepared_SH: Floats  # by slot, from `prepare` within the last second
+    personal_NP: Floats
     dot_N: Floats
 
 
@@ -112,7 +118,10 @@ class ServedVersion(Protocol):
         """The viewer. None: a stranger, or a viewer whose visits are forgotten."""
 
     def prepare(self, crowd_NC: Floats, rooms: AlignedRooms) -> Floats:
-        """What of ranking depends on the rooms alone, [N, H]: a few times a second, for all rooms live."""
+        """What of ranking depends on the rooms alone, [N, H]: a few times a second, for all rooms live, in slices.
+
+        crowd_NC: their features of features.CROWD; ranks and shares in it are among all rooms live.
+        """
 
     def rank(self, viewer: ServedViewer, offered: Offered) -> RankedRooms:
         """Probabilities of the candidates, in every request."""

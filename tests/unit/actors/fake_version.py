@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.features import SERVED
+from training.features import PERSONAL
 from training.serving import AlignedRooms, Offered, RankedRooms, ServedViewer, ViewerPast
 
 Floats = NDArray[np.float32]
@@ -54,7 +54,9 @@ class FakeVersion:
         vectors_NE = gate_N[:, None] * content_NE + (1 - gate_N)[:, None] * self._embedding_KE[rows_N]
         vectors_NE /= np.maximum(np.linalg.norm(vectors_NE, axis=1, keepdims=True), 1e-6)
         codes_NL = np.stack([np.argmax(vectors_NE, axis=1), np.argmin(vectors_NE, axis=1)], axis=1).astype(np.int16)
-        return AlignedRooms(vectors_NE, content_NE.astype(np.float32), gate_N, codes_NL, codes_NL)
+        return AlignedRooms(
+            rows_N.astype(np.int32), vectors_NE, content_NE.astype(np.float32), gate_N, codes_NL, codes_NL
+        )
 
     def viewer(self, past: ViewerPast | None) -> FakeViewer:
         if past is None:
@@ -67,8 +69,8 @@ class FakeVersion:
         return np.log1p(np.nan_to_num(crowd_NC)) @ self._prepare_CH
 
     def rank(self, viewer: ServedViewer, offered: Offered) -> RankedRooms:
-        visits_N = offered.features_NF[:, SERVED.index("own_visits")]
-        logits_N = -3 + 2 * visits_N + offered.dot_N + offered.prepared_NH.sum(axis=1)
+        visits_N = offered.personal_NP[:, PERSONAL.index("own_visits")]
+        logits_N = -3 + 2 * visits_N + offered.dot_N + offered.prepared_SH[offered.slots_N].sum(axis=1)
         enter_N = (1 / (1 + np.exp(-logits_N))).astype(np.float32)
         return RankedRooms(enter_N, enter_N / 2, enter_N / 4)
 

@@ -77,7 +77,7 @@ class World:
         if isinstance(self.alignment, ModelAlignment):
             expected = self.alignment.align(states, rooms.content(states))
             np.testing.assert_allclose(found_NE[slots], expected.vectors_NE, rtol=1e-5, atol=1e-6)
-            np.testing.assert_array_equal(self.alignment.rooms(slots).static_NL, expected.static_NL)
+            np.testing.assert_array_equal(self.alignment.rooms.static_NL[slots], expected.static_NL)
         else:
             assert rooms.projection is not None
             np.testing.assert_allclose(found_NE[slots], rooms.projection.project(rooms.content(states)), atol=1e-3)
@@ -272,7 +272,7 @@ def test_a_room_of_another_encoder_is_aligned_without_its_content() -> None:
     assert isinstance(world.alignment, ModelAlignment)
     slot = rooms.cards["r1"].slot  # type: ignore[index]
     alone = world.alignment.alone([rooms.by_slot[slot].state.streamer])
-    np.testing.assert_allclose(world.alignment.rooms(np.array([slot])).vectors_NE, alone.vectors_NE, rtol=1e-5)
+    np.testing.assert_allclose(world.alignment.rooms.take(np.array([slot])).vectors_NE, alone.vectors_NE, rtol=1e-5)
 
 
 def test_the_metric_says_when_what_answers_went_live() -> None:

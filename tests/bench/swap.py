@@ -1,0 +1,172 @@
+"""Owns what a swap costs those who ask meanwhile: latency before and during swaps, one replica, without HTTP.
+
+    python -m tests.bench.swap [--json] [--rooms N] [--swaps N]
+
+One thread asks without a pause, one applies states at the rate at which that many rooms are encoded anew, one swaps
+between two versions of realistic size and back. During means: a request that overlapped a swap.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from actors.index import IndexConfig, LiveIndex
+from actors.recommend import Query, RecommendConfig, Recommender
+from actors.swap import Swapper
+from actors.tables import Tables, TablesConfig
+from streaming.clock import SystemClock
+from streaming.codec import encode
+from streaming.events import ModelVersion, RoomState
+from streaming.metrics import MemoryMetrics, PrometheusMetrics
+from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
+from tests.bench.recommend import DIMENSION, Platform, batch_of
+from tests.unit.actors.fake_version import FakeVersion
+from training.announced import key_of
+from training.serving import ServedVersion
+
+VIEWERS = 2_000
+REFRESH_S = 30.0
+CYCLE = ("one", "two", "v0", "one", "v0", "two", "one", "two")  # forward, back to the one before, and to v0
+
+
+class Swaps(MemoryMetrics):
+    """Metrics of the swapper alone."""
+
+
+class Replica:
+    """What a replica process holds, with a swapper that loads from memory."""
+
+    def __init__(self, rooms: int) -> None:
+        self.clock, self.platform = SystemClock(), Platform(rooms, VIEWERS, seed=1)
+        metrics = PrometheusMetrics()
+        self.tables = Tables(TablesConfig(), LiveIndex(IndexConfig()), metrics, self.clock)
+        now_ms = self.clock.now_ms()
+        self.apply([self.platform.state(room, now_ms) for room in range(rooms)])
+        profiles = [self.platform.profile(viewer, now_ms) for viewer in range(VIEWERS)]
+        self.tables.apply(batch_of(VIEWER_PROFILES, [(p.viewer, encode(p)) for p in profiles]))
+        self.tables.current = True
+        self.recommender = Recommender(self.tables, RecommendConfig(), metrics, self.clock)
+        self.swaps = Swaps()
+        self.swapper = Swapper(self.tables, self._load, self.recommender.warm, self.swaps, self.clock)
+        self._rooms = rooms
+
+    def apply(self, states: list[RoomState]) -> None:
+        self.tables.apply(batch_of(ROOM_STATES, [(state.room, encode(state)) for state in states]))
+
+    def announce(self, version: str) -> None:
+        """Says that a version is live."""
+        at_ms = self.clock.now_ms()
+        record = ModelVersion(name="rooms", version=version, path=version, state="live", metrics={}, at_ms=at_ms)
+        self.tables.apply(batch_of(MODELS, [(key_of(record).decode(), encode(record))]))
+
+    def _load(self, record: ModelVersion) -> ServedVersion:
+        return FakeVersion(record.version, DIMENSION, encoder_version="bench", dimension=64, hidden=96)
+
+    def rewritten(self) -> Iterator[RoomState]:
+        """Every room again and again."""
+        while True:
+            for room in range(self._rooms):
+                yield self.platform.state(room, self.clock.now_ms())
+
+
+class Asking(threading.Thread):
+    """Asks for one viewer after the other; notes when each request began and ended."""
+
+    def __init__(self, recommender: Recommender) -> None:
+        super().__init__(daemon=True)
+        self._recommender = recommender
+        self.times: list[tuple[float, float]] = []
+        self.versions: set[str] = set()
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        number = 0
+        while not self.stop.is_set():
+            began_s = time.perf_counter()
+            self._recommender.recommend_json(Query(viewer=f"viewer-{number * 7 % VIEWERS}"))
+            self.times.append((began_s, time.perf_counter()))
+            number += 1
+
+
+def measure(rooms: int, swaps: int, quiet_s: float) -> dict[str, float]:
+    """Latencies in ms and what the swaps took."""
+    replica = Replica(rooms)
+    stop = threading.Event()
+
+    def update() -> None:
+        states, began_s, sent = replica.rewritten(), time.monotonic(), 0
+        while not stop.wait(0.05):
+            due = int((time.monotonic() - began_s) * rooms / REFRESH_S)
+            replica.apply([next(states) for _ in range(due - sent)])
+            sent = due
+
+    asking = Asking(replica.recommender)
+    threads = [
+        threading.Thread(target=update, daemon=True),
+        threading.Thread(target=replica.swapper.run, args=(stop,), daemon=True),
+        threading.Thread(target=replica.recommender.keep_renewed, args=(stop,), daemon=True),
+    ]
+    for thread in (*threads, asking):
+        thread.start()
+    windows: list[tuple[float, float]] = []
+    for number in range(swaps + 1):
+        time.sleep(quiet_s)
+        if number == swaps:
+            break
+        version = CYCLE[number % len(CYCLE)]
+        began_s = time.perf_counter()
+        replica.announce(version)
+        while replica.swapper.status().version != version:
+            time.sleep(0.0005)
+        windows.append((began_s, time.perf_counter()))
+    stop.set()
+    asking.stop.set()
+    for thread in (*threads, asking):
+        thread.join()
+    return figures(np.array(asking.times), np.array(windows), replica.swaps)
+
+
+def figures(times_R2: np.ndarray, windows_W2: np.ndarray, swaps: MemoryMetrics) -> dict[str, float]:
+    """Of all requests, those that overlapped a swap apart; `after`: those of the second after one."""
+    took_ms_R = (times_R2[:, 1] - times_R2[:, 0]) * 1e3
+    during_R, after_R = np.zeros(len(times_R2), bool), np.zeros(len(times_R2), bool)
+    for began_s, ended_s in windows_W2:
+        during_R |= (times_R2[:, 1] >= began_s) & (times_R2[:, 0] <= ended_s)
+        after_R |= (times_R2[:, 0] > ended_s) & (times_R2[:, 0] <= ended_s + 1)
+    quiet_R = ~during_R & ~after_R
+    found: dict[str, float] = {}
+    for name, some_R in (("before", quiet_R), ("during", during_R), ("after", after_R)):
+        some_ms = took_ms_R[some_R]
+        found |= {f"{name}_p50_ms": np.median(some_ms), f"{name}_p99_ms": np.percentile(some_ms, 99)}
+        found |= {f"{name}_max_ms": some_ms.max(), f"{name}_requests": len(some_ms)}
+    found["p99_ratio"] = found["during_p99_ms"] / found["before_p99_ms"]
+    for stage in ("load", "align", "warm", "flip", "total"):
+        seconds = swaps.observed("swap_seconds", stage=stage)
+        found[f"{stage}_ms"], found[f"{stage}_max_ms"] = 1e3 * np.median(seconds), 1e3 * max(seconds)
+    found["swaps"] = swaps.value("swaps_total", outcome="live")
+    return {name: round(float(value), 3) for name, value in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rooms", type=int, default=10_000)
+    parser.add_argument("--swaps", type=int, default=20)
+    parser.add_argument("--quiet", type=float, default=2.5, help="seconds between two swaps")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    args = parser.parse_args()
+    found = measure(args.rooms, args.swaps, args.quiet)
+    if args.json:
+        print(json.dumps(found))
+    else:
+        for name, value in found.items():
+            print(f"{name:20} {value:10.3f}")
+
+
+if __name__ == "__main__":
+    main()
