@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.activity import ActivityBook
+from streaming.activity import MAX_ARRIVALS, ActivityBook
+from streaming.codec import Decoder
 from streaming.errors import ConfigError
-from streaming.events import Action, RoomActivity, RoomId, ViewerEvent, ViewerId, ViewerProfile
+from streaming.events import Action, Arrival, RoomActivity, RoomId, ViewerEvent, ViewerId, ViewerProfile
 from streaming.outcome import Outcome
 from streaming.profile import ProfileConfig, ProfileFold
+from streaming.topics import VIEWER_PROFILES
 
 START_MS = 1_700_000_000_000
 
@@ -43,6 +45,11 @@ def totals(activity: Sequence[RoomActivity], room: str) -> dict[str, int]:
     names = ("entered", "newcomers", "left", "watch_ms", "likes", "gifts", "follows")
     sums = {name: sum(getattr(one, name) for one in activity if one.room == room) for name in names}
     return {name: amount for name, amount in sums.items() if amount}
+
+
+def newest(activity: Sequence[RoomActivity], room: str) -> list[Arrival]:
+    """The newest arrivals, as a room keeps them."""
+    return sorted(arrival for one in activity if one.room == room for arrival in one.arrivals)[-MAX_ARRIVALS:]
 
 
 def test_a_visit_collects_what_the_viewer_does_in_it() -> None:
@@ -162,6 +169,39 @@ def test_buckets_are_ten_seconds_of_event_time() -> None:
     ]
 
 
+def test_a_habit_remembers_when_its_visits_began_and_what_was_said() -> None:
+    feed = Feed()
+    for action, room, at_s in (("enter", "a", 10), ("chat", "a", 20), ("enter", "b", 30), ("chat", "a", 50)):
+        feed.do(action, room, at_s)  # type: ignore[arg-type]
+    a, b = feed.profile.habits
+    assert (a.visits, a.chats, a.first_entered_at_ms, a.entered_at_ms) == (2, 2, START_MS + 10_000, START_MS + 50_000)
+    assert (b.visits, b.chats, b.first_entered_at_ms, b.entered_at_ms) == (1, 0, START_MS + 30_000, START_MS + 30_000)
+    assert (feed.profile.total_visits, feed.profile.repeats) == (3, 1)
+    assert sum(one.first_entered for one in feed.book.drain() if one.room == "a") == 1
+
+
+def test_an_arrival_says_whom_the_viewer_was_with_until_less_than_half_an_hour_before() -> None:
+    feed = Feed()
+    for room, at_s in (("a", 0), ("b", 60), ("b", 2_000), ("c", 3_860), ("a", 3_861), ("d", 3_000)):
+        feed.do("enter", room, at_s)
+    arrived = {(one.room, each.at_ms - START_MS, each.streamer) for one in feed.book.drain() for each in one.arrivals}
+    assert arrived == {("b", 60_000, "of a"), ("a", 3_861_000, "of c")}
+
+
+def test_a_profile_of_an_earlier_build_is_read_and_folds_on() -> None:
+    feed = Feed()
+    for action, at_s in (("enter", 0), ("chat", 5)):
+        feed.do(action, "a", at_s)  # type: ignore[arg-type]
+    fields = msgspec.msgpack.decode(feed.fold.packed())
+    fields[3] = [habit[:5] for habit in fields[3]]
+    fold = ProfileFold(ViewerId("v"), ProfileConfig())
+    fold.restore(Decoder(VIEWER_PROFILES)(msgspec.msgpack.encode(fields[:11])))
+    fold.apply(ViewerEvent(viewer="v", room="b", streamer="of b", action="enter", at_ms=START_MS + 9_000), 0, feed.book)
+    old, new = fold.profile().habits
+    assert (old.visits, old.chats, old.entered_at_ms) == (1, 0, 0)
+    assert (new.visits, new.entered_at_ms) == (1, START_MS + 9_000)
+
+
 def test_a_profile_of_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"profile\.visits is 0"):
         ProfileConfig(visits=0)
@@ -201,6 +241,8 @@ def test_a_profile_that_was_read_back_folds_on_as_the_one_in_memory(events: list
     assert fold.profile() == kept.profile()
     for room in "abcdef":
         assert totals(sums, room) == totals(kept_sums, room)
+        assert newest(sums, room) == newest(kept_sums, room)
+    assert sum(one.first_entered for one in sums) == sum(one.first_entered for one in kept_sums)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)

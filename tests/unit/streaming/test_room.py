@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import msgspec
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from streaming.events import ChatMessage, RoomActivity, RoomEnded, RoomId, RoomStarted, RoomState, RoomUpdated
+from streaming.codec import Decoder, encode
+from streaming.events import (
+    Arrival,
+    ChatMessage,
+    RoomActivity,
+    RoomEnded,
+    RoomId,
+    RoomStarted,
+    RoomState,
+    RoomUpdated,
+    StreamerId,
+)
 from streaming.outcome import Outcome
 from streaming.room import RoomFold
+from streaming.topics import ROOM_STATES
 from streaming.vectors import from_bytes, to_bytes
 from streaming.window import WindowConfig
 
@@ -149,6 +164,59 @@ def test_recent_entries_are_those_of_ten_minutes_before_the_newest() -> None:
     )  # ten minutes before the newest bucket began: a part of it lies within ten minutes of any event there
     assert [(bucket.bucket_ms - START_MS) // 1_000 for bucket in room.state.recent] == [300, 900]
     assert room.state.entered == 6
+
+
+def test_messages_are_counted_by_ten_seconds_late_ones_too_and_copies_once() -> None:
+    room = Room()
+    room.start()
+    for at_s, text in ((1, "a"), (2, "a"), (2, "a"), (31, "b"), (119, "c"), (12, "late")):
+        room.say(text, at_s)
+    assert room.state.recent_messages == (2, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1)
+    assert room.state.recent_messages_ms == START_MS + 110_000
+    assert sum(room.state.recent_messages) == room.state.messages
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(random=st.randoms(use_true_random=False))
+def test_activity_in_any_order_and_any_parts_gives_the_same_state(random: Random) -> None:
+    came = [Arrival(START_MS + random.randrange(900) * 1_000, StreamerId(random.choice("pqr"))) for _ in range(80)]
+    parts = [_activity([arrival]) for arrival in came]
+    random.shuffle(came)
+    whole: dict[int, list[Arrival]] = {}
+    for arrival in came:
+        whole.setdefault(arrival.at_ms // 10_000, []).append(arrival)
+    states = []
+    for activities in (parts, [_activity(sorted(together)[-32:], len(together)) for together in whole.values()]):
+        room = Room()
+        room.start()
+        for offset, activity in enumerate(activities):
+            room.fold.apply_activity(activity, offset, START_MS)
+        states.append((room.state.recent, room.state.arrivals, room.state.entered, room.state.first_entered))
+    assert states[0] == states[1]
+    assert 0 < len(states[0][1]) <= 32
+
+
+def _activity(came: list[Arrival], entered: int = 1) -> RoomActivity:
+    bucket_ms = came[0].at_ms // 10_000 * 10_000
+    return RoomActivity(
+        room=RoomId("r"), bucket_ms=bucket_ms, entered=entered, first_entered=entered, arrivals=tuple(came)
+    )
+
+
+def test_a_state_of_an_earlier_build_is_read_and_folds_on() -> None:
+    room = Room()
+    room.start()
+    room.enter(5)
+    fields = msgspec.msgpack.decode(encode(room.state))
+    names = [field.name for field in msgspec.structs.fields(RoomState)]
+    fields[names.index("recent")] = [bucket[:3] for bucket in fields[names.index("recent")]]
+    fold = RoomFold(RoomId("r"), WindowConfig())
+    fold.restore(Decoder(ROOM_STATES)(msgspec.msgpack.encode(fields[: names.index("recent_messages")])))
+    state = fold.state(START_MS)
+    assert state is not None
+    assert (state.entered, state.first_entered, state.recent_messages) == (1, 0, ())
+    fold.apply_chats([("v", "hi", START_MS + 7_000, 0, START_MS + 7_000)], [0] * len(Outcome))
+    assert fold.state(START_MS).recent_messages == (1,)  # type: ignore[union-attr]
 
 
 def test_a_title_is_to_be_encoded_when_it_changes_and_only_then() -> None:

@@ -18,7 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streaming.chat import RoomText
-from streaming.events import ChatMessage, RoomActivity, RoomEnded, RoomId, RoomStarted, RoomState, RoomUpdated
+from streaming.events import (
+    Arrival,
+    ChatMessage,
+    RoomActivity,
+    RoomEnded,
+    RoomId,
+    RoomStarted,
+    RoomState,
+    RoomUpdated,
+    StreamerId,
+)
 from streaming.outcome import Outcome
 from streaming.room import RoomFold
 from streaming.vectors import to_bytes
@@ -173,7 +183,12 @@ def draw_event(random: Random, topic: str, at_ms: int) -> Event:
         return ChatMessage(room=room, viewer=random.choice("uvwxyz"), text=random.choice(TEXTS), at_ms=at_ms)
     if topic == "activity":
         bucket_ms = at_ms - at_ms % 10_000
-        return RoomActivity(room=RoomId(room), bucket_ms=bucket_ms, entered=random.randint(0, 2), left=1)
+        came = sorted(Arrival(at_ms, StreamerId(random.choice("pq"))) for _ in range(random.choice([0, 0, 1, 20])))
+        entered = random.randint(0, 2) + len(came)
+        first = random.randint(0, entered)
+        return RoomActivity(
+            room=RoomId(room), bucket_ms=bucket_ms, entered=entered, left=1, first_entered=first, arrivals=tuple(came)
+        )
     if random.random() < 0.2:
         return RoomEnded(room=room, at_ms=at_ms)
     title, language = random.choice(["", "one", "the two of them"]), random.choice(["", "de"])
