@@ -72,17 +72,22 @@ class Learner:
         slates: Slates,
         config: LearnConfig,
         *,
+        until: int | None = None,
         share: tuple[int, int] = (0, 1),
         average: Callable[[Model], None] | None = None,
         previous: Codebooks | None = None,
     ) -> None:
-        """average: of the gradients over all processes, between backward and step. previous: codes to keep."""
-        if not len(slates):
+        """until: how many of the slates are learned from, the first. previous: codes to keep.
+
+        average: of the gradients over all processes, between backward and step.
+        """
+        self._num_slates = len(slates) if until is None else until
+        if not self._num_slates:
             raise TrainingError("there is no visit to learn from")
         self.model, self.config = model, config
         self.step = 0
         self._slates, self._share, self._average, self._previous = slates, share, average, previous
-        self._per_epoch = max(1, math.ceil(len(slates) / (config.batch * share[1])))
+        self._per_epoch = max(1, math.ceil(self._num_slates / (config.batch * share[1])))
         self._projected: Projected | None = None  # once the room tower no longer learns
         self._optimizer = torch.optim.AdamW(model.parameters(), config.rate, weight_decay=config.decay)
 
@@ -200,7 +205,7 @@ class Learner:
     def _chosen(self) -> NDArray[np.intp]:
         rank, processes = self._share
         epoch, place = divmod(self.step, self._per_epoch)
-        order_V = np.random.default_rng((self.config.seed, epoch)).permutation(len(self._slates))
+        order_V = np.random.default_rng((self.config.seed, epoch)).permutation(self._num_slates)
         size = self.config.batch * processes
         return order_V[place * size : (place + 1) * size][rank::processes]
 

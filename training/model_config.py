@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from streaming.errors import ConfigError
@@ -12,7 +14,18 @@ from training.viewer_config import ViewerConfig
 
 LEARNED = ("moves_share", "first_moves_share", "covisits", "best_covisit")  # a table of the version gives them online
 RANKED: tuple[str, ...] = (*SERVED, *LEARNED)  # the features that the ranker reads
-EXTRA = ("dot", "gate", "alike", "same_1", "same_2", "same_now", "code_dot")
+# What the towers and the codes give the ranker, with the range between the first and the last knot.
+EXTRA: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "dot": (-6.0, 6.0),  # of the viewer's and the room's vector
+        "gate": (0.0, 1.0),  # λ
+        "alike": (-1.0, 1.0),  # cosine of the visited rooms' content and the room's
+        "same_1": (0.0, 1.0),  # share of the visits to rooms with the same first static code
+        "same_2": (0.0, 1.0),  # with the same first two
+        "same_now": (0.0, 1.0),  # whose first static code is the room's dynamic one
+        "code_dot": (-2.0, 2.0),  # of the codes' embeddings: pooled of the visits, and of the room
+    }
+)
 STATISTICS = ("messages_rank", "entries_rank", "newcomers_rank", "room_age_s")  # beside the room tower
 HEADS = ("enter", "stay", "interact")
 TERMS = ("visited", "content", "trending", "crowd", "fresh")  # of version 0's score

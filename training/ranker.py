@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from training.model_config import FRESH_HALF_LIFE_S, HABIT_HALF_LIFE_S, HEADS, LARGE, WEIGHTS, RankerConfig
+from training.model_config import EXTRA, FRESH_HALF_LIFE_S, HABIT_HALF_LIFE_S, HEADS, LARGE, WEIGHTS, RankerConfig
 
 HALVED = -0.6931471805599453
 
@@ -58,6 +58,15 @@ class Ranker(nn.Module):
         unknown_RF1 = torch.isnan(values_RF)[..., None]
         through_RFB = through_RFB.clamp(0, 1).masked_fill(unknown_RF1, 0.0)
         return torch.cat((through_RFB, unknown_RF1.to(through_RFB.dtype)), -1).flatten(1)
+
+
+def knots(features_RF: NDArray[np.float32], bins: int) -> NDArray[np.float32]:
+    """[F + X, bins + 1] for a Ranker: quantiles of the features, even steps for the extra inputs of known ranges.
+
+    features_RF: columns as RANKED.
+    """
+    extra_XQ = np.stack([np.linspace(low, high, bins + 1) for low, high in EXTRA.values()]).astype(np.float32)
+    return np.concatenate([quantile_knots(features_RF, bins), extra_XQ])
 
 
 def quantile_knots(values_RF: NDArray[np.float32], bins: int) -> NDArray[np.float32]:

@@ -83,10 +83,9 @@ def find_visits(chat: Chat, kind_M: NDArray[np.int8]) -> RecordedVisits:
     )
 
 
-def vocabulary(chat: Chat, kind_M: NDArray[np.int8], until: int) -> tuple[str, ...]:
-    """Channels entered among the first `until` messages, by name: they get a row each, from 1 on."""
-    entered = np.unique(chat.channel_M[:until][kind_M[:until] != Kind.NO_VISIT])
-    return tuple(sorted(chat.channels[channel] for channel in entered.tolist()))
+def vocabulary(chat: Chat, entered: Sequence[int]) -> tuple[str, ...]:
+    """The channels entered, by name: they get a row each, from 1 on."""
+    return tuple(sorted({chat.channels[channel] for channel in entered}))
 
 
 def rows_of(names: Sequence[str], streamers: Sequence[str]) -> NDArray[np.int32]:

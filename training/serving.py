@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,11 @@ class AlignedRooms:
         """Zeros for so many rooms, with the widths of `like`; a row costs no memory until it is written."""
         columns = (getattr(like, column.name) for column in fields(cls))
         return cls(*(np.zeros((num_rooms, *column.shape[1:]), column.dtype) for column in columns))
+
+    @classmethod
+    def joined(cls, parts: Sequence[AlignedRooms]) -> AlignedRooms:
+        """All rows of one after the other; at least one part."""
+        return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
     def take(self, places: NDArray[np.int64]) -> AlignedRooms:
         """Copies of some rows."""
@@ -123,5 +128,5 @@ class ServedVersion(Protocol):
         crowd_NC: their features of features.CROWD; ranks and shares in it are among all rooms live.
         """
 
-    def rank(self, viewer: ServedViewer, offered: Offered) -> RankedRooms:
-        """Probabilities of the candidates, in every request."""
+    def rank(self, viewer: Any, offered: Offered) -> RankedRooms:
+        """Probabilities of the candidates, in every request. viewer: what `viewer` returned; none else can read it."""

@@ -60,7 +60,8 @@ class Version:
             self._code_LKE: Floats = arrays["code_LKE"]
             self._viewers = ViewerForward(config.viewer, arrays, "viewers.")
             self.max_visits = int(manifest.config["learn"]["visits"])
-            self._stranger_E: Floats = arrays["stranger_E"]
+            zeros_E, none_0L = np.zeros_like(arrays["stranger_E"]), np.zeros((0, len(self._code_LKE)), np.int16)
+            self._stranger = VersionViewer(arrays["stranger_E"], zeros_E, zeros_E, none_0L, Trails({}, []))
             self._ranker = RankerForward(arrays, CROWD)
             self._temperature = float(arrays["temperature"][0])
             self._transitions = Transitions.of(arrays)
@@ -88,20 +89,35 @@ class Version:
 
     def viewer(self, past: ViewerPast | None) -> VersionViewer:
         """The viewer; a stranger without visits."""
-        if past is None or not past.visits.visits:
-            zeros_E = np.zeros_like(self._stranger_E)
-            none_0L = np.zeros((0, len(self._code_LKE)), np.int16)
-            return VersionViewer(self._stranger_E, zeros_E, zeros_E, none_0L, Trails({}, []))
-        rooms, visits, most = past.rooms, past.visits, self.max_visits
-        embedded_VE = self._embedded(rooms.static_NL)
-        history = History(
-            item_TD=rooms.vectors_NE + embedded_VE,
-            action_T=visits.action_V.astype(np.int64),
-            dwell_s_T=visits.dwell_s_V,
-            gap_s_T=visits.gap_s_V,
-            since_same_s_T=visits.since_same_s_V,
+        if past is None:
+            return self._stranger
+        visits = past.visits
+        return self.viewer_of(
+            past.rooms,
+            action_V=visits.action_V.astype(np.int64),
+            dwell_s_V=visits.dwell_s_V,
+            gap_s_V=visits.gap_s_V,
+            since_same_s_V=visits.since_same_s_V,
             hour=past.hour,
         )
+
+    def viewer_of(
+        self,
+        rooms: AlignedRooms,
+        *,
+        action_V: NDArray[np.int64],
+        dwell_s_V: Floats,
+        gap_s_V: Floats,
+        since_same_s_V: Floats,
+        hour: float,
+    ) -> VersionViewer:
+        """A viewer by the rooms of their V last visits, oldest first; a stranger without any."""
+        most = self.max_visits
+        if not len(rooms.rows_N):
+            return self._stranger
+        embedded_VE = self._embedded(rooms.static_NL)
+        item_VE = rooms.vectors_NE + embedded_VE
+        history = History(item_VE, action_V, dwell_s_V, gap_s_V, since_same_s_V, hour)
         content_E = rooms.content_NE[-most:].sum(axis=0)
         return VersionViewer(
             vector_E=self._viewers(history.last(most)),
@@ -117,27 +133,29 @@ class Version:
 
     def rank(self, viewer: VersionViewer, offered: Offered) -> RankedRooms:
         """Probabilities; those of entering sum to one over the rooms offered."""
-        slots_N, rooms = offered.slots_N, offered.rooms
-        rest_NF = np.concatenate(
-            [
-                offered.own_NF,
-                viewer.trails.columns(rooms.rows_N[slots_N].tolist()),
-                self._extra(viewer, offered),
-            ],
-            axis=1,
+        slots_N = offered.slots_N
+        logit_N3 = self.logits(
+            viewer, offered.rooms.take(slots_N), offered.prepared_SH[slots_N], offered.personal_NP, offered.dot_N
         )
-        logit_N3 = self._ranker(offered.prepared_SH[slots_N], rest_NF)
         enter_N = np.exp((logit_N3[:, 0] - logit_N3[:, 0].max(initial=-np.inf)) / self._temperature)
         stay_N, interact_N = 1 / (1 + np.exp(-logit_N3[:, 1:].T))
         return RankedRooms(enter_N / enter_N.sum(), stay_N, interact_N)
 
-    def _extra(self, viewer: VersionViewer, offered: Offered) -> Floats:
+    def logits(
+        self, viewer: VersionViewer, rooms: AlignedRooms, prepared_NH: Floats, personal_NP: Floats, dot_N: Floats
+    ) -> Floats:
+        """[N, 3] of the heads, row by row."""
+        trails_N4 = viewer.trails.columns(rooms.rows_N.tolist())
+        return self._ranker(
+            prepared_NH, np.concatenate([personal_NP, trails_N4, self._extra(viewer, rooms, dot_N)], axis=1)
+        )
+
+    def _extra(self, viewer: VersionViewer, rooms: AlignedRooms, dot_N: Floats) -> Floats:
         """As EXTRA in training/model_config.py, without the gate, which is prepared."""
-        slots_N, rooms = offered.slots_N, offered.rooms
-        static_NL, dynamic_N = rooms.static_NL[slots_N], rooms.dynamic_NL[slots_N, 0]
-        extra_NX = np.empty((len(slots_N), len(EXTRA) - 1), np.float32)
-        extra_NX[:, 0] = offered.dot_N
-        extra_NX[:, 1] = rooms.content_NE[slots_N] @ viewer.content_E
+        static_NL, dynamic_N = rooms.static_NL, rooms.dynamic_NL[:, 0]
+        extra_NX = np.empty((len(dot_N), len(EXTRA) - 1), np.float32)
+        extra_NX[:, 0] = dot_N
+        extra_NX[:, 1] = rooms.content_NE @ viewer.content_E
         visits = max(len(viewer.codes_VL), 1)
         same_NV = static_NL[:, None, 0] == viewer.codes_VL[:, 0]
         extra_NX[:, 2] = same_NV.sum(1) / visits
