@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import secrets
 import threading
 from collections.abc import Callable
@@ -38,6 +39,8 @@ from streaming.errors import ConfigError, UnknownRoom, VersionError
 from streaming.events import RoomId, ViewerId
 from streaming.metrics import Metrics
 
+LOGGER = logging.getLogger(__name__)
+
 __all__ = ["Answer", "Filters", "Item", "Query", "Receipt", "RecommendConfig", "Recommender", "Room", "Weights"]
 
 WARM_VIEWERS, WARM_ROOMS = 16, 60  # enough that every path has run and its memory is there
@@ -62,7 +65,7 @@ class RecommendConfig:
     impressions: float = 0.25  # share of the answers, at random, that is written to the topic impressions; 0: none.
     # Each costs about a tenth of its answer's processor time, and to learn from a quarter of many is enough
     impressions_waiting: int = 10_000  # most that a replica keeps while Kafka is away; some 1 KB each
-    ranked: int = 120  # with a model: candidates that its ranker scores, the best by version 0's terms; 0: all
+    ranked: int = 80  # with a model: candidates that its ranker scores, the best by version 0's terms; 0: all
     shadow: float = 0.0  # share of the answers that the newest candidate version makes too, to be compared; 0: none
 
     def __post_init__(self) -> None:
@@ -173,7 +176,10 @@ class Recommender:
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what a model prepares of all rooms, in a thread of its own, until told to stop."""
         while not stop.wait(self._config.renew_ms / 1000):
-            self.renew()
+            try:
+                self.renew()
+            except Exception:  # the next may do better; where none does, requests renew, and fail with the reason
+                LOGGER.exception("what a model prepares of all rooms was not renewed")
 
     def renew(self) -> None:
         """Has the version in force prepare all rooms anew. Any thread; takes the lock for some 0.2 ms at a time."""

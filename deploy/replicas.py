@@ -26,7 +26,7 @@ from deploy.lookup import Lookup
 from deploy.ray_seam import KvStore, keep_on_loopback
 from deploy.routes import routes
 from deploy.status import Board, Readiness
-from deploy.worker_thread import WorkerThread
+from deploy.worker_thread import WorkerDied, WorkerThread
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
 from streaming.events import ViewerId
@@ -35,7 +35,9 @@ from streaming.pulse import Pulse, PulsedLog
 
 if TYPE_CHECKING:
     from deploy.config import Settings
+    from streaming.events import ModelVersion
     from training.encoder import TextEncoder
+    from training.serving import ServedVersion
 
 FIRST_READ_S = 20.0  # Serve calls a start slow after 30
 
@@ -228,6 +230,7 @@ class RecommenderReplica(Replica):
         from actors.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
         from actors.index import LiveIndex  # noqa: PLC0415
         from actors.recommend import Recommender  # noqa: PLC0415
+        from actors.swap import Swapper  # noqa: PLC0415
         from actors.tables import TableReader, Tables  # noqa: PLC0415
 
         super().__init__(settings, local)
@@ -240,6 +243,14 @@ class RecommenderReplica(Replica):
         bulk = KafkaLog(settings.kafka.in_bulk(), settings.topics.prefix)
         self._writer = ImpressionWriter(bulk, impressions, self.metrics)
         self._writer.start()
+        self._swapper = Swapper(self._tables, load_version, self._recommender.warm, self.metrics, self.clock)
+        self._stop = threading.Event()
+        self._beside = [
+            threading.Thread(target=loop, args=(self._stop,), name=name, daemon=True)
+            for name, loop in (("swapper", self._swapper.run), ("renewer", self._recommender.keep_renewed))
+        ]
+        for thread in self._beside:
+            thread.start()
         ask, reader = profile_workers.profile.remote, self._reader
         self._lookup = Lookup(ask, lambda: reader.viewer_partitions, self._tables, config, self.metrics)
         self.run(self._reader.run, pulse, lambda: msgspec.to_builtins(self.readiness()))
@@ -248,11 +259,19 @@ class RecommenderReplica(Replica):
     def _await_tables(self) -> None:
         """Serve sends requests to a replica once it is constructed: rather not before it has something to answer from.
 
-        Where Kafka is away it is constructed all the same after FIRST_READ_S, and answers 503 until it has read.
+        That is the rooms, and the version that is live. Where Kafka is away it is constructed all the same after
+        FIRST_READ_S, and answers 503 until it has read.
         """
         deadline_s = time.monotonic() + FIRST_READ_S
-        while not self._reader.ready and time.monotonic() < deadline_s:
+        while not (self._reader.ready and self._swapper.settled) and time.monotonic() < deadline_s:
             time.sleep(0.02)
+
+    def check_health(self) -> None:
+        """As every replica's, and raises WorkerDied where it no longer follows which version is live."""
+        super().check_health()
+        for thread in self._beside:
+            if not thread.is_alive():
+                raise WorkerDied(f"the thread {thread.name} of {self.member} has ended")
 
     def __serve_build_asgi_app__(self) -> Api:
         table = routes(self._recommender, self.readiness, self.board.read, self.metrics.expose, self._lookup)
@@ -266,7 +285,7 @@ class RecommenderReplica(Replica):
             reason = "still reading room states and profiles"
         elif age_s > self.settings.http.ready_contact_s:
             reason = "no word from Kafka; answers come from what was read before"
-        ready = not reason
+        ready, swap = not reason, self._swapper.status()
         self.metrics.gauge("replica_ready", float(ready))
         return Readiness(
             ready=ready,
@@ -274,8 +293,19 @@ class RecommenderReplica(Replica):
             lag=dict(self._reader.lag()),
             contact_age_s=None if age_s == float("inf") else round(age_s, 3),
             live_rooms=len(self._tables.rooms),
+            model_version=swap.version,
+            model_refused=f"{swap.wanted}: {swap.refused}" if swap.refused else "",
         )
 
     async def __del__(self) -> None:
+        self._stop.set()
         flushed = asyncio.to_thread(self._writer.stop, self.settings.ray.stop_timeout_s)
         await asyncio.gather(flushed, asyncio.to_thread(self.stop_worker))
+
+
+def load_version(record: ModelVersion) -> ServedVersion:
+    """A version from where its record says it lies. Raises VersionError: it is damaged, or not of this build."""
+    from training.registry import load_announced  # noqa: PLC0415  a process imports what it runs
+    from training.version import Version  # noqa: PLC0415
+
+    return Version(load_announced(record))

@@ -22,6 +22,8 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     lag: dict[str, int]  # records between the replica and the end of each topic; empty before the first fetch
     contact_age_s: float | None  # since Kafka last answered; None before the first answer
     live_rooms: int
+    model_version: str = "v0"  # that answers
+    model_refused: str = ""  # the version that is to answer, and why it does not
 
 
 class Post(msgspec.Struct, frozen=True, kw_only=True):

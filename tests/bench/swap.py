@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -20,29 +22,33 @@ from actors.index import IndexConfig, LiveIndex
 from actors.recommend import Query, RecommendConfig, Recommender
 from actors.swap import Swapper
 from actors.tables import Tables, TablesConfig
+from streaming.archive.store import open_store
 from streaming.clock import SystemClock
 from streaming.codec import encode
 from streaming.events import ModelVersion, RoomState
 from streaming.metrics import MemoryMetrics, PrometheusMetrics
 from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
 from tests.bench.recommend import DIMENSION, Platform, batch_of
-from tests.unit.actors.fake_version import FakeVersion
+from tests.untrained import untrained
 from training.announced import key_of
+from training.bundle import write
+from training.registry import load_announced
 from training.serving import ServedVersion
+from training.version import Version
 
 VIEWERS = 2_000
 REFRESH_S = 30.0
 CYCLE = ("one", "two", "v0", "one", "v0", "two", "one", "two")  # forward, back to the one before, and to v0
 
 
-class Swaps(MemoryMetrics):
-    """Metrics of the swapper alone."""
-
-
 class Replica:
-    """What a replica process holds, with a swapper that loads from memory."""
+    """What a replica process holds. models: the folder that versions are loaded from."""
 
-    def __init__(self, rooms: int) -> None:
+    def __init__(self, rooms: int, models: Path) -> None:
+        self._models = models
+        streamers = [f"streamer-{room:06d}" for room in range(rooms)]
+        for version in sorted({*CYCLE} - {"v0"}):
+            write(untrained(version, streamers, "bench", DIMENSION), open_store(str(models)), version)
         self.clock, self.platform = SystemClock(), Platform(rooms, VIEWERS, seed=1)
         metrics = PrometheusMetrics()
         self.tables = Tables(TablesConfig(), LiveIndex(IndexConfig()), metrics, self.clock)
@@ -52,7 +58,7 @@ class Replica:
         self.tables.apply(batch_of(VIEWER_PROFILES, [(p.viewer, encode(p)) for p in profiles]))
         self.tables.current = True
         self.recommender = Recommender(self.tables, RecommendConfig(), metrics, self.clock)
-        self.swaps = Swaps()
+        self.swaps = MemoryMetrics()  # of the swapper alone
         self.swapper = Swapper(self.tables, self._load, self.recommender.warm, self.swaps, self.clock)
         self._rooms = rooms
 
@@ -62,11 +68,12 @@ class Replica:
     def announce(self, version: str) -> None:
         """Says that a version is live."""
         at_ms = self.clock.now_ms()
-        record = ModelVersion(name="rooms", version=version, path=version, state="live", metrics={}, at_ms=at_ms)
+        path = f"{self._models}/{version}"
+        record = ModelVersion(name="rooms", version=version, path=path, state="live", metrics={}, at_ms=at_ms)
         self.tables.apply(batch_of(MODELS, [(key_of(record).decode(), encode(record))]))
 
     def _load(self, record: ModelVersion) -> ServedVersion:
-        return FakeVersion(record.version, DIMENSION, encoder_version="bench", dimension=64, hidden=96)
+        return Version(load_announced(record))
 
     def rewritten(self) -> Iterator[RoomState]:
         """Every room again and again."""
@@ -96,7 +103,12 @@ class Asking(threading.Thread):
 
 def measure(rooms: int, swaps: int, quiet_s: float) -> dict[str, float]:
     """Latencies in ms and what the swaps took."""
-    replica = Replica(rooms)
+    with tempfile.TemporaryDirectory(prefix="tidecast-bench-") as folder:
+        return swap(Replica(rooms, Path(folder)), rooms, swaps, quiet_s)
+
+
+def swap(replica: Replica, rooms: int, swaps: int, quiet_s: float) -> dict[str, float]:
+    """Asks, updates and swaps at once."""
     stop = threading.Event()
 
     def update() -> None:

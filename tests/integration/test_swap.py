@@ -1,0 +1,207 @@
+"""Versions change in the running application while it is asked: no request fails, and no replica is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from actors.answer import Answer, Query
+from deploy.api import HttpConfig
+from deploy.client import Client, NotUp
+from deploy.cluster import RayConfig
+from deploy.config import Settings
+from deploy.status import Post
+from deploy.system import System
+from streaming.archive.store import open_store
+from streaming.broker import KafkaLog
+from streaming.clock import SystemClock
+from streaming.local_kafka import LocalKafkaConfig
+from streaming.ports import free_port
+from tests.bench.serve import VIEWERS, Platform, fill
+from tests.untrained import untrained
+from training.bundle import Bundle
+from training.registry import OpenGate, Registry, RegistryConfig, Verdict
+
+ROOMS = 600
+ROUNDS = 8  # a swap and a rollback each, and every third time to v0 and back between: 20 in all
+PATIENCE_S = 60.0
+STREAMERS = [f"streamer-{number}" for number in range(ROOMS)]
+
+
+def eventually(check: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not check():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+class Askers:
+    """Ask for one viewer after the other, from several threads; every answer is looked at."""
+
+    def __init__(self, url: str, threads: int) -> None:
+        self._url = url
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(threads)]
+        self.answers = 0
+        self.wrong: list[str] = []
+        self.versions: set[str] = set()
+
+    def __enter__(self) -> Askers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, number: int) -> None:
+        with contextlib.closing(Client(self._url)) as client:
+            while not self._stop.is_set():
+                number += 7
+                try:
+                    answer = client.recommend(Query(viewer=f"viewer-{number % (VIEWERS + 50)}"))
+                except Exception as err:  # each is a failure of the test, whatever it is
+                    self.wrong.append(f"{type(err).__name__}: {err}")
+                else:
+                    self._look(answer)
+
+    def _look(self, answer: Answer) -> None:
+        self.answers += 1
+        self.versions.add(answer.model_version)
+        if {item.receipt.model_version for item in answer.rooms} != {answer.model_version}:
+            self.wrong.append(f"receipts of another version than {answer.model_version}")
+        if len(answer.rooms) != 20:
+            self.wrong.append(f"{len(answer.rooms)} rooms instead of 20")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    folder = tmp_path_factory.mktemp("swap")
+    registry = RegistryConfig(uri=str(folder / "models"))
+    settings = Settings(
+        registry=registry,
+        local_kafka=LocalKafkaConfig(folder=str(folder / "kafka"), port=0, controller_port=0),
+        http=HttpConfig(port=free_port(), replicas=2),
+        ray=RayConfig(),
+    )
+    settings = dataclasses.replace(
+        settings, registry=dataclasses.replace(settings.registry, uri=str(folder / "models"))
+    )
+    with System(settings, folder, await_encoder=False) as system:
+        sink, _ = fill(system, Platform(ROOMS, time.time_ns() // 1_000_000))
+        sink.close()
+        yield system
+
+
+@pytest.fixture
+def client(system: System) -> Iterator[Client]:
+    with contextlib.closing(Client(system.url)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def registry(system: System) -> Registry:
+    store = open_store(system.settings.registry.uri, "registry")
+    registry = Registry(store, KafkaLog(system.settings.kafka), SystemClock())
+    for version in ("one", "two"):
+        registry.publish(untrained(version, STREAMERS, "bench"))
+    return registry
+
+
+def recommenders(client: Client) -> list[Post]:
+    try:
+        return [post for post in client.status().processes if post.name == "recommender"]
+    except NotUp:
+        return []
+
+
+def await_version(client: Client, version: str) -> None:
+    def everywhere() -> bool:
+        return [post.detail["model_version"] for post in recommenders(client)] == [version] * 2
+
+    eventually(everywhere, f"both replicas answer with {version}")
+
+
+def test_twenty_swaps_and_rollbacks_under_load_fail_no_request(
+    system: System, client: Client, registry: Registry
+) -> None:
+    with Askers(system.url, threads=3) as askers:
+        eventually(lambda: askers.answers > 100, "there is load")
+        for number in range(ROUNDS):
+            before = registry.latest()
+            version = ("one", "two")[number % 2]
+            registry.promote(version, OpenGate())
+            await_version(client, version)
+            if number % 3 == 2:  # to v0 and back counts too
+                registry.promote("v0", OpenGate())
+                await_version(client, "v0")
+                registry.promote(version, OpenGate())
+                await_version(client, version)
+            was, now = registry.rollback()
+            assert (was, now) == (version, before.version if before is not None and number % 3 != 2 else "v0")
+            await_version(client, now)
+    assert askers.wrong == []
+    assert askers.versions == {"v0", "one", "two"}
+    assert askers.answers > 500
+    text = client.metrics()
+    assert "tidecast_dead_rooms_returned_total 0.0" in text
+    assert 'tidecast_swaps_total{outcome="refused"}' not in text
+
+
+def test_a_damaged_version_is_refused_by_every_replica_and_they_answer_on(
+    system: System, client: Client, registry: Registry
+) -> None:
+    registry.promote("one", OpenGate())
+    await_version(client, "one")
+    registry.publish(untrained("bad", STREAMERS, "bench"))
+    with Askers(system.url, threads=1) as askers:
+        registry.promote("bad", Spoiling(Path(system.settings.registry.uri)))
+
+        def refused() -> bool:
+            return all(
+                "weights.safetensors is damaged" in post.detail["model_refused"] for post in recommenders(client)
+            )
+
+        eventually(refused, "both replicas say why they refuse it")
+        registry.rollback()
+        eventually(lambda: not any(post.detail["model_refused"] for post in recommenders(client)), "they agree again")
+    assert askers.wrong == []
+    assert askers.versions == {"one"}
+
+
+class Spoiling(OpenGate):
+    """Lets a version through, and then a disk fails."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def judge(self, candidate: Bundle, live: Bundle | None) -> Verdict:
+        verdict = super().judge(candidate, live)
+        weights = self._folder / "bad" / "weights.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-100] + bytes(100))
+        return verdict
+
+
+def test_a_replica_that_starts_answers_with_the_live_version_from_its_first_answer_on(
+    system: System, client: Client, registry: Registry
+) -> None:
+    live = registry.latest()
+    assert live is not None
+    with Askers(system.url, threads=2) as askers:
+        before = {post.pid for post in recommenders(client)}
+        psutil.Process(next(iter(before))).kill()
+
+        def replaced() -> bool:
+            pids = {post.pid for post in recommenders(client)}
+            return len(pids) == 2 and pids != before
+
+        eventually(replaced, "there are two replicas again")
+    assert askers.versions == {live.version}
