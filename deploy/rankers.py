@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from deploy.version_zero import VersionZero, VersionZeroConfig
 from streaming.errors import ConfigError
+from streaming.replay import Channel
 from training.boosting import Boosting, BoostingConfig, BoostingWithMore
 from training.chat import Chat
 from training.likeness import Likeness
@@ -19,10 +21,12 @@ WITH_CONTENT = BOOSTED[1:]
 
 @dataclass(frozen=True, slots=True)
 class Ingredients:
-    """What rankers are made of. content: None where none is given."""
+    """What rankers are made of. known: titles by channel, as far as given. content: None where none is given."""
 
     chat: Chat
     boosting: BoostingConfig
+    version_zero: VersionZeroConfig
+    known: Mapping[str, Channel]
     content: ContentTimeline | None
     popularity: Popularity
 
@@ -55,6 +59,12 @@ BUILDERS: Mapping[str, Callable[[Ingredients], Ranker]] = MappingProxyType(
         "newcomers": lambda _: NewcomerPopularity(),
         "memory": lambda ingredients: Memory(ingredients.popularity),
         "memory + transitions": lambda ingredients: MemoryAndMoves(ingredients.popularity),
+        "version 0": lambda ingredients: VersionZero(
+            ingredients.chat.channels,
+            ingredients.known,
+            content=ingredients.content,
+            config=ingredients.version_zero,
+        ),
         "boosting": lambda ingredients: Boosting(ingredients.boosting),
         **{name: _with_content(name) for name in WITH_CONTENT},
     }

@@ -62,6 +62,7 @@ class ContentTimeline:
         title_CD = mix(titles_CD, np.zeros_like(titles_CD), title_weight)
         self.now_RD: NDArray[np.float16] = np.concatenate([now_SD, title_CD]).astype(np.float16)
         self.mean_RD, self._mean_S = _means(channels, segments, vectors_SD, config)
+        self.segments = segments  # row r of now_RD is segment r, those past them are the channels' titles
         self._title_row = len(segments)
         self._channel_S, self._last_us_S = segments.channel_S, segments.last_us_S
         closed_us_S = (segments.index_S + 1) * SEGMENT_US + 1_000_000 * config.lateness_s

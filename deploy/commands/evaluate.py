@@ -6,12 +6,14 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deploy.config import Settings
+    from streaming.replay import Channel
     from training.chat import Chat, Windows
     from training.rankers import Ranker
     from training.report import Report
@@ -32,6 +34,8 @@ rankers:
   newcomers             visits of the last minute by viewers who were never anywhere
   memory                the viewer's own channels by frequency and recency, then popularity
   memory + transitions  the same, then where viewers go from the viewer's last channel
+  version 0             the score that a replica has without a model; categories and languages by --channels and
+                        --content, without which it knows habits and the crowd alone
   boosting              gradient-boosted trees over all features: the reference to beat; pip install 'tidecast[eval]'
   boosting + content    the same with how alike a room is to the viewer's last ones, by its chat and title (--content)
   boosting + shuffled   a placebo: the same with the content of the rooms live dealt to one another anew
@@ -60,6 +64,7 @@ RANKERS = (
     "newcomers",
     "memory",
     "memory + transitions",
+    "version 0",
     "boosting",
     "boosting + content",
     "boosting + shuffled",
@@ -103,9 +108,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    from deploy.evaluate_progress import EvaluateProgress  # noqa: PLC0415  the help needs none of this
+    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.evaluate_progress import EvaluateProgress  # noqa: PLC0415
     from deploy.evaluate_table import table  # noqa: PLC0415
     from deploy.rankers import Ingredients, build  # noqa: PLC0415
+    from deploy.version_zero import VersionZeroConfig  # noqa: PLC0415
+    from streaming.replay import read_channels  # noqa: PLC0415
     from training.boosting import BoostingConfig  # noqa: PLC0415
     from training.chat import load  # noqa: PLC0415
     from training.cold import cold_streamers, without_past  # noqa: PLC0415
@@ -117,13 +125,20 @@ def run(args: argparse.Namespace) -> int:
     every = [*names, *args.version]
     rankings_of, against = _check(args, every)
     chat, cold_C = load(args.train, args.test, args.train_windows, args.test_windows), None
-    content = content_of(args, chat) if args.content else None
+    settings, known = from_args(args), read_channels(args.channels) if args.channels else {}
+    content = content_of(args, settings, chat, known) if args.content else None
     if args.cold_streamers:
         cold_C = cold_streamers(chat.channels, args.cold_streamers)
         chat = without_past(chat, cold_C)
-    rankers = build(
-        names, args.version, Ingredients(chat, BoostingConfig(args.trees, seed=args.seed), content, Popularity())
+    ingredients = Ingredients(
+        chat,
+        BoostingConfig(args.trees, seed=args.seed),
+        VersionZeroConfig(settings.recommend, settings.tables, settings.profile),
+        known,
+        content,
+        Popularity(),
     )
+    rankers = build(names, args.version, ingredients)
     with ExitStack() as stack:
         sinks = {rankings_of: stack.enter_context(RankingsFile(args.rankings, chat))} if args.rankings else None
         progress = stack.enter_context(EvaluateProgress(len(chat.at_us_M)))
@@ -150,17 +165,15 @@ def chosen_names(args: argparse.Namespace) -> list[str]:
     return list(names)
 
 
-def content_of(args: argparse.Namespace, chat: Chat) -> ContentTimeline:
+def content_of(
+    args: argparse.Namespace, settings: Settings, chat: Chat, known: Mapping[str, Channel]
+) -> ContentTimeline:
     """What the channels were about; encodes what the cache does not hold yet."""
-    from deploy.config import from_args  # noqa: PLC0415
     from deploy.encode_progress import EncodeProgress  # noqa: PLC0415
-    from streaming.replay import read_channels  # noqa: PLC0415
     from training.chat import load_texts  # noqa: PLC0415
     from training.encoder import TextEncoder  # noqa: PLC0415
     from training.recorded_content import ContentConfig, content_timeline  # noqa: PLC0415
 
-    settings = from_args(args)
-    known = read_channels(args.channels) if args.channels else {}
     text_M = load_texts(args.train, args.test, args.train_windows, args.test_windows)
     encoder = TextEncoder(dataclasses.replace(settings.encoder, cached_texts=1))  # each text comes once
     with EncodeProgress() as progress:
@@ -208,8 +221,6 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> tuple[str, str]:
     for option, path in (("--json", args.json), ("--rankings", args.rankings)):
         if path is not None and not path.parent.is_dir():
             raise ConfigError(f"{option} {path}: no folder {path.parent}; create it first")
-    if args.channels and not args.content:
-        raise ConfigError("--channels: titles are part of the content: give --content FOLDER as well")
     for option, name in (("--rankings-of", args.rankings_of), ("--against", args.against)):
         if name and name not in names:
             raise ConfigError(f"{option} {name}: not among the rankers evaluated, {', '.join(names)}")

@@ -86,7 +86,6 @@ def test_bad_input_says_what_is_wrong_and_what_to_do(tmp_path: Path, capsys: pyt
     assert "no column viewer" in refusal(capsys, "--train", str(tmp_path / "short.parquet"), "--test", late)
     both = ("--train", early, "--test", late)
     assert "--content FOLDER" in refusal(capsys, *both, "--rankers", "boosting + content")
-    assert "give --content FOLDER" in refusal(capsys, *both, "--channels", "channels.csv")
     assert "--against boosting: not among" in refusal(capsys, *both, "--rankers", "memory", "--against", "boosting")
     assert "--rankings-of x: not among" in refusal(capsys, *both, "--rankings-of", "x")
     one = str(write(tmp_path / "one.parquet", [Said(1_800_000_000, "c1", "v1")]))

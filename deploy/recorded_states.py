@@ -1,0 +1,144 @@
+"""What RoomStates would say of a recording's channels as chat passes. Never scores, never looks ahead."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from streaming.activity import ActivityBook, ActivityFold
+from streaming.events import RoomId, RoomState, StreamerId
+from streaming.language import guess_language
+from streaming.replay import Channel
+from training.timeline import ContentTimeline
+from training.visits import LIVE_MS, SILENCE_MS
+
+WINDOW_MS = 30_000  # of `window_messages`
+
+
+class _Room:
+    """One broadcast of a channel."""
+
+    __slots__ = ("activity", "chat_ms", "messages", "name", "started_ms", "window")
+
+    def __init__(self, name: str, at_ms: int) -> None:
+        self.name = RoomId(name)
+        self.started_ms = self.chat_ms = at_ms
+        self.messages = 0
+        self.window: deque[int] = deque()  # times of the last 30 s of messages
+        self.activity = ActivityFold()
+
+
+class RecordedStates:
+    """Follows C channels. A room is a broadcast: half an hour of silence parts two.
+
+    Who enters and leaves is taken from the book that the viewers' profiles write, as a RoomWorker takes it from
+    `room-activity`.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[str],
+        known: Mapping[str, Channel],
+        content: ContentTimeline | None,
+    ) -> None:
+        """known: titles, categories, languages by channel. Without content: no vectors, nor languages."""
+        self.book = ActivityBook()
+        self._channels = channels
+        self._described = [known.get(channel, Channel()) for channel in channels]
+        self._content = content
+        self._guessed: dict[int, str] = {}  # languages by segment
+        self._rooms: dict[int, _Room] = {}
+        self._channel_of: dict[str, int] = {}
+        self._changed: set[int] = set()
+        self._records = 0  # activity records folded
+
+    def room(self, channel: int, at_ms: int) -> RoomId:
+        """The room of a message, which begins with it if there was silence."""
+        room = self._rooms.get(channel)
+        if room is None or at_ms - room.chat_ms >= SILENCE_MS:
+            room = self._rooms[channel] = _Room(f"{self._channels[channel]}-{at_ms}", at_ms)
+            self._channel_of[room.name] = channel
+        return room.name
+
+    def said(self, channel: int, at_ms: int) -> None:
+        """A message in the channel's room."""
+        room = self._rooms[channel]
+        room.chat_ms = at_ms
+        room.messages += 1
+        room.window.append(at_ms)
+        while room.window[0] <= at_ms - WINDOW_MS:
+            room.window.popleft()
+        self._changed.add(channel)
+
+    def fold(self) -> None:
+        """Takes in what viewers did since the last time."""
+        for activity in self.book.drain():
+            channel = self._channel_of[activity.room]
+            room = self._rooms[channel]
+            if room.name == activity.room:  # else somebody left a broadcast that is over
+                room.activity.apply(activity, self._records)
+                self._records += 1
+                self._changed.add(channel)
+
+    def is_live(self, channel: int, at_ms: int) -> bool:
+        """Whether something was said there in the five minutes before."""
+        room = self._rooms.get(channel)
+        return room is not None and at_ms - room.chat_ms <= LIVE_MS
+
+    def current(self, channel: int) -> RoomId:
+        """The channel's newest room."""
+        return self._rooms[channel].name
+
+    def take_changed(self, at_us: int) -> list[RoomState]:
+        """The states of the rooms that changed since the last time and are live."""
+        self.fold()
+        changed = [channel for channel in sorted(self._changed) if self.is_live(channel, at_us // 1_000)]
+        self._changed.clear()
+        return self._states(changed, at_us)
+
+    def _states(self, channels: Sequence[int], at_us: int) -> list[RoomState]:
+        if self._content is None or not channels:
+            return [self._state(channel, b"", "") for channel in channels]
+        now_N = self._content.rows(np.array(channels, np.intp), at_us).now_N
+        vectors_ND = self._content.now_RD[now_N]
+        return [
+            self._state(channel, b"" if np.isnan(now_D[0]) else now_D.tobytes(), self._language(int(row)))
+            for channel, row, now_D in zip(channels, now_N, vectors_ND, strict=True)
+        ]
+
+    def _language(self, row: int) -> str:
+        """As guessed from the segment, "" where the row is a title's."""
+        assert self._content is not None
+        texts = self._content.segments.texts
+        if row >= len(texts):
+            return ""
+        if row not in self._guessed:
+            self._guessed[row] = guess_language(texts[row])
+        return self._guessed[row]
+
+    def _state(self, channel: int, vector: bytes, spoken: str) -> RoomState:
+        room, described = self._rooms[channel], self._described[channel]
+        sums = room.activity.sums
+        return RoomState(
+            room=room.name,
+            streamer=StreamerId(self._channels[channel]),
+            status="live",
+            title=described.title,
+            category=described.category,
+            language=described.language or spoken or guess_language(described.title),
+            tags=(),
+            mature=False,
+            started_at_ms=room.started_ms,
+            described_at_ms=room.started_ms,
+            messages=room.messages,
+            window_messages=len(room.window),
+            chat_at_ms=room.chat_ms,
+            entered=sums.entered,
+            newcomers=sums.newcomers,
+            left=sums.left,
+            first_entered=sums.first_entered,
+            recent=room.activity.recent(),
+            chat_vector=vector,  # the title is mixed in already
+        )
