@@ -92,9 +92,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         http=HttpConfig(port=free_port(), replicas=2),
         ray=RayConfig(),
     )
-    settings = dataclasses.replace(
-        settings, registry=dataclasses.replace(settings.registry, uri=str(folder / "models"))
-    )
     with System(settings, folder, await_encoder=False) as system:
         sink, _ = fill(system, Platform(ROOMS, time.time_ns() // 1_000_000))
         sink.close()
