@@ -49,7 +49,9 @@ class Recipe:
     ema: float = 0.999
     init: float = 0.02
     every: int = 2  # epochs from one validation to the next
-    unit: int = 0
+    whole: int = 1  # whether an epoch has all of a long sequence, or one piece of it
+    newest: float = 0.5  # how often that one piece is the newest
+    forget: float = 0.0  # share of the inputs that are replaced by nothing
     stop: int = 0  # epochs after which to stop, on the schedule of `epochs`
 
 
@@ -58,6 +60,7 @@ class Films(nn.Module):
 
     def __init__(self, kind: MixerKind, num_items: int, recipe: Recipe) -> None:
         super().__init__()
+        self.forget = recipe.forget
         self.items = nn.Embedding(num_items, recipe.d_model)
         nn.init.normal_(self.items.weight, std=recipe.init)
         self.tower = ViewerTower(
@@ -69,7 +72,10 @@ class Films(nn.Module):
         )  # fmt: skip
 
     def forward(self, item_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        every_BTD: Tensor = self.tower(Visits(self.items(item_BT), mask_BT))
+        item_BTD = self.items(item_BT)
+        if self.training and self.forget:
+            item_BTD = item_BTD * (torch.rand(item_BT.shape, device=item_BT.device) >= self.forget)[..., None]
+        every_BTD: Tensor = self.tower(Visits(item_BTD, mask_BT))
         return every_BTD
 
 
@@ -93,14 +99,8 @@ def pad(sequences: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
 
 
 def batches(train: Sequence[np.ndarray], recipe: Recipe, rng: np.random.Generator) -> Iterator[list[np.ndarray]]:
-    """An epoch: everybody's sequence, cut at random into pieces of max_visits; pieces of like length go together."""
-    pieces = []
-    for sequence in train:
-        cuts = np.arange(rng.integers(1, recipe.max_visits + 1), len(sequence), recipe.max_visits)
-        if len(sequence) <= recipe.max_visits + 1:
-            cuts = cuts[:0]
-        starts, ends = np.r_[0, cuts], np.r_[cuts + 1, len(sequence)]
-        pieces += [sequence[start:end] for start, end in zip(starts, ends, strict=True) if end - start > 1]
+    """An epoch: everybody's sequence, cut at random; pieces of like length go together."""
+    pieces = [piece for sequence in train for piece in _cut(sequence, recipe, rng) if len(piece) > 1]
     order = sorted(rng.permutation(len(pieces)), key=lambda index: len(pieces[index]) // 4)
     groups: list[list[np.ndarray]] = [[]]
     for index in order:
@@ -109,6 +109,18 @@ def batches(train: Sequence[np.ndarray], recipe: Recipe, rng: np.random.Generato
         groups[-1].append(pieces[index])
     for group in rng.permutation(len(groups)):
         yield groups[group]
+
+
+def _cut(sequence: np.ndarray, recipe: Recipe, rng: np.random.Generator) -> list[np.ndarray]:
+    """Pieces of max_visits and one, which overlap by that one; or one piece, every other time the newest."""
+    longest = recipe.max_visits + 1
+    if len(sequence) <= longest:
+        return [sequence]
+    if recipe.whole:
+        cuts = np.arange(rng.integers(1, longest), len(sequence), recipe.max_visits)
+        return [sequence[start:end] for start, end in zip(np.r_[0, cuts], np.r_[cuts + 1, len(sequence)], strict=True)]
+    end = len(sequence) if rng.random() < recipe.newest else rng.integers(longest, len(sequence) + 1)
+    return [sequence[end - longest : end]]
 
 
 @torch.no_grad()
