@@ -6,6 +6,7 @@ Never chooses candidates, never orders.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,12 +50,17 @@ class Ranking:
         self._lock = lock
         self._stale_ms = stale_ms
         self._place_S = np.zeros(len(rooms.live_N), np.int32)  # scratch: where among the candidates a slot is
-        self._prepared: dict[str, _Prepared] = {}  # by version: of the one in force, and of the one beside it
+        self._prepared: dict[str, _Prepared] = {}  # by version: of the one in force, and of those beside it
 
-    def renew(self, alignments: Sequence[ModelAlignment], now_ms: int) -> None:
-        """Has the versions prepare all rooms anew; forgets what others prepared. Any thread."""
+    def renew(self, alignments: Sequence[ModelAlignment], now_ms: int, pause_s: float = 0.0) -> None:
+        """Has the versions prepare all rooms anew; forgets what was prepared long ago. Any thread.
+
+        pause_s: between slices, for whoever waits.
+        """
+        for version, kept in list(self._prepared.items()):
+            if now_ms - kept.renewed_ms > self._stale_ms:
+                self._prepared.pop(version, None)
         if not alignments:
-            self._prepared = {}
             return
         lately = self._rooms.lately
         with self._lock:
@@ -64,11 +70,10 @@ class Ranking:
         for some in slices:
             with self._lock:
                 parts.append(lately.rooms(some, event_now_ms))
+            _wait(pause_s)
         crowd_NC = crowd(_joined(parts))
         for alignment in alignments:
-            self._prepare(alignment, slices, crowd_NC, now_ms)
-        versions = {alignment.version for alignment in alignments}
-        self._prepared = {version: kept for version, kept in self._prepared.items() if version in versions}
+            self._prepare(alignment, slices, crowd_NC, now_ms, pause_s)
 
     def rank(
         self, alignment: ModelAlignment, slots_N: Slots, held: Held, dot_N: Floats | None, now_ms: int
@@ -76,9 +81,7 @@ class Ranking:
         """Probabilities of the candidates, live rooms. dot_N: the viewer's product with each room, by slot."""
         kept = self._prepared.get(alignment.version)
         if kept is None or kept.alignment is not alignment or now_ms - kept.renewed_ms > self._stale_ms:
-            self.renew(
-                [*[other.alignment for other in self._prepared.values() if other is not kept], alignment], now_ms
-            )
+            self.renew([alignment], now_ms)
             kept = self._prepared[alignment.version]
         viewer = held.viewer if held.viewer is not None else kept.stranger
         if dot_N is not None:
@@ -88,7 +91,9 @@ class Ranking:
         personal_NP = self._personal(slots_N, held, self._rooms.lately.event_now_ms(now_ms))
         return alignment.model.rank(viewer, Offered(slots_N, alignment.rooms, kept.rows_SH, personal_NP, dot_N))
 
-    def _prepare(self, alignment: ModelAlignment, slices: Sequence[Slots], crowd_NC: Floats, now_ms: int) -> None:
+    def _prepare(
+        self, alignment: ModelAlignment, slices: Sequence[Slots], crowd_NC: Floats, now_ms: int, pause_s: float
+    ) -> None:
         kept = self._prepared.get(alignment.version)
         start = 0
         for some in slices:
@@ -101,6 +106,7 @@ class Ranking:
             with self._lock:
                 kept.rows_SH[some] = rows_NH
             start += len(some)
+            _wait(pause_s)
         if kept is not None:
             kept.renewed_ms = now_ms
             self._prepared[alignment.version] = kept
@@ -120,6 +126,11 @@ class Ranking:
             own.put(place_V[offered_V], past.own(streamers, event_now_ms))
         arrivals = rooms.lately.arrivals(slots_N, past.origin, event_now_ms)
         return personal(own, arrivals, past.viewer(held.known_live, event_now_ms), event_now_ms)
+
+
+def _wait(pause_s: float) -> None:
+    if pause_s:
+        time.sleep(pause_s)
 
 
 def _joined(parts: Sequence[Rooms]) -> Rooms:

@@ -11,7 +11,7 @@ import itertools
 import logging
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -29,6 +29,7 @@ from actors.ranking import Ranking
 from actors.room_table import Card, RoomTable
 from actors.score import Score
 from actors.scoring import Scoring
+from actors.shadow_scoring import ShadowScoring
 from actors.shown import Pick, Why, reason_of, shown_item, shown_room
 from actors.tables import Tables
 from actors.tastes import STRANGER, Held, Tastes
@@ -44,6 +45,7 @@ LOGGER = logging.getLogger(__name__)
 __all__ = ["Answer", "Filters", "Item", "Query", "Receipt", "RecommendConfig", "Recommender", "Room", "Weights"]
 
 WARM_VIEWERS, WARM_ROOMS = 16, 60  # enough that every path has run and its memory is there
+RENEW_PAUSE_S = 0.0005  # between slices of a renewal, in which requests are answered
 STALE_RENEWALS = 10  # where nobody has renewed for so many times renew_ms, a request does
 POOL_PER_ITEM = 3  # of the best candidates, so many per item asked for take part in diversifying
 
@@ -134,6 +136,7 @@ class Recommender:
         self._ranking = Ranking(tables.rooms, tables.lock, STALE_RENEWALS * config.renew_ms)
         self._scoring = Scoring(self._candidates, score, self._ranking, config.ranked)
         self._tastes = Tastes(tables, self._candidates, config.weights, config.broad_category, metrics)
+        self._shadow = ShadowScoring(tables, self._tastes, self._scoring, config.shadow, metrics)
         self._written = Written()
         self._request_prefix = secrets.token_hex(10)
         self._requests = itertools.count()
@@ -156,6 +159,7 @@ class Recommender:
                 for pick in picks
             ]
             answer = self._answer(query, held, now_ms, items)
+            self._shadow.note(query)
             if self._impressions is not None:
                 self._impressions.note(answer, picks)
             return answer
@@ -169,26 +173,29 @@ class Recommender:
             held = self._tastes.of(ViewerId(query.viewer), now_ms)
             picks = self._picks(query, held, now_ms)
             answer = self._answer(query, held, now_ms, [])
+            self._shadow.note(query)
             if self._impressions is not None:
                 self._impressions.note(answer, picks)
             return self._written.answer(answer, picks, held.taste.anchor)
 
     def keep_renewed(self, stop: threading.Event) -> None:
-        """Renews what a model prepares of all rooms, in a thread of its own, until told to stop."""
+        """Renews what models prepare of all rooms, and scores in the shadow; a thread's loop until told to stop."""
         while not stop.wait(self._config.renew_ms / 1000):
             try:
                 self.renew()
+                self._shadow.compare(self._clock.now_ms())
             except Exception:  # the next may do better; where none does, requests renew, and fail with the reason
                 LOGGER.exception("what a model prepares of all rooms was not renewed")
 
     def renew(self) -> None:
-        """Has the version in force prepare all rooms anew. Any thread; takes the lock for some 0.2 ms at a time."""
-        alignment = self._rooms.alignment
-        ranking = [alignment] if isinstance(alignment, ModelAlignment) and alignment.model.ranks else []
-        self._ranking.renew(ranking, self._clock.now_ms())
+        """Has the version in force, and the one in its shadow, prepare all rooms anew. Not under the lock."""
+        candidate = self._shadow.candidate
+        beside = [] if candidate is None else [candidate]
+        self._ranking.renew(_ranking([self._rooms.alignment, *beside]), self._clock.now_ms(), RENEW_PAUSE_S)
 
     def warm(self, alignment: Alignment) -> None:
         """Asks a version that is not in force for those who asked last. Raises VersionError: it gives no numbers."""
+        self._ranking.renew(_ranking([alignment]), self._clock.now_ms(), RENEW_PAUSE_S)
         with self._tables.lock:
             recent: dict[ViewerId, Held] = {ViewerId(""): STRANGER, **self._tastes.recent(WARM_VIEWERS)}
         for viewer, held in recent.items():
@@ -198,6 +205,12 @@ class Recommender:
                 scored = self._scoring.of(Query(viewer="-"), other, alignment, WARM_ROOMS, now_ms)
             if not np.isfinite(scored.values_K).all() or not np.isfinite(scored.scores_K).all():
                 raise VersionError(f"version {alignment.version} scores rooms with what is not a number")
+
+    def shadow(self, candidate: Alignment | None) -> None:
+        """Lets a share of the requests be scored by this version too, from now on; None: no longer."""
+        if candidate is not None:
+            self._ranking.renew(_ranking([candidate]), self._clock.now_ms(), RENEW_PAUSE_S)
+        self._shadow.candidate = candidate
 
     def rooms(self, limit: int, filters: Filters = NO_FILTERS) -> list[Room]:
         """Live rooms, largest audience first."""
@@ -277,3 +290,8 @@ class Recommender:
             source = found.source(slot, categories[position]) or self._pools.source(slot)
             picks.append(Pick(card, scores[position], source, terms))
         return picks
+
+
+def _ranking(alignments: Sequence[Alignment]) -> list[ModelAlignment]:
+    """Those that have something to prepare."""
+    return [one for one in alignments if isinstance(one, ModelAlignment) and one.model.ranks]

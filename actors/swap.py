@@ -28,15 +28,16 @@ from training.serving import ServedVersion
 
 LOGGER = logging.getLogger(__name__)
 
-SLICE = 256  # rooms aligned at a stretch: some 3 ms, in which answers share the processor
+SLICE = 128  # rooms aligned at a stretch: some 2 ms, in which answers share the processor
 LAST = 16  # rooms aligned under the lock, with the flip; as many as the reader applies in a turn
-PAUSE_S = 0.001  # between slices, for whoever waits
+PAUSE_S = 0.001  # between slices, at least; as long as the slice took, so that answers keep half of the processor
 IDLE_S = 0.2  # between looks where nothing is announced
 RETRY_MS = 30_000  # a version that was refused is tried again: its store may have been away
 FITTING = 0.5  # of the rooms with content, so many at least must come from the version's encoder
 
 Load = Callable[[ModelVersion], ServedVersion]
 Warm = Callable[[Alignment], None]
+Shadow = Callable[[Alignment | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +64,23 @@ class _GivenUp(Exception):
 class Swapper:
     """Keeps the version in force what the log says it is. `run` is one thread's; everything else is any thread's."""
 
-    def __init__(self, tables: Tables, load: Load, warm: Warm, metrics: Metrics, clock: Clock) -> None:
-        """load: raises VersionError. warm: asks the version a few times; raises where it does not answer in numbers."""
+    def __init__(
+        self, tables: Tables, load: Load, warm: Warm, *, metrics: Metrics, clock: Clock, shadow: Shadow | None = None
+    ) -> None:
+        """load: raises VersionError. warm: asks the version a few times; raises where it does not answer in numbers.
+
+        shadow: is given the newest candidate, kept as current as what answers, or None; None: candidates do not matter.
+        """
         self._tables = tables
         self._rooms = tables.rooms
         self._load = load
         self._warm = warm
         self._metrics = metrics
         self._clock = clock
+        self._show = shadow
         self._before: _Beside | None = None
+        self._shadow: _Beside | None = None
+        self._unfit: ModelVersion | None = None  # a candidate that could not be loaded
         self._refused: ModelVersion | None = None
         self._refused_ms = 0
         self._reason = ""
@@ -86,6 +95,7 @@ class Swapper:
             if self._tables.current:
                 self.turn(stop)
                 self.settled = True
+                self.follow_candidate(stop)
 
     def turn(self, stop: threading.Event) -> None:
         """Puts in force what is wanted, if that is another version. Blocks until it answers or is refused."""
@@ -110,6 +120,36 @@ class Swapper:
         self._metrics.observe("swap_seconds", took_s, stage="total")
         LOGGER.info("models: %s answers in the place of %s, after %.0f ms", _name(wanted), was, took_s * 1000)
 
+    def follow_candidate(self, stop: threading.Event) -> None:
+        """Keeps the newest candidate beside what answers, for the shadow; it then goes live without being loaded."""
+        candidate = self._tables.candidate
+        if self._show is None or (candidate is None and self._shadow is None) or candidate is self._unfit is not None:
+            return
+        try:
+            if self._shadow is not None and self._shadow.alignment.version != _name(candidate):
+                self._drop_shadow()
+            if candidate is None:
+                return
+            is_new = self._shadow is None
+            shadow = self._shadow = self._shadow or self._begun(candidate)
+            self._catch_up(shadow, self._tables.wanted, stop)
+            if is_new:
+                self._show(shadow.alignment)
+        except _GivenUp:
+            return
+        except Exception as err:  # a candidate is nobody's answer
+            self._unfit = candidate
+            self._drop_shadow()
+            LOGGER.warning("models: the candidate %s is not scored in the shadow: %s", _name(candidate), err)
+
+    def _drop_shadow(self) -> None:
+        shadow, self._shadow = self._shadow, None
+        if self._show is not None:
+            self._show(None)
+        if shadow is not None:
+            with self._tables.lock:
+                self._rooms.unfollow(shadow.behind)
+
     def status(self) -> SwapStatus:
         """As of now."""
         return SwapStatus(self._rooms.alignment.version, _name(self._tables.wanted), self._reason)
@@ -130,12 +170,18 @@ class Swapper:
 
     def _catch_up(self, beside: _Beside, wanted: ModelVersion | None, stop: threading.Event) -> None:
         while len(beside.behind) > LAST:
+            began_s = time.perf_counter()
             self._align(beside, SLICE)
-            if stop.wait(PAUSE_S) or self._tables.wanted is not wanted:
+            if stop.wait(max(PAUSE_S, time.perf_counter() - began_s)) or self._tables.wanted is not wanted:
                 raise _GivenUp
 
     def _taken_back(self, name: str) -> _Beside | None:
-        """The version before, if that is the one; it is no longer kept then."""
+        """The version before, or the one in the shadow, if that is the one; it is no longer kept then."""
+        shadow = self._shadow
+        if shadow is not None and self._show is not None and shadow.alignment.version == name:
+            self._shadow = None
+            self._show(None)
+            return shadow
         before = self._before
         if before is None or before.alignment.version != name:
             return None

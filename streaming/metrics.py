@@ -24,6 +24,8 @@ Combine = Literal["livesum", "livemax", "livemin", "liveall"]
 
 FRESHNESS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 DURATION_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+CORRELATIONS = (-0.5, 0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 
 
@@ -71,6 +73,27 @@ METRICS: dict[str, Metric] = {
             "histogram",
             "to change the version: load, align, warm, flip, total",
             ("stage",),
+            buckets=DURATION_S,
+        ),
+        Metric(
+            "shadow_overlap_ratio",
+            "histogram",
+            "of the ten best, the live version's and the candidate's",
+            (),
+            buckets=SHARES,
+        ),
+        Metric(
+            "shadow_correlation_ratio",
+            "histogram",
+            "Spearman's, of the rooms that both have among the best",
+            (),
+            buckets=CORRELATIONS,
+        ),
+        Metric(
+            "shadow_seconds",
+            "histogram",
+            "to score a request, the live version and the candidate",
+            ("role",),
             buckets=DURATION_S,
         ),
         # rooms

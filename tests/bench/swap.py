@@ -59,7 +59,7 @@ class Replica:
         self.tables.current = True
         self.recommender = Recommender(self.tables, RecommendConfig(), metrics, self.clock)
         self.swaps = MemoryMetrics()  # of the swapper alone
-        self.swapper = Swapper(self.tables, self._load, self.recommender.warm, self.swaps, self.clock)
+        self.swapper = Swapper(self.tables, self._load, self.recommender.warm, metrics=self.swaps, clock=self.clock)
         self._rooms = rooms
 
     def apply(self, states: list[RoomState]) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from actors.alignment import Alignment, ModelAlignment
 from actors.answer import Answer
-from actors.recommend import Query
+from actors.recommend import Query, RecommendConfig
+from actors.shadow_scoring import overlap, rank_correlation
 from actors.swap import LAST, RETRY_MS, Swapper
 from streaming.codec import encode
 from streaming.errors import VersionError
@@ -26,13 +27,14 @@ from training.serving import ServedVersion
 class World:
     """A replica that follows the topic `models`, one turn at a time."""
 
-    def __init__(self, rooms: int = 40) -> None:
-        self.replica = Replica()
+    def __init__(self, rooms: int = 40, shadow: float = 0.0) -> None:
+        self.replica = Replica(config=RecommendConfig(shadow=shadow))
         self.versions: dict[str, ServedVersion] = {name: FakeVersion(name) for name in ("one", "two", "three")}
         self.loaded: list[str] = []
         self.during: Callable[[], None] = lambda: None  # called once all rooms are aligned, before the flip
         tables, metrics, clock = self.replica.tables, self.replica.metrics, self.replica.clock
-        self.swapper = Swapper(tables, self._load, self._warm, metrics, clock)
+        show = self.replica.recommender.shadow if shadow else None
+        self.swapper = Swapper(tables, self._load, self._warm, metrics=metrics, clock=clock, shadow=show)
         for number in range(rooms):
             self.replica.room(f"r{number}", title_vector=axis(number % 8), mean_vector=axis(number % 5))
         self.replica.viewer("v", "r1", "r2", "gone")
@@ -50,6 +52,7 @@ class World:
 
     def turn(self) -> None:
         self.swapper.turn(threading.Event())
+        self.swapper.follow_candidate(threading.Event())
 
     def _load(self, record: ModelVersion) -> ServedVersion:
         self.loaded.append(record.version)
@@ -301,6 +304,58 @@ def test_the_thread_follows_what_is_announced_once_the_tables_are_read() -> None
     finally:
         stop.set()
         thread.join()
+
+
+def test_a_candidate_is_scored_in_the_shadow_and_changes_no_answer() -> None:
+    world = World(shadow=1.0)
+    world.live("one")
+    recommender, metrics = world.replica.recommender, world.replica.metrics
+    before = world.answer(explain=True)
+    world.live("two", "candidate")
+    for _ in range(5):
+        assert world.answer(explain=True).rooms == before.rooms
+    recommender._shadow.compare(world.replica.clock.now_ms())
+    overlaps = metrics.observed("shadow_overlap_ratio")
+    assert len(overlaps) == 5
+    assert all(0 < overlap <= 1 for overlap in overlaps)
+    assert len(metrics.observed("shadow_correlation_ratio")) == 5
+    assert len(metrics.observed("shadow_seconds", role="candidate")) == 5
+    assert versions_of(world.answer()) == {"one"}
+
+
+def test_a_candidate_follows_the_rooms_and_goes_live_without_being_loaded_again() -> None:
+    world = World(shadow=1.0)
+    world.live("one", "candidate")
+    for number in range(30):
+        world.replica.room(f"r{number}", title_vector=axis((number + 5) % 8))
+    world.turn()
+    world.live("one")
+    world.check_rows()
+    assert world.loaded == ["one"]
+    assert versions_of(world.answer()) == {"one"}
+
+
+def test_a_candidate_that_cannot_be_loaded_is_left_out_and_tried_no_more() -> None:
+    world = World(shadow=1.0)
+    world.live("damaged", "candidate")
+    world.turn()
+    assert world.loaded == ["damaged"]
+    world.answer()
+    world.replica.recommender._shadow.compare(0)
+    assert world.replica.metrics.observed("shadow_overlap_ratio") == []
+    world.live("two", "candidate")
+    world.answer()
+    world.replica.recommender._shadow.compare(world.replica.clock.now_ms())
+    assert len(world.replica.metrics.observed("shadow_overlap_ratio")) == 1
+
+
+def test_agreement_is_the_share_of_the_best_and_the_order_of_what_is_common() -> None:
+    ours, theirs = np.array([1, 2, 3, 4]), np.array([4, 3, 2, 9])
+    assert overlap(ours, theirs) == 0.75
+    assert rank_correlation(ours, theirs) == pytest.approx(-1)
+    assert rank_correlation(ours, ours) == pytest.approx(1)
+    assert rank_correlation(ours, np.array([2, 3, 4, 1])) == pytest.approx(-0.2)
+    assert rank_correlation(ours, np.array([7, 8, 1])) is None
 
 
 def _soon(condition: Callable[[], bool]) -> bool:

@@ -1,0 +1,92 @@
+"""Owns the comparison of a candidate version with the live one on real requests. Never changes an answer.
+
+A share of the requests is remembered, and scored again by both versions in another thread: how much of the ten best is
+the same, whether the order is, and how long each takes. It says whether a candidate behaves, before it goes live; how
+good it is says the gate.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.alignment import Alignment
+from actors.answer import Query
+from actors.scoring import Scored, Scoring
+from actors.tables import Tables
+from actors.tastes import STRANGER, Held, Tastes
+from streaming.events import ViewerId
+from streaming.metrics import Metrics
+
+WAITING = 64  # requests remembered at most; further ones are let go
+A_TURN = 16  # compared at a time: each holds the lock for as long as two answers
+TOP = 10
+ORDERED = 60  # of the best, whose order is compared: as many as take part in an answer of 20
+FEWEST = 3  # rooms in common, below which an order says nothing
+
+
+class ShadowScoring:
+    """Any thread notes, one compares. candidate: the version compared; None while there is none."""
+
+    def __init__(self, tables: Tables, tastes: Tastes, scoring: Scoring, share: float, metrics: Metrics) -> None:
+        """share: of the requests that are scored twice, at random."""
+        self._tables = tables
+        self._tastes = tastes
+        self._scoring = scoring
+        self._share = share
+        self._metrics = metrics
+        self._chance = random.Random().random
+        self._waiting: deque[Query] = deque(maxlen=WAITING)
+        self.candidate: Alignment | None = None
+
+    def note(self, query: Query) -> None:
+        """Perhaps remembers a request."""
+        if self.candidate is not None and self._chance() < self._share:
+            self._waiting.append(query)
+
+    def compare(self, now_ms: int) -> None:
+        """Scores what is remembered by both versions. Takes the lock for a request at a time."""
+        for _ in range(min(A_TURN, len(self._waiting))):
+            candidate, query = self.candidate, self._waiting.popleft()
+            if candidate is not None:
+                self._compare(candidate, query, now_ms)
+
+    def _compare(self, candidate: Alignment, query: Query, now_ms: int) -> None:
+        viewer = ViewerId(query.viewer)
+        with self._tables.lock:
+            live = self._tables.rooms.alignment
+            known = self._tables.viewers.raw(viewer) is not None
+            held = self._tastes.of(viewer, now_ms) if known else STRANGER
+            ours = self._timed(query, held, live, "live", now_ms)
+            other = self._tastes.under(candidate, viewer, held, now_ms)
+            theirs = self._timed(query, other, candidate, "candidate", now_ms)
+        if not len(ours.slots_K) or not len(theirs.slots_K):
+            return
+        self._metrics.observe("shadow_overlap_ratio", overlap(ours.slots_K[:TOP], theirs.slots_K[:TOP]))
+        correlation = rank_correlation(ours.slots_K, theirs.slots_K)
+        if correlation is not None:
+            self._metrics.observe("shadow_correlation_ratio", correlation)
+
+    def _timed(self, query: Query, held: Held, alignment: Alignment, role: str, now_ms: int) -> Scored:
+        began_s = time.perf_counter()
+        scored = self._scoring.of(query, held, alignment, ORDERED, now_ms)
+        self._metrics.observe("shadow_seconds", time.perf_counter() - began_s, role=role)
+        return scored
+
+
+def overlap(ours_K: NDArray[np.int64], theirs_K: NDArray[np.int64]) -> float:
+    """The share of the shorter list that is in the other too."""
+    return len(np.intersect1d(ours_K, theirs_K)) / min(len(ours_K), len(theirs_K))
+
+
+def rank_correlation(ours_K: NDArray[np.int64], theirs_K: NDArray[np.int64]) -> float | None:
+    """Spearman's, of what both lists have, each without repetitions; None where that is too little."""
+    common, ours_C, theirs_C = np.intersect1d(ours_K, theirs_K, return_indices=True)
+    if len(common) < FEWEST:
+        return None
+    rank_C, other_C = (places_C.argsort().argsort() - (len(common) - 1) / 2 for places_C in (ours_C, theirs_C))
+    return float(rank_C @ other_C / (rank_C @ rank_C))  # both are the same numbers in some order
