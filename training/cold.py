@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.errors import InputFileError
 from training.chat import Chat
 
 
@@ -19,8 +20,16 @@ def cold_streamers(channels: Sequence[str], share: float) -> NDArray[np.bool_]:
 
 
 def without_past(chat: Chat, cold_C: NDArray[np.bool_]) -> Chat:
-    """The same recording, in which the channels said nothing before the test. The test is as it was."""
+    """The same recording, in which the channels said nothing before the test. The test is as it was.
+
+    Raises InputFileError: nothing would be left to learn from.
+    """
     kept_M = ~cold_C[chat.channel_M]
+    if not kept_M[: chat.num_train].any():
+        raise InputFileError(
+            f"without the {np.count_nonzero(cold_C)} of {len(cold_C)} channels that are held out the training part is "
+            "empty; hold out a smaller share, or give more chat"
+        )
     kept_M[chat.num_train :] = True
     return replace(
         chat,

@@ -243,6 +243,11 @@ def test_held_out_streamers_teach_nothing_and_are_reported_apart() -> None:
     assert 0 < young < apart["held-out streamers"].visits
 
 
+def test_holding_out_every_streamer_is_refused() -> None:
+    with pytest.raises(InputFileError, match="smaller share"):
+        without_past(chat_of(PAST + TEST, len(PAST)), np.ones(3, bool))
+
+
 def test_which_streamers_are_held_out_depends_on_their_names_alone() -> None:
     names = [f"streamer{i}" for i in range(2000)]
     cold_C = cold_streamers(names, 0.2)
