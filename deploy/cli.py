@@ -27,6 +27,7 @@ COMMANDS = {
     "simulate": "write a synthetic platform's events to Kafka",
     "replay": "write recorded files to Kafka, at N times real speed",
     "evaluate": "rank recorded visits with each ranker and measure how well",
+    "train": "learn a version of the models from the archive or a recording, judge it, publish it",
     "models": "versions of the models: list, show, publish, put live, roll back, retire",
     "rollback": "return to the version of the models that was live before",
     "archive": "keep every topic as Parquet, exactly once; show, merge and delete what is kept",

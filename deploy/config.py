@@ -31,6 +31,7 @@ from streaming.local_kafka import LocalKafkaConfig
 from streaming.profile import ProfileConfig
 from streaming.topics import TopicsConfig
 from streaming.window import WindowConfig
+from training.config import TrainingConfig
 from training.encoder import EncoderConfig
 from training.registry import RegistryConfig
 
@@ -54,6 +55,7 @@ class Settings:
     recommend: RecommendConfig = field(default_factory=RecommendConfig)
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
     registry: RegistryConfig = field(default_factory=RegistryConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 

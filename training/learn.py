@@ -8,9 +8,9 @@ draw follows from the seed and the step, so that a run that goes on from a check
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -63,8 +63,31 @@ class Step:
     losses: dict[str, float] = field(default_factory=dict)
 
 
+class NotANumber(TrainingError):
+    """The loss is lost; `batch` is what it was lost on."""
+
+    def __init__(self, message: str, batch: Batch) -> None:
+        super().__init__(message)
+        self.batch = batch
+
+
+class Together(Protocol):
+    """Several processes that learn one model. Each call blocks until all have made it."""
+
+    def average(self, model: Model) -> None:
+        """Of the gradients, over all processes."""
+
+    def same(self, model: Model) -> None:
+        """Everywhere what the first process has."""
+
+
+def steps_per_epoch(num_slates: int, config: LearnConfig) -> int:
+    """Of one process."""
+    return max(1, math.ceil(num_slates / config.batch))
+
+
 class Learner:
-    """One process's part of a run. `share`: (rank, processes); each takes its part of every batch's slates."""
+    """One process's part of a run."""
 
     def __init__(
         self,
@@ -73,21 +96,22 @@ class Learner:
         config: LearnConfig,
         *,
         until: int | None = None,
-        share: tuple[int, int] = (0, 1),
-        average: Callable[[Model], None] | None = None,
+        rank: int = 0,
+        per_epoch: int = 0,
+        together: Together | None = None,
         previous: Codebooks | None = None,
     ) -> None:
         """until: how many of the slates are learned from, the first. previous: codes to keep.
 
-        average: of the gradients over all processes, between backward and step.
+        rank, per_epoch, together: of this process among several that learn one model, each from slates of its own.
         """
         self._num_slates = len(slates) if until is None else until
         if not self._num_slates:
             raise TrainingError("there is no visit to learn from")
         self.model, self.config = model, config
         self.step = 0
-        self._slates, self._share, self._average, self._previous = slates, share, average, previous
-        self._per_epoch = max(1, math.ceil(self._num_slates / (config.batch * share[1])))
+        self._slates, self._rank, self._together, self._previous = slates, rank, together, previous
+        self._per_epoch = per_epoch or steps_per_epoch(self._num_slates, config)
         self._projected: Projected | None = None  # once the room tower no longer learns
         self._optimizer = torch.optim.AdamW(model.parameters(), config.rate, weight_decay=config.decay)
 
@@ -129,7 +153,7 @@ class Learner:
 
     def _one(self) -> Step:
         model, towers = self.model, self.step < self.towers_steps
-        torch.manual_seed(self.config.seed * 1_000_003 + self.step * 97 + self._share[0])
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step * 97 + self._rank)
         batch = batch_of(self._slates, self._chosen(), self.config.visits, self._projected)
         model.train()
         if not towers:
@@ -145,8 +169,8 @@ class Learner:
             )
         self._optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
-        if self._average is not None:
-            self._average(model)
+        if self._together is not None:
+            self._together.average(model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         self._optimizer.step()
         self.step += 1
@@ -203,11 +227,13 @@ class Learner:
         return room_to_room(logit_PP, before_B[pair_B], streamer_B[pair_B])
 
     def _chosen(self) -> NDArray[np.intp]:
-        rank, processes = self._share
         epoch, place = divmod(self.step, self._per_epoch)
-        order_V = np.random.default_rng((self.config.seed, epoch)).permutation(self._num_slates)
-        size = self.config.batch * processes
-        return order_V[place * size : (place + 1) * size][rank::processes]
+        order_V = np.random.default_rng((self.config.seed, epoch, self._rank)).permutation(self._num_slates)
+        chosen = np.arange(place * self.config.batch, (place + 1) * self.config.batch)
+        if chosen[-1] >= len(order_V):
+            whole = chosen[chosen < len(order_V)]  # another process has more: this one begins anew
+            chosen = whole if len(whole) else chosen % len(order_V)
+        return order_V[chosen]
 
     def _warmth(self) -> float:
         """Share of the rate: up over the first tenth of a phase, then down along a cosine."""
@@ -228,6 +254,8 @@ class Learner:
         if self._previous is not None:
             books = keep_numbers(books, vectors_NE, self._previous.assign(vectors_NE))
         model.set_codes(books)
+        if self._together is not None:
+            self._together.same(model)
 
     def room_vectors(self, projected: Projected) -> NDArray[np.float32]:
         """[N, E] aligned vectors, by now and by slow mean, of CODED_ROWS rows at most, spread over the slates."""

@@ -20,7 +20,6 @@ from training.learn import Step
 from training.moves_observer import MovesObserver
 from training.recorded_slates import ContentTables, find_visits, rows_of, slates_of, vocabulary
 from training.serving import AlignedRooms
-from training.transitions import counted
 from training.version import Version
 from training.visits import kinds
 from training.world import Moment
@@ -50,7 +49,7 @@ class Learned:
         self._encoder_version = encoder_version
         self._kind_M = kinds(chat)
         self._visits = find_visits(chat, self._kind_M)
-        self._moves = MovesObserver(len(chat.channels), chat.num_train)
+        self._moves = MovesObserver(chat.num_train)
         self._version: Version | None = None
 
     def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
@@ -96,7 +95,7 @@ class Learned:
         return fit(
             slates,
             streamers,
-            counted(self._moves.paths, self._chat.channels, streamers),
+            self._moves.counts(row_C).frozen(len(streamers) + 1),
             self._config,
             Origin(
                 self.name.replace(" ", "-"), self._encoder_version, past[-1].at_us // 1_000, past[-1].at_us // 1_000

@@ -1,29 +1,35 @@
-"""Follows chat and counts moves between channels and shared viewers, up to a message. Never ranks."""
+"""Follows chat and counts moves between streamers, up to a message: what a version may know. Never ranks."""
 
 from __future__ import annotations
 
-from training.paths import MovesBetween
+from collections import defaultdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.move_counts import MoveCounts
 from training.visits import Kind
 
 
 class MovesObserver:
-    """An Observer (training/world.py) that stops counting after `until` messages: what a version may know."""
+    """An Observer (training/world.py) that stops counting after `until` messages."""
 
-    def __init__(self, num_channels: int, until: int) -> None:
-        self.paths = MovesBetween(num_channels)
+    def __init__(self, until: int) -> None:
         self._left = until
-        self._habits: dict[int, dict[int, None]] = {}  # of each viewer, the channel visited last at the end
+        self._visits: list[tuple[int, int]] = []  # viewer and channel
 
     def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
         """One message, in time order."""
         self._left -= 1
-        if self._left < 0 or kind == Kind.NO_VISIT:
-            return
-        habits = self._habits.setdefault(viewer, {})
-        if habits:
-            self.paths.move(at_us // 1_000, next(reversed(habits)), channel, channel not in habits)
-        if channel in habits:
-            del habits[channel]
-        else:
-            self.paths.meet(channel, list(habits))
-        habits[channel] = None
+        if self._left >= 0 and kind != Kind.NO_VISIT:
+            self._visits.append((viewer, channel))
+
+    def counts(self, row_C: NDArray[np.int32]) -> MoveCounts:
+        """Of the visits so far. row_C: the streamer's row of each channel."""
+        counts, before = MoveCounts(), defaultdict[int, list[int]](list)
+        row = row_C.tolist()
+        for viewer, channel in self._visits:
+            visited = before[viewer]
+            counts.visit(visited, row[channel])
+            visited.append(row[channel])
+        return counts

@@ -91,9 +91,18 @@ class Slates:
         """[V]: where each slate's rows begin."""
         return np.cumsum(self.size_V, dtype=np.int64) - self.size_V
 
-    def with_rows(self, streamer_R: NDArray[np.int32], streamer_VT: NDArray[np.int32]) -> Slates:
-        """The same with other rows of streamers: after a vocabulary grew."""
-        return replace(self, streamer_R=streamer_R, pasts=replace(self.pasts, streamer_VT=streamer_VT))
+    def after(self, place: int) -> Slates:
+        """Those from a place on."""
+        row = int(self.starts()[place]) if place < len(self) else len(self.features_RF)
+        by_visit = ("at_ms_V", "viewer_V", "size_V", "entered_V", "kind_V", "stay_s_V", "interacted_V")
+        by_row = ("features_RF", "streamer_R", "now_R", "mean_R", "shown_R", "log_q_R")
+        pasts = Pasts(*(getattr(self.pasts, field.name)[place:] for field in fields(Pasts)))
+        return replace(
+            self,
+            **{name: getattr(self, name)[place:] for name in by_visit},
+            **{name: getattr(self, name)[row:] for name in by_row},
+            pasts=pasts,
+        )
 
 
 @dataclass(frozen=True, slots=True)

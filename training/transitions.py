@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.paths import LONGEST_HABITS, MovesBetween
+from training.paths import LONGEST_HABITS
 
 MOST = 64  # streamers kept a row, the most frequent: past them counts are ones
 
@@ -63,7 +63,8 @@ class Transitions:
             return Trails({}, [])
         last_first = list(dict.fromkeys(reversed(visited)))
         known = [row for row in last_first if row][:LONGEST_HABITS]
-        return Trails(self.moves.row(visited[-1]) if visited[-1] else {}, [self.shared.row(row) for row in known])
+        shared = [found for row in known if (found := self.shared.row(row))]
+        return Trails(self.moves.row(visited[-1]) if visited[-1] else {}, shared)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,26 +87,13 @@ class Trails:
         return columns_N4
 
 
-def counted(paths: MovesBetween, channels: Sequence[str], streamers: Sequence[str]) -> Transitions:
-    """What was counted between channels, as rows of the streamers: streamers[i] has row i + 1."""
-    channel = {name: index for index, name in enumerate(channels)}
-    of_row = [-1, *(channel[name] for name in streamers)]
-    columns = np.array(of_row[1:], np.intp)
-    moves = [paths.counts(origin)[:, columns] if origin >= 0 else None for origin in of_row]
-    cosines = [paths.cosines(origin)[None, columns] if origin >= 0 else None for origin in of_row]
-    return Transitions(_sparse(moves, 2), _sparse(cosines, 1))
-
-
-def _sparse(rows: Sequence[NDArray[np.floating] | None], values: int) -> Sparse:
-    """rows: [K, S − 1] each, for the streamers of row 1 on."""
-    starts, streamers, kept = [0], [np.zeros(0, np.int32)], [np.zeros((0, values), np.float32)]
-    for row_KS in rows:
-        if row_KS is not None:
-            most = np.argsort(-row_KS[0], kind="stable")[:MOST]
-            most = np.sort(most[row_KS[0, most] > 0])
-            streamers.append((most + 1).astype(np.int32))
-            kept.append(row_KS[:, most].T.astype(np.float32))
-            starts.append(starts[-1] + len(most))
-        else:
-            starts.append(starts[-1])
-    return Sparse(np.array(starts, np.int64), np.concatenate(streamers), np.concatenate(kept))
+def sparse(rows: Sequence[Mapping[int, Sequence[float] | NDArray[np.float32]]], values: int) -> Sparse:
+    """Of each row the MOST largest by their first value; equal ones by the streamer's row."""
+    starts, streamers, kept = [0], [], []
+    for row in rows:
+        most = sorted(sorted(row, key=lambda other: (-row[other][0], other))[:MOST])
+        streamers += most
+        kept += [np.asarray(row[other], np.float32) for other in most]
+        starts.append(len(streamers))
+    value_XK = np.stack(kept) if kept else np.zeros((0, values), np.float32)
+    return Sparse(np.array(starts, np.int64), np.array(streamers, np.int32), value_XK)

@@ -1,0 +1,122 @@
+"""Owns a run of training from the log to a judged version: what is read, where Ray is, who judges. Never learns.
+
+`tidecast train` and the Trainer deployment run the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from deploy.cluster import LocalRay
+from deploy.config import Settings
+from streaming.clock import Clock
+from streaming.errors import TrainingError
+from training.bundle import Bundle
+from training.config import TrainingConfig
+from training.encode import EncodeProgress, Encoder
+from training.example_pass import ExamplesConfig, Progress
+from training.examples import ExampleSet
+from training.gate import SliceGate
+from training.job import Parent, make_prepared
+from training.prepared import Prepared
+
+WriteExamples = Callable[[Path, ExamplesConfig, Progress], ExampleSet]
+
+
+class TrainingProgress(Progress, EncodeProgress, Protocol):
+    """Follows all stages of a run."""
+
+    def learned(self, said: Mapping[str, Any]) -> None:
+        """As training/fit.py says it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A version, and who judges it: on visits that it did not learn from."""
+
+    bundle: Bundle
+    gate: SliceGate
+    visits: int
+    streamers: int
+
+
+def train(
+    settings: Settings,
+    write_examples: WriteExamples,
+    encoder: Encoder,
+    progress: TrainingProgress,
+    clock: Clock,
+    *,
+    parent: Parent | None = None,
+    resume: bool = False,
+) -> Trained:
+    """Blocks until there is a version. Needs a connected Ray. Raises TrainingError; then nothing has changed.
+
+    resume: go on with what a killed run has prepared, if it is there.
+    """
+    config = settings.training.below(Path.cwd())
+    run = Path(config.folder) / "run"
+    prepared = _unfinished(run) if resume else None
+    if prepared is None:
+        examples = ExamplesConfig(share=config.share, seed=config.seed)
+        prepared = make_prepared(
+            run,
+            lambda folder: write_examples(folder, examples, progress),
+            encoder,
+            config,
+            window=settings.window,
+            title_weight=settings.tables.title_weight,
+            now_ms=clock.now_ms(),
+            encoding=progress,
+            parent=parent,
+        )
+    from training.fit import Scale, fit  # noqa: PLC0415  torch and Ray Train: only who learns
+
+    scale = Scale(config.workers, config.gpu, config.threads, config.cpus, config.checkpoint_s)
+    bundle = fit(prepared, scale, str(Path(config.folder) / "checkpoints"), progress.learned)
+    gate = SliceGate(prepared.unseen(), prepared.plan.streamers, config.seed)
+    return Trained(bundle, gate, len(prepared.examples), len(prepared.plan.streamers))
+
+
+@contextlib.contextmanager
+def connected_ray(settings: Settings) -> Iterator[None]:
+    """A Ray to learn on: the one of ray.address, or one of its own on this machine, which ends with the block."""
+    local = None if settings.ray.address else LocalRay(settings.ray)
+    try:
+        if local is not None:
+            os.environ.update(local.environment())
+            local.start()
+        import ray  # noqa: PLC0415  its environment comes first
+
+        ray.init(
+            address=local.address if local is not None else settings.ray.address,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+        yield
+        ray.shutdown()
+    finally:
+        if local is not None:
+            local.kill()
+
+
+def _unfinished(run: Path) -> Prepared | None:
+    from training.prepared import opened  # noqa: PLC0415
+
+    try:
+        return opened(run)
+    except TrainingError:
+        return None
+
+
+def scratch_folder(config: TrainingConfig) -> Path:
+    """A folder beside the others of training, for what is read once."""
+    folder = Path(config.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="scratch-", dir=folder))

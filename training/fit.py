@@ -1,0 +1,306 @@
+"""Ray Train: a prepared folder → a version, on any number of workers. Never prepares, never publishes.
+
+Each worker reads its own shards; gradients are averaged, so all have one model. What came since the last checkpoint is
+all that is lost when a worker or the driver is killed: the same call again goes on from it. On one worker the result
+follows from the plan and the examples alone.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import ray.train
+import torch
+import torch.distributed
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from streaming.archive.store import open_store
+from streaming.errors import TrainingError
+from training import bundle as files
+from training.bundle import Bundle
+from training.fitting import check, finish, new_model
+from training.freeze import thaw
+from training.learn import Learner, NotANumber, Step, steps_per_epoch
+from training.model import Model
+from training.prepared import Prepared, opened
+
+STATE = "state.pt"
+VERSION = "version"
+TELL_S = 0.5  # between two words on how far it is
+MAX_RESTARTS = 8  # of workers, in a run
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """workers: processes; threads, cpus: of each; checkpoint_s: what a kill may lose."""
+
+    workers: int = 1
+    gpu: bool = False
+    threads: int = 1
+    cpus: float = 1.0
+    checkpoint_s: float = 20.0
+
+
+class Told:
+    """An actor: what the first worker said last. Never blocks anybody."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Any] = {}
+
+    def tell(self, said: dict[str, Any]) -> None:
+        """Replaces it."""
+        self._last = said
+
+    def last(self) -> dict[str, Any]:
+        """{} before the first word."""
+        return self._last
+
+
+def fit(prepared: Prepared, scale: Scale, storage: str, progress: Callable[[Mapping[str, Any]], None]) -> Bundle:
+    """Learns on the connected Ray. storage: a folder that all nodes see, or a URI, for checkpoints and curves.
+
+    progress: called about twice a second with step, steps, phase, losses, slates_per_s, left_s. Raises TrainingError.
+    """
+    told = ray.remote(Told).options(num_cpus=0).remote()
+    trainer = TorchTrainer(
+        learn_on_worker,
+        train_loop_config={
+            "folder": str(prepared.folder),
+            "threads": scale.threads,
+            "checkpoint_s": scale.checkpoint_s,
+            "told": told,
+        },
+        torch_config=TorchConfig(backend="nccl" if scale.gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=scale.workers,
+            use_gpu=scale.gpu,
+            resources_per_worker={"CPU": scale.cpus, **({"GPU": 1} if scale.gpu else {})},
+        ),
+        run_config=RunConfig(
+            name=prepared.name,
+            storage_path=storage,
+            failure_config=FailureConfig(max_failures=MAX_RESTARTS),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+        ),
+    )
+    with _Following(told, progress):
+        try:
+            result = trainer.fit()
+        except ray.train.v2.api.exceptions.TrainingFailedError as err:
+            raise TrainingError(f"learning failed: {err}") from err
+    said = result.return_value or {}
+    if "failed" in said:
+        raise TrainingError(str(said["failed"]))
+    return files.read(open_store(str(said["version"]), "version"))
+
+
+def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
+    """Runs in each of Ray Train's workers. The first returns where the version lies, or why there is none."""
+    context = ray.train.get_context()
+    rank, processes = context.get_world_rank(), context.get_world_size()
+    torch.set_num_threads(config["threads"])
+    prepared = opened(Path(config["folder"]))
+    slates, plan = prepared.slates(rank, processes), prepared.plan
+    if rank == 0:
+        check(slates)
+    model = new_model(slates, plan.fit, len(plan.streamers))
+    parent = files.read(open_store(plan.parent, "version")) if plan.parent else None
+    previous = thaw(parent, model) if parent is not None else None
+    together = _Together(processes) if processes > 1 else None
+    until = int(np.searchsorted(slates.at_ms_V, plan.until_ms))
+    per_epoch = steps_per_epoch(until, plan.fit.learn)
+    if together is not None:
+        together.same(model)
+        per_epoch = together.most(per_epoch)
+    learner = Learner(
+        model,
+        slates,
+        plan.fit.learn,
+        until=until,
+        rank=rank,
+        per_epoch=per_epoch,
+        together=together,
+        previous=previous,
+    )
+    saved = _Saved(config, rank, learner, prepared)
+    saved.restore()
+    try:
+        for step in learner.run():
+            saved.after(step)
+    except NotANumber as err:
+        return {"failed": f"{err}; the batch is in {saved.keep_batch(err)}"}
+    if rank:
+        return {}
+    bundle = finish(
+        model,
+        slates,
+        len(slates) - until,
+        streamers=plan.streamers,
+        transitions=prepared.transitions(),
+        config=plan.fit,
+        origin=plan.origin,
+    )
+    return {"version": saved.write(bundle)}
+
+
+class _Saved:
+    """Checkpoints, curves and words of one worker; all but the first only keep step with it."""
+
+    def __init__(self, config: dict[str, Any], rank: int, learner: Learner, prepared: Prepared) -> None:
+        self._told, self._every_s = config["told"], float(config["checkpoint_s"])
+        self._rank, self._learner, self._folder = rank, learner, prepared.folder
+        self._began_s = self._saved_s = self._told_s = time.monotonic()
+        self._began_step = 0
+        self._slates = 0
+        self._curves = _Curves(prepared.folder / "curves" / prepared.name) if rank == 0 else None
+
+    def restore(self) -> None:
+        """Goes on from the newest checkpoint, if there is one."""
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return
+        with checkpoint.as_directory() as folder:
+            state = torch.load(Path(folder) / STATE, weights_only=True)
+        self._learner.restore(state)
+        self._began_step = self._learner.step
+
+    def after(self, step: Step) -> None:
+        """Whatever is due after a step."""
+        now_s = time.monotonic()
+        self._slates += step.slates
+        if self._curves is not None:
+            self._curves.add(step)
+            if now_s - self._told_s >= TELL_S or step.step == self._learner.steps:
+                self._tell(step, now_s)
+        if self._is_due(step.step, now_s):
+            self._checkpoint(step)
+
+    def write(self, bundle: Bundle) -> str:
+        """The version, in the folder that it was learned from."""
+        place = str(self._folder / VERSION)
+        store = open_store(place, "version")
+        files.remove(store, "")
+        files.write(bundle, store)
+        return place
+
+    def keep_batch(self, err: NotANumber) -> Path:
+        """Writes what the loss was lost on, for whoever looks into it."""
+        path = self._folder / f"lost-{self._learner.step}-{self._rank}.npz"
+        arrays = {
+            name: value.numpy()
+            for name in err.batch.__slots__
+            if isinstance(value := getattr(err.batch, name), torch.Tensor)
+        }
+        np.savez(path, allow_pickle=False, **arrays)
+        return path
+
+    def _is_due(self, step: int, now_s: float) -> bool:
+        """The same in every worker: all must report at the same steps. The first one's clock says when."""
+        if step == self._learner.steps:
+            return True
+        if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+            due = torch.tensor([float(self._rank == 0 and now_s - self._saved_s >= self._every_s)])
+            torch.distributed.broadcast(due, 0)
+            return bool(due.item())
+        return now_s - self._saved_s >= self._every_s
+
+    def _checkpoint(self, step: Step) -> None:
+        figures: dict[str, Any] = {"step": step.step, **step.losses}
+        if self._rank:
+            ray.train.report(figures)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                torch.save(self._learner.state(), Path(folder) / STATE)
+                ray.train.report(figures, checkpoint=ray.train.Checkpoint.from_directory(folder))
+        self._saved_s = time.monotonic()
+
+    def _tell(self, step: Step, now_s: float) -> None:
+        self._told_s = now_s
+        done = step.step - self._began_step
+        pace_s = (now_s - self._began_s) / max(done, 1)
+        self._told.tell.remote(
+            {
+                "step": step.step,
+                "steps": self._learner.steps,
+                "phase": step.phase,
+                "losses": step.losses,
+                "slates_per_s": self._slates / max(now_s - self._began_s, 1e-3),
+                "left_s": pace_s * (self._learner.steps - step.step),
+            }
+        )
+
+
+class _Together:
+    """torch.distributed, as Ray Train has set it up."""
+
+    def __init__(self, processes: int) -> None:
+        self._processes = processes
+
+    def average(self, model: Model) -> None:
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                torch.distributed.all_reduce(parameter.grad)
+                parameter.grad /= self._processes
+
+    def same(self, model: Model) -> None:
+        for value in model.state_dict().values():
+            torch.distributed.broadcast(value, 0)
+
+    def most(self, number: int) -> int:
+        """The largest number that a process has."""
+        largest = torch.tensor([number])
+        torch.distributed.all_reduce(largest, torch.distributed.ReduceOp.MAX)
+        return int(largest.item())
+
+
+class _Curves:
+    """Losses for TensorBoard: `tensorboard --logdir` the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboardX import SummaryWriter  # noqa: PLC0415  Ray Train brings it
+
+        self._writer = SummaryWriter(str(folder))
+
+    def add(self, step: Step) -> None:
+        for name, loss in step.losses.items():
+            self._writer.add_scalar(f"{step.phase}/{name}", loss, step.step)
+
+
+class _Following:
+    """Passes on what the workers say, from a thread, for as long as it is entered."""
+
+    def __init__(self, told: Any, progress: Callable[[Mapping[str, Any]], None]) -> None:
+        import threading  # noqa: PLC0415
+
+        self._told, self._progress = told, progress
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="training-progress", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(2.0)
+
+    def _run(self) -> None:
+        heard = ""
+        while not self._stop.wait(TELL_S):
+            try:
+                said = ray.get(self._told.last.remote(), timeout=5.0)
+            except ray.exceptions.RayError:
+                return  # the run is over, and says itself how it ended
+            if said and (now := json.dumps(said)) != heard:
+                heard = now
+                self._progress(said)
