@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ from actors.index import LiveIndex
 from actors.pools import Pools, largest
 from actors.room_table import RoomTable
 from actors.taste import Taste
-from streaming.events import RoomId
+from streaming.events import RoomId, StreamerId
 
 NO_FILTERS = Filters()
 
@@ -28,6 +28,7 @@ class Visited:
     slots_V: Slots = field(default_factory=lambda: np.zeros(0, np.int64))
     strengths_V: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     strengths: Mapping[int, float] = field(default_factory=dict)  # the same by slot
+    streamers: Sequence[StreamerId] = ()
 
 
 class Candidates:
@@ -42,14 +43,15 @@ class Candidates:
 
     def visited(self, taste: Taste) -> Visited:
         """The live rooms of the viewer's habits."""
-        roster, strengths = self._rooms.roster, {}
+        roster, strengths, streamers = self._rooms.roster, {}, []
         for streamer, strength in taste.habits:
             rooms = roster.of(streamer)
             if rooms is not None:
                 for slot in rooms.values():
                     strengths[slot] = strength
+                    streamers.append(streamer)
         slots_V = np.array([*strengths], np.int64)
-        return Visited(roster.version, slots_V, np.array([*strengths.values()], np.float32), strengths)
+        return Visited(roster.version, slots_V, np.array([*strengths.values()], np.float32), strengths, streamers)
 
     def alike(self, query_E: NDArray[np.float32] | None, index: LiveIndex) -> NDArray[np.float32] | None:
         """Product of the viewer's vector and each room's, float32 by slot, −1 for a room without a vector.

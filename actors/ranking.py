@@ -114,16 +114,14 @@ class Ranking:
     def _personal(self, slots_N: Slots, held: Held, event_now_ms: int) -> Floats:
         """[N, P] features.PERSONAL of the candidates. A viewer's past is with few of them: only these are looked at."""
         past, rooms = held.past or NOBODY, self._rooms
-        own = Own.empty(len(slots_N))
-        visited_V = held.visited.slots_V
-        if len(visited_V):
-            self._place_S[visited_V] = -1
+        own, visited = Own.empty(len(slots_N)), held.visited
+        if len(visited.slots_V):
+            self._place_S[visited.slots_V] = -1
             self._place_S[slots_N] = np.arange(len(slots_N))
-            place_V = self._place_S[visited_V]
-            offered_V = place_V >= 0
-            by_slot = rooms.by_slot
-            streamers = [by_slot[slot].state.streamer for slot in visited_V[offered_V].tolist()]
-            own.put(place_V[offered_V], past.own(streamers, event_now_ms))
+            place_V = self._place_S[visited.slots_V]
+            offered = np.flatnonzero(place_V >= 0)
+            streamers = visited.streamers
+            own.put(place_V[offered], past.own([streamers[place] for place in offered.tolist()], event_now_ms))
         arrivals = rooms.lately.arrivals(slots_N, past.origin, event_now_ms)
         return personal(own, arrivals, past.viewer(held.known_live, event_now_ms), event_now_ms)
 

@@ -1,6 +1,6 @@
 """/v1/recommend with 10,000 live rooms against a no-op Serve ingress: same run, same mode, updates flowing meanwhile.
 
-    python -m tests.bench.serve [--json] [--rooms N] [--replicas N] [--seconds S]
+    python -m tests.bench.serve [--json] [--rooms N] [--replicas N] [--seconds S] [--model]
 
 Rooms and profiles are written straight to the topics that replicas read; states go on being rewritten, as often as
 that many rooms would be encoded anew (each every 30 s). Both are asked in turns, so that drift hits both.
@@ -13,6 +13,7 @@ import dataclasses
 import json
 import random
 import statistics
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,9 @@ from deploy.client import Client
 from deploy.cluster import LocalRay
 from deploy.config import Settings
 from deploy.system import System
+from streaming.archive.store import open_store
 from streaming.broker import KafkaLog
+from streaming.clock import SystemClock
 from streaming.codec import encode
 from streaming.events import RoomId, RoomState, StreamerHabit, StreamerId, ViewerId, ViewerProfile, Visit
 from streaming.log import Sink
@@ -32,6 +35,7 @@ from streaming.topics import ROOM_STATES, VIEWER_PROFILES
 from tests.bench import noop
 from tests.bench.load import Load, put_on
 from tests.bench.stack import say, stack
+from training.registry import OpenGate, Registry
 
 DIMENSION = 384
 CATEGORIES = 60
@@ -184,6 +188,25 @@ def fill(system: System, platform: Platform) -> tuple[Sink, Iterator[RoomState]]
         time.sleep(0.2)
 
 
+def put_live(system: System, rooms: int) -> None:
+    """Publishes a version as large as one that has seen all streamers, and waits until every replica answers by it."""
+    from tests.untrained import untrained  # noqa: PLC0415  torch, which the other bench does not need
+
+    streamers = [f"streamer-{number}" for number in range(rooms)]
+    with tempfile.TemporaryDirectory(prefix="tidecast-bench-") as folder:
+        log = KafkaLog(system.settings.kafka, system.settings.topics.prefix)
+        registry = Registry(open_store(folder, "registry"), log, SystemClock())
+        registry.publish(untrained("bench", streamers, "bench", DIMENSION))
+        registry.promote("bench", OpenGate())
+        client, deadline = Client(system.url), time.monotonic() + 60
+        while any(
+            post.detail["model_version"] != "bench" for post in client.status().processes if post.name == "recommender"
+        ):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the replicas do not get to the version")
+            time.sleep(0.2)
+
+
 def best(loads: Sequence[Load]) -> Load:
     """The median run by rate."""
     return sorted(loads, key=lambda load: load.rps)[len(loads) // 2]
@@ -196,12 +219,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="of one measurement")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=8)
+    parser.add_argument("--model", action="store_true", help="answer by a model (untrained) instead of version 0")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     args = parser.parse_args()
     settings = Settings()
     settings = dataclasses.replace(settings, http=dataclasses.replace(settings.http, replicas=args.replicas))
     with stack(settings) as system:
         sink, states = fill(system, Platform(args.rooms, time.time_ns() // 1_000_000))
+        if args.model:
+            put_live(system, args.rooms)
         running = system.running()
         assert running is not None
         ray = LocalRay(settings.ray, Path(running.ray_folder))
@@ -231,6 +257,7 @@ def main() -> None:
         "one_connection_p50_ms": round(latency.p50_ms, 2),
         "noop_one_connection_p50_ms": round(noop_latency.p50_ms, 2),
         "failed": sum(load.failed for load in (*ours, *theirs)),
+        "model": args.model,
         "rooms": args.rooms,
         "replicas": args.replicas,
         "updates_per_s": round(args.rooms / REFRESH_S),

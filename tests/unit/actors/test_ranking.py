@@ -1,0 +1,133 @@
+"""Owns the tests of what a version's ranker is given: the features of training/features.py, to the bit."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from actors import ranking
+from actors.ranking import log_odds
+from actors.recommend import Query, RecommendConfig
+from actors.swap import Swapper
+from streaming.codec import encode
+from streaming.events import ActivityBucket, Arrival, ModelVersion, RoomId, StreamerId, ViewerId
+from streaming.topics import MODELS
+from tests.unit.actors.fake_version import FakeVersion, Floats
+from tests.unit.actors.replica import Replica, axis
+from training.announced import key_of
+from training.features import CROWD, PERSONAL, crowd, personal
+from training.own import OwnPast
+from training.serving import AlignedRooms, Offered, RankedRooms, ServedViewer
+
+
+class Recording(FakeVersion):
+    """Keeps what it is asked, and prepares the crowd's features themselves."""
+
+    def __init__(self) -> None:
+        super().__init__("one")
+        self.asked: list[Offered] = []
+
+    def prepare(self, crowd_NC: Floats, rooms: AlignedRooms) -> Floats:
+        return crowd_NC.copy()
+
+    def rank(self, viewer: ServedViewer, offered: Offered) -> RankedRooms:
+        self.asked.append(offered)
+        return super().rank(viewer, offered)
+
+
+def replica_with(version: FakeVersion, rooms: int, ranked: int = 80) -> Replica:
+    """A replica that answers by the version, with rooms that have a crowd each."""
+    replica = Replica(config=RecommendConfig(ranked=ranked))
+    bucket_ms = replica.clock.now_ms() // 10_000 * 10_000
+    for number in range(rooms):
+        replica.room(
+            f"r{number}", title_vector=axis(number % 8), entered=number, first_entered=number // 2, messages=number,
+            recent=(ActivityBucket(bucket_ms, number % 7, number % 3, number % 2),),
+            arrivals=(Arrival(at_ms=replica.clock.now_ms() - number, streamer=StreamerId("streamer of r2")),),
+            chat_at_ms=replica.clock.now_ms() - 100 * number,
+        )  # fmt: skip
+    replica.viewer("v", "r1", "r2", "gone", "r2", now_in="r2")
+    swapper = Swapper(
+        replica.tables, lambda _: version, replica.recommender.warm, metrics=replica.metrics, clock=replica.clock
+    )
+    record = ModelVersion(name="rooms", version=version.name, path="", state="live", metrics={}, at_ms=0)
+    replica.send(MODELS, key_of(record).decode(), encode(record))
+    swapper.turn(threading.Event())
+    assert swapper.status().version == version.name
+    return replica
+
+
+@pytest.mark.parametrize("viewer", ["v", "stranger"])
+def test_the_ranker_is_given_the_features_of_the_one_implementation(viewer: str) -> None:
+    version = Recording()
+    replica = replica_with(version, 90)
+    version.asked.clear()
+    replica.recommender.recommend(Query(viewer=viewer))
+    (offered,) = version.asked
+    rooms, now_ms = replica.tables.rooms, replica.clock.now_ms()
+    raw = replica.tables.viewers.raw(ViewerId(viewer))
+    past = OwnPast(replica.tables.viewers.decode(raw) if raw is not None else None)
+    streamers = [rooms.by_slot[slot].state.streamer for slot in offered.slots_N.tolist()]
+    expected_NP = personal(
+        past.own(streamers, now_ms),
+        rooms.lately.arrivals(offered.slots_N, past.origin, now_ms),
+        past.viewer(2 if viewer == "v" else 0, now_ms),
+        now_ms,
+    )
+    np.testing.assert_array_equal(offered.personal_NP, expected_NP)
+    assert offered.personal_NP.shape[1] == len(PERSONAL)
+    slots = rooms.slots()
+    expected_NC = crowd(rooms.lately.rooms(slots, now_ms))
+    np.testing.assert_array_equal(offered.prepared_SH[slots], expected_NC)
+    assert expected_NC.shape[1] == len(CROWD)
+    if viewer == "v":
+        assert np.count_nonzero(offered.personal_NP[:, PERSONAL.index("own_visits")]) == 1  # not where they are now
+        query_E = replica.recommender._tastes.of(ViewerId("v"), now_ms).query_E
+        assert query_E is not None
+        dot_N = rooms.index.vectors(offered.slots_N) @ query_E
+        np.testing.assert_allclose(offered.dot_N, dot_N, rtol=1e-5)
+
+
+def test_many_rooms_are_prepared_in_slices_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "SLICE", 64)
+    version = Recording()
+    replica = replica_with(version, 700)
+    replica.recommender.renew()
+    replica.recommender.recommend(Query(viewer="v"))
+    slots = replica.tables.rooms.slots()
+    whole_NC = crowd(replica.tables.rooms.lately.rooms(slots, replica.clock.now_ms()))
+    np.testing.assert_array_equal(version.asked[-1].prepared_SH[slots], whole_NC)
+
+
+def test_a_ranker_sees_as_many_candidates_as_it_is_to_and_none_that_may_not_be_shown() -> None:
+    version = Recording()
+    replica = replica_with(version, 90, ranked=25)
+    version.asked.clear()
+    answer = replica.recommender.recommend(Query(viewer="v", exclude=["r1", "r3"], limit=100))
+    (offered,) = version.asked
+    assert len(offered.slots_N) == len(answer.rooms) == 25
+    rooms = {replica.tables.rooms.by_slot[slot].state.room for slot in offered.slots_N.tolist()}
+    assert rooms == {item.room for item in answer.rooms}
+    assert not rooms & {"r1", "r2", "r3"}  # r2: where the viewer is
+
+
+def test_what_nobody_renewed_for_long_a_request_renews() -> None:
+    version = Recording()
+    replica = replica_with(version, 20)
+    replica.room("r5", title_vector=axis(5), entered=500)
+    slot = replica.tables.rooms.cards[RoomId("r5")].slot
+    column = CROWD.index("room_visits")
+    replica.recommender.recommend(Query(viewer="v"))
+    assert version.asked[-1].prepared_SH[slot, column] == 5
+    replica.clock.advance(4_000)
+    replica.recommender.recommend(Query(viewer="v"))
+    assert version.asked[-1].prepared_SH[slot, column] == 500
+
+
+def test_log_odds_keep_the_order_and_bear_certainty() -> None:
+    odds_N = log_odds(np.array([0.0, 0.2, 0.5, 0.9, 1.0], np.float32))
+    assert np.isfinite(odds_N).all()
+    assert (np.diff(odds_N) > 0).all()
+    assert odds_N[2] == pytest.approx(0)
