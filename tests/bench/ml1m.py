@@ -34,21 +34,21 @@ TOP = 10
 class Recipe:
     """How a tower is trained here. batch_visits: padded places in a batch."""
 
-    epochs: int = 60
+    epochs: int = 30
     d_model: int = 64
-    blocks: int = 2
+    blocks: int = 4
     heads: int = 2
     ffn: int = 4
     max_visits: int = 200
     dropout: float = 0.2
-    batch_visits: int = 12_800
+    batch_visits: int = 6_400
     lr: float = 2e-3
     warm: float = 0.05  # share of the steps in which the rate rises
     weight_decay: float = 0.05
     smoothing: float = 0.0
-    ema: float = 0.999
+    ema: float = 0.998
     init: float = 0.02
-    every: int = 2  # epochs from one validation to the next
+    every: int = 3  # epochs from one validation to the next
     whole: int = 1  # whether an epoch has all of a long sequence, or one piece of it
     newest: float = 0.5  # how often that one piece is the newest
     forget: float = 0.0  # share of the inputs that are replaced by nothing
