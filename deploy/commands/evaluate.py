@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from deploy.config import Settings
+    from deploy.rankers import Ingredients
     from streaming.replay import Channel
     from training.chat import Chat, Windows
     from training.rankers import Ranker
@@ -111,34 +115,16 @@ def run(args: argparse.Namespace) -> int:
     from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
     from deploy.evaluate_progress import EvaluateProgress  # noqa: PLC0415
     from deploy.evaluate_table import table  # noqa: PLC0415
-    from deploy.rankers import Ingredients, build  # noqa: PLC0415
-    from deploy.version_zero import VersionZeroConfig  # noqa: PLC0415
-    from streaming.replay import read_channels  # noqa: PLC0415
-    from training.boosting import BoostingConfig  # noqa: PLC0415
+    from deploy.rankers import build  # noqa: PLC0415
     from training.chat import load  # noqa: PLC0415
-    from training.cold import cold_streamers, without_past  # noqa: PLC0415
     from training.evaluate import EvaluateConfig, evaluate  # noqa: PLC0415
-    from training.rankers import Popularity  # noqa: PLC0415
     from training.rankings import RankingsFile  # noqa: PLC0415
 
     names = chosen_names(args)
-    every = [*names, *args.version]
-    rankings_of, against = _check(args, every)
-    chat, cold_C = load(args.train, args.test, args.train_windows, args.test_windows), None
-    settings, known = from_args(args), read_channels(args.channels) if args.channels else {}
-    content = content_of(args, settings, chat, known) if args.content else None
-    if args.cold_streamers:
-        cold_C = cold_streamers(chat.channels, args.cold_streamers)
-        chat = without_past(chat, cold_C)
-    ingredients = Ingredients(
-        chat,
-        BoostingConfig(args.trees, seed=args.seed),
-        VersionZeroConfig(settings.recommend, settings.tables, settings.profile),
-        known,
-        content,
-        Popularity(),
-    )
-    rankers = build(names, args.version, ingredients)
+    rankings_of, against = _check(args, [*names, *args.version])
+    recorded = load(args.train, args.test, args.train_windows, args.test_windows)
+    ingredients, cold_C = ingredients_of(args, from_args(args), recorded)
+    chat, rankers = ingredients.chat, build(names, args.version, ingredients)
     with ExitStack() as stack:
         sinks = {rankings_of: stack.enter_context(RankingsFile(args.rankings, chat))} if args.rankings else None
         progress = stack.enter_context(EvaluateProgress(len(chat.at_us_M)))
@@ -148,6 +134,30 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         args.json.write_text(json.dumps(as_json(report, rankers, args), indent=2) + "\n")
     return 0
+
+
+def ingredients_of(
+    args: argparse.Namespace, settings: Settings, chat: Chat
+) -> tuple[Ingredients, NDArray[np.bool_] | None]:
+    """What the rankers are made of, and which channels are held out, if any."""
+    from deploy.rankers import Ingredients  # noqa: PLC0415
+    from deploy.version_zero import VersionZeroConfig  # noqa: PLC0415
+    from streaming.replay import read_channels  # noqa: PLC0415
+    from training.boosting import BoostingConfig  # noqa: PLC0415
+    from training.cold import cold_streamers, without_past  # noqa: PLC0415
+    from training.rankers import Popularity  # noqa: PLC0415
+
+    known = read_channels(args.channels) if args.channels else {}
+    cold_C = cold_streamers(chat.channels, args.cold_streamers) if args.cold_streamers else None
+    ingredients = Ingredients(
+        chat if cold_C is None else without_past(chat, cold_C),
+        BoostingConfig(args.trees, seed=args.seed),
+        VersionZeroConfig(settings.recommend, settings.tables, settings.profile),
+        known,
+        content_of(args, settings, chat, known) if args.content else None,
+        Popularity(),
+    )
+    return ingredients, cold_C
 
 
 def chosen_names(args: argparse.Namespace) -> list[str]:
@@ -208,6 +218,8 @@ def as_json(report: Report, rankers: Sequence[Ranker], args: argparse.Namespace)
     }
     return {
         "split": {**split, **windows, "cold_streamers": args.cold_streamers},
+        "content": str(args.content) if args.content else None,
+        "channels": str(args.channels) if args.channels else None,
         "seed": args.seed,
         "learned": learned,
         **dataclasses.asdict(report),
