@@ -211,9 +211,8 @@ def crowd(rooms: Rooms) -> NDArray[np.float32]:
     rest_CN[4] = rooms.broadcast_KN[NEWCOMERS] / entered_N
     total_K1 = minute_KN[ENTRIES:].sum(axis=1, keepdims=True, dtype=np.float64)  # in any order of rooms the same
     rest_CN[5:8] = minute_KN[ENTRIES:] / np.maximum(total_K1, 1)
-    rest_CN[8] = _rank(counts_SKN[SPANS_S.index(300), MESSAGES])
-    rest_CN[9] = _rank(counts_SKN[SPANS_S.index(600), ENTRIES])
-    rest_CN[10] = _rank(minute_KN[NEWCOMERS])
+    busy_KN = counts_SKN[SPANS_S.index(300), MESSAGES], counts_SKN[SPANS_S.index(600), ENTRIES], minute_KN[NEWCOMERS]
+    rest_CN[8:11] = _ranks(np.stack(busy_KN))
     rest_CN[11] = N
     return np.ascontiguousarray(columns_CN.T)
 
@@ -267,15 +266,18 @@ def features(served_NF: NDArray[np.float32], totals: Totals, paths: Paths) -> ND
     return np.concatenate([served_NF, np.stack(columns, axis=1, dtype=np.float32, casting="same_kind")], axis=1)
 
 
-def _rank(values_N: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The share of rooms with more, so that equals are equal."""
-    more_N: NDArray[np.integer]
-    if len(values_N) <= FEW_ROOMS:
-        more_N = np.count_nonzero(values_N > values_N[:, None], axis=1)
+def _ranks(values_KN: NDArray[np.float32]) -> NDArray[np.float64]:
+    """[K, N] the share of rooms with more, so that equals are equal."""
+    N = values_KN.shape[1]
+    more_KN: NDArray[np.integer]
+    if N <= FEW_ROOMS:
+        more_KN = np.count_nonzero(values_KN[:, None, :] > values_KN[:, :, None], axis=2)
     else:
-        more_N = len(values_N) - np.searchsorted(np.sort(values_N), values_N, side="right")
-    share_N: NDArray[np.float64] = more_N / max(len(values_N), 1)
-    return share_N
+        sorted_KN = np.sort(values_KN, axis=1)
+        pairs = zip(sorted_KN, values_KN, strict=True)
+        more_KN = N - np.stack([np.searchsorted(sorted_N, values_N, side="right") for sorted_N, values_N in pairs])
+    share_KN: NDArray[np.float64] = more_KN / max(N, 1)
+    return share_KN
 
 
 def _own_past(columns_NF: NDArray[np.float32], own: Own, viewer: Viewer) -> None:

@@ -56,12 +56,15 @@ class LiveRooms:
         row_BK = self._row_BK
         row_BK[:] = 0
         messages_bucket = state.recent_messages_ms // ACTIVITY_BUCKET_MS
-        newest = max([bucket.bucket_ms // ACTIVITY_BUCKET_MS for bucket in state.recent], default=0)
-        newest = max(newest, messages_bucket)
+        newest = messages_bucket
+        if state.recent:
+            newest = max(newest, state.recent[0].bucket_ms // ACTIVITY_BUCKET_MS)  # whichever end is the newest
+            newest = max(newest, state.recent[-1].bucket_ms // ACTIVITY_BUCKET_MS)
         counts = state.recent_messages[::-1][: max(0, BUCKETS + 1 - (newest - messages_bucket))]
         first = newest - messages_bucket + 1
         row_BK[first : first + len(counts), MESSAGES] = counts
-        self._put_entries(row_BK, state.recent, newest)
+        if state.recent:
+            self._put_entries(row_BK, state.recent, newest)
         np.cumsum(row_BK, axis=0, out=self._sums_NBK[slot])
         self._newest_N[slot] = newest
         self._head = max(self._head, newest)
@@ -74,9 +77,8 @@ class LiveRooms:
 
     def _put_entries(self, row_BK: NDArray[np.float32], recent: Sequence[ActivityBucket], newest: int) -> None:
         oldest_ms = (newest - BUCKETS) * ACTIVITY_BUCKET_MS
-        recent = [bucket for bucket in recent if bucket.bucket_ms >= oldest_ms]
-        if not recent:
-            return
+        if recent[0].bucket_ms < oldest_ms or recent[-1].bucket_ms < oldest_ms:
+            recent = [bucket for bucket in recent if bucket.bucket_ms >= oldest_ms]
         places = [newest - bucket.bucket_ms // ACTIVITY_BUCKET_MS + 1 for bucket in recent]
         row_BK[places, ENTRIES] = [bucket.entered for bucket in recent]
         row_BK[places, FIRST_ENTRIES] = [bucket.first_entered for bucket in recent]
