@@ -64,14 +64,14 @@ class Candidates:
         np.fmax(alike_N, -1, out=alike_N)  # fmax and not maximum, because a room without a vector is NaN
         return alike_N
 
-    def union(self, visited: Visited, taste: Taste, alike_N: NDArray[np.float32] | None) -> Slots:
+    def union(self, visited: Visited, taste: Taste, nearest: Slots) -> Slots:
         """Slots of trending (anywhere and in the viewer's categories) ∪ newest ∪ nearest ∪ visited, these at the end.
 
         int64 [N], repetitions and rooms that have ended since among them: `may_be_shown` drops these.
         """
         pools, number = self._pools, self._rooms.categories.number
         lists = [pools.common, *[pools.of_category(number(label)) for label in taste.top_categories]]
-        lists += [self.nearest(alike_N), visited.slots_V]
+        lists += [nearest, visited.slots_V]
         return np.concatenate(lists)
 
     def nearest(self, alike_N: NDArray[np.float32] | None) -> Slots:

@@ -6,12 +6,11 @@ viewer is now is never recommended to them. A viewer without a profile is a stra
 
 from __future__ import annotations
 
-import functools
 import itertools
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -92,7 +91,7 @@ class RecommendConfig:
 class _Found:
     """What of the viewer led to the candidates of one query."""
 
-    def __init__(self, held: Held, nearest: Callable[[], NDArray[np.int64]]) -> None:
+    def __init__(self, held: Held, nearest: NDArray[np.int64]) -> None:
         self._visited = held.visited.strengths
         self._liked = held.affinity.liked if held.affinity is not None and held.taste.anchor else None
         self._nearest = nearest
@@ -107,7 +106,7 @@ class _Found:
         if category in self._liked:
             return "similar"
         if self._near is None:
-            self._near = set(self._nearest().tolist())
+            self._near = set(self._nearest.tolist())
         return "similar" if slot in self._near else None
 
 
@@ -278,7 +277,7 @@ class Recommender:
             category_cost=self._config.category_cost,
         )
         scores = scored.scores_K.tolist()
-        found = _Found(held, functools.partial(self._candidates.nearest, scored.alike_N))
+        found = _Found(held, scored.nearest)
         picks = []
         for position in chosen:
             slot = slots[position]

@@ -31,7 +31,7 @@ class Scored:
     slots_K: NDArray[np.int64]
     values_K: NDArray[np.float64]  # what they are ordered by, descending
     scores_K: NDArray[np.float64]  # what is shown
-    alike_N: Floats | None  # the viewer's product with each room, by slot
+    nearest: NDArray[np.int64]  # slots of the rooms most alike
     terms: Callable[[int], dict[str, float]]
 
 
@@ -49,8 +49,9 @@ class Scoring:
         """The `most` best rooms for a query."""
         candidates, taste, visited = self._candidates, held.taste, held.visited
         alike_N = candidates.alike(held.query_E, alignment.index)
+        nearest = candidates.nearest(alike_N)
         if query.filters == NO_FILTERS:
-            slots_N = candidates.union(visited, taste, alike_N)
+            slots_N = candidates.union(visited, taste, nearest)
         else:
             slots_N = candidates.union_filtered(visited, alike_N, query.filters)
         scores_N = self._score.of(slots_N, held.affinity, alike_N, visited)
@@ -59,7 +60,14 @@ class Scoring:
         slots_N, scores_N = slots_N[shown_N], scores_N[shown_N]
         if isinstance(alignment, ModelAlignment) and alignment.model.ranks and len(slots_N):
             return self._by_model(
-                slots_N, scores_N, held=held, alignment=alignment, alike_N=alike_N, most=most, now_ms=now_ms
+                slots_N,
+                scores_N,
+                held=held,
+                alignment=alignment,
+                alike_N=alike_N,
+                nearest=nearest,
+                most=most,
+                now_ms=now_ms,
             )
         best_K = (-scores_N).argsort()[:most]
         slots_K = slots_N[best_K]
@@ -68,7 +76,7 @@ class Scoring:
         def terms(place: int) -> dict[str, float]:
             return self._score.terms(int(slots_K[place]), held.affinity, alike_N, visited)
 
-        return Scored(slots_K, values_K, values_K, alike_N, terms)
+        return Scored(slots_K, values_K, values_K, nearest, terms)
 
     def _by_model(
         self,
@@ -78,6 +86,7 @@ class Scoring:
         held: Held,
         alignment: ModelAlignment,
         alike_N: Floats | None,
+        nearest: NDArray[np.int64],
         most: int,
         now_ms: int,
     ) -> Scored:
@@ -100,4 +109,4 @@ class Scoring:
 
         values_K = odds_N[best_K].astype(np.float64).round(SCORE_DIGITS)
         scores_K = ranked.enter_N[best_K].astype(np.float64).round(SCORE_DIGITS)
-        return Scored(slots_N[best_K], values_K, scores_K, alike_N, terms)
+        return Scored(slots_N[best_K], values_K, scores_K, nearest, terms)
