@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from deploy.learned_rankers import MODELS, given_version, learned
+from deploy.model_registry import bundle_at
 from deploy.version_zero import VersionZero, VersionZeroConfig
-from streaming.errors import ConfigError
+from streaming.errors import ConfigError, VersionError
 from streaming.replay import Channel
 from training.boosting import Boosting, BoostingConfig, BoostingWithMore
 from training.chat import Chat
@@ -38,8 +40,11 @@ def build(names: Sequence[str], versions: Sequence[str], ingredients: Ingredient
 
 
 def of_version(version: str, ingredients: Ingredients) -> Ranker:
-    """The ranker of a trained version: a name in the registry, or its folder. It has that name. Raises ConfigError."""
-    raise ConfigError(f"--version {version}: no version can be evaluated yet; leave it out")
+    """The ranker of a trained version, by its folder. It has that name. Raises ConfigError."""
+    try:
+        return given_version(version, bundle_at(version), ingredients)
+    except VersionError as err:
+        raise ConfigError(f"--version {version}: {err}") from err
 
 
 def _with_content(name: str) -> Callable[[Ingredients], Ranker]:
@@ -51,6 +56,10 @@ def _with_content(name: str) -> Callable[[Ingredients], Ranker]:
         return BoostingWithMore(config, Likeness(timeline, placebo), name)
 
     return builder
+
+
+def _model(name: str) -> Callable[[Ingredients], Ranker]:
+    return lambda ingredients: learned(name, ingredients, ingredients.boosting.seed)
 
 
 BUILDERS: Mapping[str, Callable[[Ingredients], Ranker]] = MappingProxyType(
@@ -67,5 +76,6 @@ BUILDERS: Mapping[str, Callable[[Ingredients], Ranker]] = MappingProxyType(
         ),
         "boosting": lambda ingredients: Boosting(ingredients.boosting),
         **{name: _with_content(name) for name in WITH_CONTENT},
+        **{name: _model(name) for name in MODELS},
     }
 )

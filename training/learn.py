@@ -42,6 +42,7 @@ class LearnConfig:
     towers_weight: float = 0.3  # of the towers' loss in the second phase
     covisit_weight: float = 0.1
     heads_weight: float = 0.1  # of stay and interact
+    coded: bool = True  # whether there are codes at all; without them it is an ablation
     seed: int = 7
 
     def __post_init__(self) -> None:
@@ -247,7 +248,7 @@ class Learner:
         model.rooms.eval()
         model.rooms.requires_grad_(False)
         self._projected = model.project(self._slates.contents)
-        if model.coded:
+        if model.coded or not self.config.coded:
             return
         vectors_NE = self.room_vectors(self._projected)
         books = fit(vectors_NE, model.config.codes)

@@ -38,6 +38,21 @@ class NoContent:
         return ContentRows(np.zeros_like(channels_N), np.zeros_like(channels_N))
 
 
+class Shuffled:
+    """A placebo: every row of content stands for another's, the same one always. What is learned of it is noise."""
+
+    def __init__(self, contents: ContentTables, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        self.now_RD = contents.now_RD[rng.permutation(len(contents.now_RD))]
+        self.mean_RD = contents.mean_RD.copy()
+        self.mean_RD[1:] = contents.mean_RD[1:][rng.permutation(len(contents.mean_RD) - 1)]
+        self._contents = contents
+
+    def rows(self, channels_N: NDArray[np.intp], at_us: int | NDArray[np.int64]) -> ContentRows:
+        """As the contents'."""
+        return self._contents.rows(channels_N, at_us)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordedVisits:
     """All W visits of a recording, by viewer and then time. Columns of a visit, and where each viewer's begin."""

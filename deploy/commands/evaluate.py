@@ -43,6 +43,12 @@ rankers:
   boosting              gradient-boosted trees over all features: the reference to beat; pip install 'tidecast[eval]'
   boosting + content    the same with how alike a room is to the viewer's last ones, by its chat and title (--content)
   boosting + shuffled   a placebo: the same with the content of the rooms live dealt to one another anew
+  tidecast              what replicas serve once a version is live: towers, semantic codes and ranker learn from the
+                        training part, and rank in numpy with what they knew when it ended
+  tidecast, id only     ablations, by name alone: the room is its streamer's embedding;
+  tidecast, content only  the room is its content, brought into the model's space;
+  tidecast, no codes      both, gated, without semantic codes;
+  tidecast, shuffled      a placebo: content dealt to other rooms
 
 All rankers are measured on the same draws, and so are their differences to the one that --against names.
 
@@ -72,7 +78,9 @@ RANKERS = (
     "boosting",
     "boosting + content",
     "boosting + shuffled",
+    "tidecast",
 )
+ABLATIONS = ("tidecast, id only", "tidecast, content only", "tidecast, no codes", "tidecast, shuffled")
 REFERENCE = "boosting"
 
 
@@ -88,9 +96,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--test", type=Path, nargs="+", required=True, metavar="FILE", help="recorded chat after it")
     parser.add_argument("--train-windows", type=_windows, metavar="A:B", help="only rows with A <= window < B")
     parser.add_argument("--test-windows", type=_windows, metavar="C:D", help="only rows with C <= window < D")
-    parser.add_argument("--rankers", nargs="+", choices=RANKERS, metavar="RANKER", help="default: all that can be had")
     parser.add_argument(
-        "--version", action="append", default=[], metavar="NAME_OR_FOLDER", help="a trained version too; repeatable"
+        "--rankers",
+        nargs="+",
+        choices=(*RANKERS, *ABLATIONS),
+        metavar="RANKER",
+        help="default: all that can be had, without ablations",
+    )
+    parser.add_argument(
+        "--version", action="append", default=[], metavar="FOLDER", help="a trained version too; repeatable"
     )
     parser.add_argument(
         "--against", metavar="RANKER", help=f"what the others are compared with; default: {REFERENCE}, if it is there"
