@@ -10,6 +10,7 @@ import itertools
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -45,7 +46,9 @@ __all__ = ["Answer", "Filters", "Item", "Query", "Receipt", "RecommendConfig", "
 
 WARM_VIEWERS, WARM_ROOMS = 16, 60  # enough that every path has run and its memory is there
 RENEW_PAUSE_S = 0.0005  # between slices of a renewal, in which requests are answered
-STALE_RENEWALS = 10  # where nobody has renewed for so many times renew_ms, a request does
+PREPARE_S = 1.0  # between renewals of what a model prepares: half of its features are sums over a minute and more
+REST = 10  # of its time, at least, that a renewal rests: it takes 30 ms of processor time at 10,000 rooms
+STALE_MS = 30_000  # where nobody has renewed for so long, a request does
 POOL_PER_ITEM = 3  # of the best candidates, so many per item asked for take part in diversifying
 
 
@@ -132,7 +135,7 @@ class Recommender:
         self._pools = Pools(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights)
         self._candidates = Candidates(tables.rooms, self._pools, config.nearest)
         score = Score(tables.rooms, self._pools, config.weights)
-        self._ranking = Ranking(tables.rooms, tables.lock, STALE_RENEWALS * config.renew_ms)
+        self._ranking = Ranking(tables.rooms, tables.lock, STALE_MS)
         self._scoring = Scoring(self._candidates, score, self._ranking, config.ranked)
         self._tastes = Tastes(tables, self._candidates, config.weights, config.broad_category, metrics)
         self._shadow = ShadowScoring(tables, self._tastes, self._scoring, config.shadow, metrics)
@@ -179,12 +182,15 @@ class Recommender:
 
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what models prepare of all rooms, and scores in the shadow; a thread's loop until told to stop."""
-        while not stop.wait(self._config.renew_ms / 1000):
+        rest_s = PREPARE_S
+        while not stop.wait(rest_s):
+            began_s = time.perf_counter()
             try:
                 self.renew()
                 self._shadow.compare(self._clock.now_ms())
             except Exception:  # the next may do better; where none does, requests renew, and fail with the reason
                 LOGGER.exception("what a model prepares of all rooms was not renewed")
+            rest_s = max(PREPARE_S, REST * (time.perf_counter() - began_s))
 
     def renew(self) -> None:
         """Has the version in force, and the one in its shadow, prepare all rooms anew. Not under the lock."""
