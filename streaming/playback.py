@@ -55,8 +55,7 @@ class Timeline:
 
     def moved(self, was_ms: int) -> int:
         """The time that the event gets."""
-        passed_ms = self.passed_ms(was_ms)
-        return was_ms if self._start_ms is None else self._start_ms + int(passed_ms)
+        return was_ms if self._start_ms is None else self._start_ms + int(self.passed_ms(was_ms))
 
     def passed_ms(self, was_ms: int) -> float:
         """How long after the first event this one is to be played, in ms."""

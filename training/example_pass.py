@@ -245,20 +245,26 @@ class ExamplePass:
         number_N = rooms.number_N[slots_N]
         number_N[place] = rooms.number(event.room, event.streamer)
         shown_N = self._shown(viewer, number_N, place, now_ms)
-        chosen_C, log_q_C = self._choose(place, shown_N)
+        features_NF = self._features(profile, slots_N, number_N, now_ms)
+        log_q_N = np.zeros(len(slots_N), np.float32)
+        if len(slots_N) > self._config.max_rooms:
+            chosen_C, log_q_N = self._choose(place, shown_N)
+            place = int(np.searchsorted(chosen_C, place))
+            slots_N, number_N = slots_N[chosen_C], number_N[chosen_C]
+            shown_N, features_NF = shown_N[chosen_C], features_NF[chosen_C]
         past = past_visits(profile, now_ms, self._config.max_visits) if profile is not None else None
         return Example(
             at_ms=now_ms,
             viewer=event.viewer,
             kind=_kind(profile, event.streamer),
-            entered=int(np.searchsorted(chosen_C, place)),
+            entered=place,
             surprise=surprise,
-            room_N=number_N[chosen_C],
-            segment_N=rooms.segment_N[slots_N[chosen_C]],
-            title_N=rooms.title_N[slots_N[chosen_C]],
-            shown_N=shown_N[chosen_C],
-            log_q_N=log_q_C,
-            features_NF=self._features(profile, slots_N, number_N, now_ms)[chosen_C],
+            room_N=number_N,
+            segment_N=rooms.segment_N[slots_N],
+            title_N=rooms.title_N[slots_N],
+            shown_N=shown_N,
+            log_q_N=log_q_N,
+            features_NF=features_NF,
             past=past,
             past_text_T3=_texts(viewer, past),
         )
@@ -287,8 +293,6 @@ class ExamplePass:
     def _choose(self, entered: int, shown_N: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Places of at most max_rooms, ascending, and the log of each one's probability to be among them."""
         N, most = len(shown_N), self._config.max_rooms
-        if most >= N:
-            return np.arange(N), np.zeros(N, np.float32)
         always_N = shown_N.copy()
         always_N[entered] = True
         others = np.flatnonzero(~always_N)

@@ -47,14 +47,13 @@ class LiveRooms:
         self._started_ms_N = np.zeros(max_rooms, np.int64)
         self._chat_ms_N = np.zeros(max_rooms, np.int64)
         self._came = Newest(max_rooms, MAX_ARRIVALS)  # origins: hashes of this process
-        self._row_BK = np.zeros((WIDTH, NUM_COUNTS), np.float32)
+        self._row_BK = np.zeros((WIDTH, NUM_COUNTS), np.float32)  # scratch
+        self._recent: dict[int, tuple[ActivityBucket, ...]] = {}  # by slot
         self._head = 0  # index of the newest bucket of all rooms
         self._spans_S1 = np.repeat(SPANS_B, 2)[:, None] + np.tile([0, 1], len(SPANS_B))[:, None]  # whole, and one more
 
     def set(self, slot: int, state: RoomState | RoomCounts) -> None:
         """Replaces what is known of a room."""
-        row_BK = self._row_BK
-        row_BK[:] = 0
         messages_bucket = state.recent_messages_ms // ACTIVITY_BUCKET_MS
         newest = messages_bucket
         if state.recent:
@@ -62,10 +61,16 @@ class LiveRooms:
             newest = max(newest, state.recent[-1].bucket_ms // ACTIVITY_BUCKET_MS)
         counts = state.recent_messages[::-1][: max(0, BUCKETS + 1 - (newest - messages_bucket))]
         first = newest - messages_bucket + 1
+        row_BK = self._row_BK
+        row_BK[:] = 0
         row_BK[first : first + len(counts), MESSAGES] = counts
-        if state.recent:
-            self._put_entries(row_BK, state.recent, newest)
-        np.cumsum(row_BK, axis=0, out=self._sums_NBK[slot])
+        if self._recent.get(slot) is state.recent and self._newest_N[slot] == newest:  # only chat since
+            np.cumsum(row_BK[:, MESSAGES], out=self._sums_NBK[slot, :, MESSAGES])
+        else:
+            if state.recent:
+                self._put_entries(row_BK, state.recent, newest)
+            np.cumsum(row_BK, axis=0, out=self._sums_NBK[slot])
+            self._recent[slot] = state.recent
         self._newest_N[slot] = newest
         self._head = max(self._head, newest)
         self._broadcast_NK[slot] = (state.messages, state.entered, state.first_entered, state.newcomers)
@@ -91,6 +96,7 @@ class LiveRooms:
 
     def clear(self, slot: int) -> None:
         """Forgets a room."""
+        self._recent.pop(slot, None)
         self._sums_NBK[slot] = self._broadcast_NK[slot] = 0
         self._newest_N[slot] = self._started_ms_N[slot] = self._chat_ms_N[slot] = 0
         self._came.set(slot, (), ())
