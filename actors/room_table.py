@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.alignment import Alignment, ContentAlignment, ModelAlignment
-from actors.content import content_vectors
 from actors.index import LiveIndex
 from actors.labels import Labels
 from actors.projection import Projection
 from actors.roster import Roster
 from streaming.errors import ConfigError
 from streaming.events import RoomId, RoomState
+from training.content import content_vectors
 from training.live_rooms import LiveRooms
 from training.serving import ServedVersion
 
