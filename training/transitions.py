@@ -25,10 +25,9 @@ class Sparse:
     streamer_X: NDArray[np.int32]  # row of the streamer
     value_XK: NDArray[np.float32]
 
-    def row(self, streamer: int) -> dict[int, NDArray[np.float32]]:
-        """Values by the other streamer's row."""
-        start, end = self.start_S[streamer : streamer + 2].tolist()
-        return dict(zip(self.streamer_X[start:end].tolist(), self.value_XK[start:end], strict=True))
+    def span(self, streamer: int) -> slice:
+        """Where the entries of a row are."""
+        return slice(*self.start_S[streamer : streamer + 2].tolist())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,32 +58,45 @@ class Transitions:
 
     def from_visits(self, visited: Sequence[int]) -> Trails:
         """visited: rows of the streamers visited, oldest first, repetitions among them, 0 for the unknown."""
-        if not visited:
-            return Trails({}, [])
-        last_first = list(dict.fromkeys(reversed(visited)))
+        last_first = dict.fromkeys(reversed(visited))
         known = [row for row in last_first if row][:LONGEST_HABITS]
-        shared = [found for row in known if (found := self.shared.row(row))]
-        return Trails(self.moves.row(visited[-1]) if visited[-1] else {}, shared)
+        spans = [span for row in known if (span := self.shared.span(row)).start < span.stop]
+        moved = self.moves.span(visited[-1]) if visited and visited[-1] else slice(0, 0)
+        if not spans and moved.start == moved.stop:
+            return NOWHERE
+        to_X = np.concatenate([self.moves.streamer_X[moved], *[self.shared.streamer_X[span] for span in spans]])
+        cosine_X = np.concatenate([np.zeros(0, np.float32), *[self.shared.value_XK[span, 0] for span in spans]])
+        rows_U, place_X = np.unique(to_X, return_inverse=True)
+        place_M, place_C = np.split(place_X, [moved.stop - moved.start])
+        values_U4 = np.zeros((len(rows_U), 4), np.float32)
+        values_U4[place_M, :2] = self.moves.value_XK[moved]
+        values_U4[:, 2] = np.bincount(place_C, cosine_X, len(rows_U)) / max(len(spans), 1)
+        np.maximum.at(values_U4[:, 3], place_C, cosine_X)
+        return Trails(rows_U, values_U4)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trails:
-    """From one viewer's past: to which streamers others went."""
+    """From one viewer's past: to which streamers others went. rows_U: ascending, of U streamers.
 
-    moves: Mapping[int, NDArray[np.float32]]
-    shared: Sequence[Mapping[int, NDArray[np.float32]]]
+    values_U4: moves, first moves, mean and largest cosine.
+    """
 
-    def columns(self, rows_N: Sequence[int]) -> NDArray[np.float32]:
-        """[N, 4]: as LEARNED in training/model.py has them; shares are among these rooms."""
+    rows_U: NDArray[np.int32]
+    values_U4: NDArray[np.float32]
+
+    def columns(self, rows_N: NDArray[np.int32]) -> NDArray[np.float32]:
+        """[N, 4]: as LEARNED in training/model_config.py has them; shares are among these rooms."""
         columns_N4 = np.zeros((len(rows_N), 4), np.float32)
-        for place, row in enumerate(rows_N):
-            if row in self.moves:
-                columns_N4[place, :2] = self.moves[row]
-            cosines = [float(shared[row][0]) for shared in self.shared if row in shared]
-            if cosines:
-                columns_N4[place, 2:] = sum(cosines) / len(self.shared), max(cosines)
-        columns_N4[:, :2] /= np.maximum(columns_N4[:, :2].sum(axis=0), 1.0)
+        if len(self.rows_U):
+            place_N = np.minimum(np.searchsorted(self.rows_U, rows_N), len(self.rows_U) - 1)
+            found = np.flatnonzero(self.rows_U[place_N] == rows_N)
+            columns_N4[found] = self.values_U4[place_N[found]]
+            columns_N4[:, :2] /= np.maximum(columns_N4[:, :2].sum(axis=0), 1.0)
         return columns_N4
+
+
+NOWHERE = Trails(np.zeros(0, np.int32), np.zeros((0, 4), np.float32))
 
 
 def sparse(rows: Sequence[Mapping[int, Sequence[float] | NDArray[np.float32]]], values: int) -> Sparse:

@@ -21,7 +21,7 @@ from training.features import CROWD
 from training.forward import RankerForward, RoomForward
 from training.model_config import EXTRA, RANKED, ModelConfig
 from training.serving import AlignedRooms, Offered, RankedRooms, ViewerPast
-from training.transitions import Trails, Transitions
+from training.transitions import NOWHERE, Trails, Transitions
 from training.viewer_forward import History, ViewerForward
 
 Floats = NDArray[np.float32]
@@ -61,7 +61,7 @@ class Version:
             self._viewers = ViewerForward(config.viewer, arrays, "viewers.")
             self.max_visits = int(manifest.config["learn"]["visits"])
             zeros_E, none_0L = np.zeros_like(arrays["stranger_E"]), np.zeros((0, len(self._code_LKE)), np.int16)
-            self._stranger = VersionViewer(arrays["stranger_E"], zeros_E, zeros_E, none_0L, Trails({}, []))
+            self._stranger = VersionViewer(arrays["stranger_E"], zeros_E, zeros_E, none_0L, NOWHERE)
             self._ranker = RankerForward(arrays, CROWD)
             self._temperature = float(arrays["temperature"][0])
             self._transitions = Transitions.of(arrays)
@@ -145,26 +145,32 @@ class Version:
         self, viewer: VersionViewer, rooms: AlignedRooms, prepared_NH: Floats, personal_NP: Floats, dot_N: Floats
     ) -> Floats:
         """[N, 3] of the heads, row by row."""
-        trails_N4 = viewer.trails.columns(rooms.rows_N.tolist())
+        trails_N4 = viewer.trails.columns(rooms.rows_N)
         return self._ranker(
             prepared_NH, np.concatenate([personal_NP, trails_N4, self._extra(viewer, rooms, dot_N)], axis=1)
         )
 
     def _extra(self, viewer: VersionViewer, rooms: AlignedRooms, dot_N: Floats) -> Floats:
         """As EXTRA in training/model_config.py, without the gate, which is prepared."""
-        static_NL, dynamic_N = rooms.static_NL, rooms.dynamic_NL[:, 0]
+        static_NL, dynamic_NL = rooms.static_NL, rooms.dynamic_NL
         extra_NX = np.empty((len(dot_N), len(EXTRA) - 1), np.float32)
         extra_NX[:, 0] = dot_N
         extra_NX[:, 1] = rooms.content_NE @ viewer.content_E
-        visits = max(len(viewer.codes_VL), 1)
-        same_NV = static_NL[:, None, 0] == viewer.codes_VL[:, 0]
-        extra_NX[:, 2] = same_NV.sum(1) / visits
-        if static_NL.shape[1] > 1:
-            same_NV = same_NV & (static_NL[:, None, 1] == viewer.codes_VL[:, 1])
-        extra_NX[:, 3] = same_NV.sum(1) / visits
-        extra_NX[:, 4] = (dynamic_N[:, None] == viewer.codes_VL[:, 0]).sum(1) / visits
-        extra_NX[:, 5] = self._embedded(static_NL) @ viewer.pooled_E
+        if len(viewer.codes_VL):
+            theirs_2V = self._prefixes(viewer.codes_VL)
+            ours_N3 = np.stack((*self._prefixes(static_NL), dynamic_NL[:, 0]), axis=1)
+            extra_NX[:, 2:5] = (ours_N3[..., None] == theirs_2V[[0, 1, 0]]).mean(-1)
+        else:
+            extra_NX[:, 2:5] = 0
+        pooled_LK = self._code_LKE @ viewer.pooled_E
+        extra_NX[:, 5] = pooled_LK[np.arange(static_NL.shape[1]), static_NL].sum(axis=1)
         return extra_NX
+
+    def _prefixes(self, codes_NL: NDArray[np.int16]) -> NDArray[np.int32]:
+        """[2, N]: a number for the first code, and one for the first two."""
+        first_N = codes_NL[:, 0].astype(np.int32)
+        second_N = codes_NL[:, min(1, codes_NL.shape[1] - 1)]
+        return np.stack((first_N, first_N * self._code_LKE.shape[1] + second_N))
 
     def _embedded(self, codes_NL: NDArray[np.int16]) -> Floats:
         embedded_NE: Floats = self._code_LKE[np.arange(codes_NL.shape[1]), codes_NL].sum(axis=1)
