@@ -3,6 +3,7 @@
 Recommender (ingress) × http.replicas     RoomWorker × ray.room_workers ──► Encoder × ray.encoders
                                           ProfileWorker × ray.profile_workers
                                           Archiver × 1, where archive.uri is set
+                                          Trainer × 1, where training.every_s is set as well ──► Encoder
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from deploy.replicas import (
     ProfileWorkerReplica,
     RecommenderReplica,
     RoomWorkerReplica,
+    TrainerReplica,
 )
 from streaming.metrics import MULTIPROCESS_DIR_VARIABLE
 
@@ -64,13 +66,26 @@ def build(settings: Settings, placement: Placement) -> Application:
     recommender = serve.deployment(ingress, name="Recommender", **common.options(settings.http.replicas))
     local = placement.local
     # The workers hang on the ingress so that they belong to the application; it calls ProfileWorkers only.
-    workers = [rooms.bind(settings, local, encoder.bind(settings, local)), profiles.bind(settings, local)]
+    encoders = encoder.bind(settings, local)
+    workers = [profiles.bind(settings, local), rooms.bind(settings, local, encoders)]
     if settings.archive.uri:
-        archive = settings.archive.below(Path.cwd())  # replicas have a working directory of their own
-        settings = dataclasses.replace(settings, archive=archive)
+        settings = _in_folder(settings, Path.cwd())
         archiver = serve.deployment(ArchiverReplica, name="Archiver", **common.options(1))
         workers.append(archiver.bind(settings, local))
+        if settings.training.every_s:
+            trainer = serve.deployment(TrainerReplica, name="Trainer", **common.options(1))
+            workers.append(trainer.bind(settings, local, encoders))
     return recommender.bind(settings, local, *workers)
+
+
+def _in_folder(settings: Settings, folder: Path) -> Settings:
+    """Relative paths below a folder: replicas have a working directory of their own."""
+    return dataclasses.replace(
+        settings,
+        archive=settings.archive.below(folder),
+        registry=settings.registry.below(folder),
+        training=settings.training.below(folder),
+    )
 
 
 def start_serve(settings: Settings) -> None:

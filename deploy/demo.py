@@ -32,6 +32,9 @@ ASK_EVERY_S = 0.05  # 20 checked answers a second beside those that are shown
 SHOWN_VIEWERS = 3
 ITEMS = 10
 ROOMS_COMPARED = 100
+ARCHIVED_S = 4.0  # a file of the archive is written after so long: the Trainer learns from files
+TRAIN_FIRST_S = 20.0  # after the start: some thousand visits have been seen
+TRAIN_EVERY_S = 60.0
 ENCODER_WARM_UP_S = 5.0  # freshness is judged once the model is loaded and what waited for it is encoded
 WARM_UP_TIMEOUT_S = 30.0  # for the first room to be recommended after the platform starts
 JOIN_TIMEOUT_S = 2.0
@@ -158,6 +161,7 @@ class Demo:
             freshness_p99_s=history.freshness_s(0.99),
             stale=int(now.total("tidecast_rooms_stale")),
             backlog=int(now.total("tidecast_encoder_backlog")),
+            model=_model(answers, now),
             checked=verdict.answers,
             broken=verdict.broken,
         )
@@ -166,6 +170,8 @@ class Demo:
         if not self._settings.kafka.bootstrap_servers:
             LocalKafka(self._settings.local_kafka).stop()  # one that a demo left behind when it was killed
             shutil.rmtree(self._settings.local_kafka.folder, ignore_errors=True)  # its rooms would be taken for live
+            for made in ("archive", "models", "training"):  # of that Kafka
+                shutil.rmtree(self._folder / made, ignore_errors=True)
         system = System(self._settings, progress=self._stopwatch.step, await_encoder=False)
         self._stack.enter_context(system)
         self._stopwatch.step("starting the platform")
@@ -212,10 +218,34 @@ class Demo:
 
 
 def for_demo(settings: Settings, folder: Path) -> Settings:
-    """The settings with a Kafka of the demo's own, or with topics of its own on a Kafka that exists."""
+    """The settings with a Kafka of the demo's own, or with topics of its own on a Kafka that exists, and a Trainer.
+
+    The Trainer learns from what the demo itself has archived, in the process that it has: a worker of its own would
+    take a third of the demo's minute to start.
+    """
+    settings = replace(
+        settings,
+        archive=replace(settings.archive, uri=str((folder / "archive").absolute()), flush_s=ARCHIVED_S),
+        registry=replace(settings.registry, uri=str((folder / "models").absolute())),
+        training=replace(
+            settings.training,
+            every_s=settings.training.every_s or TRAIN_EVERY_S,
+            first_s=settings.training.first_s or TRAIN_FIRST_S,
+            folder=str((folder / "training").absolute()),
+            workers=0,
+        ),
+    )
     if settings.kafka.bootstrap_servers:
         return replace(settings, topics=replace(settings.topics, prefix=EXISTING_PREFIX + settings.topics.prefix))
     return replace(settings, local_kafka=replace(settings.local_kafka, folder=str(folder / "kafka")))
+
+
+def _model(answers: Sequence[Answer], now: Exposition) -> str:
+    """The version that answers, and what became of those that were learned."""
+    version = answers[0].model_version if answers else "-"
+    runs = {outcome: int(now.total("tidecast_trainings_total", outcome=outcome)) for outcome in ("live", "refused")}
+    learned = sum(runs.values())
+    return f"{version} ({learned} learned, {runs['live']} went live)" if learned else f"{version} (none learned yet)"
 
 
 def _has_room(client: Client) -> bool:

@@ -44,6 +44,7 @@ class Picture:
     freshness_p99_s: float | None
     stale: int
     backlog: int
+    model: str  # the version that answers, in words
     checked: int  # answers checked so far
     broken: Sequence[str]
 

@@ -210,11 +210,31 @@ class ArchiverReplica(Replica):
         await asyncio.to_thread(self.stop_worker)
 
 
+class TrainerReplica(Replica):
+    """The Trainer. One is enough; another finds the folder in use and waits."""
+
+    name = "trainer"
+
+    def __init__(self, settings: Settings, local: bool, encoder: DeploymentHandle) -> None:
+        from deploy.trainer import Trainer  # noqa: PLC0415  a process imports what it runs
+        from streaming.archive.store import open_store  # noqa: PLC0415
+        from training.registry import Registry  # noqa: PLC0415
+
+        super().__init__(settings, local)
+        pulse = Pulse()
+        client = RemoteEncoder(encoder.encode.remote, asyncio.get_running_loop())
+        registry = Registry(open_store(settings.registry.uri, "registry"), self.open_log(pulse), self.clock)
+        trainer = Trainer(settings, client, registry, metrics=self.metrics, clock=self.clock, pulse=pulse)
+        self.run(trainer.run, pulse, lambda: dataclasses.asdict(trainer.state()))
+
+    async def __del__(self) -> None:
+        await asyncio.to_thread(self.stop_worker)
+
+
 class RecommenderReplica(Replica):
     """A replica that answers: tables kept current by a thread, and HTTP in front.
 
-    The handles of RoomWorkers and Archiver are not used; a ProfileWorker is asked only for viewers whom this replica
-    let go.
+    A ProfileWorker is asked only for viewers whom this replica let go; the other handles are not used.
     """
 
     name = "recommender"
@@ -223,9 +243,8 @@ class RecommenderReplica(Replica):
         self,
         settings: Settings,
         local: bool,
-        room_workers: DeploymentHandle,
         profile_workers: DeploymentHandle,
-        archiver: DeploymentHandle | None = None,
+        *others: DeploymentHandle,
     ) -> None:
         from actors.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
         from actors.index import LiveIndex  # noqa: PLC0415

@@ -113,7 +113,8 @@ def _numbers(picture: Picture) -> str:
         f"{picture.rooms_live} rooms live, {picture.rooms_ended} ended | "
         f"{rates.events:.0f} events/s, {rates.texts:.0f} texts/s, {rates.answers:.0f} answers/s | "
         f"chat to servable p50 {_seconds(picture.freshness_p50_s)}, p99 {_seconds(picture.freshness_p99_s)} | "
-        f"stale {picture.stale}, encoder waits {picture.backlog} | {picture.checked} answers checked"
+        f"stale {picture.stale}, encoder waits {picture.backlog} | model {picture.model} | "
+        f"{picture.checked} answers checked"
     )
 
 

@@ -67,6 +67,8 @@ METRICS: dict[str, Metric] = {
         Metric("dead_rooms_returned_total", "counter", "ended rooms found by the last check of an answer; stays 0"),
         # versions of the models
         Metric("model_version", "gauge", "when what answers went live, s since 1970; 0 for v0", (), "liveall"),
+        Metric("trainings_total", "counter", "runs of the Trainer: live, refused, failed", ("outcome",)),
+        Metric("training_seconds", "gauge", "what the Trainer's last run took, from the archive to the verdict"),
         Metric("swaps_total", "counter", "changes of the version that answers: live, refused, failed", ("outcome",)),
         Metric(
             "swap_seconds",

@@ -20,7 +20,7 @@ class TrainingConfig:
     history_hours: float = 168.0  # of the archive: a week holds every habit
     refresh_hours: float = 24.0  # of the archive, for a refresh, which goes on from the live version
     share: float = 1.0  # of the visits, drawn at random, that are learned from
-    workers: int = 1  # processes that learn together
+    workers: int = 1  # processes that learn together; 0: in the process that asks, which costs no start
     gpu: bool = False  # a GPU for each
     threads: int = 1  # of each, on a CPU
     cpus: float = 0.1  # what Ray reserves for each; on a cluster give what each really uses
@@ -41,7 +41,9 @@ class TrainingConfig:
                 raise ConfigError(f"training.{name} is {getattr(self, name)}; it must be greater than 0")
         if not 0 < self.share <= 1:
             raise ConfigError(f"training.share is {self.share}; it must be in (0, 1]")
-        for name in ("workers", "threads", "towers_epochs", "epochs", "batch"):
+        if self.workers < 0:
+            raise ConfigError(f"training.workers is {self.workers}; it must not be negative")
+        for name in ("threads", "towers_epochs", "epochs", "batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"training.{name} is {getattr(self, name)}; it must be at least 1")
         if self.mixer not in get_args(MixerKind):

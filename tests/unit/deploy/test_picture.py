@@ -36,6 +36,7 @@ def picture(history: History, elapsed_s: float = 3.0, broken: tuple[str, ...] = 
         freshness_p99_s=None,
         stale=0,
         backlog=0,
+        model="v0 (none learned yet)",
         checked=7,
         broken=broken,
     )
