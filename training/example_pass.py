@@ -6,7 +6,8 @@ features that they compute.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple, Protocol
@@ -15,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.activity import ActivityBook
-from streaming.errors import ConfigError
+from streaming.codec import Decoder
+from streaming.errors import ConfigError, RecordError
 from streaming.events import Impression, StreamerId, ViewerEvent, ViewerId, ViewerProfile
 from streaming.profile import ProfileConfig, ProfileFold
-from streaming.topics import CHAT, IMPRESSIONS, ROOMS
+from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_PROFILES
 from streaming.window import WindowConfig
+from training.archived_past import ArchivedPast
 from training.features import crowd, served
 from training.happenings import Happened
 from training.held_rooms import NOTHING, UNBORN, HeldRooms, Liveness
@@ -124,12 +127,19 @@ class ExamplePass:
         self._profile = profile or ProfileConfig()
         self.rooms = HeldRooms(window or WindowConfig(), Liveness(LIVE_MS if chat_alone else None), config.max_held)
         self._viewers: dict[str, _Viewer] = {}
+        self._profiles: Mapping[bytes, bytes] = {}
+        self._decode = Decoder(VIEWER_PROFILES)
         self._book = ActivityBook()
         self._stays = Stays(1_000 * self._profile.visit_gap_s, known_by_act=chat_alone)
         self._random = np.random.default_rng(config.seed)
         self._head_ms = 0  # newest event time of a visit
         self.covisits: list[CoVisit] = []
         self.num_records = self.num_examples = self.num_visits = self.num_late = 0
+
+    def restore(self, past: ArchivedPast) -> None:
+        """Goes on from what was served at the time where the pass begins. Before `examples`."""
+        self._profiles = past.profiles
+        self.rooms.restore(past.states)
 
     def outcomes(self) -> Outcomes:
         """What became of the examples so far, in their order."""
@@ -209,15 +219,28 @@ class ExamplePass:
         viewer.entered[event.room, event.at_ms] = entered
 
     def _viewer(self, name: str) -> _Viewer:
-        viewer = self._viewers.get(name)
+        viewer = self._known(name)
         if viewer is None:
             viewer = self._viewers[name] = _Viewer(ProfileFold(ViewerId(name), self._profile))
+        return viewer
+
+    def _known(self, name: str) -> _Viewer | None:
+        """None for a stranger."""
+        viewer = self._viewers.get(name)
+        if viewer is not None or not self._profiles:
+            return viewer
+        value = self._profiles.get(name.encode())
+        if value is None:
+            return None
+        viewer = self._viewers[name] = _Viewer(ProfileFold(ViewerId(name), self._profile))
+        with contextlib.suppress(RecordError):  # only a newer build can have written it: the viewer starts anew
+            viewer.fold.restore(self._decode(value))
         return viewer
 
     # what was known before
 
     def _may_enter(self, event: ViewerEvent) -> bool:
-        viewer = self._viewers.get(event.viewer)
+        viewer = self._known(event.viewer)
         if event.action == "leave" or (
             event.action != "enter" and viewer is not None and viewer.fold.room == event.room
         ):
@@ -233,7 +256,7 @@ class ExamplePass:
         if now_ms < self._head_ms - 1_000 * self._config.late_s:
             self.num_late += 1
             return None
-        viewer = self._viewers.get(event.viewer)
+        viewer = self._known(event.viewer)
         profile = None if viewer is None else viewer.fold.profile()
         slots_N, slot = rooms.slots(now_ms), rooms.slot(event.room)
         place = int(np.searchsorted(slots_N, slot))

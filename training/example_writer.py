@@ -21,6 +21,7 @@ import pyarrow.parquet
 from streaming.archive.reader import Archive
 from streaming.errors import TrainingError
 from streaming.replay import Replay
+from training.archived_past import past_at
 from training.example_columns import ShardBuilder
 from training.example_pass import ExamplePass, ExamplesConfig, Progress
 from training.examples import FORMAT, INDEX, ExampleSet, shard_name
@@ -52,8 +53,13 @@ def write_archived(
     from_ms: int | None = None,
     until_ms: int | None = None,
 ) -> ExampleSet:
-    """Examples of what the archive holds, from_ms ≤ append time < until_ms. Raises ArchiveError, TrainingError."""
+    """Examples of what the archive holds, from_ms ≤ append time < until_ms; what was before is read as it was served.
+
+    Raises ArchiveError, TrainingError.
+    """
     passing = ExamplePass(config, chat_alone=False)
+    if from_ms is not None:
+        passing.restore(past_at(archive, from_ms))
     try:
         return _write(from_archive(archive, from_ms, until_ms), passing, folder, progress, "the archive")
     except TrainingError as err:

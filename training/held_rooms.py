@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import TrainingError
-from streaming.events import ChatMessage, RoomActivity, RoomEvent, RoomId
+from streaming.events import ChatMessage, RoomActivity, RoomEvent, RoomId, RoomState
 from streaming.outcome import Outcome
 from streaming.room import RoomFold
+from streaming.text import build_title_text, text_hash
 from streaming.window import WindowConfig
 from training.live_rooms import LiveRooms
 
@@ -21,6 +22,7 @@ UNBORN = 0  # the slot of a room of which nothing is known yet
 SWEEP_MS = 5_000  # a segment is noticed to have closed for idleness this late
 FORGET_MS = 3_600_000  # after its end a room's tombstone is due
 NEVER_MS = -(2**62)
+ACTIVITY_OFFSET = 2**50  # past those of any log: activity is made here anew, and a restored room has seen the log's
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class HeldRooms:
         self._free: list[int] = []
         self._next_slot = UNBORN + 1
         self._swept_ms = 0
-        self._activity_offset = 0
+        self._activity_offset = ACTIVITY_OFFSET
         self.live = LiveRooms(max_held)
         self.number_N = np.full(max_held, NOTHING, np.int32)
         self.segment_N = np.full(max_held, NOTHING, np.int32)  # row of `texts`: the newest segment that has closed
@@ -80,6 +82,16 @@ class HeldRooms:
         self.numbers: dict[str, int] = {}  # of all rooms ever mentioned, by id
         self.streamers: list[str] = []  # by number, "" where nobody said
         self.texts: list[Text] = []
+
+    def restore(self, states: Iterable[RoomState]) -> None:
+        """Goes on from what was published of rooms. For rooms that have seen nothing."""
+        for state in states:
+            held = self._held(state.room)
+            held.fold.restore(state)
+            held.heard = state.mean_segment >= 0
+            text = build_title_text(state.title, state.category, state.tags, self._window.title_chars)
+            self.title_N[held.slot] = self._note(held, NOTHING, text_hash(text), text, in_mean=False)
+            self._touch(held)
 
     # records, in the order of the log
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
+import msgspec
 import pytest
 
 from streaming.archive.file import ArchiveFile, hour_of
@@ -27,8 +29,9 @@ from streaming.events import (
 )
 from streaming.log import Partition
 from streaming.memory_record import MemoryRecord
-from streaming.topics import CHAT, HOUR_MS, IMPRESSIONS, ROOMS, VIEWER_EVENTS
+from streaming.topics import CHAT, HOUR_MS, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
 from tests.unit.training.played_chat import Unseen
+from training.archived_past import past_at
 from training.example_pass import Example, ExamplePass, ExamplesConfig
 from training.example_writer import write_archived
 from training.examples import ExampleSet
@@ -77,15 +80,19 @@ def ms(at_s: float) -> int:
 def archived(folder: Path, sent: Sequence[Sent]) -> Archive:
     """As the Archiver would have written it, a file a topic."""
     store = open_store(str(folder))
-    for topic in (ROOMS, CHAT, VIEWER_EVENTS, IMPRESSIONS):
+    for topic in dict.fromkeys(topic for _, topic, _ in sent):
         records = [
-            MemoryRecord(topic, 0, offset, ms(at_s), b"key", encode(record))
+            MemoryRecord(topic, 0, offset, ms(at_s), _key(record), encode(record))
             for offset, (at_s, _, record) in enumerate(one for one in sent if one[1] == topic)
         ]
         if records:
             file = ArchiveFile(Partition(topic, 0), hour_of(START_MS), 0, len(records) - 1)
             save(store, file, table_of(records))
     return Archive(store)
+
+
+def _key(record: ProducerRecord | InternalRecord) -> bytes:
+    return str(getattr(record, "viewer", None) or getattr(record, "room", "")).encode()
 
 
 def passed(folder: Path, sent: Sequence[Sent]) -> tuple[ExamplePass, list[Example]]:
@@ -193,6 +200,42 @@ def test_an_archive_whose_files_are_damaged_says_which(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"no visit.*1 files were skipped, the first topic=viewer-events"):
         write_archived(Archive(archive.store), tmp_path / "set", ExamplesConfig(), Unseen())
     assert len(ExampleSet(tmp_path / "set")) == 2
+
+
+def test_examples_that_begin_later_have_the_past_that_was_served_then(tmp_path: Path) -> None:
+    random, sent = Random(4), [started(0, room, f"title of {room}") for room in "abcd"]
+    at_s = 1.0
+    for _ in range(400):
+        at_s += random.choice([0.5, 2, 5, 11])
+        viewer, room = f"v{random.randrange(25)}", random.choice("abcd")
+        happened = did(at_s, viewer, random.choice(["enter", "enter", "watch", "chat", "like", "leave"]), room)
+        sent.append(random.choice([happened, happened, chatted(at_s, room, f"said at {at_s}")]))
+    cut_s = sent[200][0]
+    before = [one for one in sent if one[0] < cut_s]
+    folded = ExamplePass(ExamplesConfig(since_ms=ms(10**6)), chat_alone=False)
+    assert not list(folded.examples(from_archive(archived(tmp_path / "before", before)), Unseen()))
+    served: list[Sent] = [(cut_s - 0.1, VIEWER_PROFILES, viewer.fold.profile()) for viewer in folded._viewers.values()]
+    for held in folded.rooms._rooms.values():
+        state = held.fold.state(ms(cut_s))
+        assert state is not None
+        served.append((cut_s - 0.1, ROOM_STATES, msgspec.structs.replace(state, activity_offset=7)))  # of the log
+    archive = archived(tmp_path / "archive", [*sent, *served])
+    whole = ExamplePass(ExamplesConfig(since_ms=ms(cut_s)), chat_alone=False)
+    later = ExamplePass(ExamplesConfig(), chat_alone=False)
+    later.restore(past_at(archive, ms(cut_s)))
+    expected = list(whole.examples(from_archive(archive), Unseen()))
+    found = list(later.examples(from_archive(archive, ms(cut_s)), Unseen()))
+    assert len(found) == len(expected) > 50
+    for one, other in zip(expected, found, strict=True):
+        by_room = dict(zip(rooms_of(later, other), other.features_NF, strict=True))
+        assert (one.at_ms, one.viewer, one.kind) == (other.at_ms, other.viewer, other.kind)
+        for room, row_F in zip(rooms_of(whole, one), one.features_NF, strict=True):
+            assert row_F.tobytes() == by_room[room].tobytes()
+        assert (one.past is None) == (other.past is None)
+        if one.past is not None and other.past is not None:
+            assert one.past.visits == other.past.visits
+    titles = {later.rooms.texts[row].text for one in found for row in one.title_N}
+    assert titles == {f"title of {room}" for room in "abcd"}
 
 
 def test_a_span_of_the_archive_is_enough(tmp_path: Path) -> None:

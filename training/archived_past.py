@@ -1,0 +1,46 @@
+"""Reads from the archive what was known at a time: every viewer's profile, every room's state. Never folds events.
+
+Examples that begin there have the past that was served then, without weeks of events being folded again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from streaming.archive.reader import Archive
+from streaming.codec import Decoder
+from streaming.errors import RecordError
+from streaming.events import RoomState
+from streaming.topics import ROOM_STATES, VIEWER_PROFILES
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArchivedPast:
+    """profiles: encoded, by the viewer's key; one is decoded when its viewer does something. states: of rooms."""
+
+    profiles: Mapping[bytes, bytes]
+    states: tuple[RoomState, ...]
+
+
+def past_at(archive: Archive, at_ms: int) -> ArchivedPast:
+    """What had been appended before at_ms. A state that this build cannot read is left out. Raises ArchiveError."""
+    decode, states = Decoder(ROOM_STATES), []
+    for value in _last_values(archive, ROOM_STATES, at_ms).values():
+        try:
+            states.append(decode(value))
+        except RecordError:
+            continue
+    return ArchivedPast(_last_values(archive, VIEWER_PROFILES, at_ms), tuple(states))
+
+
+def _last_values(archive: Archive, topic: str, until_ms: int) -> dict[bytes, bytes]:
+    """The newest value of each key; a key belongs to one partition, whose records come in their order."""
+    last: dict[bytes, bytes | None] = {}
+    for batch in archive.read(topic, until_ms=until_ms):
+        row = {key: place for place, key in enumerate(batch.column("key").to_pylist()) if key is not None}
+        values = batch.column("value").take(pa.array(list(row.values()), pa.int64())).to_pylist()
+        last.update(zip(row, values, strict=True))
+    return {key: value for key, value in last.items() if value is not None}
