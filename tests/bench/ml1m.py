@@ -205,6 +205,18 @@ def rate(done: float, warm: float) -> float:
     return done / warm if done < warm else 0.5 * (1 + math.cos(math.pi * (done - warm) / (1 - warm)))
 
 
+def asked(pairs: Sequence[str], parser: argparse.ArgumentParser) -> Recipe:
+    """The recipe with KEY=VALUE pairs in place of what is written there."""
+    kinds: dict[str, type] = {name: type(value) for name, value in asdict(Recipe()).items()}
+    given = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        if name not in kinds:
+            parser.error(f"--recipe {pair}: no such key; there are {', '.join(kinds)}")
+        given[name] = kinds[name](value)
+    return replace(Recipe(), **given)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
@@ -217,9 +229,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    given = dict(pair.split("=", 1) for pair in args.recipe)
-    kinds: dict[str, type] = {name: type(value) for name, value in asdict(Recipe()).items()}
-    recipe = replace(Recipe(), **{name: kinds[name](value) for name, value in given.items()})
+    recipe = asked(args.recipe, parser)
     if args.epochs:
         recipe = replace(recipe, epochs=args.epochs)
     sequences = read(args.data)
