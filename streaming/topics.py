@@ -60,7 +60,7 @@ TOPICS: dict[str, Topic] = {
         Topic(ROOM_STATES, "room", "RoomWorker", "msgpack", (RoomState,), "room", True, None),
         Topic(VIEWER_PROFILES, "viewer", "ProfileWorker", "msgpack", (ViewerProfile,), "viewer", True, None),
         Topic(IMPRESSIONS, "viewer", "Recommender", "msgpack", (Impression,), "viewer", False, 7 * DAY_MS),
-        Topic(MODELS, "name", "registry", "msgpack", (ModelVersion,), "single", True, None),
+        Topic(MODELS, "name/version", "registry", "msgpack", (ModelVersion,), "single", True, None),
         Topic(DEAD_LETTER, "none", "any reader", "msgpack", (DeadLetter,), "single", False, 7 * DAY_MS),
     )
 }
