@@ -148,56 +148,62 @@ def ndcg(model: Films, sequences: Sequence[np.ndarray], recipe: Recipe, device: 
     return gain / len(sequences), hits / len(sequences)
 
 
+class Run:
+    """One tower in training: its weights, their running mean, and how far it is."""
+
+    def __init__(self, kind: MixerKind, num_items: int, recipe: Recipe, steps: int, device: str) -> None:
+        self._recipe, self._steps, self._step, self._device = recipe, steps, 0, device
+        self._model = Films(kind, num_items, recipe).to(device)
+        self.mean = copy.deepcopy(self._model)
+        wide = [parameter for parameter in self._model.parameters() if parameter.ndim > 1]
+        others = [parameter for parameter in self._model.parameters() if parameter.ndim <= 1]
+        groups = [{"params": wide, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self._optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98), fused=True)
+
+    def step(self, pieces: list[np.ndarray]) -> tuple[float, int]:
+        """Trains on a batch: the mean loss, and over how many visits."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._recipe.lr * rate(self._step / self._steps, self._recipe.warm)
+        item_BT, mask_BT = (tensor.to(self._device) for tensor in pad(pieces))
+        real_BT = mask_BT[:, 1:]
+        target_N = item_BT[:, 1:][real_BT]
+        with torch.autocast(self._device, torch.bfloat16):
+            query_ND = self._model(item_BT[:, :-1], real_BT)[real_BT]
+            loss = catalogue_softmax(query_ND, self._model.items.weight, target_N, self._recipe.smoothing)
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._model.parameters(), 1.0, foreach=True)
+        self._optimizer.step()
+        self._step += 1
+        share = min(self._recipe.ema, self._step / (self._step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.mean.parameters()), list(self._model.parameters()), 1 - share)
+        return loss.item(), len(target_N)
+
+
 def train(kind: MixerKind, sequences: Sequence[np.ndarray], recipe: Recipe, seed: int, device: str) -> dict[str, float]:
     """Trains one tower and measures it on the test items with the weights best in validation."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    num_items = 1 + max(int(sequence.max()) for sequence in sequences)
-    model = Films(kind, num_items, recipe).to(device)
-    mean = copy.deepcopy(model)
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=recipe.lr, betas=(0.9, 0.98), fused=True,
-    )  # fmt: skip
     past, held_out = [sequence[:-2] for sequence in sequences], [sequence[:-1] for sequence in sequences]
     steps = recipe.epochs * sum(1 for _ in batches(past, recipe, np.random.default_rng(seed)))
-    step, best, best_state, began_s = 0, -1.0, model.state_dict(), time.monotonic()
+    run = Run(kind, 1 + max(int(sequence.max()) for sequence in sequences), recipe, steps, device)
+    best, best_state, began_s = -1.0, run.mean.state_dict(), time.monotonic()
     last = recipe.stop or recipe.epochs
     for epoch in range(1, last + 1):
-        total = visits = 0.0
-        for group in batches(past, recipe, rng):
-            for param_group in optimizer.param_groups:
-                param_group["lr"] = recipe.lr * rate(step / steps, recipe.warm)
-            full_BT, full_mask_BT = (t.to(device) for t in pad(group))
-            target_N = full_BT[:, 1:][full_mask_BT[:, 1:]]
-            with torch.autocast(device, torch.bfloat16):
-                every_BTD = model(full_BT[:, :-1], full_mask_BT[:, 1:])
-                loss = catalogue_softmax(every_BTD[full_mask_BT[:, 1:]], model.items.weight, target_N, recipe.smoothing)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=True)
-            optimizer.step()
-            step += 1
-            with torch.no_grad():
-                share = min(recipe.ema, step / (step + 10))
-                torch._foreach_lerp_(list(mean.parameters()), list(model.parameters()), 1 - share)
-            total, visits = total + loss.item() * len(target_N), visits + len(target_N)
-        line = f"{kind} epoch {epoch}/{recipe.epochs} loss {total / visits:.4f}"
+        losses = np.array([run.step(pieces) for pieces in batches(past, recipe, rng)])
+        line = f"{kind} epoch {epoch}/{recipe.epochs} loss {np.average(losses[:, 0], weights=losses[:, 1]):.4f}"
         if epoch % recipe.every == 0 or epoch == last:
-            found, recall = ndcg(mean, held_out, recipe, device)
+            found, recall = ndcg(run.mean, held_out, recipe, device)
             if found > best:
-                best, best_state = found, copy.deepcopy(mean.state_dict())
+                best, best_state = found, copy.deepcopy(run.mean.state_dict())
             line += f" validation {found:.4f} recall {recall:.4f} best {best:.4f}"
         spent_s = time.monotonic() - began_s
         print(f"{line} {spent_s:.0f} s, {spent_s / epoch * (last - epoch):.0f} s left", flush=True)
-    mean.load_state_dict(best_state)
-    tested, recall = ndcg(mean, sequences, recipe, device)
-    return {
-        "ndcg10": round(tested, 4), "recall10": round(recall, 4), "validation_ndcg10": round(best, 4),
-        "seconds": round(time.monotonic() - began_s, 1),
-    }  # fmt: skip
+    run.mean.load_state_dict(best_state)
+    tested, recall = ndcg(run.mean, sequences, recipe, device)
+    figures = {"ndcg10": tested, "recall10": recall, "validation_ndcg10": best, "seconds": time.monotonic() - began_s}
+    return {name: round(figure, 4) for name, figure in figures.items()}
 
 
 def rate(done: float, warm: float) -> float:
