@@ -23,7 +23,8 @@ from training.own import OwnPast
 from training.past_visits import past_visits
 from training.serving import AlignedRooms, ServedViewer, ViewerPast
 
-MAX_TASTES = 20_000  # decoded tastes kept; some 2.5 KB each, with a model twice that
+MAX_TASTES = 20_000  # decoded tastes kept; some 2.5 KB each
+MODEL_TASTES = 8_000  # with a model: some 5 KB each, 25 KB where the streamers visited share viewers with very many
 HOUR_MS = 3_600_000
 TASTE_MS = 30_000  # a taste is read anew after this even without a new event: the rooms that it comes from move on
 
@@ -86,7 +87,8 @@ class Tastes:
         held = self._read(profile, raw, now_ms)
         self._held[viewer] = held
         self._held.move_to_end(viewer)
-        if len(self._held) > MAX_TASTES:
+        most = MODEL_TASTES if isinstance(self._rooms.alignment, ModelAlignment) else MAX_TASTES
+        while len(self._held) > most:
             self._held.popitem(last=False)
         return held
 

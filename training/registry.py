@@ -172,6 +172,23 @@ class Registry:
             files.remove(*self._place(record))
         return record
 
+    def prune(self, keep: int) -> list[str]:
+        """Retires and deletes old versions: all but the live one, and of each other state the newest `keep`.
+
+        Returns their names. What is announced from another registry keeps its files.
+        """
+        gone = []
+        kept: dict[str, int] = {}
+        for listed in self.announced().versions():
+            version, state = listed.record.version, listed.state
+            if state == "live" or version == V0 or not files.exists(self._store, version):
+                continue
+            kept[state] = kept.get(state, 0) + 1
+            if kept[state] > keep:
+                self.retire(version, delete=True)
+                gone.append(version)
+        return gone
+
     def _record(
         self, version: str, path: str, state: Literal["candidate", "live", "retired"], metrics: dict[str, float]
     ) -> ModelVersion:

@@ -109,6 +109,19 @@ def test_retiring_with_delete_frees_the_disk_after_it_is_announced(world: World,
     assert world.live() == "two"
 
 
+def test_pruning_keeps_what_answers_and_the_newest_of_the_rest(world: World, tmp_path: Path) -> None:
+    world.put_live("one", "two", "three", "four")
+    world.registry.rollback()  # four is retired, three live, two and one were before
+    for version in ("five", "six"):
+        world.registry.publish(bundle(version))
+    assert world.registry.prune(keep=1) == ["five", "one"]
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["four", "six", "three", "two"]
+    assert world.registry.prune(keep=1) == []
+    assert world.registry.prune(keep=0) == ["six", "four", "two"]
+    assert world.live() == "three"
+    assert world.registry.rollback() == ("three", "v0")
+
+
 def test_an_unknown_version_is_named_with_the_known(world: World) -> None:
     world.put_live("one")
     for ask in (world.registry.show, world.registry.retire, lambda version: world.registry.promote(version, OPEN)):
