@@ -1,11 +1,18 @@
-"""Owns what a viewer's vector costs at serving: numpy beside torch, in one run. Never measures how good it is."""
+"""Owns what a viewer's vector costs at serving: numpy beside torch, in one run. Never measures how good it is.
+
+On one thread each, as Ray starts a replica's process (OMP_NUM_THREADS=1). With more, OpenBLAS shares products of 50
+visits with a second thread, and where another process has that core the first one waits for it: 8 to 16 ms a call.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before numpy is imported, or its threads are there already
 
 import numpy as np
 import torch
