@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,21 +96,26 @@ class Ranking:
         self, alignment: ModelAlignment, slices: Sequence[Slots], crowd_NC: Floats, now_ms: int, pause_s: float
     ) -> None:
         kept = self._prepared.get(alignment.version)
+        if kept is not None and kept.alignment is not alignment:
+            kept = None
+        rows_SH = kept.rows_SH if kept is not None else None
         start = 0
         for some in slices:
             with self._lock:
                 rooms = alignment.rooms.take(some)
             rows_NH = alignment.model.prepare(crowd_NC[start : start + len(some)], rooms)
-            if kept is None or kept.alignment is not alignment:
+            if rows_SH is None:
                 rows_SH = np.zeros((alignment.index.config.max_rooms, rows_NH.shape[1]), np.float32)
-                kept = _Prepared(alignment, rows_SH, alignment.model.viewer(None), now_ms)
-            with self._lock:
-                kept.rows_SH[some] = rows_NH
+            with (
+                self._lock if kept is not None else nullcontext()
+            ):  # new pages take milliseconds, and nobody reads them
+                rows_SH[some] = rows_NH
             start += len(some)
             _wait(pause_s)
-        if kept is not None:
+        if kept is None and rows_SH is not None:
+            self._prepared[alignment.version] = _Prepared(alignment, rows_SH, alignment.model.viewer(None), now_ms)
+        elif kept is not None:
             kept.renewed_ms = now_ms
-            self._prepared[alignment.version] = kept
 
     def _personal(self, slots_N: Slots, held: Held, event_now_ms: int) -> Floats:
         """[N, P] features.PERSONAL of the candidates. A viewer's past is with few of them: only these are looked at."""

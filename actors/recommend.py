@@ -69,7 +69,7 @@ class RecommendConfig:
     impressions: float = 0.25  # share of the answers, at random, that is written to the topic impressions; 0: none.
     # Each costs about a tenth of its answer's processor time, and to learn from a quarter of many is enough
     impressions_waiting: int = 10_000  # most that a replica keeps while Kafka is away; some 1 KB each
-    ranked: int = 80  # with a model: candidates that its ranker scores, the best by version 0's terms; 0: all
+    ranked: int = 60  # with a model: candidates that its ranker scores, the best by version 0's terms; 0: all
     shadow: float = 0.0  # share of the answers that the newest candidate version makes too, to be compared; 0: none
 
     def __post_init__(self) -> None:

@@ -39,7 +39,7 @@ class Scoring:
     """Finds and scores rooms for a viewer under a version. The caller holds the tables' lock."""
 
     def __init__(self, candidates: Candidates, score: Score, ranking: Ranking, ranked: int) -> None:
-        """ranked: how many candidates a ranker is given at most, the best by version 0's terms; 0 for all."""
+        """ranked: how many candidates a ranker is given at least, the best by version 0's terms; 0: all."""
         self._candidates = candidates
         self._score = score
         self._ranked = ranked
@@ -90,8 +90,9 @@ class Scoring:
         most: int,
         now_ms: int,
     ) -> Scored:
-        if 0 < self._ranked < len(slots_N):
-            slots_N = slots_N[np.argpartition(-scores_N, self._ranked)[: self._ranked]]
+        given = max(self._ranked, most)
+        if self._ranked > 0 and given < len(slots_N):
+            slots_N = slots_N[np.argpartition(-scores_N, given)[:given]]
         ranked = self._ranking.rank(alignment, slots_N, held, alike_N, now_ms)
         odds_N = log_odds(ranked.enter_N)
         best_K = (-odds_N).argsort()[:most]

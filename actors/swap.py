@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -33,7 +34,8 @@ LAST = 16  # rooms aligned under the lock, with the flip; as many as the reader 
 PAUSE_S = 0.001  # between slices, at least; as long as the slice took, so that answers keep half of the processor
 IDLE_S = 0.2  # between looks where nothing is announced
 RETRY_MS = 30_000  # a version that was refused is tried again: its store may have been away
-FITTING = 0.5  # of the rooms with content, so many at least must come from the version's encoder
+SAMPLE = 500  # rooms, the oldest, whose encoder is looked at: all of them would take the lock for milliseconds
+FITTING = 0.5  # of these with content, so many at least must come from the version's encoder
 
 Load = Callable[[ModelVersion], ServedVersion]
 Warm = Callable[[Alignment], None]
@@ -203,7 +205,8 @@ class Swapper:
         """Raises VersionError where the model was trained on the vectors of another encoder than the rooms have."""
         with self._tables.lock:
             dimension = self._rooms.dimension
-            encoders = [card.state.encoder_version for card in self._rooms.cards.values() if card.state.encoder_version]
+            some = islice(self._rooms.cards.values(), SAMPLE)
+            encoders = [card.state.encoder_version for card in some if card.state.encoder_version]
         if dimension and dimension != model.d_content:
             raise VersionError(
                 f"version {model.name} reads content of {model.d_content} dimensions; the rooms' has {dimension}"
