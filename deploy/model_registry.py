@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -91,10 +91,18 @@ def describe(listed: Listed, manifest: Manifest) -> list[str]:
         "encoder": f"{manifest.encoder_version}, {manifest.d_content} dimensions → {manifest.d_model}",
         "size": f"{parameters(manifest.arrays):,} parameters, {size / 1e6:,.1f} MB",
         "features": ", ".join(manifest.features) or "none",
-        "config": ", ".join(f"{name} {value}" for name, value in manifest.config.items()) or "none",
+        "config": ", ".join(f"{name} {value}" for name, value in _flat(manifest.config)) or "none",
     }
     metrics = [f"  {name:<28} {value:.4f}" for name, value in {**manifest.metrics, **listed.record.metrics}.items()]
     return [*(f"{name:<14} {value}" for name, value in lines.items()), *(["metrics", *metrics] if metrics else [])]
+
+
+def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield above + name, value
 
 
 def when(at_ms: int) -> str:

@@ -62,6 +62,7 @@ def test_ls_and_show_are_for_people_too(log: MemoryLog, capsys: pytest.CaptureFi
     assert "47 parameters" in shown
     assert "test, 6 dimensions → 4" in shown
     assert "ndcg10" in shown
+    assert "lr 0.1, steps 3, tower.width 8" in shown
     assert tidecast("models", "show", "one", "--json") == 0
     assert json.loads(capsys.readouterr().out)["manifest"]["d_model"] == 4
 
