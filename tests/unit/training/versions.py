@@ -20,7 +20,8 @@ def bundle(version: str = "one", seed: int = 0, **manifest: Any) -> Bundle:
     }
     given: dict[str, Any] = {
         "version": version, "created_at_ms": 1_700_000_000_000, "encoder_version": "test", "d_content": 6, "d_model": 4,
-        "features": ("cosine", "visits"), "trained_until_ms": 1_699_999_000_000, "config": {"lr": 0.1, "steps": 3, "tower": {"width": 8}},
+        "features": ("cosine", "visits"), "trained_until_ms": 1_699_999_000_000,
+        "config": {"lr": 0.1, "steps": 3, "tower": {"width": 8}},
         "metrics": {"ndcg10": 0.8, "visits": 3},
     }  # fmt: skip
     return Bundle(Manifest(**(given | manifest)), arrays, {"streamers": ("ada", "böb", "")})
