@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, get_args
@@ -17,8 +17,9 @@ import msgspec
 import numpy as np
 import pyarrow.csv
 
+from streaming.codec import Decoder
 from streaming.errors import InputFileError
-from streaming.events import Action
+from streaming.events import Action, ChatMessage, RoomEnded, RoomEvent, RoomStarted, ViewerEvent
 from streaming.playback import GAP_KEPT_S, Event, Timeline
 from streaming.recorded_rooms import SILENCE_MS, RecordedRooms, Selection, find_rooms
 from streaming.recording import Recording
@@ -29,6 +30,10 @@ _quoted = msgspec.json.Encoder().encode
 
 # An event before its time is known: when it was, its topic, its key, and its JSON up to the time.
 Untimed = tuple[int, str, bytes, bytes]
+# What follows from a row of chat: when, what, the number of the room, viewer, text.
+Derived = tuple[int, str, int, str, str]
+# When, on which topic, the record.
+Recorded = tuple[int, str, RoomEvent | ChatMessage | ViewerEvent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,40 @@ class Replay:
             at_ms = timeline.moved(was_ms)
             yield Event(topic, key, b'%b,"at_ms":%d}' % (head, at_ms), at_ms)
 
+    def records(self) -> Iterator[Recorded]:
+        """The records of `events` at their own times; of chat alone without a detour over their bytes."""
+        if self._chat is None or self._found is None or self._rooms is not None or self._viewer_events is not None:
+            decode = {topic: Decoder(topic) for topic in (ROOMS, CHAT, VIEWER_EVENTS)}
+            for event in self.events(Timeline()):
+                yield event.at_ms, event.topic, decode[event.topic](event.value)
+            return
+        names, streamers = self._found.names, self._found.streamers
+        for at_ms, what, number, viewer, text in self._derived(self._chat, self._found):
+            self._position_ms = at_ms
+            room, streamer = names[number], streamers[number]
+            if what == "chat":
+                yield at_ms, CHAT, ChatMessage(room=room, viewer=viewer, text=text, at_ms=at_ms)
+            elif what == "started":
+                known = self._described(streamer)
+                yield (
+                    at_ms,
+                    ROOMS,
+                    RoomStarted(
+                        room=room,
+                        streamer=streamer,
+                        at_ms=at_ms,
+                        title=known.title,
+                        category=known.category,
+                        language=known.language,
+                    ),
+                )
+            elif what == "ended":
+                yield at_ms, ROOMS, RoomEnded(room=room, at_ms=at_ms)
+            else:
+                action: Action = "enter" if what == "enter" else "chat"
+                event_of = ViewerEvent(viewer=viewer, room=room, streamer=streamer, action=action, at_ms=at_ms)
+                yield at_ms, VIEWER_EVENTS, event_of
+
     def close(self, at_ms: int) -> list[Event]:
         """Ends the derived rooms that are live where the replay was stopped."""
         ends = [
@@ -121,30 +160,46 @@ class Replay:
         return ends
 
     def _messages(self, chat: Recording, found: RecordedRooms) -> Iterator[Untimed]:
-        derives_rooms, derives_visits = self._rooms is None, self._viewer_events is None
         names = [_quoted(name) for name in found.names]
         keys = [name.encode() for name in found.names]
-        started = [False] * len(names)
-        last: dict[str, tuple[int, int]] = {}  # viewer → room and time of the last message
         streamers = [_quoted(streamer) for streamer in found.streamers]
-        for row, (was_ms, room, viewer, text) in enumerate(self._rows_of(chat, found)):
+        for was_ms, what, room, viewer, text in self._derived(chat, found):
             key, name = keys[room], names[room]
-            if derives_rooms and not started[room]:
-                started[room] = True
+            if what == "chat":
+                who, said = _quoted(viewer), _quoted(text)
+                yield was_ms, CHAT, key, b'{"type":"chat","room":%b,"viewer":%b,"text":%b' % (name, who, said)
+            elif what == "started":
                 self._open[key] = name
-                yield was_ms, ROOMS, key, self._started(found.names[room], found.streamers[room])
-            who = _quoted(viewer)
-            if derives_visits:
-                visit = b'{"type":"viewer","viewer":%b,"room":%b,"streamer":%b,"action":' % (who, name, streamers[room])
-                was_in, said_ms = last.get(viewer, (-1, 0))
-                if was_in != room or was_ms - said_ms >= SILENCE_MS:
-                    yield was_ms, VIEWER_EVENTS, viewer.encode(), visit + b'"enter"'
-                last[viewer] = (room, was_ms)
-                yield was_ms, VIEWER_EVENTS, viewer.encode(), visit + b'"chat"'
-            yield was_ms, CHAT, key, b'{"type":"chat","room":%b,"viewer":%b,"text":%b' % (name, who, _quoted(text))
-            if derives_rooms and row == found.last_R[room]:
+                room_name, streamer = found.names[room], found.streamers[room]
+                known = asdict(self._described(streamer))
+                yield was_ms, ROOMS, key, _head(type="started", room=room_name, streamer=streamer, **known)
+            elif what == "ended":
                 self._open.pop(key)
                 yield was_ms, ROOMS, key, b'{"type":"ended","room":%b' % name
+            else:
+                did = b'{"type":"viewer","viewer":%b,"room":%b,"streamer":%b,"action":"%b"'
+                head = did % (_quoted(viewer), name, streamers[room], b"enter" if what == "enter" else b"chat")
+                yield was_ms, VIEWER_EVENTS, viewer.encode(), head
+
+    def _derived(self, chat: Recording, found: RecordedRooms) -> Iterator[Derived]:
+        """What a recording of chat says, and what of rooms and visits follows from it, in time order."""
+        derives_rooms, derives_visits = self._rooms is None, self._viewer_events is None
+        started = [False] * len(found.names)
+        last_R = found.last_R.tolist()
+        last: dict[str, tuple[int, int]] = {}  # viewer → room and time of the last message
+        for row, (was_ms, room, viewer, text) in enumerate(self._rows_of(chat, found)):
+            if derives_rooms and not started[room]:
+                started[room] = True
+                yield was_ms, "started", room, "", ""
+            if derives_visits:
+                was_in, said_ms = last.get(viewer, (-1, 0))
+                if was_in != room or was_ms - said_ms >= SILENCE_MS:
+                    yield was_ms, "enter", room, viewer, ""
+                last[viewer] = (room, was_ms)
+                yield was_ms, "visitor's chat", room, viewer, ""
+            yield was_ms, "chat", room, viewer, text
+            if derives_rooms and row == last_R[room]:
+                yield was_ms, "ended", room, "", ""
 
     def _rows_of(self, chat: Recording, found: RecordedRooms) -> Iterator[tuple[int, int, str, str]]:
         """Time, room, viewer and text of the rows that are played, in time order."""
@@ -160,16 +215,8 @@ class Replay:
             if done == len(found.order_N):
                 return
 
-    def _started(self, room: str, streamer: str) -> bytes:
-        known = self._channels.get(streamer, Channel())
-        return _head(
-            type="started",
-            room=room,
-            streamer=streamer,
-            title=known.title,
-            category=known.category,
-            language=known.language,
-        )
+    def _described(self, streamer: str) -> Channel:
+        return self._channels.get(streamer, Channel())
 
     def _lifecycle(self, file: Recording) -> Iterator[Untimed]:
         columns = ("type", "room", "streamer", "title", "category", "language", "tags", "mature")

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from streaming.archive.reader import Archive
-from streaming.codec import Decoder
-from streaming.playback import Timeline
 from streaming.replay import Replay
 from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_EVENTS
 
@@ -26,9 +24,8 @@ class Happened(NamedTuple):
 
 def from_replay(replay: Replay) -> Iterator[Happened]:
     """The records that `tidecast replay` would send, appended when they happened. Raises InputFileError."""
-    decode = {topic: Decoder(topic) for topic in READ}
-    for offset, event in enumerate(replay.events(Timeline())):
-        yield Happened(event.at_ms, event.topic, offset, decode[event.topic](event.value))
+    for offset, (at_ms, topic, record) in enumerate(replay.records()):
+        yield Happened(at_ms, topic, offset, record)
 
 
 def from_archive(archive: Archive, from_ms: int | None = None, until_ms: int | None = None) -> Iterator[Happened]:

@@ -14,7 +14,7 @@ from streaming.events import ViewerEvent
 from streaming.playback import Event, Pace, Timeline, play
 from streaming.recorded_rooms import Selection
 from streaming.recording import Recording
-from streaming.replay import Replay, read_channels
+from streaming.replay import Channel, Replay, read_channels
 
 NOW_MS = 1_800_000_000_000
 HEADER = "at_ms,window,channel,viewer,text\n"
@@ -52,6 +52,19 @@ def test_chat_alone_gives_rooms_and_visits(tmp_path: Path) -> None:
         ("chat:chat", "ann-w0", "v2", 3000),
         ("rooms:ended", "ann-w0", None, 3000),
     ]
+
+
+def test_records_are_those_of_the_events(tmp_path: Path) -> None:
+    said = ((0, "ann", "v"), (1, "ann", "v"), (2, "bob", 'quo"te'), (3, "ann", "v"), (40, "ann", "w"), (75, "bob", "v"))
+    rows = "".join(f"{at * 60_000},0,{who},{viewer},x {at}\n" for at, who, viewer in said)
+    channels = {"ann": Channel("a title", "a category", "de")}
+    replay = Replay(chat_file(tmp_path, rows), channels=channels)
+    events = [(event.at_ms, event.topic, event.record) for event in replay.events(Timeline())]
+    assert list(replay.records()) == events
+    rooms = tmp_path / "rooms.csv"
+    rooms.write_text("at_ms,type,room,streamer\n1000,started,ann,s\n9000,ended,ann,s\n")
+    given = Replay(rooms=Recording.open(rooms, "rooms"))
+    assert list(given.records()) == [(event.at_ms, event.topic, event.record) for event in given.events(Timeline())]
 
 
 def test_a_replay_that_is_stopped_can_end_the_rooms_that_are_live(tmp_path: Path) -> None:
