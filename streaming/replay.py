@@ -163,11 +163,13 @@ class Replay:
         names = [_quoted(name) for name in found.names]
         keys = [name.encode() for name in found.names]
         streamers = [_quoted(streamer) for streamer in found.streamers]
+        seen, who = "", _quoted("")
         for was_ms, what, room, viewer, text in self._derived(chat, found):
             key, name = keys[room], names[room]
+            if viewer is not seen:
+                seen, who = viewer, _quoted(viewer)
             if what == "chat":
-                who, said = _quoted(viewer), _quoted(text)
-                yield was_ms, CHAT, key, b'{"type":"chat","room":%b,"viewer":%b,"text":%b' % (name, who, said)
+                yield was_ms, CHAT, key, b'{"type":"chat","room":%b,"viewer":%b,"text":%b' % (name, who, _quoted(text))
             elif what == "started":
                 self._open[key] = name
                 room_name, streamer = found.names[room], found.streamers[room]
@@ -178,7 +180,7 @@ class Replay:
                 yield was_ms, ROOMS, key, b'{"type":"ended","room":%b' % name
             else:
                 did = b'{"type":"viewer","viewer":%b,"room":%b,"streamer":%b,"action":"%b"'
-                head = did % (_quoted(viewer), name, streamers[room], b"enter" if what == "enter" else b"chat")
+                head = did % (who, name, streamers[room], b"enter" if what == "enter" else b"chat")
                 yield was_ms, VIEWER_EVENTS, viewer.encode(), head
 
     def _derived(self, chat: Recording, found: RecordedRooms) -> Iterator[Derived]:
