@@ -22,6 +22,7 @@ class TrainingProgress:
         self._bars = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=False)
         self._tasks: dict[str, TaskID] = {}
         self._lined_s = 0.0
+        self._made_s = time.monotonic()
         self._began: dict[str, float] = {}
 
     def __enter__(self) -> TrainingProgress:
@@ -36,8 +37,7 @@ class TrainingProgress:
 
     def passed(self, records: int, examples: int, at_ms: int) -> None:
         """Of a pass over what happened, as training/example_pass.py tells it."""
-        began_s = self._began.setdefault("examples", time.monotonic())
-        rate = records / max(time.monotonic() - began_s, 1e-3)
+        rate = records / max(time.monotonic() - self._made_s, 1e-3)
         self._show("examples", None, None, f"{examples:,} of {records:,} records, {rate:,.0f}/s")
 
     def encoded(self, done: int, total: int) -> None:

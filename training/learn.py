@@ -164,7 +164,7 @@ class Learner:
         losses = self._losses(model(batch, towers_alone=towers), batch, towers)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
-            told = ", ".join(f"{name} {float(loss):.3g}" for name, loss in losses.items())
+            told = ", ".join(f"{name} {float(loss.detach()):.3g}" for name, loss in losses.items())
             raise TrainingError(
                 f"the loss of step {self.step} is not a number ({told}): rate {self.config.rate} too high?"
             )

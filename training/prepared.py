@@ -28,6 +28,8 @@ from training.slates import Slates
 from training.transitions import Transitions
 
 PLAN = "plan.json"
+JUDGED_BY = 200  # visits that are not learned from, where there are enough
+MOST_HELD_OUT = 0.3
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,9 +135,10 @@ def opened(folder: Path) -> Prepared:
 
 
 def _until_ms(examples: ExampleSet) -> int:
-    """The time that the newest HELD_OUT of the visits come after."""
+    """The time that the newest of the visits come after: a share, of few visits a larger one, to judge by enough."""
     at_ms_V = np.sort(np.concatenate([shard.at_ms_V for shard in examples.shards()]))
-    return int(at_ms_V[int(len(at_ms_V) * (1 - HELD_OUT))])
+    share = min(MOST_HELD_OUT, max(HELD_OUT, JUDGED_BY / len(at_ms_V)))
+    return int(at_ms_V[int(len(at_ms_V) * (1 - share))])
 
 
 def _joined(shards: Sequence[Examples]) -> Examples:

@@ -1,0 +1,174 @@
+"""Ray Train on a Ray of its own: the same seed gives the same version, and what is killed goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import psutil
+import pytest
+
+from deploy.cluster import LocalRay, RayConfig
+from streaming.recording import Recording
+from streaming.replay import Replay
+from streaming.window import WindowConfig
+from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
+from tests.unit.training.recorded_chat import crowd, write
+from training.config import TrainingConfig
+from training.example_pass import ExamplesConfig
+from training.example_writer import write_recorded
+from training.job import make_prepared
+from training.prepared import PLAN, Plan
+
+PATIENCE_S = 240.0
+CHECKPOINTS = "checkpoint_manager_snapshot.json"
+
+
+class Quiet:
+    version, dimension = FAKE_VERSION, FAKE_DIMENSION
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        return fake_vectors(texts)
+
+    def passed(self, records: int, examples: int, at_ms: int) -> None: ...
+
+    def encoded(self, done: int, total: int) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("train")
+    recording = write(folder / "chat.parquet", crowd(3, num_messages=6_000))
+    replay = Replay(Recording.open(recording, "chat"))
+    quiet = Quiet()
+    make_prepared(
+        folder / "run",
+        lambda examples: write_recorded(replay, examples, ExamplesConfig(), quiet),
+        quiet,
+        TrainingConfig(epochs=6, batch=64),
+        window=WindowConfig(),
+        title_weight=0.4,
+        now_ms=1_800_000_000_000,
+        encoding=quiet,
+    )
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def ray_address() -> Iterator[str]:
+    ray = LocalRay(RayConfig())
+    os.environ.update(ray.environment())
+    try:
+        ray.start()
+        yield ray.address
+    finally:
+        ray.kill()
+
+
+def copied(prepared: Path, to: Path) -> Path:
+    shutil.copytree(prepared, to)
+    return to
+
+
+def start(run: Path, address: str, workers: int = 1) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.integration.train_driver", str(run), address, str(workers)]
+    with (run / "driver.log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+
+
+def finished(driver: subprocess.Popen[bytes], run: Path) -> dict[str, np.ndarray]:
+    assert driver.wait(PATIENCE_S) == 0, (run / "driver.log").read_text()[-3_000:]
+    with np.load(run / "learned.npz") as arrays:
+        return dict(arrays)
+
+
+def await_checkpoint(run: Path, driver: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not any("checkpoint_dir_name" in path.read_text() for path in (run / "checkpoints").glob(f"*/{CHECKPOINTS}")):
+        assert driver.poll() is None, "it ended before it could be killed\n" + (run / "driver.log").read_text()[-3_000:]
+        assert time.monotonic() < deadline, "no checkpoint"
+        time.sleep(0.02)
+
+
+def steps_heard(run: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (run / "heard.jsonl").read_text().splitlines()]
+
+
+def learning_workers() -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any("RayTrainWorker" in part for part in process.info["cmdline"] or ())
+    ]
+
+
+def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
+    assert one.keys() == other.keys()
+    different = [name for name in one if not np.array_equal(one[name], other[name])]
+    assert not different, different
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared: Path, ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    run = copied(prepared, tmp_path_factory.mktemp("undisturbed") / "run")
+    arrays = finished(start(run, ray_address), run)
+    assert list((run / "curves").rglob("events.out.tfevents*")), "no curves for TensorBoard"
+    return arrays
+
+
+def test_a_killed_worker_goes_on_from_its_checkpoint_to_the_same_version(
+    prepared: Path, ray_address: str, undisturbed: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    run = copied(prepared, tmp_path / "run")
+    driver = start(run, ray_address)
+    await_checkpoint(run, driver)
+    workers = learning_workers()
+    assert workers
+    for worker in workers:
+        worker.send_signal(signal.SIGKILL)
+    assert_same(finished(driver, run), undisturbed)
+
+
+def test_a_killed_driver_goes_on_from_its_checkpoint_to_the_same_version(
+    prepared: Path, ray_address: str, undisturbed: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    run = copied(prepared, tmp_path / "run")
+    driver = start(run, ray_address)
+    await_checkpoint(run, driver)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    before = len(steps_heard(run))
+    assert_same(finished(start(run, ray_address), run), undisturbed)
+    assert steps_heard(run)[before] > 1, "it began anew"
+
+
+def test_two_workers_learn_one_model(prepared: Path, ray_address: str, tmp_path: Path) -> None:
+    run = copied(prepared, tmp_path / "run")
+    index = json.loads((run / "examples" / "index.json").read_text())
+    if len(index["shards"]) < 2:
+        pytest.skip("the recording fills one shard only")
+    assert np.isfinite(finished(start(run, ray_address, workers=2), run)["rooms.project.weight"]).all()
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_batch(
+    prepared: Path, ray_address: str, tmp_path: Path
+) -> None:
+    run = copied(prepared, tmp_path / "run")
+    plan = msgspec.json.decode((run / PLAN).read_bytes(), type=Plan)
+    wild = dataclasses.replace(plan.fit, learn=dataclasses.replace(plan.fit.learn, rate=1e30))
+    (run / PLAN).write_bytes(msgspec.json.encode(msgspec.structs.replace(plan, fit=wild)))
+    driver = start(run, ray_address)
+    assert driver.wait(PATIENCE_S) != 0
+    said = (run / "driver.log").read_text()
+    assert "is not a number" in said
+    assert list(run.glob("lost-*.npz"))
