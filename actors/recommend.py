@@ -48,7 +48,7 @@ WARM_VIEWERS, WARM_ROOMS = 16, 60  # enough that every path has run and its memo
 RENEW_PAUSE_S = 0.0005  # between slices of a renewal, in which requests are answered
 PREPARE_S = 1.0  # between renewals of what a model prepares: half of its features are sums over a minute and more
 REST = 10  # of its time, at least, that a renewal rests: it takes 30 ms of processor time at 10,000 rooms
-STALE_MS = 30_000  # where nobody has renewed for so long, a request does
+STALE_MS = 60_000  # where nobody has renewed for so long, a request does
 POOL_PER_ITEM = 3  # of the best candidates, so many per item asked for take part in diversifying
 
 
@@ -184,13 +184,13 @@ class Recommender:
         """Renews what models prepare of all rooms, and scores in the shadow; a thread's loop until told to stop."""
         rest_s = PREPARE_S
         while not stop.wait(rest_s):
-            began_s = time.perf_counter()
+            began_s = time.thread_time()  # of the processor: on a busy replica most of a renewal is waiting
             try:
                 self.renew()
                 self._shadow.compare(self._clock.now_ms())
             except Exception:  # the next may do better; where none does, requests renew, and fail with the reason
                 LOGGER.exception("what a model prepares of all rooms was not renewed")
-            rest_s = max(PREPARE_S, REST * (time.perf_counter() - began_s))
+            rest_s = max(PREPARE_S, REST * (time.thread_time() - began_s))
 
     def renew(self) -> None:
         """Has the version in force, and the one in its shadow, prepare all rooms anew. Not under the lock."""

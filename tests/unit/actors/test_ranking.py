@@ -122,7 +122,7 @@ def test_what_nobody_renewed_for_long_a_request_renews() -> None:
     column = CROWD.index("room_visits")
     replica.recommender.recommend(Query(viewer="v"))
     assert version.asked[-1].prepared_SH[slot, column] == 5
-    replica.clock.advance(31_000)
+    replica.clock.advance(61_000)
     replica.recommender.recommend(Query(viewer="v"))
     assert version.asked[-1].prepared_SH[slot, column] == 500
 
