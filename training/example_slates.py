@@ -63,7 +63,7 @@ class SlateMaker:
             size_V=examples.size_V,
             entered_V=examples.entered_V,
             kind_V=examples.kind_V,
-            stay_s_V=examples.stay_s_V,
+            stay_s_V=np.where(np.isnan(examples.stay_s_V), examples.heard_s_V, examples.stay_s_V),
             interacted_V=examples.acts_V > 0,
             features_RF=_features(examples, moves_R4),
             streamer_R=streamer_R,

@@ -292,11 +292,13 @@ class _Following:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(2.0)
+        self._thread.join(10.0)
 
     def _run(self) -> None:
-        heard = ""
-        while not self._stop.wait(TELL_S):
+        """Until told to stop, and once more then: the last word is the one that all is done."""
+        heard, over = "", False
+        while not over:
+            over = self._stop.wait(TELL_S)
             try:
                 said = ray.get(self._told.last.remote(), timeout=5.0)
             except ray.exceptions.RayError:

@@ -165,8 +165,9 @@ class Learner:
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
             told = ", ".join(f"{name} {float(loss.detach()):.3g}" for name, loss in losses.items())
-            raise TrainingError(
-                f"the loss of step {self.step} is not a number ({told}): rate {self.config.rate} too high?"
+            raise NotANumber(
+                f"the loss of step {self.step} is not a number ({told}); is the rate, {self.config.rate}, too high?",
+                batch,
             )
         self._optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]

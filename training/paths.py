@@ -65,19 +65,6 @@ class MovesBetween:
             paths.best_covisit_N[:] = cosine_HN.max(axis=0)
         return paths
 
-    def counts(self, origin: int) -> NDArray[np.float32]:
-        """[2, C]: all moves from a channel to each, and those to a channel that was new to the mover."""
-        none_C = np.zeros(self._num_channels, np.float32)
-        return np.stack([self._moves.get(origin, none_C), self._first_moves.get(origin, none_C)])
-
-    def cosines(self, channel: int) -> NDArray[np.float32]:
-        """[C]: of a channel's visitors with each other channel's."""
-        shared_C = self._shared.get(channel)
-        if shared_C is None:
-            return np.zeros(self._num_channels, np.float32)
-        cosine_C: NDArray[np.float32] = shared_C / np.sqrt((self._visitors_C[channel] + 1) * (self._visitors_C + 1))
-        return cosine_C
-
     def _row(self, rows: dict[int, NDArray[np.float32]], channel: int) -> NDArray[np.float32]:
         row_C = rows.get(channel)
         if row_C is None:
