@@ -14,7 +14,8 @@ from streaming.errors import RecordError
 from streaming.events import ViewerId
 from streaming.log import Log, Partition, Record, Sink
 from streaming.outcome import MAX_AHEAD_MS, Outcome
-from streaming.profile import ProfileConfig, ProfileFold
+from streaming.profile import ProfileFold
+from streaming.profile_config import ProfileConfig
 from streaming.restore import last_values
 from streaming.topics import ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
 

@@ -15,7 +15,7 @@ from streaming.events import ViewerId
 from streaming.log import Batch, Log, Partition, Sink, Source
 from streaming.loop import Loop, Membership
 from streaming.metrics import Metrics
-from streaming.profile import ProfileConfig
+from streaming.profile_config import ProfileConfig
 from streaming.topics import ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
 
 GROUP = "profile-workers"

@@ -19,15 +19,14 @@ from ray.serve import Application
 from ray.serve.config import HTTPOptions, ProxyLocation, RequestRouterConfig
 
 from deploy import ray_seam
+from deploy.background_replicas import ArchiverReplica, TrainerReplica
 from deploy.config import Settings
 from deploy.owner_router import OwnerRouter
 from deploy.replicas import (
-    ArchiverReplica,
     EncoderReplica,
     ProfileWorkerReplica,
     RecommenderReplica,
     RoomWorkerReplica,
-    TrainerReplica,
 )
 from streaming.metrics import MULTIPROCESS_DIR_VARIABLE
 

@@ -28,7 +28,7 @@ from streaming.archive.config import ArchiveConfig
 from streaming.broker import KafkaConfig
 from streaming.errors import ConfigError
 from streaming.local_kafka import LocalKafkaConfig
-from streaming.profile import ProfileConfig
+from streaming.profile_config import ProfileConfig
 from streaming.topics import TopicsConfig
 from streaming.window import WindowConfig
 from training.config import TrainingConfig

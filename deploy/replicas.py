@@ -8,30 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from actors.encoding import Encoded
 from deploy.api import Api
 from deploy.encoding import Merger, RemoteEncoder
 from deploy.lookup import Lookup
-from deploy.ray_seam import KvStore, keep_on_loopback
+from deploy.replica import Replica
 from deploy.routes import routes
-from deploy.status import Board, Readiness
-from deploy.worker_thread import WorkerDied, WorkerThread
+from deploy.status import Readiness
+from deploy.worker_thread import WorkerDied
 from streaming.broker import KafkaLog
-from streaming.clock import SystemClock
 from streaming.events import ViewerId
-from streaming.metrics import PrometheusMetrics
-from streaming.pulse import Pulse, PulsedLog
+from streaming.pulse import Pulse
 
 if TYPE_CHECKING:
     from deploy.config import Settings
@@ -40,54 +36,6 @@ if TYPE_CHECKING:
     from training.serving import ServedVersion
 
 FIRST_READ_S = 20.0  # Serve calls a start slow after 30
-
-
-class Replica:
-    """What every process of the application has. Constructed on the replica's event loop."""
-
-    name = ""
-
-    def __init__(self, settings: Settings, local: bool) -> None:
-        if local:
-            keep_on_loopback()
-        self.settings = settings
-        self.clock = SystemClock()
-        self.metrics = PrometheusMetrics()
-        self.board = Board(KvStore(), self.clock)
-        context = serve.get_replica_context()
-        self.rank: int = context.rank.rank
-        self._node = f"{context.rank.node_rank}"
-        self._worker: WorkerThread | None = None
-
-    @property
-    def member(self) -> str:
-        """The static name in the consumer group. Whoever replaces a replica gets its rank, and so its partitions."""
-        return f"{self.name}-{self.rank}"
-
-    def open_log(self, pulse: Pulse) -> PulsedLog:
-        """The Kafka of the settings; whoever turns with it is seen to turn."""
-        return PulsedLog(KafkaLog(self.settings.kafka, self.settings.topics.prefix), pulse)
-
-    def run(self, loop: Callable[[threading.Event], None], pulse: Pulse, status: Callable[[], dict[str, Any]]) -> None:
-        """Runs a worker's loop in a thread until the replica ends."""
-        stuck_s = self.settings.ray.stuck_s
-        self._worker = WorkerThread(
-            self.member, loop, pulse=pulse, stuck_s=stuck_s, clock=self.clock, status=status, post=self.post
-        )
-
-    def post(self, detail: Mapping[str, Any]) -> None:
-        """Leaves this process's status on the board."""
-        self.board.write(self.name, self.rank, os.getpid(), self._node, dict(detail))
-
-    def check_health(self) -> None:
-        """Called by Serve once a second. Raises WorkerDied."""
-        if self._worker is not None:
-            self._worker.check()
-
-    def stop_worker(self) -> None:
-        """Lets the loop flush and commit. Blocks."""
-        if self._worker is not None:
-            self._worker.stop(self.settings.ray.stop_timeout_s)
 
 
 class RoomWorkerReplica(Replica):
@@ -191,44 +139,6 @@ class EncoderReplica(Replica):
             return {"ready": False, "error": str(err)}
         encoder = self._loading.result()
         return {"version": encoder.version, "texts_per_s": encoder.texts_per_s, "cache_hits": encoder.cache_hits}
-
-
-class ArchiverReplica(Replica):
-    """The Archiver. One is enough; while two of them run, in a restart, readers give each record once all the same."""
-
-    name = "archiver"
-
-    def __init__(self, settings: Settings, local: bool) -> None:
-        from streaming.archive.archiver import Archiver  # noqa: PLC0415  a process imports what it runs
-
-        super().__init__(settings, local)
-        pulse = Pulse()
-        archiver = Archiver(self.open_log(pulse), settings.archive, self.metrics, self.clock)
-        self.run(archiver.run, pulse, lambda: dataclasses.asdict(archiver.status()))
-
-    async def __del__(self) -> None:
-        await asyncio.to_thread(self.stop_worker)
-
-
-class TrainerReplica(Replica):
-    """The Trainer. One is enough; another finds the folder in use and waits."""
-
-    name = "trainer"
-
-    def __init__(self, settings: Settings, local: bool, encoder: DeploymentHandle) -> None:
-        from deploy.trainer import Trainer  # noqa: PLC0415  a process imports what it runs
-        from streaming.archive.store import open_store  # noqa: PLC0415
-        from training.registry import Registry  # noqa: PLC0415
-
-        super().__init__(settings, local)
-        pulse = Pulse()
-        client = RemoteEncoder(encoder.encode.remote, asyncio.get_running_loop())
-        registry = Registry(open_store(settings.registry.uri, "registry"), self.open_log(pulse), self.clock)
-        trainer = Trainer(settings, client, registry, metrics=self.metrics, clock=self.clock, pulse=pulse)
-        self.run(trainer.run, pulse, lambda: dataclasses.asdict(trainer.state()))
-
-    async def __del__(self) -> None:
-        await asyncio.to_thread(self.stop_worker)
 
 
 class RecommenderReplica(Replica):

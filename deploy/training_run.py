@@ -20,7 +20,7 @@ from streaming.errors import TrainingError
 from training.bundle import Bundle
 from training.config import TrainingConfig
 from training.encode import EncodeProgress, Encoder
-from training.example_pass import ExamplesConfig, Progress
+from training.example import ExamplesConfig, Progress
 from training.examples import ExampleSet
 from training.gate import SliceGate
 from training.job import Parent, make_prepared

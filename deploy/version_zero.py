@@ -23,7 +23,8 @@ from actors.score import Affinity, Score
 from actors.taste import taste_of
 from deploy.recorded_states import RecordedStates
 from streaming.events import RoomId, RoomState, StreamerId, ViewerEvent, ViewerId, ViewerProfile
-from streaming.profile import ProfileConfig, ProfileFold
+from streaming.profile import ProfileFold
+from streaming.profile_config import ProfileConfig
 from streaming.replay import Channel
 from training.timeline import ContentTimeline
 from training.visits import SILENCE_MS, Kind

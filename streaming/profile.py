@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from array import array
 from bisect import insort
-from dataclasses import dataclass
 from sys import intern
 from typing import Final, get_args
 from zlib import crc32
@@ -17,7 +16,6 @@ from zlib import crc32
 import msgspec
 
 from streaming.activity import ActivityBook, RoomSums
-from streaming.errors import ConfigError
 from streaming.events import (
     SCHEMA_VERSION,
     Action,
@@ -29,58 +27,15 @@ from streaming.events import (
     ViewerProfile,
     Visit,
 )
+from streaming.open_profile import OpenHabit, OpenVisit
 from streaming.outcome import Outcome
+from streaming.profile_config import ProfileConfig
 
 _APPLIED: Final = Outcome.APPLIED  # looked up once: it is said of nearly every event
 _PACKER: Final = msgspec.msgpack.Encoder()
 _LOW_32: Final = 0xFFFFFFFF
 _ACTION_SEEDS: Final = {action: crc32(action.encode()) for action in get_args(Action)}
 TRAILING_MS = 60_000  # players flush their last `watch` after the `leave`; this late it still belongs to the visit
-
-
-@dataclass(frozen=True, slots=True)
-class ProfileConfig:
-    """Bounds of a profile, and when a visit is over."""
-
-    visits: int = 50  # newest kept
-    habits: int = 100  # streamers remembered, the least recent are forgotten first
-    recent_events: int = 16  # events among which a duplicate is recognised
-    visit_gap_s: int = 1_800  # after less silence an enter into the room where the viewer is continues the visit
-    max_gap_watch_s: int = 1_800  # most that a visit without `watch` events counts as watched, from enter to leave
-
-    def __post_init__(self) -> None:
-        for name in ("visits", "habits", "recent_events"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"profile.{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("visit_gap_s", "max_gap_watch_s"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"profile.{name} is {getattr(self, name)}; it must not be negative")
-
-
-class _Visit(msgspec.Struct, array_like=True, eq=False):
-    """A mutable Visit, with the same fields in the same order."""
-
-    room: str
-    streamer: str
-    entered_at_ms: int
-    last_at_ms: int
-    watch_ms: int = 0
-    chats: int = 0
-    likes: int = 0
-    gifts: int = 0
-
-
-class _Habit(msgspec.Struct, array_like=True, eq=False):
-    """A mutable StreamerHabit, with the same fields in the same order."""
-
-    streamer: str
-    visits: int = 0
-    watch_ms: int = 0
-    last_at_ms: int = 0
-    followed: bool = False
-    chats: int = 0
-    first_entered_at_ms: int = 0
-    entered_at_ms: int = 0
 
 
 class ProfileFold:
@@ -98,10 +53,10 @@ class ProfileFold:
         self.viewer = viewer
         self._config = config
         self._max_recent = config.recent_events
-        self._visits: list[_Visit] = []  # by entered_at_ms, equal ones in log order
-        self._open: _Visit | None = None  # where the viewer is; always the last of `_visits`
-        self._habits: dict[str, _Habit] = {}
-        self._open_habit: _Habit | None = None  # of `_habits`, the last that a visit began with
+        self._visits: list[OpenVisit] = []  # by entered_at_ms, equal ones in log order
+        self._open: OpenVisit | None = None  # where the viewer is; always the last of `_visits`
+        self._habits: dict[str, OpenHabit] = {}
+        self._open_habit: OpenHabit | None = None  # of `_habits`, the last that a visit began with
         # 63-bit hashes, the same in every process: they are part of the profile. 31 bits are of room and action, 32 of
         # the time: a collision among a viewer's last few events needs the same millisecond besides.
         self._recent: array[int] = array("q")  # an eighth of the memory of a deque of ints, and as much less to fetch
@@ -162,7 +117,7 @@ class ProfileFold:
                 return
         self._open_visit(event, book)
 
-    def _open_visit(self, event: ViewerEvent, book: ActivityBook) -> _Visit:
+    def _open_visit(self, event: ViewerEvent, book: ActivityBook) -> OpenVisit:
         """A new visit. One that is older than the newest is over already."""
         sums = book.sums(event.room, event.at_ms)
         sums.entered += 1
@@ -171,7 +126,7 @@ class ProfileFold:
         self._total_visits += 1
         habit = self._open_habit = self._habit(event)
         self._note_visit(habit, event.at_ms, sums)
-        visit = _Visit(intern(event.room), habit.streamer, event.at_ms, event.at_ms)
+        visit = OpenVisit(intern(event.room), habit.streamer, event.at_ms, event.at_ms)
         if self._visits and event.at_ms < self._visits[-1].entered_at_ms:
             sums.left += 1
             insort(self._visits, visit, key=_entered_at_ms)
@@ -184,7 +139,7 @@ class ProfileFold:
             del self._visits[0]
         return visit
 
-    def _note_visit(self, habit: _Habit, at_ms: int, sums: RoomSums) -> None:
+    def _note_visit(self, habit: OpenHabit, at_ms: int, sums: RoomSums) -> None:
         """Whether the visit is the first to the streamer, when the streamer was visited, and from where."""
         if habit.visits:
             self._repeats += 1
@@ -214,7 +169,7 @@ class ProfileFold:
         self._close_visit(here, event.at_ms, book)
         return Outcome.APPLIED
 
-    def _close_visit(self, visit: _Visit, at_ms: int, book: ActivityBook) -> None:
+    def _close_visit(self, visit: OpenVisit, at_ms: int, book: ActivityBook) -> None:
         sums = book.sums(visit.room, at_ms)
         sums.left += 1
         if not visit.watch_ms:
@@ -228,7 +183,7 @@ class ProfileFold:
 
     # actions
 
-    def _act(self, event: ViewerEvent, visit: _Visit | None, book: ActivityBook) -> None:
+    def _act(self, event: ViewerEvent, visit: OpenVisit | None, book: ActivityBook) -> None:
         action, at_ms, habit = event.action, event.at_ms, self._open_habit
         if habit is None or habit.streamer != event.streamer:
             habit = self._habit(event)
@@ -260,14 +215,14 @@ class ProfileFold:
             sums.follows += 1
             habit.followed = True
 
-    def _visit(self, event: ViewerEvent, book: ActivityBook) -> _Visit | None:
+    def _visit(self, event: ViewerEvent, book: ActivityBook) -> OpenVisit | None:
         """The visit of an action somewhere else than where the viewer is: a past one, or a new one, or none."""
         visit = self._past_visit(event)
         if visit is None and (not self._visits or event.at_ms >= self._visits[-1].last_at_ms):
             return self._open_visit(event, book)
         return visit
 
-    def _past_visit(self, event: ViewerEvent) -> _Visit | None:
+    def _past_visit(self, event: ViewerEvent) -> OpenVisit | None:
         """The visit that an action comes late for, if it is not too late."""
         slack_ms = TRAILING_MS if event.action == "watch" else 0
         for visit in reversed(self._visits):
@@ -275,7 +230,7 @@ class ProfileFold:
                 return visit if event.at_ms <= visit.last_at_ms + slack_ms else None
         return None
 
-    def _habit(self, event: ViewerEvent) -> _Habit:
+    def _habit(self, event: ViewerEvent) -> OpenHabit:
         """The habit of the event's streamer, its time moved up; forgets the least recent where there are too many."""
         habits = self._habits
         habit = habits.get(event.streamer)
@@ -287,7 +242,7 @@ class ProfileFold:
             del habits[min(habits, key=lambda streamer: (habits[streamer].last_at_ms, streamer))]
             self._open_habit = None  # it may be the one
         streamer = intern(event.streamer)
-        habit = habits[streamer] = _Habit(streamer)
+        habit = habits[streamer] = OpenHabit(streamer)
         habit.last_at_ms = event.at_ms
         return habit
 
@@ -345,7 +300,7 @@ class ProfileFold:
     def restore(self, profile: ViewerProfile) -> None:
         """Continues from a profile. For a fold that has seen nothing."""
         for kept in profile.visits:
-            visit = _Visit(intern(kept.room), intern(kept.streamer), kept.entered_at_ms, kept.last_at_ms)
+            visit = OpenVisit(intern(kept.room), intern(kept.streamer), kept.entered_at_ms, kept.last_at_ms)
             visit.watch_ms = kept.watch_ms
             visit.chats, visit.likes, visit.gifts = kept.chats, kept.likes, kept.gifts
             self._visits.append(visit)
@@ -353,7 +308,7 @@ class ProfileFold:
             self._open = self._visits[-1]
         for remembered in profile.habits:
             streamer = intern(remembered.streamer)
-            habit = self._habits[streamer] = _Habit(streamer)
+            habit = self._habits[streamer] = OpenHabit(streamer)
             habit.visits, habit.watch_ms = remembered.visits, remembered.watch_ms
             habit.last_at_ms, habit.followed = remembered.last_at_ms, remembered.followed
             habit.chats, habit.first_entered_at_ms = remembered.chats, remembered.first_entered_at_ms
@@ -366,5 +321,5 @@ class ProfileFold:
         self._appended_ms, self._repeats = profile.appended_ms, profile.repeats
 
 
-def _entered_at_ms(visit: _Visit) -> int:
+def _entered_at_ms(visit: OpenVisit) -> int:
     return visit.entered_at_ms

@@ -8,42 +8,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from streaming.activity import ActivityFold
 from streaming.chat import ChatFold, RoomText
-from streaming.events import (
-    ActivityBucket,
-    Arrival,
-    ChatMessage,
-    RoomActivity,
-    RoomEvent,
-    RoomId,
-    RoomState,
-    RoomStatus,
-    StreamerId,
-)
+from streaming.events import ChatMessage, RoomActivity, RoomEvent, RoomId, RoomState, RoomStatus, StreamerId
 from streaming.language import guess_language
 from streaming.lifecycle import Lifecycle
 from streaming.outcome import Outcome
+from streaming.room_counts import RoomCounts
 from streaming.text import build_title_text, text_hash
 from streaming.window import ChatLine, ClosedSegment, WindowConfig
-
-
-class RoomCounts(NamedTuple):
-    """What of a RoomState is counted, under the same names: a fifth of its price where nobody publishes it."""
-
-    streamer: StreamerId
-    started_at_ms: int
-    messages: int
-    chat_at_ms: int
-    entered: int
-    newcomers: int
-    first_entered: int
-    recent: tuple[ActivityBucket, ...]
-    recent_messages: tuple[int, ...]
-    recent_messages_ms: int
-    arrivals: tuple[Arrival, ...]
 
 
 class RoomFold:
@@ -55,20 +29,8 @@ class RoomFold:
     """
 
     __slots__ = (
-        "_activity",
-        "_changed",
-        "_chat",
-        "_config",
-        "_life",
-        "_presumed_ms",
-        "_title_language",
-        "_title_text",
-        "alive_ms",
-        "encoder_version",
-        "room",
-        "title_hash",
-        "title_vector",
-        "unpublished_activity_offset",
+        "_activity", "_changed", "_chat", "_config", "_life", "_presumed_ms", "_title_language", "_title_text",
+        "alive_ms", "encoder_version", "room", "title_hash", "title_vector", "unpublished_activity_offset",
         "unpublished_rooms_offset",
     )  # fmt: skip
 

@@ -17,7 +17,8 @@ from streaming.errors import RecordError
 from streaming.events import RoomId, RoomState, ViewerId, ViewerProfile
 from streaming.log import Log, Partition, Record
 from streaming.outcome import is_future
-from streaming.profile import ProfileConfig, ProfileFold
+from streaming.profile import ProfileFold
+from streaming.profile_config import ProfileConfig
 from streaming.restore import last_values
 from streaming.room import RoomFold
 from streaming.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES

@@ -13,7 +13,7 @@ from streaming.archive.config import ArchiveConfig
 from streaming.broker import KafkaConfig, KafkaLog
 from streaming.clock import SystemClock
 from streaming.metrics import MemoryMetrics
-from streaming.profile import ProfileConfig
+from streaming.profile_config import ProfileConfig
 from streaming.window import WindowConfig
 from tests.fake_encoder import InstantEncoder
 

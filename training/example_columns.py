@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from training.example_pass import Example
+from training.example import Example
 from training.features import SERVED
 
 LIST_COLUMNS = {

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.activity import ActivityBook
 from streaming.codec import Decoder
-from streaming.errors import ConfigError, RecordError
+from streaming.errors import RecordError
 from streaming.events import Impression, StreamerId, ViewerEvent, ViewerId, ViewerProfile
-from streaming.profile import ProfileConfig, ProfileFold
+from streaming.profile import ProfileFold
+from streaming.profile_config import ProfileConfig
 from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_PROFILES
 from streaming.window import WindowConfig
 from training.archived_past import ArchivedPast
+from training.example import CoVisit, Example, ExamplesConfig, Progress
 from training.features import crowd, served
 from training.happenings import Happened
 from training.held_rooms import NOTHING, UNBORN, HeldRooms, Liveness
@@ -33,70 +33,6 @@ from training.visits import LIVE_MS, Kind
 
 REPORT_EVERY = 5_000  # records
 COVISITS = 5  # newest visits of a viewer that make a pair with the one that begins
-
-
-@dataclass(frozen=True, slots=True)
-class ExamplesConfig:
-    """What an example holds, and which visits become one."""
-
-    max_rooms: int = 256  # of an example: the one entered, those shown, and a sample of the others
-    max_visits: int = 50  # newest of the viewer's past
-    max_held: int = 65_536  # rooms at once, ended ones of the last hour included
-    share: float = 1.0  # of the visits that become examples, drawn by the seed
-    since_ms: int = 0  # visits before are history alone
-    shown_within_s: int = 600  # what was shown so long before a visit was passed over
-    covisit_s: int = 86_400  # visits of one viewer so close together make their rooms alike
-    late_s: int = 60  # a visit that arrives so much later than newer ones is history alone: much came in meanwhile
-    seed: int = 7
-
-    def __post_init__(self) -> None:
-        for name in ("max_rooms", "max_held"):
-            if getattr(self, name) < 2:
-                raise ConfigError(f"examples.{name} is {getattr(self, name)}; it must be at least 2")
-        for name in ("max_visits", "since_ms", "shown_within_s", "covisit_s", "late_s", "seed"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"examples.{name} is {getattr(self, name)}; it must not be negative")
-        if not 0 < self.share <= 1:
-            raise ConfigError(f"examples.share is {self.share}; it must be in (0, 1]")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Example:
-    """A visit about to begin. Rooms are numbers, texts rows of `HeldRooms.texts`, −1 for none; N rooms, T past visits.
-
-    entered: the place of the room entered. surprise: that room was not live, and is listed only because it was entered.
-    log_q_N: log of the probability that the room is listed, 0 where it always is.
-    """
-
-    at_ms: int
-    viewer: str
-    kind: Kind
-    entered: int
-    surprise: bool
-    room_N: NDArray[np.int32]
-    segment_N: NDArray[np.int32]
-    title_N: NDArray[np.int32]
-    shown_N: NDArray[np.bool_]
-    log_q_N: NDArray[np.float32]
-    features_NF: NDArray[np.float32]
-    past: PastVisits | None
-    past_text_T3: NDArray[np.int32]  # room, segment and title of each past visit, as they were then
-
-
-class CoVisit(NamedTuple):
-    """One viewer was in two rooms, of different streamers, `gap_s` apart."""
-
-    at_ms: int
-    before: int
-    room: int
-    gap_s: float
-
-
-class Progress(Protocol):
-    """Is told how far a pass is."""
-
-    def passed(self, records: int, examples: int, at_ms: int) -> None:
-        """So many so far, and the time that they have reached."""
 
 
 class _Viewer:

@@ -22,8 +22,9 @@ from streaming.archive.reader import Archive
 from streaming.errors import TrainingError
 from streaming.replay import Replay
 from training.archived_past import past_at
+from training.example import ExamplesConfig, Progress
 from training.example_columns import ShardBuilder
-from training.example_pass import ExamplePass, ExamplesConfig, Progress
+from training.example_pass import ExamplePass
 from training.examples import FORMAT, INDEX, ExampleSet, shard_name
 from training.features import SERVED
 from training.happenings import Happened, from_archive, from_replay

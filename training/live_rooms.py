@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from streaming.activity import MAX_ARRIVALS
 from streaming.events import ACTIVITY_BUCKET_MS, ActivityBucket, RoomState, StreamerId
-from streaming.room import RoomCounts
+from streaming.room_counts import RoomCounts
 from training.features import ENTRIES, FIRST_ENTRIES, MESSAGES, NEWCOMERS, NUM_COUNTS, SPANS_S, Arrivals, Newest, Rooms
 
 BUCKETS = 600_000 // ACTIVITY_BUCKET_MS  # ten minutes

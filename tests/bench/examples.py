@@ -15,7 +15,7 @@ from pathlib import Path
 from streaming.recorded_rooms import Selection
 from streaming.recording import Recording
 from streaming.replay import Replay
-from training.example_pass import ExamplesConfig
+from training.example import ExamplesConfig
 from training.example_writer import write_recorded
 from training.happenings import from_replay
 

@@ -13,7 +13,8 @@ import msgspec
 from streaming.activity import ActivityBook
 from streaming.events import Action, ChatMessage, RoomActivity, RoomId, RoomStarted, ViewerEvent, ViewerId
 from streaming.outcome import Outcome
-from streaming.profile import ProfileConfig, ProfileFold
+from streaming.profile import ProfileFold
+from streaming.profile_config import ProfileConfig
 from streaming.room import RoomFold
 from streaming.window import ChatLine, WindowConfig
 

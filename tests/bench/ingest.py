@@ -48,7 +48,7 @@ from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.log import Partition, Sink
 from streaming.loop import collect_less
 from streaming.metrics import PrometheusMetrics
-from streaming.profile import ProfileConfig
+from streaming.profile_config import ProfileConfig
 from streaming.topic_check import check_topics
 from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS, TopicsConfig
 from streaming.window import WindowConfig

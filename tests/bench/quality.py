@@ -25,7 +25,8 @@ from streaming.events import ChatMessage, RoomId, RoomState, ViewerEvent, Viewer
 from streaming.log import Batch, Partition
 from streaming.memory_record import MemoryRecord
 from streaming.metrics import MemoryMetrics
-from streaming.profile import ProfileConfig, ProfileFold
+from streaming.profile import ProfileFold
+from streaming.profile_config import ProfileConfig
 from streaming.room import RoomFold
 from streaming.simulate import Platform, SimulationConfig
 from streaming.topics import ROOM_STATES, VIEWER_PROFILES

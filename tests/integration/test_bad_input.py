@@ -20,7 +20,7 @@ from streaming.codec import Decoder
 from streaming.events import DeadLetter
 from streaming.log import Sink
 from streaming.metrics import MemoryMetrics
-from streaming.profile import ProfileConfig
+from streaming.profile_config import ProfileConfig
 from streaming.topic_check import check_topics
 from streaming.topics import CHAT, DEAD_LETTER, ROOMS, VIEWER_EVENTS, TopicsConfig
 from streaming.window import WindowConfig

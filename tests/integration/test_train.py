@@ -25,7 +25,7 @@ from streaming.window import WindowConfig
 from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
 from tests.unit.training.recorded_chat import crowd, write
 from training.config import TrainingConfig
-from training.example_pass import ExamplesConfig
+from training.example import ExamplesConfig
 from training.example_writer import write_recorded
 from training.job import make_prepared
 from training.prepared import PLAN, Plan

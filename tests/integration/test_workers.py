@@ -15,7 +15,7 @@ from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
 from streaming.codec import encode
 from streaming.events import ChatMessage, RoomEnded, RoomStarted, RoomUpdated, ViewerEvent
 from streaming.log import Sink
-from streaming.profile import ProfileConfig
+from streaming.profile_config import ProfileConfig
 from streaming.topic_check import check_topics
 from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS, TopicsConfig
 from streaming.window import WindowConfig

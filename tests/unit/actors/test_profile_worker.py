@@ -13,7 +13,7 @@ from streaming.events import Action, ViewerEvent, ViewerId
 from streaming.log import Partition
 from streaming.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
-from streaming.profile import ProfileConfig
+from streaming.profile_config import ProfileConfig
 from streaming.restore import last_values
 from streaming.topics import DEAD_LETTER, ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
 from tests.reference import expected_activity, expected_profiles, published_activity, published_profiles

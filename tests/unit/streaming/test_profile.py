@@ -14,7 +14,8 @@ from streaming.codec import Decoder
 from streaming.errors import ConfigError
 from streaming.events import Action, Arrival, RoomActivity, RoomId, ViewerEvent, ViewerId, ViewerProfile
 from streaming.outcome import Outcome
-from streaming.profile import ProfileConfig, ProfileFold
+from streaming.profile import ProfileFold
+from streaming.profile_config import ProfileConfig
 from streaming.topics import VIEWER_PROFILES
 
 START_MS = 1_700_000_000_000

@@ -13,7 +13,8 @@ import pyarrow.parquet
 from streaming.recording import Recording
 from streaming.replay import Replay
 from training.chat import Chat
-from training.example_pass import Example, ExamplePass, ExamplesConfig
+from training.example import Example, ExamplesConfig
+from training.example_pass import ExamplePass
 from training.happenings import from_replay
 
 BASE_MS = 1_700_000_000_000

@@ -32,7 +32,8 @@ from streaming.memory_record import MemoryRecord
 from streaming.topics import CHAT, HOUR_MS, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
 from tests.unit.training.played_chat import Unseen
 from training.archived_past import past_at
-from training.example_pass import Example, ExamplePass, ExamplesConfig
+from training.example import Example, ExamplesConfig
+from training.example_pass import ExamplePass
 from training.example_writer import write_archived
 from training.examples import ExampleSet
 from training.features import SERVED

@@ -15,7 +15,8 @@ from streaming.errors import ConfigError, TrainingError
 from streaming.window import WindowConfig
 from tests.unit.training.played_chat import BASE_MS, Line, Unseen, chat_of, evening, passed, replay_of
 from training import example_writer
-from training.example_pass import Example, ExamplePass, ExamplesConfig
+from training.example import Example, ExamplesConfig
+from training.example_pass import ExamplePass
 from training.example_writer import write_recorded
 from training.examples import INDEX, ExampleSet, shard_name
 from training.features import SERVED

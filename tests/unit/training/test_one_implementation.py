@@ -18,7 +18,7 @@ from streaming.events import RoomState, ViewerEvent, ViewerId
 from streaming.memory_record import MemoryRecord
 from streaming.metrics import MemoryMetrics
 from streaming.playback import Event, Timeline
-from streaming.profile import ProfileConfig
+from streaming.profile_config import ProfileConfig
 from streaming.recorded_rooms import Selection
 from streaming.recording import Recording
 from streaming.replay import Replay
@@ -26,7 +26,8 @@ from streaming.topics import ROOM_ACTIVITY, ROOM_STATES, VIEWER_EVENTS, VIEWER_P
 from streaming.window import WindowConfig
 from tests.unit.training.played_chat import Unseen, chat_of, evening, passed, replay_of
 from training.chat import Chat
-from training.example_pass import Example, ExamplePass, ExamplesConfig
+from training.example import Example, ExamplesConfig
+from training.example_pass import ExamplePass
 from training.features import SERVED, crowd, served
 from training.happenings import from_replay
 from training.live_rooms import LiveRooms

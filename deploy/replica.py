@@ -1,0 +1,69 @@
+"""Owns what every process of the application has: log, metrics, status board, a thread. Never does a worker's work."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ray import serve
+
+from deploy.ray_seam import KvStore, keep_on_loopback
+from deploy.status import Board
+from deploy.worker_thread import WorkerThread
+from streaming.broker import KafkaLog
+from streaming.clock import SystemClock
+from streaming.metrics import PrometheusMetrics
+from streaming.pulse import Pulse, PulsedLog
+
+if TYPE_CHECKING:
+    from deploy.config import Settings
+
+
+class Replica:
+    """What every process of the application has. Constructed on the replica's event loop."""
+
+    name = ""
+
+    def __init__(self, settings: Settings, local: bool) -> None:
+        if local:
+            keep_on_loopback()
+        self.settings = settings
+        self.clock = SystemClock()
+        self.metrics = PrometheusMetrics()
+        self.board = Board(KvStore(), self.clock)
+        context = serve.get_replica_context()
+        self.rank: int = context.rank.rank
+        self._node = f"{context.rank.node_rank}"
+        self._worker: WorkerThread | None = None
+
+    @property
+    def member(self) -> str:
+        """The static name in the consumer group. Whoever replaces a replica gets its rank, and so its partitions."""
+        return f"{self.name}-{self.rank}"
+
+    def open_log(self, pulse: Pulse) -> PulsedLog:
+        """The Kafka of the settings; whoever turns with it is seen to turn."""
+        return PulsedLog(KafkaLog(self.settings.kafka, self.settings.topics.prefix), pulse)
+
+    def run(self, loop: Callable[[threading.Event], None], pulse: Pulse, status: Callable[[], dict[str, Any]]) -> None:
+        """Runs a worker's loop in a thread until the replica ends."""
+        stuck_s = self.settings.ray.stuck_s
+        self._worker = WorkerThread(
+            self.member, loop, pulse=pulse, stuck_s=stuck_s, clock=self.clock, status=status, post=self.post
+        )
+
+    def post(self, detail: Mapping[str, Any]) -> None:
+        """Leaves this process's status on the board."""
+        self.board.write(self.name, self.rank, os.getpid(), self._node, dict(detail))
+
+    def check_health(self) -> None:
+        """Called by Serve once a second. Raises WorkerDied."""
+        if self._worker is not None:
+            self._worker.check()
+
+    def stop_worker(self) -> None:
+        """Lets the loop flush and commit. Blocks."""
+        if self._worker is not None:
+            self._worker.stop(self.settings.ray.stop_timeout_s)
