@@ -90,6 +90,8 @@ def fit(prepared: Prepared, scale: Scale, storage: str, progress: Callable[[Mapp
             storage_path=storage,
             failure_config=FailureConfig(max_failures=MAX_RESTARTS),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
+            # Two threads of BLAS on one busy core wait for each other: a call of a millisecond then takes ten.
+            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(scale.threads)}},
         ),
     )
     with _Following(told, progress):
@@ -301,6 +303,8 @@ class _Following:
             over = self._stop.wait(TELL_S)
             try:
                 said = ray.get(self._told.last.remote(), timeout=5.0)
+            except ray.exceptions.GetTimeoutError:
+                continue  # everything is busy starting
             except ray.exceptions.RayError:
                 return  # the run is over, and says itself how it ended
             if said and (now := json.dumps(said)) != heard:

@@ -48,14 +48,14 @@ class Quiet:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("train")
-    recording = write(folder / "chat.parquet", crowd(3, num_messages=6_000))
+    recording = write(folder / "chat.parquet", crowd(3, num_messages=3_000))
     replay = Replay(Recording.open(recording, "chat"))
     quiet = Quiet()
     make_prepared(
         folder / "run",
         lambda examples: write_recorded(replay, examples, ExamplesConfig(), quiet),
         quiet,
-        TrainingConfig(epochs=12, batch=64),
+        TrainingConfig(epochs=8, batch=64),
         window=WindowConfig(),
         title_weight=0.4,
         now_ms=1_800_000_000_000,
