@@ -178,7 +178,7 @@ def _said(result: dict[str, Any]) -> str:
     state = {"written": "is in", "candidate": "is a candidate in", "live": "is live, from", "refused": "stays in"}
     lines.append(f"it {state[result['state']]} {result['path']}")
     if result["state"] == "candidate":
-        lines.append(f"`tidecast models publish --live {result['path']}` puts it live")
+        lines.append(f"`tidecast models promote {result['version']}` puts it live")
     return "\n".join(lines)
 
 
