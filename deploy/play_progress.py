@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
+from deploy.bar import Bar
 from streaming.playback import Played
 
 
-class PlayProgress:
+class PlayProgress(Bar):
     """A bar, as a context manager. total: of what `done` counts; None where nobody knows when it ends."""
 
     def __init__(self, what: str, total: float | None) -> None:
         columns = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()] if total is not None else []
         left = [TextColumn("left"), TimeRemainingColumn()] if total is not None else []
         rates = TextColumn("{task.fields[events]:,} events  {task.fields[rate]:,.0f}/s{task.fields[late]}")
-        self._progress = Progress(
+        super().__init__(
             TextColumn("" if total is not None else "{task.description}"),
             *columns,
             rates,
             TimeElapsedColumn(),
             *left,
-            console=Console(stderr=True),
-            transient=True,
         )
         self._task = self._progress.add_task(what, total=total, events=0, rate=0.0, late="")
-
-    def __enter__(self) -> PlayProgress:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
 
     def update(self, done: float, played: Played) -> None:
         """`done` of `total`."""

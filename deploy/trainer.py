@@ -30,6 +30,7 @@ from training.registry import Registry
 LOGGER = logging.getLogger(__name__)
 
 BEAT_S = 1.0
+KEPT = 5  # versions of each state that are not live: enough to go back, and the disk does not fill
 ENCODE_TIMEOUT_S = 120.0  # of a block of texts, beside those of the rooms that are live
 BLOCK = 64  # texts asked for at a time: rooms that are live wait for one such at most
 SOON_S = 10.0  # after a run that found too little
@@ -139,6 +140,7 @@ class Trainer:
             trained = train(settings, source, SharedEncoder(self._encoder), self, self._clock, parent=parent)
             registry.publish(trained.bundle)
             verdict = registry.promote(trained.bundle.manifest.version, trained.gate)
+            registry.prune(KEPT)
         state = self._state
         state.version, state.reason = trained.bundle.manifest.version, verdict.reason
         state.outcome = "live" if verdict.passed else "refused"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ from deploy.config import Settings
 from streaming.clock import Clock
 from streaming.errors import TrainingError
 from training.bundle import Bundle
-from training.config import TrainingConfig
 from training.encode import EncodeProgress, Encoder
 from training.example import ExamplesConfig, Progress
 from training.examples import ExampleSet
@@ -79,7 +78,9 @@ def train(
     from training.fit import Scale, fit  # noqa: PLC0415  torch and Ray Train: only who learns
 
     scale = Scale(config.workers, config.gpu, config.threads, config.cpus, config.checkpoint_s)
-    bundle = fit(prepared, scale, str(Path(config.folder) / "checkpoints"), progress.learned)
+    checkpoints = Path(config.folder) / "checkpoints"
+    bundle = fit(prepared, scale, str(checkpoints), progress.learned)
+    shutil.rmtree(checkpoints, ignore_errors=True)  # of a run that is over
     gate = SliceGate(prepared.unseen(), prepared.plan.streamers, config.seed)
     return Trained(bundle, gate, len(prepared.examples), len(prepared.plan.streamers))
 
@@ -113,10 +114,3 @@ def _unfinished(run: Path) -> Prepared | None:
         return opened(run)
     except TrainingError:
         return None
-
-
-def scratch_folder(config: TrainingConfig) -> Path:
-    """A folder beside the others of training, for what is read once."""
-    folder = Path(config.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="scratch-", dir=folder))

@@ -28,7 +28,7 @@ class RoomVectors:
 
 
 class RoomTower(nn.Module):
-    """P, the gate, and the embeddings of streamers, of which there may be more later (`grow`)."""
+    """P, the gate, and the embeddings of streamers, of which a refresh may have more (`thaw` in freeze.py)."""
 
     def __init__(self, config: LarmConfig, num_streamers: int) -> None:
         """num_streamers: those known, the cold row not counted."""
@@ -59,9 +59,3 @@ class RoomTower(nn.Module):
         """What of the projection belongs to now and to the slow mean: [E, d_content] each."""
         weight_EW, width = self.project.weight, self.config.d_content
         return weight_EW[:, :width], weight_EW[:, width:]
-
-    def grow(self, num_new: int) -> None:
-        """Rows for streamers first seen since: each starts as the cold one, so nothing changes for them at once."""
-        cold_KD = self.streamer.weight[COLD].detach().expand(num_new, -1)
-        weight_SD = torch.cat((self.streamer.weight.detach(), cold_KD))
-        self.streamer = nn.Embedding(len(weight_SD), weight_SD.shape[1], _weight=weight_SD)

@@ -14,7 +14,7 @@ from tests.unit.training.test_version import NAMES, fitted, no_transitions, smal
 from training.codes import Codebooks
 from training.features import COLUMN
 from training.fitting import calibrate, check, fit, new_model
-from training.freeze import Origin
+from training.freeze import Origin, thaw
 from training.gate import SliceGate, ndcg
 from training.larm import COLD, LarmConfig, RoomTower
 from training.learn import Learner, NotANumber
@@ -99,12 +99,15 @@ def test_a_refresh_keeps_what_it_began_with_and_grows_for_new_streamers() -> Non
     assert (before.assign(vectors)[:, 0] == after.assign(vectors)[:, 0]).mean() > 1.5 / before.centroids_LKD.shape[1]
 
 
-def test_a_streamer_that_is_new_begins_as_the_cold_one() -> None:
-    tower = RoomTower(LarmConfig(8, 4), 3).eval()
-    now, has = torch.randn(1, 8), torch.ones(1, 1, dtype=torch.bool)
-    cold = tower(now, now, has, torch.tensor([COLD])).vector_NE
-    tower.grow(2)
-    assert torch.equal(tower(now, now, has, torch.tensor([5])).vector_NE, cold)
+def test_a_streamer_that_is_new_begins_as_the_cold_one_and_the_others_stay() -> None:
+    slates, config = random_slates(120), small()
+    parent = fitted(slates, config)
+    model = new_model(slates, config, STREAMERS + 2)
+    thaw(parent, model)
+    rows = model.rooms.streamer.weight.detach().numpy()
+    known = parent.arrays["rooms.streamer.weight"]
+    assert np.array_equal(rows[: len(known)], known)
+    assert all(np.array_equal(row, known[COLD]) for row in rows[len(known) :])
 
 
 def test_a_room_without_content_is_its_streamer_and_a_gate_reads_only_the_streamer() -> None:
