@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from deploy.cluster import LocalRay
 from deploy.config import Settings
+from deploy.watch import Watch
 from streaming.clock import Clock
 from streaming.errors import TrainingError
 from training.bundle import Bundle
@@ -87,24 +88,33 @@ def train(
 
 @contextlib.contextmanager
 def connected_ray(settings: Settings) -> Iterator[None]:
-    """A Ray to learn on: the one of ray.address, or one of its own on this machine, which ends with the block."""
-    local = None if settings.ray.address else LocalRay(settings.ray)
-    try:
-        if local is not None:
-            os.environ.update(local.environment())
-            local.start()
-        import ray  # noqa: PLC0415  its environment comes first
+    """A Ray to learn on: the one of ray.address, or one of its own on this machine.
 
-        ray.init(
-            address=local.address if local is not None else settings.ray.address,
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
-        yield
-        ray.shutdown()
+    The latter ends with the block, and with this process where that does not live to the end of the block.
+    """
+    if settings.ray.address:
+        with _connected(settings.ray.address):
+            yield
+        return
+    local = LocalRay(settings.ray)
+    watch = Watch(local.folder)
+    try:
+        os.environ.update(local.environment())
+        local.start()
+        with _connected(local.address):
+            yield
     finally:
-        if local is not None:
-            local.kill()
+        local.kill()
+        watch.end()
+
+
+@contextlib.contextmanager
+def _connected(address: str) -> Iterator[None]:
+    import ray  # noqa: PLC0415  its environment comes first
+
+    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
 
 
 def _unfinished(run: Path) -> Prepared | None:
