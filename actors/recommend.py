@@ -24,6 +24,7 @@ from actors.answer import Answer, Filters, Item, Query, Receipt, Room, Source
 from actors.candidates import NO_FILTERS, Candidates
 from actors.diversity import diversify
 from actors.impressions import Impressions
+from actors.model_failures import ModelFailures
 from actors.pools import Pools, largest
 from actors.ranking import Ranking
 from actors.room_table import Card, RoomTable
@@ -71,6 +72,7 @@ class RecommendConfig:
     impressions_waiting: int = 10_000  # most that a replica keeps while Kafka is away; some 1 KB each
     ranked: int = 60  # with a model: candidates that its ranker scores, the best by version 0's terms; 0: all
     shadow: float = 0.0  # share of the answers that the newest candidate version makes too, to be compared; 0: none
+    failures: int = 20  # in a row, after which a version gives way to the one before it; 0: it stays
 
     def __post_init__(self) -> None:
         for name in ("nearest", "pool", "renew_ms", "fresh_half_life_s"):
@@ -83,6 +85,7 @@ class RecommendConfig:
             "lookups_in_flight",
             "impressions_waiting",
             "ranked",
+            "failures",
         ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"recommend.{name} is {getattr(self, name)}; it must be at least 0")
@@ -136,7 +139,8 @@ class Recommender:
         self._candidates = Candidates(tables.rooms, self._pools, config.nearest)
         score = Score(tables.rooms, self._pools, config.weights)
         self._ranking = Ranking(tables.rooms, tables.lock, STALE_MS)
-        self._scoring = Scoring(self._candidates, score, self._ranking, config.ranked)
+        self.failures = ModelFailures(config.failures, metrics)
+        self._scoring = Scoring(self._candidates, score, self._ranking, config.ranked, self.failures)
         self._tastes = Tastes(tables, self._candidates, config.weights, config.broad_category, metrics)
         self._shadow = ShadowScoring(tables, self._tastes, self._scoring, config.shadow, metrics)
         self._written = Written()
@@ -147,7 +151,7 @@ class Recommender:
         """The rooms for one viewer."""
         with self._tables.lock:
             now_ms = self._now_ms()
-            held = self._tastes.of(ViewerId(query.viewer), now_ms)
+            held = self._held(ViewerId(query.viewer), now_ms)
             anchor = held.taste.anchor
             picks = self._picks(query, held, now_ms)
             items = [
@@ -172,7 +176,7 @@ class Recommender:
             return msgspec.json.encode(self.recommend(query))
         with self._tables.lock:
             now_ms = self._now_ms()
-            held = self._tastes.of(ViewerId(query.viewer), now_ms)
+            held = self._held(ViewerId(query.viewer), now_ms)
             picks = self._picks(query, held, now_ms)
             answer = self._answer(query, held, now_ms, [])
             self._shadow.note(query)
@@ -208,7 +212,7 @@ class Recommender:
                 now_ms = self._now_ms()
                 other = self._tastes.under(alignment, viewer, held, now_ms)
                 scored = self._scoring.of(Query(viewer="-"), other, alignment, WARM_ROOMS, now_ms)
-            if not np.isfinite(scored.values_K).all() or not np.isfinite(scored.scores_K).all():
+            if not np.isfinite(scored.values_K).all():  # also of a version that only has a viewer tower
                 raise VersionError(f"version {alignment.version} scores rooms with what is not a number")
 
     def shadow(self, candidate: Alignment | None) -> None:
@@ -246,6 +250,17 @@ class Recommender:
             by_slot, version = self._rooms.by_slot, self._rooms.alignment.version
             return [shown_item(by_slot[slot], now_ms, score, because, version) for slot, score in others[:limit]]
 
+    def _held(self, viewer: ViewerId, now_ms: int) -> Held:
+        """A stranger where the version's viewer tower fails."""
+        alignment = self._rooms.alignment
+        if not isinstance(alignment, ModelAlignment):
+            return self._tastes.of(viewer, now_ms)
+        try:
+            return self._tastes.of(viewer, now_ms)
+        except Exception as err:  # whatever a version does, a viewer has an answer
+            self.failures.note(alignment.version, err, now_ms)
+            return STRANGER
+
     def _card(self, room: str) -> Card:
         card = self._rooms.cards.get(RoomId(room))
         if card is None:
@@ -272,7 +287,7 @@ class Recommender:
     def _picks(self, query: Query, held: Held, now_ms: int) -> list[Pick]:
         """The chosen rooms in order."""
         rooms = self._rooms
-        scored = self._scoring.of(query, held, rooms.alignment, query.limit * POOL_PER_ITEM, now_ms)
+        scored = self._scoring.surely(query, held, rooms.alignment, query.limit * POOL_PER_ITEM, now_ms)
         slots, categories = scored.slots_K.tolist(), rooms.category_N[scored.slots_K].tolist()
         chosen = diversify(
             scored.values_K.tolist(),

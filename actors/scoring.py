@@ -1,7 +1,7 @@
 """Owns from viewer to scored rooms: candidates, then the score of the version in force. Never orders, never explains.
 
 Version 0 scores by `score.py`. A version with a ranker has the best of these candidates ranked by it; one without
-scores as version 0 does, with the towers' product in the place of the cosine.
+scores as version 0 does, with the towers' product in the place of the cosine. So does one whose ranker fails a request.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from actors.alignment import Alignment, ModelAlignment
 from actors.answer import Query
 from actors.candidates import NO_FILTERS, Candidates
+from actors.model_failures import ModelFailures
 from actors.ranking import Ranking, log_odds
 from actors.score import Score
 from actors.tastes import Held
+from streaming.errors import VersionError
 
 Floats = NDArray[np.float32]
 
@@ -35,18 +37,54 @@ class Scored:
     terms: Callable[[int], dict[str, float]]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Offer:
+    """N candidates that may be shown, and what version 0's terms make of them. alike: by slot."""
+
+    slots_N: NDArray[np.int64]
+    scores_N: Floats
+    alike_N: Floats | None
+    nearest: NDArray[np.int64]
+
+
 class Scoring:
     """Finds and scores rooms for a viewer under a version. The caller holds the tables' lock."""
 
-    def __init__(self, candidates: Candidates, score: Score, ranking: Ranking, ranked: int) -> None:
+    def __init__(
+        self, candidates: Candidates, score: Score, ranking: Ranking, ranked: int, failures: ModelFailures
+    ) -> None:
         """ranked: how many candidates a ranker is given at least, the best by version 0's terms; 0: all."""
         self._candidates = candidates
         self._score = score
         self._ranked = ranked
         self._ranking = ranking
+        self._failures = failures
 
     def of(self, query: Query, held: Held, alignment: Alignment, most: int, now_ms: int) -> Scored:
-        """The `most` best rooms for a query."""
+        """The `most` best rooms for a query. Raises whatever the version raises; VersionError: it gives no numbers."""
+        offer = self._offer(query, held, alignment)
+        if isinstance(alignment, ModelAlignment) and alignment.model.ranks and len(offer.slots_N):
+            return self._by_model(offer, held, alignment, most, now_ms)
+        return self._by_terms(offer, held, most)
+
+    def surely(self, query: Query, held: Held, alignment: Alignment, most: int, now_ms: int) -> Scored:
+        """The same; where the version fails, that is noted, and version 0's terms score. For who must have an answer.
+
+        These need the candidates, which are there already, and no more time than they take for version 0.
+        """
+        offer = self._offer(query, held, alignment)
+        if isinstance(alignment, ModelAlignment) and alignment.model.ranks and len(offer.slots_N):
+            try:
+                scored = self._by_model(offer, held, alignment, most, now_ms)
+            except Exception as err:  # whatever a version does, a viewer has an answer
+                self._failures.note(alignment.version, err, now_ms)
+            else:
+                if held.viewer is not None:  # of a stranger the viewer tower was not asked, and it may be what fails
+                    self._failures.clear(alignment.version)
+                return scored
+        return self._by_terms(offer, held, most)
+
+    def _offer(self, query: Query, held: Held, alignment: Alignment) -> _Offer:
         candidates, taste, visited = self._candidates, held.taste, held.visited
         alike_N = candidates.alike(held.query_E, alignment.index)
         nearest = candidates.nearest(alike_N)
@@ -57,44 +95,27 @@ class Scoring:
         scores_N = self._score.of(slots_N, held.affinity, alike_N, visited)
         hidden = query.exclude if taste.room is None else [*query.exclude, taste.room]
         shown_N = candidates.may_be_shown(slots_N, query.filters, hidden)
-        slots_N, scores_N = slots_N[shown_N], scores_N[shown_N]
-        if isinstance(alignment, ModelAlignment) and alignment.model.ranks and len(slots_N):
-            return self._by_model(
-                slots_N,
-                scores_N,
-                held=held,
-                alignment=alignment,
-                alike_N=alike_N,
-                nearest=nearest,
-                most=most,
-                now_ms=now_ms,
-            )
-        best_K = (-scores_N).argsort()[:most]
-        slots_K = slots_N[best_K]
-        values_K = scores_N[best_K].astype(np.float64).round(SCORE_DIGITS)
+        return _Offer(slots_N[shown_N], scores_N[shown_N], alike_N, nearest)
+
+    def _by_terms(self, offer: _Offer, held: Held, most: int) -> Scored:
+        best_K = (-offer.scores_N).argsort()[:most]
+        slots_K = offer.slots_N[best_K]
+        values_K = offer.scores_N[best_K].astype(np.float64).round(SCORE_DIGITS)
 
         def terms(place: int) -> dict[str, float]:
-            return self._score.terms(int(slots_K[place]), held.affinity, alike_N, visited)
+            return self._score.terms(int(slots_K[place]), held.affinity, offer.alike_N, held.visited)
 
-        return Scored(slots_K, values_K, values_K, nearest, terms)
+        return Scored(slots_K, values_K, values_K, offer.nearest, terms)
 
-    def _by_model(
-        self,
-        slots_N: NDArray[np.int64],
-        scores_N: Floats,
-        *,
-        held: Held,
-        alignment: ModelAlignment,
-        alike_N: Floats | None,
-        nearest: NDArray[np.int64],
-        most: int,
-        now_ms: int,
-    ) -> Scored:
+    def _by_model(self, offer: _Offer, held: Held, alignment: ModelAlignment, most: int, now_ms: int) -> Scored:
+        slots_N, alike_N = offer.slots_N, offer.alike_N
         given = max(self._ranked, most)
         if self._ranked > 0 and given < len(slots_N):
-            slots_N = slots_N[np.argpartition(-scores_N, given)[:given]]
+            slots_N = slots_N[np.argpartition(-offer.scores_N, given)[:given]]
         ranked = self._ranking.rank(alignment, slots_N, held, alike_N, now_ms)
         odds_N = log_odds(ranked.enter_N)
+        if not np.isfinite(odds_N).all():
+            raise VersionError(f"version {alignment.version} scores rooms with what is not a number")
         best_K = (-odds_N).argsort()[:most]
 
         def terms(place: int) -> dict[str, float]:
@@ -110,4 +131,4 @@ class Scoring:
 
         values_K = odds_N[best_K].astype(np.float64).round(SCORE_DIGITS)
         scores_K = ranked.enter_N[best_K].astype(np.float64).round(SCORE_DIGITS)
-        return Scored(slots_N[best_K], values_K, scores_K, nearest, terms)
+        return Scored(slots_N[best_K], values_K, scores_K, offer.nearest, terms)

@@ -4,7 +4,7 @@ The version in force is one reference of the room table. Another is built in thi
 lock; what changes meanwhile is journalled and aligned again; then the lock is held for the last few rooms and the flip.
 No request waits for longer than that, and none sees half a version. What cannot be loaded, does not fit the rooms or
 gives no numbers is refused, and what answers goes on. The version before stays loaded: to return to it only the rooms
-that have changed since are aligned.
+that have changed since are aligned. A version that fails requests gives way to it, and waits for being announced again.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
 from actors.alignment import Alignment
+from actors.fit import check_fits
+from actors.model_failures import ModelFailures
 from actors.tables import Tables
 from streaming.clock import Clock
-from streaming.errors import TidecastError, VersionError
+from streaming.errors import TidecastError
 from streaming.events import ModelVersion
 from streaming.metrics import Metrics
 from training.manifest import V0
@@ -34,8 +35,6 @@ LAST = 16  # rooms aligned under the lock, with the flip; as many as the reader 
 PAUSE_S = 0.001  # between slices, at least; as long as the slice took, so that answers keep half of the processor
 IDLE_S = 0.2  # between looks where nothing is announced
 RETRY_MS = 30_000  # a version that was refused is tried again: its store may have been away
-SAMPLE = 500  # rooms, the oldest, whose encoder is looked at: all of them would take the lock for milliseconds
-FITTING = 0.5  # of these with content, so many at least must come from the version's encoder
 
 Load = Callable[[ModelVersion], ServedVersion]
 Warm = Callable[[Alignment], None]
@@ -53,10 +52,11 @@ class SwapStatus:
 
 @dataclass(slots=True)
 class _Beside:
-    """An alignment that is not in force, and the slots that it is behind with."""
+    """An alignment that is not in force, and the slots that it is behind with. record: None for version 0."""
 
     alignment: Alignment
     behind: set[int]
+    record: ModelVersion | None
 
 
 class _GivenUp(Exception):
@@ -67,11 +67,20 @@ class Swapper:
     """Keeps the version in force what the log says it is. `run` is one thread's; everything else is any thread's."""
 
     def __init__(
-        self, tables: Tables, load: Load, warm: Warm, *, metrics: Metrics, clock: Clock, shadow: Shadow | None = None
+        self,
+        tables: Tables,
+        load: Load,
+        warm: Warm,
+        *,
+        metrics: Metrics,
+        clock: Clock,
+        shadow: Shadow | None = None,
+        failures: ModelFailures | None = None,
     ) -> None:
         """load: raises VersionError. warm: asks the version a few times; raises where it does not answer in numbers.
 
         shadow: is given the newest candidate, kept as current as what answers, or None; None: candidates do not matter.
+        failures: of requests; None: nobody counts them, and no version gives way.
         """
         self._tables = tables
         self._rooms = tables.rooms
@@ -80,6 +89,9 @@ class Swapper:
         self._metrics = metrics
         self._clock = clock
         self._show = shadow
+        self._failures = failures
+        self._failed: dict[str, ModelVersion | None] = {}  # what gave way, as it was announced then
+        self._in_force: ModelVersion | None = None
         self._before: _Beside | None = None
         self._shadow: _Beside | None = None
         self._unfit: ModelVersion | None = None  # a candidate that could not be loaded
@@ -101,15 +113,18 @@ class Swapper:
 
     def turn(self, stop: threading.Event) -> None:
         """Puts in force what is wanted, if that is another version. Blocks until it answers or is refused."""
+        self._give_way(stop)
         wanted = self._tables.wanted
         if _name(wanted) == self._rooms.alignment.version:
-            self._reason = ""
+            self._reason, self._in_force = "", wanted
+            return
+        if self._has_failed(wanted):
             return
         if wanted is not None and wanted is self._refused and self._clock.now_ms() - self._refused_ms < RETRY_MS:
             return
         began_s, was = time.perf_counter(), self._rooms.alignment.version
         try:
-            self._swap(wanted, stop)
+            self._swap(self._taken_back(wanted) or self._begun(wanted), wanted, stop)
         except _GivenUp:
             return
         except Exception as err:  # whatever a version does, what answers goes on
@@ -117,7 +132,6 @@ class Swapper:
             return
         took_s = time.perf_counter() - began_s
         self._reason, self._refused = "", None
-        self._metrics.gauge("model_version", 0.0 if wanted is None else wanted.at_ms / 1000)
         self._metrics.count("swaps_total", outcome="live")
         self._metrics.observe("swap_seconds", took_s, stage="total")
         LOGGER.info("models: %s answers in the place of %s, after %.0f ms", _name(wanted), was, took_s * 1000)
@@ -156,8 +170,37 @@ class Swapper:
         """As of now."""
         return SwapStatus(self._rooms.alignment.version, _name(self._tables.wanted), self._reason)
 
-    def _swap(self, wanted: ModelVersion | None, stop: threading.Event) -> None:
-        beside = self._taken_back(_name(wanted)) or self._begun(wanted)
+    def _give_way(self, stop: threading.Event) -> None:
+        """Returns to the version before where the one in force fails requests; to v0 where that one did too."""
+        failing = self._rooms.alignment.version
+        why = self._failures.beyond_use(failing) if self._failures is not None else ""
+        if self._failures is None or not why:
+            return
+        before = self._before
+        is_good = before is not None and not self._has_failed(before.record)
+        if before is not None and is_good:
+            self._before = None
+        else:
+            before = self._begun(None)
+        self._failed[failing] = self._in_force
+        try:
+            self._swap(before, self._tables.wanted, stop)
+        except _GivenUp:
+            return
+        except Exception:
+            LOGGER.exception("models: %s fails requests, and %s cannot answer", failing, before.alignment.version)
+            return
+        self._failures.clear(failing)  # where it is announced again, it begins anew
+        self._reason = why
+        self._metrics.count("swaps_total", outcome="back")
+        LOGGER.error("models: %s gives way to %s: %s", failing, before.alignment.version, why)
+
+    def _has_failed(self, record: ModelVersion | None) -> bool:
+        """Whether this announcement of a version has given way."""
+        return record is not None and self._failed.get(record.version) is record
+
+    def _swap(self, beside: _Beside, wanted: ModelVersion | None, stop: threading.Event) -> None:
+        """Puts it in force. Raises _GivenUp where something else than at the beginning, `wanted`, is announced."""
         try:
             with self._timed("align"):
                 self._catch_up(beside, wanted, stop)
@@ -177,17 +220,19 @@ class Swapper:
             if stop.wait(max(PAUSE_S, time.perf_counter() - began_s)) or self._tables.wanted is not wanted:
                 raise _GivenUp
 
-    def _taken_back(self, name: str) -> _Beside | None:
+    def _taken_back(self, wanted: ModelVersion | None) -> _Beside | None:
         """The version before, or the one in the shadow, if that is the one; it is no longer kept then."""
-        shadow = self._shadow
+        shadow, name = self._shadow, _name(wanted)
         if shadow is not None and self._show is not None and shadow.alignment.version == name:
             self._shadow = None
             self._show(None)
+            shadow.record = wanted
             return shadow
         before = self._before
         if before is None or before.alignment.version != name:
             return None
         self._before = None
+        before.record = wanted
         return before
 
     def _begun(self, wanted: ModelVersion | None) -> _Beside:
@@ -196,27 +241,11 @@ class Swapper:
         if wanted is not None:
             with self._timed("load"):
                 model = self._load(wanted)
-            self._check_fits(model)
+            with self._tables.lock:
+                check_fits(model, self._rooms)
         with self._tables.lock:
             alignment = self._rooms.shadow(model)
-            return _Beside(alignment, self._rooms.follow(all_rooms=True))
-
-    def _check_fits(self, model: ServedVersion) -> None:
-        """Raises VersionError where the model was trained on the vectors of another encoder than the rooms have."""
-        with self._tables.lock:
-            dimension = self._rooms.dimension
-            some = islice(self._rooms.cards.values(), SAMPLE)
-            encoders = [card.state.encoder_version for card in some if card.state.encoder_version]
-        if dimension and dimension != model.d_content:
-            raise VersionError(
-                f"version {model.name} reads content of {model.d_content} dimensions; the rooms' has {dimension}"
-            )
-        if encoders.count(model.encoder_version) < FITTING * len(encoders):
-            other = next(encoder for encoder in encoders if encoder != model.encoder_version)
-            raise VersionError(
-                f"version {model.name} was trained on content of the encoder {model.encoder_version}; "
-                f"the rooms' comes from {other}: train again, or set encoder.model back"
-            )
+            return _Beside(alignment, self._rooms.follow(all_rooms=True), wanted)
 
     def _align(self, beside: _Beside, most: int) -> None:
         """Takes rooms in that it is behind with, at most so many."""
@@ -241,10 +270,12 @@ class Swapper:
             rooms.unfollow(beside.behind)
             if self._before is not None:
                 rooms.unfollow(self._before.behind)
-            self._before = _Beside(rooms.alignment, rooms.follow(all_rooms=False))
+            self._before = _Beside(rooms.alignment, rooms.follow(all_rooms=False), self._in_force)
             rooms.force(beside.alignment)
+            self._in_force = beside.record
             took_s = time.perf_counter() - began_s
         self._metrics.observe("swap_seconds", took_s, stage="flip")
+        self._metrics.gauge("model_version", 0.0 if beside.record is None else beside.record.at_ms / 1000)
         return True
 
     def _refuse(self, wanted: ModelVersion | None, err: Exception) -> None:

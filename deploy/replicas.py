@@ -172,8 +172,15 @@ class RecommenderReplica(Replica):
         bulk = KafkaLog(settings.kafka.in_bulk(), settings.topics.prefix)
         self._writer = ImpressionWriter(bulk, impressions, self.metrics)
         self._writer.start()
-        warm, shadow = self._recommender.warm, self._recommender.shadow if config.shadow else None
-        self._swapper = Swapper(self._tables, load_version, warm, metrics=self.metrics, clock=self.clock, shadow=shadow)
+        self._swapper = Swapper(
+            self._tables,
+            load_version,
+            self._recommender.warm,
+            metrics=self.metrics,
+            clock=self.clock,
+            shadow=self._recommender.shadow if config.shadow else None,
+            failures=self._recommender.failures,
+        )
         self._stop = threading.Event()
         self._beside = [
             threading.Thread(target=loop, args=(self._stop,), name=name, daemon=True)

@@ -69,7 +69,10 @@ METRICS: dict[str, Metric] = {
         Metric("model_version", "gauge", "when what answers went live, s since 1970; 0 for v0", (), "liveall"),
         Metric("trainings_total", "counter", "runs of the Trainer: live, refused, failed", ("outcome",)),
         Metric("training_seconds", "gauge", "what the Trainer's last run took, from the archive to the verdict"),
-        Metric("swaps_total", "counter", "changes of the version that answers: live, refused, failed", ("outcome",)),
+        Metric(
+            "swaps_total", "counter", "changes of the version that answers: live, refused, failed, back", ("outcome",)
+        ),
+        Metric("model_failures_total", "counter", "requests that a version failed; v0's terms answered", ("version",)),
         Metric(
             "swap_seconds",
             "histogram",

@@ -9,87 +9,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from actors.alignment import Alignment, ModelAlignment
+from actors.alignment import ModelAlignment
 from actors.answer import Answer
-from actors.recommend import Query, RecommendConfig
+from actors.recommend import Query
 from actors.shadow_scoring import overlap, rank_correlation
-from actors.swap import LAST, RETRY_MS, Swapper
-from streaming.codec import encode
-from streaming.errors import VersionError
+from actors.swap import LAST, RETRY_MS
 from streaming.events import ModelVersion
-from streaming.topics import MODELS
 from tests.unit.actors.fake_version import Broken, FakeVersion
-from tests.unit.actors.replica import Replica, axis
-from training.announced import key_of
+from tests.unit.actors.replica import axis
+from tests.unit.actors.swap_world import World, versions_of
 from training.serving import ServedVersion
-
-
-class World:
-    """A replica that follows the topic `models`, one turn at a time."""
-
-    def __init__(self, rooms: int = 40, shadow: float = 0.0) -> None:
-        self.replica = Replica(config=RecommendConfig(shadow=shadow))
-        self.versions: dict[str, ServedVersion] = {name: FakeVersion(name) for name in ("one", "two", "three")}
-        self.loaded: list[str] = []
-        self.during: Callable[[], None] = lambda: None  # called once all rooms are aligned, before the flip
-        tables, metrics, clock = self.replica.tables, self.replica.metrics, self.replica.clock
-        show = self.replica.recommender.shadow if shadow else None
-        self.swapper = Swapper(tables, self._load, self._warm, metrics=metrics, clock=clock, shadow=show)
-        for number in range(rooms):
-            self.replica.room(f"r{number}", title_vector=axis(number % 8), mean_vector=axis(number % 5))
-        self.replica.viewer("v", "r1", "r2", "gone")
-        tables.current = True
-
-    def live(self, version: str, state: str = "live") -> None:
-        """Announces that a version is live, and lets the replica follow."""
-        self.announce(version, state)
-        self.turn()
-
-    def announce(self, version: str, state: str = "live") -> None:
-        at_ms = self.replica.clock.now_ms()
-        record = ModelVersion(name="rooms", version=version, path="/" + version, state=state, metrics={}, at_ms=at_ms)  # type: ignore[arg-type]
-        self.replica.send(MODELS, key_of(record).decode(), encode(record))
-
-    def turn(self) -> None:
-        self.swapper.turn(threading.Event())
-        self.swapper.follow_candidate(threading.Event())
-
-    def _load(self, record: ModelVersion) -> ServedVersion:
-        self.loaded.append(record.version)
-        if record.version not in self.versions:
-            raise VersionError(f"{record.path}/weights.safetensors is damaged")
-        return self.versions[record.version]
-
-    def _warm(self, alignment: Alignment) -> None:
-        self.replica.recommender.warm(alignment)
-        self.during()
-
-    @property
-    def alignment(self) -> Alignment:
-        return self.replica.tables.rooms.alignment
-
-    def answer(self, viewer: str = "v", **query: object) -> Answer:
-        return self.replica.recommender.recommend(Query(viewer=viewer, **query))  # type: ignore[arg-type]
-
-    def check_rows(self) -> None:
-        """Every live room's row is what its version makes of its state now, and no other slot has one."""
-        rooms = self.replica.tables.rooms
-        slots = rooms.slots()
-        states = [rooms.by_slot[slot].state for slot in slots.tolist()]
-        found_NE = rooms.index.vectors(np.arange(rooms.index.slots.high))
-        if isinstance(self.alignment, ModelAlignment):
-            expected = self.alignment.align(states, rooms.content(states))
-            np.testing.assert_allclose(found_NE[slots], expected.vectors_NE, rtol=1e-5, atol=1e-6)
-            np.testing.assert_array_equal(self.alignment.rooms.static_NL[slots], expected.static_NL)
-        else:
-            assert rooms.projection is not None
-            np.testing.assert_allclose(found_NE[slots], rooms.projection.project(rooms.content(states)), atol=1e-3)
-        free = np.setdiff1d(np.arange(rooms.index.slots.high), slots)
-        assert np.isnan(found_NE[free]).all()
-
-
-def versions_of(answer: Answer) -> set[str]:
-    return {answer.model_version, *(item.receipt.model_version for item in answer.rooms)}
 
 
 def test_a_version_that_goes_live_answers_and_every_receipt_says_so() -> None:

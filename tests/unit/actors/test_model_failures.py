@@ -1,0 +1,166 @@
+"""Owns the tests of a version that went live and then fails: every viewer has an answer, and it gives way."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from actors.alignment import ModelAlignment
+from actors.model_failures import SAID_MS
+from actors.swap import RETRY_MS
+from tests.unit.actors.fake_version import Broken, FakeVersion, FakeViewer
+from tests.unit.actors.swap_world import World, versions_of
+from training.serving import Offered, RankedRooms, ServedViewer, ViewerPast
+
+MOST = 20  # RecommendConfig.failures
+
+
+class Failing(FakeVersion):
+    """Well until told otherwise. fails: where."""
+
+    fails = ""
+
+    def rank(self, viewer: ServedViewer, offered: Offered) -> RankedRooms:
+        ranked = super().rank(viewer, offered)
+        if self.fails == "rank":
+            raise IndexError("feature 99 is out of bounds")
+        if self.fails == "numbers":
+            ranked.enter_N[0] = np.nan
+        return ranked
+
+    def viewer(self, past: ViewerPast | None) -> FakeViewer:
+        if self.fails == "viewer" and past is not None:
+            raise ValueError("a visit from before the epoch")
+        return super().viewer(past)
+
+
+def failing(before: str = "one", rooms: int = 40) -> tuple[World, Failing]:
+    """A world in which `two` is live after another version."""
+    world = World(rooms=rooms)
+    two = world.versions["two"] = Failing("two")
+    world.live(before)
+    world.replica.clock.advance(1)
+    world.live("two")
+    world.answer()
+    return world, two
+
+
+def ask(world: World, times: int) -> None:
+    for _ in range(times):
+        world.replica.clock.advance(30_001)  # tastes are read anew
+        assert len(world.answer().rooms) == 20
+
+
+@pytest.mark.parametrize("at", ["rank", "numbers"])
+def test_a_request_that_the_ranker_fails_is_answered_by_version_0s_terms_and_counted(at: str) -> None:
+    world, two = failing()
+    two.fails = at
+    answer = world.answer(explain=True)
+    assert len(answer.rooms) == 20
+    assert {item.room for item in answer.rooms[:2]} == {"r1", "r2"}  # visited before
+    for item in answer.rooms:
+        assert "enter" not in item.terms  # type: ignore[operator]
+        assert sum(item.terms.values()) == pytest.approx(item.score, abs=1e-4)  # type: ignore[union-attr]
+    assert world.replica.metrics.value("model_failures_total", version="two") == 1
+
+
+def test_a_viewer_whom_the_tower_fails_is_answered_as_a_stranger() -> None:
+    world, two = failing()
+    two.fails = "viewer"
+    world.replica.viewer("v", "r3")
+    answer = world.answer()
+    assert len(answer.rooms) == 20
+    assert not answer.known
+    assert world.replica.metrics.value("model_failures_total", version="two") == 1
+
+
+@pytest.mark.parametrize("at", ["rank", "numbers", "viewer"])
+def test_a_version_that_fails_on_gives_way_to_the_one_before_and_says_why(at: str) -> None:
+    world, two = failing()
+    two.fails = at
+    ask(world, MOST - 1)
+    world.turn()
+    assert world.swapper.status().version == "two"
+    ask(world, 1)
+    world.turn()
+    assert versions_of(world.answer()) == {"one"}
+    world.check_rows()
+    status, metrics = world.swapper.status(), world.replica.metrics
+    assert (status.version, status.wanted) == ("one", "two")
+    assert f"failed {MOST}" in status.refused
+    assert metrics.value("swaps_total", outcome="back") == 1
+    assert metrics.value("model_version") == (world.replica.tables.wanted.at_ms - 1) / 1000  # type: ignore[union-attr]
+    assert world.loaded == ["one", "two"]  # nothing is read to go back
+
+
+def test_what_gave_way_is_not_tried_again_until_it_is_announced_again() -> None:
+    world, two = failing()
+    two.fails = "rank"
+    ask(world, MOST)
+    world.turn()
+    world.replica.clock.advance(10 * RETRY_MS)
+    world.turn()
+    assert versions_of(world.answer()) == {"one"}
+    two.fails = ""
+    world.live("two")
+    ask(world, 3)
+    world.turn()
+    assert versions_of(world.answer()) == {"two"}
+    assert world.swapper.status().refused == ""
+    world.check_rows()
+
+
+def test_an_answer_between_failures_begins_the_count_anew() -> None:
+    world, two = failing()
+    for _ in range(3):
+        two.fails = "rank"
+        ask(world, MOST - 1)
+        two.fails = ""
+        ask(world, 1)
+    world.turn()
+    assert versions_of(world.answer()) == {"two"}
+
+
+def test_where_the_version_before_fails_too_version_0_answers() -> None:
+    world, two = failing()
+    one = world.versions["one"] = Failing("one")
+    world.live("v0")
+    world.live("three")
+    world.live("one")
+    world.live("two")
+    two.fails = "rank"
+    ask(world, MOST)
+    world.turn()
+    assert versions_of(world.answer()) == {"one"}
+    one.fails = "rank"
+    ask(world, MOST)
+    world.turn()
+    assert versions_of(world.answer()) == {"v0"}
+    world.check_rows()
+
+
+def test_where_the_version_before_cannot_answer_either_version_0_does() -> None:
+    world, two = failing()
+    two.fails = "rank"
+    before = world.swapper._before
+    assert before is not None
+    before.alignment = ModelAlignment(Broken("one", "rank"), before.alignment.index)
+    ask(world, MOST)
+    world.turn()
+    world.turn()
+    assert versions_of(world.answer()) == {"v0"}
+    world.check_rows()
+
+
+def test_the_log_hears_of_a_failing_version_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    world, two = failing()
+    two.fails = "rank"
+    with caplog.at_level(logging.ERROR):
+        for _ in range(10):
+            world.answer()
+        assert len(caplog.records) == 1
+        world.replica.clock.advance(SAID_MS)
+        world.answer()
+    assert len(caplog.records) == 2
