@@ -70,12 +70,21 @@ def knots(features_RF: NDArray[np.float32], bins: int) -> NDArray[np.float32]:
 
 
 def quantile_knots(values_RF: NDArray[np.float32], bins: int) -> NDArray[np.float32]:
-    """[F, bins + 1] ascending: quantiles of each column's known values. Bins that would be empty lie past the last."""
+    """[F, bins + 1] ascending: quantiles of each column's known values. Bins that would be empty lie past the last.
+
+    A value so frequent that it fills a bin alone gets a knot of its own, and the quantiles are those of the others:
+    most counts are zero for most rooms, and it is the rest of them that differ.
+    """
     knots_FQ = np.empty((values_RF.shape[1], bins + 1), np.float32)
     for feature, column_R in enumerate(values_RF.T):
         known_R = column_R[np.isfinite(column_R)]
-        distinct = np.unique(np.quantile(known_R, np.linspace(0, 1, bins + 1))) if len(known_R) else np.zeros(1)
-        distinct = _apart(distinct.astype(np.float64))
+        values, counts = np.unique(known_R, return_counts=True)
+        frequent = values[counts * bins > len(known_R)]
+        others_R = known_R[~np.isin(known_R, frequent)]
+        steps = np.linspace(0, 1, max(bins + 1 - len(frequent), 2))
+        quantiles = np.quantile(others_R, steps) if len(others_R) else others_R
+        distinct = np.unique(np.concatenate([frequent, quantiles]).astype(np.float64))[: bins + 1]
+        distinct = _apart(distinct if len(distinct) else np.zeros(1))
         beyond = distinct[-1] + 1 + np.arange(bins + 1 - len(distinct))  # no value of the past reaches these
         knots_FQ[feature] = np.concatenate([distinct, beyond])
     return knots_FQ
