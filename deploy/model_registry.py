@@ -18,8 +18,8 @@ from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
 from streaming.errors import ArchiveError, LogUnavailable, VersionError
 from training.announced import Listed
-from training.bundle import Bundle, read
-from training.manifest import Manifest, parameters
+from training.bundle import MANIFEST, Bundle, exists, read
+from training.manifest import V0, Manifest, parameters
 from training.registry import Registry
 
 CONNECT_S = 3.0  # a broker that is there answers within milliseconds, and a person waits
@@ -50,6 +50,26 @@ def bundle_at(folder: str) -> Bundle:
         return read(open_store(folder if "://" in folder else str(Path(folder).expanduser().resolve()), "registry"))
     except ArchiveError as err:
         raise VersionError(str(err)) from err
+
+
+def version_at(place: str, settings: Settings) -> Bundle:
+    """The version in a folder or at a URI, else the registry's of that name. Needs no Kafka. Raises VersionError."""
+    if "/" in place or Path(place).is_dir():
+        return bundle_at(place)
+    if place == V0:
+        raise VersionError("v0 has no model; `--rankers 'version 0'` ranks as it does")
+    uri = settings.registry.below(Path.cwd()).uri
+    try:
+        store = open_store(uri, "registry")
+        if exists(store, place):
+            return read(store, place)
+        names = sorted(path.parent.as_posix() for entry in store.list() if (path := Path(entry.path)).name == MANIFEST)
+    except ArchiveError as err:
+        raise VersionError(str(err)) from err
+    known = f"it has {', '.join(names)}" if names else "which has none"
+    raise VersionError(
+        f"there is neither a folder of that name here nor such a version in the registry at {uri}, {known}"
+    )
 
 
 def row_of(listed: Listed) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from deploy.learned_rankers import MODELS, given_version, learned
-from deploy.model_registry import bundle_at
 from deploy.version_zero import VersionZero, VersionZeroConfig
-from streaming.errors import ConfigError, VersionError
+from streaming.errors import ConfigError
 from streaming.replay import Channel
 from training.boosting import Boosting, BoostingConfig, BoostingWithMore
+from training.bundle import Bundle
 from training.chat import Chat
 from training.likeness import Likeness
 from training.rankers import Memory, MemoryAndMoves, NewcomerPopularity, Popularity, Ranker
@@ -33,18 +33,10 @@ class Ingredients:
     popularity: Popularity
 
 
-def build(names: Sequence[str], versions: Sequence[str], ingredients: Ingredients) -> list[Ranker]:
-    """Those named, in the order of `BUILDERS`, then the trained versions in theirs. Raises ConfigError."""
+def build(names: Sequence[str], versions: Mapping[str, Bundle], ingredients: Ingredients) -> list[Ranker]:
+    """Those named, in the order of `BUILDERS`, then trained versions, by the names given. Raises ConfigError."""
     rankers = [builder(ingredients) for name, builder in BUILDERS.items() if name in names]
-    return [*rankers, *(of_version(version, ingredients) for version in versions)]
-
-
-def of_version(version: str, ingredients: Ingredients) -> Ranker:
-    """The ranker of a trained version, by its folder. It has that name. Raises ConfigError."""
-    try:
-        return given_version(version, bundle_at(version), ingredients)
-    except VersionError as err:
-        raise ConfigError(f"--version {version}: {err}") from err
+    return [*rankers, *(given_version(name, bundle, ingredients) for name, bundle in versions.items())]
 
 
 def _with_content(name: str) -> Callable[[Ingredients], Ranker]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deploy.config import Settings
     from deploy.rankers import Ingredients
     from streaming.replay import Channel
+    from training.bundle import Bundle
     from training.chat import Chat, Windows
     from training.rankers import Ranker
     from training.report import Report
@@ -67,6 +68,7 @@ examples:
   tidecast evaluate --train monday.parquet --test tuesday.parquet
   tidecast evaluate --train chat.parquet --train-windows 0:40 --test chat.parquet --test-windows 40:50
   tidecast evaluate --train a.parquet b.parquet --test c.parquet --rankers popularity memory --json report.json
+  tidecast evaluate --train a.parquet --test b.parquet --rankers memory --version 2026-01-31-120000
   tidecast evaluate --train a.parquet --test b.parquet --cold-streamers .2 --content vectors --channels channels.csv
 """
 RANKERS = (
@@ -104,7 +106,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="default: all that can be had, without ablations",
     )
     parser.add_argument(
-        "--version", action="append", default=[], metavar="FOLDER", help="a trained version too; repeatable"
+        "--version",
+        action="append",
+        default=[],
+        metavar="NAME|FOLDER",
+        help="a trained version too: its name in the registry (`tidecast models ls`), or its folder; repeatable",
     )
     parser.add_argument(
         "--against", metavar="RANKER", help=f"what the others are compared with; default: {REFERENCE}, if it is there"
@@ -136,9 +142,11 @@ def run(args: argparse.Namespace) -> int:
 
     names = chosen_names(args)
     rankings_of, against = _check(args, [*names, *args.version])
+    settings = from_args(args)
+    versions = versions_of(args.version, settings)
     recorded = load(args.train, args.test, args.train_windows, args.test_windows)
-    ingredients, cold_C = ingredients_of(args, from_args(args), recorded)
-    chat, rankers = ingredients.chat, build(names, args.version, ingredients)
+    ingredients, cold_C = ingredients_of(args, settings, recorded)
+    chat, rankers = ingredients.chat, build(names, versions, ingredients)
     with ExitStack() as stack:
         sinks = {rankings_of: stack.enter_context(RankingsFile(args.rankings, chat))} if args.rankings else None
         progress = stack.enter_context(EvaluateProgress(len(chat.at_us_M)))
@@ -148,6 +156,20 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         args.json.write_text(json.dumps(as_json(report, rankers, args), indent=2) + "\n")
     return 0
+
+
+def versions_of(places: Sequence[str], settings: Settings) -> dict[str, Bundle]:
+    """Trained versions, by what was given for them. Raises ConfigError."""
+    from deploy.model_registry import version_at  # noqa: PLC0415
+    from streaming.errors import ConfigError, VersionError  # noqa: PLC0415
+
+    versions = {}
+    for place in places:
+        try:
+            versions[place] = version_at(place, settings)
+        except VersionError as err:
+            raise ConfigError(f"--version {place}: {err}") from err
+    return versions
 
 
 def ingredients_of(

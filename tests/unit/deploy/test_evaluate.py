@@ -12,8 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from deploy import cli
+from streaming.archive.store import open_store
 from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
 from tests.unit.training.recorded_chat import Said, crowd, write
+from tests.untrained import untrained
+from training.bundle import write as write_version
 
 SAID = crowd(9, 1000)
 QUICK = ("--trees", "5", "--learn-from", "300")
@@ -63,6 +66,27 @@ def test_content_held_out_streamers_and_differences_are_in_the_table_and_the_fig
     assert set(report["learned"]["boosting + content"]) > {"like_now", "messages_10s"}
     assert report["split"]["cold_streamers"] == 0.3
     assert report["learned"]["memory + transitions"]["prior"] > 0
+
+
+def test_a_version_is_ranked_by_its_name_in_the_registry_or_by_its_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    version = untrained("2026-01-31", [f"c{number}" for number in range(8)], FAKE_VERSION)
+    write_version(version, open_store(str(tmp_path / ".tidecast" / "models")), "2026-01-31")
+    write_version(version, open_store(str(tmp_path / "out")), "folder")
+    early, late = write(tmp_path / "early.parquet", SAID[:600]), write(tmp_path / "late.parquet", SAID[600:700])
+    chat = ("--train", str(early), "--test", str(late), "--rankers", "memory")
+    named = ("--version", "2026-01-31", "--version", "out/folder")
+    assert cli.main(["evaluate", *chat, *named, "--json", "out.json"]) == 0
+    results = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert results["2026-01-31"]["groups"] == results["out/folder"]["groups"]
+    assert results["2026-01-31"]["groups"] != results["memory"]["groups"]
+    assert "it has 2026-01-31" in refusal(capsys, *chat, "--version", "2026-02-31")
+    assert "no/where/manifest.json is not there" in refusal(capsys, *chat, "--version", "no/where")
+    assert "--rankers 'version 0'" in refusal(capsys, *chat, "--version", "v0")
+    monkeypatch.setenv("TIDECAST_REGISTRY__URI", str(tmp_path / "empty"))
+    assert "which has none" in refusal(capsys, *chat, "--version", "2026-01-31")
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
