@@ -14,7 +14,7 @@ from training.freeze import Origin, freeze
 from training.learn import LearnConfig
 from training.model import Model
 from training.model_config import EXTRA, RANKED, LarmConfig, ModelConfig
-from training.transitions import Sparse, Transitions
+from training.move_counts import MoveCounts
 
 
 def untrained(version: str, streamers: Sequence[str], encoder_version: str, d_content: int = 384) -> Bundle:
@@ -33,9 +33,4 @@ def untrained(version: str, streamers: Sequence[str], encoder_version: str, d_co
         for layer in (model.ranker.heads, model.ranker.straight):
             layer.weight.normal_(std=0.05)
     origin = Origin(version, encoder_version, trained_until_ms=1_700_000_000_000, created_at_ms=1_700_000_000_000)
-    return freeze(model, LearnConfig(), streamers, Transitions(_none(streamers, 2), _none(streamers, 1)), origin)
-
-
-def _none(streamers: Sequence[str], values: int) -> Sparse:
-    starts_S = np.zeros(len(streamers) + 2, np.int64)
-    return Sparse(starts_S, np.zeros(0, np.int32), np.zeros((0, values), np.float32))
+    return freeze(model, LearnConfig(), streamers, MoveCounts().frozen(len(streamers) + 1), origin)

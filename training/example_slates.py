@@ -16,10 +16,11 @@ from streaming.vectors import fold_mean, to_bytes
 from training.content import mix
 from training.examples import Examples, ExampleSet, Texts
 from training.features import COLUMN, FEATURES, SERVED
-from training.model_config import LEARNED
+from training.model_config import LEARNED, TOTALS
 from training.move_counts import MoveCounts
 from training.slates import Contents, Pasts, Slates
 
+COUNTED = (*LEARNED, *TOTALS)
 TITLE = -1  # what stands in the place of a segment's number where the text is a title
 
 
@@ -44,8 +45,8 @@ class SlateMaker:
         self._vectors_KD, self._rules = vectors_KD, rules
         self._mean_LD, self._mean_K = _means(examples.texts(), vectors_KD, rules.mean_alpha)
 
-    def slates(self, examples: Examples, moves_R4: NDArray[np.float32], max_visits: int) -> Slates:
-        """moves_R4: of the same examples, from `MovePass`."""
+    def slates(self, examples: Examples, moves_RM: NDArray[np.float32], max_visits: int) -> Slates:
+        """moves_RM: of the same examples, from `MovePass`."""
         both = np.concatenate(
             [
                 np.stack([examples.title_R, examples.segment_R], 1),
@@ -65,7 +66,7 @@ class SlateMaker:
             kind_V=examples.kind_V,
             stay_s_V=np.where(np.isnan(examples.stay_s_V), examples.heard_s_V, examples.stay_s_V),
             interacted_V=examples.acts_V > 0,
-            features_RF=_features(examples, moves_R4),
+            features_RF=_features(examples, moves_RM),
             streamer_R=streamer_R,
             now_R=now.reshape(-1)[:R].astype(np.int32),
             mean_R=self._mean_K[examples.segment_R],
@@ -91,7 +92,7 @@ class SlateMaker:
 
 
 class MovePass:
-    """What was known of moves at each visit: shards are to be given in their order."""
+    """What was known of moves and totals at each visit: shards are to be given in their order."""
 
     def __init__(self, examples: ExampleSet, streamers: Sequence[str]) -> None:
         """streamers[i] has row i + 1."""
@@ -99,19 +100,20 @@ class MovePass:
         self.counts = MoveCounts()
 
     def columns(self, examples: Examples) -> NDArray[np.float32]:
-        """[R, 4] as LEARNED, of the next shard."""
-        moves_R4 = np.zeros((len(examples.room_R), len(LEARNED)), np.float32)
+        """[R, M] as COUNTED, of the next shard."""
+        moves_RM = np.zeros((len(examples.room_R), len(COUNTED)), np.float32)
         rows = self._row_of_room[examples.room_R].tolist()
         pasts = self._row_S[examples.past_streamer_P].tolist()
         start_R = np.cumsum(examples.size_V) - examples.size_V
         start_P = np.cumsum(examples.past_V) - examples.past_V
         columns = (start_R, examples.size_V, start_P, examples.past_V, examples.entered_V)
         for start, size, past, visits, entered in zip(*(column.tolist() for column in columns), strict=True):
-            before = pasts[past : past + visits]
+            before, there = pasts[past : past + visits], rows[start : start + size]
             if before:
-                moves_R4[start : start + size] = self.counts.columns(before, rows[start : start + size])
+                moves_RM[start : start + size, : len(LEARNED)] = self.counts.columns(before, there)
+            moves_RM[start : start + size, len(LEARNED) :] = self.counts.totals(there)
             self.counts.visit(before, rows[start + entered])
-        return moves_R4
+        return moves_RM
 
 
 def _rows(examples: ExampleSet, streamers: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -121,11 +123,11 @@ def _rows(examples: ExampleSet, streamers: Sequence[str]) -> tuple[NDArray[np.in
     return row_S, np.append(row_S[examples.streamer_of_room], np.int32(0))
 
 
-def _features(examples: Examples, moves_R4: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[R, F] as FEATURES; of those that are not served only LEARNED, the others NaN."""
-    features_RF = np.full((len(moves_R4), len(FEATURES)), np.nan, np.float32)
+def _features(examples: Examples, moves_RM: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[R, F] as FEATURES; of those that are not served only COUNTED, the others NaN."""
+    features_RF = np.full((len(moves_RM), len(FEATURES)), np.nan, np.float32)
     features_RF[:, : len(SERVED)] = examples.features_RF
-    features_RF[:, [COLUMN[name] for name in LEARNED]] = moves_R4
+    features_RF[:, [COLUMN[name] for name in COUNTED]] = moves_RM
     return features_RF
 
 

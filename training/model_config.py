@@ -13,7 +13,8 @@ from training.features import SERVED
 from training.viewer_config import ViewerConfig
 
 LEARNED = ("moves_share", "first_moves_share", "covisits", "best_covisit")  # a table of the version gives them online
-RANKED: tuple[str, ...] = (*SERVED, *LEARNED)  # the features that the ranker reads
+TOTALS = ("total_visits", "total_first_share", "total_newcomer_share")  # and of each streamer, so does it
+RANKED: tuple[str, ...] = (*SERVED, *LEARNED, *TOTALS)  # the features that the ranker reads
 # What the towers and the codes give the ranker, with the range between the first and the last knot.
 EXTRA: Mapping[str, tuple[float, float]] = MappingProxyType(
     {

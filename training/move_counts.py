@@ -1,4 +1,4 @@
-"""Counts where viewers go from where, and which streamers share viewers, as time passes. Never knows who a viewer is.
+"""Counts where viewers go from where, which streamers share viewers, and all visits. Never knows who a viewer is.
 
 The same numbers as training/paths.py, kept sparsely: for as many streamers as a platform has.
 """
@@ -25,12 +25,17 @@ class MoveCounts:
         self._moves: defaultdict[int, Row] = defaultdict(dict)  # origin → streamer → [moves, first moves]
         self._shared: defaultdict[int, Row] = defaultdict(dict)  # streamer → other → [viewers]
         self._visitors: defaultdict[int, int] = defaultdict(int)
+        self._totals: dict[int, list[int]] = {}  # streamer → [visits, first visits, visits of newcomers]
 
     def visit(self, before: Sequence[int], streamer: int) -> None:
         """A viewer who has visited `before`, oldest first, with repetitions, visits `streamer`."""
         first = streamer not in before
         if not streamer:
             return
+        totals = self._totals.setdefault(streamer, [0, 0, 0])
+        totals[0] += 1
+        totals[1] += first
+        totals[2] += not before
         if before and before[-1]:
             counts = self._moves[before[-1]].setdefault(streamer, [0.0, 0.0])
             counts[0] += 1
@@ -56,11 +61,18 @@ class MoveCounts:
         columns_N4[:, :2] /= np.maximum(columns_N4[:, :2].sum(axis=0), 1.0)
         return columns_N4
 
+    def totals(self, rows_N: Sequence[int]) -> NDArray[np.float32]:
+        """[N, 3] as of now, as TOTALS in training/model_config.py; zeros for row 0."""
+        none = (0, 0, 0)
+        totals_N3 = np.array([self._totals.get(row, none) for row in rows_N], np.float32).reshape(-1, 3)
+        totals_N3[:, 1:] /= np.maximum(totals_N3[:, :1], 1.0)
+        return totals_N3
+
     def frozen(self, num_rows: int) -> Transitions:
         """As of now, for rows below num_rows."""
         moves = [self._moves.get(row, {}) for row in range(num_rows)]
         cosines: list[dict[int, NDArray[np.float32]]] = [self._cosines(row) for row in range(num_rows)]
-        return Transitions(sparse(moves, 2), sparse(cosines, 1))
+        return Transitions(sparse(moves, 2), sparse(cosines, 1), self.totals(range(num_rows)))
 
     def _cosines(self, row: int) -> dict[int, NDArray[np.float32]]:
         size, visitors = self._visitors[row] + 1, self._visitors

@@ -2,7 +2,7 @@
 
 examples/              training/examples.py
 vectors.npy            float16 [K, D], of the examples' texts
-moves-00000.npy …      float32 [R, 4] of each shard: LEARNED, as of each visit
+moves-00000.npy …      float32 [R, M] of each shard: what was counted of moves and totals, as of each visit
 transitions.safetensors  what is known of moves in the end
 plan.json              written last
 """
@@ -79,8 +79,8 @@ class Prepared:
     def _slates(self, numbers: Sequence[int]) -> Slates:
         maker = SlateMaker(self.examples, self._vectors(), self.plan.streamers, self.plan.rules)
         joined = _joined([self.examples.shard(number) for number in numbers])
-        moves_R4 = np.concatenate([np.load(self.folder / moves_name(number)) for number in numbers])
-        return maker.slates(joined, moves_R4, self.plan.fit.learn.visits)
+        moves_RM = np.concatenate([np.load(self.folder / moves_name(number)) for number in numbers])
+        return maker.slates(joined, moves_RM, self.plan.fit.learn.visits)
 
     def transitions(self) -> Transitions:
         """As of the end of the examples."""

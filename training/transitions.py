@@ -1,4 +1,4 @@
-"""Owns where viewers go from where, and which streamers share viewers, as counted up to a moment. Never counts.
+"""Owns where viewers go from where, which streamers share viewers, and how many each has had. Never counts.
 
 Part of a version: what is counted over weeks changes little in a day. What changes in minutes, a raid, is counted
 online (`Arrivals` in training/features.py).
@@ -32,19 +32,25 @@ class Sparse:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transitions:
-    """moves: [all moves, first moves] from a streamer to another; shared: [cosine of their visitors]."""
+    """As counted up to a moment, by rows of S streamers, 0 for the unknown.
+
+    moves: [all moves, first moves] from a streamer to another; shared: [cosine of their visitors]. totals: as TOTALS in
+    training/model_config.py.
+    """
 
     moves: Sparse
     shared: Sparse
+    totals_S3: NDArray[np.float32]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """For a version's file."""
         named = {"moves": self.moves, "shared": self.shared}
-        return {
+        arrays = {
             f"transitions.{name}.{part}": getattr(sparse, part)
             for name, sparse in named.items()
             for part in ("start_S", "streamer_X", "value_XK")
         }
+        return {**arrays, "transitions.totals_S3": self.totals_S3}
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Transitions:
@@ -54,7 +60,7 @@ class Transitions:
             Sparse(*(arrays[f"transitions.{name}.{part}"] for part in names))  # type: ignore[arg-type]
             for name in ("moves", "shared")
         )
-        return cls(moves, shared)
+        return cls(moves, shared, arrays["transitions.totals_S3"])  # type: ignore[arg-type]
 
     def from_visits(self, visited: Sequence[int]) -> Trails:
         """visited: rows of the streamers visited, oldest first, repetitions among them, 0 for the unknown."""

@@ -19,7 +19,7 @@ from training.bundle import Bundle
 from training.codes import Codebooks
 from training.features import CROWD
 from training.forward import RankerForward, RoomForward
-from training.model_config import EXTRA, RANKED, ModelConfig
+from training.model_config import EXTRA, RANKED, TOTALS, ModelConfig
 from training.serving import AlignedRooms, Offered, RankedRooms, ViewerPast
 from training.transitions import NOWHERE, Trails, Transitions
 from training.viewer_forward import History, ViewerForward
@@ -62,13 +62,13 @@ class Version:
             self.max_visits = int(manifest.config["learn"]["visits"])
             zeros_E, none_0L = np.zeros_like(arrays["stranger_E"]), np.zeros((0, len(self._code_LKE)), np.int16)
             self._stranger = VersionViewer(arrays["stranger_E"], zeros_E, zeros_E, none_0L, NOWHERE)
-            self._ranker = RankerForward(arrays, CROWD)
+            self._ranker = RankerForward(arrays, (*CROWD, *TOTALS))
             self._temperature = float(arrays["temperature"][0])
             self._transitions = Transitions.of(arrays)
             self._row = {streamer: row for row, streamer in enumerate(bundle.names["streamers"], start=1)}
         except (KeyError, TypeError, ValueError, IndexError, msgspec.ValidationError, ConfigError) as err:
             raise VersionError(f"version {self.name} is not a model of this build: {err!r}") from err
-        if len(self._row) + 1 != self._rooms.num_rows:
+        if not len(self._row) + 1 == self._rooms.num_rows == len(self._transitions.totals_S3):
             raise VersionError(
                 f"version {self.name} has {self._rooms.num_rows} streamers' rows and {len(self._row)} names; it needs "
                 "one row more than names"
@@ -129,7 +129,8 @@ class Version:
 
     def prepare(self, crowd_NC: Floats, rooms: AlignedRooms) -> Floats:
         """What of ranking depends on the rooms alone."""
-        return self._ranker.prepare(crowd_NC, rooms.gate_N)
+        totals_N3 = self._transitions.totals_S3[rooms.rows_N]
+        return self._ranker.prepare(np.concatenate([crowd_NC, totals_N3], axis=1), rooms.gate_N)
 
     def rank(self, viewer: VersionViewer, offered: Offered) -> RankedRooms:
         """Probabilities; those of entering sum to one over the rooms offered."""

@@ -27,6 +27,7 @@ def test_frozen_counts_give_the_columns_of_the_counts_themselves() -> None:
         got = frozen.from_visits(past).columns(np.array(rooms, np.int32))
         np.testing.assert_allclose(got, expected, atol=1e-6)
     assert any(counts.columns(past, rooms)[:, 0].sum() > 0 for past in pasts)
+    assert np.array_equal(frozen.totals_S3, counts.totals(rooms))
 
 
 def test_shares_are_of_the_rooms_given() -> None:
@@ -46,6 +47,13 @@ def test_a_first_move_counts_apart_from_one_back() -> None:
     assert counts.frozen(4).moves.value_XK.tolist() == [[2.0, 1.0]]
 
 
+def test_totals_tell_first_visits_and_those_of_newcomers() -> None:
+    counts = MoveCounts()
+    for before in ([], [1], [2], []):
+        counts.visit(before, 1)
+    assert counts.totals([1, 2, 0]).tolist() == [[4, 0.75, 0.5], [0, 0, 0], [0, 0, 0]]
+
+
 def test_unknown_streamers_are_not_counted() -> None:
     counts = MoveCounts()
     counts.visit([0], 1)
@@ -61,3 +69,4 @@ def test_arrays_and_back() -> None:
     rooms = np.arange(9, dtype=np.int32)
     for past in pasts[:10]:
         assert np.array_equal(again.from_visits(past).columns(rooms), frozen.from_visits(past).columns(rooms))
+    assert np.array_equal(again.totals_S3, frozen.totals_S3)

@@ -12,14 +12,16 @@ import torch
 from streaming.errors import VersionError
 from tests.unit.training.random_slates import D_CONTENT, STREAMERS, random_slates
 from training.bundle import Bundle
+from training.codes import CodesConfig
 from training.features import COLUMN, CROWD, PERSONAL
 from training.fitting import FitConfig, fit
 from training.freeze import Origin, thaw
 from training.learn import LearnConfig
 from training.model import Model
-from training.model_config import LEARNED, CodesConfig, LarmConfig, ModelConfig, RankerConfig, Sides
+from training.model_config import LEARNED, TOTALS, LarmConfig, ModelConfig, RankerConfig, Sides
+from training.move_counts import MoveCounts
 from training.slates import Slates, batch_of
-from training.transitions import Sparse, Transitions
+from training.transitions import Transitions
 from training.version import Version
 from training.viewer_config import MixerKind, ViewerConfig
 
@@ -39,17 +41,13 @@ def small(mixer: MixerKind = "softmax", sides: Sides = "both") -> FitConfig:
 
 
 def no_transitions() -> Transitions:
-    def none(values: int) -> Sparse:
-        start_S = np.zeros(STREAMERS + 2, np.int64)
-        return Sparse(start_S, np.zeros(0, np.int32), np.zeros((0, values), np.float32))
-
-    return Transitions(none(2), none(1))
+    return MoveCounts().frozen(STREAMERS + 1)
 
 
 def without_trails(slates: Slates) -> Slates:
-    """With the learned columns zero, as no_transitions has them."""
+    """With what was counted of moves and totals zero, as no_transitions has them."""
     features_RF = slates.features_RF.copy()
-    features_RF[:, [COLUMN[name] for name in LEARNED]] = 0
+    features_RF[:, [COLUMN[name] for name in (*LEARNED, *TOTALS)]] = 0
     return replace(slates, features_RF=features_RF)
 
 
