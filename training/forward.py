@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training import line_kernels, network_kernels
+from training.compiling import load
 from training.model_config import (
     EXTRA,
     FRESH_HALF_LIFE_S,
@@ -21,6 +23,8 @@ from training.model_config import (
 
 Floats = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]
+
+LINE = 16  # float32 in a line of the cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,45 +75,58 @@ class RoomForward:
 class RankerForward:
     """As training/ranker.py, with what depends on rooms alone apart.
 
-    Columns of `prepare`: the first layer's units, the straight lines of the three heads, and the rooms' terms.
+    Columns of `prepare`: the first layer's units, the straight lines of the three heads, and the rooms' terms, then
+    zeros up to whole lines of the cache.
     """
 
     def __init__(self, arrays: Arrays, crowd: Sequence[str]) -> None:
         """crowd: the features of rooms alone, which come first. Raises KeyError, ValueError."""
+        load(network_kernels.signatures() | line_kernels.signatures())
         knots_FQ: Floats = arrays["ranker.knots_FQ"]
         names = (*RANKED, *EXTRA)
         if len(knots_FQ) != len(names):
             raise ValueError(f"ranker.knots_FQ has {len(knots_FQ)} rows for {len(names)} inputs")
         self._hidden = len(arrays["ranker.wide.bias"])
-        bins = knots_FQ.shape[1]
         layers_OW = np.concatenate([arrays["ranker.wide.weight"], arrays["ranker.straight.weight"]])
-        layers_FQO = np.ascontiguousarray(layers_OW.T).reshape(len(names), bins, -1)
+        layers_FQO = np.ascontiguousarray(layers_OW.T).reshape(len(names), knots_FQ.shape[1], -1)
         room = [names.index(name) for name in (*crowd, "gate")]
         rest = [index for index in range(len(names)) if index not in room]
-        self._room, self._rest = (_Encoded(knots_FQ[some], layers_FQO[some]) for some in (room, rest))
-        self._rest_names = [names[index] for index in rest]
-        self._bias_H: Floats = arrays["ranker.wide.bias"]
-        self._deep_HI = np.ascontiguousarray(arrays["ranker.deep.weight"].T)
-        self._deep_bias_I: Floats = arrays["ranker.deep.bias"]
-        self._heads_I3 = np.ascontiguousarray(arrays["ranker.heads.weight"].T)
-        self._heads_bias_3: Floats = arrays["ranker.heads.bias"]
-        self._terms_K: Floats = arrays["ranker.terms_K"]
+        self._room, self._rest = (_Lines.of(knots_FQ[some], layers_FQO[some]) for some in (room, rest))
+        self._bias_O = np.zeros(self._room.lines_FRO.shape[2], np.float32)
+        self._bias_O[: self._hidden] = arrays["ranker.wide.bias"]
+        self._deep_IH = _plain(arrays["ranker.deep.weight"])
+        self._deep_bias_I = _plain(arrays["ranker.deep.bias"])
+        self._heads_3I = _plain(arrays["ranker.heads.weight"])
+        self._heads_bias_3 = _plain(arrays["ranker.heads.bias"])
+        self._terms_K = _plain(arrays["ranker.terms_K"])
         self._crowd = {name: index for index, name in enumerate(crowd)}
-        self._own = {name: self._rest_names.index(name) for name in ("own_visits", "own_visit_age_s", "alike")}
+        own = [rest.index(names.index(name)) for name in ("own_visits", "own_visit_age_s", "alike")]
+        self._own_3 = np.array(own, np.int64)
 
     def prepare(self, crowd_NC: Floats, gate_N: Floats) -> Floats:
-        """[N, H + 4]."""
-        layers_NO = self._room(np.concatenate([crowd_NC, gate_N[:, None]], axis=1))
-        layers_NO[:, : self._hidden] += self._bias_H
-        return np.concatenate([layers_NO, self._room_terms(crowd_NC)[:, None]], axis=1)
+        """[N, O]. Lets other threads run."""
+        values_NF = np.empty((len(gate_N), len(self._crowd) + 1), np.float32)
+        values_NF[:, :-1], values_NF[:, -1] = crowd_NC, gate_N
+        prepared_NO: Floats = line_kernels.encoded(values_NF, self._room.knots_FQ, self._room.lines_FRO, self._bias_O)
+        prepared_NO[:, self._hidden + len(HEADS)] = self._room_terms(crowd_NC)
+        return prepared_NO
 
-    def __call__(self, prepared_NH: Floats, rest_NF: Floats) -> Floats:
+    def __call__(self, prepared_NO: Floats, rest_NF: Floats) -> Floats:
         """[N, 3] logits. rest_NF: the other features and extra inputs, in their order."""
-        width = self._hidden + len(HEADS)
-        layers_NO = prepared_NH[:, :width] + self._rest(rest_NF)
-        hidden_NI = _silu(_silu(layers_NO[:, : self._hidden]) @ self._deep_HI + self._deep_bias_I)
-        logit_N3: Floats = hidden_NI @ self._heads_I3 + self._heads_bias_3 + layers_NO[:, self._hidden :]
-        logit_N3[:, 0] += prepared_NH[:, width] + self._own_terms(rest_NF)
+        if not len(rest_NF):
+            return np.zeros((0, len(HEADS)), np.float32)
+        rest_NF = np.ascontiguousarray(rest_NF)
+        logit_N3: Floats = network_kernels.ranked(
+            line_kernels.summed(np.ascontiguousarray(prepared_NO), rest_NF, self._rest.knots_FQ, self._rest.lines_FRO),
+            rest_NF,
+            self._deep_IH,
+            self._deep_bias_I,
+            self._heads_3I,
+            self._heads_bias_3,
+            self._terms_K,
+            self._own_3,
+            HABIT_HALF_LIFE_S,
+        )
         return logit_N3
 
     def _room_terms(self, crowd_NC: Floats) -> Floats:
@@ -121,36 +138,30 @@ class RankerForward:
         total_N: Floats = trending * _logarithmic(heat_N) + crowd * _logarithmic(column["messages_60s"])
         return np.asarray(total_N + fresh * fresh_N, np.float32)
 
-    def _own_terms(self, rest_NF: Floats) -> Floats:
-        visits_N, age_s_N = rest_NF[:, self._own["own_visits"]], rest_NF[:, self._own["own_visit_age_s"]]
-        known_N = ~np.isnan(age_s_N)
-        habit_N = np.where(known_N, visits_N / (visits_N + 2) * np.exp2(-np.nan_to_num(age_s_N) / HABIT_HALF_LIFE_S), 0)
-        alike_N = np.maximum(rest_NF[:, self._own["alike"]], 0)
-        own_N: Floats = self._terms_K[0] * habit_N + self._terms_K[1] * alike_N
-        return own_N
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lines:
+    """Some inputs through their straight lines and then the layers: what they add up to at each of their knots.
+
+    Rows of a feature: at each knot, then for a value that is not known.
+    """
+
+    knots_FQ: Floats
+    lines_FRO: Floats
+
+    @classmethod
+    def of(cls, knots_FQ: Floats, layers_FQO: Floats) -> _Lines:
+        """layers_FQO: what is added from a knot to the next, then for a value that is not known."""
+        F, Q, outputs = layers_FQO.shape
+        lines_FRO = np.zeros((F, Q + 1, -(-(outputs + 1) // LINE) * LINE), np.float32)
+        lines_FRO[:, 1:Q, :outputs] = np.cumsum(layers_FQO[:, :-1], axis=1, dtype=np.float64)
+        lines_FRO[:, Q, :outputs] = layers_FQO[:, -1]
+        return cls(_plain(knots_FQ), lines_FRO)
 
 
-class _Encoded:
-    """Some inputs through their straight lines and then the layers."""
-
-    def __init__(self, knots_FQ: Floats, layers_FQO: Floats) -> None:
-        self._low_FB = knots_FQ[:, :-1]
-        self._per_FB = np.float32(1) / (knots_FQ[:, 1:] - knots_FQ[:, :-1])
-        bins = self._low_FB.shape[1]
-        self._bins_WO = np.ascontiguousarray(layers_FQO[:, :bins].reshape(-1, layers_FQO.shape[2]))
-        self._unknown_FO = np.ascontiguousarray(layers_FQO[:, bins])
-
-    def __call__(self, values_NF: Floats) -> Floats:
-        through_NFB: Floats = (values_NF[..., None] - self._low_FB) * self._per_FB
-        np.clip(through_NFB, 0, 1, out=through_NFB)
-        unknown_NF = np.isnan(values_NF)
-        if unknown_NF.any():
-            through_NFB[unknown_NF] = 0
-            layers_NO: Floats = through_NFB.reshape(len(values_NF), -1) @ self._bins_WO
-            layers_NO += unknown_NF.astype(np.float32) @ self._unknown_FO
-            return layers_NO
-        plain_NO: Floats = through_NFB.reshape(len(values_NF), -1) @ self._bins_WO
-        return plain_NO
+def _plain(array: NDArray[Any]) -> Floats:
+    """A copy that kernels take: of a bundle's arrays some are not to be written to, which is another type."""
+    return np.array(array, np.float32, order="C")
 
 
 def unit(vectors_ND: Floats) -> Floats:
@@ -158,12 +169,6 @@ def unit(vectors_ND: Floats) -> Floats:
     length_N1 = np.sqrt(np.einsum("nd,nd->n", vectors_ND, vectors_ND))[:, None]
     unit_ND: Floats = vectors_ND / np.maximum(length_N1, np.float32(1e-12))
     return unit_ND
-
-
-def _silu(x: Floats) -> Floats:
-    with np.errstate(over="ignore"):
-        y: Floats = x / (1 + np.exp(-x))
-    return y
 
 
 def _logarithmic(value_N: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Owns the viewer tower's answer for one viewer, in numpy. Never trains, never imports torch.
+"""Owns the viewer tower's answer for one viewer. Never trains, never imports torch.
 
 Equal to training/viewer.py within rounding, by a test for each mixer. What does not depend on a viewer is folded at the
 start; of the last block, only what its last visit sees is computed.
@@ -12,7 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training import network_kernels
+from training.compiling import load
 from training.mixer_forward import Apart, Array, Weights, build, normal, place, silu
+from training.tower_weights import blocks, ends
 from training.viewer_config import HARMONICS, KNOTS, ViewerConfig
 
 
@@ -45,6 +48,41 @@ class ViewerForward:
         weights = Weights(arrays, prefix)
         self._config = config
         self._project = weights["project.weight"].T if config.d_item != config.d_model else None
+        self._tower = _Compiled(config, weights) if config.mixer == "softmax" else _InNumpy(config, weights)
+
+    def __call__(self, history: History) -> Array:
+        """[d_model] float32: the vector for now, from the last max_visits visits. Zeros for a viewer without any."""
+        history = history.last(self._config.max_visits)
+        if not len(history.item_TD):
+            return np.zeros(self._config.d_model, np.float32)
+        item_TD = history.item_TD if self._project is None else history.item_TD @ self._project
+        y_D = self._tower(item_TD, history)
+        return y_D / max(float(np.sqrt(y_D @ y_D)), 1e-12) if self._config.unit else y_D
+
+
+class _Compiled:
+    """A tower whose mixer is softmax, in one kernel: a quarter of the time of a hundred calls of numpy."""
+
+    def __init__(self, config: ViewerConfig, weights: Weights) -> None:
+        load(network_kernels.signatures())
+        self._ends, self._blocks = ends(config, weights), blocks(config, weights)
+        self._acts = config.actions > 0
+
+    def __call__(self, item_TD: Array, history: History) -> Array:
+        action_T = history.action_T if self._acts else np.zeros(len(item_TD), np.int64)
+        seconds_3T = np.stack((history.dwell_s_T, history.gap_s_T, history.since_same_s_T))
+        hour_H = _harmonics(history.hour)
+        y_D: Array = network_kernels.viewed(
+            np.ascontiguousarray(item_TD), action_T, seconds_3T, hour_H, self._ends, self._blocks
+        )
+        return y_D
+
+
+class _InNumpy:
+    """A tower with any mixer."""
+
+    def __init__(self, config: ViewerConfig, weights: Weights) -> None:
+        self._timed = config.timed and config.mixer != "lru"
         self._actions_AD = weights["action.weight"] if config.actions else None
         self._durations = _Durations(weights) if config.timed else None
         self._norm = weights.pair("norm")
@@ -52,24 +90,23 @@ class ViewerForward:
         self._last_norm = weights.pair("last_norm")
         self._moment = _Moment(config, weights.of("moment.")) if config.timed or config.hourly else None
 
-    def __call__(self, history: History) -> Array:
-        """[d_model] float32: the vector for now, from the last max_visits visits. Zeros for a viewer without any."""
-        history = history.last(self._config.max_visits)
-        if not len(history.item_TD):
-            return np.zeros(self._config.d_model, np.float32)
-        x_TD = history.item_TD if self._project is None else history.item_TD @ self._project
+    def __call__(self, item_TD: Array, history: History) -> Array:
+        x_TD = item_TD
         if self._actions_AD is not None:
             x_TD = x_TD + self._actions_AD[history.action_T]
         if self._durations is not None:
             x_TD = x_TD + self._durations(history)
         x_TD = normal(x_TD) * self._norm[0] + self._norm[1]
-        apart = Apart.of(history.gap_s_T) if self._config.timed and self._config.mixer != "lru" else None
+        apart = Apart.of(history.gap_s_T) if self._timed else None
         for mix in self._blocks[:-1]:
             x_TD = mix(x_TD, 0, apart)
         y_D: Array = (normal(self._blocks[-1](x_TD, len(x_TD) - 1, apart)) * self._last_norm[0] + self._last_norm[1])[0]
-        if self._moment is not None:
-            y_D = self._moment(y_D, history)
-        return y_D / max(float(np.sqrt(y_D @ y_D)), 1e-12) if self._config.unit else y_D
+        return y_D if self._moment is None else self._moment(y_D, history)
+
+
+def _harmonics(hour: float) -> Array:
+    angle_H = np.arange(1, HARMONICS + 1) * (hour * 2 * np.pi / 24)
+    return np.concatenate((np.sin(angle_H), np.cos(angle_H)), dtype=np.float32)
 
 
 class _Durations:
@@ -106,6 +143,5 @@ class _Moment:
             below, share = place(np.maximum(history.gap_s_T[-1], 0))
             wide_D += self._gap_KD[below] + share * (self._gap_KD[below + 1] - self._gap_KD[below])
         if self._hour_FD is not None:
-            angle_H = np.arange(1, HARMONICS + 1) * (history.hour * 2 * np.pi / 24)
-            wide_D += np.concatenate((np.sin(angle_H), np.cos(angle_H)), dtype=np.float32) @ self._hour_FD
+            wide_D += _harmonics(history.hour) @ self._hour_FD
         return y_D + self._narrow(silu(wide_D))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import threading
 import time
 from collections.abc import Callable
 
@@ -12,11 +13,13 @@ import numpy as np
 
 from actors.index import IndexConfig, LiveIndex
 from actors.recommend import Query, RecommendConfig, Recommender
+from actors.swap import Swapper
 from actors.tables import Tables, TablesConfig
 from streaming.clock import SystemClock
 from streaming.codec import encode
 from streaming.events import (
     ActivityBucket,
+    ModelVersion,
     RoomId,
     RoomState,
     StreamerHabit,
@@ -28,7 +31,8 @@ from streaming.events import (
 from streaming.log import Batch, Partition
 from streaming.memory_record import MemoryRecord
 from streaming.metrics import PrometheusMetrics
-from streaming.topics import ROOM_STATES, VIEWER_PROFILES
+from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
+from training.announced import key_of
 
 DIMENSION = 384
 CATEGORIES = 200
@@ -101,7 +105,21 @@ def microseconds(call: Callable[[int], object], times: int) -> tuple[float, floa
     return float(np.median(taken) * 1e6), float(np.percentile(taken, 99) * 1e6)
 
 
-def measure(num_rooms: int, num_viewers: int, times: int) -> dict[str, float]:
+def put_live(tables: Tables, recommender: Recommender, num_rooms: int) -> None:
+    """Puts a version as large as one that has seen all streamers in force."""
+    from tests.untrained import untrained  # noqa: PLC0415  torch, which the other bench does not need
+    from training.version import Version  # noqa: PLC0415
+
+    bundle = untrained("bench", [f"streamer-{room:06d}" for room in range(num_rooms)], "bench", DIMENSION)
+    record = ModelVersion(name="rooms", version="bench", path="", state="live", metrics={}, at_ms=0)
+    tables.apply(batch_of(MODELS, [(key_of(record).decode(), encode(record))]))
+    metrics, clock = PrometheusMetrics(), SystemClock()
+    Swapper(tables, lambda _: Version(bundle), recommender.warm, metrics=metrics, clock=clock).turn(threading.Event())
+    if tables.rooms.alignment.version != "bench":
+        raise RuntimeError("the version does not go live")
+
+
+def measure(num_rooms: int, num_viewers: int, times: int, *, with_model: bool) -> dict[str, float]:
     """Fills the tables and asks."""
     clock, metrics, platform = SystemClock(), PrometheusMetrics(), Platform(num_rooms, num_viewers, seed=1)
     tables = Tables(TablesConfig(), LiveIndex(IndexConfig()), metrics, clock)
@@ -114,19 +132,22 @@ def measure(num_rooms: int, num_viewers: int, times: int) -> dict[str, float]:
     profiles = [platform.profile(viewer, now_ms) for viewer in range(num_viewers)]
     tables.apply(batch_of(VIEWER_PROFILES, [(p.viewer, encode(p)) for p in profiles]))
     recommender = Recommender(tables, RecommendConfig(), metrics, clock)
+    if with_model:
+        put_live(tables, recommender, num_rooms)
     queries = [Query(viewer=f"viewer-{i}") for i in range(num_viewers)]
     recommender.recommend(Query(viewer="nobody"))
     cold_us, cold_p99_us = microseconds(lambda i: recommender.recommend(queries[i % num_viewers]), num_viewers)
     warm_us, warm_p99_us = microseconds(lambda i: recommender.recommend(queries[i % num_viewers]), times)
     stranger_us, _ = microseconds(lambda i: recommender.recommend(Query(viewer="nobody")), times)
     written_us, written_p99_us = microseconds(lambda i: recommender.recommend_json(queries[i % num_viewers]), times)
+    renew_us, _ = microseconds(lambda _: recommender.renew(), 20)
     answer = recommender.recommend(queries[0])
     encode_us, _ = microseconds(lambda i: msgspec.json.encode(answer), times)
     return {
         "rooms": num_rooms, "apply_us": apply_us, "cold_us": cold_us, "cold_p99_us": cold_p99_us, "warm_us": warm_us,
         "warm_p99_us": warm_p99_us, "stranger_us": stranger_us, "written_us": written_us,
         "written_p99_us": written_p99_us, "encode_us": encode_us,
-        "bytes": len(msgspec.json.encode(answer)),
+        "renew_us": renew_us, "bytes": len(msgspec.json.encode(answer)),
     }  # fmt: skip
 
 
@@ -135,9 +156,10 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=10_000)
     parser.add_argument("--viewers", type=int, default=2_000)
     parser.add_argument("--times", type=int, default=4_000)
+    parser.add_argument("--model", action="store_true", help="answer by a model (untrained) instead of version 0")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     args = parser.parse_args()
-    figures = measure(args.rooms, args.viewers, args.times)
+    figures = measure(args.rooms, args.viewers, args.times, with_model=args.model)
     if args.json:
         print(json.dumps({name: round(value, 1) for name, value in figures.items()}))
     else:

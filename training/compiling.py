@@ -1,0 +1,50 @@
+"""Owns how arithmetic is compiled to machine code, and that this happens before it is needed. Never computes.
+
+The machine code is kept beside the source, or in the user's cache; where neither can be written each process compiles
+anew, in some ten seconds. numba looks at a kernel's own file alone to see whether what it kept is stale, so a kernel
+calls only kernels of its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from numba import njit, types
+from numba.core.compiler_lock import global_compiler_lock
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# Sums in any order, but NaN stays NaN; a division by zero is infinite, as in numpy, and not an error.
+OPTIONS = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy"}
+FLOATS, FLOATS_2D, FLOATS_3D = types.float32[::1], types.float32[:, ::1], types.float32[:, :, ::1]
+INTEGERS = types.int64[::1]
+
+
+def kernel(*, beside_python: bool = False) -> Callable[[Function], Function]:
+    """Compiles a function, when `load` or another kernel asks for it.
+
+    beside_python: other threads run Python meanwhile. For work that lasts: a request of 50 us that gives up the
+    interpreter's lock may wait for milliseconds to have it back.
+    """
+
+    def compiled(function: Function) -> Function:
+        try:
+            kept: Function = njit(cache=True, nogil=beside_python, **OPTIONS)(function)
+        except RuntimeError:  # numba's, where it finds no folder that it can write
+            kept = njit(nogil=beside_python, **OPTIONS)(function)
+        return kept
+
+    return compiled
+
+
+def load(signatures: Mapping[Any, Any]) -> None:
+    """Has each kernel ready for its types, and for no others: rather an error than to compile in a request.
+
+    At once where this process has done so before; some 10 ms each where their machine code was kept.
+    """
+    with global_compiler_lock:  # another thread may be about it
+        for function, signature in signatures.items():
+            if not function.signatures:
+                function.compile(signature)
+                function.disable_compile()

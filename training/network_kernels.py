@@ -1,0 +1,274 @@
+"""Owns the networks' arithmetic, compiled: what numpy does in a hundred small calls a request. Never holds a weight.
+
+Equal to torch within rounding, by the tests of those who call it (forward.py, viewer_forward.py). Arrays are float32
+and contiguous where nothing else is said.
+"""
+
+from __future__ import annotations
+
+from math import exp, log1p, sqrt
+from typing import Any
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from training.compiling import FLOATS, FLOATS_2D, FLOATS_3D, INTEGERS, kernel
+from training.tower_weights import Blocks, Ends
+from training.viewer_config import KNOT_STEP, KNOTS
+
+Floats = NDArray[np.float32]
+
+STEEP = np.float32(7.9)  # beyond it tanh is 1 in float32
+HALF, ONE, NONE = np.float32(0.5), np.float32(1), np.float32(0)
+EPSILON = np.float32(1e-5)  # torch.nn.LayerNorm's
+PER_KNOT, LAST_KNOT = np.float32(1 / KNOT_STEP), np.float32(KNOTS - 1.001)
+
+
+@kernel()
+def silu(x: np.float32) -> np.float32:
+    """x · sigmoid(x) as x/2 · (1 + tanh(x/2)): tanh by Eigen's quotient of polynomials, which becomes SIMD code."""
+    half = HALF * x
+    if half < -STEEP:
+        return NONE
+    h = min(half, STEEP)
+    s = h * h
+    p = np.float32(-2.76076847742355e-16) * s + np.float32(2.00018790482477e-13)
+    p = p * s + np.float32(-8.60467152213735e-11)
+    p = p * s + np.float32(5.12229709037114e-08)
+    p = p * s + np.float32(1.48572235717979e-05)
+    p = p * s + np.float32(6.37261928875436e-04)
+    p = p * s + np.float32(4.89352455891786e-03)
+    q = np.float32(1.19825839466702e-06) * s + np.float32(1.18534705686654e-04)
+    q = q * s + np.float32(2.26843463243900e-03)
+    q = q * s + np.float32(4.89352518554385e-03)
+    return half + half * (h * p / q)
+
+
+@kernel()
+def silus(x_ND: Floats) -> None:
+    """The same of each, in place."""
+    for n in range(x_ND.shape[0]):
+        for d in range(x_ND.shape[1]):
+            x_ND[n, d] = silu(x_ND[n, d])
+
+
+@kernel()
+def product(x_NK: Floats, weight_OK: Floats, bias_O: Floats, y_NO: Floats) -> None:
+    """y = x · weightᵀ + bias; two rows and four outputs at a time, as fast as BLAS at the sizes of one request.
+
+    Where there is no second row or fourth output, the last one is computed again.
+    """
+    N, K = x_NK.shape
+    O = weight_OK.shape[0]
+    for n in range(0, N, 2):
+        m = min(n + 1, N - 1)
+        for o in range(0, O, 4):
+            p, q, r = min(o + 1, O - 1), min(o + 2, O - 1), min(o + 3, O - 1)
+            ao = ar = aq = ap = bo = bp = bq = br = NONE
+            for k in range(K):
+                a, b = x_NK[n, k], x_NK[m, k]
+                wo, wp, wq, wr = weight_OK[o, k], weight_OK[p, k], weight_OK[q, k], weight_OK[r, k]
+                ao += a * wo
+                ap += a * wp
+                aq += a * wq
+                ar += a * wr
+                bo += b * wo
+                bp += b * wp
+                bq += b * wq
+                br += b * wr
+            y_NO[n, o], y_NO[n, p], y_NO[n, q], y_NO[n, r] = ao, ap, aq, ar
+            y_NO[m, o], y_NO[m, p], y_NO[m, q], y_NO[m, r] = bo, bp, bq, br
+    y_NO += bias_O
+
+
+@kernel()
+def ranked(
+    sum_NO: Floats,
+    values_NF: Floats,
+    deep_IH: Floats,
+    deep_bias_I: Floats,
+    heads_3I: Floats,
+    heads_bias_3: Floats,
+    terms_2: Floats,
+    column_3: NDArray[np.int64],
+    half_life_s: float,
+) -> Floats:
+    """[N, 3] logits of training/ranker.py. The O columns: units of the first layer, heads' lines, the rooms' term.
+
+    terms_2: weights of habit and likeness. column_3: where among the values visits, the last one's age, which has a
+    half-life, and likeness are.
+    """
+    I, H = deep_IH.shape
+    N = len(sum_NO)
+    wide_NH, deep_NI = np.empty((N, H), np.float32), np.empty((N, I), np.float32)
+    wide_NH[:] = sum_NO[:, :H]
+    silus(wide_NH)
+    product(wide_NH, deep_IH, deep_bias_I, deep_NI)
+    silus(deep_NI)
+    logit_N3 = np.empty((N, 3), np.float32)
+    for n in range(N):
+        enter, stay, interact = heads_bias_3[0] + sum_NO[n, H + 3], heads_bias_3[1], heads_bias_3[2]
+        visits, age_s, alike = values_NF[n, column_3[0]], values_NF[n, column_3[1]], values_NF[n, column_3[2]]
+        if age_s == age_s:  # noqa: PLR0124  known
+            enter += terms_2[0] * visits / (visits + 2) * np.float32(2 ** (-age_s / half_life_s))
+        enter += terms_2[1] * max(alike, NONE)
+        for i in range(I):
+            unit = deep_NI[n, i]
+            enter += unit * heads_3I[0, i]
+            stay += unit * heads_3I[1, i]
+            interact += unit * heads_3I[2, i]
+        logit_N3[n, 0] = enter + sum_NO[n, H]
+        logit_N3[n, 1] = stay + sum_NO[n, H + 1]
+        logit_N3[n, 2] = interact + sum_NO[n, H + 2]
+    return logit_N3
+
+
+@kernel()
+def normalise(x_ND: Floats, z_ND: Floats) -> None:
+    """Rows with mean 0 and variance 1, as torch.nn.LayerNorm without its scale."""
+    N, D = x_ND.shape
+    for n in range(N):
+        total = NONE
+        for d in range(D):
+            total += x_ND[n, d]
+        mean, squares = total / np.float32(D), NONE
+        for d in range(D):
+            squares += (x_ND[n, d] - mean) * (x_ND[n, d] - mean)
+        per = ONE / np.float32(sqrt(squares / np.float32(D) + EPSILON))
+        for d in range(D):
+            z_ND[n, d] = (x_ND[n, d] - mean) * per
+
+
+@kernel()
+def since(seconds: np.float32 | np.float64) -> tuple[int, np.float32]:
+    """After which knot a duration lies, and the share of the way to the next (training/viewer_config.py)."""
+    at = min(np.float32(log1p(max(np.float32(seconds), NONE))) * PER_KNOT, LAST_KNOT)
+    return int(at), at - np.float32(int(at))
+
+
+@kernel()
+def add_duration(x_D: Floats, knots_KD: Floats, first: int, seconds: np.float32) -> None:
+    """Adds what a duration says; its knots begin at row `first`."""
+    below, share = since(seconds)
+    for d in range(len(x_D)):
+        low = knots_KD[first + below, d]
+        x_D[d] += low + share * (knots_KD[first + below + 1, d] - low)
+
+
+@kernel()
+def attend(
+    q_QD: Floats, kv_TE: Floats, visits_HK: Floats, time_HK: Floats, at_s_T: NDArray[np.float64], mixed_QD: Floats
+) -> None:
+    """The last Q visits look at themselves and those before. visits_HK, time_HK: what distances add, by head."""
+    Q, D = q_QD.shape
+    T, heads = len(kv_TE), len(visits_HK)
+    E = D // heads
+    scale = np.float32(E**-0.5)
+    score_T = np.empty(T, np.float32)
+    below_T, share_T = np.empty(T, np.int64), np.empty(T, np.float32)
+    mixed_QD[:] = NONE
+    for query in range(Q):
+        last = T - Q + query
+        for t in range(last + 1):
+            below_T[t], share_T[t] = since(at_s_T[last] - at_s_T[t])
+        for head in range(heads):
+            start = head * E
+            most = np.float32(-np.inf)
+            for t in range(last + 1):
+                score = NONE
+                for e in range(start, start + E):
+                    score += q_QD[query, e] * kv_TE[t, e]
+                low, high = time_HK[head, below_T[t]], time_HK[head, below_T[t] + 1]
+                score = score * scale + visits_HK[head, last - t] + low + share_T[t] * (high - low)
+                score_T[t] = score
+                most = max(most, score)
+            total = NONE
+            for t in range(last + 1):
+                score_T[t] = np.float32(exp(score_T[t] - most))
+                total += score_T[t]
+            for t in range(last + 1):
+                share = score_T[t] / total
+                for e in range(start, start + E):
+                    mixed_QD[query, e] += share * kv_TE[t, D + e]
+
+
+@kernel()
+def blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Blocks) -> None:
+    """training.mixers.Softmax, block after block, in place; of the last, only what its last visit sees."""
+    T, D = x_TD.shape
+    number, wide = w.widen_bias_BF.shape
+    z_TD, q_TD, kv_TE = np.empty((T, D), np.float32), np.empty((T, D), np.float32), np.empty((T, 2 * D), np.float32)
+    wide_TF = np.empty((T, wide), np.float32)
+    for block in range(number):
+        first = T - 1 if block == number - 1 else 0
+        normalise(x_TD, z_TD)
+        product(z_TD[first:], w.q_BDD[block], w.q_bias_BD[block], q_TD[first:])
+        product(z_TD, w.kv_BED[block], w.kv_bias_BE[block], kv_TE)
+        attend(q_TD[first:], kv_TE, w.visits_BHK[block], w.time_BHK[block], at_s_T, z_TD[first:])
+        product(z_TD[first:], w.out_BDD[block], w.out_bias_BD[block], q_TD[first:])
+        x_TD[first:] += q_TD[first:]
+        normalise(x_TD[first:], z_TD[first:])
+        product(z_TD[first:], w.widen_BFD[block], w.widen_bias_BF[block], wide_TF[first:])
+        silus(wide_TF[first:])
+        product(wide_TF[first:], w.narrow_BDF[block], w.narrow_bias_BD[block], q_TD[first:])
+        x_TD[first:] += q_TD[first:]
+
+
+@kernel()
+def viewed(
+    item_TD: Floats,
+    action_T: NDArray[np.int64],
+    seconds_3T: Floats,
+    hour_H: Floats,
+    ends: Ends,
+    inner: Blocks,
+) -> Floats:
+    """[D] training/viewer.py's vector. seconds_3T: dwell, gap to the next, since the same streamer (below 0: never).
+
+    hour_H: sines and cosines of the hour's harmonics.
+    """
+    T, D = item_TD.shape
+    x_TD, at_s_T = np.empty((T, D), np.float32), np.zeros(T, np.float64)
+    for t in range(T):
+        x_TD[t] = item_TD[t] + ends.action_AD[action_T[t]]
+        gap_s = seconds_3T[1, t - 1] if t else NONE
+        if t:
+            at_s_T[t] = at_s_T[t - 1] + gap_s
+        add_duration(x_TD[t], ends.knots_KD, 0, seconds_3T[0, t])
+        add_duration(x_TD[t], ends.knots_KD, KNOTS, gap_s)
+        if seconds_3T[2, t] < 0:
+            x_TD[t] += ends.first_D
+        else:
+            add_duration(x_TD[t], ends.knots_KD, 2 * KNOTS, seconds_3T[2, t])
+    normalise(x_TD, x_TD)
+    x_TD *= ends.norm_4D[0]
+    x_TD += ends.norm_4D[1]
+    blocks(x_TD, at_s_T, inner)
+    y_1D = x_TD[T - 1 :]
+    normalise(y_1D, y_1D)
+    y_1D *= ends.norm_4D[2]
+    y_1D += ends.norm_4D[3]
+    wide_1M, more_1D = np.empty((1, len(ends.widen_bias_M)), np.float32), np.empty((1, D), np.float32)
+    product(y_1D, ends.widen_MD, ends.widen_bias_M, wide_1M)
+    add_duration(wide_1M[0], ends.gap_KM, 0, seconds_3T[1, T - 1])
+    for h in range(len(hour_H)):
+        wide_1M[0] += hour_H[h] * ends.hour_HM[h]
+    silus(wide_1M)
+    product(wide_1M, ends.narrow_DM, ends.narrow_bias_D, more_1D)
+    y_D: Floats = y_1D[0] + more_1D[0]
+    return y_D
+
+
+def _fields(record: type[Any]) -> types.NamedTuple:
+    """numba's type of a record of weights: an array of as many dimensions as its name says."""
+    by_dimension = {1: FLOATS, 2: FLOATS_2D, 3: FLOATS_3D}
+    return types.NamedTuple([by_dimension[len(name.rpartition("_")[2])] for name in record._fields], record)
+
+
+def signatures() -> dict[Any, Any]:
+    """Which kernels are called, for `compiling.load`, and with what."""
+    return {
+        ranked: (FLOATS_2D, FLOATS_2D, FLOATS_2D, FLOATS, FLOATS_2D, FLOATS, FLOATS, INTEGERS, types.float64),
+        viewed: (FLOATS_2D, INTEGERS, FLOATS_2D, FLOATS, _fields(Ends), _fields(Blocks)),
+    }
