@@ -43,15 +43,17 @@ class Candidates:
 
     def visited(self, taste: Taste) -> Visited:
         """The live rooms of the viewer's habits."""
-        roster, strengths, streamers = self._rooms.roster, {}, []
+        roster, strengths, streamers = self._rooms.roster, {}, {}
         for streamer, strength in taste.habits:
             rooms = roster.of(streamer)
             if rooms is not None:
                 for slot in rooms.values():
                     strengths[slot] = strength
-                    streamers.append(streamer)
+                    streamers[slot] = streamer
         slots_V = np.array([*strengths], np.int64)
-        return Visited(roster.version, slots_V, np.array([*strengths.values()], np.float32), strengths, streamers)
+        return Visited(
+            roster.version, slots_V, np.array([*strengths.values()], np.float32), strengths, [*streamers.values()]
+        )
 
     def alike(self, query_E: NDArray[np.float32] | None, index: LiveIndex) -> NDArray[np.float32] | None:
         """Product of the viewer's vector and each room's, float32 by slot, −1 for a room without a vector.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from actors.alignment import ModelAlignment
 from actors.room_table import RoomTable
 from actors.tastes import Held
-from training.features import Own, Rooms, crowd, personal
+from training.features import Rooms, crowd, personal
 from training.own import OwnPast
 from training.serving import Offered, RankedRooms, ServedViewer
 
@@ -50,7 +50,7 @@ class Ranking:
         self._rooms = rooms
         self._lock = lock
         self._stale_ms = stale_ms
-        self._place_S = np.zeros(len(rooms.live_N), np.int32)  # scratch: where among the candidates a slot is
+        self._row_S = np.zeros(len(rooms.live_N), np.int64)  # scratch: where in a viewer's past a slot's streamer is
         self._prepared: dict[str, _Prepared] = {}  # by version: of the one in force, and of those beside it
 
     def renew(self, alignments: Sequence[ModelAlignment], now_ms: int, pause_s: float = 0.0) -> None:
@@ -120,14 +120,10 @@ class Ranking:
     def _personal(self, slots_N: Slots, held: Held, event_now_ms: int) -> Floats:
         """[N, P] features.PERSONAL of the candidates. A viewer's past is with few of them: only these are looked at."""
         past, rooms = held.past or NOBODY, self._rooms
-        own, visited = Own.empty(len(slots_N)), held.visited
-        if len(visited.slots_V):
-            self._place_S[visited.slots_V] = -1
-            self._place_S[slots_N] = np.arange(len(slots_N))
-            place_V = self._place_S[visited.slots_V]
-            offered = np.flatnonzero(place_V >= 0)
-            streamers = visited.streamers
-            own.put(place_V[offered], past.own([streamers[place] for place in offered.tolist()], event_now_ms))
+        slots_V = held.visited.slots_V
+        self._row_S[slots_V] = held.row_V
+        own = past.own(self._row_S[slots_N], event_now_ms)
+        self._row_S[slots_V] = 0
         arrivals = rooms.lately.arrivals(slots_N, past.origin, event_now_ms)
         return personal(own, arrivals, past.viewer(held.known_live, event_now_ms), event_now_ms)
 

@@ -39,10 +39,21 @@ class Held:
     query_E: NDArray[np.float32] | None = None  # the viewer in the space of the version in force
     viewer: ServedViewer | None = None  # with a model
     past: OwnPast | None = None  # with a model
-    known_live: int = 0  # rooms live of streamers visited before; with a model
+    row_V: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # of `visited`, in `past`
     raw: bytes = b""
     read_ms: int = 0
     basis: int = 0
+
+    @property
+    def known_live(self) -> int:
+        """Rooms live of streamers visited before; with a model."""
+        return int(np.count_nonzero(self.row_V))
+
+    def see(self, visited: Visited) -> None:
+        """Replaces the rooms live of streamers visited before."""
+        self.visited = visited
+        if self.past is not None:
+            self.row_V = self.past.rows(visited.streamers)
 
 
 STRANGER = Held(Taste(known=False))
@@ -78,8 +89,7 @@ class Tastes:
             and held.affinity.stands(self._rooms)
         ):
             if not self._rooms.roster.stands(held.visited.version, held.taste.streamers):
-                held.visited = self._candidates.visited(held.taste)
-                held.known_live = self._known_live(held.past)
+                held.see(self._candidates.visited(held.taste))
             return held
         profile = self._decode(viewer, raw)
         if profile is None:
@@ -126,7 +136,7 @@ class Tastes:
 
     def _ask_tower(self, held: Held, alignment: ModelAlignment, profile: ViewerProfile, now_ms: int) -> None:
         held.past = OwnPast(profile)
-        held.known_live = self._known_live(held.past)
+        held.see(held.visited)
         past = None
         if profile.visits:
             event_now_ms = self._rooms.lately.event_now_ms(now_ms)
@@ -134,10 +144,6 @@ class Tastes:
             past = ViewerPast(profile, visits, self._visited(alignment, visits.visits), event_now_ms / HOUR_MS % 24)
         held.viewer = alignment.model.viewer(past)
         held.query_E = held.viewer.vector_E
-
-    def _known_live(self, past: OwnPast | None) -> int:
-        of = self._rooms.roster.of
-        return 0 if past is None else sum(len(of(streamer) or ()) for streamer in past.streamers)
 
     def _visited(self, alignment: ModelAlignment, visits: Sequence[Visit]) -> AlignedRooms:
         """The room of each visit: as it is now, or was when it ended, or whose it was if it is not remembered."""

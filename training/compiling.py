@@ -16,23 +16,24 @@ from numba.core.compiler_lock import global_compiler_lock
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Sums in any order, but NaN stays NaN; a division by zero is infinite, as in numpy, and not an error.
-OPTIONS = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy"}
+FAST = {"reassoc", "contract", "arcp", "nsz"}
 FLOATS, FLOATS_2D, FLOATS_3D = types.float32[::1], types.float32[:, ::1], types.float32[:, :, ::1]
-INTEGERS = types.int64[::1]
+INTEGERS, INTEGERS_2D = types.int64[::1], types.int64[:, ::1]
 
 
-def kernel(*, beside_python: bool = False) -> Callable[[Function], Function]:
+def kernel(*, beside_python: bool = False, exact: bool = False) -> Callable[[Function], Function]:
     """Compiles a function, when `load` or another kernel asks for it.
 
     beside_python: other threads run Python meanwhile. For work that lasts: a request of 50 us that gives up the
-    interpreter's lock may wait for milliseconds to have it back.
+    interpreter's lock may wait for milliseconds to have it back. exact: sums in the order written.
     """
+    options = {"nogil": beside_python, "fastmath": set() if exact else FAST, "error_model": "numpy"}
 
     def compiled(function: Function) -> Function:
         try:
-            kept: Function = njit(cache=True, nogil=beside_python, **OPTIONS)(function)
+            kept: Function = njit(cache=True, **options)(function)
         except RuntimeError:  # numba's, where it finds no folder that it can write
-            kept = njit(nogil=beside_python, **OPTIONS)(function)
+            kept = njit(**options)(function)
         return kept
 
     return compiled

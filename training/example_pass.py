@@ -233,7 +233,7 @@ class ExamplePass:
     ) -> NDArray[np.float32]:
         live, streamers = self.rooms.live, self.rooms.streamers
         past = OwnPast(profile)
-        own = past.own([StreamerId(streamers[number]) for number in number_N.tolist()], now_ms)
+        own = past.own(past.rows([StreamerId(streamers[number]) for number in number_N.tolist()]), now_ms)
         viewer = past.viewer(int(np.count_nonzero(own.visits_N)), now_ms)
         arrivals = live.arrivals(slots_N, past.origin, now_ms)
         return served(crowd(live.rooms(slots_N, now_ms)), own, arrivals, viewer, now_ms)

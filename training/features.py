@@ -16,12 +16,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from training import feature_kernels
+
 SPANS_S = (10, 60, 300, 600)
 MESSAGES, ENTRIES, FIRST_ENTRIES, NEWCOMERS = range(4)  # FIRST_: the viewer's first to this streamer; NEWCOMERS: to any
 NUM_COUNTS = 4
 SILENT_S = 300.0  # a longer silence is capped: a room that silent is live only because somebody is entering it now
 IN_ROOM_S = 1800.0  # who wrote less than half an hour ago is still in that room, and so cannot enter it
-MINUTE_MS, TEN_MINUTES_MS = 60_000, 600_000
 FEW_ROOMS = 100  # of which each is compared with each other in less time than they are sorted in
 
 _CROWD: Mapping[str, str] = {
@@ -153,16 +154,9 @@ class Arrivals(_Columns):
         now_ms: int,
     ) -> Self:
         """Of the rooms `rooms_N`, rows of `newest`. origin: where this viewer was, 0 for nowhere."""
-        all_N = newest.num_R[rooms_N].astype(np.float64)
-        if not origin:
-            return cls(np.zeros(len(all_N)), np.zeros(len(all_N)), all_N)
-        room_P, place_P = np.nonzero(newest.origin_RA[rooms_N] == origin)
-        came_ms_P = newest.came_ms_RA[rooms_N[room_P], place_P]
-        minute_N, ten_minutes_N = (
-            np.bincount(room_P[came_ms_P > now_ms - span_ms], minlength=len(all_N)).astype(np.float64)
-            for span_ms in (MINUTE_MS, TEN_MINUTES_MS)
-        )
-        return cls(minute_N, ten_minutes_N, all_N)
+        row_N = rooms_N.astype(np.int64, copy=False)
+        arrived_3N = feature_kernels.arrived(newest.came_ms_RA, newest.origin_RA, newest.num_R, row_N, origin, now_ms)
+        return cls(*arrived_3N)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,21 +224,34 @@ def served(
 
 def personal(own: Own, arrivals: Arrivals, viewer: Viewer, now_ms: int) -> NDArray[np.float32]:
     """[N, P] float32, P as in PERSONAL: the part of `served` that is another for every viewer."""
-    features_NP = np.empty((len(own.visits_N), len(PERSONAL)), np.float32)
-    _own_past(features_NP, own, viewer)
-    columns_NP = features_NP[:, len(_OWN) :]
-    columns_NP[:, 0] = arrivals.minute_N
-    columns_NP[:, 1] = arrivals.ten_minutes_N
-    columns_NP[:, 2] = arrivals.ten_minutes_N / np.maximum(arrivals.all_N, 1.0)
     known = viewer.visits > 0
-    columns_NP[:, 3:] = (
+    viewer_7 = np.array(
+        (
+            viewer.visits,
+            viewer.channels,
+            viewer.repeats / viewer.visits if known else np.nan,
+            viewer.silence_s if known else np.nan,
+            viewer.known_s if known else np.nan,
+            viewer.known_live,
+            now_ms / 3.6e6 % 24,
+        ),
+        np.float32,
+    )
+    here = 2 if viewer.silence_s < IN_ROOM_S else 1
+    features_NP: NDArray[np.float32] = feature_kernels.personal(
+        own.visits_N,
+        own.messages_N,
+        own.silence_s_N,
+        own.visit_age_s_N,
+        own.span_s_N,
+        own.recency_N,
+        own.here_N,
+        arrivals.minute_N,
+        arrivals.ten_minutes_N,
+        arrivals.all_N,
+        viewer_7,
         viewer.visits,
-        viewer.channels,
-        viewer.repeats / viewer.visits if known else np.nan,
-        viewer.silence_s if known else np.nan,
-        viewer.known_s if known else np.nan,
-        viewer.known_live,
-        now_ms / 3.6e6 % 24,
+        here,
     )
     return features_NP
 
@@ -278,21 +285,3 @@ def _ranks(values_KN: NDArray[np.float32]) -> NDArray[np.float64]:
         more_KN = N - np.stack([np.searchsorted(sorted_N, values_N, side="right") for sorted_N, values_N in pairs])
     share_KN: NDArray[np.float64] = more_KN / max(N, 1)
     return share_KN
-
-
-def _own_past(columns_NF: NDArray[np.float32], own: Own, viewer: Viewer) -> None:
-    if not viewer.visits:
-        columns_NF[:, :3], columns_NF[:, 3:7], columns_NF[:, 7] = 0.0, np.nan, 0.0
-        return
-    columns_NF[:, 0] = own.visits_N
-    columns_NF[:, 1] = own.visits_N / viewer.visits
-    columns_NF[:, 2] = own.messages_N
-    columns_NF[:, 3:7] = np.nan
-    columns_NF[:, 7] = own.here_N * (2 if viewer.silence_s < IN_ROOM_S else 1)
-    visited_P = np.flatnonzero(own.visits_N)
-    columns_NF[visited_P, 3] = own.silence_s_N[visited_P]
-    columns_NF[visited_P, 4] = own.visit_age_s_N[visited_P]
-    columns_NF[visited_P, 6] = own.recency_N[visited_P]
-    often_P = np.flatnonzero(own.visits_N > 1)
-    mean_gap_s_P = own.span_s_N[often_P] / (own.visits_N[often_P] - 1)
-    columns_NF[often_P, 5] = own.visit_age_s_N[often_P] / np.maximum(mean_gap_s_P, 1.0)

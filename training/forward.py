@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training import line_kernels, network_kernels
-from training.compiling import load
+from training import kernels, line_kernels, network_kernels
 from training.model_config import (
     EXTRA,
     FRESH_HALF_LIFE_S,
@@ -81,7 +80,7 @@ class RankerForward:
 
     def __init__(self, arrays: Arrays, crowd: Sequence[str]) -> None:
         """crowd: the features of rooms alone, which come first. Raises KeyError, ValueError."""
-        load(network_kernels.signatures() | line_kernels.signatures())
+        kernels.load()
         knots_FQ: Floats = arrays["ranker.knots_FQ"]
         names = (*RANKED, *EXTRA)
         if len(knots_FQ) != len(names):
@@ -115,7 +114,6 @@ class RankerForward:
         """[N, 3] logits. rest_NF: the other features and extra inputs, in their order."""
         if not len(rest_NF):
             return np.zeros((0, len(HEADS)), np.float32)
-        rest_NF = np.ascontiguousarray(rest_NF)
         logit_N3: Floats = network_kernels.ranked(
             line_kernels.summed(np.ascontiguousarray(prepared_NO), rest_NF, self._rest.knots_FQ, self._rest.lines_FRO),
             rest_NF,
@@ -128,6 +126,11 @@ class RankerForward:
             HABIT_HALF_LIFE_S,
         )
         return logit_N3
+
+    def probabilities(self, logit_N3: Floats, temperature: float) -> Floats:
+        """[3, N] of the heads; those of entering sum to one."""
+        share_3N: Floats = network_kernels.probabilities(logit_N3, temperature)
+        return share_3N
 
     def _room_terms(self, crowd_NC: Floats) -> Floats:
         column = {name: crowd_NC[:, index] for name, index in self._crowd.items()}

@@ -125,6 +125,23 @@ def ranked(
 
 
 @kernel()
+def probabilities(logit_N3: Floats, temperature: float) -> Floats:
+    """[3, N]: of entering, one in all; of staying and of interacting, each by itself."""
+    N = len(logit_N3)
+    share_3N = np.empty((3, N), np.float32)
+    most, total = -np.inf, 0.0
+    for n in range(N):
+        most = max(most, float(logit_N3[n, 0]))
+    for n in range(N):
+        enter = exp((logit_N3[n, 0] - most) / temperature)
+        total += enter
+        share_3N[0, n] = enter
+        share_3N[1, n], share_3N[2, n] = 1 / (1 + exp(-logit_N3[n, 1])), 1 / (1 + exp(-logit_N3[n, 2]))
+    share_3N[0] /= np.float32(total)
+    return share_3N
+
+
+@kernel()
 def normalise(x_ND: Floats, z_ND: Floats) -> None:
     """Rows with mean 0 and variance 1, as torch.nn.LayerNorm without its scale."""
     N, D = x_ND.shape
@@ -270,5 +287,6 @@ def signatures() -> dict[Any, Any]:
     """Which kernels are called, for `compiling.load`, and with what."""
     return {
         ranked: (FLOATS_2D, FLOATS_2D, FLOATS_2D, FLOATS, FLOATS_2D, FLOATS, FLOATS, INTEGERS, types.float64),
+        probabilities: (FLOATS_2D, types.float64),
         viewed: (FLOATS_2D, INTEGERS, FLOATS_2D, FLOATS, _fields(Ends), _fields(Blocks)),
     }

@@ -6,47 +6,54 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from streaming.events import StreamerHabit, StreamerId, ViewerProfile
+from streaming.events import StreamerId, ViewerProfile
+from training import feature_kernels
 from training.features import Own, Viewer
 
 
 class OwnPast:
-    """One viewer, as of one profile, or a stranger. Made in up to 10 us, `own` of 200 rooms in 30."""
+    """One viewer, as of one profile, or a stranger."""
 
-    __slots__ = ("_entered_ms", "_habits", "_profile", "origin")
+    __slots__ = ("_habits_V7", "_profile", "_row", "origin")
 
     def __init__(self, profile: ViewerProfile | None) -> None:
         """profile: None for a stranger."""
         self._profile = profile
-        self._habits: dict[StreamerId, StreamerHabit] = {}
         self.origin: StreamerId | None = None  # where they were last
-        if profile is not None:
-            self._habits = {habit.streamer: habit for habit in profile.habits if habit.visits}
-            self.origin = profile.visits[-1].streamer if profile.visits else None
-        self._entered_ms = sorted([habit.entered_at_ms for habit in self._habits.values()])
+        habits = () if profile is None else [habit for habit in profile.habits if habit.visits]
+        if profile is not None and profile.visits:
+            self.origin = profile.visits[-1].streamer
+        self._row = {habit.streamer: row for row, habit in enumerate(habits, start=1)}
+        entered_ms = sorted([habit.entered_at_ms for habit in habits])
+        columns = [
+            (
+                habit.visits,
+                habit.chats,
+                habit.last_at_ms,
+                habit.entered_at_ms,
+                habit.first_entered_at_ms,
+                len(entered_ms) - bisect_right(entered_ms, habit.entered_at_ms),
+                habit.streamer == self.origin,
+            )
+            for habit in habits
+        ]
+        self._habits_V7 = np.array(columns, np.int64).reshape(-1, 7)
 
     @property
     def streamers(self) -> Sequence[StreamerId]:
         """Those visited, as far as remembered."""
-        return tuple(self._habits)
+        return tuple(self._row)
 
-    def own(self, streamers_N: Sequence[StreamerId], now_ms: int) -> Own:
-        """The viewer's past with the streamers of N rooms."""
-        own, habits = Own.empty(len(streamers_N)), self._habits
-        for place, streamer in enumerate(streamers_N):
-            habit = habits.get(streamer)
-            if habit is None:
-                continue
-            entered_ms = habit.entered_at_ms
-            own.visits_N[place] = habit.visits
-            own.messages_N[place] = habit.chats
-            own.silence_s_N[place] = (now_ms - habit.last_at_ms) / 1e3
-            own.visit_age_s_N[place] = (now_ms - entered_ms) / 1e3 if entered_ms else np.nan
-            own.span_s_N[place] = (entered_ms - habit.first_entered_at_ms) / 1e3 if entered_ms else np.nan
-            own.recency_N[place] = len(self._entered_ms) - bisect_right(self._entered_ms, entered_ms)
-            own.here_N[place] = streamer == self.origin
-        return own
+    def rows(self, streamers_N: Sequence[StreamerId]) -> NDArray[np.int64]:
+        """[N] for `own`: where the past with each streamer is, 0 for none."""
+        row = self._row
+        return np.array([row.get(streamer, 0) for streamer in streamers_N], np.int64)
+
+    def own(self, row_N: NDArray[np.int64], now_ms: int) -> Own:
+        """The viewer's past with the streamers of N rooms, by their `rows`."""
+        return Own(*feature_kernels.own_past(self._habits_V7, row_N, now_ms))
 
     def viewer(self, known_live: int, now_ms: int) -> Viewer:
         """What does not depend on a room. known_live: rooms live of the viewer's `streamers`."""
@@ -56,7 +63,7 @@ class OwnPast:
         return Viewer(
             visits=profile.total_visits,
             repeats=profile.repeats,
-            channels=len(self._habits),
+            channels=len(self._row),
             silence_s=(now_ms - profile.last_at_ms) / 1e3,
             known_s=(now_ms - profile.first_at_ms) / 1e3,
             known_live=known_live,

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import ConfigError, VersionError
+from training import column_kernels
 from training.bundle import Bundle
 from training.codes import Codebooks
 from training.features import CROWD
 from training.forward import RankerForward, RoomForward
-from training.model_config import EXTRA, RANKED, TOTALS, ModelConfig
+from training.model_config import RANKED, TOTALS, ModelConfig
 from training.serving import AlignedRooms, Offered, RankedRooms, ViewerPast
-from training.transitions import NOWHERE, Trails, Transitions
+from training.transitions import Trails, Transitions
 from training.viewer_forward import History, ViewerForward
 
 Floats = NDArray[np.float32]
@@ -33,7 +34,7 @@ class VersionViewer:
 
     vector_E: Floats
     content_E: Floats  # mean of the visited rooms' content, unit length
-    pooled_E: Floats  # mean of their codes' embeddings
+    pooled_LK: Floats  # products of each code's embedding with the mean of those of the rooms visited
     codes_VL: NDArray[np.int16]
     trails: Trails
 
@@ -57,14 +58,20 @@ class Version:
             arrays: Mapping[str, NDArray[Any]] = bundle.arrays
             self._rooms = RoomForward(config.larm, arrays)
             self._books = Codebooks(arrays["centroids_LKE"])
-            self._code_LKE: Floats = arrays["code_LKE"]
+            self._code_LKE: Floats = np.array(arrays["code_LKE"], np.float32)
             self._viewers = ViewerForward(config.viewer, arrays, "viewers.")
             self.max_visits = int(manifest.config["learn"]["visits"])
-            zeros_E, none_0L = np.zeros_like(arrays["stranger_E"]), np.zeros((0, len(self._code_LKE)), np.int16)
-            self._stranger = VersionViewer(arrays["stranger_E"], zeros_E, zeros_E, none_0L, NOWHERE)
             self._ranker = RankerForward(arrays, (*CROWD, *TOTALS))
             self._temperature = float(arrays["temperature"][0])
             self._transitions = Transitions.of(arrays)
+            levels, codes, width = self._code_LKE.shape
+            self._stranger = VersionViewer(
+                vector_E=arrays["stranger_E"],
+                content_E=np.zeros(width, np.float32),
+                pooled_LK=np.zeros((levels, codes), np.float32),
+                codes_VL=np.zeros((0, levels), np.int16),
+                trails=self._transitions.from_visits([]),
+            )
             self._row = {streamer: row for row, streamer in enumerate(bundle.names["streamers"], start=1)}
         except (KeyError, TypeError, ValueError, IndexError, msgspec.ValidationError, ConfigError) as err:
             raise VersionError(f"version {self.name} is not a model of this build: {err!r}") from err
@@ -115,15 +122,17 @@ class Version:
         most = self.max_visits
         if not len(rooms.rows_N):
             return self._stranger
-        embedded_VE = self._embedded(rooms.static_NL)
-        item_VE = rooms.vectors_NE + embedded_VE
-        history = History(item_VE, action_V, dwell_s_V, gap_s_V, since_same_s_V, hour)
-        content_E = rooms.content_NE[-most:].sum(axis=0)
+        last = slice(-most, None)
+        codes_VL = rooms.static_NL[last]
+        item_VE, (content_E, mean_E) = column_kernels.remembered(
+            rooms.vectors_NE[last], rooms.content_NE[last], codes_VL, self._code_LKE
+        )
+        history = History(item_VE, action_V[last], dwell_s_V[last], gap_s_V[last], since_same_s_V[last], hour)
         return VersionViewer(
-            vector_E=self._viewers(history.last(most)),
-            content_E=content_E / np.float32(max(float(np.sqrt(content_E @ content_E)), 1e-12)),
-            pooled_E=embedded_VE[-most:].mean(axis=0),
-            codes_VL=rooms.static_NL[-most:],
+            vector_E=self._viewers(history),
+            content_E=content_E,
+            pooled_LK=column_kernels.pooled(self._code_LKE, mean_E),
+            codes_VL=codes_VL,
             trails=self._transitions.from_visits(rooms.rows_N.tolist()),
         )
 
@@ -134,45 +143,27 @@ class Version:
 
     def rank(self, viewer: VersionViewer, offered: Offered) -> RankedRooms:
         """Probabilities; those of entering sum to one over the rooms offered."""
-        slots_N = offered.slots_N
-        logit_N3 = self.logits(
-            viewer, offered.rooms.take(slots_N), offered.prepared_SH[slots_N], offered.personal_NP, offered.dot_N
-        )
-        enter_N = np.exp((logit_N3[:, 0] - logit_N3[:, 0].max(initial=-np.inf)) / self._temperature)
-        stay_N, interact_N = 1 / (1 + np.exp(-logit_N3[:, 1:].T))
-        return RankedRooms(enter_N / enter_N.sum(), stay_N, interact_N)
+        return RankedRooms(*self._ranker.probabilities(self._logits(viewer, offered), self._temperature))
 
     def logits(
         self, viewer: VersionViewer, rooms: AlignedRooms, prepared_NH: Floats, personal_NP: Floats, dot_N: Floats
     ) -> Floats:
         """[N, 3] of the heads, row by row."""
-        trails_N4 = viewer.trails.columns(rooms.rows_N)
-        return self._ranker(
-            prepared_NH, np.concatenate([personal_NP, trails_N4, self._extra(viewer, rooms, dot_N)], axis=1)
+        personal_NP = np.ascontiguousarray(personal_NP)
+        return self._logits(viewer, Offered(np.arange(len(dot_N)), rooms, prepared_NH, personal_NP, dot_N))
+
+    def _logits(self, viewer: VersionViewer, offered: Offered) -> Floats:
+        slots_N, rooms = offered.slots_N, offered.rooms
+        values_NF = column_kernels.candidates(
+            slots_N,
+            offered.personal_NP,
+            viewer.trails.columns(rooms.rows_N[slots_N]),
+            offered.dot_N,
+            rooms.content_NE,
+            rooms.static_NL,
+            rooms.dynamic_NL,
+            viewer.content_E,
+            viewer.codes_VL,
+            viewer.pooled_LK,
         )
-
-    def _extra(self, viewer: VersionViewer, rooms: AlignedRooms, dot_N: Floats) -> Floats:
-        """As EXTRA in training/model_config.py, without the gate, which is prepared."""
-        static_NL, dynamic_NL = rooms.static_NL, rooms.dynamic_NL
-        extra_NX = np.empty((len(dot_N), len(EXTRA) - 1), np.float32)
-        extra_NX[:, 0] = dot_N
-        extra_NX[:, 1] = rooms.content_NE @ viewer.content_E
-        if len(viewer.codes_VL):
-            theirs_2V = self._prefixes(viewer.codes_VL)
-            ours_N3 = np.stack((*self._prefixes(static_NL), dynamic_NL[:, 0]), axis=1)
-            extra_NX[:, 2:5] = (ours_N3[..., None] == theirs_2V[[0, 1, 0]]).mean(-1)
-        else:
-            extra_NX[:, 2:5] = 0
-        pooled_LK = self._code_LKE @ viewer.pooled_E
-        extra_NX[:, 5] = pooled_LK[np.arange(static_NL.shape[1]), static_NL].sum(axis=1)
-        return extra_NX
-
-    def _prefixes(self, codes_NL: NDArray[np.int16]) -> NDArray[np.int32]:
-        """[2, N]: a number for the first code, and one for the first two."""
-        first_N = codes_NL[:, 0].astype(np.int32)
-        second_N = codes_NL[:, min(1, codes_NL.shape[1] - 1)]
-        return np.stack((first_N, first_N * self._code_LKE.shape[1] + second_N))
-
-    def _embedded(self, codes_NL: NDArray[np.int16]) -> Floats:
-        embedded_NE: Floats = self._code_LKE[np.arange(codes_NL.shape[1]), codes_NL].sum(axis=1)
-        return embedded_NE
+        return self._ranker(offered.prepared_SH[slots_N], values_NF)

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training import network_kernels
-from training.compiling import load
+from training import kernels, network_kernels
 from training.mixer_forward import Apart, Array, Weights, build, normal, place, silu
 from training.tower_weights import blocks, ends
 from training.viewer_config import HARMONICS, KNOTS, ViewerConfig
@@ -64,7 +63,7 @@ class _Compiled:
     """A tower whose mixer is softmax, in one kernel: a quarter of the time of a hundred calls of numpy."""
 
     def __init__(self, config: ViewerConfig, weights: Weights) -> None:
-        load(network_kernels.signatures())
+        kernels.load()
         self._ends, self._blocks = ends(config, weights), blocks(config, weights)
         self._acts = config.actions > 0
 

@@ -71,7 +71,7 @@ def test_the_ranker_is_given_the_features_of_the_one_implementation(viewer: str)
     past = OwnPast(replica.tables.viewers.decode(raw) if raw is not None else None)
     streamers = [rooms.by_slot[slot].state.streamer for slot in offered.slots_N.tolist()]
     expected_NP = personal(
-        past.own(streamers, now_ms),
+        past.own(past.rows(streamers), now_ms),
         rooms.lately.arrivals(offered.slots_N, past.origin, now_ms),
         past.viewer(2 if viewer == "v" else 0, now_ms),
         now_ms,

@@ -126,7 +126,7 @@ def test_a_viewers_own_past_with_each_streamer() -> None:
     only_followed = StreamerHabit(StreamerId("c"), 0, 0, NOW_MS - 1_000, True)
     past = OwnPast(profile([often, once, only_followed], "a"))
     streamers = [StreamerId(name) for name in ("x", "b", "a", "c")]
-    own = past.own(streamers, NOW_MS)
+    own = past.own(past.rows(streamers), NOW_MS)
     assert own.visits_N.tolist() == [0, 1, 3, 0]
     assert own.messages_N.tolist() == [0, 2, 7, 0]
     assert own.silence_s_N.tolist() == [0, 80, 5, 0]
@@ -140,9 +140,8 @@ def test_a_viewers_own_past_with_each_streamer() -> None:
 
 
 def test_a_habit_of_an_earlier_build_has_no_visit_age() -> None:
-    own = OwnPast(profile([StreamerHabit(StreamerId("a"), 3, 0, NOW_MS - 5_000, False)], "a")).own(
-        [StreamerId("a")], NOW_MS
-    )
+    past = OwnPast(profile([StreamerHabit(StreamerId("a"), 3, 0, NOW_MS - 5_000, False)], "a"))
+    own = past.own(past.rows([StreamerId("a")]), NOW_MS)
     live = LiveRooms(1)
     live.set(0, state("a"))
     past = OwnPast(None)

@@ -96,7 +96,7 @@ class Online:
         value = self._viewers.profile(ViewerId(viewer))
         past = OwnPast(Decoder(VIEWER_PROFILES)(value) if value is not None else None)
         slots_N = np.array([self._slots[room] for room in rooms], np.int64)
-        own = past.own(streamers, now_ms)
+        own = past.own(past.rows(streamers), now_ms)
         known = past.viewer(int(np.count_nonzero(own.visits_N)), now_ms)
         arrivals = self._live.arrivals(slots_N, past.origin, now_ms)
         rows_NF = served(crowd(self._live.rooms(slots_N, now_ms)), own, arrivals, known, now_ms)
