@@ -64,8 +64,23 @@ def new_model(slates: Slates, config: FitConfig, num_streamers: int) -> Model:
     sample_R = np.unique(np.linspace(0, len(slates.features_RF) - 1, KNOT_ROWS).astype(np.intp))
     columns = [list(FEATURES).index(name) for name in RANKED]
     larm = replace(config.model.larm, d_content=slates.contents.now_KD.shape[1])
-    model = replace(config.model, larm=larm)
-    return Model(model, num_streamers, knots(slates.features_RF[sample_R][:, columns], model.ranker.bins))
+    shape = replace(config.model, larm=larm)
+    model = Model(shape, num_streamers, knots(slates.features_RF[sample_R][:, columns], shape.ranker.bins))
+    model.rooms.centre_W.copy_(_centre(slates, sample_R))
+    return model
+
+
+def _centre(slates: Slates, sample_R: NDArray[np.intp]) -> Tensor:
+    """[2·D]: the mean of the content of so many rows, now ⊕ slow mean, of those that have any; zeros where none has."""
+    contents, means = slates.contents, []
+    for table_KD, has_K, rows_R in (
+        (contents.now_KD, contents.has_now_K, slates.now_R),
+        (contents.mean_LD, contents.has_mean_L, slates.mean_R),
+    ):
+        times_K = np.bincount(rows_R[sample_R], minlength=len(table_KD)) * has_K
+        used_K = np.flatnonzero(times_K)
+        means.append(times_K[used_K] @ table_KD[used_K].astype(np.float32) / max(1, times_K.sum()))
+    return torch.from_numpy(np.concatenate(means).astype(np.float32))
 
 
 def fit(

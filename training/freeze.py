@@ -43,6 +43,7 @@ def freeze(
     arrays: dict[str, NDArray[Any]] = {
         name: np.ascontiguousarray(value.detach().cpu().numpy()) for name, value in model.state_dict().items()
     }
+    arrays["rooms.project.bias"] = model.rooms.bias().detach().cpu().numpy()
     arrays["temperature"] = np.array([temperature], np.float32)
     arrays |= transitions.arrays()
     manifest = Manifest(

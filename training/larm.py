@@ -3,6 +3,9 @@
 LARM, arXiv 2504.05217, section 3: `a = P(now ⊕ mean)`, `e` the streamer's embedding, `λ = sigmoid(gate(e))`, and
 `vector = normalise(λ·a + (1 − λ)·e)`. The gate reads only the embedding, so that how much the content counts depends on
 how well the streamer is known. Row 0 of the embeddings is cold: shared by all streamers that training has not seen.
+
+P reads content less what all content has in common. Texts are far more alike than unlike, so that a projection of them
+as they come soon turns every room into one and the same direction, and normalising leaves nothing to learn from.
 """
 
 from __future__ import annotations
@@ -34,14 +37,18 @@ class RoomTower(nn.Module):
         """num_streamers: those known, the cold row not counted."""
         super().__init__()
         self.config = config
-        self.project = nn.Linear(2 * config.d_content, config.d_model)
+        self.project = nn.Linear(2 * config.d_content, config.d_model, bias=False)
+        self.centre_W: Tensor
+        self.register_buffer("centre_W", torch.zeros(2 * config.d_content))  # the mean of now ⊕ mean
         self.streamer = nn.Embedding(num_streamers + 1, config.d_model)
         self.gate = nn.Linear(config.d_model, 1)
         nn.init.normal_(self.streamer.weight, std=config.d_model**-0.5)
+        if config.sides == "id":  # nothing of the content, neither here nor in what the ranker reads of it
+            nn.init.zeros_(self.project.weight).requires_grad_(False)
 
     def forward(self, now_ND: Tensor, mean_ND: Tensor, has_N1: Tensor, row_N: Tensor) -> RoomVectors:
         """now_ND, mean_ND: [N, d_content], zeros without content; has_N1: bool; row_N: int64, COLD for a stranger."""
-        return self.fuse(self.project(torch.cat((now_ND, mean_ND), -1)), has_N1, row_N)
+        return self.fuse(self.project(torch.cat((now_ND, mean_ND), -1) - self.centre_W), has_N1, row_N)
 
     def fuse(self, both_NE: Tensor, has_N1: Tensor, row_N: Tensor) -> RoomVectors:
         """From the projected content on."""
@@ -54,6 +61,11 @@ class RoomTower(nn.Module):
             gate_N1 = torch.full_like(gate_N1, float(self.config.sides == "content")) * has_N1
         vector_NE = normalize(gate_N1 * a_NE + (1 - gate_N1) * normalize(id_NE, dim=-1), dim=-1)
         return RoomVectors(vector_NE, a_NE, gate_N1[:, 0])
+
+    def bias(self) -> Tensor:
+        """[E]: what is added to content that is projected as it comes, with nothing taken from it."""
+        bias_E: Tensor = -self.project(self.centre_W)
+        return bias_E
 
     def halves(self) -> tuple[Tensor, Tensor]:
         """What of the projection belongs to now and to the slow mean: [E, d_content] each."""

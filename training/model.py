@@ -23,6 +23,7 @@ from training.slates import Batch, Content, Contents, Projected
 from training.viewer import ViewerTower, Visits
 
 DAY_S = 86_400.0
+ALIKE = [*EXTRA].index("alike")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,6 @@ class Scores:
     vector_RE: Tensor
     before_BE: Tensor  # vector of the room visited last; zeros for a viewer without a past
     extra_RX: Tensor
-    terms_RK: Tensor
 
 
 class Model(nn.Module):
@@ -88,13 +88,10 @@ class Model(nn.Module):
         past = self.past(batch)
         viewer_BE = self.viewer(batch, past)
         dot_R = (viewer_BE[batch.seg_R] * rooms.vector_NE).sum(-1)
-        features_RF = batch.features_RF[:, self._columns]
-        column = {name: features_RF[:, index] for index, name in enumerate(RANKED)}
-        beside_R = self.beside(column)
+        beside_R = self.beside(self._named(batch.features_RF[:, self._columns]))
         towers = (dot_R * torch.exp(self.sharpness) + beside_R, beside_R, viewer_BE, rooms.vector_NE, past.before_BE)
         if towers_alone:
-            none_R0 = dot_R.new_zeros(len(dot_R), 0)
-            return Scores(dot_R.new_zeros(len(dot_R), 3), *towers, none_R0, none_R0)
+            return Scores(dot_R.new_zeros(len(dot_R), 3), *towers, dot_R.new_zeros(len(dot_R), 0))
         static_RL = self.codes(self._static(batch.content, batch.streamer_R))
         dynamic_RL = self.codes(rooms.vector_NE)
         seg_R = batch.seg_R
@@ -108,10 +105,17 @@ class Model(nn.Module):
             "code_dot": (past.pooled_BE[seg_R] * self.embedded(static_RL)).sum(-1),
         }
         extra_RX = torch.stack([extra[name] for name in EXTRA], 1)
-        alike_R = extra["alike"]
-        terms_RK = terms(column, alike_R)
-        logit_R3 = self.ranker(features_RF, extra_RX, terms_RK)
-        return Scores(logit_R3, *towers, extra_RX, terms_RK)
+        return Scores(self.rank(batch.features_RF, extra_RX), *towers, extra_RX)
+
+    def rank(self, features_RF: Tensor, extra_RX: Tensor) -> Tensor:
+        """[R, 3]: the ranker's logits. features: FEATURES; extra: EXTRA."""
+        ranked_RF = features_RF[:, self._columns]
+        terms_RK = terms(self._named(ranked_RF), extra_RX[:, ALIKE])
+        logit_R3: Tensor = self.ranker(ranked_RF, extra_RX, terms_RK)
+        return logit_R3
+
+    def _named(self, ranked_RF: Tensor) -> dict[str, Tensor]:
+        return {name: ranked_RF[:, index] for index, name in enumerate(RANKED)}
 
     def past(self, batch: Batch) -> Past:
         """From the rooms visited as they were then."""
@@ -145,7 +149,7 @@ class Model(nn.Module):
     def project(self, contents: Contents) -> Projected:
         """The contents as the room tower projects them now."""
         now_ED, mean_ED = (half_ED.detach().numpy() for half_ED in self.rooms.halves())
-        bias_E = self.rooms.project.bias.detach().numpy()
+        bias_E = self.rooms.bias().detach().numpy()
         mean_LD = np.nan_to_num(contents.mean_LD.astype(np.float32))
         now_KE = np.nan_to_num(contents.now_KD.astype(np.float32)) @ now_ED.T
         return Projected(contents, now_KE, mean_LD @ mean_ED.T + bias_E, mean_LD @ (now_ED + mean_ED).T + bias_E)

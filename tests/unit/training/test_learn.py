@@ -16,9 +16,10 @@ from training.features import COLUMN
 from training.fitting import calibrate, check, fit, new_model
 from training.freeze import Origin, thaw
 from training.gate import SliceGate, ndcg
-from training.larm import COLD, LarmConfig, RoomTower
+from training.larm import COLD, RoomTower
 from training.learn import Learner, NotANumber
-from training.slates import batch_of
+from training.model_config import LarmConfig
+from training.slates import Contents, batch_of
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +44,7 @@ def test_the_same_seed_gives_the_same_version_and_another_another() -> None:
     assert not np.array_equal(fitted(slates, other).arrays["code_LKE"], one.arrays["code_LKE"])
 
 
-@pytest.mark.parametrize("stop_at", [1, 4, 6])
+@pytest.mark.parametrize("stop_at", [1, 4, 6, 8])
 def test_a_run_that_goes_on_from_a_checkpoint_is_the_run_that_was_not_stopped(stop_at: int) -> None:
     slates, config = random_slates(150), small()
     whole = Learner(new_model(slates, config, STREAMERS), slates, config.learn)
@@ -67,7 +68,7 @@ def test_a_loss_that_is_not_a_number_stops_with_its_batch() -> None:
     slates, config = random_slates(100), small()
     slates.features_RF[:, COLUMN["messages_60s"]] = np.inf
     learner = Learner(new_model(slates, config, STREAMERS), slates, config.learn)
-    learner.model.rooms.project.bias.data.fill_(float("nan"))
+    learner.model.rooms.project.weight.data.fill_(float("nan"))
     with pytest.raises(NotANumber, match="not a number") as told:
         next(learner.run())
     assert len(told.value.batch)
@@ -119,6 +120,25 @@ def test_a_room_without_content_is_its_streamer_and_a_gate_reads_only_the_stream
     nothing = tower(torch.zeros(1, 8), torch.zeros(1, 8), ~has, row)
     assert float(nothing.gate_N.detach()) == 0
     assert torch.allclose(nothing.vector_NE, torch.nn.functional.normalize(tower.streamer(row), dim=-1))
+
+
+def test_what_all_content_has_in_common_does_not_make_all_rooms_alike() -> None:
+    slates = random_slates(300)
+    common = np.full(slates.contents.now_KD.shape[1], 3.0, np.float32)  # as texts have it: more alike than unlike
+    has_now, has_mean = slates.contents.has_now_K[:, None], slates.contents.has_mean_L[:, None]
+    contents = Contents(slates.contents.now_KD + common * has_now, slates.contents.mean_LD + common * has_mean)
+    alike = dataclasses.replace(slates, contents=contents)
+    config = small()
+    learner = Learner(new_model(alike, config, STREAMERS), alike, config.learn)
+    for _ in learner.run():
+        pass
+    rooms = np.unique(alike.now_R)[:100]
+    now_ND = torch.from_numpy(np.nan_to_num(contents.now_KD[rooms].astype(np.float32)))
+    mean_ND, has_N1 = now_ND.clone(), torch.ones(len(rooms), 1, dtype=torch.bool)
+    with torch.no_grad():
+        a_NE = learner.model.rooms(now_ND, mean_ND, has_N1, torch.zeros(len(rooms), dtype=torch.int64)).content_NE
+    cosine_NN = (a_NE @ a_NE.T).numpy()
+    assert (cosine_NN.sum() - len(rooms)) / len(rooms) / (len(rooms) - 1) < 0.5
 
 
 def test_probabilities_are_calibrated_by_one_temperature() -> None:
