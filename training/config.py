@@ -25,8 +25,9 @@ class TrainingConfig:
     threads: int = 1  # of each, on a CPU
     cpus: float = 0.1  # what Ray reserves for each; on a cluster give what each really uses
     checkpoint_s: float = 20.0  # what a kill may lose
-    towers_epochs: int = 2
-    epochs: int = 5
+    towers_epochs: int = 2  # passes over the examples: of the towers,
+    epochs: int = 2  # of towers, codes and ranker together,
+    ranker_epochs: int = 6  # and of the ranker alone
     rate: float = 0.003
     batch: int = 512  # visits a step and worker
     mixer: MixerKind = "softmax"  # of the viewer tower: softmax, hstu or lru
@@ -43,6 +44,8 @@ class TrainingConfig:
             raise ConfigError(f"training.share is {self.share}; it must be in (0, 1]")
         if self.workers < 0:
             raise ConfigError(f"training.workers is {self.workers}; it must not be negative")
+        if self.ranker_epochs < 0:
+            raise ConfigError(f"training.ranker_epochs is {self.ranker_epochs}; it must not be negative")
         for name in ("threads", "towers_epochs", "epochs", "batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"training.{name} is {getattr(self, name)}; it must be at least 1")

@@ -11,7 +11,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +199,7 @@ class _Saved:
         path = self._folder / f"lost-{self._learner.step}-{self._rank}.npz"
         arrays = {
             name: value.numpy()
-            for name in err.batch.__slots__
+            for name in (field.name for field in fields(err.batch))
             if isinstance(value := getattr(err.batch, name), torch.Tensor)
         }
         np.savez(path, allow_pickle=False, **arrays)

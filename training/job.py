@@ -123,6 +123,7 @@ def fit_config(config: TrainingConfig, d_content: int, num_examples: int) -> Fit
     learn = LearnConfig(
         towers_epochs=config.towers_epochs,
         epochs=config.epochs,
+        ranker_epochs=config.ranker_epochs,
         batch=batch,
         rate=config.rate,
         seed=config.seed,

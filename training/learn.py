@@ -1,13 +1,16 @@
 """Owns how a model learns from slates: phases, steps, losses. Never reads files, never knows of other processes.
 
-Two phases. Towers: room and viewer tower learn from who entered what (and which rooms share viewers), without codes.
-Then the rooms' vectors get their codes and stand still, and codes' embeddings, viewer tower and ranker learn. Every
-draw follows from the seed and the step, so that a run that goes on from a checkpoint is the run that was not stopped.
+Three phases. Towers: room and viewer tower learn from who entered what (and which rooms share viewers), without codes.
+Then the rooms' vectors get their codes and stand still, and codes' embeddings, viewer tower and ranker learn together.
+Then all but the ranker stands still, what it is given is computed once, and it learns alone, at a fifth of the price.
+Every draw follows from the seed and the step, so that a run that goes on from a checkpoint is the run that was not
+stopped.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -22,7 +25,7 @@ from streaming.errors import ConfigError, TrainingError
 from training.codes import Codebooks, fit, keep_numbers
 from training.losses import matryoshka, room_to_room, viewer_to_room
 from training.model import Model, Scores
-from training.slates import Batch, Projected, Slates, batch_of
+from training.slates import Batch, Choices, Projected, Slates, batch_of, choices_of, rows_of
 
 COVISIT_S = 86_400.0  # two rooms that one viewer visited within a day have something in common
 CODED_ROWS = 20_000  # rooms whose vectors codes are fitted to
@@ -30,10 +33,11 @@ CODED_ROWS = 20_000  # rooms whose vectors codes are fitted to
 
 @dataclass(frozen=True, slots=True)
 class LearnConfig:
-    """towers_epochs, epochs: passes of the two phases. visits: the newest of each past that are looked at."""
+    """towers_epochs, epochs, ranker_epochs: passes of the phases. visits: the newest of a past that are looked at."""
 
     towers_epochs: int = 2
-    epochs: int = 5
+    epochs: int = 2
+    ranker_epochs: int = 6
     batch: int = 512
     rate: float = 3e-3
     decay: float = 1e-2
@@ -50,6 +54,8 @@ class LearnConfig:
             raise ConfigError(
                 "learn: towers_epochs, epochs, batch and visits must be at least 1, and prefixes not empty"
             )
+        if self.ranker_epochs < 0:
+            raise ConfigError(f"learn.ranker_epochs is {self.ranker_epochs}; it must be at least 0")
         if not self.rate > 0 or self.decay < 0 or self.seed < 0:
             raise ConfigError("learn: rate must be above 0, decay and seed not below")
 
@@ -67,7 +73,7 @@ class Step:
 class NotANumber(TrainingError):
     """The loss is lost; `batch` is what it was lost on."""
 
-    def __init__(self, message: str, batch: Batch) -> None:
+    def __init__(self, message: str, batch: Choices) -> None:
         super().__init__(message)
         self.batch = batch
 
@@ -114,6 +120,7 @@ class Learner:
         self._slates, self._rank, self._together, self._previous = slates, rank, together, previous
         self._per_epoch = per_epoch or steps_per_epoch(self._num_slates, config)
         self._projected: Projected | None = None  # once the room tower no longer learns
+        self._extra_RX: Tensor | None = None  # once nothing but the ranker does
         self._optimizer = torch.optim.AdamW(model.parameters(), config.rate, weight_decay=config.decay)
 
     @property
@@ -122,15 +129,22 @@ class Learner:
         return self.config.towers_epochs * self._per_epoch
 
     @property
+    def joint_steps(self) -> int:
+        """Steps of the first two phases."""
+        return self.towers_steps + self.config.epochs * self._per_epoch
+
+    @property
     def steps(self) -> int:
         """Steps of the whole run."""
-        return self.towers_steps + self.config.epochs * self._per_epoch
+        return self.joint_steps + self.config.ranker_epochs * self._per_epoch
 
     def run(self) -> Iterator[Step]:
         """Learns, a step at a time, until the end. Raises TrainingError: the loss is no longer a number."""
         while self.step < self.steps:
             if self.step >= self.towers_steps and self._projected is None:
-                self._begin_ranking()
+                self._projected = self._begin_ranking()
+            if self.step >= self.joint_steps and self._extra_RX is None:
+                self._extra_RX = self._begin_alone()
             yield self._one()
 
     def state(self) -> dict[str, Any]:
@@ -153,15 +167,11 @@ class Learner:
         self.model.coded = state["coded"]
 
     def _one(self) -> Step:
-        model, towers = self.model, self.step < self.towers_steps
+        model = self.model
         torch.manual_seed(self.config.seed * 1_000_003 + self.step * 97 + self._rank)
-        batch = batch_of(self._slates, self._chosen(), self.config.visits, self._projected)
-        model.train()
-        if not towers:
-            model.rooms.eval()
         for group in self._optimizer.param_groups:
             group["lr"] = self.config.rate * self._warmth()
-        losses = self._losses(model(batch, towers_alone=towers), batch, towers)
+        phase, batch, losses = self._ranker_alone() if self._extra_RX is not None else self._towers_too()
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
             told = ", ".join(f"{name} {float(loss.detach()):.3g}" for name, loss in losses.items())
@@ -176,30 +186,47 @@ class Learner:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         self._optimizer.step()
         self.step += 1
-        phase = "towers" if towers else "ranker"
         return Step(self.step, phase, len(batch), {name: float(loss.detach()) for name, loss in losses.items()})
 
-    def _losses(self, scores: Scores, batch: Batch, towers: bool) -> dict[str, Tensor]:
-        config = self.config
-        towers_loss = self._towers_loss(scores, batch)
+    def _towers_too(self) -> tuple[str, Batch, dict[str, Tensor]]:
+        model, config, towers = self.model, self.config, self.step < self.towers_steps
+        batch = batch_of(self._slates, self._chosen(), config.visits, self._projected)
+        model.train()
+        if not towers:
+            model.rooms.eval()
+        scores = model(batch, towers_alone=towers)
+        loss = self._towers_loss(scores, batch)
         if towers:
-            return {"towers": towers_loss, "covisits": config.covisit_weight * self._covisits(scores, batch)}
-        mask_BN = batch.padded(torch.ones_like(scores.tower_R), 0.0) > 0
+            return "towers", batch, {"towers": loss, "covisits": config.covisit_weight * self._covisits(scores, batch)}
+        return "joint", batch, {**self._ranker_losses(scores.logit_R3, batch), "towers": config.towers_weight * loss}
+
+    def _ranker_alone(self) -> tuple[str, Choices, dict[str, Tensor]]:
+        if self._extra_RX is None:
+            raise AssertionError("what the towers give comes first")
+        self.model.ranker.train()
+        chosen = self._chosen()
+        choices = choices_of(self._slates, chosen)
+        logit_R3 = self.model.rank(choices.features_RF, self._extra_RX[torch.from_numpy(rows_of(self._slates, chosen))])
+        return "ranker", choices, self._ranker_losses(logit_R3, choices)
+
+    def _ranker_losses(self, logit_R3: Tensor, choices: Choices) -> dict[str, Tensor]:
         enter = viewer_to_room(
-            batch.padded(scores.logit_R3[:, 0], 0.0),
-            batch.entered_B,
-            mask_BN=mask_BN,
-            log_q_BN=batch.padded(batch.log_q_R, 0.0),
-            shown_BN=batch.padded(batch.shown_R.float(), 0.0) > 0,
+            choices.padded(logit_R3[:, 0], 0.0),
+            choices.entered_B,
+            mask_BN=choices.padded(torch.ones_like(logit_R3[:, 0]), 0.0) > 0,
+            log_q_BN=choices.padded(choices.log_q_R, 0.0),
+            shown_BN=choices.padded(choices.shown_R.float(), 0.0) > 0,
         )
-        stay_B, interact_B = scores.logit_R3[batch.target_B, 1], scores.logit_R3[batch.target_B, 2]
-        known_B = torch.isfinite(batch.stay_B)
-        stay = binary_cross_entropy_with_logits(stay_B[known_B], batch.stay_B[known_B]) if known_B.any() else 0 * enter
+        stay_B, interact_B = logit_R3[choices.target_B, 1], logit_R3[choices.target_B, 2]
+        known_B = torch.isfinite(choices.stay_B)
+        stay = 0 * enter
+        if known_B.any():
+            stay = binary_cross_entropy_with_logits(stay_B[known_B], choices.stay_B[known_B])
+        interact = binary_cross_entropy_with_logits(interact_B, choices.interacted_B)
         return {
             "enter": enter,
-            "towers": config.towers_weight * towers_loss,
-            "stay": config.heads_weight * stay,
-            "interact": config.heads_weight * binary_cross_entropy_with_logits(interact_B, batch.interacted_B),
+            "stay": self.config.heads_weight * stay,
+            "interact": self.config.heads_weight * interact,
         }
 
     def _towers_loss(self, scores: Scores, batch: Batch) -> Tensor:
@@ -239,25 +266,41 @@ class Learner:
 
     def _warmth(self) -> float:
         """Share of the rate: up over the first tenth of a phase, then down along a cosine."""
-        begin, end = (0, self.towers_steps) if self.step < self.towers_steps else (self.towers_steps, self.steps)
+        ends = [0, self.towers_steps, self.joint_steps, self.steps]
+        phase = bisect_right(ends, self.step)
+        begin, end = ends[phase - 1], ends[phase]
         done = (self.step - begin + 1) / (end - begin + 1)
         return min(1.0, done / 0.1) * 0.5 * (1 + math.cos(math.pi * done))
 
-    def _begin_ranking(self) -> None:
+    def _begin_ranking(self) -> Projected:
         """The room tower stands still from now on; its vectors get codes, the same in every process."""
         model = self.model
         model.rooms.eval()
         model.rooms.requires_grad_(False)
-        self._projected = model.project(self._slates.contents)
+        projected = model.project(self._slates.contents)
         if model.coded or not self.config.coded:
-            return
-        vectors_NE = self.room_vectors(self._projected)
+            return projected
+        vectors_NE = self.room_vectors(projected)
         books = fit(vectors_NE, model.config.codes)
         if self._previous is not None:
             books = keep_numbers(books, vectors_NE, self._previous.assign(vectors_NE))
         model.set_codes(books)
         if self._together is not None:
             self._together.same(model)
+        return projected
+
+    def _begin_alone(self) -> Tensor:
+        """[R, X]: what the towers and codes give the ranker, which stand still from now on."""
+        model = self.model
+        model.eval()
+        model.requires_grad_(False)
+        model.ranker.requires_grad_(True)
+        parts = []
+        with torch.no_grad():
+            for start in range(0, len(self._slates), self.config.batch):
+                chosen = np.arange(start, min(start + self.config.batch, len(self._slates)))
+                parts.append(model(batch_of(self._slates, chosen, self.config.visits, self._projected)).extra_RX)
+        return torch.cat(parts)
 
     def room_vectors(self, projected: Projected) -> NDArray[np.float32]:
         """[N, E] aligned vectors, by now and by slow mean, of CODED_ROWS rows at most, spread over the slates."""

@@ -6,6 +6,7 @@ numbers: a streamer its row in the embedding (0: unknown), content its row in th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
@@ -117,26 +118,19 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """B slates as tensors, R rows. seg_R: the slate of each row; target_B: the row that was entered."""
+class Choices:
+    """What there was to choose from in B slates, R rows, and what was chosen.
+
+    seg_R: the slate of each row; target_B: the row that was entered.
+    """
 
     seg_R: Tensor
     place_R: Tensor  # in its slate
     target_B: Tensor
     entered_B: Tensor
     features_RF: Tensor
-    streamer_R: Tensor
-    content: Content  # of the R rows
     shown_R: Tensor
     log_q_R: Tensor
-    past_streamer_BT: Tensor
-    past_action_BT: Tensor
-    past_dwell_s_BT: Tensor
-    past_gap_s_BT: Tensor
-    past_since_same_s_BT: Tensor
-    past_mask_BT: Tensor
-    past_content: Content  # of the visits that are there, row by row of the mask
-    hour_B: Tensor
     stay_B: Tensor  # 1 stayed, 0 left, NaN where nobody knows
     interacted_B: Tensor
 
@@ -149,28 +143,45 @@ class Batch:
         return padded_BN.index_put((self.seg_R, self.place_R), value_R)
 
 
-def batch_of(slates: Slates, chosen_B: NDArray[np.intp], most_visits: int, projected: Projected | None = None) -> Batch:
-    """The slates chosen, in that order, with the newest `most_visits` of each past at most."""
+@dataclass(frozen=True, slots=True)
+class Batch(Choices):
+    """The same with all that the towers read: content, and the viewers' pasts."""
+
+    streamer_R: Tensor
+    content: Content  # of the R rows
+    past_streamer_BT: Tensor
+    past_action_BT: Tensor
+    past_dwell_s_BT: Tensor
+    past_gap_s_BT: Tensor
+    past_since_same_s_BT: Tensor
+    past_mask_BT: Tensor
+    past_content: Content  # of the visits that are there, row by row of the mask
+    hour_B: Tensor
+
+
+def rows_of(slates: Slates, chosen_B: NDArray[np.intp]) -> NDArray[np.int64]:
+    """[R] rows of the slates chosen, one slate after the other."""
     size_B = slates.size_V[chosen_B].astype(np.int64)
     first_B = np.cumsum(size_B) - size_B
-    seg_R = np.repeat(np.arange(len(chosen_B)), size_B)
-    place_R = np.arange(len(seg_R)) - first_B[seg_R]
-    row_R = slates.starts()[chosen_B][seg_R] + place_R
+    row_R: NDArray[np.int64] = np.arange(int(size_B.sum())) + np.repeat(slates.starts()[chosen_B] - first_B, size_B)
+    return row_R
+
+
+def choices_of(slates: Slates, chosen_B: NDArray[np.intp]) -> Choices:
+    """The slates chosen, in that order."""
+    return Choices(**_choices(slates, chosen_B, rows_of(slates, chosen_B)))
+
+
+def batch_of(slates: Slates, chosen_B: NDArray[np.intp], most_visits: int, projected: Projected | None = None) -> Batch:
+    """The slates chosen, in that order, with the newest `most_visits` of each past at most."""
+    row_R = rows_of(slates, chosen_B)
     length_B = np.minimum(slates.pasts.length_V[chosen_B].astype(np.int64), most_visits)
     T = max(int(length_B.max(initial=1)), 1)
     wide = [field.name for field in fields(Pasts) if field.name != "length_V"]
     past = {name: getattr(slates.pasts, name)[chosen_B, -T:] for name in wide}
     mask_BT = np.arange(T) >= T - length_B[:, None]
-    stay_s_B = slates.stay_s_V[chosen_B]
     arrays = {
-        "seg_R": seg_R,
-        "place_R": place_R,
-        "target_B": first_B + slates.entered_V[chosen_B],
-        "entered_B": slates.entered_V[chosen_B].astype(np.int64),
-        "features_RF": slates.features_RF[row_R],
         "streamer_R": slates.streamer_R[row_R].astype(np.int64),
-        "shown_R": slates.shown_R[row_R],
-        "log_q_R": slates.log_q_R[row_R],
         "past_streamer_BT": past["streamer_VT"].astype(np.int64),
         "past_action_BT": past["action_VT"].astype(np.int64),
         "past_dwell_s_BT": past["dwell_s_VT"],
@@ -178,15 +189,38 @@ def batch_of(slates: Slates, chosen_B: NDArray[np.intp], most_visits: int, proje
         "past_since_same_s_BT": past["since_same_s_VT"],
         "past_mask_BT": mask_BT,
         "hour_B": (slates.at_ms_V[chosen_B] / 3.6e6 % 24).astype(np.float32),
-        "stay_B": np.where(np.isnan(stay_s_B), np.nan, stay_s_B >= STAY_S).astype(np.float32),
-        "interacted_B": slates.interacted_V[chosen_B].astype(np.float32),
     }
     fetch = _Fetch(slates.contents, projected)
     return Batch(
-        **{name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()},
+        **_choices(slates, chosen_B, row_R),
+        **_tensors(arrays),
         content=fetch(slates.now_R[row_R], slates.mean_R[row_R]),
         past_content=fetch(past["now_VT"][mask_BT], past["mean_VT"][mask_BT]),
     )
+
+
+def _choices(slates: Slates, chosen_B: NDArray[np.intp], row_R: NDArray[np.int64]) -> dict[str, Tensor]:
+    size_B = slates.size_V[chosen_B].astype(np.int64)
+    first_B = np.cumsum(size_B) - size_B
+    seg_R = np.repeat(np.arange(len(chosen_B)), size_B)
+    stay_s_B = slates.stay_s_V[chosen_B]
+    return _tensors(
+        {
+            "seg_R": seg_R,
+            "place_R": np.arange(len(seg_R)) - first_B[seg_R],
+            "target_B": first_B + slates.entered_V[chosen_B],
+            "entered_B": slates.entered_V[chosen_B].astype(np.int64),
+            "features_RF": slates.features_RF[row_R],
+            "shown_R": slates.shown_R[row_R],
+            "log_q_R": slates.log_q_R[row_R],
+            "stay_B": np.where(np.isnan(stay_s_B), np.nan, stay_s_B >= STAY_S).astype(np.float32),
+            "interacted_B": slates.interacted_V[chosen_B].astype(np.float32),
+        }
+    )
+
+
+def _tensors(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def small(mixer: MixerKind = "softmax", sides: Sides = "both") -> FitConfig:
             CodesConfig(levels=2, size=5, rounds=5),
             RankerConfig((16, 8), bins=4),
         ),
-        LearnConfig(towers_epochs=1, epochs=2, batch=64, visits=6, prefixes=(8, 16)),
+        LearnConfig(towers_epochs=1, epochs=1, ranker_epochs=2, batch=64, visits=6, prefixes=(8, 16)),
     )
 
 
