@@ -20,8 +20,9 @@ from training.learn import Step
 from training.moves_observer import MovesObserver
 from training.recorded_slates import ContentTables, find_visits, rows_of, slates_of, vocabulary
 from training.serving import AlignedRooms
+from training.tower_figures import TowerRecall, Towers, gates_of
 from training.version import Version
-from training.visits import kinds
+from training.visits import Kind, kinds
 from training.world import Moment
 
 PERSONAL_COLUMNS = [COLUMN[name] for name in PERSONAL]
@@ -50,6 +51,7 @@ class Learned:
         self._kind_M = kinds(chat)
         self._visits = find_visits(chat, self._kind_M)
         self._moves = MovesObserver(chat.num_train)
+        self._recall = TowerRecall()
         self._version: Version | None = None
 
     def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
@@ -82,11 +84,20 @@ class Learned:
             since_same_s_V=visits.since_same_s_W[past],
             hour=moment.at_us / 3.6e9 % 24,
         )
+        self._recall.add(viewer.vector_E, rooms.vectors_NE, moment.entered)
         prepared_NH = version.prepare(moment.features_NF[:, CROWD_COLUMNS], rooms)
         logit_N3 = version.logits(
             viewer, rooms, prepared_NH, moment.features_NF[:, PERSONAL_COLUMNS], rooms.vectors_NE @ viewer.vector_E
         )
         return logit_N3[:, 0].astype(np.float64)
+
+    def towers(self) -> Towers:
+        """What is to be said of the towers, after the visits that were scored."""
+        if self._version is None:
+            raise AssertionError("learn comes before towers")
+        chat, visit_M = self._chat, self._kind_M[: self._chat.num_train] != Kind.NO_VISIT
+        visits_C = np.bincount(chat.channel_M[: chat.num_train][visit_M], minlength=len(chat.channels))
+        return self._recall.figures(gates_of(self._version, chat.channels, visits_C))
 
     def _fit(self, past: Sequence[Moment]) -> Bundle:
         streamers = vocabulary(self._chat, [int(moment.live_N[moment.entered]) for moment in past])

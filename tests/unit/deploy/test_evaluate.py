@@ -82,6 +82,14 @@ def test_a_version_is_ranked_by_its_name_in_the_registry_or_by_its_folder(
     results = json.loads((tmp_path / "out.json").read_text())["results"]
     assert results["2026-01-31"]["groups"] == results["out/folder"]["groups"]
     assert results["2026-01-31"]["groups"] != results["memory"]["groups"]
+    towers = json.loads((tmp_path / "out.json").read_text())["towers"]
+    assert set(towers) == {"2026-01-31", "out/folder"}
+    assert [gates["low"] for gates in towers["2026-01-31"]["gates"]] == [0, 1, 10, 100, 1000]
+    assert sum(gates["streamers"] for gates in towers["2026-01-31"]["gates"]) == 8
+    assert 0 <= towers["2026-01-31"]["recall"]["32"] <= 1
+    printed = capsys.readouterr().out
+    assert "mean λ" in printed
+    assert "Recall@10 of the towers alone" in printed
     assert "it has 2026-01-31" in refusal(capsys, *chat, "--version", "2026-02-31")
     assert "no/where/manifest.json is not there" in refusal(capsys, *chat, "--version", "no/where")
     assert "--rankers 'version 0'" in refusal(capsys, *chat, "--version", "v0")
