@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -73,16 +74,20 @@ class _Sum:
         return projection.project(mean_D / np.float32(length)) if length > 0 else None
 
 
-def taste_of(profile: ViewerProfile, rooms: RoomTable, now_ms: int, broad_category: str = "") -> Taste:
-    """Reads a profile: recent visits count more, and long ones somewhat.
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What a profile says whatever the rooms are. habits_ms: when these were computed, for they fade."""
 
-    rooms: for what the visited rooms are about. broad_category: the label under which rooms are about anything.
-    """
-    total = _Sum()
-    for visit in profile.visits:
-        about = about_of(visit, rooms)
-        if about is not None:
-            total.add(about, _engagement(visit) * _decay(profile.last_at_ms - visit.last_at_ms, VISIT_HALF_LIFE_MS))
+    weights: tuple[float, ...]  # of the visits: recent ones count more, and long ones somewhat
+    habits: tuple[tuple[StreamerId, float], ...]
+    streamers: frozenset[StreamerId]
+    habits_ms: int
+
+
+def reading_of(profile: ViewerProfile, now_ms: int) -> Reading:
+    """Reads a profile."""
+    last_ms = profile.last_at_ms
+    weights = [_engagement(visit) * _decay(last_ms - visit.last_at_ms, VISIT_HALF_LIFE_MS) for visit in profile.visits]
     habits = [
         (
             habit.streamer,
@@ -90,13 +95,35 @@ def taste_of(profile: ViewerProfile, rooms: RoomTable, now_ms: int, broad_catego
         )
         for habit in profile.habits
     ]
+    return Reading(tuple(weights), tuple(habits), frozenset([streamer for streamer, _ in habits]), now_ms)
+
+
+def taste_of(
+    profile: ViewerProfile,
+    rooms: RoomTable,
+    now_ms: int,
+    broad_category: str = "",
+    *,
+    reading: Reading | None = None,
+    abouts: Sequence[Card | EndedRoom | None] | None = None,
+) -> Taste:
+    """What the viewer likes, by what the visited rooms are about.
+
+    broad_category: the label under which rooms are about anything. reading, abouts: of this profile and its visits,
+    where whoever asks has them.
+    """
+    reading = reading or reading_of(profile, now_ms)
+    total = _Sum()
+    for about, weight in zip(abouts or abouts_of(profile.visits, rooms), reading.weights, strict=True):
+        if about is not None:
+            total.add(about, weight)
     if broad_category in total.categories:
         total.categories[broad_category] *= BROAD_WEIGHT
     categories = _shares(total.categories)
     return Taste(
         query_E=total.query(rooms.vectors_ND, rooms.projection),
-        habits=tuple(habits),
-        streamers=frozenset(streamer for streamer, _ in habits),
+        habits=reading.habits,
+        streamers=reading.streamers,
         categories=categories,
         top_categories=tuple(sorted(categories, key=categories.__getitem__, reverse=True)[:TOP_CATEGORIES]),
         languages=_shares(total.languages),
@@ -105,9 +132,14 @@ def taste_of(profile: ViewerProfile, rooms: RoomTable, now_ms: int, broad_catego
     )
 
 
-def about_of(visit: Visit, rooms: RoomTable) -> Card | EndedRoom | None:
-    """The visited room, live or remembered, else the streamer's present room."""
-    about = rooms.cards.get(visit.room) or rooms.ended.get(visit.room)
+def abouts_of(visits: Sequence[Visit], rooms: RoomTable) -> list[Card | EndedRoom | None]:
+    """Of each visit the visited room, live or remembered, else the streamer's present room."""
+    cards = rooms.cards
+    return [cards.get(visit.room) or _about(visit, rooms) for visit in visits]
+
+
+def _about(visit: Visit, rooms: RoomTable) -> Card | EndedRoom | None:
+    about = rooms.ended.get(visit.room)
     if about is not None:
         return about
     for room in rooms.roster.of(visit.streamer) or ():

@@ -11,22 +11,34 @@ from numpy.typing import NDArray
 
 from actors.alignment import Alignment, ModelAlignment
 from actors.candidates import Candidates, Visited
-from actors.room_table import EndedRoom, RoomTable
+from actors.room_table import Card, EndedRoom, RoomTable
 from actors.score import Affinity
 from actors.tables import Tables
-from actors.taste import Taste, about_of, taste_of
+from actors.taste import Reading, Taste, abouts_of, reading_of, taste_of
 from actors.weights import Weights
 from streaming.errors import RecordError
 from streaming.events import RoomState, ViewerId, ViewerProfile, Visit
 from streaming.metrics import Metrics
 from training.own import OwnPast
-from training.past_visits import past_visits
+from training.past_visits import PastVisits, past_visits
 from training.serving import AlignedRooms, ServedViewer, ViewerPast
 
 MAX_TASTES = 20_000  # decoded tastes kept; some 2.5 KB each
-MODEL_TASTES = 8_000  # with a model: some 5 KB each, 25 KB where the streamers visited share viewers with very many
+MODEL_TASTES = 8_000  # with a model: some 12 KB each, with the profile decoded
 HOUR_MS = 3_600_000
+HABITS_MS = 600_000  # habits fade by half in a fortnight: between two readings of the same profile they may stand still
 TASTE_MS = 30_000  # a taste is read anew after this even without a new event: the rooms that it comes from move on
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """What is kept of a profile, with a model, until there is another: a taste is then read in a third of the time."""
+
+    profile: ViewerProfile
+    reading: Reading
+    past: OwnPast
+    visits: PastVisits
+    most_visits: int  # that `visits` could be
 
 
 @dataclass(slots=True)
@@ -38,11 +50,16 @@ class Held:
     visited: Visited = field(default_factory=Visited)
     query_E: NDArray[np.float32] | None = None  # the viewer in the space of the version in force
     viewer: ServedViewer | None = None  # with a model
-    past: OwnPast | None = None  # with a model
+    kept: Kept | None = None  # with a model
     row_V: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # of `visited`, in `past`
     raw: bytes = b""
     read_ms: int = 0
     basis: int = 0
+
+    @property
+    def past(self) -> OwnPast | None:
+        """With a model."""
+        return None if self.kept is None else self.kept.past
 
     @property
     def known_live(self) -> int:
@@ -52,8 +69,8 @@ class Held:
     def see(self, visited: Visited) -> None:
         """Replaces the rooms live of streamers visited before."""
         self.visited = visited
-        if self.past is not None:
-            self.row_V = self.past.rows(visited.streamers)
+        if self.kept is not None:
+            self.row_V = self.kept.past.rows(visited.streamers)
 
 
 STRANGER = Held(Taste(known=False))
@@ -91,10 +108,9 @@ class Tastes:
             if not self._rooms.roster.stands(held.visited.version, held.taste.streamers):
                 held.see(self._candidates.visited(held.taste))
             return held
-        profile = self._decode(viewer, raw)
-        if profile is None:
+        held = self._read(viewer, raw, held, now_ms)
+        if held is None:
             return STRANGER
-        held = self._read(profile, raw, now_ms)
         self._held[viewer] = held
         self._held.move_to_end(viewer)
         most = MODEL_TASTES if isinstance(self._rooms.alignment, ModelAlignment) else MAX_TASTES
@@ -109,7 +125,9 @@ class Tastes:
             return STRANGER
         other = Held(held.taste, held.affinity, held.visited, held.taste.query_E, raw=held.raw, read_ms=now_ms)
         if isinstance(alignment, ModelAlignment):
-            self._ask_tower(other, alignment, profile, now_ms)
+            other.kept = self._kept(profile, alignment, None, self._rooms.lately.event_now_ms(now_ms))
+            other.see(held.visited)
+            self._ask_tower(other, alignment, abouts_of(profile.visits, self._rooms), now_ms)
         return other
 
     def recent(self, most: int) -> Mapping[ViewerId, Held]:
@@ -124,33 +142,60 @@ class Tastes:
             self._tables.viewers.drop(viewer)
             return None
 
-    def _read(self, profile: ViewerProfile, raw: bytes, now_ms: int) -> Held:
-        rooms = self._rooms
-        taste = taste_of(profile, rooms, rooms.lately.event_now_ms(now_ms), self._broad_category)
-        affinity = Affinity(taste, rooms, self._weights)
-        held = Held(taste, affinity, self._candidates.visited(taste), taste.query_E)
+    def _read(self, viewer: ViewerId, raw: bytes, before: Held | None, now_ms: int) -> Held | None:
+        """None: the profile cannot be decoded. before: what is held, perhaps of another profile."""
+        rooms, alignment = self._rooms, self._rooms.alignment
+        kept = before.kept if before is not None and before.raw is raw else None
+        profile = self._decode(viewer, raw) if kept is None else kept.profile
+        if profile is None:
+            return None
+        event_now_ms, reading = rooms.lately.event_now_ms(now_ms), None
+        if isinstance(alignment, ModelAlignment):
+            kept = self._kept(profile, alignment, kept, event_now_ms)
+            reading = kept.reading
+        abouts = abouts_of(profile.visits, rooms)
+        taste = taste_of(profile, rooms, event_now_ms, self._broad_category, reading=reading, abouts=abouts)
+        held = Held(taste, Affinity(taste, rooms, self._weights), query_E=taste.query_E)
         held.raw, held.read_ms, held.basis = raw, now_ms, rooms.basis_version
-        if isinstance(rooms.alignment, ModelAlignment):
-            self._ask_tower(held, rooms.alignment, profile, now_ms)
+        if isinstance(alignment, ModelAlignment):
+            held.kept = kept
+            self._ask_tower(held, alignment, abouts, now_ms)
+        if before is not None and before.kept is kept is not None and before.taste.habits is taste.habits:
+            held.visited, held.row_V = before.visited, before.row_V
+            if rooms.roster.stands(held.visited.version, taste.streamers):
+                return held
+        held.see(self._candidates.visited(taste))
         return held
 
-    def _ask_tower(self, held: Held, alignment: ModelAlignment, profile: ViewerProfile, now_ms: int) -> None:
-        held.past = OwnPast(profile)
-        held.see(held.visited)
-        past = None
-        if profile.visits:
+    def _kept(self, profile: ViewerProfile, alignment: ModelAlignment, before: Kept | None, event_now_ms: int) -> Kept:
+        """before: of the same profile."""
+        most = alignment.model.max_visits
+        if before is not None and before.most_visits == most:
+            if event_now_ms - before.reading.habits_ms > HABITS_MS:
+                before.reading = reading_of(profile, event_now_ms)
+            return before
+        visits = past_visits(profile, event_now_ms, most)
+        return Kept(profile, reading_of(profile, event_now_ms), OwnPast(profile), visits, most)
+
+    def _ask_tower(
+        self, held: Held, alignment: ModelAlignment, abouts: Sequence[Card | EndedRoom | None], now_ms: int
+    ) -> None:
+        kept, past = held.kept, None
+        if kept is not None and kept.profile.visits:
             event_now_ms = self._rooms.lately.event_now_ms(now_ms)
-            visits = past_visits(profile, event_now_ms, alignment.model.max_visits)
-            past = ViewerPast(profile, visits, self._visited(alignment, visits.visits), event_now_ms / HOUR_MS % 24)
+            visits = kept.visits.until(event_now_ms)
+            rooms = self._visited(alignment, visits.visits, abouts[-len(visits.visits) :])
+            past = ViewerPast(kept.profile, visits, rooms, event_now_ms / HOUR_MS % 24)
         held.viewer = alignment.model.viewer(past)
         held.query_E = held.viewer.vector_E
 
-    def _visited(self, alignment: ModelAlignment, visits: Sequence[Visit]) -> AlignedRooms:
+    def _visited(
+        self, alignment: ModelAlignment, visits: Sequence[Visit], abouts: Sequence[Card | EndedRoom | None]
+    ) -> AlignedRooms:
         """The room of each visit: as it is now, or was when it ended, or whose it was if it is not remembered."""
         slots_V = np.full(len(visits), -1, np.int64)
         ended: dict[int, RoomState] = {}
-        for place, visit in enumerate(visits):
-            about = about_of(visit, self._rooms)
+        for place, about in enumerate(abouts):
             if isinstance(about, EndedRoom):
                 ended[place] = about.state
             elif about is not None:

@@ -25,6 +25,12 @@ class PastVisits:
     gap_s_V: NDArray[np.float32]
     since_same_s_V: NDArray[np.float32]
 
+    def until(self, now_ms: int) -> PastVisits:
+        """The same as of another moment."""
+        gap_s_V = self.gap_s_V.copy()
+        gap_s_V[-1] = max(now_ms - self.visits[-1].entered_at_ms, 0) / 1e3
+        return PastVisits(self.visits, self.action_V, self.dwell_s_V, gap_s_V, self.since_same_s_V)
+
 
 def past_visits(profile: ViewerProfile, now_ms: int, most: int) -> PastVisits:
     """The newest `most` that are remembered. Some 2 us and 1 us a visit."""
