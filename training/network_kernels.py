@@ -6,7 +6,7 @@ and contiguous where nothing else is said.
 
 from __future__ import annotations
 
-from math import exp, log1p, sqrt
+from math import cos, exp, log1p, pi, sin, sqrt
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from training.compiling import FLOATS, FLOATS_2D, FLOATS_3D, INTEGERS, kernel
 from training.tower_weights import Blocks, Ends
-from training.viewer_config import KNOT_STEP, KNOTS
+from training.viewer_config import HARMONICS, KNOT_STEP, KNOTS
 
 Floats = NDArray[np.float32]
 
@@ -236,28 +236,27 @@ def blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Blocks) -> None:
 def viewed(
     item_TD: Floats,
     action_T: NDArray[np.int64],
-    seconds_3T: Floats,
-    hour_H: Floats,
+    dwell_s_T: Floats,
+    gap_s_T: Floats,
+    since_same_s_T: Floats,
+    hour: float,
     ends: Ends,
     inner: Blocks,
 ) -> Floats:
-    """[D] training/viewer.py's vector. seconds_3T: dwell, gap to the next, since the same streamer (below 0: never).
-
-    hour_H: sines and cosines of the hour's harmonics.
-    """
+    """[D] training/viewer.py's vector. gap: to the next visit; since_same: below 0 for never. hour: of the day."""
     T, D = item_TD.shape
     x_TD, at_s_T = np.empty((T, D), np.float32), np.zeros(T, np.float64)
     for t in range(T):
         x_TD[t] = item_TD[t] + ends.action_AD[action_T[t]]
-        gap_s = seconds_3T[1, t - 1] if t else NONE
+        gap_s = gap_s_T[t - 1] if t else NONE
         if t:
             at_s_T[t] = at_s_T[t - 1] + gap_s
-        add_duration(x_TD[t], ends.knots_KD, 0, seconds_3T[0, t])
+        add_duration(x_TD[t], ends.knots_KD, 0, dwell_s_T[t])
         add_duration(x_TD[t], ends.knots_KD, KNOTS, gap_s)
-        if seconds_3T[2, t] < 0:
+        if since_same_s_T[t] < 0:
             x_TD[t] += ends.first_D
         else:
-            add_duration(x_TD[t], ends.knots_KD, 2 * KNOTS, seconds_3T[2, t])
+            add_duration(x_TD[t], ends.knots_KD, 2 * KNOTS, since_same_s_T[t])
     normalise(x_TD, x_TD)
     x_TD *= ends.norm_4D[0]
     x_TD += ends.norm_4D[1]
@@ -268,9 +267,11 @@ def viewed(
     y_1D += ends.norm_4D[3]
     wide_1M, more_1D = np.empty((1, len(ends.widen_bias_M)), np.float32), np.empty((1, D), np.float32)
     product(y_1D, ends.widen_MD, ends.widen_bias_M, wide_1M)
-    add_duration(wide_1M[0], ends.gap_KM, 0, seconds_3T[1, T - 1])
-    for h in range(len(hour_H)):
-        wide_1M[0] += hour_H[h] * ends.hour_HM[h]
+    add_duration(wide_1M[0], ends.gap_KM, 0, gap_s_T[T - 1])
+    for harmonic in range(HARMONICS):
+        angle = (harmonic + 1) * hour * 2 * pi / 24
+        wide_1M[0] += np.float32(sin(angle)) * ends.hour_HM[harmonic]
+        wide_1M[0] += np.float32(cos(angle)) * ends.hour_HM[HARMONICS + harmonic]
     silus(wide_1M)
     product(wide_1M, ends.narrow_DM, ends.narrow_bias_D, more_1D)
     y_D: Floats = y_1D[0] + more_1D[0]
@@ -288,5 +289,5 @@ def signatures() -> dict[Any, Any]:
     return {
         ranked: (FLOATS_2D, FLOATS_2D, FLOATS_2D, FLOATS, FLOATS_2D, FLOATS, FLOATS, INTEGERS, types.float64),
         probabilities: (FLOATS_2D, types.float64),
-        viewed: (FLOATS_2D, INTEGERS, FLOATS_2D, FLOATS, _fields(Ends), _fields(Blocks)),
+        viewed: (FLOATS_2D, INTEGERS, *[FLOATS] * 3, types.float64, _fields(Ends), _fields(Blocks)),
     }

@@ -68,11 +68,15 @@ class _Compiled:
         self._acts = config.actions > 0
 
     def __call__(self, item_TD: Array, history: History) -> Array:
-        action_T = history.action_T if self._acts else np.zeros(len(item_TD), np.int64)
-        seconds_3T = np.stack((history.dwell_s_T, history.gap_s_T, history.since_same_s_T))
-        hour_H = _harmonics(history.hour)
         y_D: Array = network_kernels.viewed(
-            np.ascontiguousarray(item_TD), action_T, seconds_3T, hour_H, self._ends, self._blocks
+            np.ascontiguousarray(item_TD),
+            history.action_T if self._acts else np.zeros(len(item_TD), np.int64),
+            history.dwell_s_T,
+            history.gap_s_T,
+            history.since_same_s_T,
+            history.hour,
+            self._ends,
+            self._blocks,
         )
         return y_D
 
@@ -101,11 +105,6 @@ class _InNumpy:
             x_TD = mix(x_TD, 0, apart)
         y_D: Array = (normal(self._blocks[-1](x_TD, len(x_TD) - 1, apart)) * self._last_norm[0] + self._last_norm[1])[0]
         return y_D if self._moment is None else self._moment(y_D, history)
-
-
-def _harmonics(hour: float) -> Array:
-    angle_H = np.arange(1, HARMONICS + 1) * (hour * 2 * np.pi / 24)
-    return np.concatenate((np.sin(angle_H), np.cos(angle_H)), dtype=np.float32)
 
 
 class _Durations:
@@ -142,5 +141,6 @@ class _Moment:
             below, share = place(np.maximum(history.gap_s_T[-1], 0))
             wide_D += self._gap_KD[below] + share * (self._gap_KD[below + 1] - self._gap_KD[below])
         if self._hour_FD is not None:
-            wide_D += _harmonics(history.hour) @ self._hour_FD
+            angle_H = np.arange(1, HARMONICS + 1) * (history.hour * 2 * np.pi / 24)
+            wide_D += np.concatenate((np.sin(angle_H), np.cos(angle_H)), dtype=np.float32) @ self._hour_FD
         return y_D + self._narrow(silu(wide_D))
