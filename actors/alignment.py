@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from actors.index import LiveIndex
 from actors.projection import Projection
 from streaming.events import RoomState
+from training.labels import labels_of
 from training.manifest import V0
 from training.serving import AlignedRooms, ServedVersion
 
@@ -116,7 +117,7 @@ class ModelAlignment:
             now_ND[foreign] = np.nan
         mean_ND = means(states, model.d_content)
         mean_ND[foreign] = 0
-        return model.align([state.streamer for state in states], now_ND, mean_ND)
+        return model.align([state.streamer for state in states], now_ND, mean_ND, labels_of(states))
 
     def is_due(self, rooms: int) -> bool:
         return False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from streaming.errors import ConfigError
+from streaming.replay import Channel
 from training.bundle import Bundle
 from training.chat import Chat
 from training.fitting import FitConfig
@@ -22,6 +24,8 @@ class Given(Protocol):
 
     @property
     def chat(self) -> Chat: ...
+    @property
+    def known(self) -> Mapping[str, Channel]: ...
     @property
     def content(self) -> ContentTimeline | None: ...
 
@@ -60,7 +64,9 @@ def learned(name: str, given: Given, seed: int) -> Learned:
         contents = Shuffled(contents, seed)
     config = FitConfig()
     learn = replace(config.learn, coded=parts.codes, seed=seed)
-    return Learned(name, given.chat, contents, FitConfig(ModelConfig(larm=LarmConfig(sides=parts.sides)), learn))
+    return Learned(
+        name, given.chat, contents, FitConfig(ModelConfig(larm=LarmConfig(sides=parts.sides)), learn), known=given.known
+    )
 
 
 def given_version(name: str, bundle: Bundle, given: Given) -> Learned:
@@ -71,4 +77,4 @@ def given_version(name: str, bundle: Bundle, given: Given) -> Learned:
             f"--version {name} reads content of {bundle.manifest.d_content} dimensions; the vectors given have "
             f"{contents.now_RD.shape[1]}"
         )
-    return Learned(name, given.chat, contents, FitConfig(), bundle=bundle)
+    return Learned(name, given.chat, contents, FitConfig(), known=given.known, bundle=bundle)

@@ -17,7 +17,7 @@ from training.compiling import FLOATS, FLOATS_2D, FLOATS_3D, INTEGERS, kernel
 Floats = NDArray[np.float32]
 Codes = NDArray[np.int16]
 
-LEARNED, EXTRA = 4, 6  # columns of model_config.LEARNED, and of EXTRA without the gate, which is prepared
+LEARNED, EXTRA = 4, 8  # columns of model_config.LEARNED, and of EXTRA without the gate, which is prepared
 ONE, NONE = np.float32(1), np.float32(0)
 
 
@@ -116,6 +116,8 @@ def candidates(
     content_E: Floats,
     codes_VL: Codes,
     pooled_LK: Floats,
+    labels_S2: NDArray[np.int32],
+    labels_V2: NDArray[np.int32],
 ) -> Floats:
     """[N, F] personal features, then model_config.LEARNED's, then EXTRA's without the gate, which is prepared."""
     N, P = personal_NP.shape
@@ -131,26 +133,41 @@ def candidates(
             alike += content_SE[slot, e] * content_E[e]
         for level in range(L):
             code_dot += pooled_LK[level, static_SL[slot, level]]
-        one = two = now = 0
+        one = two = now = language = category = 0
         for v in range(V):
             is_first = codes_VL[v, 0] == static_SL[slot, 0]
             one += is_first
             two += is_first and codes_VL[v, second] == static_SL[slot, second]
             now += codes_VL[v, 0] == dynamic_SL[slot, 0]
+            language += labels_V2[v, 0] == labels_S2[slot, 0] != 0
+            category += labels_V2[v, 1] == labels_S2[slot, 1] != 0
         extra_X = values_NF[n, P + LEARNED :]
         visits = np.float32(max(V, 1))
         extra_X[0], extra_X[1], extra_X[5] = dot_N[n], alike, code_dot
         extra_X[2], extra_X[3], extra_X[4] = one / visits, two / visits, now / visits
+        extra_X[6], extra_X[7] = language / visits, category / visits
     return values_NF
 
 
 def signatures() -> dict[Any, Any]:
     """Which kernels are called, for `compiling.load`, and with what."""
-    codes, rows = types.int16[:, ::1], types.int32[::1]
+    codes, labels, rows = types.int16[:, ::1], types.int32[:, ::1], types.int32[::1]
     sparse = (INTEGERS, rows, FLOATS_2D)
     return {
         remembered: (FLOATS_2D, FLOATS_2D, codes, FLOATS_3D),
         pooled: (FLOATS_3D, FLOATS),
         trails: (rows, types.int64, INTEGERS, *sparse, *sparse),
-        candidates: (INTEGERS, *[FLOATS_2D] * 2, FLOATS, FLOATS_2D, codes, codes, FLOATS, codes, FLOATS_2D),
+        candidates: (
+            INTEGERS,
+            *[FLOATS_2D] * 2,
+            FLOATS,
+            FLOATS_2D,
+            codes,
+            codes,
+            FLOATS,
+            codes,
+            FLOATS_2D,
+            labels,
+            labels,
+        ),
     }

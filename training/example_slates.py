@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from streaming.vectors import fold_mean, to_bytes
 from training.content import mix
 from training.examples import Examples, ExampleSet, Texts
 from training.features import COLUMN, FEATURES, SERVED
+from training.labels import LABELS, UNKNOWN
 from training.model_config import LEARNED, TOTALS
 from training.move_counts import MoveCounts
 from training.slates import Contents, Pasts, Slates
@@ -43,7 +45,9 @@ class SlateMaker:
             raise TrainingError(f"{examples.folder}: examples with other features than this build's; make them again")
         self._row_S, self._row_of_room = _rows(examples, streamers)
         self._vectors_KD, self._rules = vectors_KD, rules
-        self._mean_LD, self._mean_K = _means(examples.texts(), vectors_KD, rules.mean_alpha)
+        texts = examples.texts()
+        self._mean_LD, self._mean_K = _means(texts, vectors_KD, rules.mean_alpha)
+        self._labels_K2 = np.concatenate([texts.labels_K2, np.zeros((1, LABELS), np.int32)])  # −1 is the last
 
     def slates(self, examples: Examples, moves_RM: NDArray[np.float32], max_visits: int) -> Slates:
         """moves_RM: of the same examples, from `MovePass`."""
@@ -70,6 +74,7 @@ class SlateMaker:
             streamer_R=streamer_R,
             now_R=now.reshape(-1)[:R].astype(np.int32),
             mean_R=self._mean_K[examples.segment_R],
+            labels_R2=self._labels_K2[examples.title_R],
             shown_R=examples.shown_R,
             log_q_R=examples.log_q_R,
             pasts=_pasts(
@@ -77,6 +82,7 @@ class SlateMaker:
                 streamer_P=streamer_P,
                 now_P=now.reshape(-1)[R:],
                 mean_K=self._mean_K,
+                labels_K2=self._labels_K2,
                 start_P=start_P,
                 T=max_visits,
             ),
@@ -172,6 +178,7 @@ def _pasts(
     streamer_P: NDArray[np.int32],
     now_P: NDArray[np.intp],
     mean_K: NDArray[np.int32],
+    labels_K2: NDArray[np.int32],
     start_P: NDArray[np.int64],
     T: int,
 ) -> Pasts:
@@ -181,7 +188,7 @@ def _pasts(
     there_VT = place_VT >= start_P[:, None]
     place_VT[~there_VT] = 0
 
-    def filled(values_P: NDArray[np.generic], padding: float) -> NDArray[np.generic]:
+    def filled(values_P: NDArray[np.generic], padding: float) -> NDArray[Any]:
         padded_P = np.append(values_P, np.zeros(1, values_P.dtype))  # there may be no past at all
         return np.where(there_VT, padded_P[place_VT], np.array(padding, values_P.dtype))
 
@@ -193,5 +200,6 @@ def _pasts(
         since_same_s_VT=filled(examples.past_since_same_s_P, -1).astype(np.float32),
         now_VT=filled(now_P, 0).astype(np.int32),
         mean_VT=filled(mean_K[examples.past_segment_P], 0).astype(np.int32),
+        labels_VT2=np.stack([filled(of_P, UNKNOWN) for of_P in labels_K2[examples.past_title_P].T], axis=-1),
         length_V=there_VT.sum(1).astype(np.int16),
     )

@@ -28,6 +28,7 @@ from training.example_pass import ExamplePass
 from training.examples import FORMAT, INDEX, ExampleSet, shard_name
 from training.features import SERVED
 from training.happenings import Happened, from_archive, from_replay
+from training.labels import label
 
 SHARD_EXAMPLES = 8_192
 MAX_WAITING = 2  # shards in memory beside the one that is being filled
@@ -137,6 +138,8 @@ class _Writer:
                 "hash": np.array([text.hash for text in rooms.texts], np.int64),
                 "in_mean": np.array([text.in_mean for text in rooms.texts], np.bool_),
                 "text": pa.array([text.text for text in rooms.texts], pa.string()),
+                "language": np.array([label(text.language) for text in rooms.texts], np.int32),
+                "category": np.array([label(text.category) for text in rooms.texts], np.int32),
             },
             "covisits": {
                 "at_ms": np.array([pair.at_ms for pair in passing.covisits], np.int64),

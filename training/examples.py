@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from streaming.errors import TrainingError
 
-FORMAT = 1
+FORMAT = 2
 INDEX = "index.json"
 
 
@@ -68,13 +68,15 @@ class Examples:
 class Texts:
     """K texts, a room's in their order. segment_K: of 30 s since the epoch, −1 for a title.
 
-    in_mean_K: whether the room's slow mean takes it in.
+    in_mean_K: whether the room's slow mean takes it in. labels_K2: language and category declared beside a title, as
+    training/labels.py has them.
     """
 
     room_K: NDArray[np.int32]
     segment_K: NDArray[np.int64]
     hash_K: NDArray[np.int64]
     in_mean_K: NDArray[np.bool_]
+    labels_K2: NDArray[np.int32]
     texts: tuple[str, ...]
 
 
@@ -136,7 +138,8 @@ class ExampleSet:
         table = self._table("texts.parquet")
         names = ("room", "segment", "hash", "in_mean")
         room_K, segment_K, hash_K, in_mean_K = (table[name].to_numpy() for name in names)
-        return Texts(room_K, segment_K, hash_K, in_mean_K, tuple(table["text"].to_pylist()))
+        labels_K2 = np.stack([table["language"].to_numpy(), table["category"].to_numpy()], axis=1)
+        return Texts(room_K, segment_K, hash_K, in_mean_K, labels_K2, tuple(table["text"].to_pylist()))
 
     def covisits(self) -> CoVisits:
         """Raises TrainingError."""

@@ -103,7 +103,9 @@ class SliceGate:
         slates, scores = self._slates, np.zeros(len(self._slates.features_RF))
         for place, start in enumerate(slates.starts().tolist()):
             rows = slice(start, start + int(slates.size_V[place]))
-            rooms = self._align(version, slates.streamer_R[rows], slates.now_R[rows], slates.mean_R[rows])
+            rooms = self._align(
+                version, slates.streamer_R[rows], slates.now_R[rows], slates.mean_R[rows], slates.labels_R2[rows]
+            )
             features_NF = slates.features_RF[rows]
             viewer = self._viewer(version, place)
             prepared_NH = version.prepare(features_NF[:, [COLUMN[name] for name in CROWD]], rooms)
@@ -116,8 +118,9 @@ class SliceGate:
         pasts = self._slates.pasts
         length = min(int(pasts.length_V[place]), version.max_visits)
         last = slice(pasts.streamer_VT.shape[1] - length, None)
+        rows = (pasts.streamer_VT, pasts.now_VT, pasts.mean_VT, pasts.labels_VT2)
         return version.viewer_of(
-            self._align(version, pasts.streamer_VT[place, last], pasts.now_VT[place, last], pasts.mean_VT[place, last]),
+            self._align(version, *(column[place, last] for column in rows)),
             action_V=pasts.action_VT[place, last].astype(np.int64),
             dwell_s_V=pasts.dwell_s_VT[place, last],
             gap_s_V=pasts.gap_s_VT[place, last],
@@ -126,13 +129,19 @@ class SliceGate:
         )
 
     def _align(
-        self, version: Version, row_N: NDArray[np.int32], now_N: NDArray[np.int32], mean_N: NDArray[np.int32]
+        self,
+        version: Version,
+        row_N: NDArray[np.int32],
+        now_N: NDArray[np.int32],
+        mean_N: NDArray[np.int32],
+        labels_N2: NDArray[np.int32],
     ) -> AlignedRooms:
         contents = self._slates.contents
         return version.align(
             [self._names[row] for row in row_N.tolist()],
             contents.now_KD[now_N].astype(np.float32),
             np.nan_to_num(contents.mean_LD[mean_N].astype(np.float32)),
+            labels_N2,
         )
 
 

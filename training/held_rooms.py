@@ -27,13 +27,18 @@ ACTIVITY_OFFSET = 2**50  # past those of any log: activity is made here anew, an
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text that content is made of. segment: of 30 s since the epoch, −1 for a title. in_mean: of the slow mean."""
+    """A text that content is made of. segment: of 30 s since the epoch, −1 for a title. in_mean: of the slow mean.
+
+    language, category: declared beside a title, "" for none.
+    """
 
     room: int
     segment: int
     hash: int
     text: str
     in_mean: bool
+    language: str = ""
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,8 @@ class HeldRooms:
             held.fold.restore(state)
             held.heard = state.mean_segment >= 0
             text = build_title_text(state.title, state.category, state.tags, self._window.title_chars)
-            self.title_N[held.slot] = self._note(held, NOTHING, text_hash(text), text, in_mean=False)
+            language = "" if state.language_guessed else state.language
+            self._note_title(held, text_hash(text), text, language, state.category)
             self._touch(held)
 
     # records, in the order of the log
@@ -100,8 +106,9 @@ class HeldRooms:
         held = self._held(event.room)
         held.fold.apply_lifecycle(event, offset, at_ms)
         title, row = held.fold.title_text(), int(self.title_N[held.slot])
-        if title is not None and (row == NOTHING or self.texts[row].hash != title.hash):
-            self.title_N[held.slot] = self._note(held, NOTHING, title.hash, title.text, in_mean=False)
+        described = held.fold.description
+        if title is not None and described is not None and (row == NOTHING or self.texts[row].hash != title.hash):
+            self._note_title(held, title.hash, title.text, described.language, described.category)
         self._touch(held)
 
     def apply_chat(self, message: ChatMessage, offset: int, at_ms: int) -> None:
@@ -210,6 +217,13 @@ class HeldRooms:
             held.heard = True
             self.segment_N[held.slot] = self._note(held, segment.index, segment.hash, segment.text, in_mean=in_mean)
             held.fold.skip_segment(segment.index)
+
+    def _note_title(self, held: _Held, text_hash: int, text: str, language: str, category: str) -> None:
+        row = NOTHING
+        if text:
+            row = len(self.texts)
+            self.texts.append(Text(self.numbers[held.fold.room], NOTHING, text_hash, text, False, language, category))
+        self.title_N[held.slot] = row
 
     def _note(self, held: _Held, segment: int, text_hash: int, text: str, *, in_mean: bool) -> int:
         if not text:

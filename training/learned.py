@@ -6,11 +6,13 @@ when it was trained.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.replay import Channel
 from training.bundle import Bundle
 from training.chat import Chat
 from training.features import COLUMN, CROWD, PERSONAL
@@ -18,7 +20,7 @@ from training.fitting import FitConfig, fit
 from training.freeze import Origin
 from training.learn import Step
 from training.moves_observer import MovesObserver
-from training.recorded_slates import ContentTables, find_visits, rows_of, slates_of, vocabulary
+from training.recorded_slates import ContentTables, channel_labels, find_visits, rows_of, slates_of, vocabulary
 from training.serving import AlignedRooms
 from training.tower_figures import TowerRecall, Towers, gates_of
 from training.version import Version
@@ -39,15 +41,17 @@ class Learned:
         contents: ContentTables,
         config: FitConfig,
         *,
+        known: Mapping[str, Channel] = MappingProxyType({}),
         encoder_version: str = "none",
         bundle: Bundle | None = None,
         told: Callable[[Step, int], None] | None = None,
     ) -> None:
-        """bundle: what ranks; None to learn it from the training part."""
+        """known: languages and categories by channel. bundle: what ranks; None to learn it from the training part."""
         self.name = name
         self.bundle = bundle
         self._chat, self._contents, self._config, self._told = chat, contents, config, told
         self._encoder_version = encoder_version
+        self._labels_C2 = channel_labels(chat.channels, known)
         self._kind_M = kinds(chat)
         self._visits = find_visits(chat, self._kind_M)
         self._moves = MovesObserver(chat.num_train)
@@ -102,7 +106,14 @@ class Learned:
     def _fit(self, past: Sequence[Moment]) -> Bundle:
         streamers = vocabulary(self._chat, [int(moment.live_N[moment.entered]) for moment in past])
         row_C = rows_of(self._chat.channels, streamers)
-        slates = slates_of(past, self._visits, self._contents, row_C, self._config.learn.visits)
+        slates = slates_of(
+            past,
+            self._visits,
+            self._contents,
+            row_C=row_C,
+            labels_C2=self._labels_C2,
+            max_visits=self._config.learn.visits,
+        )
         return fit(
             slates,
             streamers,
@@ -131,4 +142,5 @@ class Learned:
             raise AssertionError("a version aligns")
         now_ND = self._contents.now_RD[now_N].astype(np.float32)
         mean_ND = np.nan_to_num(self._contents.mean_RD[mean_N].astype(np.float32))
-        return self._version.align([self._names[channel] for channel in channel_N.tolist()], now_ND, mean_ND)
+        names = [self._names[channel] for channel in channel_N.tolist()]
+        return self._version.align(names, now_ND, mean_ND, self._labels_C2[channel_N])

@@ -16,6 +16,7 @@ from torch.nn.functional import normalize
 
 from training.codes import Codebooks
 from training.features import FEATURES
+from training.labels import UNKNOWN
 from training.larm import RoomTower, RoomVectors
 from training.model_config import EXTRA, RANKED, STATISTICS, ModelConfig
 from training.ranker import Ranker, terms
@@ -32,6 +33,7 @@ class Past:
 
     item_BTE: Tensor  # vectors of the rooms visited, and embeddings of their codes
     codes_BTL: Tensor  # static, of the rooms visited; -1 where there is no visit
+    labels_BT2: Tensor  # declared language and category of the rooms visited; 0 where unknown
     content_BE: Tensor  # mean of the rooms' content, unit length; zeros without any
     pooled_BE: Tensor  # mean of the codes' embeddings
     before_BE: Tensor  # vector of the room visited last
@@ -41,6 +43,11 @@ class Past:
         """[R]: the share of the visits to rooms with the same codes at the first levels, 0 to 1."""
         same_RT = (self.codes_BTL[seg_R, :, :levels] == codes_RL[:, None, :levels]).all(-1)
         return same_RT.sum(1) / self.length_B[seg_R].clamp_min(1)
+
+    def same_labels(self, labels_R2: Tensor, seg_R: Tensor) -> Tensor:
+        """[R, 2]: the share of the visits to rooms of the same language, and of the same category, 0 to 1."""
+        same_RT2 = (self.labels_BT2[seg_R] == labels_R2[:, None]) & (labels_R2[:, None] != UNKNOWN)
+        return same_RT2.sum(1) / self.length_B[seg_R].clamp_min(1)[:, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,7 @@ class Model(nn.Module):
         static_RL = self.codes(self._static(batch.content, batch.streamer_R))
         dynamic_RL = self.codes(rooms.vector_NE)
         seg_R = batch.seg_R
+        same_language_R, same_category_R = past.same_labels(batch.labels_R2, seg_R).T
         extra = {
             "dot": dot_R,
             "gate": rooms.gate_N,
@@ -103,6 +111,8 @@ class Model(nn.Module):
             "same_2": past.same(static_RL, seg_R, 2),
             "same_now": past.same(dynamic_RL, seg_R, 1),
             "code_dot": (past.pooled_BE[seg_R] * self.embedded(static_RL)).sum(-1),
+            "same_language": same_language_R,
+            "same_category": same_category_R,
         }
         extra_RX = torch.stack([extra[name] for name in EXTRA], 1)
         return Scores(self.rank(batch.features_RF, extra_RX), *towers, extra_RX)
@@ -129,7 +139,8 @@ class Model(nn.Module):
         pooled_BE = _placed(embedded_PE, mask_BT, 0.0).sum(1) / length_B.clamp_min(1)[:, None]
         codes_BTL = _placed(codes_PL, mask_BT, -1)
         before_BE = _placed(rooms.vector_NE, mask_BT, 0.0)[:, -1]
-        return Past(item_BTE, codes_BTL, normalize(content_BE, dim=-1), pooled_BE, before_BE, length_B)
+        labels_BT2, content_BE = batch.past_labels_BT2, normalize(content_BE, dim=-1)
+        return Past(item_BTE, codes_BTL, labels_BT2, content_BE, pooled_BE, before_BE, length_B)
 
     def _rooms(self, content: Content, row_N: Tensor) -> RoomVectors:
         if content.both_NE is not None:

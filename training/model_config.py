@@ -25,6 +25,8 @@ EXTRA: Mapping[str, tuple[float, float]] = MappingProxyType(
         "same_2": (0.0, 1.0),  # with the same first two
         "same_now": (0.0, 1.0),  # whose first static code is the room's dynamic one
         "code_dot": (-2.0, 2.0),  # of the codes' embeddings: pooled of the visits, and of the room
+        "same_language": (0.0, 1.0),  # share of the visits to rooms of the same declared language
+        "same_category": (0.0, 1.0),
     }
 )
 STATISTICS = ("messages_rank", "entries_rank", "newcomers_rank", "room_age_s")  # beside the room tower

@@ -9,11 +9,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.replay import Channel
 from training.chat import Chat
+from training.labels import LABELS, UNKNOWN, label
 from training.slates import Contents, Pasts, Slates
 from training.timeline import ContentRows
 from training.visits import Kind
 from training.world import Moment
+
+NOT_TOLD = Channel()  # of what nobody says anything
 
 
 class ContentTables(Protocol):
@@ -103,6 +107,12 @@ def vocabulary(chat: Chat, entered: Sequence[int]) -> tuple[str, ...]:
     return tuple(sorted({chat.channels[channel] for channel in entered}))
 
 
+def channel_labels(channels: Sequence[str], known: Mapping[str, Channel]) -> NDArray[np.int32]:
+    """[C, 2] language and category of the channels that are known, UNKNOWN of the others."""
+    told = [known.get(channel, NOT_TOLD) for channel in channels]
+    return np.array([(label(one.language), label(one.category)) for one in told], np.int32).reshape(-1, LABELS)
+
+
 def rows_of(names: Sequence[str], streamers: Sequence[str]) -> NDArray[np.int32]:
     """[C] the row of each name among the streamers, 0 for those that are not."""
     row: Mapping[str, int] = {name: index + 1 for index, name in enumerate(streamers)}
@@ -113,10 +123,12 @@ def slates_of(
     moments: Sequence[Moment],
     visits: RecordedVisits,
     contents: ContentTables,
+    *,
     row_C: NDArray[np.int32],
+    labels_C2: NDArray[np.int32],
     max_visits: int,
 ) -> Slates:
-    """One slate a moment. row_C: the streamer's row of each channel. Each past is of the visits before the moment."""
+    """One slate a moment, whose past is of the visits before it. row_C, labels_C2: of each channel."""
     size_V = np.array([len(moment.live_N) for moment in moments], np.int32)
     live_R = np.concatenate([moment.live_N for moment in moments])
     at_us_V = np.array([moment.at_us for moment in moments], np.int64)
@@ -134,15 +146,22 @@ def slates_of(
         streamer_R=row_C[live_R],
         now_R=content.now_N.astype(np.int32),
         mean_R=content.mean_N.astype(np.int32),
+        labels_R2=labels_C2[live_R],
         shown_R=np.zeros(len(live_R), np.bool_),
         log_q_R=np.zeros(len(live_R), np.float32),
-        pasts=_pasts(visit_V, visits, contents, row_C, max_visits),
+        pasts=_pasts(visit_V, visits, contents, row_C=row_C, labels_C2=labels_C2, T=max_visits),
         contents=Contents(contents.now_RD, contents.mean_RD),
     )
 
 
 def _pasts(
-    visit_V: NDArray[np.int64], visits: RecordedVisits, contents: ContentTables, row_C: NDArray[np.int32], T: int
+    visit_V: NDArray[np.int64],
+    visits: RecordedVisits,
+    contents: ContentTables,
+    *,
+    row_C: NDArray[np.int32],
+    labels_C2: NDArray[np.int32],
+    T: int,
 ) -> Pasts:
     visit_VT = visit_V[:, None] - T + np.arange(T)
     there_VT = visit_VT >= visits.first_W[visit_V][:, None]
@@ -158,5 +177,6 @@ def _pasts(
         since_same_s_VT=np.where(there_VT, visits.since_same_s_W[visit_VT], np.float32(-1)),
         now_VT=np.where(there_VT, content.now_N[visit_VT], 0).astype(np.int32),
         mean_VT=np.where(there_VT, content.mean_N[visit_VT], 0).astype(np.int32),
+        labels_VT2=np.where(there_VT[..., None], labels_C2[visits.channel_W][visit_VT], np.int32(UNKNOWN)),
         length_V=there_VT.sum(1).astype(np.int16),
     )

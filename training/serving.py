@@ -30,6 +30,7 @@ class AlignedRooms:
     gate_N: Floats  # how much the content counts, 0..1
     static_NL: NDArray[np.int16]  # codes of the slow mean
     dynamic_NL: NDArray[np.int16]  # codes of now
+    labels_N2: NDArray[np.int32]  # declared language and category, training/labels.py
 
     @classmethod
     def empty(cls, num_rooms: int, like: AlignedRooms) -> AlignedRooms:
@@ -113,8 +114,14 @@ class ServedVersion(Protocol):
     def max_visits(self) -> int:
         """How many of a viewer's newest visits it looks at."""
 
-    def align(self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats) -> AlignedRooms:
-        """Rooms into the model's space; a room's result does not depend on the others'.
+    def align(
+        self,
+        streamers: Sequence[str],
+        now_ND: Floats,
+        mean_ND: Floats,
+        labels_N2: NDArray[np.int32] | None = None,
+    ) -> AlignedRooms:
+        """Rooms into the model's space; a room's result does not depend on the others'. labels: None for unknown ones.
 
         now_ND: content of this moment, NaN rows where there is none. mean_ND: slow mean of segments, zeros for none.
         """

@@ -34,6 +34,7 @@ class Pasts:
     since_same_s_VT: NDArray[np.float32]
     now_VT: NDArray[np.int32]
     mean_VT: NDArray[np.int32]
+    labels_VT2: NDArray[np.int32]  # language and category, training/labels.py
     length_V: NDArray[np.int16]
 
 
@@ -80,6 +81,7 @@ class Slates:
     streamer_R: NDArray[np.int32]
     now_R: NDArray[np.int32]
     mean_R: NDArray[np.int32]
+    labels_R2: NDArray[np.int32]
     shown_R: NDArray[np.bool_]  # shown to the viewer just before, and not entered
     log_q_R: NDArray[np.float32]  # log of the probability that the room is in the slate, 0 where it always is
     pasts: Pasts
@@ -96,7 +98,7 @@ class Slates:
         """Those from a place on."""
         row = int(self.starts()[place]) if place < len(self) else len(self.features_RF)
         by_visit = ("at_ms_V", "viewer_V", "size_V", "entered_V", "kind_V", "stay_s_V", "interacted_V")
-        by_row = ("features_RF", "streamer_R", "now_R", "mean_R", "shown_R", "log_q_R")
+        by_row = ("features_RF", "streamer_R", "now_R", "mean_R", "labels_R2", "shown_R", "log_q_R")
         pasts = Pasts(*(getattr(self.pasts, field.name)[place:] for field in fields(Pasts)))
         return replace(
             self,
@@ -148,8 +150,10 @@ class Batch(Choices):
     """The same with all that the towers read: content, and the viewers' pasts."""
 
     streamer_R: Tensor
+    labels_R2: Tensor
     content: Content  # of the R rows
     past_streamer_BT: Tensor
+    past_labels_BT2: Tensor
     past_action_BT: Tensor
     past_dwell_s_BT: Tensor
     past_gap_s_BT: Tensor
@@ -182,6 +186,8 @@ def batch_of(slates: Slates, chosen_B: NDArray[np.intp], most_visits: int, proje
     mask_BT = np.arange(T) >= T - length_B[:, None]
     arrays = {
         "streamer_R": slates.streamer_R[row_R].astype(np.int64),
+        "labels_R2": slates.labels_R2[row_R],
+        "past_labels_BT2": past["labels_VT2"],
         "past_streamer_BT": past["streamer_VT"].astype(np.int64),
         "past_action_BT": past["action_VT"].astype(np.int64),
         "past_dwell_s_BT": past["dwell_s_VT"],

@@ -20,6 +20,7 @@ from training.bundle import Bundle
 from training.codes import Codebooks
 from training.features import CROWD
 from training.forward import RankerForward, RoomForward
+from training.labels import LABELS
 from training.model_config import RANKED, TOTALS, ModelConfig
 from training.serving import AlignedRooms, Offered, RankedRooms, ViewerPast
 from training.transitions import Trails, Transitions
@@ -36,6 +37,7 @@ class VersionViewer:
     content_E: Floats  # mean of the visited rooms' content, unit length
     pooled_LK: Floats  # products of each code's embedding with the mean of those of the rooms visited
     codes_VL: NDArray[np.int16]
+    labels_V2: NDArray[np.int32]
     trails: Trails
 
 
@@ -70,6 +72,7 @@ class Version:
                 content_E=np.zeros(width, np.float32),
                 pooled_LK=np.zeros((levels, codes), np.float32),
                 codes_VL=np.zeros((0, levels), np.int16),
+                labels_V2=np.zeros((0, LABELS), np.int32),
                 trails=self._transitions.from_visits([]),
             )
             self._row = {streamer: row for row, streamer in enumerate(bundle.names["streamers"], start=1)}
@@ -81,7 +84,13 @@ class Version:
                 "one row more than names"
             )
 
-    def align(self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats) -> AlignedRooms:
+    def align(
+        self,
+        streamers: Sequence[str],
+        now_ND: Floats,
+        mean_ND: Floats,
+        labels_N2: NDArray[np.int32] | None = None,
+    ) -> AlignedRooms:
         """Rooms into the model's space. now_ND: NaN rows where there is no content; mean_ND: zeros."""
         row_N = np.array([self._row.get(streamer, 0) for streamer in streamers], np.int32)
         rooms = self._rooms(np.nan_to_num(now_ND), mean_ND, row_N)
@@ -92,6 +101,7 @@ class Version:
             gate_N=rooms.gate_N,
             static_NL=self._books.assign(rooms.static_NE),
             dynamic_NL=self._books.assign(rooms.vector_NE),
+            labels_N2=np.zeros((len(row_N), LABELS), np.int32) if labels_N2 is None else labels_N2,
         )
 
     def viewer(self, past: ViewerPast | None) -> VersionViewer:
@@ -133,6 +143,7 @@ class Version:
             content_E=content_E,
             pooled_LK=column_kernels.pooled(self._code_LKE, mean_E),
             codes_VL=codes_VL,
+            labels_V2=rooms.labels_N2[last],
             trails=self._transitions.from_visits(rooms.rows_N.tolist()),
         )
 
@@ -165,5 +176,7 @@ class Version:
             viewer.content_E,
             viewer.codes_VL,
             viewer.pooled_LK,
+            rooms.labels_N2,
+            viewer.labels_V2,
         )
         return self._ranker(offered.prepared_SH[slots_N], values_NF)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.features import PERSONAL
+from training.labels import LABELS
 from training.serving import AlignedRooms, Offered, RankedRooms, ServedViewer, ViewerPast
 
 Floats = NDArray[np.float32]
@@ -45,7 +46,9 @@ class FakeVersion:
         self._rng = rng
         self.aligned = 0  # rooms, since it was made
 
-    def align(self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats) -> AlignedRooms:
+    def align(
+        self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats, labels_N2: NDArray[np.int32] | None = None
+    ) -> AlignedRooms:
         self.aligned += len(streamers)
         content_NE = np.concatenate([np.nan_to_num(now_ND), mean_ND], axis=1) @ self._project_DE
         content_NE /= np.maximum(np.linalg.norm(content_NE, axis=1, keepdims=True), 1e-6)
@@ -54,8 +57,9 @@ class FakeVersion:
         vectors_NE = gate_N[:, None] * content_NE + (1 - gate_N)[:, None] * self._embedding_KE[rows_N]
         vectors_NE /= np.maximum(np.linalg.norm(vectors_NE, axis=1, keepdims=True), 1e-6)
         codes_NL = np.stack([np.argmax(vectors_NE, axis=1), np.argmin(vectors_NE, axis=1)], axis=1).astype(np.int16)
+        labels_N2 = np.zeros((len(rows_N), LABELS), np.int32) if labels_N2 is None else labels_N2
         return AlignedRooms(
-            rows_N.astype(np.int32), vectors_NE, content_NE.astype(np.float32), gate_N, codes_NL, codes_NL
+            rows_N.astype(np.int32), vectors_NE, content_NE.astype(np.float32), gate_N, codes_NL, codes_NL, labels_N2
         )
 
     def viewer(self, past: ViewerPast | None) -> FakeViewer:
@@ -82,10 +86,12 @@ class Broken(FakeVersion):
         super().__init__(name)
         self._at = at
 
-    def align(self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats) -> AlignedRooms:
+    def align(
+        self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats, labels_N2: NDArray[np.int32] | None = None
+    ) -> AlignedRooms:
         if self._at == "align":
             raise ValueError("shapes (3,) and (4,) not aligned")
-        return super().align(streamers, now_ND, mean_ND)
+        return super().align(streamers, now_ND, mean_ND, labels_N2)
 
     def rank(self, viewer: ServedViewer, offered: Offered) -> RankedRooms:
         ranked = super().rank(viewer, offered)

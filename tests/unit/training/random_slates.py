@@ -48,6 +48,7 @@ def random_slates(num: int, seed: int = 1, most_rooms: int = 9, visits: int = 6)
         streamer_R=np.concatenate(live).astype(np.int32),
         now_R=rng.integers(0, 40, R).astype(np.int32),
         mean_R=rng.integers(0, 30, R).astype(np.int32),
+        labels_R2=rng.integers(0, 4, (R, 2)).astype(np.int32),
         shown_R=rng.random(R) < 0.2,
         log_q_R=np.zeros(R, np.float32),
         pasts=Pasts(
@@ -58,6 +59,7 @@ def random_slates(num: int, seed: int = 1, most_rooms: int = 9, visits: int = 6)
             since_same_s_VT=np.where(rng.random(past_VT.shape) < 0.5, -1, 5_000).astype(np.float32),
             now_VT=np.where(there_VT, rng.integers(0, 40, past_VT.shape), 0).astype(np.int32),
             mean_VT=np.where(there_VT, rng.integers(0, 30, past_VT.shape), 0).astype(np.int32),
+            labels_VT2=np.where(there_VT[..., None], rng.integers(0, 4, (*past_VT.shape, 2)), 0).astype(np.int32),
             length_V=length_V,
         ),
         contents=Contents(now_KD, mean_LD),

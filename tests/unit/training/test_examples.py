@@ -284,7 +284,7 @@ def test_a_folder_without_examples_or_with_damaged_ones_is_refused(tmp_path: Pat
         written.shard(0)
     index = tmp_path / "set" / INDEX
     index.write_text(json.dumps({**json.loads(index.read_text()), "format": 99}))
-    with pytest.raises(TrainingError, match="not examples of format 1"):
+    with pytest.raises(TrainingError, match="not examples of format 2"):
         ExampleSet(tmp_path / "set")
     index.write_text("{")
     with pytest.raises(TrainingError, match="cannot be read"):

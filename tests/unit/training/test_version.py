@@ -60,7 +60,10 @@ def logits_of(version: Version, slates: Slates, chosen: int) -> np.ndarray:
     now, mean = slates.contents.now_KD.astype(np.float32), slates.contents.mean_LD.astype(np.float32)
     names = ["?", *NAMES]
     rooms = version.align(
-        [names[row] for row in slates.streamer_R[rows]], now[slates.now_R[rows]], mean[slates.mean_R[rows]]
+        [names[row] for row in slates.streamer_R[rows]],
+        now[slates.now_R[rows]],
+        mean[slates.mean_R[rows]],
+        slates.labels_R2[rows],
     )
     pasts, length = slates.pasts, int(slates.pasts.length_V[chosen])
     at = slice(len(pasts.streamer_VT[chosen]) - length, None)
@@ -68,6 +71,7 @@ def logits_of(version: Version, slates: Slates, chosen: int) -> np.ndarray:
         [names[row] for row in pasts.streamer_VT[chosen, at]],
         now[pasts.now_VT[chosen, at]],
         mean[pasts.mean_VT[chosen, at]],
+        pasts.labels_VT2[chosen, at],
     )
     viewer = version.viewer_of(
         past,
