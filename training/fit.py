@@ -1,14 +1,13 @@
 """Ray Train: a prepared folder → a version, on any number of workers. Never prepares, never publishes.
 
 Each worker reads its own shards; gradients are averaged, so all have one model. What came since the last checkpoint is
-all that is lost when a worker or the driver is killed: the same call again goes on from it. On one worker the result
-follows from the plan and the examples alone.
+all that is lost when a worker or the driver is killed: the same call again goes on from it. On one worker, or in this
+process (no workers), the result follows from the plan and the examples alone.
 """
 
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -27,13 +26,13 @@ from streaming.archive.store import open_store
 from streaming.errors import TrainingError
 from training import bundle as files
 from training.bundle import Bundle
+from training.checkpoints import Checkpoints, OwnCheckpoints, RayCheckpoints
 from training.fitting import check, finish, new_model
 from training.freeze import thaw
 from training.learn import Learner, NotANumber, Step, steps_per_epoch
 from training.model import Model
 from training.prepared import Prepared, opened
 
-STATE = "state.pt"
 VERSION = "version"
 TELL_S = 0.5  # between two words on how far it is
 MAX_RESTARTS = 8  # of workers, in a run
@@ -66,7 +65,7 @@ class Told:
 
 
 def fit(prepared: Prepared, scale: Scale, storage: str, progress: Callable[[Mapping[str, Any]], None]) -> Bundle:
-    """Learns on the connected Ray. storage: a folder that all nodes see, or a URI, for checkpoints and curves.
+    """Learns on the connected Ray, or with no workers in this process. storage: a folder that all see, or a URI.
 
     progress: called about twice a second with step, steps, phase, losses, slates_per_s, left_s. Raises TrainingError.
     """
@@ -77,6 +76,8 @@ def fit(prepared: Prepared, scale: Scale, storage: str, progress: Callable[[Mapp
             "folder": str(prepared.folder),
             "threads": scale.threads,
             "checkpoint_s": scale.checkpoint_s,
+            "own_checkpoints": storage if scale.workers == 0 else "",
+            "name": prepared.name,
             "told": told,
         },
         torch_config=TorchConfig(backend="nccl" if scale.gpu else "gloo"),
@@ -133,7 +134,9 @@ def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
         together=together,
         previous=previous,
     )
-    saved = _Saved(config, rank, learner, prepared)
+    own = config["own_checkpoints"]
+    checkpoints = OwnCheckpoints(own, config["name"]) if own else RayCheckpoints(rank)
+    saved = _Saved(config, rank, learner, prepared, checkpoints)
     saved.restore()
     try:
         for step in learner.run():
@@ -157,7 +160,10 @@ def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
 class _Saved:
     """Checkpoints, curves and words of one worker; all but the first only keep step with it."""
 
-    def __init__(self, config: dict[str, Any], rank: int, learner: Learner, prepared: Prepared) -> None:
+    def __init__(
+        self, config: dict[str, Any], rank: int, learner: Learner, prepared: Prepared, checkpoints: Checkpoints
+    ) -> None:
+        self._checkpoints = checkpoints
         self._told, self._every_s = config["told"], float(config["checkpoint_s"])
         self._rank, self._learner, self._folder = rank, learner, prepared.folder
         self._began_s = self._saved_s = self._told_s = time.monotonic()
@@ -167,13 +173,10 @@ class _Saved:
 
     def restore(self) -> None:
         """Goes on from the newest checkpoint, if there is one."""
-        checkpoint = ray.train.get_checkpoint()
-        if checkpoint is None:
-            return
-        with checkpoint.as_directory() as folder:
-            state = torch.load(Path(folder) / STATE, weights_only=True)
-        self._learner.restore(state)
-        self._began_step = self._learner.step
+        state = self._checkpoints.newest()
+        if state is not None:
+            self._learner.restore(state)
+            self._began_step = self._learner.step
 
     def after(self, step: Step) -> None:
         """Whatever is due after a step."""
@@ -184,7 +187,8 @@ class _Saved:
             if now_s - self._told_s >= TELL_S or step.step == self._learner.steps:
                 self._tell(step, now_s)
         if self._is_due(step.step, now_s):
-            self._checkpoint(step)
+            self._checkpoints.keep(self._learner.state(), {"step": step.step, **step.losses})
+            self._saved_s = time.monotonic()
 
     def write(self, bundle: Bundle) -> str:
         """The version, in the folder that it was learned from."""
@@ -214,16 +218,6 @@ class _Saved:
             torch.distributed.broadcast(due, 0)
             return bool(due.item())
         return now_s - self._saved_s >= self._every_s
-
-    def _checkpoint(self, step: Step) -> None:
-        figures: dict[str, Any] = {"step": step.step, **step.losses}
-        if self._rank:
-            ray.train.report(figures)
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                torch.save(self._learner.state(), Path(folder) / STATE)
-                ray.train.report(figures, checkpoint=ray.train.Checkpoint.from_directory(folder))
-        self._saved_s = time.monotonic()
 
     def _tell(self, step: Step, now_s: float) -> None:
         self._told_s = now_s

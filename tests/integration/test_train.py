@@ -10,13 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import psutil
 import pytest
+from numpy.typing import NDArray
 
 from deploy.cluster import LocalRay, RayConfig
 from streaming.recording import Recording
@@ -25,6 +26,7 @@ from streaming.window import WindowConfig
 from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
 from tests.unit.training.recorded_chat import crowd, write
 from training import example_writer
+from training.checkpoints import STATE
 from training.config import TrainingConfig
 from training.example import ExamplesConfig
 from training.example_writer import write_recorded
@@ -32,13 +34,13 @@ from training.job import make_prepared
 from training.prepared import PLAN, Plan
 
 PATIENCE_S = 240.0
-CHECKPOINTS = "checkpoint_manager_snapshot.json"
+SNAPSHOT = "checkpoint_manager_snapshot.json"
 
 
 class Quiet:
     version, dimension = FAKE_VERSION, FAKE_DIMENSION
 
-    def encode(self, texts: list[str]) -> np.ndarray:
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
         return fake_vectors(texts)
 
     def passed(self, records: int, examples: int, at_ms: int) -> None: ...
@@ -98,10 +100,16 @@ def finished(driver: subprocess.Popen[bytes], run: Path) -> dict[str, np.ndarray
 
 def await_checkpoint(run: Path, driver: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while not any("checkpoint_dir_name" in path.read_text() for path in (run / "checkpoints").glob(f"*/{CHECKPOINTS}")):
+    while not has_checkpoint(run / "checkpoints"):
         assert driver.poll() is None, "it ended before it could be killed\n" + (run / "driver.log").read_text()[-3_000:]
         assert time.monotonic() < deadline, "no checkpoint"
         time.sleep(0.02)
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Of Ray Train's workers, or of the driver that learns itself."""
+    by_ray = any("checkpoint_dir_name" in path.read_text() for path in folder.glob(f"*/{SNAPSHOT}"))
+    return by_ray or any(folder.glob(f"*/{STATE}"))
 
 
 def steps_heard(run: Path) -> list[int]:
@@ -153,6 +161,19 @@ def test_a_killed_driver_goes_on_from_its_checkpoint_to_the_same_version(
     driver.wait()
     before = len(steps_heard(run))
     assert_same(finished(start(run, ray_address), run), undisturbed)
+    assert steps_heard(run)[before] > 1, "it began anew"
+
+
+def test_a_driver_that_learns_itself_goes_on_after_a_kill_to_the_version_of_a_worker(
+    prepared: Path, ray_address: str, undisturbed: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    run = copied(prepared, tmp_path / "run")
+    driver = start(run, ray_address, workers=0)
+    await_checkpoint(run, driver)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    before = len(steps_heard(run))
+    assert_same(finished(start(run, ray_address, workers=0), run), undisturbed)
     assert steps_heard(run)[before] > 1, "it began anew"
 
 
