@@ -144,6 +144,6 @@ def _joined(parts: Sequence[Rooms]) -> Rooms:
 
 def log_odds(probability_N: Floats) -> Floats:
     """What candidates are ordered by: costs of likeness are taken from it; a probability leaves no room for these."""
-    sure_N = np.clip(probability_N, LEAST, 1 - LEAST)
+    sure_N = np.minimum(np.maximum(probability_N, LEAST), 1 - LEAST)
     odds_N: Floats = np.log(sure_N / (1 - sure_N))
     return odds_N

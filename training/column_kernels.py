@@ -22,37 +22,39 @@ ONE, NONE = np.float32(1), np.float32(0)
 
 
 @kernel()
-def remembered(vectors_VE: Floats, content_VE: Floats, static_VL: Codes, code_LKE: Floats) -> tuple[Floats, Floats]:
-    """[V, E] what the viewer tower reads; [2, E] mean of the content, of length one, and of the codes' embeddings."""
+def remembered(
+    vectors_VE: Floats, content_VE: Floats, static_VL: Codes, labels_V2: NDArray[np.int32], code_LKE: Floats
+) -> tuple[Floats, Floats, Floats, NDArray[np.int32]]:
+    """What the viewer tower reads [V, E]; the content's mean, of length one; codes' products with the mean code [L, K].
+
+    And marks that a candidate's are compared with [4, V]: first code, first two, language, category; −1 for unknown.
+    """
     V, E = vectors_VE.shape
-    item_VE, means_2E = vectors_VE.copy(), np.zeros((2, E), np.float32)
+    L, K, _ = code_LKE.shape
+    item_VE, mean_1E, code_1E = vectors_VE.copy(), np.zeros((1, E), np.float32), np.zeros((1, E), np.float32)
+    marks_4V = np.empty((4, V), np.int32)
     for v in range(V):
-        for level in range(static_VL.shape[1]):
+        for level in range(L):
             code = static_VL[v, level]
             for e in range(E):
                 item_VE[v, e] += code_LKE[level, code, e]
-                means_2E[1, e] += code_LKE[level, code, e] / np.float32(V)
+                code_1E[0, e] += code_LKE[level, code, e]
         for e in range(E):
-            means_2E[0, e] += content_VE[v, e]
+            mean_1E[0, e] += content_VE[v, e]
+        marks_4V[0, v], marks_4V[1, v] = static_VL[v, 0], static_VL[v, 0] * K + static_VL[v, min(1, L - 1)]
+        marks_4V[2, v], marks_4V[3, v] = labels_V2[v, 0] or -1, labels_V2[v, 1] or -1
     squares = NONE
     for e in range(E):
-        squares += means_2E[0, e] * means_2E[0, e]
-    means_2E[0] /= max(np.float32(sqrt(squares)), np.float32(1e-12))
-    return item_VE, means_2E
-
-
-@kernel()
-def pooled(code_LKE: Floats, mean_E: Floats) -> Floats:
-    """[L, K] product of each code's embedding with the viewer's mean."""
-    L, K, E = code_LKE.shape
-    pooled_LK = np.empty((L, K), np.float32)
+        squares += mean_1E[0, e] * mean_1E[0, e]
+    mean_1E /= max(np.float32(sqrt(squares)), np.float32(1e-12))
+    product_LK = np.empty((L, K), np.float32)
     for level in range(L):
         for code in range(K):
             total = NONE
             for e in range(E):
-                total += code_LKE[level, code, e] * mean_E[e]
-            pooled_LK[level, code] = total
-    return pooled_LK
+                total += code_LKE[level, code, e] * code_1E[0, e]
+            product_LK[level, code] = total / np.float32(V)
+    return item_VE, mean_1E[0], product_LK, marks_4V
 
 
 @kernel()
@@ -113,34 +115,34 @@ def candidates(
     content_SE: Floats,
     static_SL: Codes,
     dynamic_SL: Codes,
-    content_E: Floats,
-    codes_VL: Codes,
-    pooled_LK: Floats,
     labels_S2: NDArray[np.int32],
-    labels_V2: NDArray[np.int32],
+    content_E: Floats,
+    product_LK: Floats,
+    marks_4V: NDArray[np.int32],
 ) -> Floats:
     """[N, F] personal features, then model_config.LEARNED's, then EXTRA's without the gate, which is prepared."""
     N, P = personal_NP.shape
-    V, L = codes_VL.shape
+    L, K = product_LK.shape
+    V = marks_4V.shape[1]
     values_NF = np.empty((N, P + LEARNED + EXTRA), np.float32)
     values_NF[:, :P] = personal_NP
     values_NF[:, P : P + LEARNED] = learned_N4
-    second = min(1, L - 1)
     for n in range(N):
         slot = slots_N[n]
         alike, code_dot = NONE, NONE
         for e in range(len(content_E)):
             alike += content_SE[slot, e] * content_E[e]
         for level in range(L):
-            code_dot += pooled_LK[level, static_SL[slot, level]]
+            code_dot += product_LK[level, static_SL[slot, level]]
+        first = static_SL[slot, 0]
+        both = first * K + static_SL[slot, min(1, L - 1)]
         one = two = now = language = category = 0
         for v in range(V):
-            is_first = codes_VL[v, 0] == static_SL[slot, 0]
-            one += is_first
-            two += is_first and codes_VL[v, second] == static_SL[slot, second]
-            now += codes_VL[v, 0] == dynamic_SL[slot, 0]
-            language += labels_V2[v, 0] == labels_S2[slot, 0] != 0
-            category += labels_V2[v, 1] == labels_S2[slot, 1] != 0
+            one += marks_4V[0, v] == first
+            two += marks_4V[1, v] == both
+            now += marks_4V[0, v] == dynamic_SL[slot, 0]
+            language += marks_4V[2, v] == labels_S2[slot, 0]
+            category += marks_4V[3, v] == labels_S2[slot, 1]
         extra_X = values_NF[n, P + LEARNED :]
         visits = np.float32(max(V, 1))
         extra_X[0], extra_X[1], extra_X[5] = dot_N[n], alike, code_dot
@@ -151,23 +153,11 @@ def candidates(
 
 def signatures() -> dict[Any, Any]:
     """Which kernels are called, for `compiling.load`, and with what."""
-    codes, labels, rows = types.int16[:, ::1], types.int32[:, ::1], types.int32[::1]
+    codes, marks, rows = types.int16[:, ::1], types.int32[:, ::1], types.int32[::1]
     sparse = (INTEGERS, rows, FLOATS_2D)
+    rooms, viewer = (FLOATS_2D, codes, codes, marks), (FLOATS, FLOATS_2D, marks)
     return {
-        remembered: (FLOATS_2D, FLOATS_2D, codes, FLOATS_3D),
-        pooled: (FLOATS_3D, FLOATS),
+        remembered: (FLOATS_2D, FLOATS_2D, codes, marks, FLOATS_3D),
         trails: (rows, types.int64, INTEGERS, *sparse, *sparse),
-        candidates: (
-            INTEGERS,
-            *[FLOATS_2D] * 2,
-            FLOATS,
-            FLOATS_2D,
-            codes,
-            codes,
-            FLOATS,
-            codes,
-            FLOATS_2D,
-            labels,
-            labels,
-        ),
+        candidates: (INTEGERS, FLOATS_2D, FLOATS_2D, FLOATS, *rooms, *viewer),
     }

@@ -45,7 +45,15 @@ class AlignedRooms:
 
     def take(self, places: NDArray[np.int64]) -> AlignedRooms:
         """Copies of some rows."""
-        return AlignedRooms(*(getattr(self, column.name)[places] for column in fields(self)))
+        return AlignedRooms(
+            self.rows_N[places],
+            self.vectors_NE[places],
+            self.content_NE[places],
+            self.gate_N[places],
+            self.static_NL[places],
+            self.dynamic_NL[places],
+            self.labels_N2[places],
+        )
 
     def put(self, places: NDArray[np.int64], rooms: AlignedRooms) -> None:
         """Overwrites some rows."""

@@ -35,9 +35,8 @@ class VersionViewer:
 
     vector_E: Floats
     content_E: Floats  # mean of the visited rooms' content, unit length
-    pooled_LK: Floats  # products of each code's embedding with the mean of those of the rooms visited
-    codes_VL: NDArray[np.int16]
-    labels_V2: NDArray[np.int32]
+    product_LK: Floats  # of each code's embedding with the mean of those of the rooms visited
+    marks_4V: NDArray[np.int32]  # of the rooms visited: first code, first two, language, category; −1 for unknown
     trails: Trails
 
 
@@ -70,9 +69,8 @@ class Version:
             self._stranger = VersionViewer(
                 vector_E=arrays["stranger_E"],
                 content_E=np.zeros(width, np.float32),
-                pooled_LK=np.zeros((levels, codes), np.float32),
-                codes_VL=np.zeros((0, levels), np.int16),
-                labels_V2=np.zeros((0, LABELS), np.int32),
+                product_LK=np.zeros((levels, codes), np.float32),
+                marks_4V=np.zeros((4, 0), np.int32),
                 trails=self._transitions.from_visits([]),
             )
             self._row = {streamer: row for row, streamer in enumerate(bundle.names["streamers"], start=1)}
@@ -133,17 +131,19 @@ class Version:
         if not len(rooms.rows_N):
             return self._stranger
         last = slice(-most, None)
-        codes_VL = rooms.static_NL[last]
-        item_VE, (content_E, mean_E) = column_kernels.remembered(
-            rooms.vectors_NE[last], rooms.content_NE[last], codes_VL, self._code_LKE
+        item_VE, content_E, product_LK, marks_4V = column_kernels.remembered(
+            rooms.vectors_NE[last],
+            rooms.content_NE[last],
+            rooms.static_NL[last],
+            rooms.labels_N2[last],
+            self._code_LKE,
         )
         history = History(item_VE, action_V[last], dwell_s_V[last], gap_s_V[last], since_same_s_V[last], hour)
         return VersionViewer(
             vector_E=self._viewers(history),
             content_E=content_E,
-            pooled_LK=column_kernels.pooled(self._code_LKE, mean_E),
-            codes_VL=codes_VL,
-            labels_V2=rooms.labels_N2[last],
+            product_LK=product_LK,
+            marks_4V=marks_4V,
             trails=self._transitions.from_visits(rooms.rows_N.tolist()),
         )
 
@@ -173,10 +173,9 @@ class Version:
             rooms.content_NE,
             rooms.static_NL,
             rooms.dynamic_NL,
-            viewer.content_E,
-            viewer.codes_VL,
-            viewer.pooled_LK,
             rooms.labels_N2,
-            viewer.labels_V2,
+            viewer.content_E,
+            viewer.product_LK,
+            viewer.marks_4V,
         )
         return self._ranker(offered.prepared_SH[slots_N], values_NF)
