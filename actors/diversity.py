@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from training.compiling import kernel
+
+Labels = NDArray[np.int32]
 
 
 def diversify(
-    scores: Sequence[float],
-    streamers: Sequence[int],
-    categories: Sequence[int],
+    score_K: NDArray[np.float64],
+    streamer_K: Labels,
+    category_K: Labels,
     *,
     limit: int,
     streamer_cost: float,
@@ -17,31 +24,44 @@ def diversify(
 ) -> list[int]:
     """Positions of up to `limit` candidates: greedily the best score less the cost of its likes.
 
-    scores: descending. The n-th room of a streamer costs (n − 1) · streamer_cost, of a category (n − 1) ·
-    category_cost. Costs only grow, so a candidate whose cost has not grown since it was last looked at, and that is no
-    worse than any other's last value, is the best one left: lazy greedy (Minoux 1978). A candidate that nobody has
-    looked at yet is worth its score at most, so only as many are looked at as come near the answer.
+    score_K: descending. The n-th room of a streamer costs (n − 1) · streamer_cost, of a category (n − 1) ·
+    category_cost. Of equal ones the first is taken.
     """
-    seen: list[tuple[float, int]] = []  # a heap of (−value as of the last look, position)
-    of_streamer: dict[int, int] = {}
-    of_category: dict[int, int] = {}
-    chosen: list[int] = []
-    unseen, end = 0, len(scores)
-    while len(chosen) < limit:
-        if unseen < end and (not seen or -scores[unseen] <= seen[0][0]):
-            value, position = -scores[unseen], unseen
-            unseen += 1
-        elif seen:
-            value, position = heapq.heappop(seen)
-        else:
-            break
-        streamer, category = streamers[position], categories[position]
-        like_streamer, like_category = of_streamer.get(streamer, 0), of_category.get(category, 0)
-        now = like_streamer * streamer_cost + like_category * category_cost - scores[position]
-        if now > value:
-            heapq.heappush(seen, (now, position))
-            continue
-        chosen.append(position)
-        of_streamer[streamer] = like_streamer + 1
-        of_category[category] = like_category + 1
-    return chosen
+    positions: list[int] = chosen(score_K, streamer_K, category_K, limit, streamer_cost, category_cost).tolist()
+    return positions
+
+
+@kernel(exact=True)
+def chosen(  # noqa: PLR0917  compiled functions take no keywords
+    score_K: NDArray[np.float64],
+    streamer_K: Labels,
+    category_K: Labels,
+    limit: int,
+    streamer_cost: float,
+    category_cost: float,
+) -> NDArray[np.int64]:
+    """As `diversify`. A candidate is worth its score at most, so only as many are looked at as come near the answer."""
+    num = len(score_K)
+    chosen_L = np.empty(min(limit, num), np.int64)
+    is_left_K = np.ones(num, np.bool_)
+    cost_K = np.zeros(num)
+    for place in range(len(chosen_L)):
+        best, most = -1, -np.inf
+        for position in range(num):
+            if score_K[position] <= most:
+                break
+            value = score_K[position] - cost_K[position]
+            if is_left_K[position] and (best < 0 or value > most):
+                best, most = position, value
+        chosen_L[place] = best
+        is_left_K[best] = False
+        for position in range(num):
+            cost_K[position] += streamer_cost * (streamer_K[position] == streamer_K[best])
+            cost_K[position] += category_cost * (category_K[position] == category_K[best])
+    return chosen_L
+
+
+def signatures() -> dict[Any, Any]:
+    """Which kernels are called, for `compiling.load`, and with what."""
+    labels = types.int32[::1]
+    return {chosen: (types.float64[::1], labels, labels, types.int64, types.float64, types.float64)}

@@ -19,10 +19,10 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
+from actors import diversity
 from actors.alignment import Alignment, ModelAlignment
 from actors.answer import Answer, Filters, Item, Query, Receipt, Room, Source
 from actors.candidates import NO_FILTERS, Candidates
-from actors.diversity import diversify
 from actors.impressions import Impressions
 from actors.model_failures import ModelFailures
 from actors.pools import Pools, largest
@@ -40,6 +40,7 @@ from streaming.clock import Clock
 from streaming.errors import ConfigError, UnknownRoom, VersionError
 from streaming.events import RoomId, ViewerId
 from streaming.metrics import Metrics
+from training import compiling, kernels
 
 LOGGER = logging.getLogger(__name__)
 
@@ -144,6 +145,7 @@ class Recommender:
         self._tastes = Tastes(tables, self._candidates, config.weights, config.broad_category, metrics)
         self._shadow = ShadowScoring(tables, self._tastes, self._scoring, config.shadow, metrics)
         self._written = Written()
+        compiling.load(diversity.signatures())
         self._request_prefix = secrets.token_hex(10)
         self._requests = itertools.count()
 
@@ -186,6 +188,7 @@ class Recommender:
 
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what models prepare of all rooms, and scores in the shadow; a thread's loop until told to stop."""
+        kernels.load()  # before there is a version that needs them; answers by version 0 are made meanwhile
         rest_s = PREPARE_S
         while not stop.wait(rest_s):
             began_s = time.thread_time()  # of the processor: on a busy replica most of a renewal is waiting
@@ -288,11 +291,12 @@ class Recommender:
         """The chosen rooms in order."""
         rooms = self._rooms
         scored = self._scoring.surely(query, held, rooms.alignment, query.limit * POOL_PER_ITEM, now_ms)
-        slots, categories = scored.slots_K.tolist(), rooms.category_N[scored.slots_K].tolist()
-        chosen = diversify(
-            scored.values_K.tolist(),
-            rooms.streamer_N[scored.slots_K].tolist(),
-            categories,
+        slots, categories_K = scored.slots_K.tolist(), rooms.category_N[scored.slots_K]
+        categories = categories_K.tolist()
+        chosen = diversity.diversify(
+            scored.values_K,
+            rooms.streamer_N[scored.slots_K],
+            categories_K,
             limit=query.limit,
             streamer_cost=self._config.streamer_cost,
             category_cost=self._config.category_cost,
