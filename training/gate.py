@@ -1,6 +1,6 @@
 """Owns the judgement whether a version may go live: on visits that it did not learn from. Never publishes.
 
-Candidate, live version and version 0's terms rank the same visits, all rooms live. The candidate passes where its
+Candidate, live version and version 0 rank the same visits, all rooms live. The candidate passes where its
 NDCG@10 is not below either's on all visits, nor on those of viewers new to the room or new altogether, by more than
 chance explains: the 95 % interval of the difference, resampled by viewer, reaches zero.
 """
@@ -11,18 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from training.bundle import Bundle
 from training.features import COLUMN, CROWD, PERSONAL
-from training.model_config import WEIGHTS
-from training.ranker import terms
+from training.manifest import V0
 from training.registry import Verdict
 from training.serving import AlignedRooms
 from training.slates import Slates
 from training.version import Version, VersionViewer
 from training.visits import Kind
+from training.zero_score import zero_scores
 
 RESAMPLES = 500
 LEAST_VISITS = 20  # of a group; fewer judge nothing
@@ -58,7 +57,7 @@ class SliceGate:
             return Verdict(False, f"only {len(self._slates)} visits that it did not learn from: too few to judge it by")
         gain_V = ndcg(self._scores(Version(candidate)), self._slates)
         metrics = {f"ndcg10_{name}": float(gain_V[mask_V].mean()) for name, mask_V in self._groups().items()}
-        others = {"v0": self._version_0()}
+        others = {V0: ndcg(zero_scores(self._slates), self._slates)}
         if live is not None:
             others[live.manifest.version] = ndcg(self._scores(Version(live)), self._slates)
         worse = []
@@ -89,14 +88,6 @@ class SliceGate:
         means_S = sums_W[drawn_SW].sum(1) / counts_W[drawn_SW].sum(1)
         low, high = np.quantile(means_S, (0.025, 0.975))
         return Difference(float(difference_V.mean()), float(low), float(high))
-
-    def _version_0(self) -> NDArray[np.float64]:
-        """NDCG@10 of version 0's terms, as far as examples hold them: without shares of categories and languages."""
-        slates = self._slates
-        column = {name: torch.from_numpy(slates.features_RF[:, index]) for name, index in COLUMN.items()}
-        nothing_R = torch.zeros(len(slates.features_RF))
-        score_R = terms(column, nothing_R) @ torch.tensor(WEIGHTS)
-        return ndcg(score_R.numpy().astype(np.float64), slates)
 
     def _scores(self, version: Version) -> NDArray[np.float64]:
         """[R]: the version's, as it would serve."""
