@@ -1,4 +1,4 @@
-"""Owns the tests of the change of the version that answers: before, after, in between, and refused. Never a broker."""
+"""Owns the change of the version that answers: before, after and in between. Never a broker."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ import pytest
 from actors.alignment import ModelAlignment
 from actors.answer import Answer
 from actors.recommend import Query
-from actors.shadow_scoring import overlap, rank_correlation
-from actors.swap import LAST, RETRY_MS
-from streaming.events import ModelVersion
-from tests.unit.actors.fake_version import Broken, FakeVersion
+from actors.swap import LAST
+from tests.unit.actors.fake_version import FakeVersion
 from tests.unit.actors.replica import axis
 from tests.unit.actors.swap_world import World, versions_of
-from training.serving import ServedVersion
 
 
 def test_a_version_that_goes_live_answers_and_every_receipt_says_so() -> None:
@@ -67,52 +64,6 @@ def test_a_version_without_a_ranker_scores_as_version_0_does_with_the_towers_pro
     for item in answer.rooms:
         assert sum(item.terms.values()) == pytest.approx(item.score, abs=1e-4)  # type: ignore[union-attr]
     assert versions_of(world.answer("stranger")) == {"one"}
-
-
-def test_a_damaged_version_is_refused_once_and_what_answers_goes_on() -> None:
-    world = World()
-    world.live("one")
-    world.live("damaged")
-    world.turn()
-    assert versions_of(world.answer()) == {"one"}
-    assert world.swapper.status().wanted == "damaged"
-    assert "weights.safetensors is damaged" in world.swapper.status().refused
-    assert world.replica.metrics.value("swaps_total", outcome="refused") == 1
-    assert world.loaded == ["one", "damaged"]
-    world.replica.clock.advance(RETRY_MS)
-    world.versions["damaged"] = FakeVersion("damaged")
-    world.turn()
-    assert versions_of(world.answer()) == {"damaged"}
-    assert world.swapper.status().refused == ""
-
-
-@pytest.mark.parametrize("at", ["align", "rank", "numbers"])
-def test_a_version_that_fails_is_refused_before_it_answers_anybody(at: str) -> None:
-    world = World()
-    world.versions["broken"] = Broken("broken", at)
-    world.answer()
-    world.live("broken")
-    assert versions_of(world.answer()) == {"v0"}
-    assert world.swapper.status().refused
-    assert world.replica.metrics.value("swaps_total") == 1
-    world.live("one")
-    assert versions_of(world.answer()) == {"one"}
-    world.check_rows()
-
-
-@pytest.mark.parametrize(
-    ("version", "says"),
-    [
-        (FakeVersion("one", d_content=9), "reads content of 9 dimensions; the rooms' has 8"),
-        (FakeVersion("one", encoder_version="other"), "content of the encoder other; the rooms' comes from test"),
-    ],
-)
-def test_a_version_that_does_not_fit_the_rooms_is_refused(version: FakeVersion, says: str) -> None:
-    world = World()
-    world.versions["one"] = version
-    world.live("one")
-    assert versions_of(world.answer()) == {"v0"}
-    assert says in world.swapper.status().refused
 
 
 def test_rooms_that_change_start_and_end_while_a_version_is_built_are_as_they_are_now_after_it() -> None:
@@ -166,24 +117,6 @@ def test_rooms_go_on_changing_under_every_version() -> None:
         assert versions_of(world.answer()) == {version}
 
 
-def test_a_version_that_is_no_longer_wanted_is_given_up_on_the_way() -> None:
-    world = World()
-    load = world.swapper._load
-
-    def slow(record: ModelVersion) -> ServedVersion:
-        world.announce("two")
-        return load(record)
-
-    world.swapper._load = slow
-    world.live("one")
-    assert versions_of(world.answer()) == {"v0"}
-    world.swapper._load = load
-    world.turn()
-    assert versions_of(world.answer()) == {"two"}
-    assert world.replica.metrics.value("swaps_total") == 1
-    world.check_rows()
-
-
 def test_before_any_room_has_content_a_version_answers_too_and_content_comes_later() -> None:
     world = World(rooms=0)
     world.replica.room("quiet", title_vector=b"", encoder_version="")
@@ -233,58 +166,6 @@ def test_the_thread_follows_what_is_announced_once_the_tables_are_read() -> None
     finally:
         stop.set()
         thread.join()
-
-
-def test_a_candidate_is_scored_in_the_shadow_and_changes_no_answer() -> None:
-    world = World(shadow=1.0)
-    world.live("one")
-    recommender, metrics = world.replica.recommender, world.replica.metrics
-    before = world.answer(explain=True)
-    world.live("two", "candidate")
-    for _ in range(5):
-        assert world.answer(explain=True).rooms == before.rooms
-    recommender._shadow.compare(world.replica.clock.now_ms())
-    overlaps = metrics.observed("shadow_overlap_ratio")
-    assert len(overlaps) == 5
-    assert all(0 < overlap <= 1 for overlap in overlaps)
-    assert len(metrics.observed("shadow_correlation_ratio")) == 5
-    assert len(metrics.observed("shadow_seconds", role="candidate")) == 5
-    assert versions_of(world.answer()) == {"one"}
-
-
-def test_a_candidate_follows_the_rooms_and_goes_live_without_being_loaded_again() -> None:
-    world = World(shadow=1.0)
-    world.live("one", "candidate")
-    for number in range(30):
-        world.replica.room(f"r{number}", title_vector=axis((number + 5) % 8))
-    world.turn()
-    world.live("one")
-    world.check_rows()
-    assert world.loaded == ["one"]
-    assert versions_of(world.answer()) == {"one"}
-
-
-def test_a_candidate_that_cannot_be_loaded_is_left_out_and_tried_no_more() -> None:
-    world = World(shadow=1.0)
-    world.live("damaged", "candidate")
-    world.turn()
-    assert world.loaded == ["damaged"]
-    world.answer()
-    world.replica.recommender._shadow.compare(0)
-    assert world.replica.metrics.observed("shadow_overlap_ratio") == []
-    world.live("two", "candidate")
-    world.answer()
-    world.replica.recommender._shadow.compare(world.replica.clock.now_ms())
-    assert len(world.replica.metrics.observed("shadow_overlap_ratio")) == 1
-
-
-def test_agreement_is_the_share_of_the_best_and_the_order_of_what_is_common() -> None:
-    ours, theirs = np.array([1, 2, 3, 4]), np.array([4, 3, 2, 9])
-    assert overlap(ours, theirs) == 0.75
-    assert rank_correlation(ours, theirs) == pytest.approx(-1)
-    assert rank_correlation(ours, ours) == pytest.approx(1)
-    assert rank_correlation(ours, np.array([2, 3, 4, 1])) == pytest.approx(-0.2)
-    assert rank_correlation(ours, np.array([7, 8, 1])) is None
 
 
 def _soon(condition: Callable[[], bool]) -> bool:

@@ -1,0 +1,62 @@
+"""Owns the places that a URI names, and what is written there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from streaming.archive.reader import Archive
+from streaming.archive.store import Entry
+from streaming.errors import ArchiveError
+from tests.unit.streaming.archive.world import World
+
+
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("", "no archive: set archive.uri"),
+        ("s4://bucket/x", "'s4://bucket/x', which cannot be opened"),
+        ("file://a/b", "'file://a/b', which cannot be opened"),
+    ],
+)
+def test_a_uri_that_names_no_store_is_said(uri: str, says: str) -> None:
+    with pytest.raises(ArchiveError, match=says):
+        Archive(uri)
+
+
+def test_a_folder_that_cannot_be_is_said_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    world = World(str(tmp_path / "file" / "archive"))
+    with pytest.raises(ArchiveError, match="a part of the path is a file"):
+        world.run()
+    with pytest.raises(ArchiveError, match="preparing the folder: No such file or directory"):
+        World("/proc/nowhere").run()
+
+
+def test_what_a_killed_writer_left_is_cleared_away_once_it_is_old(folder: World, tmp_path: Path) -> None:
+    place = tmp_path / "topic=chat" / "hour=2024-10-04T00"
+    place.mkdir(parents=True)
+    old, young = place / ".a.parquet.1.tmp", place / ".b.parquet.2.tmp"
+    old.touch()
+    young.touch()
+    os.utime(old, (0, 0))
+    assert folder.archive().files() == []
+    folder.run()
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_entries_of_a_store_are_paths_below_its_root(world: World) -> None:
+    world.store.put("a/b/c.txt", pa.py_buffer(b"12345"))
+    assert world.store.list() == world.store.list("a") == [Entry("a/b/c.txt", 5)]
+    assert world.store.list("nowhere") == []
+    assert world.store.put("a/b/c.txt", pa.py_buffer(b"other")) is False
+    assert world.store.open("a/b/c.txt").read() == b"12345"
+    world.store.delete("a/b/c.txt")
+    world.store.delete("a/b/c.txt")
+    assert world.store.list() == []
+    with pytest.raises(FileNotFoundError):
+        world.store.open("a/b/c.txt")
