@@ -124,6 +124,7 @@ def fit_config(config: TrainingConfig, d_content: int, num_examples: int) -> Fit
         towers_epochs=config.towers_epochs,
         epochs=config.epochs,
         ranker_epochs=config.ranker_epochs,
+        towers_share=LearnConfig().towers_share if num_examples >= SMALL else 1.0,
         batch=batch,
         rate=config.rate,
         seed=config.seed,

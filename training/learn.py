@@ -3,6 +3,8 @@
 Three phases. Towers: room and viewer tower learn from who entered what (and which rooms share viewers), without codes.
 Then the rooms' vectors get their codes and stand still, and codes' embeddings, viewer tower and ranker learn together.
 Then all but the ranker stands still, what it is given is computed once, and it learns alone, at a fifth of the price.
+It learns from all visits, of which the towers have seen the older part: of those that they know by heart they say more
+than they will of others.
 Every draw follows from the seed and the step, so that a run that goes on from a checkpoint is the run that was not
 stopped.
 """
@@ -38,6 +40,7 @@ class LearnConfig:
     towers_epochs: int = 2
     epochs: int = 2
     ranker_epochs: int = 6
+    towers_share: float = 0.5  # of the visits, the oldest: what towers learned by heart misleads a ranker that sees it
     batch: int = 512
     rate: float = 3e-3
     decay: float = 1e-2
@@ -56,6 +59,8 @@ class LearnConfig:
             )
         if self.ranker_epochs < 0:
             raise ConfigError(f"learn.ranker_epochs is {self.ranker_epochs}; it must be at least 0")
+        if not 0 < self.towers_share <= 1:
+            raise ConfigError(f"learn.towers_share is {self.towers_share}; it must be in (0, 1]")
         if not self.rate > 0 or self.decay < 0 or self.seed < 0:
             raise ConfigError("learn: rate must be above 0, decay and seed not below")
 
@@ -126,12 +131,16 @@ class Learner:
     @property
     def towers_steps(self) -> int:
         """Steps of the first phase."""
-        return self.config.towers_epochs * self._per_epoch
+        return self.config.towers_epochs * self._towers_per_epoch
 
     @property
     def joint_steps(self) -> int:
         """Steps of the first two phases."""
-        return self.towers_steps + self.config.epochs * self._per_epoch
+        return self.towers_steps + self.config.epochs * self._towers_per_epoch
+
+    @property
+    def _towers_per_epoch(self) -> int:
+        return max(1, math.ceil(self._per_epoch * self.config.towers_share))
 
     @property
     def steps(self) -> int:
@@ -256,8 +265,12 @@ class Learner:
         return room_to_room(logit_PP, before_B[pair_B], streamer_B[pair_B])
 
     def _chosen(self) -> NDArray[np.intp]:
-        epoch, place = divmod(self.step, self._per_epoch)
-        order_V = np.random.default_rng((self.config.seed, epoch, self._rank)).permutation(self._num_slates)
+        begin, per_epoch, num_slates = self.joint_steps, self._per_epoch, self._num_slates
+        if self.step < begin:
+            begin, per_epoch = 0, self._towers_per_epoch
+            num_slates = max(1, math.ceil(num_slates * self.config.towers_share))
+        epoch, place = divmod(self.step - begin, per_epoch)
+        order_V = np.random.default_rng((self.config.seed, begin, epoch, self._rank)).permutation(num_slates)
         chosen = np.arange(place * self.config.batch, (place + 1) * self.config.batch)
         if chosen[-1] >= len(order_V):
             whole = chosen[chosen < len(order_V)]  # another process has more: this one begins anew
