@@ -3,7 +3,8 @@
     python -m tests.bench.serve [--json] [--rooms N] [--replicas N] [--seconds S] [--model]
 
 Rooms and profiles are written straight to the topics that replicas read; states go on being rewritten, as often as
-that many rooms would be encoded anew (each every 30 s). Both are asked in turns, so that drift hits both.
+that many rooms would be encoded anew (each every 30 s). Both are asked in turns, so that drift hits both. With
+--model a version of realistic size goes live after these rounds, and as many follow: `ratio` is the model's then.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import statistics
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -188,28 +190,32 @@ def fill(system: System, platform: Platform) -> tuple[Sink, Iterator[RoomState]]
         time.sleep(0.2)
 
 
-def put_live(system: System, rooms: int) -> None:
+def put_live(system: System, rooms: int, folder: str) -> None:
     """Publishes a version as large as one that has seen all streamers, and waits until every replica answers by it."""
     from tests.untrained import untrained  # noqa: PLC0415  torch, which the other bench does not need
 
     streamers = [f"streamer-{number}" for number in range(rooms)]
-    with tempfile.TemporaryDirectory(prefix="tidecast-bench-") as folder:
-        log = KafkaLog(system.settings.kafka, system.settings.topics.prefix)
-        registry = Registry(open_store(folder, "registry"), log, SystemClock())
-        registry.publish(untrained("bench", streamers, "bench", DIMENSION))
-        registry.promote("bench", OpenGate())
-        client, deadline = Client(system.url), time.monotonic() + 60
-        while any(
-            post.detail["model_version"] != "bench" for post in client.status().processes if post.name == "recommender"
-        ):
-            if time.monotonic() > deadline:
-                raise TimeoutError("the replicas do not get to the version")
-            time.sleep(0.2)
+    log = KafkaLog(system.settings.kafka, system.settings.topics.prefix)
+    registry = Registry(open_store(folder, "registry"), log, SystemClock())
+    registry.publish(untrained("bench", streamers, "bench", DIMENSION))
+    registry.promote("bench", OpenGate())
+    client, deadline = Client(system.url), time.monotonic() + 60
+    while any(
+        post.detail["model_version"] != "bench" for post in client.status().processes if post.name == "recommender"
+    ):
+        if time.monotonic() > deadline:
+            raise TimeoutError("the replicas do not get to the version")
+        time.sleep(0.2)
 
 
 def best(loads: Sequence[Load]) -> Load:
     """The median run by rate."""
     return sorted(loads, key=lambda load: load.rps)[len(loads) // 2]
+
+
+def ratio(ours: Sequence[Load], theirs: Sequence[Load]) -> float:
+    """The median over rounds of one's rate by the other's."""
+    return round(statistics.median(a.rps / b.rps for a, b in zip(ours, theirs, strict=True)), 3)
 
 
 def main() -> None:
@@ -219,15 +225,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="of one measurement")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=8)
-    parser.add_argument("--model", action="store_true", help="answer by a model (untrained) instead of version 0")
+    parser.add_argument("--model", action="store_true", help="ask a model (untrained) too")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     args = parser.parse_args()
     settings = Settings()
     settings = dataclasses.replace(settings, http=dataclasses.replace(settings.http, replicas=args.replicas))
-    with stack(settings) as system:
+    with stack(settings) as system, tempfile.TemporaryDirectory(prefix="tidecast-bench-") as folder:
         sink, states = fill(system, Platform(args.rooms, time.time_ns() // 1_000_000))
-        if args.model:
-            put_live(system, args.rooms)
         running = system.running()
         assert running is not None
         ray = LocalRay(settings.ray, Path(running.ray_folder))
@@ -235,28 +239,41 @@ def main() -> None:
         noop.deploy(ray.address, args.replicas, ray.environment())
         bodies = [b'{"viewer":"viewer-%d","limit":%d}' % (number, LIMIT) for number in range(VIEWERS)]
         random.Random(SEED).shuffle(bodies)
-        ours: list[Load] = []
-        theirs: list[Load] = []
+        loads: defaultdict[str, list[Load]] = defaultdict(list)
+
+        def ask(name: str, path: str = "/v1/recommend", connections: int = args.connections) -> Load:
+            load = put_on(system.url, path, bodies, seconds=args.seconds, connections=connections)
+            say(f"{name}: {load.rps:.0f} rps, p50 {load.p50_ms:.2f} ms, p99 {load.p99_ms:.2f} ms")
+            loads[name].append(load)
+            return load
+
         with Updates(sink, states, args.rooms / REFRESH_S) as updates:
-            for number in range(args.rounds):
-                for loads, path in ((theirs, noop.PATH), (ours, "/v1/recommend")):
-                    load = put_on(system.url, path, bodies, seconds=args.seconds, connections=args.connections)
-                    loads.append(load)
-                    say(f"{number} {path}: {load.rps:.0f} rps, p50 {load.p50_ms:.2f} ms, p99 {load.p99_ms:.2f} ms")
-            latency = put_on(system.url, "/v1/recommend", bodies, seconds=args.seconds, connections=1)
-            noop_latency = put_on(system.url, noop.PATH, bodies, seconds=args.seconds, connections=1)
-            say(f"one connection: {latency.p50_ms:.2f} ms, no-op {noop_latency.p50_ms:.2f} ms; {updates.sent} updates")
+            for name in ("version 0", "model")[: 2 if args.model else 1]:
+                if name == "model":
+                    put_live(system, args.rooms, folder)
+                for _ in range(args.rounds):
+                    ask(f"no-op beside {name}", noop.PATH)
+                    ask(name)
+            noop_latency = ask("no-op, one connection", noop.PATH, 1)
+            latency = ask("one connection", connections=1)
+            say(f"{updates.sent} updates")
         sink.close()
+    name = "model" if args.model else "version 0"
+    ours, theirs, before = loads[name], loads[f"no-op beside {name}"], loads["version 0"]
+    v0_ratio = ratio(before, loads["no-op beside version 0"])
     us, them = best(ours), best(theirs)
     result = {
         "rps": round(us.rps),
         "noop_rps": round(them.rps),
-        "ratio": round(statistics.median(a.rps / b.rps for a, b in zip(ours, theirs, strict=True)), 3),
+        "ratio": ratio(ours, theirs),
+        "v0_ratio": v0_ratio,
+        "of_v0": round(ratio(ours, theirs) / v0_ratio, 3),
         "p99_ms": round(us.p99_ms, 2),
+        "v0_p99_ms": round(best(before).p99_ms, 2),
         "noop_p99_ms": round(them.p99_ms, 2),
         "one_connection_p50_ms": round(latency.p50_ms, 2),
         "noop_one_connection_p50_ms": round(noop_latency.p50_ms, 2),
-        "failed": sum(load.failed for load in (*ours, *theirs)),
+        "failed": sum(load.failed for some in loads.values() for load in some),
         "model": args.model,
         "rooms": args.rooms,
         "replicas": args.replicas,
