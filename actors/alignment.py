@@ -6,7 +6,7 @@ rooms and viewers into a space of its own. Both stand behind `Alignment`, of whi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +20,9 @@ from training.manifest import V0
 from training.serving import AlignedRooms, ServedVersion
 
 Slots = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+MAX_SETTLED = 16_384  # rooms that no longer change, kept aligned; some 0.6 KB each
 
 
 class Alignment(Protocol):
@@ -77,6 +80,26 @@ class ContentAlignment:
         return True
 
 
+class _Settled:
+    """Aligned rooms that no longer change, by key: those that most of a viewer's past is made of. Not thread-safe."""
+
+    def __init__(self, like: AlignedRooms) -> None:
+        self._rows = AlignedRooms.empty(MAX_SETTLED, like)
+        self._place: dict[Hashable, int] = {}
+
+    def of(self, keys: Sequence[Hashable], align: Callable[[Sequence[int]], AlignedRooms]) -> AlignedRooms:
+        """A row a key. align: makes those of some of the keys, by their positions, where they are not kept."""
+        missing = {key: position for position, key in enumerate(keys) if key not in self._place}
+        if len(self._place) + len(missing) > MAX_SETTLED:  # all go: to know the oldest would cost more
+            self._place.clear()
+            missing = {key: position for position, key in enumerate(keys)}
+        if missing:
+            places = range(len(self._place), len(self._place) + len(missing))
+            self._rows.put(np.array(places), align(list(missing.values())))
+            self._place |= dict(zip(missing, places, strict=True))
+        return self._rows.take(np.array([self._place[key] for key in keys], np.int64))
+
+
 class ModelAlignment:
     """A version with a model. A room whose vectors another encoder made is aligned without content."""
 
@@ -84,6 +107,7 @@ class ModelAlignment:
         self.model: ServedVersion = model
         self.index = index
         self._rooms: AlignedRooms | None = None  # by slot, from the first on
+        self._settled = _Settled(self._alone([]))
 
     @property
     def version(self) -> str:
@@ -98,11 +122,23 @@ class ModelAlignment:
     def rooms(self) -> AlignedRooms:
         """Live rooms as they are now, by slot."""
         if self._rooms is None:
-            self._rooms = AlignedRooms.empty(self.index.config.max_rooms, self.alone([]))
+            self._rooms = AlignedRooms.empty(self.index.config.max_rooms, self._alone([]))
         return self._rooms
 
     def alone(self, streamers: Sequence[str]) -> AlignedRooms:
-        """Rooms of which nothing is known but whose they are."""
+        """Rooms of which nothing is known but whose they are. The caller holds the lock of the tables."""
+        return self._settled.of(streamers, lambda some: self._alone([streamers[place] for place in some]))
+
+    def ended(self, rooms: Sequence[RoomState], content: Callable[[Sequence[RoomState]], Floats]) -> AlignedRooms:
+        """Rooms that have ended, as they were. content: of some states. The caller holds the lock of the tables."""
+
+        def align(some: Sequence[int]) -> AlignedRooms:
+            states = [rooms[place] for place in some]
+            return self.align(states, content(states))
+
+        return self._settled.of([(state.room, state.rooms_offset, state.chat_offset) for state in rooms], align)
+
+    def _alone(self, streamers: Sequence[str]) -> AlignedRooms:
         shape = (len(streamers), self.model.d_content)
         return self.model.align(streamers, np.full(shape, np.nan, np.float32), np.zeros(shape, np.float32))
 

@@ -202,8 +202,7 @@ class Tastes:
                 slots_V[place] = about.slot
         rooms = alignment.rooms.take(np.maximum(slots_V, 0))
         if ended:
-            states = list(ended.values())
-            rooms.put(np.array([*ended]), alignment.align(states, self._rooms.content(states)))
+            rooms.put(np.array([*ended]), alignment.ended(list(ended.values()), self._rooms.content))
         gone = [place for place in np.flatnonzero(slots_V < 0).tolist() if place not in ended]
         if gone:
             rooms.put(np.array(gone), alignment.alone([visits[place].streamer for place in gone]))

@@ -1,0 +1,62 @@
+"""Owns the tests of rooms that no longer change: aligned once, and the same as if aligned again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from actors import alignment
+from actors.alignment import ModelAlignment
+from actors.index import IndexConfig, LiveIndex
+from streaming.events import RoomState
+from tests.unit.actors.fake_version import FakeVersion
+from tests.unit.actors.replica import Replica, axis
+
+
+def aligned_by(version: FakeVersion) -> ModelAlignment:
+    return ModelAlignment(version, LiveIndex(IndexConfig(max_rooms=16)))
+
+
+def ended(*numbers: int) -> list[RoomState]:
+    replica = Replica()
+    for number in numbers:
+        replica.room(f"r{number}", title_vector=axis(number % 8))
+    return [card.state for card in replica.tables.rooms.cards.values()]
+
+
+def test_streamers_of_forgotten_rooms_are_aligned_once() -> None:
+    version = FakeVersion("one")
+    ours = aligned_by(version)
+    names = ["a", "b", "a", "c"]
+    first = ours.alone(names)
+    assert version.aligned == 3
+    again = ours.alone(["c", "d", "a"])
+    assert version.aligned == 4
+    expected = aligned_by(FakeVersion("one"))
+    for got, of in ((first, names), (again, ["c", "d", "a"])):
+        for row, name in enumerate(of):
+            np.testing.assert_array_equal(got.vectors_NE[row], expected.alone([name]).vectors_NE[0])
+
+
+def test_rooms_that_ended_are_aligned_once_as_they_were() -> None:
+    version = FakeVersion("one")
+    ours, states = aligned_by(version), ended(1, 2, 3)
+
+    def content(some: list[RoomState]) -> np.ndarray:
+        return np.eye(8, dtype=np.float32)[[int(state.room[1:]) for state in some]]
+
+    first = ours.ended(states, content)
+    again = ours.ended(states[::-1], content)
+    assert version.aligned == 3
+    np.testing.assert_array_equal(first.vectors_NE, again.vectors_NE[::-1])
+    np.testing.assert_array_equal(first.vectors_NE, ours.align(states, content(states)).vectors_NE)
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alignment, "MAX_SETTLED", 4)
+    version = FakeVersion("one")
+    ours = aligned_by(version)
+    wanted = ours.alone(["a", "b", "c"]).vectors_NE.copy()
+    ours.alone(["d", "e"])
+    np.testing.assert_array_equal(ours.alone(["a", "b", "c"]).vectors_NE, wanted)
+    assert version.aligned == 8  # all three went to make room, and then the two did
