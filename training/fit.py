@@ -8,11 +8,12 @@ process (no workers), the result follows from the plan and the examples alone.
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import ray
@@ -26,11 +27,12 @@ from streaming.archive.store import open_store
 from streaming.errors import TrainingError
 from training import bundle as files
 from training.bundle import Bundle
-from training.checkpoints import Checkpoints, OwnCheckpoints, RayCheckpoints
+from training.checkpoints import STATE, OwnCheckpoints
+from training.curves import Curves
+from training.distributed import Distributed
 from training.fitting import check, finish, new_model
 from training.freeze import thaw
 from training.learn import Learner, NotANumber, Step, steps_per_epoch
-from training.model import Model
 from training.prepared import Prepared, opened
 
 VERSION = "version"
@@ -118,7 +120,7 @@ def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
     model = new_model(slates, plan.fit, len(plan.streamers))
     parent = files.read(open_store(plan.parent, "version")) if plan.parent else None
     previous = thaw(parent, model) if parent is not None else None
-    together = _Together(processes) if processes > 1 else None
+    together = Distributed(processes) if processes > 1 else None
     until = int(np.searchsorted(slates.at_ms_V, plan.until_ms))
     per_epoch = steps_per_epoch(until, plan.fit.learn)
     if together is not None:
@@ -135,7 +137,7 @@ def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
         previous=previous,
     )
     own = config["own_checkpoints"]
-    checkpoints = OwnCheckpoints(own, config["name"]) if own else RayCheckpoints(rank)
+    checkpoints = OwnCheckpoints(own, config["name"]) if own else _RayCheckpoints(rank)
     saved = _Saved(config, rank, learner, prepared, checkpoints)
     saved.restore()
     try:
@@ -157,6 +159,41 @@ def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
     return {"version": saved.write(bundle)}
 
 
+class Checkpoints(Protocol):
+    """Of one run."""
+
+    def newest(self) -> dict[str, Any] | None:
+        """The state to go on from; None at the beginning. Raises TrainingError: it cannot be read."""
+
+    def keep(self, state: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+        """Takes the place of the one before when it is whole. figures: of the step. Raises TrainingError."""
+
+
+class _RayCheckpoints:
+    """Those of a worker of Ray Train. All workers must call `keep` at the same steps; the state of the first counts."""
+
+    def __init__(self, rank: int) -> None:
+        self._rank = rank
+
+    def newest(self) -> dict[str, Any] | None:
+        """As Checkpoints says."""
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return None
+        with checkpoint.as_directory() as folder:
+            state: dict[str, Any] = torch.load(Path(folder) / STATE, weights_only=True)
+        return state
+
+    def keep(self, state: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+        """As Checkpoints says."""
+        if self._rank:
+            ray.train.report(dict(figures))
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            torch.save(dict(state), Path(folder) / STATE)
+            ray.train.report(dict(figures), checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+
 class _Saved:
     """Checkpoints, curves and words of one worker; all but the first only keep step with it."""
 
@@ -169,7 +206,7 @@ class _Saved:
         self._began_s = self._saved_s = self._told_s = time.monotonic()
         self._began_step = 0
         self._slates = 0
-        self._curves = _Curves(prepared.folder / "curves" / prepared.name) if rank == 0 else None
+        self._curves = Curves(prepared.folder / "curves" / prepared.name) if rank == 0 else None
 
     def restore(self) -> None:
         """Goes on from the newest checkpoint, if there is one."""
@@ -233,44 +270,6 @@ class _Saved:
                 "left_s": pace_s * (self._learner.steps - step.step),
             }
         )
-
-
-class _Together:
-    """torch.distributed, as Ray Train has set it up."""
-
-    def __init__(self, processes: int) -> None:
-        self._processes = processes
-
-    def average(self, model: Model) -> None:
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                torch.distributed.all_reduce(parameter.grad)
-                parameter.grad /= self._processes
-
-    def same(self, model: Model) -> None:
-        for value in model.state_dict().values():
-            torch.distributed.broadcast(value, 0)
-
-    def most(self, number: int) -> int:
-        """The largest number that a process has."""
-        largest = torch.tensor([number])
-        torch.distributed.all_reduce(largest, torch.distributed.ReduceOp.MAX)
-        return int(largest.item())
-
-
-class _Curves:
-    """Losses for TensorBoard: `tensorboard --logdir` the folder."""
-
-    def __init__(self, folder: Path) -> None:
-        from tensorboardX import SummaryWriter  # noqa: PLC0415  Ray Train brings it
-
-        self._writer = SummaryWriter(str(folder))
-
-    def add(self, step: Step) -> None:
-        for name, loss in step.losses.items():
-            self._writer.add_scalar(f"{step.phase}/{name}", loss, step.step)
 
 
 class _Following:
