@@ -33,6 +33,7 @@ from streaming.metrics import MemoryMetrics, PrometheusMetrics
 from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
 from tests.bench.recommend import DIMENSION, Platform, batch_of
 from tests.untrained import untrained
+from training import kernels
 from training.announced import key_of
 from training.bundle import write
 from training.registry import load_announced
@@ -71,6 +72,7 @@ class Replica:
     """What a replica process holds. models: the folder that versions are loaded from."""
 
     def __init__(self, rooms: int, models: Path) -> None:
+        kernels.load()  # as a replica does when it starts
         self._models = models
         streamers = [f"streamer-{room:06d}" for room in range(rooms)]
         for version in sorted({*CYCLE} - {"v0"}):
