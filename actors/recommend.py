@@ -19,7 +19,7 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
-from actors import diversity
+from actors import diversity, score
 from actors.alignment import Alignment, ModelAlignment
 from actors.answer import Answer, Filters, Item, Query, Receipt, Room, Source
 from actors.candidates import NO_FILTERS, Candidates
@@ -28,7 +28,6 @@ from actors.model_failures import ModelFailures
 from actors.pools import Pools, largest
 from actors.ranking import Ranking
 from actors.room_table import Card, RoomTable
-from actors.score import Score
 from actors.scoring import Scoring
 from actors.shadow_scoring import ShadowScoring
 from actors.shown import Pick, Why, reason_of, shown_item, shown_room
@@ -138,14 +137,14 @@ class Recommender:
         half_life_ms = int(config.fresh_half_life_s * 1000)
         self._pools = Pools(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights)
         self._candidates = Candidates(tables.rooms, self._pools, config.nearest)
-        score = Score(tables.rooms, self._pools, config.weights)
+        by_terms = score.Score(tables.rooms, self._pools, config.weights)
         self._ranking = Ranking(tables.rooms, tables.lock, STALE_MS)
         self.failures = ModelFailures(config.failures, metrics)
-        self._scoring = Scoring(self._candidates, score, self._ranking, config.ranked, self.failures)
+        self._scoring = Scoring(self._candidates, by_terms, self._ranking, config.ranked, self.failures)
         self._tastes = Tastes(tables, self._candidates, config.weights, config.broad_category, metrics)
         self._shadow = ShadowScoring(tables, self._tastes, self._scoring, config.shadow, metrics)
         self._written = Written()
-        compiling.load(diversity.signatures())
+        compiling.load(diversity.signatures() | score.signatures())
         self._request_prefix = secrets.token_hex(10)
         self._requests = itertools.count()
 

@@ -14,8 +14,10 @@ Each term lies in 0..1, so that a weight says how much its term can move a room.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from actors.candidates import Visited
@@ -24,8 +26,42 @@ from actors.pools import Pools
 from actors.room_table import RoomTable
 from actors.taste import Taste
 from actors.weights import Weights
+from training.compiling import FLOATS, INTEGERS, kernel
 
 Floats = NDArray[np.float32]
+
+NONE = np.float32(0)
+NOBODYS = np.zeros(0, np.float32)  # products of a viewer without a vector
+
+
+@kernel(exact=True)
+def scored(  # noqa: PLR0917  compiled functions take no keywords
+    slots_N: NDArray[np.int64],
+    sum_S: Floats,
+    category_S: NDArray[np.int32],
+    by_category_L: Floats,
+    language_S: NDArray[np.int32],
+    by_language_L: Floats,
+    alike_S: Floats,
+    content: np.float32,
+) -> Floats:
+    """[N] the score without `visited`. alike_S may be empty, and labels younger than the viewer's columns."""
+    score_N = np.empty(len(slots_N), np.float32)
+    for n in range(len(slots_N)):
+        slot = slots_N[n]
+        score, category, language = sum_S[slot], category_S[slot], language_S[slot]
+        score += by_category_L[category] if category < len(by_category_L) else NONE
+        score += by_language_L[language] if language < len(by_language_L) else NONE
+        if len(alike_S):
+            score += content * max(alike_S[slot], NONE)
+        score_N[n] = score
+    return score_N
+
+
+def signatures() -> dict[Any, Any]:
+    """Which kernels are called, for `compiling.load`, and with what."""
+    labels = types.int32[::1]
+    return {scored: (INTEGERS, FLOATS, labels, FLOATS, labels, FLOATS, FLOATS, types.float32)}
 
 
 class Affinity:
@@ -57,16 +93,22 @@ class Score:
 
         affinity: None for a stranger. alike_N: cosines, by slot. Of a repeated slot only the last has the whole score.
         """
-        rooms = self._rooms
-        score_N: Floats = self._pools.sum_N[slots_N]
+        rooms, weights = self._rooms, self._weights
         if affinity is None:
+            score_N: Floats = self._pools.sum_N[slots_N]
             return score_N
-        score_N += affinity.by_category_L[rooms.category_N[slots_N]]
-        score_N += affinity.by_language_L[rooms.language_N[slots_N]]
-        if alike_N is not None:
-            score_N += np.float32(self._weights.content) * np.maximum(alike_N[slots_N], 0)
+        score_N = scored(
+            slots_N,
+            self._pools.sum_N,
+            rooms.category_N,
+            affinity.by_category_L,
+            rooms.language_N,
+            affinity.by_language_L,
+            NOBODYS if alike_N is None else alike_N,
+            np.float32(weights.content),
+        )
         if len(visited.slots_V):
-            score_N[-len(visited.slots_V) :] += np.float32(self._weights.visited) * visited.strengths_V
+            score_N[-len(visited.slots_V) :] += np.float32(weights.visited) * visited.strengths_V
         return score_N
 
     def terms(self, slot: int, affinity: Affinity | None, alike_N: Floats | None, visited: Visited) -> dict[str, float]:

@@ -247,7 +247,7 @@ def viewed(
     T, D = item_TD.shape
     x_TD, at_s_T = np.empty((T, D), np.float32), np.zeros(T, np.float64)
     for t in range(T):
-        x_TD[t] = item_TD[t] + ends.action_AD[action_T[t]]
+        x_TD[t] = item_TD[t] + ends.action_AD[min(action_T[t], len(ends.action_AD) - 1)]
         gap_s = gap_s_T[t - 1] if t else NONE
         if t:
             at_s_T[t] = at_s_T[t - 1] + gap_s
