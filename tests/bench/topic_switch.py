@@ -60,7 +60,7 @@ STEADY_MS = 90_000  # a room that is switched has been about one thing for so lo
 FEWEST_MESSAGES = 3  # in the window after the switch: who says nothing has no new topic
 FEWEST_VISITS = 3  # to rooms about the new topic, of a viewer's last ten
 VIEWERS_A_ROOM = 5
-TRAINING = TrainingConfig(share=0.8, towers_epochs=4, epochs=3, batch=64, rate=0.005)  # a minute on one core
+TRAINING = TrainingConfig(share=0.8, towers_epochs=8, epochs=3, batch=64, rate=0.005)  # a minute on one core
 
 
 class Quiet:

