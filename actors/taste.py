@@ -49,17 +49,21 @@ class _Sum:
         self.ended: list[tuple[NDArray[np.float16], float]] = []
         self.anchor, self.anchor_weight = "", 0.0
 
-    def add(self, about: Card | EndedRoom, weight: float) -> None:
-        state = about.state
-        self.categories[state.category] += weight
-        self.languages[state.language] += weight
-        if weight > self.anchor_weight:
-            self.anchor, self.anchor_weight = state.streamer, weight
-        if isinstance(about, Card):
-            self.slots.append(about.slot)
-            self.slot_weights.append(weight)
-        elif about.vector_D is not None:
-            self.ended.append((about.vector_D, weight))
+    def add(self, abouts: Sequence[Card | EndedRoom | None], weights: Sequence[float]) -> None:
+        categories, languages = self.categories, self.languages
+        for about, weight in zip(abouts, weights, strict=True):
+            if about is None:
+                continue
+            state = about.state
+            categories[state.category] += weight
+            languages[state.language] += weight
+            if weight > self.anchor_weight:
+                self.anchor, self.anchor_weight = state.streamer, weight
+            if isinstance(about, Card):
+                self.slots.append(about.slot)
+                self.slot_weights.append(weight)
+            elif about.vector_D is not None:
+                self.ended.append((about.vector_D, weight))
 
     def query(self, vectors_ND: NDArray[np.float16], projection: Projection | None) -> NDArray[np.float32] | None:
         if projection is None or not (self.slots or self.ended):
@@ -114,9 +118,7 @@ def taste_of(
     """
     reading = reading or reading_of(profile, now_ms)
     total = _Sum()
-    for about, weight in zip(abouts or abouts_of(profile.visits, rooms), reading.weights, strict=True):
-        if about is not None:
-            total.add(about, weight)
+    total.add(abouts or abouts_of(profile.visits, rooms), reading.weights)
     if broad_category in total.categories:
         total.categories[broad_category] *= BROAD_WEIGHT
     categories = _shares(total.categories)

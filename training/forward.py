@@ -110,12 +110,12 @@ class RankerForward:
         prepared_NO[:, self._hidden + len(HEADS)] = self._room_terms(crowd_NC)
         return prepared_NO
 
-    def __call__(self, prepared_NO: Floats, rest_NF: Floats) -> Floats:
-        """[N, 3] logits. rest_NF: the other features and extra inputs, in their order."""
+    def __call__(self, prepared_SO: Floats, slots_N: NDArray[np.int64], rest_NF: Floats) -> Floats:
+        """[N, 3] logits of rooms, which have these rows of prepared_SO. rest_NF: other features and extra inputs."""
         if not len(rest_NF):
             return np.zeros((0, len(HEADS)), np.float32)
         logit_N3: Floats = network_kernels.ranked(
-            line_kernels.summed(np.ascontiguousarray(prepared_NO), rest_NF, self._rest.knots_FQ, self._rest.lines_FRO),
+            line_kernels.summed(prepared_SO, slots_N, rest_NF, self._rest.knots_FQ, self._rest.lines_FRO),
             rest_NF,
             self._deep_IH,
             self._deep_bias_I,

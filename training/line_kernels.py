@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.compiling import FLOATS, FLOATS_2D, FLOATS_3D, kernel
+from training.compiling import FLOATS, FLOATS_2D, FLOATS_3D, INTEGERS, kernel
 
 Floats = NDArray[np.float32]
 
@@ -98,9 +98,16 @@ def encoded(values_NF: Floats, knots_FQ: Floats, lines_FRO: Floats, bias_O: Floa
 
 
 @kernel()
-def summed(prepared_NO: Floats, values_NF: Floats, knots_FQ: Floats, lines_FRO: Floats) -> Floats:
-    """[N, O] prepared + what the features of each row say, for the candidates of a request."""
-    sum_NO = prepared_NO.copy()
+def summed(
+    prepared_SO: Floats, slots_N: NDArray[np.int64], values_NF: Floats, knots_FQ: Floats, lines_FRO: Floats
+) -> Floats:
+    """[N, O] what is prepared of the rooms in these slots + what the features of each row say."""
+    N, O = len(slots_N), prepared_SO.shape[1]
+    sum_NO = np.empty((N, O), np.float32)
+    for n in range(N):
+        slot = slots_N[n]
+        for o in range(O):
+            sum_NO[n, o] = prepared_SO[slot, o]
     add_lines(sum_NO, values_NF, knots_FQ, lines_FRO)
     return sum_NO
 
@@ -109,5 +116,5 @@ def signatures() -> dict[Any, Any]:
     """Which kernels are called, for `compiling.load`, and with what."""
     return {
         encoded: (FLOATS_2D, FLOATS_2D, FLOATS_3D, FLOATS),
-        summed: (FLOATS_2D, FLOATS_2D, FLOATS_2D, FLOATS_3D),
+        summed: (FLOATS_2D, INTEGERS, FLOATS_2D, FLOATS_2D, FLOATS_3D),
     }

@@ -160,7 +160,7 @@ class Version:
         self, viewer: VersionViewer, rooms: AlignedRooms, prepared_NH: Floats, personal_NP: Floats, dot_N: Floats
     ) -> Floats:
         """[N, 3] of the heads, row by row."""
-        personal_NP = np.ascontiguousarray(personal_NP)
+        personal_NP, prepared_NH = np.ascontiguousarray(personal_NP), np.ascontiguousarray(prepared_NH)
         return self._logits(viewer, Offered(np.arange(len(dot_N)), rooms, prepared_NH, personal_NP, dot_N))
 
     def _logits(self, viewer: VersionViewer, offered: Offered) -> Floats:
@@ -178,4 +178,4 @@ class Version:
             viewer.product_LK,
             viewer.marks_4V,
         )
-        return self._ranker(offered.prepared_SH[slots_N], values_NF)
+        return self._ranker(offered.prepared_SH, slots_N, values_NF)

@@ -51,8 +51,9 @@ def test_straight_lines_are_interpolation_between_knots(rows: int) -> None:
     values_NF[rows // 2, 3] = knots_FQ[3, 2]
     values_NF[0, 4], values_NF[-1, 5] = np.inf, -np.inf
     expected_NO = encoded_plainly(values_NF, knots_FQ, lines_FRO)
-    summed = line_kernels.summed(prepared_NO, values_NF, knots_FQ, lines_FRO)
-    np.testing.assert_allclose(summed, prepared_NO + expected_NO, atol=1e-5)
+    slots_N = np.arange(rows)[::-1].copy()
+    summed = line_kernels.summed(prepared_NO, slots_N, values_NF, knots_FQ, lines_FRO)
+    np.testing.assert_allclose(summed, prepared_NO[slots_N] + expected_NO, atol=1e-5)
     bias_O = floats(16, seed=5)
     encoded = line_kernels.encoded(values_NF, knots_FQ, lines_FRO, bias_O)
     np.testing.assert_allclose(encoded, bias_O + expected_NO, atol=1e-5)
