@@ -181,33 +181,31 @@ def attend(
     Q, D = q_QD.shape
     T, heads = len(kv_TE), len(visits_HK)
     E = D // heads
-    scale = np.float32(E**-0.5)
-    score_T = np.empty(T, np.float32)
-    below_T, share_T = np.empty(T, np.int64), np.empty(T, np.float32)
-    mixed_QD[:] = NONE
+    scale, no_bias_T = np.float32(E**-0.5), np.zeros(T, np.float32)
+    below_QT, share_QT = np.empty((Q, T), np.int64), np.empty((Q, T), np.float32)
     for query in range(Q):
-        last = T - Q + query
-        for t in range(last + 1):
-            below_T[t], share_T[t] = since(at_s_T[last] - at_s_T[t])
-        for head in range(heads):
-            start = head * E
-            most = np.float32(-np.inf)
+        for t in range(T - Q + query + 1):
+            below_QT[query, t], share_QT[query, t] = since(at_s_T[T - Q + query] - at_s_T[t])
+    score_QT = np.empty((Q, T), np.float32)
+    mixed_QD[:] = NONE
+    for head in range(heads):
+        start = head * E
+        product(q_QD[:, start : start + E].copy(), kv_TE[:, start : start + E].copy(), no_bias_T, score_QT)
+        for query in range(Q):
+            last = T - Q + query
+            most, total = np.float32(-np.inf), NONE
             for t in range(last + 1):
-                score = NONE
-                for e in range(start, start + E):
-                    score += q_QD[query, e] * kv_TE[t, e]
-                low, high = time_HK[head, below_T[t]], time_HK[head, below_T[t] + 1]
-                score = score * scale + visits_HK[head, last - t] + low + share_T[t] * (high - low)
-                score_T[t] = score
+                low, high = time_HK[head, below_QT[query, t]], time_HK[head, below_QT[query, t] + 1]
+                score = score_QT[query, t] * scale + visits_HK[head, last - t] + low + share_QT[query, t] * (high - low)
+                score_QT[query, t] = score
                 most = max(most, score)
-            total = NONE
             for t in range(last + 1):
-                score_T[t] = np.float32(exp(score_T[t] - most))
-                total += score_T[t]
+                score_QT[query, t] = np.float32(exp(score_QT[query, t] - most))
+                total += score_QT[query, t]
             for t in range(last + 1):
-                share = score_T[t] / total
-                for e in range(start, start + E):
-                    mixed_QD[query, e] += share * kv_TE[t, D + e]
+                share = score_QT[query, t] / total
+                for e in range(E):
+                    mixed_QD[query, start + e] += share * kv_TE[t, D + start + e]
 
 
 @kernel()
