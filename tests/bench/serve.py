@@ -3,8 +3,9 @@
     python -m tests.bench.serve [--json] [--rooms N] [--replicas N] [--seconds S] [--model]
 
 Rooms and profiles are written straight to the topics that replicas read; states go on being rewritten, as often as
-that many rooms would be encoded anew (each every 30 s). Both are asked in turns, so that drift hits both. With
---model a version of realistic size goes live after these rounds, and as many follow: `ratio` is the model's then.
+that many rooms would be encoded anew (each every 30 s). Both are asked in turns, so that drift hits both.
+With --model a version of realistic size goes live after these rounds, and as many follow: `ratio` is the model's then.
+At the end it and version 0 go live by turns, every two seconds: `changing_p99_ms`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from streaming.topics import ROOM_STATES, VIEWER_PROFILES
 from tests.bench import noop
 from tests.bench.load import Load, put_on
 from tests.bench.stack import say, stack
+from training.manifest import V0
 from training.registry import OpenGate, Registry
 
 DIMENSION = 384
@@ -46,6 +48,7 @@ VISITS = 12
 SEED = 7
 REFRESH_S = 30.0
 LIMIT = 20
+CHANGE_S = 2.0  # between changes of the version
 
 
 class Platform:
@@ -190,7 +193,31 @@ def fill(system: System, platform: Platform) -> tuple[Sink, Iterator[RoomState]]
         time.sleep(0.2)
 
 
-def put_live(system: System, rooms: int, folder: str) -> None:
+class Changes:
+    """Puts version 0 and the model live by turns, in a thread."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.made = 0
+
+    def __enter__(self) -> Changes:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._registry.promote("bench", OpenGate())
+
+    def _run(self) -> None:
+        while not self._stop.wait(CHANGE_S):
+            self._registry.promote("bench" if self.made % 2 else V0, OpenGate())
+            self.made += 1
+
+
+def put_live(system: System, rooms: int, folder: str) -> Registry:
     """Publishes a version as large as one that has seen all streamers, and waits until every replica answers by it."""
     from tests.untrained import untrained  # noqa: PLC0415  torch, which the other bench does not need
 
@@ -206,6 +233,7 @@ def put_live(system: System, rooms: int, folder: str) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError("the replicas do not get to the version")
         time.sleep(0.2)
+    return registry
 
 
 def best(loads: Sequence[Load]) -> Load:
@@ -250,10 +278,14 @@ def main() -> None:
         with Updates(sink, states, args.rooms / REFRESH_S) as updates:
             for name in ("version 0", "model")[: 2 if args.model else 1]:
                 if name == "model":
-                    put_live(system, args.rooms, folder)
+                    registry = put_live(system, args.rooms, folder)
                 for _ in range(args.rounds):
                     ask(f"no-op beside {name}", noop.PATH)
                     ask(name)
+            if args.model:
+                with Changes(registry) as changes:
+                    changing = ask("versions changing")
+                say(f"{changes.made} changes of the version")
             noop_latency = ask("no-op, one connection", noop.PATH, 1)
             latency = ask("one connection", connections=1)
             say(f"{updates.sent} updates")
@@ -279,6 +311,8 @@ def main() -> None:
         "replicas": args.replicas,
         "updates_per_s": round(args.rooms / REFRESH_S),
     }
+    if args.model:
+        result["changing_p99_ms"] = round(changing.p99_ms, 2)
     if args.json:
         print(json.dumps(result))
     else:
