@@ -97,10 +97,12 @@ class RankerForward:
         self._deep_bias_I = _plain(arrays["ranker.deep.bias"])
         self._heads_3I = _plain(arrays["ranker.heads.weight"])
         self._heads_bias_3 = _plain(arrays["ranker.heads.bias"])
-        self._terms_K = _plain(arrays["ranker.terms_K"])
         self._crowd = {name: index for index, name in enumerate(crowd)}
-        own = [rest.index(names.index(name)) for name in ("own_visits", "own_visit_age_s", "alike")]
-        self._own_3 = np.array(own, np.int64)
+        visited, alike, trending, crowding, fresh, language, category = arrays["ranker.terms_K"].tolist()
+        self._room_terms_3 = trending, crowding, fresh
+        self._own_terms_4 = np.array((visited, alike, language, category), np.float32)
+        own = ("own_visits", "own_visit_age_s", "alike", "same_language", "same_category")
+        self._own_5 = np.array([rest.index(names.index(name)) for name in own], np.int64)
 
     def prepare(self, crowd_NC: Floats, gate_N: Floats) -> Floats:
         """[N, O]. Lets other threads run."""
@@ -121,8 +123,8 @@ class RankerForward:
             self._deep_bias_I,
             self._heads_3I,
             self._heads_bias_3,
-            self._terms_K,
-            self._own_3,
+            self._own_terms_4,
+            self._own_5,
             HABIT_HALF_LIFE_S,
         )
         return logit_N3
@@ -137,7 +139,7 @@ class RankerForward:
         heat_N = column["newcomers_60s"] + 0.2 * column["newcomers_600s"]
         heat_N = heat_N + 0.2 * (column["entries_60s"] + 0.2 * column["entries_600s"])
         fresh_N = np.exp2(-np.maximum(column["room_age_s"], 0) / FRESH_HALF_LIFE_S)
-        _, _, trending, crowd, fresh = self._terms_K
+        trending, crowd, fresh = self._room_terms_3
         total_N: Floats = trending * _logarithmic(heat_N) + crowd * _logarithmic(column["messages_60s"])
         return np.asarray(total_N + fresh * fresh_N, np.float32)
 

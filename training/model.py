@@ -24,7 +24,7 @@ from training.slates import Batch, Content, Contents, Projected
 from training.viewer import ViewerTower, Visits
 
 DAY_S = 86_400.0
-ALIKE = [*EXTRA].index("alike")
+LIKED = [[*EXTRA].index(name) for name in ("alike", "same_language", "same_category")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Model(nn.Module):
     def rank(self, features_RF: Tensor, extra_RX: Tensor) -> Tensor:
         """[R, 3]: the ranker's logits. features: FEATURES; extra: EXTRA."""
         ranked_RF = features_RF[:, self._columns]
-        terms_RK = terms(self._named(ranked_RF), extra_RX[:, ALIKE])
+        terms_RK = terms(self._named(ranked_RF), *extra_RX[:, LIKED].T)
         logit_R3: Tensor = self.ranker(ranked_RF, extra_RX, terms_RK)
         return logit_R3
 

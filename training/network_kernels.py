@@ -90,14 +90,14 @@ def ranked(
     deep_bias_I: Floats,
     heads_3I: Floats,
     heads_bias_3: Floats,
-    terms_2: Floats,
-    column_3: NDArray[np.int64],
+    terms_4: Floats,
+    column_5: NDArray[np.int64],
     half_life_s: float,
 ) -> Floats:
     """[N, 3] logits of training/ranker.py. The O columns: units of the first layer, heads' lines, the rooms' term.
 
-    terms_2: weights of habit and likeness. column_3: where among the values visits, the last one's age, which has a
-    half-life, and likeness are.
+    terms_4: weights of habit, likeness, and shares of language and category. column_5: where among the values visits,
+    the last one's age, which has a half-life, likeness and the shares are.
     """
     I, H = deep_IH.shape
     N = len(sum_NO)
@@ -109,10 +109,12 @@ def ranked(
     logit_N3 = np.empty((N, 3), np.float32)
     for n in range(N):
         enter, stay, interact = heads_bias_3[0] + sum_NO[n, H + 3], heads_bias_3[1], heads_bias_3[2]
-        visits, age_s, alike = values_NF[n, column_3[0]], values_NF[n, column_3[1]], values_NF[n, column_3[2]]
+        visits, age_s, alike = values_NF[n, column_5[0]], values_NF[n, column_5[1]], values_NF[n, column_5[2]]
+        language, category = values_NF[n, column_5[3]], values_NF[n, column_5[4]]
         if age_s == age_s:  # noqa: PLR0124  known
-            enter += terms_2[0] * visits / (visits + 2) * np.float32(2 ** (-age_s / half_life_s))
-        enter += terms_2[1] * max(alike, NONE)
+            enter += terms_4[0] * visits / (visits + 2) * np.float32(2 ** (-age_s / half_life_s))
+        enter += terms_4[1] * max(alike, NONE)
+        enter += terms_4[2] * np.float32(sqrt(language)) + terms_4[3] * np.float32(sqrt(category))
         for i in range(I):
             unit = deep_NI[n, i]
             enter += unit * heads_3I[0, i]

@@ -99,9 +99,10 @@ def _apart(knots: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array(kept)
 
 
-def terms(column: dict[str, Tensor], alike_R: Tensor) -> Tensor:
-    """[R, 5] in 0..1, version 0's terms from features by name. alike_R: cosine of what the viewer saw and the room.
+def terms(column: dict[str, Tensor], alike_R: Tensor, language_R: Tensor, category_R: Tensor) -> Tensor:
+    """[R, 7] in 0..1, version 0's terms from features by name. alike_R: cosine of what the viewer saw and the room.
 
+    language_R, category_R: shares of the viewer's visits to rooms of the same; as in version 0, their roots count.
     Crowds count by their logarithm, as in version 0, but against a fixed number instead of the largest room's.
     """
     never_R = torch.isnan(column["own_visit_age_s"])
@@ -112,4 +113,5 @@ def terms(column: dict[str, Tensor], alike_R: Tensor) -> Tensor:
     heat_R = heat_R + 0.2 * (column["entries_60s"] + 0.2 * column["entries_600s"])
     fresh_R = torch.exp(HALVED * column["room_age_s"].clamp_min(0) / FRESH_HALF_LIFE_S)
     trending_R, crowd_R = (value_R.clamp_min(0).log1p() / LARGE for value_R in (heat_R, column["messages_60s"]))
-    return torch.stack((visited_R, alike_R.clamp_min(0), trending_R, crowd_R, fresh_R), 1)
+    liked = (language_R.sqrt(), category_R.sqrt())
+    return torch.stack((visited_R, alike_R.clamp_min(0), trending_R, crowd_R, fresh_R, *liked), 1)

@@ -20,7 +20,7 @@ from training.slates import Slates
 
 Floats = NDArray[np.float32]
 
-LABEL_WEIGHTS = (4.0, 8.0)  # of language and category, in the order of training/labels.py
+LABEL_WEIGHTS = WEIGHTS[5:]  # of language and category, in the order of training/labels.py
 BROAD, BROAD_WEIGHT = label("Just Chatting"), 0.2  # says little of what a room was about
 VISIT_HALF_LIFE_S = 6 * 3_600.0
 
@@ -37,7 +37,8 @@ def zero_scores(slates: Slates) -> NDArray[np.float64]:
             weight_T = weight_VT[place, -length:]
             alike_R[rows] = _alike(slates, place, rows, weight_T)
             liked_R[rows] = _liked(slates.pasts.labels_VT2[place, -length:], slates.labels_R2[rows], weight_T)
-    score_R = (terms(column, torch.from_numpy(alike_R)) @ torch.tensor(WEIGHTS)).numpy() + liked_R
+    none_R = torch.zeros(len(alike_R))  # as below, by how much a visit counts
+    score_R = (terms(column, torch.from_numpy(alike_R), none_R, none_R) @ torch.tensor(WEIGHTS)).numpy() + liked_R
     return score_R.astype(np.float64)
 
 
