@@ -78,7 +78,7 @@ class Learned:
         visit = int(visits.visit_M[moment.message])
         first = max(int(visits.first_W[visit]), visit - version.max_visits)
         rows = self._contents.rows(moment.live_N, moment.at_us)
-        rooms = self._align(moment.live_N, rows.now_N, rows.mean_N)
+        rooms = self._rooms(moment.live_N, rows.now_N, rows.mean_N)
         past = slice(first, visit)
         viewer = version.viewer_of(
             self._aligned.take(np.arange(first, visit)),
@@ -136,6 +136,17 @@ class Learned:
             for part in np.array_split(np.arange(len(visits.at_us_W)), max(1, len(visits.at_us_W) // 8_192))
         ]
         self._aligned = AlignedRooms.joined(parts)
+        self._now = AlignedRooms.empty(len(self._names), self._aligned)
+        self._seen_2C = np.full((2, len(self._names)), -1, np.int64)
+
+    def _rooms(self, channel_N: NDArray[np.intp], now_N: NDArray[np.intp], mean_N: NDArray[np.intp]) -> AlignedRooms:
+        """Aligns anew those whose content has changed since they were asked for."""
+        changed = np.flatnonzero((self._seen_2C[:, channel_N] != (now_N, mean_N)).any(axis=0))
+        if len(changed):
+            channels = channel_N[changed]
+            self._now.put(channels, self._align(channels, now_N[changed], mean_N[changed]))
+            self._seen_2C[:, channels] = now_N[changed], mean_N[changed]
+        return self._now.take(channel_N)
 
     def _align(self, channel_N: NDArray[np.intp], now_N: NDArray[np.intp], mean_N: NDArray[np.intp]) -> AlignedRooms:
         if self._version is None:
