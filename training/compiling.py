@@ -47,5 +47,9 @@ def load(signatures: Mapping[Any, Any]) -> None:
     with global_compiler_lock:  # another thread may be about it
         for function, signature in signatures.items():
             if not function.signatures:
-                function.compile(signature)
+                try:
+                    function.compile(signature)
+                except OSError:  # the machine code cannot be kept; it is there all the same
+                    if not function.signatures:
+                        raise
                 function.disable_compile()

@@ -82,3 +82,25 @@ def test_where_no_folder_can_be_written_each_process_compiles(monkeypatch: pytes
         return 2 * x
 
     assert twice(3.0) == 6.0
+
+
+class Unkept:
+    """A kernel whose machine code cannot be written: the disk is full."""
+
+    def __init__(self) -> None:
+        self.signatures: list[str] = []
+        self.may_compile = True
+
+    def compile(self, signature: str) -> None:
+        self.signatures.append(signature)
+        raise OSError(28, "No space left on device")
+
+    def disable_compile(self) -> None:
+        self.may_compile = False
+
+
+def test_where_the_disk_is_full_kernels_work_unkept() -> None:
+    kernel = Unkept()
+    compiling.load({kernel: "int64(int64)"})
+    assert kernel.signatures == ["int64(int64)"]
+    assert not kernel.may_compile
