@@ -1,4 +1,4 @@
-"""Owns what a viewer's vector costs at serving: numpy beside torch, in one run. Never measures how good it is.
+"""Owns what a viewer's vector costs at serving beside torch, in one run. Never measures how good it is.
 
 On one thread each, as Ray starts a replica's process (OMP_NUM_THREADS=1). With more, OpenBLAS shares products of 50
 visits with a second thread, and where another process has that core the first one waits for it: 8 to 16 ms a call.
@@ -33,7 +33,7 @@ def fastest_us(call: Callable[[], object], rounds: int) -> float:
 
 
 def measure(kind: MixerKind, visits: int, rounds: int) -> dict[str, float]:
-    """One viewer with some visits: numpy, and torch's forward without gradients."""
+    """One viewer with some visits: ours, and torch's forward without gradients."""
     config = ViewerConfig(mixer=kind)
     model = ViewerTower(config).eval()
     ours = ViewerForward(config, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
@@ -52,9 +52,9 @@ def measure(kind: MixerKind, visits: int, rounds: int) -> dict[str, float]:
         hour_BT=torch.full((1, visits), 12.0),
     )
     with torch.no_grad():
-        numpy_us = fastest_us(lambda: ours(history), rounds)
+        ours_us = fastest_us(lambda: ours(history), rounds)
         torch_us = fastest_us(lambda: model.latest(given), rounds)
-    return {"numpy_us": numpy_us, "torch_us": torch_us}
+    return {"ours_us": ours_us, "torch_us": torch_us}
 
 
 def main() -> None:
