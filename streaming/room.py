@@ -11,16 +11,7 @@ from collections.abc import Sequence
 
 from streaming.activity import ActivityFold
 from streaming.chat import ChatFold, RoomText
-from streaming.events import (
-    ChatMessage,
-    RoomActivity,
-    RoomDescription,
-    RoomEvent,
-    RoomId,
-    RoomState,
-    RoomStatus,
-    StreamerId,
-)
+from streaming.events import ChatMessage, RoomActivity, RoomEvent, RoomId, RoomState, RoomStatus, StreamerId
 from streaming.language import guess_language
 from streaming.lifecycle import Lifecycle
 from streaming.outcome import Outcome
@@ -137,11 +128,6 @@ class RoomFold:
             self._changed = True
 
     # texts and vectors
-
-    @property
-    def description(self) -> RoomDescription | None:
-        """What the streamer says of the room; None before its start."""
-        return self._life.description
 
     def title_text(self) -> RoomText | None:
         """Title, category and tags, to be encoded at once; None where the vector is that of the one in force."""

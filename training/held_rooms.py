@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import TrainingError
-from streaming.events import ChatMessage, RoomActivity, RoomEvent, RoomId, RoomState
+from streaming.events import ChatMessage, RoomActivity, RoomDescription, RoomEvent, RoomId, RoomState
 from streaming.outcome import Outcome
 from streaming.room import RoomFold
 from streaming.text import build_title_text, text_hash
@@ -106,9 +106,9 @@ class HeldRooms:
         held = self._held(event.room)
         held.fold.apply_lifecycle(event, offset, at_ms)
         title, row = held.fold.title_text(), int(self.title_N[held.slot])
-        described = held.fold.description
-        if title is not None and described is not None and (row == NOTHING or self.texts[row].hash != title.hash):
-            self._note_title(held, title.hash, title.text, described.language, described.category)
+        is_other = title is not None and (row == NOTHING or self.texts[row].hash != title.hash)
+        if title is not None and is_other and isinstance(event, RoomDescription):
+            self._note_title(held, title.hash, title.text, event.language, event.category)
         self._touch(held)
 
     def apply_chat(self, message: ChatMessage, offset: int, at_ms: int) -> None:
