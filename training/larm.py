@@ -16,9 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from training.model_config import LarmConfig
-
-COLD = 0
+from training.model_config import COLD, LarmConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from streaming.errors import ConfigError, TrainingError
 from training.codes import Codebooks, fit, keep_numbers
+from training.given import Given
 from training.losses import matryoshka, room_to_room, viewer_to_room
 from training.model import Model, Scores
-from training.slates import Batch, Choices, Projected, Slates, batch_of, choices_of, rows_of
+from training.slates import Batch, Choices, Projected, Slates, batch_of
 
 COVISIT_S = 86_400.0  # two rooms that one viewer visited within a day have something in common
 CODED_ROWS = 20_000  # rooms whose vectors codes are fitted to
@@ -125,7 +126,7 @@ class Learner:
         self._slates, self._rank, self._together, self._previous = slates, rank, together, previous
         self._per_epoch = per_epoch or steps_per_epoch(self._num_slates, config)
         self._projected: Projected | None = None  # once the room tower no longer learns
-        self._extra_RX: Tensor | None = None  # once nothing but the ranker does
+        self._given: Given | None = None  # once nothing but the ranker does
         self._optimizer = torch.optim.AdamW(model.parameters(), config.rate, weight_decay=config.decay)
 
     @property
@@ -152,8 +153,8 @@ class Learner:
         while self.step < self.steps:
             if self.step >= self.towers_steps and self._projected is None:
                 self._projected = self._begin_ranking()
-            if self.step >= self.joint_steps and self._extra_RX is None:
-                self._extra_RX = self._begin_alone()
+            if self.step >= self.joint_steps and self._given is None:
+                self._given = self._begin_alone()
             yield self._one()
 
     def state(self) -> dict[str, Any]:
@@ -180,7 +181,7 @@ class Learner:
         torch.manual_seed(self.config.seed * 1_000_003 + self.step * 97 + self._rank)
         for group in self._optimizer.param_groups:
             group["lr"] = self.config.rate * self._warmth()
-        phase, batch, losses = self._ranker_alone() if self._extra_RX is not None else self._towers_too()
+        phase, batch, losses = self._ranker_alone() if self._given is not None else self._towers_too()
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
             told = ", ".join(f"{name} {float(loss.detach()):.3g}" for name, loss in losses.items())
@@ -210,12 +211,12 @@ class Learner:
         return "joint", batch, {**self._ranker_losses(scores.logit_R3, batch), "towers": config.towers_weight * loss}
 
     def _ranker_alone(self) -> tuple[str, Choices, dict[str, Tensor]]:
-        if self._extra_RX is None:
+        if self._given is None:
             raise AssertionError("what the towers give comes first")
         self.model.ranker.train()
-        chosen = self._chosen()
-        choices = choices_of(self._slates, chosen)
-        logit_R3 = self.model.rank(choices.features_RF, self._extra_RX[torch.from_numpy(rows_of(self._slates, chosen))])
+        rng = np.random.default_rng((self.config.seed, self.step, self._rank, 1))
+        choices, extra_RX = self._given.choices(self._chosen(), self.model.config.larm.id_dropout, rng)
+        logit_R3 = self.model.rank(choices.features_RF, extra_RX)
         return "ranker", choices, self._ranker_losses(logit_R3, choices)
 
     def _ranker_losses(self, logit_R3: Tensor, choices: Choices) -> dict[str, Tensor]:
@@ -302,18 +303,13 @@ class Learner:
             self._together.same(model)
         return projected
 
-    def _begin_alone(self) -> Tensor:
-        """[R, X]: what the towers and codes give the ranker, which stand still from now on."""
+    def _begin_alone(self) -> Given:
+        """Towers and codes stand still from now on."""
         model = self.model
         model.eval()
         model.requires_grad_(False)
         model.ranker.requires_grad_(True)
-        parts = []
-        with torch.no_grad():
-            for start in range(0, len(self._slates), self.config.batch):
-                chosen = np.arange(start, min(start + self.config.batch, len(self._slates)))
-                parts.append(model(batch_of(self._slates, chosen, self.config.visits, self._projected)).extra_RX)
-        return torch.cat(parts)
+        return Given(model, self._slates, self.config.batch, self.config.visits, self._projected)
 
     def room_vectors(self, projected: Projected) -> NDArray[np.float32]:
         """[N, E] aligned vectors, by now and by slow mean, of CODED_ROWS rows at most, spread over the slates."""

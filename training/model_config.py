@@ -12,6 +12,7 @@ from training.codes import CodesConfig
 from training.features import SERVED
 from training.viewer_config import ViewerConfig
 
+COLD = 0  # the row that stands for streamers whom training has not seen
 LEARNED = ("moves_share", "first_moves_share", "covisits", "best_covisit")  # a table of the version gives them online
 TOTALS = ("total_visits", "total_first_share", "total_newcomer_share")  # and of each streamer, so does it
 RANKED: tuple[str, ...] = (*SERVED, *LEARNED, *TOTALS)  # the features that the ranker reads
@@ -46,7 +47,7 @@ class LarmConfig:
 
     d_content: int = 384
     d_model: int = 64
-    id_dropout: float = 0.2  # share of streamers that are cold in a training step: keeps the content's side alive
+    id_dropout: float = 0.2  # share of streamers that are cold in a training step, to the towers and to the ranker
     sides: Sides = "both"
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ from training.codes import Codebooks
 from training.features import CROWD
 from training.forward import RankerForward, RoomForward
 from training.labels import LABELS
-from training.model_config import RANKED, TOTALS, ModelConfig
+from training.model_config import COLD, RANKED, TOTALS, ModelConfig
 from training.serving import AlignedRooms, Offered, RankedRooms, ViewerPast
 from training.transitions import Trails, Transitions
 from training.viewer_forward import History, ViewerForward
@@ -65,6 +65,8 @@ class Version:
             self._ranker = RankerForward(arrays, (*CROWD, *TOTALS))
             self._temperature = float(arrays["temperature"][0])
             self._transitions = Transitions.of(arrays)
+            self._totals_S3: Floats = np.array(self._transitions.totals_S3, np.float32)
+            self._totals_S3[COLD] = np.nan  # not nobody, but nobody knows: as training/given.py has it
             levels, codes, width = self._code_LKE.shape
             self._stranger = VersionViewer(
                 vector_E=arrays["stranger_E"],
@@ -76,7 +78,7 @@ class Version:
             self._row = {streamer: row for row, streamer in enumerate(bundle.names["streamers"], start=1)}
         except (KeyError, TypeError, ValueError, IndexError, msgspec.ValidationError, ConfigError) as err:
             raise VersionError(f"version {self.name} is not a model of this build: {err!r}") from err
-        if not len(self._row) + 1 == self._rooms.num_rows == len(self._transitions.totals_S3):
+        if not len(self._row) + 1 == self._rooms.num_rows == len(self._totals_S3):
             raise VersionError(
                 f"version {self.name} has {self._rooms.num_rows} streamers' rows and {len(self._row)} names; it needs "
                 "one row more than names"
@@ -149,7 +151,7 @@ class Version:
 
     def prepare(self, crowd_NC: Floats, rooms: AlignedRooms) -> Floats:
         """What of ranking depends on the rooms alone."""
-        totals_N3 = self._transitions.totals_S3[rooms.rows_N]
+        totals_N3 = self._totals_S3[rooms.rows_N]
         return self._ranker.prepare(np.concatenate([crowd_NC, totals_N3], axis=1), rooms.gate_N)
 
     def rank(self, viewer: VersionViewer, offered: Offered) -> RankedRooms:

@@ -16,9 +16,10 @@ from training.features import COLUMN
 from training.fitting import calibrate, check, fit, new_model
 from training.freeze import Origin, thaw
 from training.gate import SliceGate, ndcg
-from training.larm import COLD, RoomTower
+from training.given import Given
+from training.larm import RoomTower
 from training.learn import Learner, NotANumber
-from training.model_config import LarmConfig
+from training.model_config import COLD, EXTRA, LEARNED, TOTALS, LarmConfig
 from training.slates import Contents, batch_of
 
 
@@ -156,3 +157,23 @@ def test_a_batch_holds_the_newest_visits_of_each_past() -> None:
     assert batch.past_mask_BT.shape[1] <= 3
     long = int(np.argmax(slates.pasts.length_V))
     assert batch.past_streamer_BT[long].tolist() == slates.pasts.streamer_VT[long, -3:].tolist()
+
+
+def test_the_ranker_meets_streamers_of_whom_nothing_is_known() -> None:
+    slates, config = random_slates(80), small()
+    model = new_model(slates, config, STREAMERS).eval()
+    given = Given(model, slates, 32, 6, None)
+    every = np.arange(80)
+    known, known_RX = given.choices(every, 0.0, np.random.default_rng(0))
+    cold, cold_RX = given.choices(every, 1.0, np.random.default_rng(0))
+    assert np.array_equal(known.features_RF.numpy(), slates.features_RF, equal_nan=True)
+    assert torch.isnan(cold.features_RF[:, [COLUMN[name] for name in TOTALS]]).all()
+    assert not cold.features_RF[:, [COLUMN[name] for name in LEARNED]].any()
+    gate = [*EXTRA].index("gate")
+    assert len(np.unique(known_RX[:, gate].numpy())) > 3  # zero without content, else a streamer's own
+    assert len(np.unique(cold_RX[:, gate].numpy())) <= 2
+    some, _ = given.choices(every, 0.5, np.random.default_rng(0))
+    unknown_R = torch.isnan(some.features_RF[:, COLUMN[TOTALS[0]]]).numpy()
+    of_cold = {int(streamer) for streamer in slates.streamer_R[unknown_R]}
+    assert 0 < len(of_cold) < STREAMERS
+    assert not of_cold & {int(streamer) for streamer in slates.streamer_R[~unknown_R]}  # whole streamers, not rooms
