@@ -89,7 +89,11 @@ def copied(prepared: Path, to: Path) -> Path:
 def start(run: Path, address: str, workers: int = 1) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tests.integration.train_driver", str(run), address, str(workers)]
     with (run / "driver.log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+        }  # as Ray Train has it: sums in one order
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
 
 def finished(driver: subprocess.Popen[bytes], run: Path) -> dict[str, np.ndarray]:
