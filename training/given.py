@@ -16,7 +16,7 @@ from torch import Tensor
 from training.features import COLUMN
 from training.model import Model
 from training.model_config import COLD, LEARNED, TOTALS
-from training.slates import Batch, Choices, Projected, Slates, batch_of, choices_of, rows_of
+from training.slates import Batch, Choices, Projected, Slates, batch_of, choices_of, slate_rows
 
 LEARNED_COLUMNS = [COLUMN[name] for name in LEARNED]
 TOTAL_COLUMNS = [COLUMN[name] for name in TOTALS]
@@ -40,7 +40,7 @@ class Given:
     def choices(self, chosen_B: NDArray[np.intp], share: float, rng: np.random.Generator) -> tuple[Choices, Tensor]:
         """The slates chosen and EXTRA of their rooms, [R, X]; of a share of the streamers nothing is known."""
         choices = choices_of(self._slates, chosen_B)
-        row_R = rows_of(self._slates, chosen_B)
+        row_R = slate_rows(self._slates, chosen_B)
         streamer_R = self._slates.streamer_R[row_R]
         cold_R = torch.from_numpy((rng.random(int(streamer_R.max()) + 1) < share)[streamer_R] | (streamer_R == COLD))
         rows = torch.from_numpy(row_R)

@@ -163,7 +163,7 @@ class Batch(Choices):
     hour_B: Tensor
 
 
-def rows_of(slates: Slates, chosen_B: NDArray[np.intp]) -> NDArray[np.int64]:
+def slate_rows(slates: Slates, chosen_B: NDArray[np.intp]) -> NDArray[np.int64]:
     """[R] rows of the slates chosen, one slate after the other."""
     size_B = slates.size_V[chosen_B].astype(np.int64)
     first_B = np.cumsum(size_B) - size_B
@@ -173,12 +173,12 @@ def rows_of(slates: Slates, chosen_B: NDArray[np.intp]) -> NDArray[np.int64]:
 
 def choices_of(slates: Slates, chosen_B: NDArray[np.intp]) -> Choices:
     """The slates chosen, in that order."""
-    return Choices(**_choices(slates, chosen_B, rows_of(slates, chosen_B)))
+    return Choices(**_choices(slates, chosen_B, slate_rows(slates, chosen_B)))
 
 
 def batch_of(slates: Slates, chosen_B: NDArray[np.intp], most_visits: int, projected: Projected | None = None) -> Batch:
     """The slates chosen, in that order, with the newest `most_visits` of each past at most."""
-    row_R = rows_of(slates, chosen_B)
+    row_R = slate_rows(slates, chosen_B)
     length_B = np.minimum(slates.pasts.length_V[chosen_B].astype(np.int64), most_visits)
     T = max(int(length_B.max(initial=1)), 1)
     wide = [field.name for field in fields(Pasts) if field.name != "length_V"]

@@ -138,9 +138,7 @@ def test_vectors_of_another_encoder_are_dropped() -> None:
     room = Room()
     room.start()
     room.say("what a play", 1)
-    title, chat = room.fold.title_text(), room.fold.chat_text()
-    assert title is not None
-    assert chat is not None
+    title, chat = room.texts()
     room.fold.set_chat_vector(chat, vector(1, 0), "old")
     room.fold.set_title_vector(title, vector(1, 0), "new")
     assert (room.state.chat_vector, room.state.encoder_version) == (b"", "new")
@@ -177,9 +175,7 @@ def test_only_what_is_not_published_is_dirty_and_held_back() -> None:
     room = Room()
     room.start()
     room.say("what a play", 1)
-    title, chat = room.fold.title_text(), room.fold.chat_text()
-    assert title is not None
-    assert chat is not None
+    title, chat = room.texts()
     room.fold.set_title_vector(title, vector(1, 0), "e")
     room.fold.set_chat_vector(chat, vector(1, 0), "e")
     assert (room.fold.dirty, room.fold.unpublished_rooms_offset) == (True, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from streaming.chat import RoomText
 from streaming.events import (
     ChatMessage,
     RoomActivity,
@@ -61,6 +62,13 @@ class Room:
         at_ms = self._at(at_s)
         activity = RoomActivity(room=RoomId("r"), bucket_ms=at_ms - at_ms % 10_000, entered=entered, newcomers=1)
         return self.fold.apply_activity(activity, self.offset, at_ms)
+
+    def texts(self) -> tuple[RoomText, RoomText]:
+        """Of the title and of the chat, both to be encoded."""
+        title, chat = self.fold.title_text(), self.fold.chat_text()
+        if title is None or chat is None:
+            raise LookupError(f"a text is missing: title {title}, chat {chat}")
+        return title, chat
 
     @property
     def state(self) -> RoomState:
