@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from actors.alignment import ModelAlignment
 from actors.room_table import RoomTable
 from actors.tastes import Held
-from training.features import Rooms, crowd, personal
+from training.features import Rooms, crowd, personal_of
 from training.own import OwnPast
 from training.serving import Offered, RankedRooms, ServedViewer
 
@@ -119,13 +119,14 @@ class Ranking:
 
     def _personal(self, slots_N: Slots, held: Held, event_now_ms: int) -> Floats:
         """[N, P] features.PERSONAL of the candidates. A viewer's past is with few of them: only these are looked at."""
-        past, rooms = held.past or NOBODY, self._rooms
-        slots_V = held.visited.slots_V
-        self._row_S[slots_V] = held.row_V
-        own = past.own(self._row_S[slots_N], event_now_ms)
-        self._row_S[slots_V] = 0
-        arrivals = rooms.lately.arrivals(slots_N, past.origin, event_now_ms)
-        return personal(own, arrivals, past.viewer(held.known_live, event_now_ms), event_now_ms)
+        past, lately = held.past or NOBODY, self._rooms.lately
+        return personal_of(
+            slots_N,
+            past.places(held.visited.slots_V, held.row_V, self._row_S, lately.origin(past.origin)),
+            lately.came,
+            past.viewer(held.known_live, event_now_ms),
+            event_now_ms,
+        )
 
 
 def _wait(pause_s: float) -> None:

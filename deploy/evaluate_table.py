@@ -84,12 +84,18 @@ def _cell(group: Group, metric: str) -> str:
 
 
 def _spread(results: Mapping[str, Result]) -> list[str]:
-    lines = ["", f"{'first ten places':{NAMES}}{'Gini':>8}{'small channels':>17}{'coverage':>11}{'µs a visit':>13}"]
+    heads = f"{'Gini':>8}{'small channels':>17}{'coverage':>11}{'µs a visit':>13}{'request':>10}"
+    lines = ["", f"{'first ten places':{NAMES}}{heads}"]
     for name, result in results.items():
         spread = result.spread
         figures = f"{spread.gini:8.3f}{spread.small_share:17.3f}{spread.coverage:11.3f}{result.score_us:13.0f}"
+        figures += f"{result.request_us:10.0f}"
         lines.append(f"  {name:{NAMES - 2}}{figures}")
-    return [*lines, "small channels: the half with the fewest visits in the training part"]
+    return [
+        *lines,
+        "small channels: the half with the fewest visits in the training part",
+        "µs a visit: from its features to its scores; request: of it, what is left once a model knows rooms and viewer",
+    ]
 
 
 def _first(report: Report) -> Result:

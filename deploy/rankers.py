@@ -6,19 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from deploy.learned_rankers import MODELS, given_version, learned
+from deploy.learned_rankers import MODEL, MODELS, given_version, learned
 from deploy.version_zero import VersionZero, VersionZeroConfig
 from streaming.errors import ConfigError
 from streaming.replay import Channel
+from training.boosted_towers import BoostedTowers
 from training.boosting import Boosting, BoostingConfig, BoostingWithMore
 from training.bundle import Bundle
 from training.chat import Chat
+from training.learned import Learned
 from training.likeness import Likeness
 from training.rankers import Memory, MemoryAndMoves, NewcomerPopularity, Popularity, Ranker
 from training.timeline import ContentTimeline, ShuffledContent
 
-BOOSTED = ("boosting", "boosting + content", "boosting + shuffled")
-WITH_CONTENT = BOOSTED[1:]
+WITH_CONTENT = ("boosting + content", "boosting + shuffled")
+WITH_TOWERS = "boosting + towers"
+BOOSTED = ("boosting", *WITH_CONTENT, WITH_TOWERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,32 @@ class Ingredients:
     popularity: Popularity
 
 
+def names_of(names: Sequence[str], versions: Sequence[str]) -> list[str]:
+    """What `build` builds of these is called."""
+    others = [name for name in names if name != WITH_TOWERS]
+    return [*_towers_of(names, versions), *others, *versions]
+
+
 def build(names: Sequence[str], versions: Mapping[str, Bundle], ingredients: Ingredients) -> list[Ranker]:
-    """Those named, in the order of `BUILDERS`, then trained versions, by the names given. Raises ConfigError."""
+    """Those named, in the order of `BUILDERS`, then trained versions, by the names given. Raises ConfigError.
+
+    Then the boosted ones that see the towers of either: they rank as they do by themselves, and learn once.
+    """
     rankers = [builder(ingredients) for name, builder in BUILDERS.items() if name in names]
-    return [*rankers, *(given_version(name, bundle, ingredients) for name, bundle in versions.items())]
+    rankers += [given_version(name, bundle, ingredients) for name, bundle in versions.items()]
+    towers = {ranker.name: ranker for ranker in rankers if isinstance(ranker, Learned)}
+    for name, seen in _towers_of(names, [*versions]).items():
+        of = towers.get(seen) or learned(seen, ingredients, ingredients.boosting.seed)
+        rankers.append(BoostedTowers(ingredients.boosting, of, name))
+    return rankers
+
+
+def _towers_of(names: Sequence[str], versions: Sequence[str]) -> dict[str, str]:
+    """Whose towers boosted rankers see, by their names: of each version given, else of what learns here."""
+    if WITH_TOWERS not in names:
+        return {}
+    learns = {WITH_TOWERS: MODEL} if MODEL in names or not versions else {}
+    return {**learns, **{f"boosting + {version}": version for version in versions}}
 
 
 def _with_content(name: str) -> Callable[[Ingredients], Ranker]:

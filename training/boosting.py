@@ -98,10 +98,7 @@ class Boosting:
 
     def score(self, moment: Moment) -> NDArray[np.float64]:
         """Zeros where there was nothing to learn from: ties are then broken by popularity."""
-        if self._booster is None:
-            return np.zeros(len(moment.live_N))
-        scores_N: NDArray[np.float64] = np.asarray(self._booster.predict(self._features(moment), num_threads=1))
-        return scores_N
+        return self._scored(self._features(moment))
 
     def importance(self) -> dict[str, float]:
         """The share of the total gain of each feature, largest first."""
@@ -110,6 +107,13 @@ class Boosting:
         gain_F = self._booster.feature_importance("gain")
         order_F = np.argsort(-gain_F, kind="stable")
         return {self._names[index]: float(gain_F[index] / max(gain_F.sum(), 1e-9)) for index in order_F}
+
+    def _scored(self, features_NF: NDArray[np.float32]) -> NDArray[np.float64]:
+        """[N], on one thread: a request has no more."""
+        if self._booster is None:
+            return np.zeros(len(features_NF))
+        scores_N: NDArray[np.float64] = np.asarray(self._booster.predict(features_NF, num_threads=1))
+        return scores_N
 
     def _features(self, moment: Moment) -> NDArray[np.float32]:
         """[N, F] of a moment that is now."""

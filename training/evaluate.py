@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streaming.errors import ConfigError, InputFileError
 from training.chat import Chat
 from training.features import COLUMN
-from training.rankers import NotesMoments, Ranker
+from training.rankers import NotesMoments, Ranker, TimesRequests
 from training.report import Report, Seen, Tally, build
 from training.visits import Kind, kinds
 from training.world import Moment, Observer, moments
@@ -102,6 +102,7 @@ def _rank(ranker: Ranker, moment: Moment, hash_C: NDArray[np.int64], tally: Tall
     started_s = time.perf_counter()
     score_N = ranker.score(moment)
     tally.spent_s += time.perf_counter() - started_s
+    tally.request_s = ranker.request_s if isinstance(ranker, TimesRequests) else tally.spent_s
     order_N = ranking(score_N, moment, hash_C)
     ranked_N = moment.live_N[order_N]
     tally.add(index, int(np.flatnonzero(order_N == moment.entered)[0]) + 1, ranked_N)

@@ -98,11 +98,45 @@ def personal(
     return columns_NP
 
 
+@kernel(exact=True)
+def personal_of(
+    slots_N: Integers,
+    known_V: Integers,
+    row_V: Integers,
+    row_S: Integers,
+    habits_V7: Integers,
+    came_ms_SA: Integers,
+    origin_SA: Integers,
+    num_S: Integers,
+    origin: int,
+    viewer_7: Floats,
+    total_visits: int,
+    here: int,
+    now_ms: int,
+) -> Floats:
+    """[N, P] the three above at once, of rooms by slots of S: what a replica does in every request.
+
+    known_V: slots of streamers visited, with row_V of habits_V7, counted from 1. row_S: zeros, and zeros again after.
+    """
+    row_N = np.zeros(len(slots_N), np.int64)
+    for v in range(len(known_V)):
+        row_S[known_V[v]] = row_V[v]
+    for n in range(len(slots_N)):
+        row_N[n] = row_S[slots_N[n]]
+    for v in range(len(known_V)):
+        row_S[known_V[v]] = 0
+    o = own_past(habits_V7, row_N, now_ms)
+    a = arrived(came_ms_SA, origin_SA, num_S, slots_N, origin, now_ms)
+    return personal(o[0], o[1], o[2], o[3], o[4], o[5], o[6], a[0], a[1], a[2], viewer_7, total_visits, here)
+
+
 def signatures() -> dict[Any, Any]:
     """Which kernels are called, for `compiling.load`, and with what."""
     doubles, whole = types.float64[::1], types.int64
+    newest = (INTEGERS_2D, INTEGERS_2D, INTEGERS)
     return {
+        personal_of: (*[INTEGERS] * 4, INTEGERS_2D, *newest, whole, FLOATS, *[whole] * 3),
         own_past: (INTEGERS_2D, INTEGERS, whole),
-        arrived: (INTEGERS_2D, INTEGERS_2D, INTEGERS, INTEGERS, whole, whole),
+        arrived: (*newest, INTEGERS, whole, whole),
         personal: (*[doubles] * 10, FLOATS, whole, whole),
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,6 +171,16 @@ class Viewer:
     known_live: int
 
 
+class Places(NamedTuple):
+    """Where in a viewer's past the streamers of rooms are. habits_V7: as feature_kernels.own_past has it."""
+
+    habits_V7: NDArray[np.int64]
+    known_V: NDArray[np.int64]  # slots of rooms whose streamers the viewer visited
+    row_V: NDArray[np.int64]  # and where these are in habits_V7, counted from 1
+    row_S: NDArray[np.int64]  # scratch, zeros, a slot each
+    origin: int  # as `Arrivals.count` has it
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """What nobody counts online: of the channel as a whole. K counts (MESSAGES...)."""
@@ -224,20 +234,7 @@ def served(
 
 def personal(own: Own, arrivals: Arrivals, viewer: Viewer, now_ms: int) -> NDArray[np.float32]:
     """[N, P] float32, P as in PERSONAL: the part of `served` that is another for every viewer."""
-    known = viewer.visits > 0
-    viewer_7 = np.array(
-        (
-            viewer.visits,
-            viewer.channels,
-            viewer.repeats / viewer.visits if known else np.nan,
-            viewer.silence_s if known else np.nan,
-            viewer.known_s if known else np.nan,
-            viewer.known_live,
-            now_ms / 3.6e6 % 24,
-        ),
-        np.float32,
-    )
-    here = 2 if viewer.silence_s < IN_ROOM_S else 1
+    viewer_7 = _of_viewer(viewer, now_ms)
     features_NP: NDArray[np.float32] = feature_kernels.personal(
         own.visits_N,
         own.messages_N,
@@ -251,7 +248,29 @@ def personal(own: Own, arrivals: Arrivals, viewer: Viewer, now_ms: int) -> NDArr
         arrivals.all_N,
         viewer_7,
         viewer.visits,
-        here,
+        _here(viewer),
+    )
+    return features_NP
+
+
+def personal_of(
+    slots_N: NDArray[np.int64], places: Places, newest: Newest, viewer: Viewer, now_ms: int
+) -> NDArray[np.float32]:
+    """The same of rooms by their slots, equal to the bit, in a third of the time."""
+    features_NP: NDArray[np.float32] = feature_kernels.personal_of(
+        slots_N,
+        places.known_V,
+        places.row_V,
+        places.row_S,
+        places.habits_V7,
+        newest.came_ms_RA,
+        newest.origin_RA,
+        newest.num_R,
+        places.origin,
+        _of_viewer(viewer, now_ms),
+        viewer.visits,
+        _here(viewer),
+        now_ms,
     )
     return features_NP
 
@@ -271,6 +290,28 @@ def features(served_NF: NDArray[np.float32], totals: Totals, paths: Paths) -> ND
         paths.best_covisit_N,
     )
     return np.concatenate([served_NF, np.stack(columns, axis=1, dtype=np.float32, casting="same_kind")], axis=1)
+
+
+def _of_viewer(viewer: Viewer, now_ms: int) -> NDArray[np.float32]:
+    """[7] as in _VIEWER."""
+    known = viewer.visits > 0
+    return np.array(
+        (
+            viewer.visits,
+            viewer.channels,
+            viewer.repeats / viewer.visits if known else np.nan,
+            viewer.silence_s if known else np.nan,
+            viewer.known_s if known else np.nan,
+            viewer.known_live,
+            now_ms / 3.6e6 % 24,
+        ),
+        np.float32,
+    )
+
+
+def _here(viewer: Viewer) -> int:
+    """What own_here is of the room where the viewer was last."""
+    return 2 if viewer.silence_s < IN_ROOM_S else 1
 
 
 def _ranks(values_KN: NDArray[np.float32]) -> NDArray[np.float64]:

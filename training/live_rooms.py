@@ -46,7 +46,7 @@ class LiveRooms:
         self._newest_N = np.zeros(max_rooms, np.int64)  # index of the newest bucket of each row
         self._started_ms_N = np.zeros(max_rooms, np.int64)
         self._chat_ms_N = np.zeros(max_rooms, np.int64)
-        self._came = Newest(max_rooms, MAX_ARRIVALS)  # origins: hashes of this process
+        self.came = Newest(max_rooms, MAX_ARRIVALS)  # origins: hashes of this process
         self._row_BK = np.zeros((WIDTH, NUM_COUNTS), np.float32)  # scratch
         self._recent: dict[int, tuple[ActivityBucket, ...]] = {}  # by slot
         self._head = 0  # index of the newest bucket of all rooms
@@ -75,10 +75,10 @@ class LiveRooms:
         self._head = max(self._head, newest)
         self._broadcast_NK[slot] = (state.messages, state.entered, state.first_entered, state.newcomers)
         self._started_ms_N[slot], self._chat_ms_N[slot] = state.started_at_ms, state.chat_at_ms
-        if state.arrivals or self._came.num_R[slot]:
+        if state.arrivals or self.came.num_R[slot]:
             arrivals = state.arrivals[-MAX_ARRIVALS:]
             origins = [hash(arrival.streamer) for arrival in arrivals]
-            self._came.set(slot, [arrival.at_ms for arrival in arrivals], origins)
+            self.came.set(slot, [arrival.at_ms for arrival in arrivals], origins)
 
     def _put_entries(self, row_BK: NDArray[np.float32], recent: Sequence[ActivityBucket], newest: int) -> None:
         oldest_ms = (newest - BUCKETS) * ACTIVITY_BUCKET_MS
@@ -99,7 +99,7 @@ class LiveRooms:
         self._recent.pop(slot, None)
         self._sums_NBK[slot] = self._broadcast_NK[slot] = 0
         self._newest_N[slot] = self._started_ms_N[slot] = self._chat_ms_N[slot] = 0
-        self._came.set(slot, (), ())
+        self.came.set(slot, (), ())
 
     def event_now_ms(self, now_ms: int) -> int:
         """The time of the events: the clock's, or the newest event's where a recording keeps its own times."""
@@ -129,8 +129,12 @@ class LiveRooms:
 
     def arrivals(self, slots_N: NDArray[np.int64], origin: StreamerId | None, now_ms: int) -> Arrivals:
         """Columns of these rooms for a viewer who was with `origin` last, None for nowhere."""
-        hashed = 0 if origin is None else hash(origin)
-        return Arrivals.count(self._came, slots_N, hashed, now_ms)
+        return Arrivals.count(self.came, slots_N, self.origin(origin), now_ms)
+
+    @staticmethod
+    def origin(streamer: StreamerId | None) -> int:
+        """What `came` knows a streamer by; 0 for nobody."""
+        return 0 if streamer is None else hash(streamer)
 
     def _age(self, slots_N: NDArray[np.int64], now_ms: int) -> NDArray[np.int64]:
         """[N] buckets since each room's newest; a producer's clock may run ahead."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streaming.events import StreamerId, ViewerProfile
 from training import feature_kernels
-from training.features import Own, Viewer
+from training.features import Own, Places, Viewer
 
 
 class OwnPast:
@@ -50,6 +50,12 @@ class OwnPast:
         """[N] for `own`: where the past with each streamer is, 0 for none."""
         row = self._row
         return np.array([row.get(streamer, 0) for streamer in streamers_N], np.int64)
+
+    def places(
+        self, known_V: NDArray[np.int64], row_V: NDArray[np.int64], row_S: NDArray[np.int64], origin: int
+    ) -> Places:
+        """For `features.personal_of`."""
+        return Places(self._habits_V7, known_V, row_V, row_S, origin)
 
     def own(self, row_N: NDArray[np.int64], now_ms: int) -> Own:
         """The viewer's past with the streamers of N rooms, by their `rows`."""

@@ -41,6 +41,15 @@ class NotesMoments(Protocol):
         """Called for each moment that `learn` will be given, in their order, before any later message is applied."""
 
 
+@runtime_checkable
+class TimesRequests(Protocol):
+    """Knows how much of its scoring a replica would do in a request, and not before it."""
+
+    @property
+    def request_s(self) -> float:
+        """Of all moments scored."""
+
+
 class _Counting:
     """A ranker that learns nothing and needs nothing but the features."""
 

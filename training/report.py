@@ -33,6 +33,7 @@ class Result:
     differences: Mapping[str, Mapping[str, Interval]]
     spread: Spread
     score_us: float  # mean time of scoring one visit
+    request_us: float  # of it, what a replica does in a request: rooms and viewers are known to the models before
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Tally:
         self.rank_V = np.zeros(num_visits, np.int32)
         self.places_C = np.zeros(num_channels, np.int64)
         self.spent_s = 0.0
+        self.request_s = 0.0
 
     def add(self, index: int, rank: int, ranked_N: NDArray[np.intp]) -> None:
         """ranked_N: all channels live, best first."""
@@ -139,6 +141,7 @@ def build(
             },
             spread=spread(tally.places_C, seen.live_C, small_C),
             score_us=1e6 * tally.spent_s / len(tally.rank_V),
+            request_us=1e6 * tally.request_s / len(tally.rank_V),
         )
     return Report(
         train_messages=chat.num_train,

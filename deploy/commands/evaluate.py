@@ -45,6 +45,9 @@ rankers:
   boosting              gradient-boosted trees over all features: the reference to beat; pip install 'tidecast[eval]'
   boosting + content    the same with how alike a room is to the viewer's last ones, by its chat and title (--content)
   boosting + shuffled   a placebo: the same with the content of the rooms live dealt to one another anew
+  boosting + towers     trees in place of the model's ranker: they read what it reads in a replica, towers and codes
+                        too, of tidecast or, as "boosting + NAME", of each --version; they learn from the visits that
+                        the towers did not learn from
   tidecast              what replicas serve once a version is live: towers, semantic codes and ranker learn from the
                         training part, and rank in numpy with what they knew when it ended
   tidecast, id only     ablations, by name alone: the room is its streamer's embedding;
@@ -62,6 +65,9 @@ began.
 --content encodes each 30 s of a room's chat once, about 200 texts a second and core, and keeps the vectors in the
 folder; an encoding that was killed goes on where it stopped. A room is about what was said in the last segment that
 had closed before the visit.
+
+The table ends with what ranking one visit takes, on one thread: from the features to the scores, and what of it a
+replica does in a request; it knows the rooms' and the viewer's vectors before.
 
 Of the models it also says λ, how far content counts against the streamer's embedding, by how often streamers were
 visited in the training part, and the Recall@10 of the towers alone, by the first 16, 32 and 64 dimensions of vectors.
@@ -84,6 +90,7 @@ RANKERS = (
     "boosting",
     "boosting + content",
     "boosting + shuffled",
+    "boosting + towers",
     "tidecast",
 )
 ABLATIONS = ("tidecast, id only", "tidecast, content only", "tidecast, no codes", "tidecast, shuffled")
@@ -139,14 +146,14 @@ def run(args: argparse.Namespace) -> int:
     from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
     from deploy.evaluate_progress import EvaluateProgress  # noqa: PLC0415
     from deploy.evaluate_table import table  # noqa: PLC0415
-    from deploy.rankers import build  # noqa: PLC0415
+    from deploy.rankers import build, names_of  # noqa: PLC0415
     from deploy.towers_table import towers_table  # noqa: PLC0415
     from training.chat import load  # noqa: PLC0415
     from training.evaluate import EvaluateConfig, evaluate  # noqa: PLC0415
     from training.rankings import RankingsFile  # noqa: PLC0415
 
     names = chosen_names(args)
-    rankings_of, against = _check(args, [*names, *args.version])
+    rankings_of, against = _check(args, names_of(names, args.version))
     settings = from_args(args)
     versions = versions_of(args.version, settings)
     recorded = load(args.train, args.test, args.train_windows, args.test_windows)
