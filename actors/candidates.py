@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from actors.answer import Filters
@@ -14,10 +16,12 @@ from actors.pools import Pools, largest
 from actors.room_table import RoomTable
 from actors.taste import Taste
 from streaming.events import RoomId, StreamerId
+from training.compiling import INTEGERS, kernel
 
 NO_FILTERS = Filters()
 
 Slots = NDArray[np.int64]
+NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,26 @@ class Visited:
     streamers: Sequence[StreamerId] = ()
 
 
+@kernel(exact=True)
+def shown(slots_N: Slots, hidden_H: Slots, live_S: NDArray[np.bool_], last_S: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions of rooms that live and are not hidden, of repetitions the last. last_S: scratch."""
+    for n in range(len(slots_N)):
+        last_S[slots_N[n]] = n
+    for h in range(len(hidden_H)):
+        last_S[hidden_H[h]] = -1
+    shown_N, num = np.empty(len(slots_N), np.int64), 0
+    for n in range(len(slots_N)):
+        if last_S[slots_N[n]] == n and live_S[slots_N[n]]:
+            shown_N[num] = n
+            num += 1
+    return shown_N[:num]
+
+
+def signatures() -> dict[Any, Any]:
+    """Which kernels are called, for `compiling.load`, and with what."""
+    return {shown: (INTEGERS, INTEGERS, types.boolean[::1], INTEGERS)}
+
+
 class Candidates:
     """Finds candidates. The caller holds the tables' lock."""
 
@@ -38,8 +62,7 @@ class Candidates:
         self._rooms = rooms
         self._pools = pools
         self._num_nearest = nearest
-        self._last_N = np.zeros(len(rooms.live_N), np.int32)  # scratch: where in a list a slot comes last
-        self._positions = np.arange(1_024, dtype=np.int32)
+        self._last_N = np.zeros(len(rooms.live_N), np.int64)  # scratch: where in a list a slot comes last
 
     def visited(self, taste: Taste) -> Visited:
         """The live rooms of the viewer's habits."""
@@ -95,22 +118,12 @@ class Candidates:
         lists.append(visited.slots_V)
         return np.concatenate(lists)
 
-    def may_be_shown(self, slots_N: Slots, filters: Filters, hidden: Iterable[str]) -> NDArray[np.bool_]:
-        """Which of the candidates may be shown, bool [N]: live, not hidden, let through, of repetitions the last."""
-        rooms, size = self._rooms, len(slots_N)
-        if size > len(self._positions):
-            self._positions = np.arange(2 * size, dtype=np.int32)
-        positions_N = self._positions[:size]
-        self._last_N[slots_N] = positions_N  # where a slot is repeated, the last assignment stands
-        for room in hidden:
-            card = rooms.cards.get(RoomId(room))
-            if card is not None:
-                self._last_N[card.slot] = -1
-        may_N: NDArray[np.bool_] = self._last_N[slots_N] == positions_N
-        may_N &= rooms.live_N[slots_N]
-        if filters != NO_FILTERS:
-            may_N &= self.lets_through(slots_N, filters)
-        return may_N
+    def may_be_shown(self, slots_N: Slots, filters: Filters, hidden: Iterable[str]) -> NDArray[np.int64]:
+        """Positions of the candidates that may be shown: live, not hidden, let through, of repetitions the last."""
+        cards = [self._rooms.cards.get(RoomId(room)) for room in hidden]
+        hidden_H = np.array([card.slot for card in cards if card is not None], np.int64) if cards else NONE
+        shown_K: NDArray[np.int64] = shown(slots_N, hidden_H, self._rooms.live_N, self._last_N)
+        return shown_K if filters == NO_FILTERS else shown_K[self.lets_through(slots_N[shown_K], filters)]
 
     def lets_through(self, slots_N: Slots, filters: Filters) -> NDArray[np.bool_]:
         """Which of the slots the filters let through, bool [N]."""

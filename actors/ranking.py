@@ -24,7 +24,6 @@ from training.serving import Offered, RankedRooms, ServedViewer
 Slots = NDArray[np.int64]
 Floats = NDArray[np.float32]
 SLICE = 1_024  # rooms looked at, and prepared, in one hold of the lock: some 0.2 ms
-LEAST = np.float32(1e-6)  # a probability nearer to 0 or 1 is one that float32 cannot tell from it
 NOBODY = OwnPast(None)
 
 
@@ -76,21 +75,15 @@ class Ranking:
         for alignment in alignments:
             self._prepare(alignment, slices, crowd_NC, now_ms, pause_s)
 
-    def rank(
-        self, alignment: ModelAlignment, slots_N: Slots, held: Held, dot_N: Floats | None, now_ms: int
-    ) -> RankedRooms:
-        """Probabilities of the candidates, live rooms. dot_N: the viewer's product with each room, by slot."""
+    def rank(self, alignment: ModelAlignment, slots_N: Slots, held: Held, now_ms: int) -> RankedRooms:
+        """Probabilities of the candidates, live rooms."""
         kept = self._prepared.get(alignment.version)
         if kept is None or kept.alignment is not alignment or now_ms - kept.renewed_ms > self._stale_ms:
             self.renew([alignment], now_ms)
             kept = self._prepared[alignment.version]
         viewer = held.viewer if held.viewer is not None else kept.stranger
-        if dot_N is not None:
-            dot_N = dot_N[slots_N]
-        else:
-            dot_N = np.nan_to_num(alignment.index.vectors(slots_N) @ viewer.vector_E)
         personal_NP = self._personal(slots_N, held, self._rooms.lately.event_now_ms(now_ms))
-        return alignment.model.rank(viewer, Offered(slots_N, alignment.rooms, kept.rows_SH, personal_NP, dot_N))
+        return alignment.model.rank(viewer, Offered(slots_N, alignment.rooms, kept.rows_SH, personal_NP))
 
     def _prepare(
         self, alignment: ModelAlignment, slices: Sequence[Slots], crowd_NC: Floats, now_ms: int, pause_s: float
@@ -141,10 +134,3 @@ def _joined(parts: Sequence[Rooms]) -> Rooms:
         age_s_N=np.concatenate([part.age_s_N for part in parts]),
         silence_s_N=np.concatenate([part.silence_s_N for part in parts]),
     )
-
-
-def log_odds(probability_N: Floats) -> Floats:
-    """What candidates are ordered by: costs of likeness are taken from it; a probability leaves no room for these."""
-    sure_N = np.minimum(np.maximum(probability_N, LEAST), 1 - LEAST)
-    odds_N: Floats = np.log(sure_N / (1 - sure_N))
-    return odds_N

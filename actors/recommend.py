@@ -19,7 +19,7 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
-from actors import diversity, score
+from actors import candidates, diversity, score, scoring
 from actors.alignment import Alignment, ModelAlignment
 from actors.answer import Answer, Filters, Item, Query, Receipt, Room, Source
 from actors.candidates import NO_FILTERS, Candidates
@@ -144,7 +144,8 @@ class Recommender:
         self._tastes = Tastes(tables, self._candidates, config.weights, config.broad_category, metrics)
         self._shadow = ShadowScoring(tables, self._tastes, self._scoring, config.shadow, metrics)
         self._written = Written()
-        compiling.load(diversity.signatures() | score.signatures())
+        for kernels_of in (candidates, score, scoring, diversity):
+            compiling.load(kernels_of.signatures())
         self._request_prefix = secrets.token_hex(10)
         self._requests = itertools.count()
 

@@ -28,15 +28,17 @@ from actors.taste import Taste
 from actors.weights import Weights
 from training.compiling import FLOATS, INTEGERS, kernel
 
+Slots = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 NONE = np.float32(0)
-NOBODYS = np.zeros(0, np.float32)  # products of a viewer without a vector
+NOTHING = np.zeros(0, np.float32)  # of what a stranger has
 
 
 @kernel(exact=True)
 def scored(  # noqa: PLR0917  compiled functions take no keywords
     slots_N: NDArray[np.int64],
+    shown_K: NDArray[np.int64],
     sum_S: Floats,
     category_S: NDArray[np.int32],
     by_category_L: Floats,
@@ -44,24 +46,31 @@ def scored(  # noqa: PLR0917  compiled functions take no keywords
     by_language_L: Floats,
     alike_S: Floats,
     content: np.float32,
-) -> Floats:
-    """[N] the score without `visited`. alike_S may be empty, and labels younger than the viewer's columns."""
-    score_N = np.empty(len(slots_N), np.float32)
-    for n in range(len(slots_N)):
+    strengths_V: Floats,
+    visited: np.float32,
+) -> tuple[NDArray[np.int64], Floats]:
+    """Slots and scores of those shown. alike_S may be empty, and labels younger than the viewer's columns."""
+    slots_K, score_K = np.empty(len(shown_K), np.int64), np.empty(len(shown_K), np.float32)
+    first_visited = len(slots_N) - len(strengths_V)
+    for k in range(len(shown_K)):
+        n = shown_K[k]
         slot = slots_N[n]
         score, category, language = sum_S[slot], category_S[slot], language_S[slot]
         score += by_category_L[category] if category < len(by_category_L) else NONE
         score += by_language_L[language] if language < len(by_language_L) else NONE
         if len(alike_S):
             score += content * max(alike_S[slot], NONE)
-        score_N[n] = score
-    return score_N
+        if n >= first_visited:
+            score += visited * strengths_V[n - first_visited]
+        slots_K[k], score_K[k] = slot, score
+    return slots_K, score_K
 
 
 def signatures() -> dict[Any, Any]:
     """Which kernels are called, for `compiling.load`, and with what."""
-    labels = types.int32[::1]
-    return {scored: (INTEGERS, FLOATS, labels, FLOATS, labels, FLOATS, FLOATS, types.float32)}
+    labels, weight = types.int32[::1], types.float32
+    columns = (FLOATS, labels, FLOATS, labels, FLOATS, FLOATS)
+    return {scored: (INTEGERS, INTEGERS, *columns, weight, FLOATS, weight)}
 
 
 class Affinity:
@@ -87,29 +96,32 @@ class Score:
         self._weights = weights
 
     def of(
-        self, slots_N: NDArray[np.int64], affinity: Affinity | None, alike_N: Floats | None, visited: Visited
-    ) -> Floats:
-        """The score of each candidate, float32 [N]. The last of slots_N are those of `visited`.
+        self,
+        slots_N: Slots,
+        shown_K: NDArray[np.int64],
+        affinity: Affinity | None,
+        alike_N: Floats | None,
+        visited: Visited,
+    ) -> tuple[Slots, Floats]:
+        """Slots and scores, int64 and float32 [K], of some of the candidates, by their positions.
 
-        affinity: None for a stranger. alike_N: cosines, by slot. Of a repeated slot only the last has the whole score.
+        The last of slots_N are those of `visited`, and of a repeated slot only the last has the whole score. affinity:
+        None for a stranger. alike_N: cosines, by slot.
         """
         rooms, weights = self._rooms, self._weights
-        if affinity is None:
-            score_N: Floats = self._pools.sum_N[slots_N]
-            return score_N
-        score_N = scored(
+        return scored(
             slots_N,
+            shown_K,
             self._pools.sum_N,
             rooms.category_N,
-            affinity.by_category_L,
+            NOTHING if affinity is None else affinity.by_category_L,
             rooms.language_N,
-            affinity.by_language_L,
-            NOBODYS if alike_N is None else alike_N,
+            NOTHING if affinity is None else affinity.by_language_L,
+            NOTHING if alike_N is None else alike_N,
             np.float32(weights.content),
+            visited.strengths_V,
+            np.float32(weights.visited),
         )
-        if len(visited.slots_V):
-            score_N[-len(visited.slots_V) :] += np.float32(weights.visited) * visited.strengths_V
-        return score_N
 
     def terms(self, slot: int, affinity: Affinity | None, alike_N: Floats | None, visited: Visited) -> dict[str, float]:
         """What a candidate's score is the sum of, by the names above."""

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from actors.alignment import Alignment, ModelAlignment
 from actors.answer import Query
 from actors.candidates import NO_FILTERS, Candidates
 from actors.model_failures import ModelFailures
-from actors.ranking import Ranking, log_odds
+from actors.ranking import Ranking
 from actors.score import Score
 from actors.tastes import Held
 from streaming.errors import VersionError
+from training.compiling import FLOATS, kernel
 
 Floats = NDArray[np.float32]
 
+LEAST, MOST = 1e-6, 1 - 1e-6  # a probability nearer to 0 or 1 is one that float32 cannot tell from it
 SCORE_DIGITS = 4  # the fifth says nothing of a room, and writing all 17 of a float takes as long as the rest of an item
+UNITS = 10.0**SCORE_DIGITS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +50,37 @@ class _Offer:
     scores_N: Floats
     alike_N: Floats | None
     nearest: NDArray[np.int64]
+
+
+@kernel(exact=True)
+def ordered(probability_N: Floats, most: int) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Of the most probable, the first first: positions, log odds and probabilities, rounded. Empty where one is NaN.
+
+    Log odds, because costs of likeness are taken from what rooms are ordered by, and a probability leaves no room.
+    """
+    num, best_N = len(probability_N), np.empty(len(probability_N), np.int64)
+    for n in range(num):
+        if not np.isfinite(probability_N[n]):
+            num = 0
+            break
+        place = n
+        while place > 0 and probability_N[best_N[place - 1]] < probability_N[n]:
+            best_N[place] = best_N[place - 1]
+            place -= 1
+        best_N[place] = n
+    best_K = best_N[: min(num, most)]
+    odds_K, rounded_K = np.empty(len(best_K)), np.empty(len(best_K))
+    for k in range(len(best_K)):
+        probability = probability_N[best_K[k]]
+        sure = min(max(probability, LEAST), MOST)
+        odds_K[k] = np.rint(np.log(sure / (1 - sure)) * UNITS) / UNITS
+        rounded_K[k] = np.rint(probability * UNITS) / UNITS
+    return best_K, odds_K, rounded_K
+
+
+def signatures() -> dict[Any, Any]:
+    """Which kernels are called, for `compiling.load`, and with what."""
+    return {ordered: (FLOATS, types.int64)}
 
 
 class Scoring:
@@ -92,10 +128,10 @@ class Scoring:
             slots_N = candidates.union(visited, taste, nearest)
         else:
             slots_N = candidates.union_filtered(visited, alike_N, query.filters)
-        scores_N = self._score.of(slots_N, held.affinity, alike_N, visited)
         hidden = query.exclude if taste.room is None else [*query.exclude, taste.room]
-        shown_N = candidates.may_be_shown(slots_N, query.filters, hidden)
-        return _Offer(slots_N[shown_N], scores_N[shown_N], alike_N, nearest)
+        shown_K = candidates.may_be_shown(slots_N, query.filters, hidden)
+        slots_K, scores_K = self._score.of(slots_N, shown_K, held.affinity, alike_N, visited)
+        return _Offer(slots_K, scores_K, alike_N, nearest)
 
     def _by_terms(self, offer: _Offer, held: Held, most: int) -> Scored:
         best_K = (-offer.scores_N).argsort()[:most]
@@ -111,12 +147,11 @@ class Scoring:
         slots_N, alike_N = offer.slots_N, offer.alike_N
         given = max(self._ranked, most)
         if self._ranked > 0 and given < len(slots_N):
-            slots_N = slots_N[np.argpartition(-offer.scores_N, given)[:given]]
-        ranked = self._ranking.rank(alignment, slots_N, held, alike_N, now_ms)
-        odds_N = log_odds(ranked.enter_N)
-        if not np.isfinite(odds_N).all():
+            slots_N = slots_N[offer.scores_N.argpartition(-given)[-given:]]
+        ranked = self._ranking.rank(alignment, slots_N, held, now_ms)
+        best_K, odds_K, enter_K = ordered(ranked.enter_N, most)
+        if not len(best_K):
             raise VersionError(f"version {alignment.version} scores rooms with what is not a number")
-        best_K = (-odds_N).argsort()[:most]
 
         def terms(place: int) -> dict[str, float]:
             at = best_K[place]
@@ -129,6 +164,4 @@ class Scoring:
                 "gate": float(alignment.rooms.gate_N[slot]),
             }
 
-        values_K = odds_N[best_K].astype(np.float64).round(SCORE_DIGITS)
-        scores_K = ranked.enter_N[best_K].astype(np.float64).round(SCORE_DIGITS)
-        return Scored(slots_N[best_K], values_K, scores_K, offer.nearest, terms)
+        return Scored(slots_N[best_K], odds_K, enter_K, offer.nearest, terms)

@@ -111,16 +111,20 @@ def candidates(
     slots_N: NDArray[np.int64],
     personal_NP: Floats,
     learned_N4: Floats,
-    dot_N: Floats,
+    vectors_SE: Floats,
     content_SE: Floats,
     static_SL: Codes,
     dynamic_SL: Codes,
     labels_S2: NDArray[np.int32],
+    vector_E: Floats,
     content_E: Floats,
     product_LK: Floats,
     marks_4V: NDArray[np.int32],
 ) -> Floats:
-    """[N, F] personal features, then model_config.LEARNED's, then EXTRA's without the gate, which is prepared."""
+    """[N, F] personal features, then model_config.LEARNED's, then EXTRA's without the gate, which is prepared.
+
+    Of rooms by slots of S and of a viewer: their vectors, content, codes and labels, as `remembered` has them.
+    """
     N, P = personal_NP.shape
     L, K = product_LK.shape
     V = marks_4V.shape[1]
@@ -129,8 +133,9 @@ def candidates(
     values_NF[:, P : P + LEARNED] = learned_N4
     for n in range(N):
         slot = slots_N[n]
-        alike, code_dot = NONE, NONE
+        dot = alike = code_dot = NONE
         for e in range(len(content_E)):
+            dot += vectors_SE[slot, e] * vector_E[e]
             alike += content_SE[slot, e] * content_E[e]
         for level in range(L):
             code_dot += product_LK[level, static_SL[slot, level]]
@@ -145,7 +150,7 @@ def candidates(
             category += marks_4V[3, v] == labels_S2[slot, 1]
         extra_X = values_NF[n, P + LEARNED :]
         visits = np.float32(max(V, 1))
-        extra_X[0], extra_X[1], extra_X[5] = dot_N[n], alike, code_dot
+        extra_X[0], extra_X[1], extra_X[5] = dot, alike, code_dot
         extra_X[2], extra_X[3], extra_X[4] = one / visits, two / visits, now / visits
         extra_X[6], extra_X[7] = language / visits, category / visits
     return values_NF
@@ -155,9 +160,9 @@ def signatures() -> dict[Any, Any]:
     """Which kernels are called, for `compiling.load`, and with what."""
     codes, marks, rows = types.int16[:, ::1], types.int32[:, ::1], types.int32[::1]
     sparse = (INTEGERS, rows, FLOATS_2D)
-    rooms, viewer = (FLOATS_2D, codes, codes, marks), (FLOATS, FLOATS_2D, marks)
+    rooms, viewer = (FLOATS_2D, FLOATS_2D, codes, codes, marks), (FLOATS, FLOATS, FLOATS_2D, marks)
     return {
         remembered: (FLOATS_2D, FLOATS_2D, codes, marks, FLOATS_3D),
         trails: (rows, types.int64, INTEGERS, *sparse, *sparse),
-        candidates: (INTEGERS, FLOATS_2D, FLOATS_2D, FLOATS, *rooms, *viewer),
+        candidates: (INTEGERS, FLOATS_2D, FLOATS_2D, *rooms, *viewer),
     }

@@ -101,8 +101,7 @@ class SliceGate:
             viewer = self._viewer(version, place)
             prepared_NH = version.prepare(features_NF[:, [COLUMN[name] for name in CROWD]], rooms)
             personal_NP = features_NF[:, [COLUMN[name] for name in PERSONAL]]
-            dot_N = rooms.vectors_NE @ viewer.vector_E
-            scores[rows] = version.logits(viewer, rooms, prepared_NH, personal_NP, dot_N)[:, 0]
+            scores[rows] = version.logits(viewer, rooms, prepared_NH, personal_NP)[:, 0]
         return scores
 
     def _viewer(self, version: Version, place: int) -> VersionViewer:

@@ -84,7 +84,7 @@ class Learned:
         prepared_NH = replayed.version.prepare(moment.features_NF[:, CROWD_COLUMNS], rooms)
         personal_NP = moment.features_NF[:, PERSONAL_COLUMNS]
         began_s = time.perf_counter()
-        logit_N3 = replayed.version.logits(viewer, rooms, prepared_NH, personal_NP, rooms.vectors_NE @ viewer.vector_E)
+        logit_N3 = replayed.version.logits(viewer, rooms, prepared_NH, personal_NP)
         self.request_s += time.perf_counter() - began_s
         return logit_N3[:, 0].astype(np.float64)
 

@@ -86,14 +86,13 @@ class ServedViewer(Protocol):
 class Offered:
     """N candidates of one request, each by its slot: whoever ranks gathers the columns that it reads.
 
-    personal: as features.PERSONAL. dot: of the viewer's vector and the rooms'.
+    personal: as features.PERSONAL.
     """
 
     slots_N: NDArray[np.int64]
     rooms: AlignedRooms  # by slot
     prepared_SH: Floats  # by slot, from `prepare` within the last second
     personal_NP: Floats
-    dot_N: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -158,12 +158,10 @@ class Version:
         """Probabilities; those of entering sum to one over the rooms offered."""
         return RankedRooms(*self._ranker.probabilities(self._logits(viewer, offered), self._temperature))
 
-    def logits(
-        self, viewer: VersionViewer, rooms: AlignedRooms, prepared_NH: Floats, personal_NP: Floats, dot_N: Floats
-    ) -> Floats:
+    def logits(self, viewer: VersionViewer, rooms: AlignedRooms, prepared_NH: Floats, personal_NP: Floats) -> Floats:
         """[N, 3] of the heads, row by row."""
         personal_NP, prepared_NH = np.ascontiguousarray(personal_NP), np.ascontiguousarray(prepared_NH)
-        return self._logits(viewer, Offered(np.arange(len(dot_N)), rooms, prepared_NH, personal_NP, dot_N))
+        return self._logits(viewer, Offered(np.arange(len(personal_NP)), rooms, prepared_NH, personal_NP))
 
     def _logits(self, viewer: VersionViewer, offered: Offered) -> Floats:
         slots_N, rooms = offered.slots_N, offered.rooms
@@ -171,11 +169,12 @@ class Version:
             slots_N,
             offered.personal_NP,
             viewer.trails.columns(rooms.rows_N[slots_N]),
-            offered.dot_N,
+            rooms.vectors_NE,
             rooms.content_NE,
             rooms.static_NL,
             rooms.dynamic_NL,
             rooms.labels_N2,
+            viewer.vector_E,
             viewer.content_E,
             viewer.product_LK,
             viewer.marks_4V,

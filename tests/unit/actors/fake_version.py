@@ -73,8 +73,9 @@ class FakeVersion:
         return np.log1p(np.nan_to_num(crowd_NC)) @ self._prepare_CH
 
     def rank(self, viewer: ServedViewer, offered: Offered) -> RankedRooms:
+        dot_N = offered.rooms.vectors_NE[offered.slots_N] @ viewer.vector_E
         visits_N = offered.personal_NP[:, PERSONAL.index("own_visits")]
-        logits_N = -3 + 2 * visits_N + offered.dot_N + offered.prepared_SH[offered.slots_N].sum(axis=1)
+        logits_N = -3 + 2 * visits_N + dot_N + offered.prepared_SH[offered.slots_N].sum(axis=1)
         enter_N = (1 / (1 + np.exp(-logits_N))).astype(np.float32)
         return RankedRooms(enter_N, enter_N / 2, enter_N / 4)
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from actors import ranking
-from actors.ranking import log_odds
 from actors.recommend import Query, RecommendConfig
 from actors.swap import Swapper
 from streaming.codec import encode
@@ -84,10 +83,6 @@ def test_the_ranker_is_given_the_features_of_the_one_implementation(viewer: str)
     assert expected_NC.shape[1] == len(CROWD)
     if viewer == "v":
         assert np.count_nonzero(offered.personal_NP[:, PERSONAL.index("own_visits")]) == 1  # not where they are now
-        query_E = replica.recommender._tastes.of(ViewerId("v"), now_ms).query_E
-        assert query_E is not None
-        dot_N = rooms.index.vectors(offered.slots_N) @ query_E
-        np.testing.assert_allclose(offered.dot_N, dot_N, rtol=1e-5)
 
 
 def test_many_rooms_are_prepared_in_slices_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,10 +120,3 @@ def test_what_nobody_renewed_for_long_a_request_renews() -> None:
     replica.clock.advance(61_000)
     replica.recommender.recommend(Query(viewer="v"))
     assert version.asked[-1].prepared_SH[slot, column] == 500
-
-
-def test_log_odds_keep_the_order_and_bear_certainty() -> None:
-    odds_N = log_odds(np.array([0.0, 0.2, 0.5, 0.9, 1.0], np.float32))
-    assert np.isfinite(odds_N).all()
-    assert (np.diff(odds_N) > 0).all()
-    assert odds_N[2] == pytest.approx(0)

@@ -87,7 +87,6 @@ def logits_of(version: Version, slates: Slates, chosen: int) -> np.ndarray:
         rooms,
         version.prepare(features[:, [COLUMN[name] for name in CROWD]], rooms),
         features[:, [COLUMN[name] for name in PERSONAL]],
-        rooms.vectors_NE @ viewer.vector_E,
     )
 
 
