@@ -41,6 +41,9 @@ class Alignment(Protocol):
     def put(self, slots_N: Slots, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> None:
         """Takes these rooms in as they are now. now: content of each, NaN rows where there is none."""
 
+    def vectors(self, slots_N: Slots) -> Floats:
+        """Copies of rooms' vectors, whole; NaN where a slot has none, [N, 0] before the first of all."""
+
     def is_due(self, rooms: int) -> bool:
         """Whether `fit` may have something to do at so many rooms; cheap."""
 
@@ -67,6 +70,9 @@ class ContentAlignment:
         if self.projection is None:
             self.projection = Projection(now_ND.shape[1], self._to)
         self.index.put(slots_N, self.projection.project(now_ND))
+
+    def vectors(self, slots_N: Slots) -> Floats:
+        return self.index.vectors(slots_N)
 
     def is_due(self, rooms: int) -> bool:
         return self.projection is not None and self.projection.is_due(rooms)
@@ -101,11 +107,16 @@ class _Settled:
 
 
 class ModelAlignment:
-    """A version with a model. A room whose vectors another encoder made is aligned without content."""
+    """A version with a model. A room whose vectors another encoder made is aligned without content.
+
+    Where a ranker looks at whole vectors, the index has their first dimensions alone, which are trained to find rooms
+    by themselves (Matryoshka, training/losses.py): half of them are half of the memory that every request reads.
+    """
 
     def __init__(self, model: ServedVersion, index: LiveIndex) -> None:
         self.model: ServedVersion = model
         self.index = index
+        self._prefix = (index.config.prefix or None) if model.ranks else None
         self._rooms: AlignedRooms | None = None  # by slot, from the first on
         self._settled = _Settled(self._alone([]))
 
@@ -116,7 +127,16 @@ class ModelAlignment:
     def put(self, slots_N: Slots, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> None:
         aligned = self.align(states, now_ND)
         self.rooms.put(slots_N, aligned)
-        self.index.put(slots_N, aligned.vectors_NE)
+        self.index.put(slots_N, self.short(aligned.vectors_NE))
+
+    def short(self, vectors: Floats) -> Floats:
+        """What of vectors, [E] or [N, E], the index has."""
+        return vectors[..., : self._prefix]
+
+    def vectors(self, slots_N: Slots) -> Floats:
+        vectors_NE = self.rooms.vectors_NE[slots_N]
+        vectors_NE[np.isnan(self.index.vectors(slots_N)[:, :1]).any(axis=1)] = np.nan
+        return vectors_NE
 
     @property
     def rooms(self) -> AlignedRooms:

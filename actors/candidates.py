@@ -10,6 +10,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from actors.alignment import Alignment
 from actors.answer import Filters
 from actors.index import LiveIndex
 from actors.pools import Pools, largest
@@ -22,6 +23,7 @@ NO_FILTERS = Filters()
 
 Slots = NDArray[np.int64]
 NONE = np.zeros(0, np.int64)
+LOOKED_AT = 4  # for each similar room wanted, so many are compared as a whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,21 @@ class Candidates:
         alike_N = index.products(query_E)
         np.fmax(alike_N, -1, out=alike_N)  # fmax and not maximum, because a room without a vector is NaN
         return alike_N
+
+    def similar(self, slot: int, limit: int, alignment: Alignment) -> list[tuple[int, float]]:
+        """Slots of the rooms nearest to a room, it apart, and their products; none while it has no vector.
+
+        Looked for in the index, of which each is compared as a whole.
+        """
+        vector_1E = alignment.vectors(np.array([slot]))
+        query_1D = alignment.index.vectors(np.array([slot]))
+        if not query_1D.size or np.isnan(query_1D[0, 0]):
+            return []
+        found_K = alignment.index.search(query_1D, LOOKED_AT * (limit + 1)).slots_QK[0]
+        found_K = found_K[(found_K >= 0) & (found_K != slot)]
+        product_K = alignment.vectors(found_K) @ vector_1E[0]
+        best_K = largest(product_K, limit)
+        return list(zip(found_K[best_K].tolist(), product_K[best_K].tolist(), strict=True))
 
     def union(self, visited: Visited, taste: Taste, nearest: Slots) -> Slots:
         """Slots of trending (anywhere and in the viewer's categories) ∪ newest ∪ nearest ∪ visited, these at the end.

@@ -35,10 +35,13 @@ class IndexConfig:
 
     max_rooms: int = 262_144  # address space, not memory: a row costs nothing until a room has it
     dtype: Literal["float32", "float16"] = "float32"  # float16 halves the memory; a search then converts as it goes
+    prefix: int = 32  # of a model's vectors, the first dimensions, by which candidates for its ranker are found; 0: all
 
     def __post_init__(self) -> None:
         if self.max_rooms < 1:
             raise ConfigError(f"index.max_rooms is {self.max_rooms}; it must be at least 1")
+        if self.prefix < 0:
+            raise ConfigError(f"index.prefix is {self.prefix}; it must be at least 0")
         if self.dtype not in ("float32", "float16"):
             raise ConfigError(f"index.dtype is {self.dtype!r}; it must be float32 or float16")
 

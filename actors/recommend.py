@@ -243,15 +243,12 @@ class Recommender:
         with self._tables.lock:
             now_ms = self._clock.now_ms()
             card = self._card(room)
-            query_1E = self._rooms.index.vectors(np.array([card.slot], np.int64))
-            if not query_1E.size or np.isnan(query_1E[0, 0]):
-                return []
-            hits = self._rooms.index.search(query_1E, limit + 1)
             because = Why("similar", "similar to " + card.state.streamer)
-            found = zip(hits.slots_QK[0].tolist(), hits.scores_QK[0].tolist(), strict=True)
-            others = [(slot, score) for slot, score in found if slot >= 0 and slot != card.slot]
             by_slot, version = self._rooms.by_slot, self._rooms.alignment.version
-            return [shown_item(by_slot[slot], now_ms, score, because, version) for slot, score in others[:limit]]
+            return [
+                shown_item(by_slot[slot], now_ms, score, because, version)
+                for slot, score in self._candidates.similar(card.slot, limit, self._rooms.alignment)
+            ]
 
     def _held(self, viewer: ViewerId, now_ms: int) -> Held:
         """A stranger where the version's viewer tower fails."""

@@ -144,8 +144,7 @@ class Scoring:
         return Scored(slots_K, values_K, values_K, offer.nearest, terms)
 
     def _by_model(self, offer: _Offer, held: Held, alignment: ModelAlignment, most: int, now_ms: int) -> Scored:
-        slots_N, alike_N = offer.slots_N, offer.alike_N
-        given = max(self._ranked, most)
+        slots_N, given = offer.slots_N, max(self._ranked, most)
         if self._ranked > 0 and given < len(slots_N):
             slots_N = slots_N[offer.scores_N.argpartition(-given)[-given:]]
         ranked = self._ranking.rank(alignment, slots_N, held, now_ms)
@@ -160,7 +159,7 @@ class Scoring:
                 "enter": float(ranked.enter_N[at]),
                 "stay": float(ranked.stay_N[at]),
                 "interact": float(ranked.interact_N[at]),
-                "dot": float(alike_N[slot]) if alike_N is not None else 0.0,
+                "dot": float(alignment.rooms.vectors_NE[slot] @ held.viewer.vector_E) if held.viewer else 0.0,
                 "gate": float(alignment.rooms.gate_N[slot]),
             }
 

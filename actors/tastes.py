@@ -48,7 +48,7 @@ class Held:
     taste: Taste
     affinity: Affinity | None = None  # None: a stranger
     visited: Visited = field(default_factory=Visited)
-    query_E: NDArray[np.float32] | None = None  # the viewer in the space of the version in force
+    query_E: NDArray[np.float32] | None = None  # the viewer as the index of the version in force is asked
     viewer: ServedViewer | None = None  # with a model
     kept: Kept | None = None  # with a model
     row_V: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # of `visited`, in `past`
@@ -187,7 +187,7 @@ class Tastes:
             rooms = self._visited(alignment, visits.visits, abouts[-len(visits.visits) :])
             past = ViewerPast(kept.profile, visits, rooms, event_now_ms / HOUR_MS % 24)
         held.viewer = alignment.model.viewer(past)
-        held.query_E = held.viewer.vector_E
+        held.query_E = alignment.short(held.viewer.vector_E)
 
     def _visited(
         self, alignment: ModelAlignment, visits: Sequence[Visit], abouts: Sequence[Card | EndedRoom | None]

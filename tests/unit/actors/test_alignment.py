@@ -60,3 +60,28 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     ours.alone(["d", "e"])
     np.testing.assert_array_equal(ours.alone(["a", "b", "c"]).vectors_NE, wanted)
     assert version.aligned == 8  # all three went to make room, and then the two did
+
+
+def with_prefix(prefix: int, *, ranks: bool = True) -> ModelAlignment:
+    index = LiveIndex(IndexConfig(max_rooms=16, prefix=prefix))
+    ours, states = ModelAlignment(FakeVersion("one", ranks=ranks), index), ended(1, 2, 3)
+    slots_N = np.array([index.slots.allocate() for _ in range(4)])
+    ours.put(slots_N[1:], states, np.eye(8, dtype=np.float32)[1:4])
+    return ours
+
+
+def test_candidates_for_a_ranker_are_found_by_the_first_dimensions() -> None:
+    ours = with_prefix(2)
+    whole_NE = ours.vectors(np.arange(4))
+    assert np.isnan(whole_NE[0]).all()  # a slot without a room
+    np.testing.assert_allclose(np.linalg.norm(whole_NE[1:], axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(ours.index.vectors(np.arange(1, 4)), whole_NE[1:, :2])
+    np.testing.assert_array_equal(ours.short(whole_NE[1]), whole_NE[1, :2])
+
+
+@pytest.mark.parametrize(("prefix", "ranks"), [(0, True), (2, False), (99, True)])
+def test_whole_vectors_are_searched_where_that_is_asked_for_or_nothing_looks_at_the_rest(
+    prefix: int, ranks: bool
+) -> None:
+    ours = with_prefix(prefix, ranks=ranks)
+    np.testing.assert_array_equal(ours.index.vectors(np.arange(4)), ours.vectors(np.arange(4)))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from actors import ranking
+from actors.index import IndexConfig
 from actors.recommend import Query, RecommendConfig
 from actors.swap import Swapper
 from streaming.codec import encode
@@ -36,9 +37,9 @@ class Recording(FakeVersion):
         return super().rank(viewer, offered)
 
 
-def replica_with(version: FakeVersion, rooms: int, ranked: int = 80) -> Replica:
+def replica_with(version: FakeVersion, rooms: int, ranked: int = 80, index: IndexConfig | None = None) -> Replica:
     """A replica that answers by the version, with rooms that have a crowd each."""
-    replica = Replica(config=RecommendConfig(ranked=ranked))
+    replica = Replica(config=RecommendConfig(ranked=ranked), index=index)
     bucket_ms = replica.clock.now_ms() // 10_000 * 10_000
     for number in range(rooms):
         replica.room(
@@ -120,3 +121,21 @@ def test_what_nobody_renewed_for_long_a_request_renews() -> None:
     replica.clock.advance(61_000)
     replica.recommender.recommend(Query(viewer="v"))
     assert version.asked[-1].prepared_SH[slot, column] == 500
+
+
+def test_rooms_alike_are_found_by_short_vectors_and_ordered_by_whole_ones() -> None:
+    replica = replica_with(FakeVersion("one"), 90)
+    rooms = replica.tables.rooms
+    whole = replica.recommender.similar("r3", 5)
+    short_replica = replica_with(FakeVersion("one"), 90, index=IndexConfig(max_rooms=1_000, prefix=2))
+    assert short_replica.tables.rooms.index.dimension == 2
+    vectors_NE = short_replica.tables.rooms.alignment.vectors(rooms.slots())
+    found = short_replica.recommender.similar("r3", 5)
+    cards = short_replica.tables.rooms.cards
+    products = {
+        room: float(vectors_NE[card.slot] @ vectors_NE[cards[RoomId("r3")].slot]) for room, card in cards.items()
+    }
+    assert [item.score for item in found] == pytest.approx([products[RoomId(item.room)] for item in found], abs=1e-4)
+    assert [item.score for item in found] == sorted((item.score for item in found), reverse=True)
+    assert all(item.room != "r3" for item in found)
+    assert {item.room for item in found} & {item.room for item in whole}
