@@ -110,11 +110,13 @@ def taste_of(
     *,
     reading: Reading | None = None,
     abouts: Sequence[Card | EndedRoom | None] | None = None,
+    content: bool = True,
 ) -> Taste:
     """What the viewer likes, by what the visited rooms are about.
 
     broad_category: the label under which rooms are about anything. reading, abouts: of this profile and its visits,
-    where whoever asks has them.
+    where whoever asks has them. content: whether the mean of the visited rooms' content is wanted; a viewer tower reads
+    these by itself.
     """
     reading = reading or reading_of(profile, now_ms)
     total = _Sum()
@@ -123,7 +125,7 @@ def taste_of(
         total.categories[broad_category] *= BROAD_WEIGHT
     categories = _shares(total.categories)
     return Taste(
-        query_E=total.query(rooms.vectors_ND, rooms.projection),
+        query_E=total.query(rooms.vectors_ND, rooms.projection) if content else None,
         habits=reading.habits,
         streamers=reading.streamers,
         categories=categories,

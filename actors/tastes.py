@@ -123,8 +123,10 @@ class Tastes:
         profile = self._decode(viewer, held.raw) if held.raw else None
         if profile is None:
             return STRANGER
-        other = Held(held.taste, held.affinity, held.visited, held.taste.query_E, raw=held.raw, read_ms=now_ms)
-        if isinstance(alignment, ModelAlignment):
+        other = Held(held.taste, held.affinity, held.visited, raw=held.raw, read_ms=now_ms)
+        if not isinstance(alignment, ModelAlignment):
+            other.query_E = taste_of(profile, self._rooms, now_ms).query_E
+        else:
             other.kept = self._kept(profile, alignment, None, self._rooms.lately.event_now_ms(now_ms))
             other.see(held.visited)
             self._ask_tower(other, alignment, abouts_of(profile.visits, self._rooms), now_ms)
@@ -154,7 +156,9 @@ class Tastes:
             kept = self._kept(profile, alignment, kept, event_now_ms)
             reading = kept.reading
         abouts = abouts_of(profile.visits, rooms)
-        taste = taste_of(profile, rooms, event_now_ms, self._broad_category, reading=reading, abouts=abouts)
+        taste = taste_of(
+            profile, rooms, event_now_ms, self._broad_category, reading=reading, abouts=abouts, content=reading is None
+        )
         held = Held(taste, Affinity(taste, rooms, self._weights), query_E=taste.query_E)
         held.raw, held.read_ms, held.basis = raw, now_ms, rooms.basis_version
         if isinstance(alignment, ModelAlignment):

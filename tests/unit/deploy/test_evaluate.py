@@ -34,6 +34,12 @@ def test_prints_a_table_and_writes_figures_and_rankings(tmp_path: Path, capsys: 
     figure = report["results"]["boosting"]["groups"]["all"]["metrics"]["NDCG@10"]
     assert 0 < figure["low"] < figure["mean"] < figure["high"] <= 1
     assert pyarrow.parquet.read_metadata(tmp_path / "r.parquet").num_rows == report["test_visits"]
+    assert {"dot", "gate", "same_now", "total_visits"} < set(report["learned"]["boosting + towers"])
+    assert "request" in printed
+    for name, alone in (("boosting", False), ("tidecast", True), ("boosting + towers", True)):
+        result = report["results"][name]
+        assert 0 < result["request_us"] <= result["score_us"]
+        assert (result["request_us"] < result["score_us"]) == alone
 
 
 class FakeEncoder:
@@ -76,12 +82,22 @@ def test_a_version_is_ranked_by_its_name_in_the_registry_or_by_its_folder(
     write_version(version, open_store(str(tmp_path / ".tidecast" / "models")), "2026-01-31")
     write_version(version, open_store(str(tmp_path / "out")), "folder")
     early, late = write(tmp_path / "early.parquet", SAID[:600]), write(tmp_path / "late.parquet", SAID[600:700])
-    chat = ("--train", str(early), "--test", str(late), "--rankers", "memory")
+    chat = ("--train", str(early), "--test", str(late), *QUICK, "--rankers", "memory", "boosting + towers")
     named = ("--version", "2026-01-31", "--version", "out/folder")
     assert cli.main(["evaluate", *chat, *named, "--json", "out.json"]) == 0
     results = json.loads((tmp_path / "out.json").read_text())["results"]
     assert results["2026-01-31"]["groups"] == results["out/folder"]["groups"]
     assert results["2026-01-31"]["groups"] != results["memory"]["groups"]
+    boosted = {"boosting + 2026-01-31", "boosting + out/folder"}
+    assert set(results) == {
+        "memory",
+        "2026-01-31",
+        "out/folder",
+        *boosted,
+    }  # nothing learns towers where some are given
+    assert results["boosting + 2026-01-31"]["groups"] == results["boosting + out/folder"]["groups"]
+    of_towers = ("--rankings-of", "boosting + towers")
+    assert "not among the rankers evaluated, boosting + 2026" in refusal(capsys, *chat, *named, *of_towers)
     towers = json.loads((tmp_path / "out.json").read_text())["towers"]
     assert set(towers) == {"2026-01-31", "out/folder"}
     assert [gates["low"] for gates in towers["2026-01-31"]["gates"]] == [0, 1, 10, 100, 1000]
