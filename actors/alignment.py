@@ -129,6 +129,11 @@ class ModelAlignment:
         self.rooms.put(slots_N, aligned)
         self.index.put(slots_N, self.short(aligned.vectors_NE))
 
+    def leave(self, slots_N: Slots) -> None:
+        """Of rooms that could not be put: as they were; zeros, and not what the slot had before, for new ones."""
+        new_N = slots_N[np.isnan(self.index.vectors(slots_N)).all(axis=1)]
+        self.rooms.put(new_N, AlignedRooms.empty(len(new_N), self.rooms))
+
     def short(self, vectors: Floats) -> Floats:
         """What of vectors, [E] or [N, E], the index has."""
         return vectors[..., : self._prefix]

@@ -1,13 +1,17 @@
-"""Counts how often the version in force fails a request, and says when that is too often. Never chooses a version.
+"""Counts how often the version in force fails, and says when that is too often. Never chooses a version.
 
-A version is tried before it goes live (swap.py), on viewers who asked lately; one that fails for others is found here.
+A version is tried before it goes live (swap.py), on the rooms live and on viewers who asked lately; one that fails for
+others is found here: requests that it cannot answer, and changes of rooms that it cannot take in.
 """
 
 from __future__ import annotations
 
 import logging
+from typing import Literal
 
 from streaming.metrics import Metrics
+
+Task = Literal["requests", "changes of rooms"]
 
 LOGGER = logging.getLogger(__name__)
 
@@ -22,28 +26,32 @@ class ModelFailures:
         self._most = most
         self._metrics = metrics
         self._version = ""
-        self._in_a_row = 0
+        self._in_a_row: dict[Task, int] = {}
         self._reason = ""
         self._said_ms = -SAID_MS
 
-    def note(self, version: str, err: Exception, now_ms: int) -> None:
-        """A request that the version failed."""
+    def note(self, version: str, err: Exception, now_ms: int, task: Task = "requests") -> None:
+        """Something that the version failed."""
         if version != self._version:
-            self._version, self._in_a_row = version, 0
-        self._in_a_row += 1
+            self._version = version
+            self._in_a_row.clear()
+        self._in_a_row[task] = self._in_a_row.get(task, 0) + 1
         self._reason = f"{type(err).__name__}: {err}"
-        self._metrics.count("model_failures_total", version=version)
+        self._metrics.count("model_failures_total", version=version, task=task)
         if now_ms - self._said_ms >= SAID_MS:
             self._said_ms = now_ms
-            LOGGER.error("models: %s fails, and version 0's terms score: %s", version, self._reason, exc_info=err)
+            instead = "version 0's terms score" if task == "requests" else "it has rooms as they were"
+            LOGGER.error("models: %s fails, and %s: %s", version, instead, self._reason, exc_info=err)
 
-    def clear(self, version: str) -> None:
-        """A request that the version has scored."""
+    def clear(self, version: str, task: Task = "requests") -> None:
+        """Something that the version has done."""
         if version == self._version:
-            self._in_a_row = 0
+            self._in_a_row.pop(task, None)
 
     def beyond_use(self, version: str) -> str:
         """Why this version must not answer any longer; "" where it may."""
-        if version != self._version or not 0 < self._most <= self._in_a_row:
-            return ""
-        return f"it failed {self._in_a_row} requests in a row ({self._reason}); announce it again to try it again"
+        if version == self._version and self._most > 0:
+            for task, times in self._in_a_row.items():
+                if times >= self._most:
+                    return f"it failed {times} {task} in a row ({self._reason}); announce it again to try it again"
+        return ""

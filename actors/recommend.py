@@ -139,7 +139,7 @@ class Recommender:
         self._candidates = Candidates(tables.rooms, self._pools, config.nearest)
         by_terms = score.Score(tables.rooms, self._pools, config.weights)
         self._ranking = Ranking(tables.rooms, tables.lock, STALE_MS)
-        self.failures = ModelFailures(config.failures, metrics)
+        self.failures = tables.rooms.failures = ModelFailures(config.failures, metrics)
         self._scoring = Scoring(self._candidates, by_terms, self._ranking, config.ranked, self.failures)
         self._tastes = Tastes(tables, self._candidates, config.weights, config.broad_category, metrics)
         self._shadow = ShadowScoring(tables, self._tastes, self._scoring, config.shadow, metrics)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from actors.alignment import Alignment, ContentAlignment, ModelAlignment
 from actors.index import LiveIndex
 from actors.labels import Labels
+from actors.model_failures import ModelFailures
 from actors.projection import Projection
 from actors.roster import Roster
 from streaming.errors import ConfigError
@@ -85,6 +87,7 @@ class RoomTable:
         self._index_dimension = config.index_dimension
         self._slots = index.slots
         self._journals: list[set[int]] = []
+        self.failures: ModelFailures | None = None  # where a version's that goes live are noted; None: they are raised
         self.basis_version = 0  # a viewer's vector from before a change of it means nothing after
         self.dimension = 0  # of the content vectors; 0 before the first
         self.vectors_ND: NDArray[np.float16] = np.zeros((0, 0), np.float16)  # content, whole
@@ -132,7 +135,7 @@ class RoomTable:
         if not self.dimension:
             self._reserve(next((d for state in shown if (d := _dimension(state))), 0))
         if shown:
-            self._put(np.array(slots, np.int64), shown)
+            self._put(np.array(slots, np.int64), shown, now_ms)
         return len(states) - len(shown)
 
     @property
@@ -178,7 +181,7 @@ class RoomTable:
         self.vectors_ND = np.zeros((len(self.live_N), dimension), np.float16)
         self.vectors_ND[self.slots()] = np.nan
 
-    def _put(self, slots_N: NDArray[np.int64], states: Sequence[RoomState]) -> None:
+    def _put(self, slots_N: NDArray[np.int64], states: Sequence[RoomState], now_ms: int) -> None:
         for journal in self._journals:
             journal.update(slots_N.tolist())
         alignment = self.alignment
@@ -187,7 +190,10 @@ class RoomTable:
         now_ND = self.content(states)
         if self.dimension:
             self.vectors_ND[slots_N] = now_ND
-        alignment.put(slots_N, states, now_ND)
+        if isinstance(alignment, ModelAlignment) and self.failures is not None:
+            _put_surely(alignment, _Changes(slots_N, states, now_ND), self.failures, now_ms)
+        else:
+            alignment.put(slots_N, states, now_ND)
         if alignment.is_due(len(self.cards)) and alignment.fit(self.slots(), self.vectors_ND):
             self.basis_version += 1
 
@@ -251,6 +257,34 @@ class RoomTable:
         self.categories.give(state.category)
         self.languages.give(state.language)
         self.streamers.give(state.streamer)
+
+
+class _Changes(NamedTuple):
+    """N rooms as they are now."""
+
+    slots_N: NDArray[np.int64]
+    states: Sequence[RoomState]
+    now_ND: NDArray[np.float32]
+
+
+def _put_surely(alignment: ModelAlignment, changes: _Changes, failures: ModelFailures, now_ms: int) -> None:
+    """Where the version fails, room by room: one that it cannot take in stays there as it was, or without a vector.
+
+    The room is live all the same, and in an answer where version 0's terms bring it there.
+    """
+    try:
+        alignment.put(*changes)
+    except Exception as err:  # whatever a version does, the tables go on
+        if len(changes.states) > 1:
+            for place in range(len(changes.states)):
+                one = slice(place, place + 1)
+                change = _Changes(changes.slots_N[one], changes.states[one], changes.now_ND[one])
+                _put_surely(alignment, change, failures, now_ms)
+            return
+        alignment.leave(changes.slots_N)
+        failures.note(alignment.version, err, now_ms, "changes of rooms")
+    else:
+        failures.clear(alignment.version, "changes of rooms")
 
 
 def _vectors(state: RoomState) -> tuple[bytes, bytes]:

@@ -72,7 +72,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "swaps_total", "counter", "changes of the version that answers: live, refused, failed, back", ("outcome",)
         ),
-        Metric("model_failures_total", "counter", "requests that a version failed; v0's terms answered", ("version",)),
+        Metric("model_failures_total", "counter", "what a version failed at: requests, rooms", ("version", "task")),
         Metric(
             "swap_seconds",
             "histogram",

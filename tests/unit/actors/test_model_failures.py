@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from actors.alignment import ModelAlignment
 from actors.model_failures import SAID_MS
 from actors.swap import RETRY_MS
-from tests.unit.actors.fake_version import Broken, FakeVersion, FakeViewer
+from streaming.codec import encode
+from streaming.events import RoomId
+from streaming.log import Batch, Partition
+from streaming.memory_record import MemoryRecord
+from streaming.topics import ROOM_STATES
+from tests.unit.actors.fake_version import Broken, FakeVersion, FakeViewer, Floats
+from tests.unit.actors.replica import axis
 from tests.unit.actors.swap_world import World, versions_of
-from training.serving import Offered, RankedRooms, ServedViewer, ViewerPast
+from training.serving import AlignedRooms, Offered, RankedRooms, ServedViewer, ViewerPast
 
 MOST = 20  # RecommendConfig.failures
 
@@ -21,6 +29,14 @@ class Failing(FakeVersion):
     """Well until told otherwise. fails: where."""
 
     fails = ""
+    cannot_take = ""  # a streamer
+
+    def align(
+        self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats, labels_N2: NDArray[np.int32] | None = None
+    ) -> AlignedRooms:
+        if self.fails == "align" or self.cannot_take in streamers:
+            raise ValueError("shapes (3,) and (4,) not aligned")
+        return super().align(streamers, now_ND, mean_ND, labels_N2)
 
     def rank(self, viewer: ServedViewer, offered: Offered) -> RankedRooms:
         ranked = super().rank(viewer, offered)
@@ -63,7 +79,7 @@ def test_a_request_that_the_ranker_fails_is_answered_by_version_0s_terms_and_cou
     for item in answer.rooms:
         assert "enter" not in item.terms  # type: ignore[operator]
         assert sum(item.terms.values()) == pytest.approx(item.score, abs=1e-4)  # type: ignore[union-attr]
-    assert world.replica.metrics.value("model_failures_total", version="two") == 1
+    assert world.replica.metrics.value("model_failures_total", version="two", task="requests") == 1
 
 
 def test_a_viewer_whom_the_tower_fails_is_answered_as_a_stranger() -> None:
@@ -73,7 +89,7 @@ def test_a_viewer_whom_the_tower_fails_is_answered_as_a_stranger() -> None:
     answer = world.answer()
     assert len(answer.rooms) == 20
     assert not answer.known
-    assert world.replica.metrics.value("model_failures_total", version="two") == 1
+    assert world.replica.metrics.value("model_failures_total", version="two", task="requests") == 1
 
 
 @pytest.mark.parametrize("at", ["rank", "numbers", "viewer"])
@@ -164,3 +180,36 @@ def test_the_log_hears_of_a_failing_version_once_a_minute(caplog: pytest.LogCapt
         world.replica.clock.advance(SAID_MS)
         world.answer()
     assert len(caplog.records) == 2
+
+
+def test_a_room_that_the_version_cannot_take_in_is_live_all_the_same_and_costs_the_others_nothing() -> None:
+    world, two = failing()
+    replica, table = world.replica, world.replica.tables.rooms
+    slot = table.cards[RoomId("r7")].slot
+    replica.send(ROOM_STATES, "r7", None)  # whose slot the next new room has
+    two.cannot_take = "streamer of odd"
+    states = [replica.state(room, title_vector=axis(2), entered=9_999) for room in ("odd", "before", "after")]
+    records = [MemoryRecord(ROOM_STATES, 0, 9_000 + at, 0, s.room.encode(), encode(s)) for at, s in enumerate(states)]
+    replica.tables.apply(Batch(records={Partition(ROOM_STATES, 0): records}))
+    assert table.cards[RoomId("odd")].slot == slot
+    alignment = table.alignment
+    assert isinstance(alignment, ModelAlignment)
+    slots_N = np.array([table.cards[RoomId(room)].slot for room in ("odd", "before", "after")])
+    assert np.isnan(alignment.vectors(slots_N)).any(axis=1).tolist() == [True, False, False]
+    assert not alignment.rooms.vectors_NE[slot].any()
+    assert "odd" in {item.room for item in world.answer(limit=42).rooms}
+    assert replica.metrics.value("model_failures_total", version="two", task="changes of rooms") == 1
+    world.turn()
+    assert world.swapper.status().version == "two"
+
+
+def test_a_version_that_takes_no_room_in_gives_way() -> None:
+    world, two = failing()
+    two.fails = "align"
+    for number in range(MOST):
+        world.replica.room(f"r{number}", title_vector=axis(3), entered=1)
+        assert len(world.answer().rooms) == 20  # requests go well, and do not hide it
+    world.turn()
+    assert versions_of(world.answer()) == {"one"}
+    assert f"failed {MOST} changes of rooms" in world.swapper.status().refused
+    world.check_rows()
