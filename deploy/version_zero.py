@@ -116,13 +116,13 @@ class VersionZero:
         """[K] of rooms in the tables. The one where the viewer is comes last: a replica does not return it."""
         profile, rooms = self.profile(viewer), self.rooms
         if profile is None:
-            return self._score.of(slots_K, None, None, Visited())
+            return self._score.of(slots_K, np.arange(len(slots_K)), None, None, Visited())[1]
         taste = taste_of(profile, rooms, at_ms, self._config.recommend.broad_category)
         affinity, visited = Affinity(taste, rooms, self._config.recommend.weights), self._candidates.visited(taste)
         alike_N = self._candidates.alike(taste.query_E, rooms.index)
         both_N = np.concatenate([slots_K, visited.slots_V])  # of a repeated slot the last has the whole score
         score_N = np.zeros(len(rooms.live_N), np.float32)
-        score_N[both_N] = self._score.of(both_N, affinity, alike_N, visited)
+        score_N[both_N] = self._score.of(both_N, np.arange(len(both_N)), affinity, alike_N, visited)[1]
         here = rooms.cards.get(profile.room) if profile.room is not None else None
         if here is not None and at_ms - profile.last_at_ms < SILENCE_MS:
             score_N[here.slot] = -0.5

@@ -69,7 +69,7 @@ class Version:
             self._totals_S3[COLD] = np.nan  # not nobody, but nobody knows: as training/given.py has it
             levels, codes, width = self._code_LKE.shape
             self._stranger = VersionViewer(
-                vector_E=arrays["stranger_E"],
+                vector_E=np.array(arrays["stranger_E"], np.float32),  # kernels take none that is not to be written to
                 content_E=np.zeros(width, np.float32),
                 product_LK=np.zeros((levels, codes), np.float32),
                 marks_4V=np.zeros((4, 0), np.int32),

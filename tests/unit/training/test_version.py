@@ -100,8 +100,11 @@ def test_a_version_in_numpy_scores_as_the_model_does(mixer: MixerKind, sides: Si
     thaw(bundle, model)
     model.coded = True
     model.eval()
+    for array in bundle.arrays.values():
+        array.setflags(write=False)  # as those of a version that is read
     version = Version(bundle)
     chosen = np.arange(40)
+    assert (slates.pasts.length_V[chosen] == 0).any()  # strangers
     with torch.no_grad():
         batch = batch_of(slates, chosen, 6)
         wanted = model(batch).logit_R3.numpy()
