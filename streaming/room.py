@@ -222,6 +222,7 @@ class RoomFold:
             entered=sums.entered,
             newcomers=sums.newcomers,
             first_entered=sums.first_entered,
+            left=sums.left,
             recent=self._activity.recent(),
             recent_messages=chat.recent.counts(),
             recent_messages_ms=chat.recent.newest_ms,

@@ -17,6 +17,7 @@ class RoomCounts(NamedTuple):
     entered: int
     newcomers: int
     first_entered: int
+    left: int
     recent: tuple[ActivityBucket, ...]
     recent_messages: tuple[int, ...]
     recent_messages_ms: int

@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 
 from streaming.activity import MAX_ARRIVALS, RECENT_MS
 from streaming.events import ACTIVITY_BUCKET_MS as BUCKET_MS
+from training.feature_columns import Arrivals, Newest
 from training.features import (
     ENTRIES,
     FIRST_ENTRIES,
+    LEFT,
     MESSAGES,
     NEWCOMERS,
     NUM_COUNTS,
     SPANS_S,
-    Arrivals,
-    Newest,
     Rooms,
     Totals,
 )
@@ -41,7 +41,7 @@ class Crowd:
         self._last_ms_C = np.full(C, NEVER_MS, np.int64)
         self._started_ms_C = np.zeros(C, np.int64)
         self._totals_KC = np.zeros((NUM_COUNTS, C), np.float32)
-        self._broadcast_KC = np.zeros((NUM_COUNTS, C), np.float32)
+        self._broadcast_KC = np.zeros((LEFT + 1, C), np.float32)
         self._arrivals: dict[int, list[tuple[int, int]]] = {}  # to a channel: when and whence, oldest first
         self._newest = Newest(C, MAX_ARRIVALS)  # origins: channels, counted from 1
 
@@ -83,6 +83,11 @@ class Crowd:
         while len(came) > MAX_ARRIVALS or came[0][0] < at_ms - RECENT_MS:
             del came[0]
         self._newest.set(channel, [at_ms for at_ms, _ in came], [origin for _, origin in came])
+
+    def leave(self, channel: int, entered_ms: int) -> None:
+        """Somebody who entered then is elsewhere now. Whose broadcast is over is not missed in the next."""
+        if entered_ms >= self._started_ms_C[channel]:
+            self._broadcast_KC[LEFT, channel] += 1
 
     def apply(self, at_ms: int, channel: int, kind: int, previous_ms: int) -> None:
         """One message. previous_ms: of the same viewer in the same channel, NEVER_MS for none."""

@@ -1,7 +1,7 @@
 """Owns the compiled arithmetic of what is another for every viewer: the one implementation, online and offline.
 
-Called by features.py, own.py and live_rooms.py alone. Each value is computed in one order whatever the number of rooms,
-so that the two sides are equal to the bit.
+Called by features.py, feature_columns.py and own.py alone. Each value is computed in one order whatever the number of
+rooms, so that the two sides are equal to the bit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ UNKNOWN = np.float32(np.nan)
 
 @kernel(exact=True)
 def own_past(habits_V7: Integers, row_N: Integers, now_ms: int) -> Doubles:
-    """[7, N] features.Own's columns of rooms whose streamers have these rows of habits, counted from 1; 0 for none.
+    """[7, N] columns of feature_columns.Own, of rooms whose streamers have these rows of habits, from 1; 0 for none.
 
     habits_V7: visits, messages, last heard of, last entered, first entered (ms, 0 for unknown), recency, here.
     """
@@ -46,7 +46,7 @@ def own_past(habits_V7: Integers, row_N: Integers, now_ms: int) -> Doubles:
 def arrived(
     came_ms_RA: Integers, origin_RA: Integers, num_R: Integers, room_N: Integers, origin: int, now_ms: int
 ) -> Doubles:
-    """[3, N] features.Arrivals' columns of rooms, rows of R; origin 0: from nowhere."""
+    """[3, N] feature_columns.Arrivals' columns of rooms, rows of R; origin 0: from nowhere."""
     arrived_3N = np.zeros((3, len(room_N)))
     for n in range(len(room_N)):
         room = room_N[n]

@@ -8,22 +8,23 @@ a model can tell "never" from "just now".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training import feature_kernels
+from training.feature_columns import Arrivals, Newest, Own, Paths, Places, Viewer
 
 SPANS_S = (10, 60, 300, 600)
 MESSAGES, ENTRIES, FIRST_ENTRIES, NEWCOMERS = range(4)  # FIRST_: the viewer's first to this streamer; NEWCOMERS: to any
 NUM_COUNTS = 4
+LEFT = 4  # beside these, of the whole broadcast alone: visits that are over, as was said or as the next one implies
 SILENT_S = 300.0  # a longer silence is capped: a room that silent is live only because somebody is entering it now
+UNSEEN = -1.0  # ranks behind every audience that is known
 IN_ROOM_S = 1800.0  # who wrote less than half an hour ago is still in that room, and so cannot enter it
-FEW_ROOMS = 100  # of which each is compared with each other in less time than they are sorted in
 
 _CROWD: Mapping[str, str] = {
     **{f"messages_{span_s}s": "messages" for span_s in SPANS_S},
@@ -35,12 +36,14 @@ _CROWD: Mapping[str, str] = {
     "room_visits": "visits in this broadcast",
     "room_first_share": "of these, the share by viewers who were never with the streamer, 0 to 1",
     "room_newcomer_share": "of these, the share by viewers who were never anywhere, 0 to 1",
+    "audience": "viewers there now: visits that are not over, NaN as long as none of the broadcast was seen to end",
     "entries_share": "of the entries of the last minute to all rooms live, 0 to 1",
     "first_entries_share": "of the first entries of the last minute, 0 to 1",
     "newcomers_share": "of the newcomers of the last minute, 0 to 1",
     "messages_rank": "rooms with more messages in the last five minutes, divided by the rooms live",
     "entries_rank": "rooms with more entries in the last ten minutes, divided by the rooms live",
     "newcomers_rank": "rooms with more newcomers in the last minute, divided by the rooms live",
+    "audience_rank": "rooms with a larger audience, divided by the rooms live, NaN where it is not known",
     "live_rooms": "rooms live",
 }
 _OWN: Mapping[str, str] = {
@@ -85,100 +88,14 @@ FEATURES: Mapping[str, str] = MappingProxyType({**_CROWD, **_OWN, **_ARRIVALS, *
 COLUMN: Mapping[str, int] = MappingProxyType({name: index for index, name in enumerate(FEATURES)})
 
 
-class _Columns:
-    @classmethod
-    def empty(cls, num_rooms: int) -> Self:
-        """Columns of zeros, [N] float64 each."""
-        zeros_KN = np.zeros((len(fields(cls)), num_rooms))  # type: ignore[arg-type]
-        return cls(*zeros_KN)
-
-    def put(self, places: NDArray[np.integer], columns: Self) -> None:
-        """Overwrites some rooms'."""
-        for column in fields(self):  # type: ignore[arg-type]
-            getattr(self, column.name)[places] = getattr(columns, column.name)
-
-
 @dataclass(frozen=True, slots=True)
 class Rooms:
     """The crowd's part, a column a live room. S spans (SPANS_S), K counts (MESSAGES...)."""
 
     counts_SKN: NDArray[np.float32]
-    broadcast_KN: NDArray[np.float32]  # of the whole broadcast so far
+    broadcast_KN: NDArray[np.float32]  # of the whole broadcast so far; then LEFT
     age_s_N: NDArray[np.float64]
     silence_s_N: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Own(_Columns):
-    """The viewer's own past with each room's streamer; zeros where they never were."""
-
-    visits_N: NDArray[np.float64]
-    messages_N: NDArray[np.float64]
-    silence_s_N: NDArray[np.float64]
-    visit_age_s_N: NDArray[np.float64]
-    span_s_N: NDArray[np.float64]  # from the first visit to the last
-    recency_N: NDArray[np.float64]  # streamers visited later
-    here_N: NDArray[np.float64]  # 1 where the viewer was last
-
-
-class Newest:
-    """The newest A who came to each of R rooms from another: when, and whence: a number, which is 0 for nobody."""
-
-    def __init__(self, num_rooms: int, num_arrivals: int) -> None:
-        self.came_ms_RA = np.zeros((num_rooms, num_arrivals), np.int64)
-        self.origin_RA = np.zeros((num_rooms, num_arrivals), np.int64)
-        self.num_R = np.zeros(num_rooms, np.int64)
-
-    def set(self, room: int, came_ms: Sequence[int], origins: Sequence[int]) -> None:
-        """Replaces those of a room."""
-        num = self.num_R[room] = len(came_ms)
-        self.origin_RA[room, num:] = 0
-        self.came_ms_RA[room, :num] = came_ms
-        self.origin_RA[room, :num] = origins
-
-
-@dataclass(frozen=True, slots=True)
-class Arrivals(_Columns):
-    """How many of the newest who came to each room from another came from where this viewer was last."""
-
-    minute_N: NDArray[np.float64]
-    ten_minutes_N: NDArray[np.float64]
-    all_N: NDArray[np.float64]  # the newest, from anywhere
-
-    @classmethod
-    def count(
-        cls,
-        newest: Newest,
-        rooms_N: NDArray[np.integer],
-        origin: int,
-        now_ms: int,
-    ) -> Self:
-        """Of the rooms `rooms_N`, rows of `newest`. origin: where this viewer was, 0 for nowhere."""
-        row_N = rooms_N.astype(np.int64, copy=False)
-        arrived_3N = feature_kernels.arrived(newest.came_ms_RA, newest.origin_RA, newest.num_R, row_N, origin, now_ms)
-        return cls(*arrived_3N)
-
-
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """What of the viewer does not depend on a room. known_live: rooms live of streamers that they visited."""
-
-    visits: int
-    repeats: int
-    channels: int
-    silence_s: float
-    known_s: float
-    known_live: int
-
-
-class Places(NamedTuple):
-    """Where in a viewer's past the streamers of rooms are. habits_V7: as feature_kernels.own_past has it."""
-
-    habits_V7: NDArray[np.int64]
-    known_V: NDArray[np.int64]  # slots of rooms whose streamers the viewer visited
-    row_V: NDArray[np.int64]  # and where these are in habits_V7, counted from 1
-    row_S: NDArray[np.int64]  # scratch, zeros, a slot each
-    origin: int  # as `Arrivals.count` has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,17 +104,6 @@ class Totals:
 
     totals_KN: NDArray[np.float32]
     chatters_N: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Paths(_Columns):
-    """How viewers moved before, from this viewer's last channel and from the channels this viewer knows: not online."""
-
-    moves_N: NDArray[np.float64]
-    first_moves_N: NDArray[np.float64]
-    recent_moves_N: NDArray[np.float64]
-    covisits_N: NDArray[np.float64]
-    best_covisit_N: NDArray[np.float64]
 
 
 def crowd(rooms: Rooms) -> NDArray[np.float32]:
@@ -213,11 +119,14 @@ def crowd(rooms: Rooms) -> NDArray[np.float32]:
     rest_CN[2] = rooms.broadcast_KN[ENTRIES]
     rest_CN[3] = rooms.broadcast_KN[FIRST_ENTRIES] / entered_N
     rest_CN[4] = rooms.broadcast_KN[NEWCOMERS] / entered_N
+    rest_CN[5] = audience_N = _audience(rooms.broadcast_KN)
     total_K1 = minute_KN[ENTRIES:].sum(axis=1, keepdims=True, dtype=np.float64)  # in any order of rooms the same
-    rest_CN[5:8] = minute_KN[ENTRIES:] / np.maximum(total_K1, 1)
+    rest_CN[6:9] = minute_KN[ENTRIES:] / np.maximum(total_K1, 1)
     busy_KN = counts_SKN[SPANS_S.index(300), MESSAGES], counts_SKN[SPANS_S.index(600), ENTRIES], minute_KN[NEWCOMERS]
-    rest_CN[8:11] = _ranks(np.stack(busy_KN))
-    rest_CN[11] = N
+    for row, busy_N in enumerate((*busy_KN, np.nan_to_num(audience_N, nan=UNSEEN)), start=9):
+        rest_CN[row] = _rank(busy_N)
+    rest_CN[12][np.isnan(audience_N)] = np.nan
+    rest_CN[13] = N
     return np.ascontiguousarray(columns_CN.T)
 
 
@@ -314,15 +223,18 @@ def _here(viewer: Viewer) -> int:
     return 2 if viewer.silence_s < IN_ROOM_S else 1
 
 
-def _ranks(values_KN: NDArray[np.float32]) -> NDArray[np.float64]:
-    """[K, N] the share of rooms with more, so that equals are equal."""
-    N = values_KN.shape[1]
-    more_KN: NDArray[np.integer]
-    if N <= FEW_ROOMS:
-        more_KN = np.count_nonzero(values_KN[:, None, :] > values_KN[:, :, None], axis=2)
-    else:
-        sorted_KN = np.sort(values_KN, axis=1)
-        pairs = zip(sorted_KN, values_KN, strict=True)
-        more_KN = N - np.stack([np.searchsorted(sorted_N, values_N, side="right") for sorted_N, values_N in pairs])
-    share_KN: NDArray[np.float64] = more_KN / max(N, 1)
-    return share_KN
+def _audience(broadcast_KN: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[N], NaN where no visit was seen to end: visits summed up would then say who came, not who is there."""
+    audience_N: NDArray[np.float32] = np.maximum(broadcast_KN[ENTRIES] - broadcast_KN[LEFT], 0)
+    audience_N[broadcast_KN[LEFT] == 0] = np.nan
+    return audience_N
+
+
+def _rank(values_N: NDArray[np.float32]) -> NDArray[np.float64]:
+    """[N] the share of rooms with more, so that equals are equal."""
+    N = len(values_N)
+    order_N = np.argsort(values_N)
+    sorted_N = values_N[order_N]
+    share_N = np.empty(N)
+    share_N[order_N] = (N - np.searchsorted(sorted_N, sorted_N, side="right")) / max(N, 1)
+    return share_N

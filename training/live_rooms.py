@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from streaming.activity import MAX_ARRIVALS
 from streaming.events import ACTIVITY_BUCKET_MS, ActivityBucket, RoomState, StreamerId
 from streaming.room_counts import RoomCounts
-from training.features import ENTRIES, FIRST_ENTRIES, MESSAGES, NEWCOMERS, NUM_COUNTS, SPANS_S, Arrivals, Newest, Rooms
+from training.feature_columns import Arrivals, Newest
+from training.features import ENTRIES, FIRST_ENTRIES, LEFT, MESSAGES, NEWCOMERS, NUM_COUNTS, SPANS_S, Rooms
 
 BUCKETS = 600_000 // ACTIVITY_BUCKET_MS  # ten minutes
 MINUTE = 60_000 // ACTIVITY_BUCKET_MS  # buckets of one minute
@@ -42,7 +43,7 @@ class LiveRooms:
 
     def __init__(self, max_rooms: int) -> None:
         self._sums_NBK = np.zeros((max_rooms, WIDTH, NUM_COUNTS), np.float32)
-        self._broadcast_NK = np.zeros((max_rooms, NUM_COUNTS), np.float32)
+        self._broadcast_NK = np.zeros((max_rooms, LEFT + 1), np.float32)
         self._newest_N = np.zeros(max_rooms, np.int64)  # index of the newest bucket of each row
         self._started_ms_N = np.zeros(max_rooms, np.int64)
         self._chat_ms_N = np.zeros(max_rooms, np.int64)
@@ -73,7 +74,8 @@ class LiveRooms:
             self._recent[slot] = state.recent
         self._newest_N[slot] = newest
         self._head = max(self._head, newest)
-        self._broadcast_NK[slot] = (state.messages, state.entered, state.first_entered, state.newcomers)
+        whole = state.messages, state.entered, state.first_entered, state.newcomers, state.left
+        self._broadcast_NK[slot] = whole
         self._started_ms_N[slot], self._chat_ms_N[slot] = state.started_at_ms, state.chat_at_ms
         if state.arrivals or self.came.num_R[slot]:
             arrivals = state.arrivals[-MAX_ARRIVALS:]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streaming.events import StreamerId, ViewerProfile
 from training import feature_kernels
-from training.features import Own, Places, Viewer
+from training.feature_columns import Own, Places, Viewer
 
 
 class OwnPast:

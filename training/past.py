@@ -7,7 +7,7 @@ from bisect import bisect_right
 import numpy as np
 from numpy.typing import NDArray
 
-from training.features import Own, Viewer
+from training.feature_columns import Own, Viewer
 from training.visits import Kind
 
 NOWHERE = -1

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from training.features import Paths
+from training.feature_columns import Paths
 
 RECENT_S = 300.0  # a raid moves a crowd within a minute or two; five minutes still tell where it went
 LONGEST_HABITS = 24  # channels of a viewer that co-visits are counted between and looked up for: the last ones

@@ -20,6 +20,7 @@ from torch.nn.functional import silu
 from training.model_config import EXTRA, FRESH_HALF_LIFE_S, HABIT_HALF_LIFE_S, HEADS, LARGE, WEIGHTS, RankerConfig
 
 HALVED = -0.6931471805599453
+BEYOND = 1e30  # knots of a feature that was never known: no value reaches them
 
 
 class Ranker(nn.Module):
@@ -42,6 +43,8 @@ class Ranker(nn.Module):
         for layer in (self.heads, self.straight):
             nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.heads.bias)
+        with torch.no_grad():  # so it stays: what is encoded as zeros has no gradient
+            self.wide.weight[:, (~self._seen()).repeat_interleave(knots_FQ.shape[1])] = 0
 
     def forward(self, features_RF: Tensor, extra_RX: Tensor, terms_RK: Tensor) -> Tensor:
         """[R, 3]: logits of the heads. terms_RK: from `terms`."""
@@ -52,12 +55,19 @@ class Ranker(nn.Module):
         return torch.cat((enter_R1, logit_R3[:, 1:]), 1)
 
     def encode(self, values_RF: Tensor) -> Tensor:
-        """[R, F·Q]: how far each value is through each bin, 0 to 1, then 1 where it is NaN; bins of NaN are 0."""
+        """[R, F·Q]: how far each value is through each bin, 0 to 1, then 1 where it is NaN; bins of NaN are 0.
+
+        Of a feature of which nothing was known when the knots were made, all is 0: it has no say.
+        """
         low_FB, high_FB = self.knots_FQ[:, :-1], self.knots_FQ[:, 1:]
         through_RFB = (values_RF[..., None] - low_FB) / (high_FB - low_FB)
-        unknown_RF1 = torch.isnan(values_RF)[..., None]
-        through_RFB = through_RFB.clamp(0, 1).masked_fill(unknown_RF1, 0.0)
+        unknown_RF = torch.isnan(values_RF)
+        through_RFB = through_RFB.clamp(0, 1).masked_fill(unknown_RF[..., None], 0.0)
+        unknown_RF1 = (unknown_RF & self._seen())[..., None]
         return torch.cat((through_RFB, unknown_RF1.to(through_RFB.dtype)), -1).flatten(1)
+
+    def _seen(self) -> Tensor:
+        return self.knots_FQ[:, 0] < BEYOND
 
 
 def knots(features_RF: NDArray[np.float32], bins: int) -> NDArray[np.float32]:
@@ -73,18 +83,21 @@ def quantile_knots(values_RF: NDArray[np.float32], bins: int) -> NDArray[np.floa
     """[F, bins + 1] ascending: quantiles of each column's known values. Bins that would be empty lie past the last.
 
     A value so frequent that it fills a bin alone gets a knot of its own, and the quantiles are those of the others:
-    most counts are zero for most rooms, and it is the rest of them that differ.
+    most counts are zero for most rooms, and it is the rest of them that differ. Of nothing they begin at BEYOND.
     """
     knots_FQ = np.empty((values_RF.shape[1], bins + 1), np.float32)
     for feature, column_R in enumerate(values_RF.T):
         known_R = column_R[np.isfinite(column_R)]
+        if not len(known_R):
+            knots_FQ[feature] = BEYOND * np.arange(1, bins + 2)
+            continue
         values, counts = np.unique(known_R, return_counts=True)
         frequent = values[counts * bins > len(known_R)]
         others_R = known_R[~np.isin(known_R, frequent)]
         steps = np.linspace(0, 1, max(bins + 1 - len(frequent), 2))
         quantiles = np.quantile(others_R, steps) if len(others_R) else others_R
         distinct = np.unique(np.concatenate([frequent, quantiles]).astype(np.float64))[: bins + 1]
-        distinct = _apart(distinct if len(distinct) else np.zeros(1))
+        distinct = _apart(distinct)
         beyond = distinct[-1] + 1 + np.arange(bins + 1 - len(distinct))  # no value of the past reaches these
         knots_FQ[feature] = np.concatenate([distinct, beyond])
     return knots_FQ

@@ -83,6 +83,7 @@ class World:
         self._crowd.apply(at_ms, channel, kind, NEVER_MS if habit is None else habit.last_ms)
         if kind != Kind.NO_VISIT:
             if past.channel != NOWHERE:
+                self._crowd.leave(past.channel, past.habits[past.channel].last_visit_ms)
                 self._paths.move(at_ms, past.channel, channel, habit is None)
                 if past.channel != channel and at_ms - past.last_ms < SILENCE_MS:
                     self._crowd.arrive(at_ms, past.channel, channel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ class Recording(FakeVersion):
 
     def rank(self, viewer: ServedViewer, offered: Offered) -> RankedRooms:
         self.asked.append(offered)
-        return super().rank(viewer, offered)
+        return super().rank(viewer, replace(offered, prepared_SH=np.nan_to_num(offered.prepared_SH)))
 
 
 def replica_with(version: FakeVersion, rooms: int, ranked: int = 80, index: IndexConfig | None = None) -> Replica:
@@ -44,6 +45,7 @@ def replica_with(version: FakeVersion, rooms: int, ranked: int = 80, index: Inde
     for number in range(rooms):
         replica.room(
             f"r{number}", title_vector=axis(number % 8), entered=number, first_entered=number // 2, messages=number,
+            left=number % 3,
             recent=(ActivityBucket(bucket_ms, number % 7, number % 3, number % 2),),
             arrivals=(Arrival(at_ms=replica.clock.now_ms() - number, streamer=StreamerId("streamer of r2")),),
             chat_at_ms=replica.clock.now_ms() - 100 * number,
@@ -82,6 +84,10 @@ def test_the_ranker_is_given_the_features_of_the_one_implementation(viewer: str)
     expected_NC = crowd(rooms.lately.rooms(slots, now_ms))
     np.testing.assert_array_equal(offered.prepared_SH[slots], expected_NC)
     assert expected_NC.shape[1] == len(CROWD)
+    audience_N = expected_NC[:, CROWD.index("audience")]
+    cards = [rooms.by_slot[slot] for slot in slots.tolist()]
+    shown = [card.audience if card.state.left else np.nan for card in cards]
+    np.testing.assert_array_equal(audience_N, shown)  # what is shown of a room is what the ranker sees
     if viewer == "v":
         assert np.count_nonzero(offered.personal_NP[:, PERSONAL.index("own_visits")]) == 1  # not where they are now
 

@@ -17,6 +17,7 @@ from tests.unit.training.played_chat import BASE_MS, Line, Unseen, chat_of, even
 from training import example_writer
 from training.example import Example, ExamplesConfig
 from training.example_pass import ExamplePass
+from training.example_slates import ContentRules, SlateMaker
 from training.example_writer import write_recorded
 from training.examples import INDEX, ExampleSet, shard_name
 from training.features import SERVED
@@ -289,6 +290,16 @@ def test_a_folder_without_examples_or_with_damaged_ones_is_refused(tmp_path: Pat
     index.write_text("{")
     with pytest.raises(TrainingError, match="cannot be read"):
         ExampleSet(tmp_path / "set")
+
+
+def test_examples_with_other_features_are_refused(tmp_path: Path) -> None:
+    write_recorded(replay_of(tmp_path, LINES[:50]), tmp_path / "set", ExamplesConfig(), Unseen())
+    index = tmp_path / "set" / INDEX
+    features = [name for name in SERVED if name not in ("audience", "audience_rank")]
+    index.write_text(json.dumps({**json.loads(index.read_text()), "features": features}))
+    examples = ExampleSet(tmp_path / "set")
+    with pytest.raises(TrainingError, match="other features than this build's; make them again"):
+        SlateMaker(examples, np.zeros((0, 8), np.float16), (), ContentRules(0.4, 0.1))
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:

@@ -53,6 +53,23 @@ def test_crowd_counts_messages_entries_and_newcomers_of_the_time_before() -> Non
     assert moment.kind == Kind.COLD
 
 
+def test_the_audience_are_those_who_came_and_are_not_elsewhere() -> None:
+    said = at(0, "a", "v"), at(1, "a", "w"), at(2, "a", "x"), at(3, "b", "v"), at(4, "c", "y"), at(5, "c", "z")
+    moment = moment_of(*said, at(6, "b", "w"))
+    a, b, c = 0, 1, 2
+    assert [value(moment, name, a) for name in ("audience", "audience_rank")] == [2, 0]
+    assert all(np.isnan(value(moment, name, x)) for name in ("audience", "audience_rank") for x in (b, c))
+    again = moment_of(*said, at(6, "b", "w"), at(7, "a", "v"), at(8, "c", "x"))
+    assert [value(again, "audience", x) for x in (a, b)] == [2, 1]
+    assert [value(again, "audience_rank", x) for x in (a, b)] == pytest.approx([0, 1 / 3])
+
+
+def test_who_leaves_a_broadcast_that_is_over_is_not_missed_in_the_next() -> None:
+    said = at(0, "a", "v"), at(1, "a", "w"), at(2_000, "a", "x"), at(2_001, "a", "y"), at(2_002, "b", "v")
+    assert np.isnan(value(moment_of(*said, at(2_003, "b", "z")), "audience", 0))
+    assert value(moment_of(*said, at(2_003, "b", "x"), at(2_004, "b", "z")), "audience", 0) == 1
+
+
 def test_a_span_leaves_out_the_part_of_the_oldest_bucket_that_has_passed() -> None:
     moment = moment_of(at(0, "a", "v"), at(12.5, "a", "w"), at(14, "a", "x"))
     assert value(moment, "messages_10s", 0) == pytest.approx(1 + 0.6)  # .4 of the bucket of second 0 has passed

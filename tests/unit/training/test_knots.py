@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.ranker import quantile_knots
+from training.ranker import BEYOND, quantile_knots
 
 
 def test_knots_are_quantiles_of_what_is_known() -> None:
@@ -27,3 +27,8 @@ def test_knots_ascend_whatever_the_values(values: list[float]) -> None:
     assert knots_Q.shape == (9,)
     assert (np.diff(knots_Q) > 0).all()
     assert np.isfinite(knots_Q).all()
+
+
+def test_what_was_never_known_reaches_no_knot() -> None:
+    knots_FQ = quantile_knots(np.array([[np.nan, 1.0], [np.nan, 2.0]], np.float32), 4)
+    assert (knots_FQ[:, 0] >= np.float32(BEYOND)).tolist() == [True, False]

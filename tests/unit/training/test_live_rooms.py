@@ -40,6 +40,8 @@ def drawn(random: Random, newest_ms: int) -> RoomState:
         recent_messages=tuple([1, *counts][-61:]),
         recent_messages_ms=newest_ms - 10_000 * random.randrange(3),
         recent=tuple(ActivityBucket(newest_ms - 10_000 * age, 5, random.randrange(3), 4) for age in starts),
+        entered=random.randrange(30),
+        left=random.choice([0, 3]),
     )
 
 
@@ -87,6 +89,18 @@ def test_a_room_that_begins_and_one_that_was_cleared_have_no_past() -> None:
     assert rooms.age_s_N[1] == 0
     column = crowd(rooms)[:, CROWD.index("room_silence_s")]
     assert column.tolist() == [300, 300]
+
+
+def test_the_audience_is_known_once_somebody_was_seen_to_leave() -> None:
+    live = LiveRooms(4)
+    for slot, (entered, left) in enumerate([(9, 0), (9, 2), (8, 1), (3, 5)]):
+        live.set(slot, state(entered=entered, left=left))
+    rows_NC = crowd(live.rooms(np.arange(4), NOW_MS))
+    np.testing.assert_array_equal(rows_NC[:, CROWD.index("audience")], [np.nan, 7, 7, 0])
+    np.testing.assert_array_equal(rows_NC[:, CROWD.index("audience_rank")], [np.nan, 0, 0, 0.5])
+    live.clear(1)
+    rows_NC = crowd(live.rooms(np.array([1]), NOW_MS))
+    assert np.isnan(rows_NC[0, [CROWD.index("audience"), CROWD.index("audience_rank")]]).all()
 
 
 def test_entries_of_a_recording_are_as_of_its_own_time() -> None:
@@ -157,11 +171,15 @@ def test_a_habit_of_an_earlier_build_has_no_visit_age() -> None:
     assert not np.isinf(row_F).any()
 
 
-def test_shares_and_ranks_are_the_same_for_few_rooms_and_for_many() -> None:
+def test_ranks_are_the_shares_of_rooms_with_more() -> None:
     live, random = LiveRooms(400), Random(1)
     for slot in range(300):
         live.set(slot, drawn(random, NOW_MS // 10_000 * 10_000))
-    few_N, many_N = np.arange(60), np.r_[np.arange(60), np.arange(60), np.arange(60)]
-    few, many = (crowd(live.rooms(slots_N, NOW_MS)) for slots_N in (few_N, many_N))
-    ranks = [CROWD.index(name) for name in CROWD if name.endswith("_rank")]
-    np.testing.assert_array_equal(few[:, ranks], many[:60, ranks])
+    rows_NC = crowd(live.rooms(np.arange(300), NOW_MS))
+    of = {"messages": "messages_300s", "entries": "entries_600s", "newcomers": "newcomers_60s", "audience": "audience"}
+    for name, column in of.items():
+        value_N, rank_N = rows_NC[:, CROWD.index(column)], rows_NC[:, CROWD.index(f"{name}_rank")]
+        more_N = np.count_nonzero(value_N[None, :] > value_N[:, None], axis=1)
+        expected_N = np.where(np.isnan(value_N), np.nan, more_N / 300).astype(np.float32)
+        np.testing.assert_array_equal(rank_N, expected_N)
+    assert 0 < np.isnan(rows_NC[:, CROWD.index("audience_rank")]).sum() < 300

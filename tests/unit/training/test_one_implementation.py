@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import count, groupby
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from actors.profile_partition import ProfilePartition
 from actors.room_partition import RoomPartition, Tally
-from streaming.codec import Decoder
+from streaming.codec import Decoder, encode
 from streaming.dead_letter import DeadLetters
 from streaming.events import RoomState, ViewerEvent, ViewerId
 from streaming.memory_record import MemoryRecord
@@ -29,7 +30,7 @@ from training.chat import Chat
 from training.example import Example, ExamplesConfig
 from training.example_pass import ExamplePass
 from training.features import SERVED, crowd, served
-from training.happenings import from_replay
+from training.happenings import Happened, from_replay
 from training.live_rooms import LiveRooms
 from training.own import OwnPast
 from training.visits import LIVE_MS, Kind, kinds
@@ -103,10 +104,29 @@ class Online:
         return dict(zip(rooms, rows_NF, strict=True))
 
 
-def logged(replay: Replay) -> list[tuple[int, str, dict[str, NDArray[np.float32]]]]:
+def with_leaves(replay: Replay) -> list[Event]:
+    """The events of chat alone, and before half of the viewers' moves that they left."""
+    random, events = Random(1), list(replay.events(Timeline()))
+    last: dict[str, ViewerEvent] = {}
+    leaves = []
+    for event in events:
+        if event.topic != VIEWER_EVENTS:
+            continue
+        before, last[event.record.viewer] = last.get(event.record.viewer), event.record
+        if before is None or event.record.action != "enter" or random.random() < 0.5:
+            continue
+        at_ms = random.randint(before.at_ms, event.at_ms)
+        said = ViewerEvent(
+            viewer=before.viewer, room=before.room, streamer=before.streamer, action="leave", at_ms=at_ms
+        )
+        leaves.append(Event(VIEWER_EVENTS, event.key, encode(said), at_ms))
+    return sorted([*leaves, *events], key=lambda event: event.at_ms)
+
+
+def logged(events: Iterable[Event]) -> list[tuple[int, str, dict[str, NDArray[np.float32]]]]:
     """What a replica that is asked at each visit would log, just before the visit is known."""
     online, found = Online(), []
-    for at_ms, group in groupby(replay.events(Timeline()), lambda event: event.at_ms):
+    for at_ms, group in groupby(events, lambda event: event.at_ms):
         together = list(group)
         for event in together:
             record = event.record if event.topic == VIEWER_EVENTS else None
@@ -116,15 +136,18 @@ def logged(replay: Replay) -> list[tuple[int, str, dict[str, NDArray[np.float32]
     return found
 
 
-@pytest.mark.parametrize("seed", [1])
-def test_features_logged_online_are_those_rebuilt_for_examples(tmp_path: Path, seed: int) -> None:
-    lines = evening(seed)
-    passing, examples = passed(tmp_path, lines)
-    online = logged(replay_of(tmp_path, lines))
+@pytest.mark.parametrize("leaves", [False, True])
+def test_features_logged_online_are_those_rebuilt_for_examples(tmp_path: Path, leaves: bool) -> None:
+    replay = replay_of(tmp_path, evening(1))
+    events = with_leaves(replay) if leaves else list(replay.events(Timeline()))
+    passing = ExamplePass(ExamplesConfig(), chat_alone=True)
+    happened = (Happened(event.at_ms, event.topic, offset, event.record) for offset, event in enumerate(events))
+    examples = list(passing.examples(happened, Unseen()))
+    online = logged(events)
     names = list(passing.rooms.numbers)
     assert [(example.at_ms, example.viewer) for example in examples] == [visit[:2] for visit in online]
     assert len(examples) > 300
-    compared = 0
+    compared = known = 0
     for example, (_, _, rows) in zip(examples, online, strict=True):
         rebuilt = {names[room]: row for room, row in zip(example.room_N, example.features_NF, strict=True)}
         if example.surprise and names[example.room_N[example.entered]] not in rows:
@@ -133,7 +156,8 @@ def test_features_logged_online_are_those_rebuilt_for_examples(tmp_path: Path, s
         for room, row_F in rows.items():
             assert row_F.tobytes() == rebuilt[room].tobytes(), (example.at_ms, room)
             compared += 1
-    assert compared > 1_000
+            known += bool(np.isfinite(row_F[SERVED.index("audience")]))
+    assert compared > known > 1_000
 
 
 def assert_same(chat: Chat, seen: Iterable[Moment], examples: Iterable[Example], passing: ExamplePass) -> int:
