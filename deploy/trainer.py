@@ -24,7 +24,7 @@ from streaming.clock import Clock
 from streaming.errors import EncoderError, TidecastError
 from streaming.metrics import Metrics
 from streaming.pulse import Pulse
-from training.job import alone
+from training.job import alone, cannot_go_on
 from training.registry import Registry
 
 LOGGER = logging.getLogger(__name__)
@@ -135,9 +135,12 @@ class Trainer:
     def _make(self) -> bool:
         settings, registry = self._settings, self._registry
         with alone(Path(settings.training.folder)), self._metrics_of_run():
-            parent = parent_of(registry)
+            encoder, parent = SharedEncoder(self._encoder), parent_of(registry)
+            if parent is not None and (why := cannot_go_on(parent.manifest, encoder.version)):
+                LOGGER.warning("training: %s, so it begins anew", why)
+                parent = None
             source = archived(settings, rebuild=parent is None)
-            trained = train(settings, source, SharedEncoder(self._encoder), self, self._clock, parent=parent)
+            trained = train(settings, source, encoder, self, self._clock, parent=parent)
             registry.publish(trained.bundle)
             verdict = registry.promote(trained.bundle.manifest.version, trained.gate)
             registry.prune(KEPT)

@@ -15,6 +15,7 @@ from training.learn import LearnConfig
 from training.manifest import V0, Manifest
 from training.model import Model
 from training.model_config import RANKED
+from training.ranker import BEYOND
 from training.transitions import Transitions
 
 
@@ -64,7 +65,8 @@ def freeze(
 def thaw(bundle: Bundle, model: Model) -> Codebooks:
     """Puts a version's arrays into a model with the same shape but perhaps more streamers; returns its codebooks.
 
-    Streamers that the version does not have keep what the model had for them. Raises KeyError, RuntimeError.
+    Streamers that the version does not have keep what the model had for them, and so do knots of features of which
+    the version knew nothing. Raises KeyError, RuntimeError.
     """
     import torch  # noqa: PLC0415  keeps the type stubs apart
 
@@ -77,6 +79,8 @@ def thaw(bundle: Bundle, model: Model) -> Codebooks:
             grown[: len(known)] = array
             grown[len(known) :] = array[0]
             array = grown
+        if name == "ranker.knots_FQ":  # a feature of which the version knew nothing has no say yet: it may begin to
+            array = torch.where(array[:, :1] < BEYOND, array, value)
         state[name] = array
     model.load_state_dict(state)
     return Codebooks(bundle.arrays["centroids_LKE"])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.errors import VersionError
 from training.bundle import Bundle
 from training.features import COLUMN, CROWD, PERSONAL
 from training.manifest import V0
@@ -52,14 +53,21 @@ class SliceGate:
         self._seed = seed
 
     def judge(self, candidate: Bundle, live: Bundle | None) -> Verdict:
-        """Raises VersionError: one of them is not a model of this build."""
+        """Raises VersionError: the candidate is not a model of this build.
+
+        Where what is live is none, as after an upgrade, no replica answers by it: v0 alone is the measure.
+        """
         if len(self._slates) < LEAST_VISITS:
             return Verdict(False, f"only {len(self._slates)} visits that it did not learn from: too few to judge it by")
         gain_V = ndcg(self._scores(Version(candidate)), self._slates)
         metrics = {f"ndcg10_{name}": float(gain_V[mask_V].mean()) for name, mask_V in self._groups().items()}
         others = {V0: ndcg(zero_scores(self._slates), self._slates)}
+        unreadable = ""
         if live is not None:
-            others[live.manifest.version] = ndcg(self._scores(Version(live)), self._slates)
+            try:
+                others[live.manifest.version] = ndcg(self._scores(Version(live)), self._slates)
+            except VersionError as err:
+                unreadable = f"; what is live was not asked: {err}"
         worse = []
         for other, other_V in others.items():
             for name, mask_V in self._groups().items():
@@ -71,9 +79,10 @@ class SliceGate:
                         f"(95 %: {-difference.high:.4f} to {-difference.low:.4f}; {int(mask_V.sum()):,} visits)"
                     )
         if worse:
-            return Verdict(False, "; ".join(worse), metrics)
+            return Verdict(False, "; ".join(worse) + unreadable, metrics)
         against = " and ".join(others)
-        return Verdict(True, f"not worse than {against} on {len(self._slates):,} visits it did not learn from", metrics)
+        reason = f"not worse than {against} on {len(self._slates):,} visits it did not learn from{unreadable}"
+        return Verdict(True, reason, metrics)
 
     def _groups(self) -> dict[str, NDArray[np.bool_]]:
         masks = {name: np.isin(self._slates.kind_V, kinds) for name, kinds in GROUPS.items()}

@@ -21,7 +21,7 @@ from training.fitting import LEAST_SLATES, FitConfig
 from training.freeze import Origin
 from training.learn import LearnConfig
 from training.manifest import V0, Manifest
-from training.model_config import LarmConfig, ModelConfig, RankerConfig
+from training.model_config import RANKED, LarmConfig, ModelConfig, RankerConfig
 from training.prepared import Prepared, prepare
 from training.vector_cache import VectorCache
 from training.viewer_config import ViewerConfig
@@ -58,6 +58,19 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
+def cannot_go_on(live: Manifest, encoder_version: str) -> str:
+    """Why learning cannot go on from a version but must begin anew; "" where it can."""
+    if live.encoder_version != encoder_version:
+        return (
+            f"version {live.version} was trained on vectors of {live.encoder_version}, which are not those of "
+            f"{encoder_version}"
+        )
+    if live.features != RANKED:
+        odd = sorted(set(live.features) ^ set(RANKED)) or ["their order"]
+        return f"version {live.version} reads other features than this build computes ({', '.join(odd)})"
+    return ""
+
+
 def make_prepared(
     run: Path,
     write_examples: Callable[[Path], ExampleSet],
@@ -72,13 +85,10 @@ def make_prepared(
 ) -> Prepared:
     """Everything that learning needs, in the folder `run`, which is replaced.
 
-    write_examples: puts examples into a folder. Raises TrainingError: too few visits, a parent of another encoder.
+    write_examples: puts examples into a folder. Raises TrainingError: too few visits, a parent that reads other things.
     """
-    if parent is not None and parent.manifest.encoder_version != encoder.version:
-        raise TrainingError(
-            f"version {parent.manifest.version} was trained on vectors of {parent.manifest.encoder_version}, which are "
-            f"not those of {encoder.version}: train with --rebuild"
-        )
+    if parent is not None and (why := cannot_go_on(parent.manifest, encoder.version)):
+        raise TrainingError(f"{why}: train with --rebuild")
     try:
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir(parents=True)

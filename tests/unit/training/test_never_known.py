@@ -9,16 +9,18 @@ import torch
 
 from tests.unit.training.random_slates import STREAMERS, random_slates
 from tests.unit.training.recorded_chat import chat_of, crowd
-from tests.unit.training.test_version import fitted, logits_of, small
+from tests.unit.training.test_version import NAMES, fitted, logits_of, no_transitions, small
 from training.boosting import Boosting, BoostingConfig
 from training.features import COLUMN
-from training.freeze import thaw
+from training.fitting import fit
+from training.freeze import Origin, thaw
 from training.model import Model
 from training.slates import Slates, batch_of
 from training.version import Version
 from training.visits import Kind, kinds
 from training.world import Moment, moments
 
+ORIGIN = Origin("two", "encoder/1", 2, 3)
 AUDIENCE = [COLUMN["audience"], COLUMN["audience_rank"]]
 
 
@@ -75,3 +77,12 @@ def test_boosting_that_never_knew_the_audience_scores_the_same_whatever_it_is() 
         expected_N = boosting.score(altered(moment, np.nan))
         np.testing.assert_array_equal(boosting.score(altered(moment, 70.0)), expected_N)
     assert np.ptp(expected_N) > 0
+
+
+def test_a_version_that_goes_on_from_one_that_never_knew_the_audience_begins_to_know_it() -> None:
+    unknown, known, config = with_audience(random_slates(150), None), with_audience(random_slates(150), 1), small()
+    parent = fitted(unknown, config)
+    refreshed = fit(known, NAMES, no_transitions(), config, ORIGIN, parent=parent)
+    version = Version(refreshed)
+    same, other = logits_of(version, known, 0), logits_of(version, unknown, 0)
+    assert np.abs(same - other).max() > 1e-5
