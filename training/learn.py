@@ -40,7 +40,7 @@ class LearnConfig:
 
     towers_epochs: int = 2
     epochs: int = 2
-    ranker_epochs: int = 8
+    ranker_epochs: int = 12
     towers_share: float = 0.5  # of the visits, the oldest: what towers learned by heart misleads a ranker that sees it
     batch: int = 512
     rate: float = 3e-3
