@@ -27,7 +27,7 @@ class TrainingConfig:
     checkpoint_s: float = 20.0  # what a kill may lose
     towers_epochs: int = 2  # passes over the examples: of the towers,
     epochs: int = 2  # of towers, codes and ranker together,
-    ranker_epochs: int = 8  # and of the ranker alone
+    ranker_epochs: int = 12  # and of the ranker alone
     rate: float = 0.003
     batch: int = 512  # visits a step and worker
     mixer: MixerKind = "softmax"  # of the viewer tower: softmax, hstu or lru
