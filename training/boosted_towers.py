@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from training import column_kernels
 from training.boosting import Boosting, BoostingConfig
 from training.features import COLUMN, CROWD, PERSONAL, SERVED
 from training.fitting import HELD_OUT
@@ -75,8 +74,7 @@ class BoostedTowers(Boosting):
         return self._served(moment, replayed.viewer(moment), replayed.rooms(moment))
 
     def _served(self, moment: Moment, viewer: VersionViewer, rooms: AlignedRooms) -> Floats:
-        learned_N4 = viewer.trails.columns(rooms.rows_N)
-        return _columns(moment, viewer, rooms, learned_N4, self._totals_S3[rooms.rows_N])
+        return self._columns(moment, viewer, rooms, None, self._totals_S3[rooms.rows_N])
 
     def _noted(self, moment: Moment) -> Floats:
         """[N, F] with moves and totals of the time before the visit, of the streamers known."""
@@ -89,32 +87,18 @@ class BoostedTowers(Boosting):
         learned_N4, totals_N3 = moment.features_NF[:, LEARNED_COLUMNS], moment.features_NF[:, TOTAL_COLUMNS]
         nobody_N = rooms.rows_N == COLD
         learned_N4[nobody_N], totals_N3[nobody_N] = 0, np.nan
-        return _columns(moment, viewer, rooms, learned_N4, totals_N3)
+        return self._columns(moment, viewer, rooms, learned_N4, totals_N3)
+
+    def _columns(
+        self, moment: Moment, viewer: VersionViewer, rooms: AlignedRooms, learned_N4: Floats | None, totals_N3: Floats
+    ) -> Floats:
+        """[N, F] by the names."""
+        served_NF = moment.features_NF[:, : len(SERVED)]
+        values_NF = self._towers.replayed.version.columns(viewer, rooms, served_NF[:, len(CROWD) :], learned_N4)
+        return np.concatenate([served_NF[:, : len(CROWD)], values_NF, totals_N3, rooms.gate_N[:, None]], axis=1)
 
 
 def _seen_by_towers(num_slates: int, learn: LearnConfig) -> int:
     """How many of the slates, the oldest: as `Learner` draws them of those that `fit` learns from."""
     until = num_slates - int(num_slates * HELD_OUT)
     return math.ceil(until * learn.towers_share)
-
-
-def _columns(
-    moment: Moment, viewer: VersionViewer, rooms: AlignedRooms, learned_N4: Floats, totals_N3: Floats
-) -> Floats:
-    """[N, F] by BoostedTowers' names."""
-    served_NF = moment.features_NF[:, : len(SERVED)]
-    values_NF = column_kernels.candidates(
-        np.arange(len(learned_N4)),
-        np.ascontiguousarray(served_NF[:, len(CROWD) :]),
-        np.ascontiguousarray(learned_N4),
-        rooms.vectors_NE,
-        rooms.content_NE,
-        rooms.static_NL,
-        rooms.dynamic_NL,
-        rooms.labels_N2,
-        viewer.vector_E,
-        viewer.content_E,
-        viewer.product_LK,
-        viewer.marks_4V,
-    )
-    return np.concatenate([served_NF[:, : len(CROWD)], values_NF, totals_N3, rooms.gate_N[:, None]], axis=1)

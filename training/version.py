@@ -163,20 +163,39 @@ class Version:
         personal_NP, prepared_NH = np.ascontiguousarray(personal_NP), np.ascontiguousarray(prepared_NH)
         return self._logits(viewer, Offered(np.arange(len(personal_NP)), rooms, prepared_NH, personal_NP))
 
+    def columns(
+        self, viewer: VersionViewer, rooms: AlignedRooms, personal_NP: Floats, learned_N4: Floats | None = None
+    ) -> Floats:
+        """[N, F] what the ranker is given, row by row: PERSONAL, LEARNED and EXTRA (model_config.py) but the gate.
+
+        learned: where it is not what the version knows.
+        """
+        slots_N = np.arange(len(personal_NP))
+        learned_N4 = viewer.trails.columns(rooms.rows_N) if learned_N4 is None else np.ascontiguousarray(learned_N4)
+        return _columns(viewer, rooms, slots_N, np.ascontiguousarray(personal_NP), learned_N4)
+
     def _logits(self, viewer: VersionViewer, offered: Offered) -> Floats:
-        slots_N, rooms = offered.slots_N, offered.rooms
-        values_NF = column_kernels.candidates(
-            slots_N,
-            offered.personal_NP,
-            viewer.trails.columns(rooms.rows_N[slots_N]),
-            rooms.vectors_NE,
-            rooms.content_NE,
-            rooms.static_NL,
-            rooms.dynamic_NL,
-            rooms.labels_N2,
-            viewer.vector_E,
-            viewer.content_E,
-            viewer.product_LK,
-            viewer.marks_4V,
-        )
+        slots_N = offered.slots_N
+        learned_N4 = viewer.trails.columns(offered.rooms.rows_N[slots_N])
+        values_NF = _columns(viewer, offered.rooms, slots_N, offered.personal_NP, learned_N4)
         return self._ranker(offered.prepared_SH, slots_N, values_NF)
+
+
+def _columns(
+    viewer: VersionViewer, rooms: AlignedRooms, slots_N: NDArray[np.int64], personal_NP: Floats, learned_N4: Floats
+) -> Floats:
+    values_NF: Floats = column_kernels.candidates(
+        slots_N,
+        personal_NP,
+        learned_N4,
+        rooms.vectors_NE,
+        rooms.content_NE,
+        rooms.static_NL,
+        rooms.dynamic_NL,
+        rooms.labels_N2,
+        viewer.vector_E,
+        viewer.content_E,
+        viewer.product_LK,
+        viewer.marks_4V,
+    )
+    return values_NF
