@@ -45,9 +45,9 @@ rankers:
   boosting              gradient-boosted trees over all features: the reference to beat; pip install 'tidecast[eval]'
   boosting + content    the same with how alike a room is to the viewer's last ones, by its chat and title (--content)
   boosting + shuffled   a placebo: the same with the content of the rooms live dealt to one another anew
-  boosting + towers     trees in place of the model's ranker: they read what it reads in a replica, towers and codes
-                        too, of tidecast or, as "boosting + NAME", of each --version; they learn from the visits that
-                        the towers did not learn from
+  boosting + towers     by name alone: trees in place of the model's ranker; they read what it reads in a replica,
+                        towers and codes too, of tidecast or, as "boosting + NAME", of each --version; they learn from
+                        the visits that the towers did not learn from
   tidecast              what replicas serve once a version is live: towers, semantic codes and ranker learn from the
                         training part, and rank in numpy with what they knew when it ended
   tidecast, id only     ablations, by name alone: the room is its streamer's embedding;
@@ -114,7 +114,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         nargs="+",
         choices=(*RANKERS, *ABLATIONS),
         metavar="RANKER",
-        help="default: all that can be had, without ablations",
+        help="default: all that can be had, without ablations and boosting + towers",
     )
     parser.add_argument(
         "--version",
@@ -138,7 +138,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--seed", type=int, default=7, help="of samples and resamples, default: 7")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all figures to this file")
     parser.add_argument("--rankings", type=Path, metavar="OUT.parquet", help="write a ranker's rankings to this file")
-    parser.add_argument("--rankings-of", metavar="RANKER", help="whose; default: the last one")
+    parser.add_argument(
+        "--rankings-of",
+        metavar="RANKER",
+        help="whose; default: the version given last, else tidecast, else the last one",
+    )
     parser.set_defaults(run=run)
 
 
@@ -212,11 +216,12 @@ def ingredients_of(
 
 def chosen_names(args: argparse.Namespace) -> list[str]:
     """The rankers asked for, else all that can be had. Raises ConfigError: boosting by name without lightgbm."""
-    from deploy.rankers import BOOSTED, WITH_CONTENT  # noqa: PLC0415
+    from deploy.rankers import BOOSTED, WITH_CONTENT, WITH_TOWERS  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415
     from training.boosting import Boosting  # noqa: PLC0415
 
-    names = args.rankers or [name for name in RANKERS if args.content or name not in WITH_CONTENT]
+    left_out = (WITH_TOWERS,) if args.content else (WITH_TOWERS, *WITH_CONTENT)
+    names = args.rankers or [name for name in RANKERS if name not in left_out]
     if not Boosting.available() and any(name in BOOSTED for name in names):
         if args.rankers:
             raise ConfigError("boosting needs lightgbm: pip install 'tidecast[eval]', or leave it out of --rankers")
@@ -286,6 +291,7 @@ def as_json(report: Report, rankers: Sequence[Ranker], args: argparse.Namespace)
 
 def _check(args: argparse.Namespace, names: Sequence[str]) -> tuple[str, str]:
     """Says before the work, not after it, that its result could not be kept. Whose rankings are kept; the reference."""
+    from deploy.learned_rankers import MODEL  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415
 
     for option, path in (("--json", args.json), ("--rankings", args.rankings)):
@@ -294,7 +300,8 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> tuple[str, str]:
     for option, name in (("--rankings-of", args.rankings_of), ("--against", args.against)):
         if name and name not in names:
             raise ConfigError(f"{option} {name}: not among the rankers evaluated, {', '.join(names)}")
-    return args.rankings_of or names[-1], args.against or REFERENCE
+    default = args.version[-1] if args.version else MODEL if MODEL in names else names[-1]
+    return args.rankings_of or default, args.against or REFERENCE
 
 
 def _windows(text: str) -> Windows:

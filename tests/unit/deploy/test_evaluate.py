@@ -34,8 +34,23 @@ def test_prints_a_table_and_writes_figures_and_rankings(tmp_path: Path, capsys: 
     figure = report["results"]["boosting"]["groups"]["all"]["metrics"]["NDCG@10"]
     assert 0 < figure["low"] < figure["mean"] < figure["high"] <= 1
     assert pyarrow.parquet.read_metadata(tmp_path / "r.parquet").num_rows == report["test_visits"]
+    assert "boosting + towers" not in report["results"]  # takes long, and is there to be asked for
+    rows = pyarrow.parquet.read_table(tmp_path / "r.parquet").to_pylist()
+    places = [row["ranked"].index(row["entered"]) + 1 for row in rows]  # nine channels: none is past the first twenty
+    gains = [1 / np.log2(1 + place) if place <= 10 else 0.0 for place in places]
+    assert np.mean(gains) == pytest.approx(report["results"]["tidecast"]["groups"]["all"]["metrics"]["NDCG@10"]["mean"])
+
+
+def test_boosting_with_towers_is_measured_beside_both_by_the_time_of_a_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / "chat.parquet", SAID, [i // 100 for i in range(len(SAID))])
+    chat = ("--train", str(file), "--test", str(file), "--train-windows", "0:6", "--test-windows", "6:10")
+    rankers = ("--rankers", "boosting", "tidecast", "boosting + towers", "--json", str(tmp_path / "out.json"))
+    assert cli.main(["evaluate", *chat, *QUICK, *rankers]) == 0
+    report = json.loads((tmp_path / "out.json").read_text())
     assert {"dot", "gate", "same_now", "total_visits"} < set(report["learned"]["boosting + towers"])
-    assert "request" in printed
+    assert "request" in capsys.readouterr().out
     for name, alone in (("boosting", False), ("tidecast", True), ("boosting + towers", True)):
         result = report["results"][name]
         assert 0 < result["request_us"] <= result["score_us"]
