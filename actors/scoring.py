@@ -58,17 +58,21 @@ def ordered(probability_N: Floats, most: int) -> tuple[NDArray[np.int64], NDArra
 
     Log odds, because costs of likeness are taken from what rooms are ordered by, and a probability leaves no room.
     """
-    num, best_N = len(probability_N), np.empty(len(probability_N), np.int64)
-    for n in range(num):
+    best_K, num = np.empty(min(most, len(probability_N)), np.int64), 0
+    for n in range(len(probability_N)):
         if not np.isfinite(probability_N[n]):
             num = 0
             break
-        place = n
-        while place > 0 and probability_N[best_N[place - 1]] < probability_N[n]:
-            best_N[place] = best_N[place - 1]
+        if num < len(best_K):
+            num += 1
+        elif num == 0 or probability_N[best_K[num - 1]] >= probability_N[n]:
+            continue
+        place = num - 1
+        while place > 0 and probability_N[best_K[place - 1]] < probability_N[n]:
+            best_K[place] = best_K[place - 1]
             place -= 1
-        best_N[place] = n
-    best_K = best_N[: min(num, most)]
+        best_K[place] = n
+    best_K = best_K[:num]
     odds_K, rounded_K = np.empty(len(best_K)), np.empty(len(best_K))
     for k in range(len(best_K)):
         probability = probability_N[best_K[k]]

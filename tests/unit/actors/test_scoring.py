@@ -18,12 +18,13 @@ def test_the_most_probable_come_first_and_bear_certainty() -> None:
     assert enter_K.tolist() == [1.0, 0.9, 0.5, 0.5, 0.2]
 
 
-def test_the_order_is_that_of_sorting() -> None:
-    probability_N = np.random.default_rng(0).random(300).astype(np.float32)
-    best_K, odds_K, enter_K = ordered(probability_N, 60)
-    np.testing.assert_array_equal(best_K, np.argsort(-probability_N, kind="stable")[:60])
+@pytest.mark.parametrize("most", [1, 60, 300, 1_000])
+def test_the_order_is_that_of_sorting(most: int) -> None:
+    probability_N = np.random.default_rng(0).random(300).astype(np.float32).round(2)
+    best_K, odds_K, enter_K = ordered(probability_N, most)
+    np.testing.assert_array_equal(best_K, np.argsort(-probability_N, kind="stable")[:most])
     np.testing.assert_array_equal(enter_K, probability_N[best_K].astype(np.float64).round(4))
-    exact_K = probability_N[best_K].astype(np.float64)
+    exact_K = np.clip(probability_N[best_K].astype(np.float64), 1e-6, 1 - 1e-6)
     np.testing.assert_allclose(odds_K, np.log(exact_K / (1 - exact_K)), atol=1e-4)
 
 
@@ -31,3 +32,4 @@ def test_the_order_is_that_of_sorting() -> None:
 def test_what_is_not_a_number_gives_no_order(odd: float) -> None:
     probability_N = np.array([0.2, odd, 0.5], np.float32)
     assert not len(ordered(probability_N, 3)[0])
+    assert not len(ordered(probability_N[:1], 0)[0])
