@@ -1,6 +1,7 @@
 """Owns the compiled arithmetic between a version's arrays and its networks' inputs. Never holds a weight.
 
-Called by version.py, `trails` by transitions.py. Shapes: N candidates, by slots of S; V visits; L levels of K codes; E the model's space.
+Called by version.py, `trails` by transitions.py. Shapes: N candidates, by slots of S; V visits; L levels of K codes; E
+the model's space.
 """
 
 from __future__ import annotations
