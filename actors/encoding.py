@@ -91,8 +91,12 @@ class InFlight(Generic[T]):
 
     @property
     def texts_per_s(self) -> float:
-        """Texts that came back per second in which any was at the encoder."""
-        return self._finished / self._busy_s if self._busy_s > 0.001 else float(LEAST_IN_FLIGHT)
+        """Texts that came back per second in which any was at the encoder, above 0.
+
+        Before any came back, and once all that did are forgotten: what one would show that came now.
+        """
+        finished = self._finished or min(1.0, LEAST_IN_FLIGHT * self._busy_s)
+        return finished / self._busy_s if self._busy_s > 0.001 else float(LEAST_IN_FLIGHT)
 
     @property
     def capacity(self) -> float:

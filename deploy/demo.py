@@ -133,6 +133,7 @@ class Demo:
                 try:
                     now = parse(client.metrics())
                     rooms = client.rooms(limit=ROOMS_COMPARED)
+                    self._promises.check_processes(client.status())
                 except TidecastError as err:
                     self._promises.check_error(str(err))
                 else:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from actors.answer import Answer
 from deploy.exposition import Exposition
+from deploy.status import SystemStatus
 
 # An end is applied a few tenths of a second after the broker has it. A room that is shown 3 s after that is no slow
 # message any more: a worker or a replica does not do its work.
@@ -43,6 +44,7 @@ class Promises:
         self._examples: dict[str, str] = {}
         self._stale_looks = 0
         self._last: tuple[Exposition, float] | None = None
+        self._pids: dict[tuple[str, int], int] = {}
 
     def check_answer(self, answer: Answer, began_ms: int) -> None:
         """Checks every item of an answer to a request that was sent at `began_ms`."""
@@ -78,6 +80,14 @@ class Promises:
             if self._stale_looks >= STALE_LOOKS_LIMIT:
                 self._note("stale", f"{stale:.0f} rooms")
 
+    def check_processes(self, status: SystemStatus) -> None:
+        """Notes each process in whose place there is another since the last look."""
+        with self._lock:
+            for post in status.processes:
+                if self._pids.setdefault((post.name, post.rank), post.pid) != post.pid:
+                    self._note("replaced", f"{post.name} {post.rank}, pid {self._pids[post.name, post.rank]}")
+                self._pids[post.name, post.rank] = post.pid
+
     def verdict(self, now: Exposition, since: Exposition) -> Verdict:
         """The judgement over everything noted and over the metrics from `since` to `now`."""
         p50_s = now.quantile("tidecast_freshness_seconds", 0.5, since, stage="total")
@@ -88,6 +98,7 @@ class Promises:
                 self._said("receipt", "an item had no complete receipt"),
                 self._said("reason", "an item did not say why it was chosen"),
                 self._said("error", "a request failed"),
+                self._said("replaced", "a process ended by itself or was killed, and another took its place"),
                 self._said("stale", "rooms waited for longer than 30 s although the encoder had capacity"),
             ]
             if not self._seen["items"]:

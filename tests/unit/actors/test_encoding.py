@@ -124,3 +124,30 @@ def test_what_waited_for_the_encoder_to_start_says_nothing_of_how_fast_it_is() -
     assert round(stage.in_flight.texts_per_s) == 100
     done_after(1_000)
     assert stage.in_flight.texts_per_s < 50
+
+
+def test_a_rate_is_above_0_after_a_first_text_and_before_a_second() -> None:
+    stage = Stage()
+    stage.submit("a")
+    stage.encoder.finish()
+    stage.in_flight.landed()
+    stage.submit("b")
+    stage.clock.advance(2)
+    stage.submit("c")  # 2 ms in which the encoder worked and nothing came back
+    assert stage.in_flight.texts_per_s == LEAST_IN_FLIGHT
+    assert stage.in_flight.batch_s == stage.in_flight.batch_texts / LEAST_IN_FLIGHT
+
+
+def test_a_rate_is_above_0_after_a_batch_that_outlasts_what_is_remembered() -> None:
+    stage = Stage()
+    for job in "ab":
+        stage.submit(job)
+        stage.clock.advance(10)
+        stage.encoder.finish()
+        stage.in_flight.landed()
+    assert stage.in_flight.texts_per_s > 10
+    stage.submit("c")
+    stage.clock.advance(8_000)
+    stage.submit("d")
+    assert stage.in_flight.texts_per_s == 1 / 8
+    assert stage.in_flight.batch_s == 8 * stage.in_flight.batch_texts

@@ -11,6 +11,7 @@ from actors.answer import Answer, Item, Receipt
 from deploy.exposition import Exposition, parse
 from deploy.platform_view import PlatformView
 from deploy.promises import ENDED_GRACE_MS, STALE_LOOKS_LIMIT, UNREAD_GRACE_MS, Promises
+from deploy.status import Post, SystemStatus
 from streaming.clock import ManualClock
 from streaming.codec import encode
 from streaming.events import ProducerRecord, RoomEnded, RoomStarted, ViewerEvent
@@ -122,6 +123,19 @@ def test_waiting_rooms_break_a_promise_only_while_the_encoder_has_capacity(promi
     assert promises.verdict(metrics(), EMPTY).broken == ()
     promises.check_metrics(metrics(stale=3, worked_s=9.1), 20.0)
     assert "rooms waited" in promises.verdict(metrics(), EMPTY).broken[0]
+
+
+def test_process_that_was_replaced_breaks_a_promise(promises: Promises) -> None:
+    promises.check_answer(answer(item("live")), NOW_MS)
+    for pids in ((7, 8), (7, 8), (7,), (7, 9), (7, 9)):  # the second is away for a look, then another is in its place
+        posts = [
+            Post(name="room-worker", rank=rank, pid=pid, node="n", at_ms=NOW_MS, detail={})
+            for rank, pid in enumerate(pids)
+        ]
+        promises.check_processes(SystemStatus(at_ms=NOW_MS, processes=posts))
+        expected = 1 if 9 in pids else 0
+        assert len(promises.verdict(metrics(), EMPTY).broken) == expected
+    assert promises.verdict(metrics(), EMPTY).broken[0].endswith("took its place: 1 times, first room-worker 1, pid 8")
 
 
 def test_counter_of_dead_rooms_breaks_a_promise(promises: Promises) -> None:
