@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from streaming.errors import ConfigError, TidecastError
 from streaming.ports import RAY_PORTS, free_ports
@@ -25,6 +26,7 @@ from streaming.ports import RAY_PORTS, free_ports
 MARK = "TIDECAST_RAY_SESSION"
 START_TIMEOUT_S = 120.0  # 4 s on an idle machine with 2 cores, half a minute on a busy one
 HOST = "127.0.0.1"
+REPLICA_PORTS = 500  # most replicas of the application; each listens on a port of its own
 
 
 class ClusterError(TidecastError):
@@ -58,6 +60,21 @@ class RayConfig:
                 raise ConfigError(f"ray.{name} is {getattr(self, name)}; it must be greater than 0")
 
 
+class _Ports(NamedTuple):
+    """Everything that Ray and HAProxy listen on, the application's own port apart."""
+
+    gcs: int
+    client: int
+    agent_http: int
+    agent_grpc: int
+    agent_metrics: int
+    runtime_env: int
+    stats: int
+    metrics: int
+    fallback: int
+    replicas: int  # the first of REPLICA_PORTS
+
+
 class LocalRay:
     """A Ray head on loopback in a folder of its own; any number of them run side by side. For one thread."""
 
@@ -65,7 +82,8 @@ class LocalRay:
         self._config = config
         # Under /tmp whatever TMPDIR is: Ray's socket paths add 76 characters to it, and a socket may have 107.
         self.folder = folder or Path(tempfile.mkdtemp(prefix="tidecast-", dir="/tmp"))
-        self._port_file = self.folder / "gcs.port"
+        self._port_file = self.folder / "gcs.port"  # there once it was started
+        self._ports_file = self.folder / "ports"
         self._head: subprocess.Popen[bytes] | None = None
 
     @property
@@ -89,13 +107,13 @@ class LocalRay:
     def launch(self) -> None:
         """Starts the head without waiting for it."""
         self.metrics_folder.mkdir(parents=True, exist_ok=True)
-        gcs, client, agent_http, agent_grpc, agent_metrics, runtime_env = free_ports(6, between=RAY_PORTS)
-        self._port_file.write_text(str(gcs))
+        ports = self._ports()
+        self._port_file.write_text(str(ports.gcs))
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
-            *(f"--port={gcs}", f"--ray-client-server-port={client}", "--include-dashboard=false"),
-            *(f"--dashboard-agent-listen-port={agent_http}", f"--dashboard-agent-grpc-port={agent_grpc}"),
-            *(f"--metrics-export-port={agent_metrics}", f"--runtime-env-agent-port={runtime_env}"),
+            *(f"--port={ports.gcs}", f"--ray-client-server-port={ports.client}", "--include-dashboard=false"),
+            *(f"--dashboard-agent-listen-port={ports.agent_http}", f"--dashboard-agent-grpc-port={ports.agent_grpc}"),
+            *(f"--metrics-export-port={ports.agent_metrics}", f"--runtime-env-agent-port={ports.runtime_env}"),
             *(f"--num-cpus={max(4, os.cpu_count() or 4)}", f"--temp-dir={self.folder / 'ray'}"),
             f"--object-store-memory={self._config.object_store_mb << 20}",
             *("--include-log-monitor=false", "--no-monitor"),  # the latter is the autoscaler
@@ -150,6 +168,30 @@ class LocalRay:
             self._head.wait(5.0)  # our own child stays a zombie until it is asked after
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def proxy_alerts(self) -> str:
+        """Why the HAProxy that was started last did not start, in its own words; "" where it did."""
+        try:
+            written = max(self.folder.glob("h/**/*.stderr.log"), key=lambda log: log.stat().st_mtime, default=None)
+            lines = written.read_text(errors="replace").splitlines() if written is not None else []
+        except OSError:  # Serve removes the oldest meanwhile
+            return ""
+        return "; ".join(
+            line.partition("] for ")[2] for line in lines if line.startswith("[ALERT]") and "] for " in line
+        )
+
+    def save_logs(self, folder: Path) -> bool:
+        """Replaces `folder` by what this Ray's processes have logged. False where they have not logged anything."""
+        logs = self.folder / "ray" / "session_latest" / "logs"
+        shutil.rmtree(folder, ignore_errors=True)
+        if not logs.is_dir():
+            return False
+        # A worker that ends while it is being copied takes files of its own with it, and a socket cannot be copied.
+        with contextlib.suppress(shutil.Error, OSError):
+            shutil.copytree(logs, folder, symlinks=True)
+        for written in self.folder.glob("h/**/*.log"):  # what HAProxy says
+            shutil.copy(written, folder / f"haproxy.{written.name}")
+        return True
+
     def _haproxy_environment(self) -> Mapping[str, str]:
         """Ray's defaults are fixed ports, a folder in /tmp that all clusters share, and listening on all interfaces."""
         folder = self.folder / "h"  # HAProxy takes 97 characters, and Serve puts the node's id of 56 in between
@@ -159,10 +201,7 @@ class LocalRay:
             script = Path(__file__).with_name("haproxy.py")
             launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -E "{script}" "{_haproxy_binary()}" "$@"\n')
             launcher.chmod(0o755)
-        ports = self.folder / "haproxy.ports"
-        if not ports.exists():
-            ports.write_text(" ".join(map(str, free_ports(4, between=RAY_PORTS))))
-        stats, metrics, fallback, replicas = ports.read_text().split()
+        ports = self._ports()
         return {
             "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
@@ -170,14 +209,24 @@ class LocalRay:
             "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
             "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
             "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
-            "RAY_SERVE_HAPROXY_STATS_PORT": stats,
-            "RAY_SERVE_HAPROXY_METRICS_PORT": metrics,
+            "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.stats),
+            "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.metrics),
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
-            "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(min(int(replicas), 65_000)),
-            "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(min(int(replicas), 65_000) + 500),
-            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": fallback,  # it answers while there is no replica
+            "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.replicas),
+            "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.replicas + REPLICA_PORTS),
+            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback),  # it answers while there is no replica
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # its one effect on Linux: the node's address is the loopback
         }
+
+    def _ports(self) -> _Ports:
+        """Drawn once, and all together: none is bound yet, so that two draws could give the same."""
+        if self._ports_file.exists():
+            return _Ports(*map(int, self._ports_file.read_text().split()))
+        while True:
+            ports = _Ports(*free_ports(len(_Ports._fields), between=RAY_PORTS))
+            if not any(0 < port - ports.replicas <= REPLICA_PORTS for port in ports):
+                self._ports_file.write_text(" ".join(map(str, ports)))
+                return ports
 
     def _log_end(self) -> str:
         log = self.folder / "ray.log"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
+import socket
 import tempfile
 import time
 from collections import Counter
@@ -16,6 +18,7 @@ from typing import Literal
 
 import msgspec
 
+from deploy.api import HttpConfig
 from deploy.client import Client, NotUp
 from deploy.cluster import ClusterError, LocalRay
 from deploy.config import Settings
@@ -99,13 +102,24 @@ class System:
         if ours:
             kafka = dataclasses.replace(self.settings.kafka, bootstrap_servers=self._kafka.bootstrap_servers)
             self.settings = dataclasses.replace(self.settings, kafka=kafka)
+        if not self.settings.ray.address and not _free(self.settings.http):
+            raise TidecastError(
+                f"http.port {self.settings.http.port} is taken by another program; choose one with "
+                "TIDECAST_HTTP__PORT, or http.port in the configuration"
+            )
         ray = self._ray = None if self.settings.ray.address else LocalRay(self.settings.ray)
         # One that an `up` which was killed had started is ours too.
         starts_kafka = ours and (self._kafka.pid() is None or (running is not None and running.kafka_started))
         self._note(ray, starts_kafka)  # before anything starts: whatever happens then, `down` finds it
         started = [name for name, starts in (("Kafka", ours), ("Ray", ray is not None)) if starts]
         self._progress("starting " + " and ".join(started or ["nothing: Kafka and Ray are there"]))
-        self._launch(ray, kafka=ours)
+        try:
+            self._launch(ray, kafka=ours)
+        except TidecastError as err:
+            logs = self._file.with_name("failed-start")
+            if ray is not None and ray.save_logs(logs):  # `stop` removes them with Ray
+                raise type(err)(f"{err}; the processes' logs are in {logs}") from err
+            raise
 
     def _launch(self, ray: LocalRay | None, *, kafka: bool) -> None:
         """Starts everything that can start side by side, and waits for each where the next needs it."""
@@ -208,8 +222,9 @@ class System:
             try:
                 with contextlib.closing(Client(self.url)) as client:
                     posts = client.status().processes
-            except NotUp as err:
-                missing, waiting = expected, str(err)
+            except NotUp:
+                alerts = "" if self._ray is None else self._ray.proxy_alerts()
+                missing, waiting = expected, f"an answer at {self.url}" + (alerts and f"; HAProxy says {alerts}")
             else:
                 if errors := [str(post.detail["error"]) for post in posts if "error" in post.detail]:
                     raise TidecastError(errors[0])
@@ -223,6 +238,16 @@ class System:
                 self._progress(f"waiting for {waiting}")
                 told = waiting
             time.sleep(0.2)
+
+
+def _free(http: HttpConfig) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in http.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections are no listeners
+        try:
+            probe.bind((http.host, http.port))
+        except OSError as err:
+            return err.errno != errno.EADDRINUSE
+    return True
 
 
 def _is_ready(post: Post) -> bool:
