@@ -112,7 +112,7 @@ class System:
         starts_kafka = ours and (self._kafka.pid() is None or (running is not None and running.kafka_started))
         self._note(ray, starts_kafka)  # before anything starts: whatever happens then, `down` finds it
         started = [name for name, starts in (("Kafka", ours), ("Ray", ray is not None)) if starts]
-        self._progress("starting " + " and ".join(started or ["nothing: Kafka and Ray are there"]))
+        self._tell("starting " + " and ".join(started or ["nothing: Kafka and Ray are there"]))
         try:
             self._launch(ray, kafka=ours)
         except TidecastError as err:
@@ -133,7 +133,7 @@ class System:
         if kafka:
             self._kafka.await_answer()
         self._create_topics()
-        self._progress("deploying the application")
+        self._tell("deploying the application")
         launcher.finish(DEPLOY_TIMEOUT_S)
         self._launcher = None
         self._await_ready()
@@ -149,16 +149,16 @@ class System:
         if ray is None and running.ray_folder:
             ray = LocalRay(self.settings.ray, Path(running.ray_folder))
         if ray is None or ray.pids():
-            self._progress("stopping the application")
+            self._tell("stopping the application")
             with contextlib.suppress(ClusterError):  # then it is ended without asking; the log has what it needs
                 launcher = Launcher(ray.environment() if ray is not None else {})
                 launcher.give(self._order("stop", ray))
                 launcher.finish(self.settings.ray.stop_timeout_s + (CONNECT_S if ray is None else 0.0))
         if ray is not None:
-            self._progress("stopping Ray")
+            self._tell("stopping Ray")
             ray.kill()
         if running.kafka_started:
-            self._progress("stopping Kafka")
+            self._tell("stopping Kafka")
             self._kafka.stop()
         self._file.unlink(missing_ok=True)
         return True
@@ -170,11 +170,15 @@ class System:
             return []
         return LocalRay(self.settings.ray, Path(running.ray_folder)).pids()
 
+    def _tell(self, step: str) -> None:
+        with contextlib.suppress(OSError):  # nobody reads any more: that must not leave half of it running
+            self._progress(step)
+
     def _alive(self, running: Running) -> bool:
         return not running.ray_folder or bool(self.pids())
 
     def _create_topics(self) -> None:
-        self._progress("creating topics")
+        self._tell("creating topics")
         with KafkaAdmin(self.settings.kafka) as admin:
             reports = check_topics(admin, self.settings.topics)
         for report in reports:
@@ -235,7 +239,7 @@ class System:
             if time.monotonic() > deadline:
                 raise TidecastError(f"not ready after {READY_TIMEOUT_S:.0f} s; still waiting for {waiting}")
             if waiting != told:
-                self._progress(f"waiting for {waiting}")
+                self._tell(f"waiting for {waiting}")
                 told = waiting
             time.sleep(0.2)
 

@@ -6,15 +6,17 @@ import contextlib
 import dataclasses
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from deploy import cluster
-from deploy.cluster import LocalRay, RayConfig
+from deploy.cluster import MARK, LocalRay, RayConfig
 from deploy.config import Settings
-from deploy.system import System
+from deploy.system import Running, System
 from streaming.errors import TidecastError
 
 PORTS = ("STATS_PORT", "METRICS_PORT")
@@ -91,3 +93,28 @@ def test_a_port_that_another_program_has_is_said_before_anything_starts(tmp_path
     with pytest.raises(TidecastError, match=f"http.port {taken} is taken by another program.*TIDECAST_HTTP__PORT"):
         system.start()
     assert not (tmp_path / "run").exists()
+
+
+def test_a_terminal_that_is_gone_stops_nothing_from_being_stopped(tmp_path: Path) -> None:
+    def broken(_: str) -> None:
+        raise BrokenPipeError
+
+    environment = {MARK: str(tmp_path / "ray")}  # a process of that Ray
+    running = subprocess.Popen(["sleep", "60"], env=environment, start_new_session=True)
+    try:
+        settings = Settings()
+        note = Running(
+            url="",
+            bootstrap_servers="",
+            ray_address="",
+            ray_folder=str(tmp_path / "ray"),
+            kafka_started=False,
+            started_at_ms=1,
+        )
+        (tmp_path / "run.json").write_bytes(msgspec.json.encode(note))
+        assert System(settings, tmp_path, broken).stop()
+        assert running.wait(5) < 0
+    finally:
+        running.kill()
+        running.wait()
+    assert not (tmp_path / "run.json").exists()
