@@ -151,8 +151,9 @@ class System:
         if ray is None or ray.pids():
             self._tell("stopping the application")
             with contextlib.suppress(ClusterError):  # then it is ended without asking; the log has what it needs
+                order = self._order("stop", ray)
                 launcher = Launcher(ray.environment() if ray is not None else {})
-                launcher.give(self._order("stop", ray))
+                launcher.give(order)
                 launcher.finish(self.settings.ray.stop_timeout_s + (CONNECT_S if ray is None else 0.0))
         if ray is not None:
             self._tell("stopping Ray")
