@@ -47,11 +47,12 @@ class Tables:
 
         What the log says of versions is only noted: `swap.py` sees to it.
         """
+        # A room is in one partition. One turn for the few records that each brings costs what one partition's would.
+        states = [record for p, records in batch.records.items() if p.topic == ROOM_STATES for record in records]
+        for start in range(0, len(states), CHUNK):
+            self._apply_rooms(states[start : start + CHUNK])
         for partition, records in batch.records.items():
-            if partition.topic == ROOM_STATES:
-                for start in range(0, len(records), CHUNK):
-                    self._apply_rooms(records[start : start + CHUNK])
-            elif partition.topic == VIEWER_PROFILES:
+            if partition.topic == VIEWER_PROFILES:
                 self._apply_viewers(records)
             elif partition.topic == MODELS:
                 self._apply_models(records)
@@ -70,6 +71,8 @@ class Tables:
 
     def _apply_rooms(self, records: Sequence[Record]) -> None:
         decoded = [(record, self._decode(record)) for record in records]
+        live = [state for _, state in decoded if state is not None and state.status == "live"]
+        incoming = self.rooms.incoming(live)  # most of the work: no request waits for it
         with self.lock:
             now_ms = self._clock.now_ms()
             fresh: dict[RoomId, RoomState] = {}
@@ -86,8 +89,9 @@ class Tables:
                 else:
                     fresh.pop(state.room, None)
                     self.rooms.end(state)
-            self._observe(fresh.values(), now_ms)
-            unplaced = self.rooms.show(list(fresh.values()), now_ms)
+            moved = self._moved(fresh.values())
+            unplaced = self.rooms.show(list(fresh.values()), now_ms, incoming)
+        self._observe(moved, now_ms)
         if unplaced:
             self._metrics.count("rooms_unplaced_total", unplaced)
 
@@ -132,18 +136,26 @@ class Tables:
             return None
         return state
 
+    def _moved(self, states: Iterable[RoomState]) -> list[RoomState]:
+        """Those whose last message is newer than that of the state held."""
+        if not self.current:
+            return []
+        cards = self.rooms.cards
+        return [
+            state
+            for state in states
+            if state.appended_ms
+            and ((held := cards.get(state.room)) is None or state.appended_ms > held.state.appended_ms)
+        ]
+
     def _observe(self, states: Iterable[RoomState], now_ms: int) -> None:
         """How long a message took to here, once per message that moved a vector."""
-        if not self.current:
-            return
         for state in states:
-            held = self.rooms.cards.get(state.room)
-            if state.appended_ms and (held is None or state.appended_ms > held.state.appended_ms):
-                published_s = (state.published_ms - state.appended_ms) / 1000
-                self._metrics.observe("freshness_seconds", published_s, stage="published")
-                servable_s = (now_ms - state.published_ms) / 1000
-                self._metrics.observe("freshness_seconds", servable_s, stage="servable")
-                self._metrics.observe("freshness_seconds", published_s + servable_s, stage="total")
+            published_s = (state.published_ms - state.appended_ms) / 1000
+            self._metrics.observe("freshness_seconds", published_s, stage="published")
+            servable_s = (now_ms - state.published_ms) / 1000
+            self._metrics.observe("freshness_seconds", servable_s, stage="servable")
+            self._metrics.observe("freshness_seconds", published_s + servable_s, stage="total")
 
 
 class TableReader:
