@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from actors.encoding import LEAST_IN_FLIGHT, InFlight, InFlightConfig, Landing
 from streaming.clock import ManualClock
 from streaming.metrics import MemoryMetrics
@@ -151,3 +154,36 @@ def test_a_rate_is_above_0_after_a_batch_that_outlasts_what_is_remembered() -> N
     stage.submit("d")
     assert stage.in_flight.texts_per_s == 1 / 8
     assert stage.in_flight.batch_s == 8 * stage.in_flight.batch_texts
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("submit"), st.integers(1, 70)),
+    st.tuples(st.just("advance"), st.sampled_from([0, 1, 2, 50, 999, 5_000, 20_001])),
+    st.tuples(st.just("advance"), st.integers(0, 60_000)),
+    st.tuples(st.sampled_from(["finish", "fail"]), st.just(0)),
+)
+
+
+@given(st.lists(STEPS, max_size=30))
+def test_whatever_the_encoder_does_what_is_known_of_it_stays_a_number_and_no_text_is_lost(
+    steps: list[tuple[str, int]],
+) -> None:
+    stage, submitted, back = Stage(), 0, 0
+    for step, amount in steps:
+        if step == "submit":
+            stage.submit(*(f"text {submitted + place}" for place in range(amount)))
+            submitted += amount
+        elif step == "advance":
+            stage.clock.advance(amount)
+        elif step == "finish":
+            stage.encoder.finish()
+        else:
+            stage.encoder.fail()
+        back += len(jobs_of(stage.in_flight.landed()))
+        in_flight = stage.in_flight
+        assert 0 < in_flight.texts_per_s < float("inf")
+        assert 0 < in_flight.batch_s < float("inf")
+        assert in_flight.capacity > 0
+        assert in_flight.batch_texts >= 1
+        assert in_flight.vacancy() >= 0
+        assert in_flight.texts == submitted - back
