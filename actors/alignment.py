@@ -124,15 +124,8 @@ class ModelAlignment:
     def version(self) -> str:
         return self.model.name
 
-    def put(
-        self,
-        slots_N: Slots,
-        states: Sequence[RoomState],
-        now_ND: NDArray[np.float32],
-        aligned: AlignedRooms | None = None,
-    ) -> None:
-        """aligned: what `align` makes of them, where it is there."""
-        aligned = self.align(states, now_ND) if aligned is None else aligned
+    def put(self, slots_N: Slots, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> None:
+        aligned = self.align(states, now_ND)
         self.rooms.put(slots_N, aligned)
         self.index.put(slots_N, self.short(aligned.vectors_NE))
 

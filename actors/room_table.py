@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,7 +16,6 @@ from actors.index import LiveIndex
 from actors.labels import Labels
 from actors.model_failures import ModelFailures
 from actors.projection import Projection
-from actors.room_changes import Changes, Incoming, incoming, put_surely
 from actors.roster import Roster
 from streaming.errors import ConfigError
 from streaming.events import RoomId, RoomState
@@ -123,15 +123,8 @@ class RoomTable:
         ended = self.ended.get(room)
         return ended.state if ended is not None else None
 
-    def incoming(self, states: Sequence[RoomState]) -> Incoming:
-        """What of `show` needs no lock: the arithmetic. For the thread that shows them."""
-        return incoming(self.alignment, states, self.content(states))
-
-    def show(self, states: Sequence[RoomState], now_ms: int, prepared: Incoming | None = None) -> int:
-        """Makes live states of different rooms servable. Returns how many found no free slot.
-
-        prepared: of these states or others; what is not of use is computed here.
-        """
+    def show(self, states: Sequence[RoomState], now_ms: int) -> int:
+        """Makes live states of different rooms servable. Returns how many found no free slot."""
         shown: list[RoomState] = []
         slots: list[int] = []
         for state in states:
@@ -142,7 +135,7 @@ class RoomTable:
         if not self.dimension:
             self._reserve(next((d for state in shown if (d := _dimension(state))), 0))
         if shown:
-            self._put(np.array(slots, np.int64), shown, now_ms, prepared)
+            self._put(np.array(slots, np.int64), shown, now_ms)
         return len(states) - len(shown)
 
     @property
@@ -188,26 +181,19 @@ class RoomTable:
         self.vectors_ND = np.zeros((len(self.live_N), dimension), np.float16)
         self.vectors_ND[self.slots()] = np.nan
 
-    def _put(
-        self, slots_N: NDArray[np.int64], states: Sequence[RoomState], now_ms: int, prepared: Incoming | None
-    ) -> None:
+    def _put(self, slots_N: NDArray[np.int64], states: Sequence[RoomState], now_ms: int) -> None:
         for journal in self._journals:
             journal.update(slots_N.tolist())
         alignment = self.alignment
         if not self.dimension and alignment.model is None:
             return
-        if prepared is None or not prepared.fits(states, self.dimension):
-            prepared = Incoming(states, self.content(states), alignment, None)
-        now_ND = prepared.now_ND
+        now_ND = self.content(states)
         if self.dimension:
             self.vectors_ND[slots_N] = now_ND
-        aligned = prepared.aligned if prepared.alignment is alignment else None
-        if not isinstance(alignment, ModelAlignment):
-            alignment.put(slots_N, states, now_ND)
-        elif self.failures is None:
-            alignment.put(slots_N, states, now_ND, aligned)
+        if isinstance(alignment, ModelAlignment) and self.failures is not None:
+            _put_surely(alignment, _Changes(slots_N, states, now_ND), self.failures, now_ms)
         else:
-            put_surely(alignment, Changes(slots_N, states, now_ND, aligned), self.failures, now_ms)
+            alignment.put(slots_N, states, now_ND)
         if alignment.is_due(len(self.cards)) and alignment.fit(self.slots(), self.vectors_ND):
             self.basis_version += 1
 
@@ -271,6 +257,34 @@ class RoomTable:
         self.categories.give(state.category)
         self.languages.give(state.language)
         self.streamers.give(state.streamer)
+
+
+class _Changes(NamedTuple):
+    """N rooms as they are now."""
+
+    slots_N: NDArray[np.int64]
+    states: Sequence[RoomState]
+    now_ND: NDArray[np.float32]
+
+
+def _put_surely(alignment: ModelAlignment, changes: _Changes, failures: ModelFailures, now_ms: int) -> None:
+    """Where the version fails, room by room: one that it cannot take in stays there as it was, or without a vector.
+
+    The room is live all the same, and in an answer where version 0's terms bring it there.
+    """
+    try:
+        alignment.put(*changes)
+    except Exception as err:  # whatever a version does, the tables go on
+        if len(changes.states) > 1:
+            for place in range(len(changes.states)):
+                one = slice(place, place + 1)
+                change = _Changes(changes.slots_N[one], changes.states[one], changes.now_ND[one])
+                _put_surely(alignment, change, failures, now_ms)
+            return
+        alignment.leave(changes.slots_N)
+        failures.note(alignment.version, err, now_ms, "changes of rooms")
+    else:
+        failures.clear(alignment.version, "changes of rooms")
 
 
 def _vectors(state: RoomState) -> tuple[bytes, bytes]:

@@ -71,8 +71,6 @@ class Tables:
 
     def _apply_rooms(self, records: Sequence[Record]) -> None:
         decoded = [(record, self._decode(record)) for record in records]
-        live = [state for _, state in decoded if state is not None and state.status == "live"]
-        incoming = self.rooms.incoming(live)  # most of the work: no request waits for it
         with self.lock:
             now_ms = self._clock.now_ms()
             fresh: dict[RoomId, RoomState] = {}
@@ -90,7 +88,7 @@ class Tables:
                     fresh.pop(state.room, None)
                     self.rooms.end(state)
             moved = self._moved(fresh.values())
-            unplaced = self.rooms.show(list(fresh.values()), now_ms, incoming)
+            unplaced = self.rooms.show(list(fresh.values()), now_ms)
         self._observe(moved, now_ms)
         if unplaced:
             self._metrics.count("rooms_unplaced_total", unplaced)

@@ -1,14 +1,13 @@
-"""Owns the tests of rooms that a version takes in: the arithmetic needs no lock, and the version in force counts."""
+"""Owns the tests of what a poll brings a replica: rooms of all partitions are taken in at once, the last state each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from actors.alignment import ModelAlignment
 from streaming.codec import encode
 from streaming.log import Batch, Partition
 from streaming.memory_record import MemoryRecord
@@ -20,18 +19,16 @@ from training.serving import AlignedRooms
 
 
 class Watched(FakeVersion):
-    """Tells of each call how many rooms it was for, and what `meanwhile` does then is done."""
+    """Tells of each call how many rooms it was for."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.calls: list[int] = []
-        self.meanwhile: Callable[[], None] = lambda: None
 
     def align(
         self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats, labels_N2: NDArray[np.int32] | None = None
     ) -> AlignedRooms:
         self.calls.append(len(streamers))
-        self.meanwhile()
         return super().align(streamers, now_ND, mean_ND, labels_N2)
 
 
@@ -56,27 +53,10 @@ def send(world: World, *rooms: str, partitions: int = 4) -> None:
     world.replica.tables.apply(Batch(batch))
 
 
-def test_rooms_of_all_partitions_are_aligned_at_once_without_the_lock(watched: tuple[World, Watched]) -> None:
+def test_rooms_of_all_partitions_are_aligned_at_once(watched: tuple[World, Watched]) -> None:
     world, version = watched
-    held: list[bool] = []
-    version.meanwhile = lambda: held.append(world.replica.tables.lock._is_owned())  # type: ignore[attr-defined]
     send(world, *(f"r{number}" for number in range(10)))
     assert version.calls == [10]
-    assert held == [False]
-    world.check_rows()
-
-
-def test_rooms_aligned_by_a_version_that_is_no_longer_in_force_are_aligned_anew(watched: tuple[World, Watched]) -> None:
-    world, version = watched
-
-    def another_goes_live() -> None:
-        version.meanwhile = lambda: None
-        world.live("two")
-
-    version.meanwhile = another_goes_live
-    send(world, "r1", "r2", "new")
-    assert isinstance(world.alignment, ModelAlignment)
-    assert world.alignment.version == "two"
     world.check_rows()
 
 
