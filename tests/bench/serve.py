@@ -4,7 +4,8 @@
 
 Rooms and profiles are written straight to the topics that replicas read; states go on being rewritten, as often as
 that many rooms would be encoded anew (each every 30 s). Both are asked in turns, so that drift hits both.
-With --model a version of realistic size goes live after these rounds, and as many follow: `ratio` is the model's then.
+With --model a version of realistic size takes its turn in each round after version 0, each once every viewer has been
+asked under it: `ratio` is the model's then, `of_v0` the median over rounds of what it is of version 0's in the round.
 At the end it and version 0 go live by turns, every two seconds: `changing_p99_ms`.
 """
 
@@ -49,6 +50,7 @@ SEED = 7
 REFRESH_S = 30.0
 LIMIT = 20
 CHANGE_S = 2.0  # between changes of the version
+SETTLE_S = 5.0  # of requests after a change before one is timed: each viewer's taste is read anew, once
 
 
 class Platform:
@@ -217,23 +219,27 @@ class Changes:
             self.made += 1
 
 
-def put_live(system: System, rooms: int, folder: str) -> Registry:
-    """Publishes a version as large as one that has seen all streamers, and waits until every replica answers by it."""
+def published(system: System, rooms: int, folder: str) -> Registry:
+    """Publishes a version as large as one that has seen all streamers, as "bench"."""
     from tests.untrained import untrained  # noqa: PLC0415  torch, which the other bench does not need
 
     streamers = [f"streamer-{number}" for number in range(rooms)]
     log = KafkaLog(system.settings.kafka, system.settings.topics.prefix)
     registry = Registry(open_store(folder, "registry"), log, SystemClock())
     registry.publish(untrained("bench", streamers, "bench", DIMENSION))
-    registry.promote("bench", OpenGate())
+    return registry
+
+
+def put_live(system: System, registry: Registry, version: str) -> None:
+    """Waits until every replica answers by the version."""
+    registry.promote(version, OpenGate())
     client, deadline = Client(system.url), time.monotonic() + 60
     while any(
-        post.detail["model_version"] != "bench" for post in client.status().processes if post.name == "recommender"
+        post.detail["model_version"] != version for post in client.status().processes if post.name == "recommender"
     ):
         if time.monotonic() > deadline:
-            raise TimeoutError("the replicas do not get to the version")
+            raise TimeoutError(f"the replicas do not get to version {version}")
         time.sleep(0.2)
-    return registry
 
 
 def best(loads: Sequence[Load]) -> Load:
@@ -241,9 +247,9 @@ def best(loads: Sequence[Load]) -> Load:
     return sorted(loads, key=lambda load: load.rps)[len(loads) // 2]
 
 
-def ratio(ours: Sequence[Load], theirs: Sequence[Load]) -> float:
-    """The median over rounds of one's rate by the other's."""
-    return round(statistics.median(a.rps / b.rps for a, b in zip(ours, theirs, strict=True)), 3)
+def ratios(ours: Sequence[Load], theirs: Sequence[Load]) -> list[float]:
+    """One's rate by the other's, of each round."""
+    return [a.rps / b.rps for a, b in zip(ours, theirs, strict=True)]
 
 
 def main() -> None:
@@ -276,30 +282,32 @@ def main() -> None:
             return load
 
         with Updates(sink, states, args.rooms / REFRESH_S) as updates:
-            for name in ("version 0", "model")[: 2 if args.model else 1]:
-                if name == "model":
-                    registry = put_live(system, args.rooms, folder)
-                for _ in range(args.rounds):
+            registry = published(system, args.rooms, folder) if args.model else None
+            for _ in range(args.rounds):
+                for name, version in (("version 0", V0), ("model", "bench"))[: 2 if args.model else 1]:
+                    if registry is not None:
+                        put_live(system, registry, version)
+                        put_on(system.url, "/v1/recommend", bodies, seconds=SETTLE_S, connections=args.connections)
                     ask(f"no-op beside {name}", noop.PATH)
                     ask(name)
-            if args.model:
+            noop_latency = ask("no-op, one connection", noop.PATH, 1)
+            latency = ask("one connection", connections=1)
+            if registry is not None:
                 with Changes(registry) as changes:
                     changing = ask("versions changing")
                 say(f"{changes.made} changes of the version")
-            noop_latency = ask("no-op, one connection", noop.PATH, 1)
-            latency = ask("one connection", connections=1)
             say(f"{updates.sent} updates")
         sink.close()
     name = "model" if args.model else "version 0"
     ours, theirs, before = loads[name], loads[f"no-op beside {name}"], loads["version 0"]
-    v0_ratio = ratio(before, loads["no-op beside version 0"])
+    shares, v0_shares = ratios(ours, theirs), ratios(before, loads["no-op beside version 0"])
     us, them = best(ours), best(theirs)
     result = {
         "rps": round(us.rps),
         "noop_rps": round(them.rps),
-        "ratio": ratio(ours, theirs),
-        "v0_ratio": v0_ratio,
-        "of_v0": round(ratio(ours, theirs) / v0_ratio, 3),
+        "ratio": round(statistics.median(shares), 3),
+        "v0_ratio": round(statistics.median(v0_shares), 3),
+        "of_v0": round(statistics.median(ours / v0 for ours, v0 in zip(shares, v0_shares, strict=True)), 3),
         "p99_ms": round(us.p99_ms, 2),
         "v0_p99_ms": round(best(before).p99_ms, 2),
         "noop_p99_ms": round(them.p99_ms, 2),
