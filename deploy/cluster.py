@@ -188,9 +188,10 @@ class LocalRay:
         # A worker that ends while it is being copied takes files of its own with it, and a socket cannot be copied.
         with contextlib.suppress(shutil.Error, OSError):
             shutil.copytree(logs, folder, symlinks=True)
-        for written in self.folder.glob("h/**/*.log"):  # what HAProxy says
-            shutil.copy(written, folder / f"haproxy.{written.name}")
-        return True
+        with contextlib.suppress(OSError):
+            for written in self.folder.glob("h/**/*.log"):  # what HAProxy says
+                shutil.copy(written, folder / f"haproxy.{written.name}")
+        return folder.is_dir()
 
     def _haproxy_environment(self) -> Mapping[str, str]:
         """Ray's defaults are fixed ports, a folder in /tmp that all clusters share, and listening on all interfaces."""

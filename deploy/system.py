@@ -118,7 +118,7 @@ class System:
         except TidecastError as err:
             logs = self._file.with_name("failed-start")
             if ray is not None and ray.save_logs(logs):  # `stop` removes them with Ray
-                raise type(err)(f"{err}; the processes' logs are in {logs}") from err
+                raise TidecastError(f"{err}; the processes' logs are in {logs}") from err
             raise
 
     def _launch(self, ray: LocalRay | None, *, kafka: bool) -> None:
