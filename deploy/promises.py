@@ -84,8 +84,9 @@ class Promises:
         """Notes each process in whose place there is another since the last look."""
         with self._lock:
             for post in status.processes:
-                if self._pids.setdefault((post.name, post.rank), post.pid) != post.pid:
-                    self._note("replaced", f"{post.name} {post.rank}, pid {self._pids[post.name, post.rank]}")
+                before = self._pids.get((post.name, post.rank), post.pid)
+                if before != post.pid:
+                    self._note("replaced", f"{post.name} {post.rank}, pid {before}")
                 self._pids[post.name, post.rank] = post.pid
 
     def verdict(self, now: Exposition, since: Exposition) -> Verdict:

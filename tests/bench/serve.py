@@ -4,8 +4,8 @@
 
 Rooms and profiles are written straight to the topics that replicas read; states go on being rewritten, as often as
 that many rooms would be encoded anew (each every 30 s). Both are asked in turns, so that drift hits both.
-With --model a version of realistic size takes its turn in each round after version 0, each once every viewer has been
-asked under it: `ratio` is the model's then, `of_v0` the median over rounds of what it is of version 0's in the round.
+With --model a version of realistic size takes its turn in each round after version 0, each after some seconds of
+requests in which tastes are read under it: `ratio` is the model's then, `of_v0` the median over rounds of what it is of version 0's in the round.
 At the end it and version 0 go live by turns, every two seconds: `changing_p99_ms`.
 """
 
@@ -50,7 +50,7 @@ SEED = 7
 REFRESH_S = 30.0
 LIMIT = 20
 CHANGE_S = 2.0  # between changes of the version
-SETTLE_S = 5.0  # of requests after a change before one is timed: each viewer's taste is read anew, once
+SETTLE_S = 5.0  # of requests after a change before one is timed: tastes are read anew, at 1,000 a second all of them
 
 
 class Platform:
@@ -231,7 +231,7 @@ def published(system: System, rooms: int, folder: str) -> Registry:
 
 
 def put_live(system: System, registry: Registry, version: str) -> None:
-    """Waits until every replica answers by the version."""
+    """Has the version go live and waits until every replica answers by it."""
     registry.promote(version, OpenGate())
     client, deadline = Client(system.url), time.monotonic() + 60
     while any(

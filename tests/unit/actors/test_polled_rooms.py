@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streaming.codec import encode
+from streaming.events import RoomId
 from streaming.log import Batch, Partition
 from streaming.memory_record import MemoryRecord
 from streaming.topics import ROOM_STATES
@@ -64,12 +65,7 @@ def test_rooms_of_all_partitions_are_aligned_at_once(watched: tuple[World, Watch
 def test_of_two_states_of_a_room_the_last_is_taken_in(watched: tuple[World, Watched], rooms: tuple[str, ...]) -> None:
     world, _ = watched
     send(world, *rooms, partitions=1)
-    world.check_rows()
-
-
-def test_content_of_the_first_rooms_of_all_is_known_once_a_state_has_some() -> None:
-    world = World(rooms=0)
-    world.live("two")
-    send(world, "r1", "r2")
-    assert world.replica.tables.rooms.dimension == world.versions["two"].d_content
+    last = {room: axis((number + 3) % 8) for number, room in enumerate(rooms)}
+    cards = world.replica.tables.rooms.cards
+    assert {room: cards[RoomId(room)].state.title_vector for room in last} == last
     world.check_rows()

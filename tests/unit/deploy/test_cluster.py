@@ -19,7 +19,7 @@ from deploy.config import Settings
 from deploy.system import Running, System
 from streaming.errors import TidecastError
 
-PORTS = ("STATS_PORT", "METRICS_PORT")
+PORTS = ("HAPROXY_STATS_PORT", "HAPROXY_METRICS_PORT", "FALLBACK_PROXY_HTTP_PORT")
 ALERT = (
     "[NOTICE]   (25) : haproxy version is 2.8.25\n"
     "[ALERT]    (25) : Binding [/tmp/t/haproxy.cfg:73] for proxy stats: cannot bind socket (Address already in use) "
@@ -46,7 +46,7 @@ def test_no_port_is_given_twice_although_none_is_bound_yet(ray: LocalRay, monkey
     environment = ray.environment()
     first = int(environment["RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT"])
     replicas = range(first, int(environment["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"]) + 1)
-    others = [int(environment[f"RAY_SERVE_HAPROXY_{name}"]) for name in PORTS]
+    others = [int(environment[f"RAY_SERVE_{name}"]) for name in PORTS]
     assert first == 29_000  # the first draw has others among the replicas'
     assert len({*others, *replicas}) == len(others) + len(replicas)
     assert ray.environment() == environment  # `tidecast down` and the replicas find the same
