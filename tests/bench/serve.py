@@ -5,7 +5,8 @@
 Rooms and profiles are written straight to the topics that replicas read; states go on being rewritten, as often as
 that many rooms would be encoded anew (each every 30 s). Both are asked in turns, so that drift hits both.
 With --model a version of realistic size takes its turn in each round after version 0, each after some seconds of
-requests in which tastes are read under it: `ratio` is the model's then, `of_v0` the median over rounds of what it is of version 0's in the round.
+requests in which tastes are read under it: `ratio` is the model's then, `of_v0` the median over rounds of what it is
+of version 0's in the round.
 At the end it and version 0 go live by turns, every two seconds: `changing_p99_ms`.
 """
 
