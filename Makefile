@@ -67,7 +67,9 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	@$(BIN)/pip install -c requirements.lock -e '.[dev]'
 	@touch $@
 
-# Kafka's jars, so that the first demo does not wait for them.
+# Kafka's jars and the kernels' machine code, so that the first demo does not wait for them.
 $(VENV)/.ready: $(VENV)/.installed
 	@$(BIN)/tidecast kafka fetch
+	@echo 'Compiling kernels, once: some 20 s'
+	@$(BIN)/python -m actors.compiled
 	@touch $@

@@ -19,7 +19,7 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
-from actors import candidates, diversity, score, scoring
+from actors import compiled, diversity
 from actors.alignment import Alignment, ModelAlignment
 from actors.answer import Answer, Filters, Item, Query, Receipt, Room, Source
 from actors.candidates import NO_FILTERS, Candidates
@@ -28,6 +28,7 @@ from actors.model_failures import ModelFailures
 from actors.pools import Pools, largest
 from actors.ranking import Ranking
 from actors.room_table import Card, RoomTable
+from actors.score import Score
 from actors.scoring import Scoring
 from actors.shadow_scoring import ShadowScoring
 from actors.shown import Pick, Why, reason_of, shown_item, shown_room
@@ -39,7 +40,7 @@ from streaming.clock import Clock
 from streaming.errors import ConfigError, UnknownRoom, VersionError
 from streaming.events import RoomId, ViewerId
 from streaming.metrics import Metrics
-from training import compiling, kernels
+from training import kernels
 
 LOGGER = logging.getLogger(__name__)
 
@@ -137,15 +138,14 @@ class Recommender:
         half_life_ms = int(config.fresh_half_life_s * 1000)
         self._pools = Pools(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights)
         self._candidates = Candidates(tables.rooms, self._pools, config.nearest)
-        by_terms = score.Score(tables.rooms, self._pools, config.weights)
+        by_terms = Score(tables.rooms, self._pools, config.weights)
         self._ranking = Ranking(tables.rooms, tables.lock, STALE_MS)
         self.failures = tables.rooms.failures = ModelFailures(config.failures, metrics)
         self._scoring = Scoring(self._candidates, by_terms, self._ranking, config.ranked, self.failures)
         self._tastes = Tastes(tables, self._candidates, config.weights, config.broad_category, metrics)
         self._shadow = ShadowScoring(tables, self._tastes, self._scoring, config.shadow, metrics)
         self._written = Written()
-        for kernels_of in (candidates, score, scoring, diversity):
-            compiling.load(kernels_of.signatures())
+        compiled.load()
         self._request_prefix = secrets.token_hex(10)
         self._requests = itertools.count()
 

@@ -1,19 +1,24 @@
 """Owns how arithmetic is compiled to machine code, and that this happens before it is needed. Never computes.
 
 The machine code is kept beside the source, or in the user's cache; where neither can be written each process compiles
-anew, in some ten seconds. numba looks at a kernel's own file alone to see whether what it kept is stale, so a kernel
+anew, in some twenty seconds. numba looks at a kernel's own file alone to see whether what it kept is stale, so a kernel
 calls only kernels of its file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import fcntl
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import njit, types
 from numba.core.compiler_lock import global_compiler_lock
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+LOCK = "compiling.lock"  # beside the machine code that is kept
 
 # Sums in any order, but NaN stays NaN; a division by zero is infinite, as in numpy, and not an error.
 FAST = {"reassoc", "contract", "arcp", "nsz"}
@@ -47,9 +52,24 @@ def load(signatures: Mapping[Any, Any]) -> None:
     with global_compiler_lock:  # another thread may be about it
         for function, signature in signatures.items():
             if not function.signatures:
-                try:
-                    function.compile(signature)
-                except OSError:  # the machine code cannot be kept; it is there all the same
-                    if not function.signatures:
-                        raise
-                function.disable_compile()
+                with _alone(function):
+                    _compile(function, signature)
+
+
+def _compile(function: Any, signature: Any) -> None:
+    try:
+        function.compile(signature)
+    except OSError:  # the machine code cannot be kept; it is there all the same
+        if not function.signatures:
+            raise
+    function.disable_compile()
+
+
+@contextlib.contextmanager
+def _alone(function: Any) -> Iterator[None]:
+    """While entered, no other process makes machine code for the same folder: it waits, and then finds it kept."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError, TypeError):  # kept nowhere, or on a file system without locks
+            lock = stack.enter_context(Path(function.stats.cache_path, LOCK).open("a"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

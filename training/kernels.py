@@ -6,7 +6,7 @@ from training import column_kernels, compiling, feature_kernels, line_kernels, n
 
 
 def load() -> None:
-    """Compiles every kernel, or fetches the machine code that was kept: 0.6 s, then; some 15 s where there is none.
+    """Compiles every kernel, or fetches the machine code that was kept: 0.6 s, then; some 20 s where there is none.
 
     At once where this process has done so before. Any thread.
     """

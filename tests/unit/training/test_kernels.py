@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -87,9 +90,10 @@ def test_where_no_folder_can_be_written_each_process_compiles(monkeypatch: pytes
 class Unkept:
     """A kernel whose machine code cannot be written: the disk is full."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         self.signatures: list[str] = []
         self.may_compile = True
+        self.stats = SimpleNamespace(cache_path=folder)
 
     def compile(self, signature: str) -> None:
         self.signatures.append(signature)
@@ -104,3 +108,27 @@ def test_where_the_disk_is_full_kernels_work_unkept() -> None:
     compiling.load({kernel: "int64(int64)"})
     assert kernel.signatures == ["int64(int64)"]
     assert not kernel.may_compile
+
+
+class Watchful(Unkept):
+    """A kernel that looks whether another process could compile beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.alone = False
+
+    def compile(self, signature: str) -> None:
+        self.signatures.append(signature)
+        with (self.stats.cache_path / compiling.LOCK).open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.alone = True
+
+
+def test_of_several_processes_one_compiles(tmp_path: Path) -> None:
+    kernel = Watchful(tmp_path)
+    compiling.load({kernel: "int64(int64)"})
+    assert kernel.alone
+    with (tmp_path / compiling.LOCK).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it is free again
