@@ -45,7 +45,7 @@ class TrainerReplica(Replica):
 
         super().__init__(settings, local)
         pulse = Pulse()
-        client = RemoteEncoder(encoder.encode.remote, asyncio.get_running_loop())
+        client = RemoteEncoder(encoder.encode_later.remote, asyncio.get_running_loop())
         registry = Registry(open_store(settings.registry.uri, "registry"), self.open_log(pulse), self.clock)
         trainer = Trainer(settings, client, registry, metrics=self.metrics, clock=self.clock, pulse=pulse)
         self.run(trainer.run, pulse, lambda: dataclasses.asdict(trainer.state()))

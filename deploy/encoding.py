@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol
@@ -16,6 +17,7 @@ from streaming.metrics import Metrics
 from streaming.pulse import Pulse
 
 MOST_MERGED_TEXTS = 256  # four batches of the model: enough to sort by length, and done within half a second
+PATIENCE_S = 2.0  # after which those that give way are encoded all the same
 WATCH_PERIOD_S = 1.0
 CALL_TIMEOUT_S = 20.0  # a new encoder loads its model in 5 s; until then calls wait for it
 
@@ -32,24 +34,30 @@ class Texts(Protocol):
 class _Waiting(NamedTuple):
     texts: Sequence[str]
     done: asyncio.Future[Encoded]
+    since_s: float
 
 
 class Merger:
-    """Encodes what came in while the last batch was at the model, as one. For one event loop."""
+    """Encodes what came in while the last batch was at the model, as one. For one event loop.
+
+    Submissions that give way are encoded one at a time, and while others wait only every PATIENCE_S.
+    """
 
     def __init__(self, encode: Callable[[Sequence[str]], Encoded], metrics: Metrics) -> None:
         self._encode = encode
         self._metrics = metrics
         self._waiting: list[_Waiting] = []
+        self._giving_way: deque[_Waiting] = deque()
         self._thread = ThreadPoolExecutor(1, "encoder")
         self._running: asyncio.Task[None] | None = None
         self._batch = 0  # how many went to the model
         self._at_model = False
 
-    async def submit(self, texts: Sequence[str]) -> Encoded:
-        """The texts' vectors. Raises what the encoder raises."""
-        done: asyncio.Future[Encoded] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(texts, done))
+    async def submit(self, texts: Sequence[str], *, gives_way: bool = False) -> Encoded:
+        """The texts' vectors. gives_way: nobody waits for them now. Raises what the encoder raises."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Encoded] = loop.create_future()
+        (self._giving_way if gives_way else self._waiting).append(_Waiting(texts, done, loop.time()))
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._drain())
         return await done
@@ -65,8 +73,8 @@ class Merger:
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch = self._take()
+        while self._waiting or self._giving_way:
+            batch = self._take(loop.time())
             texts = [text for waiting in batch for text in waiting.texts]
             self._metrics.gauge("encoder_waiting_texts", sum(len(waiting.texts) for waiting in self._waiting))
             self._batch += 1
@@ -87,8 +95,8 @@ class Merger:
                 if not waiting.done.done():  # its caller may have given up
                     waiting.done.set_result(Encoded(rows, encoded.version))
 
-    def _take(self) -> list[_Waiting]:
-        """The oldest submissions, one at least."""
+    def _take(self, now_s: float) -> list[_Waiting]:
+        """The oldest submissions, one at least; of those that give way one at most."""
         count, texts = 0, 0
         for waiting in self._waiting:
             texts += len(waiting.texts)
@@ -96,11 +104,13 @@ class Merger:
                 break
             count += 1
         taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        if self._giving_way and (not taken or now_s - self._giving_way[0].since_s > PATIENCE_S):
+            taken.append(self._giving_way.popleft())
         return taken
 
 
 class RemoteEncoder:
-    """The EncoderClient of a RoomWorker: hands texts to an event loop that awaits the Encoder deployment."""
+    """An EncoderClient: hands texts to an event loop that awaits the Encoder deployment."""
 
     def __init__(self, call: Callable[[Sequence[str]], Awaitable[Encoded]], loop: asyncio.AbstractEventLoop) -> None:
         self._call = call

@@ -117,6 +117,11 @@ class EncoderReplica(Replica):
         await asyncio.shield(asyncio.wrap_future(self._loading))
         return await self._merger.submit(texts)
 
+    async def encode_later(self, texts: Sequence[str]) -> Encoded:
+        """The same for the Trainer: no room that is live waits for these."""
+        await asyncio.shield(asyncio.wrap_future(self._loading))
+        return await self._merger.submit(texts, gives_way=True)
+
     def check_health(self) -> None:
         """As every replica's, and raises EncoderError where the model does not load."""
         super().check_health()

@@ -32,7 +32,7 @@ LOGGER = logging.getLogger(__name__)
 BEAT_S = 1.0
 KEPT = 5  # versions of each state that are not live: enough to go back, and the disk does not fill
 ENCODE_TIMEOUT_S = 120.0  # of a block of texts, beside those of the rooms that are live
-BLOCK = 64  # texts asked for at a time: rooms that are live wait for one such at most
+BLOCK = 16  # texts asked for at a time: rooms that are live wait for one such at most
 SOON_S = 10.0  # after a run that found too little
 
 

@@ -24,6 +24,7 @@ from training.example import ExamplesConfig, Progress
 from training.examples import ExampleSet
 from training.gate import SliceGate
 from training.job import Parent, make_prepared
+from training.niceness import give_way
 from training.prepared import Prepared
 
 WriteExamples = Callable[[Path, ExamplesConfig, Progress], ExampleSet]
@@ -61,6 +62,7 @@ def train(
     resume: go on with what a killed run has prepared, if it is there.
     """
     config = settings.training.below(Path.cwd())
+    give_way(config.niceness)
     run = Path(config.folder) / "run"
     prepared = _unfinished(run) if resume else None
     if prepared is None:
@@ -78,7 +80,7 @@ def train(
         )
     from training.fit import Scale, fit  # noqa: PLC0415  torch and Ray Train: only who learns
 
-    scale = Scale(config.workers, config.gpu, config.threads, config.cpus, config.checkpoint_s)
+    scale = Scale(config.workers, config.gpu, config.threads, config.cpus, config.niceness, config.checkpoint_s)
     checkpoints = Path(config.folder) / "checkpoints"
     bundle = fit(prepared, scale, str(checkpoints), progress.learned)
     shutil.rmtree(checkpoints, ignore_errors=True)  # of a run that is over

@@ -24,6 +24,7 @@ class TrainingConfig:
     gpu: bool = False  # a GPU for each
     threads: int = 1  # of each, on a CPU
     cpus: float = 0.1  # what Ray reserves for each; on a cluster give what each really uses
+    niceness: int = 5  # of its threads, 0 to 19: on a busy machine, whoever answers comes first
     checkpoint_s: float = 20.0  # what a kill may lose
     towers_epochs: int = 2  # passes over the examples: of the towers,
     epochs: int = 2  # of towers, codes and ranker together,
@@ -42,6 +43,8 @@ class TrainingConfig:
                 raise ConfigError(f"training.{name} is {getattr(self, name)}; it must be greater than 0")
         if not 0 < self.share <= 1:
             raise ConfigError(f"training.share is {self.share}; it must be in (0, 1]")
+        if not 0 <= self.niceness <= 19:
+            raise ConfigError(f"training.niceness is {self.niceness}; it must lie between 0 and 19")
         if self.workers < 0:
             raise ConfigError(f"training.workers is {self.workers}; it must not be negative")
         if self.ranker_epochs < 0:

@@ -33,6 +33,7 @@ from training.distributed import Distributed
 from training.fitting import check, finish, new_model
 from training.freeze import thaw
 from training.learn import Learner, NotANumber, Step, steps_per_epoch
+from training.niceness import give_way
 from training.prepared import Prepared, opened
 
 VERSION = "version"
@@ -42,12 +43,13 @@ MAX_RESTARTS = 8  # of workers, in a run
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """workers: processes; threads, cpus: of each; checkpoint_s: what a kill may lose."""
+    """workers: processes; threads, cpus, niceness: of each; checkpoint_s: what a kill may lose."""
 
     workers: int = 1
     gpu: bool = False
     threads: int = 1
     cpus: float = 1.0
+    niceness: int = 0
     checkpoint_s: float = 20.0
 
 
@@ -77,6 +79,7 @@ def fit(prepared: Prepared, scale: Scale, storage: str, progress: Callable[[Mapp
         train_loop_config={
             "folder": str(prepared.folder),
             "threads": scale.threads,
+            "niceness": scale.niceness,
             "checkpoint_s": scale.checkpoint_s,
             "own_checkpoints": storage if scale.workers == 0 else "",
             "name": prepared.name,
@@ -112,6 +115,7 @@ def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
     """Runs in each of Ray Train's workers. The first returns where the version lies, or why there is none."""
     context = ray.train.get_context()
     rank, processes = context.get_world_rank(), context.get_world_size()
+    give_way(config["niceness"])
     torch.set_num_threads(config["threads"])
     prepared = opened(Path(config["folder"]))
     slates, plan = prepared.slates(rank, processes), prepared.plan

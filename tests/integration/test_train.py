@@ -24,6 +24,7 @@ from streaming.recording import Recording
 from streaming.replay import Replay
 from streaming.window import WindowConfig
 from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
+from tests.integration.train_driver import NICENESS
 from tests.unit.training.recorded_chat import crowd, write
 from training import example_writer
 from training.checkpoints import STATE
@@ -116,6 +117,11 @@ def has_checkpoint(folder: Path) -> bool:
     return by_ray or any(folder.glob(f"*/{STATE}"))
 
 
+def nicenesses(pid: int) -> set[int]:
+    """Of a process's threads."""
+    return {os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in Path(f"/proc/{pid}/task").iterdir()}
+
+
 def steps_heard(run: Path) -> list[int]:
     return [json.loads(line)["step"] for line in (run / "heard.jsonl").read_text().splitlines()]
 
@@ -150,6 +156,7 @@ def test_a_killed_worker_goes_on_from_its_checkpoint_to_the_same_version(
     await_checkpoint(run, driver)
     workers = learning_workers()
     assert workers
+    assert all(NICENESS in nicenesses(worker.pid) for worker in workers), "what learns takes as much as who answers"
     for worker in workers:
         worker.send_signal(signal.SIGKILL)
     assert_same(finished(driver, run), undisturbed)

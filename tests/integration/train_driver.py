@@ -12,6 +12,8 @@ import ray
 from training.fit import Scale, fit
 from training.prepared import opened
 
+NICENESS = 3  # of what learns
+
 
 def main(folder: Path, address: str, workers: int) -> None:
     ray.init(address=address, log_to_driver=False, logging_level="ERROR")
@@ -21,7 +23,8 @@ def main(folder: Path, address: str, workers: int) -> None:
             heard.write(json.dumps(said) + "\n")
             heard.flush()
 
-        bundle = fit(opened(folder), Scale(workers, checkpoint_s=1.0, cpus=0.1), str(folder / "checkpoints"), hear)
+        scale = Scale(workers, niceness=NICENESS, checkpoint_s=1.0, cpus=0.1)
+        bundle = fit(opened(folder), scale, str(folder / "checkpoints"), hear)
     np.savez(folder / "learned.npz", **bundle.arrays)
 
 

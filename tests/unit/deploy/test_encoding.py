@@ -57,6 +57,44 @@ def test_a_batch_is_bounded_but_one_submission_is_never_split() -> None:
     assert [len(batch) for batch in model.batches] == [1, len(large), 1]
 
 
+def test_texts_that_give_way_wait_for_all_others_and_are_no_more_than_one_submission_at_a_time() -> None:
+    async def submit_both() -> FakeModel:
+        model = FakeModel()
+        merger = Merger(model.encode, MemoryMetrics())
+        first = asyncio.create_task(merger.submit(["a"]))
+        while not model.batches:
+            await asyncio.sleep(0)
+        later = [asyncio.create_task(merger.submit([text], gives_way=True)) for text in ("z", "zz")]
+        await asyncio.sleep(0)
+        others = [asyncio.create_task(merger.submit([text])) for text in ("b", "bb")]
+        await asyncio.sleep(0)
+        model.open.set()
+        encoded = await asyncio.gather(first, *others, *later)
+        assert [one.vectors.tolist() for one in encoded] == [[[1]], [[1]], [[2]], [[1]], [[2]]]
+        return model
+
+    assert asyncio.run(submit_both()).batches == [["a"], ["b", "bb"], ["z"], ["zz"]]
+
+
+def test_texts_that_give_way_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.encoding.PATIENCE_S", 0.0)
+
+    async def submit_both() -> FakeModel:
+        model = FakeModel()
+        merger = Merger(model.encode, MemoryMetrics())
+        first = asyncio.create_task(merger.submit(["a"]))
+        while not model.batches:
+            await asyncio.sleep(0)
+        later = asyncio.create_task(merger.submit(["z"], gives_way=True))
+        other = asyncio.create_task(merger.submit(["b"]))
+        await asyncio.sleep(0.01)
+        model.open.set()
+        await asyncio.gather(first, later, other)
+        return model
+
+    assert asyncio.run(submit_both()).batches == [["a"], ["b", "z"]]
+
+
 def test_a_failure_reaches_every_caller_and_the_next_batch_goes_on() -> None:
     async def fail_then_work() -> list[Encoded | BaseException]:
         model = FakeModel()
