@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from actors.alignment import Alignment
 from actors.answer import Filters
 from actors.index import LiveIndex
-from actors.pools import Pools, largest
+from actors.pools import Pools, largest, most
 from actors.room_table import RoomTable
 from actors.taste import Taste
 from streaming.events import RoomId, StreamerId
@@ -118,10 +118,7 @@ class Candidates:
 
     def nearest(self, alike_N: NDArray[np.float32] | None) -> Slots:
         """The rooms most alike, int64, in no order."""
-        k = self._num_nearest
-        if alike_N is None or len(alike_N) <= k:
-            return np.arange(0 if alike_N is None else len(alike_N))
-        return alike_N.argpartition(-k)[-k:]
+        return NONE if alike_N is None else most(alike_N, self._num_nearest)
 
     def union_filtered(self, visited: Visited, alike_N: NDArray[np.float32] | None, filters: Filters) -> Slots:
         """The same of what the filters allow: drawn from that, so that a filter does not empty the answer."""
