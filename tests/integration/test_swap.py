@@ -23,7 +23,8 @@ from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
 from streaming.local_kafka import LocalKafkaConfig
 from streaming.ports import free_port
-from tests.bench.serve import VIEWERS, Platform, fill
+from tests.bench.platform_states import VIEWERS, Platform
+from tests.bench.serve import fill
 from tests.untrained import untrained
 from training.bundle import Bundle
 from training.registry import OpenGate, Registry, RegistryConfig, Verdict
