@@ -25,6 +25,7 @@ class Replica:
     """What every process of the application has. Constructed on the replica's event loop."""
 
     name = ""
+    _worker: WorkerThread | None = None  # None before `run`
 
     def __init__(self, settings: Settings, local: bool) -> None:
         if local:
@@ -36,7 +37,6 @@ class Replica:
         context = serve.get_replica_context()
         self.rank: int = context.rank.rank
         self._node = f"{context.rank.node_rank}"
-        self._worker: WorkerThread | None = None
 
     @property
     def member(self) -> str:

@@ -240,6 +240,8 @@ class RecommenderReplica(Replica):
         )
 
     async def __del__(self) -> None:
+        if self._worker is None:  # it was not constructed to the end, and why is what the log should say
+            return
         self._stop.set()
         flushed = asyncio.to_thread(self._writer.stop, self.settings.ray.stop_timeout_s)
         await asyncio.gather(flushed, asyncio.to_thread(self.stop_worker))
