@@ -11,7 +11,7 @@ from actors.weights import Weights
 from training.live_rooms import Entries
 
 BLOCK = 32  # values of which the maximum is looked at first
-FEW_BLOCKS = 2  # times the number wanted: of fewer it does not pay
+FEW_BLOCKS = 16  # times the number wanted: of fewer it does not pay
 SMALL = np.float32(np.log1p(10))  # where the largest number is below ten, nothing is large
 
 

@@ -155,10 +155,10 @@ class RoomTable:
 
     def shadow(self, model: ServedVersion | None) -> Alignment:
         """An alignment without a room in it yet, not in force. model: None for version 0."""
-        index = LiveIndex(self.index.config, self._slots)
+        config = self.index.config
         if model is not None:
-            return ModelAlignment(model, index)
-        return ContentAlignment(index, self._index_dimension, self._first.projection)
+            return ModelAlignment(model, LiveIndex(config, self._slots, coarse=config.coarse and model.ranks))
+        return ContentAlignment(LiveIndex(config, self._slots), self._index_dimension, self._first.projection)
 
     def content(self, states: Sequence[RoomState]) -> NDArray[np.float32]:
         """The content vector of each state, float32 [N, D]; NaN rows where there is none."""

@@ -127,9 +127,10 @@ def test_config_refuses_an_index_without_rooms() -> None:
         IndexConfig(max_rooms=0)
 
 
+@pytest.mark.parametrize("coarse", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_products_are_of_every_row_and_nan_where_there_is_no_vector(dtype: str) -> None:
-    index = LiveIndex(IndexConfig(max_rooms=9, dtype=dtype))  # type: ignore[arg-type]
+def test_products_are_of_every_row_and_nan_where_there_is_no_vector(dtype: str, coarse: bool) -> None:
+    index = LiveIndex(IndexConfig(max_rooms=9, dtype=dtype), coarse=coarse)  # type: ignore[arg-type]
     for _ in range(4):
         index.slots.allocate()
     query_D = np.array([1, 2], np.float32)
@@ -138,3 +139,5 @@ def test_products_are_of_every_row_and_nan_where_there_is_no_vector(dtype: str) 
     np.testing.assert_array_equal(index.products(query_D), [1, np.nan, 3, np.nan])
     release(index, 0)
     np.testing.assert_array_equal(index.products(query_D), [np.nan, np.nan, 3, np.nan])
+    index.slots.allocate(), index.slots.allocate()  # the one that is free, and one more
+    np.testing.assert_array_equal(index.products(query_D), [np.nan, np.nan, 3, np.nan, np.nan])
