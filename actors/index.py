@@ -115,7 +115,7 @@ class LiveIndex:
         """Inner product of the query with every row that was ever used, float32 [N], by slot; NaN without a vector.
 
         What FAISS computes too, without its heap of the best: half the time where the products themselves are wanted.
-        Where they need not be exact, of vectors in 16 bits (columns.py): a third of that.
+        Where they need not be exact, of vectors in 16 bits (columns.py).
         Rows written meanwhile may be torn: for callers that let nothing write, or that can live with it.
         """
         with self._lock:

@@ -31,16 +31,20 @@ class FakeModel:
         return Encoded(np.array([[len(text)] for text in texts], np.float16), "fake")
 
 
-async def submit_all(model: FakeModel, *submissions: list[str]) -> list[Encoded | BaseException]:
-    """Submits the first alone, the others while it is at the model."""
+async def submit_all(
+    model: FakeModel, *submissions: list[str], giving_way: Sequence[list[str]] = ()
+) -> list[Encoded | BaseException]:
+    """Submits the first alone; while it is at the model those that give way, and then the others."""
     merger = Merger(model.encode, MemoryMetrics())
     first = asyncio.create_task(merger.submit(submissions[0]))
     while not model.batches:
         await asyncio.sleep(0)
+    later = [asyncio.create_task(merger.submit(texts, gives_way=True)) for texts in giving_way]
+    await asyncio.sleep(0)
     others = [asyncio.create_task(merger.submit(texts)) for texts in submissions[1:]]
     await asyncio.sleep(0)
     model.open.set()
-    return await asyncio.gather(first, *others, return_exceptions=True)
+    return await asyncio.gather(first, *others, *later, return_exceptions=True)
 
 
 def test_what_waits_is_encoded_as_one_and_each_gets_its_rows() -> None:
@@ -58,41 +62,18 @@ def test_a_batch_is_bounded_but_one_submission_is_never_split() -> None:
 
 
 def test_texts_that_give_way_wait_for_all_others_and_are_no_more_than_one_submission_at_a_time() -> None:
-    async def submit_both() -> FakeModel:
-        model = FakeModel()
-        merger = Merger(model.encode, MemoryMetrics())
-        first = asyncio.create_task(merger.submit(["a"]))
-        while not model.batches:
-            await asyncio.sleep(0)
-        later = [asyncio.create_task(merger.submit([text], gives_way=True)) for text in ("z", "zz")]
-        await asyncio.sleep(0)
-        others = [asyncio.create_task(merger.submit([text])) for text in ("b", "bb")]
-        await asyncio.sleep(0)
-        model.open.set()
-        encoded = await asyncio.gather(first, *others, *later)
-        assert [one.vectors.tolist() for one in encoded] == [[[1]], [[1]], [[2]], [[1]], [[2]]]
-        return model
-
-    assert asyncio.run(submit_both()).batches == [["a"], ["b", "bb"], ["z"], ["zz"]]
+    model = FakeModel()
+    found = asyncio.run(submit_all(model, ["a"], ["b"], ["bb"], giving_way=[["z"], ["zz"]]))
+    assert model.batches == [["a"], ["b", "bb"], ["z"], ["zz"]]
+    vectors = [one.vectors.tolist() for one in found if isinstance(one, Encoded)]
+    assert vectors == [[[1]], [[1]], [[2]], [[1]], [[2]]]
 
 
 def test_texts_that_give_way_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploy.encoding.PATIENCE_S", 0.0)
-
-    async def submit_both() -> FakeModel:
-        model = FakeModel()
-        merger = Merger(model.encode, MemoryMetrics())
-        first = asyncio.create_task(merger.submit(["a"]))
-        while not model.batches:
-            await asyncio.sleep(0)
-        later = asyncio.create_task(merger.submit(["z"], gives_way=True))
-        other = asyncio.create_task(merger.submit(["b"]))
-        await asyncio.sleep(0.01)
-        model.open.set()
-        await asyncio.gather(first, later, other)
-        return model
-
-    assert asyncio.run(submit_both()).batches == [["a"], ["b", "z"]]
+    monkeypatch.setattr("deploy.encoding.PATIENCE_S", -1.0)
+    model = FakeModel()
+    asyncio.run(submit_all(model, ["a"], ["b"], giving_way=[["z"]]))
+    assert model.batches == [["a"], ["b", "z"]]
 
 
 def test_a_failure_reaches_every_caller_and_the_next_batch_goes_on() -> None:
