@@ -80,7 +80,7 @@ def heat(entries: Entries) -> NDArray[np.float32]:
 
 
 def most(values_N: NDArray[np.floating], k: int) -> NDArray[np.int64]:
-    """Positions of the k largest, in no order; no value may be NaN. Looks closely only at values that can be among them.
+    """Positions of the k largest, in no order; no value may be NaN. Looks closely only at what can be among them.
 
     A value below the k-th largest of the blocks' maxima is below k others.
     """
