@@ -26,7 +26,7 @@ class ArchiverReplica(Replica):
 
         super().__init__(settings, local)
         pulse = Pulse()
-        archiver = Archiver(self.open_log(pulse), settings.archive, self.metrics, self.clock)
+        archiver = Archiver(self.open_log(pulse, in_bulk=True), settings.archive, self.metrics, self.clock)
         self.run(archiver.run, pulse, lambda: dataclasses.asdict(archiver.status()))
 
     async def __del__(self) -> None:

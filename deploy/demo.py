@@ -21,7 +21,7 @@ from deploy.picture import History, Look, Picture
 from deploy.platform_view import PlatformView
 from deploy.promises import Promises, Verdict
 from deploy.screen import Show
-from deploy.system import System
+from deploy.system import DEPLOYING, System
 from streaming.broker import KafkaLog
 from streaming.clock import Clock
 from streaming.errors import TidecastError
@@ -35,7 +35,9 @@ ROOMS_COMPARED = 100
 ARCHIVED_S = 4.0  # a file of the archive is written after so long: the Trainer learns from files
 TRAIN_FIRST_S = 20.0  # after the start: some thousand visits have been seen
 TRAIN_EVERY_S = 60.0
-ENCODER_WARM_UP_S = 5.0  # freshness is judged once the model is loaded and what waited for it is encoded
+# Freshness is judged once the model is loaded and what waited for it is encoded.
+LEAST_WARM_UP_S = 5.0
+MOST_WARM_UP_S = 15.0
 WARM_UP_TIMEOUT_S = 30.0  # for the first room to be recommended after the platform starts
 JOIN_TIMEOUT_S = 2.0
 EXISTING_PREFIX = "demo."  # made-up rooms never get into the topics of a real platform
@@ -82,13 +84,36 @@ class Stopwatch:
         self._since_s = now_s
 
 
+class WarmUp:
+    """Of the encoder: until it has loaded its model and has worked off what waited for it, or had time enough."""
+
+    def __init__(self, at_s: float) -> None:
+        self._loaded_s = at_s
+        self._over = False
+
+    def is_over(self, now: Exposition, at_s: float) -> bool:
+        """Asked at every look; once it is over it stays so."""
+        if not now.total("tidecast_encode_seconds_sum"):
+            self._loaded_s = at_s
+        since_s = at_s - self._loaded_s
+        behind = now.total("tidecast_encoder_backlog") > now.total("tidecast_rooms_live", reader="room-workers") / 2
+        self._over = self._over or (since_s >= LEAST_WARM_UP_S and not behind) or since_s >= MOST_WARM_UP_S
+        return self._over
+
+
 class Demo:
     """Everything that runs, as a context manager: running inside, stopped after, whatever happened between."""
 
     def __init__(
-        self, settings: Settings, feed: Sequence[str], folder: Path, clock: Clock, tell: Callable[[str], None]
+        self,
+        settings: Settings,
+        feed: Callable[[float], Sequence[str]],
+        folder: Path,
+        clock: Clock,
+        tell: Callable[[str], None],
     ) -> None:
-        """feed: the arguments of the `tidecast` command that plays the platform. tell: is told each step in words.
+        """feed: the arguments of the `tidecast` command that plays the platform, for a machine that deployed the
+        application in so many seconds. tell: is told each step in words.
 
         folder: for the demo's Kafka, which begins empty each time, and what the platform's process prints.
         """
@@ -125,7 +150,7 @@ class Demo:
         began_s = self._clock.monotonic_s()
         first = now = parse(client.metrics())
         shown: list[str] = []
-        judged_from_s = began_s
+        warm_up = WarmUp(began_s)
         with contextlib.suppress(KeyboardInterrupt), contextlib.closing(client):
             while seconds is None or self._clock.monotonic_s() - began_s < seconds:
                 self._feeding.require()
@@ -138,9 +163,7 @@ class Demo:
                     self._promises.check_error(str(err))
                 else:
                     history.add(Look(self._clock.monotonic_s(), now, rooms))
-                    if not now.total("tidecast_encode_seconds_sum"):
-                        judged_from_s = history.last.at_s + ENCODER_WARM_UP_S
-                    if history.last.at_s < judged_from_s:
+                    if not warm_up.is_over(now, history.last.at_s):
                         first = now
                     self._promises.check_metrics(now, history.last.at_s)
                     answers = [answer for viewer in shown if (answer := self._shown.ask(viewer, ITEMS))]
@@ -183,7 +206,8 @@ class Demo:
             "TIDECAST_KAFKA__BOOTSTRAP_SERVERS": system.settings.kafka.bootstrap_servers,
             "TIDECAST_TOPICS__PREFIX": system.settings.topics.prefix,
         }
-        self._feeding = Feed(self._feed, overrides, self._folder / "platform.log")
+        deploy_s = next(stage.took_s for stage in self.stages if stage.name == DEPLOYING)
+        self._feeding = Feed(self._feed(deploy_s), overrides, self._folder / "platform.log")
         self._stack.callback(self._feeding.stop)
         self._stopwatch.step("waiting for the first room to recommend")
         self._await_room()

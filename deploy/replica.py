@@ -43,9 +43,10 @@ class Replica:
         """The static name in the consumer group. Whoever replaces a replica gets its rank, and so its partitions."""
         return f"{self.name}-{self.rank}"
 
-    def open_log(self, pulse: Pulse) -> PulsedLog:
-        """The Kafka of the settings; whoever turns with it is seen to turn."""
-        return PulsedLog(KafkaLog(self.settings.kafka, self.settings.topics.prefix), pulse)
+    def open_log(self, pulse: Pulse, *, in_bulk: bool = False) -> PulsedLog:
+        """The Kafka of the settings; whoever turns with it is seen to turn. in_bulk: for who is in no hurry."""
+        kafka = self.settings.kafka
+        return PulsedLog(KafkaLog(kafka.in_bulk() if in_bulk else kafka, self.settings.topics.prefix), pulse)
 
     def run(self, loop: Callable[[threading.Event], None], pulse: Pulse, status: Callable[[], dict[str, Any]]) -> None:
         """Runs a worker's loop in a thread until the replica ends."""

@@ -34,6 +34,8 @@ DEPLOY_TIMEOUT_S = 180.0  # 15 s on an idle machine with 2 cores, a minute on a 
 READY_TIMEOUT_S = 120.0  # reading a large viewer-profiles topic takes its time
 CONNECT_S = 8.0  # a process that starts and connects to Ray; 3 s on an idle machine
 
+DEPLOYING = "deploying the application"  # the step that says how fast this machine is
+
 Progress = Callable[[str], None]
 
 
@@ -133,7 +135,7 @@ class System:
         if kafka:
             self._kafka.await_answer()
         self._create_topics()
-        self._tell("deploying the application")
+        self._tell(DEPLOYING)
         launcher.finish(DEPLOY_TIMEOUT_S)
         self._launcher = None
         self._await_ready()

@@ -7,6 +7,7 @@ process (no workers), the result follows from the plan and the examples alone.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 import time
@@ -54,7 +55,7 @@ class Scale:
 
 
 class Told:
-    """An actor: what the first worker said last. Never blocks anybody."""
+    """An actor: what the first of Ray's workers said last. Never blocks anybody."""
 
     def __init__(self) -> None:
         self._last: dict[str, Any] = {}
@@ -73,7 +74,8 @@ def fit(prepared: Prepared, scale: Scale, storage: str, progress: Callable[[Mapp
 
     progress: called about twice a second with step, steps, phase, losses, slates_per_s, left_s. Raises TrainingError.
     """
-    told = ray.remote(Told).options(num_cpus=0).remote()
+    # In this process words need no messenger, which takes a process and seconds of processor time to start.
+    told = ray.remote(Told).options(num_cpus=0).remote() if scale.workers else None
     trainer = TorchTrainer(
         learn_on_worker,
         train_loop_config={
@@ -83,7 +85,7 @@ def fit(prepared: Prepared, scale: Scale, storage: str, progress: Callable[[Mapp
             "checkpoint_s": scale.checkpoint_s,
             "own_checkpoints": storage if scale.workers == 0 else "",
             "name": prepared.name,
-            "told": told,
+            "tell": progress if told is None else _Telling(told),
         },
         torch_config=TorchConfig(backend="nccl" if scale.gpu else "gloo"),
         scaling_config=ScalingConfig(
@@ -100,7 +102,7 @@ def fit(prepared: Prepared, scale: Scale, storage: str, progress: Callable[[Mapp
             worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(scale.threads)}},
         ),
     )
-    with _Following(told, progress):
+    with _Following(told, progress) if told is not None else contextlib.nullcontext():
         try:
             result = trainer.fit()
         except ray.train.v2.api.exceptions.TrainingFailedError as err:
@@ -205,7 +207,7 @@ class _Saved:
         self, config: dict[str, Any], rank: int, learner: Learner, prepared: Prepared, checkpoints: Checkpoints
     ) -> None:
         self._checkpoints = checkpoints
-        self._told, self._every_s = config["told"], float(config["checkpoint_s"])
+        self._say, self._every_s = config["tell"], float(config["checkpoint_s"])
         self._rank, self._learner, self._folder = rank, learner, prepared.folder
         self._began_s = self._saved_s = self._told_s = time.monotonic()
         self._began_step = 0
@@ -264,7 +266,7 @@ class _Saved:
         self._told_s = now_s
         done = step.step - self._began_step
         pace_s = (now_s - self._began_s) / max(done, 1)
-        self._told.tell.remote(
+        self._say(
             {
                 "step": step.step,
                 "steps": self._learner.steps,
@@ -274,6 +276,16 @@ class _Saved:
                 "left_s": pace_s * (self._learner.steps - step.step),
             }
         )
+
+
+class _Telling:
+    """Passes a worker's words on to the actor that keeps them; does not wait."""
+
+    def __init__(self, told: Any) -> None:
+        self._told = told
+
+    def __call__(self, said: Mapping[str, Any]) -> None:
+        self._told.tell.remote(dict(said))
 
 
 class _Following:

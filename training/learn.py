@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from streaming.errors import ConfigError, TrainingError
+from training.adamw import AdamW
 from training.codes import Codebooks, fit, keep_numbers
 from training.given import Given
 from training.losses import matryoshka, room_to_room, viewer_to_room
@@ -127,7 +128,7 @@ class Learner:
         self._per_epoch = per_epoch or steps_per_epoch(self._num_slates, config)
         self._projected: Projected | None = None  # once the room tower no longer learns
         self._given: Given | None = None  # once nothing but the ranker does
-        self._optimizer = torch.optim.AdamW(model.parameters(), config.rate, weight_decay=config.decay)
+        self._optimizer = AdamW(model.parameters(), config.decay)
 
     @property
     def towers_steps(self) -> int:
@@ -163,7 +164,7 @@ class Learner:
             "step": self.step,
             "coded": self.model.coded,
             "model": self.model.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": self._optimizer.state(),
             "config": asdict(self.config),
         }
 
@@ -172,15 +173,14 @@ class Learner:
         if state["config"] != asdict(self.config):
             raise TrainingError("the checkpoint is of a run with another configuration; begin a new run")
         self.model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._optimizer.restore(state["optimizer"])
         self.step = state["step"]
         self.model.coded = state["coded"]
 
     def _one(self) -> Step:
         model = self.model
         torch.manual_seed(self.config.seed * 1_000_003 + self.step * 97 + self._rank)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.config.rate * self._warmth()
+        rate = self.config.rate * self._warmth()
         phase, batch, losses = self._ranker_alone() if self._given is not None else self._towers_too()
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
@@ -189,12 +189,12 @@ class Learner:
                 f"the loss of step {self.step} is not a number ({told}); is the rate, {self.config.rate}, too high?",
                 batch,
             )
-        self._optimizer.zero_grad()
+        self._optimizer.forget_gradients()
         total.backward()  # type: ignore[no-untyped-call]
         if self._together is not None:
             self._together.average(model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        self._optimizer.step()
+        self._optimizer.step(rate)
         self.step += 1
         return Step(self.step, phase, len(batch), {name: float(loss.detach()) for name, loss in losses.items()})
 

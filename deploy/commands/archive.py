@@ -104,7 +104,7 @@ def archive_log(settings: Settings, config: ArchiveConfig, *, once: bool, as_jso
 
     kafka = settings.kafka.or_local(settings.local_kafka.bootstrap_servers)
     stop, over, started_s = threading.Event(), threading.Event(), time.monotonic()
-    archiver = Archiver(KafkaLog(kafka, settings.topics.prefix), config, MemoryMetrics(), SystemClock())
+    archiver = Archiver(KafkaLog(kafka.in_bulk(), settings.topics.prefix), config, MemoryMetrics(), SystemClock())
     progress = threading.Thread(target=show_progress, args=(archiver, over), daemon=True)
     with stop_on_signal(stop):
         progress.start()

@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ UNATTENDED_S = 60.0
 ROOM_LIFETIME_S = 300.0  # with 60 rooms, one ends every 5 s
 TOPIC_S = 120.0
 FOLDER = Path(".tidecast/demo")
+ROOMS, LEAST_ROOMS = 60, 15
+VIEWERS_PER_ROOM = 500 / 60
+BRISK_S = 30.0  # to deploy the application; a machine that takes longer is given a smaller platform
 
 EPILOG = """\
 examples:
@@ -48,8 +52,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--recording", type=Path, metavar="FILE", help="play a recorded file, as `tidecast replay` does"
     )
-    parser.add_argument("--rooms", type=int, default=60, help="rooms live at once (default: 60)")
-    parser.add_argument("--viewers", type=int, default=500, help="viewers who ever come (default: 500)")
+    parser.add_argument("--rooms", type=int, help=f"rooms live at once (default: {ROOMS}, fewer on a slow machine)")
+    parser.add_argument("--viewers", type=int, help="viewers who ever come (default: 500 where there are 60 rooms)")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another platform (default: 1)")
     parser.add_argument("--plain", action="store_true", help="lines instead of a screen, on a terminal too")
     parser.add_argument("--json", action="store_true", help="the summary as one JSON object")
@@ -67,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     attended = sys.stdout.isatty() and not args.plain
     seconds = args.seconds if args.seconds is not None or attended else UNATTENDED_S
     signal.signal(signal.SIGTERM, _interrupt)  # whoever ends the demo politely leaves nothing running
-    with Demo(from_args(args), feed(args), FOLDER, SystemClock(), _tell) as demo:
+    with Demo(from_args(args), partial(feed, args), FOLDER, SystemClock(), _tell) as demo:
         if attended:
             with Screen(Console()) as screen:
                 verdict = demo.watch(seconds, screen)
@@ -77,20 +81,31 @@ def run(args: argparse.Namespace) -> int:
     return 1 if verdict.broken else 0
 
 
-def feed(args: argparse.Namespace) -> list[str]:
-    """The arguments of the `tidecast` command that plays the platform."""
+def feed(args: argparse.Namespace, deploy_s: float) -> list[str]:
+    """The arguments of the `tidecast` command that plays the platform, for a machine that deployed in `deploy_s`."""
     before = ["--config", str(args.config)] if args.config else []
     if args.recording:
         return [*before, "replay", str(args.recording)]
+    rooms = rooms_for(deploy_s) if args.rooms is None else args.rooms
+    if args.rooms is None and rooms < ROOMS:
+        _tell(f"this machine is slow at the moment: a platform of {rooms} rooms instead of {ROOMS} (--rooms decides)")
     platform = {
-        "--rooms": args.rooms,
-        "--viewers": args.viewers,
+        "--rooms": rooms,
+        "--viewers": round(rooms * VIEWERS_PER_ROOM) if args.viewers is None else args.viewers,
         "--seed": args.seed,
         # Livelier than usual, so that a minute shows rooms that start, end and change their topic.
         "--room-lifetime-s": ROOM_LIFETIME_S,
         "--topic-s": TOPIC_S,
     }
     return [*before, "simulate", *(word for name, value in platform.items() for word in (name, str(value)))]
+
+
+def rooms_for(deploy_s: float) -> int:
+    """As many as a machine can keep fresh that took so long to deploy the application.
+
+    All processes share its cores, and the encoder has what the others leave: at half the speed that is not half.
+    """
+    return max(LEAST_ROOMS, min(ROOMS, round(ROOMS * (BRISK_S / max(deploy_s, 1.0)) ** 2)))
 
 
 def summary(verdict: Verdict, stages: Sequence[Stage]) -> str:

@@ -26,7 +26,8 @@ class KafkaConfig:
     connect_timeout_s: float = 10.0
     session_timeout_s: float = 6.0  # a member that is silent so long loses its partitions; the broker allows from 6 s
     max_poll_records: int = 5_000
-    fetch_max_wait_ms: int = 100  # how long a broker holds an empty answer back; only idle topics wait
+    fetch_max_wait_ms: int = 100  # how long a broker holds back an answer that has less than the least
+    fetch_min_bytes: int = 1  # the least: with 1 only idle topics wait
     batch_size: int = 131_072
     linger_ms: int = 5
     delivery_timeout_s: float = 30.0  # longer than a broker's restart; then the records count as not written
@@ -39,7 +40,8 @@ class KafkaConfig:
             )
         if self.security_protocol.startswith("SASL") and not self.sasl_mechanism:
             raise ConfigError(f"kafka.sasl_mechanism is not set, but {self.security_protocol} needs one, such as PLAIN")
-        for name in ("connect_timeout_s", "session_timeout_s", "max_poll_records", "batch_size", "delivery_timeout_s"):
+        positive = ("connect_timeout_s", "session_timeout_s", "max_poll_records", "batch_size", "delivery_timeout_s")
+        for name in (*positive, "fetch_min_bytes"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"kafka.{name} is {getattr(self, name)}; it must be greater than 0")
 
@@ -48,8 +50,14 @@ class KafkaConfig:
         return self if self.bootstrap_servers else replace(self, bootstrap_servers=bootstrap_servers)
 
     def in_bulk(self) -> KafkaConfig:
-        """This, for writing much at once: batches fill up, where otherwise they go as soon as they may."""
-        return replace(self, linger_ms=200, batch_size=524_288)
+        """This, for much at once: batches and fetches fill up, where otherwise they go as soon as they may."""
+        return replace(
+            self,
+            linger_ms=200,
+            batch_size=524_288,
+            fetch_max_wait_ms=max(500, self.fetch_max_wait_ms),
+            fetch_min_bytes=max(1_048_576, self.fetch_min_bytes),
+        )
 
     def client(self) -> dict[str, Any]:
         """What every kafka-python client is given."""

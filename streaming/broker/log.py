@@ -96,6 +96,7 @@ class KafkaLog:
                 allow_auto_create_topics=False,
                 max_poll_records=config.max_poll_records,
                 fetch_max_wait_ms=config.fetch_max_wait_ms,
+                fetch_min_bytes=config.fetch_min_bytes,
                 max_partition_fetch_bytes=MAX_RECORD_BYTES,
                 metrics_enabled=False,
             )

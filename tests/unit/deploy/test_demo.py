@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from deploy import cli
-from deploy.commands.demo import as_json, feed, summary
+from deploy.commands.demo import as_json, feed, rooms_for, summary
 from deploy.config import Settings
-from deploy.demo import Stage, Stopwatch, for_demo
+from deploy.demo import Stage, Stopwatch, WarmUp, for_demo
+from deploy.exposition import Exposition, parse
 from deploy.feed import Feed, FeedError
 from deploy.promises import Verdict
 from streaming.clock import ManualClock
@@ -26,13 +27,47 @@ def args(line: str) -> argparse.Namespace:
 
 
 def test_platform_is_simulated_or_recorded() -> None:
-    assert feed(args("--rooms 7"))[:3] == ["simulate", "--rooms", "7"]
-    assert feed(args("--recording chat.parquet --config c.toml")) == ["--config", "c.toml", "replay", "chat.parquet"]
+    assert feed(args("--rooms 7"), 10.0)[:3] == ["simulate", "--rooms", "7"]
+    recorded = feed(args("--recording chat.parquet --config c.toml"), 10.0)
+    assert recorded == ["--config", "c.toml", "replay", "chat.parquet"]
+
+
+def test_slow_machine_gets_a_smaller_platform_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert feed(args(""), 15.0)[1:5] == ["--rooms", "60", "--viewers", "500"]
+    assert capsys.readouterr().err == ""
+    assert feed(args(""), 60.0)[1:5] == ["--rooms", "15", "--viewers", "125"]
+    assert "15 rooms instead of 60" in capsys.readouterr().err
+    assert feed(args("--rooms 60"), 60.0)[1:5] == ["--rooms", "60", "--viewers", "500"]
+    assert capsys.readouterr().err == ""
+    assert rooms_for(600.0) == 15
+
+
+def looked(encoded_s: float, backlog: int) -> Exposition:
+    return parse(
+        f"tidecast_encode_seconds_sum {encoded_s}\ntidecast_encoder_backlog {backlog}\n"
+        'tidecast_rooms_live{reader="room-workers"} 60\n'
+    )
+
+
+def test_freshness_is_judged_once_what_waited_for_the_encoder_is_encoded() -> None:
+    warm_up = WarmUp(100.0)
+    assert not warm_up.is_over(looked(0.0, 60), 120.0)  # the model is being loaded
+    assert not warm_up.is_over(looked(1.0, 5), 124.0)
+    assert not warm_up.is_over(looked(1.0, 31), 126.0)
+    assert warm_up.is_over(looked(1.0, 30), 127.0)
+    assert warm_up.is_over(looked(1.0, 90), 128.0)
+
+
+def test_encoder_that_stays_behind_is_judged_all_the_same() -> None:
+    warm_up = WarmUp(100.0)
+    assert not warm_up.is_over(looked(0.0, 90), 110.0)
+    assert not warm_up.is_over(looked(1.0, 90), 124.0)
+    assert warm_up.is_over(looked(1.0, 90), 125.0)
 
 
 @pytest.mark.parametrize("line", ["", "--recording chat.parquet"])
 def test_command_that_plays_the_platform_exists_with_these_options(line: str) -> None:
-    arguments = feed(args(line))
+    arguments = feed(args(line), 10.0)
     assert cli.build_parser(cli.asked_for(arguments)).parse_args(arguments).run
 
 
