@@ -1,0 +1,117 @@
+"""Owns the tests of what Archiver and Trainer ask of others, so that those who answer viewers wait less for it.
+
+Serve, Kafka and the loops are left out: the integration tests have them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actors.encoding import Encoded
+from deploy.config import Settings
+from streaming.broker.config import KafkaConfig
+from streaming.clock import ManualClock
+from streaming.metrics import MemoryMetrics
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's, while it is imported
+
+
+class Parts:
+    """What a replica's base gives, and what it was asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from deploy.replica import Replica  # noqa: PLC0415  seconds of imports, and their warnings
+
+        self.opened: list[KafkaConfig] = []
+        self.loops: list[Any] = []
+
+        def begin(replica: Any, settings: Settings, _local: bool) -> None:
+            replica.settings, replica.metrics, replica.clock = settings, MemoryMetrics(), ManualClock()
+
+        def log(kafka: KafkaConfig, _prefix: str) -> Any:
+            self.opened.append(kafka)
+            return SimpleNamespace()
+
+        monkeypatch.setattr(Replica, "__init__", begin)
+        monkeypatch.setattr(Replica, "run", lambda _self, loop, *_: self.loops.append(loop))
+        monkeypatch.setattr("deploy.replica.KafkaLog", log)
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> Parts:
+    return Parts(monkeypatch)
+
+
+def settings(folder: Path) -> Settings:
+    plain = Settings()
+    return replace(
+        plain,
+        archive=replace(plain.archive, uri=str(folder / "archive")),
+        registry=replace(plain.registry, uri=str(folder / "models")),
+    )
+
+
+def of_serve(replica: Any) -> Any:
+    """The class without its end, which only Serve can await."""
+    return type(replica.__name__, (replica,), {"__del__": lambda _self: None})
+
+
+def test_trainers_texts_give_way_to_those_of_rooms(parts: Parts, tmp_path: Path) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def method(name: str) -> Any:
+        async def remote(texts: Sequence[str]) -> Encoded:
+            asked.append((name, len(texts)))
+            return Encoded(np.zeros((len(texts), 4), np.float16), "v")
+
+        return SimpleNamespace(remote=remote)
+
+    async def ask() -> None:
+        from deploy.background_replicas import TrainerReplica  # noqa: PLC0415
+
+        handle: Any = SimpleNamespace(encode=method("at once"), encode_later=method("later"))
+        of_serve(TrainerReplica)(settings(tmp_path), True, handle)
+        trainer = parts.loops[0].__self__
+        await asyncio.to_thread(trainer._encoder.submit(["a", "b"]).result, 10.0)
+
+    asyncio.run(ask())
+    assert asked == [("later", 2)]
+
+
+def test_archiver_reads_in_bulk(parts: Parts, tmp_path: Path) -> None:
+    from deploy.background_replicas import ArchiverReplica  # noqa: PLC0415
+
+    of_serve(ArchiverReplica)(settings(tmp_path), True)
+    assert [kafka.fetch_min_bytes for kafka in parts.opened] == [1_048_576]
+    assert parts.opened[0].fetch_max_wait_ms == 500
+
+
+def test_encoder_has_what_is_asked_for_later_give_way() -> None:
+    from deploy.replicas import EncoderReplica  # noqa: PLC0415
+
+    asked: list[tuple[list[str], bool]] = []
+
+    class Merger:
+        async def submit(self, texts: list[str], *, gives_way: bool = False) -> Encoded:
+            asked.append((texts, gives_way))
+            return Encoded(np.zeros((len(texts), 4), np.float16), "v")
+
+    loaded: Future[None] = Future()
+    loaded.set_result(None)
+    encoder: Any = SimpleNamespace(_loading=loaded, _merger=Merger())
+
+    async def ask() -> None:
+        await EncoderReplica.encode(encoder, ["now"])
+        await EncoderReplica.encode_later(encoder, ["later"])
+
+    asyncio.run(ask())
+    assert asked == [(["now"], False), (["later"], True)]
