@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
+from streaming.errors import TrainingError
+
 BETAS = (0.9, 0.999)
 EPS = 1e-8
 
@@ -58,7 +60,12 @@ class AdamW:
         return self._state
 
     def restore(self, state: Mapping[int, Mapping[str, Tensor]]) -> None:
-        """Goes on from a state of the same parameters, which is copied to where they are."""
+        """Goes on from a state of the same parameters, which is copied to where they are.
+
+        Raises TrainingError: it is of others, or was written by a build that kept it in another way.
+        """
+        if not all(place in range(len(self._parameters)) for place in state):
+            raise TrainingError("the checkpoint's optimizer is not of this model; begin a new run")
         self._state = {
             place: {
                 name: value.clone() if name == "step" else value.to(self._parameters[place].device, copy=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
+from streaming.errors import TrainingError
 from training.adamw import AdamW
 
 
@@ -50,6 +53,15 @@ def test_state_is_copied() -> None:
     other.restore(optimizer.state())
     other.step(0.1)
     assert [float(one["step"]) for one in optimizer.state().values()] == [1.0] * 4
+
+
+def test_state_of_something_else_is_refused() -> None:
+    """The first is that of torch's class, which was kept before."""
+    optimizer = AdamW(model().parameters(), 0.0)
+    states: list[Any] = [{"state": {}, "param_groups": []}, {4: {"step": torch.zeros(())}}]
+    for state in states:
+        with pytest.raises(TrainingError, match="begin a new run"):
+            optimizer.restore(state)
 
 
 def test_learning_does_not_import_torchs_compiler() -> None:
