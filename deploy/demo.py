@@ -191,12 +191,13 @@ class Demo:
         )
 
     def _start(self) -> None:
+        system = System(self._settings, progress=self._stopwatch.step, await_encoder=False, outlives=False)
+        system.require_none()  # before anything of its is removed
         if not self._settings.kafka.bootstrap_servers:
             LocalKafka(self._settings.local_kafka).stop()  # one that a demo left behind when it was killed
             shutil.rmtree(self._settings.local_kafka.folder, ignore_errors=True)  # its rooms would be taken for live
             for made in ("archive", "models", "training"):  # of that Kafka
                 shutil.rmtree(self._folder / made, ignore_errors=True)
-        system = System(self._settings, progress=self._stopwatch.step, await_encoder=False)
         self._stack.enter_context(system)
         self._stopwatch.step("starting the platform")
         view = self._view = PlatformView(KafkaLog(system.settings.kafka, system.settings.topics.prefix))
@@ -209,6 +210,7 @@ class Demo:
         deploy_s = next(stage.took_s for stage in self.stages if stage.name == DEPLOYING)
         self._feeding = Feed(self._feed(deploy_s), overrides, self._folder / "platform.log")
         self._stack.callback(self._feeding.stop)
+        system.also_ends(self._feeding.pid)
         self._stopwatch.step("waiting for the first room to recommend")
         self._await_room()
         self._stopwatch.finish()

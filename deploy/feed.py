@@ -39,6 +39,11 @@ class Feed:
                 start_new_session=True,  # Ctrl-C reaches the demo, which stops things in their order
             )
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def require(self) -> None:
         """Raises FeedError where the process has failed; one that has played everything is fine."""
         code = self._process.poll()

@@ -25,6 +25,7 @@ from deploy.config import Settings
 from deploy.launch import Order
 from deploy.launcher import Launcher
 from deploy.status import Post
+from deploy.watch import Watch
 from streaming.broker import KafkaAdmin
 from streaming.errors import TidecastError
 from streaming.local_kafka import LocalKafka
@@ -48,6 +49,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     ray_folder: str  # "" on a cluster that is not ours
     kafka_started: bool
     started_at_ms: int
+    kafka_folder: str = ""  # "": that of the settings
 
 
 class System:
@@ -60,15 +62,19 @@ class System:
         progress: Progress = lambda _: None,
         *,
         await_encoder: bool = True,
+        outlives: bool = True,
     ) -> None:
         """folder: where `run.json` lies; progress: told each step in words.
 
-        await_encoder: False to be started once it answers, while the encoder may still load its model.
+        await_encoder: False to be started once it answers, while the encoder may still load its model. outlives: False
+        where nothing is to run on after this process, even where that is killed.
         """
         self.settings = settings
         self._file = folder / "run.json"
         self._progress = progress
         self._await_encoder = await_encoder
+        self._outlives = outlives
+        self._watch: Watch | None = None
         self._kafka = LocalKafka(settings.local_kafka)
         self._ray: LocalRay | None = None
         self._launcher: Launcher | None = None
@@ -79,10 +85,12 @@ class System:
         return self.settings.http.url
 
     def __enter__(self) -> System:
+        before = self.running()
         try:
             self.start()
         except BaseException:
-            self.stop()
+            if self.running() != before:  # else it is another's, which runs already
+                self.stop()
             raise
         return self
 
@@ -96,10 +104,15 @@ class System:
         except (OSError, msgspec.DecodeError):
             return None
 
-    def start(self) -> None:
-        """Starts all of it and waits until it answers from current tables. Raises TidecastError."""
+    def require_none(self) -> None:
+        """Raises TidecastError where one runs already that was started from this folder."""
         if (running := self.running()) is not None and self._alive(running):
             raise TidecastError(f"the system runs already at {running.url}; `tidecast down` stops it")
+
+    def start(self) -> None:
+        """Starts all of it and waits until it answers from current tables. Raises TidecastError."""
+        self.require_none()
+        running = self.running()
         ours = not self.settings.kafka.bootstrap_servers
         if ours:
             kafka = dataclasses.replace(self.settings.kafka, bootstrap_servers=self._kafka.bootstrap_servers)
@@ -125,9 +138,11 @@ class System:
 
     def _launch(self, ray: LocalRay | None, *, kafka: bool) -> None:
         """Starts everything that can start side by side, and waits for each where the next needs it."""
+        if ray is not None and not self._outlives:
+            self._watch = Watch(ray.folder)
         launcher = self._launcher = Launcher(ray.environment() if ray is not None else {})
-        if kafka:
-            self._kafka.launch()
+        if kafka and self._kafka.launch() and (pid := self._kafka.pid()) is not None:
+            self.also_ends(pid)
         if ray is not None:
             ray.launch()
             ray.await_started()
@@ -162,9 +177,17 @@ class System:
             ray.kill()
         if running.kafka_started:
             self._tell("stopping Kafka")
-            self._kafka.stop()
+            self._kafka_in(running.kafka_folder).stop()
         self._file.unlink(missing_ok=True)
+        if self._watch is not None:
+            self._watch.end()
+            self._watch = None
         return True
+
+    def also_ends(self, pid: int) -> None:
+        """A process that was started just now ends with this one, where nothing is to outlive it."""
+        if self._watch is not None:
+            self._watch.also(pid)
 
     def pids(self) -> Sequence[int]:
         """Every living process that was started, the broker apart."""
@@ -172,6 +195,13 @@ class System:
         if running is None or not running.ray_folder:
             return []
         return LocalRay(self.settings.ray, Path(running.ray_folder)).pids()
+
+    def _kafka_in(self, folder: str) -> LocalKafka:
+        """The demo has one apart from that of `up`; `tidecast down` stops either."""
+        config = self.settings.local_kafka
+        return (
+            LocalKafka(dataclasses.replace(config, folder=folder)) if folder not in ("", config.folder) else self._kafka
+        )
 
     def _tell(self, step: str) -> None:
         with contextlib.suppress(OSError):  # nobody reads any more: that must not leave half of it running
@@ -200,6 +230,7 @@ class System:
             ray_folder=str(ray.folder) if ray is not None else "",
             kafka_started=started_kafka,
             started_at_ms=time.time_ns() // 1_000_000,
+            kafka_folder=self.settings.local_kafka.folder,
         )
         self._file.write_bytes(msgspec.json.encode(running))
 

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     def progress(step: str) -> None:
         print(f"{time.monotonic() - began_s:5.1f} s  {step}", file=sys.stderr)
 
-    system = System(settings, progress=progress)
+    system = System(settings, progress=progress, outlives=not args.foreground)
     before = system.running()
     try:
         system.start()

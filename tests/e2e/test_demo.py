@@ -6,30 +6,35 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
 from streaming.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def of_ours(mark: str) -> list[str]:
-    """Living processes that carry the mark in their environment."""
-    found = []
+def of_ours(mark: str) -> dict[int, str]:
+    """Living processes that carry the mark in their environment: pid → command."""
+    found = {}
     for process in psutil.process_iter():
         try:
             if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("TIDECAST_DEMO_TEST") == mark:
-                found.append(" ".join(process.cmdline()))
+                found[process.pid] = " ".join(process.cmdline())
         except psutil.Error:
             continue
     return found
 
 
-def test_demo_without_a_terminal_keeps_every_promise_and_leaves_nothing_running(tmp_path: Path) -> None:
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """Of a demo in a folder of its own, on ports of its own."""
     kafka, controller, http = map(str, free_ports(3))
-    environ = {
+    return {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "TIDECAST_DEMO_TEST": str(tmp_path),
@@ -37,17 +42,63 @@ def test_demo_without_a_terminal_keeps_every_promise_and_leaves_nothing_running(
         "TIDECAST_LOCAL_KAFKA__CONTROLLER_PORT": controller,
         "TIDECAST_HTTP__PORT": http,
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "deploy.cli", "demo", "--seconds", "15", "--json"],
-        cwd=tmp_path,
+
+
+def tidecast(command: str, folder: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.cli", *command.split()],
+        cwd=folder,
         env=environ,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
+
+
+def await_true(what: str, holds: Callable[[], bool], timeout_s: float) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline_s, f"not within {timeout_s:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+def test_demo_without_a_terminal_keeps_every_promise_and_leaves_nothing_running(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    done = tidecast("demo --seconds 15 --json", tmp_path, environ)
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout)
     assert told["broken"] == []
     assert told["answers"] > 20
-    assert of_ours(str(tmp_path)) == []
+    assert of_ours(str(tmp_path)) == {}
+
+
+def test_second_demo_leaves_the_first_alone_and_a_killed_one_leaves_nothing_running(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    said = tmp_path / "said"
+    with said.open("wb") as out:
+        first = subprocess.Popen(
+            [sys.executable, "-m", "deploy.cli", "demo", "--seconds", "600"],
+            cwd=tmp_path,
+            env=environ,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        await_true("the demo shows rooms", lambda: first.poll() is not None or "rooms live" in said.read_text(), 240)
+        assert first.poll() is None, said.read_text()
+        kafka = [pid for pid, command in of_ours(str(tmp_path)).items() if "kafka.Kafka" in command]
+        assert len(kafka) == 1
+        for command in ("demo --seconds 1", "up"):
+            second = tidecast(command, tmp_path, environ)
+            assert second.returncode == 2
+            assert "the system runs already at" in second.stderr
+        assert set(kafka) <= of_ours(str(tmp_path)).keys()
+        assert json.loads(tidecast("rooms --json", tmp_path, environ).stdout)
+    finally:
+        first.kill()
+        first.wait()
+    await_true("everything has ended", lambda: not of_ours(str(tmp_path)), 30)

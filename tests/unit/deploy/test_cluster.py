@@ -7,10 +7,12 @@ import dataclasses
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from deploy import cluster
@@ -99,22 +101,56 @@ def test_a_terminal_that_is_gone_stops_nothing_from_being_stopped(tmp_path: Path
     def broken(_: str) -> None:
         raise BrokenPipeError
 
-    environment = {MARK: str(tmp_path / "ray")}  # a process of that Ray
+    with of_another(tmp_path) as running:
+        assert System(Settings(), tmp_path, broken).stop()
+        assert running.wait(5) < 0
+    assert not (tmp_path / "run.json").exists()
+
+
+@contextlib.contextmanager
+def of_another(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of a system that somebody has started from the folder."""
+    environment = {MARK: str(folder / "ray")}
     running = subprocess.Popen(["sleep", "60"], env=environment, start_new_session=True)
     try:
-        settings = Settings()
         note = Running(
             url="",
             bootstrap_servers="",
             ray_address="",
-            ray_folder=str(tmp_path / "ray"),
+            ray_folder=str(folder / "ray"),
             kafka_started=False,
             started_at_ms=1,
         )
-        (tmp_path / "run.json").write_bytes(msgspec.json.encode(note))
-        assert System(settings, tmp_path, broken).stop()
-        assert running.wait(5) < 0
+        (folder / "run.json").write_bytes(msgspec.json.encode(note))
+        yield running
     finally:
         running.kill()
         running.wait()
-    assert not (tmp_path / "run.json").exists()
+
+
+def test_a_system_that_may_not_start_does_not_stop_the_one_that_runs(tmp_path: Path) -> None:
+    with of_another(tmp_path) as running:
+        with pytest.raises(TidecastError, match="runs already"), System(Settings(), tmp_path):
+            pass
+        assert running.poll() is None
+        assert (tmp_path / "run.json").exists()
+
+
+def test_what_a_killed_starter_has_started_ends_and_nothing_else_does(tmp_path: Path) -> None:
+    script = (
+        "import subprocess, sys, time; from pathlib import Path; from deploy.watch import Watch;"
+        "watch = Watch(Path(sys.argv[1]));"
+        "told, other = [subprocess.Popen(['sleep', '60'], start_new_session=True) for _ in range(2)];"
+        "watch.also(told.pid); print(told.pid, other.pid, flush=True); time.sleep(60)"
+    )
+    starter = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "ray")], stdout=subprocess.PIPE)
+    with of_another(tmp_path) as of_ray, starter:
+        assert starter.stdout is not None
+        told, other = map(psutil.Process, map(int, starter.stdout.readline().split()))
+        try:
+            starter.kill()
+            assert of_ray.wait(20) < 0
+            told.wait(20)
+            assert other.is_running()
+        finally:
+            other.kill()
