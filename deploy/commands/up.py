@@ -37,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--address", metavar="HOST:PORT", help="a running Ray cluster's GCS, instead of a local Ray")
-    parser.add_argument("--foreground", action="store_true", help="stay, and stop everything on Ctrl-C, or when this is killed")
+    parser.add_argument("--foreground", action="store_true", help="stay; everything ends with this command")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
     parser.set_defaults(run=run)
 
