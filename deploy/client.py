@@ -51,7 +51,10 @@ class Client:
 
     def metrics(self) -> str:
         """Prometheus text of the node of whichever replica answers. Raises NotUp."""
-        return self._send("GET", "/metrics", None)[1].decode()
+        status, answer = self._send("GET", "/metrics", None)
+        if status != http.client.OK:  # Serve's own answer while there is no application
+            raise NotUp(f"{self._url}/metrics answers {status}: {answer[:200].decode(errors='replace')}")
+        return answer.decode()
 
     def close(self) -> None:
         """Closes the connection."""

@@ -143,7 +143,7 @@ class Demo:
     def watch(self, seconds: float | None, show: Show) -> Verdict:
         """Shows a picture every LOOK_EVERY_S for `seconds` (None: until Ctrl-C), then judges what was seen.
 
-        Raises FeedError where the platform's process fails.
+        Raises FeedError where the platform's process fails, DemoError where somebody stops the system.
         """
         history = History()
         client = Client(self._settings.http.url)
@@ -160,6 +160,8 @@ class Demo:
                     rooms = client.rooms(limit=ROOMS_COMPARED)
                     self._promises.check_processes(client.status())
                 except TidecastError as err:
+                    if self._system.running() is None:
+                        raise DemoError("somebody has stopped the system, as `tidecast down` does") from err
                     self._promises.check_error(str(err))
                 else:
                     history.add(Look(self._clock.monotonic_s(), now, rooms))
@@ -192,6 +194,7 @@ class Demo:
 
     def _start(self) -> None:
         system = System(self._settings, progress=self._stopwatch.step, await_encoder=False, outlives=False)
+        self._system = system
         system.require_none()  # before anything of its is removed
         if not self._settings.kafka.bootstrap_servers:
             LocalKafka(self._settings.local_kafka).stop()  # one that a demo left behind when it was killed

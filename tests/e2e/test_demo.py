@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -74,22 +75,32 @@ def test_demo_without_a_terminal_keeps_every_promise_and_leaves_nothing_running(
     assert of_ours(str(tmp_path)) == {}
 
 
-def test_second_demo_leaves_the_first_alone_and_a_killed_one_leaves_nothing_running(
-    tmp_path: Path, environ: dict[str, str]
-) -> None:
-    said = tmp_path / "said"
+@contextlib.contextmanager
+def demo(folder: Path, environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """One that shows rooms and goes on until it is stopped; what it says is in the file `said`."""
+    said = folder / "said"
     with said.open("wb") as out:
-        first = subprocess.Popen(
+        running = subprocess.Popen(
             [sys.executable, "-m", "deploy.cli", "demo", "--seconds", "600"],
-            cwd=tmp_path,
+            cwd=folder,
             env=environ,
             stdout=out,
             stderr=out,
             start_new_session=True,
         )
     try:
-        await_true("the demo shows rooms", lambda: first.poll() is not None or "rooms live" in said.read_text(), 240)
-        assert first.poll() is None, said.read_text()
+        await_true("the demo shows rooms", lambda: running.poll() is not None or "rooms live" in said.read_text(), 240)
+        assert running.poll() is None, said.read_text()
+        yield running
+    finally:
+        running.kill()
+        running.wait()
+
+
+def test_second_demo_leaves_the_first_alone_and_a_killed_one_leaves_nothing_running(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    with demo(tmp_path, environ):
         kafka = [pid for pid, command in of_ours(str(tmp_path)).items() if "kafka.Kafka" in command]
         assert len(kafka) == 1
         for command in ("demo --seconds 1", "up"):
@@ -98,7 +109,12 @@ def test_second_demo_leaves_the_first_alone_and_a_killed_one_leaves_nothing_runn
             assert "the system runs already at" in second.stderr
         assert set(kafka) <= of_ours(str(tmp_path)).keys()
         assert json.loads(tidecast("rooms --json", tmp_path, environ).stdout)
-    finally:
-        first.kill()
-        first.wait()
+    await_true("everything has ended", lambda: not of_ours(str(tmp_path)), 30)
+
+
+def test_down_ends_a_demo_which_says_so(tmp_path: Path, environ: dict[str, str]) -> None:
+    with demo(tmp_path, environ) as running:
+        assert tidecast("down", tmp_path, environ).returncode == 0
+        assert running.wait(30) == 2
+        assert "somebody has stopped the system" in (tmp_path / "said").read_text()
     await_true("everything has ended", lambda: not of_ours(str(tmp_path)), 30)

@@ -43,3 +43,11 @@ def test_quantile_counts_only_what_came_since() -> None:
     before = parse('seconds_bucket{le="0.1"} 50\nseconds_bucket{le="1.0"} 50\nseconds_bucket{le="+Inf"} 50\n')
     after = parse('seconds_bucket{le="0.1"} 50\nseconds_bucket{le="1.0"} 60\nseconds_bucket{le="+Inf"} 60\n')
     assert after.quantile("seconds", 0.5, before) == pytest.approx(0.55)
+
+
+def test_what_is_no_sample_is_left_out() -> None:
+    seen = parse("Path '/metrics' not found\nup one\nup 2.5e-3\nload +Inf\nodd NaN 5\n")
+    assert seen.total("up") == 2.5e-3
+    assert seen.total("load") == float("inf")
+    assert seen.total("odd") != seen.total("odd")
+    assert set(seen.series) == {"up", "load", "odd"}
