@@ -14,7 +14,7 @@ PYTEST_ARGS ?=
 TORCH_INDEX_URL ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test unit lint format lock venv clean
+.PHONY: help demo test system-packages unit lint format lock venv clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,11 +22,19 @@ help: ## this list
 demo: $(VENV)/.ready ## Kafka, Ray, the application and a simulated platform; ARGS="--seconds 30" is passed on
 	@$(BIN)/tidecast demo $(ARGS)
 
-test: lint ## style, types and layers, then unit, contract, integration and e2e tests
+test: lint system-packages ## style, types and layers, then unit, contract, integration and e2e tests
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e $(PYTEST_ARGS)
 
 unit: $(VENV)/.installed ## the unit tests alone: seconds, no broker, no Ray
 	@$(BIN)/python -m pytest -q tests/unit $(PYTEST_ARGS)
+
+# What some tests need besides Python: installed where that can be done, else those tests are skipped, with the reason.
+system-packages:
+	@if ! command -v kcat >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    { apt-get install -yqq kcat || { apt-get update -qq && apt-get install -yqq kcat; }; } >/dev/null 2>&1; then \
+	    echo 'Installed kcat, for the tests of docs/kafka.md'; \
+	  else echo 'kcat is not installed (apt install kcat): the test of its lines in docs/kafka.md is skipped'; fi; fi
 
 lint: $(VENV)/.ready ## ruff, mypy, import-linter
 	@$(BIN)/ruff check $(CODE)

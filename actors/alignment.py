@@ -44,6 +44,9 @@ class Alignment(Protocol):
     def vectors(self, slots_N: Slots) -> Floats:
         """Copies of rooms' vectors, whole; NaN where a slot has none, [N, 0] before the first of all."""
 
+    def content(self, slots_N: Slots) -> Floats:
+        """Copies of what rooms are about, as whoever is likened to them has it (tastes.py); as `vectors`."""
+
     def is_due(self, rooms: int) -> bool:
         """Whether `fit` may have something to do at so many rooms; cheap."""
 
@@ -72,6 +75,9 @@ class ContentAlignment:
         self.index.put(slots_N, self.projection.project(now_ND))
 
     def vectors(self, slots_N: Slots) -> Floats:
+        return self.index.vectors(slots_N)
+
+    def content(self, slots_N: Slots) -> Floats:
         return self.index.vectors(slots_N)
 
     def is_due(self, rooms: int) -> bool:
@@ -142,6 +148,9 @@ class ModelAlignment:
         vectors_NE = self.rooms.vectors_NE[slots_N]
         vectors_NE[np.isnan(self.index.vectors(slots_N)[:, :1]).any(axis=1)] = np.nan
         return vectors_NE
+
+    def content(self, slots_N: Slots) -> Floats:
+        return self.rooms.content_NE[slots_N]
 
     @property
     def rooms(self) -> AlignedRooms:

@@ -12,16 +12,44 @@ from streaming.events import MAX_ID_LENGTH, Id, Label, Language
 MAX_LIMIT = 100
 MAX_EXCLUDED = 1_000
 
-Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="how many rooms to return at most")]
-Source = Literal["visited", "trending", "similar", "new"]
+Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="how many rooms to return at most", examples=[20])]
+Mature = bool | Literal["any"]
+Source = Literal[
+    "visited", "followed", "similar", "category", "language", "trending", "popular", "new", "others", "live"
+]
+
+
+LanguageFilter = Annotated[
+    Language,
+    Meta(
+        min_length=1,
+        description='a language tag; "pt" finds "pt-BR" and "PT_br" too, "pt-BR" no other region',
+        examples=["pt"],
+    ),
+]
+CategoryFilter = Annotated[
+    Label,
+    Meta(
+        min_length=1,
+        description="the whole name of a category; letter case and Unicode form aside",
+        examples=["Just Chatting"],
+    ),
+]
+MatureFilter = Annotated[
+    Mature | None,
+    Meta(
+        description='true: only rooms for adults; "any": these too; else none, unless recommend.show_mature says so',
+        examples=["any"],
+    ),
+]
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which rooms may be returned; a filter left out lets every room through."""
 
-    language: Annotated[Language, Meta(min_length=1)] | None = None  # "pt" also finds "pt-BR"; "pt-BR" only itself
-    category: Annotated[Label, Meta(min_length=1)] | None = None  # the whole name, letter case aside
-    mature: bool | None = None  # false: no mature rooms; true: only these
+    language: LanguageFilter | None = None
+    category: CategoryFilter | None = None
+    mature: MatureFilter = None
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

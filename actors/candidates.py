@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,19 +11,22 @@ from numba import types
 from numpy.typing import NDArray
 
 from actors.alignment import Alignment
-from actors.answer import Filters
+from actors.answer import MAX_LIMIT, Filters
 from actors.index import LiveIndex
-from actors.pools import Pools, largest, most
+from actors.pools import TIE, Pools, keyed, largest, most
 from actors.room_table import RoomTable
 from actors.taste import Taste
 from streaming.events import RoomId, StreamerId
 from training.compiling import INTEGERS, kernel
+from training.spelling import language_key, speaks
 
 NO_FILTERS = Filters()
 
 Slots = NDArray[np.int64]
 NONE = np.zeros(0, np.int64)
-LOOKED_AT = 4  # for each similar room wanted, so many are compared as a whole
+LOOKED_AT = 4  # for each similar room that can be wanted, so many are compared as a whole
+ENOUGH = MAX_LIMIT  # candidates; with fewer an answer may be shorter than it could be
+FEW = 256  # rooms that are all candidates: to score them costs less than to choose among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,10 @@ def signatures() -> dict[Any, Any]:
 class Candidates:
     """Finds candidates. The caller holds the tables' lock."""
 
-    def __init__(self, rooms: RoomTable, pools: Pools, nearest: int) -> None:
+    def __init__(self, rooms: RoomTable, pools: Pools, nearest: int, *, show_mature: bool = False) -> None:
+        """show_mature: also to viewers whose filters do not ask for mature rooms."""
         self._rooms = rooms
+        self._show_mature = show_mature
         self._pools = pools
         self._num_nearest = nearest
         self._last_N = np.zeros(len(rooms.live_N), np.int64)  # scratch: where in a list a slot comes last
@@ -91,20 +96,22 @@ class Candidates:
         np.fmax(alike_N, -1, out=alike_N)  # fmax and not maximum, because a room without a vector is NaN
         return alike_N
 
-    def similar(self, slot: int, limit: int, alignment: Alignment) -> list[tuple[int, float]]:
+    def similar(self, slot: int, limit: int, alignment: Alignment, filters: Filters) -> list[tuple[int, float]]:
         """Slots of the rooms nearest to a room, it apart, and their products; none while it has no vector.
 
-        Looked for in the index, of which each is compared as a whole.
+        Looked for in the index, of which each is compared as a whole; how many are does not depend on the limit.
         """
         vector_1E = alignment.vectors(np.array([slot]))
         query_1D = alignment.index.vectors(np.array([slot]))
         if not query_1D.size or np.isnan(query_1D[0, 0]):
             return []
-        found_K = alignment.index.search(query_1D, LOOKED_AT * (limit + 1)).slots_QK[0]
-        found_K = found_K[(found_K >= 0) & (found_K != slot)]
-        product_K = alignment.vectors(found_K) @ vector_1E[0]
-        best_K = largest(product_K, limit)
-        return list(zip(found_K[best_K].tolist(), product_K[best_K].tolist(), strict=True))
+        near_N = alignment.index.products(query_1D[0])
+        slots_N = self.allowed(filters, np.array([slot]))
+        slots_N = slots_N[~np.isnan(near_N[slots_N])]
+        near_K = slots_N[largest(keyed(near_N, self._rooms, slots_N), LOOKED_AT * MAX_LIMIT)]
+        product_K = alignment.vectors(near_K) @ vector_1E[0]
+        best_K = largest(product_K + TIE * self._rooms.tie_N[near_K], limit)
+        return list(zip(near_K[best_K].tolist(), product_K[best_K].tolist(), strict=True))
 
     def union(self, visited: Visited, taste: Taste, nearest: Slots) -> Slots:
         """Slots of trending (anywhere and in the viewer's categories) ∪ newest ∪ nearest ∪ visited, these at the end.
@@ -116,49 +123,94 @@ class Candidates:
         lists += [nearest, visited.slots_V]
         return np.concatenate(lists)
 
-    def nearest(self, alike_N: NDArray[np.float32] | None) -> Slots:
-        """The rooms most alike, int64, in no order."""
-        return NONE if alike_N is None else most(alike_N, self._num_nearest)
+    def nearest(self, alike_N: NDArray[np.float32] | None, filters: Filters) -> Slots:
+        """The rooms most alike, int64, in no order. Mature rooms that may not be shown are as one without a vector."""
+        if alike_N is None:
+            return NONE
+        rooms = self._rooms
+        if rooms.num_general < len(rooms) and self._open(filters) is rooms.general_N:
+            alike_N -= rooms.apart_N[: len(alike_N)]  # a mask takes four times as long
+        return most(alike_N, self._num_nearest)
 
-    def union_filtered(self, visited: Visited, alike_N: NDArray[np.float32] | None, filters: Filters) -> Slots:
-        """The same of what the filters allow: drawn from that, so that a filter does not empty the answer."""
+    def union_allowed(
+        self, visited: Visited, taste: Taste, alike_N: NDArray[np.float32] | None, filters: Filters, hidden_H: Slots
+    ) -> Slots:
+        """The same of what the filters allow and the viewer does not exclude: drawn from that, and not before.
+
+        At least ENOUGH rooms, if so many are allowed.
+        """
         rooms, pools = self._rooms, self._pools
-        allowed = self.allowed(rooms.slots(), filters)
-        trending = allowed[largest(pools.trending_N[allowed], pools.size)]
-        newest = allowed[largest(rooms.started_ms_N[allowed].astype(np.float64), pools.size)]
-        lists = [trending, newest]
+        allowed = self.allowed(filters, hidden_H)
+        if len(allowed) <= FEW:
+            return np.concatenate([allowed, visited.slots_V])
+        lists = [
+            allowed[largest(keyed(pools.sum_N, rooms, allowed), max(pools.size, ENOUGH))],
+            allowed[largest(rooms.started_ms_N[allowed] + rooms.tie_N[allowed], pools.size)],
+        ]
+        category_N = rooms.category_N[allowed]
+        for label in taste.top_categories:
+            of_category = allowed[category_N == rooms.categories.number(label)]
+            lists.append(of_category[largest(keyed(pools.sum_N, rooms, of_category), pools.size)])
         if alike_N is not None:
-            lists.append(allowed[largest(alike_N[allowed], self._num_nearest)])
+            lists.append(allowed[largest(keyed(alike_N, rooms, allowed), self._num_nearest)])
         lists.append(visited.slots_V)
         return np.concatenate(lists)
 
-    def may_be_shown(self, slots_N: Slots, filters: Filters, hidden: Iterable[str]) -> NDArray[np.int64]:
-        """Positions of the candidates that may be shown: live, not hidden, let through, of repetitions the last."""
-        cards = [self._rooms.cards.get(RoomId(room)) for room in hidden]
-        hidden_H = np.array([card.slot for card in cards if card is not None], np.int64) if cards else NONE
-        shown_K: NDArray[np.int64] = shown(slots_N, hidden_H, self._rooms.live_N, self._last_N)
-        return shown_K if filters == NO_FILTERS else shown_K[self.lets_through(slots_N[shown_K], filters)]
+    def hidden(self, excluded: Sequence[str], here: RoomId | None) -> Slots:
+        """Slots of the live rooms that the viewer must not be shown. here: where they are now."""
+        by_room = self._rooms.cards
+        cards = [card for room in excluded if (card := by_room.get(RoomId(room))) is not None]
+        if here is not None and here in by_room:
+            cards.append(by_room[here])
+        return np.array([*{card.slot for card in cards}], np.int64) if cards else NONE
 
-    def lets_through(self, slots_N: Slots, filters: Filters) -> NDArray[np.bool_]:
-        """Which of the slots the filters let through, bool [N]."""
+    def may_be_shown(self, slots_N: Slots, filters: Filters, hidden_H: Slots) -> NDArray[np.int64]:
+        """Positions of the candidates that may be shown: live, not hidden, let through, of repetitions the last."""
+        shown_K: NDArray[np.int64] = shown(slots_N, hidden_H, self._open(filters), self._last_N)
+        return shown_K[self._lets_through(slots_N[shown_K], filters)] if _names_labels(filters) else shown_K
+
+    def num_open(self, filters: Filters, hidden_H: Slots = NONE) -> int:
+        """Live rooms that may be shown, whatever their language and category, but the hidden ones."""
+        rooms, open_S = self._rooms, self._open(filters)
+        num = rooms.num_general if open_S is rooms.general_N else len(rooms)
+        if filters.mature is True:
+            num -= rooms.num_general
+        return num - int(np.count_nonzero(open_S[hidden_H])) if len(hidden_H) else num
+
+    def ties(self, slots_N: Slots) -> NDArray[np.float64]:
+        """[N] in 0..1, by which equals are ordered."""
+        return self._rooms.tie_N[slots_N]
+
+    def allowed(self, filters: Filters, hidden_H: Slots = NONE) -> Slots:
+        """Slots of all live rooms that the filters let through, but the hidden ones; ascending."""
+        open_S = self._open(filters)
+        if len(hidden_H):
+            open_S = open_S.copy()
+            open_S[hidden_H] = False
+        slots = np.flatnonzero(open_S)
+        return slots[self._lets_through(slots, filters)] if _names_labels(filters) else slots
+
+    def _open(self, filters: Filters) -> NDArray[np.bool_]:
+        """By slot: which rooms may be shown, whatever their language and category. Mature ones: to who asked."""
+        rooms = self._rooms
+        if filters.mature is True:
+            return rooms.live_N & rooms.mature_N
+        if filters.mature == "any" or (filters.mature is None and self._show_mature):
+            return rooms.live_N
+        return rooms.general_N
+
+    def _lets_through(self, slots_N: Slots, filters: Filters) -> NDArray[np.bool_]:
+        """Which of the slots are of the language and the category wanted, bool [N]."""
         rooms = self._rooms
         through_N = np.ones(len(slots_N), np.bool_)
-        if filters.mature is not None:
-            through_N &= rooms.mature_N[slots_N] == filters.mature
         if filters.language is not None:
-            wanted = filters.language.lower()
-            numbers = [n for label, n in rooms.languages.items() if _speaks(label.lower(), wanted)]
+            wanted = language_key(filters.language)
+            numbers = [n for language, n in rooms.languages.items() if speaks(language, wanted)]
             through_N &= np.isin(rooms.language_N[slots_N], numbers)
         if filters.category is not None:
-            wanted = filters.category.casefold()
-            numbers = [n for label, n in rooms.categories.items() if label.casefold() == wanted]
-            through_N &= np.isin(rooms.category_N[slots_N], numbers)
+            through_N &= rooms.category_N[slots_N] == rooms.categories.number(filters.category)
         return through_N
 
-    def allowed(self, slots_N: Slots, filters: Filters) -> Slots:
-        """Those of the slots that the filters let through."""
-        return slots_N[self.lets_through(slots_N, filters)]
 
-
-def _speaks(language: str, wanted: str) -> bool:
-    return language == wanted or language.startswith(wanted + "-")
+def _names_labels(filters: Filters) -> bool:
+    return filters.language is not None or filters.category is not None

@@ -7,13 +7,13 @@ compiles them once and for all, with those of trained versions, so that the firs
 
 from __future__ import annotations
 
-from actors import candidates, columns, diversity, score, scoring
+from actors import candidates, columns, diversity, reasons, score, scoring
 from training import compiling, kernels
 
 
 def load() -> None:
     """Compiles what version 0 needs, or fetches the machine code that was kept."""
-    for kernels_of in (candidates, columns, score, scoring, diversity):
+    for kernels_of in (candidates, columns, score, scoring, diversity, reasons):
         compiling.load(kernels_of.signatures())
 
 

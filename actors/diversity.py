@@ -40,22 +40,30 @@ def chosen(  # noqa: PLR0917  compiled functions take no keywords
     streamer_cost: float,
     category_cost: float,
 ) -> NDArray[np.int64]:
-    """As `diversify`. A candidate is worth its score at most, so only as many are looked at as come near the answer."""
+    """As `diversify`. A candidate is worth its score at most, so only as many are looked at as come near the answer.
+
+    seen: of so many is the cost known.
+    """
     num = len(score_K)
     chosen_L = np.empty(min(limit, num), np.int64)
     is_left_K = np.ones(num, np.bool_)
-    cost_K = np.zeros(num)
+    cost_K, seen = np.zeros(num), 0
     for place in range(len(chosen_L)):
         best, most = -1, -np.inf
         for position in range(num):
             if score_K[position] <= most:
                 break
+            if position == seen:
+                for earlier in range(place):
+                    cost_K[seen] += streamer_cost * (streamer_K[seen] == streamer_K[chosen_L[earlier]])
+                    cost_K[seen] += category_cost * (category_K[seen] == category_K[chosen_L[earlier]])
+                seen += 1
             value = score_K[position] - cost_K[position]
             if is_left_K[position] and (best < 0 or value > most):
                 best, most = position, value
         chosen_L[place] = best
         is_left_K[best] = False
-        for position in range(num):
+        for position in range(seen):
             cost_K[position] += streamer_cost * (streamer_K[position] == streamer_K[best])
             cost_K[position] += category_cost * (category_K[position] == category_K[best])
     return chosen_L

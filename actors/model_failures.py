@@ -7,14 +7,23 @@ others is found here: requests that it cannot answer, and changes of rooms that 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from streaming.metrics import Metrics
 
-Task = Literal["requests", "changes of rooms"]
+Task = Literal["requests", "changes of rooms", "reasons"]
 
 LOGGER = logging.getLogger(__name__)
 
+INSTEAD: Mapping[Task, str] = MappingProxyType(
+    {
+        "requests": "version 0's terms score",
+        "changes of rooms": "it has rooms as they were",
+        "reasons": "answers say no more than that rooms are live",
+    }
+)
 SAID_MS = 60_000  # between two lines of the log: a version that fails does so in every request
 
 
@@ -40,7 +49,7 @@ class ModelFailures:
         self._metrics.count("model_failures_total", version=version, task=task)
         if now_ms - self._said_ms >= SAID_MS:
             self._said_ms = now_ms
-            instead = "version 0's terms score" if task == "requests" else "it has rooms as they were"
+            instead = INSTEAD[task]
             LOGGER.error("models: %s fails, and %s: %s", version, instead, self._reason, exc_info=err)
 
     def clear(self, version: str, task: Task = "requests") -> None:
@@ -52,6 +61,6 @@ class ModelFailures:
         """Why this version must not answer any longer; "" where it may."""
         if version == self._version and self._most > 0:
             for task, times in self._in_a_row.items():
-                if times >= self._most:
+                if times >= self._most and task != "reasons":  # the rooms are as good
                     return f"it failed {times} {task} in a row ({self._reason}); announce it again to try it again"
         return ""

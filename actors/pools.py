@@ -5,13 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.answer import Source
+from actors.answer import MAX_LIMIT
 from actors.room_table import RoomTable
 from actors.weights import Weights
+from streaming.events import ACTIVITY_BUCKET_MS
+from streaming.slice import HEARD_PER_VIEWER, SLICE_MS
 from training.live_rooms import Entries
 
 BLOCK = 32  # values of which the maximum is looked at first
 FEW_BLOCKS = 16  # times the number wanted: of fewer it does not pay
+MINUTE_OF_TEN_SECONDS = np.float32(6)
+FASTEST = np.float32(1.5)  # logarithm of how many times as fast counts as 1: few rooms are faster
+ALONE = np.float32(HEARD_PER_VIEWER * ACTIVITY_BUCKET_MS / SLICE_MS)  # messages that one chatter can have in a bucket
+TIE = 2.0**-26  # less than what tells two float32 near one apart
 SMALL = np.float32(np.log1p(10))  # where the largest number is below ten, nothing is large
 
 
@@ -19,17 +25,23 @@ class Pools:
     """Columns and lists over all live rooms, renewed every few hundred milliseconds instead of in each request.
 
     Between renewals a room that ended stays in the lists; whoever uses them drops what is not live. Columns are float32
-    over all slots, 0..1.
+    over all slots, 0..1 and as of the renewal, not as of a room's last state.
     """
 
-    def __init__(self, max_rooms: int, size: int, fresh_half_life_ms: int, weights: Weights) -> None:
+    def __init__(
+        self, max_rooms: int, size: int, fresh_half_life_ms: int, weights: Weights, *, show_mature: bool = False
+    ) -> None:
+        """show_mature: whether the lists have mature rooms too. The columns have all."""
         self.size = size
+        self._show_mature = show_mature
         self._fresh_half_life_ms = fresh_half_life_ms
         self._weights = weights
         self.trending_N = np.zeros(max_rooms, np.float32)
         self.crowd_N = np.zeros(max_rooms, np.float32)
+        self.rising_N = np.zeros(max_rooms, np.float32)
+        self.chat_per_minute_N = np.zeros(max_rooms, np.float32)  # the exception: messages
         self.fresh_N = np.zeros(max_rooms, np.float32)
-        self.sum_N = np.zeros(max_rooms, np.float32)  # the three, weighted
+        self.sum_N = np.zeros(max_rooms, np.float32)  # the four, weighted
         self.trending: NDArray[np.int64] = np.zeros(0, np.int64)
         self.newest: NDArray[np.int64] = np.zeros(0, np.int64)
         self.common: NDArray[np.int64] = np.zeros(0, np.int64)  # trending and newest, each room once
@@ -43,18 +55,40 @@ class Pools:
         slots = rooms.slots()
         age_N = np.maximum(rooms.lately.event_now_ms(now_ms) - rooms.started_ms_N[slots], 0)
         trending_N = _logarithmic(heat(rooms.lately.entries(slots, now_ms)))
-        crowd_N = _logarithmic(rooms.audience_N[slots] + 0.3 * rooms.chat_N[slots])
+        now_N, minute_N = (rooms.lately.messages(slots, span_s, now_ms) for span_s in (10, 60))
+        self.chat_per_minute_N[slots] = minute_N
+        crowd_N = _logarithmic(rooms.audience_N[slots] + MINUTE_OF_TEN_SECONDS * now_N)
+        rising_N = rise(now_N, minute_N)
         fresh_N = np.exp2(-age_N / self._fresh_half_life_ms).astype(np.float32)
         weights = self._weights
         self.trending_N[slots], self.crowd_N[slots], self.fresh_N[slots] = trending_N, crowd_N, fresh_N
-        self.sum_N[slots] = weights.trending * trending_N + weights.crowd * crowd_N + weights.fresh * fresh_N
-        self.trending = slots[largest(trending_N + 0.2 * crowd_N, self.size)]
+        self.rising_N[slots] = rising_N
+        busy_N = weights.trending * trending_N + weights.crowd * crowd_N + weights.rising * rising_N
+        self.sum_N[slots] = busy_N + weights.fresh * fresh_N
+        if not self._show_mature and rooms.num_general < len(rooms):
+            general_N = rooms.general_N[slots]
+            slots, busy_N = slots[general_N], busy_N[general_N]
+        self._list(rooms, slots, busy_N)
+
+    def forget(self, slots_N: NDArray[np.int64]) -> None:
+        """What is here of these slots is of other rooms: until the next renewal nothing is known of those there now."""
+        columns = (self.trending_N, self.crowd_N, self.rising_N, self.chat_per_minute_N, self.fresh_N, self.sum_N)
+        for column_N in columns:
+            column_N[slots_N] = 0
+
+    def _list(self, rooms: RoomTable, slots: NDArray[np.int64], busy_N: NDArray[np.float32]) -> None:
+        """The lists, of these rooms. Of equals the same come first in every replica."""
+        tie_N = rooms.tie_N[slots]
+        hottest = slots[largest(busy_N + TIE * tie_N, self.size + MAX_LIMIT)]
+        self.trending = hottest[: self.size]
         category_N = rooms.category_N[slots]
-        order = _by_category(category_N, self.sum_N[slots])
+        order = _by_category(category_N, self.sum_N[slots] + TIE * tie_N)
         self._by_category = slots[order]
         self._starts = np.searchsorted(category_N[order], np.arange(rooms.categories.high + 1)).tolist()
-        self.newest = slots[largest(-age_N.astype(np.float64), self.size)]
+        self.newest = slots[largest(rooms.started_ms_N[slots] + tie_N, self.size)]
         self.common = np.union1d(self.trending, self.newest)
+        if len(self.common) <= MAX_LIMIT:  # where they are the same rooms
+            self.common = np.union1d(hottest, self.newest)
 
     def of_category(self, number: int) -> NDArray[np.int64]:
         """The best rooms of a category, by the viewer-independent part of the score."""
@@ -62,10 +96,6 @@ class Pools:
             return self._by_category[:0]
         start, end = self._starts[number], self._starts[number + 1]
         return self._by_category[start : min(end, start + self.size)]
-
-    def source(self, slot: int) -> Source:
-        """Why a room is among the common ones: entries, or for having just started."""
-        return "trending" if self.trending_N[slot] * 2 > self.fresh_N[slot] else "new"
 
 
 def heat(entries: Entries) -> NDArray[np.float32]:
@@ -77,6 +107,17 @@ def heat(entries: Entries) -> NDArray[np.float32]:
     everybody_N = entries.minute_N + np.float32(0.2) * entries.ten_minutes_N
     hot_N: NDArray[np.float32] = newcomers_N + np.float32(0.2) * everybody_N
     return hot_N
+
+
+def rise(now_N: NDArray[np.float32], minute_N: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much faster chat is in the last ten seconds than in the last minute, 0..1, float32 [N].
+
+    now_N, minute_N: messages of each. 1: four and a half times as fast, as where a crowd has just come; so many as one
+    chatter alone can have do not count.
+    """
+    faster_N = np.log1p(MINUTE_OF_TEN_SECONDS * np.maximum(now_N - ALONE, 0)) - np.log1p(minute_N)
+    rising_N: NDArray[np.float32] = np.clip(faster_N / FASTEST, 0, 1)
+    return rising_N
 
 
 def most(values_N: NDArray[np.floating], k: int) -> NDArray[np.int64]:
@@ -100,7 +141,12 @@ def largest(values_N: NDArray[np.floating], k: int) -> NDArray[np.int64]:
     return np.argsort(-values_N, kind="stable")
 
 
-def _by_category(category_N: NDArray[np.int32], value_N: NDArray[np.float32]) -> NDArray[np.int64]:
+def keyed(values_S: NDArray[np.floating], rooms: RoomTable, slots_N: NDArray[np.int64]) -> NDArray[np.float64]:
+    """[N] values of rooms, so that of equal ones the same come first at every limit and in every replica."""
+    return values_S[slots_N] + TIE * rooms.tie_N[slots_N]
+
+
+def _by_category(category_N: NDArray[np.int32], value_N: NDArray[np.float64]) -> NDArray[np.int64]:
     """Order by category, the largest value of each first: one sort of one key, a tenth of a sort by two keys."""
     span = 1 + float(np.ptp(value_N)) if len(value_N) else 1.0
     return np.argsort(category_N - (value_N - value_N.min(initial=0)) / span)

@@ -7,17 +7,26 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from streaming.activity import ActivityBook
 from streaming.codec import Decoder, encode
 from streaming.dead_letter import DeadLetters
 from streaming.errors import RecordError
-from streaming.events import ViewerId
+from streaming.event_clock import RECORDED_EVENTS, EventClock
+from streaming.events import MIN_AT_MS, ViewerId
+from streaming.foreign import Foreign
 from streaming.log import Log, Partition, Record, Sink
 from streaming.outcome import MAX_AHEAD_MS, Outcome
+from streaming.partitioner import partition_of
+from streaming.position_note import Once
+from streaming.presence import LATE_MS, Deadlines, presence_of
 from streaming.profile import ProfileFold
 from streaming.profile_config import ProfileConfig
 from streaming.restore import last_values
+from streaming.time_unit import misplaced
 from streaming.topics import ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
+from streaming.troubles import Skipped
 
 LOGGER = logging.getLogger(__name__)
 
@@ -25,8 +34,28 @@ LOGGER = logging.getLogger(__name__)
 class ProfilePartition:
     """The viewers of partition `index` of viewer-events and viewer-profiles."""
 
-    def __init__(self, index: int, config: ProfileConfig, letters: DeadLetters, max_folds: int) -> None:
+    def __init__(
+        self,
+        index: int,
+        config: ProfileConfig,
+        letters: DeadLetters,
+        max_folds: int,
+        *,
+        clock: EventClock | None = None,
+        once: Once | None = None,
+        foreign: Foreign | None = None,
+        partitions: int = 0,
+    ) -> None:
+        """clock: of the events, shared by partitions: what is played is played to all of them.
+
+        once: what was set aside, and told to rooms, before. foreign, partitions: where records go whose keys belong
+        elsewhere; without `foreign` every key is taken for this partition's.
+        """
         self.index = index
+        self._foreign = foreign
+        self._partitions = partitions
+        self._once = once or Once({})
+        self._told_before = self._once.read.get(VIEWER_EVENTS, 0)  # rooms know of the events before this offset
         self.changed: dict[bytes, ProfileFold] = {}  # by their records' keys, since the last publish
         self._config = config
         self._letters = letters
@@ -34,6 +63,9 @@ class ProfilePartition:
         self._book = ActivityBook()  # of this partition alone: it goes where the partition goes
         self._folds: OrderedDict[bytes, ProfileFold] = OrderedDict()  # least recently touched first
         self._published: dict[bytes, bytes] = {}
+        self._deadlines: Deadlines[bytes] = Deadlines()  # whoever is in a room
+        self._clock = clock or EventClock(RECORDED_EVENTS)
+        self.read_ms = 0  # append time of the last record read
         self._decode_event = Decoder(VIEWER_EVENTS)
         self._decode_profile = Decoder(VIEWER_PROFILES)
 
@@ -41,35 +73,106 @@ class ProfilePartition:
         return len(self._published)
 
     def restore(self, log: Log) -> None:
-        """Takes the profiles as they are on viewer-profiles; each is decoded when it is first touched."""
-        self._published = last_values(log, Partition(VIEWER_PROFILES, self.index))
+        """Takes the profiles as they are on viewer-profiles; each is decoded when it is first touched.
+
+        Those whose keys belong elsewhere now are left to their new owner, who alone has them leave their rooms.
+        Raises LogUnavailable, Unreadable.
+        """
+        found = last_values(log, Partition(VIEWER_PROFILES, self.index), self._letters.lost_of_states)
+        self._published = {key: value for key, value in found.items() if self._is_at_home(key)}
+        for key, value in self._published.items():
+            self._expect(key, value)
+
+    def _expect(self, key: bytes, value: bytes) -> None:
+        """Has a viewer who is in a room leave it in time."""
+        try:
+            presence = presence_of(value)
+        except msgspec.DecodeError:  # of a newer build; that is said when it is touched
+            return
+        self._clock.note(presence.last_at_ms, presence.appended_ms)
+        heard_ms = presence.heard_ms
+        if heard_ms is not None:
+            self._deadlines.put(key, heard_ms + 1_000 * self._config.presence_timeout_s)
+
+    def adopt(self, key: bytes, value: bytes, sink: Sink) -> bool:
+        """Takes in the profile of a key that belonged to another partition; False where there is one already."""
+        known = self._published.setdefault(key, value)
+        if known is value:
+            self._expect(key, value)
+        sink.send(VIEWER_PROFILES, key, known, self.index)  # after what was published there, whoever did so last
+        return known is value
+
+    def pass_over(self, skipped: Skipped) -> None:
+        """Notes that offsets of the events are lost."""
+        self._letters.lost(skipped)
 
     def apply(self, records: Sequence[Record]) -> int:
         """Folds events in offset order; gives the number of duplicates."""
-        folds, changed, book = self._folds, self.changed, self._book
+        self.read_ms = max(self.read_ms, records[-1].timestamp)
+        if records[0].offset >= self._told_before:
+            return self._apply(records, self._book)
+        told = next((n for n, one in enumerate(records) if one.offset >= self._told_before), len(records))
+        duplicates = self._apply(records[:told], ActivityBook())  # profiles are made anew, rooms are not told again
+        return duplicates + self._apply(records[told:], self._book)
+
+    def _apply(self, records: Sequence[Record], book: ActivityBook) -> int:
+        folds, changed = self._folds, self.changed
         duplicates = 0
-        event: Any
+        record: Any = None
+        event: Any = None
         key: Any
         for record, event in self._letters.decoded(records, self._decode_event):  # much: no calls but the fold's
             key = record.key
             fold = changed.get(key)
             known = fold or folds.get(key)
             wrong = key != event.viewer.encode() if known is None else known.viewer != event.viewer
-            if wrong or event.at_ms > record.timestamp + MAX_AHEAD_MS:
-                self._refuse(record, event)
+            at_ms, appended_ms = event.at_ms, record.timestamp
+            if (wrong or at_ms > appended_ms + MAX_AHEAD_MS or at_ms < MIN_AT_MS) and self._refused(record, event):
                 continue
             if known is None:
+                if self._foreign is not None and not self._is_at_home(key):
+                    self._foreign.forward(record, key, self._partitions, self._once)
+                    continue
                 known = self._fold(key, event.viewer)
-            if known.apply(event, record.timestamp, book) is Outcome.DUPLICATE:
+            if known.apply(event, appended_ms, book) is Outcome.DUPLICATE:
                 duplicates += 1
             elif fold is None:
                 changed[key] = known
+        if event is not None:  # the last that could be read
+            self._clock.note(min(event.at_ms, record.timestamp), record.timestamp, len(records))
         return duplicates
+
+    def lapse(self, until_ms: int, most: int) -> int:
+        """Has viewers leave of whom nothing was heard for too long, at most so many. Gives their number.
+
+        until_ms: a time of the clock by which everything that was appended before has been applied.
+        """
+        now_ms, lapsed = self._clock.now_ms(until_ms), 0
+        for key in self._deadlines.take(now_ms, most):
+            fold = self.changed.get(key) or self._folds.get(key)
+            present_until_ms = self._packed_until_ms(key) if fold is None else fold.present_until_ms
+            if present_until_ms is None:
+                continue
+            if present_until_ms + LATE_MS > now_ms:
+                self._deadlines.put(key, present_until_ms)
+                continue
+            fold = fold or self._fold(key, key.decode())
+            lapsed += fold.lapse(now_ms, self._book)
+            self.changed[key] = fold
+        return lapsed
+
+    def _packed_until_ms(self, key: bytes) -> int | None:
+        value = self._published.get(key)
+        heard_ms = None if value is None else presence_of(value).heard_ms
+        return None if heard_ms is None else heard_ms + 1_000 * self._config.presence_timeout_s
 
     def publish(self, sink: Sink) -> int:
         """Sends the changed profiles; gives their number. To this very partition: a restart looks for them here."""
-        folds = self._folds
+        folds, deadlines = self._folds, self._deadlines
         for key, fold in self.changed.items():
+            present_until_ms = fold.present_until_ms
+            if present_until_ms is not None:
+                deadlines.put(key, present_until_ms)
             value = fold.packed()
             sink.send(VIEWER_PROFILES, key, value, self.index)
             self._published[key] = value
@@ -92,6 +195,9 @@ class ProfilePartition:
         """The bytes of a viewer's profile as published, None for a stranger."""
         return self._published.get(viewer.encode())
 
+    def _is_at_home(self, key: bytes) -> bool:
+        return self._foreign is None or partition_of(key, self._partitions) == self.index
+
     def _fold(self, key: bytes, viewer: str) -> ProfileFold:
         fold = ProfileFold(ViewerId(viewer), self._config)
         value = self._published.get(key)
@@ -103,9 +209,10 @@ class ProfilePartition:
         self._folds[key] = fold
         return fold
 
-    def _refuse(self, record: Record, event: Any) -> None:
+    def _refused(self, record: Record, event: Any) -> bool:
+        complaint = misplaced(event.at_ms, record.timestamp)
         if record.key != event.viewer.encode():
-            self._letters.refuse(record, f"the record's key must be its viewer, {event.viewer!r}, as UTF-8")
-        else:
-            late = f"at_ms {event.at_ms} is over a minute after it arrived, {record.timestamp}"
-            self._letters.refuse(record, late)
+            complaint = f"the record's key must be its viewer, {event.viewer!r}, as UTF-8"
+        if complaint:
+            self._letters.refuse(record, complaint)
+        return bool(complaint)

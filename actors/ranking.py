@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,19 @@ from actors.room_table import RoomTable
 from actors.tastes import Held
 from training.features import Rooms, crowd, personal_of
 from training.own import OwnPast
-from training.serving import Offered, RankedRooms, ServedViewer
+from training.serving import Doubtful, Offered, RankedRooms, ServedVersion, ServedViewer
 
 Slots = NDArray[np.int64]
 Floats = NDArray[np.float32]
 SLICE = 1_024  # rooms looked at, and prepared, in one hold of the lock: some 0.2 ms
 NOBODY = OwnPast(None)
+
+
+class _AsOf(NamedTuple):
+    """A moment in the tables."""
+
+    now_ms: int
+    num_taken: int  # slots that new rooms had taken by then
 
 
 @dataclass(slots=True)
@@ -34,7 +42,21 @@ class _Prepared:
     alignment: ModelAlignment
     rows_SH: Floats
     stranger: ServedViewer
-    renewed_ms: int
+    as_of: _AsOf
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """A ranking and what was asked for it."""
+
+    model: ServedVersion
+    viewer: ServedViewer
+    offered: Offered
+    rooms: RankedRooms
+
+    def falls(self, rooms: Doubtful) -> Floats:
+        """[K, C] as training/causes.py has it, of some of the rooms."""
+        return self.model.falls(self.viewer, self.offered, self.rooms, rooms)
 
 
 class Ranking:
@@ -58,13 +80,14 @@ class Ranking:
         pause_s: between slices, for whoever waits.
         """
         for version, kept in list(self._prepared.items()):
-            if now_ms - kept.renewed_ms > self._stale_ms:
+            if not self._is_fresh(kept, now_ms):
                 self._prepared.pop(version, None)
         if not alignments:
             return
         lately = self._rooms.lately
         with self._lock:
             slots, event_now_ms = self._rooms.slots(), lately.event_now_ms(now_ms)
+            as_of = _AsOf(now_ms, self._rooms.num_taken)
         slices = [slots[start : start + SLICE] for start in range(0, len(slots), SLICE)] or [slots]
         parts = []
         for some in slices:
@@ -73,20 +96,32 @@ class Ranking:
             _wait(pause_s)
         crowd_NC = crowd(_joined(parts))
         for alignment in alignments:
-            self._prepare(alignment, slices, crowd_NC, now_ms, pause_s)
+            self._prepare(alignment, slices, crowd_NC, as_of, pause_s)
 
-    def rank(self, alignment: ModelAlignment, slots_N: Slots, held: Held, now_ms: int) -> RankedRooms:
+    def forget(self, slots_N: Slots) -> None:
+        """Forgets what was prepared of these slots for rooms that had them before. The caller holds the lock."""
+        for kept in list(self._prepared.values()):
+            self._forget(kept.rows_SH, slots_N, kept.as_of)
+
+    def _forget(self, rows_SH: Floats, slots_N: Slots, as_of: _AsOf) -> None:
+        rows_SH[slots_N[self._rooms.taken_N[slots_N] > as_of.num_taken]] = 0
+
+    def rank(self, alignment: ModelAlignment, slots_N: Slots, held: Held, now_ms: int) -> Ranked:
         """Probabilities of the candidates, live rooms."""
         kept = self._prepared.get(alignment.version)
-        if kept is None or kept.alignment is not alignment or now_ms - kept.renewed_ms > self._stale_ms:
+        if kept is None or kept.alignment is not alignment or not self._is_fresh(kept, now_ms):
             self.renew([alignment], now_ms)
             kept = self._prepared[alignment.version]
         viewer = held.viewer if held.viewer is not None else kept.stranger
         personal_NP = self._personal(slots_N, held, self._rooms.lately.event_now_ms(now_ms))
-        return alignment.model.rank(viewer, Offered(slots_N, alignment.rooms, kept.rows_SH, personal_NP))
+        offered = Offered(slots_N, alignment.rooms, kept.rows_SH, personal_NP)
+        return Ranked(alignment.model, viewer, offered, alignment.model.rank(viewer, offered))
+
+    def _is_fresh(self, kept: _Prepared, now_ms: int) -> bool:
+        return 0 <= now_ms - kept.as_of.now_ms <= self._stale_ms  # a clock may be put back
 
     def _prepare(
-        self, alignment: ModelAlignment, slices: Sequence[Slots], crowd_NC: Floats, now_ms: int, pause_s: float
+        self, alignment: ModelAlignment, slices: Sequence[Slots], crowd_NC: Floats, as_of: _AsOf, pause_s: float
     ) -> None:
         kept = self._prepared.get(alignment.version)
         if kept is not None and kept.alignment is not alignment:
@@ -103,12 +138,13 @@ class Ranking:
                 self._lock if kept is not None else nullcontext()
             ):  # new pages take milliseconds, and nobody reads them
                 rows_SH[some] = rows_NH
+                self._forget(rows_SH, some, as_of)
             start += len(some)
             _wait(pause_s)
         if kept is None and rows_SH is not None:
-            self._prepared[alignment.version] = _Prepared(alignment, rows_SH, alignment.model.viewer(None), now_ms)
+            self._prepared[alignment.version] = _Prepared(alignment, rows_SH, alignment.model.viewer(None), as_of)
         elif kept is not None:
-            kept.renewed_ms = now_ms
+            kept.as_of = as_of
 
     def _personal(self, slots_N: Slots, held: Held, event_now_ms: int) -> Floats:
         """[N, P] features.PERSONAL of the candidates. A viewer's past is with few of them: only these are looked at."""

@@ -27,19 +27,21 @@ from actors.impressions import Impressions
 from actors.model_failures import ModelFailures
 from actors.pools import Pools, largest
 from actors.ranking import Ranking
+from actors.reasons import LIVE, Reasons
 from actors.room_table import Card, RoomTable
 from actors.score import Score
 from actors.scoring import Scoring
 from actors.shadow_scoring import ShadowScoring
-from actors.shown import Pick, Why, reason_of, shown_item, shown_room
+from actors.shown import Pick, Why, about_of, reason_of, shown_item, shown_room
 from actors.tables import Tables
 from actors.tastes import STRANGER, Held, Tastes
 from actors.weights import Weights
 from actors.written import Written
 from streaming.clock import Clock
 from streaming.errors import ConfigError, UnknownRoom, VersionError
-from streaming.events import RoomId, ViewerId
+from streaming.events import MAX_ID_LENGTH, RoomId, ViewerId
 from streaming.metrics import Metrics
+from streaming.profile_config import ProfileConfig
 from training import kernels
 
 LOGGER = logging.getLogger(__name__)
@@ -50,8 +52,8 @@ WARM_VIEWERS, WARM_ROOMS = 16, 60  # enough that every path has run and its memo
 RENEW_PAUSE_S = 0.0005  # between slices of a renewal, in which requests are answered
 PREPARE_S = 1.0  # between renewals of what a model prepares: half of its features are sums over a minute and more
 REST = 10  # of its time, at least, that a renewal rests: it takes 30 ms of processor time at 10,000 rooms
+NAMING = ("category", "language")  # reasons that name what nobody may have told of a room
 STALE_MS = 60_000  # where nobody has renewed for so long, a request does
-POOL_PER_ITEM = 3  # of the best candidates, so many per item asked for take part in diversifying
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,12 @@ class RecommendConfig:
     pool: int = 64  # candidates trending now, and as many newest
     renew_ms: int = 300  # how old the lists of trending and newest may be
     fresh_half_life_s: float = 600.0
+    show_mature: bool = False  # mature rooms also to viewers whose filter does not ask for them
     broad_category: str = "Just Chatting"  # the label of rooms about anything: it says little of a taste; "" for none
+    reason_least: float = (
+        0.1  # what a reason has done at least: of what its term can do, or of the log odds of entering
+    )
+    new_s: float = 300.0  # so long after its start a room may be said to have just started
     streamer_cost: float = 0.5  # what each further room of a streamer loses in the order
     category_cost: float = 0.02  # what each further room of a category loses in the order
     lookup_timeout_ms: int = 20  # how long an answer waits for the profile of a viewer who was let go; 0: not at all
@@ -80,6 +87,8 @@ class RecommendConfig:
             if getattr(self, name) <= 0:
                 raise ConfigError(f"recommend.{name} is {getattr(self, name)}; it must be above 0")
         for name in (
+            "reason_least",
+            "new_s",
             "streamer_cost",
             "category_cost",
             "lookup_timeout_ms",
@@ -95,28 +104,6 @@ class RecommendConfig:
                 raise ConfigError(f"recommend.{name} is {getattr(self, name)}; a share lies between 0 and 1")
 
 
-class _Found:
-    """What of the viewer led to the candidates of one query."""
-
-    def __init__(self, held: Held, nearest: NDArray[np.int64]) -> None:
-        self._visited = held.visited.strengths
-        self._liked = held.affinity.liked if held.affinity is not None and held.taste.anchor else None
-        self._nearest = nearest
-        self._near: set[int] | None = None
-
-    def source(self, slot: int, category: int) -> Source | None:
-        """The strongest of the viewer's own reasons for a room that hold; None where none does."""
-        if slot in self._visited:
-            return "visited"
-        if self._liked is None:
-            return None
-        if category in self._liked:
-            return "similar"
-        if self._near is None:
-            self._near = set(self._nearest.tolist())
-        return "similar" if slot in self._near else None
-
-
 class Recommender:
     """Answers from the tables alone; touches no network. Any thread may ask."""
 
@@ -127,8 +114,10 @@ class Recommender:
         metrics: Metrics,
         clock: Clock,
         impressions: Impressions | None = None,
+        *,
+        profile: ProfileConfig | None = None,
     ) -> None:
-        """impressions: where each answer is noted; None for nowhere."""
+        """impressions: where each answer is noted; None for nowhere. profile: by which presence in a room ends."""
         self._tables = tables
         self._impressions = impressions
         self._rooms: RoomTable = tables.rooms
@@ -136,13 +125,22 @@ class Recommender:
         self._metrics = metrics
         self._clock = clock
         half_life_ms = int(config.fresh_half_life_s * 1000)
-        self._pools = Pools(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights)
-        self._candidates = Candidates(tables.rooms, self._pools, config.nearest)
+        shown = {"show_mature": config.show_mature}
+        self._pools = Pools(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights, **shown)
+        self._candidates = Candidates(tables.rooms, self._pools, config.nearest, **shown)
         by_terms = Score(tables.rooms, self._pools, config.weights)
         self._ranking = Ranking(tables.rooms, tables.lock, STALE_MS)
         self.failures = tables.rooms.failures = ModelFailures(config.failures, metrics)
-        self._scoring = Scoring(self._candidates, by_terms, self._ranking, config.ranked, self.failures)
-        self._tastes = Tastes(tables, self._candidates, config.weights, config.broad_category, metrics)
+        reasons = Reasons(
+            tables.rooms, self._pools, by_terms, least=config.reason_least, new_ms=int(config.new_s * 1000)
+        )
+        self._scoring = Scoring(
+            self._candidates, by_terms, reasons, self._ranking, ranked=config.ranked, failures=self.failures
+        )
+        presence_ms = 1_000 * (profile or ProfileConfig()).presence_timeout_s
+        self._tastes = Tastes(
+            tables, self._candidates, config.weights, config.broad_category, metrics, presence_ms=presence_ms
+        )
         self._shadow = ShadowScoring(tables, self._tastes, self._scoring, config.shadow, metrics)
         self._written = Written()
         compiled.load()
@@ -154,15 +152,15 @@ class Recommender:
         with self._tables.lock:
             now_ms = self._now_ms()
             held = self._held(ViewerId(query.viewer), now_ms)
-            anchor = held.taste.anchor
             picks = self._picks(query, held, now_ms)
             items = [
                 shown_item(
                     pick.card,
                     now_ms,
                     pick.score,
-                    Why(pick.source, reason_of(pick.source, pick.card.state.streamer, anchor), pick.terms),
+                    Why(pick.source, reason_of(pick.source, about_of(pick)), pick.terms),
                     self._rooms.alignment.version,
+                    chat_per_minute=pick.chat_per_minute,
                 )
                 for pick in picks
             ]
@@ -184,7 +182,7 @@ class Recommender:
             self._shadow.note(query)
             if self._impressions is not None:
                 self._impressions.note(answer, picks)
-            return self._written.answer(answer, picks, held.taste.anchor)
+            return self._written.answer(answer, picks)
 
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what models prepare of all rooms, and scores in the shadow; a thread's loop until told to stop."""
@@ -214,7 +212,7 @@ class Recommender:
             with self._tables.lock:
                 now_ms = self._now_ms()
                 other = self._tastes.under(alignment, viewer, held, now_ms)
-                scored = self._scoring.of(Query(viewer="-"), other, alignment, WARM_ROOMS, now_ms)
+                scored = self._scoring.of(Query(viewer="-", limit=WARM_ROOMS), other, alignment, now_ms)
             if not np.isfinite(scored.values_K).all():  # also of a version that only has a viewer tower
                 raise VersionError(f"version {alignment.version} scores rooms with what is not a number")
 
@@ -225,29 +223,43 @@ class Recommender:
         self._shadow.candidate = candidate
 
     def rooms(self, limit: int, filters: Filters = NO_FILTERS) -> list[Room]:
-        """Live rooms, largest audience first."""
+        """Live rooms, largest audience first; of equal ones the same first at every limit and in every replica."""
         with self._tables.lock:
             now_ms = self._clock.now_ms()
-            slots = self._candidates.allowed(self._rooms.slots(), filters)
-            best = slots[largest(self._rooms.audience_N[slots], limit)]
-            version = self._rooms.alignment.version
-            return [shown_room(self._rooms.by_slot[slot], now_ms, version) for slot in best.tolist()]
+            slots = self._candidates.allowed(filters)
+            best = slots[largest(self._rooms.audience_N[slots] + self._candidates.ties(slots), limit)]
+            by_slot, version = self._rooms.by_slot, self._rooms.alignment.version
+            said = self._chat(best, now_ms)
+            return [
+                shown_room(by_slot[slot], now_ms, version, chat_per_minute=chat)
+                for slot, chat in zip(best.tolist(), said, strict=True)
+            ]
 
     def room(self, room: str) -> Room:
         """One live room. Raises UnknownRoom."""
         with self._tables.lock:
-            return shown_room(self._card(room), self._clock.now_ms(), self._rooms.alignment.version)
+            now_ms, card = self._clock.now_ms(), self._card(room)
+            (chat,) = self._chat([card.slot], now_ms)
+            return shown_room(card, now_ms, self._rooms.alignment.version, chat_per_minute=chat)
 
-    def similar(self, room: str, limit: int) -> list[Item]:
-        """Live rooms nearest to a live room by content, it apart; none while it has no vector. Raises UnknownRoom."""
+    def similar(self, room: str, limit: int, filters: Filters = NO_FILTERS) -> list[Item]:
+        """Live rooms nearest to a live room by content, it apart; none while it has no vector. Raises UnknownRoom.
+
+        Of few rooms the nearest may not be like it: they are in the list, and not called similar.
+        """
         with self._tables.lock:
             now_ms = self._clock.now_ms()
             card = self._card(room)
-            because = Why("similar", "similar to " + card.state.streamer)
+            alike, other = Why("similar", "similar to " + card.state.streamer), Why(LIVE, reason_of(LIVE, ""))
             by_slot, version = self._rooms.by_slot, self._rooms.alignment.version
+            found = self._candidates.similar(card.slot, limit, self._rooms.alignment, filters)
+            said = self._chat([slot for slot, _ in found], now_ms)
+            least = self._config.reason_least
             return [
-                shown_item(by_slot[slot], now_ms, score, because, version)
-                for slot, score in self._candidates.similar(card.slot, limit, self._rooms.alignment)
+                shown_item(
+                    by_slot[slot], now_ms, score, alike if score > least else other, version, chat_per_minute=chat
+                )
+                for (slot, score), chat in zip(found, said, strict=True)
             ]
 
     def _held(self, viewer: ViewerId, now_ms: int) -> Held:
@@ -261,17 +273,30 @@ class Recommender:
             self.failures.note(alignment.version, err, now_ms)
             return STRANGER
 
+    def _chat(self, slots: Sequence[int] | NDArray[np.int64], now_ms: int) -> list[int]:
+        """Messages a minute of rooms, as of now."""
+        return _as_whole(self._rooms.lately.chat_per_minute(np.asarray(slots, np.int64), now_ms))
+
     def _card(self, room: str) -> Card:
         card = self._rooms.cards.get(RoomId(room))
         if card is None:
-            raise UnknownRoom(f"room {room!r} is not live; GET /v1/rooms lists the live rooms")
+            raise UnknownRoom(f"room {room[:MAX_ID_LENGTH]!r} is not live; GET /v1/rooms lists the live rooms")
         return card
 
     def _now_ms(self) -> int:
         now_ms = self._clock.now_ms()
-        if now_ms - self._pools.renewed_ms >= self._config.renew_ms:
+        if self._rooms.taken:
+            self._forget_ended()
+        if not 0 <= now_ms - self._pools.renewed_ms < self._config.renew_ms:  # a clock may be put back
             self._pools.renew(self._rooms, now_ms)
         return now_ms
+
+    def _forget_ended(self) -> None:
+        """A room that has just begun is not as hot as the one that had its slot."""
+        slots_N = np.array([*self._rooms.taken], np.int64)
+        self._rooms.taken.clear()
+        self._pools.forget(slots_N)
+        self._ranking.forget(slots_N)
 
     def _answer(self, query: Query, held: Held, now_ms: int, items: list[Item]) -> Answer:
         return Answer(
@@ -287,9 +312,8 @@ class Recommender:
     def _picks(self, query: Query, held: Held, now_ms: int) -> list[Pick]:
         """The chosen rooms in order."""
         rooms = self._rooms
-        scored = self._scoring.surely(query, held, rooms.alignment, query.limit * POOL_PER_ITEM, now_ms)
-        slots, categories_K = scored.slots_K.tolist(), rooms.category_N[scored.slots_K]
-        categories = categories_K.tolist()
+        scored = self._scoring.surely(query, held, rooms.alignment, now_ms)
+        categories_K = rooms.category_N[scored.slots_K]
         chosen = diversity.diversify(
             scored.values_K,
             rooms.streamer_N[scored.slots_K],
@@ -298,19 +322,43 @@ class Recommender:
             streamer_cost=self._config.streamer_cost,
             category_cost=self._config.category_cost,
         )
-        scores = scored.scores_K.tolist()
-        found = _Found(held, scored.nearest)
+        places_L = np.array(chosen, np.int64)
+        slots_L, scores = scored.slots_K[places_L], scored.scores_K[places_L].tolist()
+        sources = scored.causes(places_L)
+        likes = self._likes(held, slots_L, sources)
+        said = _as_whole(self._pools.chat_per_minute_N[slots_L])
         picks = []
-        for position in chosen:
-            slot = slots[position]
+        for slot, score, position, source, like, chat in zip(
+            slots_L.tolist(), scores, chosen, sources, likes, said, strict=True
+        ):
             card = rooms.by_slot.get(slot)
             if card is None:  # the last check: is it live?
                 self._metrics.count("dead_rooms_returned_total")
                 continue
             terms = scored.terms(position) if query.explain else UNSET
-            source = found.source(slot, categories[position]) or self._pools.source(slot)
-            picks.append(Pick(card, scores[position], source, terms))
+            about = like if source == "similar" else scored.origin if source == "others" else ""
+            own = source == "similar" and like == card.state.streamer  # then the reason is to have been there before
+            if own or source == "visited":
+                source = "followed" if card.state.streamer in held.taste.followed else "visited"  # noqa: PLW2901
+            pick = Pick(card, score, source, chat_per_minute=chat, about=about, terms=terms)
+            picks.append(pick if about_of(pick) or source not in NAMING else msgspec.structs.replace(pick, source=LIVE))
         return picks
+
+    def _likes(self, held: Held, slots_L: NDArray[np.int64], sources: Sequence[Source]) -> list[str]:
+        """The streamer whose rooms a similar room is most like, of those that the viewer was with; "" for none."""
+        likes = [""] * len(sources)
+        places = [place for place, source in enumerate(sources) if source == "similar"]
+        if places:
+            nearest = held.likened.nearest(self._rooms.alignment.content(slots_L[places]))
+            for place, like in zip(places, nearest, strict=True):
+                likes[place] = like
+        return likes
+
+
+def _as_whole(rate_N: NDArray[np.float32]) -> list[int]:
+    """Rates as they are shown."""
+    whole: list[int] = np.rint(rate_N).astype(np.int64).tolist()
+    return whole
 
 
 def _ranking(alignments: Sequence[Alignment]) -> list[ModelAlignment]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from streaming.events import RoomId, RoomState
 from training.content import content_vectors
 from training.live_rooms import LiveRooms
 from training.serving import ServedVersion
+from training.spelling import category_key, language_key
 
+APART = 1_000.0  # more than two products of vectors differ by
 MAX_ENDED = 50_000  # rooms that ended within the hour and are still remembered, for the tastes they speak of
 
 
@@ -49,7 +52,8 @@ class Pieces(msgspec.Struct, frozen=True):
     """What stays the same of a room's JSON in an answer until its next state; cut by `written.py`."""
 
     saw_ms: int  # newest text that the room's vector saw: the age counts from it
-    before_age: str
+    before_chat: str
+    before_age: str  # from behind the chat rate on
     encoder_version: str  # what comes between age and score is the same for all rooms of an encoder and a model
     visited: str  # source and reason where the viewer visited the streamer before
 
@@ -93,19 +97,27 @@ class RoomTable:
         self.vectors_ND: NDArray[np.float16] = np.zeros((0, 0), np.float16)  # content, whole
         self.cards: dict[RoomId, Card] = {}
         self.by_slot: dict[int, Card] = {}
+        self.num_taken = 0  # slots that new rooms have taken
+        self.taken_N = np.zeros(max_rooms, np.int64)  # the how many-th of these each is
+        self.taken: set[int] = set()  # the latest of them, in which who keeps columns may have another room's
         self.roster = Roster()
         self.ended: OrderedDict[RoomId, EndedRoom] = OrderedDict()
-        self.categories, self.languages, self.streamers = Labels(), Labels(), Labels()
+        self.categories, self.languages, self.streamers = Labels(category_key), Labels(language_key), Labels()
         self.lately = LiveRooms(max_rooms)
         # Zero pages cost nothing until a room has the row, so the columns too grow without copying.
         self.live_N = np.zeros(max_rooms, np.bool_)
         self.mature_N = np.zeros(max_rooms, np.bool_)
+        self.general_N = np.zeros(max_rooms, np.bool_)  # live and not mature
+        self.num_general = 0
+        self.apart_N = np.zeros(
+            max_rooms, np.float32
+        )  # APART of mature rooms: taken from cosines, it has them come last
+        self.tie_N = np.zeros(max_rooms)  # 0..1, of the room's id: by it equals are ordered, in every replica the same
         self.category_N = np.zeros(max_rooms, np.int32)
         self.language_N = np.zeros(max_rooms, np.int32)
         self.streamer_N = np.zeros(max_rooms, np.int32)
         self.started_ms_N = np.zeros(max_rooms, np.int64)
         self.audience_N = np.zeros(max_rooms, np.float32)
-        self.chat_N = np.zeros(max_rooms, np.float32)  # messages in the last 30 s
 
     def __len__(self) -> int:
         """Live rooms."""
@@ -214,7 +226,7 @@ class RoomTable:
         del self.by_slot[card.slot]
         self.roster.leave(card.state.streamer, room)
         self._leave_columns(card)
-        self.live_N[card.slot] = False
+        self.live_N[card.slot] = self.general_N[card.slot] = False
         self.lately.clear(card.slot)
         self.index.clear(np.array([card.slot]))
         for journal in self._journals:
@@ -233,6 +245,10 @@ class RoomTable:
             slot = self._slots.allocate()
         if slot is None:
             return None
+        if held is None:
+            self.num_taken += 1
+            self.taken_N[slot] = self.num_taken
+            self.taken.add(slot)
         unchanged = held is not None and _vectors(held.state) == _vectors(state)
         card = Card(slot, state, held.servable_ms if held is not None and unchanged else now_ms)
         self.cards[state.room] = self.by_slot[slot] = card
@@ -246,14 +262,19 @@ class RoomTable:
         self.language_N[slot] = self.languages.take(state.language)
         self.streamer_N[slot] = self.streamers.take(state.streamer)
         self.mature_N[slot] = state.mature
+        self.general_N[slot] = not state.mature
+        self.apart_N[slot] = APART if state.mature else 0
+        self.num_general += not state.mature
+        self.tie_N[slot] = zlib.crc32(state.room.encode("utf-8", "surrogatepass")) / 2**32
         self.started_ms_N[slot] = state.started_at_ms
         self.audience_N[slot] = card.audience
-        self.chat_N[slot] = state.window_messages
         self.lately.set(slot, state)
+        self.lately.hear(slot, state)
         self.live_N[slot] = True
 
     def _leave_columns(self, card: Card) -> None:
         state = card.state
+        self.num_general -= not state.mature
         self.categories.give(state.category)
         self.languages.give(state.language)
         self.streamers.give(state.streamer)

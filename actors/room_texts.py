@@ -12,7 +12,7 @@ from actors.schedule import Pick, Purpose, Schedule
 from streaming.chat import RoomText
 from streaming.clock import Clock
 from streaming.metrics import Metrics
-from streaming.vectors import to_bytes
+from streaming.vectors import are_numbers, to_bytes
 from streaming.window import ClosedSegment
 
 
@@ -166,7 +166,13 @@ class RoomTexts:
         return _Job(held, "segment", segments[0], pick.since_ms) if segments else None
 
     def _take(self, job: _Job, encoded: Encoded, row: int) -> None:
+        """What is not of numbers is asked for once more; then the text has none, and the fold takes it so."""
         fold, vector = job.held.fold, to_bytes(encoded.vectors[row])
+        if not are_numbers(vector):
+            self._metrics.count("vectors_refused_total", reader="encoder")
+            if job.held.refused.get(job.purpose) != job.text.text:
+                job.held.refused[job.purpose] = job.text.text
+                return
         if isinstance(job.text, ClosedSegment):
             fold.fold_segment(job.text.index, vector, encoded.version)
         elif job.purpose == "title":

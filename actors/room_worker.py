@@ -10,22 +10,29 @@ from actors.encoding import EncoderClient, InFlight, InFlightConfig
 from actors.room_partition import HeldRoom, RoomPartition, Tally
 from actors.room_texts import Patience, RoomTexts
 from actors.schedule import Schedule, ScheduleConfig
+from actors.topic_life import TopicLife
+from actors.unrestored import Unrestored
 from actors.worker_status import Gauge, WorkerStatus
 from streaming.clock import Clock
 from streaming.dead_letter import DeadLetters
-from streaming.errors import ConfigError
+from streaming.errors import ConfigError, Unreadable
+from streaming.foreign import Census, Foreign
 from streaming.log import Batch, Log, Partition, Sink, Source
-from streaming.loop import Loop, Membership
+from streaming.loop import IDLE_WAIT_S, Loop, Membership
 from streaming.metrics import Metrics
 from streaming.outcome import Outcome
+from streaming.position_note import Once
+from streaming.strays import strays
+from streaming.topic_set import made_of_inputs
 from streaming.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS
+from streaming.troubles import Skipped, Troubles
 from streaming.window import WindowConfig
 
 GROUP = "room-workers"
 TOPICS = (ROOMS, CHAT, ROOM_ACTIVITY)
 SWEEP_MS = 1_000
 BEHIND_MS = 1_000
-MAY_BE_ZERO = ("segment_patience_s", "short_after_s")
+MAY_BE_ZERO = ("room_timeout_s", "segment_patience_s", "short_after_s")
 CAUGHT_UP_RECORDS = 5_000  # one poll's worth: so little lag hides no sign of life
 METRIC_OF = {
     Outcome.LATE: "chat_late_total",
@@ -39,8 +46,9 @@ METRIC_OF = {
 class RoomWorkerConfig:
     """How often a RoomWorker publishes, and how long it keeps what is over."""
 
-    room_timeout_s: int = 900  # without a sign of life for so long, a room is presumed ended
-    keep_ended_s: int = 3_600  # then its state becomes a tombstone
+    room_timeout_s: int = 900  # without a sign of life for so long, a room is presumed ended; 0: only an end ends it
+    keep_ended_s: int = 3_600  # after an end that was said, its state becomes a tombstone
+    keep_presumed_s: int = 43_200  # after one that was presumed: until then any sign of life brings the room back
     keep_orphan_s: int = 600  # what is said of a room that never starts
     max_orphans: int = 10_000  # per partition
     statistics_every_ms: int = 1_000  # per room, for states in which only counts changed
@@ -70,6 +78,9 @@ class RoomWorkerStatus(WorkerStatus):
     encoder_backlog: int = 0
     texts_in_flight: int = 0
     texts_per_s: float = 0.0
+    foreign: str = ""  # records that producers put where their keys do not belong, by topic, and what to set
+    anew: str = ""  # topics that were found made anew since the start
+    lost: str = ""  # offsets that were passed over since the start, the last of each partition
 
 
 class RoomWorker:
@@ -93,7 +104,10 @@ class RoomWorker:
         self._encoder = encoder
         self._metrics = metrics
         self._clock = clock
-        self._loop = Loop(log, Membership(GROUP, member, TOPICS), self, metrics, clock)
+        self._loop = Loop(log, Membership(GROUP, member, TOPICS, (ROOM_STATES,)), self, metrics, clock)
+        self._troubles = Troubles(GROUP, metrics)
+        self._life = TopicLife(GROUP, (*TOPICS, ROOM_STATES), ROOM_STATES, metrics)
+        self._census = Census(self._life.partitions_of)
         self._status = RoomWorkerStatus(member)
 
     def run(self, stop: threading.Event) -> None:
@@ -108,8 +122,10 @@ class RoomWorker:
 
     def begin(self, source: Source, sink: Sink) -> None:
         self._source, self._sink = source, sink
-        self._letters = DeadLetters(sink, self._metrics)
+        self._foreign = Foreign(sink, self._metrics, self._census)
         self._homes: dict[int, RoomPartition] = {}
+        self._unrestored = Unrestored(self._clock)
+        self._life.begin(self._log, source, self._clock)
         self._gauge = Gauge(GROUP, self._metrics, self._clock)
         self._texts = RoomTexts(
             Schedule(self._config.schedule),
@@ -128,6 +144,8 @@ class RoomWorker:
         self._busy = False  # there is more to read than one poll brings
 
     def revoke(self, partitions: Sequence[Partition]) -> None:
+        for index in {partition.index for partition in partitions}:
+            self._unrestored.drop(index)
         for index in {partition.index for partition in partitions} & self._homes.keys():
             for held in self._homes.pop(index).rooms.values():
                 self._release(held)
@@ -137,19 +155,74 @@ class RoomWorker:
                     positions.pop(Partition(topic, index), None)
 
     def assign(self, partitions: Sequence[Partition]) -> None:
-        for index in {partition.index for partition in partitions} - self._homes.keys():
-            home = RoomPartition(index, self._window, self._letters)
-            home.restore(self._log)
-            self._homes[index] = home
-            now_ms = self._clock.now_ms()
-            for held in home.rooms.values():
-                self._texts.want(held, now_ms, 0)
+        if not self._life.assign(partitions, anew=bool(self._homes)):
+            return
+        for index in sorted({partition.index for partition in partitions} - self._homes.keys()):
+            try:
+                self._homes[index] = self._opened(index)
+            except Unreadable as err:
+                self._unrestored.add(index, err.trouble)
         self._behind_ms = self._clock.now_ms()
+
+    def _opened(self, index: int) -> RoomPartition:
+        life, once = self._life, Once(self._life.read_before(index))
+        home = RoomPartition(
+            index,
+            self._window,
+            DeadLetters(self._sink, self._metrics, once=once),
+            once=once,
+            foreign=self._foreign,
+            partitions=life.partitions,
+            inputs=made_of_inputs(life.shapes, index),
+        )
+        if index < life.partitions:
+            home.restore(self._log, life.ends)
+            for topic in home.anew:
+                life.found_anew(topic)
+            if life.has_grown(index):
+                self._take_in(home)
+        if home.vectors_refused:
+            self._metrics.count("vectors_refused_total", home.vectors_refused, reader=GROUP)
+        now_ms = self._clock.now_ms()
+        for held in home.rooms.values():
+            self._texts.want(held, now_ms, 0)
+        self._publish_soon(home)
+        return home
+
+    def _take_in(self, home: RoomPartition) -> bool:
+        """Rooms whose keys belonged to other partitions before topics grew, from where they are published.
+
+        False: not all are readable. Raises LogUnavailable.
+        """
+        now_ms = self._clock.now_ms()
+        try:
+            for stray in strays(self._log, ROOM_STATES, home.index, self._life.partitions):
+                if home.adopt(stray.key, stray.value, now_ms, self._sink):
+                    self._metrics.count("rooms_moved_total")
+                self._sink.send(ROOM_STATES, stray.key, None, stray.partition)
+                self._buried += 1
+        except Unreadable as err:
+            self._life.postpone(home.index, err)
+            return False
+        finally:
+            self._publish_soon(home)
+        return True
+
+    def _publish_soon(self, home: RoomPartition) -> None:
+        """Rooms that changed without a record."""
+        now_ms = self._clock.now_ms()
+        for held in home.touched:
+            self._counted.setdefault(held, now_ms)
+        home.touched.clear()
 
     def apply(self, batch: Batch) -> None:
         tally = Tally()
         for (topic, index), records in batch.records.items():
-            self._homes[index].apply(topic, records, tally)
+            home = self._homes.get(index)
+            if home is not None:  # else its state is not readable, or it will be given once more
+                home.apply(topic, records, tally)
+        if batch.skipped:
+            self._pass_over(batch.skipped)
         self._busy = bool(batch.records) and sum(self._source.lag().values()) > CAUGHT_UP_RECORDS
         if batch.records:
             self._take_touched(batch)
@@ -160,6 +233,12 @@ class RoomWorker:
         if now_ms - self._swept_ms >= SWEEP_MS:
             self._sweep(now_ms)
 
+    def _pass_over(self, skipped: Sequence[Skipped]) -> None:
+        self._troubles.passed_over(self._life.unread(skipped))
+        for one in skipped:
+            if one.partition in self._homes:
+                self._homes[one.partition].pass_over(one)
+
     def publish(self, *, final: bool) -> Mapping[Partition, int] | None:
         now_ms = self._clock.now_ms()
         if not final and now_ms < self._committed_ms + self._commit_gap_ms():
@@ -167,16 +246,27 @@ class RoomWorker:
         sent = self._send_states(now_ms, everything=final)
         if final:
             self._collect_positions()
+        self._add_set_aside()
         if not (sent or self._positions or self._buried):
             return None
         positions, self._positions = self._positions, {}
         self._committed.update(positions)
         self._committed_ms, self._buried = now_ms, 0
+        for partition in positions:
+            self._life.note(partition, self._homes[partition.index].next_offset[partition.topic])
         return positions
 
+    def _add_set_aside(self) -> None:
+        """Where records were refused or forwarded, the position goes with them, so that it happens once."""
+        for home in self._homes.values():
+            for topic in home.once.pending:
+                partition = Partition(topic, home.index)
+                self._positions.setdefault(partition, self._committed.get(partition, home.first_offset[topic]))
+            home.once.pending.clear()
+
     def wait_s(self) -> float:
-        longest_s = 0.1 if self._counted else 0.2
-        if self._urgent:
+        longest_s = 0.1 if self._counted else IDLE_WAIT_S
+        if self._urgent or self._buried or any(home.once.pending for home in self._homes.values()):
             longest_s = max(0.0, (self._committed_ms + self._commit_gap_ms() - self._clock.now_ms()) / 1000)
         return self._texts.wait_s(longest_s)
 
@@ -242,6 +332,8 @@ class RoomWorker:
         for outcome, name in METRIC_OF.items():
             if count := tally.outcomes[CHAT][outcome]:
                 self._metrics.count(name, count)
+        if tally.ends_ahead:
+            self._metrics.count("records_mended_total", tally.ends_ahead, topic=ROOMS, reason="end_time")
         lifecycle = tally.outcomes[ROOMS]
         if count := lifecycle[Outcome.STALE] + lifecycle[Outcome.AFTER_END]:
             self._metrics.count("lifecycle_stale_total", count)
@@ -253,6 +345,10 @@ class RoomWorker:
     def _sweep(self, now_ms: int) -> None:
         self._swept_ms = now_ms
         self._gauge.measure(self._source)
+        self._troubles.update([*self._source.troubles(), *self._unrestored.troubles, *self._life.troubles()])
+        self._census.say()
+        self._unrestored.retry(self._log, ROOM_STATES)
+        self._life.settle(self._looked_at)
         if self._gauge.contact_age_s > 5 or max(self._gauge.lag.values(), default=0) > CAUGHT_UP_RECORDS:
             self._behind_ms = now_ms
         live = sum(self._sweep_partition(home, now_ms) for home in self._homes.values())
@@ -268,19 +364,29 @@ class RoomWorker:
             self._gauge.contact_age_s,
             self._gauge.records_per_s,
             self._loop.restarts,
+            self._troubles.now,
             live,
             backlog.stale,
             backlog.texts,
             self._texts.in_flight,
             self._texts.texts_per_s,
+            self._census.text,
+            self._life.anew_text,
+            self._troubles.lost_text,
         )
+
+    def _looked_at(self, index: int) -> bool:
+        return index not in self._homes or self._take_in(self._homes[index])
 
     def _sweep_partition(self, home: RoomPartition, now_ms: int) -> int:
         """Closes what is idle, ends what is silent, buries what is over. Gives the number of live rooms."""
         config = self._config
         live = skipped = 0
         orphans: list[HeldRoom] = []
-        may_presume = now_ms - self._behind_ms >= config.room_timeout_s * 1_000
+        timeout_ms = 1_000 * config.room_timeout_s
+        stopped = any(trouble.partition == home.index for trouble in self._troubles.now)  # signs of life are not read
+        may_presume = not stopped and timeout_ms > 0 and now_ms - self._behind_ms >= timeout_ms
+        keep_ms = {"ended": 1_000 * config.keep_ended_s, "presumed_ended": 1_000 * config.keep_presumed_s}
         for held in list(home.rooms.values()):
             fold = held.fold
             silent_ms = now_ms - fold.alive_ms
@@ -294,11 +400,11 @@ class RoomWorker:
                 orphans.append(held)
             elif fold.status == "live":
                 live += 1
-                if may_presume and silent_ms > config.room_timeout_s * 1_000:
+                if may_presume and silent_ms > timeout_ms:
                     fold.presume_ended()
                     self._metrics.count("rooms_presumed_ended_total")
                     self._urgent[held] = None
-            elif silent_ms > config.keep_ended_s * 1_000:
+            elif silent_ms > keep_ms[fold.status]:
                 home.bury(held, self._sink)
                 self._release(held)
                 self._buried += 1
@@ -324,5 +430,6 @@ class RoomWorker:
         """Costs a look at every room, so only once a second: what is committed meanwhile is older, which is safe."""
         for home in self._homes.values():
             for partition, offset in home.positions().items():
-                if self._committed.get(partition) != offset:
+                read = home.next_offset[partition.topic]
+                if self._committed.get(partition) != offset or self._life.read(partition) != read:
                     self._positions[partition] = offset

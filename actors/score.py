@@ -4,16 +4,21 @@
                           + content  · cosine of the mean of the viewer's recent rooms and the room, 0 if negative
                           + category · root of the share of the room's category in the visits, 1 = the largest
                           + language · the same of the room's language
+                          + arrivals · log of how many came lately from where the viewer was last, 1 = 32 of them
                           + trending · log of entries of the last minute and ten, newcomers' count more, 1 = the hottest
                           + crowd    · log of audience and chat rate, 1 = the largest
+                          + rising   · log of how much faster chat is now than in the last minute, 1 = 4.5 times
                           + fresh    · 0.5^(age / half-life)
 
-Each term lies in 0..1, so that a weight says how much its term can move a room.
+Each term lies in 0..1, so that a weight says how much its term can move a room. A room of which nobody says category or
+language gets what those get on average of which it is known: not to be told is no reason against a room.
+The weights were found on recorded chat and the simulator together (docs/results.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,13 +31,26 @@ from actors.pools import Pools
 from actors.room_table import RoomTable
 from actors.taste import Taste
 from actors.weights import Weights
-from training.compiling import FLOATS, INTEGERS, kernel
+from streaming.activity import MAX_ARRIVALS, RECENT_MS
+from training.compiling import FLOATS, FLOATS_2D, INTEGERS, INTEGERS_2D, kernel
 
 Slots = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
+TERMS = ("visited", "content", "category", "language", "arrivals", "trending", "crowd", "rising", "fresh")
+VISITED, CATEGORY, LANGUAGE, FRESH = (TERMS.index(term) for term in ("visited", "category", "language", "fresh"))
 NONE = np.float32(0)
+PER_ARRIVAL = np.float32(1 / np.log1p(MAX_ARRIVALS))
 NOTHING = np.zeros(0, np.float32)  # of what a stranger has
+
+
+@kernel(exact=True)
+def came_from(came_ms_A: NDArray[np.int64], origin_A: NDArray[np.int64], num: int, origin: int, since_ms: int) -> int:
+    """Of a room's newest arrivals, those from one origin since then."""
+    came = 0
+    for place in range(num):
+        came += origin_A[place] == origin and came_ms_A[place] > since_ms
+    return came
 
 
 @kernel(exact=True)
@@ -48,8 +66,17 @@ def scored(  # noqa: PLR0917  compiled functions take no keywords
     content: np.float32,
     strengths_V: Floats,
     visited: np.float32,
+    came_ms_SA: NDArray[np.int64],
+    origin_SA: NDArray[np.int64],
+    num_S: NDArray[np.int64],
+    origin: int,
+    since_ms: int,
+    arrivals: np.float32,
 ) -> tuple[NDArray[np.int64], Floats]:
-    """Slots and scores of those shown. alike_S may be empty, and labels younger than the viewer's columns."""
+    """Slots and scores of those shown. alike_S may be empty, and labels younger than the viewer's columns.
+
+    origin: where the viewer was last, 0 for nowhere. since_ms: who came before it does not count.
+    """
     slots_K, score_K = np.empty(len(shown_K), np.int64), np.empty(len(shown_K), np.float32)
     first_visited = len(slots_N) - len(strengths_V)
     for k in range(len(shown_K)):
@@ -62,15 +89,190 @@ def scored(  # noqa: PLR0917  compiled functions take no keywords
             score += content * max(alike_S[slot], NONE)
         if n >= first_visited:
             score += visited * strengths_V[n - first_visited]
+        if origin != 0 and num_S[slot] > 0:
+            came = came_from(came_ms_SA[slot], origin_SA[slot], num_S[slot], origin, since_ms)
+            score += arrivals * (PER_ARRIVAL * np.float32(np.log1p(came)))
         slots_K[k], score_K[k] = slot, score
     return slots_K, score_K
+
+
+@kernel(exact=True)
+def parted(  # noqa: PLR0917  compiled functions take no keywords
+    slots_N: NDArray[np.int64],
+    category_S: NDArray[np.int32],
+    by_category_L: Floats,
+    language_S: NDArray[np.int32],
+    by_language_L: Floats,
+    alike_S: Floats,
+    trending_S: Floats,
+    crowd_S: Floats,
+    rising_S: Floats,
+    fresh_S: Floats,
+    slots_V: NDArray[np.int64],
+    strengths_V: Floats,
+    strength_S: Floats,
+    came_ms_SA: NDArray[np.int64],
+    origin_SA: NDArray[np.int64],
+    num_S: NDArray[np.int64],
+    origin: int,
+    since_ms: int,
+    weight_T: Floats,
+) -> Floats:
+    """[N, T] what the scores are the sums of, as TERMS. Empty columns as in `scored`. strength_S: scratch, zeros."""
+    part_NT = np.empty((len(slots_N), len(weight_T)), np.float32)
+    for v in range(len(slots_V)):
+        strength_S[slots_V[v]] = strengths_V[v]
+    for n in range(len(slots_N)):
+        slot = slots_N[n]
+        category, language = category_S[slot], language_S[slot]
+        part_NT[n, 0] = weight_T[0] * strength_S[slot]
+        part_NT[n, 1] = weight_T[1] * max(alike_S[slot], NONE) if len(alike_S) else NONE
+        part_NT[n, 2] = by_category_L[category] if category < len(by_category_L) else NONE
+        part_NT[n, 3] = by_language_L[language] if language < len(by_language_L) else NONE
+        part_NT[n, 4] = NONE
+        if origin != 0 and num_S[slot] > 0:
+            came = came_from(came_ms_SA[slot], origin_SA[slot], num_S[slot], origin, since_ms)
+            part_NT[n, 4] = weight_T[4] * (PER_ARRIVAL * np.float32(np.log1p(came)))
+        part_NT[n, 5] = weight_T[5] * trending_S[slot]
+        part_NT[n, 6] = weight_T[6] * crowd_S[slot]
+        part_NT[n, 7] = weight_T[7] * rising_S[slot]
+        part_NT[n, 8] = weight_T[8] * fresh_S[slot]
+    for v in range(len(slots_V)):
+        strength_S[slots_V[v]] = NONE
+    return part_NT
+
+
+@kernel(exact=True)
+def above_average(  # noqa: PLR0917  compiled functions take no keywords
+    parts_NT: Floats,
+    places_K: Slots,
+    slots_K: Slots,
+    category_S: NDArray[np.int32],
+    untold_category: int,
+    language_S: NDArray[np.int32],
+    untold_language: int,
+    started_ms_S: Slots,
+    new_ms: int,
+) -> Floats:
+    """[K, T] by how much some of N candidates have more than the average of them; of visits all counts.
+
+    0 of a label that nobody told, and of freshness of what began before new_ms.
+    """
+    N, T = parts_NT.shape
+    mean_T = np.zeros(T, np.float32)
+    for n in range(N):
+        for t in range(T):
+            mean_T[t] += parts_NT[n, t]
+    above_KT = np.empty((len(places_K), T), np.float32)
+    for k in range(len(places_K)):
+        for t in range(T):
+            above_KT[k, t] = parts_NT[places_K[k], t] - (NONE if t == VISITED else mean_T[t] / np.float32(N))
+        slot = slots_K[k]
+        if category_S[slot] == untold_category:
+            above_KT[k, CATEGORY] = 0
+        if language_S[slot] == untold_language:
+            above_KT[k, LANGUAGE] = 0
+        if started_ms_S[slot] <= new_ms:
+            above_KT[k, FRESH] = 0
+    return above_KT
+
+
+@kernel(exact=True)
+def largest(moved_KT: Floats, least_T: Floats) -> Slots:
+    """[K] which is the largest, above 0, of those that reach `least`; −1 where none does."""
+    best_K = np.full(len(moved_KT), -1)
+    for k in range(len(moved_KT)):
+        most = np.float32(0)
+        for t in range(moved_KT.shape[1]):
+            if moved_KT[k, t] > most and moved_KT[k, t] >= least_T[t]:
+                best_K[k], most = t, moved_KT[k, t]
+    return best_K
+
+
+@kernel(exact=True)
+def most_moved(  # noqa: PLR0917  compiled functions take no keywords
+    slots_N: NDArray[np.int64],
+    places_K: Slots,
+    untold_category: int,
+    untold_language: int,
+    started_ms_S: Slots,
+    new_ms: int,
+    least_T: Floats,
+    category_S: NDArray[np.int32],
+    by_category_L: Floats,
+    language_S: NDArray[np.int32],
+    by_language_L: Floats,
+    alike_S: Floats,
+    trending_S: Floats,
+    crowd_S: Floats,
+    rising_S: Floats,
+    fresh_S: Floats,
+    slots_V: NDArray[np.int64],
+    strengths_V: Floats,
+    strength_S: Floats,
+    came_ms_SA: NDArray[np.int64],
+    origin_SA: NDArray[np.int64],
+    num_S: NDArray[np.int64],
+    origin: int,
+    since_ms: int,
+    weight_T: Floats,
+) -> Slots:
+    """[K] which term moved some of the candidates most, −1 for none: in one call, which costs more than the sums."""
+    part_NT = parted(
+        slots_N,
+        category_S,
+        by_category_L,
+        language_S,
+        by_language_L,
+        alike_S,
+        trending_S,
+        crowd_S,
+        rising_S,
+        fresh_S,
+        slots_V,
+        strengths_V,
+        strength_S,
+        came_ms_SA,
+        origin_SA,
+        num_S,
+        origin,
+        since_ms,
+        weight_T,
+    )
+    above_KT = above_average(
+        part_NT,
+        places_K,
+        slots_N[places_K],
+        category_S,
+        untold_category,
+        language_S,
+        untold_language,
+        started_ms_S,
+        new_ms,
+    )
+    return largest(above_KT, least_T)
 
 
 def signatures() -> dict[Any, Any]:
     """Which kernels are called, for `compiling.load`, and with what."""
     labels, weight = types.int32[::1], types.float32
     columns = (FLOATS, labels, FLOATS, labels, FLOATS, FLOATS)
-    return {scored: (INTEGERS, INTEGERS, *columns, weight, FLOATS, weight)}
+    arrived = (INTEGERS_2D, INTEGERS_2D, INTEGERS, types.int64, types.int64)
+    parts = (INTEGERS, labels, FLOATS, labels, *[FLOATS] * 6, INTEGERS, *[FLOATS] * 2, *arrived, FLOATS)
+    return {
+        scored: (INTEGERS, INTEGERS, *columns, weight, FLOATS, weight, *arrived, weight),
+        parted: parts,
+        largest: (FLOATS_2D, FLOATS),
+        most_moved: (INTEGERS, INTEGERS, types.int64, types.int64, INTEGERS, types.int64, FLOATS, *parts[1:]),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Where the viewer was last, as `LiveRooms.origin` has it, and since when those who came from there count."""
+
+    origin: int = 0
+    since_ms: int = 0
 
 
 class Affinity:
@@ -79,12 +281,21 @@ class Affinity:
     def __init__(self, taste: Taste, rooms: RoomTable, weights: Weights) -> None:
         self._epochs = rooms.categories.epoch, rooms.languages.epoch
         self.by_category_L = _spread(taste.categories, rooms.categories, weights.category)
-        self.liked = {number for label in taste.categories if (number := rooms.categories.number(label)) >= 0}
         self.by_language_L = _spread(taste.languages, rooms.languages, weights.language)
 
     def stands(self, rooms: RoomTable) -> bool:
         """Whether every number still means the same label."""
         return self._epochs == (rooms.categories.epoch, rooms.languages.epoch)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """What of a viewer is read for the parts of scores. affinity: None for a stranger; alike: cosines, by slot."""
+
+    affinity: Affinity | None
+    alike_N: Floats | None
+    visited: Visited
+    company: Company
 
 
 class Score:
@@ -94,6 +305,8 @@ class Score:
         self._rooms = rooms
         self._pools = pools
         self._weights = weights
+        self.weight_T = np.array([getattr(weights, term) for term in TERMS], np.float32)
+        self._strength_S = np.zeros(len(rooms.live_N), np.float32)
 
     def of(
         self,
@@ -102,13 +315,15 @@ class Score:
         affinity: Affinity | None,
         alike_N: Floats | None,
         visited: Visited,
+        *,
+        company: Company,
     ) -> tuple[Slots, Floats]:
         """Slots and scores, int64 and float32 [K], of some of the candidates, by their positions.
 
         The last of slots_N are those of `visited`, and of a repeated slot only the last has the whole score. affinity:
         None for a stranger. alike_N: cosines, by slot.
         """
-        rooms, weights = self._rooms, self._weights
+        rooms, weights, came = self._rooms, self._weights, self._rooms.lately.came
         return scored(
             slots_N,
             shown_K,
@@ -121,26 +336,80 @@ class Score:
             np.float32(weights.content),
             visited.strengths_V,
             np.float32(weights.visited),
+            came.came_ms_RA,
+            came.origin_RA,
+            came.num_R,
+            company.origin,
+            company.since_ms,
+            np.float32(weights.arrivals),
         )
 
-    def terms(self, slot: int, affinity: Affinity | None, alike_N: Floats | None, visited: Visited) -> dict[str, float]:
+    def company(self, taste: Taste, now_ms: int) -> Company:
+        """For `of` and `parts`, as of now."""
+        lately = self._rooms.lately
+        return Company(lately.origin(taste.origin), lately.event_now_ms(now_ms) - RECENT_MS)
+
+    def parts(self, asked: Asked, slots_N: Slots) -> NDArray[np.float32]:
+        """[N, T] what the scores of candidates are the sums of, as TERMS."""
+        return parted(slots_N, *self._columns(asked))
+
+    def moved(self, asked: Asked, slots_N: Slots, places_K: Slots, least_T: Floats, new_ms: int) -> Slots:
+        """[K] which of TERMS moved some of N candidates most, −1 where none moved it by `least`.
+
+        By what they have above the average candidate; of visits all counts, of freshness nothing of what began before
+        new_ms, of labels nothing where nobody told.
+        """
+        rooms = self._rooms
+        return most_moved(
+            slots_N,
+            places_K,
+            rooms.categories.number(""),
+            rooms.languages.number(""),
+            rooms.started_ms_N,
+            new_ms,
+            least_T,
+            *self._columns(asked),
+        )
+
+    def _columns(self, asked: Asked) -> tuple[Any, ...]:
+        """What `parted` reads."""
+        rooms, pools, came, affinity = self._rooms, self._pools, self._rooms.lately.came, asked.affinity
+        return (
+            rooms.category_N,
+            NOTHING if affinity is None else affinity.by_category_L,
+            rooms.language_N,
+            NOTHING if affinity is None else affinity.by_language_L,
+            NOTHING if asked.alike_N is None else asked.alike_N,
+            pools.trending_N,
+            pools.crowd_N,
+            pools.rising_N,
+            pools.fresh_N,
+            asked.visited.slots_V,
+            asked.visited.strengths_V,
+            self._strength_S,
+            came.came_ms_RA,
+            came.origin_RA,
+            came.num_R,
+            asked.company.origin,
+            asked.company.since_ms,
+            self.weight_T,
+        )
+
+    def terms(self, asked: Asked, slot: int) -> dict[str, float]:
         """What a candidate's score is the sum of, by the names above."""
-        rooms, pools, weights = self._rooms, self._pools, self._weights
-        return {
-            "visited": weights.visited * visited.strengths.get(slot, 0.0),
-            "content": weights.content * max(0.0, float(alike_N[slot])) if alike_N is not None else 0.0,
-            "category": float(affinity.by_category_L[rooms.category_N[slot]]) if affinity is not None else 0.0,
-            "language": float(affinity.by_language_L[rooms.language_N[slot]]) if affinity is not None else 0.0,
-            "trending": weights.trending * float(pools.trending_N[slot]),
-            "crowd": weights.crowd * float(pools.crowd_N[slot]),
-            "fresh": weights.fresh * float(pools.fresh_N[slot]),
-        }
+        return dict(zip(TERMS, self.parts(asked, np.array([slot]))[0].tolist(), strict=True))
 
 
 def _spread(shares: Mapping[str, float], labels: Labels, weight: float) -> Floats:
+    """By number. That of no label: the mean over the rooms that have one."""
     column_L = np.zeros(labels.high, np.float32)
+    total = 0.0
     for label, share in shares.items():
         number = labels.number(label)
         if number >= 0:
             column_L[number] = weight * share
+            total += weight * share * labels.uses(number)
+    untold = labels.number("")
+    if untold >= 0:
+        column_L[untold] = total / max(labels.total - labels.uses(untold), 1)
     return column_L

@@ -15,11 +15,12 @@ from numba import types
 from numpy.typing import NDArray
 
 from actors.alignment import Alignment, ModelAlignment
-from actors.answer import Query
-from actors.candidates import NO_FILTERS, Candidates
+from actors.answer import Query, Source
+from actors.candidates import ENOUGH, NO_FILTERS, NONE, Candidates
 from actors.model_failures import ModelFailures
 from actors.ranking import Ranking
-from actors.score import Score
+from actors.reasons import LIVE, Reasons
+from actors.score import Asked, Company, Score
 from actors.tastes import Held
 from streaming.errors import VersionError
 from training.compiling import FLOATS, kernel
@@ -29,27 +30,32 @@ Floats = NDArray[np.float32]
 LEAST, MOST = 1e-6, 1 - 1e-6  # a probability nearer to 0 or 1 is one that float32 cannot tell from it
 SCORE_DIGITS = 4  # the fifth says nothing of a room, and writing all 17 of a float takes as long as the rest of an item
 UNITS = 10.0**SCORE_DIGITS
+APART = 1_000.0  # log odds, more than costs of likeness can bridge
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """K rooms that may be shown, the best first. terms: of the k-th, what its score comes from."""
+    """K rooms that may be shown, the best first. terms: of the k-th, what its score comes from.
+
+    origin: the streamer from whom those came that count as "others"; "" where these are counted otherwise.
+    """
 
     slots_K: NDArray[np.int64]
     values_K: NDArray[np.float64]  # what they are ordered by, descending
     scores_K: NDArray[np.float64]  # what is shown
-    nearest: NDArray[np.int64]  # slots of the rooms most alike
     terms: Callable[[int], dict[str, float]]
+    causes: Callable[[NDArray[np.int64]], list[Source]]  # of those at some places, what moved them most
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Offer:
-    """N candidates that may be shown, and what version 0's terms make of them. alike: by slot."""
+    """N candidates that may be shown, the best by version 0's terms first. scores: rounded. alike: by slot."""
 
     slots_N: NDArray[np.int64]
-    scores_N: Floats
+    scores_N: NDArray[np.float64]
     alike_N: Floats | None
-    nearest: NDArray[np.int64]
+    company: Company
 
 
 @kernel(exact=True)
@@ -91,69 +97,99 @@ class Scoring:
     """Finds and scores rooms for a viewer under a version. The caller holds the tables' lock."""
 
     def __init__(
-        self, candidates: Candidates, score: Score, ranking: Ranking, ranked: int, failures: ModelFailures
+        self,
+        candidates: Candidates,
+        score: Score,
+        reasons: Reasons,
+        ranking: Ranking,
+        *,
+        ranked: int,
+        failures: ModelFailures,
     ) -> None:
-        """ranked: how many candidates a ranker is given at least, the best by version 0's terms; 0: all."""
+        """ranked: how many candidates a ranker is given, the best by version 0's terms; 0: all.
+
+        Where more rooms are asked for, as many again, which come after these.
+        """
         self._candidates = candidates
         self._score = score
+        self._reasons = reasons
         self._ranked = ranked
         self._ranking = ranking
         self._failures = failures
 
-    def of(self, query: Query, held: Held, alignment: Alignment, most: int, now_ms: int) -> Scored:
-        """The `most` best rooms for a query. Raises whatever the version raises; VersionError: it gives no numbers."""
-        offer = self._offer(query, held, alignment)
-        if isinstance(alignment, ModelAlignment) and alignment.model.ranks and len(offer.slots_N):
-            return self._by_model(offer, held, alignment, most, now_ms)
-        return self._by_terms(offer, held, most)
+    def of(self, query: Query, held: Held, alignment: Alignment, now_ms: int) -> Scored:
+        """The rooms for a query. Raises whatever the version raises; VersionError: it gives no numbers.
 
-    def surely(self, query: Query, held: Held, alignment: Alignment, most: int, now_ms: int) -> Scored:
+        At least as many as the query's limit, where so many may be shown; which come first does not depend on it.
+        """
+        offer = self._offer(query, held, alignment, now_ms)
+        if isinstance(alignment, ModelAlignment) and alignment.model.ranks and len(offer.slots_N):
+            return self._by_model(offer, held, alignment, query.limit, now_ms)
+        return self._by_terms(offer, held, now_ms)
+
+    def surely(self, query: Query, held: Held, alignment: Alignment, now_ms: int) -> Scored:
         """The same; where the version fails, that is noted, and version 0's terms score. For who must have an answer.
 
         These need the candidates, which are there already, and no more time than they take for version 0.
         """
-        offer = self._offer(query, held, alignment)
+        offer = self._offer(query, held, alignment, now_ms)
         if isinstance(alignment, ModelAlignment) and alignment.model.ranks and len(offer.slots_N):
             try:
-                scored = self._by_model(offer, held, alignment, most, now_ms)
+                scored = self._by_model(offer, held, alignment, query.limit, now_ms)
             except Exception as err:  # whatever a version does, a viewer has an answer
                 self._failures.note(alignment.version, err, now_ms)
             else:
                 if held.viewer is not None:  # of a stranger the viewer tower was not asked, and it may be what fails
                     self._failures.clear(alignment.version)
                 return scored
-        return self._by_terms(offer, held, most)
+        return self._by_terms(offer, held, now_ms)
 
-    def _offer(self, query: Query, held: Held, alignment: Alignment) -> _Offer:
+    def _offer(self, query: Query, held: Held, alignment: Alignment, now_ms: int) -> _Offer:
         candidates, taste, visited = self._candidates, held.taste, held.visited
         alike_N = candidates.alike(held.query_E, alignment.index)
-        nearest = candidates.nearest(alike_N)
+        nearest = candidates.nearest(alike_N, query.filters)
+        hidden_H = candidates.hidden(query.exclude, taste.room)
+        slots_N = shown_K = NONE
         if query.filters == NO_FILTERS:
             slots_N = candidates.union(visited, taste, nearest)
-        else:
-            slots_N = candidates.union_filtered(visited, alike_N, query.filters)
-        hidden = query.exclude if taste.room is None else [*query.exclude, taste.room]
-        shown_K = candidates.may_be_shown(slots_N, query.filters, hidden)
-        slots_K, scores_K = self._score.of(slots_N, shown_K, held.affinity, alike_N, visited)
-        return _Offer(slots_K, scores_K, alike_N, nearest)
+            shown_K = candidates.may_be_shown(slots_N, query.filters, hidden_H)
+        most = candidates.num_open(query.filters, hidden_H)
+        if len(shown_K) < max(ENOUGH, 2 * len(query.exclude)) and len(shown_K) < most:
+            slots_N = candidates.union_allowed(visited, taste, alike_N, query.filters, hidden_H)
+            shown_K = candidates.may_be_shown(slots_N, query.filters, hidden_H)
+        company = self._score.company(taste, now_ms)
+        slots_K, scores_K = self._score.of(slots_N, shown_K, held.affinity, alike_N, visited, company=company)
+        units_K = np.rint(scores_K.astype(np.float64) * UNITS)
+        order_K = (-units_K - self._candidates.ties(slots_K)).argsort()
+        return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company)
 
-    def _by_terms(self, offer: _Offer, held: Held, most: int) -> Scored:
-        best_K = (-offer.scores_N).argsort()[:most]
-        slots_K = offer.slots_N[best_K]
-        values_K = offer.scores_N[best_K].astype(np.float64).round(SCORE_DIGITS)
+    def _by_terms(self, offer: _Offer, held: Held, now_ms: int) -> Scored:
+        slots_K, values_K = offer.slots_N, offer.scores_N
+
+        asked = Asked(held.affinity, offer.alike_N, held.visited, offer.company)
 
         def terms(place: int) -> dict[str, float]:
-            return self._score.terms(int(slots_K[place]), held.affinity, offer.alike_N, held.visited)
+            return self._score.terms(asked, int(slots_K[place]))
 
-        return Scored(slots_K, values_K, values_K, offer.nearest, terms)
+        def causes(places_L: NDArray[np.int64]) -> list[Source]:
+            return self._reasons.of_terms(asked, slots_K, places_L, now_ms)
 
-    def _by_model(self, offer: _Offer, held: Held, alignment: ModelAlignment, most: int, now_ms: int) -> Scored:
-        slots_N, given = offer.slots_N, max(self._ranked, most)
-        if self._ranked > 0 and given < len(slots_N):
-            slots_N = slots_N[offer.scores_N.argpartition(-given)[-given:]]
-        ranked = self._ranking.rank(alignment, slots_N, held, now_ms)
-        best_K, odds_K, enter_K = ordered(ranked.enter_N, most)
-        if not len(best_K):
+        return Scored(slots_K, values_K, values_K, terms, causes, origin=held.taste.origin or "")
+
+    def _by_model(self, offer: _Offer, held: Held, alignment: ModelAlignment, limit: int, now_ms: int) -> Scored:
+        block = self._ranked or len(offer.slots_N)
+        slots_N = offer.slots_N[: -(-limit // block) * block]
+        asked = self._ranking.rank(alignment, slots_N, held, now_ms)
+        ranked = asked.rooms
+        best_K, odds_K, enter_K = ordered(ranked.enter_N[:block], block)
+        for start in range(
+            block, len(slots_N), block
+        ):  # only for a large limit, which does not change what comes first
+            more_K, more_odds_K, more_enter_K = ordered(ranked.enter_N[start : start + block], block)
+            best_K = np.concatenate([best_K, more_K + start])
+            odds_K = np.concatenate([odds_K, more_odds_K - APART * (start // block)])
+            enter_K = np.concatenate([enter_K, more_enter_K])
+        if len(best_K) < len(slots_N):
             raise VersionError(f"version {alignment.version} scores rooms with what is not a number")
 
         def terms(place: int) -> dict[str, float]:
@@ -167,4 +203,13 @@ class Scoring:
                 "gate": float(alignment.rooms.gate_N[slot]),
             }
 
-        return Scored(slots_N[best_K], odds_K, enter_K, offer.nearest, terms)
+        def causes(places_L: NDArray[np.int64]) -> list[Source]:
+            try:
+                sources = self._reasons.of_falls(asked, slots_N, best_K[places_L], now_ms)
+            except Exception as err:  # whatever a version does, a viewer has an answer, and a true reason
+                self._failures.note(alignment.version, err, now_ms, "reasons")
+                return [LIVE] * len(places_L)
+            self._failures.clear(alignment.version, "reasons")
+            return sources
+
+        return Scored(slots_N[best_K], odds_K, enter_K, terms, causes)

@@ -25,7 +25,7 @@ from streaming.metrics import Metrics
 WAITING = 64  # requests remembered at most; further ones are let go
 A_TURN = 16  # compared at a time: each holds the lock for as long as two answers
 TOP = 10
-ORDERED = 60  # of the best, whose order is compared: as many as take part in an answer of 20
+ORDERED = 60  # of the best, whose order is compared
 FEWEST = 3  # rooms in common, below which an order says nothing
 
 
@@ -64,16 +64,17 @@ class ShadowScoring:
             ours = self._timed(query, held, live, "live", now_ms)
             other = self._tastes.under(candidate, viewer, held, now_ms)
             theirs = self._timed(query, other, candidate, "candidate", now_ms)
-        if not len(ours.slots_K) or not len(theirs.slots_K):
+        ours_K, theirs_K = ours.slots_K[:ORDERED], theirs.slots_K[:ORDERED]
+        if not len(ours_K) or not len(theirs_K):
             return
-        self._metrics.observe("shadow_overlap_ratio", overlap(ours.slots_K[:TOP], theirs.slots_K[:TOP]))
-        correlation = rank_correlation(ours.slots_K, theirs.slots_K)
+        self._metrics.observe("shadow_overlap_ratio", overlap(ours_K[:TOP], theirs_K[:TOP]))
+        correlation = rank_correlation(ours_K, theirs_K)
         if correlation is not None:
             self._metrics.observe("shadow_correlation_ratio", correlation)
 
     def _timed(self, query: Query, held: Held, alignment: Alignment, role: str, now_ms: int) -> Scored:
         began_s = time.perf_counter()
-        scored = self._scoring.of(query, held, alignment, ORDERED, now_ms)
+        scored = self._scoring.of(query, held, alignment, now_ms)
         self._metrics.observe("shadow_seconds", time.perf_counter() - began_s, role=role)
         return scored
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -10,13 +12,36 @@ from msgspec import UNSET, UnsetType
 from actors.answer import Item, Receipt, Room, Source
 from actors.room_table import Card
 
+AROUND: Mapping[Source, tuple[str, str]] = MappingProxyType(
+    {
+        "visited": ("you visited ", " before"),
+        "followed": ("you follow ", ""),
+        "similar": ("similar to ", ", where you were"),
+        "category": ("you watch ", ""),
+        "language": ("in ", ", as what you watch"),
+        "others": ("others came here from ", ""),
+    }
+)
+PLAIN: Mapping[Source, str] = MappingProxyType(
+    {
+        "similar": "similar to where you were",
+        "trending": "trending now",
+        "popular": "popular now",
+        "new": "just started",
+        "others": "viewers like you go there",
+        "live": "live now",
+    }
+)
+
 
 class Pick(msgspec.Struct, frozen=True, gc=False):  # refers to nothing that refers back to it
-    """A room that was chosen for an answer, and why."""
+    """A room that was chosen for an answer, and why. about: the streamer it is similar to, or from whom others came."""
 
     card: Card
     score: float
     source: Source
+    chat_per_minute: int  # as of now
+    about: str = ""
     terms: dict[str, float] | UnsetType = UNSET
 
 
@@ -29,17 +54,25 @@ class Why:
     terms: dict[str, float] | UnsetType = UNSET
 
 
-def reason_of(source: Source, streamer: str, anchor: str) -> str:
-    """The reason in words. anchor: the streamer whose room the viewer's taste owes most to."""
-    if source == "visited":
-        return "you visited " + streamer + " before"
-    if source == "similar":
-        return "similar to " + anchor + ", where you were"
-    return "trending now" if source == "trending" else "just started"
+def about_of(pick: Pick) -> str:
+    """Whom or what a pick's reason names; "" for nothing."""
+    if pick.source in {"visited", "followed"}:
+        return pick.card.state.streamer
+    if pick.source == "category":
+        return pick.card.state.category
+    return pick.card.state.language if pick.source == "language" else pick.about
 
 
-def shown_room(card: Card, now_ms: int, model_version: str) -> Room:
-    """The room alone. model_version: in force."""
+def reason_of(source: Source, about: str) -> str:
+    """The reason in words. about: as `about_of` has it."""
+    if about or source not in PLAIN:
+        before, after = AROUND[source]
+        return before + about + after
+    return PLAIN[source]
+
+
+def shown_room(card: Card, now_ms: int, model_version: str, *, chat_per_minute: int) -> Room:
+    """The room alone. chat_per_minute: as of now; model_version: in force."""
     state = card.state
     return Room(
         room=state.room,
@@ -51,12 +84,12 @@ def shown_room(card: Card, now_ms: int, model_version: str) -> Room:
         mature=state.mature,
         started_at_ms=state.started_at_ms,
         audience=card.audience,
-        chat_per_minute=2 * state.window_messages,
+        chat_per_minute=chat_per_minute,
         receipt=_receipt(card, now_ms, model_version),
     )
 
 
-def shown_item(card: Card, now_ms: int, score: float, why: Why, model_version: str) -> Item:
+def shown_item(card: Card, now_ms: int, score: float, why: Why, model_version: str, *, chat_per_minute: int) -> Item:
     """The room as one of an answer."""
     state = card.state
     return Item(
@@ -69,7 +102,7 @@ def shown_item(card: Card, now_ms: int, score: float, why: Why, model_version: s
         mature=state.mature,
         started_at_ms=state.started_at_ms,
         audience=card.audience,
-        chat_per_minute=2 * state.window_messages,
+        chat_per_minute=chat_per_minute,
         receipt=_receipt(card, now_ms, model_version),
         score=score,
         source=why.source,

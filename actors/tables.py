@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from actors.index import LiveIndex
+from actors.placed import Placed
 from actors.room_table import RoomTable, TablesConfig
 from actors.viewer_table import ViewerTable
 from streaming.clock import Clock
 from streaming.codec import Decoder
-from streaming.errors import LogUnavailable, RecordError
+from streaming.errors import LogUnavailable, RecordError, TopicMissing
 from streaming.events import ModelVersion, RoomId, RoomState, ViewerId
-from streaming.log import Batch, Log, Partition, Record, Source
-from streaming.loop import LEAST_TURN_S
+from streaming.log import Batch, Log, Partition, Record, Source, TopicShape
+from streaming.loop import IDLE_WAIT_S, LEAST_TURN_S
 from streaming.metrics import Metrics
+from streaming.topic_set import comparable
 from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
+from streaming.troubles import Trouble, Troubles
+from streaming.vectors import with_numbers_only
 from training.announced import Announced
 
 __all__ = ["TableReader", "Tables", "TablesConfig"]
 
+LOGGER = logging.getLogger(__name__)
+
+READ = (ROOM_STATES, VIEWER_PROFILES, MODELS)
+MOVING_S = 600.0  # workers move what lies elsewhere within half a minute of a growth; one may be away for a while
+FIRST_WAIT_S = 0.1  # of a poll while the tables are read: at the end of the log no record comes any more
 CHUNK = 16  # room states applied per turn with the lock: a request waits for one turn, some 0.3 ms, at most
 
 
@@ -37,6 +47,8 @@ class Tables:
         self._metrics = metrics
         self._clock = clock
         self._announced = Announced()
+        self._rooms_from = Placed()
+        self._viewers_from = Placed()
         self.wanted: ModelVersion | None = None  # the version that the log says is live; None for v0
         self.candidate: ModelVersion | None = None  # the newest version that waits to go live
         self.announced_changed = threading.Event()
@@ -60,6 +72,25 @@ class Tables:
             self._metrics.gauge("index_rooms", len(self.rooms))
             self._metrics.gauge("profiles_held", len(self.viewers), reader="replica")
 
+    def forget(self, topic: str) -> None:
+        """The topic begins anew: nothing of what it said holds any more."""
+        with self.lock:
+            if topic == ROOM_STATES:
+                for room in [*self.rooms.cards, *self.rooms.ended]:
+                    self.rooms.drop(room)
+                self._rooms_from.clear()
+            elif topic == VIEWER_PROFILES:
+                self.viewers.clear()
+                self._viewers_from.clear()
+        if topic == MODELS:
+            self._announced = Announced()
+            self._apply_models(())
+
+    def watch_moves(self, topic: str, *, watched: bool) -> None:
+        """Whether a key of the topic may lie in two partitions: so it is while one reads from its beginning."""
+        if topic == VIEWER_PROFILES:
+            self._viewers_from.watched = watched
+
     def hold(self, viewer: ViewerId, value: bytes) -> None:
         """Holds a profile that came another way than the log, unless the log has brought one meanwhile."""
         evicted = 0
@@ -68,6 +99,14 @@ class Tables:
                 evicted = self.viewers.put(viewer, value)
         if evicted:
             self._metrics.count("profiles_evicted_total", evicted)
+
+    def shut(self, partition: int) -> None:
+        """Lets the rooms of a partition of room-states go: what became of them cannot be read, they may have ended."""
+        with self.lock:
+            for room in [RoomId(key) for key in self._rooms_from.lying_in(partition)]:
+                if room in self.rooms.cards:
+                    self._rooms_from.forget(room)
+                    self.rooms.drop(room)
 
     def _apply_rooms(self, records: Sequence[Record]) -> None:
         decoded = [(record, self._decode(record)) for record in records]
@@ -78,9 +117,10 @@ class Tables:
                 if state is None:
                     if record.value is None and record.key is not None:
                         room = RoomId(record.key.decode("utf-8", "replace"))
-                        fresh.pop(room, None)
-                        self.rooms.drop(room)
-                elif self._is_stale(fresh, state):
+                        if self._rooms_from.remove(room, record):
+                            fresh.pop(room, None)
+                            self.rooms.drop(room)
+                elif self._is_stale(fresh, state, record):
                     self._metrics.count("stale_states_total")
                 elif state.status == "live":
                     fresh[state.room] = state
@@ -93,13 +133,23 @@ class Tables:
         if unplaced:
             self._metrics.count("rooms_unplaced_total", unplaced)
 
-    def _is_stale(self, fresh: Mapping[RoomId, RoomState], state: RoomState) -> bool:
-        """Whether a state comes from before the one held: an offset that it has applied lies behind."""
+    def _is_stale(self, fresh: Mapping[RoomId, RoomState], state: RoomState, record: Record) -> bool:
+        """Whether a state comes from before the one held: an offset that it has applied lies behind.
+
+        Where its inputs are others, because topics grew or were made anew, offsets tell nothing: the log's order does.
+        """
         held = fresh.get(state.room) or self.rooms.held(state.room)
-        return held is not None and (
-            state.rooms_offset < held.rooms_offset
-            or state.chat_offset < held.chat_offset
-            or state.activity_offset < held.activity_offset
+        if not self._rooms_from.put(state.room, record):
+            return True
+        return (
+            held is not None
+            and comparable(held, state)
+            and self._rooms_from.is_as_before
+            and (
+                state.rooms_offset < held.rooms_offset
+                or state.chat_offset < held.chat_offset
+                or state.activity_offset < held.activity_offset
+            )
         )
 
     def _apply_viewers(self, records: Sequence[Record]) -> None:
@@ -111,8 +161,9 @@ class Tables:
                     continue
                 viewer = ViewerId(record.key.decode("utf-8", "replace"))
                 if record.value is None:
-                    self.viewers.drop(viewer)
-                else:
+                    if self._viewers_from.remove(viewer, record):
+                        self.viewers.drop(viewer)
+                elif self._viewers_from.put(viewer, record):
                     evicted += self.viewers.put(viewer, record.value)
         if evicted:
             self._metrics.count("profiles_evicted_total", evicted)
@@ -132,7 +183,10 @@ class Tables:
         except RecordError:
             self._metrics.count("undecodable_total", topic=record.topic)
             return None
-        return state
+        usable = with_numbers_only(state)
+        if usable is not state:
+            self._metrics.count("vectors_refused_total", reader="replica")
+        return usable
 
     def _moved(self, states: Iterable[RoomState]) -> list[RoomState]:
         """Those whose last message is newer than that of the state held."""
@@ -164,7 +218,12 @@ class TableReader:
         self._tables = tables
         self._metrics = metrics
         self._source: Source | None = None
+        self._shapes: dict[str, TopicShape] = {}
+        self._positions: dict[Partition, int] = {}
+        self._moving_until_s = 0.0  # keys may lie in two partitions until then
+        self.anew_text = ""  # topics that were found made anew since the start, for a person
         self._lag: Mapping[str, int] = {}
+        self._troubles = Troubles("replica", metrics)
         self.viewer_partitions = 0  # of viewer-profiles, once they are read
 
     @property
@@ -176,42 +235,126 @@ class TableReader:
         """Records between the tables and the end of each topic as of the last fetch; empty before the first."""
         return self._lag
 
+    def troubles(self) -> Sequence[Trouble]:
+        """What keeps it from reading some of its partitions."""
+        return self._troubles.now
+
+    @property
+    def lost_text(self) -> str:
+        """Offsets that were passed over since the start, for a person."""
+        return self._troubles.lost_text
+
     def contact_age_s(self) -> float:
         """Seconds since a broker last answered; infinite before the first answer."""
         source = self._source
         return source.contact_age_s() if source is not None else float("inf")
 
     def run(self, stop: threading.Event) -> None:
-        """Reads until told to stop. With no broker it waits, and goes on where it was when there is one again."""
-        opened = self._open(stop)
-        if opened is None:
-            return
-        source, ends = opened
-        self._source = source
-        self.viewer_partitions = sum(partition.topic == VIEWER_PROFILES for partition in ends)
-        positions = dict.fromkeys(ends, 0)
+        """Reads until told to stop. With no broker it waits, and goes on where it was when there is one again.
+
+        Topics that grow are read on with all their partitions; one that begins anew is forgotten and read again.
+        """
+        while not stop.is_set():
+            opened = self._open(stop)
+            if opened is None:
+                return
+            source, ends = opened
+            self._source = source
+            self.viewer_partitions = sum(partition.topic == VIEWER_PROFILES for partition in ends)
+            self._tables.watch_moves(VIEWER_PROFILES, watched=self.viewer_partitions > 1)
+            try:
+                if not self._look_at(READ, stop):  # nothing changed before the source was there to see it
+                    self._read(stop, source, ends)
+            finally:
+                source.close()
+
+    def _read(self, stop: threading.Event, source: Source, ends: Mapping[Partition, int]) -> None:
+        """Until told to stop, until topics have another shape, or until room states can be read that could not.
+
+        Those are read from their partition's start then; until then none of its rooms is shown.
+        """
+        moving = True
+        shut: set[int] = set()
         while not stop.is_set():
             started_s = time.monotonic()
-            batch = source.poll(timeout_s=0.1)
+            batch = source.poll(timeout_s=IDLE_WAIT_S if self._tables.current else FIRST_WAIT_S)
+            if batch.reshaped:
+                self._look_at(batch.reshaped, stop, lost=True)
+                return
             self._tables.apply(batch)
+            for partition, records in batch.records.items():
+                self._positions[partition] = records[-1].offset + 1
             self._note_lag(source)
+            self._troubles.passed_over(batch.skipped)
+            unread = {Partition(one.topic, one.partition) for one in self._troubles.now if one.unreadable}
+            now_shut = {partition.index for partition in unread if partition.topic == ROOM_STATES}
+            for index in now_shut - shut:
+                self._tables.shut(index)
+            if opened := shut - now_shut:
+                self._positions.update({Partition(ROOM_STATES, index): 0 for index in opened})
+                return
+            shut = now_shut
             if not self._tables.current:
-                for partition, records in batch.records.items():
-                    positions[partition] = records[-1].offset + 1
-                self._tables.current = self._caught_up(source, positions, ends)
+                self._tables.current = self._caught_up(source, self._positions, ends, unread)
+            elif moving and started_s > self._moving_until_s and self._caught_up(source, self._positions, ends, unread):
+                moving = False
+                self._tables.watch_moves(VIEWER_PROFILES, watched=False)
             if batch.records:
                 stop.wait(LEAST_TURN_S - (time.monotonic() - started_s))
-        source.close()
+
+    def _look_at(self, topics: Sequence[str], stop: threading.Event, *, lost: bool = False) -> bool:
+        """Forgets what was read of topics that begin anew; whether there are any, or topics that grew.
+
+        lost: whether one that looks as before has lost what it had.
+        """
+        known = dict(self._shapes)
+        if not self._take_shapes(stop):
+            return True
+        for topic in topics:
+            before, now = known[topic], self._shapes[topic]
+            if before == now and not lost:
+                continue
+            if before.made == now.made and now.partitions > before.partitions:
+                self._moving_until_s = time.monotonic() + MOVING_S
+                LOGGER.info("replica: topic %s has %d partitions now, not %d", topic, now.partitions, before.partitions)
+                continue
+            LOGGER.warning(
+                "replica: topic %s was made anew, or its broker has lost it: what it said is forgotten", topic
+            )
+            self._metrics.count("topics_anew_total", reader="replica", topic=topic)
+            seen = time.strftime("%H:%M:%S UTC", time.gmtime())
+            self.anew_text = ", ".join(filter(None, (self.anew_text, f"{topic} since {seen}")))
+            self._tables.forget(topic)
+            self._positions = {p: offset for p, offset in self._positions.items() if p.topic != topic}
+        return lost or known != self._shapes
+
+    def _take_shapes(self, stop: threading.Event) -> bool:
+        while not stop.is_set():
+            try:
+                self._shapes = dict(self._log.shapes(READ))
+            except (LogUnavailable, TopicMissing) as err:
+                if isinstance(err, TopicMissing) and not self._shapes:
+                    raise
+                stop.wait(0.5)  # later it is a topic that is being made anew
+            else:
+                return True
+        return False
 
     def _open(self, stop: threading.Event) -> tuple[Source, Mapping[Partition, int]] | None:
         while not stop.is_set():
+            if not self._shapes and not self._take_shapes(stop):
+                return None
             try:
                 partitions = [
-                    p for topic in (ROOM_STATES, VIEWER_PROFILES, MODELS) for p in self._log.partitions(topic)
+                    Partition(topic, index) for topic in READ for index in range(self._shapes[topic].partitions)
                 ]
                 ends = self._log.ends(partitions)
-                return self._log.reader(partitions), ends
-            except LogUnavailable:
+                for partition in partitions:
+                    self._positions.setdefault(partition, 0)
+                if not any(self._positions.values()):
+                    return self._log.reader(partitions), ends
+                return self._log.reader(partitions, {one: self._positions[one] for one in partitions}), ends
+            except (LogUnavailable, TopicMissing):
                 stop.wait(0.5)
         return None
 
@@ -222,10 +365,17 @@ class TableReader:
         for topic, records in lag.items():
             self._metrics.gauge("lag_records", records, reader="replica", topic=topic)
         self._lag = lag
+        if (troubles := source.troubles()) or self._troubles.now:
+            self._troubles.update(troubles)
         self._metrics.gauge("log_contact_age_seconds", source.contact_age_s(), reader="replica")
 
     @staticmethod
-    def _caught_up(source: Source, positions: Mapping[Partition, int], ends: Mapping[Partition, int]) -> bool:
-        """Where the last offsets are a transaction's markers, no record reaches the end: then the lag says so."""
+    def _caught_up(
+        source: Source, positions: Mapping[Partition, int], ends: Mapping[Partition, int], unread: Set[Partition]
+    ) -> bool:
+        """Where the last offsets are a transaction's markers, no record reaches the end: then the lag says so.
+
+        A partition that cannot be read is waited for by nobody: the others are answered from.
+        """
         lag = source.lag()
-        return all(positions[p] >= end or lag.get(p) == 0 for p, end in ends.items())
+        return all(positions[p] >= end or lag.get(p) == 0 or p in unread for p, end in ends.items())

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.likened import NOBODY, Likened, likened
 from actors.projection import Projection
 from actors.room_table import Card, EndedRoom, RoomTable
 from streaming.events import RoomId, StreamerId, ViewerProfile, Visit
+from streaming.profile_config import ProfileConfig
+from training.spelling import category_key, language_key
 
 VISIT_HALF_LIFE_MS = 6 * 3_600_000  # of visits, back from the viewer's last: tonight's count more than yesterday's
 BROAD_WEIGHT = 0.2  # of a visit under the label for everything: it says little of what the room was about
 TOP_CATEGORIES = 3  # from each of these the best rooms become candidates
-HABIT_HALF_LIFE_MS = 14 * 86_400_000  # a streamer who is on twice a week is not forgotten between
+PRESENCE_MS = 1_000 * ProfileConfig().presence_timeout_s  # where nobody says otherwise
+DAY_MS = 86_400_000
+FORGETTING = 0.1  # a habit fades as a power of its age, not by halves: after a day .93 is left, after a month .71
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,11 +36,13 @@ class Taste:
     query_E: NDArray[np.float32] | None = None  # unit vector's projection; None where no recent room has a vector
     habits: tuple[tuple[StreamerId, float], ...] = ()  # streamer and strength of the habit in (0, 1)
     streamers: frozenset[StreamerId] = frozenset()  # of the habits
+    followed: frozenset[StreamerId] = frozenset()  # of these, such as the viewer follows and never visited
     categories: dict[str, float] = field(default_factory=dict)
     languages: dict[str, float] = field(default_factory=dict)
     top_categories: tuple[str, ...] = ()  # the largest first
     room: RoomId | None = None  # where the viewer is now
-    anchor: str = ""  # the streamer of the room that the taste owes most to, for the reason
+    origin: StreamerId | None = None  # with whom the viewer was last
+    likened: Likened = NOBODY  # whose rooms the content comes from, for the reason; of a model's viewer: tastes.py
 
 
 class _Sum:
@@ -46,8 +53,9 @@ class _Sum:
         self.languages: defaultdict[str, float] = defaultdict(float)
         self.slots: list[int] = []
         self.slot_weights: list[float] = []
+        self.slot_streamers: list[str] = []
         self.ended: list[tuple[NDArray[np.float16], float]] = []
-        self.anchor, self.anchor_weight = "", 0.0
+        self.ended_streamers: list[str] = []
 
     def add(self, abouts: Sequence[Card | EndedRoom | None], weights: Sequence[float]) -> None:
         categories, languages = self.categories, self.languages
@@ -57,17 +65,20 @@ class _Sum:
             state = about.state
             categories[state.category] += weight
             languages[state.language] += weight
-            if weight > self.anchor_weight:
-                self.anchor, self.anchor_weight = state.streamer, weight
             if isinstance(about, Card):
                 self.slots.append(about.slot)
                 self.slot_weights.append(weight)
+                self.slot_streamers.append(state.streamer)
             elif about.vector_D is not None:
                 self.ended.append((about.vector_D, weight))
+                self.ended_streamers.append(state.streamer)
 
-    def query(self, vectors_ND: NDArray[np.float16], projection: Projection | None) -> NDArray[np.float32] | None:
+    def query(
+        self, vectors_ND: NDArray[np.float16], projection: Projection | None, reasons: bool
+    ) -> tuple[NDArray[np.float32] | None, Likened]:
+        """The mean content, of length one and projected, and whose rooms it comes from."""
         if projection is None or not (self.slots or self.ended):
-            return None
+            return None, NOBODY
         rows_ND = vectors_ND[self.slots].astype(np.float32)
         if self.ended:
             rows_ND = np.concatenate([rows_ND, np.stack([vector_D for vector_D, _ in self.ended])], dtype=np.float32)
@@ -75,7 +86,14 @@ class _Sum:
         seen_N = ~np.isnan(rows_ND[:, 0])
         mean_D = weights_N[seen_N] @ rows_ND[seen_N]
         length = math.sqrt(float(mean_D @ mean_D))
-        return projection.project(mean_D / np.float32(length)) if length > 0 else None
+        if not length > 0:
+            return None, NOBODY
+        query_E = projection.project(mean_D / np.float32(length))
+        if not reasons:
+            return query_E, NOBODY
+        by_streamer = likened([*self.slot_streamers, *self.ended_streamers], weights_N, rows_ND)
+        sums_AE = projection.project(by_streamer.sums_AE.astype(np.float32)).astype(np.float16)
+        return query_E, Likened(by_streamer.streamers, sums_AE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +103,7 @@ class Reading:
     weights: tuple[float, ...]  # of the visits: recent ones count more, and long ones somewhat
     habits: tuple[tuple[StreamerId, float], ...]
     streamers: frozenset[StreamerId]
+    followed: frozenset[StreamerId]  # as in Taste
     habits_ms: int
 
 
@@ -95,11 +114,12 @@ def reading_of(profile: ViewerProfile, now_ms: int) -> Reading:
     habits = [
         (
             habit.streamer,
-            _strength(habit.visits, habit.followed) * _decay(now_ms - habit.last_at_ms, HABIT_HALF_LIFE_MS),
+            strength(habit.visits + habit.followed, (now_ms - habit.last_at_ms) / DAY_MS),
         )
         for habit in profile.habits
     ]
-    return Reading(tuple(weights), tuple(habits), frozenset([streamer for streamer, _ in habits]), now_ms)
+    followed = frozenset([habit.streamer for habit in profile.habits if habit.followed and not habit.visits])
+    return Reading(tuple(weights), tuple(habits), frozenset([streamer for streamer, _ in habits]), followed, now_ms)
 
 
 def taste_of(
@@ -111,29 +131,45 @@ def taste_of(
     reading: Reading | None = None,
     abouts: Sequence[Card | EndedRoom | None] | None = None,
     content: bool = True,
+    presence_ms: int = PRESENCE_MS,
+    reasons: bool = True,
 ) -> Taste:
     """What the viewer likes, by what the visited rooms are about.
 
     broad_category: the label under which rooms are about anything. reading, abouts: of this profile and its visits,
     where whoever asks has them. content: whether the mean of the visited rooms' content is wanted; a viewer tower reads
-    these by itself.
+    these by itself. presence_ms: who was not heard of for so long in their room is in none. reasons: whether it is
+    wanted whose rooms the content comes from.
     """
     reading = reading or reading_of(profile, now_ms)
     total = _Sum()
     total.add(abouts or abouts_of(profile.visits, rooms), reading.weights)
-    if broad_category in total.categories:
-        total.categories[broad_category] *= BROAD_WEIGHT
-    categories = _shares(total.categories)
+    by_category = _by_key(total.categories, category_key)
+    for label in by_category:
+        if category_key(label) == category_key(broad_category):
+            by_category[label] *= BROAD_WEIGHT
+    categories = _shares(by_category)
+    query_E, whose = total.query(rooms.vectors_ND, rooms.projection, reasons) if content else (None, NOBODY)
     return Taste(
-        query_E=total.query(rooms.vectors_ND, rooms.projection) if content else None,
+        query_E=query_E,
+        likened=whose,
         habits=reading.habits,
         streamers=reading.streamers,
+        followed=reading.followed,
         categories=categories,
         top_categories=tuple(sorted(categories, key=categories.__getitem__, reverse=True)[:TOP_CATEGORIES]),
-        languages=_shares(total.languages),
-        room=profile.room,
-        anchor=total.anchor,
+        languages=_shares(_by_key(total.languages, language_key)),
+        room=profile.room if is_present(profile, now_ms, presence_ms) else None,
+        origin=profile.visits[-1].streamer if profile.visits else None,
     )
+
+
+def is_present(profile: ViewerProfile, now_ms: int, presence_ms: int) -> bool:
+    """Whether the viewer is in the room where they were heard of last. now_ms: of the events.
+
+    The worker that owns the viewer ends such a visit too, a minute later; where it is away the answer is right without.
+    """
+    return profile.room is not None and now_ms - profile.visits[-1].last_at_ms < presence_ms
 
 
 def abouts_of(visits: Sequence[Visit], rooms: RoomTable) -> list[Card | EndedRoom | None]:
@@ -160,9 +196,19 @@ def _decay(age_ms: int, half_life_ms: int) -> float:
     return float(0.5 ** (max(age_ms, 0) / half_life_ms))
 
 
-def _strength(visits: int, followed: bool) -> float:
-    """One visit is hardly a habit (a third), three are (0.6); following counts as a visit."""
-    return (visits + followed) / (visits + followed + 2)
+def strength(visits: int, ago_days: float) -> float:
+    """Of a habit: one visit is half of one, three are three quarters; following counts as a visit."""
+    return visits / (visits + 1) * math.exp(-FORGETTING * math.log1p(max(ago_days, 0.0)))
+
+
+def _by_key(weights: Mapping[str, float], key: Callable[[str], str]) -> dict[str, float]:
+    """Sums over the spellings of each label, under the first of them."""
+    first: dict[str, str] = {}
+    summed: dict[str, float] = {}
+    for label, weight in weights.items():
+        spelling = first.setdefault(key(label), label)
+        summed[spelling] = summed.get(spelling, 0.0) + weight
+    return summed
 
 
 def _shares(weights: dict[str, float]) -> dict[str, float]:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from actors.alignment import Alignment, ModelAlignment
 from actors.candidates import Candidates, Visited
+from actors.likened import NOBODY, Likened, likened
 from actors.room_table import Card, EndedRoom, RoomTable
 from actors.score import Affinity
 from actors.tables import Tables
-from actors.taste import Reading, Taste, abouts_of, reading_of, taste_of
+from actors.taste import PRESENCE_MS, Reading, Taste, abouts_of, reading_of, taste_of
 from actors.weights import Weights
 from streaming.errors import RecordError
 from streaming.events import RoomState, ViewerId, ViewerProfile, Visit
@@ -23,8 +24,8 @@ from training.own import OwnPast
 from training.past_visits import PastVisits, past_visits
 from training.serving import AlignedRooms, ServedViewer, ViewerPast
 
-MAX_TASTES = 20_000  # decoded tastes kept; some 2.5 KB each
-MODEL_TASTES = 8_000  # with a model: some 12 KB each, with the profile decoded
+MAX_TASTES = 20_000  # decoded tastes kept; some 3.5 KB each
+MODEL_TASTES = 8_000  # with a model: some 13 KB each, with the profile decoded
 HOUR_MS = 3_600_000
 HABITS_MS = 600_000  # habits fade by half in a fortnight: between two readings of the same profile they may stand still
 TASTE_MS = 30_000  # a taste is read anew after this even without a new event: the rooms that it comes from move on
@@ -50,6 +51,7 @@ class Held:
     visited: Visited = field(default_factory=Visited)
     query_E: NDArray[np.float32] | None = None  # the viewer as the index of the version in force is asked
     viewer: ServedViewer | None = None  # with a model
+    likened: Likened = NOBODY
     kept: Kept | None = None  # with a model
     row_V: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # of `visited`, in `past`
     raw: bytes = b""
@@ -80,13 +82,22 @@ class Tastes:
     """Viewer → what is held, read anew when the profile, the version or time asks for it. Under the tables' lock."""
 
     def __init__(
-        self, tables: Tables, candidates: Candidates, weights: Weights, broad_category: str, metrics: Metrics
+        self,
+        tables: Tables,
+        candidates: Candidates,
+        weights: Weights,
+        broad_category: str,
+        metrics: Metrics,
+        *,
+        presence_ms: int = PRESENCE_MS,
     ) -> None:
+        """presence_ms: who was not heard of for so long in their room is in none."""
         self._tables = tables
         self._rooms: RoomTable = tables.rooms
         self._candidates = candidates
         self._weights = weights
         self._broad_category = broad_category
+        self._presence_ms = presence_ms
         self._metrics = metrics
         self._held: OrderedDict[ViewerId, Held] = OrderedDict()
 
@@ -101,7 +112,7 @@ class Tastes:
             held is not None
             and held.raw is raw
             and held.basis == self._rooms.basis_version
-            and now_ms - held.read_ms < TASTE_MS
+            and 0 <= now_ms - held.read_ms < TASTE_MS
             and held.affinity is not None
             and held.affinity.stands(self._rooms)
         ):
@@ -157,9 +168,16 @@ class Tastes:
             reading = kept.reading
         abouts = abouts_of(profile.visits, rooms)
         taste = taste_of(
-            profile, rooms, event_now_ms, self._broad_category, reading=reading, abouts=abouts, content=reading is None
+            profile,
+            rooms,
+            event_now_ms,
+            self._broad_category,
+            reading=reading,
+            abouts=abouts,
+            content=reading is None,
+            presence_ms=self._presence_ms,
         )
-        held = Held(taste, Affinity(taste, rooms, self._weights), query_E=taste.query_E)
+        held = Held(taste, Affinity(taste, rooms, self._weights), query_E=taste.query_E, likened=taste.likened)
         held.raw, held.read_ms, held.basis = raw, now_ms, rooms.basis_version
         if isinstance(alignment, ModelAlignment):
             held.kept = kept
@@ -190,6 +208,8 @@ class Tastes:
             visits = kept.visits.until(event_now_ms)
             rooms = self._visited(alignment, visits.visits, abouts[-len(visits.visits) :])
             past = ViewerPast(kept.profile, visits, rooms, event_now_ms / HOUR_MS % 24)
+            streamers = [visit.streamer for visit in visits.visits]
+            held.likened = likened(streamers, np.ones(len(streamers), np.float32), rooms.content_NE)
         held.viewer = alignment.model.viewer(past)
         held.query_E = alignment.short(held.viewer.vector_E)
 

@@ -51,6 +51,11 @@ class ViewerTable:
         if value is not None:
             self._held_bytes -= _size(viewer, value)
 
+    def clear(self) -> None:
+        """Forgets all; none of them may be missed."""
+        self._profiles.clear()
+        self._held_bytes = self.evicted = 0
+
     def raw(self, viewer: ViewerId) -> bytes | None:
         """The profile's bytes: the same object until the profile changes, so its identity is its version."""
         value = self._profiles.get(viewer)

@@ -11,12 +11,14 @@ from streaming.errors import ConfigError
 class Weights:
     """How much each term of the score counts."""
 
-    visited: float = 8.0
-    content: float = 3.0
-    category: float = 8.0
-    language: float = 4.0
-    trending: float = 0.5
-    crowd: float = 2.0
+    visited: float = 9.0
+    content: float = 2.0
+    category: float = 6.0
+    language: float = 3.0
+    arrivals: float = 3.2
+    trending: float = 2.2
+    crowd: float = 0.5
+    rising: float = 0.7
     fresh: float = 0.1
 
     def __post_init__(self) -> None:

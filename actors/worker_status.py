@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from streaming.clock import Clock
 from streaming.log import Source
 from streaming.metrics import Metrics
+from streaming.troubles import Trouble
 
 RATE_WINDOW_S = 5.0
 
@@ -22,6 +23,7 @@ class WorkerStatus:
     contact_age_s: float = 0.0
     records_per_s: float = 0.0
     restarts: int = 0
+    troubles: tuple[Trouble, ...] = ()  # partitions that are not read, and why
 
 
 class Gauge:

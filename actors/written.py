@@ -1,8 +1,8 @@
 """Owns an answer as JSON: written from pieces that are encoded once per state of a room. Never chooses rooms.
 
-Most of a room's JSON is the same in every answer until its next state; only age, score and reason differ. The pieces
-are cut from what the records of `shown.py` encode to, so the schema is in one place: what is written here decodes to
-the Answer that these would have made.
+Most of a room's JSON is the same in every answer until its next state; chat rate, age, score and reason differ. The
+pieces are cut from what the records of `shown.py` encode to, so the schema is in one place: what is written here
+decodes to the Answer that these would have made.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from actors.answer import Answer
+from actors.answer import Answer, Source
 from actors.room_table import Card, Pieces
-from actors.shown import Pick, Why, reason_of, saw_ms, shown_item
+from actors.shown import Pick, Why, about_of, reason_of, saw_ms, shown_item
 
+CHAT = '"chat_per_minute":'
 AGE = '"age_ms":'  # cannot occur in a text: there its quotes are escaped
 SCORE = '"score":'
 
@@ -26,17 +27,11 @@ class Written:
         self._encode = msgspec.json.Encoder().encode
         self._model_version = ""
         self._between: dict[str, str] = {}  # what comes between age and score, by the encoder's version
-        self._trending = self._why(Why("trending", reason_of("trending", "", "")))
-        self._new = self._why(Why("new", reason_of("new", "", "")))
 
-    def answer(self, answer: Answer, picks: Sequence[Pick], anchor: str) -> bytes:
-        """The answer with these rooms instead of its own, which are none. anchor: as for `reason_of`."""
+    def answer(self, answer: Answer, picks: Sequence[Pick]) -> bytes:
+        """The answer with these rooms instead of its own, which are none."""
         now_ms = answer.generated_at_ms
-        whys = {
-            "similar": self._why(Why("similar", reason_of("similar", "", anchor))),
-            "trending": self._trending,
-            "new": self._new,
-        }
+        whys: dict[tuple[Source, str], str] = {}
         scores = self._encode([pick.score for pick in picks])[1:-1].decode().split(",")  # a quarter of repr's time
         if answer.model_version != self._model_version:
             self._model_version = answer.model_version
@@ -51,16 +46,23 @@ class Written:
             if between is None:
                 between = self._between[pieces.encoder_version] = self._before_score(card)
             age_ms = now_ms - pieces.saw_ms
-            why = pieces.visited if source == "visited" else whys[source]
-            items.append(f"{pieces.before_age}{age_ms if age_ms > 0 else 0}{between}{score}{why}")
+            if source == "visited":
+                why = pieces.visited
+            else:
+                because = source, about_of(pick)
+                why = whys.get(because) or whys.setdefault(because, self._why(source, because[1]))
+            said = f"{pieces.before_chat}{pick.chat_per_minute}"
+            items.append(f"{said}{pieces.before_age}{age_ms if age_ms > 0 else 0}{between}{score}{why}")
         without_rooms = self._encode(answer)  # ends with `[]}`: the rooms are the last field
         return b"%b%b]}" % (without_rooms[:-2], ",".join(items).encode())
 
     def _cut(self, card: Card) -> Pieces:
         before_age, _, _ = self._whole(card).rpartition(AGE)
+        before_chat, _, after_chat = before_age.rpartition(CHAT)
         streamer = card.state.streamer
-        visited = self._why(Why("visited", reason_of("visited", streamer, "")))
-        return Pieces(saw_ms(card), before_age + AGE, card.state.encoder_version, visited)
+        visited = self._why("visited", streamer)
+        # The rate of its own moment is the digit 0.
+        return Pieces(saw_ms(card), before_chat + CHAT, after_chat[1:] + AGE, card.state.encoder_version, visited)
 
     def _before_score(self, card: Card) -> str:
         _, _, rest = self._whole(card).rpartition(AGE)
@@ -68,9 +70,9 @@ class Written:
         return between + SCORE
 
     def _whole(self, card: Card) -> str:
-        whole = shown_item(card, saw_ms(card), 0.0, Why("new", ""), self._model_version)
+        whole = shown_item(card, saw_ms(card), 0.0, Why("new", ""), self._model_version, chat_per_minute=0)
         return self._encode(whole).decode()
 
-    def _why(self, why: Why) -> str:
-        reason = self._encode(why.reason).decode()
-        return f',"source":"{why.source}","reason":{reason}}}'
+    def _why(self, source: Source, about: str) -> str:
+        reason = self._encode(reason_of(source, about)).decode()
+        return f',"source":"{source}","reason":{reason}}}'

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,12 +18,20 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from deploy.problem import CONTENT_TYPE, Problem, problem
+from deploy.haproxy import ProxyLimits
+from deploy.http_body import CLOSE, Bodies
+from deploy.problem import CONTENT_TYPE, Problem, RefusedError, problem
 from deploy.routes import Request, Response, Route
 from streaming.errors import ConfigError, RequestError, UnknownRoom
 from streaming.metrics import Metrics
+from streaming.shown import shown_uri
 
 LOGGER = logging.getLogger(__name__)
+
+DATA = "/v1/"  # below it a parameter that means nothing is an error; to a probe anything may be appended
+ADMIN_PATHS = ("/metrics", "/v1/status")  # deploy/admin.py
+MAX_PARAMETERS = 100
+HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?|")  # a name, IPv4, IPv6, or "" for all of them
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -30,28 +40,69 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
-    """Where answers are served and by how many replicas."""
+    """Where answers are served and by how many replicas, and what a caller may take."""
 
     host: str = "127.0.0.1"  # 0.0.0.0 lets everybody in who can reach the machine; there is no authentication
     port: int = 8000
+    admin_host: str = "127.0.0.1"  # where metrics and the state of every process are told: to whom you watch with
+    admin_port: int = 0  # 0: the one after http.port
     replicas: int = 2  # one answers while the other is replaced
-    max_body_bytes: int = 262_144  # the longest legal request, 1,000 ids of 128 characters, is about 131,000
-    ready_contact_s: float = 10.0  # without word from Kafka for so long, /readyz says no; answers go on
+    max_body_bytes: int = 2_097_152  # the longest legal request is about 1,560,000: 1,000 ids of 128 characters, each
+    # of which JSON may write with 12 bytes (\\ud83d\\ude02)
+    request_timeout_s: float = 10.0  # for a request to arrive whole, head and body; then it is answered 408
+    max_connections: int = 16_384  # at once; fewer where the system allows fewer open files
+    max_connections_per_source: int = 8_192  # of one address; behind a proxy of yours all come from one
+    ready_contact_s: float = 10.0  # without word from Kafka for so long, /readyz says so; answers go on
+    unready_contact_s: float = 900.0  # for so long, and /readyz is 503: what was live then may have ended since
 
     def __post_init__(self) -> None:
-        if not 1 <= self.port <= 65_535:
-            raise ConfigError(f"http.port is {self.port}; a port lies between 1 and 65535")
-        if self.replicas < 1:
-            raise ConfigError(f"http.replicas is {self.replicas}; it must be at least 1")
+        for name in ("host", "admin_host"):
+            if not HOST.fullmatch(host := getattr(self, name)):
+                said = f"http.{name} is {shown_uri(host)!r}"
+                raise ConfigError(f"{said}; it must be a name or an address, without scheme and port")
+        for name in ("port", "admin_port"):
+            least = 0 if name == "admin_port" else 1
+            if not least <= getattr(self, name) <= 65_535:
+                raise ConfigError(f"http.{name} is {getattr(self, name)}; a port lies between 1 and 65535")
+        if self.admin == self.port or self.admin > 65_535:
+            raise ConfigError(f"http.admin_port would be {self.admin}; give it a port of its own, from 1 to 65535")
         if self.max_body_bytes < 1_024:
             raise ConfigError(f"http.max_body_bytes is {self.max_body_bytes}; it must be at least 1024")
-        if self.ready_contact_s <= 0:
-            raise ConfigError(f"http.ready_contact_s is {self.ready_contact_s}; it must be greater than 0")
+        for name in ("replicas", "max_connections_per_source"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"http.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.max_connections < 100:
+            raise ConfigError(f"http.max_connections is {self.max_connections}; it must be at least 100")
+        for name in ("request_timeout_s", "ready_contact_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"http.{name} is {getattr(self, name)}; it must be greater than 0")
+        if self.unready_contact_s < self.ready_contact_s:
+            raise ConfigError(
+                f"http.unready_contact_s is {self.unready_contact_s}; it must be at least http.ready_contact_s, "
+                f"{self.ready_contact_s}"
+            )
+
+    @property
+    def admin(self) -> int:
+        """The port for metrics and state."""
+        return self.admin_port or self.port + 1
 
     @property
     def url(self) -> str:
         """Where a caller on this machine finds it."""
-        return f"http://{'127.0.0.1' if self.host in ('0.0.0.0', '::') else self.host}:{self.port}"
+        return f"http://{_reached(self.host)}:{self.port}"
+
+    @property
+    def admin_url(self) -> str:
+        """Where metrics and state are, for a caller on this machine."""
+        return f"http://{_reached(self.admin_host)}:{self.admin}"
+
+    @property
+    def limits(self) -> ProxyLimits:
+        """What the proxy in front is to keep."""
+        return ProxyLimits(
+            self.max_connections, self.max_connections_per_source, self.request_timeout_s, self.max_body_bytes
+        )
 
 
 class Api:
@@ -63,10 +114,15 @@ class Api:
         max_body_bytes: int,
         metrics: Metrics,
         has_read: Callable[[], bool] = lambda: True,
+        *,
+        request_timeout_s: float = 10.0,
     ) -> None:
-        """has_read: whether the tables were read to their end once; from half of them an ended room would be served."""
+        """has_read: whether the tables were read to their end once; from half of them an ended room would be served.
+
+        request_timeout_s: for a body to arrive.
+        """
         self._metrics = metrics
-        self._max_body_bytes = max_body_bytes
+        self._bodies = Bodies(max_body_bytes, request_timeout_s)
         self._has_read = has_read
         self._encode = msgspec.json.Encoder().encode
         self._exact: dict[str, dict[str, Route]] = {}
@@ -98,28 +154,53 @@ class Api:
     async def _respond(self, scope: Scope, receive: Receive, pattern: str, room: str) -> Response:
         try:
             route = self._route(scope, pattern)
-            request = Request(room, _parameters(scope), await self._body(receive))
+            if isinstance(route, Response):
+                return route
+            parameters = _parameters(scope)
+            if parameters and not route.operation.parameters and pattern.startswith(DATA):
+                self._refuse_parameters(pattern, parameters)
+            if route.operation.body is not None:
+                self._bodies.check_headers(scope.get("headers", ()))
+            request = Request(room, parameters, await self._bodies.read(receive))
             response = await asyncio.to_thread(route.handle, request) if route.blocking else route.handle(request)
             return response if isinstance(response, Response) else await response
-        except _RefusedError as err:
-            return self._wrong(err.problem)
+        except RefusedError as err:
+            return self._wrong(err.problem, err.headers)
         except RequestError as err:
             return self._wrong(problem(HTTPStatus.BAD_REQUEST, str(err), field=err.field, allowed=err.allowed))
         except UnknownRoom as err:
             return self._wrong(problem(HTTPStatus.NOT_FOUND, str(err), field="room", allowed="a room that is live"))
 
-    def _route(self, scope: Scope, pattern: str) -> Route:
+    def _route(self, scope: Scope, pattern: str) -> Route | Response:
+        """The route, or at once the answer to OPTIONS. Raises RefusedError."""
         methods = self._exact.get(pattern)
+        if methods is None and scope["method"] == "OPTIONS" and scope["path"] == "*":
+            methods = {route.method: route for routes in self._exact.values() for route in routes.values()}
         if methods is None:
-            detail = f"nothing is at {scope['path'][:200]}"
-            raise _RefusedError(HTTPStatus.NOT_FOUND, detail, field="path", allowed=", ".join(self._exact))
+            elsewhere = ": it is at a port of its own, http.admin_port" if scope["path"] in ADMIN_PATHS else ""
+            detail = f"nothing is at {scope['path'][:200]}{elsewhere}"
+            raise RefusedError(HTTPStatus.NOT_FOUND, detail, field="path", allowed=", ".join(self._exact))
         route = methods.get("GET" if scope["method"] == "HEAD" else scope["method"])
         if route is None:
-            detail = f"{pattern} does not take {scope['method']}"
-            raise _RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, detail, field="method", allowed=", ".join(methods))
+            allow = [*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"]
+            header = (b"allow", ", ".join(allow).encode())
+            if scope["method"] == "OPTIONS":
+                return Response(b"", status=HTTPStatus.NO_CONTENT.value, headers=(header,))
+            detail = f"{pattern} does not take {scope['method'][:40]}"
+            allowed = ", ".join(methods)
+            raise RefusedError(
+                HTTPStatus.METHOD_NOT_ALLOWED, detail, field="method", allowed=allowed, headers=(header, *CLOSE)
+            )
         if route.tables and not self._has_read():
-            raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "this replica is still reading what is live; try again")
+            detail = "this replica is still reading what is live; try again"
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=((b"retry-after", b"1"),))
         return route
+
+    def _refuse_parameters(self, pattern: str, parameters: Mapping[str, str]) -> None:
+        name = next(iter(parameters))
+        raise RefusedError(
+            HTTPStatus.BAD_REQUEST, f"{pattern} takes no parameter {name[:80]!r}", field=name[:80], allowed="none"
+        )
 
     def _match(self, scope: Scope) -> tuple[str, str]:
         """The route's pattern ("" for none) and the room in the path. An id may hold an escaped slash."""
@@ -134,42 +215,44 @@ class Api:
                 return pattern, next((unquote(s) for w, s in zip(wanted, steps, strict=True) if w == "{room}"), "")
         return "", ""
 
-    async def _body(self, receive: Receive) -> bytes:
-        body: bytes = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if len(body) > self._max_body_bytes:
-                detail, allowed = "the body is too large", f"at most {self._max_body_bytes} bytes"
-                raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, field="", allowed=allowed)
-            if not message.get("more_body"):
-                return body
-
-    def _wrong(self, what: Problem) -> Response:
-        return Response(self._encode(what), CONTENT_TYPE, what.status)
-
-
-class _RefusedError(Exception):
-    """A request that does not reach a route's handler."""
-
-    def __init__(
-        self, status: HTTPStatus, detail: str, *, field: str | None = None, allowed: str | None = None
-    ) -> None:
-        super().__init__(detail)
-        self.problem = problem(status, detail, field=field, allowed=allowed)
+    def _wrong(self, what: Problem, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Response:
+        return Response(self._encode(what), CONTENT_TYPE, what.status, headers)
 
 
 def _parameters(scope: Scope) -> Mapping[str, str]:
+    """Of the query string. Raises RefusedError: one stands there twice, or it is not UTF-8."""
     query = scope.get("query_string")
-    return dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else {}
+    if not query:
+        return {}
+    try:
+        pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except ValueError as err:  # UnicodeDecodeError is one
+        raise RefusedError(
+            HTTPStatus.BAD_REQUEST,
+            f"the query string cannot be read: {err}",
+            field="",
+            allowed=f"at most {MAX_PARAMETERS} parameters, in UTF-8",
+        ) from err
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)[:80]
+        raise RefusedError(HTTPStatus.BAD_REQUEST, f"{name!r} stands there twice", field=name, allowed="once")
+    return found
+
+
+def _reached(host: str) -> str:
+    if host in ("0.0.0.0", "::", ""):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
 
 
 async def _send(send: Send, response: Response, *, with_body: bool) -> None:
-    headers = [
-        (b"content-type", response.content_type.encode()),
-        (b"content-length", str(len(response.body)).encode()),
-        (b"cache-control", b"no-store"),
-    ]
+    headers = [(b"cache-control", b"no-store"), *response.headers]
+    if response.status != HTTPStatus.NO_CONTENT:
+        headers += [
+            (b"content-type", response.content_type.encode()),
+            (b"content-length", str(len(response.body)).encode()),
+        ]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body if with_body else b""})
 

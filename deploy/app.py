@@ -33,7 +33,8 @@ from streaming.metrics import MULTIPROCESS_DIR_VARIABLE
 APPLICATION = "tidecast"
 HEALTH_CHECK_PERIOD_S = 1.0
 OWNERS_PERIOD_S = 1.0  # how often replicas learn which ProfileWorker owns what; it changes in a rebalance only
-MAX_ONGOING_REQUESTS = 1_000  # of one replica: answers take a millisecond, so this many is a second's work
+MAX_ONGOING_REQUESTS = 5_000  # of one replica: more than half of what one source may connect, so that a caller whose
+# bodies arrive slowly, each for http.request_timeout_s at most, leaves room for others
 
 
 @dataclass(frozen=True, slots=True)

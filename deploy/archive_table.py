@@ -7,13 +7,20 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from deploy.columns import Column, table
+from deploy.terminal import console
 from streaming.archive.file import ArchiveFile, hour_name
 from streaming.archive.reader import Archive
 
-TEXTS = ("topic", "from hour", "to hour")
+COLUMNS = (
+    Column("topic"),
+    Column("partitions", rank=3, right=True),
+    Column("from hour", rank=1),
+    Column("to hour"),
+    Column("files", rank=2, right=True),
+    Column("records", right=True),
+    Column("MB", right=True),
+)
 FOOTERS_AT_ONCE = 16  # of an object store each costs a round trip
 
 
@@ -32,23 +39,18 @@ def rows_of(archive: Archive, topic: str | None) -> list[dict[str, Any]]:
 
 def draw(rows: Sequence[dict[str, Any]]) -> None:
     """Prints the rows as a table, and their sum."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("topic", "partitions", "from hour", "to hour", "files", "records", "MB"):
-        table.add_column(heading, no_wrap=True, justify="left" if heading in TEXTS else "right")
-    for row in rows:
-        table.add_row(
-            row["topic"],
-            str(row["partitions"]),
-            row["from_hour"],
-            row["to_hour"],
-            f"{row['files']:,}",
-            f"{row['records']:,}",
-            f"{row['bytes'] / 1e6:,.1f}",
+    cells = [
+        (
+            *(row["topic"], str(row["partitions"]), row["from_hour"], row["to_hour"]),
+            *(f"{row['files']:,}", f"{row['records']:,}", f"{row['bytes'] / 1e6:,.1f}"),
         )
+        for row in rows
+    ]
     if len(rows) > 1:
         sums = [sum(row[name] for row in rows) for name in ("files", "records", "bytes")]
-        table.add_row("all", "", "", "", f"{sums[0]:,}", f"{sums[1]:,}", f"{sums[2] / 1e6:,.1f}")
-    Console().print(table)
+        cells.append(("all", "", "", "", f"{sums[0]:,}", f"{sums[1]:,}", f"{sums[2] / 1e6:,.1f}"))
+    out = console()
+    out.print(table(COLUMNS, cells, out.width))
 
 
 def _row(items: Sequence[tuple[ArchiveFile, int]]) -> dict[str, Any]:

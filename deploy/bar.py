@@ -1,11 +1,13 @@
-"""Owns what all bars of rich share: on stderr, gone in the end, shown while entered. Never knows what is counted."""
+"""Owns what all bars of rich share: on stderr, gone in the end, shown while entered. Never knows what is counted.
+
+Where stderr is no terminal, a plain line every half a minute takes the place of the bar.
+"""
 
 from __future__ import annotations
 
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,6 +19,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from deploy.plain_progress import PlainProgress
+from deploy.terminal import console
 
 
 class Rate(ProgressColumn):
@@ -31,19 +36,27 @@ class Rate(ProgressColumn):
 
 
 class Bar:
-    """A bar as a context manager; nothing where there is no terminal."""
+    """A bar as a context manager; where there is no terminal, the plain line."""
 
-    def __init__(self, *columns: ProgressColumn) -> None:
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    def __init__(self, *columns: ProgressColumn, plain: PlainProgress) -> None:
+        """plain: the same in words; whoever moves the bar moves it too."""
+        self._progress = Progress(*columns, console=console(stderr=True), transient=True)
+        self._plain = plain
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if self._progress.console.is_terminal:
+            self._progress.start()
+        else:
+            self._plain.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._progress.console.is_terminal:
+            self._progress.stop()
+        else:
+            self._plain.__exit__(kind, error, trace)
 
 
 def counted(unit: str) -> tuple[ProgressColumn, ...]:

@@ -12,16 +12,21 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol, cast
 
+from deploy.parser import Parser
 from deploy.shadow import shadowing
+from deploy.terminal import complain, explain_bugs, log_to_stderr, say, tolerate_any_encoding
 
 COMMANDS = {
     "demo": "everything at once on this machine, with a simulated platform, shown while it runs",
     "up": "start the system on a local Ray, or on a running cluster with --address",
     "down": "stop what `up` started",
     "status": "each worker, its partitions, lag, freshness, index size and versions",
+    "logs": "what the system's processes have logged, while it runs and after",
+    "letters": "the records that were refused, and why",
     "recommend": "what a viewer would be shown now, and why",
     "rooms": "the rooms that are live now",
     "simulate": "write a synthetic platform's events to Kafka",
@@ -53,8 +58,6 @@ configuration:
 """
 
 INTERRUPTED = 130  # what shells expect of a process that was stopped by Ctrl-C
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
-OUR_LOGGERS = ("streaming", "actors", "training", "deploy")
 
 
 class Command(Protocol):
@@ -67,8 +70,11 @@ class Command(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. Returns the exit code; argparse's own exits (help, wrong usage) are SystemExit."""
     if (problem := shadowing()) is not None:
-        print(f"tidecast: {problem}", file=sys.stderr)
+        say(f"tidecast: {problem}", file=sys.stderr)  # nothing of ours may be imported
         return 2
+    tolerate_any_encoding()
+    if argv is None:  # this process is the command's alone
+        explain_bugs()
     arguments = list(sys.argv[1:] if argv is None else argv)
     from streaming.errors import TidecastError  # noqa: PLC0415  # only once it is known to be ours
 
@@ -78,10 +84,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = int(args.run(args))
         sys.stdout.flush()
     except TidecastError as err:
-        print(f"tidecast: {err}", file=sys.stderr)
+        complain(f"tidecast: {err}".replace("\n", "\n  "))  # what it quotes begins no line of its own
         return 2
     except KeyboardInterrupt:
-        print("tidecast: interrupted", file=sys.stderr)
+        complain("tidecast: interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader (head, less) has gone. Python would complain once more when it flushes stdout at exit.
@@ -103,12 +109,13 @@ def asked_for(arguments: Sequence[str]) -> str | None:
 
 def build_parser(command: str | None) -> argparse.ArgumentParser:
     """The parser, in full for `command` (None: for no command); the others are there by name and summary."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="tidecast",
         description="Recommends rooms that are live now: Kafka in, Ray in the middle, fresh answers out.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"tidecast {version('tidecast')}")
     _add_global_options(parser, config=None, verbose=0)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
@@ -142,10 +149,7 @@ def _descendants(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentP
 
 def configure_logging(verbose: int) -> None:
     """Sends log lines to stderr: warnings; ours from INFO on with `-v`, from DEBUG on with `-vv`."""
-    logging.basicConfig(format=LOG_FORMAT, level=logging.WARNING, stream=sys.stderr)
-    ours = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    for name in OUR_LOGGERS:
-        logging.getLogger(name).setLevel(ours)
+    log_to_stderr((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)])
 
 
 if __name__ == "__main__":

@@ -7,8 +7,11 @@ that Ray starts inherits the mark in its environment.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
+import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,12 +23,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from deploy.haproxy import ProxyLimits
+from deploy.ray_token import token_environment
 from streaming.errors import ConfigError, TidecastError
+from streaming.patience import Patience, growth
 from streaming.ports import RAY_PORTS, free_ports
+from streaming.private_folder import PRIVATE, make_private
 
 MARK = "TIDECAST_RAY_SESSION"
-START_TIMEOUT_S = 120.0  # 4 s on an idle machine with 2 cores, half a minute on a busy one
+START_ATTEMPTS = 3  # Ray gives up by itself after 30 s, which a busy machine needs for its imports alone
 HOST = "127.0.0.1"
+SLOW = 1.5  # a process gets less than two thirds of a core
+NO_LIMITS_GIVEN = ProxyLimits()  # a Ray without the application has no proxy
 REPLICA_PORTS = 500  # most replicas of the application; each listens on a port of its own
 
 
@@ -47,6 +56,9 @@ class RayConfig:
     # 10 lets a check wait for its turn on two busy cores
     stuck_s: float = 60.0  # a loop without a turn for so long fails its health check; a wait for a broker that is away
     # ends after kafka.delivery_timeout_s, 30: leave twice that
+    start_timeout_s: float = 120.0  # for Ray itself: 4 s on an idle machine; these three grow with how busy it is
+    deploy_timeout_s: float = 180.0  # for the application: 15 s on an idle machine with 2 cores
+    ready_timeout_s: float = 120.0  # then, for every process to say that it is ready: for large tables more
     stop_timeout_s: float = 6.0  # for flushing and committing; what does not make it is read again at the next start
 
     def __post_init__(self) -> None:
@@ -55,7 +67,8 @@ class RayConfig:
                 raise ConfigError(f"ray.{name} is {getattr(self, name)}; it must be at least 1")
         if self.object_store_mb < 80:
             raise ConfigError(f"ray.object_store_mb is {self.object_store_mb}; Ray needs at least 80")
-        for name in ("cpus_per_replica", "health_check_timeout_s", "stuck_s", "stop_timeout_s"):
+        positive = ("cpus_per_replica", "health_check_timeout_s", "stuck_s", "stop_timeout_s", "start_timeout_s")
+        for name in (*positive, "deploy_timeout_s", "ready_timeout_s"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"ray.{name} is {getattr(self, name)}; it must be greater than 0")
 
@@ -64,10 +77,6 @@ class _Ports(NamedTuple):
     """Everything that Ray and HAProxy listen on, the application's own port apart."""
 
     gcs: int
-    client: int
-    agent_http: int
-    agent_grpc: int
-    agent_metrics: int
     runtime_env: int
     stats: int
     metrics: int
@@ -78,13 +87,20 @@ class _Ports(NamedTuple):
 class LocalRay:
     """A Ray head on loopback in a folder of its own; any number of them run side by side. For one thread."""
 
-    def __init__(self, config: RayConfig, folder: Path | None = None) -> None:
+    def __init__(self, config: RayConfig, folder: Path | None = None, limits: ProxyLimits = NO_LIMITS_GIVEN) -> None:
+        """folder: where it runs or is to run, None for a new one; limits: of the HTTP proxy, where one is started."""
         self._config = config
+        self._limits = limits
         # Under /tmp whatever TMPDIR is: Ray's socket paths add 76 characters to it, and a socket may have 107.
         self.folder = folder or Path(tempfile.mkdtemp(prefix="tidecast-", dir="/tmp"))
         self._port_file = self.folder / "gcs.port"  # there once it was started
         self._ports_file = self.folder / "ports"
         self._head: subprocess.Popen[bytes] | None = None
+
+    @functools.cached_property
+    def _slowness(self) -> float:
+        """By how much Ray's limits are multiplied: once for all processes of this Ray."""
+        return growth()
 
     @property
     def address(self) -> str:
@@ -106,14 +122,14 @@ class LocalRay:
 
     def launch(self) -> None:
         """Starts the head without waiting for it."""
-        self.metrics_folder.mkdir(parents=True, exist_ok=True)
+        make_private(self.folder)
+        make_private(self.metrics_folder)
         ports = self._ports()
         self._port_file.write_text(str(ports.gcs))
         command = [
-            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
-            *(f"--port={ports.gcs}", f"--ray-client-server-port={ports.client}", "--include-dashboard=false"),
-            *(f"--dashboard-agent-listen-port={ports.agent_http}", f"--dashboard-agent-grpc-port={ports.agent_grpc}"),
-            *(f"--metrics-export-port={ports.agent_metrics}", f"--runtime-env-agent-port={ports.runtime_env}"),
+            *(sys.executable, "-m", "deploy.ray_head", "start", "--head", "--block", "--disable-usage-stats"),
+            *(f"--port={ports.gcs}", "--include-dashboard=false"),
+            f"--runtime-env-agent-port={ports.runtime_env}",
             *(f"--num-cpus={max(4, os.cpu_count() or 4)}", f"--temp-dir={self.folder / 'ray'}"),
             f"--object-store-memory={self._config.object_store_mb << 20}",
             *("--include-log-monitor=false", "--no-monitor"),  # the latter is the autoscaler
@@ -130,20 +146,28 @@ class LocalRay:
 
     def await_started(self) -> None:
         """Waits until one can connect to the head that `launch` started. Raises ClusterError."""
-        deadline = time.monotonic() + START_TIMEOUT_S
+        patience, attempts = Patience(self._config.start_timeout_s), 1
         # Written when the raylet has joined; before that the GCS listens already, but connecting to it fails.
         while not (self.folder / "ray" / "ray_current_cluster").exists():
-            if self._head is None or self._head.poll() is not None or time.monotonic() > deadline:
+            ended = self._head is None or self._head.poll() is not None
+            if ended and attempts < START_ATTEMPTS and growth() > SLOW:
+                attempts += 1
+                self._end_processes()
+                self.launch()
+            elif ended or patience.is_over():
                 said = self._log_end()  # before its folder goes
                 self.kill()
-                raise ClusterError(f"Ray did not start; the end of its log: {said}")
+                raise ClusterError(f"Ray did not start in {patience.spent()}; the end of its log: {said}")
             time.sleep(0.1)
 
     def environment(self) -> Mapping[str, str]:
         """What Ray's processes and whoever connects to them need in their environment before Ray is imported."""
         interpreter = str(Path(__file__).with_name("interpreter"))
         places = [interpreter, *filter(None, [os.environ.get("PYTHONPATH", "")])]
-        return {**ray_environment(), **self._haproxy_environment(), "PYTHONPATH": os.pathsep.join(places)}
+        limits = patient_environment(self._slowness)
+        token = token_environment(self.folder / "token")
+        ours = {**ray_environment(), **limits, **self._haproxy_environment(), **token}
+        return {**ours, "PYTHONPATH": os.pathsep.join(places)}
 
     def pids(self) -> list[int]:
         """Every living process that belongs to this Ray: also those that lost their parents."""
@@ -156,6 +180,10 @@ class LocalRay:
 
     def kill(self) -> None:
         """Ends every process of this Ray and removes its folder. Nothing on the log depends on a gentle end."""
+        self._end_processes()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end_processes(self) -> None:
         deadline = time.monotonic() + 5.0
         while (pids := self.pids()) and time.monotonic() < deadline:
             for pid in pids:
@@ -166,7 +194,6 @@ class LocalRay:
             raise ClusterError(f"processes {pids} of the Ray in {self.folder} do not end")
         if self._head is not None:
             self._head.wait(5.0)  # our own child stays a zombie until it is asked after
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def proxy_alerts(self) -> str:
         """Why the HAProxy that was started last did not start, in its own words; "" where it did."""
@@ -185,9 +212,12 @@ class LocalRay:
         shutil.rmtree(folder, ignore_errors=True)
         if not logs.is_dir():
             return False
+        make_private(folder.parent)
         # A worker that ends while it is being copied takes files of its own with it, and a socket cannot be copied.
         with contextlib.suppress(shutil.Error, OSError):
             shutil.copytree(logs, folder, symlinks=True)
+        with contextlib.suppress(OSError):  # nothing could be copied
+            folder.chmod(PRIVATE)  # a copy is as open as what it was made from
         with contextlib.suppress(OSError):
             for written in self.folder.glob("h/**/*.log"):  # what HAProxy says
                 shutil.copy(written, folder / f"haproxy.{written.name}")
@@ -200,7 +230,9 @@ class LocalRay:
         launcher = folder / "haproxy"
         if not launcher.exists():
             script = Path(__file__).with_name("haproxy.py")
-            launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -E "{script}" "{_haproxy_binary()}" "$@"\n')
+            limits = json.dumps(self._limits._asdict())
+            command = shlex.join([sys.executable, "-S", "-E", str(script), limits, str(_haproxy_binary())])
+            launcher.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
             launcher.chmod(0o755)
         ports = self._ports()
         return {
@@ -216,6 +248,7 @@ class LocalRay:
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.replicas),
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.replicas + REPLICA_PORTS),
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback),  # it answers while there is no replica
+            "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deploy.server_tick.tick_less",
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # its one effect on Linux: the node's address is the loopback
         }
 
@@ -244,14 +277,39 @@ def ray_environment() -> Mapping[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "1",
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "5",
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",  # by default an hour, for a caller who does not read his answer
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.3",  # by default 0.1, which takes an eighth of a core for ever
+        # What an idle system does is mostly Ray looking whether there is something to do (tests.bench.idle):
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.6",  # by default 0.1, which takes an eighth of a core for ever
+        "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "10000",  # by default 100, in each replica; nothing of ours reads them
+        "RAY_SERVE_EVENT_LOOP_MONITORING_INTERVAL_S": "60",
+        "RAY_task_events_report_interval_ms": "0",  # for Ray's dashboard, which does not run here
+        "RAY_enable_metrics_collection": "0",  # Ray's own; ours are at /metrics
+        "RAY_metrics_report_interval_ms": "60000",
+        "RAY_event_stats": "0",
+        "RAY_raylet_report_resources_period_milliseconds": "1000",  # by default 100
+        "RAY_memory_monitor_refresh_ms": "1000",  # by default 250
+        "RAY_gcs_pull_resource_loads_period_milliseconds": "5000",  # for the autoscaler, which does not run here
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_prestart_worker_first_driver": "0",  # idle workers with another environment than ours would never be used
         "RAY_worker_niceness": "0",  # by default 15: beside a busy Kafka on two cores a replica then hardly ever runs
     }
+
+
+def patient_environment(times: float) -> Mapping[str, str]:
+    """Ray's own limits on its start, multiplied: what it takes for dead is then only slow. times: at least 1."""
+    limits_s = {
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": 15,  # by default 5; a proxy that is later is killed and begins anew
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": 10,
+        "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": 30,
+        "RAY_DASHBOARD_STARTUP_TIMEOUT_S": 60,
+        "RAY_worker_register_timeout_seconds": 60,
+        "RAY_gcs_server_request_timeout_seconds": 60,
+    }
+    limits_ms = {"RAY_agent_register_timeout_ms": 30_000, "RAY_health_check_timeout_ms": 10_000}
+    return {name: str(round(limit * times)) for name, limit in {**limits_s, **limits_ms}.items()}
 
 
 def _haproxy_binary() -> Path:

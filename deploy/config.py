@@ -22,10 +22,10 @@ from actors.room_table import TablesConfig
 from actors.room_worker import RoomWorkerConfig
 from deploy.api import HttpConfig
 from deploy.cluster import RayConfig
-from deploy.config_key import ENV_PREFIX, ENV_SEPARATOR, EnvText, Key, convert
+from deploy.config_key import ENV_PREFIX, ENV_SEPARATOR, EnvText, Key, convert, shown_value
 from deploy.config_lines import key_lines
 from streaming.archive.config import ArchiveConfig
-from streaming.broker import KafkaConfig
+from streaming.broker import KafkaConfig, LogConfig
 from streaming.errors import ConfigError
 from streaming.local_kafka import LocalKafkaConfig
 from streaming.profile_config import ProfileConfig
@@ -43,6 +43,7 @@ class Settings:
     """Every section of the configuration. A field's name is the section's name in TOML and in the environment."""
 
     kafka: KafkaConfig = field(default_factory=KafkaConfig)
+    log: LogConfig = field(default_factory=LogConfig)
     local_kafka: LocalKafkaConfig = field(default_factory=LocalKafkaConfig)
     topics: TopicsConfig = field(default_factory=TopicsConfig)
     window: WindowConfig = field(default_factory=WindowConfig)
@@ -131,7 +132,9 @@ def _flatten(table: Mapping[str, Any], keys: Mapping[str, Key], prefix: str) -> 
         if isinstance(value, dict) and dotted not in keys and (is_section or value):
             yield from _flatten(value, keys, f"{dotted}.")
         elif is_section:
-            raise ConfigError(f"{dotted} = {value!r}: {dotted} is a section; write it as [{dotted}]")
+            raise ConfigError(
+                f"{dotted} = {shown_value(dotted, value)!r}: {dotted} is a section; write it as [{dotted}]"
+            )
         else:
             yield dotted, value
 

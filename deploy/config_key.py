@@ -12,10 +12,10 @@ from typing import Any, get_origin
 import msgspec
 
 from streaming.errors import ConfigError
+from streaming.shown import MASK, shown_uri
 
 ENV_PREFIX = "TIDECAST_"
 ENV_SEPARATOR = "__"
-MASK = "********"
 SECRET_WORDS = {"password", "passphrase", "secret", "token"}
 
 
@@ -45,9 +45,9 @@ def convert(value: Any, key: Key, origin: str) -> Any:
         if isinstance(converted, float) and not math.isfinite(converted):
             raise msgspec.ValidationError("Expected a finite number")  # noqa: TRY301  # one place for the message
     except (msgspec.ValidationError, json.JSONDecodeError) as err:
-        shown = repr(MASK if is_secret(key.name) else (str(value) if is_text else value))
+        told = repr(shown_value(key.name, str(value) if is_text else value))
         kind = kind_name(key.kind)
-        raise ConfigError(f"{key.name} = {shown} ({origin}): expected {kind}; {err}") from err
+        raise ConfigError(f"{key.name} = {told} ({origin}): expected {kind}; {err}") from err
     return converted
 
 
@@ -68,6 +68,19 @@ def _path(kind: type, value: Any) -> Any:
 def is_secret(name: str) -> bool:
     """Whether a key's value is never to be printed."""
     return not SECRET_WORDS.isdisjoint(name.rpartition(".")[2].split("_"))
+
+
+def shown_value(name: str, value: object) -> object:
+    """A key's value as it may be printed."""
+    if isinstance(value, Mapping):
+        return {key: shown_value(str(key), item) for key, item in value.items()}
+    if is_secret(name) and value not in ("", None):
+        return MASK
+    if isinstance(value, str):
+        return shown_uri(value)
+    if isinstance(value, list | tuple):
+        return type(value)(shown_value(name, item) for item in value)
+    return value
 
 
 def kind_name(kind: Any) -> str:

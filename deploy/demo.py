@@ -21,11 +21,13 @@ from deploy.picture import History, Look, Picture
 from deploy.platform_view import PlatformView
 from deploy.promises import Promises, Verdict
 from deploy.screen import Show
-from deploy.system import DEPLOYING, System
+from deploy.status import MEASURED
+from deploy.system import System
 from streaming.broker import KafkaLog
 from streaming.clock import Clock
 from streaming.errors import TidecastError
 from streaming.local_kafka import LocalKafka
+from streaming.patience import Patience, free_cores
 
 LOOK_EVERY_S = 1.0
 ASK_EVERY_S = 0.05  # 20 checked answers a second beside those that are shown
@@ -38,6 +40,8 @@ TRAIN_EVERY_S = 60.0
 # Freshness is judged once the model is loaded and what waited for it is encoded.
 LEAST_WARM_UP_S = 5.0
 MOST_WARM_UP_S = 15.0
+MEASURE_S = 2.0  # long enough for some 50 texts on a slow machine
+ENCODER_TIMEOUT_S = 60.0  # to load its model and measure; 5 s on an idle machine
 WARM_UP_TIMEOUT_S = 30.0  # for the first room to be recommended after the platform starts
 JOIN_TIMEOUT_S = 2.0
 EXISTING_PREFIX = "demo."  # made-up rooms never get into the topics of a real platform
@@ -53,6 +57,14 @@ class Stage:
 
     name: str
     took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What a machine gives the demo: texts a second that its Encoder does alone, and cores that are free beside it."""
+
+    texts_per_s: float
+    cores: float
 
 
 class Stopwatch:
@@ -107,13 +119,13 @@ class Demo:
     def __init__(
         self,
         settings: Settings,
-        feed: Callable[[float], Sequence[str]],
+        feed: Callable[[Speed | None], Sequence[str]],
         folder: Path,
         clock: Clock,
         tell: Callable[[str], None],
     ) -> None:
-        """feed: the arguments of the `tidecast` command that plays the platform, for a machine that deployed the
-        application in so many seconds. tell: is told each step in words.
+        """feed: the arguments of the `tidecast` command that plays the platform, for a machine of that speed, None
+        where it could not be measured. tell: is told each step in words.
 
         folder: for the demo's Kafka, which begins empty each time, and what the platform's process prints.
         """
@@ -146,7 +158,7 @@ class Demo:
         Raises FeedError where the platform's process fails, DemoError where somebody stops the system.
         """
         history = History()
-        client = Client(self._settings.http.url)
+        client = self._system.client()
         began_s = self._clock.monotonic_s()
         first = now = parse(client.metrics())
         shown: list[str] = []
@@ -190,6 +202,7 @@ class Demo:
             model=_model(answers, now),
             checked=verdict.answers,
             broken=verdict.broken,
+            slow=verdict.slow,
         )
 
     def _start(self) -> None:
@@ -202,7 +215,6 @@ class Demo:
             for made in ("archive", "models", "training"):  # of that Kafka
                 shutil.rmtree(self._folder / made, ignore_errors=True)
         self._stack.enter_context(system)
-        self._stopwatch.step("starting the platform")
         view = self._view = PlatformView(KafkaLog(system.settings.kafka, system.settings.topics.prefix))
         self._promises = Promises(view.ended_at_ms)
         self._run("platform-view", view.run)
@@ -210,8 +222,10 @@ class Demo:
             "TIDECAST_KAFKA__BOOTSTRAP_SERVERS": system.settings.kafka.bootstrap_servers,
             "TIDECAST_TOPICS__PREFIX": system.settings.topics.prefix,
         }
-        deploy_s = next(stage.took_s for stage in self.stages if stage.name == DEPLOYING)
-        self._feeding = Feed(self._feed(deploy_s), overrides, self._folder / "platform.log")
+        self._stopwatch.step("measuring the encoder")
+        speed = self._speed()
+        self._stopwatch.step("starting the platform")
+        self._feeding = Feed(self._feed(speed), overrides, self._folder / "platform.log")
         self._stack.callback(self._feeding.stop)
         system.also_ends(self._feeding.pid)
         self._stopwatch.step("waiting for the first room to recommend")
@@ -229,13 +243,25 @@ class Demo:
         self._stack.callback(thread.join, JOIN_TIMEOUT_S)
         self._stack.callback(self._stop.set)
 
+    def _speed(self) -> Speed | None:
+        """Of this machine, once the Encoder has loaded its model and measured what it does; None: it has not."""
+        patience = Patience(ENCODER_TIMEOUT_S)
+        with contextlib.closing(self._system.client()) as client:
+            while not patience.is_over():
+                with contextlib.suppress(NotUp):
+                    encoders = [post.detail for post in client.status().processes if post.name == "encoder"]
+                    if measured := [float(detail[MEASURED]) for detail in encoders if MEASURED in detail]:
+                        return Speed(sum(measured), free_cores())
+                self._stop.wait(0.1)
+        return None
+
     def _await_room(self) -> None:
-        deadline_s = self._clock.monotonic_s() + WARM_UP_TIMEOUT_S
+        patience = Patience(WARM_UP_TIMEOUT_S)
         with contextlib.closing(Client(self._settings.http.url)) as client:
             while not _has_room(client):
                 self._feeding.require()
-                if self._clock.monotonic_s() > deadline_s:
-                    raise DemoError(f"no room can be recommended {WARM_UP_TIMEOUT_S:.0f} s after the platform started")
+                if patience.is_over():
+                    raise DemoError(f"no room can be recommended {patience.spent()} after the platform started")
                 self._stop.wait(0.1)
 
     def _close(self) -> None:
@@ -256,6 +282,7 @@ def for_demo(settings: Settings, folder: Path) -> Settings:
     settings = replace(
         settings,
         archive=replace(settings.archive, uri=str((folder / "archive").absolute()), flush_s=ARCHIVED_S),
+        encoder=replace(settings.encoder, measure_s=settings.encoder.measure_s or MEASURE_S),
         registry=replace(settings.registry, uri=str((folder / "models").absolute())),
         training=replace(
             settings.training,

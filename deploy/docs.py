@@ -34,13 +34,18 @@ def docs_page(document: Mapping[str, Any]) -> str:
 
 
 def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
-    rows = "".join(_row(p["name"], p["in"], p["schema"]) for p in operation.get("parameters", ()))
+    rows = "".join(_row(p["name"], p["in"], {**p["schema"], **_said(p)}) for p in operation.get("parameters", ()))
     text = f"<h2><b class=m>{method.upper()}</b><code>{html.escape(path)}</code></h2><p>{operation['summary']}.</p>"
     if "requestBody" in operation:
         text += f"<p>Body: {_content(operation['requestBody'])}</p>"
     if rows:
         text += f"<table>{rows}</table>"
     return text + f"<p>Answer: {_content(operation['responses']['200'])}</p>"
+
+
+def _said(parameter: Mapping[str, Any]) -> Mapping[str, Any]:
+    example = f"; for example {json.dumps(parameter['example'])}" if "example" in parameter else ""
+    return {"description": parameter.get("description", "") + example}
 
 
 def _content(holder: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from streaming.errors import TidecastError
+from streaming.private_folder import make_private
 
 STOP_TIMEOUT_S = 3.0  # it flushes what it has sent; what it does not make is forgotten with the demo's Kafka
 
@@ -28,7 +29,7 @@ class Feed:
     def __init__(self, arguments: Sequence[str], overrides: Mapping[str, str], log_file: Path) -> None:
         """Starts it. overrides: environment variables beside this process's own."""
         self._log_file = log_file
-        log_file.parent.mkdir(parents=True, exist_ok=True)
+        make_private(log_file.parent)
         with log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "deploy.cli", *arguments],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import subprocess
@@ -11,8 +12,10 @@ from collections.abc import Mapping
 
 from deploy.cluster import ClusterError
 from deploy.launch import Order
+from streaming.patience import Patience
 
 GO = b"go\n"
+ASK_EVERY_S = 0.2
 
 
 class Launcher:
@@ -38,15 +41,22 @@ class Launcher:
         self._write(pickle.dumps(order))
 
     def finish(self, timeout_s: float) -> None:
-        """Lets it go on and waits for its end. Raises ClusterError where it fails or takes longer."""
+        """Lets it go on and waits for its end. Raises ClusterError where it fails or takes longer.
+
+        timeout_s: on a free machine; it grows with how busy this one is.
+        """
         self._write(GO)
+        patience = Patience(timeout_s)
         try:
-            if self._process.wait(timeout_s):
+            while (code := self._process.poll()) is None:
+                if patience.is_over():
+                    raise ClusterError(f"Ray could not {self._action} the application within {patience.spent()}")
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(ASK_EVERY_S)
+            if code:
                 self._said.seek(0)
                 said = self._said.read()[-2000:].decode(errors="replace").strip()
                 raise ClusterError(f"Ray could not {self._action} the application: {said}")
-        except subprocess.TimeoutExpired as err:
-            raise ClusterError(f"Ray took longer than {timeout_s:.0f} s to {self._action} the application") from err
         finally:
             self.kill()
 

@@ -9,20 +9,27 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from deploy.columns import Column, table
 from deploy.config import Settings
+from deploy.terminal import console
 from streaming.archive.store import open_store
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
 from streaming.errors import ArchiveError, LogUnavailable, VersionError
+from streaming.shown import shown_uri
 from training.announced import Listed
 from training.bundle import MANIFEST, Bundle, exists, read
 from training.manifest import V0, Manifest, parameters
 from training.registry import Registry
 
 CONNECT_S = 3.0  # a broker that is there answers within milliseconds, and a person waits
+COLUMNS = (
+    Column("version"),
+    Column("state"),
+    Column("since", rank=1),
+    Column("metrics", rank=2, least=12),
+    Column("path", rank=3, least=20),
+)
 SHOWN_METRICS = 3  # in a row of the table; `show` has all of them
 
 
@@ -34,7 +41,8 @@ def registry_of(settings: Settings, uri: str | None = None) -> Iterator[Registry
     kafka = dataclasses.replace(kafka, connect_timeout_s=min(CONNECT_S, kafka.connect_timeout_s))
     try:
         store = open_store(config.below(Path.cwd()).uri, "registry")
-        yield Registry(store, KafkaLog(kafka, settings.topics.prefix), SystemClock())
+        log = KafkaLog(kafka, settings.topics.prefix, skip_damaged=settings.log.skip_damaged)
+        yield Registry(store, log, SystemClock())
     except ArchiveError as err:
         raise VersionError(str(err)) from err
     except LogUnavailable as err:
@@ -68,7 +76,7 @@ def version_at(place: str, settings: Settings) -> Bundle:
         raise VersionError(str(err)) from err
     known = f"it has {', '.join(names)}" if names else "which has none"
     raise VersionError(
-        f"there is neither a folder of that name here nor such a version in the registry at {uri}, {known}"
+        f"there is neither a folder of that name here nor such a version in the registry at {shown_uri(uri)}, {known}"
     )
 
 
@@ -78,25 +86,22 @@ def row_of(listed: Listed) -> dict[str, Any]:
     return {
         "version": record.version,
         "state": listed.state,
-        "path": record.path,
+        "path": shown_uri(record.path),
         "metrics": record.metrics,
         "at_ms": record.at_ms,
     }
 
 
 def draw(versions: Sequence[Listed]) -> None:
-    """Versions as a table, on stdout."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("version", "state", "since"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("metrics", "path"):
-        table.add_column(heading, overflow="fold")
+    """Prints versions as a table, on stdout."""
+    rows = []
     for listed in versions:
         record = listed.record
         some = list(record.metrics.items())[:SHOWN_METRICS]
         figures = ", ".join(f"{name} {value:.4g}" for name, value in some)
-        table.add_row(record.version, listed.state, when(record.at_ms), figures, record.path)
-    Console().print(table, highlight=False)
+        rows.append((record.version, listed.state, when(record.at_ms), figures, shown_uri(record.path)))
+    out = console()
+    out.print(table(COLUMNS, rows, out.width))
 
 
 def describe(listed: Listed, manifest: Manifest) -> list[str]:
@@ -104,7 +109,7 @@ def describe(listed: Listed, manifest: Manifest) -> list[str]:
     size = sum(file.num_bytes for file in manifest.files.values())
     lines = {
         "version": f"{manifest.version}   {listed.state} since {when(listed.record.at_ms)}",
-        "path": listed.record.path,
+        "path": shown_uri(listed.record.path),
         "created": when(manifest.created_at_ms),
         "trained until": when(manifest.trained_until_ms),
         "begun from": manifest.parent,

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
+from streaming.events import MAX_ID_LENGTH
+
 REFERENCE = "#/components/schemas/{name}"
+DESCRIPTION = (
+    "Recommends rooms that are live now. Errors are RFC 9457 problems. Metrics (`/metrics`) and the state of every "
+    "process (`/v1/status`) are on a port of their own, http.admin_port."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a route takes and gives. `result` None: plain text; `parameters`: a struct whose fields are the query's."""
+    """What a route takes and gives. id: its operationId, unique; `parameters`: a struct whose fields are the query's.
 
+    `result` None: plain text. errors: the statuses that a caller should be ready for.
+    """
+
+    id: str
     summary: str
     result: Any
     body: type | None = None
     parameters: type | None = None
+    example: Any = None
+    errors: tuple[HTTPStatus, ...] = ()
 
 
 def document(operations: Sequence[tuple[str, str, Operation]], problem: type) -> dict[str, Any]:
@@ -33,11 +46,8 @@ def document(operations: Sequence[tuple[str, str, Operation]], problem: type) ->
         paths.setdefault(path, {})[method.lower()] = _operation(path, operation, schema_of, components, str(problem))
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "Tidecast",
-            "version": "1",
-            "description": "Recommends rooms that are live now. Errors are RFC 9457 problems.",
-        },
+        "info": {"title": "Tidecast", "version": "1", "description": DESCRIPTION},
+        "servers": [{"url": "/"}],
         "paths": paths,
         "components": {"schemas": components},
     }
@@ -51,22 +61,48 @@ def _operation(
         right: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
     else:
         right = {"application/json": {"schema": schema_of[str(operation.result)]}}
+    responses: dict[str, Any] = {"200": {"description": operation.summary, "content": right}}
+    for status in sorted(operation.errors):
+        responses[str(status.value)] = {"description": status.phrase, "content": wrong}
+    responses["default"] = {"description": "what is wrong, where, and what is allowed", "content": wrong}
     described: dict[str, Any] = {
+        "operationId": operation.id,
         "summary": operation.summary,
-        "responses": {
-            "200": {"description": operation.summary, "content": right},
-            "default": {"description": "what is wrong, where, and what is allowed", "content": wrong},
-        },
+        "responses": responses,
     }
     parameters = []
     if "{room}" in path:
-        parameters.append({"name": "room", "in": "path", "required": True, "schema": {"type": "string"}})
+        room = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
+        said = "the id of a room that is live, percent-encoded"
+        parameters.append(
+            {"name": "room", "in": "path", "required": True, "description": said, "schema": room, "example": "room-1"}
+        )
     if operation.parameters is not None:
         fields = components[operation.parameters.__name__]["properties"]
-        parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in fields.items()]
+        parameters += [_parameter(name, schema) for name, schema in fields.items()]
     if parameters:
         described["parameters"] = parameters
     if operation.body is not None:
-        body = {"application/json": {"schema": schema_of[str(operation.body)]}}
-        described["requestBody"] = {"required": True, "content": body}
+        content: dict[str, Any] = {"schema": schema_of[str(operation.body)]}
+        if operation.example is not None:
+            content["example"] = operation.example
+        described["requestBody"] = {"required": True, "content": {"application/json": content}}
     return described
+
+
+def _parameter(name: str, field: Mapping[str, Any]) -> dict[str, Any]:
+    """A field as a parameter of the query, where null cannot be said: it is left out instead."""
+    schema = dict(field)
+    options = [option for option in schema.pop("anyOf", ()) if option != {"type": "null"}]
+    if len(options) == 1:
+        schema |= options[0]
+    elif options:
+        schema["anyOf"] = options
+    if schema.get("default", ...) is None:
+        del schema["default"]
+    described: dict[str, Any] = {"name": name, "in": "query", "required": False}
+    if "description" in schema:
+        described["description"] = schema.pop("description")
+    if examples := schema.pop("examples", None):
+        described["example"] = examples[0]
+    return {**described, "schema": schema}

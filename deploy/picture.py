@@ -47,6 +47,7 @@ class Picture:
     model: str  # the version that answers, in words
     checked: int  # answers checked so far
     broken: Sequence[str]
+    slow: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Never decides that something is wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -43,6 +43,23 @@ def problem(status: HTTPStatus, detail: str, *, field: str | None = None, allowe
         field=UNSET if field is None else field,
         allowed=UNSET if allowed is None else allowed,
     )
+
+
+class RefusedError(Exception):
+    """A request that does not reach a route's handler. headers: of the answer, beside those that every answer has."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        field: str | None = None,
+        allowed: str | None = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.problem = problem(status, detail, field=field, allowed=allowed)
+        self.headers = tuple(headers)
 
 
 class Reader:
@@ -82,13 +99,14 @@ class Reader:
         return RequestError(message, field=field, allowed=self._allowed(place))
 
     def _allowed(self, path: str) -> str:
-        node = self._resolve(self._schema)
+        node = found = self._resolve(self._schema)
         for step in re.findall(r"\[[^\]]*\]|[^.\[\]]+", path):
             within = node.get("items") if step.startswith("[") else node.get("properties", {}).get(step)
             if within is None:
                 return self._root
-            node = self._resolve(within)
-        return describe(node)
+            node, found = self._resolve(within), within
+        options = [self._resolve(option) for option in found.get("anyOf", [node]) if option.get("type") != "null"]
+        return " or ".join(map(describe, options))
 
     def _resolve(self, node: dict[str, Any]) -> dict[str, Any]:
         while "$ref" in node or "anyOf" in node:
@@ -102,7 +120,8 @@ class Reader:
 def describe(node: Mapping[str, Any]) -> str:
     """What a piece of JSON Schema allows, in words."""
     if "enum" in node:
-        return "one of " + ", ".join(map(str, node["enum"]))
+        several = "one of " if len(node["enum"]) > 1 else ""
+        return several + ", ".join(map(str, node["enum"]))
     if "properties" in node:
         return "an object with " + ", ".join(node["properties"])
     words = {"integer": "an integer", "number": "a number", "boolean": "true or false", "array": "a list"}

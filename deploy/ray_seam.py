@@ -26,9 +26,9 @@ class KvStore:
 
     def values(self) -> list[bytes]:
         """Everything that was put and never removed: readers look at the times."""
-        keys = internal_kv._internal_kv_list(PREFIX, namespace=NAMESPACE)
-        found = [internal_kv._internal_kv_get(key, namespace=NAMESPACE) for key in keys]
-        return [value for value in found if value is not None]
+        client = internal_kv.internal_kv_get_gcs_client()
+        keys = client.internal_kv_keys(PREFIX, NAMESPACE)
+        return list(client.internal_kv_multi_get(keys, NAMESPACE).values()) if keys else []
 
 
 def keep_on_loopback() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,24 +9,37 @@ import numpy as np
 from streaming.activity import ActivityBook, ActivityFold
 from streaming.events import RoomId, RoomState, StreamerId
 from streaming.language import guess_language
+from streaming.recent import RecentMessages
 from streaming.replay import Channel
+from streaming.slice import HEARD_PER_VIEWER, SLICE_MS
 from training.timeline import ContentTimeline
 from training.visits import LIVE_MS, SILENCE_MS
-
-WINDOW_MS = 30_000  # of `window_messages`
 
 
 class _Room:
     """One broadcast of a channel."""
 
-    __slots__ = ("activity", "chat_ms", "messages", "name", "started_ms", "window")
+    __slots__ = ("_counted", "_slice", "activity", "chat_ms", "messages", "name", "recent", "started_ms")
 
     def __init__(self, name: str, at_ms: int) -> None:
         self.name = RoomId(name)
         self.started_ms = self.chat_ms = at_ms
         self.messages = 0
-        self.window: deque[int] = deque()  # times of the last 30 s of messages
+        self.recent = RecentMessages()
         self.activity = ActivityFold()
+        self._slice = -1  # the newest 5 s
+        self._counted: dict[int, int] = {}  # viewer → messages that counted there
+
+    def hear(self, viewer: int, at_ms: int) -> None:
+        """Counts a message; in time order."""
+        index = at_ms // SLICE_MS
+        if index != self._slice:
+            self._slice, self._counted = index, {}
+        counted = self._counted.get(viewer, 0)
+        is_heard = counted < HEARD_PER_VIEWER
+        if is_heard:
+            self._counted[viewer] = counted + 1
+        self.recent.add({index: 1}, {index: int(is_heard)})
 
 
 class RecordedStates:
@@ -62,14 +74,12 @@ class RecordedStates:
             self._channel_of[room.name] = channel
         return room.name
 
-    def said(self, channel: int, at_ms: int) -> None:
+    def said(self, channel: int, viewer: int, at_ms: int) -> None:
         """A message in the channel's room."""
         room = self._rooms[channel]
         room.chat_ms = at_ms
         room.messages += 1
-        room.window.append(at_ms)
-        while room.window[0] <= at_ms - WINDOW_MS:
-            room.window.popleft()
+        room.hear(viewer, at_ms)
         self._changed.add(channel)
 
     def fold(self) -> None:
@@ -78,7 +88,7 @@ class RecordedStates:
             channel = self._channel_of[activity.room]
             room = self._rooms[channel]
             if room.name == activity.room:  # else somebody left a broadcast that is over
-                room.activity.apply(activity, self._records)
+                room.activity.apply(activity, self._records, activity.bucket_ms)
                 self._records += 1
                 self._changed.add(channel)
 
@@ -133,12 +143,17 @@ class RecordedStates:
             started_at_ms=room.started_ms,
             described_at_ms=room.started_ms,
             messages=room.messages,
-            window_messages=len(room.window),
+            chat_arrived_ms=room.chat_ms,
+            entries_arrived_ms=room.chat_ms,
             chat_at_ms=room.chat_ms,
             entered=sums.entered,
             newcomers=sums.newcomers,
             left=sums.left,
             first_entered=sums.first_entered,
             recent=room.activity.recent(),
+            recent_messages=room.recent.counts(),
+            recent_heard=room.recent.heard(),
+            recent_messages_ms=room.recent.newest_ms,
+            arrivals=room.activity.arrivals,
             chat_vector=vector,  # the title is mixed in already
         )

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
+from deploy.admin import AdminPort, admin_routes
+from deploy.api import Api
 from deploy.ray_seam import KvStore, keep_on_loopback
 from deploy.status import Board
+from deploy.terminal import log_to_stderr
 from deploy.worker_thread import WorkerThread
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
-from streaming.metrics import PrometheusMetrics
+from streaming.metrics import MULTIPROCESS_DIR_VARIABLE, PrometheusMetrics
 from streaming.pulse import Pulse, PulsedLog
 
 if TYPE_CHECKING:
@@ -28,6 +33,7 @@ class Replica:
     _worker: WorkerThread | None = None  # None before `run`
 
     def __init__(self, settings: Settings, local: bool) -> None:
+        log_to_stderr(logging.INFO, beside_others=True)  # in a file for each process; `tidecast logs` shows it
         if local:
             keep_on_loopback()
         self.settings = settings
@@ -37,6 +43,10 @@ class Replica:
         context = serve.get_replica_context()
         self.rank: int = context.rank.rank
         self._node = f"{context.rank.node_rank}"
+        http = settings.http
+        api = Api(admin_routes(self.board.read, self.metrics.expose), http.max_body_bytes, self.metrics)
+        self._admin = AdminPort(api, http.admin_host, http.admin, Path(os.environ[MULTIPROCESS_DIR_VARIABLE]))
+        self._admin.start()
 
     @property
     def member(self) -> str:
@@ -45,8 +55,10 @@ class Replica:
 
     def open_log(self, pulse: Pulse, *, in_bulk: bool = False) -> PulsedLog:
         """The Kafka of the settings; whoever turns with it is seen to turn. in_bulk: for who is in no hurry."""
-        kafka = self.settings.kafka
-        return PulsedLog(KafkaLog(kafka.in_bulk() if in_bulk else kafka, self.settings.topics.prefix), pulse)
+        settings = self.settings
+        kafka = settings.kafka.in_bulk() if in_bulk else settings.kafka
+        log = KafkaLog(kafka, settings.topics.prefix, skip_damaged=settings.log.skip_damaged)
+        return PulsedLog(log, pulse)
 
     def run(self, loop: Callable[[threading.Event], None], pulse: Pulse, status: Callable[[], dict[str, Any]]) -> None:
         """Runs a worker's loop in a thread until the replica ends."""

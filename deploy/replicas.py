@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from ray.serve.handle import DeploymentHandle
@@ -23,7 +24,7 @@ from deploy.encoding import Merger, RemoteEncoder
 from deploy.lookup import Lookup
 from deploy.replica import Replica
 from deploy.routes import routes
-from deploy.status import Readiness
+from deploy.status import MEASURED, Readiness, judge, troubles_of
 from deploy.worker_thread import WorkerDied
 from streaming.broker import KafkaLog
 from streaming.events import ViewerId
@@ -32,6 +33,7 @@ from streaming.pulse import Pulse
 if TYPE_CHECKING:
     from deploy.config import Settings
     from streaming.events import ModelVersion
+    from streaming.troubles import Trouble
     from training.encoder import TextEncoder
     from training.serving import ServedVersion
 
@@ -107,6 +109,7 @@ class EncoderReplica(Replica):
 
     def __init__(self, settings: Settings, local: bool) -> None:
         super().__init__(settings, local)
+        self._measured_texts_per_s = 0.0
         self._loading: Future[TextEncoder] = ThreadPoolExecutor(1, "encoder-loading").submit(self._load)
         self._merger = Merger(self._encode, self.metrics)
         pulse = Pulse()
@@ -131,7 +134,10 @@ class EncoderReplica(Replica):
     def _load(self) -> TextEncoder:
         from training.encoder import TextEncoder  # noqa: PLC0415  torch: half a gigabyte that only this process needs
 
-        return TextEncoder(self.settings.encoder)
+        encoder = TextEncoder(self.settings.encoder)
+        if self.settings.encoder.measure_s:
+            self._measured_texts_per_s = encoder.measure(self.settings.encoder.measure_s)
+        return encoder
 
     def _encode(self, texts: Sequence[str]) -> Encoded:
         encoder = self._loading.result()
@@ -143,7 +149,8 @@ class EncoderReplica(Replica):
         if (err := self._loading.exception()) is not None:
             return {"ready": False, "error": str(err)}
         encoder = self._loading.result()
-        return {"version": encoder.version, "texts_per_s": encoder.texts_per_s, "cache_hits": encoder.cache_hits}
+        said = {"version": encoder.version, "texts_per_s": encoder.texts_per_s, "cache_hits": encoder.cache_hits}
+        return {**said, MEASURED: self._measured_texts_per_s} if self._measured_texts_per_s else said
 
 
 class RecommenderReplica(Replica):
@@ -173,13 +180,15 @@ class RecommenderReplica(Replica):
         self._reader = TableReader(self.open_log(pulse), self._tables, self.metrics)
         config = settings.recommend
         impressions = Impressions(config.impressions, config.impressions_waiting)
-        self._recommender = Recommender(self._tables, config, self.metrics, self.clock, impressions)
+        self._recommender = Recommender(
+            self._tables, config, self.metrics, self.clock, impressions, profile=settings.profile
+        )
         bulk = KafkaLog(settings.kafka.in_bulk(), settings.topics.prefix)
         self._writer = ImpressionWriter(bulk, impressions, self.metrics)
         self._writer.start()
         self._swapper = Swapper(
             self._tables,
-            load_version,
+            partial(load_version, own_uri=settings.registry.uri),
             self._recommender.warm,
             metrics=self.metrics,
             clock=self.clock,
@@ -195,7 +204,8 @@ class RecommenderReplica(Replica):
             thread.start()
         ask, reader = profile_workers.profile.remote, self._reader
         self._lookup = Lookup(ask, lambda: reader.viewer_partitions, self._tables, config, self.metrics)
-        self.run(self._reader.run, pulse, lambda: msgspec.to_builtins(self.readiness()))
+        self._elsewhere: list[Trouble] = []
+        self.run(self._reader.run, pulse, self._state)
         self._await_tables()
 
     def _await_tables(self) -> None:
@@ -216,28 +226,50 @@ class RecommenderReplica(Replica):
                 raise WorkerDied(f"the thread {thread.name} of {self.member} has ended")
 
     def __serve_build_asgi_app__(self) -> Api:
-        table = routes(self._recommender, self.readiness, self.board.read, self.metrics.expose, self._lookup)
-        return Api(table, self.settings.http.max_body_bytes, self.metrics, lambda: self._reader.ready)
+        http = self.settings.http
+        return Api(
+            routes(self._recommender, self.readiness, self._lookup),
+            http.max_body_bytes,
+            self.metrics,
+            lambda: self._reader.ready,
+            request_timeout_s=http.request_timeout_s,
+        )
 
     def readiness(self) -> Readiness:
-        """Ready once caught up, until Kafka has been silent for too long."""
-        age_s = self._reader.contact_age_s()
-        reason = ""
-        if not self._reader.ready:
-            reason = "still reading room states and profiles"
-        elif age_s > self.settings.http.ready_contact_s:
-            reason = "no word from Kafka; answers come from what was read before"
-        ready, swap = not reason, self._swapper.status()
+        """Of this replica, as it is now."""
+        http, age_s, lag = self.settings.http, self._reader.contact_age_s(), dict(self._reader.lag())
+        troubles = [*self._reader.troubles(), *self._elsewhere]
+        state, ready, reason = judge(
+            has_read=self._reader.ready,
+            contact_age_s=age_s,
+            lag=sum(lag.values()),
+            ready_contact_s=http.ready_contact_s,
+            unready_contact_s=http.unready_contact_s,
+            troubles=troubles,
+        )
+        swap = self._swapper.status()
         self.metrics.gauge("replica_ready", float(ready))
         return Readiness(
             ready=ready,
             reason=reason,
-            lag=dict(self._reader.lag()),
+            lag=lag,
             contact_age_s=None if age_s == float("inf") else round(age_s, 3),
             live_rooms=len(self._tables.rooms),
             model_version=swap.version,
             model_refused=f"{swap.wanted}: {swap.refused}" if swap.refused else "",
+            state=state,
+            troubles=troubles,
+            anew=self._reader.anew_text,
+            lost=self._reader.lost_text,
         )
+
+    def _state(self) -> dict[str, Any]:
+        """For the board, once a second: what this replica says of itself. It looks there for what workers say."""
+        status = self.board.read()
+        workers = [post for post in status.processes if post.name != self.name]
+        self._elsewhere = troubles_of(msgspec.structs.replace(status, processes=workers))
+        own = msgspec.structs.replace(self.readiness(), troubles=list(self._reader.troubles()))
+        return cast("dict[str, Any]", msgspec.to_builtins(own))
 
     async def __del__(self) -> None:
         if self._worker is None:  # it was not constructed to the end, and why is what the log should say
@@ -247,9 +279,12 @@ class RecommenderReplica(Replica):
         await asyncio.gather(flushed, asyncio.to_thread(self.stop_worker))
 
 
-def load_version(record: ModelVersion) -> ServedVersion:
-    """A version from where its record says it lies. Raises VersionError: it is damaged, or not of this build."""
+def load_version(record: ModelVersion, own_uri: str) -> ServedVersion:
+    """A version from where its record says it lies; own_uri: the registry of this process.
+
+    Raises VersionError: it is damaged, or not of this build.
+    """
     from training.registry import load_announced  # noqa: PLC0415  a process imports what it runs
     from training.version import Version  # noqa: PLC0415
 
-    return Version(load_announced(record))
+    return Version(load_announced(record, own_uri))

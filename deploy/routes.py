@@ -5,36 +5,51 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
 import msgspec
-from msgspec import Meta
 
-from actors.answer import MAX_LIMIT, Answer, Filters, Item, Limit, Query, Room
+from actors.answer import (
+    Answer,
+    CategoryFilter,
+    Filters,
+    Item,
+    LanguageFilter,
+    Limit,
+    MatureFilter,
+    Query,
+    Room,
+)
 from deploy.docs import docs_page
 from deploy.openapi import Operation, document
-from deploy.problem import Problem, Reader
-from deploy.status import Readiness, SystemStatus
-from streaming.events import Label, Language
+from deploy.problem import CONTENT_TYPE, Problem, Reader, problem
+from deploy.status import Readiness
 
 JSON = "application/json"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 HTML = "text/html; charset=utf-8"
+EXAMPLE = {"viewer": "viewer-1", "limit": 5, "filters": {"language": "pt", "mature": False}, "explain": True}
+GOT = (HTTPStatus.BAD_REQUEST, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+POSTED = (
+    *GOT,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+)
 
 
-class RoomsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which live rooms to list."""
+class ListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which live rooms to list, and how many."""
 
     limit: Limit = 20
-    language: Annotated[Language, Meta(min_length=1)] | None = None
-    category: Annotated[Label, Meta(min_length=1)] | None = None
-    mature: bool | None = None
+    language: LanguageFilter | None = None
+    category: CategoryFilter | None = None
+    mature: MatureFilter = None
 
-
-class SimilarQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many similar rooms."""
-
-    limit: Limit = 20
+    @property
+    def filters(self) -> Filters:
+        """Which of them may be in the list."""
+        return Filters(language=self.language, category=self.category, mature=self.mature)
 
 
 class Answers(Protocol):
@@ -49,7 +64,7 @@ class Answers(Protocol):
     def room(self, room: str) -> Room:
         """One live room. Raises UnknownRoom."""
 
-    def similar(self, room: str, limit: int) -> list[Item]:
+    def similar(self, room: str, limit: int, filters: Filters = ...) -> list[Item]:
         """Rooms like a live room. Raises UnknownRoom."""
 
 
@@ -79,6 +94,7 @@ class Response:
     body: bytes
     content_type: str = JSON
     status: int = HTTPStatus.OK.value
+    headers: tuple[tuple[bytes, bytes], ...] = ()  # beside those that every answer has
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +112,11 @@ class Route:
     tables: bool = False
 
 
-def routes(
-    answers: Answers,
-    readiness: Callable[[], Readiness],
-    status: Callable[[], SystemStatus],
-    expose: Callable[[], bytes],
-    lookup: Lookups | None = None,
-) -> list[Route]:
-    """Every route. readiness: of this replica; status: of the whole system; expose: the node's metrics."""
+def routes(answers: Answers, readiness: Callable[[], Readiness], lookup: Lookups | None = None) -> list[Route]:
+    """Every route of the public port. readiness: of this replica."""
     encode = msgspec.json.Encoder().encode
     asked = Reader(Query, root='a JSON object such as {"viewer": "viewer-1", "limit": 20}')
-    listed = Reader(RoomsQuery, root="limit, language, category, mature")
-    counted = Reader(SimilarQuery, root=f"limit, from 1 to {MAX_LIMIT}")
+    listed = Reader(ListQuery, root="limit, language, category, mature")
 
     def recommend(request: Request) -> Response | Awaitable[Response]:
         query = asked.json(request.body)
@@ -120,56 +129,82 @@ def routes(
         return Response(answers.recommend_json(query))
 
     def list_rooms(request: Request) -> Response:
-        query: RoomsQuery = listed.parameters(request.parameters)
-        filters = Filters(language=query.language, category=query.category, mature=query.mature)
-        return Response(encode(answers.rooms(query.limit, filters)))
+        query: ListQuery = listed.parameters(request.parameters)
+        return Response(encode(answers.rooms(query.limit, query.filters)))
 
     def one_room(request: Request) -> Response:
         return Response(encode(answers.room(request.room)))
 
     def similar(request: Request) -> Response:
-        query: SimilarQuery = counted.parameters(request.parameters)
-        return Response(encode(answers.similar(request.room, query.limit)))
+        query: ListQuery = listed.parameters(request.parameters)
+        return Response(encode(answers.similar(request.room, query.limit, query.filters)))
 
     def healthy(_: Request) -> Response:
         return Response(b'{"status":"up"}')
 
     def ready(_: Request) -> Response:
-        state = readiness()
-        code = HTTPStatus.OK if state.ready else HTTPStatus.SERVICE_UNAVAILABLE
-        return Response(encode(state), status=code.value)
-
-    def whole_status(_: Request) -> Response:
-        return Response(encode(status()))
-
-    def metrics(_: Request) -> Response:
-        return Response(expose(), PROMETHEUS)
+        now = readiness()
+        if now.ready:
+            return Response(encode(now))
+        wrong = problem(HTTPStatus.SERVICE_UNAVAILABLE, now.reason)
+        told = {**msgspec.to_builtins(wrong), **msgspec.to_builtins(now)}  # RFC 9457 lets a problem say more
+        return Response(encode(told), CONTENT_TYPE, wrong.status)
 
     table = [
         Route(
             "POST",
             "/v1/recommend",
             recommend,
-            Operation("Rooms for a viewer, best first", Answer, body=Query),
+            Operation(
+                "recommend", "Rooms for a viewer, best first", Answer, body=Query, example=EXAMPLE, errors=POSTED
+            ),
             tables=True,
         ),
-        Route("GET", "/v1/rooms", list_rooms, Operation("Live rooms", list[Room], parameters=RoomsQuery), tables=True),
-        Route("GET", "/v1/rooms/{room}", one_room, Operation("One live room", Room), tables=True),
+        Route(
+            "GET",
+            "/v1/rooms",
+            list_rooms,
+            Operation("listRooms", "Live rooms, largest audience first", list[Room], parameters=ListQuery, errors=GOT),
+            tables=True,
+        ),
+        Route(
+            "GET",
+            "/v1/rooms/{room}",
+            one_room,
+            Operation("getRoom", "One live room", Room, errors=(*GOT, HTTPStatus.NOT_FOUND)),
+            tables=True,
+        ),
         Route(
             "GET",
             "/v1/rooms/{room}/similar",
             similar,
-            Operation("Live rooms like this one", list[Item], parameters=SimilarQuery),
+            Operation(
+                "similarRooms",
+                "Live rooms like this one",
+                list[Item],
+                parameters=ListQuery,
+                errors=(*GOT, HTTPStatus.NOT_FOUND),
+            ),
             tables=True,
         ),
-        Route("GET", "/v1/status", whole_status, Operation("Every worker and replica", SystemStatus), blocking=True),
-        Route("GET", "/healthz", healthy, Operation("The process is up", dict[str, str])),
-        Route("GET", "/readyz", ready, Operation("Caught up, and how far behind; 503 while not", Readiness)),
-        Route("GET", "/metrics", metrics, Operation("Metrics of every process of the node", None), blocking=True),
+        Route(
+            "GET", "/healthz", healthy, Operation("health", "The process is up: for a liveness probe", dict[str, str])
+        ),
+        Route(
+            "GET",
+            "/readyz",
+            ready,
+            Operation(
+                "readiness",
+                "Whether its answers are good, and how far it is behind: for a readiness probe",
+                Readiness,
+                errors=(HTTPStatus.SERVICE_UNAVAILABLE,),
+            ),
+        ),
     ]
     described: dict[str, Any] = document([(r.method, r.path, r.operation) for r in table], Problem)
     document_json, page = encode(described), docs_page(described).encode()
-    hidden = Operation("", None)
+    hidden = Operation("", "", None)
     return [
         *table,
         Route("GET", "/openapi.json", lambda _: Response(document_json), hidden),

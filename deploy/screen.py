@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import StringIO
 from types import TracebackType
 from typing import Protocol, TextIO
 
-from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -14,11 +14,25 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.answer import Answer
+from deploy.columns import Column, table
 from deploy.picture import Picture, Trend
+from deploy.terminal import one_line, say
 
 LINE_EVERY_S = 5.0
 ITEMS_SHOWN = 6
 TRENDS_SHOWN = 8
+SIDE_BY_SIDE = 72  # cells: narrower than that, what three viewers are shown stands one below the other
+ANSWER_FRAME = 2  # lines of what a viewer is shown that are no room: the title and the headings
+TREND_FRAME = 3
+ANSWER_COLUMNS = (Column("room", least=8), Column("why", least=8), Column("age", right=True))
+TREND_COLUMNS = (
+    Column("room", rank=2, least=10),
+    Column("category", rank=1, least=8),
+    Column("title", least=12),
+    Column("viewers", rank=3, right=True),
+    Column("chat/min", right=True),
+    Column("in 10 s", right=True),
+)
 
 
 class Show(Protocol):
@@ -38,7 +52,7 @@ class Lines:
     def update(self, picture: Picture) -> None:
         if picture.elapsed_s >= self._next_s:
             self._next_s = picture.elapsed_s + LINE_EVERY_S
-            print(line(picture), file=self._out, flush=True)
+            say(line(picture), file=self._out, flush=True)
 
 
 class Screen:
@@ -57,7 +71,8 @@ class Screen:
         self._live.__exit__(kind, error, trace)
 
     def update(self, picture: Picture) -> None:
-        self._live.update(draw(picture), refresh=True)
+        size = self._live.console.size
+        self._live.update(draw(picture, size.width, size.height), refresh=True)
 
 
 def line(picture: Picture) -> str:
@@ -67,44 +82,64 @@ def line(picture: Picture) -> str:
         for answer in picture.answers
         if answer.rooms
     )
-    return f"{picture.elapsed_s:4.0f} s  {_numbers(picture)}  {_plain(first)}"
+    return f"{picture.elapsed_s:4.0f} s  {_numbers(picture)}  {one_line(first)}"
 
 
-def draw(picture: Picture) -> RenderableType:
-    """The whole screen."""
-    state = Text("every promise kept", "green") if not picture.broken else Text("; ".join(picture.broken), "bold red")
-    head = Panel(
-        Group(Text(_numbers(picture)), state), title=f"Tidecast, {picture.elapsed_s:.0f} s", subtitle="Ctrl-C stops"
-    )
-    return Group(head, Columns([_answer(answer) for answer in picture.answers], expand=True), _trends(picture.trends))
+def draw(picture: Picture, width: int, height: int) -> RenderableType:
+    """The whole screen, for a terminal of that size: what viewers are shown comes first, then as many trends as fit."""
+    head = Panel(_head(picture), title=f"Tidecast, {picture.elapsed_s:.0f} s", subtitle="Ctrl-C stops")
+    used = measured_height(head, width)
+    side_by_side = width >= SIDE_BY_SIDE
+    share = (height - used - TREND_FRAME) // 2 - ANSWER_FRAME
+    items = max(1, min(ITEMS_SHOWN, share if side_by_side else share // max(1, len(picture.answers))))
+    answers = _answers(picture.answers, items, width, side_by_side=side_by_side)
+    left = height - used - measured_height(answers, width) - TREND_FRAME
+    return Group(head, answers, *([_trends(picture.trends[: min(TRENDS_SHOWN, left)], width)] if left > 0 else []))
 
 
-def _answer(answer: Answer) -> RenderableType:
-    table = Table(title=_plain(f"{answer.viewer} is shown"), expand=True, title_justify="left")
-    for name in ("room", "why", "age"):
-        table.add_column(name, justify="right" if name == "age" else "left", overflow="ellipsis", no_wrap=True)
-    for item in answer.rooms[:ITEMS_SHOWN]:
-        table.add_row(_plain(f"{item.category}: {item.title}"), _plain(item.reason), Text(_age(item.receipt.age_ms)))
-    return table
+def measured_height(renderable: RenderableType, width: int) -> int:
+    """How many lines something takes on a terminal of that width."""
+    console = Console(width=width, height=1_000, file=StringIO(), force_terminal=True)
+    return len(console.render_lines(renderable))
 
 
-def _trends(trends: Sequence[Trend]) -> RenderableType:
-    table = Table(title="rooms whose chat rises and falls", expand=True, title_justify="left")
-    for name in ("room", "category", "title", "viewers", "chat/min", "in 10 s"):
-        numeric = name in ("viewers", "chat/min", "in 10 s")
-        table.add_column(name, justify="right" if numeric else "left", overflow="ellipsis", no_wrap=True)
-    for trend in trends[:TRENDS_SHOWN]:
+def _head(picture: Picture) -> Group:
+    state = Text("every promise kept", "green")
+    if picture.slow:
+        state = Text(f"slow machine: {'; '.join(picture.slow)}", "yellow")
+    if picture.broken:
+        state = Text("; ".join(picture.broken), "bold red")
+    return Group(Text(_numbers(picture)), state)
+
+
+def _answers(answers: Sequence[Answer], items: int, width: int, *, side_by_side: bool) -> RenderableType:
+    if not side_by_side:
+        return Group(*(_answer(answer, items, width) for answer in answers))
+    grid = Table.grid(expand=True, padding=(0, 1))
+    each = (width - 2 * len(answers)) // max(1, len(answers))
+    for _ in answers:
+        grid.add_column(ratio=1)
+    grid.add_row(*(_answer(answer, items, each) for answer in answers))
+    return grid
+
+
+def _answer(answer: Answer, items: int, width: int) -> RenderableType:
+    shown = [
+        (f"{item.category}: {item.title}", item.reason, _age(item.receipt.age_ms)) for item in answer.rooms[:items]
+    ]
+    title = Text(one_line(f"{answer.viewer} is shown"), "italic", no_wrap=True, overflow="ellipsis")
+    return Group(title, table(ANSWER_COLUMNS, shown, width))
+
+
+def _trends(trends: Sequence[Trend], width: int) -> RenderableType:
+    rows = []
+    for trend in trends:
         arrow, style = ("▲", "green") if trend.change > 0 else ("▼", "red") if trend.change < 0 else (" ", "")
         room = trend.room
-        table.add_row(
-            _plain(room.room),
-            _plain(room.category),
-            _plain(room.title),
-            str(room.audience),
-            str(room.chat_per_minute),
-            Text(f"{arrow} {trend.change:+d}", style),
-        )
-    return table
+        figures = (str(room.audience), str(room.chat_per_minute))
+        rows.append((room.room, room.category, room.title, *figures, Text(f"{arrow} {trend.change:+d}", style)))
+    title = Text("rooms whose chat rises and falls", "italic", no_wrap=True, overflow="ellipsis")
+    return Group(Text(), title, table(TREND_COLUMNS, rows, width))
 
 
 def _numbers(picture: Picture) -> str:
@@ -116,11 +151,6 @@ def _numbers(picture: Picture) -> str:
         f"stale {picture.stale}, encoder waits {picture.backlog} | model {picture.model} | "
         f"{picture.checked} answers checked"
     )
-
-
-def _plain(text: str) -> Text:
-    """What producers wrote, for a terminal: no markup is read in it and nothing in it can move the cursor."""
-    return Text("".join(character for character in text if character.isprintable()))
 
 
 def _seconds(value_s: float | None) -> str:

@@ -53,6 +53,8 @@ class _Meeting:
     barrier: Barrier
     stopped: StopEvent
     counts: Any
+    sent: Any  # events so far, of each
+    far_s: Any  # how far the first is, of the platform's time
 
 
 def run_live(
@@ -66,10 +68,22 @@ def run_live(
     return played
 
 
-def run_fast(run: Run, kafka: KafkaConfig, prefix: str, processes: int, stop: threading.Event) -> Written:
-    """Writes it as fast as possible, in several processes. Raises LogError."""
-    context = multiprocessing.get_context("spawn")
-    meeting = _Meeting(context.Barrier(processes), context.Event(), context.SimpleQueue())
+def run_fast(
+    run: Run,
+    kafka: KafkaConfig,
+    prefix: str,
+    processes: int,
+    stop: threading.Event,
+    *,
+    progress: Callable[[float, Played], None] = lambda _far_s, _played: None,
+) -> Written:
+    """Writes it as fast as possible, in several processes. Raises LogError.
+
+    progress: told how many seconds of the platform's time are written, and how many events.
+    """
+    context, began_s = multiprocessing.get_context("spawn"), time.monotonic()
+    sent, far_s = context.RawArray("q", processes), context.RawValue("d", 0.0)
+    meeting = _Meeting(context.Barrier(processes), context.Event(), context.SimpleQueue(), sent, far_s)
     workers = [
         context.Process(target=_share, args=(run, kafka, prefix, share, meeting), daemon=True)
         for share in range(processes)
@@ -79,13 +93,15 @@ def run_fast(run: Run, kafka: KafkaConfig, prefix: str, processes: int, stop: th
     while any(worker.is_alive() for worker in workers):
         if stop.wait(0.05):
             meeting.stopped.set()
+        far = far_s.value
+        progress(far, Played(sum(sent), run.start_ms + int(far * 1000), time.monotonic() - began_s, 0.0))
         if any(worker.exitcode for worker in workers):
             meeting.stopped.set()
             meeting.barrier.abort()
     if failed := [worker.exitcode for worker in workers if worker.exitcode]:
         raise LogError(f"{len(failed)} of {processes} simulating processes failed; what happened is above")
-    events, began_s, ended_s = zip(*(meeting.counts.get() for _ in workers), strict=True)
-    return Written(sum(events), max(ended_s) - min(began_s))
+    events, firsts_s, lasts_s = zip(*(meeting.counts.get() for _ in workers), strict=True)
+    return Written(sum(events), max(lasts_s) - min(firsts_s))
 
 
 def _share(run: Run, kafka: KafkaConfig, prefix: str, share: int, meeting: _Meeting) -> None:
@@ -93,10 +109,13 @@ def _share(run: Run, kafka: KafkaConfig, prefix: str, share: int, meeting: _Meet
     platform = Platform(run.config, share=share, of=meeting.barrier.parties)
     sink = KafkaLog(kafka.in_bulk(), prefix).sink()
     sent, began_s = 0, time.monotonic()
-    for tick in platform.ticks(run.start_ms, run.until_ms):
+    for second, tick in enumerate(platform.ticks(run.start_ms, run.until_ms)):
         for event in tick:
             sink.send(event.topic, event.key, event.value)
         sent += len(tick)
+        meeting.sent[share] = sent
+        if share == 0:
+            meeting.far_s.value = second
         try:
             meeting.barrier.wait(MEETING_TIMEOUT_S)
         except threading.BrokenBarrierError:

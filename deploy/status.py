@@ -5,25 +5,64 @@ Never asks a process: each writes once a second, and what has not been written f
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from streaming.clock import Clock
+from streaming.troubles import Trouble
 
 FORGOTTEN_MS = 10_000  # ten missed writes: a process that is alive writes even while it is busy
 
 
-class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a replica has caught up, and how far it is behind."""
+READ_BEHIND = 10_000  # records: more than a replica reads in a second, so that answers are not of now
 
-    ready: bool
-    reason: str  # why not, "" if ready
+State = Literal["current", "behind", "troubled", "out of touch", "lost", "reading"]
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a replica's answers are good, and how far it is behind."""
+
+    ready: bool  # whether it is to be asked
+    reason: str  # why not, or what is wrong all the same; "" where nothing is
     lag: dict[str, int]  # records between the replica and the end of each topic; empty before the first fetch
     contact_age_s: float | None  # since Kafka last answered; None before the first answer
     live_rooms: int
     model_version: str = "v0"  # that answers
     model_refused: str = ""  # the version that is to answer, and why it does not
+    state: State = "current"
+    troubles: list[Trouble] = []  # partitions that this replica or a worker does not read
+    anew: str = ""  # topics that this replica found made anew since its start
+    lost: str = ""  # offsets that it passed over since its start, the last of each partition
+
+
+def judge(
+    *,
+    has_read: bool,
+    contact_age_s: float,
+    lag: int,
+    ready_contact_s: float,
+    unready_contact_s: float,
+    troubles: Sequence[Trouble] = (),
+) -> tuple[State, bool, str]:
+    """A replica's state, whether it is to be asked, and why not or what is wrong.
+
+    Where Kafka is away, it is so for all replicas: answers from what they hold are better than none, until that no
+    longer says what is live.
+    """
+    if not has_read:
+        return "reading", False, "still reading room states and profiles"
+    if contact_age_s > unready_contact_s:
+        return "lost", False, f"no word from Kafka for {contact_age_s:.0f} s: what is held no longer says what is live"
+    if contact_age_s > ready_contact_s:
+        return "out of touch", True, "no word from Kafka; answers come from what was read before"
+    if troubles:
+        where = ", ".join(sorted({f"{one.topic}-{one.partition}" for one in troubles}))
+        return "troubled", True, f"something is wrong with {where}: what, and what to do, stands under troubles"
+    if lag > READ_BEHIND:
+        return "behind", True, f"{lag} records behind; answers come from what was read so far"
+    return "current", True, ""
 
 
 class Post(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +83,9 @@ class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
     processes: list[Post]
 
 
+MEASURED = "measured_texts_per_s"  # of an Encoder that has measured what this machine can do
+
+
 class Store(Protocol):
     """Where posts lie, for all nodes to read."""
 
@@ -52,6 +94,12 @@ class Store(Protocol):
 
     def values(self) -> list[bytes]:
         """Everything that is there."""
+
+
+def troubles_of(status: SystemStatus) -> list[Trouble]:
+    """What processes say is wrong with partitions, each once although several workers may say the same."""
+    found = [msgspec.convert(one, Trouble) for post in status.processes for one in post.detail.get("troubles", ())]
+    return sorted(set(found), key=lambda trouble: (trouble.topic, trouble.partition, trouble.reader))
 
 
 class Board:

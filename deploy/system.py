@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import os
+import shutil
 import socket
 import tempfile
 import time
@@ -29,14 +31,13 @@ from deploy.watch import Watch
 from streaming.broker import KafkaAdmin
 from streaming.errors import TidecastError
 from streaming.local_kafka import LocalKafka
+from streaming.patience import Patience
+from streaming.private_folder import make_private
 from streaming.topic_check import check_topics
 
-DEPLOY_TIMEOUT_S = 180.0  # 15 s on an idle machine with 2 cores, a minute on a busy one
-READY_TIMEOUT_S = 120.0  # reading a large viewer-profiles topic takes its time
 CONNECT_S = 8.0  # a process that starts and connects to Ray; 3 s on an idle machine
 
-DEPLOYING = "deploying the application"  # the step that says how fast this machine is
-
+KEPT_LOGS = 5  # of systems that were stopped; some MB each
 Progress = Callable[[str], None]
 
 
@@ -84,6 +85,10 @@ class System:
         """Where it answers."""
         return self.settings.http.url
 
+    def client(self) -> Client:
+        """Connections of their own, for one thread."""
+        return Client(self.url, admin_url=self.settings.http.admin_url)
+
     def __enter__(self) -> System:
         before = self.running()
         try:
@@ -104,9 +109,14 @@ class System:
         except (OSError, msgspec.DecodeError):
             return None
 
+    def living(self) -> Running | None:
+        """What was started from this folder and still has processes; None where nothing has."""
+        running = self.running()
+        return running if running is not None and self._alive(running) else None
+
     def require_none(self) -> None:
         """Raises TidecastError where one runs already that was started from this folder."""
-        if (running := self.running()) is not None and self._alive(running):
+        if (running := self.living()) is not None:
             raise TidecastError(f"the system runs already at {running.url}; `tidecast down` stops it")
 
     def start(self) -> None:
@@ -117,12 +127,11 @@ class System:
         if ours:
             kafka = dataclasses.replace(self.settings.kafka, bootstrap_servers=self._kafka.bootstrap_servers)
             self.settings = dataclasses.replace(self.settings, kafka=kafka)
-        if not self.settings.ray.address and not _free(self.settings.http):
-            raise TidecastError(
-                f"http.port {self.settings.http.port} is taken by another program; choose one with "
-                "TIDECAST_HTTP__PORT, or http.port in the configuration"
-            )
-        ray = self._ray = None if self.settings.ray.address else LocalRay(self.settings.ray)
+        if not self.settings.ray.address:
+            _require_free(self.settings.http)
+        ray = self._ray = (
+            None if self.settings.ray.address else LocalRay(self.settings.ray, limits=self.settings.http.limits)
+        )
         # One that an `up` which was killed had started is ours too.
         starts_kafka = ours and (self._kafka.pid() is None or (running is not None and running.kafka_started))
         self._note(ray, starts_kafka)  # before anything starts: whatever happens then, `down` finds it
@@ -150,8 +159,8 @@ class System:
         if kafka:
             self._kafka.await_answer()
         self._create_topics()
-        self._tell(DEPLOYING)
-        launcher.finish(DEPLOY_TIMEOUT_S)
+        self._tell("deploying the application")
+        launcher.finish(self.settings.ray.deploy_timeout_s)
         self._launcher = None
         self._await_ready()
 
@@ -174,6 +183,7 @@ class System:
                 launcher.finish(self.settings.ray.stop_timeout_s + (CONNECT_S if ray is None else 0.0))
         if ray is not None:
             self._tell("stopping Ray")
+            self._keep_logs(ray)
             ray.kill()
         if running.kafka_started:
             self._tell("stopping Kafka")
@@ -183,6 +193,15 @@ class System:
             self._watch.end()
             self._watch = None
         return True
+
+    def _keep_logs(self, ray: LocalRay) -> None:
+        """Keeps what the processes have logged, of the last KEPT_LOGS systems: Ray's folder goes with it."""
+        folder = self._file.with_name("logs")
+        make_private(folder)
+        kept = sorted(folder.iterdir()) if folder.is_dir() else []
+        for old in kept[: max(0, len(kept) - KEPT_LOGS + 1)]:
+            shutil.rmtree(old, ignore_errors=True)
+        ray.save_logs(folder / time.strftime("%Y-%m-%dT%H-%M-%S"))
 
     def also_ends(self, pid: int) -> None:
         """A process that was started just now ends with this one, where nothing is to outlive it."""
@@ -222,7 +241,7 @@ class System:
                 )
 
     def _note(self, ray: LocalRay | None, started_kafka: bool) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self._file.parent)
         running = Running(
             url=self.url,
             bootstrap_servers=self.settings.kafka.bootstrap_servers,
@@ -239,9 +258,18 @@ class System:
             action=action,
             settings=self.settings,
             address=ray.address if ray is not None else self.settings.ray.address,
-            metrics_folder=str(ray.metrics_folder if ray is not None else Path(tempfile.gettempdir()) / "tidecast"),
+            metrics_folder=str(ray.metrics_folder if ray is not None else _metrics_folder()),
             local=ray is not None,
         )
+
+    def _posts(self, client: Client) -> Sequence[Post] | None:
+        """What the processes say; None on a cluster of others with none of ours on this node, where nobody tells."""
+        try:
+            return client.status().processes
+        except NotUp:
+            if not self.settings.ray.address:
+                raise
+        return None
 
     def _await_ready(self) -> None:
         ray, http, topics = self.settings.ray, self.settings.http, self.settings.topics
@@ -255,34 +283,51 @@ class System:
             }
         )
         told = ""
-        deadline = time.monotonic() + READY_TIMEOUT_S
+        patience = Patience(ray.ready_timeout_s)
         while True:
             try:
-                with contextlib.closing(Client(self.url)) as client:
-                    posts = client.status().processes
+                with contextlib.closing(self.client()) as client:
+                    is_ready = client.readiness().ready
+                    posts = self._posts(client)
             except NotUp:
                 alerts = "" if self._ray is None else self._ray.proxy_alerts()
                 missing, waiting = expected, f"an answer at {self.url}" + (alerts and f"; HAProxy says {alerts}")
             else:
-                if errors := [str(post.detail["error"]) for post in posts if "error" in post.detail]:
+                if errors := [str(post.detail["error"]) for post in posts or () if "error" in post.detail]:
                     raise TidecastError(errors[0])
-                missing = expected - Counter(post.name for post in posts if _is_ready(post))
+                if posts is None and is_ready:
+                    return
+                missing = expected - Counter(post.name for post in posts or () if _is_ready(post))
                 waiting = ", ".join(f"{count} × {name}" for name, count in missing.items())
             if not missing:
                 return
-            if time.monotonic() > deadline:
-                raise TidecastError(f"not ready after {READY_TIMEOUT_S:.0f} s; still waiting for {waiting}")
+            if patience.is_over():
+                raise TidecastError(f"not ready after {patience.spent()}; still waiting for {waiting}")
             if waiting != told:
                 self._tell(f"waiting for {waiting}")
                 told = waiting
             time.sleep(0.2)
 
 
-def _free(http: HttpConfig) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in http.host else socket.AF_INET) as probe:
+def _metrics_folder() -> Path:
+    """On the nodes of a cluster that is not ours; of a name that no other user has."""
+    return Path(tempfile.gettempdir()) / f"tidecast-{os.getuid()}"
+
+
+def _require_free(http: HttpConfig) -> None:
+    for name, host, port in (("port", http.host, http.port), ("admin_port", http.admin_host, http.admin)):
+        if not _free(host, port):
+            raise TidecastError(
+                f"http.{name} {port} is taken by another program; choose one with "
+                f"TIDECAST_HTTP__{name.upper()}, or http.{name} in the configuration"
+            )
+
+
+def _free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections are no listeners
         try:
-            probe.bind((http.host, http.port))
+            probe.bind((host, port))
         except OSError as err:
             return err.errno != errno.EADDRINUSE
     return True

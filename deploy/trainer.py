@@ -105,6 +105,10 @@ class Trainer:
         while not self._rest(stop, pause_s):
             pause_s = config.every_s if self._once() else min(SOON_S, config.every_s)
 
+    def began(self, stage: str) -> None:
+        """A run tells how far it is."""
+        self._state.doing = stage
+
     def passed(self, records: int, examples: int, at_ms: int) -> None:
         """A run tells how far it is."""
         self._state.doing = f"examples: {examples:,} of {records:,} records"

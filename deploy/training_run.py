@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from deploy.cluster import LocalRay
 from deploy.config import Settings
@@ -32,6 +36,9 @@ WriteExamples = Callable[[Path, ExamplesConfig, Progress], ExampleSet]
 
 class TrainingProgress(Progress, EncodeProgress, Protocol):
     """Follows all stages of a run."""
+
+    def began(self, stage: str) -> None:
+        """A stage begins, in words: one that tells nothing more until it is over."""
 
     def learned(self, said: Mapping[str, Any]) -> None:
         """As training/fit.py says it."""
@@ -56,10 +63,12 @@ def train(
     *,
     parent: Parent | None = None,
     resume: bool = False,
+    ray: contextlib.AbstractContextManager[None] | None = None,
 ) -> Trained:
-    """Blocks until there is a version. Needs a connected Ray. Raises TrainingError; then nothing has changed.
+    """Blocks until there is a version. Raises TrainingError; then nothing has changed.
 
-    resume: go on with what a killed run has prepared, if it is there.
+    resume: go on with what a killed run has prepared, if it is there. ray: connects to a Ray, once there is enough to
+    learn from; None: this process is connected already.
     """
     config = settings.training.below(Path.cwd())
     give_way(config.niceness)
@@ -78,14 +87,40 @@ def train(
             encoding=progress,
             parent=parent,
         )
-    from training.fit import Scale, fit  # noqa: PLC0415  torch and Ray Train: only who learns
-
-    scale = Scale(config.workers, config.gpu, config.threads, config.cpus, config.niceness, config.checkpoint_s)
     checkpoints = Path(config.folder) / "checkpoints"
-    bundle = fit(prepared, scale, str(checkpoints), progress.learned)
+    if ray is not None:
+        progress.began("starting Ray" if not settings.ray.address else f"connecting to Ray at {settings.ray.address}")
+    with ray or contextlib.nullcontext():
+        progress.began("starting to learn")
+        from training.fit import Scale, fit  # noqa: PLC0415  torch and Ray Train, which reads its environment at import
+
+        scale = Scale(config.workers, config.gpu, config.threads, config.cpus, config.niceness, config.checkpoint_s)
+        bundle = fit(prepared, scale, str(checkpoints), progress.learned)
     shutil.rmtree(checkpoints, ignore_errors=True)  # of a run that is over
     gate = SliceGate(prepared.unseen(), prepared.plan.streamers, config.seed)
     return Trained(bundle, gate, len(prepared.examples), len(prepared.plan.streamers))
+
+
+class LaterEncoder:
+    """An encoder that loads its model when it is first asked for anything: a recording that is too small needs none."""
+
+    def __init__(self, load: Callable[[], Encoder]) -> None:
+        self._load = load
+
+    @functools.cached_property
+    def _loaded(self) -> Encoder:
+        return self._load()
+
+    @property
+    def version(self) -> str:
+        return self._loaded.version
+
+    @property
+    def dimension(self) -> int:
+        return self._loaded.dimension
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
+        return self._loaded.encode(texts)
 
 
 @contextlib.contextmanager

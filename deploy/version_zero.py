@@ -19,10 +19,11 @@ from actors.index import IndexConfig, LiveIndex
 from actors.pools import Pools
 from actors.recommend import RecommendConfig
 from actors.room_table import RoomTable, TablesConfig
-from actors.score import Affinity, Score
-from actors.taste import taste_of
+from actors.score import Affinity, Company, Score
+from actors.taste import Taste, taste_of
 from deploy.recorded_states import RecordedStates
 from streaming.events import RoomId, RoomState, StreamerId, ViewerEvent, ViewerId, ViewerProfile
+from streaming.presence import Deadlines
 from streaming.profile import ProfileFold
 from streaming.profile_config import ProfileConfig
 from streaming.replay import Channel
@@ -45,7 +46,9 @@ class VersionZeroConfig:
 
 
 class VersionZero:
-    """A ranker that follows the chat. A room that is live only because it is being entered comes last.
+    """A ranker that follows the chat.
+
+    A room that is live only because it is being entered is scored as one that has just begun: by the viewer's habit.
 
     rooms: the tables, as of the last moment that was scored.
     """
@@ -72,6 +75,7 @@ class VersionZero:
         self._candidates = Candidates(self.rooms, self._pools, config.recommend.nearest)
         self._score = Score(self.rooms, self._pools, config.recommend.weights)
         self._profiles: dict[int, ProfileFold] = {}
+        self._deadlines: Deadlines[int] = Deadlines()  # viewers who are in a room
         self._shown: dict[int, RoomId] = {}  # channel → room in the tables
         self._slot_C = np.full(len(channels), -1, np.int64)  # where it is there
         self._ended: deque[tuple[int, RoomId]] = deque()  # when, and which
@@ -92,10 +96,23 @@ class VersionZero:
             profile.apply(entered, at_ms, states.book)
         said = ViewerEvent(viewer=name, room=room, streamer=streamer, action="chat", at_ms=at_ms)
         profile.apply(said, at_ms, states.book)
-        states.said(channel, at_ms)
+        states.said(channel, viewer, at_ms)
+        self._expect(viewer, profile)
         if at_ms - self._folded_ms >= FOLD_MS:
             self._folded_ms = at_ms
+            self._lapse(at_ms)
             states.fold()
+
+    def _lapse(self, at_ms: int) -> None:
+        """Has viewers leave of whom nothing was heard for too long, as the ProfileWorker does."""
+        for viewer in self._deadlines.take(at_ms):
+            profile = self._profiles[viewer]
+            if not profile.lapse(at_ms, self._states.book):
+                self._expect(viewer, profile)
+
+    def _expect(self, viewer: int, profile: ProfileFold) -> None:
+        if profile.present_until_ms is not None:
+            self._deadlines.put(viewer, profile.present_until_ms)
 
     def score(self, moment: Moment) -> NDArray[np.float64]:
         """[N], version 0's score of each room."""
@@ -103,8 +120,12 @@ class VersionZero:
         self._renew(moment.at_us, live_N)
         slots_N = self._slot_C[live_N]
         shown_N = slots_N >= 0
-        score_N = np.full(len(live_N), -1.0)
-        score_N[shown_N] = self._of(slots_N[shown_N], moment.viewer, at_ms)
+        profile = self.profile(moment.viewer)
+        if profile is None:
+            return self._of_stranger(slots_N, shown_N)
+        taste = taste_of(profile, self.rooms, at_ms, self._config.recommend.broad_category, reasons=False)
+        score_N = self._of_habits(live_N, taste)
+        score_N[shown_N] = self._of(slots_N[shown_N], profile, taste, at_ms)
         return score_N
 
     def profile(self, viewer: int) -> ViewerProfile | None:
@@ -112,17 +133,27 @@ class VersionZero:
         fold = self._profiles.get(viewer)
         return None if fold is None else fold.profile()
 
-    def _of(self, slots_K: NDArray[np.int64], viewer: int, at_ms: int) -> NDArray[np.float32]:
+    def _of_stranger(self, slots_N: NDArray[np.int64], shown_N: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """[N]; 0 for a room that is not in the tables."""
+        score_N, slots_K = np.zeros(len(slots_N)), slots_N[shown_N]
+        score_N[shown_N] = self._score.of(slots_K, np.arange(len(slots_K)), None, None, Visited(), company=Company())[1]
+        return score_N
+
+    def _of_habits(self, live_N: NDArray[np.intp], taste: Taste) -> NDArray[np.float64]:
+        """[N], the one term that a room has of which nothing but its streamer is known."""
+        weight, strength = self._config.recommend.weights.visited, dict(taste.habits)
+        streamers = [StreamerId(self._channels[channel]) for channel in live_N.tolist()]
+        return weight * np.array([strength.get(streamer, 0.0) for streamer in streamers])
+
+    def _of(self, slots_K: NDArray[np.int64], profile: ViewerProfile, taste: Taste, at_ms: int) -> NDArray[np.float32]:
         """[K] of rooms in the tables. The one where the viewer is comes last: a replica does not return it."""
-        profile, rooms = self.profile(viewer), self.rooms
-        if profile is None:
-            return self._score.of(slots_K, np.arange(len(slots_K)), None, None, Visited())[1]
-        taste = taste_of(profile, rooms, at_ms, self._config.recommend.broad_category)
+        rooms = self.rooms
         affinity, visited = Affinity(taste, rooms, self._config.recommend.weights), self._candidates.visited(taste)
         alike_N = self._candidates.alike(taste.query_E, rooms.index)
         both_N = np.concatenate([slots_K, visited.slots_V])  # of a repeated slot the last has the whole score
         score_N = np.zeros(len(rooms.live_N), np.float32)
-        score_N[both_N] = self._score.of(both_N, np.arange(len(both_N)), affinity, alike_N, visited)[1]
+        company = self._score.company(taste, at_ms)
+        score_N[both_N] = self._score.of(both_N, np.arange(len(both_N)), affinity, alike_N, visited, company=company)[1]
         here = rooms.cards.get(profile.room) if profile.room is not None else None
         if here is not None and at_ms - profile.last_at_ms < SILENCE_MS:
             score_N[here.slot] = -0.5
@@ -138,6 +169,7 @@ class VersionZero:
         for channel, room in list(self._shown.items()):
             if not states.is_live(channel, at_ms) or states.current(channel) != room:
                 self._end(channel, at_ms)
+        self._lapse(at_ms)
         self._show(states.take_changed(at_us), at_ms)
         while self._ended and self._ended[0][0] < at_ms - TOMBSTONE_MS:
             _, room = self._ended.popleft()

@@ -96,8 +96,10 @@ class WorkerThread:
         return not self._loop.is_alive()
 
     def _guarded(self) -> None:
+        LOGGER.info("%s begins", self._name)
         try:
             self._run(self._stop)
+            LOGGER.info("%s has ended", self._name)
         except BaseException as err:
             self._cause = f"{type(err).__name__}: {err}"
             LOGGER.exception("%s has ended", self._name)

@@ -12,28 +12,35 @@ class RoomSums:
     """Mutable sums of one room and bucket."""
 
     __slots__ = (
-        "arrivals", "entered", "first_entered", "follows", "gifts", "left", "likes", "newcomers", "watch_ms",
+        "again", "arrivals", "entered", "first_entered", "follows", "gifts", "lapsed", "left", "likes", "newcomers",
+        "watch_ms",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.entered = 0
         self.newcomers = 0
         self.left = 0
+        self.lapsed = 0
         self.watch_ms = 0
         self.likes = 0
         self.gifts = 0
         self.follows = 0
         self.first_entered = 0
+        self.again = 0
         self.arrivals: list[tuple[int, str]] = []  # when, and from which streamer
 
 
 class ActivityBook:
-    """Sums of all viewers since the last drain, per room and bucket of event time."""
+    """Sums of all viewers since the last drain, per room and bucket of event time.
 
-    __slots__ = ("_sums",)
+    Viewers who fell silent have sums of their own, so that a record says either that somebody did something or not.
+    """
+
+    __slots__ = ("_silent", "_sums")
 
     def __init__(self) -> None:
         self._sums: dict[tuple[str, int], RoomSums] = {}
+        self._silent: dict[tuple[str, int], RoomSums] = {}
 
     def sums(self, room: str, at_ms: int) -> RoomSums:
         """The sums that an event of this room and time belongs to."""
@@ -43,8 +50,12 @@ class ActivityBook:
             sums = self._sums[key] = RoomSums()
         return sums
 
+    def silent(self, room: str, at_ms: int) -> RoomSums:
+        """The sums that a viewer belongs to of whom nothing was heard until this time."""
+        return self._silent.setdefault((room, at_ms - at_ms % ACTIVITY_BUCKET_MS), RoomSums())
+
     def __len__(self) -> int:
-        return len(self._sums)
+        return len(self._sums) + len(self._silent)
 
     def drain(self) -> list[RoomActivity]:
         """Everything collected, and starts anew."""
@@ -55,17 +66,25 @@ class ActivityBook:
                 entered=sums.entered,
                 newcomers=sums.newcomers,
                 left=sums.left,
+                lapsed=sums.lapsed,
                 watch_ms=sums.watch_ms,
                 likes=sums.likes,
                 gifts=sums.gifts,
                 follows=sums.follows,
                 first_entered=sums.first_entered,
+                again=sums.again,
                 arrivals=_newest(sums.arrivals) if sums.arrivals else (),
             )
-            for (room, bucket_ms), sums in self._sums.items()
+            for (room, bucket_ms), sums in (*self._sums.items(), *self._silent.items())
         ]
-        self._sums = {}
+        self._sums, self._silent = {}, {}
         return drained
+
+
+def is_sign_of_life(activity: RoomActivity) -> bool:
+    """Whether a viewer did something in the room: not where all it says is that nothing was heard of some."""
+    acts = activity.entered + activity.likes + activity.gifts + activity.follows
+    return not activity.lapsed or activity.left > activity.lapsed or acts > 0
 
 
 class ActivityFold:
@@ -74,17 +93,18 @@ class ActivityFold:
     All of it is the same in whatever order the records come, and however the events are split into records.
     """
 
-    __slots__ = ("_arrivals", "_buckets", "_recent", "_said", "offset", "sums")
+    __slots__ = ("_arrivals", "_buckets", "_recent", "_said", "entries_arrived_ms", "offset", "sums")
 
     def __init__(self) -> None:
         self.sums = RoomSums()
-        self._buckets: dict[int, list[int]] = {}  # bucket_ms → [entered, newcomers, first], where somebody entered
+        self._buckets: dict[int, list[int]] = {}  # bucket_ms → as in ActivityBucket, where somebody entered
         self._said: dict[int, ActivityBucket] = {}  # by bucket_ms, those that were asked for and have not changed
         self._recent: tuple[ActivityBucket, ...] | None = ()
         self._arrivals: tuple[Arrival, ...] = ()
+        self.entries_arrived_ms = 0  # append time of the first record of the newest bucket in which somebody entered
         self.offset = -1
 
-    def apply(self, activity: RoomActivity, offset: int) -> bool:
+    def apply(self, activity: RoomActivity, offset: int, appended_ms: int) -> bool:
         """Adds. False where it was added before."""
         if offset <= self.offset:
             return False
@@ -103,10 +123,10 @@ class ActivityFold:
             oldest_ms = newest[-1].at_ms - RECENT_MS
             self._arrivals = tuple(arrival for arrival in newest if arrival.at_ms >= oldest_ms)
         if activity.entered or activity.newcomers:
-            self._enter(activity)
+            self._enter(activity, appended_ms)
         return True
 
-    def _enter(self, activity: RoomActivity) -> None:
+    def _enter(self, activity: RoomActivity, appended_ms: int) -> None:
         self._recent = None
         bucket = self._buckets.get(activity.bucket_ms)
         if bucket is not None:
@@ -114,12 +134,16 @@ class ActivityFold:
             bucket[0] += activity.entered
             bucket[1] += activity.newcomers
             bucket[2] += activity.first_entered
+            bucket[3] += activity.again
             return
-        newest_ms = max(self._buckets, default=activity.bucket_ms)
+        newest_ms = max(self._buckets, default=-1)
         if activity.bucket_ms < newest_ms - RECENT_MS:
             return
-        self._buckets[activity.bucket_ms] = [activity.entered, activity.newcomers, activity.first_entered]
+        self._buckets[activity.bucket_ms] = [
+            activity.entered, activity.newcomers, activity.first_entered, activity.again,
+        ]  # fmt: skip
         if activity.bucket_ms > newest_ms:
+            self.entries_arrived_ms = appended_ms
             oldest_ms = activity.bucket_ms - RECENT_MS
             self._buckets = {at_ms: counts for at_ms, counts in self._buckets.items() if at_ms >= oldest_ms}
             self._said = {at_ms: bucket for at_ms, bucket in self._said.items() if at_ms >= oldest_ms}
@@ -146,10 +170,12 @@ class ActivityFold:
         sums.watch_ms, sums.likes, sums.gifts, sums.follows = state.watch_ms, state.likes, state.gifts, state.follows
         sums.first_entered = state.first_entered
         self._buckets = {
-            bucket.bucket_ms: [bucket.entered, bucket.newcomers, bucket.first_entered] for bucket in state.recent
+            bucket.bucket_ms: [bucket.entered, bucket.newcomers, bucket.first_entered, bucket.again]
+            for bucket in state.recent
         }
         self._recent = state.recent
         self._arrivals = state.arrivals
+        self.entries_arrived_ms = state.entries_arrived_ms
         self.offset = state.activity_offset
 
 

@@ -63,10 +63,10 @@ class ChatFold:
     """The chat of one room. Attributes are the fields of RoomState of the same names."""
 
     __slots__ = (
-        "_config", "_phase", "_published_mean_segment", "_published_vector_offset", "_replaying", "_resumed_at_ms",
-        "_retained", "_statistics", "_text", "_unpublished_offset", "_waiting", "_wanted", "_window", "chat_hash",
-        "language", "mean_segment", "mean_vector", "messages", "offset", "recent", "segment_end_ms", "segments_skipped",
-        "vector", "vector_appended_ms", "vector_offset",
+        "_config", "_phase", "_published_mean_segment", "_published_vector_offset", "_replaying",
+        "_resumed_arrived_ms", "_resumed_at_ms", "_retained", "_statistics", "_text", "_unpublished_offset", "_waiting",
+        "_wanted", "_window", "chat_hash", "language", "mean_segment", "mean_vector", "messages", "offset",
+        "recent", "segment_end_ms", "segments_skipped", "vector", "vector_appended_ms", "vector_offset",
     )  # fmt: skip
 
     def __init__(self, config: WindowConfig, phase: int) -> None:
@@ -81,6 +81,7 @@ class ChatFold:
         self._retained: list[ClosedSegment] = []  # closed segments that are not in a published mean yet, without text
         self._replaying = False  # what is read now was counted before the restart
         self._resumed_at_ms = 0  # the watermark before the restart
+        self._resumed_arrived_ms = 0  # append time of the message that it was of
         self._unpublished_offset = -1
         self._published_mean_segment = -1
         self._published_vector_offset = -1
@@ -113,8 +114,10 @@ class ChatFold:
         late, duplicates = counts[Outcome.LATE] - late, counts[Outcome.DUPLICATE] - duplicates
         counts[Outcome.APPLIED] += len(lines) - late - duplicates
         self.messages += len(lines) - duplicates
-        self.recent.add(self._window.tally)
-        self._window.tally.clear()
+        window = self._window
+        self.recent.add(window.tally, window.heard)
+        window.tally.clear()
+        window.heard.clear()
         if self._unpublished_offset < 0:
             self._unpublished_offset = lines[0][3]
         self.offset = lines[-1][3]
@@ -132,6 +135,7 @@ class ChatFold:
             if new:
                 self._window.add_all(lines[:new], [0] * len(Outcome))
                 self._window.tally.clear()
+                self._window.heard.clear()
                 if self._window.closed:
                     self._take_closed()
             if new < len(lines) or lines[-1][3] == self.offset:
@@ -168,6 +172,17 @@ class ChatFold:
     def at_ms(self) -> int:
         """Newest event time."""
         return max(self._resumed_at_ms, self._window.watermark_ms)
+
+    @property
+    def arrived_ms(self) -> int:
+        """Append time of the message that `at_ms` is of."""
+        window = self._window
+        return window.watermark_arrived_ms if window.watermark_ms > self._resumed_at_ms else self._resumed_arrived_ms
+
+    @property
+    def num_heard(self) -> int:
+        """Messages seen since the fold began that count in a rate; no part of the state."""
+        return self._window.num_heard
 
     def statistics(self) -> ChatStatistics:
         """Of the last 30 s of event time, as of the newest message."""
@@ -302,9 +317,9 @@ class ChatFold:
         """Continues from a published state."""
         self._window = ChatWindow(self._config, state.mean_segment, self._wanted)
         self._statistics = ChatStatistics(state.window_messages, state.window_chatters, state.previous_messages)
-        self._resumed_at_ms = state.chat_at_ms
+        self._resumed_at_ms, self._resumed_arrived_ms = state.chat_at_ms, state.chat_arrived_ms
         self.messages, self.offset = state.messages, state.chat_offset
-        self.recent.restore(state)
+        self.recent.restore(state.recent_messages, state.recent_heard, state.recent_messages_ms)
         self._replaying = self.offset >= 0
         self.vector, self.chat_hash, self.vector_offset = state.chat_vector, state.chat_hash, state.vector_offset
         self.vector_appended_ms, self.segment_end_ms = state.appended_ms, state.segment_end_ms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -12,8 +13,11 @@ from streaming.errors import RecordError, UnknownVersion
 from streaming.events import DeadLetter
 from streaming.log import Record, Sink
 from streaming.metrics import Metrics
+from streaming.position_note import Once
 from streaming.topics import DEAD_LETTER
+from streaming.troubles import Skipped
 
+LOGGER = logging.getLogger(__name__)
 MAX_VALUE_BYTES = 65_536  # a megabyte of rubbish is recognised by its beginning, and may be one of many
 MAX_KEY_BYTES = 1_024
 MAX_ERROR_LENGTH = 500
@@ -23,16 +27,21 @@ DECODED_AT_ONCE = 512  # of 5,000 at once the first are out of the cache when th
 class DeadLetters:
     """Where a reader sends what it cannot use. For the thread of its sink; written with the sink's next flush."""
 
-    def __init__(self, sink: Sink, metrics: Metrics, clock: Clock | None = None) -> None:
+    def __init__(self, sink: Sink, metrics: Metrics, clock: Clock | None = None, once: Once | None = None) -> None:
+        """once: of a reader that reads records again after a restart; each is then refused once all the same."""
+        self._once = once
         self._sink = sink
         self._metrics = metrics
         self._clock = clock or SystemClock()
+        self._said: set[tuple[str, str]] = set()  # topic and reason of what is in the log already
 
     def refuse(self, record: Record, error: Exception | str) -> None:
         """Writes where the record stood, what it was and why it is refused, and counts it by topic and reason.
 
         A value longer than MAX_VALUE_BYTES is cut; the error then says how long it was. Raises what the sink raises.
         """
+        if self._once is not None and not self._once.is_first(record.topic, record.offset):
+            return
         text = str(error)[:MAX_ERROR_LENGTH]
         value, key = record.value, record.key
         if value is not None and len(value) > MAX_VALUE_BYTES:
@@ -53,6 +62,47 @@ class DeadLetters:
         self._sink.send(DEAD_LETTER, None, encode(letter))
         self._metrics.count("dead_letters_total", topic=record.topic, reason=reason_of(error))
 
+    def note_mended(self, record: Record, mends: Sequence[str]) -> None:
+        """Counts by topic and reason what was read though its producer writes it otherwise; logs the first of each.
+
+        Not by producer: a record does not say who wrote it. The line says where one lies, and its key whose it is.
+        """
+        for reason in mends:
+            self._metrics.count("records_mended_total", topic=record.topic, reason=reason)
+            if (record.topic, reason) not in self._said:
+                self._said.add((record.topic, reason))
+                LOGGER.warning(
+                    "%s partition %d offset %d: mended (%s); docs/kafka.md says how its producer should write it. "
+                    "Said once, records_mended_total counts",
+                    record.topic, record.partition, record.offset, reason,
+                )  # fmt: skip
+
+    def lost(self, skipped: Skipped) -> None:
+        """Writes which offsets were passed over and why; what stood there is gone. Raises what the sink raises."""
+        unread = skipped if self._once is None else skipped.behind(self._once.read.get(skipped.topic, 0))
+        if unread is None:
+            return
+        if self._once is None or self._once.is_first(unread.topic, unread.first):
+            self._write_lost(unread)
+
+    def lost_of_states(self, skipped: Skipped) -> None:
+        """The same of a topic from which states are read back: at each reading, for no position goes with it."""
+        self._write_lost(skipped)
+
+    def _write_lost(self, skipped: Skipped) -> None:
+        letter = DeadLetter(
+            topic=skipped.topic,
+            partition=skipped.partition,
+            offset=skipped.first,
+            key=None,
+            value=None,
+            error=f"offsets {skipped.first} to {skipped.last} are lost: {skipped.why}"[:MAX_ERROR_LENGTH],
+            at_ms=self._clock.now_ms(),
+            last_offset=skipped.last,
+        )
+        self._sink.send(DEAD_LETTER, None, encode(letter))
+        self._metrics.count("dead_letters_total", topic=skipped.topic, reason=skipped.cause)
+
     def decoded(self, records: Sequence[Record], decode: Decoder) -> Iterable[tuple[Record, Any]]:
         """The records with what stands in them; refuses those that cannot be read, and those without a value.
 
@@ -63,17 +113,26 @@ class DeadLetters:
     def _parts(self, records: Sequence[Record], decode: Decoder) -> Iterator[Iterable[tuple[Record, Any]]]:
         for start in range(0, len(records), DECODED_AT_ONCE):
             part = records[start : start + DECODED_AT_ONCE]
+            mended: dict[int, tuple[str, ...]] = {}
             try:
-                yield zip(part, decode.all([record.value for record in part]), strict=True)
+                found = decode.all([record.value for record in part], mended)
             except RecordError:
                 yield self._readable(part, decode)
+                continue
+            for place, mends in mended.items():
+                self.note_mended(part[place], mends)
+            yield zip(part, found, strict=True)
 
     def _readable(self, records: Sequence[Record], decode: Decoder) -> Iterator[tuple[Record, Any]]:
         for record in records:
             try:
-                yield record, decode(record.value or b"")  # a tombstone says as little as no bytes do
+                found, mends = decode.read(record.value or b"")  # a tombstone says as little as no bytes do
             except RecordError as err:
                 self.refuse(record, err)
+                continue
+            if mends:
+                self.note_mended(record, mends)
+            yield record, found
 
 
 def reason_of(error: Exception | str) -> str:

@@ -7,8 +7,10 @@ TidecastError
 │   └── UnknownVersion   a schema version this build does not read
 ├── LogError             the log
 │   ├── LogUnavailable   no broker answers
+│   ├── Unreadable       a partition that holds what cannot be read: damaged, or packed with an unknown codec
 │   ├── TopicMissing     a topic is not there; `tidecast topics` creates it
 │   └── Fenced           another process has taken this worker's place; stop writing
+├── ClockMoved           this machine's clock was put back or far ahead; what waits for it begins anew
 ├── LocalKafkaError      the Kafka that Tidecast starts itself
 ├── ArchiveError         the archive: its URI, a folder that cannot be written, a disk that is full
 │   └── BadArchiveFile   a file in it that is damaged, or not the archive's  → skipped, named, counted
@@ -22,9 +24,21 @@ TidecastError
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streaming.troubles import Trouble
+from streaming.shown import shown
+
 
 class TidecastError(Exception):
-    """Every error that Tidecast raises on purpose. Its message says what, which value and what to do."""
+    """Every error that Tidecast raises on purpose. Its message says what, which value and what to do.
+
+    It may hold a URI, of ours or from a library: as text it is without the secrets in it.
+    """
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
 
 
 class ConfigError(TidecastError):
@@ -51,12 +65,27 @@ class LogUnavailable(LogError):
     """No broker answers."""
 
 
+class Unreadable(LogError):
+    """A partition holds something that cannot be read, and what is asked for needs all of it.
+
+    trouble: where and what.
+    """
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(f"{trouble.topic} partition {trouble.partition}: {trouble.message}")
+        self.trouble = trouble
+
+
 class TopicMissing(LogError):
     """A topic that is needed does not exist."""
 
 
 class Fenced(LogError):
     """Another process has taken this worker's place: nothing more may be written."""
+
+
+class ClockMoved(TidecastError):
+    """This machine's clock was put back, or ahead: what waits for a time of it would wait too long, or not at all."""
 
 
 class LocalKafkaError(TidecastError):

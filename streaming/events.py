@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, NewType
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 RoomId = NewType("RoomId", str)
 StreamerId = NewType("StreamerId", str)
@@ -17,13 +17,23 @@ ViewerId = NewType("ViewerId", str)
 
 SCHEMA_VERSION = 1
 MAX_ID_LENGTH = 128
+MIN_AT_MS = 631_152_000_000  # the year 1990, before any recording of live chat; anything earlier is a unit mistake
 MAX_AT_MS = 4_102_444_800_000  # the year 2100: anything later is a unit mistake (microseconds), not a time
+MAX_TITLE_LENGTH = 2_000
+MAX_LABEL_LENGTH = 200
+MAX_LANGUAGE_LENGTH = 35
+MAX_TAGS = 32
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
-AtMs = Annotated[int, Meta(ge=0, le=MAX_AT_MS, description="milliseconds since the Unix epoch, UTC")]
-Title = Annotated[str, Meta(max_length=2_000)]
-Label = Annotated[str, Meta(max_length=200)]
-Language = Annotated[str, Meta(max_length=35, description='BCP 47, for example "en" or "pt-BR"; "" if not known')]
+AtMs = Annotated[int, Meta(ge=MIN_AT_MS, le=MAX_AT_MS, description="milliseconds since the Unix epoch, UTC")]
+Title = Annotated[str, Meta(max_length=MAX_TITLE_LENGTH)]
+Label = Annotated[str, Meta(max_length=MAX_LABEL_LENGTH)]
+Language = Annotated[
+    str, Meta(max_length=MAX_LANGUAGE_LENGTH, description='BCP 47, for example "en" or "pt-BR"; "" if not known')
+]
+EventId = Annotated[
+    str, Meta(max_length=MAX_ID_LENGTH, description="of the event, for producers that may send one twice; optional")
+]
 Version = Annotated[int, Meta(ge=0, description="schema version")]
 
 
@@ -34,7 +44,7 @@ class ProducerRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
 
 
 class RoomDescription(ProducerRecord, frozen=True, kw_only=True):
-    """What a room says of itself. An update restates all of it, because the topic is compacted by room."""
+    """What a room says of itself."""
 
     room: Id
     streamer: Id
@@ -42,7 +52,7 @@ class RoomDescription(ProducerRecord, frozen=True, kw_only=True):
     title: Title = ""
     category: Label = ""
     language: Language = ""
-    tags: Annotated[list[Label], Meta(max_length=32)] = []
+    tags: Annotated[list[Label], Meta(max_length=MAX_TAGS)] = []
     mature: bool = False
 
 
@@ -50,8 +60,20 @@ class RoomStarted(RoomDescription, frozen=True, kw_only=True, tag="started"):
     """A broadcast began. `room` is new for each broadcast, `streamer` stays."""
 
 
-class RoomUpdated(RoomDescription, frozen=True, kw_only=True, tag="updated"):
-    """A broadcast's description changed. Restates the whole description."""
+class RoomUpdated(ProducerRecord, frozen=True, kw_only=True, tag="updated"):
+    """A broadcast's description changed. What is left out stays as it was; "", [] and false say that there is none.
+
+    Restate all of it where you can: the topic is compacted by room and may keep only the last record of one.
+    """
+
+    room: Id
+    streamer: Id
+    at_ms: AtMs
+    title: Title | UnsetType = UNSET
+    category: Label | UnsetType = UNSET
+    language: Language | UnsetType = UNSET
+    tags: Annotated[list[Label], Meta(max_length=MAX_TAGS)] | UnsetType = UNSET
+    mature: bool | UnsetType = UNSET
 
 
 class RoomEnded(ProducerRecord, frozen=True, kw_only=True, tag="ended"):
@@ -85,6 +107,7 @@ class ViewerEvent(ProducerRecord, frozen=True, kw_only=True, tag="viewer"):
     action: Action
     at_ms: AtMs
     seconds: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
+    id: EventId = ""
 
 
 class InternalRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -97,7 +120,7 @@ ACTIVITY_BUCKET_MS = 10_000  # six buckets make the "last minute" of trending, s
 
 
 class Arrival(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """Somebody entered a room at_ms who had been with another streamer until less than a visit's gap before."""
+    """Somebody entered a room at_ms who had been with another streamer last, however long before."""
 
     at_ms: int
     streamer: StreamerId  # whom they came from
@@ -113,13 +136,15 @@ class RoomActivity(InternalRecord, frozen=True, kw_only=True):
     bucket_ms: int  # start of the ACTIVITY_BUCKET_MS bucket of the viewers' event times
     entered: int = 0
     newcomers: int = 0  # of `entered`, those by viewers without any earlier visit to any room
-    left: int = 0  # leaves, said or implied by entering another room
+    left: int = 0  # leaves, said or implied by entering another room or by silence
     watch_ms: int = 0
     likes: int = 0
     gifts: int = 0
     follows: int = 0
     first_entered: int = 0  # of `entered`, those by viewers without any earlier visit to the streamer
     arrivals: tuple[Arrival, ...] = ()  # of `entered`, the newest that came from somewhere, oldest first, bounded
+    lapsed: int = 0  # of `left`, those of whom nothing was heard for too long: no sign of life of the room
+    again: int = 0  # of `entered`, those by viewers who had entered the room less than ten minutes before
 
 
 class ActivityBucket(msgspec.Struct, frozen=True, array_like=True):
@@ -129,6 +154,7 @@ class ActivityBucket(msgspec.Struct, frozen=True, array_like=True):
     entered: int
     newcomers: int
     first_entered: int = 0
+    again: int = 0  # of `entered`, as in RoomActivity: no crowd, however often one viewer comes and goes
 
 
 RoomStatus = Literal["live", "ended", "presumed_ended"]
@@ -154,7 +180,7 @@ class RoomState(InternalRecord, frozen=True, kw_only=True):
     ended_at_ms: int = 0  # 0 while live
     # the fold of `chat`
     messages: int = 0  # all messages of the room
-    window_messages: int = 0  # messages of the last 30 s of event time
+    window_messages: int = 0  # messages of the 30 s of event time up to chat_at_ms, not up to now
     window_chatters: int = 0  # distinct viewers among them
     previous_messages: int = 0  # messages of the 30 s before those; the difference is the chat's velocity
     chat_at_ms: int = 0  # newest event time in chat
@@ -193,6 +219,15 @@ class RoomState(InternalRecord, frozen=True, kw_only=True):
     # more of the fold of `room-activity`
     first_entered: int = 0  # visits by viewers who were never with the streamer before
     arrivals: tuple[Arrival, ...] = ()  # the newest of the last ten minutes, oldest first, bounded
+    # for rates, which are as of now and so are computed by whoever shows or scores
+    recent_heard: tuple[int, ...] = ()  # as recent_messages, but at most 3 of a chatter in 5 s, and none that came late
+    chat_arrived_ms: int = 0  # append time of the message that chat_at_ms is of
+    entries_arrived_ms: int = 0  # append time of the first record of the newest bucket in `recent`
+    # more of where it comes from: which making, and partition, of rooms, chat and room-activity the offsets are of
+    inputs: tuple[int, ...] = ()
+    # more of the fold of `rooms`: when title, category, language, tags and mature were said, 0 for never; empty where
+    # all were at described_at_ms
+    said_ms: tuple[int, ...] = ()
 
 
 class Visit(msgspec.Struct, frozen=True, array_like=True):
@@ -270,3 +305,4 @@ class DeadLetter(InternalRecord, frozen=True, kw_only=True):
     value: bytes | None
     error: str
     at_ms: int
+    last_offset: int | None = None  # where it is about all offsets up to this one, whose records are lost

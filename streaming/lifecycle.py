@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from streaming.events import RoomDescription, RoomEnded, RoomEvent, RoomStarted, RoomState, RoomUpdated
 from streaming.outcome import Outcome
+
+SAID = ("title", "category", "language", "tags", "mature")  # each is as whoever named it last says, by event time
 
 
 class Lifecycle:
     """Started, described, ended. A function of the room's own records in log order."""
 
-    __slots__ = ("appended_ms", "described_at_ms", "description", "ended_at_ms", "offset", "started_at_ms")
+    __slots__ = ("_said_ms", "appended_ms", "described_at_ms", "description", "ended_at_ms", "offset", "started_at_ms")
 
     def __init__(self) -> None:
         self.description: RoomDescription | None = None  # None: not started
         self.described_at_ms = 0  # event time of the description in force
+        self._said_ms = dict.fromkeys(SAID, 0)  # event time of what is in force of each, 0 where nobody named it
         self.appended_ms = 0  # append time of the description in force
         self.started_at_ms = 0
         self.ended_at_ms = 0  # 0 while live
@@ -34,10 +39,7 @@ class Lifecycle:
             self.started_at_ms = min(self.started_at_ms, event.at_ms)  # an update may have come before its start
         if self.description is None:
             self.started_at_ms = event.at_ms
-        elif event.at_ms < self.described_at_ms:
-            return Outcome.STALE
-        self._describe(event, appended_ms)
-        return outcome
+        return outcome if self._describe(event, appended_ms) else Outcome.STALE
 
     def _end(self, event: RoomEnded) -> Outcome:
         if self.ended_at_ms:
@@ -47,7 +49,8 @@ class Lifecycle:
         return Outcome.ENDED if self.description is not None else Outcome.ORPHAN
 
     def _revive(self, event: RoomStarted | RoomUpdated, appended_ms: int) -> Outcome:
-        if event.at_ms <= self.ended_at_ms:
+        # Of one moment what comes later counts, but not a start that comes once more.
+        if event.at_ms < self.ended_at_ms or event.at_ms <= self.described_at_ms:
             return Outcome.STALE
         if isinstance(event, RoomUpdated):
             return Outcome.AFTER_END
@@ -56,14 +59,34 @@ class Lifecycle:
         self._describe(event, appended_ms)
         return Outcome.REVIVED
 
-    def _describe(self, event: RoomDescription, appended_ms: int) -> None:
-        self.description = event
-        self.described_at_ms = event.at_ms
-        self.appended_ms = appended_ms
+    def _describe(self, event: RoomStarted | RoomUpdated, appended_ms: int) -> bool:
+        """Takes what nobody has said later; False where that changes nothing that is older than the newest record.
+
+        Producers' clocks differ: who says that a room is mature may be some seconds behind who says its title.
+        """
+        before, is_newest = self.description, event.at_ms >= self.described_at_ms
+        fields = {} if before is None else {name: getattr(before, name) for name in SAID}
+        for name, said_ms in self._said_ms.items():
+            value = getattr(event, name)
+            if value is not UNSET and event.at_ms >= said_ms:
+                fields[name] = value
+                self._said_ms[name] = event.at_ms
+        newest = event if is_newest or before is None else before
+        now = RoomDescription(room=event.room, streamer=newest.streamer, at_ms=newest.at_ms, **fields)
+        if not is_newest and now == before:
+            return False
+        self.description, self.described_at_ms, self.appended_ms = now, now.at_ms, appended_ms
+        return True
+
+    @property
+    def said_ms(self) -> tuple[int, ...]:
+        """Of each in SAID the event time of what is in force, 0 where nobody named it; empty where all are as old."""
+        times = tuple(self._said_ms.values())
+        return () if set(times) == {self.described_at_ms} else times
 
     def restore(self, state: RoomState) -> None:
         """Continues from a state."""
-        self.description = RoomUpdated(
+        self.description = RoomDescription(
             room=state.room,
             streamer=state.streamer,
             at_ms=state.described_at_ms,
@@ -74,6 +97,7 @@ class Lifecycle:
             mature=state.mature,
         )
         self.described_at_ms = state.described_at_ms
+        self._said_ms = dict(zip(SAID, state.said_ms or (state.described_at_ms,) * len(SAID), strict=True))
         self.appended_ms = state.described_appended_ms
         self.started_at_ms = state.started_at_ms
         self.ended_at_ms = state.ended_at_ms if state.status == "ended" else 0

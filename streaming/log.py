@@ -5,10 +5,12 @@ Two implementations stand behind it, `broker.KafkaLog` and `memory_log.MemoryLog
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
+
+from streaming.troubles import Skipped, Trouble
 
 
 class Partition(NamedTuple):
@@ -16,6 +18,16 @@ class Partition(NamedTuple):
 
     topic: str
     index: int  # type: ignore[assignment]  # a number here, not tuple's method: nobody searches a partition
+
+
+class TopicShape(NamedTuple):
+    """How many partitions a topic has, and which making of it this is: another number once it was made anew.
+
+    made: 0 where the log cannot tell.
+    """
+
+    partitions: int
+    made: int = 0
 
 
 class Record(Protocol):
@@ -39,12 +51,17 @@ class Record(Protocol):
 class Batch:
     """What one poll brought. Handle `revoked`, then `assigned`, then `records`.
 
-    records: per partition in offset order, never an empty sequence.
+    records: per partition in offset order, never an empty sequence. skipped: what was passed over to come to them.
+    reshaped: topics that have more partitions than before, or begin anew. The next poll gives a member of a group
+    everything again, by `revoked` and `assigned`, to be read on from what its group has committed by then; a reader of
+    exact partitions goes on with what it has: open another.
     """
 
     records: Mapping[Partition, Sequence[Record]] = field(default_factory=dict)
     assigned: tuple[Partition, ...] = ()
     revoked: tuple[Partition, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    reshaped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return sum(map(len, self.records.values()))
@@ -66,11 +83,35 @@ class Source(Protocol):
         Raises LogUnavailable, Fenced.
         """
 
+    def note(self, partition: Partition, text: str) -> None:
+        """Has a short text stored beside the partition's position, with each commit that names it from now on."""
+
+    def notes(self, partitions: Sequence[Partition]) -> Mapping[Partition, str]:
+        """The texts that were stored beside the positions from which these partitions are read, "" where none was.
+
+        Of the partitions of the last `assigned`. Blocks. Raises LogUnavailable.
+        """
+
+    def again(self, *, from_beginning: bool = False) -> None:
+        """Has the next polls say `reshaped`, then revoke everything and assign it again, as after a change of shape.
+
+        from_beginning: from the first offset that is there.
+        """
+
     def lag(self) -> Mapping[Partition, int]:
         """Records between this source's position and the end of each of its partitions, from the last fetch; no I/O."""
 
     def contact_age_s(self) -> float:
         """Seconds since a broker last answered."""
+
+    def held(self) -> Collection[Partition]:
+        """Partitions behind whose end more lies, because a transaction is open, as of the last fetch; no I/O."""
+
+    def troubles(self) -> Sequence[Trouble]:
+        """What keeps this source from reading some of its partitions, as of the last poll; no I/O.
+
+        Such a partition gives no records and its position stands still; the others go on. It is tried again by itself.
+        """
 
     def close(self) -> None:
         """Leaves; commits nothing."""
@@ -111,10 +152,11 @@ Start = Literal["beginning", "end"] | Mapping[Partition, int]
 class Log(Protocol):
     """Opens sources and sinks."""
 
-    def group(self, topics: Sequence[str], group: str, member: str) -> Source:
+    def group(self, topics: Sequence[str], group: str, member: str, beside: Sequence[str] = ()) -> Source:
         """A member of a consumer group, range-assigned. The same `member` (static) gets the same partitions back.
 
-        Starts at the committed positions, at the beginning where there are none.
+        Starts at the committed positions, at the beginning where there are none, or where they are of a topic that was
+        made anew since. beside: topics that are not read, whose change of shape matters all the same.
         """
 
     def reader(self, partitions: Sequence[Partition], start: Start = "beginning") -> Source:
@@ -128,6 +170,9 @@ class Log(Protocol):
 
     def partitions(self, topic: str) -> Sequence[Partition]:
         """All partitions of a topic, in order. Raises TopicMissing, LogUnavailable."""
+
+    def shapes(self, topics: Sequence[str]) -> Mapping[str, TopicShape]:
+        """What each topic is like at this moment. Raises TopicMissing, LogUnavailable."""
 
     def ends(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """The offset after the last committed record of each. Raises LogUnavailable."""

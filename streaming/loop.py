@@ -12,7 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from streaming.clock import Clock
-from streaming.errors import LogUnavailable
+from streaming.errors import ClockMoved, LogUnavailable, TopicMissing
 from streaming.log import Batch, Log, Partition, Sink, Source
 from streaming.metrics import Metrics
 
@@ -25,6 +25,9 @@ YOUNG_OBJECTS = 100_000
 # A log that many write to always has something new, and a poll for one record costs a reader and the broker as much as
 # one for fifty: at least so long passes from one that brought records to the next.
 LEAST_TURN_S = 0.02
+IDLE_WAIT_S = 1.0  # of a poll where nothing is due: it ends when a record comes, and workers sweep once a second
+PUT_BACK_MS = 1_000  # the clock, by more than a fold's deadlines can bear: they would wait for it to come there again
+PUT_AHEAD_MS = 30_000  # or the machine slept: what nobody was heard of meanwhile is on its way
 MAX_BACKOFF_S = 5.0  # a broker needs about that long to restart; longer would only add to the outage
 
 
@@ -35,6 +38,7 @@ class Membership:
     group: str
     member: str
     topics: tuple[str, ...]
+    beside: tuple[str, ...] = ()  # not read, but a change of their shape matters
 
     @property
     def transactional_id(self) -> str:
@@ -68,7 +72,8 @@ class Loop:
     """Runs a fold until it is told to stop.
 
     The log is away: the session ends, its uncommitted work counts for nothing, and a new one begins where the last
-    commit left off. Another process took the place: Fenced is raised, and the caller's process should end.
+    commit left off. So it does where the clock was moved, for a fold's deadlines are of it. Another process took the
+    place: Fenced is raised, and the caller's process should end.
     """
 
     def __init__(self, log: Log, membership: Membership, fold: Fold, metrics: Metrics, clock: Clock) -> None:
@@ -78,17 +83,20 @@ class Loop:
         self._metrics = metrics
         self._clock = clock
         self.restarts = 0
+        self._has_run = False
         self._ending: Future[None] | None = None  # of the last commit, as long as it is not known to be over
 
     def run(self, stop: threading.Event) -> None:
-        """Blocks until `stop`, then publishes and commits what is left. Raises Fenced, TopicMissing."""
+        """Blocks until `stop`, then publishes and commits what is left. Raises Fenced; TopicMissing at the start."""
         collect_less()
         backoff_s = FIRST_BACKOFF_S
         while not stop.is_set():
             started_s = self._clock.monotonic_s()
             try:
                 self._session(stop)
-            except LogUnavailable as err:
+            except (LogUnavailable, TopicMissing, ClockMoved) as err:
+                if isinstance(err, TopicMissing) and not self._has_run:
+                    raise  # later it is a topic that is being made anew
                 if self._clock.monotonic_s() - started_s > MAX_BACKOFF_S:
                     backoff_s = FIRST_BACKOFF_S
                 self.restarts += 1
@@ -101,9 +109,10 @@ class Loop:
         names = self._membership
         # The sink first: opening it fences a predecessor, and aborts what that left half written.
         self._ending = None
+        self._seen_ms, self._seen_s = self._clock.now_ms(), self._clock.monotonic_s()
         sink = self._log.sink(names.transactional_id)
         try:
-            source = self._log.group(names.topics, names.group, names.member)
+            source = self._log.group(names.topics, names.group, names.member, names.beside)
             try:
                 self._fold.begin(source, sink)
                 while not stop.is_set():
@@ -120,6 +129,7 @@ class Loop:
 
     def _turn(self, source: Source, sink: Sink) -> bool:
         """Whether there were records."""
+        self._look_at_clock()
         batch = source.poll(self._fold.wait_s())
         if batch.revoked or batch.assigned:
             self._settle()  # a state is read back from the log: what this member wrote has to be there
@@ -131,8 +141,22 @@ class Loop:
         self._fold.apply(batch)
         if self._ending is not None and self._ending.done():
             self._settle()
-        self._commit(source, sink, final=False)
+        self._commit(source, sink, final=bool(batch.reshaped))
+        if batch.reshaped:  # everything is given again now, from what is stored
+            self._settle()
+        self._has_run = True
         return bool(batch.records)
+
+    def _look_at_clock(self) -> None:
+        """Raises ClockMoved. A machine that sleeps counts no time of its own meanwhile."""
+        before_ms, before_s = self._seen_ms, self._seen_s
+        self._seen_ms, self._seen_s = self._clock.now_ms(), self._clock.monotonic_s()
+        passed_ms = self._seen_ms - before_ms
+        ahead_ms = passed_ms - 1_000 * (self._seen_s - before_s)
+        if passed_ms < -PUT_BACK_MS:
+            raise ClockMoved(f"this machine's clock was put back by {-passed_ms / 1_000:.0f} s")
+        if ahead_ms > PUT_AHEAD_MS:
+            raise ClockMoved(f"this machine slept for {ahead_ms / 1_000:.0f} s, or its clock was put ahead")
 
     def _commit(self, source: Source, sink: Sink, *, final: bool) -> None:
         """Begins a commit. It ends while the next batch is read and folded, and before anything more is sent."""

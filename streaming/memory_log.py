@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+import weakref
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from streaming.clock import Clock
 from streaming.errors import Fenced, LogError, LogUnavailable, TopicMissing
-from streaming.log import Batch, Partition, Record, Source, Start
+from streaming.log import Batch, Partition, Record, Source, Start, TopicShape
 from streaming.memory_record import MemoryRecord, Unsent
 from streaming.partitioner import partition_of
+from streaming.troubles import Skipped, Trouble
 
 MAX_POLL_RECORDS = 5_000
 
@@ -22,6 +24,7 @@ class _Group:
     """What the log remembers of a consumer group."""
 
     committed: dict[Partition, int] = field(default_factory=dict)
+    notes: dict[Partition, str] = field(default_factory=dict)
     members: dict[str, MemorySource] = field(default_factory=dict)
 
 
@@ -37,19 +40,25 @@ class MemoryLog:
         self._records: dict[Partition, list[MemoryRecord]] = {
             Partition(topic, index): [] for topic, count in partitions.items() for index in range(count)
         }
+        self._made = dict.fromkeys(partitions, 1)
+        self._sources: weakref.WeakSet[MemorySource] = weakref.WeakSet()
         self._groups: dict[str, _Group] = {}
         self._epochs: dict[str, int] = {}
         self._keyless = itertools.count()
         self._last_append_ms = 0
         self._available = True
         self._contact_s = clock.monotonic_s()
+        self.troubles: dict[Partition, Trouble] = {}
+        self.lost: dict[Partition, Skipped] = {}
+        self.held: set[Partition] = set()  # what else is written there, behind an open transaction, nobody sees
         self.changed = threading.Condition(threading.RLock())
 
-    def group(self, topics: Sequence[str], group: str, member: str) -> MemorySource:
-        for topic in topics:
-            self.partitions(topic)
+    def group(self, topics: Sequence[str], group: str, member: str, beside: Sequence[str] = ()) -> MemorySource:
+        self.shapes((*topics, *beside))
         with self.changed:
             source = MemorySource(self, group=group, member=member, topics=tuple(topics))
+            source.beside = tuple(beside)
+            self._sources.add(source)
             members = self._groups.setdefault(group, _Group()).members
             replaced = members.get(member)
             members[member] = source
@@ -64,6 +73,8 @@ class MemoryLog:
     def reader(self, partitions: Sequence[Partition], start: Start = "beginning") -> MemorySource:
         ends = self.ends(partitions)
         source = MemorySource(self, group=None, member="", topics=())
+        source.beside = tuple({partition.topic for partition in partitions})
+        self._sources.add(source)
         positions = dict(start) if isinstance(start, Mapping) else ends if start == "end" else dict.fromkeys(ends, 0)
         source.seek({partition: positions[partition] for partition in partitions})
         return source
@@ -81,6 +92,9 @@ class MemoryLog:
             raise TopicMissing(f"topic {topic!r} does not exist; `tidecast topics` creates what is missing")
         return [Partition(topic, index) for index in range(self._counts[topic])]
 
+    def shapes(self, topics: Sequence[str]) -> Mapping[str, TopicShape]:
+        return {topic: TopicShape(len(self.partitions(topic)), self._made[topic]) for topic in topics}
+
     def ends(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         with self.changed:
             self.require_available()
@@ -91,6 +105,51 @@ class MemoryLog:
         with self.changed:
             del self._groups[group].members[member]
             self._rebalance(group)
+
+    def trouble(self, trouble: Trouble) -> None:
+        """From now on nobody reads past the trouble's offset."""
+        with self.changed:
+            self.troubles[Partition(trouble.topic, trouble.partition)] = trouble
+
+    def lose(self, skipped: Skipped) -> None:
+        """From now on everybody passes over these offsets."""
+        with self.changed:
+            self.lost[Partition(skipped.topic, skipped.partition)] = skipped
+
+    def mend(self, partition: Partition) -> None:
+        """The partition is well again."""
+        with self.changed:
+            del self.troubles[partition]
+            self.changed.notify_all()
+
+    def grow(self, topic: str, partitions: int) -> None:
+        """The topic has so many partitions now, the new ones empty."""
+        with self.changed:
+            for index in range(self._counts[topic], partitions):
+                self._records[Partition(topic, index)] = []
+            self._counts[topic] = partitions
+            self._reshape(topic)
+
+    def remake(self, topic: str, *, truncated: bool = False) -> None:
+        """The topic was deleted and made anew. truncated: it is the same one, whose broker has lost its disk."""
+        with self.changed:
+            for partition in self.partitions(topic):
+                self._records[partition] = []
+                for group in self._groups.values():
+                    if not truncated:
+                        group.committed.pop(partition, None)
+                        group.notes.pop(partition, None)
+            self._made[topic] += not truncated
+            self._reshape(topic)
+
+    def _reshape(self, topic: str) -> None:
+        for name, group in self._groups.items():
+            if any(topic in source.topics for source in group.members.values()):
+                self._rebalance(name)
+        for source in self._sources:
+            if topic in source.topics or topic in source.beside:
+                source.reshape(topic)
+        self.changed.notify_all()
 
     def pause(self) -> None:
         """The brokers are away: polls are empty, writes and commits raise LogUnavailable."""
@@ -118,10 +177,18 @@ class MemoryLog:
         return 0.0 if self._available else self._clock.monotonic_s() - self._contact_s
 
     def read(self, partition: Partition, offset: int, limit: int) -> Sequence[MemoryRecord]:
-        return self._lines(partition)[offset : offset + limit]
+        end = min(offset + limit, self.readable(partition))
+        if (lost := self.lost.get(partition)) is not None and offset <= lost.first:
+            end = min(end, lost.first)
+        return self._lines(partition)[offset:end]
 
     def end(self, partition: Partition) -> int:
         return len(self._lines(partition))
+
+    def readable(self, partition: Partition) -> int:
+        """The end, or the offset at which a trouble stops whoever reads."""
+        trouble = self.troubles.get(partition)
+        return self.end(partition) if trouble is None else min(trouble.offset, self.end(partition))
 
     def append(self, unsent: Iterable[Unsent]) -> None:
         self._last_append_ms = max(self._last_append_ms, self._clock.now_ms())
@@ -133,8 +200,18 @@ class MemoryLog:
     def epoch(self, transactional_id: str) -> int:
         return self._epochs[transactional_id]
 
-    def store(self, group: str, positions: Mapping[Partition, int]) -> None:
+    def store(self, group: str, positions: Mapping[Partition, int], notes: Mapping[Partition, str]) -> None:
         self._groups[group].committed.update(positions)
+        self._groups[group].notes.update({partition: notes[partition] for partition in positions if partition in notes})
+
+    def made(self, topic: str) -> int:
+        return self._made[topic]
+
+    def noted(self, group: str, partition: Partition) -> str:
+        return self._groups[group].notes.get(partition, "")
+
+    def committed(self, group: str, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return self._from_committed(group, partitions)
 
     def _rebalance(self, name: str) -> None:
         """The range assignor: each topic's partitions in contiguous ranges over its members in order of their names."""
@@ -154,7 +231,8 @@ class MemoryLog:
 
     def _from_committed(self, group: str, partitions: Iterable[Partition]) -> dict[Partition, int]:
         committed = self._groups[group].committed
-        return {partition: committed.get(partition, 0) for partition in partitions}
+        ends = {partition: len(self._lines(partition)) for partition in partitions}
+        return {p: at if (at := committed.get(p, 0)) <= end else 0 for p, end in ends.items()}
 
     def _placed(self, unsent: Unsent) -> tuple[str, bytes | None, bytes | None, int]:
         topic, key, value, index = unsent
@@ -181,14 +259,25 @@ class MemorySource:
         self._given: dict[Partition, int] | None = None
         self._fenced = False
         self._closed = False
+        self._noted: dict[Partition, str] = {}
+        self._made: dict[str, int] = {}  # of which making the positions are
+        self._reshaped: set[str] = set()
+        self._again = self._from_beginning = False
         self.topics = topics
+        self.beside: tuple[str, ...] = ()
 
     def poll(self, timeout_s: float) -> Batch:
         with self._log.changed:
             self._log.changed.wait_for(self._has_something, timeout=timeout_s)
             self.require_member()
+            if self._reshaped:
+                reshaped, self._reshaped = tuple(sorted(self._reshaped)), set()
+                self._again = self._group is not None
+                return Batch(reshaped=reshaped)
+            if self._again:
+                self._begin_again()
             assigned, revoked = self._take_assignment()
-            return Batch(self._take_records(), assigned, revoked)
+            return Batch(self._take_records(), assigned, revoked, self._pass_over())
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
         with self._log.changed:
@@ -196,12 +285,38 @@ class MemorySource:
             self._log.require_available()
             self.store(positions)
 
+    def note(self, partition: Partition, text: str) -> None:
+        self._noted[partition] = text
+
+    def notes(self, partitions: Sequence[Partition]) -> Mapping[Partition, str]:
+        with self._log.changed:
+            return {partition: self._log.noted(self._group or "", partition) for partition in partitions}
+
+    def again(self, *, from_beginning: bool = False) -> None:
+        with self._log.changed:
+            self._reshaped |= set(self.topics)
+            self._from_beginning = from_beginning
+
+    def _begin_again(self) -> None:
+        held = self.partitions()
+        committed = self._log.committed(self._group or "", held)
+        self._given = dict.fromkeys(held, 0) if self._from_beginning else committed
+        self._from_beginning = False
+
     def lag(self) -> Mapping[Partition, int]:
         with self._log.changed:
             return {partition: self._log.end(partition) - at for partition, at in self._positions.items()}
 
     def contact_age_s(self) -> float:
         return self._log.contact_age_s()
+
+    def held(self) -> Collection[Partition]:
+        with self._log.changed:
+            return self._log.held & self._positions.keys()
+
+    def troubles(self) -> Sequence[Trouble]:
+        with self._log.changed:
+            return [trouble for place, trouble in self._log.troubles.items() if place in self._positions]
 
     def close(self) -> None:
         with self._log.changed:
@@ -218,6 +333,11 @@ class MemorySource:
     def partitions(self) -> Sequence[Partition]:
         return list(self._positions if self._given is None else self._given)
 
+    def reshape(self, topic: str) -> None:
+        self._reshaped.add(topic)
+        if self._group is None:
+            self._positions = {p: min(at, self._log.end(p)) for p, at in self._positions.items()}
+
     def fence(self) -> None:
         self._fenced = True
 
@@ -230,23 +350,30 @@ class MemorySource:
     def store(self, positions: Mapping[Partition, int]) -> None:
         if self._group is None:
             raise LogError("a reader of exact partitions belongs to no group and stores no positions")
-        self._log.store(self._group, positions)
+        ours = {p: at for p, at in positions.items() if self._made.get(p.topic) == self._log.made(p.topic)}
+        self._log.store(self._group, ours, self._noted)  # a position of a topic that is gone says nothing
 
     def _has_something(self) -> bool:
-        if self._fenced or self._closed or self._given is not None:
+        if self._fenced or self._closed or self._given is not None or self._reshaped or self._again:
             return True
         held = self._positions if self._given is None else self._given
-        return self._log.available and any(self._log.end(partition) > at for partition, at in held.items())
+        return self._log.available and any(self._log.readable(partition) > at for partition, at in held.items())
 
     def _take_assignment(self) -> tuple[tuple[Partition, ...], tuple[Partition, ...]]:
         given, self._given = self._given, None
         if given is None:
             return (), ()
-        held = self._positions
+        self._made = {topic: self._log.made(topic) for topic in self.topics}
+        held, self._again = {} if self._again else self._positions, False
+        revoked = tuple(partition for partition in self._positions if partition not in given or partition not in held)
         assigned = tuple(partition for partition in given if partition not in held)
-        revoked = tuple(partition for partition in held if partition not in given)
         self._positions = {partition: held.get(partition, at) for partition, at in given.items()}
         return assigned, revoked
+
+    def _pass_over(self) -> tuple[Skipped, ...]:
+        lost = [one for partition, one in self._log.lost.items() if self._positions.get(partition) == one.first]
+        self._positions.update({Partition(one.topic, one.partition): one.last + 1 for one in lost})
+        return tuple(lost)
 
     def _take_records(self) -> dict[Partition, Sequence[Record]]:
         records: dict[Partition, Sequence[Record]] = {}

@@ -15,6 +15,8 @@ from typing import Literal, Protocol, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from streaming.private_folder import make_private
+
 MULTIPROCESS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client while it is imported
 EXPORT_PREFIX = "tidecast_"
 
@@ -48,11 +50,32 @@ METRICS: dict[str, Metric] = {
         Metric("records_read_total", "counter", "records applied", ("topic",)),
         Metric("records_written_total", "counter", "records acknowledged", ("topic",)),
         Metric("dead_letters_total", "counter", "records refused", ("topic", "reason")),
+        Metric("records_mended_total", "counter", "records read though not as the schema says", ("topic", "reason")),
+        Metric(
+            "records_forwarded_total",
+            "counter",
+            "records that a producer put where their keys do not belong, sent on to where they do",
+            ("topic", "partitioner"),
+        ),
+        Metric("rooms_moved_total", "counter", "rooms taken over from other partitions after topics grew"),
+        Metric("topics_anew_total", "counter", "topics found made anew, and started over", ("reader", "topic")),
         Metric("lag_records", "gauge", "records between a reader and the end of a topic", ("reader", "topic")),
         Metric("log_contact_age_seconds", "gauge", "since a broker last answered", ("reader",), "livemax"),
         Metric("commits_total", "counter", "positions stored", ("reader",)),
         Metric("commit_seconds", "histogram", "to flush and store positions", ("reader",), buckets=DURATION_S),
         Metric("loop_restarts_total", "counter", "sessions ended because no broker answered", ("reader",)),
+        Metric(
+            "log_partition_troubles",
+            "gauge",
+            "partitions with a problem: codec, damaged, held; 0 is well",
+            ("reader", "topic", "kind"),
+        ),
+        Metric(
+            "log_offsets_skipped_total",
+            "counter",
+            "offsets that nobody reads: damaged, deleted",
+            ("reader", "topic", "reason"),
+        ),
         Metric("rebuilds_total", "counter", "partitions whose state was rebuilt from the log", ("reader",)),
         # promises
         Metric(
@@ -72,7 +95,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "swaps_total", "counter", "changes of the version that answers: live, refused, failed, back", ("outcome",)
         ),
-        Metric("model_failures_total", "counter", "what a version failed at: requests, rooms", ("version", "task")),
+        Metric("model_failures_total", "counter", "failures of a version, by what it was asked", ("version", "task")),
         Metric(
             "swap_seconds",
             "histogram",
@@ -108,6 +131,7 @@ METRICS: dict[str, Metric] = {
         Metric("chat_orphaned_total", "counter", "messages for a room that has not started"),
         Metric("chat_after_end_total", "counter", "messages for a room that has ended"),
         Metric("rooms_presumed_ended_total", "counter", "rooms without a sign of life for room_timeout"),
+        Metric("presence_timeouts_total", "counter", "viewers taken to have left: silent for presence_timeout_s"),
         Metric("rooms_revived_total", "counter", "rooms that started or spoke again after an end"),
         Metric("lifecycle_stale_total", "counter", "starts, updates and ends older than what is known"),
         Metric("segments_skipped_total", "counter", "closed segments left out of the mean: no encoder capacity"),
@@ -116,6 +140,7 @@ METRICS: dict[str, Metric] = {
         Metric("texts_encoded_total", "counter", "texts encoded", ("purpose",)),
         Metric("texts_reused_total", "counter", "texts whose vector was known already"),
         Metric("encoder_waiting_texts", "gauge", "texts that wait inside the encoder for the batch before"),
+        Metric("vectors_refused_total", "counter", "vectors with what is no number, left out", ("reader",)),
         Metric("encoder_failures_total", "counter", "batches that failed and are tried again"),
         Metric("encode_seconds", "histogram", "one batch through the encoder", buckets=DURATION_S),
         Metric("encode_batch_texts", "histogram", "texts in one batch", buckets=SIZES),
@@ -175,7 +200,7 @@ class PrometheusMetrics:
         directory = os.environ.get(MULTIPROCESS_DIR_VARIABLE)
         self._directory = Path(directory) if directory else None
         if self._directory is not None:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            make_private(self._directory)
         for metric in METRICS.values():  # what has not happened yet reads 0: an alert cannot tell absent from well
             if metric.kind == "counter" and not metric.labels:
                 self.count(metric.name, 0)

@@ -20,8 +20,3 @@ class Outcome(IntEnum):
     RESTARTED = 7  # a start of a room that is live: taken as an update
     REVIVED = 8  # a start, later than its end, of a room that had ended
     ENDED = 9  # the room ended
-
-
-def is_future(at_ms: int, appended_ms: int) -> bool:
-    """Whether a record claims a time that its broker cannot have seen: refuse it."""
-    return at_ms > appended_ms + MAX_AHEAD_MS

@@ -1,8 +1,10 @@
-"""Chooses a key's partition exactly as Kafka's own producers do. Never writes."""
+"""Chooses a key's partition exactly as Kafka's own producers do, and knows how others do. Never writes."""
 
 from __future__ import annotations
 
 import functools
+import zlib
+from collections.abc import Callable
 
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
@@ -28,3 +30,21 @@ def murmur2(data: bytes) -> int:
 def partition_of(key: bytes, num_partitions: int) -> int:
     """The partition that every Kafka client with the default partitioner gives this key."""
     return (murmur2(key) & 0x7FFFFFFF) % num_partitions
+
+
+def crc32_partition(key: bytes, num_partitions: int) -> int:
+    """As librdkafka places a key unless told otherwise (`consistent`, `consistent_random`)."""
+    return zlib.crc32(key) % num_partitions
+
+
+def fnv1a_partition(key: bytes, num_partitions: int) -> int:
+    """As sarama and kafka-go place a key unless told otherwise: 32-bit FNV-1a, taken as a signed number."""
+    hashed = 0x811C9DC5
+    for byte in key:
+        hashed = (hashed ^ byte) * 0x01000193 & _MASK
+    signed = hashed - (1 << 32) if hashed & 0x80000000 else hashed
+    return abs(signed) % num_partitions  # of the remainder in Go, which has the sign of the dividend
+
+
+# Partitioners that producers are known to use by default, to tell whose records lie elsewhere
+GUESSED: dict[str, Callable[[bytes, int], int]] = {"crc32": crc32_partition, "fnv1a": fnv1a_partition}

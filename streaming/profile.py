@@ -1,8 +1,9 @@
 """Owns a viewer's profile: the fold of one viewer's events, and what they mean for rooms. Never does I/O.
 
-A viewer is in one room at a time; entering another leaves the first. An action in a room without an enter opens a visit
-all the same, because producers lose enters. What is older than the visit that is open is a note about the past: it is
-counted where it belongs and moves nobody.
+A viewer is in one room at a time; entering another leaves the first, and so does silence for `presence_timeout_s`. To
+watch, chat or gift in a room without an enter opens a visit all the same, because producers lose enters; to like or
+follow does not, for that is done from a list as well. What is older than the visit that is open is a note about the
+past: it is counted where it belongs and moves nobody.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Final, get_args
 from zlib import crc32
 
 import msgspec
+from msgspec import structs
 
-from streaming.activity import ActivityBook, RoomSums
+from streaming.activity import RECENT_MS, ActivityBook, RoomSums
 from streaming.events import (
     SCHEMA_VERSION,
     Action,
@@ -28,13 +30,17 @@ from streaming.events import (
     Visit,
 )
 from streaming.open_profile import OpenHabit, OpenVisit
-from streaming.outcome import Outcome
+from streaming.outcome import MAX_AHEAD_MS, Outcome
 from streaming.profile_config import ProfileConfig
 
 _APPLIED: Final = Outcome.APPLIED  # looked up once: it is said of nearly every event
 _PACKER: Final = msgspec.msgpack.Encoder()
 _LOW_32: Final = 0xFFFFFFFF
+_IS_SO_ONCE: Final = frozenset(
+    ("enter", "leave", "follow")
+)  # said again of the same moment, nothing has happened again
 _ACTION_SEEDS: Final = {action: crc32(action.encode()) for action in get_args(Action)}
+_OPENING: Final = frozenset(("watch", "chat", "gift"))  # what is only done in a room, beside entering it
 TRAILING_MS = 60_000  # players flush their last `watch` after the `leave`; this late it still belongs to the visit
 
 
@@ -46,19 +52,20 @@ class ProfileFold:
 
     __slots__ = (
         "_appended_ms", "_config", "_first_at_ms", "_habits", "_last_at_ms", "_max_recent", "_open", "_open_habit",
-        "_recent", "_repeats", "_total_events", "_total_visits", "_visits", "viewer",
+        "_recent", "_repeats", "_silence_ms", "_total_events", "_total_visits", "_visits", "viewer",
     )  # fmt: skip
 
     def __init__(self, viewer: ViewerId, config: ProfileConfig) -> None:
         self.viewer = viewer
         self._config = config
         self._max_recent = config.recent_events
+        self._silence_ms = 1_000 * config.presence_timeout_s
         self._visits: list[OpenVisit] = []  # by entered_at_ms, equal ones in log order
         self._open: OpenVisit | None = None  # where the viewer is; always the last of `_visits`
         self._habits: dict[str, OpenHabit] = {}
         self._open_habit: OpenHabit | None = None  # of `_habits`, the last that a visit began with
         # 63-bit hashes, the same in every process: they are part of the profile. 31 bits are of room and action, 32 of
-        # the time: a collision among a viewer's last few events needs the same millisecond besides.
+        # the time or the event's id: a collision among a viewer's last few events needs the same of these besides.
         self._recent: array[int] = array("q")  # an eighth of the memory of a deque of ints, and as much less to fetch
         self._total_visits = 0
         self._repeats = 0
@@ -70,35 +77,58 @@ class ProfileFold:
     def apply(self, event: ViewerEvent, appended_ms: int, book: ActivityBook) -> Outcome:
         """Folds one event and books what it means for rooms: APPLIED, DUPLICATE (nothing changed) or STALE.
 
+        What adds up (watch, like, gift, chat) counts once per record, because five gifts may share a millisecond;
+        DUPLICATE is an `id` of the last few events, or the same enter, leave or follow of the same millisecond.
         STALE: a leave from where the viewer is not, or older than the visit that is open; only counted as an event.
         """
         at_ms, action, room, recent = event.at_ms, event.action, event.room, self._recent
-        key = (crc32(room.encode(), _ACTION_SEEDS[action]) >> 1) << 32 | at_ms & _LOW_32
-        if at_ms > self._last_at_ms:  # later than any that could be the same
+        if event.id or action in _IS_SO_ONCE:
+            low = crc32(event.id.encode()) if event.id else at_ms & _LOW_32
+            key = (crc32(room.encode(), _ACTION_SEEDS[action]) >> 1) << 32 | low
+            if (event.id or at_ms <= self._last_at_ms) and key in recent:  # what is later is none that was
+                return Outcome.DUPLICATE
+            recent.append(key)
+            if len(recent) > self._max_recent:
+                del recent[0]
+        if at_ms > self._last_at_ms:  # noqa: PLR1730  max() costs 60 ns an event
             self._last_at_ms = at_ms
-        elif key in recent:
-            return Outcome.DUPLICATE
-        recent.append(key)
-        if len(recent) > self._max_recent:
-            del recent[0]
         if not self._total_events or at_ms < self._first_at_ms:
             self._first_at_ms = at_ms
         if appended_ms > self._appended_ms:  # noqa: PLR1730
             self._appended_ms = appended_ms
         self._total_events += 1
+        if appended_ms < at_ms <= appended_ms + MAX_AHEAD_MS:  # nothing is done after it arrived
+            event = structs.replace(event, at_ms=appended_ms)  # a leave by a right clock would be older than the enter
+            at_ms = appended_ms
+        visit = self._open
+        if visit is not None and at_ms - visit.last_at_ms >= self._silence_ms:
+            self._lapse(visit, book)
+            visit = None
         if action == "enter":
             self._enter(event, book)
         elif action == "leave":
             return self._leave_said(event, book)
         else:
-            visit = self._open
             self._act(event, visit if visit is not None and visit.room == room else self._visit(event, book), book)
         return _APPLIED
 
+    def lapse(self, now_ms: int, book: ActivityBook) -> bool:
+        """Whether the viewer was not heard of in their room for too long, and so has left it. now_ms: of the events."""
+        visit = self._open
+        if visit is None or now_ms - visit.last_at_ms < self._silence_ms:
+            return False
+        self._lapse(visit, book)
+        return True
+
     @property
     def room(self) -> str | None:
-        """Where the viewer is now."""
+        """Where the viewer is now, as far as the events say."""
         return None if self._open is None else self._open.room
+
+    @property
+    def present_until_ms(self) -> int | None:
+        """Up to when the viewer is taken to be in that room if nothing more is heard of them; None: in no room."""
+        return None if self._open is None else self._open.last_at_ms + self._silence_ms
 
     @property
     def total_visits(self) -> int:
@@ -113,6 +143,7 @@ class ProfileFold:
             silence_ms = event.at_ms - here.last_at_ms
             if silence_ms < self._config.visit_gap_s * 1_000 and event.at_ms >= here.entered_at_ms:
                 here.last_at_ms = max(here.last_at_ms, event.at_ms)  # a reload, not another visit
+                book.sums(event.room, event.at_ms)  # a sign of life all the same
                 self._habit(event)
                 return
         self._open_visit(event, book)
@@ -125,6 +156,8 @@ class ProfileFold:
             sums.newcomers += 1
         self._total_visits += 1
         habit = self._open_habit = self._habit(event)
+        if habit.visits and habit.entered_at_ms > event.at_ms - RECENT_MS:
+            sums.again += self._was_here(event)
         self._note_visit(habit, event.at_ms, sums)
         visit = OpenVisit(intern(event.room), habit.streamer, event.at_ms, event.at_ms)
         if self._visits and event.at_ms < self._visits[-1].entered_at_ms:
@@ -132,12 +165,22 @@ class ProfileFold:
             insort(self._visits, visit, key=_entered_at_ms)
         else:
             if self._open is not None:
-                self._close_visit(self._open, event.at_ms, book)
+                self._close_visit(self._open, event.at_ms, book.sums(self._open.room, event.at_ms))
             self._open = visit
             self._visits.append(visit)
         if len(self._visits) > self._config.visits:
             del self._visits[0]
         return visit
+
+    def _was_here(self, event: ViewerEvent) -> bool:
+        """Whether a visit to the same room began less than ten minutes before."""
+        since_ms = event.at_ms - RECENT_MS
+        for visit in reversed(self._visits):
+            if visit.entered_at_ms <= since_ms:
+                return False
+            if visit.room == event.room:
+                return True
+        return False
 
     def _note_visit(self, habit: OpenHabit, at_ms: int, sums: RoomSums) -> None:
         """Whether the visit is the first to the streamer, when the streamer was visited, and from where."""
@@ -152,25 +195,27 @@ class ProfileFold:
         if not self._visits:
             return
         last = self._visits[-1]
-        gone_ms = at_ms - last.last_at_ms
-        if (
-            last.streamer != habit.streamer
-            and last.entered_at_ms <= at_ms
-            and gone_ms < self._config.visit_gap_s * 1_000
-        ):
+        if last.streamer != habit.streamer and last.entered_at_ms <= at_ms:
             sums.arrivals.append((at_ms, last.streamer))
 
     def _leave_said(self, event: ViewerEvent, book: ActivityBook) -> Outcome:
         here = self._open
         if here is None or here.room != event.room or event.at_ms < here.entered_at_ms:
+            book.sums(event.room, event.at_ms)
             return Outcome.STALE
         here.last_at_ms = max(here.last_at_ms, event.at_ms)
         self._habit(event)
-        self._close_visit(here, event.at_ms, book)
+        self._close_visit(here, event.at_ms, book.sums(here.room, event.at_ms))
         return Outcome.APPLIED
 
-    def _close_visit(self, visit: OpenVisit, at_ms: int, book: ActivityBook) -> None:
-        sums = book.sums(visit.room, at_ms)
+    def _lapse(self, visit: OpenVisit, book: ActivityBook) -> None:
+        """As if a leave had been said when the silence was too long: the same by the next event as by time alone."""
+        at_ms = visit.last_at_ms + self._silence_ms
+        sums = book.silent(visit.room, at_ms)
+        sums.lapsed += 1
+        self._close_visit(visit, at_ms, sums)
+
+    def _close_visit(self, visit: OpenVisit, at_ms: int, sums: RoomSums) -> None:
         sums.left += 1
         if not visit.watch_ms:
             watch_ms = min(max(0, at_ms - visit.entered_at_ms), self._config.max_gap_watch_s * 1_000)
@@ -191,12 +236,12 @@ class ProfileFold:
             habit.last_at_ms = at_ms
         if visit is not None and at_ms > visit.last_at_ms:
             visit.last_at_ms = at_ms
+        sums = book.sums(event.room, at_ms)
         if action == "chat":
             habit.chats += 1
             if visit is not None:
                 visit.chats += 1
             return
-        sums = book.sums(event.room, at_ms)
         if action == "watch":
             watch_ms = round(event.seconds * 1_000)
             sums.watch_ms += watch_ms
@@ -218,6 +263,8 @@ class ProfileFold:
     def _visit(self, event: ViewerEvent, book: ActivityBook) -> OpenVisit | None:
         """The visit of an action somewhere else than where the viewer is: a past one, or a new one, or none."""
         visit = self._past_visit(event)
+        if event.action not in _OPENING:
+            return visit
         if visit is None and (not self._visits or event.at_ms >= self._visits[-1].last_at_ms):
             return self._open_visit(event, book)
         return visit

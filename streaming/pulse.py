@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
-from streaming.log import Batch, Log, Partition, Sink, Source, Start
+from streaming.log import Batch, Log, Partition, Sink, Source, Start, TopicShape
 
 
 class Pulse:
@@ -31,9 +31,9 @@ class PulsedLog:
         self._log = log
         self._pulse = pulse
 
-    def group(self, topics: Sequence[str], group: str, member: str) -> Source:
+    def group(self, topics: Sequence[str], group: str, member: str, beside: Sequence[str] = ()) -> Source:
         self._pulse.beat()
-        return _PulsedSource(self._log.group(topics, group, member), self._pulse)
+        return _PulsedSource(self._log.group(topics, group, member, beside), self._pulse)
 
     def reader(self, partitions: Sequence[Partition], start: Start = "beginning") -> Source:
         self._pulse.beat()
@@ -47,6 +47,10 @@ class PulsedLog:
         self._pulse.beat()
         return self._log.partitions(topic)
 
+    def shapes(self, topics: Sequence[str]) -> Mapping[str, TopicShape]:
+        self._pulse.beat()
+        return self._log.shapes(topics)
+
     def ends(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         self._pulse.beat()
         return self._log.ends(partitions)
@@ -58,10 +62,18 @@ class _PulsedSource:
         self._pulse = pulse
         self.lag = source.lag
         self.contact_age_s = source.contact_age_s
+        self.note = source.note
+        self.again = source.again
+        self.troubles = source.troubles
+        self.held = source.held
 
     def poll(self, timeout_s: float) -> Batch:
         self._pulse.turns += 1
         return self.watched.poll(timeout_s)
+
+    def notes(self, partitions: Sequence[Partition]) -> Mapping[Partition, str]:
+        self._pulse.beat()
+        return self.watched.notes(partitions)
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
         self._pulse.beat()

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 MAX_SHIFT: Final = 63  # of a varint of ten bytes
+MAX_RECORDS: Final = 1_000_000  # of a batch: a bomb of empty ones has seven bytes each, and takes 300 in memory
 
 
 class BrokenRecord(ValueError):
@@ -49,6 +50,10 @@ class RecordUnpacker:
 
     def unpack(self, batch: PackedBatch) -> list[LogRecord]:
         """The batch's records. Headers are passed over. Raises BrokenRecord."""
+        if batch.num_records > MAX_RECORDS:
+            raise BrokenRecord(
+                f"the batch at offset {batch.base_offset} says that it holds {batch.num_records} records"
+            )
         try:
             return self._unpack(batch)
         except IndexError as err:

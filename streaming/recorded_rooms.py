@@ -71,9 +71,8 @@ def find_rooms(recording: Recording, selection: Selection) -> RecordedRooms:
         raise InputFileError(f"{recording.path}: no row is selected; the file has {len(times)} rows{held}")
     times, channels = times[chosen], channels[chosen]
     by_room = "room" in recording.columns
-    parts = (
-        np.zeros_like(times) if by_room else _parts(times, channels, windows[chosen] if windows is not None else None)
-    )
+    known, windows = (None, None) if windows is None else np.unique(windows[chosen], return_inverse=True)
+    parts = np.zeros_like(times) if by_room else _parts(times, channels, windows)
     keys, room_N = np.unique(np.stack([channels, parts]), axis=1, return_inverse=True)
     rooms: NDArray[np.int32] = room_N.reshape(-1).astype(np.int32)
     first_R: NDArray[np.int64] = np.full(keys.shape[1], len(times), np.int64)
@@ -83,7 +82,7 @@ def find_rooms(recording: Recording, selection: Selection) -> RecordedRooms:
     labels = list(codes)
     streamers = tuple(labels[channel] for channel in keys[0].tolist())
     pairs = zip(streamers, keys[1].tolist(), strict=True)
-    names = streamers if by_room else tuple(f"{channel}-w{_label(part, windows)}" for channel, part in pairs)
+    names = streamers if by_room else tuple(f"{channel}-w{_label(part, known)}" for channel, part in pairs)
     return RecordedRooms(chosen, times, rooms, first_R, last_R, names, streamers, ordered)
 
 
@@ -107,18 +106,22 @@ def _scan(recording: Recording) -> tuple[Any, Any, Any, dict[str, int]]:
 def _parts(
     times_N: NDArray[np.int64], channels_N: NDArray[np.int64], windows_N: NDArray[np.int64] | None
 ) -> NDArray[np.int64]:
-    """[N]: what tells a channel's rooms apart: the window if known, and the silences in it before the row."""
+    """[N]: what tells a channel's rooms apart: the window if known, and the silences in it before the row.
+
+    windows_N: which of the windows that there are, from 0; the file may number them as it likes.
+    """
     if windows_N is None:
         return _silences(times_N, channels_N)
-    return windows_N * MAX_PARTS + np.minimum(_silences(times_N, channels_N * MAX_PARTS + windows_N), MAX_PARTS - 1)
+    apart_N = channels_N * (int(windows_N.max()) + 1) + windows_N
+    return windows_N * MAX_PARTS + np.minimum(_silences(times_N, apart_N), MAX_PARTS - 1)
 
 
-def _label(part: int, windows: NDArray[np.int64] | None) -> str:
+def _label(part: int, windows_W: NDArray[np.int64] | None) -> str:
     """The window, and which of its rooms from the second on; without windows, which room."""
-    if windows is None:
+    if windows_W is None:
         return str(part)
-    window, later = divmod(part, MAX_PARTS)
-    return f"{window}.{later}" if later else str(window)
+    place, later = divmod(part, MAX_PARTS)
+    return f"{windows_W[place]}.{later}" if later else str(windows_W[place])
 
 
 def _silences(times_N: NDArray[np.int64], channels_N: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,37 +1,41 @@
-"""Reads recorded files: Parquet, CSV and JSON lines, a batch at a time. Never derives events and never sends them.
+"""Reads recorded files, a batch at a time: opens them, checks their values. Never derives events and never sends them.
 
-Columns; any others are ignored. The time is `at` (a timestamp, or ISO 8601 text; UTC if it says no zone) or `at_ms`
-(milliseconds since the Unix epoch). An id may be a number. Rows need not be in time order, but a file that is not is
-read into memory as a whole.
+Columns (at_ms instead of at will do); any others are ignored, whatever they hold. Rows need not be in time order, but a
+file that is not is read into memory as a whole. How times are written: `streaming/recorded_times.py`; ids, texts and
+numbers: `streaming/recorded_values.py`; the formats: `streaming/recorded_formats/`. A text that is null is empty.
 
     chat           at, channel or room, viewer, text; window (an integer: which recording the row is of) if known
-    rooms          at, type (started, updated, ended), room, streamer; title, category, language, mature,
-                   tags (a list, or text with ";" between) if known
-    viewer-events  at, viewer, room, streamer, action (enter, leave, watch, like, gift, follow, chat); seconds if known
+    rooms          at, type (started, updated, ended), room, streamer (an end has none); title, category, language,
+                   mature, tags (a list, or text with ";" between) if known
+    viewer-events  at, viewer, room, streamer, action (enter, leave, watch, like, gift, follow, chat); seconds, event_id
+                   if known
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
 from numpy.typing import NDArray
 
 from streaming.errors import InputFileError
-from streaming.events import MAX_AT_MS, MAX_ID_LENGTH
+from streaming.recorded_formats.format import EVENT_ID, BadRow, Block, Format
+from streaming.recorded_formats.known import find_format
+from streaming.recorded_formats.recorded_file import RecordedFile
+from streaming.recorded_times import MILLISECONDS, Times, read_times
+from streaming.recorded_values import Values, read_booleans, read_ids, read_numbers, read_tags, read_texts
 
+_log = logging.getLogger(__name__)
 Kind = Literal["chat", "rooms", "viewer-events"]
-FORMATS = {".parquet": "Parquet", ".csv": "CSV", ".jsonl": "JSON lines", ".ndjson": "JSON lines", ".json": "JSON lines"}
 BATCH_ROWS = 16_384
-BLOCK_BYTES = 4_194_304  # of a text file read at once; a row must fit in it
+MAX_BAD_ROWS = 1_000_000  # that are left out: a file with more of them is another file
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,62 +46,181 @@ class _Layout:
     texts: tuple[str, ...]
     optional: tuple[str, ...]
 
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.ids, *self.texts, *self.optional)
+
 
 _LAYOUTS: dict[Kind, _Layout] = {
     "chat": _Layout(("viewer",), ("text",), ("channel", "room", "window")),
     "rooms": _Layout(("room",), ("type",), ("streamer", "title", "category", "language", "tags", "mature")),
-    "viewer-events": _Layout(("viewer", "room", "streamer"), ("action",), ("seconds",)),
+    "viewer-events": _Layout(("viewer", "room", "streamer"), ("action",), ("seconds", EVENT_ID)),
 }
-_TYPES = {"window": pa.int64(), "seconds": pa.float64(), "mature": pa.bool_()}  # the others are text
+_TIMES = ("at_us", "at_ms", "at")  # the first that is there counts
+
+
+class Check(Protocol):
+    """Says which rows of a batch the log would not take."""
+
+    def __call__(self, batch: dict[str, Any], rows_N: NDArray[np.int64]) -> list[BadRow]:
+        """Asked for every batch, in the order of the file. rows_N: the rows' numbers."""
 
 
 class Recording:
     """One recorded file. Opening it checks its columns; reading it checks its values."""
 
-    def __init__(self, path: Path, kind: Kind, columns: Sequence[str]) -> None:
-        self.path = path
+    def __init__(self, file: RecordedFile, kind: Kind, written_as: Format, columns: Sequence[str]) -> None:
+        self.path = file.path
         self.kind = kind
         self.columns = frozenset(columns)
+        self.checked = False  # then every row is one that the log takes, or is left out of every reading
+        self.bad: dict[int, BadRow] = {}  # the rows left out
+        self.remarks: Counter[str] = Counter()  # lines that were not taken as rows, or otherwise than they stand
+        self._unit_said = False
+        self._file = file
+        self._format = written_as
+        self._layout = _LAYOUTS[kind]
 
     @staticmethod
-    def open(path: Path, kind: Kind = "chat") -> Recording:
-        """Raises InputFileError: no such file, another format, or a column is missing."""
-        if path.suffix.lower() not in FORMATS:
-            raise InputFileError(f"{path}: not a recording; a file must end in {', '.join(FORMATS)}")
-        recording = Recording(path, kind, _columns_of(path))
-        recording._check()
+    def open(
+        path: Path,
+        kind: Kind = "chat",
+        format_name: str | None = None,
+        *,
+        channel: str | None = None,
+        zone: tzinfo | None = None,
+    ) -> Recording:
+        """Raises InputFileError: no such file, a format that is not known, or a column is missing.
+
+        format_name: None to recognise it. channel: whose chat it is, where the file does not say. zone: of times that
+        are written without one in a format that means local times.
+        """
+        file = RecordedFile(path, channel, zone, kind)
+        written_as = find_format(file, format_name)
+        recording = Recording(file, kind, written_as, sorted(written_as.columns(file)))
+        recording._check_columns()
         return recording
 
     def batches(self, columns: Sequence[str] = (), order: NDArray[np.int64] | None = None) -> Iterator[dict[str, Any]]:
         """Batches of rows: `at_ms` [N] int64 and the columns asked for, those that are there, as Arrow arrays.
 
         "at_us" among the columns: the times in microseconds as well, [N] int64, as exact as the file has them.
-        order: the rows in the order wanted, for which the whole file is held in memory. Raises InputFileError.
+        order: the rows in the order wanted, for which the whole file is held in memory. Raises InputFileError, with the
+        first row that is not as it should be, unless `check` has left it out.
         """
-        wanted = ["at_ms" if "at_ms" in self.columns else "at"]
-        wanted += [name for name in columns if name in self.columns]
-        try:
-            source = _read(self.path, wanted)
-            if order is not None:
-                source = pa.Table.from_batches(list(source)).take(order).to_batches(BATCH_ROWS)
-            row = 0
-            for batch in source:
-                arrays = self._normalised(batch, wanted, row)
-                if "at_us" in columns:
-                    arrays["at_us"] = self._exact(batch.column(wanted[0]), wanted[0])
-                yield arrays
-                row += len(batch)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as err:
-            raise InputFileError(f"{self.path}: cannot be read as {self._format}: {err}") from err
+        batches = (dict(batch.columns) for batch in self._batches(columns, None))
+        if order is None:
+            yield from batches
+            return
+        held = list(batches)
+        whole = {name: _joined([batch[name] for batch in held]) for name in held[0]} if held else {}
+        for first in range(0, len(order) if held else 0, BATCH_ROWS):
+            yield _taken(whole, order[first : first + BATCH_ROWS])
 
-    @property
-    def _format(self) -> str:
-        return FORMATS[self.path.suffix.lower()]
+    def check(self, check: Check | None, *, skip_bad: bool, progress: Callable[[int], None] | None = None) -> None:
+        """Reads every row with all columns of its kind, so that nothing is found out after something was sent.
 
-    def _check(self) -> None:
-        layout = _LAYOUTS[self.kind]
+        skip_bad: rows that are not as they should be are left out of every later reading, and are in `bad`; otherwise
+        the first raises InputFileError. progress: told how many rows have been read.
+        """
+        self.bad, self.checked = {}, False
+        bad: dict[int, BadRow] = {}
+        remarks: Counter[str] = Counter()
+        read = 0
+        for batch in self._batches(self._layout.all, bad if skip_bad else None):
+            for one in check(dict(batch.columns), batch.rows_N) if check is not None else ():
+                self._refuse(one, bad if skip_bad else None)
+            remarks.update(batch.remarks)
+            read += len(batch.rows_N)
+            if progress is not None:
+                progress(read)
+        self.bad, self.remarks, self.checked = bad, remarks, True
+
+    def _batches(self, columns: Sequence[str], bad: dict[int, BadRow] | None) -> Iterator[Block]:
+        """Rows with good values. bad: where to keep those that are not; None to raise the first that is not known."""
+        time = next(name for name in _TIMES if name in self.columns)
+        wanted = [name for name in columns if name in self.columns and name not in _TIMES]
+        if self._format.sparse:  # what the beginning of the file does not have, a later row may
+            wanted += [name for name in columns if name in self._layout.all and name not in wanted]
+        unit: str | None = None
+        for block in self._format.blocks(self._file, [time, *wanted]):
+            for one in block.bad:
+                self._refuse(one, bad)
+            times = read_times(block.columns[time], time, unit)
+            if unit is None and times.unit is not None:
+                unit = times.unit
+                self._say_unit(unit)
+            yield self._good(block, times, [name for name in wanted if self._is_there(name, block)], columns, bad)
+
+    def _say_unit(self, unit: str) -> None:
+        if unit != MILLISECONDS and not self._unit_said:
+            self._unit_said = True
+            _log.warning("%s: at_ms counts %s, not milliseconds; it is read so", self.path, unit)
+
+    def _good(
+        self, block: Block, times: Times, wanted: Sequence[str], asked: Sequence[str], bad: dict[int, BadRow] | None
+    ) -> Block:
+        rows_N = block.rows_N
+        wrong = dict(times.wrong)
+        arrays: dict[str, Any] = {"at_ms": times.us_N // 1_000}
+        if "at_us" in asked:
+            arrays["at_us"] = times.us_N
+        for name in wanted:
+            values = self._read(block.columns[name], name)
+            arrays[name] = values.array
+            for index, what in values.wrong.items():
+                wrong.setdefault(index, what)
+        for index in sorted(wrong):
+            self._refuse(BadRow(int(rows_N[index]), *wrong[index]), bad)
+        left_out = self.bad if bad is None else bad
+        if left_out and (block.bad or wrong or bad is None):
+            good = np.array([row not in left_out for row in rows_N.tolist()], np.bool_)
+            if not good.all():
+                kept = np.flatnonzero(good)
+                return Block(_taken(arrays, kept), rows_N[kept], block.bad, block.remarks)
+        return Block(arrays, rows_N, block.bad, block.remarks)
+
+    def _read(self, column: Any, name: str) -> Values:
+        if name in ("viewer", "room", "channel", "streamer", EVENT_ID):
+            required = name != EVENT_ID and (name != "streamer" or self.kind != "rooms")  # an end needs no streamer
+            return read_ids(column, name, required=required, of_text=not self._format.typed)
+        if name == "tags":
+            return read_tags(column, name)
+        if name == "mature":
+            return read_booleans(column, name)
+        if name in ("window", "seconds"):
+            return read_numbers(column, name, whole=name == "window", required=name == "window")
+        return read_texts(column, name, empty="" if name in self._layout.texts else None)
+
+    def _refuse(self, one: BadRow, bad: dict[int, BadRow] | None) -> None:
+        if bad is not None:
+            if len(bad) >= MAX_BAD_ROWS:
+                raise InputFileError(
+                    f"{self.path}: {MAX_BAD_ROWS:,} rows are not as they should be; {self._named(one)}"
+                )
+            bad.setdefault(one.row, one)
+        elif one.row not in self.bad:
+            raise InputFileError(f"{self.path}: {self._named(one)}")
+
+    def _named(self, one: BadRow) -> str:
+        return f"{self._format.numbered} {one.row}: {one.reason}"
+
+    def _is_there(self, name: str, block: Block) -> bool:
+        """Whether the file has the column. One that says which room a row is of is in every row, or in none."""
+        if name in self.columns:
+            return True
+        if name not in ("channel", "room", "window"):
+            return name in self._layout.optional
+        late = [at for at, value in enumerate(block.columns[name]) if value is not None]
+        if late and name == "window":
+            row = int(block.rows_N[late[0]])
+            raise InputFileError(f"{self.path}: {self._format.numbered} {row} is the first with a {name}; all need one")
+        return False
+
+    def _check_columns(self) -> None:
+        layout = self._layout
         missing = [name for name in (*layout.ids, *layout.texts) if name not in self.columns]
-        if not self.columns & {"at", "at_ms"}:
+        if not self.columns.intersection(_TIMES):
             missing.insert(0, "at (a timestamp) or at_ms (milliseconds)")
         if self.kind == "chat" and not self.columns & {"channel", "room"}:
             missing.append("channel or room")
@@ -105,108 +228,18 @@ class Recording:
             raise InputFileError(
                 f"{self.path}: no column {', no column '.join(missing)}. A {self.kind} recording has at or at_ms, "
                 f"{', '.join((*layout.ids, *layout.texts))} and may have {', '.join(layout.optional)}; "
-                f"this file has {', '.join(sorted(self.columns)) or 'none'}"
+                f"this file has {ascii(', '.join(sorted(self.columns)) or 'none')[1:-1]} (read as {self._format.title})"
             )
 
-    def _normalised(self, batch: Any, wanted: Sequence[str], first_row: int) -> dict[str, Any]:
-        arrays: dict[str, Any] = {"at_ms": self._times(batch.column(wanted[0]), wanted[0], first_row)}
-        layout = _LAYOUTS[self.kind]
-        for name in wanted[1:]:
-            column = batch.column(name)
-            if name == "tags":
-                arrays[name] = column
-                continue
-            column = self._cast(column, _TYPES.get(name, pa.string()), name)
-            if column.null_count and (name in (*layout.ids, *layout.texts) or name in ("channel", "window")):
-                row = first_row + pc.index(column.is_null(), True).as_py() + 1
-                raise InputFileError(f"{self.path}: row {row}: {name} is empty; every row needs one")
-            if name in (*layout.ids, "channel", "streamer"):
-                self._check_ids(column, name, first_row)
-            arrays[name] = column
-        return arrays
 
-    def _times(self, column: Any, name: str, first_row: int) -> NDArray[np.int64]:
-        if column.null_count:
-            row = first_row + pc.index(column.is_null(), True).as_py() + 1
-            raise InputFileError(f"{self.path}: row {row}: {name} is empty; every row needs a time")
-        if name == "at" and pa.types.is_integer(column.type):
-            raise InputFileError(f"{self.path}: column at holds numbers; call it at_ms if they are milliseconds")
-        if name == "at":
-            column = self._moments(column)
-        times: NDArray[np.int64] = self._cast(column, pa.int64(), name).to_numpy(zero_copy_only=False)
-        wrong = np.flatnonzero((times < 0) | (times > MAX_AT_MS))
-        if len(wrong):
-            raise InputFileError(
-                f"{self.path}: row {first_row + int(wrong[0]) + 1}: {name} is {int(times[wrong[0]])} ms, "
-                "which lies outside 1970 to 2100; is it microseconds?"
-            )
-        return times
-
-    def _exact(self, column: Any, name: str) -> NDArray[np.int64]:
-        """Times that are known to be good, in microseconds."""
-        if name == "at":
-            times: NDArray[np.int64] = pc.cast(self._moments(column, "us"), pa.int64()).to_numpy(zero_copy_only=False)
-            return times
-        return 1000 * self._times(column, name, 0)
-
-    def _moments(self, column: Any, unit: str = "ms") -> Any:
-        """Timestamps, UTC. Text may say its zone; Arrow wants all of a column to do so, or none."""
-        if pa.types.is_string(column.type):
-            column = pc.replace_substring_regex(column, pattern="[zZ]$", replacement="")
-            zoned = pc.any(pc.match_substring_regex(column, r"[+-]\d\d:?\d\d$")).as_py()
-            column = self._cast(column, pa.timestamp("us", "UTC" if zoned else None), "at")
-        return self._cast(column, pa.timestamp(unit, getattr(column.type, "tz", None)), "at")
-
-    def _check_ids(self, column: Any, name: str, first_row: int) -> None:
-        lengths = pc.utf8_length(column).fill_null(1).to_numpy(zero_copy_only=False)
-        wrong = np.flatnonzero((lengths < 1) | (lengths > MAX_ID_LENGTH))
-        if len(wrong):
-            raise InputFileError(
-                f"{self.path}: row {first_row + int(wrong[0]) + 1}: {name} is {int(lengths[wrong[0]])} characters "
-                f"long; an id has 1 to {MAX_ID_LENGTH}"
-            )
-
-    def _cast(self, column: Any, kind: Any, name: str) -> Any:
-        if column.type == kind:
-            return column
-        try:
-            return pc.cast(column, kind, safe=not pa.types.is_timestamp(kind))  # a timestamp's microseconds may go
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as err:
-            raise InputFileError(f"{self.path}: column {name} is {column.type}, expected {kind}: {err}") from err
+def _joined(arrays: Sequence[Any]) -> Any:
+    if isinstance(arrays[0], np.ndarray):
+        return np.concatenate(arrays)
+    return pa.chunked_array(arrays).combine_chunks()
 
 
-def _columns_of(path: Path) -> list[str]:
-    try:
-        if FORMATS[path.suffix.lower()] == "Parquet":
-            with pa.parquet.ParquetFile(path) as file:
-                return list(file.schema_arrow.names)
-        reader = _open_text(path, None)
-        with reader:
-            return list(reader.schema.names)
-    except (pa.ArrowInvalid, OSError) as err:
-        raise InputFileError(f"{path}: cannot be read as {FORMATS[path.suffix.lower()]}: {err}") from err
-
-
-def _read(path: Path, columns: Sequence[str]) -> Iterator[Any]:
-    if FORMATS[path.suffix.lower()] == "Parquet":
-        with pa.parquet.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns))
-        return
-    with _open_text(path, columns) as reader:
-        for batch in reader:
-            yield batch.select(list(columns))
-
-
-def _open_text(path: Path, columns: Sequence[str] | None) -> Any:
-    """A reader of CSV or JSON lines. Without `columns`: only to see which there are."""
-    if FORMATS[path.suffix.lower()] == "CSV":
-        if columns is None:
-            return pa.csv.open_csv(path, read_options=pa.csv.ReadOptions(block_size=BLOCK_BYTES))
-        types = {name: _TYPES.get(name, pa.string()) for name in columns}
-        return pa.csv.open_csv(
-            path,
-            read_options=pa.csv.ReadOptions(block_size=BLOCK_BYTES),
-            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-            convert_options=pa.csv.ConvertOptions(column_types=types, include_columns=list(columns)),
-        )
-    return pa.json.open_json(path, read_options=pa.json.ReadOptions(block_size=BLOCK_BYTES))
+def _taken(columns: Mapping[str, Any], chosen_N: NDArray[np.int64]) -> dict[str, Any]:
+    rows = pa.array(chosen_N)
+    return {
+        name: array[chosen_N] if isinstance(array, np.ndarray) else array.take(rows) for name, array in columns.items()
+    }

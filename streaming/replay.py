@@ -11,22 +11,29 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import msgspec
 import numpy as np
-import pyarrow.csv
 
 from streaming.codec import Decoder
 from streaming.errors import InputFileError
 from streaming.events import Action, ChatMessage, RoomEnded, RoomEvent, RoomStarted, ViewerEvent
 from streaming.playback import GAP_KEPT_S, Event, Timeline
+from streaming.recorded_formats.comma_separated import CommaSeparated
+from streaming.recorded_formats.recorded_file import RecordedFile
+from streaming.recorded_records import (
+    ROOM_COLUMNS,
+    VISIT_COLUMNS,
+    LogCheck,
+    check_derived,
+    head,
+    lifecycle_head,
+    quoted,
+    visit_head,
+)
 from streaming.recorded_rooms import SILENCE_MS, RecordedRooms, Selection, find_rooms
 from streaming.recording import Recording
 from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS
-
-ROOM_TYPES = ("started", "updated", "ended")
-_quoted = msgspec.json.Encoder().encode
 
 # An event before its time is known: when it was, its topic, its key, and its JSON up to the time.
 Untimed = tuple[int, str, bytes, bytes]
@@ -102,7 +109,12 @@ class Replay:
         return Span(int(kept_ms / speed), int(long.sum()), float((gaps_ms[long] / 1000 - GAP_KEPT_S).sum()))
 
     def events(self, timeline: Timeline) -> Iterator[Event]:
-        """Events in time order, their times moved by the timeline."""
+        """Events in time order, their times moved by the timeline.
+
+        None of them is a dead letter: before the first, each row that would be has raised InputFileError, unless
+        `Recording.check` has left it out.
+        """
+        self._check()
         sources = []
         if self._rooms is not None:
             sources.append(self._lifecycle(self._rooms))
@@ -111,10 +123,24 @@ class Replay:
         if self._chat is not None and self._found is not None:
             sources.append(self._messages(self._chat, self._found))
         merged = sources[0] if len(sources) == 1 else heapq.merge(*sources, key=itemgetter(0))
-        for was_ms, topic, key, head in merged:
+        for was_ms, topic, key, made in merged:
             self._position_ms = was_ms
             at_ms = timeline.moved(was_ms)
-            yield Event(topic, key, b'%b,"at_ms":%d}' % (head, at_ms), at_ms)
+            yield Event(topic, key, b'%b,"at_ms":%d}' % (made, at_ms), at_ms)
+
+    def _check(self) -> None:
+        for file in (self._rooms, self._viewer_events, self._chat):
+            if file is not None and not file.checked:
+                file.check(LogCheck(file.kind, self._selection), skip_bad=False)
+        if self._chat is not None and self._found is not None and self._rooms is None:
+            check_derived(self._chat.path, self._found, [self._started(room) for room in range(len(self._found.names))])
+
+    def _started(self, room: int) -> bytes:
+        """The start of a derived room, open before its time."""
+        assert self._found is not None
+        streamer = self._found.streamers[room]
+        known = asdict(self._described(streamer))
+        return head(type="started", room=self._found.names[room], streamer=streamer, **known)
 
     def records(self) -> Iterator[Recorded]:
         """The records of `events` at their own times; of chat alone without a detour over their bytes."""
@@ -160,28 +186,26 @@ class Replay:
         return ends
 
     def _messages(self, chat: Recording, found: RecordedRooms) -> Iterator[Untimed]:
-        names = [_quoted(name) for name in found.names]
+        names = [quoted(name) for name in found.names]
         keys = [name.encode() for name in found.names]
-        streamers = [_quoted(streamer) for streamer in found.streamers]
-        seen, who = "", _quoted("")
+        streamers = [quoted(streamer) for streamer in found.streamers]
+        seen, who = "", quoted("")
         for was_ms, what, room, viewer, text in self._derived(chat, found):
             key, name = keys[room], names[room]
             if viewer is not seen:
-                seen, who = viewer, _quoted(viewer)
+                seen, who = viewer, quoted(viewer)
             if what == "chat":
-                yield was_ms, CHAT, key, b'{"type":"chat","room":%b,"viewer":%b,"text":%b' % (name, who, _quoted(text))
+                yield was_ms, CHAT, key, b'{"type":"chat","room":%b,"viewer":%b,"text":%b' % (name, who, quoted(text))
             elif what == "started":
                 self._open[key] = name
-                room_name, streamer = found.names[room], found.streamers[room]
-                known = asdict(self._described(streamer))
-                yield was_ms, ROOMS, key, _head(type="started", room=room_name, streamer=streamer, **known)
+                yield was_ms, ROOMS, key, self._started(room)
             elif what == "ended":
                 self._open.pop(key)
                 yield was_ms, ROOMS, key, b'{"type":"ended","room":%b' % name
             else:
                 did = b'{"type":"viewer","viewer":%b,"room":%b,"streamer":%b,"action":"%b"'
-                head = did % (who, name, streamers[room], b"enter" if what == "enter" else b"chat")
-                yield was_ms, VIEWER_EVENTS, viewer.encode(), head
+                entered = did % (who, name, streamers[room], b"enter" if what == "enter" else b"chat")
+                yield was_ms, VIEWER_EVENTS, viewer.encode(), entered
 
     def _derived(self, chat: Recording, found: RecordedRooms) -> Iterator[Derived]:
         """What a recording of chat says, and what of rooms and visits follows from it, in time order."""
@@ -221,40 +245,25 @@ class Replay:
         return self._channels.get(streamer, Channel())
 
     def _lifecycle(self, file: Recording) -> Iterator[Untimed]:
-        columns = ("type", "room", "streamer", "title", "category", "language", "tags", "mature")
-        for row, was_ms, values in self._selected(file, columns):
-            if values["type"] not in ROOM_TYPES:
-                raise InputFileError(
-                    f"{file.path}: row {row}: type is {values['type']!r}; it is {', '.join(ROOM_TYPES)}"
-                )
-            if values["type"] != "ended" and not values.get("streamer"):
-                raise InputFileError(f"{file.path}: row {row}: streamer is empty; a room that starts has one")
-            if isinstance(values.get("tags"), str):
-                values["tags"] = [tag.strip() for tag in values["tags"].split(";") if tag.strip()]
-            told = values if values["type"] != "ended" else {name: values[name] for name in ("type", "room")}
-            yield was_ms, ROOMS, values["room"].encode(), _head(**told)
+        for was_ms, values in self._selected(file, ROOM_COLUMNS):
+            yield was_ms, ROOMS, values["room"].encode(), lifecycle_head(values)
 
     def _visits(self, file: Recording) -> Iterator[Untimed]:
-        for row, was_ms, values in self._selected(file, ("viewer", "room", "streamer", "action", "seconds")):
-            if values["action"] not in get_args(Action):
-                raise InputFileError(
-                    f"{file.path}: row {row}: action is {values['action']!r}; it is {', '.join(get_args(Action))}"
-                )
-            yield was_ms, VIEWER_EVENTS, values["viewer"].encode(), _head(type="viewer", **values)
+        for was_ms, values in self._selected(file, VISIT_COLUMNS):
+            yield was_ms, VIEWER_EVENTS, values["viewer"].encode(), visit_head(values)
 
-    def _selected(self, file: Recording, columns: tuple[str, ...]) -> Iterator[tuple[int, int, dict[str, Any]]]:
-        """Row number, time and values of the rows that are played, in time order."""
-        times = np.concatenate([batch["at_ms"] for batch in file.batches()])
+    def _selected(self, file: Recording, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Time and values of the rows that are played, in time order."""
+        times = np.concatenate([np.empty(0, np.int64), *(batch["at_ms"] for batch in file.batches())])
         order = None if (np.diff(times) >= 0).all() else np.argsort(times, kind="stable")
-        row, left = 0, self._selection.limit
+        left = self._selection.limit
         for batch in file.batches(columns, order):
             kept = self._selection.mask(batch["at_ms"], None)
             names = [name for name in batch if name != "at_ms"]
             for index, values in enumerate(zip(*(batch[name].to_pylist() for name in names), strict=True)):
                 if left != 0 and kept[index]:
                     left = left - 1 if left is not None else None
-                    yield row + index + 1, int(batch["at_ms"][index]), dict(zip(names, values, strict=True))
-            row += len(kept)
+                    yield int(batch["at_ms"][index]), dict(zip(names, values, strict=True))
 
     def _times(self, file: Recording) -> np.ndarray[Any, np.dtype[np.int64]]:
         times = np.concatenate([np.empty(0, np.int64), *(batch["at_ms"] for batch in file.batches())])
@@ -263,17 +272,15 @@ class Replay:
 
 def read_channels(path: Path) -> dict[str, Channel]:
     """Titles, categories and languages by channel, from a CSV with a column `channel`. Raises InputFileError."""
-    try:
-        columns = ("channel", "title", "category", "language")
-        convert = pyarrow.csv.ConvertOptions(column_types={name: pyarrow.string() for name in columns})
-        table = pyarrow.csv.read_csv(path, convert_options=convert)
-    except (pyarrow.ArrowInvalid, OSError) as err:
-        raise InputFileError(f"{path}: cannot be read as CSV: {err}") from err
-    if "channel" not in table.column_names:
+    file, table = RecordedFile(path), CommaSeparated()
+    named = table.columns(file)
+    if "channel" not in named:
         raise InputFileError(f"{path}: no column channel; expected channel and any of title, category, language")
-    return {row["channel"]: Channel(*(row.get(name) or "" for name in columns[1:])) for row in table.to_pylist()}
-
-
-def _head(**values: Any) -> bytes:
-    """The JSON of a record without its time and without what is not known, open at its end."""
-    return _quoted({name: value for name, value in values.items() if value is not None})[:-1]
+    columns = ["channel", *(name for name in ("title", "category", "language") if name in named)]
+    channels: dict[str, Channel] = {}
+    for block in table.blocks(file, columns):
+        for bad in block.bad:
+            raise InputFileError(f"{path}: row {bad.row}: {bad.reason}")
+        for channel, *known in zip(*(block.columns[name].to_pylist() for name in columns), strict=True):
+            channels[channel] = Channel(**{name: value or "" for name, value in zip(columns[1:], known, strict=True)})
+    return channels

@@ -9,14 +9,26 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 
-from streaming.activity import ActivityFold
+from msgspec import structs
+
+from streaming.activity import ActivityFold, is_sign_of_life
 from streaming.chat import ChatFold, RoomText
-from streaming.events import ChatMessage, RoomActivity, RoomEvent, RoomId, RoomState, RoomStatus, StreamerId
+from streaming.events import (
+    ChatMessage,
+    RoomActivity,
+    RoomDescription,
+    RoomEvent,
+    RoomId,
+    RoomState,
+    RoomStatus,
+    StreamerId,
+)
 from streaming.language import guess_language
 from streaming.lifecycle import Lifecycle
 from streaming.outcome import Outcome
 from streaming.room_counts import RoomCounts
 from streaming.text import build_title_text, text_hash
+from streaming.vectors import are_numbers, with_numbers_only
 from streaming.window import ChatLine, ClosedSegment, WindowConfig
 
 
@@ -30,7 +42,7 @@ class RoomFold:
 
     __slots__ = (
         "_activity", "_changed", "_chat", "_config", "_life", "_presumed_ms", "_title_language", "_title_text",
-        "alive_ms", "encoder_version", "room", "title_hash", "title_vector", "unpublished_activity_offset",
+        "alive_ms", "encoder_version", "inputs", "room", "title_hash", "title_vector", "unpublished_activity_offset",
         "unpublished_rooms_offset",
     )  # fmt: skip
 
@@ -46,15 +58,18 @@ class RoomFold:
         self.title_vector = b""
         self.title_hash = 0
         self.encoder_version = ""
-        self.alive_ms = 0  # append time of the newest record of any topic
+        self.alive_ms = 0  # append time of the newest sign of life: any record, but not that viewers fell silent
         self.unpublished_rooms_offset: int | None = None  # first lifecycle record that no published state holds
         self.unpublished_activity_offset: int | None = None
+        self.inputs: tuple[int, ...] = ()  # what its offsets are of, for whoever compares them
         self._changed = False
 
     # records
 
     def apply_lifecycle(self, event: RoomEvent, offset: int, appended_ms: int) -> Outcome:
         """Outcomes of Lifecycle.apply, and ORPHAN for an end of a room that has not started."""
+        if event.at_ms > appended_ms:  # nothing is said after it arrived: a fast clock must not outlive a right one
+            event = structs.replace(event, at_ms=appended_ms)
         outcome = self._life.apply(event, offset, appended_ms)
         if outcome is Outcome.REPLAYED:
             return outcome
@@ -85,11 +100,12 @@ class RoomFold:
 
     def apply_activity(self, activity: RoomActivity, offset: int, appended_ms: int) -> Outcome:
         """APPLIED, REPLAYED, ORPHAN before a start, AFTER_END after an end."""
-        if not self._activity.apply(activity, offset):
+        if not self._activity.apply(activity, offset, appended_ms):
             return Outcome.REPLAYED
         if self.unpublished_activity_offset is None:
             self.unpublished_activity_offset = offset
-        self.alive_ms = max(self.alive_ms, appended_ms)
+        if is_sign_of_life(activity):
+            self.alive_ms = max(self.alive_ms, appended_ms)
         self._changed = True
         if self._life.description is None:
             return Outcome.ORPHAN
@@ -108,6 +124,11 @@ class RoomFold:
         return self._chat.due_ms
 
     # life
+
+    @property
+    def description(self) -> RoomDescription | None:
+        """In force; None before any."""
+        return self._life.description
 
     @property
     def started(self) -> bool:
@@ -135,11 +156,11 @@ class RoomFold:
         return text if text is not None and text.hash != self.title_hash else None
 
     def set_title_vector(self, text: RoomText, vector: bytes, encoder_version: str) -> bool:
-        """Takes the vector of a title. False where the description has changed since."""
+        """Takes the vector of a title, as none where it is not of numbers. False where the description has changed."""
         self._use(encoder_version)
         if self._title_text is None or text.hash != self._title_text.hash:
             return False
-        self.title_vector, self.title_hash = vector, text.hash
+        self.title_vector, self.title_hash = _of_numbers(vector), text.hash
         self._changed = True
         return True
 
@@ -155,10 +176,15 @@ class RoomFold:
         """Whether there is chat that the chat vector has not seen; `chat_text` says whether that makes a difference."""
         return self._chat.vector_offset < self._chat.offset
 
+    @property
+    def num_heard(self) -> int:
+        """Messages since the fold began that count in a rate: at most a few of each chatter in 5 s."""
+        return self._chat.num_heard
+
     def set_chat_vector(self, text: RoomText, vector: bytes, encoder_version: str) -> bool:
-        """Takes the vector of a text of `chat_text`. False where a newer text has one."""
+        """Takes the vector of a text of `chat_text`, as none where it is not of numbers. False where a newer one is."""
         self._use(encoder_version)
-        taken = self._chat.set_vector(text, vector)
+        taken = self._chat.set_vector(text, _of_numbers(vector))
         self._changed = self._changed or taken
         return taken
 
@@ -167,9 +193,12 @@ class RoomFold:
         return self._chat.closed_segments()
 
     def fold_segment(self, index: int, vector: bytes, encoder_version: str) -> bool:
-        """Takes a segment's vector into the slow mean: in order of the segments, in whatever order vectors come."""
+        """Takes a segment's vector into the slow mean: in order of the segments, in whatever order vectors come.
+
+        One that is not of numbers is left out: the mean would not be of numbers ever after.
+        """
         self._use(encoder_version)
-        taken = self._chat.settle_segment(index, vector)
+        taken = self._chat.settle_segment(index, _of_numbers(vector))
         self._changed = self._changed or taken
         return taken
 
@@ -287,6 +316,11 @@ class RoomFold:
             recent_messages_ms=chat.recent.newest_ms,
             first_entered=sums.first_entered,
             arrivals=activity.arrivals,
+            recent_heard=chat.recent.heard(),
+            chat_arrived_ms=chat.arrived_ms,
+            entries_arrived_ms=activity.entries_arrived_ms,
+            inputs=self.inputs,
+            said_ms=life.said_ms,
         )
 
     # restart
@@ -295,6 +329,10 @@ class RoomFold:
     def dirty(self) -> bool:
         """Whether something changed that no published state holds."""
         return self._changed or self._chat.dirty
+
+    def mark_changed(self) -> None:
+        """What is on the log of this room is no longer right."""
+        self._changed = True
 
     def mark_published(self) -> None:
         """`state` as it is now is on the log, or will be together with the positions."""
@@ -311,7 +349,11 @@ class RoomFold:
         return self._chat.retained_offset(head_ms)
 
     def restore(self, state: RoomState) -> None:
-        """Continues from a published state. For a fold that has seen nothing."""
+        """Continues from a published state, without such vectors as are not of numbers. For a fold that is new.
+
+        Its `inputs` are the owner's to set.
+        """
+        state = with_numbers_only(state)
         self._life.restore(state)
         self._chat.restore(state)
         self._activity.restore(state)
@@ -321,3 +363,7 @@ class RoomFold:
         if state.status == "presumed_ended":
             self._presumed_ms = state.alive_ms
         self._describe()
+
+
+def _of_numbers(vector: bytes) -> bytes:
+    return vector if are_numbers(vector) else b""

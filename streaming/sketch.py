@@ -7,7 +7,7 @@ function of the set that arrived. Nothing is hashed until there are more than k.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from heapq import nsmallest
 from typing import Final
 from zlib import crc32
@@ -93,19 +93,28 @@ class TextSample:
         self._counts: dict[str, int] = {}  # only of texts that came more than once
         self._threshold = HASH_SPAN
 
-    def update(self, texts: Iterable[tuple[str, int]]) -> None:
+    def update(self, texts: Sequence[str], times_ms: Sequence[int]) -> None:
         """Counts texts, each with its event time."""
-        known, counts, threshold = self._first_at_ms, self._counts, self._threshold
-        for text, at_ms in texts:
+        known, counts = self._first_at_ms, self._counts
+        outside = self._outside(texts)
+        for text, at_ms in zip(texts, times_ms, strict=True):
             first_at_ms = known.get(text)
             if first_at_ms is not None:
                 if at_ms < first_at_ms:
                     known[text] = at_ms
                 counts[text] = counts.get(text, 1) + 1
-            elif threshold == HASH_SPAN or unit_hashes((text,))[0] < threshold:
+            elif text not in outside:
                 known[text] = at_ms
         if len(known) > KEPT_PER_LIMIT * self._limit:
             self._prune()
+
+    def _outside(self, texts: Iterable[str]) -> set[str]:
+        """Those that are not among the smallest; each is hashed once, however often it is said."""
+        threshold = self._threshold
+        if threshold == HASH_SPAN:
+            return set()
+        new = set(texts).difference(self._first_at_ms)
+        return {text for text, hashed in zip(new, unit_hashes(new), strict=True) if hashed >= threshold}
 
     def _prune(self) -> None:
         # Texts that share a hash are told apart by themselves, so that which of them is kept depends on no order.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable
-from itertools import chain, pairwise, zip_longest
+from itertools import chain, zip_longest
 from operator import itemgetter
+
+from streaming.saying import normalise, read
 
 SampledText = tuple[int, str, int]  # minus the event time of the first copy, the text as written, its copies
 
@@ -19,38 +20,21 @@ def text_hash(text: str) -> int:
     return int.from_bytes(digest, "little", signed=True) or 1
 
 
-def normalise(text: str, max_chars: int) -> str:
-    """NFC, no control characters, single spaces, a word repeated in a row kept once, at most max_chars characters."""
-    text = text[:max_chars]
-    if not text.isascii() and not unicodedata.is_normalized("NFC", text):
-        text = unicodedata.normalize("NFC", text)
-    if not text.isprintable():
-        text = "".join(char if _is_kept(char) else " " for char in text)
-    words = text.split()
-    if len(set(words)) < len(words):
-        words = [words[0], *[word for before, word in pairwise(words) if word != before]]
-    return " ".join(words)[:max_chars]
-
-
-def _is_kept(char: str) -> bool:
-    """Printable, or one of the joiners that hold emoji and several scripts together."""
-    return char.isprintable() or char in "\u200c\u200d"
-
-
 def build_chat_text(slices: Iterable[Iterable[SampledText]], max_chars: int, message_chars: int) -> str:
     """The distinct texts, newest first, joined by newlines, in at most max_chars characters.
 
     Newest first, because an encoder that reads fewer tokens cuts the end off.
 
     Messages of two or more different words go first, evenly over the slices and newest first, until one does not fit;
-    what room is left goes to single words and emotes, most frequent first. Copies count once, whatever their case.
+    what room is left goes to single words, emotes and laughter, most frequent first. Copies count once, whatever their
+    case, their length where they are laughter, and what of them cannot be seen.
     slices: newest first, and so are the texts of each. A function of what they hold, not of the order in which it came.
     """
     kept: dict[str, tuple[int, str]] = {}  # casefolded → (event time, text)
     words: dict[str, tuple[int, int, str]] = {}  # casefolded → (-copies, -event time, text)
     budget = max_chars + 1  # the first text has no newline before it
     for negative_at_ms, raw, copies in _in_turn(slices):
-        text, key, is_sentence = _read(raw, message_chars)
+        text, key, is_sentence = read(raw, message_chars)
         if key in kept or not text:
             continue
         if not is_sentence:
@@ -77,7 +61,7 @@ def join_few(messages: Iterable[tuple[str, str, int]], max_chars: int, message_c
     kept: dict[str, tuple[int, str]] = {}
     budget = max_chars + 1
     for _, raw, at_ms in messages:
-        text, key, _ = _read(raw, message_chars)
+        text, key, _ = read(raw, message_chars)
         if not text:
             continue
         budget -= len(text) + 1
@@ -90,25 +74,6 @@ def join_few(messages: Iterable[tuple[str, str, int]], max_chars: int, message_c
 def _in_turn(slices: Iterable[Iterable[SampledText]]) -> Iterable[SampledText]:
     """The first of each slice, then the second of each, and so on."""
     return filter(None, chain.from_iterable(zip_longest(*slices)))
-
-
-def _read(raw: str, max_chars: int) -> tuple[str, str, bool]:
-    """A text normalised, that casefolded, and whether it is a sentence."""
-    if raw.isascii() and raw.isprintable() and len(raw) <= max_chars:  # most chat, at half the cost
-        words = raw.lower().split()
-        if len(set(words)) == len(words) and len(casefolded := " ".join(words)) == len(raw):  # as normalised as can be
-            return raw, casefolded, len(words) > 1
-    text = normalise(raw, max_chars)
-    casefolded = text.casefold()
-    return text, casefolded, _is_sentence(text, casefolded)
-
-
-def _is_sentence(text: str, casefolded: str) -> bool:
-    """Two different words, or a text long enough in a script that writes no spaces."""
-    words = casefolded.split()
-    if len(words) > 1:
-        return len(set(words)) > 1
-    return len(text) >= 6 and not text.isascii()  # 6: longer than most CJK interjections
 
 
 def build_title_text(title: str, category: str, tags: Iterable[str], max_chars: int) -> str:

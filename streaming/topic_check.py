@@ -1,15 +1,19 @@
-"""Creates missing topics and says where others differ from what is expected. Never changes or deletes one."""
+"""Creates missing topics, says where others differ from what is expected, grows them where asked. Never deletes one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from streaming.topics import HOUR_MS, TOPICS, Topic, TopicsConfig
+from streaming.compression import NAMES, can_unpack
+from streaming.errors import ConfigError
+from streaming.topics import HOUR_MS, TOPICS, Partitioning, Topic, TopicsConfig
 
 MAX_MESSAGE_BYTES = 4_194_304  # a megabyte of text, escaped as JSON, is up to twice as long
 SEGMENT_BYTES = 134_217_728
+COMPRESSION = "compression.type"
+PRODUCERS = "producer"
 COMPACTED_SEGMENT_MS = 600_000  # the newest segment is never compacted: short ones keep the topic as small as its keys
 COMPACTED_SEGMENT_BYTES = 33_554_432
 
@@ -26,6 +30,9 @@ class TopicAdmin(Protocol):
     def settings(self, topic: str) -> Mapping[str, str]:
         """All settings in force of a topic."""
 
+    def grow(self, topic: str, partitions: int) -> None:
+        """Gives a topic more partitions; no error where it has them meanwhile."""
+
     def create(self, topic: str, *, partitions: int, replication_factor: int, settings: Mapping[str, str]) -> None:
         """Creates a topic; no error where it has come to be meanwhile."""
 
@@ -41,25 +48,55 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class TopicReport:
-    """What the check found of a topic. `topic` is its name on the cluster, with the prefix."""
+    """What the check found of a topic. `topic` is its name on the cluster, with the prefix.
+
+    compression: the topic's compression.type; `producer` leaves batches as each producer packed them.
+    """
 
     topic: str
-    state: Literal["created", "ok", "differs"]
+    state: Literal["created", "grown", "ok", "differs"]
     partitions: int
     differences: tuple[Difference, ...] = ()
+    compression: str = PRODUCERS  # what the broker packs with
 
 
 def check_topics(admin: TopicAdmin, config: TopicsConfig) -> list[TopicReport]:
     """Creates what is missing; one report per topic, in the order of the table. Raises LogError, LogUnavailable."""
+    return _checked(admin, config, frozenset())
+
+
+def grow_topics(admin: TopicAdmin, config: TopicsConfig, partitionings: Collection[Partitioning]) -> list[TopicReport]:
+    """As `check_topics`; topics of these partitionings that have fewer partitions than expected get more.
+
+    Where one has more than asked for, nothing is done: partitions are never taken away. Raises ConfigError then.
+    """
+    names = {config.prefix + topic.name: topic for topic in TOPICS.values() if topic.partitioning in partitionings}
+    found = admin.partition_counts(list(names))
+    for name, topic in names.items():
+        wanted = config.partitions_of(topic)
+        if found.get(name, 0) > wanted:
+            least = max(found.get(n, 0) for n, t in names.items() if t.partitioning == topic.partitioning)
+            raise ConfigError(
+                f"topic {name} has {found[name]} partitions, and {wanted} are asked for: Kafka takes none away. Ask "
+                f"for {least} at least, so that topics that belong together have as many"
+            )
+    grown = [name for name in names if name in found and found[name] < config.partitions_of(names[name])]
+    for name in grown:
+        admin.grow(name, config.partitions_of(names[name]))
+    return _checked(admin, config, grown)
+
+
+def _checked(admin: TopicAdmin, config: TopicsConfig, grown: Collection[str]) -> list[TopicReport]:
     names = [config.prefix + topic.name for topic in TOPICS.values()]
     partitions = admin.partition_counts(names)
     replicas = admin.replication_factors(names)
-    return [
+    reports = [
         _compare(admin, config, topic, partitions[name], replicas[name])
         if name in partitions
         else _create(admin, config, topic)
         for name, topic in zip(names, TOPICS.values(), strict=True)
     ]
+    return [replace(one, state="grown") if one.topic in grown and one.state == "ok" else one for one in reports]
 
 
 def settings_of(topic: Topic, replication_factor: int) -> dict[str, str]:
@@ -102,8 +139,18 @@ def _compare(admin: TopicAdmin, config: TopicsConfig, topic: Topic, partitions: 
         Difference("replication factor", str(config.replication_factor), str(replicas)),
         *(Difference(what, value, found.get(what, "not set")) for what, value in expected.items()),
     ]
+    compression = found.get(COMPRESSION, PRODUCERS)
     differences = tuple(one for one in compared if not _same(one.expected, one.found))
-    return TopicReport(name, "differs" if differences else "ok", partitions, differences)
+    differences += _unreadable(compression)
+    return TopicReport(name, "differs" if differences else "ok", partitions, differences, compression)
+
+
+def _unreadable(compression: str) -> tuple[Difference, ...]:
+    """Any codec that this build can unpack is as good as another."""
+    if compression in (PRODUCERS, "uncompressed") or can_unpack(compression):
+        return ()
+    readable = ", ".join(name for name in NAMES.values() if can_unpack(name))
+    return (Difference(COMPRESSION, f"one that this build can unpack ({readable})", compression),)
 
 
 def _same(expected: str, found: str) -> bool:

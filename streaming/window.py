@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from streaming.errors import ConfigError
 from streaming.outcome import Outcome
+from streaming.saying import beginning
 from streaming.sketch import DistinctViewers
 from streaming.slice import SLICE_MS, Slice
 from streaming.text import build_chat_text, join_few, text_hash
@@ -39,7 +40,7 @@ class WindowConfig:
     title_chars: int = 300  # of title, category and tags together
     texts_per_slice: int = 48  # distinct texts kept of each 5 s
     viewers_per_slice: int = 256  # counted exactly up to here, estimated within about 6 % past it
-    recognised_per_slice: int = 2_048  # messages of each 5 s whose duplicates are recognised
+    recognised_per_slice: int = 2_048  # messages of each 5 s whose duplicates are recognised, chatters told apart
     waiting_segments: int = 64  # closed segments that may wait for the encoder; older ones are skipped
     mean_every: int = 4  # one closed segment in so many enters the slow mean, the first of a room at once: it is slow,
     # and every segment of it costs the encoder as much as a fresh vector
@@ -93,12 +94,12 @@ class ChatWindow:
     """The chat of one room.
 
     For the owner to take: `closed`, segments that closed, in order; `tally`, messages by slice, late ones among them
-    and duplicates not.
+    and duplicates not; `heard`, those of them that count in a rate: a few of each chatter, and no late ones.
     """
 
     __slots__ = (
-        "_closed_through", "_config", "_due_ms", "_newest", "_slices", "_wanted", "closed", "head_ms", "tally",
-        "watermark_ms",
+        "_closed_through", "_config", "_due_ms", "_newest", "_slices", "_wanted", "closed", "head_ms", "heard",
+        "num_heard", "tally", "watermark_arrived_ms", "watermark_ms",
     )  # fmt: skip
 
     def __init__(
@@ -113,8 +114,11 @@ class ChatWindow:
         self.head_ms = 0  # newest append time
         self._due_ms = NEVER_MS  # before this append time nothing can have expired
         self.watermark_ms = 0  # newest event time
+        self.watermark_arrived_ms = 0  # append time of the message that it is of
         self.closed: list[ClosedSegment] = []
         self.tally: dict[int, int] = {}
+        self.heard: dict[int, int] = {}
+        self.num_heard = 0  # the same since the window began
 
     def add(self, viewer: str, text: str, at_ms: int, offset: int, appended_ms: int) -> Outcome:
         """Takes one message: APPLIED, LATE or DUPLICATE."""
@@ -136,18 +140,19 @@ class ChatWindow:
         make the rest of the room's chat late.
         """
         config, head_ms, due_ms, watermark_ms = self._config, self.head_ms, self._due_ms, self.watermark_ms
+        arrived_ms = self.watermark_arrived_ms
         num_recognised, message_chars = config.recognised_per_slice, config.message_chars
         oldest = self._newest - HELD_SLICES
-        tally, since = self.tally, 0  # messages of `held` before the first one that is not in the tally
+        since = 0  # messages of `held` before the first one that is not in the tally
+        unheard = 0  # of those that are not, such as do not count in a rate
         held: Slice | None = None  # of the last message
         current = NO_SLICE  # its index
         for viewer, text, at_ms, offset, appended_ms in lines:
             if appended_ms > head_ms:
                 head_ms = appended_ms
                 if head_ms > due_ms:
+                    self._count(current, held, since, unheard)
                     self.expire(head_ms)
-                    if held is not None:
-                        tally[current] = tally.get(current, 0) + held.messages - since
                     due_ms, current, held = self._due_ms, NO_SLICE, None
             key = hash((viewer, at_ms, text))
             if at_ms > head_ms:  # noqa: PLR1730  min() costs 60 ns a message
@@ -156,26 +161,36 @@ class ChatWindow:
             if index != current:
                 if index <= oldest:
                     counts[Outcome.LATE] += 1
-                    tally[index] = tally.get(index, 0) + 1
+                    self.tally[index] = self.tally.get(index, 0) + 1
                     continue
-                if held is not None:
-                    tally[current] = tally.get(current, 0) + held.messages - since
+                self._count(current, held, since, unheard)
                 held, current = self._slice(index, offset, head_ms), index
-                since = held.messages
+                since, unheard = held.messages, 0
                 due_ms, oldest = self._due_ms, self._newest - HELD_SLICES
-                recognised, noted = held.recognised, held.noted
+                recognised, noted, chatters = held.recognised, held.noted, held.chatters
             if key in recognised:
                 counts[Outcome.DUPLICATE] += 1
                 continue
             if len(recognised) < num_recognised:
                 recognised.add(key)
-            held.last_appended_ms = head_ms  # type: ignore[union-attr]  # a slice was taken, now or before
-            noted.append((viewer, text if len(text) <= message_chars else text[:message_chars], at_ms))
-            if at_ms > watermark_ms:  # noqa: PLR1730
-                watermark_ms = at_ms
-        if held is not None:
-            tally[current] = tally.get(current, 0) + held.messages - since
-        self.head_ms, self.watermark_ms = head_ms, watermark_ms
+            if viewer in chatters or len(chatters) >= num_recognised:
+                unheard += not held.hears(viewer)  # type: ignore[union-attr]  # a slice was taken, now or before
+            else:
+                chatters.add(viewer)
+            held.last_appended_ms = head_ms  # type: ignore[union-attr]
+            noted.append((viewer, text if len(text) <= message_chars else beginning(text, message_chars), at_ms))
+            if at_ms > watermark_ms:
+                watermark_ms, arrived_ms = at_ms, head_ms
+        self._count(current, held, since, unheard)
+        self.head_ms, self.watermark_ms, self.watermark_arrived_ms = head_ms, watermark_ms, arrived_ms
+
+    def _count(self, index: int, held: Slice | None, since: int, unheard: int) -> None:
+        """Counts what a slice has taken since it held `since` messages, all but `unheard` in the rate too."""
+        arrived = held.messages - since if held is not None else 0
+        if arrived:
+            self.tally[index] = self.tally.get(index, 0) + arrived
+            self.heard[index] = self.heard.get(index, 0) + arrived - unheard
+            self.num_heard += arrived - unheard
 
     def _slice(self, index: int, offset: int, head_ms: int) -> Slice:
         """The slice of a message that is not late; a new one moves the window where it is the newest."""
@@ -290,13 +305,8 @@ class ChatWindow:
         everything: also slices that the next arrival would drop, because a text of them is still to be encoded.
         """
         keep_ms = self._config.keep_s * 1_000
-        return min(
-            (
-                held.first_offset
-                for index, held in self._slices.items()
-                if everything
-                or index // SEGMENT_SLICES > self._closed_through
-                or held.last_appended_ms + keep_ms >= head_ms
-            ),
-            default=None,
-        )
+        for index, held in self._slices.items():  # in the order in which they began, which is that of their offsets
+            closed = index // SEGMENT_SLICES <= self._closed_through
+            if everything or not closed or held.last_appended_ms + keep_ms >= head_ms:
+                return held.first_offset
+        return None

@@ -51,3 +51,11 @@ def kafka_config(kafka: str) -> KafkaConfig:
 def kafka_log(kafka_config: KafkaConfig, topic_prefix: str) -> KafkaLog:
     """A log on the real broker under a prefix of its own. Create its topics with KafkaAdmin or check_topics."""
     return KafkaLog(kafka_config, topic_prefix)
+
+
+@pytest.fixture(autouse=True)
+def _niceness_as_before() -> Iterator[None]:
+    """Who gives way in this process does so for good, and so does all that it starts: later tests would differ."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    yield
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before, "the tests after this one would run at another niceness"

@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 from streaming.activity import ActivityBook
 from streaming.codec import Decoder
 from streaming.errors import RecordError
-from streaming.events import RoomId, RoomState, ViewerId, ViewerProfile
+from streaming.events import RoomEnded, RoomId, RoomState, ViewerId, ViewerProfile
 from streaming.log import Log, Partition, Record
-from streaming.outcome import is_future
 from streaming.profile import ProfileFold
 from streaming.profile_config import ProfileConfig
 from streaming.restore import last_values
 from streaming.room import RoomFold
+from streaming.time_unit import misplaced
 from streaming.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.vectors import to_bytes
 from streaming.window import WindowConfig
 
 Encode = Callable[[Sequence[str]], NDArray[np.float16]]
 Facts = dict[str, Any]
-SUMMED = ("entered", "newcomers", "left", "watch_ms", "likes", "gifts", "follows")
+SUMMED = ("entered", "newcomers", "left", "lapsed", "watch_ms", "likes", "gifts", "follows")
 
 
 def records_of(log: Log, partition: Partition) -> Iterator[Record]:
@@ -52,9 +52,14 @@ def decoded(log: Log, partition: Partition, key: str) -> Iterator[tuple[Record, 
             event = decode(record.value)
         except RecordError:
             continue
-        if key and (is_future(event.at_ms, record.timestamp) or record.key != getattr(event, key).encode()):
+        if key and not (record.key == getattr(event, key).encode() and _is_believed(event, record.timestamp)):
             continue
         yield record, event
+
+
+def _is_believed(event: Any, appended_ms: int) -> bool:
+    """An end is, whatever its clock says."""
+    return isinstance(event, RoomEnded) or not misplaced(event.at_ms, appended_ms)
 
 
 def expected_states(log: Log, encode: Encode, version: str, window: WindowConfig) -> dict[str, Facts]:
@@ -94,15 +99,15 @@ def encode_all(fold: RoomFold, encode: Encode, version: str) -> None:
         fold.set_chat_vector(chat, to_bytes(encode([chat.text])[0]), version)
 
 
-def expected_profiles(log: Log, config: ProfileConfig) -> dict[str, ViewerProfile]:
-    """Profiles once every viewer event is read, by viewer."""
-    return {viewer: fold.profile() for viewer, fold in _viewers(log, config, ActivityBook()).items()}
+def expected_profiles(log: Log, config: ProfileConfig, now_ms: int = 0) -> dict[str, ViewerProfile]:
+    """Profiles once every viewer event is read, by viewer. now_ms: whoever was silent for too long by then is gone."""
+    return {viewer: fold.profile() for viewer, fold in _viewers(log, config, ActivityBook(), now_ms).items()}
 
 
-def expected_activity(log: Log, config: ProfileConfig) -> dict[tuple[str, int], Facts]:
+def expected_activity(log: Log, config: ProfileConfig, now_ms: int = 0) -> dict[tuple[str, int], Facts]:
     """Sums of room activity once every viewer event is read, by room and bucket."""
     book = ActivityBook()
-    _viewers(log, config, book)
+    _viewers(log, config, book, now_ms)
     return _summed(book.drain())
 
 
@@ -127,16 +132,18 @@ def published_profiles(log: Log) -> dict[str, ViewerProfile]:
 
 
 def facts_of(state: RoomState) -> Facts:
-    """A state's fields, without when it was written."""
-    return {name: getattr(state, name) for name in state.__struct_fields__ if name != "published_ms"}
+    """A state's fields, without when it was written and of which making of its topics its offsets are."""
+    return {name: getattr(state, name) for name in state.__struct_fields__ if name not in ("published_ms", "inputs")}
 
 
-def _viewers(log: Log, config: ProfileConfig, book: ActivityBook) -> dict[str, ProfileFold]:
+def _viewers(log: Log, config: ProfileConfig, book: ActivityBook, now_ms: int) -> dict[str, ProfileFold]:
     folds: dict[str, ProfileFold] = {}
     for partition in log.partitions(VIEWER_EVENTS):
         for record, event in decoded(log, partition, "viewer"):
             fold = folds.setdefault(event.viewer, ProfileFold(ViewerId(event.viewer), config))
             fold.apply(event, record.timestamp, book)
+    for fold in folds.values():
+        fold.lapse(now_ms, book)
     return folds
 
 

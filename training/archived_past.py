@@ -15,6 +15,7 @@ from streaming.codec import Decoder
 from streaming.errors import RecordError
 from streaming.events import RoomState
 from streaming.topics import ROOM_STATES, VIEWER_PROFILES
+from streaming.vectors import with_numbers_only
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,17 +31,21 @@ def past_at(archive: Archive, at_ms: int) -> ArchivedPast:
     decode, states = Decoder(ROOM_STATES), []
     for value in _last_values(archive, ROOM_STATES, at_ms).values():
         try:
-            states.append(decode(value))
+            states.append(with_numbers_only(decode(value)))
         except RecordError:
             continue
     return ArchivedPast(_last_values(archive, VIEWER_PROFILES, at_ms), tuple(states))
 
 
 def _last_values(archive: Archive, topic: str, until_ms: int) -> dict[bytes, bytes]:
-    """The newest value of each key; a key belongs to one partition, whose records come in their order."""
-    last: dict[bytes, bytes | None] = {}
+    """The newest value of each key. Within a partition records come in their order.
+
+    A key belongs to one partition, and to another once the topic has grown: it has a tombstone in the first then.
+    """
+    last: dict[int, dict[bytes, bytes | None]] = {}
     for batch in archive.read(topic, until_ms=until_ms):
         row = {key: place for place, key in enumerate(batch.column("key").to_pylist()) if key is not None}
         values = batch.column("value").take(pa.array(list(row.values()), pa.int64())).to_pylist()
-        last.update(zip(row, values, strict=True))
-    return {key: value for key, value in last.items() if value is not None}
+        last.setdefault(batch.column("partition")[0].as_py(), {}).update(zip(row, values, strict=True))
+    found = [one for partition in last.values() for one in partition.items()]
+    return {key: value for key, value in found if value is not None}

@@ -38,6 +38,8 @@ class BoostedTowers(Boosting):
     share of the streamers, of whom nothing is known; it ranks with those that the version knew when it was trained.
     """
 
+    learns_beside = False
+
     def __init__(self, config: BoostingConfig, towers: Learned, name: str) -> None:
         """towers: whoever learns first has them learn, so they may be ranked by themselves as well."""
         super().__init__(config)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -39,7 +38,7 @@ class Chat:
 
 
 def load(
-    train: Sequence[Path], test: Sequence[Path], train_windows: Windows | None, test_windows: Windows | None
+    train: Sequence[Recording], test: Sequence[Recording], train_windows: Windows | None, test_windows: Windows | None
 ) -> Chat:
     """Reads both parts, in which an id means the same. Raises InputFileError: one is empty, or they overlap."""
     past, future = _read(train, test, train_windows, test_windows, ("channel", "viewer"))
@@ -66,7 +65,7 @@ def load(
 
 
 def load_texts(
-    train: Sequence[Path], test: Sequence[Path], train_windows: Windows | None, test_windows: Windows | None
+    train: Sequence[Recording], test: Sequence[Recording], train_windows: Windows | None, test_windows: Windows | None
 ) -> pa.StringArray:
     """[M] the texts of the messages that `load` gives, in its order."""
     both = pa.concat_tables(_read(train, test, train_windows, test_windows, ("text",)))
@@ -75,22 +74,21 @@ def load_texts(
 
 
 def _read(
-    train: Sequence[Path],
-    test: Sequence[Path],
+    train: Sequence[Recording],
+    test: Sequence[Recording],
     train_windows: Windows | None,
     test_windows: Windows | None,
     columns: Sequence[str],
 ) -> tuple[pa.Table, pa.Table]:
-    past = pa.concat_tables([_table(path, train_windows, "--train-windows", columns) for path in train])
-    future = pa.concat_tables([_table(path, test_windows, "--test-windows", columns) for path in test])
+    past = pa.concat_tables([_table(file, train_windows, "--train-windows", columns) for file in train])
+    future = pa.concat_tables([_table(file, test_windows, "--test-windows", columns) for file in test])
     return past, future
 
 
-def _table(path: Path, windows: Windows | None, option: str, columns: Sequence[str]) -> pa.Table:
+def _table(recording: Recording, windows: Windows | None, option: str, columns: Sequence[str]) -> pa.Table:
     """at_us and the columns; `channel` is the file's room where it names rooms alone."""
-    recording = Recording.open(path, "chat")
     if windows is not None and "window" not in recording.columns:
-        raise InputFileError(f"{path}: no column window, so {option} cannot choose; leave it out")
+        raise InputFileError(f"{recording.path}: no column window, so {option} cannot choose; leave it out")
     place = "channel" if "channel" in recording.columns else "room"
     names = {name: place if name == "channel" else name for name in columns}
     parts = []

@@ -120,7 +120,8 @@ def _k_means(vectors_ND: Floats, centroids_KD: Floats, rounds: int) -> tuple[Flo
         used_K = np.bincount(code_N, minlength=len(centroids_KD))
         alive_K = used_K > 0
         starts = (np.cumsum(used_K) - used_K)[alive_K]
-        sums_KD = np.add.reduceat(vectors_ND[np.argsort(code_N, kind="stable")], starts, axis=0)
+        by_code_ND = vectors_ND[np.argsort(code_N, kind="stable")]
+        sums_KD = np.stack([part_ND.sum(0) for part_ND in np.split(by_code_ND, starts[1:])])  # reduceat takes longer
         centroids_KD[alive_K] = sums_KD / used_K[alive_K, None]
         dead = np.flatnonzero(~alive_K)
         worst = np.argsort(-error_N, kind="stable")[: len(dead)]
@@ -135,8 +136,8 @@ def _nearest(vectors_ND: Floats, centroids_KD: Floats) -> tuple[NDArray[np.intp]
     for start in range(0, len(vectors_ND), BLOCK):
         block_ND = vectors_ND[start : start + BLOCK]
         near_NK = block_ND @ centroids_KD.T - half_K
-        code_N[start : start + BLOCK] = near_NK.argmax(1)
-        error_N[start : start + BLOCK] = (block_ND**2).sum(1) - 2 * near_NK.max(1)
+        nearest_N = code_N[start : start + BLOCK] = near_NK.argmax(1)
+        error_N[start : start + BLOCK] = (block_ND**2).sum(1) - 2 * near_NK[np.arange(len(block_ND)), nearest_N]
     return code_N, error_N
 
 

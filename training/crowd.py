@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,7 +32,8 @@ NEVER_MS = -(2**62)
 class Crowd:
     """C channels. `apply` in time order; `rooms` says what was counted of some of them up to now."""
 
-    def __init__(self, num_channels: int) -> None:
+    def __init__(self, num_channels: int, order: Sequence[int] | None = None) -> None:
+        """order: of the channels by name, by which arrivals of one millisecond are ordered; None: as numbered."""
         C, S = num_channels, len(SPANS_S)
         self._bucket = 0
         self._counts_BKC = np.zeros((NUM_BUCKETS, NUM_COUNTS, C), np.float32)
@@ -42,7 +45,8 @@ class Crowd:
         self._started_ms_C = np.zeros(C, np.int64)
         self._totals_KC = np.zeros((NUM_COUNTS, C), np.float32)
         self._broadcast_KC = np.zeros((LEFT + 1, C), np.float32)
-        self._arrivals: dict[int, list[tuple[int, int]]] = {}  # to a channel: when and whence, oldest first
+        self._order = range(num_channels) if order is None else order
+        self._arrivals: dict[int, list[tuple[int, int, int]]] = {}  # to a channel: when and whence, oldest first
         self._newest = Newest(C, MAX_ARRIVALS)  # origins: channels, counted from 1
 
     def live(self, at_ms: int) -> NDArray[np.intp]:
@@ -77,12 +81,13 @@ class Crowd:
         return Arrivals.count(self._newest, live_N, 0 if origin is None else origin + 1, at_ms)
 
     def arrive(self, at_ms: int, origin: int, channel: int) -> None:
-        """A viewer who was in `origin` until less than half an hour before enters `channel`."""
+        """A viewer who was in `origin` last, however long ago, enters `channel`."""
         came = self._arrivals.setdefault(channel, [])
-        came.append((at_ms, origin + 1))
+        came.append((at_ms, self._order[origin], origin + 1))
+        came.sort()
         while len(came) > MAX_ARRIVALS or came[0][0] < at_ms - RECENT_MS:
             del came[0]
-        self._newest.set(channel, [at_ms for at_ms, _ in came], [origin for _, origin in came])
+        self._newest.set(channel, [at_ms for at_ms, _, _ in came], [origin for _, _, origin in came])
 
     def leave(self, channel: int, entered_ms: int) -> None:
         """Somebody who entered then is elsewhere now. Whose broadcast is over is not missed in the next."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from training.vector_cache import VectorCache
 
+LOGGER = logging.getLogger(__name__)
 BLOCK_TEXTS = 1_024  # what a kill may lose: five seconds of work
 
 
@@ -38,7 +40,9 @@ class EncodeProgress(Protocol):
 def encode_missing(
     texts: Sequence[str], hash_S: NDArray[np.int64], encoder: Encoder, cache: VectorCache, progress: EncodeProgress
 ) -> int:
-    """Afterwards the cache has a vector for every text. Returns how many were encoded.
+    """Afterwards the cache has a vector for every text: zeros where the encoder's is not of numbers, which is said.
+
+    Returns how many were encoded.
 
     hash_S: of the texts, as streaming.text.text_hash. Killed and run again, it goes on where it stopped.
     """
@@ -51,6 +55,13 @@ def encode_missing(
     progress.encoded(0, len(hashes))
     for start in range(0, len(hashes), BLOCK_TEXTS):
         block = hashes[start : start + BLOCK_TEXTS]
-        cache.add(np.array(block, np.int64), encoder.encode([missing[text_hash] for text_hash in block]))
+        vectors_BD = encoder.encode([missing[text_hash] for text_hash in block])
+        wrong_B = np.asarray(~np.isfinite(vectors_BD).all(axis=1))
+        if wrong_B.any():
+            LOGGER.warning(
+                "encoder %s: %d texts have no vector of numbers; they count as none", encoder.version, wrong_B.sum()
+            )
+            vectors_BD = np.where(wrong_B[:, None], np.float16(0), vectors_BD)
+        cache.add(np.array(block, np.int64), vectors_BD)
         progress.encoded(start + len(block), len(hashes))
     return len(hashes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import threading
 import time
 from collections import OrderedDict
@@ -29,6 +30,11 @@ RATE_MEMORY_S = 10.0  # busy seconds after which a measured rate has lost most o
 Precision = Literal["auto", "bf16", "fp32"]
 
 
+PROBED_ROWS = 16  # of full length; four times as many tokens as any kernel that was seen to differ
+MEASURED_BATCH = 8  # texts that come together while some tens of rooms are live
+MEASURED_TEXT = "what an opening that was, does anybody know how to do it, again please, he won it twice " * 4
+
+
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
     """Which model turns text into vectors, and what it may use."""
@@ -39,11 +45,14 @@ class EncoderConfig:
     threads: int = 1  # on a CPU; one leaves the other cores to the log
     precision: Precision = "auto"  # bf16 where the processor multiplies it natively
     cached_texts: int = 50_000  # about 1 kB each at 384 dimensions
+    measure_s: float = 0.0  # how long a new Encoder measures what it can do here, before it serves; `demo` has it do so
 
     def __post_init__(self) -> None:
         for name in ("batch_rows", "threads", "cached_texts"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"encoder.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.measure_s < 0:
+            raise ConfigError(f"encoder.measure_s is {self.measure_s}; it must be at least 0")
         if self.max_tokens < BUCKET_STEP:
             raise ConfigError(f"encoder.max_tokens is {self.max_tokens}; it must be at least {BUCKET_STEP}")
         if self.precision not in ("auto", "bf16", "fp32"):
@@ -63,7 +72,7 @@ class TextEncoder:
         import torch  # noqa: PLC0415  only who encodes needs it: half a gigabyte and seconds at the start
 
         self._config = config
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = _device()
         self._dtype = _dtype(config.precision, self._device)
         if self._device == "cpu":
             torch.set_num_threads(config.threads)
@@ -75,16 +84,44 @@ class TextEncoder:
         self._lock = threading.Lock()
         self._cache: OrderedDict[bytes, NDArray[np.float16]] = OrderedDict()
         self._busy_s = self._encoded = 0.0
-        precision = "bf16" if self._dtype == torch.bfloat16 else "fp32"
-        self.version: str = f"{name}/{precision}/{config.max_tokens}"
+        self.version: str = _version(name, self._dtype, config)
         self.dimension: int = int(self._model.config.hidden_size)
         self.cache_hits = 0
+        self._least_tokens = 0
+        if self._dtype == torch.bfloat16 and self._device == "cpu" and torch.cpu._is_amx_tile_supported():
+            self._least_tokens = self._steady_tokens()
         self.encode([f"warm up number {i} of the encoder before the first chat arrives" for i in range(WARM_UP_TEXTS)])
+
+    def _steady_tokens(self) -> int:
+        """Of how many tokens a batch has to be at least for a text's bytes not to depend on its company, measured.
+
+        With AMX the kernels for few rows add up in another order: seen below 384 tokens with MiniLM, on torch 2.15.
+        """
+        length, rows = self._config.max_tokens, min(self._config.batch_rows, PROBED_ROWS)
+        ids = [[1_000 + 37 * row + 11 * at for at in range(length - 1)] for row in range(self._config.batch_rows)]
+        vocabulary = int(self._model.config.vocab_size)
+        texts = [[token % vocabulary for token in text] for text in ids]
+        whole_BD = self._forward(texts, length)
+        other = [n for n in range(1, rows) if not np.array_equal(self._forward(texts[:n], length), whole_BD[:n])]
+        return (max(other) + 1) * length if other else 0
 
     @property
     def texts_per_s(self) -> float:
         """Texts per busy second lately, cached ones not counted."""
         return self._encoded / self._busy_s if self._busy_s else 0.0
+
+    def measure(self, seconds: float) -> float:
+        """Texts a second that this machine encodes now, of full length, a room's at a time as they come from rooms.
+
+        Takes about that long, by the wall clock, so that what other processes take is taken off. Caches nothing.
+        """
+        began_s, done = time.perf_counter(), 0
+        with self._lock:
+            while (took_s := time.perf_counter() - began_s) < seconds or not done:
+                texts = [f"{done + row} " + MEASURED_TEXT for row in range(MEASURED_BATCH)]
+                self._encode_missing({_key(text): text for text in texts})
+                done += len(texts)
+        return done / max(took_s, 1e-6)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
         """Vectors, float16 [N, D], of unit length; zero for an empty text. From any thread, one at a time.
@@ -108,7 +145,7 @@ class TextEncoder:
             return vectors_ND
 
     def _remember(self, fresh: dict[bytes, NDArray[np.float16]]) -> None:
-        self._cache.update(fresh)
+        self._cache.update({key: vector_D for key, vector_D in fresh.items() if np.isfinite(vector_D).all()})
         while len(self._cache) > self._config.cached_texts:
             self._cache.popitem(last=False)
 
@@ -138,8 +175,10 @@ class TextEncoder:
 
     def _forward(self, rows: list[list[int]], length: int) -> NDArray[np.float16]:
         """One batch of texts of one bucket. float16 [B, D]."""
-        # A GPU's matrix library chooses its kernel by the number of rows: there every batch has the same.
-        height = self._config.batch_rows if self._device == "cuda" else len(rows)
+        # A matrix library chooses its kernel by the number of rows: on a GPU every batch has the same, on a processor
+        # at least so many that the kernel is that of a full one.
+        least = self._config.batch_rows if self._device == "cuda" else -(-self._least_tokens // length)
+        height = max(len(rows), min(least, self._config.batch_rows))
         ids_BL = np.full((height, length), self._pad_id, np.int64)
         mask_BL = np.zeros((height, length), np.int64)
         mask_BL[:, 0] = 1  # a row of padding alone would divide by zero
@@ -182,6 +221,41 @@ def _pool(hidden: torch.Tensor, mask: torch.Tensor, last_token: bool) -> torch.T
     if last_token:
         return hidden[torch.arange(hidden.shape[0], device=hidden.device), lengths - 1]
     return (hidden * mask.unsqueeze(-1)).sum(dim=1) / lengths.unsqueeze(-1)
+
+
+class LazyTextEncoder:
+    """A TextEncoder whose model is loaded at the first text. Its version and dimension are known before."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        """Raises EncoderError, at the latest at the first text."""
+        self._config = config
+        self._loaded: TextEncoder | None = None
+        location, name = _locate(config.model)
+        try:
+            dimension = int(json.loads((Path(location) / "config.json").read_bytes())["hidden_size"])
+        except (OSError, ValueError, KeyError, TypeError):  # it is in no folder, or says it otherwise
+            self.dimension, self.version = self._encoder().dimension, self._encoder().version
+        else:
+            self.dimension, self.version = dimension, _version(name, _dtype(config.precision, _device()), config)
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
+        """As TextEncoder's."""
+        return self._encoder().encode(texts)
+
+    def _encoder(self) -> TextEncoder:
+        if self._loaded is None:
+            self._loaded = TextEncoder(self._config)
+        return self._loaded
+
+
+def _device() -> str:
+    import torch  # noqa: PLC0415
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _version(name: str, dtype: torch.dtype, config: EncoderConfig) -> str:
+    return f"{name}/{'bf16' if str(dtype) == 'torch.bfloat16' else 'fp32'}/{config.max_tokens}"
 
 
 def _dtype(precision: Precision, device: str) -> torch.dtype:

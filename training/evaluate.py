@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from streaming.errors import ConfigError, InputFileError
 from training.chat import Chat
 from training.features import COLUMN
-from training.rankers import NotesMoments, Ranker, TimesRequests
+from training.rankers import LearnsBeside, NotesMoments, Ranker, TimesRequests
 from training.report import Report, Seen, Tally, build
 from training.visits import Kind, kinds
 from training.world import Moment, Observer, moments
@@ -72,38 +74,78 @@ def evaluate(
     wanted_M = np.r_[sample_M, kind_M[chat.num_train :] != Kind.NO_VISIT]
     passing = moments(chat, kind_M, wanted_M, (progress, *[each for each in rankers if isinstance(each, Observer)]))
     past, first = _take_past(passing, chat.num_train, [each for each in rankers if isinstance(each, NotesMoments)])
-    for ranker in rankers:
-        progress.stage(f"learning {ranker.name} from {len(past):,} visits")
-        ranker.learn(past)
+    _learn(rankers, past, progress)
     progress.stage("test")
     num_visits = int(np.count_nonzero(wanted_M[chat.num_train :]))
     tallies = {ranker.name: Tally(num_visits, len(chat.channels)) for ranker in rankers}
     hash_C = _hashes(chat.channels)
     seen = Seen(chat, num_visits, len(past), cold_C)
     past.clear()  # half a gigabyte, which the test does not need
+    timed = {ranker.name: ranker for ranker in rankers if isinstance(ranker, TimesRequests)}
     for index, moment in enumerate(_chain(first, passing)):
         seen.add(index, moment)
+        tie_N = _ties(moment, hash_C)
         for ranker in rankers:
-            ranked_N = _rank(ranker, moment, hash_C, tallies[ranker.name], index)
+            ranked_N = _rank(ranker, moment, tie_N, tallies[ranker.name], index)
             if sinks and ranker.name in sinks:
                 sinks[ranker.name].add(moment, ranked_N)
+    for ranker in rankers:
+        tally = tallies[ranker.name]
+        tally.request_s = timed[ranker.name].request_s if ranker.name in timed else tally.spent_s
     progress.stage("confidence intervals")
     against = config.against if config.against in tallies else ""
     return build(chat, kind_M[: chat.num_train], seen, tallies, against=against, seed=config.seed)
 
 
-def ranking(score_N: NDArray[np.float64], moment: Moment, hash_C: NDArray[np.int64]) -> NDArray[np.intp]:
-    """[N] positions, best first. Equal scores: by messages in five minutes, then by a hash of the channel's name."""
-    popularity_N = moment.features_NF[:, COLUMN["messages_300s"]]
-    return np.lexsort((hash_C[moment.live_N], -popularity_N, -score_N))
+class _LearningBeside(threading.Thread):
+    """Has rankers learn one after the other while others do. A daemon: Ctrl-C does not wait for it."""
+
+    def __init__(self, rankers: Sequence[Ranker], past: Sequence[Moment]) -> None:
+        super().__init__(name="learning", daemon=True)
+        self._rankers, self._past = rankers, past
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            for ranker in self._rankers:
+                ranker.learn(self._past)
+        except BaseException as err:
+            self._error = err
+
+    def wait(self) -> None:
+        """Until all have learned. Raises what one of them raised."""
+        self.join()
+        if self._error is not None:
+            raise self._error
 
 
-def _rank(ranker: Ranker, moment: Moment, hash_C: NDArray[np.int64], tally: Tally, index: int) -> NDArray[np.intp]:
+def _learn(rankers: Sequence[Ranker], past: Sequence[Moment], progress: Progress) -> None:
+    """Those that can do so beside others, in a thread for each core but one; the rest in this one."""
+    beside = [ranker for ranker in rankers if isinstance(ranker, LearnsBeside) and ranker.learns_beside]
+    threads = max(1, len(os.sched_getaffinity(0)) - 1)
+    learning = [_LearningBeside(beside[first::threads], past) for first in range(min(threads, len(beside)))]
+    for thread in learning:
+        thread.start()
+    for ranker in rankers:
+        if ranker not in beside:
+            progress.stage(f"learning {ranker.name} from {len(past):,} visits")
+            ranker.learn(past)
+    if beside:
+        progress.stage(f"learning {', '.join(ranker.name for ranker in beside)} from {len(past):,} visits")
+    for thread in learning:
+        thread.wait()
+
+
+def _ties(moment: Moment, hash_C: NDArray[np.int64]) -> NDArray[np.intp]:
+    """[N] positions as equal scores come: by messages in five minutes, then by a hash of the channel's name."""
+    return np.lexsort((hash_C[moment.live_N], -moment.features_NF[:, COLUMN["messages_300s"]]))
+
+
+def _rank(ranker: Ranker, moment: Moment, tie_N: NDArray[np.intp], tally: Tally, index: int) -> NDArray[np.intp]:
     started_s = time.perf_counter()
     score_N = ranker.score(moment)
     tally.spent_s += time.perf_counter() - started_s
-    tally.request_s = ranker.request_s if isinstance(ranker, TimesRequests) else tally.spent_s
-    order_N = ranking(score_N, moment, hash_C)
+    order_N = tie_N[np.argsort(-score_N[tie_N], kind="stable")]
     ranked_N = moment.live_N[order_N]
     tally.add(index, int(np.flatnonzero(order_N == moment.entered)[0]) + 1, ranked_N)
     return ranked_N

@@ -10,13 +10,16 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.activity import ActivityBook
 from streaming.codec import Decoder
 from streaming.errors import RecordError
+from streaming.event_clock import RECORDED_EVENTS, EventClock
 from streaming.events import Impression, StreamerId, ViewerEvent, ViewerId, ViewerProfile
+from streaming.presence import Deadlines, presence_of
 from streaming.profile import ProfileFold
 from streaming.profile_config import ProfileConfig
 from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_PROFILES
@@ -32,6 +35,8 @@ from training.stays import Outcomes, Stays
 from training.visits import LIVE_MS, Kind
 
 REPORT_EVERY = 5_000  # records
+ROOM_TIMEOUT_S = 900  # where nobody says otherwise
+NO_ENTRY = frozenset(("leave", "like", "follow"))  # what begins no visit
 COVISITS = 5  # newest visits of a viewer that make a pair with the one that begins
 
 
@@ -57,15 +62,22 @@ class ExamplePass:
         chat_alone: bool,
         window: WindowConfig | None = None,
         profile: ProfileConfig | None = None,
+        room_timeout_s: int = ROOM_TIMEOUT_S,
     ) -> None:
-        """chat_alone: visits and rooms are derived from chat, as recordings of it are played."""
+        """chat_alone: visits and rooms are derived from chat, as recordings of it are played.
+
+        room_timeout_s: as a RoomWorker has it; 0: only an end ends a room.
+        """
         self._config = config
         self._profile = profile or ProfileConfig()
-        self.rooms = HeldRooms(window or WindowConfig(), Liveness(LIVE_MS if chat_alone else None), config.max_held)
+        liveness = Liveness(LIVE_MS if chat_alone else None, 1_000 * room_timeout_s)
+        self.rooms = HeldRooms(window or WindowConfig(), liveness, config.max_held)
         self._viewers: dict[str, _Viewer] = {}
         self._profiles: Mapping[bytes, bytes] = {}
         self._decode = Decoder(VIEWER_PROFILES)
         self._book = ActivityBook()
+        self._deadlines: Deadlines[str] = Deadlines()  # whoever is in a room
+        self._clock = EventClock(RECORDED_EVENTS)
         self._stays = Stays(1_000 * self._profile.visit_gap_s, known_by_act=chat_alone)
         self._random = np.random.default_rng(config.seed)
         self._head_ms = 0  # newest event time of a visit
@@ -75,6 +87,12 @@ class ExamplePass:
     def restore(self, past: ArchivedPast) -> None:
         """Goes on from what was served at the time where the pass begins. Before `examples`."""
         self._profiles = past.profiles
+        for value in past.profiles.values():
+            with contextlib.suppress(msgspec.DecodeError):  # as below
+                presence = presence_of(value)
+                self._clock.note(presence.last_at_ms, presence.appended_ms)
+                if presence.heard_ms is not None:
+                    self._deadlines.put(presence.viewer, presence.heard_ms + 1_000 * self._profile.presence_timeout_s)
         self.rooms.restore(past.states)
 
     def outcomes(self) -> Outcomes:
@@ -85,6 +103,7 @@ class ExamplePass:
         """In the order of the log. Each knows what was appended in earlier milliseconds, and nothing else."""
         for at_ms, group in groupby(happenings, _at_ms):
             together = list(group)
+            self._lapse(at_ms)
             self.rooms.sweep(at_ms)
             drafts: dict[tuple[str, str], Example | None] = {}
             for happened in together:
@@ -106,6 +125,20 @@ class ExamplePass:
         progress.passed(self.num_records, self.num_examples, self._head_ms)
 
     # what happens
+
+    def _lapse(self, at_ms: int) -> None:
+        """Has viewers leave of whom nothing was heard for too long, as the ProfileWorker does."""
+        now_ms = self._clock.now_ms(at_ms)
+        for name in self._deadlines.take(now_ms):
+            viewer = self._known(name)
+            if viewer is not None and not viewer.fold.lapse(now_ms, self._book):
+                self._expect(name, viewer.fold)
+        if len(self._book):
+            self.rooms.apply_activity(self._book.drain(), at_ms)
+
+    def _expect(self, name: str, fold: ProfileFold) -> None:
+        if fold.present_until_ms is not None:
+            self._deadlines.put(name, fold.present_until_ms)
 
     def _apply(self, happened: Happened, drafts: dict[tuple[str, str], Example | None]) -> Example | None:
         """Gives the example of a visit that has begun."""
@@ -129,6 +162,8 @@ class ExamplePass:
         fold = viewer.fold
         visits = fold.total_visits
         fold.apply(event, at_ms, self._book)
+        self._clock.note(event.at_ms, at_ms)
+        self._expect(event.viewer, fold)
         if fold.total_visits == visits:
             self._stays.follow(event)
             return None
@@ -177,7 +212,7 @@ class ExamplePass:
 
     def _may_enter(self, event: ViewerEvent) -> bool:
         viewer = self._known(event.viewer)
-        if event.action == "leave" or (
+        if event.action in NO_ENTRY or (
             event.action != "enter" and viewer is not None and viewer.fold.room == event.room
         ):
             return False

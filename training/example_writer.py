@@ -20,11 +20,12 @@ import pyarrow.parquet
 
 from streaming.archive.reader import Archive
 from streaming.errors import TrainingError
+from streaming.profile_config import ProfileConfig
 from streaming.replay import Replay
 from training.archived_past import past_at
 from training.example import ExamplesConfig, Progress
 from training.example_columns import ShardBuilder
-from training.example_pass import ExamplePass
+from training.example_pass import ROOM_TIMEOUT_S, ExamplePass
 from training.examples import FORMAT, INDEX, ExampleSet, shard_name
 from training.features import SERVED
 from training.happenings import Happened, from_archive, from_replay
@@ -54,12 +55,15 @@ def write_archived(
     *,
     from_ms: int | None = None,
     until_ms: int | None = None,
+    profile: ProfileConfig | None = None,
+    room_timeout_s: int = ROOM_TIMEOUT_S,
 ) -> ExampleSet:
     """Examples of what the archive holds, from_ms ≤ append time < until_ms; what was before is read as it was served.
 
+    profile, room_timeout_s: as the workers have them, so that visits and rooms end when they ended there.
     Raises ArchiveError, TrainingError.
     """
-    passing = ExamplePass(config, chat_alone=False)
+    passing = ExamplePass(config, chat_alone=False, profile=profile, room_timeout_s=room_timeout_s)
     if from_ms is not None:
         passing.restore(past_at(archive, from_ms))
     try:

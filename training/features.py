@@ -57,7 +57,7 @@ _OWN: Mapping[str, str] = {
     "own_here": "1 where the viewer was last, 2 if heard of less than half an hour ago, 0 elsewhere",
 }
 _ARRIVALS: Mapping[str, str] = {
-    "arrivals_60s": "of the newest 32 who came from another room, those of the last minute from where the viewer was",
+    "arrivals_60s": "of the newest 32 who were last elsewhere, those of the last minute from where the viewer was",
     "arrivals_600s": "the same of the last ten minutes",
     "arrivals_share": "the same, divided by the number of those newest",
 }

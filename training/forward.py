@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training import kernels, line_kernels, network_kernels
+from training import causes, kernels, line_kernels, network_kernels
 from training.model_config import (
     EXTRA,
     FRESH_HALF_LIFE_S,
@@ -19,6 +19,7 @@ from training.model_config import (
     RANKED,
     LarmConfig,
 )
+from training.serving import Doubtful
 
 Floats = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]
@@ -91,6 +92,8 @@ class RankerForward:
         room = [names.index(name) for name in (*crowd, "gate")]
         rest = [index for index in range(len(names)) if index not in room]
         self._room, self._rest = (_Lines.of(knots_FQ[some], layers_FQO[some]) for some in (room, rest))
+        age = [names.index("room_age_s")]
+        self._age = _Lines.of(knots_FQ[age], layers_FQO[age])
         self._bias_O = np.zeros(self._room.lines_FRO.shape[2], np.float32)
         self._bias_O[: self._hidden] = arrays["ranker.wide.bias"]
         self._deep_IH = _plain(arrays["ranker.deep.weight"])
@@ -100,6 +103,7 @@ class RankerForward:
         self._crowd = {name: index for index, name in enumerate(crowd)}
         visited, alike, trending, crowding, fresh, language, category = arrays["ranker.terms_K"].tolist()
         self._room_terms_3 = trending, crowding, fresh
+        self._fresh = np.float32(fresh)
         self._own_terms_4 = np.array((visited, alike, language, category), np.float32)
         own = ("own_visits", "own_visit_age_s", "alike", "same_language", "same_category")
         self._own_5 = np.array([rest.index(names.index(name)) for name in own], np.int64)
@@ -116,8 +120,17 @@ class RankerForward:
         """[N, 3] logits of rooms, which have these rows of prepared_SO. rest_NF: other features and extra inputs."""
         if not len(rest_NF):
             return np.zeros((0, len(HEADS)), np.float32)
+        return self.heads(self.summed(prepared_SO, slots_N, rest_NF), rest_NF)
+
+    def summed(self, prepared_SO: Floats, slots_N: NDArray[np.int64], rest_NF: Floats) -> Floats:
+        """[N, O] what goes into the first layer's units, the heads and the terms."""
+        sum_NO: Floats = line_kernels.summed(prepared_SO, slots_N, rest_NF, self._rest.knots_FQ, self._rest.lines_FRO)
+        return sum_NO
+
+    def heads(self, sum_NO: Floats, rest_NF: Floats) -> Floats:
+        """[N, 3] logits of what was summed."""
         logit_N3: Floats = network_kernels.ranked(
-            line_kernels.summed(prepared_SO, slots_N, rest_NF, self._rest.knots_FQ, self._rest.lines_FRO),
+            sum_NO,
             rest_NF,
             self._deep_IH,
             self._deep_bias_I,
@@ -128,6 +141,44 @@ class RankerForward:
             HABIT_HALF_LIFE_S,
         )
         return logit_N3
+
+    def falls(
+        self,
+        inside: Inside,
+        prepared_SO: Floats,
+        slots_N: NDArray[np.int64],
+        rooms: Doubtful,
+        *,
+        is_known: bool,
+    ) -> Floats:
+        """[K, C] by how much the logits of entering of some of the rooms fall without each of causes.CAUSES."""
+        sum_RO, values_RF, which_R2 = line_kernels.ablated(
+            inside.sum_NO,
+            inside.values_NF,
+            prepared_SO,
+            slots_N,
+            rooms.places_K,
+            rooms.is_drawing_K,
+            causes.STARTS_C,
+            causes.FEATURES_X,
+            causes.FACTS_2Y,
+            causes.LEAST_Y,
+            causes.CAUSE_F,
+            causes.NEVER_F,
+            self._rest.knots_FQ,
+            self._rest.lines_FRO,
+            self._age.knots_FQ,
+            self._age.lines_FRO,
+            rooms.age_s_K,
+            np.float32(rooms.usual_age_s),
+            self._fresh,
+            FRESH_HALF_LIFE_S,
+            self._hidden + len(HEADS),
+            is_known,
+        )
+        logit_R3 = self.heads(sum_RO, values_RF)
+        fall_KC: Floats = line_kernels.fallen(inside.logit_N3, rooms.places_K, logit_R3, which_R2, len(causes.CAUSES))
+        return fall_KC
 
     def probabilities(self, logit_N3: Floats, temperature: float) -> Floats:
         """[3, N] of the heads; those of entering sum to one."""
@@ -142,6 +193,15 @@ class RankerForward:
         trending, crowd, fresh = self._room_terms_3
         total_N: Floats = trending * _logarithmic(heat_N) + crowd * _logarithmic(column["messages_60s"])
         return np.asarray(total_N + fresh * fresh_N, np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inside:
+    """What a ranking of N rooms went through: the first layer's sums, the inputs of the request, the logits."""
+
+    sum_NO: Floats
+    values_NF: Floats
+    logit_N3: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -33,8 +33,10 @@ class Given:
             for start in range(0, len(slates), batch):
                 chosen = np.arange(start, min(start + batch, len(slates)))
                 some = batch_of(slates, chosen, visits, projected)
-                known.append(model(some).extra_RX)
-                cold.append(model(_unknown(some)).extra_RX)
+                past = model.past(some)  # of the viewers, who are the same to both
+                viewer_BE = model.viewer(some, past)
+                known.append(model.extra(some, past, viewer_BE))
+                cold.append(model.extra(_unknown(some), past, viewer_BE))
         self._known_RX, self._cold_RX = torch.cat(known), torch.cat(cold)
 
     def choices(self, chosen_B: NDArray[np.intp], share: float, rng: np.random.Generator) -> tuple[Choices, Tensor]:

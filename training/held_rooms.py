@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import TrainingError
-from streaming.events import ChatMessage, RoomActivity, RoomDescription, RoomEvent, RoomId, RoomState
+from streaming.events import ChatMessage, RoomActivity, RoomEvent, RoomId, RoomState
 from streaming.outcome import Outcome
 from streaming.room import RoomFold
 from streaming.text import build_title_text, text_hash
@@ -45,7 +45,7 @@ class Text:
 class Liveness:
     """heard_within_ms: rooms with chat so lately are live, whether ended or not; None: those that have not ended.
 
-    timeout_ms: after so long without a sign of life a room is presumed ended.
+    timeout_ms: after so long without a sign of life a room is presumed ended; 0: never.
     """
 
     heard_within_ms: int | None = None
@@ -107,8 +107,9 @@ class HeldRooms:
         held.fold.apply_lifecycle(event, offset, at_ms)
         title, row = held.fold.title_text(), int(self.title_N[held.slot])
         is_other = title is not None and (row == NOTHING or self.texts[row].hash != title.hash)
-        if title is not None and is_other and isinstance(event, RoomDescription):
-            self._note_title(held, title.hash, title.text, event.language, event.category)
+        described = held.fold.description
+        if title is not None and is_other and described is not None:
+            self._note_title(held, title.hash, title.text, described.language, described.category)
         self._touch(held)
 
     def apply_chat(self, message: ChatMessage, offset: int, at_ms: int) -> None:
@@ -137,7 +138,7 @@ class HeldRooms:
                 fold.close_idle(head_ms)
                 self._take_segments(held)
             silent_ms = head_ms - fold.alive_ms
-            if silent_ms > self._liveness.timeout_ms and fold.status == "live":
+            if silent_ms > self._liveness.timeout_ms > 0 and fold.status == "live":
                 fold.presume_ended()
                 self._touch(held)
             if silent_ms > FORGET_MS and fold.status != "live":

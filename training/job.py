@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streaming.errors import TrainingError
+from streaming.private_folder import make_private
 from streaming.window import WindowConfig
 from training.codes import CodesConfig
 from training.config import TrainingConfig
@@ -42,7 +43,8 @@ class Parent:
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """While entered, no other run uses the folder. Raises TrainingError: one does."""
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        make_private(folder)  # what viewers did lies in it
     with (folder / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

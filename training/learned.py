@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from streaming.replay import Channel
@@ -30,6 +31,7 @@ from training.world import Moment
 
 PERSONAL_COLUMNS = [COLUMN[name] for name in PERSONAL]
 CROWD_COLUMNS = [COLUMN[name] for name in CROWD]
+THREADS = 1  # that learn: more wait for each other in a loop, which beside other work takes most of the processor
 
 
 class Learned:
@@ -95,6 +97,7 @@ class Learned:
         return self._recall.figures(gates_of(self.replayed.version, chat.channels, visits_C))
 
     def _fit(self, past: Sequence[Moment]) -> Bundle:
+        torch.set_num_threads(THREADS)
         streamers = vocabulary(self._chat, [int(moment.live_N[moment.entered]) for moment in past])
         row_C = rows_of(self._chat.channels, streamers)
         slates = slates_of(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.activity import MAX_ARRIVALS
+from streaming.event_clock import EventClock
 from streaming.events import ACTIVITY_BUCKET_MS, ActivityBucket, RoomState, StreamerId
 from streaming.room_counts import RoomCounts
 from training.feature_columns import Arrivals, Newest
@@ -21,7 +22,6 @@ BUCKETS = 600_000 // ACTIVITY_BUCKET_MS  # ten minutes
 MINUTE = 60_000 // ACTIVITY_BUCKET_MS  # buckets of one minute
 SPANS_B = tuple(1_000 * span_s // ACTIVITY_BUCKET_MS for span_s in SPANS_S)
 WIDTH = BUCKETS + 2  # nothing, the bucket that is being filled, those before it, and the one that has passed in part
-REPLAY_LAG_MS = 3_600_000  # events older than this are a recording played with its own times: time stands at its head
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,17 @@ class LiveRooms:
         self._newest_N = np.zeros(max_rooms, np.int64)  # index of the newest bucket of each row
         self._started_ms_N = np.zeros(max_rooms, np.int64)
         self._chat_ms_N = np.zeros(max_rooms, np.int64)
+        # Messages that count in a rate: place j holds those of the j newest buckets, the newest being _heard_newest_N.
+        self._heard_NB = np.zeros((max_rooms, MINUTE + 2), np.float32)
+        self._heard_newest_N = np.zeros(max_rooms, np.int64)
+        self._heard_ms_N = np.zeros(max_rooms, np.int64)  # the newest message, or the end of its bucket
+        # As _sums_NBK: entries of viewers who had been there less than ten minutes before.
+        self._again_NB = np.zeros((max_rooms, WIDTH), np.float32)
+        self._with_again: set[int] = set()  # slots whose row is not all zero
+        self._clock = EventClock()
         self.came = Newest(max_rooms, MAX_ARRIVALS)  # origins: hashes of this process
         self._row_BK = np.zeros((WIDTH, NUM_COUNTS), np.float32)  # scratch
         self._recent: dict[int, tuple[ActivityBucket, ...]] = {}  # by slot
-        self._head = 0  # index of the newest bucket of all rooms
         self._spans_S1 = np.repeat(SPANS_B, 2)[:, None] + np.tile([0, 1], len(SPANS_B))[:, None]  # whole, and one more
 
     def set(self, slot: int, state: RoomState | RoomCounts) -> None:
@@ -73,7 +80,6 @@ class LiveRooms:
             np.cumsum(row_BK, axis=0, out=self._sums_NBK[slot])
             self._recent[slot] = state.recent
         self._newest_N[slot] = newest
-        self._head = max(self._head, newest)
         whole = state.messages, state.entered, state.first_entered, state.newcomers, state.left
         self._broadcast_NK[slot] = whole
         self._started_ms_N[slot], self._chat_ms_N[slot] = state.started_at_ms, state.chat_at_ms
@@ -81,6 +87,56 @@ class LiveRooms:
             arrivals = state.arrivals[-MAX_ARRIVALS:]
             origins = [hash(arrival.streamer) for arrival in arrivals]
             self.came.set(slot, [arrival.at_ms for arrival in arrivals], origins)
+
+    def hear(self, slot: int, state: RoomState) -> None:
+        """Replaces what a room's chat rate is computed from, and moves the time of the events on."""
+        counts, newest_ms = state.recent_heard or state.recent_messages, state.recent_messages_ms
+        if not counts and state.window_messages:  # a state of an early build
+            counts, newest_ms = (state.window_messages,), state.chat_at_ms
+        row_B = self._heard_NB[slot]
+        row_B[:] = 0
+        newest_B = counts[: -MINUTE - 2 : -1]
+        row_B[1 : 1 + len(newest_B)] = newest_B
+        np.cumsum(row_B, out=row_B)
+        self._heard_newest_N[slot] = newest_ms // ACTIVITY_BUCKET_MS
+        self._heard_ms_N[slot] = state.chat_at_ms if state.chat_at_ms >= newest_ms else newest_ms + ACTIVITY_BUCKET_MS
+        self._put_again(slot, state.recent)
+        self._clock.note(state.chat_at_ms, state.chat_arrived_ms or state.alive_ms)
+        if state.recent:
+            entered_ms = max(state.recent[0].bucket_ms, state.recent[-1].bucket_ms)
+            self._clock.note(entered_ms, state.entries_arrived_ms or state.alive_ms)
+
+    def _put_again(self, slot: int, recent: Sequence[ActivityBucket]) -> None:
+        newest = int(self._newest_N[slot])
+        again = {newest - one.bucket_ms // ACTIVITY_BUCKET_MS + 1: one.again for one in recent if one.again}
+        if not (again or slot in self._with_again):
+            return
+        row_B = self._again_NB[slot]
+        row_B[:] = 0
+        for place, entries in again.items():
+            if place < WIDTH:
+                row_B[place] = entries
+        np.cumsum(row_B, out=row_B)
+        self._with_again.add(slot)
+
+    def messages(self, slots_N: NDArray[np.int64], span_s: int, now_ms: int) -> NDArray[np.float32]:
+        """Messages of the seconds up to now, float32 [N]; of each chatter at most three in 5 s count.
+
+        span_s: one of SPANS_S up to a minute. now_ms: the clock's. What lies behind it does not count, whether or not
+        the room has had a new state since.
+        """
+        event_ms, span = self.event_now_ms(now_ms), SPANS_B[SPANS_S.index(span_s)]
+        age_N = np.maximum(event_ms // ACTIVITY_BUCKET_MS - self._heard_newest_N[slots_N], 0)
+        left = np.float32(1.0 - event_ms % ACTIVITY_BUCKET_MS / ACTIVITY_BUCKET_MS)  # of the oldest bucket
+        whole_N = self._heard_NB[slots_N, np.maximum(span - age_N, 0)]
+        more_N = self._heard_NB[slots_N, np.maximum(span + 1 - age_N, 0)]
+        heard_N: NDArray[np.float32] = whole_N + left * (more_N - whole_N)
+        heard_N[event_ms - self._heard_ms_N[slots_N] >= 1_000 * span_s] = 0  # the oldest bucket was, at its beginning
+        return heard_N
+
+    def chat_per_minute(self, slots_N: NDArray[np.int64], now_ms: int) -> NDArray[np.float32]:
+        """Messages of the minute up to now, [N]. A minute of silence is 0."""
+        return self.messages(slots_N, 60, now_ms)
 
     def _put_entries(self, row_BK: NDArray[np.float32], recent: Sequence[ActivityBucket], newest: int) -> None:
         oldest_ms = (newest - BUCKETS) * ACTIVITY_BUCKET_MS
@@ -101,19 +157,27 @@ class LiveRooms:
         self._recent.pop(slot, None)
         self._sums_NBK[slot] = self._broadcast_NK[slot] = 0
         self._newest_N[slot] = self._started_ms_N[slot] = self._chat_ms_N[slot] = 0
+        self._heard_NB[slot] = 0
+        self._heard_newest_N[slot] = self._heard_ms_N[slot] = 0
+        self._put_again(slot, ())
+        self._with_again.discard(slot)
         self.came.set(slot, (), ())
 
     def event_now_ms(self, now_ms: int) -> int:
-        """The time of the events: the clock's, or the newest event's where a recording keeps its own times."""
-        head_ms = (self._head + 1) * ACTIVITY_BUCKET_MS
-        return head_ms if self._head and now_ms - head_ms > REPLAY_LAG_MS else now_ms
+        """The time of the events: the clock's, or a recording's own (`streaming/event_clock.py`)."""
+        return self._clock.now_ms(now_ms)
 
     def entries(self, slots_N: NDArray[np.int64], now_ms: int) -> Entries:
-        """Entries of these rooms as of now."""
+        """Entries of these rooms as of now; of one viewer, one in ten minutes."""
         age_N = self._age(slots_N, self.event_now_ms(now_ms))
-        minute_NK = self._sums_NBK[slots_N, np.maximum(MINUTE - age_N, 0)]
-        ten_NK = self._sums_NBK[slots_N, np.maximum(BUCKETS - age_N, 0)]
-        return Entries(minute_NK[:, ENTRIES], ten_NK[:, ENTRIES], minute_NK[:, NEWCOMERS], ten_NK[:, NEWCOMERS])
+        minute_N, ten_N = np.maximum(MINUTE - age_N, 0), np.maximum(BUCKETS - age_N, 0)
+        minute_NK, ten_NK = self._sums_NBK[slots_N, minute_N], self._sums_NBK[slots_N, ten_N]
+        return Entries(
+            minute_NK[:, ENTRIES] - self._again_NB[slots_N, minute_N],
+            ten_NK[:, ENTRIES] - self._again_NB[slots_N, ten_N],
+            minute_NK[:, NEWCOMERS],
+            ten_NK[:, NEWCOMERS],
+        )
 
     def rooms(self, slots_N: NDArray[np.int64], now_ms: int) -> Rooms:
         """The crowd's columns of these rooms as of now_ms, a time of the events."""

@@ -24,6 +24,7 @@ from training.slates import Batch, Content, Contents, Projected
 from training.viewer import ViewerTower, Visits
 
 DAY_S = 86_400.0
+LENGTHS = (1, 3, 8)  # of pasts: those up to the same one go through the viewer tower together
 LIKED = [[*EXTRA].index(name) for name in ("alike", "same_language", "same_category")]
 
 
@@ -99,6 +100,15 @@ class Model(nn.Module):
         towers = (dot_R * torch.exp(self.sharpness) + beside_R, beside_R, viewer_BE, rooms.vector_NE, past.before_BE)
         if towers_alone:
             return Scores(dot_R.new_zeros(len(dot_R), 3), *towers, dot_R.new_zeros(len(dot_R), 0))
+        extra_RX = self._extra(batch, past, rooms, dot_R)
+        return Scores(self.rank(batch.features_RF, extra_RX), *towers, extra_RX)
+
+    def extra(self, batch: Batch, past: Past, viewer_BE: Tensor) -> Tensor:
+        """[R, X]: EXTRA alone, without what the ranker makes of it. past, viewer_BE: from `past` and `viewer`."""
+        rooms = self._rooms(batch.content, batch.streamer_R)
+        return self._extra(batch, past, rooms, (viewer_BE[batch.seg_R] * rooms.vector_NE).sum(-1))
+
+    def _extra(self, batch: Batch, past: Past, rooms: RoomVectors, dot_R: Tensor) -> Tensor:
         static_RL = self.codes(self._static(batch.content, batch.streamer_R))
         dynamic_RL = self.codes(rooms.vector_NE)
         seg_R = batch.seg_R
@@ -114,8 +124,7 @@ class Model(nn.Module):
             "same_language": same_language_R,
             "same_category": same_category_R,
         }
-        extra_RX = torch.stack([extra[name] for name in EXTRA], 1)
-        return Scores(self.rank(batch.features_RF, extra_RX), *towers, extra_RX)
+        return torch.stack([extra[name] for name in EXTRA], 1)
 
     def rank(self, features_RF: Tensor, extra_RX: Tensor) -> Tensor:
         """[R, 3]: the ranker's logits. features: FEATURES; extra: EXTRA."""
@@ -166,17 +175,33 @@ class Model(nn.Module):
         return Projected(contents, now_KE, mean_LD @ mean_ED.T + bias_E, mean_LD @ (now_ED + mean_ED).T + bias_E)
 
     def viewer(self, batch: Batch, past: Past) -> Tensor:
-        """[B, E]: the viewer tower's vectors; that of a stranger where there is no past."""
+        """[B, E]: the viewer tower's vectors; that of a stranger where there is no past.
+
+        The tower runs over viewers with pasts of like lengths together, and not over strangers: most of a batch in
+        one block would be padding.
+        """
+        vector_BE = self.stranger_E.expand(len(past.length_B), -1)
+        shorter = 0
+        for longest in (*LENGTHS, past.item_BTE.shape[1]):
+            of_P = torch.nonzero((past.length_B > shorter) & (past.length_B <= longest))[:, 0]
+            shorter = longest
+            if len(of_P):
+                vector_BE = vector_BE.index_put((of_P,), self._of_past(batch, past, of_P, longest))
+        return vector_BE
+
+    def _of_past(self, batch: Batch, past: Past, of_P: Tensor, longest: int) -> Tensor:
+        """[P, E]: of viewers who have a past, none longer than that."""
+        item_BTE, gap_s_BT = past.item_BTE[of_P, -longest:], batch.past_gap_s_BT[of_P, -longest:]
         visits = Visits(
-            past.item_BTE,
-            batch.past_mask_BT,
-            action_BT=batch.past_action_BT,
-            dwell_s_BT=batch.past_dwell_s_BT,
-            gap_s_BT=batch.past_gap_s_BT,
-            since_same_s_BT=batch.past_since_same_s_BT,
-            hour_BT=batch.hour_B[:, None].expand_as(batch.past_gap_s_BT),
+            item_BTE,
+            batch.past_mask_BT[of_P, -longest:],
+            action_BT=batch.past_action_BT[of_P, -longest:],
+            dwell_s_BT=batch.past_dwell_s_BT[of_P, -longest:],
+            gap_s_BT=gap_s_BT,
+            since_same_s_BT=batch.past_since_same_s_BT[of_P, -longest:],
+            hour_BT=batch.hour_B[of_P, None].expand_as(gap_s_BT),
         )
-        return torch.where((past.length_B > 0)[:, None], self.viewers.latest(visits), self.stranger_E)
+        return self.viewers.latest(visits)
 
     def codes(self, vector_NE: Tensor) -> Tensor:
         """[N, L] int64: codes of aligned vectors, as `Codebooks.assign`; all 0 before there are codes."""

@@ -32,9 +32,9 @@ EXTRA: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 STATISTICS = ("messages_rank", "entries_rank", "newcomers_rank", "room_age_s")  # beside the room tower
 HEADS = ("enter", "stay", "interact")
-# Of version 0's terms: visited, content, trending, crowd, fresh, language, category.
-WEIGHTS = (8.0, 3.0, 0.5, 2.0, 0.1, 4.0, 8.0)
-HABIT_HALF_LIFE_S = 14 * 86_400.0  # as version 0's: a streamer who is on twice a week is not forgotten between
+# What the ranker's terms begin with: visited, content, trending, crowd, fresh, language, category.
+WEIGHTS = (9.0, 2.0, 3.0, 0.6, 0.1, 3.0, 6.0)
+HABIT_HALF_LIFE_S = 14 * 86_400.0  # a streamer who is on twice a week is not forgotten between
 FRESH_HALF_LIFE_S = 600.0
 LARGE = 6.9  # log(1 + 1,000): a crowd that counts as 1
 

@@ -29,13 +29,14 @@ class Habit:
 class Past:
     """A viewer's past. `habits` run from the channel visited longest ago to the one visited last."""
 
-    __slots__ = ("channel", "first_ms", "habits", "last_ms", "repeats", "visits")
+    __slots__ = ("channel", "first_ms", "habits", "last_ms", "present", "repeats", "visits")
 
     def __init__(self, at_ms: int) -> None:
         self.habits: dict[int, Habit] = {}
         self.visits = 0
         self.repeats = 0
         self.channel = NOWHERE
+        self.present = False  # in that channel, as far as is known
         self.first_ms = at_ms
         self.last_ms = at_ms
 
@@ -54,6 +55,7 @@ class Past:
         habit.messages += 1
         habit.last_ms = self.last_ms = at_ms
         self.channel = channel
+        self.present = True
 
     def viewer(self, at_ms: int, known_live: int) -> Viewer:
         """What does not depend on a room. known_live: rooms live of channels visited."""

@@ -1,9 +1,9 @@
 """Owns the ranker: features and the towers' view of all candidates of a request → one score each. Never sees a text.
 
-    score = Σ weight · term   (the terms of version 0: the memory of where the viewer goes, and the crowd)
+    score = Σ weight · term   (what everybody knows: where the viewer goes, and where the crowd is)
           + straight lines between quantiles of each feature, summed, and a small network over the same
 
-The second line begins at zero, so an untrained ranker is version 0's terms, and training learns what to add. Features
+The second line begins at zero, so an untrained ranker is these terms, and training learns what to add. Features
 are encoded by straight lines between their quantiles (Gorishniy et al. 2022, arXiv 2203.05556): what trees get from
 their thresholds. Heads: enter (a softmax over the rooms live: the probabilities of a slate sum to one), then stay and
 interact, given that the room was entered.
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from training.encoding_kernels import encoded
 from training.model_config import EXTRA, FRESH_HALF_LIFE_S, HABIT_HALF_LIFE_S, HEADS, LARGE, WEIGHTS, RankerConfig
 
 HALVED = -0.6931471805599453
@@ -59,6 +60,9 @@ class Ranker(nn.Module):
 
         Of a feature of which nothing was known when the knots were made, all is 0: it has no say.
         """
+        if not values_RF.requires_grad and values_RF.device.type == "cpu":
+            values, knots = values_RF.detach().contiguous().numpy(), self.knots_FQ.contiguous().numpy()
+            return torch.from_numpy(encoded(values, knots, self._seen().numpy()))
         low_FB, high_FB = self.knots_FQ[:, :-1], self.knots_FQ[:, 1:]
         through_RFB = (values_RF[..., None] - low_FB) / (high_FB - low_FB)
         unknown_RF = torch.isnan(values_RF)
@@ -113,10 +117,12 @@ def _apart(knots: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def terms(column: dict[str, Tensor], alike_R: Tensor, language_R: Tensor, category_R: Tensor) -> Tensor:
-    """[R, 7] in 0..1, version 0's terms from features by name. alike_R: cosine of what the viewer saw and the room.
+    """[R, 7] in 0..1, from features by name; like version 0's, but as the versions there are were trained with them.
 
-    language_R, category_R: shares of the viewer's visits to rooms of the same; as in version 0, their roots count.
-    Crowds count by their logarithm, as in version 0, but against a fixed number instead of the largest room's.
+    alike_R: cosine of what the viewer saw and the room.
+
+    language_R, category_R: shares of the viewer's visits to rooms of the same; their roots count.
+    Crowds count by their logarithm, against a fixed number.
     """
     never_R = torch.isnan(column["own_visit_age_s"])
     habit_R = column["own_visits"] / (column["own_visits"] + 2)

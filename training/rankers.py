@@ -42,6 +42,15 @@ class NotesMoments(Protocol):
 
 
 @runtime_checkable
+class LearnsBeside(Protocol):
+    """May learn in a thread of its own, while others do."""
+
+    @property
+    def learns_beside(self) -> bool:
+        """Whether it needs nothing but the moments: no other ranker, no random state of the process."""
+
+
+@runtime_checkable
 class TimesRequests(Protocol):
     """Knows how much of its scoring a replica would do in a request, and not before it."""
 

@@ -20,6 +20,7 @@ from streaming.errors import ConfigError, VersionError
 from streaming.events import ModelVersion
 from streaming.log import Log, Sink
 from streaming.restore import last_values
+from streaming.shown import public_uri, shown_uri
 from streaming.topics import MODELS
 from training import bundle as files
 from training.announced import MODEL, Announced, Listed, key_of, v0_record
@@ -121,10 +122,9 @@ class Registry:
         if not files.exists(self._store, version):
             files.write(bundle, self._store, version)
         elif files.read(self._store, version).manifest.sha256 != files.pack(bundle).manifest.sha256:
-            raise VersionError(f"{self._store.uri} has another version called {version}; give this one another name")
-        path = f"{self._store.uri.rstrip('/')}/{version}"
+            raise VersionError(f"{self._store.shown} has another version called {version}; give this one another name")
         metrics = dict(bundle.manifest.metrics)
-        return self._announce(self._record(version, path, "candidate", metrics))
+        return self._announce(self._record(version, self._own_path(version), "candidate", metrics))
 
     def promote(self, version: str, gate: Gate) -> Verdict:
         """Puts a published version live if the gate lets it through."""
@@ -139,7 +139,7 @@ class Registry:
         verdict = gate.judge(self.load(listed.record), self.load(live) if live is not None else None)
         if verdict.passed:
             metrics = {**listed.record.metrics, **verdict.metrics}
-            self._announce(self._record(version, listed.record.path, "live", metrics))
+            self._announce(self._record(version, self._path(listed.record), "live", metrics))
         return verdict
 
     def rollback(self) -> tuple[str, str]:
@@ -166,7 +166,7 @@ class Registry:
             raise VersionError("v0 has no files and cannot be retired: it is what answers when nothing else can")
         if listed.state == "live":
             raise VersionError(f"version {version} is live; put another live first, or `tidecast rollback`")
-        record = self._record(version, listed.record.path, "retired", listed.record.metrics)
+        record = self._record(version, self._path(listed.record), "retired", listed.record.metrics)
         self._announce(record)
         if delete:
             files.remove(*self._place(record))
@@ -206,26 +206,43 @@ class Registry:
             sink.close()
         return records[0]
 
+    def _path(self, record: ModelVersion) -> str:
+        """A version's path as it is announced once more: an older build wrote secrets into it."""
+        uri, under = _root(record, self._store.uri)
+        return self._own_path(under) if uri == self._store.uri else record.path
+
+    def _own_path(self, under: str) -> str:
+        """Where a version of this registry lies, as it is announced: the topic is read by many, and kept."""
+        return f"{public_uri(self._store.uri).rstrip('/')}/{under}"
+
     def _place(self, record: ModelVersion) -> tuple[Store, str]:
-        """Where a version lies: in this registry, or in another that it was announced from."""
+        """Where a version lies."""
         if record.version == V0:
             raise VersionError("v0 has no files: it is the answer without a model")
-        root, _, under = record.path.rstrip("/").rpartition("/")
-        if root == self._store.uri.rstrip("/"):
-            return self._store, under
-        return _open(root), under
+        uri, under = _root(record, self._store.uri)
+        return self._store if uri == self._store.uri else _open(uri), under
 
 
-def load_announced(record: ModelVersion) -> Bundle:
-    """The contents of a version from where its record says, checked in full. Raises VersionError."""
+def load_announced(record: ModelVersion, own_uri: str) -> Bundle:
+    """The contents of a version from where its record says, checked in full. Raises VersionError.
+
+    own_uri: this process's registry; of it the secrets are taken, which a record does not hold.
+    """
+    uri, under = _root(record, own_uri)
+    return _load(record, _open(uri), under)
+
+
+def _root(record: ModelVersion, own_uri: str) -> tuple[str, str]:
+    """(URI, folder below it) of a version: in this registry, or in another that it was announced from."""
     root, _, under = record.path.rstrip("/").rpartition("/")
-    return _load(record, _open(root), under)
+    return (own_uri if public_uri(root) == public_uri(own_uri).rstrip("/") else root), under
 
 
 def _load(record: ModelVersion, store: Store, under: str) -> Bundle:
     bundle = files.read(store, under)
     if bundle.manifest.version != record.version:
-        raise VersionError(f"{record.path} is version {bundle.manifest.version}, announced as {record.version}")
+        name = bundle.manifest.version
+        raise VersionError(f"{shown_uri(record.path)} is version {name}, announced as {record.version}")
     return bundle
 
 

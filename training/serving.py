@@ -102,6 +102,21 @@ class RankedRooms:
     enter_N: Floats
     stay_N: Floats
     interact_N: Floats
+    inside: Any = None  # what the version needs to say why; none else can read it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Doubtful:
+    """K rooms of which it is asked why they are where they are, by their places among those offered.
+
+    is_drawing: more come to them, or are there, than usual. age_s: since their start, NaN where that is long ago;
+    usual_age_s: of the rooms offered.
+    """
+
+    places_K: NDArray[np.int64]
+    is_drawing_K: NDArray[np.bool_]
+    age_s_K: Floats
+    usual_age_s: float
 
 
 class ServedVersion(Protocol):
@@ -144,3 +159,9 @@ class ServedVersion(Protocol):
 
     def rank(self, viewer: Any, offered: Offered) -> RankedRooms:
         """Probabilities of the candidates, in every request. viewer: what `viewer` returned; none else can read it."""
+
+    def falls(self, viewer: Any, offered: Offered, ranked: RankedRooms, rooms: Doubtful) -> Floats:
+        """[K, C] by how much the log odds of entering some rooms fall without each of causes.CAUSES, in every request.
+
+        ranked: what `rank` returned for the same.
+        """

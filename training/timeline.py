@@ -5,13 +5,16 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from streaming.vectors import fold_mean, to_bytes
 from streaming.window import WindowConfig
+from training import compiling
+from training.compiling import INTEGERS, kernel
 from training.content import mix
 from training.segments import SEGMENT_US, Segments
 from training.visits import SILENCE_US
@@ -40,6 +43,44 @@ class Contents(Protocol):
         """As of what was known strictly before the time."""
 
 
+@kernel(exact=True)
+def looked_up(  # noqa: PLR0917  compiled functions take no keywords
+    channel_N: NDArray[np.int64],
+    at_us_N: NDArray[np.int64],
+    key_S: NDArray[np.int64],
+    last_us_S: NDArray[np.int64],
+    mean_S: NDArray[np.int64],
+    first_us: int,
+    span_us: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each channel's last segment of a broadcast that goes on and its mean's row; the channel's title, and 0.
+
+    key_S: channel · span + when a segment closed since the first did; ascending.
+    """
+    now_N, mean_N = np.empty(len(channel_N), np.int64), np.zeros(len(channel_N), np.int64)
+    for n in range(len(channel_N)):
+        begin = channel_N[n] * span_us
+        key, place = begin + min(max(at_us_N[n] - first_us, 0), span_us - 1), 0
+        end = len(key_S)
+        while place < end:
+            middle = (place + end) // 2
+            if key_S[middle] < key:
+                place = middle + 1
+            else:
+                end = middle
+        place -= 1
+        if place >= 0 and key_S[place] >= begin and at_us_N[n] - last_us_S[place] < SILENCE_US:
+            now_N[n], mean_N[n] = place, mean_S[place]
+        else:
+            now_N[n] = len(key_S) + channel_N[n]
+    return now_N, mean_N
+
+
+def signatures() -> dict[Any, Any]:
+    """Which kernels are called, for `compiling.load`, and with what."""
+    return {looked_up: (*[INTEGERS] * 5, types.int64, types.int64)}
+
+
 class ContentTimeline:
     """C channels, S segments. A segment is known `lateness_s` after its end, as a room's window closes it.
 
@@ -63,33 +104,39 @@ class ContentTimeline:
         self.now_RD: NDArray[np.float16] = np.concatenate([now_SD, title_CD]).astype(np.float16)
         self.mean_RD, self._mean_S = _means(channels, segments, vectors_SD, config)
         self.segments = segments  # row r of now_RD is segment r, those past them are the channels' titles
-        self._title_row = len(segments)
-        self._channel_S, self._last_us_S = segments.channel_S, segments.last_us_S
+        self._last_us_S = segments.last_us_S.astype(np.int64)
+        self._last: tuple[NDArray[np.intp], int, Content] | None = None
         closed_us_S = (segments.index_S + 1) * SEGMENT_US + 1_000_000 * config.lateness_s
         self._first_us = int(closed_us_S.min(initial=2**62))
         self._span_us = int(closed_us_S.max(initial=self._first_us)) - self._first_us + 2
         if C * self._span_us >= 2**62:
             raise AssertionError(f"{C} channels over {self._span_us} us do not fit one key")
         self._key_S = segments.channel_S * np.int64(self._span_us) + (closed_us_S - self._first_us)
+        compiling.load(signatures())
 
     def rows(self, channels_N: NDArray[np.intp], at_us: int | NDArray[np.int64]) -> ContentRows:
-        """at_us: one for all, or [N]. Some 10 us for 25 channels."""
-        since_us = np.clip(np.asarray(at_us, np.int64) - self._first_us, 0, self._span_us - 1)
-        if not len(self._key_S):
-            return ContentRows(self._title_row + channels_N, np.zeros_like(channels_N))
-        place_N = np.searchsorted(self._key_S, channels_N * self._span_us + since_us, "left") - 1
-        place_N = np.maximum(place_N, 0)
-        known_N = self._key_S[place_N] < channels_N * self._span_us + since_us  # false where place was -1
-        known_N &= self._channel_S[place_N] == channels_N
-        known_N &= at_us - self._last_us_S[place_N] < SILENCE_US  # else of a broadcast that is over
-        return ContentRows(
-            np.where(known_N, place_N, self._title_row + channels_N), np.where(known_N, self._mean_S[place_N], 0)
+        """at_us: one for all, or [N]."""
+        at_us_N = np.asarray(at_us, np.int64)
+        if not at_us_N.ndim:
+            at_us_N = np.full(len(channels_N), at_us, np.int64)
+        now_N, mean_N = looked_up(
+            np.ascontiguousarray(channels_N, np.int64),
+            np.ascontiguousarray(at_us_N),
+            self._key_S,
+            self._last_us_S,
+            self._mean_S,
+            self._first_us,
+            self._span_us,
         )
+        return ContentRows(now_N, mean_N)
 
     def at(self, channels_N: NDArray[np.intp], at_us: int) -> Content:
-        """What was known strictly before `at_us`."""
-        rows = self.rows(channels_N, at_us)
-        return Content(self.now_RD[rows.now_N].astype(np.float32), self.mean_RD[rows.mean_N].astype(np.float32))
+        """What was known strictly before `at_us`. Not to be written to: the last answer is given again."""
+        if self._last is None or self._last[0] is not channels_N or self._last[1] != at_us:
+            rows = self.rows(channels_N, at_us)
+            content = Content(self.now_RD[rows.now_N].astype(np.float32), self.mean_RD[rows.mean_N].astype(np.float32))
+            self._last = channels_N, at_us, content
+        return self._last[2]
 
 
 class ShuffledContent:

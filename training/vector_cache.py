@@ -3,7 +3,7 @@
 A folder for each encoder version holds blocks: NumPy arrays of (hash, vector), each in a file that is named by the
 digest of its bytes. A block appears whole or not at all and never changes, so a killed run loses one block at most, and
 two runs may write at once. A block that is not what its name says is left alone, counted, and its texts are encoded
-again.
+again. So is a vector that is not of numbers.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import ConfigError
+from streaming.private_folder import make_private
 
 SUFFIX = ".npy"
 
@@ -33,7 +34,8 @@ class VectorCache:
         self._blocks: list[NDArray[np.void]] = []
         self.damaged = 0  # blocks that were left out
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            if not self._folder.exists():  # one that is there already is as open as its owner wants it
+                make_private(self._folder)
             for path in sorted(self._folder.glob(f"*{SUFFIX}")):
                 self._read(path)
         except OSError as err:
@@ -89,7 +91,10 @@ class VectorCache:
     def _remember(self, block: NDArray[np.void]) -> None:
         number = len(self._blocks)
         self._blocks.append(block)
-        self._row.update((text_hash, (number, row)) for row, text_hash in enumerate(block["hash"].tolist()))
+        usable = np.isfinite(block["vector"]).all(1).tolist()
+        self._row.update(
+            (text_hash, (number, row)) for row, text_hash in enumerate(block["hash"].tolist()) if usable[row]
+        )
 
 
 def _digest(content: bytes) -> str:

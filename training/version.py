@@ -19,10 +19,10 @@ from training import column_kernels
 from training.bundle import Bundle
 from training.codes import Codebooks
 from training.features import CROWD
-from training.forward import RankerForward, RoomForward
+from training.forward import Inside, RankerForward, RoomForward
 from training.labels import LABELS
 from training.model_config import COLD, RANKED, TOTALS, ModelConfig
-from training.serving import AlignedRooms, Offered, RankedRooms, ViewerPast
+from training.serving import AlignedRooms, Doubtful, Offered, RankedRooms, ViewerPast
 from training.transitions import Trails, Transitions
 from training.viewer_forward import History, ViewerForward
 
@@ -156,7 +156,20 @@ class Version:
 
     def rank(self, viewer: VersionViewer, offered: Offered) -> RankedRooms:
         """Probabilities; those of entering sum to one over the rooms offered."""
-        return RankedRooms(*self._ranker.probabilities(self._logits(viewer, offered), self._temperature))
+        if not len(offered.slots_N):
+            return RankedRooms(*np.zeros((3, 0), np.float32))
+        values_NF = self._values(viewer, offered)
+        sum_NO = self._ranker.summed(offered.prepared_SH, offered.slots_N, values_NF)
+        logit_N3 = self._ranker.heads(sum_NO, values_NF)
+        inside = Inside(sum_NO, values_NF, logit_N3)
+        enter_N, stay_N, interact_N = self._ranker.probabilities(logit_N3, self._temperature)
+        return RankedRooms(enter_N, stay_N, interact_N, inside)
+
+    def falls(self, viewer: VersionViewer, offered: Offered, ranked: RankedRooms, rooms: Doubtful) -> Floats:
+        """[K, C] as causes.CAUSES."""
+        is_known = viewer is not self._stranger
+        fall_KC = self._ranker.falls(ranked.inside, offered.prepared_SH, offered.slots_N, rooms, is_known=is_known)
+        return fall_KC / np.float32(self._temperature)
 
     def logits(self, viewer: VersionViewer, rooms: AlignedRooms, prepared_NH: Floats, personal_NP: Floats) -> Floats:
         """[N, 3] of the heads, row by row."""
@@ -175,10 +188,12 @@ class Version:
         return _columns(viewer, rooms, slots_N, np.ascontiguousarray(personal_NP), learned_N4)
 
     def _logits(self, viewer: VersionViewer, offered: Offered) -> Floats:
+        return self._ranker(offered.prepared_SH, offered.slots_N, self._values(viewer, offered))
+
+    def _values(self, viewer: VersionViewer, offered: Offered) -> Floats:
         slots_N = offered.slots_N
         learned_N4 = viewer.trails.columns(offered.rooms.rows_N[slots_N])
-        values_NF = _columns(viewer, offered.rooms, slots_N, offered.personal_NP, learned_N4)
-        return self._ranker(offered.prepared_SH, slots_N, values_NF)
+        return _columns(viewer, offered.rooms, slots_N, offered.personal_NP, learned_N4)
 
 
 def _columns(

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.presence import LATE_MS, Deadlines
 from training.chat import Chat
 from training.crowd import NEVER_MS, Crowd
 from training.features import crowd, features, served
@@ -44,10 +45,13 @@ class Observer(Protocol):
 class World:
     """Everything counted of C channels and of all viewers, as of the last message applied."""
 
-    def __init__(self, num_channels: int) -> None:
-        self._crowd = Crowd(num_channels)
+    def __init__(self, channels: Sequence[str]) -> None:
+        num_channels = len(channels)
+        place = {channel: place for place, channel in enumerate(sorted(channels))}
+        self._crowd = Crowd(num_channels, [place[channel] for channel in channels])
         self._paths = MovesBetween(num_channels)
         self._pasts: dict[int, Past] = {}
+        self._deadlines: Deadlines[int] = Deadlines()  # viewers who are in a channel
         self._position_C = np.full(num_channels, -1, np.intp)
 
     def moment(self, message: int, at_us: int, viewer: int, channel: int, kind: Kind) -> Moment:
@@ -83,13 +87,25 @@ class World:
         self._crowd.apply(at_ms, channel, kind, NEVER_MS if habit is None else habit.last_ms)
         if kind != Kind.NO_VISIT:
             if past.channel != NOWHERE:
-                self._crowd.leave(past.channel, past.habits[past.channel].last_visit_ms)
+                if past.present:
+                    self._crowd.leave(past.channel, past.habits[past.channel].last_visit_ms)
                 self._paths.move(at_ms, past.channel, channel, habit is None)
-                if past.channel != channel and at_ms - past.last_ms < SILENCE_MS:
+                if past.channel != channel:
                     self._crowd.arrive(at_ms, past.channel, channel)
             if habit is None:
                 self._paths.meet(channel, list(past.habits))
         past.apply(at_ms, channel, kind)
+        self._deadlines.put(viewer, at_ms + SILENCE_MS)
+
+    def lapse(self, at_ms: int) -> None:
+        """Viewers who were silent for half an hour are no longer there, as a ProfileWorker sees it."""
+        for viewer in self._deadlines.take(at_ms):
+            past = self._pasts[viewer]
+            if past.last_ms + SILENCE_MS + LATE_MS > at_ms:
+                self._deadlines.put(viewer, past.last_ms + SILENCE_MS)
+            elif past.present:
+                past.present = False
+                self._crowd.leave(past.channel, past.habits[past.channel].last_visit_ms)
 
     def _features(self, at_ms: int, viewer: int, live_N: NDArray[np.intp]) -> NDArray[np.float32]:
         past = self._pasts.get(viewer) or Past(at_ms)
@@ -114,7 +130,7 @@ def moments(
 
     observers get each message after the moments of its time were taken up, and before the next one is made.
     """
-    world = World(len(chat.channels))
+    world = World(chat.channels)
     at_us_M, viewer_M, channel_M, kinds_M, wants_M = (
         column.tolist() for column in (chat.at_us_M, chat.viewer_M, chat.channel_M, kind_M, wanted_M)
     )
@@ -123,6 +139,7 @@ def moments(
         at_ms, stop = at_us_M[start] // 1_000, start + 1
         while stop < end and at_us_M[stop] // 1_000 == at_ms:
             stop += 1
+        world.lapse(at_ms)
         for message in range(start, stop):
             if wants_M[message]:
                 kind = Kind(kinds_M[message])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+
+from deploy.terminal import complain, say, say_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from streaming.archive.upkeep import Step
 
 INTERRUPTED = 130
-REFUSED = (
-    "The archive is ahead of the log there: the topics were made anew, or it is another cluster's archive. "
-    "Give --uri (archive.uri) an archive of their own"
+ANEW = (
+    "made anew, or lost by their broker: they go on in the archive where they ended there. Where it is another "
+    "cluster's archive, give --uri (archive.uri) one of its own"
 )
 
 EPILOG = """\
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     archive = Archive(config.uri)
     code = show(archive, args.topic, as_json=args.json) if args.action == "ls" else look_after(archive, config, args)
     if archive.skipped and not args.json:
-        print(f"tidecast: files skipped: {len(archive.skipped)}; --json names them with the reasons", file=sys.stderr)
+        complain(f"tidecast: files skipped: {len(archive.skipped)}; --json names them with the reasons")
     return code
 
 
@@ -104,8 +104,10 @@ def archive_log(settings: Settings, config: ArchiveConfig, *, once: bool, as_jso
 
     kafka = settings.kafka.or_local(settings.local_kafka.bootstrap_servers)
     stop, over, started_s = threading.Event(), threading.Event(), time.monotonic()
-    archiver = Archiver(KafkaLog(kafka.in_bulk(), settings.topics.prefix), config, MemoryMetrics(), SystemClock())
-    progress = threading.Thread(target=show_progress, args=(archiver, over), daemon=True)
+    log = KafkaLog(kafka.in_bulk(), settings.topics.prefix, skip_damaged=settings.log.skip_damaged)
+    archiver = Archiver(log, config, MemoryMetrics(), SystemClock())
+    told = {"to_end": once}
+    progress = threading.Thread(target=show_progress, args=(archiver, over), kwargs=told, daemon=True)
     with stop_on_signal(stop):
         progress.start()
         try:
@@ -116,12 +118,11 @@ def archive_log(settings: Settings, config: ArchiveConfig, *, once: bool, as_jso
     status, took_s = archiver.status(), time.monotonic() - started_s
     interrupted = once and stop.is_set()
     if as_json:
-        print(json.dumps({**dataclasses.asdict(status), "elapsed_s": round(took_s, 3), "interrupted": interrupted}))
+        say_json({**dataclasses.asdict(status), "elapsed_s": round(took_s, 3), "interrupted": interrupted})
     else:
-        print(summary(status, took_s, interrupted=interrupted))
-    if status.refused:
-        print(f"tidecast: not archived: {', '.join(status.refused)}. {REFUSED}", file=sys.stderr)
-        return 1
+        say(summary(status, took_s, interrupted=interrupted))
+    if status.anew:
+        complain(f"tidecast: {', '.join(status.anew)}: {ANEW}")
     return INTERRUPTED if interrupted else 0
 
 
@@ -138,36 +139,38 @@ def show(archive: Archive, topic: str | None, *, as_json: bool) -> int:
 
     rows = rows_of(archive, topic)
     if as_json:
-        print(json.dumps({"uri": archive.store.uri, "rows": rows, "skipped": archive.skipped}))
+        say_json({"uri": archive.store.shown, "rows": rows, "skipped": archive.skipped})
     elif rows:
         draw(rows)
     else:
-        print(f"{archive.store.uri} holds nothing{f' of {topic}' if topic else ''}; `tidecast archive run` fills it")
+        say(f"{archive.store.shown} holds nothing{f' of {topic}' if topic else ''}; `tidecast archive run` fills it")
     return 0 if rows else 1
 
 
 def look_after(archive: Archive, config: ArchiveConfig, args: argparse.Namespace) -> int:
     """Merges or deletes, a step at a time; between two of them it can be stopped."""
+    from deploy.plain_progress import PlainProgress  # noqa: PLC0415
     from deploy.stopping import stop_on_signal  # noqa: PLC0415
 
     stop = threading.Event()
     done: list[dict[str, Any]] = []
-    with stop_on_signal(stop):
+    with stop_on_signal(stop), PlainProgress(f"archive {args.action}", "files") as progress:
         for step in _steps(archive, config, args):
+            progress.advance(1)
             done.append(
                 {"action": step.action, "path": step.file.path, "files": step.num_files, "bytes": step.num_bytes}
             )
             if not args.json:
                 verb = f"would be {step.action}" if args.dry_run else step.action
                 of = f" from {step.num_files} files" if step.action == "merged" else ""
-                print(f"{verb}{of}: {step.file.path} ({step.num_bytes / 1e6:,.1f} MB)")
+                say(f"{verb}{of}: {step.file.path} ({step.num_bytes / 1e6:,.1f} MB)")
             if stop.is_set():
                 break
     if args.json:
-        print(json.dumps({"uri": archive.store.uri, "dry_run": args.dry_run, "done": done, "skipped": archive.skipped}))
+        say_json({"uri": archive.store.shown, "dry_run": args.dry_run, "done": done, "skipped": archive.skipped})
     elif not done:
         kept = "archive.keep_hours is 0: everything is kept" if args.action == "prune" and not config.keep_hours else ""
-        print(kept or "nothing to do")
+        say(kept or "nothing to do")
     return INTERRUPTED if stop.is_set() else 0
 
 

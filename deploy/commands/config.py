@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from deploy.config import Loaded, known_keys, load
-from deploy.config_key import MASK, is_secret
+from deploy.config_key import shown_value
+from deploy.terminal import as_json as quoted
+from deploy.terminal import one_line, say
 
 EPILOG = """\
 examples:
@@ -18,7 +20,7 @@ examples:
   TIDECAST_TOPICS__ROOM_PARTITIONS=8 tidecast config  an override for one command
   tidecast --config production.toml config --json     for scripts: {"section.key": {"value": ..., "from": ...}}
 
-A later one wins: default, file, environment. Values of passwords and other secrets are shown as ********.
+A later one wins: default, file, environment. Passwords and other secrets, those in URIs too, are shown as ********.
 """
 
 
@@ -36,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     loaded = load(args.config, os.environ)
-    print(as_json(loaded) if args.json else as_toml(loaded))
+    say(as_json(loaded) if args.json else as_toml(loaded))
     return 0
 
 
@@ -58,7 +60,7 @@ def as_toml(loaded: Loaded) -> str:
             lines.append(f"[{section}]")
             current = section
         setting = f"# {key} is not set" if value is None else f"{key} = {_literal(value)}"
-        lines.append(f"{setting:<48}  # {loaded.origin(name)}")
+        lines.append(f"{setting:<48}  # {one_line(loaded.origin(name))}")
     return "\n".join(lines)
 
 
@@ -67,13 +69,7 @@ def _values(loaded: Loaded) -> Iterator[tuple[str, object]]:
         value: object = loaded.settings
         for part in key.name.split("."):
             value = getattr(value, part)
-        yield key.name, _masked(key.name, value)
-
-
-def _masked(name: str, value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _masked(str(key), item) for key, item in value.items()}
-    return MASK if is_secret(name) and value not in ("", None) else value
+        yield key.name, shown_value(key.name, value)
 
 
 def _literal(value: object) -> str:
@@ -82,9 +78,9 @@ def _literal(value: object) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, str | Path):
-        return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+        return quoted(str(value))
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(str(key))} = {_literal(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{quoted(str(key))} = {_literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, tuple | list | frozenset):
         return "[" + ", ".join(map(_literal, value)) + "]"
     raise TypeError(f"a configuration value of type {type(value).__name__} has no TOML form")

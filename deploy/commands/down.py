@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 
 from deploy.config import from_args
+from deploy.plain_progress import PlainProgress
 from deploy.system import System
+from deploy.terminal import complain, say, say_json
 
 EPILOG = """\
 examples:
@@ -34,11 +34,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     began_s = time.monotonic()
-    system = System(from_args(args), progress=lambda step: print(step, file=sys.stderr))
-    stopped = system.stop()
+    waiting = PlainProgress("down", "")
+
+    def progress(step: str) -> None:
+        complain(step)
+        waiting.stage(step)
+
+    with waiting:
+        stopped = System(from_args(args), progress=progress).stop()
     seconds = round(time.monotonic() - began_s, 1)
     if args.json:
-        print(json.dumps({"stopped": stopped, "seconds": seconds}))
+        say_json({"stopped": stopped, "seconds": seconds})
     else:
-        print(f"down after {seconds} s" if stopped else "nothing runs that was started from this folder")
+        say(f"down after {seconds} s" if stopped else "nothing runs that was started from this folder")
     return 0

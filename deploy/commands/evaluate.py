@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from deploy.terminal import complain, say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from deploy.config import Settings
     from deploy.rankers import Ingredients
+    from streaming.recording import Recording
     from streaming.replay import Channel
     from training.bundle import Bundle
     from training.chat import Chat, Windows
@@ -109,6 +111,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--test", type=Path, nargs="+", required=True, metavar="FILE", help="recorded chat after it")
     parser.add_argument("--train-windows", type=_windows, metavar="A:B", help="only rows with A <= window < B")
     parser.add_argument("--test-windows", type=_windows, metavar="C:D", help="only rows with C <= window < D")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out rows that cannot be taken, and count them")
     parser.add_argument(
         "--rankers",
         nargs="+",
@@ -160,20 +163,41 @@ def run(args: argparse.Namespace) -> int:
     rankings_of, against = _check(args, names_of(names, args.version))
     settings = from_args(args)
     versions = versions_of(args.version, settings)
-    recorded = load(args.train, args.test, args.train_windows, args.test_windows)
-    ingredients, cold_C = ingredients_of(args, settings, recorded)
+    files = open_files(args)
+    recorded = load(files.train, files.test, args.train_windows, args.test_windows)
+    ingredients, cold_C = ingredients_of(args, settings, recorded, files)
     chat, rankers = ingredients.chat, build(names, versions, ingredients)
     with ExitStack() as stack:
         sinks = {rankings_of: stack.enter_context(RankingsFile(args.rankings, chat))} if args.rankings else None
-        progress = stack.enter_context(EvaluateProgress(len(chat.at_us_M)))
+        progress = stack.enter_context(EvaluateProgress(len(chat.at_us_M), chat.num_train))
         config = EvaluateConfig(args.seed, args.learn_from, against)
         report = evaluate(chat, rankers, config, progress, sinks=sinks, cold_C=cold_C)
-    print(table(report))
+    say(table(report))
     if towers := towers_of(rankers):
-        print(towers_table(towers))
+        say(towers_table(towers))
     if args.json:
         args.json.write_text(json.dumps(as_json(report, rankers, args), indent=2) + "\n")
     return 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Files:
+    """The recordings of a command line, opened; what is given for both parts is opened once."""
+
+    train: list[Recording]
+    test: list[Recording]
+
+
+def open_files(args: argparse.Namespace) -> Files:
+    """With --skip-bad without the rows that are not as they should be. Raises InputFileError."""
+    from deploy.recording_check import check_recording  # noqa: PLC0415
+    from streaming.recording import Recording  # noqa: PLC0415
+
+    opened = {path: Recording.open(path, "chat") for path in (*args.train, *args.test)}
+    if args.skip_bad:
+        for file in opened.values():
+            check_recording(file, None, skip_bad=True)
+    return Files([opened[path] for path in args.train], [opened[path] for path in args.test])
 
 
 def versions_of(places: Sequence[str], settings: Settings) -> dict[str, Bundle]:
@@ -191,7 +215,7 @@ def versions_of(places: Sequence[str], settings: Settings) -> dict[str, Bundle]:
 
 
 def ingredients_of(
-    args: argparse.Namespace, settings: Settings, chat: Chat
+    args: argparse.Namespace, settings: Settings, chat: Chat, files: Files
 ) -> tuple[Ingredients, NDArray[np.bool_] | None]:
     """What the rankers are made of, and which channels are held out, if any."""
     from deploy.rankers import Ingredients  # noqa: PLC0415
@@ -208,7 +232,7 @@ def ingredients_of(
         BoostingConfig(args.trees, seed=args.seed),
         VersionZeroConfig(settings.recommend, settings.tables, settings.profile),
         known,
-        content_of(args, settings, chat, known) if args.content else None,
+        content_of(args, settings, chat, known, files) if args.content else None,
         Popularity(),
     )
     return ingredients, cold_C
@@ -225,22 +249,22 @@ def chosen_names(args: argparse.Namespace) -> list[str]:
     if not Boosting.available() and any(name in BOOSTED for name in names):
         if args.rankers:
             raise ConfigError("boosting needs lightgbm: pip install 'tidecast[eval]', or leave it out of --rankers")
-        print("tidecast: without boosting, the reference: pip install 'tidecast[eval]'", file=sys.stderr)
+        complain("tidecast: without boosting, the reference: pip install 'tidecast[eval]'")
         names = [name for name in names if name not in BOOSTED]
     return list(names)
 
 
 def content_of(
-    args: argparse.Namespace, settings: Settings, chat: Chat, known: Mapping[str, Channel]
+    args: argparse.Namespace, settings: Settings, chat: Chat, known: Mapping[str, Channel], files: Files
 ) -> ContentTimeline:
     """What the channels were about; encodes what the cache does not hold yet."""
     from deploy.encode_progress import EncodeProgress  # noqa: PLC0415
     from training.chat import load_texts  # noqa: PLC0415
-    from training.encoder import TextEncoder  # noqa: PLC0415
+    from training.encoder import LazyTextEncoder  # noqa: PLC0415
     from training.recorded_content import ContentConfig, content_timeline  # noqa: PLC0415
 
-    text_M = load_texts(args.train, args.test, args.train_windows, args.test_windows)
-    encoder = TextEncoder(dataclasses.replace(settings.encoder, cached_texts=1))  # each text comes once
+    text_M = load_texts(files.train, files.test, args.train_windows, args.test_windows)
+    encoder = LazyTextEncoder(dataclasses.replace(settings.encoder, cached_texts=1))  # each text comes once
     with EncodeProgress() as progress:
         return content_timeline(
             chat,

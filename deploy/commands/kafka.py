@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
+from pathlib import Path
 
-from deploy.config import from_args
+from deploy.config import Settings, from_args
+from deploy.plain_progress import PlainProgress
+from deploy.terminal import complain, say, say_json
+from streaming.errors import ConfigError
 from streaming.local_kafka import KAFKA_VERSION, LocalKafka, find_jars
+from streaming.shown import shown
 
 EPILOG = """\
 examples:
   tidecast kafka start     a real Apache Kafka on 127.0.0.1:9092, its data in .tidecast/kafka
   tidecast kafka status    whether it runs and answers; exit code 1 where it does not
-  tidecast kafka stop      stops it; the data stays, and the next start has it again
+  tidecast kafka stop      stops it; the data stays, and the next start has it again. Asks while a system uses it
   tidecast kafka fetch     downloads the jars (45 MB, once), for a machine that will have no network
   TIDECAST_LOCAL_KAFKA__PORT=9192 tidecast kafka start     another port
 
@@ -31,6 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("action", choices=("start", "stop", "status", "fetch"), help="what to do")
+    parser.add_argument("--yes", action="store_true", help="stop it without asking, although a system uses it")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
     parser.set_defaults(run=run)
 
@@ -40,43 +45,64 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "fetch":
         return _fetch(as_json=args.json)
     if settings.kafka.bootstrap_servers:
-        print(
-            f"tidecast: kafka.bootstrap_servers is {settings.kafka.bootstrap_servers}: "
-            "the other commands use that Kafka, not the local one",
-            file=sys.stderr,
+        complain(
+            f"tidecast: kafka.bootstrap_servers is {shown(settings.kafka.bootstrap_servers)}: "
+            "the other commands use that Kafka, not the local one"
         )
     kafka = LocalKafka(settings.local_kafka)
     if args.action == "start":
-        started = kafka.start()
+        with PlainProgress("kafka start", ""):
+            started = kafka.start()
         note = "started" if started else "ran already"
     elif args.action == "stop":
+        require_unused(settings, kafka, sure=args.yes)
         note = "stopped" if kafka.stop() else "was not running"
     else:
         note = ""
     return _show(kafka, note, action=args.action, as_json=args.json)
 
 
+def require_unused(settings: Settings, kafka: LocalKafka, *, sure: bool) -> None:
+    """Asks before a Kafka is stopped that a running system uses. Raises ConfigError on a no and where nobody is.
+
+    That system would answer from what it holds, ever older, until there is a Kafka again.
+    """
+    from deploy.system import System  # noqa: PLC0415  the other actions need none of it
+
+    users = [System(settings, folder).living() for folder in (Path(".tidecast"), Path(".tidecast/demo"))]
+    urls = [user.url for user in users if user is not None and user.bootstrap_servers == kafka.bootstrap_servers]
+    if not urls or sure or kafka.pid() is None:
+        return
+    said = f"the system at {urls[0]} uses this Kafka"
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{said}; stop that with `tidecast down`, or give --yes")
+    say(f"{said} and would go on with what it holds, ever older. Stop Kafka all the same? [y/N] ", end="", flush=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise ConfigError("Kafka was not stopped; `tidecast down` stops the system")
+
+
 def _show(kafka: LocalKafka, note: str, *, action: str, as_json: bool) -> int:
     status = kafka.status()
     if as_json:
-        print(json.dumps({"action": action, "result": note, **dataclasses.asdict(status)}))
+        say_json({"action": action, "result": note, **dataclasses.asdict(status)})
     elif note:
-        print(f"Kafka {note}" + (f" on {status.bootstrap_servers}, pid {status.pid}" if status.pid else ""))
+        say(f"Kafka {note}" + (f" on {status.bootstrap_servers}, pid {status.pid}" if status.pid else ""))
     elif status.pid is None:
-        print(f"Kafka does not run; `tidecast kafka start` starts it on {status.bootstrap_servers}")
+        say(f"Kafka does not run; `tidecast kafka start` starts it on {status.bootstrap_servers}")
     else:
         answer = "answers" if status.answers else "does not answer yet"
-        print(f"Kafka runs on {status.bootstrap_servers}, pid {status.pid}, and {answer}")
+        say(f"Kafka runs on {status.bootstrap_servers}, pid {status.pid}, and {answer}")
     if not as_json and action != "stop":
-        print(f"data in {status.folder}, log in {status.log_file}")
+        say(f"data in {status.folder}, log in {status.log_file}")
     return 0 if action == "stop" or status.answers else 1
 
 
 def _fetch(*, as_json: bool) -> int:
-    jars = find_jars()
+    with PlainProgress("kafka fetch", ""):
+        jars = find_jars()
     size_bytes = sum(jar.stat().st_size for jar in jars)
     if as_json:
-        print(json.dumps({"version": KAFKA_VERSION, "jars": [str(jar) for jar in jars], "size_bytes": size_bytes}))
+        say_json({"version": KAFKA_VERSION, "jars": [str(jar) for jar in jars], "size_bytes": size_bytes})
     else:
-        print(f"Kafka {KAFKA_VERSION}: {len(jars)} jars, {size_bytes / 1e6:.0f} MB, in {jars[0].parent.parent}")
+        say(f"Kafka {KAFKA_VERSION}: {len(jars)} jars, {size_bytes / 1e6:.0f} MB, in {jars[0].parent.parent}")
     return 0

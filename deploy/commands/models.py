@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING, Any
+
+from deploy.terminal import as_json, say, say_json
+from streaming.shown import shown_uri
 
 if TYPE_CHECKING:
     from streaming.events import ModelVersion
@@ -83,7 +85,7 @@ def _ls(registry: Registry, args: argparse.Namespace) -> int:
 
     versions = registry.versions()
     if args.json:
-        print(json.dumps({"versions": [row_of(listed) for listed in versions]}))
+        say_json({"versions": [row_of(listed) for listed in versions]})
     else:
         draw(versions)
     return 0
@@ -96,9 +98,9 @@ def _show(registry: Registry, args: argparse.Namespace) -> int:
 
     listed, manifest = registry.show(args.subject)
     if args.json:
-        print(json.dumps({**row_of(listed), "manifest": msgspec.to_builtins(manifest)}))
+        say_json({**row_of(listed), "manifest": msgspec.to_builtins(manifest)})
     else:
-        print("\n".join(describe(listed, manifest)))
+        say("\n".join(describe(listed, manifest)))
     return 0
 
 
@@ -107,7 +109,7 @@ def _publish(registry: Registry, args: argparse.Namespace) -> int:
 
     record = registry.publish(bundle_at(args.subject))
     if not args.live:
-        said = f"version {record.version} is a candidate, at {record.path}"
+        said = f"version {record.version} is a candidate, at {shown_uri(record.path)}"
         return _say(args, f"{said}; `tidecast models promote {record.version}` puts it live", _state(record))
     return _promoted(registry, args, record.version)
 
@@ -133,24 +135,24 @@ def rollback(registry: Registry, *, as_json: bool) -> int:
     """Rolls back and says so. Raises VersionError, LogError."""
     was, now = registry.rollback()
     if as_json:
-        print(json.dumps({"was": was, "live": now}))
+        say_json({"was": was, "live": now})
     else:
-        print(f"{now} is live again; {was} is retired")
+        say(f"{now} is live again; {was} is retired")
     return 0
 
 
 def _retire(registry: Registry, args: argparse.Namespace) -> int:
     record = registry.retire(args.subject, delete=args.delete)
-    gone = "; its files are deleted" if args.delete else f"; its files stay at {record.path}"
+    gone = "; its files are deleted" if args.delete else f"; its files stay at {shown_uri(record.path)}"
     return _say(args, f"version {record.version} is retired{gone}", _state(record))
 
 
 def _state(record: ModelVersion) -> dict[str, Any]:
-    return {"version": record.version, "state": record.state, "path": record.path}
+    return {"version": record.version, "state": record.state, "path": shown_uri(record.path)}
 
 
 def _say(args: argparse.Namespace, text: str, told: dict[str, Any], code: int = 0) -> int:
-    print(json.dumps(told) if args.json else text)
+    say(as_json(told) if args.json else text)
     return code
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import time
 
+import msgspec
 from msgspec import UNSET
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from actors.answer import Answer, Filters, Item, Query
-from deploy.client import Client, pretty
+from actors.answer import Answer, Filters, Item, Mature, Query
+from deploy.client import Client
+from deploy.columns import Column, table
 from deploy.config import from_args
+from deploy.terminal import console, one_line, say_json
 
 EPILOG = """\
 examples:
@@ -26,6 +28,17 @@ examples:
 fresh: how old the newest text is that the room's vector saw. A viewer nobody knows is served as a stranger.
 """
 WATCH_EVERY_S = 1.0
+COLUMNS = (
+    Column("", right=True),
+    Column("score", rank=3, right=True),
+    Column("viewers", rank=2, right=True),
+    Column("fresh", right=True),
+    Column("room", least=24),
+    Column("title", least=16),
+    Column("category", rank=1, least=10),
+    Column("why", least=20),
+)
+MATURE: dict[str | None, Mature] = {"none": False, "only": True, "any": "any"}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,6 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--limit", type=int, default=10, metavar="N", help="how many rooms (10)")
     parser.add_argument("--language", metavar="TAG", help='only rooms in this language, for example "pt" or "pt-BR"')
     parser.add_argument("--category", metavar="NAME", help="only rooms of this category")
+    parser.add_argument("--mature", choices=MATURE, help="mature rooms: none, only these, or any room")
     parser.add_argument("--exclude", metavar="ROOM", action="append", default=[], help="not this room; repeatable")
     parser.add_argument("--explain", action="store_true", help="show what each score is the sum of")
     parser.add_argument("--watch", action="store_true", help="ask again every second until Ctrl-C")
@@ -53,16 +67,17 @@ def run(args: argparse.Namespace) -> int:
         viewer=args.viewer,
         limit=args.limit,
         exclude=args.exclude,
-        filters=Filters(language=args.language, category=args.category),
+        filters=Filters(language=args.language, category=args.category, mature=MATURE.get(args.mature)),
         explain=args.explain,
     )
     if args.watch:
         return _watch(client, query, as_json=args.json)
     answer = client.recommend(query)
     if args.json:
-        print(pretty(answer))
+        say_json(msgspec.to_builtins(answer))
     else:
-        Console().print(picture(answer))
+        out = console()
+        out.print(picture(answer, out.width))
     return 0
 
 
@@ -70,39 +85,43 @@ def _watch(client: Client, query: Query, *, as_json: bool) -> int:
     try:
         if as_json:
             while True:
-                print(pretty(client.recommend(query)), flush=True)
+                say_json(msgspec.to_builtins(client.recommend(query)), flush=True)
                 time.sleep(WATCH_EVERY_S)
-        with Live(picture(client.recommend(query)), auto_refresh=False) as live:
+        out = console()
+        with Live(picture(client.recommend(query), out.width), console=out, auto_refresh=False) as live:
             while True:
                 time.sleep(WATCH_EVERY_S)
-                live.update(picture(client.recommend(query)), refresh=True)
+                live.update(picture(client.recommend(query), out.width), refresh=True)
     except KeyboardInterrupt:
         return 0
 
 
-def picture(answer: Answer) -> Group:
-    """An answer as a table."""
+def picture(answer: Answer, width: int) -> Group:
+    """An answer as a table of at most `width` cells; with what the scores are the sums of on a line of their own."""
     who = answer.viewer if answer.known else f"{answer.viewer} (a stranger)"
     clock = time.strftime("%H:%M:%S", time.localtime(answer.generated_at_ms / 1000))
-    head = Text(f"{who}   {clock}   {answer.live_rooms} rooms live   model {answer.model_version}")
-    table = Table(box=None, pad_edge=False)
-    for heading, justify in (("", "right"), ("score", "right"), ("viewers", "right"), ("fresh", "right")):
-        table.add_column(heading, justify=justify, no_wrap=True, min_width=len(heading))  # type: ignore[arg-type]
-    for heading in ("room", "title", "category", "why"):
-        table.add_column(heading, overflow="ellipsis", no_wrap=heading != "why", min_width=8)
-    for rank, item in enumerate(answer.rooms, 1):
-        table.add_row(
+    head = f"{clock}   {answer.live_rooms} rooms live   model {answer.model_version}   {who}"
+    rows = [
+        (
             *(str(rank), f"{item.score:.3f}", str(item.audience), _age(item.receipt.age_ms)),
-            *(Text(text) for text in (item.room, item.title, item.category, _why(item))),
+            *(item.room, item.title, item.category, item.reason),
         )
-    return Group(head, table if answer.rooms else Text("no live room matches"))
+        for rank, item in enumerate(answer.rooms, 1)
+    ]
+    return Group(
+        _cut(head),
+        table(COLUMNS, rows, width) if rows else Text("no live room matches"),
+        *(_cut(f"{rank:>2} {_sum(item)}") for rank, item in enumerate(answer.rooms, 1) if item.terms is not UNSET),
+    )
 
 
-def _why(item: Item) -> str:
-    if item.terms is UNSET:
-        return item.reason
-    terms = sorted(item.terms.items(), key=lambda term: -abs(term[1]))
-    return f"{item.reason} ({', '.join(f'{name} {value:+.3f}' for name, value in terms if value)})"
+def _cut(text: str) -> Text:
+    return Text(one_line(text), no_wrap=True, overflow="ellipsis")
+
+
+def _sum(item: Item) -> str:
+    terms = sorted(item.terms.items(), key=lambda term: -abs(term[1])) if item.terms is not UNSET else []
+    return f"{item.score:.3f} = {' '.join(f'{name} {value:+.3f}' for name, value in terms if value)}"
 
 
 def _age(age_ms: int) -> str:

@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import threading
-from datetime import UTC, datetime
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from deploy.terminal import as_json as to_json
+from deploy.terminal import say
 
 if TYPE_CHECKING:
     from streaming.playback import Played
+    from streaming.recorded_rooms import Selection
+    from streaming.recording import Recording
     from streaming.replay import Replay, Span
 
 INTERRUPTED = 130
 LONGEST_GAP_S = 60.0  # longer silences are skipped: recordings consist of windows with hours or days between them
 
 EPILOG = """\
-A file is Parquet (.parquet), CSV (.csv) or JSON lines (.jsonl, .ndjson). Its columns; any others are ignored:
+A file is Parquet, CSV or JSON lines, or what others have written; which, is recognised (--format says it instead):
+  parquet, csv, json-lines   tables with the columns below; any others are ignored
+  chat-downloader            its JSON of Twitch or YouTube; the channel is --channel, else the file's name
+  justlog                    its logs of Twitch: text, raw IRC, JSON
+  chatterino                 its logs; local times, whose zone the log says, or --time-zone
+  kafka-console-consumer     what it prints of rooms, chat or viewer-events, with or without keys and timestamps
+Text is UTF-8, packed with gzip or not. The columns of tables:
   chat            at, channel or room, viewer, text [, window]
   rooms           at, type (started, updated, ended), room, streamer [, title, category, language, tags, mature]
-  viewer events   at, viewer, room, streamer, action (enter, leave, watch, like, gift, follow, chat) [, seconds]
-`at` is a timestamp or ISO 8601 text, UTC unless it says otherwise; `at_ms`, milliseconds since 1970, does as well. So
-what `kafka-console-consumer` prints of the topics can be played again as JSON lines.
+  viewer events   at, viewer, room, streamer, action (enter, leave, watch, like, gift, follow, chat)
+                  [, seconds, event_id]
+`at` is a timestamp or ISO 8601 text, UTC unless it says otherwise; `at_ms`, milliseconds since 1970, does as well (a
+file that counts seconds, microseconds or nanoseconds there is read so, with a warning). A text that is null is empty.
+
+Before anything is sent, every row is read and asked of the topic's decoder: one that would be a dead letter on the log
+is refused with its number. --skip-bad leaves such rows out and says how many there were of each sort.
 
 From chat alone the rest is derived: a room for each channel and recorded window, from its first message to its last
 (without a column window, half an hour of silence parts two rooms), a viewer's enter with the first message in a room,
@@ -37,8 +54,22 @@ examples:
   tidecast replay chat.parquet --window 3 --speed 10      one recorded window, ten times as fast
   tidecast replay chat.parquet --channels channels.csv    with titles: channel,title,category,language
   tidecast replay chat.jsonl --rooms rooms.csv --viewer-events visits.parquet --fast
+  tidecast replay somebody-2025-02-17.log --time-zone Europe/Berlin
   tidecast replay chat.parquet --from 2025-03-04T12:50 --until 2025-03-04T13:00 --time recorded --json
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files of a command line, opened; None where there is none."""
+
+    chat: Recording | None
+    rooms: Recording | None
+    viewer_events: Recording | None
+
+    @property
+    def opened(self) -> list[Recording]:
+        return [file for file in (self.rooms, self.viewer_events, self.chat) if file is not None]
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -53,6 +84,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--rooms", type=Path, metavar="FILE", help="recorded starts, updates and ends of rooms")
     parser.add_argument("--viewer-events", type=Path, metavar="FILE", help="recorded viewer events")
     parser.add_argument("--channels", type=Path, metavar="FILE", help="CSV with channel,title,category,language")
+    parser.add_argument("--format", metavar="NAME", help="how FILE is written (default: recognised), see below")
+    parser.add_argument(
+        "--channel", metavar="NAME", help="whose chat FILE is, where it does not say (default: its name)"
+    )
+    parser.add_argument("--time-zone", type=_zone, metavar="ZONE", help="of local times in FILE, such as Europe/Berlin")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out rows that cannot be taken, and count them")
     speed = parser.add_mutually_exclusive_group()
     speed.add_argument("--speed", type=_positive, default=1.0, metavar="N", help="N times real speed (default: 1)")
     speed.add_argument("--fast", action="store_true", help="as fast as Kafka takes them")
@@ -82,7 +119,9 @@ def run(args: argparse.Namespace) -> int:
     from streaming.playback import Pace, Timeline, play  # noqa: PLC0415
 
     settings, clock, stop = from_args(args), SystemClock(), threading.Event()
-    replay = open_files(args)
+    files = open_files(args)
+    check(args, files)
+    replay = replay_of(args, files)
     longest_gap_s = LONGEST_GAP_S if args.skip_gaps else None
     span = replay.span(args.speed, longest_gap_s)
     kafka = settings.kafka.or_local(settings.local_kafka.bootstrap_servers)
@@ -91,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
     kept, at_speed = Timeline(), Timeline(None, args.speed, longest_gap_s)
     moved, pacing = (shortened, Timeline()) if args.time == "now" else (kept, at_speed)
     pace = Pace(clock, None if args.fast else pacing, stop.wait)
-    with stop_on_signal(stop), PlayProgress("replay", replay.rows) as bar:
+    with stop_on_signal(stop), PlayProgress("replay", "rows", replay.rows) as bar:
         if span.skipped_gaps:
             bar.note(
                 f"skipping {span.skipped_gaps} silences, {span.skipped_s / 3600:,.1f} hours in all (--no-skip-gaps)"
@@ -101,26 +140,49 @@ def run(args: argparse.Namespace) -> int:
             sink.send(end.topic, end.key, end.value)
         sink.flush()
         sink.close()
-    print(as_json(replay, span, played, stop) if args.json else summary(replay, span, played, stop))
+    say(as_json(files, replay, span, played, stop) if args.json else summary(replay, span, played, stop))
     return INTERRUPTED if stop.is_set() else 0
 
 
-def open_files(args: argparse.Namespace) -> Replay:
+def open_files(args: argparse.Namespace) -> Files:
     """Raises InputFileError."""
     from streaming.errors import InputFileError  # noqa: PLC0415
-    from streaming.recorded_rooms import Selection  # noqa: PLC0415
     from streaming.recording import Recording  # noqa: PLC0415
-    from streaming.replay import Replay, read_channels  # noqa: PLC0415
 
     if args.chat is None and args.rooms is None and args.viewer_events is None:
         raise InputFileError("nothing to replay; give a FILE of chat, --rooms or --viewer-events")
-    return Replay(
-        Recording.open(args.chat, "chat") if args.chat else None,
-        Recording.open(args.rooms, "rooms") if args.rooms else None,
-        Recording.open(args.viewer_events, "viewer-events") if args.viewer_events else None,
-        channels=read_channels(args.channels) if args.channels else None,
-        selection=Selection(args.window, args.from_ms, args.until_ms, args.limit),
+    named = args.format if args.chat is None else None  # of FILE; without one, of the files that there are
+    return Files(
+        Recording.open(args.chat, "chat", args.format, channel=args.channel, zone=args.time_zone)
+        if args.chat
+        else None,
+        Recording.open(args.rooms, "rooms", named) if args.rooms else None,
+        Recording.open(args.viewer_events, "viewer-events", named) if args.viewer_events else None,
     )
+
+
+def check(args: argparse.Namespace, files: Files) -> None:
+    """Reads every row before anything is sent. Raises InputFileError, with the first row that cannot be taken."""
+    from deploy.recording_check import check_recording  # noqa: PLC0415
+    from streaming.recorded_records import LogCheck  # noqa: PLC0415
+
+    for file in files.opened:
+        check_recording(file, LogCheck(file.kind, selection_of(args)), skip_bad=args.skip_bad)
+
+
+def replay_of(args: argparse.Namespace, files: Files) -> Replay:
+    """Raises InputFileError."""
+    from streaming.replay import Replay, read_channels  # noqa: PLC0415
+
+    channels = read_channels(args.channels) if args.channels else None
+    selection = selection_of(args)
+    return Replay(files.chat, files.rooms, files.viewer_events, channels=channels, selection=selection)
+
+
+def selection_of(args: argparse.Namespace) -> Selection:
+    from streaming.recorded_rooms import Selection  # noqa: PLC0415
+
+    return Selection(args.window, args.from_ms, args.until_ms, args.limit)
 
 
 def summary(replay: Replay, span: Span, played: Played, stop: threading.Event) -> str:
@@ -134,9 +196,9 @@ def summary(replay: Replay, span: Span, played: Played, stop: threading.Event) -
     )
 
 
-def as_json(replay: Replay, span: Span, played: Played, stop: threading.Event) -> str:
+def as_json(files: Files, replay: Replay, span: Span, played: Played, stop: threading.Event) -> str:
     """The summary for scripts."""
-    return json.dumps(
+    return to_json(
         {
             **dataclasses.asdict(played),
             "events_per_s": round(played.events / max(played.elapsed_s, 0.001), 1),
@@ -145,8 +207,17 @@ def as_json(replay: Replay, span: Span, played: Played, stop: threading.Event) -
             "skipped_gaps": span.skipped_gaps,
             "skipped_s": round(span.skipped_s, 1),
             "interrupted": stop.is_set(),
+            "bad_rows": dict(Counter(one.kind for file in files.opened for one in file.bad.values())),
+            "remarks": dict(sum((file.remarks for file in files.opened), Counter())),
         }
     )
+
+
+def _zone(text: str) -> tzinfo:
+    try:
+        return ZoneInfo(text)
+    except (KeyError, ValueError, OSError) as err:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time zone such as Europe/Berlin") from err
 
 
 def _positive(text: str) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 
+from deploy.terminal import say, say_json
 from streaming.codec import json_schema
 from streaming.topics import TOPICS
 
@@ -33,15 +33,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     if args.topic is not None:
-        print(json.dumps(json_schema(args.topic), indent=2, ensure_ascii=False))
+        say_json(json_schema(args.topic), indent=2)
         return 0
     listed = {
         topic.name: {"key": topic.key, "format": topic.format, "written_by": topic.written_by}
         for topic in TOPICS.values()
     }
     if args.json:
-        print(json.dumps(listed))
+        say_json(listed)
         return 0
     for name, topic in listed.items():
-        print(f"{name:<16} key {topic['key']:<8} {topic['format']:<8} written by {topic['written_by']}")
+        say(f"{name:<16} key {topic['key']:<8} {topic['format']:<8} written by {topic['written_by']}")
     return 0

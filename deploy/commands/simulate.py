@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import threading
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from deploy.terminal import as_json as to_json
+from deploy.terminal import say
 
 if TYPE_CHECKING:
     from deploy.simulation import Run
@@ -97,14 +99,15 @@ def run(args: argparse.Namespace) -> int:
     wanted = wanted_run(args, clock.now_ms())
     with stop_on_signal(stop):
         if args.fast:
-            written = run_fast(wanted, kafka, settings.topics.prefix, args.processes, stop)
+            with PlayProgress("simulate", "seconds", args.duration) as bar:
+                written = run_fast(wanted, kafka, settings.topics.prefix, args.processes, stop, progress=bar.update)
             events, took_s = written.events, written.elapsed_s
         else:
             sink = KafkaLog(kafka, settings.topics.prefix).sink()
-            with PlayProgress("simulate", args.duration) as bar:
+            with PlayProgress("simulate", "seconds", args.duration) as bar:
                 played = run_live(wanted, sink, clock, stop, lambda far: bar.update(far.elapsed_s, far))
             events, took_s = played.events, played.elapsed_s
-    print(summary(events, took_s, stopped=stop.is_set(), as_json=args.json))
+    say(summary(events, took_s, stopped=stop.is_set(), as_json=args.json))
     return INTERRUPTED if stop.is_set() else 0
 
 
@@ -133,7 +136,5 @@ def summary(events: int, took_s: float, *, stopped: bool, as_json: bool) -> str:
     """One line, for a person or for a script."""
     if as_json:
         rate = round(events / max(took_s, 0.001), 1)
-        return json.dumps(
-            {"events": events, "elapsed_s": round(took_s, 3), "events_per_s": rate, "interrupted": stopped}
-        )
+        return to_json({"events": events, "elapsed_s": round(took_s, 3), "events_per_s": rate, "interrupted": stopped})
     return f"{events:,} events in {took_s:.1f} s, {events / max(took_s, 0.001):,.0f}/s"

@@ -1,52 +1,83 @@
-"""Owns `tidecast topics`: creates what is missing and prints what differs. Never changes or deletes a topic."""
+"""Owns `tidecast topics`: creates what is missing, prints what differs, grows topics where asked. Never deletes one."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 
 from deploy.config import from_args
+from deploy.terminal import say, say_json
 from streaming.broker import KafkaAdmin
-from streaming.topic_check import TopicReport, check_topics
+from streaming.topic_check import PRODUCERS, TopicReport, check_topics, grow_topics
+from streaming.topics import Partitioning
 
 EPILOG = """\
 examples:
   tidecast topics            creates missing topics, then one line per topic: created, ok or differs
   tidecast topics --json     the same as one JSON object
+  tidecast topics --partitions 8        all topics by room and by viewer get 8 partitions, while everything runs
+  tidecast topics --room-partitions 8   those by room alone: rooms, chat, room-activity, room-states
   TIDECAST_TOPICS__PREFIX=staging. tidecast topics     topics of their own on a shared cluster
 
-Exit code 1 where a topic differs from what is expected: how, is printed; changing it is left to you, because more
-partitions move keys, and shorter retention deletes. Whatever exists is never changed and never deleted.
+Exit code 1 where a topic differs from what is expected: how, is printed. Without --partitions nothing that exists is
+changed, because more partitions move keys, and shorter retention deletes. Nothing is ever deleted.
+
+More partitions: workers and replicas take them up within some seconds, without a restart. Rooms and viewers whose keys
+move keep their state; set topics.room_partitions and topics.viewer_partitions to the same, so that `tidecast topics`
+expects it and more workers may run. Topics that belong together and have different numbers (kafka-topics --alter on one
+of them) are an error that `tidecast status` shows; this command makes them equal again.
 """
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "topics",
-        help="create missing topics and say what differs; never deletes",
-        description="Creates the topics that are missing and says how the others differ from what is expected.",
+        help="create missing topics, say what differs, grow them; never deletes",
+        description="Creates missing topics, says how others differ from what is expected, and grows them if asked.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--partitions", type=_count, metavar="N", help="grow all topics by room and by viewer to N")
+    parser.add_argument("--room-partitions", type=_count, metavar="N", help="grow the topics by room to N")
+    parser.add_argument("--viewer-partitions", type=_count, metavar="N", help="grow the topics by viewer to N")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     settings = from_args(args)
+    asked: dict[Partitioning, int] = {}
+    if (rooms := args.room_partitions or args.partitions) is not None:
+        asked["room"] = rooms
+    if (viewers := args.viewer_partitions or args.partitions) is not None:
+        asked["viewer"] = viewers
+    topics = dataclasses.replace(
+        settings.topics,
+        room_partitions=asked.get("room", settings.topics.room_partitions),
+        viewer_partitions=asked.get("viewer", settings.topics.viewer_partitions),
+    )
     with KafkaAdmin(settings.kafka.or_local(settings.local_kafka.bootstrap_servers)) as admin:
-        reports = check_topics(admin, settings.topics)
+        reports = grow_topics(admin, topics, asked) if asked else check_topics(admin, topics)
     if args.json:
-        print(json.dumps({"topics": [dataclasses.asdict(report) for report in reports]}))
+        say_json({"topics": [dataclasses.asdict(report) for report in reports]})
     else:
         for report in reports:
             print_report(report)
+        for name, count in asked.items():
+            if getattr(settings.topics, f"{name}_partitions") != count:
+                say(f"set topics.{name}_partitions = {count} in your configuration: more workers may run then")
     return 1 if any(report.state == "differs" for report in reports) else 0
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of partitions; 1 or more")
+    return int(text)
 
 
 def print_report(report: TopicReport) -> None:
     """One line for a topic and one more for each thing that differs."""
-    print(f"{report.topic:<24} {report.partitions:>3} partitions   {report.state}")
+    packed = "" if report.compression == PRODUCERS else f"   packed with {report.compression}"
+    say(f"{report.topic:<24} {report.partitions:>3} partitions   {report.state}{packed}")
     for difference in report.differences:
-        print(f"    {difference.what}: expected {difference.expected}, found {difference.found}")
+        say(f"    {difference.what}: expected {difference.expected}, found {difference.found}")

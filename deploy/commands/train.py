@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deploy.terminal import as_json, say
+from streaming.shown import shown_uri
+
 if TYPE_CHECKING:
     from deploy.config import Settings
     from deploy.training_run import Trained, WriteExamples
+    from streaming.replay import Replay
     from training.job import Parent
     from training.registry import Registry
 
@@ -52,6 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--until", type=_time_ms, dest="until_ms", metavar="TIME", help="only before this recorded time"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N rows of the recording")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out rows that cannot be taken, and count them")
     parser.add_argument("--rebuild", action="store_true", help="begin anew instead of going on from the live version")
     parser.add_argument("--resume", action="store_true", help="go on with the run that was stopped, if there is one")
     parser.add_argument("--live", action="store_true", help="put it live, if it is not worse than what is live")
@@ -77,17 +81,29 @@ def run(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace, settings: Settings, registry: Registry | None) -> int:
     from deploy.training_progress import TrainingProgress  # noqa: PLC0415
-    from deploy.training_run import connected_ray, train  # noqa: PLC0415
+    from deploy.training_run import LaterEncoder, connected_ray, train  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
     from training.encoder import TextEncoder  # noqa: PLC0415
 
     parent = None if args.rebuild or registry is None else parent_of(registry)
-    source = _recorded(args) if args.chat is not None else archived(settings, rebuild=parent is None)
-    encoder = TextEncoder(settings.encoder)
-    with connected_ray(settings), TrainingProgress() as progress:
-        trained = train(settings, source, encoder, progress, SystemClock(), parent=parent, resume=args.resume)
-    result = _publish(args, trained, registry)
-    print(json.dumps(result, indent=2) if args.json else _said(result))
+    replay = _replay(args) if args.chat is not None else None
+    source = archived(settings, rebuild=parent is None) if replay is None else _recorded(replay)
+    ray = connected_ray(settings)
+    with TrainingProgress() as progress:
+        progress.replay = replay
+
+        def load() -> TextEncoder:
+            progress.began("loading the encoder")
+            return TextEncoder(settings.encoder)
+
+        encoder = LaterEncoder(load)
+        progress.began(f"making examples of {'the archive' if args.chat is None else args.chat}")
+        trained = train(settings, source, encoder, progress, SystemClock(), parent=parent, resume=args.resume, ray=ray)
+        progress.began(
+            "writing it" if registry is None else "judging and publishing it" if args.live else "publishing it"
+        )
+        result = _publish(args, trained, registry)
+    say(as_json(result, indent=2) if args.json else _said(result))
     return 0
 
 
@@ -125,20 +141,36 @@ def archived(settings: Settings, *, rebuild: bool) -> WriteExamples:
     hours = settings.training.history_hours if rebuild else settings.training.refresh_hours
     from_ms = SystemClock().now_ms() - int(3_600_000 * hours)
     archive = Archive(open_store(settings.archive.below(Path.cwd()).uri))
-    return lambda folder, config, progress: write_archived(archive, folder, config, progress, from_ms=from_ms)
+    return lambda folder, config, progress: write_archived(
+        archive,
+        folder,
+        config,
+        progress,
+        from_ms=from_ms,
+        profile=settings.profile,
+        room_timeout_s=settings.room_worker.room_timeout_s,
+    )
 
 
-def _recorded(args: argparse.Namespace) -> WriteExamples:
+def _replay(args: argparse.Namespace) -> Replay:
+    """The recording, checked."""
+    from deploy.recording_check import check_recording  # noqa: PLC0415
     from streaming.recorded_rooms import Selection  # noqa: PLC0415
     from streaming.recording import Recording  # noqa: PLC0415
     from streaming.replay import Replay, read_channels  # noqa: PLC0415
-    from training.example_writer import write_recorded  # noqa: PLC0415
 
-    replay = Replay(
-        Recording.open(args.chat, "chat"),
+    chat = Recording.open(args.chat, "chat")
+    check_recording(chat, None, skip_bad=args.skip_bad)  # rather a word now than after texts were encoded
+    return Replay(
+        chat,
         channels=read_channels(args.channels) if args.channels else None,
         selection=Selection(None, None, args.until_ms, args.limit),
     )
+
+
+def _recorded(replay: Replay) -> WriteExamples:
+    from training.example_writer import write_recorded  # noqa: PLC0415
+
     return lambda folder, config, progress: write_recorded(replay, folder, config, progress)
 
 
@@ -154,10 +186,11 @@ def _publish(args: argparse.Namespace, trained: Trained, registry: Registry | No
         files.write(trained.bundle, open_store(str(args.out.resolve()), "version"))
         return {**result, "path": str(args.out), "state": "written", **_judged(verdict)}
     record = registry.publish(trained.bundle)
+    path = shown_uri(record.path)
     if not args.live:
-        return {**result, "path": record.path, "state": "candidate"}
+        return {**result, "path": path, "state": "candidate"}
     verdict = registry.promote(manifest.version, trained.gate)
-    return {**result, "path": record.path, "state": "live" if verdict.passed else "refused", **_judged(verdict)}
+    return {**result, "path": path, "state": "live" if verdict.passed else "refused", **_judged(verdict)}
 
 
 def _judged(verdict: Any) -> dict[str, Any]:

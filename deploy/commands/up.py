@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import signal
-import sys
 import time
 
 from deploy.config import from_args
+from deploy.plain_progress import PlainProgress
 from deploy.system import System
+from deploy.terminal import complain, say, say_json
+from streaming.shown import shown
 
 EPILOG = """\
 examples:
@@ -48,26 +49,32 @@ def run(args: argparse.Namespace) -> int:
         settings = dataclasses.replace(settings, ray=dataclasses.replace(settings.ray, address=args.address))
     began_s = time.monotonic()
 
+    waiting = PlainProgress("up", "")
+
     def progress(step: str) -> None:
-        print(f"{time.monotonic() - began_s:5.1f} s  {step}", file=sys.stderr)
+        complain(f"{time.monotonic() - began_s:5.1f} s  {step}")
+        waiting.stage(step)
 
     system = System(settings, progress=progress, outlives=not args.foreground)
     before = system.running()
     try:
-        system.start()
+        with waiting:
+            system.start()
     except BaseException:
         if system.running() != before:  # else it was another's that runs already
             system.stop()
         raise
     seconds = round(time.monotonic() - began_s, 1)
-    servers = system.settings.kafka.bootstrap_servers
+    servers = shown(system.settings.kafka.bootstrap_servers)
+    admin_url = system.settings.http.admin_url
     if args.json:
-        print(json.dumps({"url": system.url, "bootstrap_servers": servers, "seconds": seconds}), flush=True)
+        said = {"url": system.url, "admin_url": admin_url, "bootstrap_servers": servers, "seconds": seconds}
+        say_json(said, flush=True)
     else:
-        print(f"up after {seconds} s")
-        print(f"  answers   {system.url}/v1/recommend   documentation {system.url}/docs")
-        print(f"  metrics   {system.url}/metrics")
-        print(f"  Kafka     {servers}", flush=True)
+        say(f"up after {seconds} s")
+        say(f"  answers   {system.url}/v1/recommend   documentation {system.url}/docs")
+        say(f"  metrics   {admin_url}/metrics")
+        say(f"  Kafka     {servers}", flush=True)
     if args.foreground:
         signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         try:

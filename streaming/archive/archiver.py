@@ -10,18 +10,21 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streaming.archive.config import ArchiveConfig
+from streaming.archive.makings import Makings
 from streaming.archive.parquet import save, table_of
 from streaming.archive.pending import Pending
 from streaming.archive.reader import Archive
 from streaming.archive.upkeep import SETTLED_MS, Step, compact, prune
 from streaming.clock import Clock
-from streaming.errors import ArchiveError, LogUnavailable
-from streaming.log import Batch, Log, Partition, Source
+from streaming.errors import ArchiveError, LogUnavailable, TopicMissing, Unreadable
+from streaming.log import Batch, Log, Partition, Source, TopicShape
 from streaming.metrics import Metrics
+from streaming.shown import shown_uri
 from streaming.topics import HOUR_MS, TOPICS
+from streaming.troubles import Trouble, Troubles
 
 LOGGER = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ RATE_WINDOW_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ArchiverStatus:
-    """An Archiver a moment ago. refused: partitions whose archive is ahead of the log, which are left alone."""
+    """An Archiver a moment ago. anew: topics that were made anew, and go on in the archive where they ended there."""
 
     records: int = 0  # written since the start
     files: int = 0
@@ -42,8 +45,10 @@ class ArchiverStatus:
     lag: Mapping[str, int] = field(default_factory=dict)
     records_per_s: float = 0.0  # read
     failures: int = 0
-    refused: tuple[str, ...] = ()
+    anew: tuple[str, ...] = ()
     contact_age_s: float = 0.0
+    troubles: tuple[Trouble, ...] = ()  # partitions that are not read, and why
+    lost: str = ""  # offsets that were passed over since the start, the last of each partition
 
 
 class Archiver:
@@ -59,6 +64,7 @@ class Archiver:
         self._clock = clock
         self._archive = archive or Archive(config.uri, metrics)
         self._pending = Pending()
+        self._troubles = Troubles("archiver", metrics)
         self._status = ArchiverStatus()
         self._records = self._files = self._bytes = self._failures = 0
         self._read, self._rate, self._since_s = 0, 0.0, clock.monotonic_s()
@@ -74,12 +80,15 @@ class Archiver:
 
         Raises TopicMissing.
         """
-        backoff_s = FIRST_BACKOFF_S
+        backoff_s, started = FIRST_BACKOFF_S, False
         while not stop.is_set():
             files = self._files
             try:
                 self._session(stop, lambda _source, _positions: False)
-            except (LogUnavailable, ArchiveError) as err:
+                started = True
+            except (LogUnavailable, ArchiveError, TopicMissing) as err:
+                if isinstance(err, TopicMissing) and not started:
+                    raise  # later it is a topic that is being made anew
                 if self._files > files:
                     backoff_s = FIRST_BACKOFF_S
                 self._failures += 1
@@ -89,27 +98,36 @@ class Archiver:
                 backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
 
     def run_once(self, stop: threading.Event, *, until_end: bool = True) -> None:
-        """As `run`, but the first failure is raised: ArchiveError, LogError. until_end: ends where the log ends now."""
+        """As `run`, but the first failure is raised: ArchiveError, LogError. until_end: ends where the log ends now.
+
+        Then Unreadable is raised where a partition holds what cannot be read, once everything else is written.
+        """
         ends: dict[Partition, int] = {}
 
         def done(source: Source, positions: Mapping[Partition, int]) -> bool:
             if not ends:
                 ends.update(self._log.ends(list(positions)))
             lag = source.lag()
-            return all(positions[one] >= end or lag.get(one) == 0 for one, end in ends.items())
+            stopped = {Partition(one.topic, one.partition) for one in source.troubles() if one.unreadable}
+            return all(positions[one] >= end or lag.get(one) == 0 or one in stopped for one, end in ends.items())
 
-        self._session(stop, done if until_end else lambda _source, _positions: False)
+        while self._session(stop, done if until_end else lambda _source, _positions: False):
+            ends.clear()
+        if until_end and (unread := [trouble for trouble in self._troubles.now if trouble.unreadable]):
+            raise Unreadable(unread[0])
 
-    def _session(self, stop: threading.Event, done: Callable[[Source, Mapping[Partition, int]], bool]) -> None:
-        self._pending = Pending()
+    def _session(self, stop: threading.Event, done: Callable[[Source, Mapping[Partition, int]], bool]) -> bool:
+        """Whether it ends because topics have another shape: another session knows of it."""
         self._archive.store.prepare()
-        positions = self._starts()
-        if not positions:
-            return
+        shapes = self._log.shapes(list(TOPICS))
+        positions, first = self._starts(shapes)
+        self._pending = Pending(first)
         source = self._log.reader(list(positions), dict(positions))
         try:
-            while not stop.is_set() and not done(source, positions):
+            reshaped = self._log.shapes(list(TOPICS)) != shapes  # before the source was there to see it
+            while not (stop.is_set() or reshaped or done(source, positions)):
                 batch = source.poll(POLL_S)
+                reshaped = bool(batch.reshaped)
                 self._keep(batch, positions)
                 self._write_due()
                 self._look_after()
@@ -118,23 +136,30 @@ class Archiver:
             self._measure(source)
         finally:
             source.close()
+        return reshaped
 
-    def _starts(self) -> dict[Partition, int]:
-        """Where each partition goes on. One whose archive ends behind the log's end is refused.
+    def _starts(self, shapes: Mapping[str, TopicShape]) -> tuple[dict[Partition, int], dict[Partition, int]]:
+        """Where each partition goes on, in offsets of the log, and what the archive's offsets are more than those.
 
-        The topic was made anew: its offsets mean other records now. To mix the two would lose one of them.
+        A topic that was made anew, or that its broker has lost, goes on in the archive where it ended there.
         """
-        partitions = [partition for topic in TOPICS for partition in self._log.partitions(topic)]
+        partitions = [Partition(topic, n) for topic, shape in shapes.items() for n in range(shape.partitions)]
         ends, known = self._log.ends(partitions), self._archive.positions()
-        refused = tuple(f"{p.topic}-{p.index}" for p in partitions if known.get(p, 0) > ends[p])
-        if refused:
-            LOGGER.error(
-                "archiver: the archive %s is ahead of the log in %s: these topics were made anew, or this is another "
-                "cluster's archive. They are not archived; give them an archive.uri of their own",
-                *(self._config.uri, ", ".join(refused)),
-            )
-        self._status = ArchiverStatus(refused=refused)
-        return {p: known.get(p, 0) for p in partitions if known.get(p, 0) <= ends[p]}
+        makings, first = Makings(self._archive.store), {}
+        anew = list(self._status.anew)
+        for topic, shape in shapes.items():
+            making, begins = makings.current(topic, shape, known, ends)
+            if begins:
+                anew.append(topic)
+                self._metrics.count("topics_anew_total", reader="archiver", topic=topic)
+                LOGGER.warning(
+                    "archiver: topic %s was made anew, or its broker has lost it: it is archived from its beginning, "
+                    "after what %s has of it. Another cluster's archive needs an archive.uri of its own",
+                    *(topic, shown_uri(self._config.uri)),
+                )
+            first.update({Partition(topic, n): making.first.get(n, 0) for n in range(shape.partitions)})
+        self._status = replace(self._status, anew=tuple(anew))
+        return {p: max(0, known.get(p, 0) - first[p]) for p in partitions}, first
 
     def _keep(self, batch: Batch, positions: dict[Partition, int]) -> None:
         now_s = self._clock.monotonic_s()
@@ -142,6 +167,10 @@ class Archiver:
             self._pending.add(partition, records, now_s)
             positions[partition] = records[-1].offset + 1
             self._metrics.count("records_read_total", len(records), topic=partition.topic)
+        for one in batch.skipped:
+            place = Partition(one.topic, one.partition)
+            positions[place] = max(positions[place], one.last + 1)
+        self._troubles.passed_over(batch.skipped)
         self._read += len(batch)
 
     def _write_due(self) -> None:
@@ -158,7 +187,7 @@ class Archiver:
     def _write(self, partitions: list[Partition]) -> None:
         for partition in partitions:
             for run in self._pending.take(partition):
-                written = save(self._archive.store, run.file, table_of(run.records))
+                written = save(self._archive.store, run.file, table_of(run.records, run.first))
                 self._records += len(run.records)
                 self._files += 1
                 self._bytes += written.num_bytes
@@ -193,6 +222,8 @@ class Archiver:
         for topic, records in lag.items():
             self._metrics.gauge("lag_records", records, reader="archiver", topic=topic)
         self._metrics.gauge("archive_waiting_records", self._pending.num_records)
+        if (troubles := source.troubles()) or self._troubles.now:
+            self._troubles.update(troubles)
         contact_s = source.contact_age_s()
         self._metrics.gauge("log_contact_age_seconds", contact_s, reader="archiver")
         self._status = ArchiverStatus(
@@ -203,6 +234,8 @@ class Archiver:
             lag=lag,
             records_per_s=round(self._rate, 1),
             failures=self._failures,
-            refused=self._status.refused,
+            anew=self._status.anew,
             contact_age_s=round(contact_s, 1),
+            troubles=self._troubles.now,
+            lost=self._troubles.lost_text,
         )

@@ -28,11 +28,11 @@ BATCH_ROWS = 65_536  # of a row group, and of a batch that a reader gets
 ZSTD_LEVEL = 3
 
 
-def table_of(records: Sequence[Record]) -> Any:
-    """Records of the log as a table of SCHEMA."""
+def table_of(records: Sequence[Record], first: int = 0) -> Any:
+    """Records of the log as a table of SCHEMA. first: the archive's offset of the log's offset 0."""
     columns = [
         pa.array([record.partition for record in records], pa.int32()),
-        pa.array([record.offset for record in records], pa.int64()),
+        pa.array([first + record.offset for record in records], pa.int64()),
         pa.array([record.timestamp for record in records], pa.timestamp("ms", "UTC")),
         pa.array([record.key for record in records], pa.binary()),
         pa.array([record.value for record in records], pa.binary()),

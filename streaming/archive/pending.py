@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streaming.archive.file import ArchiveFile, hour_of
@@ -19,13 +19,15 @@ class Run:
     partition: Partition
     hour: int
     since_s: float  # when the first of them was read
+    first: int = 0  # the archive's offset of the log's offset 0
     records: list[Record] = field(default_factory=list)
     num_bytes: int = 0
 
     @property
     def file(self) -> ArchiveFile:
         """The file that they make."""
-        return ArchiveFile(self.partition, self.hour, self.records[0].offset, self.records[-1].offset)
+        first, last = self.records[0].offset, self.records[-1].offset
+        return ArchiveFile(self.partition, self.hour, self.first + first, self.first + last)
 
     def add(self, records: Sequence[Record]) -> None:
         self.records += records
@@ -35,7 +37,9 @@ class Run:
 class Pending:
     """Runs of all partitions. A partition's are to be written in order, each before the next: `take` gives them so."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: Mapping[Partition, int] | None = None) -> None:
+        """first: of each partition, the archive's offset of the log's offset 0; 0 where not named."""
+        self._first = first or {}
         self._runs: dict[Partition, list[Run]] = {}
         self.num_records = 0
         self.num_bytes = 0
@@ -79,7 +83,7 @@ class Pending:
     def _extend(self, partition: Partition, hour: int, records: Sequence[Record], now_s: float) -> None:
         runs = self._runs.setdefault(partition, [])
         if not runs or runs[-1].hour != hour:
-            runs.append(Run(partition, hour, now_s))
+            runs.append(Run(partition, hour, now_s, self._first.get(partition, 0)))
         run = runs[-1]
         before = run.num_bytes
         run.add(records)

@@ -13,9 +13,11 @@ import pyarrow as pa
 
 from streaming.archive import parquet
 from streaming.archive.file import ArchiveFile, by_partition, hour_of, parse_path
+from streaming.archive.makings import is_making
 from streaming.archive.store import Store, open_store
 from streaming.codec import Decoder
 from streaming.errors import ArchiveError, BadArchiveFile, RecordError
+from streaming.foreign import is_copy
 from streaming.log import Partition
 from streaming.metrics import Metrics
 
@@ -152,11 +154,14 @@ class Archive:
         """Decoded records of all partitions, merged by (timestamp, partition, offset), each once.
 
         Within a partition the order is that of offsets, whatever a broker's clock did. A value that is no record goes
-        to `refused` (with its bytes as `record`), is counted, and is left out. Raises ArchiveError.
+        to `refused` (with its bytes as `record`), is counted, and is left out. So is a copy of a record that lies in
+        another partition, where its producer put it. Raises ArchiveError.
         """
         decode, span = Decoder(topic), Span(from_ms, until_ms)
         streams = [_ordered(self.read_partition(partition, span)) for partition in by_partition(self.files(topic))]
         for _, partition, offset, timestamp_ms, key, value in heapq.merge(*streams):
+            if is_copy(value):
+                continue
             try:
                 record = None if value is None else decode(value)
             except RecordError as err:
@@ -171,6 +176,8 @@ class Archive:
         found: set[ArchiveFile] = set()
         for entry in self.store.list(under):
             file = parse_path(entry.path, entry.num_bytes)
+            if file is None and is_making(entry.path):
+                continue
             if file is None:
                 self._skip(entry.path, BadArchiveFile(f"{entry.path}: not a name that the archive gives"))
             else:
@@ -181,7 +188,7 @@ class Archive:
         if path in self.skipped:
             return
         self.skipped[path] = str(reason)
-        LOGGER.warning("archive %s: skipped %s", self.store.uri, reason)
+        LOGGER.warning("archive %s: skipped %s", self.store.shown, reason)
         if self._metrics is not None:
             self._metrics.count("archive_files_skipped_total")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import time
 import uuid
@@ -18,8 +19,11 @@ import pyarrow as pa
 import pyarrow.fs
 
 from streaming.errors import ArchiveError
+from streaming.private_folder import make_private
+from streaming.shown import shown_uri, without_secrets
 
 UNFINISHED = ".tmp"  # the end of a name under which a file is being written; no reader's pattern takes it
+SAID_CHARS = 1_000  # of what a library says
 ABANDONED_S = 3_600.0  # a file is written in seconds: an unfinished one so old is what a killed process left
 
 
@@ -36,6 +40,11 @@ class Store(Protocol):
 
     uri: str
     section: str
+    raises: tuple[type[Exception], ...]  # what the libraries behind it may raise
+
+    @property
+    def shown(self) -> str:
+        """The URI as it may be printed."""
 
     def list(self, under: str = "") -> list[Entry]:
         """Every finished file below a folder, in any order; empty where there is no such folder."""
@@ -64,16 +73,21 @@ def open_store(uri: str, section: str = "archive") -> Store:
     if not uri:
         raise ArchiveError(f"no {section}: set {section}.uri (a folder, s3://bucket/path, ...) or give --uri")
     if "://" not in uri:
+        if ONE_SLASH.match(uri) is not None:
+            said = f"{section}.uri is {shown_uri(uri)!r}: a URI has two slashes behind its colon"
+            raise ArchiveError(f"{said}; ./{shown_uri(uri)} is a folder of that name")
         return FolderStore(Path(uri).expanduser(), uri, section)
     try:
         filesystem, root = _filesystem(uri)
-    except (ValueError, OSError, ImportError, pa.ArrowException) as err:
-        raise ArchiveError(f"{section}.uri is {uri!r}, which cannot be opened: {err}. {KNOWN}") from err
+    except Exception as err:  # a library of fsspec's raises what it likes
+        said = _said(err, uri)
+        raise ArchiveError(f"{section}.uri is {shown_uri(uri)!r}, which cannot be opened: {said}. {KNOWN}") from err
     if isinstance(filesystem, pa.fs.LocalFileSystem):
         return FolderStore(Path(root), uri, section)
     return ObjectStore(filesystem, root, uri, section)
 
 
+ONE_SLASH = re.compile(r"[a-z][a-z0-9+.-]*:/", re.I)  # s3:/bucket, which would be a folder called "s3:"
 FREED_BY = {"archive": ", or let archive.keep_hours delete earlier", "registry": ", or retire versions with --delete"}
 KNOWN = (
     "A path, file://, s3://, gs://, hdfs:// and abfs:// work as they are; others need the fsspec package of their kind"
@@ -96,7 +110,7 @@ def _told(store: Store, what: str, *, opening: bool = False) -> Iterator[None]:
     """Turns a store's errors into ours; that a file to be opened is gone is the caller's to handle."""
     try:
         yield
-    except OSError as err:
+    except store.raises as err:
         if opening and isinstance(err, FileNotFoundError):
             raise
         advice = {
@@ -106,17 +120,29 @@ def _told(store: Store, what: str, *, opening: bool = False) -> Iterator[None]:
             errno.EROFS: "; it is mounted read-only",
             errno.ENOTDIR: "; a part of the path is a file",
             errno.EEXIST: "; a part of the path is a file",
-        }.get(err.errno or 0, "")
-        raise ArchiveError(f"{store.section} {store.uri}: {what}: {err.strerror or err}{advice}") from err
+        }.get(getattr(err, "errno", None) or 0, "")
+        said = _said(getattr(err, "strerror", None) or err, store.uri)
+        raise ArchiveError(f"{store.section} {store.shown}: {what}: {said}{advice}") from err
+
+
+def _said(err: object, uri: str) -> str:
+    """What a library says, on one line; some have their whole configuration in it."""
+    return " ".join(without_secrets(str(err) or type(err).__name__, uri).split())[:SAID_CHARS]
 
 
 class FolderStore:
     """A folder on a disk. A file is written under another name, forced to the disk, then linked to its own."""
 
+    raises: tuple[type[Exception], ...] = (OSError,)
+
     def __init__(self, root: Path, uri: str, section: str = "archive") -> None:
         self.uri = uri
         self.section = section
         self._root = root
+
+    @property
+    def shown(self) -> str:
+        return shown_uri(self.uri)
 
     def list(self, under: str = "") -> list[Entry]:
         with _told(self, "listing"):
@@ -151,7 +177,8 @@ class FolderStore:
 
     def prepare(self) -> None:
         with _told(self, "preparing the folder"):
-            self._root.mkdir(parents=True, exist_ok=True)
+            if not self._root.exists():
+                make_private(self._root)  # one that is there already is as open as its owner wants it
             probe = self._root / f".{uuid.uuid4().hex}{UNFINISHED}"
             probe.touch()
             probe.unlink()
@@ -181,11 +208,17 @@ class FolderStore:
 class ObjectStore:
     """Any file system of pyarrow or fsspec. A file is one write of all its bytes: there when it is complete."""
 
+    raises: tuple[type[Exception], ...] = (Exception,)
+
     def __init__(self, filesystem: Any, root: str, uri: str, section: str = "archive") -> None:
         self.uri = uri
         self.section = section
         self._files = filesystem
         self._root = root.rstrip("/")
+
+    @property
+    def shown(self) -> str:
+        return shown_uri(self.uri)
 
     def list(self, under: str = "") -> list[Entry]:
         below = f"{self._root}/{under}".rstrip("/")

@@ -1,23 +1,26 @@
-"""Looks at and creates topics of a Kafka cluster. Never changes or deletes one."""
+"""Looks at, creates and grows topics of a Kafka cluster. Never deletes one, never changes its settings."""
 
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Mapping, Sequence
 
+from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
 from streaming.broker.config import KafkaConfig
-from streaming.broker.failure import quiet_client_log, translated
+from streaming.broker.failure import connecting, quiet_client_log, translated
+from streaming.log import TopicShape
 
 
 class KafkaAdmin:
-    """Looks at and creates topics. Never changes or deletes one."""
+    """Looks at, creates and grows topics. Never deletes one, never changes its settings."""
 
     def __init__(self, config: KafkaConfig) -> None:
         quiet_client_log()
-        with translated(f"connecting to Kafka at {config.bootstrap_servers}"):
+        with connecting(config.bootstrap_servers):
             self._admin = KafkaAdminClient(**config.client())
 
     def __enter__(self) -> KafkaAdmin:
@@ -31,6 +34,14 @@ class KafkaAdmin:
         with translated("looking at topics"):
             found = self._admin.describe_topics(list(topics))
         return {topic["name"]: len(topic["partitions"]) for topic in found if not topic["error_code"]}
+
+    def shapes(self, topics: Sequence[str]) -> Mapping[str, TopicShape]:
+        """What each of the topics is like that exist. Raises LogUnavailable."""
+        with translated("looking at topics"):
+            found = self._admin.describe_topics(list(topics))
+        return {
+            t["name"]: TopicShape(len(t["partitions"]), made_of(t["topic_id"])) for t in found if not t["error_code"]
+        }
 
     def replication_factors(self, topics: Sequence[str]) -> Mapping[str, int]:
         """How many replicas each of the topics has that exist."""
@@ -49,12 +60,52 @@ class KafkaAdmin:
                 self._admin.create_topics([new])
             self._admin.wait_for_topics([topic])
 
+    def grow(self, topic: str, partitions: int) -> None:
+        """Gives a topic more partitions; no error where it has as many already. Raises LogError, LogUnavailable."""
+        with translated(f"growing topic {topic}"):
+            if self.partition_counts([topic]).get(topic) != partitions:
+                self._admin.create_partitions({topic: partitions})
+                self._admin.wait_for_topics([topic])
+
     def settings(self, topic: str) -> Mapping[str, str]:
         """All settings in force of a topic."""
         with translated(f"looking at the settings of {topic}"):
             found = self._admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
         return {name: str(setting["value"]) for name, setting in found["topic"][topic].items()}
 
+    def holder(self, topic: str, partition: int, offset: int) -> str:
+        """Which producer has had a transaction open in a partition since an offset, for a person.
+
+        Raises LogError, LogUnavailable: the broker is older than Kafka 3.0, or does not allow to ask.
+        """
+        there = TopicPartition(topic, partition)
+        with translated(f"asking who writes to {topic} partition {partition}"):
+            producers = self._admin.describe_producers([there])[there].active_producers
+            found = [one for one in producers if one.current_transaction_start_offset == offset]
+            if not found:
+                return "a producer's transaction was open since then"
+            producer = found[0]
+            listed = self._admin.list_transactions(producer_id_filters=[producer.producer_id])
+            names = [one.transactional_id for transactions in listed.values() for one in transactions]
+            described = self._admin.describe_transactions(names)
+        who = f"producer id {producer.producer_id}"
+        timeout = ""
+        for name, transaction in described.items():
+            who = f"transactional id {name!r}, {who}"
+            timeout = f", unless {transaction.transaction_timeout_ms / 1000:.0f} s end it before"
+        return (
+            f"a transaction that {who} has not ended holds everything behind it{timeout}. Have that producer commit or "
+            f"abort; where it is gone for good: kafka-transactions.sh abort --topic {topic} --partition {partition} "
+            f"--start-offset {offset}"
+        )
+
     def close(self) -> None:
         """Closes the connection."""
         self._admin.close()
+
+
+def made_of(topic_id: uuid.UUID | str | None) -> int:
+    """A topic's id as a number below 2^63; 0 where the broker gives none (before Kafka 2.8)."""
+    if topic_id is None:
+        return 0
+    return (topic_id if isinstance(topic_id, uuid.UUID) else uuid.UUID(topic_id)).int & 0x7FFF_FFFF_FFFF_FFFF

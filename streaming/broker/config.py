@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from streaming.errors import ConfigError
+
+BULK_WAIT_MS = 500  # of a fetch that waits for a megabyte
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """What readers of the log do where it is damaged."""
+
+    # A stored batch whose bytes are not those that were written stops its partition, and `tidecast status` says where.
+    # true: goes on at the next good batch; the offsets between go to dead-letter, their records are lost
+    skip_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +28,18 @@ class KafkaConfig:
     security_protocol: str = "PLAINTEXT"  # PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL
     sasl_mechanism: str = ""  # PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, GSSAPI, OAUTHBEARER
     sasl_plain_username: str = ""
-    sasl_plain_password: str = ""
+    sasl_plain_password: str = field(default="", repr=False)
     ssl_cafile: str = ""
     ssl_certfile: str = ""
     ssl_keyfile: str = ""
-    ssl_password: str = ""
+    ssl_password: str = field(default="", repr=False)
     ssl_check_hostname: bool = True
     connect_timeout_s: float = 10.0
     session_timeout_s: float = 6.0  # a member that is silent so long loses its partitions; the broker allows from 6 s
     max_poll_records: int = 5_000
-    fetch_max_wait_ms: int = 100  # how long a broker holds back an answer that has less than the least
+    fetch_max_wait_ms: int = 1_000  # how long a broker holds back an answer that has less than the least; records that
+    # come are sent at once all the same, so a shorter wait is hardly fresher (broker/fetch_wait.py): it costs when idle
+    metadata_max_age_s: float = 5.0  # topics that grow or are made anew are seen after so long
     fetch_min_bytes: int = 1  # the least: with 1 only idle topics wait
     batch_size: int = 131_072
     linger_ms: int = 5
@@ -40,7 +53,14 @@ class KafkaConfig:
             )
         if self.security_protocol.startswith("SASL") and not self.sasl_mechanism:
             raise ConfigError(f"kafka.sasl_mechanism is not set, but {self.security_protocol} needs one, such as PLAIN")
-        positive = ("connect_timeout_s", "session_timeout_s", "max_poll_records", "batch_size", "delivery_timeout_s")
+        positive = (
+            "connect_timeout_s",
+            "session_timeout_s",
+            "metadata_max_age_s",
+            "max_poll_records",
+            "batch_size",
+            "delivery_timeout_s",
+        )
         for name in (*positive, "fetch_min_bytes"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"kafka.{name} is {getattr(self, name)}; it must be greater than 0")
@@ -55,7 +75,7 @@ class KafkaConfig:
             self,
             linger_ms=200,
             batch_size=524_288,
-            fetch_max_wait_ms=max(500, self.fetch_max_wait_ms),
+            fetch_max_wait_ms=BULK_WAIT_MS,
             fetch_min_bytes=max(1_048_576, self.fetch_min_bytes),
         )
 
@@ -77,6 +97,6 @@ class KafkaConfig:
             "ssl_check_hostname": self.ssl_check_hostname,
             "bootstrap_timeout_ms": int(self.connect_timeout_s * 1000),
             "request_timeout_ms": 10_000,  # a broker that says nothing for so long is gone
-            "reconnect_backoff_max_ms": 1_000,  # a broker that comes back is found within a second
+            "reconnect_backoff_max_ms": 250,  # a broker that comes back is found within .5 s: it, then its metadata
             **{name: getattr(self, name) for name in optional if getattr(self, name)},
         }

@@ -32,13 +32,36 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except _FENCED as err:
-        raise Fenced(f"{what}: another process has taken this one's place ({type(err).__name__})") from err
+        raise Fenced(
+            f"{what}: another process has taken this one's place ({type(err).__name__}). Where this is no restart, a "
+            "second installation uses the same Kafka under the same names, and each keeps stopping the other: give one "
+            "of them a topics.prefix of its own"
+        ) from err
     except UnknownTopicOrPartitionError as err:
         raise TopicMissing(f"{what}: a topic does not exist; `tidecast topics` creates what is missing") from err
     except AuthorizationError as err:
         raise LogError(f"{what}: Kafka does not allow it ({err}); see the security settings of [kafka]") from err
     except (KafkaError, OSError) as err:
-        raise LogUnavailable(f"{what}: {type(err).__name__}: {err}") from err
+        raise LogUnavailable(f"{what}: {_reason(err)}") from err
+
+
+@contextlib.contextmanager
+def connecting(servers: str, what: str = "") -> Iterator[None]:
+    """The same while a connection is made: where nobody answers, it says what to do. what: is connected."""
+    try:
+        with translated(what or f"connecting to Kafka at {servers}"):
+            yield
+    except LogUnavailable as err:
+        reason = _reason(err.__cause__ or err)
+        raise LogUnavailable(
+            f"no Kafka answers at {servers} ({reason}); `tidecast up` and `tidecast kafka start` start one, "
+            "kafka.bootstrap_servers names yours"
+        ) from err
+
+
+def _reason(err: BaseException) -> str:
+    name, text = type(err).__name__, str(err)
+    return text if text.startswith(name) else f"{name}: {text}"  # some have their name in their text
 
 
 def quiet_client_log() -> None:

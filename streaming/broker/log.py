@@ -10,11 +10,12 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from streaming.broker.admin import KafkaAdmin
 from streaming.broker.config import KafkaConfig
-from streaming.broker.failure import quiet_client_log, translated
+from streaming.broker.ends import ends_of
+from streaming.broker.failure import connecting, quiet_client_log, translated
 from streaming.broker.sink import KafkaSink
 from streaming.broker.source import KafkaSource
-from streaming.errors import TopicMissing
-from streaming.log import Partition, Start
+from streaming.errors import LogError, TopicMissing
+from streaming.log import Partition, Start, TopicShape
 
 MAX_RECORD_BYTES = 4_194_304  # a megabyte of text, escaped as JSON, is up to twice as long
 
@@ -25,29 +26,31 @@ class KafkaLog:
     For any number of threads; each source and sink is for one.
     """
 
-    def __init__(self, config: KafkaConfig, prefix: str = "") -> None:
+    def __init__(self, config: KafkaConfig, prefix: str = "", *, skip_damaged: bool = False) -> None:
+        """skip_damaged: see LogConfig."""
         self._config = config
         self._prefix = prefix
+        self._skip_damaged = skip_damaged
         quiet_client_log()
 
-    def group(self, topics: Sequence[str], group: str, member: str) -> KafkaSource:
-        for topic in topics:
-            self.partitions(topic)
+    def group(self, topics: Sequence[str], group: str, member: str, beside: Sequence[str] = ()) -> KafkaSource:
+        shapes = self.shapes((*topics, *beside))
         session_ms = int(self._config.session_timeout_s * 1000)
         consumer = self._consumer(
             group_id=self._prefix + group,
             group_instance_id=member,
             partition_assignment_strategy=(RangePartitionAssignor,),
             session_timeout_ms=session_ms,
-            heartbeat_interval_ms=max(100, session_ms // 6),
+            heartbeat_interval_ms=max(100, session_ms // 4),
         )
-        source = KafkaSource(consumer, self._prefix)
-        source.subscribe(topics)
+        source = self._source(consumer)
+        source.subscribe(topics, shapes)
         return source
 
     def reader(self, partitions: Sequence[Partition], start: Start = "beginning") -> KafkaSource:
-        source = KafkaSource(self._consumer(), self._prefix)
-        source.assign(partitions, start)
+        shapes = self.shapes(sorted({partition.topic for partition in partitions}))
+        source = self._source(self._consumer())
+        source.assign(partitions, start, shapes)
         return source
 
     def sink(self, transactional_id: str | None = None) -> KafkaSink:
@@ -58,6 +61,7 @@ class KafkaLog:
             "linger_ms": config.linger_ms,
             "max_request_size": MAX_RECORD_BYTES,
             "delivery_timeout_ms": int(config.delivery_timeout_s * 1000),
+            "metadata_max_age_ms": int(config.metadata_max_age_s * 1000),
             "max_block_ms": int(config.connect_timeout_s * 1000),
             "allow_auto_create_topics": False,
             "metrics_enabled": False,
@@ -66,27 +70,55 @@ class KafkaLog:
             options["transactional_id"] = self._prefix + transactional_id
             # The next transaction waits for the last one's markers: asked after 5 ms, a commit takes 8 ms, not 115
             options["retry_backoff_ms"] = 5
-        with translated("opening a sink"):
+        what = "opening a sink" if transactional_id is None else f"opening the sink {transactional_id!r}"
+        with connecting(self._config.bootstrap_servers, what):
             producer = KafkaProducer(**config.client(), **options)
             if transactional_id is not None:
                 producer.init_transactions()
         return KafkaSink(producer, self._prefix, self._count, transactional=transactional_id is not None, config=config)
 
     def partitions(self, topic: str) -> Sequence[Partition]:
-        return [Partition(topic, index) for index in range(self._count(self._prefix + topic))]
+        return [Partition(topic, index) for index in range(self.shapes([topic])[topic].partitions)]
+
+    def shapes(self, topics: Sequence[str]) -> Mapping[str, TopicShape]:
+        with KafkaAdmin(self._config) as admin:
+            found = admin.shapes([self._prefix + topic for topic in topics])
+        for topic in topics:
+            if self._prefix + topic not in found:
+                raise TopicMissing(
+                    f"topic {self._prefix + topic!r} does not exist; `tidecast topics` creates what is missing"
+                )
+        return {topic: found[self._prefix + topic] for topic in topics}
 
     def ends(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         consumer = self._consumer()
         try:
             with translated("asking for the ends of partitions"):
-                found = consumer.end_offsets([self._there(partition) for partition in partitions])
+                found = ends_of(consumer, [self._there(partition) for partition in partitions])
             return {partition: found[self._there(partition)] for partition in partitions}
         finally:
             consumer.close(autocommit=False)
 
+    def _source(self, consumer: KafkaConsumer) -> KafkaSource:
+        return KafkaSource(
+            consumer,
+            self._prefix,
+            self._holder,
+            skip_damaged=self._skip_damaged,
+            metadata_max_age_s=self._config.metadata_max_age_s,
+        )
+
+    def _holder(self, there: TopicPartition, offset: int) -> str:
+        """Whose transaction has been open since an offset, for a person. Blocks for some requests; raises nothing."""
+        try:
+            with KafkaAdmin(self._config) as admin:
+                return admin.holder(there.topic, there.partition, offset)
+        except LogError as err:
+            return f"a producer's transaction is open since then; which one, the broker does not tell ({err})"
+
     def _consumer(self, **options: Any) -> KafkaConsumer:
         config = self._config
-        with translated(f"connecting to Kafka at {config.bootstrap_servers}"):
+        with connecting(config.bootstrap_servers):
             return KafkaConsumer(
                 **config.client(),
                 **options,
@@ -102,11 +134,8 @@ class KafkaLog:
             )
 
     def _count(self, name: str) -> int:
-        with KafkaAdmin(self._config) as admin:
-            counts = admin.partition_counts([name])
-        if name not in counts:
-            raise TopicMissing(f"topic {name!r} does not exist; `tidecast topics` creates what is missing")
-        return counts[name]
+        topic = name[len(self._prefix) :]
+        return self.shapes([topic])[topic].partitions
 
     def _there(self, partition: Partition) -> TopicPartition:
         return TopicPartition(self._prefix + partition.topic, partition.index)

@@ -24,6 +24,7 @@ from streaming.partitioner import partition_of
 from streaming.record_packer import PackedRecords, RecordPacker
 
 MAX_UNSENT_BYTES = 67_108_864  # kafka-python has no bound of its own on what waits to be sent
+RECOUNT_S = 1.0  # a topic may have grown
 _CLOSE_TIMEOUT_S = 3.0
 
 
@@ -51,9 +52,11 @@ class KafkaSink:
         self._linger_s = config.linger_ms / 1000
         self._batch_size = config.batch_size
         self._timeout_s = config.delivery_timeout_s + 5  # kafka-python gives up first and says why
+        self._gone_s = config.metadata_max_age_s + 1  # by then a partition that has come to be is known
         self._packer = RecordPacker(config.batch_size)
         self._open = False
         self._counts: dict[str, int] = {}
+        self._counted_s = time.monotonic()
         self._queued: dict[tuple[str, int], list[tuple[bytes | None, bytes | None]]] = {}
         self._queued_bytes = 0
         self._queued_since_s = 0.0
@@ -70,8 +73,8 @@ class KafkaSink:
         count = self._counts.get(name) or self._count(name)
         if partition is None:
             partition = next(self._keyless) % count if key is None else partition_of(key, count)
-        elif partition >= count:
-            raise TopicMissing(f"topic {name!r} has no partition {partition}, only {count}")
+        elif partition >= count and partition >= self._count(name):  # it may have grown this moment
+            raise TopicMissing(f"topic {name!r} has no partition {partition}, only {self._counts[name]}")
         self._queued.setdefault((name, partition), []).append((key, value))
         if not self._queued_bytes:
             self._queued_since_s = time.monotonic()
@@ -128,10 +131,27 @@ class KafkaSink:
 
     def _wait_for_written(self) -> None:
         self._unsent_bytes = 0
-        self._producer.flush(timeout=self._timeout_s)
+        deadline_s = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                self._producer.flush(timeout=self._gone_s)
+            except KafkaTimeoutError:
+                self._require_partitions()
+                if time.monotonic() >= deadline_s:
+                    raise
+            else:
+                break
         if self._failures:
             failures, self._failures = self._failures, []
             raise failures[0]
+
+    def _require_partitions(self) -> None:
+        """That what waits can be written: kafka-python waits for a partition that is gone as for one that is away."""
+        for batch in self._producer._accumulator._incomplete.all():
+            topic, partition = batch.topic_partition
+            known = self._producer._metadata.partitions_for_topic(topic)
+            if known and partition not in known:
+                raise KafkaTimeoutError(f"topic {topic} was made anew, and has no partition {partition} any more")
 
     def close(self) -> None:
         with contextlib.suppress(LogError):  # whoever began it knows, or does not care
@@ -171,6 +191,8 @@ class KafkaSink:
         self._queued_bytes = 0
         if not queued:
             return
+        if time.monotonic() - self._counted_s > RECOUNT_S:
+            self._recount()
         with translated("writing"):
             self._begin()
             for (name, partition), records in queued.items():
@@ -203,9 +225,17 @@ class KafkaSink:
         if result[2] is not None:
             self._failures.append(result[2](0))
 
+    def _recount(self) -> None:
+        """Takes up that topics have grown, from what the producer's metadata say. No I/O."""
+        self._counted_s = time.monotonic()
+        for name in self._counts:
+            self._counts[name] = len(self._producer._metadata.partitions_for_topic(name) or ()) or self._counts[name]
+
     def _count(self, name: str) -> int:
         with translated(f"writing to {name}"):
             count = self._count_partitions(name)  # says at once where a topic is missing; the producer tries for long
             self._producer.partitions_for(name)
+            if len(self._producer._metadata.partitions_for_topic(name) or ()) < count:
+                self._producer._metadata.request_update()
         self._counts[name] = count
         return count

@@ -2,79 +2,158 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from kafka import TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
-from kafka.errors import KafkaError
+from kafka.errors import (
+    InconsistentTopicIdError,
+    KafkaStorageError,
+    NotLeaderForPartitionError,
+    OffsetOutOfRangeError,
+    UnknownTopicIdError,
+    UnknownTopicOrPartitionError,
+)
 from kafka.structs import OffsetAndMetadata
 
+from streaming.broker.batches import BadBatch
+from streaming.broker.ends import ask_for_ends, ends_of
 from streaming.broker.failure import translated
+from streaming.broker.fetch_wait import answer_soon
 from streaming.broker.fetched import unpack_here
 from streaming.broker.membership import Membership
+from streaming.broker.shapes import ShapeWatch
+from streaming.broker.standstill import Holder, Standstills
 from streaming.errors import LogError, LogUnavailable
-from streaming.log import Batch, Partition, Start
+from streaming.log import Batch, Partition, Start, TopicShape
+from streaming.troubles import Trouble
 
-UNPOLLED_S = 2.0  # who has not polled for so long cannot blame the group for a silence before that
+NEWS_S = 0.2  # records in hand wait so long for newer metadata; then they are fetched again
+UNPOLLED_S = 2.0  # who has not polled for so long cannot blame the group for a silence before that, nor knows topics
+NOT_THERE = frozenset(
+    error.errno
+    for error in (
+        UnknownTopicOrPartitionError,
+        UnknownTopicIdError,
+        InconsistentTopicIdError,
+        NotLeaderForPartitionError,
+        KafkaStorageError,
+    )
+)
 SILENT_S = 15.0  # a rebalance takes as long as the session of its slowest member, some 6 s
 
 
 class KafkaSource:
     """Reads Kafka through one KafkaConsumer, whose own thread keeps fetching and sends the heartbeats."""
 
-    def __init__(self, consumer: Any, prefix: str) -> None:
+    def __init__(
+        self, consumer: Any, prefix: str, holder: Holder, *, skip_damaged: bool = False, metadata_max_age_s: float = 5.0
+    ) -> None:
+        """holder: whose transaction is open; skip_damaged: goes on behind what is damaged, and says so in `skipped`."""
         self._consumer = consumer
         self._prefix = prefix
-        unpack_here(consumer, prefix)
+        group, member = consumer.config["group_id"], consumer.config["group_instance_id"]
+        self._polling = f"polling as member {member!r} of group {group!r}" if group else "polling"
         self._told: frozenset[TopicPartition] = frozenset()  # the assignment that the caller knows of
         self._changes = _Assignments()
         self._membership = Membership(consumer._coordinator)
         self._in_group = False
         self._polled_s = time.monotonic()
         self._ends: dict[TopicPartition, int] = {}
+        self._standstills = Standstills(consumer, prefix, self._ends, skip_damaged=skip_damaged, holder=holder)
+        unpack_here(consumer, prefix, self._standstills.known)
         self._heard_s = time.monotonic()
+        self._shapes = ShapeWatch(consumer, metadata_max_age_s)
+        answer_soon(consumer, self._shapes.in_doubt)
+        self._notes: dict[TopicPartition, str] = {}  # beside the positions from which we read
+        self._noted: dict[TopicPartition, str] = {}  # to be stored with the next ones
+        self._next: dict[TopicPartition, int] = {}  # the offset after the last record given, or where reading began
+        self._out_of_range: dict[TopicPartition, int] = {}  # a broker said so since the last poll: of which offset
+        self._starts: dict[TopicPartition, int] = {}  # of each partition's log, from the last fetch
+        self._subscribed: set[str] = set()
+        self._joined = False  # whether the group has given a first assignment
+        self._again = self._wants_again = self._from_beginning = False
+        self._moved: set[str] = set()  # seen during a poll, to be said by the next
+        self._made: dict[TopicPartition, int] = {}  # of which making the positions are
         self._listen_to_fetches()
 
-    def subscribe(self, topics: Sequence[str]) -> None:
+    def subscribe(self, topics: Sequence[str], shapes: Mapping[str, TopicShape]) -> None:
+        """shapes: of the topics, and of those that are to be watched beside them."""
         self._in_group = True
-        self._consumer.subscribe([self._prefix + topic for topic in topics], listener=self._changes)
+        self._shapes.expect({self._prefix + topic: shape for topic, shape in shapes.items()})
+        self._shapes.also([self._prefix + topic for topic in shapes])
+        self._subscribed = {self._prefix + topic for topic in topics}
+        self._consumer.subscribe(sorted(self._subscribed), listener=self._changes)
 
-    def assign(self, partitions: Sequence[Partition], start: Start) -> None:
+    def assign(self, partitions: Sequence[Partition], start: Start, shapes: Mapping[str, TopicShape]) -> None:
+        self._shapes.expect({self._prefix + topic: shape for topic, shape in shapes.items()})
         there = [TopicPartition(self._prefix + partition.topic, partition.index) for partition in partitions]
         with translated("opening a reader"):
-            self._ends.update(self._consumer.end_offsets(there))
+            self._ends.update(ends_of(self._consumer, there))
             self._consumer.assign(there)
             if start == "beginning":
                 self._consumer.seek_to_beginning(*there)
             else:
                 positions = self._ends if start == "end" else {t: start[self._here(t)] for t in there}
                 for partition in there:
-                    self._consumer.seek(partition, positions[partition])
+                    self._next[partition] = positions[partition]
+                    if positions[partition]:
+                        self._consumer.seek(partition, positions[partition])
+                    else:  # from the first that is there
+                        self._consumer.seek_to_beginning(partition)
 
     def poll(self, timeout_s: float) -> Batch:
+        if moved := self._about_to_begin_again():
+            return Batch(reshaped=moved)
         began_s = time.monotonic()
         deadline = began_s + timeout_s
         if began_s - self._polled_s > UNPOLLED_S:
             self._membership.forgive()
+            self._shapes.doubt()
         if self._in_group and self._membership.silent_s > SILENT_S:
             raise LogUnavailable(
                 f"this member has heard nothing of its group for {SILENT_S:.0f} s; it has to join anew"
             )
         try:
-            with translated("polling"):
+            with translated(self._polling):
                 self._require_member()
                 if self._in_group:
                     self._membership.mend()
-                found = self._consumer.poll(timeout_ms=max(0, int(timeout_s * 1000)))
+                self._standstills.begin_poll()
+                found = self._readable(deadline)
         except LogUnavailable:
             time.sleep(max(0.0, deadline - time.monotonic()))  # an outage must not become a busy loop
             found = {}
-        assigned, revoked = self._reassignment()
+        self._standstills.end_poll()
+        found, moved_here = self._without_moved(found)
+        if moved_here:
+            self._standstills.forget(partition for partition in self._next if partition.topic in moved_here)
+        assigned, revoked = self._reassignment(found) if self._in_group else ((), ())
+        self._again = bool(moved_here)
         self._polled_s = time.monotonic()
-        return Batch({self._here(partition): lines for partition, lines in found.items()}, assigned, revoked)
+        return Batch(
+            {self._here(partition): lines for partition, lines in found.items()},
+            assigned,
+            revoked,
+            self._standstills.take_skipped(),
+            reshaped=self._unprefixed(moved_here),
+        )
+
+    def _readable(self, deadline: float) -> dict[TopicPartition, Any]:
+        """What the others give where a partition stops. Raises KafkaError."""
+        while True:
+            try:
+                found: dict[TopicPartition, Any] = self._consumer.poll(
+                    timeout_ms=max(0, int((deadline - time.monotonic()) * 1000))
+                )
+            except BadBatch as err:
+                self._standstills.stop(err)
+                if time.monotonic() >= deadline:
+                    return {}
+            else:
+                return found
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
         with translated("storing positions"):
@@ -82,6 +161,15 @@ class KafkaSource:
                 raise LogError("a reader of exact partitions belongs to no group and stores no positions")
             self._require_member()
             self._consumer.commit(self.offsets(positions), timeout_ms=10_000)
+
+    def note(self, partition: Partition, text: str) -> None:
+        self._noted[self._there(partition)] = text
+
+    def notes(self, partitions: Sequence[Partition]) -> Mapping[Partition, str]:
+        return {partition: self._notes.get(self._there(partition), "") for partition in partitions}
+
+    def again(self, *, from_beginning: bool = False) -> None:
+        self._wants_again, self._from_beginning = True, from_beginning
 
     def lag(self) -> Mapping[Partition, int]:
         assignment = self._consumer._subscription.assignment
@@ -98,15 +186,24 @@ class KafkaSource:
         )  # a member with no partition fetches nothing
         return time.monotonic() - max(self._heard_s, heartbeat)
 
+    def held(self) -> Collection[Partition]:
+        return [self._here(there) for there in self._standstills.held()]
+
+    def troubles(self) -> Sequence[Trouble]:
+        return self._standstills.troubles()
+
     def close(self) -> None:
         self._consumer.close(autocommit=False, timeout_ms=2_000)
 
     def offsets(self, positions: Mapping[Partition, int]) -> dict[TopicPartition, OffsetAndMetadata]:
         """Positions as kafka-python takes them."""
-        return {
-            TopicPartition(self._prefix + partition.topic, partition.index): OffsetAndMetadata(offset, "", -1)
-            for partition, offset in positions.items()
-        }
+        found: dict[TopicPartition, OffsetAndMetadata] = {}
+        for partition, offset in positions.items():
+            there = self._there(partition)
+            note = self._noted.get(there, self._notes.get(there, ""))
+            made = self._made.get(there, 0)
+            found[there] = OffsetAndMetadata(offset, f"{made:x} {note}", -1)
+        return found
 
     def membership(self) -> Any:
         """What a transaction needs to know of this member, so that a stale one is fenced (KIP-447)."""
@@ -128,26 +225,143 @@ class KafkaSource:
             self._heard_s = time.monotonic()
             for topic in response.responses:
                 for partition in topic.partitions:
+                    there = TopicPartition(topic.topic, partition.partition_index)
+                    self._standstills.hear(partition, there, fetch_offsets[there])
+                    if partition.log_start_offset >= 0:
+                        self._starts[there] = partition.log_start_offset
                     if partition.last_stable_offset >= 0:
-                        there = TopicPartition(topic.topic, partition.partition_index)
                         self._ends[there] = partition.last_stable_offset
+                    elif partition.error_code == OffsetOutOfRangeError.errno:
+                        self._out_of_range[there] = fetch_offsets[there]
+                    if partition.error_code in NOT_THERE:
+                        self._shapes.doubt(topic.topic)
             handle(node_id, fetch_offsets, send_time, response)
 
         fetcher._handle_fetch_response = heard
 
-    def _reassignment(self) -> tuple[tuple[Partition, ...], tuple[Partition, ...]]:
+    def _without_moved(self, found: dict[TopicPartition, Any]) -> tuple[dict[TopicPartition, Any], set[str]]:
+        """What a poll found without what comes of topics that begin anew, and those topics."""
+        moved = self._set_elsewhere(found) if self._out_of_range else set()
+        self._moved |= self._shapes.settled({there.topic for there in found}, NEWS_S)
+        unsure = [there for there in found if there.topic in self._moved or self._shapes.doubted(there.topic)]
+        for partition in unsure:
+            self._consumer.seek(partition, found.pop(partition)[0].offset)  # to be read once it is known of what
+        for partition, lines in found.items():
+            if lines[0].offset < self._next.get(partition, 0):  # the log has lost what it had
+                moved.add(partition.topic)
+            self._next[partition] = lines[-1].offset + 1
+        return ({p: lines for p, lines in found.items() if p.topic not in moved} if moved else found), moved
+
+    def _set_elsewhere(self, found: Mapping[TopicPartition, Any]) -> set[str]:
+        """Topics of partitions that have been set back, because the log has no such offset any more.
+
+        Where it has no longer what comes next, that is noted as deleted.
+        """
+        moved: set[str] = set()
+        for partition, asked in list(self._out_of_range.items()):
+            state = self._consumer._subscription.assignment.get(partition)
+            if state is not None and state.position is None:
+                continue  # its new position is being asked for
+            del self._out_of_range[partition]
+            if state is None:
+                continue
+            now = (
+                self._starts.get(partition, found[partition][0].offset) if partition in found else state.position.offset
+            )
+            if now < self._next.get(partition, 0):
+                moved.add(partition.topic)
+                self._next[partition] = now
+            elif now > asked:
+                self._standstills.note_deleted(partition, asked, now - 1)
+        return moved
+
+    def _about_to_begin_again(self) -> tuple[str, ...]:
+        """Topics on whose account the next poll gives everything again; whoever reads may store where it is before."""
+        if self._again:
+            return ()
+        moved = self._shapes.moved() | self._moved
+        self._moved = set()
+        if moved and self._in_group:
+            self._join_anew()
+        if self._wants_again:
+            moved |= {partition.topic for partition in self._told}
+        self._again, self._wants_again = bool(moved), False
+        return self._unprefixed(moved)
+
+    def _join_anew(self) -> None:
+        """Has the group divide the partitions as they are now.
+
+        A static member that comes back gets what it had, without a word of topics that have changed meanwhile, and is
+        not told that it leads, so it would never have them divided anew. Of those who do not lead this changes nothing.
+        Not without need: commits that are under way fail while partitions are divided.
+        """
+        coordinator = self._consumer._coordinator
+        if not coordinator._is_leader:
+            coordinator.request_rejoin()
+
+    def _unprefixed(self, names: Collection[str]) -> tuple[str, ...]:
+        return tuple(sorted(name[len(self._prefix) :] for name in names))
+
+    def _reassignment(self, found: dict[TopicPartition, Any]) -> tuple[tuple[Partition, ...], tuple[Partition, ...]]:
+        """What is new and what is gone. Partitions of one index go together, and all once a topic has moved.
+
+        Takes away from `found` what whoever is given a partition anew would miss the beginning of.
+        """
         change = self._changes.take()
-        if change is None:
+        again = self._again
+        if change is None and not again:
             return (), ()
-        held, lost = change
+        if change is not None and not self._joined:
+            self._joined = True
+            if self._subscribed - {partition.topic for partition in change[0]}:
+                self._join_anew()
+        held, lost = change or (self._told, frozenset())
         assigned, revoked = held - (self._told - lost), (self._told - held) | (self._told & lost)
+        indices = {partition.partition for partition in assigned | revoked}
+        anew = {p for p in held - assigned if again or p.partition in indices}
         self._told = held
-        with contextlib.suppress(KafkaError):  # not knowing the ends yet is said by lag()
-            self._ends.update(self._consumer.end_offsets(list(assigned), timeout_ms=2_000) if assigned else {})
-        return self._sorted(assigned), self._sorted(revoked)
+        for partition in self._resume(assigned, anew):
+            found.pop(partition, None)
+        for partition in assigned:  # not knowing the ends yet is said by lag()
+            self._ends.pop(partition, None)
+        ask_for_ends(self._consumer, assigned, self._ends.update)
+        return self._sorted(assigned | anew), self._sorted(revoked | anew)
+
+    def _resume(self, assigned: frozenset[TopicPartition], anew: set[TopicPartition]) -> set[TopicPartition]:
+        """Has each partition read from where its group left off; from its beginning where that was another topic.
+
+        Gives those of which records from another place may be here already.
+        """
+        there, moved = [*assigned, *anew], set(anew)
+        if not there:
+            return moved
+        with translated("asking where the group left off"):
+            stored = self._consumer._coordinator.fetch_committed_offsets(there, timeout_ms=10_000)
+            from_beginning, self._from_beginning = self._from_beginning, False
+            for partition in there:
+                known = stored.get(partition)
+                offset = -1 if known is None else known.offset
+                made, _, note = (known.metadata or "" if known is not None else "").partition(" ")
+                foreign = made not in ("", "0", f"{self._shapes.known(partition.topic).made:x}")
+                self._noted.pop(partition, None)
+                self._made[partition] = self._shapes.known(partition.topic).made
+                self._notes[partition] = "" if foreign else note
+                if foreign or from_beginning or (offset < 0 and partition in anew):
+                    self._standstills.forget([partition])
+                    self._consumer.seek_to_beginning(partition)
+                    self._next[partition] = 0
+                    moved.add(partition)
+                else:
+                    if partition in anew:
+                        self._consumer.seek(partition, offset)
+                    self._next[partition] = max(0, offset)
+        return moved
 
     def _sorted(self, partitions: frozenset[TopicPartition]) -> tuple[Partition, ...]:
         return tuple(sorted(map(self._here, partitions)))
+
+    def _there(self, partition: Partition) -> TopicPartition:
+        return TopicPartition(self._prefix + partition.topic, partition.index)
 
     def _here(self, partition: TopicPartition) -> Partition:
         return Partition(partition.topic[len(self._prefix) :], partition.partition)

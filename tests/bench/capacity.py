@@ -20,7 +20,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from deploy.client import Client
 from deploy.config import Settings
 from deploy.system import System
 from tests.bench.stack import say, stack
@@ -75,7 +74,7 @@ def measure(system: System, rooms: int, chat_per_room_s: float, seconds: float, 
     texts_per_s = 0.0
     with (
         simulating(system, rooms, chat_per_room_s, "--seed", str(seed)),
-        contextlib.closing(Client(system.url)) as client,
+        contextlib.closing(system.client()) as client,
     ):
         time.sleep(WARM_UP_S)
         until_s = time.monotonic() + seconds
@@ -111,7 +110,7 @@ def search(system: System, start: int, chat_per_room_s: float, seconds: float) -
 def wait_until_empty(system: System, timeout_s: float = 60.0) -> None:
     """Until the rooms of the last step have ended."""
     deadline = time.monotonic() + timeout_s
-    with contextlib.closing(Client(system.url)) as client:
+    with contextlib.closing(system.client()) as client:
         while client.readiness().live_rooms and time.monotonic() < deadline:
             time.sleep(0.5)
 

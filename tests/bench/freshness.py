@@ -24,7 +24,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from actors.answer import Query
-from deploy.client import Client
 from deploy.config import Settings
 from deploy.system import System
 from streaming.broker import KafkaLog
@@ -117,7 +116,7 @@ def probe_events(system: System, seconds: float) -> list[float]:
     sink = KafkaLog(system.settings.kafka, system.settings.topics.prefix).sink()
     taken_ms: list[float] = []
     until_s = time.monotonic() + seconds
-    with contextlib.closing(Client(system.url)) as client:
+    with contextlib.closing(system.client()) as client:
         number = 0
         while time.monotonic() < until_s:
             rooms = client.rooms(limit=1)
@@ -157,7 +156,7 @@ def main() -> None:
             began_ms = time.time_ns() // 1_000_000
             events_ms = probe_events(system, args.seconds)
             chat_ms = [float(took) for at, took in watch.taken_ms if at >= began_ms]
-            with contextlib.closing(Client(system.url)) as client:
+            with contextlib.closing(system.client()) as client:
                 rooms, posts = client.readiness().live_rooms, client.status().processes
             waiting = watch.waiting
     encoders = [post.detail["texts_per_s"] for post in posts if post.name == "encoder"]

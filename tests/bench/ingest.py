@@ -102,8 +102,8 @@ class WatchedLog(KafkaLog):
     To a worker it looks new: the group is the round's own, and state topics seem empty.
     """
 
-    def __init__(self, config: KafkaConfig, round_: int, total: int) -> None:
-        super().__init__(config)
+    def __init__(self, config: KafkaConfig, round_: int, total: int, prefix: str = "") -> None:
+        super().__init__(config, prefix)
         self.span = Span()
         self.stop = threading.Event()
         self._total = total
@@ -112,8 +112,8 @@ class WatchedLog(KafkaLog):
     def ends(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         return dict.fromkeys(partitions, 0)
 
-    def group(self, topics: Sequence[str], group: str, member: str) -> KafkaSource:
-        source = super().group(topics, f"{group}-{self._round}", member)
+    def group(self, topics: Sequence[str], group: str, member: str, beside: Sequence[str] = ()) -> KafkaSource:
+        source = super().group(topics, f"{group}-{self._round}", member, beside)
         poll, span = source.poll, self.span
 
         def watched(timeout_s: float) -> Any:

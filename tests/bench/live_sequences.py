@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streaming.recording import Recording
 from training.chat import Chat, Windows, load
 from training.visits import LIVE_MS, Kind, kinds
 
@@ -53,8 +54,9 @@ def read(path: Path, viewers: int, seed: int) -> Split:
     """Windows 0 to 39 to train, 40 to 44 to choose, 45 to 49 to test. viewers: at most as many, drawn by seed, each."""
     if not path.exists():
         sys.exit(f"{path} is not there: give recorded chat with --data (columns at, window, channel, viewer, text)")
-    chat = load([path], [path], Windows(0, 40), Windows(40, 50))
-    last_window_us = load([path], [path], Windows(0, 45), Windows(45, 50))
+    files = [Recording.open(path)]
+    chat = load(files, files, Windows(0, 40), Windows(40, 50))
+    last_window_us = load(files, files, Windows(0, 45), Windows(45, 50))
     first_us = int(chat.at_us_M[chat.num_train]), int(last_window_us.at_us_M[last_window_us.num_train])
     visits = _visits(chat)
     rng = np.random.default_rng(seed)

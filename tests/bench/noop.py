@@ -1,6 +1,6 @@
-"""Owns a Serve ingress that does nothing, to measure Serve itself. Deploys it beside the application, and no more.
+"""Owns a Serve ingress that does nothing, to measure Serve itself. Deploys it beside the application or alone, no more.
 
-A process of its own, for the environment comes before Ray's import: `python -m tests.bench.noop ADDRESS REPLICAS`.
+A process of its own, for the environment comes before Ray's import: `python -m tests.bench.noop ADDRESS REPLICAS PORT`.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"{}"})
 
 
-def deploy(address: str, replicas: int, environment: Mapping[str, str]) -> None:
-    """Deploys it on a running cluster, in another process."""
-    command = [sys.executable, "-m", "tests.bench.noop", address, str(replicas)]
+def deploy(address: str, replicas: int, environment: Mapping[str, str], port: int = 0) -> None:
+    """Deploys it on a running cluster, in another process. port: where Serve is to answer; 0 where it runs already."""
+    command = [sys.executable, "-m", "tests.bench.noop", address, str(replicas), str(port)]
     subprocess.run(command, env={**os.environ, **environment}, check=True, stdout=subprocess.DEVNULL)
 
 
@@ -46,10 +46,14 @@ def main(argv: Sequence[str]) -> None:
     import ray  # noqa: PLC0415
     from ray import serve  # noqa: PLC0415
 
+    from deploy.app import start_serve  # noqa: PLC0415
+    from deploy.config import HttpConfig, Settings  # noqa: PLC0415
     from tests.bench import noop  # noqa: PLC0415, PLW0406  what is deployed from __main__ is pickled by value
 
-    address, replicas = argv
+    address, replicas, port = argv
     ray.init(address, namespace="serve", log_to_driver=False, logging_level="ERROR")
+    if port != "0":
+        start_serve(Settings(http=HttpConfig(port=int(port))))
     deployment = serve.deployment(
         serve.ingress()(noop.Noop),
         name="Noop",

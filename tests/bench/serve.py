@@ -24,7 +24,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deploy.client import Client
 from deploy.cluster import LocalRay
 from deploy.config import Settings
 from deploy.system import System
@@ -87,7 +86,7 @@ def fill(system: System, platform: Platform) -> tuple[Sink, Iterator[RoomState]]
     for profile in platform.profiles():
         sink.send(VIEWER_PROFILES, profile.viewer.encode(), encode(profile))
     sink.flush()
-    client = Client(system.url)
+    client = system.client()
     deadline = time.monotonic() + 120
     while True:
         recommenders = [post for post in client.status().processes if post.name == "recommender"]
@@ -136,7 +135,7 @@ def published(system: System, rooms: int, folder: str) -> Registry:
 def put_live(system: System, registry: Registry, version: str) -> None:
     """Has the version go live and waits until every replica answers by it."""
     registry.promote(version, OpenGate())
-    client, deadline = Client(system.url), time.monotonic() + 60
+    client, deadline = system.client(), time.monotonic() + 60
     while any(
         post.detail["model_version"] != version for post in client.status().processes if post.name == "recommender"
     ):

@@ -17,7 +17,6 @@ from dataclasses import replace
 
 import psutil
 
-from deploy.client import Client
 from deploy.config import Settings
 from deploy.system import System
 from tests.bench.capacity import simulating, wait_until_empty
@@ -68,7 +67,7 @@ def main() -> None:
                 for name, mb in memory_mb(system).items():
                     samples.setdefault(name, []).append((at_s, mb))
                 total = sum(values[-1][1] for values in samples.values())
-                with contextlib.closing(Client(system.url)) as client:
+                with contextlib.closing(system.client()) as client:
                     say(f"{at_s:5.0f} s: {client.readiness().live_rooms} rooms live, {total:.0f} MB in all")
                 time.sleep(EVERY_S)
         wait_until_empty(system)

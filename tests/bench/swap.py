@@ -103,7 +103,7 @@ class Replica:
         self.tables.apply(batch_of(MODELS, [(key_of(record).decode(), encode(record))]))
 
     def _load(self, record: ModelVersion) -> ServedVersion:
-        return Version(load_announced(record))
+        return Version(load_announced(record, str(self._models)))
 
     def rewritten(self) -> Iterator[RoomState]:
         """Every room again and again."""

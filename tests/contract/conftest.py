@@ -2,28 +2,56 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
+from kafka.admin import KafkaAdminClient
 
 from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
 from streaming.clock import SystemClock
 from streaming.memory_log import MemoryLog
 from tests.contract.opened_log import TOPICS, Opened
 
+FETCH_S = 1.2  # as long as a broker holds back an answer, and a little more
+
+
+def create(admin: KafkaAdmin, prefix: str, topic: str) -> None:
+    settings = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "4194304"}
+    admin.create(prefix + topic, partitions=TOPICS[topic], replication_factor=1, settings=settings)
+
 
 @pytest.fixture(params=["memory", "kafka"])
 def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
     if request.param == "memory":
         memory = MemoryLog(SystemClock(), TOPICS)
-        opened = Opened(memory, memory.expire)
+        opened = Opened(memory, memory.expire, memory.grow, memory.remake)
     else:
         config: KafkaConfig = request.getfixturevalue("kafka_config")
         prefix: str = request.getfixturevalue("topic_prefix")
         with KafkaAdmin(config) as admin:
-            for topic, count in TOPICS.items():
-                settings = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "4194304"}
-                admin.create(prefix + topic, partitions=count, replication_factor=1, settings=settings)
-        opened = Opened(KafkaLog(config, prefix), lambda _group, _member: None)  # the broker's own clock does it
+            for topic in TOPICS:
+                create(admin, prefix, topic)
+
+        def grow(topic: str, partitions: int) -> None:
+            with KafkaAdmin(config) as admin:
+                admin.grow(prefix + topic, partitions)
+
+        def remake(topic: str) -> None:
+            client = KafkaAdminClient(**config.client())
+            client.delete_topics([prefix + topic])
+            with KafkaAdmin(config) as admin:
+                while admin.partition_counts([prefix + topic]):
+                    threading.Event().wait(0.05)
+                threading.Event().wait(FETCH_S)  # a fetch by name that waits meanwhile would not notice
+                create(admin, prefix, topic)
+            client.close()
+
+        opened = Opened(
+            KafkaLog(config, prefix),
+            lambda _group, _member: None,  # the broker's own clock does it
+            grow,
+            remake,
+        )
     yield opened
     opened.close()

@@ -17,9 +17,17 @@ ONE = Partition("one", 0)
 class Opened:
     """A log under test, and what closes what a test opens on it."""
 
-    def __init__(self, log: Log, expire: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        expire: Callable[[str, str], None],
+        grow: Callable[[str, int], None],
+        remake: Callable[[str], None],
+    ) -> None:
         self.log = log
         self.expire = expire
+        self.grow = grow
+        self.remake = remake
         self._sources: list[Source] = []
 
     def group(self, *topics: str, member: str = "0", group: str = "g") -> Source:

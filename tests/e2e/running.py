@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -29,6 +30,7 @@ from streaming.topics import ROOM_STATES
 
 WAIT_S = 90.0  # a replica that loads torch on two busy cores takes 20 s
 ANSWER_GRACE_MS = 1_000  # from an end on room-states to the tables of every replica: milliseconds, unless starved
+RECONNECT_MS = 2_000  # every client finds a broker that came back by itself, .5 s at most, unless starved
 
 
 def await_true(what: str, holds: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
@@ -53,7 +55,7 @@ class Running:
             kafka=dataclasses.replace(
                 base.kafka, bootstrap_servers=self.kafka.bootstrap_servers, session_timeout_s=3.0
             ),
-            http=dataclasses.replace(base.http, port=free_port(), replicas=replicas),
+            http=dataclasses.replace(base.http, port=free_port(), admin_port=free_port(), replicas=replicas),
             ray=dataclasses.replace(base.ray, room_workers=workers, profile_workers=workers),
         )
         self.system = System(self.settings, folder / "system")
@@ -75,7 +77,7 @@ class Running:
 
     def client(self) -> Client:
         """A connection of its own, for one thread."""
-        return Client(self.system.url)
+        return self.system.client()
 
     def processes(self) -> list[Post]:
         """What every process says of itself; of those only that are alive."""
@@ -129,7 +131,7 @@ class Load(threading.Thread):
 
     def run(self) -> None:
         sink = self._log.sink()
-        start_ms = time.time_ns() // 1_000_000
+        start_ms = _now_ms()
         for tick in self._platform.ticks(start_ms):
             sink = self._send(sink, tick)
             self.events += len(tick)
@@ -165,7 +167,22 @@ class Ends(threading.Thread):
         super().__init__(name="ends", daemon=True)
         self._log = log
         self._halt = threading.Event()
+        self._outages: list[tuple[int, float]] = []
         self.applied_ms: dict[str, int] = {}
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        """The broker goes and comes back: an end that this finds first is not asked of others before they can know."""
+        gone_ms = _now_ms()
+        self._outages.append((gone_ms, math.inf))
+        yield
+        self._outages[-1] = (gone_ms, _now_ms() + RECONNECT_MS)
+
+    def known_ms(self, room: str) -> float:
+        """From when on every replica must know the room's end; for ever later where it has not ended."""
+        applied_ms = self.applied_ms.get(room, math.inf)
+        found_ms = max((found for gone, found in self._outages if gone <= applied_ms < found), default=applied_ms)
+        return found_ms + ANSWER_GRACE_MS
 
     def run(self) -> None:
         decode = Decoder(ROOM_STATES)
@@ -175,7 +192,7 @@ class Ends(threading.Thread):
                 for record in records:
                     state = decode(record.value) if record.value is not None else None
                     if state is not None and state.status != "live":
-                        self.applied_ms.setdefault(state.room, time.time_ns() // 1_000_000)
+                        self.applied_ms.setdefault(state.room, _now_ms())
         source.close()
 
     def halt(self) -> None:
@@ -199,7 +216,7 @@ class Viewers(threading.Thread):
     def run(self) -> None:
         answered_s = time.monotonic()
         while not self._halt.wait(0.03):
-            began_ms = time.time_ns() // 1_000_000
+            began_ms = _now_ms()
             try:
                 answer = self._client.recommend(Query(viewer=f"viewer{self.answers % 200}"))
             except NotUp as err:
@@ -217,9 +234,13 @@ class Viewers(threading.Thread):
 
     def _check(self, answer: Answer, began_ms: int) -> None:
         for item in answer.rooms:
-            applied_ms = self._ends.applied_ms.get(item.room)
-            if applied_ms is not None and applied_ms + ANSWER_GRACE_MS < began_ms:
+            if self._ends.known_ms(item.room) < began_ms:
+                applied_ms = self._ends.applied_ms[item.room]
                 self.dead.append(f"{item.room}, {began_ms - applied_ms} ms after its end was applied")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _alive(pid: int) -> bool:

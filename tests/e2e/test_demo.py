@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from streaming.ports import free_ports
+from tests.documented import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,7 +35,7 @@ def of_ours(mark: str) -> dict[int, str]:
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
     """Of a demo in a folder of its own, on ports of its own."""
-    kafka, controller, http = map(str, free_ports(3))
+    kafka, controller, http, admin = map(str, free_ports(4))
     return {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -42,6 +43,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
         "TIDECAST_LOCAL_KAFKA__PORT": kafka,
         "TIDECAST_LOCAL_KAFKA__CONTROLLER_PORT": controller,
         "TIDECAST_HTTP__PORT": http,
+        "TIDECAST_HTTP__ADMIN_PORT": admin,
     }
 
 
@@ -73,6 +75,12 @@ def test_demo_without_a_terminal_keeps_every_promise_and_leaves_nothing_running(
     assert told["broken"] == []
     assert told["answers"] > 20
     assert of_ours(str(tmp_path)) == {}
+    (shown,) = (block.text for block in blocks() if block.text.startswith("$ make demo ARGS="))
+    assert steps(done.stderr) == steps(shown), "README shows other steps than there are"
+
+
+def steps(printed: str) -> list[str]:
+    return [line for line in printed.splitlines() if line.endswith(" ...") and not line.startswith("slow machine")]
 
 
 @contextlib.contextmanager

@@ -34,8 +34,9 @@ def test_kills_lose_nothing_and_show_no_ended_room(tmp_path: Path) -> None:
         for name in kills:
             time.sleep(rng.uniform(0.5, 3.0))
             if name == "broker":
-                running.kafka.kill()
-                running.kafka.start()
+                with ends.outage():
+                    running.kafka.kill()
+                    running.kafka.start()
             else:
                 running.kill(name, 0 if name == "encoder" else rng.randrange(2))
             running.await_whole()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 
 import psutil
 import pytest
+from kafka import KafkaProducer
 
 from actors.answer import Query
 from actors.recommend import RecommendConfig
@@ -22,13 +25,14 @@ from deploy.api import HttpConfig
 from deploy.client import Client, NotUp
 from deploy.cluster import LocalRay, RayConfig
 from deploy.config import Settings
+from deploy.status import troubles_of
 from deploy.system import System
 from streaming.archive.config import ArchiveConfig
 from streaming.archive.reader import Archive
 from streaming.broker import KafkaLog
 from streaming.codec import Decoder, encode
 from streaming.events import ChatMessage, Impression, RoomEnded, RoomId, RoomStarted, ViewerEvent, ViewerId
-from streaming.local_kafka import LocalKafkaConfig
+from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.partitioner import partition_of
 from streaming.ports import free_port
 from streaming.restore import last_values
@@ -36,6 +40,7 @@ from streaming.topics import CHAT, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENT
 
 PATIENCE_S = 60.0
 VIEWERS = 6_000
+HALF_A_BODY = b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: 900000\r\n\r\n{"
 
 
 def eventually(check: Callable[[], bool], what: str) -> None:
@@ -62,8 +67,8 @@ def impression(system: System, viewer: str) -> Impression | None:
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("system")
     settings = Settings(
-        local_kafka=LocalKafkaConfig(folder=str(folder / "kafka"), port=0, controller_port=0),
-        http=HttpConfig(port=free_port()),
+        local_kafka=LocalKafkaConfig(folder=str(folder / "kafka"), port=free_port(), controller_port=free_port()),
+        http=HttpConfig(port=free_port(), admin_port=free_port(), ready_contact_s=2.0),
         ray=RayConfig(room_workers=2, profile_workers=2),
         tables=TablesConfig(profiles_mb=1),  # some 1,500 short profiles, so that a few thousand do not fit in
         recommend=RecommendConfig(
@@ -78,8 +83,16 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture
 def client(system: System) -> Iterator[Client]:
-    with contextlib.closing(Client(system.url)) as client:
+    with contextlib.closing(system.client()) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def broker(system: System) -> Iterator[LocalKafka]:
+    """The system's, for a test that kills it and starts it again."""
+    broker = LocalKafka(system.settings.local_kafka)
+    yield broker
+    broker.stop()
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +130,29 @@ def test_what_is_on_the_log_is_archived_while_the_system_runs(system: System, ro
         return said.count("what a jump") == 1 and next(archive.read(ROOM_STATES), None) is not None
 
     eventually(archived, "the archive has the message, once, and a state that a worker wrote")
+
+
+def test_a_partition_that_is_held_is_said_by_readyz_status_and_a_metric_until_it_is_not(
+    system: System, client: Client
+) -> None:
+    kafka = system.settings.kafka.client()
+    producer = KafkaProducer(**kafka, transactional_id="somebody-elses", transaction_timeout_ms=120_000)
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send(CHAT, key=b"r1", value=b"never committed", partition=2).get(timeout=30)
+
+    def said() -> set[tuple[str, int, str, str]]:
+        return {(one.topic, one.partition, one.kind, one.reader) for one in client.readiness().troubles}
+
+    held = {(CHAT, 2, "held", "archiver"), (CHAT, 2, "held", "room-workers")}
+    eventually(lambda: said() == held, "/readyz of a replica says what a worker and the archiver met")
+    assert all("somebody-elses" in one.message for one in client.readiness().troubles)
+    assert {(one.topic, one.partition) for one in troubles_of(client.status())} == {(CHAT, 2)}
+    assert figure(client, "log_partition_troubles", 'kind="held"') == 2
+    producer.abort_transaction()
+    producer.close()
+    eventually(lambda: not said(), "it is over")
+    eventually(lambda: figure(client, "log_partition_troubles") == 0, "the metric says so")
 
 
 def test_a_room_is_recommended_with_its_vector_and_gone_when_it_has_ended(
@@ -195,6 +231,104 @@ def test_everything_listens_on_loopback_alone(system: System) -> None:
     assert [f"{c.laddr} {c.pid}" for c in listening if str(next(iter(c.laddr))) not in loopback] == []
 
 
+def test_what_it_keeps_is_for_its_owner_alone(system: System) -> None:
+    kafka = Path(system.settings.local_kafka.folder)
+    running = system.running()
+    assert running is not None
+    kept = [kafka.parent, kafka, kafka / "data", Path(running.ray_folder), Path(system.settings.archive.uri)]
+    assert {str(folder): oct(folder.stat().st_mode & 0o777) for folder in kept} == {str(f): "0o700" for f in kept}
+
+
+def status_at(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as err:
+        with err:
+            assert err.headers["content-type"] == "application/problem+json"
+            return err.code
+
+
+def test_metrics_and_state_are_at_a_port_of_their_own_and_nothing_else_is(system: System) -> None:
+    http = system.settings.http
+    for path, public, admin in (
+        ("/metrics", 404, 200),
+        ("/v1/status", 404, 200),
+        ("/v1/rooms", 200, 404),
+        ("/healthz", 200, 200),
+        ("/readyz", 200, 404),
+    ):
+        assert (status_at(http.url + path), status_at(http.admin_url + path)) == (public, admin), path
+
+
+def test_no_port_of_it_runs_a_job(system: System) -> None:
+    pids = set(system.pids())
+    listening = [c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.pid in pids]
+    answers: dict[int, int] = {}
+    for port in {int(c.laddr[1]) for c in listening}:
+        url = f"http://127.0.0.1:{port}/api/job_agent/jobs/"
+        request = urllib.request.Request(url, b'{"entrypoint": "true"}', {"content-type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                answers[port] = response.status
+        except urllib.error.HTTPError as err:
+            with err:
+                answers[port] = err.code
+        except (OSError, HTTPException):  # it does not speak HTTP/1.1
+            answers[port] = 0
+    assert 401 in answers.values()  # that of the agent that prepares environments
+    assert not [port for port, status in answers.items() if 200 <= status < 300]
+
+
+def test_five_hundred_half_open_connections_leave_others_answered(system: System, client: Client) -> None:
+    address = ("127.0.0.1", system.settings.http.port)
+    halves = (b"", b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\n", HALF_A_BODY, HALF_A_BODY + b" " * 40_000)
+    with contextlib.ExitStack() as stack:
+        for number in range(500):
+            connection = stack.enter_context(socket.create_connection(address, PATIENCE_S))
+            connection.sendall(halves[number % len(halves)])
+        for number in range(20):
+            assert client.recommend(Query(viewer=f"v{number}")).viewer == f"v{number}"
+
+
+def test_nonsense_is_answered_with_a_problem(system: System) -> None:
+    with socket.create_connection(("127.0.0.1", system.settings.http.port), PATIENCE_S) as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        got = connection.recv(4_096)
+    assert got.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in got
+
+
+def test_when_the_process_with_the_port_for_metrics_is_killed_another_takes_it(system: System, client: Client) -> None:
+    port = system.settings.http.admin
+
+    def holders() -> set[int | None]:
+        return {
+            c.pid
+            for c in psutil.net_connections("tcp")
+            if c.status == psutil.CONN_LISTEN and c.laddr and int(c.laddr[1]) == port
+        }
+
+    (before,) = holders()
+    assert before in system.pids()
+    psutil.Process(before).kill()
+    eventually(lambda: bool(holders() - {before}), "another process listens")
+    assert "tidecast_" in client.metrics()
+    eventually(lambda: len(client.status().processes) == 8, "every process is back")
+
+
+def test_with_kafka_away_it_goes_on_answering_and_says_so(system: System, client: Client, broker: LocalKafka) -> None:
+    assert broker.kill()
+    try:
+        eventually(lambda: client.readiness().state == "out of touch", "it notices")
+        assert status_at(f"{system.url}/readyz") == 200
+        assert client.readiness().reason.startswith("no word from Kafka")
+        assert client.recommend(Query(viewer="somebody")).viewer == "somebody"
+    finally:
+        broker.start()
+    eventually(lambda: client.readiness().state == "current", "it is in touch again")
+
+
 @pytest.mark.parametrize("name", ["room-worker", "encoder", "recommender"])
 def test_a_killed_process_is_replaced_under_its_rank(system: System, client: Client, name: str) -> None:
     before = next(post for post in client.status().processes if (post.name, post.rank) == (name, 0))
@@ -224,7 +358,7 @@ def test_stopping_ends_every_process_within_ten_seconds(system: System) -> None:
     assert time.monotonic() - began_s < 10 * load_factor()
     assert not [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
     assert system.running() is None
-    with pytest.raises(NotUp), contextlib.closing(Client(system.url)) as client:
+    with pytest.raises(NotUp), contextlib.closing(system.client()) as client:
         client.status()
 
 

@@ -37,7 +37,7 @@ class Parts:
         def begin(replica: Any, settings: Settings, _local: bool) -> None:
             replica.settings, replica.metrics, replica.clock = settings, MemoryMetrics(), ManualClock()
 
-        def log(kafka: KafkaConfig, _prefix: str) -> Any:
+        def log(kafka: KafkaConfig, _prefix: str, **_: bool) -> Any:
             self.opened.append(kafka)
             return SimpleNamespace()
 

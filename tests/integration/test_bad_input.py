@@ -129,11 +129,12 @@ UNDECODABLE = {
     "nothing": (b"", "malformed"),
     "a list": (b"[]", "malformed"),
     "NaN": (b'{"v":1,"type":"chat","room":"good","viewer":"v","text":"t","at_ms":NaN}', "malformed"),
-    "a wrong type": (json.dumps(said("good", "t") | {"text": 7}).encode(), "malformed"),
+    "a wrong type": (json.dumps(said("good", "t") | {"text": [7]}).encode(), "malformed"),
     "a missing field": (b'{"v":1,"type":"chat","room":"good"}', "malformed"),
     "an empty id": (json.dumps(said("", "t")).encode(), "malformed"),
     "a negative time": (json.dumps(said("good", "t", -5)).encode(), "malformed"),
-    "microseconds": (json.dumps(said("good", "t", NOW_MS * 1_000)).encode(), "malformed"),
+    "a time in no unit": (json.dumps(said("good", "t", NOW_MS * 10)).encode(), "malformed"),
+    "a time in 1970": (json.dumps(said("good", "t", 1_000)).encode(), "refused"),
     "an unknown version": (json.dumps(said("good", "t") | {"v": 99}).encode(), "unknown_version"),
     "deep nesting": (b"[" * 100_000, "malformed"),
     "the far future": (json.dumps(said("good", "t", NOW_MS + 2 * DAY_MS)).encode(), "refused"),
@@ -172,7 +173,7 @@ def test_odd_but_legal_input_is_counted_and_delays_nothing(world: World) -> None
         said("r", ""),
         said("r", MEGABYTE, NOW_MS + 1),
         said("r", "\x00\x1b[31m\u202e\ud800", NOW_MS + 2),  # control characters, a lone surrogate
-        said("r", "from 1970", 1_000),
+        said("r", "from a recording", NOW_MS - 4_000 * DAY_MS),
         said("r", "backwards", NOW_MS - 20_000),
         {**said("r", "an unknown field", NOW_MS + 3), "mood": {"deep": [1]}},
     ]
@@ -180,15 +181,30 @@ def test_odd_but_legal_input_is_counted_and_delays_nothing(world: World) -> None
     until(lambda: bool(world.state("r")))
     world.write(CHAT, *odd, said("r", "twice", NOW_MS + 4), said("r", "twice", NOW_MS + 4), key="r")
     world.write(CHAT, said("nowhere", "never started"), key="nowhere")
-    surrogate = 1  # is not UTF-8, so it is not JSON: a dead letter
-    until(lambda: world.state("r").get("messages") == len(odd) + 1 - surrogate and world.state("r")["title"] == "again")
+    until(lambda: world.state("r").get("messages") == len(odd) + 1 and world.state("r")["title"] == "again")
     assert world.metrics.value("chat_duplicates_total") == 1
     assert world.metrics.value("chat_late_total") == 1
     assert world.metrics.value("chat_orphaned_total") == 1
-    assert [letter.offset for letter in world.letters()] == [2]
+    assert world.metrics.value("records_mended_total", topic=CHAT, reason="broken_text") == 1
+    assert world.letters() == []
     assert world.state("nowhere") == {}
     world.write(ROOMS, started("nowhere"), key="nowhere")
     until(lambda: world.state("nowhere").get("messages") == 1)
+
+
+def test_what_other_languages_write_by_default_is_read_from_every_topic(world: World) -> None:
+    wanting = {"title": None, "category": None, "tags": [f"tag{number}" for number in range(33)], "streamer": 7}
+    world.write(ROOMS, started("r", **wanting), key="r")
+    world.write(CHAT, said("r", "in seconds", NOW_MS // 1_000) | {"viewer": 12}, key="r")
+    world.write(VIEWER_EVENTS, did("12", "r", "ENTER") | {"viewer": 12, "seconds": None}, key="12")
+    until(lambda: world.state("r").get("messages") == 1 and world.state("r")["entered"] == 1)
+    assert len(world.state("r")["tags"]) == 32
+    assert published_profiles(world.log)["12"].room == "r"
+    assert world.metrics.value("records_mended_total", topic=CHAT, reason="seconds") == 1
+    assert world.letters() == []
+    world.write(ROOMS, ended("r", NOW_MS + 40 * 365 * DAY_MS), key="r")
+    until(lambda: world.state("r")["status"] == "ended")
+    assert world.metrics.value("records_mended_total", topic=ROOMS, reason="end_time") == 1
 
 
 def test_an_ended_room_stays_ended_whatever_comes_after(world: World) -> None:

@@ -36,3 +36,6 @@ def test_it_starts_is_found_again_survives_a_kill_and_stops_leaving_nothing(tmp_
     assert not Path(f"/proc/{pid}").exists()
     assert kafka.stop() is False
     assert not kafka.status().answers
+    data = list((tmp_path / "kafka" / "data").rglob("*"))
+    assert "kept-0" in {path.name for path in data}
+    assert [str(path) for path in data if path.stat().st_mode & 0o077] == [], "it holds chat"

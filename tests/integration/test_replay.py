@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from deploy.cli import main
+from deploy.play_progress import PlayProgress
 from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
 from streaming.codec import Decoder
 from streaming.events import RoomEnded, RoomStarted
@@ -99,9 +100,45 @@ def test_a_bad_recording_is_said_and_nothing_is_written(
     assert flat(on_log(log, CHAT)) == []
 
 
-def test_processes_together_write_one_platform_with_each_key_in_order(
-    log: KafkaLog, capsys: pytest.CaptureFixture[str], tmp_path: Path
+ROWS = (
+    '{{"at_ms":{0},"channel":"ana","viewer":1,"text":"x"}}\n'
+    '{{"at_ms":{0},"channel":"ana","viewer":"guest7","text":null}}\n'
+    '{{"at_ms":{0},"channel":"ana","viewer":"{1}","text":"y"}}\n'
+)
+
+
+def test_a_row_that_would_be_a_dead_letter_is_said_before_anything_is_written_or_left_out_when_asked(
+    log: KafkaLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    path = tmp_path / "chat.jsonl"
+    path.write_text(ROWS.format(1_739_751_496_177, "v" * 129))
+    assert main(["replay", str(path), "--fast"]) == 2
+    assert "chat.jsonl: row 3: viewer is 129 characters long" in capsys.readouterr().err
+    assert [flat(on_log(log, topic)) for topic in INPUTS] == [[], [], []]
+    assert main(["replay", str(path), "--fast", "--skip-bad", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["bad_rows"] == {"an id that is too long": 1}
+    assert "left out 1 bad: an id that is too long; the first is row 3" in said.err
+    assert sorted((message.viewer, message.text) for message in flat(on_log(log, CHAT))) == [("1", "x"), ("guest7", "")]
+
+
+def test_a_log_of_a_chat_client_is_on_the_log_as_chat_rooms_and_visits(
+    log: KafkaLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "show-2025-02-16.log"
+    path.write_text("# Start logging at 2025-02-16 23:59:50 CET\n[23:59:58]  ana: hi\n[00:00:01]  bob: hello: you\n")
+    assert main(["replay", str(path), "--fast", "--time", "recorded", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows_played"] == 2
+    chat = sorted((message.at_ms, message.viewer, message.text) for message in flat(on_log(log, CHAT)))
+    assert chat == [(1_739_746_798_000, "ana", "hi"), (1_739_746_801_000, "bob", "hello: you")]
+    assert {record.streamer for record in flat(on_log(log, ROOMS)) if isinstance(record, RoomStarted)} == {"show"}
+
+
+def test_processes_together_write_one_platform_with_each_key_in_order(
+    log: KafkaLog, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[float, int]] = []
+    monkeypatch.setattr(PlayProgress, "update", lambda _self, done, played: told.append((done, played.events)))
     size = ["--rooms", "20", "--viewers", "200", "--room-lifetime-s", "40", "--seed", "5"]
     truth = ["--truth", str(tmp_path / "truth.json")]
     assert main(["simulate", "--fast", "--duration", "60", "--processes", "2", "--json", *size, *truth]) == 0
@@ -112,6 +149,9 @@ def test_processes_together_write_one_platform_with_each_key_in_order(
     platform = Platform(config)
     expected = list(platform.events(start_ms, start_ms + 60_000))
     assert summary["events"] == len(expected)
+    assert told == sorted(told), "how far it is goes forward"
+    assert told[0][0] < told[-1][0] <= 60
+    assert 0 < told[-1][1] <= len(expected)
     expected += platform.close()
     for topic in INPUTS:
         wanted = [event.record for event in expected if event.topic == topic]

@@ -90,7 +90,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     settings = Settings(
         registry=registry,
         local_kafka=LocalKafkaConfig(folder=str(folder / "kafka"), port=0, controller_port=0),
-        http=HttpConfig(port=free_port(), replicas=2),
+        http=HttpConfig(port=free_port(), admin_port=free_port(), replicas=2),
         ray=RayConfig(),
     )
     with System(settings, folder, await_encoder=False) as system:
@@ -101,7 +101,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture
 def client(system: System) -> Iterator[Client]:
-    with contextlib.closing(Client(system.url)) as client:
+    with contextlib.closing(system.client()) as client:
         yield client
 
 

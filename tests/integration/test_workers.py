@@ -165,3 +165,37 @@ def test_killed_workers_publish_what_pure_folds_give(
         states = published_states(kafka_log)
         assert len(states) == NUM_ROOMS
         assert any(state["mean_vector"] for state in states.values())
+
+
+@pytest.mark.usefixtures("topics")
+def test_viewers_who_fell_silent_leave_once_however_often_the_worker_is_killed(
+    kafka_config: KafkaConfig, kafka_log: KafkaLog, topic_prefix: str
+) -> None:
+    rng, sink = random.Random(7), kafka_log.sink()
+    now_ms = time.time_ns() // 1_000_000
+
+    def enter(viewer: str, room: str, at_ms: int) -> None:
+        event = ViewerEvent(viewer=viewer, room=room, streamer=f"s-{room}", action="enter", at_ms=at_ms)
+        sink.send(VIEWER_EVENTS, viewer.encode(), encode(event))
+
+    for number in range(20):
+        enter(f"here {number}", "r0", now_ms)
+    sink.flush()
+    with killed_again_and_again("profile", kafka_config, topic_prefix) as kill:
+        for wave in range(8):
+            for number in range(200):
+                enter(f"silent {wave} {number}", f"r{rng.randrange(NUM_ROOMS)}", now_ms - 7_200_000 - wave)
+            sink.flush()
+            time.sleep(2.5 * rng.random())  # anywhere between reading them and having had them leave
+            kill()
+        sink.close()
+        profile = ProfileConfig()
+        await_equal(
+            lambda: published_profiles(kafka_log), lambda: expected_profiles(kafka_log, profile, now_ms + 60_000)
+        )
+        await_equal(
+            lambda: published_activity(kafka_log), lambda: expected_activity(kafka_log, profile, now_ms + 60_000)
+        )
+    sums = published_activity(kafka_log).values()
+    assert sum(one["entered"] - one["left"] for one in sums) == 20
+    assert sum(one["lapsed"] for one in sums) == 1_600

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("streaming", "actors", "training", "deploy")
-MAX_LINES = 330  # past 300 one looks for the second noun; a tenth more is let pass
+MAX_LINES = 500  # past 300 one looks for the second noun; past this there is one
 OF_ONE_MACHINE = re.compile(r"(?<![\w./])/(?:work|home|root|Users)/\w")
 
 

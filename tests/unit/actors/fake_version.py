@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.causes import CAUSES, CROWD, MEMORY, OTHERS
 from training.features import PERSONAL
 from training.labels import LABELS
-from training.serving import AlignedRooms, Offered, RankedRooms, ServedViewer, ViewerPast
+from training.serving import AlignedRooms, Doubtful, Offered, RankedRooms, ServedViewer, ViewerPast
 
 Floats = NDArray[np.float32]
 
@@ -71,6 +72,16 @@ class FakeVersion:
         if self._prepare_CH is None:
             self._prepare_CH = self._rng.normal(size=(crowd_NC.shape[1], self._hidden)).astype(np.float32) * 1e-3
         return np.log1p(np.nan_to_num(crowd_NC)) @ self._prepare_CH
+
+    def falls(self, viewer: ServedViewer, offered: Offered, ranked: RankedRooms, rooms: Doubtful) -> Floats:
+        places_K = rooms.places_K
+        fall_KC = np.zeros((len(places_K), len(CAUSES)), np.float32)
+        dot_N = offered.rooms.vectors_NE[offered.slots_N] @ viewer.vector_E
+        crowd_N = offered.prepared_SH[offered.slots_N].sum(axis=1)
+        fall_KC[:, MEMORY] = 2 * offered.personal_NP[places_K, PERSONAL.index("own_visits")]
+        fall_KC[:, OTHERS] = dot_N[places_K] - dot_N.mean()
+        fall_KC[:, CROWD] = rooms.is_drawing_K * (crowd_N[places_K] - crowd_N.mean())
+        return fall_KC
 
     def rank(self, viewer: ServedViewer, offered: Offered) -> RankedRooms:
         dot_N = offered.rooms.vectors_NE[offered.slots_N] @ viewer.vector_E

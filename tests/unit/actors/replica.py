@@ -69,7 +69,10 @@ class Replica:
             Visit(RoomId(room), StreamerId("streamer of " + room), now_ms - 600_000, now_ms, 600_000, 1, 0, 0)
             for room in rooms
         )
-        habits = tuple(StreamerHabit(visit.streamer, 1, 600_000, now_ms, followed=False) for visit in visits)
+        began_ms = now_ms - 600_000
+        habits = tuple(
+            StreamerHabit(visit.streamer, 1, 600_000, now_ms, False, 0, began_ms, began_ms) for visit in visits
+        )
         profile = ViewerProfile(
             viewer=ViewerId(viewer), visits=visits, habits=habits, room=RoomId(now_in) if now_in else None,
             total_visits=len(visits), total_events=9, first_at_ms=0, last_at_ms=now_ms, recent_events=(),

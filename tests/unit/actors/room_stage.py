@@ -58,10 +58,12 @@ class Stage:
     def turn(self, advance_ms: int = 20) -> None:
         self.clock.advance(advance_ms)
         batch = self.source.poll(0)
+        if batch.revoked:
+            self.worker.revoke(batch.revoked)
         if batch.assigned:
             self.worker.assign(batch.assigned)
         self.worker.apply(batch)
-        positions = self.worker.publish(final=False)
+        positions = self.worker.publish(final=bool(batch.reshaped))
         if positions is not None:
             self.sink.commit(self.source, positions)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from actors.pools import BLOCK, FEW_BLOCKS, most
+from actors.pools import BLOCK, FEW_BLOCKS, most, rise
 
 K = 8
 LEAST = FEW_BLOCKS * K * BLOCK  # values of which blocks are looked at
@@ -24,3 +24,12 @@ def test_the_most_may_lie_in_one_block_or_behind_the_last() -> None:
     values = np.zeros(3 * LEAST + 5, np.float32)
     values[[7, 7 + len(values) // BLOCK, -1, -2]] = 1  # a block is what lies so far apart
     assert {7, 7 + len(values) // BLOCK, len(values) - 1, len(values) - 2} <= set(most(values, K).tolist())
+
+
+def test_a_room_rises_where_chat_is_faster_than_in_its_minute() -> None:
+    now_N = np.array([0, 10, 20, 60, 0, 12, 6], np.float32)
+    rising_N = rise(now_N, np.array([0, 60, 60, 60, 60, 12, 6], np.float32))
+    assert rising_N[0] == rising_N[1] == rising_N[4] == 0, "nothing, as fast as ever, and silence after chat"
+    assert rising_N[6] == 0, "one chatter who writes what counts of it is no crowd that comes"
+    assert 0 < rising_N[5] < 1
+    assert 0 < rising_N[2] < rising_N[3] == 1

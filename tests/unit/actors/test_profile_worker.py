@@ -51,10 +51,12 @@ class Stage:
     def turn(self, advance_ms: int = 30, *, commit: bool = True) -> None:
         self.clock.advance(advance_ms)
         batch = self.source.poll(0)
+        if batch.revoked:
+            self.worker.revoke(batch.revoked)
         if batch.assigned:
             self.worker.assign(batch.assigned)
         self.worker.apply(batch)
-        positions = self.worker.publish(final=False)
+        positions = self.worker.publish(final=bool(batch.reshaped))
         if positions is not None and commit:
             self.sink.commit(self.source, positions)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from actors.recommend import Answer, Filters, Query, Weights
+from actors.recommend import Answer, Filters, Query, RecommendConfig, Weights
 from streaming.errors import UnknownRoom
 from streaming.events import ActivityBucket
 from streaming.topics import ROOM_STATES
@@ -114,7 +114,11 @@ def test_a_new_profile_changes_the_next_answer() -> None:
         (Filters(category="CHESS"), {"chess"}),
         (Filters(mature=True), {"mature"}),
         (Filters(mature=False, language="en"), {"chess"}),
+        (Filters(mature="any", language="en"), {"chess", "mature"}),
         (Filters(category="nothing"), set()),
+        (Filters(language="PT"), {"pt", "pt-BR"}),
+        (Filters(language="PT_br"), {"pt-BR"}),
+        (Filters(category="cafe\u0301"), {"café"}),
     ],
 )
 def test_filters_let_through_what_they_say_even_where_it_is_nowhere_near_the_top(
@@ -124,13 +128,66 @@ def test_filters_let_through_what_they_say_even_where_it_is_nowhere_near_the_top
     replica.room("pt", language="pt", title_vector=axis(1))
     replica.room("pt-BR", language="pt-BR", title_vector=axis(2))
     replica.room("chess", category="chess", title_vector=axis(3))
+    replica.room("café", category="CAFÉ", language="fr")
     replica.room("mature", mature=True, title_vector=axis(4))
     for number in range(700):
         replica.room(f"hot-{number}", language="de", entered=9_000)
     replica.viewer("v", "hot-1")
-    if filters.mature is False or filters.mature is None:
+    if filters.mature is not True:
         assert set(replica.shown("v", filters=filters)) == rooms
     assert {room.room for room in replica.recommender.rooms(100, filters)} == rooms
+
+
+def test_mature_rooms_go_to_nobody_who_has_not_asked() -> None:
+    replica = Replica()
+    replica.room("adult", mature=True, entered=90, title_vector=axis(3))
+    replica.room("other", title_vector=axis(3))
+    replica.viewer("v", "adult", "other")
+    for viewer in ("v", "stranger"):
+        assert replica.shown(viewer) == ["other"]
+        assert set(replica.shown(viewer, filters=Filters(mature="any"))) == {"adult", "other"}
+        assert replica.shown(viewer, filters=Filters(mature=True)) == ["adult"]
+    assert [room.room for room in replica.recommender.rooms(10)] == ["other"]
+    assert replica.recommender.similar("other", 10) == []
+    assert [item.room for item in replica.recommender.similar("other", 10, Filters(mature="any"))] == ["adult"]
+    assert replica.recommender.room("adult").mature  # whoever knows its id has asked
+    replica.room("adult", mature=False)
+    assert set(replica.shown("v")) == {"adult", "other"}
+    replica.room("other", mature=True)
+    replica.clock.advance(1_000)
+    assert replica.shown("v") == ["adult"]
+
+
+def test_a_setting_shows_mature_rooms_to_all() -> None:
+    replica = Replica(config=RecommendConfig(show_mature=True))
+    replica.room("adult", mature=True)
+    replica.room("other")
+    assert set(replica.shown("v")) == {"adult", "other"}
+    assert replica.shown("v", filters=Filters(mature=False)) == ["other"]
+
+
+def test_many_mature_rooms_take_no_others_place_among_the_candidates() -> None:
+    replica = Replica(config=RecommendConfig(pool=2, nearest=2))
+    for number in range(450):
+        replica.room(f"adult{number}", mature=True, entered=900, title_vector=axis(7), category="chess")
+        replica.room(f"r{number}", title_vector=axis(1))
+    replica.room("alike", title_vector=axis(7), category="another")
+    replica.viewer("v", "adult1")
+    assert replica.shown("v", limit=1) == ["alike"]
+
+
+@pytest.mark.parametrize(("visited", "other"), [("Chess", "chess "), ("Pokémon", "POKE\u0301MON")])
+def test_a_taste_knows_a_category_and_a_language_by_any_spelling(visited: str, other: str) -> None:
+    replica = Replica()
+    replica.room("liked", category=visited, language="pt-BR")
+    replica.room("same", category=other, language="pt_br", title_vector=axis(1))
+    replica.room("else", category="art", language="en", title_vector=axis(1))
+    replica.viewer("v", "liked")
+    items = {item.room: item for item in replica.recommender.recommend(Query(viewer="v", explain=True)).rooms}
+    for term in ("category", "language"):
+        assert items["same"].terms[term] == items["liked"].terms[term] > 0  # type: ignore[index]
+        assert items["else"].terms[term] == 0  # type: ignore[index]
+    assert items["same"].category == other  # shown as it was written
 
 
 def test_terms_add_up_to_the_score() -> None:
@@ -172,16 +229,18 @@ def test_the_written_answer_decodes_to_the_very_answer(explain: bool) -> None:
     replica.room("seen", title=hostile, category=hostile, tags=(hostile, "x"), mature=True)
     for number in range(60):
         replica.room(f"r{number}", title_vector=axis(number % 8), category=f"c{number % 5}", entered=number)
+    replica.room("begun", started_at_ms=replica.clock.now_ms(), category="c9", title_vector=axis(6))
     replica.room("later", described_at_ms=replica.clock.now_ms() + 5_000, entered=5_000)
-    replica.viewer('viewer "1"', "seen", "r7", "r8")
+    replica.viewer('viewer "1"', "seen", "r7", "r8", "seen", "seen")
     for round_ in range(3):
         replica.room("r7", title=f"another title {round_}", category="c1")
         replica.clock.advance(1_100)
         for viewer in ('viewer "1"', "stranger"):
-            query = Query(viewer=viewer, limit=50, explain=explain, exclude=["r9"])
+            query = Query(viewer=viewer, limit=90, explain=explain, exclude=["r9"], filters=Filters(mature="any"))
             written = msgspec.json.decode(replica.recommender.recommend_json(query), type=Answer, strict=True)
             answer = replica.recommender.recommend(query)
-            assert {item.source for item in answer.rooms} >= ({"visited"} if "1" in viewer else {"new"})
+            told = {"visited", "category"} if "1" in viewer else {"popular", "new", "live"}
+            assert {item.source for item in answer.rooms} >= told
             assert msgspec.structs.replace(written, request=answer.request) == answer
             assert written.request != answer.request
 

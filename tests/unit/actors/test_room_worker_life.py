@@ -5,13 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from actors.room_worker import RoomWorkerConfig
 from streaming.codec import encode
 from streaming.events import (
     ChatMessage,
+    RoomActivity,
     RoomEnded,
+    RoomEvent,
+    RoomId,
+    RoomStarted,
     RoomState,
+    RoomUpdated,
 )
-from streaming.topics import CHAT
+from streaming.topics import CHAT, ROOM_ACTIVITY
 from tests.fake_encoder import InstantEncoder, ManualEncoder, fake_vectors
 from tests.unit.actors.room_stage import START_MS, Stage
 
@@ -35,6 +41,74 @@ def test_silent_room_is_presumed_ended_and_revived_by_chat() -> None:
     stage.send(stage.said("r", "we are back again"))
     stage.turns(5, 500)
     assert stage.state("r").status == "live"
+
+
+QUIET_MS = 10 * 60_000  # less than the time-out
+SIGNS = {
+    "what is known, said again": RoomUpdated(room="r", streamer="s-r", at_ms=START_MS),
+    "an older update": RoomUpdated(room="r", streamer="s-r", at_ms=START_MS - 900_000, title="old"),
+    "a start said again": RoomStarted(room="r", streamer="s-r", at_ms=START_MS, title="a title"),
+    "chat": ChatMessage(room="r", viewer="v", text="", at_ms=START_MS),
+    "somebody enters": RoomActivity(room=RoomId("r"), bucket_ms=START_MS, entered=1),
+    "somebody leaves": RoomActivity(room=RoomId("r"), bucket_ms=START_MS, left=1),
+    "somebody watches": RoomActivity(room=RoomId("r"), bucket_ms=START_MS, watch_ms=30_000),
+    "somebody likes, others fell silent": RoomActivity(room=RoomId("r"), bucket_ms=START_MS, likes=1, left=4, lapsed=4),
+    "somebody does what adds nothing up": RoomActivity(room=RoomId("r"), bucket_ms=START_MS),
+}
+
+
+def told(stage: Stage, sign: RoomEvent | ChatMessage | RoomActivity) -> None:
+    stage.send(sign, topic=ROOM_ACTIVITY if isinstance(sign, RoomActivity) else None)
+
+
+@pytest.mark.parametrize("sign", SIGNS.values(), ids=list(SIGNS))
+def test_a_quiet_room_lives_on_whatever_the_sign_of_life(sign: RoomEvent | ChatMessage | RoomActivity) -> None:
+    stage = Stage()
+    stage.send(stage.started("r"))
+    stage.turns(3)
+    for _ in range(5):
+        told(stage, sign)
+        stage.turns(10, QUIET_MS // 10)
+    assert stage.state("r").status == "live"
+    stage.turns(10, QUIET_MS // 10)
+    assert stage.state("r").status == "presumed_ended"
+    stage.turns(10, 3_600_000)
+    told(stage, sign)
+    stage.turns(3, 1_000)
+    assert stage.state("r").status == "live", "hours later it comes back as well"
+    assert stage.state("r").title == stage.started("r").title
+
+
+def test_that_viewers_fell_silent_keeps_no_room_alive_and_revives_none() -> None:
+    stage = Stage()
+    stage.send(stage.started("r"))
+    stage.turns(3)
+    for _ in range(3):
+        told(stage, RoomActivity(room=RoomId("r"), bucket_ms=START_MS, left=2, lapsed=2, watch_ms=60_000))
+        stage.turns(10, QUIET_MS // 10)
+    assert stage.state("r").status == "presumed_ended"
+    told(stage, RoomActivity(room=RoomId("r"), bucket_ms=START_MS, left=1, lapsed=1))
+    stage.turns(5, 1_000)
+    assert (stage.state("r").status, stage.state("r").left) == ("presumed_ended", 7)
+
+
+def test_where_the_platform_says_every_end_silence_ends_nothing() -> None:
+    stage = Stage(config=RoomWorkerConfig(room_timeout_s=0))
+    stage.send(stage.started("r"))
+    stage.turns(20, 3_600_000)
+    assert stage.state("r").status == "live"
+    stage.send(RoomEnded(room="r", at_ms=stage.clock.now_ms()))
+    stage.turn()
+    assert stage.state("r").status == "ended"
+
+
+def test_a_presumed_end_is_buried_once_it_is_long_ago() -> None:
+    stage = Stage()
+    stage.send(stage.started("r"))
+    stage.turns(12, 3_600_000)
+    assert stage.state("r").status == "presumed_ended"
+    stage.turns(3, 3_600_000)
+    assert stage.states()["r"] is None
 
 
 def test_room_is_not_presumed_ended_while_no_broker_answers() -> None:

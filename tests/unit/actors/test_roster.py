@@ -36,7 +36,8 @@ def test_a_room_that_a_visited_streamer_starts_or_ends_is_in_the_next_answer_or_
     replica.room("a")
     replica.room("other", category="chess")
     replica.viewer("v", "a")
-    assert sources(replica) == {"a": "visited", "other": "similar"}
+    replica.room("a", category="chess")
+    assert sources(replica) == {"a": "visited", "other": "live"}
     replica.room("again", streamer="streamer of a", category="chess")
     assert sources(replica)["again"] == "visited"
     replica.room("again", streamer="somebody else", category="chess")

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from actors.taste import BROAD_WEIGHT, Taste, taste_of
+from actors.taste import BROAD_WEIGHT, Taste, strength, taste_of
 from streaming.events import ViewerId
 from tests.unit.actors.replica import Replica
 
@@ -34,3 +34,12 @@ def test_visits_under_the_label_for_everything_say_little() -> None:
     assert taste.categories == pytest.approx({"art": 1, "anything": math.sqrt(2 * BROAD_WEIGHT)})
     alone = taste_after("anything", broad_category="anything")
     assert alone.categories == {"anything": 1}
+
+
+def test_a_habit_fades_fast_at_first_and_is_not_forgotten_in_a_month() -> None:
+    of_today, of_yesterday, of_last_month = (strength(3, days) for days in (0, 1, 30))
+    assert of_today == 0.75
+    assert of_today > of_yesterday > of_last_month > 0.5
+    assert strength(1, 0) < of_last_month, "to have been there once is less than to have been there three times"
+    assert strength(0, 5) == 0
+    assert strength(2, -3) == strength(2, 0), "of a clock that runs ahead"

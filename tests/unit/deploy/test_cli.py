@@ -8,13 +8,16 @@ import os
 import resource
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from deploy import cli
 from deploy.shadow import shadowing
-from streaming.errors import LogUnavailable
+from deploy.terminal import UNSAFE, as_json
+from streaming.errors import ConfigError, LogUnavailable
+from streaming.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -100,6 +103,23 @@ def test_error_that_tidecast_explains_is_one_line_and_exit_code_2(
     assert capsys.readouterr().err == "tidecast: no broker answers at localhost:1\n"
 
 
+@pytest.mark.parametrize(
+    "command", ["topics", "letters", "simulate --duration 1", "archive run --once --uri memory://a"]
+)
+def test_without_a_kafka_one_line_says_where_it_was_looked_for_and_what_to_do(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("TIDECAST_KAFKA__BOOTSTRAP_SERVERS", servers)
+    monkeypatch.setenv("TIDECAST_KAFKA__CONNECT_TIMEOUT_S", "0.3")
+    assert cli.main(command.split()) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"tidecast: no Kafka answers at {servers} (")
+    assert "`tidecast kafka start`" in told
+    assert told.count("\n") == 1
+    assert told.count("KafkaTimeoutError") <= 1
+
+
 def test_interrupt_is_said_in_one_line_and_exit_code_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,6 +153,64 @@ def test_unknown_command_is_refused_with_the_known_ones() -> None:
     assert done.returncode == 2
     assert "invalid choice: 'statsu'" in done.stderr
     assert "status" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("romms", "did you mean rooms?"),
+        ("rooms --limitt 3", "did you mean --limit?"),
+        ("letters --cuont", "did you mean --count?"),
+        ("models lst", "did you mean ls?"),
+        ("kafka strat", "did you mean start?"),
+        ("schema chta", "did you mean chat?"),
+        ("rooms extra", "unrecognized arguments: extra\n"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_is_told_what_it_may_have_meant(
+    line: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(line.split())
+    assert exit_.value.code == 2
+    told = capsys.readouterr().err
+    assert says in told
+    command = line.split(maxsplit=1)[0] if line.split(maxsplit=1)[0] in cli.COMMANDS else ""
+    assert told.startswith(f"usage: tidecast {command}".rstrip())
+    assert f"`{f'tidecast {command}'.rstrip()} --help` explains it" in told
+
+
+@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+def test_what_was_typed_is_quoted_without_control_characters_and_secrets(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = ["--no\x1b]0;such\x07\noption", "\u202egnp.s3://K:wJalrXUtnFEMI@bucket"]
+    with pytest.raises(SystemExit):
+        cli.main([command, *typed])
+    told = capsys.readouterr().err
+    assert not UNSAFE.search(told)
+    assert "wJalrXUtnFEMI" not in told
+    assert all(line.startswith(("usage:", " ", "tidecast", "`tidecast")) for line in told.splitlines())
+
+
+def test_what_an_error_quotes_begins_no_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give_command(monkeypatch, ConfigError("there is no file a\ntidecast: all is well"))
+    assert cli.main(["config"]) == 2
+    assert capsys.readouterr().err == "tidecast: there is no file a\n  tidecast: all is well\n"
+
+
+def test_configuration_with_control_characters_is_printed_so_that_it_loads_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "a\nb.toml"
+    client = "\x1b]0;x\x07\u202e\u2028\x9b😀\x7f"
+    place.write_text(f"[kafka]\nclient_id = {as_json(client)}\n")
+    assert cli.main(["--config", str(place), "config"]) == 0
+    printed = capsys.readouterr().out
+    assert not UNSAFE.search(printed)
+    assert tomllib.loads(printed)["kafka"]["client_id"] == client
 
 
 def test_packages_of_this_checkout_are_not_shadowed() -> None:

@@ -31,7 +31,8 @@ def client() -> Iterator[Client]:
     with HTTPServer(("127.0.0.1", 0), Nothing) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        with contextlib.closing(Client(f"http://127.0.0.1:{server.server_port}")) as client:
+        url = f"http://127.0.0.1:{server.server_port}"
+        with contextlib.closing(Client(url, admin_url=url)) as client:
             yield client
         server.shutdown()
         thread.join()
@@ -42,3 +43,13 @@ def test_an_address_without_the_application_is_said_not_to_be_up(client: Client)
         client.metrics()
     with pytest.raises(NotUp, match="/v1/status answers 404"):
         client.status()
+    with pytest.raises(NotUp, match=r"/v1/rooms.* answers 404"):
+        client.rooms(limit=1)
+
+
+def test_the_door_for_state_is_that_of_the_next_port_and_a_shut_one_names_its_setting() -> None:
+    with contextlib.closing(Client("http://127.0.0.1:1")) as client:
+        with pytest.raises(NotUp, match=r"http://127.0.0.1:2 .*http\.admin_port"):
+            client.status()
+        with pytest.raises(NotUp, match=r"http://127.0.0.1:1 .*http\.port"):
+            client.rooms()

@@ -36,7 +36,7 @@ def ray(tmp_path: Path) -> LocalRay:
 
 
 def test_no_port_is_given_twice_although_none_is_bound_yet(ray: LocalRay, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = iter([list(range(30_010, 30_000, -1)), [28_000 + 10 * n for n in range(9)] + [29_000]])
+    drawn = iter([list(range(30_006, 30_000, -1)), [28_000 + 10 * n for n in range(5)] + [29_000]])
 
     def draws(count: int, between: tuple[int, int]) -> list[int]:
         assert between[0] < between[1]
@@ -80,6 +80,7 @@ def test_logs_are_saved_in_place_of_those_of_the_last_failure(ray: LocalRay, tmp
     assert (saved / "serve" / "controller.log").read_text() == "began"
     assert (saved / "haproxy.admin.stderr.log").read_text() == ALERT
     assert not (saved / "old.log").exists()
+    assert saved.stat().st_mode & 0o777 == 0o700  # what the processes said is for its owner alone
 
 
 @pytest.fixture

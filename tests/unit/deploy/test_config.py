@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from deploy.cli import main
 from deploy.commands.config import as_json, as_toml
 from deploy.config import Loaded, Settings, known_keys, load
 from deploy.config_key import EnvText, Key, convert, is_secret
 from deploy.config_lines import key_lines
+from deploy.terminal import CleanFormatter
 from streaming.errors import ConfigError
+from streaming.shown import MASK
 
 
 @pytest.fixture
@@ -166,3 +170,45 @@ def test_printed_configuration_says_where_each_value_comes_from() -> None:
 @pytest.mark.parametrize("known", list(known_keys()), ids=lambda known: known.name)
 def test_every_section_has_a_default_for_every_key(known: Key) -> None:
     assert known.name in json.loads(as_json(Loaded(Settings(), {})))
+
+
+URI = "s3://AKIA:wJalr/XUtn@bucket/chat?secret_key=wJalrXUtn"
+
+
+@pytest.mark.parametrize("words", [["config"], ["config", "--json"]])
+def test_secrets_in_uris_are_not_shown(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIDECAST_ARCHIVE__URI", URI)
+    monkeypatch.setenv("TIDECAST_REGISTRY__URI", URI)
+    monkeypatch.setenv("TIDECAST_KAFKA__BOOTSTRAP_SERVERS", "user:wJalr@one:9092,user:wJalr@two:9092")
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "wJalr" not in said
+    assert f"s3://AKIA:{MASK}@bucket/chat?secret_key={MASK}" in said
+    assert f"user:{MASK}@one:9092,user:{MASK}@two:9092" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        (f'[archive]\nuri = ["{URI}"]\n', ["config"]),
+        (f'archive = "{URI}"\n', ["config"]),
+        (f'[archive]\nuri = "{URI.replace("s3:", "nowhere:")}"\n', ["archive", "ls"]),
+        (f'[registry]\nuri = "{URI.replace("s3:", "nowhere:")}"\n', ["models", "publish", "."]),
+    ],
+)
+def test_an_error_about_a_uri_is_told_without_its_secrets(
+    text: str, command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toml = tmp_path / "t.toml"
+    toml.write_text(text)
+    assert main(["--config", str(toml), *command]) == 2
+    said = capsys.readouterr().err
+    assert "wJalr" not in said
+    assert MASK in said
+
+
+def test_log_lines_are_told_without_secrets() -> None:
+    record = logging.LogRecord("x", logging.ERROR, "", 1, "archive %s", (URI,), None)
+    assert "wJalr" not in CleanFormatter("%(message)s").format(record)

@@ -72,7 +72,7 @@ class FakeEncoder:
 def test_content_held_out_streamers_and_differences_are_in_the_table_and_the_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.encoder.TextEncoder", FakeEncoder)
+    monkeypatch.setattr("training.encoder.LazyTextEncoder", FakeEncoder)
     early, late = write(tmp_path / "early.parquet", SAID[:600]), write(tmp_path / "late.parquet", SAID[600:])
     (tmp_path / "channels.csv").write_text("channel,title\nc1,A title\n")
     chat = ("--train", str(early), "--test", str(late), "--cold-streamers", "0.3", "--against", "memory")
@@ -121,6 +121,30 @@ def test_a_version_is_ranked_by_its_name_in_the_registry_or_by_its_folder(
     assert "--rankers 'version 0'" in refusal(capsys, *chat, "--version", "v0")
     monkeypatch.setenv("TIDECAST_REGISTRY__URI", str(tmp_path / "empty"))
     assert "which has none" in refusal(capsys, *chat, "--version", "2026-01-31")
+
+
+def test_rows_that_cannot_be_taken_are_named_or_left_out_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.encoder.LazyTextEncoder", FakeEncoder)
+    header = "at_ms,channel,viewer,text\n"
+    rows = [f"{round(one.at_s * 1_000)},{one.channel},{one.viewer},x\n" for one in SAID]
+    (tmp_path / "good.csv").write_text(header + "".join(rows[:600]))
+    (tmp_path / "early.csv").write_text(header + "soon,c1,v1,x\n" + "".join(rows[:600]) + ",c1,v1,x\n" * 2)
+    (tmp_path / "late.csv").write_text(header + "".join(rows[600:]) + f"{rows[-1][:13]},,v1,x\n")
+    more = ("--rankers", "memory", "boosting + content", "--content", str(tmp_path / "vectors"), *QUICK)
+    late = ("--test", str(tmp_path / "late.csv"), *more, "--json", str(tmp_path / "out.json"))
+    assert "early.csv: row 1: column at_ms holds soon" in refusal(capsys, "--train", str(tmp_path / "early.csv"), *late)
+    figures = []
+    for name in ("early.csv", "good.csv"):
+        assert cli.main(["evaluate", "--train", str(tmp_path / name), *late, "--skip-bad"]) == 0
+        said = capsys.readouterr().err
+        assert "late.csv: left out 1 bad: no channel; the first is row 401" in said
+        assert ("early.csv: left out 2 bad: no time; the first is row 602: at_ms is empty" in said) == (
+            name != "good.csv"
+        )
+        figures.append(json.loads((tmp_path / "out.json").read_text())["results"]["memory"]["groups"])
+    assert figures[0] == figures[1]
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

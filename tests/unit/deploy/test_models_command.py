@@ -20,7 +20,7 @@ from training.bundle import write
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MemoryLog:
     log = MemoryLog(ManualClock(), {MODELS: 1})
-    monkeypatch.setattr(model_registry, "KafkaLog", lambda *_: log)
+    monkeypatch.setattr(model_registry, "KafkaLog", lambda *_, **__: log)
     monkeypatch.chdir(tmp_path)
     for version in ("one", "two"):
         write(bundle(version), open_store(str(tmp_path / "out")), version)

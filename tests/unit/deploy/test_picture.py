@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
+import msgspec
 import pytest
 from msgspec.structs import replace
+from rich.cells import cell_len
 from rich.console import Console
 
 from deploy.exposition import parse
-from deploy.picture import TREND_S, History, Look, Picture
+from deploy.picture import TREND_S, History, Look, Picture, Trend
 from deploy.screen import LINE_EVERY_S, Lines, draw
 from tests.unit.deploy.test_promises import answer, item
 
@@ -72,8 +75,8 @@ def test_single_look_has_no_rates() -> None:
 
 def test_screen_shows_answers_trends_and_what_is_broken(history: History) -> None:
     console = Console(width=160, file=io.StringIO(), record=True)
-    console.print(draw(picture(history)))
-    console.print(draw(picture(history, broken=("a request failed",))))
+    console.print(draw(picture(history), 160, 50))
+    console.print(draw(picture(history, broken=("a request failed",)), 160, 50))
     text = console.export_text()
     assert "every promise kept" in text
     assert "a request failed" in text
@@ -85,9 +88,9 @@ def test_screen_shows_answers_trends_and_what_is_broken(history: History) -> Non
 def test_text_of_producers_is_shown_as_it_is_and_cannot_move_the_cursor(history: History) -> None:
     shown = answer(item("a", reason="[bold]because[/nonsense]\x1b[2J"))
     console = Console(width=160, file=io.StringIO(), record=True)
-    console.print(draw(Picture(**{**vars_of(picture(history)), "answers": [shown]})))
+    console.print(draw(replaced(picture(history), answers=[shown]), 160, 50))
     text = console.export_text()
-    assert "[bold]because[/nonsense][2J" in text
+    assert "[bold]because[/nonsense]\ufffd[2J" in text
     assert "\x1b[2J" not in text
 
 
@@ -100,5 +103,30 @@ def test_lines_come_every_few_seconds(history: History) -> None:
     assert "v -> a (trending, 40 ms old)" in out.getvalue()
 
 
-def vars_of(shown: Picture) -> dict[str, object]:
-    return {name: getattr(shown, name) for name in Picture.__dataclass_fields__}
+@pytest.mark.parametrize(("width", "height"), [(100, 30), (80, 24), (120, 40), (160, 50), (200, 24)])
+def test_screen_shows_all_three_viewers_within_the_terminal(history: History, width: int, height: int) -> None:
+    title = "Speedrunning the whole game again, no glitches, 長い配信 with viewers until somebody beats the record " * 2
+    rooms = [
+        msgspec.structs.replace(item(f"room-{n}", reason="similar to somebody with a long name"), title=title)
+        for n in range(10)
+    ]
+    answers = [msgspec.structs.replace(answer(*rooms), viewer=f"viewer-{n}") for n in range(3)]
+    trends = [Trend(room, 12 - n) for n, room in enumerate(rooms)]
+    console = Console(width=width, height=height, file=io.StringIO())
+    lines = console.render_lines(draw(replaced(picture(history), answers=answers, trends=trends), width, height))
+    texts = ["".join(segment.text for segment in line) for line in lines]
+    assert len(texts) <= height
+    assert all(cell_len(text) <= width for text in texts)
+    assert all(any(f"viewer-{n} is shown" in text for text in texts) for n in range(3))
+    assert sum(text.count("simil") for text in texts) >= 3, "every viewer is shown rooms with reasons"
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 30), (40, 24), (20, 10)])
+def test_screen_on_a_tiny_terminal_is_still_drawn(history: History, width: int, height: int) -> None:
+    answers = [msgspec.structs.replace(answer(item("a")), viewer=f"viewer-{n}") for n in range(3)]
+    console = Console(width=width, height=height, file=io.StringIO())
+    assert console.render_lines(draw(replaced(picture(history), answers=answers), width, height))
+
+
+def replaced(shown: Picture, **changes: object) -> Picture:
+    return dataclasses.replace(shown, **changes)  # type: ignore[arg-type]

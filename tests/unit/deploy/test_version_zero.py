@@ -127,17 +127,20 @@ def test_who_visits_a_streamer_finds_them_first_and_the_room_they_are_in_last() 
 def test_rooms_of_a_category_that_the_viewer_likes_come_before_larger_ones() -> None:
     known = {"chess 1": Channel("", "Chess"), "chess 2": Channel("", "Chess"), "large": Channel("", "Racing")}
     said = [Said(T0, "chess 1", "v")]
-    said += [each for i in range(20) for each in others(T0 + 2 + i, "large", "large", "chess 1", "chess 2")]
+    for i in range(20):
+        said += [*others(T0 + 2 + i, "large", "chess 1", "chess 2"), *others(T0 + 2.5 + i, "large")]
     said += [Said(T0 + 60, "chess 2", "v"), Said(T0 + 61, "large", "w")]
     liked, stranger = ranks_of(said, len(said) - 2, known)
     assert liked == ["chess 2", "large", "chess 1"]
     assert stranger[0] == "large"
 
 
-def test_a_room_that_is_live_only_because_it_is_entered_comes_last() -> None:
-    said = [Said(T0, "asleep", "v"), *others(T0 + 1, "a", "b")]
-    said += [*others(T0 + 2000, "a", "b"), Said(T0 + 2010, "asleep", "v"), Said(T0 + 2011, "a", "w")]
-    assert ranks_of(said, len(said) - 2, {})[0][-1] == "asleep"
+def test_a_room_that_is_live_only_because_it_is_entered_is_known_by_its_streamer_alone() -> None:
+    said = [Said(T0, "asleep", "v"), Said(T0 + 1, "gone", "u"), *others(T0 + 2, "a", "b")]
+    said += [*others(T0 + 2000, "a", "b"), Said(T0 + 2010, "asleep", "v"), Said(T0 + 2011, "gone", "w")]
+    visited, stranger = ranks_of(said, len(said) - 2, {})
+    assert visited[0] == "asleep"
+    assert stranger[-1] == "gone"
 
 
 def test_what_happens_later_changes_no_score_before() -> None:

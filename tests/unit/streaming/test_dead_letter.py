@@ -12,6 +12,7 @@ from streaming.events import DeadLetter
 from streaming.memory_log import MemoryLog
 from streaming.memory_record import MemoryRecord
 from streaming.topics import DEAD_LETTER
+from streaming.troubles import Skipped
 
 
 class CountingMetrics:
@@ -66,3 +67,15 @@ def test_a_megabyte_is_cut_and_the_letter_says_so() -> None:
 def test_neither_key_nor_value_nor_plain_words_are_needed() -> None:
     letter, _ = refuse(None, "quotes \ud800", key=None)
     assert (letter.key, letter.value, letter.error) == (None, None, "quotes ?")
+
+
+def test_a_letter_about_lost_offsets_names_the_first_and_the_last() -> None:
+    clock = ManualClock()
+    log, metrics = MemoryLog(clock, {DEAD_LETTER: 1}), CountingMetrics()
+    DeadLetters(log.sink(), metrics, clock).lost(Skipped("chat", 3, 40, 59, "a batch fails its checksum"))
+    (records,) = log.reader(log.partitions(DEAD_LETTER)).poll(0).records.values()
+    letter: DeadLetter = Decoder(DEAD_LETTER)(records[0].value or b"")
+    assert (letter.topic, letter.partition, letter.offset, letter.last_offset) == ("chat", 3, 40, 59)
+    assert (letter.key, letter.value) == (None, None)
+    assert letter.error == "offsets 40 to 59 are lost: a batch fails its checksum"
+    assert metrics.counted == [("dead_letters_total", 1, {"topic": "chat", "reason": "damaged"})]

@@ -40,6 +40,24 @@ def test_a_taken_port_is_named_with_what_to_do(tmp_path: Path) -> None:
     assert not (tmp_path / "kafka.pid").exists()
 
 
+def test_its_folder_which_holds_chat_is_for_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NotStartedError(Exception):
+        """Everything before the broker's process is done."""
+
+    def stops(*_: object) -> None:
+        raise NotStartedError
+
+    monkeypatch.setattr(local_kafka, "find_jars", list)
+    monkeypatch.setattr(LocalKafka, "_format", stops)
+    folder = tmp_path / "kafka"
+    (folder / "data").mkdir(parents=True)  # as an earlier release has left them
+    for made_before in (folder, folder / "data"):
+        made_before.chmod(0o755)
+    with pytest.raises(NotStartedError):
+        made(folder).launch()
+    assert [place.stat().st_mode & 0o777 for place in (folder, folder / "data")] == [0o700, 0o700]
+
+
 def test_missing_jars_are_said_with_the_command_that_fetches_them(monkeypatch: pytest.MonkeyPatch) -> None:
     jgo = pytest.importorskip("jgo")
 

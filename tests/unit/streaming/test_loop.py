@@ -155,3 +155,58 @@ def test_fenced_worker_raises() -> None:
     fold.wait_s = fence  # type: ignore[method-assign]
     with pytest.raises(Fenced):
         loop.run(fold.stop)
+
+
+class MovedClock(ManualClock):
+    """A clock that can be put to another time."""
+
+    moved_ms = 0
+
+    def monotonic_s(self) -> float:
+        return super().monotonic_s() - self.moved_ms / 1_000
+
+    def put(self, ms: int) -> None:
+        self.advance(ms)
+        self.moved_ms += ms
+
+
+@pytest.mark.parametrize(
+    ("moved_ms", "sessions"), [(-3_600_000, 2), (-1_500, 2), (-500, 1), (20_000, 1), (45_000, 2), (3_600_000, 2)]
+)
+def test_where_the_clock_is_moved_what_waits_for_it_begins_anew(moved_ms: int, sessions: int) -> None:
+    clock, metrics = MovedClock(), MemoryMetrics()
+    log = MemoryLog(clock, {"in": 1, "out": 1})
+    producer = log.sink()
+    for value in (b"a", b"b"):
+        producer.send("in", b"k", value)
+    fold = Copy(threading.Event())
+    turns = 0
+
+    def wait_s() -> float:
+        nonlocal turns
+        turns += 1
+        if turns == 2:
+            clock.put(moved_ms)
+        elif turns == 4:
+            producer.send("in", b"k", b"stop")
+        return 0.0
+
+    fold.wait_s = wait_s  # type: ignore[method-assign]
+    Loop(log, Membership("g", "0", ("in",)), fold, metrics, clock).run(fold.stop)
+    assert fold.verbs.count("begin") == sessions
+    assert [line.value for line in log.read(Partition("out", 0), 0, 99)] == [b"a", b"b", b"stop"]
+
+
+def test_time_that_passes_while_a_turn_takes_long_moves_no_clock() -> None:
+    log, fold, _, loop = copied([b"a", b"stop"])
+    clock, apply = loop._clock, fold.apply
+    assert isinstance(clock, ManualClock)
+
+    def slow(batch: Batch) -> None:
+        clock.advance(3_600_000)
+        apply(batch)
+
+    fold.apply = slow  # type: ignore[method-assign]
+    loop.run(fold.stop)
+    assert fold.verbs.count("begin") == 1
+    assert len(log.read(Partition("out", 0), 0, 99)) == 2

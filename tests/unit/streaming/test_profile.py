@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.activity import MAX_ARRIVALS, ActivityBook
+from streaming.activity import MAX_ARRIVALS, ActivityBook, is_sign_of_life
 from streaming.codec import Decoder
 from streaming.errors import ConfigError
 from streaming.events import Action, Arrival, RoomActivity, RoomId, ViewerEvent, ViewerId, ViewerProfile
@@ -112,6 +112,139 @@ def test_entering_again_after_a_reload_continues_the_visit_and_after_hours_does_
     assert feed.totals("a") == {"entered": 2, "newcomers": 1, "left": 1, "watch_ms": 1_800_000}, "the gap is capped"
 
 
+def test_silence_ends_a_visit_by_time_alone_as_the_next_event_would_have() -> None:
+    by_time, by_event = Feed(), Feed()
+    for feed in (by_time, by_event):
+        feed.do("enter", "a", 0)
+        feed.do("chat", "a", 100)
+    assert not by_time.fold.lapse(START_MS + 1_899_999, by_time.book)
+    assert by_time.fold.present_until_ms == START_MS + 1_900_000
+    assert by_time.fold.lapse(START_MS + 7_200_000, by_time.book)
+    assert (by_time.profile.room, by_time.fold.present_until_ms) == (None, None)
+    assert not by_time.fold.lapse(START_MS + 7_200_000, by_time.book), "once"
+    for feed in (by_time, by_event):
+        feed.do("enter", "b", 18_000)
+    assert by_time.profile == by_event.profile
+    activity = by_time.book.drain()
+    assert activity == by_event.book.drain()
+    assert totals(activity, "a")["left"] == sum(one.lapsed for one in activity) == 1
+    assert totals(activity, "b") == {"entered": 1}
+
+
+@pytest.mark.parametrize("action", ["enter", "watch", "chat", "like", "gift", "follow"])
+def test_whatever_a_viewer_does_in_their_room_says_that_they_are_there(action: Action) -> None:
+    feed = Feed()
+    feed.do("enter", "a", 0)
+    feed.do(action, "a", 1_700)
+    assert not feed.fold.lapse(START_MS + 3_400_000, feed.book)
+    assert feed.profile.room == "a"
+    assert feed.fold.lapse(START_MS + 3_500_000, feed.book)
+
+
+def test_what_a_viewer_does_elsewhere_does_not_keep_them_in_a_room() -> None:
+    feed = Feed()
+    feed.do("enter", "a", 0)
+    feed.do("follow", "b", 1_000)
+    assert feed.profile.room == "a"
+    feed.do("like", "b", 1_801)
+    assert feed.profile.room is None
+
+
+@pytest.mark.parametrize("action", ["like", "follow"])
+def test_who_likes_or_follows_from_a_list_is_in_no_room(action: Action) -> None:
+    feed = Feed()
+    feed.do(action, "a", 0)
+    assert (feed.profile.room, feed.profile.visits, feed.profile.total_visits) == (None, (), 0)
+    assert feed.profile.habits[0].followed is (action == "follow")
+    assert feed.totals("a") == {action + "s": 1}
+    feed.do("enter", "b", 10)
+    feed.do(action, "a", 20)
+    assert feed.profile.room == "b"
+
+
+@pytest.mark.parametrize("action", ["watch", "chat", "gift"])
+def test_what_is_only_done_in_a_room_says_where_a_viewer_is(action: Action) -> None:
+    feed = Feed()
+    feed.do(action, "a", 0)
+    assert feed.profile.room == "a"
+    assert feed.totals("a")["entered"] == 1
+
+
+@pytest.mark.parametrize("action", ["enter", "leave", "watch", "chat", "like", "gift", "follow"])
+def test_every_event_in_a_room_is_told_to_it(action: Action) -> None:
+    feed = Feed()
+    feed.do("enter", "a", 0)
+    feed.book.drain()
+    feed.do(action, "a", 30)
+    feed.do(action, "elsewhere", 31)
+    assert {one.room for one in feed.book.drain() if one.bucket_ms >= START_MS + 30_000} >= {"a", "elsewhere"}
+
+
+@pytest.mark.parametrize("action", ["enter", "leave", "watch", "chat", "like", "gift", "follow"])
+def test_every_event_is_a_sign_of_life_of_its_room_though_a_viewer_is_found_silent_in_the_same_moment(
+    action: Action,
+) -> None:
+    config, book = ProfileConfig(), ActivityBook()
+    silent, other = (ProfileFold(ViewerId(name), config) for name in ("silent", "other"))
+
+    def do(fold: ProfileFold, action: Action, room: str, at_s: float) -> None:
+        at_ms = START_MS + int(1_000 * at_s)
+        event = ViewerEvent(viewer=fold.viewer, room=room, streamer="s", action=action, at_ms=at_ms, seconds=5)
+        fold.apply(event, at_ms, book)
+
+    do(silent, "enter", "r", 0)
+    do(other, "enter", "r", config.presence_timeout_s - 20)
+    book.drain()
+    assert silent.lapse(START_MS + 1_000 * config.presence_timeout_s, book)
+    assert [is_sign_of_life(one) for one in book.drain()] == [False]
+    do(silent, "enter", "r", config.presence_timeout_s)
+    book.drain()
+    do(other, "enter", "r", 2 * config.presence_timeout_s - 20)
+    book.drain()
+    do(silent, "follow", "elsewhere", 2 * config.presence_timeout_s + 1)  # by which the viewer is found silent in r
+    do(other, action, "r", 2 * config.presence_timeout_s + 2)
+    drained = [one for one in book.drain() if one.room == "r"]
+    assert sorted(map(is_sign_of_life, drained)) == [False, True]
+    assert sum(one.lapsed for one in drained) == 1
+
+
+@pytest.mark.parametrize("ahead_s", [0, 5, 50])
+@pytest.mark.parametrize("action", ["enter", "watch", "chat", "gift"])
+def test_who_leaves_has_left_though_the_clock_that_saw_them_come_is_fast(action: Action, ahead_s: int) -> None:
+    fold, book = ProfileFold(ViewerId("v"), ProfileConfig()), ActivityBook()
+
+    def do(action: Action, room: str, at_s: float, ahead_s: float = 0) -> None:
+        at_ms = START_MS + int(1_000 * at_s)
+        said_ms = at_ms + int(1_000 * ahead_s)
+        event = ViewerEvent(viewer="v", room=room, streamer="s", action=action, at_ms=said_ms)
+        fold.apply(event, at_ms, book)
+
+    do(action, "a", 0, ahead_s)
+    assert fold.room == "a"
+    do("leave", "a", 3)
+    assert fold.room is None
+    do("enter", "a", 10, ahead_s)
+    do("enter", "b", 13)
+    assert fold.room == "b"
+    sums = book.drain()
+    assert [totals(sums, room).get("left", 0) for room in "ab"] == [2, 0]
+    assert max(one.bucket_ms for one in sums) <= START_MS + 13_000
+
+
+@pytest.mark.parametrize("action", ["enter", "leave", "follow"])
+def test_an_event_of_a_fast_clock_that_comes_twice_counts_once(action: Action) -> None:
+    feed = Feed()
+    feed.do("enter", "r", 0)
+    event = ViewerEvent(viewer="v", room="r", streamer="of r", action=action, at_ms=START_MS + 40_000)
+    assert feed.fold.apply(event, START_MS + 5_000, feed.book) is Outcome.APPLIED
+    assert feed.fold.apply(event, START_MS + 6_000, feed.book) is Outcome.DUPLICATE
+
+
+def test_a_time_out_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"profile\.presence_timeout_s is 0"):
+        ProfileConfig(presence_timeout_s=0)
+
+
 def test_a_late_enter_is_a_visit_of_the_past_and_moves_nobody() -> None:
     feed = Feed()
     feed.do("enter", "b", 100)
@@ -139,15 +272,53 @@ def test_a_late_action_goes_to_the_visit_it_belongs_to() -> None:
     assert feed.totals("never entered") == {"gifts": 1}
 
 
-def test_a_duplicate_event_changes_nothing() -> None:
+@pytest.mark.parametrize("action", ["enter", "leave", "follow"])
+def test_what_is_so_once_is_so_once_however_often_it_is_said_of_a_moment(action: Action) -> None:
     feed = Feed()
     feed.do("enter", "a", 0)
-    feed.do("like", "a", 1)
+    feed.do(action, "a", 1)
     before = feed.profile
     feed.book.drain()
-    assert feed.do("like", "a", 1) is Outcome.DUPLICATE
+    assert feed.do(action, "a", 1) is Outcome.DUPLICATE
     assert feed.do("enter", "a", 0) is Outcome.DUPLICATE
     assert feed.profile == before
+    assert feed.book.drain() == []
+
+
+@pytest.mark.parametrize(
+    ("action", "totals"),
+    [("gift", {"gifts": 5}), ("like", {"likes": 5}), ("watch", {"watch_ms": 10_000}), ("chat", {})],
+)
+@pytest.mark.parametrize("later", [False, True])
+def test_five_equal_events_of_one_millisecond_are_five(action: Action, totals: dict[str, int], later: bool) -> None:
+    feed = Feed()
+    feed.do("enter", "a", 0)
+    if later:  # the five come behind something newer
+        feed.do("watch", "a", 60)
+    feed.book.drain()
+    assert [feed.do(action, "a", 1, seconds=2) for _ in range(5)] == [Outcome.APPLIED] * 5
+    assert feed.totals("a") == totals
+    (visit,) = feed.profile.visits
+    assert {"gift": visit.gifts, "like": visit.likes, "watch": visit.watch_ms // 2_000, "chat": visit.chats}[
+        action
+    ] == 5
+
+
+@given(st.sampled_from(["enter", "leave", "follow", "gift", "like", "watch", "chat"]), st.integers(1, 15))
+def test_an_event_with_an_id_counts_once_among_the_last_few(action: Action, between: int) -> None:
+    feed = Feed()
+    first = ViewerEvent(viewer="v", room="a", streamer="s", action=action, at_ms=START_MS, seconds=1, id="e-1")
+    assert feed.fold.apply(first, START_MS, feed.book) is not Outcome.DUPLICATE
+    for number in range(between):
+        other = msgspec.structs.replace(first, id=f"e-{number + 2}", at_ms=START_MS + number)
+        assert feed.fold.apply(other, START_MS, feed.book) is not Outcome.DUPLICATE
+    before = feed.profile
+    feed.book.drain()
+    again = ProfileFold(ViewerId("v"), ProfileConfig())
+    again.restore(before)  # a restart forgets no id
+    for fold in (feed.fold, again):
+        assert fold.apply(first, START_MS + 9_000, feed.book) is Outcome.DUPLICATE
+        assert fold.profile() == before
     assert feed.book.drain() == []
 
 
@@ -181,12 +352,12 @@ def test_a_habit_remembers_when_its_visits_began_and_what_was_said() -> None:
     assert sum(one.first_entered for one in feed.book.drain() if one.room == "a") == 1
 
 
-def test_an_arrival_says_whom_the_viewer_was_with_until_less_than_half_an_hour_before() -> None:
+def test_an_arrival_says_whom_the_viewer_was_with_last_however_long_before() -> None:
     feed = Feed()
     for room, at_s in (("a", 0), ("b", 60), ("b", 2_000), ("c", 3_860), ("a", 3_861), ("d", 3_000)):
         feed.do("enter", room, at_s)
     arrived = {(one.room, each.at_ms - START_MS, each.streamer) for one in feed.book.drain() for each in one.arrivals}
-    assert arrived == {("b", 60_000, "of a"), ("a", 3_861_000, "of c")}
+    assert arrived == {("b", 60_000, "of a"), ("c", 3_860_000, "of b"), ("a", 3_861_000, "of c")}
 
 
 def test_a_profile_of_an_earlier_build_is_read_and_folds_on() -> None:

@@ -15,7 +15,7 @@ tallies = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3)), max_size=4
 def counted(tallied: list[tuple[int, int]]) -> RecentMessages:
     recent = RecentMessages()
     for index, messages in tallied:
-        recent.add({index: messages})
+        recent.add({index: messages}, {index: min(messages, 1)})
     return recent
 
 
@@ -27,6 +27,8 @@ def test_the_order_of_messages_changes_nothing_and_every_one_within_ten_minutes_
     recent = counted(tallied)
     shuffled = sorted(tallied, key=lambda _: random.random())  # type: ignore[attr-defined]
     assert (counted(shuffled).counts(), counted(shuffled).newest_ms) == (recent.counts(), recent.newest_ms)
+    assert counted(shuffled).heard() == recent.heard()
+    assert [bool(heard) for heard in recent.heard()] == [bool(messages) for messages in recent.counts()]
     expected = Counter[int]()
     for index, messages in tallied:
         expected[index // 2] += messages

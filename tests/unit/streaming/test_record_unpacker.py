@@ -96,7 +96,7 @@ def test_batches_are_read_as_the_client_reads_them(
     for lines, codec in batches:
         written, offset = batch(lines, offset, codec)
         data += written
-    from_offset = 1_000_000 + skipped
+    from_offset = min(1_000_000 + skipped, offset - 1)  # no broker answers with batches that end before
     assert read(ours(data, from_offset), sizes) == read(theirs(data, from_offset), sizes)
 
 

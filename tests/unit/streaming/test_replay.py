@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,26 +16,34 @@ from streaming.playback import Event, Pace, Timeline, play
 from streaming.recorded_rooms import Selection
 from streaming.recording import Recording
 from streaming.replay import Channel, Replay, read_channels
+from streaming.topics import ROOMS
 
 NOW_MS = 1_800_000_000_000
+BASE_MS = 1_700_000_000_000  # what the times of these tests count from
 HEADER = "at_ms,window,channel,viewer,text\n"
 
 
 def chat_file(folder: Path, rows: str, header: str = HEADER) -> Recording:
     path = folder / "chat.csv"
-    path.write_text(header + rows)
+    path.write_text(header + based(rows))
     return Recording.open(path)
 
 
+def based(rows: str) -> str:
+    """Rows whose first column counts from BASE_MS."""
+    return re.sub(r"^\d+", lambda at_ms: str(BASE_MS + int(at_ms[0])), rows, flags=re.MULTILINE)
+
+
 def played(replay: Replay, timeline: Timeline | None = None) -> list[tuple[Any, ...]]:
-    """What was played: the kind, the room, the viewer if any, the time."""
+    """What was played: the kind, the room, the viewer if any, the time; one that is not moved counts from BASE_MS."""
     seen = []
+    base_ms = 0 if timeline else BASE_MS
     for event in replay.events(timeline or Timeline()):
         record = event.record
         assert record.at_ms == event.at_ms
         kind = record.action if isinstance(record, ViewerEvent) else event.value.split(b'"')[3].decode()
         where = f"{event.topic}:{kind}"
-        seen.append((where, record.room, getattr(record, "viewer", None), record.at_ms))
+        seen.append((where, record.room, getattr(record, "viewer", None), record.at_ms - base_ms))
     return seen
 
 
@@ -62,7 +71,7 @@ def test_records_are_those_of_the_events(tmp_path: Path) -> None:
     events = [(event.at_ms, event.topic, event.record) for event in replay.events(Timeline())]
     assert list(replay.records()) == events
     rooms = tmp_path / "rooms.csv"
-    rooms.write_text("at_ms,type,room,streamer\n1000,started,ann,s\n9000,ended,ann,s\n")
+    rooms.write_text("at_ms,type,room,streamer\n" + based("1000,started,ann,s\n9000,ended,ann,s\n"))
     given = Replay(rooms=Recording.open(rooms, "rooms"))
     assert list(given.records()) == [(event.at_ms, event.topic, event.record) for event in given.events(Timeline())]
 
@@ -70,7 +79,7 @@ def test_records_are_those_of_the_events(tmp_path: Path) -> None:
 def test_a_replay_that_is_stopped_can_end_the_rooms_that_are_live(tmp_path: Path) -> None:
     replay = Replay(chat_file(tmp_path, "1000,0,ann,v,a\n1500,0,bob,v,b\n2000,0,bob,v,c\n9000,0,ann,v,d\n"))
     for event in replay.events(Timeline()):
-        if event.at_ms == 2000 and event.topic == "rooms":
+        if event.at_ms == BASE_MS + 2000 and event.topic == "rooms":
             break
     assert [(event.record.room, event.at_ms) for event in replay.close(2000)] == [("ann-w0", 2000)]
     assert replay.close(2000) == []
@@ -87,6 +96,19 @@ def test_each_recorded_window_of_a_channel_is_a_room(tmp_path: Path) -> None:
         ("rooms:started", "ann-w1", 9000),
         ("rooms:ended", "ann-w1", 9000),
     ]
+
+
+@pytest.mark.parametrize("windows", [(0, 2**20), (-1, 5), (1_739_751_496_177_000, 1_739_751_496_177_001), (0, 2**62)])
+def test_windows_may_be_any_numbers(tmp_path: Path, windows: tuple[int, int]) -> None:
+    one, other = windows
+    rows = "".join(
+        f"{BASE_MS + at},{window},{channel},v,x\n"
+        for at, (channel, window) in enumerate([("ann", one), ("bob", one), ("ann", other), ("bob", other)])
+    )
+    path = tmp_path / "chat.csv"
+    path.write_text(HEADER + rows)
+    rooms = [record.room for _, topic, record in Replay(Recording.open(path)).records() if topic == ROOMS]
+    assert sorted(set(rooms)) == sorted(f"{name}-w{window}" for name in ("ann", "bob") for window in windows)
 
 
 def test_without_windows_half_an_hour_of_silence_parts_two_rooms(tmp_path: Path) -> None:
@@ -120,7 +142,7 @@ def test_a_file_out_of_order_is_played_in_order(tmp_path: Path) -> None:
 
 def test_only_the_selected_rows_are_played_and_rooms_span_only_them(tmp_path: Path) -> None:
     chat = chat_file(tmp_path, "1000,0,ann,v,a\n2000,1,ann,v,b\n3000,1,ann,v,c\n4000,1,ann,v,d\n5000,1,ann,v,e\n")
-    replay = Replay(chat, selection=Selection(window=1, from_ms=3000, until_ms=5000))
+    replay = Replay(chat, selection=Selection(window=1, from_ms=BASE_MS + 3000, until_ms=BASE_MS + 5000))
     assert replay.rows == 2
     assert [(kind, at) for kind, _, _, at in played(replay) if kind.startswith("rooms")] == [
         ("rooms:started", 3000),
@@ -134,11 +156,12 @@ def test_only_the_selected_rows_are_played_and_rooms_span_only_them(tmp_path: Pa
 def test_files_are_merged_in_time_order_and_nothing_is_derived_of_what_they_give(tmp_path: Path) -> None:
     chat = chat_file(tmp_path, "2000,r,v,hi\n", "at_ms,room,viewer,text\n")
     (tmp_path / "rooms.jsonl").write_text(
-        '{"at_ms":1000,"type":"started","room":"r","streamer":"s","title":"T","tags":["a","b"],"mature":true}\n'
-        '{"at_ms":3000,"type":"ended","room":"r"}\n'
+        f'{{"at_ms":{BASE_MS + 1000},"type":"started","room":"r","streamer":"s","title":"T",'
+        '"tags":["a","b"],"mature":true}\n'
+        f'{{"at_ms":{BASE_MS + 3000},"type":"ended","room":"r"}}\n'
     )
     (tmp_path / "visits.csv").write_text(
-        "at_ms,viewer,room,streamer,action,seconds\n1500,v,r,s,enter,\n2500,v,r,s,watch,1.5\n"
+        "at_ms,viewer,room,streamer,action,seconds\n" + based("1500,v,r,s,enter,\n2500,v,r,s,watch,1.5\n")
     )
     rooms = Recording.open(tmp_path / "rooms.jsonl", "rooms")
     visits = Recording.open(tmp_path / "visits.csv", "viewer-events")
@@ -155,6 +178,15 @@ def test_files_are_merged_in_time_order_and_nothing_is_derived_of_what_they_give
     assert watch.seconds == 1.5
 
 
+def test_files_of_rooms_and_visits_may_hold_no_row(tmp_path: Path) -> None:
+    chat = chat_file(tmp_path, "2000,r,v,hi\n", "at_ms,room,viewer,text\n")
+    (tmp_path / "rooms.csv").write_text("at_ms,type,room,streamer\n")
+    (tmp_path / "visits.csv").write_text("at_ms,viewer,room,streamer,action\n")
+    rooms = Recording.open(tmp_path / "rooms.csv", "rooms")
+    visits = Recording.open(tmp_path / "visits.csv", "viewer-events")
+    assert [(kind, at) for kind, _, _, at in played(Replay(chat, rooms, visits))] == [("chat:chat", 2000)]
+
+
 @pytest.mark.parametrize(
     ("kind", "row", "message"),
     [
@@ -166,7 +198,7 @@ def test_files_are_merged_in_time_order_and_nothing_is_derived_of_what_they_give
 def test_a_value_that_is_not_allowed_is_named_with_its_row(tmp_path: Path, kind: Any, row: str, message: str) -> None:
     path = tmp_path / "bad.csv"
     columns = "at_ms,type,room,streamer" if kind == "rooms" else "at_ms,action,viewer,streamer,room"
-    path.write_text(f"{columns}\n{row}" + (",r\n" if kind == "viewer-events" else "\n"))
+    path.write_text(f"{columns}\n{based(row)}" + (",r\n" if kind == "viewer-events" else "\n"))
     recording = Recording.open(path, kind)
     replay = Replay(rooms=recording) if kind == "rooms" else Replay(viewer_events=recording)
     with pytest.raises(InputFileError, match=rf"bad\.csv: {message}"):
@@ -174,7 +206,7 @@ def test_a_value_that_is_not_allowed_is_named_with_its_row(tmp_path: Path, kind:
 
 
 def test_chat_by_channel_cannot_be_joined_with_recorded_rooms(tmp_path: Path) -> None:
-    (tmp_path / "rooms.csv").write_text("at_ms,type,room,streamer\n1,started,r,s\n")
+    (tmp_path / "rooms.csv").write_text("at_ms,type,room,streamer\n" + based("1,started,r,s\n"))
     rooms = Recording.open(tmp_path / "rooms.csv", "rooms")
     with pytest.raises(InputFileError, match="no column room"):
         Replay(chat_file(tmp_path, "1,0,a,v,x\n"), rooms)

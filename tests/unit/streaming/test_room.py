@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,13 +16,16 @@ from streaming.codec import Decoder, encode
 from streaming.events import (
     Arrival,
     RoomActivity,
+    RoomEnded,
     RoomId,
+    RoomStarted,
     RoomState,
+    RoomUpdated,
     StreamerId,
 )
 from streaming.outcome import Outcome
 from streaming.room import RoomFold
-from streaming.topics import ROOM_STATES
+from streaming.topics import ROOM_STATES, ROOMS
 from streaming.window import WindowConfig
 from tests.unit.streaming.told_room import START_MS, Room
 
@@ -38,8 +44,10 @@ def test_an_update_of_an_unknown_room_starts_it() -> None:
     room = Room()
     assert room.update(5, "compacted away") is Outcome.APPLIED
     assert (room.state.title, room.state.status) == ("compacted away", "live")
-    assert room.start(1, "the first title") is Outcome.STALE
-    assert (room.state.title, room.state.started_at_ms) == ("compacted away", START_MS + 1_000)
+    assert room.start(1, "the first title") is Outcome.RESTARTED, "it says the tags"
+    assert (room.state.title, room.state.tags) == ("compacted away", ("x",))
+    assert room.state.started_at_ms == START_MS + 1_000
+    assert room.start(0, "an earlier one") is Outcome.STALE
 
 
 def test_the_description_with_the_newest_time_is_in_force() -> None:
@@ -58,7 +66,7 @@ def test_an_end_is_final_until_a_later_start() -> None:
     assert room.end(100) is Outcome.ENDED
     assert room.end(101) is Outcome.STALE
     assert room.update(120, "too late") is Outcome.AFTER_END
-    assert room.start(100) is Outcome.STALE
+    assert room.start(99) is Outcome.STALE
     assert room.say("still here", 120) is Outcome.AFTER_END
     assert room.enter(120) is Outcome.AFTER_END
     assert (room.state.status, room.state.ended_at_ms, room.state.messages) == ("ended", START_MS + 100_000, 1)
@@ -72,6 +80,106 @@ def test_an_end_whose_clock_is_behind_ends_the_room_all_the_same() -> None:
     room.end(3)
     assert room.state.status == "ended"
     assert room.start(10) is Outcome.STALE, "the same start, delivered again"
+
+
+@pytest.mark.parametrize("ahead_s", [0, 30, 7_200])
+def test_a_room_that_starts_again_in_the_moment_of_its_end_is_live(ahead_s: int) -> None:
+    """A producer that writes whole seconds, or whose clock is fast: what is sent together is appended at one time."""
+    room = Room()
+    room.start(0)
+    now_ms = START_MS + 100_000
+    said_ms = now_ms + 1_000 * ahead_s
+    room.fold.apply_lifecycle(RoomEnded(room="r", at_ms=said_ms), 10, now_ms)
+    again = RoomStarted(room="r", streamer="s", at_ms=said_ms, title="again")
+    assert room.fold.apply_lifecycle(again, 11, now_ms) is Outcome.REVIVED
+    assert (room.state.status, room.state.title) == ("live", "again")
+
+
+NAMED = ("title", "category", "language", "tags", "mature")
+VALUES = st.fixed_dictionaries(
+    {},
+    optional={
+        "title": st.sampled_from(["", "a", "b"]), "category": st.sampled_from(["", "Chess"]),
+        "language": st.sampled_from(["", "pt"]), "tags": st.sampled_from([[], ["x"]]), "mature": st.booleans(),
+    },
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(
+    said=st.lists(st.tuples(st.integers(0, 6), st.booleans(), VALUES), min_size=1, max_size=8), cut=st.integers(0, 7)
+)
+def test_each_part_of_a_description_is_as_whoever_named_it_last_says(
+    said: list[tuple[int, bool, dict[str, Any]]], cut: int
+) -> None:
+    room = Room()
+    wanted: dict[str, tuple[int, Any]] = {}
+    for place, (at_s, starts, values) in enumerate(said):
+        at_ms, kind = START_MS + 1_000 * at_s, RoomStarted if starts else RoomUpdated
+        room.fold.apply_lifecycle(kind(room="r", streamer="s", at_ms=at_ms, **values), place, START_MS + 60_000 + place)
+        for name in NAMED if starts else values:
+            if at_s >= wanted.get(name, (0, None))[0]:
+                wanted[name] = (at_s, values.get(name, NONE[name]))
+        if place == cut:
+            fold = RoomFold(RoomId("r"), WindowConfig())
+            fold.restore(Decoder(ROOM_STATES)(encode(room.state)))
+            room.fold = fold
+    assert described(room.state) == NONE | {name: value for name, (_, value) in wanted.items()}
+    assert room.state.described_at_ms <= START_MS + 1_000 * max(at_s for at_s, _, _ in said)
+
+
+def test_a_room_is_mature_though_who_says_so_has_a_slower_clock_or_comes_late() -> None:
+    room = Room()
+    room.start(0)
+    room.update(10, "a new title")
+    late = RoomUpdated(room="r", streamer="s", at_ms=START_MS + 6_000, mature=True)
+    assert room.fold.apply_lifecycle(late, 90, START_MS + 11_000) is Outcome.APPLIED
+    assert (room.state.mature, room.state.title) == (True, "a new title")
+    updated_first = Room()
+    updated_first.update(10, "a title")
+    start = RoomStarted(room="r", streamer="s", at_ms=START_MS, title="the first", category="Chess", mature=True)
+    updated_first.fold.apply_lifecycle(start, 90, START_MS + 11_000)
+    state = updated_first.state
+    assert (state.mature, state.category, state.title) == (True, "Chess", "a title")
+
+
+SAID = {"title": "a title", "category": "Chess", "language": "pt", "tags": ["x"], "mature": True}
+NONE = {"title": "", "category": "", "language": "", "tags": [], "mature": False}
+
+
+def described(state: RoomState) -> dict[str, object]:
+    return {name: list(value) if name == "tags" else value for name in SAID for value in [getattr(state, name)]}
+
+
+@pytest.mark.parametrize("named", SAID)
+@pytest.mark.parametrize("restarted", [False, True])
+def test_an_update_leaves_what_it_does_not_name_and_clears_what_it_says_is_none(named: str, restarted: bool) -> None:
+    room = Room()
+    decode = Decoder(ROOMS)
+    started = decode(json.dumps({"type": "started", "room": "r", "streamer": "s", "at_ms": START_MS, **SAID}).encode())
+    room.fold.apply_lifecycle(started, 1, START_MS)
+    if restarted:
+        fold = RoomFold(RoomId("r"), WindowConfig())
+        fold.restore(room.state)
+        room.fold = fold
+    update = {"type": "updated", "room": "r", "streamer": "s", "at_ms": START_MS + 5, named: NONE[named]}
+    room.fold.apply_lifecycle(decode(json.dumps(update).encode()), 2, START_MS + 5)
+    assert described(room.state) == {**SAID, named: NONE[named]}
+
+
+def test_an_update_of_nothing_changes_nothing() -> None:
+    room = Room()
+    room.fold.apply_lifecycle(RoomStarted(room="r", streamer="s", at_ms=START_MS, **SAID), 1, START_MS)  # type: ignore[arg-type]
+    room.fold.apply_lifecycle(RoomUpdated(room="r", streamer="s", at_ms=START_MS + 5), 2, START_MS + 5)
+    assert described(room.state) == SAID
+    assert room.state.described_at_ms == START_MS + 5
+
+
+def test_a_start_says_everything() -> None:
+    room = Room()
+    room.fold.apply_lifecycle(RoomStarted(room="r", streamer="s", at_ms=START_MS, **SAID), 1, START_MS)  # type: ignore[arg-type]
+    room.fold.apply_lifecycle(RoomStarted(room="r", streamer="s", at_ms=START_MS + 5), 2, START_MS + 5)
+    assert described(room.state) == NONE
 
 
 def test_a_start_of_a_live_room_is_an_update() -> None:

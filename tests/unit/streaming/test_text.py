@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streaming.language import guess_language
-from streaming.outcome import is_future
-from streaming.sketch import TextSample
-from streaming.text import SampledText, build_chat_text, build_title_text, normalise, text_hash
+from streaming.saying import normalise
+from streaming.sketch import TextSample, unit_hashes
+from streaming.text import SampledText, build_chat_text, build_title_text, text_hash
 from streaming.vectors import fold_mean, from_bytes, to_bytes
 
 
 def sample(*texts: str, at_ms: int = 0, limit: int = 48) -> list[SampledText]:
     said = TextSample(limit)
     for i, text in enumerate(texts):
-        said.update([(text, at_ms + i)])
+        said.update([text], [at_ms + i])
     return said.newest_first()
 
 
@@ -55,7 +58,8 @@ def test_every_slice_gets_its_turn() -> None:
         ("\u202eevil", "evil"),
         ("", ""),
         ("\x07\x07", ""),
-        ("x" * 1_000_000, "x" * 200),
+        ("word " * 1_000 + "y", "word"),
+        ("xyz" * 1_000_000, "xyzxyzxy"),
         ("\ud800", ""),
     ],
 )
@@ -106,6 +110,22 @@ def test_a_mean_that_was_stored_folds_on_exactly() -> None:
         mean = fold_mean(mean, vector, 0.2)
 
 
-def test_a_minute_ahead_of_the_broker_is_the_future() -> None:
-    assert not is_future(at_ms=61_000, appended_ms=1_000)
-    assert is_future(at_ms=61_001, appended_ms=1_000)
+@given(
+    said=st.lists(st.tuples(st.text("abAé\ud800", max_size=3), st.integers(0, 9)), max_size=80),
+    limit=st.integers(1, 3),
+    size=st.integers(1, 80),
+)
+def test_a_sample_is_the_same_whether_texts_come_one_by_one_or_many_at_once(
+    said: list[tuple[str, int]], limit: int, size: int
+) -> None:
+    singly, together = TextSample(limit), TextSample(limit)
+    for text, at_ms in said:
+        singly.update([text], [at_ms])
+    for start in range(0, len(said), size):
+        part = said[start : start + size]
+        together.update([text for text, _ in part], [at_ms for _, at_ms in part])
+    assert together.newest_first() == singly.newest_first()
+    smallest = sorted({text for text, _ in said}, key=lambda text: (unit_hashes([text]), text))[:limit]
+    counts = Counter(text for text, _ in said)
+    first = {text: min(at_ms for other, at_ms in said if other == text) for text in smallest}
+    assert together.newest_first() == sorted((-first[text], text, counts[text]) for text in smallest)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from streaming.topic_check import Difference, check_topics, settings_of
+import pytest
+
+from streaming.errors import ConfigError
+from streaming.log import TopicShape
+from streaming.topic_check import Difference, check_topics, grow_topics, settings_of
+from streaming.topic_set import ROOM_TOPICS, VIEWER_TOPICS, half_grown
 from streaming.topics import TOPICS, TopicsConfig
 
 
@@ -23,6 +28,9 @@ class Cluster:
 
     def settings(self, topic: str) -> Mapping[str, str]:
         return {"flush.ms": "9223372036854775807", **self.topics[topic][2]}
+
+    def grow(self, topic: str, partitions: int) -> None:
+        self.topics[topic] = (partitions, *self.topics[topic][1:])
 
     def create(self, topic: str, *, partitions: int, replication_factor: int, settings: Mapping[str, str]) -> None:
         self.topics[topic] = (partitions, replication_factor, dict(settings))
@@ -81,3 +89,46 @@ def test_every_topic_has_the_brokers_time_and_the_cleanup_of_the_design() -> Non
 def test_three_replicas_need_two_in_sync() -> None:
     assert settings_of(TOPICS["chat"], 3)["min.insync.replicas"] == "2"
     assert "min.insync.replicas" not in settings_of(TOPICS["chat"], 1)
+
+
+def test_what_a_topic_is_packed_with_is_said_and_any_codec_that_can_be_unpacked_is_as_good() -> None:
+    cluster, config = Cluster(), TopicsConfig()
+    check_topics(cluster, config)
+    for topic, codec in (("chat", "zstd"), ("rooms", "brotli"), ("viewer-events", "uncompressed")):
+        cluster.topics[topic] = (*cluster.topics[topic][:2], {**cluster.topics[topic][2], "compression.type": codec})
+    reports = {report.topic: report for report in check_topics(cluster, config)}
+    assert [reports[topic].compression for topic in ("chat", "rooms", "models")] == ["zstd", "brotli", "producer"]
+    assert {topic for topic, report in reports.items() if report.state == "differs"} == {"rooms"}
+    [difference] = reports["rooms"].differences
+    assert (difference.what, difference.found) == ("compression.type", "brotli")
+    assert "gzip, snappy, lz4, zstd" in difference.expected
+
+
+def test_topics_that_belong_together_grow_together_and_the_others_stay() -> None:
+    cluster = Cluster()
+    check_topics(cluster, TopicsConfig(room_partitions=2, viewer_partitions=2))
+    cluster.grow("chat", 5)  # half-grown by hand
+    reports = grow_topics(cluster, TopicsConfig(room_partitions=6, viewer_partitions=2), ["room"])
+    assert {one.topic: one.state for one in reports} == {
+        topic: "grown" if topic in ROOM_TOPICS else "ok" for topic in TOPICS
+    }
+    assert {topic: cluster.topics[topic][0] for topic in ROOM_TOPICS} == dict.fromkeys(ROOM_TOPICS, 6)
+    assert {topic: cluster.topics[topic][0] for topic in VIEWER_TOPICS} == dict.fromkeys(VIEWER_TOPICS, 2)
+
+
+def test_fewer_partitions_than_there_are_are_refused_before_anything_grows() -> None:
+    cluster = Cluster()
+    check_topics(cluster, TopicsConfig(room_partitions=2))
+    cluster.grow("chat", 5)
+    before = dict(cluster.topics)
+    with pytest.raises(ConfigError, match=r"topic chat has 5 partitions, and 3 are asked for.*Ask for 5"):
+        grow_topics(cluster, TopicsConfig(room_partitions=3), ["room"])
+    assert cluster.topics == before
+
+
+def test_a_half_grown_set_is_said_with_its_topics_and_the_command() -> None:
+    shapes = {topic: TopicShape(3 if topic == "chat" else 1) for topic in ROOM_TOPICS}
+    assert "chat 3" in half_grown(shapes)
+    assert "tidecast topics --room-partitions 3" in half_grown(shapes)
+    assert "--viewer-partitions 2" in half_grown({"viewer-events": TopicShape(2), "viewer-profiles": TopicShape(1)})
+    assert half_grown({topic: TopicShape(3) for topic in ROOM_TOPICS}) == ""

@@ -146,7 +146,7 @@ def test_said_leaves_end_a_stay_and_acts_are_counted(tmp_path: Path) -> None:
         [
             started(0, "a"), started(0, "b"), did(10, "v", "enter", "a"), did(40, "v", "watch", "a"),
             did(50, "v", "like", "a"), did(55, "v", "chat", "a"), did(70, "v", "leave", "a"),
-            did(80, "v", "enter", "b"), did(90, "w", "like", "b"),
+            did(80, "v", "enter", "b"), did(90, "w", "gift", "b"), did(95, "x", "like", "b"),
         ],
     )  # fmt: skip
     outcomes = passing.outcomes()
@@ -245,3 +245,13 @@ def test_a_span_of_the_archive_is_enough(tmp_path: Path) -> None:
     made = write_archived(archive, tmp_path / "set", ExamplesConfig(), Unseen(), until_ms=ms(100))
     assert len(made) == 9
     assert made.span_ms == (ms(10), ms(90) + 1)
+
+
+def test_who_fell_silent_is_no_audience_and_a_room_time_out_is_the_platforms(tmp_path: Path) -> None:
+    happened = [
+        started(0, "a"), did(1, "u", "enter", "a"), did(2, "v", "enter", "a"), did(3, "v", "leave", "a"),
+        did(4, "w", "enter", "a"), did(1_000, "x", "enter", "a"), did(2_000, "y", "enter", "a"),
+    ]  # fmt: skip
+    _, examples = passed(tmp_path, happened)
+    audience = [float(example.features_NF[example.entered, SERVED.index("audience")]) for example in examples]
+    assert audience[2:] == [1, 2, 1], "u and w are gone after half an hour, x is there"

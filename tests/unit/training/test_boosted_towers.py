@@ -212,20 +212,14 @@ def test_it_learns_from_the_visits_that_the_towers_have_not_seen(chat: Chat, par
     assert noted == [moment.message for moment in past[-(-until // 2) :]]
 
 
-def test_a_booster_is_asked_on_one_thread(chat: Chat, parts: Parts) -> None:
-    asked = []
-
-    class Asked:
-        def predict(self, features_NF: NDArray[np.float32], **options: object) -> NDArray[np.float64]:
-            asked.append(options)
-            return np.zeros(len(features_NF))
-
+def test_it_scores_to_the_bit_as_lightgbm_does(chat: Chat, parts: Parts) -> None:
     ranker = BoostedTowers(CONFIG, towers_of(chat, version_of()), "boosted")
     past, test = parts
     ranker.learn(past)
-    ranker._booster = Asked()  # type: ignore[assignment]
-    ranker.score(test[0])
-    assert asked == [{"num_threads": 1}]
+    assert ranker._booster is not None
+    for moment in test:
+        expected_N = ranker._booster.predict(ranker._features(moment), num_threads=1)
+        assert np.array_equal(ranker.score(moment), np.asarray(expected_N))
 
 
 def test_what_happens_later_changes_nothing_of_what_it_learns_from_and_ranks_by(chat: Chat, parts: Parts) -> None:

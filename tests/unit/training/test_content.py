@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streaming.errors import ConfigError
+from streaming.recording import Recording
 from streaming.replay import Channel
 from streaming.text import text_hash
 from streaming.vectors import fold_mean, to_bytes
@@ -22,6 +25,7 @@ from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
 from tests.unit.training.recorded_chat import Said, chat_of, crowd, write
 from training.chat import Chat, Windows, load, load_texts
 from training.content import mix
+from training.encode import encode_missing
 from training.recorded_content import content_timeline
 from training.segments import cut
 from training.timeline import ContentTimeline, ShuffledContent
@@ -267,6 +271,17 @@ def test_vectors_of_another_encoder_are_not_taken(tmp_path: Path) -> None:
     assert not len(VectorCache(tmp_path, "one/bf16/128", FAKE_DIMENSION))
 
 
+def test_vectors_of_what_was_said_are_for_their_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        VectorCache(tmp_path / ".tidecast" / "vectors", "one", FAKE_DIMENSION).add(*block("text"))
+    finally:
+        os.umask(before)
+    made = [path for path in (tmp_path / ".tidecast", *(tmp_path / ".tidecast").rglob("*")) if path.is_dir()]
+    assert len(made) == 3
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o700}
+
+
 @pytest.mark.parametrize("damage", ["shorter", "other", "empty", "longer"])
 def test_a_damaged_block_is_counted_and_encoded_again(tmp_path: Path, damage: str) -> None:
     cache = VectorCache(tmp_path, "v", FAKE_DIMENSION)
@@ -282,6 +297,22 @@ def test_a_damaged_block_is_counted_and_encoded_again(tmp_path: Path, damage: st
     again = VectorCache(tmp_path, "v", FAKE_DIMENSION)
     assert (again.damaged, len(again)) == (0, 3)
     assert np.array_equal(again.vectors(block("two")[0]), fake_vectors(["two"]))
+
+
+def test_a_vector_that_is_not_of_numbers_is_none_and_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    poisoned = block("one", "two")
+    poisoned[1][1, 0] = np.nan
+    VectorCache(tmp_path, "v", FAKE_DIMENSION).add(*poisoned)
+    cache = VectorCache(tmp_path, "v", FAKE_DIMENSION)
+    assert (text_hash("one") in cache, text_hash("two") in cache) == (True, False)
+
+    class Broken(FakeEncoder):
+        def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
+            return np.full((len(texts), FAKE_DIMENSION), np.inf, np.float16)
+
+    encode_missing(["one", "two"], poisoned[0], Broken(), cache, Silent())
+    assert np.array_equal(cache.vectors(poisoned[0]), np.stack([fake_vectors(["one"])[0], np.zeros(FAKE_DIMENSION)]))
+    assert "1 texts have no vector of numbers" in caplog.text
 
 
 def test_a_block_that_was_not_finished_is_no_block(tmp_path: Path) -> None:
@@ -305,8 +336,9 @@ def test_texts_are_read_in_the_order_of_the_messages(tmp_path: Path) -> None:
     named = pa.array([f"{row['channel']} {row['viewer']}" for row in table.to_pylist()])
     pa.parquet.write_table(table.set_column(table.schema.get_field_index("text"), "text", named), early)
     late = write(tmp_path / "late.parquet", [Said(2e9, "c1", "v1")])
-    chat = load([early], [late], Windows(0, 2), None)
-    text_M = load_texts([early], [late], Windows(0, 2), None)
+    files = [Recording.open(early)], [Recording.open(late)]
+    chat = load(*files, Windows(0, 2), None)
+    text_M = load_texts(*files, Windows(0, 2), None)
     assert len(text_M) == len(chat.at_us_M) == 201
     for i in range(200):
         assert text_M[i].as_py() == f"{chat.channels[chat.channel_M[i]]} {chat.viewers[chat.viewer_M[i]]}"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from streaming.errors import ConfigError, EncoderError
-from training.encoder import EncoderConfig, TextEncoder
+from training.encoder import EncoderConfig, LazyTextEncoder, TextEncoder
 
 WORDS = ["gg", "lol", "boss", "dragon", "recipe", "onion", "guitar", "chord", "speedrun", "lag", "clutch", "paint"]
 
@@ -102,6 +102,17 @@ def test_rate_is_measured(encoder: TextEncoder) -> None:
 def test_folder_without_a_model_is_said_clearly(tmp_path: object) -> None:
     with pytest.raises(EncoderError, match="does not load"):
         TextEncoder(EncoderConfig(model=str(tmp_path)))
+
+
+def test_an_encoder_is_named_before_its_model_is_loaded_and_loads_at_the_first_text(encoder: TextEncoder) -> None:
+    lazy = LazyTextEncoder(EncoderConfig())
+    assert (lazy.version, lazy.dimension, lazy._loaded) == (encoder.version, encoder.dimension, None)
+    assert lazy.encode(["gg"]).tobytes() == encoder.encode(["gg"]).tobytes()
+
+
+def test_a_folder_without_a_model_is_said_before_the_first_text(tmp_path: object) -> None:
+    with pytest.raises(EncoderError, match="does not load"):
+        LazyTextEncoder(EncoderConfig(model=str(tmp_path)))
 
 
 @pytest.mark.parametrize("wrong", [{"max_tokens": 4}, {"threads": 0}, {"batch_rows": 0}, {"precision": "int4"}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -86,6 +87,31 @@ def test_every_figure_of_a_small_recording_is_what_a_hand_computes() -> None:
     assert figure(report, "backwards", "all", "NDCG@10") == pytest.approx((1 + 1 / 2 + 1 / math.log2(3)) / 3)
     histories = report.results["backwards"].histories
     assert (histories["0 to 99"].visits, histories["100 to 999"].visits) == (3, 0)
+
+
+class Together(Backwards):
+    """Has learned once another, which learns in the other thread, has begun to."""
+
+    def __init__(self, meeting: threading.Barrier, *, beside: bool) -> None:
+        self.name, self.learns_beside = f"together {beside}", beside
+        self._meeting = meeting
+
+    def learn(self, past: Sequence[Moment]) -> None:
+        self._meeting.wait(10)
+
+
+class Failing(Backwards):
+    learns_beside = True
+
+    def learn(self, past: Sequence[Moment]) -> None:
+        raise ConfigError("too little of everything")
+
+
+def test_what_can_learn_beside_others_does_and_what_fails_there_is_raised() -> None:
+    chat, meeting = chat_of(PAST + TEST, len(PAST)), threading.Barrier(2)
+    run(chat, Together(meeting, beside=True), Together(meeting, beside=False))
+    with pytest.raises(ConfigError, match="too little of everything"):
+        run(chat, Failing(), Backwards())
 
 
 def test_equal_scores_are_ranked_by_popularity() -> None:

@@ -34,5 +34,7 @@ def test_examples_see_the_labels_that_were_declared_by_then() -> None:
     before = int(rooms.title_N[rooms.slot("r")])
     rooms.apply_lifecycle(RoomUpdated(room="r", streamer="s", at_ms=2_000, title="two", category="Go"), 1, 2_000)
     after = int(rooms.title_N[rooms.slot("r")])
-    told = [(rooms.texts[row].language, rooms.texts[row].category) for row in (before, after)]
-    assert told == [("pt", "Chess"), ("", "Go")]
+    rooms.apply_lifecycle(RoomUpdated(room="r", streamer="s", at_ms=3_000, title="three", language=""), 2, 3_000)
+    last = int(rooms.title_N[rooms.slot("r")])
+    told = [(rooms.texts[row].language, rooms.texts[row].category) for row in (before, after, last)]
+    assert told == [("pt", "Chess"), ("pt", "Go"), ("", "Go")]

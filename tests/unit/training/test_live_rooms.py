@@ -32,6 +32,12 @@ def state(room: str = "r", **fields: object) -> RoomState:
     return RoomState(**{**named, **rest, **fields})  # type: ignore[arg-type]
 
 
+def hear(live: LiveRooms, slot: int, state: RoomState) -> None:
+    """As a replica takes a state in."""
+    live.set(slot, state)
+    live.hear(slot, state)
+
+
 def drawn(random: Random, newest_ms: int) -> RoomState:
     """Messages and entries in some buckets of the ten minutes up to newest_ms."""
     counts = [random.randrange(5) for _ in range(random.randrange(1, 62))]
@@ -104,13 +110,61 @@ def test_the_audience_is_known_once_somebody_was_seen_to_leave() -> None:
 
 
 def test_entries_of_a_recording_are_as_of_its_own_time() -> None:
-    live = LiveRooms(1)
-    live.set(0, state(recent=(ActivityBucket(NOW_MS // 10_000 * 10_000, 3, 1),)))
-    assert live.event_now_ms(NOW_MS + 60_000) == NOW_MS + 60_000
-    days_later_ms = NOW_MS + 10**9
-    assert live.event_now_ms(days_later_ms) < NOW_MS + 10_000
+    live, days_later_ms = LiveRooms(1), NOW_MS + 10**9
+    bucket_ms = NOW_MS // 10_000 * 10_000
+    hear(live, 0, state(recent=(ActivityBucket(bucket_ms, 3, 1),), entries_arrived_ms=days_later_ms))
+    assert live.event_now_ms(days_later_ms) == bucket_ms
     entries = live.entries(np.array([0]), days_later_ms)
     assert (entries.minute_N.tolist(), entries.newcomers_ten_minutes_N.tolist()) == ([3], [1])
+    entries = live.entries(np.array([0]), days_later_ms + 700_000)
+    assert entries.ten_minutes_N.tolist() == [0], "a recording that has stopped does not stay as it was"
+
+
+def test_a_platform_that_was_silent_for_hours_is_no_recording() -> None:
+    live = LiveRooms(2)
+    said_ms, hours_later_ms = NOW_MS // 10_000 * 10_000, NOW_MS + 5 * 3_600_000
+    burst = {"recent_messages": (6_000,), "recent_heard": (6_000,), "recent_messages_ms": said_ms, "chat_at_ms": NOW_MS}
+    hear(live, 0, state(**burst, chat_arrived_ms=NOW_MS, recent=(ActivityBucket(said_ms, 500, 500),)))
+    hear(live, 0, state(**burst, chat_arrived_ms=NOW_MS, alive_ms=hours_later_ms, described_at_ms=hours_later_ms))
+    assert live.event_now_ms(hours_later_ms) == hours_later_ms
+    assert live.chat_per_minute(np.array([0]), hours_later_ms).tolist() == [0]
+
+
+def test_a_chat_rate_falls_to_nothing_while_no_state_comes() -> None:
+    live = LiveRooms(1)
+    newest_ms = NOW_MS // 10_000 * 10_000
+    live_state = state(recent_messages=(9,) * 8, recent_heard=(6,) * 8, recent_messages_ms=newest_ms, chat_at_ms=NOW_MS)
+    hear(live, 0, live_state)
+    rates = [live.chat_per_minute(np.array([0]), newest_ms + 1_000 * later_s)[0] for later_s in range(0, 90, 5)]
+    assert rates[:3] == [42, 39, 36], "six buckets, and of the one before them what still lies in the minute"
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-4:] == [0, 0, 0, 0]
+
+
+def test_states_of_earlier_builds_have_a_rate() -> None:
+    live, bucket_ms = LiveRooms(2), NOW_MS // 10_000 * 10_000
+    hear(live, 0, state(recent_messages=(3, 4), recent_messages_ms=bucket_ms, chat_at_ms=NOW_MS, alive_ms=NOW_MS))
+    hear(live, 1, state(window_messages=5, chat_at_ms=NOW_MS, alive_ms=NOW_MS))
+    assert live.chat_per_minute(np.arange(2), NOW_MS).tolist() == [7, 5]
+
+
+@pytest.mark.parametrize("passed_ms", [0, 4_321, 9_999, 10_000, 65_000, 700_000])
+def test_messages_of_a_span_are_those_of_the_features(passed_ms: int) -> None:
+    live, now_ms = LiveRooms(3), NOW_MS + passed_ms
+    bucket_ms = NOW_MS // 10_000 * 10_000
+    hear(live, 0, state(recent_messages=tuple(range(1, 62)), recent_messages_ms=bucket_ms))
+    hear(live, 2, state(recent_messages=(7,), recent_messages_ms=bucket_ms - 50_000))
+    slots = np.array([0, 1, 2])
+    counts_SKN = live.rooms(slots, now_ms).counts_SKN
+    for index, span_s in enumerate(SPANS_S[:2]):
+        np.testing.assert_array_equal(live.messages(slots, span_s, now_ms), counts_SKN[index, MESSAGES])
+
+
+def test_of_a_burst_of_one_chatter_few_messages_count_in_any_span() -> None:
+    live, bucket_ms = LiveRooms(1), NOW_MS // 10_000 * 10_000
+    burst = {"recent_messages": (6_000,), "recent_heard": (3,), "recent_messages_ms": bucket_ms, "chat_at_ms": NOW_MS}
+    hear(live, 0, state(**burst))
+    assert [live.messages(np.array([0]), span_s, NOW_MS).tolist() for span_s in (10, 60)] == [[3], [3]]
 
 
 def test_arrivals_are_counted_from_where_the_viewer_was() -> None:

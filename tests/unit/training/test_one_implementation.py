@@ -69,17 +69,25 @@ class Online:
         """Takes events of one millisecond, and publishes what follows from them."""
         for event in events:
             self._apply(event.topic, event.at_ms, event.key, event.value)
+        self._publish(event.at_ms)
+
+    def _publish(self, at_ms: int) -> None:
         self._viewers.publish(self._sent)  # type: ignore[arg-type]
         self._viewers.publish_activity(self._sent)  # type: ignore[arg-type]
         for key, value in self._sent.records.pop(ROOM_ACTIVITY, []):
-            self._apply(ROOM_ACTIVITY, event.at_ms, key, value)
+            self._apply(ROOM_ACTIVITY, at_ms, key, value)
         for held in self._rooms.touched:
-            self._rooms.publish(held, self._sent, event.at_ms)  # type: ignore[arg-type]
+            self._rooms.publish(held, self._sent, at_ms)  # type: ignore[arg-type]
         self._rooms.touched.clear()
         for _, value in self._sent.records.pop(ROOM_STATES, []):
             state: RoomState = Decoder(ROOM_STATES)(value)
             self._states[state.room] = state
             self._live.set(self._slots.setdefault(state.room, len(self._slots)), state)
+
+    def lapse(self, at_ms: int) -> None:
+        """As a ProfileWorker does once a second."""
+        self._viewers.lapse(at_ms, 1_000)
+        self._publish(at_ms)
 
     def _apply(self, topic: str, at_ms: int, key: bytes, value: bytes) -> None:
         record = MemoryRecord(topic, 0, next(self._offset), at_ms, key, value)
@@ -128,6 +136,7 @@ def logged(events: Iterable[Event]) -> list[tuple[int, str, dict[str, NDArray[np
     online, found = Online(), []
     for at_ms, group in groupby(events, lambda event: event.at_ms):
         together = list(group)
+        online.lapse(at_ms)
         for event in together:
             record = event.record if event.topic == VIEWER_EVENTS else None
             if isinstance(record, ViewerEvent) and record.action == "enter":

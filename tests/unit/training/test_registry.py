@@ -6,16 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from streaming.archive.store import open_store
 from streaming.clock import ManualClock
-from streaming.codec import encode
+from streaming.codec import Decoder, encode
 from streaming.errors import LogUnavailable, VersionError
 from streaming.events import ModelVersion
 from streaming.memory_log import MemoryLog, MemorySink
+from streaming.restore import last_values
 from streaming.topics import MODELS
 from tests.unit.training.versions import bundle
+from training import bundle as files
 from training.announced import Announced, key_of
 from training.bundle import Bundle
 from training.registry import OpenGate, Registry, RegistryConfig, Verdict, load_announced
@@ -66,7 +69,8 @@ def test_a_version_is_a_candidate_then_live_then_before(world: World) -> None:
     assert world.states() == {"two": "live", "one": "before", "v0": "before"}
     listed, manifest = world.registry.show("two")
     assert (listed.state, manifest.version) == ("live", "two")
-    assert world.registry.load(listed.record).manifest == load_announced(listed.record).manifest == manifest
+    assert world.registry.load(listed.record).manifest == manifest
+    assert load_announced(listed.record, world.store.uri).manifest == manifest
 
 
 def test_rollbacks_go_back_one_by_one_to_v0(world: World) -> None:
@@ -188,7 +192,32 @@ def test_a_version_announced_under_another_name_is_not_loaded(world: World) -> N
     listed, _ = world.registry.show("one")
     record = ModelVersion(name="rooms", version="two", path=listed.record.path, state="live", metrics={}, at_ms=0)
     with pytest.raises(VersionError, match="is version one, announced as two"):
-        load_announced(record)
+        load_announced(record, world.store.uri)
+
+
+def test_a_record_holds_no_secret_of_the_registry_and_is_found_with_those_of_whoever_reads(world: World) -> None:
+    secret = "wJalrXUtnFEMI%2F%2B"
+    uri = f"memory://K:{secret}@registry-{id(world)}/models?token={secret}"
+    registry = Registry(open_store(uri, "registry"), world.log, world.clock)
+    record = registry.publish(bundle("one"))
+    assert record.path == f"memory://registry-{id(world)}/models/one"
+    registry.promote("one", OPEN)
+    assert load_announced(record, uri).manifest.version == "one"
+    with pytest.raises(VersionError):
+        load_announced(record, world.store.uri)  # whose own place is another has no secret for this one
+    older = msgspec.structs.replace(record, version="two", path=f"{uri}/two", state="candidate")
+    files.write(bundle("two"), open_store(uri), "two")
+    sink = world.log.sink()
+    sink.send(MODELS, key_of(older), encode(older))
+    sink.flush()
+    assert registry.promote("two", OPEN).passed, "what an older build announced, with the secret, is read"
+    registry.promote("v0", OPEN)
+    registry.retire("two", delete=True)
+    assert not files.exists(open_store(uri), "two")
+    for partition in world.log.partitions(MODELS):
+        last = last_values(world.log, partition)
+        assert {"one", "two"} <= {decoded.version for decoded in map(Decoder(MODELS), last.values())}
+        assert not any(secret.encode() in value for value in last.values()), "and is cleaned when it is announced again"
 
 
 class Dies(Exception):

@@ -7,16 +7,17 @@ import dataclasses
 import numpy as np
 import pytest
 
-from actors.taste import BROAD_WEIGHT, VISIT_HALF_LIFE_MS, taste_of
+from actors.recommend import Query
+from actors.taste import BROAD_WEIGHT, VISIT_HALF_LIFE_MS, strength, taste_of
 from actors.weights import Weights
-from streaming.events import RoomId, StreamerId, ViewerId, ViewerProfile, Visit
+from streaming.events import ActivityBucket, RoomId, StreamerId, ViewerId, ViewerProfile, Visit
 from tests.unit.actors.replica import Replica, axis
 from tests.unit.training.random_slates import random_slates
 from training import zero_score
-from training.features import COLUMN
+from training.features import COLUMN, CROWD, crowd
 from training.labels import label
 from training.slates import Slates
-from training.zero_score import LABEL_WEIGHTS, zero_scores
+from training.zero_score import zero_scores
 
 ABOUT = [("en", "music"), ("en", "Just Chatting"), ("de", "chess"), ("de", "music"), ("fr", "chess"), ("en", "art")]
 
@@ -32,10 +33,51 @@ def blank(num: int) -> Slates:
 
 
 def test_weights_are_those_of_the_replica() -> None:
-    weights = Weights()
-    assert (weights.language, weights.category) == LABEL_WEIGHTS
+    assert dataclasses.asdict(Weights()) == dict(zero_score.WEIGHTS)
     assert zero_score.BROAD_WEIGHT == BROAD_WEIGHT
     assert zero_score.VISIT_HALF_LIFE_S == VISIT_HALF_LIFE_MS / 1_000
+
+
+def test_habits_are_as_strong_as_in_a_replica() -> None:
+    slates = blank(1)
+    slates.pasts.length_V[:] = 0
+    visits, ago_s = np.array([0, 1, 3, 40]), np.array([np.nan, 60.0, 86_400.0, 3e7])
+    for name, values in (("own_visits", visits), ("own_silence_s", ago_s)):
+        slates.features_RF[:4, COLUMN[name]] = values
+    expected = [0.0, *[strength(v, s / 86_400) for v, s in zip(visits[1:].tolist(), ago_s[1:].tolist(), strict=True)]]
+    scores = zero_scores(slates)
+    assert scores[:4] - scores[0] == pytest.approx(Weights().visited * np.array(expected), abs=1e-5)
+
+
+def test_crowds_count_as_in_a_replica() -> None:
+    rng, replica, weights = np.random.default_rng(3), Replica(), Weights()
+    now_ms, rooms = replica.clock.now_ms() // 10_000 * 10_000 + 4_000, 5
+    replica.clock.advance(now_ms - replica.clock.now_ms())
+    for number in range(rooms):
+        buckets = tuple(
+            ActivityBucket(now_ms // 10_000 * 10_000 - 10_000 * ago, *rng.integers(0, 9, 3).tolist())
+            for ago in range(59, -1, -1)
+        )
+        replica.room(
+            f"r{number}", recent=buckets, recent_messages=tuple(rng.integers(0, 40, 61).tolist()), entered=90 * number,
+            recent_messages_ms=now_ms // 10_000 * 10_000, left=1, started_at_ms=now_ms - 60_000 * number,
+        )  # fmt: skip
+    answer = replica.recommender.recommend(Query(viewer="stranger", explain=True))
+    found = {item.room: item.score for item in answer.rooms}
+    lately, slots = replica.tables.rooms.lately, replica.tables.rooms.slots()
+    slates = blank(1)
+    slates.pasts.length_V[:] = 0
+    size = int(slates.size_V[0])
+    slates = dataclasses.replace(slates, size_V=np.array([rooms], np.int32))
+    assert size >= rooms
+    slates.features_RF[:rooms, : len(CROWD)] = crowd(lately.rooms(slots, now_ms))
+    names = [replica.tables.rooms.by_slot[slot].state.room for slot in slots.tolist()]
+    scores = zero_scores(dataclasses.replace(slates, features_RF=slates.features_RF[:rooms]))
+    expected = [found[name] for name in names]
+    # a replica's minutes are of whole buckets for entries, a slate's to the second
+    assert scores == pytest.approx(expected, abs=0.1)
+    assert np.argsort(scores).tolist() == np.argsort(expected).tolist()
+    assert max(expected) - min(expected) > weights.fresh
 
 
 def test_shares_of_categories_and_languages_are_those_of_a_replicas_taste() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow as pa
+import pyarrow.fs
 import pyarrow.parquet
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from streaming.archive.reader import Archive
-from streaming.archive.store import Entry
+from streaming.archive.store import Entry, ObjectStore, open_store
 from streaming.errors import ArchiveError
 from tests.unit.streaming.archive.world import World
 
@@ -21,11 +24,47 @@ from tests.unit.streaming.archive.world import World
         ("", "no archive: set archive.uri"),
         ("s4://bucket/x", "'s4://bucket/x', which cannot be opened"),
         ("file://a/b", "'file://a/b', which cannot be opened"),
+        ("s3:/bucket/x", "a URI has two slashes behind its colon"),
+        ("S3:/K:wJalrXUtnFEMI@bucket", "'S3:/K:.*@bucket': a URI has two slashes"),
     ],
 )
 def test_a_uri_that_names_no_store_is_said(uri: str, says: str) -> None:
-    with pytest.raises(ArchiveError, match=says):
+    with pytest.raises(ArchiveError, match=says) as caught:
         Archive(uri)
+    assert "wJalrXUtnFEMI" not in str(caught.value)
+
+
+class Unreachable(MemoryFileSystem):
+    """A file system of fsspec's whose library has errors of its own."""
+
+    protocol = "unreachable"
+    cachable = False
+
+    def _open(self, *args: object, **options: object) -> NoReturn:
+        raise RuntimeError("the service\n  says no to wJalrXUtnFEMI")
+
+    def isfile(self, path: str) -> bool:
+        return True
+
+    def info(self, *args: object, **options: object) -> NoReturn:
+        raise pa.ArrowException("Unknown error: no answer\nfor wJalrXUtnFEMI")
+
+
+def test_whatever_a_stores_library_raises_is_one_line_that_names_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = "unreachable://K:wJalrXUtnFEMI@bucket/x"
+    store = ObjectStore(pa.fs.PyFileSystem(pa.fs.FSSpecHandler(Unreachable())), "x", uri)
+    calls = (store.list, lambda: store.open("a"), lambda: store.put("a", pa.py_buffer(b"1"), replace=True))
+
+    def fails(*_args: object, **_options: object) -> NoReturn:
+        raise LookupError("no credentials\nfor wJalrXUtnFEMI")
+
+    monkeypatch.setattr("streaming.archive.store._filesystem", fails)
+    for call in (*calls, lambda: open_store(uri)):
+        with pytest.raises(ArchiveError, match="unreachable://K:") as caught:
+            call()
+        said = str(caught.value)
+        assert "wJalrXUtnFEMI" not in said
+        assert "\n" not in said
 
 
 def test_a_folder_that_cannot_be_is_said_before_anything_is_read(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""Owns which partition what a replica holds of a key came from. Never holds a value, never reads a log."""
+
+from __future__ import annotations
+
+from streaming.log import Record
+
+
+class Placed:
+    """Where each key's last record lies. After topics grew a key may lie in two partitions for a while: which of them
+    is right is told by the broker's append time, and a tombstone removes what came from its own partition only.
+    """
+
+    def __init__(self) -> None:
+        self._at: dict[str, tuple[int, int]] = {}  # partition and append time
+        self.is_as_before = True  # whether the last key put lay in that partition before, or nowhere
+        self._watched = True
+
+    @property
+    def watched(self) -> bool:
+        return self._watched
+
+    @watched.setter
+    def watched(self, watched: bool) -> None:
+        """Not watched: every record counts, and nothing is remembered."""
+        self._watched = watched
+        if not watched:
+            self._at.clear()
+
+    def put(self, key: str, record: Record) -> bool:
+        """Notes a value; False where a later one lies in another partition."""
+        if not self._watched:
+            return True
+        held = self._at.get(key)
+        self.is_as_before = held is None or held[0] == record.partition
+        if held is not None and held[0] != record.partition and 0 < record.timestamp < held[1]:
+            return False
+        self._at[key] = record.partition, record.timestamp
+        return True
+
+    def remove(self, key: str, record: Record) -> bool:
+        """Notes a tombstone; False where the value lies in another partition."""
+        held = self._at.get(key)
+        if held is not None and held[0] != record.partition:
+            return False
+        self._at.pop(key, None)
+        return True
+
+    def lying_in(self, partition: int) -> list[str]:
+        """The keys whose last record lies in a partition."""
+        return [key for key, (at, _) in self._at.items() if at == partition]
+
+    def forget(self, key: str) -> None:
+        """Knows nothing of a key any more."""
+        self._at.pop(key, None)
+
+    def clear(self) -> None:
+        """Forgets all."""
+        self._at.clear()

@@ -1,0 +1,110 @@
+"""Owns why a room is in an answer: what moved its score most, if anything did. Never changes a score.
+
+What moves a room is what it has more of than the average candidate: what all have is no reason. Of a streamer visited
+before all of it counts, which the average candidate has none of. With a model it is what its log odds of being entered
+fall by where the features behind a reason are as the average candidate's (training/causes.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from actors.answer import Source
+from actors.pools import Pools
+from actors.ranking import Ranked
+from actors.room_table import RoomTable
+from actors.score import TERMS, Asked, Score, largest
+from training.causes import CROWD
+from training.compiling import FLOATS, INTEGERS, kernel
+from training.serving import Doubtful
+
+Slots = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+LIVE: Source = "live"  # where nothing moved the room far enough: it is there, and it is live
+SOURCE_OF: Mapping[str, Source] = MappingProxyType(
+    {
+        "visited": "visited",
+        "content": "similar",
+        "category": "category",
+        "language": "language",
+        "arrivals": "others",
+        "trending": "trending",
+        "crowd": "popular",
+        "rising": "trending",
+        "fresh": "new",
+    }
+)
+OF_TERMS = [SOURCE_OF[term] for term in TERMS]
+OF_FALLS: tuple[Source, ...] = ("visited", "similar", "category", "language", "others", "trending", "new")
+
+
+@kernel(exact=True)
+def doubts(  # noqa: PLR0917  compiled functions take no keywords
+    slots_N: Slots, places_K: Slots, trending_S: Floats, crowd_S: Floats, started_ms_S: Slots, now_ms: int, new_ms: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Floats, float]:
+    """Of some of N candidates, which have more of a crowd than the average: in or around it; who is there more of both.
+
+    And the ages of those that are new, in seconds, NaN of the others; and that of the average candidate.
+    """
+    N, K = np.float32(len(slots_N)), len(places_K)
+    trending, crowd, age_ms = np.float32(0), np.float32(0), 0.0
+    for slot in slots_N:
+        trending += trending_S[slot]
+        crowd += crowd_S[slot]
+        age_ms += now_ms - started_ms_S[slot]
+    draws_K, is_there_K, age_s_K = np.empty(K, np.bool_), np.empty(K, np.bool_), np.empty(K, np.float32)
+    for k in range(K):
+        slot = slots_N[places_K[k]]
+        more_trending, larger_crowd = trending_S[slot] - trending / N, crowd_S[slot] - crowd / N
+        draws_K[k] = max(more_trending, larger_crowd) > 0
+        is_there_K[k] = larger_crowd > more_trending
+        since_ms = now_ms - started_ms_S[slot]
+        age_s_K[k] = max(since_ms, 0) / 1e3 if since_ms < new_ms else np.nan
+    return draws_K, is_there_K, age_s_K, age_ms / len(slots_N) / 1e3
+
+
+def signatures() -> dict[Any, Any]:
+    """Which kernels are called, for `compiling.load`, and with what."""
+    return {
+        doubts: (INTEGERS, INTEGERS, FLOATS, FLOATS, INTEGERS, types.int64, types.int64),
+    }
+
+
+class Reasons:
+    """Says why. The caller holds the tables' lock."""
+
+    def __init__(self, rooms: RoomTable, pools: Pools, score: Score, *, least: float, new_ms: int) -> None:
+        """least: what a reason did, of what its term can do, or in log odds. new_ms: since a room just started."""
+        self._rooms = rooms
+        self._pools = pools
+        self._score = score
+        self._least_T = score.weight_T * np.float32(least)
+        self._least_F = np.full(len(OF_FALLS), least, np.float32)
+        self._new_ms = new_ms
+
+    def of_terms(self, asked: Asked, slots_N: Slots, places_K: Slots, now_ms: int) -> list[Source]:
+        """Of K of N candidates, by version 0's terms."""
+        since_ms = self._rooms.lately.event_now_ms(now_ms) - self._new_ms
+        best_K = self._score.moved(asked, slots_N, places_K, self._least_T, since_ms)
+        return [OF_TERMS[best] if best >= 0 else LIVE for best in best_K.tolist()]
+
+    def of_falls(self, ranked: Ranked, slots_N: Slots, places_K: Slots, now_ms: int) -> list[Source]:
+        """Of K of N candidates, by what their log odds of being entered fall by. ranked: all."""
+        rooms, pools = self._rooms, self._pools
+        event_now_ms = rooms.lately.event_now_ms(now_ms)
+        draws_K, is_there_K, age_s_K, usual_s = doubts(
+            slots_N, places_K, pools.trending_N, pools.crowd_N, rooms.started_ms_N, event_now_ms, self._new_ms
+        )
+        fall_KC = ranked.falls(Doubtful(places_K, draws_K, age_s_K, usual_s))
+        best_K = largest(fall_KC, self._least_F)
+        return [
+            LIVE if best < 0 else "popular" if best == CROWD and is_there else OF_FALLS[best]
+            for best, is_there in zip(best_K.tolist(), is_there_K.tolist(), strict=True)
+        ]

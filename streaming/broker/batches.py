@@ -1,0 +1,161 @@
+"""Finds the batches in the bytes that a broker answers a fetch with. Never unpacks one, never moves a position.
+
+A batch is believed where its checksum is right and its offsets fit in: what stands before the checksum (first offset,
+length, format) is under none, and one flipped bit there would have a reader jump past everything, or read for ever.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import Any, Final
+
+from kafka.errors import CorruptRecordError
+from kafka.record.default_records import DefaultRecordBatch
+from kafka.record.legacy_records import LegacyRecordBatch
+from kafka.structs import TopicPartition
+
+from streaming.troubles import Kind
+
+OVERHEAD: Final = struct.Struct(">qi")  # first offset, length of the rest
+MAGIC_AT: Final = 16
+LEAST_BYTES: Final = {0: 26, 1: 34, 2: 61}  # of a batch of each format
+# How a batch begins: an offset below 2^48, a length below 2^28, and the format. After damage it is looked for
+BEGINNING: Final = re.compile(rb"(?=\x00\x00[\s\S]{6}[\x00-\x0f][\s\S]{3}[\s\S]{4}[\x00-\x02])")
+
+
+class BadBatch(CorruptRecordError):  # type: ignore[misc]
+    """A batch that cannot be read. offset: the first that is not read because of it; begins: surely its own first."""
+
+    def __init__(self, there: TopicPartition, offset: int, kind: Kind, why: str, *, begins: bool = False) -> None:
+        super().__init__(f"{there.topic} partition {there.partition}, offset {offset}: {why}")
+        self.there = there
+        self.offset = offset
+        self.kind = kind
+        self.why = why
+        self.begins = begins
+
+
+class FetchedBatches:
+    """Walks the batches of one answer, in the order of their offsets. For one thread.
+
+    expected: the offset after what was walked. high: where the log ended, None where it is not known.
+    """
+
+    def __init__(
+        self,
+        there: TopicPartition,
+        data: bytes,
+        offset: int,
+        high: int | None,
+        *,
+        checked: bool = True,
+        within: tuple[int, int] | None = None,
+    ) -> None:
+        """within: the first and the last offset at which the first batch may begin, where that is known.
+
+        A batch whose first offset is damaged is found at no offset: a broker gives the one behind it instead.
+        """
+        self._there = there
+        self._data = memoryview(data)
+        self._place = 0
+        self._high = high
+        self._checked = checked  # whether checksums are looked at
+        self._within = within
+        self._behind: int | None = None  # first offset of a good batch before which something is missing
+        self._first = offset
+        self.expected = offset
+
+    def next(self) -> Any:
+        """The next batch; None at the end, where a batch that was cut off counts as none. Raises BadBatch.
+
+        After BadBatch it stands still: `resume` goes on.
+        """
+        while (batch := self._batch(self._place)) is not None:
+            behind, last = self._place + batch.size_in_bytes, last_of(batch)
+            self._require_order(batch.base_offset, last, behind)
+            self._place, self._within = behind, None
+            if last >= self.expected:
+                self.expected = last + 1
+                return batch
+        return None
+
+    def resume(self) -> bool:
+        """After BadBatch goes on at the next batch in this answer that can be believed. Whether there is one."""
+        self._within = None
+        if self._behind is not None:
+            self._first = self.expected = self._behind
+            self._behind = None
+            return True
+        for found in BEGINNING.finditer(self._data, self._place + 1):
+            batch = self._believed(found.start())
+            if batch is not None:
+                self._place = found.start()
+                self._first = self.expected = max(self.expected, batch.base_offset)
+                return True
+        return False
+
+    def bad(self, why: str) -> BadBatch:
+        """The error that says what stands at the expected offset."""
+        return BadBatch(self._there, self.expected, "damaged", why, begins=self.expected != self._first)
+
+    def _batch(self, place: int) -> Any:
+        left = len(self._data) - place
+        if left <= MAGIC_AT:
+            if place == 0 and left:
+                raise self.bad(f"the broker gives {left} bytes, which is no batch")
+            return None
+        _, length = OVERHEAD.unpack_from(self._data, place)
+        magic, size = self._data[place + MAGIC_AT], OVERHEAD.size + length
+        if size < LEAST_BYTES.get(magic, MAGIC_AT + 1):
+            raise self.bad(f"a batch says that it is {size} bytes long, which is too short")
+        if size > left:
+            if place == 0:  # a broker sends one batch at least whole
+                raise self.bad(f"a batch says that it is {size} bytes long, and the broker gives {left}")
+            return None
+        if magic not in LEAST_BYTES:
+            raise self.bad(f"a batch says that it is of record format {magic}")
+        data = self._data[place : place + size]
+        batch = DefaultRecordBatch(data) if magic == 2 else LegacyRecordBatch(data, magic)
+        if self._checked and not batch.validate_crc():
+            raise self.bad("a batch fails its checksum: its bytes are not those that were written")
+        return batch
+
+    def _believed(self, place: int) -> Any:
+        """The batch there, None where none is that fits in."""
+        try:
+            batch = self._batch(place)
+        except BadBatch:
+            return None
+        return batch if batch is not None and batch.validate_crc() and self._fits(batch) else None
+
+    def _fits(self, batch: Any) -> bool:
+        return last_of(batch) >= self.expected and (self._high is None or last_of(batch) < self._high)
+
+    def _require_order(self, first: int, last: int, behind: int) -> None:
+        """That a batch's offsets fit in with the log's end, with what was before it and with the batch behind it."""
+        if first == self.expected and self._within is None and (self._high is None or last < self._high):
+            return  # as nearly all are
+        says = f"a batch says that it goes from offset {first} to {last}"
+        following = self._offset_at(behind)
+        if self._high is not None and last >= self._high:
+            raise self.bad(f"{says}, and the log ends at {self._high}")
+        if self._within is not None and not self._within[0] <= first <= self._within[1]:
+            self._behind = first if first > self.expected else None
+            raise self.bad(f"the broker does not find the batch of that offset, and gives the one at {first}")
+        if first < self.expected:  # a fetch from the middle of a batch brings all of it, and maybe those before
+            if self.expected != self._first or (last < self.expected and following != last + 1):
+                raise self.bad(f"{says}, and it stands behind those")
+        elif following is not None and first > self.expected <= following <= last and self._believed(behind):
+            raise self.bad(f"{says}, and the one behind it begins at {following}")
+
+    def _offset_at(self, place: int) -> int | None:
+        if len(self._data) - place <= MAGIC_AT:
+            return None
+        offset: int = OVERHEAD.unpack_from(self._data, place)[0]
+        return offset
+
+
+def last_of(batch: Any) -> int:
+    """A batch's last offset: a message of format 0 or 1 has that of the last record inside it."""
+    return int(batch.last_offset if batch.magic == 2 else batch.base_offset)

@@ -1,0 +1,36 @@
+"""Makes folders that nobody but their owner can look into: what we keep holds chat and secrets. Never touches files."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+PRIVATE = 0o700
+STATE_FOLDER = ".tidecast"  # everything that a checkout or an installation leaves beside itself lies in it
+
+
+def make_private(folder: Path) -> None:
+    """Makes the folder and whatever of its parents is missing, all of them for the owner alone.
+
+    One that is there already is closed to others where it is ours, and so is the `.tidecast` that it lies in. Folders
+    that belong to more than us (`/tmp`, a home, the current folder) and those of other users stay as they are.
+    Raises OSError.
+    """
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100  resolve() would follow a link that leads to another disk
+    for missing in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
+        missing.mkdir(mode=PRIVATE, exist_ok=True)
+    for place in (folder, *(parent for parent in folder.parents if parent.name == STATE_FOLDER)):
+        _close(place)
+
+
+def _close(folder: Path) -> None:
+    found = folder.stat()
+    loose = stat.S_IMODE(found.st_mode) & 0o077
+    if loose and found.st_uid == os.getuid() and not _shared(folder, found.st_mode):
+        folder.chmod(stat.S_IMODE(found.st_mode) & ~0o077)
+
+
+def _shared(folder: Path, mode: int) -> bool:
+    here = Path.cwd()
+    return bool(mode & stat.S_ISVTX) or folder.resolve() in (here, *here.parents, Path.home())

@@ -1,0 +1,1 @@
+"""How recorded files are written: one file a format. Never checks a value and never derives events."""

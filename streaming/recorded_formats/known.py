@@ -1,0 +1,36 @@
+"""Owns the list of formats that recordings are read in, and finds the one of a file. Never reads a row."""
+
+from __future__ import annotations
+
+from streaming.errors import InputFileError
+from streaming.recorded_formats.chat_downloader import ChatDownloader
+from streaming.recorded_formats.chatterino import Chatterino
+from streaming.recorded_formats.comma_separated import CommaSeparated
+from streaming.recorded_formats.console_consumer import ConsoleConsumer
+from streaming.recorded_formats.format import Format
+from streaming.recorded_formats.json_lines import JsonLines
+from streaming.recorded_formats.justlog import Justlog
+from streaming.recorded_formats.parquet import Parquet
+from streaming.recorded_formats.recorded_file import RecordedFile
+
+# In the order in which they are tried: those that know their files by more than a name come first.
+FORMATS: tuple[Format, ...] = (
+    Parquet(), ConsoleConsumer(), Justlog(), Chatterino(), ChatDownloader(), CommaSeparated(), JsonLines(),
+)  # fmt: skip
+
+
+def find_format(file: RecordedFile, name: str | None) -> Format:
+    """The format of that name, or the one that a file is in. Raises InputFileError: unknown, or not recognised."""
+    if name is not None:
+        for known in FORMATS:
+            if known.name == name:
+                return known
+        raise InputFileError(f"no format {name!r}; the formats are {', '.join(known.name for known in FORMATS)}")
+    head = file.head()
+    for known in FORMATS:
+        if known.recognises(head):
+            return known
+    raise InputFileError(
+        f"{file.path}: not a recording that is known; tried: {', '.join(known.title for known in FORMATS)}. "
+        "--format says which it is; else write it as CSV, JSON lines or Parquet"
+    )
