@@ -12,8 +12,8 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.settings import InFlightConfig
 from streaming.clock import Clock
-from streaming.errors import ConfigError
 from streaming.metrics import Metrics
 
 T = TypeVar("T")
@@ -42,20 +42,6 @@ class EncoderClient(Protocol):
 
         A submission that was lost fails or stays silent; the caller tries again.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class InFlightConfig:
-    """How much work a worker leaves at the encoder."""
-
-    target_s: float = 0.4  # of work at the encoder: keeps it busy between two polls, and a title waits no longer
-    batch_texts: int = 64
-    timeout_s: float = 20.0  # a submission that is silent for so long is tried again
-
-    def __post_init__(self) -> None:
-        for name in ("target_s", "batch_texts", "timeout_s"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
 
 
 class Landing(NamedTuple, Generic[T]):

@@ -16,36 +16,17 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from actors.columns import Columns
+from actors.settings import IndexConfig
 from actors.slots import Slots
-from streaming.errors import ConfigError
 
 BLOCK = 8_192  # float16 rows converted at a time: 2 MB of float32 at 64 dimensions, which stays in the cache
 JOURNAL_WRITES = 1_024  # writes a search may overlap before it is simply repeated under the lock
-
-
-@dataclass(frozen=True, slots=True)
-class IndexConfig:
-    """How many rooms the index has room for, and how it stores their vectors."""
-
-    max_rooms: int = 262_144  # address space, not memory: a row costs nothing until a room has it
-    dtype: Literal["float32", "float16"] = "float32"  # float16 halves the memory; a search then converts as it goes
-    coarse: bool = True  # candidates for a model's ranker are found by vectors in 16 bits; false: in dtype
-    prefix: int = 32  # of a model's vectors, the first dimensions, by which candidates for its ranker are found; 0: all
-
-    def __post_init__(self) -> None:
-        if self.max_rooms < 1:
-            raise ConfigError(f"index.max_rooms is {self.max_rooms}; it must be at least 1")
-        if self.prefix < 0:
-            raise ConfigError(f"index.prefix is {self.prefix}; it must be at least 0")
-        if self.dtype not in ("float32", "float16"):
-            raise ConfigError(f"index.dtype is {self.dtype!r}; it must be float32 or float16")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from actors.answer import MAX_LIMIT
 from actors.room_table import RoomTable
-from actors.weights import Weights
+from actors.settings import Weights
 from streaming.events import ACTIVITY_BUCKET_MS
 from streaming.slice import HEARD_PER_VIEWER, SLICE_MS
 from training.live_rooms import Entries

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from actors.profile_partition import ProfilePartition
+from actors.settings import ProfileWorkerConfig
 from actors.topic_life import TopicLife
 from actors.unrestored import Unrestored
 from actors.worker_status import Gauge, WorkerStatus
 from streaming.clock import Clock
 from streaming.dead_letter import DeadLetters
-from streaming.errors import ConfigError, Unreadable
+from streaming.errors import Unreadable
 from streaming.event_clock import RECORDED_EVENTS, EventClock
 from streaming.events import ViewerId
 from streaming.foreign import Census, Foreign
@@ -30,24 +31,6 @@ MEASURE_MS = 1_000
 LAPSES = 5_000  # of a partition at a time: a look takes a microsecond, a leave as much as an event
 AWAY_S = 5.0  # without an answer of a broker for so long, producers cannot be heard either
 SETTLE_MS = 60_000  # after that: what they held back is on its way
-
-
-@dataclass(frozen=True, slots=True)
-class ProfileWorkerConfig:
-    """How often a ProfileWorker commits, and how many viewers it keeps unpacked."""
-
-    commit_every_ms: int = 25  # a lone event is committed at once; a transaction takes 8 ms
-    busy_commit_every_ms: int = 1_000  # while there is more to read
-    folds_per_partition: int = 20_000  # the others are kept as bytes; an unpacked profile takes several times as much
-
-    def __post_init__(self) -> None:
-        for name in ("commit_every_ms", "busy_commit_every_ms"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"profile_worker.{name} is {getattr(self, name)}; it must not be negative")
-        if self.folds_per_partition < 1:
-            raise ConfigError(
-                f"profile_worker.folds_per_partition is {self.folds_per_partition}; it must be at least 1"
-            )
 
 
 @dataclass(frozen=True, slots=True)

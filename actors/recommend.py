@@ -12,7 +12,6 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
@@ -31,14 +30,14 @@ from actors.reasons import LIVE, Reasons
 from actors.room_table import Card, RoomTable
 from actors.score import Score
 from actors.scoring import Scoring
+from actors.settings import RecommendConfig, Weights
 from actors.shadow_scoring import ShadowScoring
 from actors.shown import Pick, Why, about_of, reason_of, shown_item, shown_room
 from actors.tables import Tables
 from actors.tastes import STRANGER, Held, Tastes
-from actors.weights import Weights
 from actors.written import Written
 from streaming.clock import Clock
-from streaming.errors import ConfigError, UnknownRoom, VersionError
+from streaming.errors import UnknownRoom, VersionError
 from streaming.events import MAX_ID_LENGTH, RoomId, ViewerId
 from streaming.metrics import Metrics
 from streaming.profile_config import ProfileConfig
@@ -54,54 +53,6 @@ PREPARE_S = 1.0  # between renewals of what a model prepares: half of its featur
 REST = 10  # of its time, at least, that a renewal rests: it takes 30 ms of processor time at 10,000 rooms
 NAMING = ("category", "language")  # reasons that name what nobody may have told of a room
 STALE_MS = 60_000  # where nobody has renewed for so long, a request does
-
-
-@dataclass(frozen=True, slots=True)
-class RecommendConfig:
-    """How version 0 finds and orders rooms."""
-
-    weights: Weights = field(default_factory=Weights)
-    nearest: int = 64  # candidates nearest to the viewer's recent rooms
-    pool: int = 64  # candidates trending now, and as many newest
-    renew_ms: int = 300  # how old the lists of trending and newest may be
-    fresh_half_life_s: float = 600.0
-    show_mature: bool = False  # mature rooms also to viewers whose filter does not ask for them
-    broad_category: str = "Just Chatting"  # the label of rooms about anything: it says little of a taste; "" for none
-    reason_least: float = (
-        0.1  # what a reason has done at least: of what its term can do, or of the log odds of entering
-    )
-    new_s: float = 300.0  # so long after its start a room may be said to have just started
-    streamer_cost: float = 0.5  # what each further room of a streamer loses in the order
-    category_cost: float = 0.02  # what each further room of a category loses in the order
-    lookup_timeout_ms: int = 20  # how long an answer waits for the profile of a viewer who was let go; 0: not at all
-    lookups_in_flight: int = 64  # of a replica at a time; further viewers are served as strangers at once
-    impressions: float = 0.25  # share of the answers, at random, that is written to the topic impressions; 0: none.
-    # Each costs about a tenth of its answer's processor time, and to learn from a quarter of many is enough
-    impressions_waiting: int = 10_000  # most that a replica keeps while Kafka is away; some 1 KB each
-    ranked: int = 60  # with a model: candidates that its ranker scores, the best by version 0's terms; 0: all
-    shadow: float = 0.0  # share of the answers that the newest candidate version makes too, to be compared; 0: none
-    failures: int = 20  # in a row, after which a version gives way to the one before it; 0: it stays
-
-    def __post_init__(self) -> None:
-        for name in ("nearest", "pool", "renew_ms", "fresh_half_life_s"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"recommend.{name} is {getattr(self, name)}; it must be above 0")
-        for name in (
-            "reason_least",
-            "new_s",
-            "streamer_cost",
-            "category_cost",
-            "lookup_timeout_ms",
-            "lookups_in_flight",
-            "impressions_waiting",
-            "ranked",
-            "failures",
-        ):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"recommend.{name} is {getattr(self, name)}; it must be at least 0")
-        for name in ("impressions", "shadow"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"recommend.{name} is {getattr(self, name)}; a share lies between 0 and 1")
 
 
 class Recommender:

@@ -26,7 +26,8 @@ from streaming.time_unit import misplaced
 from streaming.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS
 from streaming.troubles import Skipped
 from streaming.vectors import with_numbers_only
-from streaming.window import ChatLine, WindowConfig
+from streaming.window import ChatLine
+from streaming.window_config import WindowConfig
 
 LOGGER = logging.getLogger(__name__)
 

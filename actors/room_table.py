@@ -18,7 +18,7 @@ from actors.labels import Labels
 from actors.model_failures import ModelFailures
 from actors.projection import Projection
 from actors.roster import Roster
-from streaming.errors import ConfigError
+from actors.settings import TablesConfig
 from streaming.events import RoomId, RoomState
 from training.content import content_vectors
 from training.live_rooms import LiveRooms
@@ -27,25 +27,6 @@ from training.spelling import category_key, language_key
 
 APART = 1_000.0  # more than two products of vectors differ by
 MAX_ENDED = 50_000  # rooms that ended within the hour and are still remembered, for the tastes they speak of
-
-
-@dataclass(frozen=True, slots=True)
-class TablesConfig:
-    """How much a replica holds."""
-
-    profiles_mb: int = 256  # memory for the profiles of recently active viewers; some 150,000 of them at 1.5 KB
-    index_dimension: int = 64  # directions of content vectors that are searched; 0 for all (projection.py)
-    title_weight: float = 0.4  # of the title in a room's content vector; the rest is the last 30 s of chat
-
-    def __post_init__(self) -> None:
-        if self.profiles_mb < 1:
-            raise ConfigError(f"tables.profiles_mb is {self.profiles_mb}; it must be at least 1")
-        if self.index_dimension < 0:
-            raise ConfigError(
-                f"tables.index_dimension is {self.index_dimension}; it must be at least 0, which means all"
-            )
-        if not 0 <= self.title_weight <= 1:
-            raise ConfigError(f"tables.title_weight is {self.title_weight}; it must be between 0 and 1")
 
 
 class Pieces(msgspec.Struct, frozen=True):

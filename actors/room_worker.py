@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 
-from actors.encoding import EncoderClient, InFlight, InFlightConfig
+from actors.encoding import EncoderClient, InFlight
 from actors.room_partition import HeldRoom, RoomPartition, Tally
 from actors.room_texts import Patience, RoomTexts
-from actors.schedule import Schedule, ScheduleConfig
+from actors.schedule import Schedule
+from actors.settings import RoomWorkerConfig
 from actors.topic_life import TopicLife
 from actors.unrestored import Unrestored
 from actors.worker_status import Gauge, WorkerStatus
 from streaming.clock import Clock
 from streaming.dead_letter import DeadLetters
-from streaming.errors import ConfigError, Unreadable
+from streaming.errors import Unreadable
 from streaming.foreign import Census, Foreign
 from streaming.log import Batch, Log, Partition, Sink, Source
 from streaming.loop import IDLE_WAIT_S, Loop, Membership
@@ -26,13 +27,12 @@ from streaming.strays import strays
 from streaming.topic_set import made_of_inputs
 from streaming.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS
 from streaming.troubles import Skipped, Troubles
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 
 GROUP = "room-workers"
 TOPICS = (ROOMS, CHAT, ROOM_ACTIVITY)
 SWEEP_MS = 1_000
 BEHIND_MS = 1_000
-MAY_BE_ZERO = ("room_timeout_s", "segment_patience_s", "short_after_s")
 CAUGHT_UP_RECORDS = 5_000  # one poll's worth: so little lag hides no sign of life
 METRIC_OF = {
     Outcome.LATE: "chat_late_total",
@@ -40,33 +40,6 @@ METRIC_OF = {
     Outcome.ORPHAN: "chat_orphaned_total",
     Outcome.AFTER_END: "chat_after_end_total",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class RoomWorkerConfig:
-    """How often a RoomWorker publishes, and how long it keeps what is over."""
-
-    room_timeout_s: int = 900  # without a sign of life for so long, a room is presumed ended; 0: only an end ends it
-    keep_ended_s: int = 3_600  # after an end that was said, its state becomes a tombstone
-    keep_presumed_s: int = 43_200  # after one that was presumed: until then any sign of life brings the room back
-    keep_orphan_s: int = 600  # what is said of a room that never starts
-    max_orphans: int = 10_000  # per partition
-    statistics_every_ms: int = 1_000  # per room, for states in which only counts changed
-    statistics_per_s: int = 500  # of those states: past it, rooms take longer turns
-    commit_every_ms: int = 25  # a transaction takes 8 ms
-    behind_commit_every_ms: int = 100  # while chat waits for the encoder for over a second anyway
-    busy_commit_every_ms: int = 1_000  # while there is more to read
-    max_states_per_commit: int = 2_000
-    segment_patience_s: int = 600  # a closed segment that waited so long is left out of the mean if a newer one waits
-    short_after_s: int = 10  # chat that waited so long for an encoder that is behind is encoded as a short text first
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    in_flight: InFlightConfig = field(default_factory=InFlightConfig)
-
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            value, least = getattr(self, each.name), int(not each.name.endswith("_ms") and each.name not in MAY_BE_ZERO)
-            if isinstance(value, int) and value < least:
-                raise ConfigError(f"room_worker.{each.name} is {value}; it must be at least {least}")
 
 
 @dataclass(frozen=True, slots=True)

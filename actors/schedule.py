@@ -22,33 +22,13 @@ import heapq
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeVar, cast
 
-from streaming.errors import ConfigError
+from actors.settings import ScheduleConfig
 
 R = TypeVar("R")
 Purpose = Literal["title", "segment", "now"]
 
 TITLES_IN_A_ROW = 3
 SEGMENT_TURN = 8
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduleConfig:
-    """How soon a room's new chat is encoded."""
-
-    urgent_ms: int = 20_000  # leaves 10 s of the promised 30 for the encoder and the log
-    stale_ms: int = 30_000
-    rest_ms: int = 150  # at least this between two encodes of a room: a busy chat would take a core for itself
-    load: float = 0.7  # of the capacity that re-encoding active rooms may take, so that what comes new waits little
-
-    def __post_init__(self) -> None:
-        if not 0 < self.urgent_ms <= self.stale_ms:
-            raise ConfigError(
-                f"urgent_ms is {self.urgent_ms}; above 0 and at most stale_ms, {self.stale_ms}, is allowed"
-            )
-        if self.rest_ms < 0:
-            raise ConfigError(f"rest_ms is {self.rest_ms}; it must be at least 0")
-        if not 0 < self.load <= 1:
-            raise ConfigError(f"load is {self.load}; above 0 and at most 1 is allowed")
 
 
 class Pick(NamedTuple, Generic[R]):

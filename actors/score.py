@@ -29,8 +29,8 @@ from actors.candidates import Visited
 from actors.labels import Labels
 from actors.pools import Pools
 from actors.room_table import RoomTable
+from actors.settings import Weights
 from actors.taste import Taste
-from actors.weights import Weights
 from streaming.activity import MAX_ARRIVALS, RECENT_MS
 from training.compiling import FLOATS, FLOATS_2D, INTEGERS, INTEGERS_2D, kernel
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 
 from actors.index import LiveIndex
 from actors.placed import Placed
-from actors.room_table import RoomTable, TablesConfig
+from actors.room_table import RoomTable
+from actors.settings import TablesConfig
 from actors.viewer_table import ViewerTable
 from streaming.clock import Clock
 from streaming.codec import Decoder

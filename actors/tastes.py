@@ -14,9 +14,9 @@ from actors.candidates import Candidates, Visited
 from actors.likened import NOBODY, Likened, likened
 from actors.room_table import Card, EndedRoom, RoomTable
 from actors.score import Affinity
+from actors.settings import Weights
 from actors.tables import Tables
 from actors.taste import PRESENCE_MS, Reading, Taste, abouts_of, reading_of, taste_of
-from actors.weights import Weights
 from streaming.errors import RecordError
 from streaming.events import RoomState, ViewerId, ViewerProfile, Visit
 from streaming.metrics import Metrics

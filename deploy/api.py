@@ -7,102 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from deploy.haproxy import ProxyLimits
 from deploy.http_body import CLOSE, Bodies
 from deploy.problem import CONTENT_TYPE, Problem, RefusedError, problem
 from deploy.routes import Request, Response, Route
-from streaming.errors import ConfigError, RequestError, UnknownRoom
+from streaming.errors import RequestError, UnknownRoom
 from streaming.metrics import Metrics
-from streaming.shown import shown_uri
 
 LOGGER = logging.getLogger(__name__)
 
 DATA = "/v1/"  # below it a parameter that means nothing is an error; to a probe anything may be appended
 ADMIN_PATHS = ("/metrics", "/v1/status")  # deploy/admin.py
 MAX_PARAMETERS = 100
-HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?|")  # a name, IPv4, IPv6, or "" for all of them
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class HttpConfig:
-    """Where answers are served and by how many replicas, and what a caller may take."""
-
-    host: str = "127.0.0.1"  # 0.0.0.0 lets everybody in who can reach the machine; there is no authentication
-    port: int = 8000
-    admin_host: str = "127.0.0.1"  # where metrics and the state of every process are told: to whom you watch with
-    admin_port: int = 0  # 0: the one after http.port
-    replicas: int = 2  # one answers while the other is replaced
-    max_body_bytes: int = 2_097_152  # the longest legal request is about 1,560,000: 1,000 ids of 128 characters, each
-    # of which JSON may write with 12 bytes (\\ud83d\\ude02)
-    request_timeout_s: float = 10.0  # for a request to arrive whole, head and body; then it is answered 408
-    max_connections: int = 16_384  # at once; fewer where the system allows fewer open files
-    max_connections_per_source: int = 8_192  # of one address; behind a proxy of yours all come from one
-    ready_contact_s: float = 10.0  # without word from Kafka for so long, /readyz says so; answers go on
-    unready_contact_s: float = 900.0  # for so long, and /readyz is 503: what was live then may have ended since
-
-    def __post_init__(self) -> None:
-        for name in ("host", "admin_host"):
-            if not HOST.fullmatch(host := getattr(self, name)):
-                said = f"http.{name} is {shown_uri(host)!r}"
-                raise ConfigError(f"{said}; it must be a name or an address, without scheme and port")
-        for name in ("port", "admin_port"):
-            least = 0 if name == "admin_port" else 1
-            if not least <= getattr(self, name) <= 65_535:
-                raise ConfigError(f"http.{name} is {getattr(self, name)}; a port lies between 1 and 65535")
-        if self.admin == self.port or self.admin > 65_535:
-            raise ConfigError(f"http.admin_port would be {self.admin}; give it a port of its own, from 1 to 65535")
-        if self.max_body_bytes < 1_024:
-            raise ConfigError(f"http.max_body_bytes is {self.max_body_bytes}; it must be at least 1024")
-        for name in ("replicas", "max_connections_per_source"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"http.{name} is {getattr(self, name)}; it must be at least 1")
-        if self.max_connections < 100:
-            raise ConfigError(f"http.max_connections is {self.max_connections}; it must be at least 100")
-        for name in ("request_timeout_s", "ready_contact_s"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"http.{name} is {getattr(self, name)}; it must be greater than 0")
-        if self.unready_contact_s < self.ready_contact_s:
-            raise ConfigError(
-                f"http.unready_contact_s is {self.unready_contact_s}; it must be at least http.ready_contact_s, "
-                f"{self.ready_contact_s}"
-            )
-
-    @property
-    def admin(self) -> int:
-        """The port for metrics and state."""
-        return self.admin_port or self.port + 1
-
-    @property
-    def url(self) -> str:
-        """Where a caller on this machine finds it."""
-        return f"http://{_reached(self.host)}:{self.port}"
-
-    @property
-    def admin_url(self) -> str:
-        """Where metrics and state are, for a caller on this machine."""
-        return f"http://{_reached(self.admin_host)}:{self.admin}"
-
-    @property
-    def limits(self) -> ProxyLimits:
-        """What the proxy in front is to keep."""
-        return ProxyLimits(
-            self.max_connections, self.max_connections_per_source, self.request_timeout_s, self.max_body_bytes
-        )
 
 
 class Api:
@@ -238,12 +166,6 @@ def _parameters(scope: Scope) -> Mapping[str, str]:
         name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)[:80]
         raise RefusedError(HTTPStatus.BAD_REQUEST, f"{name!r} stands there twice", field=name, allowed="once")
     return found
-
-
-def _reached(host: str) -> str:
-    if host in ("0.0.0.0", "::", ""):
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
 
 
 async def _send(send: Send, response: Response, *, with_body: bool) -> None:

@@ -28,7 +28,7 @@ from deploy.replicas import (
     RecommenderReplica,
     RoomWorkerReplica,
 )
-from streaming.metrics import MULTIPROCESS_DIR_VARIABLE
+from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE
 
 APPLICATION = "tidecast"
 HEALTH_CHECK_PERIOD_S = 1.0

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deploy.haproxy import ProxyLimits
+from deploy.ray_config import RayConfig
 from deploy.ray_token import token_environment
-from streaming.errors import ConfigError, TidecastError
+from streaming.errors import TidecastError
 from streaming.patience import Patience, growth
 from streaming.ports import RAY_PORTS, free_ports
 from streaming.private_folder import PRIVATE, make_private
@@ -40,37 +41,6 @@ REPLICA_PORTS = 500  # most replicas of the application; each listens on a port 
 
 class ClusterError(TidecastError):
     """Ray cannot be started, reached or stopped."""
-
-
-@dataclass(frozen=True, slots=True)
-class RayConfig:
-    """Which Ray is used and how many of each worker run on it."""
-
-    address: str = ""  # host:port of a running cluster's GCS; "" starts a Ray on this machine, on loopback only
-    room_workers: int = 1  # at most topics.room_partitions have something to do
-    profile_workers: int = 1  # at most topics.viewer_partitions have something to do
-    encoders: int = 1  # one per GPU; on a CPU one for all cores, with encoder.threads
-    cpus_per_replica: float = 0.1  # what Ray reserves for each replica; on a cluster give what each really uses
-    object_store_mb: int = 100  # nothing of ours is in it; Ray's least is 75
-    health_check_timeout_s: float = 10.0  # a killed process is seen at once anyway; 2 finds a vanished host sooner,
-    # 10 lets a check wait for its turn on two busy cores
-    stuck_s: float = 60.0  # a loop without a turn for so long fails its health check; a wait for a broker that is away
-    # ends after kafka.delivery_timeout_s, 30: leave twice that
-    start_timeout_s: float = 120.0  # for Ray itself: 4 s on an idle machine; these three grow with how busy it is
-    deploy_timeout_s: float = 180.0  # for the application: 15 s on an idle machine with 2 cores
-    ready_timeout_s: float = 120.0  # then, for every process to say that it is ready: for large tables more
-    stop_timeout_s: float = 6.0  # for flushing and committing; what does not make it is read again at the next start
-
-    def __post_init__(self) -> None:
-        for name in ("room_workers", "profile_workers", "encoders"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"ray.{name} is {getattr(self, name)}; it must be at least 1")
-        if self.object_store_mb < 80:
-            raise ConfigError(f"ray.object_store_mb is {self.object_store_mb}; Ray needs at least 80")
-        positive = ("cpus_per_replica", "health_check_timeout_s", "stuck_s", "stop_timeout_s", "start_timeout_s")
-        for name in (*positive, "deploy_timeout_s", "ready_timeout_s"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"ray.{name} is {getattr(self, name)}; it must be greater than 0")
 
 
 class _Ports(NamedTuple):

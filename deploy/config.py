@@ -15,25 +15,19 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
-from actors.index import IndexConfig
-from actors.profile_worker import ProfileWorkerConfig
-from actors.recommend import RecommendConfig
-from actors.room_table import TablesConfig
-from actors.room_worker import RoomWorkerConfig
-from deploy.api import HttpConfig
-from deploy.cluster import RayConfig
+from actors.settings import IndexConfig, ProfileWorkerConfig, RecommendConfig, RoomWorkerConfig, TablesConfig
 from deploy.config_key import ENV_PREFIX, ENV_SEPARATOR, EnvText, Key, convert, shown_value
 from deploy.config_lines import key_lines
+from deploy.http_config import HttpConfig
+from deploy.ray_config import RayConfig
 from streaming.archive.config import ArchiveConfig
-from streaming.broker import KafkaConfig, LogConfig
 from streaming.errors import ConfigError
+from streaming.kafka_config import KafkaConfig, LogConfig
 from streaming.local_kafka import LocalKafkaConfig
 from streaming.profile_config import ProfileConfig
 from streaming.topics import TopicsConfig
-from streaming.window import WindowConfig
-from training.config import TrainingConfig
-from training.encoder import EncoderConfig
-from training.registry import RegistryConfig
+from streaming.window_config import WindowConfig
+from training.settings import EncoderConfig, RegistryConfig, TrainingConfig
 
 DEFAULT_FILE = Path("tidecast.toml")
 

@@ -16,7 +16,7 @@ from streaming.metrics import Metrics
 from streaming.partitioner import partition_of
 
 if TYPE_CHECKING:
-    from actors.recommend import RecommendConfig
+    from actors.settings import RecommendConfig
     from actors.tables import Tables
 
 LOGGER = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from deploy.terminal import log_to_stderr
 from deploy.worker_thread import WorkerThread
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
-from streaming.metrics import MULTIPROCESS_DIR_VARIABLE, PrometheusMetrics
+from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE, PrometheusMetrics
 from streaming.pulse import Pulse, PulsedLog
 
 if TYPE_CHECKING:

@@ -17,12 +17,14 @@ from multiprocessing.synchronize import Event as StopEvent
 from pathlib import Path
 from typing import Any
 
-from streaming.broker import KafkaConfig, KafkaLog
+from streaming.broker import KafkaLog
 from streaming.clock import Clock
 from streaming.errors import LogError
+from streaming.kafka_config import KafkaConfig
 from streaming.log import Sink
 from streaming.playback import Pace, Played, Timeline, play
-from streaming.simulate import Platform, SimulationConfig
+from streaming.simulate import Platform
+from streaming.simulated.config import SimulationConfig
 
 MEETING_TIMEOUT_S = 60.0  # longer than a broker's restart; then another process has failed
 

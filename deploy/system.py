@@ -20,10 +20,10 @@ from typing import Literal
 
 import msgspec
 
-from deploy.api import HttpConfig
 from deploy.client import Client, NotUp
 from deploy.cluster import ClusterError, LocalRay
 from deploy.config import Settings
+from deploy.http_config import HttpConfig
 from deploy.launch import Order
 from deploy.launcher import Launcher
 from deploy.status import Post

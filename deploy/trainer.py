@@ -17,14 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.encoding import Encoded
-from deploy.commands.train import archived, parent_of
 from deploy.config import Settings
-from deploy.training_run import train
 from streaming.clock import Clock
 from streaming.errors import EncoderError, TidecastError
 from streaming.metrics import Metrics
 from streaming.pulse import Pulse
-from training.job import alone, cannot_go_on
 from training.registry import Registry
 
 LOGGER = logging.getLogger(__name__)
@@ -137,6 +134,10 @@ class Trainer:
             over.set()
 
     def _make(self) -> bool:
+        # A second of processor time, torch above all: not while the system starts.
+        from deploy.training_run import archived, parent_of, train  # noqa: PLC0415
+        from training.job import alone, cannot_go_on  # noqa: PLC0415
+
         settings, registry = self._settings, self._registry
         with alone(Path(settings.training.folder)), self._metrics_of_run():
             encoder, parent = SharedEncoder(self._encoder), parent_of(registry)

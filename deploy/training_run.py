@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +20,22 @@ from numpy.typing import NDArray
 from deploy.cluster import LocalRay
 from deploy.config import Settings
 from deploy.watch import Watch
-from streaming.clock import Clock
+from streaming.archive.reader import Archive
+from streaming.archive.store import open_store
+from streaming.clock import Clock, SystemClock
 from streaming.errors import TrainingError
 from training.bundle import Bundle
 from training.encode import EncodeProgress, Encoder
 from training.example import ExamplesConfig, Progress
+from training.example_writer import write_archived
 from training.examples import ExampleSet
-from training.gate import SliceGate
 from training.job import Parent, make_prepared
 from training.niceness import give_way
-from training.prepared import Prepared
+from training.prepared import Prepared, opened
+
+if TYPE_CHECKING:
+    from training.gate import SliceGate
+    from training.registry import Registry
 
 WriteExamples = Callable[[Path, ExamplesConfig, Progress], ExampleSet]
 
@@ -93,12 +99,38 @@ def train(
     with ray or contextlib.nullcontext():
         progress.began("starting to learn")
         from training.fit import Scale, fit  # noqa: PLC0415  torch and Ray Train, which reads its environment at import
+        from training.gate import SliceGate  # noqa: PLC0415  torch
 
         scale = Scale(config.workers, config.gpu, config.threads, config.cpus, config.niceness, config.checkpoint_s)
         bundle = fit(prepared, scale, str(checkpoints), progress.learned)
     shutil.rmtree(checkpoints, ignore_errors=True)  # of a run that is over
     gate = SliceGate(prepared.unseen(), prepared.plan.streamers, config.seed)
     return Trained(bundle, gate, len(prepared.examples), len(prepared.plan.streamers))
+
+
+def parent_of(registry: Registry) -> Parent | None:
+    """The live version, for a run that goes on from it; None for v0."""
+    live = registry.latest()
+    if live is None:
+        return None
+    bundle = registry.load(live)
+    return Parent(bundle.manifest, bundle.names["streamers"], live.path)
+
+
+def archived(settings: Settings, *, rebuild: bool) -> WriteExamples:
+    """Examples of the archive's last hours."""
+    hours = settings.training.history_hours if rebuild else settings.training.refresh_hours
+    from_ms = SystemClock().now_ms() - int(3_600_000 * hours)
+    archive = Archive(open_store(settings.archive.below(Path.cwd()).uri))
+    return lambda folder, config, progress: write_archived(
+        archive,
+        folder,
+        config,
+        progress,
+        from_ms=from_ms,
+        profile=settings.profile,
+        room_timeout_s=settings.room_worker.room_timeout_s,
+    )
 
 
 class LaterEncoder:
@@ -155,8 +187,6 @@ def _connected(address: str) -> Iterator[None]:
 
 
 def _unfinished(run: Path) -> Prepared | None:
-    from training.prepared import opened  # noqa: PLC0415
-
     try:
         return opened(run)
     except TrainingError:

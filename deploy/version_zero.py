@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.candidates import Candidates, Visited
-from actors.index import IndexConfig, LiveIndex
+from actors.index import LiveIndex
 from actors.pools import Pools
-from actors.recommend import RecommendConfig
-from actors.room_table import RoomTable, TablesConfig
+from actors.room_table import RoomTable
 from actors.score import Affinity, Company, Score
+from actors.settings import IndexConfig, RecommendConfig, TablesConfig
 from actors.taste import Taste, taste_of
 from deploy.recorded_states import RecordedStates
 from streaming.events import RoomId, RoomState, StreamerId, ViewerEvent, ViewerId, ViewerProfile

@@ -15,7 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.cluster import LocalRay, RayConfig
+from deploy.cluster import LocalRay
+from deploy.ray_config import RayConfig
 
 GENTLE_S = 10.0  # for a process to end by itself: Kafka closes its files in two
 

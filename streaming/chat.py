@@ -15,7 +15,8 @@ from streaming.outcome import Outcome
 from streaming.recent import RecentMessages
 from streaming.text import text_hash
 from streaming.vectors import fold_mean
-from streaming.window import ChatLine, ChatStatistics, ChatWindow, ClosedSegment, WindowConfig
+from streaming.window import ChatLine, ChatStatistics, ChatWindow, ClosedSegment
+from streaming.window_config import WindowConfig
 
 
 @dataclass(frozen=True, slots=True)

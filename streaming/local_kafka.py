@@ -14,11 +14,15 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
 
 from streaming.errors import ConfigError, LocalKafkaError
 from streaming.patience import Patience
 from streaming.ports import free_port
 from streaming.private_folder import make_private
+from streaming.section import PortOrZero, Positive, Section
 
 KAFKA_VERSION = "4.3.1"
 COORDINATES = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
@@ -36,26 +40,21 @@ LOG_OPTIONS = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.sim
 
 
 @dataclass(frozen=True, slots=True)
-class LocalKafkaConfig:
+class LocalKafkaConfig(Section):
     """Where the Kafka that Tidecast starts itself lives. A port of 0 takes a free one."""
+
+    section: ClassVar[str] = "local_kafka"
 
     folder: str = ".tidecast/kafka"  # data, settings and log of the broker; relative to the current directory
     host: str = "127.0.0.1"
-    port: int = 9092
-    controller_port: int = 9093  # the broker talks to itself here
-    memory_mb: int = 384  # the Java heap; 350 MB resident was measured
-    start_timeout_s: float = 120.0  # on a free machine; it grows with how busy this one is
+    port: PortOrZero = 9092
+    controller_port: PortOrZero = 9093  # the broker talks to itself here
+    memory_mb: Annotated[int, Meta(ge=128)] = 384  # the Java heap; 350 MB resident was measured
+    start_timeout_s: Positive = 120.0  # on a free machine; it grows with how busy this one is
 
-    def __post_init__(self) -> None:
-        for name in ("port", "controller_port"):
-            if not 0 <= getattr(self, name) <= 65_535:
-                raise ConfigError(f"local_kafka.{name} is {getattr(self, name)}; a port lies between 0 and 65535")
+    def check(self) -> None:
         if self.port and self.port == self.controller_port:
             raise ConfigError(f"local_kafka.port and local_kafka.controller_port are both {self.port}; give two ports")
-        if self.memory_mb < 128:
-            raise ConfigError(f"local_kafka.memory_mb is {self.memory_mb}; Kafka needs at least 128")
-        if self.start_timeout_s <= 0:
-            raise ConfigError(f"local_kafka.start_timeout_s is {self.start_timeout_s}; it must be greater than 0")
 
     @property
     def bootstrap_servers(self) -> str:

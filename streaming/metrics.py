@@ -1,27 +1,15 @@
-"""Owns every metric: its name, its labels, how a node's processes are read together. The one door to prometheus.
+"""Every metric: its name, its labels, what it says. And Metrics, where counts go.
 
 Labels are bounded: never a room, a viewer or a text.
 """
 
 from __future__ import annotations
 
-import os
-import threading
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Protocol, TypeVar
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
-
-from streaming.private_folder import make_private
-
-MULTIPROCESS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client while it is imported
-EXPORT_PREFIX = "tidecast_"
+from typing import Literal, Protocol
 
 Kind = Literal["counter", "gauge", "histogram"]
-M = TypeVar("M", Counter, Gauge, Histogram)
 Combine = Literal["livesum", "livemax", "livemin", "liveall"]
 
 FRESHNESS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
@@ -184,75 +172,6 @@ class Metrics(Protocol):
         """Adds an observation to a histogram."""
 
 
-class PrometheusMetrics:
-    """Metrics as Prometheus reads them, of this process or, in a multiprocess directory, of all processes of a node.
-
-    The directory must be in PROMETHEUS_MULTIPROC_DIR before this module is imported; without it: only this process.
-    """
-
-    def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._families: dict[str, Counter | Gauge | Histogram] = {}
-        self._counters: dict[tuple[object, ...], Counter] = {}
-        self._gauges: dict[tuple[object, ...], Gauge] = {}
-        self._histograms: dict[tuple[object, ...], Histogram] = {}
-        self._lock = threading.Lock()
-        directory = os.environ.get(MULTIPROCESS_DIR_VARIABLE)
-        self._directory = Path(directory) if directory else None
-        if self._directory is not None:
-            make_private(self._directory)
-        for metric in METRICS.values():  # what has not happened yet reads 0: an alert cannot tell absent from well
-            if metric.kind == "counter" and not metric.labels:
-                self.count(metric.name, 0)
-
-    def count(self, name: str, amount: float = 1, **labels: str) -> None:
-        key = (name, *labels.items())
-        child = self._counters.get(key)
-        if child is None:
-            child = self._counters[key] = self._child(name, Counter, labels)
-        child.inc(amount)
-
-    def gauge(self, name: str, value: float, **labels: str) -> None:
-        key = (name, *labels.items())
-        child = self._gauges.get(key)
-        if child is None:
-            child = self._gauges[key] = self._child(name, Gauge, labels)
-        child.set(value)
-
-    def observe(self, name: str, value: float, **labels: str) -> None:
-        key = (name, *labels.items())
-        child = self._histograms.get(key)
-        if child is None:
-            child = self._histograms[key] = self._child(name, Histogram, labels)
-        child.observe(value)
-
-    def expose(self) -> bytes:
-        """The Prometheus text of every process of the node. Gauges of dead processes are swept first."""
-        if self._directory is None:
-            return generate_latest(self._registry)
-        sweep_dead(self._directory)
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=str(self._directory))  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
-
-    def _child(self, name: str, kind: type[M], labels: dict[str, str]) -> M:
-        with self._lock:
-            family = self._families.get(name)
-            if family is None:
-                family = self._families[name] = self._declare(METRICS[name])
-        if not isinstance(family, kind):
-            raise KeyError(f"{name} is a {METRICS[name].kind}")
-        return family.labels(**labels) if METRICS[name].labels else family
-
-    def _declare(self, metric: Metric) -> Counter | Gauge | Histogram:
-        name = EXPORT_PREFIX + metric.name
-        if metric.kind == "counter":
-            return Counter(name, metric.help, metric.labels, registry=self._registry)
-        if metric.kind == "gauge":
-            return Gauge(name, metric.help, metric.labels, registry=self._registry, multiprocess_mode=metric.combine)
-        return Histogram(name, metric.help, metric.labels, registry=self._registry, buckets=metric.buckets)
-
-
 class MemoryMetrics:
     """Metrics that a test can read back. As strict as the real ones about names, kinds and labels."""
 
@@ -277,14 +196,6 @@ class MemoryMetrics:
     def observed(self, name: str, **labels: str) -> list[float]:
         """Everything a histogram was given, in order."""
         return list(self._observed[_declared(name, "histogram", labels)])
-
-
-def sweep_dead(directory: Path) -> None:
-    """Forgets the gauges of processes that are gone. Their counters stay: a counter never falls."""
-    for file in directory.glob("gauge_live*_*.db"):
-        pid = int(file.stem.rsplit("_", 1)[1])
-        if not Path(f"/proc/{pid}").exists():
-            file.unlink(missing_ok=True)
 
 
 def _declared(name: str, kind: Kind, labels: dict[str, str]) -> tuple[str, frozenset[tuple[str, str]]]:

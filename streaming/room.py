@@ -29,7 +29,8 @@ from streaming.outcome import Outcome
 from streaming.room_counts import RoomCounts
 from streaming.text import build_title_text, text_hash
 from streaming.vectors import are_numbers, with_numbers_only
-from streaming.window import ChatLine, ClosedSegment, WindowConfig
+from streaming.window import ChatLine, ClosedSegment
+from streaming.window_config import WindowConfig
 
 
 class RoomFold:

@@ -13,10 +13,9 @@ from streaming.playback import Event
 from streaming.simulated.audience import Audience
 from streaming.simulated.broadcasts import Broadcasts
 from streaming.simulated.chatter import Chatter
-from streaming.simulated.population import Population, SimulationConfig
+from streaming.simulated.config import SimulationConfig
+from streaming.simulated.population import Population
 from streaming.truth import Truth
-
-__all__ = ["Platform", "SimulationConfig"]
 
 TICK_MS = 1_000  # a live run draws a second at a time; nothing waits for it, the second before is still being sent
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from streaming.errors import ConfigError
 from streaming.events import (
     ChatMessage,
     DeadLetter,
@@ -19,6 +18,7 @@ from streaming.events import (
     ViewerEvent,
     ViewerProfile,
 )
+from streaming.section import Count, Section
 
 ROOMS = "rooms"
 CHAT = "chat"
@@ -67,18 +67,15 @@ TOPICS: dict[str, Topic] = {
 
 
 @dataclass(frozen=True, slots=True)
-class TopicsConfig:
+class TopicsConfig(Section):
     """How many partitions and replicas the topics get, and a prefix for sharing a cluster."""
 
-    prefix: str = ""  # put before every topic's name and group's name, for example "staging."
-    room_partitions: int = 4  # also the largest number of RoomWorkers that have something to do
-    viewer_partitions: int = 4  # also the largest number of ProfileWorkers that have something to do
-    replication_factor: int = 1  # 3 on a real cluster
+    section: ClassVar[str] = "topics"
 
-    def __post_init__(self) -> None:
-        for name in ("room_partitions", "viewer_partitions", "replication_factor"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"topics.{name} is {getattr(self, name)}; it must be at least 1")
+    prefix: str = ""  # put before every topic's name and group's name, for example "staging."
+    room_partitions: Count = 4  # also the largest number of RoomWorkers that have something to do
+    viewer_partitions: Count = 4  # also the largest number of ProfileWorkers that have something to do
+    replication_factor: Count = 1  # 3 on a real cluster
 
     def partitions_of(self, topic: Topic) -> int:
         """How many partitions the topic is to have."""

@@ -14,9 +14,10 @@ import numpy as np
 
 from streaming.errors import InputFileError
 from streaming.events import RoomId, StreamerId, ViewerId
+from streaming.simulated.config import SimulationConfig
 from streaming.simulated.draws import Floats, Ints
 from streaming.simulated.phrases import LANGUAGES
-from streaming.simulated.population import FAVOURITE_WEIGHTS, MAX_FAVOURITES, MAX_TASTES, Population, SimulationConfig
+from streaming.simulated.population import FAVOURITE_WEIGHTS, MAX_FAVOURITES, MAX_TASTES, Population
 
 OWN_LANGUAGE_SHARE = 0.9  # of the choices by taste, those of a room in the viewer's language; the others are English
 TOPIC_SHARE = 0.6  # of the choices by taste, those of a room about the viewer's favourite topic of the category

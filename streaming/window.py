@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from streaming.errors import ConfigError
 from streaming.outcome import Outcome
 from streaming.saying import beginning
 from streaming.sketch import DistinctViewers
 from streaming.slice import SLICE_MS, Slice
 from streaming.text import build_chat_text, join_few, text_hash
+from streaming.window_config import WindowConfig
 
 SEGMENT_SLICES = 6
 SEGMENT_MS = SLICE_MS * SEGMENT_SLICES
@@ -25,50 +25,6 @@ NOTED_MESSAGES = 256  # per slice, between two calls
 FEW_MESSAGES = 16  # whose text is likely to be all of them
 
 ChatLine = tuple[str, str, int, int, int]  # viewer, text, at_ms, offset, appended_ms
-
-
-@dataclass(frozen=True, slots=True)
-class WindowConfig:
-    """How chat becomes text. All bounds are per room and hold whatever arrives."""
-
-    lateness_s: int = 5  # a segment stays open this long past its end; a multiple of 5, at most 25
-    idle_close_s: int = 60  # a segment closes when nothing was appended to it for this long
-    keep_s: int = 90  # slices are forgotten when nothing was appended to them for this long
-    text_chars: int = 256  # about as many tokens of English as the default encoder reads, 64
-    short_chars: int = 100  # of a text for an encoder that is behind: half the tokens, and more than twice the speed
-    message_chars: int = 200  # of each message
-    title_chars: int = 300  # of title, category and tags together
-    texts_per_slice: int = 48  # distinct texts kept of each 5 s
-    viewers_per_slice: int = 256  # counted exactly up to here, estimated within about 6 % past it
-    recognised_per_slice: int = 2_048  # messages of each 5 s whose duplicates are recognised, chatters told apart
-    waiting_segments: int = 64  # closed segments that may wait for the encoder; older ones are skipped
-    mean_every: int = 4  # one closed segment in so many enters the slow mean, the first of a room at once: it is slow,
-    # and every segment of it costs the encoder as much as a fresh vector
-    mean_alpha: float = 0.5  # its weight there: a half-life of one of them, 2 minutes
-
-    def __post_init__(self) -> None:
-        for name in (
-            "text_chars",
-            "short_chars",
-            "message_chars",
-            "title_chars",
-            "texts_per_slice",
-            "recognised_per_slice",
-        ):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"window.{name} is {getattr(self, name)}; it must be at least 1")
-        if self.viewers_per_slice < 2:
-            raise ConfigError(f"window.viewers_per_slice is {self.viewers_per_slice}; it must be at least 2")
-        if self.waiting_segments < 1:
-            raise ConfigError(f"window.waiting_segments is {self.waiting_segments}; it must be at least 1")
-        if self.mean_every < 1:
-            raise ConfigError(f"window.mean_every is {self.mean_every}; it must be at least 1")
-        if self.lateness_s % 5 or not 0 <= self.lateness_s <= 25:
-            raise ConfigError(f"window.lateness_s is {self.lateness_s}; it must be 0, 5, 10, 15, 20 or 25")
-        if not 1 <= self.idle_close_s < self.keep_s:
-            raise ConfigError(f"window.idle_close_s is {self.idle_close_s}; it must be in 1 .. keep_s - 1")
-        if not 0 < self.mean_alpha <= 1:
-            raise ConfigError(f"window.mean_alpha is {self.mean_alpha}; it must be in (0, 1]")
 
 
 @dataclass(frozen=True, slots=True)

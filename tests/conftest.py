@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from streaming.broker import KafkaConfig, KafkaLog
+from streaming.broker import KafkaLog
+from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 
 # The same examples on every run, and no deadline: a busy machine is no failure

@@ -23,7 +23,7 @@ from streaming.room import RoomFold
 from streaming.time_unit import misplaced
 from streaming.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.vectors import to_bytes
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 
 Encode = Callable[[Sequence[str]], NDArray[np.float16]]
 Facts = dict[str, Any]

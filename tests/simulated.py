@@ -23,7 +23,7 @@ from streaming.playback import Event
 from streaming.profile import ProfileFold
 from streaming.profile_config import ProfileConfig
 from streaming.room import RoomFold
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from training.encode import Encoder
 
 

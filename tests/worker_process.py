@@ -6,15 +6,17 @@ import signal
 import sys
 import threading
 
-from actors.profile_worker import ProfileWorker, ProfileWorkerConfig
-from actors.room_worker import RoomWorker, RoomWorkerConfig
+from actors.profile_worker import ProfileWorker
+from actors.room_worker import RoomWorker
+from actors.settings import ProfileWorkerConfig, RoomWorkerConfig
 from streaming.archive.archiver import Archiver
 from streaming.archive.config import ArchiveConfig
-from streaming.broker import KafkaConfig, KafkaLog
+from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
+from streaming.kafka_config import KafkaConfig
 from streaming.metrics import MemoryMetrics
 from streaming.profile_config import ProfileConfig
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from tests.fake_encoder import InstantEncoder
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
-from streaming.errors import ConfigError
+from streaming.section import Count, Positive, Section
 from training.features import FEATURES
 from training.tree_kernels import LEAVES
 from training.trees import Trees
@@ -24,24 +25,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class BoostingConfig:
+class BoostingConfig(Section):
     """How many trees, how big, how fast.
 
     threads: more than one wait for each other in a loop: beside other work, ten times the processor time.
     """
 
-    trees: int = 300
-    leaves: int = 31
-    learning_rate: float = 0.05
-    min_rows_per_leaf: int = 100
-    seed: int = 7
-    threads: int = 1
+    section: ClassVar[str] = "boosting"
 
-    def __post_init__(self) -> None:
-        if min(self.trees, self.min_rows_per_leaf, self.threads) < 1 or self.learning_rate <= 0:
-            raise ConfigError(f"boosting: every number must be above 0, not {self}")
-        if not 2 <= self.leaves <= LEAVES:
-            raise ConfigError(f"boosting: leaves must be 2 to {LEAVES}, not {self.leaves}")
+    trees: Count = 300
+    leaves: Annotated[int, Meta(ge=2, le=LEAVES)] = 31
+    learning_rate: Positive = 0.05
+    min_rows_per_leaf: Count = 100
+    seed: int = 7
+    threads: Count = 1
 
 
 class MoreColumns(Observer, Protocol):

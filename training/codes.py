@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from streaming.errors import ConfigError
+from streaming.section import Count, Section
 from training.assignment import assign_most
 
 Floats = NDArray[np.float32]
@@ -24,17 +27,15 @@ BLOCK = 16_384  # vectors compared with all centroids at a time: 4 MB at 64 cent
 
 
 @dataclass(frozen=True, slots=True)
-class CodesConfig:
+class CodesConfig(Section):
     """levels, and how many codes each has."""
 
-    levels: int = 3
-    size: int = 32
-    rounds: int = 25
-    seed: int = 7
+    section: ClassVar[str] = "codes"
 
-    def __post_init__(self) -> None:
-        if not 1 <= self.levels <= 8 or not 2 <= self.size <= 32_767 or self.rounds < 1:
-            raise ConfigError(f"codes: levels must be 1 to 8, size 2 to 32767 and rounds at least 1, not {self}")
+    levels: Annotated[int, Meta(ge=1, le=8)] = 3
+    size: Annotated[int, Meta(ge=2, le=32_767)] = 32
+    rounds: Count = 25
+    seed: int = 7
 
 
 @dataclass(frozen=True, slots=True)

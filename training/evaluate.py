@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.errors import ConfigError, InputFileError
+from streaming.errors import InputFileError
+from streaming.section import Count, CountOrZero, Section
 from training.chat import Chat
 from training.features import COLUMN
 from training.rankers import LearnsBeside, NotesMoments, Ranker, TimesRequests
@@ -23,19 +24,17 @@ from training.world import Moment, Observer, moments
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluateConfig:
+class EvaluateConfig(Section):
     """seed: of the sample and the resampling. train_visits: how many, at most, rankers learn from.
 
     against: the ranker that the others are compared with; none where it is not among those evaluated.
     """
 
-    seed: int = 7
-    train_visits: int = 100_000
-    against: str = "boosting"
+    section: ClassVar[str] = "evaluate"
 
-    def __post_init__(self) -> None:
-        if self.train_visits < 1 or self.seed < 0:
-            raise ConfigError(f"evaluate: train_visits must be above 0 and seed not below, not {self}")
+    seed: CountOrZero = 7
+    train_visits: Count = 100_000
+    against: str = "boosting"
 
 
 class Progress(Observer, Protocol):

@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Annotated, ClassVar, NamedTuple, Protocol
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
-from streaming.errors import ConfigError
+from streaming.section import CountOrZero, PositiveShare, Section
 from training.past_visits import PastVisits
 from training.visits import Kind
 
 
 @dataclass(frozen=True, slots=True)
-class ExamplesConfig:
+class ExamplesConfig(Section):
     """What an example holds, and which visits become one."""
 
-    max_rooms: int = 256  # of an example: the one entered, those shown, and a sample of the others
-    max_visits: int = 50  # newest of the viewer's past
-    max_held: int = 65_536  # rooms at once, ended ones of the last hour included
-    share: float = 1.0  # of the visits that become examples, drawn by the seed
-    since_ms: int = 0  # visits before are history alone
-    shown_within_s: int = 600  # what was shown so long before a visit was passed over
-    covisit_s: int = 86_400  # visits of one viewer so close together make their rooms alike
-    late_s: int = 60  # a visit that arrives so much later than newer ones is history alone: much came in meanwhile
-    seed: int = 7
+    section: ClassVar[str] = "examples"
 
-    def __post_init__(self) -> None:
-        for name in ("max_rooms", "max_held"):
-            if getattr(self, name) < 2:
-                raise ConfigError(f"examples.{name} is {getattr(self, name)}; it must be at least 2")
-        for name in ("max_visits", "since_ms", "shown_within_s", "covisit_s", "late_s", "seed"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"examples.{name} is {getattr(self, name)}; it must not be negative")
-        if not 0 < self.share <= 1:
-            raise ConfigError(f"examples.share is {self.share}; it must be in (0, 1]")
+    # of an example: the one entered, those shown, and a sample of the others
+    max_rooms: Annotated[int, Meta(ge=2)] = 256
+    max_visits: CountOrZero = 50  # newest of the viewer's past
+    max_held: Annotated[int, Meta(ge=2)] = 65_536  # rooms at once, ended ones of the last hour included
+    share: PositiveShare = 1.0  # of the visits that become examples, drawn by the seed
+    since_ms: CountOrZero = 0  # visits before are history alone
+    shown_within_s: CountOrZero = 600  # what was shown so long before a visit was passed over
+    covisit_s: CountOrZero = 86_400  # visits of one viewer so close together make their rooms alike
+    # a visit that arrives so much later than newer ones is history alone: much came in meanwhile
+    late_s: CountOrZero = 60
+    seed: CountOrZero = 7
 
 
 @dataclass(frozen=True, slots=True, eq=False)

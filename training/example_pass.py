@@ -23,7 +23,7 @@ from streaming.presence import Deadlines, presence_of
 from streaming.profile import ProfileFold
 from streaming.profile_config import ProfileConfig
 from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_PROFILES
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from training.archived_past import ArchivedPast
 from training.example import CoVisit, Example, ExamplesConfig, Progress
 from training.features import crowd, served

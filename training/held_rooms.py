@@ -14,7 +14,7 @@ from streaming.events import ChatMessage, RoomActivity, RoomEvent, RoomId, RoomS
 from streaming.outcome import Outcome
 from streaming.room import RoomFold
 from streaming.text import build_title_text, text_hash
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from training.live_rooms import LiveRooms
 
 NOTHING = -1  # where there is no text, or no room

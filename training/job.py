@@ -12,9 +12,8 @@ from pathlib import Path
 
 from streaming.errors import TrainingError
 from streaming.private_folder import make_private
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from training.codes import CodesConfig
-from training.config import TrainingConfig
 from training.encode import EncodeProgress, Encoder, encode_missing
 from training.example_slates import ContentRules
 from training.examples import ExampleSet
@@ -24,6 +23,7 @@ from training.learn import LearnConfig
 from training.manifest import V0, Manifest
 from training.model_config import RANKED, LarmConfig, ModelConfig, RankerConfig
 from training.prepared import Prepared, prepare
+from training.settings import TrainingConfig
 from training.vector_cache import VectorCache
 from training.viewer_config import ViewerConfig
 

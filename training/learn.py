@@ -15,7 +15,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from streaming.errors import ConfigError, TrainingError
+from streaming.section import Count, CountOrZero, NotNegative, Positive, PositiveShare, Section
 from training.adamw import AdamW
 from training.codes import Codebooks, fit, keep_numbers
 from training.given import Given
@@ -36,35 +37,30 @@ CODED_ROWS = 20_000  # rooms whose vectors codes are fitted to
 
 
 @dataclass(frozen=True, slots=True)
-class LearnConfig:
+class LearnConfig(Section):
     """towers_epochs, epochs, ranker_epochs: passes of the phases. visits: the newest of a past that are looked at."""
 
-    towers_epochs: int = 2
-    epochs: int = 2
-    ranker_epochs: int = 12
-    towers_share: float = 0.5  # of the visits, the oldest: what towers learned by heart misleads a ranker that sees it
-    batch: int = 512
-    rate: float = 3e-3
-    decay: float = 1e-2
-    visits: int = 20
+    section: ClassVar[str] = "learn"
+
+    towers_epochs: Count = 2
+    epochs: Count = 2
+    ranker_epochs: CountOrZero = 12
+    # of the visits, the oldest: what towers learned by heart misleads a ranker that sees it
+    towers_share: PositiveShare = 0.5
+    batch: Count = 512
+    rate: Positive = 3e-3
+    decay: NotNegative = 1e-2
+    visits: Count = 20
     prefixes: tuple[int, ...] = (16, 32, 64)  # of the vectors, each trained to serve alone (Matryoshka)
     towers_weight: float = 0.3  # of the towers' loss in the second phase
     covisit_weight: float = 0.1
     heads_weight: float = 0.1  # of stay and interact
     coded: bool = True  # whether there are codes at all; without them it is an ablation
-    seed: int = 7
+    seed: CountOrZero = 7
 
-    def __post_init__(self) -> None:
-        if min(self.towers_epochs, self.epochs, self.batch, self.visits) < 1 or not self.prefixes:
-            raise ConfigError(
-                "learn: towers_epochs, epochs, batch and visits must be at least 1, and prefixes not empty"
-            )
-        if self.ranker_epochs < 0:
-            raise ConfigError(f"learn.ranker_epochs is {self.ranker_epochs}; it must be at least 0")
-        if not 0 < self.towers_share <= 1:
-            raise ConfigError(f"learn.towers_share is {self.towers_share}; it must be in (0, 1]")
-        if not self.rate > 0 or self.decay < 0 or self.seed < 0:
-            raise ConfigError("learn: rate must be above 0, decay and seed not below")
+    def check(self) -> None:
+        if not self.prefixes:
+            raise ConfigError("learn.prefixes is empty; it must hold at least one number of dimensions")
 
 
 @dataclass(frozen=True, slots=True)

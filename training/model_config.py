@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import ClassVar, Literal
 
-from streaming.errors import ConfigError
+from streaming.section import Count, Section, ShareBelowOne
 from training.codes import CodesConfig
 from training.features import SERVED
 from training.viewer_config import ViewerConfig
@@ -42,34 +42,27 @@ Sides = Literal["both", "id", "content"]
 
 
 @dataclass(frozen=True, slots=True)
-class LarmConfig:
+class LarmConfig(Section):
     """d_content: of the encoder; d_model: of the vectors. sides: what a vector is made from; one of them ablates."""
 
-    d_content: int = 384
-    d_model: int = 64
-    id_dropout: float = 0.2  # share of streamers that are cold in a training step, to the towers and to the ranker
-    sides: Sides = "both"
+    section: ClassVar[str] = "larm"
 
-    def __post_init__(self) -> None:
-        if self.d_content < 1 or self.d_model < 1:
-            raise ConfigError(f"larm: d_content and d_model must be at least 1, not {self}")
-        if not 0 <= self.id_dropout < 1:
-            raise ConfigError(f"larm.id_dropout is {self.id_dropout}; it must be in [0, 1)")
-        if self.sides not in ("both", "id", "content"):
-            raise ConfigError(f'larm.sides is "{self.sides}"; it must be both, id or content')
+    d_content: Count = 384
+    d_model: Count = 64
+    # share of streamers that are cold in a training step, to the towers and to the ranker
+    id_dropout: ShareBelowOne = 0.2
+    sides: Sides = "both"
 
 
 @dataclass(frozen=True, slots=True)
-class RankerConfig:
+class RankerConfig(Section):
     """hidden: units of the network's layers. bins: straight lines a feature."""
 
-    hidden: tuple[int, int] = (96, 48)
-    bins: int = 8
-    dropout: float = 0.0
+    section: ClassVar[str] = "ranker"
 
-    def __post_init__(self) -> None:
-        if min(self.hidden) < 1 or self.bins < 1 or not 0 <= self.dropout < 1:
-            raise ConfigError(f"ranker: hidden and bins must be at least 1 and dropout in [0, 1), not {self}")
+    hidden: tuple[Count, Count] = (96, 48)
+    bins: Count = 8
+    dropout: ShareBelowOne = 0.0
 
 
 @dataclass(frozen=True, slots=True)

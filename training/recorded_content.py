@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from streaming.replay import Channel
 from streaming.text import build_title_text, text_hash
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from training.chat import Chat
 from training.encode import EncodeProgress, Encoder, encode_missing
 from training.segments import cut

@@ -8,15 +8,14 @@ read back. So a process that dies anywhere, or a disk that fills, leaves what wa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
 from streaming.clock import Clock
 from streaming.codec import encode
-from streaming.errors import ConfigError, VersionError
+from streaming.errors import VersionError
 from streaming.events import ModelVersion
 from streaming.log import Log, Sink
 from streaming.restore import last_values
@@ -29,23 +28,6 @@ from training.manifest import V0, Manifest, check_name
 
 if TYPE_CHECKING:
     from streaming.archive.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class RegistryConfig:
-    """Where versions of the models are kept."""
-
-    uri: str = ".tidecast/models"  # a folder that all replicas see, or a URI as for archive.uri
-
-    def __post_init__(self) -> None:
-        if not self.uri:
-            raise ConfigError("registry.uri is empty; it must be a folder or a URI such as s3://bucket/models")
-
-    def below(self, folder: Path) -> RegistryConfig:
-        """This, or where it is a relative path, the same below a folder."""
-        if "://" in self.uri:
-            return self
-        return replace(self, uri=str(folder / Path(self.uri).expanduser()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from streaming.outcome import Outcome
-from streaming.window import SEGMENT_MS, ChatWindow, ClosedSegment, WindowConfig
+from streaming.window import SEGMENT_MS, ChatWindow, ClosedSegment
+from streaming.window_config import WindowConfig
 from training.chat import Chat
 from training.visits import SILENCE_US
 

@@ -12,7 +12,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from streaming.vectors import fold_mean, to_bytes
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from training import compiling
 from training.compiling import INTEGERS, kernel
 from training.content import mix

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from streaming.errors import ConfigError
+from streaming.section import Count, CountOrZero, Section, ShareBelowOne
 
 MixerKind = Literal["softmax", "hstu", "lru"]
 MIXERS: tuple[MixerKind, ...] = ("softmax", "hstu", "lru")
@@ -16,51 +17,46 @@ HARMONICS = 3  # of the day: 24, 12 and 8 hours
 
 
 @dataclass(frozen=True, slots=True)
-class MixerConfig:
+class MixerConfig(Section):
     """One block. timed: whether attention is biased by the time between two visits; lru has no such bias."""
 
-    d_model: int = 64
-    heads: int = 2
-    max_visits: int = 50  # further apart than this, distances count as this
-    ffn: int = 4  # hidden units of the feed-forward layer, in multiples of d_model; hstu has none
-    dropout: float = 0.1
+    section: ClassVar[str] = "mixer"
+
+    d_model: Count = 64
+    heads: Count = 2
+    max_visits: Count = 50  # further apart than this, distances count as this
+    ffn: Count = 4  # hidden units of the feed-forward layer, in multiples of d_model; hstu has none
+    dropout: ShareBelowOne = 0.1
     timed: bool = False
 
-    def __post_init__(self) -> None:
-        for name in ("d_model", "heads", "max_visits", "ffn"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"mixer.{name} is {getattr(self, name)}; it must be at least 1")
+    def check(self) -> None:
         if self.d_model % self.heads:
             raise ConfigError(f"mixer.d_model is {self.d_model}; it must be a multiple of heads, {self.heads}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"mixer.dropout is {self.dropout}; it must be in [0, 1)")
 
 
 @dataclass(frozen=True, slots=True)
-class ViewerConfig:
+class ViewerConfig(Section):
     """actions: classes of what was done, 0 without. timed, hourly: whether durations and the hour are given.
 
     unit: whether vectors have length one; where they have not, their length says how sure the tower is.
     """
 
+    section: ClassVar[str] = "viewer"
+
     mixer: MixerKind = "softmax"
-    d_item: int = 64
+    d_item: Count = 64
     d_model: int = 64
-    blocks: int = 2
+    blocks: Count = 2
     heads: int = 2
     max_visits: int = 50
     ffn: int = 4
     dropout: float = 0.2
-    actions: int = 3
+    actions: CountOrZero = 3
     timed: bool = True
     hourly: bool = True
     unit: bool = False
 
-    def __post_init__(self) -> None:
-        if self.d_item < 1 or self.blocks < 1:
-            raise ConfigError(f"viewer: d_item is {self.d_item} and blocks {self.blocks}; both must be at least 1")
-        if self.actions < 0:
-            raise ConfigError(f"viewer.actions is {self.actions}; it must not be below 0")
+    def check(self) -> None:
         self.block()
 
     def block(self) -> MixerConfig:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import argparse
 import time
 
-from deploy.config import from_args
-from deploy.plain_progress import PlainProgress
-from deploy.system import System
 from deploy.terminal import complain, say, say_json
 
 EPILOG = """\
@@ -33,6 +30,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
+    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.plain_progress import PlainProgress  # noqa: PLC0415
+    from deploy.system import System  # noqa: PLC0415
+
     began_s = time.monotonic()
     waiting = PlainProgress("down", "")
 

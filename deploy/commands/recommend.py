@@ -14,7 +14,6 @@ from rich.text import Text
 from actors.answer import Answer, Filters, Item, Mature, Query
 from deploy.client import Client
 from deploy.columns import Column, table
-from deploy.config import from_args
 from deploy.terminal import console, one_line, say_json
 
 EPILOG = """\
@@ -62,6 +61,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
+    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
+
     client = Client(from_args(args).http.url)
     query = Query(
         viewer=args.viewer,

@@ -11,7 +11,6 @@ from rich.console import Console
 from actors.answer import Room
 from deploy.client import Client
 from deploy.columns import Column, table
-from deploy.config import from_args
 from deploy.terminal import console, say_json
 
 MATURE = {"none": "false", "only": "true", "any": "any"}
@@ -54,6 +53,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
+    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
+
     asked = {"limit": args.limit, "language": args.language, "category": args.category, "mature": MATURE[args.mature]}
     rooms = Client(from_args(args).http.url).rooms(
         **{name: value for name, value in asked.items() if value is not None}

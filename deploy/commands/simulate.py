@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.terminal import as_json as to_json
 from deploy.terminal import say
+from streaming.simulated.config import SimulationConfig
 
 if TYPE_CHECKING:
     from deploy.simulation import Run
@@ -56,8 +57,6 @@ examples:
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from streaming.simulate import SimulationConfig  # noqa: PLC0415  only where this command is asked for
-
     parser = subparsers.add_parser(
         "simulate",
         help="write a synthetic platform's events to Kafka",
@@ -115,7 +114,6 @@ def wanted_run(args: argparse.Namespace, now_ms: int) -> Run:
     """Raises ConfigError."""
     from deploy.simulation import Run  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415
-    from streaming.simulate import SimulationConfig  # noqa: PLC0415
 
     if args.fast and args.duration is None:
         raise ConfigError("--fast needs --duration: how many seconds of the platform's time to write")

@@ -13,7 +13,6 @@ from rich.text import Text
 
 from deploy.client import Client, NotUp
 from deploy.columns import Column, table
-from deploy.config import from_args
 from deploy.exposition import Exposition, parse
 from deploy.status import Post, Readiness, SystemStatus, troubles_of
 from deploy.terminal import console, one_line, say, say_json
@@ -59,6 +58,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
+    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
+
     http = from_args(args).http
     url = http.url
     with contextlib.closing(Client(url, admin_url=http.admin_url)) as client:

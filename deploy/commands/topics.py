@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from deploy.config import from_args
 from deploy.terminal import say, say_json
-from streaming.broker import KafkaAdmin
 from streaming.topic_check import PRODUCERS, TopicReport, check_topics, grow_topics
 from streaming.topics import Partitioning
 
@@ -45,6 +43,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
+    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
+    from streaming.broker import KafkaAdmin  # noqa: PLC0415
+
     settings = from_args(args)
     asked: dict[Partitioning, int] = {}
     if (rooms := args.room_partitions or args.partitions) is not None:

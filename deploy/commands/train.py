@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from deploy.config import Settings
     from deploy.training_run import Trained, WriteExamples
     from streaming.replay import Replay
-    from training.job import Parent
     from training.registry import Registry
 
 INTERRUPTED = 130
@@ -81,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace, settings: Settings, registry: Registry | None) -> int:
     from deploy.training_progress import TrainingProgress  # noqa: PLC0415
-    from deploy.training_run import LaterEncoder, connected_ray, train  # noqa: PLC0415
+    from deploy.training_run import LaterEncoder, archived, connected_ray, parent_of, train  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
     from training.encoder import TextEncoder  # noqa: PLC0415
 
@@ -118,38 +117,6 @@ def _registry(args: argparse.Namespace, settings: Settings) -> Iterator[Registry
     with registry_of(settings) as registry:
         registry.latest()
         yield registry
-
-
-def parent_of(registry: Registry) -> Parent | None:
-    """The live version to go on from; None for v0."""
-    from training.job import Parent  # noqa: PLC0415
-
-    live = registry.latest()
-    if live is None:
-        return None
-    bundle = registry.load(live)
-    return Parent(bundle.manifest, bundle.names["streamers"], live.path)
-
-
-def archived(settings: Settings, *, rebuild: bool) -> WriteExamples:
-    """Examples of the archive's last hours."""
-    from streaming.archive.reader import Archive  # noqa: PLC0415
-    from streaming.archive.store import open_store  # noqa: PLC0415
-    from streaming.clock import SystemClock  # noqa: PLC0415
-    from training.example_writer import write_archived  # noqa: PLC0415
-
-    hours = settings.training.history_hours if rebuild else settings.training.refresh_hours
-    from_ms = SystemClock().now_ms() - int(3_600_000 * hours)
-    archive = Archive(open_store(settings.archive.below(Path.cwd()).uri))
-    return lambda folder, config, progress: write_archived(
-        archive,
-        folder,
-        config,
-        progress,
-        from_ms=from_ms,
-        profile=settings.profile,
-        room_timeout_s=settings.room_worker.room_timeout_s,
-    )
 
 
 def _replay(args: argparse.Namespace) -> Replay:

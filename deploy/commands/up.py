@@ -7,11 +7,7 @@ import dataclasses
 import signal
 import time
 
-from deploy.config import from_args
-from deploy.plain_progress import PlainProgress
-from deploy.system import System
 from deploy.terminal import complain, say, say_json
-from streaming.shown import shown
 
 EPILOG = """\
 examples:
@@ -44,6 +40,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
+    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.plain_progress import PlainProgress  # noqa: PLC0415
+    from deploy.system import System  # noqa: PLC0415
+    from streaming.shown import shown  # noqa: PLC0415
+
     settings = from_args(args)
     if args.address:
         settings = dataclasses.replace(settings, ray=dataclasses.replace(settings.ray, address=args.address))

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
-from streaming.errors import ConfigError
+from streaming.section import Count, CountOrZero, Positive, Section
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveConfig:
+class ArchiveConfig(Section):
     """Where every topic is kept as Parquet, how often a file is written, and for how long it stays."""
 
-    uri: str = ""  # a folder, or file://, s3://, gs://, hdfs://, abfs:// or any URI that fsspec knows; "" keeps nothing
-    flush_s: float = (
-        60.0  # a file is written when its oldest record has waited for so long; also what a restart re-reads
-    )
-    flush_rows: int = 500_000  # of one partition: it is written sooner when it has so many
-    flush_mb: int = 128  # of all partitions together: the largest are written sooner; bounds the Archiver's memory
-    keep_hours: int = 720  # hours of log older than this are deleted, 30 days; 0 keeps everything
-    compact: bool = True  # the small files of an hour that is over become one per partition
-    compact_mb: int = 32  # of compressed files at most into one: unpacked they are in memory, up to ten times that
+    section: ClassVar[str] = "archive"
 
-    def __post_init__(self) -> None:
-        for name in ("flush_s", "flush_rows", "flush_mb", "compact_mb"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"archive.{name} is {getattr(self, name)}; it must be greater than 0")
-        if self.keep_hours < 0:
-            raise ConfigError(f"archive.keep_hours is {self.keep_hours}; it must be 0 (keep everything) or more")
+    uri: str = ""  # a folder, or file://, s3://, gs://, hdfs://, abfs:// or any URI that fsspec knows; "" keeps nothing
+    # a file is written when its oldest record has waited for so long; also what a restart re-reads
+    flush_s: Positive = 60.0
+    flush_rows: Count = 500_000  # of one partition: it is written sooner when it has so many
+    flush_mb: Count = 128  # of all partitions together: the largest are written sooner; bounds the Archiver's memory
+    keep_hours: CountOrZero = 720  # hours of log older than this are deleted, 30 days; 0 keeps everything
+    compact: bool = True  # the small files of an hour that is over become one per partition
+    compact_mb: Count = 32  # of compressed files at most into one: unpacked they are in memory, up to ten times that
 
     def below(self, folder: Path) -> ArchiveConfig:
         """This, or where the archive is a relative path, the same below a folder."""

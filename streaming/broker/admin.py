@@ -10,8 +10,8 @@ from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
-from streaming.broker.config import KafkaConfig
 from streaming.broker.failure import connecting, quiet_client_log, translated
+from streaming.kafka_config import KafkaConfig
 from streaming.log import TopicShape
 
 

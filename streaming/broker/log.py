@@ -9,12 +9,12 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from streaming.broker.admin import KafkaAdmin
-from streaming.broker.config import KafkaConfig
 from streaming.broker.ends import ends_of
 from streaming.broker.failure import connecting, quiet_client_log, translated
 from streaming.broker.sink import KafkaSink
 from streaming.broker.source import KafkaSource
 from streaming.errors import LogError, TopicMissing
+from streaming.kafka_config import KafkaConfig
 from streaming.log import Partition, Start, TopicShape
 
 MAX_RECORD_BYTES = 4_194_304  # a megabyte of text, escaped as JSON, is up to twice as long

@@ -15,10 +15,10 @@ from kafka.producer.producer_batch import ProducerBatch
 from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecordsBuilder
 
-from streaming.broker.config import KafkaConfig
 from streaming.broker.failure import translated
 from streaming.broker.source import KafkaSource
 from streaming.errors import LogError, LogUnavailable, TopicMissing
+from streaming.kafka_config import KafkaConfig
 from streaming.log import Partition, Source
 from streaming.partitioner import partition_of
 from streaming.record_packer import PackedRecords, RecordPacker

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from streaming.errors import ConfigError
 from streaming.events import StreamerId, ViewerId
+from streaming.simulated.config import SimulationConfig
 from streaming.simulated.draws import Floats, Ints, WeightedGroups
 from streaming.simulated.phrases import LANGUAGE_SHARES, LANGUAGES, SpokenCategory, SpokenTopic, load_categories
 
@@ -19,53 +17,6 @@ FAVOURITE_WEIGHTS = (0.40, 0.25, 0.15, 0.12, 0.08)
 MIXED_CATEGORY = "Just Chatting"  # what the label of a room says whose streamer talks about several categories
 _FIRST = ("pixel", "lunar", "rusty", "happy", "turbo", "silent", "mango", "cosmic", "frosty", "velvet", "neon", "salty")
 _SECOND = ("fox", "otter", "wizard", "panda", "comet", "baker", "ninja", "raven", "goose", "pilot", "cactus", "yeti")
-
-
-@dataclass(frozen=True, slots=True)
-class SimulationConfig:
-    """A platform that does not exist. The same config makes the same platform, to the byte."""
-
-    seed: int = 1
-    rooms: int = 200  # live at once, on average
-    streamers: int = 0  # who broadcast now and then; 0: three times `rooms`
-    viewers: int = 5_000  # who ever come; a share of them is there at once
-    categories: int = 20  # of the 20 in spoken.tsv
-    chat_per_room_s: float = 0.5  # messages a second of an average room
-    bot_share: float = 0.02  # of the messages, those by bots
-    room_lifetime_s: float = 1_800.0  # mean; a broadcast lasts at least 30 s
-    topic_s: float = 300.0  # mean time a room stays with a topic
-    mixed_share: float = 0.1  # of the streamers, those who talk about several categories under one label
-    raid_share: float = 0.2  # of the ends of rooms, those where the viewers move on together
-    online_share: float = 0.3  # of the viewers, those in some room at once
-    visit_s: float = 120.0  # mean length of a visit
-    hop_share: float = 0.7  # of the visits, those followed at once by another
-    return_share: float = 0.5  # of the choices, those of a favourite streamer, where one is live
-    noise_share: float = 0.08  # of the choices, those by popularity alone
-    reaction_per_viewer_s: float = 0.002  # likes, gifts and follows of a viewer who is in a room
-    watch_every_s: float = 60.0  # how often a viewer's player says that it still plays
-
-    def __post_init__(self) -> None:
-        for name in ("rooms", "viewers", "categories"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"simulation.{name} is {getattr(self, name)}; it must be at least 1")
-        if not self.streamers:
-            object.__setattr__(self, "streamers", 3 * self.rooms)
-        if self.streamers < self.rooms:
-            raise ConfigError(f"simulation.streamers is {self.streamers}; {self.rooms} rooms need as many streamers")
-        if self.categories > len(load_categories()):
-            raise ConfigError(f"simulation.categories is {self.categories}; there are {len(load_categories())}")
-        for name in ("room_lifetime_s", "topic_s", "visit_s", "watch_every_s"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"simulation.{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("chat_per_room_s", "reaction_per_viewer_s"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"simulation.{name} is {getattr(self, name)}; it must not be below 0")
-        shares = ("bot_share", "mixed_share", "raid_share", "hop_share", "return_share", "noise_share", "online_share")
-        for name in shares:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"simulation.{name} is {getattr(self, name)}; it must be from 0 to 1")
-        if not 0 < self.online_share < 1 or self.hop_share == 1:
-            raise ConfigError("simulation.online_share must be between 0 and 1, simulation.hop_share below 1")
 
 
 class Population:

@@ -16,7 +16,8 @@ from streaming.outcome import Outcome
 from streaming.profile import ProfileFold
 from streaming.profile_config import ProfileConfig
 from streaming.room import RoomFold
-from streaming.window import ChatLine, WindowConfig
+from streaming.window import ChatLine
+from streaming.window_config import WindowConfig
 
 START_MS = 1_700_000_000_000
 WORDS = (

@@ -16,7 +16,8 @@ import sys
 import tempfile
 from typing import Any
 
-from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
+from streaming.broker import KafkaAdmin, KafkaLog
+from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.log import Sink
 from streaming.partitioner import partition_of

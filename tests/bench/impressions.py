@@ -16,14 +16,16 @@ import time
 from collections.abc import Callable
 
 from actors.impressions import Impressions, ImpressionWriter
-from actors.index import IndexConfig, LiveIndex
-from actors.recommend import Query, RecommendConfig, Recommender
-from actors.tables import Tables, TablesConfig
-from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
+from actors.index import LiveIndex
+from actors.recommend import Query, Recommender
+from actors.settings import IndexConfig, RecommendConfig, TablesConfig
+from actors.tables import Tables
+from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.clock import SystemClock
 from streaming.codec import encode
+from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
-from streaming.metrics import PrometheusMetrics
+from streaming.prometheus import PrometheusMetrics
 from streaming.topic_check import check_topics
 from streaming.topics import ROOM_STATES, VIEWER_PROFILES, TopicsConfig
 from tests.bench.recommend import Platform, batch_of

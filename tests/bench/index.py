@@ -10,7 +10,8 @@ from collections.abc import Callable
 import faiss
 import numpy as np
 
-from actors.index import IndexConfig, LiveIndex
+from actors.index import LiveIndex
+from actors.settings import IndexConfig
 
 DIMENSION = 64
 K = 100

@@ -37,21 +37,23 @@ import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
 from actors.encoding import Encoded
-from actors.profile_worker import ProfileWorker, ProfileWorkerConfig
-from actors.room_worker import RoomWorker, RoomWorkerConfig
-from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
+from actors.profile_worker import ProfileWorker
+from actors.room_worker import RoomWorker
+from actors.settings import ProfileWorkerConfig, RoomWorkerConfig
+from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.broker.source import KafkaSource
 from streaming.clock import SystemClock
 from streaming.codec import encode
 from streaming.events import ChatMessage, RoomStarted, ViewerEvent
+from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.log import Partition, Sink
 from streaming.loop import collect_less
-from streaming.metrics import PrometheusMetrics
 from streaming.profile_config import ProfileConfig
+from streaming.prometheus import PrometheusMetrics
 from streaming.topic_check import check_topics
 from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS, TopicsConfig
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from tests.bench.stopping import leave_on_sigterm
 
 WORDS = ("lol", "the", "boss", "again", "nice", "what", "run", "clip", "that", "ggs", "song", "name", "please", "KEKW")

@@ -19,10 +19,12 @@ import time
 from kafka import KafkaProducer
 
 from deploy.simulation import Run, run_fast
-from streaming.broker import KafkaAdmin, KafkaConfig
+from streaming.broker import KafkaAdmin
+from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.playback import Event
-from streaming.simulate import Platform, SimulationConfig
+from streaming.simulate import Platform
+from streaming.simulated.config import SimulationConfig
 from streaming.topic_check import check_topics
 from streaming.topics import TopicsConfig
 from tests.bench.stopping import leave_on_sigterm

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.index import IndexConfig, LiveIndex
-from actors.recommend import Query, RecommendConfig, Recommender, Weights
-from actors.tables import Tables, TablesConfig
+from actors.index import LiveIndex
+from actors.recommend import Query, Recommender
+from actors.settings import IndexConfig, RecommendConfig, TablesConfig, Weights
+from actors.tables import Tables
 from streaming.activity import ActivityBook
 from streaming.clock import ManualClock
 from streaming.codec import encode
@@ -28,10 +29,12 @@ from streaming.metrics import MemoryMetrics
 from streaming.profile import ProfileFold
 from streaming.profile_config import ProfileConfig
 from streaming.room import RoomFold
-from streaming.simulate import Platform, SimulationConfig
+from streaming.simulate import Platform
+from streaming.simulated.config import SimulationConfig
 from streaming.topics import ROOM_STATES, VIEWER_PROFILES
-from streaming.window import WindowConfig
-from training.encoder import EncoderConfig, TextEncoder
+from streaming.window_config import WindowConfig
+from training.encoder import TextEncoder
+from training.settings import EncoderConfig
 
 START_MS = 1_700_000_000_000
 VISIT_S = 60.0  # short, so that an hour leaves a viewer more than a dozen visits of history

@@ -11,10 +11,11 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from actors.index import IndexConfig, LiveIndex
-from actors.recommend import Query, RecommendConfig, Recommender
+from actors.index import LiveIndex
+from actors.recommend import Query, Recommender
+from actors.settings import IndexConfig, RecommendConfig, TablesConfig
 from actors.swap import Swapper
-from actors.tables import Tables, TablesConfig
+from actors.tables import Tables
 from streaming.clock import SystemClock
 from streaming.codec import encode
 from streaming.events import (
@@ -30,7 +31,7 @@ from streaming.events import (
 )
 from streaming.log import Batch, Partition
 from streaming.memory_record import MemoryRecord
-from streaming.metrics import PrometheusMetrics
+from streaming.prometheus import PrometheusMetrics
 from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
 from training.announced import key_of
 

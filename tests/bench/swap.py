@@ -21,15 +21,17 @@ from typing import cast
 
 import numpy as np
 
-from actors.index import IndexConfig, LiveIndex
-from actors.recommend import Query, RecommendConfig, Recommender
+from actors.index import LiveIndex
+from actors.recommend import Query, Recommender
+from actors.settings import IndexConfig, RecommendConfig, TablesConfig
 from actors.swap import Swapper
-from actors.tables import Tables, TablesConfig
+from actors.tables import Tables
 from streaming.archive.store import open_store
 from streaming.clock import SystemClock
 from streaming.codec import encode
 from streaming.events import ModelVersion, RoomState
-from streaming.metrics import MemoryMetrics, PrometheusMetrics
+from streaming.metrics import MemoryMetrics
+from streaming.prometheus import PrometheusMetrics
 from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
 from tests.bench.recommend import DIMENSION, Platform, batch_of
 from tests.untrained import untrained

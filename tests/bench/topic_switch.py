@@ -25,10 +25,11 @@ import numpy as np
 import torch
 
 from actors.alignment import ModelAlignment
-from actors.index import IndexConfig, LiveIndex
-from actors.recommend import Query, RecommendConfig, Recommender
+from actors.index import LiveIndex
+from actors.recommend import Query, Recommender
+from actors.settings import IndexConfig, RecommendConfig, TablesConfig
 from actors.swap import Swapper
-from actors.tables import Tables, TablesConfig
+from actors.tables import Tables
 from streaming.clock import ManualClock
 from streaming.codec import encode
 from streaming.events import ChatMessage, ModelVersion, RoomState, ViewerId, Visit
@@ -36,21 +37,22 @@ from streaming.log import Batch, Partition
 from streaming.memory_record import MemoryRecord
 from streaming.metrics import MemoryMetrics
 from streaming.playback import Event
-from streaming.simulate import Platform, SimulationConfig
+from streaming.simulate import Platform
+from streaming.simulated.config import SimulationConfig
 from streaming.simulated.phrases import Phrasebook
 from streaming.topics import CHAT, HOUR_MS, MODELS, ROOM_STATES, VIEWER_PROFILES
 from streaming.truth import ENGLISH
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from tests.simulated import Folded, WordEncoder, archive_of
 from training.announced import key_of
-from training.config import TrainingConfig
 from training.encode import Encoder
-from training.encoder import EncoderConfig, TextEncoder
+from training.encoder import TextEncoder
 from training.example import ExamplesConfig
 from training.example_writer import write_archived
 from training.fitting import fit
 from training.job import make_prepared
 from training.model_config import Sides
+from training.settings import EncoderConfig, TrainingConfig
 from training.version import Version
 
 START_MS = 472_000 * HOUR_MS

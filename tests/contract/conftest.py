@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 from kafka.admin import KafkaAdminClient
 
-from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
+from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.clock import SystemClock
+from streaming.kafka_config import KafkaConfig
 from streaming.memory_log import MemoryLog
 from tests.contract.opened_log import TOPICS, Opened
 

@@ -25,7 +25,8 @@ from streaming.local_kafka import LocalKafka
 from streaming.log import Sink
 from streaming.playback import Event
 from streaming.ports import free_port
-from streaming.simulate import Platform, SimulationConfig
+from streaming.simulate import Platform
+from streaming.simulated.config import SimulationConfig
 from streaming.topics import ROOM_STATES
 
 WAIT_S = 90.0  # a replica that loads torch on two busy cores takes 20 s

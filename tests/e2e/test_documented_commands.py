@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from streaming.archive.store import open_store
-from streaming.broker import KafkaConfig, KafkaLog
+from streaming.broker import KafkaLog
+from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.ports import free_port
 from streaming.topics import CHAT, ROOM_STATES

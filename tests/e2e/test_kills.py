@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streaming.simulate import SimulationConfig
+from streaming.simulated.config import SimulationConfig
 from tests.e2e.running import Ends, Load, Running, Viewers, await_true
 from tests.reference import expected_profiles, expected_states, published_profiles, published_states
 from training.encoder import TextEncoder

@@ -19,12 +19,12 @@ import pytest
 from kafka import KafkaProducer
 
 from actors.answer import Query
-from actors.recommend import RecommendConfig
-from actors.room_table import TablesConfig
-from deploy.api import HttpConfig
+from actors.settings import RecommendConfig, TablesConfig
 from deploy.client import Client, NotUp
-from deploy.cluster import LocalRay, RayConfig
+from deploy.cluster import LocalRay
 from deploy.config import Settings
+from deploy.http_config import HttpConfig
+from deploy.ray_config import RayConfig
 from deploy.status import troubles_of
 from deploy.system import System
 from streaming.archive.config import ArchiveConfig

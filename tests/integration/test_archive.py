@@ -16,8 +16,9 @@ import pytest
 from streaming.archive.archiver import Archiver
 from streaming.archive.config import ArchiveConfig
 from streaming.archive.reader import Archive
-from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
+from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.clock import SystemClock
+from streaming.kafka_config import KafkaConfig
 from streaming.log import Log
 from streaming.metrics import MemoryMetrics
 from streaming.topic_check import check_topics

@@ -18,8 +18,8 @@ import pytest
 
 from actors.encoding import Encoded
 from deploy.config import Settings
-from streaming.broker.config import KafkaConfig
 from streaming.clock import ManualClock
+from streaming.kafka_config import KafkaConfig
 from streaming.metrics import MemoryMetrics
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's, while it is imported

@@ -12,18 +12,20 @@ from typing import Any
 
 import pytest
 
-from actors.profile_worker import ProfileWorker, ProfileWorkerConfig
-from actors.room_worker import RoomWorker, RoomWorkerConfig
-from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
+from actors.profile_worker import ProfileWorker
+from actors.room_worker import RoomWorker
+from actors.settings import ProfileWorkerConfig, RoomWorkerConfig
+from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.clock import SystemClock
 from streaming.codec import Decoder
 from streaming.events import DeadLetter
+from streaming.kafka_config import KafkaConfig
 from streaming.log import Sink
 from streaming.metrics import MemoryMetrics
 from streaming.profile_config import ProfileConfig
 from streaming.topic_check import check_topics
 from streaming.topics import CHAT, DEAD_LETTER, ROOMS, VIEWER_EVENTS, TopicsConfig
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from tests.fake_encoder import FAKE_VERSION, InstantEncoder, fake_vectors
 from tests.reference import (
     expected_profiles,

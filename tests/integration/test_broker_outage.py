@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
+from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.errors import LogUnavailable
+from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.log import Partition, Source
 

@@ -8,7 +8,7 @@ import pytest
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 
-from streaming.broker import KafkaConfig
+from streaming.kafka_config import KafkaConfig
 from streaming.log import Partition
 from streaming.topics import CHAT, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.troubles import Skipped

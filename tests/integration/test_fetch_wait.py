@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from kafka import TopicPartition
 
-from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
+from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.broker.ends import ask_for_ends
 from streaming.broker.source import KafkaSource
+from streaming.kafka_config import KafkaConfig
 from streaming.log import Partition, Sink
 
 WAIT_S = 9.0  # under the ten seconds after which a request counts as lost

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.api import HttpConfig
 from deploy.haproxy import ERRORS, ProxyLimits, changed, error_page
+from deploy.http_config import HttpConfig
 from tests.served_proxy import served
 
 LIMITS = ProxyLimits(max_connections=1_000, max_connections_per_source=500, request_timeout_s=2.5)

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from actors.impressions import Impressions, ImpressionWriter
-from actors.recommend import Query, RecommendConfig, Recommender
-from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
+from actors.recommend import Query, Recommender
+from actors.settings import RecommendConfig
+from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.codec import Decoder
+from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.log import Partition
 from streaming.metrics import MemoryMetrics

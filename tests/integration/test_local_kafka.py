@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streaming.broker import KafkaAdmin, KafkaConfig
+from streaming.broker import KafkaAdmin
+from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.ports import free_port
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from kafka.structs import MemberState
 
-from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
+from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.broker.source import KafkaSource
+from streaming.kafka_config import KafkaConfig
 
 PATIENCE_S = 10.0  # less than the silence after which a source gives up
 

@@ -17,7 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
-from deploy.cluster import LocalRay, RayConfig
+from deploy.cluster import LocalRay
+from deploy.ray_config import RayConfig
 from streaming.patience import Patience
 
 NOBODY = 65_534

@@ -17,10 +17,12 @@ import pytest
 
 from deploy.cli import main
 from deploy.play_progress import PlayProgress
-from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
+from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.codec import Decoder
 from streaming.events import RoomEnded, RoomStarted
-from streaming.simulate import Platform, SimulationConfig
+from streaming.kafka_config import KafkaConfig
+from streaming.simulate import Platform
+from streaming.simulated.config import SimulationConfig
 from streaming.topic_check import check_topics
 from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS, TopicsConfig
 

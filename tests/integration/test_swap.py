@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 from actors.answer import Answer, Query
-from deploy.api import HttpConfig
 from deploy.client import Client, NotUp
-from deploy.cluster import RayConfig
 from deploy.config import Settings
+from deploy.http_config import HttpConfig
+from deploy.ray_config import RayConfig
 from deploy.status import Post
 from deploy.system import System
 from streaming.archive.store import open_store
@@ -27,7 +27,8 @@ from tests.bench.platform_states import VIEWERS, Platform
 from tests.bench.serve import fill
 from tests.untrained import untrained
 from training.bundle import Bundle
-from training.registry import OpenGate, Registry, RegistryConfig, Verdict
+from training.registry import OpenGate, Registry, Verdict
+from training.settings import RegistryConfig
 
 ROOMS = 600
 ROUNDS = 8  # a swap and a rollback each, and every third time to v0 and back between: 20 in all

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streaming.broker import KafkaConfig
+from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka
 from streaming.topics import (
     CHAT,

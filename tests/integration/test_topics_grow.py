@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streaming.broker import KafkaConfig
+from streaming.kafka_config import KafkaConfig
 from streaming.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
 from tests.integration.topic_world import TopicWorld, opened, until
 

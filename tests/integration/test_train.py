@@ -19,20 +19,21 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
-from deploy.cluster import LocalRay, RayConfig
+from deploy.cluster import LocalRay
+from deploy.ray_config import RayConfig
 from streaming.recording import Recording
 from streaming.replay import Replay
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
 from tests.integration.train_driver import NICENESS
 from tests.unit.training.recorded_chat import crowd, write
 from training import example_writer
 from training.checkpoints import STATE
-from training.config import TrainingConfig
 from training.example import ExamplesConfig
 from training.example_writer import write_recorded
 from training.job import make_prepared
 from training.prepared import PLAN, Plan
+from training.settings import TrainingConfig
 
 PATIENCE_S = 240.0
 SNAPSHOT = "checkpoint_manager_snapshot.json"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cluster import MARK, LocalRay, RayConfig
+from deploy.cluster import MARK, LocalRay
+from deploy.ray_config import RayConfig
 from tests.unit.training.recorded_chat import crowd, write
 
 PATIENCE_S = 120.0

@@ -16,11 +16,12 @@ from streaming.archive.archiver import Archiver
 from streaming.archive.config import ArchiveConfig
 from streaming.archive.reader import Archive
 from streaming.archive.store import open_store
-from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog, standstill
+from streaming.broker import KafkaAdmin, KafkaLog, standstill
 from streaming.clock import SystemClock
 from streaming.codec import encode
 from streaming.errors import Fenced, Unreadable
 from streaming.events import DeadLetter
+from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka
 from streaming.log import Partition, Source
 from streaming.metrics import MemoryMetrics

@@ -12,20 +12,22 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
-from actors.index import IndexConfig, LiveIndex
-from actors.profile_worker import ProfileWorker, ProfileWorkerConfig
-from actors.room_worker import RoomWorker, RoomWorkerConfig
-from actors.tables import TableReader, Tables, TablesConfig
-from streaming.broker import KafkaAdmin, KafkaConfig, KafkaLog
+from actors.index import LiveIndex
+from actors.profile_worker import ProfileWorker
+from actors.room_worker import RoomWorker
+from actors.settings import IndexConfig, ProfileWorkerConfig, RoomWorkerConfig, TablesConfig
+from actors.tables import TableReader, Tables
+from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.clock import SystemClock
 from streaming.codec import Decoder, encode
 from streaming.events import ChatMessage, DeadLetter, RoomEnded, RoomStarted, ViewerEvent
+from streaming.kafka_config import KafkaConfig
 from streaming.metrics import MemoryMetrics
 from streaming.profile_config import ProfileConfig
 from streaming.restore import last_values
 from streaming.topic_check import check_topics, grow_topics
 from streaming.topics import CHAT, DEAD_LETTER, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES, TopicsConfig
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from tests.fake_encoder import InstantEncoder
 from tests.reference import published_profiles, published_states, records_of
 

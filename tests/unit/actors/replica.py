@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from actors.index import IndexConfig, LiveIndex
-from actors.recommend import Query, RecommendConfig, Recommender
-from actors.tables import Tables, TablesConfig
+from actors.index import LiveIndex
+from actors.recommend import Query, Recommender
+from actors.settings import IndexConfig, RecommendConfig, TablesConfig
+from actors.tables import Tables
 from streaming.clock import ManualClock
 from streaming.codec import encode
 from streaming.events import RoomId, RoomState, StreamerHabit, StreamerId, ViewerId, ViewerProfile, Visit

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from actors.encoding import EncoderClient
-from actors.room_worker import GROUP, TOPICS, RoomWorker, RoomWorkerConfig
+from actors.room_worker import GROUP, TOPICS, RoomWorker
+from actors.settings import RoomWorkerConfig
 from streaming.clock import ManualClock
 from streaming.codec import Decoder, encode
 from streaming.events import (
@@ -16,7 +17,7 @@ from streaming.log import Partition
 from streaming.memory_log import MemoryLog, MemorySource
 from streaming.metrics import MemoryMetrics
 from streaming.topics import CHAT, DEAD_LETTER, ROOM_STATES, ROOMS
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from tests.fake_encoder import InstantEncoder
 
 START_MS = 1_700_000_000_000

@@ -9,7 +9,8 @@ import numpy as np
 
 from actors.alignment import Alignment, ModelAlignment
 from actors.answer import Answer
-from actors.recommend import Query, RecommendConfig
+from actors.recommend import Query
+from actors.settings import RecommendConfig
 from actors.swap import Swapper
 from streaming.codec import encode
 from streaming.errors import VersionError

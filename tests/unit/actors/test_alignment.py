@@ -7,7 +7,8 @@ import pytest
 
 from actors import alignment
 from actors.alignment import ModelAlignment
-from actors.index import IndexConfig, LiveIndex
+from actors.index import LiveIndex
+from actors.settings import IndexConfig
 from streaming.events import RoomState
 from tests.unit.actors.fake_version import FakeVersion
 from tests.unit.actors.replica import Replica, axis

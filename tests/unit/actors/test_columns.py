@@ -8,8 +8,9 @@ import torch
 
 from actors.alignment import ModelAlignment
 from actors.columns import TILE, Columns, halves
-from actors.index import IndexConfig, LiveIndex
-from actors.room_table import RoomTable, TablesConfig
+from actors.index import LiveIndex
+from actors.room_table import RoomTable
+from actors.settings import IndexConfig, TablesConfig
 from tests.unit.actors.fake_version import FakeVersion
 
 NEAR = 2.0**-8  # of the product of unit vectors

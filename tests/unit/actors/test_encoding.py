@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.encoding import LEAST_IN_FLIGHT, InFlight, InFlightConfig, Landing
+from actors.encoding import LEAST_IN_FLIGHT, InFlight, Landing
+from actors.settings import InFlightConfig
 from streaming.clock import ManualClock
 from streaming.metrics import MemoryMetrics
 from tests.fake_encoder import ManualEncoder, fake_vectors

@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from actors.impressions import Impressions, ImpressionWriter
-from actors.recommend import Query, RecommendConfig, Recommender
+from actors.recommend import Query, Recommender
+from actors.settings import RecommendConfig
 from streaming.codec import Decoder
 from streaming.errors import ConfigError
 from streaming.events import Impression

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from actors.index import IndexConfig, LiveIndex
+from actors.index import LiveIndex
+from actors.settings import IndexConfig
 from streaming.errors import ConfigError
 
 

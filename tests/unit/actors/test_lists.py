@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actors.answer import MAX_EXCLUDED, MAX_LIMIT, Filters
-from actors.index import IndexConfig
-from actors.recommend import RecommendConfig
+from actors.settings import IndexConfig, RecommendConfig
 from actors.swap import Swapper
 from streaming.codec import encode
 from streaming.events import ModelVersion

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.profile_worker import ProfileWorkerConfig
+from actors.settings import ProfileWorkerConfig
 from streaming.codec import encode
 from streaming.events import RoomActivity, ViewerEvent, ViewerId
 from streaming.log import Partition

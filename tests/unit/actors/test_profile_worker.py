@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from actors.profile_worker import GROUP, ProfileWorker, ProfileWorkerConfig
+from actors.profile_worker import GROUP, ProfileWorker
+from actors.settings import ProfileWorkerConfig
 from streaming.clock import ManualClock
 from streaming.codec import encode
 from streaming.events import Action, ViewerEvent, ViewerId

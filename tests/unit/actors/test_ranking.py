@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from actors import ranking
-from actors.index import IndexConfig
-from actors.recommend import Query, RecommendConfig
+from actors.recommend import Query
+from actors.settings import IndexConfig, RecommendConfig
 from actors.swap import Swapper
 from streaming.codec import encode
 from streaming.events import ActivityBucket, Arrival, ModelVersion, RoomId, StreamerId, ViewerId

@@ -15,7 +15,7 @@ from streaming.profile import ProfileFold
 from streaming.profile_config import ProfileConfig
 from streaming.room import RoomFold
 from streaming.topics import ROOM_STATES
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from tests.unit.actors.fake_version import FakeVersion, Floats
 from tests.unit.actors.replica import Replica, axis
 from tests.unit.actors.test_lists import put_live

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from actors.answer import Answer, Item
 from actors.likened import MOST, NOBODY, likened
 from actors.reasons import SOURCE_OF
-from actors.recommend import Filters, Query, RecommendConfig, Weights
+from actors.recommend import Filters, Query
+from actors.settings import RecommendConfig, Weights
 from streaming.codec import encode
 from streaming.events import ActivityBucket, Arrival, StreamerHabit, StreamerId, ViewerId, ViewerProfile
 from streaming.topics import VIEWER_PROFILES

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from actors.recommend import Answer, Filters, Query, RecommendConfig, Weights
+from actors.recommend import Answer, Filters, Query
+from actors.settings import RecommendConfig, Weights
 from streaming.errors import UnknownRoom
 from streaming.events import ActivityBucket
 from streaming.topics import ROOM_STATES

@@ -15,7 +15,7 @@ from streaming.memory_log import MemoryLog
 from streaming.memory_record import MemoryRecord
 from streaming.metrics import MemoryMetrics
 from streaming.topics import CHAT, DEAD_LETTER, ROOMS
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 
 START_MS = 1_764_000_000_000
 MINUTE_MS = 60_000

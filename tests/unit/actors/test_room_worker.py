@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 
-from actors.room_worker import RoomWorkerConfig
+from actors.settings import RoomWorkerConfig
 from streaming.events import (
     RoomActivity,
     RoomId,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from actors.room_worker import RoomWorkerConfig
+from actors.settings import RoomWorkerConfig
 from streaming.codec import encode
 from streaming.events import (
     ChatMessage,

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.schedule import Pick, Schedule, ScheduleConfig
+from actors.schedule import Pick, Schedule
+from actors.settings import ScheduleConfig
 from streaming.errors import ConfigError
 
 FAST = 10_000.0

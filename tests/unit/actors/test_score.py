@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.recommend import Query, Weights
+from actors.recommend import Query
+from actors.settings import Weights
 from streaming.events import ActivityBucket, Arrival, StreamerId
 from tests.unit.actors.replica import Replica
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from actors.index import IndexConfig, LiveIndex
-from actors.tables import TableReader, Tables, TablesConfig
+from actors.index import LiveIndex
+from actors.settings import IndexConfig, TablesConfig
+from actors.tables import TableReader, Tables
 from actors.viewer_table import ENTRY_BYTES, ViewerTable
 from streaming.clock import SystemClock
 from streaming.codec import Decoder, encode

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from actors.index import IndexConfig, LiveIndex
-from actors.room_worker import RoomWorkerConfig
-from actors.tables import TableReader, Tables, TablesConfig
+from actors.index import LiveIndex
+from actors.settings import IndexConfig, RoomWorkerConfig, TablesConfig
+from actors.tables import TableReader, Tables
 from streaming import restore
 from streaming.clock import SystemClock
 from streaming.codec import encode

@@ -15,8 +15,9 @@ import pytest
 
 from deploy import admin
 from deploy.admin import AdminPort, admin_routes
-from deploy.api import Api, HttpConfig
+from deploy.api import Api
 from deploy.haproxy import error_page
+from deploy.http_config import HttpConfig
 from deploy.status import SystemStatus
 from streaming.errors import ConfigError
 from streaming.metrics import MemoryMetrics

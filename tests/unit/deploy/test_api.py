@@ -10,7 +10,7 @@ import pytest
 
 from actors.answer import Filters, Query
 from actors.candidates import NO_FILTERS
-from deploy.api import HttpConfig
+from deploy.http_config import HttpConfig
 from deploy.problem import CONTENT_TYPE
 from deploy.status import Readiness, judge
 from tests.unit.deploy.called_api import BEHIND, JSON, READY, Caller, FakeLookup

@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from deploy import cluster
-from deploy.cluster import MARK, LocalRay, RayConfig
+from deploy.cluster import MARK, LocalRay
 from deploy.config import Settings
+from deploy.ray_config import RayConfig
 from deploy.system import Running, System
 from streaming.errors import TidecastError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.api import HttpConfig
+from deploy.http_config import HttpConfig
 from streaming.errors import ConfigError
 
 

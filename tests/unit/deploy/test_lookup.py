@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from actors.recommend import Query, RecommendConfig
+from actors.recommend import Query
+from actors.settings import RecommendConfig
 from deploy.lookup import Lookup
 from streaming.events import ViewerId
 from streaming.partitioner import partition_of

@@ -10,7 +10,8 @@ import uvicorn
 from ray._common.utils import import_attr
 
 from deploy import server_tick
-from deploy.cluster import LocalRay, RayConfig
+from deploy.cluster import LocalRay
+from deploy.ray_config import RayConfig
 
 
 def test_serve_is_told_of_it_and_every_server_then_ticks_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from actors.index import IndexConfig, LiveIndex
-from actors.recommend import Query, RecommendConfig, Recommender
-from actors.tables import Tables, TablesConfig
+from actors.index import LiveIndex
+from actors.recommend import Query, Recommender
+from actors.settings import IndexConfig, RecommendConfig, TablesConfig
+from actors.tables import Tables
 from deploy.version_zero import VersionZero
 from streaming.clock import ManualClock
 from streaming.codec import encode
@@ -20,7 +21,7 @@ from streaming.memory_record import MemoryRecord
 from streaming.metrics import MemoryMetrics
 from streaming.replay import Channel
 from streaming.topics import ROOM_STATES, VIEWER_PROFILES
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from tests.unit.training.recorded_chat import Said, chat_of, crowd
 from tests.unit.training.test_causality import Silent
 from training.chat import Chat

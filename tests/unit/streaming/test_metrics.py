@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from streaming.metrics import METRICS, MULTIPROCESS_DIR_VARIABLE, MemoryMetrics, Metrics, PrometheusMetrics
+from streaming.metrics import METRICS, MemoryMetrics, Metrics
+from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE, PrometheusMetrics
 
 WRITER = """
-from streaming.metrics import PrometheusMetrics
+from streaming.prometheus import PrometheusMetrics
 metrics = PrometheusMetrics()
 metrics.count("records_read_total", 3, topic="chat")
 metrics.gauge("rooms_live", 5, reader="room-worker")

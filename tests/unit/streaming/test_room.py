@@ -26,7 +26,7 @@ from streaming.events import (
 from streaming.outcome import Outcome
 from streaming.room import RoomFold
 from streaming.topics import ROOM_STATES, ROOMS
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from tests.unit.streaming.told_room import START_MS, Room
 
 

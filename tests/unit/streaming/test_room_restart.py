@@ -32,7 +32,8 @@ from streaming.events import (
 from streaming.outcome import Outcome
 from streaming.room import RoomFold
 from streaming.vectors import to_bytes
-from streaming.window import ChatLine, WindowConfig
+from streaming.window import ChatLine
+from streaming.window_config import WindowConfig
 
 TOPICS = ("rooms", "chat", "activity")
 EPOCH_MS = 1_700_000_010_000  # a segment begins here

@@ -9,7 +9,7 @@ from streaming.events import (
 )
 from streaming.room import RoomFold
 from streaming.vectors import from_bytes
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from tests.unit.streaming.told_room import SEGMENT, START_MS, Room, vector
 
 

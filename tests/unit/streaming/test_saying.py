@@ -13,7 +13,8 @@ from streaming.grapheme import graphemes, is_plain, is_simple
 from streaming.saying import beginning, condensed, normalise, read
 from streaming.slice import Slice
 from streaming.text import build_chat_text
-from streaming.window import ChatWindow, WindowConfig
+from streaming.window import ChatWindow
+from streaming.window_config import WindowConfig
 
 FAMILY = "👨\u200d👩\u200d👧"
 ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from streaming.broker import KafkaConfig
 from streaming.errors import ArchiveError, ConfigError
+from streaming.kafka_config import KafkaConfig
 from streaming.shown import MASK, public_uri, shown, shown_uri, without_secrets
 
 SECRET = "wJalrXUtnFEMI"

@@ -12,9 +12,10 @@ from streaming.codec import encode
 from streaming.errors import ConfigError, InputFileError
 from streaming.events import ChatMessage, RoomEnded, RoomStarted, RoomUpdated, ViewerEvent
 from streaming.playback import Event
-from streaming.simulate import Platform, SimulationConfig
+from streaming.simulate import Platform
 from streaming.simulated.audience import Audience
 from streaming.simulated.broadcasts import Broadcasts
+from streaming.simulated.config import SimulationConfig
 from streaming.simulated.draws import WeightedGroups, one_of
 from streaming.simulated.population import Population
 from streaming.truth import Truth

@@ -11,7 +11,7 @@ import pytest
 from streaming.events import RoomId
 from streaming.room import RoomFold
 from streaming.vectors import are_numbers, from_bytes, to_bytes, with_numbers_only
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from tests.unit.streaming.told_room import Room, vector
 
 BAD = [to_bytes(np.array([1, bad, 0], np.float32)) for bad in (math.nan, math.inf, -math.inf)] + [b"\x00\x3c\x00"]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from streaming.errors import ConfigError
 from streaming.outcome import Outcome
-from streaming.window import HELD_SLICES, SEGMENT_MS, SLICE_MS, ChatWindow, WindowConfig
+from streaming.window import HELD_SLICES, SEGMENT_MS, SLICE_MS, ChatWindow
+from streaming.window_config import WindowConfig
 
 START_MS = SEGMENT_MS * 56_666_667  # a segment begins here
 SEGMENT = START_MS // SEGMENT_MS

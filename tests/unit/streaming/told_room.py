@@ -17,7 +17,7 @@ from streaming.events import (
 from streaming.outcome import Outcome
 from streaming.room import RoomFold
 from streaming.vectors import to_bytes
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 
 START_MS = 1_700_000_010_000  # a segment begins here
 SEGMENT = START_MS // 30_000

@@ -20,7 +20,8 @@ from streaming.recording import Recording
 from streaming.replay import Channel
 from streaming.text import text_hash
 from streaming.vectors import fold_mean, to_bytes
-from streaming.window import ChatWindow, WindowConfig
+from streaming.window import ChatWindow
+from streaming.window_config import WindowConfig
 from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
 from tests.unit.training.recorded_chat import Said, chat_of, crowd, write
 from training.chat import Chat, Windows, load, load_texts

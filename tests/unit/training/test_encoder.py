@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from streaming.errors import ConfigError, EncoderError
-from training.encoder import EncoderConfig, LazyTextEncoder, TextEncoder
+from training.encoder import LazyTextEncoder, TextEncoder
+from training.settings import EncoderConfig
 
 WORDS = ["gg", "lol", "boss", "dragon", "recipe", "onion", "guitar", "chord", "speedrun", "lag", "clutch", "paint"]
 

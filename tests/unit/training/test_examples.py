@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from streaming.errors import ConfigError, TrainingError
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from tests.unit.training.played_chat import BASE_MS, Line, Unseen, chat_of, evening, passed, replay_of
 from training import example_writer
 from training.example import Example, ExamplesConfig

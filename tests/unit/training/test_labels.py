@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streaming.events import RoomStarted, RoomUpdated
 from streaming.replay import Channel
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from tests.unit.training.test_live_rooms import state
 from training.held_rooms import HeldRooms, Liveness
 from training.labels import UNKNOWN, label, labels_of

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from tests.unit.training.recorded_chat import Said, chat_of, crowd
 from tests.unit.training.test_causality import Silent
 from training.boosting import BoostingConfig, BoostingWithMore

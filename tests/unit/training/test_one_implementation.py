@@ -24,7 +24,7 @@ from streaming.recorded_rooms import Selection
 from streaming.recording import Recording
 from streaming.replay import Replay
 from streaming.topics import ROOM_ACTIVITY, ROOM_STATES, VIEWER_EVENTS, VIEWER_PROFILES
-from streaming.window import WindowConfig
+from streaming.window_config import WindowConfig
 from tests.unit.training.played_chat import Unseen, chat_of, evening, passed, replay_of
 from training.chat import Chat
 from training.example import Example, ExamplesConfig

@@ -21,7 +21,8 @@ from tests.unit.training.versions import bundle
 from training import bundle as files
 from training.announced import Announced, key_of
 from training.bundle import Bundle
-from training.registry import OpenGate, Registry, RegistryConfig, Verdict, load_announced
+from training.registry import OpenGate, Registry, Verdict, load_announced
+from training.settings import RegistryConfig
 
 OPEN = OpenGate()
 

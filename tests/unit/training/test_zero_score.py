@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from actors.recommend import Query
+from actors.settings import Weights
 from actors.taste import BROAD_WEIGHT, VISIT_HALF_LIFE_MS, strength, taste_of
-from actors.weights import Weights
 from streaming.events import ActivityBucket, RoomId, StreamerId, ViewerId, ViewerProfile, Visit
 from tests.unit.actors.replica import Replica, axis
 from tests.unit.training.random_slates import random_slates

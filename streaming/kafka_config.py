@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from streaming.errors import ConfigError
+from streaming.section import Count, CountOrZero, Positive, Section
 
 BULK_WAIT_MS = 500  # of a fetch that waits for a megabyte
 
@@ -20,12 +21,14 @@ class LogConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class KafkaConfig:
+class KafkaConfig(Section):
     """How Kafka is reached. Security fields are handed to kafka-python as they are; "" means not set."""
+
+    section: ClassVar[str] = "kafka"
 
     bootstrap_servers: str = ""  # host:port,host:port; "" starts and uses the local Kafka
     client_id: str = "tidecast"
-    security_protocol: str = "PLAINTEXT"  # PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: str = ""  # PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, GSSAPI, OAUTHBEARER
     sasl_plain_username: str = ""
     sasl_plain_password: str = field(default="", repr=False)
@@ -34,36 +37,22 @@ class KafkaConfig:
     ssl_keyfile: str = ""
     ssl_password: str = field(default="", repr=False)
     ssl_check_hostname: bool = True
-    connect_timeout_s: float = 10.0
-    session_timeout_s: float = 6.0  # a member that is silent so long loses its partitions; the broker allows from 6 s
-    max_poll_records: int = 5_000
-    fetch_max_wait_ms: int = 1_000  # how long a broker holds back an answer that has less than the least; records that
+    connect_timeout_s: Positive = 10.0
+    # a member that is silent so long loses its partitions; the broker allows from 6 s
+    session_timeout_s: Positive = 6.0
+    max_poll_records: Count = 5_000
+    # how long a broker holds back an answer that has less than the least; records that
     # come are sent at once all the same, so a shorter wait is hardly fresher (broker/fetch_wait.py): it costs when idle
-    metadata_max_age_s: float = 5.0  # topics that grow or are made anew are seen after so long
-    fetch_min_bytes: int = 1  # the least: with 1 only idle topics wait
-    batch_size: int = 131_072
-    linger_ms: int = 5
-    delivery_timeout_s: float = 30.0  # longer than a broker's restart; then the records count as not written
+    fetch_max_wait_ms: CountOrZero = 1_000
+    metadata_max_age_s: Positive = 5.0  # topics that grow or are made anew are seen after so long
+    fetch_min_bytes: Count = 1  # the least: with 1 only idle topics wait
+    batch_size: Count = 131_072
+    linger_ms: CountOrZero = 5
+    delivery_timeout_s: Positive = 30.0  # longer than a broker's restart; then the records count as not written
 
-    def __post_init__(self) -> None:
-        allowed = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-        if self.security_protocol not in allowed:
-            raise ConfigError(
-                f"kafka.security_protocol is {self.security_protocol!r}; allowed are {', '.join(allowed)}"
-            )
+    def check(self) -> None:
         if self.security_protocol.startswith("SASL") and not self.sasl_mechanism:
             raise ConfigError(f"kafka.sasl_mechanism is not set, but {self.security_protocol} needs one, such as PLAIN")
-        positive = (
-            "connect_timeout_s",
-            "session_timeout_s",
-            "metadata_max_age_s",
-            "max_poll_records",
-            "batch_size",
-            "delivery_timeout_s",
-        )
-        for name in (*positive, "fetch_min_bytes"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"kafka.{name} is {getattr(self, name)}; it must be greater than 0")
 
     def or_local(self, bootstrap_servers: str) -> KafkaConfig:
         """This, or where it names no cluster, the same with the local Kafka's address."""

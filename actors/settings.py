@@ -1,0 +1,150 @@
+"""The settings of the workers, the tables and the answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from streaming.errors import ConfigError
+from streaming.section import Count, CountOrZero, NotNegative, Positive, PositiveShare, Section, Share
+
+Weight = Annotated[float, Meta(ge=0, lt=1_000)]
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleConfig(Section):
+    """How soon a room's new chat is encoded."""
+
+    section: ClassVar[str] = "room_worker.schedule"
+
+    urgent_ms: Count = 20_000  # leaves 10 s of the promised 30 for the encoder and the log
+    stale_ms: Count = 30_000
+    rest_ms: CountOrZero = 150  # at least this between two encodes of a room: a busy chat would take a core for itself
+    # of the capacity that re-encoding active rooms may take, so that what comes new waits little
+    load: PositiveShare = 0.7
+
+    def check(self) -> None:
+        if self.urgent_ms > self.stale_ms:
+            raise ConfigError(
+                f"room_worker.schedule.urgent_ms is {self.urgent_ms}; it must be at most stale_ms, {self.stale_ms}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class InFlightConfig(Section):
+    """How much work a worker leaves at the encoder."""
+
+    section: ClassVar[str] = "room_worker.in_flight"
+
+    target_s: Positive = 0.4  # of work at the encoder: keeps it busy between two polls, and a title waits no longer
+    batch_texts: Count = 64
+    timeout_s: Positive = 20.0  # a submission that is silent for so long is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class RoomWorkerConfig(Section):
+    """How often a RoomWorker publishes, and how long it keeps what is over."""
+
+    section: ClassVar[str] = "room_worker"
+
+    # without a sign of life for so long, a room is presumed ended; 0: only an end ends it
+    room_timeout_s: CountOrZero = 900
+    keep_ended_s: Count = 3_600  # after an end that was said, its state becomes a tombstone
+    keep_presumed_s: Count = 43_200  # after one that was presumed: until then any sign of life brings the room back
+    keep_orphan_s: Count = 600  # what is said of a room that never starts
+    max_orphans: Count = 10_000  # per partition
+    statistics_every_ms: CountOrZero = 1_000  # per room, for states in which only counts changed
+    statistics_per_s: Count = 500  # of those states: past it, rooms take longer turns
+    commit_every_ms: CountOrZero = 25  # a transaction takes 8 ms
+    behind_commit_every_ms: CountOrZero = 100  # while chat waits for the encoder for over a second anyway
+    busy_commit_every_ms: CountOrZero = 1_000  # while there is more to read
+    max_states_per_commit: Count = 2_000
+    # a closed segment that waited so long is left out of the mean if a newer one waits
+    segment_patience_s: CountOrZero = 600
+    # chat that waited so long for an encoder that is behind is encoded as a short text first
+    short_after_s: CountOrZero = 10
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    in_flight: InFlightConfig = field(default_factory=InFlightConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileWorkerConfig(Section):
+    """How often a ProfileWorker commits, and how many viewers it keeps unpacked."""
+
+    section: ClassVar[str] = "profile_worker"
+
+    commit_every_ms: CountOrZero = 25  # a lone event is committed at once; a transaction takes 8 ms
+    busy_commit_every_ms: CountOrZero = 1_000  # while there is more to read
+    folds_per_partition: Count = 20_000  # the others are kept as bytes; an unpacked profile takes several times as much
+
+
+@dataclass(frozen=True, slots=True)
+class IndexConfig(Section):
+    """How many rooms the index has room for, and how it stores their vectors."""
+
+    section: ClassVar[str] = "index"
+
+    max_rooms: Count = 262_144  # address space, not memory: a row costs nothing until a room has it
+    dtype: Literal["float32", "float16"] = "float32"  # float16 halves the memory; a search then converts as it goes
+    coarse: bool = True  # candidates for a model's ranker are found by vectors in 16 bits; false: in dtype
+    # of a model's vectors, the first dimensions, by which candidates for its ranker are found; 0: all
+    prefix: CountOrZero = 32
+
+
+@dataclass(frozen=True, slots=True)
+class TablesConfig(Section):
+    """How much a replica holds."""
+
+    section: ClassVar[str] = "tables"
+
+    profiles_mb: Count = 256  # memory for the profiles of recently active viewers; some 150,000 of them at 1.5 KB
+    index_dimension: CountOrZero = 64  # directions of content vectors that are searched; 0 for all (projection.py)
+    title_weight: Share = 0.4  # of the title in a room's content vector; the rest is the last 30 s of chat
+
+
+@dataclass(frozen=True, slots=True)
+class Weights(Section):
+    """How much each term of the score counts."""
+
+    section: ClassVar[str] = "recommend.weights"
+
+    visited: Weight = 9.0
+    content: Weight = 2.0
+    category: Weight = 6.0
+    language: Weight = 3.0
+    arrivals: Weight = 3.2
+    trending: Weight = 2.2
+    crowd: Weight = 0.5
+    rising: Weight = 0.7
+    fresh: Weight = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendConfig(Section):
+    """How version 0 finds and orders rooms."""
+
+    section: ClassVar[str] = "recommend"
+
+    weights: Weights = field(default_factory=Weights)
+    nearest: Count = 64  # candidates nearest to the viewer's recent rooms
+    pool: Count = 64  # candidates trending now, and as many newest
+    renew_ms: Count = 300  # how old the lists of trending and newest may be
+    fresh_half_life_s: Positive = 600.0
+    show_mature: bool = False  # mature rooms also to viewers whose filter does not ask for them
+    broad_category: str = "Just Chatting"  # the label of rooms about anything: it says little of a taste; "" for none
+    # what a reason has done at least: of what its term can do, or of the log odds of entering
+    reason_least: NotNegative = 0.1
+    new_s: NotNegative = 300.0  # so long after its start a room may be said to have just started
+    streamer_cost: NotNegative = 0.5  # what each further room of a streamer loses in the order
+    category_cost: NotNegative = 0.02  # what each further room of a category loses in the order
+    # how long an answer waits for the profile of a viewer who was let go; 0: not at all
+    lookup_timeout_ms: CountOrZero = 20
+    lookups_in_flight: CountOrZero = 64  # of a replica at a time; further viewers are served as strangers at once
+    impressions: Share = 0.25  # share of the answers, at random, that is written to the topic impressions; 0: none.
+    # Each costs about a tenth of its answer's processor time, and to learn from a quarter of many is enough
+    impressions_waiting: CountOrZero = 10_000  # most that a replica keeps while Kafka is away; some 1 KB each
+    ranked: CountOrZero = 60  # with a model: candidates that its ranker scores, the best by version 0's terms; 0: all
+    shadow: Share = 0.0  # share of the answers that the newest candidate version makes too, to be compared; 0: none
+    failures: CountOrZero = 20  # in a row, after which a version gives way to the one before it; 0: it stays

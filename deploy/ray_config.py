@@ -1,0 +1,33 @@
+"""The settings of Ray: which one is used, and how many of each process run on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from streaming.section import Count, Positive, Section
+
+
+@dataclass(frozen=True, slots=True)
+class RayConfig(Section):
+    """Which Ray is used and how many of each worker run on it."""
+
+    section: ClassVar[str] = "ray"
+
+    address: str = ""  # host:port of a running cluster's GCS; "" starts a Ray on this machine, on loopback only
+    room_workers: Count = 1  # at most topics.room_partitions have something to do
+    profile_workers: Count = 1  # at most topics.viewer_partitions have something to do
+    encoders: Count = 1  # one per GPU; on a CPU one for all cores, with encoder.threads
+    cpus_per_replica: Positive = 0.1  # what Ray reserves for each replica; on a cluster give what each really uses
+    object_store_mb: Annotated[int, Meta(ge=80)] = 100  # nothing of ours is in it; Ray's least is 75
+    health_check_timeout_s: Positive = 10.0  # a killed process is seen at once anyway; 2 finds a vanished host sooner,
+    # 10 lets a check wait for its turn on two busy cores
+    # a loop without a turn for so long fails its health check; a wait for a broker that is away
+    # ends after kafka.delivery_timeout_s, 30: leave twice that
+    stuck_s: Positive = 60.0
+    start_timeout_s: Positive = 120.0  # for Ray itself: 4 s on an idle machine; these three grow with how busy it is
+    deploy_timeout_s: Positive = 180.0  # for the application: 15 s on an idle machine with 2 cores
+    ready_timeout_s: Positive = 120.0  # then, for every process to say that it is ready: for large tables more
+    stop_timeout_s: Positive = 6.0  # for flushing and committing; what does not make it is read again at the next start

@@ -1,0 +1,86 @@
+"""The settings of training, of the encoder and of the registry. Imports no torch: every process reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from streaming.errors import ConfigError
+from streaming.section import Count, CountOrZero, NotNegative, Positive, PositiveShare, Section
+from training.viewer_config import MixerKind
+
+BUCKET_STEP = 16  # tokens: fits the tiles of bf16 matrix units, and wastes at most 16 a text
+
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig(Section):
+    """How versions are made: from how much, how long, on how many workers, and how often by themselves."""
+
+    section: ClassVar[str] = "training"
+
+    every_s: NotNegative = 0.0  # a version is made from the archive so often while the system runs; 0: never
+    first_s: NotNegative = 0.0  # after the start, the first of them; 0: after every_s
+    folder: str = ".tidecast/training"  # examples, vectors, checkpoints, curves; workers on other nodes must see it
+    history_hours: Positive = 168.0  # of the archive: a week holds every habit
+    refresh_hours: Positive = 24.0  # of the archive, for a refresh, which goes on from the live version
+    share: PositiveShare = 1.0  # of the visits, drawn at random, that are learned from
+    workers: CountOrZero = 1  # processes that learn together; 0: in the process that asks, which costs no start
+    gpu: bool = False  # a GPU for each
+    threads: Count = 1  # of each, on a CPU
+    cpus: Positive = 0.1  # what Ray reserves for each; on a cluster give what each really uses
+    # of its threads, 0 to 19: on a busy machine, whoever answers comes first
+    niceness: Annotated[int, Meta(ge=0, le=19)] = 5
+    checkpoint_s: Positive = 20.0  # what a kill may lose
+    towers_epochs: Count = 2  # passes over the examples: of the towers,
+    epochs: Count = 2  # of towers, codes and ranker together,
+    ranker_epochs: CountOrZero = 12  # and of the ranker alone
+    rate: Positive = 0.003
+    batch: Count = 512  # visits a step and worker
+    mixer: MixerKind = "softmax"  # of the viewer tower: softmax, hstu or lru
+    seed: int = 7
+
+    def below(self, folder: Path) -> TrainingConfig:
+        """This, or where the folder is a relative path, the same below a folder."""
+        return replace(self, folder=str(folder / Path(self.folder).expanduser()))
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig(Section):
+    """Which model turns text into vectors, and what it may use."""
+
+    section: ClassVar[str] = "encoder"
+
+    model: str = ""  # a Hugging Face name or a folder; "" is the MiniLM that comes with the package index
+    # 30 s of deduplicated chat seldom has more; cost grows with it
+    max_tokens: Annotated[int, Meta(ge=BUCKET_STEP)] = 64
+    batch_rows: Count = 64
+    threads: Count = 1  # on a CPU; one leaves the other cores to the log
+    precision: Precision = "auto"  # bf16 where the processor multiplies it natively
+    cached_texts: Count = 50_000  # about 1 kB each at 384 dimensions
+    # how long a new Encoder measures what it can do here, before it serves; `demo` has it do so
+    measure_s: NotNegative = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryConfig(Section):
+    """Where versions of the models are kept."""
+
+    section: ClassVar[str] = "registry"
+
+    # a folder that all replicas see, or a URI as for archive.uri
+    uri: str = ".tidecast/models"
+
+    def check(self) -> None:
+        if not self.uri:
+            raise ConfigError("registry.uri is empty; it must be a folder or a URI such as s3://bucket/models")
+
+    def below(self, folder: Path) -> RegistryConfig:
+        """This, or where it is a relative path, the same below a folder."""
+        if "://" in self.uri:
+            return self
+        return replace(self, uri=str(folder / Path(self.uri).expanduser()))
