@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -85,5 +85,7 @@ def shown_value(name: str, value: object) -> object:
 
 def kind_name(kind: Any) -> str:
     """A type as a person would say it."""
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, get_args(kind)))}"
     names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
     return names.get(kind, str(kind).replace("typing.", "").replace("pathlib.", ""))

@@ -66,6 +66,7 @@ def test_file_of_the_working_folder_is_read_when_none_is_named(tmp_path: Path, m
         ('[topics]\nroom_partitions = "3"\n', r"topics\.room_partitions = '3' \(.*:2\): expected a whole number"),
         ("[topics]\nprefix = 3\n", r"topics\.prefix = 3 \(.*:2\): expected a text"),
         ("[topics]\nroom_partitions = 0\n", r"topics\.room_partitions is 0; .*from .*tidecast\.toml:2"),
+        ('[index]\ndtype = "float64"\n', r"index\.dtype = 'float64' \(.*:2\): expected one of float32, float16;"),
         ("[topics\n", r"is not TOML"),
     ],
 )
