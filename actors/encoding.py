@@ -139,11 +139,6 @@ class InFlight(Generic[T]):
                 landings.append(self._fail(oldest))
         return landings
 
-    def abandon(self) -> None:
-        """Forgets everything in flight: nobody waits for it any more."""
-        self._flying.clear()
-        self.texts = 0
-
     def _arrive(self, submission: _Submission[T], future: Future[Encoded]) -> None:
         """From whatever thread finished it."""
         self._arrived.put((submission, future))

@@ -1,16 +1,17 @@
-"""Owns the reading of Prometheus text: sums of a metric's series and quantiles of its histograms. Never fetches it."""
+"""What a page of metrics says: sums over a metric's series, quantiles of its histograms."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-_VALUE = r"[-+]?(?:[0-9.]+(?:[eE][-+]?[0-9]+)?|Inf|NaN)"
-_SERIES = re.compile(rf"^([A-Za-z_:][A-Za-z0-9_:]*)(?:\{{(.*)\}})? ({_VALUE})(?= |$)", re.MULTILINE)
-_LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"')
+from streaming.errors import TidecastError
 
 Labels = frozenset[tuple[str, str]]
+
+
+class NotMetrics(TidecastError):
+    """A text that is not in the format of Prometheus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,13 @@ class Exposition:
 
 
 def parse(text: str) -> Exposition:
-    """Reads the text format. Lines that are no samples are left out."""
+    """Reads the text format. Raises NotMetrics where it is another."""
+    from streaming.prometheus import samples  # noqa: PLC0415  where it is read, not in each command's help
+
     series: dict[str, dict[Labels, float]] = {}
-    for name, labels, value in _SERIES.findall(text):
-        series.setdefault(name, {})[frozenset(_LABEL.findall(labels))] = float(value)
+    try:
+        for name, labels, value in samples(text):
+            series.setdefault(name, {})[frozenset(labels.items())] = value
+    except ValueError as err:
+        raise NotMetrics(f"what should be a page of metrics is none: {err}") from err
     return Exposition(series)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.parser import text_string_to_metric_families
 
 from streaming.metrics import METRICS, Metric
 from streaming.private_folder import make_private
@@ -94,3 +96,10 @@ def sweep_dead(directory: Path) -> None:
         pid = int(file.stem.rsplit("_", 1)[1])
         if not Path(f"/proc/{pid}").exists():
             file.unlink(missing_ok=True)
+
+
+def samples(text: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
+    """Name, labels and value of each sample of a page of metrics. Raises ValueError at a line that is none."""
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            yield sample.name, sample.labels, sample.value

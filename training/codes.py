@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from streaming.errors import ConfigError
 from streaming.section import Count, Section
-from training.assignment import assign_most
 
 Floats = NDArray[np.float32]
 Codes = NDArray[np.int16]
@@ -104,13 +103,15 @@ def fit(vectors_ND: Floats, config: CodesConfig, previous: Codebooks | None = No
 
 def keep_numbers(new: Codebooks, new_vectors_ND: Floats, old_codes_NL: Codes) -> Codebooks:
     """`new` with its codes renumbered so that as many of N rooms as possible keep the number they had, per level."""
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415  .2 s, and who serves reads this module too
+
     codes_NL = new.assign(new_vectors_ND)
     size = new.centroids_LKD.shape[1]
     levels = []
     for level, centroids_KD in enumerate(new.centroids_LKD):
         both_KK = np.zeros((size, size))  # rooms with old number i and new number j
         np.add.at(both_KK, (old_codes_NL[:, level], codes_NL[:, level]), 1.0)
-        levels.append(centroids_KD[assign_most(both_KK)])
+        levels.append(centroids_KD[linear_sum_assignment(both_KK, maximize=True)[1]])
     return Codebooks(np.stack(levels))
 
 

@@ -50,26 +50,18 @@ def viewer_to_room(
     return (log_partition(weighted_BN, entered_B, mask_BN, log_q_BN) - target_B1[:, 0]).mean()
 
 
-def in_batch(logit_BB: Tensor, id_B: Tensor, log_share_B: Tensor | None = None) -> Tensor:
+def in_batch(logit_BB: Tensor, id_B: Tensor) -> Tensor:
     """Scalar: cross entropy of the diagonal, where row b's negatives are the other rows' items.
 
-    id_B: an item that is the row's own target is no negative of it. log_share_B: log of the share of all visits that
-    are to the row's item; it is expected (B - 1) times that often among the negatives.
+    id_B: an item that is the row's own target is no negative of it.
     """
-    rows = len(logit_BB)
-    target_B = torch.arange(rows, device=logit_BB.device)
-    log_q_BN = None
-    if log_share_B is not None:
-        log_q_BN = (log_share_B + math.log(max(rows - 1, 1))).expand(rows, rows)
-    return viewer_to_room(logit_BB, target_B, mask_BN=id_B[:, None] != id_B, log_q_BN=log_q_BN)
+    target_B = torch.arange(len(logit_BB), device=logit_BB.device)
+    return viewer_to_room(logit_BB, target_B, mask_BN=id_B[:, None] != id_B)
 
 
-def room_to_room(
-    logit_BB: Tensor, id_B: Tensor, partner_id_B: Tensor, log_share_B: Tensor | None = None,
-    partner_log_share_B: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+def room_to_room(logit_BB: Tensor, id_B: Tensor, partner_id_B: Tensor) -> Tensor:
     """Scalar: InfoNCE in both directions over pairs of rooms that one viewer visited within a window."""
-    return (in_batch(logit_BB, partner_id_B, partner_log_share_B) + in_batch(logit_BB.T, id_B, log_share_B)) / 2
+    return (in_batch(logit_BB, partner_id_B) + in_batch(logit_BB.T, id_B)) / 2
 
 
 def matryoshka(left: Tensor, right: Tensor, dims: Sequence[int], loss: Pair, *, unit: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""Owns the mixers' answers for one viewer, in numpy. Never trains, never imports torch.
+"""Owns the answers of the mixers hstu and lru for one viewer, in numpy. Never trains, never imports torch.
 
 Equal to training/mixers.py within rounding, by a test. What does not depend on a viewer is folded at the start: a
 norm's scale and shift go into the layer after it.
@@ -82,9 +82,7 @@ class Apart:
 
 
 def build(config: ViewerConfig, weights: Weights) -> Block:
-    """The block of the configuration's mixer. Raises ConfigError: an array is missing."""
-    if config.mixer == "softmax":
-        return Softmax(config, weights)
+    """The block of hstu or lru; softmax is compiled (network_kernels.py). Raises ConfigError: an array is missing."""
     return Hstu(config, weights) if config.mixer == "hstu" else Lru(config, weights)
 
 
@@ -121,37 +119,12 @@ class _FeedForward:
         return x_QD
 
 
-class Softmax:
-    """training.mixers.Softmax."""
-
-    def __init__(self, config: ViewerConfig, weights: Weights) -> None:
-        d = config.d_model
-        self._heads = config.heads
-        self._q, self._kv = (weights.linear("qkv", "norm", rows) for rows in (slice(0, d), slice(d, None)))
-        self._scale = np.float32((d // config.heads) ** -0.5)
-        self._out, self._bias, self._ffn = weights.linear("out"), _Bias(config, weights), _FeedForward(weights)
-
-    def __call__(self, x_TD: Array, first: int, apart: Apart | None) -> Array:
-        z_TD = normal(x_TD)
-        q_HQE = _split(self._q(z_TD[first:]) * self._scale, self._heads)
-        k_HTE, v_HTE = (_split(part, self._heads) for part in np.split(self._kv(z_TD), 2, axis=1))
-        score_HQT: Array = q_HQE @ k_HTE.transpose(0, 2, 1)
-        score_HQT += self._bias(len(x_TD), first, apart)
-        score_HQT -= score_HQT.max(-1, keepdims=True)
-        np.exp(score_HQT, out=score_HQT)
-        score_HQT /= score_HQT.sum(-1, keepdims=True)
-        mixed_HQE: Array = score_HQT @ v_HTE
-        kept_QD: Array = x_TD[first:] + self._out(_join(mixed_HQE))
-        return self._ffn.add_to(kept_QD)
-
-
 class Hstu:
     """training.mixers.Hstu."""
 
     def __init__(self, config: ViewerConfig, weights: Weights) -> None:
         d = config.d_model
         self._heads, self._scale = config.heads, np.float32(1 / config.max_visits)
-        self._uvqk = weights.linear("uvqk", "norm")
         self._vk = weights.linear("uvqk", "norm", np.r_[d : 2 * d, 3 * d : 4 * d])
         self._uq = weights.linear("uvqk", "norm", np.r_[:d, 2 * d : 3 * d])
         self._mixed_norm, self._out, self._bias = (

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
-from training.catalogue import catalogue_softmax
+from tests.bench.catalogue import catalogue_softmax
 from training.viewer import ViewerConfig, ViewerTower, Visits
 from training.viewer_config import MIXERS, MixerKind
 

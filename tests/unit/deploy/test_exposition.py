@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.exposition import parse
+from deploy.exposition import NotMetrics, parse
+from streaming.prometheus import PrometheusMetrics
 
 TEXT = """\
 # HELP requests_total HTTP requests
@@ -45,9 +46,23 @@ def test_quantile_counts_only_what_came_since() -> None:
     assert after.quantile("seconds", 0.5, before) == pytest.approx(0.55)
 
 
-def test_what_is_no_sample_is_left_out() -> None:
-    seen = parse("Path '/metrics' not found\nup one\nup 2.5e-3\nload +Inf\nodd NaN 5\n")
+def test_numbers_are_read_as_prometheus_writes_them() -> None:
+    seen = parse("up 2.5e-3\nload +Inf\nodd NaN 5\n")
     assert seen.total("up") == 2.5e-3
     assert seen.total("load") == float("inf")
     assert seen.total("odd") != seen.total("odd")
-    assert set(seen.series) == {"up", "load", "odd"}
+
+
+@pytest.mark.parametrize("text", ["Path '/metrics' not found\n", "up one\n", "<html>\n"])
+def test_a_page_that_is_none_of_metrics_is_refused(text: str) -> None:
+    with pytest.raises(NotMetrics, match="page of metrics"):
+        parse(text)
+
+
+def test_what_our_processes_expose_is_read_back() -> None:
+    metrics = PrometheusMetrics()
+    metrics.count("requests_total", 3, route='/a "b"\n', status="200")
+    metrics.observe("request_seconds", 0.0003, route="/a")
+    seen = parse(metrics.expose().decode())
+    assert seen.total("tidecast_requests_total", route='/a "b"\n') == 3
+    assert seen.quantile("tidecast_request_seconds", 0.5) == pytest.approx(0.00035)

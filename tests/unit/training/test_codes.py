@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import permutations
-
 import numpy as np
 import pytest
 
 from streaming.errors import ConfigError
-from training.assignment import assign_most
 from training.codes import Codebooks, CodesConfig, fit, keep_numbers
 
 CONFIG = CodesConfig(levels=2, size=8, rounds=10)
@@ -67,14 +64,3 @@ def test_vectors_that_are_no_numbers_have_a_code_all_the_same() -> None:
 def test_codes_of_another_shape_are_not_continued() -> None:
     with pytest.raises(ConfigError, match="rebuild"):
         fit(clusters(50), CONFIG, previous=Codebooks(np.zeros((3, 8, 12), np.float32)))
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_the_best_assignment_is_found(size: int) -> None:
-    rng = np.random.default_rng(size)
-    for _ in range(20):
-        gain = rng.normal(size=(size, size))
-        best = max(sum(gain[row, column] for row, column in enumerate(order)) for order in permutations(range(size)))
-        chosen = assign_most(gain)
-        assert sorted(chosen.tolist()) == list(range(size))
-        assert gain[np.arange(size), chosen].sum() == pytest.approx(best)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from training.catalogue import catalogue_softmax
+from tests.bench.catalogue import catalogue_softmax
 from training.losses import in_batch, log_partition, matryoshka, room_to_room, viewer_to_room
 
 
@@ -55,14 +55,13 @@ def test_log_q_makes_the_sampled_sum_and_its_gradient_unbiased() -> None:
     torch.testing.assert_close(found_N, expected_N)
 
 
-def test_in_batch_hides_copies_of_the_target_and_corrects_by_share() -> None:
+def test_in_batch_hides_copies_of_the_target() -> None:
     logit_BB = torch.tensor([[2.0, 1.0, 0.0], [0.5, 1.5, -1.0], [0.0, 0.3, 1.0]])
-    id_B, share_B = torch.tensor([7, 8, 7]), torch.tensor([0.5, 0.25, 0.5])
-    loss = in_batch(logit_BB, id_B, share_B.log())
+    loss = in_batch(logit_BB, torch.tensor([7, 8, 7]))
     rows = [
-        math.log(math.e**2 + math.e / 0.5) - 2.0,  # the third row's item is the first's own; item 8: 2 · 0.25 expected
-        math.log(math.exp(1.5) + math.exp(0.5) / 1.0 + math.exp(-1.0) / 1.0) - 1.5,
-        math.log(math.e + math.exp(0.3) / 0.5) - 1.0,
+        math.log(math.e**2 + math.e) - 2.0,  # the third row's item is the first's own
+        math.log(math.exp(1.5) + math.exp(0.5) + math.exp(-1.0)) - 1.5,
+        math.log(math.e + math.exp(0.3)) - 1.0,
     ]
     assert loss.item() == pytest.approx(sum(rows) / 3, rel=1e-6)
 
