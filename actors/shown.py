@@ -91,24 +91,8 @@ def shown_room(card: Card, now_ms: int, model_version: str, *, chat_per_minute: 
 
 def shown_item(card: Card, now_ms: int, score: float, why: Why, model_version: str, *, chat_per_minute: int) -> Item:
     """The room as one of an answer."""
-    state = card.state
-    return Item(
-        room=state.room,
-        streamer=state.streamer,
-        title=state.title,
-        category=state.category,
-        language=state.language,
-        tags=state.tags,
-        mature=state.mature,
-        started_at_ms=state.started_at_ms,
-        audience=card.audience,
-        chat_per_minute=chat_per_minute,
-        receipt=_receipt(card, now_ms, model_version),
-        score=score,
-        source=why.source,
-        reason=why.reason,
-        terms=why.terms,
-    )
+    room = shown_room(card, now_ms, model_version, chat_per_minute=chat_per_minute)
+    return Item(**msgspec.structs.asdict(room), score=score, source=why.source, reason=why.reason, terms=why.terms)
 
 
 def saw_ms(card: Card) -> int:

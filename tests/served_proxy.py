@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from deploy import haproxy
-from deploy.cluster import _haproxy_binary
+from deploy.cluster import haproxy_binary
 from deploy.haproxy import ProxyLimits
 from streaming.ports import free_port
 
@@ -49,7 +49,7 @@ def proxy(folder: Path, servers: Sequence[int], limits: ProxyLimits) -> Iterator
     """The real HAProxy, started as Serve starts it. Yields its port once it answers."""
     port = free_port()
     served(folder, port=port, servers=servers)
-    command = [sys.executable, "-S", "-E", haproxy.__file__, json.dumps(limits._asdict()), str(_haproxy_binary())]
+    command = [sys.executable, "-S", "-E", haproxy.__file__, json.dumps(limits._asdict()), str(haproxy_binary())]
     process = subprocess.Popen([*command, "-db", "-f", str(folder / "haproxy.cfg")], stderr=subprocess.DEVNULL)
     try:
         _await_answer(port, process, 200 if servers else 503)

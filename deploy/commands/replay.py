@@ -7,11 +7,12 @@ import dataclasses
 import threading
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from deploy.parser import time_ms
 from deploy.terminal import as_json as to_json
 from deploy.terminal import say
 
@@ -95,10 +96,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     speed.add_argument("--fast", action="store_true", help="as fast as Kafka takes them")
     parser.add_argument("--time", choices=("now", "recorded"), default="now", help="the events' times (default: now)")
     parser.add_argument("--window", type=int, metavar="W", help="only this recorded window of the chat")
-    parser.add_argument("--from", type=_time_ms, dest="from_ms", metavar="TIME", help="only from this recorded time on")
-    parser.add_argument(
-        "--until", type=_time_ms, dest="until_ms", metavar="TIME", help="only before this recorded time"
-    )
+    parser.add_argument("--from", type=time_ms, dest="from_ms", metavar="TIME", help="only from this recorded time on")
+    parser.add_argument("--until", type=time_ms, dest="until_ms", metavar="TIME", help="only before this recorded time")
     parser.add_argument("--limit", type=_count, metavar="N", help="only the first N rows of each file")
     parser.add_argument(
         "--skip-gaps",
@@ -231,11 +230,3 @@ def _count(text: str) -> int:
     if int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return int(text)
-
-
-def _time_ms(text: str) -> int:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as err:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an ISO 8601 time such as 2025-03-04T12:50") from err
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)

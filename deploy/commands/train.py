@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deploy.parser import time_ms
 from deploy.terminal import as_json, say
 from streaming.shown import shown_uri
 
@@ -50,9 +51,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("chat", nargs="?", type=Path, metavar="FILE", help="recorded chat instead of the archive")
     parser.add_argument("--channels", type=Path, metavar="FILE", help="CSV with channel,title,category,language")
-    parser.add_argument(
-        "--until", type=_time_ms, dest="until_ms", metavar="TIME", help="only before this recorded time"
-    )
+    parser.add_argument("--until", type=time_ms, dest="until_ms", metavar="TIME", help="only before this recorded time")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N rows of the recording")
     parser.add_argument("--skip-bad", action="store_true", help="leave out rows that cannot be taken, and count them")
     parser.add_argument("--rebuild", action="store_true", help="begin anew instead of going on from the live version")
@@ -180,9 +179,3 @@ def _said(result: dict[str, Any]) -> str:
     if result["state"] == "candidate":
         lines.append(f"`tidecast models promote {result['version']}` puts it live")
     return "\n".join(lines)
-
-
-def _time_ms(text: str) -> int:
-    from deploy.commands.replay import _time_ms as parse  # noqa: PLC0415
-
-    return parse(text)

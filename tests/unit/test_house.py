@@ -49,3 +49,15 @@ def test_lock_pins_versions_and_names_no_place() -> None:
     pins = [line for line in lines if not line.startswith("#")]
     assert pins
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.!+-]+", pin) for pin in pins)
+
+
+OURS = re.compile(r"^\s*from ((?:streaming|actors|training|deploy|tests)[\w.]*) import (.*\b_[a-z]\w*)", re.MULTILINE)
+
+
+def test_no_module_imports_what_another_keeps_to_itself() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0].strip()}"
+        for path in (*modules(), *sorted((ROOT / "tests").rglob("*.py")))
+        for match in OURS.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
