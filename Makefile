@@ -12,8 +12,12 @@ CODE := streaming actors training deploy tests
 ARGS ?=
 PYTEST_ARGS ?=
 TORCH_INDEX_URL ?=
+LOCK_OPTIONS := --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command 'make lock'
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PATH := $(PATH):$(CURDIR)/.uv/bin
 
+# One thing at a time: each needs what the one before has made.
+.NOTPARALLEL:
 .PHONY: help demo test system-packages unit lint format lock venv clean
 
 help: ## this list
@@ -25,7 +29,7 @@ demo: $(VENV)/.ready ## Kafka, Ray, the application and a simulated platform; AR
 test: lint system-packages ## style, types and layers, then unit, contract, integration and e2e tests
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e $(PYTEST_ARGS)
 
-unit: $(VENV)/.installed ## the unit tests alone: seconds, no broker, no Ray
+unit: $(VENV)/.dev ## the unit tests alone: seconds, no broker, no Ray
 	@$(BIN)/python -m pytest -q tests/unit $(PYTEST_ARGS)
 
 # What some tests need besides Python: installed where that can be done, else those tests are skipped, with the reason.
@@ -36,43 +40,42 @@ system-packages:
 	    echo 'Installed kcat, for the tests of docs/kafka.md'; \
 	  else echo 'kcat is not installed (apt install kcat): the test of its lines in docs/kafka.md is skipped'; fi; fi
 
-lint: $(VENV)/.ready ## ruff, mypy, import-linter
+lint: $(VENV)/.dev $(VENV)/.ready ## ruff, mypy, import-linter
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-format: $(VENV)/.installed ## lets ruff format the code and order the imports
+format: $(VENV)/.dev ## lets ruff format the code and order the imports
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
-venv: $(VENV)/.ready ## .venv with everything in it
+venv: $(VENV)/.dev $(VENV)/.ready ## .venv with everything in it, for tests and evaluation too
 
-lock: $(VENV)/.installed ## writes requirements.lock from what is installed in .venv
-	@{ echo '# The versions that are tested together: constraints, not requirements. `make lock` writes this file.'; \
-	   $(BIN)/pip freeze --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==[^ ]+$$'; } > requirements.lock
+lock: $(VENV)/.installed ## what pyproject.toml asks for, as exact versions with hashes; ARGS=--upgrade takes the newest
+	@uv pip compile $(LOCK_OPTIONS) $(ARGS) -o requirements.lock pyproject.toml
+	@uv pip compile $(LOCK_OPTIONS) $(ARGS) -o requirements-dev.lock -c requirements.lock --extra dev pyproject.toml
 
 clean: ## removes .venv and caches; data in .tidecast stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The packages. Made again when what is asked for changes; a stopped installation goes on where it was.
+# The packages, for running and, in .dev, for working on it too. Nothing is looked at again until what is asked for
+# changes; an installation that was stopped goes on where it was.
+SET_UP = check='import sys'; command -v uv >/dev/null || check='import ensurepip, sys, venv'; found=; \
+  for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
+    if $$python -c "$$check; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" 2>/dev/null; then found=$$python; break; fi; done; \
+  if [ -z "$$found" ]; then \
+    echo 'No Python 3.11, 3.12 or 3.13 with the venv module was found (on Debian and Ubuntu: apt install python3-venv).' >&2; \
+    echo 'If there is one elsewhere: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; fi; \
+  TORCH_INDEX_URL='$(TORCH_INDEX_URL)' $$found -I deploy/set_up.py
+
+$(VENV)/.dev: pyproject.toml requirements-dev.lock
+	@$(SET_UP) --dev
+	@touch $(VENV)/.installed $@
+
 $(VENV)/.installed: pyproject.toml requirements.lock
-	@if ! $(BIN)/python -c '' 2>/dev/null; then \
-	  for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
-	    if $$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then \
-	      found=$$python; break; fi; done; \
-	  if [ -z "$${found:-}" ]; then \
-	    echo 'No Python 3.11, 3.12 or 3.13 with the venv module was found (on Debian and Ubuntu: apt install python3-venv).' >&2; \
-	    echo 'If there is one elsewhere: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; fi; \
-	  echo "Making $(VENV) with $$($$found --version)"; \
-	  $$found -m venv --clear $(VENV); fi
-	@if [ -n '$(TORCH_INDEX_URL)' ]; then \
-	  echo 'Installing torch from $(TORCH_INDEX_URL)'; \
-	  $(BIN)/pip install --no-deps -c requirements.lock --index-url '$(TORCH_INDEX_URL)' torch; \
-	else \
-	  echo 'Installing: up to 5 GB, of which torch with CUDA is the most (TORCH_INDEX_URL chooses another build)'; fi
-	@$(BIN)/pip install -c requirements.lock -e '.[dev]'
+	@if [ -e $(VENV)/.dev ]; then $(SET_UP) --dev; touch $(VENV)/.dev; else $(SET_UP); fi
 	@touch $@
 
 # Kafka's jars and the kernels' machine code, so that the first demo does not wait for them.

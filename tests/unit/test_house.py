@@ -44,11 +44,24 @@ def test_no_file_names_a_place_on_somebodys_machine() -> None:
     assert found == []
 
 
-def test_lock_pins_versions_and_names_no_place() -> None:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    pins = [line for line in lines if not line.startswith("#")]
-    assert pins
-    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.!+-]+", pin) for pin in pins)
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_lock_pins_versions_with_hashes_and_names_no_place(name: str) -> None:
+    lines = [line for line in (ROOT / name).read_text().splitlines() if not line.lstrip().startswith("#")]
+    pins = [line for line in lines if not line.startswith(" ")]
+    assert len(pins) > 100
+    assert all(re.fullmatch(r"[a-z0-9.-]+==[A-Za-z0-9.!+-]+( ; [^/\\]+)? \\", pin) for pin in pins)
+    hashes = [line for line in lines if line.startswith(" ")]
+    assert all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line) for line in hashes)
+    assert sum(not line.endswith("\\") for line in hashes) == len(pins), "each package's list of hashes ends"
+
+
+def test_what_runs_has_the_same_versions_as_what_is_tested() -> None:
+    run, dev = (
+        dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+        for name in ("requirements.lock", "requirements-dev.lock")
+    )
+    assert run.items() <= dev.items()
+    assert {"pytest", "mypy", "lightgbm"} <= dev.keys() - run.keys()
 
 
 OURS = re.compile(r"^\s*from ((?:streaming|actors|training|deploy|tests)[\w.]*) import (.*\b_[a-z]\w*)", re.MULTILINE)
