@@ -11,6 +11,7 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from streaming.broker.admin import KafkaAdmin
 from streaming.broker.ends import ends_of
 from streaming.broker.failure import connecting, quiet_client_log, translated
+from streaming.broker.private_names import CONSUMER, PRODUCER, require
 from streaming.broker.sink import KafkaSink
 from streaming.broker.source import KafkaSource
 from streaming.errors import LogError, TopicMissing
@@ -73,6 +74,7 @@ class KafkaLog:
         what = "opening a sink" if transactional_id is None else f"opening the sink {transactional_id!r}"
         with connecting(self._config.bootstrap_servers, what):
             producer = KafkaProducer(**config.client(), **options)
+            require(producer, PRODUCER)
             if transactional_id is not None:
                 producer.init_transactions()
         return KafkaSink(producer, self._prefix, self._count, transactional=transactional_id is not None, config=config)
@@ -119,7 +121,7 @@ class KafkaLog:
     def _consumer(self, **options: Any) -> KafkaConsumer:
         config = self._config
         with connecting(config.bootstrap_servers):
-            return KafkaConsumer(
+            consumer = KafkaConsumer(
                 **config.client(),
                 **options,
                 isolation_level="read_committed",
@@ -132,6 +134,8 @@ class KafkaLog:
                 max_partition_fetch_bytes=MAX_RECORD_BYTES,
                 metrics_enabled=False,
             )
+        require(consumer, CONSUMER)
+        return consumer
 
     def _count(self, name: str) -> int:
         topic = name[len(self._prefix) :]

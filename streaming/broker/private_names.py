@@ -1,0 +1,69 @@
+"""The private names of kafka-python that streaming/broker uses, and the release that they were checked against.
+
+Another release may rename any of them. Each client that is opened is asked for its names first, so that an error says
+which one is missing. tests/unit/streaming/test_private_names.py keeps the lists complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import kafka
+
+from streaming.errors import LogError
+
+CHECKED = "3.0.12"
+
+# Where an object is reached from its client → what is used of it.
+CONSUMER: Mapping[str, tuple[str, ...]] = {
+    "": ("_cluster", "_coordinator", "_fetcher", "_subscription"),
+    "_cluster": ("_partitions",),
+    "_coordinator": (
+        "_do_join_and_sync_async",
+        "_generation",
+        "_is_leader",
+        "_join_task",
+        "_on_join_complete_async",
+        "_send_heartbeat_request",
+    ),
+    "_fetcher": (
+        "PartitionRecords",
+        "_create_fetch_requests",
+        "_fetch_offsets_by_times_async",
+        "_fetchable_partitions",
+        "_handle_fetch_response",
+        "_manager",
+    ),
+}
+PRODUCER: Mapping[str, tuple[str, ...]] = {
+    "": ("_accumulator", "_closed", "_metadata", "_sender", "_transaction_manager"),
+    "_accumulator": ("_batches", "_incomplete", "_tp_lock"),
+}
+RECORDS: Mapping[str, tuple[str, ...]] = {"": ("_buffer",)}  # of MemoryRecords
+BATCH: Mapping[str, tuple[str, ...]] = {"": ("_buffer", "_pos")}  # of DefaultRecordBatch
+BUILDER: Mapping[str, tuple[str, ...]] = {  # of MemoryRecordsBuilder
+    "": ("_builder", "_next_offset"),
+    "_builder": ("_buffer", "_first_timestamp", "_last_offset", "_max_timestamp", "_num_records"),
+}
+
+
+def require(client: object, names: Mapping[str, tuple[str, ...]]) -> None:
+    """Raises LogError where an object lacks a name that is used of it."""
+    if lacking := list(missing(client, names)):
+        raise LogError(
+            f"kafka-python {kafka.__version__} lacks {', '.join(lacking)}, which Tidecast uses; "
+            f"install the release that it was tested with: kafka-python=={CHECKED}"
+        )
+
+
+def missing(client: object, names: Mapping[str, tuple[str, ...]]) -> Iterable[str]:
+    """Each name that is not there, with its way from the client. What a client has not (None) lacks nothing."""
+    for way, wanted in names.items():
+        there = client
+        for step in filter(None, way.split(".")):
+            there = getattr(there, step, None)
+        if there is None:
+            continue
+        for name in wanted:
+            if not hasattr(there, name):
+                yield ".".join(filter(None, (type(client).__name__, way, name)))
