@@ -7,18 +7,12 @@ from numpy.typing import NDArray
 
 from actors.answer import MAX_LIMIT
 from actors.room_table import RoomTable
-from actors.settings import Weights
-from streaming.events import ACTIVITY_BUCKET_MS
-from streaming.slice import HEARD_PER_VIEWER, SLICE_MS
-from training.live_rooms import Entries
+from training.baseline import SMALL, TEN_SECONDS_IN_A_MINUTE, fresh, heat, rise
+from training.settings import BaselineWeights
 
 BLOCK = 32  # values of which the maximum is looked at first
 FEW_BLOCKS = 16  # times the number wanted: of fewer it does not pay
-MINUTE_OF_TEN_SECONDS = np.float32(6)
-FASTEST = np.float32(1.5)  # logarithm of how many times as fast counts as 1: few rooms are faster
-ALONE = np.float32(HEARD_PER_VIEWER * ACTIVITY_BUCKET_MS / SLICE_MS)  # messages that one chatter can have in a bucket
 TIE = 2.0**-26  # less than what tells two float32 near one apart
-SMALL = np.float32(np.log1p(10))  # where the largest number is below ten, nothing is large
 
 
 class Pools:
@@ -29,7 +23,7 @@ class Pools:
     """
 
     def __init__(
-        self, max_rooms: int, size: int, fresh_half_life_ms: int, weights: Weights, *, show_mature: bool = False
+        self, max_rooms: int, size: int, fresh_half_life_ms: int, weights: BaselineWeights, *, show_mature: bool = False
     ) -> None:
         """show_mature: whether the lists have mature rooms too. The columns have all."""
         self.size = size
@@ -54,12 +48,14 @@ class Pools:
         self.renewed_ms = now_ms
         slots = rooms.slots()
         age_N = np.maximum(rooms.lately.event_now_ms(now_ms) - rooms.started_ms_N[slots], 0)
-        trending_N = _logarithmic(heat(rooms.lately.entries(slots, now_ms)))
+        came = rooms.lately.entries(slots, now_ms)
+        hot_N = heat(came.newcomers_minute_N, came.newcomers_ten_minutes_N, came.minute_N, came.ten_minutes_N)
+        trending_N = _logarithmic(hot_N)
         now_N, minute_N = (rooms.lately.messages(slots, span_s, now_ms) for span_s in (10, 60))
         self.chat_per_minute_N[slots] = minute_N
-        crowd_N = _logarithmic(rooms.audience_N[slots] + MINUTE_OF_TEN_SECONDS * now_N)
+        crowd_N = _logarithmic(rooms.audience_N[slots] + TEN_SECONDS_IN_A_MINUTE * now_N)
         rising_N = rise(now_N, minute_N)
-        fresh_N = np.exp2(-age_N / self._fresh_half_life_ms).astype(np.float32)
+        fresh_N = fresh(age_N, self._fresh_half_life_ms).astype(np.float32)
         weights = self._weights
         self.trending_N[slots], self.crowd_N[slots], self.fresh_N[slots] = trending_N, crowd_N, fresh_N
         self.rising_N[slots] = rising_N
@@ -98,28 +94,6 @@ class Pools:
         return self._by_category[start : min(end, start + self.size)]
 
 
-def heat(entries: Entries) -> NDArray[np.float32]:
-    """How hot rooms are, float32 [N]: entries of the last minute and, to tell quiet rooms apart, of the last ten.
-
-    Those of newcomers count more: a viewer without habits goes where the crowd goes now.
-    """
-    newcomers_N = entries.newcomers_minute_N + np.float32(0.2) * entries.newcomers_ten_minutes_N
-    everybody_N = entries.minute_N + np.float32(0.2) * entries.ten_minutes_N
-    hot_N: NDArray[np.float32] = newcomers_N + np.float32(0.2) * everybody_N
-    return hot_N
-
-
-def rise(now_N: NDArray[np.float32], minute_N: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much faster chat is in the last ten seconds than in the last minute, 0..1, float32 [N].
-
-    now_N, minute_N: messages of each. 1: four and a half times as fast, as where a crowd has just come; so many as one
-    chatter alone can have do not count.
-    """
-    faster_N = np.log1p(MINUTE_OF_TEN_SECONDS * np.maximum(now_N - ALONE, 0)) - np.log1p(minute_N)
-    rising_N: NDArray[np.float32] = np.clip(faster_N / FASTEST, 0, 1)
-    return rising_N
-
-
 def most(values_N: NDArray[np.floating], k: int) -> NDArray[np.int64]:
     """Positions of the k largest, in no order; no value may be NaN. Looks closely only at what can be among them.
 
@@ -152,7 +126,7 @@ def _by_category(category_N: NDArray[np.int32], value_N: NDArray[np.float64]) ->
     return np.argsort(category_N - (value_N - value_N.min(initial=0)) / span)
 
 
-def _logarithmic(values_N: NDArray[np.float32]) -> NDArray[np.float32]:
-    scaled_N: NDArray[np.float32] = np.log1p(values_N)
+def _logarithmic(values_N: NDArray[np.floating]) -> NDArray[np.float32]:
+    scaled_N: NDArray[np.float32] = np.log1p(values_N, dtype=np.float32)
     scaled_N /= scaled_N.max(initial=SMALL)
     return scaled_N

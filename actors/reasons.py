@@ -19,7 +19,8 @@ from actors.answer import Source
 from actors.pools import Pools
 from actors.ranking import Ranked
 from actors.room_table import RoomTable
-from actors.score import TERMS, Asked, Score, largest
+from actors.score import Asked, Score, largest
+from training.baseline import TERMS
 from training.causes import CROWD
 from training.compiling import FLOATS, INTEGERS, kernel
 from training.serving import Doubtful

@@ -30,7 +30,7 @@ from actors.reasons import LIVE, Reasons
 from actors.room_table import Card, RoomTable
 from actors.score import Score
 from actors.scoring import Scoring
-from actors.settings import RecommendConfig, Weights
+from actors.settings import RecommendConfig
 from actors.shadow_scoring import ShadowScoring
 from actors.shown import Pick, Why, about_of, reason_of, shown_item, shown_room
 from actors.tables import Tables
@@ -45,7 +45,7 @@ from training import kernels
 
 LOGGER = logging.getLogger(__name__)
 
-__all__ = ["Answer", "Filters", "Item", "Query", "Receipt", "RecommendConfig", "Recommender", "Room", "Weights"]
+__all__ = ["Answer", "Filters", "Item", "Query", "Receipt", "RecommendConfig", "Recommender", "Room"]
 
 WARM_VIEWERS, WARM_ROOMS = 16, 60  # enough that every path has run and its memory is there
 RENEW_PAUSE_S = 0.0005  # between slices of a renewal, in which requests are answered

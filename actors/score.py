@@ -1,18 +1,7 @@
-"""Owns version 0's score: its terms and their weights. Never picks candidates, never orders.
+"""The baseline's score of candidates, from a replica's tables, in compiled loops.
 
-    score(viewer, room) =   visited  · habit of the viewer for the streamer, 0..1          (taste.py)
-                          + content  · cosine of the mean of the viewer's recent rooms and the room, 0 if negative
-                          + category · root of the share of the room's category in the visits, 1 = the largest
-                          + language · the same of the room's language
-                          + arrivals · log of how many came lately from where the viewer was last, 1 = 32 of them
-                          + trending · log of entries of the last minute and ten, newcomers' count more, 1 = the hottest
-                          + crowd    · log of audience and chat rate, 1 = the largest
-                          + rising   · log of how much faster chat is now than in the last minute, 1 = 4.5 times
-                          + fresh    · 0.5^(age / half-life)
-
-Each term lies in 0..1, so that a weight says how much its term can move a room. A room of which nobody says category or
-language gets what those get on average of which it is known: not to be told is no reason against a room.
-The weights were found on recorded chat and the simulator together (docs/results.md).
+Terms, weights and formulas: training/baseline.py. A room of which nobody says category or language gets what those get
+on average of which it is known: not to be told is no reason against a room.
 """
 
 from __future__ import annotations
@@ -29,15 +18,15 @@ from actors.candidates import Visited
 from actors.labels import Labels
 from actors.pools import Pools
 from actors.room_table import RoomTable
-from actors.settings import Weights
 from actors.taste import Taste
 from streaming.activity import MAX_ARRIVALS, RECENT_MS
+from training.baseline import TERMS
 from training.compiling import FLOATS, FLOATS_2D, INTEGERS, INTEGERS_2D, kernel
+from training.settings import BaselineWeights
 
 Slots = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-TERMS = ("visited", "content", "category", "language", "arrivals", "trending", "crowd", "rising", "fresh")
 VISITED, CATEGORY, LANGUAGE, FRESH = (TERMS.index(term) for term in ("visited", "category", "language", "fresh"))
 NONE = np.float32(0)
 PER_ARRIVAL = np.float32(1 / np.log1p(MAX_ARRIVALS))
@@ -278,7 +267,7 @@ class Company:
 class Affinity:
     """A viewer's weighted shares of categories and languages, as columns over their numbers while these stand."""
 
-    def __init__(self, taste: Taste, rooms: RoomTable, weights: Weights) -> None:
+    def __init__(self, taste: Taste, rooms: RoomTable, weights: BaselineWeights) -> None:
         self._epochs = rooms.categories.epoch, rooms.languages.epoch
         self.by_category_L = _spread(taste.categories, rooms.categories, weights.category)
         self.by_language_L = _spread(taste.languages, rooms.languages, weights.language)
@@ -301,7 +290,7 @@ class Asked:
 class Score:
     """Scores candidates. The caller holds the tables' lock."""
 
-    def __init__(self, rooms: RoomTable, pools: Pools, weights: Weights) -> None:
+    def __init__(self, rooms: RoomTable, pools: Pools, weights: BaselineWeights) -> None:
         self._rooms = rooms
         self._pools = pools
         self._weights = weights

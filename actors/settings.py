@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
-
-from msgspec import Meta
+from typing import ClassVar, Literal
 
 from streaming.errors import ConfigError
 from streaming.section import Count, CountOrZero, NotNegative, Positive, PositiveShare, Section, Share
-
-Weight = Annotated[float, Meta(ge=0, lt=1_000)]
+from training.settings import Baseline, BaselineWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,29 +102,12 @@ class TablesConfig(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Weights(Section):
-    """How much each term of the score counts."""
-
-    section: ClassVar[str] = "recommend.weights"
-
-    visited: Weight = 9.0
-    content: Weight = 2.0
-    category: Weight = 6.0
-    language: Weight = 3.0
-    arrivals: Weight = 3.2
-    trending: Weight = 2.2
-    crowd: Weight = 0.5
-    rising: Weight = 0.7
-    fresh: Weight = 0.1
-
-
-@dataclass(frozen=True, slots=True)
 class RecommendConfig(Section):
     """How version 0 finds and orders rooms."""
 
     section: ClassVar[str] = "recommend"
 
-    weights: Weights = field(default_factory=Weights)
+    weights: BaselineWeights = field(default_factory=BaselineWeights)
     nearest: Count = 64  # candidates nearest to the viewer's recent rooms
     pool: Count = 64  # candidates trending now, and as many newest
     renew_ms: Count = 300  # how old the lists of trending and newest may be
@@ -148,3 +128,8 @@ class RecommendConfig(Section):
     ranked: CountOrZero = 60  # with a model: candidates that its ranker scores, the best by version 0's terms; 0: all
     shadow: Share = 0.0  # share of the answers that the newest candidate version makes too, to be compared; 0: none
     failures: CountOrZero = 20  # in a row, after which a version gives way to the one before it; 0: it stays
+
+    @property
+    def baseline(self) -> Baseline:
+        """What whoever ranks as the baseline does has to know."""
+        return Baseline(self.weights, self.broad_category, self.fresh_half_life_s)

@@ -15,14 +15,13 @@ from actors.projection import Projection
 from actors.room_table import Card, EndedRoom, RoomTable
 from streaming.events import RoomId, StreamerId, ViewerProfile, Visit
 from streaming.profile_config import ProfileConfig
+from training.baseline import BROAD_WEIGHT, FORGETTING, PER_LOG_MINUTE, PER_SIGN, VISIT_HALF_LIFE_S
 from training.spelling import category_key, language_key
 
-VISIT_HALF_LIFE_MS = 6 * 3_600_000  # of visits, back from the viewer's last: tonight's count more than yesterday's
-BROAD_WEIGHT = 0.2  # of a visit under the label for everything: it says little of what the room was about
+VISIT_HALF_LIFE_MS = 1_000 * VISIT_HALF_LIFE_S
 TOP_CATEGORIES = 3  # from each of these the best rooms become candidates
 PRESENCE_MS = 1_000 * ProfileConfig().presence_timeout_s  # where nobody says otherwise
 DAY_MS = 86_400_000
-FORGETTING = 0.1  # a habit fades as a power of its age, not by halves: after a day .93 is left, after a month .71
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,15 +188,16 @@ def _about(visit: Visit, rooms: RoomTable) -> Card | EndedRoom | None:
 
 def _engagement(visit: Visit) -> float:
     """That the viewer chose the room counts most; having stayed for an hour or spoken nearly doubles it."""
-    return 1 + 0.2 * math.log1p(visit.watch_ms / 60_000) + 0.06 * min(visit.chats + visit.likes + visit.gifts, 5)
+    signs = min(visit.chats + visit.likes + visit.gifts, 5)
+    return 1 + PER_LOG_MINUTE * math.log1p(visit.watch_ms / 60_000) + PER_SIGN * signs
 
 
-def _decay(age_ms: int, half_life_ms: int) -> float:
+def _decay(age_ms: int, half_life_ms: float) -> float:
     return float(0.5 ** (max(age_ms, 0) / half_life_ms))
 
 
 def strength(visits: int, ago_days: float) -> float:
-    """Of a habit: one visit is half of one, three are three quarters; following counts as a visit."""
+    """Of one habit, as training/baseline.py has it of many; following counts as a visit."""
     return visits / (visits + 1) * math.exp(-FORGETTING * math.log1p(max(ago_days, 0.0)))
 
 

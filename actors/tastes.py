@@ -14,7 +14,6 @@ from actors.candidates import Candidates, Visited
 from actors.likened import NOBODY, Likened, likened
 from actors.room_table import Card, EndedRoom, RoomTable
 from actors.score import Affinity
-from actors.settings import Weights
 from actors.tables import Tables
 from actors.taste import PRESENCE_MS, Reading, Taste, abouts_of, reading_of, taste_of
 from streaming.errors import RecordError
@@ -23,6 +22,7 @@ from streaming.metrics import Metrics
 from training.own import OwnPast
 from training.past_visits import PastVisits, past_visits
 from training.serving import AlignedRooms, ServedViewer, ViewerPast
+from training.settings import BaselineWeights
 
 MAX_TASTES = 20_000  # decoded tastes kept; some 3.5 KB each
 MODEL_TASTES = 8_000  # with a model: some 13 KB each, with the profile decoded
@@ -85,7 +85,7 @@ class Tastes:
         self,
         tables: Tables,
         candidates: Candidates,
-        weights: Weights,
+        weights: BaselineWeights,
         broad_category: str,
         metrics: Metrics,
         *,

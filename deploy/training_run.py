@@ -104,7 +104,7 @@ def train(
         scale = Scale(config.workers, config.gpu, config.threads, config.cpus, config.niceness, config.checkpoint_s)
         bundle = fit(prepared, scale, str(checkpoints), progress.learned)
     shutil.rmtree(checkpoints, ignore_errors=True)  # of a run that is over
-    gate = SliceGate(prepared.unseen(), prepared.plan.streamers, config.seed)
+    gate = SliceGate(prepared.unseen(), prepared.plan.streamers, settings.recommend.baseline, config.seed)
     return Trained(bundle, gate, len(prepared.examples), len(prepared.plan.streamers))
 
 

@@ -19,6 +19,7 @@ from training.features import COLUMN, CROWD, PERSONAL
 from training.manifest import V0
 from training.registry import Verdict
 from training.serving import AlignedRooms
+from training.settings import Baseline
 from training.slates import Slates
 from training.version import Version, VersionViewer
 from training.visits import Kind
@@ -46,11 +47,12 @@ class Difference:
 class SliceGate:
     """A Gate (training/registry.py) on slates that were not learned from. streamers[i] has row i + 1 in them."""
 
-    def __init__(self, unseen: Slates, streamers: Sequence[str], seed: int = 7) -> None:
+    def __init__(self, unseen: Slates, streamers: Sequence[str], baseline: Baseline, seed: int = 7) -> None:
+        """baseline: the settings of v0 where the version is to serve."""
         place = max(0, len(unseen) - MOST_VISITS)
         self._slates = unseen.after(place)
         self._names = ["", *streamers]
-        self._seed = seed
+        self._baseline, self._seed = baseline, seed
 
     def judge(self, candidate: Bundle, live: Bundle | None) -> Verdict:
         """Raises VersionError: the candidate is not a model of this build.
@@ -61,7 +63,7 @@ class SliceGate:
             return Verdict(False, f"only {len(self._slates)} visits that it did not learn from: too few to judge it by")
         gain_V = ndcg(self._scores(Version(candidate)), self._slates)
         metrics = {f"ndcg10_{name}": float(gain_V[mask_V].mean()) for name, mask_V in self._groups().items()}
-        others = {V0: ndcg(zero_scores(self._slates), self._slates)}
+        others = {V0: ndcg(zero_scores(self._slates, self._baseline), self._slates)}
         unreadable = ""
         if live is not None:
             try:

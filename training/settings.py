@@ -1,8 +1,8 @@
-"""The settings of training, of the encoder and of the registry. Imports no torch: every process reads them."""
+"""The settings of training, of the baseline ranker, of the encoder and of the registry. Imports nothing heavy."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -15,6 +15,35 @@ from training.viewer_config import MixerKind
 BUCKET_STEP = 16  # tokens: fits the tiles of bf16 matrix units, and wastes at most 16 a text
 
 Precision = Literal["auto", "bf16", "fp32"]
+
+
+Weight = Annotated[float, Meta(ge=0, lt=1_000)]
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineWeights(Section):
+    """How much each term of the baseline's score counts (training/baseline.py)."""
+
+    section: ClassVar[str] = "recommend.weights"
+
+    visited: Weight = 9.0
+    content: Weight = 2.0
+    category: Weight = 6.0
+    language: Weight = 3.0
+    arrivals: Weight = 3.2
+    trending: Weight = 2.2
+    crowd: Weight = 0.5
+    rising: Weight = 0.7
+    fresh: Weight = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What of the settings decides how the baseline ranks (training/baseline.py); `RecommendConfig.baseline` has it."""
+
+    weights: BaselineWeights = field(default_factory=BaselineWeights)
+    broad_category: str = "Just Chatting"
+    fresh_half_life_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)

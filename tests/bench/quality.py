@@ -2,7 +2,7 @@
 
 Rooms and viewers run through the same folds as in the workers. At one moment viewers are asked for; held out are the
 rooms that each enters in the ten minutes after it, of those live at the moment. The oracle ranks by the probabilities
-from which the simulator draws. Weights were chosen on seed 1; figures are reported on seed 2.
+from which the simulator draws. BaselineWeights were chosen on seed 1; figures are reported on seed 2.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from actors.index import LiveIndex
 from actors.recommend import Query, Recommender
-from actors.settings import IndexConfig, RecommendConfig, TablesConfig, Weights
+from actors.settings import IndexConfig, RecommendConfig, TablesConfig
 from actors.tables import Tables
 from streaming.activity import ActivityBook
 from streaming.clock import ManualClock
@@ -34,7 +34,7 @@ from streaming.simulated.config import SimulationConfig
 from streaming.topics import ROOM_STATES, VIEWER_PROFILES
 from streaming.window_config import WindowConfig
 from training.encoder import TextEncoder
-from training.settings import EncoderConfig
+from training.settings import BaselineWeights, EncoderConfig
 
 START_MS = 1_700_000_000_000
 VISIT_S = 60.0  # short, so that an hour leaves a viewer more than a dozen visits of history
@@ -93,7 +93,7 @@ def encode_rooms(history: History, encoder: TextEncoder) -> None:
                 give(text, np.asarray(vector_D, "<f2").tobytes(), encoder.version)
 
 
-def replica_of(history: History, now_ms: int, weights: Weights) -> Recommender:
+def replica_of(history: History, now_ms: int, weights: BaselineWeights) -> Recommender:
     """A replica that has read everything."""
     clock, metrics = ManualClock(now_ms), MemoryMetrics()
     tables = Tables(TablesConfig(), LiveIndex(IndexConfig()), metrics, clock)
@@ -184,7 +184,7 @@ def main() -> None:
         encode_rooms(history, TextEncoder(EncoderConfig()))
     variants = json.loads(args.weights)
     for variant in variants if isinstance(variants, list) else [variants]:
-        recommender = replica_of(history, at_ms, Weights(**variant))
+        recommender = replica_of(history, at_ms, BaselineWeights(**variant))
         figures = evaluate(history, platform, at_ms, recommender, args.viewers).summary()
         if args.json:
             print(json.dumps(figures))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from actors.pools import BLOCK, FEW_BLOCKS, most, rise
+from actors.pools import BLOCK, FEW_BLOCKS, most
+from training.baseline import rise
 
 K = 8
 LEAST = FEW_BLOCKS * K * BLOCK  # values of which blocks are looked at

@@ -15,7 +15,7 @@ from actors.answer import Answer, Item
 from actors.likened import MOST, NOBODY, likened
 from actors.reasons import SOURCE_OF
 from actors.recommend import Filters, Query
-from actors.settings import RecommendConfig, Weights
+from actors.settings import RecommendConfig
 from streaming.codec import encode
 from streaming.events import ActivityBucket, Arrival, StreamerHabit, StreamerId, ViewerId, ViewerProfile
 from streaming.topics import VIEWER_PROFILES
@@ -25,6 +25,7 @@ from tests.unit.actors.test_lists import put_live
 from tests.untrained import untrained
 from training.bundle import Bundle
 from training.causes import MEMORY
+from training.settings import BaselineWeights
 from training.version import Version
 
 HOUR_MS = 3_600_000
@@ -160,10 +161,10 @@ def test_a_reason_is_the_term_that_is_furthest_above_the_average(
         if now_ms - item.started_at_ms >= 300_000:
             above["fresh"] = 0
         above |= {label: 0 for label in ("category", "language") if not getattr(item, label)}
-        reached = {t: v for t, v in above.items() if v > 0.1 * getattr(Weights(), t) - 1e-5}
+        reached = {t: v for t, v in above.items() if v > 0.1 * getattr(BaselineWeights(), t) - 1e-5}
         most = max(reached.values(), default=0.0)
         allowed = {named[t] for t, v in reached.items() if v > most - 1e-4}
-        if not allowed or min(abs(v - 0.1 * getattr(Weights(), t)) for t, v in above.items()) < 1e-4:
+        if not allowed or min(abs(v - 0.1 * getattr(BaselineWeights(), t)) for t, v in above.items()) < 1e-4:
             allowed.add("live")
         own = f"streamer of {item.room}" in item.reason
         assert item.source in allowed or (own and "similar" in allowed), (item, above)
@@ -172,7 +173,7 @@ def test_a_reason_is_the_term_that_is_furthest_above_the_average(
 def test_the_largest_of_several_causes_is_the_reason() -> None:
     both = platform(category="chess", language="pt", entered=900)
     assert item_of(both).source == "category"
-    assert Weights().category > Weights().language > Weights().crowd
+    assert BaselineWeights().category > BaselineWeights().language > BaselineWeights().crowd
 
 
 def test_what_all_rooms_have_is_no_reason() -> None:

@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from actors.recommend import Answer, Filters, Query
-from actors.settings import RecommendConfig, Weights
+from actors.settings import RecommendConfig
 from streaming.errors import UnknownRoom
 from streaming.events import ActivityBucket
 from streaming.topics import ROOM_STATES
 from tests.unit.actors.replica import Replica, axis
+from training.settings import BaselineWeights
 
 
 def test_an_empty_platform_answers_with_no_rooms() -> None:
@@ -86,7 +87,7 @@ def test_a_taste_outlives_the_room_that_it_comes_from() -> None:
     replica.room("liked", status="ended", category="chess", title_vector=axis(7))
     near, far = replica.recommender.recommend(Query(viewer="v", explain=True)).rooms
     assert (near.room, far.room) == ("near", "far")
-    assert near.terms["content"] == pytest.approx(Weights().content, rel=1e-2)  # type: ignore[index]
+    assert near.terms["content"] == pytest.approx(BaselineWeights().content, rel=1e-2)  # type: ignore[index]
 
 
 def test_the_room_where_the_viewer_is_and_excluded_rooms_are_not_recommended() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from actors.recommend import Query
-from actors.settings import Weights
 from streaming.events import ActivityBucket, Arrival, StreamerId
 from tests.unit.actors.replica import Replica
+from training.baseline import TERMS
+from training.settings import BaselineWeights
 
 
 def terms_of(replica: Replica, viewer: str) -> dict[str, dict[str, float]]:
@@ -31,7 +32,7 @@ def test_a_viewer_is_led_where_those_go_who_were_last_with_the_same_streamer() -
     assert replica.shown("v")[0] == "c"
     found = terms_of(replica, "v")
     assert found["b"]["arrivals"] == 0
-    assert 0 < found["c"]["arrivals"] < Weights().arrivals
+    assert 0 < found["c"]["arrivals"] < BaselineWeights().arrivals
     assert terms_of(replica, "stranger")["c"]["arrivals"] == 0
 
 
@@ -42,7 +43,7 @@ def test_all_newest_arrivals_from_one_streamer_are_the_whole_of_the_term_and_old
     replica.room("b", arrivals=came(replica, "d", 32, ago_s=601))
     replica.viewer("v", "d", now_in="d")
     found = terms_of(replica, "v")
-    assert found["a"]["arrivals"] == pytest.approx(Weights().arrivals)
+    assert found["a"]["arrivals"] == pytest.approx(BaselineWeights().arrivals)
     assert found["b"]["arrivals"] == 0
 
 
@@ -61,7 +62,7 @@ def test_terms_add_up_to_the_score() -> None:
         assert item.terms
         assert item.score == pytest.approx(sum(item.terms.values()), abs=1e-3)
         assert min(item.terms.values()) >= 0
-        assert set(item.terms) == set(Weights.__dataclass_fields__)
+        assert set(item.terms) == set(TERMS)
 
 
 def test_a_room_that_does_not_say_its_category_gets_what_the_others_get_on_average() -> None:
@@ -72,7 +73,7 @@ def test_a_room_that_does_not_say_its_category_gets_what_the_others_get_on_avera
     replica.room("untold", category="", language="")
     replica.viewer("v", "liked")
     found = terms_of(replica, "v")
-    whole = Weights().category
+    whole = BaselineWeights().category
     assert [found[room]["category"] for room in ("liked", "other", "untold")] == pytest.approx([whole, 0, whole / 3])
     assert {terms["language"] for terms in found.values()} == {0.0}, "where nobody says it nobody gains"
 

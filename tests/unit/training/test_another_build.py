@@ -10,6 +10,7 @@ from tests.unit.training.test_version import NAMES, fitted, small
 from training.bundle import Bundle
 from training.gate import SliceGate
 from training.job import cannot_go_on
+from training.settings import Baseline
 
 
 def of_another_build(bundle: Bundle) -> Bundle:
@@ -33,7 +34,7 @@ def test_learning_goes_on_from_a_version_of_this_build_and_encoder_alone(bundle:
 
 
 def test_what_this_build_cannot_answer_by_does_not_keep_a_candidate_from_going_live(bundle: Bundle) -> None:
-    gate = SliceGate(random_slates(200, seed=5), NAMES)
+    gate = SliceGate(random_slates(200, seed=5), NAMES, Baseline())
     verdict = gate.judge(bundle, of_another_build(bundle))
     assert verdict.passed, verdict.reason
     assert "v0" in verdict.reason

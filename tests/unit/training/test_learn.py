@@ -20,6 +20,7 @@ from training.given import Given
 from training.larm import RoomTower
 from training.learn import Learner, NotANumber
 from training.model_config import COLD, EXTRA, LEARNED, TOTALS, LarmConfig
+from training.settings import Baseline
 from training.slates import Contents, batch_of
 
 
@@ -31,7 +32,7 @@ def _one_thread() -> None:
 def test_it_learns_where_viewers_return_to() -> None:
     slates = random_slates(600)
     bundle = fitted(slates, small())
-    judged = SliceGate(random_slates(200, seed=5), NAMES).judge(bundle, None)
+    judged = SliceGate(random_slates(200, seed=5), NAMES, Baseline()).judge(bundle, None)
     chance = ndcg(np.random.default_rng(0).random(len(slates.features_RF)), slates).mean()
     assert judged.metrics["ndcg10_all"] > chance + 0.1
     assert judged.passed, judged.reason

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from actors.recommend import Query
-from actors.settings import Weights
-from actors.taste import BROAD_WEIGHT, VISIT_HALF_LIFE_MS, strength, taste_of
+from actors.settings import RecommendConfig
+from actors.taste import strength, taste_of
 from streaming.events import ActivityBucket, RoomId, StreamerId, ViewerId, ViewerProfile, Visit
 from tests.unit.actors.replica import Replica, axis
 from tests.unit.training.random_slates import random_slates
-from training import zero_score
 from training.features import COLUMN, CROWD, crowd
 from training.labels import label
+from training.settings import BaselineWeights
 from training.slates import Slates
 from training.zero_score import zero_scores
 
@@ -32,25 +32,39 @@ def blank(num: int) -> Slates:
     return dataclasses.replace(slates, features_RF=features_RF, contents=contents)
 
 
-def test_weights_are_those_of_the_replica() -> None:
-    assert dataclasses.asdict(Weights()) == dict(zero_score.WEIGHTS)
-    assert zero_score.BROAD_WEIGHT == BROAD_WEIGHT
-    assert zero_score.VISIT_HALF_LIFE_S == VISIT_HALF_LIFE_MS / 1_000
+OTHER = RecommendConfig(
+    weights=BaselineWeights(
+        visited=1.5,
+        content=7.0,
+        category=2.5,
+        language=0.5,
+        arrivals=1.0,
+        trending=0.4,
+        crowd=3.0,
+        rising=0.2,
+        fresh=5.0,
+    ),
+    broad_category="music",
+    fresh_half_life_s=90.0,
+)
+each_configuration = pytest.mark.parametrize("config", [RecommendConfig(), OTHER], ids=["defaults", "other"])
 
 
-def test_habits_are_as_strong_as_in_a_replica() -> None:
+@each_configuration
+def test_habits_are_as_strong_as_in_a_replica(config: RecommendConfig) -> None:
     slates = blank(1)
     slates.pasts.length_V[:] = 0
     visits, ago_s = np.array([0, 1, 3, 40]), np.array([np.nan, 60.0, 86_400.0, 3e7])
     for name, values in (("own_visits", visits), ("own_silence_s", ago_s)):
         slates.features_RF[:4, COLUMN[name]] = values
     expected = [0.0, *[strength(v, s / 86_400) for v, s in zip(visits[1:].tolist(), ago_s[1:].tolist(), strict=True)]]
-    scores = zero_scores(slates)
-    assert scores[:4] - scores[0] == pytest.approx(Weights().visited * np.array(expected), abs=1e-5)
+    scores = zero_scores(slates, config.baseline)
+    assert scores[:4] - scores[0] == pytest.approx(config.weights.visited * np.array(expected), abs=1e-5)
 
 
-def test_crowds_count_as_in_a_replica() -> None:
-    rng, replica, weights = np.random.default_rng(3), Replica(), Weights()
+@each_configuration
+def test_crowds_count_as_in_a_replica(config: RecommendConfig) -> None:
+    rng, replica = np.random.default_rng(3), Replica(config=config)
     now_ms, rooms = replica.clock.now_ms() // 10_000 * 10_000 + 4_000, 5
     replica.clock.advance(now_ms - replica.clock.now_ms())
     for number in range(rooms):
@@ -72,19 +86,20 @@ def test_crowds_count_as_in_a_replica() -> None:
     assert size >= rooms
     slates.features_RF[:rooms, : len(CROWD)] = crowd(lately.rooms(slots, now_ms))
     names = [replica.tables.rooms.by_slot[slot].state.room for slot in slots.tolist()]
-    scores = zero_scores(dataclasses.replace(slates, features_RF=slates.features_RF[:rooms]))
+    scores = zero_scores(dataclasses.replace(slates, features_RF=slates.features_RF[:rooms]), config.baseline)
     expected = [found[name] for name in names]
     # a replica's minutes are of whole buckets for entries, a slate's to the second
     assert scores == pytest.approx(expected, abs=0.1)
     assert np.argsort(scores).tolist() == np.argsort(expected).tolist()
-    assert max(expected) - min(expected) > weights.fresh
+    assert max(expected) - min(expected) > 0.2
 
 
-def test_shares_of_categories_and_languages_are_those_of_a_replicas_taste() -> None:
-    rng, replica, weights = np.random.default_rng(4), Replica(), Weights()
+@each_configuration
+def test_shares_of_categories_and_languages_are_those_of_a_replicas_taste(config: RecommendConfig) -> None:
+    rng, replica, weights = np.random.default_rng(4), Replica(), config.weights
     dwell_s, gap_s = rng.integers(60, 3_000, len(ABOUT)), rng.integers(3_000, 9_000, len(ABOUT))
     profile = visited(replica, dwell_s.tolist(), gap_s.tolist())
-    taste = taste_of(profile, replica.tables.rooms, replica.clock.now_ms(), "Just Chatting")
+    taste = taste_of(profile, replica.tables.rooms, replica.clock.now_ms(), config.broad_category)
     slates = blank(1)
     shown = [ABOUT[number % len(ABOUT)] for number in range(int(slates.size_V[0]))]
     slates.labels_R2[:] = [(label(language), label(category)) for language, category in shown]
@@ -94,7 +109,7 @@ def test_shares_of_categories_and_languages_are_those_of_a_replicas_taste() -> N
     expected = np.array(
         [weights.language * taste.languages[one] + weights.category * taste.categories[other] for one, other in shown]
     )
-    scores = zero_scores(slates)
+    scores = zero_scores(slates, config.baseline)
     assert scores - scores[0] == pytest.approx(expected - expected[0], abs=1e-4)
     assert len(set(np.round(expected, 3))) > 1
 
@@ -114,7 +129,10 @@ def visited(replica: Replica, dwell_s: list[int], gap_s: list[int]) -> ViewerPro
     )  # fmt: skip
 
 
-def test_a_room_like_those_visited_comes_before_one_that_is_not_and_a_stranger_sees_neither() -> None:
+@each_configuration
+def test_a_room_like_those_visited_comes_before_one_that_is_not_and_a_stranger_sees_neither(
+    config: RecommendConfig,
+) -> None:
     slates = blank(2)
     D = slates.contents.now_KD.shape[1]
     slates.contents.now_KD[:2] = np.eye(D)[:2]
@@ -123,6 +141,16 @@ def test_a_room_like_those_visited_comes_before_one_that_is_not_and_a_stranger_s
     slates.now_R[:] = 0
     slates.now_R[slates.starts()] = 1
     slates.pasts.length_V[:] = [3, 0]
-    scores, first = zero_scores(slates), slates.starts()
-    assert scores[first[0]] - scores[first[0] + 1] == pytest.approx(Weights().content, abs=1e-3)
+    scores, first = zero_scores(slates, config.baseline), slates.starts()
+    assert scores[first[0]] - scores[first[0] + 1] == pytest.approx(config.weights.content, abs=1e-3)
     assert scores[first[1]] == scores[first[1] + 1]
+
+
+def test_no_broad_category_is_a_setting_too() -> None:
+    slates = blank(1)
+    slates.labels_R2[:], slates.pasts.labels_VT2[:] = 0, 0
+    slates.labels_R2[0], slates.pasts.labels_VT2[0, -1] = (0, label("music")), (0, label("music"))
+    slates.pasts.length_V[:] = 2  # one visit to a room of which nobody said what it was about
+    none = zero_scores(slates, RecommendConfig(broad_category="").baseline)
+    assert none == pytest.approx(zero_scores(slates, RecommendConfig().baseline))
+    assert none[0] - none[1] < RecommendConfig().weights.category  # the others get the average of those that say it
