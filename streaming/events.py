@@ -46,14 +46,14 @@ class ProducerRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
 class RoomDescription(ProducerRecord, frozen=True, kw_only=True):
     """What a room says of itself."""
 
-    room: Id
-    streamer: Id
+    room: Id  # of the broadcast, new for each
+    streamer: Id  # who broadcasts, the same every time
     at_ms: AtMs
-    title: Title = ""
-    category: Label = ""
+    title: Title = ""  # as people see it
+    category: Label = ""  # such as a game, as people see it
     language: Language = ""
     tags: Annotated[list[Label], Meta(max_length=MAX_TAGS)] = []
-    mature: bool = False
+    mature: bool = False  # for adults: given only to who asks for it (`recommend.show_mature`)
 
 
 class RoomStarted(RoomDescription, frozen=True, kw_only=True, tag="started"):
@@ -66,20 +66,20 @@ class RoomUpdated(ProducerRecord, frozen=True, kw_only=True, tag="updated"):
     Restate all of it where you can: the topic is compacted by room and may keep only the last record of one.
     """
 
-    room: Id
-    streamer: Id
+    room: Id  # of the broadcast
+    streamer: Id  # who broadcasts
     at_ms: AtMs
-    title: Title | UnsetType = UNSET
-    category: Label | UnsetType = UNSET
+    title: Title | UnsetType = UNSET  # as people see it
+    category: Label | UnsetType = UNSET  # such as a game
     language: Language | UnsetType = UNSET
     tags: Annotated[list[Label], Meta(max_length=MAX_TAGS)] | UnsetType = UNSET
-    mature: bool | UnsetType = UNSET
+    mature: bool | UnsetType = UNSET  # for adults
 
 
 class RoomEnded(ProducerRecord, frozen=True, kw_only=True, tag="ended"):
     """A broadcast ended."""
 
-    room: Id
+    room: Id  # of the broadcast
     at_ms: AtMs
 
 
@@ -89,9 +89,9 @@ RoomEvent = RoomStarted | RoomUpdated | RoomEnded
 class ChatMessage(ProducerRecord, frozen=True, kw_only=True, tag="chat"):
     """One chat message."""
 
-    room: Id
-    viewer: Id
-    text: str
+    room: Id  # of the broadcast
+    viewer: Id  # who wrote it
+    text: str  # what they wrote; may be empty
     at_ms: AtMs
 
 
@@ -101,12 +101,12 @@ Action = Literal["enter", "leave", "watch", "like", "gift", "follow", "chat"]
 class ViewerEvent(ProducerRecord, frozen=True, kw_only=True, tag="viewer"):
     """What a viewer did in a room. `seconds`: for `watch`, seconds watched since the previous event of the visit."""
 
-    viewer: Id
-    room: Id
-    streamer: Id
-    action: Action
+    viewer: Id  # who did it
+    room: Id  # where
+    streamer: Id  # who broadcasts there
+    action: Action  # what they did
     at_ms: AtMs
-    seconds: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
+    seconds: Annotated[float, Meta(ge=0, le=86_400)] = 0.0  # for `watch`: watched since the previous event of the visit
     id: EventId = ""
 
 
@@ -134,10 +134,10 @@ class RoomActivity(InternalRecord, frozen=True, kw_only=True):
 
     room: RoomId
     bucket_ms: int  # start of the ACTIVITY_BUCKET_MS bucket of the viewers' event times
-    entered: int = 0
+    entered: int = 0  # entries
     newcomers: int = 0  # of `entered`, those by viewers without any earlier visit to any room
     left: int = 0  # leaves, said or implied by entering another room or by silence
-    watch_ms: int = 0
+    watch_ms: int = 0  # watched, in milliseconds
     likes: int = 0
     gifts: int = 0
     follows: int = 0
@@ -166,10 +166,9 @@ class RoomState(InternalRecord, frozen=True, kw_only=True):
     Vectors: float16 little-endian bytes of shape [d_content], unit length, b"" where there is none yet.
     """
 
-    room: RoomId
+    room: RoomId  # of the broadcast
     streamer: StreamerId
-    status: RoomStatus
-    # lifecycle: the fold of `rooms`
+    status: RoomStatus  # whether it is live; presumed_ended: nothing was heard of it for too long
     title: str
     category: str
     language: str
@@ -185,7 +184,7 @@ class RoomState(InternalRecord, frozen=True, kw_only=True):
     previous_messages: int = 0  # messages of the 30 s before those; the difference is the chat's velocity
     chat_at_ms: int = 0  # newest event time in chat
     # the fold of `room-activity`
-    entered: int = 0
+    entered: int = 0  # as in RoomActivity, of the whole broadcast; so are the next
     newcomers: int = 0
     left: int = 0
     watch_ms: int = 0
@@ -201,12 +200,11 @@ class RoomState(InternalRecord, frozen=True, kw_only=True):
     segment_end_ms: int = 0  # newest event time that chat_vector saw
     title_hash: int = 0  # 64-bit hash of the text behind title_vector
     chat_hash: int = 0  # 64-bit hash of the text behind chat_vector
-    encoder_version: str = ""
-    # where it comes from
+    encoder_version: str = ""  # of the model that made the vectors
     rooms_offset: int = -1  # last offset applied from each input partition, -1 for none
-    chat_offset: int = -1
+    chat_offset: int = -1  # the same of `chat`
     vector_offset: int = -1  # chat offset that chat_vector saw; behind chat_offset while text waits for the encoder
-    activity_offset: int = -1
+    activity_offset: int = -1  # the same of `room-activity`
     alive_ms: int = 0  # append time of the last sign of life on any input
     appended_ms: int = 0  # append time of the newest chat message or description that the vectors saw
     published_ms: int = 0  # when this state was written
@@ -223,11 +221,10 @@ class RoomState(InternalRecord, frozen=True, kw_only=True):
     recent_heard: tuple[int, ...] = ()  # as recent_messages, but at most 3 of a chatter in 5 s, and none that came late
     chat_arrived_ms: int = 0  # append time of the message that chat_at_ms is of
     entries_arrived_ms: int = 0  # append time of the first record of the newest bucket in `recent`
-    # more of where it comes from: which making, and partition, of rooms, chat and room-activity the offsets are of
-    inputs: tuple[int, ...] = ()
-    # more of the fold of `rooms`: when title, category, language, tags and mature were said, 0 for never; empty where
+    # more of where it comes from
+    inputs: tuple[int, ...] = ()  # which making and partition of rooms, chat and room-activity the offsets are of
     # all were at described_at_ms
-    said_ms: tuple[int, ...] = ()
+    said_ms: tuple[int, ...] = ()  # when title, category, language, tags, mature were said; empty: at described_at_ms
 
 
 class Visit(msgspec.Struct, frozen=True, array_like=True):
@@ -236,8 +233,8 @@ class Visit(msgspec.Struct, frozen=True, array_like=True):
     room: RoomId
     streamer: StreamerId
     entered_at_ms: int
-    last_at_ms: int
-    watch_ms: int
+    last_at_ms: int  # newest sign of life in the visit
+    watch_ms: int  # watched, in milliseconds
     chats: int
     likes: int
     gifts: int
@@ -275,10 +272,10 @@ class ViewerProfile(InternalRecord, frozen=True, kw_only=True):
 class Impression(InternalRecord, frozen=True, kw_only=True):
     """One answer: what was shown to whom. Arrays run in the order shown."""
 
-    request: str
+    request: str  # the answer's own id
     viewer: ViewerId
-    rooms: tuple[RoomId, ...]
-    scores: tuple[float, ...]
+    rooms: tuple[RoomId, ...]  # in the order shown
+    scores: tuple[float, ...]  # of each room
     propensities: tuple[float, ...]  # probability that the policy shows the room; 1.0 where it is deterministic
     model_version: str
     at_ms: int
@@ -289,20 +286,20 @@ class ModelVersion(InternalRecord, frozen=True, kw_only=True):
 
     name: str
     version: str
-    path: str
+    path: str  # where its files lie
     state: Literal["candidate", "live", "retired"]
-    metrics: dict[str, float]
+    metrics: dict[str, float]  # what the gate found, by name
     at_ms: int
 
 
 class DeadLetter(InternalRecord, frozen=True, kw_only=True):
     """A record that could not be read or was refused, and why."""
 
-    topic: str
+    topic: str  # where the record stood
     partition: int
     offset: int
-    key: bytes | None
-    value: bytes | None
-    error: str
-    at_ms: int
+    key: bytes | None  # its first 1,024 bytes
+    value: bytes | None  # its first 64 KB
+    error: str  # why it was refused
+    at_ms: int  # when it was refused
     last_offset: int | None = None  # where it is about all offsets up to this one, whose records are lost
