@@ -18,7 +18,7 @@ export PATH := $(PATH):$(CURDIR)/.uv/bin
 
 # One thing at a time: each needs what the one before has made.
 .NOTPARALLEL:
-.PHONY: help demo test system-packages unit lint format lock venv clean
+.PHONY: help demo test system-packages unit lint docs format lock venv clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,6 +45,11 @@ lint: $(VENV)/.dev $(VENV)/.ready ## ruff, mypy, import-linter
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs: $(VENV)/.dev ## docs/ as a site, in build/docs; brings docs/kafka.md up to date and checks every link
+	@$(BIN)/python -m deploy.kafka_page docs/kafka.md
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo 'build/docs/index.html'
 
 format: $(VENV)/.dev ## lets ruff format the code and order the imports
 	@$(BIN)/ruff check --fix $(CODE)
