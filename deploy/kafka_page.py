@@ -60,8 +60,8 @@ def _kept(topic: Topic) -> str:
 
 def _records(topic: Topic) -> list[Any]:
     """A topic's records, and after them the records inside them, each once."""
-    found = {kind.cls: kind for kind in msgspec.inspect.multi_type_info(topic.records)}
-    waiting = list(found.values())
+    waiting: list[Any] = list(msgspec.inspect.multi_type_info(topic.records))
+    found: dict[type, Any] = {kind.cls: kind for kind in waiting}
     while waiting:
         for field in waiting.pop(0).fields:
             for kind in _inside(field.type):
@@ -84,7 +84,7 @@ def _record_table(record: Any) -> str:
     title = f"`{record.cls.__name__}`"
     if record.tag is not None:
         title += f', `"{record.tag_field}": "{record.tag}"`'
-    about = " ".join(inspect.getdoc(record.cls).split("\n\n")[0].split())
+    about = " ".join((inspect.getdoc(record.cls) or "").split("\n\n")[0].split())
     lines = [f"**{title}**: {about}", ""]
     place = "| # " if record.array_like else ""
     lines.append(f"{place}| field | type | default | what |")
