@@ -14,7 +14,6 @@ PYTEST_ARGS ?=
 TORCH_INDEX_URL ?=
 LOCK_OPTIONS := --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command 'make lock'
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export PATH := $(PATH):$(CURDIR)/.uv/bin
 
 # One thing at a time: each needs what the one before has made.
 .NOTPARALLEL:
@@ -34,11 +33,12 @@ unit: $(VENV)/.dev ## the unit tests alone: seconds, no broker, no Ray
 
 # What some tests need besides Python: installed where that can be done, else those tests are skipped, with the reason.
 system-packages:
-	@if ! command -v kcat >/dev/null; then \
+	@for package in kcat chromium; do \
+	  command -v $$package >/dev/null && continue; \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	    { apt-get install -yqq kcat || { apt-get update -qq && apt-get install -yqq kcat; }; } >/dev/null 2>&1; then \
-	    echo 'Installed kcat, for the tests of docs/kafka.md'; \
-	  else echo 'kcat is not installed (apt install kcat): the test of its lines in docs/kafka.md is skipped'; fi; fi
+	    { apt-get install -yqq $$package || { apt-get update -qq && apt-get install -yqq $$package; }; } >/dev/null 2>&1; then \
+	    echo "Installed $$package, for tests"; \
+	  else echo "$$package is not installed (apt install $$package): the tests that need it are skipped"; fi; done
 
 lint: $(VENV)/.dev $(VENV)/.ready ## ruff, mypy, import-linter
 	@$(BIN)/ruff check $(CODE)
@@ -57,9 +57,9 @@ format: $(VENV)/.dev ## lets ruff format the code and order the imports
 
 venv: $(VENV)/.dev $(VENV)/.ready ## .venv with everything in it, for tests and evaluation too
 
-lock: $(VENV)/.installed ## what pyproject.toml asks for, as exact versions with hashes; ARGS=--upgrade takes the newest
-	@uv pip compile $(LOCK_OPTIONS) $(ARGS) -o requirements.lock pyproject.toml
-	@uv pip compile $(LOCK_OPTIONS) $(ARGS) -o requirements-dev.lock -c requirements.lock --extra dev pyproject.toml
+lock: ## what pyproject.toml asks for, as exact versions with hashes; ARGS=--upgrade takes the newest
+	@$(SET_UP) --uv pip compile $(LOCK_OPTIONS) $(ARGS) -o requirements.lock pyproject.toml
+	@$(SET_UP) --uv pip compile $(LOCK_OPTIONS) $(ARGS) -o requirements-dev.lock -c requirements.lock --extra dev pyproject.toml
 
 clean: ## removes .venv and caches; data in .tidecast stays
 	rm -rf $(VENV) .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info

@@ -169,7 +169,9 @@ def _parameters(scope: Scope) -> Mapping[str, str]:
 
 
 async def _send(send: Send, response: Response, *, with_body: bool) -> None:
-    headers = [(b"cache-control", b"no-store"), *response.headers]
+    headers = list(response.headers)
+    if all(name != b"cache-control" for name, _ in headers):
+        headers.append((b"cache-control", b"no-store"))
     if response.status != HTTPStatus.NO_CONTENT:
         headers += [
             (b"content-type", response.content_type.encode()),

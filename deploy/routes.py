@@ -20,7 +20,7 @@ from actors.answer import (
     Query,
     Room,
 )
-from deploy.docs import docs_page
+from deploy.docs import ASSETS, PAGE, asset
 from deploy.openapi import Operation, document
 from deploy.problem import CONTENT_TYPE, Problem, Reader, problem
 from deploy.status import Readiness
@@ -28,6 +28,7 @@ from deploy.status import Readiness
 JSON = "application/json"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 HTML = "text/html; charset=utf-8"
+KEPT = ((b"cache-control", b"max-age=86400"),)  # by a browser: another release may come tomorrow
 EXAMPLE = {"viewer": "viewer-1", "limit": 5, "filters": {"language": "pt", "mature": False}, "explain": True}
 GOT = (HTTPStatus.BAD_REQUEST, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 POSTED = (
@@ -203,10 +204,18 @@ def routes(answers: Answers, readiness: Callable[[], Readiness], lookup: Lookups
         ),
     ]
     described: dict[str, Any] = document([(r.method, r.path, r.operation) for r in table], Problem)
-    document_json, page = encode(described), docs_page(described).encode()
+    document_json = encode(described)
     hidden = Operation("", "", None)
     return [
         *table,
         Route("GET", "/openapi.json", lambda _: Response(document_json), hidden),
-        Route("GET", "/docs", lambda _: Response(page, HTML), hidden),
+        Route("GET", "/docs", lambda _: Response(PAGE.encode(), HTML), hidden),
+        *(_of_asset(name, kind, hidden) for name, kind in ASSETS.items()),
     ]
+
+
+def _of_asset(name: str, kind: str, hidden: Operation) -> Route:
+    def given(_: Request) -> Response:
+        return Response(asset(name), kind, headers=KEPT)
+
+    return Route("GET", f"/docs/{name}", given, hidden, blocking=True)

@@ -1,6 +1,7 @@
 """Makes .venv: the locked packages and Tidecast itself. Needs Python 3.11 to 3.13 and nothing else.
 
     python deploy/set_up.py [--dev]
+    python deploy/set_up.py --uv pip compile ...      uv itself, with the same settings
 
 `make` calls it. The packages come through uv, which is taken from the PATH, or else installed into .uv. They come from
 where the user's settings say: uv's own, or where there are none, pip's.
@@ -38,7 +39,8 @@ _SETTING = re.compile(r"^[^.=]*\.([a-z-]+)=(.*)$")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dev", action="store_true", help="with what tests, lint and evaluate need")
-    dev = parser.parse_args().dev
+    parser.add_argument("--uv", nargs=argparse.REMAINDER, metavar="WORD", help="only run uv with these words")
+    args = parser.parse_args()
     if not (3, 11) <= sys.version_info < (3, 14):
         print(f"Python {sys.version.split()[0]} runs this; 3.11, 3.12 or 3.13 is needed", file=sys.stderr)
         return 2
@@ -46,8 +48,11 @@ def main() -> int:
     environ = environment(os.environ, pip_settings())
     try:
         uv = find_uv()
+        if args.uv:
+            _run([uv, *args.uv], environ)
+            return 0
         make_venv(uv, VENV, environ)
-        install(uv, PYTHON, LOCKS[dev], environ, os.environ.get("TORCH_INDEX_URL", ""))
+        install(uv, PYTHON, LOCKS[args.dev], environ, os.environ.get("TORCH_INDEX_URL", ""))
         _run([uv, "pip", "install", "--quiet", "--python", PYTHON, "--no-deps", "--editable", ROOT], environ)
     except NoVenvModule:
         print("This Python has no venv module (on Debian and Ubuntu: apt install python3-venv)", file=sys.stderr)
@@ -105,7 +110,7 @@ def find_uv() -> str:
     if not ours.exists():
         if importlib.util.find_spec("ensurepip") is None:
             raise NoVenvModule
-        print("Getting uv, into .uv", flush=True)
+        print("Getting uv, into .uv", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", UV_VENV], check=True)
         subprocess.run([UV_VENV / "bin" / "pip", "install", "--quiet", "uv"], check=True)
     return str(ours)

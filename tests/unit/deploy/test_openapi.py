@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
+from deploy import docs
 from deploy.problem import CONTENT_TYPE
 from tests.unit.deploy.called_api import Caller
 
@@ -59,9 +61,28 @@ def test_every_filter_is_described_with_its_type_and_an_example(call: Caller, pa
     assert all('"description": ' in json.dumps(schema) for schema in filters.values())
 
 
-def test_the_documentation_page_fetches_nothing(call: Caller) -> None:
+def test_the_documentation_page_fetches_nothing_from_elsewhere(call: Caller) -> None:
     page = call("GET", "/docs").body.decode()
-    assert "/v1/recommend" in page
-    assert "<script" not in page
+    assert re.findall(r'(?:src|href)="([^"]+)"', page) == [
+        "docs/swagger-ui.css",
+        "openapi.json",
+        "docs/swagger-ui-bundle.js",
+    ]
     assert "http://" not in page
     assert "https://" not in page
+    assert 'id="problems"' in page  # where the type of every problem points
+
+
+@pytest.mark.parametrize(("name", "kind"), docs.ASSETS.items())
+def test_swagger_ui_is_served_from_here_and_kept_by_the_browser(call: Caller, name: str, kind: str) -> None:
+    got = call("GET", f"/docs/{name}")
+    assert (got.status, got.headers["content-type"]) == (200, kind)
+    assert [value for key, value in got.headers.items() if key == "cache-control"] == ["max-age=86400"]
+    assert len(got.body) > 100_000
+    assert call("GET", "/openapi.json").headers["cache-control"] == "no-store"
+
+
+def test_missing_files_of_swagger_ui_are_an_error_that_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docs, "PACKAGE", "no_such_package_at_all")
+    with pytest.raises(FileNotFoundError, match="no_such_package_at_all"):
+        docs.asset("swagger-ui.css")
