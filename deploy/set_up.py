@@ -138,11 +138,9 @@ def _via(block: str) -> set[str]:
     return {*_VIA.findall(block), *_ONE_VIA.findall(block)}
 
 
-def pip_settings() -> dict[str, str]:
+def pip_settings(python: str = sys.executable) -> dict[str, str]:
     """What the user has told pip, in its files and in the environment: name → value. Empty where there is no pip."""
-    said = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-    ).stdout
+    said = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
     found = {match[1]: match[2] for line in said.splitlines() if (match := _SETTING.match(line))}
     return {name: str(ast.literal_eval(value)) for name, value in found.items()}
 

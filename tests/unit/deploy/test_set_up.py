@@ -79,10 +79,15 @@ def test_what_uv_was_told_itself_wins(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_settings_of_pip_are_read_from_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    python = str(Path(sys.base_prefix, "bin", "python3"))  # an environment made by uv has no pip
+    if subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
+        pytest.skip(f"{python} has no pip")
     monkeypatch.setenv("PIP_INDEX_URL", "https://user:it's@mirror/simple")
-    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
-        pytest.skip("this environment has no pip")
-    assert set_up.pip_settings()["index-url"] == "https://user:it's@mirror/simple"
+    assert set_up.pip_settings(python)["index-url"] == "https://user:it's@mirror/simple"
+
+
+def test_without_pip_there_are_no_settings() -> None:
+    assert set_up.pip_settings("/bin/false") == {}
 
 
 def wheel(folder: Path, name: str, version: str) -> str:
