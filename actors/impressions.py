@@ -47,7 +47,7 @@ class Impressions:
     def note(self, answer: Answer, picks: Sequence[Pick]) -> None:
         """Remembers an answer's rooms, in order. Returns at once, whatever the log does.
 
-        What is kept is bytes: they are cheapest made while the answer is at hand (docs/performance.md).
+        What is kept is bytes: they are cheapest made while the answer is at hand (docs/lab-notebook.md).
         """
         if not picks or (self._share < 1 and self._chance() >= self._share):
             return
