@@ -27,7 +27,7 @@ from training.settings import BaselineWeights
 MAX_TASTES = 20_000  # decoded tastes kept; some 3.5 KB each
 MODEL_TASTES = 8_000  # with a model: some 13 KB each, with the profile decoded
 HOUR_MS = 3_600_000
-HABITS_MS = 600_000  # habits fade by half in a fortnight: between two readings of the same profile they may stand still
+HABITS_MS = 600_000  # habits fade (training/baseline.py): between two readings of the same profile they may stand still
 TASTE_MS = 30_000  # a taste is read anew after this even without a new event: the rooms that it comes from move on
 
 

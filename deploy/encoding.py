@@ -1,6 +1,6 @@
 """Owns the Encoder's deployment, which merges the texts of all RoomWorkers into batches, and the client to it.
 
-Never chooses a text. The only process that loads torch.
+Never chooses a text. Its process loads torch; a Trainer does so too, while it trains.
 """
 
 from __future__ import annotations

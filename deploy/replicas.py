@@ -1,7 +1,7 @@
 """Owns how each deployment's process is put together: log, metrics, status board, worker. Never does a worker's work.
 
 Plain classes that Serve constructs, checks (`check_health`) and ends (`__del__`). A process imports only what it runs:
-torch lives in the Encoder alone.
+torch is loaded by the Encoder, and by a Trainer while it trains.
 """
 
 from __future__ import annotations
