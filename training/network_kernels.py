@@ -14,7 +14,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from training.compiling import FLOATS, FLOATS_2D, FLOATS_3D, INTEGERS, kernel
-from training.tower_weights import Blocks, Ends
+from training.tower_weights import Ends, Hstu, Lru, Softmax
 from training.viewer_config import HARMONICS, KNOT_STEP, KNOTS
 
 Floats = NDArray[np.float32]
@@ -176,76 +176,218 @@ def add_duration(x_D: Floats, knots_KD: Floats, first: int, seconds: np.float32)
 
 
 @kernel()
-def attend(
-    q_QD: Floats, kv_TE: Floats, visits_HK: Floats, time_HK: Floats, at_s_T: NDArray[np.float64], mixed_QD: Floats
+def apart(at_s_T: NDArray[np.float64], first: int, below_QT: NDArray[np.int64], share_QT: Floats) -> None:
+    """How long the visits from `first` on are after each before them: the knots below, and the shares of the way."""
+    for query in range(len(below_QT)):
+        for t in range(first + query + 1):
+            below_QT[query, t], share_QT[query, t] = since(at_s_T[first + query] - at_s_T[t])
+
+
+@kernel()
+def biased(
+    score_QT: Floats,
+    scale: np.float32,
+    visits_K: Floats,
+    time_K: Floats,
+    below_QT: NDArray[np.int64],
+    share_QT: Floats,
 ) -> None:
-    """The last Q visits look at themselves and those before. visits_HK, time_HK: what distances add, by head."""
+    """Scores times a number, and what distances add. Of what a visit must not see, nothing is written."""
+    Q, T = score_QT.shape
+    for query in range(Q):
+        last = T - Q + query
+        for t in range(last + 1):
+            low, high = time_K[below_QT[query, t]], time_K[below_QT[query, t] + 1]
+            score = score_QT[query, t] * scale + visits_K[last - t]
+            score_QT[query, t] = score + low + share_QT[query, t] * (high - low)
+
+
+@kernel()
+def weighted(score_QT: Floats, kv_TE: Floats, start: int, width: int, mixed_QD: Floats) -> None:
+    """Adds the values of the visits seen, each times its score, to one head's part."""
+    Q, T = score_QT.shape
+    D = kv_TE.shape[1] // 2
+    for query in range(Q):
+        for t in range(T - Q + query + 1):
+            share = score_QT[query, t]
+            for e in range(width):
+                mixed_QD[query, start + e] += share * kv_TE[t, D + start + e]
+
+
+@kernel()
+def attend(
+    q_QD: Floats,
+    kv_TE: Floats,
+    visits_HK: Floats,
+    time_HK: Floats,
+    below_QT: NDArray[np.int64],
+    share_QT: Floats,
+    mixed_QD: Floats,
+) -> None:
+    """Softmax: the last Q visits look at themselves and those before.
+
+    visits_HK, time_HK: what distances add, by head. below_QT, share_QT: from `apart`.
+    """
     Q, D = q_QD.shape
     T, heads = len(kv_TE), len(visits_HK)
     E = D // heads
     scale, no_bias_T = np.float32(E**-0.5), np.zeros(T, np.float32)
-    below_QT, share_QT = np.empty((Q, T), np.int64), np.empty((Q, T), np.float32)
-    for query in range(Q):
-        for t in range(T - Q + query + 1):
-            below_QT[query, t], share_QT[query, t] = since(at_s_T[T - Q + query] - at_s_T[t])
     score_QT = np.empty((Q, T), np.float32)
     mixed_QD[:] = NONE
     for head in range(heads):
         start = head * E
         product(q_QD[:, start : start + E].copy(), kv_TE[:, start : start + E].copy(), no_bias_T, score_QT)
+        biased(score_QT, scale, visits_HK[head], time_HK[head], below_QT, share_QT)
         for query in range(Q):
             last = T - Q + query
             most, total = np.float32(-np.inf), NONE
             for t in range(last + 1):
-                low, high = time_HK[head, below_QT[query, t]], time_HK[head, below_QT[query, t] + 1]
-                score = score_QT[query, t] * scale + visits_HK[head, last - t] + low + share_QT[query, t] * (high - low)
-                score_QT[query, t] = score
-                most = max(most, score)
+                most = max(most, score_QT[query, t])
             for t in range(last + 1):
                 score_QT[query, t] = np.float32(exp(score_QT[query, t] - most))
                 total += score_QT[query, t]
             for t in range(last + 1):
-                share = score_QT[query, t] / total
-                for e in range(E):
-                    mixed_QD[query, start + e] += share * kv_TE[t, D + start + e]
+                score_QT[query, t] /= total
+        weighted(score_QT, kv_TE, start, E, mixed_QD)
 
 
 @kernel()
-def blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Blocks) -> None:
+def attend_pointwise(
+    q_QD: Floats,
+    kv_TE: Floats,
+    visits_HK: Floats,
+    time_HK: Floats,
+    below_QT: NDArray[np.int64],
+    share_QT: Floats,
+    scale: np.float32,
+    mixed_QD: Floats,
+) -> None:
+    """HSTU: as `attend`, with SiLU of each score, times a number, in the place of softmax."""
+    Q, D = q_QD.shape
+    T, heads = len(kv_TE), len(visits_HK)
+    E = D // heads
+    no_bias_T, score_QT = np.zeros(T, np.float32), np.empty((Q, T), np.float32)
+    mixed_QD[:] = NONE
+    for head in range(heads):
+        start = head * E
+        product(q_QD[:, start : start + E].copy(), kv_TE[:, start : start + E].copy(), no_bias_T, score_QT)
+        biased(score_QT, ONE, visits_HK[head], time_HK[head], below_QT, share_QT)
+        for query in range(Q):
+            for t in range(T - Q + query + 1):
+                score_QT[query, t] = silu(score_QT[query, t]) * scale
+        weighted(score_QT, kv_TE, start, E, mixed_QD)
+
+
+@kernel()
+def feed_forward(
+    x_QD: Floats, widen_FD: Floats, widen_bias_F: Floats, narrow_DF: Floats, narrow_bias_D: Floats
+) -> None:
+    """Adds training.mixers.FeedForward, in place."""
+    z_QD, wide_QF = np.empty_like(x_QD), np.empty((len(x_QD), len(widen_FD)), np.float32)
+    normalise(x_QD, z_QD)
+    product(z_QD, widen_FD, widen_bias_F, wide_QF)
+    silus(wide_QF)
+    product(wide_QF, narrow_DF, narrow_bias_D, z_QD)
+    x_QD += z_QD
+
+
+@kernel()
+def softmax_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Softmax) -> None:
     """training.mixers.Softmax, block after block, in place; of the last, only what its last visit sees."""
     T, D = x_TD.shape
-    number, wide = w.widen_bias_BF.shape
+    number = len(w.out_bias_BD)
     z_TD, q_TD, kv_TE = np.empty((T, D), np.float32), np.empty((T, D), np.float32), np.empty((T, 2 * D), np.float32)
-    wide_TF = np.empty((T, wide), np.float32)
+    below_TT, share_TT = np.empty((T, T), np.int64), np.empty((T, T), np.float32)
+    apart(at_s_T, 0, below_TT, share_TT)
     for block in range(number):
         first = T - 1 if block == number - 1 else 0
         normalise(x_TD, z_TD)
         product(z_TD[first:], w.q_BDD[block], w.q_bias_BD[block], q_TD[first:])
         product(z_TD, w.kv_BED[block], w.kv_bias_BE[block], kv_TE)
-        attend(q_TD[first:], kv_TE, w.visits_BHK[block], w.time_BHK[block], at_s_T, z_TD[first:])
+        visits_HK, time_HK = w.visits_BHK[block], w.time_BHK[block]
+        attend(q_TD[first:], kv_TE, visits_HK, time_HK, below_TT[first:], share_TT[first:], z_TD[first:])
         product(z_TD[first:], w.out_BDD[block], w.out_bias_BD[block], q_TD[first:])
         x_TD[first:] += q_TD[first:]
-        normalise(x_TD[first:], z_TD[first:])
-        product(z_TD[first:], w.widen_BFD[block], w.widen_bias_BF[block], wide_TF[first:])
-        silus(wide_TF[first:])
-        product(wide_TF[first:], w.narrow_BDF[block], w.narrow_bias_BD[block], q_TD[first:])
-        x_TD[first:] += q_TD[first:]
+        feed_forward(
+            x_TD[first:], w.widen_BFD[block], w.widen_bias_BF[block], w.narrow_BDF[block], w.narrow_bias_BD[block]
+        )
 
 
 @kernel()
-def viewed(
+def hstu_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Hstu) -> None:
+    """training.mixers.Hstu, as softmax_blocks."""
+    T, D = x_TD.shape
+    number = len(w.out_bias_BD)
+    z_TD, out_TD = np.empty((T, D), np.float32), np.empty((T, D), np.float32)
+    qu_TE, kv_TE = np.empty((T, 2 * D), np.float32), np.empty((T, 2 * D), np.float32)
+    below_TT, share_TT = np.empty((T, T), np.int64), np.empty((T, T), np.float32)
+    apart(at_s_T, 0, below_TT, share_TT)
+    for block in range(number):
+        first = T - 1 if block == number - 1 else 0
+        normalise(x_TD, z_TD)
+        product(z_TD[first:], w.qu_BED[block], w.qu_bias_BE[block], qu_TE[first:])
+        product(z_TD, w.kv_BED[block], w.kv_bias_BE[block], kv_TE)
+        silus(qu_TE[first:])
+        silus(kv_TE)
+        attend_pointwise(
+            qu_TE[first:, :D].copy(),
+            kv_TE,
+            w.visits_BHK[block],
+            w.time_BHK[block],
+            below_TT[first:],
+            share_TT[first:],
+            w.scale_1[0],
+            out_TD[first:],
+        )
+        normalise(out_TD[first:], z_TD[first:])
+        for t in range(first, T):
+            for d in range(D):
+                mixed = z_TD[t, d] * w.mixed_scale_BD[block, d] + w.mixed_shift_BD[block, d]
+                z_TD[t, d] = mixed * qu_TE[t, D + d]
+        product(z_TD[first:], w.out_BDD[block], w.out_bias_BD[block], out_TD[first:])
+        x_TD[first:] += out_TD[first:]
+
+
+@kernel()
+def lru_blocks(x_TD: Floats, w: Lru) -> None:
+    """training.mixers.Lru, as softmax_blocks: h ← λ·h + x, visit after visit, in complex numbers."""
+    T, D = x_TD.shape
+    number = len(w.out_bias_BD)
+    z_TD, out_TD, state_TE = (
+        np.empty((T, D), np.float32),
+        np.empty((T, D), np.float32),
+        np.empty((T, 2 * D), np.float32),
+    )
+    for block in range(number):
+        first = T - 1 if block == number - 1 else 0
+        normalise(x_TD, z_TD)
+        product(z_TD, w.into_BED[block], w.into_bias_BE[block], state_TE)
+        lambda_E = w.lambda_BE[block]
+        for t in range(1, T):
+            for d in range(D):
+                real, imaginary = state_TE[t - 1, d], state_TE[t - 1, D + d]
+                state_TE[t, d] += lambda_E[d] * real - lambda_E[D + d] * imaginary
+                state_TE[t, D + d] += lambda_E[d] * imaginary + lambda_E[D + d] * real
+        product(state_TE[first:], w.out_BDE[block], w.out_bias_BD[block], out_TD[first:])
+        x_TD[first:] += out_TD[first:]
+        feed_forward(
+            x_TD[first:], w.widen_BFD[block], w.widen_bias_BF[block], w.narrow_BDF[block], w.narrow_bias_BD[block]
+        )
+
+
+@kernel()
+def embedded(
     item_TD: Floats,
     action_T: NDArray[np.int64],
     dwell_s_T: Floats,
     gap_s_T: Floats,
     since_same_s_T: Floats,
-    hour: float,
     ends: Ends,
-    inner: Blocks,
-) -> Floats:
-    """[D] training/viewer.py's vector. gap: to the next visit; since_same: below 0 for never. hour: of the day."""
-    T, D = item_TD.shape
-    x_TD, at_s_T = np.empty((T, D), np.float32), np.zeros(T, np.float64)
+    x_TD: Floats,
+    at_s_T: NDArray[np.float64],
+) -> None:
+    """What goes into the first block: visits with what was done and how long, normalised; and when each was."""
+    T = len(item_TD)
     for t in range(T):
         x_TD[t] = item_TD[t] + ends.action_AD[min(action_T[t], len(ends.action_AD) - 1)]
         gap_s = gap_s_T[t - 1] if t else NONE
@@ -260,14 +402,19 @@ def viewed(
     normalise(x_TD, x_TD)
     x_TD *= ends.norm_4D[0]
     x_TD += ends.norm_4D[1]
-    blocks(x_TD, at_s_T, inner)
+
+
+@kernel()
+def moment(x_TD: Floats, gap_s: np.float32, hour: float, ends: Ends) -> Floats:
+    """[D] the last visit's output, and what the moment asked for adds. gap: since that visit."""
+    T, D = x_TD.shape
     y_1D = x_TD[T - 1 :]
     normalise(y_1D, y_1D)
     y_1D *= ends.norm_4D[2]
     y_1D += ends.norm_4D[3]
     wide_1M, more_1D = np.empty((1, len(ends.widen_bias_M)), np.float32), np.empty((1, D), np.float32)
     product(y_1D, ends.widen_MD, ends.widen_bias_M, wide_1M)
-    add_duration(wide_1M[0], ends.gap_KM, 0, gap_s_T[T - 1])
+    add_duration(wide_1M[0], ends.gap_KM, 0, gap_s)
     for harmonic in range(HARMONICS):
         angle = (harmonic + 1) * hour * 2 * pi / 24
         wide_1M[0] += np.float32(sin(angle)) * ends.hour_HM[harmonic]
@@ -278,6 +425,60 @@ def viewed(
     return y_D
 
 
+@kernel()
+def viewed_softmax(
+    item_TD: Floats,
+    action_T: NDArray[np.int64],
+    dwell_s_T: Floats,
+    gap_s_T: Floats,
+    since_same_s_T: Floats,
+    hour: float,
+    ends: Ends,
+    inner: Softmax,
+) -> Floats:
+    """[D] training/viewer.py's vector. gap: to the next visit; since_same: below 0 for never. hour: of the day."""
+    x_TD, at_s_T = np.empty(item_TD.shape, np.float32), np.zeros(len(item_TD), np.float64)
+    embedded(item_TD, action_T, dwell_s_T, gap_s_T, since_same_s_T, ends, x_TD, at_s_T)
+    softmax_blocks(x_TD, at_s_T, inner)
+    return moment(x_TD, gap_s_T[-1], hour, ends)
+
+
+@kernel()
+def viewed_hstu(
+    item_TD: Floats,
+    action_T: NDArray[np.int64],
+    dwell_s_T: Floats,
+    gap_s_T: Floats,
+    since_same_s_T: Floats,
+    hour: float,
+    ends: Ends,
+    inner: Hstu,
+) -> Floats:
+    """As viewed_softmax."""
+    x_TD, at_s_T = np.empty(item_TD.shape, np.float32), np.zeros(len(item_TD), np.float64)
+    embedded(item_TD, action_T, dwell_s_T, gap_s_T, since_same_s_T, ends, x_TD, at_s_T)
+    hstu_blocks(x_TD, at_s_T, inner)
+    return moment(x_TD, gap_s_T[-1], hour, ends)
+
+
+@kernel()
+def viewed_lru(
+    item_TD: Floats,
+    action_T: NDArray[np.int64],
+    dwell_s_T: Floats,
+    gap_s_T: Floats,
+    since_same_s_T: Floats,
+    hour: float,
+    ends: Ends,
+    inner: Lru,
+) -> Floats:
+    """As viewed_softmax."""
+    x_TD, at_s_T = np.empty(item_TD.shape, np.float32), np.zeros(len(item_TD), np.float64)
+    embedded(item_TD, action_T, dwell_s_T, gap_s_T, since_same_s_T, ends, x_TD, at_s_T)
+    lru_blocks(x_TD, inner)
+    return moment(x_TD, gap_s_T[-1], hour, ends)
+
+
 def _fields(record: type[Any]) -> types.NamedTuple:
     """numba's type of a record of weights: an array of as many dimensions as its name says."""
     by_dimension = {1: FLOATS, 2: FLOATS_2D, 3: FLOATS_3D}
@@ -286,8 +487,11 @@ def _fields(record: type[Any]) -> types.NamedTuple:
 
 def signatures() -> dict[Any, Any]:
     """Which kernels are called, for `compiling.load`, and with what."""
+    history = (FLOATS_2D, INTEGERS, *[FLOATS] * 3, types.float64, _fields(Ends))
     return {
         ranked: (FLOATS_2D, FLOATS_2D, FLOATS_2D, FLOATS, FLOATS_2D, FLOATS, FLOATS, INTEGERS, types.float64),
         probabilities: (FLOATS_2D, types.float64),
-        viewed: (FLOATS_2D, INTEGERS, *[FLOATS] * 3, types.float64, _fields(Ends), _fields(Blocks)),
+        viewed_softmax: (*history, _fields(Softmax)),
+        viewed_hstu: (*history, _fields(Hstu)),
+        viewed_lru: (*history, _fields(Lru)),
     }
