@@ -185,8 +185,8 @@ def test_training_without_a_terminal_says_each_stage_at_once_and_then_where_it_i
 @pytest.mark.parametrize(
     ("command", "slow"),
     [
-        ("up", "deploy.commands.up.System.start"),
-        ("down", "deploy.commands.down.System.stop"),
+        ("up", "deploy.system.System.start"),
+        ("down", "deploy.system.System.stop"),
         ("kafka start", "deploy.commands.kafka.LocalKafka.start"),
         ("kafka fetch", "deploy.commands.kafka.find_jars"),
         ("demo", "deploy.demo.Demo.__enter__"),
