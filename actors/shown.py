@@ -54,6 +54,9 @@ class Why:
     terms: dict[str, float] | UnsetType = UNSET
 
 
+NO_REASON = Why("live", "")
+
+
 def about_of(pick: Pick) -> str:
     """Whom or what a pick's reason names; "" for nothing."""
     if pick.source in {"visited", "followed"}:
@@ -73,8 +76,14 @@ def reason_of(source: Source, about: str) -> str:
 
 def shown_room(card: Card, now_ms: int, model_version: str, *, chat_per_minute: int) -> Room:
     """The room alone. chat_per_minute: as of now; model_version: in force."""
+    item = shown_item(card, now_ms, 0.0, NO_REASON, model_version, chat_per_minute=chat_per_minute)
+    return Room(**{name: getattr(item, name) for name in Room.__struct_fields__})  # 1 µs more than its own fields
+
+
+def shown_item(card: Card, now_ms: int, score: float, why: Why, model_version: str, *, chat_per_minute: int) -> Item:
+    """The room as one of an answer."""
     state = card.state
-    return Room(
+    return Item(
         room=state.room,
         streamer=state.streamer,
         title=state.title,
@@ -86,13 +95,11 @@ def shown_room(card: Card, now_ms: int, model_version: str, *, chat_per_minute: 
         audience=card.audience,
         chat_per_minute=chat_per_minute,
         receipt=_receipt(card, now_ms, model_version),
+        score=score,
+        source=why.source,
+        reason=why.reason,
+        terms=why.terms,
     )
-
-
-def shown_item(card: Card, now_ms: int, score: float, why: Why, model_version: str, *, chat_per_minute: int) -> Item:
-    """The room as one of an answer."""
-    room = shown_room(card, now_ms, model_version, chat_per_minute=chat_per_minute)
-    return Item(**msgspec.structs.asdict(room), score=score, source=why.source, reason=why.reason, terms=why.terms)
 
 
 def saw_ms(card: Card) -> int:

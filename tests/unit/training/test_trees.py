@@ -82,7 +82,7 @@ def test_nodes_that_compare_nothing_are_refused() -> None:
 
 
 def test_more_leaves_than_a_mask_has_bits_are_refused() -> None:
-    with pytest.raises(ConfigError, match="boosting.leaves is 33; it must be at least 2 and at most 32"):
+    with pytest.raises(ConfigError, match=r"boosting\.leaves is 33; it must be at least 2 and at most 32"):
         BoostingConfig(leaves=LEAVES + 1)
     with pytest.raises(ValueError, match="a tree of"):
         Trees(grown(3, leaves=60, trees=2).dump_model())
