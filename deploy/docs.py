@@ -10,7 +10,8 @@ ASSETS = {"swagger-ui.css": "text/css; charset=utf-8", "swagger-ui-bundle.js": "
 
 PAGE = """<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><title>Tidecast API</title><link rel="stylesheet" href="docs/swagger-ui.css"></head>
+<head><meta charset="utf-8"><title>Tidecast API</title>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="docs/swagger-ui.css"></head>
 <body>
 <div id="swagger-ui">
 <noscript>This page needs JavaScript; <a href="openapi.json">openapi.json</a> needs none.</noscript>

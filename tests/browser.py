@@ -17,6 +17,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 START_S = 60.0
+CLICKS, BETWEEN_CLICKS_S = 4, 8.0
 LONGEST_MESSAGE = 64 << 20  # a screenshot
 
 
@@ -60,6 +61,14 @@ class Page:
         result = self.command("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
+
+    def click(self, selector: str, until: str) -> Any:
+        """Clicks until an expression is true, and returns it: a page in the making may not heed the first click."""
+        for _ in range(CLICKS):
+            self.value(f"document.querySelector({selector!r})?.click()")
+            with contextlib.suppress(AssertionError):
+                return self.wait_for(until, BETWEEN_CLICKS_S)
+        return self.wait_for(until)
 
     def wait_for(self, script: str, seconds: float = 30.0) -> Any:
         """The first value of an expression that is true. Fails with the page's errors where there is none in time."""

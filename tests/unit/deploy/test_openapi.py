@@ -64,6 +64,7 @@ def test_every_filter_is_described_with_its_type_and_an_example(call: Caller, pa
 def test_the_documentation_page_fetches_nothing_from_elsewhere(call: Caller) -> None:
     page = call("GET", "/docs").body.decode()
     assert re.findall(r'(?:src|href)="([^"]+)"', page) == [
+        "data:,",
         "docs/swagger-ui.css",
         "openapi.json",
         "docs/swagger-ui-bundle.js",
