@@ -80,7 +80,7 @@ class Source(Protocol):
     def commit(self, positions: Mapping[Partition, int]) -> None:
         """Stores where this group resumes: the offset of the next record to read. Blocks until it is stored.
 
-        Raises LogUnavailable, Fenced.
+        Raises LogUnavailable (also while the group is being distributed anew; what was stored before counts), Fenced.
         """
 
     def note(self, partition: Partition, text: str) -> None:
