@@ -47,7 +47,7 @@ lint: $(VENV)/.dev $(VENV)/.ready ## ruff, mypy, import-linter
 	@$(BIN)/lint-imports
 
 docs: $(VENV)/.dev ## docs/ as a site, in build/docs; brings docs/kafka.md up to date and checks every link
-	@$(BIN)/python -m deploy.kafka_page docs/kafka.md
+	@$(BIN)/python -m deploy.docs.kafka_page docs/kafka.md
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo 'build/docs/index.html'
 
@@ -73,7 +73,7 @@ SET_UP = check='import sys'; command -v uv >/dev/null || check='import ensurepip
   if [ -z "$$found" ]; then \
     echo 'No Python 3.11, 3.12 or 3.13 with the venv module was found (on Debian and Ubuntu: apt install python3-venv).' >&2; \
     echo 'If there is one elsewhere: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; fi; \
-  TORCH_INDEX_URL='$(TORCH_INDEX_URL)' $$found -I deploy/set_up.py
+  TORCH_INDEX_URL='$(TORCH_INDEX_URL)' $$found -I deploy/local/set_up.py
 
 $(VENV)/.dev: pyproject.toml requirements-dev.lock
 	@$(SET_UP) --dev

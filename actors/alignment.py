@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from actors.index import LiveIndex
 from actors.projection import Projection
 from streaming.events import RoomState
-from training.labels import labels_of
-from training.manifest import V0
-from training.serving import AlignedRooms, ServedVersion
+from training.content.declared_labels import labels_of
+from training.inference.interface import AlignedRooms, ServedVersion
+from training.registry.manifest import V0
 
 Slots = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -116,7 +116,7 @@ class ModelAlignment:
     """A version with a model. A room whose vectors another encoder made is aligned without content.
 
     Where a ranker looks at whole vectors, the index has their first dimensions alone, which are trained to find rooms
-    by themselves (Matryoshka, training/losses.py): half of them are half of the memory that every request reads.
+    by themselves (Matryoshka, training/model/losses.py): half of them are half of the memory that every request reads.
     """
 
     def __init__(self, model: ServedVersion, index: LiveIndex) -> None:

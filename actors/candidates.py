@@ -17,8 +17,8 @@ from actors.pools import TIE, Pools, keyed, largest, most
 from actors.room_table import RoomTable
 from actors.taste import Taste
 from streaming.events import RoomId, StreamerId
-from training.compiling import INTEGERS, kernel
-from training.spelling import language_key, speaks
+from training.content.spelling import language_key, speaks
+from training.features.compiling import INTEGERS, kernel
 
 NO_FILTERS = Filters()
 

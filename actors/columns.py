@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from training.compiling import FLOATS, kernel
+from training.features.compiling import FLOATS, kernel
 
 Floats = NDArray[np.float32]
 Halves = NDArray[np.uint16]

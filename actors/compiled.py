@@ -8,7 +8,8 @@ compiles them once and for all, with those of trained versions, so that the firs
 from __future__ import annotations
 
 from actors import candidates, columns, diversity, reasons, score, scoring
-from training import compiling, kernels
+from training.features import compiling
+from training.inference import warm_up
 
 
 def load() -> None:
@@ -19,4 +20,4 @@ def load() -> None:
 
 if __name__ == "__main__":
     load()
-    kernels.load()
+    warm_up.load()

@@ -8,7 +8,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from training.compiling import kernel
+from training.features.compiling import kernel
 
 Labels = NDArray[np.int32]
 

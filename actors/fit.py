@@ -6,7 +6,7 @@ from itertools import islice
 
 from actors.room_table import RoomTable
 from streaming.errors import VersionError
-from training.serving import ServedVersion
+from training.inference.interface import ServedVersion
 
 SAMPLE = 500  # rooms, the oldest, whose encoder is looked at: all of them would take the lock for milliseconds
 FITTING = 0.5  # of these with content, so many at least must come from the version's encoder

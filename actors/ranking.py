@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from actors.alignment import ModelAlignment
 from actors.room_table import RoomTable
 from actors.tastes import Held
-from training.features import Rooms, crowd, personal_of
-from training.own import OwnPast
-from training.serving import Doubtful, Offered, RankedRooms, ServedVersion, ServedViewer
+from training.features.features import Rooms, crowd, personal_of
+from training.features.viewer_columns import OwnPast
+from training.inference.interface import Doubtful, Offered, RankedRooms, ServedVersion, ServedViewer
 
 Slots = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -55,7 +55,7 @@ class Ranked:
     rooms: RankedRooms
 
     def falls(self, rooms: Doubtful) -> Floats:
-        """[K, C] as training/causes.py has it, of some of the rooms."""
+        """[K, C] as training/inference/causes.py has it, of some of the rooms."""
         return self.model.falls(self.viewer, self.offered, self.rooms, rooms)
 
 

@@ -2,7 +2,7 @@
 
 What moves a room is what it has more of than the average candidate: what all have is no reason. Of a streamer visited
 before all of it counts, which the average candidate has none of. With a model it is what its log odds of being entered
-fall by where the features behind a reason are as the average candidate's (training/causes.py).
+fall by where the features behind a reason are as the average candidate's (training/inference/causes.py).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from actors.ranking import Ranked
 from actors.room_table import RoomTable
 from actors.score import Asked, Score, largest
 from training.baseline import TERMS
-from training.causes import CROWD
-from training.compiling import FLOATS, INTEGERS, kernel
-from training.serving import Doubtful
+from training.features.compiling import FLOATS, INTEGERS, kernel
+from training.inference.causes import CROWD
+from training.inference.interface import Doubtful
 
 Slots = NDArray[np.int64]
 Floats = NDArray[np.float32]

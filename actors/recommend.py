@@ -41,7 +41,7 @@ from streaming.errors import UnknownRoom, VersionError
 from streaming.events import MAX_ID_LENGTH, RoomId, ViewerId
 from streaming.metrics import Metrics
 from streaming.profile_config import ProfileConfig
-from training import kernels
+from training.inference import warm_up
 
 LOGGER = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class Recommender:
 
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what models prepare of all rooms, and scores in the shadow; a thread's loop until told to stop."""
-        kernels.load()  # before there is a version that needs them; answers by version 0 are made meanwhile
+        warm_up.load()  # before there is a version that needs them; answers by version 0 are made meanwhile
         rest_s = PREPARE_S
         while not stop.wait(rest_s):
             began_s = time.thread_time()  # of the processor: on a busy replica most of a renewal is waiting

@@ -20,10 +20,10 @@ from actors.projection import Projection
 from actors.roster import Roster
 from actors.settings import TablesConfig
 from streaming.events import RoomId, RoomState
-from training.content import content_vectors
-from training.live_rooms import LiveRooms
-from training.serving import ServedVersion
-from training.spelling import category_key, language_key
+from training.content.content_vector import content_vectors
+from training.content.spelling import category_key, language_key
+from training.features.room_columns import LiveRooms
+from training.inference.interface import ServedVersion
 
 APART = 1_000.0  # more than two products of vectors differ by
 MAX_ENDED = 50_000  # rooms that ended within the hour and are still remembered, for the tastes they speak of

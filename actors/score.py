@@ -21,7 +21,7 @@ from actors.room_table import RoomTable
 from actors.taste import Taste
 from streaming.activity import MAX_ARRIVALS, RECENT_MS
 from training.baseline import TERMS
-from training.compiling import FLOATS, FLOATS_2D, INTEGERS, INTEGERS_2D, kernel
+from training.features.compiling import FLOATS, FLOATS_2D, INTEGERS, INTEGERS_2D, kernel
 from training.settings import BaselineWeights
 
 Slots = NDArray[np.int64]

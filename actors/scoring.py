@@ -23,7 +23,7 @@ from actors.reasons import LIVE, Reasons
 from actors.score import Asked, Company, Score
 from actors.tastes import Held
 from streaming.errors import VersionError
-from training.compiling import FLOATS, kernel
+from training.features.compiling import FLOATS, kernel
 
 Floats = NDArray[np.float32]
 

@@ -25,8 +25,8 @@ from streaming.clock import Clock
 from streaming.errors import TidecastError
 from streaming.events import ModelVersion
 from streaming.metrics import Metrics
-from training.manifest import V0
-from training.serving import ServedVersion
+from training.inference.interface import ServedVersion
+from training.registry.manifest import V0
 
 LOGGER = logging.getLogger(__name__)
 

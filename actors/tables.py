@@ -23,7 +23,7 @@ from streaming.topic_set import comparable
 from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
 from streaming.troubles import Trouble, Troubles
 from streaming.vectors import with_numbers_only
-from training.announced import Announced
+from training.registry.catalog import Announced
 
 __all__ = ["TableReader", "Tables", "TablesConfig"]
 

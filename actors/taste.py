@@ -16,7 +16,7 @@ from actors.room_table import Card, EndedRoom, RoomTable
 from streaming.events import RoomId, StreamerId, ViewerProfile, Visit
 from streaming.profile_config import ProfileConfig
 from training.baseline import BROAD_WEIGHT, FORGETTING, PER_LOG_MINUTE, PER_SIGN, VISIT_HALF_LIFE_S
-from training.spelling import category_key, language_key
+from training.content.spelling import category_key, language_key
 
 VISIT_HALF_LIFE_MS = 1_000 * VISIT_HALF_LIFE_S
 TOP_CATEGORIES = 3  # from each of these the best rooms become candidates

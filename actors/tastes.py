@@ -19,9 +19,9 @@ from actors.taste import PRESENCE_MS, Reading, Taste, abouts_of, reading_of, tas
 from streaming.errors import RecordError
 from streaming.events import RoomState, ViewerId, ViewerProfile, Visit
 from streaming.metrics import Metrics
-from training.own import OwnPast
-from training.past_visits import PastVisits, past_visits
-from training.serving import AlignedRooms, ServedViewer, ViewerPast
+from training.features.viewer_columns import OwnPast
+from training.features.visit_sequence import PastVisits, past_visits
+from training.inference.interface import AlignedRooms, ServedViewer, ViewerPast
 from training.settings import BaselineWeights
 
 MAX_TASTES = 20_000  # decoded tastes kept; some 3.5 KB each

@@ -16,9 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol, cast
 
-from deploy.parser import Parser
-from deploy.shadow import shadowing
-from deploy.terminal import complain, explain_bugs, log_to_stderr, say, tolerate_any_encoding
+from deploy.commands.parser import Parser
+from deploy.local.package_check import shadowing
+from deploy.terminal.console import complain, explain_bugs, log_to_stderr, say, tolerate_any_encoding
 
 COMMANDS = {
     "demo": "everything at once on this machine, with a simulated platform, shown while it runs",

@@ -13,9 +13,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deploy import haproxy
-from deploy.cluster import haproxy_binary
-from deploy.haproxy import ProxyLimits
+from deploy.config.proxy_limits import ProxyLimits
+from deploy.ray import haproxy
+from deploy.ray.local_ray import haproxy_binary
 from streaming.ports import free_port
 
 PATIENCE_S = 20.0

@@ -24,7 +24,7 @@ from streaming.profile import ProfileFold
 from streaming.profile_config import ProfileConfig
 from streaming.room import RoomFold
 from streaming.window_config import WindowConfig
-from training.encode import Encoder
+from training.content.encode_missing import Encoder
 
 
 class WordEncoder:

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.bundle import Bundle
-from training.codes import Codebooks
-from training.freeze import Origin, freeze
-from training.learn import LearnConfig
-from training.model import Model
-from training.model_config import EXTRA, RANKED, LarmConfig, ModelConfig
-from training.move_counts import MoveCounts
+from training.examples.co_visit_counts import MoveCounts
+from training.fit.export import Origin, freeze
+from training.fit.learner import LearnConfig
+from training.model.config import EXTRA, RANKED, LarmConfig, ModelConfig
+from training.model.model import Model
+from training.model.semantic_codes import Codebooks
+from training.registry.bundle import Bundle
 
 
 def untrained(version: str, streamers: Sequence[str], encoder_version: str, d_content: int = 384) -> Bundle:

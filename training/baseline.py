@@ -11,8 +11,8 @@
                           + fresh    · 0.5^(age / half-life)
 
 Each term lies in 0..1, so that a weight says how much its term can move a room. A replica computes them from its tables
-(actors/score.py, pools.py, taste.py), the gate from examples (zero_score.py). The weights were found on recorded chat
-and the simulator together (docs/results.md).
+(actors/score.py, pools.py, taste.py), the gate from examples (logged_baseline.py). The weights were found on recorded
+chat and the simulator together (docs/results.md).
 """
 
 from __future__ import annotations

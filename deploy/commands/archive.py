@@ -8,12 +8,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from deploy.terminal import complain, say, say_json
+from deploy.terminal.console import complain, say, say_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deploy.config import Settings
+    from deploy.config.settings import Settings
     from streaming.archive.archiver import ArchiverStatus
     from streaming.archive.config import ArchiveConfig
     from streaming.archive.reader import Archive
@@ -69,7 +69,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
     from streaming.errors import ConfigError  # noqa: PLC0415
     from streaming.topics import TOPICS  # noqa: PLC0415
 
@@ -95,8 +95,8 @@ def run(args: argparse.Namespace) -> int:
 
 def archive_log(settings: Settings, config: ArchiveConfig, *, once: bool, as_json: bool) -> int:
     """Archives until Ctrl-C, or with `once` up to the log's ends. Raises ArchiveError, LogError."""
-    from deploy.archive_progress import show_progress  # noqa: PLC0415
-    from deploy.stopping import stop_on_signal  # noqa: PLC0415
+    from deploy.local.stopping import stop_on_signal  # noqa: PLC0415
+    from deploy.terminal.archive_progress import show_progress  # noqa: PLC0415
     from streaming.archive.archiver import Archiver  # noqa: PLC0415
     from streaming.broker import KafkaLog  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
@@ -135,7 +135,7 @@ def summary(status: ArchiverStatus, took_s: float, *, interrupted: bool) -> str:
 
 def show(archive: Archive, topic: str | None, *, as_json: bool) -> int:
     """Prints what the archive holds. Exit code 1 where it holds nothing."""
-    from deploy.archive_table import draw, rows_of  # noqa: PLC0415
+    from deploy.terminal.archive_table import draw, rows_of  # noqa: PLC0415
 
     rows = rows_of(archive, topic)
     if as_json:
@@ -149,8 +149,8 @@ def show(archive: Archive, topic: str | None, *, as_json: bool) -> int:
 
 def look_after(archive: Archive, config: ArchiveConfig, args: argparse.Namespace) -> int:
     """Merges or deletes, a step at a time; between two of them it can be stopped."""
-    from deploy.plain_progress import PlainProgress  # noqa: PLC0415
-    from deploy.stopping import stop_on_signal  # noqa: PLC0415
+    from deploy.local.stopping import stop_on_signal  # noqa: PLC0415
+    from deploy.terminal.plain_progress import PlainProgress  # noqa: PLC0415
 
     stop = threading.Event()
     done: list[dict[str, Any]] = []

@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from deploy.config import Loaded, known_keys, load
-from deploy.config_key import shown_value
-from deploy.terminal import as_json as quoted
-from deploy.terminal import one_line, say
+from deploy.config.key import shown_value
+from deploy.config.settings import Loaded, known_keys, load
+from deploy.terminal.console import as_json as quoted
+from deploy.terminal.console import one_line, say
 
 EPILOG = """\
 examples:

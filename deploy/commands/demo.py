@@ -14,11 +14,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from deploy.terminal import complain, console, say
+from deploy.terminal.console import complain, console, say
 
 if TYPE_CHECKING:
-    from deploy.demo import Speed, Stage
-    from deploy.promises import Verdict
+    from deploy.demo.demo import Speed, Stage
+    from deploy.demo.promises import Verdict
 
 UNATTENDED_S = 60.0
 ROOM_LIFETIME_S = 300.0  # with 60 rooms, one ends every 5 s
@@ -68,10 +68,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.demo import Demo  # noqa: PLC0415
-    from deploy.plain_progress import PlainProgress  # noqa: PLC0415
-    from deploy.screen import Lines, Screen  # noqa: PLC0415
+    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.demo.demo import Demo  # noqa: PLC0415
+    from deploy.demo.screen import Lines, Screen  # noqa: PLC0415
+    from deploy.terminal.plain_progress import PlainProgress  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
 
     attended = sys.stdout.isatty() and not args.plain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from deploy.terminal import complain, say, say_json
+from deploy.terminal.console import complain, say, say_json
 
 EPILOG = """\
 examples:
@@ -30,9 +30,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.plain_progress import PlainProgress  # noqa: PLC0415
-    from deploy.system import System  # noqa: PLC0415
+    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.local.system import System  # noqa: PLC0415
+    from deploy.terminal.plain_progress import PlainProgress  # noqa: PLC0415
 
     began_s = time.monotonic()
     waiting = PlainProgress("down", "")

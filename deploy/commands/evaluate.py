@@ -10,22 +10,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploy.terminal import complain, say
+from deploy.terminal.console import complain, say
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from deploy.config import Settings
-    from deploy.rankers import Ingredients
+    from deploy.config.settings import Settings
+    from deploy.offline.rankers import Ingredients
     from streaming.recording import Recording
     from streaming.replay import Channel
-    from training.bundle import Bundle
-    from training.chat import Chat, Windows
-    from training.rankers import Ranker
-    from training.report import Report
-    from training.timeline import ContentTimeline
-    from training.tower_figures import Towers
+    from training.evaluation.baselines import Ranker
+    from training.evaluation.report import Report
+    from training.evaluation.tower_diagnostics import Towers
+    from training.recorded.chat import Chat, Windows
+    from training.recorded.content_timeline import ContentTimeline
+    from training.registry.bundle import Bundle
 
 EPILOG = """\
 A visit is a viewer's message after being in another channel, or silent for half an hour. Live at a visit are the
@@ -150,14 +150,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.evaluate_progress import EvaluateProgress  # noqa: PLC0415
-    from deploy.evaluate_table import table  # noqa: PLC0415
-    from deploy.rankers import build, names_of  # noqa: PLC0415
-    from deploy.towers_table import towers_table  # noqa: PLC0415
-    from training.chat import load  # noqa: PLC0415
-    from training.evaluate import EvaluateConfig, evaluate  # noqa: PLC0415
-    from training.rankings import RankingsFile  # noqa: PLC0415
+    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.offline.rankers import build, names_of  # noqa: PLC0415
+    from deploy.terminal.evaluate_progress import EvaluateProgress  # noqa: PLC0415
+    from deploy.terminal.evaluate_table import table  # noqa: PLC0415
+    from deploy.terminal.towers_table import towers_table  # noqa: PLC0415
+    from training.evaluation.evaluate import EvaluateConfig, evaluate  # noqa: PLC0415
+    from training.evaluation.rankings_file import RankingsFile  # noqa: PLC0415
+    from training.recorded.chat import load  # noqa: PLC0415
 
     names = chosen_names(args)
     rankings_of, against = _check(args, names_of(names, args.version))
@@ -190,7 +190,7 @@ class Files:
 
 def open_files(args: argparse.Namespace) -> Files:
     """With --skip-bad without the rows that are not as they should be. Raises InputFileError."""
-    from deploy.recording_check import check_recording  # noqa: PLC0415
+    from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
     from streaming.recording import Recording  # noqa: PLC0415
 
     opened = {path: Recording.open(path, "chat") for path in (*args.train, *args.test)}
@@ -202,7 +202,7 @@ def open_files(args: argparse.Namespace) -> Files:
 
 def versions_of(places: Sequence[str], settings: Settings) -> dict[str, Bundle]:
     """Trained versions, by what was given for them. Raises ConfigError."""
-    from deploy.model_registry import version_at  # noqa: PLC0415
+    from deploy.terminal.model_registry import version_at  # noqa: PLC0415
     from streaming.errors import ConfigError, VersionError  # noqa: PLC0415
 
     versions = {}
@@ -218,12 +218,12 @@ def ingredients_of(
     args: argparse.Namespace, settings: Settings, chat: Chat, files: Files
 ) -> tuple[Ingredients, NDArray[np.bool_] | None]:
     """What the rankers are made of, and which channels are held out, if any."""
-    from deploy.rankers import Ingredients  # noqa: PLC0415
-    from deploy.version_zero import VersionZeroConfig  # noqa: PLC0415
+    from deploy.offline.baseline_ranker import VersionZeroConfig  # noqa: PLC0415
+    from deploy.offline.rankers import Ingredients  # noqa: PLC0415
     from streaming.replay import read_channels  # noqa: PLC0415
-    from training.boosting import BoostingConfig  # noqa: PLC0415
-    from training.cold import cold_streamers, without_past  # noqa: PLC0415
-    from training.rankers import Popularity  # noqa: PLC0415
+    from training.boosting.ranker import BoostingConfig  # noqa: PLC0415
+    from training.evaluation.baselines import Popularity  # noqa: PLC0415
+    from training.evaluation.cold_start import cold_streamers, without_past  # noqa: PLC0415
 
     known = read_channels(args.channels) if args.channels else {}
     cold_C = cold_streamers(chat.channels, args.cold_streamers) if args.cold_streamers else None
@@ -240,9 +240,9 @@ def ingredients_of(
 
 def chosen_names(args: argparse.Namespace) -> list[str]:
     """The rankers asked for, else all that can be had. Raises ConfigError: boosting by name without lightgbm."""
-    from deploy.rankers import BOOSTED, WITH_CONTENT, WITH_TOWERS  # noqa: PLC0415
+    from deploy.offline.rankers import BOOSTED, WITH_CONTENT, WITH_TOWERS  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415
-    from training.boosting import Boosting  # noqa: PLC0415
+    from training.boosting.ranker import Boosting  # noqa: PLC0415
 
     left_out = (WITH_TOWERS,) if args.content else (WITH_TOWERS, *WITH_CONTENT)
     names = args.rankers or [name for name in RANKERS if name not in left_out]
@@ -258,10 +258,10 @@ def content_of(
     args: argparse.Namespace, settings: Settings, chat: Chat, known: Mapping[str, Channel], files: Files
 ) -> ContentTimeline:
     """What the channels were about; encodes what the cache does not hold yet."""
-    from deploy.encode_progress import EncodeProgress  # noqa: PLC0415
-    from training.chat import load_texts  # noqa: PLC0415
-    from training.encoder import LazyTextEncoder  # noqa: PLC0415
-    from training.recorded_content import ContentConfig, content_timeline  # noqa: PLC0415
+    from deploy.terminal.encode_progress import EncodeProgress  # noqa: PLC0415
+    from training.content.text_encoder import LazyTextEncoder  # noqa: PLC0415
+    from training.recorded.chat import load_texts  # noqa: PLC0415
+    from training.recorded.recorded_content import ContentConfig, content_timeline  # noqa: PLC0415
 
     text_M = load_texts(files.train, files.test, args.train_windows, args.test_windows)
     encoder = LazyTextEncoder(dataclasses.replace(settings.encoder, cached_texts=1))  # each text comes once
@@ -279,15 +279,15 @@ def content_of(
 
 def towers_of(rankers: Sequence[Ranker]) -> dict[str, Towers]:
     """What there is to say of the towers of those that have some."""
-    from training.learned import Learned  # noqa: PLC0415
+    from training.evaluation.trained_model import Learned  # noqa: PLC0415
 
     return {ranker.name: ranker.towers() for ranker in rankers if isinstance(ranker, Learned)}
 
 
 def as_json(report: Report, rankers: Sequence[Ranker], args: argparse.Namespace) -> dict[str, Any]:
     """For scripts: the report, what it was made from, and what the rankers learned."""
-    from training.boosting import Boosting  # noqa: PLC0415
-    from training.rankers import MemoryAndMoves, Popularity  # noqa: PLC0415
+    from training.boosting.ranker import Boosting  # noqa: PLC0415
+    from training.evaluation.baselines import MemoryAndMoves, Popularity  # noqa: PLC0415
 
     learned: dict[str, Any] = {}
     for ranker in rankers:
@@ -315,8 +315,8 @@ def as_json(report: Report, rankers: Sequence[Ranker], args: argparse.Namespace)
 
 def _check(args: argparse.Namespace, names: Sequence[str]) -> tuple[str, str]:
     """Says before the work, not after it, that its result could not be kept. Whose rankings are kept; the reference."""
-    from deploy.learned_rankers import MODEL  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415
+    from training.evaluation.learned_rankers import MODEL  # noqa: PLC0415
 
     for option, path in (("--json", args.json), ("--rankings", args.rankings)):
         if path is not None and not path.parent.is_dir():
@@ -329,7 +329,7 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> tuple[str, str]:
 
 
 def _windows(text: str) -> Windows:
-    from training.chat import Windows  # noqa: PLC0415
+    from training.recorded.chat import Windows  # noqa: PLC0415
 
     first, colon, end = text.partition(":")
     if not (colon and first.isdecimal() and end.isdecimal() and int(first) < int(end)):

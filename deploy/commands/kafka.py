@@ -7,9 +7,9 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from deploy.config import Settings, from_args
-from deploy.plain_progress import PlainProgress
-from deploy.terminal import complain, say, say_json
+from deploy.config.settings import Settings, from_args
+from deploy.terminal.console import complain, say, say_json
+from deploy.terminal.plain_progress import PlainProgress
 from streaming.errors import ConfigError
 from streaming.local_kafka import KAFKA_VERSION, LocalKafka, find_jars
 from streaming.shown import shown
@@ -67,7 +67,7 @@ def require_unused(settings: Settings, kafka: LocalKafka, *, sure: bool) -> None
 
     That system would answer from what it holds, ever older, until there is a Kafka again.
     """
-    from deploy.system import System  # noqa: PLC0415  the other actions need none of it
+    from deploy.local.system import System  # noqa: PLC0415  the other actions need none of it
 
     users = [System(settings, folder).living() for folder in (Path(".tidecast"), Path(".tidecast/demo"))]
     urls = [user.url for user in users if user is not None and user.bootstrap_servers == kafka.bootstrap_servers]

@@ -7,7 +7,7 @@ import base64
 import time
 from typing import TYPE_CHECKING, Any
 
-from deploy.terminal import as_json, one_line, say
+from deploy.terminal.console import as_json, one_line, say
 
 if TYPE_CHECKING:
     from streaming.events import DeadLetter
@@ -47,8 +47,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.letters import Letters  # noqa: PLC0415
+    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.terminal.letters import Letters  # noqa: PLC0415
     from streaming.broker import KafkaLog  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415
     from streaming.topics import TOPICS  # noqa: PLC0415

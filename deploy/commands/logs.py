@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.terminal import complain, say, say_json
+from deploy.terminal.console import complain, say, say_json
 
 EPILOG = """\
 examples:
@@ -40,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    from deploy.process_logs import chosen, end_of, kept_logs, logs_in  # noqa: PLC0415
+    from deploy.local.process_logs import chosen, end_of, kept_logs, logs_in  # noqa: PLC0415
 
     kept = kept_logs([Path(folder, "logs") for folder in FOLDERS])
     if args.kept:
@@ -80,8 +80,8 @@ FOLDERS = (Path(".tidecast"), Path(".tidecast/demo"))
 
 def _running(args: argparse.Namespace) -> Path | None:
     """Where the processes of a running system write their logs."""
-    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.system import System  # noqa: PLC0415
+    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.local.system import System  # noqa: PLC0415
 
     for folder in FOLDERS:
         running = System(from_args(args), folder).living()
@@ -105,7 +105,7 @@ def _list(folders: Sequence[Path], *, as_json: bool) -> int:
 
 
 def _follow(paths: Sequence[Path], names: dict[Path, str], *, as_json: bool) -> None:
-    from deploy.process_logs import grown  # noqa: PLC0415
+    from deploy.local.process_logs import grown  # noqa: PLC0415
 
     sizes = {path: path.stat().st_size for path in paths}
     try:

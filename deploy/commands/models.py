@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from deploy.terminal import as_json, say, say_json
+from deploy.terminal.console import as_json, say, say_json
 from streaming.shown import shown_uri
 
 if TYPE_CHECKING:
     from streaming.events import ModelVersion
-    from training.registry import Registry, Verdict
+    from training.registry.registry import Registry, Verdict
 
 EPILOG = """\
 A version is a folder of three files: manifest.json (what it is, with checksums), weights.safetensors, names.json. The
@@ -58,8 +58,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.model_registry import registry_of  # noqa: PLC0415
+    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.terminal.model_registry import registry_of  # noqa: PLC0415
 
     check(args)
     with registry_of(from_args(args), args.uri) as registry:
@@ -81,7 +81,7 @@ def check(args: argparse.Namespace) -> None:
 
 
 def _ls(registry: Registry, args: argparse.Namespace) -> int:
-    from deploy.model_registry import draw, row_of  # noqa: PLC0415
+    from deploy.terminal.model_registry import draw, row_of  # noqa: PLC0415
 
     versions = registry.versions()
     if args.json:
@@ -94,7 +94,7 @@ def _ls(registry: Registry, args: argparse.Namespace) -> int:
 def _show(registry: Registry, args: argparse.Namespace) -> int:
     import msgspec  # noqa: PLC0415
 
-    from deploy.model_registry import describe, row_of  # noqa: PLC0415
+    from deploy.terminal.model_registry import describe, row_of  # noqa: PLC0415
 
     listed, manifest = registry.show(args.subject)
     if args.json:
@@ -105,7 +105,7 @@ def _show(registry: Registry, args: argparse.Namespace) -> int:
 
 
 def _publish(registry: Registry, args: argparse.Namespace) -> int:
-    from deploy.model_registry import bundle_at  # noqa: PLC0415
+    from deploy.terminal.model_registry import bundle_at  # noqa: PLC0415
 
     record = registry.publish(bundle_at(args.subject))
     if not args.live:
@@ -119,7 +119,7 @@ def _promote(registry: Registry, args: argparse.Namespace) -> int:
 
 
 def _promoted(registry: Registry, args: argparse.Namespace, version: str) -> int:
-    from training.registry import OpenGate  # noqa: PLC0415
+    from training.registry.registry import OpenGate  # noqa: PLC0415
 
     verdict: Verdict = registry.promote(version, OpenGate())
     said = f"version {version} is {'live' if verdict.passed else 'not live'}: {verdict.reason}"

@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.text import Text
 
 from actors.answer import Answer, Filters, Item, Mature, Query
-from deploy.client import Client
-from deploy.columns import Column, table
-from deploy.terminal import console, one_line, say_json
+from deploy.http.client import Client
+from deploy.terminal.columns import Column, table
+from deploy.terminal.console import console, one_line, say_json
 
 EPILOG = """\
 examples:
@@ -61,7 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
 
     client = Client(from_args(args).http.url)
     query = Query(

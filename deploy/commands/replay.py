@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from deploy.parser import time_ms
-from deploy.terminal import as_json as to_json
-from deploy.terminal import say
+from deploy.commands.parser import time_ms
+from deploy.terminal.console import as_json as to_json
+from deploy.terminal.console import say
 
 if TYPE_CHECKING:
     from streaming.playback import Played
@@ -110,9 +110,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.play_progress import PlayProgress  # noqa: PLC0415
-    from deploy.stopping import stop_on_signal  # noqa: PLC0415
+    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.local.stopping import stop_on_signal  # noqa: PLC0415
+    from deploy.terminal.play_progress import PlayProgress  # noqa: PLC0415
     from streaming.broker import KafkaLog  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
     from streaming.playback import Pace, Timeline, play  # noqa: PLC0415
@@ -162,7 +162,7 @@ def open_files(args: argparse.Namespace) -> Files:
 
 def check(args: argparse.Namespace, files: Files) -> None:
     """Reads every row before anything is sent. Raises InputFileError, with the first row that cannot be taken."""
-    from deploy.recording_check import check_recording  # noqa: PLC0415
+    from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
     from streaming.recorded_records import LogCheck  # noqa: PLC0415
 
     for file in files.opened:

@@ -29,8 +29,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     from deploy.commands.models import rollback  # noqa: PLC0415  the help needs none of this
-    from deploy.config import from_args  # noqa: PLC0415
-    from deploy.model_registry import registry_of  # noqa: PLC0415
+    from deploy.config.settings import from_args  # noqa: PLC0415
+    from deploy.terminal.model_registry import registry_of  # noqa: PLC0415
 
     with registry_of(from_args(args), args.uri) as registry:
         return rollback(registry, as_json=args.json)

@@ -9,9 +9,9 @@ import msgspec
 from rich.console import Console
 
 from actors.answer import Room
-from deploy.client import Client
-from deploy.columns import Column, table
-from deploy.terminal import console, say_json
+from deploy.http.client import Client
+from deploy.terminal.columns import Column, table
+from deploy.terminal.console import console, say_json
 
 MATURE = {"none": "false", "only": "true", "any": "any"}
 EPILOG = """\
@@ -53,7 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
 
     asked = {"limit": args.limit, "language": args.language, "category": args.category, "mature": MATURE[args.mature]}
     rooms = Client(from_args(args).http.url).rooms(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from deploy.terminal import say, say_json
+from deploy.terminal.console import say, say_json
 from streaming.codec import json_schema
 from streaming.topics import TOPICS
 

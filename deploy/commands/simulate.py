@@ -8,12 +8,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploy.terminal import as_json as to_json
-from deploy.terminal import say
+from deploy.terminal.console import as_json as to_json
+from deploy.terminal.console import say
 from streaming.simulated.config import SimulationConfig
 
 if TYPE_CHECKING:
-    from deploy.simulation import Run
+    from deploy.demo.simulation import Run
 
 INTERRUPTED = 130
 
@@ -86,10 +86,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.play_progress import PlayProgress  # noqa: PLC0415
-    from deploy.simulation import run_fast, run_live  # noqa: PLC0415
-    from deploy.stopping import stop_on_signal  # noqa: PLC0415
+    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.demo.simulation import run_fast, run_live  # noqa: PLC0415
+    from deploy.local.stopping import stop_on_signal  # noqa: PLC0415
+    from deploy.terminal.play_progress import PlayProgress  # noqa: PLC0415
     from streaming.broker import KafkaLog  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
 
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
 
 def wanted_run(args: argparse.Namespace, now_ms: int) -> Run:
     """Raises ConfigError."""
-    from deploy.simulation import Run  # noqa: PLC0415
+    from deploy.demo.simulation import Run  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415
 
     if args.fast and args.duration is None:

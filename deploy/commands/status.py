@@ -11,11 +11,11 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from deploy.client import Client, NotUp
-from deploy.columns import Column, table
-from deploy.exposition import Exposition, parse
-from deploy.status import Post, Readiness, SystemStatus, troubles_of
-from deploy.terminal import console, one_line, say, say_json
+from deploy.demo.prometheus_text import Exposition, parse
+from deploy.http.client import Client, NotUp
+from deploy.http.status import Post, Readiness, SystemStatus, troubles_of
+from deploy.terminal.columns import Column, table
+from deploy.terminal.console import console, one_line, say, say_json
 
 EPILOG = """\
 examples:
@@ -58,7 +58,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
 
     http = from_args(args).http
     url = http.url

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from deploy.terminal import say, say_json
+from deploy.terminal.console import say, say_json
 from streaming.topic_check import PRODUCERS, TopicReport, check_topics, grow_topics
 from streaming.topics import Partitioning
 
@@ -43,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
     from streaming.broker import KafkaAdmin  # noqa: PLC0415
 
     settings = from_args(args)

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploy.parser import time_ms
-from deploy.terminal import as_json, say
+from deploy.commands.parser import time_ms
+from deploy.terminal.console import as_json, say
 from streaming.shown import shown_uri
 
 if TYPE_CHECKING:
-    from deploy.config import Settings
-    from deploy.training_run import Trained, WriteExamples
+    from deploy.config.settings import Settings
+    from deploy.train.run import Trained, WriteExamples
     from streaming.replay import Replay
-    from training.registry import Registry
+    from training.registry.registry import Registry
 
 INTERRUPTED = 130
 EPILOG = """\
@@ -63,9 +63,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    from deploy.config import from_args  # noqa: PLC0415  the help needs none of this
+    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
     from streaming.errors import ConfigError  # noqa: PLC0415
-    from training.job import alone  # noqa: PLC0415
+    from training.fit.run import alone  # noqa: PLC0415
 
     settings = from_args(args)
     if args.out is not None and (args.out / "manifest.json").exists():
@@ -78,10 +78,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace, settings: Settings, registry: Registry | None) -> int:
-    from deploy.training_progress import TrainingProgress  # noqa: PLC0415
-    from deploy.training_run import LaterEncoder, archived, connected_ray, parent_of, train  # noqa: PLC0415
+    from deploy.terminal.training_progress import TrainingProgress  # noqa: PLC0415
+    from deploy.train.run import LaterEncoder, archived, connected_ray, parent_of, train  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
-    from training.encoder import TextEncoder  # noqa: PLC0415
+    from training.content.text_encoder import TextEncoder  # noqa: PLC0415
 
     parent = None if args.rebuild or registry is None else parent_of(registry)
     replay = _replay(args) if args.chat is not None else None
@@ -108,7 +108,7 @@ def _train(args: argparse.Namespace, settings: Settings, registry: Registry | No
 @contextlib.contextmanager
 def _registry(args: argparse.Namespace, settings: Settings) -> Iterator[Registry | None]:
     """Opened before the work: rather a word now than a version that cannot be published."""
-    from deploy.model_registry import registry_of  # noqa: PLC0415
+    from deploy.terminal.model_registry import registry_of  # noqa: PLC0415
 
     if args.out is not None:
         yield None
@@ -120,7 +120,7 @@ def _registry(args: argparse.Namespace, settings: Settings) -> Iterator[Registry
 
 def _replay(args: argparse.Namespace) -> Replay:
     """The recording, checked."""
-    from deploy.recording_check import check_recording  # noqa: PLC0415
+    from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
     from streaming.recorded_rooms import Selection  # noqa: PLC0415
     from streaming.recording import Recording  # noqa: PLC0415
     from streaming.replay import Replay, read_channels  # noqa: PLC0415
@@ -135,14 +135,14 @@ def _replay(args: argparse.Namespace) -> Replay:
 
 
 def _recorded(replay: Replay) -> WriteExamples:
-    from training.example_writer import write_recorded  # noqa: PLC0415
+    from training.examples.writer import write_recorded  # noqa: PLC0415
 
     return lambda folder, config, progress: write_recorded(replay, folder, config, progress)
 
 
 def _publish(args: argparse.Namespace, trained: Trained, registry: Registry | None) -> dict[str, Any]:
     from streaming.archive.store import open_store  # noqa: PLC0415
-    from training import bundle as files  # noqa: PLC0415
+    from training.registry import bundle as files  # noqa: PLC0415
 
     manifest = trained.bundle.manifest
     result = {"version": manifest.version, "parent": manifest.parent, "visits": trained.visits, **manifest.metrics}

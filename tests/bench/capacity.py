@@ -20,8 +20,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from deploy.config import Settings
-from deploy.system import System
+from deploy.config.settings import Settings
+from deploy.local.system import System
 from tests.bench.stack import say, stack
 
 WARM_UP_S = 45.0  # every room's title and first window are due at once

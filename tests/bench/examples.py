@@ -15,9 +15,9 @@ from pathlib import Path
 from streaming.recorded_rooms import Selection
 from streaming.recording import Recording
 from streaming.replay import Replay
-from training.example import ExamplesConfig
-from training.example_writer import write_recorded
-from training.happenings import from_replay
+from training.examples.event_stream import from_replay
+from training.examples.schema import ExamplesConfig
+from training.examples.writer import write_recorded
 
 RECORDED = Path(__file__).parents[2].parent / "shared" / "data" / "twitch-chat-2025" / "chat.parquet"
 WHOLE = 1_729_301  # messages of the recording

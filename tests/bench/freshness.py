@@ -24,8 +24,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from actors.answer import Query
-from deploy.config import Settings
-from deploy.system import System
+from deploy.config.settings import Settings
+from deploy.local.system import System
 from streaming.broker import KafkaLog
 from streaming.codec import Decoder, encode
 from streaming.events import RoomState, ViewerEvent

@@ -21,10 +21,10 @@ from collections.abc import Mapping, Sequence
 
 import psutil
 
-from deploy.client import Client
-from deploy.cluster import LocalRay
-from deploy.config import Settings
-from deploy.system import System
+from deploy.config.settings import Settings
+from deploy.http.client import Client
+from deploy.local.system import System
+from deploy.ray.local_ray import LocalRay
 from streaming.broker import KafkaLog
 from streaming.codec import encode
 from streaming.events import ChatMessage, RoomStarted

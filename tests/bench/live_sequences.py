@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streaming.recording import Recording
-from training.chat import Chat, Windows, load
-from training.visits import LIVE_MS, Kind, kinds
+from training.features.visit_kinds import LIVE_MS, Kind
+from training.recorded.chat import Chat, Windows, load
+from training.recorded.visits import kinds
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "twitch-chat-2025" / "chat.parquet"
 LENGTH = 16  # visits before the one predicted, as LiveRec's public code has them

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.bench.catalogue import catalogue_softmax
-from training.viewer import ViewerConfig, ViewerTower, Visits
+from training.model.viewer_tower import ViewerConfig, ViewerTower, Visits
 from training.viewer_config import MIXERS, MixerKind
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "ml-1m" / "sequences.parquet"

@@ -24,13 +24,13 @@ import torch
 from torch import Tensor, nn
 
 from tests.bench.viewer_forward import fastest_us
-from training.features import CROWD
-from training.forward import RankerForward
-from training.model_config import EXTRA, RANKED, TOTALS, RankerConfig
-from training.ranker import Ranker, knots
-from training.viewer import ViewerTower, Visits
+from training.features.features import CROWD
+from training.inference.room_and_ranker import RankerForward
+from training.inference.viewer_tower import History, ViewerForward
+from training.model.config import EXTRA, RANKED, TOTALS, RankerConfig
+from training.model.ranker import Ranker, knots
+from training.model.viewer_tower import ViewerTower, Visits
 from training.viewer_config import MIXERS, MixerKind, ViewerConfig
-from training.viewer_forward import History, ViewerForward
 
 
 class OneViewer(nn.Module):

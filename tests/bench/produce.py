@@ -18,7 +18,7 @@ import time
 
 from kafka import KafkaProducer
 
-from deploy.simulation import Run, run_fast
+from deploy.demo.simulation import Run, run_fast
 from streaming.broker import KafkaAdmin
 from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig

@@ -33,7 +33,7 @@ from streaming.simulate import Platform
 from streaming.simulated.config import SimulationConfig
 from streaming.topics import ROOM_STATES, VIEWER_PROFILES
 from streaming.window_config import WindowConfig
-from training.encoder import TextEncoder
+from training.content.text_encoder import TextEncoder
 from training.settings import BaselineWeights, EncoderConfig
 
 START_MS = 1_700_000_000_000

@@ -33,7 +33,7 @@ from streaming.log import Batch, Partition
 from streaming.memory_record import MemoryRecord
 from streaming.prometheus import PrometheusMetrics
 from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
-from training.announced import key_of
+from training.registry.catalog import key_of
 
 DIMENSION = 384
 CATEGORIES = 200
@@ -109,7 +109,7 @@ def microseconds(call: Callable[[int], object], times: int) -> tuple[float, floa
 def put_live(tables: Tables, recommender: Recommender, num_rooms: int) -> None:
     """Puts a version as large as one that has seen all streamers in force."""
     from tests.untrained import untrained  # noqa: PLC0415  torch, which the other bench does not need
-    from training.version import Version  # noqa: PLC0415
+    from training.inference.served_model import Version  # noqa: PLC0415
 
     bundle = untrained("bench", [f"streamer-{room:06d}" for room in range(num_rooms)], "bench", DIMENSION)
     record = ModelVersion(name="rooms", version="bench", path="", state="live", metrics={}, at_ms=0)

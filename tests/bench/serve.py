@@ -24,9 +24,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deploy.cluster import LocalRay
-from deploy.config import Settings
-from deploy.system import System
+from deploy.config.settings import Settings
+from deploy.local.system import System
+from deploy.ray.local_ray import LocalRay
 from streaming.archive.store import open_store
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
@@ -38,8 +38,8 @@ from tests.bench import noop
 from tests.bench.load import Load, put_on
 from tests.bench.platform_states import DIMENSION, SEED, VIEWERS, Platform
 from tests.bench.stack import say, stack
-from training.manifest import V0
-from training.registry import OpenGate, Registry
+from training.registry.manifest import V0
+from training.registry.registry import OpenGate, Registry
 
 REFRESH_S = 30.0
 LIMIT = 20

@@ -17,8 +17,8 @@ from dataclasses import replace
 
 import psutil
 
-from deploy.config import Settings
-from deploy.system import System
+from deploy.config.settings import Settings
+from deploy.local.system import System
 from tests.bench.capacity import simulating, wait_until_empty
 from tests.bench.stack import say, stack
 

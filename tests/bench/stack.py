@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.config import Settings
-from deploy.system import System
+from deploy.config.settings import Settings
+from deploy.local.system import System
 from streaming.ports import free_port
 from tests.bench.stopping import leave_on_sigterm
 

@@ -21,12 +21,13 @@ REPLICA = "import ray.serve._private.replica"
 COMMAND = "import argparse, msgspec"
 # What each process imports besides what Ray does: its deployment's module, the settings that it unpickles, its worker.
 PROCESSES = {
-    "RoomWorker": "import deploy.replicas, deploy.config, actors.room_worker",
-    "ProfileWorker": "import deploy.replicas, deploy.config, actors.profile_worker",
-    "Encoder": "import deploy.replicas, deploy.config, training.encoder",
-    "Recommender": "import deploy.replicas, deploy.config, actors.recommend, actors.swap, training.version",
-    "Archiver": "import deploy.background_replicas, deploy.config, streaming.archive.archiver",
-    "Trainer": "import deploy.background_replicas, deploy.config, deploy.trainer",
+    "RoomWorker": "import deploy.serve.replicas, deploy.config.settings, actors.room_worker",
+    "ProfileWorker": "import deploy.serve.replicas, deploy.config.settings, actors.profile_worker",
+    "Encoder": "import deploy.serve.replicas, deploy.config.settings, training.content.text_encoder",
+    "Recommender": "import deploy.serve.replicas, deploy.config.settings, actors.recommend, actors.swap,"
+    " training.inference.served_model",
+    "Archiver": "import deploy.serve.background_replicas, deploy.config.settings, streaming.archive.archiver",
+    "Trainer": "import deploy.serve.background_replicas, deploy.config.settings, deploy.train.trainer",
 }
 
 

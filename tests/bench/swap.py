@@ -35,12 +35,12 @@ from streaming.prometheus import PrometheusMetrics
 from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
 from tests.bench.recommend import DIMENSION, Platform, batch_of
 from tests.untrained import untrained
-from training import kernels
-from training.announced import key_of
-from training.bundle import write
-from training.registry import load_announced
-from training.serving import ServedVersion
-from training.version import Version
+from training.inference import warm_up
+from training.inference.interface import ServedVersion
+from training.inference.served_model import Version
+from training.registry.bundle import write
+from training.registry.catalog import key_of
+from training.registry.registry import load_announced
 
 VIEWERS = 2_000
 REFRESH_S = 30.0
@@ -74,7 +74,7 @@ class Replica:
     """What a replica process holds. models: the folder that versions are loaded from."""
 
     def __init__(self, rooms: int, models: Path) -> None:
-        kernels.load()  # as a replica does when it starts
+        warm_up.load()  # as a replica does when it starts
         self._models = models
         streamers = [f"streamer-{room:06d}" for room in range(rooms)]
         for version in sorted({*CYCLE} - {"v0"}):

@@ -44,16 +44,16 @@ from streaming.topics import CHAT, HOUR_MS, MODELS, ROOM_STATES, VIEWER_PROFILES
 from streaming.truth import ENGLISH
 from streaming.window_config import WindowConfig
 from tests.simulated import Folded, WordEncoder, archive_of
-from training.announced import key_of
-from training.encode import Encoder
-from training.encoder import TextEncoder
-from training.example import ExamplesConfig
-from training.example_writer import write_archived
-from training.fitting import fit
-from training.job import make_prepared
-from training.model_config import Sides
+from training.content.encode_missing import Encoder
+from training.content.text_encoder import TextEncoder
+from training.examples.schema import ExamplesConfig
+from training.examples.writer import write_archived
+from training.fit.local_fit import fit
+from training.fit.run import make_prepared
+from training.inference.served_model import Version
+from training.model.config import Sides
+from training.registry.catalog import key_of
 from training.settings import EncoderConfig, TrainingConfig
-from training.version import Version
 
 START_MS = 472_000 * HOUR_MS
 AFTER_S = (10, 20, 30)  # the last is one window

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from tests.bench.live_sequences import DATA, LENGTH, Sequences, Split, read
 from tests.bench.liverec_reference import LiveRec, LiveRecConfig, Steps
-from training.losses import viewer_to_room
-from training.viewer import ViewerTower, Visits
+from training.model.losses import viewer_to_room
+from training.model.viewer_tower import ViewerTower, Visits
 from training.viewer_config import MIXERS, MixerKind, ViewerConfig
 
 NEVER = 0  # the interval of a channel that the viewer has not visited within the sequence

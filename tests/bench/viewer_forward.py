@@ -17,9 +17,9 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before numpy is imported, or its threads 
 import numpy as np
 import torch
 
-from training.viewer import ViewerTower, Visits
+from training.inference.viewer_tower import History, ViewerForward
+from training.model.viewer_tower import ViewerTower, Visits
 from training.viewer_config import MIXERS, MixerKind, ViewerConfig
-from training.viewer_forward import History, ViewerForward
 
 
 def fastest_us(call: Callable[[], object], rounds: int) -> float:

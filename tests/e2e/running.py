@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 
 from actors.answer import Answer, Query
-from deploy.client import Client, NotUp
-from deploy.config import Settings
-from deploy.status import Post
-from deploy.system import System
+from deploy.config.settings import Settings
+from deploy.http.client import Client, NotUp
+from deploy.http.status import Post
+from deploy.local.system import System
 from streaming.broker import KafkaLog
 from streaming.codec import Decoder
 from streaming.errors import LogError

@@ -30,7 +30,7 @@ from streaming.topics import CHAT, ROOM_STATES
 from tests.documented import ROOT, blocks, commands
 from tests.reference import records_of
 from tests.untrained import untrained
-from training.bundle import write
+from training.registry.bundle import write
 
 VERSION = "2026-01-31"
 RUN_ELSEWHERE = {

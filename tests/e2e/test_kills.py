@@ -12,7 +12,7 @@ import pytest
 from streaming.simulated.config import SimulationConfig
 from tests.e2e.running import Ends, Load, Running, Viewers, await_true
 from tests.reference import expected_profiles, expected_states, published_profiles, published_states
-from training.encoder import TextEncoder
+from training.content.text_encoder import TextEncoder
 
 KILLS = Counter({"room-worker": 6, "profile-worker": 5, "encoder": 4, "recommender": 5, "broker": 2})  # 22
 SEED = 20_251

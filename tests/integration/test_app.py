@@ -20,13 +20,13 @@ from kafka import KafkaProducer
 
 from actors.answer import Query
 from actors.settings import RecommendConfig, TablesConfig
-from deploy.client import Client, NotUp
-from deploy.cluster import LocalRay
-from deploy.config import Settings
-from deploy.http_config import HttpConfig
-from deploy.ray_config import RayConfig
-from deploy.status import troubles_of
-from deploy.system import System
+from deploy.config.http_settings import HttpConfig
+from deploy.config.ray_settings import RayConfig
+from deploy.config.settings import Settings
+from deploy.http.client import Client, NotUp
+from deploy.http.status import troubles_of
+from deploy.local.system import System
+from deploy.ray.local_ray import LocalRay
 from streaming.archive.config import ArchiveConfig
 from streaming.archive.reader import Archive
 from streaming.broker import KafkaLog
@@ -383,5 +383,5 @@ def test_two_rays_run_side_by_side_and_one_ends_alone() -> None:
 
 
 def test_only_the_encoder_loads_torch() -> None:
-    code = "import sys, deploy.replicas, actors.room_worker, actors.recommend; sys.exit('torch' in sys.modules)"
+    code = "import sys, deploy.serve.replicas, actors.room_worker, actors.recommend; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from actors.encoding import Encoded
-from deploy.config import Settings
+from deploy.config.settings import Settings
 from streaming.clock import ManualClock
 from streaming.kafka_config import KafkaConfig
 from streaming.metrics import MemoryMetrics
@@ -29,7 +29,7 @@ class Parts:
     """What a replica's base gives, and what it was asked for."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from deploy.replica import Replica  # noqa: PLC0415  seconds of imports, and their warnings
+        from deploy.serve.replica import Replica  # noqa: PLC0415  seconds of imports, and their warnings
 
         self.opened: list[KafkaConfig] = []
         self.loops: list[Any] = []
@@ -43,7 +43,7 @@ class Parts:
 
         monkeypatch.setattr(Replica, "__init__", begin)
         monkeypatch.setattr(Replica, "run", lambda _self, loop, *_: self.loops.append(loop))
-        monkeypatch.setattr("deploy.replica.KafkaLog", log)
+        monkeypatch.setattr("deploy.serve.replica.KafkaLog", log)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_trainers_texts_give_way_to_those_of_rooms(parts: Parts, tmp_path: Path)
         return SimpleNamespace(remote=remote)
 
     async def ask() -> None:
-        from deploy.background_replicas import TrainerReplica  # noqa: PLC0415
+        from deploy.serve.background_replicas import TrainerReplica  # noqa: PLC0415
 
         handle: Any = SimpleNamespace(encode=method("at once"), encode_later=method("later"))
         of_serve(TrainerReplica)(settings(tmp_path), True, handle)
@@ -88,7 +88,7 @@ def test_trainers_texts_give_way_to_those_of_rooms(parts: Parts, tmp_path: Path)
 
 
 def test_archiver_reads_in_bulk(parts: Parts, tmp_path: Path) -> None:
-    from deploy.background_replicas import ArchiverReplica  # noqa: PLC0415
+    from deploy.serve.background_replicas import ArchiverReplica  # noqa: PLC0415
 
     of_serve(ArchiverReplica)(settings(tmp_path), True)
     assert [kafka.fetch_min_bytes for kafka in parts.opened] == [1_048_576]
@@ -96,7 +96,7 @@ def test_archiver_reads_in_bulk(parts: Parts, tmp_path: Path) -> None:
 
 
 def test_encoder_has_what_is_asked_for_later_give_way() -> None:
-    from deploy.replicas import EncoderReplica  # noqa: PLC0415
+    from deploy.serve.replicas import EncoderReplica  # noqa: PLC0415
 
     asked: list[tuple[list[str], bool]] = []
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from deploy.api import Api
-from deploy.routes import routes
+from deploy.http.api import Api
+from deploy.http.routes import routes
 from streaming.metrics import MemoryMetrics
 from streaming.ports import free_port
 from tests.browser import chromium
-from tests.unit.deploy.called_api import READY, FakeAnswers
+from tests.unit.deploy.http.called_api import READY, FakeAnswers
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.haproxy import ERRORS, ProxyLimits, changed, error_page
-from deploy.http_config import HttpConfig
+from deploy.config.http_settings import HttpConfig
+from deploy.config.proxy_limits import ProxyLimits
+from deploy.ray.haproxy import ERRORS, changed, error_page
 from tests.served_proxy import served
 
 LIMITS = ProxyLimits(max_connections=1_000, max_connections_per_source=500, request_timeout_s=2.5)

@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
-from deploy.cluster import LocalRay
-from deploy.ray_config import RayConfig
+from deploy.config.ray_settings import RayConfig
+from deploy.ray.local_ray import LocalRay
 from streaming.patience import Patience
 
 NOBODY = 65_534

@@ -20,7 +20,7 @@ class FakeReplica:
 
 
 def choose(replicas: list[FakeReplica], partition: int) -> list[list[FakeReplica]]:
-    from deploy.owner_router import OwnerRouter  # noqa: PLC0415  seconds of imports, and their warnings
+    from deploy.serve.owner_router import OwnerRouter  # noqa: PLC0415  seconds of imports, and their warnings
 
     request = SimpleNamespace(args=["viewer", partition], routing_context=SimpleNamespace(should_backoff=False))
     router = OwnerRouter.__new__(OwnerRouter)  # its constructor wants a running Serve; choosing needs nothing of it

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from deploy.cli import main
-from deploy.play_progress import PlayProgress
+from deploy.terminal.play_progress import PlayProgress
 from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.codec import Decoder
 from streaming.events import RoomEnded, RoomStarted

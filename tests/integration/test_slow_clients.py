@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 import uvicorn
 
-from deploy.api import Api
-from deploy.haproxy import ProxyLimits
-from deploy.routes import routes
+from deploy.config.proxy_limits import ProxyLimits
+from deploy.http.api import Api
+from deploy.http.routes import routes
 from streaming.metrics import MemoryMetrics
 from streaming.ports import free_port
 from tests.served_proxy import proxy
-from tests.unit.deploy.called_api import READY, FakeAnswers
+from tests.unit.deploy.http.called_api import READY, FakeAnswers
 
 HALF_OPEN = 500
 TIMEOUT_S = 2.0

@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 from actors.answer import Answer, Query
-from deploy.client import Client, NotUp
-from deploy.config import Settings
-from deploy.http_config import HttpConfig
-from deploy.ray_config import RayConfig
-from deploy.status import Post
-from deploy.system import System
+from deploy.config.http_settings import HttpConfig
+from deploy.config.ray_settings import RayConfig
+from deploy.config.settings import Settings
+from deploy.http.client import Client, NotUp
+from deploy.http.status import Post
+from deploy.local.system import System
 from streaming.archive.store import open_store
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
@@ -26,8 +26,8 @@ from streaming.ports import free_port
 from tests.bench.platform_states import VIEWERS, Platform
 from tests.bench.serve import fill
 from tests.untrained import untrained
-from training.bundle import Bundle
-from training.registry import OpenGate, Registry, Verdict
+from training.registry.bundle import Bundle
+from training.registry.registry import OpenGate, Registry, Verdict
 from training.settings import RegistryConfig
 
 ROOMS = 600

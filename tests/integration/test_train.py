@@ -19,20 +19,20 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
-from deploy.cluster import LocalRay
-from deploy.ray_config import RayConfig
+from deploy.config.ray_settings import RayConfig
+from deploy.ray.local_ray import LocalRay
 from streaming.recording import Recording
 from streaming.replay import Replay
 from streaming.window_config import WindowConfig
 from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
 from tests.integration.train_driver import NICENESS
-from tests.unit.training.recorded_chat import crowd, write
-from training import example_writer
-from training.checkpoints import STATE
-from training.example import ExamplesConfig
-from training.example_writer import write_recorded
-from training.job import make_prepared
-from training.prepared import PLAN, Plan
+from tests.unit.training.recorded.recorded_chat import crowd, write
+from training.examples import writer
+from training.examples.schema import ExamplesConfig
+from training.examples.writer import write_recorded
+from training.fit.checkpoints import STATE
+from training.fit.run import make_prepared
+from training.fit.run_folder import PLAN, Plan
 from training.settings import TrainingConfig
 
 PATIENCE_S = 240.0
@@ -59,7 +59,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     replay = Replay(Recording.open(recording, "chat"))
     quiet = Quiet()
     monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr(example_writer, "SHARD_EXAMPLES", 300)  # several shards, for several workers
+    monkeypatch.setattr(writer, "SHARD_EXAMPLES", 300)  # several shards, for several workers
     make_prepared(
         folder / "run",
         lambda examples: write_recorded(replay, examples, ExamplesConfig(), quiet),

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cluster import MARK, LocalRay
-from deploy.ray_config import RayConfig
-from tests.unit.training.recorded_chat import crowd, write
+from deploy.config.ray_settings import RayConfig
+from deploy.ray.local_ray import MARK, LocalRay
+from tests.unit.training.recorded.recorded_chat import crowd, write
 
 PATIENCE_S = 120.0
 

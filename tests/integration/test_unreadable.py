@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from deploy.letters import Letters
+from deploy.terminal.letters import Letters
 from streaming.archive.archiver import Archiver
 from streaming.archive.config import ArchiveConfig
 from streaming.archive.reader import Archive

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import ray
 
-from training.fit import Scale, fit
-from training.prepared import opened
+from training.fit.ray_fit import Scale, fit
+from training.fit.run_folder import opened
 
 NICENESS = 3  # of what learns
 

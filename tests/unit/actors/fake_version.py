@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.causes import CAUSES, CROWD, MEMORY, OTHERS
-from training.features import PERSONAL
-from training.labels import LABELS
-from training.serving import AlignedRooms, Doubtful, Offered, RankedRooms, ServedViewer, ViewerPast
+from training.content.declared_labels import LABELS
+from training.features.features import PERSONAL
+from training.inference.causes import CAUSES, CROWD, MEMORY, OTHERS
+from training.inference.interface import AlignedRooms, Doubtful, Offered, RankedRooms, ServedViewer, ViewerPast
 
 Floats = NDArray[np.float32]
 

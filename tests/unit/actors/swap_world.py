@@ -18,8 +18,8 @@ from streaming.events import ModelVersion
 from streaming.topics import MODELS
 from tests.unit.actors.fake_version import FakeVersion
 from tests.unit.actors.replica import Replica, axis
-from training.announced import key_of
-from training.serving import ServedVersion
+from training.inference.interface import ServedVersion
+from training.registry.catalog import key_of
 
 
 class World:

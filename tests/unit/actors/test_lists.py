@@ -17,7 +17,7 @@ from streaming.events import ModelVersion
 from streaming.topics import MODELS
 from tests.unit.actors.fake_version import FakeVersion
 from tests.unit.actors.replica import AXES, Replica, axis
-from training.announced import key_of
+from training.registry.catalog import key_of
 
 CATEGORIES, LANGUAGES = ("Chess", "chess", "Just Chatting", ""), ("en", "pt", "pt-BR", "pt_BR", "PT", "")
 

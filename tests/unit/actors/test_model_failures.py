@@ -20,7 +20,7 @@ from streaming.topics import ROOM_STATES
 from tests.unit.actors.fake_version import Broken, FakeVersion, FakeViewer, Floats
 from tests.unit.actors.replica import axis
 from tests.unit.actors.swap_world import World, versions_of
-from training.serving import AlignedRooms, Offered, RankedRooms, ServedViewer, ViewerPast
+from training.inference.interface import AlignedRooms, Offered, RankedRooms, ServedViewer, ViewerPast
 
 MOST = 20  # RecommendConfig.failures
 

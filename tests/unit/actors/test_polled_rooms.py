@@ -16,7 +16,7 @@ from streaming.topics import ROOM_STATES
 from tests.unit.actors.fake_version import FakeVersion, Floats
 from tests.unit.actors.replica import axis
 from tests.unit.actors.swap_world import World
-from training.serving import AlignedRooms
+from training.inference.interface import AlignedRooms
 
 
 class Watched(FakeVersion):

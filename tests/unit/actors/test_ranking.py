@@ -1,4 +1,4 @@
-"""Owns the tests of what a version's ranker is given: the features of training/features.py, to the bit."""
+"""Owns the tests of what a version's ranker is given: the features of training/features/features.py, to the bit."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from streaming.events import ActivityBucket, Arrival, ModelVersion, RoomId, Stre
 from streaming.topics import MODELS
 from tests.unit.actors.fake_version import FakeVersion, Floats
 from tests.unit.actors.replica import Replica, axis
-from training.announced import key_of
-from training.features import CROWD, PERSONAL, crowd, personal
-from training.own import OwnPast
-from training.serving import AlignedRooms, Offered, RankedRooms, ServedViewer
+from training.features.features import CROWD, PERSONAL, crowd, personal
+from training.features.viewer_columns import OwnPast
+from training.inference.interface import AlignedRooms, Offered, RankedRooms, ServedViewer
+from training.registry.catalog import key_of
 
 
 class Recording(FakeVersion):

@@ -19,7 +19,7 @@ from streaming.window_config import WindowConfig
 from tests.unit.actors.fake_version import FakeVersion, Floats
 from tests.unit.actors.replica import Replica, axis
 from tests.unit.actors.test_lists import put_live
-from training.serving import AlignedRooms
+from training.inference.interface import AlignedRooms
 
 
 class Chat:

@@ -23,10 +23,10 @@ from tests.unit.actors.fake_version import FakeVersion
 from tests.unit.actors.replica import AXES, Replica, axis
 from tests.unit.actors.test_lists import put_live
 from tests.untrained import untrained
-from training.bundle import Bundle
-from training.causes import MEMORY
+from training.inference.causes import MEMORY
+from training.inference.served_model import Version
+from training.registry.bundle import Bundle
 from training.settings import BaselineWeights
-from training.version import Version
 
 HOUR_MS = 3_600_000
 CAUSES: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -121,7 +121,7 @@ def test_a_room_that_does_not_say_its_category_is_not_named_for_what_it_gets_on_
 
 @pytest.mark.parametrize("source", ["visited", "category", "language", "similar"])
 def test_by_a_model_too_a_reason_goes_with_its_cause(source: str) -> None:
-    """How far the log odds fall: tests/unit/training/test_causes.py."""
+    """How far the log odds fall: tests/unit/training/inference/test_causes.py."""
     _, changes, reason = CAUSES[source]
     with_it = item_of(platform(model=True, **changes))
     assert (with_it.source, with_it.reason) == (source, reason)

@@ -8,7 +8,7 @@ from actors.swap import RETRY_MS
 from streaming.events import ModelVersion
 from tests.unit.actors.fake_version import Broken, FakeVersion
 from tests.unit.actors.swap_world import World, versions_of
-from training.serving import ServedVersion
+from training.inference.interface import ServedVersion
 
 
 def test_a_damaged_version_is_refused_once_and_what_answers_goes_on() -> None:

@@ -1,4 +1,4 @@
-"""Owns the tests of deploy.cli and deploy.shadow. Never runs a command that needs a broker."""
+"""Owns the tests of deploy.cli and deploy.local.package_check. Never runs a command that needs a broker."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from deploy import cli
-from deploy.shadow import shadowing
-from deploy.terminal import UNSAFE, as_json
+from deploy.local.package_check import shadowing
+from deploy.terminal.console import UNSAFE, as_json
 from streaming.errors import ConfigError, LogUnavailable
 from streaming.ports import free_port
 
@@ -88,14 +88,15 @@ PROCESSES = {
     "actors.profile_worker": ("torch", "transformers", "faiss", "numba", "scipy", "rich"),
     "actors.recommend": ("torch", "transformers", "pandas", "rich"),
     "streaming.archive.archiver": ("torch", "transformers", "faiss", "numba", "scipy", "rich"),
-    "deploy.trainer": ("torch", "transformers", "faiss", "numba", "scipy", "rich", "pyarrow"),
-    "deploy.system": ("torch", "transformers", "faiss", "numba", "scipy", "numpy", "ray"),
+    "deploy.train.trainer": ("torch", "transformers", "faiss", "numba", "scipy", "rich", "pyarrow"),
+    "deploy.local.system": ("torch", "transformers", "faiss", "numba", "scipy", "numpy", "ray"),
 }
 
 
 @pytest.mark.parametrize("module", PROCESSES)
 def test_a_process_imports_what_it_runs(module: str) -> None:
-    code = f"import sys, deploy.config, {module}\nprint([name for name in {PROCESSES[module]} if name in sys.modules])"
+    shown = f"print([name for name in {PROCESSES[module]} if name in sys.modules])"
+    code = f"import sys, deploy.config.settings, {module}\n{shown}"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
     )

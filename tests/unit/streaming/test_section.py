@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_
 import pytest
 from msgspec import Meta
 
-from deploy.config import Settings, known_keys
+from deploy.config.settings import Settings, known_keys
 from streaming.errors import ConfigError
 from streaming.section import Count, Positive, PositiveShare, Section
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.features import COLUMN, FEATURES
-from training.slates import Contents, Pasts, Slates
+from training.features.features import COLUMN, FEATURES
+from training.model.batches import Contents, Pasts, Slates
 
 STREAMERS = 12
 D_CONTENT = 24

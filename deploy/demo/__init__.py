@@ -1,0 +1,1 @@
+"""The demo: a simulated platform, viewers who ask, and a screen."""

@@ -1,0 +1,1 @@
+"""HTTP: routes, errors, the OpenAPI document, the client, the port for operators."""

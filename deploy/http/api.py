@@ -1,0 +1,211 @@
+"""The ASGI application of a port. Starlette finds the route, a handler answers, an error becomes an RFC 9457 problem.
+
+Routes that are asked most go past Starlette's router and its request and response: `tests.bench.http` prints what that
+saves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+from starlette import responses
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HttpRequest
+from starlette.routing import Route as HttpRoute
+
+from deploy.http.body import CLOSE, Bodies
+from deploy.http.problem import CONTENT_TYPE, Problem, RefusedError, problem
+from deploy.http.routes import Request, Response, Route
+from streaming.errors import RequestError, UnknownRoom
+from streaming.metrics import Metrics
+
+LOGGER = logging.getLogger(__name__)
+
+DATA = "/v1/"  # below it a parameter that means nothing is an error; to a probe anything may be appended
+ADMIN_PATHS = ("/metrics", "/v1/status")  # deploy/http/admin.py
+MAX_PARAMETERS = 100
+NO_STORE = (b"cache-control", b"no-store")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Api:
+    """The ASGI application."""
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        max_body_bytes: int,
+        metrics: Metrics,
+        has_read: Callable[[], bool] = lambda: True,
+        *,
+        request_timeout_s: float = 10.0,
+    ) -> None:
+        """has_read: whether the tables were read to their end once; from half of them an ended room would be served.
+
+        request_timeout_s: for a body to arrive.
+        """
+        self._metrics = metrics
+        self._bodies = Bodies(max_body_bytes, request_timeout_s)
+        self._has_read = has_read
+        self._encode = msgspec.json.Encoder().encode
+        self._direct = {(route.method, route.path): route for route in routes if route.direct}
+        self._methods: dict[str, list[str]] = {}
+        self._path_of: dict[Any, str] = {}  # by Starlette's endpoint
+        for route in routes:
+            self._methods.setdefault(route.path, []).append(route.method)
+        self._app = Starlette(
+            routes=[self._routed(route) for route in routes], exception_handlers={HTTPException: self._refused}
+        )
+        self._app.router.redirect_slashes = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_s = time.perf_counter()
+        route = self._direct.get((scope["method"], scope["path"]))
+        if route is None:
+            scope["started_s"] = started_s
+            scope["path"] = self._undecoded(scope)
+            await self._app(scope, receive, send)
+            return
+        response = await self._respond(route, scope, receive, "")
+        await _send(send, response)
+        self._count(route.path, response.status, started_s)
+
+    def _routed(self, route: Route) -> HttpRoute:
+        """The route as Starlette has it."""
+
+        async def endpoint(request: HttpRequest) -> responses.Response:
+            room = unquote(request.path_params.get("room", ""))
+            response = await self._respond(route, request.scope, request.receive, room)
+            return self._sent(request, response, route.path)
+
+        self._path_of[endpoint] = route.path
+        return HttpRoute(route.path, endpoint, methods=[route.method])
+
+    def _undecoded(self, scope: Scope) -> str:
+        """The path in which an id may hold an escaped slash."""
+        path: str = scope["path"]
+        raw = scope.get("raw_path")
+        return path if raw is None or path in self._methods else raw.split(b"?")[0].decode("latin-1")
+
+    def _sent(self, request: HttpRequest, response: Response, pattern: str) -> responses.Response:
+        """A response as Starlette sends it, counted."""
+        made = responses.Response(response.body, response.status, media_type=None)
+        made.raw_headers = _headers(response)
+        if request.method == "HEAD":
+            made.body = b""
+        self._count(pattern, response.status, request.scope["started_s"])
+        return made
+
+    def _count(self, pattern: str, status: int, started_s: float) -> None:
+        self._metrics.count("requests_total", route=pattern, status=str(status))
+        self._metrics.observe("request_seconds", time.perf_counter() - started_s, route=pattern)
+
+    async def _respond(self, route: Route, scope: Scope, receive: Receive, room: str) -> Response:
+        """What the route answers, or what is wrong. Raises nothing."""
+        try:
+            return await self._handle(route, scope, receive, room)
+        except RefusedError as err:
+            return self._wrong(err.problem, err.headers)
+        except RequestError as err:
+            return self._wrong(problem(HTTPStatus.BAD_REQUEST, str(err), field=err.field, allowed=err.allowed))
+        except UnknownRoom as err:
+            return self._wrong(problem(HTTPStatus.NOT_FOUND, str(err), field="room", allowed="a room that is live"))
+        except Exception:
+            LOGGER.exception("%s %s failed", scope["method"], route.path)
+            detail = "something went wrong here; it is in the log of the replica"
+            return self._wrong(problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
+
+    async def _handle(self, route: Route, scope: Scope, receive: Receive, room: str) -> Response:
+        """Raises RefusedError, RequestError, UnknownRoom."""
+        if route.tables and not self._has_read():
+            detail = "this replica is still reading what is live; try again"
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=((b"retry-after", b"1"),))
+        parameters = _parameters(scope)
+        if parameters and not route.operation.parameters and route.path.startswith(DATA):
+            name = next(iter(parameters))[:80]
+            raise RefusedError(
+                HTTPStatus.BAD_REQUEST, f"{route.path} takes no parameter {name!r}", field=name, allowed="none"
+            )
+        if route.operation.body is not None:
+            self._bodies.check_headers(scope.get("headers", ()))
+        request = Request(room, parameters, await self._bodies.read(receive))
+        response = await asyncio.to_thread(route.handle, request) if route.blocking else route.handle(request)
+        return response if isinstance(response, Response) else await response
+
+    async def _refused(self, request: HttpRequest, error: Exception) -> responses.Response:
+        """The answer where Starlette has no route: nothing is there, or not by this method; and to OPTIONS."""
+        pattern = self._path_of.get(request.scope.get("endpoint"), "")
+        return self._sent(request, self._elsewhere(pattern, request.scope), pattern or "unknown")
+
+    def _elsewhere(self, pattern: str, scope: Scope) -> Response:
+        """pattern: "" where nothing is at the path."""
+        method, path = scope["method"], scope["path"]
+        taken = self._methods.get(pattern)
+        if taken is None and method == "OPTIONS" and path == "*":
+            taken = list(dict.fromkeys(one for several in self._methods.values() for one in several))
+        if taken is None:
+            elsewhere = ": it is at a port of its own, http.admin_port" if path in ADMIN_PATHS else ""
+            detail, allowed = f"nothing is at {path[:200]}{elsewhere}", ", ".join(self._methods)
+            return self._wrong(problem(HTTPStatus.NOT_FOUND, detail, field="path", allowed=allowed))
+        allow = (b"allow", ", ".join([*taken, *(["HEAD"] if "GET" in taken else []), "OPTIONS"]).encode())
+        if method == "OPTIONS":
+            return Response(b"", status=HTTPStatus.NO_CONTENT.value, headers=(allow,))
+        detail, allowed = f"{pattern} does not take {method[:40]}", ", ".join(taken)
+        wrong = problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, field="method", allowed=allowed)
+        return self._wrong(wrong, (allow, *CLOSE))
+
+    def _wrong(self, what: Problem, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Response:
+        return Response(self._encode(what), CONTENT_TYPE, what.status, headers)
+
+
+def _parameters(scope: Scope) -> Mapping[str, str]:
+    """The parameters of the query string. Raises RefusedError: one stands there twice, or it is not UTF-8."""
+    query = scope.get("query_string")
+    if not query:
+        return {}
+    try:
+        pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except ValueError as err:  # UnicodeDecodeError is one
+        raise RefusedError(
+            HTTPStatus.BAD_REQUEST,
+            f"the query string cannot be read: {err}",
+            field="",
+            allowed=f"at most {MAX_PARAMETERS} parameters, in UTF-8",
+        ) from err
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)[:80]
+        raise RefusedError(HTTPStatus.BAD_REQUEST, f"{name!r} stands there twice", field=name, allowed="once")
+    return found
+
+
+def _headers(response: Response) -> list[tuple[bytes, bytes]]:
+    headers = list(response.headers)
+    if all(name != b"cache-control" for name, _ in headers):
+        headers.append(NO_STORE)
+    if response.status != HTTPStatus.NO_CONTENT:
+        headers += [
+            (b"content-type", response.content_type.encode()),
+            (b"content-length", str(len(response.body)).encode()),
+        ]
+    return headers
+
+
+async def _send(send: Send, response: Response) -> None:
+    await send({"type": "http.response.start", "status": response.status, "headers": _headers(response)})
+    await send({"type": "http.response.body", "body": response.body})

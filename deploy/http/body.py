@@ -1,0 +1,121 @@
+"""Owns how the body of a request is read: how long it may be, how long it may take, of what type it may be.
+
+Never looks into it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from http import HTTPStatus
+from typing import Any
+
+from deploy.http.problem import RefusedError
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+HELD_BYTES = 256 << 20  # of all bodies that are on their way to one replica; two thousand of the usual kind are 1 MB
+AGAIN_S = 1
+# The last two are what curl and Python's urllib say where they are told nothing.
+JSON_TYPES = ("application/json", "text/json", "application/x-www-form-urlencoded", "application/octet-stream")
+CLOSE = ((b"connection", b"close"),)  # the rest of the body is not read
+
+
+class Bodies:
+    """Reads bodies. For one event loop."""
+
+    def __init__(self, max_bytes: int, timeout_s: float, held_bytes: int = HELD_BYTES) -> None:
+        """timeout_s: from the head to the end of the body."""
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+        self._held_bytes = held_bytes
+        self._held = 0
+
+    async def read(self, receive: Receive) -> bytes:
+        """The whole of it. Raises RefusedError."""
+        message = await self._next(receive, None)
+        if not message.get("more_body"):
+            return self._checked(message.get("body", b""))
+        body = bytearray()
+        deadline_s = asyncio.get_running_loop().time() + self._timeout_s
+        try:
+            while True:
+                chunk = message.get("body", b"")
+                self._held += len(chunk)
+                body += chunk
+                self._checked(body)
+                if self._held > self._held_bytes:
+                    raise RefusedError(
+                        HTTPStatus.SERVICE_UNAVAILABLE,
+                        "too many large bodies are on their way here; ask again in a second",
+                        headers=((b"retry-after", str(AGAIN_S).encode()), *CLOSE),
+                    )
+                if not message.get("more_body"):
+                    return bytes(body)
+                message = await self._next(receive, deadline_s)
+        finally:
+            self._held -= len(body)
+
+    def check_headers(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Raises RefusedError where the headers already say that the body will not do."""
+        for name, value in headers:
+            if name == b"content-length" and value.isdigit() and int(value[:20]) > self._max_bytes:
+                raise self._too_large()
+            if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+                raise RefusedError(
+                    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                    f"the body is compressed ({_shown(value)}), which is not taken here",
+                    field="content-encoding",
+                    allowed="identity",
+                    headers=((b"accept-encoding", b"identity"), *CLOSE),
+                )
+            if name == b"content-type" and (why := _why_not_json(value)):
+                raise RefusedError(
+                    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                    f"the body is {why}",
+                    field="content-type",
+                    allowed="application/json in UTF-8",
+                    headers=((b"accept", b"application/json"), *CLOSE),
+                )
+
+    async def _next(self, receive: Receive, deadline_s: float | None) -> MutableMapping[str, Any]:
+        try:
+            if deadline_s is None:  # the first word: nearly always the whole body, and there
+                async with asyncio.timeout(self._timeout_s):
+                    message = await receive()
+            else:
+                async with asyncio.timeout_at(deadline_s):
+                    message = await receive()
+        except TimeoutError as err:
+            detail = f"the body did not arrive within {self._timeout_s:g} s"
+            raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, detail, headers=CLOSE) from err
+        if message["type"] == "http.disconnect":
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "the caller left before the body's end", headers=CLOSE)
+        return message
+
+    def _checked(self, body: Any) -> bytes:
+        if len(body) > self._max_bytes:
+            raise self._too_large()
+        return body  # type: ignore[no-any-return]
+
+    def _too_large(self) -> RefusedError:
+        allowed = f"at most {self._max_bytes} bytes"
+        return RefusedError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large", field="", allowed=allowed, headers=CLOSE
+        )
+
+
+def _why_not_json(content_type: bytes) -> str:
+    """What a Content-Type says that the body is, "" where that may be JSON in UTF-8."""
+    kind, *parameters = (part.strip() for part in content_type.decode("latin-1").lower().split(";"))
+    if kind and kind not in JSON_TYPES and not (kind.startswith("application/") and kind.endswith("+json")):
+        return f"of type {_shown(content_type)}"
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "charset" and value.strip('"') not in ("utf-8", "utf8", "us-ascii"):
+            return f"in {value[:40]}"
+    return ""
+
+
+def _shown(value: bytes) -> str:
+    return value.decode("latin-1")[:80]

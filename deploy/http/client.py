@@ -1,0 +1,117 @@
+"""Owns asking a running system over HTTP. Never starts one."""
+
+from __future__ import annotations
+
+import http.client
+from typing import TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from actors.answer import Answer, Query, Room
+from deploy.http.problem import Problem
+from deploy.http.status import Readiness, SystemStatus
+from streaming.errors import RequestError, TidecastError, UnknownRoom
+
+T = TypeVar("T")
+
+
+NOT_NOW = (408, 429, 502, 503, 504)  # the same request may be answered later
+
+
+class NotUp(TidecastError):
+    """Nobody answers, or not yet."""
+
+
+class Client:
+    """Connections, kept open and opened anew where they were lost. For one thread."""
+
+    def __init__(self, url: str, timeout_s: float = 5.0, *, admin_url: str = "") -> None:
+        """url: for answers; admin_url: for state and metrics, "": the port after that of url, as by default."""
+        self._answers = _Door(url, timeout_s, "http.port")
+        self._admin = _Door(admin_url or _next_port(url), timeout_s, "http.admin_port")
+
+    def recommend(self, query: Query) -> Answer:
+        """Rooms for a viewer. Raises NotUp, RequestError."""
+        return self._answers.ask("POST", "/v1/recommend", Answer, msgspec.json.encode(query))
+
+    def rooms(self, **parameters: str | int) -> list[Room]:
+        """Live rooms, largest audience first. Raises NotUp, RequestError."""
+        return self._answers.ask("GET", f"/v1/rooms?{urlencode(parameters)}", list[Room])
+
+    def room(self, room: str) -> Room:
+        """One live room. Raises NotUp, UnknownRoom."""
+        return self._answers.ask("GET", f"/v1/rooms/{quote(room, safe='')}", Room)
+
+    def readiness(self) -> Readiness:
+        """Of whichever replica answers; not ready is an answer too. Raises NotUp."""
+        return self._answers.ask("GET", "/readyz", Readiness, also=503)
+
+    def status(self) -> SystemStatus:
+        """Every process. Raises NotUp."""
+        return self._admin.ask("GET", "/v1/status", SystemStatus)
+
+    def metrics(self) -> str:
+        """Prometheus text of all processes of the node that is asked. Raises NotUp."""
+        status, answer = self._admin.send("GET", "/metrics", None)
+        if status != http.client.OK:  # something else is at that port
+            raise NotUp(f"{self._admin.url}/metrics answers {status}: {answer[:200].decode(errors='replace')}")
+        return answer.decode()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._answers.close()
+        self._admin.close()
+
+
+class _Door:
+    """One of the two ports, and a connection to it."""
+
+    def __init__(self, url: str, timeout_s: float, setting: str) -> None:
+        self.url = url
+        self._setting = setting
+        parts = urlsplit(url)
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+
+    def ask(self, method: str, path: str, kind: type[T], body: bytes | None = None, also: int = 200) -> T:
+        """What is answered, with 200 or `also`. Raises NotUp, UnknownRoom, RequestError."""
+        status, answer = self.send(method, path, body)
+        try:
+            if status in (http.client.OK, also):
+                return msgspec.json.decode(answer, type=kind)
+            wrong = msgspec.json.decode(answer, type=Problem)
+        except msgspec.DecodeError as err:  # something else than the application is at that port
+            raise NotUp(f"{self.url}{path} answers {status}: {answer[:200].decode(errors='replace')}") from err
+        if status in NOT_NOW:
+            raise NotUp(wrong.detail)
+        if status == http.client.NOT_FOUND:
+            raise UnknownRoom(wrong.detail)
+        raise RequestError(wrong.detail, field=wrong.field or "", allowed=wrong.allowed or "")
+
+    def send(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        """Status and body of the answer. Raises NotUp."""
+        headers = {"content-type": "application/json"} if body else {}
+        for attempt in (1, 2):
+            try:
+                self._connection.request(method, path, body, headers)
+                response = self._connection.getresponse()
+                return response.status, response.read()
+            except (http.client.HTTPException, OSError) as err:
+                self.close()
+                # The first may have met a connection that the other side had closed meanwhile.
+                if attempt == 2 or isinstance(err, ConnectionRefusedError):
+                    raise NotUp(
+                        f"nothing answers at {self.url} ({err or type(err).__name__}). "
+                        f"`tidecast up` starts the system; is {self._setting} the one that it was started with?"
+                    ) from err
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """The next request opens the connection anew."""
+        self._connection.close()
+
+
+def _next_port(url: str) -> str:
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"http://{host}:{(parts.port or 80) + 1}"

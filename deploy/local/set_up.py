@@ -1,0 +1,173 @@
+"""Makes .venv: the locked packages and Tidecast itself. Needs Python 3.11 to 3.13 and nothing else.
+
+    python deploy/local/set_up.py [--dev]
+    python deploy/local/set_up.py --uv pip compile ...      uv itself, with the same settings
+
+`make` calls it. The packages come through uv, which is taken from the PATH, or else installed into .uv. They come from
+where the user's settings say: uv's own, or where there are none, pip's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).resolve().parents[2]
+VENV, UV_VENV = ROOT / ".venv", ROOT / ".uv"
+PYTHON = VENV / "bin" / "python"
+LOCKS = {False: ROOT / "requirements.lock", True: ROOT / "requirements-dev.lock"}
+TORCH = "torch"
+UV_SETTINGS = (Path("~/.config/uv/uv.toml"), Path("/etc/uv/uv.toml"))
+
+_PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", re.MULTILINE)
+_VIA = re.compile(r"^    #   ([A-Za-z0-9][A-Za-z0-9_.-]*)", re.MULTILINE)
+_ONE_VIA = re.compile(r"^    # via ([A-Za-z0-9][A-Za-z0-9_.-]*)", re.MULTILINE)
+_SETTING = re.compile(r"^[^.=]*\.([a-z-]+)=(.*)$")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dev", action="store_true", help="with what tests, lint and evaluate need")
+    parser.add_argument("--uv", nargs=argparse.REMAINDER, metavar="WORD", help="only run uv with these words")
+    args = parser.parse_args()
+    if not (3, 11) <= sys.version_info < (3, 14):
+        print(f"Python {sys.version.split()[0]} runs this; 3.11, 3.12 or 3.13 is needed", file=sys.stderr)
+        return 2
+    began_s = time.monotonic()
+    environ = environment(os.environ, pip_settings())
+    try:
+        uv = find_uv()
+        if args.uv:
+            _run([uv, *args.uv], environ)
+            return 0
+        make_venv(uv, VENV, environ)
+        install(uv, PYTHON, LOCKS[args.dev], environ, os.environ.get("TORCH_INDEX_URL", ""))
+        _run([uv, "pip", "install", "--quiet", "--python", PYTHON, "--no-deps", "--editable", ROOT], environ)
+    except NoVenvModule:
+        print("This Python has no venv module (on Debian and Ubuntu: apt install python3-venv)", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as err:
+        words = " ".join(map(str, err.cmd[:3]))  # an index's URL may hold a password
+        print(f"`{words} ...` failed; what it says stands above", file=sys.stderr)
+        return err.returncode or 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    print(f"Installed in {time.monotonic() - began_s:.0f} s")
+    return 0
+
+
+def make_venv(uv: str, venv: Path, environ: Mapping[str, str]) -> None:
+    """A virtual environment of this Python, unless one that works is there. Raises CalledProcessError."""
+    python = venv / "bin" / "python"
+    if not python.exists() or subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode:
+        _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, venv], environ)
+
+
+def install(uv: str, python: Path, lock: Path, environ: Mapping[str, str], torch_index: str) -> None:
+    """Makes the environment of `python` what the lock file says, and nothing else. What is there already stays.
+
+    torch_index: where torch comes from instead, in another build and so without a hash; "": from where all come.
+    Raises CalledProcessError: a package is not to be had, or its hash is another.
+    """
+    text = lock.read_text()
+    origin = f", torch from {urlsplit(torch_index).hostname}" if torch_index else ""
+    print(f"Installing {len(_PIN.findall(text))} packages{origin}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        if torch_index:
+            lock = Path(folder, lock.name)
+            lock.write_text(without_torch(text))
+        _run([uv, "pip", "sync", "--python", python, "--require-hashes", lock], environ)
+    if torch_index:
+        pin = f"{TORCH}=={dict(_PIN.findall(text))[TORCH]}"
+        _run([uv, "pip", "install", "--python", python, "--no-deps", "--default-index", torch_index, pin], environ)
+
+
+def _run(words: Sequence[str | Path], environ: Mapping[str, str]) -> None:
+    subprocess.run(words, env=dict(environ), check=True)
+
+
+class NoVenvModule(Exception):
+    """This Python cannot make a virtual environment to install uv into."""
+
+
+def find_uv() -> str:
+    """uv on the PATH, else one in .uv, which is made where it is missing. Raises CalledProcessError, NoVenvModule."""
+    if (found := shutil.which("uv")) is not None:
+        return found
+    ours = UV_VENV / "bin" / "uv"
+    if not ours.exists():
+        if importlib.util.find_spec("ensurepip") is None:
+            raise NoVenvModule
+        print("Getting uv, into .uv", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", UV_VENV], check=True)
+        subprocess.run([UV_VENV / "bin" / "pip", "install", "--quiet", "uv"], check=True)
+    return str(ours)
+
+
+def without_torch(lock: str) -> str:
+    """The lock file without torch and without what is there for torch alone, such as CUDA's libraries."""
+    blocks = dict(_blocks(lock))
+    gone = {TORCH}
+    while more := {name for name, block in blocks.items() if name not in gone and (via := _via(block)) and via <= gone}:
+        gone |= more
+    return "".join(block for name, block in blocks.items() if name not in gone)
+
+
+def _blocks(lock: str) -> Iterator[tuple[str, str]]:
+    """Each package's lines."""
+    starts = [match.start() for match in _PIN.finditer(lock)]
+    for start, end in zip(starts, [*starts[1:], len(lock)], strict=True):
+        block = lock[start:end]
+        yield block.partition("==")[0], block
+
+
+def _via(block: str) -> set[str]:
+    """Which packages want this one."""
+    return {*_VIA.findall(block), *_ONE_VIA.findall(block)}
+
+
+def pip_settings(python: str = sys.executable) -> dict[str, str]:
+    """What the user has told pip, in its files and in the environment: name → value. Empty where there is no pip."""
+    said = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
+    found = {match[1]: match[2] for line in said.splitlines() if (match := _SETTING.match(line))}
+    return {name: str(ast.literal_eval(value)) for name, value in found.items()}
+
+
+def environment(environ: Mapping[str, str], pip: Mapping[str, str]) -> dict[str, str]:
+    """The environment for uv, which does not read pip's settings: what uv has not been told is taken from them."""
+    ours = {name: value for name, value in environ.items() if name != "VIRTUAL_ENV"}
+    if any(path.expanduser().exists() for path in UV_SETTINGS):
+        return ours
+    told = {
+        "UV_DEFAULT_INDEX": pip.get("index-url", ""),
+        "UV_INDEX": " ".join(pip.get("extra-index-url", "").split()),
+        "UV_FIND_LINKS": ",".join(place for place in pip.get("find-links", "").split() if _is_there(place)),
+        "UV_INSECURE_HOST": " ".join(pip.get("trusted-host", "").split()),
+        "SSL_CERT_FILE": pip.get("cert", ""),
+        "ALL_PROXY": pip.get("proxy", ""),
+    }
+    if told["UV_INDEX"]:
+        told["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip searches; hashes say which package is meant
+    if "UV_INDEX_URL" in environ:
+        told["UV_DEFAULT_INDEX"] = ""
+    return {**{name: value for name, value in told.items() if value}, **ours}
+
+
+def _is_there(place: str) -> bool:
+    return "://" in place or Path(place).is_dir()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

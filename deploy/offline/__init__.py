@@ -1,0 +1,1 @@
+"""What `tidecast evaluate` compares."""

@@ -1,0 +1,192 @@
+"""Version 0 as a ranker of recorded visits: what a replica without a model would score. Never learns, never measures.
+
+The score, the tastes, the pools and the tables are the replica's own (actors/), the profiles those of a ProfileWorker;
+only the rooms' states are made from counts of the recording. Rooms change there at most once a second, as they do on
+the log.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.candidates import Candidates, Visited
+from actors.index import LiveIndex
+from actors.pools import Pools
+from actors.room_table import RoomTable
+from actors.score import Affinity, Company, Score
+from actors.settings import IndexConfig, RecommendConfig, TablesConfig
+from actors.taste import Taste, taste_of
+from streaming.events import RoomId, RoomState, StreamerId, ViewerEvent, ViewerId, ViewerProfile
+from streaming.presence import Deadlines
+from streaming.profile import ProfileFold
+from streaming.profile_config import ProfileConfig
+from streaming.replay import Channel
+from training.features.visit_kinds import SILENCE_MS, Kind
+from training.recorded.content_timeline import ContentTimeline
+from training.recorded.replay_state import Moment
+from training.recorded.room_states import RecordedStates
+
+RENEW_MS = 1_000  # a room's statistics are published at most so often
+FOLD_MS = 60_000  # without a visit to score, sums are taken in so often
+TOMBSTONE_MS = 3_600_000  # an ended room is forgotten after this
+
+
+@dataclass(frozen=True, slots=True)
+class VersionZeroConfig:
+    """As a replica has it."""
+
+    recommend: RecommendConfig = field(default_factory=RecommendConfig)
+    tables: TablesConfig = field(default_factory=TablesConfig)
+    profile: ProfileConfig = field(default_factory=ProfileConfig)
+
+
+class VersionZero:
+    """A ranker that follows the chat.
+
+    A room that is live only because it is being entered is scored as one that has just begun: by the viewer's habit.
+
+    rooms: the tables, as of the last moment that was scored.
+    """
+
+    name = "version 0"
+
+    def __init__(
+        self,
+        channels: Sequence[str],
+        known: Mapping[str, Channel],
+        *,
+        content: ContentTimeline | None = None,
+        config: VersionZeroConfig | None = None,
+    ) -> None:
+        """known: titles, categories and languages by channel. Without content no room is like another."""
+        config = config or VersionZeroConfig()
+        self._channels, self._config = channels, config
+        self._number = {StreamerId(channel): number for number, channel in enumerate(channels)}
+        self._states = RecordedStates(channels, known, content)
+        index = LiveIndex(IndexConfig(max_rooms=2 * len(channels)))
+        self.rooms = RoomTable(index, config.tables, index.config.max_rooms)
+        half_life_ms = int(1_000 * config.recommend.fresh_half_life_s)
+        self._pools = Pools(index.config.max_rooms, config.recommend.pool, half_life_ms, config.recommend.weights)
+        self._candidates = Candidates(self.rooms, self._pools, config.recommend.nearest)
+        self._score = Score(self.rooms, self._pools, config.recommend.weights)
+        self._profiles: dict[int, ProfileFold] = {}
+        self._deadlines: Deadlines[int] = Deadlines()  # viewers who are in a room
+        self._shown: dict[int, RoomId] = {}  # channel → room in the tables
+        self._slot_C = np.full(len(channels), -1, np.int64)  # where it is there
+        self._ended: deque[tuple[int, RoomId]] = deque()  # when, and which
+        self._renewed_ms = self._folded_ms = 0
+
+    def learn(self, past: Sequence[Moment]) -> None:
+        """Nothing to learn."""
+
+    def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
+        """One message, in time order; a visit enters the room first."""
+        at_ms, states = at_us // 1_000, self._states
+        room, streamer, name = states.room(channel, at_ms), self._channels[channel], str(viewer)
+        profile = self._profiles.get(viewer)
+        if profile is None:
+            profile = self._profiles[viewer] = ProfileFold(ViewerId(name), self._config.profile)
+        if kind != Kind.NO_VISIT:
+            entered = ViewerEvent(viewer=name, room=room, streamer=streamer, action="enter", at_ms=at_ms)
+            profile.apply(entered, at_ms, states.book)
+        said = ViewerEvent(viewer=name, room=room, streamer=streamer, action="chat", at_ms=at_ms)
+        profile.apply(said, at_ms, states.book)
+        states.said(channel, viewer, at_ms)
+        self._expect(viewer, profile)
+        if at_ms - self._folded_ms >= FOLD_MS:
+            self._folded_ms = at_ms
+            self._lapse(at_ms)
+            states.fold()
+
+    def _lapse(self, at_ms: int) -> None:
+        """Has viewers leave of whom nothing was heard for too long, as the ProfileWorker does."""
+        for viewer in self._deadlines.take(at_ms):
+            profile = self._profiles[viewer]
+            if not profile.lapse(at_ms, self._states.book):
+                self._expect(viewer, profile)
+
+    def _expect(self, viewer: int, profile: ProfileFold) -> None:
+        if profile.present_until_ms is not None:
+            self._deadlines.put(viewer, profile.present_until_ms)
+
+    def score(self, moment: Moment) -> NDArray[np.float64]:
+        """[N], version 0's score of each room."""
+        at_ms, live_N = moment.at_us // 1_000, moment.live_N
+        self._renew(moment.at_us, live_N)
+        slots_N = self._slot_C[live_N]
+        shown_N = slots_N >= 0
+        profile = self.profile(moment.viewer)
+        if profile is None:
+            return self._of_stranger(slots_N, shown_N)
+        taste = taste_of(profile, self.rooms, at_ms, self._config.recommend.broad_category, reasons=False)
+        score_N = self._of_habits(live_N, taste)
+        score_N[shown_N] = self._of(slots_N[shown_N], profile, taste, at_ms)
+        return score_N
+
+    def profile(self, viewer: int) -> ViewerProfile | None:
+        """What is known of a viewer, None for nothing."""
+        fold = self._profiles.get(viewer)
+        return None if fold is None else fold.profile()
+
+    def _of_stranger(self, slots_N: NDArray[np.int64], shown_N: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """[N]; 0 for a room that is not in the tables."""
+        score_N, slots_K = np.zeros(len(slots_N)), slots_N[shown_N]
+        score_N[shown_N] = self._score.of(slots_K, np.arange(len(slots_K)), None, None, Visited(), company=Company())[1]
+        return score_N
+
+    def _of_habits(self, live_N: NDArray[np.intp], taste: Taste) -> NDArray[np.float64]:
+        """[N], the one term that a room has of which nothing but its streamer is known."""
+        weight, strength = self._config.recommend.weights.visited, dict(taste.habits)
+        streamers = [StreamerId(self._channels[channel]) for channel in live_N.tolist()]
+        return weight * np.array([strength.get(streamer, 0.0) for streamer in streamers])
+
+    def _of(self, slots_K: NDArray[np.int64], profile: ViewerProfile, taste: Taste, at_ms: int) -> NDArray[np.float32]:
+        """[K] of rooms in the tables. The one where the viewer is comes last: a replica does not return it."""
+        rooms = self.rooms
+        affinity, visited = Affinity(taste, rooms, self._config.recommend.weights), self._candidates.visited(taste)
+        alike_N = self._candidates.alike(taste.query_E, rooms.index)
+        both_N = np.concatenate([slots_K, visited.slots_V])  # of a repeated slot the last has the whole score
+        score_N = np.zeros(len(rooms.live_N), np.float32)
+        company = self._score.company(taste, at_ms)
+        score_N[both_N] = self._score.of(both_N, np.arange(len(both_N)), affinity, alike_N, visited, company=company)[1]
+        here = rooms.cards.get(profile.room) if profile.room is not None else None
+        if here is not None and at_ms - profile.last_at_ms < SILENCE_MS:
+            score_N[here.slot] = -0.5
+        return score_N[slots_K]
+
+    def _renew(self, at_us: int, live_N: NDArray[np.intp]) -> None:
+        """Brings the tables up to date, at most once a second, or where a room has begun."""
+        at_ms, states = at_us // 1_000, self._states
+        missing = live_N[self._slot_C[live_N] < 0].tolist()
+        if at_ms - self._renewed_ms < RENEW_MS and not any(states.is_live(channel, at_ms) for channel in missing):
+            return
+        self._renewed_ms = at_ms
+        for channel, room in list(self._shown.items()):
+            if not states.is_live(channel, at_ms) or states.current(channel) != room:
+                self._end(channel, at_ms)
+        self._lapse(at_ms)
+        self._show(states.take_changed(at_us), at_ms)
+        while self._ended and self._ended[0][0] < at_ms - TOMBSTONE_MS:
+            _, room = self._ended.popleft()
+            if room in self.rooms.ended:
+                self.rooms.drop(room)
+        self._pools.renew(self.rooms, at_ms)
+
+    def _show(self, states: Sequence[RoomState], at_ms: int) -> None:
+        if states:
+            self.rooms.show(states, at_ms)
+        for state in states:
+            channel = self._number[state.streamer]
+            self._shown[channel] = state.room
+            self._slot_C[channel] = self.rooms.cards[state.room].slot
+
+    def _end(self, channel: int, at_ms: int) -> None:
+        room = self._shown.pop(channel)
+        self._slot_C[channel] = -1
+        self.rooms.end(self.rooms.cards[room].state)
+        self._ended.append((at_ms, room))

@@ -1,0 +1,98 @@
+"""Which rankers `tidecast evaluate` compares, by name, and what each is made of. Never ranks or measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from deploy.offline.baseline_ranker import VersionZero, VersionZeroConfig
+from streaming.errors import ConfigError
+from streaming.replay import Channel
+from training.boosting.ranker import Boosting, BoostingConfig, BoostingWithMore
+from training.boosting.ranker_on_towers import BoostedTowers
+from training.evaluation.baselines import Memory, MemoryAndMoves, NewcomerPopularity, Popularity, Ranker
+from training.evaluation.content_similarity import Likeness
+from training.evaluation.learned_rankers import MODEL, MODELS, given_version, learned
+from training.evaluation.trained_model import Learned
+from training.recorded.chat import Chat
+from training.recorded.content_timeline import ContentTimeline, ShuffledContent
+from training.registry.bundle import Bundle
+
+WITH_CONTENT = ("boosting + content", "boosting + shuffled")
+WITH_TOWERS = "boosting + towers"
+BOOSTED = ("boosting", *WITH_CONTENT, WITH_TOWERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredients:
+    """What rankers are made of. known: titles by channel, as far as given. content: None where none is given."""
+
+    chat: Chat
+    boosting: BoostingConfig
+    version_zero: VersionZeroConfig
+    known: Mapping[str, Channel]
+    content: ContentTimeline | None
+    popularity: Popularity
+
+
+def names_of(names: Sequence[str], versions: Sequence[str]) -> list[str]:
+    """What `build` builds of these is called."""
+    others = [name for name in names if name != WITH_TOWERS]
+    return [*_towers_of(names, versions), *others, *versions]
+
+
+def build(names: Sequence[str], versions: Mapping[str, Bundle], ingredients: Ingredients) -> list[Ranker]:
+    """Those named, in the order of `BUILDERS`, then trained versions, by the names given. Raises ConfigError.
+
+    Then the boosted ones that see the towers of either: they rank as they do by themselves, and learn once.
+    """
+    rankers = [builder(ingredients) for name, builder in BUILDERS.items() if name in names]
+    rankers += [given_version(name, bundle, ingredients) for name, bundle in versions.items()]
+    towers = {ranker.name: ranker for ranker in rankers if isinstance(ranker, Learned)}
+    for name, seen in _towers_of(names, [*versions]).items():
+        of = towers.get(seen) or learned(seen, ingredients, ingredients.boosting.seed)
+        rankers.append(BoostedTowers(ingredients.boosting, of, name))
+    return rankers
+
+
+def _towers_of(names: Sequence[str], versions: Sequence[str]) -> dict[str, str]:
+    """Whose towers boosted rankers see, by their names: of each version given, else of what learns here."""
+    if WITH_TOWERS not in names:
+        return {}
+    learns = {WITH_TOWERS: MODEL} if MODEL in names or not versions else {}
+    return {**learns, **{f"boosting + {version}": version for version in versions}}
+
+
+def _with_content(name: str) -> Callable[[Ingredients], Ranker]:
+    def builder(ingredients: Ingredients) -> Ranker:
+        timeline, config = ingredients.content, ingredients.boosting
+        if timeline is None:
+            raise ConfigError(f"{name} needs --content FOLDER, where the vectors of the chat are kept")
+        placebo = ShuffledContent(timeline, config.seed) if name == "boosting + shuffled" else None
+        return BoostingWithMore(config, Likeness(timeline, placebo), name)
+
+    return builder
+
+
+def _model(name: str) -> Callable[[Ingredients], Ranker]:
+    return lambda ingredients: learned(name, ingredients, ingredients.boosting.seed)
+
+
+BUILDERS: Mapping[str, Callable[[Ingredients], Ranker]] = MappingProxyType(
+    {
+        "popularity": lambda ingredients: ingredients.popularity,
+        "newcomers": lambda _: NewcomerPopularity(),
+        "memory": lambda ingredients: Memory(ingredients.popularity),
+        "memory + transitions": lambda ingredients: MemoryAndMoves(ingredients.popularity),
+        "version 0": lambda ingredients: VersionZero(
+            ingredients.chat.channels,
+            ingredients.known,
+            content=ingredients.content,
+            config=ingredients.version_zero,
+        ),
+        "boosting": lambda ingredients: Boosting(ingredients.boosting),
+        **{name: _with_content(name) for name in WITH_CONTENT},
+        **{name: _model(name) for name in MODELS},
+    }
+)

@@ -1,0 +1,1 @@
+"""Ray and its proxy as we start them."""

@@ -1,0 +1,1 @@
+"""The Ray Serve application: one class for each process."""

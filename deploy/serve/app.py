@@ -1,0 +1,137 @@
+"""Owns the Serve application: which classes are deployments, and with what. Ray is applied here; the classes are plain.
+
+Recommender (ingress) × http.replicas     RoomWorker × ray.room_workers ──► Encoder × ray.encoders
+                                          ProfileWorker × ray.profile_workers
+                                          Archiver × 1, where archive.uri is set
+                                          Trainer × 1, where training.every_s is set as well ──► Encoder
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+from ray.serve import Application
+from ray.serve.config import HTTPOptions, ProxyLocation, RequestRouterConfig
+
+from deploy.config.settings import Settings
+from deploy.ray import ray_patches
+from deploy.serve.background_replicas import ArchiverReplica, TrainerReplica
+from deploy.serve.owner_router import OwnerRouter
+from deploy.serve.replicas import (
+    EncoderReplica,
+    ProfileWorkerReplica,
+    RecommenderReplica,
+    RoomWorkerReplica,
+)
+from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE
+
+APPLICATION = "tidecast"
+HEALTH_CHECK_PERIOD_S = 1.0
+OWNERS_PERIOD_S = 1.0  # how often replicas learn which ProfileWorker owns what; it changes in a rebalance only
+MAX_ONGOING_REQUESTS = 5_000  # of one replica: more than half of what one source may connect, so that a caller whose
+# bodies arrive slowly, each for http.request_timeout_s at most, leaves room for others
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the application runs. gpus: that the cluster has; local: on a Ray of our own, on loopback."""
+
+    metrics_folder: str
+    gpus: float
+    local: bool
+
+
+def build(settings: Settings, placement: Placement) -> Application:
+    """The application, ready for `serve.run`."""
+    config = settings.ray
+    encoder_gpus = min(1.0, placement.gpus / config.encoders)
+    common = _Common(settings, placement)
+    encoder = serve.deployment(EncoderReplica, name="Encoder", **common.options(config.encoders, gpus=encoder_gpus))
+    rooms = serve.deployment(RoomWorkerReplica, name="RoomWorker", **common.options(config.room_workers))
+    profiles = serve.deployment(
+        ProfileWorkerReplica,
+        name="ProfileWorker",
+        request_router_config=RequestRouterConfig(
+            request_router_class=OwnerRouter, request_routing_stats_period_s=OWNERS_PERIOD_S
+        ),
+        **common.options(config.profile_workers),
+    )
+    # Without an argument, ingress() takes the ASGI app that the replica itself builds.
+    ingress = serve.ingress()(RecommenderReplica)
+    recommender = serve.deployment(ingress, name="Recommender", **common.options(settings.http.replicas))
+    local = placement.local
+    # The workers hang on the ingress so that they belong to the application; it calls ProfileWorkers only.
+    encoders = encoder.bind(settings, local)
+    workers = [profiles.bind(settings, local), rooms.bind(settings, local, encoders)]
+    if settings.archive.uri:
+        settings = _in_folder(settings, Path.cwd())
+        archiver = serve.deployment(ArchiverReplica, name="Archiver", **common.options(1))
+        workers.append(archiver.bind(settings, local))
+        if settings.training.every_s:
+            trainer = serve.deployment(TrainerReplica, name="Trainer", **common.options(1))
+            workers.append(trainer.bind(settings, local, encoders))
+    return recommender.bind(settings, local, *workers)
+
+
+def _in_folder(settings: Settings, folder: Path) -> Settings:
+    """Relative paths below a folder: replicas have a working directory of their own."""
+    return dataclasses.replace(
+        settings,
+        archive=settings.archive.below(folder),
+        registry=settings.registry.below(folder),
+        training=settings.training.below(folder),
+    )
+
+
+def start_serve(settings: Settings) -> None:
+    """Starts Serve's controller and its HTTP entry on the connected cluster. No effect where it runs already."""
+    host, port = settings.http.host, settings.http.port
+    ray_patches.start_serve(HTTPOptions(host=host, port=port), ProxyLocation.EveryNode)
+
+
+def deploy(settings: Settings, placement: Placement) -> None:
+    """Puts the application on the connected cluster and waits until every replica is healthy."""
+    serve.run(
+        build(settings, placement),
+        name=APPLICATION,
+        route_prefix="/",
+        logging_config={"enable_access_log": False, "log_level": "WARNING"},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What all deployments share."""
+
+    settings: Settings
+    placement: Placement
+
+    def options(self, replicas: int, gpus: float = 0.0) -> Mapping[str, Any]:
+        ray = self.settings.ray
+        environment = {MULTIPROCESS_DIR_VARIABLE: self.placement.metrics_folder, "OMP_NUM_THREADS": "1"}
+        return {
+            "num_replicas": replicas,
+            "max_ongoing_requests": MAX_ONGOING_REQUESTS,
+            "health_check_period_s": HEALTH_CHECK_PERIOD_S,
+            "health_check_timeout_s": ray.health_check_timeout_s,
+            "graceful_shutdown_wait_loop_s": 0.2,
+            "graceful_shutdown_timeout_s": ray.stop_timeout_s,
+            "ray_actor_options": {
+                "num_cpus": ray.cpus_per_replica,
+                "num_gpus": gpus,
+                "runtime_env": {"env_vars": environment},
+            },
+        }
+
+
+def cluster_environment(settings: Settings) -> Mapping[str, Any]:
+    """Ray's runtime environment on a cluster that is not ours: a checkout's code travels, an installed wheel's not."""
+    root = Path(__file__).resolve().parents[2]
+    if not settings.ray.address or not (root / "pyproject.toml").exists():
+        return {}
+    return {"working_dir": str(root), "excludes": [".venv", ".git", ".tidecast", "tests", "docs", "dist", "build"]}

@@ -1,0 +1,54 @@
+"""Owns how the processes beside the answers are put together: Archiver and Trainer. Never does a worker's work."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from typing import TYPE_CHECKING
+
+from ray.serve.handle import DeploymentHandle
+
+from deploy.serve.encoder_batching import RemoteEncoder
+from deploy.serve.replica import Replica
+from streaming.pulse import Pulse
+
+if TYPE_CHECKING:
+    from deploy.config.settings import Settings
+
+
+class ArchiverReplica(Replica):
+    """The Archiver. One is enough; while two of them run, in a restart, readers give each record once all the same."""
+
+    name = "archiver"
+
+    def __init__(self, settings: Settings, local: bool) -> None:
+        from streaming.archive.archiver import Archiver  # noqa: PLC0415  a process imports what it runs
+
+        super().__init__(settings, local)
+        pulse = Pulse()
+        archiver = Archiver(self.open_log(pulse, in_bulk=True), settings.archive, self.metrics, self.clock)
+        self.run(archiver.run, pulse, lambda: dataclasses.asdict(archiver.status()))
+
+    async def __del__(self) -> None:
+        await asyncio.to_thread(self.stop_worker)
+
+
+class TrainerReplica(Replica):
+    """The Trainer. One is enough; another finds the folder in use and waits."""
+
+    name = "trainer"
+
+    def __init__(self, settings: Settings, local: bool, encoder: DeploymentHandle) -> None:
+        from deploy.train.trainer import Trainer  # noqa: PLC0415  a process imports what it runs
+        from streaming.archive.store import open_store  # noqa: PLC0415
+        from training.registry.registry import Registry  # noqa: PLC0415
+
+        super().__init__(settings, local)
+        pulse = Pulse()
+        client = RemoteEncoder(encoder.encode_later.remote, asyncio.get_running_loop())
+        registry = Registry(open_store(settings.registry.uri, "registry"), self.open_log(pulse), self.clock)
+        trainer = Trainer(settings, client, registry, metrics=self.metrics, clock=self.clock, pulse=pulse)
+        self.run(trainer.run, pulse, lambda: dataclasses.asdict(trainer.state()))
+
+    async def __del__(self) -> None:
+        await asyncio.to_thread(self.stop_worker)

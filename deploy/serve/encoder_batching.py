@@ -1,0 +1,128 @@
+"""Owns the Encoder's deployment, which merges the texts of all RoomWorkers into batches, and the client to it.
+
+Never chooses a text. Its process loads torch; a Trainer does so too, while it trains.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, Protocol
+
+from actors.encoding import Encoded
+from streaming.metrics import Metrics
+from streaming.pulse import Pulse
+
+MOST_MERGED_TEXTS = 256  # four batches of the model: enough to sort by length, and done within half a second
+PATIENCE_S = 2.0  # after which those that give way are encoded all the same
+WATCH_PERIOD_S = 1.0
+CALL_TIMEOUT_S = 20.0  # a new encoder loads its model in 5 s; until then calls wait for it
+
+
+class Texts(Protocol):
+    """Text → vectors; `training.content.text_encoder.TextEncoder` is it."""
+
+    version: str
+
+    def encode(self, texts: Sequence[str]) -> object:
+        """float16 [N, D] for N texts."""
+
+
+class _Waiting(NamedTuple):
+    texts: Sequence[str]
+    done: asyncio.Future[Encoded]
+    since_s: float
+
+
+class Merger:
+    """Encodes what came in while the last batch was at the model, as one. For one event loop.
+
+    Submissions that give way are encoded one at a time, and while others wait only every PATIENCE_S.
+    """
+
+    def __init__(self, encode: Callable[[Sequence[str]], Encoded], metrics: Metrics) -> None:
+        self._encode = encode
+        self._metrics = metrics
+        self._waiting: list[_Waiting] = []
+        self._giving_way: deque[_Waiting] = deque()
+        self._thread = ThreadPoolExecutor(1, "encoder")
+        self._running: asyncio.Task[None] | None = None
+        self._batch = 0  # how many went to the model
+        self._at_model = False
+
+    async def submit(self, texts: Sequence[str], *, gives_way: bool = False) -> Encoded:
+        """The texts' vectors. gives_way: nobody waits for them now. Raises what the encoder raises."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Encoded] = loop.create_future()
+        (self._giving_way if gives_way else self._waiting).append(_Waiting(texts, done, loop.time()))
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._drain())
+        return await done
+
+    def watch(self, stop: threading.Event, pulse: Pulse, period_s: float = WATCH_PERIOD_S) -> None:
+        """Blocks until `stop`, and beats once a period, except while the same batch is at the model as before."""
+        seen = 0
+        while not stop.wait(period_s):
+            batch = self._batch
+            if not self._at_model or batch != seen:
+                pulse.beat()
+            seen = batch
+
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting or self._giving_way:
+            batch = self._take(loop.time())
+            texts = [text for waiting in batch for text in waiting.texts]
+            self._metrics.gauge("encoder_waiting_texts", sum(len(waiting.texts) for waiting in self._waiting))
+            self._batch += 1
+            self._at_model = True
+            try:
+                encoded = await loop.run_in_executor(self._thread, self._encode, texts)
+            except Exception as err:
+                for waiting in batch:
+                    if not waiting.done.done():
+                        waiting.done.set_exception(err)
+                continue
+            finally:
+                self._at_model = False
+            at = 0
+            for waiting in batch:
+                rows = encoded.vectors[at : at + len(waiting.texts)]
+                at += len(waiting.texts)
+                if not waiting.done.done():  # its caller may have given up
+                    waiting.done.set_result(Encoded(rows, encoded.version))
+
+    def _take(self, now_s: float) -> list[_Waiting]:
+        """The oldest submissions, one at least; of those that give way one at most."""
+        count, texts = 0, 0
+        for waiting in self._waiting:
+            texts += len(waiting.texts)
+            if count and texts > MOST_MERGED_TEXTS:
+                break
+            count += 1
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        if self._giving_way and (not taken or now_s - self._giving_way[0].since_s > PATIENCE_S):
+            taken.append(self._giving_way.popleft())
+        return taken
+
+
+class RemoteEncoder:
+    """An EncoderClient: hands texts to an event loop that awaits the Encoder deployment."""
+
+    def __init__(self, call: Callable[[Sequence[str]], Awaitable[Encoded]], loop: asyncio.AbstractEventLoop) -> None:
+        self._call = call
+        self._loop = loop
+
+    def submit(self, texts: Sequence[str]) -> Future[Encoded]:
+        """Returns at once, from any thread. A killed encoder fails the future; so does silence."""
+        return asyncio.run_coroutine_threadsafe(self._ask(list(texts)), self._loop)
+
+    async def _ask(self, texts: list[str]) -> Encoded:
+        return await asyncio.wait_for(_awaited(self._call(texts)), CALL_TIMEOUT_S)
+
+
+async def _awaited(response: Awaitable[Encoded]) -> Encoded:
+    return await response

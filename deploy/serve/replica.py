@@ -1,0 +1,82 @@
+"""Owns what every process of the application has: log, metrics, status board, a thread. Never does a worker's work."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray import serve
+
+from deploy.http.admin import AdminPort, admin_routes
+from deploy.http.api import Api
+from deploy.http.status import Board
+from deploy.ray.ray_patches import KvStore, keep_on_loopback
+from deploy.serve.worker_thread import WorkerThread
+from deploy.terminal.console import log_to_stderr
+from streaming.broker import KafkaLog
+from streaming.clock import SystemClock
+from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE, PrometheusMetrics
+from streaming.pulse import Pulse, PulsedLog
+
+if TYPE_CHECKING:
+    from deploy.config.settings import Settings
+
+
+class Replica:
+    """What every process of the application has. Constructed on the replica's event loop."""
+
+    name = ""
+    _worker: WorkerThread | None = None  # None before `run`
+
+    def __init__(self, settings: Settings, local: bool) -> None:
+        log_to_stderr(logging.INFO, beside_others=True)  # in a file for each process; `tidecast logs` shows it
+        if local:
+            keep_on_loopback()
+        self.settings = settings
+        self.clock = SystemClock()
+        self.metrics = PrometheusMetrics()
+        self.board = Board(KvStore(), self.clock)
+        context = serve.get_replica_context()
+        self.rank: int = context.rank.rank
+        self._node = f"{context.rank.node_rank}"
+        http = settings.http
+        api = Api(admin_routes(self.board.read, self.metrics.expose), http.max_body_bytes, self.metrics)
+        self._admin = AdminPort(api, http.admin_host, http.admin, Path(os.environ[MULTIPROCESS_DIR_VARIABLE]))
+        self._admin.start()
+
+    @property
+    def member(self) -> str:
+        """The static name in the consumer group. Whoever replaces a replica gets its rank, and so its partitions."""
+        return f"{self.name}-{self.rank}"
+
+    def open_log(self, pulse: Pulse, *, in_bulk: bool = False) -> PulsedLog:
+        """The Kafka of the settings; whoever turns with it is seen to turn. in_bulk: for who is in no hurry."""
+        settings = self.settings
+        kafka = settings.kafka.in_bulk() if in_bulk else settings.kafka
+        log = KafkaLog(kafka, settings.topics.prefix, skip_damaged=settings.log.skip_damaged)
+        return PulsedLog(log, pulse)
+
+    def run(self, loop: Callable[[threading.Event], None], pulse: Pulse, status: Callable[[], dict[str, Any]]) -> None:
+        """Runs a worker's loop in a thread until the replica ends."""
+        stuck_s = self.settings.ray.stuck_s
+        self._worker = WorkerThread(
+            self.member, loop, pulse=pulse, stuck_s=stuck_s, clock=self.clock, status=status, post=self.post
+        )
+
+    def post(self, detail: Mapping[str, Any]) -> None:
+        """Leaves this process's status on the board."""
+        self.board.write(self.name, self.rank, os.getpid(), self._node, dict(detail))
+
+    def check_health(self) -> None:
+        """Called by Serve once a second. Raises WorkerDied."""
+        if self._worker is not None:
+            self._worker.check()
+
+    def stop_worker(self) -> None:
+        """Lets the loop flush and commit. Blocks."""
+        if self._worker is not None:
+            self._worker.stop(self.settings.ray.stop_timeout_s)

@@ -1,0 +1,290 @@
+"""Owns how each deployment's process is put together: log, metrics, status board, worker. Never does a worker's work.
+
+Plain classes that Serve constructs, checks (`check_health`) and ends (`__del__`). A process imports only what it runs:
+torch is loaded by the Encoder, and by a Trainer while it trains.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+from ray.serve.handle import DeploymentHandle
+
+from actors.encoding import Encoded
+from deploy.http.api import Api
+from deploy.http.routes import routes
+from deploy.http.status import MEASURED, Readiness, judge, troubles_of
+from deploy.serve.encoder_batching import Merger, RemoteEncoder
+from deploy.serve.profile_lookup import Lookup
+from deploy.serve.replica import Replica
+from deploy.serve.worker_thread import WorkerDied
+from streaming.broker import KafkaLog
+from streaming.events import ViewerId
+from streaming.pulse import Pulse
+
+if TYPE_CHECKING:
+    from deploy.config.settings import Settings
+    from streaming.events import ModelVersion
+    from streaming.troubles import Trouble
+    from training.content.text_encoder import TextEncoder
+    from training.inference.interface import ServedVersion
+
+FIRST_READ_S = 20.0  # Serve calls a start slow after 30
+
+
+class RoomWorkerReplica(Replica):
+    """A RoomWorker and its way to the Encoder."""
+
+    name = "room-worker"
+
+    def __init__(self, settings: Settings, local: bool, encoder: DeploymentHandle) -> None:
+        from actors.room_worker import RoomWorker  # noqa: PLC0415  a process imports what it runs
+
+        super().__init__(settings, local)
+        client = RemoteEncoder(encoder.encode.remote, asyncio.get_running_loop())
+        pulse = Pulse()
+        worker = RoomWorker(
+            self.open_log(pulse),
+            self.member,
+            config=settings.room_worker,
+            window=settings.window,
+            encoder=client,
+            metrics=self.metrics,
+            clock=self.clock,
+        )
+        self.run(worker.run, pulse, lambda: dataclasses.asdict(worker.status()))
+
+    async def __del__(self) -> None:
+        await asyncio.to_thread(self.stop_worker)
+
+
+class ProfileWorkerReplica(Replica):
+    """A ProfileWorker."""
+
+    name = "profile-worker"
+
+    def __init__(self, settings: Settings, local: bool) -> None:
+        from actors.profile_worker import ProfileWorker  # noqa: PLC0415  a process imports what it runs
+
+        super().__init__(settings, local)
+        pulse = Pulse()
+        worker = ProfileWorker(
+            self.open_log(pulse),
+            self.member,
+            config=settings.profile_worker,
+            profile=settings.profile,
+            metrics=self.metrics,
+            clock=self.clock,
+        )
+        self._profiles = worker
+        self.run(worker.run, pulse, lambda: dataclasses.asdict(worker.status()))
+
+    async def profile(self, viewer: str, _partition: int) -> bytes | None:
+        """Called by replicas that do not hold the viewer; `owner_router.py` sends it here by the partition."""
+        return self._profiles.profile(ViewerId(viewer))
+
+    def record_routing_stats(self) -> dict[str, Any]:
+        """Called by Serve once a second, for `owner_router.py`."""
+        return {"partitions": self._profiles.status().partitions}
+
+    async def __del__(self) -> None:
+        await asyncio.to_thread(self.stop_worker)
+
+
+class EncoderReplica(Replica):
+    """The Encoder, and the merging of what all RoomWorkers ask of it.
+
+    The model loads beside the rest of the application's start: answers need no language model, and texts wait for it.
+    """
+
+    name = "encoder"
+
+    def __init__(self, settings: Settings, local: bool) -> None:
+        super().__init__(settings, local)
+        self._measured_texts_per_s = 0.0
+        self._loading: Future[TextEncoder] = ThreadPoolExecutor(1, "encoder-loading").submit(self._load)
+        self._merger = Merger(self._encode, self.metrics)
+        pulse = Pulse()
+        self.run(lambda stop: self._merger.watch(stop, pulse), pulse, self._state)  # its work comes as calls
+
+    async def encode(self, texts: Sequence[str]) -> Encoded:
+        """Called by RoomWorkers; waits while the model loads. Raises EncoderError."""
+        await asyncio.shield(asyncio.wrap_future(self._loading))
+        return await self._merger.submit(texts)
+
+    async def encode_later(self, texts: Sequence[str]) -> Encoded:
+        """The same for the Trainer: no room that is live waits for these."""
+        await asyncio.shield(asyncio.wrap_future(self._loading))
+        return await self._merger.submit(texts, gives_way=True)
+
+    def check_health(self) -> None:
+        """As every replica's, and raises EncoderError where the model does not load."""
+        super().check_health()
+        if self._loading.done():
+            self._loading.result()
+
+    def _load(self) -> TextEncoder:
+        from training.content.text_encoder import TextEncoder  # noqa: PLC0415  torch: half a gigabyte that only this process needs
+
+        encoder = TextEncoder(self.settings.encoder)
+        if self.settings.encoder.measure_s:
+            self._measured_texts_per_s = encoder.measure(self.settings.encoder.measure_s)
+        return encoder
+
+    def _encode(self, texts: Sequence[str]) -> Encoded:
+        encoder = self._loading.result()
+        return Encoded(encoder.encode(texts), encoder.version)
+
+    def _state(self) -> dict[str, Any]:
+        if not self._loading.done():
+            return {"ready": False}
+        if (err := self._loading.exception()) is not None:
+            return {"ready": False, "error": str(err)}
+        encoder = self._loading.result()
+        said = {"version": encoder.version, "texts_per_s": encoder.texts_per_s, "cache_hits": encoder.cache_hits}
+        return {**said, MEASURED: self._measured_texts_per_s} if self._measured_texts_per_s else said
+
+
+class RecommenderReplica(Replica):
+    """A replica that answers: tables kept current by a thread, and HTTP in front.
+
+    A ProfileWorker is asked only for viewers whom this replica let go; the other handles are not used.
+    """
+
+    name = "recommender"
+
+    def __init__(
+        self,
+        settings: Settings,
+        local: bool,
+        profile_workers: DeploymentHandle,
+        *others: DeploymentHandle,
+    ) -> None:
+        from actors.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
+        from actors.index import LiveIndex  # noqa: PLC0415
+        from actors.recommend import Recommender  # noqa: PLC0415
+        from actors.swap import Swapper  # noqa: PLC0415
+        from actors.tables import TableReader, Tables  # noqa: PLC0415
+
+        super().__init__(settings, local)
+        self._tables = Tables(settings.tables, LiveIndex(settings.index), self.metrics, self.clock)
+        pulse = Pulse()
+        self._reader = TableReader(self.open_log(pulse), self._tables, self.metrics)
+        config = settings.recommend
+        impressions = Impressions(config.impressions, config.impressions_waiting)
+        self._recommender = Recommender(
+            self._tables, config, self.metrics, self.clock, impressions, profile=settings.profile
+        )
+        bulk = KafkaLog(settings.kafka.in_bulk(), settings.topics.prefix)
+        self._writer = ImpressionWriter(bulk, impressions, self.metrics)
+        self._writer.start()
+        self._swapper = Swapper(
+            self._tables,
+            partial(load_version, own_uri=settings.registry.uri),
+            self._recommender.warm,
+            metrics=self.metrics,
+            clock=self.clock,
+            shadow=self._recommender.shadow if config.shadow else None,
+            failures=self._recommender.failures,
+        )
+        self._stop = threading.Event()
+        self._beside = [
+            threading.Thread(target=loop, args=(self._stop,), name=name, daemon=True)
+            for name, loop in (("swapper", self._swapper.run), ("renewer", self._recommender.keep_renewed))
+        ]
+        for thread in self._beside:
+            thread.start()
+        ask, reader = profile_workers.profile.remote, self._reader
+        self._lookup = Lookup(ask, lambda: reader.viewer_partitions, self._tables, config, self.metrics)
+        self._elsewhere: list[Trouble] = []
+        self.run(self._reader.run, pulse, self._state)
+        self._await_tables()
+
+    def _await_tables(self) -> None:
+        """Serve sends requests to a replica once it is constructed: rather not before it has something to answer from.
+
+        That is the rooms, and the version that is live. Where Kafka is away it is constructed all the same after
+        FIRST_READ_S, and answers 503 until it has read.
+        """
+        deadline_s = time.monotonic() + FIRST_READ_S
+        while not (self._reader.ready and self._swapper.settled) and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+
+    def check_health(self) -> None:
+        """As every replica's, and raises WorkerDied where it no longer follows which version is live."""
+        super().check_health()
+        for thread in self._beside:
+            if not thread.is_alive():
+                raise WorkerDied(f"the thread {thread.name} of {self.member} has ended")
+
+    def __serve_build_asgi_app__(self) -> Api:
+        http = self.settings.http
+        return Api(
+            routes(self._recommender, self.readiness, self._lookup),
+            http.max_body_bytes,
+            self.metrics,
+            lambda: self._reader.ready,
+            request_timeout_s=http.request_timeout_s,
+        )
+
+    def readiness(self) -> Readiness:
+        """Of this replica, as it is now."""
+        http, age_s, lag = self.settings.http, self._reader.contact_age_s(), dict(self._reader.lag())
+        troubles = [*self._reader.troubles(), *self._elsewhere]
+        state, ready, reason = judge(
+            has_read=self._reader.ready,
+            contact_age_s=age_s,
+            lag=sum(lag.values()),
+            ready_contact_s=http.ready_contact_s,
+            unready_contact_s=http.unready_contact_s,
+            troubles=troubles,
+        )
+        swap = self._swapper.status()
+        self.metrics.gauge("replica_ready", float(ready))
+        return Readiness(
+            ready=ready,
+            reason=reason,
+            lag=lag,
+            contact_age_s=None if age_s == float("inf") else round(age_s, 3),
+            live_rooms=len(self._tables.rooms),
+            model_version=swap.version,
+            model_refused=f"{swap.wanted}: {swap.refused}" if swap.refused else "",
+            state=state,
+            troubles=troubles,
+            anew=self._reader.anew_text,
+            lost=self._reader.lost_text,
+        )
+
+    def _state(self) -> dict[str, Any]:
+        """For the board, once a second: what this replica says of itself. It looks there for what workers say."""
+        status = self.board.read()
+        workers = [post for post in status.processes if post.name != self.name]
+        self._elsewhere = troubles_of(msgspec.structs.replace(status, processes=workers))
+        own = msgspec.structs.replace(self.readiness(), troubles=list(self._reader.troubles()))
+        return cast("dict[str, Any]", msgspec.to_builtins(own))
+
+    async def __del__(self) -> None:
+        if self._worker is None:  # it was not constructed to the end, and why is what the log should say
+            return
+        self._stop.set()
+        flushed = asyncio.to_thread(self._writer.stop, self.settings.ray.stop_timeout_s)
+        await asyncio.gather(flushed, asyncio.to_thread(self.stop_worker))
+
+
+def load_version(record: ModelVersion, own_uri: str) -> ServedVersion:
+    """A version from where its record says it lies; own_uri: the registry of this process.
+
+    Raises VersionError: it is damaged, or not of this build.
+    """
+    from training.inference.served_model import Version  # noqa: PLC0415
+    from training.registry.registry import load_announced  # noqa: PLC0415  a process imports what it runs
+
+    return Version(load_announced(record, own_uri))

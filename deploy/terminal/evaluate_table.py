@@ -1,0 +1,102 @@
+"""Prints what an evaluation found, for a person. Never measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from training.evaluation.metrics import METRICS, Group, Interval
+from training.evaluation.report import Report, Result
+
+SHOWN = ("all", "repeat", "new", "cold")
+NAMES = 24  # characters of a ranker's name
+WIDTH = 22  # of a figure with its interval
+WIDER = 26  # of a difference with its signs
+
+
+def table(report: Report) -> str:
+    """Every metric by kind of visit, differences to the reference, groups apart, and the spread."""
+    lines = [
+        f"{report.test_visits:,} visits of {report.test_viewers:,} viewers, {report.mean_live:.1f} rooms live at one; "
+        f"learned from {report.learned_visits:,} of {report.train_visits:,} visits before"
+    ]
+    if report.cold_streamers:
+        lines.append(f"{report.cold_streamers} streamers were held out: they said nothing before the test")
+    for metric in METRICS:
+        lines += [
+            "",
+            f"{metric:{NAMES}}" + ("".join(f"{kind:^{WIDTH}}" for kind in SHOWN) if metric == METRICS[0] else ""),
+        ]
+        lines += _counts(_first(report).groups) if metric == METRICS[0] else []
+        lines += [_row(name, result.groups, metric) for name, result in report.results.items()]
+    if report.against:
+        lines += _differences(report)
+    lines += _columns(f"{METRICS[0]} by visits that the channel had had before", report, "histories")
+    lines += _columns(f"{METRICS[0]} of visits apart", report, "apart")
+    return "\n".join([*lines, *_spread(report.results)])
+
+
+def _differences(report: Report) -> list[str]:
+    """Better than nothing is what does not include 0."""
+    groups = [*SHOWN, *_first(report).apart]
+    lines = [
+        "",
+        f"{METRICS[0]}, difference to {report.against}; * where the interval does not include 0",
+        _head(groups),
+    ]
+    for name, result in report.results.items():
+        if name != report.against:
+            cells = [_difference(result.differences.get(group)) for group in groups]
+            lines.append(f"  {name:{NAMES - 2}}" + "".join(f"{cell:^{WIDER}}" for cell in cells))
+    return lines
+
+
+def _difference(found: Mapping[str, Interval] | None) -> str:
+    if found is None:
+        return "no visits"
+    interval = found[METRICS[0]]
+    certain = "*" if interval.low > 0 or interval.high < 0 else " "
+    return f"{interval.mean:+.4f} ({interval.low:+.4f} {interval.high:+.4f})".replace("0.", ".") + certain
+
+
+def _columns(title: str, report: Report, which: str) -> list[str]:
+    groups: Mapping[str, Group] = getattr(_first(report), which)
+    rows = [_row(name, getattr(result, which), METRICS[0]) for name, result in report.results.items()]
+    return ["", title, _head(list(groups)), *_counts(groups), *rows]
+
+
+def _head(groups: list[str], width: int = WIDTH) -> str:
+    return f"{'':{NAMES}}" + "".join(f"{group:^{width}}" for group in groups)
+
+
+def _counts(groups: Mapping[str, Group]) -> list[str]:
+    return [f"{'  visits':{NAMES}}" + "".join(f"{group.visits:^{WIDTH},}" for group in groups.values())]
+
+
+def _row(name: str, groups: Mapping[str, Group], metric: str) -> str:
+    return f"  {name:{NAMES - 2}}" + "".join(f"{_cell(group, metric):^{WIDTH}}" for group in groups.values())
+
+
+def _cell(group: Group, metric: str) -> str:
+    if not group.visits:
+        return "no visits"
+    interval = group.metrics[metric]
+    return f"{interval.mean:.3f} ({interval.low:.3f}-{interval.high:.3f})".replace("0.", ".")
+
+
+def _spread(results: Mapping[str, Result]) -> list[str]:
+    heads = f"{'Gini':>8}{'small channels':>17}{'coverage':>11}{'µs a visit':>13}{'request':>10}"
+    lines = ["", f"{'first ten places':{NAMES}}{heads}"]
+    for name, result in results.items():
+        spread = result.spread
+        figures = f"{spread.gini:8.3f}{spread.small_share:17.3f}{spread.coverage:11.3f}{result.score_us:13.0f}"
+        figures += f"{result.request_us:10.0f}"
+        lines.append(f"  {name:{NAMES - 2}}{figures}")
+    return [
+        *lines,
+        "small channels: the half with the fewest visits in the training part",
+        "µs a visit: from its features to its scores; request: of it, what is left once a model knows rooms and viewer",
+    ]
+
+
+def _first(report: Report) -> Result:
+    return next(iter(report.results.values()))

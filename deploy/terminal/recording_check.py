@@ -1,0 +1,33 @@
+"""Checks recorded files for commands, and says what was left out of them. Never sends or learns from a row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from deploy.terminal.check_progress import CheckProgress
+from deploy.terminal.console import complain
+
+if TYPE_CHECKING:
+    from streaming.recorded_formats.format import BadRow
+    from streaming.recording import Check, Recording
+
+
+def check_recording(file: Recording, check: Check | None, *, skip_bad: bool) -> None:
+    """Reads every row, and complains of those that are left out. Raises InputFileError: the first that is not."""
+    with CheckProgress(f"checking {file.path.name}") as bar:
+        file.check(check, skip_bad=skip_bad, progress=bar.update)
+    for said in remarks(file):
+        complain(f"tidecast: {file.path}: {said}")
+
+
+def remarks(file: Recording) -> list[str]:
+    """What a person should know of a file that was checked: a line for each sort of row that was left out."""
+    first: dict[str, BadRow] = {}
+    for one in sorted(file.bad.values(), key=attrgetter("row")):
+        first.setdefault(one.kind, one)
+    counted = Counter(one.kind for one in file.bad.values())
+    sorts = sorted(first.values(), key=lambda one: (-counted[one.kind], one.row))
+    bad = [f"left out {counted[one.kind]:,} bad: {one.kind}; the first is row {one.row}: {one.reason}" for one in sorts]
+    return [*bad, *(f"{what}: {n:,}" for what, n in file.remarks.most_common())]

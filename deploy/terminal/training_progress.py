@@ -1,0 +1,93 @@
+"""Draws how far a training is: bars with rates and time left on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from deploy.terminal.console import complain, console
+from deploy.terminal.plain_progress import PlainProgress
+
+if TYPE_CHECKING:
+    from streaming.replay import Replay
+
+
+class TrainingProgress:
+    """A bar for each stage, as a context manager. Never blocks what it shows."""
+
+    def __init__(self, plain: PlainProgress | None = None) -> None:
+        """plain: the line where there is no terminal."""
+        self.replay: Replay | None = None  # what examples are made of, where its size is known
+        columns = (TextColumn("{task.description:<9}"), BarColumn(24), TextColumn("{task.fields[said]}"))
+        self._bars = Progress(*columns, TimeElapsedColumn(), console=console(stderr=True), transient=False)
+        self._plain = plain or PlainProgress("train", "")
+        self._stage = ""
+        self._terminal = sys.stderr.isatty()
+        self._tasks: dict[str, TaskID] = {}
+        self._made_s = time.monotonic()
+        self._began: dict[str, float] = {}
+
+    def __enter__(self) -> TrainingProgress:
+        if self._terminal:
+            self._bars.start()
+        else:
+            self._plain.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._terminal:
+            self._bars.stop()
+        else:
+            self._plain.__exit__(kind, error, trace)
+
+    def began(self, stage: str) -> None:
+        """A stage begins, which is said at once."""
+        if self._terminal:
+            self._bars.console.print(stage, markup=False)
+        else:
+            complain(f"{stage} ...")
+            self._stage = stage
+            self._plain.stage(stage)
+
+    def passed(self, records: int, examples: int, at_ms: int) -> None:
+        """Of a pass over what happened, as training/examples/generator.py tells it."""
+        rate = records / max(time.monotonic() - self._made_s, 1e-3)
+        said = f"{examples:,} of {records:,} records, {rate:,.0f}/s"
+        if self.replay is None:
+            self._show("examples", "records", done=records, total=None, said=said)
+        else:
+            self._show("examples", "rows", done=self.replay.rows_played, total=self.replay.rows, said=said)
+
+    def encoded(self, done: int, total: int) -> None:
+        """Of the texts that no cache holds, as training/content/encode_missing.py tells it."""
+        began_s = self._began.setdefault("encoding", time.monotonic())
+        rate = done / max(time.monotonic() - began_s, 1e-3)
+        left = f", {(total - done) / rate:,.0f} s left" if rate else ""
+        self._show(
+            "encoding", "texts", done=done, total=total, said=f"{done:,} of {total:,} texts, {rate:,.0f}/s{left}"
+        )
+
+    def learned(self, said: Mapping[str, Any]) -> None:
+        """Of the steps, as training/fit/ray_fit.py tells it."""
+        losses = ", ".join(f"{name} {loss:.3f}" for name, loss in said["losses"].items())
+        at = f"{said['phase']} {said['step']}/{said['steps']}: {losses}; {said['slates_per_s']:,.0f} visits/s"
+        step, steps = int(said["step"]), int(said["steps"])
+        self._show("learning", "steps", done=step, total=steps, said=f"{at}, {said['left_s']:,.0f} s left", note=at)
+
+    def _show(self, stage: str, unit: str, *, done: int, total: int | None, said: str, note: str = "") -> None:
+        if not self._terminal:
+            if stage != self._stage:
+                self._stage = stage
+                self._plain.stage(stage, unit, total)
+            self._plain.update(done, total, note)
+            return
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total, said=said)
+        self._bars.update(self._tasks[stage], completed=done if total else 0, total=total, said=said)

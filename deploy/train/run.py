@@ -1,0 +1,193 @@
+"""Owns a run of training from the log to a judged version: what is read, where Ray is, who judges. Never learns.
+
+`tidecast train` and the Trainer deployment run the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.config.settings import Settings
+from deploy.ray.local_ray import LocalRay
+from deploy.ray.watch import Watch
+from streaming.archive.reader import Archive
+from streaming.archive.store import open_store
+from streaming.clock import Clock, SystemClock
+from streaming.errors import TrainingError
+from training.content.encode_missing import EncodeProgress, Encoder
+from training.examples.dataset import ExampleSet
+from training.examples.schema import ExamplesConfig, Progress
+from training.examples.writer import write_archived
+from training.fit.niceness import give_way
+from training.fit.run import Parent, make_prepared
+from training.fit.run_folder import Prepared, opened
+from training.registry.bundle import Bundle
+
+if TYPE_CHECKING:
+    from training.evaluation.promotion_gate import SliceGate
+    from training.registry.registry import Registry
+
+WriteExamples = Callable[[Path, ExamplesConfig, Progress], ExampleSet]
+
+
+class TrainingProgress(Progress, EncodeProgress, Protocol):
+    """Follows all stages of a run."""
+
+    def began(self, stage: str) -> None:
+        """A stage begins, in words: one that tells nothing more until it is over."""
+
+    def learned(self, said: Mapping[str, Any]) -> None:
+        """As training/fit/ray_fit.py says it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A version, and who judges it: on visits that it did not learn from."""
+
+    bundle: Bundle
+    gate: SliceGate
+    visits: int
+    streamers: int
+
+
+def train(
+    settings: Settings,
+    write_examples: WriteExamples,
+    encoder: Encoder,
+    progress: TrainingProgress,
+    clock: Clock,
+    *,
+    parent: Parent | None = None,
+    resume: bool = False,
+    ray: contextlib.AbstractContextManager[None] | None = None,
+) -> Trained:
+    """Blocks until there is a version. Raises TrainingError; then nothing has changed.
+
+    resume: go on with what a killed run has prepared, if it is there. ray: connects to a Ray, once there is enough to
+    learn from; None: this process is connected already.
+    """
+    config = settings.training.below(Path.cwd())
+    give_way(config.niceness)
+    run = Path(config.folder) / "run"
+    prepared = _unfinished(run) if resume else None
+    if prepared is None:
+        examples = ExamplesConfig(share=config.share, seed=config.seed)
+        prepared = make_prepared(
+            run,
+            lambda folder: write_examples(folder, examples, progress),
+            encoder,
+            config,
+            window=settings.window,
+            title_weight=settings.tables.title_weight,
+            now_ms=clock.now_ms(),
+            encoding=progress,
+            parent=parent,
+        )
+    checkpoints = Path(config.folder) / "checkpoints"
+    if ray is not None:
+        progress.began("starting Ray" if not settings.ray.address else f"connecting to Ray at {settings.ray.address}")
+    with ray or contextlib.nullcontext():
+        progress.began("starting to learn")
+        from training.evaluation.promotion_gate import SliceGate  # noqa: PLC0415  torch
+        from training.fit.ray_fit import Scale, fit  # noqa: PLC0415  torch and Ray Train, which reads its environment at import
+
+        scale = Scale(config.workers, config.gpu, config.threads, config.cpus, config.niceness, config.checkpoint_s)
+        bundle = fit(prepared, scale, str(checkpoints), progress.learned)
+    shutil.rmtree(checkpoints, ignore_errors=True)  # of a run that is over
+    gate = SliceGate(prepared.unseen(), prepared.plan.streamers, settings.recommend.baseline, config.seed)
+    return Trained(bundle, gate, len(prepared.examples), len(prepared.plan.streamers))
+
+
+def parent_of(registry: Registry) -> Parent | None:
+    """The live version, for a run that goes on from it; None for v0."""
+    live = registry.latest()
+    if live is None:
+        return None
+    bundle = registry.load(live)
+    return Parent(bundle.manifest, bundle.names["streamers"], live.path)
+
+
+def archived(settings: Settings, *, rebuild: bool) -> WriteExamples:
+    """Examples of the archive's last hours."""
+    hours = settings.training.history_hours if rebuild else settings.training.refresh_hours
+    from_ms = SystemClock().now_ms() - int(3_600_000 * hours)
+    archive = Archive(open_store(settings.archive.below(Path.cwd()).uri))
+    return lambda folder, config, progress: write_archived(
+        archive,
+        folder,
+        config,
+        progress,
+        from_ms=from_ms,
+        profile=settings.profile,
+        room_timeout_s=settings.room_worker.room_timeout_s,
+    )
+
+
+class LaterEncoder:
+    """An encoder that loads its model when it is first asked for anything: a recording that is too small needs none."""
+
+    def __init__(self, load: Callable[[], Encoder]) -> None:
+        self._load = load
+
+    @functools.cached_property
+    def _loaded(self) -> Encoder:
+        return self._load()
+
+    @property
+    def version(self) -> str:
+        return self._loaded.version
+
+    @property
+    def dimension(self) -> int:
+        return self._loaded.dimension
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
+        return self._loaded.encode(texts)
+
+
+@contextlib.contextmanager
+def connected_ray(settings: Settings) -> Iterator[None]:
+    """A Ray to learn on: the one of ray.address, or one of its own on this machine.
+
+    The latter ends with the block, and with this process where that does not live to the end of the block.
+    """
+    if settings.ray.address:
+        with _connected(settings.ray.address):
+            yield
+        return
+    local = LocalRay(settings.ray)
+    watch = Watch(local.folder)
+    try:
+        os.environ.update(local.environment())
+        local.start()
+        with _connected(local.address):
+            yield
+    finally:
+        local.kill()
+        watch.end()
+
+
+@contextlib.contextmanager
+def _connected(address: str) -> Iterator[None]:
+    import ray  # noqa: PLC0415  its environment comes first
+
+    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+def _unfinished(run: Path) -> Prepared | None:
+    try:
+        return opened(run)
+    except TrainingError:
+        return None

@@ -1,0 +1,186 @@
+"""Owns when a version is made while the system runs: every so often, from the archive, live if it is not worse.
+
+Never answers. What goes wrong is said, counted, and tried again the next time; what is live stays.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.encoding import Encoded
+from deploy.config.settings import Settings
+from streaming.clock import Clock
+from streaming.errors import EncoderError, TidecastError
+from streaming.metrics import Metrics
+from streaming.pulse import Pulse
+from training.registry.registry import Registry
+
+LOGGER = logging.getLogger(__name__)
+
+BEAT_S = 1.0
+KEPT = 5  # versions of each state that are not live: enough to go back, and the disk does not fill
+ENCODE_TIMEOUT_S = 120.0  # of a block of texts, beside those of the rooms that are live
+BLOCK = 16  # texts asked for at a time: rooms that are live wait for one such at most
+SOON_S = 10.0  # after a run that found too little
+
+
+class AsksEncoder(Protocol):
+    """An EncoderClient."""
+
+    def submit(self, texts: Sequence[str]) -> Future[Encoded]:
+        """Vectors, in time."""
+
+
+class SharedEncoder:
+    """The Encoder of the running system, as training/content/encode_missing.py wants one."""
+
+    def __init__(self, encoder: AsksEncoder) -> None:
+        """Raises EncoderError: it does not answer."""
+        self._encoder = encoder
+        first = self._ask(["what is on"])
+        self.version = first.version
+        self.dimension = int(first.vectors.shape[1])
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
+        """Raises EncoderError."""
+        parts = [self._ask(list(texts[start : start + BLOCK])) for start in range(0, len(texts), BLOCK)]
+        if any(part.version != self.version for part in parts):
+            raise EncoderError("the encoder became another while texts were encoded; try again")
+        return np.concatenate([part.vectors for part in parts])
+
+    def _ask(self, texts: Sequence[str]) -> Encoded:
+        try:
+            return self._encoder.submit(texts).result(ENCODE_TIMEOUT_S)
+        except Exception as err:
+            raise EncoderError(f"the encoder does not answer: {err}") from err
+
+
+@dataclass(slots=True)
+class TrainerState:
+    """What the Trainer does, for `tidecast status`."""
+
+    doing: str = "waiting"
+    version: str = ""
+    outcome: str = ""
+    reason: str = ""
+
+
+class Trainer:
+    """One loop. It beats while a run is under way: runs may take hours, and Ray Train watches their workers."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        encoder: AsksEncoder,
+        registry: Registry,
+        *,
+        metrics: Metrics,
+        clock: Clock,
+        pulse: Pulse,
+    ) -> None:
+        self._settings, self._encoder, self._registry = settings, encoder, registry
+        self._metrics, self._clock, self._pulse = metrics, clock, pulse
+        self._state = TrainerState()
+
+    def state(self) -> TrainerState:
+        """As of now."""
+        return self._state
+
+    def run(self, stop: threading.Event) -> None:
+        """Makes versions until told to stop; a run that is under way is left to end with the process."""
+        config = self._settings.training
+        pause_s = config.first_s or config.every_s
+        while not self._rest(stop, pause_s):
+            pause_s = config.every_s if self._once() else min(SOON_S, config.every_s)
+
+    def began(self, stage: str) -> None:
+        """A run tells how far it is."""
+        self._state.doing = stage
+
+    def passed(self, records: int, examples: int, at_ms: int) -> None:
+        """A run tells how far it is."""
+        self._state.doing = f"examples: {examples:,} of {records:,} records"
+
+    def encoded(self, done: int, total: int) -> None:
+        """A run tells how far it is."""
+        self._state.doing = f"encoding: {done:,} of {total:,} texts"
+
+    def learned(self, said: Mapping[str, Any]) -> None:
+        """A run tells how far it is."""
+        self._state.doing = f"learning: {said['phase']} {said['step']}/{said['steps']}"
+
+    def _once(self) -> bool:
+        """Whether there is a version now, live or refused."""
+        over = threading.Event()
+        threading.Thread(target=self._beat, args=(over,), name="trainer-beat", daemon=True).start()
+        try:
+            return self._make()
+        except TidecastError as err:
+            self._state.outcome, self._state.reason = "failed", str(err)
+            self._metrics.count("trainings_total", outcome="failed")
+            LOGGER.warning("training: %s", err)
+            return False
+        finally:
+            self._state.doing = "waiting"
+            over.set()
+
+    def _make(self) -> bool:
+        # A second of processor time, torch above all: not while the system starts.
+        from deploy.train.run import archived, parent_of, train  # noqa: PLC0415
+        from training.fit.run import alone, cannot_go_on  # noqa: PLC0415
+
+        settings, registry = self._settings, self._registry
+        with alone(Path(settings.training.folder)), self._metrics_of_run():
+            encoder, parent = SharedEncoder(self._encoder), parent_of(registry)
+            if parent is not None and (why := cannot_go_on(parent.manifest, encoder.version)):
+                LOGGER.warning("training: %s, so it begins anew", why)
+                parent = None
+            source = archived(settings, rebuild=parent is None)
+            trained = train(settings, source, encoder, self, self._clock, parent=parent)
+            registry.publish(trained.bundle)
+            verdict = registry.promote(trained.bundle.manifest.version, trained.gate)
+            registry.prune(KEPT)
+        state = self._state
+        state.version, state.reason = trained.bundle.manifest.version, verdict.reason
+        state.outcome = "live" if verdict.passed else "refused"
+        self._metrics.count("trainings_total", outcome=state.outcome)
+        LOGGER.info("training: %s from %d visits: %s", state.version, trained.visits, verdict.reason)
+        return True
+
+    def _metrics_of_run(self) -> _Timed:
+        return _Timed(self._metrics, self._clock)
+
+    def _beat(self, over: threading.Event) -> None:
+        while not over.wait(BEAT_S):
+            self._pulse.beat()
+
+    def _rest(self, stop: threading.Event, seconds: float) -> bool:
+        """Whether told to stop while resting."""
+        until_s = self._clock.monotonic_s() + seconds
+        while (left_s := until_s - self._clock.monotonic_s()) > 0:
+            self._pulse.beat()
+            if stop.wait(min(BEAT_S, left_s)):
+                return True
+        return stop.is_set()
+
+
+class _Timed:
+    """Observes how long a run takes."""
+
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        self._metrics, self._clock = metrics, clock
+
+    def __enter__(self) -> None:
+        self._began_s = self._clock.monotonic_s()
+
+    def __exit__(self, *_: object) -> None:
+        self._metrics.gauge("training_seconds", self._clock.monotonic_s() - self._began_s)

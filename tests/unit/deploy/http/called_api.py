@@ -1,0 +1,141 @@
+"""An Api with answers that remember what they were asked, and a caller that speaks ASGI to it. No test is here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from actors.answer import Answer, Filters, Item, Query, Room
+from actors.candidates import NO_FILTERS
+from deploy.http.api import Api
+from deploy.http.routes import routes
+from deploy.http.status import Readiness
+from streaming.errors import UnknownRoom
+from streaming.metrics import MemoryMetrics
+
+JSON = {"content-type": "application/json"}
+READY = Readiness(ready=True, reason="", lag={"room-states": 0}, contact_age_s=0.1, live_rooms=3)
+BEHIND = Readiness(ready=False, reason="still reading", lag={"room-states": 900}, contact_age_s=0.1, live_rooms=3)
+
+
+@dataclass
+class FakeAnswers:
+    """Remembers what it was asked."""
+
+    asked: list[Any] = field(default_factory=list)
+
+    def recommend_json(self, query: Query) -> bytes:
+        self.asked.append(query)
+        if query.viewer == "breaks":
+            raise ZeroDivisionError("a bug")
+        answer = Answer(
+            request="r",
+            viewer=query.viewer,
+            known=False,
+            model_version="v0",
+            generated_at_ms=1,
+            live_rooms=0,
+            rooms=[],
+        )
+        return msgspec.json.encode(answer)
+
+    def rooms(self, limit: int, filters: Filters | None = None) -> list[Room]:
+        self.asked.append((limit, filters))
+        return []
+
+    def room(self, room: str) -> Room:
+        self.asked.append(room)
+        raise UnknownRoom(f"room {room} is not live")
+
+    def similar(self, room: str, limit: int, filters: Filters = NO_FILTERS) -> list[Item]:
+        self.asked.append((room, limit, filters))
+        return []
+
+
+@dataclass
+class FakeLookup:
+    """Wants every viewer whose name begins with "gone"; notes who was fetched, and what had been answered by then."""
+
+    answers: FakeAnswers | None = None
+    fetched: list[tuple[str, int]] = field(default_factory=list)
+
+    def wanted(self, viewer: str) -> bool:
+        return viewer.startswith("gone")
+
+    async def fetch(self, viewer: str) -> None:
+        await asyncio.sleep(0)
+        assert self.answers is not None
+        self.fetched.append((viewer, len(self.answers.asked)))
+
+
+@dataclass(frozen=True)
+class Got:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Caller:
+    """Speaks ASGI to an Api as a server would."""
+
+    def __init__(
+        self,
+        readiness: Readiness = READY,
+        *,
+        has_read: bool = True,
+        lookup: FakeLookup | None = None,
+        max_body_bytes: int = 2_000,
+    ) -> None:
+        self.answers = FakeAnswers()
+        self.metrics = MemoryMetrics()
+        table = routes(self.answers, lambda: readiness, lookup)
+        self._api = Api(table, max_body_bytes, self.metrics, lambda: has_read, request_timeout_s=0.05)
+
+    def __call__(
+        self,
+        method: str,
+        target: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        ends: str = "yes",
+    ) -> Got:
+        """ends: whether the body does; "never", and "disconnect" for a caller who leaves before its end."""
+        return asyncio.run(self._call(method, target, body, headers or {}, ends))
+
+    async def _call(self, method: str, target: str, body: bytes, given: Mapping[str, str], ends: str) -> Got:
+        raw, _, query = target.partition("?")
+        chunks = [body[:700], body[700:]]
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            if not chunks:
+                if ends == "never":
+                    await asyncio.Event().wait()
+                return {"type": "http.disconnect"}
+            chunk = chunks.pop(0)
+            return {"type": "http.request", "body": chunk, "more_body": bool(chunks) or ends != "yes"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": raw.replace("%2F", "/").replace("%20", " "),
+            "raw_path": raw.encode(),
+            "query_string": query.encode("latin-1"),
+            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+        }
+        await self._api(scope, receive, send)
+        headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+        return Got(sent[0]["status"], headers, sent[1]["body"])

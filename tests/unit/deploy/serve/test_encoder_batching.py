@@ -1,0 +1,146 @@
+"""The Encoder merges what waits into one batch, each caller gets its own rows, and a failure reaches all of a batch."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from actors.encoding import Encoded
+from deploy.serve.encoder_batching import MOST_MERGED_TEXTS, Merger, RemoteEncoder
+from streaming.metrics import MemoryMetrics
+from streaming.pulse import Pulse
+
+
+class FakeModel:
+    """A text's vector is its length. Waits for `open` before it answers."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.open = threading.Event()
+        self.fails = False
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        self.batches.append(list(texts))
+        self.open.wait(5)
+        if self.fails:
+            raise RuntimeError("out of memory")
+        return Encoded(np.array([[len(text)] for text in texts], np.float16), "fake")
+
+
+async def submit_all(
+    model: FakeModel, *submissions: list[str], giving_way: Sequence[list[str]] = ()
+) -> list[Encoded | BaseException]:
+    """Submits the first alone; while it is at the model those that give way, and then the others."""
+    merger = Merger(model.encode, MemoryMetrics())
+    first = asyncio.create_task(merger.submit(submissions[0]))
+    while not model.batches:
+        await asyncio.sleep(0)
+    later = [asyncio.create_task(merger.submit(texts, gives_way=True)) for texts in giving_way]
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(merger.submit(texts)) for texts in submissions[1:]]
+    await asyncio.sleep(0)
+    model.open.set()
+    return await asyncio.gather(first, *others, *later, return_exceptions=True)
+
+
+def test_what_waits_is_encoded_as_one_and_each_gets_its_rows() -> None:
+    model = FakeModel()
+    found = asyncio.run(submit_all(model, ["a"], ["bb", "ccc"], ["dddd"]))
+    assert model.batches == [["a"], ["bb", "ccc", "dddd"]]
+    assert [one.vectors.tolist() for one in found if isinstance(one, Encoded)] == [[[1]], [[2], [3]], [[4]]]
+
+
+def test_a_batch_is_bounded_but_one_submission_is_never_split() -> None:
+    model = FakeModel()
+    large = ["x"] * (MOST_MERGED_TEXTS + 1)
+    asyncio.run(submit_all(model, ["a"], large, ["b"]))
+    assert [len(batch) for batch in model.batches] == [1, len(large), 1]
+
+
+def test_texts_that_give_way_wait_for_all_others_and_are_no_more_than_one_submission_at_a_time() -> None:
+    model = FakeModel()
+    found = asyncio.run(submit_all(model, ["a"], ["b"], ["bb"], giving_way=[["z"], ["zz"]]))
+    assert model.batches == [["a"], ["b", "bb"], ["z"], ["zz"]]
+    vectors = [one.vectors.tolist() for one in found if isinstance(one, Encoded)]
+    assert vectors == [[[1]], [[1]], [[2]], [[1]], [[2]]]
+
+
+def test_texts_that_give_way_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.serve.encoder_batching.PATIENCE_S", -1.0)
+    model = FakeModel()
+    asyncio.run(submit_all(model, ["a"], ["b"], giving_way=[["z"]]))
+    assert model.batches == [["a"], ["b", "z"]]
+
+
+def test_a_failure_reaches_every_caller_and_the_next_batch_goes_on() -> None:
+    async def fail_then_work() -> list[Encoded | BaseException]:
+        model = FakeModel()
+        model.fails = True
+        failed = await submit_all(model, ["a"], ["b"])
+        model.fails = False
+        merger = Merger(model.encode, MemoryMetrics())
+        return [*failed, await merger.submit(["cc"])]
+
+    *failed, worked = asyncio.run(fail_then_work())
+    assert all(isinstance(one, RuntimeError) for one in failed)
+    assert isinstance(worked, Encoded)
+
+
+def test_a_worker_thread_submits_without_waiting_and_gets_a_future() -> None:
+    async def from_a_thread() -> Encoded:
+        async def call(texts: Sequence[str]) -> Encoded:
+            return Encoded(np.zeros((len(texts), 1), np.float16), "fake")
+
+        client = RemoteEncoder(call, asyncio.get_running_loop())
+        future = await asyncio.to_thread(client.submit, ["a", "b"])
+        return await asyncio.wrap_future(future)
+
+    assert len(asyncio.run(from_a_thread()).vectors) == 2
+
+
+def test_a_lost_call_fails_the_future() -> None:
+    async def lost() -> None:
+        async def call(_: Sequence[str]) -> Encoded:
+            raise ConnectionError("the encoder was killed")
+
+        client = RemoteEncoder(call, asyncio.get_running_loop())
+        await asyncio.wrap_future(client.submit(["a"]))
+
+    with pytest.raises(ConnectionError):
+        asyncio.run(lost())
+
+
+class Looks(threading.Event):
+    """A stop that comes after so many looks, each of which notes what the pulse stood at."""
+
+    def __init__(self, pulse: Pulse, looks: int) -> None:
+        super().__init__()
+        self._pulse = pulse
+        self._looks = looks
+        self.seen: list[int] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seen.append(self._pulse.turns)
+        return len(self.seen) > self._looks
+
+
+def test_the_pulse_stands_still_only_while_one_batch_stays_at_the_model() -> None:
+    async def watch() -> list[list[int]]:
+        model, pulse = FakeModel(), Pulse()
+        merger = Merger(model.encode, MemoryMetrics())
+        idle, stuck, done = (Looks(pulse, 3) for _ in range(3))
+        merger.watch(idle, pulse)
+        task = asyncio.create_task(merger.submit(["a"]))
+        while not model.batches:
+            await asyncio.sleep(0)
+        merger.watch(stuck, pulse)
+        model.open.set()
+        await task
+        merger.watch(done, pulse)
+        return [idle.seen, stuck.seen, done.seen]
+
+    assert asyncio.run(watch()) == [[0, 1, 2, 3], [3, 4, 4, 4], [4, 5, 6, 7]]

@@ -1,0 +1,122 @@
+"""Owns the encoder's promises: the same text gives the same bytes, close texts give close vectors."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from streaming.errors import ConfigError, EncoderError
+from training.content.text_encoder import LazyTextEncoder, TextEncoder
+from training.settings import EncoderConfig
+
+WORDS = ["gg", "lol", "boss", "dragon", "recipe", "onion", "guitar", "chord", "speedrun", "lag", "clutch", "paint"]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Iterator[TextEncoder]:
+    threads = torch.get_num_threads()
+    yield TextEncoder(EncoderConfig())
+    torch.set_num_threads(threads)
+
+
+def texts_of_many_lengths(seed: int, count: int) -> list[str]:
+    rng = random.Random(seed)
+    return [" ".join(rng.choices(WORDS, k=rng.randint(1, 70))) for _ in range(count)]
+
+
+def uncached(encoder: TextEncoder, texts: list[str]) -> np.ndarray:
+    encoder._cache.clear()
+    return encoder.encode(texts)
+
+
+def test_text_has_the_same_bytes_alone_and_in_any_company(encoder: TextEncoder) -> None:
+    texts = texts_of_many_lengths(1, 64)
+    together = uncached(encoder, texts)
+    order = list(range(64))
+    random.Random(2).shuffle(order)
+    shuffled = uncached(encoder, [texts[i] for i in order])
+    assert all(shuffled[at].tobytes() == together[i].tobytes() for at, i in enumerate(order))
+    for i in range(0, 64, 5):
+        assert uncached(encoder, [texts[i]])[0].tobytes() == together[i].tobytes()
+
+
+def test_vectors_are_float16_of_unit_length(encoder: TextEncoder) -> None:
+    vectors = encoder.encode(texts_of_many_lengths(3, 8))
+    assert vectors.dtype == np.float16
+    assert vectors.shape == (8, encoder.dimension)
+    np.testing.assert_allclose(np.linalg.norm(vectors.astype(np.float32), axis=1), 1, atol=2e-3)
+
+
+def test_similar_texts_are_closer_than_dissimilar_ones(encoder: TextEncoder) -> None:
+    cook, cook2, chess = encoder.encode(
+        [
+            "chop the onions and simmer the tomato sauce",
+            "the pasta sauce needs more garlic and salt",
+            "he sacrificed the queen for a mating attack",
+        ]
+    ).astype(np.float32)
+    assert cook @ cook2 > cook @ chess + 0.2
+
+
+def test_text_without_words_has_the_zero_vector(encoder: TextEncoder) -> None:
+    vectors = encoder.encode(["", " \n\t", "hello"])
+    assert not vectors[:2].any()
+    assert vectors[2].any()
+
+
+def test_no_texts_give_no_vectors(encoder: TextEncoder) -> None:
+    assert encoder.encode([]).shape == (0, encoder.dimension)
+
+
+def test_known_text_is_not_encoded_again(encoder: TextEncoder) -> None:
+    encoder.encode(["a text seen before"])
+    hits = encoder.cache_hits
+    encoder.encode(["a text seen before"])
+    assert encoder.cache_hits == hits + 1
+
+
+def test_cache_is_bounded() -> None:
+    encoder = TextEncoder(EncoderConfig(cached_texts=10))
+    encoder.encode(texts_of_many_lengths(4, 30))
+    assert len(encoder._cache) <= 10
+
+
+@pytest.mark.parametrize("text", ["\x00\x01\x02", "\ud800 lone surrogate", "😂" * 5_000, "x" * 1_000_000])
+def test_odd_text_is_encoded(encoder: TextEncoder, text: str) -> None:
+    assert np.isfinite(encoder.encode([text])).all()
+
+
+def test_version_names_model_precision_and_length(encoder: TextEncoder) -> None:
+    name, precision, tokens = encoder.version.split("/")
+    assert (name, tokens) == ("all-minilm-l6-v2", "64")
+    assert precision in ("bf16", "fp32")
+
+
+def test_rate_is_measured(encoder: TextEncoder) -> None:
+    assert encoder.texts_per_s > 0
+
+
+def test_folder_without_a_model_is_said_clearly(tmp_path: object) -> None:
+    with pytest.raises(EncoderError, match="does not load"):
+        TextEncoder(EncoderConfig(model=str(tmp_path)))
+
+
+def test_an_encoder_is_named_before_its_model_is_loaded_and_loads_at_the_first_text(encoder: TextEncoder) -> None:
+    lazy = LazyTextEncoder(EncoderConfig())
+    assert (lazy.version, lazy.dimension, lazy._loaded) == (encoder.version, encoder.dimension, None)
+    assert lazy.encode(["gg"]).tobytes() == encoder.encode(["gg"]).tobytes()
+
+
+def test_a_folder_without_a_model_is_said_before_the_first_text(tmp_path: object) -> None:
+    with pytest.raises(EncoderError, match="does not load"):
+        LazyTextEncoder(EncoderConfig(model=str(tmp_path)))
+
+
+@pytest.mark.parametrize("wrong", [{"max_tokens": 4}, {"threads": 0}, {"batch_rows": 0}, {"precision": "int4"}])
+def test_wrong_config_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="encoder"):
+        EncoderConfig(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,257 @@
+"""Examples of an archive: rooms that end, what was shown, late events, damage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+
+from streaming.archive.file import ArchiveFile, hour_of
+from streaming.archive.parquet import save, table_of
+from streaming.archive.reader import Archive
+from streaming.archive.store import open_store
+from streaming.codec import encode
+from streaming.errors import TrainingError
+from streaming.events import (
+    Action,
+    ChatMessage,
+    Impression,
+    InternalRecord,
+    ProducerRecord,
+    RoomEnded,
+    RoomId,
+    RoomStarted,
+    ViewerEvent,
+    ViewerId,
+)
+from streaming.log import Partition
+from streaming.memory_record import MemoryRecord
+from streaming.topics import CHAT, HOUR_MS, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
+from tests.unit.training.examples.played_chat import Unseen
+from training.examples.dataset import ExampleSet
+from training.examples.event_stream import from_archive
+from training.examples.generator import ExamplePass
+from training.examples.schema import Example, ExamplesConfig
+from training.examples.snapshot import past_at
+from training.examples.writer import write_archived
+from training.features.features import SERVED
+from training.features.visit_kinds import Kind
+
+START_MS = 480_000 * HOUR_MS
+Sent = tuple[float, str, ProducerRecord | InternalRecord]  # append time in seconds, topic, record
+
+
+def started(at_s: float, room: str, title: str = "a title") -> Sent:
+    return at_s, ROOMS, RoomStarted(room=room, streamer=f"of {room}", at_ms=ms(at_s), title=title)
+
+
+def ended(at_s: float, room: str) -> Sent:
+    return at_s, ROOMS, RoomEnded(room=room, at_ms=ms(at_s))
+
+
+def did(at_s: float, viewer: str, action: Action, room: str, appended_s: float | None = None) -> Sent:
+    event = ViewerEvent(viewer=viewer, room=room, streamer=f"of {room}", action=action, at_ms=ms(at_s))
+    return at_s if appended_s is None else appended_s, VIEWER_EVENTS, event
+
+
+def chatted(at_s: float, room: str, text: str) -> Sent:
+    return at_s, CHAT, ChatMessage(room=room, viewer="someone", text=text, at_ms=ms(at_s))
+
+
+def shown(at_s: float, viewer: str, *rooms: str) -> Sent:
+    impression = Impression(
+        request="q",
+        viewer=ViewerId(viewer),
+        rooms=tuple(RoomId(room) for room in rooms),
+        scores=(1.0,) * len(rooms),
+        propensities=(1.0,) * len(rooms),
+        model_version="v0",
+        at_ms=ms(at_s),
+    )
+    return at_s, IMPRESSIONS, impression
+
+
+def ms(at_s: float) -> int:
+    return START_MS + int(at_s * 1_000)
+
+
+def archived(folder: Path, sent: Sequence[Sent]) -> Archive:
+    """As the Archiver would have written it, a file a topic."""
+    store = open_store(str(folder))
+    for topic in dict.fromkeys(topic for _, topic, _ in sent):
+        records = [
+            MemoryRecord(topic, 0, offset, ms(at_s), _key(record), encode(record))
+            for offset, (at_s, _, record) in enumerate(one for one in sent if one[1] == topic)
+        ]
+        if records:
+            file = ArchiveFile(Partition(topic, 0), hour_of(START_MS), 0, len(records) - 1)
+            save(store, file, table_of(records))
+    return Archive(store)
+
+
+def _key(record: ProducerRecord | InternalRecord) -> bytes:
+    return str(getattr(record, "viewer", None) or getattr(record, "room", "")).encode()
+
+
+def passed(folder: Path, sent: Sequence[Sent]) -> tuple[ExamplePass, list[Example]]:
+    passing = ExamplePass(ExamplesConfig(), chat_alone=False)
+    return passing, list(passing.examples(from_archive(archived(folder, sent)), Unseen()))
+
+
+def rooms_of(passing: ExamplePass, example: Example) -> list[str]:
+    names = list(passing.rooms.numbers)
+    return [names[room] for room in example.room_N]
+
+
+def test_live_are_rooms_that_started_and_have_not_ended(tmp_path: Path) -> None:
+    passing, examples = passed(
+        tmp_path,
+        [
+            started(0, "a"), started(0, "b"), started(0, "c"), did(10, "v", "enter", "a"), ended(20, "c"),
+            did(30, "w", "enter", "b"), did(800, "w", "watch", "b"), did(1_000, "x", "enter", "b"),
+        ],
+    )  # fmt: skip
+    assert [rooms_of(passing, example) for example in examples] == [["a", "b", "c"], ["a", "b"], ["b"]]
+    assert not any(example.surprise for example in examples)
+    assert [example.kind for example in examples] == [Kind.COLD] * 3
+
+
+def test_a_room_that_nobody_knew_is_a_surprise(tmp_path: Path) -> None:
+    passing, examples = passed(tmp_path, [started(0, "a"), did(1, "v", "enter", "b"), did(2, "w", "enter", "a")])
+    assert [(example.surprise, rooms_of(passing, example)) for example in examples] == [
+        (True, ["b", "a"]), (False, ["a"]),
+    ]  # fmt: skip
+
+
+def test_what_was_shown_lately_and_not_entered_is_marked(tmp_path: Path) -> None:
+    passing, examples = passed(
+        tmp_path,
+        [
+            *(started(0, room) for room in "abc"), shown(5, "v", "a", "b", "gone"), did(10, "v", "enter", "b"),
+            did(11, "w", "enter", "b"), did(700, "v", "enter", "c"),
+        ],
+    )  # fmt: skip
+    marked = [dict(zip(rooms_of(passing, one), one.shown_N.tolist(), strict=True)) for one in examples]
+    assert marked[0] == {"a": True, "b": False, "c": False}
+    assert not any(marked[1].values())
+    assert not any(marked[2].values())  # too long ago
+
+
+def test_said_leaves_end_a_stay_and_acts_are_counted(tmp_path: Path) -> None:
+    passing, _ = passed(
+        tmp_path,
+        [
+            started(0, "a"), started(0, "b"), did(10, "v", "enter", "a"), did(40, "v", "watch", "a"),
+            did(50, "v", "like", "a"), did(55, "v", "chat", "a"), did(70, "v", "leave", "a"),
+            did(80, "v", "enter", "b"), did(90, "w", "gift", "b"), did(95, "x", "like", "b"),
+        ],
+    )  # fmt: skip
+    outcomes = passing.outcomes()
+    assert outcomes.stay_s_V[0] == 60
+    assert outcomes.heard_s_V.tolist() == [45, 0, 0]
+    assert outcomes.acts_V.tolist() == [2, 0, 1]
+
+
+def test_a_visit_that_arrives_long_after_newer_ones_is_history_alone(tmp_path: Path) -> None:
+    passing, examples = passed(
+        tmp_path,
+        [
+            started(0, "a"), started(0, "b"), did(200, "w", "enter", "a"), did(100, "v", "enter", "a", appended_s=201),
+            did(300, "v", "enter", "b"),
+        ],
+    )  # fmt: skip
+    assert [example.viewer for example in examples] == ["w", "v"]
+    assert passing.num_late == 1
+    assert examples[1].features_NF[0, SERVED.index("viewer_visits")] == 1
+
+
+def test_titles_and_segments_are_those_in_force(tmp_path: Path) -> None:
+    passing, examples = passed(
+        tmp_path,
+        [
+            started(0, "a", "first"), did(1, "v", "enter", "a"), chatted(2, "a", "hello there"),
+            chatted(40, "a", "more"), (41, ROOMS, RoomStarted(room="a", streamer="of a", at_ms=ms(41), title="second")),
+            did(42, "w", "enter", "a"),
+        ],
+    )  # fmt: skip
+    texts = passing.rooms.texts
+    said = [
+        (texts[one.title_N[0]].text, texts[one.segment_N[0]].text if one.segment_N[0] >= 0 else "") for one in examples
+    ]
+    assert said == [("first", ""), ("second", "hello there")]
+
+
+def test_an_empty_archive_and_one_without_visits_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="the archive is empty"):
+        write_archived(archived(tmp_path / "a", []), tmp_path / "set", ExamplesConfig(), Unseen())
+    with pytest.raises(TrainingError, match="1 records and no visit"):
+        write_archived(archived(tmp_path / "b", [started(0, "a")]), tmp_path / "set", ExamplesConfig(), Unseen())
+    assert not (tmp_path / "set").exists()
+
+
+def test_an_archive_whose_files_are_damaged_says_which(tmp_path: Path) -> None:
+    sent = [started(0, "a"), started(0, "b"), did(1, "v", "enter", "a"), did(2, "w", "enter", "b")]
+    archive = archived(tmp_path / "archive", sent)
+    assert len(write_archived(archive, tmp_path / "set", ExamplesConfig(), Unseen())) == 2
+    (damaged,) = (tmp_path / "archive" / "topic=viewer-events").rglob("*.parquet")
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    with pytest.raises(TrainingError, match=r"no visit.*1 files were skipped, the first topic=viewer-events"):
+        write_archived(Archive(archive.store), tmp_path / "set", ExamplesConfig(), Unseen())
+    assert len(ExampleSet(tmp_path / "set")) == 2
+
+
+def test_examples_that_begin_later_have_the_past_that_was_served_then(tmp_path: Path) -> None:
+    random, sent = Random(4), [started(0, room, f"title of {room}") for room in "abcd"]
+    at_s = 1.0
+    for _ in range(400):
+        at_s += random.choice([0.5, 2, 5, 11])
+        viewer, room = f"v{random.randrange(25)}", random.choice("abcd")
+        happened = did(at_s, viewer, random.choice(["enter", "enter", "watch", "chat", "like", "leave"]), room)
+        sent.append(random.choice([happened, happened, chatted(at_s, room, f"said at {at_s}")]))
+    cut_s = sent[200][0]
+    before = [one for one in sent if one[0] < cut_s]
+    folded = ExamplePass(ExamplesConfig(since_ms=ms(10**6)), chat_alone=False)
+    assert not list(folded.examples(from_archive(archived(tmp_path / "before", before)), Unseen()))
+    served: list[Sent] = [(cut_s - 0.1, VIEWER_PROFILES, viewer.fold.profile()) for viewer in folded._viewers.values()]
+    for held in folded.rooms._rooms.values():
+        state = held.fold.state(ms(cut_s))
+        assert state is not None
+        served.append((cut_s - 0.1, ROOM_STATES, msgspec.structs.replace(state, activity_offset=7)))  # of the log
+    archive = archived(tmp_path / "archive", [*sent, *served])
+    whole = ExamplePass(ExamplesConfig(since_ms=ms(cut_s)), chat_alone=False)
+    later = ExamplePass(ExamplesConfig(), chat_alone=False)
+    later.restore(past_at(archive, ms(cut_s)))
+    expected = list(whole.examples(from_archive(archive), Unseen()))
+    found = list(later.examples(from_archive(archive, ms(cut_s)), Unseen()))
+    assert len(found) == len(expected) > 50
+    for one, other in zip(expected, found, strict=True):
+        by_room = dict(zip(rooms_of(later, other), other.features_NF, strict=True))
+        assert (one.at_ms, one.viewer, one.kind) == (other.at_ms, other.viewer, other.kind)
+        for room, row_F in zip(rooms_of(whole, one), one.features_NF, strict=True):
+            assert row_F.tobytes() == by_room[room].tobytes()
+        assert (one.past is None) == (other.past is None)
+        if one.past is not None and other.past is not None:
+            assert one.past.visits == other.past.visits
+    titles = {later.rooms.texts[row].text for one in found for row in one.title_N}
+    assert titles == {f"title of {room}" for room in "abcd"}
+
+
+def test_a_span_of_the_archive_is_enough(tmp_path: Path) -> None:
+    sent = [started(0, "a"), started(0, "b"), *(did(10 * i, f"v{i}", "enter", "ab"[i % 2]) for i in range(1, 20))]
+    archive = archived(tmp_path / "archive", sent)
+    made = write_archived(archive, tmp_path / "set", ExamplesConfig(), Unseen(), until_ms=ms(100))
+    assert len(made) == 9
+    assert made.span_ms == (ms(10), ms(90) + 1)
+
+
+def test_who_fell_silent_is_no_audience_and_a_room_time_out_is_the_platforms(tmp_path: Path) -> None:
+    happened = [
+        started(0, "a"), did(1, "u", "enter", "a"), did(2, "v", "enter", "a"), did(3, "v", "leave", "a"),
+        did(4, "w", "enter", "a"), did(1_000, "x", "enter", "a"), did(2_000, "y", "enter", "a"),
+    ]  # fmt: skip
+    _, examples = passed(tmp_path, happened)
+    audience = [float(example.features_NF[example.entered, SERVED.index("audience")]) for example in examples]
+    assert audience[2:] == [1, 2, 1], "u and w are gone after half an hour, x is there"

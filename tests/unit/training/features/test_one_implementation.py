@@ -1,0 +1,221 @@
+"""A feature is one thing: as a replica logs it, as examples have it, and as evaluation counts it, to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import count, groupby
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from actors.profile_partition import ProfilePartition
+from actors.room_partition import RoomPartition, Tally
+from streaming.codec import Decoder, encode
+from streaming.dead_letter import DeadLetters
+from streaming.events import RoomState, ViewerEvent, ViewerId
+from streaming.memory_record import MemoryRecord
+from streaming.metrics import MemoryMetrics
+from streaming.playback import Event, Timeline
+from streaming.profile_config import ProfileConfig
+from streaming.recorded_rooms import Selection
+from streaming.recording import Recording
+from streaming.replay import Replay
+from streaming.topics import ROOM_ACTIVITY, ROOM_STATES, VIEWER_EVENTS, VIEWER_PROFILES
+from streaming.window_config import WindowConfig
+from tests.unit.training.examples.played_chat import Unseen, chat_of, evening, passed, replay_of
+from training.examples.event_stream import Happened, from_replay
+from training.examples.generator import ExamplePass
+from training.examples.schema import Example, ExamplesConfig
+from training.features.features import SERVED, crowd, served
+from training.features.room_columns import LiveRooms
+from training.features.viewer_columns import OwnPast
+from training.features.visit_kinds import LIVE_MS, Kind
+from training.recorded.chat import Chat
+from training.recorded.replay_state import Moment, moments
+from training.recorded.visits import kinds
+
+RECORDED = Path(__file__).parents[4].parent / "shared" / "data" / "twitch-chat-2025" / "chat.parquet"
+
+
+class Sent:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, list[tuple[bytes, bytes]]] = {}
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, partition: int | None = None) -> None:
+        self.records.setdefault(topic, []).append((key or b"", value or b""))
+
+    def flush(self) -> None:
+        pass
+
+
+class Online:
+    """Both workers and a replica, joined by bytes alone. Few profiles stay unpacked, so that others are restored."""
+
+    def __init__(self) -> None:
+        self._sent = Sent()
+        letters = DeadLetters(self._sent, MemoryMetrics())  # type: ignore[arg-type]
+        self._viewers = ProfilePartition(0, ProfileConfig(), letters, max_folds=3)
+        self._rooms = RoomPartition(0, WindowConfig(), letters)
+        self._live = LiveRooms(1_000)
+        self._slots: dict[str, int] = {}
+        self._states: dict[str, RoomState] = {}
+        self._offset = count()
+
+    def play(self, events: Iterable[Event]) -> None:
+        """Takes events of one millisecond, and publishes what follows from them."""
+        for event in events:
+            self._apply(event.topic, event.at_ms, event.key, event.value)
+        self._publish(event.at_ms)
+
+    def _publish(self, at_ms: int) -> None:
+        self._viewers.publish(self._sent)  # type: ignore[arg-type]
+        self._viewers.publish_activity(self._sent)  # type: ignore[arg-type]
+        for key, value in self._sent.records.pop(ROOM_ACTIVITY, []):
+            self._apply(ROOM_ACTIVITY, at_ms, key, value)
+        for held in self._rooms.touched:
+            self._rooms.publish(held, self._sent, at_ms)  # type: ignore[arg-type]
+        self._rooms.touched.clear()
+        for _, value in self._sent.records.pop(ROOM_STATES, []):
+            state: RoomState = Decoder(ROOM_STATES)(value)
+            self._states[state.room] = state
+            self._live.set(self._slots.setdefault(state.room, len(self._slots)), state)
+
+    def lapse(self, at_ms: int) -> None:
+        """As a ProfileWorker does once a second."""
+        self._viewers.lapse(at_ms, 1_000)
+        self._publish(at_ms)
+
+    def _apply(self, topic: str, at_ms: int, key: bytes, value: bytes) -> None:
+        record = MemoryRecord(topic, 0, next(self._offset), at_ms, key, value)
+        if topic == VIEWER_EVENTS:
+            self._viewers.apply([record])
+        else:
+            self._rooms.apply(topic, [record], Tally())
+
+    def log_features(self, viewer: str, entered: str, now_ms: int) -> dict[str, NDArray[np.float32]]:
+        """By room, those live and the one entered."""
+        rooms = [room for room, state in self._states.items() if state.chat_at_ms >= now_ms - LIVE_MS]
+        streamers = [self._states[room].streamer for room in rooms]
+        if entered not in rooms and entered in self._states:
+            rooms, streamers = [*rooms, entered], [*streamers, self._states[entered].streamer]
+        value = self._viewers.profile(ViewerId(viewer))
+        past = OwnPast(Decoder(VIEWER_PROFILES)(value) if value is not None else None)
+        slots_N = np.array([self._slots[room] for room in rooms], np.int64)
+        own = past.own(past.rows(streamers), now_ms)
+        known = past.viewer(int(np.count_nonzero(own.visits_N)), now_ms)
+        arrivals = self._live.arrivals(slots_N, past.origin, now_ms)
+        rows_NF = served(crowd(self._live.rooms(slots_N, now_ms)), own, arrivals, known, now_ms)
+        return dict(zip(rooms, rows_NF, strict=True))
+
+
+def with_leaves(replay: Replay) -> list[Event]:
+    """The events of chat alone, and before half of the viewers' moves that they left."""
+    random, events = Random(1), list(replay.events(Timeline()))
+    last: dict[str, ViewerEvent] = {}
+    leaves = []
+    for event in events:
+        if event.topic != VIEWER_EVENTS:
+            continue
+        before, last[event.record.viewer] = last.get(event.record.viewer), event.record
+        if before is None or event.record.action != "enter" or random.random() < 0.5:
+            continue
+        at_ms = random.randint(before.at_ms, event.at_ms)
+        said = ViewerEvent(
+            viewer=before.viewer, room=before.room, streamer=before.streamer, action="leave", at_ms=at_ms
+        )
+        leaves.append(Event(VIEWER_EVENTS, event.key, encode(said), at_ms))
+    return sorted([*leaves, *events], key=lambda event: event.at_ms)
+
+
+def logged(events: Iterable[Event]) -> list[tuple[int, str, dict[str, NDArray[np.float32]]]]:
+    """What a replica that is asked at each visit would log, just before the visit is known."""
+    online, found = Online(), []
+    for at_ms, group in groupby(events, lambda event: event.at_ms):
+        together = list(group)
+        online.lapse(at_ms)
+        for event in together:
+            record = event.record if event.topic == VIEWER_EVENTS else None
+            if isinstance(record, ViewerEvent) and record.action == "enter":
+                found.append((at_ms, record.viewer, online.log_features(record.viewer, record.room, at_ms)))
+        online.play(together)
+    return found
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_features_logged_online_are_those_rebuilt_for_examples(tmp_path: Path, leaves: bool) -> None:
+    replay = replay_of(tmp_path, evening(1))
+    events = with_leaves(replay) if leaves else list(replay.events(Timeline()))
+    passing = ExamplePass(ExamplesConfig(), chat_alone=True)
+    happened = (Happened(event.at_ms, event.topic, offset, event.record) for offset, event in enumerate(events))
+    examples = list(passing.examples(happened, Unseen()))
+    online = logged(events)
+    names = list(passing.rooms.numbers)
+    assert [(example.at_ms, example.viewer) for example in examples] == [visit[:2] for visit in online]
+    assert len(examples) > 300
+    compared = known = 0
+    for example, (_, _, rows) in zip(examples, online, strict=True):
+        rebuilt = {names[room]: row for room, row in zip(example.room_N, example.features_NF, strict=True)}
+        if example.surprise and names[example.room_N[example.entered]] not in rows:
+            continue  # a room that nobody knew can be logged by nobody, and changes the ranks of the others
+        assert rebuilt.keys() == rows.keys()
+        for room, row_F in rows.items():
+            assert row_F.tobytes() == rebuilt[room].tobytes(), (example.at_ms, room)
+            compared += 1
+            known += bool(np.isfinite(row_F[SERVED.index("audience")]))
+    assert compared > known > 1_000
+
+
+def assert_same(chat: Chat, seen: Iterable[Moment], examples: Iterable[Example], passing: ExamplePass) -> int:
+    """That evaluation's moments and examples are the same visits with the same features."""
+    position = {channel: index for index, channel in enumerate(chat.channels)}
+    visits = 0
+    for moment, example in zip(seen, examples, strict=True):
+        visits += 1
+        channels = [position[passing.rooms.streamers[room]] for room in example.room_N]
+        order = np.argsort(channels)
+        assert (moment.at_us // 1_000, chat.viewers[moment.viewer]) == (example.at_ms, example.viewer)
+        assert [channels[place] for place in order] == moment.live_N.tolist()
+        assert (moment.kind, moment.surprise) == (example.kind, example.surprise)
+        assert order[moment.entered] == example.entered
+        different = moment.features_NF[:, : len(SERVED)].view(np.uint32) != example.features_NF[order].view(np.uint32)
+        assert not different.any(), [SERVED[column] for column in np.flatnonzero(different.any(axis=0))]
+    return visits
+
+
+def visits_of(chat: Chat) -> Iterable[Moment]:
+    kind_M = kinds(chat)
+    return moments(chat, kind_M, kind_M != Kind.NO_VISIT)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_evaluation_counts_what_the_folds_count(tmp_path: Path, seed: int) -> None:
+    lines = evening(seed)
+    passing, examples = passed(tmp_path, lines)
+    assert assert_same(chat_of(lines), visits_of(chat_of(lines)), examples, passing) > 300
+
+
+@pytest.mark.recorded
+@pytest.mark.skipif(not RECORDED.exists(), reason=f"no recording at {RECORDED}")
+def test_evaluation_counts_what_the_folds_count_on_a_recording() -> None:
+    recording, limit = Recording.open(RECORDED), 4_000
+    chat = first_messages(recording, limit)
+    passing = ExamplePass(ExamplesConfig(), chat_alone=True)
+    replay = Replay(recording, selection=Selection(limit=limit))
+    assert assert_same(chat, visits_of(chat), passing.examples(from_replay(replay), Unseen()), passing) > 1_000
+
+
+def first_messages(recording: Recording, limit: int) -> Chat:
+    """What was recorded twice, to the same millisecond and text, counts once: the folds see that."""
+    batch = next(iter(recording.batches(("channel", "viewer", "text", "at_us"))))
+    said = zip(*(batch[name].to_pylist()[:limit] for name in ("channel", "viewer", "text")), strict=True)
+    once = {(row[:3], at_us // 1_000): at_us for row, at_us in zip(said, batch["at_us"].tolist(), strict=False)}
+    columns: Sequence[list[str]] = [[row[place] for row, _ in once] for place in (0, 1)]
+    names = [list(dict.fromkeys(column)) for column in columns]
+    numbers = [{name: index for index, name in enumerate(found)} for found in names]
+    codes = [np.array([n[name] for name in column], np.int32) for n, column in zip(numbers, columns, strict=True)]
+    return Chat(np.array(list(once.values())), codes[0], codes[1], tuple(names[0]), tuple(names[1]), 0)

@@ -1,0 +1,136 @@
+"""A frozen version says what the trained model says, and refuses what it is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from streaming.errors import VersionError
+from tests.unit.training.random_slates import D_CONTENT, STREAMERS, random_slates
+from training.examples.co_visit_counts import MoveCounts
+from training.features.features import COLUMN, CROWD, PERSONAL
+from training.fit.export import Origin, thaw
+from training.fit.learner import LearnConfig
+from training.fit.local_fit import FitConfig, fit
+from training.inference.co_visits import Transitions
+from training.inference.served_model import Version
+from training.model.batches import Slates, batch_of
+from training.model.config import LEARNED, TOTALS, LarmConfig, ModelConfig, RankerConfig, Sides
+from training.model.model import Model
+from training.model.semantic_codes import CodesConfig
+from training.registry.bundle import Bundle
+from training.viewer_config import MixerKind, ViewerConfig
+
+NAMES = tuple(f"s{number}" for number in range(1, STREAMERS + 1))
+
+
+def small(mixer: MixerKind = "softmax", sides: Sides = "both") -> FitConfig:
+    return FitConfig(
+        ModelConfig(
+            LarmConfig(D_CONTENT, 16, sides=sides),
+            ViewerConfig(mixer, d_item=16, d_model=16, max_visits=6),
+            CodesConfig(levels=2, size=5, rounds=5),
+            RankerConfig((16, 8), bins=4),
+        ),
+        LearnConfig(towers_epochs=1, epochs=1, ranker_epochs=2, batch=64, visits=6, prefixes=(8, 16)),
+    )
+
+
+def no_transitions() -> Transitions:
+    return MoveCounts().frozen(STREAMERS + 1)
+
+
+def without_trails(slates: Slates) -> Slates:
+    """With what was counted of moves and totals zero, as no_transitions has them."""
+    features_RF = slates.features_RF.copy()
+    features_RF[:, [COLUMN[name] for name in (*LEARNED, *TOTALS)]] = 0
+    return replace(slates, features_RF=features_RF)
+
+
+def fitted(slates: Slates, config: FitConfig) -> Bundle:
+    return fit(slates, NAMES, no_transitions(), config, Origin("one", "encoder/1", 2, 3))
+
+
+def logits_of(version: Version, slates: Slates, chosen: int) -> np.ndarray:
+    rows = slice(int(slates.starts()[chosen]), int(slates.starts()[chosen] + slates.size_V[chosen]))
+    now, mean = slates.contents.now_KD.astype(np.float32), slates.contents.mean_LD.astype(np.float32)
+    names = ["?", *NAMES]
+    rooms = version.align(
+        [names[row] for row in slates.streamer_R[rows]],
+        now[slates.now_R[rows]],
+        mean[slates.mean_R[rows]],
+        slates.labels_R2[rows],
+    )
+    pasts, length = slates.pasts, int(slates.pasts.length_V[chosen])
+    at = slice(len(pasts.streamer_VT[chosen]) - length, None)
+    past = version.align(
+        [names[row] for row in pasts.streamer_VT[chosen, at]],
+        now[pasts.now_VT[chosen, at]],
+        mean[pasts.mean_VT[chosen, at]],
+        pasts.labels_VT2[chosen, at],
+    )
+    viewer = version.viewer_of(
+        past,
+        action_V=pasts.action_VT[chosen, at].astype(np.int64),
+        dwell_s_V=pasts.dwell_s_VT[chosen, at],
+        gap_s_V=pasts.gap_s_VT[chosen, at],
+        since_same_s_V=pasts.since_same_s_VT[chosen, at],
+        hour=slates.at_ms_V[chosen] / 3.6e6 % 24,
+    )
+    features = slates.features_RF[rows]
+    return version.logits(
+        viewer,
+        rooms,
+        version.prepare(features[:, [COLUMN[name] for name in CROWD]], rooms),
+        features[:, [COLUMN[name] for name in PERSONAL]],
+    )
+
+
+@pytest.mark.parametrize(("mixer", "sides"), [("softmax", "both"), ("hstu", "content"), ("lru", "id")])
+def test_a_version_in_numpy_scores_as_the_model_does(mixer: MixerKind, sides: Sides) -> None:
+    slates = without_trails(random_slates(200))
+    config = small(mixer, sides)
+    bundle = fitted(slates, config)
+    larm = replace(config.model.larm, d_content=D_CONTENT)
+    model = Model(replace(config.model, larm=larm), STREAMERS, bundle.arrays["ranker.knots_FQ"])
+    thaw(bundle, model)
+    model.coded = True
+    model.eval()
+    for array in bundle.arrays.values():
+        array.setflags(write=False)  # as those of a version that is read
+    version = Version(bundle)
+    chosen = np.arange(40)
+    assert (slates.pasts.length_V[chosen] == 0).any()  # strangers
+    with torch.no_grad():
+        batch = batch_of(slates, chosen, 6)
+        wanted = model(batch).logit_R3.numpy()
+    got = np.concatenate([logits_of(version, slates, int(one)) for one in chosen])
+    assert np.abs(wanted).max() > 0.5
+    np.testing.assert_allclose(got, wanted, atol=3e-4)
+
+
+def test_a_bundle_with_other_features_is_refused() -> None:
+    bundle = fitted(random_slates(80), small())
+    other = msgspec.structs.replace(bundle.manifest, features=("hour",))
+    with pytest.raises(VersionError, match="reads other features"):
+        Version(Bundle(other, bundle.arrays, bundle.names))
+
+
+@pytest.mark.parametrize(
+    "missing", ["centroids_LKE", "rooms.project.weight", "temperature", "transitions.moves.start_S"]
+)
+def test_a_bundle_without_an_array_is_refused(missing: str) -> None:
+    bundle = fitted(random_slates(80), small())
+    arrays = {name: array for name, array in bundle.arrays.items() if name != missing}
+    with pytest.raises(VersionError, match="not a model of this build"):
+        Version(Bundle(bundle.manifest, arrays, bundle.names))
+
+
+def test_a_bundle_with_too_few_names_is_refused() -> None:
+    bundle = fitted(random_slates(80), small())
+    with pytest.raises(VersionError, match="one row more than names"):
+        Version(Bundle(bundle.manifest, bundle.arrays, {"streamers": NAMES[:-1]}))

@@ -1,0 +1,1 @@
+"""Gradient-boosted trees, the reference that evaluations print."""

@@ -1,0 +1,128 @@
+"""Version 0's score on slates, for the gate: from what examples hold of viewers' pasts. Never learns.
+
+As actors/score.py scores, with what differs because a slate holds less: shares of categories and languages and the mean
+content come from the visits of the slate's past, of which a profile may have more; of a visit's signs of life only the
+strongest is known; a streamer who was followed counts no more than one who was not; a language that was guessed counts
+as none; the largest is that of the slate's rooms; and content counts as it is instead of in fewer directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.activity import MAX_ARRIVALS
+from training.baseline import (
+    BROAD_WEIGHT,
+    PER_LOG_MINUTE,
+    PER_SIGN,
+    SMALL,
+    TEN_SECONDS_IN_A_MINUTE,
+    VISIT_HALF_LIFE_S,
+    fresh,
+    heat,
+    rise,
+    strength,
+)
+from training.content.declared_labels import UNKNOWN, label
+from training.features.features import COLUMN
+from training.model.batches import Slates
+from training.settings import Baseline, BaselineWeights
+
+Floats = NDArray[np.float32]
+
+LABELS = ("language", "category")  # in the order of training/content/declared_labels.py
+DAY_S = 86_400.0
+
+
+def zero_scores(slates: Slates, baseline: Baseline) -> NDArray[np.float64]:
+    """[R]. baseline: the settings of the one that serves."""
+    weights = baseline.weights
+    column = {name: slates.features_RF[:, index].astype(np.float64) for name, index in COLUMN.items()}
+    score_R = _of_habits(column, weights) + _of_crowds(column, slates.starts(), baseline)
+    weight_VT = _visit_weights(slates)
+    for place, start in enumerate(slates.starts().tolist()):
+        length = int(slates.pasts.length_V[place])
+        if length:
+            rows = slice(start, start + int(slates.size_V[place]))
+            weight_T = weight_VT[place, -length:]
+            score_R[rows] += weights.content * np.maximum(_alike(slates, place, rows, weight_T), 0)
+            score_R[rows] += _liked(
+                slates.pasts.labels_VT2[place, -length:], slates.labels_R2[rows], weight_T, baseline
+            )
+    return score_R
+
+
+def _of_habits(column: Mapping[str, NDArray[np.float64]], weights: BaselineWeights) -> NDArray[np.float64]:
+    """[R]: of where the viewer goes, and where those go who were last where the viewer was."""
+    visited_R = strength(column["own_visits"], np.nan_to_num(column["own_silence_s"]) / DAY_S)
+    arrivals_R = np.log1p(column["arrivals_600s"]) / np.log1p(MAX_ARRIVALS)
+    score_R: NDArray[np.float64] = weights.visited * visited_R + weights.arrivals * arrivals_R
+    return score_R
+
+
+def _of_crowds(
+    column: Mapping[str, NDArray[np.float64]], starts_V: NDArray[np.intp], baseline: Baseline
+) -> NDArray[np.float64]:
+    """[R]: what is the same for every viewer. The largest is that of the slate."""
+    weights = baseline.weights
+    heat_R = heat(*(column[name] for name in ("newcomers_60s", "newcomers_600s", "entries_60s", "entries_600s")))
+    crowd_R = np.nan_to_num(column["audience"]) + TEN_SECONDS_IN_A_MINUTE * column["messages_10s"]
+    score_R: NDArray[np.float64] = weights.trending * _logarithmic(heat_R, starts_V)
+    score_R += weights.crowd * _logarithmic(crowd_R, starts_V)
+    score_R += weights.rising * rise(column["messages_10s"], column["messages_60s"])
+    score_R += weights.fresh * fresh(column["room_age_s"], baseline.fresh_half_life_s)
+    return score_R
+
+
+def _logarithmic(value_R: NDArray[np.floating], starts_V: NDArray[np.intp]) -> NDArray[np.float64]:
+    log_R = np.log1p(value_R)
+    largest_V = np.maximum(np.maximum.reduceat(log_R, starts_V), SMALL)
+    share_R: NDArray[np.float64] = log_R / np.repeat(largest_V, np.diff(np.r_[starts_V, len(log_R)]))
+    return share_R
+
+
+def _visit_weights(slates: Slates) -> Floats:
+    """[V, T]: a visit counts more that was long, or in which the viewer spoke, and half of it every six hours."""
+    pasts = slates.pasts
+    there_VT = np.arange(pasts.gap_s_VT.shape[1]) >= pasts.gap_s_VT.shape[1] - pasts.length_V[:, None]
+    ago_VT = np.cumsum((pasts.gap_s_VT * there_VT)[:, ::-1], axis=1)[:, ::-1] - pasts.dwell_s_VT
+    newest_V1 = np.where(there_VT, ago_VT, np.inf).min(axis=1, initial=np.inf, keepdims=True)
+    since_VT = np.maximum(ago_VT - np.where(np.isfinite(newest_V1), newest_V1, 0), 0)
+    weight_VT = 1 + PER_LOG_MINUTE * np.log1p(pasts.dwell_s_VT / 60) + PER_SIGN * (pasts.action_VT > 0)
+    found_VT: Floats = (weight_VT * np.exp2(-since_VT / VISIT_HALF_LIFE_S) * there_VT).astype(np.float32)
+    return found_VT
+
+
+def _alike(slates: Slates, place: int, rows: slice, weight_T: Floats) -> Floats:
+    """[N]: cosine of the weighted mean of the visited rooms' content and each room's."""
+    now_KD = slates.contents.now_KD
+    visited_TD = np.nan_to_num(now_KD[slates.pasts.now_VT[place, -len(weight_T) :]].astype(np.float32))
+    rooms_ND = np.nan_to_num(now_KD[slates.now_R[rows]].astype(np.float32))
+    mean_D = weight_T @ visited_TD
+    lengths_N = np.linalg.norm(rooms_ND, axis=1) * np.linalg.norm(mean_D)
+    cosine_N: Floats = rooms_ND @ mean_D / np.maximum(lengths_N, np.float32(1e-12))
+    return cosine_N
+
+
+def _liked(past_T2: NDArray[np.int32], rooms_N2: NDArray[np.int32], weight_T: Floats, baseline: Baseline) -> Floats:
+    """[N]: weighted roots of the shares of the rooms' languages and categories among the visits, 1 = the largest.
+
+    Of a room of which nobody says it, the mean of the others.
+    """
+    liked_N = np.zeros(len(rooms_N2), np.float32)
+    broad = label(baseline.broad_category)
+    for which, name in enumerate(LABELS):
+        labels, number_T = np.unique(past_T2[:, which], return_inverse=True)
+        sums_L = np.bincount(number_T, weight_T)
+        sums_L[(labels == broad) & (labels != UNKNOWN)] *= BROAD_WEIGHT
+        share_L = np.where(labels != UNKNOWN, np.sqrt(sums_L / sums_L.max()), 0)
+        place_N = np.minimum(np.searchsorted(labels, rooms_N2[:, which]), len(labels) - 1)
+        share_N = share_L[place_N] * (labels[place_N] == rooms_N2[:, which])
+        told_N = rooms_N2[:, which] != UNKNOWN
+        liked_N += getattr(baseline.weights, name) * np.where(
+            told_N, share_N, share_N.sum() / max(int(told_N.sum()), 1)
+        )
+    return liked_N

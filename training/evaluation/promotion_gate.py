@@ -1,0 +1,159 @@
+"""Owns the judgement whether a version may go live: on visits that it did not learn from. Never publishes.
+
+Candidate, live version and version 0 rank the same visits, all rooms live. The candidate passes where its
+NDCG@10 is not below either's on all visits, nor on those of viewers new to the room or new altogether, by more than
+chance explains: the 95 % interval of the difference, resampled by viewer, reaches zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.errors import VersionError
+from training.evaluation.logged_baseline import zero_scores
+from training.features.features import COLUMN, CROWD, PERSONAL
+from training.features.visit_kinds import Kind
+from training.inference.interface import AlignedRooms
+from training.inference.served_model import Version, VersionViewer
+from training.model.batches import Slates
+from training.registry.bundle import Bundle
+from training.registry.manifest import V0
+from training.registry.registry import Verdict
+from training.settings import Baseline
+
+RESAMPLES = 500
+LEAST_VISITS = 20  # of a group; fewer judge nothing
+MOST_VISITS = 5_000  # judged; more only take time
+GROUPS: Mapping[str, tuple[Kind, ...]] = {
+    "all": (Kind.COLD, Kind.NEW, Kind.REPEAT),
+    "new": (Kind.NEW,),
+    "cold": (Kind.COLD,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Of the candidate's NDCG@10 and another's, the mean and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class SliceGate:
+    """A Gate (training/registry/registry.py) on slates that were not learned from.
+
+    streamers[i] has row i + 1 in them.
+    """
+
+    def __init__(self, unseen: Slates, streamers: Sequence[str], baseline: Baseline, seed: int = 7) -> None:
+        """baseline: the settings of v0 where the version is to serve."""
+        place = max(0, len(unseen) - MOST_VISITS)
+        self._slates = unseen.after(place)
+        self._names = ["", *streamers]
+        self._baseline, self._seed = baseline, seed
+
+    def judge(self, candidate: Bundle, live: Bundle | None) -> Verdict:
+        """Raises VersionError: the candidate is not a model of this build.
+
+        Where what is live is none, as after an upgrade, no replica answers by it: v0 alone is the measure.
+        """
+        if len(self._slates) < LEAST_VISITS:
+            return Verdict(False, f"only {len(self._slates)} visits that it did not learn from: too few to judge it by")
+        gain_V = ndcg(self._scores(Version(candidate)), self._slates)
+        metrics = {f"ndcg10_{name}": float(gain_V[mask_V].mean()) for name, mask_V in self._groups().items()}
+        others = {V0: ndcg(zero_scores(self._slates, self._baseline), self._slates)}
+        unreadable = ""
+        if live is not None:
+            try:
+                others[live.manifest.version] = ndcg(self._scores(Version(live)), self._slates)
+            except VersionError as err:
+                unreadable = f"; what is live was not asked: {err}"
+        worse = []
+        for other, other_V in others.items():
+            for name, mask_V in self._groups().items():
+                difference = self._difference(gain_V[mask_V] - other_V[mask_V], self._slates.viewer_V[mask_V])
+                metrics[f"{name}_against_{other}"] = difference.mean
+                if difference.high < 0:
+                    worse.append(
+                        f"NDCG@10 on {name} is {-difference.mean:.4f} below that of {other} "
+                        f"(95 %: {-difference.high:.4f} to {-difference.low:.4f}; {int(mask_V.sum()):,} visits)"
+                    )
+        if worse:
+            return Verdict(False, "; ".join(worse) + unreadable, metrics)
+        against = " and ".join(others)
+        reason = f"not worse than {against} on {len(self._slates):,} visits it did not learn from{unreadable}"
+        return Verdict(True, reason, metrics)
+
+    def _groups(self) -> dict[str, NDArray[np.bool_]]:
+        masks = {name: np.isin(self._slates.kind_V, kinds) for name, kinds in GROUPS.items()}
+        return {name: mask_V for name, mask_V in masks.items() if int(mask_V.sum()) >= LEAST_VISITS}
+
+    def _difference(self, difference_V: NDArray[np.float64], viewer_V: NDArray[np.int64]) -> Difference:
+        _, number_V = np.unique(viewer_V, return_inverse=True)
+        sums_W = np.bincount(number_V, difference_V)
+        counts_W = np.bincount(number_V)
+        rng = np.random.default_rng(self._seed)
+        drawn_SW = rng.integers(len(sums_W), size=(RESAMPLES, len(sums_W)))
+        means_S = sums_W[drawn_SW].sum(1) / counts_W[drawn_SW].sum(1)
+        low, high = np.quantile(means_S, (0.025, 0.975))
+        return Difference(float(difference_V.mean()), float(low), float(high))
+
+    def _scores(self, version: Version) -> NDArray[np.float64]:
+        """[R]: the version's, as it would serve."""
+        slates, scores = self._slates, np.zeros(len(self._slates.features_RF))
+        for place, start in enumerate(slates.starts().tolist()):
+            rows = slice(start, start + int(slates.size_V[place]))
+            rooms = self._align(
+                version, slates.streamer_R[rows], slates.now_R[rows], slates.mean_R[rows], slates.labels_R2[rows]
+            )
+            features_NF = slates.features_RF[rows]
+            viewer = self._viewer(version, place)
+            prepared_NH = version.prepare(features_NF[:, [COLUMN[name] for name in CROWD]], rooms)
+            personal_NP = features_NF[:, [COLUMN[name] for name in PERSONAL]]
+            scores[rows] = version.logits(viewer, rooms, prepared_NH, personal_NP)[:, 0]
+        return scores
+
+    def _viewer(self, version: Version, place: int) -> VersionViewer:
+        pasts = self._slates.pasts
+        length = min(int(pasts.length_V[place]), version.max_visits)
+        last = slice(pasts.streamer_VT.shape[1] - length, None)
+        rows = (pasts.streamer_VT, pasts.now_VT, pasts.mean_VT, pasts.labels_VT2)
+        return version.viewer_of(
+            self._align(version, *(column[place, last] for column in rows)),
+            action_V=pasts.action_VT[place, last].astype(np.int64),
+            dwell_s_V=pasts.dwell_s_VT[place, last],
+            gap_s_V=pasts.gap_s_VT[place, last],
+            since_same_s_V=pasts.since_same_s_VT[place, last],
+            hour=float(self._slates.at_ms_V[place] / 3.6e6 % 24),
+        )
+
+    def _align(
+        self,
+        version: Version,
+        row_N: NDArray[np.int32],
+        now_N: NDArray[np.int32],
+        mean_N: NDArray[np.int32],
+        labels_N2: NDArray[np.int32],
+    ) -> AlignedRooms:
+        contents = self._slates.contents
+        return version.align(
+            [self._names[row] for row in row_N.tolist()],
+            contents.now_KD[now_N].astype(np.float32),
+            np.nan_to_num(contents.mean_LD[mean_N].astype(np.float32)),
+            labels_N2,
+        )
+
+
+def ndcg(score_R: NDArray[np.float64], slates: Slates) -> NDArray[np.float64]:
+    """[V] NDCG@10 of the room entered among all of its slate; ties count half."""
+    start_V, seg_R = slates.starts(), np.repeat(np.arange(len(slates)), slates.size_V)
+    entered_R = score_R[start_V + slates.entered_V][seg_R]
+    above_V = np.bincount(seg_R, score_R > entered_R, len(slates))
+    equal_V = np.bincount(seg_R, score_R == entered_R, len(slates)) - 1
+    rank_V = 1 + above_V + equal_V / 2
+    return np.where(rank_V <= 10, 1 / np.log2(1 + rank_V), 0.0)

@@ -1,0 +1,158 @@
+"""What an evaluation finds: the groups of visits and every ranker's figures in them. Never ranks, never prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluation.coverage import PLACES, Spread, small, spread
+from training.evaluation.metrics import Group, Interval, measure
+from training.evaluation.room_ages import room_ages_us
+from training.features.visit_kinds import Kind
+from training.recorded.chat import Chat
+from training.recorded.replay_state import Moment
+
+# How many visits a channel had before the one measured: a streamer without a past is the harder case.
+HISTORIES = ((0, 100), (100, 1_000), (1_000, 10_000), (10_000, 2**62))
+YOUNG_US = 600_000_000  # a room's first ten minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One ranker's figures. histories: by the visits that the channel entered had had before. apart: other groups.
+
+    differences: to the reference, by the names of groups and apart, and by metric.
+    """
+
+    groups: Mapping[str, Group]
+    histories: Mapping[str, Group]
+    apart: Mapping[str, Group]
+    differences: Mapping[str, Mapping[str, Interval]]
+    spread: Spread
+    score_us: float  # mean time of scoring one visit
+    request_us: float  # of it, what a replica does in a request: rooms and viewers are known to the models before
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """surprises: visits whose room nobody could know to be live; mean_live: rooms ranked a visit.
+
+    against: the ranker that the others are compared with, "" for none. cold_streamers: channels absent from training.
+    """
+
+    train_messages: int
+    train_visits: int
+    learned_visits: int
+    test_messages: int
+    test_visits: int
+    test_viewers: int
+    surprises: int
+    mean_live: float
+    against: str
+    cold_streamers: int
+    results: Mapping[str, Result]
+
+
+class Tally:
+    """What one ranker did. rank_V: of the room entered, from 1."""
+
+    def __init__(self, num_visits: int, num_channels: int) -> None:
+        self.rank_V = np.zeros(num_visits, np.int32)
+        self.places_C = np.zeros(num_channels, np.int64)
+        self.spent_s = 0.0
+        self.request_s = 0.0
+
+    def add(self, index: int, rank: int, ranked_N: NDArray[np.intp]) -> None:
+        """ranked_N: all channels live, best first."""
+        self.rank_V[index] = rank
+        self.places_C[ranked_N[:PLACES]] += 1
+
+
+class Seen:
+    """What the visits were, for the groups that are measured."""
+
+    def __init__(self, chat: Chat, num_visits: int, learned: int, cold_C: NDArray[np.bool_] | None) -> None:
+        """cold_C: channels absent from training, if any were held out."""
+        self.learned = learned
+        self.cold_C = cold_C
+        self._age_us_M = room_ages_us(chat)
+        self.kind_V = np.zeros(num_visits, np.int8)
+        self.viewer_V = np.zeros(num_visits, np.int32)
+        self.channel_V = np.zeros(num_visits, np.int32)
+        self.history_V = np.zeros(num_visits, np.int64)
+        self.young_V = np.zeros(num_visits, bool)
+        self.surprise_V = np.zeros(num_visits, bool)
+        self.live_V = np.zeros(num_visits, np.int32)
+        self.live_C = np.zeros(len(chat.channels), bool)
+
+    def add(self, index: int, moment: Moment) -> None:
+        """One visit of the test."""
+        self.kind_V[index], self.viewer_V[index] = moment.kind, moment.viewer
+        self.channel_V[index] = moment.live_N[moment.entered]
+        self.history_V[index], self.surprise_V[index] = moment.channel_visits, moment.surprise
+        self.young_V[index] = self._age_us_M[moment.message] < YOUNG_US
+        self.live_V[index] = len(moment.live_N)
+        self.live_C[moment.live_N] = True
+
+    def groups(self) -> dict[str, NDArray[np.bool_]]:
+        """[V] of each kind of visit."""
+        named = {"repeat": Kind.REPEAT, "new": Kind.NEW, "cold": Kind.COLD}
+        return {"all": self.kind_V >= 0, **{name: self.kind_V == kind for name, kind in named.items()}}
+
+    def histories(self) -> dict[str, NDArray[np.bool_]]:
+        """[V] by the visits that the channel had had before."""
+        return {
+            f"{low:,} to {high - 1:,}" if high < 2**62 else f"{low:,} or more": (self.history_V >= low)
+            & (self.history_V < high)
+            for low, high in HISTORIES
+        }
+
+    def apart(self) -> dict[str, NDArray[np.bool_]]:
+        """[V] of visits that say something of their own."""
+        apart = {"not live before": self.surprise_V, "first 10 minutes": self.young_V}
+        if self.cold_C is not None:
+            cold_V = self.cold_C[self.channel_V]
+            apart |= {"held-out streamers": cold_V, "held out, 10 minutes": cold_V & self.young_V}
+        return apart
+
+
+def build(
+    chat: Chat, train_kind_M: NDArray[np.int8], seen: Seen, tallies: Mapping[str, Tally], *, against: str, seed: int
+) -> Report:
+    """Measures every ranker on the same draws. against: "" or a name among the tallies."""
+    train_visit_M = train_kind_M != Kind.NO_VISIT
+    visits_C = np.bincount(chat.channel_M[: chat.num_train][train_visit_M], minlength=len(chat.channels))
+    small_C = small(visits_C, seen.live_C)
+    groups, histories, apart = seen.groups(), seen.histories(), seen.apart()
+    reference = list(tallies).index(against) if against else None
+    rank_RV = np.stack([tally.rank_V for tally in tallies.values()])
+    measures = measure(rank_RV, seen.viewer_V, {**groups, **histories, **apart}, seed, reference)
+    results = {}
+    for (name, tally), measured in zip(tallies.items(), measures, strict=True):
+        results[name] = Result(
+            groups={group: measured.groups[group] for group in groups},
+            histories={group: measured.groups[group] for group in histories},
+            apart={group: measured.groups[group] for group in apart},
+            differences={
+                group: found for group, found in measured.differences.items() if group in groups or group in apart
+            },
+            spread=spread(tally.places_C, seen.live_C, small_C),
+            score_us=1e6 * tally.spent_s / len(tally.rank_V),
+            request_us=1e6 * tally.request_s / len(tally.rank_V),
+        )
+    return Report(
+        train_messages=chat.num_train,
+        train_visits=int(train_visit_M.sum()),
+        learned_visits=seen.learned,
+        test_messages=len(chat.at_us_M) - chat.num_train,
+        test_visits=len(seen.kind_V),
+        test_viewers=len(np.unique(seen.viewer_V)),
+        surprises=int(seen.surprise_V.sum()),
+        mean_live=float(seen.live_V.mean()),
+        against=against,
+        cold_streamers=0 if seen.cold_C is None else int(np.count_nonzero(seen.cold_C)),
+        results=results,
+    )

@@ -1,0 +1,317 @@
+"""Passes over what happened, in order, and gives an example for each visit: what was known just before it.
+
+Never looks ahead. Folds viewers and rooms as the workers do, fills the columns that replicas fill, and computes the
+features that they compute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.activity import ActivityBook
+from streaming.codec import Decoder
+from streaming.errors import RecordError
+from streaming.event_clock import RECORDED_EVENTS, EventClock
+from streaming.events import Impression, StreamerId, ViewerEvent, ViewerId, ViewerProfile
+from streaming.presence import Deadlines, presence_of
+from streaming.profile import ProfileFold
+from streaming.profile_config import ProfileConfig
+from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_PROFILES
+from streaming.window_config import WindowConfig
+from training.examples.event_stream import Happened
+from training.examples.outcomes import Outcomes, Stays
+from training.examples.room_states import NOTHING, UNBORN, HeldRooms, Liveness
+from training.examples.schema import CoVisit, Example, ExamplesConfig, Progress
+from training.examples.snapshot import ArchivedPast
+from training.features.features import crowd, served
+from training.features.viewer_columns import OwnPast
+from training.features.visit_kinds import LIVE_MS, Kind
+from training.features.visit_sequence import PastVisits, past_visits
+
+REPORT_EVERY = 5_000  # records
+ROOM_TIMEOUT_S = 900  # where nobody says otherwise
+NO_ENTRY = frozenset(("leave", "like", "follow"))  # what begins no visit
+COVISITS = 5  # newest visits of a viewer that make a pair with the one that begins
+
+
+class _Viewer:
+    """One viewer. entered: by room and time of a visit, the room's number, segment and title then."""
+
+    __slots__ = ("entered", "fold", "shown", "shown_ms")
+
+    def __init__(self, fold: ProfileFold) -> None:
+        self.fold = fold
+        self.entered: dict[tuple[str, int], tuple[int, int, int]] = {}
+        self.shown: tuple[str, ...] = ()
+        self.shown_ms = 0
+
+
+class ExamplePass:
+    """One pass. `examples` may be called once; `texts`, `outcomes` and so on are complete when it has ended."""
+
+    def __init__(
+        self,
+        config: ExamplesConfig,
+        *,
+        chat_alone: bool,
+        window: WindowConfig | None = None,
+        profile: ProfileConfig | None = None,
+        room_timeout_s: int = ROOM_TIMEOUT_S,
+    ) -> None:
+        """chat_alone: visits and rooms are derived from chat, as recordings of it are played.
+
+        room_timeout_s: as a RoomWorker has it; 0: only an end ends a room.
+        """
+        self._config = config
+        self._profile = profile or ProfileConfig()
+        liveness = Liveness(LIVE_MS if chat_alone else None, 1_000 * room_timeout_s)
+        self.rooms = HeldRooms(window or WindowConfig(), liveness, config.max_held)
+        self._viewers: dict[str, _Viewer] = {}
+        self._profiles: Mapping[bytes, bytes] = {}
+        self._decode = Decoder(VIEWER_PROFILES)
+        self._book = ActivityBook()
+        self._deadlines: Deadlines[str] = Deadlines()  # whoever is in a room
+        self._clock = EventClock(RECORDED_EVENTS)
+        self._stays = Stays(1_000 * self._profile.visit_gap_s, known_by_act=chat_alone)
+        self._random = np.random.default_rng(config.seed)
+        self._head_ms = 0  # newest event time of a visit
+        self.covisits: list[CoVisit] = []
+        self.num_records = self.num_examples = self.num_visits = self.num_late = 0
+
+    def restore(self, past: ArchivedPast) -> None:
+        """Goes on from what was served at the time where the pass begins. Before `examples`."""
+        self._profiles = past.profiles
+        for value in past.profiles.values():
+            with contextlib.suppress(msgspec.DecodeError):  # as below
+                presence = presence_of(value)
+                self._clock.note(presence.last_at_ms, presence.appended_ms)
+                if presence.heard_ms is not None:
+                    self._deadlines.put(presence.viewer, presence.heard_ms + 1_000 * self._profile.presence_timeout_s)
+        self.rooms.restore(past.states)
+
+    def outcomes(self) -> Outcomes:
+        """What became of the examples so far, in their order."""
+        return self._stays.outcomes()
+
+    def examples(self, happenings: Iterable[Happened], progress: Progress) -> Iterator[Example]:
+        """In the order of the log. Each knows what was appended in earlier milliseconds, and nothing else."""
+        for at_ms, group in groupby(happenings, _at_ms):
+            together = list(group)
+            self._lapse(at_ms)
+            self.rooms.sweep(at_ms)
+            drafts: dict[tuple[str, str], Example | None] = {}
+            for happened in together:
+                event = happened.record
+                if not isinstance(event, ViewerEvent) or (event.viewer, event.room) in drafts:
+                    continue
+                if self._may_enter(event):
+                    drafts[event.viewer, event.room] = self._draft(event)
+            for happened in together:
+                example = self._apply(happened, drafts)
+                if example is not None:
+                    self.num_examples += 1
+                    yield example
+            if len(self._book):
+                self.rooms.apply_activity(self._book.drain(), at_ms)
+            before, self.num_records = self.num_records, self.num_records + len(together)
+            if self.num_records // REPORT_EVERY != before // REPORT_EVERY:
+                progress.passed(self.num_records, self.num_examples, at_ms)
+        progress.passed(self.num_records, self.num_examples, self._head_ms)
+
+    # what happens
+
+    def _lapse(self, at_ms: int) -> None:
+        """Has viewers leave of whom nothing was heard for too long, as the ProfileWorker does."""
+        now_ms = self._clock.now_ms(at_ms)
+        for name in self._deadlines.take(now_ms):
+            viewer = self._known(name)
+            if viewer is not None and not viewer.fold.lapse(now_ms, self._book):
+                self._expect(name, viewer.fold)
+        if len(self._book):
+            self.rooms.apply_activity(self._book.drain(), at_ms)
+
+    def _expect(self, name: str, fold: ProfileFold) -> None:
+        if fold.present_until_ms is not None:
+            self._deadlines.put(name, fold.present_until_ms)
+
+    def _apply(self, happened: Happened, drafts: dict[tuple[str, str], Example | None]) -> Example | None:
+        """Gives the example of a visit that has begun."""
+        at_ms, topic, offset, record = happened
+        if topic == CHAT:
+            self.rooms.apply_chat(record, offset, at_ms)
+        elif topic == ROOMS:
+            self.rooms.apply_lifecycle(record, offset, at_ms)
+        elif topic == IMPRESSIONS:
+            self._show(record)
+        else:
+            return self._follow(record, at_ms, drafts)
+        return None
+
+    def _show(self, impression: Impression) -> None:
+        viewer = self._viewer(impression.viewer)
+        viewer.shown, viewer.shown_ms = impression.rooms, impression.at_ms
+
+    def _follow(self, event: ViewerEvent, at_ms: int, drafts: dict[tuple[str, str], Example | None]) -> Example | None:
+        viewer = self._viewer(event.viewer)
+        fold = viewer.fold
+        visits = fold.total_visits
+        fold.apply(event, at_ms, self._book)
+        self._clock.note(event.at_ms, at_ms)
+        self._expect(event.viewer, fold)
+        if fold.total_visits == visits:
+            self._stays.follow(event)
+            return None
+        if fold.room != event.room:  # a note about the past
+            return None
+        self.num_visits += 1
+        example = drafts.pop((event.viewer, event.room), None)
+        self._stays.begin(event, None if example is None else self.num_examples)
+        self._remember(viewer, event)
+        self._head_ms = max(self._head_ms, event.at_ms)
+        return example
+
+    def _remember(self, viewer: _Viewer, event: ViewerEvent) -> None:
+        slot, number = self.rooms.slot(event.room), self.rooms.number(event.room, event.streamer)
+        streamers = self.rooms.streamers
+        for (_, entered_ms), (before, _, _) in list(viewer.entered.items())[-COVISITS:]:
+            gap_s = (event.at_ms - entered_ms) / 1e3
+            if 0 <= gap_s < self._config.covisit_s and streamers[before] != event.streamer:
+                self.covisits.append(CoVisit(event.at_ms, before, number, gap_s))
+        if len(viewer.entered) > 2 * self._config.max_visits:
+            for key in list(viewer.entered)[: -self._config.max_visits]:
+                del viewer.entered[key]
+        entered = number, int(self.rooms.segment_N[slot]), int(self.rooms.title_N[slot])
+        viewer.entered[event.room, event.at_ms] = entered
+
+    def _viewer(self, name: str) -> _Viewer:
+        viewer = self._known(name)
+        if viewer is None:
+            viewer = self._viewers[name] = _Viewer(ProfileFold(ViewerId(name), self._profile))
+        return viewer
+
+    def _known(self, name: str) -> _Viewer | None:
+        """None for a stranger."""
+        viewer = self._viewers.get(name)
+        if viewer is not None or not self._profiles:
+            return viewer
+        value = self._profiles.get(name.encode())
+        if value is None:
+            return None
+        viewer = self._viewers[name] = _Viewer(ProfileFold(ViewerId(name), self._profile))
+        with contextlib.suppress(RecordError):  # only a newer build can have written it: the viewer starts anew
+            viewer.fold.restore(self._decode(value))
+        return viewer
+
+    # what was known before
+
+    def _may_enter(self, event: ViewerEvent) -> bool:
+        viewer = self._known(event.viewer)
+        if event.action in NO_ENTRY or (
+            event.action != "enter" and viewer is not None and viewer.fold.room == event.room
+        ):
+            return False
+        return event.at_ms >= self._config.since_ms
+
+    def _draft(self, event: ViewerEvent) -> Example | None:
+        if event.at_ms < self._config.since_ms:
+            return None
+        if self._config.share < 1 and self._random.random() >= self._config.share:
+            return None
+        now_ms, rooms = event.at_ms, self.rooms
+        if now_ms < self._head_ms - 1_000 * self._config.late_s:
+            self.num_late += 1
+            return None
+        viewer = self._known(event.viewer)
+        profile = None if viewer is None else viewer.fold.profile()
+        slots_N, slot = rooms.slots(now_ms), rooms.slot(event.room)
+        place = int(np.searchsorted(slots_N, slot))
+        surprise = place == len(slots_N) or slots_N[place] != slot
+        if surprise:
+            slots_N = np.insert(slots_N, place, slot)
+            if slot == UNBORN:
+                rooms.live.begin(UNBORN, now_ms)
+        number_N = rooms.number_N[slots_N]
+        number_N[place] = rooms.number(event.room, event.streamer)
+        shown_N = self._shown(viewer, number_N, place, now_ms)
+        features_NF = self._features(profile, slots_N, number_N, now_ms)
+        log_q_N = np.zeros(len(slots_N), np.float32)
+        if len(slots_N) > self._config.max_rooms:
+            chosen_C, log_q_N = self._choose(place, shown_N)
+            place = int(np.searchsorted(chosen_C, place))
+            slots_N, number_N = slots_N[chosen_C], number_N[chosen_C]
+            shown_N, features_NF = shown_N[chosen_C], features_NF[chosen_C]
+        past = past_visits(profile, now_ms, self._config.max_visits) if profile is not None else None
+        return Example(
+            at_ms=now_ms,
+            viewer=event.viewer,
+            kind=_kind(profile, event.streamer),
+            entered=place,
+            surprise=surprise,
+            room_N=number_N,
+            segment_N=rooms.segment_N[slots_N],
+            title_N=rooms.title_N[slots_N],
+            shown_N=shown_N,
+            log_q_N=log_q_N,
+            features_NF=features_NF,
+            past=past,
+            past_text_T3=_texts(viewer, past),
+        )
+
+    def _features(
+        self, profile: ViewerProfile | None, slots_N: NDArray[np.int64], number_N: NDArray[np.int32], now_ms: int
+    ) -> NDArray[np.float32]:
+        live, streamers = self.rooms.live, self.rooms.streamers
+        past = OwnPast(profile)
+        own = past.own(past.rows([StreamerId(streamers[number]) for number in number_N.tolist()]), now_ms)
+        viewer = past.viewer(int(np.count_nonzero(own.visits_N)), now_ms)
+        arrivals = live.arrivals(slots_N, past.origin, now_ms)
+        return served(crowd(live.rooms(slots_N, now_ms)), own, arrivals, viewer, now_ms)
+
+    def _shown(
+        self, viewer: _Viewer | None, number_N: NDArray[np.int32], entered: int, now_ms: int
+    ) -> NDArray[np.bool_]:
+        """[N] which were shown to the viewer lately and are not entered now."""
+        if viewer is None or not viewer.shown or now_ms - viewer.shown_ms > 1_000 * self._config.shown_within_s:
+            return np.zeros(len(number_N), np.bool_)
+        numbers = [self.rooms.numbers.get(room, NOTHING) for room in viewer.shown]
+        shown_N = np.isin(number_N, numbers)
+        shown_N[entered] = False
+        return shown_N
+
+    def _choose(self, entered: int, shown_N: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Places of at most max_rooms, ascending, and the log of each one's probability to be among them."""
+        N, most = len(shown_N), self._config.max_rooms
+        always_N = shown_N.copy()
+        always_N[entered] = True
+        others = np.flatnonzero(~always_N)
+        room = max(most - int(always_N.sum()), 1)
+        always_N[self._random.choice(others, room, replace=False)] = True
+        log_q_N = np.full(N, np.log(room / len(others)), np.float32)
+        log_q_N[shown_N] = log_q_N[entered] = 0.0
+        chosen_C = np.flatnonzero(always_N)
+        return chosen_C, log_q_N[chosen_C]
+
+
+def _at_ms(happened: Happened) -> int:
+    return happened.at_ms
+
+
+def _kind(profile: ViewerProfile | None, streamer: str) -> Kind:
+    if profile is None or not profile.total_visits:
+        return Kind.COLD
+    visited = any(habit.streamer == streamer and habit.visits for habit in profile.habits)
+    return Kind.REPEAT if visited else Kind.NEW
+
+
+def _texts(viewer: _Viewer | None, past: PastVisits | None) -> NDArray[np.int32]:
+    if viewer is None or past is None or not past.visits:
+        return np.zeros((0, 3), np.int32)
+    unknown = (NOTHING, NOTHING, NOTHING)
+    found = [viewer.entered.get((visit.room, visit.entered_at_ms), unknown) for visit in past.visits]
+    return np.array(found, np.int32)

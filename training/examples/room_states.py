@@ -1,0 +1,233 @@
+"""Folds what happens in rooms as a RoomWorker does, without an encoder, and keeps them in columns. Never ranks."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaming.errors import TrainingError
+from streaming.events import ChatMessage, RoomActivity, RoomEvent, RoomId, RoomState
+from streaming.outcome import Outcome
+from streaming.room import RoomFold
+from streaming.text import build_title_text, text_hash
+from streaming.window_config import WindowConfig
+from training.features.room_columns import LiveRooms
+
+NOTHING = -1  # where there is no text, or no room
+UNBORN = 0  # the slot of a room of which nothing is known yet
+SWEEP_MS = 5_000  # a segment is noticed to have closed for idleness this late
+FORGET_MS = 3_600_000  # after its end a room's tombstone is due
+NEVER_MS = -(2**62)
+ACTIVITY_OFFSET = 2**50  # past those of any log: activity is made here anew, and a restored room has seen the log's
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text that content is made of. segment: of 30 s since the epoch, −1 for a title. in_mean: of the slow mean.
+
+    language, category: declared beside a title, "" for none.
+    """
+
+    room: int
+    segment: int
+    hash: int
+    text: str
+    in_mean: bool
+    language: str = ""
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """heard_within_ms: rooms with chat so lately are live, whether ended or not; None: those that have not ended.
+
+    timeout_ms: after so long without a sign of life a room is presumed ended; 0: never.
+    """
+
+    heard_within_ms: int | None = None
+    timeout_ms: int = 900_000
+
+
+class _Held:
+    """A room that is not forgotten yet."""
+
+    __slots__ = ("dirty", "fold", "forgotten", "heard", "slot")
+
+    def __init__(self, fold: RoomFold, slot: int) -> None:
+        self.fold = fold
+        self.slot = slot
+        self.dirty = False  # its columns are behind
+        self.heard = False  # a segment with text has closed
+        self.forgotten = False
+
+
+class HeldRooms:
+    """Rooms by id, and their columns by slot. Numbers of rooms are given in the order of their first mention."""
+
+    def __init__(self, window: WindowConfig, liveness: Liveness, max_held: int) -> None:
+        self._window = window
+        self._fold_config = replace(window, mean_every=1)  # every segment's text is wanted
+        self._liveness = liveness
+        self._rooms: dict[str, _Held] = {}
+        self._dirty: list[_Held] = []
+        self._free: list[int] = []
+        self._next_slot = UNBORN + 1
+        self._swept_ms = 0
+        self._activity_offset = ACTIVITY_OFFSET
+        self.live = LiveRooms(max_held)
+        self.number_N = np.full(max_held, NOTHING, np.int32)
+        self.segment_N = np.full(max_held, NOTHING, np.int32)  # row of `texts`: the newest segment that has closed
+        self.title_N = np.full(max_held, NOTHING, np.int32)  # row of `texts`: the title in force
+        self._chat_ms_N = np.full(max_held, NEVER_MS, np.int64)
+        self._live_N = np.zeros(max_held, np.bool_)
+        self.numbers: dict[str, int] = {}  # of all rooms ever mentioned, by id
+        self.streamers: list[str] = []  # by number, "" where nobody said
+        self.texts: list[Text] = []
+
+    def restore(self, states: Iterable[RoomState]) -> None:
+        """Goes on from what was published of rooms. For rooms that have seen nothing."""
+        for state in states:
+            held = self._held(state.room)
+            held.fold.restore(state)
+            held.heard = state.mean_segment >= 0
+            text = build_title_text(state.title, state.category, state.tags, self._window.title_chars)
+            language = "" if state.language_guessed else state.language
+            self._note_title(held, text_hash(text), text, language, state.category)
+            self._touch(held)
+
+    # records, in the order of the log
+
+    def apply_lifecycle(self, event: RoomEvent, offset: int, at_ms: int) -> None:
+        """Also what the room's title says from now on."""
+        held = self._held(event.room)
+        held.fold.apply_lifecycle(event, offset, at_ms)
+        title, row = held.fold.title_text(), int(self.title_N[held.slot])
+        is_other = title is not None and (row == NOTHING or self.texts[row].hash != title.hash)
+        described = held.fold.description
+        if title is not None and is_other and described is not None:
+            self._note_title(held, title.hash, title.text, described.language, described.category)
+        self._touch(held)
+
+    def apply_chat(self, message: ChatMessage, offset: int, at_ms: int) -> None:
+        """One message."""
+        held = self._held(message.room)
+        held.fold.apply_chats([(message.viewer, message.text, message.at_ms, offset, at_ms)], [0] * len(Outcome))
+        self._take_segments(held)
+        self._touch(held)
+
+    def apply_activity(self, activities: Iterable[RoomActivity], at_ms: int) -> None:
+        """What viewers did."""
+        for activity in activities:
+            held = self._held(activity.room)
+            held.fold.apply_activity(activity, self._activity_offset, at_ms)
+            self._activity_offset += 1
+            self._touch(held)
+
+    def sweep(self, head_ms: int) -> None:
+        """What follows from time alone: idle segments close, silent rooms are presumed ended, ended ones forgotten."""
+        if head_ms < self._swept_ms + SWEEP_MS:
+            return
+        self._swept_ms = head_ms
+        for room, held in list(self._rooms.items()):
+            fold = held.fold
+            if fold.due_ms < head_ms:
+                fold.close_idle(head_ms)
+                self._take_segments(held)
+            silent_ms = head_ms - fold.alive_ms
+            if silent_ms > self._liveness.timeout_ms > 0 and fold.status == "live":
+                fold.presume_ended()
+                self._touch(held)
+            if silent_ms > FORGET_MS and fold.status != "live":
+                self._forget(room, held)
+
+    # what is asked
+
+    def number(self, room: str, streamer: str = "") -> int:
+        """The number of a room, known or not."""
+        number = self.numbers.setdefault(room, len(self.numbers))
+        if number == len(self.streamers):
+            self.streamers.append(streamer)
+        elif streamer:
+            self.streamers[number] = streamer
+        return number
+
+    def slot(self, room: str) -> int:
+        """Where its columns are; UNBORN where nothing is known of the room."""
+        held = self._rooms.get(room)
+        return held.slot if held is not None and held.fold.started else UNBORN
+
+    def slots(self, at_ms: int) -> NDArray[np.int64]:
+        """[N] slots of the rooms that are live, ascending. Brings all columns up to date."""
+        self._refresh()
+        within_ms = self._liveness.heard_within_ms
+        if within_ms is None:
+            return np.flatnonzero(self._live_N[: self._next_slot])
+        return np.flatnonzero(self._chat_ms_N[: self._next_slot] >= at_ms - within_ms)
+
+    def _refresh(self) -> None:
+        for held in self._dirty:
+            held.dirty = False
+            fold, slot = held.fold, held.slot
+            counts = fold.counts()
+            if counts is None or held.forgotten:
+                continue
+            self.live.set(slot, counts)
+            self._chat_ms_N[slot] = counts.chat_at_ms or NEVER_MS
+            self._live_N[slot] = fold.status == "live"
+            if not self.streamers[self.number_N[slot]]:
+                self.streamers[self.number_N[slot]] = counts.streamer
+            fold.mark_published()
+        self._dirty.clear()
+
+    def _held(self, room: str) -> _Held:
+        held = self._rooms.get(room)
+        if held is not None:
+            return held
+        slot = self._free.pop() if self._free else self._next_slot
+        if slot == len(self.number_N):
+            raise TrainingError(
+                f"more than {len(self.number_N) - 1} rooms at once; raise examples.max_held, or give less of the log"
+            )
+        self._next_slot = max(self._next_slot, slot + 1)
+        held = self._rooms[room] = _Held(RoomFold(RoomId(room), self._fold_config), slot)
+        self.number_N[slot] = self.number(room)
+        return held
+
+    def _forget(self, room: str, held: _Held) -> None:
+        del self._rooms[room]
+        held.forgotten = True
+        slot = held.slot
+        self.live.clear(slot)
+        self.number_N[slot] = self.segment_N[slot] = self.title_N[slot] = NOTHING
+        self._chat_ms_N[slot], self._live_N[slot] = NEVER_MS, False
+        self._free.append(slot)
+
+    def _touch(self, held: _Held) -> None:
+        if not held.dirty:
+            held.dirty = True
+            self._dirty.append(held)
+
+    def _take_segments(self, held: _Held) -> None:
+        for segment in held.fold.closed_segments():
+            phase = zlib.crc32(held.fold.room.encode())
+            in_mean = not held.heard or (segment.index + phase) % self._window.mean_every == 0
+            held.heard = True
+            self.segment_N[held.slot] = self._note(held, segment.index, segment.hash, segment.text, in_mean=in_mean)
+            held.fold.skip_segment(segment.index)
+
+    def _note_title(self, held: _Held, text_hash: int, text: str, language: str, category: str) -> None:
+        row = NOTHING
+        if text:
+            row = len(self.texts)
+            self.texts.append(Text(self.numbers[held.fold.room], NOTHING, text_hash, text, False, language, category))
+        self.title_N[held.slot] = row
+
+    def _note(self, held: _Held, segment: int, text_hash: int, text: str, *, in_mean: bool) -> int:
+        if not text:
+            return NOTHING
+        self.texts.append(Text(self.numbers[held.fold.room], segment, text_hash, text, in_mean))
+        return len(self.texts) - 1

@@ -1,0 +1,1 @@
+"""A run of learning: from examples to a bundle, in one process or under Ray Train."""

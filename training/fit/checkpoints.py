@@ -1,0 +1,49 @@
+"""Owns the checkpoint of a process that learns by itself: a file, whole or not there. Never decides when to write it.
+
+Ray Train keeps those of its workers. Where the process that asks learns itself (training.workers = 0), Ray's local mode
+forgets what is reported with the process.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from streaming.archive.store import Store, open_store
+from streaming.errors import ArchiveError, TrainingError
+
+STATE = "state.pt"
+
+
+class OwnCheckpoints:
+    """Checkpoints (training/fit/ray_fit.py) of one run."""
+
+    def __init__(self, storage: str, name: str) -> None:
+        """storage: a folder or a URI; name: of the run, for one with other examples begins anew."""
+        self._store: Store = open_store(storage, "training")
+        self._path = f"{name}/{STATE}"
+
+    def newest(self) -> dict[str, Any] | None:
+        """The state to go on from; None at the beginning. Raises TrainingError: it cannot be read."""
+        try:
+            with self._store.open(self._path) as file:
+                data = bytes(file.read())
+        except FileNotFoundError:
+            return None
+        except (ArchiveError, OSError) as err:
+            raise TrainingError(f"the checkpoint {self._store.shown}/{self._path} cannot be read: {err}") from err
+        state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
+        return state
+
+    def keep(self, state: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+        """Takes the place of the one before. Raises TrainingError: it cannot be written."""
+        data = io.BytesIO()
+        torch.save(dict(state), data)
+        try:
+            self._store.put(self._path, pa.py_buffer(data.getvalue()), replace=True)
+        except (ArchiveError, OSError) as err:
+            raise TrainingError(f"a checkpoint cannot be written to {self._store.shown}: {err}") from err

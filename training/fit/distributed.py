@@ -1,0 +1,33 @@
+"""Several processes that learn one model, by torch.distributed as Ray Train has set it up. Never learns or stores."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed
+
+from training.model.model import Model
+
+
+class Distributed:
+    """A Together (training/fit/learner.py)."""
+
+    def __init__(self, processes: int) -> None:
+        self._processes = processes
+
+    def average(self, model: Model) -> None:
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                torch.distributed.all_reduce(parameter.grad)
+                parameter.grad /= self._processes
+
+    def same(self, model: Model) -> None:
+        for value in model.state_dict().values():
+            torch.distributed.broadcast(value, 0)
+
+    def most(self, number: int) -> int:
+        """The largest number that a process has."""
+        largest = torch.tensor([number])
+        torch.distributed.all_reduce(largest, torch.distributed.ReduceOp.MAX)
+        return int(largest.item())

@@ -1,0 +1,86 @@
+"""From a trained model to a version's bundle. Never trains, never writes a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.fit.learner import LearnConfig
+from training.inference.co_visits import Transitions
+from training.model.config import RANKED
+from training.model.model import Model
+from training.model.ranker import BEYOND
+from training.model.semantic_codes import Codebooks
+from training.registry.bundle import Bundle
+from training.registry.manifest import V0, Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a version comes from."""
+
+    version: str
+    encoder_version: str
+    trained_until_ms: int
+    created_at_ms: int
+    parent: str = V0
+
+
+def freeze(
+    model: Model,
+    learn: LearnConfig,
+    streamers: Sequence[str],
+    transitions: Transitions,
+    origin: Origin,
+    *,
+    temperature: float = 1.0,
+    metrics: Mapping[str, float] | None = None,
+) -> Bundle:
+    """The version as arrays and names. streamers[i] has row i + 1; temperature: divides the logit of entering."""
+    arrays: dict[str, NDArray[Any]] = {
+        name: np.ascontiguousarray(value.detach().cpu().numpy()) for name, value in model.state_dict().items()
+    }
+    arrays["rooms.project.bias"] = model.rooms.bias().detach().cpu().numpy()
+    arrays["temperature"] = np.array([temperature], np.float32)
+    arrays |= transitions.arrays()
+    manifest = Manifest(
+        version=origin.version,
+        created_at_ms=origin.created_at_ms,
+        parent=origin.parent,
+        encoder_version=origin.encoder_version,
+        d_content=model.config.larm.d_content,
+        d_model=model.config.larm.d_model,
+        features=RANKED,
+        trained_until_ms=origin.trained_until_ms,
+        config={"model": asdict(model.config), "learn": asdict(learn)},
+        metrics=dict(metrics or {}),
+    )
+    return Bundle(manifest, arrays, {"streamers": tuple(streamers)})
+
+
+def thaw(bundle: Bundle, model: Model) -> Codebooks:
+    """Puts a version's arrays into a model with the same shape but perhaps more streamers; returns its codebooks.
+
+    Streamers that the version does not have keep what the model had for them, and so do knots of features of which
+    the version knew nothing. Raises KeyError, RuntimeError.
+    """
+    import torch  # noqa: PLC0415  keeps the type stubs apart
+
+    state = model.state_dict()
+    known = bundle.arrays["rooms.streamer.weight"]
+    for name, value in state.items():
+        array = torch.from_numpy(np.array(bundle.arrays[name]))
+        if name == "rooms.streamer.weight":
+            grown = value.clone()
+            grown[: len(known)] = array
+            grown[len(known) :] = array[0]
+            array = grown
+        if name == "ranker.knots_FQ":  # a feature of which the version knew nothing has no say yet: it may begin to
+            array = torch.where(array[:, :1] < BEYOND, array, value)
+        state[name] = array
+    model.load_state_dict(state)
+    return Codebooks(bundle.arrays["centroids_LKE"])

@@ -1,0 +1,322 @@
+"""Owns how a model learns from slates: phases, steps, losses. Never reads files, never knows of other processes.
+
+Three phases. Towers: room and viewer tower learn from who entered what (and which rooms share viewers), without codes.
+Then the rooms' vectors get their codes and stand still, and codes' embeddings, viewer tower and ranker learn together.
+Then all but the ranker stands still, what it is given is computed once, and it learns alone, at a fifth of the price.
+It learns from all visits, of which the towers have seen the older part: of those that they know by heart they say more
+than they will of others.
+Every draw follows from the seed and the step, so that a run that goes on from a checkpoint is the run that was not
+stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from streaming.errors import ConfigError, TrainingError
+from streaming.section import Count, CountOrZero, NotNegative, Positive, PositiveShare, Section
+from training.fit.frozen_towers import Given
+from training.fit.optimizer import AdamW
+from training.model.batches import Batch, Choices, Projected, Slates, batch_of
+from training.model.losses import matryoshka, room_to_room, viewer_to_room
+from training.model.model import Model, Scores
+from training.model.semantic_codes import Codebooks, fit, keep_numbers
+
+COVISIT_S = 86_400.0  # two rooms that one viewer visited within a day have something in common
+CODED_ROWS = 20_000  # rooms whose vectors codes are fitted to
+
+
+@dataclass(frozen=True, slots=True)
+class LearnConfig(Section):
+    """towers_epochs, epochs, ranker_epochs: passes of the phases. visits: the newest of a past that are looked at."""
+
+    section: ClassVar[str] = "learn"
+
+    towers_epochs: Count = 2
+    epochs: Count = 2
+    ranker_epochs: CountOrZero = 12
+    # of the visits, the oldest: what towers learned by heart misleads a ranker that sees it
+    towers_share: PositiveShare = 0.5
+    batch: Count = 512
+    rate: Positive = 3e-3
+    decay: NotNegative = 1e-2
+    visits: Count = 20
+    prefixes: tuple[int, ...] = (16, 32, 64)  # of the vectors, each trained to serve alone (Matryoshka)
+    towers_weight: float = 0.3  # of the towers' loss in the second phase
+    covisit_weight: float = 0.1
+    heads_weight: float = 0.1  # of stay and interact
+    coded: bool = True  # whether there are codes at all; without them it is an ablation
+    seed: CountOrZero = 7
+
+    def check(self) -> None:
+        if not self.prefixes:
+            raise ConfigError("learn.prefixes is empty; it must hold at least one number of dimensions")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step was like. slates: of this process."""
+
+    step: int
+    phase: str
+    slates: int
+    losses: dict[str, float] = field(default_factory=dict)
+
+
+class NotANumber(TrainingError):
+    """The loss is lost; `batch` is what it was lost on."""
+
+    def __init__(self, message: str, batch: Choices) -> None:
+        super().__init__(message)
+        self.batch = batch
+
+
+class Together(Protocol):
+    """Several processes that learn one model. Each call blocks until all have made it."""
+
+    def average(self, model: Model) -> None:
+        """Of the gradients, over all processes."""
+
+    def same(self, model: Model) -> None:
+        """Everywhere what the first process has."""
+
+
+def steps_per_epoch(num_slates: int, config: LearnConfig) -> int:
+    """Of one process."""
+    return max(1, math.ceil(num_slates / config.batch))
+
+
+class Learner:
+    """One process's part of a run."""
+
+    def __init__(
+        self,
+        model: Model,
+        slates: Slates,
+        config: LearnConfig,
+        *,
+        until: int | None = None,
+        rank: int = 0,
+        per_epoch: int = 0,
+        together: Together | None = None,
+        previous: Codebooks | None = None,
+    ) -> None:
+        """until: how many of the slates are learned from, the first. previous: codes to keep.
+
+        rank, per_epoch, together: of this process among several that learn one model, each from slates of its own.
+        """
+        self._num_slates = len(slates) if until is None else until
+        if not self._num_slates:
+            raise TrainingError("there is no visit to learn from")
+        self.model, self.config = model, config
+        self.step = 0
+        self._slates, self._rank, self._together, self._previous = slates, rank, together, previous
+        self._per_epoch = per_epoch or steps_per_epoch(self._num_slates, config)
+        self._projected: Projected | None = None  # once the room tower no longer learns
+        self._given: Given | None = None  # once nothing but the ranker does
+        self._optimizer = AdamW(model.parameters(), config.decay)
+
+    @property
+    def towers_steps(self) -> int:
+        """Steps of the first phase."""
+        return self.config.towers_epochs * self._towers_per_epoch
+
+    @property
+    def joint_steps(self) -> int:
+        """Steps of the first two phases."""
+        return self.towers_steps + self.config.epochs * self._towers_per_epoch
+
+    @property
+    def _towers_per_epoch(self) -> int:
+        return max(1, math.ceil(self._per_epoch * self.config.towers_share))
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.joint_steps + self.config.ranker_epochs * self._per_epoch
+
+    def run(self) -> Iterator[Step]:
+        """Learns, a step at a time, until the end. Raises TrainingError: the loss is no longer a number."""
+        while self.step < self.steps:
+            if self.step >= self.towers_steps and self._projected is None:
+                self._projected = self._begin_ranking()
+            if self.step >= self.joint_steps and self._given is None:
+                self._given = self._begin_alone()
+            yield self._one()
+
+    def state(self) -> dict[str, Any]:
+        """Everything a run needs to go on."""
+        return {
+            "step": self.step,
+            "coded": self.model.coded,
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state(),
+            "config": asdict(self.config),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a state. Raises TrainingError: it is of another configuration."""
+        if state["config"] != asdict(self.config):
+            raise TrainingError("the checkpoint is of a run with another configuration; begin a new run")
+        self.model.load_state_dict(state["model"])
+        self._optimizer.restore(state["optimizer"])
+        self.step = state["step"]
+        self.model.coded = state["coded"]
+
+    def _one(self) -> Step:
+        model = self.model
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step * 97 + self._rank)
+        rate = self.config.rate * self._warmth()
+        phase, batch, losses = self._ranker_alone() if self._given is not None else self._towers_too()
+        total = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(total):
+            told = ", ".join(f"{name} {float(loss.detach()):.3g}" for name, loss in losses.items())
+            raise NotANumber(
+                f"the loss of step {self.step} is not a number ({told}); is the rate, {self.config.rate}, too high?",
+                batch,
+            )
+        self._optimizer.forget_gradients()
+        total.backward()  # type: ignore[no-untyped-call]
+        if self._together is not None:
+            self._together.average(model)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        self._optimizer.step(rate)
+        self.step += 1
+        return Step(self.step, phase, len(batch), {name: float(loss.detach()) for name, loss in losses.items()})
+
+    def _towers_too(self) -> tuple[str, Batch, dict[str, Tensor]]:
+        model, config, towers = self.model, self.config, self.step < self.towers_steps
+        batch = batch_of(self._slates, self._chosen(), config.visits, self._projected)
+        model.train()
+        if not towers:
+            model.rooms.eval()
+        scores = model(batch, towers_alone=towers)
+        loss = self._towers_loss(scores, batch)
+        if towers:
+            return "towers", batch, {"towers": loss, "covisits": config.covisit_weight * self._covisits(scores, batch)}
+        return "joint", batch, {**self._ranker_losses(scores.logit_R3, batch), "towers": config.towers_weight * loss}
+
+    def _ranker_alone(self) -> tuple[str, Choices, dict[str, Tensor]]:
+        if self._given is None:
+            raise AssertionError("what the towers give comes first")
+        self.model.ranker.train()
+        rng = np.random.default_rng((self.config.seed, self.step, self._rank, 1))
+        choices, extra_RX = self._given.choices(self._chosen(), self.model.config.larm.id_dropout, rng)
+        logit_R3 = self.model.rank(choices.features_RF, extra_RX)
+        return "ranker", choices, self._ranker_losses(logit_R3, choices)
+
+    def _ranker_losses(self, logit_R3: Tensor, choices: Choices) -> dict[str, Tensor]:
+        enter = viewer_to_room(
+            choices.padded(logit_R3[:, 0], 0.0),
+            choices.entered_B,
+            mask_BN=choices.padded(torch.ones_like(logit_R3[:, 0]), 0.0) > 0,
+            log_q_BN=choices.padded(choices.log_q_R, 0.0),
+            shown_BN=choices.padded(choices.shown_R.float(), 0.0) > 0,
+        )
+        stay_B, interact_B = logit_R3[choices.target_B, 1], logit_R3[choices.target_B, 2]
+        known_B = torch.isfinite(choices.stay_B)
+        stay = 0 * enter
+        if known_B.any():
+            stay = binary_cross_entropy_with_logits(stay_B[known_B], choices.stay_B[known_B])
+        interact = binary_cross_entropy_with_logits(interact_B, choices.interacted_B)
+        return {
+            "enter": enter,
+            "stay": self.config.heads_weight * stay,
+            "interact": self.config.heads_weight * interact,
+        }
+
+    def _towers_loss(self, scores: Scores, batch: Batch) -> Tensor:
+        mask_BN = batch.padded(torch.ones_like(scores.tower_R), 0.0) > 0
+        log_q_BN = batch.padded(batch.log_q_R, 0.0)
+        shown_BN = batch.padded(batch.shown_R.float(), 0.0) > 0
+        sharpness = torch.exp(self.model.sharpness)
+
+        def loss(viewer_RE: Tensor, room_RE: Tensor) -> Tensor:
+            logit_R = (viewer_RE * room_RE).sum(-1) * sharpness + scores.beside_R
+            return viewer_to_room(
+                batch.padded(logit_R, 0.0), batch.entered_B, mask_BN=mask_BN, log_q_BN=log_q_BN, shown_BN=shown_BN
+            )
+
+        prefixes = [dim for dim in self.config.prefixes if dim <= scores.vector_RE.shape[1]]
+        return matryoshka(scores.viewer_BE[batch.seg_R], scores.vector_RE, prefixes, loss, unit=False)
+
+    def _covisits(self, scores: Scores, batch: Batch) -> Tensor:
+        """Rooms entered, and the rooms that the same viewers were in before, within COVISIT_S, elsewhere."""
+        target_B = batch.target_B
+        streamer_B, before_B = batch.streamer_R[target_B], batch.past_streamer_BT[:, -1]
+        pair_B = batch.past_mask_BT[:, -1] & (batch.past_gap_s_BT[:, -1] < COVISIT_S) & (streamer_B != before_B)
+        if int(pair_B.sum()) < 2:
+            return scores.tower_R.sum() * 0
+        left_PE, right_PE = scores.before_BE[pair_B], scores.vector_RE[target_B][pair_B]
+        logit_PP = left_PE @ right_PE.T * torch.exp(self.model.sharpness)
+        return room_to_room(logit_PP, before_B[pair_B], streamer_B[pair_B])
+
+    def _chosen(self) -> NDArray[np.intp]:
+        begin, per_epoch, num_slates = self.joint_steps, self._per_epoch, self._num_slates
+        if self.step < begin:
+            begin, per_epoch = 0, self._towers_per_epoch
+            num_slates = max(1, math.ceil(num_slates * self.config.towers_share))
+        epoch, place = divmod(self.step - begin, per_epoch)
+        order_V = np.random.default_rng((self.config.seed, begin, epoch, self._rank)).permutation(num_slates)
+        chosen = np.arange(place * self.config.batch, (place + 1) * self.config.batch)
+        if chosen[-1] >= len(order_V):
+            whole = chosen[chosen < len(order_V)]  # another process has more: this one begins anew
+            chosen = whole if len(whole) else chosen % len(order_V)
+        return order_V[chosen]
+
+    def _warmth(self) -> float:
+        """Share of the rate: up over the first tenth of a phase, then down along a cosine."""
+        ends = [0, self.towers_steps, self.joint_steps, self.steps]
+        phase = bisect_right(ends, self.step)
+        begin, end = ends[phase - 1], ends[phase]
+        done = (self.step - begin + 1) / (end - begin + 1)
+        return min(1.0, done / 0.1) * 0.5 * (1 + math.cos(math.pi * done))
+
+    def _begin_ranking(self) -> Projected:
+        """The room tower stands still from now on; its vectors get codes, the same in every process."""
+        model = self.model
+        model.rooms.eval()
+        model.rooms.requires_grad_(False)
+        projected = model.project(self._slates.contents)
+        if model.coded or not self.config.coded:
+            return projected
+        vectors_NE = self.room_vectors(projected)
+        books = fit(vectors_NE, model.config.codes)
+        if self._previous is not None:
+            books = keep_numbers(books, vectors_NE, self._previous.assign(vectors_NE))
+        model.set_codes(books)
+        if self._together is not None:
+            self._together.same(model)
+        return projected
+
+    def _begin_alone(self) -> Given:
+        """Towers and codes stand still from now on."""
+        model = self.model
+        model.eval()
+        model.requires_grad_(False)
+        model.ranker.requires_grad_(True)
+        return Given(model, self._slates, self.config.batch, self.config.visits, self._projected)
+
+    def room_vectors(self, projected: Projected) -> NDArray[np.float32]:
+        """[N, E] aligned vectors, by now and by slow mean, of CODED_ROWS rows at most, spread over the slates."""
+        slates = self._slates
+        row_N = np.unique(np.linspace(0, len(slates.streamer_R) - 1, CODED_ROWS).astype(np.intp))
+        now_N, mean_N = slates.now_R[row_N], slates.mean_R[row_N]
+        has_N1 = torch.from_numpy((slates.contents.has_now_K[now_N] | slates.contents.has_mean_L[mean_N])[:, None])
+        streamer_N = torch.from_numpy(slates.streamer_R[row_N].astype(np.int64))
+        with torch.no_grad():
+            parts = [
+                self.model.rooms.fuse(torch.from_numpy(both_NE), has_N1, streamer_N).vector_NE
+                for both_NE in (projected.now_KE[now_N] + projected.mean_LE[mean_N], projected.static_LE[mean_N])
+            ]
+        return torch.cat(parts).numpy()

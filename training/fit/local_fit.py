@@ -1,0 +1,164 @@
+"""From slates to a version, in one process: fit, calibrate, measure, freeze. Never reads files, never publishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streaming.errors import TrainingError
+from training.features.features import FEATURES
+from training.fit.export import Origin, freeze, thaw
+from training.fit.learner import LearnConfig, Learner, Step
+from training.inference.co_visits import Transitions
+from training.model.batches import Slates, batch_of
+from training.model.config import RANKED, ModelConfig
+from training.model.model import Model
+from training.model.ranker import knots
+from training.registry.bundle import Bundle
+
+KNOT_ROWS = 200_000  # rows that quantiles are taken of
+LEAST_SLATES = 50  # fewer teach nothing that version 0 does not know
+HELD_OUT = 0.05  # of the slates, the newest: probabilities are calibrated on them
+ECE_BINS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class FitConfig:
+    """What a version is made with."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    learn: LearnConfig = field(default_factory=LearnConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Of the probabilities of entering on slates not learned from: before and after the temperature."""
+
+    temperature: float
+    nll: float  # mean negative log likelihood of the room entered
+    ece_before: float  # expected calibration error, 0 to 1
+    ece: float
+
+
+def check(slates: Slates) -> None:
+    """Raises TrainingError, saying what is missing: visits, viewers, or rooms to choose between."""
+    if len(slates) < LEAST_SLATES:
+        raise TrainingError(
+            f"{len(slates)} visits to learn from; at least {LEAST_SLATES} are needed: wait for more, or give more files"
+        )
+    viewers, streamers = len(np.unique(slates.viewer_V)), len(np.unique(slates.streamer_R))
+    if viewers < 2:
+        raise TrainingError("all visits are of one viewer: nothing would be learned that holds for another")
+    if streamers < 2 or int(slates.size_V.max()) < 2:
+        raise TrainingError("never were two rooms live at a visit: there was nothing to choose between")
+
+
+def new_model(slates: Slates, config: FitConfig, num_streamers: int) -> Model:
+    """An untrained model for these slates, the same for the same seed."""
+    torch.manual_seed(config.learn.seed)
+    sample_R = np.unique(np.linspace(0, len(slates.features_RF) - 1, KNOT_ROWS).astype(np.intp))
+    columns = [list(FEATURES).index(name) for name in RANKED]
+    larm = replace(config.model.larm, d_content=slates.contents.now_KD.shape[1])
+    shape = replace(config.model, larm=larm)
+    model = Model(shape, num_streamers, knots(slates.features_RF[sample_R][:, columns], shape.ranker.bins))
+    model.rooms.centre_W.copy_(_centre(slates, sample_R))
+    return model
+
+
+def _centre(slates: Slates, sample_R: NDArray[np.intp]) -> Tensor:
+    """[2·D]: the mean of the content of so many rows, now ⊕ slow mean, of those that have any; zeros where none has."""
+    contents, means = slates.contents, []
+    for table_KD, has_K, rows_R in (
+        (contents.now_KD, contents.has_now_K, slates.now_R),
+        (contents.mean_LD, contents.has_mean_L, slates.mean_R),
+    ):
+        times_K = np.bincount(rows_R[sample_R], minlength=len(table_KD)) * has_K
+        used_K = np.flatnonzero(times_K)
+        means.append(times_K[used_K] @ table_KD[used_K].astype(np.float32) / max(1, times_K.sum()))
+    return torch.from_numpy(np.concatenate(means).astype(np.float32))
+
+
+def fit(
+    slates: Slates,
+    streamers: Sequence[str],
+    transitions: Transitions,
+    config: FitConfig,
+    origin: Origin,
+    *,
+    parent: Bundle | None = None,
+    told: Callable[[Step, int], None] | None = None,
+) -> Bundle:
+    """Learns a version from slates in time order. told: each step, and how many there are. Raises TrainingError.
+
+    parent: a version to go on from, with other codes' numbers kept.
+    """
+    check(slates)
+    model = new_model(slates, config, len(streamers))
+    previous = thaw(parent, model) if parent is not None else None
+    held_out = int(len(slates) * HELD_OUT)
+    learner = Learner(model, slates, config.learn, until=len(slates) - held_out, previous=previous)
+    for step in learner.run():
+        if told is not None:
+            told(step, learner.steps)
+    return finish(model, slates, held_out, streamers=streamers, transitions=transitions, config=config, origin=origin)
+
+
+def finish(
+    model: Model,
+    slates: Slates,
+    held_out: int,
+    *,
+    streamers: Sequence[str],
+    transitions: Transitions,
+    config: FitConfig,
+    origin: Origin,
+) -> Bundle:
+    """A version of a model that has learned, its probabilities calibrated on the newest slates."""
+    newest = np.arange(len(slates) - held_out, len(slates)) if held_out else np.arange(len(slates))
+    calibration = calibrate(model, slates, newest, config.learn)
+    metrics = {"nll": calibration.nll, "ece": calibration.ece, "ece_before": calibration.ece_before}
+    return freeze(
+        model, config.learn, streamers, transitions, origin, temperature=calibration.temperature, metrics=metrics
+    )
+
+
+def calibrate(model: Model, slates: Slates, chosen: NDArray[np.intp], learn: LearnConfig) -> Calibration:
+    """The temperature (arXiv 1706.04599) that makes the room entered most likely, of some hundred slates or more."""
+    padded, entered = [], []
+    model.eval()
+    projected = model.project(slates.contents)
+    with torch.no_grad():
+        for part in np.array_split(chosen, max(1, len(chosen) // learn.batch)):
+            batch = batch_of(slates, part, learn.visits, projected)
+            padded.append(batch.padded(model(batch).logit_R3[:, 0], float("-inf")))
+            entered.append(batch.entered_B)
+    slates_left = [(logit_BN, entered_B) for logit_BN, entered_B in zip(padded, entered, strict=True) if len(entered_B)]
+
+    def nll(temperature: float) -> float:
+        losses = [torch.nn.functional.cross_entropy(lo / temperature, en, reduction="sum") for lo, en in slates_left]
+        return float(torch.stack(losses).sum()) / len(chosen)
+
+    temperature = min(np.geomspace(0.5, 2.0, 41).tolist(), key=nll)
+    return Calibration(temperature, nll(temperature), _ece(slates_left, 1.0), _ece(slates_left, temperature))
+
+
+def _ece(slates: Sequence[tuple[Tensor, Tensor]], temperature: float) -> float:
+    """Over all rooms of all slates: how far the share entered lies from the probability, by bins of equal size."""
+    probability, entered = [], []
+    for logit_BN, entered_B in slates:
+        probability_BN = (logit_BN / temperature).softmax(1)
+        there_BN = torch.isfinite(logit_BN)
+        hit_BN = torch.zeros_like(probability_BN).scatter(1, entered_B[:, None], 1.0)
+        probability.append(probability_BN[there_BN])
+        entered.append(hit_BN[there_BN])
+    probability_R, entered_R = torch.cat(probability), torch.cat(entered)
+    order_R = probability_R.argsort()
+    error = 0.0
+    for part in order_R.chunk(ECE_BINS):
+        error += abs(float(probability_R[part].mean() - entered_R[part].mean())) * len(part) / len(order_R)
+    return error

@@ -1,0 +1,321 @@
+"""Ray Train: a prepared folder → a version, on any number of workers. Never prepares, never publishes.
+
+Each worker reads its own shards; gradients are averaged, so all have one model. What came since the last checkpoint is
+all that is lost when a worker or the driver is killed: the same call again goes on from it. On one worker, or in this
+process (no workers), the result follows from the plan and the examples alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import ray
+import ray.train
+import torch
+import torch.distributed
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from streaming.archive.store import open_store
+from streaming.errors import TrainingError
+from training.fit.checkpoints import STATE, OwnCheckpoints
+from training.fit.distributed import Distributed
+from training.fit.export import thaw
+from training.fit.learner import Learner, NotANumber, Step, steps_per_epoch
+from training.fit.local_fit import check, finish, new_model
+from training.fit.niceness import give_way
+from training.fit.run_folder import Prepared, opened
+from training.fit.tensorboard import Curves
+from training.registry import bundle as files
+from training.registry.bundle import Bundle
+
+VERSION = "version"
+TELL_S = 0.5  # between two words on how far it is
+MAX_RESTARTS = 8  # of workers, in a run
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """workers: processes; threads, cpus, niceness: of each; checkpoint_s: what a kill may lose."""
+
+    workers: int = 1
+    gpu: bool = False
+    threads: int = 1
+    cpus: float = 1.0
+    niceness: int = 0
+    checkpoint_s: float = 20.0
+
+
+class Told:
+    """An actor: what the first of Ray's workers said last. Never blocks anybody."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Any] = {}
+
+    def tell(self, said: dict[str, Any]) -> None:
+        """Replaces it."""
+        self._last = said
+
+    def last(self) -> dict[str, Any]:
+        """{} before the first word."""
+        return self._last
+
+
+def fit(prepared: Prepared, scale: Scale, storage: str, progress: Callable[[Mapping[str, Any]], None]) -> Bundle:
+    """Learns on the connected Ray, or with no workers in this process. storage: a folder that all see, or a URI.
+
+    progress: called about twice a second with step, steps, phase, losses, slates_per_s, left_s. Raises TrainingError.
+    """
+    # In this process words need no messenger, which takes a process and seconds of processor time to start.
+    told = ray.remote(Told).options(num_cpus=0).remote() if scale.workers else None
+    trainer = TorchTrainer(
+        learn_on_worker,
+        train_loop_config={
+            "folder": str(prepared.folder),
+            "threads": scale.threads,
+            "niceness": scale.niceness,
+            "checkpoint_s": scale.checkpoint_s,
+            "own_checkpoints": storage if scale.workers == 0 else "",
+            "name": prepared.name,
+            "tell": progress if told is None else _Telling(told),
+        },
+        torch_config=TorchConfig(backend="nccl" if scale.gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=scale.workers,
+            use_gpu=scale.gpu,
+            resources_per_worker={"CPU": scale.cpus, **({"GPU": 1} if scale.gpu else {})},
+        ),
+        run_config=RunConfig(
+            name=prepared.name,
+            storage_path=storage,
+            failure_config=FailureConfig(max_failures=MAX_RESTARTS),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            # Two threads of BLAS on one busy core wait for each other: a call of a millisecond then takes ten.
+            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(scale.threads)}},
+        ),
+    )
+    with _Following(told, progress) if told is not None else contextlib.nullcontext():
+        try:
+            result = trainer.fit()
+        except ray.train.v2.api.exceptions.TrainingFailedError as err:
+            raise TrainingError(f"learning failed: {err}") from err
+    said = result.return_value or {}
+    if "failed" in said:
+        raise TrainingError(str(said["failed"]))
+    return files.read(open_store(str(said["version"]), "version"))
+
+
+def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
+    """Runs in each of Ray Train's workers. The first returns where the version lies, or why there is none."""
+    context = ray.train.get_context()
+    rank, processes = context.get_world_rank(), context.get_world_size()
+    give_way(config["niceness"])
+    torch.set_num_threads(config["threads"])
+    prepared = opened(Path(config["folder"]))
+    slates, plan = prepared.slates(rank, processes), prepared.plan
+    if rank == 0:
+        check(slates)
+    model = new_model(slates, plan.fit, len(plan.streamers))
+    parent = files.read(open_store(plan.parent, "version")) if plan.parent else None
+    previous = thaw(parent, model) if parent is not None else None
+    together = Distributed(processes) if processes > 1 else None
+    until = int(np.searchsorted(slates.at_ms_V, plan.until_ms))
+    per_epoch = steps_per_epoch(until, plan.fit.learn)
+    if together is not None:
+        together.same(model)
+        per_epoch = together.most(per_epoch)
+    learner = Learner(
+        model,
+        slates,
+        plan.fit.learn,
+        until=until,
+        rank=rank,
+        per_epoch=per_epoch,
+        together=together,
+        previous=previous,
+    )
+    own = config["own_checkpoints"]
+    checkpoints = OwnCheckpoints(own, config["name"]) if own else _RayCheckpoints(rank)
+    saved = _Saved(config, rank, learner, prepared, checkpoints)
+    saved.restore()
+    try:
+        for step in learner.run():
+            saved.after(step)
+    except NotANumber as err:
+        return {"failed": f"{err}; the batch is in {saved.keep_batch(err)}"}
+    if rank:
+        return {}
+    bundle = finish(
+        model,
+        slates,
+        len(slates) - until,
+        streamers=plan.streamers,
+        transitions=prepared.transitions(),
+        config=plan.fit,
+        origin=plan.origin,
+    )
+    return {"version": saved.write(bundle)}
+
+
+class Checkpoints(Protocol):
+    """Of one run."""
+
+    def newest(self) -> dict[str, Any] | None:
+        """The state to go on from; None at the beginning. Raises TrainingError: it cannot be read."""
+
+    def keep(self, state: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+        """Takes the place of the one before when it is whole. figures: of the step. Raises TrainingError."""
+
+
+class _RayCheckpoints:
+    """Those of a worker of Ray Train. All workers must call `keep` at the same steps; the state of the first counts."""
+
+    def __init__(self, rank: int) -> None:
+        self._rank = rank
+
+    def newest(self) -> dict[str, Any] | None:
+        """As Checkpoints says."""
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return None
+        with checkpoint.as_directory() as folder:
+            state: dict[str, Any] = torch.load(Path(folder) / STATE, weights_only=True)
+        return state
+
+    def keep(self, state: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+        """As Checkpoints says."""
+        if self._rank:
+            ray.train.report(dict(figures))
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            torch.save(dict(state), Path(folder) / STATE)
+            ray.train.report(dict(figures), checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+
+class _Saved:
+    """Checkpoints, curves and words of one worker; all but the first only keep step with it."""
+
+    def __init__(
+        self, config: dict[str, Any], rank: int, learner: Learner, prepared: Prepared, checkpoints: Checkpoints
+    ) -> None:
+        self._checkpoints = checkpoints
+        self._say, self._every_s = config["tell"], float(config["checkpoint_s"])
+        self._rank, self._learner, self._folder = rank, learner, prepared.folder
+        self._began_s = self._saved_s = self._told_s = time.monotonic()
+        self._began_step = 0
+        self._slates = 0
+        self._curves = Curves(prepared.folder / "curves" / prepared.name) if rank == 0 else None
+
+    def restore(self) -> None:
+        """Goes on from the newest checkpoint, if there is one."""
+        state = self._checkpoints.newest()
+        if state is not None:
+            self._learner.restore(state)
+            self._began_step = self._learner.step
+
+    def after(self, step: Step) -> None:
+        """Whatever is due after a step."""
+        now_s = time.monotonic()
+        self._slates += step.slates
+        if self._curves is not None:
+            self._curves.add(step)
+            if now_s - self._told_s >= TELL_S or step.step == self._learner.steps:
+                self._tell(step, now_s)
+        if self._is_due(step.step, now_s):
+            self._checkpoints.keep(self._learner.state(), {"step": step.step, **step.losses})
+            self._saved_s = time.monotonic()
+
+    def write(self, bundle: Bundle) -> str:
+        """The version, in the folder that it was learned from."""
+        place = str(self._folder / VERSION)
+        store = open_store(place, "version")
+        files.remove(store, "")
+        files.write(bundle, store)
+        return place
+
+    def keep_batch(self, err: NotANumber) -> Path:
+        """Writes what the loss was lost on, for whoever looks into it."""
+        path = self._folder / f"lost-{self._learner.step}-{self._rank}.npz"
+        arrays = {
+            name: value.numpy()
+            for name in (field.name for field in fields(err.batch))
+            if isinstance(value := getattr(err.batch, name), torch.Tensor)
+        }
+        np.savez(path, allow_pickle=False, **arrays)
+        return path
+
+    def _is_due(self, step: int, now_s: float) -> bool:
+        """The same in every worker: all must report at the same steps. The first one's clock says when."""
+        if step == self._learner.steps:
+            return True
+        if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+            due = torch.tensor([float(self._rank == 0 and now_s - self._saved_s >= self._every_s)])
+            torch.distributed.broadcast(due, 0)
+            return bool(due.item())
+        return now_s - self._saved_s >= self._every_s
+
+    def _tell(self, step: Step, now_s: float) -> None:
+        self._told_s = now_s
+        done = step.step - self._began_step
+        pace_s = (now_s - self._began_s) / max(done, 1)
+        self._say(
+            {
+                "step": step.step,
+                "steps": self._learner.steps,
+                "phase": step.phase,
+                "losses": step.losses,
+                "slates_per_s": self._slates / max(now_s - self._began_s, 1e-3),
+                "left_s": pace_s * (self._learner.steps - step.step),
+            }
+        )
+
+
+class _Telling:
+    """Passes a worker's words on to the actor that keeps them; does not wait."""
+
+    def __init__(self, told: Any) -> None:
+        self._told = told
+
+    def __call__(self, said: Mapping[str, Any]) -> None:
+        self._told.tell.remote(dict(said))
+
+
+class _Following:
+    """Passes on what the workers say, from a thread, for as long as it is entered."""
+
+    def __init__(self, told: Any, progress: Callable[[Mapping[str, Any]], None]) -> None:
+        import threading  # noqa: PLC0415
+
+        self._told, self._progress = told, progress
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="training-progress", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(10.0)
+
+    def _run(self) -> None:
+        """Until told to stop, and once more then: the last word is the one that all is done."""
+        heard, over = "", False
+        while not over:
+            over = self._stop.wait(TELL_S)
+            try:
+                said = ray.get(self._told.last.remote(), timeout=5.0)
+            except ray.exceptions.GetTimeoutError:
+                continue  # everything is busy starting
+            except ray.exceptions.RayError:
+                return  # the run is over, and says itself how it ended
+            if said and (now := json.dumps(said)) != heard:
+                heard = now
+                self._progress(said)

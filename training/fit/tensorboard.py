@@ -1,0 +1,20 @@
+"""Owns the curves of a run, as TensorBoard reads them. Never learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from training.fit.learner import Step
+
+
+class Curves:
+    """Losses for TensorBoard: `tensorboard --logdir` the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboardX import SummaryWriter  # noqa: PLC0415  Ray Train brings it
+
+        self._writer = SummaryWriter(str(folder))
+
+    def add(self, step: Step) -> None:
+        for name, loss in step.losses.items():
+            self._writer.add_scalar(f"{step.phase}/{name}", loss, step.step)

@@ -1,0 +1,1 @@
+"""A trained model as replicas use it: numpy and compiled kernels, no torch."""

@@ -1,0 +1,49 @@
+"""Owns what may have moved a room in a model's eyes, and which of its features each cause is. Never computes one.
+
+By ablation: a cause did what the log odds of entering fall by where its features are as an average candidate has them,
+and, of the viewer's past with the streamer, as where they never were. Nothing is a cause that the room has no more of
+than the average: then it is not for that that it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.features.features import PERSONAL
+from training.model.config import EXTRA, LEARNED
+
+MEMORY, CONTENT, CATEGORY, LANGUAGE, OTHERS, CROWD, NEWNESS = range(7)
+CAUSES = ("memory", "content", "category", "language", "others", "crowd", "newness")
+NO_CAUSE = -1
+
+REST: tuple[str, ...] = (*PERSONAL, *LEARNED, *(name for name in EXTRA if name != "gate"))  # what requests compute
+_OF = {
+    "alike": CONTENT, "same_1": CONTENT, "same_2": CONTENT, "same_now": CONTENT, "code_dot": CONTENT,
+    "same_category": CATEGORY, "same_language": LANGUAGE,
+    "dot": OTHERS, "arrivals_60s": OTHERS, "arrivals_600s": OTHERS, "arrivals_share": OTHERS,
+    **dict.fromkeys(LEARNED, OTHERS),
+    **{name: MEMORY for name in PERSONAL if name.startswith("own_")},
+}  # fmt: skip
+CAUSE_F: NDArray[np.int64] = np.array([_OF.get(name, NO_CAUSE) for name in REST], np.int64)
+NEVER = ("own_silence_s", "own_visit_age_s", "own_overdue", "own_recency")  # unknown of a streamer never visited
+NEVER_F = np.array([np.nan if name in NEVER else 0.0 for name in REST], np.float32)
+# A cause is looked at where the room has more of one of these than the average candidate, by so much.
+FACTS: Mapping[int, Mapping[str, float]] = MappingProxyType(
+    {
+        MEMORY: {"own_visits": 0.0},
+        CONTENT: {"alike": 0.1},
+        CATEGORY: {"same_category": 0.1},
+        LANGUAGE: {"same_language": 0.1},
+        OTHERS: {"dot": 0.1, "arrivals_600s": 0.0, "moves_share": 0.0, "covisits": 0.0},
+    }
+)
+FACTS_2Y: NDArray[np.int64] = np.array(
+    [(REST.index(name), cause) for cause, names in FACTS.items() for name in names], np.int64
+).T.copy()
+LEAST_Y: NDArray[np.float32] = np.array([least for names in FACTS.values() for least in names.values()], np.float32)
+FEATURES_X: NDArray[np.int64] = np.argsort(CAUSE_F, kind="stable")[np.count_nonzero(CAUSE_F == NO_CAUSE) :]
+STARTS_C: NDArray[np.int64] = np.searchsorted(CAUSE_F[FEATURES_X], np.arange(CROWD + 1))  # of each cause's features

@@ -1,0 +1,106 @@
+"""Owns where viewers go from where, which streamers share viewers, and how many each has had. Never counts.
+
+Part of a version: what is counted over weeks changes little in a day. What changes in minutes, a raid, is counted
+online (`Arrivals` in training/features/features.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.features.visit_sequence import LONGEST_HABITS
+from training.inference import candidate_kernels
+
+MOST = 64  # streamers kept a row, the most frequent: past them counts are ones
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sparse:
+    """S rows of few entries each: those of row s are [start_S[s], start_S[s + 1])."""
+
+    start_S: NDArray[np.int64]
+    streamer_X: NDArray[np.int32]  # row of the streamer
+    value_XK: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transitions:
+    """As counted up to a moment, by rows of S streamers, 0 for the unknown.
+
+    moves: [all moves, first moves] from a streamer to another; shared: [cosine of their visitors]. totals: as TOTALS in
+    training/model/config.py.
+    """
+
+    moves: Sparse
+    shared: Sparse
+    totals_S3: NDArray[np.float32]
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """For a version's file."""
+        named = {"moves": self.moves, "shared": self.shared}
+        arrays = {
+            f"transitions.{name}.{part}": getattr(sparse, part)
+            for name, sparse in named.items()
+            for part in ("start_S", "streamer_X", "value_XK")
+        }
+        return {**arrays, "transitions.totals_S3": self.totals_S3}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Transitions:
+        """The same from such arrays. Raises KeyError."""
+        names = ("start_S", "streamer_X", "value_XK")
+        moves, shared = (
+            Sparse(*(np.array(arrays[f"transitions.{name}.{part}"]) for part in names)) for name in ("moves", "shared")
+        )
+        return cls(moves, shared, arrays["transitions.totals_S3"])  # type: ignore[arg-type]
+
+    def from_visits(self, visited: Sequence[int]) -> Trails:
+        """visited: rows of the streamers visited, oldest first, repetitions among them, 0 for the unknown."""
+        last_first = dict.fromkeys(reversed(visited))
+        known_H = np.array([row for row in last_first if row][:LONGEST_HABITS], np.int64)
+        starts_S = self.shared.start_S
+        return Trails(self, visited[-1] if visited else 0, known_H[starts_S[known_H] < starts_S[known_H + 1]])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trails:
+    """From one viewer's past: to which streamers others went.
+
+    last: the row of the streamer that they were with, 0 for the unknown. known_H: of those visited that share viewers.
+    """
+
+    among: Transitions
+    last: int
+    known_H: NDArray[np.int64]
+
+    def columns(self, rows_N: NDArray[np.int32]) -> NDArray[np.float32]:
+        """[N, 4]: as LEARNED in training/model/config.py has them; shares are among these rooms."""
+        moves, shared = self.among.moves, self.among.shared
+        columns_N4: NDArray[np.float32] = candidate_kernels.trails(
+            rows_N,
+            self.last,
+            self.known_H,
+            moves.start_S,
+            moves.streamer_X,
+            moves.value_XK,
+            shared.start_S,
+            shared.streamer_X,
+            shared.value_XK,
+        )
+        return columns_N4
+
+
+def sparse(rows: Sequence[Mapping[int, Sequence[float] | NDArray[np.float32]]], values: int) -> Sparse:
+    """Of each row the MOST largest by their first value; equal ones by the streamer's row."""
+    starts, streamers, kept = [0], [], []
+    for row in rows:
+        most = sorted(sorted(row, key=lambda other: (-row[other][0], other))[:MOST])
+        streamers += most
+        kept += [np.asarray(row[other], np.float32) for other in most]
+        starts.append(len(streamers))
+    value_XK = np.stack(kept) if kept else np.zeros((0, values), np.float32)
+    return Sparse(np.array(starts, np.int64), np.array(streamers, np.int32), value_XK)

@@ -1,0 +1,78 @@
+"""The viewer tower's answer for one viewer, in one compiled call. Imports no torch.
+
+Equal to training/model/viewer_tower.py within rounding, by a test for each mixer. What does not depend on a viewer is
+folded at the start; of the last block, only what its last visit sees is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.inference import network_kernels, warm_up
+from training.inference.packed_weights import BLOCKS, Arrays, ends
+from training.viewer_config import MixerKind, ViewerConfig
+
+Floats = NDArray[np.float32]
+
+VIEWED: Mapping[MixerKind, Callable[..., Floats]] = {
+    "softmax": network_kernels.viewed_softmax,
+    "hstu": network_kernels.viewed_hstu,
+    "lru": network_kernels.viewed_lru,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """One viewer's visits, oldest first, as training.model.viewer_tower.Visits has them; hour: the viewer's, [0, 24),
+    now."""
+
+    item_TD: Floats
+    action_T: NDArray[np.int64]
+    dwell_s_T: Floats
+    gap_s_T: Floats
+    since_same_s_T: Floats
+    hour: float
+
+    def last(self, visits: int) -> History:
+        """Its last visits alone."""
+        if len(self.item_TD) <= visits:
+            return self
+        return History(
+            self.item_TD[-visits:], self.action_T[-visits:], self.dwell_s_T[-visits:], self.gap_s_T[-visits:],
+            self.since_same_s_T[-visits:], self.hour,
+        )  # fmt: skip
+
+
+class ViewerForward:
+    """A trained tower. arrays: as in ViewerTower.state_dict(), float32, each name after `prefix`."""
+
+    def __init__(self, config: ViewerConfig, arrays: Mapping[str, NDArray[np.float32]], prefix: str = "") -> None:
+        """Raises ConfigError: an array is missing."""
+        warm_up.load()
+        own = Arrays(arrays, prefix)
+        self._config = config
+        self._project = own["project.weight"].T if config.d_item != config.d_model else None
+        self._ends, self._blocks = ends(config, own), BLOCKS[config.mixer](config, own)
+        self._viewed = VIEWED[config.mixer]
+
+    def __call__(self, history: History) -> Floats:
+        """[d_model] float32: the vector for now, from the last max_visits visits. Zeros for a viewer without any."""
+        history = history.last(self._config.max_visits)
+        if not len(history.item_TD):
+            return np.zeros(self._config.d_model, np.float32)
+        item_TD = history.item_TD if self._project is None else history.item_TD @ self._project
+        y_D: Floats = self._viewed(
+            np.ascontiguousarray(item_TD),
+            history.action_T if self._config.actions else np.zeros(len(item_TD), np.int64),
+            history.dwell_s_T,
+            history.gap_s_T,
+            history.since_same_s_T,
+            history.hour,
+            self._ends,
+            self._blocks,
+        )
+        return y_D / max(float(np.sqrt(y_D @ y_D)), 1e-12) if self._config.unit else y_D

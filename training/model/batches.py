@@ -1,0 +1,253 @@
+"""Owns examples as the learner wants them: viewers' pasts and the rooms live then, in flat arrays. Never computes any.
+
+One slate is a visit: V slates have R rows in all, a row a room that was live, one of them entered. Strings have become
+numbers: a streamer its row in the embedding (0: unknown), content its row in the table of vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+STAY_S = 60.0  # shorter is looking in
+UNKNOWN_S = np.float32(np.nan)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pasts:
+    """Up to T visits before each of V slates, oldest first, the newest at T − 1; what stands before them is padding.
+
+    gap_s: to the next visit, at the last to the slate's moment. since_same_s: from the visit before it to the same
+    streamer, −1 for none. Rows of content are those at the moment of the visit.
+    """
+
+    streamer_VT: NDArray[np.int32]  # row, 0 for unknown and for padding
+    action_VT: NDArray[np.int8]  # 0 entered, 1 chatted, 2 liked, gifted or followed
+    dwell_s_VT: NDArray[np.float32]
+    gap_s_VT: NDArray[np.float32]
+    since_same_s_VT: NDArray[np.float32]
+    now_VT: NDArray[np.int32]
+    mean_VT: NDArray[np.int32]
+    labels_VT2: NDArray[np.int32]  # language and category, training/content/declared_labels.py
+    length_V: NDArray[np.int16]
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What rows of content point into. now_KD: of a moment; mean_LD: slow means. Zeros or NaN are no content."""
+
+    now_KD: NDArray[np.floating]
+    mean_LD: NDArray[np.floating]
+
+    @cached_property
+    def has_now_K(self) -> NDArray[np.bool_]:  # noqa: N802  a shape
+        """Where there is any."""
+        return _any(self.now_KD)
+
+    @cached_property
+    def has_mean_L(self) -> NDArray[np.bool_]:  # noqa: N802  a shape
+        """Where there is any."""
+        return _any(self.mean_LD)
+
+
+@dataclass(frozen=True, eq=False)
+class Projected:
+    """Contents after the room tower's projection, which then no longer learns: a sixth of the numbers to fetch."""
+
+    contents: Contents
+    now_KE: NDArray[np.float32]
+    mean_LE: NDArray[np.float32]  # with the bias
+    static_LE: NDArray[np.float32]  # of the slow mean in both places
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slates:
+    """V slates, R rows."""
+
+    at_ms_V: NDArray[np.int64]
+    viewer_V: NDArray[np.int64]  # a number a viewer
+    size_V: NDArray[np.int32]
+    entered_V: NDArray[np.int32]  # place in the slate
+    kind_V: NDArray[np.int8]
+    stay_s_V: NDArray[np.float32]  # NaN where nobody knows
+    interacted_V: NDArray[np.bool_]
+    features_RF: NDArray[np.float32]
+    streamer_R: NDArray[np.int32]
+    now_R: NDArray[np.int32]
+    mean_R: NDArray[np.int32]
+    labels_R2: NDArray[np.int32]
+    shown_R: NDArray[np.bool_]  # shown to the viewer just before, and not entered
+    log_q_R: NDArray[np.float32]  # log of the probability that the room is in the slate, 0 where it always is
+    pasts: Pasts
+    contents: Contents
+
+    def __len__(self) -> int:
+        return len(self.size_V)
+
+    def starts(self) -> NDArray[np.int64]:
+        """[V]: where each slate's rows begin."""
+        return np.cumsum(self.size_V, dtype=np.int64) - self.size_V
+
+    def after(self, place: int) -> Slates:
+        """Those from a place on."""
+        row = int(self.starts()[place]) if place < len(self) else len(self.features_RF)
+        by_visit = ("at_ms_V", "viewer_V", "size_V", "entered_V", "kind_V", "stay_s_V", "interacted_V")
+        by_row = ("features_RF", "streamer_R", "now_R", "mean_R", "labels_R2", "shown_R", "log_q_R")
+        pasts = Pasts(*(getattr(self.pasts, field.name)[place:] for field in fields(Pasts)))
+        return replace(
+            self,
+            **{name: getattr(self, name)[place:] for name in by_visit},
+            **{name: getattr(self, name)[row:] for name in by_row},
+            pasts=pasts,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Of N rooms: either raw (now_ND and mean_ND), or projected (both_NE and static_NE)."""
+
+    has_N1: Tensor
+    now_ND: Tensor | None = None
+    mean_ND: Tensor | None = None
+    both_NE: Tensor | None = None
+    static_NE: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What there was to choose from in B slates, R rows, and what was chosen.
+
+    seg_R: the slate of each row; target_B: the row that was entered.
+    """
+
+    seg_R: Tensor
+    place_R: Tensor  # in its slate
+    target_B: Tensor
+    entered_B: Tensor
+    features_RF: Tensor
+    shown_R: Tensor
+    log_q_R: Tensor
+    stay_B: Tensor  # 1 stayed, 0 left, NaN where nobody knows
+    interacted_B: Tensor
+
+    def __len__(self) -> int:
+        return len(self.target_B)
+
+    def padded(self, value_R: Tensor, fill: float) -> Tensor:
+        """[B, N] of rows' values, `fill` where a slate has no row."""
+        padded_BN = value_R.new_full((len(self), int(self.place_R.max()) + 1), fill)
+        return padded_BN.index_put((self.seg_R, self.place_R), value_R)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Choices):
+    """The same with all that the towers read: content, and the viewers' pasts."""
+
+    streamer_R: Tensor
+    labels_R2: Tensor
+    content: Content  # of the R rows
+    past_streamer_BT: Tensor
+    past_labels_BT2: Tensor
+    past_action_BT: Tensor
+    past_dwell_s_BT: Tensor
+    past_gap_s_BT: Tensor
+    past_since_same_s_BT: Tensor
+    past_mask_BT: Tensor
+    past_content: Content  # of the visits that are there, row by row of the mask
+    hour_B: Tensor
+
+
+def slate_rows(slates: Slates, chosen_B: NDArray[np.intp]) -> NDArray[np.int64]:
+    """[R] rows of the slates chosen, one slate after the other."""
+    size_B = slates.size_V[chosen_B].astype(np.int64)
+    first_B = np.cumsum(size_B) - size_B
+    row_R: NDArray[np.int64] = np.arange(int(size_B.sum())) + np.repeat(slates.starts()[chosen_B] - first_B, size_B)
+    return row_R
+
+
+def choices_of(slates: Slates, chosen_B: NDArray[np.intp]) -> Choices:
+    """The slates chosen, in that order."""
+    return Choices(**_choices(slates, chosen_B, slate_rows(slates, chosen_B)))
+
+
+def batch_of(slates: Slates, chosen_B: NDArray[np.intp], most_visits: int, projected: Projected | None = None) -> Batch:
+    """The slates chosen, in that order, with the newest `most_visits` of each past at most."""
+    row_R = slate_rows(slates, chosen_B)
+    length_B = np.minimum(slates.pasts.length_V[chosen_B].astype(np.int64), most_visits)
+    T = max(int(length_B.max(initial=1)), 1)
+    wide = [field.name for field in fields(Pasts) if field.name != "length_V"]
+    past = {name: getattr(slates.pasts, name)[chosen_B, -T:] for name in wide}
+    mask_BT = np.arange(T) >= T - length_B[:, None]
+    arrays = {
+        "streamer_R": slates.streamer_R[row_R].astype(np.int64),
+        "labels_R2": slates.labels_R2[row_R],
+        "past_labels_BT2": past["labels_VT2"],
+        "past_streamer_BT": past["streamer_VT"].astype(np.int64),
+        "past_action_BT": past["action_VT"].astype(np.int64),
+        "past_dwell_s_BT": past["dwell_s_VT"],
+        "past_gap_s_BT": past["gap_s_VT"],
+        "past_since_same_s_BT": past["since_same_s_VT"],
+        "past_mask_BT": mask_BT,
+        "hour_B": (slates.at_ms_V[chosen_B] / 3.6e6 % 24).astype(np.float32),
+    }
+    fetch = _Fetch(slates.contents, projected)
+    return Batch(
+        **_choices(slates, chosen_B, row_R),
+        **_tensors(arrays),
+        content=fetch(slates.now_R[row_R], slates.mean_R[row_R]),
+        past_content=fetch(past["now_VT"][mask_BT], past["mean_VT"][mask_BT]),
+    )
+
+
+def _choices(slates: Slates, chosen_B: NDArray[np.intp], row_R: NDArray[np.int64]) -> dict[str, Tensor]:
+    size_B = slates.size_V[chosen_B].astype(np.int64)
+    first_B = np.cumsum(size_B) - size_B
+    seg_R = np.repeat(np.arange(len(chosen_B)), size_B)
+    stay_s_B = slates.stay_s_V[chosen_B]
+    return _tensors(
+        {
+            "seg_R": seg_R,
+            "place_R": np.arange(len(seg_R)) - first_B[seg_R],
+            "target_B": first_B + slates.entered_V[chosen_B],
+            "entered_B": slates.entered_V[chosen_B].astype(np.int64),
+            "features_RF": slates.features_RF[row_R],
+            "shown_R": slates.shown_R[row_R],
+            "log_q_R": slates.log_q_R[row_R],
+            "stay_B": np.where(np.isnan(stay_s_B), np.nan, stay_s_B >= STAY_S).astype(np.float32),
+            "interacted_B": slates.interacted_V[chosen_B].astype(np.float32),
+        }
+    )
+
+
+def _tensors(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    contents: Contents
+    projected: Projected | None
+
+    def __call__(self, now_N: NDArray[np.int32], mean_N: NDArray[np.int32]) -> Content:
+        has_N1 = torch.from_numpy((self.contents.has_now_K[now_N] | self.contents.has_mean_L[mean_N])[:, None])
+        if self.projected is None:
+            raw = (self.contents.now_KD[now_N], self.contents.mean_LD[mean_N])
+            now_ND, mean_ND = (torch.from_numpy(np.nan_to_num(some_ND.astype(np.float32))) for some_ND in raw)
+            return Content(has_N1, now_ND, mean_ND)
+        both_NE = self.projected.now_KE[now_N]
+        both_NE += self.projected.mean_LE[mean_N]
+        return Content(
+            has_N1, both_NE=torch.from_numpy(both_NE), static_NE=torch.from_numpy(self.projected.static_LE[mean_N])
+        )
+
+
+def _any(table_KD: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """[K] where a row has a number other than zero. NaN, which stands for no content, is none."""
+    has_K: NDArray[np.bool_] = (np.nan_to_num(table_KD) != 0).any(axis=1)
+    return has_K

@@ -1,0 +1,75 @@
+"""Owns the shape of the model: what each part is configured with and reads. Never imports torch: replicas read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import ClassVar, Literal
+
+from streaming.section import Count, Section, ShareBelowOne
+from training.features.features import SERVED
+from training.model.semantic_codes import CodesConfig
+from training.viewer_config import ViewerConfig
+
+COLD = 0  # the row that stands for streamers whom training has not seen
+LEARNED = ("moves_share", "first_moves_share", "covisits", "best_covisit")  # a table of the version gives them online
+TOTALS = ("total_visits", "total_first_share", "total_newcomer_share")  # and of each streamer, so does it
+RANKED: tuple[str, ...] = (*SERVED, *LEARNED, *TOTALS)  # the features that the ranker reads
+# What the towers and the codes give the ranker, with the range between the first and the last knot.
+EXTRA: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "dot": (-6.0, 6.0),  # of the viewer's and the room's vector
+        "gate": (0.0, 1.0),  # λ
+        "alike": (-1.0, 1.0),  # cosine of the visited rooms' content and the room's
+        "same_1": (0.0, 1.0),  # share of the visits to rooms with the same first static code
+        "same_2": (0.0, 1.0),  # with the same first two
+        "same_now": (0.0, 1.0),  # whose first static code is the room's dynamic one
+        "code_dot": (-2.0, 2.0),  # of the codes' embeddings: pooled of the visits, and of the room
+        "same_language": (0.0, 1.0),  # share of the visits to rooms of the same declared language
+        "same_category": (0.0, 1.0),
+    }
+)
+STATISTICS = ("messages_rank", "entries_rank", "newcomers_rank", "room_age_s")  # beside the room tower
+HEADS = ("enter", "stay", "interact")
+# What the ranker's terms begin with: visited, content, trending, crowd, fresh, language, category.
+WEIGHTS = (9.0, 2.0, 3.0, 0.6, 0.1, 3.0, 6.0)
+HABIT_HALF_LIFE_S = 14 * 86_400.0  # a streamer who is on twice a week is not forgotten between
+FRESH_HALF_LIFE_S = 600.0
+LARGE = 6.9  # log(1 + 1,000): a crowd that counts as 1
+
+Sides = Literal["both", "id", "content"]
+
+
+@dataclass(frozen=True, slots=True)
+class LarmConfig(Section):
+    """d_content: of the encoder; d_model: of the vectors. sides: what a vector is made from; one of them ablates."""
+
+    section: ClassVar[str] = "larm"
+
+    d_content: Count = 384
+    d_model: Count = 64
+    # share of streamers that are cold in a training step, to the towers and to the ranker
+    id_dropout: ShareBelowOne = 0.2
+    sides: Sides = "both"
+
+
+@dataclass(frozen=True, slots=True)
+class RankerConfig(Section):
+    """hidden: units of the network's layers. bins: straight lines a feature."""
+
+    section: ClassVar[str] = "ranker"
+
+    hidden: tuple[Count, Count] = (96, 48)
+    bins: Count = 8
+    dropout: ShareBelowOne = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Each part's. The viewer tower's d_item and d_model are those of the room tower."""
+
+    larm: LarmConfig = field(default_factory=LarmConfig)
+    viewer: ViewerConfig = field(default_factory=ViewerConfig)
+    codes: CodesConfig = field(default_factory=CodesConfig)
+    ranker: RankerConfig = field(default_factory=RankerConfig)

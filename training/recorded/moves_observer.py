@@ -1,0 +1,35 @@
+"""Follows chat and counts moves between streamers, up to a message: what a version may know. Never ranks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.examples.co_visit_counts import MoveCounts
+from training.features.visit_kinds import Kind
+
+
+class MovesObserver:
+    """An Observer (training/recorded/replay_state.py) that stops counting after `until` messages."""
+
+    def __init__(self, until: int) -> None:
+        self._left = until
+        self._visits: list[tuple[int, int]] = []  # viewer and channel
+
+    def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
+        """One message, in time order."""
+        self._left -= 1
+        if self._left >= 0 and kind != Kind.NO_VISIT:
+            self._visits.append((viewer, channel))
+
+    def counts(self, row_C: NDArray[np.int32]) -> MoveCounts:
+        """Of the visits so far. row_C: the streamer's row of each channel."""
+        counts, before = MoveCounts(), defaultdict[int, list[int]](list)
+        row = row_C.tolist()
+        for viewer, channel in self._visits:
+            visited = before[viewer]
+            counts.visit(visited, row[channel])
+            visited.append(row[channel])
+        return counts

@@ -1,0 +1,1 @@
+"""Versions of the model: their files, and the topic that says which is live."""
