@@ -58,8 +58,8 @@ format: $(VENV)/.dev ## lets ruff format the code and order the imports
 venv: $(VENV)/.dev $(VENV)/.ready ## .venv with everything in it, for tests and evaluation too
 
 lock: ## what pyproject.toml asks for, as exact versions with hashes; ARGS=--upgrade takes the newest
-	@$(SET_UP) --uv pip compile $(LOCK_OPTIONS) $(ARGS) -o requirements.lock pyproject.toml
-	@$(SET_UP) --uv pip compile $(LOCK_OPTIONS) $(ARGS) -o requirements-dev.lock -c requirements.lock --extra dev pyproject.toml
+	@$(SET_UP) --uv pip compile $(LOCK_OPTIONS) $(ARGS) --group build -o requirements.lock pyproject.toml
+	@$(SET_UP) --uv pip compile $(LOCK_OPTIONS) $(ARGS) -o requirements-dev.lock -c requirements.lock --extra dev --group build pyproject.toml
 
 clean: ## removes .venv and caches; data in .tidecast stays
 	rm -rf $(VENV) .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info

@@ -53,7 +53,7 @@ def main() -> int:
             return 0
         make_venv(uv, VENV, environ)
         install(uv, PYTHON, LOCKS[args.dev], environ, os.environ.get("TORCH_INDEX_URL", ""))
-        _run([uv, "pip", "install", "--quiet", "--python", PYTHON, "--no-deps", "--editable", ROOT], environ)
+        install_checkout(uv, PYTHON, ROOT, environ)
     except NoVenvModule:
         print("This Python has no venv module (on Debian and Ubuntu: apt install python3-venv)", file=sys.stderr)
         return 1
@@ -92,6 +92,12 @@ def install(uv: str, python: Path, lock: Path, environ: Mapping[str, str], torch
     if torch_index:
         pin = f"{TORCH}=={dict(_PIN.findall(text))[TORCH]}"
         _run([uv, "pip", "install", "--python", python, "--no-deps", "--default-index", torch_index, pin], environ)
+
+
+def install_checkout(uv: str, python: Path, root: Path, environ: Mapping[str, str]) -> None:
+    """Installs the checkout itself, with the build packages that the lock file brought. Raises CalledProcessError."""
+    how = ("--quiet", "--no-deps", "--no-build-isolation", "--offline")
+    _run([uv, "pip", "install", *how, "--python", python, "--editable", root], environ)
 
 
 def _run(words: Sequence[str | Path], environ: Mapping[str, str]) -> None:

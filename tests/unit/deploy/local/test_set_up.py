@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -48,6 +49,14 @@ def test_of_our_own_lock_files_nothing_of_cuda_stays() -> None:
         assert "nvidia" not in left
         assert "\ntorch==" not in left
         assert {"numpy", "ray", "faiss-cpu"} <= set(dict(set_up._blocks(left)))
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_what_installs_the_checkout_is_locked_as_well(name: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    locked = dict(set_up._blocks((ROOT / name).read_text()))
+    assert set(project["build-system"]["requires"]) <= set(project["dependency-groups"]["build"]) <= set(locked)
+    assert all("--hash=sha256:" in block for block in locked.values())
 
 
 def test_what_pip_was_told_is_told_to_uv(tmp_path: Path) -> None:
