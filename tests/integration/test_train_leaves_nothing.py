@@ -17,6 +17,7 @@ from deploy.ray.local_ray import MARK, LocalRay
 from tests.unit.training.recorded.recorded_chat import crowd, write
 
 PATIENCE_S = 120.0
+OF_TEST = "TIDECAST_TESTED_IN"  # in the environment of what a test starts: its folder
 
 
 def await_true(what: str, holds: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
@@ -26,15 +27,17 @@ def await_true(what: str, holds: Callable[[], bool], timeout_s: float = PATIENCE
         time.sleep(0.05)
 
 
-def folders() -> set[Path]:
-    """Of every Ray of ours on this machine."""
+def folders(said: str) -> set[Path]:
+    """Folders of the Rays of ours whose processes have `said` in their environment: others may run here as well."""
     found = set()
     for entry in Path("/proc").iterdir():
         try:
             lines = (entry / "environ").read_bytes().split(b"\0")
         except OSError:  # no process, another's, or gone meanwhile
             continue
-        found |= {Path(os.fsdecode(line).partition("=")[2]) for line in lines if line.startswith(MARK.encode() + b"=")}
+        if said.encode() in lines:
+            marks = [line for line in lines if line.startswith(MARK.encode() + b"=")]
+            found |= {Path(os.fsdecode(line).partition("=")[2]) for line in marks}
     return found
 
 
@@ -57,7 +60,12 @@ def command(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.cli", "train", str(chat), "--out", str(tmp_path / "version")],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "OMP_NUM_THREADS": "1",
+                OF_TEST: str(tmp_path),
+            },
             stdout=said,
             stderr=said,
             start_new_session=True,
@@ -72,11 +80,11 @@ def command(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 def test_what_it_started_ends_with_a_killed_training_and_nothing_else_does(
     another: LocalRay, command: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    before = folders()
-    assert another.folder in before
-    await_true("a Ray for the training", lambda: command.poll() is not None or len(folders()) > len(before))
+    said = f"{OF_TEST}={tmp_path}"
+    await_true("a Ray for the training", lambda: command.poll() is not None or bool(folders(said)))
     assert command.poll() is None, (tmp_path / "said").read_text()[-2_000:]
-    (folder,) = folders() - before
+    (folder,) = folders(said)
+    assert folder != another.folder
     started = LocalRay(RayConfig(), folder)
     others = set(another.pids())
     await_true("workers that learn", (tmp_path / ".tidecast" / "training" / "checkpoints").exists)
