@@ -6,19 +6,17 @@ Only the module of the command that is asked for is imported, so that help is in
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Annotated
 
-from deploy.commands.parser import Parser
+import typer
+
+from deploy.commands.command_line import Everywhere, Group, as_read_here, refusal
 from deploy.local.package_check import shadowing
-from deploy.terminal.console import complain, explain_bugs, log_to_stderr, say, tolerate_any_encoding
+from deploy.terminal.console import PIPE_WIDTH, complain, explain_bugs, say, tolerate_any_encoding
 
 COMMANDS = {
     "demo": "everything at once on this machine, with a simulated platform, shown while it runs",
@@ -58,17 +56,11 @@ configuration:
 """
 
 INTERRUPTED = 130  # what shells expect of a process that was stopped by Ctrl-C
-
-
-class Command(Protocol):
-    """A module of deploy/commands."""
-
-    def add_parser(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-        """Adds the command's own parser and sets its `run`: Namespace → exit code."""
+COMPLETION = "_TIDECAST_COMPLETE"  # set by the shell's script, for typer to say what a word may go on as
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns the exit code; argparse's own exits (help, wrong usage) are SystemExit."""
+    """Runs one command. Returns the exit code; the installing and the asking of completion end the process."""
     if (problem := shadowing()) is not None:
         say(f"tidecast: {problem}", file=sys.stderr)  # nothing of ours may be imported
         return 2
@@ -76,13 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:  # this process is the command's alone
         explain_bugs()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    from streaming.errors import TidecastError  # noqa: PLC0415  # only once it is known to be ours
+    from streaming.errors import TidecastError  # noqa: PLC0415  only once it is known to be ours
 
     try:
-        args = build_parser(asked_for(arguments)).parse_args(arguments)
-        configure_logging(args.verbose)
-        code = int(args.run(args))
+        code = _run(arguments)
         sys.stdout.flush()
+    except typer.TyperException as err:
+        say(refusal(err), file=sys.stderr)
+        return 2
     except TidecastError as err:
         complain(f"tidecast: {err}".replace("\n", "\n  "))  # what it quotes begins no line of its own
         return 2
@@ -96,60 +89,90 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def asked_for(arguments: Sequence[str]) -> str | None:
-    """The command that a command line names, None where it names none."""
-    rest = iter(arguments)
-    for word in rest:
-        if word == "--config":
-            next(rest, None)
-        elif not word.startswith("-"):
-            return word if word in COMMANDS else None
-    return None
+def _run(arguments: list[str]) -> int:
+    """Not by click's `main`: that takes an interrupt, a reader that has gone and an end of input for its own."""
+    group = tidecast()
+    if COMPLETION in os.environ:
+        os.environ["COLUMNS"] = str(PIPE_WIDTH)  # else a summary is wrapped, and its second line taken for a word
+        group.main(prog_name="tidecast")
+    try:
+        with group.make_context("tidecast", arguments) as context:
+            return int(group.invoke(context))
+    except typer.Exit as done:  # --help, --version
+        return done.exit_code
 
 
-def build_parser(command: str | None) -> argparse.ArgumentParser:
-    """The parser, in full for `command` (None: for no command); the others are there by name and summary."""
-    parser: argparse.ArgumentParser = Parser(
-        prog="tidecast",
-        description="Recommends rooms that are live now: Kafka in, Ray in the middle, fresh answers out.",
+def tidecast() -> Group:
+    """The command line, to be read once: it remembers the global options."""
+    app = typer.Typer(
+        cls=Group,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        subcommand_metavar="COMMAND ...",
+        rich_markup_mode=None,
+        context_settings={"obj": Everywhere(), "max_content_width": 120},
     )
-    parser.add_argument("--version", action="version", version=f"tidecast {version('tidecast')}")
-    _add_global_options(parser, config=None, verbose=0)
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, summary in COMMANDS.items():
-        if name == command:
-            module = cast(Command, importlib.import_module(f"deploy.commands.{name}"))
-            module.add_parser(subparsers)
-        else:
-            subparsers.add_parser(name, help=summary)
-    for subparser in _descendants(parser):
-        _add_global_options(subparser, config=argparse.SUPPRESS, verbose=argparse.SUPPRESS)
-    return parser
+    app.callback()(_everywhere)
+    group = as_read_here(app)
+    assert isinstance(group, Group)
+    group.summaries = COMMANDS
+    return group
 
 
-def _add_global_options(parser: argparse.ArgumentParser, *, config: object, verbose: object) -> None:
-    """Global options work before and after the command; only the main parser has their defaults."""
-    parser.add_argument(
-        "--config", type=Path, default=config, metavar="FILE", help="configuration, instead of ./tidecast.toml"
-    )
-    parser.add_argument(
-        "-v", "--verbose", action="count", default=verbose, help="log what happens, one line per event; twice: details"
-    )
+def _config(context: typer.Context, value: Path | None) -> None:
+    context.obj.config = value or context.obj.config
 
 
-def _descendants(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for child in set(action.choices.values()):
-                yield child
-                yield from _descendants(child)
+def _verbose(context: typer.Context, value: int) -> None:
+    context.obj.verbose += value
 
 
-def configure_logging(verbose: int) -> None:
-    """Sends log lines to stderr: warnings; ours from INFO on with `-v`, from DEBUG on with `-vv`."""
-    log_to_stderr((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)])
+def _help(context: typer.Context, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        say(context.get_help())
+        raise typer.Exit
+
+
+def _version(context: typer.Context, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        from importlib.metadata import version as version_of  # noqa: PLC0415  no other option needs it
+
+        say(f"tidecast {version_of('tidecast')}")
+        raise typer.Exit
+
+
+def _everywhere(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", callback=_config, expose_value=False, help="configuration, instead of ./tidecast.toml"
+        ),
+    ] = None,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "-v",
+            "--verbose",
+            count=True,
+            show_default=False,
+            callback=_verbose,
+            expose_value=False,
+            help="log what happens, one line per event; twice: details",
+        ),
+    ] = 0,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_version, expose_value=False, help="show the version and exit"
+        ),
+    ] = False,
+    help_: Annotated[
+        bool,
+        typer.Option(
+            "-h", "--help", is_eager=True, callback=_help, expose_value=False, help="show this message and exit"
+        ),
+    ] = False,
+) -> None:
+    """Recommends rooms that are live now: Kafka in, Ray in the middle, fresh answers out."""
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""One module a command of `tidecast`; each has `add_parser(subparsers)`. Holds no logic that a program would import."""
+"""One module a command of `tidecast`: `run`, whose signature has its options, and EPILOG. No program imports them."""

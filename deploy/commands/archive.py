@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import typer
+
+from deploy.commands.command_line import settings_of
 from deploy.terminal.console import complain, say, say_json
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from streaming.archive.reader import Archive
     from streaming.archive.upkeep import Step
 
+Action = Literal["run", "ls", "compact", "prune"]
 INTERRUPTED = 130
 ANEW = (
     "made anew, or lost by their broker: they go on in the archive where they ended there. Where it is another "
@@ -50,45 +53,49 @@ examples:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "archive",
-        help="keep every topic as Parquet, exactly once; show, merge and delete what is kept",
-        description="Writes every topic to Parquet files, in a folder or an object store, and looks after them.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("action", choices=("run", "ls", "compact", "prune"), help="what to do")
-    parser.add_argument("topic", nargs="?", metavar="TOPIC", help="ls: only this topic, by hour")
-    parser.add_argument("--uri", metavar="URI", help="the archive, instead of archive.uri")
-    parser.add_argument("--once", action="store_true", help="run: end where the log ends now")
-    parser.add_argument("--keep-hours", type=int, metavar="N", help="prune: instead of archive.keep_hours")
-    parser.add_argument("--dry-run", action="store_true", help="prune: only say what would be deleted")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
-    parser.set_defaults(run=run)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What is asked of `compact` and `prune`."""
+
+    action: Action
+    dry_run: bool
+    to_json: bool
 
 
-def run(args: argparse.Namespace) -> int:
-    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
-    from streaming.errors import ConfigError  # noqa: PLC0415
+def run(
+    context: typer.Context,
+    action: Annotated[Action, typer.Argument(help="what to do")],
+    topic: Annotated[str | None, typer.Argument(metavar="TOPIC", help="ls: only this topic, by hour")] = None,
+    *,
+    uri: Annotated[str | None, typer.Option(metavar="URI", help="the archive, instead of archive.uri")] = None,
+    once: Annotated[bool, typer.Option("--once", help="run: end where the log ends now")] = False,
+    keep_hours: Annotated[int | None, typer.Option(metavar="N", help="prune: instead of archive.keep_hours")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="prune: only say what would be deleted")] = False,
+    json: Annotated[bool, typer.Option("--json", help="one JSON object instead of text")] = False,
+) -> int:
+    """Writes every topic to Parquet files, in a folder or an object store, and looks after them."""
+    from streaming.errors import ConfigError  # noqa: PLC0415  the help needs none of this
     from streaming.topics import TOPICS  # noqa: PLC0415
 
-    settings = from_args(args)
-    if args.topic is not None and args.action != "ls":
-        raise ConfigError(f"tidecast archive {args.action} takes no TOPIC: it is for all of them")
-    if args.topic is not None and args.topic not in TOPICS:
-        raise ConfigError(f"no topic {args.topic!r}; the topics are {', '.join(TOPICS)}")
-    given = {"uri": args.uri, "keep_hours": args.keep_hours}
+    settings = settings_of(context)
+    if topic is not None and action != "ls":
+        raise ConfigError(f"tidecast archive {action} takes no TOPIC: it is for all of them")
+    if topic is not None and topic not in TOPICS:
+        raise ConfigError(f"no topic {topic!r}; the topics are {', '.join(TOPICS)}")
+    given: dict[str, Any] = {"uri": uri, "keep_hours": keep_hours}
     config = dataclasses.replace(
         settings.archive, **{name: value for name, value in given.items() if value is not None}
     )
-    if args.action == "run":
-        return archive_log(settings, config, once=args.once, as_json=args.json)
+    if action == "run":
+        return archive_log(settings, config, once=once, as_json=json)
     from streaming.archive.reader import Archive  # noqa: PLC0415
 
     archive = Archive(config.uri)
-    code = show(archive, args.topic, as_json=args.json) if args.action == "ls" else look_after(archive, config, args)
-    if archive.skipped and not args.json:
+    if action == "ls":
+        code = show(archive, topic, as_json=json)
+    else:
+        code = look_after(archive, config, Upkeep(action, dry_run, json))
+    if archive.skipped and not json:
         complain(f"tidecast: files skipped: {len(archive.skipped)}; --json names them with the reasons")
     return code
 
@@ -147,44 +154,46 @@ def show(archive: Archive, topic: str | None, *, as_json: bool) -> int:
     return 0 if rows else 1
 
 
-def look_after(archive: Archive, config: ArchiveConfig, args: argparse.Namespace) -> int:
+def look_after(archive: Archive, config: ArchiveConfig, asked: Upkeep) -> int:
     """Merges or deletes, a step at a time; between two of them it can be stopped."""
     from deploy.local.stopping import stop_on_signal  # noqa: PLC0415
     from deploy.terminal.plain_progress import PlainProgress  # noqa: PLC0415
 
     stop = threading.Event()
     done: list[dict[str, Any]] = []
-    with stop_on_signal(stop), PlainProgress(f"archive {args.action}", "files") as progress:
-        for step in _steps(archive, config, args):
+    with stop_on_signal(stop), PlainProgress(f"archive {asked.action}", "files") as progress:
+        for step in _steps(archive, config, asked):
             progress.advance(1)
             done.append(
                 {"action": step.action, "path": step.file.path, "files": step.num_files, "bytes": step.num_bytes}
             )
-            if not args.json:
-                verb = f"would be {step.action}" if args.dry_run else step.action
+            if not asked.to_json:
+                verb = f"would be {step.action}" if asked.dry_run else step.action
                 of = f" from {step.num_files} files" if step.action == "merged" else ""
                 say(f"{verb}{of}: {step.file.path} ({step.num_bytes / 1e6:,.1f} MB)")
             if stop.is_set():
                 break
-    if args.json:
-        say_json({"uri": archive.store.shown, "dry_run": args.dry_run, "done": done, "skipped": archive.skipped})
+    if asked.to_json:
+        say_json({"uri": archive.store.shown, "dry_run": asked.dry_run, "done": done, "skipped": archive.skipped})
     elif not done:
-        kept = "archive.keep_hours is 0: everything is kept" if args.action == "prune" and not config.keep_hours else ""
+        kept = (
+            "archive.keep_hours is 0: everything is kept" if asked.action == "prune" and not config.keep_hours else ""
+        )
         say(kept or "nothing to do")
     return INTERRUPTED if stop.is_set() else 0
 
 
-def _steps(archive: Archive, config: ArchiveConfig, args: argparse.Namespace) -> Iterator[Step]:
+def _steps(archive: Archive, config: ArchiveConfig, asked: Upkeep) -> Iterator[Step]:
     from streaming.archive.upkeep import compact, expired, prune  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415
     from streaming.metrics import MemoryMetrics  # noqa: PLC0415  nobody scrapes a command
 
-    if args.dry_run and args.action != "prune":
+    if asked.dry_run and asked.action != "prune":
         raise ConfigError("--dry-run is for prune: merging loses nothing")
     now_ms = SystemClock().now_ms()
-    if args.action == "compact":
+    if asked.action == "compact":
         return compact(archive, config, now_ms, MemoryMetrics())
-    if args.dry_run:
+    if asked.dry_run:
         return expired(archive, config, now_ms)
     return prune(archive, config, now_ms, MemoryMetrics())

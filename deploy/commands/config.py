@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from deploy.config.key import shown_value
 from deploy.config.settings import Loaded, known_keys, load
@@ -24,21 +26,14 @@ A later one wins: default, file, environment. Passwords and other secrets, those
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "config",
-        help="the effective configuration and where each value comes from",
-        description="Prints the configuration that the other commands would use, each value with where it comes from.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of TOML")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    loaded = load(args.config, os.environ)
-    say(as_json(loaded) if args.json else as_toml(loaded))
+def run(
+    context: typer.Context,
+    *,
+    json_: Annotated[bool, typer.Option("--json", help="one JSON object instead of TOML")] = False,
+) -> int:
+    """Prints the configuration that the other commands would use, each value with where it comes from."""
+    loaded = load(context.obj.config, os.environ)
+    say(as_json(loaded) if json_ else as_toml(loaded))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import json
@@ -12,8 +11,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from deploy.commands.command_line import settings_of
 from deploy.terminal.console import complain, console, say
 
 if TYPE_CHECKING:
@@ -47,37 +49,45 @@ failed, a process ended. Where only freshness suffers, it says "slow machine" wi
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "demo",
-        help="everything at once on this machine, with a simulated platform, shown while it runs",
-        description="Starts Kafka, Ray, the application and a simulated platform, and shows what viewers would get.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--seconds", type=float, metavar="N", help="stop after so long")
-    parser.add_argument(
-        "--recording", type=Path, metavar="FILE", help="play a recorded file, as `tidecast replay` does"
-    )
-    parser.add_argument("--rooms", type=int, help=f"rooms live at once (default: {ROOMS}, fewer on a slow machine)")
-    parser.add_argument("--viewers", type=int, help="viewers who ever come (default: 500 where there are 60 rooms)")
-    parser.add_argument("--seed", type=int, default=1, help="another seed, another platform (default: 1)")
-    parser.add_argument("--plain", action="store_true", help="lines instead of a screen, on a terminal too")
-    parser.add_argument("--json", action="store_true", help="the summary as one JSON object")
-    parser.set_defaults(run=run)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Platform:
+    """What the demo plays; None: as the machine allows. config: of the command that plays it."""
+
+    config: Path | None = None
+    recording: Path | None = None
+    rooms: int | None = None
+    viewers: int | None = None
+    seed: int = 1
 
 
-def run(args: argparse.Namespace) -> int:
-    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.demo.demo import Demo  # noqa: PLC0415
+def run(
+    context: typer.Context,
+    *,
+    seconds: Annotated[float | None, typer.Option(metavar="N", help="stop after so long")] = None,
+    recording: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="play a recorded file, as `tidecast replay` does")
+    ] = None,
+    rooms: Annotated[
+        int | None, typer.Option(metavar="N", help=f"rooms live at once (default: {ROOMS}, fewer on a slow machine)")
+    ] = None,
+    viewers: Annotated[
+        int | None, typer.Option(metavar="N", help="viewers who ever come (default: 500 where there are 60 rooms)")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="another seed, another platform")] = 1,
+    plain: Annotated[bool, typer.Option("--plain", help="lines instead of a screen, on a terminal too")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="the summary as one JSON object")] = False,
+) -> int:
+    """Starts Kafka, Ray, the application and a simulated platform, and shows what viewers would get."""
+    from deploy.demo.demo import Demo  # noqa: PLC0415  the help needs none of this
     from deploy.demo.screen import Lines, Screen  # noqa: PLC0415
     from deploy.terminal.plain_progress import PlainProgress  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
 
-    attended = sys.stdout.isatty() and not args.plain
-    seconds = args.seconds if args.seconds is not None or attended else UNATTENDED_S
+    attended = sys.stdout.isatty() and not plain
+    lasts_s = seconds if seconds is not None or attended else UNATTENDED_S
     signal.signal(signal.SIGTERM, _interrupt)  # whoever ends the demo politely leaves nothing running
     waiting = PlainProgress("demo", "")
+    platform = Platform(context.obj.config, recording, rooms, viewers, seed)
 
     def tell(step: str) -> None:
         _tell(step)
@@ -85,41 +95,41 @@ def run(args: argparse.Namespace) -> int:
 
     with contextlib.ExitStack() as stack:
         with waiting:
-            demo = stack.enter_context(Demo(from_args(args), partial(feed, args), FOLDER, SystemClock(), tell))
+            demo = stack.enter_context(Demo(settings_of(context), partial(feed, platform), FOLDER, SystemClock(), tell))
         if attended:
             with Screen(console()) as screen:
-                verdict = demo.watch(seconds, screen)
+                verdict = demo.watch(lasts_s, screen)
         else:
-            verdict = demo.watch(seconds, Lines(sys.stderr if args.json else sys.stdout))
-    say(as_json(verdict, demo.stages) if args.json else summary(verdict, demo.stages))
+            verdict = demo.watch(lasts_s, Lines(sys.stderr if json_ else sys.stdout))
+    say(as_json(verdict, demo.stages) if json_ else summary(verdict, demo.stages))
     return 1 if verdict.broken else 0
 
 
-def feed(args: argparse.Namespace, speed: Speed | None) -> list[str]:
+def feed(platform: Platform, speed: Speed | None) -> list[str]:
     """The arguments of the `tidecast` command that plays the platform, for a machine of that speed.
 
     None: nobody could measure it.
     """
-    before = ["--config", str(args.config)] if args.config else []
-    if args.recording:
-        return [*before, "replay", str(args.recording)]
-    rooms = rooms_for(speed) if args.rooms is None else args.rooms
-    if args.rooms is None and rooms < ROOMS:
+    before = ["--config", str(platform.config)] if platform.config else []
+    if platform.recording:
+        return [*before, "replay", str(platform.recording)]
+    rooms = rooms_for(speed) if platform.rooms is None else platform.rooms
+    if platform.rooms is None and rooms < ROOMS:
         does = (
             "its encoder does not answer in time"
             if speed is None
             else f"its encoder does {speed.texts_per_s:.0f} texts a second, {speed.cores:.1f} cores are free"
         )
         _tell(f"slow machine: {does}; a platform of {rooms} rooms instead of {ROOMS} (--rooms decides)")
-    platform = {
+    options = {
         "--rooms": rooms,
-        "--viewers": round(rooms * VIEWERS_PER_ROOM) if args.viewers is None else args.viewers,
-        "--seed": args.seed,
+        "--viewers": round(rooms * VIEWERS_PER_ROOM) if platform.viewers is None else platform.viewers,
+        "--seed": platform.seed,
         # Livelier than usual, so that a minute shows rooms that start, end and change their topic.
         "--room-lifetime-s": ROOM_LIFETIME_S,
         "--topic-s": TOPIC_S,
     }
-    return [*before, "simulate", *(word for name, value in platform.items() for word in (name, str(value)))]
+    return [*before, "simulate", *(word for name, value in options.items() for word in (name, str(value)))]
 
 
 def rooms_for(speed: Speed | None) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import time
+from typing import Annotated
 
+import typer
+
+from deploy.commands.command_line import settings_of
 from deploy.terminal.console import complain, say, say_json
 
 EPILOG = """\
@@ -17,21 +20,13 @@ that the system knows is on the log. Kafka is stopped only if `up` started it; i
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "down",
-        help="stop what `up` started",
-        description="Stops what `tidecast up` started from this folder, and nothing else.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.local.system import System  # noqa: PLC0415
+def run(
+    context: typer.Context,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="one JSON object instead of text")] = False,
+) -> int:
+    """Stops what `tidecast up` started from this folder, and nothing else."""
+    from deploy.local.system import System  # noqa: PLC0415  the help needs none of this
     from deploy.terminal.plain_progress import PlainProgress  # noqa: PLC0415
 
     began_s = time.monotonic()
@@ -42,9 +37,9 @@ def run(args: argparse.Namespace) -> int:
         waiting.stage(step)
 
     with waiting:
-        stopped = System(from_args(args), progress=progress).stop()
+        stopped = System(settings_of(context), progress=progress).stop()
     seconds = round(time.monotonic() - began_s, 1)
-    if args.json:
+    if json:
         say_json({"stopped": stopped, "seconds": seconds})
     else:
         say(f"down after {seconds} s" if stopped else "nothing runs that was started from this folder")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from deploy.commands.command_line import SkipBad, one_of, settings_of
 from deploy.terminal.console import complain, say
 
 if TYPE_CHECKING:
@@ -99,59 +101,128 @@ ABLATIONS = ("tidecast, id only", "tidecast, content only", "tidecast, no codes"
 REFERENCE = "boosting"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "evaluate",
-        help="rank recorded visits with each ranker and measure how well",
-        description="Replays recorded chat causally and ranks all live rooms at each visit of the test.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--train", type=Path, nargs="+", required=True, metavar="FILE", help="recorded chat: the past")
-    parser.add_argument("--test", type=Path, nargs="+", required=True, metavar="FILE", help="recorded chat after it")
-    parser.add_argument("--train-windows", type=_windows, metavar="A:B", help="only rows with A <= window < B")
-    parser.add_argument("--test-windows", type=_windows, metavar="C:D", help="only rows with C <= window < D")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out rows that cannot be taken, and count them")
-    parser.add_argument(
-        "--rankers",
-        nargs="+",
-        choices=(*RANKERS, *ABLATIONS),
-        metavar="RANKER",
-        help="default: all that can be had, without ablations and boosting + towers",
-    )
-    parser.add_argument(
-        "--version",
-        action="append",
-        default=[],
-        metavar="NAME|FOLDER",
-        help="a trained version too: its name in the registry (`tidecast models ls`), or its folder; repeatable",
-    )
-    parser.add_argument(
-        "--against", metavar="RANKER", help=f"what the others are compared with; default: {REFERENCE}, if it is there"
-    )
-    parser.add_argument(
-        "--cold-streamers", type=_share, metavar="SHARE", help="hold so many of the streamers out of the training part"
-    )
-    parser.add_argument("--content", type=Path, metavar="FOLDER", help="what rooms are about; keeps the vectors there")
-    parser.add_argument(
-        "--channels", type=Path, metavar="FILE", help="titles: CSV with channel,title,category,language"
-    )
-    parser.add_argument("--learn-from", type=_count, default=100_000, metavar="N", help="visits, default: 100000")
-    parser.add_argument("--trees", type=_count, default=300, metavar="N", help="of boosting, default: 300")
-    parser.add_argument("--seed", type=int, default=7, help="of samples and resamples, default: 7")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write all figures to this file")
-    parser.add_argument("--rankings", type=Path, metavar="OUT.parquet", help="write a ranker's rankings to this file")
-    parser.add_argument(
-        "--rankings-of",
-        metavar="RANKER",
-        help="whose; default: the version given last, else tidecast, else the last one",
-    )
-    parser.set_defaults(run=run)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asked:
+    """What is evaluated: on which recordings, which rankers, and where the figures go."""
+
+    train: list[Path]
+    test: list[Path]
+    train_windows: range | None
+    test_windows: range | None
+    skip_bad: bool
+    rankers: list[str]
+    version: list[str]
+    against: str | None
+    cold_streamers: float | None
+    content: Path | None
+    channels: Path | None
+    learn_from: int
+    trees: int
+    seed: int
+    json: Path | None
+    rankings: Path | None
+    rankings_of: str | None
 
 
-def run(args: argparse.Namespace) -> int:
-    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.offline.rankers import build, names_of  # noqa: PLC0415
+def _windows(text: str) -> range:
+    first, colon, end = text.partition(":")
+    if not (colon and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
+        raise ValueError(f"{text!r} is not A:B with A below B, such as 0:40 for windows 0 to 39")
+    return range(int(first), int(end))
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise ValueError(f"{text} is not a share between 0 and 1, such as 0.2")
+    return share
+
+
+def run(
+    context: typer.Context,
+    *,
+    train: Annotated[list[Path], typer.Option(metavar="FILE...", help="recorded chat: the past")],
+    test: Annotated[list[Path], typer.Option(metavar="FILE...", help="recorded chat after it")],
+    train_windows: Annotated[
+        range | None, typer.Option(parser=_windows, metavar="A:B", help="only rows with A <= window < B")
+    ] = None,
+    test_windows: Annotated[
+        range | None, typer.Option(parser=_windows, metavar="C:D", help="only rows with C <= window < D")
+    ] = None,
+    skip_bad: SkipBad = False,
+    rankers: Annotated[
+        list[str] | None,
+        typer.Option(
+            parser=one_of((*RANKERS, *ABLATIONS)),
+            autocompletion=lambda: [*RANKERS, *ABLATIONS],
+            metavar="RANKER...",
+            help="default: all that can be had, without ablations and boosting + towers",
+        ),
+    ] = None,
+    version: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|FOLDER",
+            help="a trained version too: its name in the registry (`tidecast models ls`), or its folder; repeatable",
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="RANKER", help=f"what the others are compared with; default: {REFERENCE}, if it is there"),
+    ] = None,
+    cold_streamers: Annotated[
+        float | None,
+        typer.Option(parser=_share, metavar="SHARE", help="hold so many of the streamers out of the training part"),
+    ] = None,
+    content: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="what rooms are about; keeps the vectors there")
+    ] = None,
+    channels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="titles: CSV with channel,title,category,language")
+    ] = None,
+    learn_from: Annotated[int, typer.Option(min=1, metavar="N", help="visits")] = 100_000,
+    trees: Annotated[int, typer.Option(min=1, metavar="N", help="of boosting")] = 300,
+    seed: Annotated[int, typer.Option(metavar="N", help="of samples and resamples")] = 7,
+    json_: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="write all figures to this file")] = None,
+    rankings: Annotated[
+        Path | None, typer.Option(metavar="OUT.parquet", help="write a ranker's rankings to this file")
+    ] = None,
+    rankings_of: Annotated[
+        str | None,
+        typer.Option(metavar="RANKER", help="whose; default: the version given last, else tidecast, else the last one"),
+    ] = None,
+) -> int:
+    """Replays recorded chat causally and ranks all live rooms at each visit of the test."""
+    return evaluate_recordings(
+        Asked(
+            train=train,
+            test=test,
+            train_windows=train_windows,
+            test_windows=test_windows,
+            skip_bad=skip_bad,
+            rankers=rankers or [],
+            version=version or [],
+            against=against,
+            cold_streamers=cold_streamers,
+            content=content,
+            channels=channels,
+            learn_from=learn_from,
+            trees=trees,
+            seed=seed,
+            json=json_,
+            rankings=rankings,
+            rankings_of=rankings_of,
+        ),
+        settings_of(context),
+    )
+
+
+def evaluate_recordings(asked: Asked, settings: Settings) -> int:
+    """Ranks, measures, and says and writes what was found."""
+    from deploy.offline.rankers import build, names_of  # noqa: PLC0415  the help needs none of this
     from deploy.terminal.evaluate_progress import EvaluateProgress  # noqa: PLC0415
     from deploy.terminal.evaluate_table import table  # noqa: PLC0415
     from deploy.terminal.towers_table import towers_table  # noqa: PLC0415
@@ -159,24 +230,23 @@ def run(args: argparse.Namespace) -> int:
     from training.evaluation.rankings_file import RankingsFile  # noqa: PLC0415
     from training.recorded.chat import load  # noqa: PLC0415
 
-    names = chosen_names(args)
-    rankings_of, against = _check(args, names_of(names, args.version))
-    settings = from_args(args)
-    versions = versions_of(args.version, settings)
-    files = open_files(args)
-    recorded = load(files.train, files.test, args.train_windows, args.test_windows)
-    ingredients, cold_C = ingredients_of(args, settings, recorded, files)
+    names = chosen_names(asked)
+    rankings_of, against = _check(asked, names_of(names, asked.version))
+    versions = versions_of(asked.version, settings)
+    files = open_files(asked)
+    recorded = load(files.train, files.test, *windows_of(asked))
+    ingredients, cold_C = ingredients_of(asked, settings, recorded, files)
     chat, rankers = ingredients.chat, build(names, versions, ingredients)
     with ExitStack() as stack:
-        sinks = {rankings_of: stack.enter_context(RankingsFile(args.rankings, chat))} if args.rankings else None
+        sinks = {rankings_of: stack.enter_context(RankingsFile(asked.rankings, chat))} if asked.rankings else None
         progress = stack.enter_context(EvaluateProgress(len(chat.at_us_M), chat.num_train))
-        config = EvaluateConfig(args.seed, args.learn_from, against)
+        config = EvaluateConfig(asked.seed, asked.learn_from, against)
         report = evaluate(chat, rankers, config, progress, sinks=sinks, cold_C=cold_C)
     say(table(report))
     if towers := towers_of(rankers):
         say(towers_table(towers))
-    if args.json:
-        args.json.write_text(json.dumps(as_json(report, rankers, args), indent=2) + "\n")
+    if asked.json:
+        asked.json.write_text(json.dumps(as_json(report, rankers, asked), indent=2) + "\n")
     return 0
 
 
@@ -188,16 +258,27 @@ class Files:
     test: list[Recording]
 
 
-def open_files(args: argparse.Namespace) -> Files:
+def open_files(asked: Asked) -> Files:
     """With --skip-bad without the rows that are not as they should be. Raises InputFileError."""
     from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
     from streaming.recording import Recording  # noqa: PLC0415
 
-    opened = {path: Recording.open(path, "chat") for path in (*args.train, *args.test)}
-    if args.skip_bad:
+    opened = {path: Recording.open(path, "chat") for path in (*asked.train, *asked.test)}
+    if asked.skip_bad:
         for file in opened.values():
             check_recording(file, None, skip_bad=True)
-    return Files([opened[path] for path in args.train], [opened[path] for path in args.test])
+    return Files([opened[path] for path in asked.train], [opened[path] for path in asked.test])
+
+
+def windows_of(asked: Asked) -> tuple[Windows | None, Windows | None]:
+    """Which recorded windows are learned from, and which tested on; None: all."""
+    from training.recorded.chat import Windows  # noqa: PLC0415
+
+    train, test = (
+        None if chosen is None else Windows(chosen.start, chosen.stop)
+        for chosen in (asked.train_windows, asked.test_windows)
+    )
+    return train, test
 
 
 def versions_of(places: Sequence[str], settings: Settings) -> dict[str, Bundle]:
@@ -215,7 +296,7 @@ def versions_of(places: Sequence[str], settings: Settings) -> dict[str, Bundle]:
 
 
 def ingredients_of(
-    args: argparse.Namespace, settings: Settings, chat: Chat, files: Files
+    asked: Asked, settings: Settings, chat: Chat, files: Files
 ) -> tuple[Ingredients, NDArray[np.bool_] | None]:
     """What the rankers are made of, and which channels are held out, if any."""
     from deploy.offline.baseline_ranker import VersionZeroConfig  # noqa: PLC0415
@@ -225,29 +306,29 @@ def ingredients_of(
     from training.evaluation.baselines import Popularity  # noqa: PLC0415
     from training.evaluation.cold_start import cold_streamers, without_past  # noqa: PLC0415
 
-    known = read_channels(args.channels) if args.channels else {}
-    cold_C = cold_streamers(chat.channels, args.cold_streamers) if args.cold_streamers else None
+    known = read_channels(asked.channels) if asked.channels else {}
+    cold_C = cold_streamers(chat.channels, asked.cold_streamers) if asked.cold_streamers else None
     ingredients = Ingredients(
         chat if cold_C is None else without_past(chat, cold_C),
-        BoostingConfig(args.trees, seed=args.seed),
+        BoostingConfig(asked.trees, seed=asked.seed),
         VersionZeroConfig(settings.recommend, settings.tables, settings.profile),
         known,
-        content_of(args, settings, chat, known, files) if args.content else None,
+        content_of(asked, asked.content, settings, chat, known=known, files=files) if asked.content else None,
         Popularity(),
     )
     return ingredients, cold_C
 
 
-def chosen_names(args: argparse.Namespace) -> list[str]:
+def chosen_names(asked: Asked) -> list[str]:
     """The rankers asked for, else all that can be had. Raises ConfigError: boosting by name without lightgbm."""
     from deploy.offline.rankers import BOOSTED, WITH_CONTENT, WITH_TOWERS  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415
     from training.boosting.ranker import Boosting  # noqa: PLC0415
 
-    left_out = (WITH_TOWERS,) if args.content else (WITH_TOWERS, *WITH_CONTENT)
-    names = args.rankers or [name for name in RANKERS if name not in left_out]
+    left_out = (WITH_TOWERS,) if asked.content else (WITH_TOWERS, *WITH_CONTENT)
+    names = asked.rankers or [name for name in RANKERS if name not in left_out]
     if not Boosting.available() and any(name in BOOSTED for name in names):
-        if args.rankers:
+        if asked.rankers:
             raise ConfigError("boosting needs lightgbm: pip install 'tidecast[eval]', or leave it out of --rankers")
         complain("tidecast: without boosting, the reference: pip install 'tidecast[eval]'")
         names = [name for name in names if name not in BOOSTED]
@@ -255,7 +336,7 @@ def chosen_names(args: argparse.Namespace) -> list[str]:
 
 
 def content_of(
-    args: argparse.Namespace, settings: Settings, chat: Chat, known: Mapping[str, Channel], files: Files
+    asked: Asked, folder: Path, settings: Settings, chat: Chat, *, known: Mapping[str, Channel], files: Files
 ) -> ContentTimeline:
     """What the channels were about; encodes what the cache does not hold yet."""
     from deploy.terminal.encode_progress import EncodeProgress  # noqa: PLC0415
@@ -263,7 +344,7 @@ def content_of(
     from training.recorded.chat import load_texts  # noqa: PLC0415
     from training.recorded.recorded_content import ContentConfig, content_timeline  # noqa: PLC0415
 
-    text_M = load_texts(files.train, files.test, args.train_windows, args.test_windows)
+    text_M = load_texts(files.train, files.test, *windows_of(asked))
     encoder = LazyTextEncoder(dataclasses.replace(settings.encoder, cached_texts=1))  # each text comes once
     with EncodeProgress() as progress:
         return content_timeline(
@@ -271,7 +352,7 @@ def content_of(
             text_M,
             known,
             encoder=encoder,
-            folder=args.content,
+            folder=folder,
             progress=progress,
             config=ContentConfig(settings.window, settings.tables.title_weight),
         )
@@ -284,7 +365,7 @@ def towers_of(rankers: Sequence[Ranker]) -> dict[str, Towers]:
     return {ranker.name: ranker.towers() for ranker in rankers if isinstance(ranker, Learned)}
 
 
-def as_json(report: Report, rankers: Sequence[Ranker], args: argparse.Namespace) -> dict[str, Any]:
+def as_json(report: Report, rankers: Sequence[Ranker], asked: Asked) -> dict[str, Any]:
     """For scripts: the report, what it was made from, and what the rankers learned."""
     from training.boosting.ranker import Boosting  # noqa: PLC0415
     from training.evaluation.baselines import MemoryAndMoves, Popularity  # noqa: PLC0415
@@ -297,57 +378,32 @@ def as_json(report: Report, rankers: Sequence[Ranker], args: argparse.Namespace)
             learned[ranker.name] = {"column": ranker.column, "prior": ranker.prior}
         elif isinstance(ranker, Boosting):
             learned[ranker.name] = ranker.importance()
-    split = {name: [str(path) for path in getattr(args, name)] for name in ("train", "test")}
+    split = {name: [str(path) for path in getattr(asked, name)] for name in ("train", "test")}
     windows = {
-        name: dataclasses.asdict(chosen) if (chosen := getattr(args, name)) else None
+        name: {"first": chosen.start, "end": chosen.stop} if (chosen := getattr(asked, name)) else None
         for name in ("train_windows", "test_windows")
     }
     return {
-        "split": {**split, **windows, "cold_streamers": args.cold_streamers},
-        "content": str(args.content) if args.content else None,
-        "channels": str(args.channels) if args.channels else None,
-        "seed": args.seed,
+        "split": {**split, **windows, "cold_streamers": asked.cold_streamers},
+        "content": str(asked.content) if asked.content else None,
+        "channels": str(asked.channels) if asked.channels else None,
+        "seed": asked.seed,
         "learned": learned,
         "towers": {name: dataclasses.asdict(towers) for name, towers in towers_of(rankers).items()},
         **dataclasses.asdict(report),
     }
 
 
-def _check(args: argparse.Namespace, names: Sequence[str]) -> tuple[str, str]:
+def _check(asked: Asked, names: Sequence[str]) -> tuple[str, str]:
     """Says before the work, not after it, that its result could not be kept. Whose rankings are kept; the reference."""
     from streaming.errors import ConfigError  # noqa: PLC0415
     from training.evaluation.learned_rankers import MODEL  # noqa: PLC0415
 
-    for option, path in (("--json", args.json), ("--rankings", args.rankings)):
+    for option, path in (("--json", asked.json), ("--rankings", asked.rankings)):
         if path is not None and not path.parent.is_dir():
             raise ConfigError(f"{option} {path}: no folder {path.parent}; create it first")
-    for option, name in (("--rankings-of", args.rankings_of), ("--against", args.against)):
+    for option, name in (("--rankings-of", asked.rankings_of), ("--against", asked.against)):
         if name and name not in names:
             raise ConfigError(f"{option} {name}: not among the rankers evaluated, {', '.join(names)}")
-    default = args.version[-1] if args.version else MODEL if MODEL in names else names[-1]
-    return args.rankings_of or default, args.against or REFERENCE
-
-
-def _windows(text: str) -> Windows:
-    from training.recorded.chat import Windows  # noqa: PLC0415
-
-    first, colon, end = text.partition(":")
-    if not (colon and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not A:B with A below B, such as 0:40 for windows 0 to 39")
-    return Windows(int(first), int(end))
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return int(text)
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = 0.0
-    if not 0 < share < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a share between 0 and 1, such as 0.2")
-    return share
+    default = asked.version[-1] if asked.version else MODEL if MODEL in names else names[-1]
+    return asked.rankings_of or default, asked.against or REFERENCE

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from deploy.config.settings import Settings, from_args
+import typer
+
+from deploy.commands.command_line import settings_of
 from deploy.terminal.console import complain, say, say_json
 from deploy.terminal.plain_progress import PlainProgress
 from streaming.errors import ConfigError
 from streaming.local_kafka import KAFKA_VERSION, LocalKafka, find_jars
 from streaming.shown import shown
+
+if TYPE_CHECKING:
+    from deploy.config.settings import Settings
 
 EPILOG = """\
 examples:
@@ -26,40 +31,35 @@ To use a Kafka that you have, set kafka.bootstrap_servers (TIDECAST_KAFKA__BOOTS
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "kafka",
-        help="start, stop and look at a local single-node Kafka",
-        description=f"Runs a real Apache Kafka {KAFKA_VERSION} on this machine, without docker and without root.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("action", choices=("start", "stop", "status", "fetch"), help="what to do")
-    parser.add_argument("--yes", action="store_true", help="stop it without asking, although a system uses it")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    settings = from_args(args)
-    if args.action == "fetch":
-        return _fetch(as_json=args.json)
+def run(
+    context: typer.Context,
+    action: Annotated[Literal["start", "stop", "status", "fetch"], typer.Argument(help="what to do")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="stop it without asking, although a system uses it")] = False,
+    json: Annotated[bool, typer.Option("--json", help="one JSON object instead of text")] = False,
+) -> int:
+    settings = settings_of(context)
+    if action == "fetch":
+        return _fetch(as_json=json)
     if settings.kafka.bootstrap_servers:
         complain(
             f"tidecast: kafka.bootstrap_servers is {shown(settings.kafka.bootstrap_servers)}: "
             "the other commands use that Kafka, not the local one"
         )
     kafka = LocalKafka(settings.local_kafka)
-    if args.action == "start":
+    if action == "start":
         with PlainProgress("kafka start", ""):
             started = kafka.start()
         note = "started" if started else "ran already"
-    elif args.action == "stop":
-        require_unused(settings, kafka, sure=args.yes)
+    elif action == "stop":
+        require_unused(settings, kafka, sure=yes)
         note = "stopped" if kafka.stop() else "was not running"
     else:
         note = ""
-    return _show(kafka, note, action=args.action, as_json=args.json)
+    return _show(kafka, note, action=action, as_json=json)
+
+
+run.__doc__ = f"Runs a real Apache Kafka {KAFKA_VERSION} on this machine, without docker and without root."
 
 
 def require_unused(settings: Settings, kafka: LocalKafka, *, sure: bool) -> None:

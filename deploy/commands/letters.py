@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from deploy.commands.command_line import settings_of
 from deploy.terminal.console import as_json, one_line, say
 
 if TYPE_CHECKING:
@@ -28,71 +30,65 @@ POLL_S = 0.2
 SHOWN_BYTES = 2_000
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "letters",
-        help="the records that were refused, and why",
-        description="Shows the newest records of the topic dead-letter: what could not be read or was refused.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--topic", metavar="TOPIC", help="only records of this topic")
-    parser.add_argument("--error", metavar="TEXT", help="only those whose reason has this text in it")
-    parser.add_argument("-n", "--limit", type=_count, default=20, metavar="N", help="how many, the newest (20)")
-    parser.add_argument("--values", action="store_true", help="show what the records held (it may be chat)")
-    parser.add_argument("--count", action="store_true", help="how many by topic and reason, instead of each")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
-    parser.add_argument("--json", action="store_true", help="one JSON object per line, values in full")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.terminal.letters import Letters  # noqa: PLC0415
+def run(
+    context: typer.Context,
+    *,
+    topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="only records of this topic")] = None,
+    error: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="only those whose reason has this text in it")
+    ] = None,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=0, metavar="N", help="how many, the newest")] = 20,
+    values: Annotated[bool, typer.Option("--values", help="show what the records held (it may be chat)")] = False,
+    count: Annotated[bool, typer.Option("--count", help="how many by topic and reason, instead of each")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="go on until Ctrl-C")] = False,
+    json: Annotated[bool, typer.Option("--json", help="one JSON object per line, values in full")] = False,
+) -> int:
+    """Shows the newest records of the topic dead-letter: what could not be read or was refused."""
+    from deploy.terminal.letters import Letters  # noqa: PLC0415  the help needs none of this
     from streaming.broker import KafkaLog  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415
     from streaming.topics import TOPICS  # noqa: PLC0415
 
-    if args.topic is not None and args.topic not in TOPICS:
-        raise ConfigError(f"no topic {args.topic!r}; the topics are {', '.join(TOPICS)}")
-    settings = from_args(args)
+    if topic is not None and topic not in TOPICS:
+        raise ConfigError(f"no topic {topic!r}; the topics are {', '.join(TOPICS)}")
+    settings = settings_of(context)
     kafka = settings.kafka.or_local(settings.local_kafka.bootstrap_servers)
     log = KafkaLog(kafka, settings.topics.prefix, skip_damaged=settings.log.skip_damaged)
     found = Letters(log)
-    letters = [letter for letter in found.newest(BEHIND) if wanted(letter, args)]
-    if args.count:
-        _count_up(letters, to_json=args.json)
+    letters = [letter for letter in found.newest(BEHIND) if wanted(letter, topic, error)]
+    if count:
+        _count_up(letters, to_json=json)
     else:
-        for letter in letters[-args.limit :] if args.limit else []:
-            show(letter, args)
-        if not letters and not args.follow and not args.json:
-            say("no record was refused" + (f" of {args.topic}" if args.topic else ""))
-    if args.follow:
+        for letter in letters[-limit:] if limit else []:
+            show(letter, values=values, to_json=json)
+        if not letters and not follow and not json:
+            say("no record was refused" + (f" of {topic}" if topic else ""))
+    if follow:
         try:
             while True:
                 for letter in found.more(POLL_S):
-                    if wanted(letter, args):
-                        show(letter, args)
+                    if wanted(letter, topic, error):
+                        show(letter, values=values, to_json=json)
         except KeyboardInterrupt:
             pass
     found.close()
     return 1 if found.unread else 0
 
 
-def wanted(letter: DeadLetter, args: argparse.Namespace) -> bool:
+def wanted(letter: DeadLetter, topic: str | None, error: str | None) -> bool:
     """Whether the letter is among what was asked for."""
-    return (args.topic is None or letter.topic == args.topic) and (args.error is None or args.error in letter.error)
+    return (topic is None or letter.topic == topic) and (error is None or error in letter.error)
 
 
-def show(letter: DeadLetter, args: argparse.Namespace) -> None:
+def show(letter: DeadLetter, *, values: bool, to_json: bool) -> None:
     """Prints one letter: a line, and with --values another with what the record held."""
-    if args.json:
+    if to_json:
         say(as_json(as_dict(letter)), flush=True)
         return
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(letter.at_ms / 1000))
     key = f" key {_text(letter.key, 60)}" if letter.key else ""
     say(one_line(f"{when}  {letter.topic}-{letter.partition} at {letter.offset}{key}  {letter.error}"), flush=True)
-    if args.values:
+    if values:
         say(one_line(f"    {_text(letter.value, SHOWN_BYTES)}"), flush=True)
 
 
@@ -137,9 +133,3 @@ def _count_up(letters: list[DeadLetter], *, to_json: bool) -> None:
             say(f"{count:>8,}  {topic}  {one_line(reason)}")
     if not counts and not to_json:
         say("no record was refused")
-
-
-def _count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of letters")
-    return int(text)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from deploy.commands.command_line import settings_of
 from deploy.terminal.console import complain, say, say_json
 
 EPILOG = """\
@@ -22,30 +25,25 @@ Without a running system it shows the logs that the last one left: `tidecast dow
 FOLLOW_EVERY_S = 0.5
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "logs",
-        help="what the system's processes have logged, while it runs and after",
-        description="Shows the ends of the logs of the system that was started from this folder.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("process", nargs="*", metavar="PROCESS", help="such as room-worker, or a pid")
-    parser.add_argument("-n", "--lines", type=_count, default=20, metavar="N", help="lines of each process (20)")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
-    parser.add_argument("--all", action="store_true", help="Ray's own processes too")
-    parser.add_argument("--kept", action="store_true", help="list the logs that ended systems left")
-    parser.add_argument("--json", action="store_true", help="one JSON object per line")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
+def run(
+    context: typer.Context,
+    process: Annotated[
+        list[str] | None, typer.Argument(metavar="PROCESS", help="such as room-worker, or a pid")
+    ] = None,
+    *,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, metavar="N", help="lines of each process")] = 20,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="go on until Ctrl-C")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Ray's own processes too")] = False,
+    list_kept: Annotated[bool, typer.Option("--kept", help="list the logs that ended systems left")] = False,
+    json: Annotated[bool, typer.Option("--json", help="one JSON object per line")] = False,
+) -> int:
+    """Shows the ends of the logs of the system that was started from this folder."""
     from deploy.local.process_logs import chosen, end_of, kept_logs, logs_in  # noqa: PLC0415
 
     kept = kept_logs([Path(folder, "logs") for folder in FOLDERS])
-    if args.kept:
-        return _list(list(kept.values()), as_json=args.json)
-    running = _running(args)
+    if list_kept:
+        return _list(list(kept.values()), as_json=json)
+    running = _running(context)
     folder = running if running is not None else next(iter(kept.values()), None)
     if folder is None:
         complain("tidecast: nothing runs that was started from this folder, and no logs of an ended system are kept")
@@ -53,38 +51,37 @@ def run(args: argparse.Namespace) -> int:
     if running is None:
         complain(f"no system runs; these are the logs that one left in {folder}")
     logs = logs_in(folder)
-    wanted = chosen(logs, args.process, everything=args.all)
+    wanted = chosen(logs, process or (), everything=everything)
     if not wanted:
         names = sorted({log.process for log in logs})
-        complain(f"tidecast: no log of {', '.join(args.process) or 'the application'}; there are {', '.join(names)}")
+        complain(f"tidecast: no log of {', '.join(process or ()) or 'the application'}; there are {', '.join(names)}")
         return 1
     silent = []
     for log in wanted:
-        lines = end_of(log.path, args.lines)
-        silent += [] if lines else [log.process]
-        if args.json:
-            for line in lines:
+        said = end_of(log.path, lines)
+        silent += [] if said else [log.process]
+        if json:
+            for line in said:
                 say_json({"process": log.process, "pid": log.pid, "line": line})
-        elif lines:
+        elif said:
             say(f"== {log.process}{f' {log.pid}' if log.pid else ''}  {log.path}")
-            say("\n".join(lines))
-    if silent and not args.json:
+            say("\n".join(said))
+    if silent and not json:
         complain(f"nothing in {len(silent)} of {len(wanted)} logs")
-    if args.follow and running is not None:
-        _follow([log.path for log in wanted], {log.path: log.process for log in wanted}, as_json=args.json)
+    if follow and running is not None:
+        _follow([log.path for log in wanted], {log.path: log.process for log in wanted}, as_json=json)
     return 0
 
 
 FOLDERS = (Path(".tidecast"), Path(".tidecast/demo"))
 
 
-def _running(args: argparse.Namespace) -> Path | None:
+def _running(context: typer.Context) -> Path | None:
     """Where the processes of a running system write their logs."""
-    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.local.system import System  # noqa: PLC0415
+    from deploy.local.system import System  # noqa: PLC0415  the help needs none of this
 
     for folder in FOLDERS:
-        running = System(from_args(args), folder).living()
+        running = System(settings_of(context), folder).living()
         if running is not None and running.ray_folder:
             logs = Path(running.ray_folder) / "ray" / "session_latest" / "logs"
             if logs.is_dir():
@@ -118,9 +115,3 @@ def _follow(paths: Sequence[Path], names: dict[Path, str], *, as_json: bool) -> 
             time.sleep(FOLLOW_EVERY_S)
     except KeyboardInterrupt:
         return
-
-
-def _count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of lines")
-    return int(text)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import typer
+
+from deploy.commands.command_line import settings_of
 from deploy.terminal.console import as_json, say, say_json
 from streaming.shown import shown_uri
 
@@ -40,95 +43,104 @@ examples:
 NEEDS = {"show": "VERSION", "publish": "FOLDER", "promote": "VERSION", "retire": "VERSION"}
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "models",
-        help="versions of the models: list, show, publish, put live, roll back, retire",
-        description="Lists versions of the models, and says which of them answers.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("action", choices=("ls", "show", "publish", "promote", "rollback", "retire"), help="what to do")
-    parser.add_argument("subject", nargs="?", metavar="VERSION|FOLDER", help="of which version, or the folder it is in")
-    parser.add_argument("--live", action="store_true", help="publish: put it live at once")
-    parser.add_argument("--delete", action="store_true", help="retire: delete its files too")
-    parser.add_argument("--uri", metavar="URI", help="the registry, instead of registry.uri")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
-    parser.set_defaults(run=run)
+Action = Literal["ls", "show", "publish", "promote", "rollback", "retire"]
 
 
-def run(args: argparse.Namespace) -> int:
-    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.terminal.model_registry import registry_of  # noqa: PLC0415
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of the registry: `subject` is a version or the folder of one, "" where the action needs none."""
 
-    check(args)
-    with registry_of(from_args(args), args.uri) as registry:
-        return ACTIONS[args.action](registry, args)
+    action: Action
+    subject: str
+    live: bool
+    delete: bool
+    to_json: bool
 
 
-def check(args: argparse.Namespace) -> None:
+def run(
+    context: typer.Context,
+    action: Annotated[Action, typer.Argument(help="what to do")],
+    subject: Annotated[
+        str | None, typer.Argument(metavar="VERSION|FOLDER", help="of which version, or the folder it is in")
+    ] = None,
+    *,
+    live: Annotated[bool, typer.Option("--live", help="publish: put it live at once")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="retire: delete its files too")] = False,
+    uri: Annotated[str | None, typer.Option(metavar="URI", help="the registry, instead of registry.uri")] = None,
+    json: Annotated[bool, typer.Option("--json", help="one JSON object instead of text")] = False,
+) -> int:
+    """Lists versions of the models, and says which of them answers."""
+    from deploy.terminal.model_registry import registry_of  # noqa: PLC0415  the help needs none of this
+
+    asked = Asked(action, subject or "", live, delete, json)
+    check(asked)
+    with registry_of(settings_of(context), uri) as registry:
+        return ACTIONS[action](registry, asked)
+
+
+def check(asked: Asked) -> None:
     """Raises ConfigError where words do not belong together."""
     from streaming.errors import ConfigError  # noqa: PLC0415
 
-    needed = NEEDS.get(args.action)
-    if needed is not None and args.subject is None:
-        raise ConfigError(f"tidecast models {args.action} needs a {needed}; `tidecast models ls` lists the versions")
-    if needed is None and args.subject is not None:
-        raise ConfigError(f"tidecast models {args.action} takes no {args.subject!r}")
+    needed = NEEDS.get(asked.action)
+    if needed is not None and not asked.subject:
+        raise ConfigError(f"tidecast models {asked.action} needs a {needed}; `tidecast models ls` lists the versions")
+    if needed is None and asked.subject:
+        raise ConfigError(f"tidecast models {asked.action} takes no {asked.subject!r}")
     for option, action in (("live", "publish"), ("delete", "retire")):
-        if getattr(args, option) and args.action != action:
+        if getattr(asked, option) and asked.action != action:
             raise ConfigError(f"--{option} is for {action}")
 
 
-def _ls(registry: Registry, args: argparse.Namespace) -> int:
+def _ls(registry: Registry, asked: Asked) -> int:
     from deploy.terminal.model_registry import draw, row_of  # noqa: PLC0415
 
     versions = registry.versions()
-    if args.json:
+    if asked.to_json:
         say_json({"versions": [row_of(listed) for listed in versions]})
     else:
         draw(versions)
     return 0
 
 
-def _show(registry: Registry, args: argparse.Namespace) -> int:
+def _show(registry: Registry, asked: Asked) -> int:
     import msgspec  # noqa: PLC0415
 
     from deploy.terminal.model_registry import describe, row_of  # noqa: PLC0415
 
-    listed, manifest = registry.show(args.subject)
-    if args.json:
+    listed, manifest = registry.show(asked.subject)
+    if asked.to_json:
         say_json({**row_of(listed), "manifest": msgspec.to_builtins(manifest)})
     else:
         say("\n".join(describe(listed, manifest)))
     return 0
 
 
-def _publish(registry: Registry, args: argparse.Namespace) -> int:
+def _publish(registry: Registry, asked: Asked) -> int:
     from deploy.terminal.model_registry import bundle_at  # noqa: PLC0415
 
-    record = registry.publish(bundle_at(args.subject))
-    if not args.live:
+    record = registry.publish(bundle_at(asked.subject))
+    if not asked.live:
         said = f"version {record.version} is a candidate, at {shown_uri(record.path)}"
-        return _say(args, f"{said}; `tidecast models promote {record.version}` puts it live", _state(record))
-    return _promoted(registry, args, record.version)
+        return _say(asked, f"{said}; `tidecast models promote {record.version}` puts it live", _state(record))
+    return _promoted(registry, asked, record.version)
 
 
-def _promote(registry: Registry, args: argparse.Namespace) -> int:
-    return _promoted(registry, args, args.subject)
+def _promote(registry: Registry, asked: Asked) -> int:
+    return _promoted(registry, asked, asked.subject)
 
 
-def _promoted(registry: Registry, args: argparse.Namespace, version: str) -> int:
+def _promoted(registry: Registry, asked: Asked, version: str) -> int:
     from training.registry.registry import OpenGate  # noqa: PLC0415
 
     verdict: Verdict = registry.promote(version, OpenGate())
     said = f"version {version} is {'live' if verdict.passed else 'not live'}: {verdict.reason}"
     told = {"version": version, "live": verdict.passed, "reason": verdict.reason, "metrics": dict(verdict.metrics)}
-    return _say(args, said, told, 0 if verdict.passed else 1)
+    return _say(asked, said, told, 0 if verdict.passed else 1)
 
 
-def _rollback(registry: Registry, args: argparse.Namespace) -> int:
-    return rollback(registry, as_json=args.json)
+def _rollback(registry: Registry, asked: Asked) -> int:
+    return rollback(registry, as_json=asked.to_json)
 
 
 def rollback(registry: Registry, *, as_json: bool) -> int:
@@ -141,18 +153,18 @@ def rollback(registry: Registry, *, as_json: bool) -> int:
     return 0
 
 
-def _retire(registry: Registry, args: argparse.Namespace) -> int:
-    record = registry.retire(args.subject, delete=args.delete)
-    gone = "; its files are deleted" if args.delete else f"; its files stay at {shown_uri(record.path)}"
-    return _say(args, f"version {record.version} is retired{gone}", _state(record))
+def _retire(registry: Registry, asked: Asked) -> int:
+    record = registry.retire(asked.subject, delete=asked.delete)
+    gone = "; its files are deleted" if asked.delete else f"; its files stay at {shown_uri(record.path)}"
+    return _say(asked, f"version {record.version} is retired{gone}", _state(record))
 
 
 def _state(record: ModelVersion) -> dict[str, Any]:
     return {"version": record.version, "state": record.state, "path": shown_uri(record.path)}
 
 
-def _say(args: argparse.Namespace, text: str, told: dict[str, Any], code: int = 0) -> int:
-    say(as_json(told) if args.json else text)
+def _say(asked: Asked, text: str, told: dict[str, Any], code: int = 0) -> int:
+    say(as_json(told) if asked.to_json else text)
     return code
 
 

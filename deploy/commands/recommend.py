@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import time
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
+import typer
 from msgspec import UNSET
-from rich.console import Group
-from rich.live import Live
-from rich.text import Text
 
 from actors.answer import Answer, Filters, Item, Mature, Query
+from deploy.commands.command_line import settings_of
 from deploy.http.client import Client
 from deploy.terminal.columns import Column, table
 from deploy.terminal.console import console, one_line, say_json
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.text import Text
 
 EPILOG = """\
 examples:
@@ -40,41 +43,37 @@ COLUMNS = (
 MATURE: dict[str | None, Mature] = {"none": False, "only": True, "any": "any"}
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "recommend",
-        help="what a viewer would be shown now, and why",
-        description="Asks the running system what a viewer would be shown now.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("viewer", metavar="VIEWER")
-    parser.add_argument("--limit", type=int, default=10, metavar="N", help="how many rooms (10)")
-    parser.add_argument("--language", metavar="TAG", help='only rooms in this language, for example "pt" or "pt-BR"')
-    parser.add_argument("--category", metavar="NAME", help="only rooms of this category")
-    parser.add_argument("--mature", choices=MATURE, help="mature rooms: none, only these, or any room")
-    parser.add_argument("--exclude", metavar="ROOM", action="append", default=[], help="not this room; repeatable")
-    parser.add_argument("--explain", action="store_true", help="show what each score is the sum of")
-    parser.add_argument("--watch", action="store_true", help="ask again every second until Ctrl-C")
-    parser.add_argument("--json", action="store_true", help="the answer as one JSON object per line")
-    parser.set_defaults(run=run)
+def run(
+    context: typer.Context,
+    viewer: Annotated[str, typer.Argument(metavar="VIEWER")],
+    *,
+    limit: Annotated[int, typer.Option(metavar="N", help="how many rooms")] = 10,
+    language: Annotated[
+        str | None, typer.Option(metavar="TAG", help='only rooms in this language, for example "pt" or "pt-BR"')
+    ] = None,
+    category: Annotated[str | None, typer.Option(metavar="NAME", help="only rooms of this category")] = None,
+    mature: Annotated[
+        Literal["none", "only", "any"] | None, typer.Option(help="mature rooms: none, only these, or any room")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="ROOM", help="not this room; repeatable")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="show what each score is the sum of")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="ask again every second until Ctrl-C")] = False,
+    json: Annotated[bool, typer.Option("--json", help="the answer as one JSON object per line")] = False,
+) -> int:
+    """Asks the running system what a viewer would be shown now."""
 
-
-def run(args: argparse.Namespace) -> int:
-    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
-
-    client = Client(from_args(args).http.url)
+    client = Client(settings_of(context).http.url)
     query = Query(
-        viewer=args.viewer,
-        limit=args.limit,
-        exclude=args.exclude,
-        filters=Filters(language=args.language, category=args.category, mature=MATURE.get(args.mature)),
-        explain=args.explain,
+        viewer=viewer,
+        limit=limit,
+        exclude=exclude or [],
+        filters=Filters(language=language, category=category, mature=MATURE.get(mature)),
+        explain=explain,
     )
-    if args.watch:
-        return _watch(client, query, as_json=args.json)
+    if watch:
+        return _watch(client, query, as_json=json)
     answer = client.recommend(query)
-    if args.json:
+    if json:
         say_json(msgspec.to_builtins(answer))
     else:
         out = console()
@@ -83,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _watch(client: Client, query: Query, *, as_json: bool) -> int:
+    from rich.live import Live  # noqa: PLC0415  rich is slow to import, and `--help` needs none of it
+
     try:
         if as_json:
             while True:
@@ -99,6 +100,9 @@ def _watch(client: Client, query: Query, *, as_json: bool) -> int:
 
 def picture(answer: Answer, width: int) -> Group:
     """An answer as a table of at most `width` cells; with what the scores are the sums of on a line of their own."""
+    from rich.console import Group  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     who = answer.viewer if answer.known else f"{answer.viewer} (a stranger)"
     clock = time.strftime("%H:%M:%S", time.localtime(answer.generated_at_ms / 1000))
     head = f"{clock}   {answer.live_rooms} rooms live   model {answer.model_version}   {who}"
@@ -117,6 +121,8 @@ def picture(answer: Answer, width: int) -> Group:
 
 
 def _cut(text: str) -> Text:
+    from rich.text import Text  # noqa: PLC0415
+
     return Text(one_line(text), no_wrap=True, overflow="ellipsis")
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import threading
 from collections import Counter
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from deploy.commands.parser import time_ms
+import typer
+
+from deploy.commands.command_line import SkipBad, settings_of, time_ms
 from deploy.terminal.console import as_json as to_json
 from deploy.terminal.console import say
 
@@ -60,6 +61,20 @@ examples:
 """
 
 
+def _zone(text: str) -> tzinfo:
+    try:
+        return ZoneInfo(text)
+    except (KeyError, ValueError, OSError) as err:
+        raise ValueError(f"{text!r} is not a time zone such as Europe/Berlin") from err
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError(f"{text} is not above 0")
+    return number
+
+
 @dataclass(frozen=True, slots=True)
 class Files:
     """The files of a command line, opened; None where there is none."""
@@ -73,62 +88,100 @@ class Files:
         return [file for file in (self.rooms, self.viewer_events, self.chat) if file is not None]
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "replay",
-        help="write recorded files to Kafka, at N times real speed",
-        description="Plays recorded chat, rooms and viewer events into Kafka in time order.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("chat", nargs="?", type=Path, metavar="FILE", help="recorded chat")
-    parser.add_argument("--rooms", type=Path, metavar="FILE", help="recorded starts, updates and ends of rooms")
-    parser.add_argument("--viewer-events", type=Path, metavar="FILE", help="recorded viewer events")
-    parser.add_argument("--channels", type=Path, metavar="FILE", help="CSV with channel,title,category,language")
-    parser.add_argument("--format", metavar="NAME", help="how FILE is written (default: recognised), see below")
-    parser.add_argument(
-        "--channel", metavar="NAME", help="whose chat FILE is, where it does not say (default: its name)"
-    )
-    parser.add_argument("--time-zone", type=_zone, metavar="ZONE", help="of local times in FILE, such as Europe/Berlin")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out rows that cannot be taken, and count them")
-    speed = parser.add_mutually_exclusive_group()
-    speed.add_argument("--speed", type=_positive, default=1.0, metavar="N", help="N times real speed (default: 1)")
-    speed.add_argument("--fast", action="store_true", help="as fast as Kafka takes them")
-    parser.add_argument("--time", choices=("now", "recorded"), default="now", help="the events' times (default: now)")
-    parser.add_argument("--window", type=int, metavar="W", help="only this recorded window of the chat")
-    parser.add_argument("--from", type=time_ms, dest="from_ms", metavar="TIME", help="only from this recorded time on")
-    parser.add_argument("--until", type=time_ms, dest="until_ms", metavar="TIME", help="only before this recorded time")
-    parser.add_argument("--limit", type=_count, metavar="N", help="only the first N rows of each file")
-    parser.add_argument(
-        "--skip-gaps",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help=f"shorten silences of more than {LONGEST_GAP_S:.0f} s to one second (default: yes)",
-    )
-    parser.add_argument("--json", action="store_true", help="the summary as one JSON object")
-    parser.set_defaults(run=run)
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is played: which files, how they are to be read, and which of their rows."""
+
+    chat: Path | None = None
+    rooms: Path | None = None
+    viewer_events: Path | None = None
+    channels: Path | None = None
+    format: str | None = None
+    channel: str | None = None
+    time_zone: tzinfo | None = None
+    skip_bad: bool = False
+    window: int | None = None
+    from_ms: int | None = None
+    until_ms: int | None = None
+    limit: int | None = None
 
 
-def run(args: argparse.Namespace) -> int:
-    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.local.stopping import stop_on_signal  # noqa: PLC0415
+def run(
+    context: typer.Context,
+    chat: Annotated[Path | None, typer.Argument(metavar="FILE", help="recorded chat")] = None,
+    *,
+    rooms: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="recorded starts, updates and ends of rooms")
+    ] = None,
+    viewer_events: Annotated[Path | None, typer.Option(metavar="FILE", help="recorded viewer events")] = None,
+    channels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV with channel,title,category,language")
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", metavar="NAME", help="how FILE is written (default: recognised), see below"),
+    ] = None,
+    channel: Annotated[
+        str | None, typer.Option(metavar="NAME", help="whose chat FILE is, where it does not say (default: its name)")
+    ] = None,
+    time_zone: Annotated[
+        tzinfo | None, typer.Option(parser=_zone, metavar="ZONE", help="of local times in FILE, such as Europe/Berlin")
+    ] = None,
+    skip_bad: SkipBad = False,
+    speed: Annotated[
+        float | None, typer.Option(parser=_positive, metavar="N", help="N times real speed (default: 1)")
+    ] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="as fast as Kafka takes them")] = False,
+    time: Annotated[Literal["now", "recorded"], typer.Option(help="the events' times")] = "now",
+    window: Annotated[int | None, typer.Option(metavar="W", help="only this recorded window of the chat")] = None,
+    from_ms: Annotated[
+        int | None, typer.Option("--from", parser=time_ms, metavar="TIME", help="only from this recorded time on")
+    ] = None,
+    until_ms: Annotated[
+        int | None, typer.Option("--until", parser=time_ms, metavar="TIME", help="only before this recorded time")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="only the first N rows of each file")] = None,
+    skip_gaps: Annotated[
+        bool, typer.Option(help=f"shorten silences of more than {LONGEST_GAP_S:.0f} s to one second")
+    ] = True,
+    json: Annotated[bool, typer.Option("--json", help="the summary as one JSON object")] = False,
+) -> int:
+    """Plays recorded chat, rooms and viewer events into Kafka in time order."""
+    from deploy.local.stopping import stop_on_signal  # noqa: PLC0415  the help needs none of this
     from deploy.terminal.play_progress import PlayProgress  # noqa: PLC0415
     from streaming.broker import KafkaLog  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
     from streaming.playback import Pace, Timeline, play  # noqa: PLC0415
 
-    settings, clock, stop = from_args(args), SystemClock(), threading.Event()
-    files = open_files(args)
-    check(args, files)
-    replay = replay_of(args, files)
-    longest_gap_s = LONGEST_GAP_S if args.skip_gaps else None
-    span = replay.span(args.speed, longest_gap_s)
+    if fast and speed is not None:
+        raise typer.BadParameter("argument --fast: not allowed with argument --speed")
+    settings, clock, stop = settings_of(context), SystemClock(), threading.Event()
+    source = Source(
+        chat=chat,
+        rooms=rooms,
+        viewer_events=viewer_events,
+        channels=channels,
+        format=format_,
+        channel=channel,
+        time_zone=time_zone,
+        skip_bad=skip_bad,
+        window=window,
+        from_ms=from_ms,
+        until_ms=until_ms,
+        limit=limit,
+    )
+    files = open_files(source)
+    check(source, files)
+    replay = replay_of(source, files)
+    longest_gap_s = LONGEST_GAP_S if skip_gaps else None
+    rate = 1.0 if speed is None else speed
+    span = replay.span(rate, longest_gap_s)
     kafka = settings.kafka.or_local(settings.local_kafka.bootstrap_servers)
-    sink = KafkaLog(kafka.in_bulk() if args.fast else kafka, settings.topics.prefix).sink()
-    shortened = Timeline(clock.now_ms() - (span.lasts_ms if args.fast else 0), args.speed, longest_gap_s)
-    kept, at_speed = Timeline(), Timeline(None, args.speed, longest_gap_s)
-    moved, pacing = (shortened, Timeline()) if args.time == "now" else (kept, at_speed)
-    pace = Pace(clock, None if args.fast else pacing, stop.wait)
+    sink = KafkaLog(kafka.in_bulk() if fast else kafka, settings.topics.prefix).sink()
+    shortened = Timeline(clock.now_ms() - (span.lasts_ms if fast else 0), rate, longest_gap_s)
+    kept, at_speed = Timeline(), Timeline(None, rate, longest_gap_s)
+    moved, pacing = (shortened, Timeline()) if time == "now" else (kept, at_speed)
+    pace = Pace(clock, None if fast else pacing, stop.wait)
     with stop_on_signal(stop), PlayProgress("replay", "rows", replay.rows) as bar:
         if span.skipped_gaps:
             bar.note(
@@ -139,49 +192,49 @@ def run(args: argparse.Namespace) -> int:
             sink.send(end.topic, end.key, end.value)
         sink.flush()
         sink.close()
-    say(as_json(files, replay, span, played, stop) if args.json else summary(replay, span, played, stop))
+    say(as_json(files, replay, span, played, stop) if json else summary(replay, span, played, stop))
     return INTERRUPTED if stop.is_set() else 0
 
 
-def open_files(args: argparse.Namespace) -> Files:
+def open_files(source: Source) -> Files:
     """Raises InputFileError."""
     from streaming.errors import InputFileError  # noqa: PLC0415
     from streaming.recording import Recording  # noqa: PLC0415
 
-    if args.chat is None and args.rooms is None and args.viewer_events is None:
+    if source.chat is None and source.rooms is None and source.viewer_events is None:
         raise InputFileError("nothing to replay; give a FILE of chat, --rooms or --viewer-events")
-    named = args.format if args.chat is None else None  # of FILE; without one, of the files that there are
+    named = source.format if source.chat is None else None  # of FILE; without one, of the files that there are
     return Files(
-        Recording.open(args.chat, "chat", args.format, channel=args.channel, zone=args.time_zone)
-        if args.chat
+        Recording.open(source.chat, "chat", source.format, channel=source.channel, zone=source.time_zone)
+        if source.chat
         else None,
-        Recording.open(args.rooms, "rooms", named) if args.rooms else None,
-        Recording.open(args.viewer_events, "viewer-events", named) if args.viewer_events else None,
+        Recording.open(source.rooms, "rooms", named) if source.rooms else None,
+        Recording.open(source.viewer_events, "viewer-events", named) if source.viewer_events else None,
     )
 
 
-def check(args: argparse.Namespace, files: Files) -> None:
+def check(source: Source, files: Files) -> None:
     """Reads every row before anything is sent. Raises InputFileError, with the first row that cannot be taken."""
     from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
     from streaming.recorded_records import LogCheck  # noqa: PLC0415
 
     for file in files.opened:
-        check_recording(file, LogCheck(file.kind, selection_of(args)), skip_bad=args.skip_bad)
+        check_recording(file, LogCheck(file.kind, selection_of(source)), skip_bad=source.skip_bad)
 
 
-def replay_of(args: argparse.Namespace, files: Files) -> Replay:
+def replay_of(source: Source, files: Files) -> Replay:
     """Raises InputFileError."""
     from streaming.replay import Replay, read_channels  # noqa: PLC0415
 
-    channels = read_channels(args.channels) if args.channels else None
-    selection = selection_of(args)
+    channels = read_channels(source.channels) if source.channels else None
+    selection = selection_of(source)
     return Replay(files.chat, files.rooms, files.viewer_events, channels=channels, selection=selection)
 
 
-def selection_of(args: argparse.Namespace) -> Selection:
+def selection_of(source: Source) -> Selection:
     from streaming.recorded_rooms import Selection  # noqa: PLC0415
 
-    return Selection(args.window, args.from_ms, args.until_ms, args.limit)
+    return Selection(source.window, source.from_ms, source.until_ms, source.limit)
 
 
 def summary(replay: Replay, span: Span, played: Played, stop: threading.Event) -> str:
@@ -210,23 +263,3 @@ def as_json(files: Files, replay: Replay, span: Span, played: Played, stop: thre
             "remarks": dict(sum((file.remarks for file in files.opened), Counter())),
         }
     )
-
-
-def _zone(text: str) -> tzinfo:
-    try:
-        return ZoneInfo(text)
-    except (KeyError, ValueError, OSError) as err:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time zone such as Europe/Berlin") from err
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
-
-
-def _count(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return int(text)

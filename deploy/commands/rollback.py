@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
+from typing import Annotated
+
+import typer
+
+from deploy.commands.command_line import settings_of
 
 EPILOG = """\
 examples:
@@ -14,23 +18,15 @@ answer without a model. `tidecast models ls` shows what is live and what it woul
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "rollback",
-        help="return to the version of the models that was live before",
-        description="Puts the version of the models live that was live before, and retires the one that is.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--uri", metavar="URI", help="the registry, instead of registry.uri")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
+def run(
+    context: typer.Context,
+    *,
+    uri: Annotated[str | None, typer.Option(metavar="URI", help="the registry, instead of registry.uri")] = None,
+    json: Annotated[bool, typer.Option("--json", help="one JSON object instead of text")] = False,
+) -> int:
+    """Puts the version of the models live that was live before, and retires the one that is."""
     from deploy.commands.models import rollback  # noqa: PLC0415  the help needs none of this
-    from deploy.config.settings import from_args  # noqa: PLC0415
     from deploy.terminal.model_registry import registry_of  # noqa: PLC0415
 
-    with registry_of(from_args(args), args.uri) as registry:
-        return rollback(registry, as_json=args.json)
+    with registry_of(settings_of(context), uri) as registry:
+        return rollback(registry, as_json=json)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import time
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-from rich.console import Console
+import typer
 
 from actors.answer import Room
+from deploy.commands.command_line import settings_of
 from deploy.http.client import Client
 from deploy.terminal.columns import Column, table
 from deploy.terminal.console import console, say_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 MATURE = {"none": "false", "only": "true", "any": "any"}
 EPILOG = """\
@@ -34,32 +38,23 @@ COLUMNS = (
 )
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "rooms",
-        help="the rooms that are live now",
-        description="Asks the running system for the rooms that are live now, largest audience first.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many rooms (20)")
-    parser.add_argument("--language", metavar="TAG", help="only rooms in this language")
-    parser.add_argument("--category", metavar="NAME", help="only rooms of this category")
-    parser.add_argument(
-        "--mature", choices=MATURE, default="any", help="mature rooms: none, only these, or any room (any)"
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON array instead of a table")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
-
-    asked = {"limit": args.limit, "language": args.language, "category": args.category, "mature": MATURE[args.mature]}
-    rooms = Client(from_args(args).http.url).rooms(
+def run(
+    context: typer.Context,
+    *,
+    limit: Annotated[int, typer.Option(metavar="N", help="how many rooms")] = 20,
+    language: Annotated[str | None, typer.Option(metavar="TAG", help="only rooms in this language")] = None,
+    category: Annotated[str | None, typer.Option(metavar="NAME", help="only rooms of this category")] = None,
+    mature: Annotated[
+        Literal["none", "only", "any"], typer.Option(help="mature rooms: none, only these, or any room")
+    ] = "any",
+    json: Annotated[bool, typer.Option("--json", help="one JSON array instead of a table")] = False,
+) -> int:
+    """Asks the running system for the rooms that are live now, largest audience first."""
+    asked = {"limit": limit, "language": language, "category": category, "mature": MATURE[mature]}
+    rooms = Client(settings_of(context).http.url).rooms(
         **{name: value for name, value in asked.items() if value is not None}
     )
-    if args.json:
+    if json:
         say_json(msgspec.to_builtins(rooms))
     else:
         show(console(), rooms, time.time_ns() // 1_000_000)

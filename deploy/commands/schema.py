@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
+from typing import Annotated
 
+import typer
+
+from deploy.commands.command_line import one_of
 from deploy.terminal.console import say, say_json
-from streaming.codec import json_schema
 from streaming.topics import TOPICS
 
 EPILOG = """\
@@ -18,30 +20,26 @@ Topics that producers write carry JSON; topics that only Tidecast writes carry t
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "schema",
-        help="the JSON Schema of a topic's records",
-        description="Prints the JSON Schema (draft 2020-12) of a topic's records, or the list of topics.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("topic", nargs="?", choices=tuple(TOPICS), metavar="TOPIC", help=", ".join(TOPICS))
-    parser.add_argument("--json", action="store_true", help="the list of topics as one JSON object")
-    parser.set_defaults(run=run)
+def run(
+    topic: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TOPIC", parser=one_of(list(TOPICS)), autocompletion=lambda: list(TOPICS), help=", ".join(TOPICS)
+        ),
+    ] = None,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="the list of topics as one JSON object")] = False,
+) -> int:
+    """Prints the JSON Schema (draft 2020-12) of a topic's records, or the list of topics."""
+    from streaming.codec import json_schema  # noqa: PLC0415  the help needs none of this
 
-
-def run(args: argparse.Namespace) -> int:
-    if args.topic is not None:
-        say_json(json_schema(args.topic), indent=2)
+    if topic is not None:
+        say_json(json_schema(topic), indent=2)
         return 0
-    listed = {
-        topic.name: {"key": topic.key, "format": topic.format, "written_by": topic.written_by}
-        for topic in TOPICS.values()
-    }
-    if args.json:
+    listed = {one.name: {"key": one.key, "format": one.format, "written_by": one.written_by} for one in TOPICS.values()}
+    if json:
         say_json(listed)
         return 0
-    for name, topic in listed.items():
-        say(f"{name:<16} key {topic['key']:<8} {topic['format']:<8} written by {topic['written_by']}")
+    for name, one in listed.items():
+        say(f"{name:<16} key {one['key']:<8} {one['format']:<8} written by {one['written_by']}")
     return 0

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 import threading
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from deploy.commands.command_line import settings_of
 from deploy.terminal.console import as_json as to_json
 from deploy.terminal.console import say
+from streaming.errors import ConfigError
 from streaming.simulated.config import SimulationConfig
 
 if TYPE_CHECKING:
     from deploy.demo.simulation import Run
 
 INTERRUPTED = 130
-
-# Every field of SimulationConfig and what it means; the defaults are read from there.
-OPTIONS = {
-    "seed": "another seed, another platform",
-    "rooms": "rooms live at once, on average",
-    "streamers": "who broadcast now and then; 0: three times --rooms",
-    "viewers": "who ever come; --online-share of them are there at once",
-    "categories": "how many categories there are, at most 20",
-    "chat_per_room_s": "chat messages a second of an average room; popular rooms have more",
-    "bot_share": "of the messages, those by bots that copy and paste",
-    "room_lifetime_s": "mean length of a broadcast",
-    "topic_s": "mean time that a room stays with a topic; titles follow only now and then",
-    "mixed_share": "of the streamers, those who talk about several categories under one label",
-    "raid_share": "of the ends of rooms, those where the viewers move on together",
-    "online_share": "of the viewers, those in some room at once",
-    "visit_s": "mean length of a visit",
-    "hop_share": "of the visits, those followed at once by another",
-    "return_share": "of the choices, those of a favourite streamer, where one is live",
-    "noise_share": "of the choices, those by popularity alone",
-    "reaction_per_viewer_s": "likes, gifts and follows a second of a viewer in a room",
-    "watch_every_s": "how often a viewer's player says that it still plays",
-}
+USUAL = SimpleNamespace(**{field.name: field.default for field in fields(SimulationConfig)})
 
 EPILOG = """\
 The platform has streamers with usual categories, a language and broadcasts that start and end; rooms whose topic
@@ -56,77 +39,133 @@ examples:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "simulate",
-        help="write a synthetic platform's events to Kafka",
-        description="Simulates a live platform and writes its rooms, chat and viewer events to Kafka.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    platform = parser.add_argument_group("the platform")
-    for field in fields(SimulationConfig):
-        default: Any = field.default
-        platform.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            type=type(default),
-            default=default,
-            metavar="N",
-            help=f"{OPTIONS[field.name]} (default: {default})",
-        )
-    parser.add_argument("--duration", type=float, metavar="S", help="stop after so many seconds of the platform's time")
-    parser.add_argument("--fast", action="store_true", help="as fast as Kafka takes it; needs --duration")
-    parser.add_argument(
-        "--processes", type=int, default=2, metavar="N", help="with --fast, how many write at once (default: 2)"
-    )
-    parser.add_argument("--truth", type=Path, metavar="FILE", help="write what is true of the platform, as JSON")
-    parser.add_argument("--leave-open", action="store_true", help="do not end the rooms at the end")
-    parser.add_argument("--json", action="store_true", help="the summary as one JSON object")
-    parser.set_defaults(run=run)
+def _of_platform(meaning: str) -> Any:
+    return typer.Option(metavar="N", rich_help_panel="the platform", help=meaning)
 
 
-def run(args: argparse.Namespace) -> int:
-    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.demo.simulation import run_fast, run_live  # noqa: PLC0415
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a platform is played: for so long, at once or not, ended or not, with its truth in a file."""
+
+    duration_s: float | None = None
+    fast: bool = False
+    processes: int = 2
+    truth: Path | None = None
+    leave_open: bool = False
+
+
+def run(
+    context: typer.Context,
+    *,
+    seed: Annotated[int, _of_platform("another seed, another platform")] = USUAL.seed,
+    rooms: Annotated[int, _of_platform("rooms live at once, on average")] = USUAL.rooms,
+    streamers: Annotated[int, _of_platform("who broadcast now and then; 0: three times --rooms")] = USUAL.streamers,
+    viewers: Annotated[int, _of_platform("who ever come; --online-share of them are there at once")] = USUAL.viewers,
+    categories: Annotated[int, _of_platform("how many categories there are, at most 20")] = USUAL.categories,
+    chat_per_room_s: Annotated[
+        float, _of_platform("chat messages a second of an average room; popular rooms have more")
+    ] = USUAL.chat_per_room_s,
+    bot_share: Annotated[float, _of_platform("of the messages, those by bots that copy and paste")] = USUAL.bot_share,
+    room_lifetime_s: Annotated[float, _of_platform("mean length of a broadcast")] = USUAL.room_lifetime_s,
+    topic_s: Annotated[
+        float, _of_platform("mean time that a room stays with a topic; titles follow only now and then")
+    ] = USUAL.topic_s,
+    mixed_share: Annotated[
+        float, _of_platform("of the streamers, those who talk about several categories under one label")
+    ] = USUAL.mixed_share,
+    raid_share: Annotated[
+        float, _of_platform("of the ends of rooms, those where the viewers move on together")
+    ] = USUAL.raid_share,
+    online_share: Annotated[float, _of_platform("of the viewers, those in some room at once")] = USUAL.online_share,
+    visit_s: Annotated[float, _of_platform("mean length of a visit")] = USUAL.visit_s,
+    hop_share: Annotated[float, _of_platform("of the visits, those followed at once by another")] = USUAL.hop_share,
+    return_share: Annotated[
+        float, _of_platform("of the choices, those of a favourite streamer, where one is live")
+    ] = USUAL.return_share,
+    noise_share: Annotated[float, _of_platform("of the choices, those by popularity alone")] = USUAL.noise_share,
+    reaction_per_viewer_s: Annotated[
+        float, _of_platform("likes, gifts and follows a second of a viewer in a room")
+    ] = USUAL.reaction_per_viewer_s,
+    watch_every_s: Annotated[
+        float, _of_platform("how often a viewer's player says that it still plays")
+    ] = USUAL.watch_every_s,
+    duration: Annotated[
+        float | None, typer.Option(metavar="S", help="stop after so many seconds of the platform's time")
+    ] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="as fast as Kafka takes it; needs --duration")] = False,
+    processes: Annotated[int, typer.Option(metavar="N", help="with --fast, how many write at once")] = 2,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write what is true of the platform, as JSON")
+    ] = None,
+    leave_open: Annotated[bool, typer.Option("--leave-open", help="do not end the rooms at the end")] = False,
+    json: Annotated[bool, typer.Option("--json", help="the summary as one JSON object")] = False,
+) -> int:
+    """Simulates a live platform and writes its rooms, chat and viewer events to Kafka."""
+    asked = Asked(duration, fast, processes, truth, leave_open)
+    check(asked)
+    platform = SimulationConfig(
+        seed=seed,
+        rooms=rooms,
+        streamers=streamers,
+        viewers=viewers,
+        categories=categories,
+        chat_per_room_s=chat_per_room_s,
+        bot_share=bot_share,
+        room_lifetime_s=room_lifetime_s,
+        topic_s=topic_s,
+        mixed_share=mixed_share,
+        raid_share=raid_share,
+        online_share=online_share,
+        visit_s=visit_s,
+        hop_share=hop_share,
+        return_share=return_share,
+        noise_share=noise_share,
+        reaction_per_viewer_s=reaction_per_viewer_s,
+        watch_every_s=watch_every_s,
+    )
+    from deploy.demo.simulation import run_fast, run_live  # noqa: PLC0415  the help needs none of this
     from deploy.local.stopping import stop_on_signal  # noqa: PLC0415
     from deploy.terminal.play_progress import PlayProgress  # noqa: PLC0415
     from streaming.broker import KafkaLog  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
 
-    settings, clock, stop = from_args(args), SystemClock(), threading.Event()
+    settings, clock, stop = settings_of(context), SystemClock(), threading.Event()
     kafka = settings.kafka.or_local(settings.local_kafka.bootstrap_servers)
-    wanted = wanted_run(args, clock.now_ms())
+    wanted = wanted_run(platform, asked, clock.now_ms())
     with stop_on_signal(stop):
-        if args.fast:
-            with PlayProgress("simulate", "seconds", args.duration) as bar:
-                written = run_fast(wanted, kafka, settings.topics.prefix, args.processes, stop, progress=bar.update)
+        if fast:
+            with PlayProgress("simulate", "seconds", duration) as bar:
+                written = run_fast(wanted, kafka, settings.topics.prefix, processes, stop, progress=bar.update)
             events, took_s = written.events, written.elapsed_s
         else:
             sink = KafkaLog(kafka, settings.topics.prefix).sink()
-            with PlayProgress("simulate", "seconds", args.duration) as bar:
+            with PlayProgress("simulate", "seconds", duration) as bar:
                 played = run_live(wanted, sink, clock, stop, lambda far: bar.update(far.elapsed_s, far))
             events, took_s = played.events, played.elapsed_s
-    say(summary(events, took_s, stopped=stop.is_set(), as_json=args.json))
+    say(summary(events, took_s, stopped=stop.is_set(), as_json=json))
     return INTERRUPTED if stop.is_set() else 0
 
 
-def wanted_run(args: argparse.Namespace, now_ms: int) -> Run:
-    """Raises ConfigError."""
-    from deploy.demo.simulation import Run  # noqa: PLC0415
-    from streaming.errors import ConfigError  # noqa: PLC0415
-
-    if args.fast and args.duration is None:
+def check(asked: Asked) -> None:
+    """Raises ConfigError where options do not belong together."""
+    if asked.fast and asked.duration_s is None:
         raise ConfigError("--fast needs --duration: how many seconds of the platform's time to write")
-    if args.processes < 1 or (args.duration is not None and not args.duration > 0):
-        raise ConfigError(f"--processes is {args.processes} and --duration {args.duration}; both must be above 0")
-    lasts_ms = None if args.duration is None else int(args.duration * 1000)
-    start_ms = now_ms - lasts_ms if args.fast and lasts_ms is not None else now_ms
+    if asked.processes < 1 or (asked.duration_s is not None and not asked.duration_s > 0):
+        raise ConfigError(f"--processes is {asked.processes} and --duration {asked.duration_s}; both must be above 0")
+
+
+def wanted_run(platform: SimulationConfig, asked: Asked, now_ms: int) -> Run:
+    """What is written, and when it begins: so that it ends now where it is written at once."""
+    from deploy.demo.simulation import Run  # noqa: PLC0415
+
+    lasts_ms = None if asked.duration_s is None else int(asked.duration_s * 1000)
+    start_ms = now_ms - lasts_ms if asked.fast and lasts_ms is not None else now_ms
     return Run(
-        config=SimulationConfig(**{field.name: getattr(args, field.name) for field in fields(SimulationConfig)}),
+        config=platform,
         start_ms=start_ms,
         until_ms=None if lasts_ms is None else start_ms + lasts_ms,
-        ends=not args.leave_open,
-        truth=args.truth,
+        ends=not asked.leave_open,
+        truth=asked.truth,
     )
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from rich.console import Console
-from rich.text import Text
+import typer
 
+from deploy.commands.command_line import settings_of
 from deploy.demo.prometheus_text import Exposition, parse
 from deploy.http.client import Client, NotUp
 from deploy.http.status import Post, Readiness, SystemStatus, troubles_of
 from deploy.terminal.columns import Column, table
 from deploy.terminal.console import console, one_line, say, say_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 EPILOG = """\
 examples:
@@ -45,22 +47,13 @@ COLUMNS = (
 SILENT_S = 3.0
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "status",
-        help="each worker, its partitions, lag, freshness, index size and versions",
-        description="Asks the running system for every worker and replica.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
-
-    http = from_args(args).http
+def run(
+    context: typer.Context,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="one JSON object instead of a table")] = False,
+) -> int:
+    """Asks the running system for every worker and replica."""
+    http = settings_of(context).http
     url = http.url
     with contextlib.closing(Client(url, admin_url=http.admin_url)) as client:
         status, readiness, metrics = client.status(), client.readiness(), parse(client.metrics())
@@ -68,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         raise NotUp(f"{url} answers, but no process has said anything of itself for ten seconds")
     freshness_ms = {f"p{share:.0%}".rstrip("%"): _freshness_ms(metrics, share) for share in (0.5, 0.99)}
     refused = refusals(metrics)
-    if args.json:
+    if json:
         found = {"url": url, "ready": readiness, "freshness_ms": freshness_ms, "refused": refused, **_plain(status)}
         say_json(msgspec.to_builtins(found))
     else:
@@ -90,6 +83,8 @@ def _standing(readiness: Readiness) -> str:
 
 def show(out: Console, status: SystemStatus) -> None:
     """Prints a row per process, and below it what else it says of itself: cut where the console ends, not in a pipe."""
+    from rich.text import Text  # noqa: PLC0415  slow to import, and `--help` needs none of it
+
     rows = [_row(post, status.at_ms) for post in status.processes]
     console_lines = out.render_lines(table(COLUMNS, rows, out.width), pad=False)
     out.print(Text("".join(segment.text for segment in console_lines[0]).rstrip()))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
+from typing import Annotated
 
+import typer
+
+from deploy.commands.command_line import settings_of
 from deploy.terminal.console import say, say_json
 from streaming.topic_check import PRODUCERS, TopicReport, check_topics, grow_topics
 from streaming.topics import Partitioning
@@ -27,30 +30,28 @@ of them) are an error that `tidecast status` shows; this command makes them equa
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "topics",
-        help="create missing topics, say what differs, grow them; never deletes",
-        description="Creates missing topics, says how others differ from what is expected, and grows them if asked.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--partitions", type=_count, metavar="N", help="grow all topics by room and by viewer to N")
-    parser.add_argument("--room-partitions", type=_count, metavar="N", help="grow the topics by room to N")
-    parser.add_argument("--viewer-partitions", type=_count, metavar="N", help="grow the topics by viewer to N")
-    parser.set_defaults(run=run)
+def run(
+    context: typer.Context,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="one JSON object instead of a table")] = False,
+    partitions: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="grow all topics by room and by viewer to N")
+    ] = None,
+    room_partitions: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="grow the topics by room to N")
+    ] = None,
+    viewer_partitions: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="grow the topics by viewer to N")
+    ] = None,
+) -> int:
+    """Creates missing topics, says how others differ from what is expected, and grows them if asked."""
+    from streaming.broker import KafkaAdmin  # noqa: PLC0415  the help needs none of this
 
-
-def run(args: argparse.Namespace) -> int:
-    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
-    from streaming.broker import KafkaAdmin  # noqa: PLC0415
-
-    settings = from_args(args)
+    settings = settings_of(context)
     asked: dict[Partitioning, int] = {}
-    if (rooms := args.room_partitions or args.partitions) is not None:
+    if (rooms := room_partitions or partitions) is not None:
         asked["room"] = rooms
-    if (viewers := args.viewer_partitions or args.partitions) is not None:
+    if (viewers := viewer_partitions or partitions) is not None:
         asked["viewer"] = viewers
     topics = dataclasses.replace(
         settings.topics,
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     )
     with KafkaAdmin(settings.kafka.or_local(settings.local_kafka.bootstrap_servers)) as admin:
         reports = grow_topics(admin, topics, asked) if asked else check_topics(admin, topics)
-    if args.json:
+    if json:
         say_json({"topics": [dataclasses.asdict(report) for report in reports]})
     else:
         for report in reports:
@@ -68,12 +69,6 @@ def run(args: argparse.Namespace) -> int:
             if getattr(settings.topics, f"{name}_partitions") != count:
                 say(f"set topics.{name}_partitions = {count} in your configuration: more workers may run then")
     return 1 if any(report.state == "differs" for report in reports) else 0
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of partitions; 1 or more")
-    return int(text)
 
 
 def print_report(report: TopicReport) -> None:

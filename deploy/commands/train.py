@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from deploy.commands.parser import time_ms
+import typer
+
+from deploy.commands.command_line import SkipBad, settings_of, time_ms
 from deploy.terminal.console import as_json, say
 from streaming.shown import shown_uri
 
@@ -41,50 +42,70 @@ examples:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "train",
-        help="learn a version of the models from the archive or a recording, judge it, publish it",
-        description="Fits the models with Ray Train, judges them on visits not learned from, and publishes a version.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("chat", nargs="?", type=Path, metavar="FILE", help="recorded chat instead of the archive")
-    parser.add_argument("--channels", type=Path, metavar="FILE", help="CSV with channel,title,category,language")
-    parser.add_argument("--until", type=time_ms, dest="until_ms", metavar="TIME", help="only before this recorded time")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N rows of the recording")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out rows that cannot be taken, and count them")
-    parser.add_argument("--rebuild", action="store_true", help="begin anew instead of going on from the live version")
-    parser.add_argument("--resume", action="store_true", help="go on with the run that was stopped, if there is one")
-    parser.add_argument("--live", action="store_true", help="put it live, if it is not worse than what is live")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write the version there and publish nothing")
-    parser.add_argument("--json", action="store_true", help="the result as one JSON object")
-    parser.set_defaults(run=run)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asked:
+    """What is learned from, and what becomes of the version."""
+
+    chat: Path | None
+    channels: Path | None
+    until_ms: int | None
+    limit: int | None
+    skip_bad: bool
+    rebuild: bool
+    resume: bool
+    live: bool
+    out: Path | None
 
 
-def run(args: argparse.Namespace) -> int:
-    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
-    from streaming.errors import ConfigError  # noqa: PLC0415
+def run(
+    context: typer.Context,
+    chat: Annotated[Path | None, typer.Argument(metavar="FILE", help="recorded chat instead of the archive")] = None,
+    *,
+    channels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV with channel,title,category,language")
+    ] = None,
+    until_ms: Annotated[
+        int | None, typer.Option("--until", parser=time_ms, metavar="TIME", help="only before this recorded time")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="only the first N rows of the recording")] = None,
+    skip_bad: SkipBad = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="begin anew instead of going on from the live version")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="go on with the run that was stopped, if there is one")
+    ] = False,
+    live: Annotated[bool, typer.Option("--live", help="put it live, if it is not worse than what is live")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="write the version there and publish nothing")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="the result as one JSON object")] = False,
+) -> int:
+    """Fits the models with Ray Train, judges them on visits not learned from, and publishes a version."""
+    from streaming.errors import ConfigError  # noqa: PLC0415  the help needs none of this
     from training.fit.run import alone  # noqa: PLC0415
 
-    settings = from_args(args)
-    if args.out is not None and (args.out / "manifest.json").exists():
-        raise ConfigError(f"--out {args.out}: there is a version already; give another folder")
-    if args.chat is None and not settings.archive.uri:
+    settings = settings_of(context)
+    asked = Asked(chat, channels, until_ms, limit, skip_bad, rebuild, resume, live, out)
+    if out is not None and (out / "manifest.json").exists():
+        raise ConfigError(f"--out {out}: there is a version already; give another folder")
+    if chat is None and not settings.archive.uri:
         raise ConfigError("nothing to learn from: give a FILE of chat, or set archive.uri to an archive")
     folder = Path(settings.training.below(Path.cwd()).folder)
-    with alone(folder), _registry(args, settings) as registry:
-        return _train(args, settings, registry)
+    with alone(folder), _registry(asked, settings) as registry:
+        result = _train(asked, settings, registry)
+    say(as_json(result, indent=2) if json else _said(result))
+    return 0
 
 
-def _train(args: argparse.Namespace, settings: Settings, registry: Registry | None) -> int:
+def _train(asked: Asked, settings: Settings, registry: Registry | None) -> dict[str, Any]:
     from deploy.terminal.training_progress import TrainingProgress  # noqa: PLC0415
     from deploy.train.run import LaterEncoder, archived, connected_ray, parent_of, train  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
     from training.content.text_encoder import TextEncoder  # noqa: PLC0415
 
-    parent = None if args.rebuild or registry is None else parent_of(registry)
-    replay = _replay(args) if args.chat is not None else None
+    parent = None if asked.rebuild or registry is None else parent_of(registry)
+    replay = _replay(asked, asked.chat) if asked.chat is not None else None
     source = archived(settings, rebuild=parent is None) if replay is None else _recorded(replay)
     ray = connected_ray(settings)
     with TrainingProgress() as progress:
@@ -95,22 +116,20 @@ def _train(args: argparse.Namespace, settings: Settings, registry: Registry | No
             return TextEncoder(settings.encoder)
 
         encoder = LaterEncoder(load)
-        progress.began(f"making examples of {'the archive' if args.chat is None else args.chat}")
-        trained = train(settings, source, encoder, progress, SystemClock(), parent=parent, resume=args.resume, ray=ray)
+        progress.began(f"making examples of {'the archive' if asked.chat is None else asked.chat}")
+        trained = train(settings, source, encoder, progress, SystemClock(), parent=parent, resume=asked.resume, ray=ray)
         progress.began(
-            "writing it" if registry is None else "judging and publishing it" if args.live else "publishing it"
+            "writing it" if registry is None else "judging and publishing it" if asked.live else "publishing it"
         )
-        result = _publish(args, trained, registry)
-    say(as_json(result, indent=2) if args.json else _said(result))
-    return 0
+        return _publish(asked, trained, registry)
 
 
 @contextlib.contextmanager
-def _registry(args: argparse.Namespace, settings: Settings) -> Iterator[Registry | None]:
+def _registry(asked: Asked, settings: Settings) -> Iterator[Registry | None]:
     """Opened before the work: rather a word now than a version that cannot be published."""
     from deploy.terminal.model_registry import registry_of  # noqa: PLC0415
 
-    if args.out is not None:
+    if asked.out is not None:
         yield None
         return
     with registry_of(settings) as registry:
@@ -118,19 +137,19 @@ def _registry(args: argparse.Namespace, settings: Settings) -> Iterator[Registry
         yield registry
 
 
-def _replay(args: argparse.Namespace) -> Replay:
+def _replay(asked: Asked, chat: Path) -> Replay:
     """The recording, checked."""
     from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
     from streaming.recorded_rooms import Selection  # noqa: PLC0415
     from streaming.recording import Recording  # noqa: PLC0415
     from streaming.replay import Replay, read_channels  # noqa: PLC0415
 
-    chat = Recording.open(args.chat, "chat")
-    check_recording(chat, None, skip_bad=args.skip_bad)  # rather a word now than after texts were encoded
+    recording = Recording.open(chat, "chat")
+    check_recording(recording, None, skip_bad=asked.skip_bad)  # rather a word now than after texts were encoded
     return Replay(
-        chat,
-        channels=read_channels(args.channels) if args.channels else None,
-        selection=Selection(None, None, args.until_ms, args.limit),
+        recording,
+        channels=read_channels(asked.channels) if asked.channels else None,
+        selection=Selection(None, None, asked.until_ms, asked.limit),
     )
 
 
@@ -140,20 +159,21 @@ def _recorded(replay: Replay) -> WriteExamples:
     return lambda folder, config, progress: write_recorded(replay, folder, config, progress)
 
 
-def _publish(args: argparse.Namespace, trained: Trained, registry: Registry | None) -> dict[str, Any]:
+def _publish(asked: Asked, trained: Trained, registry: Registry | None) -> dict[str, Any]:
     from streaming.archive.store import open_store  # noqa: PLC0415
     from training.registry import bundle as files  # noqa: PLC0415
 
     manifest = trained.bundle.manifest
     result = {"version": manifest.version, "parent": manifest.parent, "visits": trained.visits, **manifest.metrics}
     result["streamers"] = trained.streamers
-    if registry is None:
+    if asked.out is not None:
         verdict = trained.gate.judge(trained.bundle, None)
-        files.write(trained.bundle, open_store(str(args.out.resolve()), "version"))
-        return {**result, "path": str(args.out), "state": "written", **_judged(verdict)}
+        files.write(trained.bundle, open_store(str(asked.out.resolve()), "version"))
+        return {**result, "path": str(asked.out), "state": "written", **_judged(verdict)}
+    assert registry is not None  # there is one wherever there is no --out
     record = registry.publish(trained.bundle)
     path = shown_uri(record.path)
-    if not args.live:
+    if not asked.live:
         return {**result, "path": path, "state": "candidate"}
     verdict = registry.promote(manifest.version, trained.gate)
     return {**result, "path": path, "state": "live" if verdict.passed else "refused", **_judged(verdict)}

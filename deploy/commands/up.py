@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import signal
 import time
+from typing import Annotated
 
+import typer
+
+from deploy.commands.command_line import settings_of
 from deploy.terminal.console import complain, say, say_json
 
 EPILOG = """\
@@ -25,29 +28,23 @@ It returns when every replica has caught up with the log. Then, for example:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "up",
-        help="start the system on a local Ray, or on a running cluster with --address",
-        description="Starts the system: Kafka where none is configured, missing topics, Ray, the application.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--address", metavar="HOST:PORT", help="a running Ray cluster's GCS, instead of a local Ray")
-    parser.add_argument("--foreground", action="store_true", help="stay; everything ends with this command")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    from deploy.config.settings import from_args  # noqa: PLC0415  the help needs none of this
-    from deploy.local.system import System  # noqa: PLC0415
+def run(
+    context: typer.Context,
+    *,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="a running Ray cluster's GCS, instead of a local Ray")
+    ] = None,
+    foreground: Annotated[bool, typer.Option("--foreground", help="stay; everything ends with this command")] = False,
+    json: Annotated[bool, typer.Option("--json", help="one JSON object instead of text")] = False,
+) -> int:
+    """Starts the system: Kafka where none is configured, missing topics, Ray, the application."""
+    from deploy.local.system import System  # noqa: PLC0415  the help needs none of this
     from deploy.terminal.plain_progress import PlainProgress  # noqa: PLC0415
     from streaming.shown import shown  # noqa: PLC0415
 
-    settings = from_args(args)
-    if args.address:
-        settings = dataclasses.replace(settings, ray=dataclasses.replace(settings.ray, address=args.address))
+    settings = settings_of(context)
+    if address:
+        settings = dataclasses.replace(settings, ray=dataclasses.replace(settings.ray, address=address))
     began_s = time.monotonic()
 
     waiting = PlainProgress("up", "")
@@ -56,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         complain(f"{time.monotonic() - began_s:5.1f} s  {step}")
         waiting.stage(step)
 
-    system = System(settings, progress=progress, outlives=not args.foreground)
+    system = System(settings, progress=progress, outlives=not foreground)
     before = system.running()
     try:
         with waiting:
@@ -68,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     seconds = round(time.monotonic() - began_s, 1)
     servers = shown(system.settings.kafka.bootstrap_servers)
     admin_url = system.settings.http.admin_url
-    if args.json:
+    if json:
         said = {"url": system.url, "admin_url": admin_url, "bootstrap_servers": servers, "seconds": seconds}
         say_json(said, flush=True)
     else:
@@ -76,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         say(f"  answers   {system.url}/v1/recommend   documentation {system.url}/docs")
         say(f"  metrics   {admin_url}/metrics")
         say(f"  Kafka     {servers}", flush=True)
-    if args.foreground:
+    if foreground:
         signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         try:
             while True:

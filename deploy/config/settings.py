@@ -6,9 +6,7 @@ here: its import and its field.
 
 from __future__ import annotations
 
-import argparse
 import difflib
-import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -65,14 +63,6 @@ class Loaded:
     def origin(self, name: str) -> str:
         """`default`, `FILE:LINE` or `env VARIABLE`."""
         return self.origins.get(name, "default")
-
-
-def from_args(args: argparse.Namespace) -> Settings:
-    """The settings of a command line: `--config FILE` or ./tidecast.toml, and this process's environment.
-
-    Raises ConfigError.
-    """
-    return load(args.config, os.environ).settings
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:

@@ -6,7 +6,6 @@ that one and fail far away with an AttributeError; this says it at once and says
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 from pathlib import Path
 
@@ -30,7 +29,9 @@ def shadowing(packages: tuple[str, ...] = PACKAGES) -> str | None:
 
 
 def _explain(name: str, found: Path) -> str:
-    owners = importlib.metadata.packages_distributions().get(name, [])
+    from importlib.metadata import packages_distributions  # noqa: PLC0415  slow to import, and seldom needed
+
+    owners = packages_distributions().get(name, [])
     others = sorted({owner for owner in owners if owner.lower() != "tidecast"})
     remove = f"remove it (pip uninstall {' '.join(others)})" if others else f"take {found.parent} off PYTHONPATH"
     return (

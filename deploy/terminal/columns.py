@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from rich.cells import cell_len
-from rich.console import JustifyMethod
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from deploy.terminal.console import PIPE_WIDTH, one_line
+
+if TYPE_CHECKING:
+    from rich.console import JustifyMethod
+    from rich.table import Table
+    from rich.text import Text
 
 GAP = 2  # spaces between columns
 
@@ -34,6 +35,10 @@ class Column:
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str | Text]], width: int) -> Table:
     """The rows as a table that is at most `width` cells wide. rows: as many texts as there are columns."""
+    from rich.cells import cell_len  # noqa: PLC0415  slow to import, and `--help` needs none of it
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     texts = [[cell if isinstance(cell, Text) else Text(one_line(cell)) for cell in row] for row in rows]
     natural = [max([cell_len(column.name), *(row[at].cell_len for row in texts)]) for at, column in enumerate(columns)]
     widths = fitted(columns, natural, width)

@@ -3,7 +3,7 @@
     python -m tests.bench.start [--rounds N] [--json]
 
 Each figure is the least of N processes, by the kernel's accounting. Beside it stands the ratio to what lies underneath,
-measured in the same run: for a command, an interpreter that imports argparse and msgspec; for a process of the
+measured in the same run: for a command, an interpreter that imports typer and msgspec; for a process of the
 application, one that imports what Ray Serve imports for a replica that does nothing.
 """
 
@@ -18,7 +18,7 @@ import sys
 from deploy.cli import COMMANDS
 
 REPLICA = "import ray.serve._private.replica"
-COMMAND = "import argparse, msgspec"
+COMMAND = "import typer, msgspec"
 # What each process imports besides what Ray does: its deployment's module, the settings that it unpickles, its worker.
 PROCESSES = {
     "RoomWorker": "import deploy.serve.replicas, deploy.config.settings, actors.room_worker",

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
+import inspect
 import os
 import subprocess
 import sys
 import tomllib
+from dataclasses import fields
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+import typer
 
 from deploy import cli
 from deploy.local.package_check import shadowing
 from deploy.terminal.console import UNSAFE, as_json
 from streaming.errors import ConfigError, LogUnavailable
 from streaming.ports import free_port
+from streaming.simulated.config import SimulationConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -37,14 +41,14 @@ def run_cli(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]
 def give_command(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Makes `config` a command that fails with `error`."""
 
-    def run(_args: argparse.Namespace) -> int:
+    def run() -> int:
         raise error
 
     monkeypatch.setattr("deploy.commands.config.run", run)
 
 
 def test_help_lists_every_command_and_imports_none() -> None:
-    code = "import sys, deploy.cli\ntry: deploy.cli.main(['--help'])\nexcept SystemExit: print(sorted(sys.modules))"
+    code = "import sys, deploy.cli\ndeploy.cli.main(['--help'])\nprint(sorted(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
     )
@@ -63,7 +67,9 @@ HEAVY = (
     "pandas",
     "prometheus_client",
     "pyarrow",
+    "pydantic",
     "ray",
+    "rich",
     "scipy",
     "torch",
 )
@@ -73,8 +79,7 @@ HEAVY = (
 def test_help_and_configuration_import_nothing_heavy(words: list[str]) -> None:
     code = f"""
 import sys, deploy.cli
-try: deploy.cli.main({words})
-except SystemExit: pass
+deploy.cli.main({words})
 print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
 """
     done = subprocess.run(
@@ -106,33 +111,93 @@ def test_a_process_imports_what_it_runs(module: str) -> None:
 @pytest.mark.parametrize("name", sorted(cli.COMMANDS))
 def test_every_command_has_a_module_and_help_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert importlib.import_module(f"deploy.commands.{name}")
-    with pytest.raises(SystemExit) as exit_:
-        cli.main([name, "--help"])
-    assert exit_.value.code == 0
+    assert cli.main([name, "--help"]) == 0
     assert f"tidecast {name}" in capsys.readouterr().out.partition("options:")[2], "the epilog shows no example"
 
 
 @pytest.mark.parametrize(
-    ("line", "command"),
+    ("line", "commands"),
     [
-        ("config --json", "config"),
-        ("--config config.toml -v config", "config"),
-        ("--config=x.toml config", "config"),
-        ("--config", None),
-        ("unheard-of", None),
-        ("", None),
+        ("config --json", ["config"]),
+        ("--config config.toml -v config --help", ["config"]),
+        ("--config=x.toml config --help", ["config"]),
+        ("rooms --limitt", ["rooms"]),
+        ("--config", []),
+        ("unheard-of", []),
+        ("", []),
     ],
 )
-def test_command_is_found_behind_global_options(line: str, command: str | None) -> None:
-    assert cli.asked_for(line.split()) == command
+def test_only_the_module_of_the_command_is_imported_whatever_stands_before_it(line: str, commands: list[str]) -> None:
+    code = f"""
+import sys, deploy.cli
+deploy.cli.main({line.split()})
+print([name for name in deploy.cli.COMMANDS if f"deploy.commands.{{name}}" in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
+    )
+    assert done.stderr.splitlines()[-1] == str(commands)
 
 
 @pytest.mark.parametrize(
     "line", ["--config c.toml -vv config", "config --config c.toml -vv", "-vv config --config c.toml"]
 )
-def test_global_options_work_before_and_after_the_command(line: str) -> None:
-    args = cli.build_parser("config").parse_args(line.split())
-    assert (args.config, args.verbose) == (Path("c.toml"), 2)
+def test_global_options_work_before_and_after_the_command(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = []
+
+    def run(context: typer.Context) -> int:
+        heard.append((context.obj.config, context.obj.verbose))
+        return 0
+
+    monkeypatch.setattr("deploy.commands.config.run", run)
+    assert cli.main(line.split()) == 0
+    assert heard == [(Path("c.toml"), 2)]
+
+
+@pytest.mark.parametrize("line", ["-v archive ls", "archive -v ls", "archive ls -v", "archive ls chat -v"])
+def test_global_options_work_before_and_after_an_action(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = []
+
+    def run(context: typer.Context, action: str, topic: Annotated[str, typer.Argument()] = "") -> int:
+        heard.append((action, context.obj.verbose))
+        return 0
+
+    monkeypatch.setattr("deploy.commands.archive.run", run)
+    assert cli.main(line.split()) == 0
+    assert heard == [("ls", 1)]
+
+
+def test_what_a_command_returns_is_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.commands.config.run", lambda: 1)
+    assert cli.main(["config"]) == 1
+
+
+def test_end_of_input_and_a_pipe_that_a_command_itself_lost_are_its_own_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    give_command(monkeypatch, EOFError())
+    with pytest.raises(EOFError):
+        cli.main(["config"])
+    give_command(monkeypatch, FileNotFoundError())
+    with pytest.raises(FileNotFoundError):
+        cli.main(["config"])
+
+
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+def test_help_keeps_the_description_and_every_line_of_the_examples(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert cli.main([name, "--help"]) == 0
+    said = capsys.readouterr().out
+    module = importlib.import_module(f"deploy.commands.{name}")
+    assert said.endswith(f"\n\n{module.EPILOG}")
+    assert "".join(module.run.__doc__.split()) in "".join(said.split())
+
+
+def test_every_setting_of_the_simulated_platform_is_an_option_with_its_default() -> None:
+    options = inspect.signature(importlib.import_module("deploy.commands.simulate").run).parameters
+    assert {field.name: field.default for field in fields(SimulationConfig)}.items() <= {
+        name: option.default for name, option in options.items()
+    }.items()
 
 
 def test_error_that_tidecast_explains_is_one_line_and_exit_code_2(
@@ -205,17 +270,28 @@ def test_unknown_command_is_refused_with_the_known_ones() -> None:
         ("kafka strat", "did you mean start?"),
         ("schema chta", "did you mean chat?"),
         ("rooms extra", "unrecognized arguments: extra\n"),
+        ("rooms --limit many", "argument --limit: invalid int value: 'many'\n"),
+        ("rooms --limit", "Option '--limit' requires an argument.\n"),
+        ("rooms --language --json", "Option '--language' requires an argument.\n"),
+        ("rooms --mature yes", "argument --mature: invalid choice: 'yes' (choose from none, only, any)\n"),
+        ("recommend --watch", "the following arguments are required: VIEWER\n"),
+        ("topics --partitions 0", "argument --partitions: 0 is not at least 1\n"),
+        ("replay x --speed 2 --fast", "argument --fast: not allowed with argument --speed\n"),
+        ("replay x --speed 0", "argument --speed: 0 is not above 0\n"),
+        ("replay x --from soon", "'soon' is not an ISO 8601 time such as 2025-03-04T12:50\n"),
+        ("evaluate --test x", "the following arguments are required: --train\n"),
+        ("evaluate --train a --test b --rankers memori", "did you mean memory?"),
+        ("config --json=yes", "Option '--json' does not take a value.\n"),
+        ("", "COMMAND"),
     ],
 )
 def test_a_command_line_that_cannot_be_read_is_told_what_it_may_have_meant(
     line: str, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        cli.main(line.split())
-    assert exit_.value.code == 2
+    assert cli.main(line.split()) == 2
     told = capsys.readouterr().err
     assert says in told
-    command = line.split(maxsplit=1)[0] if line.split(maxsplit=1)[0] in cli.COMMANDS else ""
+    command = next((word for word in line.split() if word in cli.COMMANDS), "")
     assert told.startswith(f"usage: tidecast {command}".rstrip())
     assert f"`{f'tidecast {command}'.rstrip()} --help` explains it" in told
 
@@ -225,8 +301,7 @@ def test_what_was_typed_is_quoted_without_control_characters_and_secrets(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     typed = ["--no\x1b]0;such\x07\noption", "\u202egnp.s3://K:wJalrXUtnFEMI@bucket"]
-    with pytest.raises(SystemExit):
-        cli.main([command, *typed])
+    assert cli.main([command, *typed]) == 2
     told = capsys.readouterr().err
     assert not UNSAFE.search(told)
     assert "wJalrXUtnFEMI" not in told

@@ -12,6 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from deploy import cli
+from deploy.commands import evaluate
+from deploy.commands.evaluate import Asked
 from streaming.archive.store import open_store
 from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
 from tests.unit.training.recorded.recorded_chat import Said, crowd, write
@@ -175,15 +177,24 @@ def test_bad_input_says_what_is_wrong_and_what_to_do(tmp_path: Path, capsys: pyt
 
 
 def test_a_window_that_is_none_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(["evaluate", "--train", "a.parquet", "--test", "b.parquet", "--test-windows", "5:5"])
-    assert stopped.value.code == 2
+    assert cli.main(["evaluate", "--train", "a.parquet", "--test", "b.parquet", "--test-windows", "5:5"]) == 2
     assert "A below B" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("share", ["0", "1", "-0.5", "x", "nan"])
 def test_a_share_that_is_none_is_wrong_usage(capsys: pytest.CaptureFixture[str], share: str) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(["evaluate", "--train", "a.parquet", "--test", "b.parquet", f"--cold-streamers={share}"])
-    assert stopped.value.code == 2
+    assert cli.main(["evaluate", "--train", "a.parquet", "--test", "b.parquet", f"--cold-streamers={share}"]) == 2
     assert "not a share between 0 and 1" in capsys.readouterr().err
+
+
+def test_several_words_after_an_option_are_all_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Asked] = []
+    monkeypatch.setattr(evaluate, "evaluate_recordings", lambda asked, _settings: heard.append(asked) or 0)
+    line = "evaluate --train a b --skip-bad --test c --rankers popularity memory --train d --version v --version w"
+    assert cli.main(line.split()) == 0
+    assert [str(path) for path in heard[0].train] == ["a", "b", "d"]
+    assert [str(path) for path in heard[0].test] == ["c"]
+    assert heard[0].rankers == ["popularity", "memory"]
+    assert heard[0].version == ["v", "w"]
+    assert heard[0].skip_bad
+    assert cli.main([*line.split(), "stray"]) == 2

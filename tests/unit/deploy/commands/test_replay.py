@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from deploy.cli import build_parser, main
-from deploy.commands.replay import check, open_files, replay_of
+from deploy.cli import main
+from deploy.commands import replay
+from deploy.commands.replay import Source, check, open_files, replay_of
 from deploy.terminal.recording_check import remarks
 from deploy.train import run
+from streaming.errors import InputFileError
 from streaming.playback import Timeline
 from streaming.recorded_formats.known import FORMATS
 
@@ -62,43 +64,59 @@ def test_a_bad_file_is_one_line_and_no_traceback(
         raise AssertionError(said[0])
 
 
-def arguments(*words: str) -> argparse.Namespace:
-    return build_parser("replay").parse_args(["replay", *words])
+def asked(monkeypatch: pytest.MonkeyPatch, *words: str) -> Source:
+    """What a command line asks to be played; nothing is."""
+    heard: list[Source] = []
+
+    def stop(source: Source) -> NoReturn:
+        heard.append(source)
+        raise InputFileError("enough")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replay, "open_files", stop)
+        assert main(["replay", *words]) == 2
+    return heard[0]
 
 
-def test_bad_rows_are_left_out_when_asked_and_said_by_sort(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_rows_are_left_out_when_asked_and_said_by_sort(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "chat.jsonl"
     row = {"at_ms": T, "channel": "ana", "viewer": 1, "text": "x"}
     rows = [row, {**row, "viewer": None}, {**row, "at_ms": None}, {**row, "viewer": ""}, {**row, "viewer": "guest7"}]
     path.write_text("".join(json.dumps(one) + "\n" for one in rows) + "not json\n")
-    args = arguments(str(path), "--skip-bad")
-    files = open_files(args)
-    check(args, files)
+    source = asked(monkeypatch, str(path), "--skip-bad")
+    capsys.readouterr()
+    files = open_files(source)
+    check(source, files)
     assert [line for line in capsys.readouterr().err.splitlines() if line] == [
         f"tidecast: {path}: left out 2 bad: no viewer; the first is row 2: viewer is empty; every row needs one",
         f"tidecast: {path}: left out 1 bad: no time; the first is row 3: at_ms is empty; every row needs a time",
         f"tidecast: {path}: left out 1 bad: not JSON; the first is row 6: "
         "is not JSON (Expecting value: line 1 column 1 (char 0)): 'not json'",
     ]
-    played = [event for event in replay_of(args, files).events(Timeline()) if event.topic == "chat"]
+    played = [event for event in replay_of(source, files).events(Timeline()) if event.topic == "chat"]
     assert [event.record.viewer for event in played] == ["1", "guest7"]
 
 
-def test_what_is_no_row_is_remarked_without_being_asked(tmp_path: Path) -> None:
+def test_what_is_no_row_is_remarked_without_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "show-2025-02-16.log"
     path.write_text("# Start logging at 2025-02-16 23:59:50 CET\n[23:59:58]  ana: hi\n[23:59:59] ana is live!\n")
-    args = arguments(str(path))
-    files = open_files(args)
-    check(args, files)
+    source = asked(monkeypatch, str(path))
+    files = open_files(source)
+    check(source, files)
     assert remarks(files.opened[0]) == ["left out: lines that are no messages: 1"]
 
 
-def test_format_channel_and_zone_are_taken_from_the_command_line(tmp_path: Path) -> None:
+def test_format_channel_and_zone_are_taken_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "show-2025-02-16.log"
     path.write_text("# Start logging at 2025-02-16 23:59:50 CST\n[23:59:58]  ana: hi\n")
-    args = arguments(str(path), "--format", "chatterino", "--channel", "other", "--time-zone", "America/Chicago")
-    replay = replay_of(args, open_files(args))
-    started = next(iter(replay.events(Timeline()))).record
+    options = ("--format", "chatterino", "--channel", "other", "--time-zone", "America/Chicago")
+    source = asked(monkeypatch, str(path), *options)
+    played = replay_of(source, open_files(source))
+    started = next(iter(played.events(Timeline()))).record
     assert (started.streamer, started.at_ms) == ("other", 1_739_771_998_000)
 
 
@@ -109,14 +127,12 @@ def test_options_that_cannot_be_are_said(tmp_path: Path, capsys: pytest.CaptureF
     assert (
         f"no format 'justlogs'; the formats are {', '.join(known.name for known in FORMATS)}" in capsys.readouterr().err
     )
-    with pytest.raises(SystemExit):
-        main(["replay", str(path), "--time-zone", "Berlin"])
+    assert main(["replay", str(path), "--time-zone", "Berlin"]) == 2
     assert "'Berlin' is not a time zone such as Europe/Berlin" in capsys.readouterr().err
 
 
 def test_the_help_names_every_format(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["replay", "--help"])
+    assert main(["replay", "--help"]) == 0
     said = capsys.readouterr().out
     assert [known.name for known in FORMATS if known.name not in said] == []
 

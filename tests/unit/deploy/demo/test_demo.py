@@ -2,48 +2,48 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import NoReturn, cast
 
 import pytest
 
 from deploy import cli
-from deploy.commands.demo import as_json, feed, rooms_for, summary
+from deploy.commands.command_line import Command
+from deploy.commands.demo import Platform, as_json, feed, rooms_for, summary
 from deploy.config.settings import Settings
 from deploy.demo.demo import Speed, Stage, Stopwatch, WarmUp, for_demo
 from deploy.demo.feed import Feed, FeedError
 from deploy.demo.prometheus_text import Exposition, parse
 from deploy.demo.promises import Verdict
 from streaming.clock import ManualClock
+from streaming.errors import TidecastError
 
 FAST = Speed(150.0, 2.0)
 KEPT = Verdict(answers=5, items=50, freshness_p50_s=0.2, freshness_p99_s=None, broken=())
 
 
-def args(line: str) -> argparse.Namespace:
-    return cli.build_parser("demo").parse_args(["demo", *line.split()])
-
-
 def test_platform_is_simulated_or_recorded() -> None:
-    assert feed(args("--rooms 7"), FAST)[:3] == ["simulate", "--rooms", "7"]
-    recorded = feed(args("--recording chat.parquet --config c.toml"), FAST)
+    assert feed(Platform(rooms=7), FAST)[:3] == ["simulate", "--rooms", "7"]
+    recorded = feed(Platform(Path("c.toml"), Path("chat.parquet")), FAST)
     assert recorded == ["--config", "c.toml", "replay", "chat.parquet"]
 
 
 def test_slow_machine_gets_a_smaller_platform_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert feed(args(""), FAST)[1:5] == ["--rooms", "60", "--viewers", "500"]
+    assert feed(Platform(), FAST)[1:5] == ["--rooms", "60", "--viewers", "500"]
     assert capsys.readouterr().err == ""
-    assert feed(args(""), Speed(40.0, 2.0))[1:5] == ["--rooms", "37", "--viewers", "308"]
+    assert feed(Platform(), Speed(40.0, 2.0))[1:5] == ["--rooms", "37", "--viewers", "308"]
     assert (
         "slow machine: its encoder does 40 texts a second, 2.0 cores are free; a platform of 37 rooms"
         in capsys.readouterr().err
     )
-    assert feed(args("--rooms 60"), Speed(4.0, 0.2))[1:5] == ["--rooms", "60", "--viewers", "500"]
+    assert feed(Platform(rooms=60), Speed(4.0, 0.2))[1:5] == ["--rooms", "60", "--viewers", "500"]
     assert capsys.readouterr().err == ""
-    assert feed(args(""), None)[1:3] == ["--rooms", "5"]
+    assert feed(Platform(), None)[1:3] == ["--rooms", "5"]
     assert "does not answer in time" in capsys.readouterr().err
 
 
@@ -82,10 +82,22 @@ def test_encoder_that_stays_behind_is_judged_all_the_same() -> None:
     assert warm_up.is_over(looked(1.0, 90), 125.0)
 
 
-@pytest.mark.parametrize("line", ["", "--recording chat.parquet"])
-def test_command_that_plays_the_platform_exists_with_these_options(line: str) -> None:
-    arguments = feed(args(line), FAST)
-    assert cli.build_parser(cli.asked_for(arguments)).parse_args(arguments).run
+@pytest.mark.parametrize("line", ["", "--recording chat.parquet", "--config c.toml --rooms 7 --viewers 9 --seed 3"])
+def test_command_that_plays_the_platform_exists_with_these_options(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Platform] = []
+
+    def stop(_settings: object, feed: Callable[[Speed], object], *_: object) -> NoReturn:
+        (platform,) = cast("partial[object]", feed).args
+        heard.append(platform)
+        raise TidecastError("enough")
+
+    monkeypatch.setattr("deploy.demo.demo.Demo", stop)
+    monkeypatch.setattr("deploy.commands.demo.settings_of", lambda _context: Settings())
+    assert cli.main(["demo", *line.split()]) == 2
+    monkeypatch.setattr(Command, "invoke", lambda *_: 0)  # read, and not run
+    assert cli.main(feed(heard[0], FAST)) == 0
+    if "--seed" in line:
+        assert heard == [Platform(Path("c.toml"), None, 7, 9, 3)]
 
 
 def test_own_kafka_is_apart_from_that_of_up(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_console_replaces_what_is_in_a_cell_and_keeps_its_own_colours() -> None:
 def test_error_that_quotes_a_title_is_cleaned(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(_args: object) -> int:
+    def run() -> int:
         raise RequestError(f"no room {WINDOW_TITLE!s}", field="", allowed="")
 
     monkeypatch.setattr("deploy.commands.config.run", run)
