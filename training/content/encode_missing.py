@@ -30,7 +30,7 @@ class Encoder(Protocol):
         """[N, D], unit vectors; a text's vector is a function of the text alone. Raises EncoderError."""
 
 
-class EncodeProgress(Protocol):
+class EncodingProgress(Protocol):
     """Is told how many of the texts are done."""
 
     def encoded(self, done: int, total: int) -> None:
@@ -38,7 +38,7 @@ class EncodeProgress(Protocol):
 
 
 def encode_missing(
-    texts: Sequence[str], hash_S: NDArray[np.int64], encoder: Encoder, cache: VectorCache, progress: EncodeProgress
+    texts: Sequence[str], hash_S: NDArray[np.int64], encoder: Encoder, cache: VectorCache, progress: EncodingProgress
 ) -> int:
     """Afterwards the cache has a vector for every text: zeros where the encoder's is not of numbers, which is said.
 

@@ -16,10 +16,10 @@ from streaming.errors import TrainingError
 from streaming.vectors import fold_mean, to_bytes
 from training.content.content_vector import mix
 from training.content.declared_labels import LABELS, UNKNOWN
-from training.examples.co_visit_counts import MoveCounts
-from training.examples.dataset import Examples, ExampleSet, Texts
+from training.examples.co_visit_counts import TransitionCounts
+from training.examples.dataset import Examples, ExampleSet, ExampleTexts
 from training.features.features import COLUMN, FEATURES, SERVED
-from training.model.batches import Contents, Pasts, Slates
+from training.model.batches import CandidateSets, ContentTable, VisitSequences
 from training.model.config import LEARNED, TOTALS
 
 COUNTED = (*LEARNED, *TOTALS)
@@ -34,7 +34,7 @@ class ContentRules:
     mean_alpha: float
 
 
-class SlateMaker:
+class CandidateSetBuilder:
     """Makes slates of one set's examples."""
 
     def __init__(
@@ -49,7 +49,7 @@ class SlateMaker:
         self._mean_LD, self._mean_K = _means(texts, vectors_KD, rules.mean_alpha)
         self._labels_K2 = np.concatenate([texts.labels_K2, np.zeros((1, LABELS), np.int32)])  # −1 is the last
 
-    def slates(self, examples: Examples, moves_RM: NDArray[np.float32], max_visits: int) -> Slates:
+    def candidate_sets(self, examples: Examples, moves_RM: NDArray[np.float32], max_visits: int) -> CandidateSets:
         """moves_RM: of the same examples, from `MovePass`."""
         both = np.concatenate(
             [
@@ -62,7 +62,7 @@ class SlateMaker:
         start_P = np.cumsum(examples.past_V) - examples.past_V
         streamer_P = self._row_S[examples.past_streamer_P]
         streamer_R = self._row_of_room[examples.room_R]
-        return Slates(
+        return CandidateSets(
             at_ms_V=examples.at_ms_V,
             viewer_V=examples.viewer_V,
             size_V=examples.size_V,
@@ -86,7 +86,7 @@ class SlateMaker:
                 start_P=start_P,
                 T=max_visits,
             ),
-            contents=Contents(self._now(pairs), self._mean_LD),
+            contents=ContentTable(self._now(pairs), self._mean_LD),
         )
 
     def _now(self, pairs: NDArray[np.int32]) -> NDArray[np.float16]:
@@ -97,13 +97,13 @@ class SlateMaker:
         return mixed_KD.astype(np.float16)
 
 
-class MovePass:
+class TransitionPass:
     """What was known of moves and totals at each visit: shards are to be given in their order."""
 
     def __init__(self, examples: ExampleSet, streamers: Sequence[str]) -> None:
         """streamers[i] has row i + 1."""
         self._row_S, self._row_of_room = _rows(examples, streamers)
-        self.counts = MoveCounts()
+        self.counts = TransitionCounts()
 
     def columns(self, examples: Examples) -> NDArray[np.float32]:
         """[R, M] as COUNTED, of the next shard."""
@@ -137,7 +137,7 @@ def _features(examples: Examples, moves_RM: NDArray[np.float32]) -> NDArray[np.f
     return features_RF
 
 
-def vocabulary(examples: ExampleSet, parent: Sequence[str] = ()) -> tuple[str, ...]:
+def streamer_vocabulary(examples: ExampleSet, parent: Sequence[str] = ()) -> tuple[str, ...]:
     """The parent's streamers, which keep their rows, then those entered since, by name."""
     entered = {
         int(examples.streamer_of_room[room])
@@ -150,7 +150,7 @@ def vocabulary(examples: ExampleSet, parent: Sequence[str] = ()) -> tuple[str, .
 
 
 def _means(
-    texts: Texts, vectors_KD: NDArray[np.float16], alpha: float
+    texts: ExampleTexts, vectors_KD: NDArray[np.float16], alpha: float
 ) -> tuple[NDArray[np.float16], NDArray[np.int32]]:
     """The distinct slow means [L, D], the first of them zeros; and of each text the one in force after it.
 
@@ -181,7 +181,7 @@ def _pasts(
     labels_K2: NDArray[np.int32],
     start_P: NDArray[np.int64],
     T: int,
-) -> Pasts:
+) -> VisitSequences:
     """The newest T visits of each past, at the end of its row."""
     end_V = start_P + examples.past_V
     place_VT = end_V[:, None] - T + np.arange(T)
@@ -192,7 +192,7 @@ def _pasts(
         padded_P = np.append(values_P, np.zeros(1, values_P.dtype))  # there may be no past at all
         return np.where(there_VT, padded_P[place_VT], np.array(padding, values_P.dtype))
 
-    return Pasts(
+    return VisitSequences(
         streamer_VT=filled(streamer_P, 0).astype(np.int32),
         action_VT=filled(examples.past_action_P, 0).astype(np.int8),
         dwell_s_VT=filled(examples.past_dwell_s_P, 0).astype(np.float32),

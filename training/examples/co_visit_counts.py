@@ -18,7 +18,7 @@ from training.inference.co_visits import Transitions, sparse
 Row = dict[int, list[float]]
 
 
-class MoveCounts:
+class TransitionCounts:
     """Streamers by their rows, 0 for unknown ones, which are not counted."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class MoveCounts:
         totals_N3[:, 1:] /= np.maximum(totals_N3[:, :1], 1.0)
         return totals_N3
 
-    def frozen(self, num_rows: int) -> Transitions:
+    def export(self, num_rows: int) -> Transitions:
         """As of now, for rows below num_rows."""
         moves = [self._moves.get(row, {}) for row in range(num_rows)]
         cosines: list[dict[int, NDArray[np.float32]]] = [self._cosines(row) for row in range(num_rows)]

@@ -39,7 +39,7 @@ class Examples:
     viewer_V: NDArray[np.int64]  # a number that stands for the viewer, the same in every shard
     kind_V: NDArray[np.int8]
     entered_V: NDArray[np.int32]  # place among the example's rooms
-    surprise_V: NDArray[np.bool_]
+    outside_V: NDArray[np.bool_]
     stay_s_V: NDArray[np.float32]
     heard_s_V: NDArray[np.float32]
     acts_V: NDArray[np.int32]
@@ -65,7 +65,7 @@ class Examples:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Texts:
+class ExampleTexts:
     """K texts, a room's in their order. segment_K: of 30 s since the epoch, −1 for a title.
 
     in_mean_K: whether the room's slow mean takes it in. labels_K2: language and category declared beside a title, as
@@ -133,13 +133,13 @@ class ExampleSet:
         for number in range(rank, len(self.shard_sizes), processes):
             yield self.shard(number)
 
-    def texts(self) -> Texts:
+    def texts(self) -> ExampleTexts:
         """What content is made of. Raises TrainingError."""
         table = self._table("texts.parquet")
         names = ("room", "segment", "hash", "in_mean")
         room_K, segment_K, hash_K, in_mean_K = (table[name].to_numpy() for name in names)
         labels_K2 = np.stack([table["language"].to_numpy(), table["category"].to_numpy()], axis=1)
-        return Texts(room_K, segment_K, hash_K, in_mean_K, labels_K2, tuple(table["text"].to_pylist()))
+        return ExampleTexts(room_K, segment_K, hash_K, in_mean_K, labels_K2, tuple(table["text"].to_pylist()))
 
     def covisits(self) -> CoVisits:
         """Raises TrainingError."""
@@ -171,7 +171,7 @@ def _examples(table: Any, outcomes: Any, num_features: int) -> Examples:
         viewer_V=plain("viewer"),
         kind_V=plain("kind"),
         entered_V=plain("entered"),
-        surprise_V=plain("surprise"),
+        outside_V=plain("surprise"),
         stay_s_V=outcomes["stay_s"].to_numpy(),
         heard_s_V=outcomes["heard_s"].to_numpy(),
         acts_V=outcomes["acts"].to_numpy(),

@@ -13,7 +13,7 @@ from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_EVENTS
 READ = (ROOMS, VIEWER_EVENTS, CHAT, IMPRESSIONS)  # records of one millisecond come in this order
 
 
-class Happened(NamedTuple):
+class StreamRecord(NamedTuple):
     """One record. at_ms: append time, which never runs backwards; offset: rises within a topic's partition."""
 
     at_ms: int
@@ -22,13 +22,13 @@ class Happened(NamedTuple):
     record: Any
 
 
-def from_replay(replay: Replay) -> Iterator[Happened]:
+def from_replay(replay: Replay) -> Iterator[StreamRecord]:
     """The records that `tidecast replay` would send, appended when they happened. Raises InputFileError."""
     for offset, (at_ms, topic, record) in enumerate(replay.records()):
-        yield Happened(at_ms, topic, offset, record)
+        yield StreamRecord(at_ms, topic, offset, record)
 
 
-def from_archive(archive: Archive, from_ms: int | None = None, until_ms: int | None = None) -> Iterator[Happened]:
+def from_archive(archive: Archive, from_ms: int | None = None, until_ms: int | None = None) -> Iterator[StreamRecord]:
     """What the archive holds of the topics that examples are made of, from_ms ≤ append time < until_ms.
 
     What cannot be read is left out and counted by the archive's reader. Raises ArchiveError.
@@ -37,7 +37,7 @@ def from_archive(archive: Archive, from_ms: int | None = None, until_ms: int | N
     latest_ms = 0
     for at_ms, _, offset, topic, record in heapq.merge(*streams, key=_order):
         latest_ms = max(latest_ms, at_ms)
-        yield Happened(latest_ms, topic, offset, record)
+        yield StreamRecord(latest_ms, topic, offset, record)
 
 
 def _topic(
@@ -48,5 +48,5 @@ def _topic(
             yield found.timestamp_ms, rank, found.offset, topic, found.record
 
 
-def _order(happened: tuple[int, int, int, str, Any]) -> tuple[int, int]:
-    return happened[:2]
+def _order(found: tuple[int, int, int, str, Any]) -> tuple[int, int]:
+    return found[:2]

@@ -24,14 +24,14 @@ from streaming.profile import ProfileFold
 from streaming.profile_config import ProfileConfig
 from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_PROFILES
 from streaming.window_config import WindowConfig
-from training.examples.event_stream import Happened
-from training.examples.outcomes import Outcomes, Stays
-from training.examples.room_states import NOTHING, UNBORN, HeldRooms, Liveness
-from training.examples.schema import CoVisit, Example, ExamplesConfig, Progress
-from training.examples.snapshot import ArchivedPast
-from training.features.features import crowd, served
-from training.features.viewer_columns import OwnPast
-from training.features.visit_kinds import LIVE_MS, Kind
+from training.examples.event_stream import StreamRecord
+from training.examples.outcomes import Outcomes, OutcomeTracker
+from training.examples.room_states import NOTHING, UNBORN, Liveness, RoomStateColumns
+from training.examples.schema import CoVisit, Example, ExamplesConfig, PassProgress
+from training.examples.snapshot import ArchiveSnapshot
+from training.features.features import room_features, served
+from training.features.viewer_columns import ProfileReader
+from training.features.visit_kinds import LIVE_MS, VisitKind
 from training.features.visit_sequence import PastVisits, past_visits
 
 REPORT_EVERY = 5_000  # records
@@ -71,20 +71,20 @@ class ExamplePass:
         self._config = config
         self._profile = profile or ProfileConfig()
         liveness = Liveness(LIVE_MS if chat_alone else None, 1_000 * room_timeout_s)
-        self.rooms = HeldRooms(window or WindowConfig(), liveness, config.max_held)
+        self.rooms = RoomStateColumns(window or WindowConfig(), liveness, config.max_held)
         self._viewers: dict[str, _Viewer] = {}
         self._profiles: Mapping[bytes, bytes] = {}
         self._decode = Decoder(VIEWER_PROFILES)
         self._book = ActivityBook()
         self._deadlines: Deadlines[str] = Deadlines()  # whoever is in a room
         self._clock = EventClock(RECORDED_EVENTS)
-        self._stays = Stays(1_000 * self._profile.visit_gap_s, known_by_act=chat_alone)
+        self._stays = OutcomeTracker(1_000 * self._profile.visit_gap_s, known_by_act=chat_alone)
         self._random = np.random.default_rng(config.seed)
         self._head_ms = 0  # newest event time of a visit
         self.covisits: list[CoVisit] = []
         self.num_records = self.num_examples = self.num_visits = self.num_late = 0
 
-    def restore(self, past: ArchivedPast) -> None:
+    def restore(self, past: ArchiveSnapshot) -> None:
         """Goes on from what was served at the time where the pass begins. Before `examples`."""
         self._profiles = past.profiles
         for value in past.profiles.values():
@@ -99,21 +99,21 @@ class ExamplePass:
         """What became of the examples so far, in their order."""
         return self._stays.outcomes()
 
-    def examples(self, happenings: Iterable[Happened], progress: Progress) -> Iterator[Example]:
+    def examples(self, stream: Iterable[StreamRecord], progress: PassProgress) -> Iterator[Example]:
         """In the order of the log. Each knows what was appended in earlier milliseconds, and nothing else."""
-        for at_ms, group in groupby(happenings, _at_ms):
+        for at_ms, group in groupby(stream, _at_ms):
             together = list(group)
             self._lapse(at_ms)
             self.rooms.sweep(at_ms)
             drafts: dict[tuple[str, str], Example | None] = {}
-            for happened in together:
-                event = happened.record
+            for found in together:
+                event = found.record
                 if not isinstance(event, ViewerEvent) or (event.viewer, event.room) in drafts:
                     continue
                 if self._may_enter(event):
                     drafts[event.viewer, event.room] = self._draft(event)
-            for happened in together:
-                example = self._apply(happened, drafts)
+            for found in together:
+                example = self._apply(found, drafts)
                 if example is not None:
                     self.num_examples += 1
                     yield example
@@ -140,9 +140,9 @@ class ExamplePass:
         if fold.present_until_ms is not None:
             self._deadlines.put(name, fold.present_until_ms)
 
-    def _apply(self, happened: Happened, drafts: dict[tuple[str, str], Example | None]) -> Example | None:
+    def _apply(self, found: StreamRecord, drafts: dict[tuple[str, str], Example | None]) -> Example | None:
         """Gives the example of a visit that has begun."""
-        at_ms, topic, offset, record = happened
+        at_ms, topic, offset, record = found
         if topic == CHAT:
             self.rooms.apply_chat(record, offset, at_ms)
         elif topic == ROOMS:
@@ -231,8 +231,8 @@ class ExamplePass:
         profile = None if viewer is None else viewer.fold.profile()
         slots_N, slot = rooms.slots(now_ms), rooms.slot(event.room)
         place = int(np.searchsorted(slots_N, slot))
-        surprise = place == len(slots_N) or slots_N[place] != slot
-        if surprise:
+        outside = place == len(slots_N) or slots_N[place] != slot
+        if outside:
             slots_N = np.insert(slots_N, place, slot)
             if slot == UNBORN:
                 rooms.live.begin(UNBORN, now_ms)
@@ -252,7 +252,7 @@ class ExamplePass:
             viewer=event.viewer,
             kind=_kind(profile, event.streamer),
             entered=place,
-            surprise=surprise,
+            outside=outside,
             room_N=number_N,
             segment_N=rooms.segment_N[slots_N],
             title_N=rooms.title_N[slots_N],
@@ -267,11 +267,11 @@ class ExamplePass:
         self, profile: ViewerProfile | None, slots_N: NDArray[np.int64], number_N: NDArray[np.int32], now_ms: int
     ) -> NDArray[np.float32]:
         live, streamers = self.rooms.live, self.rooms.streamers
-        past = OwnPast(profile)
-        own = past.own(past.rows([StreamerId(streamers[number]) for number in number_N.tolist()]), now_ms)
+        past = ProfileReader(profile)
+        own = past.viewer_room(past.rows([StreamerId(streamers[number]) for number in number_N.tolist()]), now_ms)
         viewer = past.viewer(int(np.count_nonzero(own.visits_N)), now_ms)
         arrivals = live.arrivals(slots_N, past.origin, now_ms)
-        return served(crowd(live.rooms(slots_N, now_ms)), own, arrivals, viewer, now_ms)
+        return served(room_features(live.rooms(slots_N, now_ms)), own, arrivals, viewer, now_ms)
 
     def _shown(
         self, viewer: _Viewer | None, number_N: NDArray[np.int32], entered: int, now_ms: int
@@ -298,15 +298,15 @@ class ExamplePass:
         return chosen_C, log_q_N[chosen_C]
 
 
-def _at_ms(happened: Happened) -> int:
-    return happened.at_ms
+def _at_ms(found: StreamRecord) -> int:
+    return found.at_ms
 
 
-def _kind(profile: ViewerProfile | None, streamer: str) -> Kind:
+def _kind(profile: ViewerProfile | None, streamer: str) -> VisitKind:
     if profile is None or not profile.total_visits:
-        return Kind.COLD
+        return VisitKind.COLD
     visited = any(habit.streamer == streamer and habit.visits for habit in profile.habits)
-    return Kind.REPEAT if visited else Kind.NEW
+    return VisitKind.REPEAT if visited else VisitKind.NEW
 
 
 def _texts(viewer: _Viewer | None, past: PastVisits | None) -> NDArray[np.int32]:

@@ -37,7 +37,7 @@ class _Stay:
         self.acts = 0
 
 
-class Stays:
+class OutcomeTracker:
     """Follows every viewer's events, in their order."""
 
     def __init__(self, gap_ms: int, *, known_by_act: bool) -> None:

@@ -10,7 +10,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from streaming.section import CountOrZero, PositiveShare, Section
-from training.features.visit_kinds import Kind
+from training.features.visit_kinds import VisitKind
 from training.features.visit_sequence import PastVisits
 
 
@@ -43,9 +43,9 @@ class Example:
 
     at_ms: int
     viewer: str
-    kind: Kind
+    kind: VisitKind
     entered: int
-    surprise: bool
+    outside: bool
     room_N: NDArray[np.int32]
     segment_N: NDArray[np.int32]
     title_N: NDArray[np.int32]
@@ -65,7 +65,7 @@ class CoVisit(NamedTuple):
     gap_s: float
 
 
-class Progress(Protocol):
+class PassProgress(Protocol):
     """Is told how far a pass is."""
 
     def passed(self, records: int, examples: int, at_ms: int) -> None:

@@ -76,7 +76,7 @@ class ShardBuilder:
         self.last_ms = max(self.last_ms, example.at_ms)
         self.entered.add(int(example.room_N[example.entered]))
         viewer = self._viewer.setdefault(example.viewer, len(self._viewer))
-        values = (example.at_ms, viewer, int(example.kind), example.entered, example.surprise)
+        values = (example.at_ms, viewer, int(example.kind), example.entered, example.outside)
         for column, value in zip(self._plain.values(), values, strict=True):
             column.append(value)
         parts = self._parts

@@ -19,14 +19,14 @@ from streaming.vectors import with_numbers_only
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ArchivedPast:
+class ArchiveSnapshot:
     """profiles: encoded, by the viewer's key; one is decoded when its viewer does something. states: of rooms."""
 
     profiles: Mapping[bytes, bytes]
     states: tuple[RoomState, ...]
 
 
-def past_at(archive: Archive, at_ms: int) -> ArchivedPast:
+def snapshot_at(archive: Archive, at_ms: int) -> ArchiveSnapshot:
     """What had been appended before at_ms. A state that this build cannot read is left out. Raises ArchiveError."""
     decode, states = Decoder(ROOM_STATES), []
     for value in _last_values(archive, ROOM_STATES, at_ms).values():
@@ -34,7 +34,7 @@ def past_at(archive: Archive, at_ms: int) -> ArchivedPast:
             states.append(with_numbers_only(decode(value)))
         except RecordError:
             continue
-    return ArchivedPast(_last_values(archive, VIEWER_PROFILES, at_ms), tuple(states))
+    return ArchiveSnapshot(_last_values(archive, VIEWER_PROFILES, at_ms), tuple(states))
 
 
 def _last_values(archive: Archive, topic: str, until_ms: int) -> dict[bytes, bytes]:

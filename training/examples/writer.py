@@ -24,11 +24,11 @@ from streaming.profile_config import ProfileConfig
 from streaming.replay import Replay
 from training.content.declared_labels import label
 from training.examples.dataset import FORMAT, INDEX, ExampleSet, shard_name
-from training.examples.event_stream import Happened, from_archive, from_replay
+from training.examples.event_stream import StreamRecord, from_archive, from_replay
 from training.examples.generator import ROOM_TIMEOUT_S, ExamplePass
-from training.examples.schema import ExamplesConfig, Progress
+from training.examples.schema import ExamplesConfig, PassProgress
 from training.examples.shard_builder import ShardBuilder
-from training.examples.snapshot import past_at
+from training.examples.snapshot import snapshot_at
 from training.features.features import SERVED
 
 SHARD_EXAMPLES = 8_192
@@ -36,7 +36,7 @@ MAX_WAITING = 2  # shards in memory beside the one that is being filled
 
 
 def write_recorded(
-    replay: Replay, folder: Path, config: ExamplesConfig, progress: Progress, *, chat_alone: bool = True
+    replay: Replay, folder: Path, config: ExamplesConfig, progress: PassProgress, *, chat_alone: bool = True
 ) -> ExampleSet:
     """Examples of what `tidecast replay` would play; takes the place of examples that are in the folder.
 
@@ -51,7 +51,7 @@ def write_archived(
     archive: Archive,
     folder: Path,
     config: ExamplesConfig,
-    progress: Progress,
+    progress: PassProgress,
     *,
     from_ms: int | None = None,
     until_ms: int | None = None,
@@ -65,7 +65,7 @@ def write_archived(
     """
     passing = ExamplePass(config, chat_alone=False, profile=profile, room_timeout_s=room_timeout_s)
     if from_ms is not None:
-        passing.restore(past_at(archive, from_ms))
+        passing.restore(snapshot_at(archive, from_ms))
     try:
         return _write(from_archive(archive, from_ms, until_ms), passing, folder, progress, "the archive")
     except TrainingError as err:
@@ -76,7 +76,7 @@ def write_archived(
 
 
 def _write(
-    happenings: Iterable[Happened], passing: ExamplePass, folder: Path, progress: Progress, what: str
+    stream: Iterable[StreamRecord], passing: ExamplePass, folder: Path, progress: PassProgress, what: str
 ) -> ExampleSet:
     unfinished = folder.with_name(f"{folder.name}.part-{os.getpid()}")
     try:
@@ -84,7 +84,7 @@ def _write(
         unfinished.mkdir(parents=True)
         writer = _Writer(unfinished)
         with writer.threads:
-            for example in passing.examples(happenings, progress):
+            for example in passing.examples(stream, progress):
                 writer.builder.add(example)
                 if len(writer.builder) == SHARD_EXAMPLES:
                     writer.flush()

@@ -26,7 +26,7 @@ class _Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class Own(_Columns):
+class ViewerRoomColumns(_Columns):
     """The viewer's own past with each room's streamer; zeros where they never were."""
 
     visits_N: NDArray[np.float64]
@@ -38,7 +38,7 @@ class Own(_Columns):
     here_N: NDArray[np.float64]  # 1 where the viewer was last
 
 
-class Newest:
+class NewestArrivals:
     """The newest A who came to each of R rooms from another: when, and whence: a number, which is 0 for nobody."""
 
     def __init__(self, num_rooms: int, num_arrivals: int) -> None:
@@ -55,7 +55,7 @@ class Newest:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrivals(_Columns):
+class ArrivalColumns(_Columns):
     """How many of the newest who came to each room from another came from where this viewer was last."""
 
     minute_N: NDArray[np.float64]
@@ -65,19 +65,21 @@ class Arrivals(_Columns):
     @classmethod
     def count(
         cls,
-        newest: Newest,
+        newest: NewestArrivals,
         rooms_N: NDArray[np.integer],
         origin: int,
         now_ms: int,
     ) -> Self:
         """Of the rooms `rooms_N`, rows of `newest`. origin: where this viewer was, 0 for nowhere."""
         row_N = rooms_N.astype(np.int64, copy=False)
-        arrived_3N = feature_kernels.arrived(newest.came_ms_RA, newest.origin_RA, newest.num_R, row_N, origin, now_ms)
+        arrived_3N = feature_kernels.arrival_columns(
+            newest.came_ms_RA, newest.origin_RA, newest.num_R, row_N, origin, now_ms
+        )
         return cls(*arrived_3N)
 
 
 @dataclass(frozen=True, slots=True)
-class Viewer:
+class ViewerColumns:
     """What of the viewer does not depend on a room. known_live: rooms live of streamers that they visited."""
 
     visits: int
@@ -88,7 +90,7 @@ class Viewer:
     known_live: int
 
 
-class Places(NamedTuple):
+class HabitLookup(NamedTuple):
     """Where in a viewer's past the streamers of rooms are. habits_V7: as feature_kernels.own_past has it."""
 
     habits_V7: NDArray[np.int64]
@@ -99,7 +101,7 @@ class Places(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Paths(_Columns):
+class TransitionColumns(_Columns):
     """How viewers moved before, from this viewer's last channel and from the channels this viewer knows: not online."""
 
     moves_N: NDArray[np.float64]

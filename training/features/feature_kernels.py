@@ -19,12 +19,12 @@ Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 MINUTE_MS, TEN_MINUTES_MS = 60_000, 600_000
-OWN, ARRIVALS, VIEWER = 8, 3, 7  # columns of each kind, as in features.PERSONAL
+VIEWER_ROOM, ARRIVALS, VIEWER = 8, 3, 7  # columns of each kind, as in features.PERSONAL
 UNKNOWN = np.float32(np.nan)
 
 
 @kernel(exact=True)
-def own_past(habits_V7: Integers, row_N: Integers, now_ms: int) -> Doubles:
+def viewer_room_columns(habits_V7: Integers, row_N: Integers, now_ms: int) -> Doubles:
     """[7, N] columns of feature_columns.Own, of rooms whose streamers have these rows of habits, from 1; 0 for none.
 
     habits_V7: visits, messages, last heard of, last entered, first entered (ms, 0 for unknown), recency, here.
@@ -43,7 +43,7 @@ def own_past(habits_V7: Integers, row_N: Integers, now_ms: int) -> Doubles:
 
 
 @kernel(exact=True)
-def arrived(
+def arrival_columns(
     came_ms_RA: Integers, origin_RA: Integers, num_R: Integers, room_N: Integers, origin: int, now_ms: int
 ) -> Doubles:
     """[3, N] feature_columns.Arrivals' columns of rooms, rows of R; origin 0: from nowhere."""
@@ -63,7 +63,7 @@ def arrived(
 
 
 @kernel(exact=True)
-def personal(
+def viewer_feature_rows(
     visits_N: Doubles,
     messages_N: Doubles,
     silence_s_N: Doubles,
@@ -79,10 +79,10 @@ def personal(
     here: int,
 ) -> Floats:
     """[N, P] as features.PERSONAL. viewer_7: its last columns. here: what own_here is where the viewer was last."""
-    columns_NP = np.empty((len(visits_N), OWN + ARRIVALS + VIEWER), np.float32)
+    columns_NP = np.empty((len(visits_N), VIEWER_ROOM + ARRIVALS + VIEWER), np.float32)
     for n in range(len(visits_N)):
         row_P = columns_NP[n]
-        row_P[:OWN] = np.float32(0)
+        row_P[:VIEWER_ROOM] = np.float32(0)
         row_P[3:7] = UNKNOWN
         if total_visits:
             visits = visits_N[n]
@@ -99,7 +99,7 @@ def personal(
 
 
 @kernel(exact=True)
-def personal_of(
+def viewer_feature_rows_by_slot(
     slots_N: Integers,
     known_V: Integers,
     row_V: Integers,
@@ -125,9 +125,9 @@ def personal_of(
         row_N[n] = row_S[slots_N[n]]
     for v in range(len(known_V)):
         row_S[known_V[v]] = 0
-    o = own_past(habits_V7, row_N, now_ms)
-    a = arrived(came_ms_SA, origin_SA, num_S, slots_N, origin, now_ms)
-    return personal(o[0], o[1], o[2], o[3], o[4], o[5], o[6], a[0], a[1], a[2], viewer_7, total_visits, here)
+    o = viewer_room_columns(habits_V7, row_N, now_ms)
+    a = arrival_columns(came_ms_SA, origin_SA, num_S, slots_N, origin, now_ms)
+    return viewer_feature_rows(o[0], o[1], o[2], o[3], o[4], o[5], o[6], a[0], a[1], a[2], viewer_7, total_visits, here)
 
 
 def signatures() -> dict[Any, Any]:
@@ -135,8 +135,8 @@ def signatures() -> dict[Any, Any]:
     doubles, whole = types.float64[::1], types.int64
     newest = (INTEGERS_2D, INTEGERS_2D, INTEGERS)
     return {
-        personal_of: (*[INTEGERS] * 4, INTEGERS_2D, *newest, whole, FLOATS, *[whole] * 3),
-        own_past: (INTEGERS_2D, INTEGERS, whole),
-        arrived: (*newest, INTEGERS, whole, whole),
-        personal: (*[doubles] * 10, FLOATS, whole, whole),
+        viewer_feature_rows_by_slot: (*[INTEGERS] * 4, INTEGERS_2D, *newest, whole, FLOATS, *[whole] * 3),
+        viewer_room_columns: (INTEGERS_2D, INTEGERS, whole),
+        arrival_columns: (*newest, INTEGERS, whole, whole),
+        viewer_feature_rows: (*[doubles] * 10, FLOATS, whole, whole),
     }

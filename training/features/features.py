@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.features import feature_kernels
-from training.features.columns import Arrivals, Newest, Own, Paths, Places, Viewer
+from training.features.columns import (
+    ArrivalColumns,
+    HabitLookup,
+    NewestArrivals,
+    TransitionColumns,
+    ViewerColumns,
+    ViewerRoomColumns,
+)
 
 SPANS_S = (10, 60, 300, 600)
 MESSAGES, ENTRIES, FIRST_ENTRIES, NEWCOMERS = range(4)  # FIRST_: the viewer's first to this streamer; NEWCOMERS: to any
@@ -26,7 +33,7 @@ SILENT_S = 300.0  # a longer silence is capped: a room that silent is live only 
 UNSEEN = -1.0  # ranks behind every audience that is known
 IN_ROOM_S = 1800.0  # who wrote less than half an hour ago is still in that room, and so cannot enter it
 
-_CROWD: Mapping[str, str] = {
+_ROOM: Mapping[str, str] = {
     **{f"messages_{span_s}s": "messages" for span_s in SPANS_S},
     **{f"entries_{span_s}s": "visits that began" for span_s in SPANS_S},
     **{f"first_entries_{span_s}s": "visits by viewers who were never with the streamer" for span_s in SPANS_S},
@@ -46,7 +53,7 @@ _CROWD: Mapping[str, str] = {
     "audience_rank": "rooms with a larger audience, divided by the rooms live, NaN where it is not known",
     "live_rooms": "rooms live",
 }
-_OWN: Mapping[str, str] = {
+_VIEWER_ROOM: Mapping[str, str] = {
     "own_visits": "visits to the streamer",
     "own_share": "of all visits of the viewer, 0 to 1",
     "own_messages": "messages",
@@ -81,15 +88,15 @@ _OFFLINE: Mapping[str, str] = {
     "covisits": "mean cosine of the channel's visitors with those of the channels the viewer knows",
     "best_covisit": "the highest such cosine",
 }
-CROWD: tuple[str, ...] = tuple(_CROWD)  # the same for every viewer
-PERSONAL: tuple[str, ...] = (*_OWN, *_ARRIVALS, *_VIEWER)  # another for every viewer
-SERVED: tuple[str, ...] = (*CROWD, *PERSONAL)  # what a replica can fill
-FEATURES: Mapping[str, str] = MappingProxyType({**_CROWD, **_OWN, **_ARRIVALS, **_VIEWER, **_OFFLINE})
+ROOM_FEATURES: tuple[str, ...] = tuple(_ROOM)  # the same for every viewer
+VIEWER_FEATURES: tuple[str, ...] = (*_VIEWER_ROOM, *_ARRIVALS, *_VIEWER)  # another for every viewer
+SERVED: tuple[str, ...] = (*ROOM_FEATURES, *VIEWER_FEATURES)  # what a replica can fill
+FEATURES: Mapping[str, str] = MappingProxyType({**_ROOM, **_VIEWER_ROOM, **_ARRIVALS, **_VIEWER, **_OFFLINE})
 COLUMN: Mapping[str, int] = MappingProxyType({name: index for index, name in enumerate(FEATURES)})
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
+class RoomColumns:
     """The crowd's part, a column a live room. S spans (SPANS_S), K counts (MESSAGES...)."""
 
     counts_SKN: NDArray[np.float32]
@@ -106,10 +113,10 @@ class Totals:
     chatters_N: NDArray[np.float32]
 
 
-def crowd(rooms: Rooms) -> NDArray[np.float32]:
+def room_features(rooms: RoomColumns) -> NDArray[np.float32]:
     """[N, C] float32, C as in CROWD, over all rooms live: shares and ranks are among them."""
     counts_SKN, N, S = rooms.counts_SKN, len(rooms.age_s_N), len(SPANS_S)
-    columns_CN = np.empty((len(CROWD), N), np.float32)
+    columns_CN = np.empty((len(ROOM_FEATURES), N), np.float32)
     columns_CN[: S * NUM_COUNTS] = counts_SKN.transpose(1, 0, 2).reshape(S * NUM_COUNTS, N)
     entered_N = np.maximum(rooms.broadcast_KN[ENTRIES], 1)
     minute_KN = counts_SKN[SPANS_S.index(60)]
@@ -131,20 +138,22 @@ def crowd(rooms: Rooms) -> NDArray[np.float32]:
 
 
 def served(
-    crowd_NC: NDArray[np.float32], own: Own, arrivals: Arrivals, viewer: Viewer, now_ms: int
+    crowd_NC: NDArray[np.float32], own: ViewerRoomColumns, arrivals: ArrivalColumns, viewer: ViewerColumns, now_ms: int
 ) -> NDArray[np.float32]:
     """[N, F] float32, F as in SERVED. crowd_NC: rows of `crowd`, of all rooms live or of the candidates among them."""
     N, C = crowd_NC.shape
     features_NF = np.empty((N, len(SERVED)), np.float32)
     features_NF[:, :C] = crowd_NC
-    features_NF[:, C:] = personal(own, arrivals, viewer, now_ms)
+    features_NF[:, C:] = viewer_features(own, arrivals, viewer, now_ms)
     return features_NF
 
 
-def personal(own: Own, arrivals: Arrivals, viewer: Viewer, now_ms: int) -> NDArray[np.float32]:
+def viewer_features(
+    own: ViewerRoomColumns, arrivals: ArrivalColumns, viewer: ViewerColumns, now_ms: int
+) -> NDArray[np.float32]:
     """[N, P] float32, P as in PERSONAL: the part of `served` that is another for every viewer."""
     viewer_7 = _of_viewer(viewer, now_ms)
-    features_NP: NDArray[np.float32] = feature_kernels.personal(
+    features_NP: NDArray[np.float32] = feature_kernels.viewer_feature_rows(
         own.visits_N,
         own.messages_N,
         own.silence_s_N,
@@ -162,11 +171,11 @@ def personal(own: Own, arrivals: Arrivals, viewer: Viewer, now_ms: int) -> NDArr
     return features_NP
 
 
-def personal_of(
-    slots_N: NDArray[np.int64], places: Places, newest: Newest, viewer: Viewer, now_ms: int
+def viewer_features_by_slot(
+    slots_N: NDArray[np.int64], places: HabitLookup, newest: NewestArrivals, viewer: ViewerColumns, now_ms: int
 ) -> NDArray[np.float32]:
     """The same of rooms by their slots, equal to the bit, in a third of the time."""
-    features_NP: NDArray[np.float32] = feature_kernels.personal_of(
+    features_NP: NDArray[np.float32] = feature_kernels.viewer_feature_rows_by_slot(
         slots_N,
         places.known_V,
         places.row_V,
@@ -184,7 +193,7 @@ def personal_of(
     return features_NP
 
 
-def features(served_NF: NDArray[np.float32], totals: Totals, paths: Paths) -> NDArray[np.float32]:
+def features(served_NF: NDArray[np.float32], totals: Totals, paths: TransitionColumns) -> NDArray[np.float32]:
     """[N, F] float32, F as in FEATURES: those served, and those that only a recording as a whole can tell."""
     entered_N = np.maximum(totals.totals_KN[ENTRIES], 1)
     columns = (
@@ -201,7 +210,7 @@ def features(served_NF: NDArray[np.float32], totals: Totals, paths: Paths) -> ND
     return np.concatenate([served_NF, np.stack(columns, axis=1, dtype=np.float32, casting="same_kind")], axis=1)
 
 
-def _of_viewer(viewer: Viewer, now_ms: int) -> NDArray[np.float32]:
+def _of_viewer(viewer: ViewerColumns, now_ms: int) -> NDArray[np.float32]:
     """[7] as in _VIEWER."""
     known = viewer.visits > 0
     return np.array(
@@ -218,7 +227,7 @@ def _of_viewer(viewer: Viewer, now_ms: int) -> NDArray[np.float32]:
     )
 
 
-def _here(viewer: Viewer) -> int:
+def _here(viewer: ViewerColumns) -> int:
     """What own_here is of the room where the viewer was last."""
     return 2 if viewer.silence_s < IN_ROOM_S else 1
 

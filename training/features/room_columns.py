@@ -15,8 +15,17 @@ from streaming.activity import MAX_ARRIVALS
 from streaming.event_clock import EventClock
 from streaming.events import ACTIVITY_BUCKET_MS, ActivityBucket, RoomState, StreamerId
 from streaming.room_counts import RoomCounts
-from training.features.columns import Arrivals, Newest
-from training.features.features import ENTRIES, FIRST_ENTRIES, LEFT, MESSAGES, NEWCOMERS, NUM_COUNTS, SPANS_S, Rooms
+from training.features.columns import ArrivalColumns, NewestArrivals
+from training.features.features import (
+    ENTRIES,
+    FIRST_ENTRIES,
+    LEFT,
+    MESSAGES,
+    NEWCOMERS,
+    NUM_COUNTS,
+    SPANS_S,
+    RoomColumns,
+)
 
 BUCKETS = 600_000 // ACTIVITY_BUCKET_MS  # ten minutes
 MINUTE = 60_000 // ACTIVITY_BUCKET_MS  # buckets of one minute
@@ -55,7 +64,7 @@ class LiveRooms:
         self._again_NB = np.zeros((max_rooms, WIDTH), np.float32)
         self._with_again: set[int] = set()  # slots whose row is not all zero
         self._clock = EventClock()
-        self.came = Newest(max_rooms, MAX_ARRIVALS)  # origins: hashes of this process
+        self.came = NewestArrivals(max_rooms, MAX_ARRIVALS)  # origins: hashes of this process
         self._row_BK = np.zeros((WIDTH, NUM_COUNTS), np.float32)  # scratch
         self._recent: dict[int, tuple[ActivityBucket, ...]] = {}  # by slot
         self._spans_S1 = np.repeat(SPANS_B, 2)[:, None] + np.tile([0, 1], len(SPANS_B))[:, None]  # whole, and one more
@@ -179,23 +188,23 @@ class LiveRooms:
             ten_NK[:, NEWCOMERS],
         )
 
-    def rooms(self, slots_N: NDArray[np.int64], now_ms: int) -> Rooms:
+    def rooms(self, slots_N: NDArray[np.int64], now_ms: int) -> RoomColumns:
         """The crowd's columns of these rooms as of now_ms, a time of the events."""
         age_N = self._age(slots_N, now_ms)
         left = np.float32(1.0 - now_ms % ACTIVITY_BUCKET_MS / ACTIVITY_BUCKET_MS)  # of the oldest bucket
         sums_SNK = self._sums_NBK[slots_N, np.maximum(self._spans_S1 - age_N, 0)]
         whole_SNK = sums_SNK[::2]
         counts_SNK = whole_SNK + left * (sums_SNK[1::2] - whole_SNK)
-        return Rooms(
+        return RoomColumns(
             counts_SKN=counts_SNK.transpose(0, 2, 1),
             broadcast_KN=self._broadcast_NK[slots_N].T,
             age_s_N=np.maximum(now_ms - self._started_ms_N[slots_N], 0) / 1e3,
             silence_s_N=np.maximum(now_ms - self._chat_ms_N[slots_N], 0) / 1e3,
         )
 
-    def arrivals(self, slots_N: NDArray[np.int64], origin: StreamerId | None, now_ms: int) -> Arrivals:
+    def arrivals(self, slots_N: NDArray[np.int64], origin: StreamerId | None, now_ms: int) -> ArrivalColumns:
         """Columns of these rooms for a viewer who was with `origin` last, None for nowhere."""
-        return Arrivals.count(self.came, slots_N, self.origin(origin), now_ms)
+        return ArrivalColumns.count(self.came, slots_N, self.origin(origin), now_ms)
 
     @staticmethod
     def origin(streamer: StreamerId | None) -> int:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from streaming.events import StreamerId, ViewerProfile
 from training.features import feature_kernels
-from training.features.columns import Own, Places, Viewer
+from training.features.columns import HabitLookup, ViewerColumns, ViewerRoomColumns
 
 
-class OwnPast:
+class ProfileReader:
     """One viewer, as of one profile, or a stranger."""
 
     __slots__ = ("_habits_V7", "_profile", "_row", "origin")
@@ -47,26 +47,26 @@ class OwnPast:
         return tuple(self._row)
 
     def rows(self, streamers_N: Sequence[StreamerId]) -> NDArray[np.int64]:
-        """[N] for `own`: where the past with each streamer is, 0 for none."""
+        """[N] for `viewer_room`: where the past with each streamer is, 0 for none."""
         row = self._row
         return np.array([row.get(streamer, 0) for streamer in streamers_N], np.int64)
 
     def places(
         self, known_V: NDArray[np.int64], row_V: NDArray[np.int64], row_S: NDArray[np.int64], origin: int
-    ) -> Places:
+    ) -> HabitLookup:
         """For `features.personal_of`."""
-        return Places(self._habits_V7, known_V, row_V, row_S, origin)
+        return HabitLookup(self._habits_V7, known_V, row_V, row_S, origin)
 
-    def own(self, row_N: NDArray[np.int64], now_ms: int) -> Own:
+    def viewer_room(self, row_N: NDArray[np.int64], now_ms: int) -> ViewerRoomColumns:
         """The viewer's past with the streamers of N rooms, by their `rows`."""
-        return Own(*feature_kernels.own_past(self._habits_V7, row_N, now_ms))
+        return ViewerRoomColumns(*feature_kernels.viewer_room_columns(self._habits_V7, row_N, now_ms))
 
-    def viewer(self, known_live: int, now_ms: int) -> Viewer:
+    def viewer(self, known_live: int, now_ms: int) -> ViewerColumns:
         """What does not depend on a room. known_live: rooms live of the viewer's `streamers`."""
         profile = self._profile
         if profile is None:
-            return STRANGER
-        return Viewer(
+            return COLD_START_VIEWER
+        return ViewerColumns(
             visits=profile.total_visits,
             repeats=profile.repeats,
             channels=len(self._row),
@@ -76,4 +76,4 @@ class OwnPast:
         )
 
 
-STRANGER = Viewer(visits=0, repeats=0, channels=0, silence_s=0.0, known_s=0.0, known_live=0)
+COLD_START_VIEWER = ViewerColumns(visits=0, repeats=0, channels=0, silence_s=0.0, known_s=0.0, known_live=0)

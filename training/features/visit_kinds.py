@@ -9,7 +9,7 @@ SILENCE_MS = SILENCE_US // 1_000
 LIVE_MS = 300_000  # a channel with a message in the five minutes before is live
 
 
-class Kind(IntEnum):
+class VisitKind(IntEnum):
     """What a message is to its viewer."""
 
     NO_VISIT = -1

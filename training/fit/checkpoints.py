@@ -19,7 +19,7 @@ from streaming.errors import ArchiveError, TrainingError
 STATE = "state.pt"
 
 
-class OwnCheckpoints:
+class FileCheckpoints:
     """Checkpoints (training/fit/ray_fit.py) of one run."""
 
     def __init__(self, storage: str, name: str) -> None:

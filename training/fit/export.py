@@ -30,7 +30,7 @@ class Origin:
     parent: str = V0
 
 
-def freeze(
+def export_bundle(
     model: Model,
     learn: LearnConfig,
     streamers: Sequence[str],
@@ -62,7 +62,7 @@ def freeze(
     return Bundle(manifest, arrays, {"streamers": tuple(streamers)})
 
 
-def thaw(bundle: Bundle, model: Model) -> Codebooks:
+def load_bundle(bundle: Bundle, model: Model) -> Codebooks:
     """Puts a version's arrays into a model with the same shape but perhaps more streamers; returns its codebooks.
 
     Streamers that the version does not have keep what the model had for them, and so do knots of features of which

@@ -26,19 +26,19 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from streaming.archive.store import open_store
 from streaming.errors import TrainingError
-from training.fit.checkpoints import STATE, OwnCheckpoints
+from training.fit.checkpoints import STATE, FileCheckpoints
 from training.fit.distributed import Distributed
-from training.fit.export import thaw
-from training.fit.learner import Learner, NotANumber, Step, steps_per_epoch
-from training.fit.local_fit import check, finish, new_model
+from training.fit.export import load_bundle
+from training.fit.learner import Learner, LearnStep, NotANumber, steps_per_epoch
+from training.fit.local_fit import check_learnable, finish, new_model
 from training.fit.niceness import give_way
-from training.fit.run_folder import Prepared, opened
+from training.fit.run_folder import RunFolder, open_run_folder
 from training.fit.tensorboard import Curves
 from training.registry import bundle as files
 from training.registry.bundle import Bundle
 
 VERSION = "version"
-TELL_S = 0.5  # between two words on how far it is
+REPORT_S = 0.5  # between two words on how far it is
 MAX_RESTARTS = 8  # of workers, in a run
 
 
@@ -54,38 +54,40 @@ class Scale:
     checkpoint_s: float = 20.0
 
 
-class Told:
+class ProgressActor:
     """An actor: what the first of Ray's workers said last. Never blocks anybody."""
 
     def __init__(self) -> None:
         self._last: dict[str, Any] = {}
 
-    def tell(self, said: dict[str, Any]) -> None:
+    def report(self, progress: dict[str, Any]) -> None:
         """Replaces it."""
-        self._last = said
+        self._last = progress
 
     def last(self) -> dict[str, Any]:
         """{} before the first word."""
         return self._last
 
 
-def fit(prepared: Prepared, scale: Scale, storage: str, progress: Callable[[Mapping[str, Any]], None]) -> Bundle:
+def fit_on_ray(
+    run_folder: RunFolder, scale: Scale, storage: str, progress: Callable[[Mapping[str, Any]], None]
+) -> Bundle:
     """Learns on the connected Ray, or with no workers in this process. storage: a folder that all see, or a URI.
 
     progress: called about twice a second with step, steps, phase, losses, slates_per_s, left_s. Raises TrainingError.
     """
     # In this process words need no messenger, which takes a process and seconds of processor time to start.
-    told = ray.remote(Told).options(num_cpus=0).remote() if scale.workers else None
+    actor = ray.remote(ProgressActor).options(num_cpus=0).remote() if scale.workers else None
     trainer = TorchTrainer(
         learn_on_worker,
         train_loop_config={
-            "folder": str(prepared.folder),
+            "folder": str(run_folder.folder),
             "threads": scale.threads,
             "niceness": scale.niceness,
             "checkpoint_s": scale.checkpoint_s,
-            "own_checkpoints": storage if scale.workers == 0 else "",
-            "name": prepared.name,
-            "tell": progress if told is None else _Telling(told),
+            "file_checkpoints": storage if scale.workers == 0 else "",
+            "name": run_folder.name,
+            "report": progress if actor is None else _ProgressSender(actor),
         },
         torch_config=TorchConfig(backend="nccl" if scale.gpu else "gloo"),
         scaling_config=ScalingConfig(
@@ -94,7 +96,7 @@ def fit(prepared: Prepared, scale: Scale, storage: str, progress: Callable[[Mapp
             resources_per_worker={"CPU": scale.cpus, **({"GPU": 1} if scale.gpu else {})},
         ),
         run_config=RunConfig(
-            name=prepared.name,
+            name=run_folder.name,
             storage_path=storage,
             failure_config=FailureConfig(max_failures=MAX_RESTARTS),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
@@ -102,15 +104,15 @@ def fit(prepared: Prepared, scale: Scale, storage: str, progress: Callable[[Mapp
             worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(scale.threads)}},
         ),
     )
-    with _Following(told, progress) if told is not None else contextlib.nullcontext():
+    with _ProgressFollower(actor, progress) if actor is not None else contextlib.nullcontext():
         try:
             result = trainer.fit()
         except ray.train.v2.api.exceptions.TrainingFailedError as err:
             raise TrainingError(f"learning failed: {err}") from err
-    said = result.return_value or {}
-    if "failed" in said:
-        raise TrainingError(str(said["failed"]))
-    return files.read(open_store(str(said["version"]), "version"))
+    outcome = result.return_value or {}
+    if "failed" in outcome:
+        raise TrainingError(str(outcome["failed"]))
+    return files.read(open_store(str(outcome["version"]), "version"))
 
 
 def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
@@ -119,32 +121,32 @@ def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
     rank, processes = context.get_world_rank(), context.get_world_size()
     give_way(config["niceness"])
     torch.set_num_threads(config["threads"])
-    prepared = opened(Path(config["folder"]))
-    slates, plan = prepared.slates(rank, processes), prepared.plan
+    run_folder = open_run_folder(Path(config["folder"]))
+    candidate_sets, plan = run_folder.candidate_sets(rank, processes), run_folder.plan
     if rank == 0:
-        check(slates)
-    model = new_model(slates, plan.fit, len(plan.streamers))
+        check_learnable(candidate_sets)
+    model = new_model(candidate_sets, plan.fit, len(plan.streamers))
     parent = files.read(open_store(plan.parent, "version")) if plan.parent else None
-    previous = thaw(parent, model) if parent is not None else None
-    together = Distributed(processes) if processes > 1 else None
-    until = int(np.searchsorted(slates.at_ms_V, plan.until_ms))
+    previous = load_bundle(parent, model) if parent is not None else None
+    group = Distributed(processes) if processes > 1 else None
+    until = int(np.searchsorted(candidate_sets.at_ms_V, plan.until_ms))
     per_epoch = steps_per_epoch(until, plan.fit.learn)
-    if together is not None:
-        together.same(model)
-        per_epoch = together.most(per_epoch)
+    if group is not None:
+        group.broadcast(model)
+        per_epoch = group.largest(per_epoch)
     learner = Learner(
         model,
-        slates,
+        candidate_sets,
         plan.fit.learn,
         until=until,
         rank=rank,
         per_epoch=per_epoch,
-        together=together,
+        group=group,
         previous=previous,
     )
-    own = config["own_checkpoints"]
-    checkpoints = OwnCheckpoints(own, config["name"]) if own else _RayCheckpoints(rank)
-    saved = _Saved(config, rank, learner, prepared, checkpoints)
+    folder_or_uri = config["file_checkpoints"]
+    checkpoints = FileCheckpoints(folder_or_uri, config["name"]) if folder_or_uri else _RayCheckpoints(rank)
+    saved = _Saved(config, rank, learner, run_folder, checkpoints)
     saved.restore()
     try:
         for step in learner.run():
@@ -155,10 +157,10 @@ def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
         return {}
     bundle = finish(
         model,
-        slates,
-        len(slates) - until,
+        candidate_sets,
+        len(candidate_sets) - until,
         streamers=plan.streamers,
-        transitions=prepared.transitions(),
+        transitions=run_folder.transitions(),
         config=plan.fit,
         origin=plan.origin,
     )
@@ -204,15 +206,15 @@ class _Saved:
     """Checkpoints, curves and words of one worker; all but the first only keep step with it."""
 
     def __init__(
-        self, config: dict[str, Any], rank: int, learner: Learner, prepared: Prepared, checkpoints: Checkpoints
+        self, config: dict[str, Any], rank: int, learner: Learner, run_folder: RunFolder, checkpoints: Checkpoints
     ) -> None:
         self._checkpoints = checkpoints
-        self._say, self._every_s = config["tell"], float(config["checkpoint_s"])
-        self._rank, self._learner, self._folder = rank, learner, prepared.folder
-        self._began_s = self._saved_s = self._told_s = time.monotonic()
+        self._report_progress, self._every_s = config["report"], float(config["checkpoint_s"])
+        self._rank, self._learner, self._folder = rank, learner, run_folder.folder
+        self._began_s = self._saved_s = self._reported_s = time.monotonic()
         self._began_step = 0
-        self._slates = 0
-        self._curves = Curves(prepared.folder / "curves" / prepared.name) if rank == 0 else None
+        self._visits = 0
+        self._curves = Curves(run_folder.folder / "curves" / run_folder.name) if rank == 0 else None
 
     def restore(self) -> None:
         """Goes on from the newest checkpoint, if there is one."""
@@ -221,14 +223,14 @@ class _Saved:
             self._learner.restore(state)
             self._began_step = self._learner.step
 
-    def after(self, step: Step) -> None:
+    def after(self, step: LearnStep) -> None:
         """Whatever is due after a step."""
         now_s = time.monotonic()
-        self._slates += step.slates
+        self._visits += step.visits
         if self._curves is not None:
             self._curves.add(step)
-            if now_s - self._told_s >= TELL_S or step.step == self._learner.steps:
-                self._tell(step, now_s)
+            if now_s - self._reported_s >= REPORT_S or step.step == self._learner.steps:
+                self._report(step, now_s)
         if self._is_due(step.step, now_s):
             self._checkpoints.keep(self._learner.state(), {"step": step.step, **step.losses})
             self._saved_s = time.monotonic()
@@ -262,39 +264,39 @@ class _Saved:
             return bool(due.item())
         return now_s - self._saved_s >= self._every_s
 
-    def _tell(self, step: Step, now_s: float) -> None:
-        self._told_s = now_s
+    def _report(self, step: LearnStep, now_s: float) -> None:
+        self._reported_s = now_s
         done = step.step - self._began_step
         pace_s = (now_s - self._began_s) / max(done, 1)
-        self._say(
+        self._report_progress(
             {
                 "step": step.step,
                 "steps": self._learner.steps,
                 "phase": step.phase,
                 "losses": step.losses,
-                "slates_per_s": self._slates / max(now_s - self._began_s, 1e-3),
+                "slates_per_s": self._visits / max(now_s - self._began_s, 1e-3),
                 "left_s": pace_s * (self._learner.steps - step.step),
             }
         )
 
 
-class _Telling:
+class _ProgressSender:
     """Passes a worker's words on to the actor that keeps them; does not wait."""
 
-    def __init__(self, told: Any) -> None:
-        self._told = told
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
 
-    def __call__(self, said: Mapping[str, Any]) -> None:
-        self._told.tell.remote(dict(said))
+    def __call__(self, progress: Mapping[str, Any]) -> None:
+        self._actor.report.remote(dict(progress))
 
 
-class _Following:
+class _ProgressFollower:
     """Passes on what the workers say, from a thread, for as long as it is entered."""
 
-    def __init__(self, told: Any, progress: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, actor: Any, progress: Callable[[Mapping[str, Any]], None]) -> None:
         import threading  # noqa: PLC0415
 
-        self._told, self._progress = told, progress
+        self._actor, self._progress = actor, progress
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="training-progress", daemon=True)
 
@@ -307,15 +309,15 @@ class _Following:
 
     def _run(self) -> None:
         """Until told to stop, and once more then: the last word is the one that all is done."""
-        heard, over = "", False
+        last, over = "", False
         while not over:
-            over = self._stop.wait(TELL_S)
+            over = self._stop.wait(REPORT_S)
             try:
-                said = ray.get(self._told.last.remote(), timeout=5.0)
+                reported = ray.get(self._actor.last.remote(), timeout=5.0)
             except ray.exceptions.GetTimeoutError:
                 continue  # everything is busy starting
             except ray.exceptions.RayError:
                 return  # the run is over, and says itself how it ended
-            if said and (now := json.dumps(said)) != heard:
-                heard = now
-                self._progress(said)
+            if reported and (now := json.dumps(reported)) != last:
+                last = now
+                self._progress(reported)

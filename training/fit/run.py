@@ -13,14 +13,14 @@ from pathlib import Path
 from streaming.errors import TrainingError
 from streaming.private_folder import make_private
 from streaming.window_config import WindowConfig
-from training.content.encode_missing import EncodeProgress, Encoder, encode_missing
+from training.content.encode_missing import Encoder, EncodingProgress, encode_missing
 from training.content.vector_cache import VectorCache
 from training.examples.candidate_batches import ContentRules
 from training.examples.dataset import ExampleSet
 from training.fit.export import Origin
 from training.fit.learner import LearnConfig
-from training.fit.local_fit import LEAST_SLATES, FitConfig
-from training.fit.run_folder import Prepared, prepare
+from training.fit.local_fit import MIN_VISITS, FitConfig
+from training.fit.run_folder import RunFolder, write_run_folder
 from training.model.config import RANKED, LarmConfig, ModelConfig, RankerConfig
 from training.model.semantic_codes import CodesConfig
 from training.registry.manifest import V0, Manifest
@@ -73,7 +73,7 @@ def cannot_go_on(live: Manifest, encoder_version: str) -> str:
     return ""
 
 
-def make_prepared(
+def make_run_folder(
     run: Path,
     write_examples: Callable[[Path], ExampleSet],
     encoder: Encoder,
@@ -82,9 +82,9 @@ def make_prepared(
     window: WindowConfig,
     title_weight: float,
     now_ms: int,
-    encoding: EncodeProgress,
+    encoding: EncodingProgress,
     parent: Parent | None = None,
-) -> Prepared:
+) -> RunFolder:
     """Everything that learning needs, in the folder `run`, which is replaced.
 
     write_examples: puts examples into a folder. Raises TrainingError: too few visits, a parent that reads other things.
@@ -97,9 +97,9 @@ def make_prepared(
     except OSError as err:
         raise TrainingError(f"{run}: cannot be written: {err}") from err
     examples = write_examples(run / EXAMPLES)
-    if len(examples) < LEAST_SLATES:
+    if len(examples) < MIN_VISITS:
         raise TrainingError(
-            f"{len(examples)} visits to learn from; at least {LEAST_SLATES} are needed: wait for more, or give more"
+            f"{len(examples)} visits to learn from; at least {MIN_VISITS} are needed: wait for more, or give more"
         )
     texts = examples.texts()
     cache = VectorCache(run.parent / VECTORS, encoder.version, encoder.dimension)
@@ -111,7 +111,7 @@ def make_prepared(
         created_at_ms=now_ms,
         parent=parent.manifest.version if parent is not None else V0,
     )
-    return prepare(
+    return write_run_folder(
         run,
         examples,
         cache.vectors(texts.hash_K),

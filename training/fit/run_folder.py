@@ -20,12 +20,12 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from streaming.errors import TrainingError
-from training.examples.candidate_batches import ContentRules, MovePass, SlateMaker, vocabulary
+from training.examples.candidate_batches import CandidateSetBuilder, ContentRules, TransitionPass, streamer_vocabulary
 from training.examples.dataset import Examples, ExampleSet
 from training.fit.export import Origin
 from training.fit.local_fit import HELD_OUT, FitConfig
 from training.inference.co_visits import Transitions
-from training.model.batches import Slates
+from training.model.batches import CandidateSets
 
 PLAN = "plan.json"
 JUDGED_BY = 200  # visits that are not learned from, where there are enough
@@ -44,7 +44,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class RunFolder:
     """An opened folder."""
 
     folder: Path
@@ -58,29 +58,29 @@ class Prepared:
         digest.update((self.folder / "examples" / "index.json").read_bytes())
         return f"fit-{digest.hexdigest()[:16]}"
 
-    def slates(self, rank: int, processes: int) -> Slates:
+    def candidate_sets(self, rank: int, processes: int) -> CandidateSets:
         """Those of one of several processes, in time order. Raises TrainingError: there is no shard for it."""
         numbers = range(rank, len(self.examples.shard_sizes), processes)
         if not numbers:
             raise TrainingError(
                 f"{len(self.examples.shard_sizes)} shards of examples for {processes} processes; start fewer"
             )
-        return self._slates(numbers)
+        return self._candidate_sets(numbers)
 
-    def unseen(self) -> Slates:
+    def unseen(self) -> CandidateSets:
         """Those that are not learned from, the newest, in time order; none where all visits are of one moment."""
         sizes = self.examples.shard_sizes
         last = len(sizes) - 1
         while last > 0 and int(self.examples.shard(last).at_ms_V[0]) >= self.plan.until_ms:
             last -= 1
-        slates = self._slates(range(last, len(sizes)))
-        return slates.after(int(np.searchsorted(slates.at_ms_V, self.plan.until_ms)))
+        candidate_sets = self._candidate_sets(range(last, len(sizes)))
+        return candidate_sets.after(int(np.searchsorted(candidate_sets.at_ms_V, self.plan.until_ms)))
 
-    def _slates(self, numbers: Sequence[int]) -> Slates:
-        maker = SlateMaker(self.examples, self._vectors(), self.plan.streamers, self.plan.rules)
+    def _candidate_sets(self, numbers: Sequence[int]) -> CandidateSets:
+        maker = CandidateSetBuilder(self.examples, self._vectors(), self.plan.streamers, self.plan.rules)
         joined = _joined([self.examples.shard(number) for number in numbers])
-        moves_RM = np.concatenate([np.load(self.folder / moves_name(number)) for number in numbers])
-        return maker.slates(joined, moves_RM, self.plan.fit.learn.visits)
+        moves_RM = np.concatenate([np.load(self.folder / transitions_name(number)) for number in numbers])
+        return maker.candidate_sets(joined, moves_RM, self.plan.fit.learn.visits)
 
     def transitions(self) -> Transitions:
         """As of the end of the examples."""
@@ -91,12 +91,12 @@ class Prepared:
         return vectors_KD
 
 
-def moves_name(number: int) -> str:
+def transitions_name(number: int) -> str:
     """The file of a shard's moves."""
     return f"moves-{number:05d}.npy"
 
 
-def prepare(
+def write_run_folder(
     folder: Path,
     examples: ExampleSet,
     vectors_KD: NDArray[np.float16],
@@ -106,15 +106,15 @@ def prepare(
     rules: ContentRules,
     parent: str = "",
     parent_streamers: Sequence[str] = (),
-) -> Prepared:
+) -> RunFolder:
     """Writes all of it but the examples, which lie in the folder. Raises TrainingError: it cannot be written."""
-    streamers = vocabulary(examples, parent_streamers)
-    passing = MovePass(examples, streamers)
+    streamers = streamer_vocabulary(examples, parent_streamers)
+    passing = TransitionPass(examples, streamers)
     try:
         np.save(folder / "vectors.npy", vectors_KD)
         for number, shard in enumerate(examples.shards()):
-            np.save(folder / moves_name(number), passing.columns(shard))
-        transitions = passing.counts.frozen(len(streamers) + 1)
+            np.save(folder / transitions_name(number), passing.columns(shard))
+        transitions = passing.counts.export(len(streamers) + 1)
         safetensors.numpy.save_file(dict(transitions.arrays()), folder / "transitions.safetensors")
         plan = Plan(
             fit=fit, origin=origin, rules=rules, streamers=streamers, until_ms=_until_ms(examples), parent=parent
@@ -122,16 +122,16 @@ def prepare(
         (folder / PLAN).write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=1))
     except OSError as err:
         raise TrainingError(f"{folder}: what is to be learned from cannot be written: {err}") from err
-    return opened(folder)
+    return open_run_folder(folder)
 
 
-def opened(folder: Path) -> Prepared:
+def open_run_folder(folder: Path) -> RunFolder:
     """Raises TrainingError: it is not complete."""
     try:
         plan = msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
     except (OSError, msgspec.MsgspecError) as err:
         raise TrainingError(f"{folder / PLAN}: {err}; prepare again") from err
-    return Prepared(folder, plan, ExampleSet(folder / "examples"))
+    return RunFolder(folder, plan, ExampleSet(folder / "examples"))
 
 
 def _until_ms(examples: ExampleSet) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from training.fit.learner import Step
+from training.fit.learner import LearnStep
 
 
 class Curves:
@@ -15,6 +15,6 @@ class Curves:
 
         self._writer = SummaryWriter(str(folder))
 
-    def add(self, step: Step) -> None:
+    def add(self, step: LearnStep) -> None:
         for name, loss in step.losses.items():
             self._writer.add_scalar(f"{step.phase}/{name}", loss, step.step)

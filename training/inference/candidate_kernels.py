@@ -72,7 +72,7 @@ def found(streamer_X: NDArray[np.int32], start: int, end: int, streamer: int) ->
 
 
 @kernel()
-def trails(
+def transition_shares(
     streamer_N: NDArray[np.int32],
     last: int,
     known_H: NDArray[np.int64],
@@ -108,7 +108,7 @@ def trails(
 
 
 @kernel()
-def candidates(
+def candidate_values(
     slots_N: NDArray[np.int64],
     personal_NP: Floats,
     learned_N4: Floats,
@@ -164,6 +164,6 @@ def signatures() -> dict[Any, Any]:
     rooms, viewer = (FLOATS_2D, FLOATS_2D, codes, codes, marks), (FLOATS, FLOATS, FLOATS_2D, marks)
     return {
         remembered: (FLOATS_2D, FLOATS_2D, codes, marks, FLOATS_3D),
-        trails: (rows, types.int64, INTEGERS, *sparse, *sparse),
-        candidates: (INTEGERS, FLOATS_2D, FLOATS_2D, *rooms, *viewer),
+        transition_shares: (rows, types.int64, INTEGERS, *sparse, *sparse),
+        candidate_values: (INTEGERS, FLOATS_2D, FLOATS_2D, *rooms, *viewer),
     }

@@ -13,20 +13,24 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from training.features.features import PERSONAL
+from training.features.features import VIEWER_FEATURES
 from training.model.config import EXTRA, LEARNED
 
 MEMORY, CONTENT, CATEGORY, LANGUAGE, OTHERS, CROWD, NEWNESS = range(7)
 CAUSES = ("memory", "content", "category", "language", "others", "crowd", "newness")
 NO_CAUSE = -1
 
-REST: tuple[str, ...] = (*PERSONAL, *LEARNED, *(name for name in EXTRA if name != "gate"))  # what requests compute
+REST: tuple[str, ...] = (
+    *VIEWER_FEATURES,
+    *LEARNED,
+    *(name for name in EXTRA if name != "gate"),
+)  # what requests compute
 _OF = {
     "alike": CONTENT, "same_1": CONTENT, "same_2": CONTENT, "same_now": CONTENT, "code_dot": CONTENT,
     "same_category": CATEGORY, "same_language": LANGUAGE,
     "dot": OTHERS, "arrivals_60s": OTHERS, "arrivals_600s": OTHERS, "arrivals_share": OTHERS,
     **dict.fromkeys(LEARNED, OTHERS),
-    **{name: MEMORY for name in PERSONAL if name.startswith("own_")},
+    **{name: MEMORY for name in VIEWER_FEATURES if name.startswith("own_")},
 }  # fmt: skip
 CAUSE_F: NDArray[np.int64] = np.array([_OF.get(name, NO_CAUSE) for name in REST], np.int64)
 NEVER = ("own_silence_s", "own_visit_age_s", "own_overdue", "own_recency")  # unknown of a streamer never visited

@@ -58,16 +58,18 @@ class Transitions:
         )
         return cls(moves, shared, arrays["transitions.totals_S3"])  # type: ignore[arg-type]
 
-    def from_visits(self, visited: Sequence[int]) -> Trails:
+    def from_visits(self, visited: Sequence[int]) -> ViewerTransitions:
         """visited: rows of the streamers visited, oldest first, repetitions among them, 0 for the unknown."""
         last_first = dict.fromkeys(reversed(visited))
         known_H = np.array([row for row in last_first if row][:LONGEST_HABITS], np.int64)
         starts_S = self.shared.start_S
-        return Trails(self, visited[-1] if visited else 0, known_H[starts_S[known_H] < starts_S[known_H + 1]])
+        return ViewerTransitions(
+            self, visited[-1] if visited else 0, known_H[starts_S[known_H] < starts_S[known_H + 1]]
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trails:
+class ViewerTransitions:
     """From one viewer's past: to which streamers others went.
 
     last: the row of the streamer that they were with, 0 for the unknown. known_H: of those visited that share viewers.
@@ -80,7 +82,7 @@ class Trails:
     def columns(self, rows_N: NDArray[np.int32]) -> NDArray[np.float32]:
         """[N, 4]: as LEARNED in training/model/config.py has them; shares are among these rooms."""
         moves, shared = self.among.moves, self.among.shared
-        columns_N4: NDArray[np.float32] = candidate_kernels.trails(
+        columns_N4: NDArray[np.float32] = candidate_kernels.transition_shares(
             rows_N,
             self.last,
             self.known_H,

@@ -21,41 +21,41 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AlignedRooms:
+class RoomEmbeddings:
     """N rooms in the model's space, row by row."""
 
     rows_N: NDArray[np.int32]  # of the streamers in the version's vocabulary, 0 for one it does not know
     vectors_NE: Floats  # of unit length
     content_NE: Floats  # the content's side alone, of unit length; zeros where there is none
-    gate_N: Floats  # how much the content counts, 0..1
+    content_gate_N: Floats  # how much the content counts, 0..1
     static_NL: NDArray[np.int16]  # codes of the slow mean
     dynamic_NL: NDArray[np.int16]  # codes of now
     labels_N2: NDArray[np.int32]  # declared language and category, training/content/declared_labels.py
 
     @classmethod
-    def empty(cls, num_rooms: int, like: AlignedRooms) -> AlignedRooms:
+    def empty(cls, num_rooms: int, like: RoomEmbeddings) -> RoomEmbeddings:
         """Zeros for so many rooms, with the widths of `like`; a row costs no memory until it is written."""
         columns = (getattr(like, column.name) for column in fields(cls))
         return cls(*(np.zeros((num_rooms, *column.shape[1:]), column.dtype) for column in columns))
 
     @classmethod
-    def joined(cls, parts: Sequence[AlignedRooms]) -> AlignedRooms:
+    def joined(cls, parts: Sequence[RoomEmbeddings]) -> RoomEmbeddings:
         """All rows of one after the other; at least one part."""
         return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
-    def take(self, places: NDArray[np.int64]) -> AlignedRooms:
+    def take(self, places: NDArray[np.int64]) -> RoomEmbeddings:
         """Copies of some rows."""
-        return AlignedRooms(
+        return RoomEmbeddings(
             self.rows_N[places],
             self.vectors_NE[places],
             self.content_NE[places],
-            self.gate_N[places],
+            self.content_gate_N[places],
             self.static_NL[places],
             self.dynamic_NL[places],
             self.labels_N2[places],
         )
 
-    def put(self, places: NDArray[np.int64], rooms: AlignedRooms) -> None:
+    def put(self, places: NDArray[np.int64], rooms: RoomEmbeddings) -> None:
         """Overwrites some rows."""
         for column in fields(self):
             getattr(self, column.name)[places] = getattr(rooms, column.name)
@@ -70,7 +70,7 @@ class ViewerPast:
 
     profile: ViewerProfile
     visits: PastVisits
-    rooms: AlignedRooms
+    rooms: RoomEmbeddings
     hour: float  # of the moment, UTC, 0..24
 
 
@@ -83,14 +83,14 @@ class ServedViewer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Offered:
+class RequestCandidates:
     """N candidates of one request, each by its slot: whoever ranks gathers the columns that it reads.
 
     personal: as features.PERSONAL.
     """
 
     slots_N: NDArray[np.int64]
-    rooms: AlignedRooms  # by slot
+    rooms: RoomEmbeddings  # by slot
     prepared_SH: Floats  # by slot, from `prepare` within the last second
     personal_NP: Floats
 
@@ -106,7 +106,7 @@ class RankedRooms:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Doubtful:
+class RoomsToExplain:
     """K rooms of which it is asked why they are where they are, by their places among those offered.
 
     is_drawing: more come to them, or are there, than usual. age_s: since their start, NaN where that is long ago;
@@ -136,13 +136,13 @@ class ServedVersion(Protocol):
     def max_visits(self) -> int:
         """How many of a viewer's newest visits it looks at."""
 
-    def align(
+    def embed_rooms(
         self,
         streamers: Sequence[str],
         now_ND: Floats,
         mean_ND: Floats,
         labels_N2: NDArray[np.int32] | None = None,
-    ) -> AlignedRooms:
+    ) -> RoomEmbeddings:
         """Rooms into the model's space; a room's result does not depend on the others'. labels: None for unknown ones.
 
         now_ND: content of this moment, NaN rows where there is none. mean_ND: slow mean of segments, zeros for none.
@@ -151,16 +151,18 @@ class ServedVersion(Protocol):
     def viewer(self, past: ViewerPast | None) -> ServedViewer:
         """The viewer. None: a stranger, or a viewer whose visits are forgotten."""
 
-    def prepare(self, crowd_NC: Floats, rooms: AlignedRooms) -> Floats:
+    def prepare(self, crowd_NC: Floats, rooms: RoomEmbeddings) -> Floats:
         """What of ranking depends on the rooms alone, [N, H]: a few times a second, for all rooms live, in slices.
 
         crowd_NC: their features of features.CROWD; ranks and shares in it are among all rooms live.
         """
 
-    def rank(self, viewer: Any, offered: Offered) -> RankedRooms:
+    def rank(self, viewer: Any, offered: RequestCandidates) -> RankedRooms:
         """Probabilities of the candidates, in every request. viewer: what `viewer` returned; none else can read it."""
 
-    def falls(self, viewer: Any, offered: Offered, ranked: RankedRooms, rooms: Doubtful) -> Floats:
+    def log_odds_drops(
+        self, viewer: Any, offered: RequestCandidates, ranked: RankedRooms, rooms: RoomsToExplain
+    ) -> Floats:
         """[K, C] by how much the log odds of entering some rooms fall without each of causes.CAUSES, in every request.
 
         ranked: what `rank` returned for the same.

@@ -14,7 +14,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from training.features.compiling import FLOATS, FLOATS_2D, FLOATS_3D, INTEGERS, kernel
-from training.inference.packed_weights import Ends, Hstu, Lru, Softmax
+from training.inference.packed_weights import PackedEnds, PackedHstu, PackedLru, PackedSoftmax
 from training.viewer_config import HARMONICS, KNOT_STEP, KNOTS
 
 Floats = NDArray[np.float32]
@@ -145,7 +145,7 @@ def probabilities(logit_N3: Floats, temperature: float) -> Floats:
 
 
 @kernel()
-def normalise(x_ND: Floats, z_ND: Floats) -> None:
+def layer_norm(x_ND: Floats, z_ND: Floats) -> None:
     """Rows with mean 0 and variance 1, as torch.nn.LayerNorm without its scale."""
     N, D = x_ND.shape
     for n in range(N):
@@ -285,7 +285,7 @@ def feed_forward(
 ) -> None:
     """Adds training.model.sequence_mixers.FeedForward, in place."""
     z_QD, wide_QF = np.empty_like(x_QD), np.empty((len(x_QD), len(widen_FD)), np.float32)
-    normalise(x_QD, z_QD)
+    layer_norm(x_QD, z_QD)
     product(z_QD, widen_FD, widen_bias_F, wide_QF)
     silus(wide_QF)
     product(wide_QF, narrow_DF, narrow_bias_D, z_QD)
@@ -293,7 +293,7 @@ def feed_forward(
 
 
 @kernel()
-def softmax_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Softmax) -> None:
+def softmax_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: PackedSoftmax) -> None:
     """training.model.sequence_mixers.Softmax, block after block, in place; of the last, only what its last visit
     sees."""
     T, D = x_TD.shape
@@ -303,7 +303,7 @@ def softmax_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Softmax) -> Non
     apart(at_s_T, 0, below_TT, share_TT)
     for block in range(number):
         first = T - 1 if block == number - 1 else 0
-        normalise(x_TD, z_TD)
+        layer_norm(x_TD, z_TD)
         product(z_TD[first:], w.q_BDD[block], w.q_bias_BD[block], q_TD[first:])
         product(z_TD, w.kv_BED[block], w.kv_bias_BE[block], kv_TE)
         visits_HK, time_HK = w.visits_BHK[block], w.time_BHK[block]
@@ -316,7 +316,7 @@ def softmax_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Softmax) -> Non
 
 
 @kernel()
-def hstu_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Hstu) -> None:
+def hstu_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: PackedHstu) -> None:
     """training.model.sequence_mixers.Hstu, as softmax_blocks."""
     T, D = x_TD.shape
     number = len(w.out_bias_BD)
@@ -326,7 +326,7 @@ def hstu_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Hstu) -> None:
     apart(at_s_T, 0, below_TT, share_TT)
     for block in range(number):
         first = T - 1 if block == number - 1 else 0
-        normalise(x_TD, z_TD)
+        layer_norm(x_TD, z_TD)
         product(z_TD[first:], w.qu_BED[block], w.qu_bias_BE[block], qu_TE[first:])
         product(z_TD, w.kv_BED[block], w.kv_bias_BE[block], kv_TE)
         silus(qu_TE[first:])
@@ -341,7 +341,7 @@ def hstu_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Hstu) -> None:
             w.scale_1[0],
             out_TD[first:],
         )
-        normalise(out_TD[first:], z_TD[first:])
+        layer_norm(out_TD[first:], z_TD[first:])
         for t in range(first, T):
             for d in range(D):
                 mixed = z_TD[t, d] * w.mixed_scale_BD[block, d] + w.mixed_shift_BD[block, d]
@@ -351,7 +351,7 @@ def hstu_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Hstu) -> None:
 
 
 @kernel()
-def lru_blocks(x_TD: Floats, w: Lru) -> None:
+def lru_blocks(x_TD: Floats, w: PackedLru) -> None:
     """training.model.sequence_mixers.Lru, as softmax_blocks: h ← λ·h + x, visit after visit, in complex numbers."""
     T, D = x_TD.shape
     number = len(w.out_bias_BD)
@@ -362,7 +362,7 @@ def lru_blocks(x_TD: Floats, w: Lru) -> None:
     )
     for block in range(number):
         first = T - 1 if block == number - 1 else 0
-        normalise(x_TD, z_TD)
+        layer_norm(x_TD, z_TD)
         product(z_TD, w.into_BED[block], w.into_bias_BE[block], state_TE)
         lambda_E = w.lambda_BE[block]
         for t in range(1, T):
@@ -384,7 +384,7 @@ def embedded(
     dwell_s_T: Floats,
     gap_s_T: Floats,
     since_same_s_T: Floats,
-    ends: Ends,
+    ends: PackedEnds,
     x_TD: Floats,
     at_s_T: NDArray[np.float64],
 ) -> None:
@@ -401,17 +401,17 @@ def embedded(
             x_TD[t] += ends.first_D
         else:
             add_duration(x_TD[t], ends.knots_KD, 2 * KNOTS, since_same_s_T[t])
-    normalise(x_TD, x_TD)
+    layer_norm(x_TD, x_TD)
     x_TD *= ends.norm_4D[0]
     x_TD += ends.norm_4D[1]
 
 
 @kernel()
-def moment(x_TD: Floats, gap_s: np.float32, hour: float, ends: Ends) -> Floats:
+def moment(x_TD: Floats, gap_s: np.float32, hour: float, ends: PackedEnds) -> Floats:
     """[D] the last visit's output, and what the moment asked for adds. gap: since that visit."""
     T, D = x_TD.shape
     y_1D = x_TD[T - 1 :]
-    normalise(y_1D, y_1D)
+    layer_norm(y_1D, y_1D)
     y_1D *= ends.norm_4D[2]
     y_1D += ends.norm_4D[3]
     wide_1M, more_1D = np.empty((1, len(ends.widen_bias_M)), np.float32), np.empty((1, D), np.float32)
@@ -435,8 +435,8 @@ def viewed_softmax(
     gap_s_T: Floats,
     since_same_s_T: Floats,
     hour: float,
-    ends: Ends,
-    inner: Softmax,
+    ends: PackedEnds,
+    inner: PackedSoftmax,
 ) -> Floats:
     """[D] training/model/viewer_tower.py's vector. gap: to the next visit; since_same: below 0 for never. hour: of the
     day."""
@@ -454,8 +454,8 @@ def viewed_hstu(
     gap_s_T: Floats,
     since_same_s_T: Floats,
     hour: float,
-    ends: Ends,
-    inner: Hstu,
+    ends: PackedEnds,
+    inner: PackedHstu,
 ) -> Floats:
     """As viewed_softmax."""
     x_TD, at_s_T = np.empty(item_TD.shape, np.float32), np.zeros(len(item_TD), np.float64)
@@ -472,8 +472,8 @@ def viewed_lru(
     gap_s_T: Floats,
     since_same_s_T: Floats,
     hour: float,
-    ends: Ends,
-    inner: Lru,
+    ends: PackedEnds,
+    inner: PackedLru,
 ) -> Floats:
     """As viewed_softmax."""
     x_TD, at_s_T = np.empty(item_TD.shape, np.float32), np.zeros(len(item_TD), np.float64)
@@ -490,11 +490,11 @@ def _fields(record: type[Any]) -> types.NamedTuple:
 
 def signatures() -> dict[Any, Any]:
     """Which kernels are called, for `compiling.load`, and with what."""
-    history = (FLOATS_2D, INTEGERS, *[FLOATS] * 3, types.float64, _fields(Ends))
+    history = (FLOATS_2D, INTEGERS, *[FLOATS] * 3, types.float64, _fields(PackedEnds))
     return {
         ranked: (FLOATS_2D, FLOATS_2D, FLOATS_2D, FLOATS, FLOATS_2D, FLOATS, FLOATS, INTEGERS, types.float64),
         probabilities: (FLOATS_2D, types.float64),
-        viewed_softmax: (*history, _fields(Softmax)),
-        viewed_hstu: (*history, _fields(Hstu)),
-        viewed_lru: (*history, _fields(Lru)),
+        viewed_softmax: (*history, _fields(PackedSoftmax)),
+        viewed_hstu: (*history, _fields(PackedHstu)),
+        viewed_lru: (*history, _fields(PackedLru)),
     }

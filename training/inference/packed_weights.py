@@ -14,7 +14,7 @@ from training.viewer_config import HARMONICS, KNOTS, MixerKind, ViewerConfig
 Floats = NDArray[np.float32]
 
 
-class Softmax(NamedTuple):
+class PackedSoftmax(NamedTuple):
     """B blocks of training.model.sequence_mixers.Softmax. E: keys and values, 2D; F: units of the feed-forward layer; H
     heads."""
 
@@ -32,7 +32,7 @@ class Softmax(NamedTuple):
     narrow_bias_BD: Floats
 
 
-class Hstu(NamedTuple):
+class PackedHstu(NamedTuple):
     """B blocks of training.model.sequence_mixers.Hstu. E: queries and gates, or keys and values, 2D. scale: one
     number."""
 
@@ -49,7 +49,7 @@ class Hstu(NamedTuple):
     scale_1: Floats
 
 
-class Lru(NamedTuple):
+class PackedLru(NamedTuple):
     """B blocks of training.model.sequence_mixers.Lru. E: real parts, then imaginary ones, 2D. lambda: what a state
     keeps in a step."""
 
@@ -64,7 +64,7 @@ class Lru(NamedTuple):
     narrow_bias_BD: Floats
 
 
-class Ends(NamedTuple):
+class PackedEnds(NamedTuple):
     """What is before the blocks and after them; zeros for what a tower has not. M: units of the moment's layer."""
 
     action_AD: Floats
@@ -79,7 +79,7 @@ class Ends(NamedTuple):
     narrow_bias_D: Floats
 
 
-class Arrays:
+class PrefixedArrays:
     """Floatss by the end of their names."""
 
     def __init__(self, arrays: Mapping[str, Floats], prefix: str) -> None:
@@ -90,8 +90,8 @@ class Arrays:
             raise ConfigError(f"the viewer tower has no array {self._prefix + name}: its configuration is another's")
         return np.asarray(self._arrays[self._prefix + name], np.float32)
 
-    def of(self, prefix: str) -> Arrays:
-        return Arrays(self._arrays, self._prefix + prefix)
+    def of(self, prefix: str) -> PrefixedArrays:
+        return PrefixedArrays(self._arrays, self._prefix + prefix)
 
     def pair(self, name: str) -> tuple[Floats, Floats]:
         return self[f"{name}.weight"], self[f"{name}.bias"]
@@ -105,34 +105,34 @@ class Arrays:
         return weight_OI, bias_O
 
 
-def softmax(config: ViewerConfig, arrays: Arrays) -> Softmax:
+def pack_softmax(config: ViewerConfig, arrays: PrefixedArrays) -> PackedSoftmax:
     """Raises ConfigError: an array is missing."""
     d = config.d_model
 
-    def block(of: Arrays) -> tuple[Floats, ...]:
+    def block(of: PrefixedArrays) -> tuple[Floats, ...]:
         q, kv = (of.layer("qkv", "norm", rows) for rows in (slice(0, d), slice(d, None)))
         return (*q, *kv, *_distances(config, of), *of.layer("out"), *_feed_forward(of))
 
-    return Softmax(*_stacked(config, arrays, block))
+    return PackedSoftmax(*_stacked(config, arrays, block))
 
 
-def hstu(config: ViewerConfig, arrays: Arrays) -> Hstu:
+def pack_hstu(config: ViewerConfig, arrays: PrefixedArrays) -> PackedHstu:
     """Raises ConfigError: an array is missing."""
     d = config.d_model
     query, gate, key, value = (np.arange(start * d, (start + 1) * d) for start in (2, 0, 3, 1))  # of u, v, q and k
 
-    def block(of: Arrays) -> tuple[Floats, ...]:
+    def block(of: PrefixedArrays) -> tuple[Floats, ...]:
         qu, kv = (of.layer("uvqk", "norm", np.r_[rows]) for rows in ((query, gate), (key, value)))
         return (*qu, *kv, *_distances(config, of), *of.pair("mixed_norm"), *of.layer("out"))
 
     scale_1 = np.array([1 / config.max_visits], np.float32)
-    return Hstu(*(*_stacked(config, arrays, block), scale_1))
+    return PackedHstu(*(*_stacked(config, arrays, block), scale_1))
 
 
-def lru(config: ViewerConfig, arrays: Arrays) -> Lru:
+def pack_lru(config: ViewerConfig, arrays: PrefixedArrays) -> PackedLru:
     """Raises ConfigError: an array is missing."""
 
-    def block(of: Arrays) -> tuple[Floats, ...]:
+    def block(of: PrefixedArrays) -> tuple[Floats, ...]:
         decay_D = np.exp(of["nu_D"].astype(np.float64))
         lambda_D = np.exp(-decay_D) * np.exp(1j * np.exp(of["theta_D"].astype(np.float64)))
         gamma_D = np.sqrt(-np.expm1(-2 * decay_D)).astype(np.float32)
@@ -141,32 +141,34 @@ def lru(config: ViewerConfig, arrays: Arrays) -> Lru:
         into = into_ED * gamma_E[:, None], into_bias_E * gamma_E
         return (*into, np.r_[lambda_D.real, lambda_D.imag], *of.layer("out"), *_feed_forward(of))
 
-    return Lru(*_stacked(config, arrays, block))
+    return PackedLru(*_stacked(config, arrays, block))
 
 
-BLOCKS: Mapping[MixerKind, Callable[[ViewerConfig, Arrays], Softmax | Hstu | Lru]] = {
-    "softmax": softmax,
-    "hstu": hstu,
-    "lru": lru,
+BLOCKS: Mapping[MixerKind, Callable[[ViewerConfig, PrefixedArrays], PackedSoftmax | PackedHstu | PackedLru]] = {
+    "softmax": pack_softmax,
+    "hstu": pack_hstu,
+    "lru": pack_lru,
 }
 
 
-def _distances(config: ViewerConfig, of: Arrays) -> tuple[Floats, Floats]:
+def _distances(config: ViewerConfig, of: PrefixedArrays) -> tuple[Floats, Floats]:
     """[H, K] each: what attention adds by how many visits, and how much time, lie between two."""
     time_HK = of["bias.time_HK"] if config.timed else np.zeros((config.heads, KNOTS), np.float32)
     return of["bias.visits_HK"], time_HK
 
 
-def _feed_forward(of: Arrays) -> tuple[Floats, ...]:
+def _feed_forward(of: PrefixedArrays) -> tuple[Floats, ...]:
     return (*of.layer("ffn.widen", "ffn.norm"), *of.layer("ffn.narrow"))
 
 
-def _stacked(config: ViewerConfig, arrays: Arrays, block: Callable[[Arrays], tuple[Floats, ...]]) -> tuple[Floats, ...]:
+def _stacked(
+    config: ViewerConfig, arrays: PrefixedArrays, block: Callable[[PrefixedArrays], tuple[Floats, ...]]
+) -> tuple[Floats, ...]:
     each = [block(arrays.of(f"blocks.{number}.")) for number in range(config.blocks)]
     return tuple(np.stack(parts).astype(np.float32, order="C") for parts in zip(*each, strict=True))
 
 
-def ends(config: ViewerConfig, arrays: Arrays) -> Ends:
+def pack_ends(config: ViewerConfig, arrays: PrefixedArrays) -> PackedEnds:
     """Raises ConfigError: an array is missing."""
     d = config.d_model
     has_moment = config.timed or config.hourly
@@ -189,4 +191,4 @@ def ends(config: ViewerConfig, arrays: Arrays) -> Ends:
         or_zeros(has_moment, "moment.narrow.weight", d, width),
         or_zeros(has_moment, "moment.narrow.bias", d),
     )
-    return Ends(*(np.array(array, np.float32, order="C") for array in made))
+    return PackedEnds(*(np.array(array, np.float32, order="C") for array in made))

@@ -87,7 +87,7 @@ def add_lines(sum_NO: Floats, values_NF: Floats, knots_FQ: Floats, lines_FRO: Fl
 
 
 @kernel(beside_python=True)
-def encoded(values_NF: Floats, knots_FQ: Floats, lines_FRO: Floats, bias_O: Floats) -> Floats:
+def encode_rows(values_NF: Floats, knots_FQ: Floats, lines_FRO: Floats, bias_O: Floats) -> Floats:
     """[N, O] bias + what the features of each row say, for thousands of rows."""
     N = len(values_NF)
     sum_NO = np.empty((N, len(bias_O)), np.float32)
@@ -227,26 +227,26 @@ def ablated(  # noqa: PLR0912  as short as it gets in one piece, which is what m
 
 
 @kernel()
-def fallen(
+def logit_drops(
     logit_N3: Floats, places_K: NDArray[np.int64], logit_R3: Floats, which_R2: NDArray[np.int64], causes: int
 ) -> Floats:
     """[K, C] by how much the first logit of each of K rooms is less without a cause; 0 where that was not looked at."""
-    fall_KC = np.zeros((len(places_K), causes), np.float32)
+    drop_KC = np.zeros((len(places_K), causes), np.float32)
     for r in range(len(which_R2)):
         k = which_R2[r, 0]
-        fall_KC[k, which_R2[r, 1]] = logit_N3[places_K[k], 0] - logit_R3[r, 0]
-    return fall_KC
+        drop_KC[k, which_R2[r, 1]] = logit_N3[places_K[k], 0] - logit_R3[r, 0]
+    return drop_KC
 
 
 def signatures() -> dict[Any, Any]:
     """Which kernels are called, for `compiling.load`, and with what."""
     return {
-        encoded: (FLOATS_2D, FLOATS_2D, FLOATS_3D, FLOATS),
+        encode_rows: (FLOATS_2D, FLOATS_2D, FLOATS_3D, FLOATS),
         summed: (FLOATS_2D, INTEGERS, FLOATS_2D, FLOATS_2D, FLOATS_3D),
         ablated: (
             *(FLOATS_2D, FLOATS_2D, FLOATS_2D, INTEGERS, INTEGERS, types.boolean[::1]),
             *(INTEGERS, INTEGERS, INTEGERS_2D, FLOATS, INTEGERS, FLOATS, FLOATS_2D, FLOATS_3D),
             *(FLOATS_2D, FLOATS_3D, FLOATS, types.float32, types.float32, types.float64, types.int64, types.boolean),
         ),
-        fallen: (FLOATS_2D, INTEGERS, FLOATS_2D, INTEGERS_2D, types.int64),
+        logit_drops: (FLOATS_2D, INTEGERS, FLOATS_2D, INTEGERS_2D, types.int64),
     }

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.inference import causes, network_kernels, piecewise_linear_kernels, warm_up
-from training.inference.interface import Doubtful
+from training.inference.interface import RoomsToExplain
 from training.model.config import (
     EXTRA,
     FRESH_HALF_LIFE_S,
@@ -28,12 +28,12 @@ LINE = 16  # float32 in a line of the cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ForwardRooms:
+class RoomTowerOutput:
     """N rooms. static_NE: vectors of the slow mean alone."""
 
     vector_NE: Floats
     content_NE: Floats
-    gate_N: Floats
+    content_gate_N: Floats
     static_NE: Floats
 
 
@@ -56,7 +56,7 @@ class RoomForward:
         self._unit_SE = unit(self._id_SE)
         self.num_rows = len(self._id_SE)
 
-    def __call__(self, now_ND: Floats, mean_ND: Floats, row_N: NDArray[np.int32]) -> ForwardRooms:
+    def __call__(self, now_ND: Floats, mean_ND: Floats, row_N: NDArray[np.int32]) -> RoomTowerOutput:
         """now_ND, mean_ND: zeros where there is no content. row_N: 0 for the unknown."""
         has_N1 = (now_ND.any(axis=1) | mean_ND.any(axis=1)).reshape(-1, 1)
         slow_NE = mean_ND @ self._mean_DE + self._bias_E
@@ -64,10 +64,10 @@ class RoomForward:
         content_NE = unit(now_ND @ self._now_DE + slow_NE) * has_N1
         static_NE = unit(mean_ND @ self._now_DE + slow_NE) * has_N1
         id_NE = (1 - gate_N1) * self._unit_SE[row_N]
-        return ForwardRooms(
+        return RoomTowerOutput(
             vector_NE=unit(gate_N1 * content_NE + id_NE),
             content_NE=content_NE,
-            gate_N=gate_N1[:, 0],
+            content_gate_N=gate_N1[:, 0],
             static_NE=unit(gate_N1 * static_NE + id_NE),
         )
 
@@ -108,11 +108,11 @@ class RankerForward:
         own = ("own_visits", "own_visit_age_s", "alike", "same_language", "same_category")
         self._own_5 = np.array([rest.index(names.index(name)) for name in own], np.int64)
 
-    def prepare(self, crowd_NC: Floats, gate_N: Floats) -> Floats:
+    def prepare(self, crowd_NC: Floats, content_gate_N: Floats) -> Floats:
         """[N, O]. Lets other threads run."""
-        values_NF = np.empty((len(gate_N), len(self._crowd) + 1), np.float32)
-        values_NF[:, :-1], values_NF[:, -1] = crowd_NC, gate_N
-        prepared_NO: Floats = piecewise_linear_kernels.encoded(
+        values_NF = np.empty((len(content_gate_N), len(self._crowd) + 1), np.float32)
+        values_NF[:, :-1], values_NF[:, -1] = crowd_NC, content_gate_N
+        prepared_NO: Floats = piecewise_linear_kernels.encode_rows(
             values_NF, self._room.knots_FQ, self._room.lines_FRO, self._bias_O
         )
         prepared_NO[:, self._hidden + len(HEADS)] = self._room_terms(crowd_NC)
@@ -146,12 +146,12 @@ class RankerForward:
         )
         return logit_N3
 
-    def falls(
+    def log_odds_drops(
         self,
-        inside: Inside,
+        inside: RankTrace,
         prepared_SO: Floats,
         slots_N: NDArray[np.int64],
-        rooms: Doubtful,
+        rooms: RoomsToExplain,
         *,
         is_known: bool,
     ) -> Floats:
@@ -181,10 +181,10 @@ class RankerForward:
             is_known,
         )
         logit_R3 = self.heads(sum_RO, values_RF)
-        fall_KC: Floats = piecewise_linear_kernels.fallen(
+        drop_KC: Floats = piecewise_linear_kernels.logit_drops(
             inside.logit_N3, rooms.places_K, logit_R3, which_R2, len(causes.CAUSES)
         )
-        return fall_KC
+        return drop_KC
 
     def probabilities(self, logit_N3: Floats, temperature: float) -> Floats:
         """[3, N] of the heads; those of entering sum to one."""
@@ -202,7 +202,7 @@ class RankerForward:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Inside:
+class RankTrace:
     """What a ranking of N rooms went through: the first layer's sums, the inputs of the request, the logits."""
 
     sum_NO: Floats

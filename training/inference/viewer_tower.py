@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.inference import network_kernels, warm_up
-from training.inference.packed_weights import BLOCKS, Arrays, ends
+from training.inference.packed_weights import BLOCKS, PrefixedArrays, pack_ends
 from training.viewer_config import MixerKind, ViewerConfig
 
 Floats = NDArray[np.float32]
@@ -26,7 +26,7 @@ VIEWED: Mapping[MixerKind, Callable[..., Floats]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class VisitHistory:
     """One viewer's visits, oldest first, as training.model.viewer_tower.Visits has them; hour: the viewer's, [0, 24),
     now."""
 
@@ -37,11 +37,11 @@ class History:
     since_same_s_T: Floats
     hour: float
 
-    def last(self, visits: int) -> History:
+    def last(self, visits: int) -> VisitHistory:
         """Its last visits alone."""
         if len(self.item_TD) <= visits:
             return self
-        return History(
+        return VisitHistory(
             self.item_TD[-visits:], self.action_T[-visits:], self.dwell_s_T[-visits:], self.gap_s_T[-visits:],
             self.since_same_s_T[-visits:], self.hour,
         )  # fmt: skip
@@ -53,13 +53,13 @@ class ViewerForward:
     def __init__(self, config: ViewerConfig, arrays: Mapping[str, NDArray[np.float32]], prefix: str = "") -> None:
         """Raises ConfigError: an array is missing."""
         warm_up.load()
-        own = Arrays(arrays, prefix)
+        own = PrefixedArrays(arrays, prefix)
         self._config = config
         self._project = own["project.weight"].T if config.d_item != config.d_model else None
-        self._ends, self._blocks = ends(config, own), BLOCKS[config.mixer](config, own)
+        self._ends, self._blocks = pack_ends(config, own), BLOCKS[config.mixer](config, own)
         self._viewed = VIEWED[config.mixer]
 
-    def __call__(self, history: History) -> Floats:
+    def __call__(self, history: VisitHistory) -> Floats:
         """[d_model] float32: the vector for now, from the last max_visits visits. Zeros for a viewer without any."""
         history = history.last(self._config.max_visits)
         if not len(history.item_TD):

@@ -20,7 +20,7 @@ UNKNOWN_S = np.float32(np.nan)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pasts:
+class VisitSequences:
     """Up to T visits before each of V slates, oldest first, the newest at T − 1; what stands before them is padding.
 
     gap_s: to the next visit, at the last to the slate's moment. since_same_s: from the visit before it to the same
@@ -39,7 +39,7 @@ class Pasts:
 
 
 @dataclass(frozen=True, eq=False)
-class Contents:
+class ContentTable:
     """What rows of content point into. now_KD: of a moment; mean_LD: slow means. Zeros or NaN are no content."""
 
     now_KD: NDArray[np.floating]
@@ -57,17 +57,17 @@ class Contents:
 
 
 @dataclass(frozen=True, eq=False)
-class Projected:
+class ProjectedContent:
     """Contents after the room tower's projection, which then no longer learns: a sixth of the numbers to fetch."""
 
-    contents: Contents
+    contents: ContentTable
     now_KE: NDArray[np.float32]
     mean_LE: NDArray[np.float32]  # with the bias
     static_LE: NDArray[np.float32]  # of the slow mean in both places
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Slates:
+class CandidateSets:
     """V slates, R rows."""
 
     at_ms_V: NDArray[np.int64]
@@ -84,8 +84,8 @@ class Slates:
     labels_R2: NDArray[np.int32]
     shown_R: NDArray[np.bool_]  # shown to the viewer just before, and not entered
     log_q_R: NDArray[np.float32]  # log of the probability that the room is in the slate, 0 where it always is
-    pasts: Pasts
-    contents: Contents
+    pasts: VisitSequences
+    contents: ContentTable
 
     def __len__(self) -> int:
         return len(self.size_V)
@@ -94,12 +94,12 @@ class Slates:
         """[V]: where each slate's rows begin."""
         return np.cumsum(self.size_V, dtype=np.int64) - self.size_V
 
-    def after(self, place: int) -> Slates:
+    def after(self, place: int) -> CandidateSets:
         """Those from a place on."""
         row = int(self.starts()[place]) if place < len(self) else len(self.features_RF)
         by_visit = ("at_ms_V", "viewer_V", "size_V", "entered_V", "kind_V", "stay_s_V", "interacted_V")
         by_row = ("features_RF", "streamer_R", "now_R", "mean_R", "labels_R2", "shown_R", "log_q_R")
-        pasts = Pasts(*(getattr(self.pasts, field.name)[place:] for field in fields(Pasts)))
+        pasts = VisitSequences(*(getattr(self.pasts, field.name)[place:] for field in fields(VisitSequences)))
         return replace(
             self,
             **{name: getattr(self, name)[place:] for name in by_visit},
@@ -109,7 +109,7 @@ class Slates:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class RoomContent:
     """Of N rooms: either raw (now_ND and mean_ND), or projected (both_NE and static_NE)."""
 
     has_N1: Tensor
@@ -120,7 +120,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class CandidateBatch:
     """What there was to choose from in B slates, R rows, and what was chosen.
 
     seg_R: the slate of each row; target_B: the row that was entered.
@@ -146,12 +146,12 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch(Choices):
+class TrainingBatch(CandidateBatch):
     """The same with all that the towers read: content, and the viewers' pasts."""
 
     streamer_R: Tensor
     labels_R2: Tensor
-    content: Content  # of the R rows
+    content: RoomContent  # of the R rows
     past_streamer_BT: Tensor
     past_labels_BT2: Tensor
     past_action_BT: Tensor
@@ -159,34 +159,41 @@ class Batch(Choices):
     past_gap_s_BT: Tensor
     past_since_same_s_BT: Tensor
     past_mask_BT: Tensor
-    past_content: Content  # of the visits that are there, row by row of the mask
+    past_content: RoomContent  # of the visits that are there, row by row of the mask
     hour_B: Tensor
 
 
-def slate_rows(slates: Slates, chosen_B: NDArray[np.intp]) -> NDArray[np.int64]:
+def candidate_rows(candidate_sets: CandidateSets, chosen_B: NDArray[np.intp]) -> NDArray[np.int64]:
     """[R] rows of the slates chosen, one slate after the other."""
-    size_B = slates.size_V[chosen_B].astype(np.int64)
+    size_B = candidate_sets.size_V[chosen_B].astype(np.int64)
     first_B = np.cumsum(size_B) - size_B
-    row_R: NDArray[np.int64] = np.arange(int(size_B.sum())) + np.repeat(slates.starts()[chosen_B] - first_B, size_B)
+    row_R: NDArray[np.int64] = np.arange(int(size_B.sum())) + np.repeat(
+        candidate_sets.starts()[chosen_B] - first_B, size_B
+    )
     return row_R
 
 
-def choices_of(slates: Slates, chosen_B: NDArray[np.intp]) -> Choices:
+def candidate_batch(candidate_sets: CandidateSets, chosen_B: NDArray[np.intp]) -> CandidateBatch:
     """The slates chosen, in that order."""
-    return Choices(**_choices(slates, chosen_B, slate_rows(slates, chosen_B)))
+    return CandidateBatch(**_choices(candidate_sets, chosen_B, candidate_rows(candidate_sets, chosen_B)))
 
 
-def batch_of(slates: Slates, chosen_B: NDArray[np.intp], most_visits: int, projected: Projected | None = None) -> Batch:
+def training_batch(
+    candidate_sets: CandidateSets,
+    chosen_B: NDArray[np.intp],
+    most_visits: int,
+    projected: ProjectedContent | None = None,
+) -> TrainingBatch:
     """The slates chosen, in that order, with the newest `most_visits` of each past at most."""
-    row_R = slate_rows(slates, chosen_B)
-    length_B = np.minimum(slates.pasts.length_V[chosen_B].astype(np.int64), most_visits)
+    row_R = candidate_rows(candidate_sets, chosen_B)
+    length_B = np.minimum(candidate_sets.pasts.length_V[chosen_B].astype(np.int64), most_visits)
     T = max(int(length_B.max(initial=1)), 1)
-    wide = [field.name for field in fields(Pasts) if field.name != "length_V"]
-    past = {name: getattr(slates.pasts, name)[chosen_B, -T:] for name in wide}
+    wide = [field.name for field in fields(VisitSequences) if field.name != "length_V"]
+    past = {name: getattr(candidate_sets.pasts, name)[chosen_B, -T:] for name in wide}
     mask_BT = np.arange(T) >= T - length_B[:, None]
     arrays = {
-        "streamer_R": slates.streamer_R[row_R].astype(np.int64),
-        "labels_R2": slates.labels_R2[row_R],
+        "streamer_R": candidate_sets.streamer_R[row_R].astype(np.int64),
+        "labels_R2": candidate_sets.labels_R2[row_R],
         "past_labels_BT2": past["labels_VT2"],
         "past_streamer_BT": past["streamer_VT"].astype(np.int64),
         "past_action_BT": past["action_VT"].astype(np.int64),
@@ -194,33 +201,33 @@ def batch_of(slates: Slates, chosen_B: NDArray[np.intp], most_visits: int, proje
         "past_gap_s_BT": past["gap_s_VT"],
         "past_since_same_s_BT": past["since_same_s_VT"],
         "past_mask_BT": mask_BT,
-        "hour_B": (slates.at_ms_V[chosen_B] / 3.6e6 % 24).astype(np.float32),
+        "hour_B": (candidate_sets.at_ms_V[chosen_B] / 3.6e6 % 24).astype(np.float32),
     }
-    fetch = _Fetch(slates.contents, projected)
-    return Batch(
-        **_choices(slates, chosen_B, row_R),
+    fetch = _Fetch(candidate_sets.contents, projected)
+    return TrainingBatch(
+        **_choices(candidate_sets, chosen_B, row_R),
         **_tensors(arrays),
-        content=fetch(slates.now_R[row_R], slates.mean_R[row_R]),
+        content=fetch(candidate_sets.now_R[row_R], candidate_sets.mean_R[row_R]),
         past_content=fetch(past["now_VT"][mask_BT], past["mean_VT"][mask_BT]),
     )
 
 
-def _choices(slates: Slates, chosen_B: NDArray[np.intp], row_R: NDArray[np.int64]) -> dict[str, Tensor]:
-    size_B = slates.size_V[chosen_B].astype(np.int64)
+def _choices(candidate_sets: CandidateSets, chosen_B: NDArray[np.intp], row_R: NDArray[np.int64]) -> dict[str, Tensor]:
+    size_B = candidate_sets.size_V[chosen_B].astype(np.int64)
     first_B = np.cumsum(size_B) - size_B
     seg_R = np.repeat(np.arange(len(chosen_B)), size_B)
-    stay_s_B = slates.stay_s_V[chosen_B]
+    stay_s_B = candidate_sets.stay_s_V[chosen_B]
     return _tensors(
         {
             "seg_R": seg_R,
             "place_R": np.arange(len(seg_R)) - first_B[seg_R],
-            "target_B": first_B + slates.entered_V[chosen_B],
-            "entered_B": slates.entered_V[chosen_B].astype(np.int64),
-            "features_RF": slates.features_RF[row_R],
-            "shown_R": slates.shown_R[row_R],
-            "log_q_R": slates.log_q_R[row_R],
+            "target_B": first_B + candidate_sets.entered_V[chosen_B],
+            "entered_B": candidate_sets.entered_V[chosen_B].astype(np.int64),
+            "features_RF": candidate_sets.features_RF[row_R],
+            "shown_R": candidate_sets.shown_R[row_R],
+            "log_q_R": candidate_sets.log_q_R[row_R],
             "stay_B": np.where(np.isnan(stay_s_B), np.nan, stay_s_B >= STAY_S).astype(np.float32),
-            "interacted_B": slates.interacted_V[chosen_B].astype(np.float32),
+            "interacted_B": candidate_sets.interacted_V[chosen_B].astype(np.float32),
         }
     )
 
@@ -231,18 +238,18 @@ def _tensors(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class _Fetch:
-    contents: Contents
-    projected: Projected | None
+    contents: ContentTable
+    projected: ProjectedContent | None
 
-    def __call__(self, now_N: NDArray[np.int32], mean_N: NDArray[np.int32]) -> Content:
+    def __call__(self, now_N: NDArray[np.int32], mean_N: NDArray[np.int32]) -> RoomContent:
         has_N1 = torch.from_numpy((self.contents.has_now_K[now_N] | self.contents.has_mean_L[mean_N])[:, None])
         if self.projected is None:
             raw = (self.contents.now_KD[now_N], self.contents.mean_LD[mean_N])
             now_ND, mean_ND = (torch.from_numpy(np.nan_to_num(some_ND.astype(np.float32))) for some_ND in raw)
-            return Content(has_N1, now_ND, mean_ND)
+            return RoomContent(has_N1, now_ND, mean_ND)
         both_NE = self.projected.now_KE[now_N]
         both_NE += self.projected.mean_LE[mean_N]
-        return Content(
+        return RoomContent(
             has_N1, both_NE=torch.from_numpy(both_NE), static_NE=torch.from_numpy(self.projected.static_LE[mean_N])
         )
 

@@ -19,7 +19,7 @@ ONE, NONE = np.float32(1), np.float32(0)
 
 
 @kernel(exact=True, beside_python=True)
-def encoded(values_RF: Floats, knots_FQ: Floats, seen_F: NDArray[np.bool_]) -> Floats:
+def encode_bins(values_RF: Floats, knots_FQ: Floats, seen_F: NDArray[np.bool_]) -> Floats:
     """[R, F·Q]: how far each value is through each bin, 0 to 1, then 1 where it is NaN; of what was never seen, 0."""
     R, F = values_RF.shape
     Q = knots_FQ.shape[1]
@@ -41,4 +41,4 @@ def encoded(values_RF: Floats, knots_FQ: Floats, seen_F: NDArray[np.bool_]) -> F
 
 def signatures() -> dict[Any, Any]:
     """Which kernels are called, for `compiling.load`, and with what."""
-    return {encoded: (FLOATS_2D, FLOATS_2D, types.boolean[::1])}
+    return {encode_bins: (FLOATS_2D, FLOATS_2D, types.boolean[::1])}

@@ -16,9 +16,9 @@ from torch.nn.functional import normalize
 
 from training.content.declared_labels import UNKNOWN
 from training.features.features import FEATURES
-from training.model.batches import Batch, Content, Contents, Projected
+from training.model.batches import ContentTable, ProjectedContent, RoomContent, TrainingBatch
 from training.model.config import EXTRA, RANKED, STATISTICS, ModelConfig
-from training.model.ranker import Ranker, terms
+from training.model.ranker import RankerNetwork, terms
 from training.model.room_tower import RoomTower, RoomVectors
 from training.model.semantic_codes import Codebooks
 from training.model.viewer_tower import ViewerTower, Visits
@@ -29,7 +29,7 @@ LIKED = [[*EXTRA].index(name) for name in ("alike", "same_language", "same_categ
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class PastEmbeddings:
     """Of B viewers: what the rooms of their visits come to."""
 
     item_BTE: Tensor  # vectors of the rooms visited, and embeddings of their codes
@@ -81,7 +81,7 @@ class Model(nn.Module):
         self.centroids_LKE: Tensor
         self.register_buffer("centroids_LKE", torch.zeros(codes.levels, codes.size, E))
         self.coded = False
-        self.ranker = Ranker(config.ranker, RANKED, knots_FQ)
+        self.ranker = RankerNetwork(config.ranker, RANKED, knots_FQ)
         self._columns = [list(FEATURES).index(name) for name in RANKED]
         nn.init.zeros_(self.statistics.weight)
 
@@ -90,7 +90,7 @@ class Model(nn.Module):
         self.centroids_LKE.copy_(torch.from_numpy(books.centroids_LKD))
         self.coded = True
 
-    def forward(self, batch: Batch, *, towers_alone: bool = False) -> Scores:
+    def forward(self, batch: TrainingBatch, *, towers_alone: bool = False) -> Scores:
         """towers_alone: the logits of the ranker are zeros."""
         rooms = self._rooms(batch.content, batch.streamer_R)
         past = self.past(batch)
@@ -103,19 +103,19 @@ class Model(nn.Module):
         extra_RX = self._extra(batch, past, rooms, dot_R)
         return Scores(self.rank(batch.features_RF, extra_RX), *towers, extra_RX)
 
-    def extra(self, batch: Batch, past: Past, viewer_BE: Tensor) -> Tensor:
+    def extra(self, batch: TrainingBatch, past: PastEmbeddings, viewer_BE: Tensor) -> Tensor:
         """[R, X]: EXTRA alone, without what the ranker makes of it. past, viewer_BE: from `past` and `viewer`."""
         rooms = self._rooms(batch.content, batch.streamer_R)
         return self._extra(batch, past, rooms, (viewer_BE[batch.seg_R] * rooms.vector_NE).sum(-1))
 
-    def _extra(self, batch: Batch, past: Past, rooms: RoomVectors, dot_R: Tensor) -> Tensor:
+    def _extra(self, batch: TrainingBatch, past: PastEmbeddings, rooms: RoomVectors, dot_R: Tensor) -> Tensor:
         static_RL = self.codes(self._static(batch.content, batch.streamer_R))
         dynamic_RL = self.codes(rooms.vector_NE)
         seg_R = batch.seg_R
         same_language_R, same_category_R = past.same_labels(batch.labels_R2, seg_R).T
         extra = {
             "dot": dot_R,
-            "gate": rooms.gate_N,
+            "gate": rooms.content_gate_N,
             "alike": (past.content_BE[seg_R] * rooms.content_NE).sum(-1),
             "same_1": past.same(static_RL, seg_R, 1),
             "same_2": past.same(static_RL, seg_R, 2),
@@ -136,7 +136,7 @@ class Model(nn.Module):
     def _named(self, ranked_RF: Tensor) -> dict[str, Tensor]:
         return {name: ranked_RF[:, index] for index, name in enumerate(RANKED)}
 
-    def past(self, batch: Batch) -> Past:
+    def past(self, batch: TrainingBatch) -> PastEmbeddings:
         """From the rooms visited as they were then."""
         mask_BT, row_P = batch.past_mask_BT, batch.past_streamer_BT[batch.past_mask_BT]
         rooms = self._rooms(batch.past_content, row_P)
@@ -149,9 +149,9 @@ class Model(nn.Module):
         codes_BTL = _placed(codes_PL, mask_BT, -1)
         before_BE = _placed(rooms.vector_NE, mask_BT, 0.0)[:, -1]
         labels_BT2, content_BE = batch.past_labels_BT2, normalize(content_BE, dim=-1)
-        return Past(item_BTE, codes_BTL, labels_BT2, content_BE, pooled_BE, before_BE, length_B)
+        return PastEmbeddings(item_BTE, codes_BTL, labels_BT2, content_BE, pooled_BE, before_BE, length_B)
 
-    def _rooms(self, content: Content, row_N: Tensor) -> RoomVectors:
+    def _rooms(self, content: RoomContent, row_N: Tensor) -> RoomVectors:
         if content.both_NE is not None:
             return self.rooms.fuse(content.both_NE, content.has_N1, row_N)
         if content.now_ND is None or content.mean_ND is None:
@@ -159,22 +159,22 @@ class Model(nn.Module):
         vectors: RoomVectors = self.rooms(content.now_ND, content.mean_ND, content.has_N1, row_N)
         return vectors
 
-    def _static(self, content: Content, row_N: Tensor) -> Tensor:
+    def _static(self, content: RoomContent, row_N: Tensor) -> Tensor:
         """[N, E]: vectors of what the rooms are like in the long run, which static codes are of."""
         if content.static_NE is not None:
             return self.rooms.fuse(content.static_NE, content.has_N1, row_N).vector_NE
-        slow = Content(content.has_N1, content.mean_ND, content.mean_ND)
+        slow = RoomContent(content.has_N1, content.mean_ND, content.mean_ND)
         return self._rooms(slow, row_N).vector_NE
 
-    def project(self, contents: Contents) -> Projected:
+    def project(self, contents: ContentTable) -> ProjectedContent:
         """The contents as the room tower projects them now."""
         now_ED, mean_ED = (half_ED.detach().numpy() for half_ED in self.rooms.halves())
         bias_E = self.rooms.bias().detach().numpy()
         mean_LD = np.nan_to_num(contents.mean_LD.astype(np.float32))
         now_KE = np.nan_to_num(contents.now_KD.astype(np.float32)) @ now_ED.T
-        return Projected(contents, now_KE, mean_LD @ mean_ED.T + bias_E, mean_LD @ (now_ED + mean_ED).T + bias_E)
+        return ProjectedContent(contents, now_KE, mean_LD @ mean_ED.T + bias_E, mean_LD @ (now_ED + mean_ED).T + bias_E)
 
-    def viewer(self, batch: Batch, past: Past) -> Tensor:
+    def viewer(self, batch: TrainingBatch, past: PastEmbeddings) -> Tensor:
         """[B, E]: the viewer tower's vectors; that of a stranger where there is no past.
 
         The tower runs over viewers with pasts of like lengths together, and not over strangers: most of a batch in
@@ -189,7 +189,7 @@ class Model(nn.Module):
                 vector_BE = vector_BE.index_put((of_P,), self._of_past(batch, past, of_P, longest))
         return vector_BE
 
-    def _of_past(self, batch: Batch, past: Past, of_P: Tensor, longest: int) -> Tensor:
+    def _of_past(self, batch: TrainingBatch, past: PastEmbeddings, of_P: Tensor, longest: int) -> Tensor:
         """[P, E]: of viewers who have a past, none longer than that."""
         item_BTE, gap_s_BT = past.item_BTE[of_P, -longest:], batch.past_gap_s_BT[of_P, -longest:]
         visits = Visits(

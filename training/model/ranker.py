@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from training.model.config import EXTRA, FRESH_HALF_LIFE_S, HABIT_HALF_LIFE_S, HEADS, LARGE, WEIGHTS, RankerConfig
-from training.model.encoding_kernels import encoded
+from training.model.encoding_kernels import encode_bins
 
 HALVED = -0.6931471805599453
 BEYOND = 1e30  # knots of a feature that was never known: no value reaches them
 
 
-class Ranker(nn.Module):
+class RankerNetwork(nn.Module):
     """F features by name, and X extra inputs that the towers give."""
 
     def __init__(self, config: RankerConfig, features: tuple[str, ...], knots_FQ: NDArray[np.float32]) -> None:
@@ -62,7 +62,7 @@ class Ranker(nn.Module):
         """
         if not values_RF.requires_grad and values_RF.device.type == "cpu":
             values, knots = values_RF.detach().contiguous().numpy(), self.knots_FQ.contiguous().numpy()
-            return torch.from_numpy(encoded(values, knots, self._seen().numpy()))
+            return torch.from_numpy(encode_bins(values, knots, self._seen().numpy()))
         low_FB, high_FB = self.knots_FQ[:, :-1], self.knots_FQ[:, 1:]
         through_RFB = (values_RF[..., None] - low_FB) / (high_FB - low_FB)
         unknown_RF = torch.isnan(values_RF)

@@ -25,7 +25,7 @@ class RoomVectors:
 
     vector_NE: Tensor
     content_NE: Tensor  # a, of unit length; zero for a room without content
-    gate_N: Tensor  # λ, 0 to 1; 0 for a room without content
+    content_gate_N: Tensor  # λ, 0 to 1; 0 for a room without content
 
 
 class RoomTower(nn.Module):

@@ -83,7 +83,7 @@ class Codebooks:
         )
 
 
-def fit(vectors_ND: Floats, config: CodesConfig, previous: Codebooks | None = None) -> Codebooks:
+def fit_codebooks(vectors_ND: Floats, config: CodesConfig, previous: Codebooks | None = None) -> Codebooks:
     """Codebooks of the vectors. previous: to start from, so that numbers keep their meaning as the vectors move on."""
     rng = np.random.default_rng(config.seed)
     rest_ND = np.ascontiguousarray(vectors_ND, np.float32)

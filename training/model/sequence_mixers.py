@@ -40,7 +40,7 @@ class Mixer(Protocol):
         """The output [B, D] for one more visit each, and the past with it. The cache given stays as it was."""
 
 
-def build(kind: MixerKind, config: MixerConfig) -> Softmax | Hstu | Lru:
+def build_mixer(kind: MixerKind, config: MixerConfig) -> Softmax | Hstu | Lru:
     """One block. Raises ConfigError: no such mixer."""
     blocks: dict[str, type[Softmax | Hstu | Lru]] = {"softmax": Softmax, "hstu": Hstu, "lru": Lru}
     if kind not in blocks:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from streaming.errors import ConfigError
 from training.model.dropout import Dropout
-from training.model.sequence_mixers import build
+from training.model.sequence_mixers import build_mixer
 from training.viewer_config import HARMONICS, KNOT_STEP, KNOTS, ViewerConfig
 
 __all__ = ["ViewerConfig", "ViewerTower", "Visits", "elapsed_s", "since_same_s"]
@@ -47,9 +47,9 @@ class ViewerTower(nn.Module):
         self.durations = Durations(d) if config.timed else None
         self.norm = nn.LayerNorm(d)
         self.dropout = Dropout(config.dropout)
-        self.blocks = nn.ModuleList(build(config.mixer, config.block()) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(build_mixer(config.mixer, config.block()) for _ in range(config.blocks))
         self.last_norm = nn.LayerNorm(d)
-        self.moment = Moment(config) if config.timed or config.hourly else None
+        self.moment = MomentEncoding(config) if config.timed or config.hourly else None
 
     def forward(self, visits: Visits) -> Tensor:
         """[B, T, d_model]; undefined but finite where there is no visit. Raises ConfigError: a feature is missing."""
@@ -111,7 +111,7 @@ class Durations(nn.Module):
         return added
 
 
-class Moment(nn.Module):
+class MomentEncoding(nn.Module):
     """What the moment predicted for adds: how long the last visit is ago, and the viewer's hour."""
 
     def __init__(self, config: ViewerConfig) -> None:

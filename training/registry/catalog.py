@@ -22,14 +22,14 @@ State = Literal["live", "before", "candidate", "retired"]
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class CatalogEntry:
     """A version and what it is now. state: `before` has been live and may be returned to."""
 
     record: ModelVersion
     state: State
 
 
-class Announced:
+class VersionCatalog:
     """The versions, as of the records applied in the log's order. For one thread."""
 
     def __init__(self) -> None:
@@ -69,16 +69,16 @@ class Announced:
         newest = next(reversed(self._records.values()), None)
         return newest if newest is not None and newest.state == "candidate" else None
 
-    def find(self, version: str) -> Listed | None:
+    def find(self, version: str) -> CatalogEntry | None:
         """A version by its name; v0 is always there."""
         return next((listed for listed in self.versions() if listed.record.version == version), None)
 
-    def versions(self) -> list[Listed]:
+    def versions(self) -> list[CatalogEntry]:
         """All of them, the newest record first; v0 at the end unless it stands elsewhere."""
         live = self.live
-        listed = [Listed(record, self._state(record, live)) for record in reversed(self._records.values())]
+        listed = [CatalogEntry(record, self._state(record, live)) for record in reversed(self._records.values())]
         if V0 not in self._records:
-            listed.append(Listed(v0_record("candidate", 0), "live" if live is None else "before"))
+            listed.append(CatalogEntry(v0_record("candidate", 0), "live" if live is None else "before"))
         return listed
 
     def _state(self, record: ModelVersion, live: ModelVersion | None) -> State:

@@ -23,7 +23,7 @@ from streaming.shown import public_uri, shown_uri
 from streaming.topics import MODELS
 from training.registry import bundle as files
 from training.registry.bundle import Bundle
-from training.registry.catalog import MODEL, Announced, Listed, key_of, v0_record
+from training.registry.catalog import MODEL, CatalogEntry, VersionCatalog, key_of, v0_record
 from training.registry.manifest import V0, Manifest, check_name
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateVerdict:
     """What a gate found. reason: in words, for a person; metrics: what it was found by, kept with the version."""
 
     passed: bool
@@ -39,10 +39,10 @@ class Verdict:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-class Gate(Protocol):
+class PromotionGate(Protocol):
     """Judges a version before it goes live."""
 
-    def judge(self, candidate: Bundle, live: Bundle | None) -> Verdict:
+    def judge(self, candidate: Bundle, live: Bundle | None) -> GateVerdict:
         """Whether the candidate may take the place of what is live (None: v0). Blocks while it measures.
 
         Changes nothing. Raises VersionError where it cannot tell: the candidate then does not go live.
@@ -52,8 +52,8 @@ class Gate(Protocol):
 class OpenGate:
     """Lets everything through that can be read: somebody has said so."""
 
-    def judge(self, candidate: Bundle, live: Bundle | None) -> Verdict:
-        return Verdict(True, "put live by hand")
+    def judge(self, candidate: Bundle, live: Bundle | None) -> GateVerdict:
+        return GateVerdict(True, "put live by hand")
 
 
 class Registry:
@@ -69,15 +69,15 @@ class Registry:
         self._log = log
         self._clock = clock
 
-    def announced(self) -> Announced:
+    def announced(self) -> VersionCatalog:
         """What the log says now. Blocks until its end."""
-        announced = Announced()
+        announced = VersionCatalog()
         for partition in self._log.partitions(MODELS):
             for key, value in last_values(self._log, partition).items():
                 announced.apply(key, value)
         return announced
 
-    def versions(self) -> list[Listed]:
+    def versions(self) -> list[CatalogEntry]:
         """Every version, the newest word first."""
         return self.announced().versions()
 
@@ -85,7 +85,7 @@ class Registry:
         """The live version; None for v0."""
         return self.announced().live
 
-    def show(self, version: str) -> tuple[Listed, Manifest]:
+    def show(self, version: str) -> tuple[CatalogEntry, Manifest]:
         """A version and its manifest."""
         listed = _found(self.announced(), version)
         return listed, files.read_manifest(*self._place(listed.record))
@@ -108,15 +108,15 @@ class Registry:
         metrics = dict(bundle.manifest.metrics)
         return self._announce(self._record(version, self._own_path(version), "candidate", metrics))
 
-    def promote(self, version: str, gate: Gate) -> Verdict:
+    def promote(self, version: str, gate: PromotionGate) -> GateVerdict:
         """Puts a published version live if the gate lets it through."""
         announced = self.announced()
         listed = _found(announced, version)
         if listed.state == "live":
-            return Verdict(True, f"version {version} is live already")
+            return GateVerdict(True, f"version {version} is live already")
         if version == V0:
             self._announce(v0_record("live", self._clock.now_ms()))
-            return Verdict(True, "v0 needs no proof")
+            return GateVerdict(True, "v0 needs no proof")
         live = announced.live
         verdict = gate.judge(self.load(listed.record), self.load(live) if live is not None else None)
         if verdict.passed:
@@ -238,7 +238,7 @@ def _open(root: str) -> Store:
         raise VersionError(str(err)) from err
 
 
-def _found(announced: Announced, version: str) -> Listed:
+def _found(announced: VersionCatalog, version: str) -> CatalogEntry:
     listed = announced.find(version)
     if listed is None:
         names = ", ".join(known.record.version for known in announced.versions())
