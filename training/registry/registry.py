@@ -1,8 +1,8 @@
-"""Owns the versions of the models: where their files lie, and which of them answers. Never trains, never answers.
+"""The registry of model versions: where their files lie, and which one answers. Never trains, never answers.
 
-Files lie in a folder or an object store; the topic `models` says what they are: candidate, live, retired. A record
-comes after what it speaks of: a version is announced once all of it is on the disk, and goes live once all of it was
-read back. So a process that dies anywhere, or a disk that fills, leaves what was live before.
+Files lie in a folder or an object store; the topic `models` gives their states: candidate, live, retired. A record
+follows the files it names: a version is announced once all of it is on the disk, and goes live once all of it was
+read back. So a process that dies anywhere, or a disk that fills, leaves the live version as it was.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GateVerdict:
-    """What a gate found. reason: in words, for a person; metrics: what it was found by, kept with the version."""
+    """The result of a promotion gate. reason: a sentence for a person; metrics: its figures, kept with the version."""
 
     passed: bool
     reason: str
@@ -40,26 +40,26 @@ class GateVerdict:
 
 
 class PromotionGate(Protocol):
-    """Judges a version before it goes live."""
+    """A promotion gate: it judges a candidate version before it goes live."""
 
     def judge(self, candidate: Bundle, live: Bundle | None) -> GateVerdict:
-        """Whether the candidate may take the place of what is live (None: v0). Blocks while it measures.
+        """Whether the candidate may replace the live version (None: v0). Blocks while it measures; changes nothing.
 
-        Changes nothing. Raises VersionError where it cannot tell: the candidate then does not go live.
+        Raises VersionError where it cannot tell: the candidate then does not go live.
         """
 
 
 class OpenGate:
-    """Lets everything through that can be read: somebody has said so."""
+    """A promotion gate that passes every version: for a promotion by hand."""
 
     def judge(self, candidate: Bundle, live: Bundle | None) -> GateVerdict:
         return GateVerdict(True, "put live by hand")
 
 
 class Registry:
-    """Versions by name. For one thread.
+    """The registry of model versions by name. For one thread.
 
-    Each call reads the topic anew; where two processes announce at once, the later record counts. Every call may raise
+    Each call reads the topic anew. Where two processes announce at once, the later record counts. Every call may raise
     LogUnavailable, TopicMissing and VersionError.
     """
 
@@ -70,7 +70,7 @@ class Registry:
         self._clock = clock
 
     def announced(self) -> VersionCatalog:
-        """What the log says now. Blocks until its end."""
+        """The catalogue as of the end of the topic now. Blocks until it is read."""
         announced = VersionCatalog()
         for partition in self._log.partitions(MODELS):
             for key, value in last_values(self._log, partition).items():
@@ -78,7 +78,7 @@ class Registry:
         return announced
 
     def versions(self) -> list[CatalogEntry]:
-        """Every version, the newest word first."""
+        """Entries of all versions, the newest record first."""
         return self.announced().versions()
 
     def latest(self) -> ModelVersion | None:
@@ -91,11 +91,11 @@ class Registry:
         return listed, files.read_manifest(*self._place(listed.record))
 
     def load(self, record: ModelVersion) -> Bundle:
-        """A version's contents, checked in full."""
+        """The bundle of a version, read from its files and checked in full."""
         return _load(record, *self._place(record))
 
     def publish(self, bundle: Bundle) -> ModelVersion:
-        """Writes a version and announces it as a candidate. The same again, after a crash, ends what was begun."""
+        """Writes a version and announces it as a candidate. After a crash the same call finishes what was begun."""
         version = bundle.manifest.version
         check_name(version)
         known = self.announced().find(version)
@@ -206,9 +206,9 @@ class Registry:
 
 
 def load_announced(record: ModelVersion, own_uri: str) -> Bundle:
-    """The contents of a version from where its record says, checked in full. Raises VersionError.
+    """The bundle of a version, read from the place in its record and checked in full. Raises VersionError.
 
-    own_uri: this process's registry; of it the secrets are taken, which a record does not hold.
+    own_uri: this process's registry, whose URI has the credentials that a record leaves out.
     """
     uri, under = _root(record, own_uri)
     return _load(record, _open(uri), under)

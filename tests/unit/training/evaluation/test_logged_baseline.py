@@ -40,7 +40,7 @@ OTHER = RecommendConfig(
         language=0.5,
         arrivals=1.0,
         trending=0.4,
-        room_features=3.0,
+        crowd=3.0,
         rising=0.2,
         fresh=5.0,
     ),

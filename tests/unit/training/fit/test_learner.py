@@ -76,7 +76,7 @@ def test_a_loss_that_is_not_a_number_stops_with_its_batch() -> None:
     assert len(told.value.batch)
 
 
-@pytest.mark.parametrize(("slates", "said"), [(10, "at least 50"), (60, "one viewer")])
+@pytest.mark.parametrize(("candidate_sets", "said"), [(10, "at least 50"), (60, "one viewer")])
 def test_too_little_is_said(candidate_sets: int, said: str) -> None:
     few = random_slates(candidate_sets)
     with pytest.raises(TrainingError, match=said):
