@@ -1,6 +1,6 @@
-"""From examples on disk to slates: rows of streamers and of content, and what was known of moves. Never folds events.
+"""From examples on disk to candidate sets: rows of streamers and content, transition features. Never aggregates events.
 
-Numbers that examples give of streamers and texts become rows of the model's vocabulary and of tables of vectors.
+Numbers of streamers and texts in the examples become rows of the model's vocabulary and of tables of vectors.
 """
 
 from __future__ import annotations
@@ -28,19 +28,22 @@ TITLE = -1  # what stands in the place of a segment's number where the text is a
 
 @dataclass(frozen=True, slots=True)
 class ContentRules:
-    """As a room's window has them: weight of the title, and of a segment in the slow mean."""
+    """Weights of a room's content vector: of the title, and of a segment in the slow mean, as RoomWorkers have them."""
 
     title_weight: float
     mean_alpha: float
 
 
 class CandidateSetBuilder:
-    """Makes slates of one set's examples."""
+    """A builder of candidate sets from the examples of one set."""
 
     def __init__(
         self, examples: ExampleSet, vectors_KD: NDArray[np.float16], streamers: Sequence[str], rules: ContentRules
     ) -> None:
-        """vectors_KD: of the set's texts. streamers[i] has row i + 1. Raises TrainingError."""
+        """vectors_KD: of the set's K texts. streamers[i] has row i + 1.
+
+        Raises TrainingError: the examples have other features than this build computes.
+        """
         if examples.features != SERVED:
             raise TrainingError(f"{examples.folder}: examples with other features than this build's; make them again")
         self._row_S, self._row_of_room = _rows(examples, streamers)
@@ -50,7 +53,7 @@ class CandidateSetBuilder:
         self._labels_K2 = np.concatenate([texts.labels_K2, np.zeros((1, LABELS), np.int32)])  # −1 is the last
 
     def candidate_sets(self, examples: Examples, moves_RM: NDArray[np.float32], max_visits: int) -> CandidateSets:
-        """moves_RM: of the same examples, from `MovePass`."""
+        """The candidate sets of examples. moves_RM: from `TransitionPass`, of the same examples."""
         both = np.concatenate(
             [
                 np.stack([examples.title_R, examples.segment_R], 1),
@@ -90,7 +93,7 @@ class CandidateSetBuilder:
         )
 
     def _now(self, pairs: NDArray[np.int32]) -> NDArray[np.float16]:
-        """[K, D]: the mix of a title and a segment, each perhaps −1 for none; NaN where there is neither."""
+        """Content vectors [K, D] of pairs of a title and a segment, each −1 for none; NaN where there is neither."""
         none_1D = np.zeros((1, self._vectors_KD.shape[1]), np.float16)
         vectors_KD = np.concatenate([self._vectors_KD, none_1D])  # −1 is the last
         mixed_KD = mix(vectors_KD[pairs[:, 0]], vectors_KD[pairs[:, 1]], self._rules.title_weight)
@@ -98,7 +101,7 @@ class CandidateSetBuilder:
 
 
 class TransitionPass:
-    """What was known of moves and totals at each visit: shards are to be given in their order."""
+    """A pass that computes transition features and totals as of each visit. It takes shards in their order."""
 
     def __init__(self, examples: ExampleSet, streamers: Sequence[str]) -> None:
         """streamers[i] has row i + 1."""
@@ -106,7 +109,7 @@ class TransitionPass:
         self.counts = TransitionCounts()
 
     def columns(self, examples: Examples) -> NDArray[np.float32]:
-        """[R, M] as COUNTED, of the next shard."""
+        """Features of the next shard's rooms, float32 [R, M], columns as COUNTED."""
         moves_RM = np.zeros((len(examples.room_R), len(COUNTED)), np.float32)
         rows = self._row_of_room[examples.room_R].tolist()
         pasts = self._row_S[examples.past_streamer_P].tolist()
@@ -123,14 +126,14 @@ class TransitionPass:
 
 
 def _rows(examples: ExampleSet, streamers: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Rows of the set's streamers, and of its rooms, with a place more for −1: 0, unknown."""
+    """Rows of the set's streamers, and of its rooms' streamers; the latter end with a 0 (unknown) for room −1."""
     row = {streamer: number for number, streamer in enumerate(streamers, start=1)}
     row_S = np.array([row.get(streamer, 0) for streamer in examples.streamers] or [0], np.int32)
     return row_S, np.append(row_S[examples.streamer_of_room], np.int32(0))
 
 
 def _features(examples: Examples, moves_RM: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[R, F] as FEATURES; of those that are not served only COUNTED, the others NaN."""
+    """Features [R, F], columns as FEATURES: those served and COUNTED; the others are NaN."""
     features_RF = np.full((len(moves_RM), len(FEATURES)), np.nan, np.float32)
     features_RF[:, : len(SERVED)] = examples.features_RF
     features_RF[:, [COLUMN[name] for name in COUNTED]] = moves_RM
@@ -138,7 +141,7 @@ def _features(examples: Examples, moves_RM: NDArray[np.float32]) -> NDArray[np.f
 
 
 def streamer_vocabulary(examples: ExampleSet, parent: Sequence[str] = ()) -> tuple[str, ...]:
-    """The parent's streamers, which keep their rows, then those entered since, by name."""
+    """The model's streamers: the parent version's, which keep their rows, then those entered since, by name."""
     entered = {
         int(examples.streamer_of_room[room])
         for shard in examples.shards()
@@ -152,9 +155,9 @@ def streamer_vocabulary(examples: ExampleSet, parent: Sequence[str] = ()) -> tup
 def _means(
     texts: ExampleTexts, vectors_KD: NDArray[np.float16], alpha: float
 ) -> tuple[NDArray[np.float16], NDArray[np.int32]]:
-    """The distinct slow means [L, D], the first of them zeros; and of each text the one in force after it.
+    """The distinct slow means [L, D], the first one zeros, and for each text the row of the mean in force after it.
 
-    The latter has a place more, for −1: the zeros.
+    The rows end with a 0, the zeros, for text −1.
     """
     means = [np.zeros(vectors_KD.shape[1], np.float16).tobytes()]
     row_K = np.zeros(len(texts.room_K) + 1, np.int32)
@@ -182,7 +185,7 @@ def _pasts(
     start_P: NDArray[np.int64],
     T: int,
 ) -> VisitSequences:
-    """The newest T visits of each past, at the end of its row."""
+    """Visit sequences with the newest T visits of each past, at the end of its row."""
     end_V = start_P + examples.past_V
     place_VT = end_V[:, None] - T + np.arange(T)
     there_VT = place_VT >= start_P[:, None]

@@ -1,4 +1,4 @@
-"""Turns a recording or an archive into one stream of records in the order of the log. Never folds them."""
+"""The event stream of a recording or an archive: its records in the order of the log. Never aggregates them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ READ = (ROOMS, VIEWER_EVENTS, CHAT, IMPRESSIONS)  # records of one millisecond c
 
 
 class StreamRecord(NamedTuple):
-    """One record. at_ms: append time, which never runs backwards; offset: rises within a topic's partition."""
+    """A record of the event stream. at_ms: append time, which never decreases; offset: rises within a partition."""
 
     at_ms: int
     topic: str
@@ -23,15 +23,18 @@ class StreamRecord(NamedTuple):
 
 
 def from_replay(replay: Replay) -> Iterator[StreamRecord]:
-    """The records that `tidecast replay` would send, appended when they happened. Raises InputFileError."""
+    """The stream of the records that `tidecast replay` would send, with their event times as append times.
+
+    Raises InputFileError.
+    """
     for offset, (at_ms, topic, record) in enumerate(replay.records()):
         yield StreamRecord(at_ms, topic, offset, record)
 
 
 def from_archive(archive: Archive, from_ms: int | None = None, until_ms: int | None = None) -> Iterator[StreamRecord]:
-    """What the archive holds of the topics that examples are made of, from_ms ≤ append time < until_ms.
+    """The stream of an archive's records with from_ms ≤ append time < until_ms, of the topics that examples need.
 
-    What cannot be read is left out and counted by the archive's reader. Raises ArchiveError.
+    The archive's reader counts records that cannot be read, and they are left out. Raises ArchiveError.
     """
     streams = [_topic(archive, topic, rank, from_ms, until_ms) for rank, topic in enumerate(READ)]
     latest_ms = 0

@@ -1,7 +1,7 @@
-"""Passes over what happened, in order, and gives an example for each visit: what was known just before it.
+"""A pass over the event stream that makes an example of each visit, from the state just before it. Never looks ahead.
 
-Never looks ahead. Folds viewers and rooms as the workers do, fills the columns that replicas fill, and computes the
-features that they compute.
+It aggregates viewers and rooms as the workers do, fills the columns that replicas fill, and computes the features that
+they compute.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ COVISITS = 5  # newest visits of a viewer that make a pair with the one that beg
 
 
 class _Viewer:
-    """One viewer. entered: by room and time of a visit, the room's number, segment and title then."""
+    """The state of one viewer. entered: by room and time of a visit, the room's number, segment and title then."""
 
     __slots__ = ("entered", "fold", "shown", "shown_ms")
 
@@ -53,7 +53,7 @@ class _Viewer:
 
 
 class ExamplePass:
-    """One pass. `examples` may be called once; `texts`, `outcomes` and so on are complete when it has ended."""
+    """One pass over the event stream. `examples` may be called once; the rest is complete when it has ended."""
 
     def __init__(
         self,
@@ -64,9 +64,9 @@ class ExamplePass:
         profile: ProfileConfig | None = None,
         room_timeout_s: int = ROOM_TIMEOUT_S,
     ) -> None:
-        """chat_alone: visits and rooms are derived from chat, as recordings of it are played.
+        """chat_alone: visits and rooms are derived from chat, as in recordings of chat.
 
-        room_timeout_s: as a RoomWorker has it; 0: only an end ends a room.
+        room_timeout_s: the RoomWorkers' setting; with 0 only an `end` event ends a room.
         """
         self._config = config
         self._profile = profile or ProfileConfig()
@@ -85,7 +85,7 @@ class ExamplePass:
         self.num_records = self.num_examples = self.num_visits = self.num_late = 0
 
     def restore(self, past: ArchiveSnapshot) -> None:
-        """Goes on from what was served at the time where the pass begins. Before `examples`."""
+        """Starts from the state that was served when the pass begins. Call it before `examples`."""
         self._profiles = past.profiles
         for value in past.profiles.values():
             with contextlib.suppress(msgspec.DecodeError):  # as below
@@ -96,11 +96,14 @@ class ExamplePass:
         self.rooms.restore(past.states)
 
     def outcomes(self) -> Outcomes:
-        """What became of the examples so far, in their order."""
+        """The outcomes of the examples so far, in their order."""
         return self._stays.outcomes()
 
     def examples(self, stream: Iterable[StreamRecord], progress: PassProgress) -> Iterator[Example]:
-        """In the order of the log. Each knows what was appended in earlier milliseconds, and nothing else."""
+        """Examples in the order of the log. Each uses only records appended in earlier milliseconds.
+
+        progress: told every REPORT_EVERY records, and at the end. Raises what the stream raises, and TrainingError.
+        """
         for at_ms, group in groupby(stream, _at_ms):
             together = list(group)
             self._lapse(at_ms)
@@ -124,10 +127,10 @@ class ExamplePass:
                 progress.passed(self.num_records, self.num_examples, at_ms)
         progress.passed(self.num_records, self.num_examples, self._head_ms)
 
-    # what happens
+    # the event stream
 
     def _lapse(self, at_ms: int) -> None:
-        """Has viewers leave of whom nothing was heard for too long, as the ProfileWorker does."""
+        """Makes viewers leave who were silent for too long, as the ProfileWorker does."""
         now_ms = self._clock.now_ms(at_ms)
         for name in self._deadlines.take(now_ms):
             viewer = self._known(name)
@@ -141,7 +144,7 @@ class ExamplePass:
             self._deadlines.put(name, fold.present_until_ms)
 
     def _apply(self, found: StreamRecord, drafts: dict[tuple[str, str], Example | None]) -> Example | None:
-        """Gives the example of a visit that has begun."""
+        """Applies a record; returns the example of the visit that it begins, if any."""
         at_ms, topic, offset, record = found
         if topic == CHAT:
             self.rooms.apply_chat(record, offset, at_ms)
@@ -167,7 +170,7 @@ class ExamplePass:
         if fold.total_visits == visits:
             self._stays.follow(event)
             return None
-        if fold.room != event.room:  # a note about the past
+        if fold.room != event.room:  # a late event, about an earlier visit
             return None
         self.num_visits += 1
         example = drafts.pop((event.viewer, event.room), None)
@@ -196,7 +199,7 @@ class ExamplePass:
         return viewer
 
     def _known(self, name: str) -> _Viewer | None:
-        """None for a stranger."""
+        """The viewer's state, None for a cold-start viewer."""
         viewer = self._viewers.get(name)
         if viewer is not None or not self._profiles:
             return viewer
@@ -208,7 +211,7 @@ class ExamplePass:
             viewer.fold.restore(self._decode(value))
         return viewer
 
-    # what was known before
+    # the state before a visit
 
     def _may_enter(self, event: ViewerEvent) -> bool:
         viewer = self._known(event.viewer)
@@ -276,7 +279,7 @@ class ExamplePass:
     def _shown(
         self, viewer: _Viewer | None, number_N: NDArray[np.int32], entered: int, now_ms: int
     ) -> NDArray[np.bool_]:
-        """[N] which were shown to the viewer lately and are not entered now."""
+        """Whether each room was shown to the viewer lately and is not entered now, bool [N]."""
         if viewer is None or not viewer.shown or now_ms - viewer.shown_ms > 1_000 * self._config.shown_within_s:
             return np.zeros(len(number_N), np.bool_)
         numbers = [self.rooms.numbers.get(room, NOTHING) for room in viewer.shown]
@@ -285,7 +288,7 @@ class ExamplePass:
         return shown_N
 
     def _choose(self, entered: int, shown_N: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """Places of at most max_rooms, ascending, and the log of each one's probability to be among them."""
+        """A sample of at most max_rooms candidates: their places, ascending, and the logs of their probabilities."""
         N, most = len(shown_N), self._config.max_rooms
         always_N = shown_N.copy()
         always_N[entered] = True

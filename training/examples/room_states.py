@@ -1,4 +1,4 @@
-"""Folds what happens in rooms as a RoomWorker does, without an encoder, and keeps them in columns. Never ranks."""
+"""States of rooms, aggregated as a RoomWorker does but without an encoder, and kept in columns. Never ranks."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ ACTIVITY_OFFSET = 2**50  # past those of any log: activity is made here anew, an
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text that content is made of. segment: of 30 s since the epoch, −1 for a title. in_mean: of the slow mean.
+    """A text that content is made of. segment: in 30 s since the epoch, −1 for a title.
 
-    language, category: declared beside a title, "" for none.
+    in_mean: whether the slow mean takes it in. language, category: declared beside a title, "" for none.
     """
 
     room: int
@@ -43,9 +43,10 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """heard_within_ms: rooms with chat so lately are live, whether ended or not; None: those that have not ended.
+    """The rule of which rooms are live.
 
-    timeout_ms: after so long without a sign of life a room is presumed ended; 0: never.
+    heard_within_ms: rooms with chat so recently are live, ended or not; None: rooms that have not ended are live.
+    timeout_ms: a room without a sign of life for so long is presumed ended; 0: never.
     """
 
     heard_within_ms: int | None = None
@@ -53,7 +54,7 @@ class Liveness:
 
 
 class _RoomEntry:
-    """A room that is not forgotten yet."""
+    """The entry of a room that is not forgotten yet."""
 
     __slots__ = ("dirty", "fold", "forgotten", "heard", "slot")
 
@@ -66,7 +67,7 @@ class _RoomEntry:
 
 
 class RoomStateColumns:
-    """Rooms by id, and their columns by slot. Numbers of rooms are given in the order of their first mention."""
+    """States of rooms by id, and their columns by slot. Rooms are numbered in the order of their first mention."""
 
     def __init__(self, window: WindowConfig, liveness: Liveness, max_held: int) -> None:
         self._window = window
@@ -89,7 +90,7 @@ class RoomStateColumns:
         self.texts: list[Text] = []
 
     def restore(self, states: Iterable[RoomState]) -> None:
-        """Goes on from what was published of rooms. For rooms that have seen nothing."""
+        """Starts from published states of rooms. Call it before any record."""
         for state in states:
             entry = self._entry(state.room)
             entry.fold.restore(state)
@@ -102,7 +103,7 @@ class RoomStateColumns:
     # records, in the order of the log
 
     def apply_lifecycle(self, event: RoomEvent, offset: int, at_ms: int) -> None:
-        """Also what the room's title says from now on."""
+        """Applies a lifecycle event, with the room's title from now on."""
         entry = self._entry(event.room)
         entry.fold.apply_lifecycle(event, offset, at_ms)
         title, row = entry.fold.title_text(), int(self.title_N[entry.slot])
@@ -113,14 +114,14 @@ class RoomStateColumns:
         self._touch(entry)
 
     def apply_chat(self, message: ChatMessage, offset: int, at_ms: int) -> None:
-        """One message."""
+        """Applies a chat message."""
         entry = self._entry(message.room)
         entry.fold.apply_chats([(message.viewer, message.text, message.at_ms, offset, at_ms)], [0] * len(Outcome))
         self._take_segments(entry)
         self._touch(entry)
 
     def apply_activity(self, activities: Iterable[RoomActivity], at_ms: int) -> None:
-        """What viewers did."""
+        """Applies counts of viewers' activity."""
         for activity in activities:
             entry = self._entry(activity.room)
             entry.fold.apply_activity(activity, self._activity_offset, at_ms)
@@ -128,7 +129,7 @@ class RoomStateColumns:
             self._touch(entry)
 
     def sweep(self, head_ms: int) -> None:
-        """What follows from time alone: idle segments close, silent rooms are presumed ended, ended ones forgotten."""
+        """Applies the passing of time: closes idle segments, presumes silent rooms ended, forgets ended rooms."""
         if head_ms < self._swept_ms + SWEEP_MS:
             return
         self._swept_ms = head_ms
@@ -144,10 +145,10 @@ class RoomStateColumns:
             if silent_ms > FORGET_MS and fold.status != "live":
                 self._forget(room, entry)
 
-    # what is asked
+    # queries
 
     def number(self, room: str, streamer: str = "") -> int:
-        """The number of a room, known or not."""
+        """The number of a room; a new one for a room not mentioned before. streamer: "" for unknown."""
         number = self.numbers.setdefault(room, len(self.numbers))
         if number == len(self.streamers):
             self.streamers.append(streamer)
@@ -156,12 +157,12 @@ class RoomStateColumns:
         return number
 
     def slot(self, room: str) -> int:
-        """Where its columns are; UNBORN where nothing is known of the room."""
+        """The slot of a room's columns; UNBORN where nothing is known of the room."""
         entry = self._rooms.get(room)
         return entry.slot if entry is not None and entry.fold.started else UNBORN
 
     def slots(self, at_ms: int) -> NDArray[np.int64]:
-        """[N] slots of the rooms that are live, ascending. Brings all columns up to date."""
+        """Slots of the rooms that are live, int64 [N], ascending. Brings all columns up to date."""
         self._refresh()
         within_ms = self._liveness.heard_within_ms
         if within_ms is None:

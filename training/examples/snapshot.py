@@ -1,6 +1,6 @@
-"""Reads from the archive what was known at a time: every viewer's profile, every room's state. Never folds events.
+"""A snapshot of all viewers' profiles and rooms' states at one time, from the archive. Never aggregates events.
 
-Examples that begin there have the past that was served then, without weeks of events being folded again.
+Examples that begin there have the past that was served then, and weeks of events need no second aggregation.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from streaming.vectors import with_numbers_only
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArchiveSnapshot:
-    """profiles: encoded, by the viewer's key; one is decoded when its viewer does something. states: of rooms."""
+    """The state at one time. profiles: encoded, by viewer's key, to be decoded on demand. states: of rooms."""
 
     profiles: Mapping[bytes, bytes]
     states: tuple[RoomState, ...]
 
 
 def snapshot_at(archive: Archive, at_ms: int) -> ArchiveSnapshot:
-    """What had been appended before at_ms. A state that this build cannot read is left out. Raises ArchiveError."""
+    """The state of all that was appended before at_ms. A state that this build cannot read is left out.
+
+    Raises ArchiveError.
+    """
     decode, states = Decoder(ROOM_STATES), []
     for value in _last_values(archive, ROOM_STATES, at_ms).values():
         try:

@@ -1,7 +1,7 @@
-"""Owns the compiled arithmetic of what is another for every viewer: the one implementation, online and offline.
+"""Compiled kernels of the features that differ by viewer: the one implementation, online and offline.
 
-Called by features.py, columns.py and viewer_columns.py alone. Each value is computed in one order whatever the number
-of rooms, so that the two sides are equal to the bit.
+Only features.py, columns.py and viewer_columns.py call them. Each value is computed in one order whatever the number
+of rooms, so that both sides are equal to the bit.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 MINUTE_MS, TEN_MINUTES_MS = 60_000, 600_000
-VIEWER_ROOM, ARRIVALS, VIEWER = 8, 3, 7  # columns of each kind, as in features.PERSONAL
+VIEWER_ROOM, ARRIVALS, VIEWER = 8, 3, 7  # columns of each kind, as in features.VIEWER_FEATURES
 UNKNOWN = np.float32(np.nan)
 
 
 @kernel(exact=True)
 def viewer_room_columns(habits_V7: Integers, row_N: Integers, now_ms: int) -> Doubles:
-    """[7, N] columns of feature_columns.Own, of rooms whose streamers have these rows of habits, from 1; 0 for none.
+    """The columns of columns.ViewerRoomColumns, float64 [7, N].
 
     habits_V7: visits, messages, last heard of, last entered, first entered (ms, 0 for unknown), recency, here.
+    row_N: the row of each room's streamer in habits_V7, counted from 1; 0 for none. now_ms: the time to look from.
     """
     own_7N = np.zeros((7, len(row_N)))
     for n in range(len(row_N)):
@@ -46,7 +47,7 @@ def viewer_room_columns(habits_V7: Integers, row_N: Integers, now_ms: int) -> Do
 def arrival_columns(
     came_ms_RA: Integers, origin_RA: Integers, num_R: Integers, room_N: Integers, origin: int, now_ms: int
 ) -> Doubles:
-    """[3, N] feature_columns.Arrivals' columns of rooms, rows of R; origin 0: from nowhere."""
+    """The columns of columns.ArrivalColumns, float64 [3, N]. room_N: rows of R; origin: 0 for no streamer."""
     arrived_3N = np.zeros((3, len(room_N)))
     for n in range(len(room_N)):
         room = room_N[n]
@@ -78,7 +79,10 @@ def viewer_feature_rows(
     total_visits: int,
     here: int,
 ) -> Floats:
-    """[N, P] as features.PERSONAL. viewer_7: its last columns. here: what own_here is where the viewer was last."""
+    """Viewer features of N rooms, float32 [N, P], columns as features.VIEWER_FEATURES.
+
+    viewer_7: the last seven columns. here: the value of own_here in the room where the viewer was last.
+    """
     columns_NP = np.empty((len(visits_N), VIEWER_ROOM + ARRIVALS + VIEWER), np.float32)
     for n in range(len(visits_N)):
         row_P = columns_NP[n]
@@ -114,7 +118,7 @@ def viewer_feature_rows_by_slot(
     here: int,
     now_ms: int,
 ) -> Floats:
-    """[N, P] the three above at once, of rooms by slots of S: what a replica does in every request.
+    """Viewer features of rooms by slots of S, float32 [N, P]: the three kernels above at once, for each request.
 
     known_V: slots of streamers visited, with row_V of habits_V7, counted from 1. row_S: zeros, and zeros again after.
     """
@@ -131,7 +135,7 @@ def viewer_feature_rows_by_slot(
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
+    """The kernels that Python calls, with the types of their arguments, for `compiling.load`."""
     doubles, whole = types.float64[::1], types.int64
     newest = (INTEGERS_2D, INTEGERS_2D, INTEGERS)
     return {

@@ -1,9 +1,9 @@
-"""(viewer, rooms, now) → features: the one implementation, online and offline. Never keeps state, never reads a clock.
+"""Features of (viewer, rooms, now): the one implementation, online and offline. Never keeps state or reads a clock.
 
-What goes in are columns over the N rooms that are live, which whoever calls fills from what it knows: a replica and
-training examples from RoomState (`room_columns.py`) and ViewerProfile (`viewer_columns.py`), evaluation from counters
-over a recording (`replay_state.py`). Everything is of the time strictly before the visit. What is not known is NaN, not
-zero, so that a model can tell "never" from "just now".
+Its inputs are columns over the N live rooms, which the caller fills. Replicas and training examples fill them from
+RoomState (`room_columns.py`) and ViewerProfile (`viewer_columns.py`), evaluation from counters over a recording
+(`replay_state.py`). Everything is of the time strictly before the visit. An unknown value is NaN, not zero, so that a
+model can tell "never" from "just now".
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ COLUMN: Mapping[str, int] = MappingProxyType({name: index for index, name in enu
 
 @dataclass(frozen=True, slots=True)
 class RoomColumns:
-    """The crowd's part, a column a live room. S spans (SPANS_S), K counts (MESSAGES...)."""
+    """Input columns of the room features, one per live room. S spans (SPANS_S), K counts (MESSAGES...)."""
 
     counts_SKN: NDArray[np.float32]
     broadcast_KN: NDArray[np.float32]  # of the whole broadcast so far; then LEFT
@@ -107,14 +107,14 @@ class RoomColumns:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What nobody counts online: of the channel as a whole. K counts (MESSAGES...)."""
+    """Totals of whole channels, which only a recording has, float32 [K, N]. K counts (MESSAGES...)."""
 
     totals_KN: NDArray[np.float32]
     chatters_N: NDArray[np.float32]
 
 
 def room_features(rooms: RoomColumns) -> NDArray[np.float32]:
-    """[N, C] float32, C as in CROWD, over all rooms live: shares and ranks are among them."""
+    """Room features, float32 [N, C], columns as ROOM_FEATURES. rooms: all live rooms, for shares and ranks."""
     counts_SKN, N, S = rooms.counts_SKN, len(rooms.age_s_N), len(SPANS_S)
     columns_CN = np.empty((len(ROOM_FEATURES), N), np.float32)
     columns_CN[: S * NUM_COUNTS] = counts_SKN.transpose(1, 0, 2).reshape(S * NUM_COUNTS, N)
@@ -140,7 +140,10 @@ def room_features(rooms: RoomColumns) -> NDArray[np.float32]:
 def served(
     crowd_NC: NDArray[np.float32], own: ViewerRoomColumns, arrivals: ArrivalColumns, viewer: ViewerColumns, now_ms: int
 ) -> NDArray[np.float32]:
-    """[N, F] float32, F as in SERVED. crowd_NC: rows of `crowd`, of all rooms live or of the candidates among them."""
+    """All features that a replica computes, float32 [N, F], columns as SERVED.
+
+    crowd_NC: rows of `room_features`, of all live rooms or of the candidates among them.
+    """
     N, C = crowd_NC.shape
     features_NF = np.empty((N, len(SERVED)), np.float32)
     features_NF[:, :C] = crowd_NC
@@ -151,7 +154,7 @@ def served(
 def viewer_features(
     own: ViewerRoomColumns, arrivals: ArrivalColumns, viewer: ViewerColumns, now_ms: int
 ) -> NDArray[np.float32]:
-    """[N, P] float32, P as in PERSONAL: the part of `served` that is another for every viewer."""
+    """Viewer features, float32 [N, P], columns as VIEWER_FEATURES: the part of `served` that differs by viewer."""
     viewer_7 = _of_viewer(viewer, now_ms)
     features_NP: NDArray[np.float32] = feature_kernels.viewer_feature_rows(
         own.visits_N,
@@ -174,7 +177,10 @@ def viewer_features(
 def viewer_features_by_slot(
     slots_N: NDArray[np.int64], places: HabitLookup, newest: NewestArrivals, viewer: ViewerColumns, now_ms: int
 ) -> NDArray[np.float32]:
-    """The same of rooms by their slots, equal to the bit, in a third of the time."""
+    """Viewer features of rooms by slot, float32 [N, P].
+
+    Equal to `viewer_features` to the bit, in a third of the time.
+    """
     features_NP: NDArray[np.float32] = feature_kernels.viewer_feature_rows_by_slot(
         slots_N,
         places.known_V,
@@ -194,7 +200,7 @@ def viewer_features_by_slot(
 
 
 def features(served_NF: NDArray[np.float32], totals: Totals, paths: TransitionColumns) -> NDArray[np.float32]:
-    """[N, F] float32, F as in FEATURES: those served, and those that only a recording as a whole can tell."""
+    """All features, float32 [N, F], columns as FEATURES: those served, and those that only a whole recording has."""
     entered_N = np.maximum(totals.totals_KN[ENTRIES], 1)
     columns = (
         totals.chatters_N,

@@ -1,4 +1,4 @@
-"""Reads a ViewerProfile as the viewer's own columns. Never folds events, never looks at what others do."""
+"""Feature columns read from a ViewerProfile. Never aggregates events, never looks at other viewers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from training.features.columns import HabitLookup, ViewerColumns, ViewerRoomColu
 
 
 class ProfileReader:
-    """One viewer, as of one profile, or a stranger."""
+    """A reader of one viewer's profile that gives feature columns; a cold-start viewer has no profile."""
 
     __slots__ = ("_habits_V7", "_profile", "_row", "origin")
 
     def __init__(self, profile: ViewerProfile | None) -> None:
-        """profile: None for a stranger."""
+        """profile: None for a cold-start viewer."""
         self._profile = profile
         self.origin: StreamerId | None = None  # where they were last
         habits = () if profile is None else [habit for habit in profile.habits if habit.visits]
@@ -43,26 +43,26 @@ class ProfileReader:
 
     @property
     def streamers(self) -> Sequence[StreamerId]:
-        """Those visited, as far as remembered."""
+        """The streamers visited, as far as the profile remembers them."""
         return tuple(self._row)
 
     def rows(self, streamers_N: Sequence[StreamerId]) -> NDArray[np.int64]:
-        """[N] for `viewer_room`: where the past with each streamer is, 0 for none."""
+        """Rows of N streamers for `viewer_room`, int64 [N], counted from 1; 0 for one never visited."""
         row = self._row
         return np.array([row.get(streamer, 0) for streamer in streamers_N], np.int64)
 
     def places(
         self, known_V: NDArray[np.int64], row_V: NDArray[np.int64], row_S: NDArray[np.int64], origin: int
     ) -> HabitLookup:
-        """For `features.personal_of`."""
+        """The lookup for `features.viewer_features_by_slot`; parameters as in `HabitLookup`."""
         return HabitLookup(self._habits_V7, known_V, row_V, row_S, origin)
 
     def viewer_room(self, row_N: NDArray[np.int64], now_ms: int) -> ViewerRoomColumns:
-        """The viewer's past with the streamers of N rooms, by their `rows`."""
+        """Viewer-room columns of N rooms, by the `rows` of their streamers."""
         return ViewerRoomColumns(*feature_kernels.viewer_room_columns(self._habits_V7, row_N, now_ms))
 
     def viewer(self, known_live: int, now_ms: int) -> ViewerColumns:
-        """What does not depend on a room. known_live: rooms live of the viewer's `streamers`."""
+        """Figures of the viewer that do not depend on a room. known_live: live rooms of their `streamers`."""
         profile = self._profile
         if profile is None:
             return COLD_START_VIEWER

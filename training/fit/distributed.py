@@ -1,4 +1,4 @@
-"""Several processes that learn one model, by torch.distributed as Ray Train has set it up. Never learns or stores."""
+"""Several processes that train one model, by torch.distributed as Ray Train has set it up. Never learns or stores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from training.model.model import Model
 
 
 class Distributed:
-    """A Together (training/fit/learner.py)."""
+    """A `ProcessGroup` (training/fit/learner.py) by torch.distributed."""
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
@@ -27,7 +27,7 @@ class Distributed:
             torch.distributed.broadcast(value, 0)
 
     def largest(self, number: int) -> int:
-        """The largest number that a process has."""
+        """The largest of the processes' numbers. Blocks until all have called."""
         result = torch.tensor([number])
         torch.distributed.all_reduce(result, torch.distributed.ReduceOp.MAX)
         return int(result.item())

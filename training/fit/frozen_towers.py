@@ -1,7 +1,8 @@
-"""Owns what towers and codes give the ranker once they stand still: as rooms are, and as if nobody knew their streamer.
+"""Frozen outputs of towers and codes for the ranker's phase, with each streamer as known and as unknown. Never learns.
 
-A streamer first seen after training has the cold embedding, no visits and no moves. A ranker that never met one takes
-"no visits" for "nobody goes there". So in each batch a share of the streamers is unknown, rooms of theirs and all.
+A streamer first seen after training has the cold embedding, no visits and no transitions. A ranker that never saw one
+would read "no visits" as "nobody goes there". So in each batch a share of the streamers, with all their rooms, is made
+unknown.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ TOTAL_COLUMNS = [COLUMN[name] for name in TOTALS]
 
 
 class FrozenTowers:
-    """Of R rows of slates: EXTRA as they are, and as they are of an unknown streamer."""
+    """Frozen outputs of the towers for R rows: the ranker's EXTRA inputs, with known and with unknown streamers."""
 
     def __init__(
         self, model: Model, candidate_sets: CandidateSets, batch: int, visits: int, projected: ProjectedContent | None
     ) -> None:
-        """batch: slates at a time. visits: of each past, at most. The model is asked, and left as it is."""
+        """Runs the model once over all candidate sets, and leaves it as it is.
+
+        batch: candidate sets at a time. visits: past visits of each at most.
+        """
         self._candidate_sets = candidate_sets
         known, cold = [], []
         with torch.no_grad():
@@ -52,7 +56,10 @@ class FrozenTowers:
     def choices(
         self, chosen_B: NDArray[np.intp], share: float, rng: np.random.Generator
     ) -> tuple[CandidateBatch, Tensor]:
-        """The slates chosen and EXTRA of their rooms, [R, X]; of a share of the streamers nothing is known."""
+        """The chosen candidate sets and the EXTRA inputs of their rooms [R, X].
+
+        share: of the streamers, how many are made unknown.
+        """
         choices = candidate_batch(self._candidate_sets, chosen_B)
         row_R = candidate_rows(self._candidate_sets, chosen_B)
         streamer_R = self._candidate_sets.streamer_R[row_R]

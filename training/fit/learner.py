@@ -1,12 +1,12 @@
-"""Owns how a model learns from slates: phases, steps, losses. Never reads files, never knows of other processes.
+"""The training loop of the model: phases, steps, losses. Never reads files, never knows of other processes.
 
-Three phases. Towers: room and viewer tower learn from who entered what (and which rooms share viewers), without codes.
-Then the rooms' vectors get their codes and stand still, and codes' embeddings, viewer tower and ranker learn together.
-Then all but the ranker stands still, what it is given is computed once, and it learns alone, at a fifth of the price.
-It learns from all visits, of which the towers have seen the older part: of those that they know by heart they say more
-than they will of others.
-Every draw follows from the seed and the step, so that a run that goes on from a checkpoint is the run that was not
-stopped.
+There are three phases. First room and viewer tower learn from who entered what (and which rooms share viewers), without
+codes. Then the rooms' vectors get codes and are frozen, and codes' embeddings, viewer tower and ranker learn together.
+Then all but the ranker is frozen, its inputs are computed once, and it learns alone, at a fifth of the cost.
+The ranker learns from all visits, the towers from the older part only: on visits that the towers have memorised their
+outputs are better than they will be on others.
+Every random draw follows from the seed and the step, so that a run continued from a checkpoint equals one that was
+never stopped.
 """
 
 from __future__ import annotations
@@ -33,19 +33,22 @@ from training.model.model import Model, Scores
 from training.model.semantic_codes import Codebooks, fit_codebooks, keep_numbers
 
 COVISIT_S = 86_400.0  # two rooms that one viewer visited within a day have something in common
-CODED_ROWS = 20_000  # rooms whose vectors codes are fitted to
+CODED_ROWS = 20_000  # rooms to whose vectors codes are fitted
 
 
 @dataclass(frozen=True, slots=True)
 class LearnConfig(Section):
-    """towers_epochs, epochs, ranker_epochs: passes of the phases. visits: the newest of a past that are looked at."""
+    """Settings of learning. towers_epochs, epochs, ranker_epochs: passes of the phases.
+
+    visits: the newest of a viewer's past visits that are used.
+    """
 
     section: ClassVar[str] = "learn"
 
     towers_epochs: Count = 2
     epochs: Count = 2
     ranker_epochs: CountOrZero = 12
-    # of the visits, the oldest: what towers learned by heart misleads a ranker that sees it
+    # of the visits, the oldest: visits that the towers memorised mislead the ranker
     towers_share: PositiveShare = 0.5
     batch: Count = 512
     rate: Positive = 3e-3
@@ -65,7 +68,7 @@ class LearnConfig(Section):
 
 @dataclass(frozen=True, slots=True)
 class LearnStep:
-    """What one step was like. slates: of this process."""
+    """The result of one step. visits: those of this process in the step's batch."""
 
     step: int
     phase: str
@@ -74,7 +77,7 @@ class LearnStep:
 
 
 class NotANumber(TrainingError):
-    """The loss is lost; `batch` is what it was lost on."""
+    """An error: the loss is NaN or infinite. `batch` is the one that led to it."""
 
     def __init__(self, message: str, batch: CandidateBatch) -> None:
         super().__init__(message)
@@ -82,22 +85,22 @@ class NotANumber(TrainingError):
 
 
 class ProcessGroup(Protocol):
-    """Several processes that learn one model. Each call blocks until all have made it."""
+    """A group of processes that train one model. Each call blocks until all have made it."""
 
     def average_gradients(self, model: Model) -> None:
-        """Of the gradients, over all processes."""
+        """Replaces each gradient by its average over all processes."""
 
     def broadcast(self, model: Model) -> None:
-        """Everywhere what the first process has."""
+        """Replaces parameters and buffers by those of the first process."""
 
 
 def steps_per_epoch(num_visits: int, config: LearnConfig) -> int:
-    """Of one process."""
+    """The number of steps of one process in a pass over num_visits visits; at least 1."""
     return max(1, math.ceil(num_visits / config.batch))
 
 
 class Learner:
-    """One process's part of a run."""
+    """A trainer of the model: one process's part of a run."""
 
     def __init__(
         self,
@@ -111,9 +114,10 @@ class Learner:
         group: ProcessGroup | None = None,
         previous: Codebooks | None = None,
     ) -> None:
-        """until: how many of the slates are learned from, the first. previous: codes to keep.
+        """until: how many of the candidate sets, from the first, are learned from. previous: codes to keep.
 
-        rank, per_epoch, together: of this process among several that learn one model, each from slates of its own.
+        rank, per_epoch, group: of this process among several that train one model, each on candidate sets of its own.
+        Raises TrainingError: there is no visit to learn from.
         """
         self._num_visits = len(candidate_sets) if until is None else until
         if not self._num_visits:
@@ -128,12 +132,12 @@ class Learner:
 
     @property
     def towers_steps(self) -> int:
-        """Steps of the first phase."""
+        """The number of steps of the first phase."""
         return self.config.towers_epochs * self._towers_per_epoch
 
     @property
     def joint_steps(self) -> int:
-        """Steps of the first two phases."""
+        """The number of steps of the first two phases."""
         return self.towers_steps + self.config.epochs * self._towers_per_epoch
 
     @property
@@ -142,7 +146,7 @@ class Learner:
 
     @property
     def steps(self) -> int:
-        """Steps of the whole run."""
+        """The number of steps of the whole run."""
         return self.joint_steps + self.config.ranker_epochs * self._per_epoch
 
     def run(self) -> Iterator[LearnStep]:
@@ -155,7 +159,7 @@ class Learner:
             yield self._one()
 
     def state(self) -> dict[str, Any]:
-        """Everything a run needs to go on."""
+        """The state that a run needs to continue, for a checkpoint."""
         return {
             "step": self.step,
             "coded": self.model.coded,
@@ -165,7 +169,7 @@ class Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from a state. Raises TrainingError: it is of another configuration."""
+        """Continues from a state. Raises TrainingError: it is of another configuration."""
         if state["config"] != asdict(self.config):
             raise TrainingError("the checkpoint is of a run with another configuration; begin a new run")
         self.model.load_state_dict(state["model"])
@@ -208,7 +212,7 @@ class Learner:
 
     def _ranker_alone(self) -> tuple[str, CandidateBatch, dict[str, Tensor]]:
         if self._frozen is None:
-            raise AssertionError("what the towers give comes first")
+            raise AssertionError("the towers' frozen outputs come first")
         self.model.ranker.train()
         rng = np.random.default_rng((self.config.seed, self.step, self._rank, 1))
         choices, extra_RX = self._frozen.choices(self._chosen(), self.model.config.larm.id_dropout, rng)
@@ -251,7 +255,7 @@ class Learner:
         return matryoshka(scores.viewer_BE[batch.seg_R], scores.vector_RE, prefixes, loss, unit=False)
 
     def _covisits(self, scores: Scores, batch: TrainingBatch) -> Tensor:
-        """Rooms entered, and the rooms that the same viewers were in before, within COVISIT_S, elsewhere."""
+        """The co-visit loss: over rooms entered and rooms of other streamers entered before within COVISIT_S."""
         target_B = batch.target_B
         streamer_B, before_B = batch.streamer_R[target_B], batch.past_streamer_BT[:, -1]
         pair_B = batch.past_mask_BT[:, -1] & (batch.past_gap_s_BT[:, -1] < COVISIT_S) & (streamer_B != before_B)
@@ -270,12 +274,12 @@ class Learner:
         order_V = np.random.default_rng((self.config.seed, begin, epoch, self._rank)).permutation(num_visits)
         chosen = np.arange(place * self.config.batch, (place + 1) * self.config.batch)
         if chosen[-1] >= len(order_V):
-            whole = chosen[chosen < len(order_V)]  # another process has more: this one begins anew
+            whole = chosen[chosen < len(order_V)]  # another process has more visits: this one starts over
             chosen = whole if len(whole) else chosen % len(order_V)
         return order_V[chosen]
 
     def _warmth(self) -> float:
-        """Share of the rate: up over the first tenth of a phase, then down along a cosine."""
+        """The learning rate's factor: up over the first tenth of a phase, then down along a cosine."""
         ends = [0, self.towers_steps, self.joint_steps, self.steps]
         phase = bisect_right(ends, self.step)
         begin, end = ends[phase - 1], ends[phase]
@@ -283,7 +287,7 @@ class Learner:
         return min(1.0, done / 0.1) * 0.5 * (1 + math.cos(math.pi * done))
 
     def _begin_ranking(self) -> ProjectedContent:
-        """The room tower stands still from now on; its vectors get codes, the same in every process."""
+        """Freezes the room tower and gives its vectors codes, the same in every process."""
         model = self.model
         model.rooms.eval()
         model.rooms.requires_grad_(False)
@@ -300,7 +304,7 @@ class Learner:
         return projected
 
     def _begin_alone(self) -> FrozenTowers:
-        """Towers and codes stand still from now on."""
+        """Freezes towers and codes, and computes the ranker's inputs."""
         model = self.model
         model.eval()
         model.requires_grad_(False)
@@ -308,7 +312,7 @@ class Learner:
         return FrozenTowers(model, self._candidate_sets, self.config.batch, self.config.visits, self._projected)
 
     def room_vectors(self, projected: ProjectedContent) -> NDArray[np.float32]:
-        """[N, E] aligned vectors, by now and by slow mean, of CODED_ROWS rows at most, spread over the slates."""
+        """Room embeddings [N, E] to fit codes to: of now, then of the slow mean, of at most CODED_ROWS rows each."""
         candidate_sets = self._candidate_sets
         row_N = np.unique(np.linspace(0, len(candidate_sets.streamer_R) - 1, CODED_ROWS).astype(np.intp))
         now_N, mean_N = candidate_sets.now_R[row_N], candidate_sets.mean_R[row_N]

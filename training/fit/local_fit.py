@@ -1,4 +1,4 @@
-"""From slates to a version, in one process: fit, calibrate, measure, freeze. Never reads files, never publishes."""
+"""Training in one process: from candidate sets to a calibrated version's bundle. Never reads files, never publishes."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from training.model.model import Model
 from training.model.ranker import knots
 from training.registry.bundle import Bundle
 
-KNOT_ROWS = 200_000  # rows that quantiles are taken of
-MIN_VISITS = 50  # fewer teach nothing that version 0 does not know
-HELD_OUT = 0.05  # of the slates, the newest: probabilities are calibrated on them
+KNOT_ROWS = 200_000  # rows that quantiles are computed from
+MIN_VISITS = 50  # fewer teach nothing beyond the baseline ranker
+HELD_OUT = 0.05  # of the visits, the newest: probabilities are calibrated on them
 ECE_BINS = 15
 
 
 @dataclass(frozen=True, slots=True)
 class FitConfig:
-    """What a version is made with."""
+    """Settings of a version: of its model and of learning."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     learn: LearnConfig = field(default_factory=LearnConfig)
@@ -37,16 +37,19 @@ class FitConfig:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Of the probabilities of entering on slates not learned from: before and after the temperature."""
+    """The calibration of the probabilities of entering, on visits not learned from."""
 
     temperature: float
     nll: float  # mean negative log likelihood of the room entered
-    ece_before: float  # expected calibration error, 0 to 1
-    ece: float
+    ece_before: float  # expected calibration error without the temperature, 0 to 1
+    ece: float  # with it
 
 
 def check_learnable(candidate_sets: CandidateSets) -> None:
-    """Raises TrainingError, saying what is missing: visits, viewers, or rooms to choose between."""
+    """Checks that a model can learn from these candidate sets.
+
+    Raises TrainingError: there are too few visits, viewers, or rooms to choose between.
+    """
     if len(candidate_sets) < MIN_VISITS:
         raise TrainingError(
             f"{len(candidate_sets)} visits to learn from; at least {MIN_VISITS} are needed: "
@@ -60,7 +63,7 @@ def check_learnable(candidate_sets: CandidateSets) -> None:
 
 
 def new_model(candidate_sets: CandidateSets, config: FitConfig, num_streamers: int) -> Model:
-    """An untrained model for these slates, the same for the same seed."""
+    """An untrained model for these candidate sets, the same for the same seed."""
     torch.manual_seed(config.learn.seed)
     sample_R = np.unique(np.linspace(0, len(candidate_sets.features_RF) - 1, KNOT_ROWS).astype(np.intp))
     columns = [list(FEATURES).index(name) for name in RANKED]
@@ -72,7 +75,7 @@ def new_model(candidate_sets: CandidateSets, config: FitConfig, num_streamers: i
 
 
 def _centre(candidate_sets: CandidateSets, sample_R: NDArray[np.intp]) -> Tensor:
-    """[2·D]: the mean of the content of so many rows, now ⊕ slow mean, of those that have any; zeros where none has."""
+    """The mean content of the sampled rows [2·D], now ⊕ slow mean, over rows that have any; zeros where none has."""
     contents, means = candidate_sets.contents, []
     for table_KD, has_K, rows_R in (
         (contents.now_KD, contents.has_now_K, candidate_sets.now_R),
@@ -94,9 +97,10 @@ def fit_version(
     parent: Bundle | None = None,
     on_step: Callable[[LearnStep, int], None] | None = None,
 ) -> Bundle:
-    """Learns a version from slates in time order. told: each step, and how many there are. Raises TrainingError.
+    """The bundle of a version trained on candidate sets in time order. Raises TrainingError.
 
-    parent: a version to go on from, with other codes' numbers kept.
+    parent: a version to continue from; the numbers of its codes are kept. on_step: called with each step and the
+    number of steps.
     """
     check_learnable(candidate_sets)
     model = new_model(candidate_sets, config, len(streamers))
@@ -121,7 +125,7 @@ def finish(
     config: FitConfig,
     origin: Origin,
 ) -> Bundle:
-    """A version of a model that has learned, its probabilities calibrated on the newest slates."""
+    """The bundle of a trained model, its probabilities calibrated on the `held_out` newest candidate sets."""
     newest = (
         np.arange(len(candidate_sets) - held_out, len(candidate_sets)) if held_out else np.arange(len(candidate_sets))
     )
@@ -133,7 +137,10 @@ def finish(
 
 
 def calibrate(model: Model, candidate_sets: CandidateSets, chosen: NDArray[np.intp], learn: LearnConfig) -> Calibration:
-    """The temperature (arXiv 1706.04599) that makes the room entered most likely, of some hundred slates or more."""
+    """The temperature (arXiv 1706.04599) that makes the rooms entered most likely, and the error before and after.
+
+    chosen: places of the candidate sets to calibrate on, some hundred or more.
+    """
     padded, entered = [], []
     model.eval()
     projected = model.project(candidate_sets.contents)
@@ -153,7 +160,7 @@ def calibrate(model: Model, candidate_sets: CandidateSets, chosen: NDArray[np.in
 
 
 def _ece(candidate_sets: Sequence[tuple[Tensor, Tensor]], temperature: float) -> float:
-    """Over all rooms of all slates: how far the share entered lies from the probability, by bins of equal size."""
+    """The expected calibration error over all rooms: share entered against probability, by bins of equal size."""
     probability, entered = [], []
     for logit_BN, entered_B in candidate_sets:
         probability_BN = (logit_BN / temperature).softmax(1)

@@ -1,8 +1,8 @@
-"""Ray Train: a prepared folder → a version, on any number of workers. Never prepares, never publishes.
+"""Training under Ray Train: from a run folder to a version, on any number of workers. Never publishes.
 
-Each worker reads its own shards; gradients are averaged, so all have one model. What came since the last checkpoint is
-all that is lost when a worker or the driver is killed: the same call again goes on from it. On one worker, or in this
-process (no workers), the result follows from the plan and the examples alone.
+Each worker reads its own shards; gradients are averaged, so all have one model. When a worker or the driver is killed,
+only the work since the last checkpoint is lost: the same call continues from it. On one worker, or in this process (no
+workers), the result follows from the plan and the examples alone.
 """
 
 from __future__ import annotations
@@ -38,13 +38,16 @@ from training.registry import bundle as files
 from training.registry.bundle import Bundle
 
 VERSION = "version"
-REPORT_S = 0.5  # between two words on how far it is
+REPORT_S = 0.5  # between two reports of progress
 MAX_RESTARTS = 8  # of workers, in a run
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """workers: processes; threads, cpus, niceness: of each; checkpoint_s: what a kill may lose."""
+    """The resources of a run. workers: processes; threads, cpus, niceness: of each.
+
+    checkpoint_s: seconds between checkpoints, which a kill may lose.
+    """
 
     workers: int = 1
     gpu: bool = False
@@ -55,28 +58,29 @@ class Scale:
 
 
 class ProgressActor:
-    """An actor: what the first of Ray's workers said last. Never blocks anybody."""
+    """A Ray actor that holds the latest progress of the first worker. Never blocks its callers."""
 
     def __init__(self) -> None:
         self._last: dict[str, Any] = {}
 
     def report(self, progress: dict[str, Any]) -> None:
-        """Replaces it."""
+        """Replaces the latest progress."""
         self._last = progress
 
     def last(self) -> dict[str, Any]:
-        """{} before the first word."""
+        """The latest progress; {} before the first report."""
         return self._last
 
 
 def fit_on_ray(
     run_folder: RunFolder, scale: Scale, storage: str, progress: Callable[[Mapping[str, Any]], None]
 ) -> Bundle:
-    """Learns on the connected Ray, or with no workers in this process. storage: a folder that all see, or a URI.
+    """The bundle of a version trained on the connected Ray, or in this process where scale.workers is 0.
 
-    progress: called about twice a second with step, steps, phase, losses, slates_per_s, left_s. Raises TrainingError.
+    storage: a folder that all processes see, or a URI, for checkpoints. progress: called about twice a second with
+    step, steps, phase, losses, slates_per_s (visits a second), left_s. Raises TrainingError.
     """
-    # In this process words need no messenger, which takes a process and seconds of processor time to start.
+    # In this process progress needs no actor, which takes a process and seconds of processor time to start.
     actor = ray.remote(ProgressActor).options(num_cpus=0).remote() if scale.workers else None
     trainer = TorchTrainer(
         learn_on_worker,
@@ -116,7 +120,10 @@ def fit_on_ray(
 
 
 def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
-    """Runs in each of Ray Train's workers. The first returns where the version lies, or why there is none."""
+    """The training function of each Ray Train worker.
+
+    The first worker returns the place of the version ("version") or why there is none ("failed"), the others {}.
+    """
     context = ray.train.get_context()
     rank, processes = context.get_world_rank(), context.get_world_size()
     give_way(config["niceness"])
@@ -168,23 +175,23 @@ def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
 
 
 class Checkpoints(Protocol):
-    """Of one run."""
+    """The checkpoints of one run, of which the newest counts."""
 
     def newest(self) -> dict[str, Any] | None:
-        """The state to go on from; None at the beginning. Raises TrainingError: it cannot be read."""
+        """The state to continue from; None at the beginning. Raises TrainingError: it cannot be read."""
 
     def keep(self, state: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
-        """Takes the place of the one before when it is whole. figures: of the step. Raises TrainingError."""
+        """Replaces the checkpoint before, once this one is whole. figures: of the step. Raises TrainingError."""
 
 
 class _RayCheckpoints:
-    """Those of a worker of Ray Train. All workers must call `keep` at the same steps; the state of the first counts."""
+    """Checkpoints by Ray Train. All workers must call `keep` at the same steps; the first one's state counts."""
 
     def __init__(self, rank: int) -> None:
         self._rank = rank
 
     def newest(self) -> dict[str, Any] | None:
-        """As Checkpoints says."""
+        """The state to continue from, as `Checkpoints.newest`."""
         checkpoint = ray.train.get_checkpoint()
         if checkpoint is None:
             return None
@@ -193,7 +200,7 @@ class _RayCheckpoints:
         return state
 
     def keep(self, state: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
-        """As Checkpoints says."""
+        """Reports a checkpoint to Ray Train, as `Checkpoints.keep`."""
         if self._rank:
             ray.train.report(dict(figures))
             return
@@ -203,7 +210,7 @@ class _RayCheckpoints:
 
 
 class _Saved:
-    """Checkpoints, curves and words of one worker; all but the first only keep step with it."""
+    """Checkpoints, curves and progress reports of one worker; all but the first only keep step with it."""
 
     def __init__(
         self, config: dict[str, Any], rank: int, learner: Learner, run_folder: RunFolder, checkpoints: Checkpoints
@@ -217,14 +224,14 @@ class _Saved:
         self._curves = Curves(run_folder.folder / "curves" / run_folder.name) if rank == 0 else None
 
     def restore(self) -> None:
-        """Goes on from the newest checkpoint, if there is one."""
+        """Continues from the newest checkpoint, if there is one."""
         state = self._checkpoints.newest()
         if state is not None:
             self._learner.restore(state)
             self._began_step = self._learner.step
 
     def after(self, step: LearnStep) -> None:
-        """Whatever is due after a step."""
+        """Reports progress and keeps a checkpoint after a step, where these are due."""
         now_s = time.monotonic()
         self._visits += step.visits
         if self._curves is not None:
@@ -236,7 +243,7 @@ class _Saved:
             self._saved_s = time.monotonic()
 
     def write(self, bundle: Bundle) -> str:
-        """The version, in the folder that it was learned from."""
+        """Writes the version into the run folder; returns its place."""
         place = str(self._folder / VERSION)
         store = open_store(place, "version")
         files.remove(store, "")
@@ -244,7 +251,7 @@ class _Saved:
         return place
 
     def keep_batch(self, err: NotANumber) -> Path:
-        """Writes what the loss was lost on, for whoever looks into it."""
+        """Writes the batch whose loss is not a number, for whoever looks into it; returns its file."""
         path = self._folder / f"lost-{self._learner.step}-{self._rank}.npz"
         arrays = {
             name: value.numpy()
@@ -255,7 +262,7 @@ class _Saved:
         return path
 
     def _is_due(self, step: int, now_s: float) -> bool:
-        """The same in every worker: all must report at the same steps. The first one's clock says when."""
+        """Whether a checkpoint is due, the same in every worker, by the first one's clock: all must keep together."""
         if step == self._learner.steps:
             return True
         if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
@@ -281,7 +288,7 @@ class _Saved:
 
 
 class _ProgressSender:
-    """Passes a worker's words on to the actor that keeps them; does not wait."""
+    """A callable that sends a worker's progress to the actor without waiting."""
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
@@ -291,7 +298,7 @@ class _ProgressSender:
 
 
 class _ProgressFollower:
-    """Passes on what the workers say, from a thread, for as long as it is entered."""
+    """A context in which a thread passes the workers' progress on."""
 
     def __init__(self, actor: Any, progress: Callable[[Mapping[str, Any]], None]) -> None:
         import threading  # noqa: PLC0415
@@ -308,7 +315,7 @@ class _ProgressFollower:
         self._thread.join(10.0)
 
     def _run(self) -> None:
-        """Until told to stop, and once more then: the last word is the one that all is done."""
+        """Polls until stopped, and once more then: the last report says that all is done."""
         last, over = "", False
         while not over:
             over = self._stop.wait(REPORT_S)

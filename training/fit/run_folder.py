@@ -1,10 +1,10 @@
-"""Owns what a run learns from, as a folder that every worker reads: examples, vectors, moves, the plan. Never learns.
+"""The run folder, which every worker reads: examples, vectors, transition features, the plan. Never learns.
 
-examples/              training/examples/dataset.py
-vectors.npy            float16 [K, D], of the examples' texts
-moves-00000.npy …      float32 [R, M] of each shard: what was counted of moves and totals, as of each visit
-transitions.safetensors  what is known of moves in the end
-plan.json              written last
+examples/                training/examples/dataset.py
+vectors.npy              float16 [K, D], of the examples' texts
+moves-00000.npy …        float32 [R, M] of each shard: transition features and totals as of each visit
+transitions.safetensors  the tables of transitions at the end of the examples
+plan.json                written last
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MOST_HELD_OUT = 0.3
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be learned. parent: folder or URI of the version to begin with, "" for none."""
+    """The plan of a run. parent: folder or URI of the version to continue from, "" for none."""
 
     fit: FitConfig
     origin: Origin
@@ -45,7 +45,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """An opened folder."""
+    """A run folder that was opened and is complete."""
 
     folder: Path
     plan: Plan
@@ -53,13 +53,16 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        """Another for another plan or other examples: a run goes on only with what it was begun with."""
+        """The run's name, a digest of plan and examples: with others a run does not continue but starts anew."""
         digest = hashlib.sha256((self.folder / PLAN).read_bytes())
         digest.update((self.folder / "examples" / "index.json").read_bytes())
         return f"fit-{digest.hexdigest()[:16]}"
 
     def candidate_sets(self, rank: int, processes: int) -> CandidateSets:
-        """Those of one of several processes, in time order. Raises TrainingError: there is no shard for it."""
+        """The candidate sets of one of several processes, in time order.
+
+        rank: its number, from 0. Raises TrainingError: there is no shard for it, or one cannot be read.
+        """
         numbers = range(rank, len(self.examples.shard_sizes), processes)
         if not numbers:
             raise TrainingError(
@@ -68,7 +71,10 @@ class RunFolder:
         return self._candidate_sets(numbers)
 
     def unseen(self) -> CandidateSets:
-        """Those that are not learned from, the newest, in time order; none where all visits are of one moment."""
+        """The newest candidate sets, which are not learned from, in time order.
+
+        There are none where all visits are of one time.
+        """
         sizes = self.examples.shard_sizes
         last = len(sizes) - 1
         while last > 0 and int(self.examples.shard(last).at_ms_V[0]) >= self.plan.until_ms:
@@ -83,7 +89,7 @@ class RunFolder:
         return maker.candidate_sets(joined, moves_RM, self.plan.fit.learn.visits)
 
     def transitions(self) -> Transitions:
-        """As of the end of the examples."""
+        """The tables of transitions at the end of the examples."""
         return Transitions.of(safetensors.numpy.load_file(self.folder / "transitions.safetensors"))
 
     def _vectors(self) -> NDArray[np.float16]:
@@ -92,7 +98,7 @@ class RunFolder:
 
 
 def transitions_name(number: int) -> str:
-    """The file of a shard's moves."""
+    """The name of the file with a shard's transition features."""
     return f"moves-{number:05d}.npy"
 
 
@@ -107,7 +113,11 @@ def write_run_folder(
     parent: str = "",
     parent_streamers: Sequence[str] = (),
 ) -> RunFolder:
-    """Writes all of it but the examples, which lie in the folder. Raises TrainingError: it cannot be written."""
+    """Writes a run folder, all but the examples, which lie in it already. Raises TrainingError: it cannot be written.
+
+    vectors_KD: of the examples' texts. parent: folder or URI of the version to continue from, "" for none;
+    parent_streamers: its streamers, which keep their rows.
+    """
     streamers = streamer_vocabulary(examples, parent_streamers)
     passing = TransitionPass(examples, streamers)
     try:
@@ -126,7 +136,7 @@ def write_run_folder(
 
 
 def open_run_folder(folder: Path) -> RunFolder:
-    """Raises TrainingError: it is not complete."""
+    """The run folder at a place. Raises TrainingError: it is not complete."""
     try:
         plan = msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
     except (OSError, msgspec.MsgspecError) as err:
@@ -135,12 +145,12 @@ def open_run_folder(folder: Path) -> RunFolder:
 
 
 def _until_ms(examples: ExampleSet) -> int:
-    """The time that the newest of the visits come after: a share, of few visits a larger one, to judge by enough."""
+    """The time from which visits are held out: the newest share, of few visits a larger one, to judge by enough."""
     at_ms_V = np.sort(np.concatenate([shard.at_ms_V for shard in examples.shards()]))
     share = min(MOST_HELD_OUT, max(HELD_OUT, JUDGED_BY / len(at_ms_V)))
     return int(at_ms_V[int(len(at_ms_V) * (1 - share))])
 
 
 def _joined(shards: Sequence[Examples]) -> Examples:
-    """One after the other: every column is flat."""
+    """The examples of several shards as one; every column is flat."""
     return Examples(*(np.concatenate([getattr(shard, column.name) for shard in shards]) for column in fields(Examples)))

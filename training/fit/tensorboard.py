@@ -1,4 +1,4 @@
-"""Owns the curves of a run, as TensorBoard reads them. Never learns."""
+"""Loss curves of a run for TensorBoard. Never learns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from training.fit.learner import LearnStep
 
 
 class Curves:
-    """Losses for TensorBoard: `tensorboard --logdir` the folder."""
+    """A writer of losses for TensorBoard; look at them with `tensorboard --logdir` and the folder."""
 
     def __init__(self, folder: Path) -> None:
         from tensorboardX import SummaryWriter  # noqa: PLC0415  Ray Train brings it

@@ -1,7 +1,7 @@
-"""Owns the compiled arithmetic between a version's arrays and its networks' inputs. Never holds a weight.
+"""Compiled kernels that compute the ranker's inputs from a version's arrays. Never holds a weight.
 
-Called by served_model.py, `trails` by co_visits.py. Shapes: N candidates, by slots of S; V visits; L levels of K codes;
-E the model's space.
+served_model.py calls them, and co_visits.py `transition_shares`. Shapes: N candidates, by slots of S; V visits; L
+levels of K codes; E dimensions of the model's space.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from training.features.compiling import FLOATS, FLOATS_2D, FLOATS_3D, INTEGERS, 
 Floats = NDArray[np.float32]
 Codes = NDArray[np.int16]
 
-LEARNED, EXTRA = 4, 8  # columns of model_config.LEARNED, and of EXTRA without the gate, which is prepared
+LEARNED, EXTRA = 4, 8  # columns of config.LEARNED, and of config.EXTRA without the content gate, a room's own
 ONE, NONE = np.float32(1), np.float32(0)
 
 
@@ -26,9 +26,11 @@ ONE, NONE = np.float32(1), np.float32(0)
 def remembered(
     vectors_VE: Floats, content_VE: Floats, static_VL: Codes, labels_V2: NDArray[np.int32], code_LKE: Floats
 ) -> tuple[Floats, Floats, Floats, NDArray[np.int32]]:
-    """What the viewer tower reads [V, E]; the content's mean, of length one; codes' products with the mean code [L, K].
+    """Summaries of the V rooms visited, for the viewer tower and the ranker.
 
-    And marks that a candidate's are compared with [4, V]: first code, first two, language, category; −1 for unknown.
+    Returns the viewer tower's input [V, E]; the mean of the content [E], of unit length; products of each code's
+    embedding with the mean of the visited ones [L, K]; and marks to compare with a candidate's, int32 [4, V]: first
+    code, first two codes, language, category, −1 for unknown.
     """
     V, E = vectors_VE.shape
     L, K, _ = code_LKE.shape
@@ -60,7 +62,7 @@ def remembered(
 
 @kernel()
 def found(streamer_X: NDArray[np.int32], start: int, end: int, streamer: int) -> int:
-    """Where in [start, end), which ascends, a streamer is; −1 for nowhere."""
+    """The place of a streamer in [start, end) of streamer_X, which ascends there; −1 where it is not."""
     low, high = start, end
     while low < high:
         middle = (low + high) // 2
@@ -83,9 +85,10 @@ def transition_shares(
     shared_X: NDArray[np.int32],
     shared_X1: Floats,
 ) -> Floats:
-    """[N, 4] as model_config.LEARNED, of rooms' streamers; of the moves, the shares among these rooms.
+    """Transition and co-visit features of N rooms' streamers, float32 [N, 4], columns as config.LEARNED.
 
-    last: the streamer that the viewer was with, 0 for none. known_H: those that they know, who share viewers.
+    Shares of transitions are among these rooms. last: the streamer that the viewer was with, 0 for none. known_H: the
+    streamers they know that have co-visits.
     """
     columns_N4 = np.zeros((len(streamer_N), LEARNED), np.float32)
     moves = first_moves = NONE
@@ -122,9 +125,10 @@ def candidate_values(
     product_LK: Floats,
     marks_4V: NDArray[np.int32],
 ) -> Floats:
-    """[N, F] personal features, then model_config.LEARNED's, then EXTRA's without the gate, which is prepared.
+    """The ranker's inputs of N candidates that differ by viewer, float32 [N, F].
 
-    Of rooms by slots of S and of a viewer: their vectors, content, codes and labels, as `remembered` has them.
+    Columns: viewer features, then config.LEARNED, then config.EXTRA without the content gate. The rooms' vectors,
+    content, codes and labels are by slots of S; the viewer's are as `remembered` returns them.
     """
     N, P = personal_NP.shape
     L, K = product_LK.shape
@@ -158,7 +162,7 @@ def candidate_values(
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
+    """The kernels that Python calls, with the types of their arguments, for `compiling.load`."""
     codes, marks, rows = types.int16[:, ::1], types.int32[:, ::1], types.int32[::1]
     sparse = (INTEGERS, rows, FLOATS_2D)
     rooms, viewer = (FLOATS_2D, FLOATS_2D, codes, codes, marks), (FLOATS, FLOATS, FLOATS_2D, marks)

@@ -1,7 +1,7 @@
-"""Owns where viewers go from where, which streamers share viewers, and how many each has had. Never counts.
+"""Tables of transitions between streamers, co-visits and total visits, as a version carries them. Never counts.
 
-Part of a version: what is counted over weeks changes little in a day. What changes in minutes, a raid, is counted
-online (`Arrivals` in training/features/features.py).
+They are part of a version: counts of weeks change little in a day. Changes within minutes, such as a raid, are counted
+online (`ArrivalColumns` in training/features/columns.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST = 64  # streamers kept a row, the most frequent: past them counts are ones
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sparse:
-    """S rows of few entries each: those of row s are [start_S[s], start_S[s + 1])."""
+    """A sparse matrix of S rows: the entries of row s are [start_S[s], start_S[s + 1])."""
 
     start_S: NDArray[np.int64]
     streamer_X: NDArray[np.int32]  # row of the streamer
@@ -29,10 +29,10 @@ class Sparse:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transitions:
-    """As counted up to a moment, by rows of S streamers, 0 for the unknown.
+    """Transitions, co-visits and totals counted up to one time, by rows of S streamers, 0 for the unknown.
 
-    moves: [all moves, first moves] from a streamer to another; shared: [cosine of their visitors]. totals: as TOTALS in
-    training/model/config.py.
+    moves: [all transitions, first visits among them] from a streamer to another. shared: [cosine of their visitors].
+    totals_S3: columns as TOTALS in training/model/config.py.
     """
 
     moves: Sparse
@@ -40,7 +40,7 @@ class Transitions:
     totals_S3: NDArray[np.float32]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """For a version's file."""
+        """The arrays of a version's file, by name."""
         named = {"moves": self.moves, "shared": self.shared}
         arrays = {
             f"transitions.{name}.{part}": getattr(sparse, part)
@@ -51,7 +51,7 @@ class Transitions:
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Transitions:
-        """The same from such arrays. Raises KeyError."""
+        """The tables in a version's arrays. Raises KeyError: one is missing."""
         names = ("start_S", "streamer_X", "value_XK")
         moves, shared = (
             Sparse(*(np.array(arrays[f"transitions.{name}.{part}"]) for part in names)) for name in ("moves", "shared")
@@ -59,7 +59,10 @@ class Transitions:
         return cls(moves, shared, arrays["transitions.totals_S3"])  # type: ignore[arg-type]
 
     def from_visits(self, visited: Sequence[int]) -> ViewerTransitions:
-        """visited: rows of the streamers visited, oldest first, repetitions among them, 0 for the unknown."""
+        """The transitions that matter to a viewer.
+
+        visited: rows of the streamers visited, oldest first, with repetitions, 0 for unknown.
+        """
         last_first = dict.fromkeys(reversed(visited))
         known_H = np.array([row for row in last_first if row][:LONGEST_HABITS], np.int64)
         starts_S = self.shared.start_S
@@ -70,9 +73,9 @@ class Transitions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewerTransitions:
-    """From one viewer's past: to which streamers others went.
+    """The transitions that matter to one viewer: where others went from the streamers this viewer knows.
 
-    last: the row of the streamer that they were with, 0 for the unknown. known_H: of those visited that share viewers.
+    last: the row of the streamer they were with last, 0 for unknown. known_H: rows of visited streamers with co-visits.
     """
 
     among: Transitions
@@ -80,7 +83,10 @@ class ViewerTransitions:
     known_H: NDArray[np.int64]
 
     def columns(self, rows_N: NDArray[np.int32]) -> NDArray[np.float32]:
-        """[N, 4]: as LEARNED in training/model/config.py has them; shares are among these rooms."""
+        """Features of N rooms, float32 [N, 4], columns as LEARNED in training/model/config.py.
+
+        rows_N: rows of the rooms' streamers. Shares are among these rooms.
+        """
         moves, shared = self.among.moves, self.among.shared
         columns_N4: NDArray[np.float32] = candidate_kernels.transition_shares(
             rows_N,
@@ -97,7 +103,10 @@ class ViewerTransitions:
 
 
 def sparse(rows: Sequence[Mapping[int, Sequence[float] | NDArray[np.float32]]], values: int) -> Sparse:
-    """Of each row the MOST largest by their first value; equal ones by the streamer's row."""
+    """A sparse matrix with the MOST largest entries of each row by their first value; equal ones by streamer's row.
+
+    values: the number of values per entry.
+    """
     starts, streamers, kept = [0], [], []
     for row in rows:
         most = sorted(sorted(row, key=lambda other: (-row[other][0], other))[:MOST])

@@ -1,4 +1,4 @@
-"""The viewer tower's weights as its kernels take them: stacked block by block, norms folded in."""
+"""The viewer tower's weights as its kernels take them: blocks stacked, norms merged into the layers after them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ Floats = NDArray[np.float32]
 
 
 class PackedSoftmax(NamedTuple):
-    """B blocks of training.model.sequence_mixers.Softmax. E: keys and values, 2D; F: units of the feed-forward layer; H
-    heads."""
+    """Weights of B blocks of training.model.sequence_mixers.Softmax.
+
+    E: keys and values, 2D; F: units of the feed-forward layer; H: heads.
+    """
 
     q_BDD: Floats
     q_bias_BD: Floats
@@ -33,8 +35,10 @@ class PackedSoftmax(NamedTuple):
 
 
 class PackedHstu(NamedTuple):
-    """B blocks of training.model.sequence_mixers.Hstu. E: queries and gates, or keys and values, 2D. scale: one
-    number."""
+    """Weights of B blocks of training.model.sequence_mixers.Hstu.
+
+    E: queries and gates, or keys and values, 2D. scale_1: one number.
+    """
 
     qu_BED: Floats
     qu_bias_BE: Floats
@@ -50,8 +54,10 @@ class PackedHstu(NamedTuple):
 
 
 class PackedLru(NamedTuple):
-    """B blocks of training.model.sequence_mixers.Lru. E: real parts, then imaginary ones, 2D. lambda: what a state
-    keeps in a step."""
+    """Weights of B blocks of training.model.sequence_mixers.Lru.
+
+    E: real parts, then imaginary ones, 2D. lambda_BE: the share that a state keeps in a step.
+    """
 
     into_BED: Floats
     into_bias_BE: Floats
@@ -65,7 +71,7 @@ class PackedLru(NamedTuple):
 
 
 class PackedEnds(NamedTuple):
-    """What is before the blocks and after them; zeros for what a tower has not. M: units of the moment's layer."""
+    """Weights before the blocks and after them; zeros for parts that a tower lacks. M: units of the moment's layer."""
 
     action_AD: Floats
     knots_KD: Floats  # of dwell, gap and since, one after the other
@@ -80,7 +86,7 @@ class PackedEnds(NamedTuple):
 
 
 class PrefixedArrays:
-    """Floatss by the end of their names."""
+    """Arrays that share a prefix of their names, by the rest of the name, as float32."""
 
     def __init__(self, arrays: Mapping[str, Floats], prefix: str) -> None:
         self._arrays, self._prefix = arrays, prefix
@@ -97,7 +103,7 @@ class PrefixedArrays:
         return self[f"{name}.weight"], self[f"{name}.bias"]
 
     def layer(self, name: str, norm: str = "", rows: slice | NDArray[np.intp] = slice(None)) -> tuple[Floats, Floats]:
-        """Weight [O, I] and bias [O] of a layer, with what a norm before it scales and adds."""
+        """Weight [O, I] and bias [O] of a layer, with the scale and shift of a norm before it merged in."""
         weight_OI, bias_O = self[f"{name}.weight"][rows], self[f"{name}.bias"][rows]
         if norm:
             scale_I, shift_I = self.pair(norm)
@@ -106,7 +112,7 @@ class PrefixedArrays:
 
 
 def pack_softmax(config: ViewerConfig, arrays: PrefixedArrays) -> PackedSoftmax:
-    """Raises ConfigError: an array is missing."""
+    """The packed weights of softmax blocks. Raises ConfigError: an array is missing."""
     d = config.d_model
 
     def block(of: PrefixedArrays) -> tuple[Floats, ...]:
@@ -117,7 +123,7 @@ def pack_softmax(config: ViewerConfig, arrays: PrefixedArrays) -> PackedSoftmax:
 
 
 def pack_hstu(config: ViewerConfig, arrays: PrefixedArrays) -> PackedHstu:
-    """Raises ConfigError: an array is missing."""
+    """The packed weights of HSTU blocks. Raises ConfigError: an array is missing."""
     d = config.d_model
     query, gate, key, value = (np.arange(start * d, (start + 1) * d) for start in (2, 0, 3, 1))  # of u, v, q and k
 
@@ -130,7 +136,7 @@ def pack_hstu(config: ViewerConfig, arrays: PrefixedArrays) -> PackedHstu:
 
 
 def pack_lru(config: ViewerConfig, arrays: PrefixedArrays) -> PackedLru:
-    """Raises ConfigError: an array is missing."""
+    """The packed weights of LRU blocks. Raises ConfigError: an array is missing."""
 
     def block(of: PrefixedArrays) -> tuple[Floats, ...]:
         decay_D = np.exp(of["nu_D"].astype(np.float64))
@@ -152,7 +158,7 @@ BLOCKS: Mapping[MixerKind, Callable[[ViewerConfig, PrefixedArrays], PackedSoftma
 
 
 def _distances(config: ViewerConfig, of: PrefixedArrays) -> tuple[Floats, Floats]:
-    """[H, K] each: what attention adds by how many visits, and how much time, lie between two."""
+    """The distance bias of attention, by visits and by time between two, [H, K] each."""
     time_HK = of["bias.time_HK"] if config.timed else np.zeros((config.heads, KNOTS), np.float32)
     return of["bias.visits_HK"], time_HK
 
@@ -169,7 +175,7 @@ def _stacked(
 
 
 def pack_ends(config: ViewerConfig, arrays: PrefixedArrays) -> PackedEnds:
-    """Raises ConfigError: an array is missing."""
+    """The packed weights before and after the blocks. Raises ConfigError: an array is missing."""
     d = config.d_model
     has_moment = config.timed or config.hourly
     widen_bias_M = arrays["moment.widen.bias"] if has_moment else np.zeros(1, np.float32)

@@ -1,8 +1,8 @@
-"""Owns a trained version as replicas use it: numpy over the arrays of a bundle. Never trains, never imports torch.
+"""A trained version as replicas run it: numpy over the arrays of a bundle. Never trains, never imports torch.
 
-Equal to training/model/model.py within rounding, by a test. What depends on the rooms alone is computed a few times a
-second for all of them (`prepare`), what depends on the viewer alone once a profile (`viewer`); a request computes the
-rest.
+Equal to training/model/model.py within rounding, by a test. The part that depends on the rooms alone is computed a few
+times a second for all of them (`prepare`), the part that depends on the viewer alone once per profile (`viewer`). A
+request computes the rest.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VersionViewer:
-    """What a version makes of a viewer."""
+    """A viewer as a version sees them: a `ServedViewer`."""
 
     vector_E: Floats
     content_E: Floats  # mean of the visited rooms' content, unit length
@@ -42,12 +42,12 @@ class VersionViewer:
 
 
 class Version:
-    """Frozen; any thread may call. As training/inference/interface.py says."""
+    """A trained version in memory: a `ServedVersion` (training/inference/interface.py). Frozen; any thread may call."""
 
     ranks = True
 
     def __init__(self, bundle: Bundle) -> None:
-        """Raises VersionError: the bundle is of another kind, or its arrays do not fit each other."""
+        """Checks the bundle. Raises VersionError: it is of another kind, or its arrays do not fit each other."""
         manifest = bundle.manifest
         self.name = manifest.version
         self.encoder_version = manifest.encoder_version
@@ -92,7 +92,7 @@ class Version:
         mean_ND: Floats,
         labels_N2: NDArray[np.int32] | None = None,
     ) -> RoomEmbeddings:
-        """Rooms into the model's space. now_ND: NaN rows where there is no content; mean_ND: zeros."""
+        """Embeddings of N rooms. now_ND: NaN rows where there is no content; mean_ND: zeros there."""
         row_N = np.array([self._row.get(streamer, 0) for streamer in streamers], np.int32)
         rooms = self._rooms(np.nan_to_num(now_ND), mean_ND, row_N)
         return RoomEmbeddings(
@@ -106,7 +106,7 @@ class Version:
         )
 
     def viewer(self, past: ViewerPast | None) -> VersionViewer:
-        """The viewer; a stranger without visits."""
+        """The viewer as this version sees them; without visits a cold-start viewer."""
         if past is None:
             return self._stranger
         visits = past.visits
@@ -129,7 +129,7 @@ class Version:
         since_same_s_V: Floats,
         hour: float,
     ) -> VersionViewer:
-        """A viewer by the rooms of their V last visits, oldest first; a stranger without any."""
+        """A viewer by the rooms of their V last visits, oldest first; without any a cold-start viewer."""
         most = self.max_visits
         if not len(rooms.rows_N):
             return self._stranger
@@ -151,12 +151,12 @@ class Version:
         )
 
     def prepare(self, crowd_NC: Floats, rooms: RoomEmbeddings) -> Floats:
-        """What of ranking depends on the rooms alone."""
+        """The part of ranking that depends on the rooms alone, float32 [N, H]."""
         totals_N3 = self._totals_S3[rooms.rows_N]
         return self._ranker.prepare(np.concatenate([crowd_NC, totals_N3], axis=1), rooms.content_gate_N)
 
     def rank(self, viewer: VersionViewer, offered: RequestCandidates) -> RankedRooms:
-        """Probabilities; those of entering sum to one over the rooms offered."""
+        """Probabilities of the candidates; those of entering sum to one over them."""
         if not len(offered.slots_N):
             return RankedRooms(*np.zeros((3, 0), np.float32))
         values_NF = self._values(viewer, offered)
@@ -169,7 +169,7 @@ class Version:
     def log_odds_drops(
         self, viewer: VersionViewer, offered: RequestCandidates, ranked: RankedRooms, rooms: RoomsToExplain
     ) -> Floats:
-        """[K, C] as causes.CAUSES."""
+        """Drops of the log odds of entering of K rooms without each of causes.CAUSES, float32 [K, C]."""
         is_known = viewer is not self._stranger
         drop_KC = self._ranker.log_odds_drops(
             ranked.inside, offered.prepared_SH, offered.slots_N, rooms, is_known=is_known
@@ -177,16 +177,16 @@ class Version:
         return drop_KC / np.float32(self._temperature)
 
     def logits(self, viewer: VersionViewer, rooms: RoomEmbeddings, prepared_NH: Floats, personal_NP: Floats) -> Floats:
-        """[N, 3] of the heads, row by row."""
+        """Logits of the three heads, float32 [N, 3], row by row."""
         personal_NP, prepared_NH = np.ascontiguousarray(personal_NP), np.ascontiguousarray(prepared_NH)
         return self._logits(viewer, RequestCandidates(np.arange(len(personal_NP)), rooms, prepared_NH, personal_NP))
 
     def columns(
         self, viewer: VersionViewer, rooms: RoomEmbeddings, personal_NP: Floats, learned_N4: Floats | None = None
     ) -> Floats:
-        """[N, F] what the ranker is given, row by row: PERSONAL, LEARNED and EXTRA (config.py) but the gate.
+        """The ranker's inputs, float32 [N, F], row by row: VIEWER_FEATURES, LEARNED and EXTRA but the content gate.
 
-        learned: where it is not what the version knows.
+        learned_N4: columns as LEARNED, where they do not come from the version's own tables.
         """
         slots_N = np.arange(len(personal_NP))
         learned_N4 = (

@@ -1,7 +1,7 @@
-"""The viewer tower's answer for one viewer, in one compiled call. Imports no torch.
+"""The viewer tower for one viewer, in one compiled call. Imports no torch.
 
-Equal to training/model/viewer_tower.py within rounding, by a test for each mixer. What does not depend on a viewer is
-folded at the start; of the last block, only what its last visit sees is computed.
+Equal to training/model/viewer_tower.py within rounding, by a test for each mixer. Weights are packed once at the start.
+Of the last block only the last visit's output is computed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ VIEWED: Mapping[MixerKind, Callable[..., Floats]] = {
 
 @dataclass(frozen=True, slots=True)
 class VisitHistory:
-    """One viewer's visits, oldest first, as training.model.viewer_tower.Visits has them; hour: the viewer's, [0, 24),
-    now."""
+    """One viewer's T visits, oldest first, with columns as in training.model.viewer_tower.Visits.
+
+    hour: the viewer's hour now, [0, 24).
+    """
 
     item_TD: Floats
     action_T: NDArray[np.int64]
@@ -38,7 +40,7 @@ class VisitHistory:
     hour: float
 
     def last(self, visits: int) -> VisitHistory:
-        """Its last visits alone."""
+        """The last `visits` visits alone."""
         if len(self.item_TD) <= visits:
             return self
         return VisitHistory(
@@ -48,10 +50,10 @@ class VisitHistory:
 
 
 class ViewerForward:
-    """A trained tower. arrays: as in ViewerTower.state_dict(), float32, each name after `prefix`."""
+    """The viewer tower in compiled code. arrays: as in ViewerTower.state_dict(), float32, each name after `prefix`."""
 
     def __init__(self, config: ViewerConfig, arrays: Mapping[str, NDArray[np.float32]], prefix: str = "") -> None:
-        """Raises ConfigError: an array is missing."""
+        """Packs the weights. Raises ConfigError: an array is missing."""
         warm_up.load()
         own = PrefixedArrays(arrays, prefix)
         self._config = config
@@ -60,7 +62,7 @@ class ViewerForward:
         self._viewed = VIEWED[config.mixer]
 
     def __call__(self, history: VisitHistory) -> Floats:
-        """[d_model] float32: the vector for now, from the last max_visits visits. Zeros for a viewer without any."""
+        """The viewer's vector for now, float32 [d_model], from the last max_visits visits; zeros without any."""
         history = history.last(self._config.max_visits)
         if not len(history.item_TD):
             return np.zeros(self._config.d_model, np.float32)

@@ -1,7 +1,8 @@
-"""Owns examples as the learner wants them: viewers' pasts and the rooms live then, in flat arrays. Never computes any.
+"""Training examples in flat arrays: viewers' past visits and candidate sets. Never computes an example.
 
-One slate is a visit: V slates have R rows in all, a row a room that was live, one of them entered. Strings have become
-numbers: a streamer its row in the embedding (0: unknown), content its row in the table of vectors.
+A candidate set is the rooms that were live at one visit, of which one was entered. V candidate sets have R rows in
+all, one per room. Strings are numbers here: a streamer is its row in the embedding (0: unknown), content is its row in
+a table of vectors.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ UNKNOWN_S = np.float32(np.nan)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VisitSequences:
-    """Up to T visits before each of V slates, oldest first, the newest at T − 1; what stands before them is padding.
+    """Past visits of V viewers: up to T each, oldest first, the newest at T − 1, with padding before them.
 
-    gap_s: to the next visit, at the last to the slate's moment. since_same_s: from the visit before it to the same
-    streamer, −1 for none. Rows of content are those at the moment of the visit.
+    gap_s: to the next visit, at the last to the visit to be predicted. since_same_s: from the visit before it to the
+    same streamer, −1 for none. Rows of content are those at the time of the past visit.
     """
 
     streamer_VT: NDArray[np.int32]  # row, 0 for unknown and for padding
@@ -40,25 +41,25 @@ class VisitSequences:
 
 @dataclass(frozen=True, eq=False)
 class ContentTable:
-    """What rows of content point into. now_KD: of a moment; mean_LD: slow means. Zeros or NaN are no content."""
+    """The vectors that rows of content point to. now_KD: of one time; mean_LD: slow means. Zeros or NaN: no content."""
 
     now_KD: NDArray[np.floating]
     mean_LD: NDArray[np.floating]
 
     @cached_property
     def has_now_K(self) -> NDArray[np.bool_]:  # noqa: N802  a shape
-        """Where there is any."""
+        """Whether each row of now_KD has content, bool [K]."""
         return _any(self.now_KD)
 
     @cached_property
     def has_mean_L(self) -> NDArray[np.bool_]:  # noqa: N802  a shape
-        """Where there is any."""
+        """Whether each row of mean_LD has content, bool [L]."""
         return _any(self.mean_LD)
 
 
 @dataclass(frozen=True, eq=False)
 class ProjectedContent:
-    """Contents after the room tower's projection, which then no longer learns: a sixth of the numbers to fetch."""
+    """A content table after the room tower's projection, once that no longer learns: a sixth of the numbers."""
 
     contents: ContentTable
     now_KE: NDArray[np.float32]
@@ -68,12 +69,12 @@ class ProjectedContent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CandidateSets:
-    """V slates, R rows."""
+    """V candidate sets with R rows in all: features, content, labels, and which room was entered."""
 
     at_ms_V: NDArray[np.int64]
     viewer_V: NDArray[np.int64]  # a number a viewer
     size_V: NDArray[np.int32]
-    entered_V: NDArray[np.int32]  # place in the slate
+    entered_V: NDArray[np.int32]  # place in the candidate set
     kind_V: NDArray[np.int8]
     stay_s_V: NDArray[np.float32]  # NaN where nobody knows
     interacted_V: NDArray[np.bool_]
@@ -83,7 +84,7 @@ class CandidateSets:
     mean_R: NDArray[np.int32]
     labels_R2: NDArray[np.int32]
     shown_R: NDArray[np.bool_]  # shown to the viewer just before, and not entered
-    log_q_R: NDArray[np.float32]  # log of the probability that the room is in the slate, 0 where it always is
+    log_q_R: NDArray[np.float32]  # log of the probability that the room is in the candidate set, 0 where it always is
     pasts: VisitSequences
     contents: ContentTable
 
@@ -91,11 +92,11 @@ class CandidateSets:
         return len(self.size_V)
 
     def starts(self) -> NDArray[np.int64]:
-        """[V]: where each slate's rows begin."""
+        """The first row of each candidate set, int64 [V]."""
         return np.cumsum(self.size_V, dtype=np.int64) - self.size_V
 
     def after(self, place: int) -> CandidateSets:
-        """Those from a place on."""
+        """The candidate sets from a place on."""
         row = int(self.starts()[place]) if place < len(self) else len(self.features_RF)
         by_visit = ("at_ms_V", "viewer_V", "size_V", "entered_V", "kind_V", "stay_s_V", "interacted_V")
         by_row = ("features_RF", "streamer_R", "now_R", "mean_R", "labels_R2", "shown_R", "log_q_R")
@@ -110,7 +111,7 @@ class CandidateSets:
 
 @dataclass(frozen=True, slots=True)
 class RoomContent:
-    """Of N rooms: either raw (now_ND and mean_ND), or projected (both_NE and static_NE)."""
+    """Content of N rooms: either raw (now_ND and mean_ND), or projected (both_NE and static_NE)."""
 
     has_N1: Tensor
     now_ND: Tensor | None = None
@@ -121,13 +122,13 @@ class RoomContent:
 
 @dataclass(frozen=True, slots=True)
 class CandidateBatch:
-    """What there was to choose from in B slates, R rows, and what was chosen.
+    """A batch of B candidate sets, R rows, as tensors: the ranker's inputs and targets.
 
-    seg_R: the slate of each row; target_B: the row that was entered.
+    seg_R: the candidate set of each row; target_B: the row that was entered.
     """
 
     seg_R: Tensor
-    place_R: Tensor  # in its slate
+    place_R: Tensor  # in its candidate set
     target_B: Tensor
     entered_B: Tensor
     features_RF: Tensor
@@ -140,14 +141,14 @@ class CandidateBatch:
         return len(self.target_B)
 
     def padded(self, value_R: Tensor, fill: float) -> Tensor:
-        """[B, N] of rows' values, `fill` where a slate has no row."""
+        """Values of the rows as a matrix [B, N], with `fill` where a candidate set has no row."""
         padded_BN = value_R.new_full((len(self), int(self.place_R.max()) + 1), fill)
         return padded_BN.index_put((self.seg_R, self.place_R), value_R)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingBatch(CandidateBatch):
-    """The same with all that the towers read: content, and the viewers' pasts."""
+    """A batch of candidate sets with the towers' inputs as well: content, and the viewers' past visits."""
 
     streamer_R: Tensor
     labels_R2: Tensor
@@ -164,7 +165,7 @@ class TrainingBatch(CandidateBatch):
 
 
 def candidate_rows(candidate_sets: CandidateSets, chosen_B: NDArray[np.intp]) -> NDArray[np.int64]:
-    """[R] rows of the slates chosen, one slate after the other."""
+    """Rows of the chosen candidate sets, int64 [R], one set after the other."""
     size_B = candidate_sets.size_V[chosen_B].astype(np.int64)
     first_B = np.cumsum(size_B) - size_B
     row_R: NDArray[np.int64] = np.arange(int(size_B.sum())) + np.repeat(
@@ -174,7 +175,7 @@ def candidate_rows(candidate_sets: CandidateSets, chosen_B: NDArray[np.intp]) ->
 
 
 def candidate_batch(candidate_sets: CandidateSets, chosen_B: NDArray[np.intp]) -> CandidateBatch:
-    """The slates chosen, in that order."""
+    """The chosen candidate sets as a batch, in that order."""
     return CandidateBatch(**_choices(candidate_sets, chosen_B, candidate_rows(candidate_sets, chosen_B)))
 
 
@@ -184,7 +185,7 @@ def training_batch(
     most_visits: int,
     projected: ProjectedContent | None = None,
 ) -> TrainingBatch:
-    """The slates chosen, in that order, with the newest `most_visits` of each past at most."""
+    """The chosen candidate sets as a batch, in that order, with at most `most_visits` newest past visits each."""
     row_R = candidate_rows(candidate_sets, chosen_B)
     length_B = np.minimum(candidate_sets.pasts.length_V[chosen_B].astype(np.int64), most_visits)
     T = max(int(length_B.max(initial=1)), 1)

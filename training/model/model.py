@@ -1,4 +1,4 @@
-"""Owns the whole model that learns: room tower, viewer tower, codes, ranker, and what flows between. Never trains it.
+"""The whole model: room tower, viewer tower, semantic codes, ranker, and what flows between them. Never trains it.
 
 past visits ─► room tower ─► + codes ─► viewer tower ─► u ─┐
 live rooms  ─► room tower ─► v, λ, codes ──────────────────┴─► u·v, matches, features ─► ranker ─► 3 logits
@@ -30,7 +30,7 @@ LIKED = [[*EXTRA].index(name) for name in ("alike", "same_language", "same_categ
 
 @dataclass(frozen=True, slots=True)
 class PastEmbeddings:
-    """Of B viewers: what the rooms of their visits come to."""
+    """Embeddings of the past visits of B viewers, summed up for the ranker and the viewer tower."""
 
     item_BTE: Tensor  # vectors of the rooms visited, and embeddings of their codes
     codes_BTL: Tensor  # static, of the rooms visited; -1 where there is no visit
@@ -41,23 +41,23 @@ class PastEmbeddings:
     length_B: Tensor
 
     def same(self, codes_RL: Tensor, seg_R: Tensor, levels: int) -> Tensor:
-        """[R]: the share of the visits to rooms with the same codes at the first levels, 0 to 1."""
+        """The share of the visits to rooms with the same codes at the first `levels` levels, 0 to 1, [R]."""
         same_RT = (self.codes_BTL[seg_R, :, :levels] == codes_RL[:, None, :levels]).all(-1)
         return same_RT.sum(1) / self.length_B[seg_R].clamp_min(1)
 
     def same_labels(self, labels_R2: Tensor, seg_R: Tensor) -> Tensor:
-        """[R, 2]: the share of the visits to rooms of the same language, and of the same category, 0 to 1."""
+        """The shares of the visits to rooms of the same language and of the same category, 0 to 1, [R, 2]."""
         same_RT2 = (self.labels_BT2[seg_R] == labels_R2[:, None]) & (labels_R2[:, None] != UNKNOWN)
         return same_RT2.sum(1) / self.length_B[seg_R].clamp_min(1)[:, None]
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Of R rows of B slates."""
+    """The model's outputs for R rows of B candidate sets."""
 
     logit_R3: Tensor  # of the ranker
     tower_R: Tensor  # logit of the towers alone
-    beside_R: Tensor  # what of it the rooms' statistics add
+    beside_R: Tensor  # the part of it that the rooms' statistics add
     viewer_BE: Tensor
     vector_RE: Tensor
     before_BE: Tensor  # vector of the room visited last; zeros for a viewer without a past
@@ -65,16 +65,16 @@ class Scores:
 
 
 class Model(nn.Module):
-    """All of it. Codes are off, all 0, until `set_codes`."""
+    """The model: towers, semantic codes and ranker. Codes are off, all 0, until `set_codes`."""
 
     def __init__(self, config: ModelConfig, num_streamers: int, knots_FQ: NDArray[np.float32]) -> None:
-        """knots_FQ: of RANKED, then of EXTRA."""
+        """num_streamers: those known, the cold row not counted. knots_FQ: rows as RANKED, then as EXTRA."""
         super().__init__()
         self.config = config
         E, codes = config.larm.d_model, config.codes
         self.rooms = RoomTower(config.larm, num_streamers)
         self.viewers = ViewerTower(config.viewer)
-        self.stranger_E = nn.Parameter(torch.randn(E) * 0.02)  # a viewer without a past
+        self.stranger_E = nn.Parameter(torch.randn(E) * 0.02)  # the vector of a cold-start viewer
         self.sharpness = nn.Parameter(torch.tensor(2.0))  # exp of it multiplies u·v
         self.statistics = nn.Linear(len(STATISTICS), 1)
         self.code_LKE = nn.Parameter(torch.zeros(codes.levels, codes.size, E))
@@ -86,12 +86,12 @@ class Model(nn.Module):
         nn.init.zeros_(self.statistics.weight)
 
     def set_codes(self, books: Codebooks) -> None:
-        """Codes of these centroids from now on."""
+        """Switches codes on, with the centroids of these codebooks."""
         self.centroids_LKE.copy_(torch.from_numpy(books.centroids_LKD))
         self.coded = True
 
     def forward(self, batch: TrainingBatch, *, towers_alone: bool = False) -> Scores:
-        """towers_alone: the logits of the ranker are zeros."""
+        """The scores of a batch. towers_alone: the ranker is left out, and its logits are zeros."""
         rooms = self._rooms(batch.content, batch.streamer_R)
         past = self.past(batch)
         viewer_BE = self.viewer(batch, past)
@@ -104,7 +104,7 @@ class Model(nn.Module):
         return Scores(self.rank(batch.features_RF, extra_RX), *towers, extra_RX)
 
     def extra(self, batch: TrainingBatch, past: PastEmbeddings, viewer_BE: Tensor) -> Tensor:
-        """[R, X]: EXTRA alone, without what the ranker makes of it. past, viewer_BE: from `past` and `viewer`."""
+        """The ranker's extra inputs [R, X], columns as EXTRA. past, viewer_BE: from `past` and `viewer`."""
         rooms = self._rooms(batch.content, batch.streamer_R)
         return self._extra(batch, past, rooms, (viewer_BE[batch.seg_R] * rooms.vector_NE).sum(-1))
 
@@ -127,7 +127,7 @@ class Model(nn.Module):
         return torch.stack([extra[name] for name in EXTRA], 1)
 
     def rank(self, features_RF: Tensor, extra_RX: Tensor) -> Tensor:
-        """[R, 3]: the ranker's logits. features: FEATURES; extra: EXTRA."""
+        """The ranker's logits [R, 3]. Columns of features_RF as FEATURES, of extra_RX as EXTRA."""
         ranked_RF = features_RF[:, self._columns]
         terms_RK = terms(self._named(ranked_RF), *extra_RX[:, LIKED].T)
         logit_R3: Tensor = self.ranker(ranked_RF, extra_RX, terms_RK)
@@ -137,7 +137,7 @@ class Model(nn.Module):
         return {name: ranked_RF[:, index] for index, name in enumerate(RANKED)}
 
     def past(self, batch: TrainingBatch) -> PastEmbeddings:
-        """From the rooms visited as they were then."""
+        """Embeddings of the past visits of a batch, with the rooms as they were at the time."""
         mask_BT, row_P = batch.past_mask_BT, batch.past_streamer_BT[batch.past_mask_BT]
         rooms = self._rooms(batch.past_content, row_P)
         codes_PL = self.codes(self._static(batch.past_content, row_P) if self.coded else rooms.vector_NE)
@@ -160,14 +160,14 @@ class Model(nn.Module):
         return vectors
 
     def _static(self, content: RoomContent, row_N: Tensor) -> Tensor:
-        """[N, E]: vectors of what the rooms are like in the long run, which static codes are of."""
+        """Vectors [N, E] of the rooms' slow means alone, from which static codes are made."""
         if content.static_NE is not None:
             return self.rooms.fuse(content.static_NE, content.has_N1, row_N).vector_NE
         slow = RoomContent(content.has_N1, content.mean_ND, content.mean_ND)
         return self._rooms(slow, row_N).vector_NE
 
     def project(self, contents: ContentTable) -> ProjectedContent:
-        """The contents as the room tower projects them now."""
+        """The content table after the room tower's projection, as it is now."""
         now_ED, mean_ED = (half_ED.detach().numpy() for half_ED in self.rooms.halves())
         bias_E = self.rooms.bias().detach().numpy()
         mean_LD = np.nan_to_num(contents.mean_LD.astype(np.float32))
@@ -175,10 +175,10 @@ class Model(nn.Module):
         return ProjectedContent(contents, now_KE, mean_LD @ mean_ED.T + bias_E, mean_LD @ (now_ED + mean_ED).T + bias_E)
 
     def viewer(self, batch: TrainingBatch, past: PastEmbeddings) -> Tensor:
-        """[B, E]: the viewer tower's vectors; that of a stranger where there is no past.
+        """The viewer tower's vectors [B, E]; the learned cold-start vector for viewers without past visits.
 
-        The tower runs over viewers with pasts of like lengths together, and not over strangers: most of a batch in
-        one block would be padding.
+        The tower runs over viewers with pasts of like lengths together, and not over cold-start viewers: as one block
+        most of a batch would be padding.
         """
         vector_BE = self.stranger_E.expand(len(past.length_B), -1)
         shorter = 0
@@ -190,7 +190,7 @@ class Model(nn.Module):
         return vector_BE
 
     def _of_past(self, batch: TrainingBatch, past: PastEmbeddings, of_P: Tensor, longest: int) -> Tensor:
-        """[P, E]: of viewers who have a past, none longer than that."""
+        """Vectors [P, E] of the viewers of_P, whose pasts are not empty and not longer than `longest`."""
         item_BTE, gap_s_BT = past.item_BTE[of_P, -longest:], batch.past_gap_s_BT[of_P, -longest:]
         visits = Visits(
             item_BTE,
@@ -204,7 +204,7 @@ class Model(nn.Module):
         return self.viewers.latest(visits)
 
     def codes(self, vector_NE: Tensor) -> Tensor:
-        """[N, L] int64: codes of aligned vectors, as `Codebooks.assign`; all 0 before there are codes."""
+        """Semantic codes of room embeddings, int64 [N, L], as `Codebooks.assign`; all 0 before there are codes."""
         codes_NL = torch.zeros(len(vector_NE), len(self.centroids_LKE), dtype=torch.int64, device=vector_NE.device)
         if not self.coded:
             return codes_NL
@@ -215,14 +215,14 @@ class Model(nn.Module):
         return codes_NL
 
     def embedded(self, codes_NL: Tensor) -> Tensor:
-        """[N, E]: the sum of the embeddings of a room's codes; zeros before there are codes."""
+        """Sums of the embeddings of each room's codes [N, E]; zeros before there are codes."""
         if not self.coded:
             return self.code_LKE.new_zeros(len(codes_NL), self.code_LKE.shape[-1])
         levels = torch.arange(codes_NL.shape[1], device=codes_NL.device)
         return self.code_LKE[levels, codes_NL].sum(1)
 
     def beside(self, column: dict[str, Tensor]) -> Tensor:
-        """[R]: what the room's statistics, as percentiles, add to the towers' logit."""
+        """The part [R] of the towers' logit that the room's statistics add, as percentiles."""
         shares = [1 - column[name] for name in STATISTICS if name.endswith("_rank")]
         day_R = column["room_age_s"].clamp(1, DAY_S).log() / float(np.log(DAY_S))
         beside_R: Tensor = self.statistics(torch.stack((*shares, day_R), 1))[:, 0]
@@ -230,6 +230,6 @@ class Model(nn.Module):
 
 
 def _placed(values_P: Tensor, mask_BT: Tensor, fill: float) -> Tensor:
-    """[B, T, ...] of the values of the visits that are there."""
+    """Values of P visits laid out as [B, T, ...] by the mask, with `fill` elsewhere."""
     placed = values_P.new_full((*mask_BT.shape, *values_P.shape[1:]), fill)
     return placed.index_put((mask_BT,), values_P)

@@ -1,4 +1,4 @@
-"""Owns the viewer tower: past visits → one vector per moment. Never sees a room that is only a candidate."""
+"""The viewer tower: from past visits to one vector per time of prediction. Never sees a candidate room."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Visits:
     """Past visits of B viewers, oldest first, padded before or after. Seconds are float32.
 
     gap_s_BT: from the visit to the next one, to now at the last. since_same_s_BT: from the viewer's visit before it to
-    the same streamer, below 0 where there is none. hour_BT: [0, 24), the viewer's, of the moment predicted for.
+    the same streamer, below 0 where there is none. hour_BT: [0, 24), the viewer's, of the time predicted for.
     """
 
     item_BTD: Tensor  # what was visited, embedded by the caller: streamer and codes
@@ -36,7 +36,7 @@ class Visits:
 
 
 class ViewerTower(nn.Module):
-    """Output t is the vector for the moment of visit t + 1: it knows visits up to t, and when the next one happens."""
+    """The viewer tower. Output t is the vector at visit t + 1: it knows visits up to t, and when the next happens."""
 
     def __init__(self, config: ViewerConfig) -> None:
         super().__init__()
@@ -52,7 +52,10 @@ class ViewerTower(nn.Module):
         self.moment = MomentEncoding(config) if config.timed or config.hourly else None
 
     def forward(self, visits: Visits) -> Tensor:
-        """[B, T, d_model]; undefined but finite where there is no visit. Raises ConfigError: a feature is missing."""
+        """Vectors after each visit [B, T, d_model]; undefined but finite where there is none.
+
+        Raises ConfigError: an input is missing.
+        """
         x_BTD = self._tokens(visits)
         at_s_BT = None if visits.gap_s_BT is None else elapsed_s(visits.gap_s_BT, visits.mask_BT)
         for block in self.blocks:
@@ -63,7 +66,7 @@ class ViewerTower(nn.Module):
         return functional.normalize(y_BTD, dim=-1) if self.config.unit else y_BTD
 
     def latest(self, visits: Visits) -> Tensor:
-        """[B, d_model]: the vector for now, from all visits. Zeros without any: no room is nearer than another."""
+        """The vectors for now [B, d_model], from all visits. Zeros without any: no room is nearer than another."""
         length = visits.mask_BT.shape[1]
         place_BT = torch.arange(length, device=visits.mask_BT.device) * visits.mask_BT
         last_B = place_BT.argmax(1)
@@ -81,7 +84,7 @@ class ViewerTower(nn.Module):
 
 
 class Duration(nn.Module):
-    """A vector for a duration: straight lines between knots in log(1 + seconds)."""
+    """An embedding of a duration: straight lines between knots in log(1 + seconds)."""
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
@@ -95,7 +98,7 @@ class Duration(nn.Module):
 
 
 class Durations(nn.Module):
-    """What a visit's times add to it: how long it was, the gap before it, and how long since the same streamer."""
+    """An embedding of a visit's times: how long it was, the gap before it, and how long since the same streamer."""
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
@@ -112,7 +115,7 @@ class Durations(nn.Module):
 
 
 class MomentEncoding(nn.Module):
-    """What the moment predicted for adds: how long the last visit is ago, and the viewer's hour."""
+    """An embedding of the time predicted for: how long ago the last visit was, and the viewer's hour."""
 
     def __init__(self, config: ViewerConfig) -> None:
         super().__init__()
@@ -133,20 +136,20 @@ class MomentEncoding(nn.Module):
 
 
 def around_the_clock(hour: Tensor) -> Tensor:
-    """[..., 2·HARMONICS]: sines, then cosines, of the hour's place in the day and its halves and thirds."""
+    """Sines, then cosines [..., 2·HARMONICS] of the hour's place in the day and in its halves and thirds."""
     turns = torch.arange(1, HARMONICS + 1, dtype=hour.dtype, device=hour.device)
     angle = hour[..., None] * turns * (2 * math.pi / 24)
     return torch.cat((angle.sin(), angle.cos()), dim=-1)
 
 
 def elapsed_s(gap_s_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """[B, T] float64: when each visit was, from the first. In doubles, or a year would swallow single seconds."""
+    """The time of each visit in seconds from the first, float64 [B, T]: in float32 a year would swallow seconds."""
     kept_BT = gap_s_BT.double() * mask_BT
     return kept_BT.cumsum(1) - kept_BT
 
 
 def since_same_s(streamers: Iterable[int], at_s: Iterable[float]) -> list[float]:
-    """Of one viewer's visits in time order: seconds since the visit before it to the same streamer, -1 for none."""
+    """Seconds since the last visit to the same streamer, for one viewer's visits in time order; -1 for none."""
     last_s: dict[int, float] = {}
     since = []
     for streamer, moment_s in zip(streamers, at_s, strict=True):

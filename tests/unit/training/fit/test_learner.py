@@ -76,11 +76,11 @@ def test_a_loss_that_is_not_a_number_stops_with_its_batch() -> None:
     assert len(told.value.batch)
 
 
-@pytest.mark.parametrize(("candidate_sets", "said"), [(10, "at least 50"), (60, "one viewer")])
-def test_too_little_is_said(candidate_sets: int, said: str) -> None:
-    few = random_slates(candidate_sets)
+@pytest.mark.parametrize(("visits", "said"), [(10, "at least 50"), (60, "one viewer")])
+def test_too_little_is_said(visits: int, said: str) -> None:
+    few = random_slates(visits)
     with pytest.raises(TrainingError, match=said):
-        check_learnable(dataclasses.replace(few, viewer_V=np.zeros(candidate_sets, np.int64)))
+        check_learnable(dataclasses.replace(few, viewer_V=np.zeros(visits, np.int64)))
 
 
 def test_one_room_is_nothing_to_choose_between() -> None:
