@@ -94,9 +94,9 @@ class Ranking:
             with self._lock:
                 parts.append(lately.rooms(some, event_now_ms))
             _wait(pause_s)
-        crowd_NC = room_features(_joined(parts))
+        room_features_NC = room_features(_joined(parts))
         for alignment in alignments:
-            self._prepare(alignment, slices, crowd_NC, as_of, pause_s)
+            self._prepare(alignment, slices, room_features_NC, as_of, pause_s)
 
     def forget(self, slots_N: Slots) -> None:
         """Forgets what was prepared of these slots for rooms that had them before. The caller holds the lock."""
@@ -113,15 +113,15 @@ class Ranking:
             self.renew([alignment], now_ms)
             kept = self._prepared[alignment.version]
         viewer = held.viewer if held.viewer is not None else kept.stranger
-        personal_NP = self._personal(slots_N, held, self._rooms.lately.event_now_ms(now_ms))
-        offered = RequestCandidates(slots_N, alignment.rooms, kept.rows_SH, personal_NP)
+        viewer_features_NP = self._personal(slots_N, held, self._rooms.lately.event_now_ms(now_ms))
+        offered = RequestCandidates(slots_N, alignment.rooms, kept.rows_SH, viewer_features_NP)
         return Ranked(alignment.model, viewer, offered, alignment.model.rank(viewer, offered))
 
     def _is_fresh(self, kept: _Prepared, now_ms: int) -> bool:
         return 0 <= now_ms - kept.as_of.now_ms <= self._stale_ms  # a clock may be put back
 
     def _prepare(
-        self, alignment: ModelAlignment, slices: Sequence[Slots], crowd_NC: Floats, as_of: _AsOf, pause_s: float
+        self, alignment: ModelAlignment, slices: Sequence[Slots], room_features_NC: Floats, as_of: _AsOf, pause_s: float
     ) -> None:
         kept = self._prepared.get(alignment.version)
         if kept is not None and kept.alignment is not alignment:
@@ -131,7 +131,7 @@ class Ranking:
         for some in slices:
             with self._lock:
                 rooms = alignment.rooms.take(some)
-            rows_NH = alignment.model.prepare(crowd_NC[start : start + len(some)], rooms)
+            rows_NH = alignment.model.prepare(room_features_NC[start : start + len(some)], rooms)
             if rows_SH is None:
                 rows_SH = np.zeros((alignment.index.config.max_rooms, rows_NH.shape[1]), np.float32)
             with (
@@ -147,7 +147,10 @@ class Ranking:
             kept.as_of = as_of
 
     def _personal(self, slots_N: Slots, held: Held, event_now_ms: int) -> Floats:
-        """[N, P] features.PERSONAL of the candidates. A viewer's past is with few of them: only these are looked at."""
+        """Viewer features of the candidates, float32 [N, P], columns as features.VIEWER_FEATURES.
+
+        A viewer's past is with few of them: only these are looked at.
+        """
         past, lately = held.past or NOBODY, self._rooms.lately
         return viewer_features_by_slot(
             slots_N,

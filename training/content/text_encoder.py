@@ -201,7 +201,7 @@ class LazyTextEncoder:
     """A text encoder that loads its model at the first text. Its version and dimension are known before."""
 
     def __init__(self, config: EncoderConfig) -> None:
-        """Raises EncoderError, at the latest at the first text."""
+        """Reads the model's dimension. Raises EncoderError, at the latest at the first text."""
         self._config = config
         self._loaded: TextEncoder | None = None
         location, name = _locate(config.model)
@@ -241,7 +241,7 @@ def _dtype(precision: Precision, device: str) -> torch.dtype:
 
 
 def _locate(model: str) -> tuple[str, str]:
-    """Where the model is, and what to call it. Finds the default's folder without importing its package."""
+    """The model's folder or Hugging Face name, and its short name. Finds the default without importing its package."""
     if model:
         return model, Path(model).name.lower()
     spec = importlib.util.find_spec(DEFAULT_PACKAGE)

@@ -45,7 +45,7 @@ class Difference:
 
 
 class SliceGate:
-    """A Gate (training/registry/registry.py) on slates that were not learned from.
+    """A `PromotionGate` (training/registry/registry.py) on candidate sets that were not learned from.
 
     streamers[i] has row i + 1 in them.
     """

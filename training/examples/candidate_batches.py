@@ -1,4 +1,4 @@
-"""From examples on disk to candidate sets: rows of streamers and content, transition features. Never aggregates events.
+"""Candidate sets from examples on disk, with rows of content and transition features. Never aggregates events.
 
 Numbers of streamers and texts in the examples become rows of the model's vocabulary and of tables of vectors.
 """
@@ -52,8 +52,8 @@ class CandidateSetBuilder:
         self._mean_LD, self._mean_K = _means(texts, vectors_KD, rules.mean_alpha)
         self._labels_K2 = np.concatenate([texts.labels_K2, np.zeros((1, LABELS), np.int32)])  # −1 is the last
 
-    def candidate_sets(self, examples: Examples, moves_RM: NDArray[np.float32], max_visits: int) -> CandidateSets:
-        """The candidate sets of examples. moves_RM: from `TransitionPass`, of the same examples."""
+    def candidate_sets(self, examples: Examples, transitions_RM: NDArray[np.float32], max_visits: int) -> CandidateSets:
+        """The candidate sets of examples. transitions_RM: from `TransitionPass`, of the same examples."""
         both = np.concatenate(
             [
                 np.stack([examples.title_R, examples.segment_R], 1),
@@ -73,7 +73,7 @@ class CandidateSetBuilder:
             kind_V=examples.kind_V,
             stay_s_V=np.where(np.isnan(examples.stay_s_V), examples.heard_s_V, examples.stay_s_V),
             interacted_V=examples.acts_V > 0,
-            features_RF=_features(examples, moves_RM),
+            features_RF=_features(examples, transitions_RM),
             streamer_R=streamer_R,
             now_R=now.reshape(-1)[:R].astype(np.int32),
             mean_R=self._mean_K[examples.segment_R],
@@ -110,7 +110,7 @@ class TransitionPass:
 
     def columns(self, examples: Examples) -> NDArray[np.float32]:
         """Features of the next shard's rooms, float32 [R, M], columns as COUNTED."""
-        moves_RM = np.zeros((len(examples.room_R), len(COUNTED)), np.float32)
+        transitions_RM = np.zeros((len(examples.room_R), len(COUNTED)), np.float32)
         rows = self._row_of_room[examples.room_R].tolist()
         pasts = self._row_S[examples.past_streamer_P].tolist()
         start_R = np.cumsum(examples.size_V) - examples.size_V
@@ -119,10 +119,10 @@ class TransitionPass:
         for start, size, past, visits, entered in zip(*(column.tolist() for column in columns), strict=True):
             before, there = pasts[past : past + visits], rows[start : start + size]
             if before:
-                moves_RM[start : start + size, : len(LEARNED)] = self.counts.columns(before, there)
-            moves_RM[start : start + size, len(LEARNED) :] = self.counts.totals(there)
+                transitions_RM[start : start + size, : len(LEARNED)] = self.counts.columns(before, there)
+            transitions_RM[start : start + size, len(LEARNED) :] = self.counts.totals(there)
             self.counts.visit(before, rows[start + entered])
-        return moves_RM
+        return transitions_RM
 
 
 def _rows(examples: ExampleSet, streamers: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -132,11 +132,11 @@ def _rows(examples: ExampleSet, streamers: Sequence[str]) -> tuple[NDArray[np.in
     return row_S, np.append(row_S[examples.streamer_of_room], np.int32(0))
 
 
-def _features(examples: Examples, moves_RM: NDArray[np.float32]) -> NDArray[np.float32]:
+def _features(examples: Examples, transitions_RM: NDArray[np.float32]) -> NDArray[np.float32]:
     """Features [R, F], columns as FEATURES: those served and COUNTED; the others are NaN."""
-    features_RF = np.full((len(moves_RM), len(FEATURES)), np.nan, np.float32)
+    features_RF = np.full((len(transitions_RM), len(FEATURES)), np.nan, np.float32)
     features_RF[:, : len(SERVED)] = examples.features_RF
-    features_RF[:, [COLUMN[name] for name in COUNTED]] = moves_RM
+    features_RF[:, [COLUMN[name] for name in COUNTED]] = transitions_RM
     return features_RF
 
 

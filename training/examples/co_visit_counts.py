@@ -22,7 +22,7 @@ class TransitionCounts:
     """Running counts of transitions, co-visits and visits by streamers' rows. Row 0, unknown, is not counted."""
 
     def __init__(self) -> None:
-        self._moves: defaultdict[int, Row] = defaultdict(dict)  # origin → streamer → [moves, first moves]
+        self._transitions: defaultdict[int, Row] = defaultdict(dict)  # origin → streamer → [moves, first moves]
         self._shared: defaultdict[int, Row] = defaultdict(dict)  # streamer → other → [viewers]
         self._visitors: defaultdict[int, int] = defaultdict(int)
         self._totals: dict[int, list[int]] = {}  # streamer → [visits, first visits, visits of newcomers]
@@ -37,7 +37,7 @@ class TransitionCounts:
         totals[1] += first
         totals[2] += not before
         if before and before[-1]:
-            counts = self._moves[before[-1]].setdefault(streamer, [0.0, 0.0])
+            counts = self._transitions[before[-1]].setdefault(streamer, [0.0, 0.0])
             counts[0] += 1
             counts[1] += first
         if first:
@@ -49,7 +49,7 @@ class TransitionCounts:
     def columns(self, before: Sequence[int], rows_N: Sequence[int]) -> NDArray[np.float32]:
         """Features of N rooms as of now, float32 [N, 4], as `ViewerTransitions.columns` of these counts."""
         columns_N4 = np.zeros((len(rows_N), 4), np.float32)
-        moves = self._moves.get(before[-1], {}) if before else {}
+        moves = self._transitions.get(before[-1], {}) if before else {}
         known = [(self._visitors[row] + 1, self._shared[row]) for row in _known(before) if row in self._shared]
         for place, row in enumerate(rows_N):
             if row in moves:
@@ -70,7 +70,7 @@ class TransitionCounts:
 
     def export(self, num_rows: int) -> Transitions:
         """The tables of a version, as of now, for rows below num_rows."""
-        moves = [self._moves.get(row, {}) for row in range(num_rows)]
+        moves = [self._transitions.get(row, {}) for row in range(num_rows)]
         cosines: list[dict[int, NDArray[np.float32]]] = [self._cosines(row) for row in range(num_rows)]
         return Transitions(sparse(moves, 2), sparse(cosines, 1), self.totals(range(num_rows)))
 

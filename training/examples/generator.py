@@ -78,7 +78,7 @@ class ExamplePass:
         self._book = ActivityBook()
         self._deadlines: Deadlines[str] = Deadlines()  # whoever is in a room
         self._clock = EventClock(RECORDED_EVENTS)
-        self._stays = OutcomeTracker(1_000 * self._profile.visit_gap_s, known_by_act=chat_alone)
+        self._outcomes = OutcomeTracker(1_000 * self._profile.visit_gap_s, known_by_act=chat_alone)
         self._random = np.random.default_rng(config.seed)
         self._head_ms = 0  # newest event time of a visit
         self.covisits: list[CoVisit] = []
@@ -97,12 +97,12 @@ class ExamplePass:
 
     def outcomes(self) -> Outcomes:
         """The outcomes of the examples so far, in their order."""
-        return self._stays.outcomes()
+        return self._outcomes.outcomes()
 
     def examples(self, stream: Iterable[StreamRecord], progress: PassProgress) -> Iterator[Example]:
         """Examples in the order of the log. Each uses only records appended in earlier milliseconds.
 
-        progress: told every REPORT_EVERY records, and at the end. Raises what the stream raises, and TrainingError.
+        progress: called every REPORT_EVERY records, and at the end. Raises what the stream raises, and TrainingError.
         """
         for at_ms, group in groupby(stream, _at_ms):
             together = list(group)
@@ -168,13 +168,13 @@ class ExamplePass:
         self._clock.note(event.at_ms, at_ms)
         self._expect(event.viewer, fold)
         if fold.total_visits == visits:
-            self._stays.follow(event)
+            self._outcomes.follow(event)
             return None
         if fold.room != event.room:  # a late event, about an earlier visit
             return None
         self.num_visits += 1
         example = drafts.pop((event.viewer, event.room), None)
-        self._stays.begin(event, None if example is None else self.num_examples)
+        self._outcomes.begin(event, None if example is None else self.num_examples)
         self._remember(viewer, event)
         self._head_ms = max(self._head_ms, event.at_ms)
         return example

@@ -69,7 +69,7 @@ def _compile(function: Any, signature: Any) -> None:
 
 @contextlib.contextmanager
 def _alone(function: Any) -> Iterator[None]:
-    """While entered, no other process makes machine code for the same folder: it waits, and then finds it kept."""
+    """A lock on the cache folder: another process waits meanwhile, and then finds the machine code in the cache."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError, TypeError):  # kept nowhere, or on a file system without locks
             lock = stack.enter_context(Path(function.stats.cache_path, LOCK).open("a"))

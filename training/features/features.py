@@ -28,7 +28,7 @@ from training.features.columns import (
 SPANS_S = (10, 60, 300, 600)
 MESSAGES, ENTRIES, FIRST_ENTRIES, NEWCOMERS = range(4)  # FIRST_: the viewer's first to this streamer; NEWCOMERS: to any
 NUM_COUNTS = 4
-LEFT = 4  # beside these, of the whole broadcast alone: visits that are over, as was said or as the next one implies
+LEFT = 4  # beside these, of the whole broadcast alone: visits that are over, by a leave or by the viewer's next visit
 SILENT_S = 300.0  # a longer silence is capped: a room that silent is live only because somebody is entering it now
 UNSEEN = -1.0  # ranks behind every audience that is known
 IN_ROOM_S = 1800.0  # who wrote less than half an hour ago is still in that room, and so cannot enter it
@@ -138,32 +138,36 @@ def room_features(rooms: RoomColumns) -> NDArray[np.float32]:
 
 
 def served(
-    crowd_NC: NDArray[np.float32], own: ViewerRoomColumns, arrivals: ArrivalColumns, viewer: ViewerColumns, now_ms: int
+    room_features_NC: NDArray[np.float32],
+    viewer_room: ViewerRoomColumns,
+    arrivals: ArrivalColumns,
+    viewer: ViewerColumns,
+    now_ms: int,
 ) -> NDArray[np.float32]:
     """All features that a replica computes, float32 [N, F], columns as SERVED.
 
-    crowd_NC: rows of `room_features`, of all live rooms or of the candidates among them.
+    room_features_NC: rows of `room_features`, of all live rooms or of the candidates among them.
     """
-    N, C = crowd_NC.shape
+    N, C = room_features_NC.shape
     features_NF = np.empty((N, len(SERVED)), np.float32)
-    features_NF[:, :C] = crowd_NC
-    features_NF[:, C:] = viewer_features(own, arrivals, viewer, now_ms)
+    features_NF[:, :C] = room_features_NC
+    features_NF[:, C:] = viewer_features(viewer_room, arrivals, viewer, now_ms)
     return features_NF
 
 
 def viewer_features(
-    own: ViewerRoomColumns, arrivals: ArrivalColumns, viewer: ViewerColumns, now_ms: int
+    viewer_room: ViewerRoomColumns, arrivals: ArrivalColumns, viewer: ViewerColumns, now_ms: int
 ) -> NDArray[np.float32]:
     """Viewer features, float32 [N, P], columns as VIEWER_FEATURES: the part of `served` that differs by viewer."""
     viewer_7 = _of_viewer(viewer, now_ms)
     features_NP: NDArray[np.float32] = feature_kernels.viewer_feature_rows(
-        own.visits_N,
-        own.messages_N,
-        own.silence_s_N,
-        own.visit_age_s_N,
-        own.span_s_N,
-        own.recency_N,
-        own.here_N,
+        viewer_room.visits_N,
+        viewer_room.messages_N,
+        viewer_room.silence_s_N,
+        viewer_room.visit_age_s_N,
+        viewer_room.span_s_N,
+        viewer_room.recency_N,
+        viewer_room.here_N,
         arrivals.minute_N,
         arrivals.ten_minutes_N,
         arrivals.all_N,
@@ -217,7 +221,7 @@ def features(served_NF: NDArray[np.float32], totals: Totals, paths: TransitionCo
 
 
 def _of_viewer(viewer: ViewerColumns, now_ms: int) -> NDArray[np.float32]:
-    """[7] as in _VIEWER."""
+    """The features that depend on the viewer alone, float32 [7], columns as _VIEWER."""
     known = viewer.visits > 0
     return np.array(
         (
@@ -234,19 +238,19 @@ def _of_viewer(viewer: ViewerColumns, now_ms: int) -> NDArray[np.float32]:
 
 
 def _here(viewer: ViewerColumns) -> int:
-    """What own_here is of the room where the viewer was last."""
+    """The value of own_here in the room where the viewer was last."""
     return 2 if viewer.silence_s < IN_ROOM_S else 1
 
 
 def _audience(broadcast_KN: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[N], NaN where no visit was seen to end: visits summed up would then say who came, not who is there."""
+    """The audiences [N], NaN where no visit was seen to end: entries alone give who came, not who is there."""
     audience_N: NDArray[np.float32] = np.maximum(broadcast_KN[ENTRIES] - broadcast_KN[LEFT], 0)
     audience_N[broadcast_KN[LEFT] == 0] = np.nan
     return audience_N
 
 
 def _rank(values_N: NDArray[np.float32]) -> NDArray[np.float64]:
-    """[N] the share of rooms with more, so that equals are equal."""
+    """The share of rooms with a larger value [N], so that equal values have equal ranks."""
     N = len(values_N)
     order_N = np.argsort(values_N)
     sorted_N = values_N[order_N]

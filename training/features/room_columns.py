@@ -213,6 +213,6 @@ class LiveRooms:
         return 0 if streamer is None else hash(streamer)
 
     def _age(self, slots_N: NDArray[np.int64], now_ms: int) -> NDArray[np.int64]:
-        """[N] buckets since each room's newest; a producer's clock may run ahead."""
+        """The number of buckets since each room's newest, int64 [N], at least 0: a producer's clock may run ahead."""
         age_N: NDArray[np.int64] = np.maximum(now_ms // ACTIVITY_BUCKET_MS - self._newest_N[slots_N], 0)
         return age_N

@@ -85,8 +85,8 @@ class RunFolder:
     def _candidate_sets(self, numbers: Sequence[int]) -> CandidateSets:
         maker = CandidateSetBuilder(self.examples, self._vectors(), self.plan.streamers, self.plan.rules)
         joined = _joined([self.examples.shard(number) for number in numbers])
-        moves_RM = np.concatenate([np.load(self.folder / transitions_name(number)) for number in numbers])
-        return maker.candidate_sets(joined, moves_RM, self.plan.fit.learn.visits)
+        transitions_RM = np.concatenate([np.load(self.folder / transitions_name(number)) for number in numbers])
+        return maker.candidate_sets(joined, transitions_RM, self.plan.fit.learn.visits)
 
     def transitions(self) -> Transitions:
         """The tables of transitions at the end of the examples."""

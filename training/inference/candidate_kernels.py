@@ -78,12 +78,12 @@ def transition_shares(
     streamer_N: NDArray[np.int32],
     last: int,
     known_H: NDArray[np.int64],
-    moves_S: NDArray[np.int64],
-    moves_X: NDArray[np.int32],
-    moves_X2: Floats,
-    shared_S: NDArray[np.int64],
-    shared_X: NDArray[np.int32],
-    shared_X1: Floats,
+    transition_S: NDArray[np.int64],
+    transition_X: NDArray[np.int32],
+    transition_X2: Floats,
+    covisit_S: NDArray[np.int64],
+    covisit_X: NDArray[np.int32],
+    covisit_X1: Floats,
 ) -> Floats:
     """Transition and co-visit features of N rooms' streamers, float32 [N, 4], columns as config.LEARNED.
 
@@ -93,16 +93,16 @@ def transition_shares(
     columns_N4 = np.zeros((len(streamer_N), LEARNED), np.float32)
     moves = first_moves = NONE
     for n in range(len(streamer_N)):
-        x = found(moves_X, moves_S[last], moves_S[last + 1], streamer_N[n]) if last else -1
+        x = found(transition_X, transition_S[last], transition_S[last + 1], streamer_N[n]) if last else -1
         if x >= 0:
-            columns_N4[n, 0], columns_N4[n, 1] = moves_X2[x, 0], moves_X2[x, 1]
-            moves += moves_X2[x, 0]
-            first_moves += moves_X2[x, 1]
+            columns_N4[n, 0], columns_N4[n, 1] = transition_X2[x, 0], transition_X2[x, 1]
+            moves += transition_X2[x, 0]
+            first_moves += transition_X2[x, 1]
         for h in range(len(known_H)):
-            x = found(shared_X, shared_S[known_H[h]], shared_S[known_H[h] + 1], streamer_N[n])
+            x = found(covisit_X, covisit_S[known_H[h]], covisit_S[known_H[h] + 1], streamer_N[n])
             if x >= 0:
-                columns_N4[n, 2] += shared_X1[x, 0]
-                columns_N4[n, 3] = max(columns_N4[n, 3], shared_X1[x, 0])
+                columns_N4[n, 2] += covisit_X1[x, 0]
+                columns_N4[n, 3] = max(columns_N4[n, 3], covisit_X1[x, 0])
         columns_N4[n, 2] /= np.float32(max(len(known_H), 1))
     for n in range(len(streamer_N)):
         columns_N4[n, 0] /= max(moves, ONE)
@@ -113,7 +113,7 @@ def transition_shares(
 @kernel()
 def candidate_values(
     slots_N: NDArray[np.int64],
-    personal_NP: Floats,
+    viewer_features_NP: Floats,
     learned_N4: Floats,
     vectors_SE: Floats,
     content_SE: Floats,
@@ -130,11 +130,11 @@ def candidate_values(
     Columns: viewer features, then config.LEARNED, then config.EXTRA without the content gate. The rooms' vectors,
     content, codes and labels are by slots of S; the viewer's are as `remembered` returns them.
     """
-    N, P = personal_NP.shape
+    N, P = viewer_features_NP.shape
     L, K = product_LK.shape
     V = marks_4V.shape[1]
     values_NF = np.empty((N, P + LEARNED + EXTRA), np.float32)
-    values_NF[:, :P] = personal_NP
+    values_NF[:, :P] = viewer_features_NP
     values_NF[:, P : P + LEARNED] = learned_N4
     for n in range(N):
         slot = slots_N[n]

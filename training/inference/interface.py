@@ -86,13 +86,13 @@ class ServedViewer(Protocol):
 class RequestCandidates:
     """The N candidates of one request, by slot; the ranker gathers the columns that it reads.
 
-    personal_NP: columns as features.VIEWER_FEATURES.
+    viewer_features_NP: columns as features.VIEWER_FEATURES.
     """
 
     slots_N: NDArray[np.int64]
     rooms: RoomEmbeddings  # by slot
     prepared_SH: Floats  # by slot, from `prepare` within the last second
-    personal_NP: Floats
+    viewer_features_NP: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,11 +151,11 @@ class ServedVersion(Protocol):
     def viewer(self, past: ViewerPast | None) -> ServedViewer:
         """The viewer as the version sees them. None: a cold-start viewer, or one whose visits are forgotten."""
 
-    def prepare(self, crowd_NC: Floats, rooms: RoomEmbeddings) -> Floats:
+    def prepare(self, room_features_NC: Floats, rooms: RoomEmbeddings) -> Floats:
         """The part of ranking that depends on the rooms alone, [N, H].
 
-        Called a few times a second for all live rooms, in slices. crowd_NC: columns as features.ROOM_FEATURES; ranks
-        and shares in them are among all live rooms.
+        Called a few times a second for all live rooms, in slices. room_features_NC: columns as features.ROOM_FEATURES;
+        ranks and shares in them are among all live rooms.
         """
 
     def rank(self, viewer: Any, offered: RequestCandidates) -> RankedRooms:

@@ -79,12 +79,12 @@ class RankerForward:
     of the three heads, the rooms' terms, then zeros up to whole lines of the cache.
     """
 
-    def __init__(self, arrays: Arrays, crowd: Sequence[str]) -> None:
-        """crowd: names of the features that depend on rooms alone, which come first.
+    def __init__(self, arrays: Arrays, room_names: Sequence[str]) -> None:
+        """room_names: names of the features that depend on rooms alone, which come first.
 
         Raises KeyError: an array is missing; ValueError: it has another shape, or a feature is unknown.
         """
-        warm_up.load()
+        warm_up.compile_all()
         knots_FQ: Floats = arrays["ranker.knots_FQ"]
         names = (*RANKED, *EXTRA)
         if len(knots_FQ) != len(names):
@@ -92,7 +92,7 @@ class RankerForward:
         self._hidden = len(arrays["ranker.wide.bias"])
         layers_OW = np.concatenate([arrays["ranker.wide.weight"], arrays["ranker.straight.weight"]])
         layers_FQO = np.ascontiguousarray(layers_OW.T).reshape(len(names), knots_FQ.shape[1], -1)
-        room = [names.index(name) for name in (*crowd, "gate")]
+        room = [names.index(name) for name in (*room_names, "gate")]
         rest = [index for index in range(len(names)) if index not in room]
         self._room, self._rest = (_Lines.of(knots_FQ[some], layers_FQO[some]) for some in (room, rest))
         age = [names.index("room_age_s")]
@@ -103,22 +103,22 @@ class RankerForward:
         self._deep_bias_I = _plain(arrays["ranker.deep.bias"])
         self._heads_3I = _plain(arrays["ranker.heads.weight"])
         self._heads_bias_3 = _plain(arrays["ranker.heads.bias"])
-        self._crowd = {name: index for index, name in enumerate(crowd)}
-        visited, alike, trending, crowding, fresh, language, category = arrays["ranker.terms_K"].tolist()
-        self._room_terms_3 = trending, crowding, fresh
+        self._room_names = {name: index for index, name in enumerate(room_names)}
+        visited, alike, trending, busy, fresh, language, category = arrays["ranker.terms_K"].tolist()
+        self._room_terms_3 = trending, busy, fresh
         self._fresh = np.float32(fresh)
         self._own_terms_4 = np.array((visited, alike, language, category), np.float32)
-        own = ("own_visits", "own_visit_age_s", "alike", "same_language", "same_category")
-        self._own_5 = np.array([rest.index(names.index(name)) for name in own], np.int64)
+        viewer_names = ("own_visits", "own_visit_age_s", "alike", "same_language", "same_category")
+        self._own_5 = np.array([rest.index(names.index(name)) for name in viewer_names], np.int64)
 
-    def prepare(self, crowd_NC: Floats, content_gate_N: Floats) -> Floats:
+    def prepare(self, room_features_NC: Floats, content_gate_N: Floats) -> Floats:
         """The prepared part of N rooms, float32 [N, O]. Other threads run meanwhile."""
-        values_NF = np.empty((len(content_gate_N), len(self._crowd) + 1), np.float32)
-        values_NF[:, :-1], values_NF[:, -1] = crowd_NC, content_gate_N
+        values_NF = np.empty((len(content_gate_N), len(self._room_names) + 1), np.float32)
+        values_NF[:, :-1], values_NF[:, -1] = room_features_NC, content_gate_N
         prepared_NO: Floats = piecewise_linear_kernels.encode_rows(
             values_NF, self._room.knots_FQ, self._room.lines_FRO, self._bias_O
         )
-        prepared_NO[:, self._hidden + len(HEADS)] = self._room_terms(crowd_NC)
+        prepared_NO[:, self._hidden + len(HEADS)] = self._room_terms(room_features_NC)
         return prepared_NO
 
     def __call__(self, prepared_SO: Floats, slots_N: NDArray[np.int64], rest_NF: Floats) -> Floats:
@@ -194,13 +194,13 @@ class RankerForward:
         share_3N: Floats = network_kernels.probabilities(logit_N3, temperature)
         return share_3N
 
-    def _room_terms(self, crowd_NC: Floats) -> Floats:
-        column = {name: crowd_NC[:, index] for name, index in self._crowd.items()}
+    def _room_terms(self, room_features_NC: Floats) -> Floats:
+        column = {name: room_features_NC[:, index] for name, index in self._room_names.items()}
         heat_N = column["newcomers_60s"] + 0.2 * column["newcomers_600s"]
         heat_N = heat_N + 0.2 * (column["entries_60s"] + 0.2 * column["entries_600s"])
         fresh_N = np.exp2(-np.maximum(column["room_age_s"], 0) / FRESH_HALF_LIFE_S)
-        trending, crowd, fresh = self._room_terms_3
-        total_N: Floats = trending * _logarithmic(heat_N) + crowd * _logarithmic(column["messages_60s"])
+        trending, busy, fresh = self._room_terms_3
+        total_N: Floats = trending * _logarithmic(heat_N) + busy * _logarithmic(column["messages_60s"])
         return np.asarray(total_N + fresh * fresh_N, np.float32)
 
 

@@ -150,10 +150,10 @@ class Version:
             transitions=self._transitions.from_visits(rooms.rows_N.tolist()),
         )
 
-    def prepare(self, crowd_NC: Floats, rooms: RoomEmbeddings) -> Floats:
+    def prepare(self, room_features_NC: Floats, rooms: RoomEmbeddings) -> Floats:
         """The part of ranking that depends on the rooms alone, float32 [N, H]."""
         totals_N3 = self._totals_S3[rooms.rows_N]
-        return self._ranker.prepare(np.concatenate([crowd_NC, totals_N3], axis=1), rooms.content_gate_N)
+        return self._ranker.prepare(np.concatenate([room_features_NC, totals_N3], axis=1), rooms.content_gate_N)
 
     def rank(self, viewer: VersionViewer, offered: RequestCandidates) -> RankedRooms:
         """Probabilities of the candidates; those of entering sum to one over them."""
@@ -176,23 +176,27 @@ class Version:
         )
         return drop_KC / np.float32(self._temperature)
 
-    def logits(self, viewer: VersionViewer, rooms: RoomEmbeddings, prepared_NH: Floats, personal_NP: Floats) -> Floats:
+    def logits(
+        self, viewer: VersionViewer, rooms: RoomEmbeddings, prepared_NH: Floats, viewer_features_NP: Floats
+    ) -> Floats:
         """Logits of the three heads, float32 [N, 3], row by row."""
-        personal_NP, prepared_NH = np.ascontiguousarray(personal_NP), np.ascontiguousarray(prepared_NH)
-        return self._logits(viewer, RequestCandidates(np.arange(len(personal_NP)), rooms, prepared_NH, personal_NP))
+        viewer_features_NP, prepared_NH = np.ascontiguousarray(viewer_features_NP), np.ascontiguousarray(prepared_NH)
+        return self._logits(
+            viewer, RequestCandidates(np.arange(len(viewer_features_NP)), rooms, prepared_NH, viewer_features_NP)
+        )
 
     def columns(
-        self, viewer: VersionViewer, rooms: RoomEmbeddings, personal_NP: Floats, learned_N4: Floats | None = None
+        self, viewer: VersionViewer, rooms: RoomEmbeddings, viewer_features_NP: Floats, learned_N4: Floats | None = None
     ) -> Floats:
         """The ranker's inputs, float32 [N, F], row by row: VIEWER_FEATURES, LEARNED and EXTRA but the content gate.
 
         learned_N4: columns as LEARNED, where they do not come from the version's own tables.
         """
-        slots_N = np.arange(len(personal_NP))
+        slots_N = np.arange(len(viewer_features_NP))
         learned_N4 = (
             viewer.transitions.columns(rooms.rows_N) if learned_N4 is None else np.ascontiguousarray(learned_N4)
         )
-        return _columns(viewer, rooms, slots_N, np.ascontiguousarray(personal_NP), learned_N4)
+        return _columns(viewer, rooms, slots_N, np.ascontiguousarray(viewer_features_NP), learned_N4)
 
     def _logits(self, viewer: VersionViewer, offered: RequestCandidates) -> Floats:
         return self._ranker(offered.prepared_SH, offered.slots_N, self._values(viewer, offered))
@@ -200,15 +204,19 @@ class Version:
     def _values(self, viewer: VersionViewer, offered: RequestCandidates) -> Floats:
         slots_N = offered.slots_N
         learned_N4 = viewer.transitions.columns(offered.rooms.rows_N[slots_N])
-        return _columns(viewer, offered.rooms, slots_N, offered.personal_NP, learned_N4)
+        return _columns(viewer, offered.rooms, slots_N, offered.viewer_features_NP, learned_N4)
 
 
 def _columns(
-    viewer: VersionViewer, rooms: RoomEmbeddings, slots_N: NDArray[np.int64], personal_NP: Floats, learned_N4: Floats
+    viewer: VersionViewer,
+    rooms: RoomEmbeddings,
+    slots_N: NDArray[np.int64],
+    viewer_features_NP: Floats,
+    learned_N4: Floats,
 ) -> Floats:
     values_NF: Floats = candidate_kernels.candidate_values(
         slots_N,
-        personal_NP,
+        viewer_features_NP,
         learned_N4,
         rooms.vectors_NE,
         rooms.content_NE,

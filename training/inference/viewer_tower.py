@@ -54,7 +54,7 @@ class ViewerForward:
 
     def __init__(self, config: ViewerConfig, arrays: Mapping[str, NDArray[np.float32]], prefix: str = "") -> None:
         """Packs the weights. Raises ConfigError: an array is missing."""
-        warm_up.load()
+        warm_up.compile_all()
         own = PrefixedArrays(arrays, prefix)
         self._config = config
         self._project = own["project.weight"].T if config.d_item != config.d_model else None

@@ -256,6 +256,6 @@ class _Fetch:
 
 
 def _any(table_KD: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """[K] where a row has a number other than zero. NaN, which stands for no content, is none."""
+    """Whether each row has a number other than zero, bool [K]. NaN, which stands for no content, does not count."""
     has_K: NDArray[np.bool_] = (np.nan_to_num(table_KD) != 0).any(axis=1)
     return has_K

@@ -32,7 +32,7 @@ EXTRA: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 STATISTICS = ("messages_rank", "entries_rank", "newcomers_rank", "room_age_s")  # beside the room tower
 HEADS = ("enter", "stay", "interact")
-# What the ranker's terms begin with: visited, content, trending, crowd, fresh, language, category.
+# Initial weights of the ranker's terms: visited, content, trending, audience, fresh, language, category.
 WEIGHTS = (9.0, 2.0, 3.0, 0.6, 0.1, 3.0, 6.0)
 HABIT_HALF_LIFE_S = 14 * 86_400.0  # a streamer who is on twice a week is not forgotten between
 FRESH_HALF_LIFE_S = 600.0

@@ -194,11 +194,11 @@ class Registry:
         return self._own_path(under) if uri == self._store.uri else record.path
 
     def _own_path(self, under: str) -> str:
-        """Where a version of this registry lies, as it is announced: the topic is read by many, and kept."""
+        """The announced place of a version of this registry, without credentials: many read the topic, for long."""
         return f"{public_uri(self._store.uri).rstrip('/')}/{under}"
 
     def _place(self, record: ModelVersion) -> tuple[Store, str]:
-        """Where a version lies."""
+        """The store of a version, and its folder there."""
         if record.version == V0:
             raise VersionError("v0 has no files: it is the answer without a model")
         uri, under = _root(record, self._store.uri)

@@ -81,10 +81,12 @@ class FakeVersion:
             return FakeViewer(np.zeros(self._project_DE.shape[1], np.float32))
         return FakeViewer(past.rooms.vectors_NE.mean(axis=0))
 
-    def prepare(self, crowd_NC: Floats, rooms: RoomEmbeddings) -> Floats:
+    def prepare(self, room_features_NC: Floats, rooms: RoomEmbeddings) -> Floats:
         if self._prepare_CH is None:
-            self._prepare_CH = self._rng.normal(size=(crowd_NC.shape[1], self._hidden)).astype(np.float32) * 1e-3
-        return np.log1p(np.nan_to_num(crowd_NC)) @ self._prepare_CH
+            self._prepare_CH = (
+                self._rng.normal(size=(room_features_NC.shape[1], self._hidden)).astype(np.float32) * 1e-3
+            )
+        return np.log1p(np.nan_to_num(room_features_NC)) @ self._prepare_CH
 
     def log_odds_drops(
         self, viewer: ServedViewer, offered: RequestCandidates, ranked: RankedRooms, rooms: RoomsToExplain
@@ -93,14 +95,14 @@ class FakeVersion:
         fall_KC = np.zeros((len(places_K), len(CAUSES)), np.float32)
         dot_N = offered.rooms.vectors_NE[offered.slots_N] @ viewer.vector_E
         crowd_N = offered.prepared_SH[offered.slots_N].sum(axis=1)
-        fall_KC[:, MEMORY] = 2 * offered.personal_NP[places_K, VIEWER_FEATURES.index("own_visits")]
+        fall_KC[:, MEMORY] = 2 * offered.viewer_features_NP[places_K, VIEWER_FEATURES.index("own_visits")]
         fall_KC[:, OTHERS] = dot_N[places_K] - dot_N.mean()
         fall_KC[:, CROWD] = rooms.is_drawing_K * (crowd_N[places_K] - crowd_N.mean())
         return fall_KC
 
     def rank(self, viewer: ServedViewer, offered: RequestCandidates) -> RankedRooms:
         dot_N = offered.rooms.vectors_NE[offered.slots_N] @ viewer.vector_E
-        visits_N = offered.personal_NP[:, VIEWER_FEATURES.index("own_visits")]
+        visits_N = offered.viewer_features_NP[:, VIEWER_FEATURES.index("own_visits")]
         logits_N = -3 + 2 * visits_N + dot_N + offered.prepared_SH[offered.slots_N].sum(axis=1)
         enter_N = (1 / (1 + np.exp(-logits_N))).astype(np.float32)
         return RankedRooms(enter_N, enter_N / 2, enter_N / 4)

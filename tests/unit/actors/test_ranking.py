@@ -30,8 +30,8 @@ class Recording(FakeVersion):
         super().__init__("one")
         self.asked: list[RequestCandidates] = []
 
-    def prepare(self, crowd_NC: Floats, rooms: RoomEmbeddings) -> Floats:
-        return crowd_NC.copy()
+    def prepare(self, room_features_NC: Floats, rooms: RoomEmbeddings) -> Floats:
+        return room_features_NC.copy()
 
     def rank(self, viewer: ServedViewer, offered: RequestCandidates) -> RankedRooms:
         self.asked.append(offered)
@@ -78,8 +78,8 @@ def test_the_ranker_is_given_the_features_of_the_one_implementation(viewer: str)
         past.viewer(2 if viewer == "v" else 0, now_ms),
         now_ms,
     )
-    np.testing.assert_array_equal(offered.personal_NP, expected_NP)
-    assert offered.personal_NP.shape[1] == len(VIEWER_FEATURES)
+    np.testing.assert_array_equal(offered.viewer_features_NP, expected_NP)
+    assert offered.viewer_features_NP.shape[1] == len(VIEWER_FEATURES)
     slots = rooms.slots()
     expected_NC = room_features(rooms.lately.rooms(slots, now_ms))
     np.testing.assert_array_equal(offered.prepared_SH[slots], expected_NC)
@@ -90,7 +90,7 @@ def test_the_ranker_is_given_the_features_of_the_one_implementation(viewer: str)
     np.testing.assert_array_equal(audience_N, shown)  # what is shown of a room is what the ranker sees
     if viewer == "v":
         assert (
-            np.count_nonzero(offered.personal_NP[:, VIEWER_FEATURES.index("own_visits")]) == 1
+            np.count_nonzero(offered.viewer_features_NP[:, VIEWER_FEATURES.index("own_visits")]) == 1
         )  # not where they are now
 
 

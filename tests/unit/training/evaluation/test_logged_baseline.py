@@ -1,4 +1,4 @@
-"""Version 0's score on slates is that of a replica, as far as a slate holds what it is made of."""
+"""The baseline's score on candidate sets is that of a replica, as far as a set holds what it is made of."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actors.settings import RecommendConfig
 from actors.taste import strength, taste_of
 from streaming.events import ActivityBucket, RoomId, StreamerId, ViewerId, ViewerProfile, Visit
 from tests.unit.actors.replica import Replica, axis
-from tests.unit.training.random_slates import random_slates
+from tests.unit.training.random_candidate_sets import random_candidate_sets
 from training.content.declared_labels import label
 from training.evaluation.logged_baseline import zero_scores
 from training.features.features import COLUMN, ROOM_FEATURES, room_features
@@ -23,8 +23,8 @@ ABOUT = [("en", "music"), ("en", "Just Chatting"), ("de", "chess"), ("de", "musi
 
 
 def blank(num: int) -> CandidateSets:
-    """Slates that tell rooms apart by labels and content alone."""
-    candidate_sets = random_slates(num)
+    """Candidate sets whose rooms differ by labels and content alone."""
+    candidate_sets = random_candidate_sets(num)
     features_RF = np.zeros_like(candidate_sets.features_RF)
     features_RF[:, COLUMN["own_visit_age_s"]] = np.nan
     now_KD = np.zeros_like(candidate_sets.contents.now_KD)
@@ -90,7 +90,7 @@ def test_crowds_count_as_in_a_replica(config: RecommendConfig) -> None:
         dataclasses.replace(candidate_sets, features_RF=candidate_sets.features_RF[:rooms]), config.baseline
     )
     expected = [found[name] for name in names]
-    # a replica's minutes are of whole buckets for entries, a slate's to the second
+    # a replica's minutes are of whole buckets for entries, a candidate set's to the second
     assert scores == pytest.approx(expected, abs=0.1)
     assert np.argsort(scores).tolist() == np.argsort(expected).tolist()
     assert max(expected) - min(expected) > 0.2

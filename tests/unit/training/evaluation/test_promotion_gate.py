@@ -13,7 +13,7 @@ from deploy.config.settings import Settings
 from deploy.train import run
 from streaming.clock import ManualClock
 from tests.unit.training.inference.test_served_model import NAMES, fitted, small
-from tests.unit.training.random_slates import random_slates
+from tests.unit.training.random_candidate_sets import random_candidate_sets
 from training.baseline import TERMS
 from training.evaluation.logged_baseline import zero_scores
 from training.evaluation.promotion_gate import SliceGate, ndcg
@@ -31,12 +31,12 @@ CROWDS = Baseline(dataclasses.replace(NOTHING, trending=9.0))
 @pytest.fixture(scope="module")
 def candidate_sets() -> CandidateSets:
     """Visits of viewers who return."""
-    return random_slates(300, seed=5)
+    return random_candidate_sets(300, seed=5)
 
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return fitted(random_slates(60), small())
+    return fitted(random_candidate_sets(60), small())
 
 
 def test_what_is_no_worse_than_one_baseline_is_worse_than_another(

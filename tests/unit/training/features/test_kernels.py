@@ -64,8 +64,8 @@ def test_straight_lines_are_interpolation_between_knots(rows: int) -> None:
 
 
 def test_what_is_loaded_compiles_no_more() -> None:
-    warm_up.load()
-    warm_up.load()
+    warm_up.compile_all()
+    warm_up.compile_all()
     with pytest.raises(TypeError, match="No matching definition"):
         network_kernels.probabilities(np.zeros((2, 3)), 1.0)  # of doubles
     assert len(network_kernels.probabilities.signatures) == 1  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tests.unit.training.inference.test_served_model import NAMES, fitted, logits_of, no_transitions, small
-from tests.unit.training.random_slates import STREAMERS, random_slates
+from tests.unit.training.random_candidate_sets import STREAMERS, random_candidate_sets
 from tests.unit.training.recorded.recorded_chat import chat_of, crowd
 from training.boosting.ranker import Boosting, BoostingConfig
 from training.features.features import COLUMN
@@ -36,7 +36,11 @@ def with_audience(candidate_sets: CandidateSets, seed: int | None) -> CandidateS
 
 
 def test_a_version_that_never_knew_the_audience_says_the_same_whatever_it_is() -> None:
-    unknown, known, config = with_audience(random_slates(150), None), with_audience(random_slates(150), 1), small()
+    unknown, known, config = (
+        with_audience(random_candidate_sets(150), None),
+        with_audience(random_candidate_sets(150), 1),
+        small(),
+    )
     bundle = fitted(unknown, config)
     version = Version(bundle)
     for chosen in range(20):
@@ -56,7 +60,7 @@ def test_a_version_that_never_knew_the_audience_says_the_same_whatever_it_is() -
 
 
 def test_a_version_that_knew_the_audience_says_something_else_without_it() -> None:
-    unknown, known = with_audience(random_slates(150), None), with_audience(random_slates(150), 1)
+    unknown, known = with_audience(random_candidate_sets(150), None), with_audience(random_candidate_sets(150), 1)
     version = Version(fitted(known, small()))
     same, other = logits_of(version, known, 0), logits_of(version, unknown, 0)
     assert np.isfinite(same).all()
@@ -83,7 +87,11 @@ def test_boosting_that_never_knew_the_audience_scores_the_same_whatever_it_is() 
 
 
 def test_a_version_that_goes_on_from_one_that_never_knew_the_audience_begins_to_know_it() -> None:
-    unknown, known, config = with_audience(random_slates(150), None), with_audience(random_slates(150), 1), small()
+    unknown, known, config = (
+        with_audience(random_candidate_sets(150), None),
+        with_audience(random_candidate_sets(150), 1),
+        small(),
+    )
     parent = fitted(unknown, config)
     refreshed = fit_version(known, NAMES, no_transitions(), config, ORIGIN, parent=parent)
     version = Version(refreshed)

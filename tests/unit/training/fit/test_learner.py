@@ -10,7 +10,7 @@ import torch
 
 from streaming.errors import TrainingError
 from tests.unit.training.inference.test_served_model import NAMES, fitted, no_transitions, small
-from tests.unit.training.random_slates import STREAMERS, random_slates
+from tests.unit.training.random_candidate_sets import STREAMERS, random_candidate_sets
 from training.evaluation.promotion_gate import SliceGate, ndcg
 from training.features.features import COLUMN
 from training.fit.export import Origin, load_bundle
@@ -30,16 +30,16 @@ def _one_thread() -> None:
 
 
 def test_it_learns_where_viewers_return_to() -> None:
-    candidate_sets = random_slates(600)
+    candidate_sets = random_candidate_sets(600)
     bundle = fitted(candidate_sets, small())
-    judged = SliceGate(random_slates(200, seed=5), NAMES, Baseline()).judge(bundle, None)
+    judged = SliceGate(random_candidate_sets(200, seed=5), NAMES, Baseline()).judge(bundle, None)
     chance = ndcg(np.random.default_rng(0).random(len(candidate_sets.features_RF)), candidate_sets).mean()
     assert judged.metrics["ndcg10_all"] > chance + 0.1
     assert judged.passed, judged.reason
 
 
 def test_the_same_seed_gives_the_same_version_and_another_another() -> None:
-    candidate_sets, config = random_slates(120), small()
+    candidate_sets, config = random_candidate_sets(120), small()
     one, same = fitted(candidate_sets, config), fitted(candidate_sets, config)
     assert all(np.array_equal(one.arrays[name], same.arrays[name]) for name in one.arrays)
     other = dataclasses.replace(config, learn=dataclasses.replace(config.learn, seed=8))
@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same_version_and_another_another() -> None:
 
 @pytest.mark.parametrize("stop_at", [1, 4, 6, 8])
 def test_a_run_that_goes_on_from_a_checkpoint_is_the_run_that_was_not_stopped(stop_at: int) -> None:
-    candidate_sets, config = random_slates(150), small()
+    candidate_sets, config = random_candidate_sets(150), small()
     whole = Learner(new_model(candidate_sets, config, STREAMERS), candidate_sets, config.learn)
     for _ in whole.run():
         pass
@@ -67,7 +67,7 @@ def test_a_run_that_goes_on_from_a_checkpoint_is_the_run_that_was_not_stopped(st
 
 
 def test_a_loss_that_is_not_a_number_stops_with_its_batch() -> None:
-    candidate_sets, config = random_slates(100), small()
+    candidate_sets, config = random_candidate_sets(100), small()
     candidate_sets.features_RF[:, COLUMN["messages_60s"]] = np.inf
     learner = Learner(new_model(candidate_sets, config, STREAMERS), candidate_sets, config.learn)
     learner.model.rooms.project.weight.data.fill_(float("nan"))
@@ -78,19 +78,19 @@ def test_a_loss_that_is_not_a_number_stops_with_its_batch() -> None:
 
 @pytest.mark.parametrize(("visits", "said"), [(10, "at least 50"), (60, "one viewer")])
 def test_too_little_is_said(visits: int, said: str) -> None:
-    few = random_slates(visits)
+    few = random_candidate_sets(visits)
     with pytest.raises(TrainingError, match=said):
         check_learnable(dataclasses.replace(few, viewer_V=np.zeros(visits, np.int64)))
 
 
 def test_one_room_is_nothing_to_choose_between() -> None:
-    candidate_sets = random_slates(60)
+    candidate_sets = random_candidate_sets(60)
     with pytest.raises(TrainingError, match="nothing to choose"):
         check_learnable(dataclasses.replace(candidate_sets, streamer_R=np.ones_like(candidate_sets.streamer_R)))
 
 
 def test_a_refresh_keeps_what_it_began_with_and_grows_for_new_streamers() -> None:
-    candidate_sets, config = random_slates(120), small()
+    candidate_sets, config = random_candidate_sets(120), small()
     parent = fitted(candidate_sets, config)
     more = (*NAMES, "new-1", "new-2")
     again = fit_version(
@@ -105,7 +105,7 @@ def test_a_refresh_keeps_what_it_began_with_and_grows_for_new_streamers() -> Non
 
 
 def test_a_streamer_that_is_new_begins_as_the_cold_one_and_the_others_stay() -> None:
-    candidate_sets, config = random_slates(120), small()
+    candidate_sets, config = random_candidate_sets(120), small()
     parent = fitted(candidate_sets, config)
     model = new_model(candidate_sets, config, STREAMERS + 2)
     load_bundle(parent, model)
@@ -127,7 +127,7 @@ def test_a_room_without_content_is_its_streamer_and_a_gate_reads_only_the_stream
 
 
 def test_what_all_content_has_in_common_does_not_make_all_rooms_alike() -> None:
-    candidate_sets = random_slates(300)
+    candidate_sets = random_candidate_sets(300)
     common = np.full(
         candidate_sets.contents.now_KD.shape[1], 3.0, np.float32
     )  # as texts have it: more alike than unlike
@@ -150,7 +150,7 @@ def test_what_all_content_has_in_common_does_not_make_all_rooms_alike() -> None:
 
 
 def test_probabilities_are_calibrated_by_one_temperature() -> None:
-    candidate_sets, config = random_slates(300), small()
+    candidate_sets, config = random_candidate_sets(300), small()
     model = new_model(candidate_sets, config, STREAMERS)
     model.ranker.terms_K.data *= 20  # far too sure of itself
     found = calibrate(model, candidate_sets, np.arange(200), config.learn)
@@ -159,7 +159,7 @@ def test_probabilities_are_calibrated_by_one_temperature() -> None:
 
 
 def test_a_batch_holds_the_newest_visits_of_each_past() -> None:
-    candidate_sets = random_slates(40, visits=6)
+    candidate_sets = random_candidate_sets(40, visits=6)
     batch = training_batch(candidate_sets, np.arange(40), 3)
     assert batch.past_mask_BT.shape[1] <= 3
     long = int(np.argmax(candidate_sets.pasts.length_V))
@@ -167,7 +167,7 @@ def test_a_batch_holds_the_newest_visits_of_each_past() -> None:
 
 
 def test_the_ranker_meets_streamers_of_whom_nothing_is_known() -> None:
-    candidate_sets, config = random_slates(80), small()
+    candidate_sets, config = random_candidate_sets(80), small()
     model = new_model(candidate_sets, config, STREAMERS).eval()
     given = FrozenTowers(model, candidate_sets, 32, 6, None)
     every = np.arange(80)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from streaming.errors import VersionError
-from tests.unit.training.random_slates import D_CONTENT, STREAMERS, random_slates
+from tests.unit.training.random_candidate_sets import D_CONTENT, STREAMERS, random_candidate_sets
 from training.examples.co_visit_counts import TransitionCounts
 from training.features.features import COLUMN, ROOM_FEATURES, VIEWER_FEATURES
 from training.fit.export import Origin, load_bundle
@@ -94,7 +94,7 @@ def logits_of(version: Version, candidate_sets: CandidateSets, chosen: int) -> n
 
 @pytest.mark.parametrize(("mixer", "sides"), [("softmax", "both"), ("hstu", "content"), ("lru", "id")])
 def test_a_version_in_numpy_scores_as_the_model_does(mixer: MixerKind, sides: Sides) -> None:
-    candidate_sets = without_trails(random_slates(200))
+    candidate_sets = without_trails(random_candidate_sets(200))
     config = small(mixer, sides)
     bundle = fitted(candidate_sets, config)
     larm = replace(config.model.larm, d_content=D_CONTENT)
@@ -116,7 +116,7 @@ def test_a_version_in_numpy_scores_as_the_model_does(mixer: MixerKind, sides: Si
 
 
 def test_a_bundle_with_other_features_is_refused() -> None:
-    bundle = fitted(random_slates(80), small())
+    bundle = fitted(random_candidate_sets(80), small())
     other = msgspec.structs.replace(bundle.manifest, features=("hour",))
     with pytest.raises(VersionError, match="reads other features"):
         Version(Bundle(other, bundle.arrays, bundle.names))
@@ -126,13 +126,13 @@ def test_a_bundle_with_other_features_is_refused() -> None:
     "missing", ["centroids_LKE", "rooms.project.weight", "temperature", "transitions.moves.start_S"]
 )
 def test_a_bundle_without_an_array_is_refused(missing: str) -> None:
-    bundle = fitted(random_slates(80), small())
+    bundle = fitted(random_candidate_sets(80), small())
     arrays = {name: array for name, array in bundle.arrays.items() if name != missing}
     with pytest.raises(VersionError, match="not a model of this build"):
         Version(Bundle(bundle.manifest, arrays, bundle.names))
 
 
 def test_a_bundle_with_too_few_names_is_refused() -> None:
-    bundle = fitted(random_slates(80), small())
+    bundle = fitted(random_candidate_sets(80), small())
     with pytest.raises(VersionError, match="one row more than names"):
         Version(Bundle(bundle.manifest, bundle.arrays, {"streamers": NAMES[:-1]}))

@@ -1,4 +1,4 @@
-"""A viewer's vector is the viewer's own, whoever else is in the batch, and a stranger's is the stranger's."""
+"""A viewer's vector does not depend on who else is in the batch; all cold-start viewers have one learned vector."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.unit.training.inference.test_served_model import small
-from tests.unit.training.random_slates import STREAMERS, random_slates
+from tests.unit.training.random_candidate_sets import STREAMERS, random_candidate_sets
 from training.fit.local_fit import new_model
 from training.model.batches import CandidateSets, training_batch
 from training.model.model import LENGTHS, Model
@@ -28,7 +28,7 @@ def model_of(candidate_sets: CandidateSets) -> Model:
 
 
 def test_pasts_of_any_length_come_to_the_same_alone_and_together() -> None:
-    candidate_sets = random_slates(80, visits=VISITS)
+    candidate_sets = random_candidate_sets(80, visits=VISITS)
     model = model_of(candidate_sets)
     assert {*candidate_sets.pasts.length_V.tolist()} == {*range(VISITS + 1)}
     together_BE = vectors(model, candidate_sets, [*range(80)])
@@ -37,7 +37,7 @@ def test_pasts_of_any_length_come_to_the_same_alone_and_together() -> None:
 
 
 def test_viewers_without_a_past_are_strangers_and_teach_the_tower_nothing() -> None:
-    candidate_sets = random_slates(80, visits=VISITS)
+    candidate_sets = random_candidate_sets(80, visits=VISITS)
     model = model_of(candidate_sets)
     strangers = np.flatnonzero(candidate_sets.pasts.length_V == 0).tolist()
     assert torch.equal(vectors(model, candidate_sets, strangers), model.stranger_E.expand(len(strangers), -1))
@@ -49,7 +49,7 @@ def test_viewers_without_a_past_are_strangers_and_teach_the_tower_nothing() -> N
 
 @pytest.mark.parametrize("length", [*LENGTHS, VISITS])
 def test_every_length_of_past_teaches_the_tower(length: int) -> None:
-    candidate_sets = random_slates(80, visits=VISITS)
+    candidate_sets = random_candidate_sets(80, visits=VISITS)
     model = model_of(candidate_sets)
     batch = training_batch(candidate_sets, np.flatnonzero(candidate_sets.pasts.length_V == length)[:1], VISITS)
     model.viewer(batch, model.past(batch)).square().sum().backward()

@@ -1,4 +1,4 @@
-"""Slates drawn at random, in which viewers return to the streamers that they visited: something to learn."""
+"""Candidate sets drawn at random, in which viewers return to the streamers that they visited: something to learn."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ STREAMERS = 12
 D_CONTENT = 24
 
 
-def random_slates(num: int, seed: int = 1, most_rooms: int = 9, visits: int = 6) -> CandidateSets:
-    """`num` slates of two to `most_rooms` rooms. Features are noise, except own_visits, which are those of the past."""
+def random_candidate_sets(num: int, seed: int = 1, most_rooms: int = 9, visits: int = 6) -> CandidateSets:
+    """`num` candidate sets of two to `most_rooms` rooms. Features are noise, except own_visits: those of the past."""
     rng = np.random.default_rng(seed)
     size_V = rng.integers(2, most_rooms + 1, num).astype(np.int32)
     length_V = rng.integers(0, visits + 1, num).astype(np.int16)
