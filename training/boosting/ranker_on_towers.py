@@ -63,7 +63,7 @@ class BoostedTowers(Boosting):
             raise AssertionError("what has learned is a version")
         learn = msgspec.convert(bundle.manifest.config["learn"], LearnConfig)
         self._unknown_share = msgspec.convert(bundle.manifest.config["model"], ModelConfig).larm.id_dropout
-        self._totals_S3 = np.array(Transitions.of(bundle.arrays).totals_S3)
+        self._totals_S3 = np.array(Transitions.from_arrays(bundle.arrays).totals_S3)
         self._totals_S3[COLD] = np.nan  # as training/inference/served_model.py has it
         usable = [moment for moment in past if len(moment.live_N) > 1 and not moment.surprise]
         super().learn(usable[_seen_by_towers(len(usable), learn) :])

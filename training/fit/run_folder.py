@@ -90,7 +90,7 @@ class RunFolder:
 
     def transitions(self) -> Transitions:
         """The tables of transitions at the end of the examples."""
-        return Transitions.of(safetensors.numpy.load_file(self.folder / "transitions.safetensors"))
+        return Transitions.from_arrays(safetensors.numpy.load_file(self.folder / "transitions.safetensors"))
 
     def _vectors(self) -> NDArray[np.float16]:
         vectors_KD: NDArray[np.float16] = np.load(self.folder / "vectors.npy", allow_pickle=False)

@@ -23,7 +23,7 @@ ONE, NONE = np.float32(1), np.float32(0)
 
 
 @kernel()
-def remembered(
+def summarise_past(
     vectors_VE: Floats, content_VE: Floats, static_VL: Codes, labels_V2: NDArray[np.int32], code_LKE: Floats
 ) -> tuple[Floats, Floats, Floats, NDArray[np.int32]]:
     """Summaries of the V rooms visited, for the viewer tower and the ranker.
@@ -61,7 +61,7 @@ def remembered(
 
 
 @kernel()
-def found(streamer_X: NDArray[np.int32], start: int, end: int, streamer: int) -> int:
+def find_streamer(streamer_X: NDArray[np.int32], start: int, end: int, streamer: int) -> int:
     """The place of a streamer in [start, end) of streamer_X, which ascends there; −1 where it is not."""
     low, high = start, end
     while low < high:
@@ -93,13 +93,13 @@ def transition_shares(
     columns_N4 = np.zeros((len(streamer_N), LEARNED), np.float32)
     moves = first_moves = NONE
     for n in range(len(streamer_N)):
-        x = found(transition_X, transition_S[last], transition_S[last + 1], streamer_N[n]) if last else -1
+        x = find_streamer(transition_X, transition_S[last], transition_S[last + 1], streamer_N[n]) if last else -1
         if x >= 0:
             columns_N4[n, 0], columns_N4[n, 1] = transition_X2[x, 0], transition_X2[x, 1]
             moves += transition_X2[x, 0]
             first_moves += transition_X2[x, 1]
         for h in range(len(known_H)):
-            x = found(covisit_X, covisit_S[known_H[h]], covisit_S[known_H[h] + 1], streamer_N[n])
+            x = find_streamer(covisit_X, covisit_S[known_H[h]], covisit_S[known_H[h] + 1], streamer_N[n])
             if x >= 0:
                 columns_N4[n, 2] += covisit_X1[x, 0]
                 columns_N4[n, 3] = max(columns_N4[n, 3], covisit_X1[x, 0])
@@ -128,7 +128,7 @@ def candidate_values(
     """The ranker's inputs of N candidates that differ by viewer, float32 [N, F].
 
     Columns: viewer features, then config.LEARNED, then config.EXTRA without the content gate. The rooms' vectors,
-    content, codes and labels are by slots of S; the viewer's are as `remembered` returns them.
+    content, codes and labels are by slots of S; the viewer's are as `summarise_past` returns them.
     """
     N, P = viewer_features_NP.shape
     L, K = product_LK.shape
@@ -167,7 +167,7 @@ def signatures() -> dict[Any, Any]:
     sparse = (INTEGERS, rows, FLOATS_2D)
     rooms, viewer = (FLOATS_2D, FLOATS_2D, codes, codes, marks), (FLOATS, FLOATS, FLOATS_2D, marks)
     return {
-        remembered: (FLOATS_2D, FLOATS_2D, codes, marks, FLOATS_3D),
+        summarise_past: (FLOATS_2D, FLOATS_2D, codes, marks, FLOATS_3D),
         transition_shares: (rows, types.int64, INTEGERS, *sparse, *sparse),
         candidate_values: (INTEGERS, FLOATS_2D, FLOATS_2D, *rooms, *viewer),
     }

@@ -31,17 +31,17 @@ class Sparse:
 class Transitions:
     """Transitions, co-visits and totals counted up to one time, by rows of S streamers, 0 for the unknown.
 
-    moves: [all transitions, first visits among them] from a streamer to another. shared: [cosine of their visitors].
+    counts: [all transitions, first visits among them] from a streamer to another. cosines: [cosine of their visitors].
     totals_S3: columns as TOTALS in training/model/config.py.
     """
 
-    moves: Sparse
-    shared: Sparse
+    counts: Sparse
+    cosines: Sparse
     totals_S3: NDArray[np.float32]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """The arrays of a version's file, by name."""
-        named = {"moves": self.moves, "shared": self.shared}
+        named = {"moves": self.counts, "shared": self.cosines}
         arrays = {
             f"transitions.{name}.{part}": getattr(sparse, part)
             for name, sparse in named.items()
@@ -50,13 +50,13 @@ class Transitions:
         return {**arrays, "transitions.totals_S3": self.totals_S3}
 
     @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Transitions:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Transitions:
         """The tables in a version's arrays. Raises KeyError: one is missing."""
         names = ("start_S", "streamer_X", "value_XK")
-        moves, shared = (
+        counts, cosines = (
             Sparse(*(np.array(arrays[f"transitions.{name}.{part}"]) for part in names)) for name in ("moves", "shared")
         )
-        return cls(moves, shared, arrays["transitions.totals_S3"])  # type: ignore[arg-type]
+        return cls(counts, cosines, arrays["transitions.totals_S3"])  # type: ignore[arg-type]
 
     def from_visits(self, visited: Sequence[int]) -> ViewerTransitions:
         """The transitions that matter to a viewer.
@@ -65,7 +65,7 @@ class Transitions:
         """
         last_first = dict.fromkeys(reversed(visited))
         known_H = np.array([row for row in last_first if row][:LONGEST_HABITS], np.int64)
-        starts_S = self.shared.start_S
+        starts_S = self.cosines.start_S
         return ViewerTransitions(
             self, visited[-1] if visited else 0, known_H[starts_S[known_H] < starts_S[known_H + 1]]
         )
@@ -87,17 +87,17 @@ class ViewerTransitions:
 
         rows_N: rows of the rooms' streamers. Shares are among these rooms.
         """
-        moves, shared = self.among.moves, self.among.shared
+        counts, cosines = self.among.counts, self.among.cosines
         columns_N4: NDArray[np.float32] = candidate_kernels.transition_shares(
             rows_N,
             self.last,
             self.known_H,
-            moves.start_S,
-            moves.streamer_X,
-            moves.value_XK,
-            shared.start_S,
-            shared.streamer_X,
-            shared.value_XK,
+            counts.start_S,
+            counts.streamer_X,
+            counts.value_XK,
+            cosines.start_S,
+            cosines.streamer_X,
+            cosines.value_XK,
         )
         return columns_N4
 

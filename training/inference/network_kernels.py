@@ -87,7 +87,7 @@ def product(x_NK: Floats, weight_OK: Floats, bias_O: Floats, y_NO: Floats) -> No
 
 
 @kernel()
-def ranked(
+def ranker_logits(
     sum_NO: Floats,
     values_NF: Floats,
     deep_IH: Floats,
@@ -165,7 +165,7 @@ def layer_norm(x_ND: Floats, z_ND: Floats) -> None:
 
 
 @kernel()
-def since(seconds: np.float32 | np.float64) -> tuple[int, np.float32]:
+def duration_knot(seconds: np.float32 | np.float64) -> tuple[int, np.float32]:
     """The knot below a duration, and the share of the way to the next knot (training/viewer_config.py)."""
     at = min(np.float32(log1p(max(np.float32(seconds), NONE))) * PER_KNOT, LAST_KNOT)
     return int(at), at - np.float32(int(at))
@@ -174,18 +174,18 @@ def since(seconds: np.float32 | np.float64) -> tuple[int, np.float32]:
 @kernel()
 def add_duration(x_D: Floats, knots_KD: Floats, first: int, seconds: np.float32) -> None:
     """Adds the embedding of a duration, whose knots begin at row `first`."""
-    below, share = since(seconds)
+    below, share = duration_knot(seconds)
     for d in range(len(x_D)):
         low = knots_KD[first + below, d]
         x_D[d] += low + share * (knots_KD[first + below + 1, d] - low)
 
 
 @kernel()
-def apart(at_s_T: NDArray[np.float64], first: int, below_QT: NDArray[np.int64], share_QT: Floats) -> None:
+def knots_between(at_s_T: NDArray[np.float64], first: int, below_QT: NDArray[np.int64], share_QT: Floats) -> None:
     """Times between the visits from `first` on and each before them: the knots below, and the shares of the way."""
     for query in range(len(below_QT)):
         for t in range(first + query + 1):
-            below_QT[query, t], share_QT[query, t] = since(at_s_T[first + query] - at_s_T[t])
+            below_QT[query, t], share_QT[query, t] = duration_knot(at_s_T[first + query] - at_s_T[t])
 
 
 @kernel()
@@ -231,7 +231,7 @@ def attend(
 ) -> None:
     """Softmax attention of the last Q visits over themselves and those before.
 
-    visits_HK, time_HK: the distance bias by head. below_QT, share_QT: from `apart`.
+    visits_HK, time_HK: the distance bias by head. below_QT, share_QT: from `knots_between`.
     """
     Q, D = q_QD.shape
     T, heads = len(kv_TE), len(visits_HK)
@@ -306,7 +306,7 @@ def softmax_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: PackedSoftmax) 
     number = len(w.out_bias_BD)
     z_TD, q_TD, kv_TE = np.empty((T, D), np.float32), np.empty((T, D), np.float32), np.empty((T, 2 * D), np.float32)
     below_TT, share_TT = np.empty((T, T), np.int64), np.empty((T, T), np.float32)
-    apart(at_s_T, 0, below_TT, share_TT)
+    knots_between(at_s_T, 0, below_TT, share_TT)
     for block in range(number):
         first = T - 1 if block == number - 1 else 0
         layer_norm(x_TD, z_TD)
@@ -329,7 +329,7 @@ def hstu_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: PackedHstu) -> Non
     z_TD, out_TD = np.empty((T, D), np.float32), np.empty((T, D), np.float32)
     qu_TE, kv_TE = np.empty((T, 2 * D), np.float32), np.empty((T, 2 * D), np.float32)
     below_TT, share_TT = np.empty((T, T), np.int64), np.empty((T, T), np.float32)
-    apart(at_s_T, 0, below_TT, share_TT)
+    knots_between(at_s_T, 0, below_TT, share_TT)
     for block in range(number):
         first = T - 1 if block == number - 1 else 0
         layer_norm(x_TD, z_TD)
@@ -384,7 +384,7 @@ def lru_blocks(x_TD: Floats, w: PackedLru) -> None:
 
 
 @kernel()
-def embedded(
+def embed_visits(
     item_TD: Floats,
     action_T: NDArray[np.int64],
     dwell_s_T: Floats,
@@ -413,7 +413,7 @@ def embedded(
 
 
 @kernel()
-def moment(x_TD: Floats, gap_s: np.float32, hour: float, ends: PackedEnds) -> Floats:
+def add_prediction_time(x_TD: Floats, gap_s: np.float32, hour: float, ends: PackedEnds) -> Floats:
     """The last visit's output with the time of prediction added, float32 [D]. gap_s: seconds since that visit."""
     T, D = x_TD.shape
     y_1D = x_TD[T - 1 :]
@@ -434,7 +434,7 @@ def moment(x_TD: Floats, gap_s: np.float32, hour: float, ends: PackedEnds) -> Fl
 
 
 @kernel()
-def viewed_softmax(
+def viewer_vector_softmax(
     item_TD: Floats,
     action_T: NDArray[np.int64],
     dwell_s_T: Floats,
@@ -449,13 +449,13 @@ def viewed_softmax(
     gap_s_T: to the next visit. since_same_s_T: below 0 for never. hour: of the day.
     """
     x_TD, at_s_T = np.empty(item_TD.shape, np.float32), np.zeros(len(item_TD), np.float64)
-    embedded(item_TD, action_T, dwell_s_T, gap_s_T, since_same_s_T, ends, x_TD, at_s_T)
+    embed_visits(item_TD, action_T, dwell_s_T, gap_s_T, since_same_s_T, ends, x_TD, at_s_T)
     softmax_blocks(x_TD, at_s_T, inner)
-    return moment(x_TD, gap_s_T[-1], hour, ends)
+    return add_prediction_time(x_TD, gap_s_T[-1], hour, ends)
 
 
 @kernel()
-def viewed_hstu(
+def viewer_vector_hstu(
     item_TD: Floats,
     action_T: NDArray[np.int64],
     dwell_s_T: Floats,
@@ -465,15 +465,15 @@ def viewed_hstu(
     ends: PackedEnds,
     inner: PackedHstu,
 ) -> Floats:
-    """The vector of training/model/viewer_tower.py with HSTU blocks, float32 [D]; parameters as `viewed_softmax`."""
+    """The vector of training/model/viewer_tower.py with HSTU blocks, float32 [D]; else like `viewer_vector_softmax`."""
     x_TD, at_s_T = np.empty(item_TD.shape, np.float32), np.zeros(len(item_TD), np.float64)
-    embedded(item_TD, action_T, dwell_s_T, gap_s_T, since_same_s_T, ends, x_TD, at_s_T)
+    embed_visits(item_TD, action_T, dwell_s_T, gap_s_T, since_same_s_T, ends, x_TD, at_s_T)
     hstu_blocks(x_TD, at_s_T, inner)
-    return moment(x_TD, gap_s_T[-1], hour, ends)
+    return add_prediction_time(x_TD, gap_s_T[-1], hour, ends)
 
 
 @kernel()
-def viewed_lru(
+def viewer_vector_lru(
     item_TD: Floats,
     action_T: NDArray[np.int64],
     dwell_s_T: Floats,
@@ -483,11 +483,11 @@ def viewed_lru(
     ends: PackedEnds,
     inner: PackedLru,
 ) -> Floats:
-    """The vector of training/model/viewer_tower.py with LRU blocks, float32 [D]; parameters as `viewed_softmax`."""
+    """The vector of training/model/viewer_tower.py with LRU blocks, float32 [D]; else like `viewer_vector_softmax`."""
     x_TD, at_s_T = np.empty(item_TD.shape, np.float32), np.zeros(len(item_TD), np.float64)
-    embedded(item_TD, action_T, dwell_s_T, gap_s_T, since_same_s_T, ends, x_TD, at_s_T)
+    embed_visits(item_TD, action_T, dwell_s_T, gap_s_T, since_same_s_T, ends, x_TD, at_s_T)
     lru_blocks(x_TD, inner)
-    return moment(x_TD, gap_s_T[-1], hour, ends)
+    return add_prediction_time(x_TD, gap_s_T[-1], hour, ends)
 
 
 def _fields(record: type[Any]) -> types.NamedTuple:
@@ -500,9 +500,9 @@ def signatures() -> dict[Any, Any]:
     """The kernels that Python calls, with the types of their arguments, for `compiling.load`."""
     history = (FLOATS_2D, INTEGERS, *[FLOATS] * 3, types.float64, _fields(PackedEnds))
     return {
-        ranked: (FLOATS_2D, FLOATS_2D, FLOATS_2D, FLOATS, FLOATS_2D, FLOATS, FLOATS, INTEGERS, types.float64),
+        ranker_logits: (FLOATS_2D, FLOATS_2D, FLOATS_2D, FLOATS, FLOATS_2D, FLOATS, FLOATS, INTEGERS, types.float64),
         probabilities: (FLOATS_2D, types.float64),
-        viewed_softmax: (*history, _fields(PackedSoftmax)),
-        viewed_hstu: (*history, _fields(PackedHstu)),
-        viewed_lru: (*history, _fields(PackedLru)),
+        viewer_vector_softmax: (*history, _fields(PackedSoftmax)),
+        viewer_vector_hstu: (*history, _fields(PackedHstu)),
+        viewer_vector_lru: (*history, _fields(PackedLru)),
     }

@@ -136,7 +136,7 @@ class RankerForward:
 
     def heads(self, sum_NO: Floats, rest_NF: Floats) -> Floats:
         """Logits from the sums of `summed`, float32 [N, 3]."""
-        logit_N3: Floats = network_kernels.ranked(
+        logit_N3: Floats = network_kernels.ranker_logits(
             sum_NO,
             rest_NF,
             self._deep_IH,

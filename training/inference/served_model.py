@@ -65,7 +65,7 @@ class Version:
             self.max_visits = int(manifest.config["learn"]["visits"])
             self._ranker = RankerForward(arrays, (*ROOM_FEATURES, *TOTALS))
             self._temperature = float(arrays["temperature"][0])
-            self._transitions = Transitions.of(arrays)
+            self._transitions = Transitions.from_arrays(arrays)
             self._totals_S3: Floats = np.array(self._transitions.totals_S3, np.float32)
             self._totals_S3[COLD] = np.nan  # not nobody, but nobody knows: as training/fit/frozen_towers.py has it
             levels, codes, width = self._code_LKE.shape
@@ -134,7 +134,7 @@ class Version:
         if not len(rooms.rows_N):
             return self._stranger
         last = slice(-most, None)
-        item_VE, content_E, product_LK, marks_4V = candidate_kernels.remembered(
+        item_VE, content_E, product_LK, marks_4V = candidate_kernels.summarise_past(
             rooms.vectors_NE[last],
             rooms.content_NE[last],
             rooms.static_NL[last],

@@ -18,10 +18,10 @@ from training.viewer_config import MixerKind, ViewerConfig
 
 Floats = NDArray[np.float32]
 
-VIEWED: Mapping[MixerKind, Callable[..., Floats]] = {
-    "softmax": network_kernels.viewed_softmax,
-    "hstu": network_kernels.viewed_hstu,
-    "lru": network_kernels.viewed_lru,
+VIEWER_VECTOR: Mapping[MixerKind, Callable[..., Floats]] = {
+    "softmax": network_kernels.viewer_vector_softmax,
+    "hstu": network_kernels.viewer_vector_hstu,
+    "lru": network_kernels.viewer_vector_lru,
 }
 
 
@@ -59,7 +59,7 @@ class ViewerForward:
         self._config = config
         self._project = own["project.weight"].T if config.d_item != config.d_model else None
         self._ends, self._blocks = pack_ends(config, own), BLOCKS[config.mixer](config, own)
-        self._viewed = VIEWED[config.mixer]
+        self._viewer_vector = VIEWER_VECTOR[config.mixer]
 
     def __call__(self, history: VisitHistory) -> Floats:
         """The viewer's vector for now, float32 [d_model], from the last max_visits visits; zeros without any."""
@@ -67,7 +67,7 @@ class ViewerForward:
         if not len(history.item_TD):
             return np.zeros(self._config.d_model, np.float32)
         item_TD = history.item_TD if self._project is None else history.item_TD @ self._project
-        y_D: Floats = self._viewed(
+        y_D: Floats = self._viewer_vector(
             np.ascontiguousarray(item_TD),
             history.action_T if self._config.actions else np.zeros(len(item_TD), np.int64),
             history.dwell_s_T,

@@ -165,8 +165,8 @@ class Lru(nn.Module):
         decay_D = self.nu_D.exp()
         lambda_D = torch.polar((-decay_D).exp(), self.theta_D.exp())
         gamma_D = (1 - (-2 * decay_D).exp()).sqrt()
-        given: Tensor = self.into(self.norm(x)).float()
-        return lambda_D, gamma_D * torch.complex(*given.chunk(2, dim=-1))
+        projected: Tensor = self.into(self.norm(x)).float()
+        return lambda_D, gamma_D * torch.complex(*projected.chunk(2, dim=-1))
 
     def _finish(self, x: Tensor, state: Tensor) -> Tensor:
         kept: Tensor = x + self.dropout(self.out(torch.cat((state.real, state.imag), dim=-1)))

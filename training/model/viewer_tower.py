@@ -76,7 +76,7 @@ class ViewerTower(nn.Module):
     def _tokens(self, visits: Visits) -> Tensor:
         x_BTD: Tensor = visits.item_BTD if self.project is None else self.project(visits.item_BTD)
         if self.action is not None:
-            x_BTD = x_BTD + self.action(_given(visits.action_BT, "action_BT"))
+            x_BTD = x_BTD + self.action(_required(visits.action_BT, "action_BT"))
         if self.durations is not None:
             x_BTD = x_BTD + self.durations(visits)
         embedded: Tensor = self.dropout(self.norm(x_BTD))
@@ -106,11 +106,11 @@ class Durations(nn.Module):
         self.first_D = nn.Parameter(torch.zeros(d_model))
 
     def forward(self, visits: Visits) -> Tensor:
-        gap_s_BT = _given(visits.gap_s_BT, "gap_s_BT") * visits.mask_BT
+        gap_s_BT = _required(visits.gap_s_BT, "gap_s_BT") * visits.mask_BT
         before_BT = functional.pad(gap_s_BT[:, :-1], (1, 0))
-        since_BT = _given(visits.since_same_s_BT, "since_same_s_BT")
+        since_BT = _required(visits.since_same_s_BT, "since_same_s_BT")
         since_BTD = torch.where((since_BT < 0)[..., None], self.first_D, self.since_same(since_BT))
-        added: Tensor = self.dwell(_given(visits.dwell_s_BT, "dwell_s_BT")) + self.gap(before_BT) + since_BTD
+        added: Tensor = self.dwell(_required(visits.dwell_s_BT, "dwell_s_BT")) + self.gap(before_BT) + since_BTD
         return added
 
 
@@ -128,9 +128,9 @@ class MomentEncoding(nn.Module):
     def forward(self, y_BTD: Tensor, gap_s_BT: Tensor | None, hour_BT: Tensor | None) -> Tensor:
         wide_BTD = self.widen(y_BTD)
         if self.gap is not None:
-            wide_BTD = wide_BTD + self.gap(_given(gap_s_BT, "gap_s_BT"))
+            wide_BTD = wide_BTD + self.gap(_required(gap_s_BT, "gap_s_BT"))
         if self.hour is not None:
-            wide_BTD = wide_BTD + self.hour(around_the_clock(_given(hour_BT, "hour_BT")))
+            wide_BTD = wide_BTD + self.hour(around_the_clock(_required(hour_BT, "hour_BT")))
         moved: Tensor = y_BTD + self.narrow(functional.silu(wide_BTD))
         return moved
 
@@ -158,7 +158,7 @@ def since_same_s(streamers: Iterable[int], at_s: Iterable[float]) -> list[float]
     return since
 
 
-def _given(feature: Tensor | None, name: str) -> Tensor:
+def _required(feature: Tensor | None, name: str) -> Tensor:
     if feature is None:
         raise ConfigError(f"the viewer tower is configured to see {name}, but it is not given")
     return feature

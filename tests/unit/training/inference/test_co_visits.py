@@ -44,7 +44,7 @@ def test_a_first_move_counts_apart_from_one_back() -> None:
     counts.visit([1], 2)
     counts.visit([2, 1], 2)
     assert counts.columns([1], [2, 3])[0].tolist()[:2] == [1.0, 1.0]
-    assert counts.export(4).moves.value_XK.tolist() == [[2.0, 1.0]]
+    assert counts.export(4).counts.value_XK.tolist() == [[2.0, 1.0]]
 
 
 def test_totals_tell_first_visits_and_those_of_newcomers() -> None:
@@ -65,7 +65,7 @@ def test_unknown_streamers_are_not_counted() -> None:
 def test_arrays_and_back() -> None:
     counts, pasts = counted()
     frozen = counts.export(9)
-    again = Transitions.of(frozen.arrays())
+    again = Transitions.from_arrays(frozen.arrays())
     rooms = np.arange(9, dtype=np.int32)
     for past in pasts[:10]:
         assert np.array_equal(again.from_visits(past).columns(rooms), frozen.from_visits(past).columns(rooms))
