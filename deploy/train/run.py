@@ -79,10 +79,10 @@ def train(
     config = settings.training.below(Path.cwd())
     give_way(config.niceness)
     run = Path(config.folder) / "run"
-    prepared = _unfinished(run) if resume else None
-    if prepared is None:
+    run_folder = _unfinished(run) if resume else None
+    if run_folder is None:
         examples = ExamplesConfig(share=config.share, seed=config.seed)
-        prepared = make_run_folder(
+        run_folder = make_run_folder(
             run,
             lambda folder: write_examples(folder, examples, progress),
             encoder,
@@ -102,10 +102,10 @@ def train(
         from training.fit.ray_fit import Scale, fit_on_ray  # noqa: PLC0415  torch and Ray Train, which reads its environment at import
 
         scale = Scale(config.workers, config.gpu, config.threads, config.cpus, config.niceness, config.checkpoint_s)
-        bundle = fit_on_ray(prepared, scale, str(checkpoints), progress.learned)
+        bundle = fit_on_ray(run_folder, scale, str(checkpoints), progress.learned)
     shutil.rmtree(checkpoints, ignore_errors=True)  # of a run that is over
-    gate = SliceGate(prepared.unseen(), prepared.plan.streamers, settings.recommend.baseline, config.seed)
-    return Trained(bundle, gate, len(prepared.examples), len(prepared.plan.streamers))
+    gate = SliceGate(run_folder.unseen(), run_folder.plan.streamers, settings.recommend.baseline, config.seed)
+    return Trained(bundle, gate, len(run_folder.examples), len(run_folder.plan.streamers))
 
 
 def parent_of(registry: Registry) -> Parent | None:

@@ -190,7 +190,7 @@ class World:
 def learn(world: World, folder: Path, encoder: Encoder, config: TrainingConfig) -> dict[Sides, Version]:
     """A version by what its room tower reads, of the platform's past."""
     archive = archive_of(world.past, folder / "archive")
-    prepared = make_run_folder(
+    run_folder = make_run_folder(
         folder / "run",
         lambda examples: write_archived(archive, examples, ExamplesConfig(share=config.share), Quiet()),
         encoder,
@@ -200,13 +200,13 @@ def learn(world: World, folder: Path, encoder: Encoder, config: TrainingConfig) 
         now_ms=world.moment_ms,
         encoding=Quiet(),
     )
-    candidate_sets, plan, versions = prepared.candidate_sets(0, 1), prepared.plan, {}
+    candidate_sets, plan, versions = run_folder.candidate_sets(0, 1), run_folder.plan, {}
     for sides in SIDES:
         larm = dataclasses.replace(plan.fit.model.larm, sides=sides)
         model = dataclasses.replace(plan.fit.model, larm=larm)
         chosen = dataclasses.replace(plan.fit, model=model)
         versions[sides] = Version(
-            fit_version(candidate_sets, plan.streamers, prepared.transitions(), chosen, plan.origin)
+            fit_version(candidate_sets, plan.streamers, run_folder.transitions(), chosen, plan.origin)
         )
     return versions
 

@@ -62,6 +62,7 @@ class LearnConfig(Section):
     seed: CountOrZero = 7
 
     def check(self) -> None:
+        """Checks the settings together. Raises ConfigError."""
         if not self.prefixes:
             raise ConfigError("learn.prefixes is empty; it must hold at least one number of dimensions")
 

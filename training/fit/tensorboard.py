@@ -16,5 +16,6 @@ class Curves:
         self._writer = SummaryWriter(str(folder))
 
     def add(self, step: LearnStep) -> None:
+        """Writes the losses of a step."""
         for name, loss in step.losses.items():
             self._writer.add_scalar(f"{step.phase}/{name}", loss, step.step)

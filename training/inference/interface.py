@@ -123,11 +123,17 @@ class ServedVersion(Protocol):
     """A model version in memory. Frozen, for any thread. No call raises, or blocks longer than its arithmetic takes."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The version's name."""
+
     @property
-    def encoder_version(self) -> str: ...
+    def encoder_version(self) -> str:
+        """The version of the encoder whose vectors it reads."""
+
     @property
-    def d_content(self) -> int: ...
+    def d_content(self) -> int:
+        """The dimension of those vectors."""
+
     @property
     def ranks(self) -> bool:
         """Whether it has a ranker; without one, `prepare` and `rank` are not called."""

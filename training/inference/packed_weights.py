@@ -97,9 +97,11 @@ class PrefixedArrays:
         return np.asarray(self._arrays[self._prefix + name], np.float32)
 
     def of(self, prefix: str) -> PrefixedArrays:
+        """The arrays whose names go on with `prefix`."""
         return PrefixedArrays(self._arrays, self._prefix + prefix)
 
     def pair(self, name: str) -> tuple[Floats, Floats]:
+        """Weight and bias of a layer or norm, as they are."""
         return self[f"{name}.weight"], self[f"{name}.bias"]
 
     def layer(self, name: str, norm: str = "", rows: slice | NDArray[np.intp] = slice(None)) -> tuple[Floats, Floats]:

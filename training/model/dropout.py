@@ -20,6 +20,7 @@ class Dropout(nn.Module):
         self.share = share
 
     def forward(self, x: Tensor) -> Tensor:
+        """The input with a share of its values set to 0 and the others scaled up; the input itself outside training."""
         dropped = round(self.share * LEVELS)
         if not self.training or not dropped:
             return x

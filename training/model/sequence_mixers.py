@@ -185,6 +185,7 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The layer's output [..., d_model], to be added to its input."""
         narrowed: Tensor = self.narrow(self.dropout(functional.silu(self.widen(self.norm(x)))))
         return narrowed
 

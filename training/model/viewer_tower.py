@@ -91,6 +91,7 @@ class Duration(nn.Module):
         self.knots_KD = nn.Parameter(torch.randn(KNOTS, d_model) * 0.02)
 
     def forward(self, duration_s: Tensor) -> Tensor:
+        """Embeddings [..., d_model] of durations [...] in seconds."""
         place = (duration_s.clamp_min(0).log1p() / KNOT_STEP).clamp_max(KNOTS - 1)
         knots_K = torch.arange(KNOTS, dtype=place.dtype, device=place.device)
         near_K: Tensor = (1 - (place[..., None] - knots_K).abs()).clamp_min(0)
@@ -106,6 +107,7 @@ class Durations(nn.Module):
         self.first_D = nn.Parameter(torch.zeros(d_model))
 
     def forward(self, visits: Visits) -> Tensor:
+        """Embeddings [B, T, d_model], to be added to the visits'. Raises ConfigError: a time is missing."""
         gap_s_BT = _required(visits.gap_s_BT, "gap_s_BT") * visits.mask_BT
         before_BT = functional.pad(gap_s_BT[:, :-1], (1, 0))
         since_BT = _required(visits.since_same_s_BT, "since_same_s_BT")
@@ -126,6 +128,7 @@ class MomentEncoding(nn.Module):
         self.narrow = nn.Linear(2 * d, d)
 
     def forward(self, y_BTD: Tensor, gap_s_BT: Tensor | None, hour_BT: Tensor | None) -> Tensor:
+        """Vectors [B, T, d_model] with the time predicted for added. Raises ConfigError: a time is missing."""
         wide_BTD = self.widen(y_BTD)
         if self.gap is not None:
             wide_BTD = wide_BTD + self.gap(_required(gap_s_BT, "gap_s_BT"))

@@ -66,7 +66,7 @@ def test_the_difference_is_that_to_the_configured_baseline(candidate_sets: Candi
 def test_a_run_is_judged_by_the_settings_of_what_serves(
     candidate_sets: CandidateSets, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Prepared:
+    class FakeRunFolder:
         """As much of a run as is asked for."""
 
         examples = range(60)
@@ -75,7 +75,7 @@ def test_a_run_is_judged_by_the_settings_of_what_serves(
         def unseen(self) -> CandidateSets:
             return candidate_sets
 
-    monkeypatch.setattr(run, "make_run_folder", lambda *_args, **_more: Prepared())
+    monkeypatch.setattr(run, "make_run_folder", lambda *_args, **_more: FakeRunFolder())
     monkeypatch.setattr("training.fit.ray_fit.fit_on_ray", lambda *_args: bundle)
     recommend = RecommendConfig(weights=HABITS.weights, broad_category="music", fresh_half_life_s=60.0)
     settings = Settings(recommend=recommend, training=TrainingConfig(folder=str(tmp_path), niceness=0))
