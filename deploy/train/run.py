@@ -99,9 +99,11 @@ def train(
     with ray or contextlib.nullcontext():
         progress.began("starting to learn")
         from training.evaluation.promotion_gate import SliceGate  # noqa: PLC0415  torch
-        from training.fit.ray_fit import Scale, fit_on_ray  # noqa: PLC0415  torch and Ray Train, which reads its environment at import
+        from training.fit.ray_fit import WorkerResources, fit_on_ray  # noqa: PLC0415  torch and Ray Train, which reads its environment at import
 
-        scale = Scale(config.workers, config.gpu, config.threads, config.cpus, config.niceness, config.checkpoint_s)
+        scale = WorkerResources(
+            config.workers, config.gpu, config.threads, config.cpus, config.niceness, config.checkpoint_s
+        )
         bundle = fit_on_ray(run_folder, scale, str(checkpoints), progress.learned)
     shutil.rmtree(checkpoints, ignore_errors=True)  # of a run that is over
     gate = SliceGate(run_folder.unseen(), run_folder.plan.streamers, settings.recommend.baseline, config.seed)

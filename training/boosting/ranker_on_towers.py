@@ -110,6 +110,6 @@ class BoostedTowers(Boosting):
 
 
 def _seen_by_towers(num_slates: int, learn: LearnConfig) -> int:
-    """How many of the slates, the oldest: as `Learner` draws them of those that `fit` learns from."""
+    """How many of the slates, the oldest: as `Learner` draws them of those that `fit_version` learns from."""
     until = num_slates - int(num_slates * HELD_OUT)
     return math.ceil(until * learn.towers_share)

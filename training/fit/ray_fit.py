@@ -43,7 +43,7 @@ MAX_RESTARTS = 8  # of workers, in a run
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class WorkerResources:
     """The resources of a run. workers: processes; threads, cpus, niceness: of each.
 
     checkpoint_s: seconds between checkpoints, which a kill may lose.
@@ -73,31 +73,31 @@ class ProgressActor:
 
 
 def fit_on_ray(
-    run_folder: RunFolder, scale: Scale, storage: str, progress: Callable[[Mapping[str, Any]], None]
+    run_folder: RunFolder, resources: WorkerResources, storage: str, progress: Callable[[Mapping[str, Any]], None]
 ) -> Bundle:
-    """The bundle of a version trained on the connected Ray, or in this process where scale.workers is 0.
+    """The bundle of a version trained on the connected Ray, or in this process where resources.workers is 0.
 
     storage: a folder that all processes see, or a URI, for checkpoints. progress: called about twice a second with
     step, steps, phase, losses, slates_per_s (visits a second), left_s. Raises TrainingError.
     """
     # In this process progress needs no actor, which takes a process and seconds of processor time to start.
-    actor = ray.remote(ProgressActor).options(num_cpus=0).remote() if scale.workers else None
+    actor = ray.remote(ProgressActor).options(num_cpus=0).remote() if resources.workers else None
     trainer = TorchTrainer(
         learn_on_worker,
         train_loop_config={
             "folder": str(run_folder.folder),
-            "threads": scale.threads,
-            "niceness": scale.niceness,
-            "checkpoint_s": scale.checkpoint_s,
-            "file_checkpoints": storage if scale.workers == 0 else "",
+            "threads": resources.threads,
+            "niceness": resources.niceness,
+            "checkpoint_s": resources.checkpoint_s,
+            "file_checkpoints": storage if resources.workers == 0 else "",
             "name": run_folder.name,
             "report": progress if actor is None else _ProgressSender(actor),
         },
-        torch_config=TorchConfig(backend="nccl" if scale.gpu else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if resources.gpu else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=scale.workers,
-            use_gpu=scale.gpu,
-            resources_per_worker={"CPU": scale.cpus, **({"GPU": 1} if scale.gpu else {})},
+            num_workers=resources.workers,
+            use_gpu=resources.gpu,
+            resources_per_worker={"CPU": resources.cpus, **({"GPU": 1} if resources.gpu else {})},
         ),
         run_config=RunConfig(
             name=run_folder.name,
@@ -105,7 +105,7 @@ def fit_on_ray(
             failure_config=FailureConfig(max_failures=MAX_RESTARTS),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             # Two threads of BLAS on one busy core wait for each other: a call of a millisecond then takes ten.
-            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(scale.threads)}},
+            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(resources.threads)}},
         ),
     )
     with _ProgressFollower(actor, progress) if actor is not None else contextlib.nullcontext():
