@@ -16,7 +16,7 @@ from actors.index import LiveIndex
 from actors.projection import Projection
 from streaming.events import RoomState
 from training.content.declared_labels import labels_of
-from training.inference.interface import AlignedRooms, ServedVersion
+from training.inference.interface import RoomEmbeddings, ServedVersion
 from training.registry.manifest import V0
 
 Slots = NDArray[np.int64]
@@ -95,11 +95,11 @@ class ContentAlignment:
 class _Settled:
     """Aligned rooms that no longer change, by key: those that most of a viewer's past is made of. Not thread-safe."""
 
-    def __init__(self, like: AlignedRooms) -> None:
-        self._rows = AlignedRooms.empty(MAX_SETTLED, like)
+    def __init__(self, like: RoomEmbeddings) -> None:
+        self._rows = RoomEmbeddings.empty(MAX_SETTLED, like)
         self._place: dict[Hashable, int] = {}
 
-    def of(self, keys: Sequence[Hashable], align: Callable[[Sequence[int]], AlignedRooms]) -> AlignedRooms:
+    def of(self, keys: Sequence[Hashable], align: Callable[[Sequence[int]], RoomEmbeddings]) -> RoomEmbeddings:
         """A row a key. align: makes those of some of the keys, by their positions, where they are not kept."""
         missing = {key: position for position, key in enumerate(keys) if key not in self._place}
         if len(self._place) + len(missing) > MAX_SETTLED:  # all go: to know the oldest would cost more
@@ -123,7 +123,7 @@ class ModelAlignment:
         self.model: ServedVersion = model
         self.index = index
         self._prefix = (index.config.prefix or None) if model.ranks else None
-        self._rooms: AlignedRooms | None = None  # by slot, from the first on
+        self._rooms: RoomEmbeddings | None = None  # by slot, from the first on
         self._settled = _Settled(self._alone([]))
 
     @property
@@ -138,7 +138,7 @@ class ModelAlignment:
     def leave(self, slots_N: Slots) -> None:
         """Of rooms that could not be put: as they were; zeros, and not what the slot had before, for new ones."""
         new_N = slots_N[np.isnan(self.index.vectors(slots_N)).all(axis=1)]
-        self.rooms.put(new_N, AlignedRooms.empty(len(new_N), self.rooms))
+        self.rooms.put(new_N, RoomEmbeddings.empty(len(new_N), self.rooms))
 
     def short(self, vectors: Floats) -> Floats:
         """What of vectors, [E] or [N, E], the index has."""
@@ -153,30 +153,30 @@ class ModelAlignment:
         return self.rooms.content_NE[slots_N]
 
     @property
-    def rooms(self) -> AlignedRooms:
+    def rooms(self) -> RoomEmbeddings:
         """Live rooms as they are now, by slot."""
         if self._rooms is None:
-            self._rooms = AlignedRooms.empty(self.index.config.max_rooms, self._alone([]))
+            self._rooms = RoomEmbeddings.empty(self.index.config.max_rooms, self._alone([]))
         return self._rooms
 
-    def alone(self, streamers: Sequence[str]) -> AlignedRooms:
+    def alone(self, streamers: Sequence[str]) -> RoomEmbeddings:
         """Rooms of which nothing is known but whose they are. The caller holds the lock of the tables."""
         return self._settled.of(streamers, lambda some: self._alone([streamers[place] for place in some]))
 
-    def ended(self, rooms: Sequence[RoomState], content: Callable[[Sequence[RoomState]], Floats]) -> AlignedRooms:
+    def ended(self, rooms: Sequence[RoomState], content: Callable[[Sequence[RoomState]], Floats]) -> RoomEmbeddings:
         """Rooms that have ended, as they were. content: of some states. The caller holds the lock of the tables."""
 
-        def align(some: Sequence[int]) -> AlignedRooms:
+        def align(some: Sequence[int]) -> RoomEmbeddings:
             states = [rooms[place] for place in some]
             return self.align(states, content(states))
 
         return self._settled.of([(state.room, state.rooms_offset, state.chat_offset) for state in rooms], align)
 
-    def _alone(self, streamers: Sequence[str]) -> AlignedRooms:
+    def _alone(self, streamers: Sequence[str]) -> RoomEmbeddings:
         shape = (len(streamers), self.model.d_content)
-        return self.model.align(streamers, np.full(shape, np.nan, np.float32), np.zeros(shape, np.float32))
+        return self.model.embed_rooms(streamers, np.full(shape, np.nan, np.float32), np.zeros(shape, np.float32))
 
-    def align(self, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> AlignedRooms:
+    def align(self, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> RoomEmbeddings:
         """Rooms in the model's space, without taking them in."""
         model = self.model
         foreign = [place for place, state in enumerate(states) if state.encoder_version != model.encoder_version]
@@ -187,7 +187,7 @@ class ModelAlignment:
             now_ND[foreign] = np.nan
         mean_ND = means(states, model.d_content)
         mean_ND[foreign] = 0
-        return model.align([state.streamer for state in states], now_ND, mean_ND, labels_of(states))
+        return model.embed_rooms([state.streamer for state in states], now_ND, mean_ND, labels_of(states))
 
     def is_due(self, rooms: int) -> bool:
         return False

@@ -20,4 +20,4 @@ def load() -> None:
 
 if __name__ == "__main__":
     load()
-    warm_up.load()
+    warm_up.compile_all()

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from actors.alignment import ModelAlignment
 from actors.room_table import RoomTable
 from actors.tastes import Held
-from training.features.features import Rooms, crowd, personal_of
-from training.features.viewer_columns import OwnPast
-from training.inference.interface import Doubtful, Offered, RankedRooms, ServedVersion, ServedViewer
+from training.features.features import RoomColumns, room_features, viewer_features_by_slot
+from training.features.viewer_columns import ProfileReader
+from training.inference.interface import RankedRooms, RequestCandidates, RoomsToExplain, ServedVersion, ServedViewer
 
 Slots = NDArray[np.int64]
 Floats = NDArray[np.float32]
 SLICE = 1_024  # rooms looked at, and prepared, in one hold of the lock: some 0.2 ms
-NOBODY = OwnPast(None)
+NOBODY = ProfileReader(None)
 
 
 class _AsOf(NamedTuple):
@@ -51,12 +51,12 @@ class Ranked:
 
     model: ServedVersion
     viewer: ServedViewer
-    offered: Offered
+    offered: RequestCandidates
     rooms: RankedRooms
 
-    def falls(self, rooms: Doubtful) -> Floats:
+    def falls(self, rooms: RoomsToExplain) -> Floats:
         """[K, C] as training/inference/causes.py has it, of some of the rooms."""
-        return self.model.falls(self.viewer, self.offered, self.rooms, rooms)
+        return self.model.log_odds_drops(self.viewer, self.offered, self.rooms, rooms)
 
 
 class Ranking:
@@ -94,9 +94,9 @@ class Ranking:
             with self._lock:
                 parts.append(lately.rooms(some, event_now_ms))
             _wait(pause_s)
-        crowd_NC = crowd(_joined(parts))
+        room_features_NC = room_features(_joined(parts))
         for alignment in alignments:
-            self._prepare(alignment, slices, crowd_NC, as_of, pause_s)
+            self._prepare(alignment, slices, room_features_NC, as_of, pause_s)
 
     def forget(self, slots_N: Slots) -> None:
         """Forgets what was prepared of these slots for rooms that had them before. The caller holds the lock."""
@@ -113,15 +113,15 @@ class Ranking:
             self.renew([alignment], now_ms)
             kept = self._prepared[alignment.version]
         viewer = held.viewer if held.viewer is not None else kept.stranger
-        personal_NP = self._personal(slots_N, held, self._rooms.lately.event_now_ms(now_ms))
-        offered = Offered(slots_N, alignment.rooms, kept.rows_SH, personal_NP)
+        viewer_features_NP = self._personal(slots_N, held, self._rooms.lately.event_now_ms(now_ms))
+        offered = RequestCandidates(slots_N, alignment.rooms, kept.rows_SH, viewer_features_NP)
         return Ranked(alignment.model, viewer, offered, alignment.model.rank(viewer, offered))
 
     def _is_fresh(self, kept: _Prepared, now_ms: int) -> bool:
         return 0 <= now_ms - kept.as_of.now_ms <= self._stale_ms  # a clock may be put back
 
     def _prepare(
-        self, alignment: ModelAlignment, slices: Sequence[Slots], crowd_NC: Floats, as_of: _AsOf, pause_s: float
+        self, alignment: ModelAlignment, slices: Sequence[Slots], room_features_NC: Floats, as_of: _AsOf, pause_s: float
     ) -> None:
         kept = self._prepared.get(alignment.version)
         if kept is not None and kept.alignment is not alignment:
@@ -131,7 +131,7 @@ class Ranking:
         for some in slices:
             with self._lock:
                 rooms = alignment.rooms.take(some)
-            rows_NH = alignment.model.prepare(crowd_NC[start : start + len(some)], rooms)
+            rows_NH = alignment.model.prepare(room_features_NC[start : start + len(some)], rooms)
             if rows_SH is None:
                 rows_SH = np.zeros((alignment.index.config.max_rooms, rows_NH.shape[1]), np.float32)
             with (
@@ -147,9 +147,12 @@ class Ranking:
             kept.as_of = as_of
 
     def _personal(self, slots_N: Slots, held: Held, event_now_ms: int) -> Floats:
-        """[N, P] features.PERSONAL of the candidates. A viewer's past is with few of them: only these are looked at."""
+        """Viewer features of the candidates, float32 [N, P], columns as features.VIEWER_FEATURES.
+
+        A viewer's past is with few of them: only these are looked at.
+        """
         past, lately = held.past or NOBODY, self._rooms.lately
-        return personal_of(
+        return viewer_features_by_slot(
             slots_N,
             past.places(held.visited.slots_V, held.row_V, self._row_S, lately.origin(past.origin)),
             lately.came,
@@ -163,8 +166,8 @@ def _wait(pause_s: float) -> None:
         time.sleep(pause_s)
 
 
-def _joined(parts: Sequence[Rooms]) -> Rooms:
-    return Rooms(
+def _joined(parts: Sequence[RoomColumns]) -> RoomColumns:
+    return RoomColumns(
         counts_SKN=np.concatenate([part.counts_SKN for part in parts], axis=2),
         broadcast_KN=np.concatenate([part.broadcast_KN for part in parts], axis=1),
         age_s_N=np.concatenate([part.age_s_N for part in parts]),

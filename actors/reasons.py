@@ -23,7 +23,7 @@ from actors.score import Asked, Score, largest
 from training.baseline import TERMS
 from training.features.compiling import FLOATS, INTEGERS, kernel
 from training.inference.causes import CROWD
-from training.inference.interface import Doubtful
+from training.inference.interface import RoomsToExplain
 
 Slots = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -103,7 +103,7 @@ class Reasons:
         draws_K, is_there_K, age_s_K, usual_s = doubts(
             slots_N, places_K, pools.trending_N, pools.crowd_N, rooms.started_ms_N, event_now_ms, self._new_ms
         )
-        fall_KC = ranked.falls(Doubtful(places_K, draws_K, age_s_K, usual_s))
+        fall_KC = ranked.falls(RoomsToExplain(places_K, draws_K, age_s_K, usual_s))
         best_K = largest(fall_KC, self._least_F)
         return [
             LIVE if best < 0 else "popular" if best == CROWD and is_there else OF_FALLS[best]

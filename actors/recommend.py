@@ -137,7 +137,7 @@ class Recommender:
 
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what models prepare of all rooms, and scores in the shadow; a thread's loop until told to stop."""
-        warm_up.load()  # before there is a version that needs them; answers by version 0 are made meanwhile
+        warm_up.compile_all()  # before there is a version that needs them; answers by version 0 are made meanwhile
         rest_s = PREPARE_S
         while not stop.wait(rest_s):
             began_s = time.thread_time()  # of the processor: on a busy replica most of a renewal is waiting

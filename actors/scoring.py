@@ -200,7 +200,7 @@ class Scoring:
                 "stay": float(ranked.stay_N[at]),
                 "interact": float(ranked.interact_N[at]),
                 "dot": float(alignment.rooms.vectors_NE[slot] @ held.viewer.vector_E) if held.viewer else 0.0,
-                "gate": float(alignment.rooms.gate_N[slot]),
+                "gate": float(alignment.rooms.content_gate_N[slot]),
             }
 
         def causes(places_L: NDArray[np.int64]) -> list[Source]:

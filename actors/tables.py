@@ -23,7 +23,7 @@ from streaming.topic_set import comparable
 from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
 from streaming.troubles import Trouble, Troubles
 from streaming.vectors import with_numbers_only
-from training.registry.catalog import Announced
+from training.registry.catalog import VersionCatalog
 
 __all__ = ["TableReader", "Tables", "TablesConfig"]
 
@@ -47,7 +47,7 @@ class Tables:
         self._decode_state = Decoder(ROOM_STATES)
         self._metrics = metrics
         self._clock = clock
-        self._announced = Announced()
+        self._announced = VersionCatalog()
         self._rooms_from = Placed()
         self._viewers_from = Placed()
         self.wanted: ModelVersion | None = None  # the version that the log says is live; None for v0
@@ -84,7 +84,7 @@ class Tables:
                 self.viewers.clear()
                 self._viewers_from.clear()
         if topic == MODELS:
-            self._announced = Announced()
+            self._announced = VersionCatalog()
             self._apply_models(())
 
     def watch_moves(self, topic: str, *, watched: bool) -> None:

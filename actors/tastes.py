@@ -19,9 +19,9 @@ from actors.taste import PRESENCE_MS, Reading, Taste, abouts_of, reading_of, tas
 from streaming.errors import RecordError
 from streaming.events import RoomState, ViewerId, ViewerProfile, Visit
 from streaming.metrics import Metrics
-from training.features.viewer_columns import OwnPast
+from training.features.viewer_columns import ProfileReader
 from training.features.visit_sequence import PastVisits, past_visits
-from training.inference.interface import AlignedRooms, ServedViewer, ViewerPast
+from training.inference.interface import RoomEmbeddings, ServedViewer, ViewerPast
 from training.settings import BaselineWeights
 
 MAX_TASTES = 20_000  # decoded tastes kept; some 3.5 KB each
@@ -37,7 +37,7 @@ class Kept:
 
     profile: ViewerProfile
     reading: Reading
-    past: OwnPast
+    past: ProfileReader
     visits: PastVisits
     most_visits: int  # that `visits` could be
 
@@ -59,7 +59,7 @@ class Held:
     basis: int = 0
 
     @property
-    def past(self) -> OwnPast | None:
+    def past(self) -> ProfileReader | None:
         """With a model."""
         return None if self.kept is None else self.kept.past
 
@@ -197,7 +197,7 @@ class Tastes:
                 before.reading = reading_of(profile, event_now_ms)
             return before
         visits = past_visits(profile, event_now_ms, most)
-        return Kept(profile, reading_of(profile, event_now_ms), OwnPast(profile), visits, most)
+        return Kept(profile, reading_of(profile, event_now_ms), ProfileReader(profile), visits, most)
 
     def _ask_tower(
         self, held: Held, alignment: ModelAlignment, abouts: Sequence[Card | EndedRoom | None], now_ms: int
@@ -215,7 +215,7 @@ class Tastes:
 
     def _visited(
         self, alignment: ModelAlignment, visits: Sequence[Visit], abouts: Sequence[Card | EndedRoom | None]
-    ) -> AlignedRooms:
+    ) -> RoomEmbeddings:
         """The room of each visit: as it is now, or was when it ended, or whose it was if it is not remembered."""
         slots_V = np.full(len(visits), -1, np.int64)
         ended: dict[int, RoomState] = {}

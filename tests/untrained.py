@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.examples.co_visit_counts import MoveCounts
-from training.fit.export import Origin, freeze
+from training.examples.co_visit_counts import TransitionCounts
+from training.fit.export import Origin, export_bundle
 from training.fit.learner import LearnConfig
 from training.model.config import EXTRA, RANKED, LarmConfig, ModelConfig
 from training.model.model import Model
@@ -33,4 +33,4 @@ def untrained(version: str, streamers: Sequence[str], encoder_version: str, d_co
         for layer in (model.ranker.heads, model.ranker.straight):
             layer.weight.normal_(std=0.05)
     origin = Origin(version, encoder_version, trained_until_ms=1_700_000_000_000, created_at_ms=1_700_000_000_000)
-    return freeze(model, LearnConfig(), streamers, MoveCounts().frozen(len(streamers) + 1), origin)
+    return export_bundle(model, LearnConfig(), streamers, TransitionCounts().export(len(streamers) + 1), origin)

@@ -13,7 +13,7 @@ from streaming.shown import shown_uri
 
 if TYPE_CHECKING:
     from streaming.events import ModelVersion
-    from training.registry.registry import Registry, Verdict
+    from training.registry.registry import GateVerdict, Registry
 
 EPILOG = """\
 A version is a folder of three files: manifest.json (what it is, with checksums), weights.safetensors, names.json. The
@@ -133,7 +133,7 @@ def _promote(registry: Registry, asked: Asked) -> int:
 def _promoted(registry: Registry, asked: Asked, version: str) -> int:
     from training.registry.registry import OpenGate  # noqa: PLC0415
 
-    verdict: Verdict = registry.promote(version, OpenGate())
+    verdict: GateVerdict = registry.promote(version, OpenGate())
     said = f"version {version} is {'live' if verdict.passed else 'not live'}: {verdict.reason}"
     told = {"version": version, "live": verdict.passed, "reason": verdict.reason, "metrics": dict(verdict.metrics)}
     return _say(asked, said, told, 0 if verdict.passed else 1)

@@ -26,7 +26,7 @@ from streaming.presence import Deadlines
 from streaming.profile import ProfileFold
 from streaming.profile_config import ProfileConfig
 from streaming.replay import Channel
-from training.features.visit_kinds import SILENCE_MS, Kind
+from training.features.visit_kinds import SILENCE_MS, VisitKind
 from training.recorded.content_timeline import ContentTimeline
 from training.recorded.replay_state import Moment
 from training.recorded.room_states import RecordedStates
@@ -91,7 +91,7 @@ class VersionZero:
         profile = self._profiles.get(viewer)
         if profile is None:
             profile = self._profiles[viewer] = ProfileFold(ViewerId(name), self._config.profile)
-        if kind != Kind.NO_VISIT:
+        if kind != VisitKind.NO_VISIT:
             entered = ViewerEvent(viewer=name, room=room, streamer=streamer, action="enter", at_ms=at_ms)
             profile.apply(entered, at_ms, states.book)
         said = ViewerEvent(viewer=name, room=room, streamer=streamer, action="chat", at_ms=at_ms)

@@ -18,7 +18,7 @@ from streaming.clock import SystemClock
 from streaming.errors import ArchiveError, LogUnavailable, VersionError
 from streaming.shown import shown_uri
 from training.registry.bundle import MANIFEST, Bundle, exists, read
-from training.registry.catalog import Listed
+from training.registry.catalog import CatalogEntry
 from training.registry.manifest import V0, Manifest, parameters
 from training.registry.registry import Registry
 
@@ -80,7 +80,7 @@ def version_at(place: str, settings: Settings) -> Bundle:
     )
 
 
-def row_of(listed: Listed) -> dict[str, Any]:
+def row_of(listed: CatalogEntry) -> dict[str, Any]:
     """A version as JSON has it."""
     record = listed.record
     return {
@@ -92,7 +92,7 @@ def row_of(listed: Listed) -> dict[str, Any]:
     }
 
 
-def draw(versions: Sequence[Listed]) -> None:
+def draw(versions: Sequence[CatalogEntry]) -> None:
     """Prints versions as a table, on stdout."""
     rows = []
     for listed in versions:
@@ -104,7 +104,7 @@ def draw(versions: Sequence[Listed]) -> None:
     out.print(table(COLUMNS, rows, out.width))
 
 
-def describe(listed: Listed, manifest: Manifest) -> list[str]:
+def describe(listed: CatalogEntry, manifest: Manifest) -> list[str]:
     """A version in lines for a person."""
     size = sum(file.num_bytes for file in manifest.files.values())
     lines = {

@@ -24,23 +24,23 @@ from streaming.archive.reader import Archive
 from streaming.archive.store import open_store
 from streaming.clock import Clock, SystemClock
 from streaming.errors import TrainingError
-from training.content.encode_missing import EncodeProgress, Encoder
+from training.content.encode_missing import Encoder, EncodingProgress
 from training.examples.dataset import ExampleSet
-from training.examples.schema import ExamplesConfig, Progress
+from training.examples.schema import ExamplesConfig, PassProgress
 from training.examples.writer import write_archived
 from training.fit.niceness import give_way
-from training.fit.run import Parent, make_prepared
-from training.fit.run_folder import Prepared, opened
+from training.fit.run import Parent, make_run_folder
+from training.fit.run_folder import RunFolder, open_run_folder
 from training.registry.bundle import Bundle
 
 if TYPE_CHECKING:
     from training.evaluation.promotion_gate import SliceGate
     from training.registry.registry import Registry
 
-WriteExamples = Callable[[Path, ExamplesConfig, Progress], ExampleSet]
+WriteExamples = Callable[[Path, ExamplesConfig, PassProgress], ExampleSet]
 
 
-class TrainingProgress(Progress, EncodeProgress, Protocol):
+class TrainingProgress(PassProgress, EncodingProgress, Protocol):
     """Follows all stages of a run."""
 
     def began(self, stage: str) -> None:
@@ -79,10 +79,10 @@ def train(
     config = settings.training.below(Path.cwd())
     give_way(config.niceness)
     run = Path(config.folder) / "run"
-    prepared = _unfinished(run) if resume else None
-    if prepared is None:
+    run_folder = _unfinished(run) if resume else None
+    if run_folder is None:
         examples = ExamplesConfig(share=config.share, seed=config.seed)
-        prepared = make_prepared(
+        run_folder = make_run_folder(
             run,
             lambda folder: write_examples(folder, examples, progress),
             encoder,
@@ -99,13 +99,15 @@ def train(
     with ray or contextlib.nullcontext():
         progress.began("starting to learn")
         from training.evaluation.promotion_gate import SliceGate  # noqa: PLC0415  torch
-        from training.fit.ray_fit import Scale, fit  # noqa: PLC0415  torch and Ray Train, which reads its environment at import
+        from training.fit.ray_fit import WorkerResources, fit_on_ray  # noqa: PLC0415  torch and Ray Train, which reads its environment at import
 
-        scale = Scale(config.workers, config.gpu, config.threads, config.cpus, config.niceness, config.checkpoint_s)
-        bundle = fit(prepared, scale, str(checkpoints), progress.learned)
+        scale = WorkerResources(
+            config.workers, config.gpu, config.threads, config.cpus, config.niceness, config.checkpoint_s
+        )
+        bundle = fit_on_ray(run_folder, scale, str(checkpoints), progress.learned)
     shutil.rmtree(checkpoints, ignore_errors=True)  # of a run that is over
-    gate = SliceGate(prepared.unseen(), prepared.plan.streamers, settings.recommend.baseline, config.seed)
-    return Trained(bundle, gate, len(prepared.examples), len(prepared.plan.streamers))
+    gate = SliceGate(run_folder.unseen(), run_folder.plan.streamers, settings.recommend.baseline, config.seed)
+    return Trained(bundle, gate, len(run_folder.examples), len(run_folder.plan.streamers))
 
 
 def parent_of(registry: Registry) -> Parent | None:
@@ -186,8 +188,8 @@ def _connected(address: str) -> Iterator[None]:
     ray.shutdown()
 
 
-def _unfinished(run: Path) -> Prepared | None:
+def _unfinished(run: Path) -> RunFolder | None:
     try:
-        return opened(run)
+        return open_run_folder(run)
     except TrainingError:
         return None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streaming.recording import Recording
-from training.features.visit_kinds import LIVE_MS, Kind
+from training.features.visit_kinds import LIVE_MS, VisitKind
 from training.recorded.chat import Chat, Windows, load
 from training.recorded.visits import kinds
 
@@ -80,7 +80,7 @@ class _Visits:
 
 def _visits(chat: Chat) -> _Visits:
     order_M = np.argsort(chat.viewer_M, kind="stable")
-    begins_M = (kinds(chat) != Kind.NO_VISIT)[order_M]
+    begins_M = (kinds(chat) != VisitKind.NO_VISIT)[order_M]
     viewer_M, at_us_M = chat.viewer_M[order_M], chat.at_us_M[order_M]
     first_V = np.flatnonzero(begins_M)
     last_V = np.r_[first_V[1:], len(at_us_M)] - 1

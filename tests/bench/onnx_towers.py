@@ -24,11 +24,11 @@ import torch
 from torch import Tensor, nn
 
 from tests.bench.viewer_forward import fastest_us
-from training.features.features import CROWD
+from training.features.features import ROOM_FEATURES
 from training.inference.room_and_ranker import RankerForward
-from training.inference.viewer_tower import History, ViewerForward
+from training.inference.viewer_tower import ViewerForward, VisitHistory
 from training.model.config import EXTRA, RANKED, TOTALS, RankerConfig
-from training.model.ranker import Ranker, knots
+from training.model.ranker import RankerNetwork, knots
 from training.model.viewer_tower import ViewerTower, Visits
 from training.viewer_config import MIXERS, MixerKind, ViewerConfig
 
@@ -89,19 +89,19 @@ def tower(kind: MixerKind, rounds: int) -> dict[int, dict[str, Any]]:
     return figures
 
 
-def history(config: ViewerConfig, visits: int) -> History:
+def history(config: ViewerConfig, visits: int) -> VisitHistory:
     rng = np.random.default_rng(0)
     dwell_s_T, gap_s_T, since_s_T = np.exp(rng.uniform(0, 12, (3, visits))).astype(np.float32)
     item_TD = rng.standard_normal((visits, config.d_item)).astype(np.float32)
-    return History(item_TD, rng.integers(0, 3, visits), dwell_s_T, gap_s_T, since_s_T, hour=12.0)
+    return VisitHistory(item_TD, rng.integers(0, 3, visits), dwell_s_T, gap_s_T, since_s_T, hour=12.0)
 
 
-def inputs(one: History) -> tuple[Tensor, ...]:
+def inputs(one: VisitHistory) -> tuple[Tensor, ...]:
     arrays = (one.item_TD, one.action_T, one.dwell_s_T, one.gap_s_T, one.since_same_s_T)
     return (*map(torch.from_numpy, arrays), torch.tensor([one.hour]))
 
 
-def us(ours: ViewerForward, one: History, rounds: int) -> float:
+def us(ours: ViewerForward, one: VisitHistory, rounds: int) -> float:
     return fastest_us(lambda: ours(one), rounds)
 
 
@@ -110,10 +110,10 @@ def ranker(rounds: int) -> dict[int, dict[str, Any]]:
     rng = np.random.default_rng(0)
     features_RF = rng.gamma(1.0, 10.0, (2_000, len(RANKED))).astype(np.float32)
     config = RankerConfig()
-    model = Ranker(config, RANKED, knots(features_RF, config.bins)).eval()
+    model = RankerNetwork(config, RANKED, knots(features_RF, config.bins)).eval()
     for parameter in model.parameters():
         parameter.data = torch.from_numpy(rng.normal(scale=0.1, size=parameter.shape).astype(np.float32))
-    ours = RankerForward({f"ranker.{n}": t.numpy() for n, t in model.state_dict().items()}, (*CROWD, *TOTALS))
+    ours = RankerForward({f"ranker.{n}": t.numpy() for n, t in model.state_dict().items()}, (*ROOM_FEATURES, *TOTALS))
     names = ["features", "extra", "terms"]
 
     def given(candidates: int) -> tuple[Tensor, ...]:
@@ -121,7 +121,7 @@ def ranker(rounds: int) -> dict[int, dict[str, Any]]:
         return tuple(torch.rand(candidates, width, requires_grad=True) for width in shapes)  # else numba encodes
 
     session = exported(model, given(60), names, names)
-    crowd = [RANKED.index(name) for name in (*CROWD, *TOTALS)]
+    crowd = [RANKED.index(name) for name in (*ROOM_FEATURES, *TOTALS)]
     rest = [index for index in range(len(RANKED)) if index not in crowd]
     figures = {}
     for candidates in (20, 60, 200, 1_000):

@@ -74,7 +74,7 @@ class Replica:
     """What a replica process holds. models: the folder that versions are loaded from."""
 
     def __init__(self, rooms: int, models: Path) -> None:
-        warm_up.load()  # as a replica does when it starts
+        warm_up.compile_all()  # as a replica does when it starts
         self._models = models
         streamers = [f"streamer-{room:06d}" for room in range(rooms)]
         for version in sorted({*CYCLE} - {"v0"}):

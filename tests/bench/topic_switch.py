@@ -48,8 +48,8 @@ from training.content.encode_missing import Encoder
 from training.content.text_encoder import TextEncoder
 from training.examples.schema import ExamplesConfig
 from training.examples.writer import write_archived
-from training.fit.local_fit import fit
-from training.fit.run import make_prepared
+from training.fit.local_fit import fit_version
+from training.fit.run import make_run_folder
 from training.inference.served_model import Version
 from training.model.config import Sides
 from training.registry.catalog import key_of
@@ -190,7 +190,7 @@ class World:
 def learn(world: World, folder: Path, encoder: Encoder, config: TrainingConfig) -> dict[Sides, Version]:
     """A version by what its room tower reads, of the platform's past."""
     archive = archive_of(world.past, folder / "archive")
-    prepared = make_prepared(
+    run_folder = make_run_folder(
         folder / "run",
         lambda examples: write_archived(archive, examples, ExamplesConfig(share=config.share), Quiet()),
         encoder,
@@ -200,12 +200,14 @@ def learn(world: World, folder: Path, encoder: Encoder, config: TrainingConfig) 
         now_ms=world.moment_ms,
         encoding=Quiet(),
     )
-    slates, plan, versions = prepared.slates(0, 1), prepared.plan, {}
+    candidate_sets, plan, versions = run_folder.candidate_sets(0, 1), run_folder.plan, {}
     for sides in SIDES:
         larm = dataclasses.replace(plan.fit.model.larm, sides=sides)
         model = dataclasses.replace(plan.fit.model, larm=larm)
         chosen = dataclasses.replace(plan.fit, model=model)
-        versions[sides] = Version(fit(slates, plan.streamers, prepared.transitions(), chosen, plan.origin))
+        versions[sides] = Version(
+            fit_version(candidate_sets, plan.streamers, run_folder.transitions(), chosen, plan.origin)
+        )
     return versions
 
 
@@ -237,7 +239,7 @@ class Replica:
         for viewer in case.viewers:
             answer = self.recommender.recommend(Query(viewer=viewer, limit=len(rooms)))
             ranks.append(1 + [item.room for item in answer.rooms].index(case.room))
-        return Seen(row.vectors_NE[0], tuple(row.dynamic_NL[0].tolist()), float(row.gate_N[0]), tuple(ranks))
+        return Seen(row.vectors_NE[0], tuple(row.dynamic_NL[0].tolist()), float(row.content_gate_N[0]), tuple(ranks))
 
 
 def measure(world: World, versions: Mapping[Sides, Version]) -> list[Moved]:

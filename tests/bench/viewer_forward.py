@@ -17,7 +17,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before numpy is imported, or its threads 
 import numpy as np
 import torch
 
-from training.inference.viewer_tower import History, ViewerForward
+from training.inference.viewer_tower import ViewerForward, VisitHistory
 from training.model.viewer_tower import ViewerTower, Visits
 from training.viewer_config import MIXERS, MixerKind, ViewerConfig
 
@@ -41,7 +41,7 @@ def measure(kind: MixerKind, visits: int, rounds: int) -> dict[str, float]:
     seconds_3T = np.exp(rng.uniform(0, 12, (3, visits))).astype(np.float32)
     item_TD = rng.standard_normal((visits, config.d_item)).astype(np.float32)
     dwell_s_T, gap_s_T, since_same_s_T = seconds_3T
-    history = History(item_TD, rng.integers(0, 3, visits), dwell_s_T, gap_s_T, since_same_s_T, hour=12.0)
+    history = VisitHistory(item_TD, rng.integers(0, 3, visits), dwell_s_T, gap_s_T, since_same_s_T, hour=12.0)
     given = Visits(
         item_BTD=torch.from_numpy(item_TD)[None],
         mask_BT=torch.ones(1, visits, dtype=torch.bool),

@@ -27,7 +27,7 @@ from tests.bench.platform_states import VIEWERS, Platform
 from tests.bench.serve import fill
 from tests.untrained import untrained
 from training.registry.bundle import Bundle
-from training.registry.registry import OpenGate, Registry, Verdict
+from training.registry.registry import GateVerdict, OpenGate, Registry
 from training.settings import RegistryConfig
 
 ROOMS = 600
@@ -182,7 +182,7 @@ class Spoiling(OpenGate):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def judge(self, candidate: Bundle, live: Bundle | None) -> Verdict:
+    def judge(self, candidate: Bundle, live: Bundle | None) -> GateVerdict:
         verdict = super().judge(candidate, live)
         weights = self._folder / "bad" / "weights.safetensors"
         weights.write_bytes(weights.read_bytes()[:-100] + bytes(100))

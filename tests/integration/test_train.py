@@ -31,7 +31,7 @@ from training.examples import writer
 from training.examples.schema import ExamplesConfig
 from training.examples.writer import write_recorded
 from training.fit.checkpoints import STATE
-from training.fit.run import make_prepared
+from training.fit.run import make_run_folder
 from training.fit.run_folder import PLAN, Plan
 from training.settings import TrainingConfig
 
@@ -60,7 +60,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     quiet = Quiet()
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setattr(writer, "SHARD_EXAMPLES", 300)  # several shards, for several workers
-    make_prepared(
+    make_run_folder(
         folder / "run",
         lambda examples: write_recorded(replay, examples, ExamplesConfig(), quiet),
         quiet,

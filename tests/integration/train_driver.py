@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import ray
 
-from training.fit.ray_fit import Scale, fit
-from training.fit.run_folder import opened
+from training.fit.ray_fit import WorkerResources, fit_on_ray
+from training.fit.run_folder import open_run_folder
 
 NICENESS = 3  # of what learns
 
@@ -23,8 +23,8 @@ def main(folder: Path, address: str, workers: int) -> None:
             heard.write(json.dumps(said) + "\n")
             heard.flush()
 
-        scale = Scale(workers, niceness=NICENESS, checkpoint_s=1.0, cpus=0.1)
-        bundle = fit(opened(folder), scale, str(folder / "checkpoints"), hear)
+        scale = WorkerResources(workers, niceness=NICENESS, checkpoint_s=1.0, cpus=0.1)
+        bundle = fit_on_ray(open_run_folder(folder), scale, str(folder / "checkpoints"), hear)
     np.savez(folder / "learned.npz", **bundle.arrays)
 
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from training.boosting.ranker import Boosting, BoostingConfig
 from training.evaluation.trained_model import Learned
-from training.features.features import COLUMN, CROWD, PERSONAL, SERVED
+from training.features.features import COLUMN, ROOM_FEATURES, SERVED, VIEWER_FEATURES
 from training.fit.learner import LearnConfig
 from training.fit.local_fit import HELD_OUT
 from training.inference.co_visits import Transitions
-from training.inference.interface import AlignedRooms
+from training.inference.interface import RoomEmbeddings
 from training.inference.served_model import VersionViewer
 from training.model.config import COLD, EXTRA, LEARNED, TOTALS, ModelConfig
 from training.recorded.replay_state import Moment
@@ -44,7 +44,14 @@ class BoostedTowers(Boosting):
         """towers: whoever learns first has them learn, so they may be ranked by themselves as well."""
         super().__init__(config)
         self.name = name
-        self._names = (*CROWD, *PERSONAL, *LEARNED, *(extra for extra in EXTRA if extra != "gate"), *TOTALS, "gate")
+        self._names = (
+            *ROOM_FEATURES,
+            *VIEWER_FEATURES,
+            *LEARNED,
+            *(extra for extra in EXTRA if extra != "gate"),
+            *TOTALS,
+            "gate",
+        )
         self._seed, self._towers = config.seed, towers
         self.request_s = 0.0
 
@@ -56,7 +63,7 @@ class BoostedTowers(Boosting):
             raise AssertionError("what has learned is a version")
         learn = msgspec.convert(bundle.manifest.config["learn"], LearnConfig)
         self._unknown_share = msgspec.convert(bundle.manifest.config["model"], ModelConfig).larm.id_dropout
-        self._totals_S3 = np.array(Transitions.of(bundle.arrays).totals_S3)
+        self._totals_S3 = np.array(Transitions.from_arrays(bundle.arrays).totals_S3)
         self._totals_S3[COLD] = np.nan  # as training/inference/served_model.py has it
         usable = [moment for moment in past if len(moment.live_N) > 1 and not moment.surprise]
         super().learn(usable[_seen_by_towers(len(usable), learn) :])
@@ -75,7 +82,7 @@ class BoostedTowers(Boosting):
         replayed = self._towers.replayed
         return self._served(moment, replayed.viewer(moment), replayed.rooms(moment))
 
-    def _served(self, moment: Moment, viewer: VersionViewer, rooms: AlignedRooms) -> Floats:
+    def _served(self, moment: Moment, viewer: VersionViewer, rooms: RoomEmbeddings) -> Floats:
         return self._columns(moment, viewer, rooms, None, self._totals_S3[rooms.rows_N])
 
     def _noted(self, moment: Moment) -> Floats:
@@ -92,15 +99,17 @@ class BoostedTowers(Boosting):
         return self._columns(moment, viewer, rooms, learned_N4, totals_N3)
 
     def _columns(
-        self, moment: Moment, viewer: VersionViewer, rooms: AlignedRooms, learned_N4: Floats | None, totals_N3: Floats
+        self, moment: Moment, viewer: VersionViewer, rooms: RoomEmbeddings, learned_N4: Floats | None, totals_N3: Floats
     ) -> Floats:
         """[N, F] by the names."""
         served_NF = moment.features_NF[:, : len(SERVED)]
-        values_NF = self._towers.replayed.version.columns(viewer, rooms, served_NF[:, len(CROWD) :], learned_N4)
-        return np.concatenate([served_NF[:, : len(CROWD)], values_NF, totals_N3, rooms.gate_N[:, None]], axis=1)
+        values_NF = self._towers.replayed.version.columns(viewer, rooms, served_NF[:, len(ROOM_FEATURES) :], learned_N4)
+        return np.concatenate(
+            [served_NF[:, : len(ROOM_FEATURES)], values_NF, totals_N3, rooms.content_gate_N[:, None]], axis=1
+        )
 
 
 def _seen_by_towers(num_slates: int, learn: LearnConfig) -> int:
-    """How many of the slates, the oldest: as `Learner` draws them of those that `fit` learns from."""
+    """How many of the slates, the oldest: as `Learner` draws them of those that `fit_version` learns from."""
     until = num_slates - int(num_slates * HELD_OUT)
     return math.ceil(until * learn.towers_share)

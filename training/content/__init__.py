@@ -1,1 +1,1 @@
-"""What is said and shown in a room as vectors: the text encoder, its cache, declared labels."""
+"""A room's text and declared labels as numbers: the text encoder, its vector cache, label ids."""

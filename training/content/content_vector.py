@@ -1,4 +1,4 @@
-"""Owns a room's content vector: how title and chat are mixed. Never encodes text, never stores a vector."""
+"""A room's content vector: the mix of its title's and its chat's vector. Never encodes text or stores a vector."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from streaming.events import RoomState
 
 
 def mix(title_ND: NDArray[np.float16], chat_ND: NDArray[np.float16], title_weight: float) -> NDArray[np.float32]:
-    """normalise(w · title + (1 − w) · chat), float32 [N, D]; where one is missing (zeros), the other.
+    """Content vectors, float32 [N, D]: normalise(w · title + (1 − w) · chat), with title_weight as w.
 
-    Both are unit vectors. NaN where both are missing, or where a value is not a number.
+    title_ND, chat_ND: unit vectors, zeros where one is missing; the other alone counts then. A row is NaN where both
+    are missing, or where a value is not a number.
     """
     mixed_ND: NDArray[np.float32] = title_ND.astype(np.float32) * title_weight
     mixed_ND += chat_ND.astype(np.float32) * (1 - title_weight)
@@ -24,10 +25,10 @@ def mix(title_ND: NDArray[np.float16], chat_ND: NDArray[np.float16], title_weigh
 
 
 def content_vectors(states: Sequence[RoomState], dimension: int, title_weight: float) -> NDArray[np.float32]:
-    """The mix of title and chat of each state, float32 [N, D].
+    """Content vectors of N room states, float32 [N, D]: the mix of each state's title and chat vector.
 
-    NaN where a state has neither, or where a vector has another dimension or a value that is not a number: such a room
-    is served without content rather than with wrong content.
+    A row is NaN where a state has neither vector, or where one has another dimension or a value that is not a number.
+    Such a room is served without content rather than with wrong content.
     """
     absent = np.zeros(dimension, np.float16).tobytes()
     size = len(absent)

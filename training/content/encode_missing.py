@@ -1,4 +1,4 @@
-"""Encodes the texts that a cache does not hold yet, a block at a time. Never cuts text, never loads a model."""
+"""Encodes the texts that a cache lacks, a block at a time. Never cuts text, never loads a model."""
 
 from __future__ import annotations
 
@@ -16,35 +16,34 @@ BLOCK_TEXTS = 1_024  # what a kill may lose: five seconds of work
 
 
 class Encoder(Protocol):
-    """Turns texts into vectors, as training/content/text_encoder.py does."""
+    """A model that turns texts into vectors; training/content/text_encoder.py is the one in use."""
 
     @property
     def version(self) -> str:
-        """Vectors of one version compare with each other and with no others."""
+        """The name of the model and of how it runs. Only vectors of one version can be compared."""
 
     @property
     def dimension(self) -> int:
-        """D."""
+        """The number of dimensions D of each vector."""
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
-        """[N, D], unit vectors; a text's vector is a function of the text alone. Raises EncoderError."""
+        """Unit vectors, float16 [N, D]; each depends on its text alone. Raises EncoderError."""
 
 
-class EncodeProgress(Protocol):
-    """Is told how many of the texts are done."""
+class EncodingProgress(Protocol):
+    """A receiver of progress: how many of the texts are encoded."""
 
     def encoded(self, done: int, total: int) -> None:
-        """Of those that were missing at the start."""
+        """Reports that `done` of the `total` texts that the cache lacked are encoded."""
 
 
 def encode_missing(
-    texts: Sequence[str], hash_S: NDArray[np.int64], encoder: Encoder, cache: VectorCache, progress: EncodeProgress
+    texts: Sequence[str], hash_S: NDArray[np.int64], encoder: Encoder, cache: VectorCache, progress: EncodingProgress
 ) -> int:
-    """Afterwards the cache has a vector for every text: zeros where the encoder's is not of numbers, which is said.
+    """Fills the cache, so that it has a vector for each of S texts; returns how many were encoded.
 
-    Returns how many were encoded.
-
-    hash_S: of the texts, as streaming.text.text_hash. Killed and run again, it goes on where it stopped.
+    hash_S: hashes of the texts by streaming.text.text_hash. A vector with a value that is not a number is logged and
+    kept as zeros. After a kill the next call goes on where this one stopped. Raises EncoderError, ConfigError.
     """
     missing = {
         text_hash: text

@@ -1,4 +1,4 @@
-"""Owns when two spellings of a category or a language are the same one. Never changes what is shown."""
+"""Comparison keys for spellings of categories and languages. Never changes what is shown."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ RENAMED: Mapping[str, str] = MappingProxyType(
 
 
 def category_key(name: str) -> str:
-    """The same for all spellings of a category: letter case, how an accent is written and outer spaces aside."""
+    """A key that all spellings of a category share: letter case, the form of accents and outer spaces do not count."""
     return _folded(name)
 
 
 def language_key(tag: str) -> str:
-    """The same for all spellings of a language tag, as BCP 47 has them (pt-BR) and as locales do (pt_BR.UTF-8, PT)."""
+    """A key that all spellings of a language tag share, those of BCP 47 (pt-BR) and of locales (pt_BR.UTF-8, PT)."""
     key = _folded(tag).replace("_", "-").strip("-")
     if "." in key or "@" in key:  # pt_BR.UTF-8, sr_RS@latin
         key = key.partition(".")[0].partition("@")[0]

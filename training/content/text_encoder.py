@@ -1,4 +1,4 @@
-"""Owns text → content vector with a Hugging Face model. Never reads the log, never decides what to encode."""
+"""A text encoder: texts to vectors with a Hugging Face model. Never reads the log, never decides what to encode."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ MEASURED_TEXT = "what an opening that was, does anybody know how to do it, again
 
 
 class TextEncoder:
-    """Turns texts into unit vectors: mean pooling for encoders, the last token for causal language models.
+    """A Hugging Face model that turns texts into unit vectors.
 
-    A text's vector depends on the text alone, bit for bit: a text is padded to a bucket that its own token count
-    chooses, always with at least one padded column, so that every batch takes the same path through the attention.
-    A text without anything but white space has the zero vector. Sets torch's thread count for its process.
+    It pools by the mean for encoders, and by the last token for causal language models. A text's vector depends on
+    the text alone, bit for bit. To that end a text is padded to a bucket that its own token count chooses, always
+    with at least one padded column, so that every batch takes the same path through the attention. A text of white
+    space alone has the zero vector. Sets torch's thread count for its process.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -66,7 +67,7 @@ class TextEncoder:
         self.encode([f"warm up number {i} of the encoder before the first chat arrives" for i in range(WARM_UP_TEXTS)])
 
     def _steady_tokens(self) -> int:
-        """Of how many tokens a batch has to be at least for a text's bytes not to depend on its company, measured.
+        """The fewest tokens of a batch with which a text's bytes do not depend on the other texts, measured.
 
         With AMX the kernels for few rows add up in another order: seen below 384 tokens with MiniLM, on torch 2.15.
         """
@@ -80,13 +81,13 @@ class TextEncoder:
 
     @property
     def texts_per_s(self) -> float:
-        """Texts per busy second lately, cached ones not counted."""
+        """The recent rate in texts per busy second; cached texts do not count."""
         return self._encoded / self._busy_s if self._busy_s else 0.0
 
     def measure(self, seconds: float) -> float:
-        """Texts a second that this machine encodes now, of full length, a room's at a time as they come from rooms.
+        """The rate in texts per second of this machine now, for texts of full length in small batches.
 
-        Takes about that long, by the wall clock, so that what other processes take is taken off. Caches nothing.
+        seconds: how long to measure, by the wall clock, so that the load of other processes counts. Caches nothing.
         """
         began_s, done = time.perf_counter(), 0
         with self._lock:
@@ -97,9 +98,9 @@ class TextEncoder:
         return done / max(took_s, 1e-6)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
-        """Vectors, float16 [N, D], of unit length; zero for an empty text. From any thread, one at a time.
+        """Vectors of N texts, float16 [N, D], of unit length; zeros for an empty text.
 
-        Raises EncoderError where the model fails.
+        Any thread may call; calls run one at a time. Raises EncoderError where the model fails.
         """
         with self._lock:
             keys = [_key(text) for text in texts]
@@ -197,10 +198,10 @@ def _pool(hidden: torch.Tensor, mask: torch.Tensor, last_token: bool) -> torch.T
 
 
 class LazyTextEncoder:
-    """A TextEncoder whose model is loaded at the first text. Its version and dimension are known before."""
+    """A text encoder that loads its model at the first text. Its version and dimension are known before."""
 
     def __init__(self, config: EncoderConfig) -> None:
-        """Raises EncoderError, at the latest at the first text."""
+        """Reads the model's dimension. Raises EncoderError, at the latest at the first text."""
         self._config = config
         self._loaded: TextEncoder | None = None
         location, name = _locate(config.model)
@@ -212,7 +213,7 @@ class LazyTextEncoder:
             self.dimension, self.version = dimension, _version(name, _dtype(config.precision, _device()), config)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
-        """As TextEncoder's."""
+        """Vectors of N texts, float16 [N, D], as `TextEncoder.encode`. Raises EncoderError."""
         return self._encoder().encode(texts)
 
     def _encoder(self) -> TextEncoder:
@@ -240,7 +241,7 @@ def _dtype(precision: Precision, device: str) -> torch.dtype:
 
 
 def _locate(model: str) -> tuple[str, str]:
-    """Where the model is, and what to call it. Finds the default's folder without importing its package."""
+    """The model's folder or Hugging Face name, and its short name. Finds the default without importing its package."""
     if model:
         return model, Path(model).name.lower()
     spec = importlib.util.find_spec(DEFAULT_PACKAGE)

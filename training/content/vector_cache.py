@@ -1,4 +1,4 @@
-"""Keeps vectors on disk by text hash and encoder version, so that a text is encoded once. Never encodes.
+"""A cache of text vectors on disk, by text hash and encoder version: a text is encoded once. Never encodes.
 
 A folder for each encoder version holds blocks: NumPy arrays of (hash, vector), each in a file that is named by the
 digest of its bytes. A block appears whole or not at all and never changes, so a killed run loses one block at most, and
@@ -24,10 +24,13 @@ SUFFIX = ".npy"
 
 
 class VectorCache:
-    """R vectors, float16 [D] each, held in memory as well: 768 bytes each at 384 dimensions."""
+    """A cache of vectors by text hash, float16 [D] each, on disk and in memory: 768 bytes each at 384 dimensions."""
 
     def __init__(self, folder: Path, version: str, dimension: int) -> None:
-        """Reads what is there, checksums verified. Raises ConfigError: the folder cannot be made or read."""
+        """Reads the blocks in the folder and verifies their checksums.
+
+        dimension: D. Raises ConfigError: the folder cannot be made or read.
+        """
         self._folder = folder / re.sub(r"[^\w.-]+", "_", version)
         self._dtype = np.dtype([("hash", "<i8"), ("vector", "<f2", (dimension,))])
         self._row: dict[int, tuple[int, int]] = {}  # hash → block and row in it
@@ -50,7 +53,7 @@ class VectorCache:
         return text_hash in self._row
 
     def add(self, hash_B: NDArray[np.int64], vectors_BD: NDArray[np.float16]) -> None:
-        """Keeps a block, on disk before it returns. Raises ConfigError where the disk does not take it."""
+        """Adds a block of B vectors, on disk before it returns. Raises ConfigError where it cannot be written."""
         block = np.empty(len(hash_B), self._dtype)
         block["hash"], block["vector"] = hash_B, vectors_BD
         buffer = io.BytesIO()
@@ -69,7 +72,10 @@ class VectorCache:
         self._remember(block)
 
     def vectors(self, hash_S: NDArray[np.int64]) -> NDArray[np.float16]:
-        """[S, D]; zeros for hash 0, which is that of no text. Raises KeyError: a text that was not encoded."""
+        """Vectors of S texts by hash, float16 [S, D]; zeros for hash 0, which stands for no text.
+
+        Raises KeyError: a text that was not encoded.
+        """
         vectors_SD = np.zeros((len(hash_S), self._dtype["vector"].shape[0]), np.float16)
         for place, text_hash in enumerate(hash_S.tolist()):
             if text_hash:

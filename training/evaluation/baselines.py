@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.features.features import COLUMN
-from training.features.visit_kinds import Kind
+from training.features.visit_kinds import VisitKind
 from training.recorded.replay_state import Moment
 
 
@@ -135,7 +135,7 @@ class MemoryAndMoves(Memory):
 
     def learn(self, past: Sequence[Moment]) -> None:
         super().learn(past)
-        new = [moment for moment in past if moment.kind == Kind.NEW and not moment.surprise]
+        new = [moment for moment in past if moment.kind == VisitKind.NEW and not moment.surprise]
 
         def gain(choice: tuple[str, float]) -> float:
             self.column, self.prior = choice

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from training.features.visit_kinds import Kind
+from training.features.visit_kinds import VisitKind
 from training.recorded.content_timeline import Contents, ContentTimeline
 from training.recorded.replay_state import Moment
 
@@ -44,7 +44,7 @@ class Likeness:
 
     def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
         """One message, in time order."""
-        if kind != Kind.NO_VISIT:
+        if kind != VisitKind.NO_VISIT:
             self._visits[viewer].append((channel, at_us))
 
     def columns(self, moment: Moment) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ from streaming.section import Count, CountOrZero, Section
 from training.evaluation.baselines import LearnsBeside, NotesMoments, Ranker, TimesRequests
 from training.evaluation.report import Report, Seen, Tally, build
 from training.features.features import COLUMN
-from training.features.visit_kinds import Kind
+from training.features.visit_kinds import VisitKind
 from training.recorded.chat import Chat
 from training.recorded.replay_state import Moment, Observer, moments
 from training.recorded.visits import kinds
@@ -71,7 +71,7 @@ def evaluate(
     _check(chat, kind_M)
     progress.stage("past")
     sample_M = _sample(kind_M[: chat.num_train], config)
-    wanted_M = np.r_[sample_M, kind_M[chat.num_train :] != Kind.NO_VISIT]
+    wanted_M = np.r_[sample_M, kind_M[chat.num_train :] != VisitKind.NO_VISIT]
     passing = moments(chat, kind_M, wanted_M, (progress, *[each for each in rankers if isinstance(each, Observer)]))
     past, first = _take_past(passing, chat.num_train, [each for each in rankers if isinstance(each, NotesMoments)])
     _learn(rankers, past, progress)
@@ -153,7 +153,7 @@ def _rank(ranker: Ranker, moment: Moment, tie_N: NDArray[np.intp], tally: Tally,
 
 def _sample(kind_M: NDArray[np.int8], config: EvaluateConfig) -> NDArray[np.bool_]:
     """[M] which visits are learned from: of the training part's later half, when viewers have a past as in a test."""
-    visits = np.flatnonzero(kind_M != Kind.NO_VISIT)
+    visits = np.flatnonzero(kind_M != VisitKind.NO_VISIT)
     later = visits[len(visits) // 2 :]
     rng = np.random.default_rng(config.seed)
     wanted_M = np.zeros(len(kind_M), bool)
@@ -188,7 +188,7 @@ def _check(chat: Chat, kind_M: NDArray[np.int8]) -> None:
     if len(chat.channels) < 2:
         raise InputFileError(f"only one channel, {chat.channels[0]}: there is nothing to rank; give chat of several")
     test = slice(chat.num_train, None)
-    viewers = np.unique(chat.viewer_M[test][kind_M[test] != Kind.NO_VISIT])
+    viewers = np.unique(chat.viewer_M[test][kind_M[test] != VisitKind.NO_VISIT])
     if not len(viewers):
         raise InputFileError(
             "--test: no visits: every message there goes on with a visit that began in the training part; "

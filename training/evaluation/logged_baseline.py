@@ -28,7 +28,7 @@ from training.baseline import (
 )
 from training.content.declared_labels import UNKNOWN, label
 from training.features.features import COLUMN
-from training.model.batches import Slates
+from training.model.batches import CandidateSets
 from training.settings import Baseline, BaselineWeights
 
 Floats = NDArray[np.float32]
@@ -37,7 +37,7 @@ LABELS = ("language", "category")  # in the order of training/content/declared_l
 DAY_S = 86_400.0
 
 
-def zero_scores(slates: Slates, baseline: Baseline) -> NDArray[np.float64]:
+def zero_scores(slates: CandidateSets, baseline: Baseline) -> NDArray[np.float64]:
     """[R]. baseline: the settings of the one that serves."""
     weights = baseline.weights
     column = {name: slates.features_RF[:, index].astype(np.float64) for name, index in COLUMN.items()}
@@ -84,7 +84,7 @@ def _logarithmic(value_R: NDArray[np.floating], starts_V: NDArray[np.intp]) -> N
     return share_R
 
 
-def _visit_weights(slates: Slates) -> Floats:
+def _visit_weights(slates: CandidateSets) -> Floats:
     """[V, T]: a visit counts more that was long, or in which the viewer spoke, and half of it every six hours."""
     pasts = slates.pasts
     there_VT = np.arange(pasts.gap_s_VT.shape[1]) >= pasts.gap_s_VT.shape[1] - pasts.length_V[:, None]
@@ -96,7 +96,7 @@ def _visit_weights(slates: Slates) -> Floats:
     return found_VT
 
 
-def _alike(slates: Slates, place: int, rows: slice, weight_T: Floats) -> Floats:
+def _alike(slates: CandidateSets, place: int, rows: slice, weight_T: Floats) -> Floats:
     """[N]: cosine of the weighted mean of the visited rooms' content and each room's."""
     now_KD = slates.contents.now_KD
     visited_TD = np.nan_to_num(now_KD[slates.pasts.now_VT[place, -len(weight_T) :]].astype(np.float32))

@@ -15,23 +15,23 @@ from numpy.typing import NDArray
 
 from streaming.errors import VersionError
 from training.evaluation.logged_baseline import zero_scores
-from training.features.features import COLUMN, CROWD, PERSONAL
-from training.features.visit_kinds import Kind
-from training.inference.interface import AlignedRooms
+from training.features.features import COLUMN, ROOM_FEATURES, VIEWER_FEATURES
+from training.features.visit_kinds import VisitKind
+from training.inference.interface import RoomEmbeddings
 from training.inference.served_model import Version, VersionViewer
-from training.model.batches import Slates
+from training.model.batches import CandidateSets
 from training.registry.bundle import Bundle
 from training.registry.manifest import V0
-from training.registry.registry import Verdict
+from training.registry.registry import GateVerdict
 from training.settings import Baseline
 
 RESAMPLES = 500
 LEAST_VISITS = 20  # of a group; fewer judge nothing
 MOST_VISITS = 5_000  # judged; more only take time
-GROUPS: Mapping[str, tuple[Kind, ...]] = {
-    "all": (Kind.COLD, Kind.NEW, Kind.REPEAT),
-    "new": (Kind.NEW,),
-    "cold": (Kind.COLD,),
+GROUPS: Mapping[str, tuple[VisitKind, ...]] = {
+    "all": (VisitKind.COLD, VisitKind.NEW, VisitKind.REPEAT),
+    "new": (VisitKind.NEW,),
+    "cold": (VisitKind.COLD,),
 }
 
 
@@ -45,25 +45,27 @@ class Difference:
 
 
 class SliceGate:
-    """A Gate (training/registry/registry.py) on slates that were not learned from.
+    """A `PromotionGate` (training/registry/registry.py) on candidate sets that were not learned from.
 
     streamers[i] has row i + 1 in them.
     """
 
-    def __init__(self, unseen: Slates, streamers: Sequence[str], baseline: Baseline, seed: int = 7) -> None:
+    def __init__(self, unseen: CandidateSets, streamers: Sequence[str], baseline: Baseline, seed: int = 7) -> None:
         """baseline: the settings of v0 where the version is to serve."""
         place = max(0, len(unseen) - MOST_VISITS)
         self._slates = unseen.after(place)
         self._names = ["", *streamers]
         self._baseline, self._seed = baseline, seed
 
-    def judge(self, candidate: Bundle, live: Bundle | None) -> Verdict:
+    def judge(self, candidate: Bundle, live: Bundle | None) -> GateVerdict:
         """Raises VersionError: the candidate is not a model of this build.
 
         Where what is live is none, as after an upgrade, no replica answers by it: v0 alone is the measure.
         """
         if len(self._slates) < LEAST_VISITS:
-            return Verdict(False, f"only {len(self._slates)} visits that it did not learn from: too few to judge it by")
+            return GateVerdict(
+                False, f"only {len(self._slates)} visits that it did not learn from: too few to judge it by"
+            )
         gain_V = ndcg(self._scores(Version(candidate)), self._slates)
         metrics = {f"ndcg10_{name}": float(gain_V[mask_V].mean()) for name, mask_V in self._groups().items()}
         others = {V0: ndcg(zero_scores(self._slates, self._baseline), self._slates)}
@@ -84,10 +86,10 @@ class SliceGate:
                         f"(95 %: {-difference.high:.4f} to {-difference.low:.4f}; {int(mask_V.sum()):,} visits)"
                     )
         if worse:
-            return Verdict(False, "; ".join(worse) + unreadable, metrics)
+            return GateVerdict(False, "; ".join(worse) + unreadable, metrics)
         against = " and ".join(others)
         reason = f"not worse than {against} on {len(self._slates):,} visits it did not learn from{unreadable}"
-        return Verdict(True, reason, metrics)
+        return GateVerdict(True, reason, metrics)
 
     def _groups(self) -> dict[str, NDArray[np.bool_]]:
         masks = {name: np.isin(self._slates.kind_V, kinds) for name, kinds in GROUPS.items()}
@@ -113,8 +115,8 @@ class SliceGate:
             )
             features_NF = slates.features_RF[rows]
             viewer = self._viewer(version, place)
-            prepared_NH = version.prepare(features_NF[:, [COLUMN[name] for name in CROWD]], rooms)
-            personal_NP = features_NF[:, [COLUMN[name] for name in PERSONAL]]
+            prepared_NH = version.prepare(features_NF[:, [COLUMN[name] for name in ROOM_FEATURES]], rooms)
+            personal_NP = features_NF[:, [COLUMN[name] for name in VIEWER_FEATURES]]
             scores[rows] = version.logits(viewer, rooms, prepared_NH, personal_NP)[:, 0]
         return scores
 
@@ -139,9 +141,9 @@ class SliceGate:
         now_N: NDArray[np.int32],
         mean_N: NDArray[np.int32],
         labels_N2: NDArray[np.int32],
-    ) -> AlignedRooms:
+    ) -> RoomEmbeddings:
         contents = self._slates.contents
-        return version.align(
+        return version.embed_rooms(
             [self._names[row] for row in row_N.tolist()],
             contents.now_KD[now_N].astype(np.float32),
             np.nan_to_num(contents.mean_LD[mean_N].astype(np.float32)),
@@ -149,7 +151,7 @@ class SliceGate:
         )
 
 
-def ndcg(score_R: NDArray[np.float64], slates: Slates) -> NDArray[np.float64]:
+def ndcg(score_R: NDArray[np.float64], slates: CandidateSets) -> NDArray[np.float64]:
     """[V] NDCG@10 of the room entered among all of its slate; ties count half."""
     start_V, seg_R = slates.starts(), np.repeat(np.arange(len(slates)), slates.size_V)
     entered_R = score_R[start_V + slates.entered_V][seg_R]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from training.inference.interface import AlignedRooms
+from training.inference.interface import RoomEmbeddings
 from training.inference.served_model import Version, VersionViewer
 from training.recorded.candidate_batches import ContentTables, RecordedVisits
 from training.recorded.replay_state import Moment
@@ -35,8 +35,8 @@ class ReplayedVersion:
             self._align(visits.channel_W[part], rows.now_N[part], rows.mean_N[part])
             for part in np.array_split(np.arange(len(visits.at_us_W)), max(1, len(visits.at_us_W) // PART))
         ]
-        self._aligned = AlignedRooms.joined(parts)
-        self._now = AlignedRooms.empty(len(channels), self._aligned)
+        self._aligned = RoomEmbeddings.joined(parts)
+        self._now = RoomEmbeddings.empty(len(channels), self._aligned)
         self._seen_2C = np.full((2, len(channels)), -1, np.int64)
 
     def viewer(self, moment: Moment) -> VersionViewer:
@@ -54,7 +54,7 @@ class ReplayedVersion:
             hour=moment.at_us / 3.6e9 % 24,
         )
 
-    def rooms(self, moment: Moment) -> AlignedRooms:
+    def rooms(self, moment: Moment) -> RoomEmbeddings:
         """Those live."""
         channel_N, rows = moment.live_N, self._contents.rows(moment.live_N, moment.at_us)
         changed = np.flatnonzero((self._seen_2C[:, channel_N] != (rows.now_N, rows.mean_N)).any(axis=0))
@@ -64,7 +64,7 @@ class ReplayedVersion:
             self._seen_2C[:, channels] = rows.now_N[changed], rows.mean_N[changed]
         return self._now.take(channel_N)
 
-    def nobodys_rooms(self, moment: Moment, places: NDArray[np.intp]) -> AlignedRooms:
+    def nobodys_rooms(self, moment: Moment, places: NDArray[np.intp]) -> RoomEmbeddings:
         """Some of those live, as they would be if nothing were known of their streamers."""
         channel_N = moment.live_N[places]
         rows = self._contents.rows(channel_N, moment.at_us)
@@ -72,8 +72,8 @@ class ReplayedVersion:
 
     def _align(
         self, channel_N: NDArray[np.intp], now_N: NDArray[np.intp], mean_N: NDArray[np.intp], *, known: bool = True
-    ) -> AlignedRooms:
+    ) -> RoomEmbeddings:
         now_ND = self._contents.now_RD[now_N].astype(np.float32)
         mean_ND = np.nan_to_num(self._contents.mean_RD[mean_N].astype(np.float32))
         names = [self._names[channel] if known else NOBODY for channel in channel_N.tolist()]
-        return self.version.align(names, now_ND, mean_ND, self._labels_C2[channel_N])
+        return self.version.embed_rooms(names, now_ND, mean_ND, self._labels_C2[channel_N])

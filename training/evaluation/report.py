@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training.evaluation.coverage import PLACES, Spread, small, spread
 from training.evaluation.metrics import Group, Interval, measure
 from training.evaluation.room_ages import room_ages_us
-from training.features.visit_kinds import Kind
+from training.features.visit_kinds import VisitKind
 from training.recorded.chat import Chat
 from training.recorded.replay_state import Moment
 
@@ -99,7 +99,7 @@ class Seen:
 
     def groups(self) -> dict[str, NDArray[np.bool_]]:
         """[V] of each kind of visit."""
-        named = {"repeat": Kind.REPEAT, "new": Kind.NEW, "cold": Kind.COLD}
+        named = {"repeat": VisitKind.REPEAT, "new": VisitKind.NEW, "cold": VisitKind.COLD}
         return {"all": self.kind_V >= 0, **{name: self.kind_V == kind for name, kind in named.items()}}
 
     def histories(self) -> dict[str, NDArray[np.bool_]]:
@@ -123,7 +123,7 @@ def build(
     chat: Chat, train_kind_M: NDArray[np.int8], seen: Seen, tallies: Mapping[str, Tally], *, against: str, seed: int
 ) -> Report:
     """Measures every ranker on the same draws. against: "" or a name among the tallies."""
-    train_visit_M = train_kind_M != Kind.NO_VISIT
+    train_visit_M = train_kind_M != VisitKind.NO_VISIT
     visits_C = np.bincount(chat.channel_M[: chat.num_train][train_visit_M], minlength=len(chat.channels))
     small_C = small(visits_C, seen.live_C)
     groups, histories, apart = seen.groups(), seen.histories(), seen.apart()

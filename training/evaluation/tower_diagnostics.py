@@ -64,7 +64,7 @@ class TowerRecall:
 def gates_of(version: Version, streamers: Sequence[str], visits_S: NDArray[np.int64]) -> list[Gates]:
     """λ by how often a streamer was visited, whatever the room's content: the gate reads the streamer alone."""
     there_SD = np.ones((len(streamers), version.d_content), np.float32)
-    gate_S = version.align(streamers, there_SD, there_SD).gate_N
+    gate_S = version.embed_rooms(streamers, there_SD, there_SD).content_gate_N
     found = []
     for low, high in INTERACTIONS:
         chosen_S = (visits_S >= low) & (visits_S < high)

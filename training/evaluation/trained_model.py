@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from streaming.replay import Channel
 from training.evaluation.replayed_version import ReplayedVersion
 from training.evaluation.tower_diagnostics import TowerRecall, Towers, gates_of
-from training.features.features import COLUMN, CROWD, PERSONAL
-from training.features.visit_kinds import Kind
+from training.features.features import COLUMN, ROOM_FEATURES, VIEWER_FEATURES
+from training.features.visit_kinds import VisitKind
 from training.fit.export import Origin
-from training.fit.learner import Step
-from training.fit.local_fit import FitConfig, fit
+from training.fit.learner import LearnStep
+from training.fit.local_fit import FitConfig, fit_version
 from training.inference.served_model import Version
 from training.recorded.candidate_batches import (
     ContentTables,
@@ -37,8 +37,8 @@ from training.recorded.replay_state import Moment
 from training.recorded.visits import kinds
 from training.registry.bundle import Bundle
 
-PERSONAL_COLUMNS = [COLUMN[name] for name in PERSONAL]
-CROWD_COLUMNS = [COLUMN[name] for name in CROWD]
+PERSONAL_COLUMNS = [COLUMN[name] for name in VIEWER_FEATURES]
+CROWD_COLUMNS = [COLUMN[name] for name in ROOM_FEATURES]
 THREADS = 1  # that learn: more wait for each other in a loop, which beside other work takes most of the processor
 
 
@@ -55,7 +55,7 @@ class Learned:
         known: Mapping[str, Channel] = MappingProxyType({}),
         encoder_version: str = "none",
         bundle: Bundle | None = None,
-        told: Callable[[Step, int], None] | None = None,
+        told: Callable[[LearnStep, int], None] | None = None,
     ) -> None:
         """known: languages and categories by channel. bundle: what ranks; None to learn it from the training part."""
         self.name = name
@@ -100,7 +100,7 @@ class Learned:
 
     def towers(self) -> Towers:
         """What is to be said of the towers, after the visits that were scored."""
-        chat, visit_M = self._chat, self._kind_M[: self._chat.num_train] != Kind.NO_VISIT
+        chat, visit_M = self._chat, self._kind_M[: self._chat.num_train] != VisitKind.NO_VISIT
         visits_C = np.bincount(chat.channel_M[: chat.num_train][visit_M], minlength=len(chat.channels))
         return self._recall.figures(gates_of(self.replayed.version, chat.channels, visits_C))
 
@@ -116,15 +116,15 @@ class Learned:
             labels_C2=self._labels_C2,
             max_visits=self._config.learn.visits,
         )
-        return fit(
+        return fit_version(
             slates,
             streamers,
-            self._moves().counts(row_C).frozen(len(streamers) + 1),
+            self._moves().counts(row_C).export(len(streamers) + 1),
             self._config,
             Origin(
                 self.name.replace(" ", "-"), self._encoder_version, past[-1].at_us // 1_000, past[-1].at_us // 1_000
             ),
-            told=self._told,
+            on_step=self._told,
         )
 
     def _moves(self) -> MovesObserver:

@@ -1,1 +1,1 @@
-"""Examples to learn from: made in one pass over the archived log, kept in Parquet."""
+"""Training examples: made in one pass over the event stream, kept in Parquet files."""

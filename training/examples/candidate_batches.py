@@ -1,6 +1,6 @@
-"""From examples on disk to slates: rows of streamers and of content, and what was known of moves. Never folds events.
+"""Candidate sets from examples on disk, with rows of content and transition features. Never aggregates events.
 
-Numbers that examples give of streamers and texts become rows of the model's vocabulary and of tables of vectors.
+Numbers of streamers and texts in the examples become rows of the model's vocabulary and of tables of vectors.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from streaming.errors import TrainingError
 from streaming.vectors import fold_mean, to_bytes
 from training.content.content_vector import mix
 from training.content.declared_labels import LABELS, UNKNOWN
-from training.examples.co_visit_counts import MoveCounts
-from training.examples.dataset import Examples, ExampleSet, Texts
+from training.examples.co_visit_counts import TransitionCounts
+from training.examples.dataset import Examples, ExampleSet, ExampleTexts
 from training.features.features import COLUMN, FEATURES, SERVED
-from training.model.batches import Contents, Pasts, Slates
+from training.model.batches import CandidateSets, ContentTable, VisitSequences
 from training.model.config import LEARNED, TOTALS
 
 COUNTED = (*LEARNED, *TOTALS)
@@ -28,19 +28,22 @@ TITLE = -1  # what stands in the place of a segment's number where the text is a
 
 @dataclass(frozen=True, slots=True)
 class ContentRules:
-    """As a room's window has them: weight of the title, and of a segment in the slow mean."""
+    """Weights of a room's content vector: of the title, and of a segment in the slow mean, as RoomWorkers have them."""
 
     title_weight: float
     mean_alpha: float
 
 
-class SlateMaker:
-    """Makes slates of one set's examples."""
+class CandidateSetBuilder:
+    """A builder of candidate sets from the examples of one set."""
 
     def __init__(
         self, examples: ExampleSet, vectors_KD: NDArray[np.float16], streamers: Sequence[str], rules: ContentRules
     ) -> None:
-        """vectors_KD: of the set's texts. streamers[i] has row i + 1. Raises TrainingError."""
+        """vectors_KD: of the set's K texts. streamers[i] has row i + 1.
+
+        Raises TrainingError: the examples have other features than this build computes.
+        """
         if examples.features != SERVED:
             raise TrainingError(f"{examples.folder}: examples with other features than this build's; make them again")
         self._row_S, self._row_of_room = _rows(examples, streamers)
@@ -49,8 +52,8 @@ class SlateMaker:
         self._mean_LD, self._mean_K = _means(texts, vectors_KD, rules.mean_alpha)
         self._labels_K2 = np.concatenate([texts.labels_K2, np.zeros((1, LABELS), np.int32)])  # −1 is the last
 
-    def slates(self, examples: Examples, moves_RM: NDArray[np.float32], max_visits: int) -> Slates:
-        """moves_RM: of the same examples, from `MovePass`."""
+    def candidate_sets(self, examples: Examples, transitions_RM: NDArray[np.float32], max_visits: int) -> CandidateSets:
+        """The candidate sets of examples. transitions_RM: from `TransitionPass`, of the same examples."""
         both = np.concatenate(
             [
                 np.stack([examples.title_R, examples.segment_R], 1),
@@ -62,7 +65,7 @@ class SlateMaker:
         start_P = np.cumsum(examples.past_V) - examples.past_V
         streamer_P = self._row_S[examples.past_streamer_P]
         streamer_R = self._row_of_room[examples.room_R]
-        return Slates(
+        return CandidateSets(
             at_ms_V=examples.at_ms_V,
             viewer_V=examples.viewer_V,
             size_V=examples.size_V,
@@ -70,7 +73,7 @@ class SlateMaker:
             kind_V=examples.kind_V,
             stay_s_V=np.where(np.isnan(examples.stay_s_V), examples.heard_s_V, examples.stay_s_V),
             interacted_V=examples.acts_V > 0,
-            features_RF=_features(examples, moves_RM),
+            features_RF=_features(examples, transitions_RM),
             streamer_R=streamer_R,
             now_R=now.reshape(-1)[:R].astype(np.int32),
             mean_R=self._mean_K[examples.segment_R],
@@ -86,28 +89,28 @@ class SlateMaker:
                 start_P=start_P,
                 T=max_visits,
             ),
-            contents=Contents(self._now(pairs), self._mean_LD),
+            contents=ContentTable(self._now(pairs), self._mean_LD),
         )
 
     def _now(self, pairs: NDArray[np.int32]) -> NDArray[np.float16]:
-        """[K, D]: the mix of a title and a segment, each perhaps −1 for none; NaN where there is neither."""
+        """Content vectors [K, D] of pairs of a title and a segment, each −1 for none; NaN where there is neither."""
         none_1D = np.zeros((1, self._vectors_KD.shape[1]), np.float16)
         vectors_KD = np.concatenate([self._vectors_KD, none_1D])  # −1 is the last
         mixed_KD = mix(vectors_KD[pairs[:, 0]], vectors_KD[pairs[:, 1]], self._rules.title_weight)
         return mixed_KD.astype(np.float16)
 
 
-class MovePass:
-    """What was known of moves and totals at each visit: shards are to be given in their order."""
+class TransitionPass:
+    """A pass that computes transition features and totals as of each visit. It takes shards in their order."""
 
     def __init__(self, examples: ExampleSet, streamers: Sequence[str]) -> None:
         """streamers[i] has row i + 1."""
         self._row_S, self._row_of_room = _rows(examples, streamers)
-        self.counts = MoveCounts()
+        self.counts = TransitionCounts()
 
     def columns(self, examples: Examples) -> NDArray[np.float32]:
-        """[R, M] as COUNTED, of the next shard."""
-        moves_RM = np.zeros((len(examples.room_R), len(COUNTED)), np.float32)
+        """Features of the next shard's rooms, float32 [R, M], columns as COUNTED."""
+        transitions_RM = np.zeros((len(examples.room_R), len(COUNTED)), np.float32)
         rows = self._row_of_room[examples.room_R].tolist()
         pasts = self._row_S[examples.past_streamer_P].tolist()
         start_R = np.cumsum(examples.size_V) - examples.size_V
@@ -116,29 +119,29 @@ class MovePass:
         for start, size, past, visits, entered in zip(*(column.tolist() for column in columns), strict=True):
             before, there = pasts[past : past + visits], rows[start : start + size]
             if before:
-                moves_RM[start : start + size, : len(LEARNED)] = self.counts.columns(before, there)
-            moves_RM[start : start + size, len(LEARNED) :] = self.counts.totals(there)
+                transitions_RM[start : start + size, : len(LEARNED)] = self.counts.columns(before, there)
+            transitions_RM[start : start + size, len(LEARNED) :] = self.counts.totals(there)
             self.counts.visit(before, rows[start + entered])
-        return moves_RM
+        return transitions_RM
 
 
 def _rows(examples: ExampleSet, streamers: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Rows of the set's streamers, and of its rooms, with a place more for −1: 0, unknown."""
+    """Rows of the set's streamers, and of its rooms' streamers; the latter end with a 0 (unknown) for room −1."""
     row = {streamer: number for number, streamer in enumerate(streamers, start=1)}
     row_S = np.array([row.get(streamer, 0) for streamer in examples.streamers] or [0], np.int32)
     return row_S, np.append(row_S[examples.streamer_of_room], np.int32(0))
 
 
-def _features(examples: Examples, moves_RM: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[R, F] as FEATURES; of those that are not served only COUNTED, the others NaN."""
-    features_RF = np.full((len(moves_RM), len(FEATURES)), np.nan, np.float32)
+def _features(examples: Examples, transitions_RM: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Features [R, F], columns as FEATURES: those served and COUNTED; the others are NaN."""
+    features_RF = np.full((len(transitions_RM), len(FEATURES)), np.nan, np.float32)
     features_RF[:, : len(SERVED)] = examples.features_RF
-    features_RF[:, [COLUMN[name] for name in COUNTED]] = moves_RM
+    features_RF[:, [COLUMN[name] for name in COUNTED]] = transitions_RM
     return features_RF
 
 
-def vocabulary(examples: ExampleSet, parent: Sequence[str] = ()) -> tuple[str, ...]:
-    """The parent's streamers, which keep their rows, then those entered since, by name."""
+def streamer_vocabulary(examples: ExampleSet, parent: Sequence[str] = ()) -> tuple[str, ...]:
+    """The model's streamers: the parent version's, which keep their rows, then those entered since, by name."""
     entered = {
         int(examples.streamer_of_room[room])
         for shard in examples.shards()
@@ -150,11 +153,11 @@ def vocabulary(examples: ExampleSet, parent: Sequence[str] = ()) -> tuple[str, .
 
 
 def _means(
-    texts: Texts, vectors_KD: NDArray[np.float16], alpha: float
+    texts: ExampleTexts, vectors_KD: NDArray[np.float16], alpha: float
 ) -> tuple[NDArray[np.float16], NDArray[np.int32]]:
-    """The distinct slow means [L, D], the first of them zeros; and of each text the one in force after it.
+    """The distinct slow means [L, D], the first one zeros, and for each text the row of the mean in force after it.
 
-    The latter has a place more, for −1: the zeros.
+    The rows end with a 0, the zeros, for text −1.
     """
     means = [np.zeros(vectors_KD.shape[1], np.float16).tobytes()]
     row_K = np.zeros(len(texts.room_K) + 1, np.int32)
@@ -181,8 +184,8 @@ def _pasts(
     labels_K2: NDArray[np.int32],
     start_P: NDArray[np.int64],
     T: int,
-) -> Pasts:
-    """The newest T visits of each past, at the end of its row."""
+) -> VisitSequences:
+    """Visit sequences with the newest T visits of each past, at the end of its row."""
     end_V = start_P + examples.past_V
     place_VT = end_V[:, None] - T + np.arange(T)
     there_VT = place_VT >= start_P[:, None]
@@ -192,7 +195,7 @@ def _pasts(
         padded_P = np.append(values_P, np.zeros(1, values_P.dtype))  # there may be no past at all
         return np.where(there_VT, padded_P[place_VT], np.array(padding, values_P.dtype))
 
-    return Pasts(
+    return VisitSequences(
         streamer_VT=filled(streamer_P, 0).astype(np.int32),
         action_VT=filled(examples.past_action_P, 0).astype(np.int8),
         dwell_s_VT=filled(examples.past_dwell_s_P, 0).astype(np.float32),

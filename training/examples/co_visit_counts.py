@@ -1,6 +1,6 @@
-"""Counts where viewers go from where, which streamers share viewers, and all visits. Never knows who a viewer is.
+"""Counts of transitions between streamers, co-visits, and visits. Never knows who a viewer is.
 
-The same numbers as training/recorded/move_counters.py, kept sparsely: for as many streamers as a platform has.
+The numbers equal those of training/recorded/move_counters.py, but sparse: for as many streamers as a platform has.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from training.inference.co_visits import Transitions, sparse
 Row = dict[int, list[float]]
 
 
-class MoveCounts:
-    """Streamers by their rows, 0 for unknown ones, which are not counted."""
+class TransitionCounts:
+    """Running counts of transitions, co-visits and visits by streamers' rows. Row 0, unknown, is not counted."""
 
     def __init__(self) -> None:
-        self._moves: defaultdict[int, Row] = defaultdict(dict)  # origin → streamer → [moves, first moves]
+        self._transitions: defaultdict[int, Row] = defaultdict(dict)  # origin → streamer → [moves, first moves]
         self._shared: defaultdict[int, Row] = defaultdict(dict)  # streamer → other → [viewers]
         self._visitors: defaultdict[int, int] = defaultdict(int)
         self._totals: dict[int, list[int]] = {}  # streamer → [visits, first visits, visits of newcomers]
 
     def visit(self, before: Sequence[int], streamer: int) -> None:
-        """A viewer who has visited `before`, oldest first, with repetitions, visits `streamer`."""
+        """Counts a visit to `streamer` by a viewer who visited `before`, oldest first, with repetitions."""
         first = streamer not in before
         if not streamer:
             return
@@ -37,7 +37,7 @@ class MoveCounts:
         totals[1] += first
         totals[2] += not before
         if before and before[-1]:
-            counts = self._moves[before[-1]].setdefault(streamer, [0.0, 0.0])
+            counts = self._transitions[before[-1]].setdefault(streamer, [0.0, 0.0])
             counts[0] += 1
             counts[1] += first
         if first:
@@ -47,9 +47,9 @@ class MoveCounts:
                     self._shared[left].setdefault(right, [0.0])[0] += 1
 
     def columns(self, before: Sequence[int], rows_N: Sequence[int]) -> NDArray[np.float32]:
-        """[N, 4] as of now, as `Trails.columns` of what is counted."""
+        """Features of N rooms as of now, float32 [N, 4], as `ViewerTransitions.columns` of these counts."""
         columns_N4 = np.zeros((len(rows_N), 4), np.float32)
-        moves = self._moves.get(before[-1], {}) if before else {}
+        moves = self._transitions.get(before[-1], {}) if before else {}
         known = [(self._visitors[row] + 1, self._shared[row]) for row in _known(before) if row in self._shared]
         for place, row in enumerate(rows_N):
             if row in moves:
@@ -62,15 +62,15 @@ class MoveCounts:
         return columns_N4
 
     def totals(self, rows_N: Sequence[int]) -> NDArray[np.float32]:
-        """[N, 3] as of now, as TOTALS in training/model/config.py; zeros for row 0."""
+        """Totals of N streamers as of now, float32 [N, 3], columns as config.TOTALS; zeros for row 0."""
         none = (0, 0, 0)
         totals_N3 = np.array([self._totals.get(row, none) for row in rows_N], np.float32).reshape(-1, 3)
         totals_N3[:, 1:] /= np.maximum(totals_N3[:, :1], 1.0)
         return totals_N3
 
-    def frozen(self, num_rows: int) -> Transitions:
-        """As of now, for rows below num_rows."""
-        moves = [self._moves.get(row, {}) for row in range(num_rows)]
+    def export(self, num_rows: int) -> Transitions:
+        """The tables of a version, as of now, for rows below num_rows."""
+        moves = [self._transitions.get(row, {}) for row in range(num_rows)]
         cosines: list[dict[int, NDArray[np.float32]]] = [self._cosines(row) for row in range(num_rows)]
         return Transitions(sparse(moves, 2), sparse(cosines, 1), self.totals(range(num_rows)))
 

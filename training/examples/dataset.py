@@ -1,10 +1,10 @@
-"""Owns examples on disk: Parquet shards of visits in time order, tables of what they point to, an index. Never folds.
+"""Examples on disk: Parquet shards of visits in time order, tables they refer to, an index. Never aggregates events.
 
 shard-00000.parquet …  a row a visit; lists of N rooms and T past visits in it
 outcomes.parquet       a row a visit: what became of it, known only later
 rooms.parquet          a row a room, by number: id, streamer
 texts.parquet          a row a text, by number: what content vectors are made of, joined by hash from a cache
-covisits.parquet       pairs of rooms that one viewer visited
+covisits.parquet       a row a pair of rooms that one viewer visited
 index.json             written last: without it a folder holds no examples
 """
 
@@ -29,17 +29,18 @@ INDEX = "index.json"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """V examples, R rooms of them in all and P past visits, flat: example v has the next size_V[v] and past_V[v] rows.
+    """V examples in flat arrays, with R candidate rooms and P past visits in all.
 
-    Numbers of rooms and texts are rows of the set's tables, −1 for none. Past visits run from the oldest to the newest.
-    stay_s: NaN where nobody knows; heard_s: until the last sign of life; acts: chats, likes, gifts, follows.
+    Example v has the next size_V[v] rooms and past_V[v] past visits, oldest first. Numbers of rooms and texts are rows
+    of the set's tables, −1 for none. stay_s: NaN where it is unknown. heard_s: until the last sign of life. acts:
+    chats, likes, gifts and follows together.
     """
 
     at_ms_V: NDArray[np.int64]
     viewer_V: NDArray[np.int64]  # a number that stands for the viewer, the same in every shard
     kind_V: NDArray[np.int8]
     entered_V: NDArray[np.int32]  # place among the example's rooms
-    surprise_V: NDArray[np.bool_]
+    outside_V: NDArray[np.bool_]  # the room entered was not live: a positive outside the candidates
     stay_s_V: NDArray[np.float32]
     heard_s_V: NDArray[np.float32]
     acts_V: NDArray[np.int32]
@@ -65,8 +66,8 @@ class Examples:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Texts:
-    """K texts, a room's in their order. segment_K: of 30 s since the epoch, −1 for a title.
+class ExampleTexts:
+    """The K texts of a set's rooms, a room's in their order. segment_K: in 30 s since the epoch, −1 for a title.
 
     in_mean_K: whether the room's slow mean takes it in. labels_K2: language and category declared beside a title, as
     training/content/declared_labels.py has them.
@@ -94,7 +95,7 @@ class ExampleSet:
     """A folder of examples. Opening reads the index and the small tables; shards are read one at a time."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises TrainingError: there are no examples, or a file of them is missing or damaged."""
+        """Opens the folder. Raises TrainingError: it has no examples, or a file is missing or damaged."""
         self.folder = folder
         try:
             index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
@@ -116,11 +117,11 @@ class ExampleSet:
             raise TrainingError(f"{folder}: {len(self._outcomes)} outcomes of {len(self)} examples; make them again")
 
     def __len__(self) -> int:
-        """Examples in all shards."""
+        """The number of examples in all shards."""
         return sum(self.shard_sizes)
 
     def shard(self, number: int) -> Examples:
-        """Raises TrainingError: it cannot be read."""
+        """The examples of a shard. Raises TrainingError: it cannot be read."""
         table = self._table(shard_name(number))
         start = sum(self.shard_sizes[:number])
         if len(table) != self.shard_sizes[number]:
@@ -129,20 +130,20 @@ class ExampleSet:
         return _examples(table, outcomes, len(self.features))
 
     def shards(self, rank: int = 0, processes: int = 1) -> Iterator[Examples]:
-        """Those of one of several processes, which share them: shard i is of process i % processes."""
+        """The shards of one of several processes: shard i belongs to process i % processes. Raises TrainingError."""
         for number in range(rank, len(self.shard_sizes), processes):
             yield self.shard(number)
 
-    def texts(self) -> Texts:
-        """What content is made of. Raises TrainingError."""
+    def texts(self) -> ExampleTexts:
+        """The texts that content vectors are made of. Raises TrainingError."""
         table = self._table("texts.parquet")
         names = ("room", "segment", "hash", "in_mean")
         room_K, segment_K, hash_K, in_mean_K = (table[name].to_numpy() for name in names)
         labels_K2 = np.stack([table["language"].to_numpy(), table["category"].to_numpy()], axis=1)
-        return Texts(room_K, segment_K, hash_K, in_mean_K, labels_K2, tuple(table["text"].to_pylist()))
+        return ExampleTexts(room_K, segment_K, hash_K, in_mean_K, labels_K2, tuple(table["text"].to_pylist()))
 
     def covisits(self) -> CoVisits:
-        """Raises TrainingError."""
+        """The pairs of rooms that one viewer visited. Raises TrainingError."""
         table = self._table("covisits.parquet")
         return CoVisits(*(table[name].to_numpy() for name in ("at_ms", "before", "room", "gap_s")))
 
@@ -155,7 +156,7 @@ class ExampleSet:
 
 
 def shard_name(number: int) -> str:
-    """The file of a shard."""
+    """The name of a shard's file."""
     return f"shard-{number:05d}.parquet"
 
 
@@ -171,7 +172,7 @@ def _examples(table: Any, outcomes: Any, num_features: int) -> Examples:
         viewer_V=plain("viewer"),
         kind_V=plain("kind"),
         entered_V=plain("entered"),
-        surprise_V=plain("surprise"),
+        outside_V=plain("surprise"),
         stay_s_V=outcomes["stay_s"].to_numpy(),
         heard_s_V=outcomes["heard_s"].to_numpy(),
         acts_V=outcomes["acts"].to_numpy(),

@@ -1,4 +1,4 @@
-"""Turns a recording or an archive into one stream of records in the order of the log. Never folds them."""
+"""The event stream of a recording or an archive: its records in the order of the log. Never aggregates them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_EVENTS
 READ = (ROOMS, VIEWER_EVENTS, CHAT, IMPRESSIONS)  # records of one millisecond come in this order
 
 
-class Happened(NamedTuple):
-    """One record. at_ms: append time, which never runs backwards; offset: rises within a topic's partition."""
+class StreamRecord(NamedTuple):
+    """A record of the event stream. at_ms: append time, which never decreases; offset: rises within a partition."""
 
     at_ms: int
     topic: str
@@ -22,22 +22,25 @@ class Happened(NamedTuple):
     record: Any
 
 
-def from_replay(replay: Replay) -> Iterator[Happened]:
-    """The records that `tidecast replay` would send, appended when they happened. Raises InputFileError."""
+def from_replay(replay: Replay) -> Iterator[StreamRecord]:
+    """The stream of the records that `tidecast replay` would send, with their event times as append times.
+
+    Raises InputFileError.
+    """
     for offset, (at_ms, topic, record) in enumerate(replay.records()):
-        yield Happened(at_ms, topic, offset, record)
+        yield StreamRecord(at_ms, topic, offset, record)
 
 
-def from_archive(archive: Archive, from_ms: int | None = None, until_ms: int | None = None) -> Iterator[Happened]:
-    """What the archive holds of the topics that examples are made of, from_ms ≤ append time < until_ms.
+def from_archive(archive: Archive, from_ms: int | None = None, until_ms: int | None = None) -> Iterator[StreamRecord]:
+    """The stream of an archive's records with from_ms ≤ append time < until_ms, of the topics that examples need.
 
-    What cannot be read is left out and counted by the archive's reader. Raises ArchiveError.
+    The archive's reader counts records that cannot be read, and they are left out. Raises ArchiveError.
     """
     streams = [_topic(archive, topic, rank, from_ms, until_ms) for rank, topic in enumerate(READ)]
     latest_ms = 0
     for at_ms, _, offset, topic, record in heapq.merge(*streams, key=_order):
         latest_ms = max(latest_ms, at_ms)
-        yield Happened(latest_ms, topic, offset, record)
+        yield StreamRecord(latest_ms, topic, offset, record)
 
 
 def _topic(
@@ -48,5 +51,5 @@ def _topic(
             yield found.timestamp_ms, rank, found.offset, topic, found.record
 
 
-def _order(happened: tuple[int, int, int, str, Any]) -> tuple[int, int]:
-    return happened[:2]
+def _order(found: tuple[int, int, int, str, Any]) -> tuple[int, int]:
+    return found[:2]

@@ -1,7 +1,7 @@
-"""Passes over what happened, in order, and gives an example for each visit: what was known just before it.
+"""A pass over the event stream that makes an example of each visit, from the state just before it. Never looks ahead.
 
-Never looks ahead. Folds viewers and rooms as the workers do, fills the columns that replicas fill, and computes the
-features that they compute.
+It aggregates viewers and rooms as the workers do, fills the columns that replicas fill, and computes the features that
+they compute.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from streaming.profile import ProfileFold
 from streaming.profile_config import ProfileConfig
 from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_PROFILES
 from streaming.window_config import WindowConfig
-from training.examples.event_stream import Happened
-from training.examples.outcomes import Outcomes, Stays
-from training.examples.room_states import NOTHING, UNBORN, HeldRooms, Liveness
-from training.examples.schema import CoVisit, Example, ExamplesConfig, Progress
-from training.examples.snapshot import ArchivedPast
-from training.features.features import crowd, served
-from training.features.viewer_columns import OwnPast
-from training.features.visit_kinds import LIVE_MS, Kind
+from training.examples.event_stream import StreamRecord
+from training.examples.outcomes import Outcomes, OutcomeTracker
+from training.examples.room_states import NOTHING, UNBORN, Liveness, RoomStateColumns
+from training.examples.schema import CoVisit, Example, ExamplesConfig, PassProgress
+from training.examples.snapshot import ArchiveSnapshot
+from training.features.features import room_features, served
+from training.features.viewer_columns import ProfileReader
+from training.features.visit_kinds import LIVE_MS, VisitKind
 from training.features.visit_sequence import PastVisits, past_visits
 
 REPORT_EVERY = 5_000  # records
@@ -41,7 +41,7 @@ COVISITS = 5  # newest visits of a viewer that make a pair with the one that beg
 
 
 class _Viewer:
-    """One viewer. entered: by room and time of a visit, the room's number, segment and title then."""
+    """The state of one viewer. entered: by room and time of a visit, the room's number, segment and title then."""
 
     __slots__ = ("entered", "fold", "shown", "shown_ms")
 
@@ -53,7 +53,7 @@ class _Viewer:
 
 
 class ExamplePass:
-    """One pass. `examples` may be called once; `texts`, `outcomes` and so on are complete when it has ended."""
+    """One pass over the event stream. `examples` may be called once; the rest is complete when it has ended."""
 
     def __init__(
         self,
@@ -64,28 +64,28 @@ class ExamplePass:
         profile: ProfileConfig | None = None,
         room_timeout_s: int = ROOM_TIMEOUT_S,
     ) -> None:
-        """chat_alone: visits and rooms are derived from chat, as recordings of it are played.
+        """chat_alone: visits and rooms are derived from chat, as in recordings of chat.
 
-        room_timeout_s: as a RoomWorker has it; 0: only an end ends a room.
+        room_timeout_s: the RoomWorkers' setting; with 0 only an `end` event ends a room.
         """
         self._config = config
         self._profile = profile or ProfileConfig()
         liveness = Liveness(LIVE_MS if chat_alone else None, 1_000 * room_timeout_s)
-        self.rooms = HeldRooms(window or WindowConfig(), liveness, config.max_held)
+        self.rooms = RoomStateColumns(window or WindowConfig(), liveness, config.max_held)
         self._viewers: dict[str, _Viewer] = {}
         self._profiles: Mapping[bytes, bytes] = {}
         self._decode = Decoder(VIEWER_PROFILES)
         self._book = ActivityBook()
         self._deadlines: Deadlines[str] = Deadlines()  # whoever is in a room
         self._clock = EventClock(RECORDED_EVENTS)
-        self._stays = Stays(1_000 * self._profile.visit_gap_s, known_by_act=chat_alone)
+        self._outcomes = OutcomeTracker(1_000 * self._profile.visit_gap_s, known_by_act=chat_alone)
         self._random = np.random.default_rng(config.seed)
         self._head_ms = 0  # newest event time of a visit
         self.covisits: list[CoVisit] = []
         self.num_records = self.num_examples = self.num_visits = self.num_late = 0
 
-    def restore(self, past: ArchivedPast) -> None:
-        """Goes on from what was served at the time where the pass begins. Before `examples`."""
+    def restore(self, past: ArchiveSnapshot) -> None:
+        """Starts from the state that was served when the pass begins. Call it before `examples`."""
         self._profiles = past.profiles
         for value in past.profiles.values():
             with contextlib.suppress(msgspec.DecodeError):  # as below
@@ -96,24 +96,27 @@ class ExamplePass:
         self.rooms.restore(past.states)
 
     def outcomes(self) -> Outcomes:
-        """What became of the examples so far, in their order."""
-        return self._stays.outcomes()
+        """The outcomes of the examples so far, in their order."""
+        return self._outcomes.outcomes()
 
-    def examples(self, happenings: Iterable[Happened], progress: Progress) -> Iterator[Example]:
-        """In the order of the log. Each knows what was appended in earlier milliseconds, and nothing else."""
-        for at_ms, group in groupby(happenings, _at_ms):
+    def examples(self, stream: Iterable[StreamRecord], progress: PassProgress) -> Iterator[Example]:
+        """Examples in the order of the log. Each uses only records appended in earlier milliseconds.
+
+        progress: called every REPORT_EVERY records, and at the end. Raises what the stream raises, and TrainingError.
+        """
+        for at_ms, group in groupby(stream, _at_ms):
             together = list(group)
             self._lapse(at_ms)
             self.rooms.sweep(at_ms)
             drafts: dict[tuple[str, str], Example | None] = {}
-            for happened in together:
-                event = happened.record
+            for found in together:
+                event = found.record
                 if not isinstance(event, ViewerEvent) or (event.viewer, event.room) in drafts:
                     continue
                 if self._may_enter(event):
                     drafts[event.viewer, event.room] = self._draft(event)
-            for happened in together:
-                example = self._apply(happened, drafts)
+            for found in together:
+                example = self._apply(found, drafts)
                 if example is not None:
                     self.num_examples += 1
                     yield example
@@ -124,10 +127,10 @@ class ExamplePass:
                 progress.passed(self.num_records, self.num_examples, at_ms)
         progress.passed(self.num_records, self.num_examples, self._head_ms)
 
-    # what happens
+    # the event stream
 
     def _lapse(self, at_ms: int) -> None:
-        """Has viewers leave of whom nothing was heard for too long, as the ProfileWorker does."""
+        """Makes viewers leave who were silent for too long, as the ProfileWorker does."""
         now_ms = self._clock.now_ms(at_ms)
         for name in self._deadlines.take(now_ms):
             viewer = self._known(name)
@@ -140,9 +143,9 @@ class ExamplePass:
         if fold.present_until_ms is not None:
             self._deadlines.put(name, fold.present_until_ms)
 
-    def _apply(self, happened: Happened, drafts: dict[tuple[str, str], Example | None]) -> Example | None:
-        """Gives the example of a visit that has begun."""
-        at_ms, topic, offset, record = happened
+    def _apply(self, found: StreamRecord, drafts: dict[tuple[str, str], Example | None]) -> Example | None:
+        """Applies a record; returns the example of the visit that it begins, if any."""
+        at_ms, topic, offset, record = found
         if topic == CHAT:
             self.rooms.apply_chat(record, offset, at_ms)
         elif topic == ROOMS:
@@ -165,13 +168,13 @@ class ExamplePass:
         self._clock.note(event.at_ms, at_ms)
         self._expect(event.viewer, fold)
         if fold.total_visits == visits:
-            self._stays.follow(event)
+            self._outcomes.follow(event)
             return None
-        if fold.room != event.room:  # a note about the past
+        if fold.room != event.room:  # a late event, about an earlier visit
             return None
         self.num_visits += 1
         example = drafts.pop((event.viewer, event.room), None)
-        self._stays.begin(event, None if example is None else self.num_examples)
+        self._outcomes.begin(event, None if example is None else self.num_examples)
         self._remember(viewer, event)
         self._head_ms = max(self._head_ms, event.at_ms)
         return example
@@ -196,7 +199,7 @@ class ExamplePass:
         return viewer
 
     def _known(self, name: str) -> _Viewer | None:
-        """None for a stranger."""
+        """The viewer's state, None for a cold-start viewer."""
         viewer = self._viewers.get(name)
         if viewer is not None or not self._profiles:
             return viewer
@@ -208,7 +211,7 @@ class ExamplePass:
             viewer.fold.restore(self._decode(value))
         return viewer
 
-    # what was known before
+    # the state before a visit
 
     def _may_enter(self, event: ViewerEvent) -> bool:
         viewer = self._known(event.viewer)
@@ -231,8 +234,8 @@ class ExamplePass:
         profile = None if viewer is None else viewer.fold.profile()
         slots_N, slot = rooms.slots(now_ms), rooms.slot(event.room)
         place = int(np.searchsorted(slots_N, slot))
-        surprise = place == len(slots_N) or slots_N[place] != slot
-        if surprise:
+        outside = place == len(slots_N) or slots_N[place] != slot
+        if outside:
             slots_N = np.insert(slots_N, place, slot)
             if slot == UNBORN:
                 rooms.live.begin(UNBORN, now_ms)
@@ -252,7 +255,7 @@ class ExamplePass:
             viewer=event.viewer,
             kind=_kind(profile, event.streamer),
             entered=place,
-            surprise=surprise,
+            outside=outside,
             room_N=number_N,
             segment_N=rooms.segment_N[slots_N],
             title_N=rooms.title_N[slots_N],
@@ -267,16 +270,16 @@ class ExamplePass:
         self, profile: ViewerProfile | None, slots_N: NDArray[np.int64], number_N: NDArray[np.int32], now_ms: int
     ) -> NDArray[np.float32]:
         live, streamers = self.rooms.live, self.rooms.streamers
-        past = OwnPast(profile)
-        own = past.own(past.rows([StreamerId(streamers[number]) for number in number_N.tolist()]), now_ms)
+        past = ProfileReader(profile)
+        own = past.viewer_room(past.rows([StreamerId(streamers[number]) for number in number_N.tolist()]), now_ms)
         viewer = past.viewer(int(np.count_nonzero(own.visits_N)), now_ms)
         arrivals = live.arrivals(slots_N, past.origin, now_ms)
-        return served(crowd(live.rooms(slots_N, now_ms)), own, arrivals, viewer, now_ms)
+        return served(room_features(live.rooms(slots_N, now_ms)), own, arrivals, viewer, now_ms)
 
     def _shown(
         self, viewer: _Viewer | None, number_N: NDArray[np.int32], entered: int, now_ms: int
     ) -> NDArray[np.bool_]:
-        """[N] which were shown to the viewer lately and are not entered now."""
+        """Whether each room was shown to the viewer lately and is not entered now, bool [N]."""
         if viewer is None or not viewer.shown or now_ms - viewer.shown_ms > 1_000 * self._config.shown_within_s:
             return np.zeros(len(number_N), np.bool_)
         numbers = [self.rooms.numbers.get(room, NOTHING) for room in viewer.shown]
@@ -285,7 +288,7 @@ class ExamplePass:
         return shown_N
 
     def _choose(self, entered: int, shown_N: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """Places of at most max_rooms, ascending, and the log of each one's probability to be among them."""
+        """A sample of at most max_rooms candidates: their places, ascending, and the logs of their probabilities."""
         N, most = len(shown_N), self._config.max_rooms
         always_N = shown_N.copy()
         always_N[entered] = True
@@ -298,15 +301,15 @@ class ExamplePass:
         return chosen_C, log_q_N[chosen_C]
 
 
-def _at_ms(happened: Happened) -> int:
-    return happened.at_ms
+def _at_ms(found: StreamRecord) -> int:
+    return found.at_ms
 
 
-def _kind(profile: ViewerProfile | None, streamer: str) -> Kind:
+def _kind(profile: ViewerProfile | None, streamer: str) -> VisitKind:
     if profile is None or not profile.total_visits:
-        return Kind.COLD
+        return VisitKind.COLD
     visited = any(habit.streamer == streamer and habit.visits for habit in profile.habits)
-    return Kind.REPEAT if visited else Kind.NEW
+    return VisitKind.REPEAT if visited else VisitKind.NEW
 
 
 def _texts(viewer: _Viewer | None, past: PastVisits | None) -> NDArray[np.int32]:

@@ -1,4 +1,4 @@
-"""Owns what became of visits: how long viewers stayed and what they did. Never looks at what was before."""
+"""Outcomes of visits: how long viewers stayed and what they did. Never looks at earlier visits."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ACTS = frozenset(("chat", "like", "gift", "follow"))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcomes:
-    """Of V examples. stay_s: until the viewer left or entered another room, NaN where nobody knows.
+    """Outcomes of V examples.
 
-    heard_s: until the last sign of life in the visit, which is at most that. acts: chats, likes, gifts, follows, beside
-    one that the visit was known by.
+    stay_s: until the viewer left or entered another room, NaN where it is unknown. heard_s: until the last sign of
+    life in the visit, at most stay_s. acts: chats, likes, gifts and follows, not counting one that revealed the visit.
     """
 
     stay_s_V: NDArray[np.float32]
@@ -37,13 +37,13 @@ class _Stay:
         self.acts = 0
 
 
-class Stays:
-    """Follows every viewer's events, in their order."""
+class OutcomeTracker:
+    """A tracker of open visits that follows every viewer's events, in their order."""
 
     def __init__(self, gap_ms: int, *, known_by_act: bool) -> None:
-        """gap_ms: who shows no sign of life for so long has left, nobody knows when.
+        """gap_ms: a viewer without a sign of life for so long has left, at an unknown time.
 
-        known_by_act: visits are derived from chat, so that the first message of one is how it is known.
+        known_by_act: visits are derived from chat, so that the first message of a visit reveals it.
         """
         self._gap_ms = gap_ms
         self._known_by_act = known_by_act
@@ -51,7 +51,7 @@ class Stays:
         self._stay_s, self._heard_s, self._acts = array("f"), array("f"), array("l")
 
     def begin(self, event: ViewerEvent, example: int | None) -> None:
-        """The viewer enters the room of the event. example: what waits to know, None for nobody."""
+        """Begins a visit to the room of the event. example: its number, None where the visit is no example."""
         self._close(event.viewer, event.at_ms)
         stay = _Stay(-1 if example is None else example, event.room, event.at_ms)
         stay.acts = int(event.action in ACTS) - self._known_by_act
@@ -62,7 +62,7 @@ class Stays:
             self._acts.append(stay.acts)
 
     def follow(self, event: ViewerEvent) -> None:
-        """Anything else that the viewer does."""
+        """Applies any other event of the viewer."""
         stay = self._open.get(event.viewer)
         if stay is None or stay.room != event.room:
             return
@@ -84,6 +84,6 @@ class Stays:
             self._stay_s[stay.example] = max(0, at_ms - stay.started_ms) / 1e3
 
     def outcomes(self) -> Outcomes:
-        """What is known by now."""
+        """The outcomes so far."""
         acts_V = np.maximum(np.array(self._acts, np.int32), 0)
         return Outcomes(np.array(self._stay_s, np.float32), np.array(self._heard_s, np.float32), acts_V)

@@ -1,4 +1,4 @@
-"""Folds what happens in rooms as a RoomWorker does, without an encoder, and keeps them in columns. Never ranks."""
+"""States of rooms, aggregated as a RoomWorker does but without an encoder, and kept in columns. Never ranks."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ ACTIVITY_OFFSET = 2**50  # past those of any log: activity is made here anew, an
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text that content is made of. segment: of 30 s since the epoch, −1 for a title. in_mean: of the slow mean.
+    """A text that content is made of. segment: in 30 s since the epoch, −1 for a title.
 
-    language, category: declared beside a title, "" for none.
+    in_mean: whether the slow mean takes it in. language, category: declared beside a title, "" for none.
     """
 
     room: int
@@ -43,17 +43,18 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """heard_within_ms: rooms with chat so lately are live, whether ended or not; None: those that have not ended.
+    """The rule of which rooms are live.
 
-    timeout_ms: after so long without a sign of life a room is presumed ended; 0: never.
+    heard_within_ms: rooms with chat so recently are live, ended or not; None: rooms that have not ended are live.
+    timeout_ms: a room without a sign of life for so long is presumed ended; 0: never.
     """
 
     heard_within_ms: int | None = None
     timeout_ms: int = 900_000
 
 
-class _Held:
-    """A room that is not forgotten yet."""
+class _RoomEntry:
+    """The entry of a room that is not forgotten yet."""
 
     __slots__ = ("dirty", "fold", "forgotten", "heard", "slot")
 
@@ -65,15 +66,15 @@ class _Held:
         self.forgotten = False
 
 
-class HeldRooms:
-    """Rooms by id, and their columns by slot. Numbers of rooms are given in the order of their first mention."""
+class RoomStateColumns:
+    """States of rooms by id, and their columns by slot. Rooms are numbered in the order of their first mention."""
 
     def __init__(self, window: WindowConfig, liveness: Liveness, max_held: int) -> None:
         self._window = window
         self._fold_config = replace(window, mean_every=1)  # every segment's text is wanted
         self._liveness = liveness
-        self._rooms: dict[str, _Held] = {}
-        self._dirty: list[_Held] = []
+        self._rooms: dict[str, _RoomEntry] = {}
+        self._dirty: list[_RoomEntry] = []
         self._free: list[int] = []
         self._next_slot = UNBORN + 1
         self._swept_ms = 0
@@ -89,65 +90,65 @@ class HeldRooms:
         self.texts: list[Text] = []
 
     def restore(self, states: Iterable[RoomState]) -> None:
-        """Goes on from what was published of rooms. For rooms that have seen nothing."""
+        """Starts from published states of rooms. Call it before any record."""
         for state in states:
-            held = self._held(state.room)
-            held.fold.restore(state)
-            held.heard = state.mean_segment >= 0
+            entry = self._entry(state.room)
+            entry.fold.restore(state)
+            entry.heard = state.mean_segment >= 0
             text = build_title_text(state.title, state.category, state.tags, self._window.title_chars)
             language = "" if state.language_guessed else state.language
-            self._note_title(held, text_hash(text), text, language, state.category)
-            self._touch(held)
+            self._note_title(entry, text_hash(text), text, language, state.category)
+            self._touch(entry)
 
     # records, in the order of the log
 
     def apply_lifecycle(self, event: RoomEvent, offset: int, at_ms: int) -> None:
-        """Also what the room's title says from now on."""
-        held = self._held(event.room)
-        held.fold.apply_lifecycle(event, offset, at_ms)
-        title, row = held.fold.title_text(), int(self.title_N[held.slot])
+        """Applies a lifecycle event, with the room's title from now on."""
+        entry = self._entry(event.room)
+        entry.fold.apply_lifecycle(event, offset, at_ms)
+        title, row = entry.fold.title_text(), int(self.title_N[entry.slot])
         is_other = title is not None and (row == NOTHING or self.texts[row].hash != title.hash)
-        described = held.fold.description
+        described = entry.fold.description
         if title is not None and is_other and described is not None:
-            self._note_title(held, title.hash, title.text, described.language, described.category)
-        self._touch(held)
+            self._note_title(entry, title.hash, title.text, described.language, described.category)
+        self._touch(entry)
 
     def apply_chat(self, message: ChatMessage, offset: int, at_ms: int) -> None:
-        """One message."""
-        held = self._held(message.room)
-        held.fold.apply_chats([(message.viewer, message.text, message.at_ms, offset, at_ms)], [0] * len(Outcome))
-        self._take_segments(held)
-        self._touch(held)
+        """Applies a chat message."""
+        entry = self._entry(message.room)
+        entry.fold.apply_chats([(message.viewer, message.text, message.at_ms, offset, at_ms)], [0] * len(Outcome))
+        self._take_segments(entry)
+        self._touch(entry)
 
     def apply_activity(self, activities: Iterable[RoomActivity], at_ms: int) -> None:
-        """What viewers did."""
+        """Applies counts of viewers' activity."""
         for activity in activities:
-            held = self._held(activity.room)
-            held.fold.apply_activity(activity, self._activity_offset, at_ms)
+            entry = self._entry(activity.room)
+            entry.fold.apply_activity(activity, self._activity_offset, at_ms)
             self._activity_offset += 1
-            self._touch(held)
+            self._touch(entry)
 
     def sweep(self, head_ms: int) -> None:
-        """What follows from time alone: idle segments close, silent rooms are presumed ended, ended ones forgotten."""
+        """Applies the passing of time: closes idle segments, presumes silent rooms ended, forgets ended rooms."""
         if head_ms < self._swept_ms + SWEEP_MS:
             return
         self._swept_ms = head_ms
-        for room, held in list(self._rooms.items()):
-            fold = held.fold
+        for room, entry in list(self._rooms.items()):
+            fold = entry.fold
             if fold.due_ms < head_ms:
                 fold.close_idle(head_ms)
-                self._take_segments(held)
+                self._take_segments(entry)
             silent_ms = head_ms - fold.alive_ms
             if silent_ms > self._liveness.timeout_ms > 0 and fold.status == "live":
                 fold.presume_ended()
-                self._touch(held)
+                self._touch(entry)
             if silent_ms > FORGET_MS and fold.status != "live":
-                self._forget(room, held)
+                self._forget(room, entry)
 
-    # what is asked
+    # queries
 
     def number(self, room: str, streamer: str = "") -> int:
-        """The number of a room, known or not."""
+        """The number of a room; a new one for a room not mentioned before. streamer: "" for unknown."""
         number = self.numbers.setdefault(room, len(self.numbers))
         if number == len(self.streamers):
             self.streamers.append(streamer)
@@ -156,12 +157,12 @@ class HeldRooms:
         return number
 
     def slot(self, room: str) -> int:
-        """Where its columns are; UNBORN where nothing is known of the room."""
-        held = self._rooms.get(room)
-        return held.slot if held is not None and held.fold.started else UNBORN
+        """The slot of a room's columns; UNBORN where nothing is known of the room."""
+        entry = self._rooms.get(room)
+        return entry.slot if entry is not None and entry.fold.started else UNBORN
 
     def slots(self, at_ms: int) -> NDArray[np.int64]:
-        """[N] slots of the rooms that are live, ascending. Brings all columns up to date."""
+        """Slots of the rooms that are live, int64 [N], ascending. Brings all columns up to date."""
         self._refresh()
         within_ms = self._liveness.heard_within_ms
         if within_ms is None:
@@ -169,11 +170,11 @@ class HeldRooms:
         return np.flatnonzero(self._chat_ms_N[: self._next_slot] >= at_ms - within_ms)
 
     def _refresh(self) -> None:
-        for held in self._dirty:
-            held.dirty = False
-            fold, slot = held.fold, held.slot
+        for entry in self._dirty:
+            entry.dirty = False
+            fold, slot = entry.fold, entry.slot
             counts = fold.counts()
-            if counts is None or held.forgotten:
+            if counts is None or entry.forgotten:
                 continue
             self.live.set(slot, counts)
             self._chat_ms_N[slot] = counts.chat_at_ms or NEVER_MS
@@ -183,51 +184,51 @@ class HeldRooms:
             fold.mark_published()
         self._dirty.clear()
 
-    def _held(self, room: str) -> _Held:
-        held = self._rooms.get(room)
-        if held is not None:
-            return held
+    def _entry(self, room: str) -> _RoomEntry:
+        entry = self._rooms.get(room)
+        if entry is not None:
+            return entry
         slot = self._free.pop() if self._free else self._next_slot
         if slot == len(self.number_N):
             raise TrainingError(
                 f"more than {len(self.number_N) - 1} rooms at once; raise examples.max_held, or give less of the log"
             )
         self._next_slot = max(self._next_slot, slot + 1)
-        held = self._rooms[room] = _Held(RoomFold(RoomId(room), self._fold_config), slot)
+        entry = self._rooms[room] = _RoomEntry(RoomFold(RoomId(room), self._fold_config), slot)
         self.number_N[slot] = self.number(room)
-        return held
+        return entry
 
-    def _forget(self, room: str, held: _Held) -> None:
+    def _forget(self, room: str, entry: _RoomEntry) -> None:
         del self._rooms[room]
-        held.forgotten = True
-        slot = held.slot
+        entry.forgotten = True
+        slot = entry.slot
         self.live.clear(slot)
         self.number_N[slot] = self.segment_N[slot] = self.title_N[slot] = NOTHING
         self._chat_ms_N[slot], self._live_N[slot] = NEVER_MS, False
         self._free.append(slot)
 
-    def _touch(self, held: _Held) -> None:
-        if not held.dirty:
-            held.dirty = True
-            self._dirty.append(held)
+    def _touch(self, entry: _RoomEntry) -> None:
+        if not entry.dirty:
+            entry.dirty = True
+            self._dirty.append(entry)
 
-    def _take_segments(self, held: _Held) -> None:
-        for segment in held.fold.closed_segments():
-            phase = zlib.crc32(held.fold.room.encode())
-            in_mean = not held.heard or (segment.index + phase) % self._window.mean_every == 0
-            held.heard = True
-            self.segment_N[held.slot] = self._note(held, segment.index, segment.hash, segment.text, in_mean=in_mean)
-            held.fold.skip_segment(segment.index)
+    def _take_segments(self, entry: _RoomEntry) -> None:
+        for segment in entry.fold.closed_segments():
+            phase = zlib.crc32(entry.fold.room.encode())
+            in_mean = not entry.heard or (segment.index + phase) % self._window.mean_every == 0
+            entry.heard = True
+            self.segment_N[entry.slot] = self._note(entry, segment.index, segment.hash, segment.text, in_mean=in_mean)
+            entry.fold.skip_segment(segment.index)
 
-    def _note_title(self, held: _Held, text_hash: int, text: str, language: str, category: str) -> None:
+    def _note_title(self, entry: _RoomEntry, text_hash: int, text: str, language: str, category: str) -> None:
         row = NOTHING
         if text:
             row = len(self.texts)
-            self.texts.append(Text(self.numbers[held.fold.room], NOTHING, text_hash, text, False, language, category))
-        self.title_N[held.slot] = row
+            self.texts.append(Text(self.numbers[entry.fold.room], NOTHING, text_hash, text, False, language, category))
+        self.title_N[entry.slot] = row
 
-    def _note(self, held: _Held, segment: int, text_hash: int, text: str, *, in_mean: bool) -> int:
+    def _note(self, entry: _RoomEntry, segment: int, text_hash: int, text: str, *, in_mean: bool) -> int:
         if not text:
             return NOTHING
-        self.texts.append(Text(self.numbers[held.fold.room], segment, text_hash, text, in_mean))
+        self.texts.append(Text(self.numbers[entry.fold.room], segment, text_hash, text, in_mean))
         return len(self.texts) - 1

@@ -1,4 +1,4 @@
-"""Owns what an example is, and the settings of a pass that makes them. Never makes one."""
+"""The training example, and the settings of a pass that makes them. Never makes one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from streaming.section import CountOrZero, PositiveShare, Section
-from training.features.visit_kinds import Kind
+from training.features.visit_kinds import VisitKind
 from training.features.visit_sequence import PastVisits
 
 
 @dataclass(frozen=True, slots=True)
 class ExamplesConfig(Section):
-    """What an example holds, and which visits become one."""
+    """Settings of examples: what one holds, and which visits become one."""
 
     section: ClassVar[str] = "examples"
 
@@ -26,7 +26,7 @@ class ExamplesConfig(Section):
     max_held: Annotated[int, Meta(ge=2)] = 65_536  # rooms at once, ended ones of the last hour included
     share: PositiveShare = 1.0  # of the visits that become examples, drawn by the seed
     since_ms: CountOrZero = 0  # visits before are history alone
-    shown_within_s: CountOrZero = 600  # what was shown so long before a visit was passed over
+    shown_within_s: CountOrZero = 600  # a room that was shown so long before a visit was passed over
     covisit_s: CountOrZero = 86_400  # visits of one viewer so close together make their rooms alike
     # a visit that arrives so much later than newer ones is history alone: much came in meanwhile
     late_s: CountOrZero = 60
@@ -35,17 +35,18 @@ class ExamplesConfig(Section):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """A visit about to begin. Rooms are numbers, texts rows of `HeldRooms.texts`, −1 for none; N rooms, T past visits.
+    """A visit about to begin: N candidate rooms with their features, and T past visits.
 
-    entered: the place of the room entered. surprise: that room was not live, and is listed only because it was entered.
+    Rooms are numbers, texts are rows of `RoomStateColumns.texts`, −1 for none. entered: the place of the room entered.
+    outside: that room was not live and is listed only because it was entered: a positive outside the candidates.
     log_q_N: log of the probability that the room is listed, 0 where it always is.
     """
 
     at_ms: int
     viewer: str
-    kind: Kind
+    kind: VisitKind
     entered: int
-    surprise: bool
+    outside: bool
     room_N: NDArray[np.int32]
     segment_N: NDArray[np.int32]
     title_N: NDArray[np.int32]
@@ -57,7 +58,7 @@ class Example:
 
 
 class CoVisit(NamedTuple):
-    """One viewer was in two rooms, of different streamers, `gap_s` apart."""
+    """A pair of rooms, of different streamers, that one viewer entered `gap_s` apart."""
 
     at_ms: int
     before: int
@@ -65,8 +66,8 @@ class CoVisit(NamedTuple):
     gap_s: float
 
 
-class Progress(Protocol):
-    """Is told how far a pass is."""
+class PassProgress(Protocol):
+    """A receiver of progress of a pass over the event stream."""
 
     def passed(self, records: int, examples: int, at_ms: int) -> None:
-        """So many so far, and the time that they have reached."""
+        """Reports the records and examples so far, and the append time reached."""

@@ -1,4 +1,4 @@
-"""Collects examples as the columns of a shard. Never writes it."""
+"""A builder of shards: collects examples as columns. Never writes a file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PLAIN_COLUMNS = {
 
 
 class ShardBuilder:
-    """Examples up to the next `take`, and the numbers of viewers and streamers, which stay."""
+    """Examples collected for the next shard, and the numbers of viewers and streamers, which stay."""
 
     def __init__(self) -> None:
         self.streamers: list[str] = []  # by number
@@ -59,7 +59,7 @@ class ShardBuilder:
 
     @property
     def num_viewers(self) -> int:
-        """Of all examples so far."""
+        """The number of viewers in all examples so far."""
         return len(self._viewer)
 
     def streamer(self, name: str) -> int:
@@ -70,13 +70,13 @@ class ShardBuilder:
         return number
 
     def add(self, example: Example) -> None:
-        """One more."""
+        """Adds an example to the shard."""
         if not self._size:
             self.first_ms = example.at_ms
         self.last_ms = max(self.last_ms, example.at_ms)
         self.entered.add(int(example.room_N[example.entered]))
         viewer = self._viewer.setdefault(example.viewer, len(self._viewer))
-        values = (example.at_ms, viewer, int(example.kind), example.entered, example.surprise)
+        values = (example.at_ms, viewer, int(example.kind), example.entered, example.outside)
         for column, value in zip(self._plain.values(), values, strict=True):
             column.append(value)
         parts = self._parts

@@ -1,6 +1,6 @@
-"""Reads from the archive what was known at a time: every viewer's profile, every room's state. Never folds events.
+"""A snapshot of all viewers' profiles and rooms' states at one time, from the archive. Never aggregates events.
 
-Examples that begin there have the past that was served then, without weeks of events being folded again.
+Examples that begin there have the past that was served then, and weeks of events need no second aggregation.
 """
 
 from __future__ import annotations
@@ -19,22 +19,25 @@ from streaming.vectors import with_numbers_only
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ArchivedPast:
-    """profiles: encoded, by the viewer's key; one is decoded when its viewer does something. states: of rooms."""
+class ArchiveSnapshot:
+    """The state at one time. profiles: encoded, by viewer's key, to be decoded on demand. states: of rooms."""
 
     profiles: Mapping[bytes, bytes]
     states: tuple[RoomState, ...]
 
 
-def past_at(archive: Archive, at_ms: int) -> ArchivedPast:
-    """What had been appended before at_ms. A state that this build cannot read is left out. Raises ArchiveError."""
+def snapshot_at(archive: Archive, at_ms: int) -> ArchiveSnapshot:
+    """The state of all that was appended before at_ms. A state that this build cannot read is left out.
+
+    Raises ArchiveError.
+    """
     decode, states = Decoder(ROOM_STATES), []
     for value in _last_values(archive, ROOM_STATES, at_ms).values():
         try:
             states.append(with_numbers_only(decode(value)))
         except RecordError:
             continue
-    return ArchivedPast(_last_values(archive, VIEWER_PROFILES, at_ms), tuple(states))
+    return ArchiveSnapshot(_last_values(archive, VIEWER_PROFILES, at_ms), tuple(states))
 
 
 def _last_values(archive: Archive, topic: str, until_ms: int) -> dict[bytes, bytes]:

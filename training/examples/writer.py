@@ -1,7 +1,7 @@
-"""Writes the examples of a pass, a shard at a time, beside the pass that makes them. Never computes one.
+"""Writes the examples of a pass to a folder, a shard at a time, while the pass goes on. Never computes one.
 
-Everything goes to a folder of its own, which takes the place of the one asked for when it is complete: whatever goes
-wrong, the examples that were there stay.
+Everything goes to a temporary folder, which replaces the requested one when it is complete: whatever goes wrong, the
+examples that were there stay.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from streaming.profile_config import ProfileConfig
 from streaming.replay import Replay
 from training.content.declared_labels import label
 from training.examples.dataset import FORMAT, INDEX, ExampleSet, shard_name
-from training.examples.event_stream import Happened, from_archive, from_replay
+from training.examples.event_stream import StreamRecord, from_archive, from_replay
 from training.examples.generator import ROOM_TIMEOUT_S, ExamplePass
-from training.examples.schema import ExamplesConfig, Progress
+from training.examples.schema import ExamplesConfig, PassProgress
 from training.examples.shard_builder import ShardBuilder
-from training.examples.snapshot import past_at
+from training.examples.snapshot import snapshot_at
 from training.features.features import SERVED
 
 SHARD_EXAMPLES = 8_192
@@ -36,12 +36,12 @@ MAX_WAITING = 2  # shards in memory beside the one that is being filled
 
 
 def write_recorded(
-    replay: Replay, folder: Path, config: ExamplesConfig, progress: Progress, *, chat_alone: bool = True
+    replay: Replay, folder: Path, config: ExamplesConfig, progress: PassProgress, *, chat_alone: bool = True
 ) -> ExampleSet:
-    """Examples of what `tidecast replay` would play; takes the place of examples that are in the folder.
+    """Writes the examples of a recording, as `tidecast replay` would play it; replaces those in the folder.
 
-    chat_alone: the recording is of chat, from which visits and rooms are derived. Raises InputFileError: the
-    recording; TrainingError: it holds too little to learn from, or the folder cannot be written.
+    chat_alone: the recording is of chat, from which visits and rooms are derived. Raises InputFileError: the recording
+    cannot be read; TrainingError: it holds too little to learn from, or the folder cannot be written.
     """
     passing = ExamplePass(config, chat_alone=chat_alone)
     return _write(from_replay(replay), passing, folder, progress, "the recording")
@@ -51,21 +51,21 @@ def write_archived(
     archive: Archive,
     folder: Path,
     config: ExamplesConfig,
-    progress: Progress,
+    progress: PassProgress,
     *,
     from_ms: int | None = None,
     until_ms: int | None = None,
     profile: ProfileConfig | None = None,
     room_timeout_s: int = ROOM_TIMEOUT_S,
 ) -> ExampleSet:
-    """Examples of what the archive holds, from_ms ≤ append time < until_ms; what was before is read as it was served.
+    """Writes the examples of the archive's records with from_ms ≤ append time < until_ms.
 
-    profile, room_timeout_s: as the workers have them, so that visits and rooms end when they ended there.
-    Raises ArchiveError, TrainingError.
+    The state at from_ms is read as it was served. profile, room_timeout_s: the workers' settings, so that visits and
+    rooms end when they ended there. Raises ArchiveError, TrainingError.
     """
     passing = ExamplePass(config, chat_alone=False, profile=profile, room_timeout_s=room_timeout_s)
     if from_ms is not None:
-        passing.restore(past_at(archive, from_ms))
+        passing.restore(snapshot_at(archive, from_ms))
     try:
         return _write(from_archive(archive, from_ms, until_ms), passing, folder, progress, "the archive")
     except TrainingError as err:
@@ -76,7 +76,7 @@ def write_archived(
 
 
 def _write(
-    happenings: Iterable[Happened], passing: ExamplePass, folder: Path, progress: Progress, what: str
+    stream: Iterable[StreamRecord], passing: ExamplePass, folder: Path, progress: PassProgress, what: str
 ) -> ExampleSet:
     unfinished = folder.with_name(f"{folder.name}.part-{os.getpid()}")
     try:
@@ -84,7 +84,7 @@ def _write(
         unfinished.mkdir(parents=True)
         writer = _Writer(unfinished)
         with writer.threads:
-            for example in passing.examples(happenings, progress):
+            for example in passing.examples(stream, progress):
                 writer.builder.add(example)
                 if len(writer.builder) == SHARD_EXAMPLES:
                     writer.flush()
@@ -103,7 +103,7 @@ def _write(
 
 
 class _Writer:
-    """Shards in a folder."""
+    """A writer of shards and tables into a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -114,7 +114,7 @@ class _Writer:
         self._until_ms = self._from_ms = 0
 
     def flush(self) -> None:
-        """Hands what was added to the thread that writes. Raises what writing an earlier shard raised."""
+        """Hands the collected examples to the writing thread. Raises what writing an earlier shard raised."""
         if not len(self.builder):
             return
         if not self._sizes:
@@ -174,7 +174,7 @@ def _save(table: Any, path: Path, *, float_columns: bool) -> None:
 
 
 def _check(passing: ExamplePass, builder: ShardBuilder, what: str) -> None:
-    """Raises TrainingError where nothing can be learned."""
+    """Checks that there is something to learn from. Raises TrainingError."""
     if not passing.num_records:
         raise TrainingError(f"{what} is empty: no rooms, chat or viewer events; let the system run, or give more of it")
     if not passing.num_visits:

@@ -1,1 +1,1 @@
-"""What is known of viewers and rooms as columns of numbers, compiled, and the visits they come from."""
+"""Features of viewers and rooms: columns of numbers, compiled, and the visits they come from."""

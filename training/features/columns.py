@@ -1,4 +1,4 @@
-"""Owns the columns that the features of a viewer are computed from, over the rooms live. Never computes a feature."""
+"""Input columns of the features that differ by viewer, one row per live room. Never computes a feature."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class _Columns:
         return cls(*zeros_KN)
 
     def put(self, places: NDArray[np.integer], columns: Self) -> None:
-        """Overwrites some rooms'."""
+        """Overwrites the rows of some rooms. places: their rows; columns: the new values."""
         for column in fields(self):  # type: ignore[arg-type]
             getattr(self, column.name)[places] = getattr(columns, column.name)
 
 
 @dataclass(frozen=True, slots=True)
-class Own(_Columns):
-    """The viewer's own past with each room's streamer; zeros where they never were."""
+class ViewerRoomColumns(_Columns):
+    """Viewer-room columns: the viewer's past with each room's streamer, float64 [N]; zeros where there is none."""
 
     visits_N: NDArray[np.float64]
     messages_N: NDArray[np.float64]
@@ -38,8 +38,11 @@ class Own(_Columns):
     here_N: NDArray[np.float64]  # 1 where the viewer was last
 
 
-class Newest:
-    """The newest A who came to each of R rooms from another: when, and whence: a number, which is 0 for nobody."""
+class NewestArrivals:
+    """The newest A arrivals in each of R rooms, of viewers who were with another streamer last.
+
+    came_ms_RA: when they came, int64. origin_RA: a number that stands for the streamer before, 0 for no arrival.
+    """
 
     def __init__(self, num_rooms: int, num_arrivals: int) -> None:
         self.came_ms_RA = np.zeros((num_rooms, num_arrivals), np.int64)
@@ -47,7 +50,7 @@ class Newest:
         self.num_R = np.zeros(num_rooms, np.int64)
 
     def set(self, room: int, came_ms: Sequence[int], origins: Sequence[int]) -> None:
-        """Replaces those of a room."""
+        """Replaces the arrivals of a room. came_ms and origins: one of each per arrival."""
         num = self.num_R[room] = len(came_ms)
         self.origin_RA[room, num:] = 0
         self.came_ms_RA[room, :num] = came_ms
@@ -55,30 +58,32 @@ class Newest:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrivals(_Columns):
-    """How many of the newest who came to each room from another came from where this viewer was last."""
+class ArrivalColumns(_Columns):
+    """Counts of each room's newest arrivals that came from the streamer this viewer was with last, float64 [N]."""
 
     minute_N: NDArray[np.float64]
     ten_minutes_N: NDArray[np.float64]
-    all_N: NDArray[np.float64]  # the newest, from anywhere
+    all_N: NDArray[np.float64]  # the newest arrivals, from any streamer
 
     @classmethod
     def count(
         cls,
-        newest: Newest,
+        newest: NewestArrivals,
         rooms_N: NDArray[np.integer],
         origin: int,
         now_ms: int,
     ) -> Self:
-        """Of the rooms `rooms_N`, rows of `newest`. origin: where this viewer was, 0 for nowhere."""
+        """Counts of the rooms `rooms_N`, rows of `newest`. origin: the streamer this viewer was with, 0 for none."""
         row_N = rooms_N.astype(np.int64, copy=False)
-        arrived_3N = feature_kernels.arrived(newest.came_ms_RA, newest.origin_RA, newest.num_R, row_N, origin, now_ms)
+        arrived_3N = feature_kernels.arrival_columns(
+            newest.came_ms_RA, newest.origin_RA, newest.num_R, row_N, origin, now_ms
+        )
         return cls(*arrived_3N)
 
 
 @dataclass(frozen=True, slots=True)
-class Viewer:
-    """What of the viewer does not depend on a room. known_live: rooms live of streamers that they visited."""
+class ViewerColumns:
+    """Figures of the viewer that do not depend on a room. known_live: live rooms of streamers they visited."""
 
     visits: int
     repeats: int
@@ -88,19 +93,25 @@ class Viewer:
     known_live: int
 
 
-class Places(NamedTuple):
-    """Where in a viewer's past the streamers of rooms are. habits_V7: as feature_kernels.own_past has it."""
+class HabitLookup(NamedTuple):
+    """A lookup from room slots to a viewer's habits with the rooms' streamers.
+
+    habits_V7: as in feature_kernels.viewer_room_columns.
+    """
 
     habits_V7: NDArray[np.int64]
     known_V: NDArray[np.int64]  # slots of rooms whose streamers the viewer visited
-    row_V: NDArray[np.int64]  # and where these are in habits_V7, counted from 1
-    row_S: NDArray[np.int64]  # scratch, zeros, a slot each
-    origin: int  # as `Arrivals.count` has it
+    row_V: NDArray[np.int64]  # rows of those streamers in habits_V7, counted from 1
+    row_S: NDArray[np.int64]  # scratch, zeros, one per slot
+    origin: int  # as in `ArrivalColumns.count`
 
 
 @dataclass(frozen=True, slots=True)
-class Paths(_Columns):
-    """How viewers moved before, from this viewer's last channel and from the channels this viewer knows: not online."""
+class TransitionColumns(_Columns):
+    """Transition columns, float64 [N]: where others went from this viewer's last channel and known channels.
+
+    Only a recording as a whole can fill them; replicas have a version's table instead.
+    """
 
     moves_N: NDArray[np.float64]
     first_moves_N: NDArray[np.float64]

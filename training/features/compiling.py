@@ -1,8 +1,8 @@
-"""Owns how arithmetic is compiled to machine code, and that this happens before it is needed. Never computes.
+"""Compilation of kernels to machine code by numba, before a request needs them. Never computes.
 
-The machine code is kept beside the source, or in the user's cache; where neither can be written each process compiles
-anew, in some twenty seconds. numba looks at a kernel's own file alone to see whether what it kept is stale, so a kernel
-calls only kernels of its file.
+The machine code is cached beside the source, or in the user's cache. Where neither can be written each process
+compiles anew, in some twenty seconds. To see whether its cache is stale numba looks at a kernel's own file alone, so a
+kernel calls only kernels of its file.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ INTEGERS, INTEGERS_2D = types.int64[::1], types.int64[:, ::1]
 
 
 def kernel(*, beside_python: bool = False, exact: bool = False) -> Callable[[Function], Function]:
-    """Compiles a function, when `load` or another kernel asks for it.
+    """A decorator that has numba compile a function, once `load` or another kernel asks for it.
 
-    beside_python: other threads run Python meanwhile. For work that lasts: a request of 50 us that gives up the
-    interpreter's lock may wait for milliseconds to have it back. exact: sums in the order written.
+    beside_python: releases the interpreter's lock, so that other threads run Python meanwhile. Use it for long work
+    only: a request of 50 us that gives up the lock may wait for milliseconds to have it back. exact: keeps sums in
+    the order written.
     """
     options = {"nogil": beside_python, "fastmath": set() if exact else FAST, "error_model": "numpy"}
 
@@ -45,9 +46,10 @@ def kernel(*, beside_python: bool = False, exact: bool = False) -> Callable[[Fun
 
 
 def load(signatures: Mapping[Any, Any]) -> None:
-    """Has each kernel ready for its types, and for no others: rather an error than to compile in a request.
+    """Compiles each kernel for its types, or loads its cached machine code.
 
-    At once where this process has done so before; some 10 ms each where their machine code was kept.
+    Afterwards other types are an error: that is better than to compile in a request. Takes some 10 ms a kernel from
+    the cache, and no time where this process did it before.
     """
     with global_compiler_lock:  # another thread may be about it
         for function, signature in signatures.items():
@@ -67,7 +69,7 @@ def _compile(function: Any, signature: Any) -> None:
 
 @contextlib.contextmanager
 def _alone(function: Any) -> Iterator[None]:
-    """While entered, no other process makes machine code for the same folder: it waits, and then finds it kept."""
+    """A lock on the cache folder: another process waits meanwhile, and then finds the machine code in the cache."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError, TypeError):  # kept nowhere, or on a file system without locks
             lock = stack.enter_context(Path(function.stats.cache_path, LOCK).open("a"))

@@ -1,7 +1,7 @@
-"""Owns the compiled arithmetic of what is another for every viewer: the one implementation, online and offline.
+"""Compiled kernels of the features that differ by viewer: the one implementation, online and offline.
 
-Called by features.py, columns.py and viewer_columns.py alone. Each value is computed in one order whatever the number
-of rooms, so that the two sides are equal to the bit.
+Only features.py, columns.py and viewer_columns.py call them. Each value is computed in one order whatever the number
+of rooms, so that both sides are equal to the bit.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 MINUTE_MS, TEN_MINUTES_MS = 60_000, 600_000
-OWN, ARRIVALS, VIEWER = 8, 3, 7  # columns of each kind, as in features.PERSONAL
+VIEWER_ROOM, ARRIVALS, VIEWER = 8, 3, 7  # columns of each kind, as in features.VIEWER_FEATURES
 UNKNOWN = np.float32(np.nan)
 
 
 @kernel(exact=True)
-def own_past(habits_V7: Integers, row_N: Integers, now_ms: int) -> Doubles:
-    """[7, N] columns of feature_columns.Own, of rooms whose streamers have these rows of habits, from 1; 0 for none.
+def viewer_room_columns(habits_V7: Integers, row_N: Integers, now_ms: int) -> Doubles:
+    """The columns of columns.ViewerRoomColumns, float64 [7, N].
 
     habits_V7: visits, messages, last heard of, last entered, first entered (ms, 0 for unknown), recency, here.
+    row_N: the row of each room's streamer in habits_V7, counted from 1; 0 for none. now_ms: the time to look from.
     """
     own_7N = np.zeros((7, len(row_N)))
     for n in range(len(row_N)):
@@ -43,10 +44,10 @@ def own_past(habits_V7: Integers, row_N: Integers, now_ms: int) -> Doubles:
 
 
 @kernel(exact=True)
-def arrived(
+def arrival_columns(
     came_ms_RA: Integers, origin_RA: Integers, num_R: Integers, room_N: Integers, origin: int, now_ms: int
 ) -> Doubles:
-    """[3, N] feature_columns.Arrivals' columns of rooms, rows of R; origin 0: from nowhere."""
+    """The columns of columns.ArrivalColumns, float64 [3, N]. room_N: rows of R; origin: 0 for no streamer."""
     arrived_3N = np.zeros((3, len(room_N)))
     for n in range(len(room_N)):
         room = room_N[n]
@@ -63,7 +64,7 @@ def arrived(
 
 
 @kernel(exact=True)
-def personal(
+def viewer_feature_rows(
     visits_N: Doubles,
     messages_N: Doubles,
     silence_s_N: Doubles,
@@ -78,11 +79,14 @@ def personal(
     total_visits: int,
     here: int,
 ) -> Floats:
-    """[N, P] as features.PERSONAL. viewer_7: its last columns. here: what own_here is where the viewer was last."""
-    columns_NP = np.empty((len(visits_N), OWN + ARRIVALS + VIEWER), np.float32)
+    """Viewer features of N rooms, float32 [N, P], columns as features.VIEWER_FEATURES.
+
+    viewer_7: the last seven columns. here: the value of own_here in the room where the viewer was last.
+    """
+    columns_NP = np.empty((len(visits_N), VIEWER_ROOM + ARRIVALS + VIEWER), np.float32)
     for n in range(len(visits_N)):
         row_P = columns_NP[n]
-        row_P[:OWN] = np.float32(0)
+        row_P[:VIEWER_ROOM] = np.float32(0)
         row_P[3:7] = UNKNOWN
         if total_visits:
             visits = visits_N[n]
@@ -99,7 +103,7 @@ def personal(
 
 
 @kernel(exact=True)
-def personal_of(
+def viewer_feature_rows_by_slot(
     slots_N: Integers,
     known_V: Integers,
     row_V: Integers,
@@ -114,7 +118,7 @@ def personal_of(
     here: int,
     now_ms: int,
 ) -> Floats:
-    """[N, P] the three above at once, of rooms by slots of S: what a replica does in every request.
+    """Viewer features of rooms by slots of S, float32 [N, P]: the three kernels above at once, for each request.
 
     known_V: slots of streamers visited, with row_V of habits_V7, counted from 1. row_S: zeros, and zeros again after.
     """
@@ -125,18 +129,18 @@ def personal_of(
         row_N[n] = row_S[slots_N[n]]
     for v in range(len(known_V)):
         row_S[known_V[v]] = 0
-    o = own_past(habits_V7, row_N, now_ms)
-    a = arrived(came_ms_SA, origin_SA, num_S, slots_N, origin, now_ms)
-    return personal(o[0], o[1], o[2], o[3], o[4], o[5], o[6], a[0], a[1], a[2], viewer_7, total_visits, here)
+    o = viewer_room_columns(habits_V7, row_N, now_ms)
+    a = arrival_columns(came_ms_SA, origin_SA, num_S, slots_N, origin, now_ms)
+    return viewer_feature_rows(o[0], o[1], o[2], o[3], o[4], o[5], o[6], a[0], a[1], a[2], viewer_7, total_visits, here)
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
+    """The kernels that Python calls, with the types of their arguments, for `compiling.load`."""
     doubles, whole = types.float64[::1], types.int64
     newest = (INTEGERS_2D, INTEGERS_2D, INTEGERS)
     return {
-        personal_of: (*[INTEGERS] * 4, INTEGERS_2D, *newest, whole, FLOATS, *[whole] * 3),
-        own_past: (INTEGERS_2D, INTEGERS, whole),
-        arrived: (*newest, INTEGERS, whole, whole),
-        personal: (*[doubles] * 10, FLOATS, whole, whole),
+        viewer_feature_rows_by_slot: (*[INTEGERS] * 4, INTEGERS_2D, *newest, whole, FLOATS, *[whole] * 3),
+        viewer_room_columns: (INTEGERS_2D, INTEGERS, whole),
+        arrival_columns: (*newest, INTEGERS, whole, whole),
+        viewer_feature_rows: (*[doubles] * 10, FLOATS, whole, whole),
     }

@@ -1,9 +1,9 @@
-"""(viewer, rooms, now) → features: the one implementation, online and offline. Never keeps state, never reads a clock.
+"""Features of (viewer, rooms, now): the one implementation, online and offline. Never keeps state or reads a clock.
 
-What goes in are columns over the N rooms that are live, which whoever calls fills from what it knows: a replica and
-training examples from RoomState (`room_columns.py`) and ViewerProfile (`viewer_columns.py`), evaluation from counters
-over a recording (`replay_state.py`). Everything is of the time strictly before the visit. What is not known is NaN, not
-zero, so that a model can tell "never" from "just now".
+Its inputs are columns over the N live rooms, which the caller fills. Replicas and training examples fill them from
+RoomState (`room_columns.py`) and ViewerProfile (`viewer_columns.py`), evaluation from counters over a recording
+(`replay_state.py`). Everything is of the time strictly before the visit. An unknown value is NaN, not zero, so that a
+model can tell "never" from "just now".
 """
 
 from __future__ import annotations
@@ -16,17 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.features import feature_kernels
-from training.features.columns import Arrivals, Newest, Own, Paths, Places, Viewer
+from training.features.columns import (
+    ArrivalColumns,
+    HabitLookup,
+    NewestArrivals,
+    TransitionColumns,
+    ViewerColumns,
+    ViewerRoomColumns,
+)
 
 SPANS_S = (10, 60, 300, 600)
 MESSAGES, ENTRIES, FIRST_ENTRIES, NEWCOMERS = range(4)  # FIRST_: the viewer's first to this streamer; NEWCOMERS: to any
 NUM_COUNTS = 4
-LEFT = 4  # beside these, of the whole broadcast alone: visits that are over, as was said or as the next one implies
+LEFT = 4  # beside these, of the whole broadcast alone: visits that are over, by a leave or by the viewer's next visit
 SILENT_S = 300.0  # a longer silence is capped: a room that silent is live only because somebody is entering it now
 UNSEEN = -1.0  # ranks behind every audience that is known
 IN_ROOM_S = 1800.0  # who wrote less than half an hour ago is still in that room, and so cannot enter it
 
-_CROWD: Mapping[str, str] = {
+_ROOM: Mapping[str, str] = {
     **{f"messages_{span_s}s": "messages" for span_s in SPANS_S},
     **{f"entries_{span_s}s": "visits that began" for span_s in SPANS_S},
     **{f"first_entries_{span_s}s": "visits by viewers who were never with the streamer" for span_s in SPANS_S},
@@ -46,7 +53,7 @@ _CROWD: Mapping[str, str] = {
     "audience_rank": "rooms with a larger audience, divided by the rooms live, NaN where it is not known",
     "live_rooms": "rooms live",
 }
-_OWN: Mapping[str, str] = {
+_VIEWER_ROOM: Mapping[str, str] = {
     "own_visits": "visits to the streamer",
     "own_share": "of all visits of the viewer, 0 to 1",
     "own_messages": "messages",
@@ -81,16 +88,16 @@ _OFFLINE: Mapping[str, str] = {
     "covisits": "mean cosine of the channel's visitors with those of the channels the viewer knows",
     "best_covisit": "the highest such cosine",
 }
-CROWD: tuple[str, ...] = tuple(_CROWD)  # the same for every viewer
-PERSONAL: tuple[str, ...] = (*_OWN, *_ARRIVALS, *_VIEWER)  # another for every viewer
-SERVED: tuple[str, ...] = (*CROWD, *PERSONAL)  # what a replica can fill
-FEATURES: Mapping[str, str] = MappingProxyType({**_CROWD, **_OWN, **_ARRIVALS, **_VIEWER, **_OFFLINE})
+ROOM_FEATURES: tuple[str, ...] = tuple(_ROOM)  # the same for every viewer
+VIEWER_FEATURES: tuple[str, ...] = (*_VIEWER_ROOM, *_ARRIVALS, *_VIEWER)  # another for every viewer
+SERVED: tuple[str, ...] = (*ROOM_FEATURES, *VIEWER_FEATURES)  # what a replica can fill
+FEATURES: Mapping[str, str] = MappingProxyType({**_ROOM, **_VIEWER_ROOM, **_ARRIVALS, **_VIEWER, **_OFFLINE})
 COLUMN: Mapping[str, int] = MappingProxyType({name: index for index, name in enumerate(FEATURES)})
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
-    """The crowd's part, a column a live room. S spans (SPANS_S), K counts (MESSAGES...)."""
+class RoomColumns:
+    """Input columns of the room features, one per live room. S spans (SPANS_S), K counts (MESSAGES...)."""
 
     counts_SKN: NDArray[np.float32]
     broadcast_KN: NDArray[np.float32]  # of the whole broadcast so far; then LEFT
@@ -100,16 +107,16 @@ class Rooms:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What nobody counts online: of the channel as a whole. K counts (MESSAGES...)."""
+    """Totals of whole channels, which only a recording has, float32 [K, N]. K counts (MESSAGES...)."""
 
     totals_KN: NDArray[np.float32]
     chatters_N: NDArray[np.float32]
 
 
-def crowd(rooms: Rooms) -> NDArray[np.float32]:
-    """[N, C] float32, C as in CROWD, over all rooms live: shares and ranks are among them."""
+def room_features(rooms: RoomColumns) -> NDArray[np.float32]:
+    """Room features, float32 [N, C], columns as ROOM_FEATURES. rooms: all live rooms, for shares and ranks."""
     counts_SKN, N, S = rooms.counts_SKN, len(rooms.age_s_N), len(SPANS_S)
-    columns_CN = np.empty((len(CROWD), N), np.float32)
+    columns_CN = np.empty((len(ROOM_FEATURES), N), np.float32)
     columns_CN[: S * NUM_COUNTS] = counts_SKN.transpose(1, 0, 2).reshape(S * NUM_COUNTS, N)
     entered_N = np.maximum(rooms.broadcast_KN[ENTRIES], 1)
     minute_KN = counts_SKN[SPANS_S.index(60)]
@@ -131,27 +138,36 @@ def crowd(rooms: Rooms) -> NDArray[np.float32]:
 
 
 def served(
-    crowd_NC: NDArray[np.float32], own: Own, arrivals: Arrivals, viewer: Viewer, now_ms: int
+    room_features_NC: NDArray[np.float32],
+    viewer_room: ViewerRoomColumns,
+    arrivals: ArrivalColumns,
+    viewer: ViewerColumns,
+    now_ms: int,
 ) -> NDArray[np.float32]:
-    """[N, F] float32, F as in SERVED. crowd_NC: rows of `crowd`, of all rooms live or of the candidates among them."""
-    N, C = crowd_NC.shape
+    """All features that a replica computes, float32 [N, F], columns as SERVED.
+
+    room_features_NC: rows of `room_features`, of all live rooms or of the candidates among them.
+    """
+    N, C = room_features_NC.shape
     features_NF = np.empty((N, len(SERVED)), np.float32)
-    features_NF[:, :C] = crowd_NC
-    features_NF[:, C:] = personal(own, arrivals, viewer, now_ms)
+    features_NF[:, :C] = room_features_NC
+    features_NF[:, C:] = viewer_features(viewer_room, arrivals, viewer, now_ms)
     return features_NF
 
 
-def personal(own: Own, arrivals: Arrivals, viewer: Viewer, now_ms: int) -> NDArray[np.float32]:
-    """[N, P] float32, P as in PERSONAL: the part of `served` that is another for every viewer."""
+def viewer_features(
+    viewer_room: ViewerRoomColumns, arrivals: ArrivalColumns, viewer: ViewerColumns, now_ms: int
+) -> NDArray[np.float32]:
+    """Viewer features, float32 [N, P], columns as VIEWER_FEATURES: the part of `served` that differs by viewer."""
     viewer_7 = _of_viewer(viewer, now_ms)
-    features_NP: NDArray[np.float32] = feature_kernels.personal(
-        own.visits_N,
-        own.messages_N,
-        own.silence_s_N,
-        own.visit_age_s_N,
-        own.span_s_N,
-        own.recency_N,
-        own.here_N,
+    features_NP: NDArray[np.float32] = feature_kernels.viewer_feature_rows(
+        viewer_room.visits_N,
+        viewer_room.messages_N,
+        viewer_room.silence_s_N,
+        viewer_room.visit_age_s_N,
+        viewer_room.span_s_N,
+        viewer_room.recency_N,
+        viewer_room.here_N,
         arrivals.minute_N,
         arrivals.ten_minutes_N,
         arrivals.all_N,
@@ -162,11 +178,14 @@ def personal(own: Own, arrivals: Arrivals, viewer: Viewer, now_ms: int) -> NDArr
     return features_NP
 
 
-def personal_of(
-    slots_N: NDArray[np.int64], places: Places, newest: Newest, viewer: Viewer, now_ms: int
+def viewer_features_by_slot(
+    slots_N: NDArray[np.int64], places: HabitLookup, newest: NewestArrivals, viewer: ViewerColumns, now_ms: int
 ) -> NDArray[np.float32]:
-    """The same of rooms by their slots, equal to the bit, in a third of the time."""
-    features_NP: NDArray[np.float32] = feature_kernels.personal_of(
+    """Viewer features of rooms by slot, float32 [N, P].
+
+    Equal to `viewer_features` to the bit, in a third of the time.
+    """
+    features_NP: NDArray[np.float32] = feature_kernels.viewer_feature_rows_by_slot(
         slots_N,
         places.known_V,
         places.row_V,
@@ -184,8 +203,8 @@ def personal_of(
     return features_NP
 
 
-def features(served_NF: NDArray[np.float32], totals: Totals, paths: Paths) -> NDArray[np.float32]:
-    """[N, F] float32, F as in FEATURES: those served, and those that only a recording as a whole can tell."""
+def features(served_NF: NDArray[np.float32], totals: Totals, paths: TransitionColumns) -> NDArray[np.float32]:
+    """All features, float32 [N, F], columns as FEATURES: those served, and those that only a whole recording has."""
     entered_N = np.maximum(totals.totals_KN[ENTRIES], 1)
     columns = (
         totals.chatters_N,
@@ -201,8 +220,8 @@ def features(served_NF: NDArray[np.float32], totals: Totals, paths: Paths) -> ND
     return np.concatenate([served_NF, np.stack(columns, axis=1, dtype=np.float32, casting="same_kind")], axis=1)
 
 
-def _of_viewer(viewer: Viewer, now_ms: int) -> NDArray[np.float32]:
-    """[7] as in _VIEWER."""
+def _of_viewer(viewer: ViewerColumns, now_ms: int) -> NDArray[np.float32]:
+    """The features that depend on the viewer alone, float32 [7], columns as _VIEWER."""
     known = viewer.visits > 0
     return np.array(
         (
@@ -218,20 +237,20 @@ def _of_viewer(viewer: Viewer, now_ms: int) -> NDArray[np.float32]:
     )
 
 
-def _here(viewer: Viewer) -> int:
-    """What own_here is of the room where the viewer was last."""
+def _here(viewer: ViewerColumns) -> int:
+    """The value of own_here in the room where the viewer was last."""
     return 2 if viewer.silence_s < IN_ROOM_S else 1
 
 
 def _audience(broadcast_KN: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[N], NaN where no visit was seen to end: visits summed up would then say who came, not who is there."""
+    """The audiences [N], NaN where no visit was seen to end: entries alone give who came, not who is there."""
     audience_N: NDArray[np.float32] = np.maximum(broadcast_KN[ENTRIES] - broadcast_KN[LEFT], 0)
     audience_N[broadcast_KN[LEFT] == 0] = np.nan
     return audience_N
 
 
 def _rank(values_N: NDArray[np.float32]) -> NDArray[np.float64]:
-    """[N] the share of rooms with more, so that equals are equal."""
+    """The share of rooms with a larger value [N], so that equal values have equal ranks."""
     N = len(values_N)
     order_N = np.argsort(values_N)
     sorted_N = values_N[order_N]

@@ -1,6 +1,6 @@
-"""Holds by slot what RoomStates say of live rooms, and gives the crowd's columns as of any moment. Never ranks.
+"""Counts of live rooms by slot, from RoomStates, and the room features' input columns at any time. Never ranks.
 
-The same class serves in replicas and makes training examples.
+Replicas and training examples use the same class.
 """
 
 from __future__ import annotations
@@ -15,8 +15,17 @@ from streaming.activity import MAX_ARRIVALS
 from streaming.event_clock import EventClock
 from streaming.events import ACTIVITY_BUCKET_MS, ActivityBucket, RoomState, StreamerId
 from streaming.room_counts import RoomCounts
-from training.features.columns import Arrivals, Newest
-from training.features.features import ENTRIES, FIRST_ENTRIES, LEFT, MESSAGES, NEWCOMERS, NUM_COUNTS, SPANS_S, Rooms
+from training.features.columns import ArrivalColumns, NewestArrivals
+from training.features.features import (
+    ENTRIES,
+    FIRST_ENTRIES,
+    LEFT,
+    MESSAGES,
+    NEWCOMERS,
+    NUM_COUNTS,
+    SPANS_S,
+    RoomColumns,
+)
 
 BUCKETS = 600_000 // ACTIVITY_BUCKET_MS  # ten minutes
 MINUTE = 60_000 // ACTIVITY_BUCKET_MS  # buckets of one minute
@@ -26,7 +35,7 @@ WIDTH = BUCKETS + 2  # nothing, the bucket that is being filled, those before it
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """Entries of N rooms, float32 [N] each: in the last minute and the last ten, newcomers of them apart."""
+    """Entries into N rooms in the last minute and the last ten, float32 [N] each, and those of newcomers."""
 
     minute_N: NDArray[np.float32]
     ten_minutes_N: NDArray[np.float32]
@@ -35,10 +44,11 @@ class Entries:
 
 
 class LiveRooms:
-    """Running sums of the last ten minutes' buckets, newest first, so that a look is one gather per span.
+    """Counts of live rooms over the last ten minutes, by slot. Not thread-safe.
 
-    Place j of a row holds the counts of the j newest buckets of that room; as time passes the look moves left.
-    Zero pages cost nothing until a room has the row. Not thread-safe.
+    They are running sums of buckets, newest first, so that a span is one gather: place j of a row holds the counts of
+    that room's j newest buckets, and as time passes the place moves left. Zero pages cost nothing until a room has the
+    row.
     """
 
     def __init__(self, max_rooms: int) -> None:
@@ -55,13 +65,13 @@ class LiveRooms:
         self._again_NB = np.zeros((max_rooms, WIDTH), np.float32)
         self._with_again: set[int] = set()  # slots whose row is not all zero
         self._clock = EventClock()
-        self.came = Newest(max_rooms, MAX_ARRIVALS)  # origins: hashes of this process
+        self.came = NewestArrivals(max_rooms, MAX_ARRIVALS)  # origins: hashes of this process
         self._row_BK = np.zeros((WIDTH, NUM_COUNTS), np.float32)  # scratch
         self._recent: dict[int, tuple[ActivityBucket, ...]] = {}  # by slot
         self._spans_S1 = np.repeat(SPANS_B, 2)[:, None] + np.tile([0, 1], len(SPANS_B))[:, None]  # whole, and one more
 
     def set(self, slot: int, state: RoomState | RoomCounts) -> None:
-        """Replaces what is known of a room."""
+        """Replaces the counts of the room in a slot."""
         messages_bucket = state.recent_messages_ms // ACTIVITY_BUCKET_MS
         newest = messages_bucket
         if state.recent:
@@ -89,7 +99,7 @@ class LiveRooms:
             self.came.set(slot, [arrival.at_ms for arrival in arrivals], origins)
 
     def hear(self, slot: int, state: RoomState) -> None:
-        """Replaces what a room's chat rate is computed from, and moves the time of the events on."""
+        """Replaces the counts behind a room's chat rate, and moves the events' time on."""
         counts, newest_ms = state.recent_heard or state.recent_messages, state.recent_messages_ms
         if not counts and state.window_messages:  # a state of an early build
             counts, newest_ms = (state.window_messages,), state.chat_at_ms
@@ -120,9 +130,9 @@ class LiveRooms:
         self._with_again.add(slot)
 
     def messages(self, slots_N: NDArray[np.int64], span_s: int, now_ms: int) -> NDArray[np.float32]:
-        """Messages of the seconds up to now, float32 [N]; of each chatter at most three in 5 s count.
+        """Messages of the last span_s seconds, float32 [N]; of each chatter at most three in 5 s count.
 
-        span_s: one of SPANS_S up to a minute. now_ms: the clock's. What lies behind it does not count, whether or not
+        span_s: one of SPANS_S up to a minute. now_ms: the clock's time. Older messages do not count, whether or not
         the room has had a new state since.
         """
         event_ms, span = self.event_now_ms(now_ms), SPANS_B[SPANS_S.index(span_s)]
@@ -135,7 +145,7 @@ class LiveRooms:
         return heard_N
 
     def chat_per_minute(self, slots_N: NDArray[np.int64], now_ms: int) -> NDArray[np.float32]:
-        """Messages of the minute up to now, [N]. A minute of silence is 0."""
+        """Messages of the last minute, float32 [N]; 0 after a minute of silence."""
         return self.messages(slots_N, 60, now_ms)
 
     def _put_entries(self, row_BK: NDArray[np.float32], recent: Sequence[ActivityBucket], newest: int) -> None:
@@ -148,12 +158,12 @@ class LiveRooms:
         row_BK[places, NEWCOMERS] = [bucket.newcomers for bucket in recent]
 
     def begin(self, slot: int, at_ms: int) -> None:
-        """A room that begins now: nothing is known of it."""
+        """Clears a slot for a room that begins at at_ms."""
         self.clear(slot)
         self._started_ms_N[slot] = at_ms
 
     def clear(self, slot: int) -> None:
-        """Forgets a room."""
+        """Clears the slot of a room that is gone."""
         self._recent.pop(slot, None)
         self._sums_NBK[slot] = self._broadcast_NK[slot] = 0
         self._newest_N[slot] = self._started_ms_N[slot] = self._chat_ms_N[slot] = 0
@@ -164,11 +174,11 @@ class LiveRooms:
         self.came.set(slot, (), ())
 
     def event_now_ms(self, now_ms: int) -> int:
-        """The time of the events: the clock's, or a recording's own (`streaming/event_clock.py`)."""
+        """The events' time in ms: the clock's, or a recording's own (`streaming/event_clock.py`)."""
         return self._clock.now_ms(now_ms)
 
     def entries(self, slots_N: NDArray[np.int64], now_ms: int) -> Entries:
-        """Entries of these rooms as of now; of one viewer, one in ten minutes."""
+        """Entries into these rooms as of now; a viewer counts once in ten minutes."""
         age_N = self._age(slots_N, self.event_now_ms(now_ms))
         minute_N, ten_N = np.maximum(MINUTE - age_N, 0), np.maximum(BUCKETS - age_N, 0)
         minute_NK, ten_NK = self._sums_NBK[slots_N, minute_N], self._sums_NBK[slots_N, ten_N]
@@ -179,30 +189,30 @@ class LiveRooms:
             ten_NK[:, NEWCOMERS],
         )
 
-    def rooms(self, slots_N: NDArray[np.int64], now_ms: int) -> Rooms:
-        """The crowd's columns of these rooms as of now_ms, a time of the events."""
+    def rooms(self, slots_N: NDArray[np.int64], now_ms: int) -> RoomColumns:
+        """Input columns of the room features as of now_ms, an event time."""
         age_N = self._age(slots_N, now_ms)
         left = np.float32(1.0 - now_ms % ACTIVITY_BUCKET_MS / ACTIVITY_BUCKET_MS)  # of the oldest bucket
         sums_SNK = self._sums_NBK[slots_N, np.maximum(self._spans_S1 - age_N, 0)]
         whole_SNK = sums_SNK[::2]
         counts_SNK = whole_SNK + left * (sums_SNK[1::2] - whole_SNK)
-        return Rooms(
+        return RoomColumns(
             counts_SKN=counts_SNK.transpose(0, 2, 1),
             broadcast_KN=self._broadcast_NK[slots_N].T,
             age_s_N=np.maximum(now_ms - self._started_ms_N[slots_N], 0) / 1e3,
             silence_s_N=np.maximum(now_ms - self._chat_ms_N[slots_N], 0) / 1e3,
         )
 
-    def arrivals(self, slots_N: NDArray[np.int64], origin: StreamerId | None, now_ms: int) -> Arrivals:
-        """Columns of these rooms for a viewer who was with `origin` last, None for nowhere."""
-        return Arrivals.count(self.came, slots_N, self.origin(origin), now_ms)
+    def arrivals(self, slots_N: NDArray[np.int64], origin: StreamerId | None, now_ms: int) -> ArrivalColumns:
+        """Arrival columns of these rooms for a viewer who was with the streamer `origin` last, None for none."""
+        return ArrivalColumns.count(self.came, slots_N, self.origin(origin), now_ms)
 
     @staticmethod
     def origin(streamer: StreamerId | None) -> int:
-        """What `came` knows a streamer by; 0 for nobody."""
+        """The number that stands for a streamer in `came`; 0 for none."""
         return 0 if streamer is None else hash(streamer)
 
     def _age(self, slots_N: NDArray[np.int64], now_ms: int) -> NDArray[np.int64]:
-        """[N] buckets since each room's newest; a producer's clock may run ahead."""
+        """The number of buckets since each room's newest, int64 [N], at least 0: a producer's clock may run ahead."""
         age_N: NDArray[np.int64] = np.maximum(now_ms // ACTIVITY_BUCKET_MS - self._newest_N[slots_N], 0)
         return age_N

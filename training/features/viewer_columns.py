@@ -1,4 +1,4 @@
-"""Reads a ViewerProfile as the viewer's own columns. Never folds events, never looks at what others do."""
+"""Feature columns read from a ViewerProfile. Never aggregates events, never looks at other viewers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from streaming.events import StreamerId, ViewerProfile
 from training.features import feature_kernels
-from training.features.columns import Own, Places, Viewer
+from training.features.columns import HabitLookup, ViewerColumns, ViewerRoomColumns
 
 
-class OwnPast:
-    """One viewer, as of one profile, or a stranger."""
+class ProfileReader:
+    """A reader of one viewer's profile that gives feature columns; a cold-start viewer has no profile."""
 
     __slots__ = ("_habits_V7", "_profile", "_row", "origin")
 
     def __init__(self, profile: ViewerProfile | None) -> None:
-        """profile: None for a stranger."""
+        """profile: None for a cold-start viewer."""
         self._profile = profile
         self.origin: StreamerId | None = None  # where they were last
         habits = () if profile is None else [habit for habit in profile.habits if habit.visits]
@@ -43,30 +43,30 @@ class OwnPast:
 
     @property
     def streamers(self) -> Sequence[StreamerId]:
-        """Those visited, as far as remembered."""
+        """The streamers visited, as far as the profile remembers them."""
         return tuple(self._row)
 
     def rows(self, streamers_N: Sequence[StreamerId]) -> NDArray[np.int64]:
-        """[N] for `own`: where the past with each streamer is, 0 for none."""
+        """Rows of N streamers for `viewer_room`, int64 [N], counted from 1; 0 for one never visited."""
         row = self._row
         return np.array([row.get(streamer, 0) for streamer in streamers_N], np.int64)
 
     def places(
         self, known_V: NDArray[np.int64], row_V: NDArray[np.int64], row_S: NDArray[np.int64], origin: int
-    ) -> Places:
-        """For `features.personal_of`."""
-        return Places(self._habits_V7, known_V, row_V, row_S, origin)
+    ) -> HabitLookup:
+        """The lookup for `features.viewer_features_by_slot`; parameters as in `HabitLookup`."""
+        return HabitLookup(self._habits_V7, known_V, row_V, row_S, origin)
 
-    def own(self, row_N: NDArray[np.int64], now_ms: int) -> Own:
-        """The viewer's past with the streamers of N rooms, by their `rows`."""
-        return Own(*feature_kernels.own_past(self._habits_V7, row_N, now_ms))
+    def viewer_room(self, row_N: NDArray[np.int64], now_ms: int) -> ViewerRoomColumns:
+        """Viewer-room columns of N rooms, by the `rows` of their streamers."""
+        return ViewerRoomColumns(*feature_kernels.viewer_room_columns(self._habits_V7, row_N, now_ms))
 
-    def viewer(self, known_live: int, now_ms: int) -> Viewer:
-        """What does not depend on a room. known_live: rooms live of the viewer's `streamers`."""
+    def viewer(self, known_live: int, now_ms: int) -> ViewerColumns:
+        """Figures of the viewer that do not depend on a room. known_live: live rooms of their `streamers`."""
         profile = self._profile
         if profile is None:
-            return STRANGER
-        return Viewer(
+            return COLD_START_VIEWER
+        return ViewerColumns(
             visits=profile.total_visits,
             repeats=profile.repeats,
             channels=len(self._row),
@@ -76,4 +76,4 @@ class OwnPast:
         )
 
 
-STRANGER = Viewer(visits=0, repeats=0, channels=0, silence_s=0.0, known_s=0.0, known_live=0)
+COLD_START_VIEWER = ViewerColumns(visits=0, repeats=0, channels=0, silence_s=0.0, known_s=0.0, known_live=0)

@@ -1,4 +1,4 @@
-"""What kind of visit a visit is to its viewer, and when a visit or a broadcast ends. Imports nothing."""
+"""Kinds of visits, and the silence after which a visit or a broadcast is over. Imports nothing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ SILENCE_MS = SILENCE_US // 1_000
 LIVE_MS = 300_000  # a channel with a message in the five minutes before is live
 
 
-class Kind(IntEnum):
-    """What a message is to its viewer."""
+class VisitKind(IntEnum):
+    """The kind of visit that a viewer's message or entry begins."""
 
     NO_VISIT = -1
     COLD = 0  # the viewer's first visit ever

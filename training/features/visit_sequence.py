@@ -1,4 +1,4 @@
-"""Reads a profile's visits as the viewer tower wants them, in replicas and in examples. Never looks up content."""
+"""A profile's visits as the viewer tower's input, in replicas and in examples. Never looks up content."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from streaming.events import StreamerId, ViewerProfile, Visit
 
 LONGEST_HABITS = 24  # channels of a viewer that co-visits are counted between and looked up for: the last ones
-ENTERED, CHATTED, GAVE = 0, 1, 2  # the most that a viewer did in a visit; GAVE: liked, gifted, or follows the streamer
+ENTERED, CHATTED, GAVE = 0, 1, 2  # the strongest action of a visit; GAVE: liked, gifted, or follows the streamer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PastVisits:
-    """V visits, oldest first. gap_s: to the next, at the last to now. since_same_s: from the one before, −1 for none.
+    """A viewer's V past visits, oldest first.
 
-    dwell_s: from entering to the last sign of life there.
+    dwell_s: from entering to the last sign of life there. gap_s: from entering to the next entry, at the last to now.
+    since_same_s: from the visit to the same streamer before, −1 for none.
     """
 
     visits: tuple[Visit, ...]
@@ -27,14 +28,14 @@ class PastVisits:
     since_same_s_V: NDArray[np.float32]
 
     def until(self, now_ms: int) -> PastVisits:
-        """The same as of another moment."""
+        """These visits as seen at another time, with the last gap_s up to now_ms."""
         gap_s_V = self.gap_s_V.copy()
         gap_s_V[-1] = max(now_ms - self.visits[-1].entered_at_ms, 0) / 1e3
         return PastVisits(self.visits, self.action_V, self.dwell_s_V, gap_s_V, self.since_same_s_V)
 
 
 def past_visits(profile: ViewerProfile, now_ms: int, most: int) -> PastVisits:
-    """The newest `most` that are remembered. Some 2 us and 1 us a visit."""
+    """The newest `most` visits that a profile remembers. Takes some 2 us, and 1 us a visit."""
     visits = profile.visits[-most:]
     follows = {habit.streamer for habit in profile.habits if habit.followed}
     last_ms: dict[StreamerId, int] = {}

@@ -1,1 +1,1 @@
-"""A run of learning: from examples to a bundle, in one process or under Ray Train."""
+"""Training runs: from examples to a bundle, in one process or under Ray Train."""

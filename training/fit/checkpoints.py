@@ -1,7 +1,7 @@
-"""Owns the checkpoint of a process that learns by itself: a file, whole or not there. Never decides when to write it.
+"""A checkpoint file of a process that learns without workers: whole or not there. Never decides when to write it.
 
-Ray Train keeps those of its workers. Where the process that asks learns itself (training.workers = 0), Ray's local mode
-forgets what is reported with the process.
+Ray Train keeps the checkpoints of its workers. Without workers (training.workers = 0) Ray's local mode loses what is
+reported when the process ends.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from streaming.errors import ArchiveError, TrainingError
 STATE = "state.pt"
 
 
-class OwnCheckpoints:
-    """Checkpoints (training/fit/ray_fit.py) of one run."""
+class FileCheckpoints:
+    """Checkpoints of one run in a file of a folder or object store: a `Checkpoints` (training/fit/ray_fit.py)."""
 
     def __init__(self, storage: str, name: str) -> None:
-        """storage: a folder or a URI; name: of the run, for one with other examples begins anew."""
+        """storage: a folder or a URI. name: the run's; a run with other examples has another name and begins anew."""
         self._store: Store = open_store(storage, "training")
         self._path = f"{name}/{STATE}"
 
     def newest(self) -> dict[str, Any] | None:
-        """The state to go on from; None at the beginning. Raises TrainingError: it cannot be read."""
+        """The state to continue from; None at the beginning. Raises TrainingError: it cannot be read."""
         try:
             with self._store.open(self._path) as file:
                 data = bytes(file.read())
@@ -40,7 +40,7 @@ class OwnCheckpoints:
         return state
 
     def keep(self, state: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
-        """Takes the place of the one before. Raises TrainingError: it cannot be written."""
+        """Writes a state in place of the one before. Raises TrainingError: it cannot be written."""
         data = io.BytesIO()
         torch.save(dict(state), data)
         try:

@@ -1,4 +1,4 @@
-"""Several processes that learn one model, by torch.distributed as Ray Train has set it up. Never learns or stores."""
+"""Several processes that train one model, by torch.distributed as Ray Train has set it up. Never learns or stores."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from training.model.model import Model
 
 
 class Distributed:
-    """A Together (training/fit/learner.py)."""
+    """A `ProcessGroup` (training/fit/learner.py) by torch.distributed."""
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
 
-    def average(self, model: Model) -> None:
+    def average_gradients(self, model: Model) -> None:
         for parameter in model.parameters():
             if parameter.requires_grad:
                 if parameter.grad is None:
@@ -22,12 +22,12 @@ class Distributed:
                 torch.distributed.all_reduce(parameter.grad)
                 parameter.grad /= self._processes
 
-    def same(self, model: Model) -> None:
+    def broadcast(self, model: Model) -> None:
         for value in model.state_dict().values():
             torch.distributed.broadcast(value, 0)
 
-    def most(self, number: int) -> int:
-        """The largest number that a process has."""
-        largest = torch.tensor([number])
-        torch.distributed.all_reduce(largest, torch.distributed.ReduceOp.MAX)
-        return int(largest.item())
+    def largest(self, number: int) -> int:
+        """The largest of the processes' numbers. Blocks until all have called."""
+        result = torch.tensor([number])
+        torch.distributed.all_reduce(result, torch.distributed.ReduceOp.MAX)
+        return int(result.item())

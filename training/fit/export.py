@@ -1,4 +1,4 @@
-"""From a trained model to a version's bundle. Never trains, never writes a file."""
+"""Export of a trained model to a version's bundle, and loading of one into a model. Never trains or writes files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training.registry.manifest import V0, Manifest
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a version comes from."""
+    """The origin of a version: its name, encoder, parent and times."""
 
     version: str
     encoder_version: str
@@ -30,7 +30,7 @@ class Origin:
     parent: str = V0
 
 
-def freeze(
+def export_bundle(
     model: Model,
     learn: LearnConfig,
     streamers: Sequence[str],
@@ -40,7 +40,7 @@ def freeze(
     temperature: float = 1.0,
     metrics: Mapping[str, float] | None = None,
 ) -> Bundle:
-    """The version as arrays and names. streamers[i] has row i + 1; temperature: divides the logit of entering."""
+    """The bundle of a trained model. streamers[i] has row i + 1; temperature: divides the logit of entering."""
     arrays: dict[str, NDArray[Any]] = {
         name: np.ascontiguousarray(value.detach().cpu().numpy()) for name, value in model.state_dict().items()
     }
@@ -62,11 +62,11 @@ def freeze(
     return Bundle(manifest, arrays, {"streamers": tuple(streamers)})
 
 
-def thaw(bundle: Bundle, model: Model) -> Codebooks:
-    """Puts a version's arrays into a model with the same shape but perhaps more streamers; returns its codebooks.
+def load_bundle(bundle: Bundle, model: Model) -> Codebooks:
+    """Loads a version's arrays into a model of the same shape but perhaps more streamers; returns its codebooks.
 
-    Streamers that the version does not have keep what the model had for them, and so do knots of features of which
-    the version knew nothing. Raises KeyError, RuntimeError.
+    Streamers that the version lacks begin with its cold row. Knots of features of which the version knew nothing stay
+    the model's. Raises KeyError: an array is missing; RuntimeError: one has another shape.
     """
     import torch  # noqa: PLC0415  keeps the type stubs apart
 
@@ -79,7 +79,7 @@ def thaw(bundle: Bundle, model: Model) -> Codebooks:
             grown[: len(known)] = array
             grown[len(known) :] = array[0]
             array = grown
-        if name == "ranker.knots_FQ":  # a feature of which the version knew nothing has no say yet: it may begin to
+        if name == "ranker.knots_FQ":  # a feature of which the version knew nothing may count from now on
             array = torch.where(array[:, :1] < BEYOND, array, value)
         state[name] = array
     model.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""From slates to a version, in one process: fit, calibrate, measure, freeze. Never reads files, never publishes."""
+"""Training in one process: from candidate sets to a calibrated version's bundle. Never reads files, never publishes."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from torch import Tensor
 
 from streaming.errors import TrainingError
 from training.features.features import FEATURES
-from training.fit.export import Origin, freeze, thaw
-from training.fit.learner import LearnConfig, Learner, Step
+from training.fit.export import Origin, export_bundle, load_bundle
+from training.fit.learner import LearnConfig, Learner, LearnStep
 from training.inference.co_visits import Transitions
-from training.model.batches import Slates, batch_of
+from training.model.batches import CandidateSets, training_batch
 from training.model.config import RANKED, ModelConfig
 from training.model.model import Model
 from training.model.ranker import knots
 from training.registry.bundle import Bundle
 
-KNOT_ROWS = 200_000  # rows that quantiles are taken of
-LEAST_SLATES = 50  # fewer teach nothing that version 0 does not know
-HELD_OUT = 0.05  # of the slates, the newest: probabilities are calibrated on them
+KNOT_ROWS = 200_000  # rows that quantiles are computed from
+MIN_VISITS = 50  # fewer teach nothing beyond the baseline ranker
+HELD_OUT = 0.05  # of the visits, the newest: probabilities are calibrated on them
 ECE_BINS = 15
 
 
 @dataclass(frozen=True, slots=True)
 class FitConfig:
-    """What a version is made with."""
+    """Settings of a version: of its model and of learning."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     learn: LearnConfig = field(default_factory=LearnConfig)
@@ -37,45 +37,49 @@ class FitConfig:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Of the probabilities of entering on slates not learned from: before and after the temperature."""
+    """The calibration of the probabilities of entering, on visits not learned from."""
 
     temperature: float
     nll: float  # mean negative log likelihood of the room entered
-    ece_before: float  # expected calibration error, 0 to 1
-    ece: float
+    ece_before: float  # expected calibration error without the temperature, 0 to 1
+    ece: float  # with it
 
 
-def check(slates: Slates) -> None:
-    """Raises TrainingError, saying what is missing: visits, viewers, or rooms to choose between."""
-    if len(slates) < LEAST_SLATES:
+def check_learnable(candidate_sets: CandidateSets) -> None:
+    """Checks that a model can learn from these candidate sets.
+
+    Raises TrainingError: there are too few visits, viewers, or rooms to choose between.
+    """
+    if len(candidate_sets) < MIN_VISITS:
         raise TrainingError(
-            f"{len(slates)} visits to learn from; at least {LEAST_SLATES} are needed: wait for more, or give more files"
+            f"{len(candidate_sets)} visits to learn from; at least {MIN_VISITS} are needed: "
+            "wait for more, or give more files"
         )
-    viewers, streamers = len(np.unique(slates.viewer_V)), len(np.unique(slates.streamer_R))
+    viewers, streamers = len(np.unique(candidate_sets.viewer_V)), len(np.unique(candidate_sets.streamer_R))
     if viewers < 2:
         raise TrainingError("all visits are of one viewer: nothing would be learned that holds for another")
-    if streamers < 2 or int(slates.size_V.max()) < 2:
+    if streamers < 2 or int(candidate_sets.size_V.max()) < 2:
         raise TrainingError("never were two rooms live at a visit: there was nothing to choose between")
 
 
-def new_model(slates: Slates, config: FitConfig, num_streamers: int) -> Model:
-    """An untrained model for these slates, the same for the same seed."""
+def new_model(candidate_sets: CandidateSets, config: FitConfig, num_streamers: int) -> Model:
+    """An untrained model for these candidate sets, the same for the same seed."""
     torch.manual_seed(config.learn.seed)
-    sample_R = np.unique(np.linspace(0, len(slates.features_RF) - 1, KNOT_ROWS).astype(np.intp))
+    sample_R = np.unique(np.linspace(0, len(candidate_sets.features_RF) - 1, KNOT_ROWS).astype(np.intp))
     columns = [list(FEATURES).index(name) for name in RANKED]
-    larm = replace(config.model.larm, d_content=slates.contents.now_KD.shape[1])
+    larm = replace(config.model.larm, d_content=candidate_sets.contents.now_KD.shape[1])
     shape = replace(config.model, larm=larm)
-    model = Model(shape, num_streamers, knots(slates.features_RF[sample_R][:, columns], shape.ranker.bins))
-    model.rooms.centre_W.copy_(_centre(slates, sample_R))
+    model = Model(shape, num_streamers, knots(candidate_sets.features_RF[sample_R][:, columns], shape.ranker.bins))
+    model.rooms.centre_W.copy_(_centre(candidate_sets, sample_R))
     return model
 
 
-def _centre(slates: Slates, sample_R: NDArray[np.intp]) -> Tensor:
-    """[2·D]: the mean of the content of so many rows, now ⊕ slow mean, of those that have any; zeros where none has."""
-    contents, means = slates.contents, []
+def _centre(candidate_sets: CandidateSets, sample_R: NDArray[np.intp]) -> Tensor:
+    """The mean content of the sampled rows [2·D], now ⊕ slow mean, over rows that have any; zeros where none has."""
+    contents, means = candidate_sets.contents, []
     for table_KD, has_K, rows_R in (
-        (contents.now_KD, contents.has_now_K, slates.now_R),
-        (contents.mean_LD, contents.has_mean_L, slates.mean_R),
+        (contents.now_KD, contents.has_now_K, candidate_sets.now_R),
+        (contents.mean_LD, contents.has_mean_L, candidate_sets.mean_R),
     ):
         times_K = np.bincount(rows_R[sample_R], minlength=len(table_KD)) * has_K
         used_K = np.flatnonzero(times_K)
@@ -83,34 +87,37 @@ def _centre(slates: Slates, sample_R: NDArray[np.intp]) -> Tensor:
     return torch.from_numpy(np.concatenate(means).astype(np.float32))
 
 
-def fit(
-    slates: Slates,
+def fit_version(
+    candidate_sets: CandidateSets,
     streamers: Sequence[str],
     transitions: Transitions,
     config: FitConfig,
     origin: Origin,
     *,
     parent: Bundle | None = None,
-    told: Callable[[Step, int], None] | None = None,
+    on_step: Callable[[LearnStep, int], None] | None = None,
 ) -> Bundle:
-    """Learns a version from slates in time order. told: each step, and how many there are. Raises TrainingError.
+    """The bundle of a version trained on candidate sets in time order. Raises TrainingError.
 
-    parent: a version to go on from, with other codes' numbers kept.
+    parent: a version to continue from; the numbers of its codes are kept. on_step: called with each step and the
+    number of steps.
     """
-    check(slates)
-    model = new_model(slates, config, len(streamers))
-    previous = thaw(parent, model) if parent is not None else None
-    held_out = int(len(slates) * HELD_OUT)
-    learner = Learner(model, slates, config.learn, until=len(slates) - held_out, previous=previous)
+    check_learnable(candidate_sets)
+    model = new_model(candidate_sets, config, len(streamers))
+    previous = load_bundle(parent, model) if parent is not None else None
+    held_out = int(len(candidate_sets) * HELD_OUT)
+    learner = Learner(model, candidate_sets, config.learn, until=len(candidate_sets) - held_out, previous=previous)
     for step in learner.run():
-        if told is not None:
-            told(step, learner.steps)
-    return finish(model, slates, held_out, streamers=streamers, transitions=transitions, config=config, origin=origin)
+        if on_step is not None:
+            on_step(step, learner.steps)
+    return finish(
+        model, candidate_sets, held_out, streamers=streamers, transitions=transitions, config=config, origin=origin
+    )
 
 
 def finish(
     model: Model,
-    slates: Slates,
+    candidate_sets: CandidateSets,
     held_out: int,
     *,
     streamers: Sequence[str],
@@ -118,39 +125,44 @@ def finish(
     config: FitConfig,
     origin: Origin,
 ) -> Bundle:
-    """A version of a model that has learned, its probabilities calibrated on the newest slates."""
-    newest = np.arange(len(slates) - held_out, len(slates)) if held_out else np.arange(len(slates))
-    calibration = calibrate(model, slates, newest, config.learn)
+    """The bundle of a trained model, its probabilities calibrated on the `held_out` newest candidate sets."""
+    newest = (
+        np.arange(len(candidate_sets) - held_out, len(candidate_sets)) if held_out else np.arange(len(candidate_sets))
+    )
+    calibration = calibrate(model, candidate_sets, newest, config.learn)
     metrics = {"nll": calibration.nll, "ece": calibration.ece, "ece_before": calibration.ece_before}
-    return freeze(
+    return export_bundle(
         model, config.learn, streamers, transitions, origin, temperature=calibration.temperature, metrics=metrics
     )
 
 
-def calibrate(model: Model, slates: Slates, chosen: NDArray[np.intp], learn: LearnConfig) -> Calibration:
-    """The temperature (arXiv 1706.04599) that makes the room entered most likely, of some hundred slates or more."""
+def calibrate(model: Model, candidate_sets: CandidateSets, chosen: NDArray[np.intp], learn: LearnConfig) -> Calibration:
+    """The temperature (arXiv 1706.04599) that makes the rooms entered most likely, and the error before and after.
+
+    chosen: places of the candidate sets to calibrate on, some hundred or more.
+    """
     padded, entered = [], []
     model.eval()
-    projected = model.project(slates.contents)
+    projected = model.project(candidate_sets.contents)
     with torch.no_grad():
         for part in np.array_split(chosen, max(1, len(chosen) // learn.batch)):
-            batch = batch_of(slates, part, learn.visits, projected)
+            batch = training_batch(candidate_sets, part, learn.visits, projected)
             padded.append(batch.padded(model(batch).logit_R3[:, 0], float("-inf")))
             entered.append(batch.entered_B)
-    slates_left = [(logit_BN, entered_B) for logit_BN, entered_B in zip(padded, entered, strict=True) if len(entered_B)]
+    sets_left = [(logit_BN, entered_B) for logit_BN, entered_B in zip(padded, entered, strict=True) if len(entered_B)]
 
     def nll(temperature: float) -> float:
-        losses = [torch.nn.functional.cross_entropy(lo / temperature, en, reduction="sum") for lo, en in slates_left]
+        losses = [torch.nn.functional.cross_entropy(lo / temperature, en, reduction="sum") for lo, en in sets_left]
         return float(torch.stack(losses).sum()) / len(chosen)
 
     temperature = min(np.geomspace(0.5, 2.0, 41).tolist(), key=nll)
-    return Calibration(temperature, nll(temperature), _ece(slates_left, 1.0), _ece(slates_left, temperature))
+    return Calibration(temperature, nll(temperature), _ece(sets_left, 1.0), _ece(sets_left, temperature))
 
 
-def _ece(slates: Sequence[tuple[Tensor, Tensor]], temperature: float) -> float:
-    """Over all rooms of all slates: how far the share entered lies from the probability, by bins of equal size."""
+def _ece(candidate_sets: Sequence[tuple[Tensor, Tensor]], temperature: float) -> float:
+    """The expected calibration error over all rooms: share entered against probability, by bins of equal size."""
     probability, entered = [], []
-    for logit_BN, entered_B in slates:
+    for logit_BN, entered_B in candidate_sets:
         probability_BN = (logit_BN / temperature).softmax(1)
         there_BN = torch.isfinite(logit_BN)
         hit_BN = torch.zeros_like(probability_BN).scatter(1, entered_B[:, None], 1.0)

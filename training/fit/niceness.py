@@ -1,4 +1,4 @@
-"""Owns how much of a busy processor training takes. Never learns."""
+"""The priority of training on a busy processor. Never learns."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 
 
 def give_way(niceness: int) -> None:
-    """Lets others have the processor first, as `nice` does, for good. 0..19; less than already given changes nothing.
+    """Lowers the priority for good, as `nice` does. niceness: 0..19; a value below the present one changes nothing.
 
-    On Linux this thread and those that it starts from now on, elsewhere the process.
+    It holds on Linux for this thread and those that it starts from now on, elsewhere for the process.
     """
     if niceness > os.getpriority(os.PRIO_PROCESS, 0):
         os.setpriority(os.PRIO_PROCESS, 0, niceness)

@@ -1,4 +1,4 @@
-"""Owns the step that changes a model's weights: AdamW (Loshchilov and Hutter, arXiv 1711.05101). Never learns.
+"""The optimizer AdamW (Loshchilov and Hutter, arXiv 1711.05101). Never computes a gradient.
 
 The arithmetic is torch's own function. Its class would do as well, but constructing one imports torch's compiler, which
 takes two seconds of processor time and is never used here: a third of a small run.
@@ -19,7 +19,7 @@ EPS = 1e-8
 
 
 class AdamW:
-    """Of the parameters that have a gradient, at each step; of each the moments begin with its first."""
+    """AdamW over the parameters that have a gradient at a step; a parameter's moments begin with its first gradient."""
 
     def __init__(self, parameters: Iterable[Tensor], decay: float) -> None:
         self._parameters = list(parameters)
@@ -28,7 +28,7 @@ class AdamW:
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        """Moves the parameters against their gradients, `rate` far at most in each direction, as a rule."""
+        """Moves the parameters against their gradients, as a rule by at most `rate` in each coordinate."""
         moved = [place for place, one in enumerate(self._parameters) if one.grad is not None]
         for place in moved:
             if place not in self._state:
@@ -51,18 +51,18 @@ class AdamW:
         )
 
     def forget_gradients(self) -> None:
-        """Before those of the next step."""
+        """Clears the gradients before the next step."""
         for one in self._parameters:
             one.grad = None
 
     def state(self) -> dict[int, dict[str, Tensor]]:
-        """What the next step needs, by each parameter's place."""
+        """The state that the next step needs, by each parameter's place."""
         return self._state
 
     def restore(self, state: Mapping[int, Mapping[str, Tensor]]) -> None:
-        """Goes on from a state of the same parameters, which is copied to where they are.
+        """Continues from a state of the same parameters, copied to their devices.
 
-        Raises TrainingError: it is of others, or was written by a build that kept it in another way.
+        Raises TrainingError: it is of other parameters, or of a build with another form of state.
         """
         if not all(place in range(len(self._parameters)) for place in state):
             raise TrainingError("the checkpoint's optimizer is not of this model; begin a new run")

@@ -1,8 +1,8 @@
-"""Ray Train: a prepared folder → a version, on any number of workers. Never prepares, never publishes.
+"""Training under Ray Train: from a run folder to a version, on any number of workers. Never publishes.
 
-Each worker reads its own shards; gradients are averaged, so all have one model. What came since the last checkpoint is
-all that is lost when a worker or the driver is killed: the same call again goes on from it. On one worker, or in this
-process (no workers), the result follows from the plan and the examples alone.
+Each worker reads its own shards; gradients are averaged, so all have one model. When a worker or the driver is killed,
+only the work since the last checkpoint is lost: the same call continues from it. On one worker, or in this process (no
+workers), the result follows from the plan and the examples alone.
 """
 
 from __future__ import annotations
@@ -26,25 +26,28 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from streaming.archive.store import open_store
 from streaming.errors import TrainingError
-from training.fit.checkpoints import STATE, OwnCheckpoints
+from training.fit.checkpoints import STATE, FileCheckpoints
 from training.fit.distributed import Distributed
-from training.fit.export import thaw
-from training.fit.learner import Learner, NotANumber, Step, steps_per_epoch
-from training.fit.local_fit import check, finish, new_model
+from training.fit.export import load_bundle
+from training.fit.learner import Learner, LearnStep, NotANumber, steps_per_epoch
+from training.fit.local_fit import check_learnable, finish, new_model
 from training.fit.niceness import give_way
-from training.fit.run_folder import Prepared, opened
+from training.fit.run_folder import RunFolder, open_run_folder
 from training.fit.tensorboard import Curves
 from training.registry import bundle as files
 from training.registry.bundle import Bundle
 
 VERSION = "version"
-TELL_S = 0.5  # between two words on how far it is
+REPORT_S = 0.5  # between two reports of progress
 MAX_RESTARTS = 8  # of workers, in a run
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
-    """workers: processes; threads, cpus, niceness: of each; checkpoint_s: what a kill may lose."""
+class WorkerResources:
+    """The resources of a run. workers: processes; threads, cpus, niceness: of each.
+
+    checkpoint_s: seconds between checkpoints, which a kill may lose.
+    """
 
     workers: int = 1
     gpu: bool = False
@@ -54,97 +57,103 @@ class Scale:
     checkpoint_s: float = 20.0
 
 
-class Told:
-    """An actor: what the first of Ray's workers said last. Never blocks anybody."""
+class ProgressActor:
+    """A Ray actor that holds the latest progress of the first worker. Never blocks its callers."""
 
     def __init__(self) -> None:
         self._last: dict[str, Any] = {}
 
-    def tell(self, said: dict[str, Any]) -> None:
-        """Replaces it."""
-        self._last = said
+    def report(self, progress: dict[str, Any]) -> None:
+        """Replaces the latest progress."""
+        self._last = progress
 
     def last(self) -> dict[str, Any]:
-        """{} before the first word."""
+        """The latest progress; {} before the first report."""
         return self._last
 
 
-def fit(prepared: Prepared, scale: Scale, storage: str, progress: Callable[[Mapping[str, Any]], None]) -> Bundle:
-    """Learns on the connected Ray, or with no workers in this process. storage: a folder that all see, or a URI.
+def fit_on_ray(
+    run_folder: RunFolder, resources: WorkerResources, storage: str, progress: Callable[[Mapping[str, Any]], None]
+) -> Bundle:
+    """The bundle of a version trained on the connected Ray, or in this process where resources.workers is 0.
 
-    progress: called about twice a second with step, steps, phase, losses, slates_per_s, left_s. Raises TrainingError.
+    storage: a folder that all processes see, or a URI, for checkpoints. progress: called about twice a second with
+    step, steps, phase, losses, slates_per_s (visits a second), left_s. Raises TrainingError.
     """
-    # In this process words need no messenger, which takes a process and seconds of processor time to start.
-    told = ray.remote(Told).options(num_cpus=0).remote() if scale.workers else None
+    # In this process progress needs no actor, which takes a process and seconds of processor time to start.
+    actor = ray.remote(ProgressActor).options(num_cpus=0).remote() if resources.workers else None
     trainer = TorchTrainer(
         learn_on_worker,
         train_loop_config={
-            "folder": str(prepared.folder),
-            "threads": scale.threads,
-            "niceness": scale.niceness,
-            "checkpoint_s": scale.checkpoint_s,
-            "own_checkpoints": storage if scale.workers == 0 else "",
-            "name": prepared.name,
-            "tell": progress if told is None else _Telling(told),
+            "folder": str(run_folder.folder),
+            "threads": resources.threads,
+            "niceness": resources.niceness,
+            "checkpoint_s": resources.checkpoint_s,
+            "file_checkpoints": storage if resources.workers == 0 else "",
+            "name": run_folder.name,
+            "report": progress if actor is None else _ProgressSender(actor),
         },
-        torch_config=TorchConfig(backend="nccl" if scale.gpu else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if resources.gpu else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=scale.workers,
-            use_gpu=scale.gpu,
-            resources_per_worker={"CPU": scale.cpus, **({"GPU": 1} if scale.gpu else {})},
+            num_workers=resources.workers,
+            use_gpu=resources.gpu,
+            resources_per_worker={"CPU": resources.cpus, **({"GPU": 1} if resources.gpu else {})},
         ),
         run_config=RunConfig(
-            name=prepared.name,
+            name=run_folder.name,
             storage_path=storage,
             failure_config=FailureConfig(max_failures=MAX_RESTARTS),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             # Two threads of BLAS on one busy core wait for each other: a call of a millisecond then takes ten.
-            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(scale.threads)}},
+            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(resources.threads)}},
         ),
     )
-    with _Following(told, progress) if told is not None else contextlib.nullcontext():
+    with _ProgressFollower(actor, progress) if actor is not None else contextlib.nullcontext():
         try:
             result = trainer.fit()
         except ray.train.v2.api.exceptions.TrainingFailedError as err:
             raise TrainingError(f"learning failed: {err}") from err
-    said = result.return_value or {}
-    if "failed" in said:
-        raise TrainingError(str(said["failed"]))
-    return files.read(open_store(str(said["version"]), "version"))
+    outcome = result.return_value or {}
+    if "failed" in outcome:
+        raise TrainingError(str(outcome["failed"]))
+    return files.read(open_store(str(outcome["version"]), "version"))
 
 
 def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
-    """Runs in each of Ray Train's workers. The first returns where the version lies, or why there is none."""
+    """The training function of each Ray Train worker.
+
+    The first worker returns the place of the version ("version") or why there is none ("failed"), the others {}.
+    """
     context = ray.train.get_context()
     rank, processes = context.get_world_rank(), context.get_world_size()
     give_way(config["niceness"])
     torch.set_num_threads(config["threads"])
-    prepared = opened(Path(config["folder"]))
-    slates, plan = prepared.slates(rank, processes), prepared.plan
+    run_folder = open_run_folder(Path(config["folder"]))
+    candidate_sets, plan = run_folder.candidate_sets(rank, processes), run_folder.plan
     if rank == 0:
-        check(slates)
-    model = new_model(slates, plan.fit, len(plan.streamers))
+        check_learnable(candidate_sets)
+    model = new_model(candidate_sets, plan.fit, len(plan.streamers))
     parent = files.read(open_store(plan.parent, "version")) if plan.parent else None
-    previous = thaw(parent, model) if parent is not None else None
-    together = Distributed(processes) if processes > 1 else None
-    until = int(np.searchsorted(slates.at_ms_V, plan.until_ms))
+    previous = load_bundle(parent, model) if parent is not None else None
+    group = Distributed(processes) if processes > 1 else None
+    until = int(np.searchsorted(candidate_sets.at_ms_V, plan.until_ms))
     per_epoch = steps_per_epoch(until, plan.fit.learn)
-    if together is not None:
-        together.same(model)
-        per_epoch = together.most(per_epoch)
+    if group is not None:
+        group.broadcast(model)
+        per_epoch = group.largest(per_epoch)
     learner = Learner(
         model,
-        slates,
+        candidate_sets,
         plan.fit.learn,
         until=until,
         rank=rank,
         per_epoch=per_epoch,
-        together=together,
+        group=group,
         previous=previous,
     )
-    own = config["own_checkpoints"]
-    checkpoints = OwnCheckpoints(own, config["name"]) if own else _RayCheckpoints(rank)
-    saved = _Saved(config, rank, learner, prepared, checkpoints)
+    folder_or_uri = config["file_checkpoints"]
+    checkpoints = FileCheckpoints(folder_or_uri, config["name"]) if folder_or_uri else _RayCheckpoints(rank)
+    saved = _Saved(config, rank, learner, run_folder, checkpoints)
     saved.restore()
     try:
         for step in learner.run():
@@ -155,10 +164,10 @@ def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
         return {}
     bundle = finish(
         model,
-        slates,
-        len(slates) - until,
+        candidate_sets,
+        len(candidate_sets) - until,
         streamers=plan.streamers,
-        transitions=prepared.transitions(),
+        transitions=run_folder.transitions(),
         config=plan.fit,
         origin=plan.origin,
     )
@@ -166,23 +175,23 @@ def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
 
 
 class Checkpoints(Protocol):
-    """Of one run."""
+    """The checkpoints of one run, of which the newest counts."""
 
     def newest(self) -> dict[str, Any] | None:
-        """The state to go on from; None at the beginning. Raises TrainingError: it cannot be read."""
+        """The state to continue from; None at the beginning. Raises TrainingError: it cannot be read."""
 
     def keep(self, state: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
-        """Takes the place of the one before when it is whole. figures: of the step. Raises TrainingError."""
+        """Replaces the checkpoint before, once this one is whole. figures: of the step. Raises TrainingError."""
 
 
 class _RayCheckpoints:
-    """Those of a worker of Ray Train. All workers must call `keep` at the same steps; the state of the first counts."""
+    """Checkpoints by Ray Train. All workers must call `keep` at the same steps; the first one's state counts."""
 
     def __init__(self, rank: int) -> None:
         self._rank = rank
 
     def newest(self) -> dict[str, Any] | None:
-        """As Checkpoints says."""
+        """The state to continue from, as `Checkpoints.newest`."""
         checkpoint = ray.train.get_checkpoint()
         if checkpoint is None:
             return None
@@ -191,7 +200,7 @@ class _RayCheckpoints:
         return state
 
     def keep(self, state: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
-        """As Checkpoints says."""
+        """Reports a checkpoint to Ray Train, as `Checkpoints.keep`."""
         if self._rank:
             ray.train.report(dict(figures))
             return
@@ -201,40 +210,40 @@ class _RayCheckpoints:
 
 
 class _Saved:
-    """Checkpoints, curves and words of one worker; all but the first only keep step with it."""
+    """Checkpoints, curves and progress reports of one worker; all but the first only keep step with it."""
 
     def __init__(
-        self, config: dict[str, Any], rank: int, learner: Learner, prepared: Prepared, checkpoints: Checkpoints
+        self, config: dict[str, Any], rank: int, learner: Learner, run_folder: RunFolder, checkpoints: Checkpoints
     ) -> None:
         self._checkpoints = checkpoints
-        self._say, self._every_s = config["tell"], float(config["checkpoint_s"])
-        self._rank, self._learner, self._folder = rank, learner, prepared.folder
-        self._began_s = self._saved_s = self._told_s = time.monotonic()
+        self._report_progress, self._every_s = config["report"], float(config["checkpoint_s"])
+        self._rank, self._learner, self._folder = rank, learner, run_folder.folder
+        self._began_s = self._saved_s = self._reported_s = time.monotonic()
         self._began_step = 0
-        self._slates = 0
-        self._curves = Curves(prepared.folder / "curves" / prepared.name) if rank == 0 else None
+        self._visits = 0
+        self._curves = Curves(run_folder.folder / "curves" / run_folder.name) if rank == 0 else None
 
     def restore(self) -> None:
-        """Goes on from the newest checkpoint, if there is one."""
+        """Continues from the newest checkpoint, if there is one."""
         state = self._checkpoints.newest()
         if state is not None:
             self._learner.restore(state)
             self._began_step = self._learner.step
 
-    def after(self, step: Step) -> None:
-        """Whatever is due after a step."""
+    def after(self, step: LearnStep) -> None:
+        """Reports progress and keeps a checkpoint after a step, where these are due."""
         now_s = time.monotonic()
-        self._slates += step.slates
+        self._visits += step.visits
         if self._curves is not None:
             self._curves.add(step)
-            if now_s - self._told_s >= TELL_S or step.step == self._learner.steps:
-                self._tell(step, now_s)
+            if now_s - self._reported_s >= REPORT_S or step.step == self._learner.steps:
+                self._report(step, now_s)
         if self._is_due(step.step, now_s):
             self._checkpoints.keep(self._learner.state(), {"step": step.step, **step.losses})
             self._saved_s = time.monotonic()
 
     def write(self, bundle: Bundle) -> str:
-        """The version, in the folder that it was learned from."""
+        """Writes the version into the run folder; returns its place."""
         place = str(self._folder / VERSION)
         store = open_store(place, "version")
         files.remove(store, "")
@@ -242,7 +251,7 @@ class _Saved:
         return place
 
     def keep_batch(self, err: NotANumber) -> Path:
-        """Writes what the loss was lost on, for whoever looks into it."""
+        """Writes the batch whose loss is not a number, for whoever looks into it; returns its file."""
         path = self._folder / f"lost-{self._learner.step}-{self._rank}.npz"
         arrays = {
             name: value.numpy()
@@ -253,7 +262,7 @@ class _Saved:
         return path
 
     def _is_due(self, step: int, now_s: float) -> bool:
-        """The same in every worker: all must report at the same steps. The first one's clock says when."""
+        """Whether a checkpoint is due, the same in every worker, by the first one's clock: all must keep together."""
         if step == self._learner.steps:
             return True
         if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
@@ -262,39 +271,39 @@ class _Saved:
             return bool(due.item())
         return now_s - self._saved_s >= self._every_s
 
-    def _tell(self, step: Step, now_s: float) -> None:
-        self._told_s = now_s
+    def _report(self, step: LearnStep, now_s: float) -> None:
+        self._reported_s = now_s
         done = step.step - self._began_step
         pace_s = (now_s - self._began_s) / max(done, 1)
-        self._say(
+        self._report_progress(
             {
                 "step": step.step,
                 "steps": self._learner.steps,
                 "phase": step.phase,
                 "losses": step.losses,
-                "slates_per_s": self._slates / max(now_s - self._began_s, 1e-3),
+                "slates_per_s": self._visits / max(now_s - self._began_s, 1e-3),
                 "left_s": pace_s * (self._learner.steps - step.step),
             }
         )
 
 
-class _Telling:
-    """Passes a worker's words on to the actor that keeps them; does not wait."""
+class _ProgressSender:
+    """A callable that sends a worker's progress to the actor without waiting."""
 
-    def __init__(self, told: Any) -> None:
-        self._told = told
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
 
-    def __call__(self, said: Mapping[str, Any]) -> None:
-        self._told.tell.remote(dict(said))
+    def __call__(self, progress: Mapping[str, Any]) -> None:
+        self._actor.report.remote(dict(progress))
 
 
-class _Following:
-    """Passes on what the workers say, from a thread, for as long as it is entered."""
+class _ProgressFollower:
+    """A context in which a thread passes the workers' progress on."""
 
-    def __init__(self, told: Any, progress: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, actor: Any, progress: Callable[[Mapping[str, Any]], None]) -> None:
         import threading  # noqa: PLC0415
 
-        self._told, self._progress = told, progress
+        self._actor, self._progress = actor, progress
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="training-progress", daemon=True)
 
@@ -306,16 +315,16 @@ class _Following:
         self._thread.join(10.0)
 
     def _run(self) -> None:
-        """Until told to stop, and once more then: the last word is the one that all is done."""
-        heard, over = "", False
+        """Polls until stopped, and once more then: the last report says that all is done."""
+        last, over = "", False
         while not over:
-            over = self._stop.wait(TELL_S)
+            over = self._stop.wait(REPORT_S)
             try:
-                said = ray.get(self._told.last.remote(), timeout=5.0)
+                reported = ray.get(self._actor.last.remote(), timeout=5.0)
             except ray.exceptions.GetTimeoutError:
                 continue  # everything is busy starting
             except ray.exceptions.RayError:
                 return  # the run is over, and says itself how it ended
-            if said and (now := json.dumps(said)) != heard:
-                heard = now
-                self._progress(said)
+            if reported and (now := json.dumps(reported)) != last:
+                last = now
+                self._progress(reported)

@@ -1,4 +1,4 @@
-"""A run of training up to what it learns from: examples → vectors → prepared folder. Never learns, never publishes."""
+"""The first half of a training run: examples, vectors, run folder. Never learns, never publishes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from streaming.errors import TrainingError
 from streaming.private_folder import make_private
 from streaming.window_config import WindowConfig
-from training.content.encode_missing import EncodeProgress, Encoder, encode_missing
+from training.content.encode_missing import Encoder, EncodingProgress, encode_missing
 from training.content.vector_cache import VectorCache
 from training.examples.candidate_batches import ContentRules
 from training.examples.dataset import ExampleSet
 from training.fit.export import Origin
 from training.fit.learner import LearnConfig
-from training.fit.local_fit import LEAST_SLATES, FitConfig
-from training.fit.run_folder import Prepared, prepare
+from training.fit.local_fit import MIN_VISITS, FitConfig
+from training.fit.run_folder import RunFolder, write_run_folder
 from training.model.config import RANKED, LarmConfig, ModelConfig, RankerConfig
 from training.model.semantic_codes import CodesConfig
 from training.registry.manifest import V0, Manifest
@@ -33,7 +33,7 @@ SMALL = 2_000  # visits; below them codes are fewer and passes more
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The version to go on from, and where it lies."""
+    """The version that a run continues from. path: the folder or URI of its files."""
 
     manifest: Manifest
     streamers: tuple[str, ...]
@@ -42,7 +42,7 @@ class Parent:
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """While entered, no other run uses the folder. Raises TrainingError: one does."""
+    """A lock on a training folder: no other run uses it meanwhile. Raises TrainingError: one does."""
     if not folder.exists():
         make_private(folder)  # what viewers did lies in it
     with (folder / "lock").open("a+") as lock:
@@ -61,7 +61,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def cannot_go_on(live: Manifest, encoder_version: str) -> str:
-    """Why learning cannot go on from a version but must begin anew; "" where it can."""
+    """The reason why training cannot continue from a version but must start anew; "" where it can."""
     if live.encoder_version != encoder_version:
         return (
             f"version {live.version} was trained on vectors of {live.encoder_version}, which are not those of "
@@ -73,7 +73,7 @@ def cannot_go_on(live: Manifest, encoder_version: str) -> str:
     return ""
 
 
-def make_prepared(
+def make_run_folder(
     run: Path,
     write_examples: Callable[[Path], ExampleSet],
     encoder: Encoder,
@@ -82,12 +82,13 @@ def make_prepared(
     window: WindowConfig,
     title_weight: float,
     now_ms: int,
-    encoding: EncodeProgress,
+    encoding: EncodingProgress,
     parent: Parent | None = None,
-) -> Prepared:
-    """Everything that learning needs, in the folder `run`, which is replaced.
+) -> RunFolder:
+    """The run folder with everything that training needs; a folder `run` that exists is replaced.
 
-    write_examples: puts examples into a folder. Raises TrainingError: too few visits, a parent that reads other things.
+    write_examples: writes examples into a folder. Raises TrainingError: there are too few visits, the parent reads
+    other features or vectors, or the folder cannot be written.
     """
     if parent is not None and (why := cannot_go_on(parent.manifest, encoder.version)):
         raise TrainingError(f"{why}: train with --rebuild")
@@ -97,9 +98,9 @@ def make_prepared(
     except OSError as err:
         raise TrainingError(f"{run}: cannot be written: {err}") from err
     examples = write_examples(run / EXAMPLES)
-    if len(examples) < LEAST_SLATES:
+    if len(examples) < MIN_VISITS:
         raise TrainingError(
-            f"{len(examples)} visits to learn from; at least {LEAST_SLATES} are needed: wait for more, or give more"
+            f"{len(examples)} visits to learn from; at least {MIN_VISITS} are needed: wait for more, or give more"
         )
     texts = examples.texts()
     cache = VectorCache(run.parent / VECTORS, encoder.version, encoder.dimension)
@@ -111,7 +112,7 @@ def make_prepared(
         created_at_ms=now_ms,
         parent=parent.manifest.version if parent is not None else V0,
     )
-    return prepare(
+    return write_run_folder(
         run,
         examples,
         cache.vectors(texts.hash_K),
@@ -124,7 +125,7 @@ def make_prepared(
 
 
 def fit_config(config: TrainingConfig, d_content: int, num_examples: int) -> FitConfig:
-    """What the settings say. A small set gets small batches, so that there are steps enough, and few codes."""
+    """Settings of a version from those of training. A small set gets small batches, for enough steps, and few codes."""
     batch = max(32, min(config.batch, num_examples // 20))
     model = ModelConfig(
         larm=LarmConfig(d_content=d_content),

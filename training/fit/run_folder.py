@@ -1,10 +1,10 @@
-"""Owns what a run learns from, as a folder that every worker reads: examples, vectors, moves, the plan. Never learns.
+"""The run folder, which every worker reads: examples, vectors, transition features, the plan. Never learns.
 
-examples/              training/examples/dataset.py
-vectors.npy            float16 [K, D], of the examples' texts
-moves-00000.npy …      float32 [R, M] of each shard: what was counted of moves and totals, as of each visit
-transitions.safetensors  what is known of moves in the end
-plan.json              written last
+examples/                training/examples/dataset.py
+vectors.npy              float16 [K, D], of the examples' texts
+moves-00000.npy …        float32 [R, M] of each shard: transition features and totals as of each visit
+transitions.safetensors  the tables of transitions at the end of the examples
+plan.json                written last
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from streaming.errors import TrainingError
-from training.examples.candidate_batches import ContentRules, MovePass, SlateMaker, vocabulary
+from training.examples.candidate_batches import CandidateSetBuilder, ContentRules, TransitionPass, streamer_vocabulary
 from training.examples.dataset import Examples, ExampleSet
 from training.fit.export import Origin
 from training.fit.local_fit import HELD_OUT, FitConfig
 from training.inference.co_visits import Transitions
-from training.model.batches import Slates
+from training.model.batches import CandidateSets
 
 PLAN = "plan.json"
 JUDGED_BY = 200  # visits that are not learned from, where there are enough
@@ -33,7 +33,7 @@ MOST_HELD_OUT = 0.3
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be learned. parent: folder or URI of the version to begin with, "" for none."""
+    """The plan of a run. parent: folder or URI of the version to continue from, "" for none."""
 
     fit: FitConfig
     origin: Origin
@@ -44,8 +44,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """An opened folder."""
+class RunFolder:
+    """A run folder that was opened and is complete."""
 
     folder: Path
     plan: Plan
@@ -53,50 +53,56 @@ class Prepared:
 
     @property
     def name(self) -> str:
-        """Another for another plan or other examples: a run goes on only with what it was begun with."""
+        """The run's name, a digest of plan and examples: with others a run does not continue but starts anew."""
         digest = hashlib.sha256((self.folder / PLAN).read_bytes())
         digest.update((self.folder / "examples" / "index.json").read_bytes())
         return f"fit-{digest.hexdigest()[:16]}"
 
-    def slates(self, rank: int, processes: int) -> Slates:
-        """Those of one of several processes, in time order. Raises TrainingError: there is no shard for it."""
+    def candidate_sets(self, rank: int, processes: int) -> CandidateSets:
+        """The candidate sets of one of several processes, in time order.
+
+        rank: its number, from 0. Raises TrainingError: there is no shard for it, or one cannot be read.
+        """
         numbers = range(rank, len(self.examples.shard_sizes), processes)
         if not numbers:
             raise TrainingError(
                 f"{len(self.examples.shard_sizes)} shards of examples for {processes} processes; start fewer"
             )
-        return self._slates(numbers)
+        return self._candidate_sets(numbers)
 
-    def unseen(self) -> Slates:
-        """Those that are not learned from, the newest, in time order; none where all visits are of one moment."""
+    def unseen(self) -> CandidateSets:
+        """The newest candidate sets, which are not learned from, in time order.
+
+        There are none where all visits are of one time.
+        """
         sizes = self.examples.shard_sizes
         last = len(sizes) - 1
         while last > 0 and int(self.examples.shard(last).at_ms_V[0]) >= self.plan.until_ms:
             last -= 1
-        slates = self._slates(range(last, len(sizes)))
-        return slates.after(int(np.searchsorted(slates.at_ms_V, self.plan.until_ms)))
+        candidate_sets = self._candidate_sets(range(last, len(sizes)))
+        return candidate_sets.after(int(np.searchsorted(candidate_sets.at_ms_V, self.plan.until_ms)))
 
-    def _slates(self, numbers: Sequence[int]) -> Slates:
-        maker = SlateMaker(self.examples, self._vectors(), self.plan.streamers, self.plan.rules)
+    def _candidate_sets(self, numbers: Sequence[int]) -> CandidateSets:
+        maker = CandidateSetBuilder(self.examples, self._vectors(), self.plan.streamers, self.plan.rules)
         joined = _joined([self.examples.shard(number) for number in numbers])
-        moves_RM = np.concatenate([np.load(self.folder / moves_name(number)) for number in numbers])
-        return maker.slates(joined, moves_RM, self.plan.fit.learn.visits)
+        transitions_RM = np.concatenate([np.load(self.folder / transitions_name(number)) for number in numbers])
+        return maker.candidate_sets(joined, transitions_RM, self.plan.fit.learn.visits)
 
     def transitions(self) -> Transitions:
-        """As of the end of the examples."""
-        return Transitions.of(safetensors.numpy.load_file(self.folder / "transitions.safetensors"))
+        """The tables of transitions at the end of the examples."""
+        return Transitions.from_arrays(safetensors.numpy.load_file(self.folder / "transitions.safetensors"))
 
     def _vectors(self) -> NDArray[np.float16]:
         vectors_KD: NDArray[np.float16] = np.load(self.folder / "vectors.npy", allow_pickle=False)
         return vectors_KD
 
 
-def moves_name(number: int) -> str:
-    """The file of a shard's moves."""
+def transitions_name(number: int) -> str:
+    """The name of the file with a shard's transition features."""
     return f"moves-{number:05d}.npy"
 
 
-def prepare(
+def write_run_folder(
     folder: Path,
     examples: ExampleSet,
     vectors_KD: NDArray[np.float16],
@@ -106,15 +112,19 @@ def prepare(
     rules: ContentRules,
     parent: str = "",
     parent_streamers: Sequence[str] = (),
-) -> Prepared:
-    """Writes all of it but the examples, which lie in the folder. Raises TrainingError: it cannot be written."""
-    streamers = vocabulary(examples, parent_streamers)
-    passing = MovePass(examples, streamers)
+) -> RunFolder:
+    """Writes a run folder, all but the examples, which lie in it already. Raises TrainingError: it cannot be written.
+
+    vectors_KD: of the examples' texts. parent: folder or URI of the version to continue from, "" for none;
+    parent_streamers: its streamers, which keep their rows.
+    """
+    streamers = streamer_vocabulary(examples, parent_streamers)
+    passing = TransitionPass(examples, streamers)
     try:
         np.save(folder / "vectors.npy", vectors_KD)
         for number, shard in enumerate(examples.shards()):
-            np.save(folder / moves_name(number), passing.columns(shard))
-        transitions = passing.counts.frozen(len(streamers) + 1)
+            np.save(folder / transitions_name(number), passing.columns(shard))
+        transitions = passing.counts.export(len(streamers) + 1)
         safetensors.numpy.save_file(dict(transitions.arrays()), folder / "transitions.safetensors")
         plan = Plan(
             fit=fit, origin=origin, rules=rules, streamers=streamers, until_ms=_until_ms(examples), parent=parent
@@ -122,25 +132,25 @@ def prepare(
         (folder / PLAN).write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=1))
     except OSError as err:
         raise TrainingError(f"{folder}: what is to be learned from cannot be written: {err}") from err
-    return opened(folder)
+    return open_run_folder(folder)
 
 
-def opened(folder: Path) -> Prepared:
-    """Raises TrainingError: it is not complete."""
+def open_run_folder(folder: Path) -> RunFolder:
+    """The run folder at a place. Raises TrainingError: it is not complete."""
     try:
         plan = msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
     except (OSError, msgspec.MsgspecError) as err:
         raise TrainingError(f"{folder / PLAN}: {err}; prepare again") from err
-    return Prepared(folder, plan, ExampleSet(folder / "examples"))
+    return RunFolder(folder, plan, ExampleSet(folder / "examples"))
 
 
 def _until_ms(examples: ExampleSet) -> int:
-    """The time that the newest of the visits come after: a share, of few visits a larger one, to judge by enough."""
+    """The time from which visits are held out: the newest share, of few visits a larger one, to judge by enough."""
     at_ms_V = np.sort(np.concatenate([shard.at_ms_V for shard in examples.shards()]))
     share = min(MOST_HELD_OUT, max(HELD_OUT, JUDGED_BY / len(at_ms_V)))
     return int(at_ms_V[int(len(at_ms_V) * (1 - share))])
 
 
 def _joined(shards: Sequence[Examples]) -> Examples:
-    """One after the other: every column is flat."""
+    """The examples of several shards as one; every column is flat."""
     return Examples(*(np.concatenate([getattr(shard, column.name) for shard in shards]) for column in fields(Examples)))

@@ -1,1 +1,1 @@
-"""A trained model as replicas use it: numpy and compiled kernels, no torch."""
+"""Inference with a trained model in replicas: numpy and compiled kernels, no torch."""

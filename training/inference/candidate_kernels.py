@@ -1,7 +1,7 @@
-"""Owns the compiled arithmetic between a version's arrays and its networks' inputs. Never holds a weight.
+"""Compiled kernels that compute the ranker's inputs from a version's arrays. Never holds a weight.
 
-Called by served_model.py, `trails` by co_visits.py. Shapes: N candidates, by slots of S; V visits; L levels of K codes;
-E the model's space.
+served_model.py calls them, and co_visits.py `transition_shares`. Shapes: N candidates, by slots of S; V visits; L
+levels of K codes; E dimensions of the model's space.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from training.features.compiling import FLOATS, FLOATS_2D, FLOATS_3D, INTEGERS, 
 Floats = NDArray[np.float32]
 Codes = NDArray[np.int16]
 
-LEARNED, EXTRA = 4, 8  # columns of model_config.LEARNED, and of EXTRA without the gate, which is prepared
+LEARNED, EXTRA = 4, 8  # columns of config.LEARNED, and of config.EXTRA without the content gate, a room's own
 ONE, NONE = np.float32(1), np.float32(0)
 
 
 @kernel()
-def remembered(
+def summarise_past(
     vectors_VE: Floats, content_VE: Floats, static_VL: Codes, labels_V2: NDArray[np.int32], code_LKE: Floats
 ) -> tuple[Floats, Floats, Floats, NDArray[np.int32]]:
-    """What the viewer tower reads [V, E]; the content's mean, of length one; codes' products with the mean code [L, K].
+    """Summaries of the V rooms visited, for the viewer tower and the ranker.
 
-    And marks that a candidate's are compared with [4, V]: first code, first two, language, category; −1 for unknown.
+    Returns the viewer tower's input [V, E]; the mean of the content [E], of unit length; products of each code's
+    embedding with the mean of the visited ones [L, K]; and marks to compare with a candidate's, int32 [4, V]: first
+    code, first two codes, language, category, −1 for unknown.
     """
     V, E = vectors_VE.shape
     L, K, _ = code_LKE.shape
@@ -59,8 +61,8 @@ def remembered(
 
 
 @kernel()
-def found(streamer_X: NDArray[np.int32], start: int, end: int, streamer: int) -> int:
-    """Where in [start, end), which ascends, a streamer is; −1 for nowhere."""
+def find_streamer(streamer_X: NDArray[np.int32], start: int, end: int, streamer: int) -> int:
+    """The place of a streamer in [start, end) of streamer_X, which ascends there; −1 where it is not."""
     low, high = start, end
     while low < high:
         middle = (low + high) // 2
@@ -72,34 +74,35 @@ def found(streamer_X: NDArray[np.int32], start: int, end: int, streamer: int) ->
 
 
 @kernel()
-def trails(
+def transition_shares(
     streamer_N: NDArray[np.int32],
     last: int,
     known_H: NDArray[np.int64],
-    moves_S: NDArray[np.int64],
-    moves_X: NDArray[np.int32],
-    moves_X2: Floats,
-    shared_S: NDArray[np.int64],
-    shared_X: NDArray[np.int32],
-    shared_X1: Floats,
+    transition_S: NDArray[np.int64],
+    transition_X: NDArray[np.int32],
+    transition_X2: Floats,
+    covisit_S: NDArray[np.int64],
+    covisit_X: NDArray[np.int32],
+    covisit_X1: Floats,
 ) -> Floats:
-    """[N, 4] as model_config.LEARNED, of rooms' streamers; of the moves, the shares among these rooms.
+    """Transition and co-visit features of N rooms' streamers, float32 [N, 4], columns as config.LEARNED.
 
-    last: the streamer that the viewer was with, 0 for none. known_H: those that they know, who share viewers.
+    Shares of transitions are among these rooms. last: the streamer that the viewer was with, 0 for none. known_H: the
+    streamers they know that have co-visits.
     """
     columns_N4 = np.zeros((len(streamer_N), LEARNED), np.float32)
     moves = first_moves = NONE
     for n in range(len(streamer_N)):
-        x = found(moves_X, moves_S[last], moves_S[last + 1], streamer_N[n]) if last else -1
+        x = find_streamer(transition_X, transition_S[last], transition_S[last + 1], streamer_N[n]) if last else -1
         if x >= 0:
-            columns_N4[n, 0], columns_N4[n, 1] = moves_X2[x, 0], moves_X2[x, 1]
-            moves += moves_X2[x, 0]
-            first_moves += moves_X2[x, 1]
+            columns_N4[n, 0], columns_N4[n, 1] = transition_X2[x, 0], transition_X2[x, 1]
+            moves += transition_X2[x, 0]
+            first_moves += transition_X2[x, 1]
         for h in range(len(known_H)):
-            x = found(shared_X, shared_S[known_H[h]], shared_S[known_H[h] + 1], streamer_N[n])
+            x = find_streamer(covisit_X, covisit_S[known_H[h]], covisit_S[known_H[h] + 1], streamer_N[n])
             if x >= 0:
-                columns_N4[n, 2] += shared_X1[x, 0]
-                columns_N4[n, 3] = max(columns_N4[n, 3], shared_X1[x, 0])
+                columns_N4[n, 2] += covisit_X1[x, 0]
+                columns_N4[n, 3] = max(columns_N4[n, 3], covisit_X1[x, 0])
         columns_N4[n, 2] /= np.float32(max(len(known_H), 1))
     for n in range(len(streamer_N)):
         columns_N4[n, 0] /= max(moves, ONE)
@@ -108,9 +111,9 @@ def trails(
 
 
 @kernel()
-def candidates(
+def candidate_values(
     slots_N: NDArray[np.int64],
-    personal_NP: Floats,
+    viewer_features_NP: Floats,
     learned_N4: Floats,
     vectors_SE: Floats,
     content_SE: Floats,
@@ -122,15 +125,16 @@ def candidates(
     product_LK: Floats,
     marks_4V: NDArray[np.int32],
 ) -> Floats:
-    """[N, F] personal features, then model_config.LEARNED's, then EXTRA's without the gate, which is prepared.
+    """The ranker's inputs of N candidates that differ by viewer, float32 [N, F].
 
-    Of rooms by slots of S and of a viewer: their vectors, content, codes and labels, as `remembered` has them.
+    Columns: viewer features, then config.LEARNED, then config.EXTRA without the content gate. The rooms' vectors,
+    content, codes and labels are by slots of S; the viewer's are as `summarise_past` returns them.
     """
-    N, P = personal_NP.shape
+    N, P = viewer_features_NP.shape
     L, K = product_LK.shape
     V = marks_4V.shape[1]
     values_NF = np.empty((N, P + LEARNED + EXTRA), np.float32)
-    values_NF[:, :P] = personal_NP
+    values_NF[:, :P] = viewer_features_NP
     values_NF[:, P : P + LEARNED] = learned_N4
     for n in range(N):
         slot = slots_N[n]
@@ -158,12 +162,12 @@ def candidates(
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
+    """The kernels that Python calls, with the types of their arguments, for `compiling.load`."""
     codes, marks, rows = types.int16[:, ::1], types.int32[:, ::1], types.int32[::1]
     sparse = (INTEGERS, rows, FLOATS_2D)
     rooms, viewer = (FLOATS_2D, FLOATS_2D, codes, codes, marks), (FLOATS, FLOATS, FLOATS_2D, marks)
     return {
-        remembered: (FLOATS_2D, FLOATS_2D, codes, marks, FLOATS_3D),
-        trails: (rows, types.int64, INTEGERS, *sparse, *sparse),
-        candidates: (INTEGERS, FLOATS_2D, FLOATS_2D, *rooms, *viewer),
+        summarise_past: (FLOATS_2D, FLOATS_2D, codes, marks, FLOATS_3D),
+        transition_shares: (rows, types.int64, INTEGERS, *sparse, *sparse),
+        candidate_values: (INTEGERS, FLOATS_2D, FLOATS_2D, *rooms, *viewer),
     }

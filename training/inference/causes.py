@@ -1,8 +1,8 @@
-"""Owns what may have moved a room in a model's eyes, and which of its features each cause is. Never computes one.
+"""Causes that may have moved a room up in a model's ranking, and the features of each. Never computes one.
 
-By ablation: a cause did what the log odds of entering fall by where its features are as an average candidate has them,
-and, of the viewer's past with the streamer, as where they never were. Nothing is a cause that the room has no more of
-than the average: then it is not for that that it is there.
+A cause's effect is found by ablation. Its features are set to the average candidate's, those of the viewer's past with
+the streamer as if they had never been there. The effect is how much the log odds of entering fall by it. A cause is
+only looked at where the room has more of it than the average: otherwise the room is not there because of it.
 """
 
 from __future__ import annotations
@@ -13,25 +13,29 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from training.features.features import PERSONAL
+from training.features.features import VIEWER_FEATURES
 from training.model.config import EXTRA, LEARNED
 
 MEMORY, CONTENT, CATEGORY, LANGUAGE, OTHERS, CROWD, NEWNESS = range(7)
 CAUSES = ("memory", "content", "category", "language", "others", "crowd", "newness")
 NO_CAUSE = -1
 
-REST: tuple[str, ...] = (*PERSONAL, *LEARNED, *(name for name in EXTRA if name != "gate"))  # what requests compute
+REST: tuple[str, ...] = (
+    *VIEWER_FEATURES,
+    *LEARNED,
+    *(name for name in EXTRA if name != "gate"),
+)  # what requests compute
 _OF = {
     "alike": CONTENT, "same_1": CONTENT, "same_2": CONTENT, "same_now": CONTENT, "code_dot": CONTENT,
     "same_category": CATEGORY, "same_language": LANGUAGE,
     "dot": OTHERS, "arrivals_60s": OTHERS, "arrivals_600s": OTHERS, "arrivals_share": OTHERS,
     **dict.fromkeys(LEARNED, OTHERS),
-    **{name: MEMORY for name in PERSONAL if name.startswith("own_")},
+    **{name: MEMORY for name in VIEWER_FEATURES if name.startswith("own_")},
 }  # fmt: skip
 CAUSE_F: NDArray[np.int64] = np.array([_OF.get(name, NO_CAUSE) for name in REST], np.int64)
 NEVER = ("own_silence_s", "own_visit_age_s", "own_overdue", "own_recency")  # unknown of a streamer never visited
 NEVER_F = np.array([np.nan if name in NEVER else 0.0 for name in REST], np.float32)
-# A cause is looked at where the room has more of one of these than the average candidate, by so much.
+# A cause is looked at where the room exceeds the average candidate in one of these features by so much.
 FACTS: Mapping[int, Mapping[str, float]] = MappingProxyType(
     {
         MEMORY: {"own_visits": 0.0},

@@ -1,7 +1,7 @@
-"""Owns where viewers go from where, which streamers share viewers, and how many each has had. Never counts.
+"""Tables of transitions between streamers, co-visits and total visits, as a version carries them. Never counts.
 
-Part of a version: what is counted over weeks changes little in a day. What changes in minutes, a raid, is counted
-online (`Arrivals` in training/features/features.py).
+They are part of a version: counts of weeks change little in a day. Changes within minutes, such as a raid, are counted
+online (`ArrivalColumns` in training/features/columns.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST = 64  # streamers kept a row, the most frequent: past them counts are ones
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sparse:
-    """S rows of few entries each: those of row s are [start_S[s], start_S[s + 1])."""
+    """A sparse matrix of S rows: the entries of row s are [start_S[s], start_S[s + 1])."""
 
     start_S: NDArray[np.int64]
     streamer_X: NDArray[np.int32]  # row of the streamer
@@ -29,19 +29,19 @@ class Sparse:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transitions:
-    """As counted up to a moment, by rows of S streamers, 0 for the unknown.
+    """Transitions, co-visits and totals counted up to one time, by rows of S streamers, 0 for the unknown.
 
-    moves: [all moves, first moves] from a streamer to another; shared: [cosine of their visitors]. totals: as TOTALS in
-    training/model/config.py.
+    counts: [all transitions, first visits among them] from a streamer to another. cosines: [cosine of their visitors].
+    totals_S3: columns as TOTALS in training/model/config.py.
     """
 
-    moves: Sparse
-    shared: Sparse
+    counts: Sparse
+    cosines: Sparse
     totals_S3: NDArray[np.float32]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """For a version's file."""
-        named = {"moves": self.moves, "shared": self.shared}
+        """The arrays of a version's file, by name."""
+        named = {"moves": self.counts, "shared": self.cosines}
         arrays = {
             f"transitions.{name}.{part}": getattr(sparse, part)
             for name, sparse in named.items()
@@ -50,27 +50,32 @@ class Transitions:
         return {**arrays, "transitions.totals_S3": self.totals_S3}
 
     @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Transitions:
-        """The same from such arrays. Raises KeyError."""
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Transitions:
+        """The tables in a version's arrays. Raises KeyError: one is missing."""
         names = ("start_S", "streamer_X", "value_XK")
-        moves, shared = (
+        counts, cosines = (
             Sparse(*(np.array(arrays[f"transitions.{name}.{part}"]) for part in names)) for name in ("moves", "shared")
         )
-        return cls(moves, shared, arrays["transitions.totals_S3"])  # type: ignore[arg-type]
+        return cls(counts, cosines, arrays["transitions.totals_S3"])  # type: ignore[arg-type]
 
-    def from_visits(self, visited: Sequence[int]) -> Trails:
-        """visited: rows of the streamers visited, oldest first, repetitions among them, 0 for the unknown."""
+    def from_visits(self, visited: Sequence[int]) -> ViewerTransitions:
+        """The transitions that matter to a viewer.
+
+        visited: rows of the streamers visited, oldest first, with repetitions, 0 for unknown.
+        """
         last_first = dict.fromkeys(reversed(visited))
         known_H = np.array([row for row in last_first if row][:LONGEST_HABITS], np.int64)
-        starts_S = self.shared.start_S
-        return Trails(self, visited[-1] if visited else 0, known_H[starts_S[known_H] < starts_S[known_H + 1]])
+        starts_S = self.cosines.start_S
+        return ViewerTransitions(
+            self, visited[-1] if visited else 0, known_H[starts_S[known_H] < starts_S[known_H + 1]]
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trails:
-    """From one viewer's past: to which streamers others went.
+class ViewerTransitions:
+    """The transitions that matter to one viewer: where others went from the streamers this viewer knows.
 
-    last: the row of the streamer that they were with, 0 for the unknown. known_H: of those visited that share viewers.
+    last: the row of the streamer they were with last, 0 for unknown. known_H: rows of visited streamers with co-visits.
     """
 
     among: Transitions
@@ -78,24 +83,30 @@ class Trails:
     known_H: NDArray[np.int64]
 
     def columns(self, rows_N: NDArray[np.int32]) -> NDArray[np.float32]:
-        """[N, 4]: as LEARNED in training/model/config.py has them; shares are among these rooms."""
-        moves, shared = self.among.moves, self.among.shared
-        columns_N4: NDArray[np.float32] = candidate_kernels.trails(
+        """Features of N rooms, float32 [N, 4], columns as LEARNED in training/model/config.py.
+
+        rows_N: rows of the rooms' streamers. Shares are among these rooms.
+        """
+        counts, cosines = self.among.counts, self.among.cosines
+        columns_N4: NDArray[np.float32] = candidate_kernels.transition_shares(
             rows_N,
             self.last,
             self.known_H,
-            moves.start_S,
-            moves.streamer_X,
-            moves.value_XK,
-            shared.start_S,
-            shared.streamer_X,
-            shared.value_XK,
+            counts.start_S,
+            counts.streamer_X,
+            counts.value_XK,
+            cosines.start_S,
+            cosines.streamer_X,
+            cosines.value_XK,
         )
         return columns_N4
 
 
 def sparse(rows: Sequence[Mapping[int, Sequence[float] | NDArray[np.float32]]], values: int) -> Sparse:
-    """Of each row the MOST largest by their first value; equal ones by the streamer's row."""
+    """A sparse matrix with the MOST largest entries of each row by their first value; equal ones by streamer's row.
+
+    values: the number of values per entry.
+    """
     starts, streamers, kept = [0], [], []
     for row in rows:
         most = sorted(sorted(row, key=lambda other: (-row[other][0], other))[:MOST])

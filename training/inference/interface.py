@@ -1,8 +1,8 @@
-"""Owns the seam between a replica and a version of the models: what is asked and what comes back. Never computes much.
+"""The interface between a replica and a model version: requests and results. Never computes much.
 
-A replica aligns a room when its state changes, reads a viewer when their profile does, prepares all rooms a few times
-a second and ranks in every request; numpy arrays in, numpy arrays out, float32 where nothing else is said. Shapes: N
-rooms, V visits, E dimensions of the model's space, L levels of codes, C features.CROWD.
+A replica computes a room's embedding when its state changes, and a viewer's when their profile does. It prepares all
+rooms a few times a second, and ranks in every request. Numpy arrays in, numpy arrays out, float32 where nothing else is
+said. Shapes: N rooms, V visits, E dimensions of the model's space, L levels of codes, C features.ROOM_FEATURES.
 """
 
 from __future__ import annotations
@@ -21,78 +21,78 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AlignedRooms:
-    """N rooms in the model's space, row by row."""
+class RoomEmbeddings:
+    """Embeddings of N rooms in the model's space, with their codes and labels, row by row."""
 
     rows_N: NDArray[np.int32]  # of the streamers in the version's vocabulary, 0 for one it does not know
     vectors_NE: Floats  # of unit length
     content_NE: Floats  # the content's side alone, of unit length; zeros where there is none
-    gate_N: Floats  # how much the content counts, 0..1
+    content_gate_N: Floats  # λ: how much the content counts in the vector, 0..1
     static_NL: NDArray[np.int16]  # codes of the slow mean
     dynamic_NL: NDArray[np.int16]  # codes of now
     labels_N2: NDArray[np.int32]  # declared language and category, training/content/declared_labels.py
 
     @classmethod
-    def empty(cls, num_rooms: int, like: AlignedRooms) -> AlignedRooms:
-        """Zeros for so many rooms, with the widths of `like`; a row costs no memory until it is written."""
+    def empty(cls, num_rooms: int, like: RoomEmbeddings) -> RoomEmbeddings:
+        """Zeros for num_rooms rooms, with the widths of `like`; a row costs no memory until it is written."""
         columns = (getattr(like, column.name) for column in fields(cls))
         return cls(*(np.zeros((num_rooms, *column.shape[1:]), column.dtype) for column in columns))
 
     @classmethod
-    def joined(cls, parts: Sequence[AlignedRooms]) -> AlignedRooms:
-        """All rows of one after the other; at least one part."""
+    def joined(cls, parts: Sequence[RoomEmbeddings]) -> RoomEmbeddings:
+        """The rows of all parts, one part after the other; at least one part."""
         return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
-    def take(self, places: NDArray[np.int64]) -> AlignedRooms:
-        """Copies of some rows."""
-        return AlignedRooms(
+    def take(self, places: NDArray[np.int64]) -> RoomEmbeddings:
+        """Copies of the rows at some places."""
+        return RoomEmbeddings(
             self.rows_N[places],
             self.vectors_NE[places],
             self.content_NE[places],
-            self.gate_N[places],
+            self.content_gate_N[places],
             self.static_NL[places],
             self.dynamic_NL[places],
             self.labels_N2[places],
         )
 
-    def put(self, places: NDArray[np.int64], rooms: AlignedRooms) -> None:
-        """Overwrites some rows."""
+    def put(self, places: NDArray[np.int64], rooms: RoomEmbeddings) -> None:
+        """Overwrites the rows at some places."""
         for column in fields(self):
             getattr(self, column.name)[places] = getattr(rooms, column.name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewerPast:
-    """A viewer's V remembered visits as of a moment, the oldest first.
+    """A viewer's profile, their V remembered visits, oldest first, and the embeddings of the rooms visited.
 
-    rooms: as they are now, or were when they ended; of a room that is not remembered, the streamer's without content.
+    rooms: as they are now, or were when they ended. For a room that is forgotten: the streamer's, without content.
     """
 
     profile: ViewerProfile
     visits: PastVisits
-    rooms: AlignedRooms
-    hour: float  # of the moment, UTC, 0..24
+    rooms: RoomEmbeddings
+    hour: float  # of the day now, UTC, 0..24
 
 
 class ServedViewer(Protocol):
-    """What a version makes of a viewer; kept between requests and given back to `rank`."""
+    """A viewer as a version sees them; replicas keep it between requests and pass it to `rank`."""
 
     @property
     def vector_E(self) -> Floats:  # noqa: N802  a shape
-        """Its products with rooms' vectors say where the viewer goes."""
+        """The viewer's vector, float32 [E]; its product with a room's vector says how well the two fit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Offered:
-    """N candidates of one request, each by its slot: whoever ranks gathers the columns that it reads.
+class RequestCandidates:
+    """The N candidates of one request, by slot; the ranker gathers the columns that it reads.
 
-    personal: as features.PERSONAL.
+    viewer_features_NP: columns as features.VIEWER_FEATURES.
     """
 
     slots_N: NDArray[np.int64]
-    rooms: AlignedRooms  # by slot
+    rooms: RoomEmbeddings  # by slot
     prepared_SH: Floats  # by slot, from `prepare` within the last second
-    personal_NP: Floats
+    viewer_features_NP: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,15 +102,15 @@ class RankedRooms:
     enter_N: Floats
     stay_N: Floats
     interact_N: Floats
-    inside: Any = None  # what the version needs to say why; none else can read it
+    inside: Any = None  # the version's own intermediate results, for `log_odds_drops`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Doubtful:
-    """K rooms of which it is asked why they are where they are, by their places among those offered.
+class RoomsToExplain:
+    """The K rooms of an answer whose ranks are to be explained, by their places among the candidates.
 
-    is_drawing: more come to them, or are there, than usual. age_s: since their start, NaN where that is long ago;
-    usual_age_s: of the rooms offered.
+    is_drawing_K: whether more viewers come to them, or are there, than usual. age_s_K: seconds since their start, NaN
+    where that is long ago. usual_age_s: the usual age of a candidate.
     """
 
     places_K: NDArray[np.int64]
@@ -120,48 +120,57 @@ class Doubtful:
 
 
 class ServedVersion(Protocol):
-    """A version in memory. Frozen: for any thread. No call blocks for longer than its arithmetic takes, none raises."""
+    """A model version in memory. Frozen, for any thread. No call raises, or blocks longer than its arithmetic takes."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The version's name."""
+
     @property
-    def encoder_version(self) -> str: ...
+    def encoder_version(self) -> str:
+        """The version of the encoder whose vectors it reads."""
+
     @property
-    def d_content(self) -> int: ...
+    def d_content(self) -> int:
+        """The dimension of those vectors."""
+
     @property
     def ranks(self) -> bool:
         """Whether it has a ranker; without one, `prepare` and `rank` are not called."""
 
     @property
     def max_visits(self) -> int:
-        """How many of a viewer's newest visits it looks at."""
+        """The number of a viewer's newest visits that it looks at."""
 
-    def align(
+    def embed_rooms(
         self,
         streamers: Sequence[str],
         now_ND: Floats,
         mean_ND: Floats,
         labels_N2: NDArray[np.int32] | None = None,
-    ) -> AlignedRooms:
-        """Rooms into the model's space; a room's result does not depend on the others'. labels: None for unknown ones.
+    ) -> RoomEmbeddings:
+        """Embeddings of N rooms; a room's does not depend on the others. labels_N2: None where they are unknown.
 
-        now_ND: content of this moment, NaN rows where there is none. mean_ND: slow mean of segments, zeros for none.
+        now_ND: content of now, NaN rows where there is none. mean_ND: slow mean of segments, zeros for none.
         """
 
     def viewer(self, past: ViewerPast | None) -> ServedViewer:
-        """The viewer. None: a stranger, or a viewer whose visits are forgotten."""
+        """The viewer as the version sees them. None: a cold-start viewer, or one whose visits are forgotten."""
 
-    def prepare(self, crowd_NC: Floats, rooms: AlignedRooms) -> Floats:
-        """What of ranking depends on the rooms alone, [N, H]: a few times a second, for all rooms live, in slices.
+    def prepare(self, room_features_NC: Floats, rooms: RoomEmbeddings) -> Floats:
+        """The part of ranking that depends on the rooms alone, [N, H].
 
-        crowd_NC: their features of features.CROWD; ranks and shares in it are among all rooms live.
+        Called a few times a second for all live rooms, in slices. room_features_NC: columns as features.ROOM_FEATURES;
+        ranks and shares in them are among all live rooms.
         """
 
-    def rank(self, viewer: Any, offered: Offered) -> RankedRooms:
-        """Probabilities of the candidates, in every request. viewer: what `viewer` returned; none else can read it."""
+    def rank(self, viewer: Any, offered: RequestCandidates) -> RankedRooms:
+        """Probabilities of the candidates of one request. viewer: from this version's `viewer`, and no other's."""
 
-    def falls(self, viewer: Any, offered: Offered, ranked: RankedRooms, rooms: Doubtful) -> Floats:
-        """[K, C] by how much the log odds of entering some rooms fall without each of causes.CAUSES, in every request.
+    def log_odds_drops(
+        self, viewer: Any, offered: RequestCandidates, ranked: RankedRooms, rooms: RoomsToExplain
+    ) -> Floats:
+        """Drops of the log odds of entering, float32 [K, C]: of K rooms, without each of causes.CAUSES.
 
-        ranked: what `rank` returned for the same.
+        Called in every request. ranked: the result of `rank` for the same candidates.
         """

@@ -1,7 +1,7 @@
-"""Owns the networks' arithmetic, compiled: what numpy does in a hundred small calls a request. Never holds a weight.
+"""Compiled kernels of the networks, in place of a hundred small numpy calls a request. Never holds a weight.
 
-Equal to torch within rounding, by the tests of those who call it (room_and_ranker.py, viewer_tower.py). Arrays are
-float32 and contiguous where nothing else is said.
+Equal to torch within rounding, by the tests of their callers (room_and_ranker.py, viewer_tower.py). Arrays are float32
+and contiguous where nothing else is said.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from training.features.compiling import FLOATS, FLOATS_2D, FLOATS_3D, INTEGERS, kernel
-from training.inference.packed_weights import Ends, Hstu, Lru, Softmax
+from training.inference.packed_weights import PackedEnds, PackedHstu, PackedLru, PackedSoftmax
 from training.viewer_config import HARMONICS, KNOT_STEP, KNOTS
 
 Floats = NDArray[np.float32]
@@ -27,7 +27,10 @@ PER_KNOT, LAST_KNOT = np.float32(1 / KNOT_STEP), np.float32(KNOTS - 1.001)
 
 @kernel()
 def silu(x: np.float32) -> np.float32:
-    """x · sigmoid(x) as x/2 · (1 + tanh(x/2)): tanh by Eigen's quotient of polynomials, which becomes SIMD code."""
+    """SiLU, x · sigmoid(x), as x/2 · (1 + tanh(x/2)).
+
+    The tanh is Eigen's quotient of polynomials, which becomes SIMD code.
+    """
     half = HALF * x
     if half < -STEEP:
         return NONE
@@ -47,7 +50,7 @@ def silu(x: np.float32) -> np.float32:
 
 @kernel()
 def silus(x_ND: Floats) -> None:
-    """The same of each, in place."""
+    """SiLU of each value, in place."""
     for n in range(x_ND.shape[0]):
         for d in range(x_ND.shape[1]):
             x_ND[n, d] = silu(x_ND[n, d])
@@ -55,8 +58,9 @@ def silus(x_ND: Floats) -> None:
 
 @kernel()
 def product(x_NK: Floats, weight_OK: Floats, bias_O: Floats, y_NO: Floats) -> None:
-    """y = x · weightᵀ + bias; two rows and four outputs at a time, as fast as BLAS at the sizes of one request.
+    """A linear layer, y = x · weightᵀ + bias, into y_NO.
 
+    It takes two rows and four outputs at a time, as fast as BLAS at the sizes of one request.
     Where there is no second row or fourth output, the last one is computed again.
     """
     N, K = x_NK.shape
@@ -83,7 +87,7 @@ def product(x_NK: Floats, weight_OK: Floats, bias_O: Floats, y_NO: Floats) -> No
 
 
 @kernel()
-def ranked(
+def ranker_logits(
     sum_NO: Floats,
     values_NF: Floats,
     deep_IH: Floats,
@@ -94,11 +98,11 @@ def ranked(
     column_5: NDArray[np.int64],
     half_life_s: float,
 ) -> Floats:
-    """[N, 3] logits of training/model/ranker.py. The O columns: units of the first layer, heads' lines, the rooms'
-    term.
+    """Logits of training/model/ranker.py's three heads, float32 [N, 3].
 
-    terms_4: weights of habit, likeness, and shares of language and category. column_5: where among the values visits,
-    the last one's age, which has a half-life, likeness and the shares are.
+    sum_NO: sums for the first layer's units, for the heads' straight lines, and the rooms' term. terms_4: weights of
+    habit, content similarity, and shares of language and category. column_5: columns of values_NF with the visits, the
+    age of the last one (which has a half-life), the content similarity and the two shares.
     """
     I, H = deep_IH.shape
     N = len(sum_NO)
@@ -129,7 +133,7 @@ def ranked(
 
 @kernel()
 def probabilities(logit_N3: Floats, temperature: float) -> Floats:
-    """[3, N]: of entering, one in all; of staying and of interacting, each by itself."""
+    """Probabilities, float32 [3, N]: of entering, which sum to one; of staying and of interacting, each by itself."""
     N = len(logit_N3)
     share_3N = np.empty((3, N), np.float32)
     most, total = -np.inf, 0.0
@@ -145,8 +149,8 @@ def probabilities(logit_N3: Floats, temperature: float) -> Floats:
 
 
 @kernel()
-def normalise(x_ND: Floats, z_ND: Floats) -> None:
-    """Rows with mean 0 and variance 1, as torch.nn.LayerNorm without its scale."""
+def layer_norm(x_ND: Floats, z_ND: Floats) -> None:
+    """Rows scaled to mean 0 and variance 1, like torch.nn.LayerNorm without its scale, into z_ND."""
     N, D = x_ND.shape
     for n in range(N):
         total = NONE
@@ -161,27 +165,27 @@ def normalise(x_ND: Floats, z_ND: Floats) -> None:
 
 
 @kernel()
-def since(seconds: np.float32 | np.float64) -> tuple[int, np.float32]:
-    """After which knot a duration lies, and the share of the way to the next (training/viewer_config.py)."""
+def duration_knot(seconds: np.float32 | np.float64) -> tuple[int, np.float32]:
+    """The knot below a duration, and the share of the way to the next knot (training/viewer_config.py)."""
     at = min(np.float32(log1p(max(np.float32(seconds), NONE))) * PER_KNOT, LAST_KNOT)
     return int(at), at - np.float32(int(at))
 
 
 @kernel()
 def add_duration(x_D: Floats, knots_KD: Floats, first: int, seconds: np.float32) -> None:
-    """Adds what a duration says; its knots begin at row `first`."""
-    below, share = since(seconds)
+    """Adds the embedding of a duration, whose knots begin at row `first`."""
+    below, share = duration_knot(seconds)
     for d in range(len(x_D)):
         low = knots_KD[first + below, d]
         x_D[d] += low + share * (knots_KD[first + below + 1, d] - low)
 
 
 @kernel()
-def apart(at_s_T: NDArray[np.float64], first: int, below_QT: NDArray[np.int64], share_QT: Floats) -> None:
-    """How long the visits from `first` on are after each before them: the knots below, and the shares of the way."""
+def knots_between(at_s_T: NDArray[np.float64], first: int, below_QT: NDArray[np.int64], share_QT: Floats) -> None:
+    """Times between the visits from `first` on and each before them: the knots below, and the shares of the way."""
     for query in range(len(below_QT)):
         for t in range(first + query + 1):
-            below_QT[query, t], share_QT[query, t] = since(at_s_T[first + query] - at_s_T[t])
+            below_QT[query, t], share_QT[query, t] = duration_knot(at_s_T[first + query] - at_s_T[t])
 
 
 @kernel()
@@ -193,7 +197,7 @@ def biased(
     below_QT: NDArray[np.int64],
     share_QT: Floats,
 ) -> None:
-    """Scores times a number, and what distances add. Of what a visit must not see, nothing is written."""
+    """Scores times a number, plus the distance bias, in place. Places that a visit must not see stay unwritten."""
     Q, T = score_QT.shape
     for query in range(Q):
         last = T - Q + query
@@ -205,7 +209,7 @@ def biased(
 
 @kernel()
 def weighted(score_QT: Floats, kv_TE: Floats, start: int, width: int, mixed_QD: Floats) -> None:
-    """Adds the values of the visits seen, each times its score, to one head's part."""
+    """Adds the values of the visits that are seen, each times its score, to one head's part."""
     Q, T = score_QT.shape
     D = kv_TE.shape[1] // 2
     for query in range(Q):
@@ -225,9 +229,9 @@ def attend(
     share_QT: Floats,
     mixed_QD: Floats,
 ) -> None:
-    """Softmax: the last Q visits look at themselves and those before.
+    """Softmax attention of the last Q visits over themselves and those before.
 
-    visits_HK, time_HK: what distances add, by head. below_QT, share_QT: from `apart`.
+    visits_HK, time_HK: the distance bias by head. below_QT, share_QT: from `knots_between`.
     """
     Q, D = q_QD.shape
     T, heads = len(kv_TE), len(visits_HK)
@@ -263,7 +267,7 @@ def attend_pointwise(
     scale: np.float32,
     mixed_QD: Floats,
 ) -> None:
-    """HSTU: as `attend`, with SiLU of each score, times a number, in the place of softmax."""
+    """Pointwise attention of HSTU: like `attend`, with SiLU of each score, times a number, in place of softmax."""
     Q, D = q_QD.shape
     T, heads = len(kv_TE), len(visits_HK)
     E = D // heads
@@ -283,9 +287,9 @@ def attend_pointwise(
 def feed_forward(
     x_QD: Floats, widen_FD: Floats, widen_bias_F: Floats, narrow_DF: Floats, narrow_bias_D: Floats
 ) -> None:
-    """Adds training.model.sequence_mixers.FeedForward, in place."""
+    """The feed-forward layer of training.model.sequence_mixers.FeedForward, added in place."""
     z_QD, wide_QF = np.empty_like(x_QD), np.empty((len(x_QD), len(widen_FD)), np.float32)
-    normalise(x_QD, z_QD)
+    layer_norm(x_QD, z_QD)
     product(z_QD, widen_FD, widen_bias_F, wide_QF)
     silus(wide_QF)
     product(wide_QF, narrow_DF, narrow_bias_D, z_QD)
@@ -293,17 +297,19 @@ def feed_forward(
 
 
 @kernel()
-def softmax_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Softmax) -> None:
-    """training.model.sequence_mixers.Softmax, block after block, in place; of the last, only what its last visit
-    sees."""
+def softmax_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: PackedSoftmax) -> None:
+    """Blocks of training.model.sequence_mixers.Softmax, one after the other, in place.
+
+    Of the last block only the last visit's output is computed.
+    """
     T, D = x_TD.shape
     number = len(w.out_bias_BD)
     z_TD, q_TD, kv_TE = np.empty((T, D), np.float32), np.empty((T, D), np.float32), np.empty((T, 2 * D), np.float32)
     below_TT, share_TT = np.empty((T, T), np.int64), np.empty((T, T), np.float32)
-    apart(at_s_T, 0, below_TT, share_TT)
+    knots_between(at_s_T, 0, below_TT, share_TT)
     for block in range(number):
         first = T - 1 if block == number - 1 else 0
-        normalise(x_TD, z_TD)
+        layer_norm(x_TD, z_TD)
         product(z_TD[first:], w.q_BDD[block], w.q_bias_BD[block], q_TD[first:])
         product(z_TD, w.kv_BED[block], w.kv_bias_BE[block], kv_TE)
         visits_HK, time_HK = w.visits_BHK[block], w.time_BHK[block]
@@ -316,17 +322,17 @@ def softmax_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Softmax) -> Non
 
 
 @kernel()
-def hstu_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Hstu) -> None:
-    """training.model.sequence_mixers.Hstu, as softmax_blocks."""
+def hstu_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: PackedHstu) -> None:
+    """Blocks of training.model.sequence_mixers.Hstu, in place, like `softmax_blocks`."""
     T, D = x_TD.shape
     number = len(w.out_bias_BD)
     z_TD, out_TD = np.empty((T, D), np.float32), np.empty((T, D), np.float32)
     qu_TE, kv_TE = np.empty((T, 2 * D), np.float32), np.empty((T, 2 * D), np.float32)
     below_TT, share_TT = np.empty((T, T), np.int64), np.empty((T, T), np.float32)
-    apart(at_s_T, 0, below_TT, share_TT)
+    knots_between(at_s_T, 0, below_TT, share_TT)
     for block in range(number):
         first = T - 1 if block == number - 1 else 0
-        normalise(x_TD, z_TD)
+        layer_norm(x_TD, z_TD)
         product(z_TD[first:], w.qu_BED[block], w.qu_bias_BE[block], qu_TE[first:])
         product(z_TD, w.kv_BED[block], w.kv_bias_BE[block], kv_TE)
         silus(qu_TE[first:])
@@ -341,7 +347,7 @@ def hstu_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Hstu) -> None:
             w.scale_1[0],
             out_TD[first:],
         )
-        normalise(out_TD[first:], z_TD[first:])
+        layer_norm(out_TD[first:], z_TD[first:])
         for t in range(first, T):
             for d in range(D):
                 mixed = z_TD[t, d] * w.mixed_scale_BD[block, d] + w.mixed_shift_BD[block, d]
@@ -351,8 +357,8 @@ def hstu_blocks(x_TD: Floats, at_s_T: NDArray[np.float64], w: Hstu) -> None:
 
 
 @kernel()
-def lru_blocks(x_TD: Floats, w: Lru) -> None:
-    """training.model.sequence_mixers.Lru, as softmax_blocks: h ← λ·h + x, visit after visit, in complex numbers."""
+def lru_blocks(x_TD: Floats, w: PackedLru) -> None:
+    """Blocks of training.model.sequence_mixers.Lru, in place: h ← λ·h + x, visit after visit, in complex numbers."""
     T, D = x_TD.shape
     number = len(w.out_bias_BD)
     z_TD, out_TD, state_TE = (
@@ -362,7 +368,7 @@ def lru_blocks(x_TD: Floats, w: Lru) -> None:
     )
     for block in range(number):
         first = T - 1 if block == number - 1 else 0
-        normalise(x_TD, z_TD)
+        layer_norm(x_TD, z_TD)
         product(z_TD, w.into_BED[block], w.into_bias_BE[block], state_TE)
         lambda_E = w.lambda_BE[block]
         for t in range(1, T):
@@ -378,17 +384,17 @@ def lru_blocks(x_TD: Floats, w: Lru) -> None:
 
 
 @kernel()
-def embedded(
+def embed_visits(
     item_TD: Floats,
     action_T: NDArray[np.int64],
     dwell_s_T: Floats,
     gap_s_T: Floats,
     since_same_s_T: Floats,
-    ends: Ends,
+    ends: PackedEnds,
     x_TD: Floats,
     at_s_T: NDArray[np.float64],
 ) -> None:
-    """What goes into the first block: visits with what was done and how long, normalised; and when each was."""
+    """The first block's input, into x_TD: visits with their actions and durations, normalised. Times go to at_s_T."""
     T = len(item_TD)
     for t in range(T):
         x_TD[t] = item_TD[t] + ends.action_AD[min(action_T[t], len(ends.action_AD) - 1)]
@@ -401,17 +407,17 @@ def embedded(
             x_TD[t] += ends.first_D
         else:
             add_duration(x_TD[t], ends.knots_KD, 2 * KNOTS, since_same_s_T[t])
-    normalise(x_TD, x_TD)
+    layer_norm(x_TD, x_TD)
     x_TD *= ends.norm_4D[0]
     x_TD += ends.norm_4D[1]
 
 
 @kernel()
-def moment(x_TD: Floats, gap_s: np.float32, hour: float, ends: Ends) -> Floats:
-    """[D] the last visit's output, and what the moment asked for adds. gap: since that visit."""
+def add_prediction_time(x_TD: Floats, gap_s: np.float32, hour: float, ends: PackedEnds) -> Floats:
+    """The last visit's output with the time of prediction added, float32 [D]. gap_s: seconds since that visit."""
     T, D = x_TD.shape
     y_1D = x_TD[T - 1 :]
-    normalise(y_1D, y_1D)
+    layer_norm(y_1D, y_1D)
     y_1D *= ends.norm_4D[2]
     y_1D += ends.norm_4D[3]
     wide_1M, more_1D = np.empty((1, len(ends.widen_bias_M)), np.float32), np.empty((1, D), np.float32)
@@ -428,73 +434,75 @@ def moment(x_TD: Floats, gap_s: np.float32, hour: float, ends: Ends) -> Floats:
 
 
 @kernel()
-def viewed_softmax(
+def viewer_vector_softmax(
     item_TD: Floats,
     action_T: NDArray[np.int64],
     dwell_s_T: Floats,
     gap_s_T: Floats,
     since_same_s_T: Floats,
     hour: float,
-    ends: Ends,
-    inner: Softmax,
+    ends: PackedEnds,
+    inner: PackedSoftmax,
 ) -> Floats:
-    """[D] training/model/viewer_tower.py's vector. gap: to the next visit; since_same: below 0 for never. hour: of the
-    day."""
+    """The vector of training/model/viewer_tower.py with softmax blocks, float32 [D].
+
+    gap_s_T: to the next visit. since_same_s_T: below 0 for never. hour: of the day.
+    """
     x_TD, at_s_T = np.empty(item_TD.shape, np.float32), np.zeros(len(item_TD), np.float64)
-    embedded(item_TD, action_T, dwell_s_T, gap_s_T, since_same_s_T, ends, x_TD, at_s_T)
+    embed_visits(item_TD, action_T, dwell_s_T, gap_s_T, since_same_s_T, ends, x_TD, at_s_T)
     softmax_blocks(x_TD, at_s_T, inner)
-    return moment(x_TD, gap_s_T[-1], hour, ends)
+    return add_prediction_time(x_TD, gap_s_T[-1], hour, ends)
 
 
 @kernel()
-def viewed_hstu(
+def viewer_vector_hstu(
     item_TD: Floats,
     action_T: NDArray[np.int64],
     dwell_s_T: Floats,
     gap_s_T: Floats,
     since_same_s_T: Floats,
     hour: float,
-    ends: Ends,
-    inner: Hstu,
+    ends: PackedEnds,
+    inner: PackedHstu,
 ) -> Floats:
-    """As viewed_softmax."""
+    """The vector of training/model/viewer_tower.py with HSTU blocks, float32 [D]; else like `viewer_vector_softmax`."""
     x_TD, at_s_T = np.empty(item_TD.shape, np.float32), np.zeros(len(item_TD), np.float64)
-    embedded(item_TD, action_T, dwell_s_T, gap_s_T, since_same_s_T, ends, x_TD, at_s_T)
+    embed_visits(item_TD, action_T, dwell_s_T, gap_s_T, since_same_s_T, ends, x_TD, at_s_T)
     hstu_blocks(x_TD, at_s_T, inner)
-    return moment(x_TD, gap_s_T[-1], hour, ends)
+    return add_prediction_time(x_TD, gap_s_T[-1], hour, ends)
 
 
 @kernel()
-def viewed_lru(
+def viewer_vector_lru(
     item_TD: Floats,
     action_T: NDArray[np.int64],
     dwell_s_T: Floats,
     gap_s_T: Floats,
     since_same_s_T: Floats,
     hour: float,
-    ends: Ends,
-    inner: Lru,
+    ends: PackedEnds,
+    inner: PackedLru,
 ) -> Floats:
-    """As viewed_softmax."""
+    """The vector of training/model/viewer_tower.py with LRU blocks, float32 [D]; else like `viewer_vector_softmax`."""
     x_TD, at_s_T = np.empty(item_TD.shape, np.float32), np.zeros(len(item_TD), np.float64)
-    embedded(item_TD, action_T, dwell_s_T, gap_s_T, since_same_s_T, ends, x_TD, at_s_T)
+    embed_visits(item_TD, action_T, dwell_s_T, gap_s_T, since_same_s_T, ends, x_TD, at_s_T)
     lru_blocks(x_TD, inner)
-    return moment(x_TD, gap_s_T[-1], hour, ends)
+    return add_prediction_time(x_TD, gap_s_T[-1], hour, ends)
 
 
 def _fields(record: type[Any]) -> types.NamedTuple:
-    """numba's type of a record of weights: an array of as many dimensions as its name says."""
+    """The numba type of a record of weights: each array has as many dimensions as the end of its name has letters."""
     by_dimension = {1: FLOATS, 2: FLOATS_2D, 3: FLOATS_3D}
     return types.NamedTuple([by_dimension[len(name.rpartition("_")[2])] for name in record._fields], record)
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
-    history = (FLOATS_2D, INTEGERS, *[FLOATS] * 3, types.float64, _fields(Ends))
+    """The kernels that Python calls, with the types of their arguments, for `compiling.load`."""
+    history = (FLOATS_2D, INTEGERS, *[FLOATS] * 3, types.float64, _fields(PackedEnds))
     return {
-        ranked: (FLOATS_2D, FLOATS_2D, FLOATS_2D, FLOATS, FLOATS_2D, FLOATS, FLOATS, INTEGERS, types.float64),
+        ranker_logits: (FLOATS_2D, FLOATS_2D, FLOATS_2D, FLOATS, FLOATS_2D, FLOATS, FLOATS, INTEGERS, types.float64),
         probabilities: (FLOATS_2D, types.float64),
-        viewed_softmax: (*history, _fields(Softmax)),
-        viewed_hstu: (*history, _fields(Hstu)),
-        viewed_lru: (*history, _fields(Lru)),
+        viewer_vector_softmax: (*history, _fields(PackedSoftmax)),
+        viewer_vector_hstu: (*history, _fields(PackedHstu)),
+        viewer_vector_lru: (*history, _fields(PackedLru)),
     }

@@ -1,4 +1,4 @@
-"""The viewer tower's weights as its kernels take them: stacked block by block, norms folded in."""
+"""The viewer tower's weights as its kernels take them: blocks stacked, norms merged into the layers after them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from training.viewer_config import HARMONICS, KNOTS, MixerKind, ViewerConfig
 Floats = NDArray[np.float32]
 
 
-class Softmax(NamedTuple):
-    """B blocks of training.model.sequence_mixers.Softmax. E: keys and values, 2D; F: units of the feed-forward layer; H
-    heads."""
+class PackedSoftmax(NamedTuple):
+    """Weights of B blocks of training.model.sequence_mixers.Softmax.
+
+    E: keys and values, 2D; F: units of the feed-forward layer; H: heads.
+    """
 
     q_BDD: Floats
     q_bias_BD: Floats
@@ -32,9 +34,11 @@ class Softmax(NamedTuple):
     narrow_bias_BD: Floats
 
 
-class Hstu(NamedTuple):
-    """B blocks of training.model.sequence_mixers.Hstu. E: queries and gates, or keys and values, 2D. scale: one
-    number."""
+class PackedHstu(NamedTuple):
+    """Weights of B blocks of training.model.sequence_mixers.Hstu.
+
+    E: queries and gates, or keys and values, 2D. scale_1: one number.
+    """
 
     qu_BED: Floats
     qu_bias_BE: Floats
@@ -49,9 +53,11 @@ class Hstu(NamedTuple):
     scale_1: Floats
 
 
-class Lru(NamedTuple):
-    """B blocks of training.model.sequence_mixers.Lru. E: real parts, then imaginary ones, 2D. lambda: what a state
-    keeps in a step."""
+class PackedLru(NamedTuple):
+    """Weights of B blocks of training.model.sequence_mixers.Lru.
+
+    E: real parts, then imaginary ones, 2D. lambda_BE: the share that a state keeps in a step.
+    """
 
     into_BED: Floats
     into_bias_BE: Floats
@@ -64,8 +70,8 @@ class Lru(NamedTuple):
     narrow_bias_BD: Floats
 
 
-class Ends(NamedTuple):
-    """What is before the blocks and after them; zeros for what a tower has not. M: units of the moment's layer."""
+class PackedEnds(NamedTuple):
+    """Weights before the blocks and after them; zeros for parts that a tower lacks. M: units of the moment's layer."""
 
     action_AD: Floats
     knots_KD: Floats  # of dwell, gap and since, one after the other
@@ -79,8 +85,8 @@ class Ends(NamedTuple):
     narrow_bias_D: Floats
 
 
-class Arrays:
-    """Floatss by the end of their names."""
+class PrefixedArrays:
+    """Arrays that share a prefix of their names, by the rest of the name, as float32."""
 
     def __init__(self, arrays: Mapping[str, Floats], prefix: str) -> None:
         self._arrays, self._prefix = arrays, prefix
@@ -90,14 +96,16 @@ class Arrays:
             raise ConfigError(f"the viewer tower has no array {self._prefix + name}: its configuration is another's")
         return np.asarray(self._arrays[self._prefix + name], np.float32)
 
-    def of(self, prefix: str) -> Arrays:
-        return Arrays(self._arrays, self._prefix + prefix)
+    def of(self, prefix: str) -> PrefixedArrays:
+        """The arrays whose names go on with `prefix`."""
+        return PrefixedArrays(self._arrays, self._prefix + prefix)
 
     def pair(self, name: str) -> tuple[Floats, Floats]:
+        """Weight and bias of a layer or norm, as they are."""
         return self[f"{name}.weight"], self[f"{name}.bias"]
 
     def layer(self, name: str, norm: str = "", rows: slice | NDArray[np.intp] = slice(None)) -> tuple[Floats, Floats]:
-        """Weight [O, I] and bias [O] of a layer, with what a norm before it scales and adds."""
+        """Weight [O, I] and bias [O] of a layer, with the scale and shift of a norm before it merged in."""
         weight_OI, bias_O = self[f"{name}.weight"][rows], self[f"{name}.bias"][rows]
         if norm:
             scale_I, shift_I = self.pair(norm)
@@ -105,34 +113,34 @@ class Arrays:
         return weight_OI, bias_O
 
 
-def softmax(config: ViewerConfig, arrays: Arrays) -> Softmax:
-    """Raises ConfigError: an array is missing."""
+def pack_softmax(config: ViewerConfig, arrays: PrefixedArrays) -> PackedSoftmax:
+    """The packed weights of softmax blocks. Raises ConfigError: an array is missing."""
     d = config.d_model
 
-    def block(of: Arrays) -> tuple[Floats, ...]:
+    def block(of: PrefixedArrays) -> tuple[Floats, ...]:
         q, kv = (of.layer("qkv", "norm", rows) for rows in (slice(0, d), slice(d, None)))
         return (*q, *kv, *_distances(config, of), *of.layer("out"), *_feed_forward(of))
 
-    return Softmax(*_stacked(config, arrays, block))
+    return PackedSoftmax(*_stacked(config, arrays, block))
 
 
-def hstu(config: ViewerConfig, arrays: Arrays) -> Hstu:
-    """Raises ConfigError: an array is missing."""
+def pack_hstu(config: ViewerConfig, arrays: PrefixedArrays) -> PackedHstu:
+    """The packed weights of HSTU blocks. Raises ConfigError: an array is missing."""
     d = config.d_model
     query, gate, key, value = (np.arange(start * d, (start + 1) * d) for start in (2, 0, 3, 1))  # of u, v, q and k
 
-    def block(of: Arrays) -> tuple[Floats, ...]:
+    def block(of: PrefixedArrays) -> tuple[Floats, ...]:
         qu, kv = (of.layer("uvqk", "norm", np.r_[rows]) for rows in ((query, gate), (key, value)))
         return (*qu, *kv, *_distances(config, of), *of.pair("mixed_norm"), *of.layer("out"))
 
     scale_1 = np.array([1 / config.max_visits], np.float32)
-    return Hstu(*(*_stacked(config, arrays, block), scale_1))
+    return PackedHstu(*(*_stacked(config, arrays, block), scale_1))
 
 
-def lru(config: ViewerConfig, arrays: Arrays) -> Lru:
-    """Raises ConfigError: an array is missing."""
+def pack_lru(config: ViewerConfig, arrays: PrefixedArrays) -> PackedLru:
+    """The packed weights of LRU blocks. Raises ConfigError: an array is missing."""
 
-    def block(of: Arrays) -> tuple[Floats, ...]:
+    def block(of: PrefixedArrays) -> tuple[Floats, ...]:
         decay_D = np.exp(of["nu_D"].astype(np.float64))
         lambda_D = np.exp(-decay_D) * np.exp(1j * np.exp(of["theta_D"].astype(np.float64)))
         gamma_D = np.sqrt(-np.expm1(-2 * decay_D)).astype(np.float32)
@@ -141,33 +149,35 @@ def lru(config: ViewerConfig, arrays: Arrays) -> Lru:
         into = into_ED * gamma_E[:, None], into_bias_E * gamma_E
         return (*into, np.r_[lambda_D.real, lambda_D.imag], *of.layer("out"), *_feed_forward(of))
 
-    return Lru(*_stacked(config, arrays, block))
+    return PackedLru(*_stacked(config, arrays, block))
 
 
-BLOCKS: Mapping[MixerKind, Callable[[ViewerConfig, Arrays], Softmax | Hstu | Lru]] = {
-    "softmax": softmax,
-    "hstu": hstu,
-    "lru": lru,
+BLOCKS: Mapping[MixerKind, Callable[[ViewerConfig, PrefixedArrays], PackedSoftmax | PackedHstu | PackedLru]] = {
+    "softmax": pack_softmax,
+    "hstu": pack_hstu,
+    "lru": pack_lru,
 }
 
 
-def _distances(config: ViewerConfig, of: Arrays) -> tuple[Floats, Floats]:
-    """[H, K] each: what attention adds by how many visits, and how much time, lie between two."""
+def _distances(config: ViewerConfig, of: PrefixedArrays) -> tuple[Floats, Floats]:
+    """The distance bias of attention, by visits and by time between two, [H, K] each."""
     time_HK = of["bias.time_HK"] if config.timed else np.zeros((config.heads, KNOTS), np.float32)
     return of["bias.visits_HK"], time_HK
 
 
-def _feed_forward(of: Arrays) -> tuple[Floats, ...]:
+def _feed_forward(of: PrefixedArrays) -> tuple[Floats, ...]:
     return (*of.layer("ffn.widen", "ffn.norm"), *of.layer("ffn.narrow"))
 
 
-def _stacked(config: ViewerConfig, arrays: Arrays, block: Callable[[Arrays], tuple[Floats, ...]]) -> tuple[Floats, ...]:
+def _stacked(
+    config: ViewerConfig, arrays: PrefixedArrays, block: Callable[[PrefixedArrays], tuple[Floats, ...]]
+) -> tuple[Floats, ...]:
     each = [block(arrays.of(f"blocks.{number}.")) for number in range(config.blocks)]
     return tuple(np.stack(parts).astype(np.float32, order="C") for parts in zip(*each, strict=True))
 
 
-def ends(config: ViewerConfig, arrays: Arrays) -> Ends:
-    """Raises ConfigError: an array is missing."""
+def pack_ends(config: ViewerConfig, arrays: PrefixedArrays) -> PackedEnds:
+    """The packed weights before and after the blocks. Raises ConfigError: an array is missing."""
     d = config.d_model
     has_moment = config.timed or config.hourly
     widen_bias_M = arrays["moment.widen.bias"] if has_moment else np.zeros(1, np.float32)
@@ -189,4 +199,4 @@ def ends(config: ViewerConfig, arrays: Arrays) -> Ends:
         or_zeros(has_moment, "moment.narrow.weight", d, width),
         or_zeros(has_moment, "moment.narrow.bias", d),
     )
-    return Ends(*(np.array(array, np.float32, order="C") for array in made))
+    return PackedEnds(*(np.array(array, np.float32, order="C") for array in made))

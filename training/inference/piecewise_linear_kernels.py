@@ -1,6 +1,6 @@
-"""Owns the ranker's encoding, compiled: straight lines between knots, summed over features. Never holds a weight.
+"""Compiled kernels of the ranker's first layer: straight lines between knots, summed by feature. Never holds a weight.
 
-Equal to training/model/ranker.py's within rounding, by a test of the version. Arrays are float32 and contiguous.
+Equal to training/model/ranker.py within rounding, by a test of the version. Arrays are float32 and contiguous.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def same(a: np.float32, b: np.float32) -> bool:
 
 @kernel()
 def place(value: np.float32, knots_FQ: Floats, feature: int) -> tuple[int, np.float32]:
-    """After which row of a feature's lines a value lies, and the share of the way to the next; NaN has the last row.
+    """The row of a feature's lines below a value, and the share of the way to the next; NaN has the last row.
 
-    Without a branch that depends on the value: to guess these wrongly took as long as everything else.
+    There is no branch that depends on the value: mispredicted branches took as long as everything else.
     """
     last = knots_FQ.shape[1] - 1
     row = 0
@@ -45,7 +45,7 @@ def place(value: np.float32, knots_FQ: Floats, feature: int) -> tuple[int, np.fl
 def add_line(
     sum_NO: Floats, n: int, lines_FRO: Floats, feature: int, row: int, share: np.float32, sign: np.float32
 ) -> None:
-    """Adds to a row what a feature says at a place of its lines, or takes it away."""
+    """Adds a feature's contribution at a place of its lines to a row (sign 1), or takes it away (sign −1)."""
     low, high, above = sign * (ONE - share), sign * share, min(row + 1, lines_FRO.shape[1] - 1)
     for o in range(sum_NO.shape[1]):
         sum_NO[n, o] += low * lines_FRO[feature, row, o] + high * lines_FRO[feature, above, o]
@@ -53,11 +53,11 @@ def add_line(
 
 @kernel()
 def add_lines(sum_NO: Floats, values_NF: Floats, knots_FQ: Floats, lines_FRO: Floats) -> None:
-    """Adds to each row what its features say: straight lines between knots, at which `lines` are.
+    """Adds the contributions of all features to each row: straight lines between knots, with values lines_FRO there.
 
-    Feature by feature, whose lines then stay in the nearest cache. Most of a viewer's features are the same for most
-    candidates, most of a quiet room's as other quiet rooms': what these say is added once, and of a row
-    what is otherwise.
+    It goes feature by feature, whose lines then stay in the nearest cache. Most features of a viewer are the same for
+    most candidates, and most of a quiet room the same as of other quiet rooms. The contribution of a feature's usual
+    value is added once for all rows, and to a row only where its value differs.
     """
     N, F = values_NF.shape
     O = lines_FRO.shape[2]
@@ -87,8 +87,8 @@ def add_lines(sum_NO: Floats, values_NF: Floats, knots_FQ: Floats, lines_FRO: Fl
 
 
 @kernel(beside_python=True)
-def encoded(values_NF: Floats, knots_FQ: Floats, lines_FRO: Floats, bias_O: Floats) -> Floats:
-    """[N, O] bias + what the features of each row say, for thousands of rows."""
+def encode_rows(values_NF: Floats, knots_FQ: Floats, lines_FRO: Floats, bias_O: Floats) -> Floats:
+    """Sums [N, O] of the bias and the contributions of each row's features, for thousands of rows."""
     N = len(values_NF)
     sum_NO = np.empty((N, len(bias_O)), np.float32)
     for start in range(0, N, BLOCK):
@@ -102,7 +102,7 @@ def encoded(values_NF: Floats, knots_FQ: Floats, lines_FRO: Floats, bias_O: Floa
 def summed(
     prepared_SO: Floats, slots_N: NDArray[np.int64], values_NF: Floats, knots_FQ: Floats, lines_FRO: Floats
 ) -> Floats:
-    """[N, O] what is prepared of the rooms in these slots + what the features of each row say."""
+    """Sums [N, O] of the prepared part of the rooms in these slots and the contributions of each row's features."""
     N, O = len(slots_N), prepared_SO.shape[1]
     sum_NO = np.empty((N, O), np.float32)
     for n in range(N):
@@ -115,7 +115,7 @@ def summed(
 
 @kernel()
 def neutral(values_NF: Floats, cause_F: NDArray[np.int64], never_F: Floats) -> Floats:
-    """[1, F] averages of what is known; of the first cause's features what `never` says."""
+    """Neutral values of the features [1, F]: averages of known values; for the first cause's features never_F."""
     N, F = values_NF.shape
     neutral_1F = np.empty((1, F), np.float32)
     for f in range(F):
@@ -170,11 +170,11 @@ def ablated(  # noqa: PLR0912  as short as it gets in one piece, which is what m
     fresh_column: int,
     is_known: bool,
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Rows as `summed` and their values, each of one of K rooms without one cause, and which: [R, O], [R, F], [R, 2].
+    """Ablated rows: each is one of K rooms without one cause, as training/inference/causes.py defines it.
 
-    As training/inference/causes.py has it. The last two causes are the rooms' own, prepared: all of it, and its age,
-    where that is known. fresh: what a new room has more than an old one, with a half-life, in a column. is_known:
-    whether the viewer has a past.
+    Returns sums as from `summed` [R, O], their values [R, F], and which room and cause each row is, int64 [R, 2]. The
+    last two causes are in the rooms' prepared part: all of it, and the age where that is known. fresh: the bonus of a
+    new room, with half_life_s, in fresh_column. is_known: whether the viewer has a past.
     """
     K, O, F = len(places_K), sum_NO.shape[1], values_NF.shape[1]
     crowd = len(starts_C) - 1
@@ -227,26 +227,26 @@ def ablated(  # noqa: PLR0912  as short as it gets in one piece, which is what m
 
 
 @kernel()
-def fallen(
+def logit_drops(
     logit_N3: Floats, places_K: NDArray[np.int64], logit_R3: Floats, which_R2: NDArray[np.int64], causes: int
 ) -> Floats:
-    """[K, C] by how much the first logit of each of K rooms is less without a cause; 0 where that was not looked at."""
-    fall_KC = np.zeros((len(places_K), causes), np.float32)
+    """Drops of the first logit of K rooms without each cause, float32 [K, C]; 0 where a cause was not looked at."""
+    drop_KC = np.zeros((len(places_K), causes), np.float32)
     for r in range(len(which_R2)):
         k = which_R2[r, 0]
-        fall_KC[k, which_R2[r, 1]] = logit_N3[places_K[k], 0] - logit_R3[r, 0]
-    return fall_KC
+        drop_KC[k, which_R2[r, 1]] = logit_N3[places_K[k], 0] - logit_R3[r, 0]
+    return drop_KC
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
+    """The kernels that Python calls, with the types of their arguments, for `compiling.load`."""
     return {
-        encoded: (FLOATS_2D, FLOATS_2D, FLOATS_3D, FLOATS),
+        encode_rows: (FLOATS_2D, FLOATS_2D, FLOATS_3D, FLOATS),
         summed: (FLOATS_2D, INTEGERS, FLOATS_2D, FLOATS_2D, FLOATS_3D),
         ablated: (
             *(FLOATS_2D, FLOATS_2D, FLOATS_2D, INTEGERS, INTEGERS, types.boolean[::1]),
             *(INTEGERS, INTEGERS, INTEGERS_2D, FLOATS, INTEGERS, FLOATS, FLOATS_2D, FLOATS_3D),
             *(FLOATS_2D, FLOATS_3D, FLOATS, types.float32, types.float32, types.float64, types.int64, types.boolean),
         ),
-        fallen: (FLOATS_2D, INTEGERS, FLOATS_2D, INTEGERS_2D, types.int64),
+        logit_drops: (FLOATS_2D, INTEGERS, FLOATS_2D, INTEGERS_2D, types.int64),
     }

@@ -1,4 +1,4 @@
-"""Owns the room tower's and the ranker's answers in numpy. Never trains, never imports torch."""
+"""The room tower and the ranker in numpy. Never trains, never imports torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.inference import causes, network_kernels, piecewise_linear_kernels, warm_up
-from training.inference.interface import Doubtful
+from training.inference.interface import RoomsToExplain
 from training.model.config import (
     EXTRA,
     FRESH_HALF_LIFE_S,
@@ -28,20 +28,20 @@ LINE = 16  # float32 in a line of the cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ForwardRooms:
-    """N rooms. static_NE: vectors of the slow mean alone."""
+class RoomTowerOutput:
+    """The room tower's outputs for N rooms. static_NE: vectors of the slow mean alone."""
 
     vector_NE: Floats
     content_NE: Floats
-    gate_N: Floats
+    content_gate_N: Floats
     static_NE: Floats
 
 
 class RoomForward:
-    """As training/model/room_tower.py."""
+    """The room tower in numpy, equal to training/model/room_tower.py within rounding."""
 
     def __init__(self, config: LarmConfig, arrays: Arrays) -> None:
-        """Raises KeyError, ValueError."""
+        """arrays: a bundle's. Raises KeyError: one is missing; ValueError: the projection has another shape."""
         weight_EW: Floats = arrays["rooms.project.weight"]
         if weight_EW.shape != (config.d_model, 2 * config.d_content):
             raise ValueError(f"rooms.project.weight is {weight_EW.shape}, not {config.d_model, 2 * config.d_content}")
@@ -56,32 +56,35 @@ class RoomForward:
         self._unit_SE = unit(self._id_SE)
         self.num_rows = len(self._id_SE)
 
-    def __call__(self, now_ND: Floats, mean_ND: Floats, row_N: NDArray[np.int32]) -> ForwardRooms:
-        """now_ND, mean_ND: zeros where there is no content. row_N: 0 for the unknown."""
+    def __call__(self, now_ND: Floats, mean_ND: Floats, row_N: NDArray[np.int32]) -> RoomTowerOutput:
+        """Outputs for N rooms. now_ND, mean_ND: zeros without content. row_N: the streamers' rows, 0 for unknown."""
         has_N1 = (now_ND.any(axis=1) | mean_ND.any(axis=1)).reshape(-1, 1)
         slow_NE = mean_ND @ self._mean_DE + self._bias_E
         gate_N1 = self._gate_S1[row_N] * has_N1
         content_NE = unit(now_ND @ self._now_DE + slow_NE) * has_N1
         static_NE = unit(mean_ND @ self._now_DE + slow_NE) * has_N1
         id_NE = (1 - gate_N1) * self._unit_SE[row_N]
-        return ForwardRooms(
+        return RoomTowerOutput(
             vector_NE=unit(gate_N1 * content_NE + id_NE),
             content_NE=content_NE,
-            gate_N=gate_N1[:, 0],
+            content_gate_N=gate_N1[:, 0],
             static_NE=unit(gate_N1 * static_NE + id_NE),
         )
 
 
 class RankerForward:
-    """As training/model/ranker.py, with what depends on rooms alone apart.
+    """The ranker in numpy, equal to training/model/ranker.py within rounding.
 
-    Columns of `prepare`: the first layer's units, the straight lines of the three heads, and the rooms' terms, then
-    zeros up to whole lines of the cache.
+    `prepare` computes the part that depends on rooms alone. Its columns: the first layer's units, the straight lines
+    of the three heads, the rooms' terms, then zeros up to whole lines of the cache.
     """
 
-    def __init__(self, arrays: Arrays, crowd: Sequence[str]) -> None:
-        """crowd: the features of rooms alone, which come first. Raises KeyError, ValueError."""
-        warm_up.load()
+    def __init__(self, arrays: Arrays, room_names: Sequence[str]) -> None:
+        """room_names: names of the features that depend on rooms alone, which come first.
+
+        Raises KeyError: an array is missing; ValueError: it has another shape, or a feature is unknown.
+        """
+        warm_up.compile_all()
         knots_FQ: Floats = arrays["ranker.knots_FQ"]
         names = (*RANKED, *EXTRA)
         if len(knots_FQ) != len(names):
@@ -89,7 +92,7 @@ class RankerForward:
         self._hidden = len(arrays["ranker.wide.bias"])
         layers_OW = np.concatenate([arrays["ranker.wide.weight"], arrays["ranker.straight.weight"]])
         layers_FQO = np.ascontiguousarray(layers_OW.T).reshape(len(names), knots_FQ.shape[1], -1)
-        room = [names.index(name) for name in (*crowd, "gate")]
+        room = [names.index(name) for name in (*room_names, "gate")]
         rest = [index for index in range(len(names)) if index not in room]
         self._room, self._rest = (_Lines.of(knots_FQ[some], layers_FQO[some]) for some in (room, rest))
         age = [names.index("room_age_s")]
@@ -100,40 +103,40 @@ class RankerForward:
         self._deep_bias_I = _plain(arrays["ranker.deep.bias"])
         self._heads_3I = _plain(arrays["ranker.heads.weight"])
         self._heads_bias_3 = _plain(arrays["ranker.heads.bias"])
-        self._crowd = {name: index for index, name in enumerate(crowd)}
-        visited, alike, trending, crowding, fresh, language, category = arrays["ranker.terms_K"].tolist()
-        self._room_terms_3 = trending, crowding, fresh
+        self._room_names = {name: index for index, name in enumerate(room_names)}
+        visited, alike, trending, busy, fresh, language, category = arrays["ranker.terms_K"].tolist()
+        self._room_terms_3 = trending, busy, fresh
         self._fresh = np.float32(fresh)
         self._own_terms_4 = np.array((visited, alike, language, category), np.float32)
-        own = ("own_visits", "own_visit_age_s", "alike", "same_language", "same_category")
-        self._own_5 = np.array([rest.index(names.index(name)) for name in own], np.int64)
+        viewer_names = ("own_visits", "own_visit_age_s", "alike", "same_language", "same_category")
+        self._own_5 = np.array([rest.index(names.index(name)) for name in viewer_names], np.int64)
 
-    def prepare(self, crowd_NC: Floats, gate_N: Floats) -> Floats:
-        """[N, O]. Lets other threads run."""
-        values_NF = np.empty((len(gate_N), len(self._crowd) + 1), np.float32)
-        values_NF[:, :-1], values_NF[:, -1] = crowd_NC, gate_N
-        prepared_NO: Floats = piecewise_linear_kernels.encoded(
+    def prepare(self, room_features_NC: Floats, content_gate_N: Floats) -> Floats:
+        """The prepared part of N rooms, float32 [N, O]. Other threads run meanwhile."""
+        values_NF = np.empty((len(content_gate_N), len(self._room_names) + 1), np.float32)
+        values_NF[:, :-1], values_NF[:, -1] = room_features_NC, content_gate_N
+        prepared_NO: Floats = piecewise_linear_kernels.encode_rows(
             values_NF, self._room.knots_FQ, self._room.lines_FRO, self._bias_O
         )
-        prepared_NO[:, self._hidden + len(HEADS)] = self._room_terms(crowd_NC)
+        prepared_NO[:, self._hidden + len(HEADS)] = self._room_terms(room_features_NC)
         return prepared_NO
 
     def __call__(self, prepared_SO: Floats, slots_N: NDArray[np.int64], rest_NF: Floats) -> Floats:
-        """[N, 3] logits of rooms, which have these rows of prepared_SO. rest_NF: other features and extra inputs."""
+        """Logits of N rooms, float32 [N, 3]. slots_N: their rows of prepared_SO; rest_NF: the other inputs."""
         if not len(rest_NF):
             return np.zeros((0, len(HEADS)), np.float32)
         return self.heads(self.summed(prepared_SO, slots_N, rest_NF), rest_NF)
 
     def summed(self, prepared_SO: Floats, slots_N: NDArray[np.int64], rest_NF: Floats) -> Floats:
-        """[N, O] what goes into the first layer's units, the heads and the terms."""
+        """Sums for the first layer's units, the heads and the terms, float32 [N, O]."""
         sum_NO: Floats = piecewise_linear_kernels.summed(
             prepared_SO, slots_N, rest_NF, self._rest.knots_FQ, self._rest.lines_FRO
         )
         return sum_NO
 
     def heads(self, sum_NO: Floats, rest_NF: Floats) -> Floats:
-        """[N, 3] logits of what was summed."""
-        logit_N3: Floats = network_kernels.ranked(
+        """Logits from the sums of `summed`, float32 [N, 3]."""
+        logit_N3: Floats = network_kernels.ranker_logits(
             sum_NO,
             rest_NF,
             self._deep_IH,
@@ -146,16 +149,16 @@ class RankerForward:
         )
         return logit_N3
 
-    def falls(
+    def log_odds_drops(
         self,
-        inside: Inside,
+        inside: RankTrace,
         prepared_SO: Floats,
         slots_N: NDArray[np.int64],
-        rooms: Doubtful,
+        rooms: RoomsToExplain,
         *,
         is_known: bool,
     ) -> Floats:
-        """[K, C] by how much the logits of entering of some of the rooms fall without each of causes.CAUSES."""
+        """Drops of the logits of entering of K rooms without each of causes.CAUSES, float32 [K, C]."""
         sum_RO, values_RF, which_R2 = piecewise_linear_kernels.ablated(
             inside.sum_NO,
             inside.values_NF,
@@ -181,29 +184,29 @@ class RankerForward:
             is_known,
         )
         logit_R3 = self.heads(sum_RO, values_RF)
-        fall_KC: Floats = piecewise_linear_kernels.fallen(
+        drop_KC: Floats = piecewise_linear_kernels.logit_drops(
             inside.logit_N3, rooms.places_K, logit_R3, which_R2, len(causes.CAUSES)
         )
-        return fall_KC
+        return drop_KC
 
     def probabilities(self, logit_N3: Floats, temperature: float) -> Floats:
-        """[3, N] of the heads; those of entering sum to one."""
+        """Probabilities of the heads, float32 [3, N]; those of entering sum to one."""
         share_3N: Floats = network_kernels.probabilities(logit_N3, temperature)
         return share_3N
 
-    def _room_terms(self, crowd_NC: Floats) -> Floats:
-        column = {name: crowd_NC[:, index] for name, index in self._crowd.items()}
+    def _room_terms(self, room_features_NC: Floats) -> Floats:
+        column = {name: room_features_NC[:, index] for name, index in self._room_names.items()}
         heat_N = column["newcomers_60s"] + 0.2 * column["newcomers_600s"]
         heat_N = heat_N + 0.2 * (column["entries_60s"] + 0.2 * column["entries_600s"])
         fresh_N = np.exp2(-np.maximum(column["room_age_s"], 0) / FRESH_HALF_LIFE_S)
-        trending, crowd, fresh = self._room_terms_3
-        total_N: Floats = trending * _logarithmic(heat_N) + crowd * _logarithmic(column["messages_60s"])
+        trending, busy, fresh = self._room_terms_3
+        total_N: Floats = trending * _logarithmic(heat_N) + busy * _logarithmic(column["messages_60s"])
         return np.asarray(total_N + fresh * fresh_N, np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Inside:
-    """What a ranking of N rooms went through: the first layer's sums, the inputs of the request, the logits."""
+class RankTrace:
+    """Intermediate results of ranking N rooms: the first layer's sums, the request's inputs, the logits."""
 
     sum_NO: Floats
     values_NF: Floats
@@ -212,9 +215,9 @@ class Inside:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Lines:
-    """Some inputs through their straight lines and then the layers: what they add up to at each of their knots.
+    """Contributions of some inputs to the layers at each of their knots; between knots they are straight lines.
 
-    Rows of a feature: at each knot, then for a value that is not known.
+    Rows of a feature: one per knot, then one for an unknown value.
     """
 
     knots_FQ: Floats
@@ -222,7 +225,7 @@ class _Lines:
 
     @classmethod
     def of(cls, knots_FQ: Floats, layers_FQO: Floats) -> _Lines:
-        """layers_FQO: what is added from a knot to the next, then for a value that is not known."""
+        """The contributions from weights. layers_FQO: the gain from a knot to the next, then for an unknown value."""
         F, Q, outputs = layers_FQO.shape
         lines_FRO = np.zeros((F, Q + 1, -(-(outputs + 1) // LINE) * LINE), np.float32)
         lines_FRO[:, 1:Q, :outputs] = np.cumsum(layers_FQO[:, :-1], axis=1, dtype=np.float64)
@@ -231,12 +234,12 @@ class _Lines:
 
 
 def _plain(array: NDArray[Any]) -> Floats:
-    """A copy that kernels take: of a bundle's arrays some are not to be written to, which is another type."""
+    """A copy that kernels take: a bundle's arrays may be read-only, which is another type to numba."""
     return np.array(array, np.float32, order="C")
 
 
 def unit(vectors_ND: Floats) -> Floats:
-    """Rows of length one; rows of zeros stay."""
+    """Rows scaled to unit length; rows of zeros stay."""
     length_N1 = np.sqrt(np.einsum("nd,nd->n", vectors_ND, vectors_ND))[:, None]
     unit_ND: Floats = vectors_ND / np.maximum(length_N1, np.float32(1e-12))
     return unit_ND

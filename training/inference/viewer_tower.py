@@ -1,7 +1,7 @@
-"""The viewer tower's answer for one viewer, in one compiled call. Imports no torch.
+"""The viewer tower for one viewer, in one compiled call. Imports no torch.
 
-Equal to training/model/viewer_tower.py within rounding, by a test for each mixer. What does not depend on a viewer is
-folded at the start; of the last block, only what its last visit sees is computed.
+Equal to training/model/viewer_tower.py within rounding, by a test for each mixer. Weights are packed once at the start.
+Of the last block only the last visit's output is computed.
 """
 
 from __future__ import annotations
@@ -13,22 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.inference import network_kernels, warm_up
-from training.inference.packed_weights import BLOCKS, Arrays, ends
+from training.inference.packed_weights import BLOCKS, PrefixedArrays, pack_ends
 from training.viewer_config import MixerKind, ViewerConfig
 
 Floats = NDArray[np.float32]
 
-VIEWED: Mapping[MixerKind, Callable[..., Floats]] = {
-    "softmax": network_kernels.viewed_softmax,
-    "hstu": network_kernels.viewed_hstu,
-    "lru": network_kernels.viewed_lru,
+VIEWER_VECTOR: Mapping[MixerKind, Callable[..., Floats]] = {
+    "softmax": network_kernels.viewer_vector_softmax,
+    "hstu": network_kernels.viewer_vector_hstu,
+    "lru": network_kernels.viewer_vector_lru,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """One viewer's visits, oldest first, as training.model.viewer_tower.Visits has them; hour: the viewer's, [0, 24),
-    now."""
+class VisitHistory:
+    """One viewer's T visits, oldest first, with columns as in training.model.viewer_tower.Visits.
+
+    hour: the viewer's hour now, [0, 24).
+    """
 
     item_TD: Floats
     action_T: NDArray[np.int64]
@@ -37,35 +39,35 @@ class History:
     since_same_s_T: Floats
     hour: float
 
-    def last(self, visits: int) -> History:
-        """Its last visits alone."""
+    def last(self, visits: int) -> VisitHistory:
+        """The last `visits` visits alone."""
         if len(self.item_TD) <= visits:
             return self
-        return History(
+        return VisitHistory(
             self.item_TD[-visits:], self.action_T[-visits:], self.dwell_s_T[-visits:], self.gap_s_T[-visits:],
             self.since_same_s_T[-visits:], self.hour,
         )  # fmt: skip
 
 
 class ViewerForward:
-    """A trained tower. arrays: as in ViewerTower.state_dict(), float32, each name after `prefix`."""
+    """The viewer tower in compiled code. arrays: as in ViewerTower.state_dict(), float32, each name after `prefix`."""
 
     def __init__(self, config: ViewerConfig, arrays: Mapping[str, NDArray[np.float32]], prefix: str = "") -> None:
-        """Raises ConfigError: an array is missing."""
-        warm_up.load()
-        own = Arrays(arrays, prefix)
+        """Packs the weights. Raises ConfigError: an array is missing."""
+        warm_up.compile_all()
+        own = PrefixedArrays(arrays, prefix)
         self._config = config
         self._project = own["project.weight"].T if config.d_item != config.d_model else None
-        self._ends, self._blocks = ends(config, own), BLOCKS[config.mixer](config, own)
-        self._viewed = VIEWED[config.mixer]
+        self._ends, self._blocks = pack_ends(config, own), BLOCKS[config.mixer](config, own)
+        self._viewer_vector = VIEWER_VECTOR[config.mixer]
 
-    def __call__(self, history: History) -> Floats:
-        """[d_model] float32: the vector for now, from the last max_visits visits. Zeros for a viewer without any."""
+    def __call__(self, history: VisitHistory) -> Floats:
+        """The viewer's vector for now, float32 [d_model], from the last max_visits visits; zeros without any."""
         history = history.last(self._config.max_visits)
         if not len(history.item_TD):
             return np.zeros(self._config.d_model, np.float32)
         item_TD = history.item_TD if self._project is None else history.item_TD @ self._project
-        y_D: Floats = self._viewed(
+        y_D: Floats = self._viewer_vector(
             np.ascontiguousarray(item_TD),
             history.action_T if self._config.actions else np.zeros(len(item_TD), np.int64),
             history.dwell_s_T,

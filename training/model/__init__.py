@@ -1,1 +1,1 @@
-"""The model in torch: towers, ranker, semantic codes and losses. Only who learns imports it, but for its settings."""
+"""The model in torch: towers, ranker, semantic codes, losses. Only training imports it, apart from its settings."""

@@ -1,4 +1,4 @@
-"""Owns the shape of the model: what each part is configured with and reads. Never imports torch: replicas read it."""
+"""Settings of the model's parts, and the features that each part reads. Never imports torch: replicas read it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from training.model.semantic_codes import CodesConfig
 from training.viewer_config import ViewerConfig
 
 COLD = 0  # the row that stands for streamers whom training has not seen
-LEARNED = ("moves_share", "first_moves_share", "covisits", "best_covisit")  # a table of the version gives them online
-TOTALS = ("total_visits", "total_first_share", "total_newcomer_share")  # and of each streamer, so does it
+LEARNED = ("moves_share", "first_moves_share", "covisits", "best_covisit")  # online they come from a version's table
+TOTALS = ("total_visits", "total_first_share", "total_newcomer_share")  # of each streamer, from such a table too
 RANKED: tuple[str, ...] = (*SERVED, *LEARNED, *TOTALS)  # the features that the ranker reads
-# What the towers and the codes give the ranker, with the range between the first and the last knot.
+# Inputs of the ranker that towers and codes compute, with the range between the first and the last knot.
 EXTRA: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
         "dot": (-6.0, 6.0),  # of the viewer's and the room's vector
-        "gate": (0.0, 1.0),  # λ
+        "gate": (0.0, 1.0),  # the content gate λ of the room tower
         "alike": (-1.0, 1.0),  # cosine of the visited rooms' content and the room's
         "same_1": (0.0, 1.0),  # share of the visits to rooms with the same first static code
         "same_2": (0.0, 1.0),  # with the same first two
@@ -32,18 +32,21 @@ EXTRA: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 STATISTICS = ("messages_rank", "entries_rank", "newcomers_rank", "room_age_s")  # beside the room tower
 HEADS = ("enter", "stay", "interact")
-# What the ranker's terms begin with: visited, content, trending, crowd, fresh, language, category.
+# Initial weights of the ranker's terms: visited, content, trending, audience, fresh, language, category.
 WEIGHTS = (9.0, 2.0, 3.0, 0.6, 0.1, 3.0, 6.0)
 HABIT_HALF_LIFE_S = 14 * 86_400.0  # a streamer who is on twice a week is not forgotten between
 FRESH_HALF_LIFE_S = 600.0
-LARGE = 6.9  # log(1 + 1,000): a crowd that counts as 1
+LARGE = 6.9  # log(1 + 1,000): an audience that counts as 1
 
 Sides = Literal["both", "id", "content"]
 
 
 @dataclass(frozen=True, slots=True)
 class LarmConfig(Section):
-    """d_content: of the encoder; d_model: of the vectors. sides: what a vector is made from; one of them ablates."""
+    """Settings of the room tower. d_content: the encoder's dimension; d_model: that of its output vectors.
+
+    sides: what a vector is made from, "both" or one alone, for ablation.
+    """
 
     section: ClassVar[str] = "larm"
 
@@ -56,7 +59,7 @@ class LarmConfig(Section):
 
 @dataclass(frozen=True, slots=True)
 class RankerConfig(Section):
-    """hidden: units of the network's layers. bins: straight lines a feature."""
+    """Settings of the ranker. hidden: units of the network's layers. bins: straight lines per feature."""
 
     section: ClassVar[str] = "ranker"
 
@@ -67,7 +70,7 @@ class RankerConfig(Section):
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Each part's. The viewer tower's d_item and d_model are those of the room tower."""
+    """Settings of all parts of the model. The viewer tower's d_item and d_model are the room tower's d_model."""
 
     larm: LarmConfig = field(default_factory=LarmConfig)
     viewer: ViewerConfig = field(default_factory=ViewerConfig)

@@ -1,4 +1,4 @@
-"""Owns dropout whose random bits are cheap on a CPU. Never drops outside training."""
+"""Dropout with cheap random bits on a CPU. Never drops outside training."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ LEVELS = 256  # a byte for each element: shares are kept to a 256th, and one dra
 
 
 class Dropout(nn.Module):
-    """As torch.nn.Dropout, whose draws were a quarter of a training step on a CPU; the share is rounded to 1/256."""
+    """Dropout like torch.nn.Dropout, with the share rounded to 1/256.
+
+    On a CPU the draws of torch's own took a quarter of a training step.
+    """
 
     def __init__(self, share: float) -> None:
         super().__init__()
         self.share = share
 
     def forward(self, x: Tensor) -> Tensor:
+        """The input with a share of its values set to 0 and the others scaled up; the input itself outside training."""
         dropped = round(self.share * LEVELS)
         if not self.training or not dropped:
             return x

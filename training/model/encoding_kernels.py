@@ -1,6 +1,7 @@
-"""Owns the ranker's encoding of values that do not learn, compiled: one pass instead of seven. Never holds a weight.
+"""A compiled kernel of the ranker's bin encoding, for values without a gradient. Never holds a weight.
 
-Equal to what training/model/ranker.py does in torch, to the bit. Arrays are float32 and contiguous.
+Equal to the torch code in training/model/ranker.py to the bit, in one pass instead of seven. Arrays are float32 and
+contiguous.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ ONE, NONE = np.float32(1), np.float32(0)
 
 
 @kernel(exact=True, beside_python=True)
-def encoded(values_RF: Floats, knots_FQ: Floats, seen_F: NDArray[np.bool_]) -> Floats:
-    """[R, F·Q]: how far each value is through each bin, 0 to 1, then 1 where it is NaN; of what was never seen, 0."""
+def encode_bins(values_RF: Floats, knots_FQ: Floats, seen_F: NDArray[np.bool_]) -> Floats:
+    """The bin encoding of R rows of F values, float32 [R, F·Q].
+
+    Of each feature: how far the value is through each bin, 0 to 1, then 1 where it is NaN. All 0 for a feature that
+    was never seen (seen_F).
+    """
     R, F = values_RF.shape
     Q = knots_FQ.shape[1]
     encoded_RW = np.empty((R, F * Q), np.float32)
@@ -40,5 +45,5 @@ def encoded(values_RF: Floats, knots_FQ: Floats, seen_F: NDArray[np.bool_]) -> F
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
-    return {encoded: (FLOATS_2D, FLOATS_2D, types.boolean[::1])}
+    """The kernels that Python calls, with the types of their arguments, for `compiling.load`."""
+    return {encode_bins: (FLOATS_2D, FLOATS_2D, types.boolean[::1])}

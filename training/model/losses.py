@@ -1,4 +1,4 @@
-"""Owns what the towers are trained to lower. Never owns parameters, never draws a sample."""
+"""Loss functions of the towers. Never owns parameters, never draws a sample."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Pair = Callable[[Tensor, Tensor], Tensor]  # a loss of two vectors' prefixes
 def log_partition(
     logit_BN: Tensor, target_B: Tensor, mask_BN: Tensor | None = None, log_q_BN: Tensor | None = None
 ) -> Tensor:
-    """[B]: log Σ exp(logit), over all candidates estimated from those in the list.
+    """The log partition [B]: log Σ exp(logit) over all candidates, estimated from those in the list.
 
     log_q_BN: log of how often a candidate is expected in the list, 0 where it always is. Dividing by it makes the sum
     unbiased (Bengio & Senécal 2008). The target is always in the list, whatever its log_q says: corrected like a
@@ -37,7 +37,7 @@ def viewer_to_room(
     shown_BN: Tensor | None = None,
     shown_weight: float = 2.0,
 ) -> Tensor:
-    """Scalar: cross entropy of the room entered among rooms that were live at that moment.
+    """The cross entropy of the room entered among the rooms live at that time; a scalar.
 
     entered_B: int64, its place in the list. mask_BN: True where the list has a room. shown_BN: True where a room was
     shown and not entered; it counts as shown_weight rooms.
@@ -51,7 +51,7 @@ def viewer_to_room(
 
 
 def in_batch(logit_BB: Tensor, id_B: Tensor) -> Tensor:
-    """Scalar: cross entropy of the diagonal, where row b's negatives are the other rows' items.
+    """The cross entropy of the diagonal, where row b's negatives are the other rows' items; a scalar.
 
     id_B: an item that is the row's own target is no negative of it.
     """
@@ -60,12 +60,12 @@ def in_batch(logit_BB: Tensor, id_B: Tensor) -> Tensor:
 
 
 def room_to_room(logit_BB: Tensor, id_B: Tensor, partner_id_B: Tensor) -> Tensor:
-    """Scalar: InfoNCE in both directions over pairs of rooms that one viewer visited within a window."""
+    """The InfoNCE loss in both directions over pairs of rooms that one viewer visited within a window; a scalar."""
     return (in_batch(logit_BB, partner_id_B) + in_batch(logit_BB.T, id_B)) / 2
 
 
 def matryoshka(left: Tensor, right: Tensor, dims: Sequence[int], loss: Pair, *, unit: bool) -> Tensor:
-    """Scalar: the mean of `loss` over prefixes of the last dimension (arXiv 2205.13147), so that short vectors serve.
+    """The mean of `loss` over prefixes of the last dimension (arXiv 2205.13147), so that short vectors serve; a scalar.
 
     unit: whether prefixes are brought to length one, as an index of short vectors would.
     """

@@ -1,4 +1,4 @@
-"""Owns the whole model that learns: room tower, viewer tower, codes, ranker, and what flows between. Never trains it.
+"""The whole model: room tower, viewer tower, semantic codes, ranker, and what flows between them. Never trains it.
 
 past visits ─► room tower ─► + codes ─► viewer tower ─► u ─┐
 live rooms  ─► room tower ─► v, λ, codes ──────────────────┴─► u·v, matches, features ─► ranker ─► 3 logits
@@ -16,9 +16,9 @@ from torch.nn.functional import normalize
 
 from training.content.declared_labels import UNKNOWN
 from training.features.features import FEATURES
-from training.model.batches import Batch, Content, Contents, Projected
+from training.model.batches import ContentTable, ProjectedContent, RoomContent, TrainingBatch
 from training.model.config import EXTRA, RANKED, STATISTICS, ModelConfig
-from training.model.ranker import Ranker, terms
+from training.model.ranker import RankerNetwork, terms
 from training.model.room_tower import RoomTower, RoomVectors
 from training.model.semantic_codes import Codebooks
 from training.model.viewer_tower import ViewerTower, Visits
@@ -29,8 +29,8 @@ LIKED = [[*EXTRA].index(name) for name in ("alike", "same_language", "same_categ
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """Of B viewers: what the rooms of their visits come to."""
+class PastEmbeddings:
+    """Embeddings of the past visits of B viewers, summed up for the ranker and the viewer tower."""
 
     item_BTE: Tensor  # vectors of the rooms visited, and embeddings of their codes
     codes_BTL: Tensor  # static, of the rooms visited; -1 where there is no visit
@@ -41,23 +41,23 @@ class Past:
     length_B: Tensor
 
     def same(self, codes_RL: Tensor, seg_R: Tensor, levels: int) -> Tensor:
-        """[R]: the share of the visits to rooms with the same codes at the first levels, 0 to 1."""
+        """The share of the visits to rooms with the same codes at the first `levels` levels, 0 to 1, [R]."""
         same_RT = (self.codes_BTL[seg_R, :, :levels] == codes_RL[:, None, :levels]).all(-1)
         return same_RT.sum(1) / self.length_B[seg_R].clamp_min(1)
 
     def same_labels(self, labels_R2: Tensor, seg_R: Tensor) -> Tensor:
-        """[R, 2]: the share of the visits to rooms of the same language, and of the same category, 0 to 1."""
+        """The shares of the visits to rooms of the same language and of the same category, 0 to 1, [R, 2]."""
         same_RT2 = (self.labels_BT2[seg_R] == labels_R2[:, None]) & (labels_R2[:, None] != UNKNOWN)
         return same_RT2.sum(1) / self.length_B[seg_R].clamp_min(1)[:, None]
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Of R rows of B slates."""
+    """The model's outputs for R rows of B candidate sets."""
 
     logit_R3: Tensor  # of the ranker
     tower_R: Tensor  # logit of the towers alone
-    beside_R: Tensor  # what of it the rooms' statistics add
+    beside_R: Tensor  # the part of it that the rooms' statistics add
     viewer_BE: Tensor
     vector_RE: Tensor
     before_BE: Tensor  # vector of the room visited last; zeros for a viewer without a past
@@ -65,33 +65,33 @@ class Scores:
 
 
 class Model(nn.Module):
-    """All of it. Codes are off, all 0, until `set_codes`."""
+    """The model: towers, semantic codes and ranker. Codes are off, all 0, until `set_codes`."""
 
     def __init__(self, config: ModelConfig, num_streamers: int, knots_FQ: NDArray[np.float32]) -> None:
-        """knots_FQ: of RANKED, then of EXTRA."""
+        """num_streamers: those known, the cold row not counted. knots_FQ: rows as RANKED, then as EXTRA."""
         super().__init__()
         self.config = config
         E, codes = config.larm.d_model, config.codes
         self.rooms = RoomTower(config.larm, num_streamers)
         self.viewers = ViewerTower(config.viewer)
-        self.stranger_E = nn.Parameter(torch.randn(E) * 0.02)  # a viewer without a past
+        self.stranger_E = nn.Parameter(torch.randn(E) * 0.02)  # the vector of a cold-start viewer
         self.sharpness = nn.Parameter(torch.tensor(2.0))  # exp of it multiplies u·v
         self.statistics = nn.Linear(len(STATISTICS), 1)
         self.code_LKE = nn.Parameter(torch.zeros(codes.levels, codes.size, E))
         self.centroids_LKE: Tensor
         self.register_buffer("centroids_LKE", torch.zeros(codes.levels, codes.size, E))
         self.coded = False
-        self.ranker = Ranker(config.ranker, RANKED, knots_FQ)
+        self.ranker = RankerNetwork(config.ranker, RANKED, knots_FQ)
         self._columns = [list(FEATURES).index(name) for name in RANKED]
         nn.init.zeros_(self.statistics.weight)
 
     def set_codes(self, books: Codebooks) -> None:
-        """Codes of these centroids from now on."""
+        """Switches codes on, with the centroids of these codebooks."""
         self.centroids_LKE.copy_(torch.from_numpy(books.centroids_LKD))
         self.coded = True
 
-    def forward(self, batch: Batch, *, towers_alone: bool = False) -> Scores:
-        """towers_alone: the logits of the ranker are zeros."""
+    def forward(self, batch: TrainingBatch, *, towers_alone: bool = False) -> Scores:
+        """The scores of a batch. towers_alone: the ranker is left out, and its logits are zeros."""
         rooms = self._rooms(batch.content, batch.streamer_R)
         past = self.past(batch)
         viewer_BE = self.viewer(batch, past)
@@ -103,19 +103,19 @@ class Model(nn.Module):
         extra_RX = self._extra(batch, past, rooms, dot_R)
         return Scores(self.rank(batch.features_RF, extra_RX), *towers, extra_RX)
 
-    def extra(self, batch: Batch, past: Past, viewer_BE: Tensor) -> Tensor:
-        """[R, X]: EXTRA alone, without what the ranker makes of it. past, viewer_BE: from `past` and `viewer`."""
+    def extra(self, batch: TrainingBatch, past: PastEmbeddings, viewer_BE: Tensor) -> Tensor:
+        """The ranker's extra inputs [R, X], columns as EXTRA. past, viewer_BE: from `past` and `viewer`."""
         rooms = self._rooms(batch.content, batch.streamer_R)
         return self._extra(batch, past, rooms, (viewer_BE[batch.seg_R] * rooms.vector_NE).sum(-1))
 
-    def _extra(self, batch: Batch, past: Past, rooms: RoomVectors, dot_R: Tensor) -> Tensor:
+    def _extra(self, batch: TrainingBatch, past: PastEmbeddings, rooms: RoomVectors, dot_R: Tensor) -> Tensor:
         static_RL = self.codes(self._static(batch.content, batch.streamer_R))
         dynamic_RL = self.codes(rooms.vector_NE)
         seg_R = batch.seg_R
         same_language_R, same_category_R = past.same_labels(batch.labels_R2, seg_R).T
         extra = {
             "dot": dot_R,
-            "gate": rooms.gate_N,
+            "gate": rooms.content_gate_N,
             "alike": (past.content_BE[seg_R] * rooms.content_NE).sum(-1),
             "same_1": past.same(static_RL, seg_R, 1),
             "same_2": past.same(static_RL, seg_R, 2),
@@ -127,7 +127,7 @@ class Model(nn.Module):
         return torch.stack([extra[name] for name in EXTRA], 1)
 
     def rank(self, features_RF: Tensor, extra_RX: Tensor) -> Tensor:
-        """[R, 3]: the ranker's logits. features: FEATURES; extra: EXTRA."""
+        """The ranker's logits [R, 3]. Columns of features_RF as FEATURES, of extra_RX as EXTRA."""
         ranked_RF = features_RF[:, self._columns]
         terms_RK = terms(self._named(ranked_RF), *extra_RX[:, LIKED].T)
         logit_R3: Tensor = self.ranker(ranked_RF, extra_RX, terms_RK)
@@ -136,8 +136,8 @@ class Model(nn.Module):
     def _named(self, ranked_RF: Tensor) -> dict[str, Tensor]:
         return {name: ranked_RF[:, index] for index, name in enumerate(RANKED)}
 
-    def past(self, batch: Batch) -> Past:
-        """From the rooms visited as they were then."""
+    def past(self, batch: TrainingBatch) -> PastEmbeddings:
+        """Embeddings of the past visits of a batch, with the rooms as they were at the time."""
         mask_BT, row_P = batch.past_mask_BT, batch.past_streamer_BT[batch.past_mask_BT]
         rooms = self._rooms(batch.past_content, row_P)
         codes_PL = self.codes(self._static(batch.past_content, row_P) if self.coded else rooms.vector_NE)
@@ -149,9 +149,9 @@ class Model(nn.Module):
         codes_BTL = _placed(codes_PL, mask_BT, -1)
         before_BE = _placed(rooms.vector_NE, mask_BT, 0.0)[:, -1]
         labels_BT2, content_BE = batch.past_labels_BT2, normalize(content_BE, dim=-1)
-        return Past(item_BTE, codes_BTL, labels_BT2, content_BE, pooled_BE, before_BE, length_B)
+        return PastEmbeddings(item_BTE, codes_BTL, labels_BT2, content_BE, pooled_BE, before_BE, length_B)
 
-    def _rooms(self, content: Content, row_N: Tensor) -> RoomVectors:
+    def _rooms(self, content: RoomContent, row_N: Tensor) -> RoomVectors:
         if content.both_NE is not None:
             return self.rooms.fuse(content.both_NE, content.has_N1, row_N)
         if content.now_ND is None or content.mean_ND is None:
@@ -159,26 +159,26 @@ class Model(nn.Module):
         vectors: RoomVectors = self.rooms(content.now_ND, content.mean_ND, content.has_N1, row_N)
         return vectors
 
-    def _static(self, content: Content, row_N: Tensor) -> Tensor:
-        """[N, E]: vectors of what the rooms are like in the long run, which static codes are of."""
+    def _static(self, content: RoomContent, row_N: Tensor) -> Tensor:
+        """Vectors [N, E] of the rooms' slow means alone, from which static codes are made."""
         if content.static_NE is not None:
             return self.rooms.fuse(content.static_NE, content.has_N1, row_N).vector_NE
-        slow = Content(content.has_N1, content.mean_ND, content.mean_ND)
+        slow = RoomContent(content.has_N1, content.mean_ND, content.mean_ND)
         return self._rooms(slow, row_N).vector_NE
 
-    def project(self, contents: Contents) -> Projected:
-        """The contents as the room tower projects them now."""
+    def project(self, contents: ContentTable) -> ProjectedContent:
+        """The content table after the room tower's projection, as it is now."""
         now_ED, mean_ED = (half_ED.detach().numpy() for half_ED in self.rooms.halves())
         bias_E = self.rooms.bias().detach().numpy()
         mean_LD = np.nan_to_num(contents.mean_LD.astype(np.float32))
         now_KE = np.nan_to_num(contents.now_KD.astype(np.float32)) @ now_ED.T
-        return Projected(contents, now_KE, mean_LD @ mean_ED.T + bias_E, mean_LD @ (now_ED + mean_ED).T + bias_E)
+        return ProjectedContent(contents, now_KE, mean_LD @ mean_ED.T + bias_E, mean_LD @ (now_ED + mean_ED).T + bias_E)
 
-    def viewer(self, batch: Batch, past: Past) -> Tensor:
-        """[B, E]: the viewer tower's vectors; that of a stranger where there is no past.
+    def viewer(self, batch: TrainingBatch, past: PastEmbeddings) -> Tensor:
+        """The viewer tower's vectors [B, E]; the learned cold-start vector for viewers without past visits.
 
-        The tower runs over viewers with pasts of like lengths together, and not over strangers: most of a batch in
-        one block would be padding.
+        The tower runs over viewers with pasts of like lengths together, and not over cold-start viewers: as one block
+        most of a batch would be padding.
         """
         vector_BE = self.stranger_E.expand(len(past.length_B), -1)
         shorter = 0
@@ -189,8 +189,8 @@ class Model(nn.Module):
                 vector_BE = vector_BE.index_put((of_P,), self._of_past(batch, past, of_P, longest))
         return vector_BE
 
-    def _of_past(self, batch: Batch, past: Past, of_P: Tensor, longest: int) -> Tensor:
-        """[P, E]: of viewers who have a past, none longer than that."""
+    def _of_past(self, batch: TrainingBatch, past: PastEmbeddings, of_P: Tensor, longest: int) -> Tensor:
+        """Vectors [P, E] of the viewers of_P, whose pasts are not empty and not longer than `longest`."""
         item_BTE, gap_s_BT = past.item_BTE[of_P, -longest:], batch.past_gap_s_BT[of_P, -longest:]
         visits = Visits(
             item_BTE,
@@ -204,7 +204,7 @@ class Model(nn.Module):
         return self.viewers.latest(visits)
 
     def codes(self, vector_NE: Tensor) -> Tensor:
-        """[N, L] int64: codes of aligned vectors, as `Codebooks.assign`; all 0 before there are codes."""
+        """Semantic codes of room embeddings, int64 [N, L], as `Codebooks.assign`; all 0 before there are codes."""
         codes_NL = torch.zeros(len(vector_NE), len(self.centroids_LKE), dtype=torch.int64, device=vector_NE.device)
         if not self.coded:
             return codes_NL
@@ -215,14 +215,14 @@ class Model(nn.Module):
         return codes_NL
 
     def embedded(self, codes_NL: Tensor) -> Tensor:
-        """[N, E]: the sum of the embeddings of a room's codes; zeros before there are codes."""
+        """Sums of the embeddings of each room's codes [N, E]; zeros before there are codes."""
         if not self.coded:
             return self.code_LKE.new_zeros(len(codes_NL), self.code_LKE.shape[-1])
         levels = torch.arange(codes_NL.shape[1], device=codes_NL.device)
         return self.code_LKE[levels, codes_NL].sum(1)
 
     def beside(self, column: dict[str, Tensor]) -> Tensor:
-        """[R]: what the room's statistics, as percentiles, add to the towers' logit."""
+        """The part [R] of the towers' logit that the room's statistics add, as percentiles."""
         shares = [1 - column[name] for name in STATISTICS if name.endswith("_rank")]
         day_R = column["room_age_s"].clamp(1, DAY_S).log() / float(np.log(DAY_S))
         beside_R: Tensor = self.statistics(torch.stack((*shares, day_R), 1))[:, 0]
@@ -230,6 +230,6 @@ class Model(nn.Module):
 
 
 def _placed(values_P: Tensor, mask_BT: Tensor, fill: float) -> Tensor:
-    """[B, T, ...] of the values of the visits that are there."""
+    """Values of P visits laid out as [B, T, ...] by the mask, with `fill` elsewhere."""
     placed = values_P.new_full((*mask_BT.shape, *values_P.shape[1:]), fill)
     return placed.index_put((mask_BT,), values_P)

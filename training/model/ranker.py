@@ -1,12 +1,12 @@
-"""Owns the ranker: features and the towers' view of all candidates of a request → one score each. Never sees a text.
+"""The ranker: from features and the towers' outputs to one score per candidate. Never sees a text.
 
-    score = Σ weight · term   (what everybody knows: where the viewer goes, and where the crowd is)
+    score = Σ weight · term   (terms like the baseline's: the viewer's habits, and how busy the room is)
           + straight lines between quantiles of each feature, summed, and a small network over the same
 
-The second line begins at zero, so an untrained ranker is these terms, and training learns what to add. Features
-are encoded by straight lines between their quantiles (Gorishniy et al. 2022, arXiv 2203.05556): what trees get from
-their thresholds. Heads: enter (a softmax over the rooms live: the probabilities of a slate sum to one), then stay and
-interact, given that the room was entered.
+The second line begins at zero, so an untrained ranker is the first, and training learns what to add. Features are
+encoded by straight lines between their quantiles (Gorishniy et al. 2022, arXiv 2203.05556): what trees get from their
+thresholds. Heads: enter (a softmax over the candidate set: its probabilities sum to one), then stay and interact,
+given that the room was entered.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from training.model.config import EXTRA, FRESH_HALF_LIFE_S, HABIT_HALF_LIFE_S, HEADS, LARGE, WEIGHTS, RankerConfig
-from training.model.encoding_kernels import encoded
+from training.model.encoding_kernels import encode_bins
 
 HALVED = -0.6931471805599453
 BEYOND = 1e30  # knots of a feature that was never known: no value reaches them
 
 
-class Ranker(nn.Module):
-    """F features by name, and X extra inputs that the towers give."""
+class RankerNetwork(nn.Module):
+    """The ranker's network over F features by name and X extra inputs from the towers."""
 
     def __init__(self, config: RankerConfig, features: tuple[str, ...], knots_FQ: NDArray[np.float32]) -> None:
-        """knots_FQ: from `quantile_knots`, for features and extra inputs alike (F + X rows)."""
+        """features: their names, in order. knots_FQ: from `knots`, F + X rows."""
         super().__init__()
         self.config, self.features = config, features
         self.knots_FQ: Tensor
@@ -48,7 +48,7 @@ class Ranker(nn.Module):
             self.wide.weight[:, (~self._seen()).repeat_interleave(knots_FQ.shape[1])] = 0
 
     def forward(self, features_RF: Tensor, extra_RX: Tensor, terms_RK: Tensor) -> Tensor:
-        """[R, 3]: logits of the heads. terms_RK: from `terms`."""
+        """Logits of the three heads [R, 3]. terms_RK: from `terms`."""
         encoded_RW = self.encode(torch.cat((features_RF, extra_RX), 1))
         hidden_RH = self.dropout(silu(self.wide(encoded_RW)))
         logit_R3 = self.heads(silu(self.deep(hidden_RH))) + self.straight(encoded_RW)
@@ -56,13 +56,13 @@ class Ranker(nn.Module):
         return torch.cat((enter_R1, logit_R3[:, 1:]), 1)
 
     def encode(self, values_RF: Tensor) -> Tensor:
-        """[R, F·Q]: how far each value is through each bin, 0 to 1, then 1 where it is NaN; bins of NaN are 0.
+        """The bin encoding of values [R, F·Q]: how far each is through each bin, 0 to 1, then 1 where it is NaN.
 
-        Of a feature of which nothing was known when the knots were made, all is 0: it has no say.
+        The bins of NaN are 0. A feature that was never known when the knots were made is 0 throughout: it has no say.
         """
         if not values_RF.requires_grad and values_RF.device.type == "cpu":
             values, knots = values_RF.detach().contiguous().numpy(), self.knots_FQ.contiguous().numpy()
-            return torch.from_numpy(encoded(values, knots, self._seen().numpy()))
+            return torch.from_numpy(encode_bins(values, knots, self._seen().numpy()))
         low_FB, high_FB = self.knots_FQ[:, :-1], self.knots_FQ[:, 1:]
         through_RFB = (values_RF[..., None] - low_FB) / (high_FB - low_FB)
         unknown_RF = torch.isnan(values_RF)
@@ -75,7 +75,7 @@ class Ranker(nn.Module):
 
 
 def knots(features_RF: NDArray[np.float32], bins: int) -> NDArray[np.float32]:
-    """[F + X, bins + 1] for a Ranker: quantiles of the features, even steps for the extra inputs of known ranges.
+    """Knots of a RankerNetwork, float32 [F + X, bins + 1]: quantiles of the features, even steps of the extra inputs.
 
     features_RF: columns as RANKED.
     """
@@ -84,10 +84,10 @@ def knots(features_RF: NDArray[np.float32], bins: int) -> NDArray[np.float32]:
 
 
 def quantile_knots(values_RF: NDArray[np.float32], bins: int) -> NDArray[np.float32]:
-    """[F, bins + 1] ascending: quantiles of each column's known values. Bins that would be empty lie past the last.
+    """Quantiles of each column's known values, float32 [F, bins + 1], ascending; empty bins lie past the last value.
 
     A value so frequent that it fills a bin alone gets a knot of its own, and the quantiles are those of the others:
-    most counts are zero for most rooms, and it is the rest of them that differ. Of nothing they begin at BEYOND.
+    most counts are zero for most rooms, and only the others differ. A column without known values begins at BEYOND.
     """
     knots_FQ = np.empty((values_RF.shape[1], bins + 1), np.float32)
     for feature, column_R in enumerate(values_RF.T):
@@ -108,7 +108,7 @@ def quantile_knots(values_RF: NDArray[np.float32], bins: int) -> NDArray[np.floa
 
 
 def _apart(knots: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Without those that float32 could not divide by the distance of."""
+    """Knots that float32 can tell apart: the others are left out, for their distance would divide by zero."""
     kept = [float(knots[0])]
     for knot in knots[1:].tolist():
         if knot - kept[-1] > 1e-4 * max(1.0, abs(knot)):
@@ -117,12 +117,11 @@ def _apart(knots: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def terms(column: dict[str, Tensor], alike_R: Tensor, language_R: Tensor, category_R: Tensor) -> Tensor:
-    """[R, 7] in 0..1, from features by name; like version 0's, but as the versions there are were trained with them.
+    """The ranker's terms [R, 7] in 0..1, from features by name.
 
-    alike_R: cosine of what the viewer saw and the room.
-
-    language_R, category_R: shares of the viewer's visits to rooms of the same; their roots count.
-    Crowds count by their logarithm, against a fixed number.
+    They resemble the baseline ranker's, in the form that published versions were trained with. alike_R: cosine of
+    what the viewer saw and the room. language_R, category_R: shares of the viewer's visits to rooms of the same; their
+    roots count. Audiences count by their logarithm, against a fixed number.
     """
     never_R = torch.isnan(column["own_visit_age_s"])
     habit_R = column["own_visits"] / (column["own_visits"] + 2)

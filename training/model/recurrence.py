@@ -1,4 +1,4 @@
-"""Owns h_t = λ h_{t-1} + x_t over complex sequences, with its gradient. Never makes λ or x."""
+"""The recurrence h_t = λ h_{t-1} + x_t over complex sequences, with its gradient. Never makes λ or x."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def recur(lambda_D: Tensor, x_BTD: Tensor) -> Tensor:
-    """[B, T, D] complex64: the states of all steps, from zero. Differentiable in both.
+    """The states of all steps, complex64 [B, T, D], starting from zero. Differentiable in both arguments.
 
     One fused multiply-add a step, forward and back. On a CPU that is less work than a scan in log T passes over memory
     and keeps nothing but the states; numbers are those of the cached step, in the same order.

@@ -1,8 +1,9 @@
-"""Owns the room tower: content and streamer → one vector, gated by the streamer. Never sees a viewer or a statistic.
+"""The room tower: content and streamer to one vector, by a content gate. Never sees a viewer or a statistic.
 
 LARM, arXiv 2504.05217, section 3: `a = P(now ⊕ mean)`, `e` the streamer's embedding, `λ = sigmoid(gate(e))`, and
-`vector = normalise(λ·a + (1 − λ)·e)`. The gate reads only the embedding, so that how much the content counts depends on
-how well the streamer is known. Row 0 of the embeddings is cold: shared by all streamers that training has not seen.
+`vector = normalise(λ·a + (1 − λ)·e)`. λ is the content gate. It reads only the embedding, so that how much the content
+counts depends on how well the streamer is known. Row 0 of the embeddings is cold: all streamers that training has not
+seen share it.
 
 P reads content less what all content has in common. Texts are far more alike than unlike, so that a projection of them
 as they come soon turns every room into one and the same direction, and normalising leaves nothing to learn from.
@@ -21,15 +22,18 @@ from training.model.config import COLD, LarmConfig
 
 @dataclass(frozen=True, slots=True)
 class RoomVectors:
-    """Of any number of rooms. Vectors are float32 of unit length."""
+    """The room tower's outputs for N rooms. Vectors are float32 of unit length."""
 
     vector_NE: Tensor
     content_NE: Tensor  # a, of unit length; zero for a room without content
-    gate_N: Tensor  # λ, 0 to 1; 0 for a room without content
+    content_gate_N: Tensor  # λ, 0 to 1; 0 for a room without content
 
 
 class RoomTower(nn.Module):
-    """P, the gate, and the embeddings of streamers, of which a refresh may have more (`thaw` in export.py)."""
+    """The room tower: projection P, content gate, and streamers' embeddings.
+
+    A refresh may add streamers (`load_bundle` in export.py).
+    """
 
     def __init__(self, config: LarmConfig, num_streamers: int) -> None:
         """num_streamers: those known, the cold row not counted."""
@@ -45,11 +49,15 @@ class RoomTower(nn.Module):
             nn.init.zeros_(self.project.weight).requires_grad_(False)
 
     def forward(self, now_ND: Tensor, mean_ND: Tensor, has_N1: Tensor, row_N: Tensor) -> RoomVectors:
-        """now_ND, mean_ND: [N, d_content], zeros without content; has_N1: bool; row_N: int64, COLD for a stranger."""
+        """Vectors of N rooms.
+
+        now_ND, mean_ND: [N, d_content], zeros without content. has_N1: bool, whether there is content. row_N: int64,
+        the streamers' rows, COLD for one that training has not seen.
+        """
         return self.fuse(self.project(torch.cat((now_ND, mean_ND), -1) - self.centre_W), has_N1, row_N)
 
     def fuse(self, both_NE: Tensor, has_N1: Tensor, row_N: Tensor) -> RoomVectors:
-        """From the projected content on."""
+        """Vectors of N rooms from content that is projected already; has_N1, row_N as in `forward`."""
         if self.training and self.config.id_dropout > 0:
             row_N = row_N.masked_fill(torch.rand(row_N.shape, device=row_N.device) < self.config.id_dropout, COLD)
         id_NE = self.streamer(row_N)
@@ -61,11 +69,11 @@ class RoomTower(nn.Module):
         return RoomVectors(vector_NE, a_NE, gate_N1[:, 0])
 
     def bias(self) -> Tensor:
-        """[E]: what is added to content that is projected as it comes, with nothing taken from it."""
+        """The projection's bias [E], to be added to the projection of content from which no mean was taken."""
         bias_E: Tensor = -self.project(self.centre_W)
         return bias_E
 
     def halves(self) -> tuple[Tensor, Tensor]:
-        """What of the projection belongs to now and to the slow mean: [E, d_content] each."""
+        """The projection's weights for the content of now and for the slow mean, [E, d_content] each."""
         weight_EW, width = self.project.weight, self.config.d_content
         return weight_EW[:, :width], weight_EW[:, width:]

@@ -1,4 +1,4 @@
-"""Owns semantic codes: residual k-means over vectors, with numbers that stay. Never knows whose vectors they are.
+"""Semantic codes: residual k-means over vectors, with code numbers that stay. Never knows whose vectors they are.
 
 Level 1 is the nearest centroid, level 2 the nearest to what is left, and so on, as in LARM (arXiv 2504.05217, section
 3.3) and RQ-VAE (arXiv 2203.01941), but by k-means alone: nothing to train and nothing to collapse. A centroid that few
@@ -27,7 +27,7 @@ BLOCK = 16_384  # vectors compared with all centroids at a time: 4 MB at 64 cent
 
 @dataclass(frozen=True, slots=True)
 class CodesConfig(Section):
-    """levels, and how many codes each has."""
+    """Settings of the codes: levels, codes per level (size), rounds of k-means, seed."""
 
     section: ClassVar[str] = "codes"
 
@@ -39,7 +39,7 @@ class CodesConfig(Section):
 
 @dataclass(frozen=True, slots=True)
 class CodeFigures:
-    """How well codes spread. Of each level; collision of all levels together."""
+    """Figures of how well codes spread, per level; collision is that of all levels together."""
 
     coverage: tuple[float, ...]  # share of the codes that are used
     entropy: tuple[float, ...]  # of the codes' use, as a share of the largest possible
@@ -48,14 +48,14 @@ class CodeFigures:
 
 
 class Codebooks:
-    """L levels of K centroids. Frozen."""
+    """L levels of K centroids, float32 [L, K, D], which assign codes to vectors. Frozen."""
 
     def __init__(self, centroids_LKD: Floats) -> None:
         self.centroids_LKD = np.ascontiguousarray(centroids_LKD, np.float32)
         self._half_LK = 0.5 * np.einsum("lkd,lkd->lk", self.centroids_LKD, self.centroids_LKD)
 
     def assign(self, vectors_ND: Floats) -> Codes:
-        """[N, L] int16. Vectors that are not numbers, or zero, have code 0 at each level."""
+        """Codes of N vectors, int16 [N, L]: the nearest centroid at each level. NaN counts as zero."""
         codes_NL = np.zeros((len(vectors_ND), len(self.centroids_LKD)), np.int16)
         for start in range(0, len(vectors_ND), BLOCK):
             rest_ND = np.nan_to_num(vectors_ND[start : start + BLOCK]).astype(np.float32)
@@ -66,7 +66,7 @@ class Codebooks:
         return codes_NL
 
     def figures(self, vectors_ND: Floats) -> CodeFigures:
-        """Of these vectors."""
+        """The figures of these vectors' codes."""
         codes_NL = self.assign(vectors_ND)
         size = self.centroids_LKD.shape[1]
         used_LK = np.stack([np.bincount(codes_N, minlength=size) for codes_N in codes_NL.T])
@@ -83,8 +83,11 @@ class Codebooks:
         )
 
 
-def fit(vectors_ND: Floats, config: CodesConfig, previous: Codebooks | None = None) -> Codebooks:
-    """Codebooks of the vectors. previous: to start from, so that numbers keep their meaning as the vectors move on."""
+def fit_codebooks(vectors_ND: Floats, config: CodesConfig, previous: Codebooks | None = None) -> Codebooks:
+    """Codebooks fitted to vectors. previous: those to start from, so that code numbers keep their meaning.
+
+    Raises ConfigError: `previous` has another shape.
+    """
     rng = np.random.default_rng(config.seed)
     rest_ND = np.ascontiguousarray(vectors_ND, np.float32)
     shape = (config.levels, config.size, vectors_ND.shape[1])
@@ -102,7 +105,7 @@ def fit(vectors_ND: Floats, config: CodesConfig, previous: Codebooks | None = No
 
 
 def keep_numbers(new: Codebooks, new_vectors_ND: Floats, old_codes_NL: Codes) -> Codebooks:
-    """`new` with its codes renumbered so that as many of N rooms as possible keep the number they had, per level."""
+    """The codebooks `new`, renumbered so that as many of N rooms as possible keep their number, per level."""
     from scipy.optimize import linear_sum_assignment  # noqa: PLC0415  .2 s, and who serves reads this module too
 
     codes_NL = new.assign(new_vectors_ND)

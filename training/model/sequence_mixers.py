@@ -1,4 +1,4 @@
-"""Owns the sequence mixers of the viewer tower: one protocol, three blocks. Never knows what a token stands for."""
+"""Sequence mixers of the viewer tower: one protocol, three blocks. Never knows what a token stands for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HIDDEN = -1e4  # exp and SiLU of it are 0 in every precision; infinity would mak
 
 @dataclass(frozen=True, slots=True)
 class MixerCache:
-    """What a block keeps of the past of B sequences: tensors whose meaning only the block knows."""
+    """A block's state after the past of B sequences: tensors whose meaning only the block knows."""
 
     tensors: tuple[Tensor, ...]
 
@@ -31,17 +31,20 @@ class Mixer(Protocol):
     """
 
     def __call__(self, x_BTD: Tensor, mask_BT: Tensor, at_s_BT: Tensor | None = None) -> Tensor:
-        """[B, T, D]; output t depends on inputs up to t. mask_BT: True where there is a visit. at_s_BT: seconds."""
+        """The outputs [B, T, D]; output t depends on inputs up to t.
+
+        mask_BT: True where there is a visit. at_s_BT: the time of each visit in seconds.
+        """
 
     def start(self, batch: int) -> MixerCache:
-        """The past of sequences without one."""
+        """The state of `batch` sequences without a past."""
 
     def step(self, x_BD: Tensor, cache: MixerCache, at_s_B: Tensor | None = None) -> tuple[Tensor, MixerCache]:
-        """The output [B, D] for one more visit each, and the past with it. The cache given stays as it was."""
+        """The output [B, D] for one more visit each, and the state after it. The given cache stays as it was."""
 
 
-def build(kind: MixerKind, config: MixerConfig) -> Softmax | Hstu | Lru:
-    """One block. Raises ConfigError: no such mixer."""
+def build_mixer(kind: MixerKind, config: MixerConfig) -> Softmax | Hstu | Lru:
+    """A new block of a kind. Raises ConfigError: there is no such kind."""
     blocks: dict[str, type[Softmax | Hstu | Lru]] = {"softmax": Softmax, "hstu": Hstu, "lru": Lru}
     if kind not in blocks:
         raise ConfigError(f'mixer is "{kind}"; it must be one of {", ".join(MIXERS)}')
@@ -162,8 +165,8 @@ class Lru(nn.Module):
         decay_D = self.nu_D.exp()
         lambda_D = torch.polar((-decay_D).exp(), self.theta_D.exp())
         gamma_D = (1 - (-2 * decay_D).exp()).sqrt()
-        given: Tensor = self.into(self.norm(x)).float()
-        return lambda_D, gamma_D * torch.complex(*given.chunk(2, dim=-1))
+        projected: Tensor = self.into(self.norm(x)).float()
+        return lambda_D, gamma_D * torch.complex(*projected.chunk(2, dim=-1))
 
     def _finish(self, x: Tensor, state: Tensor) -> Tensor:
         kept: Tensor = x + self.dropout(self.out(torch.cat((state.real, state.imag), dim=-1)))
@@ -172,7 +175,7 @@ class Lru(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Normalise, widen, SiLU, narrow."""
+    """A feed-forward layer: normalise, widen, SiLU, narrow."""
 
     def __init__(self, config: MixerConfig) -> None:
         super().__init__()
@@ -182,12 +185,13 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The layer's output [..., d_model], to be added to its input."""
         narrowed: Tensor = self.narrow(self.dropout(functional.silu(self.widen(self.norm(x)))))
         return narrowed
 
 
 class DistanceBias(nn.Module):
-    """What attention adds by how many visits, and how much time, lie between two: a table each, a row a head."""
+    """An attention bias by the number of visits and the time between two visits: a table each, a row per head."""
 
     def __init__(self, config: MixerConfig) -> None:
         super().__init__()
@@ -195,7 +199,7 @@ class DistanceBias(nn.Module):
         self.time_HK = nn.Parameter(torch.zeros(config.heads, KNOTS)) if config.timed else None
 
     def forward(self, mask_BT: Tensor, at_s_BT: Tensor | None) -> Tensor:
-        """[1 or B, H, T, T]; HIDDEN is added to what a visit must not see: later ones and padding."""
+        """The bias [1 or B, H, T, T]; HIDDEN is added where a visit must not look: at later ones and padding."""
         place_T = torch.arange(mask_BT.shape[1], device=mask_BT.device)
         apart_TT = place_T[:, None] - place_T
         bias_BHTT: Tensor = self.visits_HK[:, apart_TT.clamp(0, self.visits_HK.shape[1] - 1)][None]
@@ -205,7 +209,7 @@ class DistanceBias(nn.Module):
         return bias_BHTT if mask_BT.all() else bias_BHTT + HIDDEN * ~mask_BT[:, None, None]
 
     def last(self, at_s_BS: Tensor) -> Tensor:
-        """[1 or B, H, 1, S]: that of the last of S visits to all of them."""
+        """The bias [1 or B, H, 1, S] of the last of S visits to all of them."""
         length = at_s_BS.shape[1]
         back_S = torch.arange(length - 1, -1, -1, device=at_s_BS.device).clamp_max(self.visits_HK.shape[1] - 1)
         bias_BHS = self.visits_HK[:, back_S][None, :, None]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from streaming.replay import Channel
 from training.content.declared_labels import LABELS, UNKNOWN, label
-from training.features.visit_kinds import Kind
-from training.model.batches import Contents, Pasts, Slates
+from training.features.visit_kinds import VisitKind
+from training.model.batches import CandidateSets, ContentTable, VisitSequences
 from training.recorded.chat import Chat
 from training.recorded.content_timeline import ContentRows
 from training.recorded.replay_state import Moment
@@ -75,7 +75,7 @@ class RecordedVisits:
 def find_visits(chat: Chat, kind_M: NDArray[np.int8]) -> RecordedVisits:
     """The visits that `training/recorded/visits.py` sees, with what became of them."""
     order_M = np.argsort(chat.viewer_M, kind="stable")
-    begins_M = kind_M[order_M] != Kind.NO_VISIT
+    begins_M = kind_M[order_M] != VisitKind.NO_VISIT
     number_M = np.cumsum(begins_M) - 1
     message_W = order_M[begins_M]
     at_us_W, viewer_W = chat.at_us_M[message_W], chat.viewer_M[message_W].astype(np.int64)
@@ -127,14 +127,14 @@ def slates_of(
     row_C: NDArray[np.int32],
     labels_C2: NDArray[np.int32],
     max_visits: int,
-) -> Slates:
+) -> CandidateSets:
     """One slate a moment, whose past is of the visits before it. row_C, labels_C2: of each channel."""
     size_V = np.array([len(moment.live_N) for moment in moments], np.int32)
     live_R = np.concatenate([moment.live_N for moment in moments])
     at_us_V = np.array([moment.at_us for moment in moments], np.int64)
     visit_V = visits.visit_M[[moment.message for moment in moments]]
     content = contents.rows(live_R, np.repeat(at_us_V, size_V))
-    return Slates(
+    return CandidateSets(
         at_ms_V=at_us_V // 1_000,
         viewer_V=visits.viewer_W[visit_V],
         size_V=size_V,
@@ -150,7 +150,7 @@ def slates_of(
         shown_R=np.zeros(len(live_R), np.bool_),
         log_q_R=np.zeros(len(live_R), np.float32),
         pasts=_pasts(visit_V, visits, contents, row_C=row_C, labels_C2=labels_C2, T=max_visits),
-        contents=Contents(contents.now_RD, contents.mean_RD),
+        contents=ContentTable(contents.now_RD, contents.mean_RD),
     )
 
 
@@ -162,14 +162,14 @@ def _pasts(
     row_C: NDArray[np.int32],
     labels_C2: NDArray[np.int32],
     T: int,
-) -> Pasts:
+) -> VisitSequences:
     visit_VT = visit_V[:, None] - T + np.arange(T)
     there_VT = visit_VT >= visits.first_W[visit_V][:, None]
     visit_VT[~there_VT] = 0
     content = contents.rows(visits.channel_W, visits.at_us_W)
     next_us_VT = np.concatenate([visits.at_us_W[visit_VT[:, 1:]], visits.at_us_W[visit_V][:, None]], axis=1)
     gap_s_VT = ((next_us_VT - visits.at_us_W[visit_VT]) / 1e6).astype(np.float32)
-    return Pasts(
+    return VisitSequences(
         streamer_VT=np.where(there_VT, row_C[visits.channel_W][visit_VT], 0),
         action_VT=there_VT.astype(np.int8),  # who is seen has written
         dwell_s_VT=np.where(there_VT, visits.dwell_s_W[visit_VT], np.float32(0)),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from training.features.columns import Paths
+from training.features.columns import TransitionColumns
 from training.features.visit_sequence import LONGEST_HABITS
 
 RECENT_S = 300.0  # a raid moves a crowd within a minute or two; five minutes still tell where it went
@@ -46,9 +46,9 @@ class MovesBetween:
             self._row(self._shared, other)[channel] += 1
             self._row(self._shared, channel)[other] += 1
 
-    def paths(self, at_ms: int, origin: int, known: Sequence[int], live_N: NDArray[np.intp]) -> Paths:
+    def paths(self, at_ms: int, origin: int, known: Sequence[int], live_N: NDArray[np.intp]) -> TransitionColumns:
         """From `origin` (-1: nowhere) and from the channels that the viewer knows to the rooms `live_N`."""
-        paths = Paths.empty(len(live_N))
+        paths = TransitionColumns.empty(len(live_N))
         if origin in self._moves:
             row_C = self._moves[origin]
             paths.moves_N[:] = row_C[live_N]

@@ -7,8 +7,8 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
-from training.examples.co_visit_counts import MoveCounts
-from training.features.visit_kinds import Kind
+from training.examples.co_visit_counts import TransitionCounts
+from training.features.visit_kinds import VisitKind
 
 
 class MovesObserver:
@@ -21,12 +21,12 @@ class MovesObserver:
     def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
         """One message, in time order."""
         self._left -= 1
-        if self._left >= 0 and kind != Kind.NO_VISIT:
+        if self._left >= 0 and kind != VisitKind.NO_VISIT:
             self._visits.append((viewer, channel))
 
-    def counts(self, row_C: NDArray[np.int32]) -> MoveCounts:
+    def counts(self, row_C: NDArray[np.int32]) -> TransitionCounts:
         """Of the visits so far. row_C: the streamer's row of each channel."""
-        counts, before = MoveCounts(), defaultdict[int, list[int]](list)
+        counts, before = TransitionCounts(), defaultdict[int, list[int]](list)
         row = row_C.tolist()
         for viewer, channel in self._visits:
             visited = before[viewer]

@@ -12,7 +12,7 @@ import pyarrow as pa
 from streaming.replay import Channel
 from streaming.text import build_title_text, text_hash
 from streaming.window_config import WindowConfig
-from training.content.encode_missing import EncodeProgress, Encoder, encode_missing
+from training.content.encode_missing import Encoder, EncodingProgress, encode_missing
 from training.content.vector_cache import VectorCache
 from training.recorded.chat import Chat
 from training.recorded.content_timeline import ContentTimeline
@@ -40,7 +40,7 @@ def content_timeline(
     *,
     encoder: Encoder,
     folder: Path,
-    progress: EncodeProgress,
+    progress: EncodingProgress,
     config: ContentConfig | None = None,
 ) -> ContentTimeline:
     """Cuts, encodes what the cache in `folder` lacks, and lays it out by time.

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.presence import LATE_MS, Deadlines
-from training.features.features import crowd, features, served
-from training.features.viewer_columns import STRANGER
-from training.features.visit_kinds import SILENCE_MS, Kind
+from training.features.features import features, room_features, served
+from training.features.viewer_columns import COLD_START_VIEWER
+from training.features.visit_kinds import SILENCE_MS, VisitKind
 from training.recorded.chat import Chat
 from training.recorded.move_counters import MovesBetween
 from training.recorded.room_counters import NEVER_MS, Crowd
@@ -31,7 +31,7 @@ class Moment:
     entered: int  # position in live_N: what is to be predicted
     surprise: bool  # the room entered was not live before: it is listed only because it was entered
     channel_visits: int  # visits to the channel entered, before this one
-    kind: Kind
+    kind: VisitKind
 
 
 @runtime_checkable
@@ -54,7 +54,7 @@ class World:
         self._deadlines: Deadlines[int] = Deadlines()  # viewers who are in a channel
         self._position_C = np.full(num_channels, -1, np.intp)
 
-    def moment(self, message: int, at_us: int, viewer: int, channel: int, kind: Kind) -> Moment:
+    def moment(self, message: int, at_us: int, viewer: int, channel: int, kind: VisitKind) -> Moment:
         """The moment of a visit, before any message of that millisecond is applied."""
         at_ms = at_us // 1_000
         live_N = self._crowd.live(at_ms)
@@ -82,10 +82,10 @@ class World:
             past = self._pasts[viewer] = Past(at_ms)
         habit = past.habits.get(channel)
         if habit is not None and habit.last_ms == at_ms:
-            self._crowd.apply(at_ms, channel, Kind.NO_VISIT, at_ms)
+            self._crowd.apply(at_ms, channel, VisitKind.NO_VISIT, at_ms)
             return
         self._crowd.apply(at_ms, channel, kind, NEVER_MS if habit is None else habit.last_ms)
-        if kind != Kind.NO_VISIT:
+        if kind != VisitKind.NO_VISIT:
             if past.channel != NOWHERE:
                 if past.present:
                     self._crowd.leave(past.channel, past.habits[past.channel].last_visit_ms)
@@ -113,10 +113,10 @@ class World:
         own = past.own(at_ms, live_N, self._position_C)
         self._position_C[live_N] = -1
         served_NF = served(
-            crowd(self._crowd.rooms(at_ms, live_N)),
+            room_features(self._crowd.rooms(at_ms, live_N)),
             own,
             self._crowd.arrivals(live_N, None if past.channel == NOWHERE else past.channel, at_ms),
-            past.viewer(at_ms, int(np.count_nonzero(own.visits_N))) if past.visits else STRANGER,
+            past.viewer(at_ms, int(np.count_nonzero(own.visits_N))) if past.visits else COLD_START_VIEWER,
             at_ms,
         )
         paths = self._paths.paths(at_ms, past.channel, list(past.habits), live_N)
@@ -142,7 +142,7 @@ def moments(
         world.lapse(at_ms)
         for message in range(start, stop):
             if wants_M[message]:
-                kind = Kind(kinds_M[message])
+                kind = VisitKind(kinds_M[message])
                 yield world.moment(message, at_us_M[message], viewer_M[message], channel_M[message], kind)
         for message in range(start, stop):
             for observer in (world, *observers):

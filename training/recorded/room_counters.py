@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from streaming.activity import MAX_ARRIVALS, RECENT_MS
 from streaming.events import ACTIVITY_BUCKET_MS as BUCKET_MS
-from training.features.columns import Arrivals, Newest
+from training.features.columns import ArrivalColumns, NewestArrivals
 from training.features.features import (
     ENTRIES,
     FIRST_ENTRIES,
@@ -18,11 +18,11 @@ from training.features.features import (
     NEWCOMERS,
     NUM_COUNTS,
     SPANS_S,
-    Rooms,
+    RoomColumns,
     Totals,
 )
 from training.features.room_columns import SPANS_B
-from training.features.visit_kinds import LIVE_MS, SILENCE_MS, Kind
+from training.features.visit_kinds import LIVE_MS, SILENCE_MS, VisitKind
 
 NUM_BUCKETS = max(SPANS_B) + 1  # the one that is being filled, and those before it
 CHATTER_BUCKETS = LIVE_MS // BUCKET_MS
@@ -47,7 +47,7 @@ class Crowd:
         self._broadcast_KC = np.zeros((LEFT + 1, C), np.float32)
         self._order = range(num_channels) if order is None else order
         self._arrivals: dict[int, list[tuple[int, int, int]]] = {}  # to a channel: when and whence, oldest first
-        self._newest = Newest(C, MAX_ARRIVALS)  # origins: channels, counted from 1
+        self._newest = NewestArrivals(C, MAX_ARRIVALS)  # origins: channels, counted from 1
 
     def live(self, at_ms: int) -> NDArray[np.intp]:
         """[N] channels with a message in the five minutes before, in no order that means anything."""
@@ -57,7 +57,7 @@ class Crowd:
         """Visits to the channel so far."""
         return int(self._totals_KC[ENTRIES, channel])
 
-    def rooms(self, at_ms: int, live_N: NDArray[np.intp]) -> Rooms:
+    def rooms(self, at_ms: int, live_N: NDArray[np.intp]) -> RoomColumns:
         """Columns of the channels `live_N` as of `at_ms`. One that was silent for half an hour begins anew."""
         self._advance(at_ms)
         begun_N = at_ms - self._last_ms_C[live_N] < SILENCE_MS
@@ -65,7 +65,7 @@ class Crowd:
         filling_KN = self._counts_BKC[self._bucket % NUM_BUCKETS][:, live_N]
         counts_SKN = filling_KN + self._whole_SKC[:, :, live_N]
         counts_SKN += np.float32(1.0 - passed) * self._oldest_SKC[:, :, live_N]
-        return Rooms(
+        return RoomColumns(
             counts_SKN=counts_SKN,
             broadcast_KN=np.where(begun_N, self._broadcast_KC[:, live_N], 0),
             age_s_N=np.where(begun_N, at_ms - self._started_ms_C[live_N], 0) / 1e3,
@@ -76,9 +76,9 @@ class Crowd:
         """What no replica counts, as of the last moment that `rooms` was asked for."""
         return Totals(totals_KN=self._totals_KC[:, live_N], chatters_N=self._chatters_C[live_N])
 
-    def arrivals(self, live_N: NDArray[np.intp], origin: int | None, at_ms: int) -> Arrivals:
+    def arrivals(self, live_N: NDArray[np.intp], origin: int | None, at_ms: int) -> ArrivalColumns:
         """Of those who came to each channel lately, how many came from `origin`."""
-        return Arrivals.count(self._newest, live_N, 0 if origin is None else origin + 1, at_ms)
+        return ArrivalColumns.count(self._newest, live_N, 0 if origin is None else origin + 1, at_ms)
 
     def arrive(self, at_ms: int, origin: int, channel: int) -> None:
         """A viewer who was in `origin` last, however long ago, enters `channel`."""
@@ -106,7 +106,7 @@ class Crowd:
         filling_KC[MESSAGES, channel] += 1
         self._totals_KC[MESSAGES, channel] += 1
         self._broadcast_KC[MESSAGES, channel] += 1
-        if kind != Kind.NO_VISIT:
+        if kind != VisitKind.NO_VISIT:
             self._count_entry(filling_KC, channel, kind)
         before = previous_ms // BUCKET_MS
         if before > self._bucket - CHATTER_BUCKETS:
@@ -118,9 +118,9 @@ class Crowd:
     def _count_entry(self, filling_KC: NDArray[np.float32], channel: int, kind: int) -> None:
         for counts_KC in (filling_KC, self._totals_KC, self._broadcast_KC):
             counts_KC[ENTRIES, channel] += 1
-            if kind != Kind.REPEAT:
+            if kind != VisitKind.REPEAT:
                 counts_KC[FIRST_ENTRIES, channel] += 1
-            if kind == Kind.COLD:
+            if kind == VisitKind.COLD:
                 counts_KC[NEWCOMERS, channel] += 1
 
     def _advance(self, at_ms: int) -> None:

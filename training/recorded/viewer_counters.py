@@ -7,8 +7,8 @@ from bisect import bisect_right
 import numpy as np
 from numpy.typing import NDArray
 
-from training.features.columns import Own, Viewer
-from training.features.visit_kinds import Kind
+from training.features.columns import ViewerColumns, ViewerRoomColumns
+from training.features.visit_kinds import VisitKind
 
 NOWHERE = -1
 
@@ -45,21 +45,21 @@ class Past:
         habit = self.habits.get(channel)
         if habit is None:
             habit = self.habits[channel] = Habit(at_ms)
-        elif kind != Kind.NO_VISIT:
+        elif kind != VisitKind.NO_VISIT:
             self.habits[channel] = self.habits.pop(channel)  # the one visited last goes to the end
-        if kind != Kind.NO_VISIT:
+        if kind != VisitKind.NO_VISIT:
             habit.visits += 1
             habit.last_visit_ms = at_ms
             self.visits += 1
-            self.repeats += kind == Kind.REPEAT
+            self.repeats += kind == VisitKind.REPEAT
         habit.messages += 1
         habit.last_ms = self.last_ms = at_ms
         self.channel = channel
         self.present = True
 
-    def viewer(self, at_ms: int, known_live: int) -> Viewer:
+    def viewer(self, at_ms: int, known_live: int) -> ViewerColumns:
         """What does not depend on a room. known_live: rooms live of channels visited."""
-        return Viewer(
+        return ViewerColumns(
             visits=self.visits,
             repeats=self.repeats,
             channels=len(self.habits),
@@ -68,9 +68,9 @@ class Past:
             known_live=known_live,
         )
 
-    def own(self, at_ms: int, live_N: NDArray[np.intp], position_C: NDArray[np.intp]) -> Own:
+    def own(self, at_ms: int, live_N: NDArray[np.intp], position_C: NDArray[np.intp]) -> ViewerRoomColumns:
         """The viewer's own past in each of the rooms. position_C: where a channel stands in live_N, -1 for nowhere."""
-        own = Own.empty(len(live_N))
+        own = ViewerRoomColumns.empty(len(live_N))
         visited_ms = [habit.last_visit_ms for habit in self.habits.values()]  # ascending
         for channel, habit in self.habits.items():
             place = position_C[channel]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.features.visit_kinds import SILENCE_US, Kind
+from training.features.visit_kinds import SILENCE_US, VisitKind
 from training.recorded.chat import Chat
 
 
@@ -24,10 +24,10 @@ def kinds(chat: Chat) -> NDArray[np.int8]:
     # A viewer's first message in a channel is always a visit: the one before it was elsewhere, or there is none.
     known_M = np.ones(len(pair_M), bool)
     known_M[np.unique(pair_M, return_index=True)[1]] = False
-    found_M = np.full(len(pair_M), Kind.NO_VISIT, np.int8)
-    found_M[moved_M | silent_M | first_M] = Kind.REPEAT
-    found_M[~known_M] = Kind.NEW
-    found_M[first_M] = Kind.COLD
+    found_M = np.full(len(pair_M), VisitKind.NO_VISIT, np.int8)
+    found_M[moved_M | silent_M | first_M] = VisitKind.REPEAT
+    found_M[~known_M] = VisitKind.NEW
+    found_M[first_M] = VisitKind.COLD
     kind_M = np.empty_like(found_M)
     kind_M[order_M] = found_M
     return kind_M

@@ -1,1 +1,1 @@
-"""Versions of the model: their files, and the topic that says which is live."""
+"""Versions of the model: their files, and the topic that names the live one."""

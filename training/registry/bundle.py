@@ -1,11 +1,11 @@
-"""Owns a version of the models as files: written whole or not at all, checked in full when read. Never runs a model.
+"""A model version as files: written whole or not at all, checked in full when read. Never runs a model.
 
     VERSION/weights.safetensors   every array
     VERSION/names.json            lists of strings, such as the streamers that the rows of an embedding stand for
     VERSION/manifest.json         what it is, and the sizes and checksums of the others
 
-The manifest is written last: a folder without one is no version. Nothing in it can be run: no pickle, no code. What is
-read was perhaps written by somebody else, so nothing is believed: not a size, a path, a shape or a number.
+The manifest is written last: a folder without one is no version. Nothing in it can be run: no pickle, no code. A file
+may come from somebody else, so every size, path, shape and number is checked.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ DTYPES = ("float32", "float16", "int64", "int32", "int16", "uint8", "bool")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
-    """A version in memory. arrays: by name, read-only where they were read; names: lists of strings, by name."""
+    """A model version in memory.
+
+    arrays: weights by name, read-only where they were read from files. names: lists of strings by name.
+    """
 
     manifest: Manifest
     arrays: Mapping[str, NDArray[Any]]
@@ -46,14 +49,14 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
-    """A version as the bytes of its files."""
+    """A model version as the bytes of its files."""
 
     manifest: Manifest  # completed
     files: Mapping[str, bytes]
 
 
 def pack(bundle: Bundle) -> Packed:
-    """The bytes of a version's files; the same for the same contents. Raises VersionError: what cannot be written."""
+    """The bytes of a version's files; equal for equal contents. Raises VersionError: something cannot be written."""
     arrays = {name: np.asarray(array, order="C") for name, array in sorted(bundle.arrays.items())}
     infos = {name: ArrayInfo(array.shape, array.dtype.name) for name, array in arrays.items()}
     _check_arrays(arrays, infos, bundle.manifest.version)
@@ -68,9 +71,10 @@ def pack(bundle: Bundle) -> Packed:
 
 
 def write(bundle: Bundle, store: Store, under: str = "") -> Manifest:
-    """Writes a version below a folder of the store; returns its manifest, completed. Blocks until it is on the disk.
+    """Writes a version to a folder of the store and returns its completed manifest. Blocks until it is on the disk.
 
-    Raises VersionError: something in it cannot be written, there is a version already, or the store says no.
+    under: the folder, "" for the store's root. Raises VersionError: something in the bundle cannot be written, the
+    folder has a version already, or the store refuses.
     """
     packed = pack(bundle)
     try:
@@ -95,12 +99,15 @@ def exists(store: Store, under: str = "") -> bool:
 
 
 def read_manifest(store: Store, under: str = "") -> Manifest:
-    """What a version says of itself. Raises VersionError: there is none, or it is damaged."""
+    """The manifest of a version in a folder of the store. Raises VersionError: there is none, or it is damaged."""
     return decode_manifest(_load(store, under, MANIFEST, MAX_MANIFEST_BYTES), f"{_place(store, under)}/{MANIFEST}")
 
 
 def read(store: Store, under: str = "") -> Bundle:
-    """A version with everything checked: sizes, checksums, shapes, dtypes, numbers. Raises VersionError."""
+    """The version in a folder of the store, checked in full: sizes, checksums, shapes, dtypes, finite numbers.
+
+    Raises VersionError.
+    """
     manifest, place = read_manifest(store, under), _place(store, under)
     if set(manifest.files) != {WEIGHTS, NAMES}:
         raise VersionError(f"{place}/{MANIFEST} lists {sorted(manifest.files)}; a version is {WEIGHTS} and {NAMES}")

@@ -1,8 +1,8 @@
-"""Owns what the topic `models` says: which versions there are and which is live. Never reads the log or a file.
+"""The catalogue of versions on the topic `models`: which exist and which is live. Never reads the log or a file.
 
-A version's record stands under the key MODEL/VERSION, so that compaction keeps one for each. Of all records that say
-`live` the newest is right: a version goes live by one record, and nothing can come between. What was live before says
-so still, in the order in which it was: that is the way back.
+A version's record has the key MODEL/VERSION, so that compaction keeps one for each. Of all records with the state
+`live` the newest counts: one record puts a version live, so nothing can come between. Older `live` records stay, in
+their order: a rollback goes by them.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ State = Literal["live", "before", "candidate", "retired"]
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A version and what it is now. state: `before` has been live and may be returned to."""
+class CatalogEntry:
+    """A version and its present state. state: `before` was live once, and a rollback may return to it."""
 
     record: ModelVersion
     state: State
 
 
-class Announced:
-    """The versions, as of the records applied in the log's order. For one thread."""
+class VersionCatalog:
+    """The catalogue of versions, built from the records of the topic in the log's order. For one thread."""
 
     def __init__(self) -> None:
         self._decode = Decoder(MODELS)
         self._records: dict[str, ModelVersion] = {}  # by version, newest record last
 
     def apply(self, key: bytes | None, value: bytes | None) -> bool:
-        """Applies a record; False where it cannot be read, and changes nothing then."""
+        """Applies a record of the topic; returns False and changes nothing where it cannot be read."""
         try:
             record = self._decode(value) if value is not None else None
         except RecordError:
@@ -53,32 +53,32 @@ class Announced:
 
     @property
     def live(self) -> ModelVersion | None:
-        """What is to answer; None for v0, the answer without a model."""
+        """The version that is to answer; None for v0, the baseline ranker."""
         ever = self._went_live()
         return ever[0] if ever and ever[0].version != V0 else None
 
     @property
     def before(self) -> ModelVersion | None:
-        """What was live before the live one and is not retired; None for v0."""
+        """The version that was live before the live one and is not retired; None for v0."""
         past = self._went_live()[1:]
         return past[0] if past and past[0].version != V0 else None
 
     @property
     def candidate(self) -> ModelVersion | None:
-        """The newest that waits to go live; None where the newest of all has gone live since."""
+        """The newest version that waits to go live; None where the newest of all went live since."""
         newest = next(reversed(self._records.values()), None)
         return newest if newest is not None and newest.state == "candidate" else None
 
-    def find(self, version: str) -> Listed | None:
-        """A version by its name; v0 is always there."""
+    def find(self, version: str) -> CatalogEntry | None:
+        """The entry of a version by its name, None where it is unknown; v0 is always there."""
         return next((listed for listed in self.versions() if listed.record.version == version), None)
 
-    def versions(self) -> list[Listed]:
-        """All of them, the newest record first; v0 at the end unless it stands elsewhere."""
+    def versions(self) -> list[CatalogEntry]:
+        """All versions, the newest record first; v0 at the end unless it has a record."""
         live = self.live
-        listed = [Listed(record, self._state(record, live)) for record in reversed(self._records.values())]
+        listed = [CatalogEntry(record, self._state(record, live)) for record in reversed(self._records.values())]
         if V0 not in self._records:
-            listed.append(Listed(v0_record("candidate", 0), "live" if live is None else "before"))
+            listed.append(CatalogEntry(v0_record("candidate", 0), "live" if live is None else "before"))
         return listed
 
     def _state(self, record: ModelVersion, live: ModelVersion | None) -> State:
@@ -92,10 +92,10 @@ class Announced:
 
 
 def v0_record(state: Literal["candidate", "live"], at_ms: int) -> ModelVersion:
-    """What is announced to return to the answer without a model."""
+    """The record of v0, the baseline ranker: with the state `live` it returns to answers without a model."""
     return ModelVersion(name=MODEL, version=V0, path="", state=state, metrics={}, at_ms=at_ms)
 
 
 def key_of(record: ModelVersion) -> bytes:
-    """Under which a version's record stands."""
+    """The key of a version's record on the topic."""
     return f"{record.name}/{record.version}".encode()

@@ -1,6 +1,6 @@
-"""Owns what a version of the models says of itself, and its form as JSON. Never reads or writes a file.
+"""The manifest of a model version, and its form as JSON. Never reads or writes a file.
 
-The manifest carries the checksums of the version's files and, over itself, its own: a flipped bit anywhere is noticed.
+It carries the checksums of the version's files and its own, so that a flipped bit anywhere is noticed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from msgspec import Meta
 from streaming.errors import VersionError
 
 FORMAT = 1
-V0 = "v0"  # the version without a model: version 0's score over the content vectors
+V0 = "v0"  # the version without a model: the baseline ranker's score over the content vectors
 MAX_DIMENSION = 65_536  # of vectors; the largest encoders have some 8,192
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # also a folder's name: no separator, never hidden, never ".."
 
@@ -26,21 +26,21 @@ Count = Annotated[int, Meta(ge=0)]
 
 
 class FileInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file of the version. sha256: in hexadecimal."""
+    """Size and checksum of a file of the version. sha256: in hexadecimal."""
 
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     num_bytes: Count
 
 
 class ArrayInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An array among the weights. dtype: numpy's name of it."""
+    """Shape and dtype of an array among the weights. dtype: numpy's name of it."""
 
     shape: tuple[Count, ...]
     dtype: str
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a version is. Whoever makes one leaves `arrays`, `files` and `sha256` out: writing fills them in."""
+    """The description of a model version. `arrays`, `files` and `sha256` stay empty until it is written."""
 
     format: int = FORMAT
     version: str
@@ -63,7 +63,7 @@ class _Format(msgspec.Struct):
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """JSON with the checksum in it. Raises VersionError where a name or a number cannot be written."""
+    """The manifest as JSON, with its checksum. Raises VersionError where a name or a number cannot be written."""
     check_name(manifest.version)
     if not all(map(math.isfinite, manifest.metrics.values())):
         raise VersionError(f"version {manifest.version}: a metric is not a number: {manifest.metrics}")
@@ -75,7 +75,10 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 
 def decode_manifest(data: bytes, where: str) -> Manifest:
-    """Raises VersionError: not a manifest, of another format, or not as it was written. where: for the message."""
+    """The manifest in JSON bytes, its checksum verified. where: its place, for the message.
+
+    Raises VersionError: it is no manifest, of another format, or damaged.
+    """
     try:
         form = msgspec.json.decode(data, type=_Format).format
         if form != FORMAT:
@@ -91,7 +94,7 @@ def decode_manifest(data: bytes, where: str) -> Manifest:
 
 
 def check_name(version: str) -> None:
-    """Raises VersionError where a version may not be called so."""
+    """Checks that a version may have this name. Raises VersionError."""
     if version == V0:
         raise VersionError(f"{V0} is what answers without a model; give the version another name")
     if not NAME.fullmatch(version):
@@ -99,12 +102,12 @@ def check_name(version: str) -> None:
 
 
 def digest(data: bytes | memoryview) -> str:
-    """SHA-256 in hexadecimal."""
+    """The SHA-256 of bytes, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def parameters(arrays: Mapping[str, ArrayInfo]) -> int:
-    """Numbers in all arrays."""
+    """The number of parameters: values in all arrays together."""
     return sum(math.prod(info.shape) for info in arrays.values())
 
 

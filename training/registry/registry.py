@@ -1,8 +1,8 @@
-"""Owns the versions of the models: where their files lie, and which of them answers. Never trains, never answers.
+"""The registry of model versions: where their files lie, and which one answers. Never trains, never answers.
 
-Files lie in a folder or an object store; the topic `models` says what they are: candidate, live, retired. A record
-comes after what it speaks of: a version is announced once all of it is on the disk, and goes live once all of it was
-read back. So a process that dies anywhere, or a disk that fills, leaves what was live before.
+Files lie in a folder or an object store; the topic `models` gives their states: candidate, live, retired. A record
+follows the files it names: a version is announced once all of it is on the disk, and goes live once all of it was
+read back. So a process that dies anywhere, or a disk that fills, leaves the live version as it was.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from streaming.shown import public_uri, shown_uri
 from streaming.topics import MODELS
 from training.registry import bundle as files
 from training.registry.bundle import Bundle
-from training.registry.catalog import MODEL, Announced, Listed, key_of, v0_record
+from training.registry.catalog import MODEL, CatalogEntry, VersionCatalog, key_of, v0_record
 from training.registry.manifest import V0, Manifest, check_name
 
 if TYPE_CHECKING:
@@ -31,35 +31,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a gate found. reason: in words, for a person; metrics: what it was found by, kept with the version."""
+class GateVerdict:
+    """The result of a promotion gate. reason: a sentence for a person; metrics: its figures, kept with the version."""
 
     passed: bool
     reason: str
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-class Gate(Protocol):
-    """Judges a version before it goes live."""
+class PromotionGate(Protocol):
+    """A promotion gate: it judges a candidate version before it goes live."""
 
-    def judge(self, candidate: Bundle, live: Bundle | None) -> Verdict:
-        """Whether the candidate may take the place of what is live (None: v0). Blocks while it measures.
+    def judge(self, candidate: Bundle, live: Bundle | None) -> GateVerdict:
+        """Whether the candidate may replace the live version (None: v0). Blocks while it measures; changes nothing.
 
-        Changes nothing. Raises VersionError where it cannot tell: the candidate then does not go live.
+        Raises VersionError where it cannot tell: the candidate then does not go live.
         """
 
 
 class OpenGate:
-    """Lets everything through that can be read: somebody has said so."""
+    """A promotion gate that passes every version: for a promotion by hand."""
 
-    def judge(self, candidate: Bundle, live: Bundle | None) -> Verdict:
-        return Verdict(True, "put live by hand")
+    def judge(self, candidate: Bundle, live: Bundle | None) -> GateVerdict:
+        """A pass, whatever the versions are."""
+        return GateVerdict(True, "put live by hand")
 
 
 class Registry:
-    """Versions by name. For one thread.
+    """The registry of model versions by name. For one thread.
 
-    Each call reads the topic anew; where two processes announce at once, the later record counts. Every call may raise
+    Each call reads the topic anew. Where two processes announce at once, the later record counts. Every call may raise
     LogUnavailable, TopicMissing and VersionError.
     """
 
@@ -69,33 +70,33 @@ class Registry:
         self._log = log
         self._clock = clock
 
-    def announced(self) -> Announced:
-        """What the log says now. Blocks until its end."""
-        announced = Announced()
+    def announced(self) -> VersionCatalog:
+        """The catalogue as of the end of the topic now. Blocks until it is read."""
+        announced = VersionCatalog()
         for partition in self._log.partitions(MODELS):
             for key, value in last_values(self._log, partition).items():
                 announced.apply(key, value)
         return announced
 
-    def versions(self) -> list[Listed]:
-        """Every version, the newest word first."""
+    def versions(self) -> list[CatalogEntry]:
+        """Entries of all versions, the newest record first."""
         return self.announced().versions()
 
     def latest(self) -> ModelVersion | None:
         """The live version; None for v0."""
         return self.announced().live
 
-    def show(self, version: str) -> tuple[Listed, Manifest]:
+    def show(self, version: str) -> tuple[CatalogEntry, Manifest]:
         """A version and its manifest."""
         listed = _found(self.announced(), version)
         return listed, files.read_manifest(*self._place(listed.record))
 
     def load(self, record: ModelVersion) -> Bundle:
-        """A version's contents, checked in full."""
+        """The bundle of a version, read from its files and checked in full."""
         return _load(record, *self._place(record))
 
     def publish(self, bundle: Bundle) -> ModelVersion:
-        """Writes a version and announces it as a candidate. The same again, after a crash, ends what was begun."""
+        """Writes a version and announces it as a candidate. After a crash the same call finishes what was begun."""
         version = bundle.manifest.version
         check_name(version)
         known = self.announced().find(version)
@@ -108,15 +109,15 @@ class Registry:
         metrics = dict(bundle.manifest.metrics)
         return self._announce(self._record(version, self._own_path(version), "candidate", metrics))
 
-    def promote(self, version: str, gate: Gate) -> Verdict:
+    def promote(self, version: str, gate: PromotionGate) -> GateVerdict:
         """Puts a published version live if the gate lets it through."""
         announced = self.announced()
         listed = _found(announced, version)
         if listed.state == "live":
-            return Verdict(True, f"version {version} is live already")
+            return GateVerdict(True, f"version {version} is live already")
         if version == V0:
             self._announce(v0_record("live", self._clock.now_ms()))
-            return Verdict(True, "v0 needs no proof")
+            return GateVerdict(True, "v0 needs no proof")
         live = announced.live
         verdict = gate.judge(self.load(listed.record), self.load(live) if live is not None else None)
         if verdict.passed:
@@ -194,11 +195,11 @@ class Registry:
         return self._own_path(under) if uri == self._store.uri else record.path
 
     def _own_path(self, under: str) -> str:
-        """Where a version of this registry lies, as it is announced: the topic is read by many, and kept."""
+        """The announced place of a version of this registry, without credentials: many read the topic, for long."""
         return f"{public_uri(self._store.uri).rstrip('/')}/{under}"
 
     def _place(self, record: ModelVersion) -> tuple[Store, str]:
-        """Where a version lies."""
+        """The store of a version, and its folder there."""
         if record.version == V0:
             raise VersionError("v0 has no files: it is the answer without a model")
         uri, under = _root(record, self._store.uri)
@@ -206,9 +207,9 @@ class Registry:
 
 
 def load_announced(record: ModelVersion, own_uri: str) -> Bundle:
-    """The contents of a version from where its record says, checked in full. Raises VersionError.
+    """The bundle of a version, read from the place in its record and checked in full. Raises VersionError.
 
-    own_uri: this process's registry; of it the secrets are taken, which a record does not hold.
+    own_uri: this process's registry, whose URI has the credentials that a record leaves out.
     """
     uri, under = _root(record, own_uri)
     return _load(record, _open(uri), under)
@@ -238,7 +239,7 @@ def _open(root: str) -> Store:
         raise VersionError(str(err)) from err
 
 
-def _found(announced: Announced, version: str) -> Listed:
+def _found(announced: VersionCatalog, version: str) -> CatalogEntry:
     listed = announced.find(version)
     if listed is None:
         names = ", ".join(known.record.version for known in announced.versions())

@@ -20,7 +20,7 @@ from streaming.topics import ROOM_STATES
 from tests.unit.actors.fake_version import Broken, FakeVersion, FakeViewer, Floats
 from tests.unit.actors.replica import axis
 from tests.unit.actors.swap_world import World, versions_of
-from training.inference.interface import AlignedRooms, Offered, RankedRooms, ServedViewer, ViewerPast
+from training.inference.interface import RankedRooms, RequestCandidates, RoomEmbeddings, ServedViewer, ViewerPast
 
 MOST = 20  # RecommendConfig.failures
 
@@ -31,14 +31,14 @@ class Failing(FakeVersion):
     fails = ""
     cannot_take = ""  # a streamer
 
-    def align(
+    def embed_rooms(
         self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats, labels_N2: NDArray[np.int32] | None = None
-    ) -> AlignedRooms:
+    ) -> RoomEmbeddings:
         if self.fails == "align" or self.cannot_take in streamers:
             raise ValueError("shapes (3,) and (4,) not aligned")
-        return super().align(streamers, now_ND, mean_ND, labels_N2)
+        return super().embed_rooms(streamers, now_ND, mean_ND, labels_N2)
 
-    def rank(self, viewer: ServedViewer, offered: Offered) -> RankedRooms:
+    def rank(self, viewer: ServedViewer, offered: RequestCandidates) -> RankedRooms:
         ranked = super().rank(viewer, offered)
         if self.fails == "rank":
             raise IndexError("feature 99 is out of bounds")

@@ -16,7 +16,7 @@ from streaming.topics import ROOM_STATES
 from tests.unit.actors.fake_version import FakeVersion, Floats
 from tests.unit.actors.replica import axis
 from tests.unit.actors.swap_world import World
-from training.inference.interface import AlignedRooms
+from training.inference.interface import RoomEmbeddings
 
 
 class Watched(FakeVersion):
@@ -26,11 +26,11 @@ class Watched(FakeVersion):
         super().__init__(name)
         self.calls: list[int] = []
 
-    def align(
+    def embed_rooms(
         self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats, labels_N2: NDArray[np.int32] | None = None
-    ) -> AlignedRooms:
+    ) -> RoomEmbeddings:
         self.calls.append(len(streamers))
-        return super().align(streamers, now_ND, mean_ND, labels_N2)
+        return super().embed_rooms(streamers, now_ND, mean_ND, labels_N2)
 
 
 @pytest.fixture

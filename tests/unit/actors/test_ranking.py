@@ -17,9 +17,9 @@ from streaming.events import ActivityBucket, Arrival, ModelVersion, RoomId, Stre
 from streaming.topics import MODELS
 from tests.unit.actors.fake_version import FakeVersion, Floats
 from tests.unit.actors.replica import Replica, axis
-from training.features.features import CROWD, PERSONAL, crowd, personal
-from training.features.viewer_columns import OwnPast
-from training.inference.interface import AlignedRooms, Offered, RankedRooms, ServedViewer
+from training.features.features import ROOM_FEATURES, VIEWER_FEATURES, room_features, viewer_features
+from training.features.viewer_columns import ProfileReader
+from training.inference.interface import RankedRooms, RequestCandidates, RoomEmbeddings, ServedViewer
 from training.registry.catalog import key_of
 
 
@@ -28,12 +28,12 @@ class Recording(FakeVersion):
 
     def __init__(self) -> None:
         super().__init__("one")
-        self.asked: list[Offered] = []
+        self.asked: list[RequestCandidates] = []
 
-    def prepare(self, crowd_NC: Floats, rooms: AlignedRooms) -> Floats:
-        return crowd_NC.copy()
+    def prepare(self, room_features_NC: Floats, rooms: RoomEmbeddings) -> Floats:
+        return room_features_NC.copy()
 
-    def rank(self, viewer: ServedViewer, offered: Offered) -> RankedRooms:
+    def rank(self, viewer: ServedViewer, offered: RequestCandidates) -> RankedRooms:
         self.asked.append(offered)
         return super().rank(viewer, replace(offered, prepared_SH=np.nan_to_num(offered.prepared_SH)))
 
@@ -70,26 +70,28 @@ def test_the_ranker_is_given_the_features_of_the_one_implementation(viewer: str)
     (offered,) = version.asked
     rooms, now_ms = replica.tables.rooms, replica.clock.now_ms()
     raw = replica.tables.viewers.raw(ViewerId(viewer))
-    past = OwnPast(replica.tables.viewers.decode(raw) if raw is not None else None)
+    past = ProfileReader(replica.tables.viewers.decode(raw) if raw is not None else None)
     streamers = [rooms.by_slot[slot].state.streamer for slot in offered.slots_N.tolist()]
-    expected_NP = personal(
-        past.own(past.rows(streamers), now_ms),
+    expected_NP = viewer_features(
+        past.viewer_room(past.rows(streamers), now_ms),
         rooms.lately.arrivals(offered.slots_N, past.origin, now_ms),
         past.viewer(2 if viewer == "v" else 0, now_ms),
         now_ms,
     )
-    np.testing.assert_array_equal(offered.personal_NP, expected_NP)
-    assert offered.personal_NP.shape[1] == len(PERSONAL)
+    np.testing.assert_array_equal(offered.viewer_features_NP, expected_NP)
+    assert offered.viewer_features_NP.shape[1] == len(VIEWER_FEATURES)
     slots = rooms.slots()
-    expected_NC = crowd(rooms.lately.rooms(slots, now_ms))
+    expected_NC = room_features(rooms.lately.rooms(slots, now_ms))
     np.testing.assert_array_equal(offered.prepared_SH[slots], expected_NC)
-    assert expected_NC.shape[1] == len(CROWD)
-    audience_N = expected_NC[:, CROWD.index("audience")]
+    assert expected_NC.shape[1] == len(ROOM_FEATURES)
+    audience_N = expected_NC[:, ROOM_FEATURES.index("audience")]
     cards = [rooms.by_slot[slot] for slot in slots.tolist()]
     shown = [card.audience if card.state.left else np.nan for card in cards]
     np.testing.assert_array_equal(audience_N, shown)  # what is shown of a room is what the ranker sees
     if viewer == "v":
-        assert np.count_nonzero(offered.personal_NP[:, PERSONAL.index("own_visits")]) == 1  # not where they are now
+        assert (
+            np.count_nonzero(offered.viewer_features_NP[:, VIEWER_FEATURES.index("own_visits")]) == 1
+        )  # not where they are now
 
 
 def test_many_rooms_are_prepared_in_slices_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +101,7 @@ def test_many_rooms_are_prepared_in_slices_as_one(monkeypatch: pytest.MonkeyPatc
     replica.recommender.renew()
     replica.recommender.recommend(Query(viewer="v"))
     slots = replica.tables.rooms.slots()
-    whole_NC = crowd(replica.tables.rooms.lately.rooms(slots, replica.clock.now_ms()))
+    whole_NC = room_features(replica.tables.rooms.lately.rooms(slots, replica.clock.now_ms()))
     np.testing.assert_array_equal(version.asked[-1].prepared_SH[slots], whole_NC)
 
 
@@ -121,7 +123,7 @@ def test_what_nobody_renewed_for_long_a_request_renews() -> None:
     replica = replica_with(version, 20)
     replica.room("r5", title_vector=axis(5), entered=500)
     slot = replica.tables.rooms.cards[RoomId("r5")].slot
-    column = CROWD.index("room_visits")
+    column = ROOM_FEATURES.index("room_visits")
     replica.recommender.recommend(Query(viewer="v"))
     assert version.asked[-1].prepared_SH[slot, column] == 5
     replica.clock.advance(61_000)

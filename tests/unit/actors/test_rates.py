@@ -19,7 +19,7 @@ from streaming.window_config import WindowConfig
 from tests.unit.actors.fake_version import FakeVersion, Floats
 from tests.unit.actors.replica import Replica, axis
 from tests.unit.actors.test_lists import put_live
-from training.inference.interface import AlignedRooms
+from training.inference.interface import RoomEmbeddings
 
 
 class Chat:
@@ -240,12 +240,12 @@ def test_what_is_prepared_while_a_room_takes_another_s_place_is_of_neither() -> 
 
         replaces = False
 
-        def prepare(self, crowd_NC: Floats, rooms: AlignedRooms) -> Floats:
+        def prepare(self, room_features_NC: Floats, rooms: RoomEmbeddings) -> Floats:
             if self.replaces:
                 replica.room("hot", status="ended")
                 replica.room("new", title_vector=axis(1))
                 replica.shown("stranger")
-            return super().prepare(crowd_NC, rooms)
+            return super().prepare(room_features_NC, rooms)
 
     version = Replacing("one")
     put_live(replica, version)

@@ -240,7 +240,7 @@ def test_a_stranger_is_told_nothing_of_a_past(model: bool) -> None:
 class Mute(FakeVersion):
     """Ranks, and cannot say why."""
 
-    def falls(self, *_: Any) -> Any:
+    def log_odds_drops(self, *_: Any) -> Any:
         raise IndexError("feature 99 is out of bounds")
 
 
@@ -288,8 +288,8 @@ def follows(replica: Replica, viewer: str, streamer: str, *, visits: int) -> Non
 class Recalling(FakeVersion):
     """Says of every room that it is what it remembers of the streamer."""
 
-    def falls(self, *asked: Any) -> Any:
-        falls_KC = super().falls(*asked)
+    def log_odds_drops(self, *asked: Any) -> Any:
+        falls_KC = super().log_odds_drops(*asked)
         falls_KC[:] = 0
         falls_KC[:, MEMORY] = 1
         return falls_KC

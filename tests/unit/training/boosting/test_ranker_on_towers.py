@@ -17,14 +17,14 @@ from training.boosting.ranker import Boosting, BoostingConfig
 from training.boosting.ranker_on_towers import BoostedTowers
 from training.evaluation.evaluate import EvaluateConfig, evaluate
 from training.evaluation.trained_model import Learned
-from training.examples.co_visit_counts import MoveCounts
+from training.examples.co_visit_counts import TransitionCounts
 from training.features.features import COLUMN, FEATURES, SERVED
-from training.features.visit_kinds import Kind
-from training.fit.export import thaw
+from training.features.visit_kinds import VisitKind
+from training.fit.export import load_bundle
 from training.fit.learner import LearnConfig
 from training.fit.local_fit import HELD_OUT, FitConfig, new_model
 from training.inference.served_model import Version
-from training.model.batches import batch_of
+from training.model.batches import training_batch
 from training.model.config import EXTRA, LEARNED, RANKED, TOTALS
 from training.recorded.candidate_batches import NoContent, channel_labels, find_visits, rows_of, slates_of
 from training.recorded.chat import Chat
@@ -59,20 +59,20 @@ def towers_of(chat: Chat, bundle: Bundle) -> Learned:
 
 def version_of(streamers: Sequence[str] = KNOWN) -> Bundle:
     """That has learned nothing but where viewers go: everywhere from everywhere, more to the first streamers."""
-    moves = MoveCounts()
+    moves = TransitionCounts()
     for origin in range(1, len(streamers) + 1):
         for streamer in range(1, len(streamers) + 1):
             for _ in range(1 + len(streamers) - streamer):
                 moves.visit([origin], streamer)
     bundle = untrained("given", streamers, "fake", D)
-    frozen = moves.frozen(len(streamers) + 1)
+    frozen = moves.export(len(streamers) + 1)
     return Bundle(bundle.manifest, {**bundle.arrays, **frozen.arrays()}, bundle.names)
 
 
 def visits_of(chat: Chat) -> Parts:
     """Past and test."""
     kind_M = kinds(chat)
-    found = [m for m in moments(chat, kind_M, kind_M != Kind.NO_VISIT) if len(m.live_N) > 1 and not m.surprise]
+    found = [m for m in moments(chat, kind_M, kind_M != VisitKind.NO_VISIT) if len(m.live_N) > 1 and not m.surprise]
     return [m for m in found if m.message < chat.num_train], [m for m in found if m.message >= chat.num_train]
 
 
@@ -113,13 +113,13 @@ def test_towers_and_codes_are_told_it_as_the_versions_ranker_learned_from_them(c
     some = past[-60:]
     row_C, labels_C2 = rows_of(chat.channels, KNOWN), channel_labels(chat.channels, {})
     visits = find_visits(chat, kinds(chat))
-    slates = slates_of(some, visits, Talk(), row_C=row_C, labels_C2=labels_C2, max_visits=20)
-    model = new_model(slates, FitConfig(), len(KNOWN))
-    thaw(bundle, model)
+    candidate_sets = slates_of(some, visits, Talk(), row_C=row_C, labels_C2=labels_C2, max_visits=20)
+    model = new_model(candidate_sets, FitConfig(), len(KNOWN))
+    load_bundle(bundle, model)
     model.coded = True
     model.eval()
     with torch.no_grad():
-        extra_RX = model(batch_of(slates, np.arange(len(slates)), 20)).extra_RX.numpy()
+        extra_RX = model(training_batch(candidate_sets, np.arange(len(candidate_sets)), 20)).extra_RX.numpy()
     told_RX = np.concatenate([ranker.now(moment) for moment in some])[:, [ranker.place(name) for name in EXTRA]]
     assert np.ptp(extra_RX[:, :4], axis=0).min() > 0.01
     assert np.abs(told_RX - extra_RX).max() < 1e-4
@@ -196,7 +196,7 @@ def test_moves_and_totals_are_of_the_time_before_a_visit_that_teaches_and_frozen
 
 def gate_of_nobody(bundle: Bundle) -> np.float32:
     there_1D = np.ones((1, D), np.float32)
-    return np.float32(Version(bundle).align(["nobody"], there_1D, there_1D).gate_N[0])
+    return np.float32(Version(bundle).embed_rooms(["nobody"], there_1D, there_1D).content_gate_N[0])
 
 
 def test_it_learns_from_the_visits_that_the_towers_have_not_seen(chat: Chat, parts: Parts) -> None:
@@ -253,6 +253,6 @@ def test_one_version_learns_for_both_and_knows_the_training_part_alone(chat: Cha
         assert 0 < result.request_us < result.score_us
     assert alone.bundle is not None
     kind_M = kinds(chat)[:NUM_TRAIN]
-    entered = [chat.channels[channel] for channel in chat.channel_M[:NUM_TRAIN][kind_M != Kind.NO_VISIT]]
+    entered = [chat.channels[channel] for channel in chat.channel_M[:NUM_TRAIN][kind_M != VisitKind.NO_VISIT]]
     counted = [entered.count(streamer) for streamer in alone.bundle.names["streamers"]]
     assert alone.bundle.arrays["transitions.totals_S3"][1:, 0].tolist() == counted

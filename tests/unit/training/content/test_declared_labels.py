@@ -7,7 +7,7 @@ from streaming.replay import Channel
 from streaming.window_config import WindowConfig
 from tests.unit.training.features.test_room_columns import state
 from training.content.declared_labels import UNKNOWN, label, labels_of
-from training.examples.room_states import HeldRooms, Liveness
+from training.examples.room_states import Liveness, RoomStateColumns
 from training.recorded.candidate_batches import channel_labels
 
 
@@ -28,7 +28,7 @@ def test_of_a_recorded_channel_counts_what_is_known_beside_its_chat() -> None:
 
 
 def test_examples_see_the_labels_that_were_declared_by_then() -> None:
-    rooms = HeldRooms(WindowConfig(), Liveness(), 8)
+    rooms = RoomStateColumns(WindowConfig(), Liveness(), 8)
     started = RoomStarted(room="r", streamer="s", at_ms=1_000, title="one", category="Chess", language="pt")
     rooms.apply_lifecycle(started, 0, 1_000)
     before = int(rooms.title_N[rooms.slot("r")])

@@ -13,7 +13,7 @@ from tests.unit.training.recorded.recorded_chat import Said, chat_of, crowd
 from training.boosting.ranker import BoostingConfig, BoostingWithMore
 from training.evaluation.content_similarity import DECAY, Likeness
 from training.evaluation.evaluate import EvaluateConfig, evaluate
-from training.features.visit_kinds import Kind
+from training.features.visit_kinds import VisitKind
 from training.recorded.chat import Chat
 from training.recorded.content_timeline import Content, ContentTimeline, ShuffledContent
 from training.recorded.replay_state import Moment
@@ -33,7 +33,7 @@ def timeline_of(chat: Chat, texts: list[str]) -> ContentTimeline:
 
 def moment_at(at_s: float, viewer: int, live_N: NDArray[np.intp], entered: int = 0) -> Moment:
     features_NF = np.zeros((len(live_N), 1), np.float32)
-    return Moment(0, round(at_s * 1e6), viewer, live_N, features_NF, entered, False, 0, Kind.NEW)
+    return Moment(0, round(at_s * 1e6), viewer, live_N, features_NF, entered, False, 0, VisitKind.NEW)
 
 
 SAID = [
@@ -64,7 +64,7 @@ def test_who_visited_nothing_has_no_taste(likeness: Likeness) -> None:
 
 
 def test_rooms_about_the_same_are_alike(likeness: Likeness) -> None:
-    likeness.apply(round((T0 + 50) * 1e6), 7, KITCHEN, Kind.COLD)
+    likeness.apply(round((T0 + 50) * 1e6), 7, KITCHEN, VisitKind.COLD)
     assert column(likeness, "like_now", 100)[:4] == pytest.approx([1, 0, 0, 1])
     assert column(likeness, "like_mean", 100)[:4] == pytest.approx([1, 0, 0, 1])
     assert column(likeness, "like_rank", 100)[:4] == pytest.approx([0, 2 / 5, 2 / 5, 0])
@@ -73,9 +73,9 @@ def test_rooms_about_the_same_are_alike(likeness: Likeness) -> None:
 
 
 def test_the_newest_visit_counts_most(likeness: Likeness) -> None:
-    likeness.apply(round((T0 + 50) * 1e6), 7, KITCHEN, Kind.COLD)
-    likeness.apply(round((T0 + 60) * 1e6), 7, TRACK, Kind.NEW)
-    likeness.apply(round((T0 + 61) * 1e6), 7, BOARD, Kind.NO_VISIT)  # no visit says nothing
+    likeness.apply(round((T0 + 50) * 1e6), 7, KITCHEN, VisitKind.COLD)
+    likeness.apply(round((T0 + 60) * 1e6), 7, TRACK, VisitKind.NEW)
+    likeness.apply(round((T0 + 61) * 1e6), 7, BOARD, VisitKind.NO_VISIT)  # no visit says nothing
     length = np.hypot(1, DECAY)
     assert column(likeness, "like_now", 100)[:4] == pytest.approx([DECAY / length, 1 / length, 0, DECAY / length])
     assert column(likeness, "last_now", 100)[:4] == pytest.approx([0, 1, 0, 0])
@@ -83,7 +83,7 @@ def test_the_newest_visit_counts_most(likeness: Likeness) -> None:
 
 
 def test_a_channel_is_what_it_was_about_when_the_viewer_came(likeness: Likeness) -> None:
-    likeness.apply(round((T0 + 10) * 1e6), 7, KITCHEN, Kind.COLD)  # before its first segment had closed
+    likeness.apply(round((T0 + 10) * 1e6), 7, KITCHEN, VisitKind.COLD)  # before its first segment had closed
     assert np.isnan(column(likeness, "like_now", 100)).all()
 
 
@@ -95,7 +95,7 @@ def test_rooms_of_a_placebo_are_about_something_else() -> None:
             return timeline.at((channels_N + 1) % 4, at_us)
 
     placebo = Likeness(timeline, Turned())
-    placebo.apply(round((T0 + 50) * 1e6), 7, KITCHEN, Kind.COLD)
+    placebo.apply(round((T0 + 50) * 1e6), 7, KITCHEN, VisitKind.COLD)
     assert column(placebo, "like_now", 100)[:4] == pytest.approx([0, 0, 1, 1])
 
 

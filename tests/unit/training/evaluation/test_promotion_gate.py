@@ -13,12 +13,12 @@ from deploy.config.settings import Settings
 from deploy.train import run
 from streaming.clock import ManualClock
 from tests.unit.training.inference.test_served_model import NAMES, fitted, small
-from tests.unit.training.random_slates import random_slates
+from tests.unit.training.random_candidate_sets import random_candidate_sets
 from training.baseline import TERMS
 from training.evaluation.logged_baseline import zero_scores
 from training.evaluation.promotion_gate import SliceGate, ndcg
 from training.inference.served_model import Version
-from training.model.batches import Slates
+from training.model.batches import CandidateSets
 from training.registry.bundle import Bundle
 from training.registry.manifest import V0
 from training.settings import Baseline, BaselineWeights, TrainingConfig
@@ -29,57 +29,60 @@ CROWDS = Baseline(dataclasses.replace(NOTHING, trending=9.0))
 
 
 @pytest.fixture(scope="module")
-def slates() -> Slates:
+def candidate_sets() -> CandidateSets:
     """Visits of viewers who return."""
-    return random_slates(300, seed=5)
+    return random_candidate_sets(300, seed=5)
 
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return fitted(random_slates(60), small())
+    return fitted(random_candidate_sets(60), small())
 
 
 def test_what_is_no_worse_than_one_baseline_is_worse_than_another(
-    slates: Slates, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    candidate_sets: CandidateSets, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def as_crowds(_gate: SliceGate, _version: Version) -> Any:
-        return zero_scores(slates, CROWDS)
+        return zero_scores(candidate_sets, CROWDS)
 
     monkeypatch.setattr(SliceGate, "_scores", as_crowds)
-    assert ndcg(zero_scores(slates, HABITS), slates).mean() > ndcg(zero_scores(slates, CROWDS), slates).mean() + 0.1
-    assert SliceGate(slates, NAMES, CROWDS).judge(bundle, None).passed
-    refused = SliceGate(slates, NAMES, HABITS).judge(bundle, None)
+    assert (
+        ndcg(zero_scores(candidate_sets, HABITS), candidate_sets).mean()
+        > ndcg(zero_scores(candidate_sets, CROWDS), candidate_sets).mean() + 0.1
+    )
+    assert SliceGate(candidate_sets, NAMES, CROWDS).judge(bundle, None).passed
+    refused = SliceGate(candidate_sets, NAMES, HABITS).judge(bundle, None)
     assert not refused.passed
     assert V0 in refused.reason
 
 
-def test_the_difference_is_that_to_the_configured_baseline(slates: Slates, bundle: Bundle) -> None:
+def test_the_difference_is_that_to_the_configured_baseline(candidate_sets: CandidateSets, bundle: Bundle) -> None:
     for baseline in (HABITS, CROWDS, Baseline(BaselineWeights(fresh=50.0), fresh_half_life_s=30.0)):
-        metrics = SliceGate(slates, NAMES, baseline).judge(bundle, None).metrics
-        expected = metrics["ndcg10_all"] - ndcg(zero_scores(slates, baseline), slates).mean()
+        metrics = SliceGate(candidate_sets, NAMES, baseline).judge(bundle, None).metrics
+        expected = metrics["ndcg10_all"] - ndcg(zero_scores(candidate_sets, baseline), candidate_sets).mean()
         assert metrics[f"all_against_{V0}"] == pytest.approx(expected)
 
 
 def test_a_run_is_judged_by_the_settings_of_what_serves(
-    slates: Slates, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    candidate_sets: CandidateSets, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Prepared:
+    class FakeRunFolder:
         """As much of a run as is asked for."""
 
         examples = range(60)
         plan = dataclasses.make_dataclass("Plan", ["streamers"])(NAMES)
 
-        def unseen(self) -> Slates:
-            return slates
+        def unseen(self) -> CandidateSets:
+            return candidate_sets
 
-    monkeypatch.setattr(run, "make_prepared", lambda *_args, **_more: Prepared())
-    monkeypatch.setattr("training.fit.ray_fit.fit", lambda *_args: bundle)
+    monkeypatch.setattr(run, "make_run_folder", lambda *_args, **_more: FakeRunFolder())
+    monkeypatch.setattr("training.fit.ray_fit.fit_on_ray", lambda *_args: bundle)
     recommend = RecommendConfig(weights=HABITS.weights, broad_category="music", fresh_half_life_s=60.0)
     settings = Settings(recommend=recommend, training=TrainingConfig(folder=str(tmp_path), niceness=0))
     trained = run.train(settings, None, None, _Silent(), ManualClock())  # type: ignore[arg-type]
     assert recommend.baseline == Baseline(HABITS.weights, "music", 60.0)
     metrics = trained.gate.judge(trained.bundle, None).metrics
-    expected = metrics["ndcg10_all"] - ndcg(zero_scores(slates, recommend.baseline), slates).mean()
+    expected = metrics["ndcg10_all"] - ndcg(zero_scores(candidate_sets, recommend.baseline), candidate_sets).mean()
     assert metrics[f"all_against_{V0}"] == pytest.approx(expected)
 
 

@@ -15,7 +15,7 @@ def test_gates_are_averaged_over_the_streamers_with_so_many_visits() -> None:
     visits_S = np.array([0, 5, 9, 2_000])
     gates = gates_of(version, ["stranger", "a", "b", "c"], visits_S)
     content_SD = np.ones((4, 8), np.float32)
-    gate_S = version.align(["stranger", "a", "b", "c"], content_SD, content_SD).gate_N
+    gate_S = version.embed_rooms(["stranger", "a", "b", "c"], content_SD, content_SD).content_gate_N
     assert [(one.low, one.streamers) for one in gates] == [(0, 1), (1, 2), (10, 0), (100, 0), (1_000, 1)]
     assert gates[0].mean == pytest.approx(gate_S[0])
     assert gates[1].mean == pytest.approx(gate_S[1:3].mean())

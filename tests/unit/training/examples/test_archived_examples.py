@@ -35,10 +35,10 @@ from training.examples.dataset import ExampleSet
 from training.examples.event_stream import from_archive
 from training.examples.generator import ExamplePass
 from training.examples.schema import Example, ExamplesConfig
-from training.examples.snapshot import past_at
+from training.examples.snapshot import snapshot_at
 from training.examples.writer import write_archived
 from training.features.features import SERVED
-from training.features.visit_kinds import Kind
+from training.features.visit_kinds import VisitKind
 
 START_MS = 480_000 * HOUR_MS
 Sent = tuple[float, str, ProducerRecord | InternalRecord]  # append time in seconds, topic, record
@@ -115,13 +115,13 @@ def test_live_are_rooms_that_started_and_have_not_ended(tmp_path: Path) -> None:
         ],
     )  # fmt: skip
     assert [rooms_of(passing, example) for example in examples] == [["a", "b", "c"], ["a", "b"], ["b"]]
-    assert not any(example.surprise for example in examples)
-    assert [example.kind for example in examples] == [Kind.COLD] * 3
+    assert not any(example.outside for example in examples)
+    assert [example.kind for example in examples] == [VisitKind.COLD] * 3
 
 
 def test_a_room_that_nobody_knew_is_a_surprise(tmp_path: Path) -> None:
     passing, examples = passed(tmp_path, [started(0, "a"), did(1, "v", "enter", "b"), did(2, "w", "enter", "a")])
-    assert [(example.surprise, rooms_of(passing, example)) for example in examples] == [
+    assert [(example.outside, rooms_of(passing, example)) for example in examples] == [
         (True, ["b", "a"]), (False, ["a"]),
     ]  # fmt: skip
 
@@ -223,7 +223,7 @@ def test_examples_that_begin_later_have_the_past_that_was_served_then(tmp_path: 
     archive = archived(tmp_path / "archive", [*sent, *served])
     whole = ExamplePass(ExamplesConfig(since_ms=ms(cut_s)), chat_alone=False)
     later = ExamplePass(ExamplesConfig(), chat_alone=False)
-    later.restore(past_at(archive, ms(cut_s)))
+    later.restore(snapshot_at(archive, ms(cut_s)))
     expected = list(whole.examples(from_archive(archive), Unseen()))
     found = list(later.examples(from_archive(archive, ms(cut_s)), Unseen()))
     assert len(found) == len(expected) > 50

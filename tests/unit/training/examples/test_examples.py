@@ -15,14 +15,14 @@ from streaming.errors import ConfigError, TrainingError
 from streaming.window_config import WindowConfig
 from tests.unit.training.examples.played_chat import BASE_MS, Line, Unseen, chat_of, evening, passed, replay_of
 from training.examples import writer
-from training.examples.candidate_batches import ContentRules, SlateMaker
+from training.examples.candidate_batches import CandidateSetBuilder, ContentRules
 from training.examples.dataset import INDEX, ExampleSet, shard_name
 from training.examples.generator import ExamplePass
 from training.examples.room_states import NOTHING
 from training.examples.schema import Example, ExamplesConfig
 from training.examples.writer import write_recorded
 from training.features.features import SERVED
-from training.features.visit_kinds import Kind
+from training.features.visit_kinds import VisitKind
 from training.features.visit_sequence import CHATTED
 from training.recorded.segments import cut
 
@@ -59,7 +59,7 @@ def bytes_of(example: Example) -> list[object]:
     arrays.append(example.past_text_T3)
     if past is not None:
         arrays += [past.action_V, past.dwell_s_V, past.gap_s_V, past.since_same_s_V]
-    plain = [example.at_ms, example.viewer, example.kind, example.entered, example.surprise]
+    plain = [example.at_ms, example.viewer, example.kind, example.entered, example.outside]
     return [*plain, *(array.tobytes() for array in arrays), None if past is None else past.visits]
 
 
@@ -120,7 +120,12 @@ def test_past_visits_and_what_became_of_visits(tmp_path: Path) -> None:
     passing, examples = passed(tmp_path, lines)
     outcomes = passing.outcomes()
     mine = [number for number, example in enumerate(examples) if example.viewer == "v"]
-    assert [examples[number].kind for number in mine] == [Kind.COLD, Kind.NEW, Kind.REPEAT, Kind.REPEAT]
+    assert [examples[number].kind for number in mine] == [
+        VisitKind.COLD,
+        VisitKind.NEW,
+        VisitKind.REPEAT,
+        VisitKind.REPEAT,
+    ]
     assert outcomes.stay_s_V[mine].tolist()[:2] == [30, 10]
     assert np.isnan(outcomes.stay_s_V[mine][2:]).all()  # silent for more than half an hour; and the last
     assert outcomes.heard_s_V[mine].tolist() == [10, 0, 0, 0]
@@ -143,7 +148,7 @@ def test_rooms_live_are_those_heard_in_five_minutes_and_the_one_entered(tmp_path
     assert [sorted(streamers[room] for room in example.room_N) for example in examples] == [
         ["a"], ["a", "b"], ["b", "c"], ["a", "c"],
     ]  # fmt: skip
-    assert [example.surprise for example in examples] == [True, True, True, True]
+    assert [example.outside for example in examples] == [True, True, True, True]
     assert streamers[examples[2].room_N[examples[2].entered]] == "c"
 
 
@@ -299,7 +304,7 @@ def test_examples_with_other_features_are_refused(tmp_path: Path) -> None:
     index.write_text(json.dumps({**json.loads(index.read_text()), "features": features}))
     examples = ExampleSet(tmp_path / "set")
     with pytest.raises(TrainingError, match="other features than this build's; make them again"):
-        SlateMaker(examples, np.zeros((0, 8), np.float16), (), ContentRules(0.4, 0.1))
+        CandidateSetBuilder(examples, np.zeros((0, 8), np.float16), (), ContentRules(0.4, 0.1))
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.training.recorded.recorded_chat import Said, chat_of, crowd
 from training.features.features import COLUMN, FEATURES
-from training.features.visit_kinds import Kind
+from training.features.visit_kinds import VisitKind
 from training.recorded.replay_state import Moment, moments
 from training.recorded.visits import kinds
 
@@ -51,7 +51,7 @@ def test_crowd_counts_messages_entries_and_newcomers_of_the_time_before() -> Non
     assert value(moment, "room_age_s", a) == 4
     assert [value(moment, "room_silence_s", c) for c in (a, b)] == [1, 2]
     assert moment.entered == b
-    assert moment.kind == Kind.COLD
+    assert moment.kind == VisitKind.COLD
 
 
 def test_the_audience_are_those_who_came_and_are_not_elsewhere() -> None:

@@ -59,13 +59,13 @@ def test_straight_lines_are_interpolation_between_knots(rows: int) -> None:
     summed = piecewise_linear_kernels.summed(prepared_NO, slots_N, values_NF, knots_FQ, lines_FRO)
     np.testing.assert_allclose(summed, prepared_NO[slots_N] + expected_NO, atol=1e-5)
     bias_O = floats(16, seed=5)
-    encoded = piecewise_linear_kernels.encoded(values_NF, knots_FQ, lines_FRO, bias_O)
+    encoded = piecewise_linear_kernels.encode_rows(values_NF, knots_FQ, lines_FRO, bias_O)
     np.testing.assert_allclose(encoded, bias_O + expected_NO, atol=1e-5)
 
 
 def test_what_is_loaded_compiles_no_more() -> None:
-    warm_up.load()
-    warm_up.load()
+    warm_up.compile_all()
+    warm_up.compile_all()
     with pytest.raises(TypeError, match="No matching definition"):
         network_kernels.probabilities(np.zeros((2, 3)), 1.0)  # of doubles
     assert len(network_kernels.probabilities.signatures) == 1  # type: ignore[attr-defined]

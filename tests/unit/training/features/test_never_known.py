@@ -8,15 +8,15 @@ import numpy as np
 import torch
 
 from tests.unit.training.inference.test_served_model import NAMES, fitted, logits_of, no_transitions, small
-from tests.unit.training.random_slates import STREAMERS, random_slates
+from tests.unit.training.random_candidate_sets import STREAMERS, random_candidate_sets
 from tests.unit.training.recorded.recorded_chat import chat_of, crowd
 from training.boosting.ranker import Boosting, BoostingConfig
 from training.features.features import COLUMN
-from training.features.visit_kinds import Kind
-from training.fit.export import Origin, thaw
-from training.fit.local_fit import fit
+from training.features.visit_kinds import VisitKind
+from training.fit.export import Origin, load_bundle
+from training.fit.local_fit import fit_version
 from training.inference.served_model import Version
-from training.model.batches import Slates, batch_of
+from training.model.batches import CandidateSets, training_batch
 from training.model.model import Model
 from training.recorded.replay_state import Moment, moments
 from training.recorded.visits import kinds
@@ -25,18 +25,22 @@ ORIGIN = Origin("two", "encoder/1", 2, 3)
 AUDIENCE = [COLUMN["audience"], COLUMN["audience_rank"]]
 
 
-def with_audience(slates: Slates, seed: int | None) -> Slates:
+def with_audience(candidate_sets: CandidateSets, seed: int | None) -> CandidateSets:
     """seed: None for unknown."""
-    features_RF = slates.features_RF.copy()
+    features_RF = candidate_sets.features_RF.copy()
     features_RF[:, AUDIENCE] = np.nan
     if seed is not None:
         features_RF[:, AUDIENCE] = np.random.default_rng(seed).gamma(1.0, 100.0, (len(features_RF), 2))
         features_RF[::3, AUDIENCE] = np.nan
-    return replace(slates, features_RF=features_RF)
+    return replace(candidate_sets, features_RF=features_RF)
 
 
 def test_a_version_that_never_knew_the_audience_says_the_same_whatever_it_is() -> None:
-    unknown, known, config = with_audience(random_slates(150), None), with_audience(random_slates(150), 1), small()
+    unknown, known, config = (
+        with_audience(random_candidate_sets(150), None),
+        with_audience(random_candidate_sets(150), 1),
+        small(),
+    )
     bundle = fitted(unknown, config)
     version = Version(bundle)
     for chosen in range(20):
@@ -45,16 +49,18 @@ def test_a_version_that_never_knew_the_audience_says_the_same_whatever_it_is() -
         np.testing.assert_allclose(logits_of(version, known, chosen), expected_N3, atol=1e-5)
     larm = replace(config.model.larm, d_content=bundle.manifest.d_content)
     model = Model(replace(config.model, larm=larm), STREAMERS, bundle.arrays["ranker.knots_FQ"])
-    thaw(bundle, model)
+    load_bundle(bundle, model)
     model.coded = True
     model.eval()
     with torch.no_grad():
-        same, other = (model(batch_of(slates, np.arange(20), 6)).logit_R3 for slates in (unknown, known))
+        same, other = (
+            model(training_batch(candidate_sets, np.arange(20), 6)).logit_R3 for candidate_sets in (unknown, known)
+        )
     assert torch.equal(same, other)
 
 
 def test_a_version_that_knew_the_audience_says_something_else_without_it() -> None:
-    unknown, known = with_audience(random_slates(150), None), with_audience(random_slates(150), 1)
+    unknown, known = with_audience(random_candidate_sets(150), None), with_audience(random_candidate_sets(150), 1)
     version = Version(fitted(known, small()))
     same, other = logits_of(version, known, 0), logits_of(version, unknown, 0)
     assert np.isfinite(same).all()
@@ -65,7 +71,7 @@ def test_a_version_that_knew_the_audience_says_something_else_without_it() -> No
 def test_boosting_that_never_knew_the_audience_scores_the_same_whatever_it_is() -> None:
     chat = chat_of(crowd(4, 800), 600)
     kind_M = kinds(chat)
-    seen = list(moments(chat, kind_M, kind_M != Kind.NO_VISIT))
+    seen = list(moments(chat, kind_M, kind_M != VisitKind.NO_VISIT))
 
     def altered(moment: Moment, audience: float) -> Moment:
         features_NF = moment.features_NF.copy()
@@ -81,9 +87,13 @@ def test_boosting_that_never_knew_the_audience_scores_the_same_whatever_it_is() 
 
 
 def test_a_version_that_goes_on_from_one_that_never_knew_the_audience_begins_to_know_it() -> None:
-    unknown, known, config = with_audience(random_slates(150), None), with_audience(random_slates(150), 1), small()
+    unknown, known, config = (
+        with_audience(random_candidate_sets(150), None),
+        with_audience(random_candidate_sets(150), 1),
+        small(),
+    )
     parent = fitted(unknown, config)
-    refreshed = fit(known, NAMES, no_transitions(), config, ORIGIN, parent=parent)
+    refreshed = fit_version(known, NAMES, no_transitions(), config, ORIGIN, parent=parent)
     version = Version(refreshed)
     same, other = logits_of(version, known, 0), logits_of(version, unknown, 0)
     assert np.abs(same - other).max() > 1e-5

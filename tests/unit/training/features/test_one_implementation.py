@@ -26,13 +26,13 @@ from streaming.replay import Replay
 from streaming.topics import ROOM_ACTIVITY, ROOM_STATES, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.window_config import WindowConfig
 from tests.unit.training.examples.played_chat import Unseen, chat_of, evening, passed, replay_of
-from training.examples.event_stream import Happened, from_replay
+from training.examples.event_stream import StreamRecord, from_replay
 from training.examples.generator import ExamplePass
 from training.examples.schema import Example, ExamplesConfig
-from training.features.features import SERVED, crowd, served
+from training.features.features import SERVED, room_features, served
 from training.features.room_columns import LiveRooms
-from training.features.viewer_columns import OwnPast
-from training.features.visit_kinds import LIVE_MS, Kind
+from training.features.viewer_columns import ProfileReader
+from training.features.visit_kinds import LIVE_MS, VisitKind
 from training.recorded.chat import Chat
 from training.recorded.replay_state import Moment, moments
 from training.recorded.visits import kinds
@@ -104,12 +104,12 @@ class Online:
         if entered not in rooms and entered in self._states:
             rooms, streamers = [*rooms, entered], [*streamers, self._states[entered].streamer]
         value = self._viewers.profile(ViewerId(viewer))
-        past = OwnPast(Decoder(VIEWER_PROFILES)(value) if value is not None else None)
+        past = ProfileReader(Decoder(VIEWER_PROFILES)(value) if value is not None else None)
         slots_N = np.array([self._slots[room] for room in rooms], np.int64)
-        own = past.own(past.rows(streamers), now_ms)
+        own = past.viewer_room(past.rows(streamers), now_ms)
         known = past.viewer(int(np.count_nonzero(own.visits_N)), now_ms)
         arrivals = self._live.arrivals(slots_N, past.origin, now_ms)
-        rows_NF = served(crowd(self._live.rooms(slots_N, now_ms)), own, arrivals, known, now_ms)
+        rows_NF = served(room_features(self._live.rooms(slots_N, now_ms)), own, arrivals, known, now_ms)
         return dict(zip(rooms, rows_NF, strict=True))
 
 
@@ -151,7 +151,7 @@ def test_features_logged_online_are_those_rebuilt_for_examples(tmp_path: Path, l
     replay = replay_of(tmp_path, evening(1))
     events = with_leaves(replay) if leaves else list(replay.events(Timeline()))
     passing = ExamplePass(ExamplesConfig(), chat_alone=True)
-    happened = (Happened(event.at_ms, event.topic, offset, event.record) for offset, event in enumerate(events))
+    happened = (StreamRecord(event.at_ms, event.topic, offset, event.record) for offset, event in enumerate(events))
     examples = list(passing.examples(happened, Unseen()))
     online = logged(events)
     names = list(passing.rooms.numbers)
@@ -160,7 +160,7 @@ def test_features_logged_online_are_those_rebuilt_for_examples(tmp_path: Path, l
     compared = known = 0
     for example, (_, _, rows) in zip(examples, online, strict=True):
         rebuilt = {names[room]: row for room, row in zip(example.room_N, example.features_NF, strict=True)}
-        if example.surprise and names[example.room_N[example.entered]] not in rows:
+        if example.outside and names[example.room_N[example.entered]] not in rows:
             continue  # a room that nobody knew can be logged by nobody, and changes the ranks of the others
         assert rebuilt.keys() == rows.keys()
         for room, row_F in rows.items():
@@ -180,7 +180,7 @@ def assert_same(chat: Chat, seen: Iterable[Moment], examples: Iterable[Example],
         order = np.argsort(channels)
         assert (moment.at_us // 1_000, chat.viewers[moment.viewer]) == (example.at_ms, example.viewer)
         assert [channels[place] for place in order] == moment.live_N.tolist()
-        assert (moment.kind, moment.surprise) == (example.kind, example.surprise)
+        assert (moment.kind, moment.surprise) == (example.kind, example.outside)
         assert order[moment.entered] == example.entered
         different = moment.features_NF[:, : len(SERVED)].view(np.uint32) != example.features_NF[order].view(np.uint32)
         assert not different.any(), [SERVED[column] for column in np.flatnonzero(different.any(axis=0))]
@@ -189,7 +189,7 @@ def assert_same(chat: Chat, seen: Iterable[Moment], examples: Iterable[Example],
 
 def visits_of(chat: Chat) -> Iterable[Moment]:
     kind_M = kinds(chat)
-    return moments(chat, kind_M, kind_M != Kind.NO_VISIT)
+    return moments(chat, kind_M, kind_M != VisitKind.NO_VISIT)
 
 
 @pytest.mark.parametrize("seed", range(2))

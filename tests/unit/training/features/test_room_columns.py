@@ -20,18 +20,18 @@ from streaming.events import (
     Visit,
 )
 from training.features.features import (
-    CROWD,
     ENTRIES,
     FIRST_ENTRIES,
     MESSAGES,
     NEWCOMERS,
+    ROOM_FEATURES,
     SERVED,
     SPANS_S,
-    crowd,
+    room_features,
     served,
 )
 from training.features.room_columns import LiveRooms
-from training.features.viewer_columns import OwnPast
+from training.features.viewer_columns import ProfileReader
 
 NOW_MS = 1_700_000_000_000 // 10_000 * 10_000 + 2_500
 
@@ -103,7 +103,7 @@ def test_a_room_that_begins_and_one_that_was_cleared_have_no_past() -> None:
     assert not rooms.counts_SKN.any()
     assert not rooms.broadcast_KN.any()
     assert rooms.age_s_N[1] == 0
-    column = crowd(rooms)[:, CROWD.index("room_silence_s")]
+    column = room_features(rooms)[:, ROOM_FEATURES.index("room_silence_s")]
     assert column.tolist() == [300, 300]
 
 
@@ -111,12 +111,12 @@ def test_the_audience_is_known_once_somebody_was_seen_to_leave() -> None:
     live = LiveRooms(4)
     for slot, (entered, left) in enumerate([(9, 0), (9, 2), (8, 1), (3, 5)]):
         live.set(slot, state(entered=entered, left=left))
-    rows_NC = crowd(live.rooms(np.arange(4), NOW_MS))
-    np.testing.assert_array_equal(rows_NC[:, CROWD.index("audience")], [np.nan, 7, 7, 0])
-    np.testing.assert_array_equal(rows_NC[:, CROWD.index("audience_rank")], [np.nan, 0, 0, 0.5])
+    rows_NC = room_features(live.rooms(np.arange(4), NOW_MS))
+    np.testing.assert_array_equal(rows_NC[:, ROOM_FEATURES.index("audience")], [np.nan, 7, 7, 0])
+    np.testing.assert_array_equal(rows_NC[:, ROOM_FEATURES.index("audience_rank")], [np.nan, 0, 0, 0.5])
     live.clear(1)
-    rows_NC = crowd(live.rooms(np.array([1]), NOW_MS))
-    assert np.isnan(rows_NC[0, [CROWD.index("audience"), CROWD.index("audience_rank")]]).all()
+    rows_NC = room_features(live.rooms(np.array([1]), NOW_MS))
+    assert np.isnan(rows_NC[0, [ROOM_FEATURES.index("audience"), ROOM_FEATURES.index("audience_rank")]]).all()
 
 
 def test_entries_of_a_recording_are_as_of_its_own_time() -> None:
@@ -202,9 +202,9 @@ def test_a_viewers_own_past_with_each_streamer() -> None:
     often = StreamerHabit(StreamerId("a"), 3, 0, NOW_MS - 5_000, False, 7, NOW_MS - 209_000, NOW_MS - 9_000)
     once = StreamerHabit(StreamerId("b"), 1, 0, NOW_MS - 80_000, False, 2, NOW_MS - 90_000, NOW_MS - 90_000)
     only_followed = StreamerHabit(StreamerId("c"), 0, 0, NOW_MS - 1_000, True)
-    past = OwnPast(profile([often, once, only_followed], "a"))
+    past = ProfileReader(profile([often, once, only_followed], "a"))
     streamers = [StreamerId(name) for name in ("x", "b", "a", "c")]
-    own = past.own(past.rows(streamers), NOW_MS)
+    own = past.viewer_room(past.rows(streamers), NOW_MS)
     assert own.visits_N.tolist() == [0, 1, 3, 0]
     assert own.messages_N.tolist() == [0, 2, 7, 0]
     assert own.silence_s_N.tolist() == [0, 80, 5, 0]
@@ -218,16 +218,16 @@ def test_a_viewers_own_past_with_each_streamer() -> None:
 
 
 def test_a_habit_of_an_earlier_build_has_no_visit_age() -> None:
-    past = OwnPast(profile([StreamerHabit(StreamerId("a"), 3, 0, NOW_MS - 5_000, False)], "a"))
-    own = past.own(past.rows([StreamerId("a")]), NOW_MS)
+    past = ProfileReader(profile([StreamerHabit(StreamerId("a"), 3, 0, NOW_MS - 5_000, False)], "a"))
+    own = past.viewer_room(past.rows([StreamerId("a")]), NOW_MS)
     live = LiveRooms(1)
     live.set(0, state("a"))
-    past = OwnPast(None)
+    past = ProfileReader(None)
     row_F = served(
-        crowd(live.rooms(np.array([0]), NOW_MS)),
+        room_features(live.rooms(np.array([0]), NOW_MS)),
         own,
         live.arrivals(np.array([0]), past.origin, NOW_MS),
-        OwnPast(profile([], "a")).viewer(1, NOW_MS),
+        ProfileReader(profile([], "a")).viewer(1, NOW_MS),
         NOW_MS,
     )[0]
     assert np.isnan(row_F[SERVED.index("own_visit_age_s")])
@@ -239,11 +239,11 @@ def test_ranks_are_the_shares_of_rooms_with_more() -> None:
     live, random = LiveRooms(400), Random(1)
     for slot in range(300):
         live.set(slot, drawn(random, NOW_MS // 10_000 * 10_000))
-    rows_NC = crowd(live.rooms(np.arange(300), NOW_MS))
+    rows_NC = room_features(live.rooms(np.arange(300), NOW_MS))
     of = {"messages": "messages_300s", "entries": "entries_600s", "newcomers": "newcomers_60s", "audience": "audience"}
     for name, column in of.items():
-        value_N, rank_N = rows_NC[:, CROWD.index(column)], rows_NC[:, CROWD.index(f"{name}_rank")]
+        value_N, rank_N = rows_NC[:, ROOM_FEATURES.index(column)], rows_NC[:, ROOM_FEATURES.index(f"{name}_rank")]
         more_N = np.count_nonzero(value_N[None, :] > value_N[:, None], axis=1)
         expected_N = np.where(np.isnan(value_N), np.nan, more_N / 300).astype(np.float32)
         np.testing.assert_array_equal(rank_N, expected_N)
-    assert 0 < np.isnan(rows_NC[:, CROWD.index("audience_rank")]).sum() < 300
+    assert 0 < np.isnan(rows_NC[:, ROOM_FEATURES.index("audience_rank")]).sum() < 300

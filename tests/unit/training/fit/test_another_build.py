@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.unit.training.inference.test_served_model import NAMES, fitted, small
-from tests.unit.training.random_slates import random_slates
+from tests.unit.training.random_candidate_sets import random_candidate_sets
 from training.evaluation.promotion_gate import SliceGate
 from training.fit.run import cannot_go_on
 from training.registry.bundle import Bundle
@@ -21,7 +21,7 @@ def of_another_build(bundle: Bundle) -> Bundle:
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return fitted(random_slates(300), small())
+    return fitted(random_candidate_sets(300), small())
 
 
 def test_learning_goes_on_from_a_version_of_this_build_and_encoder_alone(bundle: Bundle) -> None:
@@ -34,7 +34,7 @@ def test_learning_goes_on_from_a_version_of_this_build_and_encoder_alone(bundle:
 
 
 def test_what_this_build_cannot_answer_by_does_not_keep_a_candidate_from_going_live(bundle: Bundle) -> None:
-    gate = SliceGate(random_slates(200, seed=5), NAMES, Baseline())
+    gate = SliceGate(random_candidate_sets(200, seed=5), NAMES, Baseline())
     verdict = gate.judge(bundle, of_another_build(bundle))
     assert verdict.passed, verdict.reason
     assert "v0" in verdict.reason

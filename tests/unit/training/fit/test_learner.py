@@ -10,14 +10,14 @@ import torch
 
 from streaming.errors import TrainingError
 from tests.unit.training.inference.test_served_model import NAMES, fitted, no_transitions, small
-from tests.unit.training.random_slates import STREAMERS, random_slates
+from tests.unit.training.random_candidate_sets import STREAMERS, random_candidate_sets
 from training.evaluation.promotion_gate import SliceGate, ndcg
 from training.features.features import COLUMN
-from training.fit.export import Origin, thaw
-from training.fit.frozen_towers import Given
+from training.fit.export import Origin, load_bundle
+from training.fit.frozen_towers import FrozenTowers
 from training.fit.learner import Learner, NotANumber
-from training.fit.local_fit import calibrate, check, fit, new_model
-from training.model.batches import Contents, batch_of
+from training.fit.local_fit import calibrate, check_learnable, fit_version, new_model
+from training.model.batches import ContentTable, training_batch
 from training.model.config import COLD, EXTRA, LEARNED, TOTALS, LarmConfig
 from training.model.room_tower import RoomTower
 from training.model.semantic_codes import Codebooks
@@ -30,35 +30,35 @@ def _one_thread() -> None:
 
 
 def test_it_learns_where_viewers_return_to() -> None:
-    slates = random_slates(600)
-    bundle = fitted(slates, small())
-    judged = SliceGate(random_slates(200, seed=5), NAMES, Baseline()).judge(bundle, None)
-    chance = ndcg(np.random.default_rng(0).random(len(slates.features_RF)), slates).mean()
+    candidate_sets = random_candidate_sets(600)
+    bundle = fitted(candidate_sets, small())
+    judged = SliceGate(random_candidate_sets(200, seed=5), NAMES, Baseline()).judge(bundle, None)
+    chance = ndcg(np.random.default_rng(0).random(len(candidate_sets.features_RF)), candidate_sets).mean()
     assert judged.metrics["ndcg10_all"] > chance + 0.1
     assert judged.passed, judged.reason
 
 
 def test_the_same_seed_gives_the_same_version_and_another_another() -> None:
-    slates, config = random_slates(120), small()
-    one, same = fitted(slates, config), fitted(slates, config)
+    candidate_sets, config = random_candidate_sets(120), small()
+    one, same = fitted(candidate_sets, config), fitted(candidate_sets, config)
     assert all(np.array_equal(one.arrays[name], same.arrays[name]) for name in one.arrays)
     other = dataclasses.replace(config, learn=dataclasses.replace(config.learn, seed=8))
-    assert not np.array_equal(fitted(slates, other).arrays["code_LKE"], one.arrays["code_LKE"])
+    assert not np.array_equal(fitted(candidate_sets, other).arrays["code_LKE"], one.arrays["code_LKE"])
 
 
 @pytest.mark.parametrize("stop_at", [1, 4, 6, 8])
 def test_a_run_that_goes_on_from_a_checkpoint_is_the_run_that_was_not_stopped(stop_at: int) -> None:
-    slates, config = random_slates(150), small()
-    whole = Learner(new_model(slates, config, STREAMERS), slates, config.learn)
+    candidate_sets, config = random_candidate_sets(150), small()
+    whole = Learner(new_model(candidate_sets, config, STREAMERS), candidate_sets, config.learn)
     for _ in whole.run():
         pass
-    first = Learner(new_model(slates, config, STREAMERS), slates, config.learn)
+    first = Learner(new_model(candidate_sets, config, STREAMERS), candidate_sets, config.learn)
     for step in first.run():
         if step.step == stop_at:
             break
     state = first.state()
     state = {**state, "model": {name: value.clone() for name, value in state["model"].items()}}
-    second = Learner(new_model(slates, config, STREAMERS), slates, config.learn)
+    second = Learner(new_model(candidate_sets, config, STREAMERS), candidate_sets, config.learn)
     second.restore(state)
     for _ in second.run():
         pass
@@ -67,33 +67,35 @@ def test_a_run_that_goes_on_from_a_checkpoint_is_the_run_that_was_not_stopped(st
 
 
 def test_a_loss_that_is_not_a_number_stops_with_its_batch() -> None:
-    slates, config = random_slates(100), small()
-    slates.features_RF[:, COLUMN["messages_60s"]] = np.inf
-    learner = Learner(new_model(slates, config, STREAMERS), slates, config.learn)
+    candidate_sets, config = random_candidate_sets(100), small()
+    candidate_sets.features_RF[:, COLUMN["messages_60s"]] = np.inf
+    learner = Learner(new_model(candidate_sets, config, STREAMERS), candidate_sets, config.learn)
     learner.model.rooms.project.weight.data.fill_(float("nan"))
     with pytest.raises(NotANumber, match="not a number") as told:
         next(learner.run())
     assert len(told.value.batch)
 
 
-@pytest.mark.parametrize(("slates", "said"), [(10, "at least 50"), (60, "one viewer")])
-def test_too_little_is_said(slates: int, said: str) -> None:
-    few = random_slates(slates)
+@pytest.mark.parametrize(("visits", "said"), [(10, "at least 50"), (60, "one viewer")])
+def test_too_little_is_said(visits: int, said: str) -> None:
+    few = random_candidate_sets(visits)
     with pytest.raises(TrainingError, match=said):
-        check(dataclasses.replace(few, viewer_V=np.zeros(slates, np.int64)))
+        check_learnable(dataclasses.replace(few, viewer_V=np.zeros(visits, np.int64)))
 
 
 def test_one_room_is_nothing_to_choose_between() -> None:
-    slates = random_slates(60)
+    candidate_sets = random_candidate_sets(60)
     with pytest.raises(TrainingError, match="nothing to choose"):
-        check(dataclasses.replace(slates, streamer_R=np.ones_like(slates.streamer_R)))
+        check_learnable(dataclasses.replace(candidate_sets, streamer_R=np.ones_like(candidate_sets.streamer_R)))
 
 
 def test_a_refresh_keeps_what_it_began_with_and_grows_for_new_streamers() -> None:
-    slates, config = random_slates(120), small()
-    parent = fitted(slates, config)
+    candidate_sets, config = random_candidate_sets(120), small()
+    parent = fitted(candidate_sets, config)
     more = (*NAMES, "new-1", "new-2")
-    again = fit(slates, more, no_transitions(), config, Origin("two", "encoder/1", 3, 4, "one"), parent=parent)
+    again = fit_version(
+        candidate_sets, more, no_transitions(), config, Origin("two", "encoder/1", 3, 4, "one"), parent=parent
+    )
     assert again.manifest.parent == "one"
     assert again.arrays["rooms.streamer.weight"].shape[0] == len(more) + 1
     vectors = np.random.default_rng(1).normal(size=(200, 16)).astype(np.float32)
@@ -103,10 +105,10 @@ def test_a_refresh_keeps_what_it_began_with_and_grows_for_new_streamers() -> Non
 
 
 def test_a_streamer_that_is_new_begins_as_the_cold_one_and_the_others_stay() -> None:
-    slates, config = random_slates(120), small()
-    parent = fitted(slates, config)
-    model = new_model(slates, config, STREAMERS + 2)
-    thaw(parent, model)
+    candidate_sets, config = random_candidate_sets(120), small()
+    parent = fitted(candidate_sets, config)
+    model = new_model(candidate_sets, config, STREAMERS + 2)
+    load_bundle(parent, model)
     rows = model.rooms.streamer.weight.detach().numpy()
     known = parent.arrays["rooms.streamer.weight"]
     assert np.array_equal(rows[: len(known)], known)
@@ -118,18 +120,22 @@ def test_a_room_without_content_is_its_streamer_and_a_gate_reads_only_the_stream
     one, other = torch.randn(1, 8), torch.randn(1, 8)
     has = torch.ones(1, 1, dtype=torch.bool)
     row = torch.tensor([2])
-    assert torch.equal(tower(one, one, has, row).gate_N, tower(other, other, has, row).gate_N)
+    assert torch.equal(tower(one, one, has, row).content_gate_N, tower(other, other, has, row).content_gate_N)
     nothing = tower(torch.zeros(1, 8), torch.zeros(1, 8), ~has, row)
-    assert float(nothing.gate_N.detach()) == 0
+    assert float(nothing.content_gate_N.detach()) == 0
     assert torch.allclose(nothing.vector_NE, torch.nn.functional.normalize(tower.streamer(row), dim=-1))
 
 
 def test_what_all_content_has_in_common_does_not_make_all_rooms_alike() -> None:
-    slates = random_slates(300)
-    common = np.full(slates.contents.now_KD.shape[1], 3.0, np.float32)  # as texts have it: more alike than unlike
-    has_now, has_mean = slates.contents.has_now_K[:, None], slates.contents.has_mean_L[:, None]
-    contents = Contents(slates.contents.now_KD + common * has_now, slates.contents.mean_LD + common * has_mean)
-    alike = dataclasses.replace(slates, contents=contents)
+    candidate_sets = random_candidate_sets(300)
+    common = np.full(
+        candidate_sets.contents.now_KD.shape[1], 3.0, np.float32
+    )  # as texts have it: more alike than unlike
+    has_now, has_mean = candidate_sets.contents.has_now_K[:, None], candidate_sets.contents.has_mean_L[:, None]
+    contents = ContentTable(
+        candidate_sets.contents.now_KD + common * has_now, candidate_sets.contents.mean_LD + common * has_mean
+    )
+    alike = dataclasses.replace(candidate_sets, contents=contents)
     config = small()
     learner = Learner(new_model(alike, config, STREAMERS), alike, config.learn)
     for _ in learner.run():
@@ -144,30 +150,30 @@ def test_what_all_content_has_in_common_does_not_make_all_rooms_alike() -> None:
 
 
 def test_probabilities_are_calibrated_by_one_temperature() -> None:
-    slates, config = random_slates(300), small()
-    model = new_model(slates, config, STREAMERS)
+    candidate_sets, config = random_candidate_sets(300), small()
+    model = new_model(candidate_sets, config, STREAMERS)
     model.ranker.terms_K.data *= 20  # far too sure of itself
-    found = calibrate(model, slates, np.arange(200), config.learn)
+    found = calibrate(model, candidate_sets, np.arange(200), config.learn)
     assert found.temperature == pytest.approx(2.0)
     assert found.ece < found.ece_before
 
 
 def test_a_batch_holds_the_newest_visits_of_each_past() -> None:
-    slates = random_slates(40, visits=6)
-    batch = batch_of(slates, np.arange(40), 3)
+    candidate_sets = random_candidate_sets(40, visits=6)
+    batch = training_batch(candidate_sets, np.arange(40), 3)
     assert batch.past_mask_BT.shape[1] <= 3
-    long = int(np.argmax(slates.pasts.length_V))
-    assert batch.past_streamer_BT[long].tolist() == slates.pasts.streamer_VT[long, -3:].tolist()
+    long = int(np.argmax(candidate_sets.pasts.length_V))
+    assert batch.past_streamer_BT[long].tolist() == candidate_sets.pasts.streamer_VT[long, -3:].tolist()
 
 
 def test_the_ranker_meets_streamers_of_whom_nothing_is_known() -> None:
-    slates, config = random_slates(80), small()
-    model = new_model(slates, config, STREAMERS).eval()
-    given = Given(model, slates, 32, 6, None)
+    candidate_sets, config = random_candidate_sets(80), small()
+    model = new_model(candidate_sets, config, STREAMERS).eval()
+    given = FrozenTowers(model, candidate_sets, 32, 6, None)
     every = np.arange(80)
     known, known_RX = given.choices(every, 0.0, np.random.default_rng(0))
     cold, cold_RX = given.choices(every, 1.0, np.random.default_rng(0))
-    assert np.array_equal(known.features_RF.numpy(), slates.features_RF, equal_nan=True)
+    assert np.array_equal(known.features_RF.numpy(), candidate_sets.features_RF, equal_nan=True)
     assert torch.isnan(cold.features_RF[:, [COLUMN[name] for name in TOTALS]]).all()
     assert not cold.features_RF[:, [COLUMN[name] for name in LEARNED]].any()
     gate = [*EXTRA].index("gate")
@@ -175,6 +181,8 @@ def test_the_ranker_meets_streamers_of_whom_nothing_is_known() -> None:
     assert len(np.unique(cold_RX[:, gate].numpy())) <= 2
     some, _ = given.choices(every, 0.5, np.random.default_rng(0))
     unknown_R = torch.isnan(some.features_RF[:, COLUMN[TOTALS[0]]]).numpy()
-    of_cold = {int(streamer) for streamer in slates.streamer_R[unknown_R]}
+    of_cold = {int(streamer) for streamer in candidate_sets.streamer_R[unknown_R]}
     assert 0 < len(of_cold) < STREAMERS
-    assert not of_cold & {int(streamer) for streamer in slates.streamer_R[~unknown_R]}  # whole streamers, not rooms
+    assert not of_cold & {
+        int(streamer) for streamer in candidate_sets.streamer_R[~unknown_R]
+    }  # whole streamers, not rooms

@@ -7,14 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.untrained import untrained
-from training.features.features import CROWD, PERSONAL
+from training.features.features import ROOM_FEATURES, VIEWER_FEATURES
 from training.inference import causes
 from training.inference.causes import CAUSE_F, NEVER_F, REST
-from training.inference.interface import Doubtful, Offered
+from training.inference.interface import RequestCandidates, RoomsToExplain
 from training.inference.served_model import Version
 from training.model.config import TOTALS
 
-N, AGE = 40, CROWD.index("room_age_s")
+N, AGE = 40, ROOM_FEATURES.index("room_age_s")
 Floats = NDArray[np.float32]
 
 
@@ -27,29 +27,31 @@ class World:
         self.version = Version(untrained("one", names, "test", 8))
         labels_N2 = rng.integers(1, 4, (N, 2)).astype(np.int32)
         labels_N2[:6] = 1  # where the viewer was
-        self.rooms = self.version.align(
+        self.rooms = self.version.embed_rooms(
             names,
             rng.normal(size=(N, 8)).astype(np.float32),
             rng.normal(size=(N, 8)).astype(np.float32),
             labels_N2,
         )
-        self.crowd_NC = rng.uniform(0, 100, (N, len(CROWD))).astype(np.float32)
-        self.prepared_NH = self.version.prepare(self.crowd_NC, self.rooms)
-        self.personal_NP = rng.uniform(0, 5, (N, len(PERSONAL))).astype(np.float32)
-        self.personal_NP[N // 2 :, : len([name for name in PERSONAL if name.startswith("own_")])] = NEVER_F[:8]
+        self.room_features_NC = rng.uniform(0, 100, (N, len(ROOM_FEATURES))).astype(np.float32)
+        self.prepared_NH = self.version.prepare(self.room_features_NC, self.rooms)
+        self.viewer_features_NP = rng.uniform(0, 5, (N, len(VIEWER_FEATURES))).astype(np.float32)
+        self.viewer_features_NP[N // 2 :, : len([name for name in VIEWER_FEATURES if name.startswith("own_")])] = (
+            NEVER_F[:8]
+        )
         past = self.rooms.take(np.arange(6))
         ones_V = np.ones(6, np.float32)
         self.viewer = self.version.viewer_of(
             past, action_V=np.zeros(6, np.int64), dwell_s_V=ones_V, gap_s_V=ones_V, since_same_s_V=ones_V, hour=3.0
         )
-        self.offered = Offered(np.arange(N), self.rooms, self.prepared_NH, self.personal_NP)
+        self.offered = RequestCandidates(np.arange(N), self.rooms, self.prepared_NH, self.viewer_features_NP)
 
     def falls(self, places_K: NDArray[np.int64], age_s_K: Floats | None = None, usual_s: float = 0.0) -> Floats:
         unknown_K = np.full(len(places_K), np.nan, np.float32)
         ranked = self.version.rank(self.viewer, self.offered)
         everywhere_K = np.ones(len(places_K), np.bool_)
-        rooms = Doubtful(places_K, everywhere_K, unknown_K if age_s_K is None else age_s_K, usual_s)
-        return self.version.falls(self.viewer, self.offered, ranked, rooms)
+        rooms = RoomsToExplain(places_K, everywhere_K, unknown_K if age_s_K is None else age_s_K, usual_s)
+        return self.version.log_odds_drops(self.viewer, self.offered, ranked, rooms)
 
     def logits(self, prepared_NH: Floats, values_NF: Floats) -> Floats:
         ranker = self.version._ranker
@@ -57,7 +59,7 @@ class World:
         return scaled_N / np.float32(self.version._temperature)
 
     def values(self) -> Floats:
-        return self.version.columns(self.viewer, self.rooms, self.personal_NP)
+        return self.version.columns(self.viewer, self.rooms, self.viewer_features_NP)
 
 
 @pytest.mark.parametrize("cause", range(causes.CROWD))
@@ -88,12 +90,12 @@ def test_a_crowd_s_fall_is_that_of_the_logit_with_what_is_prepared_of_the_averag
 
 def test_newness_is_apart_from_the_crowd_where_a_room_is_new() -> None:
     world = World()
-    older_NC, usual_s = world.crowd_NC.copy(), 3_000.0
+    older_NC, usual_s = world.room_features_NC.copy(), 3_000.0
     older_NC[:, AGE] = usual_s
     older_NH = world.version.prepare(older_NC, world.rooms)
     base_N = world.logits(world.prepared_NH, world.values())
     places_K = np.array([2, 5])
-    fall_KC = world.falls(places_K, world.crowd_NC[places_K, AGE], usual_s)
+    fall_KC = world.falls(places_K, world.room_features_NC[places_K, AGE], usual_s)
     np.testing.assert_allclose(
         fall_KC[:, causes.NEWNESS], (base_N - world.logits(older_NH, world.values()))[places_K], atol=1e-3
     )
@@ -104,7 +106,7 @@ def test_newness_is_apart_from_the_crowd_where_a_room_is_new() -> None:
 
 def test_every_input_of_a_request_but_the_viewer_s_own_is_behind_one_cause() -> None:
     free = {name for name, cause in zip(REST, CAUSE_F, strict=True) if cause == causes.NO_CAUSE}
-    assert free == {name for name in PERSONAL if name.startswith("viewer_")} | {"hour"}
+    assert free == {name for name in VIEWER_FEATURES if name.startswith("viewer_")} | {"hour"}
     assert len(TOTALS)  # prepared, with the crowd
     assert max(CAUSE_F) + 1 == causes.CROWD
     assert len(causes.CAUSES) == causes.NEWNESS + 1

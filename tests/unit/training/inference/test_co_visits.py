@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.examples.co_visit_counts import MoveCounts
+from training.examples.co_visit_counts import TransitionCounts
 from training.inference.co_visits import Transitions
 
 
-def counted(seed: int = 1, viewers: int = 40, streamers: int = 9) -> tuple[MoveCounts, list[list[int]]]:
+def counted(seed: int = 1, viewers: int = 40, streamers: int = 9) -> tuple[TransitionCounts, list[list[int]]]:
     rng = np.random.default_rng(seed)
-    counts, pasts = MoveCounts(), [[] for _ in range(viewers)]
+    counts, pasts = TransitionCounts(), [[] for _ in range(viewers)]
     for viewer in rng.integers(0, viewers, 600).tolist():
         streamer = int(rng.integers(0, streamers))  # 0 is a streamer that nobody knows
         counts.visit(pasts[viewer], streamer)
@@ -20,7 +20,7 @@ def counted(seed: int = 1, viewers: int = 40, streamers: int = 9) -> tuple[MoveC
 
 def test_frozen_counts_give_the_columns_of_the_counts_themselves() -> None:
     counts, pasts = counted()
-    frozen = counts.frozen(9)
+    frozen = counts.export(9)
     rooms = list(range(9))
     for past in pasts:
         expected = counts.columns(past, rooms)
@@ -31,7 +31,7 @@ def test_frozen_counts_give_the_columns_of_the_counts_themselves() -> None:
 
 
 def test_shares_are_of_the_rooms_given() -> None:
-    counts = MoveCounts()
+    counts = TransitionCounts()
     for destination, times in ((2, 3), (3, 1)):
         for _ in range(times):
             counts.visit([1], destination)
@@ -40,22 +40,22 @@ def test_shares_are_of_the_rooms_given() -> None:
 
 
 def test_a_first_move_counts_apart_from_one_back() -> None:
-    counts = MoveCounts()
+    counts = TransitionCounts()
     counts.visit([1], 2)
     counts.visit([2, 1], 2)
     assert counts.columns([1], [2, 3])[0].tolist()[:2] == [1.0, 1.0]
-    assert counts.frozen(4).moves.value_XK.tolist() == [[2.0, 1.0]]
+    assert counts.export(4).counts.value_XK.tolist() == [[2.0, 1.0]]
 
 
 def test_totals_tell_first_visits_and_those_of_newcomers() -> None:
-    counts = MoveCounts()
+    counts = TransitionCounts()
     for before in ([], [1], [2], []):
         counts.visit(before, 1)
     assert counts.totals([1, 2, 0]).tolist() == [[4, 0.75, 0.5], [0, 0, 0], [0, 0, 0]]
 
 
 def test_unknown_streamers_are_not_counted() -> None:
-    counts = MoveCounts()
+    counts = TransitionCounts()
     counts.visit([0], 1)
     counts.visit([1], 0)
     assert not counts.columns([0], [1]).any()
@@ -64,8 +64,8 @@ def test_unknown_streamers_are_not_counted() -> None:
 
 def test_arrays_and_back() -> None:
     counts, pasts = counted()
-    frozen = counts.frozen(9)
-    again = Transitions.of(frozen.arrays())
+    frozen = counts.export(9)
+    again = Transitions.from_arrays(frozen.arrays())
     rooms = np.arange(9, dtype=np.int32)
     for past in pasts[:10]:
         assert np.array_equal(again.from_visits(past).columns(rooms), frozen.from_visits(past).columns(rooms))

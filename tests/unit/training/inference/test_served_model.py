@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from streaming.errors import VersionError
-from tests.unit.training.random_slates import D_CONTENT, STREAMERS, random_slates
-from training.examples.co_visit_counts import MoveCounts
-from training.features.features import COLUMN, CROWD, PERSONAL
-from training.fit.export import Origin, thaw
+from tests.unit.training.random_candidate_sets import D_CONTENT, STREAMERS, random_candidate_sets
+from training.examples.co_visit_counts import TransitionCounts
+from training.features.features import COLUMN, ROOM_FEATURES, VIEWER_FEATURES
+from training.fit.export import Origin, load_bundle
 from training.fit.learner import LearnConfig
-from training.fit.local_fit import FitConfig, fit
+from training.fit.local_fit import FitConfig, fit_version
 from training.inference.co_visits import Transitions
 from training.inference.served_model import Version
-from training.model.batches import Slates, batch_of
+from training.model.batches import CandidateSets, training_batch
 from training.model.config import LEARNED, TOTALS, LarmConfig, ModelConfig, RankerConfig, Sides
 from training.model.model import Model
 from training.model.semantic_codes import CodesConfig
@@ -41,33 +41,35 @@ def small(mixer: MixerKind = "softmax", sides: Sides = "both") -> FitConfig:
 
 
 def no_transitions() -> Transitions:
-    return MoveCounts().frozen(STREAMERS + 1)
+    return TransitionCounts().export(STREAMERS + 1)
 
 
-def without_trails(slates: Slates) -> Slates:
+def without_trails(candidate_sets: CandidateSets) -> CandidateSets:
     """With what was counted of moves and totals zero, as no_transitions has them."""
-    features_RF = slates.features_RF.copy()
+    features_RF = candidate_sets.features_RF.copy()
     features_RF[:, [COLUMN[name] for name in (*LEARNED, *TOTALS)]] = 0
-    return replace(slates, features_RF=features_RF)
+    return replace(candidate_sets, features_RF=features_RF)
 
 
-def fitted(slates: Slates, config: FitConfig) -> Bundle:
-    return fit(slates, NAMES, no_transitions(), config, Origin("one", "encoder/1", 2, 3))
+def fitted(candidate_sets: CandidateSets, config: FitConfig) -> Bundle:
+    return fit_version(candidate_sets, NAMES, no_transitions(), config, Origin("one", "encoder/1", 2, 3))
 
 
-def logits_of(version: Version, slates: Slates, chosen: int) -> np.ndarray:
-    rows = slice(int(slates.starts()[chosen]), int(slates.starts()[chosen] + slates.size_V[chosen]))
-    now, mean = slates.contents.now_KD.astype(np.float32), slates.contents.mean_LD.astype(np.float32)
-    names = ["?", *NAMES]
-    rooms = version.align(
-        [names[row] for row in slates.streamer_R[rows]],
-        now[slates.now_R[rows]],
-        mean[slates.mean_R[rows]],
-        slates.labels_R2[rows],
+def logits_of(version: Version, candidate_sets: CandidateSets, chosen: int) -> np.ndarray:
+    rows = slice(
+        int(candidate_sets.starts()[chosen]), int(candidate_sets.starts()[chosen] + candidate_sets.size_V[chosen])
     )
-    pasts, length = slates.pasts, int(slates.pasts.length_V[chosen])
+    now, mean = candidate_sets.contents.now_KD.astype(np.float32), candidate_sets.contents.mean_LD.astype(np.float32)
+    names = ["?", *NAMES]
+    rooms = version.embed_rooms(
+        [names[row] for row in candidate_sets.streamer_R[rows]],
+        now[candidate_sets.now_R[rows]],
+        mean[candidate_sets.mean_R[rows]],
+        candidate_sets.labels_R2[rows],
+    )
+    pasts, length = candidate_sets.pasts, int(candidate_sets.pasts.length_V[chosen])
     at = slice(len(pasts.streamer_VT[chosen]) - length, None)
-    past = version.align(
+    past = version.embed_rooms(
         [names[row] for row in pasts.streamer_VT[chosen, at]],
         now[pasts.now_VT[chosen, at]],
         mean[pasts.mean_VT[chosen, at]],
@@ -79,42 +81,42 @@ def logits_of(version: Version, slates: Slates, chosen: int) -> np.ndarray:
         dwell_s_V=pasts.dwell_s_VT[chosen, at],
         gap_s_V=pasts.gap_s_VT[chosen, at],
         since_same_s_V=pasts.since_same_s_VT[chosen, at],
-        hour=slates.at_ms_V[chosen] / 3.6e6 % 24,
+        hour=candidate_sets.at_ms_V[chosen] / 3.6e6 % 24,
     )
-    features = slates.features_RF[rows]
+    features = candidate_sets.features_RF[rows]
     return version.logits(
         viewer,
         rooms,
-        version.prepare(features[:, [COLUMN[name] for name in CROWD]], rooms),
-        features[:, [COLUMN[name] for name in PERSONAL]],
+        version.prepare(features[:, [COLUMN[name] for name in ROOM_FEATURES]], rooms),
+        features[:, [COLUMN[name] for name in VIEWER_FEATURES]],
     )
 
 
 @pytest.mark.parametrize(("mixer", "sides"), [("softmax", "both"), ("hstu", "content"), ("lru", "id")])
 def test_a_version_in_numpy_scores_as_the_model_does(mixer: MixerKind, sides: Sides) -> None:
-    slates = without_trails(random_slates(200))
+    candidate_sets = without_trails(random_candidate_sets(200))
     config = small(mixer, sides)
-    bundle = fitted(slates, config)
+    bundle = fitted(candidate_sets, config)
     larm = replace(config.model.larm, d_content=D_CONTENT)
     model = Model(replace(config.model, larm=larm), STREAMERS, bundle.arrays["ranker.knots_FQ"])
-    thaw(bundle, model)
+    load_bundle(bundle, model)
     model.coded = True
     model.eval()
     for array in bundle.arrays.values():
         array.setflags(write=False)  # as those of a version that is read
     version = Version(bundle)
     chosen = np.arange(40)
-    assert (slates.pasts.length_V[chosen] == 0).any()  # strangers
+    assert (candidate_sets.pasts.length_V[chosen] == 0).any()  # strangers
     with torch.no_grad():
-        batch = batch_of(slates, chosen, 6)
+        batch = training_batch(candidate_sets, chosen, 6)
         wanted = model(batch).logit_R3.numpy()
-    got = np.concatenate([logits_of(version, slates, int(one)) for one in chosen])
+    got = np.concatenate([logits_of(version, candidate_sets, int(one)) for one in chosen])
     assert np.abs(wanted).max() > 0.5
     np.testing.assert_allclose(got, wanted, atol=3e-4)
 
 
 def test_a_bundle_with_other_features_is_refused() -> None:
-    bundle = fitted(random_slates(80), small())
+    bundle = fitted(random_candidate_sets(80), small())
     other = msgspec.structs.replace(bundle.manifest, features=("hour",))
     with pytest.raises(VersionError, match="reads other features"):
         Version(Bundle(other, bundle.arrays, bundle.names))
@@ -124,13 +126,13 @@ def test_a_bundle_with_other_features_is_refused() -> None:
     "missing", ["centroids_LKE", "rooms.project.weight", "temperature", "transitions.moves.start_S"]
 )
 def test_a_bundle_without_an_array_is_refused(missing: str) -> None:
-    bundle = fitted(random_slates(80), small())
+    bundle = fitted(random_candidate_sets(80), small())
     arrays = {name: array for name, array in bundle.arrays.items() if name != missing}
     with pytest.raises(VersionError, match="not a model of this build"):
         Version(Bundle(bundle.manifest, arrays, bundle.names))
 
 
 def test_a_bundle_with_too_few_names_is_refused() -> None:
-    bundle = fitted(random_slates(80), small())
+    bundle = fitted(random_candidate_sets(80), small())
     with pytest.raises(VersionError, match="one row more than names"):
         Version(Bundle(bundle.manifest, bundle.arrays, {"streamers": NAMES[:-1]}))

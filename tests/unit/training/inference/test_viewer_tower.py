@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from streaming.errors import ConfigError
-from training.inference.viewer_tower import History, ViewerForward
+from training.inference.viewer_tower import ViewerForward, VisitHistory
 from training.model.viewer_tower import ViewerTower, Visits
 from training.viewer_config import MIXERS, MixerKind, ViewerConfig
 
@@ -27,13 +27,13 @@ def forward(model: ViewerTower) -> ViewerForward:
     return ViewerForward(model.config, arrays, prefix="viewer.")
 
 
-def history(length: int, d_item: int, seed: int = 3) -> History:
+def history(length: int, d_item: int, seed: int = 3) -> VisitHistory:
     rng = np.random.default_rng(seed)
 
     def seconds() -> np.ndarray:
         return np.exp(rng.uniform(0, 14, length)).astype(np.float32)
 
-    return History(
+    return VisitHistory(
         item_TD=rng.standard_normal((length, d_item)).astype(np.float32),
         action_T=rng.integers(0, 3, length),
         dwell_s_T=seconds(),
@@ -43,7 +43,7 @@ def history(length: int, d_item: int, seed: int = 3) -> History:
     )
 
 
-def visits(one: History) -> Visits:
+def visits(one: VisitHistory) -> Visits:
     length = len(one.item_TD)
     return Visits(
         item_BTD=torch.from_numpy(one.item_TD)[None],

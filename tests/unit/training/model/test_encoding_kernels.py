@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from training.model.config import EXTRA, RANKED, RankerConfig
-from training.model.ranker import BEYOND, Ranker, quantile_knots
+from training.model.ranker import BEYOND, RankerNetwork, quantile_knots
 
 BINS = RankerConfig().bins
 
@@ -21,7 +21,7 @@ def test_values_that_do_not_learn_are_encoded_as_those_that_do() -> None:
     knots_FQ[3] = BEYOND * np.arange(1, BINS + 2)  # of which nothing was known
     values_RF[:4, 0] = np.inf, -np.inf, np.finfo(np.float32).max, -0.0
     values_RF[:50, 4] = knots_FQ[4, 3]  # on a knot
-    ranker = Ranker(RankerConfig(), RANKED, knots_FQ)
+    ranker = RankerNetwork(RankerConfig(), RANKED, knots_FQ)
     values = torch.from_numpy(values_RF)
     compiled = ranker.encode(values)
     learning = ranker.encode(values.clone().requires_grad_())

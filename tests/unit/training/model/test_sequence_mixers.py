@@ -9,7 +9,7 @@ from torch import Tensor
 from streaming.errors import ConfigError
 from training.model.dropout import Dropout
 from training.model.recurrence import recur
-from training.model.sequence_mixers import Hstu, Lru, Softmax, build
+from training.model.sequence_mixers import Hstu, Lru, Softmax, build_mixer
 from training.viewer_config import MIXERS, MixerConfig, MixerKind
 
 B, T, D = 3, 17, 16
@@ -18,7 +18,7 @@ B, T, D = 3, 17, 16
 def block(kind: MixerKind, *, timed: bool = True) -> Softmax | Hstu | Lru:
     """With weights that are all set, so that no part of it is without effect."""
     torch.manual_seed(5)
-    made = build(kind, MixerConfig(d_model=D, heads=2, max_visits=12, dropout=0.1, timed=timed)).eval()
+    made = build_mixer(kind, MixerConfig(d_model=D, heads=2, max_visits=12, dropout=0.1, timed=timed)).eval()
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
@@ -123,4 +123,4 @@ def test_impossible_block_is_refused(wrong: dict[str, Any]) -> None:
 
 def test_unknown_mixer_is_refused_with_the_known_names() -> None:
     with pytest.raises(ConfigError, match="softmax, hstu, lru"):
-        build("mamba", MixerConfig())  # type: ignore[arg-type]
+        build_mixer("mamba", MixerConfig())  # type: ignore[arg-type]

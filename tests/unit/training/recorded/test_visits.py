@@ -4,37 +4,41 @@ from __future__ import annotations
 
 from tests.unit.training.recorded.recorded_chat import Said, chat_of
 from training.evaluation.room_ages import room_ages_us
-from training.features.visit_kinds import Kind
+from training.features.visit_kinds import VisitKind
 from training.recorded.visits import kinds
 
 HALF_HOUR_S = 1800
 
 
-def found(*said: Said) -> list[Kind]:
-    return [Kind(kind) for kind in kinds(chat_of(said, 0))]
+def found(*said: Said) -> list[VisitKind]:
+    return [VisitKind(kind) for kind in kinds(chat_of(said, 0))]
 
 
 def test_first_message_anywhere_is_a_cold_visit_and_the_next_in_the_same_channel_none() -> None:
-    assert found(Said(0, "a", "v"), Said(1, "a", "v")) == [Kind.COLD, Kind.NO_VISIT]
+    assert found(Said(0, "a", "v"), Said(1, "a", "v")) == [VisitKind.COLD, VisitKind.NO_VISIT]
 
 
 def test_a_message_elsewhere_is_new_and_one_back_again_is_repeat() -> None:
     said = Said(0, "a", "v"), Said(1, "b", "v"), Said(2, "a", "v")
-    assert found(*said) == [Kind.COLD, Kind.NEW, Kind.REPEAT]
+    assert found(*said) == [VisitKind.COLD, VisitKind.NEW, VisitKind.REPEAT]
 
 
 def test_half_an_hour_of_silence_makes_a_visit_of_the_next_message_and_a_moment_less_does_not() -> None:
-    assert found(Said(0, "a", "v"), Said(HALF_HOUR_S, "a", "v")) == [Kind.COLD, Kind.REPEAT]
-    assert found(Said(0, "a", "v"), Said(HALF_HOUR_S - 0.000001, "a", "v")) == [Kind.COLD, Kind.NO_VISIT]
+    assert found(Said(0, "a", "v"), Said(HALF_HOUR_S, "a", "v")) == [VisitKind.COLD, VisitKind.REPEAT]
+    assert found(Said(0, "a", "v"), Said(HALF_HOUR_S - 0.000001, "a", "v")) == [VisitKind.COLD, VisitKind.NO_VISIT]
 
 
 def test_others_messages_between_do_not_matter() -> None:
     said = Said(0, "a", "v"), Said(1, "b", "w"), Said(2, "a", "v"), Said(3, "a", "w")
-    assert found(*said) == [Kind.COLD, Kind.COLD, Kind.NO_VISIT, Kind.NEW]
+    assert found(*said) == [VisitKind.COLD, VisitKind.COLD, VisitKind.NO_VISIT, VisitKind.NEW]
 
 
 def test_messages_of_the_same_time_keep_the_order_of_their_rows() -> None:
-    assert found(Said(0, "a", "v"), Said(0, "b", "v"), Said(0, "b", "v")) == [Kind.COLD, Kind.NEW, Kind.NO_VISIT]
+    assert found(Said(0, "a", "v"), Said(0, "b", "v"), Said(0, "b", "v")) == [
+        VisitKind.COLD,
+        VisitKind.NEW,
+        VisitKind.NO_VISIT,
+    ]
 
 
 def test_a_room_is_as_old_as_its_first_message_after_half_an_hour_of_silence() -> None:

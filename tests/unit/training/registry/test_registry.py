@@ -20,8 +20,8 @@ from streaming.topics import MODELS
 from tests.unit.training.inference.versions import bundle
 from training.registry import bundle as files
 from training.registry.bundle import Bundle
-from training.registry.catalog import Announced, key_of
-from training.registry.registry import OpenGate, Registry, Verdict, load_announced
+from training.registry.catalog import VersionCatalog, key_of
+from training.registry.registry import GateVerdict, OpenGate, Registry, load_announced
 from training.settings import RegistryConfig
 
 OPEN = OpenGate()
@@ -138,9 +138,9 @@ def test_a_gate_that_refuses_changes_nothing_and_says_why(world: World) -> None:
     judged: list[tuple[str, str | None]] = []
 
     class Strict:
-        def judge(self, candidate: Bundle, live: Bundle | None) -> Verdict:
+        def judge(self, candidate: Bundle, live: Bundle | None) -> GateVerdict:
             judged.append((candidate.manifest.version, live.manifest.version if live else None))
-            return Verdict(False, "worse on new visits", {"new": 0.1})
+            return GateVerdict(False, "worse on new visits", {"new": 0.1})
 
     world.registry.publish(bundle("one"))
     assert world.registry.promote("one", Strict()).reason == "worse on new visits"
@@ -153,8 +153,8 @@ def test_a_gate_that_refuses_changes_nothing_and_says_why(world: World) -> None:
 
 def test_what_the_gate_measured_is_kept_with_the_version(world: World) -> None:
     class Fair:
-        def judge(self, candidate: Bundle, live: Bundle | None) -> Verdict:
-            return Verdict(True, "better", {"new": 0.7})
+        def judge(self, candidate: Bundle, live: Bundle | None) -> GateVerdict:
+            return GateVerdict(True, "better", {"new": 0.7})
 
     world.registry.publish(bundle("one"))
     world.registry.promote("one", Fair())
@@ -291,7 +291,7 @@ def test_without_a_broker_nothing_is_said_to_be_live(world: World) -> None:
 
 
 def test_records_of_others_and_bytes_that_are_none_change_nothing() -> None:
-    announced = Announced()
+    announced = VersionCatalog()
     other = ModelVersion(name="another", version="x", path="/x", state="live", metrics={}, at_ms=1)
     ours = ModelVersion(name="rooms", version="one", path="/one", state="live", metrics={}, at_ms=1)
     assert announced.apply(key_of(ours), encode(ours))
@@ -303,7 +303,7 @@ def test_records_of_others_and_bytes_that_are_none_change_nothing() -> None:
 
 
 def test_the_candidate_is_the_newest_that_waits() -> None:
-    announced = Announced()
+    announced = VersionCatalog()
     for version, state, waits in (("a", "candidate", "a"), ("b", "candidate", "b"), ("b", "live", None)):
         record = ModelVersion(name="rooms", version=version, path="", state=state, metrics={}, at_ms=1)  # type: ignore[arg-type]
         announced.apply(key_of(record), encode(record))

@@ -1,18 +1,18 @@
-"""Slates drawn at random, in which viewers return to the streamers that they visited: something to learn."""
+"""Candidate sets drawn at random, in which viewers return to the streamers that they visited: something to learn."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from training.features.features import COLUMN, FEATURES
-from training.model.batches import Contents, Pasts, Slates
+from training.model.batches import CandidateSets, ContentTable, VisitSequences
 
 STREAMERS = 12
 D_CONTENT = 24
 
 
-def random_slates(num: int, seed: int = 1, most_rooms: int = 9, visits: int = 6) -> Slates:
-    """`num` slates of two to `most_rooms` rooms. Features are noise, except own_visits, which are those of the past."""
+def random_candidate_sets(num: int, seed: int = 1, most_rooms: int = 9, visits: int = 6) -> CandidateSets:
+    """`num` candidate sets of two to `most_rooms` rooms. Features are noise, except own_visits: those of the past."""
     rng = np.random.default_rng(seed)
     size_V = rng.integers(2, most_rooms + 1, num).astype(np.int32)
     length_V = rng.integers(0, visits + 1, num).astype(np.int16)
@@ -36,7 +36,7 @@ def random_slates(num: int, seed: int = 1, most_rooms: int = 9, visits: int = 6)
     mean_LD = rng.normal(size=(30, D_CONTENT)).astype(np.float16)
     mean_LD[0] = 0
     R = len(features_RF)
-    return Slates(
+    return CandidateSets(
         at_ms_V=np.sort(rng.integers(1, 10**9, num)),
         viewer_V=rng.integers(0, 50, num),
         size_V=size_V,
@@ -51,7 +51,7 @@ def random_slates(num: int, seed: int = 1, most_rooms: int = 9, visits: int = 6)
         labels_R2=rng.integers(0, 4, (R, 2)).astype(np.int32),
         shown_R=rng.random(R) < 0.2,
         log_q_R=np.zeros(R, np.float32),
-        pasts=Pasts(
+        pasts=VisitSequences(
             streamer_VT=past_VT,
             action_VT=np.where(there_VT, rng.integers(0, 3, past_VT.shape), 0).astype(np.int8),
             dwell_s_VT=rng.exponential(300, past_VT.shape).astype(np.float32),
@@ -62,5 +62,5 @@ def random_slates(num: int, seed: int = 1, most_rooms: int = 9, visits: int = 6)
             labels_VT2=np.where(there_VT[..., None], rng.integers(0, 4, (*past_VT.shape, 2)), 0).astype(np.int32),
             length_V=length_V,
         ),
-        contents=Contents(now_KD, mean_LD),
+        contents=ContentTable(now_KD, mean_LD),
     )
