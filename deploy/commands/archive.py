@@ -103,7 +103,7 @@ def run(
 def archive_log(settings: Settings, config: ArchiveConfig, *, once: bool, as_json: bool) -> int:
     """Archives until Ctrl-C, or with `once` up to the log's ends. Raises ArchiveError, LogError."""
     from deploy.local.stopping import stop_on_signal  # noqa: PLC0415
-    from deploy.terminal.archive_progress import show_progress  # noqa: PLC0415
+    from deploy.terminal.progress_bars import show_progress  # noqa: PLC0415
     from streaming.archive.archiver import Archiver  # noqa: PLC0415
     from streaming.broker import KafkaLog  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415

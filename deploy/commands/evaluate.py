@@ -223,9 +223,8 @@ def run(
 def evaluate_recordings(asked: Asked, settings: Settings) -> int:
     """Ranks, measures, and says and writes what was found."""
     from deploy.offline.rankers import build, names_of  # noqa: PLC0415  the help needs none of this
-    from deploy.terminal.evaluate_progress import EvaluateProgress  # noqa: PLC0415
-    from deploy.terminal.evaluate_table import table  # noqa: PLC0415
-    from deploy.terminal.towers_table import towers_table  # noqa: PLC0415
+    from deploy.terminal.evaluation_table import table, towers_table  # noqa: PLC0415
+    from deploy.terminal.progress_bars import EvaluateProgress  # noqa: PLC0415
     from training.evaluation.evaluate import EvaluateConfig, evaluate  # noqa: PLC0415
     from training.evaluation.rankings_file import RankingsFile  # noqa: PLC0415
     from training.recorded.chat import load  # noqa: PLC0415
@@ -339,7 +338,7 @@ def content_of(
     asked: Asked, folder: Path, settings: Settings, chat: Chat, *, known: Mapping[str, Channel], files: Files
 ) -> ContentTimeline:
     """What the channels were about; encodes what the cache does not hold yet."""
-    from deploy.terminal.encode_progress import EncodeProgress  # noqa: PLC0415
+    from deploy.terminal.progress_bars import EncodeProgress  # noqa: PLC0415
     from training.content.text_encoder import LazyTextEncoder  # noqa: PLC0415
     from training.recorded.chat import load_texts  # noqa: PLC0415
     from training.recorded.recorded_content import ContentConfig, content_timeline  # noqa: PLC0415

@@ -148,7 +148,7 @@ def run(
 ) -> int:
     """Plays recorded chat, rooms and viewer events into Kafka in time order."""
     from deploy.local.stopping import stop_on_signal  # noqa: PLC0415  the help needs none of this
-    from deploy.terminal.play_progress import PlayProgress  # noqa: PLC0415
+    from deploy.terminal.progress_bars import PlayProgress  # noqa: PLC0415
     from streaming.broker import KafkaLog  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
     from streaming.playback import Pace, Timeline, play  # noqa: PLC0415

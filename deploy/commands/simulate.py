@@ -125,7 +125,7 @@ def run(
     )
     from deploy.demo.simulation import run_fast, run_live  # noqa: PLC0415  the help needs none of this
     from deploy.local.stopping import stop_on_signal  # noqa: PLC0415
-    from deploy.terminal.play_progress import PlayProgress  # noqa: PLC0415
+    from deploy.terminal.progress_bars import PlayProgress  # noqa: PLC0415
     from streaming.broker import KafkaLog  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
 

@@ -6,8 +6,8 @@ from collections import Counter
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from deploy.terminal.check_progress import CheckProgress
 from deploy.terminal.console import complain
+from deploy.terminal.progress_bars import CheckProgress
 
 if TYPE_CHECKING:
     from streaming.recorded_formats.format import BadRow

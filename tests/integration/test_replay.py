@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from deploy.cli import main
-from deploy.terminal.play_progress import PlayProgress
+from deploy.terminal.progress_bars import PlayProgress
 from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.codec import Decoder
 from streaming.events import RoomEnded, RoomStarted

@@ -1,4 +1,7 @@
-"""Ranks → NDCG@10, Recall@1, Recall@10, MRR, and how rankers differ, with intervals by viewer. Never ranks itself."""
+"""Metrics of a ranking, with intervals by viewer; how rankers differ; how they spread over channels. Never ranks itself.
+
+NDCG@10, Recall@1, Recall@10 and MRR come from the ranks of the rooms entered.
+"""
 
 from __future__ import annotations
 
@@ -116,3 +119,36 @@ def _means(sums_XW: NDArray[np.float64]) -> NDArray[np.float64]:
 def _intervals(mean_4: NDArray[np.float64], drawn_B4: NDArray[np.float64]) -> dict[str, Interval]:
     low_4, high_4 = np.nanpercentile(drawn_B4, [2.5, 97.5], axis=0)
     return {name: Interval(float(mean_4[m]), float(low_4[m]), float(high_4[m])) for m, name in enumerate(METRICS)}
+
+
+PLACES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """gini: 0 = all channels equally often, 1 = one channel always. Shares: 0 to 1.
+
+    small_share: of the places, those of small channels. coverage: of the channels ever live, those ever placed.
+    """
+
+    gini: float
+    small_share: float
+    coverage: float
+
+
+def spread(places_C: NDArray[np.int64], live_C: NDArray[np.bool_], small_C: NDArray[np.bool_]) -> Spread:
+    """places_C: how often each channel stood in the first ten; live_C: was ever live; small_C: is small."""
+    placed = np.sort(places_C[live_C].astype(np.float64))
+    n, total = len(placed), placed.sum()
+    if not total:
+        return Spread(0.0, 0.0, 0.0)
+    gini = float((2 * np.arange(1, n + 1) - n - 1) @ placed / (n * total))
+    return Spread(gini, float(places_C[small_C & live_C].sum() / total), float(np.count_nonzero(placed) / n))
+
+
+def small(visits_C: NDArray[np.int64], live_C: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[C] the half of the channels ever live that had the fewest visits in training."""
+    small_C = np.zeros(len(visits_C), bool)
+    live = np.flatnonzero(live_C)
+    small_C[live[np.argsort(visits_C[live], kind="stable")][: len(live) // 2]] = True
+    return small_C

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.coverage import PLACES, Spread, small, spread
-from training.evaluation.metrics import Group, Interval, measure
-from training.evaluation.room_ages import room_ages_us
+from training.evaluation.metrics import PLACES, Group, Interval, Spread, measure, small, spread
 from training.features.visit_kinds import VisitKind
 from training.recorded.chat import Chat
 from training.recorded.replay_state import Moment
+from training.recorded.visits import room_ages_us
 
 # How many visits a channel had before the one measured: a streamer without a past is the harder case.
 HISTORIES = ((0, 100), (100, 1_000), (1_000, 10_000), (10_000, 2**62))

@@ -12,9 +12,8 @@ from typing import NoReturn, cast
 import pytest
 
 from deploy.cli import main
-from deploy.terminal.archive_progress import ArchiveProgress
-from deploy.terminal.evaluate_progress import STEP, EvaluateProgress
 from deploy.terminal.plain_progress import PlainProgress, spoken
+from deploy.terminal.progress_bars import STEP, ArchiveProgress, EvaluateProgress
 from deploy.terminal.training_progress import TrainingProgress
 from streaming.archive.archiver import ArchiverStatus
 from streaming.errors import TidecastError

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.evaluation.coverage import small, spread
-from training.evaluation.metrics import METRICS, gains, measure
+from training.evaluation.metrics import METRICS, gains, measure, small, spread
 
 
 def test_each_metric_of_a_rank_is_what_its_definition_says() -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from tests.unit.training.recorded.recorded_chat import Said, chat_of
-from training.evaluation.room_ages import room_ages_us
 from training.features.visit_kinds import VisitKind
-from training.recorded.visits import kinds
+from training.recorded.visits import kinds, room_ages_us
 
 HALF_HOUR_S = 1800
 

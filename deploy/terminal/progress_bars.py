@@ -1,0 +1,196 @@
+"""Bars on stderr that show how far long work is: playing, encoding, evaluating, checking, archiving. Never do the work.
+
+A bar is gone in the end. Where stderr is no terminal, a plain line every half a minute takes its place.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from deploy.terminal.console import console, one_line
+from deploy.terminal.plain_progress import EVERY_S, PlainProgress
+
+if TYPE_CHECKING:
+    from streaming.archive.archiver import Archiver, ArchiverStatus
+    from streaming.playback import Played
+
+
+class Rate(ProgressColumn):
+    """So many a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed or 0:,.0f} {self._unit}/s")
+
+
+class Bar:
+    """A bar as a context manager; where there is no terminal, the plain line."""
+
+    def __init__(self, *columns: ProgressColumn, plain: PlainProgress) -> None:
+        """plain: the same in words; whoever moves the bar moves it too."""
+        self._progress = Progress(*columns, console=console(stderr=True), transient=True)
+        self._plain = plain
+
+    def __enter__(self) -> Self:
+        if self._progress.console.is_terminal:
+            self._progress.start()
+        else:
+            self._plain.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress.console.is_terminal:
+            self._progress.stop()
+        else:
+            self._plain.__exit__(kind, error, trace)
+
+
+def counted(unit: str) -> tuple[ProgressColumn, ...]:
+    """Columns of what is counted up to a known number: text, bar, count, rate, time."""
+    return (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(unit), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+
+
+class PlayProgress(Bar):
+    """A bar, as a context manager."""
+
+    def __init__(self, what: str, unit: str, total: float | None) -> None:
+        """unit: of what `done` counts. total: None where nobody knows when it ends."""
+        columns = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()] if total is not None else []
+        left = [TextColumn("left"), TimeRemainingColumn()] if total is not None else []
+        rates = TextColumn("{task.fields[events]:,} events  {task.fields[rate]:,.0f}/s{task.fields[late]}")
+        super().__init__(
+            TextColumn("" if total is not None else "{task.description}"),
+            *columns,
+            rates,
+            TimeElapsedColumn(),
+            *left,
+            plain=PlainProgress(what, unit, total),
+        )
+        self._task = self._progress.add_task(what, total=total, events=0, rate=0.0, late="")
+
+    def update(self, done: float, played: Played) -> None:
+        """`done` of `total`."""
+        late = f"  {played.behind_s:.1f} s behind" if played.behind_s > 1 else ""
+        self._plain.update(done, note=f"{played.events:,} events{late.replace('  ', ', ')}")
+        rate = played.events / played.elapsed_s if played.elapsed_s > 0 else 0.0
+        self._progress.update(self._task, completed=done, events=played.events, rate=rate, late=late)
+
+    def note(self, text: str) -> None:
+        """A line above the bar."""
+        self._progress.console.print(Text(one_line(text)), highlight=False)
+
+
+class EncodeProgress(Bar):
+    """A bar over the texts that the cache lacks."""
+
+    def __init__(self) -> None:
+        super().__init__(*counted("texts"), plain=PlainProgress("encoding", "texts"))
+        self._task = self._progress.add_task("encoding", total=None)
+
+    def encoded(self, done: int, total: int) -> None:
+        """Of the texts that were missing at the start."""
+        self._progress.update(self._task, completed=done, total=total)
+        self._plain.update(done, total)
+
+
+STEP = 5_000  # messages between two updates: some twenty a second
+
+
+class EvaluateProgress(Bar):
+    """A bar over the messages; what is done apart from them is said before it."""
+
+    def __init__(self, num_messages: int, num_train: int, every_s: float = EVERY_S) -> None:
+        """num_train: of the messages, those that are the past, of which few are ranked: they go by faster."""
+        self._messages = {"past": num_train, "test": num_messages - num_train}
+        super().__init__(*counted("messages"), plain=PlainProgress("evaluate", "messages", num_train, every_s=every_s))
+        self._task = self._progress.add_task("past", total=num_messages)
+        self._since = 0
+
+    def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
+        """One message more."""
+        self._since += 1
+        if self._since == STEP:
+            self._progress.update(self._task, advance=self._since)
+            self._plain.advance(self._since)
+            self._since = 0
+
+    def stage(self, text: str) -> None:
+        """What begins now."""
+        self._progress.update(self._task, description=text)
+        total = self._messages.get(text)
+        self._plain.stage(text, "messages" if total is not None else "", total)
+
+
+class CheckProgress(Bar):
+    """Rows read so far, as a context manager. How many there will be, nobody knows before."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            TextColumn("{task.description}"),
+            TextColumn("{task.completed:,.0f} rows"),
+            Rate("rows"),
+            TimeElapsedColumn(),
+            plain=PlainProgress(what, "rows"),
+        )
+        self._task = self._progress.add_task(what, total=None)
+
+    def update(self, rows: int) -> None:
+        """So many rows have been read."""
+        self._progress.update(self._task, completed=rows)
+        self._plain.update(rows)
+
+
+SHOWN_EVERY_S = 0.5
+
+
+class ArchiveProgress(Bar):
+    """What is read, written and waits, as a context manager."""
+
+    def __init__(self, *, to_end: bool, plain: PlainProgress | None = None) -> None:
+        """to_end: the work is over where the log ends."""
+        text = "{task.fields[written]:,} archived, {task.fields[waiting]:,} waiting, {task.fields[lag]:,} on the log"
+        columns = (SpinnerColumn(), TextColumn("archive"), TextColumn(text), TextColumn("{task.fields[rate]:,.0f}/s"))
+        super().__init__(*columns, TimeElapsedColumn(), plain=plain or PlainProgress("archive run", "records read"))
+        self._task = self._progress.add_task("", total=None, written=0, waiting=0, lag=0, rate=0.0)
+        self._to_end, self._rate, self._before, self._before_s = to_end, 0.0, 0, time.monotonic()
+
+    def update(self, status: ArchiverStatus) -> None:
+        """So far it is now."""
+        now_s, read, lag = time.monotonic(), status.records + status.waiting, sum(status.lag.values())
+        self._rate += 0.3 * ((read - self._before) / max(now_s - self._before_s, 1e-3) - self._rate)
+        self._before, self._before_s = read, now_s
+        self._progress.update(self._task, written=status.records, waiting=status.waiting, lag=lag, rate=self._rate)
+        note = f"{status.records:,} archived in {status.files:,} files"
+        self._plain.update(read, read + lag if self._to_end else None, note if self._to_end else f"{note}, lag {lag:,}")
+
+
+def show_progress(archiver: Archiver, over: threading.Event, *, to_end: bool) -> None:
+    """Until `over`."""
+    with ArchiveProgress(to_end=to_end) as progress:
+        while not over.wait(SHOWN_EVERY_S):
+            progress.update(archiver.status())
