@@ -117,9 +117,9 @@ class ProfilePartition:
 
     def _apply(self, records: Sequence[Record], book: ActivityBook) -> int:
         folds, changed = self._folds, self.changed
-        duplicates = 0
-        record: Any = None
-        event: Any = None
+        duplicates = newest_ms = arrived_ms = 0
+        record: Any
+        event: Any
         key: Any
         for record, event in self._letters.decoded(records, self._decode_event):  # much: no calls but the fold's
             key = record.key
@@ -134,12 +134,14 @@ class ProfilePartition:
                     self._foreign.forward(record, key, self._partitions, self._once)
                     continue
                 known = self._fold(key, event.viewer)
+            if at_ms > newest_ms:
+                newest_ms, arrived_ms = at_ms, appended_ms
             if known.apply(event, appended_ms, book) is Outcome.DUPLICATE:
                 duplicates += 1
             elif fold is None:
                 changed[key] = known
-        if event is not None:  # the last that could be read
-            self._clock.note(min(event.at_ms, record.timestamp), record.timestamp, len(records))
+        if newest_ms:  # not the last: one that was held up says nothing of those before it
+            self._clock.note(min(newest_ms, arrived_ms), arrived_ms, len(records))
         return duplicates
 
     def lapse(self, until_ms: int, most: int) -> int:

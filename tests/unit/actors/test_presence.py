@@ -119,6 +119,23 @@ def test_an_enter_that_was_five_hours_old_when_it_arrived_is_over_at_once() -> N
     assert audience(stage) == 0
 
 
+def test_events_that_were_held_up_are_no_recording_although_they_come_last() -> None:
+    """Read in one batch with those of now, because the worker started late."""
+    stage = Stage()
+    at_ms = stage.clock.now_ms()
+    stage.clock.advance(2 * HOUR_MS)
+    for number in range(10):
+        stage.send(f"here {number}", "enter")
+    for number in range(40):
+        viewer = f"silent {number}"
+        event = ViewerEvent(viewer=viewer, room="r", streamer="s-r", action="enter", at_ms=at_ms)
+        stage.producer.send(VIEWER_EVENTS, viewer.encode(), encode(event))
+    for _ in range(3):
+        stage.turn(1_000)
+    assert sum(one.lapsed for one in lapses(stage)) == 40
+    assert audience(stage) == 10
+
+
 def test_a_recording_with_its_own_times_has_an_audience() -> None:
     stage = Stage()
     for number in range(6):
