@@ -1,4 +1,4 @@
-"""Metrics of a ranking, with intervals by viewer; how rankers differ; how they spread over channels. Never ranks itself.
+"""Metrics of rankings, with intervals by viewer; differences of rankers; their spread over channels. Never ranks.
 
 NDCG@10, Recall@1, Recall@10 and MRR come from the ranks of the rooms entered.
 """
