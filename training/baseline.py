@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ from streaming.slice import HEARD_PER_VIEWER, SLICE_MS
 from training.settings import BaselineWeights
 
 TERMS = tuple(term.name for term in fields(BaselineWeights))
+HEAT = ("newcomers_60s", "newcomers_600s", "entries_60s", "entries_600s")  # the features that `heat` takes
+Values = TypeVar("Values", bound=Any)  # arrays of numpy, or torch's tensors
 
 VISIT_HALF_LIFE_S = 6 * 3_600.0  # of visits, back from the viewer's last: tonight's count more than yesterday's
 BROAD_WEIGHT = 0.2  # of a visit under the label for everything: it says little of what the room was about
@@ -45,18 +48,13 @@ def strength(visits: NDArray[np.floating], ago_days: NDArray[np.floating]) -> ND
     return strong
 
 
-def heat(
-    newcomers_60s: NDArray[np.floating],
-    newcomers_600s: NDArray[np.floating],
-    entries_60s: NDArray[np.floating],
-    entries_600s: NDArray[np.floating],
-) -> NDArray[np.floating]:
+def heat(newcomers_60s: Values, newcomers_600s: Values, entries_60s: Values, entries_600s: Values) -> Values:
     """How hot rooms are: entries of the last minute and, to tell quiet rooms apart, of the last ten.
 
     Those of newcomers count more: a viewer without habits goes where the crowd goes now.
     """
     everybody = entries_60s + 0.2 * entries_600s
-    hot: NDArray[np.floating] = newcomers_60s + 0.2 * newcomers_600s + 0.2 * everybody
+    hot: Values = newcomers_60s + 0.2 * newcomers_600s + 0.2 * everybody
     return hot
 
 

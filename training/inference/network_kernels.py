@@ -22,6 +22,11 @@ Floats = NDArray[np.float32]
 STEEP = np.float32(7.9)  # beyond it tanh is 1 in float32
 HALF, ONE, NONE = np.float32(0.5), np.float32(1), np.float32(0)
 EPSILON = np.float32(1e-5)  # torch.nn.LayerNorm's
+# The terms of the ranker that another viewer changes, as `ranker_logits` has them, and the inputs that they read.
+VIEWER_TERMS = ("visited", "content", "language", "category")
+VISITED, CONTENT, LANGUAGE, CATEGORY = range(len(VIEWER_TERMS))
+VIEWER_TERM_INPUTS = ("own_visits", "own_visit_age_s", "alike", "same_language", "same_category")
+VISITS, VISIT_AGE_S, ALIKE, SAME_LANGUAGE, SAME_CATEGORY = range(len(VIEWER_TERM_INPUTS))
 PER_KNOT, LAST_KNOT = np.float32(1 / KNOT_STEP), np.float32(KNOTS - 1.001)
 
 
@@ -101,8 +106,7 @@ def ranker_logits(
     """Logits of training/model/ranker.py's three heads, float32 [N, 3].
 
     sum_NO: sums for the first layer's units, for the heads' straight lines, and the rooms' term. terms_4: weights of
-    habit, content similarity, and shares of language and category. column_5: columns of values_NF with the visits, the
-    age of the last one (which has a half-life), the content similarity and the two shares.
+    VIEWER_TERMS. column_5: columns of values_NF with VIEWER_TERM_INPUTS. half_life_s: of the age of the last visit.
     """
     I, H = deep_IH.shape
     N = len(sum_NO)
@@ -114,12 +118,13 @@ def ranker_logits(
     logit_N3 = np.empty((N, 3), np.float32)
     for n in range(N):
         enter, stay, interact = heads_bias_3[0] + sum_NO[n, H + 3], heads_bias_3[1], heads_bias_3[2]
-        visits, age_s, alike = values_NF[n, column_5[0]], values_NF[n, column_5[1]], values_NF[n, column_5[2]]
-        language, category = values_NF[n, column_5[3]], values_NF[n, column_5[4]]
+        visits, age_s = values_NF[n, column_5[VISITS]], values_NF[n, column_5[VISIT_AGE_S]]
+        alike = values_NF[n, column_5[ALIKE]]
+        language, category = values_NF[n, column_5[SAME_LANGUAGE]], values_NF[n, column_5[SAME_CATEGORY]]
         if age_s == age_s:  # noqa: PLR0124  known
-            enter += terms_4[0] * visits / (visits + 2) * np.float32(2 ** (-age_s / half_life_s))
-        enter += terms_4[1] * max(alike, NONE)
-        enter += terms_4[2] * np.float32(sqrt(language)) + terms_4[3] * np.float32(sqrt(category))
+            enter += terms_4[VISITED] * visits / (visits + 2) * np.float32(2 ** (-age_s / half_life_s))
+        enter += terms_4[CONTENT] * max(alike, NONE)
+        enter += terms_4[LANGUAGE] * np.float32(sqrt(language)) + terms_4[CATEGORY] * np.float32(sqrt(category))
         for i in range(I):
             unit = deep_NI[n, i]
             enter += unit * heads_3I[0, i]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.baseline import HEAT, fresh, heat
 from training.inference import causes, network_kernels, piecewise_linear_kernels, warm_up
 from training.inference.interface import RoomsToExplain
 from training.model.config import (
@@ -19,6 +20,7 @@ from training.model.config import (
     LARGE,
     RANKED,
     LarmConfig,
+    TermWeights,
 )
 
 Floats = NDArray[np.float32]
@@ -104,12 +106,10 @@ class RankerForward:
         self._heads_3I = _plain(arrays["ranker.heads.weight"])
         self._heads_bias_3 = _plain(arrays["ranker.heads.bias"])
         self._room_names = {name: index for index, name in enumerate(room_names)}
-        visited, alike, trending, busy, fresh, language, category = arrays["ranker.terms_K"].tolist()
-        self._room_terms_3 = trending, busy, fresh
-        self._fresh = np.float32(fresh)
-        self._own_terms_4 = np.array((visited, alike, language, category), np.float32)
-        viewer_names = ("own_visits", "own_visit_age_s", "alike", "same_language", "same_category")
-        self._own_5 = np.array([rest.index(names.index(name)) for name in viewer_names], np.int64)
+        self._weights = weights = TermWeights(*arrays["ranker.terms_K"].tolist())
+        self._viewer_terms_4 = np.array([getattr(weights, term) for term in network_kernels.VIEWER_TERMS], np.float32)
+        read = [rest.index(names.index(name)) for name in network_kernels.VIEWER_TERM_INPUTS]
+        self._viewer_term_inputs_5 = np.array(read, np.int64)
 
     def prepare(self, room_features_NC: Floats, content_gate_N: Floats) -> Floats:
         """The prepared part of N rooms, float32 [N, O]. Other threads run meanwhile."""
@@ -143,8 +143,8 @@ class RankerForward:
             self._deep_bias_I,
             self._heads_3I,
             self._heads_bias_3,
-            self._own_terms_4,
-            self._own_5,
+            self._viewer_terms_4,
+            self._viewer_term_inputs_5,
             HABIT_HALF_LIFE_S,
         )
         return logit_N3
@@ -178,7 +178,7 @@ class RankerForward:
             self._age.lines_FRO,
             rooms.age_s_K,
             np.float32(rooms.usual_age_s),
-            self._fresh,
+            np.float32(self._weights.fresh),
             FRESH_HALF_LIFE_S,
             self._hidden + len(HEADS),
             is_known,
@@ -196,12 +196,10 @@ class RankerForward:
 
     def _room_terms(self, room_features_NC: Floats) -> Floats:
         column = {name: room_features_NC[:, index] for name, index in self._room_names.items()}
-        heat_N = column["newcomers_60s"] + 0.2 * column["newcomers_600s"]
-        heat_N = heat_N + 0.2 * (column["entries_60s"] + 0.2 * column["entries_600s"])
-        fresh_N = np.exp2(-np.maximum(column["room_age_s"], 0) / FRESH_HALF_LIFE_S)
-        trending, busy, fresh = self._room_terms_3
-        total_N: Floats = trending * _logarithmic(heat_N) + busy * _logarithmic(column["messages_60s"])
-        return np.asarray(total_N + fresh * fresh_N, np.float32)
+        heat_N, fresh_N = heat(*(column[name] for name in HEAT)), fresh(column["room_age_s"], FRESH_HALF_LIFE_S)
+        weights = self._weights
+        total_N: Floats = weights.trending * _logarithmic(heat_N) + weights.crowd * _logarithmic(column["messages_60s"])
+        return np.asarray(total_N + weights.fresh * fresh_N, np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from streaming.section import Count, Section, ShareBelowOne
 from training.features.features import SERVED
@@ -32,13 +32,26 @@ EXTRA: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 STATISTICS = ("messages_rank", "entries_rank", "newcomers_rank", "room_age_s")  # beside the room tower
 HEADS = ("enter", "stay", "interact")
-# Initial weights of the ranker's terms: visited, content, trending, audience, fresh, language, category.
-WEIGHTS = (9.0, 2.0, 3.0, 0.6, 0.1, 3.0, 6.0)
 HABIT_HALF_LIFE_S = 14 * 86_400.0  # a streamer who is on twice a week is not forgotten between
 FRESH_HALF_LIFE_S = 600.0
 LARGE = 6.9  # log(1 + 1,000): an audience that counts as 1
 
 Sides = Literal["both", "id", "content"]
+
+
+class TermWeights(NamedTuple):
+    """Weights of the ranker's terms, in the order of the array `ranker.terms_K`. The defaults are the initial weights.
+
+    The terms resemble those of the baseline ranker of the same name (training/baseline.py).
+    """
+
+    visited: float = 9.0
+    content: float = 2.0
+    trending: float = 3.0
+    crowd: float = 0.6
+    fresh: float = 0.1
+    language: float = 3.0
+    category: float = 6.0
 
 
 @dataclass(frozen=True, slots=True)

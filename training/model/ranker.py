@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from training.model.config import EXTRA, FRESH_HALF_LIFE_S, HABIT_HALF_LIFE_S, HEADS, LARGE, WEIGHTS, RankerConfig
+from training.baseline import HEAT, heat
+from training.model.config import EXTRA, FRESH_HALF_LIFE_S, HABIT_HALF_LIFE_S, HEADS, LARGE, RankerConfig, TermWeights
 from training.model.encoding_kernels import encode_bins
 
 HALVED = -0.6931471805599453
@@ -39,7 +40,7 @@ class RankerNetwork(nn.Module):
         self.deep = nn.Linear(first, second)
         self.heads = nn.Linear(second, len(HEADS))
         self.straight = nn.Linear(width, len(HEADS), bias=False)
-        self.terms_K = nn.Parameter(torch.tensor(WEIGHTS))
+        self.terms_K = nn.Parameter(torch.tensor(TermWeights()))
         self.dropout = nn.Dropout(config.dropout)
         for layer in (self.heads, self.straight):
             nn.init.zeros_(layer.weight)
@@ -117,7 +118,7 @@ def _apart(knots: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def terms(column: dict[str, Tensor], alike_R: Tensor, language_R: Tensor, category_R: Tensor) -> Tensor:
-    """The ranker's terms [R, 7] in 0..1, from features by name.
+    """The ranker's terms [R, 7] in 0..1, in the order of TermWeights, from features by name.
 
     They resemble the baseline ranker's, in the form that published versions were trained with. alike_R: cosine of
     what the viewer saw and the room. language_R, category_R: shares of the viewer's visits to rooms of the same; their
@@ -127,9 +128,14 @@ def terms(column: dict[str, Tensor], alike_R: Tensor, language_R: Tensor, catego
     habit_R = column["own_visits"] / (column["own_visits"] + 2)
     age_R = torch.nan_to_num(column["own_visit_age_s"])
     visited_R = habit_R * torch.exp(HALVED * age_R / HABIT_HALF_LIFE_S) * ~never_R
-    heat_R = column["newcomers_60s"] + 0.2 * column["newcomers_600s"]
-    heat_R = heat_R + 0.2 * (column["entries_60s"] + 0.2 * column["entries_600s"])
-    fresh_R = torch.exp(HALVED * column["room_age_s"].clamp_min(0) / FRESH_HALF_LIFE_S)
-    trending_R, crowd_R = (value_R.clamp_min(0).log1p() / LARGE for value_R in (heat_R, column["messages_60s"]))
-    liked = (language_R.sqrt(), category_R.sqrt())
-    return torch.stack((visited_R, alike_R.clamp_min(0), trending_R, crowd_R, fresh_R, *liked), 1)
+    heat_R = heat(*(column[name] for name in HEAT))
+    term = {
+        "visited": visited_R,
+        "content": alike_R.clamp_min(0),
+        "trending": heat_R.clamp_min(0).log1p() / LARGE,
+        "crowd": column["messages_60s"].clamp_min(0).log1p() / LARGE,
+        "fresh": torch.exp(HALVED * column["room_age_s"].clamp_min(0) / FRESH_HALF_LIFE_S),
+        "language": language_R.sqrt(),
+        "category": category_R.sqrt(),
+    }
+    return torch.stack([term[name] for name in TermWeights._fields], 1)
