@@ -27,7 +27,7 @@ examples:
   tidecast recommend nobody --language pt --limit 5
   tidecast recommend viewer-1 --json         the answer as it comes
 
-fresh: how old the newest text is that the room's vector saw. A viewer nobody knows is served as a stranger.
+fresh: how old the newest text is that the room's vector saw. A viewer without a profile is a cold-start viewer.
 """
 WATCH_EVERY_S = 1.0
 COLUMNS = (
@@ -103,7 +103,7 @@ def picture(answer: Answer, width: int) -> Group:
     from rich.console import Group  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    who = answer.viewer if answer.known else f"{answer.viewer} (a stranger)"
+    who = answer.viewer if answer.known else f"{answer.viewer} (no profile: a cold-start viewer)"
     clock = time.strftime("%H:%M:%S", time.localtime(answer.generated_at_ms / 1000))
     head = f"{clock}   {answer.live_rooms} rooms live   model {answer.model_version}   {who}"
     rows = [

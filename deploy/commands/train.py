@@ -25,7 +25,7 @@ EPILOG = """\
 What happens: visits become examples (what was known just before each: the viewer's past, all rooms live, and then which
 was entered), texts become vectors (kept, so that a text is encoded once), Ray Train fits room tower, semantic codes,
 viewer tower and ranker, the newest visits, which were not learned from, judge the version against the live one and
-version 0, and it is published as a candidate; with --live it goes live if it is not worse.
+the baseline ranker ("v0"), and it is published as a candidate; with --live it goes live if it is not worse.
 
 Without FILE it learns from the archive (archive.uri). A run that was killed goes on with --resume.
 
