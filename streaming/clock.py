@@ -1,4 +1,4 @@
-"""Owns the wall clock, for waiting and for saying when something was written. Event-time logic never reads it."""
+"""The wall clock, for waiting and for stamping records when they are published. Event-time logic never reads it."""
 
 from __future__ import annotations
 
