@@ -101,7 +101,7 @@ class ActivityFold:
         self._said: dict[int, ActivityBucket] = {}  # by bucket_ms: records of unchanged buckets, cached
         self._recent: tuple[ActivityBucket, ...] | None = ()
         self._arrivals: tuple[Arrival, ...] = ()
-        self.entries_arrived_ms = 0  # append time of the first record of the newest bucket in which somebody entered
+        self.entries_arrived_ms = 0  # append time of the first record of the newest bucket with entries
         self.offset = -1
 
     def apply(self, activity: RoomActivity, offset: int, appended_ms: int) -> bool:

@@ -14,7 +14,7 @@ from streaming.events import SCHEMA_VERSION, InternalRecord, ProducerRecord
 from streaming.mending import Mender
 from streaming.topics import TOPICS, Topic
 
-MAX_REASON_LENGTH: Final = 300  # a reason quotes what it found, and what it found may be a megabyte
+MAX_REASON_LENGTH: Final = 300  # a reason quotes the value, which may be a megabyte
 
 
 class _JsonVersion(msgspec.Struct, frozen=True):

@@ -53,7 +53,7 @@ class RoomDescription(ProducerRecord, frozen=True, kw_only=True):
     category: Label = ""  # such as a game, as people see it
     language: Language = ""
     tags: Annotated[list[Label], Meta(max_length=MAX_TAGS)] = []
-    mature: bool = False  # for adults: given only to who asks for it (`recommend.show_mature`)
+    mature: bool = False  # for adults: recommended only on request (`recommend.show_mature`)
 
 
 class RoomStarted(RoomDescription, frozen=True, kw_only=True, tag="started"):
@@ -123,7 +123,7 @@ class Arrival(msgspec.Struct, frozen=True, array_like=True, order=True):
     """An entry of a viewer whose last visit was to another streamer, however long before."""
 
     at_ms: int
-    streamer: StreamerId  # whom they came from
+    streamer: StreamerId  # of their last visit
 
 
 class RoomActivity(InternalRecord, frozen=True, kw_only=True):
@@ -192,7 +192,7 @@ class RoomState(InternalRecord, frozen=True, kw_only=True):
     gifts: int = 0
     follows: int = 0
     recent: tuple[ActivityBucket, ...] = ()  # buckets of the last ten minutes, oldest first
-    # the encoder's vectors, and what the state has seen
+    # the encoder's vectors, and the offsets that the state includes
     title_vector: bytes = b""  # of title, category and tags
     chat_vector: bytes = b""  # of the last 30 s of chat
     mean_vector: bytes = b""  # slow mean of the vectors of completed 30-s segments of chat (not re-normalised)
@@ -215,7 +215,7 @@ class RoomState(InternalRecord, frozen=True, kw_only=True):
     recent_messages: tuple[int, ...] = ()  # of each bucket of the last ten minutes up to the newest, oldest first
     recent_messages_ms: int = 0  # start of the newest of these buckets
     # more from `room-activity`
-    first_entered: int = 0  # visits by viewers who were never with the streamer before
+    first_entered: int = 0  # visits by viewers without any earlier visit to the streamer
     arrivals: tuple[Arrival, ...] = ()  # the newest of the last ten minutes, oldest first, bounded
     # inputs of rates, which depend on the time of asking and so are computed by their reader
     recent_heard: tuple[int, ...] = ()  # as recent_messages, but at most 3 of a chatter in 5 s, and no late ones

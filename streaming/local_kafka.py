@@ -126,7 +126,7 @@ class LocalKafka:
         for port in (self._port, self._controller_port):
             self._require_free(port)
         classpath = os.pathsep.join(map(str, find_jars()))
-        for folder in (self._folder, self._folder / "data"):  # it holds chat, and on loopback a broker asks nobody
+        for folder in (self._folder, self._folder / "data"):  # it holds chat, and a local broker has no password
             make_private(folder)
         self._settings_file.write_text(self.settings())
         if not (self._folder / "data" / "meta.properties").exists():

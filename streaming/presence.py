@@ -14,8 +14,9 @@ LATE_MS = 60_000  # a viewer is presumed gone this much later, so that late even
 
 
 class Deadlines(Generic[K]):
-    """Times at which viewers may be gone, one per key, some 130 bytes each. A key that was taken is checked, then put
-    again if it is still there.
+    """Times at which viewers may be gone, one per key, some 130 bytes each.
+
+    A key that was taken is checked by its owner, and put again if the viewer is still there.
     """
 
     __slots__ = ("_heap", "_waiting")

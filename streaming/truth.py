@@ -146,7 +146,7 @@ class Truth:
         return int(digits)
 
     def at(self, at_ms: int) -> Moment:
-        """The platform at a time that the simulation has passed. Cached until another time is asked for."""
+        """The platform at a time that the simulation has passed. Cached until the next call with another time."""
         if self._moment is None or self._moment.at_ms != at_ms:
             live = [b for b in self.broadcasts.values() if b.started_at_ms <= at_ms and not 0 < b.ended_at_ms <= at_ms]
             self._moment = Moment(self.population, live, at_ms)
