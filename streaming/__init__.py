@@ -1,1 +1,1 @@
-"""The log: what is on it, and how it is read, folded and written. Never loads a model and never starts a process."""
+"""The event log: its records, and how they are read, aggregated and written. Never loads a model, starts no process."""

@@ -1,15 +1,15 @@
-"""Owns sums of what viewers do in rooms: the book that collects them, and a room's fold. Never sees a viewer."""
+"""Sums of what viewers do in rooms: the book that collects them, and a room's aggregate. Never sees a viewer."""
 
 from __future__ import annotations
 
 from streaming.events import ACTIVITY_BUCKET_MS, ActivityBucket, Arrival, RoomActivity, RoomId, RoomState, StreamerId
 
 RECENT_MS = 600_000  # features look ten minutes back, and so into a part of the bucket that began ten minutes ago
-MAX_ARRIVALS = 32  # of a room, the newest: of a crowd that was sent over they are nearly all
+MAX_ARRIVALS = 32  # newest ones kept per room: after a raid nearly all of them come from one streamer
 
 
 class RoomSums:
-    """Mutable sums of one room and bucket."""
+    """Mutable sums of one room in one bucket of event time."""
 
     __slots__ = (
         "again", "arrivals", "entered", "first_entered", "follows", "gifts", "lapsed", "left", "likes", "newcomers",
@@ -31,9 +31,9 @@ class RoomSums:
 
 
 class ActivityBook:
-    """Sums of all viewers since the last drain, per room and bucket of event time.
+    """Sums over all viewers since the last drain, per room and bucket of event time.
 
-    Viewers who fell silent have sums of their own, so that a record says either that somebody did something or not.
+    Viewers who fell silent are summed separately, so that a record either is a sign of life or is none.
     """
 
     __slots__ = ("_silent", "_sums")
@@ -43,7 +43,7 @@ class ActivityBook:
         self._silent: dict[tuple[str, int], RoomSums] = {}
 
     def sums(self, room: str, at_ms: int) -> RoomSums:
-        """The sums that an event of this room and time belongs to."""
+        """Returns the sums that an event of this room and time belongs to."""
         key = (room, at_ms - at_ms % ACTIVITY_BUCKET_MS)
         sums = self._sums.get(key)
         if sums is None:
@@ -51,14 +51,14 @@ class ActivityBook:
         return sums
 
     def silent(self, room: str, at_ms: int) -> RoomSums:
-        """The sums that a viewer belongs to of whom nothing was heard until this time."""
+        """Returns the sums for viewers of this room who were presumed gone at this time, after a silence."""
         return self._silent.setdefault((room, at_ms - at_ms % ACTIVITY_BUCKET_MS), RoomSums())
 
     def __len__(self) -> int:
         return len(self._sums) + len(self._silent)
 
     def drain(self) -> list[RoomActivity]:
-        """Everything collected, and starts anew."""
+        """Returns everything collected, and starts empty again."""
         drained = [
             RoomActivity(
                 room=RoomId(room),
@@ -82,30 +82,30 @@ class ActivityBook:
 
 
 def is_sign_of_life(activity: RoomActivity) -> bool:
-    """Whether a viewer did something in the room: not where all it says is that nothing was heard of some."""
+    """Whether a viewer did something in the room. False where it reports only viewers who fell silent."""
     acts = activity.entered + activity.likes + activity.gifts + activity.follows
     return not activity.lapsed or activity.left > activity.lapsed or acts > 0
 
 
 class ActivityFold:
-    """Sums of a room over its life, and of its last ten minutes the entries and whom the newest came from.
+    """Aggregate of a room's activity: sums over its life, and entries and arrivals of its last ten minutes.
 
-    All of it is the same in whatever order the records come, and however the events are split into records.
+    The result does not depend on the order of the records, nor on how the events are split into records.
     """
 
     __slots__ = ("_arrivals", "_buckets", "_recent", "_said", "entries_arrived_ms", "offset", "sums")
 
     def __init__(self) -> None:
         self.sums = RoomSums()
-        self._buckets: dict[int, list[int]] = {}  # bucket_ms → as in ActivityBucket, where somebody entered
-        self._said: dict[int, ActivityBucket] = {}  # by bucket_ms, those that were asked for and have not changed
+        self._buckets: dict[int, list[int]] = {}  # bucket_ms → counts as in ActivityBucket, for buckets with entries
+        self._said: dict[int, ActivityBucket] = {}  # by bucket_ms: records of unchanged buckets, cached
         self._recent: tuple[ActivityBucket, ...] | None = ()
         self._arrivals: tuple[Arrival, ...] = ()
-        self.entries_arrived_ms = 0  # append time of the first record of the newest bucket in which somebody entered
+        self.entries_arrived_ms = 0  # append time of the first record of the newest bucket with entries
         self.offset = -1
 
     def apply(self, activity: RoomActivity, offset: int, appended_ms: int) -> bool:
-        """Adds. False where it was added before."""
+        """Adds one record. False where it was added before."""
         if offset <= self.offset:
             return False
         self.offset = offset
@@ -149,7 +149,7 @@ class ActivityFold:
             self._said = {at_ms: bucket for at_ms, bucket in self._said.items() if at_ms >= oldest_ms}
 
     def recent(self) -> tuple[ActivityBucket, ...]:
-        """Buckets of the ten minutes up to the newest, oldest first; those without entries are left out."""
+        """Buckets of the ten minutes up to the newest one, oldest first. Buckets without entries are left out."""
         if self._recent is None:
             said = self._said
             for at_ms, counts in self._buckets.items():
@@ -160,11 +160,11 @@ class ActivityFold:
 
     @property
     def arrivals(self) -> tuple[Arrival, ...]:
-        """The newest of the ten minutes up to the newest, oldest first."""
+        """The newest arrivals of the ten minutes up to the newest bucket, oldest first."""
         return self._arrivals
 
     def restore(self, state: RoomState) -> None:
-        """Continues from a state."""
+        """Continues from a published state."""
         sums = self.sums
         sums.entered, sums.newcomers, sums.left = state.entered, state.newcomers, state.left
         sums.watch_ms, sums.likes, sums.gifts, sums.follows = state.watch_ms, state.likes, state.gifts, state.follows

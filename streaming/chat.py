@@ -1,7 +1,7 @@
-"""Owns a room's fold of `chat`: its counts, its window, its closed segments and their vectors. Never sees a title.
+"""Aggregate of a room's chat: counts, window, closed segments and their vectors. Never sees a title.
 
-Restart: `restore` a published state, then feed the log again from `retained_offset` or before. Messages up to
-the state's offset only rebuild the window; later ones count.
+To restart, `restore` a published state, then apply the log again from `retained_offset` or before. Messages up
+to the state's offset only rebuild the window; later ones count.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from streaming.window_config import WindowConfig
 
 @dataclass(frozen=True, slots=True)
 class RoomText:
-    """A text of a room to be encoded, and what it saw. Comes back with its vector.
+    """A text of a room to be encoded, and the newest record in it. It comes back with its vector.
 
-    hash: of the text. offset: newest record that the text saw. at_ms and appended_ms: newest
-    event time and append time. short: only some of what the window would give, to be followed by the rest.
+    hash: of the text. offset: newest record in the text. at_ms, appended_ms: newest event time and append time in it.
+    short: only part of what the window would give; the rest follows.
     """
 
     text: str
@@ -36,7 +36,7 @@ class RoomText:
 
 
 class _Waiting:
-    """A closed segment in the queue to the mean. settled: its vector is here, or there is none to wait for."""
+    """A closed segment in the queue to the mean. settled: its vector has come, or none will."""
 
     __slots__ = ("segment", "settled", "vector")
 
@@ -47,7 +47,7 @@ class _Waiting:
 
 
 class _WantedText:
-    """Which segments' texts may be needed: one in `every`, and all until one is in the mean. No part of the state."""
+    """Whether a segment's text may be needed: one in `every`, all until one is in the mean. No part of the state."""
 
     __slots__ = ("_every", "_phase", "none_yet")
 
@@ -61,7 +61,7 @@ class _WantedText:
 
 
 class ChatFold:
-    """The chat of one room. Attributes are the fields of RoomState of the same names."""
+    """Aggregate of the chat of one room. Attributes are the fields of RoomState of the same names."""
 
     __slots__ = (
         "_config", "_phase", "_published_mean_segment", "_published_vector_offset", "_replaying",
@@ -71,18 +71,18 @@ class ChatFold:
     )  # fmt: skip
 
     def __init__(self, config: WindowConfig, phase: int) -> None:
-        """phase: rooms of different phases have their segments in the slow mean at different times."""
+        """phase: shifts which segments enter the slow mean, so that rooms do not all ask for vectors at one time."""
         self._config = config
         self._phase = phase
         self._wanted = _WantedText(config.mean_every, phase)
         self._window = ChatWindow(config, wanted=self._wanted)
-        self._statistics: ChatStatistics | None = ChatStatistics()  # None: to be counted anew
-        self._text: RoomText | None = None  # the text at `offset`, once built
+        self._statistics: ChatStatistics | None = ChatStatistics()  # None: to be computed again
+        self._text: RoomText | None = None  # cached text at `offset`
         self._waiting: list[_Waiting] = []  # closed segments that are not in the mean yet, in order
         self._retained: list[ClosedSegment] = []  # closed segments that are not in a published mean yet, without text
-        self._replaying = False  # what is read now was counted before the restart
+        self._replaying = False  # whether the records read now were counted before the restart
         self._resumed_at_ms = 0  # the watermark before the restart
-        self._resumed_arrived_ms = 0  # append time of the message that it was of
+        self._resumed_arrived_ms = 0  # append time of the message with that event time
         self._unpublished_offset = -1
         self._published_mean_segment = -1
         self._published_vector_offset = -1
@@ -97,14 +97,14 @@ class ChatFold:
         self.language = ""
         self.mean_vector = b""
         self.mean_segment = -1
-        self.segments_skipped = 0  # since the owner last took the number
+        self.segments_skipped = 0  # since the owner last took the count
 
     # messages
 
     def apply(self, lines: Sequence[ChatLine], counts: list[int]) -> int:
-        """Counts what each message did: APPLIED, LATE, DUPLICATE or REPLAYED. Gives the number of those not REPLAYED.
+        """Applies messages and returns how many were not REPLAYED. Their outcomes are added to `counts`, by Outcome.
 
-        Offsets rise, except that a restart begins again from earlier ones. counts: by Outcome.
+        Outcomes are APPLIED, LATE, DUPLICATE and REPLAYED. Offsets rise, except that a restart begins at earlier ones.
         """
         if self._replaying or lines[0][3] <= self.offset:
             lines = self._replay(lines, counts)
@@ -129,7 +129,7 @@ class ChatFold:
         return len(lines)
 
     def _replay(self, lines: Sequence[ChatLine], counts: list[int]) -> Sequence[ChatLine]:
-        """Rebuilds the window from what was counted before the restart; gives what was not."""
+        """Rebuilds the window from messages that were counted before the restart; returns those that were not."""
         new = next((place for place, line in enumerate(lines) if line[3] > self.offset), len(lines))
         counts[Outcome.REPLAYED] += new
         if self._replaying:
@@ -144,13 +144,13 @@ class ChatFold:
         return lines[new:]
 
     def _end_replay(self) -> None:
-        """What was read again is all there is; what set the watermark may lie before it."""
+        """Ends the replay and restores the watermark: the message that set it may lie before what was read again."""
         self._replaying = False
         self._window.resume(self._resumed_at_ms)
         self._take_closed()
 
     def expire(self, head_ms: int) -> None:
-        """Closes idle segments and frees what nobody needs. head_ms: newest append time of the partition."""
+        """Closes idle segments and frees what is not needed. head_ms: newest append time of the partition."""
         if head_ms <= self._window.due_ms:
             return
         if self._statistics is None:
@@ -176,30 +176,30 @@ class ChatFold:
 
     @property
     def arrived_ms(self) -> int:
-        """Append time of the message that `at_ms` is of."""
+        """Append time of the message whose event time is `at_ms`."""
         window = self._window
         return window.watermark_arrived_ms if window.watermark_ms > self._resumed_at_ms else self._resumed_arrived_ms
 
     @property
     def num_heard(self) -> int:
-        """Messages seen since the fold began that count in a rate; no part of the state."""
+        """Messages since construction that count in a rate. No part of the state."""
         return self._window.num_heard
 
     def statistics(self) -> ChatStatistics:
-        """Of the last 30 s of event time, as of the newest message."""
+        """Counts of the last 30 s of event time, up to the newest message."""
         if self._statistics is None:
             self._statistics = self._window.statistics()
         return self._statistics
 
     @property
     def dirty(self) -> bool:
-        """Whether a vector or the mean has moved on since the last published state."""
+        """Whether a vector or the mean has changed since the last published state."""
         return self.mean_segment != self._published_mean_segment or self.vector_offset != self._published_vector_offset
 
     # the text now
 
     def text(self) -> RoomText | None:
-        """What is to be encoded now; None where the vector has seen everything, or would not change."""
+        """The text to be encoded now; None where the vector is up to date or would not change."""
         if self.vector_offset >= self.offset or self._replaying:
             return None
         if self._text is None:
@@ -207,23 +207,23 @@ class ChatFold:
             self._text = RoomText(text, text_hash(text), self.offset, self.at_ms, self.appended_ms)
         if self._text.text and self._text.hash != self.chat_hash:
             return self._text
-        if not self._text.text:  # nothing is said any more: the vector is a function of what is
+        if not self._text.text:  # an empty text has no vector
             self.vector, self.chat_hash, self.language = b"", 0, ""
         self._saw(self._text)
         return None
 
     def short_text(self) -> RoomText | None:
-        """Less of `text`, where it would be longer; for an encoder that is behind."""
+        """A shortened `text`, for an encoder that is behind. The whole one where it is short already."""
         text = self.text()
         if text is None or len(text.text) <= self._config.short_chars:
             return text
         return replace(text, text=self._window.text(short=True), hash=0, short=True)
 
     def set_vector(self, text: RoomText, vector: bytes) -> bool:
-        """Takes the vector of a text. False where a newer text has one.
+        """Takes the vector of a text. False where a newer text has one already.
 
-        A short text's vector stands in for that of the whole text, which is still wanted: what is left when nothing
-        more is said is a function of the log, not of how busy the encoder was.
+        A short text's vector is provisional, and the whole text is still wanted: the final vector of a quiet room
+        depends on the log only, not on how busy the encoder was.
         """
         if text.offset <= self.vector_offset:
             return False
@@ -243,7 +243,7 @@ class ChatFold:
         self.segment_end_ms = text.at_ms
 
     def drop_vectors(self) -> None:
-        """Forgets what another encoder made: its vectors do not compare with this one's."""
+        """Drops all vectors, because another encoder made them: they do not compare with this one's."""
         self.vector, self.chat_hash, self.vector_offset, self.mean_vector = b"", 0, -1, b""
         self._wanted.none_yet = True
 
@@ -263,12 +263,12 @@ class ChatFold:
         self._drain()
 
     def _belongs_to_mean(self, index: int) -> bool:
-        """The first segment with text, then one in `mean_every`: a matter of the log alone, as the mean is."""
+        """True for the first segment with text, then for one in `mean_every`. Depends on the log alone."""
         first = not self.mean_vector and all(waiting.settled for waiting in self._waiting)
         return first or (index + self._phase) % self._config.mean_every == 0
 
     def _retain(self, segment: ClosedSegment) -> None:
-        if len(self._retained) >= 2 * self._config.waiting_segments:  # nothing is published: one entry stands for two
+        if len(self._retained) >= 2 * self._config.waiting_segments:  # no state is published: one entry stands for two
             last = self._retained.pop()
             segment = ClosedSegment(segment.index, "", 0, min(last.first_offset, segment.first_offset))
         self._retained.append(ClosedSegment(segment.index, "", 0, segment.first_offset))
@@ -297,7 +297,7 @@ class ChatFold:
     # restart
 
     def retained_offset(self, head_ms: int) -> int | None:
-        """Where a restart must begin to read this room's chat again; None where it needs nothing that was read."""
+        """The offset from which a restart must read this room's chat again; None where it needs nothing of it."""
         pending = self._published_vector_offset < self.offset
         offsets = [segment.first_offset for segment in self._retained]
         held = self._window.retained_offset(head_ms, everything=pending)
@@ -308,7 +308,7 @@ class ChatFold:
         return min(offsets, default=None)
 
     def mark_published(self) -> None:
-        """The state as it is now is on the log, or commits together with the positions."""
+        """Notes that the current state is on the log, or commits together with the positions."""
         self._unpublished_offset = -1
         self._published_mean_segment = self.mean_segment
         self._published_vector_offset = self.vector_offset

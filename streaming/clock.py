@@ -1,4 +1,4 @@
-"""Owns the wall clock, for waiting and for saying when something was written. Event-time logic never reads it."""
+"""The wall clock, for waiting and for stamping records when they are published. Event-time logic never reads it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that moves when told, for tests and simulations."""
+    """A clock that moves only by calls, for tests and simulations."""
 
     def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
         self._now_ms = now_ms

@@ -1,4 +1,4 @@
-"""Turns bytes into records and back. Never touches offsets, never talks to a broker."""
+"""Serialises records and decodes them. Never touches offsets, never talks to a broker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streaming.events import SCHEMA_VERSION, InternalRecord, ProducerRecord
 from streaming.mending import Mender
 from streaming.topics import TOPICS, Topic
 
-MAX_REASON_LENGTH: Final = 300  # a reason quotes what it found, and what it found may be a megabyte
+MAX_REASON_LENGTH: Final = 300  # a reason quotes the value, which may be a megabyte
 
 
 class _JsonVersion(msgspec.Struct, frozen=True):
@@ -35,9 +35,9 @@ _NOT_A_RECORD: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, Valu
 
 
 def encode(record: ProducerRecord | InternalRecord) -> bytes:
-    """The bytes of a record: JSON for what producers write, a MessagePack array for what only Tidecast writes.
+    """Serialises a record: JSON for producers' records, a MessagePack array for internal ones.
 
-    Raises MalformedRecord where a text cannot be written as UTF-8.
+    Raises MalformedRecord where a text cannot be encoded as UTF-8.
     """
     encoder: Any = _JSON_ENCODER if isinstance(record, ProducerRecord) else _MSGPACK_ENCODER
     try:
@@ -47,7 +47,7 @@ def encode(record: ProducerRecord | InternalRecord) -> bytes:
 
 
 class Reading(NamedTuple):
-    """A record, and by what it was mended before it could be read: words of a bounded set, for a metric's label."""
+    """A record, and what was mended to read it: words of a bounded set, for a metric's label."""
 
     record: Any
     mended: tuple[str, ...] = ()
@@ -56,8 +56,8 @@ class Reading(NamedTuple):
 class Decoder:
     """Decodes the values of one topic. Built once, for any thread; about a microsecond a record.
 
-    What producers write is read a second time, ten times slower, where it is not as the schema says: `mending.py`.
-    A tombstone (a value of None) means something else on each topic and is the caller's.
+    A producer's record that does not follow the schema is read a second time, ten times slower, by `mending.py`.
+    Tombstones (values of None) are the caller's: their meaning differs by topic.
     """
 
     def __init__(self, topic: str) -> None:
@@ -68,11 +68,11 @@ class Decoder:
         self._mender = Mender(topic, producers) if self._format == "json" else None
 
     def __call__(self, value: bytes) -> Any:
-        """One of the topic's record types. Raises MalformedRecord, UnknownVersion and nothing else."""
+        """Decodes a value to one of the topic's record types. Raises MalformedRecord, UnknownVersion, nothing else."""
         return self.read(value).record
 
     def read(self, value: bytes) -> Reading:
-        """The same, and what had to be mended."""
+        """Decodes a value as a call does, and returns what had to be mended as well."""
         try:
             record = self._decode(value)
         except _NOT_A_RECORD as err:
@@ -82,9 +82,9 @@ class Decoder:
         return Reading(record)
 
     def all(self, values: Sequence[bytes | None], mended: dict[int, tuple[str, ...]] | None = None) -> list[Any]:
-        """A record for every value. Raises RecordError where one cannot be read: say with which by trying each.
+        """Decodes all values. Raises RecordError where one cannot be read; decode them one by one to find which.
 
-        mended: is told by what each place was mended that had to be.
+        mended: receives, by index, what had to be mended.
         """
         decode = self._decode
         try:
@@ -108,7 +108,7 @@ class Decoder:
         return records
 
     def _read_again(self, value: bytes, err: Exception) -> Reading:
-        """What the strict decoder refuses with `err`."""
+        """Reads a value that the strict decoder has refused with `err`."""
         self._refuse_unknown_version(value)
         if self._mender is not None:
             try:
@@ -120,7 +120,7 @@ class Decoder:
         raise MalformedRecord(f"{self._topic.name}: {str(err)[:MAX_REASON_LENGTH]}") from err
 
     def _refuse_unknown_version(self, value: bytes) -> None:
-        """The fields of another version need not fit ours, so its version is looked at before they are blamed."""
+        """Raises UnknownVersion for a record of another version, whose fields need not fit ours."""
         peek: Any = _JSON_VERSION if self._format == "json" else _ARRAY_VERSION
         try:
             version = peek.decode(value).v
@@ -134,7 +134,7 @@ class Decoder:
 
 
 def json_schema(topic: str) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of the values of a topic. A MessagePack topic's is that of the same array."""
+    """The JSON Schema (draft 2020-12) of a topic's values. For a MessagePack topic it describes the same array."""
     schema = msgspec.json.schema(_union(_topic(topic)))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": topic, **schema}
 

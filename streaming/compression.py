@@ -1,4 +1,4 @@
-"""Unpacks what Kafka's codecs packed, up to a bound. Never reads a record, never packs.
+"""Decompresses batches with Kafka's codecs, up to a bound. Never reads a record, never compresses.
 
 The ids and their formats: https://kafka.apache.org/documentation/#recordbatch; snappy's blocks are those of xerial's
 snappy-java, which is what Java writes, beside the raw form that librdkafka writes.
@@ -17,11 +17,11 @@ NAMES: Final[Mapping[int, str]] = {NONE: "none", 1: "gzip", 2: "snappy", 3: "lz4
 PACKAGES: Final[Mapping[str, str]] = {"snappy": "python-snappy", "lz4": "lz4", "zstd": "zstandard"}
 MODULES: Final[Mapping[str, str]] = {"snappy": "snappy", "lz4": "lz4.frame", "zstd": "zstandard"}
 
-# Of one batch. Our topics take 4 MiB of it packed; text unpacks to some 10 times as much, and what gives more than 32
-# times the largest is no chat but somebody's bomb.
+# Bound for one batch. Our topics take 4 MiB of it compressed, and text unpacks to some 10 times as much. More than 32
+# times the largest is no chat but a decompression bomb.
 MAX_UNPACKED_BYTES: Final = 134_217_728
-MAX_WINDOW_BYTES: Final = 1 << 31  # what `zstd --long=31` looks back; memory is taken as far as there is content
-READ_BYTES: Final = 262_144  # of a stream at once
+MAX_WINDOW_BYTES: Final = 1 << 31  # the window of `zstd --long=31`; memory is used only as far as there is content
+READ_BYTES: Final = 262_144  # read from a stream at once
 
 XERIAL_MAGIC: Final = b"\x82SNAPPY\0"
 XERIAL_HEADER_BYTES: Final = 16
@@ -31,7 +31,7 @@ LZ4_SIZE_END: Final = 14
 
 
 class CodecMissing(ValueError):
-    """Packed with a codec that this build does not have. Nothing is wrong with the bytes."""
+    """The batch is compressed with a codec that this build does not have. Nothing is wrong with the bytes."""
 
 
 class BrokenPayload(ValueError):
@@ -39,7 +39,7 @@ class BrokenPayload(ValueError):
 
 
 def can_unpack(codec: str) -> bool:
-    """Whether this build has what a codec of Kafka's needs, by its name."""
+    """Whether this build has the library for a codec, by Kafka's name for it."""
     if codec not in NAMES.values():
         return False
     module = MODULES.get(codec)
@@ -47,7 +47,7 @@ def can_unpack(codec: str) -> bool:
 
 
 def unpack(codec: int, data: bytes, most: int = MAX_UNPACKED_BYTES) -> bytes:
-    """The payload of a batch of record format 1 or 2. Raises CodecMissing, BrokenPayload."""
+    """Decompresses the payload of a batch of record format 1 or 2. Raises CodecMissing, BrokenPayload."""
     if codec == NONE:
         return data
     name = NAMES.get(codec)
@@ -61,7 +61,7 @@ def unpack(codec: int, data: bytes, most: int = MAX_UNPACKED_BYTES) -> bytes:
 
 
 def unpack_oldest(codec: int, data: bytes, most: int = MAX_UNPACKED_BYTES) -> bytes:
-    """The same of record format 0, whose lz4 frames have a checksum of their header that is not lz4's."""
+    """`unpack` for record format 0, whose lz4 frames have a header checksum that differs from lz4's own."""
     if NAMES.get(codec) == "lz4":
         data = _with_true_checksum(data)
     return unpack(codec, data, most)
@@ -118,7 +118,7 @@ def _snappy_block(data: bytes, left: int, most: int) -> bytes:
 
 
 def _snappy_length(data: bytes) -> int:
-    """What a block says that it unpacks to: a varint before everything else."""
+    """The decompressed size that a block states, in a varint at its beginning."""
     length = 0
     for place, byte in enumerate(data[:5]):
         length |= (byte & 0x7F) << (7 * place)
@@ -158,7 +158,7 @@ def _unlz4(data: bytes, most: int) -> bytes:
 
 
 def _lz4_size(data: bytes) -> int:
-    """What a frame says that it unpacks to; 0 where it does not say. Asking lz4 takes longer than to unpack a batch."""
+    """The decompressed size that a frame states, 0 if none. Asking lz4 takes longer than to decompress a batch."""
     known = len(data) >= LZ4_SIZE_END and data.startswith(LZ4_MAGIC) and data[4] & LZ4_HAS_SIZE
     return int.from_bytes(data[LZ4_SIZE_END - 8 : LZ4_SIZE_END], "little") if known else 0
 
@@ -186,7 +186,7 @@ def _require_within(left: int, most: int) -> None:
 
 
 def _with_true_checksum(frame: bytes) -> bytes:
-    """Kafka's first lz4 took the checksum from the frame's magic on, lz4 takes it from the byte after it on."""
+    """Corrects a header checksum: Kafka's first lz4 began it at the frame's magic, lz4 begins it after the magic."""
     if len(frame) < 7 or not frame.startswith(LZ4_MAGIC):
         return frame
     end = LZ4_SIZE_END if frame[4] & LZ4_HAS_SIZE else LZ4_SIZE_END - 8

@@ -25,20 +25,20 @@ DECODED_AT_ONCE = 512  # of 5,000 at once the first are out of the cache when th
 
 
 class DeadLetters:
-    """Where a reader sends what it cannot use. For the thread of its sink; written with the sink's next flush."""
+    """Takes the records that a reader cannot use. For the thread of its sink; written with the sink's next flush."""
 
     def __init__(self, sink: Sink, metrics: Metrics, clock: Clock | None = None, once: Once | None = None) -> None:
-        """once: of a reader that reads records again after a restart; each is then refused once all the same."""
+        """once: given where a restart reads records again, so that each is refused only once."""
         self._once = once
         self._sink = sink
         self._metrics = metrics
         self._clock = clock or SystemClock()
-        self._said: set[tuple[str, str]] = set()  # topic and reason of what is in the log already
+        self._said: set[tuple[str, str]] = set()  # topic and reason of what was logged already
 
     def refuse(self, record: Record, error: Exception | str) -> None:
-        """Writes where the record stood, what it was and why it is refused, and counts it by topic and reason.
+        """Writes a record's place, key, value and the reason why it is refused; counts it by topic and reason.
 
-        A value longer than MAX_VALUE_BYTES is cut; the error then says how long it was. Raises what the sink raises.
+        A value longer than MAX_VALUE_BYTES is cut; the error then states its length. Raises what the sink raises.
         """
         if self._once is not None and not self._once.is_first(record.topic, record.offset):
             return
@@ -63,9 +63,9 @@ class DeadLetters:
         self._metrics.count("dead_letters_total", topic=record.topic, reason=reason_of(error))
 
     def note_mended(self, record: Record, mends: Sequence[str]) -> None:
-        """Counts by topic and reason what was read though its producer writes it otherwise; logs the first of each.
+        """Counts mended records by topic and reason, and logs the first of each.
 
-        Not by producer: a record does not say who wrote it. The line says where one lies, and its key whose it is.
+        A record does not name its producer, so there is no count by producer. The log line gives its place and key.
         """
         for reason in mends:
             self._metrics.count("records_mended_total", topic=record.topic, reason=reason)
@@ -78,7 +78,7 @@ class DeadLetters:
                 )  # fmt: skip
 
     def lost(self, skipped: Skipped) -> None:
-        """Writes which offsets were passed over and why; what stood there is gone. Raises what the sink raises."""
+        """Writes which offsets were skipped and why; their records are lost. Raises what the sink raises."""
         unread = skipped if self._once is None else skipped.behind(self._once.read.get(skipped.topic, 0))
         if unread is None:
             return
@@ -86,7 +86,7 @@ class DeadLetters:
             self._write_lost(unread)
 
     def lost_of_states(self, skipped: Skipped) -> None:
-        """The same of a topic from which states are read back: at each reading, for no position goes with it."""
+        """`lost` for a topic from which states are restored. Each restore writes it anew: no position is committed."""
         self._write_lost(skipped)
 
     def _write_lost(self, skipped: Skipped) -> None:
@@ -104,9 +104,9 @@ class DeadLetters:
         self._metrics.count("dead_letters_total", topic=skipped.topic, reason=skipped.cause)
 
     def decoded(self, records: Sequence[Record], decode: Decoder) -> Iterable[tuple[Record, Any]]:
-        """The records with what stands in them; refuses those that cannot be read, and those without a value.
+        """Gives records with their decoded values; refuses those that cannot be read, and those without a value.
 
-        Some at a time, so that what was decoded is used while the processor still has it in its cache.
+        They are decoded in groups, small enough to be used while they are in the processor's cache.
         """
         return chain.from_iterable(self._parts(records, decode))
 
@@ -126,7 +126,7 @@ class DeadLetters:
     def _readable(self, records: Sequence[Record], decode: Decoder) -> Iterator[tuple[Record, Any]]:
         for record in records:
             try:
-                found, mends = decode.read(record.value or b"")  # a tombstone says as little as no bytes do
+                found, mends = decode.read(record.value or b"")  # a tombstone is refused as an empty value is
             except RecordError as err:
                 self.refuse(record, err)
                 continue
@@ -136,7 +136,7 @@ class DeadLetters:
 
 
 def reason_of(error: Exception | str) -> str:
-    """A bounded label: `unknown_version`, `malformed`, or `refused` for a record that was read but not accepted."""
+    """The reason as a bounded label: `unknown_version`, `malformed`, or `refused` for a record that could be read."""
     if isinstance(error, UnknownVersion):
         return "unknown_version"
     return "malformed" if isinstance(error, RecordError) else "refused"

@@ -1,4 +1,4 @@
-"""Owns the one tree of errors. Never raises, never logs.
+"""The one tree of Tidecast's errors. Never raises, never logs.
 
 TidecastError
 ├── ConfigError          a key or value of the configuration
@@ -14,7 +14,7 @@ TidecastError
 ├── LocalKafkaError      the Kafka that Tidecast starts itself
 ├── ArchiveError         the archive: its URI, a folder that cannot be written, a disk that is full
 │   └── BadArchiveFile   a file in it that is damaged, or not the archive's  → skipped, named, counted
-├── VersionError         a version of the models: its files, their checksums, what it fits; the registry
+├── VersionError         a version of the models: its files, their checksums, its compatibility; the registry
 ├── TrainingError        what a model was to learn from, or learning itself
 ├── InputFileError       a recorded file: which file, which column, what is expected
 ├── EncoderError         the content encoder
@@ -34,7 +34,7 @@ from streaming.shown import shown
 class TidecastError(Exception):
     """Every error that Tidecast raises on purpose. Its message says what, which value and what to do.
 
-    It may hold a URI, of ours or from a library: as text it is without the secrets in it.
+    A message may hold a URI, ours or a library's: its text leaves out the secrets in it.
     """
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ class UnknownVersion(RecordError):
 
 
 class LogError(TidecastError):
-    """The log cannot do what was asked of it."""
+    """The log cannot do what it was asked to."""
 
 
 class LogUnavailable(LogError):
@@ -66,9 +66,9 @@ class LogUnavailable(LogError):
 
 
 class Unreadable(LogError):
-    """A partition holds something that cannot be read, and what is asked for needs all of it.
+    """A partition holds something that cannot be read, and the caller needs all of it.
 
-    trouble: where and what.
+    trouble: its place and cause.
     """
 
     def __init__(self, trouble: Trouble) -> None:
@@ -85,7 +85,7 @@ class Fenced(LogError):
 
 
 class ClockMoved(TidecastError):
-    """This machine's clock was put back, or ahead: what waits for a time of it would wait too long, or not at all."""
+    """This machine's clock was put back or far ahead, so that deadlines would come too late, or at once."""
 
 
 class LocalKafkaError(TidecastError):

@@ -1,4 +1,4 @@
-"""Owns the typed records of every topic and their ids. Never encodes, decodes or folds them.
+"""The typed records of every topic, and their ids. Never encodes, decodes or aggregates them.
 
 Producer-facing records are JSON objects; internal ones are MessagePack arrays whose fields are only ever appended.
 All times are milliseconds since the Unix epoch, UTC. Vectors travel as little-endian float16 bytes.
@@ -38,13 +38,13 @@ Version = Annotated[int, Meta(ge=0, description="schema version")]
 
 
 class ProducerRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """What producers write: JSON. An unknown field is ignored, an unknown `v` is a dead letter."""
+    """A record that producers write, as JSON. An unknown field is ignored, an unknown `v` is a dead letter."""
 
     v: Version = SCHEMA_VERSION
 
 
 class RoomDescription(ProducerRecord, frozen=True, kw_only=True):
-    """What a room says of itself."""
+    """A room as its platform describes it."""
 
     room: Id  # of the broadcast, new for each
     streamer: Id  # who broadcasts, the same every time
@@ -53,7 +53,7 @@ class RoomDescription(ProducerRecord, frozen=True, kw_only=True):
     category: Label = ""  # such as a game, as people see it
     language: Language = ""
     tags: Annotated[list[Label], Meta(max_length=MAX_TAGS)] = []
-    mature: bool = False  # for adults: given only to who asks for it (`recommend.show_mature`)
+    mature: bool = False  # for adults: recommended only on request (`recommend.show_mature`)
 
 
 class RoomStarted(RoomDescription, frozen=True, kw_only=True, tag="started"):
@@ -61,9 +61,9 @@ class RoomStarted(RoomDescription, frozen=True, kw_only=True, tag="started"):
 
 
 class RoomUpdated(ProducerRecord, frozen=True, kw_only=True, tag="updated"):
-    """A broadcast's description changed. What is left out stays as it was; "", [] and false say that there is none.
+    """A broadcast's description changed. Fields left out stay as they were; "", [] and false mean none.
 
-    Restate all of it where you can: the topic is compacted by room and may keep only the last record of one.
+    Repeat all fields where you can: the topic is compacted by room and may keep only the last record of one.
     """
 
     room: Id  # of the broadcast
@@ -111,7 +111,7 @@ class ViewerEvent(ProducerRecord, frozen=True, kw_only=True, tag="viewer"):
 
 
 class InternalRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """What only Tidecast writes: MessagePack arrays. The first element is the schema version."""
+    """A record that only Tidecast writes, as a MessagePack array. The first element is the schema version."""
 
     v: int = SCHEMA_VERSION
 
@@ -120,10 +120,10 @@ ACTIVITY_BUCKET_MS = 10_000  # six buckets make the "last minute" of trending, s
 
 
 class Arrival(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """Somebody entered a room at_ms who had been with another streamer last, however long before."""
+    """An entry of a viewer whose last visit was to another streamer, however long before."""
 
     at_ms: int
-    streamer: StreamerId  # whom they came from
+    streamer: StreamerId  # of their last visit
 
 
 class RoomActivity(InternalRecord, frozen=True, kw_only=True):
@@ -136,39 +136,39 @@ class RoomActivity(InternalRecord, frozen=True, kw_only=True):
     bucket_ms: int  # start of the ACTIVITY_BUCKET_MS bucket of the viewers' event times
     entered: int = 0  # entries
     newcomers: int = 0  # of `entered`, those by viewers without any earlier visit to any room
-    left: int = 0  # leaves, said or implied by entering another room or by silence
+    left: int = 0  # leaves, reported, or implied by entering another room or by silence
     watch_ms: int = 0  # watched, in milliseconds
     likes: int = 0
     gifts: int = 0
     follows: int = 0
     first_entered: int = 0  # of `entered`, those by viewers without any earlier visit to the streamer
-    arrivals: tuple[Arrival, ...] = ()  # of `entered`, the newest that came from somewhere, oldest first, bounded
-    lapsed: int = 0  # of `left`, those of whom nothing was heard for too long: no sign of life of the room
+    arrivals: tuple[Arrival, ...] = ()  # of `entered`, the newest from another streamer, oldest first, bounded
+    lapsed: int = 0  # of `left`, those by viewers silent for too long: no sign of life of the room
     again: int = 0  # of `entered`, those by viewers who had entered the room less than ten minutes before
 
 
 class ActivityBucket(msgspec.Struct, frozen=True, array_like=True):
-    """Entries of one bucket of a room's last ten minutes. first_entered: as newcomers, but of the streamer."""
+    """Entries of one bucket of a room's last ten minutes. The counts are those of RoomActivity."""
 
     bucket_ms: int
     entered: int
     newcomers: int
     first_entered: int = 0
-    again: int = 0  # of `entered`, as in RoomActivity: no crowd, however often one viewer comes and goes
+    again: int = 0  # of `entered`, as in RoomActivity: one viewer coming and going is no crowd
 
 
 RoomStatus = Literal["live", "ended", "presumed_ended"]
 
 
 class RoomState(InternalRecord, frozen=True, kw_only=True):
-    """Everything a replica needs to know of a room. The product of three independent folds and the encoder's vectors.
+    """Everything a replica needs to know of a room: three independent aggregates and the encoder's vectors.
 
     Vectors: float16 little-endian bytes of shape [d_content], unit length, b"" where there is none yet.
     """
 
     room: RoomId  # of the broadcast
     streamer: StreamerId
-    status: RoomStatus  # whether it is live; presumed_ended: nothing was heard of it for too long
+    status: RoomStatus  # whether it is live; presumed_ended: no sign of life for too long
     title: str
     category: str
     language: str
@@ -177,13 +177,13 @@ class RoomState(InternalRecord, frozen=True, kw_only=True):
     started_at_ms: int
     described_at_ms: int  # event time of the description in force
     ended_at_ms: int = 0  # 0 while live
-    # the fold of `chat`
+    # aggregated from `chat`
     messages: int = 0  # all messages of the room
     window_messages: int = 0  # messages of the 30 s of event time up to chat_at_ms, not up to now
     window_chatters: int = 0  # distinct viewers among them
     previous_messages: int = 0  # messages of the 30 s before those; the difference is the chat's velocity
     chat_at_ms: int = 0  # newest event time in chat
-    # the fold of `room-activity`
+    # aggregated from `room-activity`
     entered: int = 0  # as in RoomActivity, of the whole broadcast; so are the next
     newcomers: int = 0
     left: int = 0
@@ -192,39 +192,39 @@ class RoomState(InternalRecord, frozen=True, kw_only=True):
     gifts: int = 0
     follows: int = 0
     recent: tuple[ActivityBucket, ...] = ()  # buckets of the last ten minutes, oldest first
-    # what the encoder made of it
+    # the encoder's vectors, and the offsets that the state includes
     title_vector: bytes = b""  # of title, category and tags
     chat_vector: bytes = b""  # of the last 30 s of chat
     mean_vector: bytes = b""  # slow mean of the vectors of completed 30-s segments of chat (not re-normalised)
     mean_segment: int = -1  # index of the last segment in the mean: its end is (mean_segment + 1) * 30 s
-    segment_end_ms: int = 0  # newest event time that chat_vector saw
+    segment_end_ms: int = 0  # newest event time in the text behind chat_vector
     title_hash: int = 0  # 64-bit hash of the text behind title_vector
     chat_hash: int = 0  # 64-bit hash of the text behind chat_vector
-    encoder_version: str = ""  # of the model that made the vectors
-    rooms_offset: int = -1  # last offset applied from each input partition, -1 for none
-    chat_offset: int = -1  # the same of `chat`
-    vector_offset: int = -1  # chat offset that chat_vector saw; behind chat_offset while text waits for the encoder
-    activity_offset: int = -1  # the same of `room-activity`
+    encoder_version: str = ""  # of the encoder that made the vectors
+    rooms_offset: int = -1  # last offset applied from `rooms`, -1 for none
+    chat_offset: int = -1  # last offset applied from `chat`, -1 for none
+    vector_offset: int = -1  # last chat offset in chat_vector; behind chat_offset while text waits for the encoder
+    activity_offset: int = -1  # last offset applied from `room-activity`, -1 for none
     alive_ms: int = 0  # append time of the last sign of life on any input
-    appended_ms: int = 0  # append time of the newest chat message or description that the vectors saw
+    appended_ms: int = 0  # append time of the newest chat message or description in the vectors
     published_ms: int = 0  # when this state was written
     language_guessed: bool = False  # `language` is a guess, because the room declares none
     described_appended_ms: int = 0  # append time of the description in force
-    chat_language: str = ""  # what the text behind chat_vector looks like, a guess, "" if none
-    # more of the fold of `chat`
+    chat_language: str = ""  # language of the text behind chat_vector, a guess, "" if none
+    # more from `chat`
     recent_messages: tuple[int, ...] = ()  # of each bucket of the last ten minutes up to the newest, oldest first
     recent_messages_ms: int = 0  # start of the newest of these buckets
-    # more of the fold of `room-activity`
-    first_entered: int = 0  # visits by viewers who were never with the streamer before
+    # more from `room-activity`
+    first_entered: int = 0  # visits by viewers without any earlier visit to the streamer
     arrivals: tuple[Arrival, ...] = ()  # the newest of the last ten minutes, oldest first, bounded
-    # for rates, which are as of now and so are computed by whoever shows or scores
-    recent_heard: tuple[int, ...] = ()  # as recent_messages, but at most 3 of a chatter in 5 s, and none that came late
-    chat_arrived_ms: int = 0  # append time of the message that chat_at_ms is of
+    # inputs of rates, which depend on the time of asking and so are computed by their reader
+    recent_heard: tuple[int, ...] = ()  # as recent_messages, but at most 3 of a chatter in 5 s, and no late ones
+    chat_arrived_ms: int = 0  # append time of the message sent at chat_at_ms
     entries_arrived_ms: int = 0  # append time of the first record of the newest bucket in `recent`
-    # more of where it comes from
-    inputs: tuple[int, ...] = ()  # which making and partition of rooms, chat and room-activity the offsets are of
-    # all were at described_at_ms
-    said_ms: tuple[int, ...] = ()  # when title, category, language, tags, mature were said; empty: at described_at_ms
+    # more on its inputs
+    inputs: tuple[int, ...] = ()  # making and partition of rooms, chat and room-activity to which the offsets belong
+    # more on its description
+    said_ms: tuple[int, ...] = ()  # event times of title, category, language, tags, mature; empty: described_at_ms
 
 
 class Visit(msgspec.Struct, frozen=True, array_like=True):
@@ -254,7 +254,7 @@ class StreamerHabit(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ViewerProfile(InternalRecord, frozen=True, kw_only=True):
-    """Everything a replica needs to know of a viewer. Model-free."""
+    """Everything a replica needs to know of a viewer. It holds nothing of a model."""
 
     viewer: ViewerId
     visits: tuple[Visit, ...]  # newest last, bounded
@@ -264,42 +264,42 @@ class ViewerProfile(InternalRecord, frozen=True, kw_only=True):
     total_events: int
     first_at_ms: int
     last_at_ms: int
-    recent_events: tuple[int, ...]  # 64-bit hashes of the last few events, to tell a duplicate
+    recent_events: tuple[int, ...]  # 64-bit hashes of the last few events, to recognise duplicates
     appended_ms: int  # append time of the last event applied
     repeats: int = 0  # of total_visits, those to a streamer visited before
 
 
 class Impression(InternalRecord, frozen=True, kw_only=True):
-    """One answer: what was shown to whom. Arrays run in the order shown."""
+    """One answer: which rooms were shown to whom. Arrays are in the order of the answer."""
 
     request: str  # the answer's own id
     viewer: ViewerId
-    rooms: tuple[RoomId, ...]  # in the order shown
+    rooms: tuple[RoomId, ...]  # in the order of the answer
     scores: tuple[float, ...]  # of each room
-    propensities: tuple[float, ...]  # probability that the policy shows the room; 1.0 where it is deterministic
+    propensities: tuple[float, ...]  # probability that the policy shows the room; 1.0 if deterministic
     model_version: str
     at_ms: int
 
 
 class ModelVersion(InternalRecord, frozen=True, kw_only=True):
-    """A version of a model and its state."""
+    """A version of the models and its state."""
 
     name: str
     version: str
     path: str  # where its files lie
     state: Literal["candidate", "live", "retired"]
-    metrics: dict[str, float]  # what the gate found, by name
+    metrics: dict[str, float]  # of the promotion gate, by name
     at_ms: int
 
 
 class DeadLetter(InternalRecord, frozen=True, kw_only=True):
     """A record that could not be read or was refused, and why."""
 
-    topic: str  # where the record stood
+    topic: str  # of the record
     partition: int
     offset: int
     key: bytes | None  # its first 1,024 bytes
     value: bytes | None  # its first 64 KB
     error: str  # why it was refused
     at_ms: int  # when it was refused
-    last_offset: int | None = None  # where it is about all offsets up to this one, whose records are lost
+    last_offset: int | None = None  # set where the records of all offsets up to this one are lost

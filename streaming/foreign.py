@@ -1,6 +1,6 @@
-"""Sends records that lie where their keys do not belong to where they do, and guesses who put them there.
+"""Forwards records that lie in a partition that is not their key's, and guesses which partitioner put them there.
 
-Never decodes, never commits: it writes to its reader's sink, so in its reader's transaction.
+Never decodes, never commits: it writes to its reader's sink, and so in its reader's transaction.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ LOGGER = logging.getLogger(__name__)
 
 SAMPLED_KEYS = 512  # a guess needs some dozen
 LEAST_KEYS = 4  # of four partitions one in four keys is anywhere by chance
-PATIENCE = 10  # so often the question is left open whose a topic's records are
+PATIENCE = 10  # calls of `say` before an unknown partitioner is reported
 EXPLAINED = 0.95  # some of the keys may be another producer's
-MARK = b',"forwarded":'  # in the value of a copy: `"topic-partition@offset"` of the original
+MARK = b',"forwarded":'  # in a copy's value, before `"topic-partition@offset"` of the original
 
 
 class Foreign:
@@ -33,7 +33,7 @@ class Foreign:
         self._census = census
 
     def forward(self, record: Record, key: bytes, partitions: int, once: Once | None = None) -> None:
-        """Writes the record to the partition of its key, unless `once` knows that this was done."""
+        """Writes the record to the partition of its key, unless `once` knows it as forwarded already."""
         if once is not None and not once.is_first(record.topic, record.offset):
             return
         guess = self._census.count(record.topic, key, record.partition)
@@ -42,7 +42,7 @@ class Foreign:
 
 
 def marked(record: Record) -> bytes | None:
-    """The value of a copy. A JSON object says of what it is one; MessagePack, which only we write, stays as it is."""
+    """The value of a forwarded copy. A JSON object gets a mark with its origin; MessagePack, only ours, stays as is."""
     value = record.value
     if value is None or TOPICS[record.topic].format != "json":
         return value
@@ -51,15 +51,15 @@ def marked(record: Record) -> bytes | None:
 
 
 def is_copy(value: bytes | None) -> bool:
-    """Whether a value is a forwarded record's. Its original lies on the same topic, in another partition."""
+    """Whether a value is that of a forwarded copy. Its original lies on the same topic, in another partition."""
     return value is not None and value.endswith(b'"}') and MARK in value[-200:]
 
 
 class Census:
-    """Which partitioner the foreign records of each topic point to. For one thread; any may read `text`."""
+    """Guesses each topic's partitioner from its foreign records. For one thread; any may read `text`."""
 
     def __init__(self, partitions_of: Callable[[str], int]) -> None:
-        """partitions_of: how many a topic has, as its producers see it."""
+        """partitions_of: the number of a topic's partitions, as its producers see it."""
         self._partitions_of = partitions_of
         self._keys: dict[str, dict[bytes, tuple[str, ...]]] = {}  # by topic and key: the partitioners that explain it
         self._totals: dict[str, int] = {}
@@ -69,7 +69,7 @@ class Census:
         self.text = ""  # for a status
 
     def count(self, topic: str, key: bytes, partition: int) -> str:
-        """One more; gives the partitioner that explains the most of the topic's, or `unknown`."""
+        """Counts a foreign record; returns the partitioner that explains the topic's records, or `unknown`."""
         self._totals[topic] = self._totals.get(topic, 0) + 1
         keys = self._keys.setdefault(topic, {})
         if key not in keys and len(keys) < SAMPLED_KEYS:
@@ -79,7 +79,7 @@ class Census:
         return self._guesses[topic]
 
     def say(self) -> None:
-        """Says in the log what is new, once per topic and partitioner. Called about once a second."""
+        """Logs new findings, once per topic and partitioner, and updates `text`. Called about once a second."""
         if not self._totals:
             return
         for topic, total in self._totals.items():

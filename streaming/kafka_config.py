@@ -1,4 +1,4 @@
-"""Owns how a Kafka cluster is reached. Never connects."""
+"""The settings with which a Kafka cluster is reached. Never connects."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ BULK_WAIT_MS = 500  # of a fetch that waits for a megabyte
 
 @dataclass(frozen=True, slots=True)
 class LogConfig:
-    """What readers of the log do where it is damaged."""
+    """The settings for reading a damaged log."""
 
-    # A stored batch whose bytes are not those that were written stops its partition, and `tidecast status` says where.
-    # true: goes on at the next good batch; the offsets between go to dead-letter, their records are lost
+    # A stored batch whose bytes are not those that were written stops its partition; `tidecast status` shows where.
+    # true: reading goes on at the next good batch; the offsets between go to dead-letter, their records are lost
     skip_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaConfig(Section):
-    """How Kafka is reached. Security fields are handed to kafka-python as they are; "" means not set."""
+    """The settings of the Kafka clients. Security fields are passed to kafka-python unchanged; "" means not set."""
 
     section: ClassVar[str] = "kafka"
 
@@ -55,11 +55,11 @@ class KafkaConfig(Section):
             raise ConfigError(f"kafka.sasl_mechanism is not set, but {self.security_protocol} needs one, such as PLAIN")
 
     def or_local(self, bootstrap_servers: str) -> KafkaConfig:
-        """This, or where it names no cluster, the same with the local Kafka's address."""
+        """These settings, with the local Kafka's address where they name no cluster."""
         return self if self.bootstrap_servers else replace(self, bootstrap_servers=bootstrap_servers)
 
     def in_bulk(self) -> KafkaConfig:
-        """This, for much at once: batches and fetches fill up, where otherwise they go as soon as they may."""
+        """These settings, tuned for bulk work: batches and fetches fill up instead of being sent at once."""
         return replace(
             self,
             linger_ms=200,
@@ -69,7 +69,7 @@ class KafkaConfig(Section):
         )
 
     def client(self) -> dict[str, Any]:
-        """What every kafka-python client is given."""
+        """The arguments common to all kafka-python clients."""
         optional = (
             "sasl_mechanism",
             "sasl_plain_username",
@@ -85,7 +85,7 @@ class KafkaConfig(Section):
             "security_protocol": self.security_protocol,
             "ssl_check_hostname": self.ssl_check_hostname,
             "bootstrap_timeout_ms": int(self.connect_timeout_s * 1000),
-            "request_timeout_ms": 10_000,  # a broker that says nothing for so long is gone
+            "request_timeout_ms": 10_000,  # a broker silent for so long is gone
             "reconnect_backoff_max_ms": 250,  # a broker that comes back is found within .5 s: it, then its metadata
             **{name: getattr(self, name) for name in optional if getattr(self, name)},
         }

@@ -1,4 +1,4 @@
-"""Owns a cheap guess at a text's language, for rooms that declare none. Never loads a model."""
+"""A cheap guess at a text's language, for rooms that declare none. Never loads a model."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MIN_VOTES = 2  # one word is a quotation or a name
 
 
 def guess_language(text: str) -> str:
-    """A two-letter code, or "" where nothing speaks clearly for one. A function of the text alone."""
+    """Guesses a two-letter language code; "" where the text gives no clear sign. A function of the text alone."""
     if not text.isascii():
         num_letters = len(_LETTER.findall(text))
         for language, script in _SCRIPTS:

@@ -1,6 +1,6 @@
 """Unpacks messages of Kafka's record formats 0 and 1, from before 0.11. Never checks a checksum, never decodes a value.
 
-A message is alone, or it is the wrapper of a packed set of messages. The formats:
+A message stands alone, or it wraps a compressed set of messages. The formats:
 https://kafka.apache.org/documentation/#messageset
 """
 
@@ -29,7 +29,7 @@ class _Message(NamedTuple):
 
 
 def unpack_legacy(topic: str, partition: int, data: bytes) -> list[LogRecord]:
-    """The records of one message, as it stands on the log. Raises BrokenRecord, BrokenPayload, CodecMissing."""
+    """Unpacks the records of one message of the log. Raises BrokenRecord, BrokenPayload, CodecMissing."""
     try:
         (wrapper,) = _messages(data)
         if not wrapper.attributes & CODEC_MASK:
@@ -39,7 +39,7 @@ def unpack_legacy(topic: str, partition: int, data: bytes) -> list[LogRecord]:
         raise BrokenRecord(f"a message of format 0 or 1 ends too early: {err}") from err
     if any(message.attributes & CODEC_MASK for message in inner):
         raise BrokenRecord(f"the message at offset {wrapper.offset} is packed twice")
-    # Format 1 counts from the set's beginning, and the wrapper has the offset of the last; format 0 says them whole
+    # Format 1 counts offsets from the set's beginning, the wrapper has the last one; in format 0 they are absolute
     first = wrapper.offset - inner[-1].offset if wrapper.magic and inner else 0
     own_time = wrapper.magic and wrapper.attributes & LOG_APPEND_TIME
     return [

@@ -1,4 +1,4 @@
-"""Owns a room's life and description: the fold of `rooms`. Never sees chat, activity or a vector."""
+"""Aggregate of a room's records on `rooms`: its life and description. Never sees chat, activity or a vector."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from msgspec import UNSET
 from streaming.events import RoomDescription, RoomEnded, RoomEvent, RoomStarted, RoomState, RoomUpdated
 from streaming.outcome import Outcome
 
-SAID = ("title", "category", "language", "tags", "mature")  # each is as whoever named it last says, by event time
+SAID = ("title", "category", "language", "tags", "mature")  # each from the latest record that has it, by event time
 
 
 class Lifecycle:
-    """Started, described, ended. A function of the room's own records in log order."""
+    """A room's start, description and end. A function of the room's own records in log order."""
 
     __slots__ = ("_said_ms", "appended_ms", "described_at_ms", "description", "ended_at_ms", "offset", "started_at_ms")
 
     def __init__(self) -> None:
         self.description: RoomDescription | None = None  # None: not started
         self.described_at_ms = 0  # event time of the description in force
-        self._said_ms = dict.fromkeys(SAID, 0)  # event time of what is in force of each, 0 where nobody named it
+        self._said_ms = dict.fromkeys(SAID, 0)  # event time of each field's value, 0 where no record had it
         self.appended_ms = 0  # append time of the description in force
         self.started_at_ms = 0
         self.ended_at_ms = 0  # 0 while live
         self.offset = -1
 
     def apply(self, event: RoomEvent, offset: int, appended_ms: int) -> Outcome:
-        """APPLIED, REPLAYED, STALE, AFTER_END, RESTARTED, REVIVED or ENDED."""
+        """Applies one record. Its outcome: APPLIED, REPLAYED, STALE, AFTER_END, RESTARTED, REVIVED, ENDED or ORPHAN."""
         if offset <= self.offset:
             return Outcome.REPLAYED
         self.offset = offset
@@ -44,12 +44,12 @@ class Lifecycle:
     def _end(self, event: RoomEnded) -> Outcome:
         if self.ended_at_ms:
             return Outcome.STALE
-        # An end is believed whatever its clock says, and nothing that came before it may revive the room.
+        # An end counts whatever its event time, and no record from before it may revive the room.
         self.ended_at_ms = max(event.at_ms, self.started_at_ms, self.described_at_ms, 1)
         return Outcome.ENDED if self.description is not None else Outcome.ORPHAN
 
     def _revive(self, event: RoomStarted | RoomUpdated, appended_ms: int) -> Outcome:
-        # Of one moment what comes later counts, but not a start that comes once more.
+        # At equal event times the later record counts, but a repeated start does not.
         if event.at_ms < self.ended_at_ms or event.at_ms <= self.described_at_ms:
             return Outcome.STALE
         if isinstance(event, RoomUpdated):
@@ -60,9 +60,9 @@ class Lifecycle:
         return Outcome.REVIVED
 
     def _describe(self, event: RoomStarted | RoomUpdated, appended_ms: int) -> bool:
-        """Takes what nobody has said later; False where that changes nothing that is older than the newest record.
+        """Takes each field that no record has set at a later event time. False for a late record that changes nothing.
 
-        Producers' clocks differ: who says that a room is mature may be some seconds behind who says its title.
+        Producers' clocks differ: the one that marks rooms as mature may be seconds behind the one that sets titles.
         """
         before, is_newest = self.description, event.at_ms >= self.described_at_ms
         fields = {} if before is None else {name: getattr(before, name) for name in SAID}
@@ -80,12 +80,12 @@ class Lifecycle:
 
     @property
     def said_ms(self) -> tuple[int, ...]:
-        """Of each in SAID the event time of what is in force, 0 where nobody named it; empty where all are as old."""
+        """Event time of each field of SAID, 0 where no record had it; empty where all are at `described_at_ms`."""
         times = tuple(self._said_ms.values())
         return () if set(times) == {self.described_at_ms} else times
 
     def restore(self, state: RoomState) -> None:
-        """Continues from a state."""
+        """Continues from a published state."""
         self.description = RoomDescription(
             room=state.room,
             streamer=state.streamer,

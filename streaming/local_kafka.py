@@ -26,13 +26,13 @@ from streaming.section import PortOrZero, Positive, Section
 
 KAFKA_VERSION = "4.3.1"
 COORDINATES = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
-PORT_TIMEOUT_S = 2.0  # for the port of a killed broker to be given back: milliseconds, more where the machine is busy
-FOR_OWNER = 0o077  # the umask of what runs Kafka: its files hold chat
+PORT_TIMEOUT_S = 2.0  # until a killed broker's port is free again: milliseconds, more where the machine is busy
+FOR_OWNER = 0o077  # the umask of the Kafka process: its files hold chat
 STOP_TIMEOUT_S = 10.0  # SIGTERM takes 0.5 s
 JVM_OPTIONS = (
     *("-Xms64m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true"),
-    # The first compiler only: 2.5 instead of 4 s of processor time to start, and for a million events in a new broker
-    # 1.7 instead of 3.1 s; the second one took a fifth of a core still a minute after the start.
+    # The first compiler only: a start takes 2.5 instead of 4 s of processor time, a million events in a new broker
+    # 1.7 instead of 3.1 s. The second compiler still took a fifth of a core a minute after the start.
     "-XX:TieredStopAtLevel=1",
     "-XX:-UsePerfData",  # figures for jstat, sampled twenty times a second
 )
@@ -41,7 +41,7 @@ LOG_OPTIONS = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.sim
 
 @dataclass(frozen=True, slots=True)
 class LocalKafkaConfig(Section):
-    """Where the Kafka that Tidecast starts itself lives. A port of 0 takes a free one."""
+    """The settings of the Kafka that Tidecast starts itself. A port of 0 takes a free one."""
 
     section: ClassVar[str] = "local_kafka"
 
@@ -58,13 +58,13 @@ class LocalKafkaConfig(Section):
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where it is reached, unless its port is 0."""
+        """The broker's address, unless its port is 0."""
         return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
 class LocalKafkaStatus:
-    """What is known of the local Kafka. `pid` is None where it does not run."""
+    """The state of the local Kafka. `pid` is None where it does not run."""
 
     pid: int | None
     answers: bool
@@ -110,7 +110,7 @@ class LocalKafka:
         launched = self.launch()
         try:
             self.await_answer()
-        except BaseException:  # Ctrl-C too: nobody else knows of the process yet
+        except BaseException:  # Ctrl-C too: no other object knows the process yet
             if launched:
                 self.kill()
             raise
@@ -126,7 +126,7 @@ class LocalKafka:
         for port in (self._port, self._controller_port):
             self._require_free(port)
         classpath = os.pathsep.join(map(str, find_jars()))
-        for folder in (self._folder, self._folder / "data"):  # it holds chat, and on loopback a broker asks nobody
+        for folder in (self._folder, self._folder / "data"):  # it holds chat, and a local broker has no password
             make_private(folder)
         self._settings_file.write_text(self.settings())
         if not (self._folder / "data" / "meta.properties").exists():
@@ -153,7 +153,7 @@ class LocalKafka:
         )
 
     def pid(self) -> int | None:
-        """The broker's process, None where it does not run. A pid that is another program's now is not it."""
+        """The broker's process id, None where it does not run or where the id is another program's by now."""
         if self._process is not None:
             if self._process.poll() is None:
                 return self._process.pid
@@ -196,8 +196,8 @@ class LocalKafka:
             # Each wakes three times a second, whether there is something to do or not, for each of the two listeners
             "num.io.threads": 2,  # by default 8
             "num.network.threads": 1,  # by default 3
-            # By default a record that says nothing is written to the metadata every half second, so that followers can
-            # tell a quiet leader from a dead one; there are none here
+            # By default an empty record is written to the metadata every half second, so that followers can tell a
+            # quiet leader from a dead one; there are no followers here
             "metadata.max.idle.interval.ms": 0,
         }
         return "".join(f"{key}={value}\n" for key, value in lines.items())
@@ -271,7 +271,7 @@ class LocalKafka:
         return True
 
     def _require_free(self, port: int) -> None:
-        """A broker that was killed may listen for a moment longer than it is a process."""
+        """Waits until a port is free: a killed broker's may stay taken for a moment. Raises LocalKafkaError."""
         deadline = time.monotonic() + PORT_TIMEOUT_S
         while (err := self._why_taken(port)) is not None:
             if time.monotonic() > deadline:
@@ -293,7 +293,7 @@ class LocalKafka:
 
 
 def _runs(pid: int) -> bool:
-    """Whether any thread of the process is left; one that has ended may be waited for still."""
+    """Whether any thread of the process is left. A zombie without threads does not count."""
     process = Path(f"/proc/{pid}")
     try:
         ended = (process / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
@@ -303,7 +303,7 @@ def _runs(pid: int) -> bool:
 
 
 def find_jars() -> list[Path]:
-    """Kafka's jars, downloaded once (45 MB) and kept in jgo's cache.
+    """Finds Kafka's jars, which are downloaded once (45 MB) and kept in jgo's cache.
 
     Raises LocalKafkaError where they are not there and cannot be downloaded.
     """
@@ -325,7 +325,7 @@ def find_jars() -> list[Path]:
 
 
 def answers(host: str, port: int, timeout_s: float) -> bool:
-    """Whether a Kafka broker answers there: it is asked for its API versions, the protocol's greeting."""
+    """Whether a Kafka broker answers there. It is asked for its API versions, the first request of the protocol."""
     client = b"tidecast"
     header = struct.pack(">hhih", 18, 0, 1, len(client)) + client  # api key, version, correlation id, client id
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=timeout_s) as connection:

@@ -1,6 +1,6 @@
-"""Owns the seam to the log: Source, Sink and Log. Never imports a broker's client.
+"""The interface of the log: Source, Sink and Log. Never imports a broker's client.
 
-Two implementations stand behind it, `broker.KafkaLog` and `memory_log.MemoryLog`, under one contract suite.
+It has two implementations, `broker.KafkaLog` and `memory_log.MemoryLog`, under one contract suite.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ class Partition(NamedTuple):
     """One partition of a topic."""
 
     topic: str
-    index: int  # type: ignore[assignment]  # a number here, not tuple's method: nobody searches a partition
+    index: int  # type: ignore[assignment]  # a number here, not tuple's method: partitions are not searched
 
 
 class TopicShape(NamedTuple):
-    """How many partitions a topic has, and which making of it this is: another number once it was made anew.
+    """A topic's number of partitions, and its making: a number that changes when the topic is deleted and made anew.
 
     made: 0 where the log cannot tell.
     """
@@ -31,7 +31,7 @@ class TopicShape(NamedTuple):
 
 
 class Record(Protocol):
-    """One record as it lies on the log. `timestamp` is the append time, in ms, that the broker gave it."""
+    """One record of the log. `timestamp` is its append time in ms, as the broker assigned it."""
 
     @property
     def topic(self) -> str: ...
@@ -49,12 +49,12 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one poll brought. Handle `revoked`, then `assigned`, then `records`.
+    """The result of one poll. Handle `revoked`, then `assigned`, then `records`.
 
-    records: per partition in offset order, never an empty sequence. skipped: what was passed over to come to them.
-    reshaped: topics that have more partitions than before, or begin anew. The next poll gives a member of a group
-    everything again, by `revoked` and `assigned`, to be read on from what its group has committed by then; a reader of
-    exact partitions goes on with what it has: open another.
+    records: per partition in offset order, never an empty sequence. skipped: offsets passed over before these records.
+    reshaped: topics that have more partitions than before, or were made anew. The next poll revokes all partitions of
+    a group's member and assigns them again, from what the group has committed by then. A reader of exact partitions
+    goes on with those it has: open another one.
     """
 
     records: Mapping[Partition, Sequence[Record]] = field(default_factory=dict)
@@ -73,29 +73,29 @@ class Source(Protocol):
     def poll(self, timeout_s: float) -> Batch:
         """Next records, empty if none in time. Never commits. While no broker answers: empty, see `contact_age_s`.
 
-        Raises Fenced where another member has taken this one's place, LogUnavailable where this one has lost its group
-        for so long that it has to be opened anew.
+        Raises Fenced where another member has taken this one's place. Raises LogUnavailable where this one has been
+        without its group for so long that the source has to be opened anew.
         """
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
         """Stores where this group resumes: the offset of the next record to read. Blocks until it is stored.
 
-        Raises LogUnavailable (also while the group is being distributed anew; what was stored before counts), Fenced.
+        Raises LogUnavailable, also during a rebalance (earlier commits stay valid), and Fenced.
         """
 
     def note(self, partition: Partition, text: str) -> None:
-        """Has a short text stored beside the partition's position, with each commit that names it from now on."""
+        """Sets a short text that is stored with the partition's position, in each commit of it from now on."""
 
     def notes(self, partitions: Sequence[Partition]) -> Mapping[Partition, str]:
-        """The texts that were stored beside the positions from which these partitions are read, "" where none was.
+        """The texts stored with the positions from which these partitions are read, "" where there is none.
 
-        Of the partitions of the last `assigned`. Blocks. Raises LogUnavailable.
+        Only for partitions of the last `assigned`. Blocks. Raises LogUnavailable.
         """
 
     def again(self, *, from_beginning: bool = False) -> None:
-        """Has the next polls say `reshaped`, then revoke everything and assign it again, as after a change of shape.
+        """Makes the next polls report `reshaped`, then revoke all and assign it again, as after a change of shape.
 
-        from_beginning: from the first offset that is there.
+        from_beginning: reads from the oldest offset available.
         """
 
     def lag(self) -> Mapping[Partition, int]:
@@ -105,16 +105,16 @@ class Source(Protocol):
         """Seconds since a broker last answered."""
 
     def held(self) -> Collection[Partition]:
-        """Partitions behind whose end more lies, because a transaction is open, as of the last fetch; no I/O."""
+        """Partitions with records hidden behind an open transaction, as of the last fetch; no I/O."""
 
     def troubles(self) -> Sequence[Trouble]:
-        """What keeps this source from reading some of its partitions, as of the last poll; no I/O.
+        """Problems that keep this source from reading some of its partitions, as of the last poll; no I/O.
 
-        Such a partition gives no records and its position stands still; the others go on. It is tried again by itself.
+        Such a partition gives no records and its position stands still; the others go on. It is retried by itself.
         """
 
     def close(self) -> None:
-        """Leaves; commits nothing."""
+        """Leaves the group and closes; commits nothing."""
 
 
 class Sink(Protocol):
@@ -136,16 +136,16 @@ class Sink(Protocol):
         """
 
     def begin_commit(self, source: Source, positions: Mapping[Partition, int]) -> Future[None]:
-        """`commit`, but may return before it is over; the future then tells its end, and raises what `commit` raises.
+        """`commit`, but may return before it has completed; the future's result raises what `commit` raises.
 
-        Any next call of this sink waits for that end, and raises the same where nobody has asked the future.
+        The next call of this sink waits for completion, and raises the same unless the future's result was taken.
         """
 
     def close(self) -> None:
-        """Flushes what is not part of an open transaction, and closes."""
+        """Flushes records outside an open transaction, and closes."""
 
 
-# Where a reader starts; or the offset of the first record wanted of each partition
+# Where a reader starts: at either end, or at a given offset per partition
 Start = Literal["beginning", "end"] | Mapping[Partition, int]
 
 
@@ -155,24 +155,24 @@ class Log(Protocol):
     def group(self, topics: Sequence[str], group: str, member: str, beside: Sequence[str] = ()) -> Source:
         """A member of a consumer group, range-assigned. The same `member` (static) gets the same partitions back.
 
-        Starts at the committed positions, at the beginning where there are none, or where they are of a topic that was
-        made anew since. beside: topics that are not read, whose change of shape matters all the same.
+        Starts at the committed positions; at the beginning where there are none, or where the topic was made anew
+        since. beside: topics that are not read, but watched for changes of shape.
         """
 
     def reader(self, partitions: Sequence[Partition], start: Start = "beginning") -> Source:
-        """Reads exactly these partitions, outside any group.
+        """A source of exactly these partitions, outside any group.
 
-        An offset that the log no longer has is read as the oldest it has; one beyond the end is the caller's mistake.
+        An offset that is deleted already means the oldest available; one beyond the end is the caller's mistake.
         """
 
     def sink(self, transactional_id: str | None = None) -> Sink:
-        """A sink; with an id, a transactional one that fences every earlier sink of the same id."""
+        """Opens a sink; with an id, a transactional one that fences every earlier sink of the same id."""
 
     def partitions(self, topic: str) -> Sequence[Partition]:
         """All partitions of a topic, in order. Raises TopicMissing, LogUnavailable."""
 
     def shapes(self, topics: Sequence[str]) -> Mapping[str, TopicShape]:
-        """What each topic is like at this moment. Raises TopicMissing, LogUnavailable."""
+        """Each topic's current shape. Raises TopicMissing, LogUnavailable."""
 
     def ends(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """The offset after the last committed record of each. Raises LogUnavailable."""

@@ -1,4 +1,4 @@
-"""Owns the loop poll → apply → publish → commit and what it does when the log fails. Never looks into a record."""
+"""The loop poll → apply → publish → commit, and its recovery when the log fails. Never looks into a record."""
 
 from __future__ import annotations
 
@@ -19,61 +19,61 @@ from streaming.metrics import Metrics
 LOGGER = logging.getLogger(__name__)
 
 FIRST_BACKOFF_S = 0.2
-# Python's cyclic collector looks at everything again after 700 new objects, and a poll brings thousands: records that
-# are gone a turn later made it take 40 % of a loop's time. So many let it see what stays, and nothing else.
+# Python's cyclic collector runs after 700 new objects, and a poll brings thousands, gone a turn later: it took 40 % of
+# a loop's time. With this threshold it sees only objects that stay.
 YOUNG_OBJECTS = 100_000
-# A log that many write to always has something new, and a poll for one record costs a reader and the broker as much as
-# one for fifty: at least so long passes from one that brought records to the next.
+# A busy log always has something new, and a poll for one record costs as much as one for fifty. So at least this long
+# passes between polls that bring records.
 LEAST_TURN_S = 0.02
-IDLE_WAIT_S = 1.0  # of a poll where nothing is due: it ends when a record comes, and workers sweep once a second
-PUT_BACK_MS = 1_000  # the clock, by more than a fold's deadlines can bear: they would wait for it to come there again
-PUT_AHEAD_MS = 30_000  # or the machine slept: what nobody was heard of meanwhile is on its way
+IDLE_WAIT_S = 1.0  # limit of a poll when nothing is due: a record ends it, and workers sweep once a second
+PUT_BACK_MS = 1_000  # a larger step back of the clock would delay a fold's deadlines too much
+PUT_AHEAD_MS = 30_000  # or the machine slept, and records of that time are still to come
 MAX_BACKOFF_S = 5.0  # a broker needs about that long to restart; longer would only add to the outage
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Who a loop is on the log: its group, its static member name, and the id under which it writes."""
+    """A loop's identity on the log: its group, its static member name, and the id under which it writes."""
 
     group: str
     member: str
     topics: tuple[str, ...]
-    beside: tuple[str, ...] = ()  # not read, but a change of their shape matters
+    beside: tuple[str, ...] = ()  # not read, but watched for changes of shape
 
     @property
     def transactional_id(self) -> str:
-        """One per member: a new process of the same member fences the old one."""
+        """The transactional id, one per member: a new process of a member fences the old one."""
         return f"{self.group}-{self.member}"
 
 
 class Fold(Protocol):
-    """What a loop drives: a state per partition, and records that go out. Called by the loop's thread only."""
+    """The state that a loop drives, per partition, and its output records. Called by the loop's thread only."""
 
     def begin(self, source: Source, sink: Sink) -> None:
-        """A session begins: drops all state, for everything comes again from the committed positions."""
+        """Begins a session: drops all state, because everything is read again from the committed positions."""
 
     def revoke(self, partitions: Sequence[Partition]) -> None:
-        """Drops the state of these partitions; what they had not published another member does again."""
+        """Drops the state of these partitions; another member repeats the work that was not committed."""
 
     def assign(self, partitions: Sequence[Partition]) -> None:
         """Rebuilds the state of these partitions from the log. Blocks. Raises LogUnavailable."""
 
     def apply(self, batch: Batch) -> None:
-        """Folds the records in. Bad ones become dead letters; raises nothing on account of a record."""
+        """Aggregates the records. Bad ones become dead letters; no record makes it raise."""
 
     def publish(self, *, final: bool) -> Mapping[Partition, int] | None:
-        """Sends what is due and gives the positions to commit with it; None while nothing is. `final`: all of it."""
+        """Sends output that is due and returns the positions to commit with it; None if none is. `final`: sends all."""
 
     def wait_s(self) -> float:
         """How long the next poll may wait for records."""
 
 
 class Loop:
-    """Runs a fold until it is told to stop.
+    """Runs a fold until it is stopped.
 
-    The log is away: the session ends, its uncommitted work counts for nothing, and a new one begins where the last
-    commit left off. So it does where the clock was moved, for a fold's deadlines are of it. Another process took the
-    place: Fenced is raised, and the caller's process should end.
+    Where the log becomes unavailable the session ends, its uncommitted work is void, and a new session begins from the
+    last commit. The same happens where the clock was moved, because a fold's deadlines depend on it. Where another
+    process has taken this one's place, Fenced is raised, and the caller's process should end.
     """
 
     def __init__(self, log: Log, membership: Membership, fold: Fold, metrics: Metrics, clock: Clock) -> None:
@@ -84,7 +84,7 @@ class Loop:
         self._clock = clock
         self.restarts = 0
         self._has_run = False
-        self._ending: Future[None] | None = None  # of the last commit, as long as it is not known to be over
+        self._ending: Future[None] | None = None  # the last commit, until it is known to have completed
 
     def run(self, stop: threading.Event) -> None:
         """Blocks until `stop`, then publishes and commits what is left. Raises Fenced; TopicMissing at the start."""
@@ -107,7 +107,7 @@ class Loop:
 
     def _session(self, stop: threading.Event) -> None:
         names = self._membership
-        # The sink first: opening it fences a predecessor, and aborts what that left half written.
+        # The sink first: opening it fences a predecessor, and aborts the transaction that it left open.
         self._ending = None
         self._seen_ms, self._seen_s = self._clock.now_ms(), self._clock.monotonic_s()
         sink = self._log.sink(names.transactional_id)
@@ -128,11 +128,11 @@ class Loop:
             sink.close()
 
     def _turn(self, source: Source, sink: Sink) -> bool:
-        """Whether there were records."""
+        """Runs one turn; returns whether there were records."""
         self._look_at_clock()
         batch = source.poll(self._fold.wait_s())
         if batch.revoked or batch.assigned:
-            self._settle()  # a state is read back from the log: what this member wrote has to be there
+            self._settle()  # states are restored from the log, so this member's writes must be complete
         if batch.revoked:
             self._fold.revoke(batch.revoked)
         if batch.assigned:
@@ -142,13 +142,13 @@ class Loop:
         if self._ending is not None and self._ending.done():
             self._settle()
         self._commit(source, sink, final=bool(batch.reshaped))
-        if batch.reshaped:  # everything is given again now, from what is stored
+        if batch.reshaped:  # the next poll assigns everything again, from the committed positions
             self._settle()
         self._has_run = True
         return bool(batch.records)
 
     def _look_at_clock(self) -> None:
-        """Raises ClockMoved. A machine that sleeps counts no time of its own meanwhile."""
+        """Raises ClockMoved where the wall clock jumped. The monotonic clock stands still while a machine sleeps."""
         before_ms, before_s = self._seen_ms, self._seen_s
         self._seen_ms, self._seen_s = self._clock.now_ms(), self._clock.monotonic_s()
         passed_ms = self._seen_ms - before_ms
@@ -159,7 +159,7 @@ class Loop:
             raise ClockMoved(f"this machine slept for {ahead_ms / 1_000:.0f} s, or its clock was put ahead")
 
     def _commit(self, source: Source, sink: Sink, *, final: bool) -> None:
-        """Begins a commit. It ends while the next batch is read and folded, and before anything more is sent."""
+        """Begins a commit. It completes while the next batch is read and applied, and before anything more is sent."""
         positions = self._fold.publish(final=final)
         if positions is None:
             return
@@ -169,13 +169,13 @@ class Loop:
         self._ending.add_done_callback(partial(self._committed, started_s))
 
     def _settle(self) -> None:
-        """Waits for the end of the last commit. Raises LogUnavailable, Fenced."""
+        """Waits until the last commit has completed. Raises LogUnavailable, Fenced."""
         ending, self._ending = self._ending, None
         if ending is not None:
             ending.result()
 
     def _committed(self, started_s: float, ending: Future[None]) -> None:
-        """From whatever thread ends it."""
+        """Counts a completed commit. Called by the thread that completes it."""
         if ending.exception() is None:
             took_s = self._clock.monotonic_s() - started_s
             self._metrics.count("commits_total", reader=self._membership.group)
@@ -183,7 +183,7 @@ class Loop:
 
 
 def collect_less() -> None:
-    """Has the cyclic collector come less often: in the whole process, which is a loop's own, and for good."""
+    """Makes the cyclic collector run less often, for good, in the whole process, which is the loop's own."""
     young, *older = gc.get_threshold()
     if 0 < young < YOUNG_OBJECTS:  # 0: it is switched off
         gc.set_threshold(YOUNG_OBJECTS, *older)

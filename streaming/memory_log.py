@@ -1,4 +1,4 @@
-"""Keeps a log in memory, with the groups, transactions and fencing of a real one. Never leaves the process."""
+"""An in-memory log, with the groups, transactions and fencing of a real one. Never leaves the process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_POLL_RECORDS = 5_000
 
 @dataclass
 class _Group:
-    """What the log remembers of a consumer group."""
+    """State of one consumer group."""
 
     committed: dict[Partition, int] = field(default_factory=dict)
     notes: dict[Partition, str] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class MemoryLog:
         self._contact_s = clock.monotonic_s()
         self.troubles: dict[Partition, Trouble] = {}
         self.lost: dict[Partition, Skipped] = {}
-        self.held: set[Partition] = set()  # what else is written there, behind an open transaction, nobody sees
+        self.held: set[Partition] = set()  # partitions with records hidden behind an open transaction
         self.changed = threading.Condition(threading.RLock())
 
     def group(self, topics: Sequence[str], group: str, member: str, beside: Sequence[str] = ()) -> MemorySource:
@@ -101,29 +101,29 @@ class MemoryLog:
             return {partition: len(self._lines(partition)) for partition in partitions}
 
     def expire(self, group: str, member: str) -> None:
-        """The member was silent for the session timeout: its partitions go to the others."""
+        """Expires a member, as after the session timeout: its partitions go to the others."""
         with self.changed:
             del self._groups[group].members[member]
             self._rebalance(group)
 
     def trouble(self, trouble: Trouble) -> None:
-        """From now on nobody reads past the trouble's offset."""
+        """Stops all readers at the trouble's offset from now on."""
         with self.changed:
             self.troubles[Partition(trouble.topic, trouble.partition)] = trouble
 
     def lose(self, skipped: Skipped) -> None:
-        """From now on everybody passes over these offsets."""
+        """Makes all readers skip these offsets from now on."""
         with self.changed:
             self.lost[Partition(skipped.topic, skipped.partition)] = skipped
 
     def mend(self, partition: Partition) -> None:
-        """The partition is well again."""
+        """Removes a partition's trouble."""
         with self.changed:
             del self.troubles[partition]
             self.changed.notify_all()
 
     def grow(self, topic: str, partitions: int) -> None:
-        """The topic has so many partitions now, the new ones empty."""
+        """Grows a topic to so many partitions, the new ones empty."""
         with self.changed:
             for index in range(self._counts[topic], partitions):
                 self._records[Partition(topic, index)] = []
@@ -131,7 +131,7 @@ class MemoryLog:
             self._reshape(topic)
 
     def remake(self, topic: str, *, truncated: bool = False) -> None:
-        """The topic was deleted and made anew. truncated: it is the same one, whose broker has lost its disk."""
+        """Deletes the topic and makes it anew. truncated: keeps the topic, but its broker has lost its disk."""
         with self.changed:
             for partition in self.partitions(topic):
                 self._records[partition] = []
@@ -152,18 +152,18 @@ class MemoryLog:
         self.changed.notify_all()
 
     def pause(self) -> None:
-        """The brokers are away: polls are empty, writes and commits raise LogUnavailable."""
+        """Takes the brokers away: polls are empty, writes and commits raise LogUnavailable."""
         with self.changed:
             self._contact_s = self._clock.monotonic_s()
             self._available = False
 
     def resume(self) -> None:
-        """The brokers are back."""
+        """Brings the brokers back."""
         with self.changed:
             self._available = True
             self.changed.notify_all()
 
-    # What sources and sinks ask of the log; each with the lock held.
+    # Called by sources and sinks; each with the lock held.
 
     @property
     def available(self) -> bool:
@@ -186,7 +186,7 @@ class MemoryLog:
         return len(self._lines(partition))
 
     def readable(self, partition: Partition) -> int:
-        """The end, or the offset at which a trouble stops whoever reads."""
+        """The partition's end, or the offset at which a trouble stops readers."""
         trouble = self.troubles.get(partition)
         return self.end(partition) if trouble is None else min(trouble.offset, self.end(partition))
 
@@ -214,7 +214,7 @@ class MemoryLog:
         return self._from_committed(group, partitions)
 
     def _rebalance(self, name: str) -> None:
-        """The range assignor: each topic's partitions in contiguous ranges over its members in order of their names."""
+        """Assigns as Kafka's range assignor does: contiguous ranges of a topic's partitions to members by name."""
         group = self._groups[name]
         given: dict[str, list[Partition]] = {member: [] for member in group.members}
         for topic in sorted({topic for source in group.members.values() for topic in source.topics}):
@@ -260,7 +260,7 @@ class MemorySource:
         self._fenced = False
         self._closed = False
         self._noted: dict[Partition, str] = {}
-        self._made: dict[str, int] = {}  # of which making the positions are
+        self._made: dict[str, int] = {}  # the making to which the positions belong
         self._reshaped: set[str] = set()
         self._again = self._from_beginning = False
         self.topics = topics
@@ -322,7 +322,7 @@ class MemorySource:
         with self._log.changed:
             self._closed = True  # a static member keeps its partitions until it is back, or has expired
 
-    # What the log and the sinks ask of a source; each with the lock held.
+    # Called by the log and by sinks; each with the lock held.
 
     def seek(self, positions: dict[Partition, int]) -> None:
         self._positions = positions
@@ -351,7 +351,7 @@ class MemorySource:
         if self._group is None:
             raise LogError("a reader of exact partitions belongs to no group and stores no positions")
         ours = {p: at for p, at in positions.items() if self._made.get(p.topic) == self._log.made(p.topic)}
-        self._log.store(self._group, ours, self._noted)  # a position of a topic that is gone says nothing
+        self._log.store(self._group, ours, self._noted)  # positions in a topic that is gone are left out
 
     def _has_something(self) -> bool:
         if self._fenced or self._closed or self._given is not None or self._reshaped or self._again:
@@ -388,7 +388,7 @@ class MemorySource:
 
 
 class MemorySink:
-    """Writes to a MemoryLog; a transactional one keeps what is sent to itself until the commit."""
+    """Writes to a MemoryLog; a transactional one holds back its records until the commit."""
 
     def __init__(self, log: MemoryLog, transactional_id: str | None, epoch: int) -> None:
         self._log = log

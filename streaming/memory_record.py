@@ -1,4 +1,4 @@
-"""Owns the records of the in-memory log. Never keeps any."""
+"""The records of the in-memory log. Never keeps any."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class MemoryRecord(NamedTuple):
 
 
 class Unsent(NamedTuple):
-    """What a sink has taken and not written. partition: None where the key chooses it."""
+    """A record that a sink has taken and not written. partition: None where the key chooses it."""
 
     topic: str
     key: bytes | None

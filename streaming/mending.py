@@ -1,7 +1,7 @@
-"""Reads records as other languages write them by default: null, numbers as ids, cut emoji. Never reads what is clean.
+"""Reads JSON as other languages write it by default: null, numbers as ids, cut emoji. Never reads a valid record.
 
-What is mended loses nothing that says who, where, what or when: an id is never cut, an unknown action never guessed.
-docs/kafka.md lists what is mended and what is a dead letter all the same.
+Mending keeps all of who, where, what and when: an id is never cut, an unknown action never guessed. docs/kafka.md
+lists what is mended and what becomes a dead letter all the same.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from streaming.events import (
 from streaming.grapheme import cut
 from streaming.time_unit import in_ms
 
-MAX_SHOWN: Final = 60  # characters of what was found, in a reason
+MAX_SHOWN: Final = 60  # characters of a value quoted in a reason
 LAST_SECONDS: Final = 86_400.0
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?")
 _TRUTHS: Final = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
@@ -45,7 +45,7 @@ Mends = set[str]  # of REASONS: they are a metric's label
 
 
 class Mender:
-    """Second reading of one topic's JSON, for values that the strict decoder refuses. For any thread."""
+    """Lenient decoder of one topic's JSON, for values that the strict decoder refuses. For any thread."""
 
     def __init__(self, topic: str, records: Sequence[type[ProducerRecord]]) -> None:
         self._topic = topic
@@ -55,13 +55,13 @@ class Mender:
         }
 
     def read(self, value: bytes) -> tuple[Any, tuple[str, ...]]:
-        """The record, and by what it was mended. Raises MalformedRecord, UnknownVersion."""
+        """Decodes a record, and lists its mends. Raises MalformedRecord, UnknownVersion."""
         mends: Mends = set()
         found = _parsed(value, mends)
         if not isinstance(found, dict):
             raise MalformedRecord(f"{self._topic}: a JSON object is expected, not {_shown(found)}")
         version = found.get("v")
-        if type(version) is float and version.is_integer():  # all numbers of Lua and R are such
+        if type(version) is float and version.is_integer():  # as Lua and R write all numbers
             version = found["v"] = int(version)
             mends.add("fraction")
         if type(version) is int and version != SCHEMA_VERSION:
@@ -87,7 +87,7 @@ class Mender:
         at_ms = fields.get("at_ms")
         if at_ms is None or at_ms >= MIN_AT_MS:
             return msgspec.convert(fields, kind), tuple(sorted(mends))
-        # Since the start of a recording: legal in a file, and so no part of the schema that producers are given.
+        # A time since the start of a recording is legal in a file, but not in the schema for producers.
         record = msgspec.convert({**fields, "at_ms": MIN_AT_MS}, kind)
         return structs.replace(record, at_ms=at_ms), tuple(sorted(mends))
 
@@ -107,7 +107,7 @@ class Mender:
 
 
 def _is_absent(value: Any, name: str) -> bool:
-    """null, or the NaN that pandas writes for it. A message whose text is null is one: it says nothing."""
+    """Whether a field is null, or the NaN that pandas writes for it. A null text counts as present, and empty."""
     return _is_null(value) and name != "text" and not (name == "at_ms" and value is not None)
 
 
@@ -116,7 +116,7 @@ def _is_null(value: Any) -> bool:
 
 
 def _parsed(value: bytes, mends: Mends) -> Any:
-    """Raises MalformedRecord within what the codec takes for no record: ValueError, RecursionError."""
+    """Parses JSON. Raises ValueError, RecursionError, which the caller turns into MalformedRecord."""
     if value.startswith(b"\xef\xbb\xbf"):
         mends.add("byte_order_mark")
         value = value[3:]
@@ -131,7 +131,7 @@ def _parsed(value: bytes, mends: Mends) -> Any:
 
 
 def _id(value: Any, mends: Mends) -> Any:
-    """An id is never cut and never repaired: it would be another's."""
+    """Reads an id. It is never cut and never repaired, because it would become another one."""
     if isinstance(value, str):
         if not value.isascii() and (_is_broken(value) or ("\ufffd" in value and "broken_text" in mends)):
             raise ValueError(f"an id must be whole UTF-8, not {_shown(value)}")
@@ -172,7 +172,7 @@ def _label(value: Any, mends: Mends) -> str:
 
 
 def _language(value: Any, mends: Mends) -> str:
-    """Too long a tag keeps its first subtags; what has none is no tag, and the language is not known."""
+    """Reads a language tag. One that is too long keeps its first subtags; without any, the language is unknown."""
     text = _text(value, mends)
     if len(text) <= MAX_LANGUAGE_LENGTH:
         return text
@@ -181,7 +181,7 @@ def _language(value: Any, mends: Mends) -> str:
 
 
 def _tags(value: Any, mends: Mends) -> list[str]:
-    if isinstance(value, str):  # what turns XML into JSON writes a list of one so
+    if isinstance(value, str):  # converters from XML to JSON write a list of one like this
         mends.add("list_shape")
         value = [value] if value.strip() else []
     elif isinstance(value, dict) and all(str(place).isdecimal() for place in value):  # an array of PHP or Lua
@@ -208,7 +208,7 @@ def _truth(value: Any, mends: Mends) -> Any:
 
 
 def _number(value: Any, mends: Mends) -> Any:
-    """A number, also as text: what is not a number is left for the strict check to refuse."""
+    """Reads a number, also from text. Anything else is left for the strict check to refuse."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         mends.add("text_for_number")
         return int(value) if value.lstrip("-").isdecimal() else float(value)
@@ -216,7 +216,7 @@ def _number(value: Any, mends: Mends) -> Any:
 
 
 def _time(value: Any, mends: Mends) -> int:
-    """Milliseconds; seconds, microseconds and nanoseconds are known by their size, as none can be another."""
+    """Reads a time as milliseconds; seconds, microseconds and nanoseconds are recognised by their size."""
     number = _number(value, mends)
     if type(number) not in {int, float} or not math.isfinite(number):
         raise ValueError(f"a whole number of milliseconds is expected, not {_shown(value)}")
@@ -229,13 +229,13 @@ def _time(value: Any, mends: Mends) -> int:
 
 
 def _end_time(value: Any, mends: Mends) -> int:
-    """An end is believed whatever its clock says. What is no time of ours counts as the moment when it arrived."""
+    """Reads the time of an end, which counts whatever its clock. An invalid one becomes the time of its arrival."""
     found: Mends = set()
     try:
         at_ms = _time(value, found)
     except (ValueError, OverflowError):
         mends.add("end_time")
-        return MAX_AT_MS  # the fold takes no time later than the append time
+        return MAX_AT_MS  # RoomFold limits event times to the append time
     mends |= found
     return at_ms
 
@@ -252,7 +252,7 @@ def _action(value: Any, mends: Mends) -> Any:
 
 
 def _lower(name: str, known: Any, mends: Mends) -> str:
-    """An enumeration of Java or protobuf is written in capitals."""
+    """Lowers the case of a known word: Java and protobuf write enumerations in capitals."""
     if name not in known and name.lower() in known:
         mends.add("letter_case")
         return name.lower()

@@ -1,4 +1,4 @@
-"""Every metric: its name, its labels, what it says. And Metrics, where counts go.
+"""The table of all metrics with their names, labels and help texts, and the interface that counts them.
 
 Labels are bounded: never a room, a viewer or a text.
 """
@@ -21,7 +21,7 @@ SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What a metric is. `combine`: what a gauge of several living processes adds up to; `buckets`: of a histogram."""
+    """Declaration of a metric. `combine`: how a gauge is combined over living processes; `buckets`: of a histogram."""
 
     name: str
     kind: Kind
@@ -196,7 +196,7 @@ METRICS: dict[str, Metric] = {
 
 
 class Metrics(Protocol):
-    """Where counts go. Cheap (about a microsecond), from any thread, never raises for a declared metric."""
+    """Takes counts. Cheap (about a microsecond), from any thread, never raises for a declared metric."""
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Adds to a counter. Raises KeyError where the table does not declare it."""
@@ -209,7 +209,7 @@ class Metrics(Protocol):
 
 
 class MemoryMetrics:
-    """Metrics that a test can read back. As strict as the real ones about names, kinds and labels."""
+    """Metrics that a test can read back. They check names, kinds and labels as strictly as the real ones."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, frozenset[tuple[str, str]]], float] = defaultdict(float)
@@ -225,12 +225,12 @@ class MemoryMetrics:
         self._observed[_declared(name, "histogram", labels)].append(value)
 
     def value(self, name: str, **labels: str) -> float:
-        """What a counter or gauge stands at, 0 if never touched. Without labels: the sum over all of them."""
+        """The value of a counter or gauge, 0 if never set. Without labels: the sum over all of them."""
         wanted = set(labels.items())
         return sum(value for (known, have), value in self._values.items() if known == name and wanted <= have)
 
     def observed(self, name: str, **labels: str) -> list[float]:
-        """Everything a histogram was given, in order."""
+        """All observations of a histogram, in order."""
         return list(self._observed[_declared(name, "histogram", labels)])
 
 

@@ -1,4 +1,4 @@
-"""Owns the parts of a profile while it is folded: mutable, with the fields of the records. Never folds."""
+"""Mutable parts of a profile during aggregation, with the fields of the records. Never aggregates."""
 
 from __future__ import annotations
 

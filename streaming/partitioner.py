@@ -1,4 +1,4 @@
-"""Chooses a key's partition exactly as Kafka's own producers do, and knows how others do. Never writes."""
+"""Partitioners: Kafka's own, which chooses the partition of each key, and the defaults of others. Never writes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def partition_of(key: bytes, num_partitions: int) -> int:
 
 
 def crc32_partition(key: bytes, num_partitions: int) -> int:
-    """As librdkafka places a key unless told otherwise (`consistent`, `consistent_random`)."""
+    """The partition of a key by librdkafka's default (`consistent`, `consistent_random`)."""
     return zlib.crc32(key) % num_partitions
 
 
 def fnv1a_partition(key: bytes, num_partitions: int) -> int:
-    """As sarama and kafka-go place a key unless told otherwise: 32-bit FNV-1a, taken as a signed number."""
+    """The partition of a key by the default of sarama and kafka-go: 32-bit FNV-1a, taken as a signed number."""
     hashed = 0x811C9DC5
     for byte in key:
         hashed = (hashed ^ byte) * 0x01000193 & _MASK
@@ -31,5 +31,5 @@ def fnv1a_partition(key: bytes, num_partitions: int) -> int:
     return abs(signed) % num_partitions  # of the remainder in Go, which has the sign of the dividend
 
 
-# Partitioners that producers are known to use by default, to tell whose records lie elsewhere
+# Known default partitioners of producers, to guess who wrote records to wrong partitions
 GUESSED: dict[str, Callable[[bytes, int], int]] = {"crc32": crc32_partition, "fnv1a": fnv1a_partition}

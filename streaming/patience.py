@@ -1,7 +1,7 @@
-"""Owns time limits that grow where a machine is slow or busy. Never waits itself.
+"""Time limits that grow where a machine is slow or busy. Never waits itself.
 
-A limit in seconds is a guess about a machine. Here it is counted in what the machine gives: while other processes, or a
-quota, leave a process a third of a core, a second counts as a third of one.
+A limit in seconds is a guess about a machine. Here time counts by the processor share that a process gets: while other
+processes, or a quota, leave it a third of a core, a second counts as a third of one.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 SPIN_S = 0.03  # of processor time; less than some of the scheduler's slices would always be given at once
 LOOK_EVERY_S = 1.0
-LEAST_SHARE = 0.1  # so a limit grows tenfold at most: what does not start at all has to be said some time
+LEAST_SHARE = 0.1  # so a limit grows tenfold at most: a process that never starts must be reported at last
 
 
 def processor_share(spin_s: float = SPIN_S) -> float:
-    """The share of a core that this process is given now, 0 to 1: a short computation, timed by both clocks."""
+    """Measures the share of a core that this process gets now, 0 to 1: a short computation, timed by both clocks."""
     began_s, used_s = time.monotonic(), time.thread_time()
     while (spent_s := time.thread_time() - used_s) < spin_s:
         pass
@@ -24,7 +24,7 @@ def processor_share(spin_s: float = SPIN_S) -> float:
 
 
 class Patience:
-    """A limit on a wait, from construction on. For one thread."""
+    """A limit on a wait that begins at construction. For one thread."""
 
     def __init__(
         self,
@@ -33,15 +33,15 @@ class Patience:
         share: Callable[[], float] = processor_share,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """limit_s: on a machine that is free."""
+        """limit_s: the limit on an idle machine."""
         self.limit_s = limit_s
-        self.share = 1.0  # as it was seen last
+        self.share = 1.0  # as measured last
         self._look, self._now_s = share, now_s
         self._left_s = limit_s
         self._began_s = self._seen_s = now_s()
 
     def is_over(self) -> bool:
-        """Whether the wait has lasted too long for this machine. Ask often: about once a second it looks at it."""
+        """Whether the wait has lasted too long for this machine. Call it often: it measures about once a second."""
         now_s = self._now_s()
         if now_s - self._seen_s >= LOOK_EVERY_S:
             self.share = self._look()
@@ -50,17 +50,17 @@ class Patience:
         return self._left_s <= 0
 
     def spent(self) -> str:
-        """How long it was waited, in words for an error."""
+        """The time waited, in words for an error."""
         waited_s = self._now_s() - self._began_s
         busy = "" if self.share > 0.7 else f"; this machine is busy: a process gets {self.share:.0%} of a core"
         return f"{waited_s:.0f} s{busy}"
 
 
 def free_cores(share: Callable[[], float] = processor_share) -> float:
-    """How many cores this process and its children may use now: those allowed, times the share that a look finds."""
+    """How many cores this process and its children may use now: those allowed, times the measured share."""
     return len(os.sched_getaffinity(0)) * share()
 
 
 def growth(share: Callable[[], float] = processor_share) -> float:
-    """By how much a limit is to be multiplied that somebody else counts, 1 to 10: what the machine gives just now."""
+    """A factor for time limits of other software, 1 to 10, by the share that the machine gives just now."""
     return 1 / max(min(share(), 1.0), LEAST_SHARE)

@@ -11,7 +11,7 @@ from streaming.clock import Clock
 from streaming.codec import Decoder
 from streaming.log import Sink
 
-GAP_KEPT_S = 1.0  # of a silence that is skipped
+GAP_KEPT_S = 1.0  # length of a shortened silence
 COARSEST_WAIT_S = 0.025  # events within it are sent together: a flush costs the broker as much as a hundred messages
 REPORT_EVERY = 2_000  # events between two reports of progress when nothing waits
 
@@ -32,7 +32,7 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """How far a playback is. `behind_s`: how much later than its time the newest event was sent."""
+    """Progress of a playback. `behind_s`: how much later than its due time the newest event was sent."""
 
     events: int
     at_ms: int
@@ -41,7 +41,7 @@ class Played:
 
 
 class Timeline:
-    """Moves recorded times, in their order: shortens long silences, changes the speed, lays the first on `start_ms`.
+    """Maps recorded times, in their order: the first to `start_ms`, at another speed, with long silences shortened.
 
     start_ms: None to keep the times as they are. longest_gap_s: None to keep silences; a longer one becomes GAP_KEPT_S.
     """
@@ -54,11 +54,11 @@ class Timeline:
         self._played_ms = 0
 
     def moved(self, was_ms: int) -> int:
-        """The time that the event gets."""
+        """The event's new time."""
         return was_ms if self._start_ms is None else self._start_ms + int(self.passed_ms(was_ms))
 
     def passed_ms(self, was_ms: int) -> float:
-        """How long after the first event this one is to be played, in ms."""
+        """The delay after the first event at which this one is played, in ms."""
         gap_ms = 0 if self._previous_ms is None else max(0, was_ms - self._previous_ms)
         self._previous_ms = was_ms if self._previous_ms is None else max(was_ms, self._previous_ms)
         if gap_ms > self._longest_gap_ms:
@@ -68,9 +68,9 @@ class Timeline:
 
 
 class Pace:
-    """Says when events are due: the first at once, the others as far behind it as the timeline has them.
+    """Due times of events: the first is due at once, the others after it as the timeline spaces them.
 
-    Every due time counts from the first event, so that waits that are a little long do not add up.
+    Every due time counts from the first event, so that small delays do not add up.
     timeline: None for as fast as possible. wait: blocks for seconds, true to stop; `stop.wait` of a threading.Event.
     """
 
@@ -82,7 +82,7 @@ class Pace:
         self._started_s: float | None = None
 
     def due_s(self, at_ms: int) -> float:
-        """When the event is due, in seconds since the first. Asked once for each event, in their order."""
+        """The event's due time, in seconds since the first. Called once for each event, in their order."""
         if self._started_s is None:
             self._started_s = self._clock.monotonic_s()
         return 0.0 if self._timeline is None else self._timeline.passed_ms(at_ms) / 1000
@@ -101,7 +101,7 @@ def play(
 ) -> Played:
     """Sends the events when they are due, in their order, and flushes whenever it has to wait.
 
-    Returns when none is left or `stop` is set, after a last flush. Raises what the sink raises.
+    Returns after a last flush, when no event is left or `stop` is set. Raises what the sink raises.
     """
     sent, at_ms, due_s = 0, 0, 0.0
     elapsed_s = 0.0
@@ -109,7 +109,7 @@ def play(
         if stop.is_set():
             break
         due_s = pace.due_s(event.at_ms)
-        if due_s > elapsed_s:  # only then is the clock read: it may be later than it was
+        if due_s > elapsed_s:  # the clock is read only then
             elapsed_s = pace.elapsed_s()
         if due_s > elapsed_s + COARSEST_WAIT_S:
             sink.flush()

@@ -1,6 +1,6 @@
-"""Owns what a worker keeps beside a committed position. Never commits and never asks the log.
+"""Notes that a worker stores with committed positions. Never commits and never asks the log.
 
-It is stored in the transaction of what it tells of, so it is true after any crash.
+A note is stored in the same transaction as the work that it describes, so it is true after any crash.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ _TEXT = re.compile(r"read=(\d+) partitions=(\d+) states=([0-9a-f]+)")
 
 @dataclass(frozen=True, slots=True)
 class PositionNote:
-    """What was so when a position was committed.
+    """A worker's circumstances when a position was committed.
 
-    read: offsets below it were read, and what was set aside of them is written. A position may lie far before it: what
-    it holds back for is read again after a restart. partitions: among how many keys were divided, 0 where not known.
-    states: which making of the compacted topic the state was published to, 0 where not known.
+    read: offsets below it were read, and those of them that were set aside are written. The position may lie far
+    before it: records between are read again after a restart. partitions: their number when keys were divided, 0 if
+    not known. states: the making of the compacted topic to which the state was published, 0 if not known.
     """
 
     read: int = 0
@@ -31,23 +31,23 @@ class PositionNote:
 
     @classmethod
     def parse(cls, text: str) -> PositionNote:
-        """Of a text; what another build wrote, or nobody, tells nothing."""
+        """Parses a text. An empty one, or another build's, gives a note without information."""
         found = _TEXT.match(text)
         return cls(int(found[1]), int(found[2]), int(found[3], 16)) if found else cls()
 
 
 @dataclass
 class Once:
-    """Which records of a partition are set aside (refused, sent elsewhere), each once however often it is read.
+    """Ensures that a record is set aside (refused, forwarded) once only, however often it is read.
 
-    read: by topic, `PositionNote.read`. pending: topics with such records whose position is not committed since.
+    read: by topic, `PositionNote.read`. pending: topics with such records, until their position is committed.
     """
 
     read: Mapping[str, int]
     pending: set[str] = field(default_factory=set)
 
     def is_first(self, topic: str, offset: int) -> bool:
-        """Whether nobody has set this record aside; from now on somebody has."""
+        """Whether this record is set aside for the first time; notes that it is."""
         if offset < self.read.get(topic, 0):
             return False
         self.pending.add(topic)

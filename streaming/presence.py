@@ -1,4 +1,4 @@
-"""Owns whom to look at because nothing was heard of them for too long. Never folds an event, never reads a clock."""
+"""Deadlines of viewers' presence: who may have left after a silence. Never applies an event, never reads a clock."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import msgspec
 from streaming.open_profile import OpenVisit
 
 K = TypeVar("K", int, str, bytes)
-LATE_MS = 60_000  # events that come so late are waited for before a viewer is said to be gone
+LATE_MS = 60_000  # a viewer is presumed gone this much later, so that late events still count
 
 
 class Deadlines(Generic[K]):
-    """Who may be gone, by when, each once: some 130 bytes a key. Whoever is taken out is looked at, and put again."""
+    """Times at which viewers may be gone, one per key, some 130 bytes each.
+
+    A key that was taken is checked by its owner, and put again if the viewer is still there.
+    """
 
     __slots__ = ("_heap", "_waiting")
 
@@ -26,13 +29,13 @@ class Deadlines(Generic[K]):
         return len(self._heap)
 
     def put(self, key: K, due_ms: int) -> None:
-        """Nothing changes where the key waits already: its time then comes too early, and it is looked at once more."""
+        """Adds a key. One that is waiting keeps its time, which then comes too early: it is checked once more."""
         if key not in self._waiting:
             self._waiting.add(key)
             heapq.heappush(self._heap, (due_ms, key))
 
     def take(self, now_ms: int, most: int | None = None) -> list[K]:
-        """Takes out those whose time came LATE_MS ago or before, the longest due first."""
+        """Removes and returns keys whose time came LATE_MS ago or before, the longest due first."""
         taken: list[K] = []
         while self._heap and self._heap[0][0] + LATE_MS <= now_ms and (most is None or len(taken) < most):
             _, key = heapq.heappop(self._heap)
@@ -42,7 +45,7 @@ class Deadlines(Generic[K]):
 
 
 class PackedPresence(msgspec.Struct, array_like=True):
-    """What a packed ViewerProfile says of the viewer's presence. The rest is skipped: a tenth of the time."""
+    """The fields of a packed ViewerProfile about presence. The rest is not decoded: a tenth of the time."""
 
     v: int
     viewer: str
@@ -58,7 +61,7 @@ class PackedPresence(msgspec.Struct, array_like=True):
 
     @property
     def heard_ms(self) -> int | None:
-        """When the viewer was last heard of in the room where they are; None where they are in none."""
+        """Time of the viewer's last event in their current room; None where they are in none."""
         return _VISITS.decode(self.visits)[-1].last_at_ms if self.room is not None else None
 
 

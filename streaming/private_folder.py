@@ -1,4 +1,4 @@
-"""Makes folders that nobody but their owner can look into: what we keep holds chat and secrets. Never touches files."""
+"""Makes folders that only their owner can look into, because they hold chat and secrets. Never touches files."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import stat
 from pathlib import Path
 
 PRIVATE = 0o700
-STATE_FOLDER = ".tidecast"  # everything that a checkout or an installation leaves beside itself lies in it
+STATE_FOLDER = ".tidecast"  # holds everything that a checkout or an installation keeps beside itself
 
 
 def make_private(folder: Path) -> None:
-    """Makes the folder and whatever of its parents is missing, all of them for the owner alone.
+    """Makes the folder and its missing parents, all of them for the owner alone.
 
-    One that is there already is closed to others where it is ours, and so is the `.tidecast` that it lies in. Folders
-    that belong to more than us (`/tmp`, a home, the current folder) and those of other users stay as they are.
+    An existing folder is closed to others if it is ours, and so is the `.tidecast` that it lies in. Shared folders
+    (`/tmp`, a home, the current folder) and those of other users stay as they are.
     Raises OSError.
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  resolve() would follow a link that leads to another disk

@@ -1,9 +1,8 @@
-"""Owns a viewer's profile: the fold of one viewer's events, and what they mean for rooms. Never does I/O.
+"""Aggregate of one viewer's events to a profile, and their effect on rooms' activity. Never does I/O.
 
-A viewer is in one room at a time; entering another leaves the first, and so does silence for `presence_timeout_s`. To
-watch, chat or gift in a room without an enter opens a visit all the same, because producers lose enters; to like or
-follow does not, for that is done from a list as well. What is older than the visit that is open is a note about the
-past: it is counted where it belongs and moves nobody.
+A viewer is in one room at a time; entering another leaves the first, and so does silence for `presence_timeout_s`. A
+watch, chat or gift event without an enter opens a visit too, because producers lose enters. A like or follow does not:
+it can be done from a list as well. An event older than the open visit is counted where it belongs and moves nobody.
 """
 
 from __future__ import annotations
@@ -33,21 +32,19 @@ from streaming.open_profile import OpenHabit, OpenVisit
 from streaming.outcome import MAX_AHEAD_MS, Outcome
 from streaming.profile_config import ProfileConfig
 
-_APPLIED: Final = Outcome.APPLIED  # looked up once: it is said of nearly every event
+_APPLIED: Final = Outcome.APPLIED  # looked up once: the outcome of nearly every event
 _PACKER: Final = msgspec.msgpack.Encoder()
 _LOW_32: Final = 0xFFFFFFFF
-_IS_SO_ONCE: Final = frozenset(
-    ("enter", "leave", "follow")
-)  # said again of the same moment, nothing has happened again
+_IS_SO_ONCE: Final = frozenset(("enter", "leave", "follow"))  # a repetition of the same moment is a duplicate
 _ACTION_SEEDS: Final = {action: crc32(action.encode()) for action in get_args(Action)}
-_OPENING: Final = frozenset(("watch", "chat", "gift"))  # what is only done in a room, beside entering it
+_OPENING: Final = frozenset(("watch", "chat", "gift"))  # actions that are possible only in a room, besides entering
 TRAILING_MS = 60_000  # players flush their last `watch` after the `leave`; this late it still belongs to the visit
 
 
 class ProfileFold:
-    """One viewer. `apply` every event once, in log order; `profile` at any time.
+    """Aggregate of one viewer. Call `apply` for every event once, in log order, and `profile` at any time.
 
-    Names of rooms and streamers are interned: many viewers share each, and what is in the processor's cache is fast.
+    Names of rooms and streamers are interned: many viewers share each, and shared ones stay in the processor's cache.
     """
 
     __slots__ = (
@@ -61,12 +58,12 @@ class ProfileFold:
         self._max_recent = config.recent_events
         self._silence_ms = 1_000 * config.presence_timeout_s
         self._visits: list[OpenVisit] = []  # by entered_at_ms, equal ones in log order
-        self._open: OpenVisit | None = None  # where the viewer is; always the last of `_visits`
+        self._open: OpenVisit | None = None  # the current visit; always the last of `_visits`
         self._habits: dict[str, OpenHabit] = {}
-        self._open_habit: OpenHabit | None = None  # of `_habits`, the last that a visit began with
-        # 63-bit hashes, the same in every process: they are part of the profile. 31 bits are of room and action, 32 of
-        # the time or the event's id: a collision among a viewer's last few events needs the same of these besides.
-        self._recent: array[int] = array("q")  # an eighth of the memory of a deque of ints, and as much less to fetch
+        self._open_habit: OpenHabit | None = None  # of `_habits`, that of the visit that began last
+        # 63-bit hashes, the same in every process, as they are part of the profile. 31 bits are of room and action, 32
+        # of the time or the event's id, so events of a viewer collide only where both parts do.
+        self._recent: array[int] = array("q")  # takes and loads an eighth of the memory of a deque of ints
         self._total_visits = 0
         self._repeats = 0
         self._total_events = 0
@@ -75,17 +72,17 @@ class ProfileFold:
         self._appended_ms = 0
 
     def apply(self, event: ViewerEvent, appended_ms: int, book: ActivityBook) -> Outcome:
-        """Folds one event and books what it means for rooms: APPLIED, DUPLICATE (nothing changed) or STALE.
+        """Applies one event and books its effect on rooms: APPLIED, DUPLICATE (nothing changed) or STALE.
 
-        What adds up (watch, like, gift, chat) counts once per record, because five gifts may share a millisecond;
-        DUPLICATE is an `id` of the last few events, or the same enter, leave or follow of the same millisecond.
-        STALE: a leave from where the viewer is not, or older than the visit that is open; only counted as an event.
+        Watch, like, gift and chat events count once per record, because five gifts may share a millisecond.
+        DUPLICATE: an `id` among the last few events, or the same enter, leave or follow in the same millisecond.
+        STALE: a leave from a room where the viewer is not, or from before the open visit; only counted as an event.
         """
         at_ms, action, room, recent = event.at_ms, event.action, event.room, self._recent
         if event.id or action in _IS_SO_ONCE:
             low = crc32(event.id.encode()) if event.id else at_ms & _LOW_32
             key = (crc32(room.encode(), _ACTION_SEEDS[action]) >> 1) << 32 | low
-            if (event.id or at_ms <= self._last_at_ms) and key in recent:  # what is later is none that was
+            if (event.id or at_ms <= self._last_at_ms) and key in recent:  # a later event cannot repeat one
                 return Outcome.DUPLICATE
             recent.append(key)
             if len(recent) > self._max_recent:
@@ -97,8 +94,8 @@ class ProfileFold:
         if appended_ms > self._appended_ms:  # noqa: PLR1730
             self._appended_ms = appended_ms
         self._total_events += 1
-        if appended_ms < at_ms <= appended_ms + MAX_AHEAD_MS:  # nothing is done after it arrived
-            event = structs.replace(event, at_ms=appended_ms)  # a leave by a right clock would be older than the enter
+        if appended_ms < at_ms <= appended_ms + MAX_AHEAD_MS:  # a fast clock: no event happens after it arrived
+            event = structs.replace(event, at_ms=appended_ms)  # else a leave by a right clock would precede the enter
             at_ms = appended_ms
         visit = self._open
         if visit is not None and at_ms - visit.last_at_ms >= self._silence_ms:
@@ -113,7 +110,7 @@ class ProfileFold:
         return _APPLIED
 
     def lapse(self, now_ms: int, book: ActivityBook) -> bool:
-        """Whether the viewer was not heard of in their room for too long, and so has left it. now_ms: of the events."""
+        """Ends the visit of a viewer who was silent for too long; returns whether it did. now_ms: event time."""
         visit = self._open
         if visit is None or now_ms - visit.last_at_ms < self._silence_ms:
             return False
@@ -122,17 +119,17 @@ class ProfileFold:
 
     @property
     def room(self) -> str | None:
-        """Where the viewer is now, as far as the events say."""
+        """The viewer's current room, as far as is known."""
         return None if self._open is None else self._open.room
 
     @property
     def present_until_ms(self) -> int | None:
-        """Up to when the viewer is taken to be in that room if nothing more is heard of them; None: in no room."""
+        """When the viewer is presumed gone unless another event comes; None where they are in no room."""
         return None if self._open is None else self._open.last_at_ms + self._silence_ms
 
     @property
     def total_visits(self) -> int:
-        """How many visits ever began."""
+        """Number of all visits so far."""
         return self._total_visits
 
     # presence
@@ -149,7 +146,7 @@ class ProfileFold:
         self._open_visit(event, book)
 
     def _open_visit(self, event: ViewerEvent, book: ActivityBook) -> OpenVisit:
-        """A new visit. One that is older than the newest is over already."""
+        """Begins a visit. One that is older than the newest visit is over already."""
         sums = book.sums(event.room, event.at_ms)
         sums.entered += 1
         if not self._total_visits:
@@ -183,7 +180,7 @@ class ProfileFold:
         return False
 
     def _note_visit(self, habit: OpenHabit, at_ms: int, sums: RoomSums) -> None:
-        """Whether the visit is the first to the streamer, when the streamer was visited, and from where."""
+        """Updates the streamer's habit, and counts first entries and arrivals."""
         if habit.visits:
             self._repeats += 1
             habit.first_entered_at_ms = min(habit.first_entered_at_ms, at_ms)
@@ -209,7 +206,7 @@ class ProfileFold:
         return Outcome.APPLIED
 
     def _lapse(self, visit: OpenVisit, book: ActivityBook) -> None:
-        """As if a leave had been said when the silence was too long: the same by the next event as by time alone."""
+        """Ends a visit by a leave at the moment when the silence became too long, whenever that is noticed."""
         at_ms = visit.last_at_ms + self._silence_ms
         sums = book.silent(visit.room, at_ms)
         sums.lapsed += 1
@@ -261,7 +258,7 @@ class ProfileFold:
             habit.followed = True
 
     def _visit(self, event: ViewerEvent, book: ActivityBook) -> OpenVisit | None:
-        """The visit of an action somewhere else than where the viewer is: a past one, or a new one, or none."""
+        """The visit of an action outside the viewer's current room: a past one, a new one, or none."""
         visit = self._past_visit(event)
         if event.action not in _OPENING:
             return visit
@@ -270,7 +267,7 @@ class ProfileFold:
         return visit
 
     def _past_visit(self, event: ViewerEvent) -> OpenVisit | None:
-        """The visit that an action comes late for, if it is not too late."""
+        """The past visit that a late action belongs to; None where it comes too late."""
         slack_ms = TRAILING_MS if event.action == "watch" else 0
         for visit in reversed(self._visits):
             if visit.room == event.room:
@@ -278,7 +275,7 @@ class ProfileFold:
         return None
 
     def _habit(self, event: ViewerEvent) -> OpenHabit:
-        """The habit of the event's streamer, its time moved up; forgets the least recent where there are too many."""
+        """Returns the habit of the event's streamer, its time updated. Drops the least recent of too many."""
         habits = self._habits
         habit = habits.get(event.streamer)
         if habit is not None:
@@ -296,7 +293,7 @@ class ProfileFold:
     # profile
 
     def profile(self) -> ViewerProfile:
-        """The viewer as they are."""
+        """The viewer's current profile."""
         here = self._open
         return ViewerProfile(
             viewer=self.viewer,
@@ -345,7 +342,7 @@ class ProfileFold:
         )
 
     def restore(self, profile: ViewerProfile) -> None:
-        """Continues from a profile. For a fold that has seen nothing."""
+        """Continues from a profile. Only for a new instance."""
         for kept in profile.visits:
             visit = OpenVisit(intern(kept.room), intern(kept.streamer), kept.entered_at_ms, kept.last_at_ms)
             visit.watch_ms = kept.watch_ms

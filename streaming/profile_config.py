@@ -1,4 +1,4 @@
-"""Owns the bounds of a viewer's profile. Never folds one."""
+"""The settings of viewer profiles. Never aggregates one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streaming.section import Count, CountOrZero, Section
 
 @dataclass(frozen=True, slots=True)
 class ProfileConfig(Section):
-    """Bounds of a profile, and when a visit is over."""
+    """The bounds of a profile, and when a visit is over."""
 
     section: ClassVar[str] = "profile"
 
@@ -19,8 +19,8 @@ class ProfileConfig(Section):
     recent_events: Count = 16  # events among which a duplicate is recognised
     # after less silence an enter into the room where the viewer is continues the visit
     visit_gap_s: CountOrZero = 1_800
-    # without a word of them in their room for so long, a viewer is taken to have left;
-    # with players that say `watch` every minute, 180 is enough; with enter and leave alone, the longest visit
+    # a viewer without an event in their room for so long is taken to have left;
+    # where players report `watch` every minute, 180 is enough; with enter and leave alone, the longest visit
     presence_timeout_s: Count = 1_800
-    # most that a visit without `watch` events counts as watched, from enter to leave
+    # the most watch time, from enter to leave, that a visit without `watch` events counts
     max_gap_watch_s: CountOrZero = 1_800

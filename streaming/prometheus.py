@@ -1,4 +1,4 @@
-"""Metrics as Prometheus reads them, of one process or of all processes of a node. The one door to prometheus_client."""
+"""Metrics for Prometheus, of one process or of all processes of a node. The one door to prometheus_client."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ M = TypeVar("M", Counter, Gauge, Histogram)
 
 
 class PrometheusMetrics:
-    """Metrics as Prometheus reads them, of this process or, in a multiprocess directory, of all processes of a node.
+    """Metrics for Prometheus, of this process or, with a multiprocess directory, of all processes of a node.
 
-    The directory must be in PROMETHEUS_MULTIPROC_DIR before this module is imported; without it: only this process.
+    The directory must be in PROMETHEUS_MULTIPROC_DIR before this module is imported.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class PrometheusMetrics:
         self._directory = Path(directory) if directory else None
         if self._directory is not None:
             make_private(self._directory)
-        for metric in METRICS.values():  # what has not happened yet reads 0: an alert cannot tell absent from well
+        for metric in METRICS.values():  # untouched counters read 0: an alert cannot tell absent from well
             if metric.kind == "counter" and not metric.labels:
                 self.count(metric.name, 0)
 
@@ -91,7 +91,7 @@ class PrometheusMetrics:
 
 
 def sweep_dead(directory: Path) -> None:
-    """Forgets the gauges of processes that are gone. Their counters stay: a counter never falls."""
+    """Deletes the gauges of processes that are gone. Their counters stay: a counter never falls."""
     for file in directory.glob("gauge_live*_*.db"):
         pid = int(file.stem.rsplit("_", 1)[1])
         if not Path(f"/proc/{pid}").exists():
@@ -99,7 +99,7 @@ def sweep_dead(directory: Path) -> None:
 
 
 def samples(text: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
-    """Name, labels and value of each sample of a page of metrics. Raises ValueError at a line that is none."""
+    """Parses a page of metrics into name, labels and value of each sample. Raises ValueError at an invalid line."""
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             yield sample.name, sample.labels, sample.value

@@ -1,8 +1,8 @@
-"""Counts a loop's turns, seen from outside: every call that it makes to the log. Never judges how many are enough.
+"""Counts a loop's calls of the log, as a sign that it is running. Never judges how many are enough.
 
-A turn of a loop polls, and what takes long in a turn asks the log as well: restoring a big topic polls it, an outage
-is one failed attempt to open it after the other, a rebalance goes on inside short polls. So a loop that asks nothing
-of its log is stuck, or computes for ever; and no loop has to know that it is watched.
+Each turn of a loop polls, and long steps of a turn call the log too: restoring a big topic polls it, an outage is one
+failed attempt to open it after the other, a rebalance goes on inside short polls. So a loop that makes no calls is
+stuck, or computes for ever. The loop needs no code for it.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from streaming.log import Batch, Log, Partition, Sink, Source, Start, TopicShape
 
 
 class Pulse:
-    """A number that changes as long as a loop turns. Any thread beats and reads."""
+    """A counter that changes as long as a loop turns. Any thread beats and reads."""
 
     def __init__(self) -> None:
         self.turns = 0
 
     def beat(self) -> None:
-        """One more. Of two at the same moment one may be lost; that does not matter."""
+        """Adds one. Of two beats at the same moment one may be lost; that does not matter."""
         self.turns += 1
 
 
 class PulsedLog:
-    """A log that beats whenever something is asked of it or of what it opened; apart from that the log itself."""
+    """A log that beats at each call of it, or of a source or sink that it has opened, and passes the call on."""
 
     def __init__(self, log: Log, pulse: Pulse) -> None:
         self._log = log
@@ -88,7 +88,7 @@ class _PulsedSink:
     def __init__(self, sink: Sink, pulse: Pulse) -> None:
         self._sink = sink
         self._pulse = pulse
-        self.send = sink.send  # once per record: not even a call more
+        self.send = sink.send  # called once per record: no extra call here
 
     def flush(self) -> None:
         self._pulse.beat()

@@ -1,4 +1,4 @@
-"""Owns how many messages a room had in each ten seconds of its last ten minutes. Never sees a message."""
+"""A room's message counts in buckets of ten seconds over its last ten minutes. Never sees a message."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from streaming.events import ACTIVITY_BUCKET_MS
 from streaming.slice import SLICE_MS
 
-RECENT_BUCKETS = 61  # ten minutes, and the bucket of which a part still lies within them
+RECENT_BUCKETS = 61  # ten minutes, and the bucket that lies partly within them
 SLICES_PER_BUCKET = ACTIVITY_BUCKET_MS // SLICE_MS
 
 
 class RecentMessages:
-    """Counts by bucket of event time, up to the newest bucket. In whatever order they are added, they end the same.
+    """Message counts by bucket of event time, up to the newest bucket. The order of adding does not matter.
 
-    Beside all messages those that count in a rate: `heard`.
+    `counts` are of all messages, `heard` of those that count in a rate.
     """
 
     __slots__ = ("_counts", "_heard", "_newest")
@@ -22,7 +22,7 @@ class RecentMessages:
     def __init__(self) -> None:
         self._newest = -1  # bucket
         self._counts: list[int] = []  # oldest first, the first not zero, at most RECENT_BUCKETS
-        self._heard: list[int] = []  # of these, as many
+        self._heard: list[int] = []  # of the same length
 
     def add(self, tally: Mapping[int, int], heard: Mapping[int, int]) -> None:
         """Adds messages by slice of 5 s, and how many of them count in a rate."""
@@ -54,11 +54,11 @@ class RecentMessages:
             self._heard[:0] = [heard, *silence]
 
     def counts(self) -> tuple[int, ...]:
-        """Messages of each bucket up to the newest, oldest first; what comes before them is 0."""
+        """Messages of each bucket up to the newest, oldest first; earlier buckets are 0."""
         return tuple(self._counts)
 
     def heard(self) -> tuple[int, ...]:
-        """The same of those that count in a rate."""
+        """`counts` of the messages that count in a rate."""
         return tuple(self._heard)
 
     @property
@@ -67,9 +67,9 @@ class RecentMessages:
         return max(0, self._newest) * ACTIVITY_BUCKET_MS
 
     def restore(self, counts: Sequence[int], heard: Sequence[int], newest_ms: int) -> None:
-        """Continues from counts, the last of them those of the bucket that starts at newest_ms.
+        """Continues from counts; the last is that of the bucket that starts at newest_ms.
 
-        heard: empty in what an earlier build wrote; the messages then count as they are.
+        heard: empty in records of earlier builds; then it is taken to equal `counts`.
         """
         self._counts, self._heard = list(counts), list(heard or counts)
         self._newest = newest_ms // ACTIVITY_BUCKET_MS if self._counts else -1

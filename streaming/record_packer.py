@@ -1,4 +1,4 @@
-"""Packs many records at once into Kafka's record format v2. Never sends them.
+"""Serialises batches of records in Kafka's record format v2. Never sends them.
 
 The format: https://kafka.apache.org/documentation/#record
 """
@@ -8,27 +8,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-_TABLE_SIZE = 8_192  # lengths and places below this are looked up; most are
+_TABLE_SIZE = 8_192  # numbers below this are looked up; most are
 _NONE = b"\x01"  # the length -1
 
 
 @dataclass(frozen=True, slots=True)
 class PackedRecords:
-    """The bytes of records as they stand in a batch, all with its first timestamp, and how many they are."""
+    """Serialised records of one batch, all with its first timestamp, and their number."""
 
     data: bytes
     count: int
 
 
 class RecordPacker:
-    """Takes about a microsecond a record, where kafka-python's own path takes more than twenty. For any thread."""
+    """Packs records in about a microsecond each, where kafka-python takes more than twenty. For any thread."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._varints = [varint(number) for number in range(_TABLE_SIZE)]
 
     def pack(self, records: Sequence[tuple[bytes | None, bytes | None]]) -> Iterator[PackedRecords]:
-        """Keys and values in order, in batches of about `max_bytes`: a batch ends with the record that reaches it."""
+        """Packs keys and values in order, in batches of about `max_bytes`: the record that reaches it is the last."""
         varints, size, first = self._varints, 0, 0
         parts: list[bytes] = []
         for number, (key, value) in enumerate(records):
@@ -53,7 +53,7 @@ class RecordPacker:
 
 
 def varint(number: int) -> bytes:
-    """A length or an offset as Kafka writes it: zigzag, seven bits a byte, the lowest first."""
+    """A length or an offset as Kafka encodes it: zigzag, seven bits a byte, the lowest first."""
     rest = number << 1
     written = bytearray()
     while rest > 0x7F:

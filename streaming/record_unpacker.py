@@ -1,4 +1,4 @@
-"""Unpacks the records of a batch of Kafka's record format v2. Never checks a batch's checksum, never decodes a value.
+"""Decodes the records of a batch in Kafka's record format v2. Never checks a batch's checksum, never decodes a value.
 
 The format: https://kafka.apache.org/documentation/#record
 """
@@ -9,15 +9,15 @@ from functools import partial
 from typing import Final, NamedTuple
 
 MAX_SHIFT: Final = 63  # of a varint of ten bytes
-MAX_RECORDS: Final = 1_000_000  # of a batch: a bomb of empty ones has seven bytes each, and takes 300 in memory
+MAX_RECORDS: Final = 1_000_000  # of a batch, against bombs: an empty record has seven bytes and takes 300 in memory
 
 
 class BrokenRecord(ValueError):
-    """Bytes that are no record, though the batch's checksum says that they are what the producer sent."""
+    """Bytes that are no record, although the batch's checksum proves that the producer sent them."""
 
 
 class LogRecord(NamedTuple):
-    """A record of a Kafka log: what `log.Record` asks for."""
+    """A record of a Kafka log, with the fields of `log.Record`."""
 
     topic: str
     partition: int
@@ -28,9 +28,9 @@ class LogRecord(NamedTuple):
 
 
 class PackedBatch(NamedTuple):
-    """`num_records` records from `place` to the end of uncompressed `data`, and what their batch says of all of them.
+    """`num_records` records from `place` to the end of uncompressed `data`, with the fields common to their batch.
 
-    append_ms: the broker's time, where the topic says that it counts and not the producer's.
+    append_ms: the broker's time, on topics where it counts instead of the producers' times; else None.
     """
 
     data: bytes
@@ -42,14 +42,14 @@ class PackedBatch(NamedTuple):
 
 
 class RecordUnpacker:
-    """The records of one partition. Takes 1.3 µs a record, where kafka-python's own path takes six. For any thread."""
+    """Decodes records of one partition in 1.3 µs each, where kafka-python takes six. For any thread."""
 
     def __init__(self, topic: str, partition: int) -> None:
         self._topic = topic
         self._partition = partition
 
     def unpack(self, batch: PackedBatch) -> list[LogRecord]:
-        """The batch's records. Headers are passed over. Raises BrokenRecord."""
+        """Decodes a batch's records, without their headers. Raises BrokenRecord."""
         if batch.num_records > MAX_RECORDS:
             raise BrokenRecord(
                 f"the batch at offset {batch.base_offset} says that it holds {batch.num_records} records"
@@ -122,7 +122,7 @@ class RecordUnpacker:
 
 
 def varint(data: bytes, place: int) -> tuple[int, int]:
-    """An unsigned varint, its zigzag still to be undone, and the place after it. Raises BrokenRecord, IndexError."""
+    """Reads an unsigned varint, without undoing zigzag, and the place after it. Raises BrokenRecord, IndexError."""
     number = shift = 0
     while True:
         byte = data[place]
@@ -136,7 +136,7 @@ def varint(data: bytes, place: int) -> tuple[int, int]:
 
 
 def check_headers(data: bytes, place: int, end: int) -> None:
-    """That headers begin at `place` and fill the record up to `end`. Raises BrokenRecord, IndexError."""
+    """Checks that headers begin at `place` and fill the record up to `end`. Raises BrokenRecord, IndexError."""
     count, place = varint(data, place)
     parts = 2 * (count >> 1)  # of each header the key and the value
     if count & 1 or parts > end - place:

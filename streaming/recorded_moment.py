@@ -1,9 +1,9 @@
-"""Reads one time that is written as text, whoever wrote it. Never guesses which number of a date is the day.
+"""Parses a time in any of the common text formats. Never guesses which number of a date is the day.
 
-ISO 8601, and what databases, data frames, Java, JavaScript, Go and spreadsheets write: T, a space or nothing between
-date and time; seconds with any number of digits after a point or comma; AM and PM; Z, +01, +0100, +01:00, UTC, GMT+1,
-[Europe/Berlin], CET, or no zone, which is UTC. The year comes first, or the month is an English name: Mon, 17 Feb 2025
-00:18:16 GMT. 24:00 is the next day's 0:00, a leap second the second after it.
+Formats are ISO 8601 and those of databases, data frames, Java, JavaScript, Go and spreadsheets. Between date and time
+stands T, a space or nothing; seconds have any number of digits after a point or comma; AM and PM are read. A zone is
+Z, +01, +0100, +01:00, UTC, GMT+1, [Europe/Berlin], CET, or absent, which is UTC. The year comes first, or the month is
+an English name: Mon, 17 Feb 2025 00:18:16 GMT. 24:00 is the next day's 0:00, a leap second the second after it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
-# Hours ahead of UTC. What several zones call themselves (CST, IST, BST, AST, ...) is not here: only an offset says it.
+# Hours ahead of UTC. Abbreviations of several zones (CST, IST, BST, AST, ...) are left out: they need an offset.
 ZONES = {
     "UTC": 0, "GMT": 0, "Z": 0, "WET": 0, "WEST": 1, "CET": 1, "MEZ": 1, "CEST": 2, "MESZ": 2, "EET": 2, "EEST": 3,
     "MSK": 3, "EST": -5, "EDT": -4, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7, "AKST": -9, "AKDT": -8,
@@ -53,13 +53,13 @@ _YEAR_LAST = re.compile(  # C's asctime, Java's Date, Twitter: Mon Feb 17 00:18:
     re.VERBOSE | re.ASCII | re.IGNORECASE,
 )
 _NAMED = (_DAY_FIRST, _MONTH_FIRST, _YEAR_LAST)
-_BLANKS = re.compile("[\u00a0\u2009\u202f]")  # what browsers put before AM
+_BLANKS = re.compile("[\u00a0\u2009\u202f]")  # blanks that browsers put before AM
 _UNSEEN = re.compile("[\u200b\u200e\u200f\u2060\ufeff]")
 _LONGEST_OFFSET = timedelta(hours=18)
 
 
 def microseconds(text: str) -> int:
-    """Text as a time in µs since 1970; digits after the sixth of a second are cut off. Raises ValueError, with why."""
+    """Parses a time to µs since 1970; digits after the sixth of a second are cut off. Raises ValueError, with why."""
     if not text.isascii():
         text = _UNSEEN.sub("", _BLANKS.sub(" ", text))
     found = is_time(text)
@@ -84,7 +84,7 @@ def microseconds(text: str) -> int:
 
 
 def is_time(text: str) -> re.Match[str] | None:
-    """Whether a text looks like a time; its parts may still be out of range."""
+    """Matches a text that looks like a time; its parts may still be out of range."""
     found = _YEAR_FIRST.fullmatch(text)
     if found is not None or not any(map(str.isalpha, text)):
         return found
@@ -92,13 +92,13 @@ def is_time(text: str) -> re.Match[str] | None:
 
 
 def shown(value: object) -> str:
-    """A value for a message, short and in ASCII."""
+    """Formats a value for a message, short and in ASCII."""
     text = repr(value) if isinstance(value, str) else str(value)
     return ascii(text).strip("'\"") if len(text) <= 40 else ascii(text[:40]).strip("'\"") + "..."
 
 
 def _offset_us(found: re.Match[str], moment: datetime, text: str) -> int:
-    """How far ahead of UTC the clock was that wrote it."""
+    """The time's offset from UTC in µs."""
     if found["offset"]:
         digits = found["offset"][1:].replace(":", "").zfill(2)
         digits = digits.zfill(len(digits) + len(digits) % 2)
@@ -110,7 +110,7 @@ def _offset_us(found: re.Match[str], moment: datetime, text: str) -> int:
     region = found["region"]
     if not region or found["utc"]:
         return 0
-    if region in ZONES and region not in ("CET", "EET", "WET", "MET"):  # those are regions too, which know summer
+    if region in ZONES and region not in ("CET", "EET", "WET", "MET"):  # those are regions too, with summer time
         return round(ZONES[region] * 3_600_000_000)
     try:
         ahead_of = moment.replace(tzinfo=ZoneInfo(region)).utcoffset()

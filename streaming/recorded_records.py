@@ -1,4 +1,4 @@
-"""Makes records of rows, open before their times, and asks the topic's decoder of each. Never sends one."""
+"""Makes JSON records of recorded rows, and checks that the topic's decoder accepts them. Never sends one."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ ROOM_COLUMNS = ("type", "room", "streamer", "title", "category", "language", "ta
 VISIT_COLUMNS = ("viewer", "room", "streamer", "action", "seconds", EVENT_ID)
 _TOPICS: Mapping[Kind, str] = {"chat": CHAT, "rooms": ROOMS, "viewer-events": VIEWER_EVENTS}
 REFUSED = "refused on the log"
-MOST_BYTES = MAX_MESSAGE_BYTES - 1_024  # of a value: beside it are its key and what Kafka adds
-LONGEST_CHANNEL = MAX_ID_LENGTH - 16  # "-w" comes after it, a window and a number
+MOST_BYTES = MAX_MESSAGE_BYTES - 1_024  # of a value, leaving space for its key and Kafka's overhead
+LONGEST_CHANNEL = MAX_ID_LENGTH - 16  # rooms append "-w", a window and a number
 
 quoted = msgspec.json.Encoder().encode
 
 
 def head(**values: Any) -> bytes:
-    """The JSON of a record without its time and without what is not known, open at its end."""
+    """The JSON of a record's known fields, without its time and without the closing brace."""
     return quoted({name: value for name, value in values.items() if value is not None})[:-1]
 
 
 def lifecycle_head(values: Mapping[str, Any]) -> bytes:
-    """Of a row of rooms: an end says nothing but of which room."""
+    """`head` of a row of rooms. An end has nothing but its room."""
     kind = values["type"].lower()
     return head(**{**values, "type": kind}) if kind != "ended" else head(type=kind, room=values["room"])
 
 
 def visit_head(values: Mapping[str, Any]) -> bytes:
-    """Of a row of viewer events."""
+    """`head` of a row of viewer events."""
     known = {"id" if name == EVENT_ID else name: value for name, value in values.items()}
     return head(type="viewer", **{**known, "action": values["action"].lower()})
 
 
 class LogCheck:
-    """Says which rows of a recording would be dead letters on the log, among those that are selected."""
+    """Finds the selected rows of a recording that would become dead letters on the log."""
 
     def __init__(self, kind: Kind, selection: Selection) -> None:
         self._kind = kind
@@ -101,7 +101,7 @@ class LogCheck:
 
 
 def check_derived(path: object, found: RecordedRooms, heads: Sequence[bytes]) -> None:
-    """Asks the decoder of the starts of derived rooms: their names are longer than channels'. Raises InputFileError."""
+    """Checks the starts of derived rooms, whose names are longer than channels'. Raises InputFileError."""
     decode = Decoder(ROOMS)
     for name, made in zip(found.names, heads, strict=True):
         try:
@@ -127,7 +127,7 @@ def _too_large(row: int, value: bytes) -> BadRow | None:
 
 
 def _unnamed(batch: Mapping[str, Any], rows_N: NDArray[np.int64]) -> list[BadRow]:
-    """Rows of channels whose names are too long for the rooms that follow from them."""
+    """Rows of channels whose names are too long to derive names of rooms."""
     if "room" in batch or max(map(len, batch["channel"].unique().to_pylist()), default=0) <= LONGEST_CHANNEL:
         return []
     said = "channel is {} characters long; rooms are named after it, and so it has 1 to {}"

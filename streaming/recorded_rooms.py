@@ -1,6 +1,7 @@
-"""Derives from recorded chat which room each message was in, and when the rooms began and ended. Never reads texts.
+"""Derives rooms from recorded chat: which room each message was in, and the rooms' first and last messages.
 
-A room is one channel in one recorded window, if the file has windows. A channel's silence of half an hour parts two.
+Never reads texts. A room is one channel in one recorded window, if the file has windows. A channel's silence of half an
+hour separates two rooms.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from streaming.errors import InputFileError
 from streaming.recording import Recording
 
 SILENCE_MS = 1_800_000  # streamers' breaks are shorter, their nights longer
-MAX_PARTS = 1 << 20  # rooms of a channel in a window
+MAX_PARTS = 1 << 20  # most rooms of a channel in a window
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which rows of the recordings are played. Times are the recorded ones; `limit` counts rows of each file."""
+    """Selects the rows that are played. Times are the recorded ones; `limit` counts rows of each file."""
 
     window: int | None = None
     from_ms: int | None = None
@@ -28,7 +29,7 @@ class Selection:
     limit: int | None = None
 
     def mask(self, times_N: NDArray[np.int64], window_N: NDArray[np.int64] | None) -> NDArray[np.bool_]:
-        """[N] bool, without the limit."""
+        """Mask [N] bool of the selected rows, without regard to the limit."""
         kept = np.ones(len(times_N), np.bool_)
         if self.from_ms is not None:
             kept &= times_N >= self.from_ms
@@ -41,9 +42,9 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRooms:
-    """N rows that are played, in time order, and their R rooms.
+    """The N rows that are played, in time order, and their R rooms.
 
-    order_N: where each stands in the file. sorted: the file is in time order, so it can be read as it lies.
+    order_N: each row's index in the file. sorted: the file is in time order, so it can be read sequentially.
     """
 
     order_N: NDArray[np.int64]
@@ -57,7 +58,7 @@ class RecordedRooms:
 
 
 def find_rooms(recording: Recording, selection: Selection) -> RecordedRooms:
-    """Scans times, channels and windows: 20 bytes of memory a row. Raises InputFileError: also where no row is left."""
+    """Scans times, channels and windows: 20 bytes of memory a row. Raises InputFileError, also where no row is left."""
     times, channels, windows, codes = _scan(recording)
     if selection.window is not None and windows is None:
         raise InputFileError(f"{recording.path}: no column window, so --window {selection.window} selects nothing")
@@ -87,7 +88,7 @@ def find_rooms(recording: Recording, selection: Selection) -> RecordedRooms:
 
 
 def _scan(recording: Recording) -> tuple[Any, Any, Any, dict[str, int]]:
-    """Times, codes of channels (of rooms, where the file has them), windows or None, and what the codes stand for."""
+    """Reads times, codes of channels (or of rooms, if the file has them), windows or None, and names by code."""
     name = "room" if "room" in recording.columns else "channel"
     codes: dict[str, int] = {}
     times, channels, windows = [], [], []
@@ -106,9 +107,9 @@ def _scan(recording: Recording) -> tuple[Any, Any, Any, dict[str, int]]:
 def _parts(
     times_N: NDArray[np.int64], channels_N: NDArray[np.int64], windows_N: NDArray[np.int64] | None
 ) -> NDArray[np.int64]:
-    """[N]: what tells a channel's rooms apart: the window if known, and the silences in it before the row.
+    """A number [N] that separates a channel's rooms: the window if known, and the silences in it before the row.
 
-    windows_N: which of the windows that there are, from 0; the file may number them as it likes.
+    windows_N: indices of windows from 0, whatever their numbers in the file.
     """
     if windows_N is None:
         return _silences(times_N, channels_N)
@@ -117,7 +118,7 @@ def _parts(
 
 
 def _label(part: int, windows_W: NDArray[np.int64] | None) -> str:
-    """The window, and which of its rooms from the second on; without windows, which room."""
+    """A room's label within its channel: the window, and from the second room on its number in the window."""
     if windows_W is None:
         return str(part)
     place, later = divmod(part, MAX_PARTS)
@@ -125,7 +126,7 @@ def _label(part: int, windows_W: NDArray[np.int64] | None) -> str:
 
 
 def _silences(times_N: NDArray[np.int64], channels_N: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[N]: how many silences the channel has had before the row."""
+    """Number [N] of silences of the row's channel before the row."""
     order = np.lexsort((times_N, channels_N))
     same = np.diff(channels_N[order]) == 0
     silent = np.concatenate([[False], same & (np.diff(times_N[order]) >= SILENCE_MS)])

@@ -1,9 +1,9 @@
-"""Reads the times of recordings as microseconds, however they are written. Never guesses what may be two things.
+"""Reads the times of recordings as microseconds, in whatever format they are. Never guesses an ambiguous one.
 
-`at` is a timestamp, or text (`recorded_moment.py`), or a list of numbers as Java has it: year, month, day, hour, ...
-`at_ms` is milliseconds since 1970, also as a float or as text. A file that counts seconds, microseconds or nanoseconds
-there is read so: from 2000 to 2100 no number can be meant in two units. Its first row says which; a row in another unit
-is refused, and so is every time outside 1971 to 2100: a wrong unit makes a minute of an hour, and nothing looks wrong.
+`at` is a timestamp, or text (`recorded_moment.py`), or a list of numbers as Java writes it: year, month, day, hour, ...
+`at_ms` is milliseconds since 1970, also as a float or as text. Seconds, microseconds and nanoseconds are recognised
+there: from 2000 to 2100 no number fits two units. The first row decides the unit. A row in another unit is refused,
+and so is every time outside 1971 to 2100, because a wrong unit would go unnoticed.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ from streaming.events import MAX_AT_MS
 from streaming.recorded_moment import EPOCH, MICROSECOND, is_time, microseconds, shown
 from streaming.recorded_values import python_values
 
-FIRST_AT_MS = 31_536_000_000  # 1971: a time of 1970 is another unit, or counts from the beginning of something
+FIRST_AT_MS = 31_536_000_000  # 1971: a time of 1970 is in another unit, or counts from some start
 YEAR_2000_S = 946_684_800
 _UNITS = {"seconds": 1_000, "milliseconds": 1, "microseconds": 1 / 1_000, "nanoseconds": 1 / 1_000_000}
 _CHANGE = {"seconds": "multiply by 1,000", "microseconds": "divide by 1,000", "nanoseconds": "divide by 1,000,000"}
 MILLISECONDS = "milliseconds"
-_PLAIN = (  # what most files have; read by Arrow
+_PLAIN = (  # the format of most files; parsed by Arrow
     r"^(?P<date>\d{4}-\d\d-\d\d)[T ](?P<time>\d\d:\d\d:\d\d)(?:[.,](?P<part>\d{1,9}))?"
     r"(?P<zone>[Zz]|[+-]\d\d(?::?[0-5]\d)?)?$"
 )
 _COUNT = re.compile(r"\s*([+-]?)(\d+)(?:[.,](\d*))?(?:[eE]([+-]?)(\d{1,2}))?\s*", re.ASCII)
-MAX_KNOWN = 65_536  # texts of times whose value is kept: rows of one second often share one
-SHORTENED_DIGITS = 9  # or fewer are left where a column is too narrow, or by C's %e: 1.73975E+12 is a time within days
+MAX_KNOWN = 65_536  # cached texts of times: rows of one second often share one
+SHORTENED_DIGITS = 9  # or fewer are left by a narrow column, or by C's %e: 1.73975E+12 is a time within days
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """[N] int64 microseconds since 1970; wrong: what is the matter with row i, as kind and reason. There the time is 0.
+    """Times [N] int64 in microseconds since 1970.
 
-    unit: what the column counts; None where it counts nothing, or where no row is good.
+    wrong: by row, kind and reason of an error; the time is 0 there. unit: what the column counts; None where it counts
+    nothing, or where no row is good.
     """
 
     us_N: NDArray[np.int64]
@@ -51,9 +52,9 @@ class Times:
 
 
 def read_times(column: Any, name: str, unit: str | None = None) -> Times:
-    """Times of a column called `name`, an Arrow array or a list of what JSON held. Never raises.
+    """Reads the column `name`, an Arrow array or a list of JSON values. Never raises.
 
-    unit: what the rows before it counted, None for the first.
+    unit: the unit of earlier rows, None for the first.
     """
     held = _as_array(column) if isinstance(column, list) else column
     if not isinstance(held, list) and pa.types.is_dictionary(held.type):
@@ -64,7 +65,7 @@ def read_times(column: Any, name: str, unit: str | None = None) -> Times:
 
 
 def _all_at_once(column: Any, name: str, unit: str | None) -> Times | None:
-    """Columns of one kind at numpy's speed; None where each value has to be looked at."""
+    """Reads a column of one type at numpy's speed; None where each value has to be parsed."""
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return _checked(_microseconds(column), column, name)
@@ -88,7 +89,7 @@ def _values(column: Any) -> list[Any]:
 
 
 def unit_of(count: float) -> str | None:
-    """What a number since 1970 counts, if it is a time of this century: seconds, milliseconds, ...; else None."""
+    """The unit in which a number is a time of this century: seconds, milliseconds, ...; None where there is none."""
     for unit, as_ms in _UNITS.items():
         if YEAR_2000_S * 1_000 <= count * as_ms <= MAX_AT_MS:
             return unit
@@ -96,7 +97,7 @@ def unit_of(count: float) -> str | None:
 
 
 def _as_array(values: list[Any]) -> Any:
-    """What JSON held as an Arrow array if all of it is of one kind, else as it is."""
+    """Converts JSON values to an Arrow array if they are all of one type, else returns them."""
     kinds = set(map(type, values)) - {type(None)}
     if kinds not in ({int}, {str}):
         return values
@@ -111,7 +112,7 @@ def _is_text(kind: Any) -> bool:
 
 
 def _microseconds(column: Any) -> NDArray[np.int64]:
-    """Timestamps and dates in any unit, nulls as 0. A timestamp without a zone is UTC."""
+    """Converts timestamps and dates of any unit, nulls to 0. A timestamp without a zone is UTC."""
     unit = getattr(column.type, "unit", None)
     if pa.types.is_date(column.type):
         column, unit = column.cast(pa.timestamp("ms")), "ms"
@@ -124,7 +125,7 @@ def _microseconds(column: Any) -> NDArray[np.int64]:
 
 
 def _all_plain(column: Any) -> NDArray[np.int64] | None:
-    """Text that all looks as most of it does, at Arrow's speed; None where some of it does not."""
+    """Parses text that is all in the usual format, at Arrow's speed; None where some is not."""
     try:
         parts = pc.extract_regex(column.cast(pa.string()), pattern=_PLAIN)
     except pa.ArrowInvalid:  # not UTF-8
@@ -134,7 +135,7 @@ def _all_plain(column: Any) -> NDArray[np.int64] | None:
     dates, times, part, zone = (parts.field(name) for name in ("date", "time", "part", "zone"))
     try:
         whole = pc.cast(pc.binary_join_element_wise(dates, times, " "), pa.timestamp("s"))
-    except pa.ArrowInvalid:  # the 30th of February, 24:00, a leap second: to be looked at one by one
+    except pa.ArrowInvalid:  # the 30th of February, 24:00, a leap second: to be parsed one by one
         return None
     us: NDArray[np.int64] = (
         whole.fill_null(pa.scalar(0, whole.type)).view(pa.int64()).to_numpy(zero_copy_only=False) * 1_000_000
@@ -153,7 +154,7 @@ def _all_plain(column: Any) -> NDArray[np.int64] | None:
 
 
 def _checked(us_N: NDArray[np.int64], column: Any, name: str) -> Times:
-    """Times of a known unit: those that are missing or of no year that a recording can be of are wrong."""
+    """Checks times of a known unit: missing ones, and those outside 1971 to 2100, are wrong."""
     wrong: dict[int, tuple[str, str]] = {}
     if column.null_count:
         for index in np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False)).tolist():
@@ -166,7 +167,7 @@ def _checked(us_N: NDArray[np.int64], column: Any, name: str) -> Times:
 
 
 def _all_of_one_unit(counts_N: NDArray[np.int64], unit: str | None) -> Times | None:
-    """Whole numbers that are all good times of the unit, at numpy's speed; None where some are not."""
+    """Converts integers that are all valid times of one unit, at numpy's speed; None where some are not."""
     if not len(counts_N):
         return Times(counts_N)
     unit = unit or (
@@ -207,14 +208,14 @@ def _one_by_one(values: list[Any], name: str, unit: str | None) -> Times:
 
 
 def _are_shortened(values: list[Any]) -> bool:
-    """Whether numbers with an exponent have lost digits: then all of them have few, as they may by chance."""
+    """Whether numbers with an exponent have lost digits, which shows where all of them have few."""
     found = [_COUNT.fullmatch(value) for value in values if isinstance(value, str) and "+" in value]
     digits = [len(one[2]) + len(one[3] or "") for one in found if one is not None and one[4] == "+"]
     return bool(digits) and max(digits) <= SHORTENED_DIGITS
 
 
 class _Wrong(Exception):
-    """A value that is no time. Never leaves this file."""
+    """A value that is no time. Never leaves this module."""
 
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
@@ -222,7 +223,7 @@ class _Wrong(Exception):
 
 
 def _read_moment(value: Any, name: str) -> int:
-    """A value of `at`, in µs."""
+    """Reads a value of `at`, in µs."""
     if isinstance(value, list) and 3 <= len(value) <= 7 and all(type(part) is int for part in value):  # of Jackson
         year, month, day, hour, minute, second, nanos = (*value, 0, 0, 0, 0)[:7]
         value = f"{year:04}-{month}-{day} {hour}:{minute:02}:{second:02}.{nanos:09}"
@@ -235,7 +236,7 @@ def _read_moment(value: Any, name: str) -> int:
             raise _Wrong("not a time", f"{name}: {err}") from err
     elif isinstance(value, str) and len(value.strip()) == 8 and value.strip().isdecimal():
         us = microseconds(value)
-    elif name == "at_us" and type(value) is int:  # in a column with one that is too large for its type
+    elif name == "at_us" and type(value) is int:  # in a column where another value is too large for its type
         us = value
     else:
         raise _Wrong("a number instead of a time", _number_as_time(value, name))
@@ -259,7 +260,7 @@ def _number_as_time(value: Any, name: str) -> str:
 
 
 def _count(value: Any, name: str, *, shortened: bool) -> Decimal:
-    """A value of `at_ms` as a number, exact. shortened: where it has an exponent, it has lost digits."""
+    """Reads a value of `at_ms` as an exact number. shortened: values with an exponent have lost digits."""
     if value is None or (isinstance(value, str) and not value.strip()) or value != value:  # noqa: PLR0124  NaN
         raise _Wrong(*_empty(name))
     if isinstance(value, datetime):
@@ -280,7 +281,7 @@ def _count(value: Any, name: str, *, shortened: bool) -> Decimal:
 
 
 def _first_unit(count: Decimal, value: Any) -> str:
-    """What the first good row says that all rows count."""
+    """The unit of the first good row, which holds for all rows."""
     if FIRST_AT_MS <= count <= MAX_AT_MS:
         return MILLISECONDS
     unit = unit_of(float(count))

@@ -1,6 +1,6 @@
-"""Reads ids, texts, numbers and tags of recordings, of whatever type a file has them. Never reads a time.
+"""Reads ids, texts, numbers and tags of recordings, of whatever type they are in the file. Never reads a time.
 
-A column is an Arrow array or a list of what JSON held, of mixed types too. What cannot be taken is said by row.
+A column is an Arrow array or a list of JSON values, of mixed types too. Invalid values are reported by row.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import pyarrow.compute as pc
 
 from streaming.events import MAX_ID_LENGTH
 
-EXACT_FLOAT = 2**53  # from here on a float does not tell one whole number from the next
+EXACT_FLOAT = 2**53  # from here on a float does not hold every integer
 _EXACT = {pa.float32(): 2**24, pa.float16(): 2**11}
-MOST_DIGITS = 24  # of a float that is written out
+MOST_DIGITS = 24  # of a float in decimal notation
 _HALF = re.compile("[\ud800-\udfff]")  # half of a surrogate pair: an emoji that was cut in two
 _FLOAT_ID = re.compile(r"-?\d+\.0")
-_SHORT_ID = re.compile(r"-?\d(?:[.,]\d+)?[eE]\+\d{2}")  # of a spreadsheet or a data frame: 7.65612E+16 is many ids
+_SHORT_ID = re.compile(r"-?\d(?:[.,]\d+)?[eE]\+\d{2}")  # shortened by a spreadsheet or data frame: 7.65612E+16
 _TRUE = frozenset({"true", "t", "1", "1.0", "yes", "y"})
 _FALSE = frozenset({"false", "f", "0", "0.0", "no", "n"})
 _OF_NUMPY = re.compile(r"'([^']*)'|\"([^\"]*)\"")
@@ -35,14 +35,14 @@ _OF_NUMPY = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """An Arrow array [N]; wrong: what is the matter with row i, as kind and reason. There the value is null."""
+    """An Arrow array [N]. wrong: by row, kind and reason of an error; the value is null there."""
 
     array: Any
     wrong: dict[int, tuple[str, str]] = field(default_factory=dict)
 
 
 def python_values(column: Any) -> list[Any]:
-    """An Arrow array as Python has it; a text in it that is not UTF-8 becomes U+FFFD."""
+    """Converts an Arrow array to Python values; a text in it that is not UTF-8 becomes U+FFFD."""
     try:
         values: list[Any] = column.to_pylist()
     except UnicodeDecodeError:
@@ -58,13 +58,13 @@ def _python_value(scalar: Any) -> Any:
 
 
 class _Wrong(Exception):
-    """A value that cannot be taken. Never leaves this file."""
+    """A value that cannot be read. Never leaves this module."""
 
 
 def read_ids(column: Any, name: str, *, required: bool, of_text: bool) -> Values:
-    """Ids as text. A number is its digits, also where a data frame has made a float of it: 7, 7.0 and "7" are one.
+    """Reads ids as text. A number becomes its digits, also if a data frame has made it a float: 7, 7.0, "7" are one.
 
-    required: an empty one is wrong, else null. of_text: the file knows no types, so that its 7.0 is such a float too.
+    required: an empty id is wrong, else null. of_text: the file has no types, so that its text 7.0 is such a float too.
     """
     exact = _EXACT.get(getattr(column, "type", None), EXACT_FLOAT)
     values = _converted(column, lambda value: _id(value, name, exact), name, "not an id")
@@ -72,7 +72,7 @@ def read_ids(column: Any, name: str, *, required: bool, of_text: bool) -> Values
 
 
 def read_texts(column: Any, name: str, *, empty: str | None) -> Values:
-    """Texts as they are: what looks like a date or a number stays text. empty: what null is."""
+    """Reads texts unchanged: one that looks like a date or a number stays text. empty: the value of null."""
     values = _converted(column, lambda value: _text(value, name), name, "not a text")
     if empty is None or values.array.null_count == 0:
         return values
@@ -81,7 +81,7 @@ def read_texts(column: Any, name: str, *, empty: str | None) -> Values:
 
 
 def read_numbers(column: Any, name: str, *, whole: bool, required: bool) -> Values:
-    """Numbers, also as text and with a decimal comma. whole: integers, for which 3.0 will do. NaN is as not given."""
+    """Reads numbers, also from text and with a decimal comma. whole: integers, also as 3.0. NaN becomes null."""
     kind = pa.int64() if whole else pa.float64()
     array = _as_numbers(column, kind, whole)
     if array is not None:
@@ -96,19 +96,19 @@ def read_numbers(column: Any, name: str, *, whole: bool, required: bool) -> Valu
 
 
 def read_booleans(column: Any, name: str) -> Values:
-    """Yes or no, also as text (true, t, yes, 1) and as a number."""
+    """Reads booleans, also from text (true, t, yes, 1) and from numbers."""
     if not isinstance(column, list) and pa.types.is_boolean(column.type):
         return Values(column)
     return _each(column, lambda value: _boolean(value, name), pa.bool_(), "not true or false")
 
 
 def read_tags(column: Any, name: str) -> Values:
-    """Lists of texts: as lists, as text with ; between, or as text that is a list in JSON."""
+    """Reads lists of texts: from lists, from text separated by ;, or from text that is a list in JSON."""
     return _each(column, lambda value: _tags(value, name), pa.list_(pa.string()), "not a list of texts")
 
 
 def _converted(column: Any, read: Callable[[Any], str | None], name: str, kind: str) -> Values:
-    """Text of anything: at Arrow's speed where a column is plain, else value by value."""
+    """Converts a column to text: at Arrow's speed where its type allows, else value by value."""
     array = column
     if isinstance(column, list):
         whole = set(map(type, column)) == {int}
@@ -133,7 +133,7 @@ def _converted(column: Any, read: Callable[[Any], str | None], name: str, kind: 
 
 
 def _sound(array: Any, name: str, kind: str) -> Values:
-    """Arrow does not look whether the text of a file is UTF-8. An id that is not is wrong, a text gets U+FFFD."""
+    """Checks that text is UTF-8, which Arrow does not. An id that is not is wrong, a text gets U+FFFD."""
     try:
         array.validate(full=True)
     except pa.ArrowInvalid:
@@ -180,7 +180,7 @@ def _id(value: Any, name: str, exact: int = EXACT_FLOAT) -> str | None:
 
 
 def _of_texts(values: Values, name: str) -> Values:
-    """The same of all: each id is looked at once, however often it comes."""
+    """Applies `_of_text` to all ids, to each distinct one once."""
     known = values.array.dictionary_encode()
     if not pc.any(pc.match_substring_regex(known.dictionary, r"\.0$|[eE]\+")).as_py():
         return values
@@ -192,7 +192,7 @@ def _of_texts(values: Values, name: str) -> Values:
 
 
 def _of_text(value: str, name: str) -> str:
-    """An id of a file that knows no types, in which a number may have been made a float."""
+    """Reads an id of a file without types, in which a number may have become a float."""
     lost = _SHORT_ID.fullmatch(value) is not None
     if not _FLOAT_ID.fullmatch(value) and not lost:
         return value
@@ -256,7 +256,7 @@ def _tags(value: Any, name: str) -> list[str] | None:
 
 
 def _list_of(text: str) -> list[Any]:
-    """A text that is a list: as JSON, Python, numpy or PostgreSQL write it, else with ; between."""
+    """Parses a list from text: as JSON, Python, numpy or PostgreSQL write it, else separated by ;."""
     if text.startswith("[") and text.endswith("]"):
         for read in (json.loads, _of_numpy, ast.literal_eval):
             try:
@@ -271,14 +271,14 @@ def _list_of(text: str) -> list[Any]:
 
 
 def _of_numpy(text: str) -> list[str]:
-    """Quoted texts with blanks between, which Python would read as one. Raises ValueError: it is something else."""
+    """Parses quoted texts separated by blanks, which Python would join. Raises ValueError at anything else."""
     if not text[1:-1].strip() or _OF_NUMPY.sub("", text[1:-1]).strip():
         raise ValueError(text)
     return [one or other for one, other in _OF_NUMPY.findall(text)]
 
 
 def _of_length(values: Values, name: str, required: bool) -> Values:
-    """Ids of a length that the log does not take are wrong; so are missing ones, where every row needs one."""
+    """Checks the lengths of ids: those that the log does not accept are wrong, and so are missing required ones."""
     lengths = pc.utf8_length(values.array)
     if values.array.null_count == 0:
         bounds = pc.min_max(lengths)
@@ -313,7 +313,7 @@ def _is_text(kind: Any) -> bool:
 
 
 def _as_numbers(column: Any, kind: Any, whole: bool) -> Any:
-    """A column that is plainly of numbers, at Arrow's speed; None where each value has to be looked at."""
+    """Converts a column of numbers at Arrow's speed; None where each value has to be parsed."""
     try:
         if isinstance(column, list):
             kinds = set(map(type, column)) - {type(None)}

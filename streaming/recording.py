@@ -1,8 +1,9 @@
 """Reads recorded files, a batch at a time: opens them, checks their values. Never derives events and never sends them.
 
-Columns (at_ms instead of at will do); any others are ignored, whatever they hold. Rows need not be in time order, but a
-file that is not is read into memory as a whole. How times are written: `streaming/recorded_times.py`; ids, texts and
-numbers: `streaming/recorded_values.py`; the formats: `streaming/recorded_formats/`. A text that is null is empty.
+The columns are listed below (at_ms may stand for at); any others are ignored. Rows need not be in time order, but a
+file that is not sorted is read into memory as a whole. A text that is null is empty. Formats of times are in
+`streaming/recorded_times.py`, of ids, texts and numbers in `streaming/recorded_values.py`, of files in
+`streaming/recorded_formats/`.
 
     chat           at, channel or room, viewer, text; window (an integer: which recording the row is of) if known
     rooms          at, type (started, updated, ended), room, streamer (an end has none); title, category, language,
@@ -35,12 +36,12 @@ from streaming.recorded_values import Values, read_booleans, read_ids, read_numb
 _log = logging.getLogger(__name__)
 Kind = Literal["chat", "rooms", "viewer-events"]
 BATCH_ROWS = 16_384
-MAX_BAD_ROWS = 1_000_000  # that are left out: a file with more of them is another file
+MAX_BAD_ROWS = 1_000_000  # left out at most: a file with more of them is no such recording
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Columns of a kind. `ids` and `texts` must be there, `optional` may."""
+    """The columns of a kind of recording. `ids` and `texts` must be there, `optional` may."""
 
     ids: tuple[str, ...]
     texts: tuple[str, ...]
@@ -60,10 +61,10 @@ _TIMES = ("at_us", "at_ms", "at")  # the first that is there counts
 
 
 class Check(Protocol):
-    """Says which rows of a batch the log would not take."""
+    """Finds the rows of a batch that the log would refuse."""
 
     def __call__(self, batch: dict[str, Any], rows_N: NDArray[np.int64]) -> list[BadRow]:
-        """Asked for every batch, in the order of the file. rows_N: the rows' numbers."""
+        """Checks one batch; called for every batch, in the order of the file. rows_N: the rows' numbers."""
 
 
 class Recording:
@@ -73,9 +74,9 @@ class Recording:
         self.path = file.path
         self.kind = kind
         self.columns = frozenset(columns)
-        self.checked = False  # then every row is one that the log takes, or is left out of every reading
+        self.checked = False  # whether every row is either valid or left out of every reading
         self.bad: dict[int, BadRow] = {}  # the rows left out
-        self.remarks: Counter[str] = Counter()  # lines that were not taken as rows, or otherwise than they stand
+        self.remarks: Counter[str] = Counter()  # counts of lines that were left out, or read otherwise than they stand
         self._unit_said = False
         self._file = file
         self._format = written_as
@@ -90,10 +91,10 @@ class Recording:
         channel: str | None = None,
         zone: tzinfo | None = None,
     ) -> Recording:
-        """Raises InputFileError: no such file, a format that is not known, or a column is missing.
+        """Opens a file. Raises InputFileError: no such file, a format that is not known, or a column is missing.
 
-        format_name: None to recognise it. channel: whose chat it is, where the file does not say. zone: of times that
-        are written without one in a format that means local times.
+        format_name: None to recognise it. channel: whose chat it is, if not in the file. zone: that of times without
+        one, in a format of local times.
         """
         file = RecordedFile(path, channel, zone, kind)
         written_as = find_format(file, format_name)
@@ -102,11 +103,11 @@ class Recording:
         return recording
 
     def batches(self, columns: Sequence[str] = (), order: NDArray[np.int64] | None = None) -> Iterator[dict[str, Any]]:
-        """Batches of rows: `at_ms` [N] int64 and the columns asked for, those that are there, as Arrow arrays.
+        """Reads batches of rows: `at_ms` [N] int64, and those of `columns` that the file has, as Arrow arrays.
 
-        "at_us" among the columns: the times in microseconds as well, [N] int64, as exact as the file has them.
-        order: the rows in the order wanted, for which the whole file is held in memory. Raises InputFileError, with the
-        first row that is not as it should be, unless `check` has left it out.
+        "at_us" among `columns`: also the times in microseconds [N] int64, as exact as they are in the file.
+        order: the order of rows, which needs the whole file in memory. Raises InputFileError at the first invalid row,
+        unless `check` has left it out.
         """
         batches = (dict(batch.columns) for batch in self._batches(columns, None))
         if order is None:
@@ -118,10 +119,10 @@ class Recording:
             yield _taken(whole, order[first : first + BATCH_ROWS])
 
     def check(self, check: Check | None, *, skip_bad: bool, progress: Callable[[int], None] | None = None) -> None:
-        """Reads every row with all columns of its kind, so that nothing is found out after something was sent.
+        """Reads every row with all columns of its kind, so that errors are found before anything is sent.
 
-        skip_bad: rows that are not as they should be are left out of every later reading, and are in `bad`; otherwise
-        the first raises InputFileError. progress: told how many rows have been read.
+        skip_bad: invalid rows are left out of every later reading, and are in `bad`; otherwise the first one raises
+        InputFileError. progress: called with the number of rows read.
         """
         self.bad, self.checked = {}, False
         bad: dict[int, BadRow] = {}
@@ -137,10 +138,10 @@ class Recording:
         self.bad, self.remarks, self.checked = bad, remarks, True
 
     def _batches(self, columns: Sequence[str], bad: dict[int, BadRow] | None) -> Iterator[Block]:
-        """Rows with good values. bad: where to keep those that are not; None to raise the first that is not known."""
+        """Reads rows with valid values. bad: collects invalid rows; None to raise at the first that is not left out."""
         time = next(name for name in _TIMES if name in self.columns)
         wanted = [name for name in columns if name in self.columns and name not in _TIMES]
-        if self._format.sparse:  # what the beginning of the file does not have, a later row may
+        if self._format.sparse:  # columns may first appear in later rows
             wanted += [name for name in columns if name in self._layout.all and name not in wanted]
         unit: str | None = None
         for block in self._format.blocks(self._file, [time, *wanted]):
@@ -206,7 +207,7 @@ class Recording:
         return f"{self._format.numbered} {one.row}: {one.reason}"
 
     def _is_there(self, name: str, block: Block) -> bool:
-        """Whether the file has the column. One that says which room a row is of is in every row, or in none."""
+        """Whether the file has the column. A column that identifies the room is in every row, or in none."""
         if name in self.columns:
             return True
         if name not in ("channel", "room", "window"):

@@ -1,7 +1,7 @@
-"""Turns recordings into events on a timeline: chat alone into rooms and visits too. Never reads a clock, never sends.
+"""Turns recordings into events on a timeline; derives rooms and visits from chat. Never reads a clock, never sends.
 
-From chat alone: a room starts with its first message and ends with its last; a viewer enters it with a message there
-after one elsewhere, or after half an hour without any; and every message is a `chat` event of the viewer.
+A derived room starts with its first message and ends with its last. A viewer enters it with a message there after one
+elsewhere, or after half an hour without any. Every message is also a `chat` event of the viewer.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from streaming.recorded_rooms import SILENCE_MS, RecordedRooms, Selection, find_
 from streaming.recording import Recording
 from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS
 
-# An event before its time is known: when it was, its topic, its key, and its JSON up to the time.
+# An event before it is timed: recorded time, topic, key, and its JSON up to the time.
 Untimed = tuple[int, str, bytes, bytes]
-# What follows from a row of chat: when, what, the number of the room, viewer, text.
+# An event derived from a row of chat: recorded time, kind, index of the room, viewer, text.
 Derived = tuple[int, str, int, str, str]
-# When, on which topic, the record.
+# Time, topic, record.
 Recorded = tuple[int, str, RoomEvent | ChatMessage | ViewerEvent]
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """What is known of a channel beside its chat."""
+    """A channel's description, which its chat does not have."""
 
     title: str = ""
     category: str = ""
@@ -54,7 +54,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How long a replay lasts, and the long silences that it shortens."""
+    """A replay's duration, and the long silences that it shortens."""
 
     lasts_ms: int
     skipped_gaps: int
@@ -62,10 +62,10 @@ class Span:
 
 
 class Replay:
-    """Recordings opened together. Iterating reads the files; it can be done again.
+    """Recordings that are played together. Iterating reads the files; it can be repeated.
 
-    With a file of rooms none is derived, with a file of viewer events no visit is; the chat then names its `room`.
-    Raises InputFileError.
+    With a file of rooms no room is derived, with a file of viewer events no visit; the chat then needs a column
+    `room`. Raises InputFileError.
     """
 
     def __init__(
@@ -98,20 +98,20 @@ class Replay:
 
     @property
     def rows_played(self) -> int:
-        """How many of `rows` have been turned into events so far."""
+        """Number of `rows` turned into events so far."""
         return int(np.searchsorted(self.times_N, self._position_ms, side="right"))
 
     def span(self, speed: float, longest_gap_s: float | None) -> Span:
-        """What a timeline of that speed and gap makes of the whole."""
+        """The duration of the whole replay on a timeline of that speed and longest gap."""
         gaps_ms = np.diff(self.times_N)
         long = gaps_ms > (np.inf if longest_gap_s is None else longest_gap_s * 1000)
         kept_ms = gaps_ms[~long].sum() + long.sum() * GAP_KEPT_S * 1000
         return Span(int(kept_ms / speed), int(long.sum()), float((gaps_ms[long] / 1000 - GAP_KEPT_S).sum()))
 
     def events(self, timeline: Timeline) -> Iterator[Event]:
-        """Events in time order, their times moved by the timeline.
+        """Gives events in time order, their times moved by the timeline.
 
-        None of them is a dead letter: before the first, each row that would be has raised InputFileError, unless
+        None of them becomes a dead letter: before the first, a row that would has raised InputFileError, unless
         `Recording.check` has left it out.
         """
         self._check()
@@ -136,14 +136,14 @@ class Replay:
             check_derived(self._chat.path, self._found, [self._started(room) for room in range(len(self._found.names))])
 
     def _started(self, room: int) -> bytes:
-        """The start of a derived room, open before its time."""
+        """The JSON of a derived room's start, up to its time."""
         assert self._found is not None
         streamer = self._found.streamers[room]
         known = asdict(self._described(streamer))
         return head(type="started", room=self._found.names[room], streamer=streamer, **known)
 
     def records(self) -> Iterator[Recorded]:
-        """The records of `events` at their own times; of chat alone without a detour over their bytes."""
+        """Gives the records of `events` at their recorded times; for chat alone without serialising them."""
         if self._chat is None or self._found is None or self._rooms is not None or self._viewer_events is not None:
             decode = {topic: Decoder(topic) for topic in (ROOMS, CHAT, VIEWER_EVENTS)}
             for event in self.events(Timeline()):
@@ -177,7 +177,7 @@ class Replay:
                 yield at_ms, VIEWER_EVENTS, event_of
 
     def close(self, at_ms: int) -> list[Event]:
-        """Ends the derived rooms that are live where the replay was stopped."""
+        """Ends the derived rooms that are live when the replay is stopped; returns these events."""
         ends = [
             Event(ROOMS, key, b'{"type":"ended","room":%b,"at_ms":%d}' % (name, at_ms), at_ms)
             for key, name in self._open.items()
@@ -208,11 +208,11 @@ class Replay:
                 yield was_ms, VIEWER_EVENTS, viewer.encode(), entered
 
     def _derived(self, chat: Recording, found: RecordedRooms) -> Iterator[Derived]:
-        """What a recording of chat says, and what of rooms and visits follows from it, in time order."""
+        """Gives a recording's chat, with the rooms and visits derived from it, in time order."""
         derives_rooms, derives_visits = self._rooms is None, self._viewer_events is None
         started = [False] * len(found.names)
         last_R = found.last_R.tolist()
-        last: dict[str, tuple[int, int]] = {}  # viewer → room and time of the last message
+        last: dict[str, tuple[int, int]] = {}  # viewer → room and time of their last message
         for row, (was_ms, room, viewer, text) in enumerate(self._rows_of(chat, found)):
             if derives_rooms and not started[room]:
                 started[room] = True
@@ -228,7 +228,7 @@ class Replay:
                 yield was_ms, "ended", room, "", ""
 
     def _rows_of(self, chat: Recording, found: RecordedRooms) -> Iterator[tuple[int, int, str, str]]:
-        """Time, room, viewer and text of the rows that are played, in time order."""
+        """Gives time, room, viewer and text of the rows that are played, in time order."""
         done, passed = 0, 0
         for batch in chat.batches(("viewer", "text"), None if found.sorted else found.order_N):
             length = len(batch["at_ms"])
@@ -253,7 +253,7 @@ class Replay:
             yield was_ms, VIEWER_EVENTS, values["viewer"].encode(), visit_head(values)
 
     def _selected(self, file: Recording, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Time and values of the rows that are played, in time order."""
+        """Gives time and values of the rows that are played, in time order."""
         times = np.concatenate([np.empty(0, np.int64), *(batch["at_ms"] for batch in file.batches())])
         order = None if (np.diff(times) >= 0).all() else np.argsort(times, kind="stable")
         left = self._selection.limit
@@ -271,7 +271,7 @@ class Replay:
 
 
 def read_channels(path: Path) -> dict[str, Channel]:
-    """Titles, categories and languages by channel, from a CSV with a column `channel`. Raises InputFileError."""
+    """Reads titles, categories and languages by channel from a CSV with a column `channel`. Raises InputFileError."""
     file, table = RecordedFile(path), CommaSeparated()
     named = table.columns(file)
     if "channel" not in named:

@@ -1,4 +1,4 @@
-"""Reads what a compacted partition holds: the last value of every key. Never decodes, never writes."""
+"""Reads a compacted partition: the last value of every key. Never decodes, never writes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from streaming.troubles import Skipped, Trouble
 LOGGER = logging.getLogger(__name__)
 
 POLL_S = 0.05  # the end is known only once a fetch has been answered
-HELD_S = 1.5  # a transaction of whoever wrote there before ends in milliseconds
+HELD_S = 1.5  # the transaction of a previous writer ends in milliseconds
 SILENCE_S = 15.0  # longer than a restart of a broker; then the caller begins anew
 
 
 def last_values(log: Log, partition: Partition, lost: Callable[[Skipped], None] | None = None) -> dict[bytes, bytes]:
-    """Last value per key, in the order in which they were written; tombstones left out.
+    """Reads the last value per key, in the order in which they were written, without tombstones.
 
-    lost: told of offsets that were passed over because they are damaged; by itself the log says so.
-    Blocks until the partition's end. Raises LogUnavailable, Unreadable: also where an open transaction keeps back what
-    was written last, for then the values would not be the last.
+    lost: called with offsets that were skipped because they are damaged; by default they are logged. Blocks until the
+    partition's end. Raises LogUnavailable, Unreadable: also where an open transaction hides the newest values.
     """
     lost = lost or _say
     values: dict[bytes, bytes] = {}

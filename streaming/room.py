@@ -1,7 +1,7 @@
-"""Owns the state of one room: the product of the folds of its lifecycle, its chat and its activity. Never does I/O.
+"""The state of one room, from three aggregates: of its lifecycle, its chat and its activity. Never does I/O.
 
-Each fold is a function of its own topic's log order alone, so a state does not depend on how the topics interleave.
-Vectors come from outside; texts say what they saw and come back with their vectors.
+Each aggregate depends on its own topic's log order only, so a state does not depend on how the topics interleave.
+Vectors come from the encoder: a text carries its newest offset and comes back with its vector.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from streaming.window_config import WindowConfig
 
 
 class RoomFold:
-    """One room.
+    """Aggregate of one room.
 
-    Feed each topic in offset order. After `restore(state)` read each topic again from the position held back by
+    Apply each topic in offset order. After `restore(state)` read each topic again from the position held back by
     `retained_offset`, `unpublished_rooms_offset` and `unpublished_activity_offset`; the result is that of a run that
-    never stopped. A presumed end is undone by any later sign of life; an end that was said only by a later start.
+    never stopped. Any later sign of life undoes a presumed end; only a later start undoes a reported one.
     """
 
     __slots__ = (
@@ -53,23 +53,23 @@ class RoomFold:
         self._life = Lifecycle()
         self._chat = ChatFold(config, zlib.crc32(room.encode()))
         self._activity = ActivityFold()
-        self._title_text: RoomText | None = None  # of the description in force
+        self._title_text: RoomText | None = None  # that of the description in force
         self._title_language = ""  # a guess
-        self._presumed_ms = -1  # presumed ended when the last sign of life was this one
+        self._presumed_ms = -1  # presumed ended while the last sign of life is this one
         self.title_vector = b""
         self.title_hash = 0
         self.encoder_version = ""
-        self.alive_ms = 0  # append time of the newest sign of life: any record, but not that viewers fell silent
-        self.unpublished_rooms_offset: int | None = None  # first lifecycle record that no published state holds
+        self.alive_ms = 0  # append time of the newest sign of life: any record but those of viewers' silence
+        self.unpublished_rooms_offset: int | None = None  # first lifecycle record that is in no published state
         self.unpublished_activity_offset: int | None = None
-        self.inputs: tuple[int, ...] = ()  # what its offsets are of, for whoever compares them
+        self.inputs: tuple[int, ...] = ()  # makings and partitions of its offsets, to compare states
         self._changed = False
 
     # records
 
     def apply_lifecycle(self, event: RoomEvent, offset: int, appended_ms: int) -> Outcome:
-        """Outcomes of Lifecycle.apply, and ORPHAN for an end of a room that has not started."""
-        if event.at_ms > appended_ms:  # nothing is said after it arrived: a fast clock must not outlive a right one
+        """Applies a lifecycle record. Outcomes are those of `Lifecycle.apply`."""
+        if event.at_ms > appended_ms:  # no event happens after it arrived: a fast clock must not win over a right one
             event = structs.replace(event, at_ms=appended_ms)
         outcome = self._life.apply(event, offset, appended_ms)
         if outcome is Outcome.REPLAYED:
@@ -82,13 +82,13 @@ class RoomFold:
         return outcome
 
     def apply_chat(self, message: ChatMessage, offset: int, appended_ms: int) -> Outcome:
-        """One message: APPLIED, LATE, DUPLICATE, REPLAYED; ORPHAN before a start, AFTER_END after an end."""
+        """Applies a message: APPLIED, LATE, DUPLICATE, REPLAYED; ORPHAN before a start, AFTER_END after an end."""
         counts = [0] * len(Outcome)
         self.apply_chats([(message.viewer, message.text, message.at_ms, offset, appended_ms)], counts)
         return Outcome(counts.index(1))
 
     def apply_chats(self, lines: Sequence[ChatLine], counts: list[int]) -> None:
-        """Messages in order of their offsets. counts: by Outcome, the outcomes of `apply_chat` are added."""
+        """Applies messages in order of their offsets; adds the outcomes of `apply_chat` to `counts`, by Outcome."""
         applied = counts[Outcome.APPLIED]
         if not self._chat.apply(lines, counts):
             return
@@ -100,7 +100,7 @@ class RoomFold:
             counts[Outcome.APPLIED] = applied
 
     def apply_activity(self, activity: RoomActivity, offset: int, appended_ms: int) -> Outcome:
-        """APPLIED, REPLAYED, ORPHAN before a start, AFTER_END after an end."""
+        """Applies a record of activity: APPLIED, REPLAYED, ORPHAN before a start, AFTER_END after an end."""
         if not self._activity.apply(activity, offset, appended_ms):
             return Outcome.REPLAYED
         if self.unpublished_activity_offset is None:
@@ -113,7 +113,7 @@ class RoomFold:
         return Outcome.AFTER_END if self._life.ended_at_ms else Outcome.APPLIED
 
     def close_idle(self, head_ms: int) -> None:
-        """Closes segments that nothing is appended to any more. head_ms: newest append time of the chat partition.
+        """Closes segments that have become idle. head_ms: newest append time of the chat partition.
 
         How often this is called changes no result; before `due_ms` it does nothing.
         """
@@ -128,7 +128,7 @@ class RoomFold:
 
     @property
     def description(self) -> RoomDescription | None:
-        """In force; None before any."""
+        """The description in force; None before the first."""
         return self._life.description
 
     @property
@@ -138,13 +138,13 @@ class RoomFold:
 
     @property
     def status(self) -> RoomStatus:
-        """live, ended because it was said, or presumed ended."""
+        """The room's status: live, ended by a record, or presumed ended."""
         if self._life.ended_at_ms:
             return "ended"
         return "presumed_ended" if self._presumed_ms == self.alive_ms else "live"
 
     def presume_ended(self) -> None:
-        """No sign of life for too long: ended, until there is one. For the owner to decide, by append times."""
+        """Presumes the room ended until its next sign of life. The owner decides when, by append times."""
         if self.status == "live":
             self._presumed_ms = self.alive_ms
             self._changed = True
@@ -152,12 +152,12 @@ class RoomFold:
     # texts and vectors
 
     def title_text(self) -> RoomText | None:
-        """Title, category and tags, to be encoded at once; None where the vector is that of the one in force."""
+        """Text of title, category and tags, to be encoded at once; None where its vector is up to date."""
         text = self._title_text
         return text if text is not None and text.hash != self.title_hash else None
 
     def set_title_vector(self, text: RoomText, vector: bytes, encoder_version: str) -> bool:
-        """Takes the vector of a title, as none where it is not of numbers. False where the description has changed."""
+        """Takes the vector of a title; not finite counts as none. False where the description has changed."""
         self._use(encoder_version)
         if self._title_text is None or text.hash != self._title_text.hash:
             return False
@@ -166,37 +166,37 @@ class RoomFold:
         return True
 
     def chat_text(self, *, short: bool = False) -> RoomText | None:
-        """The chat's last 30 s, to be encoded; None where the vector has seen all chat, or would be the same again.
+        """Text of the chat's last 30 s, to be encoded; None where its vector is up to date or would not change.
 
-        short: some of it. Then the whole is still wanted once the vector is here.
+        short: only a part of it. The whole text is still wanted when its vector has come.
         """
         return self._chat.short_text() if short else self._chat.text()
 
     @property
     def chat_pending(self) -> bool:
-        """Whether there is chat that the chat vector has not seen; `chat_text` says whether that makes a difference."""
+        """Whether there is chat newer than the chat vector; `chat_text` is not None where that changes the text."""
         return self._chat.vector_offset < self._chat.offset
 
     @property
     def num_heard(self) -> int:
-        """Messages since the fold began that count in a rate: at most a few of each chatter in 5 s."""
+        """Messages since construction that count in a rate: at most a few of each chatter in 5 s."""
         return self._chat.num_heard
 
     def set_chat_vector(self, text: RoomText, vector: bytes, encoder_version: str) -> bool:
-        """Takes the vector of a text of `chat_text`, as none where it is not of numbers. False where a newer one is."""
+        """Takes the vector of a text of `chat_text`; not finite counts as none. False where there is a newer one."""
         self._use(encoder_version)
         taken = self._chat.set_vector(text, _of_numbers(vector))
         self._changed = self._changed or taken
         return taken
 
     def closed_segments(self) -> list[ClosedSegment]:
-        """Closed segments whose vectors the slow mean waits for, oldest first. Stay here until folded or skipped."""
+        """Closed segments whose vectors the slow mean waits for, oldest first. They stay until folded or skipped."""
         return self._chat.closed_segments()
 
     def fold_segment(self, index: int, vector: bytes, encoder_version: str) -> bool:
-        """Takes a segment's vector into the slow mean: in order of the segments, in whatever order vectors come.
+        """Takes a segment's vector into the slow mean, in order of the segments, in whatever order vectors come.
 
-        One that is not of numbers is left out: the mean would not be of numbers ever after.
+        One that is not finite is left out, because it would spoil the mean for good.
         """
         self._use(encoder_version)
         taken = self._chat.settle_segment(index, _of_numbers(vector))
@@ -204,13 +204,13 @@ class RoomFold:
         return taken
 
     def skip_segment(self, index: int) -> bool:
-        """Leaves a segment out of the slow mean, because the encoder has no time for it."""
+        """Leaves a segment out of the slow mean, where the encoder has no time for it."""
         taken = self._chat.settle_segment(index, b"")
         self._changed = self._changed or taken
         return taken
 
     def take_segments_skipped(self) -> int:
-        """Segments dropped since the last call because too many waited. Those of `skip_segment` are not among them."""
+        """Number of segments dropped since the last call because too many waited, without those of `skip_segment`."""
         skipped, self._chat.segments_skipped = self._chat.segments_skipped, 0
         return skipped
 
@@ -240,7 +240,7 @@ class RoomFold:
     # state
 
     def counts(self) -> RoomCounts | None:
-        """The fields of `state` that count; None before its start."""
+        """The counts among the fields of `state`; None before the room's start."""
         life, chat, sums = self._life, self._chat, self._activity.sums
         if life.description is None:
             return None
@@ -260,7 +260,7 @@ class RoomFold:
         )
 
     def state(self, now_ms: int) -> RoomState | None:
-        """The room as it is, written at now_ms; None before its start."""
+        """The room's state, stamped with now_ms; None before its start."""
         life, chat, activity = self._life, self._chat, self._activity
         described = life.description
         if described is None or self._title_text is None:
@@ -328,31 +328,31 @@ class RoomFold:
 
     @property
     def dirty(self) -> bool:
-        """Whether something changed that no published state holds."""
+        """Whether anything has changed since the last published state."""
         return self._changed or self._chat.dirty
 
     def mark_changed(self) -> None:
-        """What is on the log of this room is no longer right."""
+        """Notes that the published state is out of date."""
         self._changed = True
 
     def mark_published(self) -> None:
-        """`state` as it is now is on the log, or will be together with the positions."""
+        """Notes that the current state is on the log, or commits together with the positions."""
         self._chat.mark_published()
         self.unpublished_rooms_offset = None
         self.unpublished_activity_offset = None
         self._changed = False
 
     def retained_offset(self, head_ms: int) -> int | None:
-        """Chat offset from which a restart must read again; None where nothing of what was read is needed.
+        """Chat offset from which a restart must read again; None where it needs nothing that was read.
 
         head_ms: newest append time of the chat partition, of any room.
         """
         return self._chat.retained_offset(head_ms)
 
     def restore(self, state: RoomState) -> None:
-        """Continues from a published state, without such vectors as are not of numbers. For a fold that is new.
+        """Continues from a published state, without vectors that are not finite. Only for a new instance.
 
-        Its `inputs` are the owner's to set.
+        The owner sets `inputs`.
         """
         state = with_numbers_only(state)
         self._life.restore(state)

@@ -1,4 +1,4 @@
-"""Owns what of a room's state is counted. Never counts."""
+"""The counts of a room's state, as a record of their own. Never counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streaming.events import ActivityBucket, Arrival, StreamerId
 
 
 class RoomCounts(NamedTuple):
-    """What of a RoomState is counted, under the same names: a fifth of its price where nobody publishes it."""
+    """The counts of a RoomState, under the same names. They cost a fifth of building the whole state."""
 
     streamer: StreamerId
     started_at_ms: int

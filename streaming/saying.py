@@ -1,7 +1,7 @@
-"""Owns what one message or title says once it is rid of what only decorates. Never joins texts, never sees a room.
+"""Normalises one message or title, without decoration and repetition. Never joins texts, never sees a room.
 
-By properties of characters, whatever the script: laughter is a text whose characters come twice on average, not a word
-of a list. What is meaningful stays: the joiners of Indic and Arabic scripts, emoji of several parts, numbers.
+Rules go by properties of characters, whatever the script: laughter is a text whose characters come twice on average,
+not a word of a list. Meaningful parts stay: joiners of Indic and Arabic scripts, emoji of several parts, numbers.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ import regex
 from streaming.grapheme import graphemes, is_plain, is_simple
 
 MOST_WORDS_OF_PHRASE: Final = 12  # with spaces
-MOST_TURNS: Final = 8  # of 60,000 random texts one needed four
-LONGEST_LAUGH: Final = 12  # characters of a word that says nothing
+MOST_TURNS: Final = 8  # one of 60,000 random texts needed four
+LONGEST_LAUGH: Final = 12  # characters kept of a word without meaning
 MOST_MARKS: Final = 2  # on a letter, of those that any script may have; Vietnamese needs two, composed none
-MOST_OWN_MARKS: Final = 6  # of a script's own: Burmese needs five
-MOST_DIGITS: Final = 24  # the largest number that is one has twenty
-LONGEST_CLUSTER: Final = 12  # a kiss of two skins is ten; what is longer is a row of consonants, read one by one
-MOST_AGAIN: Final = 2  # of a word's characters come again where none of the above is in it
-STAND_IN: Final = 0x100000  # private use, which no normalised text has
+MOST_OWN_MARKS: Final = 6  # on a letter, of its script's own: Burmese needs five
+MOST_DIGITS: Final = 24  # the largest real number has twenty
+LONGEST_CLUSTER: Final = 12  # a kiss of two skins is ten; a longer one is a row of consonants, read one by one
+MOST_AGAIN: Final = 2  # repeated characters in a word to which none of the patterns applies
+STAND_IN: Final = 0x100000  # private use, so in no normalised text
 MOST_SAME_DIGITS: Final = 4  # 555555 is laughter, 1000000 and 9999 are numbers
 
 # A joiner that joins: in emoji, beside a virama, between letters of a script that joins them (RFC 5892, appendix A). A
-# variation selector that makes an emoji of a sign. The letters in a flag of England. All else that is ignored where it
-# cannot be shown is left out, whoever put it there.
+# variation selector that makes a sign an emoji. The letters in a flag of England. Any other default-ignorable
+# character is left out.
 _JOINED: Final = (
     r"(?<=[\p{ExtPict}\p{EMod}\uFE0F])\u200D(?=\p{ExtPict})"
     r"|(?<=\p{ccc=9})[\u200C\u200D]|[\u200C\u200D](?=\p{ccc=9})"
@@ -50,30 +50,31 @@ _ALIKE: Final = re.compile(r"([^\s\d])\1{3,}")
 _PARTS: Final = re.compile(r"([^\s\d]{2,4}?)\1{2,}")
 _PHRASE: Final = re.compile(r"([^\s\d]{5,16}?)\1+")
 _DIGITS: Final = re.compile(rf"(\d{{{MOST_DIGITS}}})\d+")
-# Of one character in a row three are kept (Final Fantasy XIII is not XII), of two to four characters two (haha), of a
-# longer phrase one, as of words with spaces between them. Digits are never taken for a part: 100100100 is a number.
-# A word of one digit, or beside letters that are not Latin, as Thai laughs: a URL and a price stay as they are.
+# One repeated character is kept three times (Final Fantasy XIII is not XII), two to four characters twice (haha), a
+# longer phrase once, as are words with spaces between them. Digits never repeat as a part: 100100100 is a number.
+# Laughter in digits is a word of one digit, or digits beside letters that are not Latin, as in Thai: a URL and a price
+# stay as they are.
 _SAME_DIGITS: Final = re.compile(rf"(?:^|(?<=[^!-~]))(\d)\1{{{MOST_SAME_DIGITS - 1}}}\1+(?=\W*$|[^!-~])")
-_SAME_END: Final = re.compile(r"(?:^|(?<=[^!-~]))(\d(?:([1-9])\2{3}))\2{2,}(?=\W*$|[^!-~])")  # 2333333, as China laughs
-_ROW_OF_JAMO: Final = regex.compile(r"\p{GCB=L}+|\p{GCB=V}+|\p{GCB=T}+")  # no syllable, however it is drawn
-# Letters of scripts that write no spaces; of those after the classes of line breaking, which do not say it of them.
+_SAME_END: Final = re.compile(r"(?:^|(?<=[^!-~]))(\d(?:([1-9])\2{3}))\2{2,}(?=\W*$|[^!-~])")  # 2333333, as in China
+_ROW_OF_JAMO: Final = regex.compile(r"\p{GCB=L}+|\p{GCB=V}+|\p{GCB=T}+")  # never a syllable, however it is drawn
+# Letters of scripts without spaces. The named scripts do not follow from their classes of line breaking.
 _UNSPACED: Final = regex.compile(
     r"[[\p{LB=ID}\p{LB=CJ}\p{LB=SA}\p{LB=H2}\p{LB=H3}\p{Tibetan}\p{Javanese}\p{Balinese}]&&\p{L}]", regex.V1
 )
-_WIDE: Final = re.compile(r"[\uff01-\uffee]+")  # letters as wide, or as narrow, as others are
+_WIDE: Final = re.compile(r"[\uff01-\uffee]+")  # full-width and half-width letters
 
 
 class Saying(NamedTuple):
-    """What a text says. key: the same for texts that say the same. is_sentence: more than a word, an emote, a laugh."""
+    """A normalised text. key: equal for texts that mean the same. is_sentence: more than a word, an emote, a laugh."""
 
     text: str
     key: str
     is_sentence: bool
 
 
-@functools.lru_cache(maxsize=32_768)  # a message is read for several texts of its room; some 12 MB
+@functools.lru_cache(maxsize=32_768)  # a message is in several texts of its room; some 12 MB
 def read(raw: str, max_chars: int) -> Saying:
-    """What a message says, in at most max_chars characters."""
+    """Normalises a message to at most max_chars characters."""
     if len(raw) <= max_chars and raw.isprintable() and raw[:1] != "/":  # most chat, at a fraction of the cost
         if raw.isascii() and (saying := _read_words(raw)) is not None:
             return saying
@@ -89,7 +90,7 @@ def read(raw: str, max_chars: int) -> Saying:
 
 
 def _read_words(raw: str) -> Saying | None:
-    """What ASCII text says in whose words nothing is repeated; None where it may be otherwise."""
+    """Reads ASCII text without repetition in its words; None where there may be some."""
     key = raw.lower()
     words = key.split()
     if len(" ".join(words)) < len(raw):
@@ -104,9 +105,9 @@ def _read_words(raw: str) -> Saying | None:
     return Saying(raw, key, True) if shapes.count(True) > 1 else _said(raw, key)
 
 
-@functools.lru_cache(maxsize=16_384)  # people say much in few words; some 2 MB
+@functools.lru_cache(maxsize=16_384)  # chat repeats few words; some 2 MB
 def _shape(word: str) -> bool | None:
-    """Whether a word of ASCII letters and digits says something; None where something in it may be repeated."""
+    """Whether a word of ASCII letters and digits has a meaning; None where something in it may be repeated."""
     distinct = len(set(word))
     if len(word) > distinct + MOST_AGAIN:
         return None
@@ -127,21 +128,21 @@ def _said(text: str, key: str) -> Saying:
 
 
 def condensed_all(texts: Iterable[str]) -> list[str]:
-    """`condensed` of each, and quicker still."""
+    """Applies `condensed` to each text, faster than one by one."""
     return [text if " " in text and text.isascii() else condensed(text) for text in texts]
 
 
 def condensed(text: str) -> str:
-    """Laughter, and what is decorated, as it is normalised; anything else as it is. Quick: most text is plain."""
+    """Normalises laughter and decorated text, and returns anything else unchanged. Quick: most text is plain."""
     if (" " not in text and len(text) >= 2 * len(set(text))) or not (is_plain(text) or _ODD.search(text) is None):
         return read(text, len(text)).text
     return text
 
 
 def beginning(text: str, max_chars: int) -> str:
-    """At most max_chars characters of a text, without a last word that is cut off where it is repeated.
+    """Cuts a text to at most max_chars characters, and drops a cut last word of a repetition.
 
-    KEKW KEKW KEK says no more than KEKW, and KEK would be another word.
+    KEKW KEKW KEK means KEKW, and KEK would be another word.
     """
     if len(text) <= max_chars:
         return text
@@ -153,9 +154,9 @@ def beginning(text: str, max_chars: int) -> str:
 
 
 def normalise(text: str, max_chars: int) -> str:
-    """NFC, without control characters, decoration and what is repeated in a row; at most max_chars characters.
+    """Converts to NFC, without control characters, decoration and repetition, in at most max_chars characters.
 
-    Normalised again it is the same: what is taken away may bring together what is to be taken away.
+    The function is idempotent: it repeats its steps, because a removal may bring further repetition together.
     """
     text, before = beginning(text, max_chars), ""
     for _ in range(MOST_TURNS):
@@ -196,12 +197,12 @@ def _undecorated(text: str) -> str:
 
 
 def _is_kept(char: str) -> bool:
-    """Printable, or what was found to join."""
+    """Whether a character stays: it is printable, or a joiner that joins."""
     return char.isprintable() or char in "\u200c\u200d" or "\U000e0020" <= char <= "\U000e007f"
 
 
 def _thinned(marks: str) -> str:
-    """Marks on one letter without those that no script would put there."""
+    """Drops marks on one letter beyond those that a script may put there."""
     kept: list[str] = []
     foreign = 0
     for mark in marks:
@@ -218,7 +219,7 @@ def _thinned(marks: str) -> str:
 
 
 def _may_repeat(words: Sequence[str]) -> bool:
-    """Whether anything may be repeated within a word: quicker than to look."""
+    """Whether anything may be repeated within a word: a quick test before the real one."""
     for word in words:  # noqa: SIM110  any() takes twice as long
         if len(word) > 3 and len(word) > len(set(word)) + MOST_AGAIN:
             return True
@@ -226,7 +227,7 @@ def _may_repeat(words: Sequence[str]) -> bool:
 
 
 def _is_repeated(text: str) -> bool:
-    """Whether _shortened does something."""
+    """Whether `_shortened` changes anything."""
     for pattern in (_ALIKE, _PARTS, _PHRASE, _DIGITS, _SAME_DIGITS, _SAME_END):
         if pattern.search(text):
             return True
@@ -234,7 +235,7 @@ def _is_repeated(text: str) -> bool:
 
 
 def _shortened(text: str) -> str:
-    """A text in no word of which anything is repeated in a row for longer than it says something."""
+    """Shortens repetition within words to the length at which it still has a meaning."""
     text = _SAME_DIGITS.sub(lambda found: found.group(1) * MOST_SAME_DIGITS, _SAME_END.sub(r"\1", text))
     text = _DIGITS.sub(r"\1", text)
     parts: dict[str, str] = {}  # grapheme of several code points → one that stands for it
@@ -253,14 +254,14 @@ def _shortened(text: str) -> str:
 
 
 def _once(words: Sequence[str]) -> list[str]:
-    """Of a word or a phrase that is repeated in a row the first."""
+    """Keeps only the first of words and phrases that are repeated in a row."""
     words = [*words[:1], *[word for before, word in pairwise(words) if word != before]]
-    again = len(words) - len(set(words))  # what comes again in a phrase of two words is two words at least
+    again = len(words) - len(set(words))  # a repeated phrase repeats two words at least
     return _phrases_once(words) if again > 1 else words
 
 
 def _phrases_once(words: Sequence[str]) -> list[str]:
-    """Of a phrase that is repeated in a row the first. words: none of them twice in a row."""
+    """Keeps only the first of phrases that are repeated in a row. words: none of them twice in a row."""
     kept: list[str] = []
     for word in words:
         is_new = word not in kept[-MOST_WORDS_OF_PHRASE:]
@@ -275,13 +276,13 @@ def _phrases_once(words: Sequence[str]) -> list[str]:
 
 
 def _says(chars: Sequence[str]) -> bool:
-    """Whether a word says something: not where its characters come twice on average, as in haha, www, ㅋㅋㅎㅎ."""
+    """Whether a word has a meaning. False where its characters come twice on average, as in haha, www, ㅋㅋㅎㅎ."""
     known = set(chars)
     return len(chars) < 2 * len(known) or (len(known) > 1 and any(map(str.isdecimal, chars)))
 
 
 def _is_sentence(key: str) -> bool:
-    """Two different words that say something, or one long enough in a script that writes no spaces."""
+    """Whether a text has two different words with a meaning, or a long enough one in a script without spaces."""
     known = set(key.split())
     if len(known) > 1:
         first = ""
@@ -298,7 +299,7 @@ def _is_sentence(key: str) -> bool:
 
 
 def _laugh(key: str) -> str:
-    """What all laughter of the same characters has for a key; "" where it is none."""
+    """The common key of all laughter with the same characters; "" where the text is none."""
     chars = [char for char in graphemes(key) if char.isalnum()] or [char for char in graphemes(key) if char != " "]
     known = set(chars)
     if len(known) == 1 or not (_says(chars) or any(map(_says, key.split()))):

@@ -1,4 +1,4 @@
-"""A section of the configuration: a frozen dataclass whose annotations declare which values it takes.
+"""A section of the configuration: a frozen dataclass whose annotations declare the allowed values.
 
 Imports nothing heavy. Every process, and every `tidecast ... --help`, reads the settings.
 """
@@ -27,7 +27,7 @@ _DECLARED: dict[type, dict[str, Any]] = {}
 
 
 class Section:
-    """The base of every section. It checks the declared bounds, then the rules between values, of each new instance.
+    """Base class of all sections. Each new instance checks its declared bounds, then the rules between values.
 
     A bound is declared in the field's annotation: `Annotated[int, Meta(ge=1)]`, or a Literal.
     """
@@ -36,7 +36,7 @@ class Section:
     section: ClassVar[str]  # the name in TOML, for messages
 
     def __post_init__(self) -> None:
-        """Raises ConfigError at the first value that its annotation does not take."""
+        """Raises ConfigError at the first value that its annotation does not allow."""
         for name, kind in _declared(type(self)).items():
             value = getattr(self, name)
             try:
@@ -47,11 +47,11 @@ class Section:
         self.check()
 
     def check(self) -> None:
-        """Rules between values, where a section has some. Raises ConfigError."""
+        """Checks rules between values, in sections that have some. Raises ConfigError."""
 
 
 def _declared(section: type[Section]) -> dict[str, Any]:
-    """Field → its annotation, of those that declare bounds."""
+    """The annotations that declare bounds, by field."""
     if (known := _DECLARED.get(section)) is None:
         kinds = get_type_hints(section, include_extras=True)
         known = {name: kind for name, kind in kinds.items() if get_origin(kind) in (Annotated, Literal)}
@@ -60,7 +60,7 @@ def _declared(section: type[Section]) -> dict[str, Any]:
 
 
 def _in_words(kind: Any) -> str:
-    """A declaration as a person would say it: "at least 1", "above 0 and at most 1", "fp32 or bf16"."""
+    """A declaration in words: "at least 1", "above 0 and at most 1", "fp32 or bf16"."""
     if get_origin(kind) is Literal:
         *others, last = map(str, get_args(kind))
         return f"{', '.join(others)} or {last}" if others else last

@@ -8,18 +8,18 @@ from urllib.parse import unquote
 
 MASK = "********"
 SECRET_NAMES = ("secret", "passw", "passphrase", "pwd", "token", "key", "sig", "credential", "auth", "sas")
-SECRET_WORDS = {"pass", "pw", "jwt", "bearer", "session", "code"}  # as a whole: each is a part of harmless names
-LEAST_SECRET = 4  # characters: what is shorter stands in half of all texts by chance
+SECRET_WORDS = {"pass", "pw", "jwt", "bearer", "session", "code"}  # whole names only: each is a part of harmless ones
+LEAST_SECRET = 4  # characters: shorter ones appear in half of all texts by chance
 
-# user:password@ up to the last "@": a password may hold "/" and "@", as those of S3 do, where nobody has escaped them
+# user:password@ up to the last "@": an unescaped password may hold "/" and "@", as those of S3 do
 _USER_INFO = re.compile(
     r"(?P<before>[A-Za-z][A-Za-z0-9+.-]{0,30}://(?:(?!%3A)[^\s:/?#@])*(?::|%3A))(?P<secret>\S*)@", re.I
 )
-# The same where a scheme is missing: user:password@host:port, as in a list of brokers, or user:password@bucket/path
+# Without a scheme: user:password@host:port, as in a list of brokers, or user:password@bucket/path
 _BARE = re.compile(r"(?P<before>(?:^|(?<=[\s,\"'(=/]))[\w.+-]+:)(?P<secret>[^\s@/,]{1,200})@(?=[\w.-]+(?::\d|/))")
 _TOKEN = re.compile(r"(?P<before>https?://)(?P<secret>[^\s:/?#@]+)@", re.I)  # https://TOKEN@host
 _NAME = re.compile(r"[?&;#]([\w.%+-]+)=")
-# A value: what ends a sentence or closes a quotation is no part of it. Behind ";" or "#" a further ";" ends it
+# A value: the end of a sentence or of a quotation is no part of it. After ";" or "#" a further ";" ends it
 _END = r"\"',.:)\]}>"
 _OF_QUERY = re.compile(rf"[^\s&#]*[^\s&#{_END}]")
 _OF_LIST = re.compile(rf"[^\s&#;]*[^\s&#;{_END}]")
@@ -27,7 +27,7 @@ _SETTING = re.compile(r"(?<![\w.-])([\w.-]+)(?:\s*=\s*|['\"]:\s*(?=['\"]))")  # 
 _SECRET_SETTING = re.compile(r"secret|passw|passphrase|(?:account|access|api)_?key|signature|_token(?!s)", re.I)
 _VALUE = re.compile(r"(?!(?:None|True|False)\b)(?:'([^']+)'|\"([^\"]+)\"|([^\s,;&'\")}\]]+))")
 _BEARER = re.compile(r"(?P<before>\b(?:Bearer|Basic)\s+)(?P<secret>[\w.~+/-]{8,}=*)")
-# A text that is a URI as a whole: a password in it may hold anything
+# A text that is one URI as a whole: a password in it may hold anything
 _USER = r"(?:(?!%3A)[^:/?#@])*(?::|%3A)"
 _WHOLE = re.compile(
     rf"^(?P<before>(?:[\w+.-]+::)*[\w+.-]+:/{{1,2}}{_USER}|/{{0,2}}{_USER}(?!/))(?P<secret>.*)@(?=\S)",
@@ -36,7 +36,7 @@ _WHOLE = re.compile(
 
 
 def shown(text: str) -> str:
-    """A URI, or any text with URIs and settings in it, as it may be printed."""
+    """Masks the secrets of a URI, or of any text with URIs and settings in it, for printing."""
     if "@" in text:
         text = _USER_INFO.sub(rf"\g<before>{MASK}@", text)
         text = _BARE.sub(rf"\g<before>{MASK}@", text)
@@ -48,12 +48,12 @@ def shown(text: str) -> str:
 
 
 def shown_uri(uri: str) -> str:
-    """A text that is one URI as a whole. A password in it may even hold spaces, or its scheme lack a slash."""
+    """Masks the secrets of a text that is one URI. Its password may even hold spaces, or its scheme lack a slash."""
     return shown(uri if _BARE.search(uri) else _WHOLE.sub(rf"\g<before>{MASK}@", uri))
 
 
 def public_uri(uri: str) -> str:
-    """A URI without its secrets and their user, for where it is kept and others read it."""
+    """A URI without its secrets and their user, to be stored where others read it."""
     uri = re.sub(rf"(://){_USER}.*@", r"\1", uri, flags=re.I | re.DOTALL)
     place, mark, query = uri.partition("?")
     kept = [part for part in query.split("&") if not _is_secret(part.partition("=")[0])]
@@ -61,7 +61,7 @@ def public_uri(uri: str) -> str:
 
 
 def without_secrets(text: str, uri: str) -> str:
-    """What a library says about a URI, as it may be printed: it may name the secret alone, or decoded."""
+    """Masks the secrets in a library's message about a URI: it may quote the secret alone, or decoded."""
     text = shown(text.replace(uri, shown_uri(uri)))
     for secret in sorted(_secrets(uri), key=len, reverse=True):
         text = text.replace(secret, MASK)
@@ -77,7 +77,7 @@ def _without(spans: Iterator[tuple[int, int]], text: str) -> str:
 
 
 def _parameters(text: str) -> Iterator[tuple[int, int]]:
-    """Where the secret values of ?name=value and ;name=value begin and end."""
+    """Spans (begin, end) of the secret values in ?name=value and ;name=value."""
     at = 0
     for named in _NAME.finditer(text):
         if named.start() >= at and _is_secret(named[1]):
@@ -88,7 +88,7 @@ def _parameters(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _settings(text: str) -> Iterator[tuple[int, int]]:
-    """Where the secret values of settings begin and end, as a repr or a shell has them: inside of their quotes."""
+    """Spans (begin, end) of the secret values in settings of a repr or a shell, inside of their quotes."""
     at = 0
     for named in _SETTING.finditer(text):
         if named.start() >= at and _SECRET_SETTING.search(named[1]):

@@ -1,6 +1,6 @@
-"""A platform that does not exist: its rooms, chat and viewers as events in time order. Never sends them.
+"""The simulator: a platform's rooms, chat and viewers as events in time order. Never sends them.
 
-Time goes in ticks of a second. A tick is drawn for everybody at once and the events in it are ordered by their time.
+Time advances in ticks of a second. A tick is drawn for all at once, and its events are ordered by their time.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from streaming.simulated.config import SimulationConfig
 from streaming.simulated.population import Population
 from streaming.truth import Truth
 
-TICK_MS = 1_000  # a live run draws a second at a time; nothing waits for it, the second before is still being sent
+TICK_MS = 1_000  # a live run draws a second at a time while the second before is still being sent
 
 
 class Platform:
     """The simulated platform. The same config and start make the same events, to the byte.
 
-    share, of: this instance makes the events of every `of`-th viewer and streamer only (the records of a key all come
-    from one instance), while it knows everything that happens. So processes can divide the work of one platform.
+    share, of: this instance makes the events of every `of`-th viewer and streamer only, so that the records of a key
+    all come from one instance. It still simulates everything. So processes can divide the work of one platform.
     """
 
     def __init__(self, config: SimulationConfig, *, share: int = 0, of: int = 1) -> None:
@@ -35,12 +35,12 @@ class Platform:
         self._now_ms = 0
 
     def events(self, start_ms: int, until_ms: int | None = None) -> Iterator[Event]:
-        """Events of [start_ms, until_ms) in time order, endless for None. What is live at first starts then."""
+        """Events of [start_ms, until_ms) in time order, endless for None. Rooms live at first start at start_ms."""
         for tick in self.ticks(start_ms, until_ms):
             yield from tick
 
     def ticks(self, start_ms: int, until_ms: int | None = None) -> Iterator[list[Event]]:
-        """The same, a second at a time."""
+        """The events of `events`, a second at a time."""
         rng = np.random.default_rng((self.config.seed, 2))
         broadcasts = Broadcasts(self.population, self.truth, rng, self.share, self.of)
         audience = Audience(self.population, rng, self.share, self.of)
@@ -56,7 +56,7 @@ class Platform:
             chat = chatter.tick(from_ms, to_ms, broadcasts, audience)
             moves = audience.tick(from_ms, to_ms, broadcasts)
             started = broadcasts.start_and_drift(from_ms, to_ms)
-            # The order where times are equal: a room starts before anything happens in it, and ends after.
+            # The order at equal times: a room starts before anything happens in it, and ends after.
             tick = started + moves + chat + broadcasts.ends(ended)
             tick.sort(key=_at_ms)
             self._now_ms = to_ms

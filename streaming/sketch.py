@@ -1,7 +1,7 @@
-"""Owns the bounded samples of a slice: distinct viewers and distinct texts. Never depends on the order of arrival.
+"""Bounded samples of a slice: distinct viewers and distinct texts. Never depends on the order of arrival.
 
 Both keep the k smallest by a hash that is the same in every process (KMV: Bar-Yossef et al., Counting Distinct Elements
-in a Data Stream, 2002). What is among the k smallest of all was among them at every moment, so what is kept is a
+in a Data Stream, 2002). An element among the k smallest of all was among them at every moment, so the sample is a
 function of the set that arrived. Nothing is hashed until there are more than k.
 """
 
@@ -15,13 +15,13 @@ from zlib import crc32
 from streaming.text import SampledText
 
 HASH_SPAN: Final = 1 << 64
-KEPT_PER_LIMIT: Final = 4  # forgetting costs a hash of each: many slices are gone before there is a need
+KEPT_PER_LIMIT: Final = 4  # dropping costs a hash of each: many slices are gone before they need it
 _MASK: Final = HASH_SPAN - 1
-_SPREAD: Final = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, odd: names that count up do not stay in a row
+_SPREAD: Final = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, odd: spreads numbered names
 
 
 def unit_hashes(texts: Iterable[str]) -> list[int]:
-    """Hashes in 0 .. 2^64 - 1, spread evenly; two texts in 2^32 share one. A tenth of a cryptographic hash's cost."""
+    """Hashes texts evenly to 0 .. 2^64 - 1; two texts in 2^32 share one. A tenth of a cryptographic hash's cost."""
     texts = list(texts)
     try:
         return [crc32(text.encode()) * _SPREAD & _MASK for text in texts]
@@ -30,18 +30,18 @@ def unit_hashes(texts: Iterable[str]) -> list[int]:
 
 
 class DistinctViewers:
-    """Distinct viewers: exact up to `limit`, estimated past it. Holds KEPT_PER_LIMIT * limit between updates."""
+    """Counts distinct viewers: exact up to `limit`, else estimated. Keeps KEPT_PER_LIMIT * limit between updates."""
 
     __slots__ = ("_hashes", "_limit", "_threshold", "_viewers")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._viewers: set[str] = set()
-        self._hashes: set[int] | None = None  # instead of `_viewers` once there are too many
+        self._hashes: set[int] | None = None  # replaces `_viewers` once there are too many
         self._threshold = HASH_SPAN
 
     def update(self, viewers: Iterable[str]) -> None:
-        """Counts viewers."""
+        """Adds viewers."""
         if self._hashes is None:
             self._viewers.update(viewers)
             if len(self._viewers) > KEPT_PER_LIMIT * self._limit:
@@ -53,7 +53,7 @@ class DistinctViewers:
             self._forget(self._hashes)
 
     def _overflow(self) -> set[int]:
-        """The hashes instead of the viewers."""
+        """Replaces the viewers by their hashes, and returns these."""
         if self._hashes is None:
             self._forget(set(unit_hashes(self._viewers)))
             self._viewers = set()
@@ -61,7 +61,7 @@ class DistinctViewers:
         return self._hashes
 
     def _forget(self, hashes: set[int]) -> None:
-        """Keeps the smallest."""
+        """Keeps the `limit` smallest hashes."""
         if len(hashes) > self._limit:
             smallest = nsmallest(self._limit, hashes)
             hashes, self._threshold = set(smallest), smallest[-1] + 1
@@ -69,7 +69,7 @@ class DistinctViewers:
 
     @staticmethod
     def count(parts: Iterable[DistinctViewers], limit: int) -> int:
-        """Distinct viewers of the union of the parts: exact while none has overflowed."""
+        """Counts distinct viewers of the union of the parts: exact while none has overflowed."""
         parts = list(parts)
         if all(part._hashes is None and len(part._viewers) <= limit for part in parts):
             return len(set().union(*(part._viewers for part in parts)))
@@ -77,7 +77,7 @@ class DistinctViewers:
         for part in parts:
             few = part._hashes is None and len(part._viewers) <= limit
             hashes.update(unit_hashes(part._viewers) if few else part._overflow())
-        # An overflowed part holds at least `limit` hashes, so the union's `limit` smallest are all known.
+        # An overflowed part has at least `limit` hashes, so the union's `limit` smallest are all known.
         kth = nsmallest(limit, hashes)[-1]
         return max(limit, round((limit - 1) * HASH_SPAN / (kth + 1)))
 
@@ -90,11 +90,11 @@ class TextSample:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._first_at_ms: dict[str, int] = {}
-        self._counts: dict[str, int] = {}  # only of texts that came more than once
+        self._counts: dict[str, int] = {}  # only for texts that came more than once
         self._threshold = HASH_SPAN
 
     def update(self, texts: Sequence[str], times_ms: Sequence[int]) -> None:
-        """Counts texts, each with its event time."""
+        """Adds texts, each with its event time."""
         known, counts = self._first_at_ms, self._counts
         outside = self._outside(texts)
         for text, at_ms in zip(texts, times_ms, strict=True):
@@ -109,7 +109,7 @@ class TextSample:
             self._prune()
 
     def _outside(self, texts: Iterable[str]) -> set[str]:
-        """Those that are not among the smallest; each is hashed once, however often it is said."""
+        """The texts that are not among the smallest; each is hashed once, however often it comes."""
         threshold = self._threshold
         if threshold == HASH_SPAN:
             return set()
@@ -117,7 +117,7 @@ class TextSample:
         return {text for text, hashed in zip(new, unit_hashes(new), strict=True) if hashed >= threshold}
 
     def _prune(self) -> None:
-        # Texts that share a hash are told apart by themselves, so that which of them is kept depends on no order.
+        # Texts that share a hash are ordered by the text, so that the choice does not depend on arrival.
         known = list(self._first_at_ms)
         smallest = sorted(zip(unit_hashes(known), known, strict=True))[: self._limit]
         self._first_at_ms = {text: self._first_at_ms[text] for _, text in smallest}
@@ -125,7 +125,7 @@ class TextSample:
         self._threshold = smallest[-1][0] + 1
 
     def newest_first(self) -> list[SampledText]:
-        """The texts, newest first copy first, then by text."""
+        """The texts in order of their first copies, newest first, then by text."""
         if len(self._first_at_ms) > self._limit:
             self._prune()
         copies = self._counts

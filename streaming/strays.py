@@ -1,4 +1,4 @@
-"""Finds what compacted partitions hold of keys that belong to another one since their topic has grown. Never writes."""
+"""Finds keys in compacted partitions that belong to another one since their topic has grown. Never writes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streaming.restore import last_values
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """The last value of a key, in a partition that is not the key's any more."""
+    """The last value of a key in a partition that is no longer the key's."""
 
     partition: int
     key: bytes
@@ -20,7 +20,7 @@ class Stray:
 
 
 def strays(log: Log, topic: str, index: int, partitions: int) -> Iterator[Stray]:
-    """What lies elsewhere of the keys of partition `index`, of `partitions`. Blocks. Raises LogUnavailable."""
+    """Finds values outside partition `index` of `partitions` whose keys belong to it. Blocks. Raises LogUnavailable."""
     others = [partition for partition in log.partitions(topic) if partition.index != index]
     for partition, end in log.ends(others).items():
         if not end:

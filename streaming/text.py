@@ -1,4 +1,4 @@
-"""Owns how chat and titles become one short text for the encoder, and its hash. Never sees a room or a vector."""
+"""Builds one short text for the encoder from chat or a title, and its hash. Never sees a room or a vector."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from operator import itemgetter
 
 from streaming.saying import normalise, read
 
-SampledText = tuple[int, str, int]  # minus the event time of the first copy, the text as written, its copies
+SampledText = tuple[int, str, int]  # minus the event time of the first copy, the original text, its copies
 
 
 def text_hash(text: str) -> int:
-    """Signed 64-bit hash, the same in every process; 0 for the empty text only."""
+    """Hashes to a signed 64-bit number, the same in every process; 0 for the empty text only."""
     if not text:
         return 0
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
@@ -21,14 +21,14 @@ def text_hash(text: str) -> int:
 
 
 def build_chat_text(slices: Iterable[Iterable[SampledText]], max_chars: int, message_chars: int) -> str:
-    """The distinct texts, newest first, joined by newlines, in at most max_chars characters.
+    """Joins distinct texts by newlines, newest first, in at most max_chars characters.
 
     Newest first, because an encoder that reads fewer tokens cuts the end off.
 
-    Messages of two or more different words go first, evenly over the slices and newest first, until one does not fit;
-    what room is left goes to single words, emotes and laughter, most frequent first. Copies count once, whatever their
-    case, their length where they are laughter, and what of them cannot be seen.
-    slices: newest first, and so are the texts of each. A function of what they hold, not of the order in which it came.
+    Messages of two or more different words are chosen first, evenly over the slices and newest first, until one does
+    not fit. The rest is filled with single words, emotes and laughter, most frequent first. Copies count once, whatever
+    their case, invisible characters and, in laughter, their length.
+    slices: newest first, and so are the texts of each. The result does not depend on the order of arrival.
     """
     kept: dict[str, tuple[int, str]] = {}  # casefolded → (event time, text)
     words: dict[str, tuple[int, int, str]] = {}  # casefolded → (-copies, -event time, text)
@@ -54,9 +54,9 @@ def build_chat_text(slices: Iterable[Iterable[SampledText]], max_chars: int, mes
 
 
 def join_few(messages: Iterable[tuple[str, str, int]], max_chars: int, message_chars: int) -> str | None:
-    """What build_chat_text makes of these messages where all fit and no two say the same, else None.
+    """The result of `build_chat_text` where all messages fit and no two mean the same, else None.
 
-    messages: viewer, text, event time. Then no order matters, which makes it three times as fast.
+    messages: viewer, text, event time. It is three times as fast, because no choice is needed.
     """
     kept: dict[str, tuple[int, str]] = {}
     budget = max_chars + 1
@@ -72,12 +72,12 @@ def join_few(messages: Iterable[tuple[str, str, int]], max_chars: int, message_c
 
 
 def _in_turn(slices: Iterable[Iterable[SampledText]]) -> Iterable[SampledText]:
-    """The first of each slice, then the second of each, and so on."""
+    """Interleaves the slices: the first of each, then the second of each, and so on."""
     return filter(None, chain.from_iterable(zip_longest(*slices)))
 
 
 def build_title_text(title: str, category: str, tags: Iterable[str], max_chars: int) -> str:
-    """Title, category and tags as one text."""
+    """Joins title, category and tags to one text."""
     parts = [normalise(title, max_chars), normalise(category, max_chars)]
     parts.append(", ".join(filter(None, (normalise(tag, max_chars) for tag in tags))))
     return ". ".join(filter(None, parts))[:max_chars]

@@ -1,4 +1,4 @@
-"""Tells in which unit a time is, by its size alone, and what is wrong with one that is in none. Never reads a clock."""
+"""Recognises the unit of a time by its size, and explains a time that is in none. Never reads a clock."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from streaming.events import MAX_AT_MS, MIN_AT_MS
 from streaming.outcome import MAX_AHEAD_MS
 
 SINCE_START_MS: Final = 1_000_000_000  # eleven days: less may count from the start of a recording
-# Between 1990 and 2100 the units differ by a thousand and the years by a tenth of it: none is taken for another.
+# Units differ by a factor of 1,000, times from 1990 to 2100 by far less: no unit is taken for another.
 _PER_MS: Final = {"milliseconds": 1.0, "seconds": 0.001, "microseconds": 1e3, "nanoseconds": 1e6}
 
 
 def in_ms(at: float) -> tuple[int, str]:
-    """A time as milliseconds since the Unix epoch, and its unit: the one in which it lies between 1990 and 2100.
+    """Converts a time to milliseconds since the Unix epoch, and names its unit: that in which it is in 1990 to 2100.
 
-    Less than SINCE_START_MS is taken as it is, milliseconds since some start. Raises ValueError for any other.
+    Less than SINCE_START_MS stays as it is, milliseconds since some start. Raises ValueError for any other.
     """
     for unit, per_ms in _PER_MS.items():
         if MIN_AT_MS * per_ms <= at <= MAX_AT_MS * per_ms:
@@ -28,9 +28,9 @@ def in_ms(at: float) -> tuple[int, str]:
 
 
 def misplaced(at_ms: int, appended_ms: int) -> str:
-    """Why a record that was appended at appended_ms cannot have happened at at_ms; "" where it can.
+    """The reason why a record appended at appended_ms cannot have happened at at_ms; "" where it can.
 
-    The past is legal, because recordings may keep their times; 1970 is not, where the log lives today.
+    The past is legal, because recordings may keep their times; 1970 is not, on a log of today.
     """
     if at_ms > appended_ms + MAX_AHEAD_MS:
         return f"at_ms {at_ms} is over a minute after it arrived, {appended_ms}: a wrong clock or a wrong unit"

@@ -1,4 +1,4 @@
-"""Creates missing topics, says where others differ from what is expected, grows them where asked. Never deletes one."""
+"""Creates missing topics, reports differences in the others, grows them on request. Never deletes one."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ COMPACTED_SEGMENT_BYTES = 33_554_432
 
 
 class TopicAdmin(Protocol):
-    """What the check asks of a cluster. KafkaAdmin is one. Each raises LogUnavailable where no broker answers."""
+    """Administration of a cluster's topics. KafkaAdmin is one. Each call raises LogUnavailable if no broker answers."""
 
     def partition_counts(self, topics: Sequence[str]) -> Mapping[str, int]:
-        """How many partitions each of the topics has that exist."""
+        """Number of partitions of each of the topics that exist."""
 
     def replication_factors(self, topics: Sequence[str]) -> Mapping[str, int]:
-        """How many replicas each of the topics has that exist."""
+        """Number of replicas of each of the topics that exist."""
 
     def settings(self, topic: str) -> Mapping[str, str]:
-        """All settings in force of a topic."""
+        """All settings of a topic that are in force."""
 
     def grow(self, topic: str, partitions: int) -> None:
-        """Gives a topic more partitions; no error where it has them meanwhile."""
+        """Grows a topic to `partitions`; no error where it has them already."""
 
     def create(self, topic: str, *, partitions: int, replication_factor: int, settings: Mapping[str, str]) -> None:
-        """Creates a topic; no error where it has come to be meanwhile."""
+        """Creates a topic; no error where it exists already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing of a topic that is not as expected."""
+    """A property of a topic that differs from what is expected."""
 
     what: str
     expected: str
@@ -48,27 +48,27 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class TopicReport:
-    """What the check found of a topic. `topic` is its name on the cluster, with the prefix.
+    """Result of the check of a topic. `topic` is its name on the cluster, with the prefix.
 
-    compression: the topic's compression.type; `producer` leaves batches as each producer packed them.
+    compression: the topic's compression.type; `producer` leaves batches as producers compressed them.
     """
 
     topic: str
     state: Literal["created", "grown", "ok", "differs"]
     partitions: int
     differences: tuple[Difference, ...] = ()
-    compression: str = PRODUCERS  # what the broker packs with
+    compression: str = PRODUCERS  # the broker's codec
 
 
 def check_topics(admin: TopicAdmin, config: TopicsConfig) -> list[TopicReport]:
-    """Creates what is missing; one report per topic, in the order of the table. Raises LogError, LogUnavailable."""
+    """Creates missing topics; reports on each topic, in the order of the table. Raises LogError, LogUnavailable."""
     return _checked(admin, config, frozenset())
 
 
 def grow_topics(admin: TopicAdmin, config: TopicsConfig, partitionings: Collection[Partitioning]) -> list[TopicReport]:
-    """As `check_topics`; topics of these partitionings that have fewer partitions than expected get more.
+    """Grows topics of these partitionings that have fewer partitions than configured, and does `check_topics`.
 
-    Where one has more than asked for, nothing is done: partitions are never taken away. Raises ConfigError then.
+    Raises ConfigError, before any change, where a topic has more than configured: partitions are never removed.
     """
     names = {config.prefix + topic.name: topic for topic in TOPICS.values() if topic.partitioning in partitionings}
     found = admin.partition_counts(list(names))
@@ -100,7 +100,7 @@ def _checked(admin: TopicAdmin, config: TopicsConfig, grown: Collection[str]) ->
 
 
 def settings_of(topic: Topic, replication_factor: int) -> dict[str, str]:
-    """The settings that a topic is created with. Whatever else it has is the cluster's own choice."""
+    """The settings with which a topic is created. All others are the cluster's defaults."""
     settings = {
         "cleanup.policy": "compact" if topic.compact else "delete",
         # Time on the log is the broker's: windows close and rooms time out by it, whatever clock a producer has
@@ -146,7 +146,7 @@ def _compare(admin: TopicAdmin, config: TopicsConfig, topic: Topic, partitions: 
 
 
 def _unreadable(compression: str) -> tuple[Difference, ...]:
-    """Any codec that this build can unpack is as good as another."""
+    """The difference that a codec makes which this build cannot unpack; empty for any other codec."""
     if compression in (PRODUCERS, "uncompressed") or can_unpack(compression):
         return ()
     readable = ", ".join(name for name in NAMES.values() if can_unpack(name))
@@ -154,5 +154,5 @@ def _unreadable(compression: str) -> tuple[Difference, ...]:
 
 
 def _same(expected: str, found: str) -> bool:
-    """Lists such as `compact,delete` come back in any order."""
+    """Whether two settings are equal. Lists such as `compact,delete` come back in any order."""
     return sorted(expected.split(",")) == sorted(part.strip() for part in found.split(","))

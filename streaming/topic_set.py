@@ -1,4 +1,4 @@
-"""Owns which topics belong together, and what follows from their shapes. Never asks the log."""
+"""The sets of topics that belong together, and conclusions from their shapes. Never asks the log."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ VIEWER_TOPICS = (VIEWER_EVENTS, VIEWER_PROFILES, IMPRESSIONS)  # impressions are
 
 
 def partitions_in_force(shapes: Mapping[str, TopicShape]) -> int:
-    """Among how many partitions the keys of a set are divided: as many as each of its topics has."""
+    """The number of partitions among which a set's keys are divided: the smallest of its topics'."""
     return min(shape.partitions for shape in shapes.values())
 
 
 def half_grown(shapes: Mapping[str, TopicShape]) -> str:
-    """What to say of a set whose topics have not the same number of partitions; "" where they have."""
+    """The message for a set whose topics differ in their number of partitions; "" where they do not."""
     counts = {topic: shape.partitions for topic, shape in shapes.items()}
     if len(set(counts.values())) < 2:
         return ""
@@ -31,13 +31,13 @@ def half_grown(shapes: Mapping[str, TopicShape]) -> str:
 
 
 def made_of_inputs(shapes: Mapping[str, TopicShape], index: int) -> tuple[int, int, int]:
-    """What partition `index` of rooms, chat and room-activity is: offsets of another making, or index, say nothing."""
+    """Ids of partition `index` of rooms, chat and room-activity by making: offsets compare only under equal ids."""
     rooms, chat, activity = (shapes[topic].made for topic in (ROOMS, CHAT, ROOM_ACTIVITY))
     return _mixed(rooms, index), _mixed(chat, index), _mixed(activity, index)
 
 
 def comparable(one: RoomState, other: RoomState) -> bool:
-    """Whether the offsets of two states of a room tell which is the later."""
+    """Whether two states of a room can be ordered by their offsets."""
     return not one.inputs or not other.inputs or one.inputs == other.inputs
 
 

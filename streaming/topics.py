@@ -1,4 +1,4 @@
-"""Owns the one table of topics: key, cleanup, format and record types. Never talks to a broker."""
+"""The one table of topics: key, cleanup, format and record types. Never talks to a broker."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Partitioning = Literal["room", "viewer", "single"]
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a topic is. records: the types that may stand on it; partitioning: which count of the config it takes."""
+    """Declaration of a topic. records: its record types; partitioning: the setting that gives its partition count."""
 
     name: str
     key: str
@@ -68,7 +68,7 @@ TOPICS: dict[str, Topic] = {
 
 @dataclass(frozen=True, slots=True)
 class TopicsConfig(Section):
-    """How many partitions and replicas the topics get, and a prefix for sharing a cluster."""
+    """The topics' numbers of partitions and replicas, and a prefix for sharing a cluster."""
 
     section: ClassVar[str] = "topics"
 
@@ -78,5 +78,5 @@ class TopicsConfig(Section):
     replication_factor: Count = 1  # 3 on a real cluster
 
     def partitions_of(self, topic: Topic) -> int:
-        """How many partitions the topic is to have."""
+        """The configured number of partitions of a topic."""
         return {"room": self.room_partitions, "viewer": self.viewer_partitions, "single": 1}[topic.partitioning]

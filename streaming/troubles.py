@@ -1,4 +1,4 @@
-"""Owns what can be wrong with a partition of the log, and who says it. Never reads a log, never mends anything."""
+"""Problems with partitions of the log, and their report to log and metrics. Never reads a log, never mends anything."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from streaming.metrics import Metrics
 LOGGER = logging.getLogger(__name__)
 
 # codec: a batch that this build cannot unpack; damaged: a batch whose bytes are not those that were written;
-# held: a producer's open transaction keeps what was written from everybody who reads;
+# held: a producer's open transaction hides later records from all readers;
 # grown: topics that belong together have different numbers of partitions.
 Kind = Literal["codec", "damaged", "held", "grown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A partition that has a problem, and where. message: what it is and how to go on, for a person.
+    """A problem with a partition. message: what it is and how to go on, for a person.
 
-    offset: of the first record that is not read because of it, -1 where it is about no record. reader: who met it
-    (`room-workers`, `replica`, `archiver`), "" as long as only its source knows.
+    offset: of the first record that is not read because of it, -1 if it concerns no record. reader: who met it
+    (`room-workers`, `replica`, `archiver`), "" until its source has passed it on.
     """
 
     topic: str
@@ -35,15 +35,15 @@ class Trouble:
 
     @property
     def unreadable(self) -> bool:
-        """Whether there is something that cannot be read, and not only something that is not there yet."""
+        """Whether a record cannot be read, and is not only late."""
         return self.kind in ("codec", "damaged")
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Offsets from `first` to `last` that a source has passed over, and why: nothing of them will be read.
+    """Offsets from `first` to `last` that a source has skipped for good, and why.
 
-    cause: `deleted` where the log has let go of them (retention, DeleteRecords) before they were read.
+    cause: `deleted` where the log has deleted them (retention, DeleteRecords) before they were read.
     """
 
     topic: str
@@ -54,26 +54,26 @@ class Skipped:
     cause: Literal["damaged", "deleted"] = "damaged"
 
     def behind(self, read: int) -> Skipped | None:
-        """What of it had not been read before; None where nothing had not. read: offsets below it were."""
+        """The part that had not been read before; None if there is none. read: offsets below it had been read."""
         return None if self.last < read else replace(self, first=max(self.first, read))
 
 
 class Troubles:
-    """What is wrong now with the partitions of one reader: each said once in the log, and again when it is over.
+    """Current troubles of one reader's partitions. Each is logged once, and again when it is over.
 
-    One thread updates, any reads `now`. It outlives the sessions of its reader, so that an outage repeats nothing.
+    One thread updates, any reads `now`. It outlives its reader's sessions, so that an outage does not repeat logs.
     """
 
     def __init__(self, reader: str, metrics: Metrics) -> None:
         self._reader = reader
         self._metrics = metrics
         self._counted: set[tuple[str, str]] = set()
-        self._lost: dict[tuple[str, int], Skipped] = {}  # of each partition the last
+        self._lost: dict[tuple[str, int], Skipped] = {}  # the last one of each partition
         self.now: tuple[Trouble, ...] = ()
-        self.lost_text = ""  # for a status: what was passed over last of each partition since the start
+        self.lost_text = ""  # for a status: the offsets skipped last in each partition since the start
 
     def update(self, found: Iterable[Trouble]) -> None:
-        """Takes what is wrong now in place of what was."""
+        """Replaces the current troubles; logs and measures the changes."""
         before, now = {_place(t): t for t in self.now}, {_place(t): replace(t, reader=self._reader) for t in found}
         for place, trouble in now.items():
             if place not in before:
@@ -85,7 +85,7 @@ class Troubles:
         self._measure()
 
     def passed_over(self, skipped: Iterable[Skipped]) -> None:
-        """Says and counts what was skipped."""
+        """Logs and counts skipped offsets."""
         for one in skipped:
             LOGGER.warning(
                 "%s: %s partition %d: offsets %d to %d are passed over: %s",
@@ -101,7 +101,7 @@ class Troubles:
 
     def _measure(self) -> None:
         counts = Counter((trouble.topic, str(trouble.kind)) for trouble in self.now)
-        self._counted |= counts.keys()  # what is over reads 0
+        self._counted |= counts.keys()  # troubles that are over read 0
         for topic, kind in self._counted:
             value = counts[topic, kind]
             self._metrics.gauge("log_partition_troubles", value, reader=self._reader, topic=topic, kind=kind)

@@ -1,4 +1,4 @@
-"""Owns what is true of the simulated platform: who likes what, what each room is about, where a viewer would go next.
+"""Ground truth of the simulated platform: viewers' tastes, rooms' topics, and the odds of each viewer's next room.
 
 The simulator draws every choice of a viewer from exactly this; it is the oracle that answers are measured against.
 """
@@ -40,7 +40,7 @@ class Broadcast(msgspec.Struct):
 
 
 class Moment:
-    """The live rooms of one moment. R rooms, in the order of `rooms`."""
+    """The live rooms at one moment. R rooms, in the order of `rooms`."""
 
     def __init__(self, population: Population, broadcasts: list[Broadcast], at_ms: int) -> None:
         self._population = population
@@ -53,9 +53,9 @@ class Moment:
         self.categories_R: Ints = self.topics_R // population.topics_per_category
 
     def affinity(self, viewer: int) -> Floats:
-        """[R] float64, sums to 1: the probability of each live room to be the viewer's next choice.
+        """Probabilities [R] float64, which sum to 1, of each live room to be the viewer's next choice.
 
-        Choosing the room where the viewer already is means staying: that makes no event.
+        Choosing the room where the viewer already is means staying, and makes no event.
         """
         config = self._population.config
         share_R: Floats = config.noise_share * self._by_popularity()
@@ -65,7 +65,7 @@ class Moment:
         return share_R
 
     def liked(self, viewer: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """[R] bool: is the room, now, about a category that the viewer likes."""
+        """Mask [R] bool of the rooms that are now about a category that the viewer likes."""
         tastes = self._population.tastes_MT[viewer][self._population.taste_weights_MT[viewer] > 0]
         return np.isin(self.categories_R, tastes)
 
@@ -101,7 +101,7 @@ class Moment:
 
 
 class Truth:
-    """Everything that is true of a simulated platform. Grows by one Broadcast per room."""
+    """Ground truth of a simulated platform. It grows by one Broadcast per room."""
 
     def __init__(self, population: Population) -> None:
         self.population = population
@@ -109,7 +109,7 @@ class Truth:
         self._moment: Moment | None = None
 
     def add(self, broadcast: Broadcast) -> None:
-        """A room started."""
+        """Adds a room that starts."""
         self.broadcasts[broadcast.room] = broadcast
 
     def live(self, at_ms: int) -> list[RoomId]:
@@ -117,18 +117,18 @@ class Truth:
         return self.at(at_ms).rooms
 
     def affinity(self, viewer: ViewerId, at_ms: int) -> Mapping[RoomId, float]:
-        """The probability of each live room to be the viewer's next choice: what an oracle ranks by."""
+        """The probability of each live room to be the viewer's next choice, by which an oracle ranks."""
         moment = self.at(at_ms)
         return dict(zip(moment.rooms, moment.affinity(self.viewer_index(viewer)).tolist(), strict=True))
 
     def liked_categories(self, viewer: ViewerId) -> dict[str, float]:
-        """Category → weight, of the categories that the viewer likes."""
+        """Weights of the categories that the viewer likes, by category."""
         people, index = self.population, self.viewer_index(viewer)
         pairs = zip(people.tastes_MT[index].tolist(), people.taste_weights_MT[index].tolist(), strict=True)
         return {people.categories[category].name: weight for category, weight in pairs if weight > 0}
 
     def category(self, room: RoomId, at_ms: int) -> str:
-        """What a room is about: its label, or what a room under a label for everything is talking of."""
+        """The category that a room is about: its label, or the actual one under a label for everything."""
         return self.population.topics[self.broadcasts[room].topic_at(at_ms)].category
 
     def topic(self, room: RoomId, at_ms: int) -> str:
@@ -139,14 +139,14 @@ class Truth:
         return self.population.streamers[self.broadcasts[room].streamer]
 
     def viewer_index(self, viewer: ViewerId) -> int:
-        """Raises KeyError for one who is not of this platform."""
+        """The viewer's index in the population. Raises KeyError for a viewer of another platform."""
         digits = viewer[1:]
         if not (viewer.startswith("v") and digits.isdecimal() and int(digits) < len(self.population.viewers)):
             raise KeyError(f"no viewer {viewer!r} on this platform")
         return int(digits)
 
     def at(self, at_ms: int) -> Moment:
-        """The platform at a time that the simulation has passed. Kept until another time is asked for."""
+        """The platform at a time that the simulation has passed. Cached until the next call with another time."""
         if self._moment is None or self._moment.at_ms != at_ms:
             live = [b for b in self.broadcasts.values() if b.started_at_ms <= at_ms and not 0 < b.ended_at_ms <= at_ms]
             self._moment = Moment(self.population, live, at_ms)
@@ -166,7 +166,7 @@ class Truth:
 
     @staticmethod
     def read(path: Path) -> Truth:
-        """Raises InputFileError where the file is no truth."""
+        """Reads a file of `write`. Raises InputFileError where it is none."""
         try:
             document = msgspec.json.decode(path.read_bytes(), type=_Document)
         except (OSError, msgspec.MsgspecError) as err:

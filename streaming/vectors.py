@@ -1,7 +1,7 @@
-"""Owns vectors as they travel: float16 little-endian bytes, and their slow mean. Never encodes text.
+"""Serialised vectors: float16 little-endian bytes, and their slow mean. Never encodes text.
 
-A vector with one component that is no number makes every mean and every product it enters one too, so it is refused at
-each door: where the encoder answers, where a state is read back, where a replica takes it.
+One NaN or infinite component spoils every mean and every product that the vector enters. So such vectors are refused
+at each entry: from the encoder, from a restored state, and in a replica.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from numpy.typing import NDArray
 from streaming.events import RoomState
 
 WIRE_DTYPE = np.dtype("<f2")
-# High bytes of float16 whose exponent is not all ones, as it is in an infinity and in what is no number.
+# High bytes of float16 whose exponent is not all ones, as it is in infinities and NaN.
 _NUMBERS: Final = bytes(byte for byte in range(256) if byte & 0x7C != 0x7C)
 
 
 def to_bytes(vector_D: NDArray[np.floating[Any]]) -> bytes:
-    """A vector [D] as float16 little-endian bytes."""
+    """Serialises a vector [D] to float16 little-endian bytes."""
     return np.asarray(vector_D).astype(WIRE_DTYPE).tobytes()
 
 
 def from_bytes(vector: bytes) -> NDArray[np.float32]:
-    """float16 bytes as a vector [D] of float32; shape [0] for b""."""
+    """Reads float16 bytes as a vector [D] of float32; shape [0] for b""."""
     return np.frombuffer(vector, dtype=WIRE_DTYPE).astype(np.float32)
 
 
 def are_numbers(vectors: bytes) -> bool:
-    """Whether these are whole float16, none of them NaN or infinite; of any number of vectors in a row."""
-    # A tenth of what numpy takes for one vector: it is asked for every text that comes back from the encoder.
+    """Whether these are whole float16, none of them NaN or infinite; for any number of vectors in a row."""
+    # A tenth of numpy's time for one vector: this runs for every text that comes back from the encoder.
     return not len(vectors) % 2 and not vectors[1::2].translate(None, _NUMBERS)
 
 
 def with_numbers_only(state: RoomState) -> RoomState:
-    """The state itself; where a vector is none of numbers, another without it, as before it was encoded."""
+    """The state, without vectors that are not finite, as before these were encoded. Itself if there are none."""
     title, chat, mean = state.title_vector, state.chat_vector, state.mean_vector
     if are_numbers(title + chat + mean) and not (len(title) % 2 or len(chat) % 2):
         return state
@@ -50,11 +50,11 @@ def with_numbers_only(state: RoomState) -> RoomState:
 
 
 def fold_mean(mean: bytes, vector: bytes, alpha: float) -> bytes:
-    """mean + alpha * (vector - mean) in float32, rounded to float16. Not normalised; the first vector is the mean.
+    """Returns mean + alpha * (vector - mean) in float32, rounded to float16. Not normalised; the first vector is it.
 
-    The rounding at every step makes a mean that was read back from the log fold on exactly as the one in memory.
+    Because of the rounding at every step, a mean restored from the log continues exactly as the one in memory.
     """
-    if len(mean) != len(vector):  # none yet
+    if len(mean) != len(vector):  # no mean yet
         return vector
     mean_D, vector_D = from_bytes(mean), from_bytes(vector)
     return to_bytes(mean_D + np.float32(alpha) * (vector_D - mean_D))

@@ -1,7 +1,7 @@
-"""Owns a room's chat by event time: slices of 5 s, the last 30 s, and segments that close. Never encodes or publishes.
+"""A room's chat by event time: slices of 5 s, the last 30 s, and segments that close. Never encodes or publishes.
 
-Everything here is a function of the room's own messages in log order, of their append times, and of nothing else: where
-batches begin and end, and how often `expire` is called in between, changes no text and no count.
+Texts and counts are a function of the room's own messages in log order and of their append times only. The boundaries
+of batches, and how often `expire` is called, do not change them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ HELD_SLICES = 2 * SEGMENT_SLICES  # the last 30 s and the 30 s before, whose dif
 NEVER_MS = 1 << 62
 NO_SLICE = -1
 NOTED_MESSAGES = 256  # per slice, between two calls
-FEW_MESSAGES = 16  # whose text is likely to be all of them
+FEW_MESSAGES = 16  # their text is likely to hold all of them
 
 ChatLine = tuple[str, str, int, int, int]  # viewer, text, at_ms, offset, appended_ms
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedSegment:
-    """Segment `index`, which is [30 * index, 30 * index + 30) s, as it stood when it closed. hash: of the text."""
+    """Segment `index`, the time [30 * index, 30 * index + 30) s, as it was when it closed. hash: of the text."""
 
     index: int
     text: str
@@ -39,7 +39,7 @@ class ClosedSegment:
 
 @dataclass(frozen=True, slots=True)
 class ChatStatistics:
-    """Of the last 30 s of event time (`messages`, `chatters`) and the 30 s before (`previous`)."""
+    """Counts of the last 30 s of event time (`messages`, `chatters`) and of the 30 s before (`previous`)."""
 
     messages: int = 0
     chatters: int = 0
@@ -47,10 +47,10 @@ class ChatStatistics:
 
 
 class ChatWindow:
-    """The chat of one room.
+    """The window of one room's chat.
 
-    For the owner to take: `closed`, segments that closed, in order; `tally`, messages by slice, late ones among them
-    and duplicates not; `heard`, those of them that count in a rate: a few of each chatter, and no late ones.
+    The owner takes and clears these: `closed`, closed segments in order; `tally`, messages by slice, with late ones
+    and without duplicates; `heard`, those of them that count in a rate: a few of each chatter, and no late ones.
     """
 
     __slots__ = (
@@ -61,23 +61,23 @@ class ChatWindow:
     def __init__(
         self, config: WindowConfig, closed_through: int = -1, wanted: Callable[[int], bool] = lambda _: True
     ) -> None:
-        """wanted: whether anybody may ask for the text of segment `index`; it is "" where not. Asked when it closes."""
+        """wanted: whether the text of segment `index` may be needed, else it is "". Called when the segment closes."""
         self._config = config
         self._wanted = wanted
         self._slices: dict[int, Slice] = {}
         self._newest = -HELD_SLICES  # index of the watermark's slice
-        self._closed_through = closed_through  # segments up to here are closed, whether they held anything or not
+        self._closed_through = closed_through  # segments up to here are closed, empty ones too
         self.head_ms = 0  # newest append time
         self._due_ms = NEVER_MS  # before this append time nothing can have expired
         self.watermark_ms = 0  # newest event time
-        self.watermark_arrived_ms = 0  # append time of the message that it is of
+        self.watermark_arrived_ms = 0  # append time of the message with that event time
         self.closed: list[ClosedSegment] = []
         self.tally: dict[int, int] = {}
         self.heard: dict[int, int] = {}
-        self.num_heard = 0  # the same since the window began
+        self.num_heard = 0  # messages that count in a rate, since construction
 
     def add(self, viewer: str, text: str, at_ms: int, offset: int, appended_ms: int) -> Outcome:
-        """Takes one message: APPLIED, LATE or DUPLICATE."""
+        """Adds one message: APPLIED, LATE or DUPLICATE."""
         counts = [0] * len(Outcome)
         self.add_all([(viewer, text, at_ms, offset, appended_ms)], counts)
         return (
@@ -89,19 +89,18 @@ class ChatWindow:
         )
 
     def add_all(self, lines: Sequence[ChatLine], counts: list[int]) -> None:
-        """Takes messages, and adds those that are LATE or DUPLICATE to `counts`, which is indexed by Outcome.
+        """Adds messages, and counts those that are LATE or DUPLICATE in `counts`, which is indexed by Outcome.
 
-        Offsets rise; append times that fall count as the newest. A message cannot be said after it was appended: an
-        event time ahead of its append time counts as that. One viewer whose clock is a minute ahead would otherwise
-        make the rest of the room's chat late.
+        Offsets rise; an append time that falls counts as the newest. An event time ahead of its append time counts as
+        the append time. Otherwise one viewer whose clock is a minute ahead would make the rest of the chat late.
         """
         config, head_ms, due_ms, watermark_ms = self._config, self.head_ms, self._due_ms, self.watermark_ms
         arrived_ms = self.watermark_arrived_ms
         num_recognised, message_chars = config.recognised_per_slice, config.message_chars
         oldest = self._newest - HELD_SLICES
-        since = 0  # messages of `held` before the first one that is not in the tally
-        unheard = 0  # of those that are not, such as do not count in a rate
-        held: Slice | None = None  # of the last message
+        since = 0  # messages of `held` that are in the tally already
+        unheard = 0  # messages not yet in the tally that do not count in a rate
+        held: Slice | None = None  # slice of the last message
         current = NO_SLICE  # its index
         for viewer, text, at_ms, offset, appended_ms in lines:
             if appended_ms > head_ms:
@@ -130,7 +129,7 @@ class ChatWindow:
             if len(recognised) < num_recognised:
                 recognised.add(key)
             if viewer in chatters or len(chatters) >= num_recognised:
-                unheard += not held.hears(viewer)  # type: ignore[union-attr]  # a slice was taken, now or before
+                unheard += not held.hears(viewer)  # type: ignore[union-attr]  # `held` is set, now or before
             else:
                 chatters.add(viewer)
             held.last_appended_ms = head_ms  # type: ignore[union-attr]
@@ -141,7 +140,7 @@ class ChatWindow:
         self.head_ms, self.watermark_ms, self.watermark_arrived_ms = head_ms, watermark_ms, arrived_ms
 
     def _count(self, index: int, held: Slice | None, since: int, unheard: int) -> None:
-        """Counts what a slice has taken since it held `since` messages, all but `unheard` in the rate too."""
+        """Adds a slice's messages after the first `since` to the tally, and all of these but `unheard` to the rate."""
         arrived = held.messages - since if held is not None else 0
         if arrived:
             self.tally[index] = self.tally.get(index, 0) + arrived
@@ -149,7 +148,7 @@ class ChatWindow:
             self.num_heard += arrived - unheard
 
     def _slice(self, index: int, offset: int, head_ms: int) -> Slice:
-        """The slice of a message that is not late; a new one moves the window where it is the newest."""
+        """Returns the slice of a message that is not late; a new one moves the window if it is the newest."""
         held, config = self._slices.get(index), self._config
         if held is None:
             held = self._slices[index] = Slice(offset, config.viewers_per_slice, config.texts_per_slice)
@@ -161,13 +160,13 @@ class ChatWindow:
         return held
 
     def resume(self, watermark_ms: int) -> None:
-        """Raises the watermark to what it was: part of what set it may not have been read again."""
+        """Raises the watermark to its value before a restart: the message that set it may not have been read again."""
         self.watermark_ms = max(self.watermark_ms, watermark_ms)
         if watermark_ms // SLICE_MS > self._newest:
             self._advance(watermark_ms // SLICE_MS)
 
     def _advance(self, newest: int) -> None:
-        """Closes the segments that the watermark has passed, forgets slices that it has left behind."""
+        """Closes segments that the watermark has passed, and drops slices that have left the window."""
         self._newest = newest
         self._close((newest - self._config.lateness_s * 1_000 // SLICE_MS) // SEGMENT_SLICES - 1)
         for index in [index for index in self._slices if index <= newest - HELD_SLICES]:
@@ -218,7 +217,7 @@ class ChatWindow:
         return self._due_ms
 
     def text(self, *, short: bool = False) -> str:
-        """What is said in the last 30 s up to the watermark; "" where that is nothing. short: less of it."""
+        """Text of the last 30 s up to the watermark; "" where there is none. short: a shorter one."""
         indices = (index for index in self._slices if index > self._newest - SEGMENT_SLICES)
         return self._text(indices, self._config.short_chars if short else self._config.text_chars)
 
@@ -246,7 +245,7 @@ class ChatWindow:
         return ChatStatistics(sum([held.messages for held in now]), self._chatters(now), previous)
 
     def _chatters(self, slices: Sequence[Slice]) -> int:
-        """Distinct viewers; of few without a sketch, and the same number."""
+        """Number of distinct viewers; few are counted without a sketch, with the same result."""
         viewers: set[str] = set()
         for held in slices:
             few = held.few_viewers()
@@ -256,12 +255,12 @@ class ChatWindow:
         return len(viewers)
 
     def retained_offset(self, head_ms: int, *, everything: bool) -> int | None:
-        """First offset from which a restart must read to rebuild what an arrival would still find here.
+        """First offset from which a restart must read to rebuild the slices that the next message would find here.
 
-        everything: also slices that the next arrival would drop, because a text of them is still to be encoded.
+        everything: also slices that the next message would drop, because their text is still to be encoded.
         """
         keep_ms = self._config.keep_s * 1_000
-        for index, held in self._slices.items():  # in the order in which they began, which is that of their offsets
+        for index, held in self._slices.items():  # in order of creation, and so of offsets
             closed = index // SEGMENT_SLICES <= self._closed_through
             if everything or not closed or held.last_appended_ms + keep_ms >= head_ms:
                 return held.first_offset

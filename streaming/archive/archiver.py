@@ -1,8 +1,8 @@
-"""Owns the Archiver: every topic → Parquet, each record exactly once. Never commits an offset and never decodes.
+"""The Archiver: copies every topic to Parquet, each record exactly once. Never commits an offset and never decodes.
 
-Where to go on is read from the files themselves, so a file and the position after it are there at one moment or not at
-all. Partitions are assigned exactly. Two Archivers of one archive write the same records into overlapping files: work
-done twice, and readers give each record once all the same.
+Its positions follow from the files themselves, so a file and the position after it appear at the same moment. It reads
+exact partitions, without a group. Two Archivers of one archive write the same records into overlapping files: that is
+double work, but readers still give each record once.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ LOGGER = logging.getLogger(__name__)
 
 POLL_S = 0.2
 FIRST_BACKOFF_S = 0.5
-MAX_BACKOFF_S = 30.0  # a full disk stays full for a while; a broker is back sooner, and is asked again then
+MAX_BACKOFF_S = 30.0  # a full disk stays full for a while
 RATE_WINDOW_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiverStatus:
-    """An Archiver a moment ago. anew: topics that were made anew, and go on in the archive where they ended there."""
+    """Status of an Archiver. anew: topics that were made anew, and continue in the archive after their old records."""
 
     records: int = 0  # written since the start
     files: int = 0
@@ -48,7 +48,7 @@ class ArchiverStatus:
     anew: tuple[str, ...] = ()
     contact_age_s: float = 0.0
     troubles: tuple[Trouble, ...] = ()  # partitions that are not read, and why
-    lost: str = ""  # offsets that were passed over since the start, the last of each partition
+    lost: str = ""  # offsets skipped since the start, the last ones of each partition
 
 
 class Archiver:
@@ -57,7 +57,7 @@ class Archiver:
     def __init__(
         self, log: Log, config: ArchiveConfig, metrics: Metrics, clock: Clock, *, archive: Archive | None = None
     ) -> None:
-        """archive: one that is open already, for tests. Raises ArchiveError: see `open_store`."""
+        """archive: an open one, for tests. Raises ArchiveError, as `open_store` does."""
         self._log = log
         self._config = config
         self._metrics = metrics
@@ -69,14 +69,14 @@ class Archiver:
         self._records = self._files = self._bytes = self._failures = 0
         self._read, self._rate, self._since_s = 0, 0.0, clock.monotonic_s()
         self._upkeep: Iterator[Step] = iter(())
-        self._kept_hour = -1  # the hour in which upkeep was begun last
+        self._kept_hour = -1  # the hour in which upkeep last began
 
     def status(self) -> ArchiverStatus:
-        """About a second old at most."""
+        """The current status, about a second old at most."""
         return self._status
 
     def run(self, stop: threading.Event) -> None:
-        """Archives until told to stop, then writes what it has. What fails is tried again, from the files.
+        """Archives until `stop`, then writes the waiting records. After a failure it begins again from the files.
 
         Raises TopicMissing.
         """
@@ -98,9 +98,10 @@ class Archiver:
                 backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
 
     def run_once(self, stop: threading.Event, *, until_end: bool = True) -> None:
-        """As `run`, but the first failure is raised: ArchiveError, LogError. until_end: ends where the log ends now.
+        """Archives as `run` does, but raises the first failure: ArchiveError, LogError.
 
-        Then Unreadable is raised where a partition holds what cannot be read, once everything else is written.
+        until_end: returns at the log's current end. Then Unreadable is raised, after everything else was written, where
+        a partition holds something that cannot be read.
         """
         ends: dict[Partition, int] = {}
 
@@ -117,14 +118,14 @@ class Archiver:
             raise Unreadable(unread[0])
 
     def _session(self, stop: threading.Event, done: Callable[[Source, Mapping[Partition, int]], bool]) -> bool:
-        """Whether it ends because topics have another shape: another session knows of it."""
+        """Runs one session; returns whether it ended because topics changed shape, which needs another session."""
         self._archive.store.prepare()
         shapes = self._log.shapes(list(TOPICS))
         positions, first = self._starts(shapes)
         self._pending = Pending(first)
         source = self._log.reader(list(positions), dict(positions))
         try:
-            reshaped = self._log.shapes(list(TOPICS)) != shapes  # before the source was there to see it
+            reshaped = self._log.shapes(list(TOPICS)) != shapes  # before the source was open to see it
             while not (stop.is_set() or reshaped or done(source, positions)):
                 batch = source.poll(POLL_S)
                 reshaped = bool(batch.reshaped)
@@ -139,9 +140,9 @@ class Archiver:
         return reshaped
 
     def _starts(self, shapes: Mapping[str, TopicShape]) -> tuple[dict[Partition, int], dict[Partition, int]]:
-        """Where each partition goes on, in offsets of the log, and what the archive's offsets are more than those.
+        """Each partition's next offset on the log, and the number to add to get the archive's offset.
 
-        A topic that was made anew, or that its broker has lost, goes on in the archive where it ended there.
+        A topic that was made anew, or that its broker has lost, continues in the archive after its old records.
         """
         partitions = [Partition(topic, n) for topic, shape in shapes.items() for n in range(shape.partitions)]
         ends, known = self._log.ends(partitions), self._archive.positions()
@@ -197,7 +198,7 @@ class Archiver:
                 LOGGER.info("archiver: wrote %s, %d records", written.path, len(run.records))
 
     def _look_after(self) -> None:
-        """One step of upkeep a turn, so that reading goes on; begun anew once an hour."""
+        """Does one step of upkeep per turn, so that reading goes on. Upkeep begins once an hour."""
         now_ms = self._clock.now_ms()
         hour = (now_ms - SETTLED_MS) // HOUR_MS
         if hour != self._kept_hour:

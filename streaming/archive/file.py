@@ -1,4 +1,4 @@
-"""Owns the names of the archive's files and which of them a reader needs. Pure: never opens one.
+"""Names of the archive's files, and the choice of those that a reader needs. Never opens one.
 
 A file holds consecutive records of one partition whose timestamps lie in one hour:
 
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from streaming.log import Partition
 from streaming.topics import HOUR_MS
 
-MAX_HOUR = 4_102_444_800_000 // HOUR_MS  # the year 2100: what a broken clock says later is put into its last hour
+MAX_HOUR = 4_102_444_800_000 // HOUR_MS  # the year 2100: later times, of broken clocks, are put into its last hour
 OFFSET_DIGITS = 19  # of the largest offset, so that names sort as their offsets do
 HOUR_FORMAT = "%Y-%m-%dT%H"
 _PATH = re.compile(
@@ -31,13 +31,13 @@ def hour_of(timestamp_ms: int) -> int:
 
 
 def hour_name(hour: int) -> str:
-    """The hour as it stands in paths, UTC."""
+    """The hour as it is written in paths, UTC."""
     return datetime.fromtimestamp(hour * 3600, UTC).strftime(HOUR_FORMAT)
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFile:
-    """One file, as its path tells. first, last: offsets of its first and last record; hour: counted from 1970."""
+    """One file, described by its path. first, last: offsets of its first and last record; hour: counted from 1970."""
 
     partition: Partition
     hour: int
@@ -47,7 +47,7 @@ class ArchiveFile:
 
     @property
     def path(self) -> str:
-        """Below the archive's root."""
+        """The path below the archive's root."""
         topic, index = self.partition
         name = f"{topic}-{index}-{self.first:0{OFFSET_DIGITS}}-{self.last:0{OFFSET_DIGITS}}.parquet"
         return f"topic={topic}/hour={hour_name(self.hour)}/{name}"
@@ -59,17 +59,17 @@ class ArchiveFile:
 
     @property
     def until_ms(self) -> int:
-        """The end of its hour: every timestamp in it is before."""
+        """The end of its hour, after every timestamp in it."""
         return (self.hour + 1) * HOUR_MS
 
     def holds(self, other: ArchiveFile) -> bool:
-        """Whether the other's range lies within this one's: whoever reads this one does not need it."""
+        """Whether the other's range lies within this one's, so that readers do not need the other."""
         same = self.partition == other.partition and self.hour == other.hour
         return same and self.first <= other.first and other.last <= self.last
 
 
 def parse_path(path: str, num_bytes: int = 0) -> ArchiveFile | None:
-    """The file of a path below the root; None where the archive gives no such names."""
+    """Parses a path below the root; None where it is not one of the archive's."""
     found = _PATH.fullmatch(path)
     if found is None or int(found["first"]) > int(found["last"]):
         return None
@@ -82,6 +82,6 @@ def parse_path(path: str, num_bytes: int = 0) -> ArchiveFile | None:
 
 
 def by_partition(files: Iterable[ArchiveFile]) -> dict[Partition, list[ArchiveFile]]:
-    """The files of each partition in the order in which they are read: by first offset, the longer first."""
+    """Groups files by partition in reading order: by first offset, the longer first."""
     ordered = sorted(files, key=lambda file: (file.partition, file.first, -file.last, file.hour))
     return {partition: list(group) for partition, group in itertools.groupby(ordered, lambda file: file.partition)}

@@ -1,7 +1,7 @@
-"""Owns of which making of a topic the archive's offsets are: a topic that is made anew goes on where it ended there.
+"""The makings of topics in the archive: a topic that is made anew continues there after its old records.
 
-The log begins again at offset 0 then. The archive's offset of a record is the log's plus that of the making's first, so
-that no two records have the same, and readers need not know. Never reads or writes a record.
+Its log begins again at offset 0. So the archive's offset of a record is the log's plus that of the making's first
+record. No two records have the same, and readers need not know of makings. Never reads or writes a record.
 
     _made/chat/000001.json    {"made": 123, "first": {"0": 5000, "3": 4810}}
 """
@@ -17,13 +17,13 @@ from streaming.archive.store import Store
 from streaming.errors import ArchiveError, BadArchiveFile
 from streaming.log import Partition, TopicShape
 
-FOLDER = "_made"  # readers of Parquet leave out what begins so
+FOLDER = "_made"  # readers of Parquet ignore names that begin with _
 _PATH = re.compile(rf"{FOLDER}/(?P<topic>[A-Za-z0-9._-]+)/(?P<number>\d{{6}})\.json")
 
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """One life of a topic. first: of each partition, the archive's offset of the log's offset 0; 0 where not named."""
+    """One life of a topic. first: by partition, the archive's offset of the log's offset 0; 0 if absent."""
 
     number: int
     made: int
@@ -31,7 +31,7 @@ class Making:
 
 
 class Makings:
-    """The makings of every topic that an archive holds. For one thread."""
+    """The makings of all topics of an archive. For one thread."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -39,10 +39,10 @@ class Makings:
     def current(
         self, topic: str, shape: TopicShape, known: Mapping[Partition, int], ends: Mapping[Partition, int]
     ) -> tuple[Making, bool]:
-        """The making that the log holds now, and whether it is one that begins now, after another.
+        """The log's current making, and whether it is new in the archive, after another one.
 
-        known: where the archive goes on, in its offsets; ends: the log's. Two Archivers agree: the first that writes it
-        down is right. Raises ArchiveError.
+        known: the archive's next offsets; ends: the log's ends. Two Archivers agree, because the first to write the
+        making decides. Raises ArchiveError.
         """
         found = self._read(topic)
         first = {p.index: offset for p, offset in known.items() if p.topic == topic}
@@ -57,7 +57,7 @@ class Makings:
 
     @staticmethod
     def _is_behind(topic: str, making: Making, known: Mapping[int, int], ends: Mapping[Partition, int]) -> bool:
-        """Whether the log ends before what the archive has of it: it has lost that."""
+        """Whether the log ends before the archive's records of it, and so has lost them."""
         return any(
             known.get(p.index, 0) - making.first.get(p.index, 0) > end for p, end in ends.items() if p.topic == topic
         )
@@ -90,5 +90,5 @@ class Makings:
 
 
 def is_making(path: str) -> bool:
-    """Whether a path is of such a file."""
+    """Whether a path is that of a making's file."""
     return _PATH.fullmatch(path) is not None

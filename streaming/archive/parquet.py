@@ -1,4 +1,4 @@
-"""Owns the inside of the archive's files: records ↔ Parquet. Never names a file and never decodes a value."""
+"""Content of the archive's files: records ↔ Parquet. Never names a file and never decodes a value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streaming.archive.store import Store
 from streaming.errors import BadArchiveFile
 from streaming.log import Record
 
-# key and value are the bytes of the log, so that no version of a record is lost, nor one that nobody can read
+# key and value are the bytes of the log, so that records of any version, and unreadable ones, are kept
 SCHEMA = pa.schema(
     [
         pa.field("partition", pa.int32(), nullable=False),
@@ -24,12 +24,12 @@ SCHEMA = pa.schema(
         pa.field("value", pa.binary()),
     ]
 )
-BATCH_ROWS = 65_536  # of a row group, and of a batch that a reader gets
+BATCH_ROWS = 65_536  # of a row group, and of a reader's batch
 ZSTD_LEVEL = 3
 
 
 def table_of(records: Sequence[Record], first: int = 0) -> Any:
-    """Records of the log as a table of SCHEMA. first: the archive's offset of the log's offset 0."""
+    """Converts records of the log to a table of SCHEMA. first: the archive's offset of the log's offset 0."""
     columns = [
         pa.array([record.partition for record in records], pa.int32()),
         pa.array([first + record.offset for record in records], pa.int64()),
@@ -41,7 +41,7 @@ def table_of(records: Sequence[Record], first: int = 0) -> Any:
 
 
 def to_parquet(table: Any) -> Any:
-    """The bytes of a Parquet file, as an Arrow buffer: a file is in memory before any of it is written."""
+    """Serialises a table as a Parquet file in an Arrow buffer, so that a file is complete before it is written."""
     sink = pa.BufferOutputStream()
     pa.parquet.write_table(
         table,
@@ -58,26 +58,26 @@ def to_parquet(table: Any) -> Any:
 
 
 def save(store: Store, file: ArchiveFile, table: Any) -> ArchiveFile:
-    """Writes a file, unless there is a whole one of its name: it holds the same. Raises ArchiveError."""
+    """Writes a file, unless there is a whole one of its name, which holds the same. Raises ArchiveError."""
     data = to_parquet(table)
     if not store.put(file.path, data):
         try:
             num_rows(store, file)
         except BadArchiveFile:
             store.put(file.path, data, replace=True)
-        except FileNotFoundError:  # merged into a larger one this moment
+        except FileNotFoundError:  # just merged into a larger one
             pass
     return replace(file, num_bytes=len(data))
 
 
 def num_rows(store: Store, file: ArchiveFile) -> int:
-    """How many records a file holds, from its footer. Raises BadArchiveFile, FileNotFoundError, ArchiveError."""
+    """Number of a file's records, from its footer. Raises BadArchiveFile, FileNotFoundError, ArchiveError."""
     with store.open(file.path) as source:
         return int(_opened(source, file).metadata.num_rows)
 
 
 def batches_of(store: Store, file: ArchiveFile) -> Iterator[Any]:
-    """The records of a file as batches of SCHEMA. Raises BadArchiveFile, FileNotFoundError, ArchiveError."""
+    """Reads a file's records in batches of SCHEMA. Raises BadArchiveFile, FileNotFoundError, ArchiveError."""
     with store.open(file.path) as source:
         opened = _opened(source, file)
         try:
@@ -89,7 +89,7 @@ def batches_of(store: Store, file: ArchiveFile) -> Iterator[Any]:
 
 
 def _opened(source: Any, file: ArchiveFile) -> Any:
-    """Checks the footer against the name: a file that was put there by others may have any name."""
+    """Opens a file and checks its footer against its name, because others may have put it there."""
     try:
         opened = pa.parquet.ParquetFile(source, page_checksum_verification=True)
     except FileNotFoundError:

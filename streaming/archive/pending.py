@@ -1,4 +1,4 @@
-"""Owns the records that are read and not written yet, cut into files to be. Never writes one."""
+"""Records that are read and not written yet, grouped into future files. Never writes one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from streaming.archive.file import ArchiveFile, hour_of
 from streaming.log import Partition, Record
 
-RECORD_BYTES = 150  # what a record takes in memory beside its key and value
+RECORD_BYTES = 150  # memory of a record beside its key and value
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Run:
 
     @property
     def file(self) -> ArchiveFile:
-        """The file that they make."""
+        """The file that will hold these records."""
         first, last = self.records[0].offset, self.records[-1].offset
         return ArchiveFile(self.partition, self.hour, self.first + first, self.first + last)
 
@@ -35,24 +35,24 @@ class Run:
 
 
 class Pending:
-    """Runs of all partitions. A partition's are to be written in order, each before the next: `take` gives them so."""
+    """Runs of all partitions. Those of one partition must be written in the order of `take`."""
 
     def __init__(self, first: Mapping[Partition, int] | None = None) -> None:
-        """first: of each partition, the archive's offset of the log's offset 0; 0 where not named."""
+        """first: by partition, the archive's offset of the log's offset 0; 0 if absent."""
         self._first = first or {}
         self._runs: dict[Partition, list[Run]] = {}
         self.num_records = 0
         self.num_bytes = 0
 
     def add(self, partition: Partition, records: Sequence[Record], now_s: float) -> None:
-        """Records that follow on those of the partition before."""
+        """Adds records that follow those of the partition so far."""
         for hour, run in itertools.groupby(records, lambda record: hour_of(record.timestamp)):
             self._extend(partition, hour, list(run), now_s)
 
     def due(self, now_s: float, *, age_s: float, rows: int, most_bytes: int) -> list[Partition]:
         """Partitions whose hour is over, or whose oldest record has waited for `age_s`, or that hold `rows`.
 
-        Beside them the largest, until what is left is at most half of `most_bytes`, once there is more than that.
+        Once all together exceed `most_bytes`, the largest are added until the rest is at most half of that.
         """
         found = [
             partition
@@ -70,14 +70,14 @@ class Pending:
         return found
 
     def take(self, partition: Partition) -> list[Run]:
-        """Removes a partition's runs, in order of offset."""
+        """Removes and returns a partition's runs, in order of offset."""
         runs = self._runs.pop(partition, [])
         self.num_records -= sum(len(run.records) for run in runs)
         self.num_bytes -= sum(run.num_bytes for run in runs)
         return runs
 
     def partitions(self) -> list[Partition]:
-        """Those that have any."""
+        """The partitions that have records."""
         return list(self._runs)
 
     def _extend(self, partition: Partition, hour: int, records: Sequence[Record], now_s: float) -> None:

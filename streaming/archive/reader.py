@@ -1,4 +1,4 @@
-"""Reads the archive: which files it holds, and every record of a topic once. Never writes and never asks the log."""
+"""Reads the archive: its files, and every record of a topic once. Never writes and never asks the log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from streaming.metrics import Metrics
 
 LOGGER = logging.getLogger(__name__)
 
-LISTINGS = 10  # at most; two that agree are enough, and files change a few times a minute
+LISTINGS = 10  # at most, until two agree; files change a few times a minute
 
 
 class ArchivedRecord(NamedTuple):
@@ -38,18 +38,18 @@ class ArchivedRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Which append times are wanted: from_ms ≤ timestamp < until_ms; None: no bound."""
+    """A range of append times: from_ms ≤ timestamp < until_ms; None: no bound."""
 
     from_ms: int | None = None
     until_ms: int | None = None
 
     def touches(self, file: ArchiveFile) -> bool:
-        """Whether a file may hold a record of it."""
+        """Whether a file may hold a record of the range."""
         starts_before = self.until_ms is None or file.hour <= hour_of(self.until_ms - 1)
         return starts_before and (self.from_ms is None or file.hour >= hour_of(self.from_ms))
 
     def of(self, batch: Any) -> Any:
-        """The records of a batch that are wanted."""
+        """The records of a batch that are in the range."""
         if self.from_ms is None and self.until_ms is None:
             return batch
         times = batch.column("timestamp").cast(pa.int64()).to_numpy()
@@ -62,21 +62,21 @@ class Span:
 
 
 class Archive:
-    """What an archive holds. Reading needs no lock: writers add whole files, and replace small ones by merged ones.
+    """Reader of an archive. It needs no lock: writers add whole files, and replace small ones by merged ones.
 
     A file that is damaged or foreign is skipped, named in `skipped` and in the log, and counted. For one thread.
     """
 
     def __init__(self, place: str | Store, metrics: Metrics | None = None) -> None:
-        """place: a URI, or a store that is open already. Raises ArchiveError."""
+        """place: a URI, or an open store. Raises ArchiveError."""
         self.store = open_store(place) if isinstance(place, str) else place
-        self.skipped: dict[str, str] = {}  # path → why, of every file that this reader came upon
+        self.skipped: dict[str, str] = {}  # path → reason, of every skipped file that this reader has met
         self._metrics = metrics
 
     def files(self, topic: str | None = None) -> list[ArchiveFile]:
-        """The files, of one topic or all, as their names tell. Raises ArchiveError.
+        """Lists the files of one topic or all, from their names. Raises ArchiveError.
 
-        Listed until two listings agree: one that is taken while files are merged may miss both the small and the new.
+        Listings repeat until two agree: one taken during a merge may miss both the small files and the merged one.
         """
         under = "" if topic is None else f"topic={topic}"
         found = self._listed(under)
@@ -87,7 +87,7 @@ class Archive:
         return sorted(found, key=lambda file: (file.partition, file.first, -file.last))
 
     def positions(self) -> dict[Partition, int]:
-        """The next offset of each partition: after the newest file that is whole. Raises ArchiveError."""
+        """The next offset of each partition, after its newest whole file. Raises ArchiveError."""
         found: dict[Partition, int] = {}
         for partition, files in by_partition(self.files()).items():
             for file in sorted(files, key=lambda one: one.last, reverse=True):
@@ -101,7 +101,7 @@ class Archive:
         return self.num_rows(file) is not None
 
     def num_rows(self, file: ArchiveFile) -> int | None:
-        """How many records a file holds; None where it cannot be read, or is gone."""
+        """Number of a file's records; None where it cannot be read, or is gone."""
         try:
             return parquet.num_rows(self.store, file)
         except BadArchiveFile as err:
@@ -111,7 +111,7 @@ class Archive:
         return None
 
     def read(self, topic: str, from_ms: int | None = None, until_ms: int | None = None) -> Iterator[Any]:
-        """Batches (`parquet.SCHEMA`) in order of partition and offset, each record once, whatever files overlap.
+        """Reads batches (`parquet.SCHEMA`) by partition and offset, each record once, whatever files overlap.
 
         from_ms, until_ms: of append time, the first in, the last out. Raises ArchiveError.
         """
@@ -121,8 +121,8 @@ class Archive:
     def read_partition(
         self, partition: Partition, span: Span, only: Sequence[ArchiveFile] | None = None
     ) -> Iterator[Any]:
-        """As `read`, of one partition. only: of these files, and none that replaces one which is gone meanwhile."""
-        reached, lost = -1, True  # `reached`: the last offset given, or skipped for lying outside the span
+        """`read` for one partition. only: reads these files; raises FileNotFoundError where one is gone meanwhile."""
+        reached, lost = -1, True  # `reached`: the last offset that was given, or skipped as outside the span
         while lost:
             files = list(only) if only is not None else by_partition(self.files(partition.topic)).get(partition, [])
             lost = False
@@ -141,7 +141,7 @@ class Archive:
                 except FileNotFoundError:
                     if only is not None:
                         raise
-                    lost = True  # merged with others, or deleted: another listing knows
+                    lost = True  # merged with others, or deleted: list again
                     break
 
     def records(
@@ -151,11 +151,11 @@ class Archive:
         until_ms: int | None = None,
         refused: Callable[[ArchivedRecord, RecordError], None] | None = None,
     ) -> Iterator[ArchivedRecord]:
-        """Decoded records of all partitions, merged by (timestamp, partition, offset), each once.
+        """Reads decoded records of all partitions, merged by (timestamp, partition, offset), each once.
 
         Within a partition the order is that of offsets, whatever a broker's clock did. A value that is no record goes
-        to `refused` (with its bytes as `record`), is counted, and is left out. So is a copy of a record that lies in
-        another partition, where its producer put it. Raises ArchiveError.
+        to `refused` (with its bytes as `record`), is counted, and is left out. Forwarded copies are left out too: the
+        original lies in another partition. Raises ArchiveError.
         """
         decode, span = Decoder(topic), Span(from_ms, until_ms)
         streams = [_ordered(self.read_partition(partition, span)) for partition in by_partition(self.files(topic))]
@@ -194,15 +194,15 @@ class Archive:
 
 
 def _after(batch: Any, reached: int) -> Any:
-    """The records of a batch whose offsets are larger."""
+    """The records of a batch whose offsets are larger than `reached`."""
     offsets = batch.column("offset").to_numpy()
     return batch.slice(int(np.searchsorted(offsets, reached, side="right")))
 
 
 def _ordered(batches: Iterator[Any]) -> Iterator[tuple[int, int, int, int, bytes | None, bytes | None]]:
-    """Records of one partition as (time to merge by, partition, offset, timestamp, key, value).
+    """Gives records of one partition as (merge time, partition, offset, timestamp, key, value).
 
-    The time to merge by never runs backwards: a leader with a slow clock must not reorder a partition.
+    The merge time never falls, because a leader with a slow clock must not reorder a partition.
     """
     latest_ms = 0
     for batch in batches:

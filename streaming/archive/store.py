@@ -1,4 +1,4 @@
-"""Owns how files lie in a folder or an object store: written whole or not at all. Never looks into them."""
+"""File storage in a folder or an object store: files are written whole or not at all. Never looks into them."""
 
 from __future__ import annotations
 
@@ -22,53 +22,53 @@ from streaming.errors import ArchiveError
 from streaming.private_folder import make_private
 from streaming.shown import shown_uri, without_secrets
 
-UNFINISHED = ".tmp"  # the end of a name under which a file is being written; no reader's pattern takes it
-SAID_CHARS = 1_000  # of what a library says
-ABANDONED_S = 3_600.0  # a file is written in seconds: an unfinished one so old is what a killed process left
+UNFINISHED = ".tmp"  # suffix of a file that is being written; no reader's pattern matches it
+SAID_CHARS = 1_000  # of a library's message
+ABANDONED_S = 3_600.0  # writing takes seconds: an unfinished file so old was left by a killed process
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What lies in a store. path: below its root, with "/" between."""
+    """A file of a store. path: below its root, separated by "/"."""
 
     path: str
     num_bytes: int
 
 
 class Store(Protocol):
-    """Files below a root. Each call raises ArchiveError where it cannot be done; `open` also FileNotFoundError."""
+    """Files below a root. Each call raises ArchiveError where it fails; `open` also FileNotFoundError."""
 
     uri: str
     section: str
-    raises: tuple[type[Exception], ...]  # what the libraries behind it may raise
+    raises: tuple[type[Exception], ...]  # exceptions of the libraries behind it
 
     @property
     def shown(self) -> str:
-        """The URI as it may be printed."""
+        """The URI with its secrets masked, for printing."""
 
     def list(self, under: str = "") -> list[Entry]:
-        """Every finished file below a folder, in any order; empty where there is no such folder."""
+        """Lists every finished file below a folder, in any order; empty where there is no such folder."""
 
     def put(self, path: str, data: Any, *, replace: bool = False) -> bool:
-        """Writes a file whole (`data`: an Arrow buffer), or not at all. False, and nothing is done, where it is there.
+        """Writes a file (`data`: an Arrow buffer) whole or not at all. False, without effect, where it exists.
 
-        Two processes that write the same path at once leave one of both files.
+        If two processes write the same path at once, one of both files remains.
         """
 
     def open(self, path: str) -> Any:
-        """A file to read, as an Arrow NativeFile."""
+        """Opens a file to read, as an Arrow NativeFile."""
 
     def delete(self, path: str) -> None:
         """Removes a file; no error where it is gone already."""
 
     def prepare(self) -> None:
-        """Makes sure, as far as that is known beforehand, that one can write; clears away what killed writers left."""
+        """Checks, as far as possible beforehand, that writing works; removes unfinished files of killed writers."""
 
 
 def open_store(uri: str, section: str = "archive") -> Store:
-    """The store that a URI names. section: of the configuration, whose uri it is; messages name it.
+    """Opens the store of a URI. section: the configuration's section with the URI, for messages.
 
-    Raises ArchiveError: no such kind of store, or it is not installed or not reached.
+    Raises ArchiveError: no such kind of store, or it is not installed, or not reachable.
     """
     if not uri:
         raise ArchiveError(f"no {section}: set {section}.uri (a folder, s3://bucket/path, ...) or give --uri")
@@ -79,7 +79,7 @@ def open_store(uri: str, section: str = "archive") -> Store:
         return FolderStore(Path(uri).expanduser(), uri, section)
     try:
         filesystem, root = _filesystem(uri)
-    except Exception as err:  # a library of fsspec's raises what it likes
+    except Exception as err:  # fsspec's libraries raise anything
         said = _said(err, uri)
         raise ArchiveError(f"{section}.uri is {shown_uri(uri)!r}, which cannot be opened: {said}. {KNOWN}") from err
     if isinstance(filesystem, pa.fs.LocalFileSystem):
@@ -87,7 +87,7 @@ def open_store(uri: str, section: str = "archive") -> Store:
     return ObjectStore(filesystem, root, uri, section)
 
 
-ONE_SLASH = re.compile(r"[a-z][a-z0-9+.-]*:/", re.I)  # s3:/bucket, which would be a folder called "s3:"
+ONE_SLASH = re.compile(r"[a-z][a-z0-9+.-]*:/", re.I)  # such as s3:/bucket, which would be a folder called "s3:"
 FREED_BY = {"archive": ", or let archive.keep_hours delete earlier", "registry": ", or retire versions with --delete"}
 KNOWN = (
     "A path, file://, s3://, gs://, hdfs:// and abfs:// work as they are; others need the fsspec package of their kind"
@@ -107,7 +107,7 @@ def _filesystem(uri: str) -> tuple[Any, str]:
 
 @contextlib.contextmanager
 def _told(store: Store, what: str, *, opening: bool = False) -> Iterator[None]:
-    """Turns a store's errors into ours; that a file to be opened is gone is the caller's to handle."""
+    """Turns a store's errors into ours. opening: passes on FileNotFoundError, which the caller handles."""
     try:
         yield
     except store.raises as err:
@@ -126,12 +126,12 @@ def _told(store: Store, what: str, *, opening: bool = False) -> Iterator[None]:
 
 
 def _said(err: object, uri: str) -> str:
-    """What a library says, on one line; some have their whole configuration in it."""
+    """A library's message on one line, without secrets: some quote their whole configuration."""
     return " ".join(without_secrets(str(err) or type(err).__name__, uri).split())[:SAID_CHARS]
 
 
 class FolderStore:
-    """A folder on a disk. A file is written under another name, forced to the disk, then linked to its own."""
+    """A folder on a disk. A file is written under a temporary name, synced to the disk, then linked to its own name."""
 
     raises: tuple[type[Exception], ...] = (OSError,)
 
@@ -178,12 +178,12 @@ class FolderStore:
     def prepare(self) -> None:
         with _told(self, "preparing the folder"):
             if not self._root.exists():
-                make_private(self._root)  # one that is there already is as open as its owner wants it
+                make_private(self._root)  # an existing one keeps its owner's permissions
             probe = self._root / f".{uuid.uuid4().hex}{UNFINISHED}"
             probe.touch()
             probe.unlink()
             for left in self._root.rglob(f".*{UNFINISHED}"):
-                with contextlib.suppress(FileNotFoundError):  # its writer lives, and has finished it
+                with contextlib.suppress(FileNotFoundError):  # its writer is alive, and has finished it
                     if time.time() - left.stat().st_mtime > ABANDONED_S:
                         left.unlink()
 
@@ -206,7 +206,7 @@ class FolderStore:
 
 
 class ObjectStore:
-    """Any file system of pyarrow or fsspec. A file is one write of all its bytes: there when it is complete."""
+    """Any file system of pyarrow or fsspec. A file is one write of all its bytes, and appears when it is complete."""
 
     raises: tuple[type[Exception], ...] = (Exception,)
 
@@ -252,14 +252,14 @@ class ObjectStore:
             self._files.delete_file(f"{self._root}/{path}")
 
     def prepare(self) -> None:
-        """Nothing is known before the first write."""
+        """Does nothing: an object store cannot be checked before the first write."""
 
 
 def _write(temporary: Path, data: Any) -> None:
     try:
         temporary.parent.mkdir(parents=True, exist_ok=True)
         file = temporary.open("xb")
-    except FileNotFoundError:  # whoever deleted the last file of the folder has deleted the folder in between
+    except FileNotFoundError:  # a process that deleted the folder's last file has just deleted the folder
         temporary.parent.mkdir(parents=True, exist_ok=True)
         file = temporary.open("xb")
     with file:
@@ -269,7 +269,7 @@ def _write(temporary: Path, data: Any) -> None:
 
 
 def _name(temporary: Path, final: Path) -> bool:
-    """Gives a file its name, unless there is one of that name: a link, unlike a rename, never takes another's place."""
+    """Gives a file its name, unless the name is taken: a link, unlike a rename, never replaces a file."""
     try:
         os.link(temporary, final)
     except FileExistsError:
@@ -284,7 +284,7 @@ def _name(temporary: Path, final: Path) -> bool:
 
 
 def _force(folder: Path) -> None:
-    """Forces a folder's names to the disk: a file whose name is lost would be written again, but never half."""
+    """Syncs a folder's names to the disk. A lost name only means that the file is written again."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,7 +1,7 @@
 """Merges small files of hours that are over and deletes hours that are too old. Never loses a record to a crash.
 
-A merged file is there, whole, before the first of those it replaces goes; until the last is gone, readers see that they
-lie within it. An hour goes oldest file first, and the newest file of a partition stays: it says where to go on.
+A merged file is complete before the first file that it replaces is deleted. Until the last of them is gone, readers see
+that they lie within it. Old hours are deleted oldest file first. A partition's newest file stays: it has the position.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from streaming.archive.reader import Archive, Span
 from streaming.metrics import Metrics
 from streaming.topics import HOUR_MS
 
-SETTLED_MS = 300_000  # after an hour's end its last files are written: longer than flush_s, and than an outage
+SETTLED_MS = 300_000  # until an hour's last files are written: longer than flush_s, and than an outage
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing done: `file` was merged from or deleted with `num_files` files of `num_bytes`."""
+    """One step of upkeep: `file` was merged from, or deleted as, `num_files` files of `num_bytes`."""
 
     action: Literal["merged", "deleted"]
     file: ArchiveFile
@@ -33,7 +33,7 @@ class Step:
 
 
 def compact(archive: Archive, config: ArchiveConfig, now_ms: int, metrics: Metrics) -> Iterator[Step]:
-    """Merges, a group of files per step. May be left between two steps. Raises ArchiveError."""
+    """Merges files, one group per step. It may be stopped between two steps. Raises ArchiveError."""
     for files in by_partition(archive.files()).values():
         over = [file for file in files if file.until_ms + SETTLED_MS <= now_ms]
         needed, spare = _split(archive, over)
@@ -56,7 +56,7 @@ def prune(archive: Archive, config: ArchiveConfig, now_ms: int, metrics: Metrics
 
 
 def expired(archive: Archive, config: ArchiveConfig, now_ms: int) -> Iterator[Step]:
-    """What `prune` would do. Raises ArchiveError."""
+    """Lists the steps that `prune` would do. Raises ArchiveError."""
     if not config.keep_hours:
         return
     for files in by_partition(archive.files()).values():
@@ -75,10 +75,10 @@ def _drop(archive: Archive, files: Sequence[ArchiveFile], metrics: Metrics) -> I
 
 
 def _split(archive: Archive, files: Sequence[ArchiveFile]) -> tuple[list[ArchiveFile], list[ArchiveFile]]:
-    """The files that a reader needs, whole ones only, and those within another: what a crash after a merge leaves."""
+    """Splits files into whole ones that a reader needs, and those within another, left by a crash after a merge."""
     needed: list[ArchiveFile] = []
     spare: list[ArchiveFile] = []
-    for file in files:  # in order of first offset, the longer first: what holds a file comes before it
+    for file in files:  # by first offset, the longer first: a file comes after the one that holds it
         if any(other.holds(file) for other in needed[-1:]):
             spare.append(file)
         elif archive.is_whole(file):
@@ -89,9 +89,9 @@ def _split(archive: Archive, files: Sequence[ArchiveFile]) -> tuple[list[Archive
 def _groups(
     needed: Sequence[ArchiveFile], files: Sequence[ArchiveFile], most_bytes: int
 ) -> Iterator[list[ArchiveFile]]:
-    """Neighbours of the same hour, two or more. A file between them that is not to be merged parts them.
+    """Groups two or more neighbours of the same hour. A file between them that is not to be merged ends a group.
 
-    A merged file's range then covers no record of another hour, nor of a damaged file.
+    So a merged file's range covers no record of another hour, nor of a damaged file.
     """
     group: list[ArchiveFile] = []
     for file in files:
@@ -107,13 +107,13 @@ def _groups(
 
 
 def _merge(archive: Archive, group: Sequence[ArchiveFile]) -> ArchiveFile | None:
-    """Writes one file with the records of all. None where one is damaged, or gone: another Archiver is at it."""
+    """Merges a group to one file. None where a file is damaged, or was taken away by another Archiver."""
     known = set(archive.skipped)
     try:
         batches = list(archive.read_partition(group[0].partition, Span(), only=group))
     except FileNotFoundError:
         return None
-    if not known.issuperset(archive.skipped):  # a footer is well and a page is not: everything stays as it is
+    if not known.issuperset(archive.skipped):  # a page is damaged although the footer is whole: nothing is merged
         return None
     first, last = group[0], max(group, key=lambda file: file.last)
     merged = ArchiveFile(first.partition, first.hour, first.first, last.last)

@@ -1,4 +1,4 @@
-"""Looks at, creates and grows topics of a Kafka cluster. Never deletes one, never changes its settings."""
+"""Describes, creates and grows topics of a Kafka cluster. Never deletes one, never changes its settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streaming.log import TopicShape
 
 
 class KafkaAdmin:
-    """Looks at, creates and grows topics. Never deletes one, never changes its settings."""
+    """Administration of the topics of a Kafka cluster. Never deletes one, never changes its settings."""
 
     def __init__(self, config: KafkaConfig) -> None:
         quiet_client_log()
@@ -30,13 +30,13 @@ class KafkaAdmin:
         self.close()
 
     def partition_counts(self, topics: Sequence[str]) -> Mapping[str, int]:
-        """How many partitions each of the topics has that exist. Raises LogUnavailable."""
+        """Number of partitions of each of the topics that exist. Raises LogUnavailable."""
         with translated("looking at topics"):
             found = self._admin.describe_topics(list(topics))
         return {topic["name"]: len(topic["partitions"]) for topic in found if not topic["error_code"]}
 
     def shapes(self, topics: Sequence[str]) -> Mapping[str, TopicShape]:
-        """What each of the topics is like that exist. Raises LogUnavailable."""
+        """Shape of each of the topics that exist. Raises LogUnavailable."""
         with translated("looking at topics"):
             found = self._admin.describe_topics(list(topics))
         return {
@@ -44,13 +44,13 @@ class KafkaAdmin:
         }
 
     def replication_factors(self, topics: Sequence[str]) -> Mapping[str, int]:
-        """How many replicas each of the topics has that exist."""
+        """Number of replicas of each of the topics that exist."""
         with translated("looking at topics"):
             found = self._admin.describe_topics(list(topics))
         return {t["name"]: len(t["partitions"][0]["replica_nodes"]) for t in found if not t["error_code"]}
 
     def create(self, topic: str, *, partitions: int, replication_factor: int, settings: Mapping[str, str]) -> None:
-        """Creates one topic and waits until it can be used; no error where another has created it meanwhile.
+        """Creates one topic and waits until it is usable; no error where it exists already.
 
         Raises LogError, LogUnavailable.
         """
@@ -61,22 +61,22 @@ class KafkaAdmin:
             self._admin.wait_for_topics([topic])
 
     def grow(self, topic: str, partitions: int) -> None:
-        """Gives a topic more partitions; no error where it has as many already. Raises LogError, LogUnavailable."""
+        """Grows a topic to `partitions`; no error where it has as many already. Raises LogError, LogUnavailable."""
         with translated(f"growing topic {topic}"):
             if self.partition_counts([topic]).get(topic) != partitions:
                 self._admin.create_partitions({topic: partitions})
                 self._admin.wait_for_topics([topic])
 
     def settings(self, topic: str) -> Mapping[str, str]:
-        """All settings in force of a topic."""
+        """All settings of a topic that are in force."""
         with translated(f"looking at the settings of {topic}"):
             found = self._admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
         return {name: str(setting["value"]) for name, setting in found["topic"][topic].items()}
 
     def holder(self, topic: str, partition: int, offset: int) -> str:
-        """Which producer has had a transaction open in a partition since an offset, for a person.
+        """Describes, for a person, the producer whose transaction has been open in a partition since an offset.
 
-        Raises LogError, LogUnavailable: the broker is older than Kafka 3.0, or does not allow to ask.
+        Raises LogError, LogUnavailable: the broker is older than Kafka 3.0, or does not allow the request.
         """
         there = TopicPartition(topic, partition)
         with translated(f"asking who writes to {topic} partition {partition}"):
@@ -105,7 +105,7 @@ class KafkaAdmin:
 
 
 def made_of(topic_id: uuid.UUID | str | None) -> int:
-    """A topic's id as a number below 2^63; 0 where the broker gives none (before Kafka 2.8)."""
+    """Converts a topic's id to a number below 2^63; 0 where the broker has none (before Kafka 2.8)."""
     if topic_id is None:
         return 0
     return (topic_id if isinstance(topic_id, uuid.UUID) else uuid.UUID(topic_id)).int & 0x7FFF_FFFF_FFFF_FFFF

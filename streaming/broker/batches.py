@@ -1,7 +1,7 @@
-"""Finds the batches in the bytes that a broker answers a fetch with. Never unpacks one, never moves a position.
+"""Finds the batches in a broker's answer to a fetch. Never unpacks one, never moves a position.
 
-A batch is believed where its checksum is right and its offsets fit in: what stands before the checksum (first offset,
-length, format) is under none, and one flipped bit there would have a reader jump past everything, or read for ever.
+A batch is valid where its checksum is right and its offsets fit in. The checksum does not cover the fields before it
+(first offset, length, format): one flipped bit there would make a reader skip everything, or read for ever.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class BadBatch(CorruptRecordError):  # type: ignore[misc]
 
 
 class FetchedBatches:
-    """Walks the batches of one answer, in the order of their offsets. For one thread.
+    """Iterates over the batches of one answer, in the order of their offsets. For one thread.
 
-    expected: the offset after what was walked. high: where the log ended, None where it is not known.
+    expected: the offset after the last batch. high: the log's end, None where it is not known.
     """
 
     def __init__(
@@ -52,24 +52,24 @@ class FetchedBatches:
         checked: bool = True,
         within: tuple[int, int] | None = None,
     ) -> None:
-        """within: the first and the last offset at which the first batch may begin, where that is known.
+        """within: the first and the last offset at which the first batch may begin, if known.
 
-        A batch whose first offset is damaged is found at no offset: a broker gives the one behind it instead.
+        A broker finds a batch with a damaged first offset at no offset, and gives the batch behind it instead.
         """
         self._there = there
         self._data = memoryview(data)
         self._place = 0
         self._high = high
-        self._checked = checked  # whether checksums are looked at
+        self._checked = checked  # whether checksums are verified
         self._within = within
         self._behind: int | None = None  # first offset of a good batch before which something is missing
         self._first = offset
         self.expected = offset
 
     def next(self) -> Any:
-        """The next batch; None at the end, where a batch that was cut off counts as none. Raises BadBatch.
+        """The next batch; None at the end, also before a batch that is cut off. Raises BadBatch.
 
-        After BadBatch it stands still: `resume` goes on.
+        After BadBatch only `resume` goes on.
         """
         while (batch := self._batch(self._place)) is not None:
             behind, last = self._place + batch.size_in_bytes, last_of(batch)
@@ -81,7 +81,7 @@ class FetchedBatches:
         return None
 
     def resume(self) -> bool:
-        """After BadBatch goes on at the next batch in this answer that can be believed. Whether there is one."""
+        """Continues after BadBatch at the next valid batch of this answer. False where there is none."""
         self._within = None
         if self._behind is not None:
             self._first = self.expected = self._behind
@@ -96,7 +96,7 @@ class FetchedBatches:
         return False
 
     def bad(self, why: str) -> BadBatch:
-        """The error that says what stands at the expected offset."""
+        """The error for the batch at the expected offset."""
         return BadBatch(self._there, self.expected, "damaged", why, begins=self.expected != self._first)
 
     def _batch(self, place: int) -> Any:
@@ -110,7 +110,7 @@ class FetchedBatches:
         if size < LEAST_BYTES.get(magic, MAGIC_AT + 1):
             raise self.bad(f"a batch says that it is {size} bytes long, which is too short")
         if size > left:
-            if place == 0:  # a broker sends one batch at least whole
+            if place == 0:  # a broker sends at least one whole batch
                 raise self.bad(f"a batch says that it is {size} bytes long, and the broker gives {left}")
             return None
         if magic not in LEAST_BYTES:
@@ -122,7 +122,7 @@ class FetchedBatches:
         return batch
 
     def _believed(self, place: int) -> Any:
-        """The batch there, None where none is that fits in."""
+        """The batch at a place; None where there is no valid one that fits in."""
         try:
             batch = self._batch(place)
         except BadBatch:
@@ -133,9 +133,9 @@ class FetchedBatches:
         return last_of(batch) >= self.expected and (self._high is None or last_of(batch) < self._high)
 
     def _require_order(self, first: int, last: int, behind: int) -> None:
-        """That a batch's offsets fit in with the log's end, with what was before it and with the batch behind it."""
+        """Checks a batch's offsets against the log's end, the batches before and the one behind. Raises BadBatch."""
         if first == self.expected and self._within is None and (self._high is None or last < self._high):
-            return  # as nearly all are
+            return  # the usual case
         says = f"a batch says that it goes from offset {first} to {last}"
         following = self._offset_at(behind)
         if self._high is not None and last >= self._high:
@@ -143,7 +143,7 @@ class FetchedBatches:
         if self._within is not None and not self._within[0] <= first <= self._within[1]:
             self._behind = first if first > self.expected else None
             raise self.bad(f"the broker does not find the batch of that offset, and gives the one at {first}")
-        if first < self.expected:  # a fetch from the middle of a batch brings all of it, and maybe those before
+        if first < self.expected:  # a fetch from the middle of a batch gives all of it, and maybe those before
             if self.expected != self._first or (last < self.expected and following != last + 1):
                 raise self.bad(f"{says}, and it stands behind those")
         elif following is not None and first > self.expected <= following <= last and self._believed(behind):
@@ -157,5 +157,5 @@ class FetchedBatches:
 
 
 def last_of(batch: Any) -> int:
-    """A batch's last offset: a message of format 0 or 1 has that of the last record inside it."""
+    """A batch's last offset. A message of format 0 or 1 has that of its last inner record."""
     return int(batch.last_offset if batch.magic == 2 else batch.base_offset)

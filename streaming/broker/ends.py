@@ -1,4 +1,4 @@
-"""Asks through a consumer where partitions end. Never moves a position."""
+"""Requests the end offsets of partitions through a consumer. Never moves a position."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from kafka import TopicPartition
 from kafka.consumer.fetcher import OffsetSpec
 from kafka.errors import UnknownTopicOrPartitionError
 
-ASK_MS: Final = 2_000  # whoever is not answered so long does not know; a fetch will tell
+ASK_MS: Final = 2_000  # without an answer the ends stay unknown until a fetch
 
 
 def ask_for_ends(
     consumer: Any, partitions: Collection[TopicPartition], told: Callable[[Mapping[TopicPartition, int]], object]
 ) -> None:
-    """As `ends_of`, told on the consumer's own thread. Never blocks: an answer comes after that of a fetch that waits.
+    """Requests ends as `ends_of` does, and calls `told` on the consumer's own thread. Never blocks.
 
-    Where a broker does not answer nothing is told.
+    The answer comes after that of a waiting fetch. Where a broker does not answer, `told` is not called.
     """
     if not partitions:
         return
@@ -32,7 +32,7 @@ def ends_of(
 ) -> dict[TopicPartition, int]:
     """The offset after the last committed record of each. Blocks. Raises KafkaError.
 
-    Of a partition that is gone, because its topic was made anew with fewer, kafka-python raises a bare KeyError.
+    Where a topic was made anew with fewer partitions, kafka-python raises a bare KeyError, which is translated.
     """
     if not partitions:
         return {}

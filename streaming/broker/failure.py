@@ -47,7 +47,7 @@ def translated(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def connecting(servers: str, what: str = "") -> Iterator[None]:
-    """The same while a connection is made: where nobody answers, it says what to do. what: is connected."""
+    """`translated` for a connection attempt, with advice where no broker answers. what: the attempt, in words."""
     try:
         with translated(what or f"connecting to Kafka at {servers}"):
             yield
@@ -61,9 +61,9 @@ def connecting(servers: str, what: str = "") -> Iterator[None]:
 
 def _reason(err: BaseException) -> str:
     name, text = type(err).__name__, str(err)
-    return text if text.startswith(name) else f"{name}: {text}"  # some have their name in their text
+    return text if text.startswith(name) else f"{name}: {text}"  # some texts begin with the name
 
 
 def quiet_client_log() -> None:
-    """What matters is raised; kafka-python's own log says an outage 20 times a second."""
+    """Silences kafka-python's own log, which reports an outage 20 times a second. Errors are raised anyway."""
     logging.getLogger("kafka").setLevel(logging.CRITICAL)

@@ -1,8 +1,8 @@
-"""Owns how long a broker may hold back its answer to a fetch. Never sends one, never looks at records.
+"""The time for which a broker may hold back its answer to a fetch. Never sends a fetch, never reads records.
 
-A consumer has one fetch under way for each broker. What that one does not ask for waits until it is answered: with
-nothing new in the others that is the whole of fetch.max.wait. So does every other request on that connection, since a
-broker answers one after the other: metadata, and where a position stands in a log that came back.
+A consumer has one fetch in flight per broker. Partitions that are not in it wait for its answer: with nothing new in
+the others, that is all of fetch.max.wait. Every other request on that connection waits too, because a broker answers
+one after the other: metadata, and positions in a log that came back.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ SOON_MS: Final = 100
 
 
 def answer_soon(consumer: Any, wanted: Callable[[], bool]) -> None:
-    """Shortens the wait of fetches while that is `wanted`, and of those that lack a partition: its position is being
-    looked for, or compared. One that is paused is not missed: whoever paused it does not wait for it.
+    """Shortens the wait of fetches while `wanted` is true, and of those that lack a partition.
+
+    A partition is lacking while its position is looked up or compared. A paused one does not count.
     """
     fetcher, partitions = consumer._fetcher, consumer._subscription
     create, whole_ms = fetcher._create_fetch_requests, fetcher.config["fetch_max_wait_ms"]

@@ -1,4 +1,4 @@
-"""Unpacks what a KafkaConsumer has fetched. Never fetches, never moves a position by itself."""
+"""Unpacks the answers to a KafkaConsumer's fetches. Never fetches, never moves a position by itself."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from streaming.legacy_records import unpack_legacy
 from streaming.record_unpacker import BrokenRecord, LogRecord, PackedBatch, RecordUnpacker
 from streaming.troubles import Kind
 
-Skip = Callable[[TopicPartition, int, int, str], None]  # partition, first and last offset passed over, why
+Skip = Callable[[TopicPartition, int, int, str], None]  # partition, first and last offset skipped, why
 
 
 @dataclass(frozen=True, slots=True)
 class KnownOfPartitions:
-    """What a source knows beside the bytes.
+    """A source's knowledge of its partitions, beside the fetched bytes.
 
-    highs: where each log ended. bad: where the batch begins of which an offset was damaged, from the first to the last.
-    skip: told of what is damaged and passed over; None: it is raised. What is packed with a codec that is missing is
-    never passed over: another build can read it.
+    highs: each log's end. bad: by a damaged batch's offset, the first and last offset at which the batch may begin.
+    skip: called for damaged offsets that are skipped; None: damage is raised. Batches whose codec is missing are never
+    skipped, because another build can read them.
     """
 
     highs: Mapping[TopicPartition, int] = field(default_factory=dict)
@@ -38,9 +38,9 @@ class KnownOfPartitions:
 class FetchedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
     """The records of one partition in one answer to a fetch, unpacked a batch at a time.
 
-    kafka-python makes a record in 6 µs, which is more than all that a worker does with it, so that part is done here.
-    Which records a reader may see (aborted transactions, markers) is kafka-python's. Where a batch cannot be read
-    kafka-python's own next step is the batch after it: here the position stays before it, and BadBatch says why.
+    kafka-python takes 6 µs to make a record, more than a worker's own work on it, so that part is done here. The choice
+    of visible records (aborted transactions, markers) is kafka-python's. At a batch that cannot be read, kafka-python
+    goes on to the next one; here the position stays before it, and BadBatch is raised.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class FetchedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         self._skip = known.skip
         self._unpacked = self._batches()
         self._ready: list[LogRecord] = []
-        self._at = 0  # in `_ready`
+        self._at = 0  # index in `_ready`
 
     def take(self, n: int | None = None) -> list[LogRecord]:
-        """The next `n` records, fewer at the end. Raises BadBatch, once what came before it was taken."""
+        """The next `n` records, fewer at the end. Raises BadBatch, after all records before it were taken."""
         found: list[LogRecord] = []
         try:
             self._maybe_raise_next_inline_exception()
@@ -85,7 +85,7 @@ class FetchedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
                 self.next_fetch_offset = self._ready[stop - 1].offset + 1
         except BadBatch as err:
             if not found:
-                self.drain()  # nothing behind it may be taken: the next fetch begins here again
+                self.drain()  # nothing behind it may be read: the next fetch begins here again
                 raise
             self._next_inline_exception = err
         return found
@@ -95,13 +95,13 @@ class FetchedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         if found is None:
             self.drain()
             return
-        if found and found[0].offset < self.fetch_offset:  # a fetch from the middle of a batch brings all of it
+        if found and found[0].offset < self.fetch_offset:  # a fetch from the middle of a batch gives all of it
             found = [record for record in found if record.offset >= self.fetch_offset]
         self.records_read += len(found)
         self._ready, self._at = found, 0
 
     def _batches(self) -> Iterator[list[LogRecord]]:
-        """The records of each batch that a reader may see; steps over the others. Raises BadBatch."""
+        """Gives the records of each visible batch, without the others. Raises BadBatch."""
         last = None
         while True:
             first = self._found.expected
@@ -123,21 +123,21 @@ class FetchedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
                 last = None
                 continue
             yield records
-        if last is not None and last.magic == 2:  # the records at its end may be gone by compaction
+        if last is not None and last.magic == 2:  # compaction may have removed the records at its end
             self.next_fetch_offset = last.next_offset
 
     def _passes_over(self, bad: BadBatch) -> bool:
-        """Whether what is behind it is read on; if so, that is said."""
+        """Skips a bad batch where that is allowed and something follows; returns whether it did."""
         if self._skip is None or bad.kind != "damaged":
             return False
-        if self._found.expected == bad.offset and not self._found.resume():  # else it is walked already
+        if self._found.expected == bad.offset and not self._found.resume():  # else the batch was passed already
             return False
         self._skip(self.topic_partition, bad.offset, self._found.expected - 1, bad.why)
         self.next_fetch_offset = self._found.expected
         return True
 
     def _is_hidden(self, batch: Any, first: int) -> bool:
-        """Whether it is a marker, or of a transaction that was aborted."""
+        """Whether a batch is a marker, or belongs to an aborted transaction."""
         if self.isolation_level == IsolationLevel.READ_COMMITTED and batch.has_producer_id():
             self._consume_aborted_transactions_up_to(batch.last_offset)
             try:
@@ -168,5 +168,5 @@ class FetchedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
 
 
 def unpack_here(consumer: Any, prefix: str, known: KnownOfPartitions) -> None:
-    """Has the consumer unpack what it fetches as FetchedRecords, their topics without the prefix."""
+    """Makes the consumer unpack its fetches as FetchedRecords, with topics without the prefix."""
     consumer._fetcher.PartitionRecords = partial(FetchedRecords, prefix, known=known)

@@ -22,7 +22,7 @@ MAX_RECORD_BYTES = 4_194_304  # a megabyte of text, escaped as JSON, is up to tw
 
 
 class KafkaLog:
-    """A Kafka cluster. There, `prefix` stands before the names of topics, groups and transactional ids; here never.
+    """The log on a Kafka cluster. `prefix` begins the cluster's names of topics, groups, transactional ids, never ours.
 
     For any number of threads; each source and sink is for one.
     """
@@ -69,7 +69,7 @@ class KafkaLog:
         }
         if transactional_id is not None:
             options["transactional_id"] = self._prefix + transactional_id
-            # The next transaction waits for the last one's markers: asked after 5 ms, a commit takes 8 ms, not 115
+            # The next transaction waits for the last one's markers: retried after 5 ms, a commit takes 8 ms, not 115
             options["retry_backoff_ms"] = 5
         what = "opening a sink" if transactional_id is None else f"opening the sink {transactional_id!r}"
         with connecting(self._config.bootstrap_servers, what):
@@ -111,7 +111,7 @@ class KafkaLog:
         )
 
     def _holder(self, there: TopicPartition, offset: int) -> str:
-        """Whose transaction has been open since an offset, for a person. Blocks for some requests; raises nothing."""
+        """Describes whose transaction has been open since an offset. Blocks for some requests; raises nothing."""
         try:
             with KafkaAdmin(self._config) as admin:
                 return admin.holder(there.topic, there.partition, offset)

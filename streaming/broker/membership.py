@@ -1,4 +1,4 @@
-"""Mends four things of kafka-python's group membership. Never joins or leaves by itself."""
+"""Corrects four faults of kafka-python's group membership. Never joins or leaves by itself."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ SHORTEST_WAIT_S = 0.05
 
 
 class Membership:
-    """Watches the coordinator of one KafkaConsumer (kafka-python 3.0.12).
+    """Corrects the coordinator of one KafkaConsumer (kafka-python 3.0.12).
 
-    A join that is over between two polls is thrown away there and begun again (`join_group_async` takes a task that is
-    done for none). Two members whose work between polls takes a while then drive each other through rebalances without
-    end; so the result of such a join is kept here until it is taken.
+    1. A join that completes between two polls is discarded and begun again (`join_group_async` ignores a task that is
+    done). Two members with long work between polls then cause each other's rebalances without end. So the result of
+    such a join is kept here until it is taken.
 
-    A heartbeat that is told that another process has taken this member's place only stops heartbeats; the consumer
-    reads on for ever. Here it is remembered, and the source says so.
+    2. Where a heartbeat's answer is that another process has taken this member's place, only heartbeats stop; the
+    consumer reads on for ever. Here `fenced` keeps the error, and the source raises it.
 
-    A consumer whose next heartbeat is due, and is not sent because the member is not joined, polls without waiting: it
-    burns a core, and was seen to keep its own background thread from joining. A wait is now SHORTEST_WAIT_S at least
-    (heartbeats are sent by that thread, whatever the wait), and `silent_s` says how long there was no heartbeat.
+    3. While a heartbeat is due that is not sent, because the member is not joined, the consumer polls without waiting.
+    That takes a whole core, and was seen to keep the consumer's own thread from joining. A wait is now at least
+    SHORTEST_WAIT_S (that thread sends heartbeats anyway), and `silent_s` is the time without a heartbeat.
 
-    A coordinator that is not stable and wants no rejoin stays so for ever: its heartbeats are off until a join ends,
-    and none is begun. It was seen after some starts among stale static members; `mend` has it join.
+    4. A coordinator that is not stable and wants no rejoin stays so for ever: its heartbeats are off until a join
+    completes, and none begins. It was seen after some starts among stale static members; `mend` makes it join.
     """
 
     def __init__(self, coordinator: Any) -> None:
         self.fenced: FencedInstanceIdError | None = None
         self._coordinator = coordinator
-        self._joined: tuple[Any, Any] | None = None  # generation and assignment of a join that nobody has taken yet
+        self._joined: tuple[Any, Any] | None = None  # generation and assignment of a join that is not taken yet
         self._join, coordinator._do_join_and_sync_async = coordinator._do_join_and_sync_async, self._join_once
         self._beat, coordinator._send_heartbeat_request = coordinator._send_heartbeat_request, self._beat_once
         self._complete, coordinator._on_join_complete_async = coordinator._on_join_complete_async, self._take
@@ -45,11 +45,11 @@ class Membership:
         return time.monotonic() - float(max(heartbeat.last_receive, heartbeat.last_reset, self._began_s))
 
     def forgive(self) -> None:
-        """Counts silence from now on."""
+        """Restarts the count of silence."""
         self._began_s = time.monotonic()
 
     def mend(self) -> None:
-        """Has a member that is in no group, on no way into one, and wants into none, join. Call it before each poll."""
+        """Makes a member join that is in no group, and neither joins nor tries to. Call it before each poll."""
         coordinator = self._coordinator
         joining = coordinator._join_task is not None and not coordinator._join_task.is_done
         if not coordinator.need_rejoin() and not coordinator.stable() and not joining:

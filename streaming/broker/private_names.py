@@ -1,7 +1,7 @@
-"""The private names of kafka-python that streaming/broker uses, and the release that they were checked against.
+"""The private names of kafka-python that streaming/broker uses, and the release with which they were checked.
 
-Another release may rename any of them. Each client that is opened is asked for its names first, so that an error says
-which one is missing. tests/unit/streaming/test_private_names.py keeps the lists complete.
+Another release may rename any of them. Each new client is checked for its names first, so that an error names the
+missing one. tests/unit/streaming/test_private_names.py keeps the lists complete.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from streaming.errors import LogError
 
 CHECKED = "3.0.12"
 
-# Where an object is reached from its client → what is used of it.
+# Path of an object from its client → names used of it.
 CONSUMER: Mapping[str, tuple[str, ...]] = {
     "": ("_cluster", "_coordinator", "_fetcher", "_subscription"),
     "_cluster": ("_partitions",),
@@ -48,7 +48,7 @@ BUILDER: Mapping[str, tuple[str, ...]] = {  # of MemoryRecordsBuilder
 
 
 def require(client: object, names: Mapping[str, tuple[str, ...]]) -> None:
-    """Raises LogError where an object lacks a name that is used of it."""
+    """Raises LogError where an object lacks a name that is used."""
     if lacking := list(missing(client, names)):
         raise LogError(
             f"kafka-python {kafka.__version__} lacks {', '.join(lacking)}, which Tidecast uses; "
@@ -57,7 +57,7 @@ def require(client: object, names: Mapping[str, tuple[str, ...]]) -> None:
 
 
 def missing(client: object, names: Mapping[str, tuple[str, ...]]) -> Iterable[str]:
-    """Each name that is not there, with its way from the client. What a client has not (None) lacks nothing."""
+    """Each missing name, with its path from the client. An absent object (None) lacks nothing."""
     for way, wanted in names.items():
         there = client
         for step in filter(None, way.split(".")):

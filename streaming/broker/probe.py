@@ -1,4 +1,4 @@
-"""Fetches once, beside a reader, to see what a broker has at an offset. Never moves a position or keeps a record."""
+"""Test fetches beside a reader, to see what a broker has at an offset. Never moves a position or keeps a record."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from kafka.structs import TopicPartition
 
 from streaming.broker.batches import BadBatch, FetchedBatches
 
-PROBE_BYTES: Final = 262_144  # a broker gives one batch at least, however large
+PROBE_BYTES: Final = 262_144  # a broker gives at least one batch, however large
 TIMEOUT_MS: Final = 5_000
 
 
 class Probed(NamedTuple):
-    """What a broker gave. good: first offset that can be read, None where there is none in it; why: what is wrong.
+    """Result of a test fetch. good: first readable offset, None where there is none; why: the problem.
 
-    mends: it may be well again by itself, for the broker is busy, away or not the leader.
+    mends: the problem may end by itself, because the broker is busy, away or not the leader.
     """
 
     good: int | None
@@ -33,7 +33,7 @@ class Probe:
         self._manager = consumer._fetcher._manager
 
     def at(self, there: TopicPartition, offset: int, high: int | None) -> Probed:
-        """What can be read at an offset or right behind it. Raises nothing."""
+        """Tests what can be read at an offset or right behind it. Raises nothing."""
         try:
             error, data = self._fetch(there, offset)
         except (KafkaError, OSError) as err:
@@ -51,11 +51,11 @@ class Probe:
         return Probed(None if batch is None else max(offset, batch.base_offset))
 
     def next_good(self, there: TopicPartition, bad: int, end: int, high: int) -> int | None:
-        """The first offset behind `bad` that can be read, `end` where nothing can be before it.
+        """The first readable offset behind `bad`; `end` where there is none before it.
 
-        None where that is not known, because a broker is busy or away. In steps that double, then back by halves: where
-        several places are damaged, good ones between them may be passed over. Some 40 round trips at most. end: what is
-        given out ends there; high: the log does.
+        None where a broker is busy or away, so that it is not known. The search goes forward in doubling steps, then
+        back by halves: with several damaged places, good ones between them may be missed. It takes some 40 round trips
+        at most. end: the end of what readers may see; high: the end of the log.
         """
         low, step = bad, 1
         while low < end - 1:
@@ -69,7 +69,7 @@ class Probe:
         return end
 
     def _first_good(self, there: TopicPartition, low: int, well: int, high: int) -> int | None:
-        """Between an offset from which nothing can be read and one from which something can."""
+        """Bisects between an offset where nothing is readable and one where something is."""
         while well - low > 1:
             middle = (low + well) // 2
             if self.at(there, middle, high).good is None:

@@ -1,4 +1,4 @@
-"""Writes records to Kafka, in transactions where asked. Never encodes."""
+"""Writes records to Kafka, on request in transactions. Never encodes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from streaming.log import Partition, Source
 from streaming.partitioner import partition_of
 from streaming.record_packer import PackedRecords, RecordPacker
 
-MAX_UNSENT_BYTES = 67_108_864  # kafka-python has no bound of its own on what waits to be sent
+MAX_UNSENT_BYTES = 67_108_864  # kafka-python has no bound on records that wait to be sent
 RECOUNT_S = 1.0  # a topic may have grown
 _CLOSE_TIMEOUT_S = 3.0
 
@@ -31,9 +31,9 @@ _CLOSE_TIMEOUT_S = 3.0
 class KafkaSink:
     """Writes to Kafka through one KafkaProducer, in batches packed here.
 
-    kafka-python's own `send` takes 25 µs a record, which would make writing dearer than the rest of a worker's work. So
-    records are queued here, packed a batch at a time, and the batches are handed to the producer's accumulator, which
-    compresses, numbers, sends and retries them as its own: 110,000 records a second instead of 31,000.
+    kafka-python's own `send` takes 25 µs a record, more than the rest of a worker's work on it. So records are queued
+    here and packed in batches. The producer's accumulator takes the batches, and compresses, numbers, sends and retries
+    them as its own: 110,000 records a second instead of 31,000.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class KafkaSink:
         self._transactional = transactional
         self._linger_s = config.linger_ms / 1000
         self._batch_size = config.batch_size
-        self._timeout_s = config.delivery_timeout_s + 5  # kafka-python gives up first and says why
-        self._gone_s = config.metadata_max_age_s + 1  # by then a partition that has come to be is known
+        self._timeout_s = config.delivery_timeout_s + 5  # kafka-python gives up first, with a reason
+        self._gone_s = config.metadata_max_age_s + 1  # by then a new partition is known
         self._packer = RecordPacker(config.batch_size)
         self._open = False
         self._counts: dict[str, int] = {}
@@ -64,7 +64,7 @@ class KafkaSink:
         self._keyless = itertools.count()
         self._failures: list[BaseException] = []
         self._committer: ThreadPoolExecutor | None = None
-        self._ending: Future[None] | None = None  # of the transaction that is being committed
+        self._ending: Future[None] | None = None  # the transaction that is being committed
 
     def send(self, topic: str, key: bytes | None, value: bytes | None, partition: int | None = None) -> None:
         if self._ending is not None:
@@ -73,7 +73,7 @@ class KafkaSink:
         count = self._counts.get(name) or self._count(name)
         if partition is None:
             partition = next(self._keyless) % count if key is None else partition_of(key, count)
-        elif partition >= count and partition >= self._count(name):  # it may have grown this moment
+        elif partition >= count and partition >= self._count(name):  # the topic may have just grown
             raise TopicMissing(f"topic {name!r} has no partition {partition}, only {self._counts[name]}")
         self._queued.setdefault((name, partition), []).append((key, value))
         if not self._queued_bytes:
@@ -93,7 +93,7 @@ class KafkaSink:
         self._settle()
 
     def begin_commit(self, source: Source, positions: Mapping[Partition, int]) -> Future[None]:
-        """Where it is a transaction, it ends in a thread, so that its source can be read on meanwhile."""
+        """Begins a commit. A transaction completes in a thread, so that reading its source can go on."""
         self._settle()
         if not isinstance(source, KafkaSource):
             raise LogError(f"a {type(source).__name__} cannot be committed through a Kafka sink")
@@ -124,7 +124,7 @@ class KafkaSink:
             self._open = False
 
     def _settle(self) -> None:
-        """Waits for the end of a transaction that is being committed."""
+        """Waits until the transaction that is being committed has completed."""
         ending, self._ending = self._ending, None
         if ending is not None:
             ending.result()
@@ -146,7 +146,7 @@ class KafkaSink:
             raise failures[0]
 
     def _require_partitions(self) -> None:
-        """That what waits can be written: kafka-python waits for a partition that is gone as for one that is away."""
+        """Raises KafkaTimeoutError where records wait for a partition that is gone; kafka-python would wait on."""
         for batch in self._producer._accumulator._incomplete.all():
             topic, partition = batch.topic_partition
             known = self._producer._metadata.partitions_for_topic(topic)
@@ -154,7 +154,7 @@ class KafkaSink:
                 raise KafkaTimeoutError(f"topic {topic} was made anew, and has no partition {partition} any more")
 
     def close(self) -> None:
-        with contextlib.suppress(LogError):  # whoever began it knows, or does not care
+        with contextlib.suppress(LogError):  # its caller knows from the future, or does not need to
             self._settle()
         if self._committer is not None:
             self._committer.shutdown()
@@ -163,18 +163,18 @@ class KafkaSink:
                 if not self._transactional:
                     self._push()
                 elif self._open:
-                    with contextlib.suppress(KafkaError):  # nothing of it counts, and the next of its name ends it
+                    with contextlib.suppress(KafkaError):  # it is void, and the next sink of its id aborts it
                         self._await(self._producer._transaction_manager.begin_abort(), timeout_s=_CLOSE_TIMEOUT_S)
                 self._producer.close(timeout=_CLOSE_TIMEOUT_S)
         except LogUnavailable:
             if not self._transactional:
                 raise
-        finally:  # without a broker kafka-python's own close gives up half way, and its thread stays
+        finally:  # without a broker kafka-python's close stops half way, and its thread stays
             self._producer._sender.force_close()
             self._producer._closed = True
 
     def _await(self, result: Any, timeout_s: float | None = None) -> None:
-        """What kafka-python's transactional calls do, but not for ever: without a broker they never come back."""
+        """Waits for a transactional call, with a limit: kafka-python's own wait never ends without a broker."""
         self._producer._sender.wakeup()
         timeout_s = timeout_s or self._timeout_s
         if not result.wait(timeout_ms=timeout_s * 1000):
@@ -186,7 +186,7 @@ class KafkaSink:
             self._open = True
 
     def _push(self) -> None:
-        """Hands what is queued to the producer; waits for it where too much is under way already."""
+        """Passes the queue to the producer; blocks where too much is in flight already."""
         queued, self._queued = self._queued, {}
         self._queued_bytes = 0
         if not queued:
@@ -204,10 +204,10 @@ class KafkaSink:
                 self._wait_for_written()
 
     def _enqueue(self, there: TopicPartition, packed: PackedRecords) -> None:
-        """What RecordAccumulator.append does for one record, for a batch that is already full."""
+        """Adds a full batch to the accumulator, as RecordAccumulator.append does with one record."""
         if self._transactional:
             self._producer._transaction_manager.maybe_add_partition_to_transaction(there)
-        builder = MemoryRecordsBuilder(2, DefaultRecordBatchBuilder.CODEC_LZ4, 0)  # size 0: it is full from the start
+        builder = MemoryRecordsBuilder(2, DefaultRecordBatchBuilder.CODEC_LZ4, 0)  # size 0: full from the start
         inner = builder._builder
         inner._buffer += packed.data
         inner._first_timestamp = inner._max_timestamp = time.time_ns() // 1_000_000
@@ -221,19 +221,19 @@ class KafkaSink:
             accumulator._incomplete.add(batch)
 
     def _note(self, result: Any) -> None:
-        """A batch is done; its third part makes the error of a record of it, None where it was written."""
+        """Notes a finished batch. The result's third part makes a record's error, None where the batch was written."""
         if result[2] is not None:
             self._failures.append(result[2](0))
 
     def _recount(self) -> None:
-        """Takes up that topics have grown, from what the producer's metadata say. No I/O."""
+        """Updates the partition counts of topics from the producer's metadata. No I/O."""
         self._counted_s = time.monotonic()
         for name in self._counts:
             self._counts[name] = len(self._producer._metadata.partitions_for_topic(name) or ()) or self._counts[name]
 
     def _count(self, name: str) -> int:
         with translated(f"writing to {name}"):
-            count = self._count_partitions(name)  # says at once where a topic is missing; the producer tries for long
+            count = self._count_partitions(name)  # fails at once where a topic is missing; the producer tries for long
             self._producer.partitions_for(name)
             if len(self._producer._metadata.partitions_for_topic(name) or ()) < count:
                 self._producer._metadata.request_update()

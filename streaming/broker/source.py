@@ -30,8 +30,8 @@ from streaming.errors import LogError, LogUnavailable
 from streaming.log import Batch, Partition, Start, TopicShape
 from streaming.troubles import Trouble
 
-NEWS_S = 0.2  # records in hand wait so long for newer metadata; then they are fetched again
-UNPOLLED_S = 2.0  # who has not polled for so long cannot blame the group for a silence before that, nor knows topics
+NEWS_S = 0.2  # fetched records wait so long for newer metadata; then they are fetched again
+UNPOLLED_S = 2.0  # after so long without a poll, silence is not the group's fault, and topics are in doubt
 NOT_THERE = frozenset(
     error.errno
     for error in (
@@ -46,17 +46,17 @@ SILENT_S = 15.0  # a rebalance takes as long as the session of its slowest membe
 
 
 class KafkaSource:
-    """Reads Kafka through one KafkaConsumer, whose own thread keeps fetching and sends the heartbeats."""
+    """Reads Kafka through one KafkaConsumer, whose own thread fetches and sends heartbeats."""
 
     def __init__(
         self, consumer: Any, prefix: str, holder: Holder, *, skip_damaged: bool = False, metadata_max_age_s: float = 5.0
     ) -> None:
-        """holder: whose transaction is open; skip_damaged: goes on behind what is damaged, and says so in `skipped`."""
+        """holder: describes whose transaction is open; skip_damaged: damaged batches are skipped, and in `skipped`."""
         self._consumer = consumer
         self._prefix = prefix
         group, member = consumer.config["group_id"], consumer.config["group_instance_id"]
         self._polling = f"polling as member {member!r} of group {group!r}" if group else "polling"
-        self._told: frozenset[TopicPartition] = frozenset()  # the assignment that the caller knows of
+        self._told: frozenset[TopicPartition] = frozenset()  # the assignment as reported to the caller
         self._changes = _Assignments()
         self._membership = Membership(consumer._coordinator)
         self._in_group = False
@@ -67,20 +67,20 @@ class KafkaSource:
         self._heard_s = time.monotonic()
         self._shapes = ShapeWatch(consumer, metadata_max_age_s)
         answer_soon(consumer, self._shapes.in_doubt)
-        self._notes: dict[TopicPartition, str] = {}  # beside the positions from which we read
-        self._noted: dict[TopicPartition, str] = {}  # to be stored with the next ones
-        self._next: dict[TopicPartition, int] = {}  # the offset after the last record given, or where reading began
-        self._out_of_range: dict[TopicPartition, int] = {}  # a broker said so since the last poll: of which offset
-        self._starts: dict[TopicPartition, int] = {}  # of each partition's log, from the last fetch
+        self._notes: dict[TopicPartition, str] = {}  # stored with the positions from which we read
+        self._noted: dict[TopicPartition, str] = {}  # to be stored with the next positions
+        self._next: dict[TopicPartition, int] = {}  # the offset after the last record given, or the first position
+        self._out_of_range: dict[TopicPartition, int] = {}  # offsets that a broker refused since the last poll
+        self._starts: dict[TopicPartition, int] = {}  # log start offsets, from the last fetch
         self._subscribed: set[str] = set()
         self._joined = False  # whether the group has given a first assignment
         self._again = self._wants_again = self._from_beginning = False
-        self._moved: set[str] = set()  # seen during a poll, to be said by the next
-        self._made: dict[TopicPartition, int] = {}  # of which making the positions are
+        self._moved: set[str] = set()  # topics that moved during a poll, to be reported by the next
+        self._made: dict[TopicPartition, int] = {}  # the making to which the positions belong
         self._listen_to_fetches()
 
     def subscribe(self, topics: Sequence[str], shapes: Mapping[str, TopicShape]) -> None:
-        """shapes: of the topics, and of those that are to be watched beside them."""
+        """Joins the group. shapes: of the topics, and of those to be watched beside them."""
         self._in_group = True
         self._shapes.expect({self._prefix + topic: shape for topic, shape in shapes.items()})
         self._shapes.also([self._prefix + topic for topic in shapes])
@@ -101,7 +101,7 @@ class KafkaSource:
                     self._next[partition] = positions[partition]
                     if positions[partition]:
                         self._consumer.seek(partition, positions[partition])
-                    else:  # from the first that is there
+                    else:  # from the oldest available
                         self._consumer.seek_to_beginning(partition)
 
     def poll(self, timeout_s: float) -> Batch:
@@ -142,7 +142,7 @@ class KafkaSource:
         )
 
     def _readable(self, deadline: float) -> dict[TopicPartition, Any]:
-        """What the others give where a partition stops. Raises KafkaError."""
+        """Polls until the deadline. A partition that cannot be read does not stop the others. Raises KafkaError."""
         while True:
             try:
                 found: dict[TopicPartition, Any] = self._consumer.poll(
@@ -176,7 +176,7 @@ class KafkaSource:
         lag: dict[Partition, int] = {}
         for partition, state in list(assignment.items()):
             position, end = state.position, self._ends.get(partition)
-            # 1: it is not known to be 0 before both are known
+            # 1: until both are known, it may not be 0
             lag[self._here(partition)] = 1 if position is None or end is None else max(0, end - position.offset)
         return lag
 
@@ -196,7 +196,7 @@ class KafkaSource:
         self._consumer.close(autocommit=False, timeout_ms=2_000)
 
     def offsets(self, positions: Mapping[Partition, int]) -> dict[TopicPartition, OffsetAndMetadata]:
-        """Positions as kafka-python takes them."""
+        """Converts positions for kafka-python, with notes and makings as their metadata."""
         found: dict[TopicPartition, OffsetAndMetadata] = {}
         for partition, offset in positions.items():
             there = self._there(partition)
@@ -206,7 +206,7 @@ class KafkaSource:
         return found
 
     def membership(self) -> Any:
-        """What a transaction needs to know of this member, so that a stale one is fenced (KIP-447)."""
+        """This member's metadata for a transaction, by which a stale member is fenced (KIP-447)."""
         return self._consumer.group_metadata()
 
     def _require_member(self) -> None:
@@ -214,9 +214,9 @@ class KafkaSource:
             raise self._membership.fenced
 
     def _listen_to_fetches(self) -> None:
-        """Notes when a broker answered a fetch and where each partition's last stable offset is.
+        """Notes the time of each answer to a fetch, and each partition's last stable offset.
 
-        kafka-python gives out neither; its high watermark counts what is not committed yet, which is no lag of ours.
+        kafka-python exposes neither. Its high watermark includes uncommitted records, which are no lag of ours.
         """
         fetcher = self._consumer._fetcher
         handle = fetcher._handle_fetch_response
@@ -240,28 +240,28 @@ class KafkaSource:
         fetcher._handle_fetch_response = heard
 
     def _without_moved(self, found: dict[TopicPartition, Any]) -> tuple[dict[TopicPartition, Any], set[str]]:
-        """What a poll found without what comes of topics that begin anew, and those topics."""
+        """A poll's records without those of topics that begin anew, and these topics."""
         moved = self._set_elsewhere(found) if self._out_of_range else set()
         self._moved |= self._shapes.settled({there.topic for there in found}, NEWS_S)
         unsure = [there for there in found if there.topic in self._moved or self._shapes.doubted(there.topic)]
         for partition in unsure:
-            self._consumer.seek(partition, found.pop(partition)[0].offset)  # to be read once it is known of what
+            self._consumer.seek(partition, found.pop(partition)[0].offset)  # read again once the making is known
         for partition, lines in found.items():
-            if lines[0].offset < self._next.get(partition, 0):  # the log has lost what it had
+            if lines[0].offset < self._next.get(partition, 0):  # the log has lost records
                 moved.add(partition.topic)
             self._next[partition] = lines[-1].offset + 1
         return ({p: lines for p, lines in found.items() if p.topic not in moved} if moved else found), moved
 
     def _set_elsewhere(self, found: Mapping[TopicPartition, Any]) -> set[str]:
-        """Topics of partitions that have been set back, because the log has no such offset any more.
+        """Topics of partitions that were set back, because the log ends before their offset.
 
-        Where it has no longer what comes next, that is noted as deleted.
+        Where the log begins after it, the offsets between are noted as deleted.
         """
         moved: set[str] = set()
         for partition, asked in list(self._out_of_range.items()):
             state = self._consumer._subscription.assignment.get(partition)
             if state is not None and state.position is None:
-                continue  # its new position is being asked for
+                continue  # its new position is being looked up
             del self._out_of_range[partition]
             if state is None:
                 continue
@@ -276,7 +276,7 @@ class KafkaSource:
         return moved
 
     def _about_to_begin_again(self) -> tuple[str, ...]:
-        """Topics on whose account the next poll gives everything again; whoever reads may store where it is before."""
+        """Topics because of which the next poll reassigns everything; the reader may commit its positions before."""
         if self._again:
             return ()
         moved = self._shapes.moved() | self._moved
@@ -289,11 +289,11 @@ class KafkaSource:
         return self._unprefixed(moved)
 
     def _join_anew(self) -> None:
-        """Has the group divide the partitions as they are now.
+        """Makes the group divide the current partitions anew.
 
-        A static member that comes back gets what it had, without a word of topics that have changed meanwhile, and is
-        not told that it leads, so it would never have them divided anew. Of those who do not lead this changes nothing.
-        Not without need: commits that are under way fail while partitions are divided.
+        A static member that comes back gets its old assignment, without regard to topics that changed meanwhile. It
+        does not learn that it leads, so it would never start a new division. A rejoin of other members changes nothing.
+        Call it only if needed: commits in flight fail during a rebalance.
         """
         coordinator = self._consumer._coordinator
         if not coordinator._is_leader:
@@ -303,9 +303,9 @@ class KafkaSource:
         return tuple(sorted(name[len(self._prefix) :] for name in names))
 
     def _reassignment(self, found: dict[TopicPartition, Any]) -> tuple[tuple[Partition, ...], tuple[Partition, ...]]:
-        """What is new and what is gone. Partitions of one index go together, and all once a topic has moved.
+        """Assigned and revoked partitions. Those of one index change together, and all do where a topic has moved.
 
-        Takes away from `found` what whoever is given a partition anew would miss the beginning of.
+        Removes from `found` the records of partitions that are read again from another position.
         """
         change = self._changes.take()
         again = self._again
@@ -322,15 +322,15 @@ class KafkaSource:
         self._told = held
         for partition in self._resume(assigned, anew):
             found.pop(partition, None)
-        for partition in assigned:  # not knowing the ends yet is said by lag()
+        for partition in assigned:  # lag() then reports 1 until the ends are known
             self._ends.pop(partition, None)
         ask_for_ends(self._consumer, assigned, self._ends.update)
         return self._sorted(assigned | anew), self._sorted(revoked | anew)
 
     def _resume(self, assigned: frozenset[TopicPartition], anew: set[TopicPartition]) -> set[TopicPartition]:
-        """Has each partition read from where its group left off; from its beginning where that was another topic.
+        """Sets each partition to its committed position, or to the beginning where that is of another making.
 
-        Gives those of which records from another place may be here already.
+        Returns the partitions of which records from another position may have been fetched already.
         """
         there, moved = [*assigned, *anew], set(anew)
         if not there:
@@ -368,10 +368,10 @@ class KafkaSource:
 
 
 class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Keeps what the consumer's own thread says of the assignment until the next poll takes it.
+    """Keeps the assignment that the consumer's own thread reports until the next poll takes it.
 
-    A rebalance revokes everything and gives most of it back, with its position: only the difference is a change. What
-    was lost may have been another's meanwhile, so it is a change even where it comes back.
+    A rebalance revokes everything and gives most of it back, with its position: only the difference is a change. A
+    lost partition may have been another member's meanwhile, so it is a change even where it comes back.
     """
 
     def __init__(self) -> None:
@@ -380,7 +380,7 @@ class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]
         self._settled = False
 
     def on_partitions_revoked(self, revoked: Any) -> None:
-        """A rebalance begins; its end will say what is kept."""
+        """Does nothing: the assignment at the rebalance's end shows what is kept."""
 
     def on_partitions_lost(self, lost: Any) -> None:
         self._lost |= frozenset(lost)
@@ -392,7 +392,7 @@ class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]
         self._settled = True
 
     def take(self) -> tuple[frozenset[TopicPartition], frozenset[TopicPartition]] | None:
-        """What is held and what was lost since the last time; None where nothing happened."""
+        """The assigned partitions, and those lost since the last call; None where nothing has changed."""
         if not self._settled:
             return None
         self._settled = False

@@ -1,7 +1,7 @@
-"""Owns the partitions of one consumer that are not read: why, when they are tried again, what is passed over.
+"""One consumer's partitions that cannot be read: the causes, the retries, and the skipped offsets.
 
-Never unpacks a record. A partition that cannot be read is paused, so that the others go on, and tried again; its
-position stays where it is until something behind the trouble was read.
+Never unpacks a record. A partition that cannot be read is paused, so that the others go on, and is retried. Its
+position stays until something behind the trouble was read.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from streaming.broker.fetched import KnownOfPartitions
 from streaming.broker.probe import Probe
 from streaming.troubles import Kind, Skipped, Trouble
 
-RETRY_S: Final = 3.0  # a replica of the broker may have it, a package may come: a fetch costs up to 4 MiB
+RETRY_S: Final = 3.0  # a replica may have it, a codec may be installed: a fetch costs up to 4 MiB
 LOOK_S: Final = 1.0
-STILL_S: Final = 10.0  # a partition that gives nothing for so long although more lies there is said
-CORRUPT_MESSAGE: Final = 2  # what a broker answers where it finds the damage itself
+STILL_S: Final = 10.0  # a partition that gives nothing for so long although it has more is reported
+CORRUPT_MESSAGE: Final = 2  # a broker's error where it finds the damage itself
 PACKED_WRONG: Final = (
     "Nothing is read from there on. Have its producers use compression.type none, gzip, snappy, lz4 or zstd. It is "
     "tried again every few seconds, so a package that is missing may be installed meanwhile"
@@ -34,13 +34,13 @@ DAMAGED: Final = (
 )
 DELETED: Final = "Kafka deleted them (retention.ms, retention.bytes, kafka-delete-records) before they were read"
 
-Holder = Callable[[TopicPartition, int], str]  # whose transaction is open since an offset
+Holder = Callable[[TopicPartition, int], str]  # describes whose transaction is open since an offset
 
 
 class Standstills:
-    """What keeps partitions of one KafkaConsumer from being read. For the thread that polls; `hear` for the client's.
+    """Partitions of one KafkaConsumer that cannot be read. For the polling thread; `hear` is for the client's.
 
-    ends: last stable offset of each partition, as the source keeps it.
+    ends: each partition's last stable offset, kept by the source.
     """
 
     def __init__(
@@ -61,30 +61,30 @@ class Standstills:
         self._stopped: dict[TopicPartition, Trouble] = {}
         self._retry_s: dict[TopicPartition, float] = {}
         self._held: dict[TopicPartition, Trouble] = {}
-        self._still: dict[TopicPartition, tuple[int, float]] = {}  # position, and since when
-        self._refused: dict[TopicPartition, tuple[int, str]] = {}  # offset and why; by the client's thread
+        self._still: dict[TopicPartition, tuple[int, float]] = {}  # position, and its time
+        self._refused: dict[TopicPartition, tuple[int, str]] = {}  # offset and reason; set by the client's thread
         self._skipped: list[Skipped] = []
         self._looked_s = 0.0
-        self._highs: dict[TopicPartition, int] = {}  # high watermarks: nothing at or behind one is ever given out
+        self._highs: dict[TopicPartition, int] = {}  # high watermarks: no record at or behind one is visible
         self._bad: dict[tuple[TopicPartition, int], tuple[int, int]] = {}
         self.known = KnownOfPartitions(self._highs, self._bad, self.skip if skip_damaged else None)
 
     def troubles(self) -> Sequence[Trouble]:
-        """What stands still now, and why."""
+        """The partitions that stand still now, with the reasons."""
         found = [*self._stopped.values(), *self._held.values()]
         return sorted(found, key=lambda trouble: (trouble.topic, trouble.partition))
 
     def held(self) -> list[TopicPartition]:
-        """Partitions whose log goes on behind the last stable offset."""
+        """Partitions with records behind the last stable offset."""
         return [there for there, high in list(self._highs.items()) if high > self._ends.get(there, high)]
 
     def take_skipped(self) -> tuple[Skipped, ...]:
-        """What was passed over since the last call."""
+        """Returns the offsets skipped since the last call."""
         skipped, self._skipped = self._skipped, []
         return tuple(skipped)
 
     def hear(self, partition: Any, there: TopicPartition, offset: int) -> None:
-        """Notes what a broker says of a partition. What kafka-python would raise again at every poll is taken out."""
+        """Notes a broker's answer for a partition; removes an error that kafka-python would raise at every poll."""
         if partition.high_watermark >= 0:
             self._highs[there] = partition.high_watermark
         if partition.error_code == CORRUPT_MESSAGE:
@@ -98,18 +98,18 @@ class Standstills:
         self._refused[there] = offset, why
 
     def begin_poll(self) -> None:
-        """Lets those be fetched whose time has come, and stops those of which a broker has said that it cannot."""
+        """Resumes partitions whose retry is due, and stops those that a broker has refused."""
         now_s = time.monotonic()
         for there in [one for one, at_s in self._retry_s.items() if at_s <= now_s]:
             del self._retry_s[there]
             self._paused(there, False)
         while self._refused:
             there, (offset, why) = self._refused.popitem()
-            if self._position(there) == offset:  # else the answer is to a question from before
+            if self._position(there) == offset:  # else the answer is to an earlier fetch
                 self.stop(BadBatch(there, offset, "damaged", why))
 
     def end_poll(self) -> None:
-        """Forgets what is over, and once a second looks for what stands still without a word."""
+        """Drops troubles that are over, and once a second looks for partitions that stand still without an error."""
         for there, trouble in list(self._stopped.items()):
             position = self._position(there)
             if position is None or position > trouble.offset:
@@ -122,9 +122,9 @@ class Standstills:
             self._look(now_s)
 
     def stop(self, bad: BadBatch) -> None:
-        """Stops a partition before what cannot be read, or goes on behind it where that is allowed and possible."""
+        """Stops a partition before a bad batch, or skips the batch where that is allowed and possible."""
         if bad.kind == "damaged" and self._skip_damaged:
-            with contextlib.suppress(KafkaError):  # the last one known stays
+            with contextlib.suppress(KafkaError):  # the last known ends stay
                 self._note_ends(ends_of(self._consumer, [bad.there], timeout_ms=2_000))
             if self._passes_over(bad):
                 return
@@ -138,7 +138,7 @@ class Standstills:
         self._paused(bad.there, True)
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
-        """These begin anew: what stood there is gone."""
+        """Drops all knowledge of partitions that begin anew."""
         for there in set(partitions):
             for known in (self._held, self._still, self._highs, self._refused):
                 known.pop(there, None)
@@ -148,16 +148,16 @@ class Standstills:
                 self._bad.pop((there, trouble.offset), None)
 
     def skip(self, there: TopicPartition, first: int, last: int, why: str) -> None:
-        """Notes offsets that are passed over because they are damaged."""
+        """Notes offsets that are skipped because they are damaged."""
         self._skipped.append(Skipped(there.topic[len(self._prefix) :], there.partition, first, last, why))
 
     def note_deleted(self, there: TopicPartition, first: int, last: int) -> None:
-        """Notes offsets that the log let go of before they were read."""
+        """Notes offsets that the log deleted before they were read."""
         topic = there.topic[len(self._prefix) :]
         self._skipped.append(Skipped(topic, there.partition, first, last, DELETED, "deleted"))
 
     def _note_ends(self, ends: Mapping[TopicPartition, int]) -> None:
-        """A broker that answers a fetch with an error does not say where the log ends; lag shall grow all the same."""
+        """Takes requested ends, so that lag grows also where a broker answers fetches with errors, without ends."""
         self._ends.update(ends)
         self._highs.update({there: max(end, self._highs.get(there, 0)) for there, end in ends.items()})
 
@@ -168,7 +168,7 @@ class Standstills:
         good = self._probe.next_good(bad.there, bad.offset, end, high)
         if good is None or good <= bad.offset:
             return False
-        with contextlib.suppress(ValueError):  # it was taken away a moment ago: another reads it
+        with contextlib.suppress(ValueError):  # just revoked: another member reads it
             self._consumer.seek(bad.there, good)
             self.skip(bad.there, bad.offset, good - 1, bad.why)
         return True
@@ -190,7 +190,7 @@ class Standstills:
                 self._look_at(there, position, end)
 
     def _look_at(self, there: TopicPartition, position: int, end: int) -> None:
-        """A partition whose position has not moved for STILL_S: whether it should have."""
+        """Examines a partition whose position has not moved for STILL_S: it may be held, damaged, or at its end."""
         high = self._highs.get(there, end)
         if position >= end:
             if high > end and there not in self._held:
@@ -211,12 +211,12 @@ class Standstills:
         return None if state is None or state.position is None else int(state.position.offset)
 
     def _paused(self, there: TopicPartition, paused: bool) -> None:
-        with contextlib.suppress(KeyError):  # it is not ours any more
+        with contextlib.suppress(KeyError):  # no longer ours
             (self._consumer.pause if paused else self._consumer.resume)(there)
 
 
 def _cut_off(data: bytes) -> str:
-    """What is wrong with how the first batch of an answer begins, "" where it is whole: a broker sends one whole."""
+    """The fault at the beginning of an answer, "" if none: a broker sends at least one whole batch."""
     size = 12 + int.from_bytes(data[8:12], "big", signed=True) if len(data) >= 12 else len(data) + 1
     if 0 < size <= len(data):
         return ""

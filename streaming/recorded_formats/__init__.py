@@ -1,1 +1,1 @@
-"""How recorded files are written: one file a format. Never checks a value and never derives events."""
+"""Readers of recorded files, one module per format. Never checks a value and never derives events."""

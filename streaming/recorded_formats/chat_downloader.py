@@ -1,4 +1,4 @@
-"""Reads what chat-downloader writes of Twitch and YouTube. Never counts a ticker as a message."""
+"""Reads files of chat-downloader, of Twitch and YouTube. Never counts a ticker as a message."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from streaming.recorded_formats.json_lines import Fields, as_lines, mapping
 from streaming.recorded_formats.recorded_file import Head, RecordedFile
 
 FIELDS = ("timestamp", "message", "message_type", "author")
-_TOLD_AGAIN = ("ticker_", "banner")  # a paid message is in the chat as well
+_TOLD_AGAIN = ("ticker_", "banner")  # repetitions of paid messages, which are in the chat as well
 _ABOUT_OTHERS = ("ban", "delete", "clear", "mark", "remove", "mode_", "room_", "viewer_engagement", "placeholder")
 
 
 class ChatDownloader:
-    """Items of chat-downloader (https://github.com/xenova/chat-downloader, sites/twitch.py, sites/youtube.py, "Chat
-    Items" of its README): an array, as its JSON writer leaves it, or one a line.
+    """Items of chat-downloader, in an array, as its JSON writer leaves it, or one per line.
 
-    timestamp: microseconds since 1970. viewer: author.id, else author.name. Which channel it is the items do not say.
+    Format: https://github.com/xenova/chat-downloader, sites/twitch.py, sites/youtube.py, "Chat Items" of its README.
+    timestamp: microseconds since 1970. viewer: author.id, else author.name. Items do not name the channel.
     """
 
     name = "chat-downloader"
@@ -66,7 +66,7 @@ def _add(chat: ChatLines, row: int, *, channel: str, timestamp: Any, message: An
 
 
 def _whole(timestamp: Any) -> int | None:
-    """A number of microseconds; None for what is none."""
+    """Converts to a whole number of microseconds; None where it is no number."""
     if isinstance(timestamp, str) and timestamp.isascii() and timestamp.isdecimal() and len(timestamp) < 20:
         return int(timestamp)
     if isinstance(timestamp, bool) or not isinstance(timestamp, int | float) or not math.isfinite(timestamp):

@@ -1,4 +1,4 @@
-"""Gathers messages of chat logs into blocks, and says whose chat a file is. Never knows how a log is written."""
+"""Collects messages of chat logs into blocks, and finds the channel of a file. Never knows a log's format."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from streaming.recorded_formats.recorded_file import RecordedFile
 
 COLUMNS = frozenset({"at_us", "channel", "viewer", "text"})
 NO_MESSAGE = "left out: lines that are no messages"
-LONGEST_NAME = 112  # of a file, as a channel: names of rooms are made of it
+LONGEST_NAME = 112  # of a file's name as a channel, from which names of rooms are made
 _DATE = re.compile(r"[-_. ]?\d{4}-?\d\d-?\d\d$")
 
 
 class ChatLines:
-    """Messages and what is no message, until `block` takes them. Of one reader."""
+    """Collects messages, invalid lines and other lines until `block` takes them. For one reader."""
 
     def __init__(self) -> None:
         self._clear()
@@ -33,7 +33,7 @@ class ChatLines:
         self._remarks: Counter[str] = Counter()
 
     def add(self, row: int, at_us: int | None, channel: object, viewer: object, text: object) -> None:
-        """A message; what the file does not have is None."""
+        """Adds a message; values that are not in the file are None."""
         self._rows.append(row)
         self._us.append(at_us)
         self._channels.append(channel)
@@ -41,11 +41,11 @@ class ChatLines:
         self._texts.append(text)
 
     def refuse(self, row: int, kind: str, reason: str) -> None:
-        """A line that should be a message and is none."""
+        """Adds an invalid line, which should be a message."""
         self._bad.append(BadRow(row, kind, reason))
 
     def text_of(self, row: int, line: bytes) -> str | None:
-        """A line as text; None, and refused, where it is not UTF-8. IRC cuts messages, within a letter too."""
+        """Decodes a line; refuses it and returns None where it is not UTF-8. IRC may cut a message within a letter."""
         try:
             return line.decode()
         except UnicodeDecodeError as err:
@@ -55,11 +55,11 @@ class ChatLines:
             return None
 
     def leave_out(self, what: str = NO_MESSAGE) -> None:
-        """A line of another kind."""
+        """Counts a line that is no message."""
         self._remarks[what] += 1
 
     def block(self) -> Block:
-        """Everything since the last block."""
+        """Returns everything since the last block."""
         columns = {"at_us": self._us, "channel": self._channels, "viewer": self._viewers, "text": self._texts}
         block = Block(columns, np.array(self._rows, np.int64), self._bad, self._remarks)
         self._clear()
@@ -67,7 +67,7 @@ class ChatLines:
 
 
 def channel_of(file: RecordedFile) -> str:
-    """Whose chat the file is: as given, else by its name without a date, its endings and what a filesystem adds."""
+    """The channel of a file: as given, else its name without date, suffixes and additions of a file system."""
     if file.channel:
         return file.channel
     name = file.path.name

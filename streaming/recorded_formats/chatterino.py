@@ -22,12 +22,12 @@ _LINE = re.compile(
 _SAID = re.compile(r" ?(?:[^\s:]+ )?(?P<viewer>\w+): ?(?P<text>.*)")
 _HEAD = re.compile(rb"# (?:Start|Stop) logging at |(?:#\S+ )?\[\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?\] ")
 _NAMED_DATE = re.compile(r"(\d{4}-\d\d-\d\d)")
-HALF_A_DAY_S = 43_200  # a clock that goes back by more has passed midnight; by less, it was set, or summer has ended
+HALF_A_DAY_S = 43_200  # a clock that goes back by more has passed midnight; by less, it was set, or summer time ended
 A_DAY_S = 86_400
 LATE_S = 60  # a line this much late may lie behind midnight
 BACK_S = 1_800  # a clock that goes back by more has left summer time
-# Where a name, such as CET, EST or EDT, is of a zone whose clocks change, one place of it: a log that goes on over the
-# change keeps its time.
+# One place for each name, such as CET, EST or EDT, of a zone whose clocks change, so that times stay right in a log
+# that goes on over a change.
 _PLACES = {
     "CET": "Europe/Berlin", "EET": "Europe/Helsinki", "WET": "Europe/Lisbon", "E": "America/New_York",
     "C": "America/Chicago", "M": "America/Denver", "P": "America/Los_Angeles", "AK": "America/Anchorage",
@@ -37,10 +37,11 @@ _NAMED_AS = {"CEST": "CET", "MEZ": "CET", "MESZ": "CET", "EEST": "EET", "WEST": 
 
 
 class Chatterino:
-    """Logs of Chatterino (https://github.com/Chatterino/chatterino2, src/singletons/helper/LoggingChannel.cpp): after
-    `# Start logging at 2025-02-17 00:18:16 CET` lines such as `[00:18:16]  user: text`, in the keeper's local time.
+    """Logs of Chatterino: after `# Start logging at 2025-02-17 00:18:16 CET` lines such as `[00:18:16]  user: text`.
 
-    The file is `channel-2025-02-17.log`. What nobody said (subscriptions, time-outs) has no `user:` and is left out.
+    Format: https://github.com/Chatterino/chatterino2, src/singletons/helper/LoggingChannel.cpp. Times are local times
+    of the logging machine. The file is `channel-2025-02-17.log`. Lines without `user:` (subscriptions, time-outs) are
+    left out.
     """
 
     name = "chatterino"
@@ -88,7 +89,7 @@ def _read(chat: ChatLines, row: int, text: str, channel: str, clock: _Clock) -> 
 
 
 class _Clock:
-    """Makes moments of times of day: by the day and the zone of the last start, and a day later after midnight."""
+    """Converts times of day to times, by the day and the zone of the last start. Midnight begins the next day."""
 
     def __init__(self, file: RecordedFile) -> None:
         self._path = file.path
@@ -96,11 +97,11 @@ class _Clock:
         self._given = file.zone is not None
         named = _NAMED_DATE.findall(file.path.name)
         self._day = _day(named[-1]) if named else None
-        self._second = -1  # of the day, of the line before
-        self._fold = 0  # 1: the hour that comes twice when summer ends has come once
+        self._second = -1  # second of the day of the line before
+        self._fold = 0  # 1: the repeated hour at the end of summer time has come once
 
     def started(self, row: int, text: str) -> None:
-        """A line that begins with #: where logging starts, it says the day and the zone. Raises InputFileError."""
+        """Reads a line that begins with #: a start of logging has the day and the zone. Raises InputFileError."""
         start = _START.fullmatch(text)
         if start is None:
             return
@@ -112,7 +113,7 @@ class _Clock:
             self._zone = self._zone_of(row, name) if name else None
 
     def at_us(self, row: int, line: re.Match[str]) -> int | None:
-        """Raises InputFileError: a day or a zone that nobody has said."""
+        """The time of a line in µs; None where it has none. Raises InputFileError: the day or the zone is not known."""
         hour, minute, second = (int(line[part] or 0) for part in ("hour", "minute", "second"))
         if line["half"]:
             hour = hour % 12 + (12 if line["half"] in "Pp" else 0)
@@ -152,7 +153,7 @@ class _Clock:
         return timezone(timedelta(microseconds=ahead_us))
 
     def _place_of(self, name: str) -> tzinfo | None:
-        """A place whose clocks say so now, and change in spring and autumn; None where there is none of that name."""
+        """The time zone of a place with that abbreviation on this day, with summer time; None where there is none."""
         place = _PLACES.get(_NAMED_AS.get(name, name)) or _PLACES.get(name.rstrip("SDT"))
         if place is None or self._day is None:
             return None

@@ -1,4 +1,4 @@
-"""Reads recordings in CSV. Knows a quote that is not closed from a text of several lines. Never converts a value."""
+"""Reads CSV recordings, and tells unclosed quotes from texts of several lines. Never converts a value."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from streaming.recorded_moment import is_time
 
 SUFFIXES = (".csv", ".tsv")
 DELIMITERS = ",;\t|"
-COUNT = re.compile(r"\s*(?:\d{10,19}(?:[.,]\d*)?|\d[.,]\d+[eE]\+?\d\d)\s*")  # of what passed since 1970
-NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what Python makes of a byte that is not
+COUNT = re.compile(r"\s*(?:\d{10,19}(?:[.,]\d*)?|\d[.,]\d+[eE]\+?\d\d)\s*")  # a number of time units since 1970
+NOT_UTF8 = re.compile("[\udc80-\udcff]")  # surrogates that Python makes of other bytes
 NULL = r"\N"  # as MySQL and PostgreSQL export it
 _COLUMNS = frozenset({"at", "at_ms", "viewer", "room", "channel"})
 _QUOTED = re.compile(r'"[^"]*"')
@@ -32,18 +32,19 @@ _LOOKS_LIKE_ROWS = f"{_CUT}: its text holds more lines, which look like rows"
 
 @dataclass(frozen=True, slots=True)
 class _Dialect:
-    """The first line, and what parts its columns."""
+    """The header line, and the delimiter of columns."""
 
     delimiter: str
     names: tuple[str, ...]
-    data_at: int  # where the first row begins, in bytes
-    time_at: int  # which column is the time, -1 for none
+    data_at: int  # byte offset of the first row
+    time_at: int  # index of the time's column, -1 for none
 
 
 class CommaSeparated:
-    """CSV as RFC 4180 has it: a quote in a quoted value is doubled. Also parted by ; tab or |, as spreadsheets do.
+    """CSV of RFC 4180, where a quote in a quoted value is doubled. The delimiter may be ; tab or |, as of spreadsheets.
 
-    An empty line is no row. `pyarrow.csv` reads what is plain; where quotes are at odds, row for row, the `csv` module.
+    An empty line is no row. `pyarrow.csv` reads plain rows; where quotes are irregular, the `csv` module reads row by
+    row.
     """
 
     name = "csv"
@@ -66,7 +67,7 @@ class CommaSeparated:
         for number, piece in enumerate(file.pieces()):
             data = rest + (piece[dialect.data_at :] if number == 0 else piece)
             end = _end_of_plain_rows(data, dialect.delimiter)
-            if end is None:  # something is odd: from here on row by row
+            if end is None:  # irregular quotes: from here on row by row
                 rows = _RowByRow(dialect, columns, first)
                 yield from rows.blocks(_lines_of(data, file, number + 1))
                 return
@@ -87,11 +88,11 @@ class CommaSeparated:
 
 
 def _dialect(file: RecordedFile) -> _Dialect:
-    """Raises InputFileError: no header, or one that is not UTF-8."""
+    """Reads the header. Raises InputFileError: there is none, it is not UTF-8, or it repeats a column."""
     data = file.head().data
     at = 0
     lines = data.split(b"\n")
-    if lines[0].strip().lower().startswith(b"sep=") and len(lines) > 1:  # a spreadsheet's hint to itself
+    if lines[0].strip().lower().startswith(b"sep=") and len(lines) > 1:  # a spreadsheet's own hint
         at = len(lines.pop(0)) + 1
     line = lines[0].removesuffix(b"\r")
     try:
@@ -120,7 +121,7 @@ def _split(line: str, delimiter: str) -> list[str]:
 
 
 def _end_of_plain_rows(data: bytes, delimiter: str) -> int | None:
-    """Where the last whole row ends, if the quotes are all where they belong and no row has two lines; else None."""
+    """The end of the last whole row, if all quotes are regular and no row has two lines; else None."""
     end = data.rfind(b"\n") + 1
     held = np.frombuffer(data, np.uint8, end)
     quotes = np.flatnonzero(held == ord('"'))
@@ -140,7 +141,7 @@ def _end_of_plain_rows(data: bytes, delimiter: str) -> int | None:
 
 
 def _plain(data: bytes, dialect: _Dialect, columns: Sequence[str], first: int) -> Block | None:
-    """The rows as `pyarrow.csv` reads them; None where it finds something wrong."""
+    """Reads rows with `pyarrow.csv`; None where it finds an error."""
     kinds = {name: pa.string() for name in columns}
     try:
         table = pa.csv.read_csv(
@@ -168,12 +169,12 @@ def _one(column: Any) -> Any:
 
 
 def _told_apart(names: Sequence[str]) -> list[str]:
-    """Every name once: those that come again, or are empty, are columns that nobody asks for."""
+    """Makes column names unique. Repeated and empty ones are never read."""
     return [name if name and name not in names[:at] else f"\0{at}" for at, name in enumerate(names)]
 
 
 def _lines_of(data: bytes, file: RecordedFile, piece: int) -> Iterator[bytes]:
-    """The lines of the rest of a file, with their ends: of `data`, and of the pieces from `piece` on."""
+    """Gives the lines of the rest of a file, with their ends: of `data`, and of the pieces from `piece` on."""
     lines = data.split(b"\n")
     rest = lines.pop()
     yield from (line + b"\n" for line in lines)
@@ -187,7 +188,7 @@ def _lines_of(data: bytes, file: RecordedFile, piece: int) -> Iterator[bytes]:
 
 
 class _RowByRow:
-    """Reads rows with the `csv` module, which says where a quote is wrong, and goes on with the next line after it."""
+    """Reads rows with the `csv` module, which finds wrong quotes, and continues at the line after one."""
 
     BLOCK_ROWS = 16_384
 
@@ -231,7 +232,7 @@ class _RowByRow:
                 continue
             self._row += 1
             if isinstance(row, BadRow) or any(self._looks_like_a_row(line) for line in taken[1:]):
-                waiting[:0] = taken[1:]  # what comes after the line with the quote may be sound
+                waiting[:0] = taken[1:]  # the lines after the one with the quote may be valid
                 if len(taken) == 1 or self._looks_like_a_row(taken[1]):
                     row = self._as_it_stands(taken[0], row)
                 elif not isinstance(row, BadRow):
@@ -251,7 +252,7 @@ class _RowByRow:
             return BadRow(self._row + 1, _CUT, reason)
 
     def _as_it_stands(self, line: bytes, broken: list[str] | BadRow) -> list[str] | BadRow:
-        """A line with one quote that is not closed, read as if it meant nothing, if the line then has all columns."""
+        """Reads a line with one unclosed quote as if the quote were text, if the line then has all columns."""
         text = line.decode(errors="surrogateescape").rstrip("\r\n")
         values = text.split(self._dialect.delimiter)
         if len(values) == len(self._dialect.names) and sum(_QUOTED.sub("", value).count('"') for value in values) == 1:
@@ -266,7 +267,7 @@ class _RowByRow:
                 number, "another number of columns",
                 f"has {len(row)} columns, expected {len(names)}: cannot be read as CSV",
             )  # fmt: skip
-        for at in self._columns.values():  # a column that nobody asks for may hold anything
+        for at in self._columns.values():  # columns that are not read may hold anything
             if found := NOT_UTF8.search(row[at]):
                 byte = ord(found[0]) - 0xDC00
                 return BadRow(number, "not UTF-8", f"is not UTF-8 (byte 0x{byte:02x}); save the file as UTF-8")

@@ -1,4 +1,4 @@
-"""Reads what `kafka-console-consumer` prints of the topics rooms, chat and viewer-events. Never reads a broker."""
+"""Reads output of `kafka-console-consumer` on rooms, chat and viewer-events. Never reads from a broker."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _PRINTED = re.compile(
 )
 _KEY_AND_VALUE = re.compile(rb'[^{\t]*\t(?:\{"|null$)')
 _KINDS = {"started": "rooms", "updated": "rooms", "ended": "rooms", "chat": "chat", "viewer": "viewer-events"}
-# The consumer's own words, kcat's, those of Java, and lines of a log.
+# Messages of the consumer, of kcat and of Java, and lines of a log.
 _SAID = (
     b"Processed a total of", b"^C", b"%", b"[20", b"Picked up ", b"OpenJDK ", b"Java HotSpot", b"WARNING:", b"SLF4J:",
 )  # fmt: skip
-_NULL = re.compile(rb"(?:^|.*[^\w\s]|.*\t) ?<?null>?", re.IGNORECASE)  # null.literal may be set
-_TWO_VALUES = re.compile(rb'[}\]"]\W{1,4}\{')  # a key or a header that is JSON, and then the value
-_AFTER = re.compile(rb"\W{1,4}(?:Partition:)?\d+")  # what older consumers print behind it
-MOST_VALUES = 64  # braces of a line that are tried
+_NULL = re.compile(rb"(?:^|.*[^\w\s]|.*\t) ?<?null>?", re.IGNORECASE)  # null.literal may change the text
+_TWO_VALUES = re.compile(rb'[}\]"]\W{1,4}\{')  # a JSON key or header, and then the value
+_AFTER = re.compile(rb"\W{1,4}(?:Partition:)?\d+")  # printed after the value by older consumers
+MOST_VALUES = 64  # most braces tried in a line
 TOMBSTONES = "left out: tombstones"
 NO_RECORD = "left out: lines that are no records"
 OTHER_TOPIC = "left out: records of other topics"
@@ -32,12 +32,14 @@ COPIES = "left out: copies of records that stood in another partition"
 
 
 class ConsoleConsumer:
-    """Lines of kafka-console-consumer (apache/kafka, tools/.../consumer/DefaultMessageFormatter.java): the value, and
-    before it, as asked for by print.timestamp, print.partition, print.offset, print.headers and print.key,
-    `CreateTime:1739751496177`, `Partition:0`, `Offset:7`, the headers, the key, with key.separator between.
+    """Lines of kafka-console-consumer: a record's value, and before it the parts that its options print.
 
-    The value's own at_ms counts. A value of null is a tombstone and is left out, and so is a record that was forwarded
-    to its partition: its original is in the dump as well. Of a dump of several topics one at a time is read.
+    The options print.timestamp, print.partition, print.offset, print.headers and print.key print
+    `CreateTime:1739751496177`, `Partition:0`, `Offset:7`, the headers and the key, with key.separator between. Format:
+    apache/kafka, tools/.../consumer/DefaultMessageFormatter.java.
+
+    The value's own at_ms counts. A null value is a tombstone and is left out. So is a forwarded copy, because its
+    original is in the dump as well. From a dump of several topics one topic at a time is read.
     """
 
     name = "kafka-console-consumer"
@@ -92,7 +94,7 @@ _ABOUT = ("type", "forwarded")
 
 
 def _value(line: bytes) -> bytes | None:
-    """The record's JSON; empty for a line that holds none and need not; None for one that should."""
+    """The JSON of a line's record; empty for a line that needs none; None where it is missing."""
     line = line.strip()
     if line.startswith(b"{"):
         return line if line.endswith(b"}") and not _TWO_VALUES.search(line) else _whole(line) or line
@@ -106,7 +108,7 @@ def _value(line: bytes) -> bytes | None:
 
 
 def _whole(line: bytes) -> bytes | None:
-    """The first object in a line that reaches to its end, or to what is printed behind a value; None for none."""
+    """The first object of a line that ends the line, or is followed by a printed suffix; None for none."""
     at = line.find(b"{")
     for _ in range(MOST_VALUES):
         if at < 0:
@@ -119,7 +121,7 @@ def _whole(line: bytes) -> bytes | None:
 
 
 def _wanted(block: Block, kind: str, bad: Sequence[BadRow], remarks: Counter[str]) -> Block:
-    """The records of one topic, each once."""
+    """Selects the records of one topic, without forwarded copies."""
     types, copies = block.columns["type"], block.columns["forwarded"]
     others = {name for name in types if isinstance(name, str)}
     others = {name for name in others if _KINDS.get(name.lower(), kind) != kind}
@@ -145,7 +147,7 @@ def _without(left_out: set[int], block: Block) -> Block:
 
 
 def _of_this_version(block: Block) -> Block:
-    """Records of another schema version are not ours to read."""
+    """Makes records of another schema version bad rows."""
     versions = block.columns["v"]
     wrong = [at for at, version in enumerate(versions) if version not in (None, SCHEMA_VERSION)]
     if not wrong:

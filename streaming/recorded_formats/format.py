@@ -1,4 +1,4 @@
-"""Owns what a format of recorded files is: blocks of rows as they are written. Never checks their values."""
+"""The interface of formats of recorded files, which give blocks of raw rows. Never checks their values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streaming.recorded_formats.recorded_file import Head, RecordedFile
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that cannot be taken. kind: the sort of mistake, to count by; reason: with the value, for a person."""
+    """An invalid row. kind: the sort of mistake, for counts; reason: with the value, for a person."""
 
     row: int
     kind: str
@@ -23,10 +23,10 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows that follow each other, as columns: Arrow arrays or lists of Python values, all of length N.
+    """Consecutive rows as columns: Arrow arrays or lists of Python values, all of length N.
 
-    rows_N: which row of the file each is, from 1 (for logs of text: which line). bad: rows that are none, which are not
-    in the columns. remarks: how many lines were not taken as rows, or otherwise than they stand, and how.
+    rows_N: each row's number in the file, from 1 (in text logs: its line's). bad: invalid rows, which are not in the
+    columns. remarks: counts of lines that were left out, or read otherwise than they stand, by description.
     """
 
     columns: Mapping[str, Any]
@@ -35,37 +35,37 @@ class Block:
     remarks: Mapping[str, int] = field(default_factory=dict)
 
 
-# Columns whose being there says something: how times and rooms are told. One that is null in every row says nothing.
+# Columns whose presence decides how times and rooms are read. One that is null in every row counts as absent.
 TELLING = frozenset({"at", "at_ms", "room", "channel", "window"})
-EVENT_ID = "event_id"  # the id of a record of viewer-events; what a table calls id may be anything
-# What a column may be called that is read; of each there can be one.
+EVENT_ID = "event_id"  # the id of a record of viewer-events; a table's column id may be anything
+# All columns that are read; each may be there once.
 ALL_READ = TELLING | {"viewer", "text", "type", "action", "streamer", "title", "category", "language", "tags"} | {
     "mature", "seconds",
 }  # fmt: skip
 
 
 class Format(Protocol):
-    """One way in which people keep chat, rooms or viewer events. Holds nothing of a file: one object reads many."""
+    """A format of recordings of chat, rooms or viewer events. It keeps no state: one object reads many files."""
 
-    name: str  # what `--format` calls it
-    title: str  # what messages call it
-    numbered: str  # what messages count: "row" or "line"
-    typed: bool  # whether a file tells a number from a text
-    sparse: bool  # whether a column may first be there far down
+    name: str  # its name for `--format`
+    title: str  # its name in messages
+    numbered: str  # the unit in messages: "row" or "line"
+    typed: bool  # whether files distinguish numbers from text
+    sparse: bool  # whether a column may first appear in a late row
 
     def recognises(self, head: Head) -> bool:
-        """Whether a file begins like this. Never raises: a file may be anything."""
+        """Whether a file's beginning is of this format. Never raises, whatever the file."""
 
     def columns(self, file: RecordedFile) -> frozenset[str]:
-        """The columns of the file, without those of TELLING that are null in every row. Raises InputFileError."""
+        """The file's columns, without those of TELLING that are null in every row. Raises InputFileError."""
 
     def blocks(self, file: RecordedFile, columns: Sequence[str]) -> Iterator[Block]:
-        """All rows in the order of the file, the columns asked for, None where a row has none.
+        """Reads all rows in the order of the file, with these columns; absent values are None.
 
         A row that cannot be read is in `bad`. Raises InputFileError where nothing more can be read.
         """
 
 
 def numbered(first: int, count: int) -> NDArray[np.int64]:
-    """[count] int64: rows first, first + 1, ..."""
+    """Row numbers [count] int64: first, first + 1, ..."""
     return np.arange(first, first + count, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Reads recordings in JSON: an object a line, or one array of objects. Never looks at a field that nobody asked for."""
+"""Reads JSON recordings: an object per line, or one array of objects. Never reads a field that is not requested."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from streaming.recorded_formats.recorded_file import Head, Lines, RecordedFile
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 BLOCK_ROWS = 16_384
-SHOWN = 60  # characters of a line that cannot be read
+SHOWN = 60  # characters of an invalid line in a message
 NOT_CLOSED = b"the array is not closed: the file is cut"
 _NEXT_OBJECT = re.compile(r"\}\s*,\s*\{")
 _NOT_JSON = (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError)
 
 
 class JsonLines:
-    """JSON lines (https://jsonlines.org), and an array of objects, as `DataFrame.to_json(orient="records")` writes it.
+    """JSON lines (https://jsonlines.org), or an array of objects, as `DataFrame.to_json(orient="records")` writes it.
 
-    What `json.dumps` of other languages lets through is read as well: NaN, and half of a surrogate pair.
+    Deviations of other languages' JSON writers are read as well: NaN, and half of a surrogate pair.
     """
 
     name = "json-lines"
@@ -40,7 +40,7 @@ class JsonLines:
         return head.suffix in SUFFIXES or head.data.lstrip()[:1] in (b"{", b"[")
 
     def columns(self, file: RecordedFile) -> frozenset[str]:
-        """The fields of the first few MB that are anything but null."""
+        """The fields that are not null throughout the first few MB."""
         names: set[str] = set()
         bad: list[BadRow] = []
         for lines in as_lines(file):
@@ -60,7 +60,7 @@ class JsonLines:
 
 
 class Fields:
-    """Reads the fields asked for of lines of JSON."""
+    """Reads the requested fields from lines of JSON."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = list(names)
@@ -69,14 +69,14 @@ class Fields:
         self._decoder: Any = msgspec.json.Decoder(row)
 
     def block(self, lines: Lines, numbers: Sequence[int] | None = None) -> Block:
-        """The lines as columns. numbers: which row each is, where they do not follow each other."""
+        """Reads lines to columns. numbers: the lines' row numbers, if they are not consecutive."""
         bad: list[BadRow] = []
         counted = range(lines.first, lines.first + len(lines.lines)) if numbers is None else numbers
         try:
             rows = self._decoder.decode_lines(b"\n".join(lines.lines))
         except _NOT_JSON:
             rows = []
-        if len(rows) != len(lines.lines):  # an empty line, or one that is no object: each by itself
+        if len(rows) != len(lines.lines):  # an empty or invalid line: read one by one
             rows, counted = self._one_by_one(lines.lines, counted, bad)
         columns = {name: list(map(attrgetter(name), rows)) for name in self._names}
         return Block(columns, as_rows(counted), bad)
@@ -99,12 +99,12 @@ class Fields:
 
 
 def as_rows(numbers: Sequence[int]) -> NDArray[np.int64]:
-    """[N] int64."""
+    """Converts row numbers to an array [N] int64."""
     return numbered(numbers.start, len(numbers)) if isinstance(numbers, range) else np.array(numbers, np.int64)
 
 
 def decoded(line: bytes, bad: list[BadRow] | None, number: int = 0) -> Any:
-    """What a line of JSON holds; None, with a word in `bad`, where it is no object."""
+    """Decodes a line of JSON; None, with an entry in `bad`, where it is no object."""
     try:
         value = json.loads(line.decode())
     except UnicodeDecodeError as err:
@@ -125,13 +125,13 @@ def decoded(line: bytes, bad: list[BadRow] | None, number: int = 0) -> Any:
 
 
 def shown(line: bytes) -> str:
-    """The beginning of a line for a message, in ASCII: it may hold anything."""
+    """The beginning of a line for a message, in ASCII, whatever it holds."""
     text = line[:SHOWN].decode(errors="replace")
     return ascii(text) + ("..." if len(line) > SHOWN else "")
 
 
 def as_lines(file: RecordedFile) -> Iterator[Lines]:
-    """The file's objects as lines, whether they are lines or the elements of one array. Raises InputFileError."""
+    """Gives the file's objects as lines, whether they are lines or elements of one array. Raises InputFileError."""
     if not file.head().data.lstrip().startswith(b"["):
         yield from file.line_blocks()
         return
@@ -143,7 +143,7 @@ def as_lines(file: RecordedFile) -> Iterator[Lines]:
 
 
 def _elements(file: RecordedFile, data: bytes) -> list[bytes]:
-    """The elements of an array. A recorder that was killed leaves it open: then the last is what says so."""
+    """Splits an array into elements. If a killed recorder has left it open, the last element reports that."""
     try:
         return [bytes(element) for element in msgspec.json.decode(data, type=list[msgspec.Raw])]
     except _NOT_JSON:
@@ -151,7 +151,7 @@ def _elements(file: RecordedFile, data: bytes) -> list[bytes]:
 
 
 def _scanned(file: RecordedFile, data: bytes) -> list[bytes]:
-    """Element by element, for what only Python's reader takes; one that is broken as far as a message needs it."""
+    """Splits an array one element at a time with Python's own parser; a broken one is cut to a message's length."""
     try:
         text = data.decode()
     except UnicodeDecodeError as err:
@@ -182,10 +182,10 @@ def _skipped(text: str, at: int, these: str) -> int:
 
 
 def told(row: Any) -> Iterator[str]:
-    """The names of an object's fields, without those of TELLING that are null."""
+    """Gives the names of an object's fields, without those of TELLING that are null."""
     return (name for name, value in mapping(row).items() if value is not None or name not in TELLING)
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """The value if it is an object, else an empty one."""
+    """Returns the value if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}

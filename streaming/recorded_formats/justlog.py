@@ -1,4 +1,4 @@
-"""Reads Twitch chat as justlog keeps and serves it: text, raw IRC, JSON. Never reads a ban as a message."""
+"""Reads justlog's logs of Twitch chat: text, raw IRC, JSON. Never reads a ban as a message."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ _TEXT = re.compile(r"\[(\d{4}-\d{1,2}-\d{1,2} \d{1,2}:\d\d:\d\d)\] (?:#(\S+) )?(
 _RAW = re.compile(
     r"(?:@(?P<tags>\S+) +)?:(?P<prefix>\S+) (?P<command>[A-Z]+|\d{3})(?: #(?P<channel>\S+))?(?: :(?P<text>.*))?"
 )
-_IRC = re.compile(r"(?:(?:@\S+ +)?:\S+ +(?!PRIVMSG )(?:[A-Z]+|\d{3})|PING)(?: .*)?")  # what a server says beside
+_IRC = re.compile(r"(?:(?:@\S+ +)?:\S+ +(?!PRIVMSG )(?:[A-Z]+|\d{3})|PING)(?: .*)?")  # other messages of a server
 _SENT = re.compile(r"(?:^|;)tmi-sent-ts=(\d{1,16})(?:;|$)")
-_RECEIVED = re.compile(r"(?:^|;)rm-received-ts=(\d{1,16})(?:;|$)")  # where recent messages were asked of a service
+_RECEIVED = re.compile(r"(?:^|;)rm-received-ts=(\d{1,16})(?:;|$)")  # set by services for recent messages
 _DOCUMENT = re.compile(rb'\s*\{\s*"messages"\s*:')
 _HEAD = re.compile(rb"\[\d{4}-\d{1,2}-\d{1,2} \d{1,2}:\d\d:\d\d\] |@\S+ +:\S+ [A-Z]+ #|:\S+!\S+ [A-Z]+ #")
 
 
 class Justlog:
-    """Logs of justlog (https://github.com/gempir/justlog: filelog/channellog.go keeps raw IRC lines, api/server.go
-    serves them as `[2006-01-2 15:04:05] #channel user: text`, as `?raw` and as `?json`), and of its successor rustlog.
+    """Logs of justlog and of its successor rustlog: raw IRC lines, or text and JSON of its server.
 
-    Times of the text are UTC and whole seconds; of raw and JSON the tag tmi-sent-ts, in ms. viewer: the login name.
+    Format: https://github.com/gempir/justlog. filelog/channellog.go writes raw IRC lines; api/server.go serves them as
+    `[2006-01-2 15:04:05] #channel user: text`, as `?raw` and as `?json`. Times in text are UTC and whole seconds; raw
+    and JSON have the tag tmi-sent-ts, in ms. viewer: the login name.
     """
 
     name = "justlog"
@@ -121,13 +122,13 @@ def _add_json(chat: ChatLines, row: int, message: dict[str, Any], channel: str) 
 
 
 def _document(file: RecordedFile, chat: ChatLines, channel: str) -> Iterator[Block]:
-    """One object that holds all messages. Raises InputFileError: cut or no JSON."""
+    """Reads a file of one object with all messages. Raises InputFileError: it is cut off, or no JSON."""
     data = b"".join(file.pieces())
     try:
         messages = mapping(msgspec.json.decode(data)).get("messages")
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         bad: list[BadRow] = []
-        messages = mapping(decoded(data, bad)).get("messages")  # Python takes half a surrogate pair
+        messages = mapping(decoded(data, bad)).get("messages")  # Python's parser accepts half a surrogate pair
         if bad:
             why = bad[0].reason if bad[0].kind == "not UTF-8" else "is not whole JSON: it is cut or damaged"
             raise InputFileError(f"{file.path}: {why}") from None

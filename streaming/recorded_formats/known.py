@@ -1,4 +1,4 @@
-"""Owns the list of formats that recordings are read in, and finds the one of a file. Never reads a row."""
+"""The list of known formats of recordings, and the choice of a file's. Never reads a row."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from streaming.recorded_formats.justlog import Justlog
 from streaming.recorded_formats.parquet import Parquet
 from streaming.recorded_formats.recorded_file import RecordedFile
 
-# In the order in which they are tried: those that know their files by more than a name come first.
+# In the order of trial: formats that recognise files by more than a name come first.
 FORMATS: tuple[Format, ...] = (
     Parquet(), ConsoleConsumer(), Justlog(), Chatterino(), ChatDownloader(), CommaSeparated(), JsonLines(),
 )  # fmt: skip
 
 
 def find_format(file: RecordedFile, name: str | None) -> Format:
-    """The format of that name, or the one that a file is in. Raises InputFileError: unknown, or not recognised."""
+    """The format of that name, or that of the file. Raises InputFileError: unknown, or not recognised."""
     if name is not None:
         for known in FORMATS:
             if known.name == name:

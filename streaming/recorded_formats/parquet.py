@@ -1,4 +1,4 @@
-"""Reads recordings in Parquet, batch by batch. Never converts a column."""
+"""Reads Parquet recordings, batch by batch. Never converts a column."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Parquet:
     sparse = False
 
     def recognises(self, head: Head) -> bool:
-        """By the bytes it begins with, and by its name, so that a damaged one is called what it was to be."""
+        """Whether the first bytes or the name are Parquet's: a damaged file is recognised by its name."""
         return head.data.startswith(PARQUET) or head.suffix == ".parquet"
 
     def columns(self, file: RecordedFile) -> frozenset[str]:
@@ -53,13 +53,13 @@ class Parquet:
 
 
 def _is_null(field: pa.Field, held: Any) -> bool:
-    """Whether no row has a value, as far as the file's own statistics say."""
+    """Whether a column is null in all rows, by the file's own statistics."""
     if pa.types.is_null(field.type):
         return True
     if not held.num_rows or pa.types.is_nested(field.type):
         return False
     leaves = [held.schema.column(at).path for at in range(held.num_columns)]
-    at = leaves.index(field.name)  # a nested column before it has more leaves than one
+    at = leaves.index(field.name)  # a nested column before it has several leaves
     counts = [held.row_group(index).column(at).statistics for index in range(held.num_row_groups)]
     return all(
         one is not None and one.has_null_count and one.null_count == held.row_group(index).num_rows

@@ -1,4 +1,4 @@
-"""Opens a recorded file as bytes and as lines: packed with gzip or not, UTF-8 always. Never knows what is in it."""
+"""Opens a recorded file as bytes or lines, in gzip or not, always UTF-8. Never knows its content."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import IO, cast
 
 from streaming.errors import InputFileError
 
-HEAD_BYTES = 65_536  # of a file that are looked at to recognise it
+HEAD_BYTES = 65_536  # of a file, to recognise its format
 PIECE_BYTES = 4_194_304  # read at once
-LONGEST_LINE_BYTES = 64 * PIECE_BYTES  # a file without a line's end is not a log of lines, and would fill the memory
+LONGEST_LINE_BYTES = 64 * PIECE_BYTES  # a file without line ends is no log of lines, and would fill the memory
 UTF8_MARK = b"\xef\xbb\xbf"
 _MARKS = ((b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 _PACKED = (
@@ -30,7 +30,7 @@ PARQUET = b"PAR1"
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The beginning of a file, unpacked and without a byte order mark, and its name without .gz."""
+    """The beginning of a file, decompressed and without a byte order mark, and its name without .gz."""
 
     name: str
     data: bytes
@@ -40,7 +40,7 @@ class Head:
         return Path(self.name).suffix.lower()
 
     def lines(self) -> list[bytes]:
-        """The whole lines of the beginning that are not empty; of a file of one line that one."""
+        """The whole lines of the beginning that are not empty; the only line if the file has one."""
         lines = self.data.split(b"\n")
         whole = lines[:-1] if len(lines) > 1 and len(self.data) >= HEAD_BYTES else lines
         return [line.strip() for line in whole if line.strip()]
@@ -56,10 +56,10 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class RecordedFile:
-    """A path, and what the file does not say of itself.
+    """A path, with information that the file itself may lack.
 
-    channel: whose chat it is, for formats that do not say it; None: by the file's name. zone: of times without one.
-    kind: what is wanted of a file that may hold more: chat, rooms or viewer-events.
+    channel: whose chat it is, for formats without channels; None: by the file's name. zone: of times without one.
+    kind: the records to read from a file of several kinds: chat, rooms or viewer-events.
     """
 
     path: Path
@@ -68,7 +68,7 @@ class RecordedFile:
     kind: str = "chat"
 
     def head(self) -> Head:
-        """Raises InputFileError: no such file, empty, packed in a way that is not read, or text that is not UTF-8."""
+        """Reads the beginning. Raises InputFileError: no such file, empty, of an unknown compression, or not UTF-8."""
         with self._open() as file:
             data = self._read(file, HEAD_BYTES)
         if not data:
@@ -85,7 +85,7 @@ class RecordedFile:
         return Head(name[:-3] if name.lower().endswith(".gz") else name, _unmarked(data))
 
     def pieces(self) -> Iterator[bytes]:
-        """The whole file, unpacked and without a byte order mark, a few MB at a time."""
+        """Reads the whole file, decompressed and without a byte order mark, a few MB at a time."""
         with self._open() as file:
             piece = _unmarked(self._read(file, PIECE_BYTES))
             while piece:
@@ -93,7 +93,7 @@ class RecordedFile:
                 piece = self._read(file, PIECE_BYTES)
 
     def line_blocks(self) -> Iterator[Lines]:
-        """All lines. Raises InputFileError: a line that never ends."""
+        """Reads all lines. Raises InputFileError: a line that never ends."""
         first, rest = 1, b""
         for piece in self.pieces():
             lines = (rest + piece).split(b"\n")
@@ -129,13 +129,13 @@ class RecordedFile:
 
 
 def _unmarked(data: bytes) -> bytes:
-    while data.startswith(UTF8_MARK):  # who adds one does not look whether there is one
+    while data.startswith(UTF8_MARK):  # some files have several
         data = data[len(UTF8_MARK) :]
     return data
 
 
 class _Unpacked(gzip.GzipFile):
-    """Closes the file below too, which GzipFile leaves open."""
+    """A gzip file that closes the file below too, which GzipFile leaves open."""
 
     def __init__(self, packed: IO[bytes]) -> None:
         super().__init__(fileobj=packed, mode="rb")

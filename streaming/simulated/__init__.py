@@ -1,1 +1,1 @@
-"""Owns the parts of the simulated platform. Its door is `streaming.simulate`."""
+"""The parts of the simulator. Other packages enter it through `streaming.simulate`."""

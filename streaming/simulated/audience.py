@@ -1,4 +1,4 @@
-"""Owns where every viewer of the simulated platform is, and moves them by the truth. Never writes chat."""
+"""The viewers of the simulated platform: their rooms, and their moves by the ground truth. Never writes chat."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from streaming.simulated.population import FAVOURITE_WEIGHTS, Population
 from streaming.topics import VIEWER_EVENTS
 from streaming.truth import ENGLISH, OWN_LANGUAGE_SHARE, TOPIC_SHARE
 
-ARRIVAL_MS = 10_000  # those who are there at first come within it: nobody was in a room before the simulation began
+ARRIVAL_MS = 10_000  # the first viewers arrive within it, because rooms are empty when the simulation begins
 SHORTEST_VISIT_MS = 3_000
-SAID_LEAVE_SHARE = 0.5  # of the moves to another room, those where the player says that it left the first
+SAID_LEAVE_SHARE = 0.5  # of the moves to another room, those where the player reports a leave of the first
 NOWHERE = -1
 REACTIONS = (b"like", b"gift", b"follow")
 REACTION_SHARES = (0.85, 0.05, 0.10)
 
 
 class Audience:
-    """M viewers, each in one room (told by its streamer) or nowhere."""
+    """M viewers, each in one room (identified by its streamer) or nowhere."""
 
     def __init__(self, people: Population, rng: np.random.Generator, share: int, of: int) -> None:
         self._people, self._rng = people, rng
@@ -33,16 +33,16 @@ class Audience:
         self.next_ms_M = np.full(count, np.inf)  # when the viewer chooses again
         self._sent_to_M: Ints = np.full(count, NOWHERE, np.int64)  # by a raid
         self._entered_ms_M = np.zeros(count)
-        self._beat_ms_M = np.zeros(count)  # up to when the watching was told
+        self._beat_ms_M = np.zeros(count)  # time of the last report of watching
 
     def arrive(self, at_ms: int) -> None:
-        """The viewers who are there when the simulation begins are on their way; the others come later."""
+        """Schedules the arrivals: `online_share` of the viewers come within ARRIVAL_MS, the others later."""
         count, config = len(self.room_M), self._people.config
         here = self._rng.random(count) < config.online_share
         self.next_ms_M = at_ms + np.where(here, self._rng.random(count) * ARRIVAL_MS, self._gap_ms(np.arange(count)))
 
     def send_away(self, endings: list[Ending], broadcasts: Broadcasts) -> None:
-        """Viewers of rooms that end choose again at that moment; a raid chooses for them."""
+        """Makes viewers of ending rooms choose again at that moment; a raid chooses for them."""
         for ending in endings:
             members = np.flatnonzero(self.room_M == ending.streamer)
             self.next_ms_M[members] = np.minimum(self.next_ms_M[members], ending.at_ms)
@@ -50,14 +50,14 @@ class Audience:
                 self._sent_to_M[members] = ending.raided
 
     def tick(self, from_ms: int, to_ms: int, broadcasts: Broadcasts) -> list[Event]:
-        """Everything that viewers do before `to_ms`, except chat."""
+        """All events of viewers before `to_ms`, except chat."""
         events = self._beats(from_ms, to_ms, broadcasts)
         events += self._reactions(from_ms, to_ms, broadcasts)
         events += self._moves(from_ms, to_ms, broadcasts)
         return events
 
     def choose(self, viewers_K: Ints, broadcasts: Broadcasts) -> Ints:
-        """The next room of each viewer, [K] streamers, NOWHERE if no room is live. Drawn as `Moment.affinity`."""
+        """Draws each viewer's next room by `Moment.affinity`: streamers [K], NOWHERE if no room is live."""
         config, rng, count = self._people.config, self._rng, len(viewers_K)
         if not len(broadcasts.live):
             return np.full(count, NOWHERE, np.int64)
@@ -106,7 +106,7 @@ class Audience:
         came = moved & (target != NOWHERE) & self._mine_M[due]
         events = self.encode(b"watch", due[watched], was[watched], at[watched], broadcasts, seconds=seconds[watched])
         events += self.encode(b"leave", due[left], was[left], at[left], broadcasts)
-        # The log keeps the order of one viewer's records: one ms later also says it to those who order by time.
+        # The log keeps the order of one viewer's records; one ms later keeps it for readers that order by time, too.
         events += self.encode(b"enter", due[came], target[came], np.minimum(at[came] + 1, to_ms - 1), broadcasts)
         entered = due[moved]
         self.room_M[due] = target
@@ -117,7 +117,7 @@ class Audience:
         return events
 
     def _beats(self, from_ms: int, to_ms: int, broadcasts: Broadcasts) -> list[Event]:
-        """What the players say every `watch_every_s`."""
+        """The players' `watch` events, one every `watch_every_s`."""
         every_ms = self._people.config.watch_every_s * 1000
         beat = self._beat_ms_M + every_ms
         due = np.flatnonzero((self.room_M != NOWHERE) & (beat < np.minimum(to_ms, self.next_ms_M)))
@@ -141,12 +141,12 @@ class Audience:
         return events
 
     def before_moving(self, viewers_K: Ints, at_K: Ints, from_ms: int) -> Ints:
-        """The times, moved ahead of the viewers' next move where they would come after it."""
+        """Moves times that come after the viewers' next move before it."""
         before_K: Ints = np.maximum(from_ms, np.minimum(at_K, self.next_ms_M[viewers_K] - 1)).astype(np.int64)
         return before_K
 
     def _gap_ms(self, viewers_K: Ints) -> Floats:
-        """Time until a viewer who is nowhere comes again, so that `online_share` of all are somewhere on average."""
+        """Draws the time until a viewer comes again, such that `online_share` of all are in a room on average."""
         config = self._people.config
         session_s = config.visit_s / (1 - config.hop_share)
         mean_s = session_s * (1 - config.online_share) / config.online_share / self._people.activity_M[viewers_K]
@@ -163,7 +163,7 @@ class Audience:
         *,
         seconds: Floats | None = None,
     ) -> list[Event]:
-        """Written as text, not through the codec: this is a tenth of its time, and a test holds the two together."""
+        """Serialises events by text formatting, in a tenth of the codec's time; a test compares the two."""
         names, rooms, hosts = self.viewer_M, broadcasts.room_S, self._streamer_S
         head, tail = (
             b'{"type":"viewer","viewer":"%b","room":"%b","streamer":"%b","action":"' + action + b'","at_ms":%d',

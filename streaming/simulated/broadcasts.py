@@ -1,4 +1,4 @@
-"""Owns which rooms of the simulated platform are live and what they are about. Never moves a viewer."""
+"""The live rooms of the simulated platform and their topics. Never moves a viewer."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from streaming.truth import Broadcast, Truth
 
 SHORTEST_S = 30.0  # of a broadcast, and of the time between two of a streamer
 USUAL_SHARE = 0.85  # of the broadcasts, those about the streamer's usual category
-RETITLED_SHARE = 0.3  # of the changes of topic, those that the title follows; the others only chat tells
+RETITLED_SHARE = 0.3  # of the changes of topic, those that the title follows; the others show only in chat
 MATURE_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A room that ends: its streamer's index, its id, when, and the streamer whom the viewers are sent to or -1."""
+    """A room that ends: its streamer's index, its id, the time, and the streamer raided by its viewers, or -1."""
 
     streamer: int
     room: RoomId
@@ -32,7 +32,7 @@ class Ending:
 
 
 class Broadcasts:
-    """The rooms of S streamers; a streamer has at most one at a time, so a live room is told by its streamer."""
+    """The rooms of S streamers. A streamer has at most one at a time, so a streamer identifies a live room."""
 
     def __init__(self, people: Population, truth: Truth, rng: np.random.Generator, share: int, of: int) -> None:
         self._people, self._truth, self._rng = people, truth, rng
@@ -45,12 +45,12 @@ class Broadcasts:
         self.topic_S: Ints = np.zeros(count, np.int64)
         self.popularity_S = np.zeros(count)
         self.room_S: list[bytes] = [b""] * count
-        self._turn_ms_S: Floats = np.zeros(count)  # when the streamer starts or ends next
+        self._turn_ms_S: Floats = np.zeros(count)  # time of the streamer's next start or end
         self._drift_ms_S = np.full(count, np.inf)
         self._regroup()
 
     def open(self, at_ms: int) -> list[Event]:
-        """The rooms that are live when the simulation begins."""
+        """Starts the rooms that are live when the simulation begins."""
         config = self._people.config
         live = self._rng.permutation(len(self._people.streamers)) < config.rooms
         self._turn_ms_S = at_ms + self._lasting_ms(len(live), self._pause_s())
@@ -59,7 +59,7 @@ class Broadcasts:
         return self._mine(events)
 
     def end(self, from_ms: int, to_ms: int) -> list[Ending]:
-        """Takes rooms away that end before `to_ms`."""
+        """Ends the rooms whose time comes before `to_ms`."""
         endings = []
         for streamer in np.flatnonzero(self.live_S & (self._turn_ms_S < to_ms)).tolist():
             at_ms = max(from_ms, int(self._turn_ms_S[streamer]))
@@ -75,11 +75,11 @@ class Broadcasts:
         return endings
 
     def ends(self, endings: list[Ending]) -> list[Event]:
-        """What the log is told of them."""
+        """The events of ended rooms."""
         return self._mine([(e.streamer, RoomEnded(room=e.room, at_ms=e.at_ms)) for e in endings])
 
     def start_and_drift(self, from_ms: int, to_ms: int) -> list[Event]:
-        """Rooms that start, and rooms whose topic changes, before `to_ms`. Viewers find them from the next tick on."""
+        """Starts rooms, and changes rooms' topics, before `to_ms`. Viewers see the changes from the next tick on."""
         starting = np.flatnonzero(~self.live_S & (self._turn_ms_S < to_ms)).tolist()
         drifting = np.flatnonzero(self.live_S & (self._drift_ms_S < to_ms)).tolist()
         events: list[tuple[int, RoomEvent]] = [self._start(s, max(from_ms, int(self._turn_ms_S[s]))) for s in starting]
@@ -152,7 +152,7 @@ class Broadcasts:
         return [(streamer, RoomUpdated(at_ms=at_ms, title=title, tags=tags, **restated))]
 
     def _raided(self, streamer: int) -> int:
-        """Another live room of the same category, or of any."""
+        """Draws another live room of the same category, or of any."""
         if self._rng.random() >= self._people.config.raid_share or not self.live_S.any():
             return -1
         same = self.live_S & (
@@ -163,7 +163,7 @@ class Broadcasts:
         return int(self._rng.choice(among))
 
     def _regroup(self) -> None:
-        """Rebuilds what viewers choose from: the live rooms by topic, by category and as a whole."""
+        """Rebuilds the groups for viewers' choices: the live rooms by topic, by category and as a whole."""
         languages, per = len(LANGUAGES), self._people.topics_per_category
         self.live: Ints = np.flatnonzero(self.live_S)
         language, topic, weights = (

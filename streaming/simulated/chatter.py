@@ -1,4 +1,4 @@
-"""Writes the simulated platform's chat, viewers' and bots'. Never moves a viewer."""
+"""Makes the chat of the simulated platform's viewers and bots. Never moves a viewer."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from streaming.simulated.phrases import SPAM, Phrasebook
 from streaming.simulated.population import Population
 from streaming.topics import CHAT
 
-POOL_SIZE = 256  # texts of a topic in a language; a quarter of what is said gets a mention put before it
+POOL_SIZE = 256  # texts of a topic in a language; a quarter of the messages begin with a mention
 MENTION_SHARE = 0.1
 BOTS = 20
-GUESTS = 50  # chatters of a room where no tracked viewer is; only their chat is seen
+GUESTS = 50  # chatters of a room without tracked viewers; they only chat
 
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """K messages before they are written. authors, mentions: a viewer or NOWHERE."""
+    """K messages before they are serialised. authors, mentions: a viewer or NOWHERE."""
 
     rooms: Ints
     authors: Ints
@@ -34,7 +34,7 @@ class _Drawn:
 
 
 class Chatter:
-    """Who says what. Busy rooms chat more, by the square root of their popularity."""
+    """Draws chat messages. Busy rooms chat more, by the square root of their popularity."""
 
     def __init__(self, people: Population, rng: np.random.Generator, share: int, of: int) -> None:
         self._people, self._rng = people, rng
@@ -45,7 +45,7 @@ class Chatter:
         self._streamer_S = [streamer.encode() for streamer in people.streamers]
 
     def tick(self, from_ms: int, to_ms: int, broadcasts: Broadcasts, audience: Audience) -> list[Event]:
-        """Chat of [from_ms, to_ms) with the viewer events that tell of it. Before the viewers move."""
+        """Chat of [from_ms, to_ms) with its viewer events. Call it before the viewers move."""
         config, rng = self._people.config, self._rng
         count = int(rng.poisson(len(broadcasts.live) * config.chat_per_room_s * (to_ms - from_ms) / 1000))
         if not len(broadcasts.live) or not count:
@@ -62,7 +62,7 @@ class Chatter:
         return said + self._told(rooms[known], authors[known], at[known], broadcasts, audience)
 
     def _authors(self, rooms: Ints, audience: Audience) -> Ints:
-        """A viewer who is in the room, NOWHERE where none is."""
+        """Draws a viewer in each room, NOWHERE where there is none."""
         order = np.argsort(audience.room_M, kind="stable")
         sorted_rooms = audience.room_M[order]
         low = np.searchsorted(sorted_rooms, rooms, side="left")
@@ -105,5 +105,5 @@ class Chatter:
 
 
 def _escape(text: str) -> bytes:
-    """As it stands between the quotes of JSON."""
+    """Escapes a text for a JSON string, without the quotes."""
     return json.dumps(text, ensure_ascii=False)[1:-1].encode()

@@ -1,4 +1,4 @@
-"""The settings of the simulated platform."""
+"""The simulator's settings."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from streaming.simulated.phrases import load_categories
 
 @dataclass(frozen=True, slots=True)
 class SimulationConfig(Section):
-    """A platform that does not exist. The same config makes the same platform, to the byte."""
+    """The settings of a simulated platform. The same config makes the same platform, to the byte."""
 
     section: ClassVar[str] = "simulation"
 
     seed: int = 1
     rooms: Count = 200  # live at once, on average
-    streamers: CountOrZero = 0  # who broadcast now and then; 0: three times `rooms`
-    viewers: Count = 5_000  # who ever come; a share of them is there at once
+    streamers: CountOrZero = 0  # that broadcast now and then; 0: three times `rooms`
+    viewers: Count = 5_000  # in all; a share of them is online at once
     categories: Count = 20  # of the 20 in spoken.tsv
     chat_per_room_s: NotNegative = 0.5  # messages a second of an average room
     bot_share: Share = 0.02  # of the messages, those by bots
@@ -35,7 +35,7 @@ class SimulationConfig(Section):
     return_share: Share = 0.5  # of the choices, those of a favourite streamer, where one is live
     noise_share: Share = 0.08  # of the choices, those by popularity alone
     reaction_per_viewer_s: NotNegative = 0.002  # likes, gifts and follows of a viewer who is in a room
-    watch_every_s: Positive = 60.0  # how often a viewer's player says that it still plays
+    watch_every_s: Positive = 60.0  # how often a viewer's player reports that it still plays
 
     def check(self) -> None:
         if not self.streamers:

@@ -18,7 +18,7 @@ class WeightedGroups:
         self._bounds = np.searchsorted(groups_N[self._order_N], np.arange(num_groups + 1))
 
     def draw(self, groups_K: Ints, uniform_K: Floats) -> Ints:
-        """A member of each of the K groups, -1 where the group has none. `uniform_K` in [0, 1)."""
+        """Draws a member of each of the K groups, -1 where the group has none. `uniform_K` in [0, 1)."""
         if not len(self._order_N):
             return np.full(len(groups_K), -1, np.int64)
         low, high = self._bounds[groups_K], self._bounds[groups_K + 1]
@@ -32,7 +32,7 @@ class WeightedGroups:
 
 
 def one_of(weights_KF: Floats, uniform_K: Floats) -> Ints:
-    """For each row a column in proportion to its weights, -1 where all weights of the row are 0."""
+    """Draws a column for each row in proportion to its weights, -1 where all weights of the row are 0."""
     until_KF = np.cumsum(weights_KF, axis=1)
     total_K = until_KF[:, -1]
     column = (until_KF <= (uniform_K * total_K)[:, None]).sum(axis=1)

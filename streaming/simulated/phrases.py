@@ -1,4 +1,4 @@
-"""Owns what the simulated platform's people say and write: topics, chat texts, titles. Never decides who speaks.
+"""The simulated platform's texts: topics, chat texts, titles. Never decides who speaks.
 
 The words are in `spoken.tsv`: a line per topic with its English terms and its name in seven other languages.
 """
@@ -69,14 +69,14 @@ SPAM = (
     "!join",
     "Cheap viewers on cheapviews dot example @everyone",
 )
-EMOTE_SHARE = 0.15  # of messages that are emotes alone
-CHATTER_SHARE = 0.15  # of messages about nothing in particular
+EMOTE_SHARE = 0.15  # of the messages, those that are emotes alone
+CHATTER_SHARE = 0.15  # of the messages, those about nothing in particular
 EMOTE_AFTER_SHARE = 0.25  # of the other messages, those that end in an emote
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenTopic:
-    """Something that a room can be about. `names`: language → what it is called there; English has only `words`."""
+    """A topic of rooms. `names`: its name by language; English has only `words`."""
 
     category: str
     name: str
@@ -104,7 +104,7 @@ def load_categories() -> tuple[SpokenCategory, ...]:
 
 
 class Phrasebook:
-    """Texts by topic and language, made once per pair and then only picked."""
+    """Texts by topic and language, made once per pair."""
 
     def __init__(self, topics: Sequence[SpokenTopic], seed: int, pool_size: int = 256) -> None:
         self._topics = topics
@@ -113,15 +113,15 @@ class Phrasebook:
         self._pools: dict[tuple[int, int], list[str]] = {}
 
     def pool(self, topic: int, language: int) -> list[str]:
-        """`pool_size` chat texts of a topic in a language. The same for the same seed, whatever was asked before."""
+        """`pool_size` chat texts of a topic in a language. The same for the same seed, whatever the calls before."""
         key = (topic, language)
         if key not in self._pools:
-            rng = random.Random(f"{self._seed}/{topic}/{language}")  # for single numbers thrice as fast as numpy
+            rng = random.Random(f"{self._seed}/{topic}/{language}")  # three times as fast as numpy for single numbers
             self._pools[key] = [self._text(rng, topic, LANGUAGES[language]) for _ in range(self._pool_size)]
         return self._pools[key]
 
     def title(self, topic: int, language: int, seed: int) -> str:
-        """A title for a room about the topic. The same for the same seed."""
+        """A title of a room about the topic. The same for the same seed."""
         spoken = LANGUAGES[language]
         filled = self._fill(random.Random(seed), topic, _TITLES[spoken], spoken)
         return filled[0].upper() + filled[1:]

@@ -1,4 +1,4 @@
-"""Owns who lives on the simulated platform: streamers with habits, viewers with tastes. Never moves anybody."""
+"""The population of the simulated platform: streamers with habits, viewers with tastes. Never moves anybody."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_TASTES = 3
 MAX_FAVOURITES = 5
 TASTE_WEIGHTS = ((1.0, 0.0, 0.0), (0.65, 0.35, 0.0), (0.5, 0.3, 0.2))  # by the number of tastes
 FAVOURITE_WEIGHTS = (0.40, 0.25, 0.15, 0.12, 0.08)
-MIXED_CATEGORY = "Just Chatting"  # what the label of a room says whose streamer talks about several categories
+MIXED_CATEGORY = "Just Chatting"  # the label of rooms whose streamers talk about several categories
 _FIRST = ("pixel", "lunar", "rusty", "happy", "turbo", "silent", "mango", "cosmic", "frosty", "velvet", "neon", "salty")
 _SECOND = ("fox", "otter", "wizard", "panda", "comet", "baker", "ninja", "raven", "goose", "pilot", "cactus", "yeti")
 
@@ -22,7 +22,7 @@ _SECOND = ("fox", "otter", "wizard", "panda", "comet", "baker", "ninja", "raven"
 class Population:
     """S streamers and M viewers, drawn once from the seed.
 
-    Topics are numbered through all categories, `topics_per_category` to each, so topic // that is its category.
+    Topics are numbered through all categories, so a topic's category is topic // `topics_per_category`.
     """
 
     def __init__(self, config: SimulationConfig) -> None:
@@ -37,7 +37,7 @@ class Population:
     def _draw_streamers(self, rng: np.random.Generator) -> None:
         count, categories = self.config.streamers, len(self.categories)
         self.streamers = [StreamerId(f"{_FIRST[i % 12]}{_SECOND[i // 12 % 12]}{i // 144 or ''}") for i in range(count)]
-        # A streamer's categories, the usual one first: 85 of 100 broadcasts are about that.
+        # A streamer's categories, the usual one first, which 85 of 100 broadcasts are about.
         self.streamer_categories_S3: Ints = np.stack([rng.integers(0, categories, count) for _ in range(3)], axis=1)
         self.streamer_language_S: Ints = rng.choice(len(LANGUAGES), count, p=LANGUAGE_SHARES)
         self.popularity_S: Floats = rng.lognormal(0.0, POPULARITY_SIGMA, count)
@@ -48,7 +48,7 @@ class Population:
         self.viewers = [ViewerId(f"v{i:06d}") for i in range(count)]
         self.viewer_language_M: Ints = rng.choice(len(LANGUAGES), count, p=LANGUAGE_SHARES)
         self.activity_M: Floats = rng.lognormal(0.0, 0.7, count)
-        # Distinct categories per viewer: steps of at least 1 around the circle, less than a full turn together.
+        # Distinct categories per viewer: steps of at least 1 around the circle, together less than a full turn.
         step = max(1, categories // MAX_TASTES)
         first = rng.integers(0, categories, (count, 1))
         steps = np.cumsum(rng.integers(1, step + 1, (count, MAX_TASTES - 1)), axis=1)
@@ -58,7 +58,7 @@ class Population:
         self._draw_favourites(rng)
 
     def _draw_favourites(self, rng: np.random.Generator) -> None:
-        """Favourites are of the viewer's taste and language; -1 where there is none, and for one viewer in ten."""
+        """Draws favourites of each viewer's taste and language; -1 where there is none, and for one viewer in ten."""
         count, languages = self.config.viewers, len(LANGUAGES)
         groups = self.streamer_categories_S3[:, 0] * languages + self.streamer_language_S
         among = WeightedGroups(groups, np.sqrt(self.popularity_S), len(self.categories) * languages)
