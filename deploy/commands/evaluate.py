@@ -44,8 +44,8 @@ rankers:
   newcomers             visits of the last minute by viewers who were never anywhere
   memory                the viewer's own channels by frequency and recency, then popularity
   memory + transitions  the same, then where viewers go from the viewer's last channel
-  version 0             the baseline ranker: what a replica scores by without a model; categories, languages by --channels and
-                        --content, without which it knows habits and the crowd alone
+  version 0             the baseline ranker, a replica's score without a model; categories and languages by --channels
+                        and --content, without which it knows habits and the crowd alone
   boosting              gradient-boosted trees over all features: the reference to beat; pip install 'tidecast[eval]'
   boosting + content    the same with how alike a room is to the viewer's last ones, by its chat and title (--content)
   boosting + shuffled   a placebo: the same with the content of the rooms live dealt to one another anew
