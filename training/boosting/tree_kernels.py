@@ -78,6 +78,6 @@ def grown(  # noqa: PLR0912  as short as it gets in one piece, which is what mak
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
+    """The kernels called here with their argument types, for `compiling.load`."""
     nodes = (INTEGERS, FLOATS, INTEGERS, types.uint32[::1], types.boolean[::1])
     return {grown: (FLOATS_2D, *nodes, types.float64[:, ::1])}

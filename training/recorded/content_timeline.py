@@ -77,7 +77,7 @@ def looked_up(  # noqa: PLR0917  compiled functions take no keywords
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
+    """The kernels called here with their argument types, for `compiling.load`."""
     return {looked_up: (*[INTEGERS] * 5, types.int64, types.int64)}
 
 
