@@ -36,7 +36,7 @@ class Visited:
     version: int = 0
     slots_V: Slots = field(default_factory=lambda: np.zeros(0, np.int64))
     strengths_V: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-    strengths: Mapping[int, float] = field(default_factory=dict)  # the same by slot
+    strengths: Mapping[int, float] = field(default_factory=dict)  # strengths_V by slot
     streamers: Sequence[StreamerId] = ()
 
 

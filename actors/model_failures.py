@@ -1,4 +1,4 @@
-"""A count of how often the version in force fails, with a limit. Never chooses a version.
+"""The failures of the version in force, counted against a limit. Never chooses a version.
 
 A version is tried before it goes live (swap.py), on the live rooms and on viewers who asked lately. One that fails for
 others is found here: by requests that it cannot answer, and by changes of rooms that it cannot take in.

@@ -29,7 +29,7 @@ class Placed:
             self._at.clear()
 
     def put(self, key: str, record: Record) -> bool:
-        """Notes a value; False where a later one lies in another partition."""
+        """Notes a value; False where another partition has a later one."""
         if not self._watched:
             return True
         held = self._at.get(key)
@@ -40,7 +40,7 @@ class Placed:
         return True
 
     def remove(self, key: str, record: Record) -> bool:
-        """Notes a tombstone; False where the value lies in another partition."""
+        """Notes a tombstone; False where the value is in another partition."""
         held = self._at.get(key)
         if held is not None and held[0] != record.partition:
             return False
@@ -48,7 +48,7 @@ class Placed:
         return True
 
     def lying_in(self, partition: int) -> list[str]:
-        """The keys whose last record lies in a partition."""
+        """The keys whose last record is in a partition."""
         return [key for key, (at, _) in self._at.items() if at == partition]
 
     def forget(self, key: str) -> None:

@@ -1,6 +1,6 @@
-"""The calls to a version's ranker: preparation of all rooms, and features of a request's candidates. Never orders.
+"""The calls to a version's ranker: preparation of all rooms, and features of a request's candidates.
 
-It does not choose the candidates either.
+Never chooses candidates, never orders.
 """
 
 from __future__ import annotations

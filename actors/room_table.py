@@ -41,7 +41,7 @@ class Pieces(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True, eq=False)
 class Card:
-    """A room snapshot: one state of a live room, servable since `servable_ms`. Another state is another snapshot."""
+    """A room snapshot: one state of a live room, as answers show it. Another state is another snapshot."""
 
     slot: int
     state: RoomState
@@ -50,7 +50,7 @@ class Card:
 
     @property
     def audience(self) -> int:
-        """Viewers in the room now, as far as the events say."""
+        """Viewers in the room now, according to the events."""
         return max(0, self.state.entered - self.state.left)
 
 

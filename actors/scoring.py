@@ -1,7 +1,7 @@
 """The scoring of a request: candidates, then their scores by the version in force. Never diversifies, never explains.
 
 The baseline ranker scores by `score.py`. A version with a ranker ranks the best of these candidates. A version without
-one scores as the baseline does, with the towers' product in place of the cosine; so does one whose ranker fails.
+one scores like the baseline, with the towers' product for the cosine; so does one whose ranker fails a request.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Scoring:
     def surely(self, query: Query, held: Held, alignment: Alignment, now_ms: int) -> Scored:
         """The scored rooms for a query, come what may: where the version fails, that is noted, and the baseline scores.
 
-        The candidates are there already, so this takes no more time than an answer of the baseline ranker.
+        To score then takes no more time than with the baseline ranker in force: the candidates are there already.
         """
         offer = self._offer(query, held, alignment, now_ms)
         if isinstance(alignment, ModelAlignment) and alignment.model.ranks and len(offer.slots_N):

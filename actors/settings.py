@@ -92,7 +92,7 @@ class IndexConfig(Section):
 
 @dataclass(frozen=True, slots=True)
 class TablesConfig(Section):
-    """How much a replica holds."""
+    """How much a replica keeps in memory, and what its index searches."""
 
     section: ClassVar[str] = "tables"
 

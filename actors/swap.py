@@ -3,9 +3,9 @@
 The version in force is one reference of the room table. Another is built in this thread, in slices, without the tables'
 lock. Rooms that change meanwhile are journalled and embedded again. Then the lock is held for the last few rooms and
 the flip. No request waits for longer than that, and none sees half a version. A version that cannot be loaded, does not
-fit the rooms or gives no numbers is refused, and the one in force goes on. The version before stays loaded: to return
-to it, only rooms that changed since are embedded. A version that fails requests gives way to it, until it is announced
-again.
+fit the rooms or gives no numbers is refused, and the one in force goes on. The version before stays loaded, so that a
+return to it embeds only rooms that changed since. A version that fails requests gives way to the one before, until it
+is announced again.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from training.content.spelling import category_key, language_key
 
 VISIT_HALF_LIFE_MS = 1_000 * VISIT_HALF_LIFE_S
 TOP_CATEGORIES = 3  # categories whose best rooms become candidates
-PRESENCE_MS = 1_000 * ProfileConfig().presence_timeout_s  # where nobody says otherwise
+PRESENCE_MS = 1_000 * ProfileConfig().presence_timeout_s  # unless the caller gives another
 DAY_MS = 86_400_000
 
 
