@@ -33,7 +33,7 @@ VISITED, CONTENT, CATEGORY, LANGUAGE, ARRIVALS, TRENDING, CROWD, RISING, FRESH =
 )
 NONE = np.float32(0)
 PER_ARRIVAL = np.float32(1 / np.log1p(MAX_ARRIVALS))
-NOTHING = np.zeros(0, np.float32)  # the columns of a cold-start viewer
+NOTHING = np.zeros(0, np.float32)  # in place of a cold-start viewer's columns
 
 
 @kernel(exact=True)

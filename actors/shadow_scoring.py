@@ -49,7 +49,7 @@ class ShadowScoring:
             self._waiting.append(query)
 
     def compare(self, now_ms: int) -> None:
-        """Scores what is remembered by both versions. Takes the lock for a request at a time."""
+        """Scores the remembered requests by both versions. Takes the lock for one request at a time."""
         for _ in range(min(A_TURN, len(self._waiting))):
             candidate, query = self.candidate, self._waiting.popleft()
             if candidate is not None:
