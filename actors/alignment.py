@@ -1,7 +1,7 @@
-"""Owns what a version makes of the live rooms: their vectors, gates and codes, by slot. Never chooses the version.
+"""Room embeddings of the live rooms under one version: vectors, gates and codes, by slot. Never chooses the version.
 
-Version 0 has no model: its vectors are the content's, in fewer directions (projection.py). A version with a model puts
-rooms and viewers into a space of its own. Both stand behind `Alignment`, of which one is in force, and replaced whole.
+The baseline ranker has no model: its embeddings are content vectors in fewer directions (projection.py). A version with
+a model puts rooms and viewers into a space of its own. Both are an `Alignment`. One is in force, and is replaced whole.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from training.registry.manifest import V0
 Slots = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-MAX_SETTLED = 16_384  # rooms that no longer change, kept aligned; some 0.6 KB each
+MAX_SETTLED = 16_384  # embeddings kept of rooms that no longer change; some 0.6 KB each
 
 
 class Alignment(Protocol):
-    """One version's rooms. One thread puts and clears; whoever reads holds the lock of the tables where it is in force.
+    """One version's room embeddings. One thread puts and clears; readers of the one in force hold the tables' lock.
 
-    Several may share the slots: each has rows of its own for all of them.
+    Several alignments may share the slots: each has rows of its own for all of them.
     """
 
     index: LiveIndex
@@ -39,32 +39,32 @@ class Alignment(Protocol):
     def model(self) -> ServedVersion | None: ...
 
     def put(self, slots_N: Slots, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> None:
-        """Takes these rooms in as they are now. now: content of each, NaN rows where there is none."""
+        """Embeds these rooms as they are now. now_ND: content vector of each, NaN rows where there is none."""
 
     def vectors(self, slots_N: Slots) -> Floats:
-        """Copies of rooms' vectors, whole; NaN where a slot has none, [N, 0] before the first of all."""
+        """Copies of the rooms' vectors at full length; NaN where a slot has none, [N, 0] before any room has one."""
 
     def content(self, slots_N: Slots) -> Floats:
-        """Copies of what rooms are about, as whoever is likened to them has it (tastes.py); as `vectors`."""
+        """Copies of the rooms' content vectors, in the space of a viewer's `likened` (tastes.py); else as `vectors`."""
 
     def is_due(self, rooms: int) -> bool:
         """Whether `fit` may have something to do at so many rooms; cheap."""
 
     def fit(self, slots_N: Slots, content_ND: NDArray[np.float16]) -> bool:
-        """Turns it to these rooms, which are all, where that pays. True where what was read from it before is void.
+        """Adapts the embeddings to all live rooms, where that pays. True where what was read before is void.
 
-        content: by slot, NaN rows where there is none.
+        slots_N: of all live rooms. content_ND: by slot, NaN rows where there is none.
         """
 
 
 class ContentAlignment:
-    """Version 0: the projection of the content, turned to the rooms as they become more."""
+    """The baseline ranker's room embeddings: projected content vectors. More rooms have the projection fitted again."""
 
     model = None
     version = V0
 
     def __init__(self, index: LiveIndex, dimension: int, projection: Projection | None = None) -> None:
-        """dimension: how many directions are kept, 0 for all. projection: to begin with, where there was one before."""
+        """dimension: how many directions are kept, 0 for all. projection: the one to start with, if there is any."""
         self.index = index
         self._to = dimension
         self.projection = projection
@@ -93,16 +93,16 @@ class ContentAlignment:
 
 
 class _Settled:
-    """Aligned rooms that no longer change, by key: those that most of a viewer's past is made of. Not thread-safe."""
+    """Embeddings of rooms that no longer change, by key. Most of a viewer's past is such rooms. Not thread-safe."""
 
     def __init__(self, like: RoomEmbeddings) -> None:
         self._rows = RoomEmbeddings.empty(MAX_SETTLED, like)
         self._place: dict[Hashable, int] = {}
 
     def of(self, keys: Sequence[Hashable], align: Callable[[Sequence[int]], RoomEmbeddings]) -> RoomEmbeddings:
-        """A row a key. align: makes those of some of the keys, by their positions, where they are not kept."""
+        """One row per key. align: computes the rows that are not kept, from their positions in `keys`."""
         missing = {key: position for position, key in enumerate(keys) if key not in self._place}
-        if len(self._place) + len(missing) > MAX_SETTLED:  # all go: to know the oldest would cost more
+        if len(self._place) + len(missing) > MAX_SETTLED:  # all go: to track which is oldest would cost more
             self._place.clear()
             missing = {key: position for position, key in enumerate(keys)}
         if missing:
@@ -113,17 +113,17 @@ class _Settled:
 
 
 class ModelAlignment:
-    """A version with a model. A room whose vectors another encoder made is aligned without content.
+    """Room embeddings by a version's model. A room whose vectors come from another encoder is embedded without content.
 
-    Where a ranker looks at whole vectors, the index has their first dimensions alone, which are trained to find rooms
-    by themselves (Matryoshka, training/model/losses.py): half of them are half of the memory that every request reads.
+    Where a ranker looks at whole vectors, the index holds only their first dimensions. These are trained to find rooms
+    by themselves (Matryoshka, training/model/losses.py). Half the dimensions are half the memory that a request reads.
     """
 
     def __init__(self, model: ServedVersion, index: LiveIndex) -> None:
         self.model: ServedVersion = model
         self.index = index
         self._prefix = (index.config.prefix or None) if model.ranks else None
-        self._rooms: RoomEmbeddings | None = None  # by slot, from the first on
+        self._rooms: RoomEmbeddings | None = None  # by slot; None before the first use
         self._settled = _Settled(self._alone([]))
 
     @property
@@ -136,12 +136,12 @@ class ModelAlignment:
         self.index.put(slots_N, self.short(aligned.vectors_NE))
 
     def leave(self, slots_N: Slots) -> None:
-        """Of rooms that could not be put: as they were; zeros, and not what the slot had before, for new ones."""
+        """Leaves rooms that could not be put as they were. New ones get zeros, not what their slot had before."""
         new_N = slots_N[np.isnan(self.index.vectors(slots_N)).all(axis=1)]
         self.rooms.put(new_N, RoomEmbeddings.empty(len(new_N), self.rooms))
 
     def short(self, vectors: Floats) -> Floats:
-        """What of vectors, [E] or [N, E], the index has."""
+        """The leading dimensions of vectors, [E] or [N, E], that the index holds."""
         return vectors[..., : self._prefix]
 
     def vectors(self, slots_N: Slots) -> Floats:
@@ -154,17 +154,17 @@ class ModelAlignment:
 
     @property
     def rooms(self) -> RoomEmbeddings:
-        """Live rooms as they are now, by slot."""
+        """Embeddings of the live rooms as they are now, by slot."""
         if self._rooms is None:
             self._rooms = RoomEmbeddings.empty(self.index.config.max_rooms, self._alone([]))
         return self._rooms
 
     def alone(self, streamers: Sequence[str]) -> RoomEmbeddings:
-        """Rooms of which nothing is known but whose they are. The caller holds the lock of the tables."""
+        """Embeddings of rooms of which only the streamer is known. The caller holds the lock of the tables."""
         return self._settled.of(streamers, lambda some: self._alone([streamers[place] for place in some]))
 
     def ended(self, rooms: Sequence[RoomState], content: Callable[[Sequence[RoomState]], Floats]) -> RoomEmbeddings:
-        """Rooms that have ended, as they were. content: of some states. The caller holds the lock of the tables."""
+        """Embeddings of ended rooms. content: computes content vectors of states. The caller holds the tables' lock."""
 
         def align(some: Sequence[int]) -> RoomEmbeddings:
             states = [rooms[place] for place in some]
@@ -177,7 +177,7 @@ class ModelAlignment:
         return self.model.embed_rooms(streamers, np.full(shape, np.nan, np.float32), np.zeros(shape, np.float32))
 
     def align(self, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> RoomEmbeddings:
-        """Rooms in the model's space, without taking them in."""
+        """Embeddings of rooms in the model's space. Stores nothing."""
         model = self.model
         foreign = [place for place, state in enumerate(states) if state.encoder_version != model.encoder_version]
         if now_ND.shape[1] != model.d_content:

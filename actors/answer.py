@@ -1,4 +1,4 @@
-"""Owns what is asked of a Recommender and what it answers, as records. Never computes them."""
+"""Requests to a Recommender and its answers, as records. Never computes them."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     request: str
     viewer: str
-    known: bool  # whether the viewer's profile was at hand; without it the viewer is served as a stranger
+    known: bool  # whether the viewer's profile was at hand; without it this is a cold-start viewer
     model_version: str
     generated_at_ms: int
     live_rooms: int

@@ -1,4 +1,4 @@
-"""Owns which rooms an answer is chosen from: the union of four lists, and what must not be in it. Never scores."""
+"""The rooms that an answer is chosen from: the union of four lists, less what must not be shown. Never scores."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ NO_FILTERS = Filters()
 
 Slots = NDArray[np.int64]
 NONE = np.zeros(0, np.int64)
-LOOKED_AT = 4  # for each similar room that can be wanted, so many are compared as a whole
-ENOUGH = MAX_LIMIT  # candidates; with fewer an answer may be shorter than it could be
+LOOKED_AT = 4  # rooms compared by their whole vectors, per similar room that can be wanted
+ENOUGH = MAX_LIMIT  # candidates; with fewer of them an answer may be shorter than it could be
 FEW = 256  # rooms that are all candidates: to score them costs less than to choose among them
 
 
@@ -36,13 +36,13 @@ class Visited:
     version: int = 0
     slots_V: Slots = field(default_factory=lambda: np.zeros(0, np.int64))
     strengths_V: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-    strengths: Mapping[int, float] = field(default_factory=dict)  # the same by slot
+    strengths: Mapping[int, float] = field(default_factory=dict)  # strengths_V by slot
     streamers: Sequence[StreamerId] = ()
 
 
 @kernel(exact=True)
 def shown(slots_N: Slots, hidden_H: Slots, live_S: NDArray[np.bool_], last_S: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions of rooms that live and are not hidden, of repetitions the last. last_S: scratch."""
+    """Positions of rooms that are live and not hidden; of a repeated slot the last. last_S: scratch."""
     for n in range(len(slots_N)):
         last_S[slots_N[n]] = n
     for h in range(len(hidden_H)):
@@ -56,7 +56,7 @@ def shown(slots_N: Slots, hidden_H: Slots, live_S: NDArray[np.bool_], last_S: ND
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
+    """The kernels called here with their argument types, for `compiling.load`."""
     return {shown: (INTEGERS, INTEGERS, types.boolean[::1], INTEGERS)}
 
 
@@ -64,15 +64,15 @@ class Candidates:
     """Finds candidates. The caller holds the tables' lock."""
 
     def __init__(self, rooms: RoomTable, pools: Pools, nearest: int, *, show_mature: bool = False) -> None:
-        """show_mature: also to viewers whose filters do not ask for mature rooms."""
+        """show_mature: whether mature rooms may be shown to viewers whose filters do not ask for them."""
         self._rooms = rooms
         self._show_mature = show_mature
         self._pools = pools
         self._num_nearest = nearest
-        self._last_N = np.zeros(len(rooms.live_N), np.int64)  # scratch: where in a list a slot comes last
+        self._last_N = np.zeros(len(rooms.live_N), np.int64)  # scratch: a slot's last position in a list
 
     def visited(self, taste: Taste) -> Visited:
-        """The live rooms of the viewer's habits."""
+        """The live rooms of the streamers in the viewer's habits."""
         roster, strengths, streamers = self._rooms.roster, {}, {}
         for streamer, strength in taste.habits:
             rooms = roster.of(streamer)
@@ -97,9 +97,10 @@ class Candidates:
         return alike_N
 
     def similar(self, slot: int, limit: int, alignment: Alignment, filters: Filters) -> list[tuple[int, float]]:
-        """Slots of the rooms nearest to a room, it apart, and their products; none while it has no vector.
+        """Slots of the rooms nearest to a room, itself left out, and their products; none while it has no vector.
 
-        Looked for in the index, of which each is compared as a whole; how many are does not depend on the limit.
+        The index finds them, and they are then compared by their whole vectors. How many are does not depend on the
+        limit.
         """
         vector_1E = alignment.vectors(np.array([slot]))
         query_1D = alignment.index.vectors(np.array([slot]))
@@ -116,7 +117,7 @@ class Candidates:
     def union(self, visited: Visited, taste: Taste, nearest: Slots) -> Slots:
         """Slots of trending (anywhere and in the viewer's categories) ∪ newest ∪ nearest ∪ visited, these at the end.
 
-        int64 [N], repetitions and rooms that have ended since among them: `may_be_shown` drops these.
+        int64 [N]. It may hold repetitions and rooms that have ended since: `may_be_shown` drops these.
         """
         pools, number = self._pools, self._rooms.categories.number
         lists = [pools.common, *[pools.of_category(number(label)) for label in taste.top_categories]]
@@ -124,7 +125,7 @@ class Candidates:
         return np.concatenate(lists)
 
     def nearest(self, alike_N: NDArray[np.float32] | None, filters: Filters) -> Slots:
-        """The rooms most alike, int64, in no order. Mature rooms that may not be shown are as one without a vector."""
+        """Slots of the rooms most alike, int64, in no order. A mature room that may not be shown comes last."""
         if alike_N is None:
             return NONE
         rooms = self._rooms
@@ -135,7 +136,7 @@ class Candidates:
     def union_allowed(
         self, visited: Visited, taste: Taste, alike_N: NDArray[np.float32] | None, filters: Filters, hidden_H: Slots
     ) -> Slots:
-        """The same of what the filters allow and the viewer does not exclude: drawn from that, and not before.
+        """Candidates as of `union`, drawn from only those rooms that filters allow and that are not hidden.
 
         At least ENOUGH rooms, if so many are allowed.
         """
@@ -165,12 +166,12 @@ class Candidates:
         return np.array([*{card.slot for card in cards}], np.int64) if cards else NONE
 
     def may_be_shown(self, slots_N: Slots, filters: Filters, hidden_H: Slots) -> NDArray[np.int64]:
-        """Positions of the candidates that may be shown: live, not hidden, let through, of repetitions the last."""
+        """Positions of the candidates that may be shown: live, not hidden, let through; of a repeated slot the last."""
         shown_K: NDArray[np.int64] = shown(slots_N, hidden_H, self._open(filters), self._last_N)
         return shown_K[self._lets_through(slots_N[shown_K], filters)] if _names_labels(filters) else shown_K
 
     def num_open(self, filters: Filters, hidden_H: Slots = NONE) -> int:
-        """Live rooms that may be shown, whatever their language and category, but the hidden ones."""
+        """Number of live rooms that may be shown, in any language and category, without the hidden ones."""
         rooms, open_S = self._rooms, self._open(filters)
         num = rooms.num_general if open_S is rooms.general_N else len(rooms)
         if filters.mature is True:
@@ -178,11 +179,11 @@ class Candidates:
         return num - int(np.count_nonzero(open_S[hidden_H])) if len(hidden_H) else num
 
     def ties(self, slots_N: Slots) -> NDArray[np.float64]:
-        """[N] in 0..1, by which equals are ordered."""
+        """Numbers in 0..1, float64 [N], that order rooms of equal score."""
         return self._rooms.tie_N[slots_N]
 
     def allowed(self, filters: Filters, hidden_H: Slots = NONE) -> Slots:
-        """Slots of all live rooms that the filters let through, but the hidden ones; ascending."""
+        """Slots of all live rooms that the filters let through, without the hidden ones; ascending."""
         open_S = self._open(filters)
         if len(hidden_H):
             open_S = open_S.copy()
@@ -191,7 +192,7 @@ class Candidates:
         return slots[self._lets_through(slots, filters)] if _names_labels(filters) else slots
 
     def _open(self, filters: Filters) -> NDArray[np.bool_]:
-        """By slot: which rooms may be shown, whatever their language and category. Mature ones: to who asked."""
+        """Which rooms may be shown in any language and category, bool by slot. Mature ones only on request."""
         rooms = self._rooms
         if filters.mature is True:
             return rooms.live_N & rooms.mature_N
@@ -200,7 +201,7 @@ class Candidates:
         return rooms.general_N
 
     def _lets_through(self, slots_N: Slots, filters: Filters) -> NDArray[np.bool_]:
-        """Which of the slots are of the language and the category wanted, bool [N]."""
+        """Which of the slots have the wanted language and category, bool [N]."""
         rooms = self._rooms
         through_N = np.ones(len(slots_N), np.bool_)
         if filters.language is not None:

@@ -1,8 +1,8 @@
-"""Owns vectors by columns, in 16 bits, and their products with one vector. Never says whose they are or which are best.
+"""Vectors stored by columns in bfloat16, and their products with one vector. Never knows whose they are.
 
-For candidates that something better ranks: a column after the other is read in order, and half as much of it as of
-float32 by rows. bfloat16 is a float32 without its last 16 bits, so a component is off by at most 2⁻⁸ of itself, and
-the product of unit vectors by at most .004; of 32 dimensions by .001, as a rule.
+They find candidates that something better ranks afterwards. Columns are read in order, and take half the memory of
+float32. bfloat16 is a float32 without its last 16 bits, so a component is off by at most 2⁻⁸ of itself. The product of
+unit vectors is off by at most .004, and with 32 dimensions usually by .001.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def widened(half: np.uint16) -> np.float32:
 
 @kernel()
 def products(half_DN: Halves, high: int, query_D: Floats) -> Floats:
-    """[high] products of the query and the first `high` columns; four dimensions at a time."""
+    """Products of the query with the first `high` rows, float32 [high]; four dimensions at a time."""
     D = len(half_DN)
     product_N = np.zeros(high, np.float32)
     for start in range(0, high, TILE):
@@ -54,12 +54,12 @@ def products(half_DN: Halves, high: int, query_D: Floats) -> Floats:
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
+    """The kernels called here with their argument types, for `compiling.load`."""
     return {products: (types.uint16[:, ::1], types.int64, FLOATS)}
 
 
 class Columns:
-    """Vectors of D dimensions by the row they would have. Not thread-safe."""
+    """Vectors of D dimensions, one per row, stored by columns. Not thread-safe."""
 
     def __init__(self, dimension: int, max_rows: int) -> None:
         """A row costs no memory until it is put."""
@@ -70,17 +70,17 @@ class Columns:
         self._half_DN[:, rows] = halves(vectors_ND).T
 
     def clear(self, rows: NDArray[np.int64] | slice) -> None:
-        """Has the products of rows be NaN."""
+        """Empties rows: their products are NaN from now on."""
         self._half_DN[:, rows] = NAN
 
     def products(self, high: int, query_D: Floats) -> Floats:
-        """[high] with the first rows."""
+        """Products of the query with the first `high` rows, float32 [high]."""
         product_N: Floats = products(self._half_DN, high, np.array(query_D, np.float32))  # kernels take no frozen one
         return product_N
 
 
 def halves(vectors_ND: NDArray[np.floating]) -> Halves:
-    """[N, D] bfloat16, as bits: the nearest, of two as near the even one."""
+    """Vectors rounded to bfloat16, as bits, uint16 [N, D]: to the nearest, ties to even."""
     bits_ND = np.ascontiguousarray(vectors_ND, np.float32).view(np.uint32)
     half_ND = ((bits_ND + np.uint32(0x7FFF) + ((bits_ND >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(
         np.uint16

@@ -1,8 +1,8 @@
-"""Owns the list of all kernels that an answer needs, to have them compiled before it does. Never computes.
+"""The list of all kernels that an answer needs, so that they are compiled before the first answer. Never computes.
 
     python -m actors.compiled
 
-compiles them once and for all, with those of trained versions, so that the first start does not.
+compiles them ahead, with those of trained versions, so that the first start need not.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from training.inference import warm_up
 
 
 def load() -> None:
-    """Compiles what version 0 needs, or fetches the machine code that was kept."""
+    """Compiles what the baseline ranker needs, or loads machine code that was kept."""
     for kernels_of in (candidates, columns, score, scoring, diversity, reasons):
         compiling.load(kernels_of.signatures())
 

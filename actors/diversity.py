@@ -1,4 +1,4 @@
-"""Owns the order of the answer: the best first, but not ten times the same. Never changes a score."""
+"""The order of an answer: the best rooms first, spread over streamers and categories. Never changes a score."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def diversify(
     streamer_cost: float,
     category_cost: float,
 ) -> list[int]:
-    """Positions of up to `limit` candidates: greedily the best score less the cost of its likes.
+    """Positions of up to `limit` candidates, chosen greedily by score less the cost of likeness to those before.
 
-    score_K: descending. The n-th room of a streamer costs (n − 1) · streamer_cost, of a category (n − 1) ·
-    category_cost. Of equal ones the first is taken.
+    score_K: descending. The n-th room of a streamer costs (n − 1) · streamer_cost, that of a category (n − 1) ·
+    category_cost. Among equal candidates the first is taken.
     """
     positions: list[int] = chosen(score_K, streamer_K, category_K, limit, streamer_cost, category_cost).tolist()
     return positions
@@ -40,9 +40,9 @@ def chosen(  # noqa: PLR0917  compiled functions take no keywords
     streamer_cost: float,
     category_cost: float,
 ) -> NDArray[np.int64]:
-    """As `diversify`. A candidate is worth its score at most, so only as many are looked at as come near the answer.
+    """The positions that `diversify` returns. A candidate is worth at most its score, so few of them are looked at.
 
-    seen: of so many is the cost known.
+    Costs are known for the first `seen` candidates.
     """
     num = len(score_K)
     chosen_L = np.empty(min(limit, num), np.int64)
@@ -70,6 +70,6 @@ def chosen(  # noqa: PLR0917  compiled functions take no keywords
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
+    """The kernels called here with their argument types, for `compiling.load`."""
     labels = types.int32[::1]
     return {chosen: (types.float64[::1], labels, labels, types.int64, types.float64, types.float64)}

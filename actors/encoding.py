@@ -1,4 +1,4 @@
-"""Owns the seam to the encoder and what is at it right now. Never chooses a text, never touches a room."""
+"""The seam to the encoder, and the texts that are in flight there. Never chooses a text, never touches a room."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ T = TypeVar("T")
 LEAST_IN_FLIGHT = 32  # so that a rate measured on single texts grows to what batches reach
 MOST_IN_FLIGHT = 1024
 RATE_MEMORY_S = 5.0
-FULL_MEMORY_S = 1.0  # a batch that lands makes room for a moment: the encoder is no less busy for that
+FULL_MEMORY_S = 1.0  # a completed batch makes room for a moment: the encoder is no less busy for that
 FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What the encoder made of one submission: float16 [N, D], in the order of its texts."""
+    """The vectors of one submission, float16 [N, D], in the order of its texts."""
 
     vectors: NDArray[np.float16]
     version: str
 
 
 class EncoderClient(Protocol):
-    """Where texts become vectors."""
+    """A client of the encoder, which turns texts into vectors."""
 
     def submit(self, texts: Sequence[str]) -> Future[Encoded]:
         """Hands over the texts and returns at once. Submissions finish in any order, each as a whole or with an error.
 
-        A submission that was lost fails or stays silent; the caller tries again.
+        A lost submission fails or stays silent; the caller tries again.
         """
 
 
 class Landing(NamedTuple, Generic[T]):
-    """A submission that came back: its jobs and their vectors, or None where it failed and is to be tried again."""
+    """A completed submission: its jobs and their vectors, or None where it failed and is to be tried again."""
 
     jobs: Sequence[T]
     encoded: Encoded | None
@@ -58,7 +58,7 @@ class _Submission(Generic[T]):
 
 
 class InFlight(Generic[T]):
-    """Submissions at the encoder, and the capacity that their completions show. For one thread."""
+    """The submissions in flight, and the encoder's capacity as their completions show it. For one thread."""
 
     def __init__(self, client: EncoderClient, config: InFlightConfig, metrics: Metrics, clock: Clock) -> None:
         self._client = client
@@ -71,47 +71,47 @@ class InFlight(Generic[T]):
         self._marked_s = clock.monotonic_s()
         self._backoff_s = 0.0
         self._paused_until_s = 0.0
-        self._timed = False  # the next to come back says how fast the encoder is: it did not wait for its start
-        self._full_s = float("-inf")  # when there was last no room for more
+        self._timed = False  # the next completion shows how fast the encoder is: it did not wait for its start
+        self._full_s = float("-inf")  # when the encoder last had no room for more
         self.texts = 0
 
     @property
     def texts_per_s(self) -> float:
-        """Texts that came back per second in which any was at the encoder, above 0.
+        """Texts completed per second in which any was in flight, above 0.
 
-        Before any came back, and once all that did are forgotten: what one would show that came now.
+        Before the first completion, and once all of them are forgotten: the rate that a completion now would show.
         """
         finished = self._finished or min(1.0, LEAST_IN_FLIGHT * self._busy_s)
         return finished / self._busy_s if self._busy_s > 0.001 else float(LEAST_IN_FLIGHT)
 
     @property
     def capacity(self) -> float:
-        """texts_per_s where it is what the encoder can do, infinite where it is only what it was asked for.
+        """texts_per_s while the encoder is full; infinite while that is only what it was asked for.
 
-        A rate says something of the encoder only while as much as may be is in flight. Taken for the capacity at other
-        times it would slow down what is asked, that the rate again, and so on: the encoder idles while texts wait.
+        The rate measures the encoder only while as much as allowed is in flight; at other times it measures demand.
+        As the capacity it would then lower demand, and that the rate, until the encoder idles while texts wait.
         """
         full = self._clock.monotonic_s() - self._full_s < FULL_MEMORY_S
         return self.texts_per_s if full else float("inf")
 
     @property
     def batch_texts(self) -> int:
-        """Texts to submit as one: half of what may fly, so that the encoder finds the next one waiting."""
+        """Texts per submission: half of what may be in flight, so that the encoder finds the next one waiting."""
         return max(1, min(self._config.batch_texts, self._limit() // 2))
 
     @property
     def batch_s(self) -> float:
-        """How long a submission takes, as things are."""
+        """How long a submission takes at present, in seconds."""
         return self.batch_texts / self.texts_per_s
 
     def vacancy(self) -> int:
-        """Texts that may be submitted now; 0 while failures are being waited out."""
+        """Number of texts that may be submitted now; 0 during the pause after a failure."""
         if self._clock.monotonic_s() < self._paused_until_s:
             return 0
         return max(0, self._limit() - self.texts)
 
     def submit(self, jobs: Sequence[T], texts: Sequence[str]) -> None:
-        """One text per job."""
+        """Submits a batch, one text per job. Never blocks."""
         self._mark(0)
         submission = _Submission(jobs, self._clock.monotonic_s())
         self._flying[submission] = None
@@ -127,11 +127,11 @@ class InFlight(Generic[T]):
         future.add_done_callback(partial(self._arrive, submission))
 
     def landed(self) -> list[Landing[T]]:
-        """What came back since the last call, and what was silent for too long. Never blocks."""
+        """Submissions completed since the last call, and those silent for too long. Never blocks."""
         landings: list[Landing[T]] = []
         while not self._arrived.empty():
             submission, future = self._arrived.get_nowait()
-            if submission in self._flying:  # else it was given up before
+            if submission in self._flying:  # else it was given up already
                 landings.append(self._land(submission, future))
         if self._flying:
             oldest = next(iter(self._flying))
@@ -140,7 +140,7 @@ class InFlight(Generic[T]):
         return landings
 
     def _arrive(self, submission: _Submission[T], future: Future[Encoded]) -> None:
-        """From whatever thread finished it."""
+        """Takes a completion, from whatever thread finished it."""
         self._arrived.put((submission, future))
 
     def _land(self, submission: _Submission[T], future: Future[Encoded]) -> Landing[T]:

@@ -1,4 +1,4 @@
-"""Owns whether a version of the models fits the rooms that are live: by whose vectors they have. Never changes any."""
+"""The check that a version fits the live rooms: their vectors must come from its encoder. Never changes a room."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from actors.room_table import RoomTable
 from streaming.errors import VersionError
 from training.inference.interface import ServedVersion
 
-SAMPLE = 500  # rooms, the oldest, whose encoder is looked at: all of them would take the lock for milliseconds
-FITTING = 0.5  # of these with content, so many at least must come from the version's encoder
+SAMPLE = 500  # oldest rooms whose encoder is looked at: all of them would take the lock for milliseconds
+FITTING = 0.5  # share of those with content that must come from the version's encoder
 
 
 def check_fits(model: ServedVersion, rooms: RoomTable) -> None:
-    """Raises VersionError where the model was trained on vectors of another encoder. The caller holds the lock."""
+    """Checks that the rooms' vectors come from the model's encoder. Raises VersionError. The caller holds the lock."""
     some = islice(rooms.cards.values(), SAMPLE)
     encoders = [card.state.encoder_version for card in some if card.state.encoder_version]
     if rooms.dimension and rooms.dimension != model.d_content:

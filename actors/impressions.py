@@ -1,7 +1,7 @@
-"""Owns what was shown on its way to the log: noted by answers, written in batches. Never makes an answer wait.
+"""Impressions on their way to the log: noted with each answer, written in batches. Never makes an answer wait.
 
-A learned model needs to know of an answer what was shown, and so what of it was not entered. It is worth less than the
-answer itself: where the log does not keep up, or is away for long, impressions are dropped and counted.
+A learned model needs to know which rooms an answer offered, and so which of them were not entered. An impression is
+worth less than the answer itself: where the log does not keep up, or is away for long, they are dropped and counted.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from streaming.topics import IMPRESSIONS
 LOGGER = logging.getLogger(__name__)
 
 PERIOD_S = 1.0  # between batches: a batch costs some 2.5 ms, however small it is
-SLICE = 64  # sent at a stretch: some 0.2 ms in which no answer is made, for they share the interpreter
+SLICE = 64  # impressions sent at a stretch: some 0.2 ms in which no answer is computed, for they share the interpreter
 RETRY_S = 2.0  # after the log has failed
-DETERMINISTIC = 1.0  # the propensity of a room that version 0 shows: it would show it again
+DETERMINISTIC = 1.0  # propensity of a room that the baseline ranker shows: it would show it again
 
 
 class Impressions:
-    """What was shown and is not written yet, bounded. Any thread notes, one takes."""
+    """Impressions that are not written yet, bounded in number. Any thread notes, one takes."""
 
     def __init__(self, share: float, most: int) -> None:
-        """share: of the answers that are noted, at random; most: that wait."""
+        """share: of the answers, noted at random. most: impressions that may wait."""
         self._share = share
         self._most = most
         self._chance = random.Random().random
         self._waiting: deque[tuple[bytes, bytes]] = deque()
-        self.dropped = 0  # because too many waited, since the beginning
+        self.dropped = 0  # because too many waited, since the start
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def note(self, answer: Answer, picks: Sequence[Pick]) -> None:
-        """Remembers an answer's rooms, in order. Returns at once, whatever the log does.
+        """Queues an answer's rooms, in order. Returns at once, whatever the log does.
 
-        What is kept is bytes: they are cheapest made while the answer is at hand (docs/lab-notebook.md).
+        The impression is serialised here: that is cheapest while the answer is at hand (docs/lab-notebook.md).
         """
         if not picks or (self._share < 1 and self._chance() >= self._share):
             return
@@ -66,13 +66,13 @@ class Impressions:
         self._waiting.append((answer.viewer.encode(), encode(impression)))
 
     def take(self, most: int) -> list[tuple[bytes, bytes]]:
-        """Key and value of the oldest that wait."""
+        """Takes the oldest impressions that wait, at most `most`: key and value of each."""
         waiting = self._waiting
         return [waiting.popleft() for _ in range(min(most, len(waiting)))]
 
 
 class ImpressionWriter:
-    """Writes impressions from a thread of its own, without a transaction: none is read again before it is written."""
+    """Writes impressions from a thread of its own, without a transaction: a restart has no input to read again."""
 
     def __init__(self, log: Log, impressions: Impressions, metrics: Metrics) -> None:
         self._log = log
@@ -84,17 +84,17 @@ class ImpressionWriter:
         self._thread = threading.Thread(target=self.run, args=(self._stop,), name="impressions", daemon=True)
 
     def start(self) -> None:
-        """Begins to write."""
+        """Starts the thread."""
         self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:
-        """Writes what is left and ends. Whether that was in time: while Kafka is away it may not be."""
+        """Writes what is left and ends the thread; whether that was in time. While Kafka is away it may not be."""
         self._stop.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def run(self, stop: threading.Event) -> None:
-        """Writes until told to stop, then what is left. With no broker it waits for one; noting goes on."""
+        """Writes until `stop`, then what is left. Without a broker it waits for one, and noting goes on."""
         pause_s = PERIOD_S
         while not stop.wait(pause_s):
             pause_s = PERIOD_S if self.write(stop) else RETRY_S
@@ -102,7 +102,7 @@ class ImpressionWriter:
         self._close()
 
     def write(self, stop: threading.Event) -> bool:
-        """Writes what waits now; whether the log took it. What was sent and not acknowledged counts as lost."""
+        """Writes the impressions that wait now; whether the log took them. Sent and not acknowledged counts as lost."""
         waiting, sent = len(self._impressions), 0
         try:
             if waiting and self._sink is None:
@@ -112,7 +112,7 @@ class ImpressionWriter:
                 sent += len(batch)
                 for key, value in batch:
                     self._sink.send(IMPRESSIONS, key, value)
-                stop.wait(0.0005)  # lets answers be made between two slices
+                stop.wait(0.0005)  # lets answers be computed between two slices
             if self._sink is not None and sent:
                 self._sink.flush()
         except Exception as err:  # whatever it is, a replica that answers is not replaced for it

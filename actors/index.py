@@ -1,9 +1,9 @@
-"""Owns the vectors of live rooms and the exact search over them. Never knows which room has which slot.
+"""The index: the vectors of the live rooms and an exact search over them. Never knows which room has which slot.
 
-Rows are overwritten in place in one array that FAISS reads where it lies. Three properties carry the class:
+Rows are overwritten in place in one array that FAISS reads directly. Three properties carry the class:
 
-* The array is reserved once for `max_rooms` rows as zero pages, which cost nothing until they are touched, so growing
-  is raising a number: nothing is copied and no search waits.
+* The array is reserved once for `max_rooms` rows as zero pages, which cost nothing until they are touched. Growing is
+  raising a number: nothing is copied and no search waits.
 * A row without a vector is NaN. Every comparison with NaN is false, so FAISS never takes such a row into a result:
   deleting needs neither a selector, which would slow each search down, nor slack in k.
 * A search holds no lock while it scans. Rows written meanwhile, which the scan may have seen torn, are known from the
@@ -26,12 +26,12 @@ from actors.settings import IndexConfig
 from actors.slots import Slots
 
 BLOCK = 8_192  # float16 rows converted at a time: 2 MB of float32 at 64 dimensions, which stays in the cache
-JOURNAL_WRITES = 1_024  # writes a search may overlap before it is simply repeated under the lock
+JOURNAL_WRITES = 1_024  # writes that a search may overlap; after more it is repeated under the lock
 
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """What a search found, best first. slots: int64 [Q, K], -1 where there are fewer than K; scores: float32 [Q, K]."""
+    """The result of a search, best first. slots: int64 [Q, K], -1 where there are fewer; scores: float32 [Q, K]."""
 
     slots_QK: NDArray[np.int64]
     scores_QK: NDArray[np.float32]
@@ -44,7 +44,7 @@ class LiveIndex:
     """
 
     def __init__(self, config: IndexConfig, slots: Slots | None = None, *, coarse: bool = False) -> None:
-        """slots: whose rows these are; several indexes may have the same. coarse: `products` need not be exact."""
+        """slots: which rows are in use; several indexes may share them. coarse: `products` need not be exact."""
         self.config = config
         self.slots = Slots(config.max_rooms) if slots is None else slots
         self._dtype = np.dtype(config.dtype)
@@ -59,7 +59,7 @@ class LiveIndex:
 
     @property
     def dimension(self) -> int:
-        """Of the vectors; 0 before the first."""
+        """Dimension of the vectors; 0 before the first."""
         return int(self._rows_ND.shape[1])
 
     def clear(self, slots_N: NDArray[np.int64]) -> None:
@@ -85,7 +85,7 @@ class LiveIndex:
             self._note(slots_N)
 
     def vectors(self, slots_N: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Copies of rows, float32 [N, D]; NaN where a slot has no vector, [N, 0] before the first of all."""
+        """Copies of rows, float32 [N, D]; NaN where a slot has no vector, [N, 0] before any slot has one."""
         if not self.dimension:
             return np.zeros((len(slots_N), 0), np.float32)
         with self._lock:
@@ -95,9 +95,9 @@ class LiveIndex:
     def products(self, query_D: NDArray[np.float32]) -> NDArray[np.float32]:
         """Inner product of the query with every row that was ever used, float32 [N], by slot; NaN without a vector.
 
-        What FAISS computes too, without its heap of the best: half the time where the products themselves are wanted.
-        Where they need not be exact, of vectors in 16 bits (columns.py).
-        Rows written meanwhile may be torn: for callers that let nothing write, or that can live with it.
+        FAISS computes them too, but also keeps a heap of the best: without it this takes half the time.
+        Where they need not be exact, the vectors are read in 16 bits (columns.py).
+        Rows written meanwhile may be torn: callers let nothing write, or accept that.
         """
         with self._lock:
             high = self._raise()
@@ -124,7 +124,7 @@ class LiveIndex:
             return self._settle(queries_QD, hits, self._writes - began)
 
     def _raise(self) -> int:
-        """Takes in the slots that were allocated since, without vectors. Returns how many rows there are."""
+        """Adds the slots allocated since, without vectors. Returns the number of rows."""
         high = self.slots.high
         if self.dimension and high > self._high:
             self._rows_ND[self._high : high] = np.nan
@@ -139,7 +139,7 @@ class LiveIndex:
 
     def _scan(self, queries_QD: NDArray[np.float32], high: int, k: int) -> Hits:
         if not hasattr(self._thread, "is_set"):
-            faiss.omp_set_num_threads(1)  # of this thread: a replica has one core, and OpenMP's waiting would burn it
+            faiss.omp_set_num_threads(1)  # for this thread: a replica has one core, and OpenMP's waiting would burn it
             self._thread.is_set = True
         if self._rows_ND.dtype == np.float32:
             scores_QK, slots_QK = faiss.knn(queries_QD, self._rows_ND[:high], k, faiss.METRIC_INNER_PRODUCT)
@@ -152,10 +152,10 @@ class LiveIndex:
         return _merge(parts, k)
 
     def _settle(self, queries_QD: NDArray[np.float32], hits: Hits, writes: int) -> Hits:
-        """Scores again what was written during the scan; under the lock.
+        """Scores the rows again that were written during the scan. The caller holds the lock.
 
         A row that no write touched and the scan left out scores at most the k-th hit. So the merged result is exact as
-        long as its k-th score is no lower than the scan's; where it is lower, a row left out may belong in: scan again.
+        long as its k-th score is no lower than the scan's. Where it is lower, a row left out may belong in: scan again.
         """
         k = hits.slots_QK.shape[1]
         if writes > len(self._journal):

@@ -1,4 +1,4 @@
-"""Owns the numbers that stand for labels (category, language, streamer) in columns. Never forgets one in use."""
+"""The numbers that stand for labels (category, language, streamer) in columns. Never forgets one in use."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from collections.abc import Callable
 
 
 class Labels:
-    """Label ↔ number, counted, so that a number is given to another label once no room uses the first. For one thread.
+    """A map of labels to numbers that counts uses: a number is free again once no room uses its label. For one thread.
 
     Producers choose the labels, so they are unbounded over time; those in use are bounded by the live rooms.
     """
 
     def __init__(self, key: Callable[[str], str] = str) -> None:
-        """key: the same for labels that are one, however they are spelled."""
+        """key: gives the same string for all spellings of one label."""
         self._key = key
         self._numbers: dict[str, int] = {}
         self._uses: list[int] = []
         self._free: list[int] = []
         self.total = 0  # uses of all labels
-        self.epoch = 0  # changes whenever a number is given to a label
+        self.epoch = 0  # changes whenever a label gets a number
 
     def __len__(self) -> int:
-        """Labels in use."""
+        """Number of labels in use."""
         return len(self._numbers)
 
     @property
     def high(self) -> int:
-        """Every number is below it."""
+        """Upper bound of the numbers, exclusive."""
         return len(self._uses)
 
     def take(self, label: str) -> int:
-        """The label's number, for one more user of it."""
+        """Counts one more use of a label, and returns its number."""
         label = self._key(label)
         number = self._numbers.get(label)
         if number is None:
@@ -46,11 +46,11 @@ class Labels:
         return number
 
     def uses(self, number: int) -> int:
-        """How many rooms use it now."""
+        """How many rooms use a number now."""
         return self._uses[number]
 
     def give(self, label: str) -> None:
-        """One user of the label less."""
+        """Counts one use of a label less."""
         label = self._key(label)
         number = self._numbers[label]
         self._uses[number] -= 1
@@ -64,5 +64,5 @@ class Labels:
         return self._numbers.get(self._key(label), -1)
 
     def items(self) -> list[tuple[str, int]]:
-        """Label, by its key, and number of all in use."""
+        """Every label in use, by its key, with its number."""
         return list(self._numbers.items())

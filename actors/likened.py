@@ -1,4 +1,4 @@
-"""Owns whose rooms a viewer's taste in content comes from, to say what a room is similar to. Never scores a room."""
+"""The streamers whose rooms shaped a viewer's content vector, to name whom a room is similar to. Never scores."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-MOST = 8  # streamers of the viewer's visits that a room may be said to be similar to; 1 KB a viewer
+MOST = 8  # visited streamers that a reason may name as similar; 1 KB a viewer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Likened:
-    """What the viewer's visits were about, added up by streamer: those that count most. vectors: as the index's are."""
+    """The content of a viewer's visits, summed by streamer, for those that count most. Vectors as in the index."""
 
     streamers: tuple[str, ...]
     sums_AE: NDArray[np.float16]
 
     def nearest(self, vectors_KE: Floats) -> list[str]:
-        """Of each room the streamer whose visited rooms brought it nearer to the viewer than any other's; "": none."""
+        """Per room the streamer whose visited rooms bring it nearest to the viewer; "" where none does."""
         if not self.streamers or vectors_KE.shape[1] != self.sums_AE.shape[1]:
             return [""] * len(vectors_KE)
         nearness_KA = vectors_KE @ self.sums_AE.astype(np.float32).T
@@ -37,7 +37,7 @@ NOBODY = Likened((), np.zeros((0, 0), np.float16))
 
 
 def likened(streamers: Sequence[str], weights_V: Floats, vectors_VE: Floats) -> Likened:
-    """By V visits. Rows of NaN count for nothing."""
+    """Sums the content of V visits by streamer. Rows of NaN count for nothing."""
     seen_V = ~np.isnan(vectors_VE[:, 0]) if vectors_VE.size else np.zeros(len(streamers), np.bool_)
     total: dict[str, float] = {}
     for streamer, weight, seen in zip(streamers, weights_V.tolist(), seen_V.tolist(), strict=True):

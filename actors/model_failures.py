@@ -1,7 +1,7 @@
-"""Counts how often the version in force fails, and says when that is too often. Never chooses a version.
+"""The failures of the version in force, counted against a limit. Never chooses a version.
 
-A version is tried before it goes live (swap.py), on the rooms live and on viewers who asked lately; one that fails for
-others is found here: requests that it cannot answer, and changes of rooms that it cannot take in.
+A version is tried before it goes live (swap.py), on the live rooms and on viewers who asked lately. One that fails for
+others is found here: by requests that it cannot answer, and by changes of rooms that it cannot take in.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ INSTEAD: Mapping[Task, str] = MappingProxyType(
         "reasons": "answers say no more than that rooms are live",
     }
 )
-SAID_MS = 60_000  # between two lines of the log: a version that fails does so in every request
+SAID_MS = 60_000  # between two log lines: a version that fails does so in every request
 
 
 class ModelFailures:
-    """Failures in a row, of one version at a time. Noted under the lock of the tables, read by any thread."""
+    """Failures in a row, of one version at a time. Noted under the tables' lock, read by any thread."""
 
     def __init__(self, most: int, metrics: Metrics) -> None:
-        """most: failures in a row after which a version is beyond use; 0: it never is."""
+        """most: failures in a row after which a version is beyond use; 0: no limit."""
         self._most = most
         self._metrics = metrics
         self._version = ""
@@ -40,7 +40,7 @@ class ModelFailures:
         self._said_ms = -SAID_MS
 
     def note(self, version: str, err: Exception, now_ms: int, task: Task = "requests") -> None:
-        """Something that the version failed."""
+        """Counts a failure of a version at a task."""
         if version != self._version:
             self._version = version
             self._in_a_row.clear()
@@ -53,14 +53,14 @@ class ModelFailures:
             LOGGER.error("models: %s fails, and %s: %s", version, instead, self._reason, exc_info=err)
 
     def clear(self, version: str, task: Task = "requests") -> None:
-        """Something that the version has done."""
+        """Ends the row of failures: the version has done this task."""
         if version == self._version:
             self._in_a_row.pop(task, None)
 
     def beyond_use(self, version: str) -> str:
-        """Why this version must not answer any longer; "" where it may."""
+        """Why this version must not answer any longer; "" if it may."""
         if version == self._version and self._most > 0:
             for task, times in self._in_a_row.items():
-                if times >= self._most and task != "reasons":  # the rooms are as good
+                if times >= self._most and task != "reasons":  # without reasons the rooms are as good
                     return f"it failed {times} {task} in a row ({self._reason}); announce it again to try it again"
         return ""

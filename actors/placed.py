@@ -1,4 +1,4 @@
-"""Owns which partition what a replica holds of a key came from. Never holds a value, never reads a log."""
+"""The partition that a replica's last record of each key came from. Never holds a value, never reads a log."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from streaming.log import Record
 
 
 class Placed:
-    """Where each key's last record lies. After topics grew a key may lie in two partitions for a while: which of them
-    is right is told by the broker's append time, and a tombstone removes what came from its own partition only.
+    """The partition and append time of each key's last record.
+
+    After topics grew, a key may lie in two partitions for a while. The later append time wins, and a tombstone removes
+    only a value that came from its own partition.
     """
 
     def __init__(self) -> None:
@@ -21,13 +23,13 @@ class Placed:
 
     @watched.setter
     def watched(self, watched: bool) -> None:
-        """Not watched: every record counts, and nothing is remembered."""
+        """Switches the watch. Off: every record counts, and nothing is remembered."""
         self._watched = watched
         if not watched:
             self._at.clear()
 
     def put(self, key: str, record: Record) -> bool:
-        """Notes a value; False where a later one lies in another partition."""
+        """Notes a value; False where another partition has a later one."""
         if not self._watched:
             return True
         held = self._at.get(key)
@@ -38,7 +40,7 @@ class Placed:
         return True
 
     def remove(self, key: str, record: Record) -> bool:
-        """Notes a tombstone; False where the value lies in another partition."""
+        """Notes a tombstone; False where the value is in another partition."""
         held = self._at.get(key)
         if held is not None and held[0] != record.partition:
             return False
@@ -46,11 +48,11 @@ class Placed:
         return True
 
     def lying_in(self, partition: int) -> list[str]:
-        """The keys whose last record lies in a partition."""
+        """The keys whose last record is in a partition."""
         return [key for key, (at, _) in self._at.items() if at == partition]
 
     def forget(self, key: str) -> None:
-        """Knows nothing of a key any more."""
+        """Forgets a key."""
         self._at.pop(key, None)
 
     def clear(self) -> None:

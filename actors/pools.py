@@ -1,4 +1,4 @@
-"""Owns what is the same for every viewer: who is trending, who is newest. Never looks at a viewer."""
+"""The pools, lists of rooms that are the same for every viewer: trending and newest. Never looks at a viewer."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from actors.room_table import RoomTable
 from training.baseline import SMALL, TEN_SECONDS_IN_A_MINUTE, fresh, heat, rise
 from training.settings import BaselineWeights
 
-BLOCK = 32  # values of which the maximum is looked at first
-FEW_BLOCKS = 16  # times the number wanted: of fewer it does not pay
-TIE = 2.0**-26  # less than what tells two float32 near one apart
+BLOCK = 32  # values whose maximum is looked at first
+FEW_BLOCKS = 16  # times the number wanted: with fewer blocks it does not pay
+TIE = 2.0**-26  # less than the distance of two float32 near one
 
 
 class Pools:
     """Columns and lists over all live rooms, renewed every few hundred milliseconds instead of in each request.
 
-    Between renewals a room that ended stays in the lists; whoever uses them drops what is not live. Columns are float32
-    over all slots, 0..1 and as of the renewal, not as of a room's last state.
+    Between renewals a room that ended stays in the lists; users of the lists drop what is not live. Columns are float32
+    over all slots, 0..1, as of the renewal and not of a room's last state.
     """
 
     def __init__(
@@ -33,18 +33,18 @@ class Pools:
         self.trending_N = np.zeros(max_rooms, np.float32)
         self.crowd_N = np.zeros(max_rooms, np.float32)
         self.rising_N = np.zeros(max_rooms, np.float32)
-        self.chat_per_minute_N = np.zeros(max_rooms, np.float32)  # the exception: messages
+        self.chat_per_minute_N = np.zeros(max_rooms, np.float32)  # messages, not 0..1
         self.fresh_N = np.zeros(max_rooms, np.float32)
-        self.sum_N = np.zeros(max_rooms, np.float32)  # the four, weighted
+        self.sum_N = np.zeros(max_rooms, np.float32)  # weighted sum of the four
         self.trending: NDArray[np.int64] = np.zeros(0, np.int64)
         self.newest: NDArray[np.int64] = np.zeros(0, np.int64)
         self.common: NDArray[np.int64] = np.zeros(0, np.int64)  # trending and newest, each room once
         self.renewed_ms = -1
-        self._by_category: NDArray[np.int64] = np.zeros(0, np.int64)  # slots by category, the best of each first
+        self._by_category: NDArray[np.int64] = np.zeros(0, np.int64)  # slots by category, each category's best first
         self._starts = [0]  # where each category begins in them
 
     def renew(self, rooms: RoomTable, now_ms: int) -> None:
-        """Computes all of it anew; some 0.5 ms at 10,000 rooms."""
+        """Computes all columns and lists anew; some 0.5 ms at 10,000 rooms."""
         self.renewed_ms = now_ms
         slots = rooms.slots()
         age_N = np.maximum(rooms.lately.event_now_ms(now_ms) - rooms.started_ms_N[slots], 0)
@@ -67,13 +67,13 @@ class Pools:
         self._list(rooms, slots, busy_N)
 
     def forget(self, slots_N: NDArray[np.int64]) -> None:
-        """What is here of these slots is of other rooms: until the next renewal nothing is known of those there now."""
+        """Clears slots that other rooms have now; until the next renewal nothing is known of these rooms."""
         columns = (self.trending_N, self.crowd_N, self.rising_N, self.chat_per_minute_N, self.fresh_N, self.sum_N)
         for column_N in columns:
             column_N[slots_N] = 0
 
     def _list(self, rooms: RoomTable, slots: NDArray[np.int64], busy_N: NDArray[np.float32]) -> None:
-        """The lists, of these rooms. Of equals the same come first in every replica."""
+        """Makes the lists from these rooms. Ties break the same way in every replica."""
         tie_N = rooms.tie_N[slots]
         hottest = slots[largest(busy_N + TIE * tie_N, self.size + MAX_LIMIT)]
         self.trending = hottest[: self.size]
@@ -95,7 +95,7 @@ class Pools:
 
 
 def most(values_N: NDArray[np.floating], k: int) -> NDArray[np.int64]:
-    """Positions of the k largest, in no order; no value may be NaN. Looks closely only at what can be among them.
+    """Positions of the k largest, in no order; no value may be NaN. Looks closely only at those that may be among them.
 
     A value below the k-th largest of the blocks' maxima is below k others.
     """
@@ -116,12 +116,12 @@ def largest(values_N: NDArray[np.floating], k: int) -> NDArray[np.int64]:
 
 
 def keyed(values_S: NDArray[np.floating], rooms: RoomTable, slots_N: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[N] values of rooms, so that of equal ones the same come first at every limit and in every replica."""
+    """Values of rooms, float64 [N], with ties broken the same way at every limit and in every replica."""
     return values_S[slots_N] + TIE * rooms.tie_N[slots_N]
 
 
 def _by_category(category_N: NDArray[np.int32], value_N: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Order by category, the largest value of each first: one sort of one key, a tenth of a sort by two keys."""
+    """Order by category, each category's largest value first. One sort by one key takes a tenth of a sort by two."""
     span = 1 + float(np.ptp(value_N)) if len(value_N) else 1.0
     return np.argsort(category_N - (value_N - value_N.min(initial=0)) / span)
 

@@ -1,4 +1,4 @@
-"""Owns the viewers of one partition: few as folds, the rest as the bytes of their profiles. Never commits."""
+"""The viewers of one partition: few as aggregates, the rest as serialised profiles. Never commits."""
 
 from __future__ import annotations
 
@@ -46,24 +46,24 @@ class ProfilePartition:
         foreign: Foreign | None = None,
         partitions: int = 0,
     ) -> None:
-        """clock: of the events, shared by partitions: what is played is played to all of them.
+        """clock: event time, shared by partitions, for a replay goes to all of them.
 
-        once: what was set aside, and told to rooms, before. foreign, partitions: where records go whose keys belong
-        elsewhere; without `foreign` every key is taken for this partition's.
+        once: what was set aside, and reported to rooms, before. foreign, partitions: where records go whose keys
+        belong elsewhere; without `foreign` every key counts as this partition's.
         """
         self.index = index
         self._foreign = foreign
         self._partitions = partitions
         self._once = once or Once({})
-        self._told_before = self._once.read.get(VIEWER_EVENTS, 0)  # rooms know of the events before this offset
+        self._told_before = self._once.read.get(VIEWER_EVENTS, 0)  # events before this offset were reported to rooms
         self.changed: dict[bytes, ProfileFold] = {}  # by their records' keys, since the last publish
         self._config = config
         self._letters = letters
         self._max_folds = max_folds
-        self._book = ActivityBook()  # of this partition alone: it goes where the partition goes
+        self._book = ActivityBook()  # of this partition alone: both change their owner together
         self._folds: OrderedDict[bytes, ProfileFold] = OrderedDict()  # least recently touched first
         self._published: dict[bytes, bytes] = {}
-        self._deadlines: Deadlines[bytes] = Deadlines()  # whoever is in a room
+        self._deadlines: Deadlines[bytes] = Deadlines()  # of viewers who are in a room
         self._clock = clock or EventClock(RECORDED_EVENTS)
         self.read_ms = 0  # append time of the last record read
         self._decode_event = Decoder(VIEWER_EVENTS)
@@ -73,7 +73,7 @@ class ProfilePartition:
         return len(self._published)
 
     def restore(self, log: Log) -> None:
-        """Takes the profiles as they are on viewer-profiles; each is decoded when it is first touched.
+        """Reads the serialised profiles from viewer-profiles; each is decoded at its first use.
 
         Those whose keys belong elsewhere now are left to their new owner, who alone has them leave their rooms.
         Raises LogUnavailable, Unreadable.
@@ -84,10 +84,10 @@ class ProfilePartition:
             self._expect(key, value)
 
     def _expect(self, key: bytes, value: bytes) -> None:
-        """Has a viewer who is in a room leave it in time."""
+        """Sets the time at which a viewer who is in a room has left it, if nothing is heard until then."""
         try:
             presence = presence_of(value)
-        except msgspec.DecodeError:  # of a newer build; that is said when it is touched
+        except msgspec.DecodeError:  # from a newer build; that is reported at its first use
             return
         self._clock.note(presence.last_at_ms, presence.appended_ms)
         heard_ms = presence.heard_ms
@@ -99,7 +99,7 @@ class ProfilePartition:
         known = self._published.setdefault(key, value)
         if known is value:
             self._expect(key, value)
-        sink.send(VIEWER_PROFILES, key, known, self.index)  # after what was published there, whoever did so last
+        sink.send(VIEWER_PROFILES, key, known, self.index)  # after anything that another owner published there
         return known is value
 
     def pass_over(self, skipped: Skipped) -> None:
@@ -107,12 +107,12 @@ class ProfilePartition:
         self._letters.lost(skipped)
 
     def apply(self, records: Sequence[Record]) -> int:
-        """Folds events in offset order; gives the number of duplicates."""
+        """Applies events in offset order; returns the number of duplicates."""
         self.read_ms = max(self.read_ms, records[-1].timestamp)
         if records[0].offset >= self._told_before:
             return self._apply(records, self._book)
         told = next((n for n, one in enumerate(records) if one.offset >= self._told_before), len(records))
-        duplicates = self._apply(records[:told], ActivityBook())  # profiles are made anew, rooms are not told again
+        duplicates = self._apply(records[:told], ActivityBook())  # rebuilds profiles, reports nothing to rooms
         return duplicates + self._apply(records[told:], self._book)
 
     def _apply(self, records: Sequence[Record], book: ActivityBook) -> int:
@@ -121,7 +121,7 @@ class ProfilePartition:
         record: Any
         event: Any
         key: Any
-        for record, event in self._letters.decoded(records, self._decode_event):  # much: no calls but the fold's
+        for record, event in self._letters.decoded(records, self._decode_event):  # hot: calls the aggregate only
             key = record.key
             fold = changed.get(key)
             known = fold or folds.get(key)
@@ -140,14 +140,14 @@ class ProfilePartition:
                 duplicates += 1
             elif fold is None:
                 changed[key] = known
-        if newest_ms:  # not the last: one that was held up says nothing of those before it
+        if newest_ms:  # not the last: a delayed event says nothing of those before it
             self._clock.note(min(newest_ms, arrived_ms), arrived_ms, len(records))
         return duplicates
 
     def lapse(self, until_ms: int, most: int) -> int:
-        """Has viewers leave of whom nothing was heard for too long, at most so many. Gives their number.
+        """Makes viewers leave who were silent for too long, at most `most`; returns their number.
 
-        until_ms: a time of the clock by which everything that was appended before has been applied.
+        until_ms: a time of the event clock; everything appended before it has been applied.
         """
         now_ms, lapsed = self._clock.now_ms(until_ms), 0
         for key in self._deadlines.take(now_ms, most):
@@ -169,7 +169,7 @@ class ProfilePartition:
         return None if heard_ms is None else heard_ms + 1_000 * self._config.presence_timeout_s
 
     def publish(self, sink: Sink) -> int:
-        """Sends the changed profiles; gives their number. To this very partition: a restart looks for them here."""
+        """Sends the changed profiles to this very partition, where a restart reads them; returns their number."""
         folds, deadlines = self._folds, self._deadlines
         for key, fold in self.changed.items():
             present_until_ms = fold.present_until_ms
@@ -187,14 +187,14 @@ class ProfilePartition:
         return sent
 
     def publish_activity(self, sink: Sink) -> int:
-        """Sends what the events mean for rooms; gives the number of records."""
+        """Sends the activity of rooms that follows from the events; returns the number of records."""
         activities = self._book.drain()
         for activity in activities:
             sink.send(ROOM_ACTIVITY, activity.room.encode(), encode(activity))
         return len(activities)
 
     def profile(self, viewer: ViewerId) -> bytes | None:
-        """The bytes of a viewer's profile as published, None for a stranger."""
+        """A viewer's serialised profile as published, None for a cold-start viewer."""
         return self._published.get(viewer.encode())
 
     def _is_at_home(self, key: bytes) -> bool:
@@ -206,7 +206,7 @@ class ProfilePartition:
         if value is not None:
             try:
                 fold.restore(self._decode_profile(value))
-            except RecordError as err:  # only a newer build can have written it: this one starts the viewer anew
+            except RecordError as err:  # only a newer build can have written it: the viewer starts anew
                 LOGGER.warning("viewer-profiles partition %d: a profile is not readable: %s", self.index, err)
         self._folds[key] = fold
         return fold

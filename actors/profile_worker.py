@@ -1,4 +1,4 @@
-"""Runs the viewers of its partitions: events in, profiles and activity out, exactly once. Owns no fold's meaning."""
+"""The ProfileWorker: events in, profiles and activity out, exactly once. Never interprets an event itself."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from streaming.troubles import Troubles
 
 GROUP = "profile-workers"
 MEASURE_MS = 1_000
-LAPSES = 5_000  # of a partition at a time: a look takes a microsecond, a leave as much as an event
-AWAY_S = 5.0  # without an answer of a broker for so long, producers cannot be heard either
-SETTLE_MS = 60_000  # after that: what they held back is on its way
+LAPSES = 5_000  # per partition at a time: a check takes a microsecond, a leave as long as an event
+AWAY_S = 5.0  # without a broker's answer for so long, producers cannot be heard either
+SETTLE_MS = 60_000  # after that: the records that they held back are on their way
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileWorkerStatus(WorkerStatus):
-    """A ProfileWorker about a second ago."""
+    """The state of a ProfileWorker about a second ago."""
 
     profiles: int = 0
     foreign: str = ""  # records that producers put where their keys do not belong, and what to set
@@ -44,7 +44,7 @@ class ProfileWorkerStatus(WorkerStatus):
 
 
 class ProfileWorker:
-    """One member of the group `profile-workers`. `run` is for one thread; `status` and `profile` for any."""
+    """A member of the group `profile-workers`. `run` is for one thread; `status` and `profile` for any."""
 
     def __init__(
         self,
@@ -70,35 +70,35 @@ class ProfileWorker:
         self._status = ProfileWorkerStatus(member)
 
     def run(self, stop: threading.Event) -> None:
-        """Blocks until `stop`. Raises Fenced where another process has taken this member's place, TopicMissing."""
+        """Works until `stop`. Blocks. Raises Fenced where another process took this member's place, TopicMissing."""
         self._loop.run(stop)
 
     def status(self) -> ProfileWorkerStatus:
-        """How it is doing."""
+        """The worker's state, measured within the last second or so."""
         return self._status
 
     def profile(self, viewer: ViewerId) -> bytes | None:
-        """The MessagePack of a viewer's profile as published; None for a stranger or another worker's partition."""
+        """A viewer's profile as published, MessagePack; None for an unknown viewer or another worker's partition."""
         for home in list(self._homes.values()):
             value = home.profile(viewer)
             if value is not None:
                 return value
         return None
 
-    # what the loop drives
+    # called by the loop
 
     def begin(self, source: Source, sink: Sink) -> None:
         self._source, self._sink = source, sink
         self._foreign = Foreign(sink, self._metrics, self._census)
         self._homes = {}
         self._unrestored = Unrestored(self._clock)
-        self._moved = False  # something was sent that no position goes with
+        self._moved = False  # something was sent for which no position is committed
         self._life.begin(self._log, source, self._clock)
         self._gauge = Gauge(GROUP, self._metrics, self._clock)
         self._uncommitted: dict[Partition, int] = {}
         self._measured_ms = self._clock.now_ms()
-        self._away_ms = self._measured_ms if self._loop.restarts else -SETTLE_MS  # a session ends when the log is away
-        self._lapsed = 0  # viewers, uncommitted
+        self._away_ms = self._measured_ms if self._loop.restarts else -SETTLE_MS  # sessions end when the log is away
+        self._lapsed = 0  # viewers who lapsed since the last commit
         self._event_clock = EventClock(RECORDED_EVENTS)
         self._committed_ms = self._gap_ms = 0
 
@@ -136,7 +136,7 @@ class ProfileWorker:
         return home
 
     def _take_in(self, home: ProfilePartition) -> bool:
-        """Profiles of viewers whose keys belonged to other partitions before topics grew; False: not all are readable.
+        """Takes in profiles whose keys belonged to other partitions before topics grew; False: not all are readable.
 
         Raises LogUnavailable.
         """
@@ -157,7 +157,7 @@ class ProfileWorker:
         duplicates = 0
         for partition, records in batch.records.items():
             home = self._homes.get(partition.index)
-            if home is None:  # its state is not readable, or it will be given once more
+            if home is None:  # its state is not readable, or it will be assigned once more
                 continue
             duplicates += home.apply(records)
             self._uncommitted[partition] = records[-1].offset + 1
@@ -201,9 +201,9 @@ class ProfileWorker:
         return max(0.0, (self._committed_ms + self._gap_ms - self._clock.now_ms()) / 1000)
 
     def _lapse(self, now_ms: int) -> None:
-        """Has viewers leave of whom nothing was heard for too long: by time alone, for they may never be heard again.
+        """Makes viewers leave who were silent for too long: by time alone, for they may never be heard again.
 
-        What is on the log and not read yet counts first, and so does what producers could not write.
+        Records on the log that are not read yet count first, and so do those that producers could not write.
         """
         if self._gauge.contact_age_s > AWAY_S:
             self._away_ms = now_ms

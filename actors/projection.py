@@ -1,9 +1,9 @@
-"""Owns the change of basis from the encoder's dimensions to the few that the index scans. Never stores a room's vector.
+"""The projection from the encoder's many dimensions to the few that the index scans. Never stores a room's vector.
 
-Why: at 10,000 rooms a scan of 384 dimensions reads 15 MB, more than the caches hold, and costs five times what the rest
-of an answer does; 64 dimensions read 2.5 MB. The basis is that of the vectors themselves (the eigenvectors of their
-second moment, so inner products lose as little as any 64 orthogonal directions can lose), not random: random directions
-of the same number carry a noise of 1/sqrt(64) in every cosine.
+At 10,000 rooms a scan of 384 dimensions reads 15 MB, more than the caches hold, and costs five times what the rest of
+an answer does; 64 dimensions read 2.5 MB. The basis comes from the vectors themselves: the eigenvectors of their second
+moment, so inner products lose as little as any 64 orthogonal directions can lose. As many random directions would carry
+a noise of 1/sqrt(64) in every cosine.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FIT_SAMPLE = 4_096  # vectors looked at: ten for each direction of a 384-dimensional encoder
-LAST_FIT = 8_192  # rooms; past them the directions no longer move, while putting every row again takes longer
+LAST_FIT = 8_192  # rooms; with more the directions no longer move, while putting every row again takes longer
 
 
 class Projection:
@@ -28,11 +28,11 @@ class Projection:
         self._fit_at = self.to // 2  # rooms; with fewer than `to` of them the fit is exact for each
 
     def is_due(self, rooms: int) -> bool:
-        """Whether there are so many more rooms with a vector than at the last fit that another pays."""
+        """Whether so many rooms with a vector came since the last fit that another one pays."""
         return not self.is_exact and rooms >= self._fit_at and self._fit_at <= LAST_FIT
 
     def fit(self, vectors_ND: NDArray[np.float32]) -> None:
-        """Turns the basis to these vectors. Everything projected before must be projected again."""
+        """Fits the basis to these vectors. Everything projected before must be projected again."""
         step = max(1, len(vectors_ND) // FIT_SAMPLE)
         sample_ND = vectors_ND[::step]
         _, directions_DD = np.linalg.eigh(sample_ND.T @ sample_ND)
@@ -40,6 +40,6 @@ class Projection:
         self._fit_at = 2 * len(vectors_ND)
 
     def project(self, vectors_ND: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 [N, E]. Not normalised: a vector keeps the length of what the basis carries of it."""
+        """Projected vectors, float32 [N, E]. Not normalised: each keeps the length that the basis carries of it."""
         projected_NE: NDArray[np.float32] = vectors_ND @ self.basis_DE
         return projected_NE

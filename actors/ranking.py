@@ -1,4 +1,4 @@
-"""Owns how a version's ranker is asked: what it prepares of all rooms, and the columns of a request's candidates.
+"""The calls to a version's ranker: preparation of all rooms, and features of a request's candidates.
 
 Never chooses candidates, never orders.
 """
@@ -24,12 +24,12 @@ from training.inference.interface import RankedRooms, RequestCandidates, RoomsTo
 
 Slots = NDArray[np.int64]
 Floats = NDArray[np.float32]
-SLICE = 1_024  # rooms looked at, and prepared, in one hold of the lock: some 0.2 ms
+SLICE = 1_024  # rooms read, or prepared, in one hold of the lock: some 0.2 ms
 NOBODY = ProfileReader(None)
 
 
 class _AsOf(NamedTuple):
-    """A moment in the tables."""
+    """The moment of the tables that something was computed from."""
 
     now_ms: int
     num_taken: int  # slots that new rooms had taken by then
@@ -37,7 +37,7 @@ class _AsOf(NamedTuple):
 
 @dataclass(slots=True)
 class _Prepared:
-    """What a version prepared of all rooms, by slot."""
+    """A version's prepared part of ranking for all rooms, by slot."""
 
     alignment: ModelAlignment
     rows_SH: Floats
@@ -47,7 +47,7 @@ class _Prepared:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
-    """A ranking and what was asked for it."""
+    """The result of a ranking, with the request that it answers."""
 
     model: ServedVersion
     viewer: ServedViewer
@@ -55,29 +55,29 @@ class Ranked:
     rooms: RankedRooms
 
     def falls(self, rooms: RoomsToExplain) -> Floats:
-        """[K, C] as training/inference/causes.py has it, of some of the rooms."""
+        """Drops of the log odds of some of the rooms, float32 [K, C], causes as in training/inference/causes.py."""
         return self.model.log_odds_drops(self.viewer, self.offered, self.rooms, rooms)
 
 
 class Ranking:
     """Ranks candidates by a version's model.
 
-    What all viewers share is renewed by a thread of its own: it takes some 8 ms at 10,000 rooms, for which no request
-    should wait. `rank` is asked under the lock of the tables; `renew` takes it, in slices.
+    The part that all viewers share is renewed by a thread of its own: it takes some 8 ms at 10,000 rooms, for which no
+    request should wait. `rank` is called under the lock of the tables; `renew` takes it, in slices.
     """
 
     def __init__(self, rooms: RoomTable, lock: threading.RLock, stale_ms: int) -> None:
-        """stale_ms: where nobody has renewed for so long, a request does."""
+        """stale_ms: after so long without a renewal, a request renews."""
         self._rooms = rooms
         self._lock = lock
         self._stale_ms = stale_ms
-        self._row_S = np.zeros(len(rooms.live_N), np.int64)  # scratch: where in a viewer's past a slot's streamer is
-        self._prepared: dict[str, _Prepared] = {}  # by version: of the one in force, and of those beside it
+        self._row_S = np.zeros(len(rooms.live_N), np.int64)  # scratch: the row of a slot's streamer in a viewer's past
+        self._prepared: dict[str, _Prepared] = {}  # by version: the one in force and those beside it
 
     def renew(self, alignments: Sequence[ModelAlignment], now_ms: int, pause_s: float = 0.0) -> None:
-        """Has the versions prepare all rooms anew; forgets what was prepared long ago. Any thread.
+        """Prepares all rooms anew for these versions; forgets what was prepared long ago. Any thread.
 
-        pause_s: between slices, for whoever waits.
+        pause_s: between slices, for threads that wait.
         """
         for version, kept in list(self._prepared.items()):
             if not self._is_fresh(kept, now_ms):
@@ -99,7 +99,7 @@ class Ranking:
             self._prepare(alignment, slices, room_features_NC, as_of, pause_s)
 
     def forget(self, slots_N: Slots) -> None:
-        """Forgets what was prepared of these slots for rooms that had them before. The caller holds the lock."""
+        """Forgets what was prepared for rooms that had these slots before. The caller holds the lock."""
         for kept in list(self._prepared.values()):
             self._forget(kept.rows_SH, slots_N, kept.as_of)
 
@@ -107,7 +107,7 @@ class Ranking:
         rows_SH[slots_N[self._rooms.taken_N[slots_N] > as_of.num_taken]] = 0
 
     def rank(self, alignment: ModelAlignment, slots_N: Slots, held: Held, now_ms: int) -> Ranked:
-        """Probabilities of the candidates, live rooms."""
+        """Ranks candidates, which are live rooms: the probabilities of entering, staying and interacting."""
         kept = self._prepared.get(alignment.version)
         if kept is None or kept.alignment is not alignment or not self._is_fresh(kept, now_ms):
             self.renew([alignment], now_ms)
@@ -149,7 +149,7 @@ class Ranking:
     def _personal(self, slots_N: Slots, held: Held, event_now_ms: int) -> Floats:
         """Viewer features of the candidates, float32 [N, P], columns as features.VIEWER_FEATURES.
 
-        A viewer's past is with few of them: only these are looked at.
+        A viewer's past concerns few of them: only these are looked at.
         """
         past, lately = held.past or NOBODY, self._rooms.lately
         return viewer_features_by_slot(

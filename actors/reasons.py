@@ -1,8 +1,8 @@
-"""Owns why a room is in an answer: what moved its score most, if anything did. Never changes a score.
+"""The reason why a room is in an answer: what moved its score most, if anything did. Never changes a score.
 
-What moves a room is what it has more of than the average candidate: what all have is no reason. Of a streamer visited
-before all of it counts, which the average candidate has none of. With a model it is what its log odds of being entered
-fall by where the features behind a reason are as the average candidate's (training/inference/causes.py).
+A room is moved by what it has more of than the average candidate: what all have is no reason. Visits to its streamer
+count in full, since the average candidate has none. With a model a reason's weight is the drop of the log odds of
+entering when the features behind it are set to the average candidate's (training/inference/causes.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from training.inference.interface import RoomsToExplain
 Slots = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-LIVE: Source = "live"  # where nothing moved the room far enough: it is there, and it is live
+LIVE: Source = "live"  # where nothing moved the room far enough: it is live
 SOURCE_OF: Mapping[str, Source] = MappingProxyType(
     {
         "visited": "visited",
@@ -50,9 +50,10 @@ OF_FALLS: tuple[Source, ...] = ("visited", "similar", "category", "language", "o
 def doubts(  # noqa: PLR0917  compiled functions take no keywords
     slots_N: Slots, places_K: Slots, trending_S: Floats, crowd_S: Floats, started_ms_S: Slots, now_ms: int, new_ms: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Floats, float]:
-    """Of some of N candidates, which have more of a crowd than the average: in or around it; who is there more of both.
+    """How K of N candidates compare with the average candidate, in crowd, trend and age.
 
-    And the ages of those that are new, in seconds, NaN of the others; and that of the average candidate.
+    Returns whether a room is above average in crowd or trend, bool [K]; whether its crowd is more above it than its
+    trend, bool [K]; ages in seconds, float32 [K], NaN unless a room is new; and the average candidate's age.
     """
     N, K = np.float32(len(slots_N)), len(places_K)
     trending, crowd, age_ms = np.float32(0), np.float32(0), 0.0
@@ -72,17 +73,17 @@ def doubts(  # noqa: PLR0917  compiled functions take no keywords
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
+    """The kernels called here with their argument types, for `compiling.load`."""
     return {
         doubts: (INTEGERS, INTEGERS, FLOATS, FLOATS, INTEGERS, types.int64, types.int64),
     }
 
 
 class Reasons:
-    """Says why. The caller holds the tables' lock."""
+    """Finds the reasons of an answer's rooms. The caller holds the tables' lock."""
 
     def __init__(self, rooms: RoomTable, pools: Pools, score: Score, *, least: float, new_ms: int) -> None:
-        """least: what a reason did, of what its term can do, or in log odds. new_ms: since a room just started."""
+        """least: effect a reason needs, as a share of its term's most, or in log odds. new_ms: age of a new room."""
         self._rooms = rooms
         self._pools = pools
         self._score = score
@@ -91,13 +92,13 @@ class Reasons:
         self._new_ms = new_ms
 
     def of_terms(self, asked: Asked, slots_N: Slots, places_K: Slots, now_ms: int) -> list[Source]:
-        """Of K of N candidates, by version 0's terms."""
+        """Reasons of K of N candidates by the baseline ranker's terms."""
         since_ms = self._rooms.lately.event_now_ms(now_ms) - self._new_ms
         best_K = self._score.moved(asked, slots_N, places_K, self._least_T, since_ms)
         return [OF_TERMS[best] if best >= 0 else LIVE for best in best_K.tolist()]
 
     def of_falls(self, ranked: Ranked, slots_N: Slots, places_K: Slots, now_ms: int) -> list[Source]:
-        """Of K of N candidates, by what their log odds of being entered fall by. ranked: all."""
+        """Reasons of K of N candidates by the drops of their log odds of entering. ranked: all N."""
         rooms, pools = self._rooms, self._pools
         event_now_ms = rooms.lately.event_now_ms(now_ms)
         draws_K, is_there_K, age_s_K, usual_s = doubts(

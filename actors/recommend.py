@@ -1,7 +1,7 @@
-"""Owns the answer: retrieve → filter → score → diversify → explain. Never reads the log or returns an ended room.
+"""The answer to a request: retrieve → filter → score → diversify → explain. Never reads the log or returns ended rooms.
 
-Version 0: the candidates of `candidates.py`, the score of `score.py`, the order of `diversity.py`. The room where the
-viewer is now is never recommended to them. A viewer without a profile is a stranger: trending and newest rooms.
+The baseline ranker takes the candidates of `candidates.py`, the score of `score.py`, the order of `diversity.py`. The
+room where the viewer is now is never recommended to them. A cold-start viewer gets trending and newest rooms.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ LOGGER = logging.getLogger(__name__)
 __all__ = ["Answer", "Filters", "Item", "Query", "Receipt", "RecommendConfig", "Recommender", "Room"]
 
 WARM_VIEWERS, WARM_ROOMS = 16, 60  # enough that every path has run and its memory is there
-RENEW_PAUSE_S = 0.0005  # between slices of a renewal, in which requests are answered
-PREPARE_S = 1.0  # between renewals of what a model prepares: half of its features are sums over a minute and more
-REST = 10  # of its time, at least, that a renewal rests: it takes 30 ms of processor time at 10,000 rooms
-NAMING = ("category", "language")  # reasons that name what nobody may have told of a room
-STALE_MS = 60_000  # where nobody has renewed for so long, a request does
+RENEW_PAUSE_S = 0.0005  # between slices of a renewal, for requests to be answered
+PREPARE_S = 1.0  # between renewals of what a model prepares: half of its features are sums over a minute or more
+REST = 10  # times its own duration that a renewal rests, at least: it takes 30 ms of processor time at 10,000 rooms
+NAMING = ("category", "language")  # reasons that name a label, which a room may lack
+STALE_MS = 60_000  # after so long without a renewal, a request renews
 
 
 class Recommender:
-    """Answers from the tables alone; touches no network. Any thread may ask."""
+    """Answers requests from the tables alone; touches no network. Any thread may ask."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Recommender:
         *,
         profile: ProfileConfig | None = None,
     ) -> None:
-        """impressions: where each answer is noted; None for nowhere. profile: by which presence in a room ends."""
+        """impressions: where answers are noted; None: nowhere. profile: has the time after which presence ends."""
         self._tables = tables
         self._impressions = impressions
         self._rooms: RoomTable = tables.rooms
@@ -122,7 +122,7 @@ class Recommender:
             return answer
 
     def recommend_json(self, query: Query) -> bytes:
-        """The same as JSON, written from pieces that are kept; a third of the time for an answer of 20 rooms."""
+        """The rooms for one viewer, as JSON joined from kept pieces; a third of the time for an answer of 20 rooms."""
         if query.explain:
             return msgspec.json.encode(self.recommend(query))
         with self._tables.lock:
@@ -136,11 +136,11 @@ class Recommender:
             return self._written.answer(answer, picks)
 
     def keep_renewed(self, stop: threading.Event) -> None:
-        """Renews what models prepare of all rooms, and scores in the shadow; a thread's loop until told to stop."""
-        warm_up.compile_all()  # before there is a version that needs them; answers by version 0 are made meanwhile
+        """Renews what models prepare of all rooms, and scores in the shadow. A thread's loop until `stop`."""
+        warm_up.compile_all()  # before a version needs them; the baseline ranker answers meanwhile
         rest_s = PREPARE_S
         while not stop.wait(rest_s):
-            began_s = time.thread_time()  # of the processor: on a busy replica most of a renewal is waiting
+            began_s = time.thread_time()  # processor time: on a busy replica most of a renewal is waiting
             try:
                 self.renew()
                 self._shadow.compare(self._clock.now_ms())
@@ -149,13 +149,13 @@ class Recommender:
             rest_s = max(PREPARE_S, REST * (time.thread_time() - began_s))
 
     def renew(self) -> None:
-        """Has the version in force, and the one in its shadow, prepare all rooms anew. Not under the lock."""
+        """Prepares all rooms anew for the version in force and the one in the shadow. Called without the lock."""
         candidate = self._shadow.candidate
         beside = [] if candidate is None else [candidate]
         self._ranking.renew(_ranking([self._rooms.alignment, *beside]), self._clock.now_ms(), RENEW_PAUSE_S)
 
     def warm(self, alignment: Alignment) -> None:
-        """Asks a version that is not in force for those who asked last. Raises VersionError: it gives no numbers."""
+        """Has a version that is not in force score for the latest viewers. Raises VersionError: it gives no numbers."""
         self._ranking.renew(_ranking([alignment]), self._clock.now_ms(), RENEW_PAUSE_S)
         with self._tables.lock:
             recent: dict[ViewerId, Held] = {ViewerId(""): STRANGER, **self._tastes.recent(WARM_VIEWERS)}
@@ -168,13 +168,13 @@ class Recommender:
                 raise VersionError(f"version {alignment.version} scores rooms with what is not a number")
 
     def shadow(self, candidate: Alignment | None) -> None:
-        """Lets a share of the requests be scored by this version too, from now on; None: no longer."""
+        """Has a share of the requests scored by this version too, from now on; None ends that."""
         if candidate is not None:
             self._ranking.renew(_ranking([candidate]), self._clock.now_ms(), RENEW_PAUSE_S)
         self._shadow.candidate = candidate
 
     def rooms(self, limit: int, filters: Filters = NO_FILTERS) -> list[Room]:
-        """Live rooms, largest audience first; of equal ones the same first at every limit and in every replica."""
+        """Live rooms, largest audience first; ties break the same way at every limit and in every replica."""
         with self._tables.lock:
             now_ms = self._clock.now_ms()
             slots = self._candidates.allowed(filters)
@@ -194,9 +194,9 @@ class Recommender:
             return shown_room(card, now_ms, self._rooms.alignment.version, chat_per_minute=chat)
 
     def similar(self, room: str, limit: int, filters: Filters = NO_FILTERS) -> list[Item]:
-        """Live rooms nearest to a live room by content, it apart; none while it has no vector. Raises UnknownRoom.
+        """Live rooms nearest to a live room by content, without itself; none while it has no vector.
 
-        Of few rooms the nearest may not be like it: they are in the list, and not called similar.
+        Raises UnknownRoom. Among few rooms the nearest may not be like it: they are listed, and not called similar.
         """
         with self._tables.lock:
             now_ms = self._clock.now_ms()
@@ -214,7 +214,7 @@ class Recommender:
             ]
 
     def _held(self, viewer: ViewerId, now_ms: int) -> Held:
-        """A stranger where the version's viewer tower fails."""
+        """The viewer's data in memory; a cold-start viewer's where the version's viewer tower fails."""
         alignment = self._rooms.alignment
         if not isinstance(alignment, ModelAlignment):
             return self._tastes.of(viewer, now_ms)
@@ -225,7 +225,7 @@ class Recommender:
             return STRANGER
 
     def _chat(self, slots: Sequence[int] | NDArray[np.int64], now_ms: int) -> list[int]:
-        """Messages a minute of rooms, as of now."""
+        """Chat messages per minute in each room, as of now."""
         return _as_whole(self._rooms.lately.chat_per_minute(np.asarray(slots, np.int64), now_ms))
 
     def _card(self, room: str) -> Card:
@@ -243,7 +243,7 @@ class Recommender:
         return now_ms
 
     def _forget_ended(self) -> None:
-        """A room that has just begun is not as hot as the one that had its slot."""
+        """Clears what is computed by slot where a new room took the slot: it is not as hot as the room before."""
         slots_N = np.array([*self._rooms.taken], np.int64)
         self._rooms.taken.clear()
         self._pools.forget(slots_N)
@@ -296,7 +296,7 @@ class Recommender:
         return picks
 
     def _likes(self, held: Held, slots_L: NDArray[np.int64], sources: Sequence[Source]) -> list[str]:
-        """The streamer whose rooms a similar room is most like, of those that the viewer was with; "" for none."""
+        """Per similar room the visited streamer whose rooms it is most like; "" for none."""
         likes = [""] * len(sources)
         places = [place for place, source in enumerate(sources) if source == "similar"]
         if places:
@@ -307,11 +307,11 @@ class Recommender:
 
 
 def _as_whole(rate_N: NDArray[np.float32]) -> list[int]:
-    """Rates as they are shown."""
+    """Rates rounded to whole numbers, as answers show them."""
     whole: list[int] = np.rint(rate_N).astype(np.int64).tolist()
     return whole
 
 
 def _ranking(alignments: Sequence[Alignment]) -> list[ModelAlignment]:
-    """Those that have something to prepare."""
+    """The alignments whose version has a ranker."""
     return [one for one in alignments if isinstance(one, ModelAlignment) and one.model.ranks]

@@ -1,4 +1,4 @@
-"""Owns the rooms of one partition: their folds, what of them is unpublished, and how far the log was read.
+"""The rooms of one partition: their aggregates, their unpublished changes, and how far the log was read.
 
 Never encodes, never commits.
 """
@@ -31,12 +31,12 @@ from streaming.window_config import WindowConfig
 
 LOGGER = logging.getLogger(__name__)
 
-# Each input topic with the fields of a state that are offsets of it, in the order of RoomState.inputs
+# Each input topic with the fields of a room state that are its offsets, in the order of RoomState.inputs
 INPUTS = {ROOMS: ("rooms_offset",), CHAT: ("chat_offset", "vector_offset"), ROOM_ACTIVITY: ("activity_offset",)}
 
 
 class HeldRoom:
-    """A room in a worker's memory. gone: dropped or moved away; what comes back for it is ignored."""
+    """A room in a worker's memory. gone: dropped or moved away; vectors that come back for it are ignored."""
 
     __slots__ = (
         "audience", "fold", "gone", "home", "key", "lines", "refused", "segment_flying", "title_flying", "unseen",
@@ -47,8 +47,8 @@ class HeldRoom:
         self.key = key
         self.home = home  # index of the partition
         self.audience = 0
-        self.lines: list[ChatLine] = []  # of the batch that is being applied
-        self.unseen = 0  # messages since the last text was taken, of each chatter a few
+        self.lines: list[ChatLine] = []  # chat of the batch that is being applied
+        self.unseen = 0  # messages since the last text was taken, a few of each chatter
         self.gone = False
         self.title_flying = False
         self.segment_flying = False
@@ -56,7 +56,7 @@ class HeldRoom:
 
 
 class Tally:
-    """What the records of a batch did, summed for the metrics."""
+    """Outcomes of the records of a batch, summed for the metrics."""
 
     __slots__ = ("applied", "ends_ahead", "outcomes")
 
@@ -82,17 +82,18 @@ class RoomPartition:
     ) -> None:
         """once: what was set aside before. foreign, partitions: where records go whose keys belong elsewhere.
 
-        Without `foreign` every key is taken for this partition's. inputs: what the offsets of this partition are of.
+        Without `foreign` every key counts as this partition's. inputs: the makings of the input topics, whose offsets
+        these are.
         """
         self.index = index
         self.once = once or Once({})
-        self.first_offset: dict[str, int] = {}  # of each input topic, that was read
+        self.first_offset: dict[str, int] = {}  # the first that was read, of each input topic
         self.anew: set[str] = set()  # input topics that begin anew, as `restore` found
         self._foreign = foreign
         self._partitions = partitions
         self._inputs = inputs
         self.rooms: dict[str, HeldRoom] = {}
-        self.touched: dict[HeldRoom, int] = {}  # since the owner last cleared it → new messages, as a rate counts them
+        self.touched: dict[HeldRoom, int] = {}  # since the last clear, by room: new messages as rates count them
         self.head_ms = 0  # newest append time of chat
         self.vectors_refused = 0  # of states that were read back
         self.next_offset: dict[str, int] = {}  # of each input topic, once a record was read
@@ -104,8 +105,8 @@ class RoomPartition:
     def restore(self, log: Log, ends: Mapping[Partition, int]) -> None:
         """Rebuilds the rooms from room-states; those whose keys belong elsewhere now are left to their new owner.
 
-        ends: of its partitions of the input topics. Of one that begins anew, which is in `anew` then, what the states
-        say of its offsets is forgotten. Raises LogUnavailable, Unreadable.
+        ends: of this partition of the input topics. Where an input topic begins anew, it is noted in `anew`, and the
+        states' offsets of it are forgotten. Raises LogUnavailable, Unreadable.
         """
         published = last_values(log, Partition(ROOM_STATES, self.index), self._letters.lost_of_states)
         found = [
@@ -121,16 +122,16 @@ class RoomPartition:
                 self.touched[held] = 0
 
     def adopt(self, key: bytes, value: bytes, now_ms: int, sink: Sink) -> bool:
-        """Takes in a room whose key belonged to another partition; False where there is one of that name already.
+        """Takes in a room whose key belonged to another partition; False where this partition has the room already.
 
-        Its state is written here in the same transaction in which the owner removes it there.
+        Its state is published here in the transaction in which it is removed there.
         """
         state = self._readable(value)
         if state is None:
             return False
         held = self.rooms.get(state.room)
         if held is not None:
-            if held.fold.started:  # published there once more, by an owner who did not know yet: so is this
+            if held.fold.started:  # an owner who did not know yet published it there once more: publish it here too
                 held.fold.mark_changed()
                 self.touched.setdefault(held, 0)
                 return False
@@ -144,7 +145,7 @@ class RoomPartition:
     def _readable(self, value: bytes) -> RoomState | None:
         try:
             state: RoomState = self._decode_state(value)
-        except RecordError as err:  # only a newer build can have written it: it is not ours to refuse
+        except RecordError as err:  # only a newer build can have written it: it is not refused
             LOGGER.warning("room-states partition %d: a state is not readable: %s", self.index, err)
             return None
         return state
@@ -159,7 +160,7 @@ class RoomPartition:
         return held
 
     def _started_over(self, states: Sequence[RoomState], ends: Mapping[Partition, int]) -> list[RoomState]:
-        """The states without the offsets that are of another making of their topic, or behind its end."""
+        """The states without offsets that belong to another making of their topic, or lie behind its end."""
         forgotten: dict[str, set[int]] = {}  # places of states whose offset says nothing
         for place, (topic, names) in enumerate(INPUTS.items()):
             now = self._inputs[place] if self._inputs else 0  # 0: the log cannot tell
@@ -179,7 +180,7 @@ class RoomPartition:
         return self.index if self._foreign is None else partition_of(key, self._partitions)
 
     def apply(self, topic: str, records: Sequence[Record], tally: Tally) -> None:
-        """Folds records of one input topic, in offset order."""
+        """Applies records of one input topic, in offset order."""
         tally.applied[topic] += len(records)
         self.first_offset.setdefault(topic, records[0].offset)
         outcomes = tally.outcomes[topic]
@@ -201,7 +202,7 @@ class RoomPartition:
         rooms, touched = self.rooms, self.touched
         spoken: list[HeldRoom] = []
         appended_ms, least_ms, ahead_ms = self.head_ms, MIN_AT_MS, MAX_AHEAD_MS
-        for record, message in self._letters.decoded(records, self._decoders[CHAT]):  # where there is much: no calls
+        for record, message in self._letters.decoded(records, self._decoders[CHAT]):  # hot: no calls
             appended_ms = record.timestamp
             held = rooms.get(message.room)
             at_ms = message.at_ms
@@ -224,7 +225,7 @@ class RoomPartition:
     def _apply_rooms(self, records: Sequence[Record], outcomes: list[int], tally: Tally) -> None:
         decode = self._decoders[ROOMS]
         for record in records:
-            if record.value is None:  # a producer tidies its compacted topic: says nothing of the room's life
+            if record.value is None:  # a producer tidies its compacted topic: no news of the room's life
                 continue
             try:
                 event, mends = decode.read(record.value)
@@ -259,7 +260,7 @@ class RoomPartition:
             self.touched.setdefault(held, 0)
 
     def _admitted(self, record: Record, event: Any) -> HeldRoom | None:
-        """The room of a record, held from now on; None where the record is refused or belongs elsewhere."""
+        """The room of a record, kept from now on; None where the record is refused or belongs elsewhere."""
         if record.key != event.room.encode():
             self._letters.refuse(record, f"the record's key must be its room, {event.room!r}, as UTF-8")
             return None
@@ -273,7 +274,7 @@ class RoomPartition:
         return None if self._is_foreign(record, event.room) else self._hold(event.room)
 
     def _is_foreign(self, record: Record, room: str) -> bool:
-        """Whether a record's room belongs to another partition, to which the record is sent then."""
+        """Whether a record's room belongs to another partition. If so, the record is forwarded there."""
         key = room.encode()
         if self._foreign is None or partition_of(key, self._partitions) == self.index:
             return False
@@ -296,7 +297,7 @@ class RoomPartition:
         state = held.fold.state(now_ms)
         if state is None:
             return False
-        # To this very partition, whatever partitioner its producer uses: a restart looks for it here.
+        # to this very partition, whatever partitioner a producer uses: a restart reads it here
         sink.send(ROOM_STATES, held.key, encode(state), self.index)
         held.fold.mark_published()
         return True
@@ -307,7 +308,7 @@ class RoomPartition:
         self.drop(held)
 
     def positions(self) -> Mapping[Partition, int]:
-        """Where a restart must read on: as far as was read, held back by what is not published yet. O(rooms)."""
+        """Offsets from which a restart must read on: the next, or earlier where records are unpublished. O(rooms)."""
         held_back = dict(self.next_offset)
         for topic, offset in self._needed():
             if topic in held_back and offset < held_back[topic]:

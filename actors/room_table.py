@@ -1,4 +1,4 @@
-"""Owns what a replica knows of rooms, by slot: columns to compute with, a card to show. Never scores, never locks."""
+"""A replica's data of rooms, by slot: columns to compute with, snapshots to show. Never scores, never locks."""
 
 from __future__ import annotations
 
@@ -26,44 +26,44 @@ from training.features.room_columns import LiveRooms
 from training.inference.interface import ServedVersion
 
 APART = 1_000.0  # more than two products of vectors differ by
-MAX_ENDED = 50_000  # rooms that ended within the hour and are still remembered, for the tastes they speak of
+MAX_ENDED = 50_000  # rooms that ended within the hour, still remembered for viewers' interest profiles
 
 
 class Pieces(msgspec.Struct, frozen=True):
-    """What stays the same of a room's JSON in an answer until its next state; cut by `written.py`."""
+    """The parts of a room's JSON in an answer that stay the same until its next state; cut by `written.py`."""
 
     saw_ms: int  # newest text that the room's vector saw: the age counts from it
     before_chat: str
-    before_age: str  # from behind the chat rate on
-    encoder_version: str  # what comes between age and score is the same for all rooms of an encoder and a model
+    before_age: str  # from after the chat rate on
+    encoder_version: str  # the text between age and score is the same for all rooms of an encoder and a model
     visited: str  # source and reason where the viewer visited the streamer before
 
 
 @dataclass(slots=True, eq=False)
 class Card:
-    """What is shown of a live room: one state of it, as of `servable_ms`. Another state is another card."""
+    """A room snapshot: one state of a live room, as answers show it. Another state is another snapshot."""
 
     slot: int
     state: RoomState
     servable_ms: int  # when this replica could first answer with the vector of this state
-    pieces: Pieces | None = None  # since it was first in a written answer
+    pieces: Pieces | None = None  # once it was in a serialised answer
 
     @property
     def audience(self) -> int:
-        """Viewers in the room now, as far as the events say."""
+        """Viewers in the room now, according to the events."""
         return max(0, self.state.entered - self.state.left)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EndedRoom:
-    """What is remembered of a room that ended. vector_D: float16 [D], NaN without one, None before any room had one."""
+    """An ended room as it is remembered. vector_D: float16 [D], NaN without one, None before any room had one."""
 
     state: RoomState
     vector_D: NDArray[np.float16] | None
 
 
 class RoomTable:
-    """Room ↔ slot, columns and cards of live rooms, and the memory of ended ones. The caller holds the lock."""
+    """Slots, columns and snapshots of live rooms, and the memory of ended ones. The caller holds the lock."""
 
     def __init__(self, index: LiveIndex, config: TablesConfig, max_rooms: int) -> None:
         self._first = ContentAlignment(index, config.index_dimension)
@@ -72,28 +72,28 @@ class RoomTable:
         self._index_dimension = config.index_dimension
         self._slots = index.slots
         self._journals: list[set[int]] = []
-        self.failures: ModelFailures | None = None  # where a version's that goes live are noted; None: they are raised
-        self.basis_version = 0  # a viewer's vector from before a change of it means nothing after
+        self.failures: ModelFailures | None = None  # notes failures of the version in force; None: they are raised
+        self.basis_version = 0  # a change makes older viewer vectors meaningless
         self.dimension = 0  # of the content vectors; 0 before the first
-        self.vectors_ND: NDArray[np.float16] = np.zeros((0, 0), np.float16)  # content, whole
+        self.vectors_ND: NDArray[np.float16] = np.zeros((0, 0), np.float16)  # content vectors, all dimensions
         self.cards: dict[RoomId, Card] = {}
         self.by_slot: dict[int, Card] = {}
-        self.num_taken = 0  # slots that new rooms have taken
-        self.taken_N = np.zeros(max_rooms, np.int64)  # the how many-th of these each is
-        self.taken: set[int] = set()  # the latest of them, in which who keeps columns may have another room's
+        self.num_taken = 0  # number of slots that new rooms have taken
+        self.taken_N = np.zeros(max_rooms, np.int64)  # by slot: its `num_taken` when its room took it
+        self.taken: set[int] = set()  # the latest of them: columns kept elsewhere may still hold another room's values
         self.roster = Roster()
         self.ended: OrderedDict[RoomId, EndedRoom] = OrderedDict()
         self.categories, self.languages, self.streamers = Labels(category_key), Labels(language_key), Labels()
         self.lately = LiveRooms(max_rooms)
-        # Zero pages cost nothing until a room has the row, so the columns too grow without copying.
+        # zero pages cost nothing until a room has the row, so the columns too grow without copying
         self.live_N = np.zeros(max_rooms, np.bool_)
         self.mature_N = np.zeros(max_rooms, np.bool_)
         self.general_N = np.zeros(max_rooms, np.bool_)  # live and not mature
         self.num_general = 0
         self.apart_N = np.zeros(
             max_rooms, np.float32
-        )  # APART of mature rooms: taken from cosines, it has them come last
-        self.tie_N = np.zeros(max_rooms)  # 0..1, of the room's id: by it equals are ordered, in every replica the same
+        )  # APART for mature rooms: subtracted from cosines, it puts them last
+        self.tie_N = np.zeros(max_rooms)  # 0..1, from the room's id: breaks ties, the same in every replica
         self.category_N = np.zeros(max_rooms, np.int32)
         self.language_N = np.zeros(max_rooms, np.int32)
         self.streamer_N = np.zeros(max_rooms, np.int32)
@@ -101,7 +101,7 @@ class RoomTable:
         self.audience_N = np.zeros(max_rooms, np.float32)
 
     def __len__(self) -> int:
-        """Live rooms."""
+        """Number of live rooms."""
         return len(self.cards)
 
     def slots(self) -> NDArray[np.int64]:
@@ -109,7 +109,7 @@ class RoomTable:
         return np.flatnonzero(self.live_N)
 
     def held(self, room: RoomId) -> RoomState | None:
-        """The state held of a room, live or ended."""
+        """The state of a room, live or remembered; None where it is unknown."""
         card = self.cards.get(room)
         if card is not None:
             return card.state
@@ -133,21 +133,21 @@ class RoomTable:
 
     @property
     def index(self) -> LiveIndex:
-        """The vectors of the version in force."""
+        """The index of the version in force."""
         return self.alignment.index
 
     def follow(self, *, all_rooms: bool) -> set[int]:
-        """Slots whose room changes from now on; with all_rooms, every live one to begin with. Until `unfollow`."""
+        """A journal of slots whose room changes, until `unfollow`. all_rooms: it starts with every live room's slot."""
         journal = set(self.by_slot) if all_rooms else set()
         self._journals.append(journal)
         return journal
 
     def unfollow(self, journal: set[int]) -> None:
-        """Notes no more changes there."""
+        """Stops noting changes in this journal."""
         self._journals = [other for other in self._journals if other is not journal]
 
     def shadow(self, model: ServedVersion | None) -> Alignment:
-        """An alignment without a room in it yet, not in force. model: None for version 0."""
+        """A new alignment without any room, not in force. model: None for the baseline ranker."""
         config = self.index.config
         if model is not None:
             return ModelAlignment(model, LiveIndex(config, self._slots, coarse=config.coarse and model.ranks))
@@ -161,11 +161,11 @@ class RoomTable:
 
     @property
     def projection(self) -> Projection | None:
-        """What version 0 does to content, while it is in force."""
+        """The baseline ranker's projection of content while it is in force, else None."""
         return self.alignment.projection if isinstance(self.alignment, ContentAlignment) else None
 
     def force(self, alignment: Alignment) -> None:
-        """Puts a version in force, which knows every live room."""
+        """Puts a version in force. Its alignment must have every live room."""
         self.alignment = alignment
         self.basis_version += 1
 
@@ -191,7 +191,7 @@ class RoomTable:
             self.basis_version += 1
 
     def end(self, state: RoomState) -> None:
-        """A room has ended: no longer servable, remembered until its tombstone."""
+        """Ends a room: it is no longer servable, and remembered until its tombstone."""
         self.drop(state.room)
         vector_D = self.content([state])[0].astype(np.float16) if self.dimension else None
         self.ended[state.room] = EndedRoom(state, vector_D)
@@ -199,7 +199,7 @@ class RoomTable:
             self.ended.popitem(last=False)
 
     def drop(self, room: RoomId) -> None:
-        """Forgets a room altogether."""
+        """Forgets a room, live or ended."""
         self.ended.pop(room, None)
         card = self.cards.pop(room, None)
         if card is None:
@@ -262,7 +262,7 @@ class RoomTable:
 
 
 class _Changes(NamedTuple):
-    """N rooms as they are now."""
+    """N changed rooms as they are now, with content vectors."""
 
     slots_N: NDArray[np.int64]
     states: Sequence[RoomState]
@@ -270,9 +270,9 @@ class _Changes(NamedTuple):
 
 
 def _put_surely(alignment: ModelAlignment, changes: _Changes, failures: ModelFailures, now_ms: int) -> None:
-    """Where the version fails, room by room: one that it cannot take in stays there as it was, or without a vector.
+    """Puts rooms, one by one where the version fails. A room that fails alone stays as it was, or without a vector.
 
-    The room is live all the same, and in an answer where version 0's terms bring it there.
+    The room is live all the same, and in an answer where the baseline ranker's terms bring it there.
     """
     try:
         alignment.put(*changes)

@@ -25,22 +25,25 @@ class _Job:
 
 
 class Backlog(NamedTuple):
-    """What waits. texts: wanted or at the encoder; stale: rooms whose vector misses text for longer than promised."""
+    """The encoder's backlog. texts: wanted or in flight. stale: rooms whose vector misses text for over the promise."""
 
     texts: int
     stale: int
 
 
 class Patience(NamedTuple):
-    """With an encoder that is behind. segment_ms: then only the newest of a room's closed segments enters the mean;
-    short_ms: chat that waited so long is encoded as a short text first."""
+    """Waiting times after which an encoder that is behind is relieved.
+
+    segment_ms: then only the newest of a room's closed segments enters the mean. short_ms: chat that waited so long is
+    encoded as a short text first.
+    """
 
     segment_ms: int
     short_ms: int
 
 
 class RoomTexts:
-    """Keeps the encoder busy with what matters most. Nothing is lost where it fails: it is wanted again."""
+    """Keeps the encoder busy with the texts that matter most. A text whose encoding fails is wanted again."""
 
     def __init__(
         self,
@@ -53,12 +56,12 @@ class RoomTexts:
         self._schedule = schedule
         self._in_flight = in_flight
         self._patience = patience
-        self.behind_ms = 0  # how long the chat that was picked last had waited
+        self.behind_ms = 0  # how long the chat picked last had waited
         self._metrics = metrics
         self._clock = clock
 
     def want(self, held: HeldRoom, since_ms: int, messages: int) -> None:
-        """Looks at what the room wants. messages: new since the last call, the oldest appended at `since_ms`."""
+        """Notes which texts the room wants. messages: new since the last call, the oldest appended at `since_ms`."""
         fold = held.fold
         if not fold.started:
             return
@@ -74,11 +77,11 @@ class RoomTexts:
             self._schedule.want_title(held, since_ms)
 
     def forget(self, held: HeldRoom) -> None:
-        """The room is gone."""
+        """Drops the wants of a room that is gone."""
         self._schedule.forget(held)
 
     def submit(self) -> list[HeldRoom]:
-        """Hands over as much as the encoder has room for. Gives the rooms that turned out to need no vector."""
+        """Submits as many texts as the encoder has room for. Returns rooms that turned out to need no vector."""
         vacancy = self._in_flight.vacancy()
         settled: list[HeldRoom] = []
         if not vacancy:
@@ -98,7 +101,7 @@ class RoomTexts:
         return settled
 
     def land(self) -> list[HeldRoom]:
-        """Takes what came back. Gives the rooms that changed."""
+        """Applies completed vectors. Returns the rooms that changed."""
         changed: list[HeldRoom] = []
         for landing in self._in_flight.landed():
             for row, job in enumerate(landing.jobs):
@@ -119,22 +122,22 @@ class RoomTexts:
         return changed
 
     def backlog(self, now_ms: int) -> Backlog:
-        """What waits now."""
+        """The backlog now."""
         return Backlog(self._schedule.waiting() + self._in_flight.texts, self._schedule.stale(now_ms))
 
     @property
     def texts_per_s(self) -> float:
-        """What the encoder does for this worker."""
+        """The encoder's rate for this worker."""
         return self._in_flight.texts_per_s
 
     @property
     def in_flight(self) -> int:
-        """Texts at the encoder."""
+        """Texts in flight at the encoder."""
         return self._in_flight.texts
 
     def wait_s(self, longest_s: float) -> float:
-        """How long nothing can happen here."""
-        if self._in_flight.texts:  # a vector that is back waits for the end of the poll
+        """How long nothing can happen here, at most `longest_s`."""
+        if self._in_flight.texts:  # a completed vector waits for the end of the poll
             return min(longest_s, 0.025, max(0.005, self._in_flight.batch_s / 8))
         if self._schedule.waiting():
             wake_ms = self._schedule.next_wake_ms()
@@ -166,7 +169,7 @@ class RoomTexts:
         return _Job(held, "segment", segments[0], pick.since_ms) if segments else None
 
     def _take(self, job: _Job, encoded: Encoded, row: int) -> None:
-        """What is not of numbers is asked for once more; then the text has none, and the fold takes it so."""
+        """Applies one vector. One that is not of numbers is asked for once more; after that the text has no vector."""
         fold, vector = job.held.fold, to_bytes(encoded.vectors[row])
         if not are_numbers(vector):
             self._metrics.count("vectors_refused_total", reader="encoder")

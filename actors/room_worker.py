@@ -1,4 +1,4 @@
-"""Runs the rooms of its partitions: records in, texts to the encoder, room states out. Owns no fold's meaning."""
+"""The RoomWorker: records in, texts to the encoder, room states out. Never interprets a record itself."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ METRIC_OF = {
 
 @dataclass(frozen=True, slots=True)
 class RoomWorkerStatus(WorkerStatus):
-    """A RoomWorker about a second ago."""
+    """The state of a RoomWorker about a second ago."""
 
     rooms_live: int = 0
     rooms_stale: int = 0
@@ -57,7 +57,7 @@ class RoomWorkerStatus(WorkerStatus):
 
 
 class RoomWorker:
-    """One member of the group `room-workers`. `run` is for one thread; `status` for any."""
+    """A member of the group `room-workers`. `run` is for one thread; `status` for any."""
 
     def __init__(
         self,
@@ -84,14 +84,14 @@ class RoomWorker:
         self._status = RoomWorkerStatus(member)
 
     def run(self, stop: threading.Event) -> None:
-        """Blocks until `stop`. Raises Fenced where another process has taken this member's place, TopicMissing."""
+        """Works until `stop`. Blocks. Raises Fenced where another process took this member's place, TopicMissing."""
         self._loop.run(stop)
 
     def status(self) -> RoomWorkerStatus:
-        """How it is doing."""
+        """The worker's state, measured within the last second or so."""
         return self._status
 
-    # what the loop drives
+    # called by the loop
 
     def begin(self, source: Source, sink: Sink) -> None:
         self._source, self._sink = source, sink
@@ -107,13 +107,13 @@ class RoomWorker:
             self._metrics,
             self._clock,
         )
-        self._urgent: dict[HeldRoom, None] = {}  # a vector or the lifecycle changed
-        self._counted: dict[HeldRoom, int] = {}  # only counts changed: since
-        self._positions: dict[Partition, int] = {}  # to be committed
+        self._urgent: dict[HeldRoom, None] = {}  # rooms whose vector or lifecycle changed
+        self._counted: dict[HeldRoom, int] = {}  # rooms in which only counts changed, and since when
+        self._positions: dict[Partition, int] = {}  # to be committed next
         self._committed: dict[Partition, int] = {}
-        self._buried = 0  # tombstones that are not committed
+        self._buried = 0  # uncommitted tombstones
         self._committed_ms = self._swept_ms = self._behind_ms = self._clock.now_ms()
-        self._allowed = 0.0  # states in which only counts changed that may be sent now
+        self._allowed = 0.0  # number of states with only new counts that may be sent now
         self._busy = False  # there is more to read than one poll brings
 
     def revoke(self, partitions: Sequence[Partition]) -> None:
@@ -163,7 +163,7 @@ class RoomWorker:
         return home
 
     def _take_in(self, home: RoomPartition) -> bool:
-        """Rooms whose keys belonged to other partitions before topics grew, from where they are published.
+        """Takes in rooms whose keys belonged to other partitions before topics grew, from where they are published.
 
         False: not all are readable. Raises LogUnavailable.
         """
@@ -182,7 +182,7 @@ class RoomWorker:
         return True
 
     def _publish_soon(self, home: RoomPartition) -> None:
-        """Rooms that changed without a record."""
+        """Queues rooms that changed without a record."""
         now_ms = self._clock.now_ms()
         for held in home.touched:
             self._counted.setdefault(held, now_ms)
@@ -192,7 +192,7 @@ class RoomWorker:
         tally = Tally()
         for (topic, index), records in batch.records.items():
             home = self._homes.get(index)
-            if home is not None:  # else its state is not readable, or it will be given once more
+            if home is not None:  # else its state is not readable, or it will be assigned once more
                 home.apply(topic, records, tally)
         if batch.skipped:
             self._pass_over(batch.skipped)
@@ -230,7 +230,7 @@ class RoomWorker:
         return positions
 
     def _add_set_aside(self) -> None:
-        """Where records were refused or forwarded, the position goes with them, so that it happens once."""
+        """Adds positions where records were refused or forwarded, so that this happens once."""
         for home in self._homes.values():
             for topic in home.once.pending:
                 partition = Partition(topic, home.index)
@@ -246,7 +246,7 @@ class RoomWorker:
     # the parts of a turn
 
     def _take_touched(self, batch: Batch) -> None:
-        """Rooms with a new description are published at once, with new counts soon; all may want a vector."""
+        """Queues changed rooms: a new description is published at once, new counts soon; all may want a vector."""
         now_ms = self._clock.now_ms()
         for home in self._homes.values():
             if not home.touched:
@@ -263,7 +263,7 @@ class RoomWorker:
             home.touched.clear()
 
     def _send_states(self, now_ms: int, *, everything: bool) -> int:
-        """Sends changed states: urgent ones, then those whose counts wait longest."""
+        """Sends changed states: urgent ones, then those whose counts wait longest. Returns their number."""
         limit = len(self._urgent) + len(self._counted) if everything else self._config.max_states_per_commit
         urgent = list(self._urgent)[:limit]
         sent = self._send(urgent, "change", now_ms)
@@ -352,12 +352,12 @@ class RoomWorker:
         return index not in self._homes or self._take_in(self._homes[index])
 
     def _sweep_partition(self, home: RoomPartition, now_ms: int) -> int:
-        """Closes what is idle, ends what is silent, buries what is over. Gives the number of live rooms."""
+        """Closes idle segments, ends silent rooms, buries those that are over. Returns the number of live rooms."""
         config = self._config
         live = skipped = 0
         orphans: list[HeldRoom] = []
         timeout_ms = 1_000 * config.room_timeout_s
-        stopped = any(trouble.partition == home.index for trouble in self._troubles.now)  # signs of life are not read
+        stopped = any(trouble.partition == home.index for trouble in self._troubles.now)  # signs of life are unread
         may_presume = not stopped and timeout_ms > 0 and now_ms - self._behind_ms >= timeout_ms
         keep_ms = {"ended": 1_000 * config.keep_ended_s, "presumed_ended": 1_000 * config.keep_presumed_s}
         for held in list(home.rooms.values()):
@@ -367,7 +367,7 @@ class RoomWorker:
                 fold.close_idle(home.head_ms)
                 skipped += fold.take_segments_skipped()
                 self._texts.want(held, now_ms, 0)
-                if fold.dirty:  # a segment that the mean does not want has closed
+                if fold.dirty:  # a closed segment that the mean does not want
                     self._counted.setdefault(held, now_ms)
             if not fold.started:
                 orphans.append(held)
@@ -400,7 +400,7 @@ class RoomWorker:
         self._counted.pop(held, None)
 
     def _collect_positions(self) -> None:
-        """Costs a look at every room, so only once a second: what is committed meanwhile is older, which is safe."""
+        """Collects positions. It looks at every room, so only once a second: older ones meanwhile are safe."""
         for home in self._homes.values():
             for partition, offset in home.positions().items():
                 read = home.next_offset[partition.topic]

@@ -1,4 +1,4 @@
-"""Chooses which texts to encode next under the encoder's capacity. Pure: never encodes, never reads a clock.
+"""The schedule that chooses the texts to encode next within the encoder's capacity. Never encodes, never reads a clock.
 
 A room has at most three wants: its title (it changed), a closed segment (for the slow mean), and "now" (chat that its
 vector has not seen). `pick` serves them in this order:
@@ -10,9 +10,9 @@ vector has not seen). `pick` serves them in this order:
    due = waiting since + urgent_ms / (1 + bits(unseen messages) / 4 + bits(audience) / 4),  bits(n) = floor(log2 n) + 1.
 5. "now" of rooms that have ended.
 
-A due time is made of facts and not of the length of the queue: an entry is passed only by entries due before it, and
-every entry becomes urgent: no live room starves. Where others wait, one pick of TITLES_IN_A_ROW + 1 is no title and one
-of SEGMENT_TURN is a segment: a flood of titles or a lasting overload starves nobody either.
+A due time depends on facts and not on the length of the queue. An entry is passed only by entries due before it, and
+every entry becomes urgent: no live room starves. Where others wait, one in TITLES_IN_A_ROW + 1 picks is no title and
+one in SEGMENT_TURN is a segment: a flood of titles or a lasting overload starves nobody either.
 A room rests after a "now" for as long as the encoder needs to get once around all active rooms.
 """
 
@@ -46,33 +46,33 @@ class _Now:
 
 
 class Schedule(Generic[R]):
-    """The wants of all rooms of a worker, O(log n) each. A pick takes a want out; what fails is wanted again."""
+    """The wants of all rooms of a worker, O(log n) each. A pick takes a want out; if it fails, it is wanted again."""
 
     def __init__(self, config: ScheduleConfig) -> None:
         self._config = config
         self._titles: dict[R, int] = {}
         self._segments: dict[R, int] = {}
-        self._now: dict[R, _Now] = {}  # in order of waiting since
-        self._due: list[tuple[int, int, R]] = []  # due, ticket, room; an entry that is not in force is skipped
-        self._rests: dict[R, int] = {}  # may be picked again from
+        self._now: dict[R, _Now] = {}  # in the order of the times since which they wait
+        self._due: list[tuple[int, int, R]] = []  # due time, ticket, room; outdated entries are skipped
+        self._rests: dict[R, int] = {}  # resting rooms: when each may be picked again
         self._resting: list[tuple[int, int, R]] = []
-        self._flying: dict[R, int] = {}  # "now" at the encoder: waiting since
+        self._flying: dict[R, int] = {}  # "now" in flight: waiting since
         self._last: dict[R, int] = {}  # rooms that have ended, waiting since
-        self._later: dict[R, tuple[int, int, int]] = {}  # wanted while it was flying: since, messages, audience
+        self._later: dict[R, tuple[int, int, int]] = {}  # wanted while another was in flight: since, messages, audience
         self._ticket = 0
         self._titles_in_a_row = 0
         self._since_segment = 0
 
     def want_title(self, room: R, since_ms: int) -> None:
-        """The room's title is newer than its title vector."""
+        """Adds a title that is newer than its vector."""
         self._titles.setdefault(room, since_ms)
 
     def want_segment(self, room: R, since_ms: int) -> None:
-        """The room has a closed segment that is not in its mean."""
+        """Adds a closed segment that is not in the room's mean."""
         self._segments.setdefault(room, since_ms)
 
     def want_now(self, room: R, since_ms: int, messages: int, audience: int) -> None:
-        """The room has `messages` that no vector has seen, the oldest appended at `since_ms`."""
+        """Adds a "now": `messages` that no vector has seen, the oldest appended at `since_ms`."""
         if room in self._flying:
             since_ms = self._later[room][0] if room in self._later else since_ms
             self._later[room] = (since_ms, messages, audience)
@@ -89,21 +89,21 @@ class Schedule(Generic[R]):
                 self._push(room, due_ms)
 
     def want_last(self, room: R, since_ms: int) -> None:
-        """As `want_now`, of a room that has ended: its turn comes when nobody else waits."""
+        """Adds a "now" of a room that has ended: its turn comes when nothing else waits."""
         entry = self._now.pop(room, None)
         self._later.pop(room, None)
         if room not in self._flying:
             self._last.setdefault(room, since_ms if entry is None else entry.since_ms)
 
     def landed(self, room: R) -> None:
-        """The "now" that was picked is back from the encoder, with a vector or without."""
+        """Notes that a picked "now" is completed, with a vector or without."""
         self._flying.pop(room, None)
         later = self._later.pop(room, None)
         if later is not None:
             self.want_now(room, *later)
 
     def forget(self, room: R) -> None:
-        """The room wants nothing any more."""
+        """Drops all wants of a room."""
         self._titles.pop(room, None)
         self._segments.pop(room, None)
         self._now.pop(room, None)
@@ -128,15 +128,15 @@ class Schedule(Generic[R]):
         return picks
 
     def next_wake_ms(self) -> int | None:
-        """When the next resting room may be picked, None if no room rests."""
+        """The time at which the next resting room may be picked, None if no room rests."""
         return self._resting[0][0] if self._resting else None
 
     def waiting(self) -> int:
-        """Texts that are wanted and not at the encoder."""
+        """Number of texts that are wanted and not in flight."""
         return len(self._titles) + len(self._segments) + len(self._now) + len(self._last) + len(self._later)
 
     def stale(self, now_ms: int) -> int:
-        """Rooms with a message that no vector has seen for longer than `stale_ms`."""
+        """Number of rooms with a message that no vector has seen for longer than `stale_ms`."""
         before_ms = now_ms - self._config.stale_ms
         flying = sum(since_ms < before_ms for since_ms in self._flying.values())
         return flying + sum(entry.since_ms < before_ms for entry in self._now.values())
@@ -168,7 +168,7 @@ class Schedule(Generic[R]):
         return Pick(room, purpose, wants.pop(room))
 
     def _urgent(self, now_ms: int) -> R | None:
-        for room, entry in self._now.items():  # the first that does not rest: a rest is shorter than what is urgent
+        for room, entry in self._now.items():  # the first that does not rest: rests are shorter than urgent waits
             if entry.since_ms > now_ms - self._config.urgent_ms:
                 return None
             if room not in self._rests:

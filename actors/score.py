@@ -1,7 +1,7 @@
-"""The baseline's score of candidates, from a replica's tables, in compiled loops.
+"""The baseline ranker's score of candidates, from a replica's tables, in compiled loops. Never chooses candidates.
 
-Terms, weights and formulas: training/baseline.py. A room of which nobody says category or language gets what those get
-on average of which it is known: not to be told is no reason against a room.
+Terms, weights and formulas: training/baseline.py. A room without a category or language gets the average of the rooms
+that have one: a missing label is no reason against a room.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ VISITED, CONTENT, CATEGORY, LANGUAGE, ARRIVALS, TRENDING, CROWD, RISING, FRESH =
 )
 NONE = np.float32(0)
 PER_ARRIVAL = np.float32(1 / np.log1p(MAX_ARRIVALS))
-NOTHING = np.zeros(0, np.float32)  # of what a stranger has
+NOTHING = np.zeros(0, np.float32)  # in place of a cold-start viewer's columns
 
 
 @kernel(exact=True)
 def came_from(came_ms_A: NDArray[np.int64], origin_A: NDArray[np.int64], num: int, origin: int, since_ms: int) -> int:
-    """Of a room's newest arrivals, those from one origin since then."""
+    """Number of a room's newest arrivals that came from one origin after since_ms."""
     came = 0
     for place in range(num):
         came += origin_A[place] == origin and came_ms_A[place] > since_ms
@@ -65,9 +65,10 @@ def scored(  # noqa: PLR0917  compiled functions take no keywords
     since_ms: int,
     arrivals: np.float32,
 ) -> tuple[NDArray[np.int64], Floats]:
-    """Slots and scores of those shown. alike_S may be empty, and labels younger than the viewer's columns.
+    """Slots and scores of the candidates at positions shown_K, int64 and float32 [K].
 
-    origin: where the viewer was last, 0 for nowhere. since_ms: who came before it does not count.
+    alike_S may be empty, and label numbers may lie beyond the viewer's columns; both count 0. origin: where the viewer
+    was last, 0 for nowhere. since_ms: arrivals until then do not count.
     """
     slots_K, score_K = np.empty(len(shown_K), np.int64), np.empty(len(shown_K), np.float32)
     first_visited = len(slots_N) - len(strengths_V)
@@ -110,7 +111,7 @@ def parted(  # noqa: PLR0917  compiled functions take no keywords
     since_ms: int,
     weight_T: Floats,
 ) -> Floats:
-    """[N, T] what the scores are the sums of, as TERMS. Empty columns as in `scored`. strength_S: scratch, zeros."""
+    """Terms that the scores are sums of, float32 [N, T], T as TERMS. Inputs as in `scored`. strength_S: scratch."""
     part_NT = np.empty((len(slots_N), len(weight_T)), np.float32)
     for v in range(len(slots_V)):
         strength_S[slots_V[v]] = strengths_V[v]
@@ -146,9 +147,9 @@ def above_average(  # noqa: PLR0917  compiled functions take no keywords
     started_ms_S: Slots,
     new_ms: int,
 ) -> Floats:
-    """[K, T] by how much some of N candidates have more than the average of them; of visits all counts.
+    """Terms of K of N candidates above the average of all N, float32 [K, T]; visits count in full.
 
-    0 of a label that nobody told, and of freshness of what began before new_ms.
+    A label that the room lacks gives 0, and so does freshness of a room that began before new_ms.
     """
     N, T = parts_NT.shape
     mean_T = np.zeros(T, np.float32)
@@ -171,7 +172,7 @@ def above_average(  # noqa: PLR0917  compiled functions take no keywords
 
 @kernel(exact=True)
 def largest(moved_KT: Floats, least_T: Floats) -> Slots:
-    """[K] which is the largest, above 0, of those that reach `least`; −1 where none does."""
+    """Position of the largest value above 0 that reaches least_T, int64 [K]; −1 where none does."""
     best_K = np.full(len(moved_KT), -1)
     for k in range(len(moved_KT)):
         most = np.float32(0)
@@ -209,10 +210,10 @@ def most_moved(  # noqa: PLR0917  compiled functions take no keywords
     since_ms: int,
     weight_T: Floats,
 ) -> Slots:
-    """[K] which term moved some of the candidates most, −1 for none.
+    """Position in TERMS of the term that moved each of K candidates most, int64 [K]; −1 for none.
 
-    In one call, which costs more than the sums; and with an argument for each column, because a tuple of them costs a
-    call 3 to 5 us more.
+    It is one call, because a call costs more than the sums. Each column is an argument, because a tuple of them makes a
+    call 3 to 5 us slower.
     """
     part_NT = parted(
         slots_N,
@@ -250,7 +251,7 @@ def most_moved(  # noqa: PLR0917  compiled functions take no keywords
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
+    """The kernels called here with their argument types, for `compiling.load`."""
     labels, weight = types.int32[::1], types.float32
     columns = (FLOATS, labels, FLOATS, labels, FLOATS, FLOATS)
     arrived = (INTEGERS_2D, INTEGERS_2D, INTEGERS, types.int64, types.int64)
@@ -265,14 +266,14 @@ def signatures() -> dict[Any, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """Where the viewer was last, as `LiveRooms.origin` has it, and since when those who came from there count."""
+    """The viewer's last streamer, as a number of `LiveRooms.origin`, and since when arrivals from there count."""
 
     origin: int = 0
     since_ms: int = 0
 
 
 class Affinity:
-    """A viewer's weighted shares of categories and languages, as columns over their numbers while these stand."""
+    """A viewer's weighted shares of categories and languages, as columns by label number; valid while `stands`."""
 
     def __init__(self, taste: Taste, rooms: RoomTable, weights: BaselineWeights) -> None:
         self._epochs = rooms.categories.epoch, rooms.languages.epoch
@@ -280,13 +281,13 @@ class Affinity:
         self.by_language_L = _spread(taste.languages, rooms.languages, weights.language)
 
     def stands(self, rooms: RoomTable) -> bool:
-        """Whether every number still means the same label."""
+        """Whether every number still stands for the same label."""
         return self._epochs == (rooms.categories.epoch, rooms.languages.epoch)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """What of a viewer is read for the parts of scores. affinity: None for a stranger; alike: cosines, by slot."""
+    """A viewer's inputs to the score. affinity: None for a cold-start viewer. alike_N: cosines, by slot."""
 
     affinity: Affinity | None
     alike_N: Floats | None
@@ -314,10 +315,10 @@ class Score:
         *,
         company: Company,
     ) -> tuple[Slots, Floats]:
-        """Slots and scores, int64 and float32 [K], of some of the candidates, by their positions.
+        """Slots and scores, int64 and float32 [K], of the candidates at positions shown_K.
 
-        The last of slots_N are those of `visited`, and of a repeated slot only the last has the whole score. affinity:
-        None for a stranger. alike_N: cosines, by slot.
+        slots_N ends with the slots of `visited`; where a slot is repeated, only its last position has the whole score.
+        affinity: None for a cold-start viewer. alike_N: cosines, by slot.
         """
         rooms, weights, came = self._rooms, self._weights, self._rooms.lately.came
         return scored(
@@ -341,19 +342,19 @@ class Score:
         )
 
     def company(self, taste: Taste, now_ms: int) -> Company:
-        """For `of` and `parts`, as of now."""
+        """The viewer's `Company` for `of` and `parts`, as of now."""
         lately = self._rooms.lately
         return Company(lately.origin(taste.origin), lately.event_now_ms(now_ms) - RECENT_MS)
 
     def parts(self, asked: Asked, slots_N: Slots) -> NDArray[np.float32]:
-        """[N, T] what the scores of candidates are the sums of, as TERMS."""
+        """Terms that the candidates' scores are sums of, float32 [N, T], T as TERMS."""
         return parted(slots_N, *self._columns(asked))
 
     def moved(self, asked: Asked, slots_N: Slots, places_K: Slots, least_T: Floats, new_ms: int) -> Slots:
-        """[K] which of TERMS moved some of N candidates most, −1 where none moved it by `least`.
+        """Position in TERMS of the term that moved each of K of N candidates most, int64 [K]; −1: none reaches least_T.
 
-        By what they have above the average candidate; of visits all counts, of freshness nothing of what began before
-        new_ms, of labels nothing where nobody told.
+        A term moves a room by what it has above the average candidate. Visits count in full. Freshness of a room that
+        began before new_ms counts nothing, nor do labels that a room lacks.
         """
         rooms = self._rooms
         return most_moved(
@@ -368,7 +369,7 @@ class Score:
         )
 
     def _columns(self, asked: Asked) -> tuple[Any, ...]:
-        """What `parted` reads."""
+        """The arguments of `parted` after the slots."""
         rooms, pools, came, affinity = self._rooms, self._pools, self._rooms.lately.came, asked.affinity
         return (
             rooms.category_N,
@@ -392,12 +393,12 @@ class Score:
         )
 
     def terms(self, asked: Asked, slot: int) -> dict[str, float]:
-        """What a candidate's score is the sum of, by the names above."""
+        """The terms that a candidate's score is the sum of, by the names in TERMS."""
         return dict(zip(TERMS, self.parts(asked, np.array([slot]))[0].tolist(), strict=True))
 
 
 def _spread(shares: Mapping[str, float], labels: Labels, weight: float) -> Floats:
-    """By number. That of no label: the mean over the rooms that have one."""
+    """Weighted shares by label number, float32 [L]. The missing label gets the mean over rooms that have one."""
     column_L = np.zeros(labels.high, np.float32)
     total = 0.0
     for label, share in shares.items():

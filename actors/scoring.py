@@ -1,7 +1,7 @@
-"""Owns from viewer to scored rooms: candidates, then the score of the version in force. Never orders, never explains.
+"""The scoring of a request: candidates, then their scores by the version in force. Never diversifies, never explains.
 
-Version 0 scores by `score.py`. A version with a ranker has the best of these candidates ranked by it; one without
-scores as version 0 does, with the towers' product in the place of the cosine. So does one whose ranker fails a request.
+The baseline ranker scores by `score.py`. A version with a ranker ranks the best of these candidates. A version without
+one scores like the baseline, with the towers' product for the cosine; so does one whose ranker fails a request.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from training.features.compiling import FLOATS, kernel
 
 Floats = NDArray[np.float32]
 
-LEAST, MOST = 1e-6, 1 - 1e-6  # a probability nearer to 0 or 1 is one that float32 cannot tell from it
-SCORE_DIGITS = 4  # the fifth says nothing of a room, and writing all 17 of a float takes as long as the rest of an item
+LEAST, MOST = 1e-6, 1 - 1e-6  # float32 cannot tell probabilities nearer to 0 or 1 from these
+SCORE_DIGITS = 4  # a fifth means nothing, and all 17 of a float take as long to serialise as the rest of an item
 UNITS = 10.0**SCORE_DIGITS
 APART = 1_000.0  # log odds, more than costs of likeness can bridge
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """K rooms that may be shown, the best first. terms: of the k-th, what its score comes from.
+    """K rooms that may be shown, the best first. terms: gives what the k-th room's score consists of.
 
-    origin: the streamer from whom those came that count as "others"; "" where these are counted otherwise.
+    origin: the streamer whose viewers count as "others"; "" where these are counted otherwise.
     """
 
     slots_K: NDArray[np.int64]
-    values_K: NDArray[np.float64]  # what they are ordered by, descending
-    scores_K: NDArray[np.float64]  # what is shown
+    values_K: NDArray[np.float64]  # by which they are ordered, descending
+    scores_K: NDArray[np.float64]  # as shown in the answer
     terms: Callable[[int], dict[str, float]]
-    causes: Callable[[NDArray[np.int64]], list[Source]]  # of those at some places, what moved them most
+    causes: Callable[[NDArray[np.int64]], list[Source]]  # what moved the rooms at some places most
     origin: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Offer:
-    """N candidates that may be shown, the best by version 0's terms first. scores: rounded. alike: by slot."""
+    """N candidates that may be shown, the best by the baseline ranker first. scores_N: rounded. alike_N: by slot."""
 
     slots_N: NDArray[np.int64]
     scores_N: NDArray[np.float64]
@@ -60,9 +60,9 @@ class _Offer:
 
 @kernel(exact=True)
 def ordered(probability_N: Floats, most: int) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Of the most probable, the first first: positions, log odds and probabilities, rounded. Empty where one is NaN.
+    """The `most` most probable, in descending order: positions, log odds and probabilities, rounded. Empty on a NaN.
 
-    Log odds, because costs of likeness are taken from what rooms are ordered by, and a probability leaves no room.
+    Rooms are ordered by log odds, because costs of likeness are subtracted, for which a probability leaves no room.
     """
     best_K, num = np.empty(min(most, len(probability_N)), np.int64), 0
     for n in range(len(probability_N)):
@@ -89,7 +89,7 @@ def ordered(probability_N: Floats, most: int) -> tuple[NDArray[np.int64], NDArra
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
+    """The kernels called here with their argument types, for `compiling.load`."""
     return {ordered: (FLOATS, types.int64)}
 
 
@@ -106,9 +106,9 @@ class Scoring:
         ranked: int,
         failures: ModelFailures,
     ) -> None:
-        """ranked: how many candidates a ranker is given, the best by version 0's terms; 0: all.
+        """ranked: how many candidates a ranker gets, the best by the baseline ranker's terms; 0: all.
 
-        Where more rooms are asked for, as many again, which come after these.
+        Where more rooms are asked for, as many again are ranked, and come after these.
         """
         self._candidates = candidates
         self._score = score
@@ -118,9 +118,9 @@ class Scoring:
         self._failures = failures
 
     def of(self, query: Query, held: Held, alignment: Alignment, now_ms: int) -> Scored:
-        """The rooms for a query. Raises whatever the version raises; VersionError: it gives no numbers.
+        """The scored rooms for a query. Raises whatever the version raises; VersionError: it gives no numbers.
 
-        At least as many as the query's limit, where so many may be shown; which come first does not depend on it.
+        They are at least as many as the query's limit, where so many may be shown. The first ones do not depend on it.
         """
         offer = self._offer(query, held, alignment, now_ms)
         if isinstance(alignment, ModelAlignment) and alignment.model.ranks and len(offer.slots_N):
@@ -128,9 +128,9 @@ class Scoring:
         return self._by_terms(offer, held, now_ms)
 
     def surely(self, query: Query, held: Held, alignment: Alignment, now_ms: int) -> Scored:
-        """The same; where the version fails, that is noted, and version 0's terms score. For who must have an answer.
+        """The scored rooms for a query, come what may: where the version fails, that is noted, and the baseline scores.
 
-        These need the candidates, which are there already, and no more time than they take for version 0.
+        To score then takes no more time than with the baseline ranker in force: the candidates are there already.
         """
         offer = self._offer(query, held, alignment, now_ms)
         if isinstance(alignment, ModelAlignment) and alignment.model.ranks and len(offer.slots_N):
@@ -139,7 +139,7 @@ class Scoring:
             except Exception as err:  # whatever a version does, a viewer has an answer
                 self._failures.note(alignment.version, err, now_ms)
             else:
-                if held.viewer is not None:  # of a stranger the viewer tower was not asked, and it may be what fails
+                if held.viewer is not None:  # else the viewer tower was not asked, and may be what fails
                     self._failures.clear(alignment.version)
                 return scored
         return self._by_terms(offer, held, now_ms)

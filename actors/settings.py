@@ -19,7 +19,7 @@ class ScheduleConfig(Section):
     urgent_ms: Count = 20_000  # leaves 10 s of the promised 30 for the encoder and the log
     stale_ms: Count = 30_000
     rest_ms: CountOrZero = 150  # at least this between two encodes of a room: a busy chat would take a core for itself
-    # of the capacity that re-encoding active rooms may take, so that what comes new waits little
+    # share of the capacity that re-encoding active rooms may take, so that new texts wait little
     load: PositiveShare = 0.7
 
     def check(self) -> None:
@@ -35,25 +35,25 @@ class InFlightConfig(Section):
 
     section: ClassVar[str] = "room_worker.in_flight"
 
-    target_s: Positive = 0.4  # of work at the encoder: keeps it busy between two polls, and a title waits no longer
+    target_s: Positive = 0.4  # of work at the encoder: it stays busy between two polls, and a title waits no longer
     batch_texts: Count = 64
     timeout_s: Positive = 20.0  # a submission that is silent for so long is tried again
 
 
 @dataclass(frozen=True, slots=True)
 class RoomWorkerConfig(Section):
-    """How often a RoomWorker publishes, and how long it keeps what is over."""
+    """How often a RoomWorker publishes, and how long it keeps rooms that are over."""
 
     section: ClassVar[str] = "room_worker"
 
     # without a sign of life for so long, a room is presumed ended; 0: only an end ends it
     room_timeout_s: CountOrZero = 900
-    keep_ended_s: Count = 3_600  # after an end that was said, its state becomes a tombstone
-    keep_presumed_s: Count = 43_200  # after one that was presumed: until then any sign of life brings the room back
-    keep_orphan_s: Count = 600  # what is said of a room that never starts
+    keep_ended_s: Count = 3_600  # after an `end` event, the state becomes a tombstone
+    keep_presumed_s: Count = 43_200  # after a presumed end: until then any sign of life brings the room back
+    keep_orphan_s: Count = 600  # counts of a room that never starts
     max_orphans: Count = 10_000  # per partition
     statistics_every_ms: CountOrZero = 1_000  # per room, for states in which only counts changed
-    statistics_per_s: Count = 500  # of those states: past it, rooms take longer turns
+    statistics_per_s: Count = 500  # of those states; above it rooms take longer turns
     commit_every_ms: CountOrZero = 25  # a transaction takes 8 ms
     behind_commit_every_ms: CountOrZero = 100  # while chat waits for the encoder for over a second anyway
     busy_commit_every_ms: CountOrZero = 1_000  # while there is more to read
@@ -68,13 +68,13 @@ class RoomWorkerConfig(Section):
 
 @dataclass(frozen=True, slots=True)
 class ProfileWorkerConfig(Section):
-    """How often a ProfileWorker commits, and how many viewers it keeps unpacked."""
+    """How often a ProfileWorker commits, and how many viewers it keeps decoded."""
 
     section: ClassVar[str] = "profile_worker"
 
     commit_every_ms: CountOrZero = 25  # a lone event is committed at once; a transaction takes 8 ms
     busy_commit_every_ms: CountOrZero = 1_000  # while there is more to read
-    folds_per_partition: Count = 20_000  # the others are kept as bytes; an unpacked profile takes several times as much
+    folds_per_partition: Count = 20_000  # others stay serialised; a decoded profile takes several times as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +86,24 @@ class IndexConfig(Section):
     max_rooms: Count = 262_144  # address space, not memory: a row costs nothing until a room has it
     dtype: Literal["float32", "float16"] = "float32"  # float16 halves the memory; a search then converts as it goes
     coarse: bool = True  # candidates for a model's ranker are found by vectors in 16 bits; false: in dtype
-    # of a model's vectors, the first dimensions, by which candidates for its ranker are found; 0: all
+    # first dimensions of a model's vectors, by which candidates for its ranker are found; 0: all
     prefix: CountOrZero = 32
 
 
 @dataclass(frozen=True, slots=True)
 class TablesConfig(Section):
-    """How much a replica holds."""
+    """How much a replica keeps in memory, and what its index searches."""
 
     section: ClassVar[str] = "tables"
 
     profiles_mb: Count = 256  # memory for the profiles of recently active viewers; some 150,000 of them at 1.5 KB
     index_dimension: CountOrZero = 64  # directions of content vectors that are searched; 0 for all (projection.py)
-    title_weight: Share = 0.4  # of the title in a room's content vector; the rest is the last 30 s of chat
+    title_weight: Share = 0.4  # share of the title in a room's content vector; the rest is the last 30 s of chat
 
 
 @dataclass(frozen=True, slots=True)
 class RecommendConfig(Section):
-    """How version 0 finds and orders rooms."""
+    """How an answer finds and orders rooms."""
 
     section: ClassVar[str] = "recommend"
 
@@ -113,23 +113,23 @@ class RecommendConfig(Section):
     renew_ms: Count = 300  # how old the lists of trending and newest may be
     fresh_half_life_s: Positive = 600.0
     show_mature: bool = False  # mature rooms also to viewers whose filter does not ask for them
-    broad_category: str = "Just Chatting"  # the label of rooms about anything: it says little of a taste; "" for none
-    # what a reason has done at least: of what its term can do, or of the log odds of entering
+    broad_category: str = "Just Chatting"  # label of rooms about anything: it says little of interests; "" for none
+    # least effect of a reason, as a share of what its term can do, or in log odds of entering
     reason_least: NotNegative = 0.1
-    new_s: NotNegative = 300.0  # so long after its start a room may be said to have just started
+    new_s: NotNegative = 300.0  # so long after its start a room counts as just started
     streamer_cost: NotNegative = 0.5  # what each further room of a streamer loses in the order
     category_cost: NotNegative = 0.02  # what each further room of a category loses in the order
-    # how long an answer waits for the profile of a viewer who was let go; 0: not at all
+    # how long an answer waits for a profile that the replica has let go; 0: not at all
     lookup_timeout_ms: CountOrZero = 20
-    lookups_in_flight: CountOrZero = 64  # of a replica at a time; further viewers are served as strangers at once
+    lookups_in_flight: CountOrZero = 64  # per replica at a time; further viewers are served as cold-start viewers
     impressions: Share = 0.25  # share of the answers, at random, that is written to the topic impressions; 0: none.
-    # Each costs about a tenth of its answer's processor time, and to learn from a quarter of many is enough
+    # Each costs about a tenth of its answer's processor time, and a quarter of many is enough to learn from
     impressions_waiting: CountOrZero = 10_000  # most that a replica keeps while Kafka is away; some 1 KB each
-    ranked: CountOrZero = 60  # with a model: candidates that its ranker scores, the best by version 0's terms; 0: all
-    shadow: Share = 0.0  # share of the answers that the newest candidate version makes too, to be compared; 0: none
+    ranked: CountOrZero = 60  # with a model: candidates that its ranker scores, best by the baseline ranker; 0: all
+    shadow: Share = 0.0  # share of the answers that the newest candidate version scores too, to be compared; 0: none
     failures: CountOrZero = 20  # in a row, after which a version gives way to the one before it; 0: it stays
 
     @property
     def baseline(self) -> Baseline:
-        """What whoever ranks as the baseline does has to know."""
+        """The settings that the baseline ranker needs, online or offline."""
         return Baseline(self.weights, self.broad_category, self.fresh_half_life_s)

@@ -1,8 +1,8 @@
-"""Owns the comparison of a candidate version with the live one on real requests. Never changes an answer.
+"""Shadow scoring: a comparison of a candidate version with the live one on real requests. Never changes an answer.
 
-A share of the requests is remembered, and scored again by both versions in another thread: how much of the ten best is
-the same, whether the order is, and how long each takes. It says whether a candidate behaves, before it goes live; how
-good it is says the gate.
+A share of the requests is remembered, and scored again by both versions in another thread. It measures how much of the
+ten best is the same, whether the order is, and how long each takes. It shows whether a candidate behaves before it goes
+live; how good it is, the promotion gate judges.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from actors.tastes import STRANGER, Held, Tastes
 from streaming.events import ViewerId
 from streaming.metrics import Metrics
 
-WAITING = 64  # requests remembered at most; further ones are let go
-A_TURN = 16  # compared at a time: each holds the lock for as long as two answers
+WAITING = 64  # most requests remembered; further ones are dropped
+A_TURN = 16  # requests compared at a time: each holds the lock for as long as two answers
 TOP = 10
-ORDERED = 60  # of the best, whose order is compared
-FEWEST = 3  # rooms in common, below which an order says nothing
+ORDERED = 60  # number of best rooms whose order is compared
+FEWEST = 3  # fewest common rooms for which an order means anything
 
 
 class ShadowScoring:
-    """Any thread notes, one compares. candidate: the version compared; None while there is none."""
+    """Compares versions in the shadow. Any thread notes, one compares. candidate: the version compared, if any."""
 
     def __init__(self, tables: Tables, tastes: Tastes, scoring: Scoring, share: float, metrics: Metrics) -> None:
         """share: of the requests that are scored twice, at random."""
@@ -44,12 +44,12 @@ class ShadowScoring:
         self.candidate: Alignment | None = None
 
     def note(self, query: Query) -> None:
-        """Perhaps remembers a request."""
+        """Remembers a request, or not, at random."""
         if self.candidate is not None and self._chance() < self._share:
             self._waiting.append(query)
 
     def compare(self, now_ms: int) -> None:
-        """Scores what is remembered by both versions. Takes the lock for a request at a time."""
+        """Scores the remembered requests by both versions. Takes the lock for one request at a time."""
         for _ in range(min(A_TURN, len(self._waiting))):
             candidate, query = self.candidate, self._waiting.popleft()
             if candidate is not None:
@@ -85,7 +85,7 @@ def overlap(ours_K: NDArray[np.int64], theirs_K: NDArray[np.int64]) -> float:
 
 
 def rank_correlation(ours_K: NDArray[np.int64], theirs_K: NDArray[np.int64]) -> float | None:
-    """Spearman's, of what both lists have, each without repetitions; None where that is too little."""
+    """Spearman's correlation of the rooms in both lists, each without repetitions; None where they are too few."""
     common, ours_C, theirs_C = np.intersect1d(ours_K, theirs_K, return_indices=True)
     if len(common) < FEWEST:
         return None

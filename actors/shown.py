@@ -1,4 +1,4 @@
-"""Owns how a live room looks in an answer. Never chooses which rooms are in it."""
+"""The form of a live room in an answer: fields, reason and receipt. Never chooses which rooms are in it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ PLAIN: Mapping[Source, str] = MappingProxyType(
 )
 
 
-class Pick(msgspec.Struct, frozen=True, gc=False):  # refers to nothing that refers back to it
-    """A room that was chosen for an answer, and why. about: the streamer it is similar to, or from whom others came."""
+class Pick(msgspec.Struct, frozen=True, gc=False):  # it takes no part in a reference cycle
+    """A room chosen for an answer, and why. about: the streamer that it is similar to, or from whom others came."""
 
     card: Card
     score: float
@@ -47,7 +47,7 @@ class Pick(msgspec.Struct, frozen=True, gc=False):  # refers to nothing that ref
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why a room is in an answer. terms: what its score is the sum of, if that was asked for."""
+    """The reason why a room is in an answer. terms: what its score is the sum of, if that was asked for."""
 
     source: Source
     reason: str
@@ -58,7 +58,7 @@ NO_REASON = Why("live", "")
 
 
 def about_of(pick: Pick) -> str:
-    """Whom or what a pick's reason names; "" for nothing."""
+    """The streamer or label that a reason names; "" for none."""
     if pick.source in {"visited", "followed"}:
         return pick.card.state.streamer
     if pick.source == "category":
@@ -75,13 +75,13 @@ def reason_of(source: Source, about: str) -> str:
 
 
 def shown_room(card: Card, now_ms: int, model_version: str, *, chat_per_minute: int) -> Room:
-    """The room alone. chat_per_minute: as of now; model_version: in force."""
+    """A room outside of an answer. chat_per_minute: as of now. model_version: the one in force."""
     item = shown_item(card, now_ms, 0.0, NO_REASON, model_version, chat_per_minute=chat_per_minute)
     return Room(**{name: getattr(item, name) for name in Room.__struct_fields__})  # 1 µs more than its own fields
 
 
 def shown_item(card: Card, now_ms: int, score: float, why: Why, model_version: str, *, chat_per_minute: int) -> Item:
-    """The room as one of an answer."""
+    """A room as an item of an answer."""
     state = card.state
     return Item(
         room=state.room,
@@ -103,7 +103,7 @@ def shown_item(card: Card, now_ms: int, score: float, why: Why, model_version: s
 
 
 def saw_ms(card: Card) -> int:
-    """The newest text that the room's vector saw."""
+    """The time of the newest text that the room's vector saw, in ms."""
     return max(card.state.segment_end_ms, card.state.described_at_ms)
 
 

@@ -1,4 +1,4 @@
-"""Owns which slots are in use. A slot is a row of every index and every column. Never knows whose it is."""
+"""The slots in use. A slot is a row of every index and every column. Never knows whose it is."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ class Slots:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.high = 0  # slots in [0, high) have been given at least once
+        self.high = 0  # slots in [0, high) have been allocated at least once
         self._free: list[int] = []  # a heap: the lowest slot first keeps the scanned range short
 
     def __len__(self) -> int:
-        """Slots in use."""
+        """Number of slots in use."""
         return self.high - len(self._free)
 
     def allocate(self) -> int | None:
-        """A slot that nobody else has; None where all are in use."""
+        """Allocates the lowest free slot; None where all are in use."""
         if self._free:
             return heapq.heappop(self._free)
         if self.high == self.most:
@@ -27,5 +27,5 @@ class Slots:
         return self.high - 1
 
     def release(self, slot: int) -> None:
-        """Gives an allocated slot back; its rows are to be cleared before."""
+        """Frees an allocated slot; the caller has cleared its rows before."""
         heapq.heappush(self._free, slot)

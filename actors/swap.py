@@ -1,10 +1,11 @@
-"""Owns the change of the version that answers: load, align beside it, warm up, flip. Never answers, never trains.
+"""The change of the version that answers: load, embed the rooms, warm up, flip. Never answers, never trains.
 
 The version in force is one reference of the room table. Another is built in this thread, in slices, without the tables'
-lock; what changes meanwhile is journalled and aligned again; then the lock is held for the last few rooms and the flip.
-No request waits for longer than that, and none sees half a version. What cannot be loaded, does not fit the rooms or
-gives no numbers is refused, and what answers goes on. The version before stays loaded: to return to it only the rooms
-that have changed since are aligned. A version that fails requests gives way to it, and waits for being announced again.
+lock. Rooms that change meanwhile are journalled and embedded again. Then the lock is held for the last few rooms and
+the flip. No request waits for longer than that, and none sees half a version. A version that cannot be loaded, does not
+fit the rooms or gives no numbers is refused, and the one in force goes on. The version before stays loaded, so that a
+return to it embeds only rooms that changed since. A version that fails requests gives way to the one before, until it
+is announced again.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from training.registry.manifest import V0
 
 LOGGER = logging.getLogger(__name__)
 
-SLICE = 128  # rooms aligned at a stretch: some 2 ms, in which answers share the processor
-LAST = 16  # rooms aligned under the lock, with the flip; as many as the reader applies in a turn
-PAUSE_S = 0.001  # between slices, at least; as long as the slice took, so that answers keep half of the processor
-IDLE_S = 0.2  # between looks where nothing is announced
+SLICE = 128  # rooms embedded at a stretch: some 2 ms, in which answers share the processor
+LAST = 16  # rooms embedded under the lock, with the flip; as many as the reader applies in a turn
+PAUSE_S = 0.001  # least pause between slices; else as long as the slice took: answers keep half of the processor
+IDLE_S = 0.2  # between checks while nothing is announced
 RETRY_MS = 30_000  # a version that was refused is tried again: its store may have been away
 
 Load = Callable[[ModelVersion], ServedVersion]
@@ -43,7 +44,7 @@ Shadow = Callable[[Alignment | None], None]
 
 @dataclass(frozen=True, slots=True)
 class SwapStatus:
-    """What answers here and what is to. refused: why it does not yet, "" if it does."""
+    """The version that answers here and the one that should. refused: why it does not yet, "" if it does."""
 
     version: str
     wanted: str
@@ -52,7 +53,7 @@ class SwapStatus:
 
 @dataclass(slots=True)
 class _Beside:
-    """An alignment that is not in force, and the slots that it is behind with. record: None for version 0."""
+    """An alignment not in force, and the slots that it must catch up on. record: None for the baseline ranker."""
 
     alignment: Alignment
     behind: set[int]
@@ -60,11 +61,11 @@ class _Beside:
 
 
 class _GivenUp(Exception):
-    """Another version is wanted meanwhile, or the process ends."""
+    """Raised when another version is wanted meanwhile, or the process ends."""
 
 
 class Swapper:
-    """Keeps the version in force what the log says it is. `run` is one thread's; everything else is any thread's."""
+    """Puts the version in force that the log announces. `run` is for one thread; everything else for any."""
 
     def __init__(
         self,
@@ -77,10 +78,10 @@ class Swapper:
         shadow: Shadow | None = None,
         failures: ModelFailures | None = None,
     ) -> None:
-        """load: raises VersionError. warm: asks the version a few times; raises where it does not answer in numbers.
+        """load: raises VersionError. warm: calls the version a few times; raises where it does not answer in numbers.
 
-        shadow: is given the newest candidate, kept as current as what answers, or None; None: candidates do not matter.
-        failures: of requests; None: nobody counts them, and no version gives way.
+        shadow: receives the newest candidate, kept as current as the version in force, or None. Without `shadow`,
+        candidates are ignored. failures: of requests; None: nobody counts them, and no version gives way.
         """
         self._tables = tables
         self._rooms = tables.rooms
@@ -90,7 +91,7 @@ class Swapper:
         self._clock = clock
         self._show = shadow
         self._failures = failures
-        self._failed: dict[str, ModelVersion | None] = {}  # what gave way, as it was announced then
+        self._failed: dict[str, ModelVersion | None] = {}  # versions that gave way, each as it was announced then
         self._in_force: ModelVersion | None = None
         self._before: _Beside | None = None
         self._shadow: _Beside | None = None
@@ -98,10 +99,10 @@ class Swapper:
         self._refused: ModelVersion | None = None
         self._refused_ms = 0
         self._reason = ""
-        self.settled = False  # whether what was live when the tables were read answers, or was refused
+        self.settled = False  # whether the version that was live when the tables were read answers, or was refused
 
     def run(self, stop: threading.Event) -> None:
-        """Follows until told to stop."""
+        """Follows the announced version until `stop`. Blocks."""
         self._metrics.gauge("model_version", 0.0)
         while not stop.is_set():
             self._tables.announced_changed.wait(0.02 if not self.settled else IDLE_S)
@@ -112,7 +113,7 @@ class Swapper:
                 self.follow_candidate(stop)
 
     def turn(self, stop: threading.Event) -> None:
-        """Puts in force what is wanted, if that is another version. Blocks until it answers or is refused."""
+        """Puts the wanted version in force, if it is another one. Blocks until it answers or is refused."""
         self._give_way(stop)
         wanted = self._tables.wanted
         if _name(wanted) == self._rooms.alignment.version:
@@ -127,7 +128,7 @@ class Swapper:
             self._swap(self._taken_back(wanted) or self._begun(wanted), wanted, stop)
         except _GivenUp:
             return
-        except Exception as err:  # whatever a version does, what answers goes on
+        except Exception as err:  # whatever a version does, the one in force goes on
             self._refuse(wanted, err)
             return
         took_s = time.perf_counter() - began_s
@@ -137,7 +138,7 @@ class Swapper:
         LOGGER.info("models: %s answers in the place of %s, after %.0f ms", _name(wanted), was, took_s * 1000)
 
     def follow_candidate(self, stop: threading.Event) -> None:
-        """Keeps the newest candidate beside what answers, for the shadow; it then goes live without being loaded."""
+        """Keeps the newest candidate current for the shadow; it then goes live without being loaded."""
         candidate = self._tables.candidate
         if self._show is None or (candidate is None and self._shadow is None) or candidate is self._unfit is not None:
             return
@@ -167,11 +168,11 @@ class Swapper:
                 self._rooms.unfollow(shadow.behind)
 
     def status(self) -> SwapStatus:
-        """As of now."""
+        """The status as of now."""
         return SwapStatus(self._rooms.alignment.version, _name(self._tables.wanted), self._reason)
 
     def _give_way(self, stop: threading.Event) -> None:
-        """Returns to the version before where the one in force fails requests; to v0 where that one did too."""
+        """Returns to the version before if the one in force fails requests; to v0 if that one did too."""
         failing = self._rooms.alignment.version
         why = self._failures.beyond_use(failing) if self._failures is not None else ""
         if self._failures is None or not why:
@@ -190,7 +191,7 @@ class Swapper:
         except Exception:
             LOGGER.exception("models: %s fails requests, and %s cannot answer", failing, before.alignment.version)
             return
-        self._failures.clear(failing)  # where it is announced again, it begins anew
+        self._failures.clear(failing)  # if it is announced again, it begins anew
         self._reason = why
         self._metrics.count("swaps_total", outcome="back")
         LOGGER.error("models: %s gives way to %s: %s", failing, before.alignment.version, why)
@@ -200,7 +201,7 @@ class Swapper:
         return record is not None and self._failed.get(record.version) is record
 
     def _swap(self, beside: _Beside, wanted: ModelVersion | None, stop: threading.Event) -> None:
-        """Puts it in force. Raises _GivenUp where something else than at the beginning, `wanted`, is announced."""
+        """Puts an alignment in force. Raises _GivenUp where another version than `wanted` is announced meanwhile."""
         try:
             with self._timed("align"):
                 self._catch_up(beside, wanted, stop)
@@ -221,7 +222,7 @@ class Swapper:
                 raise _GivenUp
 
     def _taken_back(self, wanted: ModelVersion | None) -> _Beside | None:
-        """The version before, or the one in the shadow, if that is the one; it is no longer kept then."""
+        """The version before or the one in the shadow if it is the wanted one, else None. It is not kept any more."""
         shadow, name = self._shadow, _name(wanted)
         if shadow is not None and self._show is not None and shadow.alignment.version == name:
             self._shadow = None
@@ -236,7 +237,7 @@ class Swapper:
         return before
 
     def _begun(self, wanted: ModelVersion | None) -> _Beside:
-        """A version without a room yet, all of which it is behind with."""
+        """Loads a version, without any room yet: it must catch up on all. Raises VersionError."""
         model = None
         if wanted is not None:
             with self._timed("load"):
@@ -248,7 +249,7 @@ class Swapper:
             return _Beside(alignment, self._rooms.follow(all_rooms=True), wanted)
 
     def _align(self, beside: _Beside, most: int) -> None:
-        """Takes rooms in that it is behind with, at most so many."""
+        """Embeds rooms that it must catch up on, at most `most`."""
         with self._tables.lock:
             slots = [beside.behind.pop() for _ in range(min(most, len(beside.behind)))]
             cards = [card for slot in slots if (card := self._rooms.by_slot.get(slot)) is not None]
@@ -260,7 +261,7 @@ class Swapper:
             beside.alignment.put(slots_N, states, self._rooms.content(states))
 
     def _flip(self, beside: _Beside) -> bool:
-        """The last rooms and the change of the reference, in one hold of the lock. False where too many came since."""
+        """Embeds the last rooms and flips, in one hold of the lock. False where too many rooms changed since."""
         rooms = self._rooms
         with self._tables.lock:
             began_s = time.perf_counter()
@@ -293,7 +294,7 @@ class Swapper:
 
 
 class _Timed:
-    """Observes how long a stage takes."""
+    """A context that observes how long a stage takes."""
 
     def __init__(self, metrics: Metrics, stage: str) -> None:
         self._metrics = metrics

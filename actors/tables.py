@@ -1,4 +1,4 @@
-"""Owns what a replica knows: rooms and viewers, and the reader that keeps them current. Never writes to the log."""
+"""The tables of a replica: rooms and viewers, and the reader that keeps them current. Never writes to the log."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ __all__ = ["TableReader", "Tables", "TablesConfig"]
 LOGGER = logging.getLogger(__name__)
 
 READ = (ROOM_STATES, VIEWER_PROFILES, MODELS)
-MOVING_S = 600.0  # workers move what lies elsewhere within half a minute of a growth; one may be away for a while
-FIRST_WAIT_S = 0.1  # of a poll while the tables are read: at the end of the log no record comes any more
+MOVING_S = 600.0  # workers move entries within half a minute of a growth; one may be away for a while
+FIRST_WAIT_S = 0.1  # per poll while the tables are read: at the end of the log no record comes any more
 CHUNK = 16  # room states applied per turn with the lock: a request waits for one turn, some 0.3 ms, at most
 
 
 class Tables:
-    """Rooms and viewers as of the records applied. One thread applies; any thread reads, holding `lock`."""
+    """A replica's rooms and viewers as of the records applied. One thread applies; any thread reads, holding `lock`."""
 
     def __init__(
         self, config: TablesConfig, index: LiveIndex, metrics: Metrics, clock: Clock, max_rooms: int = 262_144
@@ -50,17 +50,17 @@ class Tables:
         self._announced = VersionCatalog()
         self._rooms_from = Placed()
         self._viewers_from = Placed()
-        self.wanted: ModelVersion | None = None  # the version that the log says is live; None for v0
+        self.wanted: ModelVersion | None = None  # the version that the log announces as live; None for v0
         self.candidate: ModelVersion | None = None  # the newest version that waits to go live
         self.announced_changed = threading.Event()
-        self.current = False  # once caught up: only then does a record's age say something of the system
+        self.current = False  # whether it has caught up: only then do ages of records measure the system
 
     def apply(self, batch: Batch) -> None:
-        """Applies what a poll brought. A record that cannot be read is counted and skipped.
+        """Applies the records of a poll. A record that cannot be read is counted and skipped.
 
-        What the log says of versions is only noted: `swap.py` sees to it.
+        Announcements of versions are only noted: `swap.py` acts on them.
         """
-        # A room is in one partition. One turn for the few records that each brings costs what one partition's would.
+        # A room is in one partition, so the few records of each partition can share a turn.
         states = [record for p, records in batch.records.items() if p.topic == ROOM_STATES for record in records]
         for start in range(0, len(states), CHUNK):
             self._apply_rooms(states[start : start + CHUNK])
@@ -74,7 +74,7 @@ class Tables:
             self._metrics.gauge("profiles_held", len(self.viewers), reader="replica")
 
     def forget(self, topic: str) -> None:
-        """The topic begins anew: nothing of what it said holds any more."""
+        """Forgets everything read from a topic, which begins anew."""
         with self.lock:
             if topic == ROOM_STATES:
                 for room in [*self.rooms.cards, *self.rooms.ended]:
@@ -88,12 +88,12 @@ class Tables:
             self._apply_models(())
 
     def watch_moves(self, topic: str, *, watched: bool) -> None:
-        """Whether a key of the topic may lie in two partitions: so it is while one reads from its beginning."""
+        """Sets whether a key of the topic may lie in two partitions, as while the topic is read from its beginning."""
         if topic == VIEWER_PROFILES:
             self._viewers_from.watched = watched
 
     def hold(self, viewer: ViewerId, value: bytes) -> None:
-        """Holds a profile that came another way than the log, unless the log has brought one meanwhile."""
+        """Keeps a profile from elsewhere than the log, unless the log has brought one meanwhile."""
         evicted = 0
         with self.lock:
             if self.viewers.raw(viewer) is None:
@@ -102,7 +102,7 @@ class Tables:
             self._metrics.count("profiles_evicted_total", evicted)
 
     def shut(self, partition: int) -> None:
-        """Lets the rooms of a partition of room-states go: what became of them cannot be read, they may have ended."""
+        """Drops the rooms of a partition of room-states that cannot be read: they may have ended."""
         with self.lock:
             for room in [RoomId(key) for key in self._rooms_from.lying_in(partition)]:
                 if room in self.rooms.cards:
@@ -135,9 +135,9 @@ class Tables:
             self._metrics.count("rooms_unplaced_total", unplaced)
 
     def _is_stale(self, fresh: Mapping[RoomId, RoomState], state: RoomState, record: Record) -> bool:
-        """Whether a state comes from before the one held: an offset that it has applied lies behind.
+        """Whether a state is older than the one in the tables: one of its applied offsets lies behind.
 
-        Where its inputs are others, because topics grew or were made anew, offsets tell nothing: the log's order does.
+        Where its inputs differ, because topics grew or were made anew, the log's order counts and not the offsets.
         """
         held = fresh.get(state.room) or self.rooms.held(state.room)
         if not self._rooms_from.put(state.room, record):
@@ -190,7 +190,7 @@ class Tables:
         return usable
 
     def _moved(self, states: Iterable[RoomState]) -> list[RoomState]:
-        """Those whose last message is newer than that of the state held."""
+        """The states whose last message is newer than that of the state in the tables."""
         if not self.current:
             return []
         cards = self.rooms.cards
@@ -202,7 +202,7 @@ class Tables:
         ]
 
     def _observe(self, states: Iterable[RoomState], now_ms: int) -> None:
-        """How long a message took to here, once per message that moved a vector."""
+        """Observes how long a message took to here, once per message that changed a vector."""
         for state in states:
             published_s = (state.published_ms - state.appended_ms) / 1000
             self._metrics.observe("freshness_seconds", published_s, stage="published")
@@ -212,7 +212,7 @@ class Tables:
 
 
 class TableReader:
-    """Reads room states and profiles into the tables, from the beginning, for as long as it is let."""
+    """Reads room states and profiles into the tables, from the beginning until it is stopped."""
 
     def __init__(self, log: Log, tables: Tables, metrics: Metrics) -> None:
         self._log = log
@@ -221,8 +221,8 @@ class TableReader:
         self._source: Source | None = None
         self._shapes: dict[str, TopicShape] = {}
         self._positions: dict[Partition, int] = {}
-        self._moving_until_s = 0.0  # keys may lie in two partitions until then
-        self.anew_text = ""  # topics that were found made anew since the start, for a person
+        self._moving_until_s = 0.0  # until then keys may lie in two partitions
+        self.anew_text = ""  # topics found made anew since the start, as a text for people
         self._lag: Mapping[str, int] = {}
         self._troubles = Troubles("replica", metrics)
         self.viewer_partitions = 0  # of viewer-profiles, once they are read
@@ -233,16 +233,16 @@ class TableReader:
         return self._tables.current
 
     def lag(self) -> Mapping[str, int]:
-        """Records between the tables and the end of each topic as of the last fetch; empty before the first."""
+        """Records between the tables and the end of each topic, as of the last fetch; empty before the first."""
         return self._lag
 
     def troubles(self) -> Sequence[Trouble]:
-        """What keeps it from reading some of its partitions."""
+        """The troubles that keep it from reading some of its partitions."""
         return self._troubles.now
 
     @property
     def lost_text(self) -> str:
-        """Offsets that were passed over since the start, for a person."""
+        """Offsets passed over since the start, as a text for people."""
         return self._troubles.lost_text
 
     def contact_age_s(self) -> float:
@@ -251,7 +251,7 @@ class TableReader:
         return source.contact_age_s() if source is not None else float("inf")
 
     def run(self, stop: threading.Event) -> None:
-        """Reads until told to stop. With no broker it waits, and goes on where it was when there is one again.
+        """Reads until `stop`. Without a broker it waits, and then goes on where it was.
 
         Topics that grow are read on with all their partitions; one that begins anew is forgotten and read again.
         """
@@ -264,15 +264,15 @@ class TableReader:
             self.viewer_partitions = sum(partition.topic == VIEWER_PROFILES for partition in ends)
             self._tables.watch_moves(VIEWER_PROFILES, watched=self.viewer_partitions > 1)
             try:
-                if not self._look_at(READ, stop):  # nothing changed before the source was there to see it
+                if not self._look_at(READ, stop):  # no topic changed before the source could notice it
                     self._read(stop, source, ends)
             finally:
                 source.close()
 
     def _read(self, stop: threading.Event, source: Source, ends: Mapping[Partition, int]) -> None:
-        """Until told to stop, until topics have another shape, or until room states can be read that could not.
+        """Reads until `stop`, until topics have another shape, or until unreadable room states can be read.
 
-        Those are read from their partition's start then; until then none of its rooms is shown.
+        Those are then read from their partition's start; before that none of its rooms is shown.
         """
         moving = True
         shut: set[int] = set()
@@ -304,9 +304,9 @@ class TableReader:
                 stop.wait(LEAST_TURN_S - (time.monotonic() - started_s))
 
     def _look_at(self, topics: Sequence[str], stop: threading.Event, *, lost: bool = False) -> bool:
-        """Forgets what was read of topics that begin anew; whether there are any, or topics that grew.
+        """Forgets what was read of topics that begin anew; whether any do, or have grown.
 
-        lost: whether one that looks as before has lost what it had.
+        lost: whether a topic that looks as before has lost its records.
         """
         known = dict(self._shapes)
         if not self._take_shapes(stop):
@@ -336,7 +336,7 @@ class TableReader:
             except (LogUnavailable, TopicMissing) as err:
                 if isinstance(err, TopicMissing) and not self._shapes:
                     raise
-                stop.wait(0.5)  # later it is a topic that is being made anew
+                stop.wait(0.5)  # missing later: it is being made anew
             else:
                 return True
         return False
@@ -374,9 +374,9 @@ class TableReader:
     def _caught_up(
         source: Source, positions: Mapping[Partition, int], ends: Mapping[Partition, int], unread: Set[Partition]
     ) -> bool:
-        """Where the last offsets are a transaction's markers, no record reaches the end: then the lag says so.
+        """Whether all up to `ends` is read. Where the last offsets are a transaction's markers, the lag shows it.
 
-        A partition that cannot be read is waited for by nobody: the others are answered from.
+        A partition that cannot be read is not waited for: answers come from the others.
         """
         lag = source.lag()
         return all(positions[p] >= end or lag.get(p) == 0 or p in unread for p, end in ends.items())

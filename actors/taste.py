@@ -1,4 +1,4 @@
-"""Owns what a viewer likes, as read from the profile. Never looks at who else is where."""
+"""The interest profile: what a viewer likes, as read from their profile. Never looks at other viewers."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from training.baseline import BROAD_WEIGHT, FORGETTING, PER_LOG_MINUTE, PER_SIGN
 from training.content.spelling import category_key, language_key
 
 VISIT_HALF_LIFE_MS = 1_000 * VISIT_HALF_LIFE_S
-TOP_CATEGORIES = 3  # from each of these the best rooms become candidates
-PRESENCE_MS = 1_000 * ProfileConfig().presence_timeout_s  # where nobody says otherwise
+TOP_CATEGORIES = 3  # categories whose best rooms become candidates
+PRESENCE_MS = 1_000 * ProfileConfig().presence_timeout_s  # unless the caller gives another
 DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taste:
-    """What a viewer likes. A share is the square root of a label's part of the visits relative to the largest, (0, 1].
+    """A viewer's interest profile. A share is the square root of a label's part of the visits over the largest, (0, 1].
 
-    The root, because a second taste with a third of the visits is half as good a reason, and not a third.
+    The root, because a second interest with a third of the visits is half as good a reason, and not a third.
     """
 
     known: bool = True
-    query_E: NDArray[np.float32] | None = None  # unit vector's projection; None where no recent room has a vector
+    query_E: NDArray[np.float32] | None = None  # projection of a unit vector; None where no recent room has a vector
     habits: tuple[tuple[StreamerId, float], ...] = ()  # streamer and strength of the habit in (0, 1)
     streamers: frozenset[StreamerId] = frozenset()  # of the habits
-    followed: frozenset[StreamerId] = frozenset()  # of these, such as the viewer follows and never visited
+    followed: frozenset[StreamerId] = frozenset()  # those of them that the viewer follows and never visited
     categories: dict[str, float] = field(default_factory=dict)
     languages: dict[str, float] = field(default_factory=dict)
-    top_categories: tuple[str, ...] = ()  # the largest first
+    top_categories: tuple[str, ...] = ()  # largest share first
     room: RoomId | None = None  # where the viewer is now
     origin: StreamerId | None = None  # with whom the viewer was last
-    likened: Likened = NOBODY  # whose rooms the content comes from, for the reason; of a model's viewer: tastes.py
+    likened: Likened = NOBODY  # whose rooms the content comes from, for the reason; with a model in tastes.py
 
 
 class _Sum:
-    """Adds up what the visited rooms were about."""
+    """Sums over the visited rooms: categories, languages and content."""
 
     def __init__(self) -> None:
         self.categories: defaultdict[str, float] = defaultdict(float)
@@ -75,7 +75,7 @@ class _Sum:
     def query(
         self, vectors_ND: NDArray[np.float16], projection: Projection | None, reasons: bool
     ) -> tuple[NDArray[np.float32] | None, Likened]:
-        """The mean content, of length one and projected, and whose rooms it comes from."""
+        """The mean content vector, normalised and projected, and whose rooms it comes from."""
         if projection is None or not (self.slots or self.ended):
             return None, NOBODY
         rows_ND = vectors_ND[self.slots].astype(np.float32)
@@ -97,9 +97,9 @@ class _Sum:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """What a profile says whatever the rooms are. habits_ms: when these were computed, for they fade."""
+    """The part of an interest profile that does not depend on rooms. habits_ms: when the fading habits were read."""
 
-    weights: tuple[float, ...]  # of the visits: recent ones count more, and long ones somewhat
+    weights: tuple[float, ...]  # per visit: recent ones count more, and long ones somewhat more
     habits: tuple[tuple[StreamerId, float], ...]
     streamers: frozenset[StreamerId]
     followed: frozenset[StreamerId]  # as in Taste
@@ -107,7 +107,7 @@ class Reading:
 
 
 def reading_of(profile: ViewerProfile, now_ms: int) -> Reading:
-    """Reads a profile."""
+    """Reads a profile, without the rooms."""
     last_ms = profile.last_at_ms
     weights = [_engagement(visit) * _decay(last_ms - visit.last_at_ms, VISIT_HALF_LIFE_MS) for visit in profile.visits]
     habits = [
@@ -133,12 +133,12 @@ def taste_of(
     presence_ms: int = PRESENCE_MS,
     reasons: bool = True,
 ) -> Taste:
-    """What the viewer likes, by what the visited rooms are about.
+    """A viewer's interest profile, by the content and labels of the visited rooms.
 
-    broad_category: the label under which rooms are about anything. reading, abouts: of this profile and its visits,
-    where whoever asks has them. content: whether the mean of the visited rooms' content is wanted; a viewer tower reads
-    these by itself. presence_ms: who was not heard of for so long in their room is in none. reasons: whether it is
-    wanted whose rooms the content comes from.
+    broad_category: the label of rooms about anything. reading, abouts: of this profile and its visits, if the caller
+    has them. content: whether the mean of the visited rooms' content is wanted; a viewer tower computes its own.
+    presence_ms: a viewer who was silent for so long is in no room. reasons: whether the streamers that the content
+    comes from are wanted.
     """
     reading = reading or reading_of(profile, now_ms)
     total = _Sum()
@@ -164,15 +164,15 @@ def taste_of(
 
 
 def is_present(profile: ViewerProfile, now_ms: int, presence_ms: int) -> bool:
-    """Whether the viewer is in the room where they were heard of last. now_ms: of the events.
+    """Whether the viewer is still in the room of their last event. now_ms: event time.
 
-    The worker that owns the viewer ends such a visit too, a minute later; where it is away the answer is right without.
+    The worker that owns the viewer ends such a visit too, a minute later. Without it the answer is right all the same.
     """
     return profile.room is not None and now_ms - profile.visits[-1].last_at_ms < presence_ms
 
 
 def abouts_of(visits: Sequence[Visit], rooms: RoomTable) -> list[Card | EndedRoom | None]:
-    """Of each visit the visited room, live or remembered, else the streamer's present room."""
+    """Per visit the visited room, live or remembered, else the streamer's present room; None where there is none."""
     cards = rooms.cards
     return [cards.get(visit.room) or _about(visit, rooms) for visit in visits]
 
@@ -187,7 +187,7 @@ def _about(visit: Visit, rooms: RoomTable) -> Card | EndedRoom | None:
 
 
 def _engagement(visit: Visit) -> float:
-    """That the viewer chose the room counts most; having stayed for an hour or spoken nearly doubles it."""
+    """The weight of a visit. To have entered counts most; an hour of watching or some chat nearly doubles it."""
     signs = min(visit.chats + visit.likes + visit.gifts, 5)
     return 1 + PER_LOG_MINUTE * math.log1p(visit.watch_ms / 60_000) + PER_SIGN * signs
 
@@ -197,12 +197,12 @@ def _decay(age_ms: int, half_life_ms: float) -> float:
 
 
 def strength(visits: int, ago_days: float) -> float:
-    """Of one habit, as training/baseline.py has it of many; following counts as a visit."""
+    """Strength of one habit, as training/baseline.py computes it for many; following counts as a visit."""
     return visits / (visits + 1) * math.exp(-FORGETTING * math.log1p(max(ago_days, 0.0)))
 
 
 def _by_key(weights: Mapping[str, float], key: Callable[[str], str]) -> dict[str, float]:
-    """Sums over the spellings of each label, under the first of them."""
+    """Sums over the spellings of each label, under its first spelling."""
     first: dict[str, str] = {}
     summed: dict[str, float] = {}
     for label, weight in weights.items():

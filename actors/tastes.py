@@ -1,4 +1,4 @@
-"""Owns what is held of each viewer between requests: taste, affinity, vector. Never scores a room."""
+"""A cache of viewers between requests: interest profile, affinity, vector. Never scores a room."""
 
 from __future__ import annotations
 
@@ -24,52 +24,52 @@ from training.features.visit_sequence import PastVisits, past_visits
 from training.inference.interface import RoomEmbeddings, ServedViewer, ViewerPast
 from training.settings import BaselineWeights
 
-MAX_TASTES = 20_000  # decoded tastes kept; some 3.5 KB each
-MODEL_TASTES = 8_000  # with a model: some 13 KB each, with the profile decoded
+MAX_TASTES = 20_000  # interest profiles kept; some 3.5 KB each
+MODEL_TASTES = 8_000  # the same with a model: some 13 KB each, with the profile decoded
 HOUR_MS = 3_600_000
-HABITS_MS = 600_000  # habits fade (training/baseline.py): between two readings of the same profile they may stand still
-TASTE_MS = 30_000  # a taste is read anew after this even without a new event: the rooms that it comes from move on
+HABITS_MS = 600_000  # habits fade (training/baseline.py), and are computed anew for an unchanged profile after this
+TASTE_MS = 30_000  # an interest profile is read anew after this even without a new event: its rooms change
 
 
 @dataclass(slots=True, eq=False)
 class Kept:
-    """What is kept of a profile, with a model, until there is another: a taste is then read in a third of the time."""
+    """Data of a profile kept until it changes, with a model. Interest profiles are then read in a third of the time."""
 
     profile: ViewerProfile
     reading: Reading
     past: ProfileReader
     visits: PastVisits
-    most_visits: int  # that `visits` could be
+    most_visits: int  # limit under which `visits` was read
 
 
 @dataclass(slots=True)
 class Held:
-    """A viewer's taste and what it was read from."""
+    """A viewer in the cache: the interest profile and its sources."""
 
     taste: Taste
-    affinity: Affinity | None = None  # None: a stranger
+    affinity: Affinity | None = None  # None: a cold-start viewer
     visited: Visited = field(default_factory=Visited)
-    query_E: NDArray[np.float32] | None = None  # the viewer as the index of the version in force is asked
+    query_E: NDArray[np.float32] | None = None  # the viewer's vector for the index of the version in force
     viewer: ServedViewer | None = None  # with a model
     likened: Likened = NOBODY
     kept: Kept | None = None  # with a model
-    row_V: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # of `visited`, in `past`
+    row_V: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # rows of `visited` in `past`
     raw: bytes = b""
     read_ms: int = 0
     basis: int = 0
 
     @property
     def past(self) -> ProfileReader | None:
-        """With a model."""
+        """The reader of the viewer's past, with a model, else None."""
         return None if self.kept is None else self.kept.past
 
     @property
     def known_live(self) -> int:
-        """Rooms live of streamers visited before; with a model."""
+        """Number of live rooms of streamers visited before; with a model."""
         return int(np.count_nonzero(self.row_V))
 
     def see(self, visited: Visited) -> None:
-        """Replaces the rooms live of streamers visited before."""
+        """Replaces the live rooms of streamers visited before."""
         self.visited = visited
         if self.kept is not None:
             self.row_V = self.kept.past.rows(visited.streamers)
@@ -79,7 +79,7 @@ STRANGER = Held(Taste(known=False))
 
 
 class Tastes:
-    """Viewer → what is held, read anew when the profile, the version or time asks for it. Under the tables' lock."""
+    """A cache of viewers, read anew on a new profile, another version, or with time. Used under the tables' lock."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Tastes:
         *,
         presence_ms: int = PRESENCE_MS,
     ) -> None:
-        """presence_ms: who was not heard of for so long in their room is in none."""
+        """presence_ms: a viewer who was silent for so long is in no room."""
         self._tables = tables
         self._rooms: RoomTable = tables.rooms
         self._candidates = candidates
@@ -102,7 +102,7 @@ class Tastes:
         self._held: OrderedDict[ViewerId, Held] = OrderedDict()
 
     def of(self, viewer: ViewerId, now_ms: int) -> Held:
-        """The viewer's taste: read anew with a new profile, basis of the vectors or labels, and every TASTE_MS."""
+        """The viewer's data, read anew with a new profile, vector basis or label number, and every TASTE_MS."""
         raw = self._tables.viewers.raw(viewer)
         if raw is None:
             self._metrics.count("strangers_total")
@@ -130,7 +130,7 @@ class Tastes:
         return held
 
     def under(self, alignment: Alignment, viewer: ViewerId, held: Held, now_ms: int) -> Held:
-        """The same viewer under a version that is not in force; not kept."""
+        """The viewer's data under a version that is not in force; not cached."""
         profile = self._decode(viewer, held.raw) if held.raw else None
         if profile is None:
             return STRANGER
@@ -144,7 +144,7 @@ class Tastes:
         return other
 
     def recent(self, most: int) -> Mapping[ViewerId, Held]:
-        """Viewers read last, the newest first."""
+        """The viewers read last, the newest first, at most `most`."""
         return {viewer: self._held[viewer] for viewer, _ in zip(reversed(self._held), range(most), strict=False)}
 
     def _decode(self, viewer: ViewerId, raw: bytes) -> ViewerProfile | None:
@@ -156,7 +156,7 @@ class Tastes:
             return None
 
     def _read(self, viewer: ViewerId, raw: bytes, before: Held | None, now_ms: int) -> Held | None:
-        """None: the profile cannot be decoded. before: what is held, perhaps of another profile."""
+        """Reads a viewer; None: the profile cannot be decoded. before: the cached data, perhaps of an older profile."""
         rooms, alignment = self._rooms, self._rooms.alignment
         kept = before.kept if before is not None and before.raw is raw else None
         profile = self._decode(viewer, raw) if kept is None else kept.profile
@@ -190,7 +190,7 @@ class Tastes:
         return held
 
     def _kept(self, profile: ViewerProfile, alignment: ModelAlignment, before: Kept | None, event_now_ms: int) -> Kept:
-        """before: of the same profile."""
+        """The data kept of a profile. before: those of the same profile, if any."""
         most = alignment.model.max_visits
         if before is not None and before.most_visits == most:
             if event_now_ms - before.reading.habits_ms > HABITS_MS:
@@ -216,7 +216,7 @@ class Tastes:
     def _visited(
         self, alignment: ModelAlignment, visits: Sequence[Visit], abouts: Sequence[Card | EndedRoom | None]
     ) -> RoomEmbeddings:
-        """The room of each visit: as it is now, or was when it ended, or whose it was if it is not remembered."""
+        """Embeddings of the visits' rooms: as they are now, or when they ended, or by streamer alone if forgotten."""
         slots_V = np.full(len(visits), -1, np.int64)
         ended: dict[int, RoomState] = {}
         for place, about in enumerate(abouts):

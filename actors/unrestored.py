@@ -1,7 +1,7 @@
-"""Owns the partitions that a worker holds and does not work: their state cannot be read back. Never applies a record.
+"""The partitions that a worker owns and cannot work on, since their state is unreadable. Never applies a record.
 
-The others go on. What is read for such a partition is dropped, and none of its positions is stored;
-once its state can be read, the worker begins a new session, where everything comes again.
+The others go on. Records of such a partition are dropped, and none of its positions is stored. Once its state can be
+read, the worker begins a new session, where everything comes again.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from streaming.restore import last_values
 from streaming.troubles import Trouble
 
 FIRST_RETRY_MS = 5_000
-MAX_RETRY_MS = 60_000  # each reads the partition up to the damage again
+MAX_RETRY_MS = 60_000  # each try reads the partition up to the damage again
 
 
 class Unrestored:
-    """Indices of partitions, each with what is wrong and when to try again. For one thread."""
+    """Indices of unreadable partitions, each with its trouble and the time of the next try. For one thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -32,25 +32,25 @@ class Unrestored:
 
     @property
     def troubles(self) -> Sequence[Trouble]:
-        """What is wrong with each."""
+        """The trouble of each partition."""
         return list(self._troubles.values())
 
     def add(self, index: int, trouble: Trouble) -> None:
-        """Its state cannot be read, for the first time or again."""
+        """Adds a partition whose state cannot be read, for the first time or again."""
         self._troubles[index] = trouble
         pause_ms = self._pause_ms[index] = min(MAX_RETRY_MS, 2 * self._pause_ms.get(index, FIRST_RETRY_MS // 2))
         self._due_ms[index] = self._clock.now_ms() + pause_ms
 
     def drop(self, index: int) -> None:
-        """It is another's now."""
+        """Drops a partition that another worker owns now."""
         self._troubles.pop(index, None)
         self._pause_ms.pop(index, None)
         self._due_ms.pop(index, None)
 
     def retry(self, log: Log, topic: str) -> None:
-        """Tries those that are due. Raises LogUnavailable where one can be read now: what was missed comes again then.
+        """Tries partitions that are due. Raises LogUnavailable where one can be read, so that its records come again.
 
-        topic: what their state is read back from.
+        topic: from which their state is read back.
         """
         now_ms = self._clock.now_ms()
         for index in [index for index, at_ms in self._due_ms.items() if at_ms <= now_ms]:

@@ -1,4 +1,4 @@
-"""Owns the profiles of recently active viewers inside a memory budget. Never decodes more than is asked for."""
+"""The profiles of recently active viewers, within a memory budget. Never decodes more than is asked for."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Callable
 
 from streaming.events import ViewerId, ViewerProfile
 
-ENTRY_BYTES = 300  # of one entry beside key and value: two objects' headers and the dict's links, measured
+ENTRY_BYTES = 300  # per entry, beside key and value: two objects' headers and the dict's links, measured
 
 
 class ViewerTable:
-    """Viewer → profile as the bytes that travelled, least recently written or asked for first to go. For one thread."""
+    """A map of viewers to serialised profiles. Those put or asked for least recently go first. For one thread."""
 
     def __init__(self, budget_bytes: int, decode: Callable[[bytes], ViewerProfile]) -> None:
         self._budget_bytes = budget_bytes
         self._decode = decode
         self._profiles: OrderedDict[ViewerId, bytes] = OrderedDict()
         self._held_bytes = 0
-        self.evicted = 0  # profiles let go since the beginning; while none was, whoever is not held has no profile
+        self.evicted = 0  # profiles dropped so far; while 0, a viewer who is not here has no profile
 
     def __len__(self) -> int:
         return len(self._profiles)
 
     @property
     def held_bytes(self) -> int:
-        """What the profiles take, by estimate."""
+        """Memory of the profiles in bytes, estimated."""
         return self._held_bytes
 
     def put(self, viewer: ViewerId, value: bytes) -> int:
-        """Holds a profile; says how many others had to go for it."""
+        """Stores a profile; returns how many others had to go for it."""
         self.drop(viewer)
         self._profiles[viewer] = value
         self._held_bytes += _size(viewer, value)
@@ -42,11 +42,11 @@ class ViewerTable:
         return evicted
 
     def may_miss(self, viewer: ViewerId) -> bool:
-        """Whether a viewer who is not held may have a profile all the same. From any thread, without the lock."""
+        """Whether a viewer who is not here may have a profile all the same. From any thread, without the lock."""
         return self.evicted > 0 and viewer not in self._profiles
 
     def drop(self, viewer: ViewerId) -> None:
-        """Forgets a viewer, if held."""
+        """Forgets a viewer, if known."""
         value = self._profiles.pop(viewer, None)
         if value is not None:
             self._held_bytes -= _size(viewer, value)
@@ -64,7 +64,7 @@ class ViewerTable:
         return value
 
     def decode(self, value: bytes) -> ViewerProfile:
-        """Raises RecordError."""
+        """Decodes a profile. Raises RecordError."""
         return self._decode(value)
 
 

@@ -1,4 +1,4 @@
-"""Owns what a worker says of itself, and how it is measured: lag, contact, rates. Never changes what it measures."""
+"""A worker's report on itself, and its measurement: lag, contact, rates. Never changes what it measures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RATE_WINDOW_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """A worker about a second ago. partitions: indices held; lag: records not read yet, by topic."""
+    """The state of a worker about a second ago. partitions: indices it owns. lag: records not read yet, by topic."""
 
     member: str
     partitions: tuple[int, ...] = ()
@@ -27,7 +27,7 @@ class WorkerStatus:
 
 
 class Gauge:
-    """Counts what a loop reads, and once a second turns it into figures. For the loop's thread."""
+    """Counts the records that a loop reads, and turns them into figures once a second. For the loop's thread."""
 
     def __init__(self, reader: str, metrics: Metrics, clock: Clock) -> None:
         self._reader = reader
@@ -40,12 +40,12 @@ class Gauge:
         self.contact_age_s = 0.0
 
     def read(self, topic: str, records: int) -> None:
-        """So many records of a topic were applied."""
+        """Counts applied records of a topic."""
         self._records += records
         self._metrics.count("records_read_total", records, topic=topic)
 
     def measure(self, source: Source) -> None:
-        """Looks at the source and sets the gauges."""
+        """Reads lag and contact from the source, and sets the gauges."""
         now_s = self._clock.monotonic_s()
         if now_s - self._since_s >= RATE_WINDOW_S:
             self.records_per_s = self._records / (now_s - self._since_s)

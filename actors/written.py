@@ -1,8 +1,8 @@
-"""Owns an answer as JSON: written from pieces that are encoded once per state of a room. Never chooses rooms.
+"""An answer as JSON, joined from pieces that are encoded once per state of a room. Never chooses rooms.
 
 Most of a room's JSON is the same in every answer until its next state; chat rate, age, score and reason differ. The
-pieces are cut from what the records of `shown.py` encode to, so the schema is in one place: what is written here
-decodes to the Answer that these would have made.
+pieces are cut from the JSON of the records of `shown.py`, so the schema is in one place: what is joined here decodes to
+the Answer that these records would have made.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ SCORE = '"score":'
 
 
 class Written:
-    """Writes answers. The caller holds the tables' lock."""
+    """Serialises answers. The caller holds the tables' lock."""
 
     def __init__(self) -> None:
         self._encode = msgspec.json.Encoder().encode
         self._model_version = ""
-        self._between: dict[str, str] = {}  # what comes between age and score, by the encoder's version
+        self._between: dict[str, str] = {}  # the text between age and score, by encoder version
 
     def answer(self, answer: Answer, picks: Sequence[Pick]) -> bytes:
-        """The answer with these rooms instead of its own, which are none."""
+        """The JSON of an answer with these rooms. answer: has none of its own."""
         now_ms = answer.generated_at_ms
         whys: dict[tuple[Source, str], str] = {}
         scores = self._encode([pick.score for pick in picks])[1:-1].decode().split(",")  # a quarter of repr's time

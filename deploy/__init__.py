@@ -1,1 +1,1 @@
-"""How people run it: configuration, command line, Serve application, HTTP. Holds no recommendation logic."""
+"""The means to run Tidecast: configuration, command line, Serve application, HTTP. Has no recommendation logic."""

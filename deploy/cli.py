@@ -1,4 +1,4 @@
-"""Owns the `tidecast` command: its commands, global options, exit codes and log lines. Never does a command's work.
+"""The `tidecast` command line: commands, global options, exit codes and log lines. Never does a command's work.
 
 Exit codes: 0 done, 1 the command's own "no", 2 wrong usage or an error that Tidecast explains, 130 interrupted.
 Only the module of the command that is asked for is imported, so that help is instant.
@@ -56,16 +56,16 @@ configuration:
 """
 
 INTERRUPTED = 130  # what shells expect of a process that was stopped by Ctrl-C
-COMPLETION = "_TIDECAST_COMPLETE"  # set by the shell's script, for typer to say what a word may go on as
+COMPLETION = "_TIDECAST_COMPLETE"  # set by the shell's script, for typer to complete a word
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns the exit code; the installing and the asking of completion end the process."""
+    """Runs one command and returns its exit code. To install or ask for completion ends the process instead."""
     if (problem := shadowing()) is not None:
         say(f"tidecast: {problem}", file=sys.stderr)  # nothing of ours may be imported
         return 2
     tolerate_any_encoding()
-    if argv is None:  # this process is the command's alone
+    if argv is None:  # this process serves the command alone
         explain_bugs()
     arguments = list(sys.argv[1:] if argv is None else argv)
     from streaming.errors import TidecastError  # noqa: PLC0415  only once it is known to be ours
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(refusal(err), file=sys.stderr)
         return 2
     except TidecastError as err:
-        complain(f"tidecast: {err}".replace("\n", "\n  "))  # what it quotes begins no line of its own
+        complain(f"tidecast: {err}".replace("\n", "\n  "))  # a quoted text begins no line of its own
         return 2
     except KeyboardInterrupt:
         complain("tidecast: interrupted")
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    """Not by click's `main`: that takes an interrupt, a reader that has gone and an end of input for its own."""
+    """Runs a command without click's `main`, which handles interrupts, closed pipes and ends of input itself."""
     group = tidecast()
     if COMPLETION in os.environ:
         os.environ["COLUMNS"] = str(PIPE_WIDTH)  # else a summary is wrapped, and its second line taken for a word
@@ -103,7 +103,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def tidecast() -> Group:
-    """The command line, to be read once: it remembers the global options."""
+    """The command line, for one use: it remembers the global options."""
     app = typer.Typer(
         cls=Group,
         epilog=EPILOG,

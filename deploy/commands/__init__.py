@@ -1,1 +1,1 @@
-"""One module a command of `tidecast`: `run`, whose signature has its options, and EPILOG. No program imports them."""
+"""The commands of `tidecast`: modules with `run`, its options in the signature, and EPILOG. No program imports them."""

@@ -1,4 +1,4 @@
-"""Owns `tidecast archive`: its actions and what they say. Never reads or writes a file of the archive itself."""
+"""The command `tidecast archive`: its actions and their output. Never reads or writes a file of the archive itself."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ examples:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Upkeep:
-    """What is asked of `compact` and `prune`."""
+    """The options of `compact` and `prune`."""
 
     action: Action
     dry_run: bool
@@ -134,14 +134,14 @@ def archive_log(settings: Settings, config: ArchiveConfig, *, once: bool, as_jso
 
 
 def summary(status: ArchiverStatus, took_s: float, *, interrupted: bool) -> str:
-    """One line for a person."""
+    """The summary as one line of text."""
     rate = status.records / max(took_s, 0.001)
     written = f"{status.records:,} records in {status.files:,} files, {status.written_mb:,.1f} MB"
     return f"{'interrupted: ' if interrupted else ''}archived {written} in {took_s:.1f} s, {rate:,.0f}/s"
 
 
 def show(archive: Archive, topic: str | None, *, as_json: bool) -> int:
-    """Prints what the archive holds. Exit code 1 where it holds nothing."""
+    """Prints the content of the archive. Exit code 1 where it is empty."""
     from deploy.terminal.archive_table import draw, rows_of  # noqa: PLC0415
 
     rows = rows_of(archive, topic)

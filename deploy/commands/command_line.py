@@ -1,8 +1,8 @@
-"""Owns how a command line is read, and how one that cannot be read is answered. Never runs a command or prints.
+"""The parser of command lines, and the refusal of those it cannot read. Never runs a command or prints.
 
-typer makes a command of a function's signature. What is different here: values are read without pydantic, whose import
-takes longer than all else that a command does before its work; options that several words follow (`--train A B`); help
-that keeps the lines of its examples; refusals that name what is near and quote neither control characters nor secrets.
+typer makes a command of a function's signature. Four things differ here. Values are read without pydantic, whose import
+takes longer than all else that a command does before its work. Several words may follow an option (`--train A B`). Help
+keeps the lines of its examples. Refusals name near matches, and quote neither control characters nor secrets.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SkipBad = Annotated[bool, typer.Option("--skip-bad", help="leave out rows that c
 
 @dataclass(slots=True)
 class Everywhere:
-    """What the options say that every command has, before its name and after: the `obj` of a context."""
+    """The values of the options that every command has, before its name and after: the `obj` of a context."""
 
     config: Path | None = None
     verbose: int = 0
@@ -53,7 +53,7 @@ def settings_of(context: typer.Context) -> Settings:
 
 
 class Option(TyperOption):
-    """An option as typer made it of a signature, whose value is read here."""
+    """An option that typer makes of a signature, with its value read here."""
 
     def __init__(self, made: TyperOption) -> None:
         vars(self).update(vars(made))
@@ -71,7 +71,7 @@ class Option(TyperOption):
 
 
 class Argument(TyperArgument):
-    """The same for an argument."""
+    """An argument that typer makes of a signature, with its value read here."""
 
     def __init__(self, made: TyperArgument) -> None:
         vars(self).update(vars(made))
@@ -84,7 +84,7 @@ class Argument(TyperArgument):
 
 
 class Shown:
-    """The help of a command or of all: usage, description, options, and the epilog as it stands."""
+    """The help of a command or a group: usage, description, options, and the epilog unchanged."""
 
     if TYPE_CHECKING:
         epilog: str | None
@@ -111,9 +111,9 @@ class Shown:
 
 
 class Command(Shown, TyperCommand):
-    """One command. What it does not know is refused with its usage."""
+    """A command. Unknown words are refused with its usage."""
 
-    allow_extra_args = True  # parse_args refuses them, in words of its own
+    allow_extra_args = True  # parse_args refuses them in its own words
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         with _refused_by(ctx):
@@ -127,7 +127,7 @@ class Command(Shown, TyperCommand):
         return int(super().invoke(ctx))
 
     def _one_by_one(self, args: Sequence[str]) -> Iterator[str]:
-        """The words as click reads them: `--train A B` as `--train A --train B`."""
+        """The words in the form that click reads: `--train A B` as `--train A --train B`."""
         options = [param for param in self.params if isinstance(param, Option) and param.takes_several]
         several = {name for option in options for name in option.opts}
         option, has_one = "", False
@@ -142,7 +142,7 @@ class Command(Shown, TyperCommand):
 
 
 class Group(Shown, TyperGroup):
-    """All commands, by name and summary; only the module of the one that is asked for is imported."""
+    """A group of all commands, by name and summary; only the module of the command that runs is imported."""
 
     summaries: Mapping[str, str] = {}
 
@@ -154,7 +154,7 @@ class Group(Shown, TyperGroup):
         return list(self.summaries)
 
     def get_command(self, ctx: Context, cmd_name: str) -> AnyCommand | None:
-        """What completion needs: its name and summary."""
+        """A command with all that completion needs: name and summary."""
         summary = self.summaries.get(cmd_name)
         return None if summary is None else TyperCommand(cmd_name, short_help=summary)
 
@@ -178,7 +178,7 @@ class Group(Shown, TyperGroup):
 
 
 def as_read_here(app: typer.Typer) -> AnyCommand:
-    """The app as click's command, its values read by `Option` and `Argument`."""
+    """The app as a click command, with values read by `Option` and `Argument`."""
     command = get_command(app)
     for at, param in enumerate(command.params):
         if isinstance(param, TyperOption):
@@ -189,9 +189,9 @@ def as_read_here(app: typer.Typer) -> AnyCommand:
 
 
 def refusal(error: typer.TyperException) -> str:
-    """What is said of a command line that cannot be read: the command's usage, what is wrong, where help is."""
+    """The message for a command line that cannot be read: the command's usage, the error, and where help is."""
     said = one_line(without_secrets(error.message))
-    context: Context = vars(error)["ctx"]  # each is wrong usage, and says of what
+    context: Context = vars(error)["ctx"]  # each is wrong usage, and names its context
     command = context.command_path
     return f"{context.get_usage()}\n{command}: error: {said}\n`{command} --help` explains it, with examples"
 
@@ -217,13 +217,13 @@ def one_of(known: Sequence[str]) -> Callable[[str], str]:
 
 
 def level_of(verbose: int) -> int:
-    """Our own log lines: warnings, with `-v` from INFO on, with `-vv` from DEBUG on."""
+    """The level of our own log lines: warnings, with `-v` from INFO on, with `-vv` from DEBUG on."""
     return (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
 
 
 @contextlib.contextmanager
 def _refused_by(ctx: Context) -> Iterator[None]:
-    """What click's parser says of an option, as a word of this command: it forgets the command, and quotes escaped."""
+    """Turns errors of click's parser into this command's: the parser omits the command, and quotes escaped text."""
     try:
         yield
     except typer.TyperException as err:
@@ -241,7 +241,7 @@ def _option_names(ctx: Context) -> set[str]:
 
 
 def _processed(param: Option | Argument, ctx: Context, value: Any) -> Any:
-    """What typer's own does, with no more than what the commands here ask of it."""
+    """Processes a value as typer does, reduced to what the commands here need."""
     if param.required and param.value_is_missing(value) and not ctx.resilient_parsing:
         ctx.fail(f"the following arguments are required: {_called(param)}")
     try:
@@ -252,7 +252,7 @@ def _processed(param: Option | Argument, ctx: Context, value: Any) -> Any:
 
 
 def _read(param: Option | Argument, word: Any) -> Any:
-    """A word of the command line as what the signature says. Raises ValueError. What is no word was read already."""
+    """A word of the command line as its type in the signature. Raises ValueError. Other values were read already."""
     if not isinstance(word, str):
         return word
     of = param.type_descriptor

@@ -1,4 +1,4 @@
-"""Owns `tidecast config`: prints the effective configuration and where each value comes from. Never changes it."""
+"""The command `tidecast config`: prints the effective configuration and each value's origin. Never changes it."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def run(
 
 
 def as_json(loaded: Loaded) -> str:
-    """One object: dotted key → its value and where it comes from. Secrets masked."""
+    """The settings as one JSON object: value and origin by dotted key. Secrets are masked."""
     return json.dumps(
         {name: {"value": value, "from": loaded.origin(name)} for name, value in _values(loaded)}, indent=2, default=str
     )
 
 
 def as_toml(loaded: Loaded) -> str:
-    """TOML that loads to the same settings (but for masked secrets), each line with where its value comes from."""
+    """The settings as TOML that loads to the same settings (but for masked secrets), each line with its origin."""
     lines: list[str] = []
     current = ""
     for name, value in _values(loaded):

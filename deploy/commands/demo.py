@@ -1,4 +1,4 @@
-"""Owns `tidecast demo`: its options, its summary and its exit code. Never runs anything itself."""
+"""The command `tidecast demo`: its options, its summary and its exit code. Never runs anything itself."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ TOPIC_S = 120.0
 FOLDER = Path(".tidecast/demo")
 ROOMS, LEAST_ROOMS = 60, 5
 VIEWERS_PER_ROOM = 500 / 60
-TEXTS_PER_ROOM_S = 0.6  # of the made-up platform: titles, closed segments, what is said now
-# What the demo's other processes take, on one machine: a guess, by which no more than the platform's size is chosen
+TEXTS_PER_ROOM_S = 0.6  # on the made-up platform: titles, closed segments, current chat
+# load of the demo's other processes on one machine: a guess, by which only the platform's size is chosen
 FIXED_CORES, CORES_PER_ROOM = 0.3, 0.009
 BUSY = 0.6
 
@@ -51,7 +51,7 @@ failed, a process ended. Where only freshness suffers, it says "slow machine" wi
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Platform:
-    """What the demo plays; None: as the machine allows. config: of the command that plays it."""
+    """The platform that the demo plays; None: as the machine allows. config: of the command that plays it."""
 
     config: Path | None = None
     recording: Path | None = None
@@ -85,7 +85,7 @@ def run(
 
     attended = sys.stdout.isatty() and not plain
     lasts_s = seconds if seconds is not None or attended else UNATTENDED_S
-    signal.signal(signal.SIGTERM, _interrupt)  # whoever ends the demo politely leaves nothing running
+    signal.signal(signal.SIGTERM, _interrupt)  # a demo ended by SIGTERM leaves nothing running
     waiting = PlainProgress("demo", "")
     platform = Platform(context.obj.config, recording, rooms, viewers, seed)
 
@@ -108,7 +108,7 @@ def run(
 def feed(platform: Platform, speed: Speed | None) -> list[str]:
     """The arguments of the `tidecast` command that plays the platform, for a machine of that speed.
 
-    None: nobody could measure it.
+    speed: None where it could not be measured.
     """
     before = ["--config", str(platform.config)] if platform.config else []
     if platform.recording:
@@ -125,7 +125,7 @@ def feed(platform: Platform, speed: Speed | None) -> list[str]:
         "--rooms": rooms,
         "--viewers": round(rooms * VIEWERS_PER_ROOM) if platform.viewers is None else platform.viewers,
         "--seed": platform.seed,
-        # Livelier than usual, so that a minute shows rooms that start, end and change their topic.
+        # livelier than usual, so that a minute shows rooms that start, end and change their topic
         "--room-lifetime-s": ROOM_LIFETIME_S,
         "--topic-s": TOPIC_S,
     }
@@ -133,10 +133,10 @@ def feed(platform: Platform, speed: Speed | None) -> list[str]:
 
 
 def rooms_for(speed: Speed | None) -> int:
-    """As many rooms as the machine keeps fresh beside everything else that the demo runs on its cores.
+    """The number of rooms that the machine keeps fresh beside everything else that the demo runs on its cores.
 
-    A room costs what its texts take at the encoder and what its events take elsewhere. More than BUSY of the cores is
-    not planned with: a wait grows long before they are full.
+    A room costs its texts' time at the encoder and its events' time elsewhere. No more than BUSY of the cores is
+    planned for: waits grow long before they are full.
     """
     if speed is None:
         return LEAST_ROOMS
@@ -146,7 +146,7 @@ def rooms_for(speed: Speed | None) -> int:
 
 
 def summary(verdict: Verdict, stages: Sequence[Stage]) -> str:
-    """What a person wants to know at the end."""
+    """The summary at the end, as text."""
     started = ", ".join(f"{stage.name} {stage.took_s:.1f} s" for stage in stages)
     lines = [
         f"started in {sum(stage.took_s for stage in stages):.1f} s: {started}",

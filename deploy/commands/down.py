@@ -1,4 +1,4 @@
-"""Owns `tidecast down`: stops what `up` started from this folder. Never touches another Ray or Kafka."""
+"""The command `tidecast down`: stops what `up` started from this folder. Never touches another Ray or Kafka."""
 
 from __future__ import annotations
 

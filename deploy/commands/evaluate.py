@@ -1,4 +1,4 @@
-"""Owns `tidecast evaluate`: its options, its progress bar and its table. Never ranks or measures itself."""
+"""The command `tidecast evaluate`: its options, its progress bar and its table. Never ranks or measures itself."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ REFERENCE = "boosting"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Asked:
-    """What is evaluated: on which recordings, which rankers, and where the figures go."""
+    """The options of an evaluation: its recordings, its rankers, and the outputs of its figures."""
 
     train: list[Path]
     test: list[Path]
@@ -221,7 +221,7 @@ def run(
 
 
 def evaluate_recordings(asked: Asked, settings: Settings) -> int:
-    """Ranks, measures, and says and writes what was found."""
+    """Ranks and measures, then prints and writes the figures."""
     from deploy.offline.rankers import build, names_of  # noqa: PLC0415  the help needs none of this
     from deploy.terminal.evaluation_table import table, towers_table  # noqa: PLC0415
     from deploy.terminal.progress_bars import EvaluateProgress  # noqa: PLC0415
@@ -251,14 +251,14 @@ def evaluate_recordings(asked: Asked, settings: Settings) -> int:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Files:
-    """The recordings of a command line, opened; what is given for both parts is opened once."""
+    """The opened recordings of a command line; a file given for both parts is opened once."""
 
     train: list[Recording]
     test: list[Recording]
 
 
 def open_files(asked: Asked) -> Files:
-    """With --skip-bad without the rows that are not as they should be. Raises InputFileError."""
+    """Opens the recordings; with --skip-bad, bad rows are left out. Raises InputFileError."""
     from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
     from streaming.recording import Recording  # noqa: PLC0415
 
@@ -270,7 +270,7 @@ def open_files(asked: Asked) -> Files:
 
 
 def windows_of(asked: Asked) -> tuple[Windows | None, Windows | None]:
-    """Which recorded windows are learned from, and which tested on; None: all."""
+    """The recorded windows to learn from and those to test on; None: all."""
     from training.recorded.chat import Windows  # noqa: PLC0415
 
     train, test = (
@@ -281,7 +281,7 @@ def windows_of(asked: Asked) -> tuple[Windows | None, Windows | None]:
 
 
 def versions_of(places: Sequence[str], settings: Settings) -> dict[str, Bundle]:
-    """Trained versions, by what was given for them. Raises ConfigError."""
+    """Trained versions by the words given for them. Raises ConfigError."""
     from deploy.terminal.model_registry import version_at  # noqa: PLC0415
     from streaming.errors import ConfigError, VersionError  # noqa: PLC0415
 
@@ -297,7 +297,7 @@ def versions_of(places: Sequence[str], settings: Settings) -> dict[str, Bundle]:
 def ingredients_of(
     asked: Asked, settings: Settings, chat: Chat, files: Files
 ) -> tuple[Ingredients, NDArray[np.bool_] | None]:
-    """What the rankers are made of, and which channels are held out, if any."""
+    """The inputs that rankers are built from, and the channels that are held out, if any, bool [C]."""
     from deploy.offline.baseline_ranker import VersionZeroConfig  # noqa: PLC0415
     from deploy.offline.rankers import Ingredients  # noqa: PLC0415
     from streaming.replay import read_channels  # noqa: PLC0415
@@ -319,7 +319,7 @@ def ingredients_of(
 
 
 def chosen_names(asked: Asked) -> list[str]:
-    """The rankers asked for, else all that can be had. Raises ConfigError: boosting by name without lightgbm."""
+    """The rankers asked for, else all available. Raises ConfigError: boosting was named, and lightgbm is missing."""
     from deploy.offline.rankers import BOOSTED, WITH_CONTENT, WITH_TOWERS  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415
     from training.boosting.ranker import Boosting  # noqa: PLC0415
@@ -337,14 +337,14 @@ def chosen_names(asked: Asked) -> list[str]:
 def content_of(
     asked: Asked, folder: Path, settings: Settings, chat: Chat, *, known: Mapping[str, Channel], files: Files
 ) -> ContentTimeline:
-    """What the channels were about; encodes what the cache does not hold yet."""
+    """The channels' content over time; encodes texts that the cache lacks."""
     from deploy.terminal.progress_bars import EncodeProgress  # noqa: PLC0415
     from training.content.text_encoder import LazyTextEncoder  # noqa: PLC0415
     from training.recorded.chat import load_texts  # noqa: PLC0415
     from training.recorded.recorded_content import ContentConfig, content_timeline  # noqa: PLC0415
 
     text_M = load_texts(files.train, files.test, *windows_of(asked))
-    encoder = LazyTextEncoder(dataclasses.replace(settings.encoder, cached_texts=1))  # each text comes once
+    encoder = LazyTextEncoder(dataclasses.replace(settings.encoder, cached_texts=1))  # no text repeats
     with EncodeProgress() as progress:
         return content_timeline(
             chat,
@@ -358,14 +358,14 @@ def content_of(
 
 
 def towers_of(rankers: Sequence[Ranker]) -> dict[str, Towers]:
-    """What there is to say of the towers of those that have some."""
+    """The diagnostics of the towers of rankers that have any, by ranker."""
     from training.evaluation.trained_model import Learned  # noqa: PLC0415
 
     return {ranker.name: ranker.towers() for ranker in rankers if isinstance(ranker, Learned)}
 
 
 def as_json(report: Report, rankers: Sequence[Ranker], asked: Asked) -> dict[str, Any]:
-    """For scripts: the report, what it was made from, and what the rankers learned."""
+    """The report for scripts, with its inputs and what the rankers learned."""
     from training.boosting.ranker import Boosting  # noqa: PLC0415
     from training.evaluation.baselines import MemoryAndMoves, Popularity  # noqa: PLC0415
 
@@ -394,7 +394,7 @@ def as_json(report: Report, rankers: Sequence[Ranker], asked: Asked) -> dict[str
 
 
 def _check(asked: Asked, names: Sequence[str]) -> tuple[str, str]:
-    """Says before the work, not after it, that its result could not be kept. Whose rankings are kept; the reference."""
+    """Checks the outputs before the work, not after it. Returns the ranker to keep rankings of, and the reference."""
     from streaming.errors import ConfigError  # noqa: PLC0415
     from training.evaluation.learned_rankers import MODEL  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Owns `tidecast kafka`: starts, stops and shows the local single-node Kafka. Never touches another Kafka."""
+"""The command `tidecast kafka`: starts, stops and shows the local single-node Kafka. Never touches another Kafka."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ run.__doc__ = f"Runs a real Apache Kafka {KAFKA_VERSION} on this machine, withou
 
 
 def require_unused(settings: Settings, kafka: LocalKafka, *, sure: bool) -> None:
-    """Asks before a Kafka is stopped that a running system uses. Raises ConfigError on a no and where nobody is.
+    """Asks before it stops a Kafka that a running system uses. Raises ConfigError: the answer is no, or nobody answers.
 
-    That system would answer from what it holds, ever older, until there is a Kafka again.
+    Without a Kafka that system would answer from its tables, ever older, until there is one again.
     """
     from deploy.local.system import System  # noqa: PLC0415  the other actions need none of it
 

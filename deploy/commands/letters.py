@@ -1,4 +1,4 @@
-"""Owns `tidecast letters`: the records that were refused, and why. Never writes to the log."""
+"""The command `tidecast letters`: the records that were refused, and why. Never writes to the log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ examples:
 A record that cannot be read, or that is refused, goes to the topic `dead-letter` and loses nothing else. Mend the
 producer; `topic`, `partition` and `offset` say where the record stands. Kafka keeps letters for 7 days.
 """
-BEHIND = 50_000  # letters that are looked through for the newest that are asked for
+BEHIND = 50_000  # letters that are searched for the newest ones
 POLL_S = 0.2
 SHOWN_BYTES = 2_000
 
@@ -76,12 +76,12 @@ def run(
 
 
 def wanted(letter: DeadLetter, topic: str | None, error: str | None) -> bool:
-    """Whether the letter is among what was asked for."""
+    """Whether a letter matches the options."""
     return (topic is None or letter.topic == topic) and (error is None or error in letter.error)
 
 
 def show(letter: DeadLetter, *, values: bool, to_json: bool) -> None:
-    """Prints one letter: a line, and with --values another with what the record held."""
+    """Prints one letter: a line, and with --values another with the record's value."""
     if to_json:
         say(as_json(as_dict(letter)), flush=True)
         return
@@ -93,7 +93,7 @@ def show(letter: DeadLetter, *, values: bool, to_json: bool) -> None:
 
 
 def as_dict(letter: DeadLetter) -> dict[str, Any]:
-    """A letter as JSON has it: bytes as text where they are UTF-8, else as {"base64": ...}."""
+    """A letter as a JSON object: bytes as text where they are UTF-8, else as {"base64": ...}."""
     return {
         "at_ms": letter.at_ms,
         "topic": letter.topic,

@@ -1,4 +1,4 @@
-"""Owns `tidecast logs`: what the processes of the system have logged, while it runs and after. Never writes a log."""
+"""The command `tidecast logs`: the logs of the system's processes, while it runs and after. Never writes a log."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ FOLDERS = (Path(".tidecast"), Path(".tidecast/demo"))
 
 
 def _running(context: typer.Context) -> Path | None:
-    """Where the processes of a running system write their logs."""
+    """The folder of the logs of a running system, None where none runs."""
     from deploy.local.system import System  # noqa: PLC0415  the help needs none of this
 
     for folder in FOLDERS:

@@ -1,4 +1,4 @@
-"""Owns `tidecast models`: the versions of the models, and which of them answers. Never trains one."""
+"""The command `tidecast models`: the versions of the models, and which of them answers. Never trains one."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Action = Literal["ls", "show", "publish", "promote", "rollback", "retire"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of the registry: `subject` is a version or the folder of one, "" where the action needs none."""
+    """A request to the registry. subject: a version or the folder of one, "" where the action needs none."""
 
     action: Action
     subject: str
@@ -79,7 +79,7 @@ def run(
 
 
 def check(asked: Asked) -> None:
-    """Raises ConfigError where words do not belong together."""
+    """Checks that the options fit each other. Raises ConfigError."""
     from streaming.errors import ConfigError  # noqa: PLC0415
 
     needed = NEEDS.get(asked.action)
@@ -144,7 +144,7 @@ def _rollback(registry: Registry, asked: Asked) -> int:
 
 
 def rollback(registry: Registry, *, as_json: bool) -> int:
-    """Rolls back and says so. Raises VersionError, LogError."""
+    """Rolls back and prints the result. Raises VersionError, LogError."""
     was, now = registry.rollback()
     if as_json:
         say_json({"was": was, "live": now})

@@ -1,4 +1,4 @@
-"""Owns `tidecast recommend`: what a viewer would be shown now, and why. Never computes it."""
+"""The command `tidecast recommend`: what a viewer would be shown now, and why. Never computes it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _watch(client: Client, query: Query, *, as_json: bool) -> int:
 
 
 def picture(answer: Answer, width: int) -> Group:
-    """An answer as a table of at most `width` cells; with what the scores are the sums of on a line of their own."""
+    """An answer as a table of at most `width` cells. The terms of the scores, if any, are on lines of their own."""
     from rich.console import Group  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Owns `tidecast replay`: its options, its progress bar and its summary. Never reads a file or moves a time itself."""
+"""The command `tidecast replay`: its options, progress bar and summary. Never reads a file or moves a time itself."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _positive(text: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The files of a command line, opened; None where there is none."""
+    """The opened files of a command line; None where one is not given."""
 
     chat: Recording | None
     rooms: Recording | None
@@ -90,7 +90,7 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is played: which files, how they are to be read, and which of their rows."""
+    """The source of a replay: its files, their format, and the rows to be played."""
 
     chat: Path | None = None
     rooms: Path | None = None
@@ -188,7 +188,7 @@ def run(
                 f"skipping {span.skipped_gaps} silences, {span.skipped_s / 3600:,.1f} hours in all (--no-skip-gaps)"
             )
         played = play(replay.events(moved), sink, pace, stop, lambda far: bar.update(replay.rows_played, far))
-        for end in replay.close(played.at_ms):  # of a replay that was stopped; nobody else would end its rooms
+        for end in replay.close(played.at_ms):  # for a replay that was stopped; nobody else would end its rooms
             sink.send(end.topic, end.key, end.value)
         sink.flush()
         sink.close()
@@ -197,13 +197,13 @@ def run(
 
 
 def open_files(source: Source) -> Files:
-    """Raises InputFileError."""
+    """Opens the files. Raises InputFileError."""
     from streaming.errors import InputFileError  # noqa: PLC0415
     from streaming.recording import Recording  # noqa: PLC0415
 
     if source.chat is None and source.rooms is None and source.viewer_events is None:
         raise InputFileError("nothing to replay; give a FILE of chat, --rooms or --viewer-events")
-    named = source.format if source.chat is None else None  # of FILE; without one, of the files that there are
+    named = source.format if source.chat is None else None  # the format of FILE; without one, of the other files
     return Files(
         Recording.open(source.chat, "chat", source.format, channel=source.channel, zone=source.time_zone)
         if source.chat
@@ -214,7 +214,7 @@ def open_files(source: Source) -> Files:
 
 
 def check(source: Source, files: Files) -> None:
-    """Reads every row before anything is sent. Raises InputFileError, with the first row that cannot be taken."""
+    """Reads every row before anything is sent. Raises InputFileError, with the first bad row."""
     from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
     from streaming.recorded_records import LogCheck  # noqa: PLC0415
 
@@ -223,7 +223,7 @@ def check(source: Source, files: Files) -> None:
 
 
 def replay_of(source: Source, files: Files) -> Replay:
-    """Raises InputFileError."""
+    """The replay of the opened files. Raises InputFileError."""
     from streaming.replay import Replay, read_channels  # noqa: PLC0415
 
     channels = read_channels(source.channels) if source.channels else None
@@ -238,7 +238,7 @@ def selection_of(source: Source) -> Selection:
 
 
 def summary(replay: Replay, span: Span, played: Played, stop: threading.Event) -> str:
-    """One line for a person."""
+    """The summary as one line of text."""
     rate = played.events / max(played.elapsed_s, 0.001)
     ended = "interrupted after" if stop.is_set() else "played"
     skipped = f", {span.skipped_gaps} silences shortened" if span.skipped_gaps else ""

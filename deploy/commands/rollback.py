@@ -1,4 +1,4 @@
-"""Owns `tidecast rollback`, the short way to `tidecast models rollback`. Never does more."""
+"""The command `tidecast rollback`, the short way to `tidecast models rollback`. Never does more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns `tidecast rooms`: the rooms that are live now. Never changes them."""
+"""The command `tidecast rooms`: the rooms that are live now. Never changes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns `tidecast schema`: prints the JSON Schema of a topic's records. Never talks to a broker."""
+"""The command `tidecast schema`: prints the JSON Schema of a topic's records. Never talks to a broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns `tidecast simulate`: its options and its summary. Never makes an event itself."""
+"""The command `tidecast simulate`: its options and its summary. Never makes an event itself."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _of_platform(meaning: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How a platform is played: for so long, at once or not, ended or not, with its truth in a file."""
+    """The options of a simulation: how long, at once or not, with ends or not, and the file for its truth."""
 
     duration_s: float | None = None
     fast: bool = False
@@ -147,7 +147,7 @@ def run(
 
 
 def check(asked: Asked) -> None:
-    """Raises ConfigError where options do not belong together."""
+    """Checks that the options fit each other. Raises ConfigError."""
     if asked.fast and asked.duration_s is None:
         raise ConfigError("--fast needs --duration: how many seconds of the platform's time to write")
     if asked.processes < 1 or (asked.duration_s is not None and not asked.duration_s > 0):
@@ -155,7 +155,7 @@ def check(asked: Asked) -> None:
 
 
 def wanted_run(platform: SimulationConfig, asked: Asked, now_ms: int) -> Run:
-    """What is written, and when it begins: so that it ends now where it is written at once."""
+    """The simulation to be run, with its time: one that is written at once ends now."""
     from deploy.demo.simulation import Run  # noqa: PLC0415
 
     lasts_ms = None if asked.duration_s is None else int(asked.duration_s * 1000)
@@ -170,7 +170,7 @@ def wanted_run(platform: SimulationConfig, asked: Asked, now_ms: int) -> Run:
 
 
 def summary(events: int, took_s: float, *, stopped: bool, as_json: bool) -> str:
-    """One line, for a person or for a script."""
+    """The summary as one line, as text or as JSON."""
     if as_json:
         rate = round(events / max(took_s, 0.001), 1)
         return to_json({"events": events, "elapsed_s": round(took_s, 3), "events_per_s": rate, "interrupted": stopped})

@@ -1,4 +1,4 @@
-"""Owns `tidecast status`: processes, their partitions, lag, freshness, index size, versions. Never changes anything."""
+"""The command `tidecast status`: processes, partitions, lag, freshness, index, versions. Never changes anything."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ IN_THE_ROW = ("lag", "partitions", "records_per_s")
 REFUSED = {
     "refused": "tidecast_dead_letters_total",
     "mended": "tidecast_records_mended_total",
-    "forwarded": "tidecast_records_forwarded_total",  # a producer puts them where their keys do not belong
+    "forwarded": "tidecast_records_forwarded_total",  # a producer put them in partitions of other keys
     "lost": "tidecast_log_offsets_skipped_total",  # damaged, or deleted before they were read
 }
 COLUMNS = (
@@ -82,7 +82,7 @@ def _standing(readiness: Readiness) -> str:
 
 
 def show(out: Console, status: SystemStatus) -> None:
-    """Prints a row per process, and below it what else it says of itself: cut where the console ends, not in a pipe."""
+    """Prints a row per process, with further details below it: cut at the console's width, but not in a pipe."""
     from rich.text import Text  # noqa: PLC0415  slow to import, and `--help` needs none of it
 
     rows = [_row(post, status.at_ms) for post in status.processes]
@@ -98,7 +98,7 @@ def show(out: Console, status: SystemStatus) -> None:
 
 
 def refusals(metrics: Exposition) -> list[dict[str, Any]]:
-    """What was refused, mended, forwarded or lost since the start, most first: each series' labels, how many."""
+    """Records refused, mended, forwarded or lost since the start: labels and count per series, largest first."""
     found = [
         {"what": what, **dict(sorted(labels)), "records": round(value)}
         for what, name in REFUSED.items()
@@ -109,7 +109,7 @@ def refusals(metrics: Exposition) -> list[dict[str, Any]]:
 
 
 def refusal_lines(refused: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The same for a person: a line per topic and reason."""
+    """The refusals as text: a line per topic and reason."""
     lines = []
     for one in refused:
         by = ", ".join(f"{name} {value}" for name, value in one.items() if name not in ("what", "records", "topic"))

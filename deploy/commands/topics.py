@@ -1,4 +1,4 @@
-"""Owns `tidecast topics`: creates what is missing, prints what differs, grows topics where asked. Never deletes one."""
+"""The command `tidecast topics`: creates missing topics, prints differences, grows topics on request. Never deletes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def run(
 
 
 def print_report(report: TopicReport) -> None:
-    """One line for a topic and one more for each thing that differs."""
+    """Prints one line for a topic, and one more for each difference."""
     packed = "" if report.compression == PRODUCERS else f"   packed with {report.compression}"
     say(f"{report.topic:<24} {report.partitions:>3} partitions   {report.state}{packed}")
     for difference in report.differences:

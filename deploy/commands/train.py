@@ -1,4 +1,4 @@
-"""Owns `tidecast train`: from recordings or the archive to a version, judged and published. Never learns itself."""
+"""The command `tidecast train`: from recordings or the archive to a judged, published version. Never learns itself."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ examples:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Asked:
-    """What is learned from, and what becomes of the version."""
+    """The options of a training: its source, and the destination of the version."""
 
     chat: Path | None
     channels: Path | None
@@ -126,7 +126,7 @@ def _train(asked: Asked, settings: Settings, registry: Registry | None) -> dict[
 
 @contextlib.contextmanager
 def _registry(asked: Asked, settings: Settings) -> Iterator[Registry | None]:
-    """Opened before the work: rather a word now than a version that cannot be published."""
+    """The registry, opened before the work: better an error now than a version that cannot be published."""
     from deploy.terminal.model_registry import registry_of  # noqa: PLC0415
 
     if asked.out is not None:
@@ -138,14 +138,14 @@ def _registry(asked: Asked, settings: Settings) -> Iterator[Registry | None]:
 
 
 def _replay(asked: Asked, chat: Path) -> Replay:
-    """The recording, checked."""
+    """The checked recording as a replay."""
     from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
     from streaming.recorded_rooms import Selection  # noqa: PLC0415
     from streaming.recording import Recording  # noqa: PLC0415
     from streaming.replay import Replay, read_channels  # noqa: PLC0415
 
     recording = Recording.open(chat, "chat")
-    check_recording(recording, None, skip_bad=asked.skip_bad)  # rather a word now than after texts were encoded
+    check_recording(recording, None, skip_bad=asked.skip_bad)  # better an error now than after texts were encoded
     return Replay(
         recording,
         channels=read_channels(asked.channels) if asked.channels else None,
@@ -170,7 +170,7 @@ def _publish(asked: Asked, trained: Trained, registry: Registry | None) -> dict[
         verdict = trained.gate.judge(trained.bundle, None)
         files.write(trained.bundle, open_store(str(asked.out.resolve()), "version"))
         return {**result, "path": str(asked.out), "state": "written", **_judged(verdict)}
-    assert registry is not None  # there is one wherever there is no --out
+    assert registry is not None  # it exists if there is no --out
     record = registry.publish(trained.bundle)
     path = shown_uri(record.path)
     if not asked.live:
@@ -185,7 +185,7 @@ def _judged(verdict: Any) -> dict[str, Any]:
 
 
 def _said(result: dict[str, Any]) -> str:
-    """For a person."""
+    """The result as text."""
     lines = [
         f"version {result['version']}, from {result['visits']:,} visits to {result['streamers']:,} streamers"
         + (f", going on from {result['parent']}" if result["parent"] != "v0" else ""),

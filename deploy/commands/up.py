@@ -1,4 +1,4 @@
-"""Owns `tidecast up`: starts the system and says where it answers. Never stays unless told to."""
+"""The command `tidecast up`: starts the system and prints where it answers. Never stays unless told to."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def run(
         with waiting:
             system.start()
     except BaseException:
-        if system.running() != before:  # else it was another's that runs already
+        if system.running() != before:  # else another one runs already
             system.stop()
         raise
     seconds = round(time.monotonic() - began_s, 1)

@@ -1,4 +1,4 @@
-"""The settings of HTTP: where answers are served, and what a caller may take."""
+"""The settings of HTTP: where answers are served, and the limits for callers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?|")  # a n
 
 @dataclass(frozen=True, slots=True)
 class HttpConfig(Section):
-    """Where answers are served and by how many replicas, and what a caller may take."""
+    """Where answers are served and by how many replicas, and the limits for callers."""
 
     section: ClassVar[str] = "http"
 
     host: str = "127.0.0.1"  # 0.0.0.0 lets everybody in who can reach the machine; there is no authentication
     port: Port = 8000
-    admin_host: str = "127.0.0.1"  # where metrics and the state of every process are told: to whom you watch with
+    admin_host: str = "127.0.0.1"  # serves metrics and the state of every process, for monitoring
     admin_port: PortOrZero = 0  # 0: the one after http.port
     replicas: Count = 2  # one answers while the other is replaced
     # the longest legal request is about 1,560,000: 1,000 ids of 128 characters, each
@@ -32,9 +32,9 @@ class HttpConfig(Section):
     max_body_bytes: Annotated[int, Meta(ge=1_024)] = 2_097_152
     request_timeout_s: Positive = 10.0  # for a request to arrive whole, head and body; then it is answered 408
     max_connections: Annotated[int, Meta(ge=100)] = 16_384  # at once; fewer where the system allows fewer open files
-    max_connections_per_source: Count = 8_192  # of one address; behind a proxy of yours all come from one
-    ready_contact_s: Positive = 10.0  # without word from Kafka for so long, /readyz says so; answers go on
-    unready_contact_s: float = 900.0  # for so long, and /readyz is 503: what was live then may have ended since
+    max_connections_per_source: Count = 8_192  # per address; behind a proxy of yours all come from one
+    ready_contact_s: Positive = 10.0  # after so long without word from Kafka, /readyz reports it; answers go on
+    unready_contact_s: float = 900.0  # after so long /readyz is 503: rooms that were live then may have ended
 
     def check(self) -> None:
         for name in ("host", "admin_host"):
@@ -56,17 +56,17 @@ class HttpConfig(Section):
 
     @property
     def url(self) -> str:
-        """Where a caller on this machine finds it."""
+        """The URL of the answers, for a caller on this machine."""
         return f"http://{_reached(self.host)}:{self.port}"
 
     @property
     def admin_url(self) -> str:
-        """Where metrics and state are, for a caller on this machine."""
+        """The URL of metrics and state, for a caller on this machine."""
         return f"http://{_reached(self.admin_host)}:{self.admin}"
 
     @property
     def limits(self) -> ProxyLimits:
-        """What the proxy in front is to keep."""
+        """The limits that the proxy in front enforces."""
         return ProxyLimits(
             self.max_connections, self.max_connections_per_source, self.request_timeout_s, self.max_body_bytes
         )

@@ -1,4 +1,4 @@
-"""Owns one key of the configuration: its variable, its conversion, whether it is a secret. Reads nothing itself."""
+"""One key of the configuration: its variable, its conversion, whether it is a secret. Never reads anything itself."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def shown_value(name: str, value: object) -> object:
 
 
 def kind_name(kind: Any) -> str:
-    """A type as a person would say it."""
+    """A type in words, for messages."""
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}

@@ -1,4 +1,4 @@
-"""Owns where each key stands in a TOML text, for messages. Never parses values; `tomllib` does."""
+"""The line of each key in a TOML text, for messages. Never parses values; `tomllib` does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _KEY = re.compile(r"^\s*([A-Za-z0-9_.\-]+)\s*=")
 
 
 def key_lines(text: str) -> dict[str, int]:
-    """Dotted key → line number, counted from 1, for keys written at the start of a line. Others are left out."""
+    """Line numbers, from 1, by dotted key, of keys written at the start of a line. Others are left out."""
     lines: dict[str, int] = {}
     section = ""
     for number, line in enumerate(text.splitlines(), start=1):

@@ -1,14 +1,14 @@
-"""What callers may take of the proxy in front. Imports the standard library alone: the proxy's starter runs on that."""
+"""The limits of callers at the proxy in front. Imports only the standard library: the proxy's starter has no more."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-SPARE_DESCRIPTORS = 500  # for checks, logs, what a reload hands over; a connection takes two, one to each side
+SPARE_DESCRIPTORS = 500  # for checks, logs and reloads; a connection takes two, one to each side
 
 
 class ProxyLimits(NamedTuple):
-    """What callers may take of the proxy."""
+    """The limits of callers at the proxy."""
 
     max_connections: int = 16_384
     max_connections_per_source: int = 8_192
@@ -16,7 +16,7 @@ class ProxyLimits(NamedTuple):
     max_body_bytes: int = 2_097_152
 
     def within(self, descriptors: int) -> ProxyLimits:
-        """As much of it as a process with so many file descriptors can hold, in the same proportion."""
+        """The limits scaled down to what a process with so many file descriptors can hold, in the same proportion."""
         held = max(100, min(self.max_connections, (descriptors - SPARE_DESCRIPTORS) // 2))
         return self._replace(
             max_connections=held,

@@ -1,4 +1,4 @@
-"""The settings of Ray: which one is used, and how many of each process run on it."""
+"""The settings of Ray: which Ray is used, and how many processes of each kind run on it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class RayConfig(Section):
     section: ClassVar[str] = "ray"
 
     address: str = ""  # host:port of a running cluster's GCS; "" starts a Ray on this machine, on loopback only
-    room_workers: Count = 1  # at most topics.room_partitions have something to do
-    profile_workers: Count = 1  # at most topics.viewer_partitions have something to do
+    room_workers: Count = 1  # more than topics.room_partitions would be idle
+    profile_workers: Count = 1  # more than topics.viewer_partitions would be idle
     encoders: Count = 1  # one per GPU; on a CPU one for all cores, with encoder.threads
-    cpus_per_replica: Positive = 0.1  # what Ray reserves for each replica; on a cluster give what each really uses
+    cpus_per_replica: Positive = 0.1  # reserved by Ray for each replica; on a cluster set what each really uses
     object_store_mb: Annotated[int, Meta(ge=80)] = 100  # nothing of ours is in it; Ray's least is 75
     health_check_timeout_s: Positive = 10.0  # a killed process is seen at once anyway; 2 finds a vanished host sooner,
     # 10 lets a check wait for its turn on two busy cores
@@ -29,5 +29,5 @@ class RayConfig(Section):
     stuck_s: Positive = 60.0
     start_timeout_s: Positive = 120.0  # for Ray itself: 4 s on an idle machine; these three grow with how busy it is
     deploy_timeout_s: Positive = 180.0  # for the application: 15 s on an idle machine with 2 cores
-    ready_timeout_s: Positive = 120.0  # then, for every process to say that it is ready: for large tables more
+    ready_timeout_s: Positive = 120.0  # then, for every process to report that it is ready; large tables need more
     stop_timeout_s: Positive = 6.0  # for flushing and committing; what does not make it is read again at the next start

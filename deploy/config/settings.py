@@ -1,4 +1,4 @@
-"""Owns the effective configuration: defaults, then a TOML file, then the environment. Never connects anything.
+"""The effective configuration: defaults, then a TOML file, then the environment. Never connects anything.
 
 A section is a frozen dataclass beside the class that it configures; `Settings` lists them. A new section is two lines
 here: its import and its field.
@@ -55,13 +55,13 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings, and per dotted key that is not a default, where its value comes from."""
+    """The settings, and the origin of each value that is not a default, by dotted key."""
 
     settings: Settings
     origins: Mapping[str, str]
 
     def origin(self, name: str) -> str:
-        """`default`, `FILE:LINE` or `env VARIABLE`."""
+        """The origin of a key's value: `default`, `FILE:LINE` or `env VARIABLE`."""
         return self.origins.get(name, "default")
 
 

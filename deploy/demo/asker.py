@@ -1,4 +1,4 @@
-"""Owns the demo's questions: asks as viewers would and has each answer checked. Never shows anything."""
+"""The demo's requests: asks as viewers would, and has each answer checked. Never shows anything."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from deploy.http.client import Client
 from streaming.clock import Clock
 from streaming.errors import TidecastError
 
-ASKED_VIEWERS = 100  # the most active ones, and now and then one whom nobody knows
+ASKED_VIEWERS = 100  # the most active ones, and now and then a cold-start viewer
 STRANGER = "nobody-knows-me"
 
 
 class Asker:
-    """Asks over one connection and has every answer checked. For one thread.
+    """A client that asks over one connection and has every answer checked. For one thread.
 
-    viewers: the most active viewers, at most as many as it is asked for.
+    viewers: gives the most active viewers, at most the number asked for.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Asker:
         self._clock = clock
 
     def run(self, stop: threading.Event, every_s: float, limit: int) -> None:
-        """Asks for one viewer after the other until `stop`; a slow answer delays the next question."""
+        """Asks for one viewer after the other until `stop`; a slow answer delays the next request."""
         turn = 0
         while not stop.wait(every_s):
             asked = [*self._viewers(ASKED_VIEWERS), STRANGER]
@@ -39,7 +39,7 @@ class Asker:
         self._client.close()
 
     def ask(self, viewer: str, limit: int) -> Answer | None:
-        """One question, checked; None where it failed, which is noted."""
+        """Asks once and has the answer checked; None where the request failed, which is noted."""
         began_ms = self._clock.now_ms()
         try:
             answer = self._client.recommend(Query(viewer=viewer, limit=limit))

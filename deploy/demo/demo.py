@@ -1,4 +1,4 @@
-"""Owns the demo: starts the system and a platform, watches them, stops them. Never draws and never judges."""
+"""The demo: starts the system and a platform, watches them, stops them. Never draws and never judges."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ ASK_EVERY_S = 0.05  # 20 checked answers a second beside those that are shown
 SHOWN_VIEWERS = 3
 ITEMS = 10
 ROOMS_COMPARED = 100
-ARCHIVED_S = 4.0  # a file of the archive is written after so long: the Trainer learns from files
-TRAIN_FIRST_S = 20.0  # after the start: some thousand visits have been seen
+ARCHIVED_S = 4.0  # after so long a file of the archive is written: the Trainer learns from files
+TRAIN_FIRST_S = 20.0  # after the start: by then there were some thousand visits
 TRAIN_EVERY_S = 60.0
-# Freshness is judged once the model is loaded and what waited for it is encoded.
+# freshness is judged once the model is loaded and the texts that waited for it are encoded
 LEAST_WARM_UP_S = 5.0
 MOST_WARM_UP_S = 15.0
 MEASURE_S = 2.0  # long enough for some 50 texts on a slow machine
@@ -48,12 +48,12 @@ EXISTING_PREFIX = "demo."  # made-up rooms never get into the topics of a real p
 
 
 class DemoError(TidecastError):
-    """The demo cannot go on."""
+    """Raised when the demo cannot go on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of the start and how long it took."""
+    """A step of the start, with its duration."""
 
     name: str
     took_s: float
@@ -61,14 +61,14 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What a machine gives the demo: texts a second that its Encoder does alone, and cores that are free beside it."""
+    """The machine's speed for the demo: texts per second of an Encoder alone, and cores that are free beside it."""
 
     texts_per_s: float
     cores: float
 
 
 class Stopwatch:
-    """Times the steps of the start: each lasts until the next is named."""
+    """A stopwatch for the steps of the start: each lasts until the next is named."""
 
     def __init__(self, clock: Clock, tell: Callable[[str], None]) -> None:
         self._clock = clock
@@ -79,7 +79,7 @@ class Stopwatch:
         self.stages: list[Stage] = []
 
     def step(self, name: str) -> None:
-        """Ends the current step and begins another. After `finish`, steps are told but no longer timed."""
+        """Ends the current step and begins another. After `finish`, steps are reported but no longer timed."""
         self._end()
         self._current = name
         self._tell(name)
@@ -97,14 +97,14 @@ class Stopwatch:
 
 
 class WarmUp:
-    """Of the encoder: until it has loaded its model and has worked off what waited for it, or had time enough."""
+    """The encoder's warm-up: until it has loaded its model and encoded its backlog, or had time enough."""
 
     def __init__(self, at_s: float) -> None:
         self._loaded_s = at_s
         self._over = False
 
     def is_over(self, now: Exposition, at_s: float) -> bool:
-        """Asked at every look; once it is over it stays so."""
+        """Whether the warm-up is over; asked at every look. Once over, it stays so."""
         if not now.total("tidecast_encode_seconds_sum"):
             self._loaded_s = at_s
         since_s = at_s - self._loaded_s
@@ -114,7 +114,7 @@ class WarmUp:
 
 
 class Demo:
-    """Everything that runs, as a context manager: running inside, stopped after, whatever happened between."""
+    """Everything that the demo runs, as a context manager: running inside, stopped after, whatever happened."""
 
     def __init__(
         self,
@@ -124,10 +124,10 @@ class Demo:
         clock: Clock,
         tell: Callable[[str], None],
     ) -> None:
-        """feed: the arguments of the `tidecast` command that plays the platform, for a machine of that speed, None
-        where it could not be measured. tell: is told each step in words.
+        """feed: gives the arguments of the `tidecast` command that plays the platform, by the machine's speed.
 
-        folder: for the demo's Kafka, which begins empty each time, and what the platform's process prints.
+        The speed is None where it could not be measured. tell: receives each step in words. folder: for the demo's
+        Kafka, which begins empty each time, and the output of the platform's process.
         """
         self._settings = for_demo(settings, folder)
         self._feed = feed
@@ -210,8 +210,8 @@ class Demo:
         self._system = system
         system.require_none()  # before anything of its is removed
         if not self._settings.kafka.bootstrap_servers:
-            LocalKafka(self._settings.local_kafka).stop()  # one that a demo left behind when it was killed
-            shutil.rmtree(self._settings.local_kafka.folder, ignore_errors=True)  # its rooms would be taken for live
+            LocalKafka(self._settings.local_kafka).stop()  # left behind by a demo that was killed
+            shutil.rmtree(self._settings.local_kafka.folder, ignore_errors=True)  # its rooms would count as live
             for made in ("archive", "models", "training"):  # of that Kafka
                 shutil.rmtree(self._folder / made, ignore_errors=True)
         self._stack.enter_context(system)
@@ -244,7 +244,7 @@ class Demo:
         self._stack.callback(self._stop.set)
 
     def _speed(self) -> Speed | None:
-        """Of this machine, once the Encoder has loaded its model and measured what it does; None: it has not."""
+        """The speed of this machine, once the Encoder has loaded its model and measured itself; None: it has not."""
         patience = Patience(ENCODER_TIMEOUT_S)
         with contextlib.closing(self._system.client()) as client:
             while not patience.is_over():
@@ -265,7 +265,7 @@ class Demo:
                 self._stop.wait(0.1)
 
     def _close(self) -> None:
-        # A second Ctrl-C while everything is being stopped would leave something running.
+        # a second Ctrl-C while everything is being stopped would leave something running
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             self._stack.close()
@@ -274,10 +274,10 @@ class Demo:
 
 
 def for_demo(settings: Settings, folder: Path) -> Settings:
-    """The settings with a Kafka of the demo's own, or with topics of its own on a Kafka that exists, and a Trainer.
+    """The settings with a Kafka of the demo's own, or with topics of its own on an existing Kafka, and a Trainer.
 
-    The Trainer learns from what the demo itself has archived, in the process that it has: a worker of its own would
-    take a third of the demo's minute to start.
+    The Trainer learns from the demo's own archive, in its own process: a worker would take a third of the demo's minute
+    to start.
     """
     settings = replace(
         settings,
@@ -298,7 +298,7 @@ def for_demo(settings: Settings, folder: Path) -> Settings:
 
 
 def _model(answers: Sequence[Answer], now: Exposition) -> str:
-    """The version that answers, and what became of those that were learned."""
+    """The version that answers, and the outcome of those that were trained, in words."""
     version = answers[0].model_version if answers else "-"
     runs = {outcome: int(now.total("tidecast_trainings_total", outcome=outcome)) for outcome in ("live", "refused")}
     learned = sum(runs.values())

@@ -1,7 +1,7 @@
-"""Owns the process that plays the platform while the demo watches. Never makes events itself.
+"""The process that plays the platform while the demo watches. Never makes events itself.
 
-A process of its own: it would otherwise take turns with the watching for Python's lock, and what is measured would be
-that. It is the `tidecast` command, so that the demo shows nothing that a user could not do.
+It is a process of its own because in one process, playing and watching would take turns for Python's lock, which would
+be measured then. It is the `tidecast` command, so that the demo shows nothing that a user could not do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from streaming.errors import TidecastError
 from streaming.private_folder import make_private
 
-STOP_TIMEOUT_S = 3.0  # it flushes what it has sent; what it does not make is forgotten with the demo's Kafka
+STOP_TIMEOUT_S = 3.0  # to flush its records; unsent ones are forgotten with the demo's Kafka
 
 
 class FeedError(TidecastError):
@@ -24,10 +24,10 @@ class FeedError(TidecastError):
 
 
 class Feed:
-    """One `tidecast` command in the background, what it prints in a file. For one thread."""
+    """A `tidecast` command in the background, with its output in a file. For one thread."""
 
     def __init__(self, arguments: Sequence[str], overrides: Mapping[str, str], log_file: Path) -> None:
-        """Starts it. overrides: environment variables beside this process's own."""
+        """Starts the command. overrides: environment variables beside this process's own."""
         self._log_file = log_file
         make_private(log_file.parent)
         with log_file.open("wb") as log:
@@ -37,16 +37,16 @@ class Feed:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches the demo, which stops things in their order
+                start_new_session=True,  # Ctrl-C reaches the demo, which stops things in order
             )
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The pid of the process."""
         return self._process.pid
 
     def require(self) -> None:
-        """Raises FeedError where the process has failed; one that has played everything is fine."""
+        """Checks the process. Raises FeedError: it has failed. One that has played everything is fine."""
         code = self._process.poll()
         if code:
             end = self._log_file.read_text(errors="replace")[-500:].strip()

@@ -1,6 +1,6 @@
-"""Owns what producers said on the log, as a witness outside the system: which rooms have ended, who is active.
+"""The platform as producers report it, read outside the system: which rooms have ended, who is active.
 
-Reads the producers' topics, never what Tidecast made of them, and never writes.
+It reads the producers' topics. Never reads what Tidecast makes of them, and never writes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from streaming.log import Log, Record
 from streaming.topics import ROOMS, VIEWER_EVENTS
 
 POLL_S = 0.1
-MAX_VIEWERS = 50_000  # beyond it, viewers not yet known are left out: it is a sample to ask for, not an account
+MAX_VIEWERS = 50_000  # further viewers are left out: a sample is enough to ask for
 
 
 class PlatformView:
-    """What producers wrote since `run` began. Any thread may ask; one thread runs it."""
+    """The producers' records since `run` began. Any thread may ask; one thread runs it."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -42,13 +42,13 @@ class PlatformView:
             source.close()
 
     def apply(self, records: Sequence[Record]) -> None:
-        """Takes in records of one partition."""
+        """Applies records of one partition."""
         with self._lock:
             for record in records:
                 try:
                     event = self._decoders[record.topic](record.value or b"")
                 except RecordError:
-                    continue  # the workers count it and put it to the dead letters
+                    continue  # the workers count it and send it to the dead letters
                 if isinstance(event, RoomEnded):
                     self._live.discard(event.room)
                     self._ended_at_ms.setdefault(event.room, record.timestamp)
@@ -61,15 +61,15 @@ class PlatformView:
                     self._events_of[event.viewer] += 1
 
     def ended_at_ms(self, room: str) -> int | None:
-        """When the broker had the room's end, None where it had none."""
+        """The broker's time of the room's end, None where there is none."""
         return self._ended_at_ms.get(room)
 
     def live(self) -> int:
-        """Rooms that started and have not ended."""
+        """Number of rooms that started and have not ended."""
         return len(self._live)
 
     def ended(self) -> int:
-        """Rooms that ended."""
+        """Number of rooms that ended."""
         return len(self._ended_at_ms)
 
     def active(self, limit: int) -> list[str]:

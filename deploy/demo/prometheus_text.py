@@ -1,4 +1,4 @@
-"""What a page of metrics says: sums over a metric's series, quantiles of its histograms."""
+"""A reader of Prometheus text: sums over a metric's series, quantiles of its histograms. Never fetches a page."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ Labels = frozenset[tuple[str, str]]
 
 
 class NotMetrics(TidecastError):
-    """A text that is not in the format of Prometheus."""
+    """Raised for a text that is not in the format of Prometheus."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exposition:
-    """What /metrics said at one time. series: name → labels → value."""
+    """The content of /metrics at one time. series: name → labels → value."""
 
     series: Mapping[str, Mapping[Labels, float]] = field(default_factory=dict)
 
     def total(self, name: str, **labels: str) -> float:
-        """The sum over all series of the metric that have these labels; 0 where there is none."""
+        """The sum over all series of a metric with these labels; 0 where there is none."""
         wanted = set(labels.items())
         return sum(value for have, value in self.series.get(name, {}).items() if wanted <= have)
 
     def quantile(self, name: str, share: float, since: Exposition | None = None, **labels: str) -> float | None:
-        """The histogram's quantile of what was observed after `since`, interpolated in its bucket; None if nothing was.
+        """A quantile of a histogram's observations after `since`, interpolated in its bucket; None if there are none.
 
-        An observation above the last finite bucket is taken as that bucket's bound.
+        An observation above the last finite bucket counts as that bucket's bound.
         """
         counts: dict[float, float] = {}
         for le in {dict(have).get("le", "") for have in self.series.get(f"{name}_bucket", {})}:
@@ -47,7 +47,7 @@ class Exposition:
 
 
 def parse(text: str) -> Exposition:
-    """Reads the text format. Raises NotMetrics where it is another."""
+    """Parses the text format. Raises NotMetrics: it is another format."""
     from streaming.prometheus import samples  # noqa: PLC0415  where it is read, not in each command's help
 
     series: dict[str, dict[Labels, float]] = {}

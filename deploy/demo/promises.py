@@ -1,4 +1,4 @@
-"""Owns the judgement of the design's promises over what a run has seen. Never asks, fetches or prints anything."""
+"""The judgement of a demo's run: whether the design's promises held. Never asks, fetches or prints anything."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from actors.answer import Answer
 from deploy.demo.prometheus_text import Exposition
 from deploy.http.status import SystemStatus
 
-# An end is applied a few tenths of a second after the broker has it. A room that is shown 3 s after that is no slow
-# message any more: a worker or a replica does not do its work.
+# An end is applied a few tenths of a second after the broker has it. If a room is shown 3 s after that, the cause is no
+# slow message any more: a worker or a replica does not do its work.
 ENDED_GRACE_MS = 3_000
-UNREAD_GRACE_MS = 30_000  # no text waits for longer while the encoder has capacity
+UNREAD_GRACE_MS = 30_000  # no text waits longer while the encoder has capacity
 FRESHNESS_P50_LIMIT_S = 1.0
-STALE_LOOKS_LIMIT = 3  # looks in a row at which rooms waited beside an idle encoder; one may fall between two batches
-BUSY_SHARE = 0.5  # of the time; an encoder that works less than this has capacity
+STALE_LOOKS_LIMIT = 3  # looks in a row with rooms waiting beside an idle encoder; one may fall between two batches
+BUSY_SHARE = 0.5  # share of the time; an encoder that works less has capacity
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was checked, which promises were broken, and how the machine was too slow to be fresh, in words.
+    """The verdict in words: what was checked, which promises were broken, and where the machine was too slow.
 
-    broken: answers that were wrong, processes that ended: never the machine's fault. slow: only freshness suffered.
+    broken: wrong answers and ended processes, never the machine's fault. slow: only freshness suffered.
     """
 
     answers: int
@@ -38,7 +38,7 @@ class Verdict:
 class Promises:
     """Collects evidence from any thread; `verdict` judges it.
 
-    ended_at_ms: when the broker had a room's end, None for a room that has not ended.
+    ended_at_ms: gives the broker's time of a room's end, None for a room that has not ended.
     """
 
     def __init__(self, ended_at_ms: Callable[[str], int | None]) -> None:
@@ -60,7 +60,7 @@ class Promises:
                 if ended_ms is not None and began_ms > ended_ms + ENDED_GRACE_MS:
                     self._note("dead", f"{item.room}, {(began_ms - ended_ms) / 1000:.1f} s after its end")
                 receipt = item.receipt
-                # A room that has just started may be shown before its title is encoded: its receipt names no encoder.
+                # a room that has just started may be shown before its title is encoded: its receipt names no encoder
                 named = receipt.encoder_version or answer.generated_at_ms - item.started_at_ms < UNREAD_GRACE_MS
                 if receipt.servable_ms <= 0 or not named or not receipt.model_version:
                     self._note("receipt", f"{item.room}: {receipt}")
@@ -73,7 +73,7 @@ class Promises:
             self._note("error", what)
 
     def check_metrics(self, now: Exposition, at_s: float) -> None:
-        """Notes whether rooms wait for longer than 30 s although the encoder has capacity. at_s: of any one clock."""
+        """Notes whether rooms wait longer than 30 s although the encoder has capacity. at_s: of any one clock."""
         with self._lock:
             before, before_s = self._last or (now, at_s)
             self._last = (now, at_s)
@@ -85,7 +85,7 @@ class Promises:
                 self._note("stale", f"{stale:.0f} rooms")
 
     def check_processes(self, status: SystemStatus) -> None:
-        """Notes each process in whose place there is another since the last look."""
+        """Notes each process that was replaced since the last look."""
         with self._lock:
             for post in status.processes:
                 before = self._pids.get((post.name, post.rank), post.pid)

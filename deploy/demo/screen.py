@@ -1,4 +1,4 @@
-"""Owns how the demo looks: on a terminal a live screen, elsewhere a line every few seconds. Never fetches anything."""
+"""The look of the demo: on a terminal a live screen, elsewhere a line every few seconds. Never fetches anything."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from deploy.terminal.console import one_line, say
 LINE_EVERY_S = 5.0
 ITEMS_SHOWN = 6
 TRENDS_SHOWN = 8
-SIDE_BY_SIDE = 72  # cells: narrower than that, what three viewers are shown stands one below the other
-ANSWER_FRAME = 2  # lines of what a viewer is shown that are no room: the title and the headings
+SIDE_BY_SIDE = 72  # cells: on a narrower terminal the answers of three viewers stand one below the other
+ANSWER_FRAME = 2  # lines of an answer that are no room: the title and the headings
 TREND_FRAME = 3
 ANSWER_COLUMNS = (Column("room", least=8), Column("why", least=8), Column("age", right=True))
 TREND_COLUMNS = (
@@ -36,14 +36,14 @@ TREND_COLUMNS = (
 
 
 class Show(Protocol):
-    """Where pictures go."""
+    """The output of pictures."""
 
     def update(self, picture: Picture) -> None:
         """Shows the newest picture. Cheap; called about once a second."""
 
 
 class Lines:
-    """One plain line every LINE_EVERY_S, for logs and pipes."""
+    """An output of one plain line every LINE_EVERY_S, for logs and pipes."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -56,7 +56,7 @@ class Lines:
 
 
 class Screen:
-    """A screen that is drawn anew with each picture. A context manager: the terminal is given back at its end."""
+    """A screen that is drawn anew with each picture. A context manager: it restores the terminal at its end."""
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False, screen=True)
@@ -86,7 +86,7 @@ def line(picture: Picture) -> str:
 
 
 def draw(picture: Picture, width: int, height: int) -> RenderableType:
-    """The whole screen, for a terminal of that size: what viewers are shown comes first, then as many trends as fit."""
+    """The whole screen for a terminal of that size: the answers come first, then as many trends as fit."""
     head = Panel(_head(picture), title=f"Tidecast, {picture.elapsed_s:.0f} s", subtitle="Ctrl-C stops")
     used = measured_height(head, width)
     side_by_side = width >= SIDE_BY_SIDE
@@ -98,7 +98,7 @@ def draw(picture: Picture, width: int, height: int) -> RenderableType:
 
 
 def measured_height(renderable: RenderableType, width: int) -> int:
-    """How many lines something takes on a terminal of that width."""
+    """The number of lines that something takes on a terminal of that width."""
     console = Console(width=width, height=1_000, file=StringIO(), force_terminal=True)
     return len(console.render_lines(renderable))
 

@@ -1,4 +1,4 @@
-"""Runs the simulated platform into Kafka: live in this process, or as fast as Kafka takes it in several. Never draws.
+"""The simulated platform played into Kafka: live in this process, or as fast as possible in several. Never draws.
 
 Several processes share one platform: each knows all of it and makes the events of its own share of viewers and
 streamers, so that a key's records come from one process and keep their order. They meet after each simulated second.
@@ -31,7 +31,7 @@ MEETING_TIMEOUT_S = 60.0  # longer than a broker's restart; then another process
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is to be simulated. until_ms None: until stopped. ends: the rooms end when the simulation does."""
+    """A simulation to be run. until_ms None: until stopped. ends: the rooms end with the simulation."""
 
     config: SimulationConfig
     start_ms: int
@@ -42,7 +42,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What `run_fast` wrote. The time runs from the first event to the last acknowledgement, without the start."""
+    """The result of `run_fast`. The time runs from the first event to the last acknowledgement, without the start."""
 
     events: int
     elapsed_s: float
@@ -50,13 +50,13 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class _Meeting:
-    """Where the processes wait for each other, hear of the end, and leave how much they wrote."""
+    """The meeting point of the processes: they wait for each other, learn of the end, and post how much they wrote."""
 
     barrier: Barrier
     stopped: StopEvent
     counts: Any
-    sent: Any  # events so far, of each
-    far_s: Any  # how far the first is, of the platform's time
+    sent: Any  # events so far, per process
+    far_s: Any  # the platform's time that the first process has reached
 
 
 def run_live(
@@ -79,9 +79,9 @@ def run_fast(
     *,
     progress: Callable[[float, Played], None] = lambda _far_s, _played: None,
 ) -> Written:
-    """Writes it as fast as possible, in several processes. Raises LogError.
+    """Plays the platform as fast as possible, in several processes. Raises LogError.
 
-    progress: told how many seconds of the platform's time are written, and how many events.
+    progress: receives how many seconds of the platform's time are written, and how many events.
     """
     context, began_s = multiprocessing.get_context("spawn"), time.monotonic()
     sent, far_s = context.RawArray("q", processes), context.RawValue("d", 0.0)
@@ -107,7 +107,7 @@ def run_fast(
 
 
 def _share(run: Run, kafka: KafkaConfig, prefix: str, share: int, meeting: _Meeting) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the starter, which tells all of them at once
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the starter, which stops all of them at once
     platform = Platform(run.config, share=share, of=meeting.barrier.parties)
     sink = KafkaLog(kafka.in_bulk(), prefix).sink()
     sent, began_s = 0, time.monotonic()

@@ -1,4 +1,4 @@
-"""Owns what the demo knows at one moment, ready to be shown: answers, trends, rates, freshness. Never draws it."""
+"""A moment of the demo, ready to be shown: answers, trends, rates, freshness. Never draws it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from actors.answer import Answer, Room
 from deploy.demo.prometheus_text import Exposition
 
-TREND_S = 10.0  # a room's chat is compared with that of so long ago, rates are means over as long
+TREND_S = 10.0  # a room's chat is compared with so long ago, and rates are means over this time
 PRODUCED = ("rooms", "chat", "viewer-events")
 
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A room and how its chat changed, in messages a minute. `change` is its whole chat for one that is new."""
+    """A room and the change of its chat, in messages a minute. change: the whole chat for a new room."""
 
     room: Room
     change: int
@@ -23,7 +23,7 @@ class Trend:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Means over the last TREND_S, per second."""
+    """Rates per second, as means over the last TREND_S."""
 
     events: float
     texts: float
@@ -32,7 +32,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One moment of a run. Freshness is over the last TREND_S, None where nothing became servable."""
+    """A moment of a run. Freshness is over the last TREND_S, None where nothing became servable."""
 
     elapsed_s: float
     answers: Sequence[Answer]
@@ -52,7 +52,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was fetched at one time."""
+    """The data fetched at one time."""
 
     at_s: float
     metrics: Exposition
@@ -66,7 +66,7 @@ class History:
         self._looks: deque[Look] = deque()
 
     def add(self, look: Look) -> None:
-        """Takes in the newest look; forgets what is older than TREND_S before it."""
+        """Adds the newest look; forgets those that are more than TREND_S older."""
         self._looks.append(look)
         while len(self._looks) > 2 and self._looks[1].at_s <= look.at_s - TREND_S:
             self._looks.popleft()
@@ -81,13 +81,13 @@ class History:
         return self._looks[-1]
 
     def trends(self) -> list[Trend]:
-        """Live rooms by how much their chat changed."""
+        """Trends of the live rooms, the largest change first."""
         before = {room.room: room.chat_per_minute for room in self.first.rooms}
         found = [Trend(room, room.chat_per_minute - before.get(room.room, 0)) for room in self.last.rooms]
         return sorted(found, key=lambda trend: (-abs(trend.change), trend.room.room))
 
     def rates(self) -> Rates:
-        """Events that the workers applied, texts encoded, requests answered."""
+        """Rates of events that the workers applied, of texts encoded, and of requests answered."""
         return Rates(
             events=sum(self._rate("tidecast_records_read_total", topic=topic) for topic in PRODUCED),
             texts=self._rate("tidecast_texts_encoded_total"),
@@ -95,7 +95,7 @@ class History:
         )
 
     def freshness_s(self, share: float) -> float | None:
-        """The quantile of append → servable, in seconds."""
+        """A quantile of the time from append to servable, in seconds; None without observations."""
         return self.last.metrics.quantile("tidecast_freshness_seconds", share, self.first.metrics, stage="total")
 
     def _rate(self, name: str, **labels: str) -> float:

@@ -1,1 +1,1 @@
-"""What makes pages of docs/ from the code."""
+"""The generators of pages in docs/ from the code."""

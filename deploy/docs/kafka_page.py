@@ -29,7 +29,7 @@ _COMMENTED = re.compile(r"^    (\w+):")
 
 
 def renewed(page: str) -> str:
-    """The page with its generated parts as they are now. Raises KeyError: a part of a topic that there is none of."""
+    """The page with its generated parts as they are now. Raises KeyError: a part names an unknown topic."""
     return _PART.sub(lambda part: f"{part[1]}\n{_made(part[2])}\n{part[3]}", page)
 
 
@@ -40,7 +40,7 @@ def _made(what: str) -> str:
 
 
 def topics_table() -> str:
-    """One row a topic."""
+    """The table of topics, one row each."""
     lines = ["| topic | key | cleanup | written by | format | partitions |", "|---|---|---|---|---|---|"]
     formats = {"json": "JSON", "msgpack": "MessagePack"}
     for topic in TOPICS.values():
@@ -168,7 +168,7 @@ def _cell(text: str) -> str:
 
 
 def comments(record: type) -> dict[str, str]:
-    """Field → the comment beside it in the source, without the mark, those of the classes it is made from too."""
+    """The comments beside a record's fields in the source, by field, without the mark; also of its base classes."""
     found: dict[str, str] = {}
     for part in reversed(record.__mro__):
         if issubclass(part, msgspec.Struct) and part is not msgspec.Struct:

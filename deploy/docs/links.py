@@ -1,7 +1,7 @@
-"""What makes docs/ a site as well as pages on a code host: links into the source become text there.
+"""The MkDocs hook that makes docs/ a site as well as pages on a code host: links into the source become text there.
 
-MkDocs calls `on_page_markdown` for each page (mkdocs.yml names this file). A link to a file that does not exist, or to
-a heading that is not there, ends `make docs` with an error.
+MkDocs calls `on_page_markdown` for each page (mkdocs.yml names this file). A link to a file or a heading that does not
+exist ends `make docs` with an error.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SOURCE = re.compile(r"\[([^\]]*)\]\((\.\./[^)#\s]+)(#[^)\s]*)?\)")
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """The page's text without links out of docs/. Warns of those that lead nowhere."""
+    """The page's text without links out of docs/. Warns of links that lead nowhere."""
 
     def as_text(link: re.Match[str]) -> str:
         if not (ROOT / "docs" / link[2]).resolve().exists():

@@ -1,7 +1,7 @@
-"""Owns the port for whoever runs the system: metrics of this node, state of every process. Never answers callers.
+"""The port for operators: metrics of this node, state of every process. Never answers callers.
 
-Every process of ours would serve it; one per node does, and when that one ends the next takes its place: they wait for
-a lock that the system takes back from a process that ends, however it ends.
+Every process of ours can serve it, and one per node does. When that one ends, the next takes its place: they wait for a
+lock that the operating system takes back from a process that ends, however it ends.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ LOGGER = logging.getLogger(__name__)
 LOCK = "admin.lock"
 HEAD_BYTES = 8_192
 HEAD_TIMEOUT_S = 5.0
-MOST_CONNECTIONS = 100  # Prometheus takes one
-RETRY_S = 2.0  # where another program has the port
+MOST_CONNECTIONS = 100  # Prometheus needs one
+RETRY_S = 2.0  # while another program has the port
 
 
 def admin_routes(status: Callable[[], SystemStatus], expose: Callable[[], bytes]) -> list[Route]:
-    """status: of the whole system; expose: the metrics of all processes of the node."""
+    """The routes of the admin port. status: of the whole system. expose: the metrics of all processes of the node."""
     encode = msgspec.json.Encoder().encode
 
     def whole_status(_: Request) -> Response:
@@ -51,10 +51,10 @@ def admin_routes(status: Callable[[], SystemStatus], expose: Callable[[], bytes]
 
 
 class AdminPort:
-    """Serves an Api by HTTP/1.1, one request per connection, on the event loop that it is started from."""
+    """A server of an Api by HTTP/1.1, one request per connection, on the event loop that starts it."""
 
     def __init__(self, api: Api, host: str, port: int, folder: Path) -> None:
-        """folder: of this node and this system, for the lock."""
+        """folder: for the lock, one per node and system."""
         self._api = api
         self._host = host
         self._port = port
@@ -70,12 +70,12 @@ class AdminPort:
         threading.Thread(target=self._wait, args=(loop,), name="admin-turn", daemon=True).start()
 
     async def serve(self) -> int:
-        """Listens, now. The port. Raises OSError."""
+        """Listens at once; returns the port. Raises OSError."""
         self._server = await asyncio.start_server(self._connected, self._host, self._port, limit=HEAD_BYTES)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
-        """Listens no longer, and lets the next one."""
+        """Stops listening, and lets the next process take over."""
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
@@ -159,7 +159,7 @@ class AdminPort:
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes | HTTPStatus:
-    """A request's, or what is wrong with it. Raises OSError, IncompleteReadError: the caller left."""
+    """The head of a request, or what is wrong with it. Raises OSError, IncompleteReadError: the caller left."""
     try:
         async with asyncio.timeout(HEAD_TIMEOUT_S):
             return await reader.readuntil(b"\r\n\r\n")

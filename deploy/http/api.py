@@ -1,7 +1,7 @@
 """The ASGI application of a port. Starlette finds the route, a handler answers, an error becomes an RFC 9457 problem.
 
-Routes that are asked most go past Starlette's router and its request and response: `tests.bench.http` prints what that
-saves.
+The most frequent routes go past Starlette's router and its request and response: `tests.bench.http` prints what that
+saves. Never computes an answer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from streaming.metrics import Metrics
 
 LOGGER = logging.getLogger(__name__)
 
-DATA = "/v1/"  # below it a parameter that means nothing is an error; to a probe anything may be appended
+DATA = "/v1/"  # below it an unknown parameter is an error; a probe may have any
 ADMIN_PATHS = ("/metrics", "/v1/status")  # deploy/http/admin.py
 MAX_PARAMETERS = 100
 NO_STORE = (b"cache-control", b"no-store")
@@ -41,7 +41,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Api:
-    """The ASGI application."""
+    """The ASGI application of a port."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Api:
         *,
         request_timeout_s: float = 10.0,
     ) -> None:
-        """has_read: whether the tables were read to their end once; from half of them an ended room would be served.
+        """has_read: whether the tables were read to their end once; half of them could serve an ended room.
 
         request_timeout_s: for a body to arrive.
         """
@@ -86,7 +86,7 @@ class Api:
         self._count(route.path, response.status, started_s)
 
     def _routed(self, route: Route) -> HttpRoute:
-        """The route as Starlette has it."""
+        """The route as a Starlette route."""
 
         async def endpoint(request: HttpRequest) -> responses.Response:
             room = unquote(request.path_params.get("room", ""))
@@ -97,13 +97,13 @@ class Api:
         return HttpRoute(route.path, endpoint, methods=[route.method])
 
     def _undecoded(self, scope: Scope) -> str:
-        """The path in which an id may hold an escaped slash."""
+        """The path before decoding, in which an id may hold an escaped slash."""
         path: str = scope["path"]
         raw = scope.get("raw_path")
         return path if raw is None or path in self._methods else raw.split(b"?")[0].decode("latin-1")
 
     def _sent(self, request: HttpRequest, response: Response, pattern: str) -> responses.Response:
-        """A response as Starlette sends it, counted."""
+        """Counts a response, and makes it one of Starlette's."""
         made = responses.Response(response.body, response.status, media_type=None)
         made.raw_headers = _headers(response)
         if request.method == "HEAD":
@@ -116,7 +116,7 @@ class Api:
         self._metrics.observe("request_seconds", time.perf_counter() - started_s, route=pattern)
 
     async def _respond(self, route: Route, scope: Scope, receive: Receive, room: str) -> Response:
-        """What the route answers, or what is wrong. Raises nothing."""
+        """The route's response, or a problem. Raises nothing."""
         try:
             return await self._handle(route, scope, receive, room)
         except RefusedError as err:
@@ -131,7 +131,7 @@ class Api:
             return self._wrong(problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
 
     async def _handle(self, route: Route, scope: Scope, receive: Receive, room: str) -> Response:
-        """Raises RefusedError, RequestError, UnknownRoom."""
+        """Checks and handles a request. Raises RefusedError, RequestError, UnknownRoom."""
         if route.tables and not self._has_read():
             detail = "this replica is still reading what is live; try again"
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=((b"retry-after", b"1"),))
@@ -148,12 +148,12 @@ class Api:
         return response if isinstance(response, Response) else await response
 
     async def _refused(self, request: HttpRequest, error: Exception) -> responses.Response:
-        """The answer where Starlette has no route: nothing is there, or not by this method; and to OPTIONS."""
+        """The response where Starlette has no route: for an unknown path or method, and for OPTIONS."""
         pattern = self._path_of.get(request.scope.get("endpoint"), "")
         return self._sent(request, self._elsewhere(pattern, request.scope), pattern or "unknown")
 
     def _elsewhere(self, pattern: str, scope: Scope) -> Response:
-        """pattern: "" where nothing is at the path."""
+        """The response to OPTIONS, or a problem. pattern: "" for an unknown path."""
         method, path = scope["method"], scope["path"]
         taken = self._methods.get(pattern)
         if taken is None and method == "OPTIONS" and path == "*":
@@ -174,7 +174,7 @@ class Api:
 
 
 def _parameters(scope: Scope) -> Mapping[str, str]:
-    """The parameters of the query string. Raises RefusedError: one stands there twice, or it is not UTF-8."""
+    """The parameters of the query string. Raises RefusedError: one is there twice, or it is not UTF-8."""
     query = scope.get("query_string")
     if not query:
         return {}

@@ -1,6 +1,6 @@
-"""Owns how the body of a request is read: how long it may be, how long it may take, of what type it may be.
+"""The reading of a request's body, with limits for its length, its time and its type. Never looks into it.
 
-Never looks into it.
+A body that breaks one is refused.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from deploy.http.problem import RefusedError
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-HELD_BYTES = 256 << 20  # of all bodies that are on their way to one replica; two thousand of the usual kind are 1 MB
+HELD_BYTES = 256 << 20  # all bodies on their way to one replica; two thousand usual ones are 1 MB
 AGAIN_S = 1
-# The last two are what curl and Python's urllib say where they are told nothing.
+# the last two are the defaults of curl and Python's urllib
 JSON_TYPES = ("application/json", "text/json", "application/x-www-form-urlencoded", "application/octet-stream")
 CLOSE = ((b"connection", b"close"),)  # the rest of the body is not read
 
 
 class Bodies:
-    """Reads bodies. For one event loop."""
+    """A reader of request bodies. For one event loop."""
 
     def __init__(self, max_bytes: int, timeout_s: float, held_bytes: int = HELD_BYTES) -> None:
-        """timeout_s: from the head to the end of the body."""
+        """timeout_s: from the end of the head to the end of the body."""
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
         self._held_bytes = held_bytes
         self._held = 0
 
     async def read(self, receive: Receive) -> bytes:
-        """The whole of it. Raises RefusedError."""
+        """The whole body. Raises RefusedError."""
         message = await self._next(receive, None)
         if not message.get("more_body"):
             return self._checked(message.get("body", b""))
@@ -57,7 +57,7 @@ class Bodies:
             self._held -= len(body)
 
     def check_headers(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Raises RefusedError where the headers already say that the body will not do."""
+        """Checks the length and type that the headers announce. Raises RefusedError."""
         for name, value in headers:
             if name == b"content-length" and value.isdigit() and int(value[:20]) > self._max_bytes:
                 raise self._too_large()
@@ -80,7 +80,7 @@ class Bodies:
 
     async def _next(self, receive: Receive, deadline_s: float | None) -> MutableMapping[str, Any]:
         try:
-            if deadline_s is None:  # the first word: nearly always the whole body, and there
+            if deadline_s is None:  # the first message: nearly always the whole body, and there already
                 async with asyncio.timeout(self._timeout_s):
                     message = await receive()
             else:
@@ -106,7 +106,7 @@ class Bodies:
 
 
 def _why_not_json(content_type: bytes) -> str:
-    """What a Content-Type says that the body is, "" where that may be JSON in UTF-8."""
+    """The type that a Content-Type names, "" where that may be JSON in UTF-8."""
     kind, *parameters = (part.strip() for part in content_type.decode("latin-1").lower().split(";"))
     if kind and kind not in JSON_TYPES and not (kind.startswith("application/") and kind.endswith("+json")):
         return f"of type {_shown(content_type)}"

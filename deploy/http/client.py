@@ -1,4 +1,4 @@
-"""Owns asking a running system over HTTP. Never starts one."""
+"""The HTTP client of a running system. Never starts one."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ NOT_NOW = (408, 429, 502, 503, 504)  # the same request may be answered later
 
 
 class NotUp(TidecastError):
-    """Nobody answers, or not yet."""
+    """The system does not answer, or not yet."""
 
 
 class Client:
-    """Connections, kept open and opened anew where they were lost. For one thread."""
+    """A client that keeps its connections open, and opens lost ones anew. For one thread."""
 
     def __init__(self, url: str, timeout_s: float = 5.0, *, admin_url: str = "") -> None:
-        """url: for answers; admin_url: for state and metrics, "": the port after that of url, as by default."""
+        """url: for answers. admin_url: for state and metrics; "": the port after that of url, as by default."""
         self._answers = _Door(url, timeout_s, "http.port")
         self._admin = _Door(admin_url or _next_port(url), timeout_s, "http.admin_port")
 
@@ -44,17 +44,17 @@ class Client:
         return self._answers.ask("GET", f"/v1/rooms/{quote(room, safe='')}", Room)
 
     def readiness(self) -> Readiness:
-        """Of whichever replica answers; not ready is an answer too. Raises NotUp."""
+        """The readiness of whichever replica answers; not ready is an answer too. Raises NotUp."""
         return self._answers.ask("GET", "/readyz", Readiness, also=503)
 
     def status(self) -> SystemStatus:
-        """Every process. Raises NotUp."""
+        """The status of every process. Raises NotUp."""
         return self._admin.ask("GET", "/v1/status", SystemStatus)
 
     def metrics(self) -> str:
-        """Prometheus text of all processes of the node that is asked. Raises NotUp."""
+        """The metrics of all processes of the node that is asked, as Prometheus text. Raises NotUp."""
         status, answer = self._admin.send("GET", "/metrics", None)
-        if status != http.client.OK:  # something else is at that port
+        if status != http.client.OK:  # another program is at that port
             raise NotUp(f"{self._admin.url}/metrics answers {status}: {answer[:200].decode(errors='replace')}")
         return answer.decode()
 
@@ -74,13 +74,13 @@ class _Door:
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
 
     def ask(self, method: str, path: str, kind: type[T], body: bytes | None = None, also: int = 200) -> T:
-        """What is answered, with 200 or `also`. Raises NotUp, UnknownRoom, RequestError."""
+        """The decoded answer of status 200 or `also`. Raises NotUp, UnknownRoom, RequestError."""
         status, answer = self.send(method, path, body)
         try:
             if status in (http.client.OK, also):
                 return msgspec.json.decode(answer, type=kind)
             wrong = msgspec.json.decode(answer, type=Problem)
-        except msgspec.DecodeError as err:  # something else than the application is at that port
+        except msgspec.DecodeError as err:  # another program than the application is at that port
             raise NotUp(f"{self.url}{path} answers {status}: {answer[:200].decode(errors='replace')}") from err
         if status in NOT_NOW:
             raise NotUp(wrong.detail)
@@ -98,7 +98,7 @@ class _Door:
                 return response.status, response.read()
             except (http.client.HTTPException, OSError) as err:
                 self.close()
-                # The first may have met a connection that the other side had closed meanwhile.
+                # the first may have met a connection that the other side had closed meanwhile
                 if attempt == 2 or isinstance(err, ConnectionRefusedError):
                     raise NotUp(
                         f"nothing answers at {self.url} ({err or type(err).__name__}). "
@@ -107,7 +107,7 @@ class _Door:
         raise AssertionError("unreachable")
 
     def close(self) -> None:
-        """The next request opens the connection anew."""
+        """Closes the connection; the next request opens it anew."""
         self._connection.close()
 
 

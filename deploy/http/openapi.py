@@ -1,4 +1,4 @@
-"""Owns the OpenAPI document, made from the same types that requests are checked with. Never serves it."""
+"""The OpenAPI document, made from the types that requests are checked with. Never serves it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ DESCRIPTION = (
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a route takes and gives. id: its operationId, unique; `parameters`: a struct whose fields are the query's.
+    """The input and output of a route. id: its unique operationId. parameters: a struct with the query's fields.
 
-    `result` None: plain text. errors: the statuses that a caller should be ready for.
+    result: None for plain text. errors: the statuses that a caller should be ready for.
     """
 
     id: str
@@ -35,7 +35,7 @@ class Operation:
 
 
 def document(operations: Sequence[tuple[str, str, Operation]], problem: type) -> dict[str, Any]:
-    """OpenAPI 3.1 of (method, path, operation)s; errors are `problem`s."""
+    """The OpenAPI 3.1 document of (method, path, operation) tuples. problem: the type of errors."""
     kinds = [problem]
     for _, _, operation in operations:
         kinds += [kind for kind in (operation.body, operation.parameters, operation.result) if kind is not None]
@@ -91,7 +91,7 @@ def _operation(
 
 
 def _parameter(name: str, field: Mapping[str, Any]) -> dict[str, Any]:
-    """A field as a parameter of the query, where null cannot be said: it is left out instead."""
+    """A field as a query parameter, without null: such a parameter is left out instead."""
     schema = dict(field)
     options = [option for option in schema.pop("anyOf", ()) if option != {"type": "null"}]
     if len(options) == 1:

@@ -1,6 +1,6 @@
-"""Owns what an HTTP caller is told when something is wrong: RFC 9457 problems, with the field and what is allowed.
+"""The RFC 9457 problems that HTTP callers get for errors, with the field and its allowed values.
 
-Never decides that something is wrong.
+Never decides that a request is wrong.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def problem(status: HTTPStatus, detail: str, *, field: str | None = None, allowed: str | None = None) -> Problem:
-    """A problem of an HTTP status. Its type names the paragraph of the documentation page."""
+    """The problem of an HTTP status. Its type names the paragraph of the documentation page."""
     return Problem(
         type="/docs#problems",
         title=status.phrase,
@@ -46,7 +46,7 @@ def problem(status: HTTPStatus, detail: str, *, field: str | None = None, allowe
 
 
 class RefusedError(Exception):
-    """A request that does not reach a route's handler. headers: of the answer, beside those that every answer has."""
+    """Raised for a request that does not reach a route's handler. headers: of the answer, beside the common ones."""
 
     def __init__(
         self,
@@ -63,10 +63,10 @@ class RefusedError(Exception):
 
 
 class Reader:
-    """Reads one type of request from JSON or from a query string, and explains what is wrong in the caller's terms."""
+    """A reader of one type of request, from JSON or a query string, that explains errors in the caller's terms."""
 
     def __init__(self, kind: type[T], *, root: str) -> None:
-        """`root` is what is allowed as a whole, for what is no object at all."""
+        """root: what is allowed as a whole, for a body that is no object."""
         self._decoder = msgspec.json.Decoder(kind)
         self._kind = kind
         self._root = root
@@ -118,7 +118,7 @@ class Reader:
 
 
 def describe(node: Mapping[str, Any]) -> str:
-    """What a piece of JSON Schema allows, in words."""
+    """The values that a piece of JSON Schema allows, in words."""
     if "enum" in node:
         several = "one of " if len(node["enum"]) > 1 else ""
         return several + ", ".join(map(str, node["enum"]))

@@ -1,4 +1,4 @@
-"""Owns the table of HTTP routes and what each does with a request. Never speaks ASGI, never touches a network."""
+"""The table of HTTP routes, with what each does with a request. Never speaks ASGI, never touches a network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from deploy.http.status import Readiness
 JSON = "application/json"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 HTML = "text/html; charset=utf-8"
-KEPT = ((b"cache-control", b"max-age=86400"),)  # by a browser: another release may come tomorrow
+KEPT = ((b"cache-control", b"max-age=86400"),)  # in a browser: another release may come tomorrow
 EXAMPLE = {"viewer": "viewer-1", "limit": 5, "filters": {"language": "pt", "mature": False}, "explain": True}
 GOT = (HTTPStatus.BAD_REQUEST, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 POSTED = (
@@ -49,12 +49,12 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def filters(self) -> Filters:
-        """Which of them may be in the list."""
+        """The filters for rooms of the list."""
         return Filters(language=self.language, category=self.category, mature=self.mature)
 
 
 class Answers(Protocol):
-    """What the routes ask; `actors.recommend.Recommender` is it."""
+    """The answers that the routes need; `actors.recommend.Recommender` gives them."""
 
     def recommend_json(self, query: Query) -> bytes:
         """The rooms for one viewer: an Answer as JSON."""
@@ -70,13 +70,13 @@ class Answers(Protocol):
 
 
 class Lookups(Protocol):
-    """Where the routes get profiles that the replica let go; `deploy.serve.profile_lookup.Lookup` is it."""
+    """Lookups of profiles that the replica has let go; `deploy.serve.profile_lookup.Lookup` makes them."""
 
     def wanted(self, viewer: str) -> bool:
-        """Whether asking may bring anything. Cheap: every recommendation asks it."""
+        """Whether a lookup may find anything. Cheap: every recommendation asks it."""
 
     async def fetch(self, viewer: str) -> None:
-        """Returns when the profile is in the replica's table, or in time without it. Raises nothing."""
+        """Looks a profile up; returns when it is in the replica's table, or in time without it. Raises nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What goes back."""
+    """The response to a request."""
 
     body: bytes
     content_type: str = JSON
@@ -102,8 +102,8 @@ class Response:
 class Route:
     """One method on one path; `{room}` in the path is a room's id. Most handlers answer at once, one may have to wait.
 
-    blocking: takes long enough to want a thread. tables: answers from the tables, so not before they are read. direct:
-    is asked so often that it goes past Starlette's router; its path has no parameter.
+    blocking: takes so long that it runs in a thread. tables: answers from the tables, so not before they are read.
+    direct: so frequent that it goes past Starlette's router; its path has no parameter.
     """
 
     method: str
@@ -116,7 +116,7 @@ class Route:
 
 
 def routes(answers: Answers, readiness: Callable[[], Readiness], lookup: Lookups | None = None) -> list[Route]:
-    """Every route of the public port. readiness: of this replica."""
+    """Every route of the public port. readiness: gives that of this replica."""
     encode = msgspec.json.Encoder().encode
     asked = Reader(Query, root='a JSON object such as {"viewer": "viewer-1", "limit": 20}')
     listed = Reader(ListQuery, root="limit, language, category, mature")
@@ -150,7 +150,7 @@ def routes(answers: Answers, readiness: Callable[[], Readiness], lookup: Lookups
         if now.ready:
             return Response(encode(now))
         wrong = problem(HTTPStatus.SERVICE_UNAVAILABLE, now.reason)
-        told = {**msgspec.to_builtins(wrong), **msgspec.to_builtins(now)}  # RFC 9457 lets a problem say more
+        told = {**msgspec.to_builtins(wrong), **msgspec.to_builtins(now)}  # RFC 9457 lets a problem have more fields
         return Response(encode(told), CONTENT_TYPE, wrong.status)
 
     table = [

@@ -1,6 +1,6 @@
-"""Owns what the running system says of itself: the records, and the board on which its processes leave them.
+"""The status of the running system: its records, and the board on which processes post them.
 
-Never asks a process: each writes once a second, and what has not been written for a while is gone.
+Never asks a process: each posts once a second, and a post that is not renewed for a while is gone.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import msgspec
 from streaming.clock import Clock
 from streaming.troubles import Trouble
 
-FORGOTTEN_MS = 10_000  # ten missed writes: a process that is alive writes even while it is busy
+FORGOTTEN_MS = 10_000  # ten missed posts: a living process posts even while it is busy
 
 
-READ_BEHIND = 10_000  # records: more than a replica reads in a second, so that answers are not of now
+READ_BEHIND = 10_000  # records: more than a replica reads in a second, so answers are out of date
 
 State = Literal["current", "behind", "troubled", "out of touch", "lost", "reading"]
 
@@ -46,10 +46,10 @@ def judge(
     unready_contact_s: float,
     troubles: Sequence[Trouble] = (),
 ) -> tuple[State, bool, str]:
-    """A replica's state, whether it is to be asked, and why not or what is wrong.
+    """A replica's state, whether it should get requests, and why not or what is wrong.
 
-    Where Kafka is away, it is so for all replicas: answers from what they hold are better than none, until that no
-    longer says what is live.
+    Kafka is away for all replicas at once: answers from their tables are better than none, until the tables no longer
+    show what is live.
     """
     if not has_read:
         return "reading", False, "still reading room states and profiles"
@@ -83,39 +83,39 @@ class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
     processes: list[Post]
 
 
-MEASURED = "measured_texts_per_s"  # of an Encoder that has measured what this machine can do
+MEASURED = "measured_texts_per_s"  # in an Encoder's post, once it has measured its speed on this machine
 
 
 class Store(Protocol):
-    """Where posts lie, for all nodes to read."""
+    """A store of posts that all nodes can read."""
 
     def put(self, key: str, value: bytes) -> None:
-        """Replaces what is under a key. May fail while the cluster's head is away."""
+        """Replaces the value of a key. May fail while the cluster's head is away."""
 
     def values(self) -> list[bytes]:
-        """Everything that is there."""
+        """All values."""
 
 
 def troubles_of(status: SystemStatus) -> list[Trouble]:
-    """What processes say is wrong with partitions, each once although several workers may say the same."""
+    """The troubles with partitions that processes report, each once although several may report the same."""
     found = [msgspec.convert(one, Trouble) for post in status.processes for one in post.detail.get("troubles", ())]
     return sorted(set(found), key=lambda trouble: (trouble.topic, trouble.partition, trouble.reader))
 
 
 class Board:
-    """Posts of all processes, by name and rank."""
+    """The posts of all processes, by name and rank."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
     def write(self, name: str, rank: int, pid: int, node: str, detail: dict[str, Any]) -> None:
-        """Leaves a process's post in place of the one before."""
+        """Replaces a process's post."""
         post = Post(name=name, rank=rank, pid=pid, node=node, at_ms=self._clock.now_ms(), detail=detail)
         self._store.put(f"{name}-{rank}", msgspec.json.encode(post))
 
     def read(self) -> SystemStatus:
-        """Posts that are not older than ten seconds, in order of name and rank."""
+        """The posts that are not older than ten seconds, in order of name and rank."""
         now_ms = self._clock.now_ms()
         posts = [msgspec.json.decode(value, type=Post) for value in self._store.values()]
         recent = [post for post in posts if now_ms - post.at_ms < FORGOTTEN_MS]

@@ -1,4 +1,4 @@
-"""Owns the process that talks to Ray on behalf of `System`: starts it, gives it its order, waits for its end."""
+"""The launcher of the Ray driver for `System`: starts it, gives it its order, waits for its end. Never imports Ray."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ ASK_EVERY_S = 0.2
 
 
 class Launcher:
-    """One process for one order. Started early, it imports Ray while others start what it needs. For one thread."""
+    """A driver process for one order. Started early, it imports Ray while Kafka and Ray start. For one thread."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """environment: Ray's settings, which it reads when it is imported."""
+        """environment: Ray's settings, which it reads at its import."""
         self._action = ""
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long; a pipe that nobody reads could fill up
         self._process = subprocess.Popen(
             [sys.executable, "-m", "deploy.local.ray_driver"],
             env={**os.environ, **environment},
             stdin=subprocess.PIPE,
-            bufsize=0,  # what could not be written must not be tried again when the pipe is closed
+            bufsize=0,  # a failed write must not be tried again when the pipe is closed
             stdout=self._said,
             stderr=self._said,
-            start_new_session=True,  # Ctrl-C in a terminal reaches us first
+            start_new_session=True,  # Ctrl-C in a terminal reaches us only
         )
 
     def give(self, order: Order) -> None:
-        """Tells it what to do. It connects, and to deploy starts Serve, then waits for `finish`."""
+        """Sends the order. The driver connects, and to deploy starts Serve, then waits for `finish`."""
         self._action = order.action
         self._write(pickle.dumps(order))
 
     def finish(self, timeout_s: float) -> None:
-        """Lets it go on and waits for its end. Raises ClusterError where it fails or takes longer.
+        """Lets the driver go on and waits for its end. Raises ClusterError: it fails, or takes longer.
 
         timeout_s: on a free machine; it grows with how busy this one is.
         """
@@ -61,7 +61,7 @@ class Launcher:
             self.kill()
 
     def kill(self) -> None:
-        """Ends it, whatever it does. No effect where it has ended."""
+        """Kills the driver. No effect where it has ended."""
         self._process.kill()
         self._process.wait()
         if self._process.stdin is not None:
@@ -73,4 +73,4 @@ class Launcher:
         try:
             self._process.stdin.write(told)
         except BrokenPipeError:
-            return  # it has ended: `finish` says how
+            return  # it has ended: `finish` reports how

@@ -1,7 +1,7 @@
-"""Owns the check that `streaming`, `actors` and `training` are ours. Never imports them, nor anything else of ours.
+"""The check that `streaming`, `actors` and `training` are ours. Never imports them, nor anything else of ours.
 
-The names are common. Where another installed package has one of them and comes first on the path, Python would import
-that one and fail far away with an AttributeError; this says it at once and says what to do.
+The names are common. If another installed package has one of them and comes first on the path, Python would import that
+one and fail far away with an AttributeError. This check reports it at once, with what to do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PACKAGES = ("streaming", "actors", "training")
 
 
 def shadowing(packages: tuple[str, ...] = PACKAGES) -> str | None:
-    """What is wrong and what to do where a package of ours is another's or is missing; None where all is well."""
+    """The problem and its remedy if one of our packages is another's or missing; None if all is well."""
     for name in packages:
         spec = importlib.util.find_spec(name)
         if spec is None:

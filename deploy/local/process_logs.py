@@ -1,4 +1,4 @@
-"""Owns where the processes of a system write their logs, and reads the ends of them. Never writes or deletes one."""
+"""The log files of a system's processes: where they are, and their last lines. Never writes or deletes one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ OF_RAY = (
     *("gcs_server", "raylet", "dashboard", "runtime_env", "ray_", "ServeController", "HAProxyManager", "ProxyActor"),
     *("controller_", "proxy_", "worker", "monitor", "haproxy"),
 )
-READ_BYTES = 1_048_576  # of the end of each file; a thousand long lines
+READ_BYTES = 1_048_576  # read from the end of each file; a thousand long lines
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessLog:
-    """What one process writes. pid: "" where the file does not say."""
+    """The log of one process. pid: "" where the file does not name it."""
 
     process: str
     pid: str
@@ -27,12 +27,12 @@ class ProcessLog:
 
     @property
     def of_ray(self) -> bool:
-        """Whether it is Ray's own process, not one of the application's."""
+        """Whether the process is Ray's own, not one of the application."""
         return self.process.startswith(OF_RAY)
 
 
 def logs_in(folder: Path) -> list[ProcessLog]:
-    """Every log in a folder of Ray's logs, the application's first. The processes are called as `status` calls them."""
+    """Every log in a folder of Ray's logs, the application's first. Processes have the names that `status` shows."""
     found = []
     for path in sorted(folder.rglob("*")):
         if path.suffix in {".log", ".err", ".out"} and path.is_file() and not path.name.startswith("python-core"):
@@ -42,7 +42,7 @@ def logs_in(folder: Path) -> list[ProcessLog]:
 
 
 def end_of(path: Path, lines: int) -> list[str]:
-    """The last lines of a file, Ray's markers left out."""
+    """The last lines of a file, without Ray's markers."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - READ_BYTES))
@@ -52,12 +52,12 @@ def end_of(path: Path, lines: int) -> list[str]:
 
 
 def grown(paths: Sequence[Path], sizes: dict[Path, int]) -> Iterator[tuple[Path, str]]:
-    """The whole lines that have come since `sizes`, which it keeps: the bytes of each file that were read."""
+    """The whole lines that came since the last call. sizes: bytes of each file that were read; it is updated."""
     for path in paths:
         try:
             size = path.stat().st_size
             if size < sizes.get(path, 0):
-                sizes[path] = 0  # it was begun anew
+                sizes[path] = 0  # the file was begun anew
             if size == sizes.get(path, 0):
                 continue
             with path.open("rb") as file:
@@ -72,20 +72,20 @@ def grown(paths: Sequence[Path], sizes: dict[Path, int]) -> Iterator[tuple[Path,
 
 
 def chosen(logs: Sequence[ProcessLog], names: Sequence[str], *, everything: bool) -> list[ProcessLog]:
-    """Those whose process is called so, "room-worker" for "room-worker 0" too; without names all but Ray's own."""
+    """The logs of processes with these names, "room-worker" for "room-worker 0" too; without names all but Ray's."""
     if names:
         return [log for log in logs if any(name in {log.process, log.pid} for name in names)]
     return [log for log in logs if everything or not log.of_ray]
 
 
 def kept_logs(folders: Sequence[Path]) -> Mapping[str, Path]:
-    """The logs that ended systems left, newest first: when, and in which folder."""
+    """The logs that ended systems left, newest first: folders by time."""
     found = {path.name: path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir()}
     return dict(sorted(found.items(), reverse=True))
 
 
 def _whose(path: Path) -> tuple[str, str]:
-    """(process, pid) of a file: a worker's says so in its first lines, another's is called after its process."""
+    """The process and pid of a file: a worker's log names them in its first lines, others do in the file name."""
     if (worker := WORKER.match(path.name)) is not None:
         with path.open(encoding="utf-8", errors="replace") as file:
             for _ in range(3):
@@ -97,5 +97,5 @@ def _whose(path: Path) -> tuple[str, str]:
 
 
 def _called(name: str) -> str:
-    """RoomWorker → room-worker; Ray's own keep their names."""
+    """The name of a process: room-worker for RoomWorker; Ray's own keep their names."""
     return name if name.startswith(OF_RAY) else re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()

@@ -1,10 +1,9 @@
-"""Owns what needs a connection to Ray: deploys the application and stops it, in a process of its own. Never stays.
+"""The Ray driver: a process that connects to Ray, to deploy or stop the application. Never stays.
 
-`System` starts it as a program, so that nobody who only wants the system up becomes a Ray driver: Ray takes over a
-process that connects (200 MB, threads, signal handlers), and reads its settings from the environment at its import.
-It imports Ray, reads one pickled `Order` from its standard input and, to deploy, a line once the topics are there: the
-imports and the start of Serve take seconds in which Kafka and Ray start too. It answers with its exit code, and log
-lines on standard error.
+`System` starts it as a program and does not become a driver itself: Ray takes over a process that connects (200 MB,
+threads, signal handlers), and reads its settings from the environment at its import. The driver imports Ray and reads
+one pickled `Order` from its standard input and, to deploy, a line once the topics are there: the imports and the start
+of Serve take seconds, in which Kafka and Ray start too. It answers with its exit code, and log lines on standard error.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from deploy.config.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to do, where."""
+    """An order to the driver: what to do, and where."""
 
     action: Literal["deploy", "stop"]
     settings: Settings
@@ -55,7 +54,7 @@ def main() -> int:
         gpus = ray.cluster_resources().get("GPU", 0.0)
         deploy(order.settings, Placement(order.metrics_folder, gpus, order.local))
     else:
-        with contextlib.suppress(Exception):  # it may not have come that far
+        with contextlib.suppress(Exception):  # it may not have got that far
             serve.delete(APPLICATION, _blocking=True)
         if order.local:
             serve.shutdown()
@@ -63,7 +62,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # As a module of its own name: what is deployed from __main__ would be pickled by value.
+    # as a module with its own name: classes deployed from __main__ would be pickled by value
     from deploy.local.ray_driver import main as launch
 
     sys.exit(launch())

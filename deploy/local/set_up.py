@@ -69,17 +69,17 @@ def main() -> int:
 
 
 def make_venv(uv: str, venv: Path, environ: Mapping[str, str]) -> None:
-    """A virtual environment of this Python, unless one that works is there. Raises CalledProcessError."""
+    """Makes a virtual environment of this Python, unless a working one exists. Raises CalledProcessError."""
     python = venv / "bin" / "python"
     if not python.exists() or subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode:
         _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, venv], environ)
 
 
 def install(uv: str, python: Path, lock: Path, environ: Mapping[str, str], torch_index: str) -> None:
-    """Makes the environment of `python` what the lock file says, and nothing else. What is there already stays.
+    """Makes the environment of `python` match the lock file exactly. Packages that match stay as they are.
 
-    torch_index: where torch comes from instead, in another build and so without a hash; "": from where all come.
-    Raises CalledProcessError: a package is not to be had, or its hash is another.
+    torch_index: another source for torch, with another build and so without a hash; "": the source of all packages.
+    Raises CalledProcessError: a package is not available, or has another hash.
     """
     text = lock.read_text()
     origin = f", torch from {urlsplit(torch_index).hostname}" if torch_index else ""
@@ -105,11 +105,11 @@ def _run(words: Sequence[str | Path], environ: Mapping[str, str]) -> None:
 
 
 class NoVenvModule(Exception):
-    """This Python cannot make a virtual environment to install uv into."""
+    """Raised when this Python cannot make a virtual environment to install uv into."""
 
 
 def find_uv() -> str:
-    """uv on the PATH, else one in .uv, which is made where it is missing. Raises CalledProcessError, NoVenvModule."""
+    """The uv on the PATH, else one in .uv, installed if missing. Raises CalledProcessError, NoVenvModule."""
     if (found := shutil.which("uv")) is not None:
         return found
     ours = UV_VENV / "bin" / "uv"
@@ -123,7 +123,7 @@ def find_uv() -> str:
 
 
 def without_torch(lock: str) -> str:
-    """The lock file without torch and without what is there for torch alone, such as CUDA's libraries."""
+    """The lock file without torch and the packages that only torch needs, such as CUDA's libraries."""
     blocks = dict(_blocks(lock))
     gone = {TORCH}
     while more := {name for name, block in blocks.items() if name not in gone and (via := _via(block)) and via <= gone}:
@@ -132,7 +132,7 @@ def without_torch(lock: str) -> str:
 
 
 def _blocks(lock: str) -> Iterator[tuple[str, str]]:
-    """Each package's lines."""
+    """The packages of a lock file, each with its lines."""
     starts = [match.start() for match in _PIN.finditer(lock)]
     for start, end in zip(starts, [*starts[1:], len(lock)], strict=True):
         block = lock[start:end]
@@ -140,19 +140,19 @@ def _blocks(lock: str) -> Iterator[tuple[str, str]]:
 
 
 def _via(block: str) -> set[str]:
-    """Which packages want this one."""
+    """The packages that need this one."""
     return {*_VIA.findall(block), *_ONE_VIA.findall(block)}
 
 
 def pip_settings(python: str = sys.executable) -> dict[str, str]:
-    """What the user has told pip, in its files and in the environment: name → value. Empty where there is no pip."""
+    """The user's settings of pip, from its files and the environment: name → value. Empty where there is no pip."""
     said = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
     found = {match[1]: match[2] for line in said.splitlines() if (match := _SETTING.match(line))}
     return {name: str(ast.literal_eval(value)) for name, value in found.items()}
 
 
 def environment(environ: Mapping[str, str], pip: Mapping[str, str]) -> dict[str, str]:
-    """The environment for uv, which does not read pip's settings: what uv has not been told is taken from them."""
+    """The environment for uv, which does not read pip's settings: they fill in settings that uv lacks."""
     ours = {name: value for name, value in environ.items() if name != "VIRTUAL_ENV"}
     if any(path.expanduser().exists() for path in UV_SETTINGS):
         return ours

@@ -1,4 +1,4 @@
-"""Turns Ctrl-C and SIGTERM into an event, so that a command ends between two records. Never ends the process itself."""
+"""Ctrl-C and SIGTERM as an event, so that a command ends between two records. Never ends the process itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextlib.contextmanager
 def stop_on_signal(stop: threading.Event) -> Iterator[threading.Event]:
-    """Sets `stop` at the first signal; at a second Ctrl-C, KeyboardInterrupt is raised as ever. Main thread only."""
+    """Sets `stop` at the first signal; a second Ctrl-C raises KeyboardInterrupt as usual. Main thread only."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         if stop.is_set():

@@ -1,6 +1,6 @@
-"""Owns the whole system on this machine: starts Kafka, Ray and the application in order, and stops them. Never serves.
+"""The whole system on this machine: starts Kafka, Ray and the application in order, and stops them. Never serves.
 
-What was started is written down in `.tidecast/run.json`, so that another process can stop it.
+A record of what was started goes to `.tidecast/run.json`, so that another process can stop it.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from streaming.patience import Patience
 from streaming.private_folder import make_private
 from streaming.topic_check import check_topics
 
-CONNECT_S = 8.0  # a process that starts and connects to Ray; 3 s on an idle machine
+CONNECT_S = 8.0  # for a process to start and connect to Ray; 3 s on an idle machine
 
-KEPT_LOGS = 5  # of systems that were stopped; some MB each
+KEPT_LOGS = 5  # logs of stopped systems; some MB each
 Progress = Callable[[str], None]
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """What was started and by whom it is found."""
+    """The record of what was started, by which it is found again."""
 
     url: str
     bootstrap_servers: str
     ray_address: str
-    ray_folder: str  # "" on a cluster that is not ours
+    ray_folder: str  # "" on another's cluster
     kafka_started: bool
     started_at_ms: int
     kafka_folder: str = ""  # "": that of the settings
@@ -65,10 +65,10 @@ class System:
         await_encoder: bool = True,
         outlives: bool = True,
     ) -> None:
-        """folder: where `run.json` lies; progress: told each step in words.
+        """folder: of `run.json`. progress: receives each step in words.
 
-        await_encoder: False to be started once it answers, while the encoder may still load its model. outlives: False
-        where nothing is to run on after this process, even where that is killed.
+        await_encoder: False: it counts as started once it answers, while the encoder may still load its model.
+        outlives: False: nothing runs on after this process, even if that is killed.
         """
         self.settings = settings
         self._file = folder / "run.json"
@@ -82,11 +82,11 @@ class System:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The URL where it answers."""
         return self.settings.http.url
 
     def client(self) -> Client:
-        """Connections of their own, for one thread."""
+        """A new client, for one thread."""
         return Client(self.url, admin_url=self.settings.http.admin_url)
 
     def __enter__(self) -> System:
@@ -94,7 +94,7 @@ class System:
         try:
             self.start()
         except BaseException:
-            if self.running() != before:  # else it is another's, which runs already
+            if self.running() != before:  # else it is another one, which runs already
                 self.stop()
             raise
         return self
@@ -103,24 +103,24 @@ class System:
         self.stop()
 
     def running(self) -> Running | None:
-        """What a System with this folder has started and not stopped; None where there is nothing."""
+        """The record of a system that was started from this folder and not stopped; None where there is none."""
         try:
             return msgspec.json.decode(self._file.read_bytes(), type=Running)
         except (OSError, msgspec.DecodeError):
             return None
 
     def living(self) -> Running | None:
-        """What was started from this folder and still has processes; None where nothing has."""
+        """The record of a system from this folder that still has processes; None where there is none."""
         running = self.running()
         return running if running is not None and self._alive(running) else None
 
     def require_none(self) -> None:
-        """Raises TidecastError where one runs already that was started from this folder."""
+        """Checks that no system from this folder runs. Raises TidecastError."""
         if (running := self.living()) is not None:
             raise TidecastError(f"the system runs already at {running.url}; `tidecast down` stops it")
 
     def start(self) -> None:
-        """Starts all of it and waits until it answers from current tables. Raises TidecastError."""
+        """Starts the system and waits until it answers from current tables. Raises TidecastError."""
         self.require_none()
         running = self.running()
         ours = not self.settings.kafka.bootstrap_servers
@@ -132,7 +132,7 @@ class System:
         ray = self._ray = (
             None if self.settings.ray.address else LocalRay(self.settings.ray, limits=self.settings.http.limits)
         )
-        # One that an `up` which was killed had started is ours too.
+        # a Kafka started by an `up` that was killed is ours too
         starts_kafka = ours and (self._kafka.pid() is None or (running is not None and running.kafka_started))
         self._note(ray, starts_kafka)  # before anything starts: whatever happens then, `down` finds it
         started = [name for name, starts in (("Kafka", ours), ("Ray", ray is not None)) if starts]
@@ -165,7 +165,7 @@ class System:
         self._await_ready()
 
     def stop(self) -> bool:
-        """Stops what was started: workers flush and commit first. False where nothing was."""
+        """Stops the system; workers flush and commit first. False where nothing was started."""
         running = self.running()
         if running is None:
             return False
@@ -176,7 +176,7 @@ class System:
             ray = LocalRay(self.settings.ray, Path(running.ray_folder))
         if ray is None or ray.pids():
             self._tell("stopping the application")
-            with contextlib.suppress(ClusterError):  # then it is ended without asking; the log has what it needs
+            with contextlib.suppress(ClusterError):  # then it is killed; the log has all it needs
                 order = self._order("stop", ray)
                 launcher = Launcher(ray.environment() if ray is not None else {})
                 launcher.give(order)
@@ -195,7 +195,7 @@ class System:
         return True
 
     def _keep_logs(self, ray: LocalRay) -> None:
-        """Keeps what the processes have logged, of the last KEPT_LOGS systems: Ray's folder goes with it."""
+        """Keeps the processes' logs, for the last KEPT_LOGS systems: Ray's folder is removed with Ray."""
         folder = self._file.with_name("logs")
         make_private(folder)
         kept = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -204,26 +204,26 @@ class System:
         ray.save_logs(folder / time.strftime("%Y-%m-%dT%H-%M-%S"))
 
     def also_ends(self, pid: int) -> None:
-        """A process that was started just now ends with this one, where nothing is to outlive it."""
+        """Makes a process that was started just now end with this one, unless `outlives`."""
         if self._watch is not None:
             self._watch.also(pid)
 
     def pids(self) -> Sequence[int]:
-        """Every living process that was started, the broker apart."""
+        """Every living process that was started, except the broker."""
         running = self.running()
         if running is None or not running.ray_folder:
             return []
         return LocalRay(self.settings.ray, Path(running.ray_folder)).pids()
 
     def _kafka_in(self, folder: str) -> LocalKafka:
-        """The demo has one apart from that of `up`; `tidecast down` stops either."""
+        """The Kafka in a folder. The demo's is another than that of `up`; `tidecast down` stops either."""
         config = self.settings.local_kafka
         return (
             LocalKafka(dataclasses.replace(config, folder=folder)) if folder not in ("", config.folder) else self._kafka
         )
 
     def _tell(self, step: str) -> None:
-        with contextlib.suppress(OSError):  # nobody reads any more: that must not leave half of it running
+        with contextlib.suppress(OSError):  # nobody reads any more: that must not leave half of the system running
             self._progress(step)
 
     def _alive(self, running: Running) -> bool:
@@ -263,7 +263,7 @@ class System:
         )
 
     def _posts(self, client: Client) -> Sequence[Post] | None:
-        """What the processes say; None on a cluster of others with none of ours on this node, where nobody tells."""
+        """The processes' posts; None on another's cluster without a process of ours on this node to ask."""
         try:
             return client.status().processes
         except NotUp:
@@ -310,7 +310,7 @@ class System:
 
 
 def _metrics_folder() -> Path:
-    """On the nodes of a cluster that is not ours; of a name that no other user has."""
+    """The folder for metrics on nodes of another's cluster, with a name that no other user has."""
     return Path(tempfile.gettempdir()) / f"tidecast-{os.getuid()}"
 
 
@@ -325,7 +325,7 @@ def _require_free(http: HttpConfig) -> None:
 
 def _free(host: str, port: int) -> bool:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections are no listeners
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections do not count
         try:
             probe.bind((host, port))
         except OSError as err:
@@ -334,5 +334,5 @@ def _free(host: str, port: int) -> bool:
 
 
 def _is_ready(post: Post) -> bool:
-    """A replica has caught up; a worker has its partitions."""
+    """Whether a process is ready: a replica has caught up, a worker has its partitions."""
     return bool(post.detail.get("ready", True)) and bool(post.detail.get("partitions", True))

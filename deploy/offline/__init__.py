@@ -1,1 +1,1 @@
-"""What `tidecast evaluate` compares."""
+"""The rankers that `tidecast evaluate` compares."""

@@ -1,8 +1,7 @@
-"""Version 0 as a ranker of recorded visits: what a replica without a model would score. Never learns, never measures.
+"""The baseline ranker for recorded visits: scores as a replica without a model would. Never learns, never measures.
 
-The score, the tastes, the pools and the tables are the replica's own (actors/), the profiles those of a ProfileWorker;
-only the rooms' states are made from counts of the recording. Rooms change there at most once a second, as they do on
-the log.
+Score, interest profiles, pools and tables are the replica's own (actors/), and profiles are a ProfileWorker's. Only the
+rooms' states are made from counts of the recording. They change at most once a second, as they do on the log.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ from training.recorded.replay_state import Moment
 from training.recorded.room_states import RecordedStates
 
 RENEW_MS = 1_000  # a room's statistics are published at most so often
-FOLD_MS = 60_000  # without a visit to score, sums are taken in so often
+FOLD_MS = 60_000  # without a visit to score, counts are aggregated so often
 TOMBSTONE_MS = 3_600_000  # an ended room is forgotten after this
 
 
 @dataclass(frozen=True, slots=True)
 class VersionZeroConfig:
-    """As a replica has it."""
+    """The settings of a replica that the baseline ranker needs."""
 
     recommend: RecommendConfig = field(default_factory=RecommendConfig)
     tables: TablesConfig = field(default_factory=TablesConfig)
@@ -46,9 +45,9 @@ class VersionZeroConfig:
 
 
 class VersionZero:
-    """A ranker that follows the chat.
+    """The baseline ranker, which follows the chat.
 
-    A room that is live only because it is being entered is scored as one that has just begun: by the viewer's habit.
+    A room that is live only because it is being entered is scored like one that has just begun: by the viewer's habit.
 
     rooms: the tables, as of the last moment that was scored.
     """
@@ -77,15 +76,15 @@ class VersionZero:
         self._profiles: dict[int, ProfileFold] = {}
         self._deadlines: Deadlines[int] = Deadlines()  # viewers who are in a room
         self._shown: dict[int, RoomId] = {}  # channel → room in the tables
-        self._slot_C = np.full(len(channels), -1, np.int64)  # where it is there
-        self._ended: deque[tuple[int, RoomId]] = deque()  # when, and which
+        self._slot_C = np.full(len(channels), -1, np.int64)  # slot by channel, −1 where it has no room
+        self._ended: deque[tuple[int, RoomId]] = deque()  # time of the end, and room
         self._renewed_ms = self._folded_ms = 0
 
     def learn(self, past: Sequence[Moment]) -> None:
-        """Nothing to learn."""
+        """Does nothing: the baseline ranker does not learn."""
 
     def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
-        """One message, in time order; a visit enters the room first."""
+        """Applies one message, in time order; a visit enters the room first."""
         at_ms, states = at_us // 1_000, self._states
         room, streamer, name = states.room(channel, at_ms), self._channels[channel], str(viewer)
         profile = self._profiles.get(viewer)
@@ -104,7 +103,7 @@ class VersionZero:
             states.fold()
 
     def _lapse(self, at_ms: int) -> None:
-        """Has viewers leave of whom nothing was heard for too long, as the ProfileWorker does."""
+        """Makes viewers leave who were silent for too long, as the ProfileWorker does."""
         for viewer in self._deadlines.take(at_ms):
             profile = self._profiles[viewer]
             if not profile.lapse(at_ms, self._states.book):
@@ -115,7 +114,7 @@ class VersionZero:
             self._deadlines.put(viewer, profile.present_until_ms)
 
     def score(self, moment: Moment) -> NDArray[np.float64]:
-        """[N], version 0's score of each room."""
+        """The baseline ranker's score of each candidate, float64 [N]."""
         at_ms, live_N = moment.at_us // 1_000, moment.live_N
         self._renew(moment.at_us, live_N)
         slots_N = self._slot_C[live_N]
@@ -129,28 +128,28 @@ class VersionZero:
         return score_N
 
     def profile(self, viewer: int) -> ViewerProfile | None:
-        """What is known of a viewer, None for nothing."""
+        """A viewer's profile, None for a cold-start viewer."""
         fold = self._profiles.get(viewer)
         return None if fold is None else fold.profile()
 
     def _of_stranger(self, slots_N: NDArray[np.int64], shown_N: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """[N]; 0 for a room that is not in the tables."""
+        """Scores for a cold-start viewer, float64 [N]; 0 for a room that is not in the tables."""
         score_N, slots_K = np.zeros(len(slots_N)), slots_N[shown_N]
         score_N[shown_N] = self._score.of(slots_K, np.arange(len(slots_K)), None, None, Visited(), company=Company())[1]
         return score_N
 
     def _of_habits(self, live_N: NDArray[np.intp], taste: Taste) -> NDArray[np.float64]:
-        """[N], the one term that a room has of which nothing but its streamer is known."""
+        """Scores by habit, float64 [N]: the only term of a room of which no more than the streamer is known."""
         weight, strength = self._config.recommend.weights.visited, dict(taste.habits)
         streamers = [StreamerId(self._channels[channel]) for channel in live_N.tolist()]
         return weight * np.array([strength.get(streamer, 0.0) for streamer in streamers])
 
     def _of(self, slots_K: NDArray[np.int64], profile: ViewerProfile, taste: Taste, at_ms: int) -> NDArray[np.float32]:
-        """[K] of rooms in the tables. The one where the viewer is comes last: a replica does not return it."""
+        """Scores of rooms in the tables, float32 [K]. The viewer's room comes last: a replica does not return it."""
         rooms = self.rooms
         affinity, visited = Affinity(taste, rooms, self._config.recommend.weights), self._candidates.visited(taste)
         alike_N = self._candidates.alike(taste.query_E, rooms.index)
-        both_N = np.concatenate([slots_K, visited.slots_V])  # of a repeated slot the last has the whole score
+        both_N = np.concatenate([slots_K, visited.slots_V])  # the last of repeated slots has the whole score
         score_N = np.zeros(len(rooms.live_N), np.float32)
         company = self._score.company(taste, at_ms)
         score_N[both_N] = self._score.of(both_N, np.arange(len(both_N)), affinity, alike_N, visited, company=company)[1]

@@ -1,4 +1,4 @@
-"""Which rankers `tidecast evaluate` compares, by name, and what each is made of. Never ranks or measures."""
+"""The rankers that `tidecast evaluate` compares, by name, with their ingredients. Never ranks or measures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BOOSTED = ("boosting", *WITH_CONTENT, WITH_TOWERS)
 
 @dataclass(frozen=True, slots=True)
 class Ingredients:
-    """What rankers are made of. known: titles by channel, as far as given. content: None where none is given."""
+    """The inputs that rankers are built from. known: titles by channel, as far as given. content: None if not given."""
 
     chat: Chat
     boosting: BoostingConfig
@@ -37,15 +37,15 @@ class Ingredients:
 
 
 def names_of(names: Sequence[str], versions: Sequence[str]) -> list[str]:
-    """What `build` builds of these is called."""
+    """The names of the rankers that `build` makes of these."""
     others = [name for name in names if name != WITH_TOWERS]
     return [*_towers_of(names, versions), *others, *versions]
 
 
 def build(names: Sequence[str], versions: Mapping[str, Bundle], ingredients: Ingredients) -> list[Ranker]:
-    """Those named, in the order of `BUILDERS`, then trained versions, by the names given. Raises ConfigError.
+    """Builds the named rankers, in the order of `BUILDERS`, then trained versions. Raises ConfigError.
 
-    Then the boosted ones that see the towers of either: they rank as they do by themselves, and learn once.
+    Last come the boosted ones that see the towers of either. The rankers with these towers learn only once.
     """
     rankers = [builder(ingredients) for name, builder in BUILDERS.items() if name in names]
     rankers += [given_version(name, bundle, ingredients) for name, bundle in versions.items()]
@@ -57,7 +57,7 @@ def build(names: Sequence[str], versions: Mapping[str, Bundle], ingredients: Ing
 
 
 def _towers_of(names: Sequence[str], versions: Sequence[str]) -> dict[str, str]:
-    """Whose towers boosted rankers see, by their names: of each version given, else of what learns here."""
+    """The owners of the towers that boosted rankers see, by the boosted names: versions given, else the model here."""
     if WITH_TOWERS not in names:
         return {}
     learns = {WITH_TOWERS: MODEL} if MODEL in names or not versions else {}

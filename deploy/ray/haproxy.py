@@ -1,8 +1,8 @@
-"""Starts HAProxy for Ray Serve: closed to others, bounded, with our errors. Never proxies itself.
+"""The starter of HAProxy for Ray Serve: closed to others, with limits and our errors. Never proxies itself.
 
-Serve writes HAProxy's configuration and has no setting for most of it. It has one for the binary to run, and this
-program is that binary: it changes the configuration and becomes the real HAProxy, under the same pid, which Serve
-checks. It ends with the process that started it. Standard library only: it runs without site-packages.
+Serve writes HAProxy's configuration and has no setting for most of it. But the binary is a setting, and this program is
+that binary: it changes the configuration and becomes the real HAProxy, under the same pid, which Serve checks. It ends
+with the process that started it. Standard library only: it runs without site-packages.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import signal
 import sys
 from pathlib import Path
 
-if not __package__:  # run as a program, without the rest of ours
+if not __package__:  # run as a program, without our packages
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from deploy.config.proxy_limits import ProxyLimits
 from deploy.ray.haproxy_words import with_our_words
 
 PR_SET_PDEATHSIG = 1
-OVER = 5 / 4  # so many times its bound a source may connect: below that it is told why it is refused
+OVER = 5 / 4  # times its limit that a source may connect: below that it gets a reason for the refusal
 PROBLEM = "application/problem+json"
 PUBLIC = "frontend http_frontend"
 CLOSED = ("frontend prometheus", "listen stats")  # Serve itself asks through the socket
@@ -54,9 +54,9 @@ SECTION = re.compile(r"^(?=\S)", re.MULTILINE)
 
 
 def changed(config: str, limits: ProxyLimits, folder: Path) -> str:
-    """Serve's configuration with what is missing in it. folder: of the error files.
+    """Serve's configuration with our additions. folder: of the error files.
 
-    Idempotent, because Serve writes the file only where something of its own has changed.
+    Idempotent, because Serve writes the file only when its own part has changed.
     """
     sections = [section for section in SECTION.split(config) if not section.startswith(CLOSED)]
     return "".join(_section(section, limits, folder) for section in sections)
@@ -72,12 +72,12 @@ def _section(text: str, limits: ProxyLimits, folder: Path) -> str:
         )
         files = "".join(f"    errorfile {status} {folder / f'{status}.http'}\n" for status in ERRORS)
         wait_ms = round(limits.request_timeout_s * 1000)
-        # For the head; and for whoever has been told that it is over and does not close, with half a body still to come
+        # for the head; and for callers who were refused and do not close, with half a body still to come
         return f"{text}    timeout http-request {wait_ms}ms\n    timeout client-fin {wait_ms}ms\n{files}"
     if text.startswith(PUBLIC) and "track-sc0" not in text:
         head, bind, rest = re.split(r"(^\s+bind .*\n)", text, maxsplit=1, flags=re.MULTILINE)
         text = head + bind + _bounds(limits) + rest
-    text = NO_PATH.sub(r"\1 \2", text)  # `OPTIONS *` has none, and is for the application too
+    text = NO_PATH.sub(r"\1 \2", text)  # `OPTIONS *` has no path, and is for the application too
     text = NO_APPLICATION.sub(r"\g<1>503", text)
     return TEXT_ERROR.sub(r"\1 default-errorfiles", text)
 
@@ -91,10 +91,10 @@ def _bounds(limits: ProxyLimits) -> str:
         f"http-request deny deny_status 429 if {{ sc0_conn_cur gt {per_source} }}",
         f"http-request deny deny_status 413 if {{ req.body_size gt {limits.max_body_bytes} }}",  # of 64 bits
         "http-request deny deny_status 501 if { method CONNECT }",
-        # Up to a buffer, 16 KB: only who has sent so much of a body takes a place at a replica.
+        # up to a buffer, 16 KB: only a caller who has sent so much of a body takes a place at a replica
         f"http-request wait-for-body time {round(limits.request_timeout_s * 1000)}ms if {{ req.body_size gt 0 }} or"
         " { req.hdr(transfer-encoding) -m found }",
-        # What Serve, its fallback proxy and the server of the replicas say in words of their own
+        # texts of Serve, its fallback proxy and the server of the replicas
         *(
             f"http-response return status {status} default-errorfiles if {{ status {status} }}"
             f" !{{ res.hdr(content-type) -m beg {PROBLEM} }}"
@@ -105,7 +105,7 @@ def _bounds(limits: ProxyLimits) -> str:
 
 
 def error_page(status: int) -> bytes:
-    """HAProxy's own answer in the form that all our errors have."""
+    """HAProxy's own error response, in the form of all our errors."""
     title, detail = ERRORS[status]
     said = {"type": "/docs#problems", "title": title, "status": status, "detail": detail}
     body = json.dumps(said, separators=(",", ":")).encode()
@@ -115,14 +115,14 @@ def error_page(status: int) -> bytes:
 
 
 def main(argv: list[str]) -> None:
-    """argv: ProxyLimits as JSON, the real binary, then its arguments as Serve gives them. Does not return."""
+    """Becomes HAProxy. argv: ProxyLimits as JSON, the real binary, then its arguments from Serve. Never returns."""
     limits, binary, *arguments = argv
     config = Path(arguments[arguments.index("-f") + 1])
     most = ProxyLimits(**json.loads(limits)).within(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     config.write_text(changed(config.read_text(), most, config.parent))
     for status in ERRORS:
         (config.parent / f"{status}.http").write_bytes(error_page(status))
-    # Otherwise a killed HAProxyManager leaves an HAProxy behind that keeps the port from its successor.
+    # else a killed HAProxyManager leaves an HAProxy behind that keeps the port from its successor
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     program = str(with_our_words(Path(binary), config.parent))
     os.execv(program, [program, *arguments])

@@ -1,9 +1,9 @@
-"""Owns what HAProxy says where no configuration reaches: heads that it cannot read, or that do not come. Never runs it.
+"""HAProxy's error texts that no configuration reaches: for heads that are unreadable or never come. Never runs it.
 
-HAProxy reads `errorfile` only once it has a request. What it says before that, to nonsense (400), to a head that does
-not arrive in time (408) or has a transfer encoding of its own (422), are texts in its binary, in HTML. A copy of the
-binary gets ours in their place, of the same length. A text that is not found, as in another HAProxy, stays as it is.
-Standard library only.
+HAProxy reads `errorfile` only once it has a request. Its responses before that, to nonsense (400), to a head that does
+not arrive in time (408) or has an unknown transfer encoding (422), are HTML texts in its binary. A copy of the binary
+gets ours in their place, of the same length. A text that is not found, as in another HAProxy, stays as it is. Standard
+library only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHORT = {
 
 
 def with_our_words(binary: Path, folder: Path) -> Path:
-    """A copy in `folder` that says it in our form, or the binary itself. Raises OSError."""
+    """A copy in `folder` with the texts in our form, or the binary itself. Raises OSError."""
     program = binary.read_bytes()
     for status in SHORT:
         found = re.search(rb"HTTP/1\.[01] %d [^\0]*</html>\s*\0" % status, program)
@@ -34,7 +34,7 @@ def with_our_words(binary: Path, folder: Path) -> Path:
     unfinished = folder / f"{binary.name}.{os.getpid()}"
     unfinished.write_bytes(program)
     unfinished.chmod(0o700)
-    libraries = folder / "lib"  # it looks for its libraries beside itself
+    libraries = folder / "lib"  # the binary looks for its libraries beside itself
     if not libraries.is_symlink() and (binary.parent / "lib").is_dir():
         libraries.symlink_to(binary.parent / "lib")
     unfinished.replace(copy)
@@ -42,7 +42,7 @@ def with_our_words(binary: Path, folder: Path) -> Path:
 
 
 def problem_text(status: int, length: int) -> bytes | None:
-    """A whole answer of exactly so many bytes, None where it takes more."""
+    """A whole HTTP response of exactly `length` bytes, None where it needs more."""
     title, detail = SHORT[status]
     body = f'{{"type":"/docs#problems","title":"{title}","status":{status},"detail":"{detail}"}}'
     head = f"HTTP/1.1 {status} {title}\r\nContent-Type:application/problem+json\r\nConnection:close\r\nContent-Length:"

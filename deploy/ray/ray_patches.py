@@ -1,6 +1,6 @@
-"""Owns the places where Ray's own API has no way: a value that all nodes can read, a port that is too open, a wait.
+"""Patches for gaps in Ray's API: a value that all nodes can read, a port that is too open, a wait. Never more.
 
-Both reach into Ray 2.60, which pyproject.toml pins; tests/integration/test_app.py notices when they no longer fit.
+They reach into Ray 2.60, which pyproject.toml pins; tests/integration/test_app.py notices when they no longer fit.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class KvStore:
     """A `deploy.http.status.Store` in the cluster's GCS. Needs no process of its own and is read on every node."""
 
     def put(self, key: str, value: bytes) -> None:
-        """Blocks for about a millisecond. Raises where the GCS is away."""
+        """Stores a value. Blocks for about a millisecond. Raises where the GCS is away."""
         internal_kv._internal_kv_put(PREFIX + key.encode(), value, overwrite=True, namespace=NAMESPACE)
 
     def values(self) -> list[bytes]:
-        """Everything that was put and never removed: readers look at the times."""
+        """All values ever put; none is removed, so readers check their times."""
         client = internal_kv.internal_kv_get_gcs_client()
         keys = client.internal_kv_keys(PREFIX, NAMESPACE)
         return list(client.internal_kv_multi_get(keys, NAMESPACE).values()) if keys else []
@@ -49,7 +49,7 @@ def keep_on_loopback() -> None:
 
 
 def start_serve(options: HTTPOptions, location: ProxyLocation) -> None:
-    """As `serve.start`, which also waits for the HTTP entries: here replicas and entries start side by side.
+    """Starts Serve without the wait of `serve.start` for HTTP entries: replicas and entries start side by side.
 
     No effect where Serve runs already on the connected cluster.
     """

@@ -1,4 +1,4 @@
-"""Has the HTTP servers of Serve look twice a second whether they are to end, not ten times. Never serves."""
+"""A slower tick for the HTTP servers of Serve: they check twice a second for their end, not ten times. Never serves."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import asyncio
 
 from uvicorn import Server
 
-TICK_S = 0.5  # a replica that is told to end closes its port so much later at most
+TICK_S = 0.5  # a replica that should end closes its port at most so much later
 
 
 async def main_loop(self: Server) -> None:
-    """As uvicorn's own, which has no setting for it."""
-    while not await self.on_tick(0):  # the number of a tick at which the date that answers carry is set
+    """Replaces uvicorn's main loop, which has no setting for its tick."""
+    while not await self.on_tick(0):  # a tick number at which the date header is renewed
         await asyncio.sleep(TICK_S)
 
 
 def tick_less() -> None:
-    """Called by Serve in each process before it starts an HTTP server there, for middlewares: it adds none."""
+    """Installs the slower tick. Serve calls it for middlewares, before each HTTP server starts; it adds none."""
     Server.main_loop = main_loop  # type: ignore[method-assign]

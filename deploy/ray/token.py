@@ -1,7 +1,7 @@
-"""Owns the secret that a Ray of ours asks everybody for: its file and its environment. Never checks anybody.
+"""The secret that our Ray requires of every client: its file and its environment. Never checks a client.
 
-Ray runs what it is sent: whoever reaches its ports, which on loopback is every user of the machine, runs code as the
-user who started it. With `RAY_AUTH_MODE=token` each of its servers asks for a secret first.
+Ray runs code that it is sent. On loopback every user of the machine can reach its ports, and so run code as the user
+who started it. With `RAY_AUTH_MODE=token` each of its servers requires a secret first.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ SECRET_BYTES = 32
 
 
 def token_environment(file: Path) -> Mapping[str, str]:
-    """What Ray's processes and whoever connects to them need. Makes the file, for its owner alone, where it is not."""
+    """The environment for Ray's processes and their clients. Makes the file, for its owner alone, if it is missing."""
     with contextlib.suppress(FileExistsError):
         opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(opened, "w") as written:
             written.write(secrets.token_hex(SECRET_BYTES))
-    # Ray takes a token in the environment, that of another cluster perhaps, before one in a file; "" is none.
+    # Ray prefers a token in the environment, perhaps another cluster's, to one in a file; "" is none
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(file), "RAY_AUTH_TOKEN": ""}

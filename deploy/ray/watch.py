@@ -1,8 +1,8 @@
-"""Ends what a process has started when that process ends, however that ends. Never ends what another has started.
+"""A watch that ends the processes a starter has started, once the starter ends, however that ends.
 
-A process of its own: whoever is killed with `kill -9` cleans nothing up. It holds one end of a pipe whose other end is
-the starter's alone; the system closes that with the starter. It holds the processes that it was told of by descriptors
-and not by pids, which others may get.
+Never ends the processes of another. It is a process of its own, because one killed with `kill -9` cleans nothing up. It
+has one end of a pipe whose other end is the starter's alone, and which the operating system closes with the starter. It
+refers to the watched processes by descriptors and not by pids, which others may get.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ GENTLE_S = 10.0  # for a process to end by itself: Kafka closes its files in two
 
 
 class Watch:
-    """Over one folder of Ray and some processes, for as long as this process lives. For one thread."""
+    """A watch over one folder of Ray and some processes, for as long as this process lives. For one thread."""
 
     def __init__(self, folder: Path) -> None:
-        """Starts watching; before the Ray in the folder starts, so that there is no moment without."""
+        """Starts the watch. Call it before the Ray in the folder starts, so that no moment is unwatched."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "deploy.ray.watch", str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,  # its starter's terminal may be gone
-            start_new_session=True,  # what ends its starter by group or terminal must not end it
+            start_new_session=True,  # a signal to its starter's group or terminal must not end it
         )
 
     def also(self, pid: int) -> None:
-        """Over a process too, which was started just now."""
+        """Watches a process too, which was started just now."""
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):  # somebody has killed the watch
                 self._process.stdin.write(b"%d\n" % pid)
                 self._process.stdin.flush()
 
     def end(self) -> None:
-        """No longer watches: everything has ended, or is to live on."""
+        """Ends the watch: everything has ended, or is to live on."""
         self._process.kill()
         self._process.wait()
         if self._process.stdin is not None:
@@ -50,7 +50,10 @@ class Watch:
 
 
 def main(folder: Path) -> None:
-    """Blocks until the other end of standard input is closed. Raises ClusterError: processes do not end."""
+    """Waits until the other end of standard input is closed, then ends the processes. Blocks.
+
+    Raises ClusterError: processes do not end.
+    """
     held: list[int] = []
     for line in sys.stdin.buffer:
         with contextlib.suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Owns the Serve application: which classes are deployments, and with what. Ray is applied here; the classes are plain.
+"""The Serve application: its deployments and their options. Ray is applied here; the classes are plain.
 
 Recommender (ingress) × http.replicas     RoomWorker × ray.room_workers ──► Encoder × ray.encoders
                                           ProfileWorker × ray.profile_workers
@@ -32,14 +32,14 @@ from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE
 
 APPLICATION = "tidecast"
 HEALTH_CHECK_PERIOD_S = 1.0
-OWNERS_PERIOD_S = 1.0  # how often replicas learn which ProfileWorker owns what; it changes in a rebalance only
-MAX_ONGOING_REQUESTS = 5_000  # of one replica: more than half of what one source may connect, so that a caller whose
+OWNERS_PERIOD_S = 1.0  # how often replicas learn which ProfileWorker owns a partition; only a rebalance changes that
+MAX_ONGOING_REQUESTS = 5_000  # per replica: more than half of the connections of one source, so that a caller whose
 # bodies arrive slowly, each for http.request_timeout_s at most, leaves room for others
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where the application runs. gpus: that the cluster has; local: on a Ray of our own, on loopback."""
+    """The place where the application runs. gpus: of the cluster. local: on a Ray of our own, on loopback."""
 
     metrics_folder: str
     gpus: float
@@ -65,7 +65,7 @@ def build(settings: Settings, placement: Placement) -> Application:
     ingress = serve.ingress()(RecommenderReplica)
     recommender = serve.deployment(ingress, name="Recommender", **common.options(settings.http.replicas))
     local = placement.local
-    # The workers hang on the ingress so that they belong to the application; it calls ProfileWorkers only.
+    # the workers hang on the ingress so that they belong to the application; it calls only ProfileWorkers
     encoders = encoder.bind(settings, local)
     workers = [profiles.bind(settings, local), rooms.bind(settings, local, encoders)]
     if settings.archive.uri:
@@ -79,7 +79,7 @@ def build(settings: Settings, placement: Placement) -> Application:
 
 
 def _in_folder(settings: Settings, folder: Path) -> Settings:
-    """Relative paths below a folder: replicas have a working directory of their own."""
+    """The settings with relative paths below a folder: replicas have a working directory of their own."""
     return dataclasses.replace(
         settings,
         archive=settings.archive.below(folder),
@@ -106,7 +106,7 @@ def deploy(settings: Settings, placement: Placement) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Common:
-    """What all deployments share."""
+    """The options and arguments that all deployments share."""
 
     settings: Settings
     placement: Placement
@@ -130,7 +130,7 @@ class _Common:
 
 
 def cluster_environment(settings: Settings) -> Mapping[str, Any]:
-    """Ray's runtime environment on a cluster that is not ours: a checkout's code travels, an installed wheel's not."""
+    """Ray's runtime environment on another's cluster: a checkout's code travels, an installed wheel's does not."""
     root = Path(__file__).resolve().parents[2]
     if not settings.ray.address or not (root / "pyproject.toml").exists():
         return {}

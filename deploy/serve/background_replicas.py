@@ -1,4 +1,4 @@
-"""Owns how the processes beside the answers are put together: Archiver and Trainer. Never does a worker's work."""
+"""The replicas that no answer needs: Archiver and Trainer. Never does a worker's work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ArchiverReplica(Replica):
-    """The Archiver. One is enough; while two of them run, in a restart, readers give each record once all the same."""
+    """The Archiver's process. One is enough; while two run, in a restart, readers still give each record once."""
 
     name = "archiver"
 
@@ -34,7 +34,7 @@ class ArchiverReplica(Replica):
 
 
 class TrainerReplica(Replica):
-    """The Trainer. One is enough; another finds the folder in use and waits."""
+    """The Trainer's process. One is enough; another finds the folder in use and waits."""
 
     name = "trainer"
 

@@ -1,6 +1,6 @@
-"""Owns the Encoder's deployment, which merges the texts of all RoomWorkers into batches, and the client to it.
+"""The Encoder's batching, which merges the texts of all RoomWorkers, and the client to it. Never chooses a text.
 
-Never chooses a text. Its process loads torch; a Trainer does so too, while it trains.
+The Encoder's process loads torch; a Trainer does so too, while it trains.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from streaming.metrics import Metrics
 from streaming.pulse import Pulse
 
 MOST_MERGED_TEXTS = 256  # four batches of the model: enough to sort by length, and done within half a second
-PATIENCE_S = 2.0  # after which those that give way are encoded all the same
+PATIENCE_S = 2.0  # after so long, submissions that give way are encoded all the same
 WATCH_PERIOD_S = 1.0
 CALL_TIMEOUT_S = 20.0  # a new encoder loads its model in 5 s; until then calls wait for it
 
 
 class Texts(Protocol):
-    """Text → vectors; `training.content.text_encoder.TextEncoder` is it."""
+    """An encoder of texts; `training.content.text_encoder.TextEncoder` is one."""
 
     version: str
 
     def encode(self, texts: Sequence[str]) -> object:
-        """float16 [N, D] for N texts."""
+        """The vectors of N texts, float16 [N, D]."""
 
 
 class _Waiting(NamedTuple):
@@ -38,7 +38,7 @@ class _Waiting(NamedTuple):
 
 
 class Merger:
-    """Encodes what came in while the last batch was at the model, as one. For one event loop.
+    """Merges submissions that came while the last batch was at the model into one batch. For one event loop.
 
     Submissions that give way are encoded one at a time, and while others wait only every PATIENCE_S.
     """
@@ -50,11 +50,11 @@ class Merger:
         self._giving_way: deque[_Waiting] = deque()
         self._thread = ThreadPoolExecutor(1, "encoder")
         self._running: asyncio.Task[None] | None = None
-        self._batch = 0  # how many went to the model
+        self._batch = 0  # number of batches that went to the model
         self._at_model = False
 
     async def submit(self, texts: Sequence[str], *, gives_way: bool = False) -> Encoded:
-        """The texts' vectors. gives_way: nobody waits for them now. Raises what the encoder raises."""
+        """The texts' vectors. gives_way: no live room waits for them. Raises what the encoder raises."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Encoded] = loop.create_future()
         (self._giving_way if gives_way else self._waiting).append(_Waiting(texts, done, loop.time()))
@@ -63,7 +63,7 @@ class Merger:
         return await done
 
     def watch(self, stop: threading.Event, pulse: Pulse, period_s: float = WATCH_PERIOD_S) -> None:
-        """Blocks until `stop`, and beats once a period, except while the same batch is at the model as before."""
+        """Beats once a period, except while the same batch is at the model as before. Blocks until `stop`."""
         seen = 0
         while not stop.wait(period_s):
             batch = self._batch
@@ -96,7 +96,7 @@ class Merger:
                     waiting.done.set_result(Encoded(rows, encoded.version))
 
     def _take(self, now_s: float) -> list[_Waiting]:
-        """The oldest submissions, one at least; of those that give way one at most."""
+        """Takes the oldest submissions, at least one; at most one that gives way."""
         count, texts = 0, 0
         for waiting in self._waiting:
             texts += len(waiting.texts)
@@ -110,14 +110,14 @@ class Merger:
 
 
 class RemoteEncoder:
-    """An EncoderClient: hands texts to an event loop that awaits the Encoder deployment."""
+    """An EncoderClient that hands texts to an event loop, which awaits the Encoder deployment."""
 
     def __init__(self, call: Callable[[Sequence[str]], Awaitable[Encoded]], loop: asyncio.AbstractEventLoop) -> None:
         self._call = call
         self._loop = loop
 
     def submit(self, texts: Sequence[str]) -> Future[Encoded]:
-        """Returns at once, from any thread. A killed encoder fails the future; so does silence."""
+        """Submits texts and returns at once, from any thread. A killed encoder fails the future; so does silence."""
         return asyncio.run_coroutine_threadsafe(self._ask(list(texts)), self._loop)
 
     async def _ask(self, texts: list[str]) -> Encoded:

@@ -1,7 +1,7 @@
-"""Owns asking a ProfileWorker for the profile of a viewer whom this replica let go. Never answers a request.
+"""Lookups at a ProfileWorker of profiles that this replica has let go. Never answers a request.
 
-A replica holds the profiles of recently active viewers inside a memory budget. As long as all fit in, whoever is not
-held is a stranger and nobody is asked.
+A replica keeps the profiles of recently active viewers within a memory budget. As long as all fit in, a viewer without
+one is a cold-start viewer and no lookup is made.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Ask = Callable[[str, int], Awaitable[bytes | None]]
 
 
 class Lookup:
-    """Lookups of one replica, all on its event loop."""
+    """The lookups of one replica, all on its event loop."""
 
     def __init__(
         self, ask: Ask, partitions: Callable[[], int], tables: Tables, config: RecommendConfig, metrics: Metrics
     ) -> None:
-        """ask: viewer and partition → the profile's bytes, None for a stranger; partitions: of viewer-profiles."""
+        """ask: gives a viewer's serialised profile by viewer and partition, or None. partitions: of viewer-profiles."""
         self._ask = ask
         self._partitions = partitions
         self._tables = tables
@@ -40,11 +40,11 @@ class Lookup:
         self._in_flight = 0
 
     def wanted(self, viewer: str) -> bool:
-        """Whether this replica may have let go a profile of the viewer."""
+        """Whether this replica may have let a profile of the viewer go."""
         return self._most > 0 and self._tables.viewers.may_miss(ViewerId(viewer))
 
     async def fetch(self, viewer: str) -> None:
-        """Puts the profile into the tables, if it comes in time; the outcome is counted. Raises nothing."""
+        """Asks for a profile and puts it into the tables, if it comes in time. Counts the outcome; raises nothing."""
         if self._in_flight >= self._most:
             self._metrics.count("viewer_lookups_total", outcome="refused")
             return
@@ -53,7 +53,7 @@ class Lookup:
             outcome = await self._fetch(ViewerId(viewer))
         except TimeoutError:
             outcome = "late"
-        except Exception as err:  # a worker that was killed, or an error of it: the viewer is a stranger for now
+        except Exception as err:  # a killed worker, or an error of it: a cold-start viewer for now
             outcome = "failed"
             LOGGER.debug("asking for a profile: %s", err)
         finally:

@@ -1,4 +1,4 @@
-"""Owns what every process of the application has: log, metrics, status board, a thread. Never does a worker's work."""
+"""The base of every process of the application: log, metrics, status board, thread. Never does a worker's work."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Replica:
-    """What every process of the application has. Constructed on the replica's event loop."""
+    """The base of every process of the application. Constructed on the replica's event loop."""
 
     name = ""
     _worker: WorkerThread | None = None  # None before `run`
@@ -50,11 +50,11 @@ class Replica:
 
     @property
     def member(self) -> str:
-        """The static name in the consumer group. Whoever replaces a replica gets its rank, and so its partitions."""
+        """The static name in the consumer group. A replica's successor gets its rank, and so its partitions."""
         return f"{self.name}-{self.rank}"
 
     def open_log(self, pulse: Pulse, *, in_bulk: bool = False) -> PulsedLog:
-        """The Kafka of the settings; whoever turns with it is seen to turn. in_bulk: for who is in no hurry."""
+        """The Kafka of the settings; a loop that uses it beats `pulse`. in_bulk: for loops in no hurry."""
         settings = self.settings
         kafka = settings.kafka.in_bulk() if in_bulk else settings.kafka
         log = KafkaLog(kafka, settings.topics.prefix, skip_damaged=settings.log.skip_damaged)
@@ -68,15 +68,15 @@ class Replica:
         )
 
     def post(self, detail: Mapping[str, Any]) -> None:
-        """Leaves this process's status on the board."""
+        """Posts this process's status on the board."""
         self.board.write(self.name, self.rank, os.getpid(), self._node, dict(detail))
 
     def check_health(self) -> None:
-        """Called by Serve once a second. Raises WorkerDied."""
+        """Checks the worker; called by Serve once a second. Raises WorkerDied."""
         if self._worker is not None:
             self._worker.check()
 
     def stop_worker(self) -> None:
-        """Lets the loop flush and commit. Blocks."""
+        """Makes the loop flush, commit and end. Blocks."""
         if self._worker is not None:
             self._worker.stop(self.settings.ray.stop_timeout_s)

@@ -1,4 +1,4 @@
-"""Owns how each deployment's process is put together: log, metrics, status board, worker. Never does a worker's work.
+"""The replicas of the deployments that answers need, put together from their parts. Never does a worker's work.
 
 Plain classes that Serve constructs, checks (`check_health`) and ends (`__del__`). A process imports only what it runs:
 torch is loaded by the Encoder, and by a Trainer while it trains.
@@ -41,7 +41,7 @@ FIRST_READ_S = 20.0  # Serve calls a start slow after 30
 
 
 class RoomWorkerReplica(Replica):
-    """A RoomWorker and its way to the Encoder."""
+    """The process of a RoomWorker, with its client to the Encoder."""
 
     name = "room-worker"
 
@@ -67,7 +67,7 @@ class RoomWorkerReplica(Replica):
 
 
 class ProfileWorkerReplica(Replica):
-    """A ProfileWorker."""
+    """The process of a ProfileWorker."""
 
     name = "profile-worker"
 
@@ -88,11 +88,11 @@ class ProfileWorkerReplica(Replica):
         self.run(worker.run, pulse, lambda: dataclasses.asdict(worker.status()))
 
     async def profile(self, viewer: str, _partition: int) -> bytes | None:
-        """Called by replicas that do not hold the viewer; `owner_router.py` sends it here by the partition."""
+        """A viewer's profile, for replicas that lack it; `owner_router.py` sends the call here by the partition."""
         return self._profiles.profile(ViewerId(viewer))
 
     def record_routing_stats(self) -> dict[str, Any]:
-        """Called by Serve once a second, for `owner_router.py`."""
+        """The partitions of this worker, for `owner_router.py`. Called by Serve once a second."""
         return {"partitions": self._profiles.status().partitions}
 
     async def __del__(self) -> None:
@@ -100,7 +100,7 @@ class ProfileWorkerReplica(Replica):
 
 
 class EncoderReplica(Replica):
-    """The Encoder, and the merging of what all RoomWorkers ask of it.
+    """The process of the Encoder, with the merging of all submissions.
 
     The model loads beside the rest of the application's start: answers need no language model, and texts wait for it.
     """
@@ -113,20 +113,20 @@ class EncoderReplica(Replica):
         self._loading: Future[TextEncoder] = ThreadPoolExecutor(1, "encoder-loading").submit(self._load)
         self._merger = Merger(self._encode, self.metrics)
         pulse = Pulse()
-        self.run(lambda stop: self._merger.watch(stop, pulse), pulse, self._state)  # its work comes as calls
+        self.run(lambda stop: self._merger.watch(stop, pulse), pulse, self._state)  # its work arrives as calls
 
     async def encode(self, texts: Sequence[str]) -> Encoded:
-        """Called by RoomWorkers; waits while the model loads. Raises EncoderError."""
+        """Encodes texts for RoomWorkers; waits while the model loads. Raises EncoderError."""
         await asyncio.shield(asyncio.wrap_future(self._loading))
         return await self._merger.submit(texts)
 
     async def encode_later(self, texts: Sequence[str]) -> Encoded:
-        """The same for the Trainer: no room that is live waits for these."""
+        """Encodes texts for the Trainer: no live room waits for these. Raises EncoderError."""
         await asyncio.shield(asyncio.wrap_future(self._loading))
         return await self._merger.submit(texts, gives_way=True)
 
     def check_health(self) -> None:
-        """As every replica's, and raises EncoderError where the model does not load."""
+        """Checks the replica. Raises WorkerDied, and EncoderError where the model does not load."""
         super().check_health()
         if self._loading.done():
             self._loading.result()
@@ -154,9 +154,9 @@ class EncoderReplica(Replica):
 
 
 class RecommenderReplica(Replica):
-    """A replica that answers: tables kept current by a thread, and HTTP in front.
+    """The process of a Recommender: tables kept current by a thread, and HTTP in front.
 
-    A ProfileWorker is asked only for viewers whom this replica let go; the other handles are not used.
+    A ProfileWorker is asked only for profiles that this replica has let go; the other handles are not used.
     """
 
     name = "recommender"
@@ -209,17 +209,16 @@ class RecommenderReplica(Replica):
         self._await_tables()
 
     def _await_tables(self) -> None:
-        """Serve sends requests to a replica once it is constructed: rather not before it has something to answer from.
+        """Waits for the rooms and the live version: Serve sends requests to a replica once it is constructed.
 
-        That is the rooms, and the version that is live. Where Kafka is away it is constructed all the same after
-        FIRST_READ_S, and answers 503 until it has read.
+        Where Kafka is away it returns after FIRST_READ_S, and the replica answers 503 until it has read.
         """
         deadline_s = time.monotonic() + FIRST_READ_S
         while not (self._reader.ready and self._swapper.settled) and time.monotonic() < deadline_s:
             time.sleep(0.02)
 
     def check_health(self) -> None:
-        """As every replica's, and raises WorkerDied where it no longer follows which version is live."""
+        """Checks the replica. Raises WorkerDied, also where it no longer follows which version is live."""
         super().check_health()
         for thread in self._beside:
             if not thread.is_alive():
@@ -236,7 +235,7 @@ class RecommenderReplica(Replica):
         )
 
     def readiness(self) -> Readiness:
-        """Of this replica, as it is now."""
+        """The readiness of this replica as of now."""
         http, age_s, lag = self.settings.http, self._reader.contact_age_s(), dict(self._reader.lag())
         troubles = [*self._reader.troubles(), *self._elsewhere]
         state, ready, reason = judge(
@@ -264,7 +263,7 @@ class RecommenderReplica(Replica):
         )
 
     def _state(self) -> dict[str, Any]:
-        """For the board, once a second: what this replica says of itself. It looks there for what workers say."""
+        """This replica's status for the board, once a second. The workers' troubles are read from the board."""
         status = self.board.read()
         workers = [post for post in status.processes if post.name != self.name]
         self._elsewhere = troubles_of(msgspec.structs.replace(status, processes=workers))
@@ -272,7 +271,7 @@ class RecommenderReplica(Replica):
         return cast("dict[str, Any]", msgspec.to_builtins(own))
 
     async def __del__(self) -> None:
-        if self._worker is None:  # it was not constructed to the end, and why is what the log should say
+        if self._worker is None:  # its construction failed, and the log should show why
             return
         self._stop.set()
         flushed = asyncio.to_thread(self._writer.stop, self.settings.ray.stop_timeout_s)
@@ -280,7 +279,7 @@ class RecommenderReplica(Replica):
 
 
 def load_version(record: ModelVersion, own_uri: str) -> ServedVersion:
-    """A version from where its record says it lies; own_uri: the registry of this process.
+    """Loads a version from the URI in its record. own_uri: the registry of this process.
 
     Raises VersionError: it is damaged, or not of this build.
     """

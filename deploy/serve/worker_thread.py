@@ -1,4 +1,4 @@
-"""Runs a worker's loop in a thread of a replica, writes its status, and says when it is no longer well.
+"""A thread of a replica that runs a worker's loop, posts its status, and checks its health.
 
 Never decides what happens then: Serve replaces a replica whose health check fails.
 """
@@ -18,15 +18,15 @@ from streaming.pulse import Pulse
 LOGGER = logging.getLogger(__name__)
 
 STATUS_PERIOD_S = 1.0
-MOST_PER_CHECK_S = 5.0  # a process that was suspended, or starved, was not stuck meanwhile: its checks stopped too
+MOST_PER_CHECK_S = 5.0  # a suspended or starved process was not stuck meanwhile: its checks stopped too
 
 
 class WorkerDied(TidecastError):
-    """A worker's loop has ended although nobody told it to, or makes no turn any more."""
+    """A worker's loop has ended without being told to, or makes no turn any more."""
 
 
 class Stillness:
-    """How long a pulse has stood still, as far as its checks saw. For one thread."""
+    """The time for which a pulse has stood still, as far as its checks saw. For one thread."""
 
     def __init__(self, pulse: Pulse, clock: Clock) -> None:
         self._pulse = pulse
@@ -36,7 +36,7 @@ class Stillness:
         self._still_s = 0.0
 
     def seconds(self) -> float:
-        """Between the check that saw the last turn and this one."""
+        """Seconds between the check that saw the last turn and this one."""
         now_s, turns = self._clock.monotonic_s(), self._pulse.turns
         if turns != self._turns:
             self._still_s = 0.0
@@ -47,7 +47,7 @@ class Stillness:
 
 
 class WorkerThread:
-    """One loop, from construction until `stop`."""
+    """A loop in a thread, from construction until `stop`."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class WorkerThread:
         status: Callable[[], dict[str, Any]] = dict,
         post: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
-        """run: the loop, whose turns `pulse` counts; status: what it says of itself; post: where, once a second."""
+        """run: the loop, whose turns `pulse` counts. status: the loop's status. post: receives it once a second."""
         self._name = name
         self._run = run
         self._status = status
@@ -75,7 +75,7 @@ class WorkerThread:
             threading.Thread(target=self._post_status, args=(post,), name=f"{name}-status", daemon=True).start()
 
     def check(self) -> None:
-        """Raises WorkerDied where the loop has ended by itself or has made no turn for `stuck_s`. For one thread."""
+        """Checks the loop. Raises WorkerDied: it has ended by itself, or made no turn for `stuck_s`. For one thread."""
         if self._stop.is_set():
             return
         if not self._loop.is_alive():
@@ -89,7 +89,7 @@ class WorkerThread:
         self._loop.join(timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
-        """Tells the loop to flush, commit and end. Whether it did in time."""
+        """Makes the loop flush, commit and end; whether it did in time."""
         self._stop.set()
         self._loop.join(timeout_s)
         self._quiet.set()
@@ -108,5 +108,5 @@ class WorkerThread:
         while not self._quiet.wait(STATUS_PERIOD_S):
             try:
                 post(self._status())
-            except Exception:  # the cluster's head may be away; the loop does not need it
+            except Exception:  # the cluster's head may be away, which the loop does not need
                 LOGGER.warning("%s: status not written: %s", self._name, traceback.format_exc(limit=1))

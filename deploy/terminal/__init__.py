@@ -1,1 +1,1 @@
-"""What a person sees on a terminal: tables, bars, lines."""
+"""The output on a terminal: tables, bars, lines."""

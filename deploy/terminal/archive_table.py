@@ -1,4 +1,4 @@
-"""Owns what `tidecast archive ls` says: rows by topic or by hour, and the table of them. Never changes the archive."""
+"""The output of `tidecast archive ls`: rows by topic or by hour, and their table. Never changes the archive."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ COLUMNS = (
     Column("records", right=True),
     Column("MB", right=True),
 )
-FOOTERS_AT_ONCE = 16  # of an object store each costs a round trip
+FOOTERS_AT_ONCE = 16  # in an object store each costs a round trip
 
 
 def rows_of(archive: Archive, topic: str | None) -> list[dict[str, Any]]:
-    """One row per topic, or of one topic per hour. Files within others, and damaged ones, are not in the figures."""
+    """One row per topic, or per hour of one topic. The figures leave out files within others, and damaged ones."""
     files = _needed(archive.files(topic))
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
         counts = pool.map(archive.num_rows, files)
@@ -68,7 +68,7 @@ def _row(items: Sequence[tuple[ArchiveFile, int]]) -> dict[str, Any]:
 
 
 def _needed(files: Iterable[ArchiveFile]) -> list[ArchiveFile]:
-    """Without those whose range lies within the one before: a crash after a merge leaves them."""
+    """The files, without those whose range lies within the one before: a crash after a merge leaves them."""
     needed: list[ArchiveFile] = []
     for file in files:
         if not (needed and needed[-1].holds(file)):

@@ -1,4 +1,4 @@
-"""Owns the rich console of the terminal's door: only rich's own control sequences pass. Never decides what is shown."""
+"""The rich console of the terminal's door: only rich's own control sequences pass. Never decides what is shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deploy.terminal.console import UNSAFE, clean
 
 
 class CleanConsole(Console):
-    """A rich console that replaces control characters in whatever it renders."""
+    """A rich console that replaces control characters in everything it renders."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         return _cleaned(super().render(renderable, options))

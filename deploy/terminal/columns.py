@@ -1,7 +1,7 @@
-"""Lays a table out for the width there is: what matters most stays, whole numbers stay whole. Never prints.
+"""The layout of a table for the available width: important columns stay, numbers are never cut. Never prints.
 
-A column has a rank. Where a terminal is too narrow, columns go by rank, the last first, and long texts are cut with an
-ellipsis. Without a width (a pipe, a file) everything is there in full.
+A column has a rank. Where a terminal is too narrow, columns are dropped by rank, the highest first, and long texts are
+cut with an ellipsis. Without a width (a pipe, a file) everything is there in full.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ GAP = 2  # spaces between columns
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its heading; rank 0 always stays, the highest goes first; least: a text may be cut to so many cells.
+    """A column with its heading. rank: 0 always stays, the highest is dropped first. least: cells left by a cut.
 
-    least 0: never cut, for numbers and names of few characters.
+    least 0: never cut, for numbers and short names.
     """
 
     name: str
@@ -60,7 +60,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str | Text]], width
 
 
 def fitted(columns: Sequence[Column], natural: Sequence[int], width: int) -> dict[int, int]:
-    """The columns that are shown, by their place, with the cells each is given."""
+    """The columns that are shown, by position, with the width of each in cells."""
     shown = list(range(len(columns)))
     least = [min(wide, column.least or wide) for column, wide in zip(columns, natural, strict=True)]
     if width >= PIPE_WIDTH:
@@ -73,7 +73,7 @@ def fitted(columns: Sequence[Column], natural: Sequence[int], width: int) -> dic
         shown.remove(max(droppable, key=lambda at: (columns[at].rank, at)))
     widths = {at: least[at] for at in shown}
     spare = -over()
-    while spare < 0:  # nothing more can go: the widest gives way
+    while spare < 0:  # no column can be dropped any more: the widest becomes narrower
         widest = max(widths, key=lambda at: widths[at])
         if widths[widest] <= 1:
             break

@@ -1,7 +1,7 @@
-"""The one door to the terminal: everything that a command prints goes through here. Never decides what is said.
+"""The one door to the terminal: everything that a command prints goes through here. Never decides what is printed.
 
-Titles, names and errors quote what producers wrote. A control character among it could move the cursor, set the
-window's title or hide a line, so none of them reaches a terminal, a pipe or a log.
+Titles, names and errors quote what producers wrote. A control character in it could move the cursor, set the window's
+title or hide a line, so none of them reaches a terminal, a pipe or a log.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ SPACES = re.compile(r"[\n\t]+")
 REPLACEMENT = "\ufffd"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 OUR_LOGGERS = ("streaming", "actors", "training", "deploy")
-PIPE_WIDTH = 100_000  # of a table that goes to a file or a pipe: nothing is cut there
+PIPE_WIDTH = 100_000  # width of a table in a file or a pipe: nothing is cut there
 
 
 def clean(text: str) -> str:
-    """The text without what could do something to a terminal; newlines and tabs stay."""
+    """The text without characters that could affect a terminal; newlines and tabs stay."""
     return UNSAFE.sub(REPLACEMENT, text)
 
 
@@ -45,17 +45,17 @@ def say(text: str = "", *, file: TextIO | None = None, end: str = "\n", flush: b
 
 
 def complain(text: str) -> None:
-    """Prints a line of the program's own on stderr: an error, a warning, a step. Secrets in URIs are masked."""
+    """Prints one of the program's own lines on stderr: an error, a warning, a step. Secrets in URIs are masked."""
     print(clean(without_secrets(text)), file=sys.stderr, flush=True)
 
 
 def say_json(value: Any, *, indent: int | None = None, flush: bool = False) -> None:
-    """Prints a value as JSON. Nothing is lost: what could do something to a terminal is escaped."""
+    """Prints a value as JSON. Nothing is lost: characters that could affect a terminal are escaped."""
     print(as_json(value, indent=indent), flush=flush)
 
 
 def as_json(value: Any, *, indent: int | None = None) -> str:
-    """A value as JSON on one line, or indented, with what could do something to a terminal escaped."""
+    """A value as JSON on one line, or indented. Characters that could affect a terminal are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -63,8 +63,8 @@ def as_json(value: Any, *, indent: int | None = None) -> str:
 def log_to_stderr(ours: int, *, beside_others: bool = False) -> None:
     """Sends log lines to stderr, cleaned: our own from this level on, other libraries' warnings.
 
-    beside_others: in a process whose root logger and sys.stderr are another's, as in Serve's, which keeps what is
-    written there to itself: then only our own are sent, to the process's own stderr.
+    beside_others: for processes such as Serve's, whose root logger and sys.stderr belong to another. Then only our own
+    lines are sent, to the process's own stderr.
     """
     handler = logging.StreamHandler(sys.__stderr__ if beside_others else sys.stderr)
     handler.setFormatter(CleanFormatter(LOG_FORMAT))
@@ -78,7 +78,7 @@ def log_to_stderr(ours: int, *, beside_others: bool = False) -> None:
 
 
 def console(*, stderr: bool = False, file: TextIO | None = None, width: int | None = None) -> CleanConsole:
-    """A rich console. What is not a terminal is given lines of any length: piped output is not cut."""
+    """A rich console. Lines that do not go to a terminal may have any length: piped output is not cut."""
     from deploy.terminal.clean_console import CleanConsole  # noqa: PLC0415  rich is slow to import, and `--help` needs none of it
 
     made = CleanConsole(stderr=stderr, file=file, width=width, highlight=False)
@@ -88,14 +88,14 @@ def console(*, stderr: bool = False, file: TextIO | None = None, width: int | No
 
 
 def tolerate_any_encoding() -> None:
-    """Has stdout and stderr escape what their encoding lacks, such as emoji where LANG is C, instead of failing."""
+    """Makes stdout and stderr escape what their encoding lacks, such as emoji where LANG is C, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
 def explain_bugs() -> None:
-    """Has the traceback of an error that nobody expected cleaned as well, of the main thread and of any other."""
+    """Cleans the traceback of an unexpected error too, in the main thread and in any other."""
 
     def told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
@@ -112,9 +112,9 @@ def explain_bugs() -> None:
 
 
 class CleanFormatter(logging.Formatter):
-    """Formats log lines, tracebacks of libraries with them: without control characters and secrets in URIs.
+    """A formatter of log lines and tracebacks that removes control characters, and secrets in URIs.
 
-    A message of ours is one line, whatever it quotes.
+    One of our messages is one line, whatever it quotes.
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the base class calls it so
@@ -122,7 +122,7 @@ class CleanFormatter(logging.Formatter):
         return one_line(line) if record.name.startswith(OUR_LOGGERS) else line
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  the base class calls it so
-        return "".join(traceback.format_exception(*ei)).rstrip()  # the base class's prints, and Serve replaces print
+        return "".join(traceback.format_exception(*ei)).rstrip()  # the base class prints, and Serve replaces print
 
     def format(self, record: logging.LogRecord) -> str:
         return clean(without_secrets(super().format(record)))

@@ -10,12 +10,12 @@ from training.evaluation.tower_diagnostics import PREFIXES, Gates, Towers
 
 SHOWN = ("all", "repeat", "new", "cold")
 NAMES = 24  # characters of the name of a ranker, or of a version
-WIDTH = 22  # of a figure with its interval
-WIDER = 26  # of a difference with its signs
+WIDTH = 22  # cells of a figure with its interval
+WIDER = 26  # cells of a difference with its signs
 
 
 def table(report: Report) -> str:
-    """Every metric by kind of visit, differences to the reference, groups apart, and the spread."""
+    """The tables of all metrics: by kind of visit, as differences to the reference, by group, and the spread."""
     lines = [
         f"{report.test_visits:,} visits of {report.test_viewers:,} viewers, {report.mean_live:.1f} rooms live at one; "
         f"learned from {report.learned_visits:,} of {report.train_visits:,} visits before"
@@ -37,7 +37,7 @@ def table(report: Report) -> str:
 
 
 def _differences(report: Report) -> list[str]:
-    """Better than nothing is what does not include 0."""
+    """Differences to the reference; one whose interval does not include 0 is marked."""
     groups = [*SHOWN, *_first(report).apart]
     lines = [
         "",
@@ -104,7 +104,7 @@ def _first(report: Report) -> Result:
 
 
 def towers_table(towers: Mapping[str, Towers]) -> str:
-    """Mean λ by a streamer's visits, and recall of the towers alone by the vectors' length. towers: at least one."""
+    """The table of towers: mean λ by a streamer's visits, and their recall by vector length. towers: at least one."""
     bins = next(iter(towers.values())).gates
     lines = [
         "",

@@ -1,4 +1,4 @@
-"""Reads the topic of dead letters, for a person who asks. Never writes, never commits a position."""
+"""A reader of the topic of dead letters, for commands. Never writes, never commits a position."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streaming.topics import DEAD_LETTER
 from streaming.troubles import Skipped, Trouble
 
 POLL_S = 0.2
-SILENCE_S = 10.0  # without an answer of a broker
+SILENCE_S = 10.0  # without a broker's answer
 
 
 class Letters:
@@ -31,7 +31,7 @@ class Letters:
     def newest(self, count: int) -> list[DeadLetter]:
         """The newest letters by their times, up to `count` of each partition. Raises LogUnavailable.
 
-        What cannot be read of them is said, and in `unread`: nobody waits for it.
+        Partitions that cannot be read to their end are reported and in `unread`: they are not waited for.
         """
         starts = {partition: max(0, end - count) for partition, end in self._ends.items()}
         self._source = self._log.reader(self._partitions, starts)
@@ -43,7 +43,7 @@ class Letters:
         return sorted(letters, key=lambda letter: letter.at_ms)
 
     def more(self, timeout_s: float) -> list[DeadLetter]:
-        """What has come since. A letter that cannot be read is of another build: it is said, and left out."""
+        """Letters that came since. One that cannot be read is from another build: it is reported, and left out."""
         letters: list[DeadLetter] = []
         if self._source is None:
             return letters

@@ -1,4 +1,4 @@
-"""Owns how a command gets at the registry of versions, and how versions look on a terminal. Never changes one."""
+"""Access of commands to the registry, and the look of versions on a terminal. Never changes a version."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from training.registry.catalog import CatalogEntry
 from training.registry.manifest import V0, Manifest, parameters
 from training.registry.registry import Registry
 
-CONNECT_S = 3.0  # a broker that is there answers within milliseconds, and a person waits
+CONNECT_S = 3.0  # a broker that runs answers within milliseconds, and a person waits
 COLUMNS = (
     Column("version"),
     Column("state"),
@@ -35,7 +35,7 @@ SHOWN_METRICS = 3  # in a row of the table; `show` has all of them
 
 @contextlib.contextmanager
 def registry_of(settings: Settings, uri: str | None = None) -> Iterator[Registry]:
-    """The registry of the settings, or the one at `uri`. A Kafka that is not there is said with what to do."""
+    """The registry of the settings, or the one at `uri`. Without a Kafka the error names what to do."""
     config = settings.registry if uri is None else dataclasses.replace(settings.registry, uri=uri)
     kafka = settings.kafka.or_local(settings.local_kafka.bootstrap_servers)
     kafka = dataclasses.replace(kafka, connect_timeout_s=min(CONNECT_S, kafka.connect_timeout_s))
@@ -81,7 +81,7 @@ def version_at(place: str, settings: Settings) -> Bundle:
 
 
 def row_of(listed: CatalogEntry) -> dict[str, Any]:
-    """A version as JSON has it."""
+    """A version as a JSON object."""
     record = listed.record
     return {
         "version": record.version,
@@ -105,7 +105,7 @@ def draw(versions: Sequence[CatalogEntry]) -> None:
 
 
 def describe(listed: CatalogEntry, manifest: Manifest) -> list[str]:
-    """A version in lines for a person."""
+    """A version in lines of text, for people."""
     size = sum(file.num_bytes for file in manifest.files.values())
     lines = {
         "version": f"{manifest.version}   {listed.state} since {when(listed.record.at_ms)}",
@@ -131,5 +131,5 @@ def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
 
 
 def when(at_ms: int) -> str:
-    """A moment in local time; "always" for the beginning of time, since when v0 is there."""
+    """A moment in local time; "always" for 0, the time of v0."""
     return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S") if at_ms else "always"

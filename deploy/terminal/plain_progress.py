@@ -1,4 +1,4 @@
-"""Says where long work is, in a plain line every half a minute, for logs. Never draws a bar, never knows what works."""
+"""The progress of long work as a plain line every half a minute, for logs. Never draws a bar, never knows the work."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Self, TextIO
 from deploy.terminal.console import say
 
 EVERY_S = 30.0  # between lines
-MARKS = 4  # the rate is that of so many lines back: of the last two minutes
+MARKS = 4  # the rate is over so many lines: the last two minutes
 
 
 class PlainProgress:
-    """A context manager: while entered, a thread writes a line every `every_s`, also where the work says nothing.
+    """A context manager in which a thread writes a line every `every_s`, even when the work reports nothing.
 
-    So work that takes less than that writes nothing. What can no longer be written to is left alone: the work goes on.
-    Any thread may tell how far it is; it costs less than a microsecond.
+    Work that takes less than that writes nothing. An output that cannot be written to any more is left alone: the work
+    goes on. Any thread may report progress; it costs less than a microsecond.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class PlainProgress:
         every_s: float = EVERY_S,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """what: the work, the line's first word. unit: of what is counted. total: None: nobody knows. to: stderr."""
+        """what: the work, the line's first word. unit: of the count. total: None: unknown. to: None for stderr."""
         self._what, self._to, self._every_s, self._clock_s = what, to, every_s, clock_s
         self._over, self._thread = threading.Event(), threading.Thread(target=self._run, name="progress", daemon=True)
         self._began_s = clock_s()
@@ -50,23 +50,23 @@ class PlainProgress:
         self._thread.join()
 
     def stage(self, text: str, unit: str = "", total: float | None = None) -> None:
-        """Another part of the work begins, which counts from 0. unit: "" where nothing is counted."""
+        """Begins another part of the work, which counts from 0. unit: "" where nothing is counted."""
         self._stage, self._unit, self._total, self._done, self._note = text, unit, total, 0.0, ""
         self._stage_s = self._clock_s()
         self._marks: deque[tuple[float, float]] = deque([(self._stage_s, 0.0)], maxlen=MARKS)
 
     def update(self, done: float, total: float | None = None, note: str = "") -> None:
-        """So much of it is done. total: where only now it is known. note: what else there is to say, at the end."""
+        """Sets how much is done. total: where it is known only now. note: text for the end of the line."""
         self._done, self._note = done, note
         if total is not None:
             self._total = total
 
     def advance(self, by: float) -> None:
-        """So much more of it is done."""
+        """Adds to how much is done."""
         self._done += by
 
     def line(self) -> str:
-        """Where the work is now: part done, rate and time left as far as these are known, and the time so far."""
+        """The progress now: part done, rate and time left as far as they are known, and the time so far."""
         now_s, done, total = self._clock_s(), self._done, self._total
         before_s, before = self._marks[0]
         self._marks.append((now_s, done))
@@ -86,12 +86,12 @@ class PlainProgress:
         while not self._over.wait(self._every_s):
             try:
                 say(self.line(), file=self._to or sys.stderr, flush=True)
-            except (OSError, ValueError):  # a pipe that nobody reads any more, or a closed file: nobody to tell
+            except (OSError, ValueError):  # a pipe that nobody reads any more, or a closed file
                 return
 
 
 def spoken(seconds: float) -> str:
-    """A duration as one says it: 45 s, 3 min 20 s, 2 h 5 min."""
+    """A duration in words: 45 s, 3 min 20 s, 2 h 5 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -101,7 +101,7 @@ def spoken(seconds: float) -> str:
 
 
 def _percent(done: float, total: float) -> str:
-    """Rounded down, so that 100 % is the whole."""
+    """A percentage, rounded down, so that 100 % is the whole."""
     return f"{int(100 * min(done / total, 1))} %"
 
 

@@ -1,6 +1,6 @@
-"""Bars on stderr that show how far long work is: playing, encoding, evaluating, checking, archiving. Never do the work.
+"""Progress bars on stderr for long work: playing, encoding, evaluating, checking, archiving. Never do the work.
 
-A bar is gone in the end. Where stderr is no terminal, a plain line every half a minute takes its place.
+A bar disappears in the end. Where stderr is no terminal, a plain line every half a minute takes its place.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Rate(ProgressColumn):
-    """So many a second."""
+    """A column with the rate per second."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
@@ -44,10 +44,10 @@ class Rate(ProgressColumn):
 
 
 class Bar:
-    """A bar as a context manager; where there is no terminal, the plain line."""
+    """A progress bar as a context manager; without a terminal, the plain line."""
 
     def __init__(self, *columns: ProgressColumn, plain: PlainProgress) -> None:
-        """plain: the same in words; whoever moves the bar moves it too."""
+        """plain: the progress in words; whoever moves the bar moves it too."""
         self._progress = Progress(*columns, console=console(stderr=True), transient=True)
         self._plain = plain
 
@@ -68,7 +68,7 @@ class Bar:
 
 
 def counted(unit: str) -> tuple[ProgressColumn, ...]:
-    """Columns of what is counted up to a known number: text, bar, count, rate, time."""
+    """Columns for a count up to a known number: text, bar, count, rate, time."""
     return (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(unit), TimeElapsedColumn(),
         TextColumn("left"), TimeRemainingColumn(),
@@ -76,10 +76,10 @@ def counted(unit: str) -> tuple[ProgressColumn, ...]:
 
 
 class PlayProgress(Bar):
-    """A bar, as a context manager."""
+    """The progress of a replay, as a context manager."""
 
     def __init__(self, what: str, unit: str, total: float | None) -> None:
-        """unit: of what `done` counts. total: None where nobody knows when it ends."""
+        """unit: of `done`. total: None where the end is not known."""
         columns = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()] if total is not None else []
         left = [TextColumn("left"), TimeRemainingColumn()] if total is not None else []
         rates = TextColumn("{task.fields[events]:,} events  {task.fields[rate]:,.0f}/s{task.fields[late]}")
@@ -94,14 +94,14 @@ class PlayProgress(Bar):
         self._task = self._progress.add_task(what, total=total, events=0, rate=0.0, late="")
 
     def update(self, done: float, played: Played) -> None:
-        """`done` of `total`."""
+        """Shows that `done` of `total` is done, and how many events were played."""
         late = f"  {played.behind_s:.1f} s behind" if played.behind_s > 1 else ""
         self._plain.update(done, note=f"{played.events:,} events{late.replace('  ', ', ')}")
         rate = played.events / played.elapsed_s if played.elapsed_s > 0 else 0.0
         self._progress.update(self._task, completed=done, events=played.events, rate=rate, late=late)
 
     def note(self, text: str) -> None:
-        """A line above the bar."""
+        """Prints a line above the bar."""
         self._progress.console.print(Text(one_line(text)), highlight=False)
 
 
@@ -113,7 +113,7 @@ class EncodeProgress(Bar):
         self._task = self._progress.add_task("encoding", total=None)
 
     def encoded(self, done: int, total: int) -> None:
-        """Of the texts that were missing at the start."""
+        """Shows how many of the texts missing at the start are encoded."""
         self._progress.update(self._task, completed=done, total=total)
         self._plain.update(done, total)
 
@@ -122,17 +122,17 @@ STEP = 5_000  # messages between two updates: some twenty a second
 
 
 class EvaluateProgress(Bar):
-    """A bar over the messages; what is done apart from them is said before it."""
+    """A bar over the messages; other stages are named before it."""
 
     def __init__(self, num_messages: int, num_train: int, every_s: float = EVERY_S) -> None:
-        """num_train: of the messages, those that are the past, of which few are ranked: they go by faster."""
+        """num_train: messages of the training part, which go by faster: few of them are ranked."""
         self._messages = {"past": num_train, "test": num_messages - num_train}
         super().__init__(*counted("messages"), plain=PlainProgress("evaluate", "messages", num_train, every_s=every_s))
         self._task = self._progress.add_task("past", total=num_messages)
         self._since = 0
 
     def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
-        """One message more."""
+        """Counts one more message."""
         self._since += 1
         if self._since == STEP:
             self._progress.update(self._task, advance=self._since)
@@ -140,14 +140,14 @@ class EvaluateProgress(Bar):
             self._since = 0
 
     def stage(self, text: str) -> None:
-        """What begins now."""
+        """Names the stage that begins now."""
         self._progress.update(self._task, description=text)
         total = self._messages.get(text)
         self._plain.stage(text, "messages" if total is not None else "", total)
 
 
 class CheckProgress(Bar):
-    """Rows read so far, as a context manager. How many there will be, nobody knows before."""
+    """The number of rows read so far, as a context manager. The total is not known before."""
 
     def __init__(self, what: str) -> None:
         super().__init__(
@@ -160,7 +160,7 @@ class CheckProgress(Bar):
         self._task = self._progress.add_task(what, total=None)
 
     def update(self, rows: int) -> None:
-        """So many rows have been read."""
+        """Shows the number of rows read."""
         self._progress.update(self._task, completed=rows)
         self._plain.update(rows)
 
@@ -169,10 +169,10 @@ SHOWN_EVERY_S = 0.5
 
 
 class ArchiveProgress(Bar):
-    """What is read, written and waits, as a context manager."""
+    """The progress of archiving, as a context manager: records read, written and waiting."""
 
     def __init__(self, *, to_end: bool, plain: PlainProgress | None = None) -> None:
-        """to_end: the work is over where the log ends."""
+        """to_end: the work ends at the end of the log."""
         text = "{task.fields[written]:,} archived, {task.fields[waiting]:,} waiting, {task.fields[lag]:,} on the log"
         columns = (SpinnerColumn(), TextColumn("archive"), TextColumn(text), TextColumn("{task.fields[rate]:,.0f}/s"))
         super().__init__(*columns, TimeElapsedColumn(), plain=plain or PlainProgress("archive run", "records read"))
@@ -180,7 +180,7 @@ class ArchiveProgress(Bar):
         self._to_end, self._rate, self._before, self._before_s = to_end, 0.0, 0, time.monotonic()
 
     def update(self, status: ArchiverStatus) -> None:
-        """So far it is now."""
+        """Shows a status of the Archiver."""
         now_s, read, lag = time.monotonic(), status.records + status.waiting, sum(status.lag.values())
         self._rate += 0.3 * ((read - self._before) / max(now_s - self._before_s, 1e-3) - self._rate)
         self._before, self._before_s = read, now_s
@@ -190,7 +190,7 @@ class ArchiveProgress(Bar):
 
 
 def show_progress(archiver: Archiver, over: threading.Event, *, to_end: bool) -> None:
-    """Until `over`."""
+    """Shows the progress of archiving until `over`. Blocks."""
     with ArchiveProgress(to_end=to_end) as progress:
         while not over.wait(SHOWN_EVERY_S):
             progress.update(archiver.status())

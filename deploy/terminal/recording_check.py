@@ -1,4 +1,4 @@
-"""Checks recorded files for commands, and says what was left out of them. Never sends or learns from a row."""
+"""The check of recorded files for commands, with a report of left-out rows. Never sends or learns from a row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_recording(file: Recording, check: Check | None, *, skip_bad: bool) -> None:
-    """Reads every row, and complains of those that are left out. Raises InputFileError: the first that is not."""
+    """Reads every row and reports those that are left out. Raises InputFileError: a bad row that is not left out."""
     with CheckProgress(f"checking {file.path.name}") as bar:
         file.check(check, skip_bad=skip_bad, progress=bar.update)
     for said in remarks(file):
@@ -23,7 +23,7 @@ def check_recording(file: Recording, check: Check | None, *, skip_bad: bool) -> 
 
 
 def remarks(file: Recording) -> list[str]:
-    """What a person should know of a file that was checked: a line for each sort of row that was left out."""
+    """Remarks on a checked file: a line for each kind of row that was left out."""
     first: dict[str, BadRow] = {}
     for one in sorted(file.bad.values(), key=attrgetter("row")):
         first.setdefault(one.kind, one)

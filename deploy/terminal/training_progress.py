@@ -1,4 +1,4 @@
-"""Draws how far a training is: bars with rates and time left on a terminal, a plain line now and then elsewhere."""
+"""The progress of a training run: bars with rates and time left on a terminal, a plain line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class TrainingProgress:
     """A bar for each stage, as a context manager. Never blocks what it shows."""
 
     def __init__(self, plain: PlainProgress | None = None) -> None:
-        """plain: the line where there is no terminal."""
-        self.replay: Replay | None = None  # what examples are made of, where its size is known
+        """plain: the line that is used without a terminal."""
+        self.replay: Replay | None = None  # the recording behind the examples, where its size is known
         columns = (TextColumn("{task.description:<9}"), BarColumn(24), TextColumn("{task.fields[said]}"))
         self._bars = Progress(*columns, TimeElapsedColumn(), console=console(stderr=True), transient=False)
         self._plain = plain or PlainProgress("train", "")
@@ -48,7 +48,7 @@ class TrainingProgress:
             self._plain.__exit__(kind, error, trace)
 
     def began(self, stage: str) -> None:
-        """A stage begins, which is said at once."""
+        """Names a stage that begins, at once."""
         if self._terminal:
             self._bars.console.print(stage, markup=False)
         else:
@@ -57,7 +57,7 @@ class TrainingProgress:
             self._plain.stage(stage)
 
     def passed(self, records: int, examples: int, at_ms: int) -> None:
-        """Of a pass over what happened, as training/examples/generator.py tells it."""
+        """Shows a pass over the event stream, as training/examples/generator.py reports it."""
         rate = records / max(time.monotonic() - self._made_s, 1e-3)
         said = f"{examples:,} of {records:,} records, {rate:,.0f}/s"
         if self.replay is None:
@@ -66,7 +66,7 @@ class TrainingProgress:
             self._show("examples", "rows", done=self.replay.rows_played, total=self.replay.rows, said=said)
 
     def encoded(self, done: int, total: int) -> None:
-        """Of the texts that no cache holds, as training/content/encode_missing.py tells it."""
+        """Shows the encoding of texts that no cache has, as training/content/encode_missing.py reports it."""
         began_s = self._began.setdefault("encoding", time.monotonic())
         rate = done / max(time.monotonic() - began_s, 1e-3)
         left = f", {(total - done) / rate:,.0f} s left" if rate else ""
@@ -75,7 +75,7 @@ class TrainingProgress:
         )
 
     def learned(self, said: Mapping[str, Any]) -> None:
-        """Of the steps, as training/fit/ray_fit.py tells it."""
+        """Shows the steps of learning, as training/fit/ray_fit.py reports them."""
         losses = ", ".join(f"{name} {loss:.3f}" for name, loss in said["losses"].items())
         at = f"{said['phase']} {said['step']}/{said['steps']}: {losses}; {said['slates_per_s']:,.0f} visits/s"
         step, steps = int(said["step"]), int(said["steps"])

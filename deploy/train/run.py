@@ -1,6 +1,6 @@
-"""Owns a run of training from the log to a judged version: what is read, where Ray is, who judges. Never learns.
+"""A training run from examples to a judged version: its input, its Ray and its judge. Never learns itself.
 
-`tidecast train` and the Trainer deployment run the same.
+`tidecast train` and the Trainer deployment both run it.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ WriteExamples = Callable[[Path, ExamplesConfig, PassProgress], ExampleSet]
 
 
 class TrainingProgress(PassProgress, EncodingProgress, Protocol):
-    """Follows all stages of a run."""
+    """A follower of all stages of a run."""
 
     def began(self, stage: str) -> None:
-        """A stage begins, in words: one that tells nothing more until it is over."""
+        """Begins a stage, named in words, that reports nothing more until it is over."""
 
     def learned(self, said: Mapping[str, Any]) -> None:
-        """As training/fit/ray_fit.py says it."""
+        """Takes a report of steps, as training/fit/ray_fit.py makes it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """A version, and who judges it: on visits that it did not learn from."""
+    """A version, with the judge that tests it on visits that it did not learn from."""
 
     bundle: Bundle
     gate: SliceGate
@@ -71,10 +71,10 @@ def train(
     resume: bool = False,
     ray: contextlib.AbstractContextManager[None] | None = None,
 ) -> Trained:
-    """Blocks until there is a version. Raises TrainingError; then nothing has changed.
+    """Makes a version. Blocks. Raises TrainingError; then nothing has changed.
 
-    resume: go on with what a killed run has prepared, if it is there. ray: connects to a Ray, once there is enough to
-    learn from; None: this process is connected already.
+    resume: goes on from the run folder of a killed run, if there is one. ray: connects to a Ray, once there is enough
+    to learn from; None: this process is connected already.
     """
     config = settings.training.below(Path.cwd())
     give_way(config.niceness)
@@ -105,13 +105,13 @@ def train(
             config.workers, config.gpu, config.threads, config.cpus, config.niceness, config.checkpoint_s
         )
         bundle = fit_on_ray(run_folder, scale, str(checkpoints), progress.learned)
-    shutil.rmtree(checkpoints, ignore_errors=True)  # of a run that is over
+    shutil.rmtree(checkpoints, ignore_errors=True)  # left by a run that is over
     gate = SliceGate(run_folder.unseen(), run_folder.plan.streamers, settings.recommend.baseline, config.seed)
     return Trained(bundle, gate, len(run_folder.examples), len(run_folder.plan.streamers))
 
 
 def parent_of(registry: Registry) -> Parent | None:
-    """The live version, for a run that goes on from it; None for v0."""
+    """The live version, for a run that continues from it; None for v0."""
     live = registry.latest()
     if live is None:
         return None
@@ -136,7 +136,7 @@ def archived(settings: Settings, *, rebuild: bool) -> WriteExamples:
 
 
 class LaterEncoder:
-    """An encoder that loads its model when it is first asked for anything: a recording that is too small needs none."""
+    """An encoder that loads its model at the first request: a recording that is too small needs none."""
 
     def __init__(self, load: Callable[[], Encoder]) -> None:
         self._load = load
@@ -159,9 +159,9 @@ class LaterEncoder:
 
 @contextlib.contextmanager
 def connected_ray(settings: Settings) -> Iterator[None]:
-    """A Ray to learn on: the one of ray.address, or one of its own on this machine.
+    """A connection to a Ray to learn on: the one of ray.address, or one of its own on this machine.
 
-    The latter ends with the block, and with this process where that does not live to the end of the block.
+    The latter ends with the block, or with this process if that ends earlier.
     """
     if settings.ray.address:
         with _connected(settings.ray.address):

@@ -1,6 +1,6 @@
-"""Owns when a version is made while the system runs: every so often, from the archive, live if it is not worse.
+"""The Trainer: makes versions periodically while the system runs, from the archive, and puts good ones live.
 
-Never answers. What goes wrong is said, counted, and tried again the next time; what is live stays.
+Never answers. A failure is logged, counted, and tried again the next time; the live version stays.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ LOGGER = logging.getLogger(__name__)
 
 BEAT_S = 1.0
 KEPT = 5  # versions of each state that are not live: enough to go back, and the disk does not fill
-ENCODE_TIMEOUT_S = 120.0  # of a block of texts, beside those of the rooms that are live
-BLOCK = 16  # texts asked for at a time: rooms that are live wait for one such at most
-SOON_S = 10.0  # after a run that found too little
+ENCODE_TIMEOUT_S = 120.0  # for a block of texts, beside those of live rooms
+BLOCK = 16  # texts asked for at a time: live rooms wait for one block at most
+SOON_S = 10.0  # after a run that found too few examples
 
 
 class AsksEncoder(Protocol):
-    """An EncoderClient."""
+    """A client of the Encoder, for the Trainer."""
 
     def submit(self, texts: Sequence[str]) -> Future[Encoded]:
-        """Vectors, in time."""
+        """Submits texts; the future gets their vectors."""
 
 
 class SharedEncoder:
-    """The Encoder of the running system, as training/content/encode_missing.py wants one."""
+    """The Encoder of the running system, in the form that training/content/encode_missing.py needs."""
 
     def __init__(self, encoder: AsksEncoder) -> None:
-        """Raises EncoderError: it does not answer."""
+        """Asks the encoder for its version and dimension. Raises EncoderError: it does not answer."""
         self._encoder = encoder
         first = self._ask(["what is on"])
         self.version = first.version
         self.dimension = int(first.vectors.shape[1])
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
-        """Raises EncoderError."""
+        """The vectors of texts, float16 [N, D]. Raises EncoderError."""
         parts = [self._ask(list(texts[start : start + BLOCK])) for start in range(0, len(texts), BLOCK)]
         if any(part.version != self.version for part in parts):
             raise EncoderError("the encoder became another while texts were encoded; try again")
@@ -66,7 +66,7 @@ class SharedEncoder:
 
 @dataclass(slots=True)
 class TrainerState:
-    """What the Trainer does, for `tidecast status`."""
+    """The state of the Trainer, for `tidecast status`."""
 
     doing: str = "waiting"
     version: str = ""
@@ -75,7 +75,7 @@ class TrainerState:
 
 
 class Trainer:
-    """One loop. It beats while a run is under way: runs may take hours, and Ray Train watches their workers."""
+    """The Trainer's loop. It beats during a run: runs may take hours, and Ray Train watches their workers."""
 
     def __init__(
         self,
@@ -92,34 +92,34 @@ class Trainer:
         self._state = TrainerState()
 
     def state(self) -> TrainerState:
-        """As of now."""
+        """The state as of now."""
         return self._state
 
     def run(self, stop: threading.Event) -> None:
-        """Makes versions until told to stop; a run that is under way is left to end with the process."""
+        """Makes versions until `stop`; a run that is under way then ends with the process."""
         config = self._settings.training
         pause_s = config.first_s or config.every_s
         while not self._rest(stop, pause_s):
             pause_s = config.every_s if self._once() else min(SOON_S, config.every_s)
 
     def began(self, stage: str) -> None:
-        """A run tells how far it is."""
+        """Takes the progress of a run."""
         self._state.doing = stage
 
     def passed(self, records: int, examples: int, at_ms: int) -> None:
-        """A run tells how far it is."""
+        """Takes the progress of a run."""
         self._state.doing = f"examples: {examples:,} of {records:,} records"
 
     def encoded(self, done: int, total: int) -> None:
-        """A run tells how far it is."""
+        """Takes the progress of a run."""
         self._state.doing = f"encoding: {done:,} of {total:,} texts"
 
     def learned(self, said: Mapping[str, Any]) -> None:
-        """A run tells how far it is."""
+        """Takes the progress of a run."""
         self._state.doing = f"learning: {said['phase']} {said['step']}/{said['steps']}"
 
     def _once(self) -> bool:
-        """Whether there is a version now, live or refused."""
+        """Makes one version; whether there is one now, live or refused."""
         over = threading.Event()
         threading.Thread(target=self._beat, args=(over,), name="trainer-beat", daemon=True).start()
         try:
@@ -134,7 +134,7 @@ class Trainer:
             over.set()
 
     def _make(self) -> bool:
-        # A second of processor time, torch above all: not while the system starts.
+        # takes a second of processor time, mostly for torch: not while the system starts
         from deploy.train.run import archived, parent_of, train  # noqa: PLC0415
         from training.fit.run import alone, cannot_go_on  # noqa: PLC0415
 
@@ -164,7 +164,7 @@ class Trainer:
             self._pulse.beat()
 
     def _rest(self, stop: threading.Event, seconds: float) -> bool:
-        """Whether told to stop while resting."""
+        """Rests; whether it was stopped meanwhile."""
         until_s = self._clock.monotonic_s() + seconds
         while (left_s := until_s - self._clock.monotonic_s()) > 0:
             self._pulse.beat()
@@ -174,7 +174,7 @@ class Trainer:
 
 
 class _Timed:
-    """Observes how long a run takes."""
+    """A context that observes how long a run takes."""
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics, self._clock = metrics, clock

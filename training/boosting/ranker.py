@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BoostingConfig(Section):
-    """How many trees, how big, how fast.
+    """The settings of boosting: how many trees, how large, how fast they learn.
 
-    threads: more than one wait for each other in a loop: beside other work, ten times the processor time.
+    threads: several wait for each other in a busy loop, which beside other work takes ten times the processor time.
     """
 
     section: ClassVar[str] = "boosting"
@@ -42,18 +42,18 @@ class BoostingConfig(Section):
 
 
 class MoreColumns(Observer, Protocol):
-    """Features beside those of a moment, from what was said before it."""
+    """Further features of a moment, from the chat before it."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """[K]."""
+        """The names of the K columns."""
 
     def columns(self, moment: Moment) -> NDArray[np.float32]:
-        """[N, K], NaN for what is not known."""
+        """The columns, float32 [N, K]; NaN for unknown values."""
 
 
 class Boosting:
-    """Learns once from moments of the training part. Scores one moment at a time."""
+    """The boosted ranker. It learns once, from moments of the training part, and scores one moment at a time."""
 
     learns_beside = True
 
@@ -74,7 +74,7 @@ class Boosting:
         return True
 
     def learn(self, past: Sequence[Moment]) -> None:
-        """Moments with one room live, and those whose room was not live before, teach nothing and are left out."""
+        """Grows the trees. Leaves out moments with one candidate, and positives outside the candidates."""
         import lightgbm  # noqa: PLC0415
 
         usable = [moment for moment in past if len(moment.live_N) > 1 and not moment.surprise]
@@ -105,11 +105,11 @@ class Boosting:
         self._trees = Trees(self._booster.dump_model())
 
     def score(self, moment: Moment) -> NDArray[np.float64]:
-        """Zeros where there was nothing to learn from: ties are then broken by popularity."""
+        """Scores of the candidates, float64 [N]. Zeros where nothing was learned: popularity then breaks the ties."""
         return self._scored(self._features(moment))
 
     def importance(self) -> dict[str, float]:
-        """The share of the total gain of each feature, largest first."""
+        """Each feature's share of the total gain, largest first."""
         if self._booster is None:
             return {}
         gain_F = self._booster.feature_importance("gain")
@@ -117,20 +117,20 @@ class Boosting:
         return {self._names[index]: float(gain_F[index] / max(gain_F.sum(), 1e-9)) for index in order_F}
 
     def _scored(self, features_NF: NDArray[np.float32]) -> NDArray[np.float64]:
-        """[N]."""
+        """The sums of the trees, float64 [N]."""
         return np.zeros(len(features_NF)) if self._trees is None else self._trees(features_NF)
 
     def _features(self, moment: Moment) -> NDArray[np.float32]:
-        """[N, F] of a moment that is now."""
+        """Features of a moment to be scored, float32 [N, F]."""
         return moment.features_NF
 
     def _noted(self, moment: Moment) -> NDArray[np.float32]:
-        """[N, F] of a moment that is learned from."""
+        """Features of a moment to be learned from, float32 [N, F]."""
         return moment.features_NF
 
 
 class BoostingWithMore(Boosting):
-    """The same with more columns. Follows the chat, and notes these columns of what it will learn from."""
+    """The boosted ranker with more columns. It follows the chat, and notes these columns of moments to learn from."""
 
     def __init__(self, config: BoostingConfig, more: MoreColumns, name: str) -> None:
         super().__init__(config)
@@ -140,7 +140,7 @@ class BoostingWithMore(Boosting):
         self._kept: dict[int, NDArray[np.float32]] = {}  # by message
 
     def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
-        """One message, in time order."""
+        """Applies one message, in time order."""
         self._more.apply(at_us, viewer, channel, kind)
 
     def note(self, moment: Moment) -> None:
@@ -148,7 +148,7 @@ class BoostingWithMore(Boosting):
         self._kept[moment.message] = self._more.columns(moment)
 
     def learn(self, past: Sequence[Moment]) -> None:
-        """As the class that it derives from, of moments that were noted."""
+        """Grows the trees from moments that were noted."""
         super().learn(past)
         self._kept.clear()
 

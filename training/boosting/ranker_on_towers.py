@@ -1,6 +1,6 @@
-"""Gradient-boosted trees that see what a version's ranker sees, towers and codes too: should they rank in its place?
+"""Gradient-boosted trees on the inputs of a version's ranker, towers and codes too, to compare the two.
 
-Never trains towers: those of a version of the same evaluation are asked, or of one that was given.
+Never trains towers: it uses those of a model in the same evaluation, or of a given version.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ Floats = NDArray[np.float32]
 
 
 class BoostedTowers(Boosting):
-    """As the class that it derives from, of all that a replica can tell a ranker, and of nothing else.
+    """A boosted ranker on exactly the features that a replica can give a ranker.
 
-    It learns from the visits that the towers have not seen: of those that they know by heart they say more than they
-    will of others. As the ranker of a version it learns with moves and totals up to the visit, and without them for a
-    share of the streamers, of whom nothing is known; it ranks with those that the version knew when it was trained.
+    It learns from visits that the towers have not seen: about visits they were trained on, they reveal more than about
+    others. Like a version's ranker it learns with transitions and totals up to the visit, and hides them for a share of
+    the streamers, as if these were unknown. It ranks with the transitions and totals frozen in the version.
     """
 
     learns_beside = False
 
     def __init__(self, config: BoostingConfig, towers: Learned, name: str) -> None:
-        """towers: whoever learns first has them learn, so they may be ranked by themselves as well."""
+        """towers: the model whose towers are used. It may also rank by itself; the first of the two has it learn."""
         super().__init__(config)
         self.name = name
         self._names = (
@@ -56,7 +56,7 @@ class BoostedTowers(Boosting):
         self.request_s = 0.0
 
     def learn(self, past: Sequence[Moment]) -> None:
-        """Raises TrainingError: there is too little for towers to learn from."""
+        """Grows the trees, after the towers have learned. Raises TrainingError: too few visits for towers."""
         self._towers.learn(past)
         bundle = self._towers.bundle
         if bundle is None:
@@ -64,12 +64,12 @@ class BoostedTowers(Boosting):
         learn = msgspec.convert(bundle.manifest.config["learn"], LearnConfig)
         self._unknown_share = msgspec.convert(bundle.manifest.config["model"], ModelConfig).larm.id_dropout
         self._totals_S3 = np.array(Transitions.from_arrays(bundle.arrays).totals_S3)
-        self._totals_S3[COLD] = np.nan  # as training/inference/served_model.py has it
+        self._totals_S3[COLD] = np.nan  # as in training/inference/served_model.py
         usable = [moment for moment in past if len(moment.live_N) > 1 and not moment.surprise]
         super().learn(usable[_seen_by_towers(len(usable), learn) :])
 
     def score(self, moment: Moment) -> NDArray[np.float64]:
-        """As the class that it derives from."""
+        """Scores of the candidates, float64 [N]."""
         replayed = self._towers.replayed
         viewer, rooms = replayed.viewer(moment), replayed.rooms(moment)
         began_s = time.perf_counter()
@@ -78,7 +78,7 @@ class BoostedTowers(Boosting):
         return score_N
 
     def _features(self, moment: Moment) -> Floats:
-        """[N, F] with moves and totals as frozen in the version: what a replica has."""
+        """Features, float32 [N, F], with transitions and totals as frozen in the version, as in a replica."""
         replayed = self._towers.replayed
         return self._served(moment, replayed.viewer(moment), replayed.rooms(moment))
 
@@ -86,7 +86,7 @@ class BoostedTowers(Boosting):
         return self._columns(moment, viewer, rooms, None, self._totals_S3[rooms.rows_N])
 
     def _noted(self, moment: Moment) -> Floats:
-        """[N, F] with moves and totals of the time before the visit, of the streamers known."""
+        """Features, float32 [N, F], with transitions and totals from before the visit, for known streamers only."""
         replayed = self._towers.replayed
         viewer, rooms = replayed.viewer(moment), replayed.rooms(moment)
         unknown_N = np.random.default_rng((self._seed, moment.message)).random(len(moment.live_N)) < self._unknown_share
@@ -101,7 +101,7 @@ class BoostedTowers(Boosting):
     def _columns(
         self, moment: Moment, viewer: VersionViewer, rooms: RoomEmbeddings, learned_N4: Floats | None, totals_N3: Floats
     ) -> Floats:
-        """[N, F] by the names."""
+        """Features, float32 [N, F], in the order of the names."""
         served_NF = moment.features_NF[:, : len(SERVED)]
         values_NF = self._towers.replayed.version.columns(viewer, rooms, served_NF[:, len(ROOM_FEATURES) :], learned_N4)
         return np.concatenate(
@@ -110,6 +110,6 @@ class BoostedTowers(Boosting):
 
 
 def _seen_by_towers(num_slates: int, learn: LearnConfig) -> int:
-    """How many of the slates, the oldest: as `Learner` draws them of those that `fit_version` learns from."""
+    """The number of oldest candidate sets that towers learn from, as `Learner` and `fit_version` divide them."""
     until = num_slates - int(num_slates * HELD_OUT)
     return math.ceil(until * learn.towers_share)

@@ -1,8 +1,8 @@
-"""Owns what gradient-boosted trees say of some rooms, compiled: all trees of all rows at once. Never grows a tree.
+"""The sum of gradient-boosted trees, compiled: all trees for all rows at once. Never grows a tree.
 
-QuickScorer (Lucchese et al., SIGIR 2015): of each tree a mask of the leaves that can still be reached; a node whose
-answer is "right" takes those on its left out of it, and the first that is left is the tree's. Nodes come feature by
-feature, the lowest threshold first, so that most of those that say "left" are never looked at.
+The method is QuickScorer (Lucchese et al., SIGIR 2015). Each tree has a mask of the leaves that can still be reached. A
+node that sends a row to the right removes the leaves on its left, and the first leaf that remains is the tree's. Nodes
+come feature by feature, the lowest threshold first, so most nodes that send a row to the left are never looked at.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from training.features.compiling import FLOATS, FLOATS_2D, INTEGERS, kernel
 
 Masks = NDArray[np.uint32]
 
-LEAVES = 32  # of a tree, at most: as many as a mask has bits
-ROWS = 16  # in one register; further ones, of the lowest value, fill the last
-ZERO, NONE = np.float32(1e-35), np.float32(0)  # LightGBM takes what is no larger for zero
+LEAVES = 32  # at most, per tree: the bits of a mask
+ROWS = 16  # in one register; rows of the lowest value fill up the last
+ZERO, NONE = np.float32(1e-35), np.float32(0)  # LightGBM reads values up to this as zero
 ALL, ONE = np.uint32(0xFFFFFFFF), np.uint32(1)
-DE_BRUIJN = np.uint32(0x077CB531)  # times a power of two, its highest five bits are another number for each
+DE_BRUIJN = np.uint32(0x077CB531)  # times a power of two, its highest five bits are unique
 TOP = np.uint32(27)
 PLACES = np.zeros(32, np.int64)
 PLACES[[(0x077CB531 << place & 0xFFFFFFFF) >> 27 for place in range(32)]] = np.arange(32)
@@ -37,10 +37,10 @@ def grown(  # noqa: PLR0912  as short as it gets in one piece, which is what mak
     unknown_X: NDArray[np.bool_],
     leaf_TL: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """[N] the sum of all trees, in their order, of each row.
+    """The sum of all trees, in their order, for each row, float64 [N].
 
-    Of the nodes X of each feature, ascending: what of the tree is left where the value is above the threshold, or
-    unknown (NaN) and that counts so.
+    Nodes X come by feature, with ascending thresholds. right_X: the mask of leaves that remain where a value is above
+    the threshold. unknown_X: whether an unknown value (NaN) counts as above.
     """
     N, F = values_NF.shape
     T, M = len(leaf_TL), (len(values_NF) + ROWS - 1) // ROWS * ROWS
@@ -78,6 +78,6 @@ def grown(  # noqa: PLR0912  as short as it gets in one piece, which is what mak
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
+    """The kernels called here with their argument types, for `compiling.load`."""
     nodes = (INTEGERS, FLOATS, INTEGERS, types.uint32[::1], types.boolean[::1])
     return {grown: (FLOATS_2D, *nodes, types.float64[:, ::1])}

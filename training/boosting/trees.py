@@ -1,6 +1,6 @@
-"""Owns LightGBM's trees once they are grown, and what they say of rooms, to the bit. Never grows one.
+"""LightGBM's grown trees, with predictions equal to LightGBM's to the bit. Never grows one.
 
-LightGBM looks through each tree for each room: 18 us a room for 300 trees; all at once takes a tenth (tree_kernels.py).
+LightGBM walks each tree for each room: 18 us a room for 300 trees. All at once takes a tenth (tree_kernels.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from training.boosting import tree_kernels
 from training.boosting.tree_kernels import LEAVES
 from training.features import compiling
 
-DUMPED_INFINITY = 1e300  # what a dump says where all that is known goes to the left
+DUMPED_INFINITY = 1e300  # the threshold in a dump where all known values go left
 
 
 class Trees:
@@ -42,7 +42,7 @@ class Trees:
             self._leaf_TL[tree, : len(values)] = values
 
     def __call__(self, values_NF: NDArray[np.float32]) -> NDArray[np.float64]:
-        """[N], as `Booster.predict` has it."""
+        """The prediction for each row, float64 [N], equal to `Booster.predict`."""
         scores_N: NDArray[np.float64] = tree_kernels.grown(
             np.ascontiguousarray(values_NF, np.float32),
             self._starts_F,
@@ -56,16 +56,16 @@ class Trees:
 
 
 def _leaves(node: Mapping[str, Any]) -> list[float]:
-    """Values, from left to right."""
+    """The values of the leaves, from left to right."""
     if "split_feature" not in node:
         return [float(node["leaf_value"])]
     return [*_leaves(node["left_child"]), *_leaves(node["right_child"])]
 
 
 def _nodes(node: Mapping[str, Any], tree: int, leaf: int) -> Sequence[tuple[int, float, int, int, bool]]:
-    """Feature, threshold, tree, what is left of the leaves to the right, whether the unknown goes there.
+    """The nodes as tuples: feature, threshold, tree, mask for going right, whether unknown values go right.
 
-    leaf: the first below the node.
+    leaf: the first leaf below the node.
     """
     if "split_feature" not in node:
         return []
@@ -80,9 +80,9 @@ def _nodes(node: Mapping[str, Any], tree: int, leaf: int) -> Sequence[tuple[int,
 
 
 def _below(threshold: float) -> float:
-    """The largest float32 that is no larger: no float32 lies between the two."""
+    """The largest float32 that is not above a threshold: no float32 lies between the two."""
     if threshold >= DUMPED_INFINITY:
         return np.inf
-    with np.errstate(over="ignore"):  # to infinity, which is what it is to float32
+    with np.errstate(over="ignore"):  # overflows to infinity, its value as float32
         near = np.float32(threshold)
     return float(near if float(near) <= threshold else np.nextafter(near, np.float32(-np.inf)))

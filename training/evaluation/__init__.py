@@ -1,1 +1,1 @@
-"""How good a ranker is: baselines, metrics, the gate that a new version has to pass."""
+"""The evaluation of rankers: baselines, metrics, and the promotion gate for new versions."""

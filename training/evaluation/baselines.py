@@ -1,4 +1,4 @@
-"""The seam between evaluation and what ranks, and the baselines that count. Never folds state, never measures."""
+"""The seam between evaluation and rankers, and rankers that only count. Never aggregates state, never measures."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from training.recorded.replay_state import Moment
 
 
 class Ranker(Protocol):
-    """Ranks the rooms that are live at a visit.
+    """A ranker of the rooms that are live at a visit.
 
-    One that keeps state of its own is an `Observer` (training/recorded/replay_state.py) as well: it then gets every
-    message, in time order, and none before the moments of its time were scored. One that learns from more than a moment
-    holds is `NotesMoments` as well.
+    A ranker with state of its own is also an `Observer` (training/recorded/replay_state.py). It then gets every message
+    in time order, and none before the moments of its time were scored. One that learns from more than a moment has is
+    also `NotesMoments`.
     """
 
     @property
     def name(self) -> str:
-        """What the tables call it."""
+        """The ranker's name in the tables."""
 
     def learn(self, past: Sequence[Moment]) -> None:
-        """Called once, with moments of the training part in time order, before anything is scored."""
+        """Learns. Called once, with moments of the training part in time order, before anything is scored."""
 
     def score(self, moment: Moment) -> NDArray[np.float64]:
-        """[N] for `moment.live_N`, higher is better, never NaN. Must not look at `entered`, `surprise` or `kind`."""
+        """Scores of `moment.live_N`, [N]; higher is better, no NaN. Must not read `entered`, `surprise` or `kind`."""
 
 
 @runtime_checkable
 class NotesMoments(Protocol):
-    """Keeps of the moments that it will learn from what only now is known."""
+    """A ranker that notes, of moments to learn from, values that are known only at that time."""
 
     def note(self, moment: Moment) -> None:
-        """Called for each moment that `learn` will be given, in their order, before any later message is applied."""
+        """Notes a moment. Called for each that `learn` will get, in order, before any later message is applied."""
 
 
 @runtime_checkable
 class LearnsBeside(Protocol):
-    """May learn in a thread of its own, while others do."""
+    """A ranker that may learn in a thread of its own, while others learn."""
 
     @property
     def learns_beside(self) -> bool:
@@ -52,22 +52,22 @@ class LearnsBeside(Protocol):
 
 @runtime_checkable
 class TimesRequests(Protocol):
-    """Knows how much of its scoring a replica would do in a request, and not before it."""
+    """A ranker that times the part of its scoring that a replica does in a request, and not before it."""
 
     @property
     def request_s(self) -> float:
-        """Of all moments scored."""
+        """Seconds of that part over all moments scored."""
 
 
 class _Counting:
     """A ranker that learns nothing and needs nothing but the features."""
 
     def learn(self, past: Sequence[Moment]) -> None:
-        """Nothing to learn."""
+        """Does nothing: there is nothing to learn."""
 
 
 class Popularity(_Counting):
-    """Messages of the last seconds. How many seconds is chosen on the training part."""
+    """A ranker by messages of the last seconds. How many seconds is chosen on the training part."""
 
     name = "popularity"
     _choices = ("messages_10s", "messages_60s", "messages_300s", "messages_600s")
@@ -77,7 +77,7 @@ class Popularity(_Counting):
         self._learned = False
 
     def learn(self, past: Sequence[Moment]) -> None:
-        """What builds on popularity has it learn as well: the first one counts."""
+        """Chooses the seconds. Rankers that build on popularity call it as well: only the first call counts."""
 
         def gain(column: str) -> float:
             return sum(_gain(moment.features_NF[:, COLUMN[column]], moment.entered) for moment in past)
@@ -91,7 +91,7 @@ class Popularity(_Counting):
 
 
 class NewcomerPopularity(_Counting):
-    """Visits of the last minute by viewers who were never anywhere before; then all entries of that minute."""
+    """A ranker by newcomers' visits of the last minute; ties by all entries of that minute."""
 
     name = "newcomers"
 
@@ -101,7 +101,7 @@ class NewcomerPopularity(_Counting):
 
 
 class Memory:
-    """The viewer's own channels by frequency and recency; the others after them by popularity.
+    """A ranker of the viewer's own channels by frequency and recency; the others follow by popularity.
 
     The room that the viewer is in comes last: a visit leads elsewhere, or begins after half an hour of silence.
     """
@@ -119,15 +119,15 @@ class Memory:
 
 
 class MemoryAndMoves(Memory):
-    """Memory; the others by where viewers went from the channel that this one is in, smoothed towards popularity.
+    """The memory ranker, with the other channels by transitions from the viewer's channel, smoothed by popularity.
 
-    Which moves count (all; those to a channel that was new to the mover; those of the last minutes) and how much
-    popularity weighs against them is chosen on the training part, by visits to channels that were new to the viewer.
+    Two things are chosen on the training part, by visits to channels new to the viewer: which transitions count (all,
+    those to a channel new to the viewer who moved, those of the last minutes), and the weight of popularity.
     """
 
     name = "memory + transitions"
     _columns = ("moves_share", "first_moves_share", "recent_moves")
-    _priors = (0.1, 0.3, 1.0, 3.0)  # popularity's weight, where the moves' is 1
+    _priors = (0.1, 0.3, 1.0, 3.0)  # popularity's weight; that of transitions is 1
 
     def __init__(self, popularity: Popularity, column: str = "first_moves_share", prior: float = 1.0) -> None:
         super().__init__(popularity)

@@ -14,13 +14,13 @@ from training.recorded.chat import Chat
 
 
 def cold_streamers(channels: Sequence[str], share: float) -> NDArray[np.bool_]:
-    """[C] which channels are held out: about `share` of them, by a hash of the name, the same in every recording."""
+    """The held-out channels, bool [C]: about `share` of them, by a hash of the name, the same in every recording."""
     digests = [hashlib.blake2b(name.encode(), digest_size=8, person=b"cold").digest() for name in channels]
     return np.array([int.from_bytes(digest, "big") < share * 2**64 for digest in digests], bool)
 
 
 def without_past(chat: Chat, cold_C: NDArray[np.bool_]) -> Chat:
-    """The same recording, in which the channels said nothing before the test. The test is as it was.
+    """The recording without these channels' chat before the test. The test part stays unchanged.
 
     Raises InputFileError: nothing would be left to learn from.
     """

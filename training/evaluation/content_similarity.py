@@ -1,6 +1,6 @@
-"""How alike the rooms live are to those that a viewer visited lately, as features. Never encodes, never ranks.
+"""Features of how alike the live rooms are to those that a viewer visited lately. Never encodes, never ranks.
 
-A viewer's taste is what the channels of their last visits were about when they came there, the newest counting most.
+A viewer's interest is the content of the channels of their last visits at the time of entry; the newest counts most.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from training.features.visit_kinds import VisitKind
 from training.recorded.content_timeline import Contents, ContentTimeline
 from training.recorded.replay_state import Moment
 
-VISITS = 8  # what a viewer's taste is made of
-DECAY = 0.7  # from one visit back to the one before it
+VISITS = 8  # number of visits behind a viewer's interest
+DECAY = 0.7  # weight of a visit relative to the next one
 
 LIKENESS: Mapping[str, str] = MappingProxyType(
     {
@@ -32,23 +32,23 @@ LIKENESS: Mapping[str, str] = MappingProxyType(
 
 
 class Likeness:
-    """Follows visits. `columns` are NaN where the viewer has no taste, or the room nothing that it is about."""
+    """An observer of visits. `columns` are NaN for a viewer without such visits, or a room without content."""
 
     names = tuple(LIKENESS)
 
     def __init__(self, timeline: ContentTimeline, rooms: Contents | None = None) -> None:
-        """rooms: what the rooms live are about, where that is not the timeline: a placebo."""
+        """rooms: the content of the live rooms, if another than the timeline's, as for a placebo."""
         self._timeline = timeline
         self._rooms = rooms or timeline
         self._visits: defaultdict[int, deque[tuple[int, int]]] = defaultdict(lambda: deque(maxlen=VISITS))
 
     def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
-        """One message, in time order."""
+        """Applies one message, in time order."""
         if kind != VisitKind.NO_VISIT:
             self._visits[viewer].append((channel, at_us))
 
     def columns(self, moment: Moment) -> NDArray[np.float32]:
-        """[N, K] float32, K as `names`, as of what was applied so far."""
+        """The features, float32 [N, K], K as `names`, from the messages applied so far."""
         content = self._rooms.at(moment.live_N, moment.at_us)
         now_ND, mean_ND = content.now_ND, _unit(content.mean_ND)
         columns_KN = np.full((len(LIKENESS), len(moment.live_N)), np.nan, np.float32)
@@ -67,7 +67,7 @@ class Likeness:
         return np.ascontiguousarray(columns_KN.T)
 
     def _visited(self, viewer: int) -> NDArray[np.float32]:
-        """[H, D] unit vectors of the last visits whose channels were about something, the newest last."""
+        """Unit vectors of the last visits to channels with content, float32 [H, D], the newest last."""
         visits = self._visits.get(viewer)
         if not visits:
             return np.empty((0, 0), np.float32)
@@ -79,7 +79,7 @@ class Likeness:
 
 
 def _unit(vectors_ND: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of unit length; NaN where there is none."""
+    """The vectors at unit length; NaN for zero vectors."""
     length_N1 = np.sqrt(np.einsum("nd,nd->n", vectors_ND, vectors_ND))[:, None]
     length_N1[length_N1 == 0] = np.nan
     unit_ND: NDArray[np.float32] = vectors_ND / length_N1
@@ -87,7 +87,7 @@ def _unit(vectors_ND: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _rank(values_N: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The share of rooms with more; NaN for NaN, which is less than anything."""
+    """The share of rooms with a larger value; NaN for NaN, which counts as the smallest."""
     known_N = ~np.isnan(values_N)
     ordered = np.sort(values_N[known_N])
     rank_N = np.full(len(values_N), np.nan, np.float32)

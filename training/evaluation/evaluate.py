@@ -1,4 +1,4 @@
-"""Ranks all rooms live at each visit of a test with each ranker, causally, and measures. Never prints, never writes."""
+"""The evaluation: every ranker ranks the live rooms at each visit of a test, causally. Never prints, never writes."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from training.recorded.visits import kinds
 
 @dataclass(frozen=True, slots=True)
 class EvaluateConfig(Section):
-    """seed: of the sample and the resampling. train_visits: how many, at most, rankers learn from.
+    """The settings of an evaluation. seed: of the sample and the resampling. train_visits: most visits to learn from.
 
-    against: the ranker that the others are compared with; none where it is not among those evaluated.
+    against: the ranker that the others are compared with; ignored where it is not among those evaluated.
     """
 
     section: ClassVar[str] = "evaluate"
@@ -39,17 +39,17 @@ class EvaluateConfig(Section):
 
 
 class Progress(Observer, Protocol):
-    """Follows the chat and is told what comes next."""
+    """An observer of the chat that is also notified of stages."""
 
     def stage(self, text: str) -> None:
-        """What begins now."""
+        """Names the stage that begins now."""
 
 
 class RankingSink(Protocol):
-    """Takes each visit's ranking in time order."""
+    """A sink for the rankings of visits, in time order."""
 
     def add(self, moment: Moment, ranked_N: NDArray[np.intp]) -> None:
-        """ranked_N: all channels live, best first."""
+        """Takes a visit's ranking. ranked_N: all live channels, best first."""
 
 
 def evaluate(
@@ -64,7 +64,7 @@ def evaluate(
     """Measures `rankers` on the visits of the test part.
 
     Rankers that are observers follow the chat; those that note moments get each that is learned from. sinks: by the
-    name of the ranker whose rankings they take. cold_C: channels whose past `without_past` has taken out, which are
+    name of the ranker whose rankings they take. cold_C: channels whose past `without_past` has removed, which are
     reported apart. Raises InputFileError: there is nothing to rank or nobody to resample.
     """
     kind_M = kinds(chat)
@@ -98,7 +98,7 @@ def evaluate(
 
 
 class _LearningBeside(threading.Thread):
-    """Has rankers learn one after the other while others do. A daemon: Ctrl-C does not wait for it."""
+    """A thread in which rankers learn one after the other while others learn. A daemon: Ctrl-C does not wait for it."""
 
     def __init__(self, rankers: Sequence[Ranker], past: Sequence[Moment]) -> None:
         super().__init__(name="learning", daemon=True)
@@ -113,14 +113,14 @@ class _LearningBeside(threading.Thread):
             self._error = err
 
     def wait(self) -> None:
-        """Until all have learned. Raises what one of them raised."""
+        """Waits until all have learned. Raises what one of them raised."""
         self.join()
         if self._error is not None:
             raise self._error
 
 
 def _learn(rankers: Sequence[Ranker], past: Sequence[Moment], progress: Progress) -> None:
-    """Those that can do so beside others, in a thread for each core but one; the rest in this one."""
+    """Has rankers learn: those that can learn beside others in a thread per core but one, the rest in this thread."""
     beside = [ranker for ranker in rankers if isinstance(ranker, LearnsBeside) and ranker.learns_beside]
     threads = max(1, len(os.sched_getaffinity(0)) - 1)
     learning = [_LearningBeside(beside[first::threads], past) for first in range(min(threads, len(beside)))]
@@ -137,7 +137,7 @@ def _learn(rankers: Sequence[Ranker], past: Sequence[Moment], progress: Progress
 
 
 def _ties(moment: Moment, hash_C: NDArray[np.int64]) -> NDArray[np.intp]:
-    """[N] positions as equal scores come: by messages in five minutes, then by a hash of the channel's name."""
+    """The order of rooms with equal scores, positions [N]: by messages in five minutes, then by a hash of the name."""
     return np.lexsort((hash_C[moment.live_N], -moment.features_NF[:, COLUMN["messages_300s"]]))
 
 
@@ -152,7 +152,7 @@ def _rank(ranker: Ranker, moment: Moment, tie_N: NDArray[np.intp], tally: Tally,
 
 
 def _sample(kind_M: NDArray[np.int8], config: EvaluateConfig) -> NDArray[np.bool_]:
-    """[M] which visits are learned from: of the training part's later half, when viewers have a past as in a test."""
+    """The visits to learn from, bool [M]: of the training part's later half, when viewers have a past as in a test."""
     visits = np.flatnonzero(kind_M != VisitKind.NO_VISIT)
     later = visits[len(visits) // 2 :]
     rng = np.random.default_rng(config.seed)

@@ -1,4 +1,4 @@
-"""Which rankers of `tidecast evaluate` are the models themselves: learned there, in parts, or given. Never ranks."""
+"""The rankers of `tidecast evaluate` that are the models themselves: learned there, in parts, or given. Never ranks."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from training.recorded.chat import Chat
 from training.recorded.content_timeline import ContentTimeline
 from training.registry.bundle import Bundle
 
-D_CONTENT = 384  # of the zeros that stand for content where none is given
+D_CONTENT = 384  # dimensions of the zeros in place of content where none is given
 
 
 class Given(Protocol):
-    """What the models are learned from. content: None where none is given."""
+    """The inputs that the models learn from. content: None where none is given."""
 
     @property
     def chat(self) -> Chat: ...
@@ -32,7 +32,7 @@ class Given(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What of the models takes part. sides: of the room tower; codes; whether content is dealt to other rooms."""
+    """The parts of a model in use: sides of the room tower, codes, and whether content is shuffled over rooms."""
 
     sides: Sides = "both"
     codes: bool = True
@@ -40,7 +40,7 @@ class Parts:
 
     @property
     def needs_content(self) -> bool:
-        """Whether it is nothing without content."""
+        """Whether the model needs content."""
         return self.sides == "content" or self.shuffled
 
 

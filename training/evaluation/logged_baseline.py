@@ -1,9 +1,9 @@
-"""Version 0's score on slates, for the gate: from what examples hold of viewers' pasts. Never learns.
+"""The baseline ranker's score on candidate sets, for the promotion gate, from viewers' pasts in examples. Never learns.
 
-As actors/score.py scores, with what differs because a slate holds less: shares of categories and languages and the mean
-content come from the visits of the slate's past, of which a profile may have more; of a visit's signs of life only the
-strongest is known; a streamer who was followed counts no more than one who was not; a language that was guessed counts
-as none; the largest is that of the slate's rooms; and content counts as it is instead of in fewer directions.
+It scores like actors/score.py, except where a candidate set has less data. Shares of categories and languages and the
+mean content come from the past visits in the candidate set; a profile may have more. Only the strongest of a visit's
+signs of life is known. A followed streamer counts no more than another. A guessed language counts as none. The largest
+value is that of the candidates. Content counts at full length instead of in fewer directions.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DAY_S = 86_400.0
 
 
 def zero_scores(slates: CandidateSets, baseline: Baseline) -> NDArray[np.float64]:
-    """[R]. baseline: the settings of the one that serves."""
+    """Scores of all candidates, float64 [R]. baseline: the settings of the baseline ranker that serves."""
     weights = baseline.weights
     column = {name: slates.features_RF[:, index].astype(np.float64) for name, index in COLUMN.items()}
     score_R = _of_habits(column, weights) + _of_crowds(column, slates.starts(), baseline)
@@ -56,7 +56,7 @@ def zero_scores(slates: CandidateSets, baseline: Baseline) -> NDArray[np.float64
 
 
 def _of_habits(column: Mapping[str, NDArray[np.float64]], weights: BaselineWeights) -> NDArray[np.float64]:
-    """[R]: of where the viewer goes, and where those go who were last where the viewer was."""
+    """The part of the score from the viewer's habits and from arrivals by the viewer's origin, float64 [R]."""
     visited_R = strength(column["own_visits"], np.nan_to_num(column["own_silence_s"]) / DAY_S)
     arrivals_R = np.log1p(column["arrivals_600s"]) / np.log1p(MAX_ARRIVALS)
     score_R: NDArray[np.float64] = weights.visited * visited_R + weights.arrivals * arrivals_R
@@ -66,7 +66,7 @@ def _of_habits(column: Mapping[str, NDArray[np.float64]], weights: BaselineWeigh
 def _of_crowds(
     column: Mapping[str, NDArray[np.float64]], starts_V: NDArray[np.intp], baseline: Baseline
 ) -> NDArray[np.float64]:
-    """[R]: what is the same for every viewer. The largest is that of the slate."""
+    """The part of the score that is the same for every viewer, float64 [R], relative to the candidate set's largest."""
     weights = baseline.weights
     heat_R = heat(*(column[name] for name in ("newcomers_60s", "newcomers_600s", "entries_60s", "entries_600s")))
     crowd_R = np.nan_to_num(column["audience"]) + TEN_SECONDS_IN_A_MINUTE * column["messages_10s"]
@@ -85,7 +85,7 @@ def _logarithmic(value_R: NDArray[np.floating], starts_V: NDArray[np.intp]) -> N
 
 
 def _visit_weights(slates: CandidateSets) -> Floats:
-    """[V, T]: a visit counts more that was long, or in which the viewer spoke, and half of it every six hours."""
+    """Weights of past visits, float32 [V, T]: long ones and those with chat count more; they halve every six hours."""
     pasts = slates.pasts
     there_VT = np.arange(pasts.gap_s_VT.shape[1]) >= pasts.gap_s_VT.shape[1] - pasts.length_V[:, None]
     ago_VT = np.cumsum((pasts.gap_s_VT * there_VT)[:, ::-1], axis=1)[:, ::-1] - pasts.dwell_s_VT
@@ -97,7 +97,7 @@ def _visit_weights(slates: CandidateSets) -> Floats:
 
 
 def _alike(slates: CandidateSets, place: int, rows: slice, weight_T: Floats) -> Floats:
-    """[N]: cosine of the weighted mean of the visited rooms' content and each room's."""
+    """Cosine of each candidate's content with the weighted mean of the visited rooms' content, float32 [N]."""
     now_KD = slates.contents.now_KD
     visited_TD = np.nan_to_num(now_KD[slates.pasts.now_VT[place, -len(weight_T) :]].astype(np.float32))
     rooms_ND = np.nan_to_num(now_KD[slates.now_R[rows]].astype(np.float32))
@@ -108,9 +108,9 @@ def _alike(slates: CandidateSets, place: int, rows: slice, weight_T: Floats) -> 
 
 
 def _liked(past_T2: NDArray[np.int32], rooms_N2: NDArray[np.int32], weight_T: Floats, baseline: Baseline) -> Floats:
-    """[N]: weighted roots of the shares of the rooms' languages and categories among the visits, 1 = the largest.
+    """Weighted roots of the shares of candidates' languages and categories in the visits, float32 [N]; 1 = the largest.
 
-    Of a room of which nobody says it, the mean of the others.
+    A room without a label gets the mean of the others.
     """
     liked_N = np.zeros(len(rooms_N2), np.float32)
     broad = label(baseline.broad_category)

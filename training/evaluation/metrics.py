@@ -36,7 +36,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One ranker, by group. differences: to the reference, by group and metric; above 0 where this one is better.
+    """A ranker's figures by group. differences: to the reference, by group and metric; above 0 where it is better.
 
     A group without visits has no differences.
     """
@@ -46,7 +46,7 @@ class Measured:
 
 
 def gains(rank_V: NDArray[np.integer]) -> NDArray[np.float64]:
-    """[V, 4] float64: what each visit adds to METRICS. rank_V: of the room entered, from 1.
+    """The contribution of each visit to METRICS, float64 [V, 4]. rank_V: of the room entered, from 1.
 
     With one relevant room the ideal gain is 1, so NDCG@10 is 1 / log2(1 + rank) up to rank 10.
     """
@@ -61,10 +61,10 @@ def measure(
     seed: int,
     reference: int | None = None,
 ) -> list[Measured]:
-    """Each of R rankers' metrics in each group. Viewers are resampled, not visits: those of one resemble each other.
+    """The metrics of R rankers in each group. Viewers are resampled, not visits: one viewer's visits are alike.
 
-    groups: name → [V] which visits. reference: the ranker, of the R, that the others are compared with. All rankers are
-    measured on the same draws, so that a difference is more certain than the two figures that it is of.
+    groups: name → the group's visits, bool [V]. reference: the ranker, of the R, that the others are compared with. All
+    rankers are measured on the same draws, so that a difference is more certain than its two figures.
     """
     viewer_index_V = np.unique(viewer_V, return_inverse=True)[1]
     num_viewers, width = int(viewer_index_V.max()) + 1, 1 + len(METRICS)
@@ -95,7 +95,7 @@ def measure(
 
 
 def _resample(sums_UK: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """[B, K] for B resamples: the sums over as many viewers drawn with replacement as there are."""
+    """The sums of B resamples, float64 [B, K]: each over as many viewers as there are, drawn with replacement."""
     rng, U = np.random.default_rng(seed), len(sums_UK)
     parts = []
     for _ in range(RESAMPLES // CHUNK):
@@ -110,7 +110,7 @@ def _group(total_W: NDArray[np.float64], drawn_BW: NDArray[np.float64], viewers:
 
 
 def _means(sums_XW: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[..., 4] the metrics of sums over visits; the first column counts these. NaN where a resample drew none."""
+    """The metrics from sums over visits, [..., 4]. The first column counts visits; NaN where a resample drew none."""
     with np.errstate(invalid="ignore"):
         means_X4: NDArray[np.float64] = sums_XW[..., 1:] / sums_XW[..., :1]
     return means_X4
@@ -126,9 +126,9 @@ PLACES = 10
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """gini: 0 = all channels equally often, 1 = one channel always. Shares: 0 to 1.
+    """The spread of a ranker's first ten over channels. gini: 0 = all equally often, 1 = one always. Shares: 0 to 1.
 
-    small_share: of the places, those of small channels. coverage: of the channels ever live, those ever placed.
+    small_share: share of the places that small channels got. coverage: share of channels ever live that got a place.
     """
 
     gini: float
@@ -137,7 +137,7 @@ class Spread:
 
 
 def spread(places_C: NDArray[np.int64], live_C: NDArray[np.bool_], small_C: NDArray[np.bool_]) -> Spread:
-    """places_C: how often each channel stood in the first ten; live_C: was ever live; small_C: is small."""
+    """Measures the spread. places_C: how often each channel was in the first ten. live_C: was ever live."""
     placed = np.sort(places_C[live_C].astype(np.float64))
     n, total = len(placed), placed.sum()
     if not total:
@@ -147,7 +147,7 @@ def spread(places_C: NDArray[np.int64], live_C: NDArray[np.bool_], small_C: NDAr
 
 
 def small(visits_C: NDArray[np.int64], live_C: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """[C] the half of the channels ever live that had the fewest visits in training."""
+    """The small channels, bool [C]: the half of those ever live with the fewest visits in training."""
     small_C = np.zeros(len(visits_C), bool)
     live = np.flatnonzero(live_C)
     small_C[live[np.argsort(visits_C[live], kind="stable")][: len(live) // 2]] = True

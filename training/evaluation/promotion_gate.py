@@ -1,8 +1,8 @@
-"""Owns the judgement whether a version may go live: on visits that it did not learn from. Never publishes.
+"""The promotion gate: judges whether a version may go live, on visits that it did not learn from. Never publishes.
 
-Candidate, live version and version 0 rank the same visits, all rooms live. The candidate passes where its
-NDCG@10 is not below either's on all visits, nor on those of viewers new to the room or new altogether, by more than
-chance explains: the 95 % interval of the difference, resampled by viewer, reaches zero.
+Candidate, live version and baseline ranker rank all live rooms at the same visits. The candidate passes if its NDCG@10
+is not below either's by more than chance explains: the 95 % interval of the difference, resampled by viewer, reaches
+zero. This must hold on all visits, on those of viewers new to the room, and on those of new viewers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from training.registry.registry import GateVerdict
 from training.settings import Baseline
 
 RESAMPLES = 500
-LEAST_VISITS = 20  # of a group; fewer judge nothing
+LEAST_VISITS = 20  # per group; fewer are not judged
 MOST_VISITS = 5_000  # judged; more only take time
 GROUPS: Mapping[str, tuple[VisitKind, ...]] = {
     "all": (VisitKind.COLD, VisitKind.NEW, VisitKind.REPEAT),
@@ -37,7 +37,7 @@ GROUPS: Mapping[str, tuple[VisitKind, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Of the candidate's NDCG@10 and another's, the mean and its 95 % interval."""
+    """The difference of the candidate's NDCG@10 to another's: the mean, and its 95 % interval."""
 
     mean: float
     low: float
@@ -51,16 +51,16 @@ class SliceGate:
     """
 
     def __init__(self, unseen: CandidateSets, streamers: Sequence[str], baseline: Baseline, seed: int = 7) -> None:
-        """baseline: the settings of v0 where the version is to serve."""
+        """unseen: the newest MOST_VISITS are used. baseline: its settings where the version will serve."""
         place = max(0, len(unseen) - MOST_VISITS)
         self._slates = unseen.after(place)
         self._names = ["", *streamers]
         self._baseline, self._seed = baseline, seed
 
     def judge(self, candidate: Bundle, live: Bundle | None) -> GateVerdict:
-        """Raises VersionError: the candidate is not a model of this build.
+        """Judges a candidate. Raises VersionError: it is not a model of this build.
 
-        Where what is live is none, as after an upgrade, no replica answers by it: v0 alone is the measure.
+        If the live version is not one either, as after an upgrade, no replica answers by it, and only v0 is compared.
         """
         if len(self._slates) < LEAST_VISITS:
             return GateVerdict(
@@ -106,7 +106,7 @@ class SliceGate:
         return Difference(float(difference_V.mean()), float(low), float(high))
 
     def _scores(self, version: Version) -> NDArray[np.float64]:
-        """[R]: the version's, as it would serve."""
+        """The version's scores of all candidates, as it would serve, float64 [R]."""
         slates, scores = self._slates, np.zeros(len(self._slates.features_RF))
         for place, start in enumerate(slates.starts().tolist()):
             rows = slice(start, start + int(slates.size_V[place]))
@@ -152,7 +152,7 @@ class SliceGate:
 
 
 def ndcg(score_R: NDArray[np.float64], slates: CandidateSets) -> NDArray[np.float64]:
-    """[V] NDCG@10 of the room entered among all of its slate; ties count half."""
+    """NDCG@10 of the room entered among its candidate set, float64 [V]; ties count half."""
     start_V, seg_R = slates.starts(), np.repeat(np.arange(len(slates)), slates.size_V)
     entered_R = score_R[start_V + slates.entered_V][seg_R]
     above_V = np.bincount(seg_R, score_R > entered_R, len(slates))

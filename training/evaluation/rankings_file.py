@@ -1,4 +1,4 @@
-"""Writes rankings to Parquet, a row a visit, so that others can recompute the figures. Never ranks."""
+"""A Parquet file of rankings, one row per visit, from which others can recompute the figures. Never ranks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ ROWS = 20_000  # a row group
 
 
 class RankingsFile:
-    """at timestamp[us], viewer, entered, ranked (up to 20 channels, best first), live (how many). A context manager.
+    """A writer of rankings. A context manager: the file appears when all of it is written.
 
-    The file appears when the whole of it is written. viewer is a number if every viewer's name is one.
+    Columns: at (timestamp[us]), viewer, entered, ranked (up to 20 channels, best first), live (how many). viewer is a
+    number if every viewer's name is one.
     """
 
     def __init__(self, path: Path, chat: Chat) -> None:
@@ -58,7 +59,7 @@ class RankingsFile:
             self._unfinished.unlink()
 
     def add(self, moment: Moment, ranked_N: NDArray[np.intp]) -> None:
-        """ranked_N: all channels live, best first."""
+        """Adds a visit's ranking. ranked_N: all live channels, best first."""
         entered = int(moment.live_N[moment.entered])
         self._rows.append((moment.at_us, moment.viewer, entered, ranked_N[:RANKED].copy(), len(ranked_N)))
         if len(self._rows) >= ROWS:

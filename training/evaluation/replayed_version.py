@@ -1,4 +1,4 @@
-"""Owns a version over a recording: the rooms of a moment and its viewer, as the version has them. Never ranks."""
+"""A version on a recording: its embeddings of a moment's rooms, and its view of the viewer. Never ranks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from training.inference.served_model import Version, VersionViewer
 from training.recorded.candidate_batches import ContentTables, RecordedVisits
 from training.recorded.replay_state import Moment
 
-NOBODY = "\0"  # no streamer's name: whose rooms the version has never met
-PART = 8_192  # rooms aligned at a time
+NOBODY = "\0"  # no streamer's name: a streamer that the version does not know
+PART = 8_192  # rooms embedded at a time
 
 
 class ReplayedVersion:
-    """Of what was said strictly before a moment. Rooms are aligned anew when their content has changed."""
+    """A version that sees only chat strictly before a moment. Rooms are embedded anew when their content changed."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class ReplayedVersion:
         channels: Sequence[str],
         labels_C2: NDArray[np.int32],
     ) -> None:
-        """Aligns the rooms of all visits as they were then, which pasts are made of."""
+        """Embeds the rooms of all visits as they were then, for viewers' pasts."""
         self.version = version
         self._visits, self._contents, self._names, self._labels_C2 = visits, contents, channels, labels_C2
         rows = contents.rows(visits.channel_W, visits.at_us_W)
@@ -40,7 +40,7 @@ class ReplayedVersion:
         self._seen_2C = np.full((2, len(channels)), -1, np.int64)
 
     def viewer(self, moment: Moment) -> VersionViewer:
-        """Whose visit it is, by the visits before."""
+        """The viewer of the visit, by their visits before."""
         visits = self._visits
         visit = int(visits.visit_M[moment.message])
         first = max(int(visits.first_W[visit]), visit - self.version.max_visits)
@@ -55,7 +55,7 @@ class ReplayedVersion:
         )
 
     def rooms(self, moment: Moment) -> RoomEmbeddings:
-        """Those live."""
+        """Embeddings of the live rooms."""
         channel_N, rows = moment.live_N, self._contents.rows(moment.live_N, moment.at_us)
         changed = np.flatnonzero((self._seen_2C[:, channel_N] != (rows.now_N, rows.mean_N)).any(axis=0))
         if len(changed):
@@ -65,7 +65,7 @@ class ReplayedVersion:
         return self._now.take(channel_N)
 
     def nobodys_rooms(self, moment: Moment, places: NDArray[np.intp]) -> RoomEmbeddings:
-        """Some of those live, as they would be if nothing were known of their streamers."""
+        """Embeddings of some live rooms, as if their streamers were unknown."""
         channel_N = moment.live_N[places]
         rows = self._contents.rows(channel_N, moment.at_us)
         return self._align(channel_N, rows.now_N, rows.mean_N, known=False)

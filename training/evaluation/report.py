@@ -1,4 +1,4 @@
-"""What an evaluation finds: the groups of visits and every ranker's figures in them. Never ranks, never prints."""
+"""The report of an evaluation: groups of visits, and every ranker's figures in them. Never ranks, never prints."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from training.recorded.chat import Chat
 from training.recorded.replay_state import Moment
 from training.recorded.visits import room_ages_us
 
-# How many visits a channel had before the one measured: a streamer without a past is the harder case.
+# visits of a channel before the one measured: a streamer without a past is the harder case
 HISTORIES = ((0, 100), (100, 1_000), (1_000, 10_000), (10_000, 2**62))
 YOUNG_US = 600_000_000  # a room's first ten minutes
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One ranker's figures. histories: by the visits that the channel entered had had before. apart: other groups.
+    """A ranker's figures. histories: by earlier visits to the channel entered. apart: further groups.
 
-    differences: to the reference, by the names of groups and apart, and by metric.
+    differences: to the reference, by the names in groups and apart, and by metric.
     """
 
     groups: Mapping[str, Group]
@@ -32,12 +32,12 @@ class Result:
     differences: Mapping[str, Mapping[str, Interval]]
     spread: Spread
     score_us: float  # mean time of scoring one visit
-    request_us: float  # of it, what a replica does in a request: rooms and viewers are known to the models before
+    request_us: float  # the part that a replica does in a request: rooms and viewers are prepared before
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """surprises: visits whose room nobody could know to be live; mean_live: rooms ranked a visit.
+    """The figures of an evaluation. surprises: positives outside the candidates. mean_live: rooms ranked per visit.
 
     against: the ranker that the others are compared with, "" for none. cold_streamers: channels absent from training.
     """
@@ -56,7 +56,7 @@ class Report:
 
 
 class Tally:
-    """What one ranker did. rank_V: of the room entered, from 1."""
+    """The results of one ranker by visit. rank_V: of the room entered, from 1."""
 
     def __init__(self, num_visits: int, num_channels: int) -> None:
         self.rank_V = np.zeros(num_visits, np.int32)
@@ -65,13 +65,13 @@ class Tally:
         self.request_s = 0.0
 
     def add(self, index: int, rank: int, ranked_N: NDArray[np.intp]) -> None:
-        """ranked_N: all channels live, best first."""
+        """Adds a visit's result. ranked_N: all live channels, best first."""
         self.rank_V[index] = rank
         self.places_C[ranked_N[:PLACES]] += 1
 
 
 class Seen:
-    """What the visits were, for the groups that are measured."""
+    """The visits of the test, for the groups that are measured."""
 
     def __init__(self, chat: Chat, num_visits: int, learned: int, cold_C: NDArray[np.bool_] | None) -> None:
         """cold_C: channels absent from training, if any were held out."""
@@ -88,7 +88,7 @@ class Seen:
         self.live_C = np.zeros(len(chat.channels), bool)
 
     def add(self, index: int, moment: Moment) -> None:
-        """One visit of the test."""
+        """Adds one visit of the test."""
         self.kind_V[index], self.viewer_V[index] = moment.kind, moment.viewer
         self.channel_V[index] = moment.live_N[moment.entered]
         self.history_V[index], self.surprise_V[index] = moment.channel_visits, moment.surprise
@@ -97,12 +97,12 @@ class Seen:
         self.live_C[moment.live_N] = True
 
     def groups(self) -> dict[str, NDArray[np.bool_]]:
-        """[V] of each kind of visit."""
+        """The visits of each kind, bool [V]."""
         named = {"repeat": VisitKind.REPEAT, "new": VisitKind.NEW, "cold": VisitKind.COLD}
         return {"all": self.kind_V >= 0, **{name: self.kind_V == kind for name, kind in named.items()}}
 
     def histories(self) -> dict[str, NDArray[np.bool_]]:
-        """[V] by the visits that the channel had had before."""
+        """The visits by the number of earlier visits to the channel, bool [V]."""
         return {
             f"{low:,} to {high - 1:,}" if high < 2**62 else f"{low:,} or more": (self.history_V >= low)
             & (self.history_V < high)
@@ -110,7 +110,7 @@ class Seen:
         }
 
     def apart(self) -> dict[str, NDArray[np.bool_]]:
-        """[V] of visits that say something of their own."""
+        """The visits of further groups, bool [V]."""
         apart = {"not live before": self.surprise_V, "first 10 minutes": self.young_V}
         if self.cold_C is not None:
             cold_V = self.cold_C[self.channel_V]

@@ -1,4 +1,4 @@
-"""What an evaluation says of a version's towers: how far content counts, and what short vectors keep. Never ranks.
+"""Diagnostics of a version's towers: how much content counts, and the recall of short vectors. Never ranks.
 
 The ranker hides both: it reads the towers among other features, and a tower that has learned nothing costs it little.
 """
@@ -22,7 +22,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """λ of the streamers with low ≤ visits < high. mean: None where there are no such streamers."""
+    """The λ of streamers with low ≤ visits < high. mean: None where there are no such streamers."""
 
     low: int
     high: int
@@ -32,7 +32,7 @@ class Gates:
 
 @dataclass(frozen=True, slots=True)
 class Towers:
-    """recall: by dimensions, the share of visits whose room is among the first ten by the product of prefixes."""
+    """The figures of towers. recall: by dimensions, the share of visits with the room in the first ten by prefixes."""
 
     gates: Sequence[Gates]
     recall: Mapping[int, float]
@@ -40,14 +40,14 @@ class Towers:
 
 
 class TowerRecall:
-    """Counts where rooms entered stand by the inner product of the first dimensions alone; ties count half."""
+    """A counter of the ranks of rooms entered, by the inner product of the first dimensions; ties count half."""
 
     def __init__(self) -> None:
         self._hits = dict.fromkeys(PREFIXES, 0)
         self._visits = 0
 
     def add(self, viewer_E: Floats, vectors_NE: Floats, entered: int) -> None:
-        """One visit. vectors: of all rooms live."""
+        """Adds one visit. vectors_NE: of all live rooms."""
         self._visits += 1
         for dimensions in PREFIXES:
             product_N = vectors_NE[:, :dimensions] @ viewer_E[:dimensions]
@@ -56,13 +56,13 @@ class TowerRecall:
             self._hits[dimensions] += bool(above + equal / 2 < TOP)
 
     def figures(self, gates: Sequence[Gates]) -> Towers:
-        """As of now."""
+        """The figures so far."""
         recall = {dimensions: hits / max(1, self._visits) for dimensions, hits in self._hits.items()}
         return Towers(gates, recall, self._visits)
 
 
 def gates_of(version: Version, streamers: Sequence[str], visits_S: NDArray[np.int64]) -> list[Gates]:
-    """λ by how often a streamer was visited, whatever the room's content: the gate reads the streamer alone."""
+    """The λ of streamers by their visits. It does not depend on a room's content: the gate reads only the streamer."""
     there_SD = np.ones((len(streamers), version.d_content), np.float32)
     gate_S = version.embed_rooms(streamers, there_SD, there_SD).content_gate_N
     found = []

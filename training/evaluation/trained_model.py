@@ -1,7 +1,7 @@
-"""A version of the models in an evaluation on recorded chat: learns there, or is given, and ranks. Never measures.
+"""A version of the models as a ranker of recorded chat: it learns there, or is given. Never measures.
 
-What ranks is the version as it would serve (training/inference/served_model.py): in numpy, with what it knew of moves
-between channels when it was trained.
+It ranks as it would serve (training/inference/served_model.py): in numpy, with the transitions between channels that it
+knew when it was trained.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from training.registry.bundle import Bundle
 
 PERSONAL_COLUMNS = [COLUMN[name] for name in VIEWER_FEATURES]
 CROWD_COLUMNS = [COLUMN[name] for name in ROOM_FEATURES]
-THREADS = 1  # that learn: more wait for each other in a loop, which beside other work takes most of the processor
+THREADS = 1  # for learning: several wait for each other in busy loops, which take most of the processor
 
 
 class Learned:
-    """A Ranker that says what a request takes (training/evaluation/baselines.py)."""
+    """A version as a `Ranker` and `TimesRequests` (training/evaluation/baselines.py)."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Learned:
         bundle: Bundle | None = None,
         told: Callable[[LearnStep, int], None] | None = None,
     ) -> None:
-        """known: languages and categories by channel. bundle: what ranks; None to learn it from the training part."""
+        """known: languages and categories by channel. bundle: the version; None to learn one from the training part."""
         self.name = name
         self.bundle = bundle
         self._chat, self._contents, self._config, self._told = chat, contents, config, told
@@ -81,13 +81,13 @@ class Learned:
 
     @property
     def replayed(self) -> ReplayedVersion:
-        """What has learned."""
+        """The version on the recording, once it has learned."""
         if self._replayed is None:
             raise AssertionError("learn comes first")
         return self._replayed
 
     def score(self, moment: Moment) -> NDArray[np.float64]:
-        """Log odds of entering, [N]."""
+        """Log odds of entering, float64 [N]."""
         replayed = self.replayed
         viewer, rooms = replayed.viewer(moment), replayed.rooms(moment)
         self._recall.add(viewer.vector_E, rooms.vectors_NE, moment.entered)
@@ -99,7 +99,7 @@ class Learned:
         return logit_N3[:, 0].astype(np.float64)
 
     def towers(self) -> Towers:
-        """What is to be said of the towers, after the visits that were scored."""
+        """The diagnostics of the towers, after the visits that were scored."""
         chat, visit_M = self._chat, self._kind_M[: self._chat.num_train] != VisitKind.NO_VISIT
         visits_C = np.bincount(chat.channel_M[: chat.num_train][visit_M], minlength=len(chat.channels))
         return self._recall.figures(gates_of(self.replayed.version, chat.channels, visits_C))
@@ -128,7 +128,7 @@ class Learned:
         )
 
     def _moves(self) -> MovesObserver:
-        """Of the training part."""
+        """The transitions of the training part."""
         chat, moves = self._chat, MovesObserver(self._chat.num_train)
         columns = (chat.at_us_M, chat.viewer_M, chat.channel_M, self._kind_M)
         for message in zip(*(column[: chat.num_train].tolist() for column in columns), strict=True):

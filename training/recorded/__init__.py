@@ -1,1 +1,1 @@
-"""A recording of chat as a ranker may know it at each message: no future in it."""
+"""Recorded chat as a ranker may know it at each message, without its future."""

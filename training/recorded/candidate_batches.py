@@ -1,4 +1,4 @@
-"""From recorded chat to slates: each visit's past, and the rooms live then. Never looks ahead, never learns."""
+"""Candidate sets made from recorded chat: each visit's past, and the rooms live then. Never looks ahead or learns."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from training.recorded.chat import Chat
 from training.recorded.content_timeline import ContentRows
 from training.recorded.replay_state import Moment
 
-NOT_TOLD = Channel()  # of what nobody says anything
+NOT_TOLD = Channel()  # a channel without any label
 
 
 class ContentTables(Protocol):
-    """What channels were about, as rows of two tables."""
+    """The content of channels over time, as rows of two tables."""
 
     now_RD: NDArray[np.float16]
     mean_RD: NDArray[np.float16]
 
     def rows(self, channels_N: NDArray[np.intp], at_us: int | NDArray[np.int64]) -> ContentRows:
-        """As of what was known strictly before the time."""
+        """The rows with the content known strictly before the time."""
 
 
 class NoContent:
-    """For recordings that nobody encoded."""
+    """The content of recordings that were not encoded: one row of zeros."""
 
     def __init__(self, d_content: int) -> None:
         self.now_RD: NDArray[np.float16] = np.zeros((1, d_content), np.float16)
         self.mean_RD = self.now_RD
 
     def rows(self, channels_N: NDArray[np.intp], at_us: int | NDArray[np.int64]) -> ContentRows:
-        """The one row that there is, which is zeros."""
+        """The one row, for every channel."""
         return ContentRows(np.zeros_like(channels_N), np.zeros_like(channels_N))
 
 
 class Shuffled:
-    """A placebo: every row of content stands for another's, the same one always. What is learned of it is noise."""
+    """A placebo: every row of content is replaced by another, always the same one. Models learn only noise from it."""
 
     def __init__(self, contents: ContentTables, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -53,13 +53,13 @@ class Shuffled:
         self._contents = contents
 
     def rows(self, channels_N: NDArray[np.intp], at_us: int | NDArray[np.int64]) -> ContentRows:
-        """As the contents'."""
+        """The rows of the original content."""
         return self._contents.rows(channels_N, at_us)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordedVisits:
-    """All W visits of a recording, by viewer and then time. Columns of a visit, and where each viewer's begin."""
+    """All W visits of a recording, by viewer and then time: columns of a visit, and where each viewer's begin."""
 
     message_W: NDArray[np.int64]
     at_us_W: NDArray[np.int64]
@@ -67,13 +67,13 @@ class RecordedVisits:
     viewer_W: NDArray[np.int64]
     dwell_s_W: NDArray[np.float32]  # from the first message of the visit to the last
     messages_W: NDArray[np.int32]
-    since_same_s_W: NDArray[np.float32]  # from the viewer's visit before it to the same channel, -1 for none
+    since_same_s_W: NDArray[np.float32]  # from the viewer's previous visit to the same channel, -1 for none
     first_W: NDArray[np.int64]  # the first visit of the same viewer
-    visit_M: NDArray[np.int64]  # of each message that begins one, else undefined
+    visit_M: NDArray[np.int64]  # the visit that a message begins, else undefined
 
 
 def find_visits(chat: Chat, kind_M: NDArray[np.int8]) -> RecordedVisits:
-    """The visits that `training/recorded/visits.py` sees, with what became of them."""
+    """The visits that `training/recorded/visits.py` finds, with their outcomes."""
     order_M = np.argsort(chat.viewer_M, kind="stable")
     begins_M = kind_M[order_M] != VisitKind.NO_VISIT
     number_M = np.cumsum(begins_M) - 1
@@ -103,18 +103,18 @@ def find_visits(chat: Chat, kind_M: NDArray[np.int8]) -> RecordedVisits:
 
 
 def vocabulary(chat: Chat, entered: Sequence[int]) -> tuple[str, ...]:
-    """The channels entered, by name: they get a row each, from 1 on."""
+    """The names of the channels entered, in order: each gets a row, from 1 on."""
     return tuple(sorted({chat.channels[channel] for channel in entered}))
 
 
 def channel_labels(channels: Sequence[str], known: Mapping[str, Channel]) -> NDArray[np.int32]:
-    """[C, 2] language and category of the channels that are known, UNKNOWN of the others."""
+    """Language and category of each channel, int32 [C, 2]; UNKNOWN where they are not known."""
     told = [known.get(channel, NOT_TOLD) for channel in channels]
     return np.array([(label(one.language), label(one.category)) for one in told], np.int32).reshape(-1, LABELS)
 
 
 def rows_of(names: Sequence[str], streamers: Sequence[str]) -> NDArray[np.int32]:
-    """[C] the row of each name among the streamers, 0 for those that are not."""
+    """The row of each name among the streamers, int32 [C]; 0 for other names."""
     row: Mapping[str, int] = {name: index + 1 for index, name in enumerate(streamers)}
     return np.array([row.get(name, 0) for name in names], np.int32)
 
@@ -128,7 +128,7 @@ def slates_of(
     labels_C2: NDArray[np.int32],
     max_visits: int,
 ) -> CandidateSets:
-    """One slate a moment, whose past is of the visits before it. row_C, labels_C2: of each channel."""
+    """One candidate set per moment, with the viewer's visits before it. row_C, labels_C2: of each channel."""
     size_V = np.array([len(moment.live_N) for moment in moments], np.int32)
     live_R = np.concatenate([moment.live_N for moment in moments])
     at_us_V = np.array([moment.at_us for moment in moments], np.int64)
@@ -171,7 +171,7 @@ def _pasts(
     gap_s_VT = ((next_us_VT - visits.at_us_W[visit_VT]) / 1e6).astype(np.float32)
     return VisitSequences(
         streamer_VT=np.where(there_VT, row_C[visits.channel_W][visit_VT], 0),
-        action_VT=there_VT.astype(np.int8),  # who is seen has written
+        action_VT=there_VT.astype(np.int8),  # every recorded visit has chat
         dwell_s_VT=np.where(there_VT, visits.dwell_s_W[visit_VT], np.float32(0)),
         gap_s_VT=np.where(there_VT, gap_s_VT, np.float32(0)),
         since_same_s_VT=np.where(there_VT, visits.since_same_s_W[visit_VT], np.float32(-1)),

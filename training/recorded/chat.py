@@ -1,4 +1,4 @@
-"""Owns recorded chat as arrays in time order: what evaluation and examples pass over. Never derives a visit."""
+"""Recorded chat as arrays in time order, for evaluation and examples. Never derives a visit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Chat:
 def load(
     train: Sequence[Recording], test: Sequence[Recording], train_windows: Windows | None, test_windows: Windows | None
 ) -> Chat:
-    """Reads both parts, in which an id means the same. Raises InputFileError: one is empty, or they overlap."""
+    """Reads both parts, with common ids. Raises InputFileError: one is empty, or they overlap."""
     past, future = _read(train, test, train_windows, test_windows, ("channel", "viewer"))
     for table, option in ((past, "--train"), (future, "--test")):
         if not len(table):
@@ -67,7 +67,7 @@ def load(
 def load_texts(
     train: Sequence[Recording], test: Sequence[Recording], train_windows: Windows | None, test_windows: Windows | None
 ) -> pa.StringArray:
-    """[M] the texts of the messages that `load` gives, in its order."""
+    """The texts of the messages that `load` returns, in its order, [M]."""
     both = pa.concat_tables(_read(train, test, train_windows, test_windows, ("text",)))
     order_M = np.argsort(both["at_us"].to_numpy(), kind="stable")
     return both["text"].take(pa.array(order_M)).combine_chunks()
@@ -86,7 +86,7 @@ def _read(
 
 
 def _table(recording: Recording, windows: Windows | None, option: str, columns: Sequence[str]) -> pa.Table:
-    """at_us and the columns; `channel` is the file's room where it names rooms alone."""
+    """A table of at_us and the columns; `channel` is the room in files that name only rooms."""
     if windows is not None and "window" not in recording.columns:
         raise InputFileError(f"{recording.path}: no column window, so {option} cannot choose; leave it out")
     place = "channel" if "channel" in recording.columns else "room"

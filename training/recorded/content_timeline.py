@@ -1,4 +1,4 @@
-"""What every channel was about at any time of a recording, as a lookup. Never sees what had not closed by then."""
+"""A lookup of every channel's content at any time of a recording. Never uses a segment that was not closed by then."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from training.recorded.segments import SEGMENT_US, Segments
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """now_ND: mix of title and last segment, unit length, NaN where there is neither. mean_ND: zeros where none yet."""
+    """The content of N channels at a time.
+
+    now_ND: mix of title and last segment, unit length, NaN where there is neither. mean_ND: zeros where none yet.
+    """
 
     now_ND: NDArray[np.float32]
     mean_ND: NDArray[np.float32]
@@ -30,17 +33,17 @@ class Content:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ContentRows:
-    """The same as rows of `ContentTimeline.now_RD` and `mean_RD`, for who keeps the tables elsewhere."""
+    """The content of N channels as rows of `ContentTimeline.now_RD` and `mean_RD`, for users with these tables."""
 
     now_N: NDArray[np.intp]
     mean_N: NDArray[np.intp]
 
 
 class Contents(Protocol):
-    """Says what channels are about."""
+    """A source of channels' content."""
 
     def at(self, channels_N: NDArray[np.intp], at_us: int) -> Content:
-        """As of what was known strictly before the time."""
+        """The content that was known strictly before the time."""
 
 
 @kernel(exact=True)
@@ -53,9 +56,9 @@ def looked_up(  # noqa: PLR0917  compiled functions take no keywords
     first_us: int,
     span_us: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Each channel's last segment of a broadcast that goes on and its mean's row; the channel's title, and 0.
+    """Rows of content and of means, each int64 [N]: of the last segment in a current broadcast, else the title's and 0.
 
-    key_S: channel · span + when a segment closed since the first did; ascending.
+    key_S: channel · span + the time of a segment's close since the first one; ascending.
     """
     now_N, mean_N = np.empty(len(channel_N), np.int64), np.zeros(len(channel_N), np.int64)
     for n in range(len(channel_N)):
@@ -77,14 +80,15 @@ def looked_up(  # noqa: PLR0917  compiled functions take no keywords
 
 
 def signatures() -> dict[Any, Any]:
-    """Which kernels are called, for `compiling.load`, and with what."""
+    """The kernels called here with their argument types, for `compiling.load`."""
     return {looked_up: (*[INTEGERS] * 5, types.int64, types.int64)}
 
 
 class ContentTimeline:
-    """C channels, S segments. A segment is known `lateness_s` after its end, as a room's window closes it.
+    """The content of C channels over time, from S segments.
 
-    A broadcast begins without chat, mean or past: half an hour of silence parts two. Titles are known at all times.
+    A segment is known `lateness_s` after its end, when a room's window closes it. A broadcast begins without chat, mean
+    or past: half an hour of silence parts two. Titles are known at all times.
     """
 
     def __init__(
@@ -103,7 +107,7 @@ class ContentTimeline:
         title_CD = mix(titles_CD, np.zeros_like(titles_CD), title_weight)
         self.now_RD: NDArray[np.float16] = np.concatenate([now_SD, title_CD]).astype(np.float16)
         self.mean_RD, self._mean_S = _means(channels, segments, vectors_SD, config)
-        self.segments = segments  # row r of now_RD is segment r, those past them are the channels' titles
+        self.segments = segments  # row r of now_RD is segment r; the rows after them are the channels' titles
         self._last_us_S = segments.last_us_S.astype(np.int64)
         self._last: tuple[NDArray[np.intp], int, Content] | None = None
         closed_us_S = (segments.index_S + 1) * SEGMENT_US + 1_000_000 * config.lateness_s
@@ -115,7 +119,7 @@ class ContentTimeline:
         compiling.load(signatures())
 
     def rows(self, channels_N: NDArray[np.intp], at_us: int | NDArray[np.int64]) -> ContentRows:
-        """at_us: one for all, or [N]."""
+        """The rows with the content known strictly before at_us: one time for all, or int64 [N]."""
         at_us_N = np.asarray(at_us, np.int64)
         if not at_us_N.ndim:
             at_us_N = np.full(len(channels_N), at_us, np.int64)
@@ -131,7 +135,7 @@ class ContentTimeline:
         return ContentRows(now_N, mean_N)
 
     def at(self, channels_N: NDArray[np.intp], at_us: int) -> Content:
-        """What was known strictly before `at_us`. Not to be written to: the last answer is given again."""
+        """The content known strictly before `at_us`. Read-only for callers: the last result is returned again."""
         if self._last is None or self._last[0] is not channels_N or self._last[1] != at_us:
             rows = self.rows(channels_N, at_us)
             content = Content(self.now_RD[rows.now_N].astype(np.float32), self.mean_RD[rows.mean_N].astype(np.float32))
@@ -140,13 +144,13 @@ class ContentTimeline:
 
 
 class ShuffledContent:
-    """A placebo: at each moment, the content of the channels asked for, dealt to these channels anew."""
+    """A placebo: at each moment, the content of the requested channels is shuffled among them anew."""
 
     def __init__(self, contents: Contents, seed: int) -> None:
         self._contents, self._seed = contents, seed
 
     def at(self, channels_N: NDArray[np.intp], at_us: int) -> Content:
-        """The same content at the same time, to other channels."""
+        """The content at that time, shuffled; the same for the same time."""
         order_N = np.random.default_rng((self._seed, at_us)).permutation(len(channels_N))
         content = self._contents.at(channels_N, at_us)
         return Content(content.now_ND[order_N], content.mean_ND[order_N])
@@ -155,10 +159,10 @@ class ShuffledContent:
 def _means(
     channels: Sequence[str], segments: Segments, vectors_SD: NDArray[np.float16], config: WindowConfig
 ) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
-    """The distinct slow means [R, D], the first of them zeros, and [S] which of them is in force after each segment.
+    """The distinct slow means [R, D], the first of them zeros, and the row in force after each segment [S].
 
-    The first segment of a broadcast and one in `mean_every` enter it, as streaming/chat.py folds them; which ones
-    follows there from the room's name, here from the channel's.
+    The first segment of a broadcast and one in `mean_every` enter a mean, as streaming/chat.py aggregates them. Which
+    ones do depends there on the room's name, here on the channel's.
     """
     means = [np.zeros(vectors_SD.shape[1], np.float16).tobytes()]
     row_S = np.zeros(len(segments), np.int64)

@@ -1,4 +1,4 @@
-"""Counts how viewers move between channels and which channels share viewers. Never knows who a viewer is."""
+"""Counts of transitions between channels, and of viewers that channels share. Never knows who a viewer is."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from training.features.columns import TransitionColumns
 from training.features.visit_sequence import LONGEST_HABITS
 
-RECENT_S = 300.0  # a raid moves a crowd within a minute or two; five minutes still tell where it went
+RECENT_S = 300.0  # a raid moves a crowd within a minute or two; five minutes still show where it went
 
 
 class MovesBetween:
-    """C channels; a row of C counts for each channel that somebody left."""
+    """The transitions and co-visits of C channels: a row of C counts for each channel that somebody left."""
 
     def __init__(self, num_channels: int) -> None:
         self._num_channels = num_channels
@@ -27,7 +27,7 @@ class MovesBetween:
         self._visitors_C = np.zeros(num_channels, np.float32)
 
     def move(self, at_ms: int, origin: int, channel: int, first: bool) -> None:
-        """A viewer who was in `origin` visits `channel`; first: never before."""
+        """Counts a transition from `origin` to `channel`. first: the viewer was never there before."""
         self._row(self._moves, origin)[channel] += 1
         if first:
             self._row(self._first_moves, origin)[channel] += 1
@@ -40,14 +40,14 @@ class MovesBetween:
         self._recent_ms[origin] = at_ms
 
     def meet(self, channel: int, others: Sequence[int]) -> None:
-        """A viewer who knows `others` visits `channel` for the first time."""
+        """Counts a first visit to `channel` by a viewer who knows `others`."""
         self._visitors_C[channel] += 1
         for other in others[-LONGEST_HABITS:]:
             self._row(self._shared, other)[channel] += 1
             self._row(self._shared, channel)[other] += 1
 
     def paths(self, at_ms: int, origin: int, known: Sequence[int], live_N: NDArray[np.intp]) -> TransitionColumns:
-        """From `origin` (-1: nowhere) and from the channels that the viewer knows to the rooms `live_N`."""
+        """Transition features of the rooms `live_N`, from `origin` (-1: nowhere) and from the channels known."""
         paths = TransitionColumns.empty(len(live_N))
         if origin in self._moves:
             row_C = self._moves[origin]

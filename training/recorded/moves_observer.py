@@ -1,4 +1,4 @@
-"""Follows chat and counts moves between streamers, up to a message: what a version may know. Never ranks."""
+"""An observer that counts transitions between streamers up to a message, as a version may know them. Never ranks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class MovesObserver:
         self._visits: list[tuple[int, int]] = []  # viewer and channel
 
     def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
-        """One message, in time order."""
+        """Applies one message, in time order."""
         self._left -= 1
         if self._left >= 0 and kind != VisitKind.NO_VISIT:
             self._visits.append((viewer, channel))
 
     def counts(self, row_C: NDArray[np.int32]) -> TransitionCounts:
-        """Of the visits so far. row_C: the streamer's row of each channel."""
+        """The transitions of the visits so far. row_C: the streamer's row of each channel."""
         counts, before = TransitionCounts(), defaultdict[int, list[int]](list)
         row = row_C.tolist()
         for viewer, channel in self._visits:

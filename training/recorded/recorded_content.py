@@ -1,4 +1,4 @@
-"""From recorded chat to what its channels were about, through the cache. Never ranks, never loads a model."""
+"""The content of recorded chat's channels over time, encoded through the cache. Never ranks, never loads a model."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from training.recorded.segments import cut
 
 @dataclass(frozen=True, slots=True)
 class ContentConfig:
-    """How chat and titles become vectors: as the workers and replicas have it."""
+    """The settings of workers and replicas by which chat and titles become vectors."""
 
     window: WindowConfig = field(default_factory=WindowConfig)
     title_weight: float = 0.4
 
 
 def title_texts(channels: Sequence[str], known: Mapping[str, Channel], config: WindowConfig) -> tuple[str, ...]:
-    """[C] what a RoomWorker encodes of each channel's title and category, "" where neither is known."""
+    """The text that a RoomWorker encodes of each channel's title and category, [C]; "" where neither is known."""
     described = [known.get(channel, Channel()) for channel in channels]
     return tuple(build_title_text(each.title, each.category, (), config.title_chars) for each in described)
 
@@ -43,9 +43,9 @@ def content_timeline(
     progress: EncodingProgress,
     config: ContentConfig | None = None,
 ) -> ContentTimeline:
-    """Cuts, encodes what the cache in `folder` lacks, and lays it out by time.
+    """Cuts chat into segments, encodes texts that the cache in `folder` lacks, and orders their vectors by time.
 
-    text_M: of `training.recorded.chat.load_texts`. known: titles by channel, {} for none. Raises EncoderError,
+    text_M: from `training.recorded.chat.load_texts`. known: titles by channel, {} for none. Raises EncoderError,
     ConfigError.
     """
     config = config or ContentConfig()

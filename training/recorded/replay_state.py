@@ -1,4 +1,4 @@
-"""Folds messages into what is known at a moment: the crowd, viewers' pasts, moves. Never looks ahead, never ranks."""
+"""The replay state: rooms, viewers' pasts and transitions, aggregated from messages. Never looks ahead, never ranks."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from training.recorded.viewer_counters import NOWHERE, Past
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A visit about to happen, and all that could be known then: a snapshot, which later messages leave alone."""
+    """A visit about to happen, with all that could be known then. It is a snapshot: later messages do not change it."""
 
     message: int  # its index in the chat
     at_us: int
     viewer: int
-    live_N: NDArray[np.intp]  # channels live, ascending by index, which says nothing
+    live_N: NDArray[np.intp]  # live channels, ascending by index, which has no meaning
     features_NF: NDArray[np.float32]
-    entered: int  # position in live_N: what is to be predicted
-    surprise: bool  # the room entered was not live before: it is listed only because it was entered
+    entered: int  # position in live_N: the target of a prediction
+    surprise: bool  # positive outside the candidates: the room was not live before, only entered now
     channel_visits: int  # visits to the channel entered, before this one
     kind: VisitKind
 
 
 @runtime_checkable
 class Observer(Protocol):
-    """Follows the chat."""
+    """An observer of the chat."""
 
     def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
-        """One message, in time order. viewer and channel: indices into the chat's; kind: a Kind."""
+        """Applies one message, in time order. viewer, channel: indices into the chat's. kind: a VisitKind."""
 
 
 class World:
-    """Everything counted of C channels and of all viewers, as of the last message applied."""
+    """The replay state: all counts of C channels and of all viewers, as of the last message applied."""
 
     def __init__(self, channels: Sequence[str]) -> None:
         num_channels = len(channels)
@@ -75,7 +75,7 @@ class World:
         )
 
     def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
-        """One message, in time order. Another of the same viewer, channel and millisecond is no event of the viewer."""
+        """Applies a message, in time order. Another of the same viewer, channel and millisecond is no viewer event."""
         at_ms = at_us // 1_000
         past = self._pasts.get(viewer)
         if past is None:
@@ -98,7 +98,7 @@ class World:
         self._deadlines.put(viewer, at_ms + SILENCE_MS)
 
     def lapse(self, at_ms: int) -> None:
-        """Viewers who were silent for half an hour are no longer there, as a ProfileWorker sees it."""
+        """Makes viewers leave who were silent for half an hour, as a ProfileWorker does."""
         for viewer in self._deadlines.take(at_ms):
             past = self._pasts[viewer]
             if past.last_ms + SILENCE_MS + LATE_MS > at_ms:
@@ -126,9 +126,9 @@ class World:
 def moments(
     chat: Chat, kind_M: NDArray[np.int8], wanted_M: NDArray[np.bool_], observers: Sequence[Observer] = ()
 ) -> Iterator[Moment]:
-    """The moments of the messages wanted, in time order; each sees only what happened in earlier milliseconds.
+    """The moments of the wanted messages, in time order; each uses only messages of earlier milliseconds.
 
-    observers get each message after the moments of its time were taken up, and before the next one is made.
+    observers: they get each message after the moments of its time were used, and before the next moment is made.
     """
     world = World(chat.channels)
     at_us_M, viewer_M, channel_M, kinds_M, wants_M = (

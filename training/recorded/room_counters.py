@@ -1,4 +1,4 @@
-"""Counts what all viewers do, a column a channel, in 10-second buckets. Never knows who a viewer is."""
+"""Counts of what all viewers do, one column per channel, in 10-second buckets. Never knows who a viewer is."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from training.features.features import (
 from training.features.room_columns import SPANS_B
 from training.features.visit_kinds import LIVE_MS, SILENCE_MS, VisitKind
 
-NUM_BUCKETS = max(SPANS_B) + 1  # the one that is being filled, and those before it
+NUM_BUCKETS = max(SPANS_B) + 1  # the current one, and those before it
 CHATTER_BUCKETS = LIVE_MS // BUCKET_MS
 NEVER_MS = -(2**62)
 
 
 class Crowd:
-    """C channels. `apply` in time order; `rooms` says what was counted of some of them up to now."""
+    """The counts of C channels. `apply` takes messages in time order; `rooms` returns counts up to now."""
 
     def __init__(self, num_channels: int, order: Sequence[int] | None = None) -> None:
-        """order: of the channels by name, by which arrivals of one millisecond are ordered; None: as numbered."""
+        """order: ranks of the channels by name, for arrivals of one millisecond; None: as numbered."""
         C, S = num_channels, len(SPANS_S)
         self._bucket = 0
         self._counts_BKC = np.zeros((NUM_BUCKETS, NUM_COUNTS, C), np.float32)
-        self._whole_SKC = np.zeros((S, NUM_COUNTS, C), np.float32)  # buckets that lie in the span as a whole
-        self._oldest_SKC = np.zeros((S, NUM_COUNTS, C), np.float32)  # the one of which a part still does
+        self._whole_SKC = np.zeros((S, NUM_COUNTS, C), np.float32)  # buckets entirely in the span
+        self._oldest_SKC = np.zeros((S, NUM_COUNTS, C), np.float32)  # the bucket that is partly in it
         self._latest_BC = np.zeros((NUM_BUCKETS, C), np.float32)  # viewers by the bucket of their latest message
         self._chatters_C = np.zeros(C, np.float32)
         self._last_ms_C = np.full(C, NEVER_MS, np.int64)
@@ -46,15 +46,15 @@ class Crowd:
         self._totals_KC = np.zeros((NUM_COUNTS, C), np.float32)
         self._broadcast_KC = np.zeros((LEFT + 1, C), np.float32)
         self._order = range(num_channels) if order is None else order
-        self._arrivals: dict[int, list[tuple[int, int, int]]] = {}  # to a channel: when and whence, oldest first
+        self._arrivals: dict[int, list[tuple[int, int, int]]] = {}  # to a channel: time and origin, oldest first
         self._newest = NewestArrivals(C, MAX_ARRIVALS)  # origins: channels, counted from 1
 
     def live(self, at_ms: int) -> NDArray[np.intp]:
-        """[N] channels with a message in the five minutes before, in no order that means anything."""
+        """Channels with a message in the five minutes before, [N], in an order without meaning."""
         return np.flatnonzero(self._last_ms_C >= at_ms - LIVE_MS)
 
     def visits(self, channel: int) -> int:
-        """Visits to the channel so far."""
+        """Number of visits to the channel so far."""
         return int(self._totals_KC[ENTRIES, channel])
 
     def rooms(self, at_ms: int, live_N: NDArray[np.intp]) -> RoomColumns:
@@ -73,15 +73,15 @@ class Crowd:
         )
 
     def totals(self, live_N: NDArray[np.intp]) -> Totals:
-        """What no replica counts, as of the last moment that `rooms` was asked for."""
+        """Totals that no replica counts, as of the last moment given to `rooms`."""
         return Totals(totals_KN=self._totals_KC[:, live_N], chatters_N=self._chatters_C[live_N])
 
     def arrivals(self, live_N: NDArray[np.intp], origin: int | None, at_ms: int) -> ArrivalColumns:
-        """Of those who came to each channel lately, how many came from `origin`."""
+        """Recent arrivals in each channel, and how many of them came from `origin`."""
         return ArrivalColumns.count(self._newest, live_N, 0 if origin is None else origin + 1, at_ms)
 
     def arrive(self, at_ms: int, origin: int, channel: int) -> None:
-        """A viewer who was in `origin` last, however long ago, enters `channel`."""
+        """Notes an arrival in `channel` of a viewer who was last in `origin`, however long ago."""
         came = self._arrivals.setdefault(channel, [])
         came.append((at_ms, self._order[origin], origin + 1))
         came.sort()
@@ -90,12 +90,12 @@ class Crowd:
         self._newest.set(channel, [at_ms for at_ms, _, _ in came], [origin for _, _, origin in came])
 
     def leave(self, channel: int, entered_ms: int) -> None:
-        """Somebody who entered then is elsewhere now. Whose broadcast is over is not missed in the next."""
+        """Notes that a viewer who entered then is elsewhere now. It does not count if that broadcast is over."""
         if entered_ms >= self._started_ms_C[channel]:
             self._broadcast_KC[LEFT, channel] += 1
 
     def apply(self, at_ms: int, channel: int, kind: int, previous_ms: int) -> None:
-        """One message. previous_ms: of the same viewer in the same channel, NEVER_MS for none."""
+        """Applies one message. previous_ms: of the same viewer in the same channel, NEVER_MS for none."""
         self._advance(at_ms)
         if at_ms - self._last_ms_C[channel] >= SILENCE_MS:
             self._started_ms_C[channel] = at_ms

@@ -1,4 +1,4 @@
-"""What RoomStates would say of a recording's channels as chat passes. Never scores, never looks ahead."""
+"""The RoomStates that a recording's channels would have as chat passes. Never scores, never looks ahead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.recorded.content_timeline import ContentTimeline
 
 
 class _Room:
-    """One broadcast of a channel."""
+    """A room: one broadcast of a channel."""
 
     __slots__ = ("_counted", "_slice", "activity", "chat_ms", "messages", "name", "recent", "started_ms")
 
@@ -27,7 +27,7 @@ class _Room:
         self.messages = 0
         self.recent = RecentMessages()
         self.activity = ActivityFold()
-        self._slice = -1  # the newest 5 s
+        self._slice = -1  # the newest slice, 5 s
         self._counted: dict[int, int] = {}  # viewer → messages that counted there
 
     def hear(self, viewer: int, at_ms: int) -> None:
@@ -43,9 +43,9 @@ class _Room:
 
 
 class RecordedStates:
-    """Follows C channels. A room is a broadcast: half an hour of silence parts two.
+    """The states of C channels' rooms. A room is a broadcast: half an hour of silence parts two.
 
-    Who enters and leaves is taken from the book that the viewers' profiles write, as a RoomWorker takes it from
+    Entries and leaves come from the book that the viewers' profiles fill, as a RoomWorker gets them from
     `room-activity`.
     """
 
@@ -55,7 +55,7 @@ class RecordedStates:
         known: Mapping[str, Channel],
         content: ContentTimeline | None,
     ) -> None:
-        """known: titles, categories, languages by channel. Without content: no vectors, nor languages."""
+        """known: titles, categories, languages by channel. content: None: no vectors, and no guessed languages."""
         self.book = ActivityBook()
         self._channels = channels
         self._described = [known.get(channel, Channel()) for channel in channels]
@@ -64,7 +64,7 @@ class RecordedStates:
         self._rooms: dict[int, _Room] = {}
         self._channel_of: dict[str, int] = {}
         self._changed: set[int] = set()
-        self._records = 0  # activity records folded
+        self._records = 0  # activity records applied
 
     def room(self, channel: int, at_ms: int) -> RoomId:
         """The room of a message, which begins with it if there was silence."""
@@ -75,7 +75,7 @@ class RecordedStates:
         return room.name
 
     def said(self, channel: int, viewer: int, at_ms: int) -> None:
-        """A message in the channel's room."""
+        """Applies a message in the channel's room."""
         room = self._rooms[channel]
         room.chat_ms = at_ms
         room.messages += 1
@@ -83,7 +83,7 @@ class RecordedStates:
         self._changed.add(channel)
 
     def fold(self) -> None:
-        """Takes in what viewers did since the last time."""
+        """Applies what viewers did since the last call."""
         for activity in self.book.drain():
             channel = self._channel_of[activity.room]
             room = self._rooms[channel]
@@ -93,7 +93,7 @@ class RecordedStates:
                 self._changed.add(channel)
 
     def is_live(self, channel: int, at_ms: int) -> bool:
-        """Whether something was said there in the five minutes before."""
+        """Whether the channel has a message in the five minutes before."""
         room = self._rooms.get(channel)
         return room is not None and at_ms - room.chat_ms <= LIVE_MS
 
@@ -102,7 +102,7 @@ class RecordedStates:
         return self._rooms[channel].name
 
     def take_changed(self, at_us: int) -> list[RoomState]:
-        """The states of the rooms that changed since the last time and are live."""
+        """The states of live rooms that changed since the last call."""
         self.fold()
         changed = [channel for channel in sorted(self._changed) if self.is_live(channel, at_us // 1_000)]
         self._changed.clear()
@@ -119,7 +119,7 @@ class RecordedStates:
         ]
 
     def _language(self, row: int) -> str:
-        """As guessed from the segment, "" where the row is a title's."""
+        """The language guessed from a segment, "" where the row is a title's."""
         assert self._content is not None
         texts = self._content.segments.texts
         if row >= len(texts):

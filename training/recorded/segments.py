@@ -1,4 +1,4 @@
-"""Cuts recorded chat into the 30-second segments that a RoomWorker would encode. Never encodes, never ranks."""
+"""The 30-second segments of recorded chat that a RoomWorker would encode. Never encodes, never ranks."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ SEGMENT_US = 1_000 * SEGMENT_MS
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """S segments in which something is said, by channel and then in time order."""
+    """S segments with chat, by channel and then in time order."""
 
     channel_S: NDArray[np.int32]  # index into the chat's channels
     index_S: NDArray[np.int64]  # segment k is [30 k, 30 k + 30) s since the epoch
-    broadcast_S: NDArray[np.int32]  # of the channel, counted from 0: half an hour of silence begins another
+    broadcast_S: NDArray[np.int32]  # number within the channel, from 0: half an hour of silence begins another
     last_us_S: NDArray[np.int64]  # newest message in it
-    hash_S: NDArray[np.int64]  # of the text, as streaming.text.text_hash
+    hash_S: NDArray[np.int64]  # streaming.text.text_hash of the text
     texts: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -37,7 +37,7 @@ class Segments:
 def cut(chat: Chat, text_M: pa.StringArray, config: WindowConfig) -> Segments:
     """Every closed segment of every channel: the text that `streaming.window` makes of its messages.
 
-    text_M: as `training.recorded.chat.load_texts` gives it. About 100,000 messages a second.
+    text_M: from `training.recorded.chat.load_texts`. About 100,000 messages a second.
     """
     order_M = np.argsort(chat.channel_M, kind="stable")
     bounds = np.searchsorted(chat.channel_M[order_M], np.arange(len(chat.channels) + 1))
@@ -64,7 +64,7 @@ def cut(chat: Chat, text_M: pa.StringArray, config: WindowConfig) -> Segments:
 def _closed(
     chat: Chat, text_M: pa.StringArray, rows_K: NDArray[np.intp], config: WindowConfig
 ) -> Iterator[ClosedSegment]:
-    """The segments of one channel that have text, in order; its messages were appended when they were sent."""
+    """The segments of one channel that have text, in order. Messages count as appended when they were sent."""
     at_ms = (chat.at_us_M[rows_K] // 1_000).tolist()
     viewers = map(str, chat.viewer_M[rows_K].tolist())
     texts = text_M.take(pa.array(rows_K)).to_pylist()

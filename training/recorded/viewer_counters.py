@@ -1,4 +1,4 @@
-"""Keeps what each viewer did before: visits, habits, where they are. Never knows what others do."""
+"""Counts of each viewer's past: visits, habits, where they are. Never knows what others do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Habit:
     def __init__(self, at_ms: int) -> None:
         self.visits = 0
         self.messages = 0
-        self.since_ms = at_ms  # of the first visit
+        self.since_ms = at_ms  # time of the first visit
         self.last_ms = at_ms
         self.last_visit_ms = at_ms
 
@@ -41,7 +41,7 @@ class Past:
         self.last_ms = at_ms
 
     def apply(self, at_ms: int, channel: int, kind: int) -> None:
-        """One message of the viewer, later than those before."""
+        """Applies one message of the viewer, later than those before."""
         habit = self.habits.get(channel)
         if habit is None:
             habit = self.habits[channel] = Habit(at_ms)
@@ -58,7 +58,7 @@ class Past:
         self.present = True
 
     def viewer(self, at_ms: int, known_live: int) -> ViewerColumns:
-        """What does not depend on a room. known_live: rooms live of channels visited."""
+        """The viewer features, which do not depend on a room. known_live: live rooms of channels visited."""
         return ViewerColumns(
             visits=self.visits,
             repeats=self.repeats,
@@ -69,7 +69,7 @@ class Past:
         )
 
     def own(self, at_ms: int, live_N: NDArray[np.intp], position_C: NDArray[np.intp]) -> ViewerRoomColumns:
-        """The viewer's own past in each of the rooms. position_C: where a channel stands in live_N, -1 for nowhere."""
+        """The viewer's past in each of the rooms. position_C: a channel's position in live_N, -1 for none."""
         own = ViewerRoomColumns.empty(len(live_N))
         visited_ms = [habit.last_visit_ms for habit in self.habits.values()]  # ascending
         for channel, habit in self.habits.items():

@@ -10,7 +10,7 @@ from training.recorded.chat import Chat
 
 
 def kinds(chat: Chat) -> NDArray[np.int8]:
-    """[M] int8, a Kind for each message.
+    """The VisitKind of each message, int8 [M].
 
     A visit is a message whose viewer's previous message was in another channel, or half an hour or longer ago, or
     which has none before it.
@@ -21,7 +21,7 @@ def kinds(chat: Chat) -> NDArray[np.int8]:
     moved_M = np.r_[True, channel_M[1:] != channel_M[:-1]]
     silent_M = np.r_[True, at_us_M[1:] - at_us_M[:-1] >= SILENCE_US]
     pair_M = viewer_M.astype(np.int64) * len(chat.channels) + channel_M
-    # A viewer's first message in a channel is always a visit: the one before it was elsewhere, or there is none.
+    # a viewer's first message in a channel is always a visit: the one before it was elsewhere, or there is none
     known_M = np.ones(len(pair_M), bool)
     known_M[np.unique(pair_M, return_index=True)[1]] = False
     found_M = np.full(len(pair_M), VisitKind.NO_VISIT, np.int8)
@@ -34,7 +34,7 @@ def kinds(chat: Chat) -> NDArray[np.int8]:
 
 
 def room_ages_us(chat: Chat) -> NDArray[np.int64]:
-    """[M] how long before each message its room began: with the first message after half an hour of silence.
+    """Age of each message's room in us, int64 [M]. A room begins with the first message after half an hour of silence.
 
     A recording that begins in the middle of a broadcast does not know how long that had been going on.
     """
