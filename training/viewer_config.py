@@ -1,4 +1,4 @@
-"""Owns the shape of the viewer tower. Never imports torch: who serves reads it as well."""
+"""The shape of the viewer tower. Never imports torch: replicas read it as well."""
 
 from __future__ import annotations
 
