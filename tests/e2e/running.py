@@ -245,8 +245,9 @@ def _now_ms() -> int:
 
 
 def _alive(pid: int) -> bool:
+    """Whether a process runs. A killed one stays a zombie until its parent looks: on a busy machine for seconds."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return True
+    return state not in "ZX"
