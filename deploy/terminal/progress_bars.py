@@ -46,9 +46,9 @@ class Rate(ProgressColumn):
 class Bar:
     """A progress bar as a context manager; without a terminal, the plain line."""
 
-    def __init__(self, *columns: ProgressColumn, plain: PlainProgress) -> None:
-        """plain: the progress in words; whoever moves the bar moves it too."""
-        self._progress = Progress(*columns, console=console(stderr=True), transient=True)
+    def __init__(self, *columns: ProgressColumn, plain: PlainProgress, transient: bool = True) -> None:
+        """plain: the progress in words; whoever moves the bar moves it too. transient: the bar is gone in the end."""
+        self._progress = Progress(*columns, console=console(stderr=True), transient=transient)
         self._plain = plain
 
     def __enter__(self) -> Self:

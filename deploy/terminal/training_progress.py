@@ -2,55 +2,38 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from deploy.terminal.console import complain, console
+from deploy.terminal.console import complain
 from deploy.terminal.plain_progress import PlainProgress
+from deploy.terminal.progress_bars import Bar
 
 if TYPE_CHECKING:
     from streaming.replay import Replay
 
 
-class TrainingProgress:
+class TrainingProgress(Bar):
     """A bar for each stage, as a context manager. Never blocks what it shows."""
 
     def __init__(self, plain: PlainProgress | None = None) -> None:
         """plain: the line that is used without a terminal."""
         self.replay: Replay | None = None  # the recording behind the examples, where its size is known
         columns = (TextColumn("{task.description:<9}"), BarColumn(24), TextColumn("{task.fields[said]}"))
-        self._bars = Progress(*columns, TimeElapsedColumn(), console=console(stderr=True), transient=False)
-        self._plain = plain or PlainProgress("train", "")
+        super().__init__(*columns, TimeElapsedColumn(), plain=plain or PlainProgress("train", ""), transient=False)
         self._stage = ""
-        self._terminal = sys.stderr.isatty()
+        self._terminal = self._progress.console.is_terminal
         self._tasks: dict[str, TaskID] = {}
         self._made_s = time.monotonic()
         self._began: dict[str, float] = {}
 
-    def __enter__(self) -> TrainingProgress:
-        if self._terminal:
-            self._bars.start()
-        else:
-            self._plain.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._terminal:
-            self._bars.stop()
-        else:
-            self._plain.__exit__(kind, error, trace)
-
     def began(self, stage: str) -> None:
         """Names a stage that begins, at once."""
         if self._terminal:
-            self._bars.console.print(stage, markup=False)
+            self._progress.console.print(stage, markup=False)
         else:
             complain(f"{stage} ...")
             self._stage = stage
@@ -89,5 +72,5 @@ class TrainingProgress:
             self._plain.update(done, total, note)
             return
         if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(stage, total=total, said=said)
-        self._bars.update(self._tasks[stage], completed=done if total else 0, total=total, said=said)
+            self._tasks[stage] = self._progress.add_task(stage, total=total, said=said)
+        self._progress.update(self._tasks[stage], completed=done if total else 0, total=total, said=said)
