@@ -87,5 +87,5 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 $(VENV)/.ready: $(VENV)/.installed
 	@$(BIN)/tidecast kafka fetch
 	@echo 'Compiling kernels, once: some 20 s'
-	@$(BIN)/python -m actors.compiled
+	@$(BIN)/python -m actors.recommend.warm_up
 	@touch $@

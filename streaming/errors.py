@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from streaming.troubles import Trouble
-from streaming.shown import shown
+from streaming.masked_uri import shown
 
 
 class TidecastError(Exception):

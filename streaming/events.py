@@ -1,4 +1,4 @@
-"""The typed records of every topic, and their ids. Never encodes, decodes or aggregates them.
+"""The typed records of every topic, their ids, and the outcomes of applying them. Never encodes or aggregates them.
 
 Producer-facing records are JSON objects; internal ones are MessagePack arrays whose fields are only ever appended.
 All times are milliseconds since the Unix epoch, UTC. Vectors travel as little-endian float16 bytes.
@@ -6,6 +6,7 @@ All times are milliseconds since the Unix epoch, UTC. Vectors travel as little-e
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Annotated, Literal, NewType
 
 import msgspec
@@ -19,6 +20,7 @@ SCHEMA_VERSION = 1
 MAX_ID_LENGTH = 128
 MIN_AT_MS = 631_152_000_000  # the year 1990, before any recording of live chat; anything earlier is a unit mistake
 MAX_AT_MS = 4_102_444_800_000  # the year 2100: anything later is a unit mistake (microseconds), not a time
+MAX_AHEAD_MS = 60_000  # clocks disagree by seconds; a minute ahead of the broker is a wrong clock or a wrong unit
 MAX_TITLE_LENGTH = 2_000
 MAX_LABEL_LENGTH = 200
 MAX_LANGUAGE_LENGTH = 35
@@ -303,3 +305,18 @@ class DeadLetter(InternalRecord, frozen=True, kw_only=True):
     error: str  # why it was refused
     at_ms: int  # when it was refused
     last_offset: int | None = None  # set where the records of all offsets up to this one are lost
+
+
+class Outcome(IntEnum):
+    """The effect of a record on an aggregate. All but REPLAYED, DUPLICATE and STALE have changed its counts."""
+
+    APPLIED = 0
+    REPLAYED = 1  # read again after a restart: changed no count
+    DUPLICATE = 2  # the same message or event was applied already
+    LATE = 3  # counted, but older than anything in the window: not in any text
+    STALE = 4  # outdated: an update before the one in force, a leave from a room already left
+    ORPHAN = 5  # applied to a room that has not started
+    AFTER_END = 6  # applied to a room that has ended; does not revive it
+    RESTARTED = 7  # a start of a room that is live: taken as an update
+    REVIVED = 8  # a start, later than its end, of a room that had ended
+    ENDED = 9  # the room ended

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from streaming.events import MAX_AT_MS, MIN_AT_MS
-from streaming.outcome import MAX_AHEAD_MS
+from streaming.events import MAX_AHEAD_MS, MAX_AT_MS, MIN_AT_MS
 
 SINCE_START_MS: Final = 1_000_000_000  # eleven days: less may count from the start of a recording
 # Units differ by a factor of 1,000, times from 1990 to 2100 by far less: no unit is taken for another.

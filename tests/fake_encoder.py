@@ -9,7 +9,7 @@ from concurrent.futures import Future
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.encoding import Encoded
+from actors.rooms.encoder_client import Encoded
 
 FAKE_VERSION = "fake/1"
 FAKE_DIMENSION = 16

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.activity import ActivityBook
-from streaming.codec import Decoder
 from streaming.errors import RecordError
 from streaming.events import RoomEnded, RoomId, RoomState, ViewerId, ViewerProfile
-from streaming.log import Log, Partition, Record
-from streaming.profile import ProfileFold
-from streaming.profile_config import ProfileConfig
-from streaming.restore import last_values
-from streaming.room import RoomFold
+from streaming.log.codec import Decoder
+from streaming.log.log import Log, Partition, Record
+from streaming.log.restore import last_values
+from streaming.log.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
+from streaming.room.activity import ActivityBook
+from streaming.room.room import RoomFold
+from streaming.room.vectors import to_bytes
+from streaming.room.window_config import WindowConfig
 from streaming.time_unit import misplaced
-from streaming.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
-from streaming.vectors import to_bytes
-from streaming.window_config import WindowConfig
+from streaming.viewer.profile import ProfileFold
+from streaming.viewer.profile_config import ProfileConfig
 
 Encode = Callable[[Sequence[str]], NDArray[np.float16]]
 Facts = dict[str, Any]

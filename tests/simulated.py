@@ -11,19 +11,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.activity import ActivityBook
 from streaming.archive.file import ArchiveFile, hour_of
 from streaming.archive.parquet import save, table_of
 from streaming.archive.reader import Archive
 from streaming.archive.store import open_store
 from streaming.events import ChatMessage, RoomId, RoomState, ViewerEvent, ViewerId, ViewerProfile
-from streaming.log import Partition
-from streaming.memory_record import MemoryRecord
-from streaming.playback import Event
-from streaming.profile import ProfileFold
-from streaming.profile_config import ProfileConfig
-from streaming.room import RoomFold
-from streaming.window_config import WindowConfig
+from streaming.log.log import Partition
+from streaming.log.memory_record import MemoryRecord
+from streaming.recorded.playback import Event
+from streaming.room.activity import ActivityBook
+from streaming.room.room import RoomFold
+from streaming.room.window_config import WindowConfig
+from streaming.viewer.profile import ProfileFold
+from streaming.viewer.profile_config import ProfileConfig
 from training.content.encode_missing import Encoder
 
 

@@ -6,8 +6,8 @@ import signal
 import sys
 import threading
 
-from actors.profile_worker import ProfileWorker
-from actors.room_worker import RoomWorker
+from actors.profiles.worker import ProfileWorker
+from actors.rooms.worker import RoomWorker
 from actors.settings import ProfileWorkerConfig, RoomWorkerConfig
 from streaming.archive.archiver import Archiver
 from streaming.archive.config import ArchiveConfig
@@ -15,8 +15,8 @@ from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
 from streaming.kafka_config import KafkaConfig
 from streaming.metrics import MemoryMetrics
-from streaming.profile_config import ProfileConfig
-from streaming.window_config import WindowConfig
+from streaming.room.window_config import WindowConfig
+from streaming.viewer.profile_config import ProfileConfig
 from tests.fake_encoder import InstantEncoder
 
 

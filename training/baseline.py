@@ -11,8 +11,8 @@
                           + fresh    · 0.5^(age / half-life)
 
 Each term lies in 0..1, so that a weight says how much its term can move a room. A replica computes them from its tables
-(actors/score.py, pools.py, taste.py), the gate from examples (logged_baseline.py). The weights were found on recorded
-chat and the simulator together (docs/results.md).
+(actors/recommend: baseline_score.py, global_lists.py, viewer_taste.py), the gate from examples (logged_baseline.py).
+The weights were found on recorded chat and the simulator together (docs/results.md).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.events import ACTIVITY_BUCKET_MS
-from streaming.slice import HEARD_PER_VIEWER, SLICE_MS
+from streaming.room.slice import HEARD_PER_VIEWER, SLICE_MS
 from training.settings import BaselineWeights
 
 TERMS = tuple(term.name for term in fields(BaselineWeights))

@@ -75,7 +75,7 @@ def run(
 ) -> int:
     """Writes every topic to Parquet files, in a folder or an object store, and looks after them."""
     from streaming.errors import ConfigError  # noqa: PLC0415  the help needs none of this
-    from streaming.topics import TOPICS  # noqa: PLC0415
+    from streaming.log.topics import TOPICS  # noqa: PLC0415
 
     settings = settings_of(context)
     if topic is not None and action != "ls":

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from deploy.config.settings import Settings
     from deploy.offline.rankers import Ingredients
-    from streaming.recording import Recording
-    from streaming.replay import Channel
+    from streaming.recorded.recording import Recording
+    from streaming.recorded.replay import Channel
     from training.evaluation.baselines import Ranker
     from training.evaluation.report import Report
     from training.evaluation.tower_diagnostics import Towers
@@ -260,7 +260,7 @@ class Files:
 def open_files(asked: Asked) -> Files:
     """Opens the recordings; with --skip-bad, bad rows are left out. Raises InputFileError."""
     from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
-    from streaming.recording import Recording  # noqa: PLC0415
+    from streaming.recorded.recording import Recording  # noqa: PLC0415
 
     opened = {path: Recording.open(path, "chat") for path in (*asked.train, *asked.test)}
     if asked.skip_bad:
@@ -300,7 +300,7 @@ def ingredients_of(
     """The inputs that rankers are built from, and the channels that are held out, if any, bool [C]."""
     from deploy.offline.baseline_ranker import VersionZeroConfig  # noqa: PLC0415
     from deploy.offline.rankers import Ingredients  # noqa: PLC0415
-    from streaming.replay import read_channels  # noqa: PLC0415
+    from streaming.recorded.replay import read_channels  # noqa: PLC0415
     from training.boosting.ranker import BoostingConfig  # noqa: PLC0415
     from training.evaluation.baselines import Popularity  # noqa: PLC0415
     from training.evaluation.cold_start import cold_streamers, without_past  # noqa: PLC0415

@@ -14,7 +14,7 @@ from deploy.terminal.console import complain, say, say_json
 from deploy.terminal.plain_progress import PlainProgress
 from streaming.errors import ConfigError
 from streaming.local_kafka import KAFKA_VERSION, LocalKafka, find_jars
-from streaming.shown import shown
+from streaming.masked_uri import shown
 
 if TYPE_CHECKING:
     from deploy.config.settings import Settings

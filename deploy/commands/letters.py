@@ -47,7 +47,7 @@ def run(
     from deploy.terminal.letters import Letters  # noqa: PLC0415  the help needs none of this
     from streaming.broker import KafkaLog  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415
-    from streaming.topics import TOPICS  # noqa: PLC0415
+    from streaming.log.topics import TOPICS  # noqa: PLC0415
 
     if topic is not None and topic not in TOPICS:
         raise ConfigError(f"no topic {topic!r}; the topics are {', '.join(TOPICS)}")

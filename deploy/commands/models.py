@@ -9,7 +9,7 @@ import typer
 
 from deploy.commands.command_line import settings_of
 from deploy.terminal.console import as_json, say, say_json
-from streaming.shown import shown_uri
+from streaming.masked_uri import shown_uri
 
 if TYPE_CHECKING:
     from streaming.events import ModelVersion

@@ -9,7 +9,7 @@ import msgspec
 import typer
 from msgspec import UNSET
 
-from actors.answer import Answer, Filters, Item, Mature, Query
+from actors.recommend.schema import Answer, Filters, Item, Mature, Query
 from deploy.commands.command_line import settings_of
 from deploy.http.client import Client
 from deploy.terminal.columns import Column, table

@@ -18,10 +18,10 @@ from deploy.terminal.console import as_json as to_json
 from deploy.terminal.console import say
 
 if TYPE_CHECKING:
-    from streaming.playback import Played
-    from streaming.recorded_rooms import Selection
-    from streaming.recording import Recording
-    from streaming.replay import Replay, Span
+    from streaming.recorded.playback import Played
+    from streaming.recorded.recorded_rooms import Selection
+    from streaming.recorded.recording import Recording
+    from streaming.recorded.replay import Replay, Span
 
 INTERRUPTED = 130
 LONGEST_GAP_S = 60.0  # longer silences are skipped: recordings consist of windows with hours or days between them
@@ -151,7 +151,7 @@ def run(
     from deploy.terminal.progress_bars import PlayProgress  # noqa: PLC0415
     from streaming.broker import KafkaLog  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
-    from streaming.playback import Pace, Timeline, play  # noqa: PLC0415
+    from streaming.recorded.playback import Pace, Timeline, play  # noqa: PLC0415
 
     if fast and speed is not None:
         raise typer.BadParameter("argument --fast: not allowed with argument --speed")
@@ -199,7 +199,7 @@ def run(
 def open_files(source: Source) -> Files:
     """Opens the files. Raises InputFileError."""
     from streaming.errors import InputFileError  # noqa: PLC0415
-    from streaming.recording import Recording  # noqa: PLC0415
+    from streaming.recorded.recording import Recording  # noqa: PLC0415
 
     if source.chat is None and source.rooms is None and source.viewer_events is None:
         raise InputFileError("nothing to replay; give a FILE of chat, --rooms or --viewer-events")
@@ -216,7 +216,7 @@ def open_files(source: Source) -> Files:
 def check(source: Source, files: Files) -> None:
     """Reads every row before anything is sent. Raises InputFileError, with the first bad row."""
     from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
-    from streaming.recorded_records import LogCheck  # noqa: PLC0415
+    from streaming.recorded.json_records import LogCheck  # noqa: PLC0415
 
     for file in files.opened:
         check_recording(file, LogCheck(file.kind, selection_of(source)), skip_bad=source.skip_bad)
@@ -224,7 +224,7 @@ def check(source: Source, files: Files) -> None:
 
 def replay_of(source: Source, files: Files) -> Replay:
     """The replay of the opened files. Raises InputFileError."""
-    from streaming.replay import Replay, read_channels  # noqa: PLC0415
+    from streaming.recorded.replay import Replay, read_channels  # noqa: PLC0415
 
     channels = read_channels(source.channels) if source.channels else None
     selection = selection_of(source)
@@ -232,7 +232,7 @@ def replay_of(source: Source, files: Files) -> Replay:
 
 
 def selection_of(source: Source) -> Selection:
-    from streaming.recorded_rooms import Selection  # noqa: PLC0415
+    from streaming.recorded.recorded_rooms import Selection  # noqa: PLC0415
 
     return Selection(source.window, source.from_ms, source.until_ms, source.limit)
 

@@ -8,7 +8,7 @@ import typer
 
 from deploy.commands.command_line import one_of
 from deploy.terminal.console import say, say_json
-from streaming.topics import TOPICS
+from streaming.log.topics import TOPICS
 
 EPILOG = """\
 examples:
@@ -31,7 +31,7 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="the list of topics as one JSON object")] = False,
 ) -> int:
     """Prints the JSON Schema (draft 2020-12) of a topic's records, or the list of topics."""
-    from streaming.codec import json_schema  # noqa: PLC0415  the help needs none of this
+    from streaming.log.codec import json_schema  # noqa: PLC0415  the help needs none of this
 
     if topic is not None:
         say_json(json_schema(topic), indent=2)

@@ -26,7 +26,8 @@ EPILOG = """\
 The platform has streamers with usual categories, a language and broadcasts that start and end; rooms whose topic
 drifts; viewers with one to three tastes, favourite streamers to whom they return, and a language; chat about the topic
 in eight languages, with emotes, mentions and bots; raids. The same seed makes the same platform. --truth writes what is
-true of it, as JSON: what each viewer likes, what each room was about and when; `streaming.truth.Truth.read` reads it.
+true of it, as JSON: what each viewer likes, what each room was about and when; `streaming.simulated.truth.Truth.read`
+reads it.
 
 It runs at real speed until Ctrl-C, then its rooms end. With --fast, --duration seconds of it are written at once; they
 end now, because workers refuse events from the future.

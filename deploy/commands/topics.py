@@ -9,8 +9,8 @@ import typer
 
 from deploy.commands.command_line import settings_of
 from deploy.terminal.console import say, say_json
-from streaming.topic_check import PRODUCERS, TopicReport, check_topics, grow_topics
-from streaming.topics import Partitioning
+from streaming.log.topic_check import PRODUCERS, TopicReport, check_topics, grow_topics
+from streaming.log.topics import Partitioning
 
 EPILOG = """\
 examples:

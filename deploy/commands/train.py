@@ -12,12 +12,12 @@ import typer
 
 from deploy.commands.command_line import SkipBad, settings_of, time_ms
 from deploy.terminal.console import as_json, say
-from streaming.shown import shown_uri
+from streaming.masked_uri import shown_uri
 
 if TYPE_CHECKING:
     from deploy.config.settings import Settings
     from deploy.train.run import Trained, WriteExamples
-    from streaming.replay import Replay
+    from streaming.recorded.replay import Replay
     from training.registry.registry import Registry
 
 INTERRUPTED = 130
@@ -140,9 +140,9 @@ def _registry(asked: Asked, settings: Settings) -> Iterator[Registry | None]:
 def _replay(asked: Asked, chat: Path) -> Replay:
     """The checked recording as a replay."""
     from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
-    from streaming.recorded_rooms import Selection  # noqa: PLC0415
-    from streaming.recording import Recording  # noqa: PLC0415
-    from streaming.replay import Replay, read_channels  # noqa: PLC0415
+    from streaming.recorded.recorded_rooms import Selection  # noqa: PLC0415
+    from streaming.recorded.recording import Recording  # noqa: PLC0415
+    from streaming.recorded.replay import Replay, read_channels  # noqa: PLC0415
 
     recording = Recording.open(chat, "chat")
     check_recording(recording, None, skip_bad=asked.skip_bad)  # better an error now than after texts were encoded

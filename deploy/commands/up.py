@@ -40,7 +40,7 @@ def run(
     """Starts the system: Kafka where none is configured, missing topics, Ray, the application."""
     from deploy.local.system import System  # noqa: PLC0415  the help needs none of this
     from deploy.terminal.plain_progress import PlainProgress  # noqa: PLC0415
-    from streaming.shown import shown  # noqa: PLC0415
+    from streaming.masked_uri import shown  # noqa: PLC0415
 
     settings = settings_of(context)
     if address:

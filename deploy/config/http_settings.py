@@ -10,8 +10,8 @@ from msgspec import Meta
 
 from deploy.config.proxy_limits import ProxyLimits
 from streaming.errors import ConfigError
+from streaming.masked_uri import shown_uri
 from streaming.section import Count, Port, PortOrZero, Positive, Section
-from streaming.shown import shown_uri
 
 HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?|")  # a name, IPv4, IPv6, or "" for all of them
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from streaming.errors import ConfigError
-from streaming.shown import MASK, shown_uri
+from streaming.masked_uri import MASK, shown_uri
 
 ENV_PREFIX = "TIDECAST_"
 ENV_SEPARATOR = "__"

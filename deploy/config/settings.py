@@ -22,9 +22,9 @@ from streaming.archive.config import ArchiveConfig
 from streaming.errors import ConfigError
 from streaming.kafka_config import KafkaConfig, LogConfig
 from streaming.local_kafka import LocalKafkaConfig
-from streaming.profile_config import ProfileConfig
-from streaming.topics import TopicsConfig
-from streaming.window_config import WindowConfig
+from streaming.log.topics import TopicsConfig
+from streaming.room.window_config import WindowConfig
+from streaming.viewer.profile_config import ProfileConfig
 from training.settings import EncoderConfig, RegistryConfig, TrainingConfig
 
 DEFAULT_FILE = Path("tidecast.toml")

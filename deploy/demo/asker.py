@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from actors.answer import Answer, Query
+from actors.recommend.schema import Answer, Query
 from deploy.demo.promises import Promises
 from deploy.http.client import Client
 from streaming.clock import Clock

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-from actors.answer import Answer
+from actors.recommend.schema import Answer
 from deploy.config.settings import Settings
 from deploy.demo.asker import Asker
 from deploy.demo.feed import Feed

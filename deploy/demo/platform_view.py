@@ -9,11 +9,11 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 
-from streaming.codec import Decoder
 from streaming.errors import RecordError
 from streaming.events import RoomEnded, RoomStarted, ViewerEvent
-from streaming.log import Log, Record
-from streaming.topics import ROOMS, VIEWER_EVENTS
+from streaming.log.codec import Decoder
+from streaming.log.log import Log, Record
+from streaming.log.topics import ROOMS, VIEWER_EVENTS
 
 POLL_S = 0.1
 MAX_VIEWERS = 50_000  # further viewers are left out: a sample is enough to ask for

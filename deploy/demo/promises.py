@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from actors.answer import Answer
+from actors.recommend.schema import Answer
 from deploy.demo.prometheus_text import Exposition
 from deploy.http.status import SystemStatus
 

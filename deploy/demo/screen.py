@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from actors.answer import Answer
+from actors.recommend.schema import Answer
 from deploy.demo.snapshot import Picture, Trend
 from deploy.terminal.columns import Column, table
 from deploy.terminal.console import one_line, say

@@ -21,10 +21,10 @@ from streaming.broker import KafkaLog
 from streaming.clock import Clock
 from streaming.errors import LogError
 from streaming.kafka_config import KafkaConfig
-from streaming.log import Sink
-from streaming.playback import Pace, Played, Timeline, play
-from streaming.simulate import Platform
+from streaming.log.log import Sink
+from streaming.recorded.playback import Pace, Played, Timeline, play
 from streaming.simulated.config import SimulationConfig
+from streaming.simulated.simulate import Platform
 
 MEETING_TIMEOUT_S = 60.0  # longer than a broker's restart; then another process has failed
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from actors.answer import Answer, Room
+from actors.recommend.schema import Answer, Room
 from deploy.demo.prometheus_text import Exposition
 
 TREND_S = 10.0  # a room's chat is compared with so long ago, and rates are means over this time

@@ -22,7 +22,7 @@ from msgspec.inspect import Metadata
 
 from deploy.terminal.console import complain
 from streaming.events import MAX_AT_MS, MIN_AT_MS
-from streaming.topics import DAY_MS, HOUR_MS, TOPICS, Topic
+from streaming.log.topics import DAY_MS, HOUR_MS, TOPICS, Topic
 
 _PART = re.compile(r"(<!-- (topics|records: [\w-]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 _COMMENTED = re.compile(r"^    (\w+):")

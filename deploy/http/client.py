@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from actors.answer import Answer, Query, Room
+from actors.recommend.schema import Answer, Query, Room
 from deploy.http.problem import Problem
 from deploy.http.status import Readiness, SystemStatus
 from streaming.errors import RequestError, TidecastError, UnknownRoom

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from actors.answer import (
+from actors.recommend.schema import (
     Answer,
     CategoryFilter,
     Filters,
@@ -54,7 +54,7 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Answers(Protocol):
-    """The answers that the routes need; `actors.recommend.Recommender` gives them."""
+    """The answers that the routes need; `actors.recommend.recommender.Recommender` gives them."""
 
     def recommend_json(self, query: Query) -> bytes:
         """The rooms for one viewer: an Answer as JSON."""

@@ -31,9 +31,9 @@ from deploy.ray.watch import Watch
 from streaming.broker import KafkaAdmin
 from streaming.errors import TidecastError
 from streaming.local_kafka import LocalKafka
+from streaming.log.topic_check import check_topics
 from streaming.patience import Patience
 from streaming.private_folder import make_private
-from streaming.topic_check import check_topics
 
 CONNECT_S = 8.0  # for a process to start and connect to Ray; 3 s on an idle machine
 

@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.candidates import Candidates, Visited
-from actors.index import LiveIndex
-from actors.pools import Pools
-from actors.room_table import RoomTable
-from actors.score import Affinity, Company, Score
+from actors.index.live_index import LiveIndex
+from actors.recommend.baseline_score import Affinity, Company, Score
+from actors.recommend.candidates import Candidates, Visited
+from actors.recommend.global_lists import Pools
+from actors.recommend.viewer_taste import Taste, taste_of
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
-from actors.taste import Taste, taste_of
+from actors.state.room_table import RoomTable
 from streaming.events import RoomId, RoomState, StreamerId, ViewerEvent, ViewerId, ViewerProfile
-from streaming.presence import Deadlines
-from streaming.profile import ProfileFold
-from streaming.profile_config import ProfileConfig
-from streaming.replay import Channel
+from streaming.recorded.replay import Channel
+from streaming.viewer.presence import Deadlines
+from streaming.viewer.profile import ProfileFold
+from streaming.viewer.profile_config import ProfileConfig
 from training.features.visit_kinds import SILENCE_MS, VisitKind
 from training.recorded.content_timeline import ContentTimeline
 from training.recorded.replay_state import Moment

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from deploy.offline.baseline_ranker import VersionZero, VersionZeroConfig
 from streaming.errors import ConfigError
-from streaming.replay import Channel
+from streaming.recorded.replay import Channel
 from training.boosting.ranker import Boosting, BoostingConfig, BoostingWithMore
 from training.boosting.ranker_on_towers import BoostedTowers
 from training.evaluation.baselines import Memory, MemoryAndMoves, NewcomerPopularity, Popularity, Ranker

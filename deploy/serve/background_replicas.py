@@ -10,7 +10,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deploy.serve.encoder_batching import RemoteEncoder
 from deploy.serve.replica import Replica
-from streaming.pulse import Pulse
+from streaming.log.watched_log import Pulse
 
 if TYPE_CHECKING:
     from deploy.config.settings import Settings

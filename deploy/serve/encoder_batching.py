@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
-from actors.encoding import Encoded
+from actors.rooms.encoder_client import Encoded
+from streaming.log.watched_log import Pulse
 from streaming.metrics import Metrics
-from streaming.pulse import Pulse
 
 MOST_MERGED_TEXTS = 256  # four batches of the model: enough to sort by length, and done within half a second
 PATIENCE_S = 2.0  # after so long, submissions that give way are encoded all the same

@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from streaming.events import ViewerId
+from streaming.log.partitioner import partition_of
 from streaming.metrics import Metrics
-from streaming.partitioner import partition_of
 
 if TYPE_CHECKING:
     from actors.settings import RecommendConfig
-    from actors.tables import Tables
+    from actors.state.table_reader import Tables
 
 LOGGER = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from deploy.serve.worker_thread import WorkerThread
 from deploy.terminal.console import log_to_stderr
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
+from streaming.log.watched_log import Pulse, PulsedLog
 from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE, PrometheusMetrics
-from streaming.pulse import Pulse, PulsedLog
 
 if TYPE_CHECKING:
     from deploy.config.settings import Settings

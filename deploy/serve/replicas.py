@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from ray.serve.handle import DeploymentHandle
 
-from actors.encoding import Encoded
+from actors.rooms.encoder_client import Encoded
 from deploy.http.api import Api
 from deploy.http.routes import routes
 from deploy.http.status import MEASURED, Readiness, judge, troubles_of
@@ -28,7 +28,7 @@ from deploy.serve.replica import Replica
 from deploy.serve.worker_thread import WorkerDied
 from streaming.broker import KafkaLog
 from streaming.events import ViewerId
-from streaming.pulse import Pulse
+from streaming.log.watched_log import Pulse
 
 if TYPE_CHECKING:
     from deploy.config.settings import Settings
@@ -46,7 +46,7 @@ class RoomWorkerReplica(Replica):
     name = "room-worker"
 
     def __init__(self, settings: Settings, local: bool, encoder: DeploymentHandle) -> None:
-        from actors.room_worker import RoomWorker  # noqa: PLC0415  a process imports what it runs
+        from actors.rooms.worker import RoomWorker  # noqa: PLC0415  a process imports what it runs
 
         super().__init__(settings, local)
         client = RemoteEncoder(encoder.encode.remote, asyncio.get_running_loop())
@@ -72,7 +72,7 @@ class ProfileWorkerReplica(Replica):
     name = "profile-worker"
 
     def __init__(self, settings: Settings, local: bool) -> None:
-        from actors.profile_worker import ProfileWorker  # noqa: PLC0415  a process imports what it runs
+        from actors.profiles.worker import ProfileWorker  # noqa: PLC0415  a process imports what it runs
 
         super().__init__(settings, local)
         pulse = Pulse()
@@ -168,11 +168,11 @@ class RecommenderReplica(Replica):
         profile_workers: DeploymentHandle,
         *others: DeploymentHandle,
     ) -> None:
-        from actors.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
-        from actors.index import LiveIndex  # noqa: PLC0415
-        from actors.recommend import Recommender  # noqa: PLC0415
-        from actors.swap import Swapper  # noqa: PLC0415
-        from actors.tables import TableReader, Tables  # noqa: PLC0415
+        from actors.index.live_index import LiveIndex  # noqa: PLC0415
+        from actors.recommend.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
+        from actors.recommend.recommender import Recommender  # noqa: PLC0415
+        from actors.state.table_reader import TableReader, Tables  # noqa: PLC0415
+        from actors.versions.swap import Swapper  # noqa: PLC0415
 
         super().__init__(settings, local)
         self._tables = Tables(settings.tables, LiveIndex(settings.index), self.metrics, self.clock)

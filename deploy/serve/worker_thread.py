@@ -13,7 +13,7 @@ from typing import Any
 
 from streaming.clock import Clock
 from streaming.errors import TidecastError
-from streaming.pulse import Pulse
+from streaming.log.watched_log import Pulse
 
 LOGGER = logging.getLogger(__name__)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deploy.terminal.console import complain
-from streaming.codec import Decoder
 from streaming.errors import LogUnavailable, RecordError
 from streaming.events import DeadLetter
-from streaming.log import Log, Partition, Source
-from streaming.topics import DEAD_LETTER
+from streaming.log.codec import Decoder
+from streaming.log.log import Log, Partition, Source
+from streaming.log.topics import DEAD_LETTER
 from streaming.troubles import Skipped, Trouble
 
 POLL_S = 0.2

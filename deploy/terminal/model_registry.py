@@ -16,7 +16,7 @@ from streaming.archive.store import open_store
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
 from streaming.errors import ArchiveError, LogUnavailable, VersionError
-from streaming.shown import shown_uri
+from streaming.masked_uri import shown_uri
 from training.registry.bundle import MANIFEST, Bundle, exists, read
 from training.registry.catalog import CatalogEntry
 from training.registry.manifest import V0, Manifest, parameters

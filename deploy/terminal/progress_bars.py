@@ -29,7 +29,7 @@ from deploy.terminal.plain_progress import EVERY_S, PlainProgress
 
 if TYPE_CHECKING:
     from streaming.archive.archiver import Archiver, ArchiverStatus
-    from streaming.playback import Played
+    from streaming.recorded.playback import Played
 
 
 class Rate(ProgressColumn):

@@ -10,8 +10,8 @@ from deploy.terminal.console import complain
 from deploy.terminal.progress_bars import CheckProgress
 
 if TYPE_CHECKING:
-    from streaming.recorded_formats.format import BadRow
-    from streaming.recording import Check, Recording
+    from streaming.recorded.formats.format import BadRow
+    from streaming.recorded.recording import Check, Recording
 
 
 def check_recording(file: Recording, check: Check | None, *, skip_bad: bool) -> None:

@@ -13,7 +13,7 @@ from deploy.terminal.plain_progress import PlainProgress
 from deploy.terminal.progress_bars import Bar
 
 if TYPE_CHECKING:
-    from streaming.replay import Replay
+    from streaming.recorded.replay import Replay
 
 
 class TrainingProgress(Bar):

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.encoding import Encoded
+from actors.rooms.encoder_client import Encoded
 from deploy.config.settings import Settings
 from streaming.clock import Clock
 from streaming.errors import EncoderError, TidecastError
+from streaming.log.watched_log import Pulse
 from streaming.metrics import Metrics
-from streaming.pulse import Pulse
 from training.registry.registry import Registry
 
 LOGGER = logging.getLogger(__name__)

@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from streaming.archive.config import ArchiveConfig
-from streaming.archive.makings import Makings
 from streaming.archive.parquet import save, table_of
 from streaming.archive.pending import Pending
 from streaming.archive.reader import Archive
+from streaming.archive.topic_lives import Makings
 from streaming.archive.upkeep import SETTLED_MS, Step, compact, prune
 from streaming.clock import Clock
 from streaming.errors import ArchiveError, LogUnavailable, TopicMissing, Unreadable
-from streaming.log import Batch, Log, Partition, Source, TopicShape
+from streaming.log.log import Batch, Log, Partition, Source, TopicShape
+from streaming.log.topics import HOUR_MS, TOPICS
+from streaming.masked_uri import shown_uri
 from streaming.metrics import Metrics
-from streaming.shown import shown_uri
-from streaming.topics import HOUR_MS, TOPICS
 from streaming.troubles import Trouble, Troubles
 
 LOGGER = logging.getLogger(__name__)

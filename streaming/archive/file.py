@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from streaming.log import Partition
-from streaming.topics import HOUR_MS
+from streaming.log.log import Partition
+from streaming.log.topics import HOUR_MS
 
 MAX_HOUR = 4_102_444_800_000 // HOUR_MS  # the year 2100: later times, of broken clocks, are put into its last hour
 OFFSET_DIGITS = 19  # of the largest offset, so that names sort as their offsets do

@@ -12,7 +12,7 @@ import pyarrow.parquet
 from streaming.archive.file import ArchiveFile
 from streaming.archive.store import Store
 from streaming.errors import BadArchiveFile
-from streaming.log import Record
+from streaming.log.log import Record
 
 # key and value are the bytes of the log, so that records of any version, and unreadable ones, are kept
 SCHEMA = pa.schema(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streaming.archive.file import ArchiveFile, hour_of
-from streaming.log import Partition, Record
+from streaming.log.log import Partition, Record
 
 RECORD_BYTES = 150  # memory of a record beside its key and value
 

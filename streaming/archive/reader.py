@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from streaming.archive import parquet
 from streaming.archive.file import ArchiveFile, by_partition, hour_of, parse_path
-from streaming.archive.makings import is_making
 from streaming.archive.store import Store, open_store
-from streaming.codec import Decoder
+from streaming.archive.topic_lives import is_making
 from streaming.errors import ArchiveError, BadArchiveFile, RecordError
-from streaming.foreign import is_copy
-from streaming.log import Partition
+from streaming.log.codec import Decoder
+from streaming.log.log import Partition
+from streaming.log.misplaced_records import is_copy
 from streaming.metrics import Metrics
 
 LOGGER = logging.getLogger(__name__)

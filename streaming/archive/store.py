@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.fs
 
 from streaming.errors import ArchiveError
+from streaming.masked_uri import shown_uri, without_secrets
 from streaming.private_folder import make_private
-from streaming.shown import shown_uri, without_secrets
 
 UNFINISHED = ".tmp"  # suffix of a file that is being written; no reader's pattern matches it
 SAID_CHARS = 1_000  # of a library's message

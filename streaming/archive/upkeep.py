@@ -16,8 +16,8 @@ from streaming.archive.config import ArchiveConfig
 from streaming.archive.file import ArchiveFile, by_partition
 from streaming.archive.parquet import save
 from streaming.archive.reader import Archive, Span
+from streaming.log.topics import HOUR_MS
 from streaming.metrics import Metrics
-from streaming.topics import HOUR_MS
 
 SETTLED_MS = 300_000  # until an hour's last files are written: longer than flush_s, and than an outage
 

@@ -12,7 +12,7 @@ from kafka.errors import TopicAlreadyExistsError
 
 from streaming.broker.failure import connecting, quiet_client_log, translated
 from streaming.kafka_config import KafkaConfig
-from streaming.log import TopicShape
+from streaming.log.log import TopicShape
 
 
 class KafkaAdmin:

@@ -13,9 +13,9 @@ from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
 from streaming.broker.batches import BadBatch, FetchedBatches
-from streaming.compression import BrokenPayload, CodecMissing, unpack
-from streaming.legacy_records import unpack_legacy
-from streaming.record_unpacker import BrokenRecord, LogRecord, PackedBatch, RecordUnpacker
+from streaming.record_format.compression import BrokenPayload, CodecMissing, unpack
+from streaming.record_format.legacy_records import unpack_legacy
+from streaming.record_format.record_unpacker import BrokenRecord, LogRecord, PackedBatch, RecordUnpacker
 from streaming.troubles import Kind
 
 Skip = Callable[[TopicPartition, int, int, str], None]  # partition, first and last offset skipped, why

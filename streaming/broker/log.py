@@ -16,7 +16,7 @@ from streaming.broker.sink import KafkaSink
 from streaming.broker.source import KafkaSource
 from streaming.errors import LogError, TopicMissing
 from streaming.kafka_config import KafkaConfig
-from streaming.log import Partition, Start, TopicShape
+from streaming.log.log import Partition, Start, TopicShape
 
 MAX_RECORD_BYTES = 4_194_304  # a megabyte of text, escaped as JSON, is up to twice as long
 

@@ -1,7 +1,7 @@
 """The private names of kafka-python that streaming/broker uses, and the release with which they were checked.
 
 Another release may rename any of them. Each new client is checked for its names first, so that an error names the
-missing one. tests/unit/streaming/test_private_names.py keeps the lists complete.
+missing one. tests/unit/streaming/broker/test_private_names.py keeps the lists complete.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from streaming.broker.admin import made_of
-from streaming.log import TopicShape
+from streaming.log.log import TopicShape
 
 
 class ShapeWatch:

@@ -19,9 +19,9 @@ from streaming.broker.failure import translated
 from streaming.broker.source import KafkaSource
 from streaming.errors import LogError, LogUnavailable, TopicMissing
 from streaming.kafka_config import KafkaConfig
-from streaming.log import Partition, Source
-from streaming.partitioner import partition_of
-from streaming.record_packer import PackedRecords, RecordPacker
+from streaming.log.log import Partition, Source
+from streaming.log.partitioner import partition_of
+from streaming.record_format.record_packer import PackedRecords, RecordPacker
 
 MAX_UNSENT_BYTES = 67_108_864  # kafka-python has no bound on records that wait to be sent
 RECOUNT_S = 1.0  # a topic may have grown

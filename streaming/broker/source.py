@@ -27,7 +27,7 @@ from streaming.broker.membership import Membership
 from streaming.broker.shapes import ShapeWatch
 from streaming.broker.standstill import Holder, Standstills
 from streaming.errors import LogError, LogUnavailable
-from streaming.log import Batch, Partition, Start, TopicShape
+from streaming.log.log import Batch, Partition, Start, TopicShape
 from streaming.troubles import Trouble
 
 NEWS_S = 0.2  # fetched records wait so long for newer metadata; then they are fetched again

@@ -1,1 +1,1 @@
-"""The parts of the simulator. Other packages enter it through `streaming.simulate`."""
+"""The parts of the simulator. Other packages enter it through `streaming.simulated.simulate`."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from streaming.playback import Event
+from streaming.log.topics import VIEWER_EVENTS
+from streaming.recorded.playback import Event
 from streaming.simulated.broadcasts import Broadcasts, Ending
 from streaming.simulated.draws import Floats, Ints, one_of
 from streaming.simulated.phrases import LANGUAGES
 from streaming.simulated.population import FAVOURITE_WEIGHTS, Population
-from streaming.topics import VIEWER_EVENTS
-from streaming.truth import ENGLISH, OWN_LANGUAGE_SHARE, TOPIC_SHARE
+from streaming.simulated.truth import ENGLISH, OWN_LANGUAGE_SHARE, TOPIC_SHARE
 
 ARRIVAL_MS = 10_000  # the first viewers arrive within it, because rooms are empty when the simulation begins
 SHORTEST_VISIT_MS = 3_000

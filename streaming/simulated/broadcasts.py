@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streaming.codec import encode
 from streaming.events import RoomEnded, RoomEvent, RoomId, RoomStarted, RoomUpdated
-from streaming.playback import Event
+from streaming.log.codec import encode
+from streaming.log.topics import ROOMS
+from streaming.recorded.playback import Event
 from streaming.simulated.draws import Floats, Ints, WeightedGroups
 from streaming.simulated.phrases import LANGUAGES, Phrasebook
 from streaming.simulated.population import MIXED_CATEGORY, Population
-from streaming.topics import ROOMS
-from streaming.truth import Broadcast, Truth
+from streaming.simulated.truth import Broadcast, Truth
 
 SHORTEST_S = 30.0  # of a broadcast, and of the time between two of a streamer
 USUAL_SHARE = 0.85  # of the broadcasts, those about the streamer's usual category

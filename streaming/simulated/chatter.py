@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streaming.playback import Event
+from streaming.log.topics import CHAT
+from streaming.recorded.playback import Event
 from streaming.simulated.audience import NOWHERE, Audience
 from streaming.simulated.broadcasts import Broadcasts
 from streaming.simulated.draws import Ints
 from streaming.simulated.phrases import SPAM, Phrasebook
 from streaming.simulated.population import Population
-from streaming.topics import CHAT
 
 POOL_SIZE = 256  # texts of a topic in a language; a quarter of the messages begin with a mention
 MENTION_SHARE = 0.1

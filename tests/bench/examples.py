@@ -12,9 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from streaming.recorded_rooms import Selection
-from streaming.recording import Recording
-from streaming.replay import Replay
+from streaming.recorded.recorded_rooms import Selection
+from streaming.recorded.recording import Recording
+from streaming.recorded.replay import Replay
 from training.examples.event_stream import from_replay
 from training.examples.schema import ExamplesConfig
 from training.examples.writer import write_recorded

@@ -10,14 +10,13 @@ from collections.abc import Callable
 
 import msgspec
 
-from streaming.activity import ActivityBook
-from streaming.events import Action, ChatMessage, RoomActivity, RoomId, RoomStarted, ViewerEvent, ViewerId
-from streaming.outcome import Outcome
-from streaming.profile import ProfileFold
-from streaming.profile_config import ProfileConfig
-from streaming.room import RoomFold
-from streaming.window import ChatLine
-from streaming.window_config import WindowConfig
+from streaming.events import Action, ChatMessage, Outcome, RoomActivity, RoomId, RoomStarted, ViewerEvent, ViewerId
+from streaming.room.activity import ActivityBook
+from streaming.room.room import RoomFold
+from streaming.room.window import ChatLine
+from streaming.room.window_config import WindowConfig
+from streaming.viewer.profile import ProfileFold
+from streaming.viewer.profile_config import ProfileConfig
 
 START_MS = 1_700_000_000_000
 WORDS = (

@@ -19,10 +19,10 @@ from typing import Any
 from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
-from streaming.log import Sink
-from streaming.partitioner import partition_of
-from streaming.topic_check import check_topics
-from streaming.topics import TopicsConfig
+from streaming.log.log import Sink
+from streaming.log.partitioner import partition_of
+from streaming.log.topic_check import check_topics
+from streaming.log.topics import TopicsConfig
 from tests.bench.ingest import Moment, WatchedLog, fill, profiled, run_profiles, run_rooms
 from tests.bench.stopping import leave_on_sigterm
 

@@ -23,13 +23,13 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from actors.answer import Query
+from actors.recommend.schema import Query
 from deploy.config.settings import Settings
 from deploy.local.system import System
 from streaming.broker import KafkaLog
-from streaming.codec import Decoder, encode
 from streaming.events import RoomState, ViewerEvent
-from streaming.topics import CHAT, ROOM_STATES, VIEWER_EVENTS
+from streaming.log.codec import Decoder, encode
+from streaming.log.topics import CHAT, ROOM_STATES, VIEWER_EVENTS
 from tests.bench.stack import say, stack
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "twitch-chat-2025"

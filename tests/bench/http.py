@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from actors.answer import Query
+from actors.recommend.schema import Query
 from deploy.http.api import Api
 from deploy.http.openapi import Operation
 from deploy.http.problem import Reader

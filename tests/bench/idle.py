@@ -26,11 +26,11 @@ from deploy.http.client import Client
 from deploy.local.system import System
 from deploy.ray.local_ray import LocalRay
 from streaming.broker import KafkaLog
-from streaming.codec import encode
 from streaming.events import ChatMessage, RoomStarted
 from streaming.local_kafka import LocalKafka
+from streaming.log.codec import encode
+from streaming.log.topics import CHAT, ROOMS
 from streaming.ports import free_port
-from streaming.topics import CHAT, ROOMS
 from tests.bench import noop
 from tests.bench.stack import say, stack
 

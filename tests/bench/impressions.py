@@ -15,19 +15,19 @@ import threading
 import time
 from collections.abc import Callable
 
-from actors.impressions import Impressions, ImpressionWriter
-from actors.index import LiveIndex
-from actors.recommend import Query, Recommender
+from actors.index.live_index import LiveIndex
+from actors.recommend.impressions import Impressions, ImpressionWriter
+from actors.recommend.recommender import Query, Recommender
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
-from actors.tables import Tables
+from actors.state.table_reader import Tables
 from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.clock import SystemClock
-from streaming.codec import encode
 from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
+from streaming.log.codec import encode
+from streaming.log.topic_check import check_topics
+from streaming.log.topics import ROOM_STATES, VIEWER_PROFILES, TopicsConfig
 from streaming.prometheus import PrometheusMetrics
-from streaming.topic_check import check_topics
-from streaming.topics import ROOM_STATES, VIEWER_PROFILES, TopicsConfig
 from tests.bench.recommend import Platform, batch_of
 from tests.bench.stopping import leave_on_sigterm
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import faiss
 import numpy as np
 
-from actors.index import LiveIndex
+from actors.index.live_index import LiveIndex
 from actors.settings import IndexConfig
 
 DIMENSION = 64

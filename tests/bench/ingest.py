@@ -36,24 +36,24 @@ import msgspec
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
-from actors.encoding import Encoded
-from actors.profile_worker import ProfileWorker
-from actors.room_worker import RoomWorker
+from actors.profiles.worker import ProfileWorker
+from actors.rooms.encoder_client import Encoded
+from actors.rooms.worker import RoomWorker
 from actors.settings import ProfileWorkerConfig, RoomWorkerConfig
 from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.broker.source import KafkaSource
 from streaming.clock import SystemClock
-from streaming.codec import encode
 from streaming.events import ChatMessage, RoomStarted, ViewerEvent
 from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
-from streaming.log import Partition, Sink
-from streaming.loop import collect_less
-from streaming.profile_config import ProfileConfig
+from streaming.log.codec import encode
+from streaming.log.log import Partition, Sink
+from streaming.log.loop import collect_less
+from streaming.log.topic_check import check_topics
+from streaming.log.topics import CHAT, ROOMS, VIEWER_EVENTS, TopicsConfig
 from streaming.prometheus import PrometheusMetrics
-from streaming.topic_check import check_topics
-from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS, TopicsConfig
-from streaming.window_config import WindowConfig
+from streaming.room.window_config import WindowConfig
+from streaming.viewer.profile_config import ProfileConfig
 from tests.bench.stopping import leave_on_sigterm
 
 WORDS = ("lol", "the", "boss", "again", "nice", "what", "run", "clip", "that", "ggs", "song", "name", "please", "KEKW")

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streaming.recording import Recording
+from streaming.recorded.recording import Recording
 from training.features.visit_kinds import LIVE_MS, VisitKind
 from training.recorded.chat import Chat, Windows, load
 from training.recorded.visits import kinds

@@ -22,11 +22,11 @@ from deploy.demo.simulation import Run, run_fast
 from streaming.broker import KafkaAdmin
 from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
-from streaming.playback import Event
-from streaming.simulate import Platform
+from streaming.log.topic_check import check_topics
+from streaming.log.topics import TopicsConfig
+from streaming.recorded.playback import Event
 from streaming.simulated.config import SimulationConfig
-from streaming.topic_check import check_topics
-from streaming.topics import TopicsConfig
+from streaming.simulated.simulate import Platform
 from tests.bench.stopping import leave_on_sigterm
 
 AIM_EVENTS_PER_S = 50_000

@@ -15,24 +15,24 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.index import LiveIndex
-from actors.recommend import Query, Recommender
+from actors.index.live_index import LiveIndex
+from actors.recommend.recommender import Query, Recommender
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
-from actors.tables import Tables
-from streaming.activity import ActivityBook
+from actors.state.table_reader import Tables
 from streaming.clock import ManualClock
-from streaming.codec import encode
 from streaming.events import ChatMessage, RoomId, RoomState, ViewerEvent, ViewerId
-from streaming.log import Batch, Partition
-from streaming.memory_record import MemoryRecord
+from streaming.log.codec import encode
+from streaming.log.log import Batch, Partition
+from streaming.log.memory_record import MemoryRecord
+from streaming.log.topics import ROOM_STATES, VIEWER_PROFILES
 from streaming.metrics import MemoryMetrics
-from streaming.profile import ProfileFold
-from streaming.profile_config import ProfileConfig
-from streaming.room import RoomFold
-from streaming.simulate import Platform
+from streaming.room.activity import ActivityBook
+from streaming.room.room import RoomFold
+from streaming.room.window_config import WindowConfig
 from streaming.simulated.config import SimulationConfig
-from streaming.topics import ROOM_STATES, VIEWER_PROFILES
-from streaming.window_config import WindowConfig
+from streaming.simulated.simulate import Platform
+from streaming.viewer.profile import ProfileFold
+from streaming.viewer.profile_config import ProfileConfig
 from training.content.text_encoder import TextEncoder
 from training.settings import BaselineWeights, EncoderConfig
 

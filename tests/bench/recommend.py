@@ -11,13 +11,12 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from actors.index import LiveIndex
-from actors.recommend import Query, Recommender
+from actors.index.live_index import LiveIndex
+from actors.recommend.recommender import Query, Recommender
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
-from actors.swap import Swapper
-from actors.tables import Tables
+from actors.state.table_reader import Tables
+from actors.versions.swap import Swapper
 from streaming.clock import SystemClock
-from streaming.codec import encode
 from streaming.events import (
     ActivityBucket,
     ModelVersion,
@@ -29,10 +28,11 @@ from streaming.events import (
     ViewerProfile,
     Visit,
 )
-from streaming.log import Batch, Partition
-from streaming.memory_record import MemoryRecord
+from streaming.log.codec import encode
+from streaming.log.log import Batch, Partition
+from streaming.log.memory_record import MemoryRecord
+from streaming.log.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
 from streaming.prometheus import PrometheusMetrics
-from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
 from training.registry.catalog import key_of
 
 DIMENSION = 384

@@ -19,9 +19,9 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from streaming.recorded_records import LogCheck
-from streaming.recorded_rooms import Selection
-from streaming.recording import Recording
+from streaming.recorded.json_records import LogCheck
+from streaming.recorded.recorded_rooms import Selection
+from streaming.recorded.recording import Recording
 
 COLUMNS = ("channel", "room", "viewer", "text", "window")
 

@@ -30,10 +30,10 @@ from deploy.ray.local_ray import LocalRay
 from streaming.archive.store import open_store
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
-from streaming.codec import encode
 from streaming.events import RoomState
-from streaming.log import Sink
-from streaming.topics import ROOM_STATES, VIEWER_PROFILES
+from streaming.log.codec import encode
+from streaming.log.log import Sink
+from streaming.log.topics import ROOM_STATES, VIEWER_PROFILES
 from tests.bench import noop
 from tests.bench.load import Load, put_on
 from tests.bench.platform_states import DIMENSION, SEED, VIEWERS, Platform

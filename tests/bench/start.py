@@ -21,11 +21,11 @@ REPLICA = "import ray.serve._private.replica"
 COMMAND = "import typer, msgspec"
 # What each process imports besides what Ray does: its deployment's module, the settings that it unpickles, its worker.
 PROCESSES = {
-    "RoomWorker": "import deploy.serve.replicas, deploy.config.settings, actors.room_worker",
-    "ProfileWorker": "import deploy.serve.replicas, deploy.config.settings, actors.profile_worker",
+    "RoomWorker": "import deploy.serve.replicas, deploy.config.settings, actors.rooms.worker",
+    "ProfileWorker": "import deploy.serve.replicas, deploy.config.settings, actors.profiles.worker",
     "Encoder": "import deploy.serve.replicas, deploy.config.settings, training.content.text_encoder",
-    "Recommender": "import deploy.serve.replicas, deploy.config.settings, actors.recommend, actors.swap,"
-    " training.inference.served_model",
+    "Recommender": "import deploy.serve.replicas, deploy.config.settings, actors.recommend.recommender,"
+    " actors.versions.swap, training.inference.served_model",
     "Archiver": "import deploy.serve.background_replicas, deploy.config.settings, streaming.archive.archiver",
     "Trainer": "import deploy.serve.background_replicas, deploy.config.settings, deploy.train.trainer",
 }

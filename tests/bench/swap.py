@@ -21,18 +21,18 @@ from typing import cast
 
 import numpy as np
 
-from actors.index import LiveIndex
-from actors.recommend import Query, Recommender
+from actors.index.live_index import LiveIndex
+from actors.recommend.recommender import Query, Recommender
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
-from actors.swap import Swapper
-from actors.tables import Tables
+from actors.state.table_reader import Tables
+from actors.versions.swap import Swapper
 from streaming.archive.store import open_store
 from streaming.clock import SystemClock
-from streaming.codec import encode
 from streaming.events import ModelVersion, RoomState
+from streaming.log.codec import encode
+from streaming.log.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
 from streaming.metrics import MemoryMetrics
 from streaming.prometheus import PrometheusMetrics
-from streaming.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
 from tests.bench.recommend import DIMENSION, Platform, batch_of
 from tests.untrained import untrained
 from training.inference import warm_up

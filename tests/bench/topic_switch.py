@@ -24,25 +24,25 @@ import msgspec
 import numpy as np
 import torch
 
-from actors.alignment import ModelAlignment
-from actors.index import LiveIndex
-from actors.recommend import Query, Recommender
+from actors.index.live_index import LiveIndex
+from actors.recommend.recommender import Query, Recommender
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
-from actors.swap import Swapper
-from actors.tables import Tables
+from actors.state.room_embeddings import ModelAlignment
+from actors.state.table_reader import Tables
+from actors.versions.swap import Swapper
 from streaming.clock import ManualClock
-from streaming.codec import encode
 from streaming.events import ChatMessage, ModelVersion, RoomState, ViewerId, Visit
-from streaming.log import Batch, Partition
-from streaming.memory_record import MemoryRecord
+from streaming.log.codec import encode
+from streaming.log.log import Batch, Partition
+from streaming.log.memory_record import MemoryRecord
+from streaming.log.topics import CHAT, HOUR_MS, MODELS, ROOM_STATES, VIEWER_PROFILES
 from streaming.metrics import MemoryMetrics
-from streaming.playback import Event
-from streaming.simulate import Platform
+from streaming.recorded.playback import Event
+from streaming.room.window_config import WindowConfig
 from streaming.simulated.config import SimulationConfig
 from streaming.simulated.phrases import Phrasebook
-from streaming.topics import CHAT, HOUR_MS, MODELS, ROOM_STATES, VIEWER_PROFILES
-from streaming.truth import ENGLISH
-from streaming.window_config import WindowConfig
+from streaming.simulated.simulate import Platform
+from streaming.simulated.truth import ENGLISH
 from tests.simulated import Folded, WordEncoder, archive_of
 from training.content.encode_missing import Encoder
 from training.content.text_encoder import TextEncoder

@@ -11,7 +11,7 @@ from kafka.admin import KafkaAdminClient
 from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.clock import SystemClock
 from streaming.kafka_config import KafkaConfig
-from streaming.memory_log import MemoryLog
+from streaming.log.memory_log import MemoryLog
 from tests.contract.opened_log import TOPICS, Opened
 
 FETCH_S = 1.2  # as long as a broker holds back an answer, and a little more

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from streaming.log import Batch, Log, Partition, Record, Source
+from streaming.log.log import Batch, Log, Partition, Record, Source
 
 TOPICS = {"a": 4, "b": 4, "one": 1}
 PATIENCE_S = 60.0

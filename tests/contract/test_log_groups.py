@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from streaming.errors import Fenced, LogUnavailable
-from streaming.log import Batch, Partition
+from streaming.log.log import Batch, Partition
 from tests.contract.opened_log import ONE, A, B, Opened, assigned, read, settle, values
 
 

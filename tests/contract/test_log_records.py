@@ -7,7 +7,7 @@ import time
 import pytest
 
 from streaming.errors import TopicMissing
-from streaming.partitioner import partition_of
+from streaming.log.partitioner import partition_of
 from tests.contract.opened_log import ONE, A, Opened, assigned, caught_up, read, settle, values
 
 

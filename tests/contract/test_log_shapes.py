@@ -7,7 +7,7 @@ import time
 
 from streaming.broker.source import UNPOLLED_S
 from streaming.errors import LogUnavailable
-from streaming.log import Batch, Partition, Source
+from streaming.log.log import Batch, Partition, Source
 from tests.contract.opened_log import ONE, A, Opened, assigned, read, settle, values
 
 

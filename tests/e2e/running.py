@@ -13,21 +13,21 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from actors.answer import Answer, Query
+from actors.recommend.schema import Answer, Query
 from deploy.config.settings import Settings
 from deploy.http.client import Client, NotUp
 from deploy.http.status import Post
 from deploy.local.system import System
 from streaming.broker import KafkaLog
-from streaming.codec import Decoder
 from streaming.errors import LogError
 from streaming.local_kafka import LocalKafka
-from streaming.log import Sink
-from streaming.playback import Event
+from streaming.log.codec import Decoder
+from streaming.log.log import Sink
+from streaming.log.topics import ROOM_STATES
 from streaming.ports import free_port
-from streaming.simulate import Platform
+from streaming.recorded.playback import Event
 from streaming.simulated.config import SimulationConfig
-from streaming.topics import ROOM_STATES
+from streaming.simulated.simulate import Platform
 
 WAIT_S = 90.0  # a replica that loads torch on two busy cores takes 20 s
 ANSWER_GRACE_MS = 1_000  # from an end on room-states to the tables of every replica: milliseconds, unless starved

@@ -25,8 +25,8 @@ from streaming.archive.store import open_store
 from streaming.broker import KafkaLog
 from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
+from streaming.log.topics import CHAT, ROOM_STATES
 from streaming.ports import free_port
-from streaming.topics import CHAT, ROOM_STATES
 from tests.documented import ROOT, blocks, commands
 from tests.reference import records_of
 from tests.untrained import untrained

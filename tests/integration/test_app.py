@@ -18,7 +18,7 @@ import psutil
 import pytest
 from kafka import KafkaProducer
 
-from actors.answer import Query
+from actors.recommend.schema import Query
 from actors.settings import RecommendConfig, TablesConfig
 from deploy.config.http_settings import HttpConfig
 from deploy.config.ray_settings import RayConfig
@@ -30,13 +30,13 @@ from deploy.ray.local_ray import LocalRay
 from streaming.archive.config import ArchiveConfig
 from streaming.archive.reader import Archive
 from streaming.broker import KafkaLog
-from streaming.codec import Decoder, encode
 from streaming.events import ChatMessage, Impression, RoomEnded, RoomId, RoomStarted, ViewerEvent, ViewerId
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
-from streaming.partitioner import partition_of
+from streaming.log.codec import Decoder, encode
+from streaming.log.partitioner import partition_of
+from streaming.log.restore import last_values
+from streaming.log.topics import CHAT, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENTS
 from streaming.ports import free_port
-from streaming.restore import last_values
-from streaming.topics import CHAT, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENTS
 
 PATIENCE_S = 60.0
 VIEWERS = 6_000
@@ -383,5 +383,6 @@ def test_two_rays_run_side_by_side_and_one_ends_alone() -> None:
 
 
 def test_only_the_encoder_loads_torch() -> None:
-    code = "import sys, deploy.serve.replicas, actors.room_worker, actors.recommend; sys.exit('torch' in sys.modules)"
+    modules = "sys, deploy.serve.replicas, actors.rooms.worker, actors.recommend.recommender"
+    code = f"import {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

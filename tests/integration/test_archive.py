@@ -19,10 +19,10 @@ from streaming.archive.reader import Archive
 from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.clock import SystemClock
 from streaming.kafka_config import KafkaConfig
-from streaming.log import Log
+from streaming.log.log import Log
+from streaming.log.topic_check import check_topics
+from streaming.log.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, VIEWER_EVENTS, TopicsConfig
 from streaming.metrics import MemoryMetrics
-from streaming.topic_check import check_topics
-from streaming.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, VIEWER_EVENTS, TopicsConfig
 
 Rows = list[tuple[int, int, int, bytes | None, bytes | None]]
 WRITTEN = (CHAT, VIEWER_EVENTS, ROOM_STATES, ROOM_ACTIVITY)

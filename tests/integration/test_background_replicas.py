@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.encoding import Encoded
+from actors.rooms.encoder_client import Encoded
 from deploy.config.settings import Settings
 from streaming.clock import ManualClock
 from streaming.kafka_config import KafkaConfig

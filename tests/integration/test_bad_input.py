@@ -12,20 +12,20 @@ from typing import Any
 
 import pytest
 
-from actors.profile_worker import ProfileWorker
-from actors.room_worker import RoomWorker
+from actors.profiles.worker import ProfileWorker
+from actors.rooms.worker import RoomWorker
 from actors.settings import ProfileWorkerConfig, RoomWorkerConfig
 from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.clock import SystemClock
-from streaming.codec import Decoder
 from streaming.events import DeadLetter
 from streaming.kafka_config import KafkaConfig
-from streaming.log import Sink
+from streaming.log.codec import Decoder
+from streaming.log.log import Sink
+from streaming.log.topic_check import check_topics
+from streaming.log.topics import CHAT, DEAD_LETTER, ROOMS, VIEWER_EVENTS, TopicsConfig
 from streaming.metrics import MemoryMetrics
-from streaming.profile_config import ProfileConfig
-from streaming.topic_check import check_topics
-from streaming.topics import CHAT, DEAD_LETTER, ROOMS, VIEWER_EVENTS, TopicsConfig
-from streaming.window_config import WindowConfig
+from streaming.room.window_config import WindowConfig
+from streaming.viewer.profile_config import ProfileConfig
 from tests.fake_encoder import FAKE_VERSION, InstantEncoder, fake_vectors
 from tests.reference import (
     expected_profiles,

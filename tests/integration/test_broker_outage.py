@@ -12,7 +12,7 @@ from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.errors import LogUnavailable
 from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
-from streaming.log import Partition, Source
+from streaming.log.log import Partition, Source
 
 IN, OUT = Partition("in", 0), Partition("out", 0)
 PATIENCE_S = 90.0

@@ -9,8 +9,8 @@ from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 
 from streaming.kafka_config import KafkaConfig
-from streaming.log import Partition
-from streaming.topics import CHAT, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
+from streaming.log.log import Partition
+from streaming.log.topics import CHAT, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.troubles import Skipped
 from tests.contract.opened_log import read, settle
 from tests.integration.topic_world import TopicWorld, open_transaction, opened, until

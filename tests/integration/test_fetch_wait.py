@@ -14,7 +14,7 @@ from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.broker.ends import ask_for_ends
 from streaming.broker.source import KafkaSource
 from streaming.kafka_config import KafkaConfig
-from streaming.log import Partition, Sink
+from streaming.log.log import Partition, Sink
 
 WAIT_S = 9.0  # under the ten seconds after which a request counts as lost
 ZERO, ONE = Partition("t", 0), Partition("t", 1)

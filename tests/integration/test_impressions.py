@@ -6,18 +6,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from actors.impressions import Impressions, ImpressionWriter
-from actors.recommend import Query, Recommender
+from actors.recommend.impressions import Impressions, ImpressionWriter
+from actors.recommend.recommender import Query, Recommender
 from actors.settings import RecommendConfig
 from streaming.broker import KafkaAdmin, KafkaLog
-from streaming.codec import Decoder
 from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
-from streaming.log import Partition
+from streaming.log.codec import Decoder
+from streaming.log.log import Partition
+from streaming.log.restore import last_values
+from streaming.log.topic_check import check_topics
+from streaming.log.topics import IMPRESSIONS, TopicsConfig
 from streaming.metrics import MemoryMetrics
-from streaming.restore import last_values
-from streaming.topic_check import check_topics
-from streaming.topics import IMPRESSIONS, TopicsConfig
 from tests.unit.actors.replica import Replica
 
 PATIENCE_S = 60.0

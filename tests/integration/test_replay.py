@@ -18,13 +18,13 @@ import pytest
 from deploy.cli import main
 from deploy.terminal.progress_bars import PlayProgress
 from streaming.broker import KafkaAdmin, KafkaLog
-from streaming.codec import Decoder
 from streaming.events import RoomEnded, RoomStarted
 from streaming.kafka_config import KafkaConfig
-from streaming.simulate import Platform
+from streaming.log.codec import Decoder
+from streaming.log.topic_check import check_topics
+from streaming.log.topics import CHAT, ROOMS, VIEWER_EVENTS, TopicsConfig
 from streaming.simulated.config import SimulationConfig
-from streaming.topic_check import check_topics
-from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS, TopicsConfig
+from streaming.simulated.simulate import Platform
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "twitch-chat-2025"
 INPUTS = (ROOMS, CHAT, VIEWER_EVENTS)

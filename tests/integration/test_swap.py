@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from actors.answer import Answer, Query
+from actors.recommend.schema import Answer, Query
 from deploy.config.http_settings import HttpConfig
 from deploy.config.ray_settings import RayConfig
 from deploy.config.settings import Settings

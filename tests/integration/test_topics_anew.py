@@ -10,7 +10,7 @@ import pytest
 
 from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka
-from streaming.topics import (
+from streaming.log.topics import (
     CHAT,
     DEAD_LETTER,
     MODELS,

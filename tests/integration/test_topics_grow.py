@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from streaming.kafka_config import KafkaConfig
-from streaming.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
+from streaming.log.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
 from tests.integration.topic_world import TopicWorld, opened, until
 
 LIVE = [f"r{n}" for n in range(9)]

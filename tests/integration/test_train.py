@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from deploy.config.ray_settings import RayConfig
 from deploy.ray.local_ray import LocalRay
-from streaming.recording import Recording
-from streaming.replay import Replay
-from streaming.window_config import WindowConfig
+from streaming.recorded.recording import Recording
+from streaming.recorded.replay import Replay
+from streaming.room.window_config import WindowConfig
 from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
 from tests.integration.train_driver import NICENESS
 from tests.unit.training.recorded.recorded_chat import crowd, write

@@ -18,16 +18,16 @@ from streaming.archive.reader import Archive
 from streaming.archive.store import open_store
 from streaming.broker import KafkaAdmin, KafkaLog, standstill
 from streaming.clock import SystemClock
-from streaming.codec import encode
 from streaming.errors import Fenced, Unreadable
 from streaming.events import DeadLetter
 from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka
-from streaming.log import Partition, Source
+from streaming.log.codec import encode
+from streaming.log.log import Partition, Source
+from streaming.log.restore import last_values
+from streaming.log.topic_check import check_topics
+from streaming.log.topics import CHAT, DEAD_LETTER, ROOM_STATES, TopicsConfig
 from streaming.metrics import MemoryMetrics
-from streaming.restore import last_values
-from streaming.topic_check import check_topics
-from streaming.topics import CHAT, DEAD_LETTER, ROOM_STATES, TopicsConfig
 from streaming.troubles import Skipped
 from tests.contract.opened_log import read, settle, values
 from tests.stored_log import ATTRIBUTES_AT, StoredPartition

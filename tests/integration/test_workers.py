@@ -12,15 +12,15 @@ from contextlib import contextmanager
 import pytest
 
 from streaming.broker import KafkaAdmin, KafkaLog
-from streaming.codec import encode
 from streaming.events import ChatMessage, RoomEnded, RoomStarted, RoomUpdated, ViewerEvent
 from streaming.kafka_config import KafkaConfig
-from streaming.log import Sink
+from streaming.log.codec import encode
+from streaming.log.log import Sink
+from streaming.log.topic_check import check_topics
+from streaming.log.topics import CHAT, ROOMS, VIEWER_EVENTS, TopicsConfig
 from streaming.patience import Patience
-from streaming.profile_config import ProfileConfig
-from streaming.topic_check import check_topics
-from streaming.topics import CHAT, ROOMS, VIEWER_EVENTS, TopicsConfig
-from streaming.window_config import WindowConfig
+from streaming.room.window_config import WindowConfig
+from streaming.viewer.profile_config import ProfileConfig
 from tests.fake_encoder import FAKE_VERSION, fake_vectors
 from tests.reference import (
     expected_activity,

@@ -12,22 +12,22 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
-from actors.index import LiveIndex
-from actors.profile_worker import ProfileWorker
-from actors.room_worker import RoomWorker
+from actors.index.live_index import LiveIndex
+from actors.profiles.worker import ProfileWorker
+from actors.rooms.worker import RoomWorker
 from actors.settings import IndexConfig, ProfileWorkerConfig, RoomWorkerConfig, TablesConfig
-from actors.tables import TableReader, Tables
+from actors.state.table_reader import TableReader, Tables
 from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.clock import SystemClock
-from streaming.codec import Decoder, encode
 from streaming.events import ChatMessage, DeadLetter, RoomEnded, RoomStarted, ViewerEvent
 from streaming.kafka_config import KafkaConfig
+from streaming.log.codec import Decoder, encode
+from streaming.log.restore import last_values
+from streaming.log.topic_check import check_topics, grow_topics
+from streaming.log.topics import CHAT, DEAD_LETTER, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES, TopicsConfig
 from streaming.metrics import MemoryMetrics
-from streaming.profile_config import ProfileConfig
-from streaming.restore import last_values
-from streaming.topic_check import check_topics, grow_topics
-from streaming.topics import CHAT, DEAD_LETTER, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES, TopicsConfig
-from streaming.window_config import WindowConfig
+from streaming.room.window_config import WindowConfig
+from streaming.viewer.profile_config import ProfileConfig
 from tests.fake_encoder import InstantEncoder
 from tests.reference import published_profiles, published_states, records_of
 

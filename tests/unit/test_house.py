@@ -35,9 +35,9 @@ def test_module_says_on_its_first_line_what_it_is(path: Path) -> None:
         warnings.warn(f"{path.relative_to(ROOT)} is long: {len(lines)} lines; is there a second noun?", stacklevel=1)
 
 
-def test_a_folder_of_training_or_deploy_holds_sixteen_files_at_most() -> None:
+def test_a_folder_holds_sixteen_files_at_most() -> None:
     """So that a stranger sees what is in it. Commands are as many as they are."""
-    folders = {path.parent for top in ("training", "deploy") for path in (ROOT / top).rglob("*.py")}
+    folders = {path.parent for top in PACKAGES for path in (ROOT / top).rglob("*.py")}
     sizes = {str(folder.relative_to(ROOT)): len([*folder.glob("[!_]*.py")]) for folder in folders}
     sizes.pop("deploy/commands")
     assert not {folder: size for folder, size in sizes.items() if size > 16}

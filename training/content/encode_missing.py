@@ -42,8 +42,8 @@ def encode_missing(
 ) -> int:
     """Fills the cache, so that it has a vector for each of S texts; returns how many were encoded.
 
-    hash_S: hashes of the texts by streaming.text.text_hash. A vector with a value that is not a number is logged and
-    kept as zeros. After a kill the next call goes on where this one stopped. Raises EncoderError, ConfigError.
+    hash_S: hashes of the texts by streaming.room.text.text_hash. A vector with a value that is not a number is logged
+    and kept as zeros. After a kill the next call goes on where this one stopped. Raises EncoderError, ConfigError.
     """
     missing = {
         text_hash: text

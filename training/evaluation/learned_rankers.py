@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from streaming.errors import ConfigError
-from streaming.replay import Channel
+from streaming.recorded.replay import Channel
 from training.evaluation.trained_model import Learned
 from training.fit.local_fit import FitConfig
 from training.model.config import LarmConfig, ModelConfig, Sides

@@ -1,9 +1,10 @@
 """The baseline ranker's score on candidate sets, for the promotion gate, from viewers' pasts in examples. Never learns.
 
-It scores like actors/score.py, except where a candidate set has less data. Shares of categories and languages and the
-mean content come from the past visits in the candidate set; a profile may have more. Only the strongest of a visit's
-signs of life is known. A followed streamer counts no more than another. A guessed language counts as none. The largest
-value is that of the candidates. Content counts at full length instead of in fewer directions.
+It scores like actors/recommend/baseline_score.py, except where a candidate set has less data. Shares of categories and
+languages and the mean content come from the past visits in the candidate set; a profile may have more. Only the
+strongest of a visit's signs of life is known. A followed streamer counts no more than another. A guessed language
+counts as none. The largest value is that of the candidates. Content counts at full length instead of in fewer
+directions.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.activity import MAX_ARRIVALS
+from streaming.room.activity import MAX_ARRIVALS
 from training.baseline import (
     BROAD_WEIGHT,
     PER_LOG_MINUTE,

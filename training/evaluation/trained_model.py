@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streaming.replay import Channel
+from streaming.recorded.replay import Channel
 from training.evaluation.replayed_version import ReplayedVersion
 from training.evaluation.tower_diagnostics import TowerRecall, Towers, gates_of
 from training.features.features import COLUMN, ROOM_FEATURES, VIEWER_FEATURES

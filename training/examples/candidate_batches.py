@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import TrainingError
-from streaming.vectors import fold_mean, to_bytes
+from streaming.room.vectors import fold_mean, to_bytes
 from training.content.content_vector import mix
 from training.content.declared_labels import LABELS, UNKNOWN
 from training.examples.co_visit_counts import TransitionCounts

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from streaming.archive.reader import Archive
-from streaming.replay import Replay
-from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_EVENTS
+from streaming.log.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_EVENTS
+from streaming.recorded.replay import Replay
 
 READ = (ROOMS, VIEWER_EVENTS, CHAT, IMPRESSIONS)  # records of one millisecond come in this order
 

@@ -14,16 +14,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.activity import ActivityBook
-from streaming.codec import Decoder
 from streaming.errors import RecordError
 from streaming.event_clock import RECORDED_EVENTS, EventClock
 from streaming.events import Impression, StreamerId, ViewerEvent, ViewerId, ViewerProfile
-from streaming.presence import Deadlines, presence_of
-from streaming.profile import ProfileFold
-from streaming.profile_config import ProfileConfig
-from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_PROFILES
-from streaming.window_config import WindowConfig
+from streaming.log.codec import Decoder
+from streaming.log.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_PROFILES
+from streaming.room.activity import ActivityBook
+from streaming.room.window_config import WindowConfig
+from streaming.viewer.presence import Deadlines, presence_of
+from streaming.viewer.profile import ProfileFold
+from streaming.viewer.profile_config import ProfileConfig
 from training.examples.event_stream import StreamRecord
 from training.examples.outcomes import Outcomes, OutcomeTracker
 from training.examples.room_states import NOTHING, UNBORN, Liveness, RoomStateColumns

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import TrainingError
-from streaming.events import ChatMessage, RoomActivity, RoomEvent, RoomId, RoomState
-from streaming.outcome import Outcome
-from streaming.room import RoomFold
-from streaming.text import build_title_text, text_hash
-from streaming.window_config import WindowConfig
+from streaming.events import ChatMessage, Outcome, RoomActivity, RoomEvent, RoomId, RoomState
+from streaming.room.room import RoomFold
+from streaming.room.text import build_title_text, text_hash
+from streaming.room.window_config import WindowConfig
 from training.features.room_columns import LiveRooms
 
 NOTHING = -1  # where there is no text, or no room

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from streaming.archive.reader import Archive
-from streaming.codec import Decoder
 from streaming.errors import RecordError
 from streaming.events import RoomState
-from streaming.topics import ROOM_STATES, VIEWER_PROFILES
-from streaming.vectors import with_numbers_only
+from streaming.log.codec import Decoder
+from streaming.log.topics import ROOM_STATES, VIEWER_PROFILES
+from streaming.room.vectors import with_numbers_only
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,8 +20,8 @@ import pyarrow.parquet
 
 from streaming.archive.reader import Archive
 from streaming.errors import TrainingError
-from streaming.profile_config import ProfileConfig
-from streaming.replay import Replay
+from streaming.recorded.replay import Replay
+from streaming.viewer.profile_config import ProfileConfig
 from training.content.declared_labels import label
 from training.examples.dataset import FORMAT, INDEX, ExampleSet, shard_name
 from training.examples.event_stream import StreamRecord, from_archive, from_replay

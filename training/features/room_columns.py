@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.activity import MAX_ARRIVALS
 from streaming.event_clock import EventClock
 from streaming.events import ACTIVITY_BUCKET_MS, ActivityBucket, RoomState, StreamerId
-from streaming.room_counts import RoomCounts
+from streaming.room.activity import MAX_ARRIVALS
+from streaming.room.room import RoomCounts
 from training.features.columns import ArrivalColumns, NewestArrivals
 from training.features.features import (
     ENTRIES,

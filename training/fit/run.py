@@ -12,7 +12,7 @@ from pathlib import Path
 
 from streaming.errors import TrainingError
 from streaming.private_folder import make_private
-from streaming.window_config import WindowConfig
+from streaming.room.window_config import WindowConfig
 from training.content.encode_missing import Encoder, EncodingProgress, encode_missing
 from training.content.vector_cache import VectorCache
 from training.examples.candidate_batches import ContentRules

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.replay import Channel
+from streaming.recorded.replay import Channel
 from training.content.declared_labels import LABELS, UNKNOWN, label
 from training.features.visit_kinds import VisitKind
 from training.model.batches import CandidateSets, ContentTable, VisitSequences

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from streaming.errors import InputFileError
-from streaming.recording import Recording
+from streaming.recorded.recording import Recording
 
 
 @dataclass(frozen=True, slots=True)

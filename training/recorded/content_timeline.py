@@ -11,8 +11,8 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from streaming.vectors import fold_mean, to_bytes
-from streaming.window_config import WindowConfig
+from streaming.room.vectors import fold_mean, to_bytes
+from streaming.room.window_config import WindowConfig
 from training.content.content_vector import mix
 from training.features import compiling
 from training.features.compiling import INTEGERS, kernel
@@ -161,8 +161,8 @@ def _means(
 ) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
     """The distinct slow means [R, D], the first of them zeros, and the row in force after each segment [S].
 
-    The first segment of a broadcast and one in `mean_every` enter a mean, as streaming/chat.py aggregates them. Which
-    ones do depends there on the room's name, here on the channel's.
+    The first segment of a broadcast and one in `mean_every` enter a mean, as streaming/room/chat.py aggregates them.
+    Which ones do depends there on the room's name, here on the channel's.
     """
     means = [np.zeros(vectors_SD.shape[1], np.float16).tobytes()]
     row_S = np.zeros(len(segments), np.int64)

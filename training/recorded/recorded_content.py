@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from streaming.replay import Channel
-from streaming.text import build_title_text, text_hash
-from streaming.window_config import WindowConfig
+from streaming.recorded.replay import Channel
+from streaming.room.text import build_title_text, text_hash
+from streaming.room.window_config import WindowConfig
 from training.content.encode_missing import Encoder, EncodingProgress, encode_missing
 from training.content.vector_cache import VectorCache
 from training.recorded.chat import Chat

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.presence import LATE_MS, Deadlines
+from streaming.viewer.presence import LATE_MS, Deadlines
 from training.features.features import features, room_features, served
 from training.features.viewer_columns import COLD_START_VIEWER
 from training.features.visit_kinds import SILENCE_MS, VisitKind

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.activity import MAX_ARRIVALS, RECENT_MS
 from streaming.events import ACTIVITY_BUCKET_MS as BUCKET_MS
+from streaming.room.activity import MAX_ARRIVALS, RECENT_MS
 from training.features.columns import ArrivalColumns, NewestArrivals
 from training.features.features import (
     ENTRIES,

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from streaming.activity import ActivityBook, ActivityFold
 from streaming.events import RoomId, RoomState, StreamerId
-from streaming.language import guess_language
-from streaming.recent import RecentMessages
-from streaming.replay import Channel
-from streaming.slice import HEARD_PER_VIEWER, SLICE_MS
+from streaming.recorded.replay import Channel
+from streaming.room.activity import ActivityBook, ActivityFold
+from streaming.room.language import guess_language
+from streaming.room.recent import RecentMessages
+from streaming.room.slice import HEARD_PER_VIEWER, SLICE_MS
 from training.features.visit_kinds import LIVE_MS, SILENCE_MS
 from training.recorded.content_timeline import ContentTimeline
 

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from streaming.outcome import Outcome
-from streaming.window import SEGMENT_MS, ChatWindow, ClosedSegment
-from streaming.window_config import WindowConfig
+from streaming.events import Outcome
+from streaming.room.window import SEGMENT_MS, ChatWindow, ClosedSegment
+from streaming.room.window_config import WindowConfig
 from training.features.visit_kinds import SILENCE_US
 from training.recorded.chat import Chat
 
@@ -27,7 +27,7 @@ class Segments:
     index_S: NDArray[np.int64]  # segment k is [30 k, 30 k + 30) s since the epoch
     broadcast_S: NDArray[np.int32]  # number within the channel, from 0: half an hour of silence begins another
     last_us_S: NDArray[np.int64]  # newest message in it
-    hash_S: NDArray[np.int64]  # streaming.text.text_hash of the text
+    hash_S: NDArray[np.int64]  # streaming.room.text.text_hash of the text
     texts: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -35,7 +35,7 @@ class Segments:
 
 
 def cut(chat: Chat, text_M: pa.StringArray, config: WindowConfig) -> Segments:
-    """Every closed segment of every channel: the text that `streaming.window` makes of its messages.
+    """Every closed segment of every channel: the text that `streaming.room.window` makes of its messages.
 
     text_M: from `training.recorded.chat.load_texts`. About 100,000 messages a second.
     """

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from streaming.codec import Decoder
 from streaming.errors import RecordError
 from streaming.events import ModelVersion
-from streaming.topics import MODELS
+from streaming.log.codec import Decoder
+from streaming.log.topics import MODELS
 from training.registry.manifest import V0
 
 MODEL = "rooms"  # the name of what has versions; topics and records leave space for another

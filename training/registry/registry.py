@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import msgspec
 
 from streaming.clock import Clock
-from streaming.codec import encode
 from streaming.errors import VersionError
 from streaming.events import ModelVersion
-from streaming.log import Log, Sink
-from streaming.restore import last_values
-from streaming.shown import public_uri, shown_uri
-from streaming.topics import MODELS
+from streaming.log.codec import encode
+from streaming.log.log import Log, Sink
+from streaming.log.restore import last_values
+from streaming.log.topics import MODELS
+from streaming.masked_uri import public_uri, shown_uri
 from training.registry import bundle as files
 from training.registry.bundle import Bundle
 from training.registry.catalog import MODEL, CatalogEntry, VersionCatalog, key_of, v0_record

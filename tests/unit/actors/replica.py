@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from actors.index import LiveIndex
-from actors.recommend import Query, Recommender
+from actors.index.live_index import LiveIndex
+from actors.recommend.recommender import Query, Recommender
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
-from actors.tables import Tables
+from actors.state.table_reader import Tables
 from streaming.clock import ManualClock
-from streaming.codec import encode
 from streaming.events import RoomId, RoomState, StreamerHabit, StreamerId, ViewerId, ViewerProfile, Visit
-from streaming.log import Batch, Partition
-from streaming.memory_record import MemoryRecord
+from streaming.log.codec import encode
+from streaming.log.log import Batch, Partition
+from streaming.log.memory_record import MemoryRecord
+from streaming.log.topics import ROOM_STATES, VIEWER_PROFILES
 from streaming.metrics import MemoryMetrics
-from streaming.topics import ROOM_STATES, VIEWER_PROFILES
 
 AXES = 8  # dimensions; a vector is an axis
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from actors.encoding import EncoderClient
-from actors.room_worker import GROUP, TOPICS, RoomWorker
+from actors.rooms.encoder_client import EncoderClient
+from actors.rooms.worker import GROUP, TOPICS, RoomWorker
 from actors.settings import RoomWorkerConfig
 from streaming.clock import ManualClock
-from streaming.codec import Decoder, encode
 from streaming.events import (
     ChatMessage,
     DeadLetter,
     RoomStarted,
     RoomState,
 )
-from streaming.log import Partition
-from streaming.memory_log import MemoryLog, MemorySource
+from streaming.log.codec import Decoder, encode
+from streaming.log.log import Partition
+from streaming.log.memory_log import MemoryLog, MemorySource
+from streaming.log.topics import CHAT, DEAD_LETTER, ROOM_STATES, ROOMS
 from streaming.metrics import MemoryMetrics
-from streaming.topics import CHAT, DEAD_LETTER, ROOM_STATES, ROOMS
-from streaming.window_config import WindowConfig
+from streaming.room.window_config import WindowConfig
 from tests.fake_encoder import InstantEncoder
 
 START_MS = 1_700_000_000_000

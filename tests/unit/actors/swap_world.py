@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from actors.alignment import Alignment, ModelAlignment
-from actors.answer import Answer
-from actors.recommend import Query
+from actors.recommend.recommender import Query
+from actors.recommend.schema import Answer
 from actors.settings import RecommendConfig
-from actors.swap import Swapper
-from streaming.codec import encode
+from actors.state.room_embeddings import Alignment, ModelAlignment
+from actors.versions.swap import Swapper
 from streaming.errors import VersionError
 from streaming.events import ModelVersion
-from streaming.topics import MODELS
+from streaming.log.codec import encode
+from streaming.log.topics import MODELS
 from tests.unit.actors.fake_version import FakeVersion
 from tests.unit.actors.replica import Replica, axis
 from training.inference.interface import ServedVersion

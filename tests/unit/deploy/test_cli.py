@@ -89,9 +89,9 @@ print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
 
 
 PROCESSES = {
-    "actors.room_worker": ("torch", "transformers", "faiss", "numba", "scipy", "rich"),
-    "actors.profile_worker": ("torch", "transformers", "faiss", "numba", "scipy", "rich"),
-    "actors.recommend": ("torch", "transformers", "pandas", "rich"),
+    "actors.rooms.worker": ("torch", "transformers", "faiss", "numba", "scipy", "rich"),
+    "actors.profiles.worker": ("torch", "transformers", "faiss", "numba", "scipy", "rich"),
+    "actors.recommend.recommender": ("torch", "transformers", "pandas", "rich"),
     "streaming.archive.archiver": ("torch", "transformers", "faiss", "numba", "scipy", "rich"),
     "deploy.train.trainer": ("torch", "transformers", "faiss", "numba", "scipy", "rich", "pyarrow"),
     "deploy.local.system": ("torch", "transformers", "faiss", "numba", "scipy", "numpy", "ray"),

@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from streaming.clock import SystemClock
-from streaming.log import Partition
-from streaming.memory_log import MemoryLog
+from streaming.log.log import Partition
+from streaming.log.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
 from streaming.troubles import Skipped, Trouble, Troubles
 

@@ -9,7 +9,7 @@ import pytest
 
 from deploy import cli
 from streaming.archive.config import ArchiveConfig
-from streaming.topics import CHAT, HOUR_MS
+from streaming.log.topics import CHAT, HOUR_MS
 from tests.unit.streaming.archive.world import START_MS, World, fill
 
 

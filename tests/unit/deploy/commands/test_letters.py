@@ -8,10 +8,10 @@ import pytest
 
 from deploy import cli
 from streaming.clock import ManualClock
-from streaming.codec import encode
 from streaming.events import DeadLetter
-from streaming.memory_log import MemoryLog
-from streaming.topics import DEAD_LETTER
+from streaming.log.codec import encode
+from streaming.log.memory_log import MemoryLog
+from streaming.log.topics import DEAD_LETTER
 from streaming.troubles import Trouble
 
 

@@ -12,8 +12,8 @@ from deploy.terminal import model_registry
 from streaming.archive.store import open_store
 from streaming.clock import ManualClock
 from streaming.errors import VersionError
-from streaming.memory_log import MemoryLog
-from streaming.topics import MODELS
+from streaming.log.memory_log import MemoryLog
+from streaming.log.topics import MODELS
 from tests.unit.training.inference.versions import bundle
 from training.registry.bundle import write
 

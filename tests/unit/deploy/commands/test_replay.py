@@ -14,8 +14,8 @@ from deploy.commands.replay import Source, check, open_files, replay_of
 from deploy.terminal.recording_check import remarks
 from deploy.train import run
 from streaming.errors import InputFileError
-from streaming.playback import Timeline
-from streaming.recorded_formats.known import FORMATS
+from streaming.recorded.formats.known import FORMATS
+from streaming.recorded.playback import Timeline
 
 T = 1_739_751_496_177
 GOOD = f"at_ms,channel,viewer,text\n{T},ana,1,x\n"

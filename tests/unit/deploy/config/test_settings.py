@@ -16,7 +16,7 @@ from deploy.config.line_numbers import key_lines
 from deploy.config.settings import Loaded, Settings, known_keys, load
 from deploy.terminal.console import CleanFormatter
 from streaming.errors import ConfigError
-from streaming.shown import MASK
+from streaming.masked_uri import MASK
 
 
 @pytest.fixture

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from actors.answer import Answer, Item, Receipt
+from actors.recommend.schema import Answer, Item, Receipt
 from deploy.demo.platform_view import PlatformView
 from deploy.demo.prometheus_text import Exposition, parse
 from deploy.demo.promises import ENDED_GRACE_MS, STALE_LOOKS_LIMIT, UNREAD_GRACE_MS, Promises
 from deploy.http.status import Post, SystemStatus
 from streaming.clock import ManualClock
-from streaming.codec import encode
 from streaming.events import ProducerRecord, RoomEnded, RoomStarted, ViewerEvent
-from streaming.memory_log import MemoryLog
+from streaming.log.codec import encode
+from streaming.log.memory_log import MemoryLog
 
 NOW_MS = 1_700_000_000_000
 EMPTY = Exposition()

@@ -76,7 +76,7 @@ def test_a_link_that_leads_nowhere_ends_the_build(tmp_path: Path) -> None:
 
 def test_links_into_the_source_become_text(caplog: pytest.LogCaptureFixture) -> None:
     page = SimpleNamespace(file=SimpleNamespace(src_path="design.md"))
-    text = links.on_page_markdown("see [`log.py`](../streaming/log.py#L1) and [kafka](kafka.md)", page)
+    text = links.on_page_markdown("see [`log.py`](../streaming/log/log.py#L1) and [kafka](kafka.md)", page)
     assert text == "see `log.py` and [kafka](kafka.md)"
     assert caplog.records == []
     links.on_page_markdown("[`gone.py`](../streaming/gone.py)", page)

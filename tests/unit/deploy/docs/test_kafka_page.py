@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from deploy.docs.kafka_page import renewed
-from streaming.codec import Decoder
-from streaming.topics import TOPICS
+from streaming.log.codec import Decoder
+from streaming.log.topics import TOPICS
 
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs" / "kafka.md").read_text(encoding="utf-8")

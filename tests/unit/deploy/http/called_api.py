@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from actors.answer import Answer, Filters, Item, Query, Room
-from actors.candidates import NO_FILTERS
+from actors.recommend.candidates import NO_FILTERS
+from actors.recommend.schema import Answer, Filters, Item, Query, Room
 from deploy.http.api import Api
 from deploy.http.routes import routes
 from deploy.http.status import Readiness

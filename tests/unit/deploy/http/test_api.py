@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from actors.answer import Filters, Query
-from actors.candidates import NO_FILTERS
+from actors.recommend.candidates import NO_FILTERS
+from actors.recommend.schema import Filters, Query
 from deploy.config.http_settings import HttpConfig
 from deploy.http.problem import CONTENT_TYPE
 from deploy.http.status import Readiness, judge

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from actors.room_worker import RoomWorkerStatus
+from actors.rooms.worker import RoomWorkerStatus
 from deploy.cli import main
 from deploy.commands import status as command
 from deploy.demo.prometheus_text import parse

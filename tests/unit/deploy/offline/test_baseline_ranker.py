@@ -9,19 +9,19 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from actors.index import LiveIndex
-from actors.recommend import Query, Recommender
+from actors.index.live_index import LiveIndex
+from actors.recommend.recommender import Query, Recommender
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
-from actors.tables import Tables
+from actors.state.table_reader import Tables
 from deploy.offline.baseline_ranker import VersionZero
 from streaming.clock import ManualClock
-from streaming.codec import encode
-from streaming.log import Batch, Partition
-from streaming.memory_record import MemoryRecord
+from streaming.log.codec import encode
+from streaming.log.log import Batch, Partition
+from streaming.log.memory_record import MemoryRecord
+from streaming.log.topics import ROOM_STATES, VIEWER_PROFILES
 from streaming.metrics import MemoryMetrics
-from streaming.replay import Channel
-from streaming.topics import ROOM_STATES, VIEWER_PROFILES
-from streaming.window_config import WindowConfig
+from streaming.recorded.replay import Channel
+from streaming.room.window_config import WindowConfig
 from tests.unit.training.evaluation.test_causality import Silent
 from tests.unit.training.recorded.recorded_chat import Said, chat_of, crowd
 from training.evaluation.evaluate import EvaluateConfig, evaluate

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from actors.encoding import Encoded
+from actors.rooms.encoder_client import Encoded
 from deploy.serve.encoder_batching import MOST_MERGED_TEXTS, Merger, RemoteEncoder
+from streaming.log.watched_log import Pulse
 from streaming.metrics import MemoryMetrics
-from streaming.pulse import Pulse
 
 
 class FakeModel:

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from actors.recommend import Query
+from actors.recommend.recommender import Query
 from actors.settings import RecommendConfig
 from deploy.serve.profile_lookup import Lookup
 from streaming.events import ViewerId
-from streaming.partitioner import partition_of
+from streaming.log.partitioner import partition_of
 from tests.unit.actors.replica import Replica
 
 GONE = ViewerId("gone")

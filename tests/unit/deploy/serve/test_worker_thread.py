@@ -11,7 +11,7 @@ import pytest
 from deploy.http.status import Board
 from deploy.serve.worker_thread import WorkerDied, WorkerThread
 from streaming.clock import ManualClock
-from streaming.pulse import Pulse
+from streaming.log.watched_log import Pulse
 
 
 class FakeStore:

@@ -17,7 +17,7 @@ from deploy.terminal.progress_bars import STEP, ArchiveProgress, EvaluateProgres
 from deploy.terminal.training_progress import TrainingProgress
 from streaming.archive.archiver import ArchiverStatus
 from streaming.errors import TidecastError
-from streaming.replay import Replay
+from streaming.recorded.replay import Replay
 
 
 class FakeTime:

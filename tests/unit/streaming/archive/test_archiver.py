@@ -16,9 +16,9 @@ from streaming.archive.file import parse_path
 from streaming.archive.reader import Archive
 from streaming.clock import ManualClock
 from streaming.errors import ConfigError, Unreadable
-from streaming.foreign import marked
-from streaming.log import Partition
-from streaming.topics import CHAT, HOUR_MS, ROOM_STATES
+from streaming.log.log import Partition
+from streaming.log.misplaced_records import marked
+from streaming.log.topics import CHAT, HOUR_MS, ROOM_STATES
 from streaming.troubles import Skipped, Trouble
 from tests.unit.streaming.archive.world import START_MS, World, archived
 

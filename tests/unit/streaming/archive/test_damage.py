@@ -12,7 +12,7 @@ import pytest
 
 from streaming.archive import store as archive_store
 from streaming.errors import ArchiveError
-from streaming.topics import HOUR_MS
+from streaming.log.topics import HOUR_MS
 from tests.unit.streaming.archive.world import World, archived, fill
 
 

@@ -12,7 +12,7 @@ from streaming.archive.file import hour_of
 from streaming.archive.reader import Archive
 from streaming.archive.store import Store
 from streaming.archive.upkeep import compact
-from streaming.topics import HOUR_MS
+from streaming.log.topics import HOUR_MS
 from tests.unit.streaming.archive.world import NUMBERS, World, archived
 
 

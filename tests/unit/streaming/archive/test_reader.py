@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streaming.archive.file import ArchiveFile
-from streaming.topics import CHAT, HOUR_MS
+from streaming.log.topics import CHAT, HOUR_MS
 from tests.unit.streaming.archive.world import START_MS, World, archive_parquet_save, archived, fill
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from streaming.archive.config import ArchiveConfig
 from streaming.archive.upkeep import compact
 from streaming.clock import ManualClock
-from streaming.log import Partition
-from streaming.topics import CHAT, HOUR_MS
+from streaming.log.log import Partition
+from streaming.log.topics import CHAT, HOUR_MS
 from tests.unit.streaming.archive.world import START_MS, World, archived, fill
 
 

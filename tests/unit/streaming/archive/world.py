@@ -18,9 +18,9 @@ from streaming.archive.reader import Archive
 from streaming.archive.store import Store, open_store
 from streaming.archive.upkeep import compact, prune
 from streaming.clock import ManualClock
-from streaming.memory_log import MemoryLog
+from streaming.log.memory_log import MemoryLog
+from streaming.log.topics import CHAT, HOUR_MS, TOPICS
 from streaming.metrics import MemoryMetrics
-from streaming.topics import CHAT, HOUR_MS, TOPICS
 
 START_MS = 480_000 * HOUR_MS  # the beginning of an hour in 2024
 COUNTS = {topic: 2 if topic == CHAT else 1 for topic in TOPICS}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from streaming.events import RoomStarted, RoomUpdated
-from streaming.replay import Channel
-from streaming.window_config import WindowConfig
+from streaming.recorded.replay import Channel
+from streaming.room.window_config import WindowConfig
 from tests.unit.training.features.test_room_columns import state
 from training.content.declared_labels import UNKNOWN, label, labels_of
 from training.examples.room_states import Liveness, RoomStateColumns

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from streaming.window_config import WindowConfig
+from streaming.room.window_config import WindowConfig
 from tests.unit.training.evaluation.test_causality import Silent
 from tests.unit.training.recorded.recorded_chat import Said, chat_of, crowd
 from training.boosting.ranker import BoostingConfig, BoostingWithMore

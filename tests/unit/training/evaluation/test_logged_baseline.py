@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from actors.recommend import Query
+from actors.recommend.recommender import Query
+from actors.recommend.viewer_taste import strength, taste_of
 from actors.settings import RecommendConfig
-from actors.taste import strength, taste_of
 from streaming.events import ActivityBucket, RoomId, StreamerId, ViewerId, ViewerProfile, Visit
 from tests.unit.actors.replica import Replica, axis
 from tests.unit.training.random_candidate_sets import random_candidate_sets

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from streaming.recording import Recording
-from streaming.replay import Replay
+from streaming.recorded.recording import Recording
+from streaming.recorded.replay import Replay
 from training.examples.event_stream import from_replay
 from training.examples.generator import ExamplePass
 from training.examples.schema import Example, ExamplesConfig

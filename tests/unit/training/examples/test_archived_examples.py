@@ -13,7 +13,6 @@ from streaming.archive.file import ArchiveFile, hour_of
 from streaming.archive.parquet import save, table_of
 from streaming.archive.reader import Archive
 from streaming.archive.store import open_store
-from streaming.codec import encode
 from streaming.errors import TrainingError
 from streaming.events import (
     Action,
@@ -27,9 +26,10 @@ from streaming.events import (
     ViewerEvent,
     ViewerId,
 )
-from streaming.log import Partition
-from streaming.memory_record import MemoryRecord
-from streaming.topics import CHAT, HOUR_MS, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
+from streaming.log.codec import encode
+from streaming.log.log import Partition
+from streaming.log.memory_record import MemoryRecord
+from streaming.log.topics import CHAT, HOUR_MS, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
 from tests.unit.training.examples.played_chat import Unseen
 from training.examples.dataset import ExampleSet
 from training.examples.event_stream import from_archive

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from streaming.errors import ConfigError, TrainingError
-from streaming.window_config import WindowConfig
+from streaming.room.window_config import WindowConfig
 from tests.unit.training.examples.played_chat import BASE_MS, Line, Unseen, chat_of, evening, passed, replay_of
 from training.examples import writer
 from training.examples.candidate_batches import CandidateSetBuilder, ContentRules

@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from actors.profile_partition import ProfilePartition
-from actors.room_partition import RoomPartition, Tally
-from streaming.codec import Decoder, encode
-from streaming.dead_letter import DeadLetters
+from actors.profiles.partition import ProfilePartition
+from actors.rooms.partition import RoomPartition, Tally
 from streaming.events import RoomState, ViewerEvent, ViewerId
-from streaming.memory_record import MemoryRecord
+from streaming.log.codec import Decoder, encode
+from streaming.log.dead_letter import DeadLetters
+from streaming.log.memory_record import MemoryRecord
+from streaming.log.topics import ROOM_ACTIVITY, ROOM_STATES, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.metrics import MemoryMetrics
-from streaming.playback import Event, Timeline
-from streaming.profile_config import ProfileConfig
-from streaming.recorded_rooms import Selection
-from streaming.recording import Recording
-from streaming.replay import Replay
-from streaming.topics import ROOM_ACTIVITY, ROOM_STATES, VIEWER_EVENTS, VIEWER_PROFILES
-from streaming.window_config import WindowConfig
+from streaming.recorded.playback import Event, Timeline
+from streaming.recorded.recorded_rooms import Selection
+from streaming.recorded.recording import Recording
+from streaming.recorded.replay import Replay
+from streaming.room.window_config import WindowConfig
+from streaming.viewer.profile_config import ProfileConfig
 from tests.unit.training.examples.played_chat import Unseen, chat_of, evening, passed, replay_of
 from training.examples.event_stream import StreamRecord, from_replay
 from training.examples.generator import ExamplePass

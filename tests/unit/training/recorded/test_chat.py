@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streaming.recording import Recording
+from streaming.recorded.recording import Recording
 from tests.unit.training.recorded.recorded_chat import Said, write
 from training.recorded.chat import Windows, load
 

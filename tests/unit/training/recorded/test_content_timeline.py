@@ -16,12 +16,12 @@ import pytest
 from numpy.typing import NDArray
 
 from streaming.errors import ConfigError
-from streaming.recording import Recording
-from streaming.replay import Channel
-from streaming.text import text_hash
-from streaming.vectors import fold_mean, to_bytes
-from streaming.window import ChatWindow
-from streaming.window_config import WindowConfig
+from streaming.recorded.recording import Recording
+from streaming.recorded.replay import Channel
+from streaming.room.text import text_hash
+from streaming.room.vectors import fold_mean, to_bytes
+from streaming.room.window import ChatWindow
+from streaming.room.window_config import WindowConfig
 from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
 from tests.unit.training.recorded.recorded_chat import Said, chat_of, crowd, write
 from training.content.content_vector import mix

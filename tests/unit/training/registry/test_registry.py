@@ -11,12 +11,12 @@ import pytest
 
 from streaming.archive.store import open_store
 from streaming.clock import ManualClock
-from streaming.codec import Decoder, encode
 from streaming.errors import LogUnavailable, VersionError
 from streaming.events import ModelVersion
-from streaming.memory_log import MemoryLog, MemorySink
-from streaming.restore import last_values
-from streaming.topics import MODELS
+from streaming.log.codec import Decoder, encode
+from streaming.log.memory_log import MemoryLog, MemorySink
+from streaming.log.restore import last_values
+from streaming.log.topics import MODELS
 from tests.unit.training.inference.versions import bundle
 from training.registry import bundle as files
 from training.registry.bundle import Bundle

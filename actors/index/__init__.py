@@ -1,0 +1,1 @@
+"""The index of live rooms: their vectors, and an exact search over them."""

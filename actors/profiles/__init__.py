@@ -1,0 +1,1 @@
+"""The ProfileWorker: viewers' events in, profiles and activity of rooms out."""

@@ -1,0 +1,219 @@
+"""The viewers of one partition: few as aggregates, the rest as serialised profiles. Never commits."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from streaming.errors import RecordError
+from streaming.event_clock import RECORDED_EVENTS, EventClock
+from streaming.events import MAX_AHEAD_MS, MIN_AT_MS, Outcome, ViewerId
+from streaming.log.codec import Decoder, encode
+from streaming.log.dead_letter import DeadLetters
+from streaming.log.log import Log, Partition, Record, Sink
+from streaming.log.misplaced_records import Foreign
+from streaming.log.partitioner import partition_of
+from streaming.log.position_note import Once
+from streaming.log.restore import last_values
+from streaming.log.topics import ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
+from streaming.room.activity import ActivityBook
+from streaming.time_unit import misplaced
+from streaming.troubles import Skipped
+from streaming.viewer.presence import LATE_MS, Deadlines, presence_of
+from streaming.viewer.profile import ProfileFold
+from streaming.viewer.profile_config import ProfileConfig
+
+LOGGER = logging.getLogger(__name__)
+
+
+class ProfilePartition:
+    """The viewers of partition `index` of viewer-events and viewer-profiles."""
+
+    def __init__(
+        self,
+        index: int,
+        config: ProfileConfig,
+        letters: DeadLetters,
+        max_folds: int,
+        *,
+        clock: EventClock | None = None,
+        once: Once | None = None,
+        foreign: Foreign | None = None,
+        partitions: int = 0,
+    ) -> None:
+        """clock: event time, shared by partitions, for a replay goes to all of them.
+
+        once: what was set aside, and reported to rooms, before. foreign, partitions: where records go whose keys
+        belong elsewhere; without `foreign` every key counts as this partition's.
+        """
+        self.index = index
+        self._foreign = foreign
+        self._partitions = partitions
+        self._once = once or Once({})
+        self._told_before = self._once.read.get(VIEWER_EVENTS, 0)  # events before this offset were reported to rooms
+        self.changed: dict[bytes, ProfileFold] = {}  # by their records' keys, since the last publish
+        self._config = config
+        self._letters = letters
+        self._max_folds = max_folds
+        self._book = ActivityBook()  # of this partition alone: both change their owner together
+        self._folds: OrderedDict[bytes, ProfileFold] = OrderedDict()  # least recently touched first
+        self._published: dict[bytes, bytes] = {}
+        self._deadlines: Deadlines[bytes] = Deadlines()  # of viewers who are in a room
+        self._clock = clock or EventClock(RECORDED_EVENTS)
+        self.read_ms = 0  # append time of the last record read
+        self._decode_event = Decoder(VIEWER_EVENTS)
+        self._decode_profile = Decoder(VIEWER_PROFILES)
+
+    def __len__(self) -> int:
+        return len(self._published)
+
+    def restore(self, log: Log) -> None:
+        """Reads the serialised profiles from viewer-profiles; each is decoded at its first use.
+
+        Those whose keys belong elsewhere now are left to their new owner, who alone has them leave their rooms.
+        Raises LogUnavailable, Unreadable.
+        """
+        found = last_values(log, Partition(VIEWER_PROFILES, self.index), self._letters.lost_of_states)
+        self._published = {key: value for key, value in found.items() if self._is_at_home(key)}
+        for key, value in self._published.items():
+            self._expect(key, value)
+
+    def _expect(self, key: bytes, value: bytes) -> None:
+        """Sets the time at which a viewer who is in a room has left it, if nothing is heard until then."""
+        try:
+            presence = presence_of(value)
+        except msgspec.DecodeError:  # from a newer build; that is reported at its first use
+            return
+        self._clock.note(presence.last_at_ms, presence.appended_ms)
+        heard_ms = presence.heard_ms
+        if heard_ms is not None:
+            self._deadlines.put(key, heard_ms + 1_000 * self._config.presence_timeout_s)
+
+    def adopt(self, key: bytes, value: bytes, sink: Sink) -> bool:
+        """Takes in the profile of a key that belonged to another partition; False where there is one already."""
+        known = self._published.setdefault(key, value)
+        if known is value:
+            self._expect(key, value)
+        sink.send(VIEWER_PROFILES, key, known, self.index)  # after anything that another owner published there
+        return known is value
+
+    def pass_over(self, skipped: Skipped) -> None:
+        """Notes that offsets of the events are lost."""
+        self._letters.lost(skipped)
+
+    def apply(self, records: Sequence[Record]) -> int:
+        """Applies events in offset order; returns the number of duplicates."""
+        self.read_ms = max(self.read_ms, records[-1].timestamp)
+        if records[0].offset >= self._told_before:
+            return self._apply(records, self._book)
+        told = next((n for n, one in enumerate(records) if one.offset >= self._told_before), len(records))
+        duplicates = self._apply(records[:told], ActivityBook())  # rebuilds profiles, reports nothing to rooms
+        return duplicates + self._apply(records[told:], self._book)
+
+    def _apply(self, records: Sequence[Record], book: ActivityBook) -> int:
+        folds, changed = self._folds, self.changed
+        duplicates = newest_ms = arrived_ms = 0
+        record: Any
+        event: Any
+        key: Any
+        for record, event in self._letters.decoded(records, self._decode_event):  # hot: calls the aggregate only
+            key = record.key
+            fold = changed.get(key)
+            known = fold or folds.get(key)
+            wrong = key != event.viewer.encode() if known is None else known.viewer != event.viewer
+            at_ms, appended_ms = event.at_ms, record.timestamp
+            if (wrong or at_ms > appended_ms + MAX_AHEAD_MS or at_ms < MIN_AT_MS) and self._refused(record, event):
+                continue
+            if known is None:
+                if self._foreign is not None and not self._is_at_home(key):
+                    self._foreign.forward(record, key, self._partitions, self._once)
+                    continue
+                known = self._fold(key, event.viewer)
+            if at_ms > newest_ms:
+                newest_ms, arrived_ms = at_ms, appended_ms
+            if known.apply(event, appended_ms, book) is Outcome.DUPLICATE:
+                duplicates += 1
+            elif fold is None:
+                changed[key] = known
+        if newest_ms:  # not the last: a delayed event says nothing of those before it
+            self._clock.note(min(newest_ms, arrived_ms), arrived_ms, len(records))
+        return duplicates
+
+    def lapse(self, until_ms: int, most: int) -> int:
+        """Makes viewers leave who were silent for too long, at most `most`; returns their number.
+
+        until_ms: a time of the event clock; everything appended before it has been applied.
+        """
+        now_ms, lapsed = self._clock.now_ms(until_ms), 0
+        for key in self._deadlines.take(now_ms, most):
+            fold = self.changed.get(key) or self._folds.get(key)
+            present_until_ms = self._packed_until_ms(key) if fold is None else fold.present_until_ms
+            if present_until_ms is None:
+                continue
+            if present_until_ms + LATE_MS > now_ms:
+                self._deadlines.put(key, present_until_ms)
+                continue
+            fold = fold or self._fold(key, key.decode())
+            lapsed += fold.lapse(now_ms, self._book)
+            self.changed[key] = fold
+        return lapsed
+
+    def _packed_until_ms(self, key: bytes) -> int | None:
+        value = self._published.get(key)
+        heard_ms = None if value is None else presence_of(value).heard_ms
+        return None if heard_ms is None else heard_ms + 1_000 * self._config.presence_timeout_s
+
+    def publish(self, sink: Sink) -> int:
+        """Sends the changed profiles to this very partition, where a restart reads them; returns their number."""
+        folds, deadlines = self._folds, self._deadlines
+        for key, fold in self.changed.items():
+            present_until_ms = fold.present_until_ms
+            if present_until_ms is not None:
+                deadlines.put(key, present_until_ms)
+            value = fold.packed()
+            sink.send(VIEWER_PROFILES, key, value, self.index)
+            self._published[key] = value
+            folds[key] = fold
+            folds.move_to_end(key)
+        sent = len(self.changed)
+        self.changed = {}
+        while len(folds) > self._max_folds:
+            folds.popitem(last=False)
+        return sent
+
+    def publish_activity(self, sink: Sink) -> int:
+        """Sends the activity of rooms that follows from the events; returns the number of records."""
+        activities = self._book.drain()
+        for activity in activities:
+            sink.send(ROOM_ACTIVITY, activity.room.encode(), encode(activity))
+        return len(activities)
+
+    def profile(self, viewer: ViewerId) -> bytes | None:
+        """A viewer's serialised profile as published, None for a cold-start viewer."""
+        return self._published.get(viewer.encode())
+
+    def _is_at_home(self, key: bytes) -> bool:
+        return self._foreign is None or partition_of(key, self._partitions) == self.index
+
+    def _fold(self, key: bytes, viewer: str) -> ProfileFold:
+        fold = ProfileFold(ViewerId(viewer), self._config)
+        value = self._published.get(key)
+        if value is not None:
+            try:
+                fold.restore(self._decode_profile(value))
+            except RecordError as err:  # only a newer build can have written it: the viewer starts anew
+                LOGGER.warning("viewer-profiles partition %d: a profile is not readable: %s", self.index, err)
+        self._folds[key] = fold
+        return fold
+
+    def _refused(self, record: Record, event: Any) -> bool:
+        complaint = misplaced(event.at_ms, record.timestamp)
+        if record.key != event.viewer.encode():
+            complaint = f"the record's key must be its viewer, {event.viewer!r}, as UTF-8"
+        if complaint:
+            self._letters.refuse(record, complaint)
+        return bool(complaint)

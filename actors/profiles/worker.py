@@ -1,0 +1,243 @@
+"""The ProfileWorker: events in, profiles and activity out, exactly once. Never interprets an event itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from actors.profiles.partition import ProfilePartition
+from actors.settings import ProfileWorkerConfig
+from actors.worker.status import Gauge, WorkerStatus
+from actors.worker.topic_life import TopicLife
+from actors.worker.unrestored import Unrestored
+from streaming.clock import Clock
+from streaming.errors import Unreadable
+from streaming.event_clock import RECORDED_EVENTS, EventClock
+from streaming.events import ViewerId
+from streaming.log.dead_letter import DeadLetters
+from streaming.log.log import Batch, Log, Partition, Sink, Source
+from streaming.log.loop import IDLE_WAIT_S, Loop, Membership
+from streaming.log.misplaced_records import Census, Foreign, strays
+from streaming.log.position_note import Once
+from streaming.log.topics import ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
+from streaming.metrics import Metrics
+from streaming.troubles import Troubles
+from streaming.viewer.profile_config import ProfileConfig
+
+GROUP = "profile-workers"
+MEASURE_MS = 1_000
+LAPSES = 5_000  # per partition at a time: a check takes a microsecond, a leave as long as an event
+AWAY_S = 5.0  # without a broker's answer for so long, producers cannot be heard either
+SETTLE_MS = 60_000  # after that: the records that they held back are on their way
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileWorkerStatus(WorkerStatus):
+    """The state of a ProfileWorker about a second ago."""
+
+    profiles: int = 0
+    foreign: str = ""  # records that producers put where their keys do not belong, and what to set
+    anew: str = ""  # topics that were found made anew since the start
+    lost: str = ""  # offsets that were passed over since the start, the last of each partition
+
+
+class ProfileWorker:
+    """A member of the group `profile-workers`. `run` is for one thread; `status` and `profile` for any."""
+
+    def __init__(
+        self,
+        log: Log,
+        member: str,
+        *,
+        config: ProfileWorkerConfig,
+        profile: ProfileConfig,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._log = log
+        self._member = member
+        self._config = config
+        self._profile = profile
+        self._metrics = metrics
+        self._clock = clock
+        self._loop = Loop(log, Membership(GROUP, member, (VIEWER_EVENTS,), (VIEWER_PROFILES,)), self, metrics, clock)
+        self._homes: dict[int, ProfilePartition] = {}
+        self._troubles = Troubles(GROUP, metrics)
+        self._life = TopicLife(GROUP, (VIEWER_EVENTS, VIEWER_PROFILES), VIEWER_PROFILES, metrics)
+        self._census = Census(self._life.partitions_of)
+        self._status = ProfileWorkerStatus(member)
+
+    def run(self, stop: threading.Event) -> None:
+        """Works until `stop`. Blocks. Raises Fenced where another process took this member's place, TopicMissing."""
+        self._loop.run(stop)
+
+    def status(self) -> ProfileWorkerStatus:
+        """The worker's state, measured within the last second or so."""
+        return self._status
+
+    def profile(self, viewer: ViewerId) -> bytes | None:
+        """A viewer's profile as published, MessagePack; None for an unknown viewer or another worker's partition."""
+        for home in list(self._homes.values()):
+            value = home.profile(viewer)
+            if value is not None:
+                return value
+        return None
+
+    # called by the loop
+
+    def begin(self, source: Source, sink: Sink) -> None:
+        self._source, self._sink = source, sink
+        self._foreign = Foreign(sink, self._metrics, self._census)
+        self._homes = {}
+        self._unrestored = Unrestored(self._clock)
+        self._moved = False  # something was sent for which no position is committed
+        self._life.begin(self._log, source, self._clock)
+        self._gauge = Gauge(GROUP, self._metrics, self._clock)
+        self._uncommitted: dict[Partition, int] = {}
+        self._measured_ms = self._clock.now_ms()
+        self._away_ms = self._measured_ms if self._loop.restarts else -SETTLE_MS  # sessions end when the log is away
+        self._lapsed = 0  # viewers who lapsed since the last commit
+        self._event_clock = EventClock(RECORDED_EVENTS)
+        self._committed_ms = self._gap_ms = 0
+
+    def revoke(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            self._unrestored.drop(partition.index)
+            self._homes.pop(partition.index, None)
+            self._uncommitted.pop(partition, None)
+
+    def assign(self, partitions: Sequence[Partition]) -> None:
+        if not self._life.assign(partitions, anew=bool(self._homes)):
+            return
+        for partition in partitions:
+            try:
+                self._homes[partition.index] = self._opened(partition.index)
+            except Unreadable as err:
+                self._unrestored.add(partition.index, err.trouble)
+
+    def _opened(self, index: int) -> ProfilePartition:
+        life, once = self._life, Once(self._life.read_before(index))
+        home = ProfilePartition(
+            index,
+            self._profile,
+            DeadLetters(self._sink, self._metrics, once=once),
+            self._config.folds_per_partition,
+            clock=self._event_clock,
+            once=once,
+            foreign=self._foreign,
+            partitions=life.partitions,
+        )
+        if index < life.partitions:
+            home.restore(self._log)
+            if life.has_grown(index):
+                self._take_in(home)
+        return home
+
+    def _take_in(self, home: ProfilePartition) -> bool:
+        """Takes in profiles whose keys belonged to other partitions before topics grew; False: not all are readable.
+
+        Raises LogUnavailable.
+        """
+        try:
+            for stray in strays(self._log, VIEWER_PROFILES, home.index, self._life.partitions):
+                home.adopt(stray.key, stray.value, self._sink)
+                self._sink.send(VIEWER_PROFILES, stray.key, None, stray.partition)
+                self._moved = True
+        except Unreadable as err:
+            self._life.postpone(home.index, err)
+            return False
+        return True
+
+    def _looked_at(self, index: int) -> bool:
+        return index not in self._homes or self._take_in(self._homes[index])
+
+    def apply(self, batch: Batch) -> None:
+        duplicates = 0
+        for partition, records in batch.records.items():
+            home = self._homes.get(partition.index)
+            if home is None:  # its state is not readable, or it will be assigned once more
+                continue
+            duplicates += home.apply(records)
+            self._uncommitted[partition] = records[-1].offset + 1
+        self._troubles.passed_over(self._life.unread(batch.skipped))
+        for skipped in batch.skipped:
+            partition = Partition(skipped.topic, skipped.partition)
+            if partition.index in self._homes:
+                self._homes[partition.index].pass_over(skipped)
+                self._uncommitted[partition] = max(self._uncommitted.get(partition, 0), skipped.last + 1)
+        if batch.records:
+            self._gauge.read(VIEWER_EVENTS, len(batch))
+        if duplicates:
+            self._metrics.count("viewer_events_duplicate_total", duplicates)
+        now_ms = self._clock.now_ms()
+        if now_ms - self._measured_ms >= MEASURE_MS:
+            self._measured_ms = now_ms
+            self._measure()
+            self._lapse(now_ms)
+
+    def publish(self, *, final: bool) -> Mapping[Partition, int] | None:
+        if not (self._uncommitted or self._lapsed or self._moved):
+            return None
+        now_ms = self._clock.now_ms()
+        config = self._config
+        self._gap_ms = config.busy_commit_every_ms if self._more_to_read() else config.commit_every_ms
+        if not final and now_ms < self._committed_ms + self._gap_ms:
+            return None
+        profiles = sum(home.publish(self._sink) for home in self._homes.values())
+        activities = sum(home.publish_activity(self._sink) for home in self._homes.values())
+        self._metrics.count("records_written_total", profiles, topic=VIEWER_PROFILES)
+        self._metrics.count("records_written_total", activities, topic=ROOM_ACTIVITY)
+        positions, self._uncommitted = self._uncommitted, {}
+        self._committed_ms, self._lapsed, self._moved = now_ms, 0, False
+        for partition, offset in positions.items():
+            self._life.note(partition, offset)
+        return positions
+
+    def wait_s(self) -> float:
+        if not (self._uncommitted or self._lapsed or self._moved):
+            return IDLE_WAIT_S
+        return max(0.0, (self._committed_ms + self._gap_ms - self._clock.now_ms()) / 1000)
+
+    def _lapse(self, now_ms: int) -> None:
+        """Makes viewers leave who were silent for too long: by time alone, for they may never be heard again.
+
+        Records on the log that are not read yet count first, and so do those that producers could not write.
+        """
+        if self._gauge.contact_age_s > AWAY_S:
+            self._away_ms = now_ms
+        if now_ms - self._away_ms < SETTLE_MS:
+            return
+        unread = self._source.lag()
+        lapsed = 0
+        for index, home in self._homes.items():
+            is_read = unread.get(Partition(VIEWER_EVENTS, index)) == 0
+            lapsed += home.lapse(now_ms if is_read else home.read_ms, LAPSES)
+        if lapsed:
+            self._metrics.count("presence_timeouts_total", lapsed)
+            self._lapsed += lapsed
+
+    def _more_to_read(self) -> bool:
+        return any(self._source.lag().values())
+
+    def _measure(self) -> None:
+        self._gauge.measure(self._source)
+        self._troubles.update([*self._source.troubles(), *self._unrestored.troubles, *self._life.troubles()])
+        self._census.say()
+        self._unrestored.retry(self._log, VIEWER_PROFILES)
+        self._life.settle(self._looked_at)
+        profiles = sum(map(len, self._homes.values()))
+        self._metrics.gauge("profiles_held", profiles, reader=GROUP)
+        self._status = ProfileWorkerStatus(
+            self._member,
+            tuple(sorted(self._homes)),
+            self._gauge.lag,
+            self._gauge.contact_age_s,
+            self._gauge.records_per_s,
+            self._loop.restarts,
+            self._troubles.now,
+            profiles,
+            self._census.text,
+            self._life.anew_text,
+            self._troubles.lost_text,
+        )

@@ -1,0 +1,1 @@
+"""An answer: candidates, their scores, their order, the reasons, and the JSON."""

@@ -1,0 +1,118 @@
+"""The form of a live room in an answer: fields, reason and receipt. Never chooses which rooms are in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from actors.recommend.schema import Item, Receipt, Room, Source
+from actors.state.room_table import Card
+
+AROUND: Mapping[Source, tuple[str, str]] = MappingProxyType(
+    {
+        "visited": ("you visited ", " before"),
+        "followed": ("you follow ", ""),
+        "similar": ("similar to ", ", where you were"),
+        "category": ("you watch ", ""),
+        "language": ("in ", ", as what you watch"),
+        "others": ("others came here from ", ""),
+    }
+)
+PLAIN: Mapping[Source, str] = MappingProxyType(
+    {
+        "similar": "similar to where you were",
+        "trending": "trending now",
+        "popular": "popular now",
+        "new": "just started",
+        "others": "viewers like you go there",
+        "live": "live now",
+    }
+)
+
+
+class Pick(msgspec.Struct, frozen=True, gc=False):  # it takes no part in a reference cycle
+    """A room chosen for an answer, and why. about: the streamer that it is similar to, or from whom others came."""
+
+    card: Card
+    score: float
+    source: Source
+    chat_per_minute: int  # as of now
+    about: str = ""
+    terms: dict[str, float] | UnsetType = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The reason why a room is in an answer. terms: what its score is the sum of, if that was asked for."""
+
+    source: Source
+    reason: str
+    terms: dict[str, float] | UnsetType = UNSET
+
+
+NO_REASON = Why("live", "")
+
+
+def about_of(pick: Pick) -> str:
+    """The streamer or label that a reason names; "" for none."""
+    if pick.source in {"visited", "followed"}:
+        return pick.card.state.streamer
+    if pick.source == "category":
+        return pick.card.state.category
+    return pick.card.state.language if pick.source == "language" else pick.about
+
+
+def reason_of(source: Source, about: str) -> str:
+    """The reason in words. about: as `about_of` has it."""
+    if about or source not in PLAIN:
+        before, after = AROUND[source]
+        return before + about + after
+    return PLAIN[source]
+
+
+def shown_room(card: Card, now_ms: int, model_version: str, *, chat_per_minute: int) -> Room:
+    """A room outside of an answer. chat_per_minute: as of now. model_version: the one in force."""
+    item = shown_item(card, now_ms, 0.0, NO_REASON, model_version, chat_per_minute=chat_per_minute)
+    return Room(**{name: getattr(item, name) for name in Room.__struct_fields__})  # 1 µs more than its own fields
+
+
+def shown_item(card: Card, now_ms: int, score: float, why: Why, model_version: str, *, chat_per_minute: int) -> Item:
+    """A room as an item of an answer."""
+    state = card.state
+    return Item(
+        room=state.room,
+        streamer=state.streamer,
+        title=state.title,
+        category=state.category,
+        language=state.language,
+        tags=state.tags,
+        mature=state.mature,
+        started_at_ms=state.started_at_ms,
+        audience=card.audience,
+        chat_per_minute=chat_per_minute,
+        receipt=_receipt(card, now_ms, model_version),
+        score=score,
+        source=why.source,
+        reason=why.reason,
+        terms=why.terms,
+    )
+
+
+def saw_ms(card: Card) -> int:
+    """The time of the newest text that the room's vector saw, in ms."""
+    return max(card.state.segment_end_ms, card.state.described_at_ms)
+
+
+def _receipt(card: Card, now_ms: int, model_version: str) -> Receipt:
+    state = card.state
+    return Receipt(
+        segment_end_ms=state.segment_end_ms,
+        servable_ms=card.servable_ms,
+        age_ms=max(0, now_ms - saw_ms(card)),
+        encoder_version=state.encoder_version,
+        model_version=model_version,
+    )

@@ -1,0 +1,217 @@
+"""The rooms that an answer is chosen from: the union of four lists, less what must not be shown. Never scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from actors.index.live_index import LiveIndex
+from actors.recommend.global_lists import TIE, Pools, keyed, largest, most
+from actors.recommend.schema import MAX_LIMIT, Filters
+from actors.recommend.viewer_taste import Taste
+from actors.state.room_embeddings import Alignment
+from actors.state.room_table import RoomTable
+from streaming.events import RoomId, StreamerId
+from training.content.spelling import language_key, speaks
+from training.features.compiling import INTEGERS, kernel
+
+NO_FILTERS = Filters()
+
+Slots = NDArray[np.int64]
+NONE = np.zeros(0, np.int64)
+LOOKED_AT = 4  # rooms compared by their whole vectors, per similar room that can be wanted
+ENOUGH = MAX_LIMIT  # candidates; with fewer of them an answer may be shorter than it could be
+FEW = 256  # rooms that are all candidates: to score them costs less than to choose among them
+
+
+@dataclass(frozen=True, slots=True)
+class Visited:
+    """Live rooms of streamers visited before, as of a version of the roster."""
+
+    version: int = 0
+    slots_V: Slots = field(default_factory=lambda: np.zeros(0, np.int64))
+    strengths_V: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    strengths: Mapping[int, float] = field(default_factory=dict)  # strengths_V by slot
+    streamers: Sequence[StreamerId] = ()
+
+
+@kernel(exact=True)
+def shown(slots_N: Slots, hidden_H: Slots, live_S: NDArray[np.bool_], last_S: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions of rooms that are live and not hidden; of a repeated slot the last. last_S: scratch."""
+    for n in range(len(slots_N)):
+        last_S[slots_N[n]] = n
+    for h in range(len(hidden_H)):
+        last_S[hidden_H[h]] = -1
+    shown_N, num = np.empty(len(slots_N), np.int64), 0
+    for n in range(len(slots_N)):
+        if last_S[slots_N[n]] == n and live_S[slots_N[n]]:
+            shown_N[num] = n
+            num += 1
+    return shown_N[:num]
+
+
+def signatures() -> dict[Any, Any]:
+    """The kernels called here with their argument types, for `compiling.load`."""
+    return {shown: (INTEGERS, INTEGERS, types.boolean[::1], INTEGERS)}
+
+
+class Candidates:
+    """Finds candidates. The caller holds the tables' lock."""
+
+    def __init__(self, rooms: RoomTable, pools: Pools, nearest: int, *, show_mature: bool = False) -> None:
+        """show_mature: whether mature rooms may be shown to viewers whose filters do not ask for them."""
+        self._rooms = rooms
+        self._show_mature = show_mature
+        self._pools = pools
+        self._num_nearest = nearest
+        self._last_N = np.zeros(len(rooms.live_N), np.int64)  # scratch: a slot's last position in a list
+
+    def visited(self, taste: Taste) -> Visited:
+        """The live rooms of the streamers in the viewer's habits."""
+        roster, strengths, streamers = self._rooms.roster, {}, {}
+        for streamer, strength in taste.habits:
+            rooms = roster.of(streamer)
+            if rooms is not None:
+                for slot in rooms.values():
+                    strengths[slot] = strength
+                    streamers[slot] = streamer
+        slots_V = np.array([*strengths], np.int64)
+        return Visited(
+            roster.version, slots_V, np.array([*strengths.values()], np.float32), strengths, [*streamers.values()]
+        )
+
+    def alike(self, query_E: NDArray[np.float32] | None, index: LiveIndex) -> NDArray[np.float32] | None:
+        """Product of the viewer's vector and each room's, float32 by slot, −1 for a room without a vector.
+
+        None for a viewer without one.
+        """
+        if query_E is None:
+            return None
+        alike_N = index.products(query_E)
+        np.fmax(alike_N, -1, out=alike_N)  # fmax and not maximum, because a room without a vector is NaN
+        return alike_N
+
+    def similar(self, slot: int, limit: int, alignment: Alignment, filters: Filters) -> list[tuple[int, float]]:
+        """Slots of the rooms nearest to a room, itself left out, and their products; none while it has no vector.
+
+        The index finds them, and they are then compared by their whole vectors. How many are does not depend on the
+        limit.
+        """
+        vector_1E = alignment.vectors(np.array([slot]))
+        query_1D = alignment.index.vectors(np.array([slot]))
+        if not query_1D.size or np.isnan(query_1D[0, 0]):
+            return []
+        near_N = alignment.index.products(query_1D[0])
+        slots_N = self.allowed(filters, np.array([slot]))
+        slots_N = slots_N[~np.isnan(near_N[slots_N])]
+        near_K = slots_N[largest(keyed(near_N, self._rooms, slots_N), LOOKED_AT * MAX_LIMIT)]
+        product_K = alignment.vectors(near_K) @ vector_1E[0]
+        best_K = largest(product_K + TIE * self._rooms.tie_N[near_K], limit)
+        return list(zip(near_K[best_K].tolist(), product_K[best_K].tolist(), strict=True))
+
+    def union(self, visited: Visited, taste: Taste, nearest: Slots) -> Slots:
+        """Slots of trending (anywhere and in the viewer's categories) ∪ newest ∪ nearest ∪ visited, these at the end.
+
+        int64 [N]. It may hold repetitions and rooms that have ended since: `may_be_shown` drops these.
+        """
+        pools, number = self._pools, self._rooms.categories.number
+        lists = [pools.common, *[pools.of_category(number(label)) for label in taste.top_categories]]
+        lists += [nearest, visited.slots_V]
+        return np.concatenate(lists)
+
+    def nearest(self, alike_N: NDArray[np.float32] | None, filters: Filters) -> Slots:
+        """Slots of the rooms most alike, int64, in no order. A mature room that may not be shown comes last."""
+        if alike_N is None:
+            return NONE
+        rooms = self._rooms
+        if rooms.num_general < len(rooms) and self._open(filters) is rooms.general_N:
+            alike_N -= rooms.apart_N[: len(alike_N)]  # a mask takes four times as long
+        return most(alike_N, self._num_nearest)
+
+    def union_allowed(
+        self, visited: Visited, taste: Taste, alike_N: NDArray[np.float32] | None, filters: Filters, hidden_H: Slots
+    ) -> Slots:
+        """Candidates as of `union`, drawn from only those rooms that filters allow and that are not hidden.
+
+        At least ENOUGH rooms, if so many are allowed.
+        """
+        rooms, pools = self._rooms, self._pools
+        allowed = self.allowed(filters, hidden_H)
+        if len(allowed) <= FEW:
+            return np.concatenate([allowed, visited.slots_V])
+        lists = [
+            allowed[largest(keyed(pools.sum_N, rooms, allowed), max(pools.size, ENOUGH))],
+            allowed[largest(rooms.started_ms_N[allowed] + rooms.tie_N[allowed], pools.size)],
+        ]
+        category_N = rooms.category_N[allowed]
+        for label in taste.top_categories:
+            of_category = allowed[category_N == rooms.categories.number(label)]
+            lists.append(of_category[largest(keyed(pools.sum_N, rooms, of_category), pools.size)])
+        if alike_N is not None:
+            lists.append(allowed[largest(keyed(alike_N, rooms, allowed), self._num_nearest)])
+        lists.append(visited.slots_V)
+        return np.concatenate(lists)
+
+    def hidden(self, excluded: Sequence[str], here: RoomId | None) -> Slots:
+        """Slots of the live rooms that the viewer must not be shown. here: where they are now."""
+        by_room = self._rooms.cards
+        cards = [card for room in excluded if (card := by_room.get(RoomId(room))) is not None]
+        if here is not None and here in by_room:
+            cards.append(by_room[here])
+        return np.array([*{card.slot for card in cards}], np.int64) if cards else NONE
+
+    def may_be_shown(self, slots_N: Slots, filters: Filters, hidden_H: Slots) -> NDArray[np.int64]:
+        """Positions of the candidates that may be shown: live, not hidden, let through; of a repeated slot the last."""
+        shown_K: NDArray[np.int64] = shown(slots_N, hidden_H, self._open(filters), self._last_N)
+        return shown_K[self._lets_through(slots_N[shown_K], filters)] if _names_labels(filters) else shown_K
+
+    def num_open(self, filters: Filters, hidden_H: Slots = NONE) -> int:
+        """Number of live rooms that may be shown, in any language and category, without the hidden ones."""
+        rooms, open_S = self._rooms, self._open(filters)
+        num = rooms.num_general if open_S is rooms.general_N else len(rooms)
+        if filters.mature is True:
+            num -= rooms.num_general
+        return num - int(np.count_nonzero(open_S[hidden_H])) if len(hidden_H) else num
+
+    def ties(self, slots_N: Slots) -> NDArray[np.float64]:
+        """Numbers in 0..1, float64 [N], that order rooms of equal score."""
+        return self._rooms.tie_N[slots_N]
+
+    def allowed(self, filters: Filters, hidden_H: Slots = NONE) -> Slots:
+        """Slots of all live rooms that the filters let through, without the hidden ones; ascending."""
+        open_S = self._open(filters)
+        if len(hidden_H):
+            open_S = open_S.copy()
+            open_S[hidden_H] = False
+        slots = np.flatnonzero(open_S)
+        return slots[self._lets_through(slots, filters)] if _names_labels(filters) else slots
+
+    def _open(self, filters: Filters) -> NDArray[np.bool_]:
+        """Which rooms may be shown in any language and category, bool by slot. Mature ones only on request."""
+        rooms = self._rooms
+        if filters.mature is True:
+            return rooms.live_N & rooms.mature_N
+        if filters.mature == "any" or (filters.mature is None and self._show_mature):
+            return rooms.live_N
+        return rooms.general_N
+
+    def _lets_through(self, slots_N: Slots, filters: Filters) -> NDArray[np.bool_]:
+        """Which of the slots have the wanted language and category, bool [N]."""
+        rooms = self._rooms
+        through_N = np.ones(len(slots_N), np.bool_)
+        if filters.language is not None:
+            wanted = language_key(filters.language)
+            numbers = [n for language, n in rooms.languages.items() if speaks(language, wanted)]
+            through_N &= np.isin(rooms.language_N[slots_N], numbers)
+        if filters.category is not None:
+            through_N &= rooms.category_N[slots_N] == rooms.categories.number(filters.category)
+        return through_N
+
+
+def _names_labels(filters: Filters) -> bool:
+    return filters.language is not None or filters.category is not None

@@ -1,0 +1,139 @@
+"""Impressions on their way to the log: noted with each answer, written in batches. Never makes an answer wait.
+
+A learned model needs to know which rooms an answer offered, and so which of them were not entered. An impression is
+worth less than the answer itself: where the log does not keep up, or is away for long, they are dropped and counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import threading
+from collections import deque
+from collections.abc import Sequence
+
+from actors.recommend.answer_items import Pick
+from actors.recommend.schema import Answer
+from streaming.errors import TidecastError
+from streaming.events import Impression, ViewerId
+from streaming.log.codec import encode
+from streaming.log.log import Log, Sink
+from streaming.log.topics import IMPRESSIONS
+from streaming.metrics import Metrics
+
+LOGGER = logging.getLogger(__name__)
+
+PERIOD_S = 1.0  # between batches: a batch costs some 2.5 ms, however small it is
+SLICE = 64  # impressions sent at a stretch: some 0.2 ms in which no answer is computed, for they share the interpreter
+RETRY_S = 2.0  # after the log has failed
+DETERMINISTIC = 1.0  # propensity of a room that the baseline ranker shows: it would show it again
+
+
+class Impressions:
+    """Impressions that are not written yet, bounded in number. Any thread notes, one takes."""
+
+    def __init__(self, share: float, most: int) -> None:
+        """share: of the answers, noted at random. most: impressions that may wait."""
+        self._share = share
+        self._most = most
+        self._chance = random.Random().random
+        self._waiting: deque[tuple[bytes, bytes]] = deque()
+        self.dropped = 0  # because too many waited, since the start
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def note(self, answer: Answer, picks: Sequence[Pick]) -> None:
+        """Queues an answer's rooms, in order. Returns at once, whatever the log does.
+
+        The impression is serialised here: that is cheapest while the answer is at hand (docs/lab-notebook.md).
+        """
+        if not picks or (self._share < 1 and self._chance() >= self._share):
+            return
+        if len(self._waiting) >= self._most:
+            self.dropped += 1
+            return
+        impression = Impression(
+            request=answer.request,
+            viewer=ViewerId(answer.viewer),
+            rooms=tuple([pick.card.state.room for pick in picks]),
+            scores=tuple([pick.score for pick in picks]),
+            propensities=(DETERMINISTIC,) * len(picks),
+            model_version=answer.model_version,
+            at_ms=answer.generated_at_ms,
+        )
+        self._waiting.append((answer.viewer.encode(), encode(impression)))
+
+    def take(self, most: int) -> list[tuple[bytes, bytes]]:
+        """Takes the oldest impressions that wait, at most `most`: key and value of each."""
+        waiting = self._waiting
+        return [waiting.popleft() for _ in range(min(most, len(waiting)))]
+
+
+class ImpressionWriter:
+    """Writes impressions from a thread of its own, without a transaction: a restart has no input to read again."""
+
+    def __init__(self, log: Log, impressions: Impressions, metrics: Metrics) -> None:
+        self._log = log
+        self._impressions = impressions
+        self._metrics = metrics
+        self._sink: Sink | None = None
+        self._dropped = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self.run, args=(self._stop,), name="impressions", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Writes what is left and ends the thread; whether that was in time. While Kafka is away it may not be."""
+        self._stop.set()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def run(self, stop: threading.Event) -> None:
+        """Writes until `stop`, then what is left. Without a broker it waits for one, and noting goes on."""
+        pause_s = PERIOD_S
+        while not stop.wait(pause_s):
+            pause_s = PERIOD_S if self.write(stop) else RETRY_S
+        self.write(stop)
+        self._close()
+
+    def write(self, stop: threading.Event) -> bool:
+        """Writes the impressions that wait now; whether the log took them. Sent and not acknowledged counts as lost."""
+        waiting, sent = len(self._impressions), 0
+        try:
+            if waiting and self._sink is None:
+                self._sink = self._log.sink()
+            while self._sink is not None and sent < waiting:
+                batch = self._impressions.take(min(SLICE, waiting - sent))
+                sent += len(batch)
+                for key, value in batch:
+                    self._sink.send(IMPRESSIONS, key, value)
+                stop.wait(0.0005)  # lets answers be computed between two slices
+            if self._sink is not None and sent:
+                self._sink.flush()
+        except Exception as err:  # whatever it is, a replica that answers is not replaced for it
+            LOGGER.warning("impressions: %s", err, exc_info=not isinstance(err, TidecastError))
+            self._count(sent, "lost")
+            self._close()
+            return False
+        self._count(sent, "written")
+        return True
+
+    def _count(self, sent: int, outcome: str) -> None:
+        self._metrics.gauge("impressions_waiting", len(self._impressions))
+        if sent:
+            self._metrics.count("impressions_total", sent, outcome=outcome)
+        dropped = self._impressions.dropped
+        if dropped > self._dropped:
+            self._metrics.count("impressions_total", dropped - self._dropped, outcome="dropped")
+            self._dropped = dropped
+
+    def _close(self) -> None:
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            with contextlib.suppress(Exception):  # it was given up already, or everything in it is acknowledged
+                sink.close()

@@ -1,0 +1,319 @@
+"""The answer to a request: retrieve → filter → score → diversify → explain. Never reads the log or returns ended rooms.
+
+The baseline ranker takes the candidates of `candidates.py`, the score of `baseline_score.py` and the order of
+`diversity.py`. The room where the viewer is now is never recommended to them. A cold-start viewer gets trending and
+newest rooms.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from msgspec import UNSET
+from numpy.typing import NDArray
+
+from actors.recommend import diversity
+from actors.recommend.answer_items import Pick, Why, about_of, reason_of, shown_item, shown_room
+from actors.recommend.answer_json import Written
+from actors.recommend.baseline_score import Score
+from actors.recommend.candidates import NO_FILTERS, Candidates
+from actors.recommend.global_lists import Pools, largest
+from actors.recommend.impressions import Impressions
+from actors.recommend.model_ranking import Ranking
+from actors.recommend.reasons import LIVE, Reasons
+from actors.recommend.schema import Answer, Filters, Item, Query, Receipt, Room, Source
+from actors.recommend.scoring import Scoring
+from actors.recommend.shadow_scoring import ShadowScoring
+from actors.recommend.viewer_cache import STRANGER, Held, Tastes
+from actors.recommend.warm_up import load as load_kernels
+from actors.settings import RecommendConfig
+from actors.state.circuit_breaker import ModelFailures
+from actors.state.room_embeddings import Alignment, ModelAlignment
+from actors.state.room_table import Card, RoomTable
+from actors.state.table_reader import Tables
+from streaming.clock import Clock
+from streaming.errors import UnknownRoom, VersionError
+from streaming.events import MAX_ID_LENGTH, RoomId, ViewerId
+from streaming.metrics import Metrics
+from streaming.viewer.profile_config import ProfileConfig
+from training.inference import warm_up
+
+LOGGER = logging.getLogger(__name__)
+
+__all__ = ["Answer", "Filters", "Item", "Query", "Receipt", "RecommendConfig", "Recommender", "Room"]
+
+WARM_VIEWERS, WARM_ROOMS = 16, 60  # enough that every path has run and its memory is there
+RENEW_PAUSE_S = 0.0005  # between slices of a renewal, for requests to be answered
+PREPARE_S = 1.0  # between renewals of what a model prepares: half of its features are sums over a minute or more
+REST = 10  # times its own duration that a renewal rests, at least: it takes 30 ms of processor time at 10,000 rooms
+NAMING = ("category", "language")  # reasons that name a label, which a room may lack
+STALE_MS = 60_000  # after so long without a renewal, a request renews
+
+
+class Recommender:
+    """Answers requests from the tables alone; touches no network. Any thread may ask."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        config: RecommendConfig,
+        metrics: Metrics,
+        clock: Clock,
+        impressions: Impressions | None = None,
+        *,
+        profile: ProfileConfig | None = None,
+    ) -> None:
+        """impressions: where answers are noted; None: nowhere. profile: has the time after which presence ends."""
+        self._tables = tables
+        self._impressions = impressions
+        self._rooms: RoomTable = tables.rooms
+        self._config = config
+        self._metrics = metrics
+        self._clock = clock
+        half_life_ms = int(config.fresh_half_life_s * 1000)
+        shown = {"show_mature": config.show_mature}
+        self._pools = Pools(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights, **shown)
+        self._candidates = Candidates(tables.rooms, self._pools, config.nearest, **shown)
+        by_terms = Score(tables.rooms, self._pools, config.weights)
+        self._ranking = Ranking(tables.rooms, tables.lock, STALE_MS)
+        self.failures = tables.rooms.failures = ModelFailures(config.failures, metrics)
+        reasons = Reasons(
+            tables.rooms, self._pools, by_terms, least=config.reason_least, new_ms=int(config.new_s * 1000)
+        )
+        self._scoring = Scoring(
+            self._candidates, by_terms, reasons, self._ranking, ranked=config.ranked, failures=self.failures
+        )
+        presence_ms = 1_000 * (profile or ProfileConfig()).presence_timeout_s
+        self._tastes = Tastes(
+            tables, self._candidates, config.weights, config.broad_category, metrics, presence_ms=presence_ms
+        )
+        self._shadow = ShadowScoring(tables, self._tastes, self._scoring, config.shadow, metrics)
+        self._written = Written()
+        load_kernels()
+        self._request_prefix = secrets.token_hex(10)
+        self._requests = itertools.count()
+
+    def recommend(self, query: Query) -> Answer:
+        """The rooms for one viewer."""
+        with self._tables.lock:
+            now_ms = self._now_ms()
+            held = self._held(ViewerId(query.viewer), now_ms)
+            picks = self._picks(query, held, now_ms)
+            items = [
+                shown_item(
+                    pick.card,
+                    now_ms,
+                    pick.score,
+                    Why(pick.source, reason_of(pick.source, about_of(pick)), pick.terms),
+                    self._rooms.alignment.version,
+                    chat_per_minute=pick.chat_per_minute,
+                )
+                for pick in picks
+            ]
+            answer = self._answer(query, held, now_ms, items)
+            self._shadow.note(query)
+            if self._impressions is not None:
+                self._impressions.note(answer, picks)
+            return answer
+
+    def recommend_json(self, query: Query) -> bytes:
+        """The rooms for one viewer, as JSON joined from kept pieces; a third of the time for an answer of 20 rooms."""
+        if query.explain:
+            return msgspec.json.encode(self.recommend(query))
+        with self._tables.lock:
+            now_ms = self._now_ms()
+            held = self._held(ViewerId(query.viewer), now_ms)
+            picks = self._picks(query, held, now_ms)
+            answer = self._answer(query, held, now_ms, [])
+            self._shadow.note(query)
+            if self._impressions is not None:
+                self._impressions.note(answer, picks)
+            return self._written.answer(answer, picks)
+
+    def keep_renewed(self, stop: threading.Event) -> None:
+        """Renews what models prepare of all rooms, and scores in the shadow. A thread's loop until `stop`."""
+        warm_up.compile_all()  # before a version needs them; the baseline ranker answers meanwhile
+        rest_s = PREPARE_S
+        while not stop.wait(rest_s):
+            began_s = time.thread_time()  # processor time: on a busy replica most of a renewal is waiting
+            try:
+                self.renew()
+                self._shadow.compare(self._clock.now_ms())
+            except Exception:  # the next may do better; where none does, requests renew, and fail with the reason
+                LOGGER.exception("what a model prepares of all rooms was not renewed")
+            rest_s = max(PREPARE_S, REST * (time.thread_time() - began_s))
+
+    def renew(self) -> None:
+        """Prepares all rooms anew for the version in force and the one in the shadow. Called without the lock."""
+        candidate = self._shadow.candidate
+        beside = [] if candidate is None else [candidate]
+        self._ranking.renew(_ranking([self._rooms.alignment, *beside]), self._clock.now_ms(), RENEW_PAUSE_S)
+
+    def warm(self, alignment: Alignment) -> None:
+        """Has a version that is not in force score for the latest viewers. Raises VersionError: it gives no numbers."""
+        self._ranking.renew(_ranking([alignment]), self._clock.now_ms(), RENEW_PAUSE_S)
+        with self._tables.lock:
+            recent: dict[ViewerId, Held] = {ViewerId(""): STRANGER, **self._tastes.recent(WARM_VIEWERS)}
+        for viewer, held in recent.items():
+            with self._tables.lock:
+                now_ms = self._now_ms()
+                other = self._tastes.under(alignment, viewer, held, now_ms)
+                scored = self._scoring.of(Query(viewer="-", limit=WARM_ROOMS), other, alignment, now_ms)
+            if not np.isfinite(scored.values_K).all():  # also of a version that only has a viewer tower
+                raise VersionError(f"version {alignment.version} scores rooms with what is not a number")
+
+    def shadow(self, candidate: Alignment | None) -> None:
+        """Has a share of the requests scored by this version too, from now on; None ends that."""
+        if candidate is not None:
+            self._ranking.renew(_ranking([candidate]), self._clock.now_ms(), RENEW_PAUSE_S)
+        self._shadow.candidate = candidate
+
+    def rooms(self, limit: int, filters: Filters = NO_FILTERS) -> list[Room]:
+        """Live rooms, largest audience first; ties break the same way at every limit and in every replica."""
+        with self._tables.lock:
+            now_ms = self._clock.now_ms()
+            slots = self._candidates.allowed(filters)
+            best = slots[largest(self._rooms.audience_N[slots] + self._candidates.ties(slots), limit)]
+            by_slot, version = self._rooms.by_slot, self._rooms.alignment.version
+            said = self._chat(best, now_ms)
+            return [
+                shown_room(by_slot[slot], now_ms, version, chat_per_minute=chat)
+                for slot, chat in zip(best.tolist(), said, strict=True)
+            ]
+
+    def room(self, room: str) -> Room:
+        """One live room. Raises UnknownRoom."""
+        with self._tables.lock:
+            now_ms, card = self._clock.now_ms(), self._card(room)
+            (chat,) = self._chat([card.slot], now_ms)
+            return shown_room(card, now_ms, self._rooms.alignment.version, chat_per_minute=chat)
+
+    def similar(self, room: str, limit: int, filters: Filters = NO_FILTERS) -> list[Item]:
+        """Live rooms nearest to a live room by content, without itself; none while it has no vector.
+
+        Raises UnknownRoom. Among few rooms the nearest may not be like it: they are listed, and not called similar.
+        """
+        with self._tables.lock:
+            now_ms = self._clock.now_ms()
+            card = self._card(room)
+            alike, other = Why("similar", "similar to " + card.state.streamer), Why(LIVE, reason_of(LIVE, ""))
+            by_slot, version = self._rooms.by_slot, self._rooms.alignment.version
+            found = self._candidates.similar(card.slot, limit, self._rooms.alignment, filters)
+            said = self._chat([slot for slot, _ in found], now_ms)
+            least = self._config.reason_least
+            return [
+                shown_item(
+                    by_slot[slot], now_ms, score, alike if score > least else other, version, chat_per_minute=chat
+                )
+                for (slot, score), chat in zip(found, said, strict=True)
+            ]
+
+    def _held(self, viewer: ViewerId, now_ms: int) -> Held:
+        """The viewer's data in memory; a cold-start viewer's where the version's viewer tower fails."""
+        alignment = self._rooms.alignment
+        if not isinstance(alignment, ModelAlignment):
+            return self._tastes.of(viewer, now_ms)
+        try:
+            return self._tastes.of(viewer, now_ms)
+        except Exception as err:  # whatever a version does, a viewer has an answer
+            self.failures.note(alignment.version, err, now_ms)
+            return STRANGER
+
+    def _chat(self, slots: Sequence[int] | NDArray[np.int64], now_ms: int) -> list[int]:
+        """Chat messages per minute in each room, as of now."""
+        return _as_whole(self._rooms.lately.chat_per_minute(np.asarray(slots, np.int64), now_ms))
+
+    def _card(self, room: str) -> Card:
+        card = self._rooms.cards.get(RoomId(room))
+        if card is None:
+            raise UnknownRoom(f"room {room[:MAX_ID_LENGTH]!r} is not live; GET /v1/rooms lists the live rooms")
+        return card
+
+    def _now_ms(self) -> int:
+        now_ms = self._clock.now_ms()
+        if self._rooms.taken:
+            self._forget_ended()
+        if not 0 <= now_ms - self._pools.renewed_ms < self._config.renew_ms:  # a clock may be put back
+            self._pools.renew(self._rooms, now_ms)
+        return now_ms
+
+    def _forget_ended(self) -> None:
+        """Clears what is computed by slot where a new room took the slot: it is not as hot as the room before."""
+        slots_N = np.array([*self._rooms.taken], np.int64)
+        self._rooms.taken.clear()
+        self._pools.forget(slots_N)
+        self._ranking.forget(slots_N)
+
+    def _answer(self, query: Query, held: Held, now_ms: int, items: list[Item]) -> Answer:
+        return Answer(
+            request=f"{self._request_prefix}{next(self._requests):012x}",
+            viewer=query.viewer,
+            known=held.taste.known,
+            model_version=self._rooms.alignment.version,
+            generated_at_ms=now_ms,
+            live_rooms=len(self._rooms),
+            rooms=items,
+        )
+
+    def _picks(self, query: Query, held: Held, now_ms: int) -> list[Pick]:
+        """The chosen rooms in order."""
+        rooms = self._rooms
+        scored = self._scoring.surely(query, held, rooms.alignment, now_ms)
+        categories_K = rooms.category_N[scored.slots_K]
+        chosen = diversity.diversify(
+            scored.values_K,
+            rooms.streamer_N[scored.slots_K],
+            categories_K,
+            limit=query.limit,
+            streamer_cost=self._config.streamer_cost,
+            category_cost=self._config.category_cost,
+        )
+        places_L = np.array(chosen, np.int64)
+        slots_L, scores = scored.slots_K[places_L], scored.scores_K[places_L].tolist()
+        sources = scored.causes(places_L)
+        likes = self._likes(held, slots_L, sources)
+        said = _as_whole(self._pools.chat_per_minute_N[slots_L])
+        picks = []
+        for slot, score, position, source, like, chat in zip(
+            slots_L.tolist(), scores, chosen, sources, likes, said, strict=True
+        ):
+            card = rooms.by_slot.get(slot)
+            if card is None:  # the last check: is it live?
+                self._metrics.count("dead_rooms_returned_total")
+                continue
+            terms = scored.terms(position) if query.explain else UNSET
+            about = like if source == "similar" else scored.origin if source == "others" else ""
+            own = source == "similar" and like == card.state.streamer  # then the reason is to have been there before
+            if own or source == "visited":
+                source = "followed" if card.state.streamer in held.taste.followed else "visited"  # noqa: PLW2901
+            pick = Pick(card, score, source, chat_per_minute=chat, about=about, terms=terms)
+            picks.append(pick if about_of(pick) or source not in NAMING else msgspec.structs.replace(pick, source=LIVE))
+        return picks
+
+    def _likes(self, held: Held, slots_L: NDArray[np.int64], sources: Sequence[Source]) -> list[str]:
+        """Per similar room the visited streamer whose rooms it is most like; "" for none."""
+        likes = [""] * len(sources)
+        places = [place for place, source in enumerate(sources) if source == "similar"]
+        if places:
+            nearest = held.likened.nearest(self._rooms.alignment.content(slots_L[places]))
+            for place, like in zip(places, nearest, strict=True):
+                likes[place] = like
+        return likes
+
+
+def _as_whole(rate_N: NDArray[np.float32]) -> list[int]:
+    """Rates rounded to whole numbers, as answers show them."""
+    whole: list[int] = np.rint(rate_N).astype(np.int64).tolist()
+    return whole
+
+
+def _ranking(alignments: Sequence[Alignment]) -> list[ModelAlignment]:
+    """The alignments whose version has a ranker."""
+    return [one for one in alignments if isinstance(one, ModelAlignment) and one.model.ranks]

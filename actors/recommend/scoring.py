@@ -1,0 +1,215 @@
+"""The scoring of a request: candidates, then their scores by the version in force. Never diversifies, never explains.
+
+The baseline ranker scores by `baseline_score.py`. A version with a ranker ranks the best of these candidates. A version
+without one scores like the baseline, with the towers' product for the cosine; so does one whose ranker fails a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from actors.recommend.baseline_score import Asked, Company, Score
+from actors.recommend.candidates import ENOUGH, NO_FILTERS, NONE, Candidates
+from actors.recommend.model_ranking import Ranking
+from actors.recommend.reasons import LIVE, Reasons
+from actors.recommend.schema import Query, Source
+from actors.recommend.viewer_cache import Held
+from actors.state.circuit_breaker import ModelFailures
+from actors.state.room_embeddings import Alignment, ModelAlignment
+from streaming.errors import VersionError
+from training.features.compiling import FLOATS, kernel
+
+Floats = NDArray[np.float32]
+
+LEAST, MOST = 1e-6, 1 - 1e-6  # float32 cannot tell probabilities nearer to 0 or 1 from these
+SCORE_DIGITS = 4  # a fifth means nothing, and all 17 of a float take as long to serialise as the rest of an item
+UNITS = 10.0**SCORE_DIGITS
+APART = 1_000.0  # log odds, more than costs of likeness can bridge
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """K rooms that may be shown, the best first. terms: gives what the k-th room's score consists of.
+
+    origin: the streamer whose viewers count as "others"; "" where these are counted otherwise.
+    """
+
+    slots_K: NDArray[np.int64]
+    values_K: NDArray[np.float64]  # by which they are ordered, descending
+    scores_K: NDArray[np.float64]  # as shown in the answer
+    terms: Callable[[int], dict[str, float]]
+    causes: Callable[[NDArray[np.int64]], list[Source]]  # what moved the rooms at some places most
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Offer:
+    """N candidates that may be shown, the best by the baseline ranker first. scores_N: rounded. alike_N: by slot."""
+
+    slots_N: NDArray[np.int64]
+    scores_N: NDArray[np.float64]
+    alike_N: Floats | None
+    company: Company
+
+
+@kernel(exact=True)
+def ordered(probability_N: Floats, most: int) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """The `most` most probable, in descending order: positions, log odds and probabilities, rounded. Empty on a NaN.
+
+    Rooms are ordered by log odds, because costs of likeness are subtracted, for which a probability leaves no room.
+    """
+    best_K, num = np.empty(min(most, len(probability_N)), np.int64), 0
+    for n in range(len(probability_N)):
+        if not np.isfinite(probability_N[n]):
+            num = 0
+            break
+        if num < len(best_K):
+            num += 1
+        elif num == 0 or probability_N[best_K[num - 1]] >= probability_N[n]:
+            continue
+        place = num - 1
+        while place > 0 and probability_N[best_K[place - 1]] < probability_N[n]:
+            best_K[place] = best_K[place - 1]
+            place -= 1
+        best_K[place] = n
+    best_K = best_K[:num]
+    odds_K, rounded_K = np.empty(len(best_K)), np.empty(len(best_K))
+    for k in range(len(best_K)):
+        probability = probability_N[best_K[k]]
+        sure = min(max(probability, LEAST), MOST)
+        odds_K[k] = np.rint(np.log(sure / (1 - sure)) * UNITS) / UNITS
+        rounded_K[k] = np.rint(probability * UNITS) / UNITS
+    return best_K, odds_K, rounded_K
+
+
+def signatures() -> dict[Any, Any]:
+    """The kernels called here with their argument types, for `compiling.load`."""
+    return {ordered: (FLOATS, types.int64)}
+
+
+class Scoring:
+    """Finds and scores rooms for a viewer under a version. The caller holds the tables' lock."""
+
+    def __init__(
+        self,
+        candidates: Candidates,
+        score: Score,
+        reasons: Reasons,
+        ranking: Ranking,
+        *,
+        ranked: int,
+        failures: ModelFailures,
+    ) -> None:
+        """ranked: how many candidates a ranker gets, the best by the baseline ranker's terms; 0: all.
+
+        Where more rooms are asked for, as many again are ranked, and come after these.
+        """
+        self._candidates = candidates
+        self._score = score
+        self._reasons = reasons
+        self._ranked = ranked
+        self._ranking = ranking
+        self._failures = failures
+
+    def of(self, query: Query, held: Held, alignment: Alignment, now_ms: int) -> Scored:
+        """The scored rooms for a query. Raises whatever the version raises; VersionError: it gives no numbers.
+
+        They are at least as many as the query's limit, where so many may be shown. The first ones do not depend on it.
+        """
+        offer = self._offer(query, held, alignment, now_ms)
+        if isinstance(alignment, ModelAlignment) and alignment.model.ranks and len(offer.slots_N):
+            return self._by_model(offer, held, alignment, query.limit, now_ms)
+        return self._by_terms(offer, held, now_ms)
+
+    def surely(self, query: Query, held: Held, alignment: Alignment, now_ms: int) -> Scored:
+        """The scored rooms for a query, come what may: where the version fails, that is noted, and the baseline scores.
+
+        To score then takes no more time than with the baseline ranker in force: the candidates are there already.
+        """
+        offer = self._offer(query, held, alignment, now_ms)
+        if isinstance(alignment, ModelAlignment) and alignment.model.ranks and len(offer.slots_N):
+            try:
+                scored = self._by_model(offer, held, alignment, query.limit, now_ms)
+            except Exception as err:  # whatever a version does, a viewer has an answer
+                self._failures.note(alignment.version, err, now_ms)
+            else:
+                if held.viewer is not None:  # else the viewer tower was not asked, and may be what fails
+                    self._failures.clear(alignment.version)
+                return scored
+        return self._by_terms(offer, held, now_ms)
+
+    def _offer(self, query: Query, held: Held, alignment: Alignment, now_ms: int) -> _Offer:
+        candidates, taste, visited = self._candidates, held.taste, held.visited
+        alike_N = candidates.alike(held.query_E, alignment.index)
+        nearest = candidates.nearest(alike_N, query.filters)
+        hidden_H = candidates.hidden(query.exclude, taste.room)
+        slots_N = shown_K = NONE
+        if query.filters == NO_FILTERS:
+            slots_N = candidates.union(visited, taste, nearest)
+            shown_K = candidates.may_be_shown(slots_N, query.filters, hidden_H)
+        most = candidates.num_open(query.filters, hidden_H)
+        if len(shown_K) < max(ENOUGH, 2 * len(query.exclude)) and len(shown_K) < most:
+            slots_N = candidates.union_allowed(visited, taste, alike_N, query.filters, hidden_H)
+            shown_K = candidates.may_be_shown(slots_N, query.filters, hidden_H)
+        company = self._score.company(taste, now_ms)
+        slots_K, scores_K = self._score.of(slots_N, shown_K, held.affinity, alike_N, visited, company=company)
+        units_K = np.rint(scores_K.astype(np.float64) * UNITS)
+        order_K = (-units_K - self._candidates.ties(slots_K)).argsort()
+        return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company)
+
+    def _by_terms(self, offer: _Offer, held: Held, now_ms: int) -> Scored:
+        slots_K, values_K = offer.slots_N, offer.scores_N
+
+        asked = Asked(held.affinity, offer.alike_N, held.visited, offer.company)
+
+        def terms(place: int) -> dict[str, float]:
+            return self._score.terms(asked, int(slots_K[place]))
+
+        def causes(places_L: NDArray[np.int64]) -> list[Source]:
+            return self._reasons.of_terms(asked, slots_K, places_L, now_ms)
+
+        return Scored(slots_K, values_K, values_K, terms, causes, origin=held.taste.origin or "")
+
+    def _by_model(self, offer: _Offer, held: Held, alignment: ModelAlignment, limit: int, now_ms: int) -> Scored:
+        block = self._ranked or len(offer.slots_N)
+        slots_N = offer.slots_N[: -(-limit // block) * block]
+        asked = self._ranking.rank(alignment, slots_N, held, now_ms)
+        ranked = asked.rooms
+        best_K, odds_K, enter_K = ordered(ranked.enter_N[:block], block)
+        for start in range(
+            block, len(slots_N), block
+        ):  # only for a large limit, which does not change what comes first
+            more_K, more_odds_K, more_enter_K = ordered(ranked.enter_N[start : start + block], block)
+            best_K = np.concatenate([best_K, more_K + start])
+            odds_K = np.concatenate([odds_K, more_odds_K - APART * (start // block)])
+            enter_K = np.concatenate([enter_K, more_enter_K])
+        if len(best_K) < len(slots_N):
+            raise VersionError(f"version {alignment.version} scores rooms with what is not a number")
+
+        def terms(place: int) -> dict[str, float]:
+            at = best_K[place]
+            slot = int(slots_N[at])
+            return {
+                "enter": float(ranked.enter_N[at]),
+                "stay": float(ranked.stay_N[at]),
+                "interact": float(ranked.interact_N[at]),
+                "dot": float(alignment.rooms.vectors_NE[slot] @ held.viewer.vector_E) if held.viewer else 0.0,
+                "gate": float(alignment.rooms.content_gate_N[slot]),
+            }
+
+        def causes(places_L: NDArray[np.int64]) -> list[Source]:
+            try:
+                sources = self._reasons.of_falls(asked, slots_N, best_K[places_L], now_ms)
+            except Exception as err:  # whatever a version does, a viewer has an answer, and a true reason
+                self._failures.note(alignment.version, err, now_ms, "reasons")
+                return [LIVE] * len(places_L)
+            self._failures.clear(alignment.version, "reasons")
+            return sources
+
+        return Scored(slots_N[best_K], odds_K, enter_K, terms, causes)

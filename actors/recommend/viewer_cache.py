@@ -1,0 +1,242 @@
+"""A cache of viewers between requests: interest profile, affinity, vector. Never scores a room."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.recommend.baseline_score import Affinity
+from actors.recommend.candidates import Candidates, Visited
+from actors.recommend.viewer_taste import (
+    NOBODY,
+    PRESENCE_MS,
+    Likened,
+    Reading,
+    Taste,
+    abouts_of,
+    likened,
+    reading_of,
+    taste_of,
+)
+from actors.state.room_embeddings import Alignment, ModelAlignment
+from actors.state.room_table import Card, EndedRoom, RoomTable
+from actors.state.table_reader import Tables
+from streaming.errors import RecordError
+from streaming.events import RoomState, ViewerId, ViewerProfile, Visit
+from streaming.metrics import Metrics
+from training.features.viewer_columns import ProfileReader
+from training.features.visit_sequence import PastVisits, past_visits
+from training.inference.interface import RoomEmbeddings, ServedViewer, ViewerPast
+from training.settings import BaselineWeights
+
+MAX_TASTES = 20_000  # interest profiles kept; some 3.5 KB each
+MODEL_TASTES = 8_000  # the same with a model: some 13 KB each, with the profile decoded
+HOUR_MS = 3_600_000
+HABITS_MS = 600_000  # habits fade (training/baseline.py), and are computed anew for an unchanged profile after this
+TASTE_MS = 30_000  # an interest profile is read anew after this even without a new event: its rooms change
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """Data of a profile kept until it changes, with a model. Interest profiles are then read in a third of the time."""
+
+    profile: ViewerProfile
+    reading: Reading
+    past: ProfileReader
+    visits: PastVisits
+    most_visits: int  # limit under which `visits` was read
+
+
+@dataclass(slots=True)
+class Held:
+    """A viewer in the cache: the interest profile and its sources."""
+
+    taste: Taste
+    affinity: Affinity | None = None  # None: a cold-start viewer
+    visited: Visited = field(default_factory=Visited)
+    query_E: NDArray[np.float32] | None = None  # the viewer's vector for the index of the version in force
+    viewer: ServedViewer | None = None  # with a model
+    likened: Likened = NOBODY
+    kept: Kept | None = None  # with a model
+    row_V: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # rows of `visited` in `past`
+    raw: bytes = b""
+    read_ms: int = 0
+    basis: int = 0
+
+    @property
+    def past(self) -> ProfileReader | None:
+        """The reader of the viewer's past, with a model, else None."""
+        return None if self.kept is None else self.kept.past
+
+    @property
+    def known_live(self) -> int:
+        """Number of live rooms of streamers visited before; with a model."""
+        return int(np.count_nonzero(self.row_V))
+
+    def see(self, visited: Visited) -> None:
+        """Replaces the live rooms of streamers visited before."""
+        self.visited = visited
+        if self.kept is not None:
+            self.row_V = self.kept.past.rows(visited.streamers)
+
+
+STRANGER = Held(Taste(known=False))
+
+
+class Tastes:
+    """A cache of viewers, read anew on a new profile, another version, or with time. Used under the tables' lock."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        candidates: Candidates,
+        weights: BaselineWeights,
+        broad_category: str,
+        metrics: Metrics,
+        *,
+        presence_ms: int = PRESENCE_MS,
+    ) -> None:
+        """presence_ms: a viewer who was silent for so long is in no room."""
+        self._tables = tables
+        self._rooms: RoomTable = tables.rooms
+        self._candidates = candidates
+        self._weights = weights
+        self._broad_category = broad_category
+        self._presence_ms = presence_ms
+        self._metrics = metrics
+        self._held: OrderedDict[ViewerId, Held] = OrderedDict()
+
+    def of(self, viewer: ViewerId, now_ms: int) -> Held:
+        """The viewer's data, read anew with a new profile, vector basis or label number, and every TASTE_MS."""
+        raw = self._tables.viewers.raw(viewer)
+        if raw is None:
+            self._metrics.count("strangers_total")
+            return STRANGER
+        held = self._held.get(viewer)
+        if (
+            held is not None
+            and held.raw is raw
+            and held.basis == self._rooms.basis_version
+            and 0 <= now_ms - held.read_ms < TASTE_MS
+            and held.affinity is not None
+            and held.affinity.stands(self._rooms)
+        ):
+            if not self._rooms.roster.stands(held.visited.version, held.taste.streamers):
+                held.see(self._candidates.visited(held.taste))
+            return held
+        held = self._read(viewer, raw, held, now_ms)
+        if held is None:
+            return STRANGER
+        self._held[viewer] = held
+        self._held.move_to_end(viewer)
+        most = MODEL_TASTES if isinstance(self._rooms.alignment, ModelAlignment) else MAX_TASTES
+        while len(self._held) > most:
+            self._held.popitem(last=False)
+        return held
+
+    def under(self, alignment: Alignment, viewer: ViewerId, held: Held, now_ms: int) -> Held:
+        """The viewer's data under a version that is not in force; not cached."""
+        profile = self._decode(viewer, held.raw) if held.raw else None
+        if profile is None:
+            return STRANGER
+        other = Held(held.taste, held.affinity, held.visited, raw=held.raw, read_ms=now_ms)
+        if not isinstance(alignment, ModelAlignment):
+            other.query_E = taste_of(profile, self._rooms, now_ms).query_E
+        else:
+            other.kept = self._kept(profile, alignment, None, self._rooms.lately.event_now_ms(now_ms))
+            other.see(held.visited)
+            self._ask_tower(other, alignment, abouts_of(profile.visits, self._rooms), now_ms)
+        return other
+
+    def recent(self, most: int) -> Mapping[ViewerId, Held]:
+        """The viewers read last, the newest first, at most `most`."""
+        return {viewer: self._held[viewer] for viewer, _ in zip(reversed(self._held), range(most), strict=False)}
+
+    def _decode(self, viewer: ViewerId, raw: bytes) -> ViewerProfile | None:
+        try:
+            return self._tables.viewers.decode(raw)
+        except RecordError:
+            self._metrics.count("undecodable_total", topic="viewer-profiles")
+            self._tables.viewers.drop(viewer)
+            return None
+
+    def _read(self, viewer: ViewerId, raw: bytes, before: Held | None, now_ms: int) -> Held | None:
+        """Reads a viewer; None: the profile cannot be decoded. before: the cached data, perhaps of an older profile."""
+        rooms, alignment = self._rooms, self._rooms.alignment
+        kept = before.kept if before is not None and before.raw is raw else None
+        profile = self._decode(viewer, raw) if kept is None else kept.profile
+        if profile is None:
+            return None
+        event_now_ms, reading = rooms.lately.event_now_ms(now_ms), None
+        if isinstance(alignment, ModelAlignment):
+            kept = self._kept(profile, alignment, kept, event_now_ms)
+            reading = kept.reading
+        abouts = abouts_of(profile.visits, rooms)
+        taste = taste_of(
+            profile,
+            rooms,
+            event_now_ms,
+            self._broad_category,
+            reading=reading,
+            abouts=abouts,
+            content=reading is None,
+            presence_ms=self._presence_ms,
+        )
+        held = Held(taste, Affinity(taste, rooms, self._weights), query_E=taste.query_E, likened=taste.likened)
+        held.raw, held.read_ms, held.basis = raw, now_ms, rooms.basis_version
+        if isinstance(alignment, ModelAlignment):
+            held.kept = kept
+            self._ask_tower(held, alignment, abouts, now_ms)
+        if before is not None and before.kept is kept is not None and before.taste.habits is taste.habits:
+            held.visited, held.row_V = before.visited, before.row_V
+            if rooms.roster.stands(held.visited.version, taste.streamers):
+                return held
+        held.see(self._candidates.visited(taste))
+        return held
+
+    def _kept(self, profile: ViewerProfile, alignment: ModelAlignment, before: Kept | None, event_now_ms: int) -> Kept:
+        """The data kept of a profile. before: those of the same profile, if any."""
+        most = alignment.model.max_visits
+        if before is not None and before.most_visits == most:
+            if event_now_ms - before.reading.habits_ms > HABITS_MS:
+                before.reading = reading_of(profile, event_now_ms)
+            return before
+        visits = past_visits(profile, event_now_ms, most)
+        return Kept(profile, reading_of(profile, event_now_ms), ProfileReader(profile), visits, most)
+
+    def _ask_tower(
+        self, held: Held, alignment: ModelAlignment, abouts: Sequence[Card | EndedRoom | None], now_ms: int
+    ) -> None:
+        kept, past = held.kept, None
+        if kept is not None and kept.profile.visits:
+            event_now_ms = self._rooms.lately.event_now_ms(now_ms)
+            visits = kept.visits.until(event_now_ms)
+            rooms = self._visited(alignment, visits.visits, abouts[-len(visits.visits) :])
+            past = ViewerPast(kept.profile, visits, rooms, event_now_ms / HOUR_MS % 24)
+            streamers = [visit.streamer for visit in visits.visits]
+            held.likened = likened(streamers, np.ones(len(streamers), np.float32), rooms.content_NE)
+        held.viewer = alignment.model.viewer(past)
+        held.query_E = alignment.short(held.viewer.vector_E)
+
+    def _visited(
+        self, alignment: ModelAlignment, visits: Sequence[Visit], abouts: Sequence[Card | EndedRoom | None]
+    ) -> RoomEmbeddings:
+        """Embeddings of the visits' rooms: as they are now, or when they ended, or by streamer alone if forgotten."""
+        slots_V = np.full(len(visits), -1, np.int64)
+        ended: dict[int, RoomState] = {}
+        for place, about in enumerate(abouts):
+            if isinstance(about, EndedRoom):
+                ended[place] = about.state
+            elif about is not None:
+                slots_V[place] = about.slot
+        rooms = alignment.rooms.take(np.maximum(slots_V, 0))
+        if ended:
+            rooms.put(np.array([*ended]), alignment.ended(list(ended.values()), self._rooms.content))
+        gone = [place for place in np.flatnonzero(slots_V < 0).tolist() if place not in ended]
+        if gone:
+            rooms.put(np.array(gone), alignment.alone([visits[place].streamer for place in gone]))
+        return rooms

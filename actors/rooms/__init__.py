@@ -1,0 +1,1 @@
+"""The RoomWorker: chat and descriptions in, texts to the encoder, room states out."""

@@ -1,0 +1,194 @@
+"""Brings the texts of a worker's rooms to the encoder and the vectors back. Never reads the log, never publishes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from actors.rooms.encode_schedule import Pick, Purpose, Schedule
+from actors.rooms.encoder_client import Encoded, InFlight
+from actors.rooms.partition import HeldRoom
+from streaming.clock import Clock
+from streaming.metrics import Metrics
+from streaming.room.chat import RoomText
+from streaming.room.vectors import are_numbers, to_bytes
+from streaming.room.window import ClosedSegment
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    held: HeldRoom
+    purpose: Purpose
+    text: RoomText | ClosedSegment
+    since_ms: int
+
+
+class Backlog(NamedTuple):
+    """The encoder's backlog. texts: wanted or in flight. stale: rooms whose vector misses text for over the promise."""
+
+    texts: int
+    stale: int
+
+
+class Patience(NamedTuple):
+    """Waiting times after which an encoder that is behind is relieved.
+
+    segment_ms: then only the newest of a room's closed segments enters the mean. short_ms: chat that waited so long is
+    encoded as a short text first.
+    """
+
+    segment_ms: int
+    short_ms: int
+
+
+class RoomTexts:
+    """Keeps the encoder busy with the texts that matter most. A text whose encoding fails is wanted again."""
+
+    def __init__(
+        self,
+        schedule: Schedule[HeldRoom],
+        in_flight: InFlight[_Job],
+        patience: Patience,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._schedule = schedule
+        self._in_flight = in_flight
+        self._patience = patience
+        self.behind_ms = 0  # how long the chat picked last had waited
+        self._metrics = metrics
+        self._clock = clock
+
+    def want(self, held: HeldRoom, since_ms: int, messages: int) -> None:
+        """Notes which texts the room wants. messages: new since the last call, the oldest appended at `since_ms`."""
+        fold = held.fold
+        if not fold.started:
+            return
+        held.unseen += messages
+        if fold.chat_pending:
+            if fold.status == "live":
+                self._schedule.want_now(held, since_ms, held.unseen, held.audience)
+            else:
+                self._schedule.want_last(held, since_ms)
+        if not held.segment_flying and fold.closed_segments():
+            self._schedule.want_segment(held, since_ms)
+        if not held.title_flying and fold.title_text() is not None:
+            self._schedule.want_title(held, since_ms)
+
+    def forget(self, held: HeldRoom) -> None:
+        """Drops the wants of a room that is gone."""
+        self._schedule.forget(held)
+
+    def submit(self) -> list[HeldRoom]:
+        """Submits as many texts as the encoder has room for. Returns rooms that turned out to need no vector."""
+        vacancy = self._in_flight.vacancy()
+        settled: list[HeldRoom] = []
+        if not vacancy:
+            return settled
+        now_ms = self._clock.now_ms()
+        jobs: list[_Job] = []
+        for pick in self._schedule.pick(vacancy, now_ms, self._in_flight.capacity):
+            job = self._job(pick, now_ms)
+            if job is not None:
+                jobs.append(job)
+            elif pick.room.fold.dirty:
+                settled.append(pick.room)
+        size = self._in_flight.batch_texts
+        for start in range(0, len(jobs), size):
+            chunk = jobs[start : start + size]
+            self._in_flight.submit(chunk, [job.text.text for job in chunk])
+        return settled
+
+    def land(self) -> list[HeldRoom]:
+        """Applies completed vectors. Returns the rooms that changed."""
+        changed: list[HeldRoom] = []
+        for landing in self._in_flight.landed():
+            for row, job in enumerate(landing.jobs):
+                if job.purpose == "now":
+                    self._schedule.landed(job.held)
+                elif job.purpose == "title":
+                    job.held.title_flying = False
+                else:
+                    job.held.segment_flying = False
+                if job.held.gone:
+                    continue
+                if landing.encoded is not None:
+                    self._take(job, landing.encoded, row)
+                    changed.append(job.held)
+                self.want(job.held, job.since_ms if landing.encoded is None else self._clock.now_ms(), 0)
+            if landing.encoded is not None:
+                self._count(landing.jobs)
+        return changed
+
+    def backlog(self, now_ms: int) -> Backlog:
+        """The backlog now."""
+        return Backlog(self._schedule.waiting() + self._in_flight.texts, self._schedule.stale(now_ms))
+
+    @property
+    def texts_per_s(self) -> float:
+        """The encoder's rate for this worker."""
+        return self._in_flight.texts_per_s
+
+    @property
+    def in_flight(self) -> int:
+        """Texts in flight at the encoder."""
+        return self._in_flight.texts
+
+    def wait_s(self, longest_s: float) -> float:
+        """How long nothing can happen here, at most `longest_s`."""
+        if self._in_flight.texts:  # a completed vector waits for the end of the poll
+            return min(longest_s, 0.025, max(0.005, self._in_flight.batch_s / 8))
+        if self._schedule.waiting():
+            wake_ms = self._schedule.next_wake_ms()
+            rest_s = 0.02 if wake_ms is None else (wake_ms - self._clock.now_ms()) / 1000
+            return min(longest_s, max(0.001, min(rest_s, 0.05)))
+        return longest_s
+
+    def _job(self, pick: Pick[HeldRoom], now_ms: int) -> _Job | None:
+        held, fold = pick.room, pick.room.fold
+        if pick.purpose == "now":
+            self.behind_ms = now_ms - pick.since_ms
+            short = self.behind_ms > self._patience.short_ms
+            text = None if held.gone else fold.chat_text(short=short)
+            held.unseen = 0
+            if text is None:
+                self._schedule.landed(held)
+            return None if text is None else _Job(held, "now", text, pick.since_ms)
+        if pick.purpose == "title":
+            title = None if held.gone else fold.title_text()
+            held.title_flying = title is not None
+            return None if title is None else _Job(held, "title", title, pick.since_ms)
+        segments = [] if held.gone else fold.closed_segments()
+        if len(segments) > 1 and now_ms - pick.since_ms > self._patience.segment_ms:
+            self._metrics.count("segments_skipped_total", len(segments) - 1)
+            for segment in segments[:-1]:
+                fold.skip_segment(segment.index)
+            segments = segments[-1:]
+        held.segment_flying = bool(segments)
+        return _Job(held, "segment", segments[0], pick.since_ms) if segments else None
+
+    def _take(self, job: _Job, encoded: Encoded, row: int) -> None:
+        """Applies one vector. One that is not of numbers is asked for once more; after that the text has no vector."""
+        fold, vector = job.held.fold, to_bytes(encoded.vectors[row])
+        if not are_numbers(vector):
+            self._metrics.count("vectors_refused_total", reader="encoder")
+            if job.held.refused.get(job.purpose) != job.text.text:
+                job.held.refused[job.purpose] = job.text.text
+                return
+        if isinstance(job.text, ClosedSegment):
+            fold.fold_segment(job.text.index, vector, encoded.version)
+        elif job.purpose == "title":
+            fold.set_title_vector(job.text, vector, encoded.version)
+        else:
+            fold.set_chat_vector(job.text, vector, encoded.version)
+            waited_ms = self._clock.now_ms() - job.text.appended_ms
+            self._metrics.observe("freshness_seconds", max(0, waited_ms) / 1000, stage="encoded")
+
+    def _count(self, jobs: Sequence[_Job]) -> None:
+        purposes: dict[str, int] = {}
+        for job in jobs:
+            purpose = "short" if isinstance(job.text, RoomText) and job.text.short else str(job.purpose)
+            purposes[purpose] = purposes.get(purpose, 0) + 1
+        for purpose, count in purposes.items():
+            self._metrics.count("texts_encoded_total", count, purpose=purpose)

@@ -1,0 +1,327 @@
+"""The rooms of one partition: their aggregates, their unpublished changes, and how far the log was read.
+
+Never encodes, never commits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from streaming.errors import RecordError
+from streaming.events import MAX_AHEAD_MS, MIN_AT_MS, Outcome, RoomEnded, RoomId, RoomState
+from streaming.log.codec import Decoder, encode
+from streaming.log.dead_letter import DeadLetters
+from streaming.log.log import Log, Partition, Record, Sink
+from streaming.log.misplaced_records import Foreign
+from streaming.log.partitioner import partition_of
+from streaming.log.position_note import Once
+from streaming.log.restore import last_values
+from streaming.log.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS
+from streaming.room.room import RoomFold
+from streaming.room.vectors import with_numbers_only
+from streaming.room.window import ChatLine
+from streaming.room.window_config import WindowConfig
+from streaming.time_unit import misplaced
+from streaming.troubles import Skipped
+
+LOGGER = logging.getLogger(__name__)
+
+# Each input topic with the fields of a room state that are its offsets, in the order of RoomState.inputs
+INPUTS = {ROOMS: ("rooms_offset",), CHAT: ("chat_offset", "vector_offset"), ROOM_ACTIVITY: ("activity_offset",)}
+
+
+class HeldRoom:
+    """A room in a worker's memory. gone: dropped or moved away; vectors that come back for it are ignored."""
+
+    __slots__ = (
+        "audience", "fold", "gone", "home", "key", "lines", "refused", "segment_flying", "title_flying", "unseen",
+    )  # fmt: skip
+
+    def __init__(self, fold: RoomFold, key: bytes, home: int) -> None:
+        self.fold = fold
+        self.key = key
+        self.home = home  # index of the partition
+        self.audience = 0
+        self.lines: list[ChatLine] = []  # chat of the batch that is being applied
+        self.unseen = 0  # messages since the last text was taken, a few of each chatter
+        self.gone = False
+        self.title_flying = False
+        self.segment_flying = False
+        self.refused: dict[str, str] = {}  # by purpose, the last text whose vector was not of numbers
+
+
+class Tally:
+    """Outcomes of the records of a batch, summed for the metrics."""
+
+    __slots__ = ("applied", "ends_ahead", "outcomes")
+
+    def __init__(self) -> None:
+        self.ends_ahead = 0  # ends with a clock over a minute fast, believed as of their arrival
+        self.applied = {ROOMS: 0, CHAT: 0, ROOM_ACTIVITY: 0}
+        self.outcomes = {topic: [0] * len(Outcome) for topic in self.applied}
+
+
+class RoomPartition:
+    """The rooms of partition `index` of rooms, chat, room-activity and room-states."""
+
+    def __init__(
+        self,
+        index: int,
+        window: WindowConfig,
+        letters: DeadLetters,
+        *,
+        once: Once | None = None,
+        foreign: Foreign | None = None,
+        partitions: int = 0,
+        inputs: tuple[int, ...] = (),
+    ) -> None:
+        """once: what was set aside before. foreign, partitions: where records go whose keys belong elsewhere.
+
+        Without `foreign` every key counts as this partition's. inputs: the makings of the input topics, whose offsets
+        these are.
+        """
+        self.index = index
+        self.once = once or Once({})
+        self.first_offset: dict[str, int] = {}  # the first that was read, of each input topic
+        self.anew: set[str] = set()  # input topics that begin anew, as `restore` found
+        self._foreign = foreign
+        self._partitions = partitions
+        self._inputs = inputs
+        self.rooms: dict[str, HeldRoom] = {}
+        self.touched: dict[HeldRoom, int] = {}  # since the last clear, by room: new messages as rates count them
+        self.head_ms = 0  # newest append time of chat
+        self.vectors_refused = 0  # of states that were read back
+        self.next_offset: dict[str, int] = {}  # of each input topic, once a record was read
+        self._window = window
+        self._letters = letters
+        self._decode_state = Decoder(ROOM_STATES)
+        self._decoders = {topic: Decoder(topic) for topic in (ROOMS, CHAT, ROOM_ACTIVITY)}
+
+    def restore(self, log: Log, ends: Mapping[Partition, int]) -> None:
+        """Rebuilds the rooms from room-states; those whose keys belong elsewhere now are left to their new owner.
+
+        ends: of this partition of the input topics. Where an input topic begins anew, it is noted in `anew`, and the
+        states' offsets of it are forgotten. Raises LogUnavailable, Unreadable.
+        """
+        published = last_values(log, Partition(ROOM_STATES, self.index), self._letters.lost_of_states)
+        found = [
+            (key, state)
+            for key, value in published.items()
+            if self._home_of(key) == self.index and (state := self._readable(value)) is not None
+        ]
+        states = self._started_over([state for _, state in found], ends)
+        for (key, before), state in zip(found, states, strict=True):
+            held = self._take(key, state)
+            if state is not before:  # the offsets on the log must not be met again
+                held.fold.mark_changed()
+                self.touched[held] = 0
+
+    def adopt(self, key: bytes, value: bytes, now_ms: int, sink: Sink) -> bool:
+        """Takes in a room whose key belonged to another partition; False where this partition has the room already.
+
+        Its state is published here in the transaction in which it is removed there.
+        """
+        state = self._readable(value)
+        if state is None:
+            return False
+        held = self.rooms.get(state.room)
+        if held is not None:
+            if held.fold.started:  # an owner who did not know yet published it there once more: publish it here too
+                held.fold.mark_changed()
+                self.touched.setdefault(held, 0)
+                return False
+            self.drop(held)
+        nothing = {"rooms_offset": -1, "chat_offset": -1, "vector_offset": -1, "activity_offset": -1}
+        held = self._take(key, msgspec.structs.replace(state, **nothing))
+        self.publish(held, sink, max(now_ms, state.published_ms + 1))
+        self.touched[held] = 0
+        return True
+
+    def _readable(self, value: bytes) -> RoomState | None:
+        try:
+            state: RoomState = self._decode_state(value)
+        except RecordError as err:  # only a newer build can have written it: it is not refused
+            LOGGER.warning("room-states partition %d: a state is not readable: %s", self.index, err)
+            return None
+        return state
+
+    def _take(self, key: bytes, state: RoomState) -> HeldRoom:
+        fold = RoomFold(state.room, self._window)
+        fold.inputs = self._inputs
+        fold.restore(state)
+        self.vectors_refused += with_numbers_only(state) is not state
+        held = self.rooms[state.room] = HeldRoom(fold, key, self.index)
+        held.audience = max(0, state.entered - state.left)
+        return held
+
+    def _started_over(self, states: Sequence[RoomState], ends: Mapping[Partition, int]) -> list[RoomState]:
+        """The states without offsets that belong to another making of their topic, or lie behind its end."""
+        forgotten: dict[str, set[int]] = {}  # places of states whose offset says nothing
+        for place, (topic, names) in enumerate(INPUTS.items()):
+            now = self._inputs[place] if self._inputs else 0  # 0: the log cannot tell
+            of_other = {n for n, s in enumerate(states) if now and s.inputs and s.inputs[place] not in (0, now)}
+            end = ends.get(Partition(topic, self.index), 1 << 62)
+            behind = any(getattr(s, names[0]) >= end for n, s in enumerate(states) if n not in of_other)
+            if of_other or behind:
+                self.anew.add(topic)
+                forgotten[topic] = set(range(len(states))) if behind else of_other
+        found: list[RoomState] = []
+        for n, state in enumerate(states):
+            fields = [name for topic, places in forgotten.items() if n in places for name in INPUTS[topic]]
+            found.append(msgspec.structs.replace(state, **dict.fromkeys(fields, -1)) if fields else state)
+        return found
+
+    def _home_of(self, key: bytes) -> int:
+        return self.index if self._foreign is None else partition_of(key, self._partitions)
+
+    def apply(self, topic: str, records: Sequence[Record], tally: Tally) -> None:
+        """Applies records of one input topic, in offset order."""
+        tally.applied[topic] += len(records)
+        self.first_offset.setdefault(topic, records[0].offset)
+        outcomes = tally.outcomes[topic]
+        if topic == CHAT:
+            self._apply_chat(records, outcomes)
+        elif topic == ROOMS:
+            self._apply_rooms(records, outcomes, tally)
+        else:
+            self._apply_activity(records, outcomes)
+        self.next_offset[topic] = records[-1].offset + 1
+
+    def pass_over(self, skipped: Skipped) -> None:
+        """Notes that offsets of an input topic are lost."""
+        self._letters.lost(skipped)
+        self.first_offset.setdefault(skipped.topic, skipped.first)
+        self.next_offset[skipped.topic] = max(self.next_offset.get(skipped.topic, 0), skipped.last + 1)
+
+    def _apply_chat(self, records: Sequence[Record], outcomes: list[int]) -> None:
+        rooms, touched = self.rooms, self.touched
+        spoken: list[HeldRoom] = []
+        appended_ms, least_ms, ahead_ms = self.head_ms, MIN_AT_MS, MAX_AHEAD_MS
+        for record, message in self._letters.decoded(records, self._decoders[CHAT]):  # hot: no calls
+            appended_ms = record.timestamp
+            held = rooms.get(message.room)
+            at_ms = message.at_ms
+            if held is None or record.key != held.key or not least_ms <= at_ms <= appended_ms + ahead_ms:
+                held = self._admitted(record, message)
+                if held is None:
+                    continue
+            lines = held.lines
+            if not lines:
+                spoken.append(held)
+            lines.append((message.viewer, message.text, at_ms, record.offset, appended_ms))
+        for held in spoken:
+            fold = held.fold
+            before = fold.num_heard
+            fold.apply_chats(held.lines, outcomes)
+            touched[held] = touched.get(held, 0) + fold.num_heard - before
+            held.lines.clear()
+        self.head_ms = max(self.head_ms, appended_ms)
+
+    def _apply_rooms(self, records: Sequence[Record], outcomes: list[int], tally: Tally) -> None:
+        decode = self._decoders[ROOMS]
+        for record in records:
+            if record.value is None:  # a producer tidies its compacted topic: no news of the room's life
+                continue
+            try:
+                event, mends = decode.read(record.value)
+            except RecordError as err:
+                self._letters.refuse(record, err)
+                continue
+            if mends:
+                self._letters.note_mended(record, mends)
+            held = self._admitted(record, event)
+            if held is not None:
+                tally.ends_ahead += event.at_ms > record.timestamp + MAX_AHEAD_MS and not mends
+                outcomes[held.fold.apply_lifecycle(event, record.offset, record.timestamp)] += 1
+                self.touched.setdefault(held, 0)
+
+    def _apply_activity(self, records: Sequence[Record], outcomes: list[int]) -> None:
+        decode = self._decoders[ROOM_ACTIVITY]
+        for record in records:
+            try:
+                activity = decode(record.value or b"")
+            except RecordError as err:
+                self._letters.refuse(record, err)
+                continue
+            held = self.rooms.get(activity.room)
+            if held is None:
+                if self._is_foreign(record, activity.room):
+                    continue
+                held = self._hold(activity.room)
+            outcome = held.fold.apply_activity(activity, record.offset, record.timestamp)
+            outcomes[outcome] += 1
+            if outcome is not Outcome.REPLAYED:
+                held.audience = max(0, held.audience + activity.entered - activity.left)
+            self.touched.setdefault(held, 0)
+
+    def _admitted(self, record: Record, event: Any) -> HeldRoom | None:
+        """The room of a record, kept from now on; None where the record is refused or belongs elsewhere."""
+        if record.key != event.room.encode():
+            self._letters.refuse(record, f"the record's key must be its room, {event.room!r}, as UTF-8")
+            return None
+        complaint = misplaced(event.at_ms, record.timestamp)
+        if complaint and not isinstance(event, RoomEnded):  # an end is believed whatever its clock says
+            self._letters.refuse(record, complaint)
+            return None
+        held = self.rooms.get(event.room)
+        if held is not None:
+            return held
+        return None if self._is_foreign(record, event.room) else self._hold(event.room)
+
+    def _is_foreign(self, record: Record, room: str) -> bool:
+        """Whether a record's room belongs to another partition. If so, the record is forwarded there."""
+        key = room.encode()
+        if self._foreign is None or partition_of(key, self._partitions) == self.index:
+            return False
+        self._foreign.forward(record, key, self._partitions, self.once)
+        return True
+
+    def _hold(self, room: str) -> HeldRoom:
+        fold = RoomFold(RoomId(room), self._window)
+        fold.inputs = self._inputs
+        held = self.rooms[room] = HeldRoom(fold, room.encode(), self.index)
+        return held
+
+    def drop(self, held: HeldRoom) -> None:
+        """Forgets a room."""
+        held.gone = True
+        self.rooms.pop(held.fold.room, None)
+
+    def publish(self, held: HeldRoom, sink: Sink, now_ms: int) -> bool:
+        """Sends the room's state; False where it has none yet."""
+        state = held.fold.state(now_ms)
+        if state is None:
+            return False
+        # to this very partition, whatever partitioner a producer uses: a restart reads it here
+        sink.send(ROOM_STATES, held.key, encode(state), self.index)
+        held.fold.mark_published()
+        return True
+
+    def bury(self, held: HeldRoom, sink: Sink) -> None:
+        """Sends a tombstone and forgets the room."""
+        sink.send(ROOM_STATES, held.key, None, self.index)
+        self.drop(held)
+
+    def positions(self) -> Mapping[Partition, int]:
+        """Offsets from which a restart must read on: the next, or earlier where records are unpublished. O(rooms)."""
+        held_back = dict(self.next_offset)
+        for topic, offset in self._needed():
+            if topic in held_back and offset < held_back[topic]:
+                held_back[topic] = offset
+        return {Partition(topic, self.index): offset for topic, offset in held_back.items()}
+
+    def _needed(self) -> Iterator[tuple[str, int]]:
+        head_ms = self.head_ms
+        for held in self.rooms.values():
+            fold = held.fold
+            chat = fold.retained_offset(head_ms)
+            if chat is not None:
+                yield CHAT, chat
+            if fold.unpublished_rooms_offset is not None:
+                yield ROOMS, fold.unpublished_rooms_offset
+            if fold.unpublished_activity_offset is not None:
+                yield ROOM_ACTIVITY, fold.unpublished_activity_offset

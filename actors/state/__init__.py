@@ -1,0 +1,1 @@
+"""A replica's tables of live rooms and viewers, kept current from the log."""

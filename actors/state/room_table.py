@@ -1,0 +1,297 @@
+"""A replica's data of rooms, by slot: columns to compute with, snapshots to show. Never scores, never locks."""
+
+from __future__ import annotations
+
+import zlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.index.live_index import LiveIndex
+from actors.index.projection import Projection
+from actors.settings import TablesConfig
+from actors.state.circuit_breaker import ModelFailures
+from actors.state.label_ids import Labels
+from actors.state.room_embeddings import Alignment, ContentAlignment, ModelAlignment
+from actors.state.roster import Roster
+from streaming.events import RoomId, RoomState
+from training.content.content_vector import content_vectors
+from training.content.spelling import category_key, language_key
+from training.features.room_columns import LiveRooms
+from training.inference.interface import ServedVersion
+
+APART = 1_000.0  # more than two products of vectors differ by
+MAX_ENDED = 50_000  # rooms that ended within the hour, still remembered for viewers' interest profiles
+
+
+class Pieces(msgspec.Struct, frozen=True):
+    """The parts of a room's JSON in an answer that stay the same until its next state; cut by `answer_json.py`."""
+
+    saw_ms: int  # newest text that the room's vector saw: the age counts from it
+    before_chat: str
+    before_age: str  # from after the chat rate on
+    encoder_version: str  # the text between age and score is the same for all rooms of an encoder and a model
+    visited: str  # source and reason where the viewer visited the streamer before
+
+
+@dataclass(slots=True, eq=False)
+class Card:
+    """A room snapshot: one state of a live room, as answers show it. Another state is another snapshot."""
+
+    slot: int
+    state: RoomState
+    servable_ms: int  # when this replica could first answer with the vector of this state
+    pieces: Pieces | None = None  # once it was in a serialised answer
+
+    @property
+    def audience(self) -> int:
+        """Viewers in the room now, according to the events."""
+        return max(0, self.state.entered - self.state.left)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EndedRoom:
+    """An ended room as it is remembered. vector_D: float16 [D], NaN without one, None before any room had one."""
+
+    state: RoomState
+    vector_D: NDArray[np.float16] | None
+
+
+class RoomTable:
+    """Slots, columns and snapshots of live rooms, and the memory of ended ones. The caller holds the lock."""
+
+    def __init__(self, index: LiveIndex, config: TablesConfig, max_rooms: int) -> None:
+        self._first = ContentAlignment(index, config.index_dimension)
+        self.alignment: Alignment = self._first  # the version in force
+        self.title_weight = config.title_weight
+        self._index_dimension = config.index_dimension
+        self._slots = index.slots
+        self._journals: list[set[int]] = []
+        self.failures: ModelFailures | None = None  # notes failures of the version in force; None: they are raised
+        self.basis_version = 0  # a change makes older viewer vectors meaningless
+        self.dimension = 0  # of the content vectors; 0 before the first
+        self.vectors_ND: NDArray[np.float16] = np.zeros((0, 0), np.float16)  # content vectors, all dimensions
+        self.cards: dict[RoomId, Card] = {}
+        self.by_slot: dict[int, Card] = {}
+        self.num_taken = 0  # number of slots that new rooms have taken
+        self.taken_N = np.zeros(max_rooms, np.int64)  # by slot: its `num_taken` when its room took it
+        self.taken: set[int] = set()  # the latest of them: columns kept elsewhere may still hold another room's values
+        self.roster = Roster()
+        self.ended: OrderedDict[RoomId, EndedRoom] = OrderedDict()
+        self.categories, self.languages, self.streamers = Labels(category_key), Labels(language_key), Labels()
+        self.lately = LiveRooms(max_rooms)
+        # zero pages cost nothing until a room has the row, so the columns too grow without copying
+        self.live_N = np.zeros(max_rooms, np.bool_)
+        self.mature_N = np.zeros(max_rooms, np.bool_)
+        self.general_N = np.zeros(max_rooms, np.bool_)  # live and not mature
+        self.num_general = 0
+        self.apart_N = np.zeros(
+            max_rooms, np.float32
+        )  # APART for mature rooms: subtracted from cosines, it puts them last
+        self.tie_N = np.zeros(max_rooms)  # 0..1, from the room's id: breaks ties, the same in every replica
+        self.category_N = np.zeros(max_rooms, np.int32)
+        self.language_N = np.zeros(max_rooms, np.int32)
+        self.streamer_N = np.zeros(max_rooms, np.int32)
+        self.started_ms_N = np.zeros(max_rooms, np.int64)
+        self.audience_N = np.zeros(max_rooms, np.float32)
+
+    def __len__(self) -> int:
+        """Number of live rooms."""
+        return len(self.cards)
+
+    def slots(self) -> NDArray[np.int64]:
+        """Slots of all live rooms, int64 [N], ascending."""
+        return np.flatnonzero(self.live_N)
+
+    def held(self, room: RoomId) -> RoomState | None:
+        """The state of a room, live or remembered; None where it is unknown."""
+        card = self.cards.get(room)
+        if card is not None:
+            return card.state
+        ended = self.ended.get(room)
+        return ended.state if ended is not None else None
+
+    def show(self, states: Sequence[RoomState], now_ms: int) -> int:
+        """Makes live states of different rooms servable. Returns how many found no free slot."""
+        shown: list[RoomState] = []
+        slots: list[int] = []
+        for state in states:
+            slot = self._enter(state, now_ms)
+            if slot is not None:
+                shown.append(state)
+                slots.append(slot)
+        if not self.dimension:
+            self._reserve(next((d for state in shown if (d := _dimension(state))), 0))
+        if shown:
+            self._put(np.array(slots, np.int64), shown, now_ms)
+        return len(states) - len(shown)
+
+    @property
+    def index(self) -> LiveIndex:
+        """The index of the version in force."""
+        return self.alignment.index
+
+    def follow(self, *, all_rooms: bool) -> set[int]:
+        """A journal of slots whose room changes, until `unfollow`. all_rooms: it starts with every live room's slot."""
+        journal = set(self.by_slot) if all_rooms else set()
+        self._journals.append(journal)
+        return journal
+
+    def unfollow(self, journal: set[int]) -> None:
+        """Stops noting changes in this journal."""
+        self._journals = [other for other in self._journals if other is not journal]
+
+    def shadow(self, model: ServedVersion | None) -> Alignment:
+        """A new alignment without any room, not in force. model: None for the baseline ranker."""
+        config = self.index.config
+        if model is not None:
+            return ModelAlignment(model, LiveIndex(config, self._slots, coarse=config.coarse and model.ranks))
+        return ContentAlignment(LiveIndex(config, self._slots), self._index_dimension, self._first.projection)
+
+    def content(self, states: Sequence[RoomState]) -> NDArray[np.float32]:
+        """The content vector of each state, float32 [N, D]; NaN rows where there is none."""
+        if not self.dimension:
+            return np.zeros((len(states), 0), np.float32)
+        return content_vectors(states, self.dimension, self.title_weight)
+
+    @property
+    def projection(self) -> Projection | None:
+        """The baseline ranker's projection of content while it is in force, else None."""
+        return self.alignment.projection if isinstance(self.alignment, ContentAlignment) else None
+
+    def force(self, alignment: Alignment) -> None:
+        """Puts a version in force. Its alignment must have every live room."""
+        self.alignment = alignment
+        self.basis_version += 1
+
+    def _reserve(self, dimension: int) -> None:
+        self.dimension = dimension
+        self.vectors_ND = np.zeros((len(self.live_N), dimension), np.float16)
+        self.vectors_ND[self.slots()] = np.nan
+
+    def _put(self, slots_N: NDArray[np.int64], states: Sequence[RoomState], now_ms: int) -> None:
+        for journal in self._journals:
+            journal.update(slots_N.tolist())
+        alignment = self.alignment
+        if not self.dimension and alignment.model is None:
+            return
+        now_ND = self.content(states)
+        if self.dimension:
+            self.vectors_ND[slots_N] = now_ND
+        if isinstance(alignment, ModelAlignment) and self.failures is not None:
+            _put_surely(alignment, _Changes(slots_N, states, now_ND), self.failures, now_ms)
+        else:
+            alignment.put(slots_N, states, now_ND)
+        if alignment.is_due(len(self.cards)) and alignment.fit(self.slots(), self.vectors_ND):
+            self.basis_version += 1
+
+    def end(self, state: RoomState) -> None:
+        """Ends a room: it is no longer servable, and remembered until its tombstone."""
+        self.drop(state.room)
+        vector_D = self.content([state])[0].astype(np.float16) if self.dimension else None
+        self.ended[state.room] = EndedRoom(state, vector_D)
+        if len(self.ended) > MAX_ENDED:
+            self.ended.popitem(last=False)
+
+    def drop(self, room: RoomId) -> None:
+        """Forgets a room, live or ended."""
+        self.ended.pop(room, None)
+        card = self.cards.pop(room, None)
+        if card is None:
+            return
+        del self.by_slot[card.slot]
+        self.roster.leave(card.state.streamer, room)
+        self._leave_columns(card)
+        self.live_N[card.slot] = self.general_N[card.slot] = False
+        self.lately.clear(card.slot)
+        self.index.clear(np.array([card.slot]))
+        for journal in self._journals:
+            journal.add(card.slot)
+        self._slots.release(card.slot)
+
+    def _enter(self, state: RoomState, now_ms: int) -> int | None:
+        held = self.cards.get(state.room)
+        self.ended.pop(state.room, None)
+        if held is not None:
+            slot: int | None = held.slot
+            self._leave_columns(held)
+            if held.state.streamer != state.streamer:
+                self.roster.leave(held.state.streamer, state.room)
+        else:
+            slot = self._slots.allocate()
+        if slot is None:
+            return None
+        if held is None:
+            self.num_taken += 1
+            self.taken_N[slot] = self.num_taken
+            self.taken.add(slot)
+        unchanged = held is not None and _vectors(held.state) == _vectors(state)
+        card = Card(slot, state, held.servable_ms if held is not None and unchanged else now_ms)
+        self.cards[state.room] = self.by_slot[slot] = card
+        self._enter_columns(card)
+        return slot
+
+    def _enter_columns(self, card: Card) -> None:
+        slot, state = card.slot, card.state
+        self.roster.enter(state.streamer, state.room, slot)
+        self.category_N[slot] = self.categories.take(state.category)
+        self.language_N[slot] = self.languages.take(state.language)
+        self.streamer_N[slot] = self.streamers.take(state.streamer)
+        self.mature_N[slot] = state.mature
+        self.general_N[slot] = not state.mature
+        self.apart_N[slot] = APART if state.mature else 0
+        self.num_general += not state.mature
+        self.tie_N[slot] = zlib.crc32(state.room.encode("utf-8", "surrogatepass")) / 2**32
+        self.started_ms_N[slot] = state.started_at_ms
+        self.audience_N[slot] = card.audience
+        self.lately.set(slot, state)
+        self.lately.hear(slot, state)
+        self.live_N[slot] = True
+
+    def _leave_columns(self, card: Card) -> None:
+        state = card.state
+        self.num_general -= not state.mature
+        self.categories.give(state.category)
+        self.languages.give(state.language)
+        self.streamers.give(state.streamer)
+
+
+class _Changes(NamedTuple):
+    """N changed rooms as they are now, with content vectors."""
+
+    slots_N: NDArray[np.int64]
+    states: Sequence[RoomState]
+    now_ND: NDArray[np.float32]
+
+
+def _put_surely(alignment: ModelAlignment, changes: _Changes, failures: ModelFailures, now_ms: int) -> None:
+    """Puts rooms, one by one where the version fails. A room that fails alone stays as it was, or without a vector.
+
+    The room is live all the same, and in an answer where the baseline ranker's terms bring it there.
+    """
+    try:
+        alignment.put(*changes)
+    except Exception as err:  # whatever a version does, the tables go on
+        if len(changes.states) > 1:
+            for place in range(len(changes.states)):
+                one = slice(place, place + 1)
+                change = _Changes(changes.slots_N[one], changes.states[one], changes.now_ND[one])
+                _put_surely(alignment, change, failures, now_ms)
+            return
+        alignment.leave(changes.slots_N)
+        failures.note(alignment.version, err, now_ms, "changes of rooms")
+    else:
+        failures.clear(alignment.version, "changes of rooms")
+
+
+def _vectors(state: RoomState) -> tuple[bytes, bytes]:
+    return state.title_vector, state.chat_vector
+
+
+def _dimension(state: RoomState) -> int:
+    return (len(state.title_vector) or len(state.chat_vector)) // 2

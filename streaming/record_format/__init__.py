@@ -1,0 +1,1 @@
+"""Kafka's record format: batches of records, packed, unpacked and decompressed."""

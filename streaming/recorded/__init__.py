@@ -1,0 +1,1 @@
+"""Recorded files: read in many formats, and replayed as events."""

@@ -1,0 +1,142 @@
+"""Owns what a partition of rooms takes by its time: ends are believed, 1970 is not, fast clocks are slowed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from actors.rooms.partition import RoomPartition, Tally
+from streaming.clock import ManualClock
+from streaming.log.codec import Decoder
+from streaming.log.dead_letter import DeadLetters
+from streaming.log.memory_log import MemoryLog
+from streaming.log.memory_record import MemoryRecord
+from streaming.log.topics import CHAT, DEAD_LETTER, ROOMS
+from streaming.metrics import MemoryMetrics
+from streaming.room.window_config import WindowConfig
+
+START_MS = 1_764_000_000_000
+MINUTE_MS = 60_000
+YEAR_MS = 365 * 24 * 60 * MINUTE_MS
+
+
+class Home:
+    """A partition, fed a record at a time."""
+
+    def __init__(self) -> None:
+        self.log, self.metrics = MemoryLog(ManualClock(), {DEAD_LETTER: 1}), MemoryMetrics()
+        self.sink = self.log.sink()
+        self.partition = RoomPartition(0, WindowConfig(), DeadLetters(self.sink, self.metrics))
+        self.offset = 0
+        self.tally = Tally()
+
+    def take(self, topic: str, appended_ms: int, **fields: Any) -> None:
+        value = json.dumps({"room": "r", **fields}).encode()
+        self.partition.apply(topic, [MemoryRecord(topic, 0, self.offset, appended_ms, b"r", value)], self.tally)
+        self.offset += 1
+
+    def start(self, at_ms: int = START_MS, appended_ms: int = START_MS) -> None:
+        self.take(ROOMS, appended_ms, type="started", streamer="s", at_ms=at_ms)
+
+    def end(self, at_ms: float, appended_ms: int) -> None:
+        self.take(ROOMS, appended_ms, type="ended", at_ms=at_ms)
+
+    @property
+    def state(self) -> Any:
+        return self.partition.rooms["r"].fold.state(0)
+
+    @property
+    def letters(self) -> list[str]:
+        self.sink.flush()
+        found = self.log.reader(self.log.partitions(DEAD_LETTER)).poll(0).records.values()
+        return [Decoder(DEAD_LETTER)(record.value or b"").error for records in found for record in records]
+
+
+@pytest.mark.parametrize(
+    "at_ms",
+    [
+        START_MS + 3 * MINUTE_MS,  # two minutes ahead
+        START_MS + 40 * YEAR_MS,
+        (START_MS + MINUTE_MS) // 1_000,
+        (START_MS + MINUTE_MS) * 1_000,
+        START_MS - MINUTE_MS,  # before the start
+        START_MS - 30 * YEAR_MS,
+        0,
+        -1,
+        10**30,
+    ],
+)
+def test_an_end_is_believed_whatever_its_clock_says(at_ms: int) -> None:
+    home = Home()
+    home.start()
+    home.end(at_ms, START_MS + MINUTE_MS)
+    assert home.state.status == "ended"
+    assert START_MS <= home.state.ended_at_ms <= START_MS + MINUTE_MS
+    assert home.letters == []
+    assert home.tally.ends_ahead == (at_ms >= START_MS + 3 * MINUTE_MS and at_ms < START_MS * 1_000)
+
+
+def test_an_end_with_a_fast_clock_does_not_swallow_the_restart() -> None:
+    home = Home()
+    home.start()
+    home.end(START_MS + 40 * YEAR_MS, START_MS + MINUTE_MS)
+    home.start(START_MS + 2 * MINUTE_MS, START_MS + 2 * MINUTE_MS)
+    assert home.state.status == "live"
+    assert home.state.started_at_ms == START_MS + 2 * MINUTE_MS
+
+
+def test_a_start_with_a_fast_clock_does_not_outlive_a_later_description() -> None:
+    home = Home()
+    home.start(START_MS + 50_000, START_MS)
+    home.take(ROOMS, START_MS + 1_000, type="updated", streamer="s", title="new", at_ms=START_MS + 1_000)
+    assert (home.state.title, home.state.started_at_ms) == ("new", START_MS)
+
+
+def test_only_an_end_is_believed_more_than_a_minute_ahead() -> None:
+    home = Home()
+    home.start(START_MS + 2 * MINUTE_MS, START_MS)
+    assert home.partition.rooms == {}
+    assert "over a minute after it arrived" in home.letters[0]
+
+
+@pytest.mark.parametrize("at_ms", [0, 5, 3_600_000])
+def test_what_counts_from_a_start_of_its_own_is_refused_where_the_log_lives_today(at_ms: int) -> None:
+    home = Home()
+    home.start()
+    home.take(CHAT, START_MS, type="chat", viewer="v", text="hi", at_ms=at_ms)
+    assert home.state.messages == 0
+    assert "before 1990" in home.letters[0]
+
+
+def test_the_past_of_a_recording_is_legal() -> None:
+    home = Home()
+    home.start(START_MS - 30 * YEAR_MS)
+    home.take(CHAT, START_MS, type="chat", viewer="v", text="hi", at_ms=START_MS - 30 * YEAR_MS)
+    assert (home.state.messages, home.letters) == (1, [])
+
+
+def test_chat_in_seconds_fills_the_window_as_it_was_said_and_is_counted() -> None:
+    home = Home()
+    home.start()
+    for second in range(120):
+        appended_ms = START_MS + 1_000 * second
+        home.take(CHAT, appended_ms, type="chat", viewer="v", text=f"line {second}", at_ms=appended_ms // 1_000)
+    assert home.state.window_messages == 30
+    assert home.metrics.value("records_mended_total", topic=CHAT, reason="seconds") == 120
+
+
+def test_a_room_is_seen_for_all_its_null_fields_and_tags() -> None:
+    home = Home()
+    home.take(ROOMS, START_MS, type="started", streamer=7, at_ms=START_MS, title=None, tags=list(range(40)))
+    assert (home.state.streamer, len(home.state.tags)) == ("7", 32)
+    for reason in ("null", "number_for_text", "many_tags"):
+        assert home.metrics.value("records_mended_total", topic=ROOMS, reason=reason) == 1
+
+
+def test_a_tombstone_says_nothing_of_a_rooms_life() -> None:
+    home = Home()
+    home.start()
+    home.partition.apply(ROOMS, [MemoryRecord(ROOMS, 0, 1, START_MS, b"r", None)], Tally())
+    assert (home.state.status, home.letters) == ("live", [])
