@@ -74,7 +74,7 @@ class ProfileWorkerConfig(Section):
 
     commit_every_ms: CountOrZero = 25  # a lone event is committed at once; a transaction takes 8 ms
     busy_commit_every_ms: CountOrZero = 1_000  # while there is more to read
-    folds_per_partition: Count = 20_000  # others stay serialised; a decoded profile takes several times as much
+    aggregates_per_partition: Count = 20_000  # others stay serialised; a decoded profile takes several times as much
 
 
 @dataclass(frozen=True, slots=True)

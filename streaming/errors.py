@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from streaming.troubles import Trouble
-from streaming.masked_uri import shown
+from streaming.masked_uri import masked
 
 
 class TidecastError(Exception):
@@ -38,7 +38,7 @@ class TidecastError(Exception):
     """
 
     def __str__(self) -> str:
-        return shown(super().__str__())
+        return masked(super().__str__())
 
 
 class ConfigError(TidecastError):

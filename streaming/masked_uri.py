@@ -35,7 +35,7 @@ _WHOLE = re.compile(
 )
 
 
-def shown(text: str) -> str:
+def masked(text: str) -> str:
     """Masks the secrets of a URI, or of any text with URIs and settings in it, for printing."""
     if "@" in text:
         text = _USER_INFO.sub(rf"\g<before>{MASK}@", text)
@@ -47,9 +47,9 @@ def shown(text: str) -> str:
     return _BEARER.sub(rf"\g<before>{MASK}", text)
 
 
-def shown_uri(uri: str) -> str:
+def masked_uri(uri: str) -> str:
     """Masks the secrets of a text that is one URI. Its password may even hold spaces, or its scheme lack a slash."""
-    return shown(uri if _BARE.search(uri) else _WHOLE.sub(rf"\g<before>{MASK}@", uri))
+    return masked(uri if _BARE.search(uri) else _WHOLE.sub(rf"\g<before>{MASK}@", uri))
 
 
 def public_uri(uri: str) -> str:
@@ -62,7 +62,7 @@ def public_uri(uri: str) -> str:
 
 def without_secrets(text: str, uri: str) -> str:
     """Masks the secrets in a library's message about a URI: it may quote the secret alone, or decoded."""
-    text = shown(text.replace(uri, shown_uri(uri)))
+    text = masked(text.replace(uri, masked_uri(uri)))
     for secret in sorted(_secrets(uri), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text

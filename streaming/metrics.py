@@ -104,7 +104,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "swap_seconds",
             "histogram",
-            "seconds to change the version, by step: load, align, warm, flip, total",
+            "seconds to change the version, by step: load, embed, warm, flip, total",
             ("stage",),
             buckets=DURATION_S,
         ),

@@ -18,11 +18,11 @@ from streaming.log.log import Log, Partition, Record
 from streaming.log.restore import last_values
 from streaming.log.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.room.activity import ActivityBook
-from streaming.room.room import RoomFold
+from streaming.room.room import RoomAggregate
 from streaming.room.vectors import to_bytes
 from streaming.room.window_config import WindowConfig
 from streaming.time_unit import misplaced
-from streaming.viewer.profile import ProfileFold
+from streaming.viewer.profile import ProfileAggregate
 from streaming.viewer.profile_config import ProfileConfig
 
 Encode = Callable[[Sequence[str]], NDArray[np.float16]]
@@ -66,42 +66,42 @@ def expected_states(log: Log, encode: Encode, version: str, window: WindowConfig
     """Room states once everything is read and encoded, by room; of rooms that ever started."""
     states: dict[str, Facts] = {}
     for partition in log.partitions(ROOMS):
-        folds: dict[str, RoomFold] = {}
+        aggregates: dict[str, RoomAggregate] = {}
         head_ms = 0
 
-        def fold_of(room: str, folds: dict[str, RoomFold] = folds) -> RoomFold:
-            return folds.setdefault(room, RoomFold(RoomId(room), window))
+        def aggregate_of(room: str, aggregates: dict[str, RoomAggregate] = aggregates) -> RoomAggregate:
+            return aggregates.setdefault(room, RoomAggregate(RoomId(room), window))
 
         for record, event in decoded(log, partition, "room"):
-            fold_of(event.room).apply_lifecycle(event, record.offset, record.timestamp)
+            aggregate_of(event.room).apply_lifecycle(event, record.offset, record.timestamp)
         for record, event in decoded(log, Partition(CHAT, partition.index), "room"):
-            fold_of(event.room).apply_chat(event, record.offset, record.timestamp)
+            aggregate_of(event.room).apply_chat(event, record.offset, record.timestamp)
             head_ms = max(head_ms, record.timestamp)
         for record, event in decoded(log, Partition(ROOM_ACTIVITY, partition.index), ""):
-            fold_of(event.room).apply_activity(event, record.offset, record.timestamp)
-        for room, fold in folds.items():
-            fold.close_idle(head_ms)
-            if fold.started:
-                encode_all(fold, encode, version)
-                state = fold.state(0)
+            aggregate_of(event.room).apply_activity(event, record.offset, record.timestamp)
+        for room, aggregate in aggregates.items():
+            aggregate.close_idle(head_ms)
+            if aggregate.started:
+                encode_all(aggregate, encode, version)
+                state = aggregate.state(0)
                 assert state is not None
                 states[room] = facts_of(state)
     return states
 
 
-def encode_all(fold: RoomFold, encode: Encode, version: str) -> None:
+def encode_all(aggregate: RoomAggregate, encode: Encode, version: str) -> None:
     """Gives a room every vector that it waits for."""
-    for segment in fold.closed_segments():
-        fold.fold_segment(segment.index, to_bytes(encode([segment.text])[0]), version)
-    if (title := fold.title_text()) is not None:
-        fold.set_title_vector(title, to_bytes(encode([title.text])[0]), version)
-    if (chat := fold.chat_text()) is not None:
-        fold.set_chat_vector(chat, to_bytes(encode([chat.text])[0]), version)
+    for segment in aggregate.closed_segments():
+        aggregate.add_segment(segment.index, to_bytes(encode([segment.text])[0]), version)
+    if (title := aggregate.title_text()) is not None:
+        aggregate.set_title_vector(title, to_bytes(encode([title.text])[0]), version)
+    if (chat := aggregate.chat_text()) is not None:
+        aggregate.set_chat_vector(chat, to_bytes(encode([chat.text])[0]), version)
 
 
 def expected_profiles(log: Log, config: ProfileConfig, now_ms: int = 0) -> dict[str, ViewerProfile]:
     """Profiles once every viewer event is read, by viewer. now_ms: whoever was silent for too long by then is gone."""
-    return {viewer: fold.profile() for viewer, fold in _viewers(log, config, ActivityBook(), now_ms).items()}
+    return {viewer: aggregate.profile() for viewer, aggregate in _viewers(log, config, ActivityBook(), now_ms).items()}
 
 
 def expected_activity(log: Log, config: ProfileConfig, now_ms: int = 0) -> dict[tuple[str, int], Facts]:
@@ -136,15 +136,15 @@ def facts_of(state: RoomState) -> Facts:
     return {name: getattr(state, name) for name in state.__struct_fields__ if name not in ("published_ms", "inputs")}
 
 
-def _viewers(log: Log, config: ProfileConfig, book: ActivityBook, now_ms: int) -> dict[str, ProfileFold]:
-    folds: dict[str, ProfileFold] = {}
+def _viewers(log: Log, config: ProfileConfig, book: ActivityBook, now_ms: int) -> dict[str, ProfileAggregate]:
+    aggregates: dict[str, ProfileAggregate] = {}
     for partition in log.partitions(VIEWER_EVENTS):
         for record, event in decoded(log, partition, "viewer"):
-            fold = folds.setdefault(event.viewer, ProfileFold(ViewerId(event.viewer), config))
-            fold.apply(event, record.timestamp, book)
-    for fold in folds.values():
-        fold.lapse(now_ms, book)
-    return folds
+            aggregate = aggregates.setdefault(event.viewer, ProfileAggregate(ViewerId(event.viewer), config))
+            aggregate.apply(event, record.timestamp, book)
+    for aggregate in aggregates.values():
+        aggregate.lapse(now_ms, book)
+    return aggregates
 
 
 def _summed(activities: Sequence[Any]) -> dict[tuple[str, int], Facts]:

@@ -20,9 +20,9 @@ from streaming.log.log import Partition
 from streaming.log.memory_record import MemoryRecord
 from streaming.recorded.playback import Event
 from streaming.room.activity import ActivityBook
-from streaming.room.room import RoomFold
+from streaming.room.room import RoomAggregate
 from streaming.room.window_config import WindowConfig
-from streaming.viewer.profile import ProfileFold
+from streaming.viewer.profile import ProfileAggregate
 from streaming.viewer.profile_config import ProfileConfig
 from training.content.encode_missing import Encoder
 
@@ -66,12 +66,12 @@ def archive_of(events: Sequence[Event], folder: Path) -> Archive:
 
 
 @dataclass
-class Folded:
+class AggregatedPlatform:
     """Everybody's folds, as the workers have them."""
 
     encoder: Encoder
-    rooms: dict[str, RoomFold] = field(default_factory=dict)
-    viewers: dict[str, ProfileFold] = field(default_factory=dict)
+    rooms: dict[str, RoomAggregate] = field(default_factory=dict)
+    viewers: dict[str, ProfileAggregate] = field(default_factory=dict)
     book: ActivityBook = field(default_factory=ActivityBook)
     offset: int = 0
 
@@ -81,8 +81,10 @@ class Folded:
             record = event.record
             self.offset += 1
             if isinstance(record, ViewerEvent):
-                fold = self.viewers.setdefault(record.viewer, ProfileFold(ViewerId(record.viewer), ProfileConfig()))
-                fold.apply(record, record.at_ms, self.book)
+                aggregate = self.viewers.setdefault(
+                    record.viewer, ProfileAggregate(ViewerId(record.viewer), ProfileConfig())
+                )
+                aggregate.apply(record, record.at_ms, self.book)
             elif isinstance(record, ChatMessage):
                 self._room(record.room).apply_chat(record, self.offset, record.at_ms)
             else:
@@ -94,31 +96,31 @@ class Folded:
 
     def states(self, now_ms: int) -> dict[str, RoomState]:
         """Live rooms with every vector that they wait for."""
-        for fold in self.rooms.values():
-            if fold.status == "live":
-                if (title := fold.title_text()) is not None:
-                    fold.set_title_vector(title, self._vector(title.text), self.encoder.version)
-                if (chat := fold.chat_text()) is not None:
-                    fold.set_chat_vector(chat, self._vector(chat.text), self.encoder.version)
-        states = ((room, fold.state(now_ms)) for room, fold in self.rooms.items())
+        for aggregate in self.rooms.values():
+            if aggregate.status == "live":
+                if (title := aggregate.title_text()) is not None:
+                    aggregate.set_title_vector(title, self._vector(title.text), self.encoder.version)
+                if (chat := aggregate.chat_text()) is not None:
+                    aggregate.set_chat_vector(chat, self._vector(chat.text), self.encoder.version)
+        states = ((room, aggregate.state(now_ms)) for room, aggregate in self.rooms.items())
         return {room: state for room, state in states if state is not None and state.status == "live"}
 
     def profiles(self) -> Mapping[str, ViewerProfile]:
         """Of every viewer seen."""
-        return {viewer: fold.profile() for viewer, fold in self.viewers.items()}
+        return {viewer: aggregate.profile() for viewer, aggregate in self.viewers.items()}
 
-    def copy(self) -> Folded:
+    def copy(self) -> AggregatedPlatform:
         """One that goes its own way from here, with the same encoder."""
         rooms, viewers, book = copy.deepcopy((self.rooms, self.viewers, self.book))
-        return Folded(self.encoder, rooms, viewers, book, self.offset)
+        return AggregatedPlatform(self.encoder, rooms, viewers, book, self.offset)
 
     def _encode_closed(self) -> None:
-        for fold in self.rooms.values():
-            for segment in fold.closed_segments():
-                fold.fold_segment(segment.index, self._vector(segment.text), self.encoder.version)
+        for aggregate in self.rooms.values():
+            for segment in aggregate.closed_segments():
+                aggregate.add_segment(segment.index, self._vector(segment.text), self.encoder.version)
 
     def _vector(self, text: str) -> bytes:
         return np.asarray(self.encoder.encode([text])[0], "<f2").tobytes()
 
-    def _room(self, room: str) -> RoomFold:
-        return self.rooms.setdefault(room, RoomFold(RoomId(room), WindowConfig()))
+    def _room(self, room: str) -> RoomAggregate:
+        return self.rooms.setdefault(room, RoomAggregate(RoomId(room), WindowConfig()))

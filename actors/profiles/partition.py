@@ -15,7 +15,7 @@ from streaming.events import MAX_AHEAD_MS, MIN_AT_MS, Outcome, ViewerId
 from streaming.log.codec import Decoder, encode
 from streaming.log.dead_letter import DeadLetters
 from streaming.log.log import Log, Partition, Record, Sink
-from streaming.log.misplaced_records import Foreign
+from streaming.log.misplaced_records import MisplacedRecords
 from streaming.log.partitioner import partition_of
 from streaming.log.position_note import Once
 from streaming.log.restore import last_values
@@ -24,7 +24,7 @@ from streaming.room.activity import ActivityBook
 from streaming.time_unit import misplaced
 from streaming.troubles import Skipped
 from streaming.viewer.presence import LATE_MS, Deadlines, presence_of
-from streaming.viewer.profile import ProfileFold
+from streaming.viewer.profile import ProfileAggregate
 from streaming.viewer.profile_config import ProfileConfig
 
 LOGGER = logging.getLogger(__name__)
@@ -38,11 +38,11 @@ class ProfilePartition:
         index: int,
         config: ProfileConfig,
         letters: DeadLetters,
-        max_folds: int,
+        max_aggregates: int,
         *,
         clock: EventClock | None = None,
         once: Once | None = None,
-        foreign: Foreign | None = None,
+        foreign: MisplacedRecords | None = None,
         partitions: int = 0,
     ) -> None:
         """clock: event time, shared by partitions, for a replay goes to all of them.
@@ -51,16 +51,16 @@ class ProfilePartition:
         belong elsewhere; without `foreign` every key counts as this partition's.
         """
         self.index = index
-        self._foreign = foreign
+        self._misplaced = foreign
         self._partitions = partitions
         self._once = once or Once({})
         self._told_before = self._once.read.get(VIEWER_EVENTS, 0)  # events before this offset were reported to rooms
-        self.changed: dict[bytes, ProfileFold] = {}  # by their records' keys, since the last publish
+        self.changed: dict[bytes, ProfileAggregate] = {}  # by their records' keys, since the last publish
         self._config = config
         self._letters = letters
-        self._max_folds = max_folds
+        self._max_aggregates = max_aggregates
         self._book = ActivityBook()  # of this partition alone: both change their owner together
-        self._folds: OrderedDict[bytes, ProfileFold] = OrderedDict()  # least recently touched first
+        self._aggregates: OrderedDict[bytes, ProfileAggregate] = OrderedDict()  # least recently touched first
         self._published: dict[bytes, bytes] = {}
         self._deadlines: Deadlines[bytes] = Deadlines()  # of viewers who are in a room
         self._clock = clock or EventClock(RECORDED_EVENTS)
@@ -78,7 +78,7 @@ class ProfilePartition:
         Raises LogUnavailable, Unreadable.
         """
         found = last_values(log, Partition(VIEWER_PROFILES, self.index), self._letters.lost_of_states)
-        self._published = {key: value for key, value in found.items() if self._is_at_home(key)}
+        self._published = {key: value for key, value in found.items() if self._is_of_this_partition(key)}
         for key, value in self._published.items():
             self._expect(key, value)
 
@@ -115,29 +115,29 @@ class ProfilePartition:
         return duplicates + self._apply(records[told:], self._book)
 
     def _apply(self, records: Sequence[Record], book: ActivityBook) -> int:
-        folds, changed = self._folds, self.changed
+        aggregates, changed = self._aggregates, self.changed
         duplicates = newest_ms = arrived_ms = 0
         record: Any
         event: Any
         key: Any
         for record, event in self._letters.decoded(records, self._decode_event):  # hot: calls the aggregate only
             key = record.key
-            fold = changed.get(key)
-            known = fold or folds.get(key)
+            aggregate = changed.get(key)
+            known = aggregate or aggregates.get(key)
             wrong = key != event.viewer.encode() if known is None else known.viewer != event.viewer
             at_ms, appended_ms = event.at_ms, record.timestamp
             if (wrong or at_ms > appended_ms + MAX_AHEAD_MS or at_ms < MIN_AT_MS) and self._refused(record, event):
                 continue
             if known is None:
-                if self._foreign is not None and not self._is_at_home(key):
-                    self._foreign.forward(record, key, self._partitions, self._once)
+                if self._misplaced is not None and not self._is_of_this_partition(key):
+                    self._misplaced.forward(record, key, self._partitions, self._once)
                     continue
-                known = self._fold(key, event.viewer)
+                known = self._aggregate(key, event.viewer)
             if at_ms > newest_ms:
                 newest_ms, arrived_ms = at_ms, appended_ms
             if known.apply(event, appended_ms, book) is Outcome.DUPLICATE:
                 duplicates += 1
-            elif fold is None:
+            elif aggregate is None:
                 changed[key] = known
         if newest_ms:  # not the last: a delayed event says nothing of those before it
             self._clock.note(min(newest_ms, arrived_ms), arrived_ms, len(records))
@@ -150,16 +150,16 @@ class ProfilePartition:
         """
         now_ms, lapsed = self._clock.now_ms(until_ms), 0
         for key in self._deadlines.take(now_ms, most):
-            fold = self.changed.get(key) or self._folds.get(key)
-            present_until_ms = self._packed_until_ms(key) if fold is None else fold.present_until_ms
+            aggregate = self.changed.get(key) or self._aggregates.get(key)
+            present_until_ms = self._packed_until_ms(key) if aggregate is None else aggregate.present_until_ms
             if present_until_ms is None:
                 continue
             if present_until_ms + LATE_MS > now_ms:
                 self._deadlines.put(key, present_until_ms)
                 continue
-            fold = fold or self._fold(key, key.decode())
-            lapsed += fold.lapse(now_ms, self._book)
-            self.changed[key] = fold
+            aggregate = aggregate or self._aggregate(key, key.decode())
+            lapsed += aggregate.lapse(now_ms, self._book)
+            self.changed[key] = aggregate
         return lapsed
 
     def _packed_until_ms(self, key: bytes) -> int | None:
@@ -169,20 +169,20 @@ class ProfilePartition:
 
     def publish(self, sink: Sink) -> int:
         """Sends the changed profiles to this very partition, where a restart reads them; returns their number."""
-        folds, deadlines = self._folds, self._deadlines
-        for key, fold in self.changed.items():
-            present_until_ms = fold.present_until_ms
+        aggregates, deadlines = self._aggregates, self._deadlines
+        for key, aggregate in self.changed.items():
+            present_until_ms = aggregate.present_until_ms
             if present_until_ms is not None:
                 deadlines.put(key, present_until_ms)
-            value = fold.packed()
+            value = aggregate.packed()
             sink.send(VIEWER_PROFILES, key, value, self.index)
             self._published[key] = value
-            folds[key] = fold
-            folds.move_to_end(key)
+            aggregates[key] = aggregate
+            aggregates.move_to_end(key)
         sent = len(self.changed)
         self.changed = {}
-        while len(folds) > self._max_folds:
-            folds.popitem(last=False)
+        while len(aggregates) > self._max_aggregates:
+            aggregates.popitem(last=False)
         return sent
 
     def publish_activity(self, sink: Sink) -> int:
@@ -196,19 +196,19 @@ class ProfilePartition:
         """A viewer's serialised profile as published, None for a cold-start viewer."""
         return self._published.get(viewer.encode())
 
-    def _is_at_home(self, key: bytes) -> bool:
-        return self._foreign is None or partition_of(key, self._partitions) == self.index
+    def _is_of_this_partition(self, key: bytes) -> bool:
+        return self._misplaced is None or partition_of(key, self._partitions) == self.index
 
-    def _fold(self, key: bytes, viewer: str) -> ProfileFold:
-        fold = ProfileFold(ViewerId(viewer), self._config)
+    def _aggregate(self, key: bytes, viewer: str) -> ProfileAggregate:
+        aggregate = ProfileAggregate(ViewerId(viewer), self._config)
         value = self._published.get(key)
         if value is not None:
             try:
-                fold.restore(self._decode_profile(value))
+                aggregate.restore(self._decode_profile(value))
             except RecordError as err:  # only a newer build can have written it: the viewer starts anew
                 LOGGER.warning("viewer-profiles partition %d: a profile is not readable: %s", self.index, err)
-        self._folds[key] = fold
-        return fold
+        self._aggregates[key] = aggregate
+        return aggregate
 
     def _refused(self, record: Record, event: Any) -> bool:
         complaint = misplaced(event.at_ms, record.timestamp)

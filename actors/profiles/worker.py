@@ -18,7 +18,7 @@ from streaming.events import ViewerId
 from streaming.log.dead_letter import DeadLetters
 from streaming.log.log import Batch, Log, Partition, Sink, Source
 from streaming.log.loop import IDLE_WAIT_S, Loop, Membership
-from streaming.log.misplaced_records import Census, Foreign, strays
+from streaming.log.misplaced_records import Census, MisplacedRecords, strays
 from streaming.log.position_note import Once
 from streaming.log.topics import ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.metrics import Metrics
@@ -62,7 +62,7 @@ class ProfileWorker:
         self._metrics = metrics
         self._clock = clock
         self._loop = Loop(log, Membership(GROUP, member, (VIEWER_EVENTS,), (VIEWER_PROFILES,)), self, metrics, clock)
-        self._homes: dict[int, ProfilePartition] = {}
+        self._owned: dict[int, ProfilePartition] = {}
         self._troubles = Troubles(GROUP, metrics)
         self._life = TopicLife(GROUP, (VIEWER_EVENTS, VIEWER_PROFILES), VIEWER_PROFILES, metrics)
         self._census = Census(self._life.partitions_of)
@@ -78,8 +78,8 @@ class ProfileWorker:
 
     def profile(self, viewer: ViewerId) -> bytes | None:
         """A viewer's profile as published, MessagePack; None for an unknown viewer or another worker's partition."""
-        for home in list(self._homes.values()):
-            value = home.profile(viewer)
+        for owned in list(self._owned.values()):
+            value = owned.profile(viewer)
             if value is not None:
                 return value
         return None
@@ -88,8 +88,8 @@ class ProfileWorker:
 
     def begin(self, source: Source, sink: Sink) -> None:
         self._source, self._sink = source, sink
-        self._foreign = Foreign(sink, self._metrics, self._census)
-        self._homes = {}
+        self._misplaced = MisplacedRecords(sink, self._metrics, self._census)
+        self._owned = {}
         self._unrestored = Unrestored(self._clock)
         self._moved = False  # something was sent for which no position is committed
         self._life.begin(self._log, source, self._clock)
@@ -104,67 +104,67 @@ class ProfileWorker:
     def revoke(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
             self._unrestored.drop(partition.index)
-            self._homes.pop(partition.index, None)
+            self._owned.pop(partition.index, None)
             self._uncommitted.pop(partition, None)
 
     def assign(self, partitions: Sequence[Partition]) -> None:
-        if not self._life.assign(partitions, anew=bool(self._homes)):
+        if not self._life.assign(partitions, anew=bool(self._owned)):
             return
         for partition in partitions:
             try:
-                self._homes[partition.index] = self._opened(partition.index)
+                self._owned[partition.index] = self._opened(partition.index)
             except Unreadable as err:
                 self._unrestored.add(partition.index, err.trouble)
 
     def _opened(self, index: int) -> ProfilePartition:
         life, once = self._life, Once(self._life.read_before(index))
-        home = ProfilePartition(
+        owned = ProfilePartition(
             index,
             self._profile,
             DeadLetters(self._sink, self._metrics, once=once),
-            self._config.folds_per_partition,
+            self._config.aggregates_per_partition,
             clock=self._event_clock,
             once=once,
-            foreign=self._foreign,
+            foreign=self._misplaced,
             partitions=life.partitions,
         )
         if index < life.partitions:
-            home.restore(self._log)
+            owned.restore(self._log)
             if life.has_grown(index):
-                self._take_in(home)
-        return home
+                self._take_in(owned)
+        return owned
 
-    def _take_in(self, home: ProfilePartition) -> bool:
+    def _take_in(self, owned: ProfilePartition) -> bool:
         """Takes in profiles whose keys belonged to other partitions before topics grew; False: not all are readable.
 
         Raises LogUnavailable.
         """
         try:
-            for stray in strays(self._log, VIEWER_PROFILES, home.index, self._life.partitions):
-                home.adopt(stray.key, stray.value, self._sink)
+            for stray in strays(self._log, VIEWER_PROFILES, owned.index, self._life.partitions):
+                owned.adopt(stray.key, stray.value, self._sink)
                 self._sink.send(VIEWER_PROFILES, stray.key, None, stray.partition)
                 self._moved = True
         except Unreadable as err:
-            self._life.postpone(home.index, err)
+            self._life.postpone(owned.index, err)
             return False
         return True
 
     def _looked_at(self, index: int) -> bool:
-        return index not in self._homes or self._take_in(self._homes[index])
+        return index not in self._owned or self._take_in(self._owned[index])
 
     def apply(self, batch: Batch) -> None:
         duplicates = 0
         for partition, records in batch.records.items():
-            home = self._homes.get(partition.index)
-            if home is None:  # its state is not readable, or it will be assigned once more
+            owned = self._owned.get(partition.index)
+            if owned is None:  # its state is not readable, or it will be assigned once more
                 continue
-            duplicates += home.apply(records)
+            duplicates += owned.apply(records)
             self._uncommitted[partition] = records[-1].offset + 1
         self._troubles.passed_over(self._life.unread(batch.skipped))
         for skipped in batch.skipped:
             partition = Partition(skipped.topic, skipped.partition)
-            if partition.index in self._homes:
-                self._homes[partition.index].pass_over(skipped)
+            if partition.index in self._owned:
+                self._owned[partition.index].pass_over(skipped)
                 self._uncommitted[partition] = max(self._uncommitted.get(partition, 0), skipped.last + 1)
         if batch.records:
             self._gauge.read(VIEWER_EVENTS, len(batch))
@@ -184,8 +184,8 @@ class ProfileWorker:
         self._gap_ms = config.busy_commit_every_ms if self._more_to_read() else config.commit_every_ms
         if not final and now_ms < self._committed_ms + self._gap_ms:
             return None
-        profiles = sum(home.publish(self._sink) for home in self._homes.values())
-        activities = sum(home.publish_activity(self._sink) for home in self._homes.values())
+        profiles = sum(owned.publish(self._sink) for owned in self._owned.values())
+        activities = sum(owned.publish_activity(self._sink) for owned in self._owned.values())
         self._metrics.count("records_written_total", profiles, topic=VIEWER_PROFILES)
         self._metrics.count("records_written_total", activities, topic=ROOM_ACTIVITY)
         positions, self._uncommitted = self._uncommitted, {}
@@ -210,9 +210,9 @@ class ProfileWorker:
             return
         unread = self._source.lag()
         lapsed = 0
-        for index, home in self._homes.items():
+        for index, owned in self._owned.items():
             is_read = unread.get(Partition(VIEWER_EVENTS, index)) == 0
-            lapsed += home.lapse(now_ms if is_read else home.read_ms, LAPSES)
+            lapsed += owned.lapse(now_ms if is_read else owned.read_ms, LAPSES)
         if lapsed:
             self._metrics.count("presence_timeouts_total", lapsed)
             self._lapsed += lapsed
@@ -226,11 +226,11 @@ class ProfileWorker:
         self._census.say()
         self._unrestored.retry(self._log, VIEWER_PROFILES)
         self._life.settle(self._looked_at)
-        profiles = sum(map(len, self._homes.values()))
+        profiles = sum(map(len, self._owned.values()))
         self._metrics.gauge("profiles_held", profiles, reader=GROUP)
         self._status = ProfileWorkerStatus(
             self._member,
-            tuple(sorted(self._homes)),
+            tuple(sorted(self._owned)),
             self._gauge.lag,
             self._gauge.contact_age_s,
             self._gauge.records_per_s,

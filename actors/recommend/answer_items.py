@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from actors.recommend.schema import Item, Receipt, Room, Source
-from actors.state.room_table import Card
+from actors.state.room_table import RoomSnapshot
 
 AROUND: Mapping[Source, tuple[str, str]] = MappingProxyType(
     {
@@ -34,10 +34,10 @@ PLAIN: Mapping[Source, str] = MappingProxyType(
 )
 
 
-class Pick(msgspec.Struct, frozen=True, gc=False):  # it takes no part in a reference cycle
+class ChosenRoom(msgspec.Struct, frozen=True, gc=False):  # it takes no part in a reference cycle
     """A room chosen for an answer, and why. about: the streamer that it is similar to, or from whom others came."""
 
-    card: Card
+    snapshot: RoomSnapshot
     score: float
     source: Source
     chat_per_minute: int  # as of now
@@ -57,13 +57,13 @@ class Why:
 NO_REASON = Why("live", "")
 
 
-def about_of(pick: Pick) -> str:
+def about_of(chosen_room: ChosenRoom) -> str:
     """The streamer or label that a reason names; "" for none."""
-    if pick.source in {"visited", "followed"}:
-        return pick.card.state.streamer
-    if pick.source == "category":
-        return pick.card.state.category
-    return pick.card.state.language if pick.source == "language" else pick.about
+    if chosen_room.source in {"visited", "followed"}:
+        return chosen_room.snapshot.state.streamer
+    if chosen_room.source == "category":
+        return chosen_room.snapshot.state.category
+    return chosen_room.snapshot.state.language if chosen_room.source == "language" else chosen_room.about
 
 
 def reason_of(source: Source, about: str) -> str:
@@ -74,15 +74,17 @@ def reason_of(source: Source, about: str) -> str:
     return PLAIN[source]
 
 
-def shown_room(card: Card, now_ms: int, model_version: str, *, chat_per_minute: int) -> Room:
+def as_room(snapshot: RoomSnapshot, now_ms: int, model_version: str, *, chat_per_minute: int) -> Room:
     """A room outside of an answer. chat_per_minute: as of now. model_version: the one in force."""
-    item = shown_item(card, now_ms, 0.0, NO_REASON, model_version, chat_per_minute=chat_per_minute)
+    item = as_item(snapshot, now_ms, 0.0, NO_REASON, model_version, chat_per_minute=chat_per_minute)
     return Room(**{name: getattr(item, name) for name in Room.__struct_fields__})  # 1 µs more than its own fields
 
 
-def shown_item(card: Card, now_ms: int, score: float, why: Why, model_version: str, *, chat_per_minute: int) -> Item:
+def as_item(
+    snapshot: RoomSnapshot, now_ms: int, score: float, why: Why, model_version: str, *, chat_per_minute: int
+) -> Item:
     """A room as an item of an answer."""
-    state = card.state
+    state = snapshot.state
     return Item(
         room=state.room,
         streamer=state.streamer,
@@ -92,9 +94,9 @@ def shown_item(card: Card, now_ms: int, score: float, why: Why, model_version: s
         tags=state.tags,
         mature=state.mature,
         started_at_ms=state.started_at_ms,
-        audience=card.audience,
+        audience=snapshot.audience,
         chat_per_minute=chat_per_minute,
-        receipt=_receipt(card, now_ms, model_version),
+        receipt=_receipt(snapshot, now_ms, model_version),
         score=score,
         source=why.source,
         reason=why.reason,
@@ -102,17 +104,17 @@ def shown_item(card: Card, now_ms: int, score: float, why: Why, model_version: s
     )
 
 
-def saw_ms(card: Card) -> int:
+def saw_ms(snapshot: RoomSnapshot) -> int:
     """The time of the newest text that the room's vector saw, in ms."""
-    return max(card.state.segment_end_ms, card.state.described_at_ms)
+    return max(snapshot.state.segment_end_ms, snapshot.state.described_at_ms)
 
 
-def _receipt(card: Card, now_ms: int, model_version: str) -> Receipt:
-    state = card.state
+def _receipt(snapshot: RoomSnapshot, now_ms: int, model_version: str) -> Receipt:
+    state = snapshot.state
     return Receipt(
         segment_end_ms=state.segment_end_ms,
-        servable_ms=card.servable_ms,
-        age_ms=max(0, now_ms - saw_ms(card)),
+        servable_ms=snapshot.servable_ms,
+        age_ms=max(0, now_ms - saw_ms(snapshot)),
         encoder_version=state.encoder_version,
         model_version=model_version,
     )

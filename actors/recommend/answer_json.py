@@ -11,16 +11,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-from actors.recommend.answer_items import Pick, Why, about_of, reason_of, saw_ms, shown_item
+from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item, reason_of, saw_ms
 from actors.recommend.schema import Answer, Source
-from actors.state.room_table import Card, Pieces
+from actors.state.room_table import Pieces, RoomSnapshot
 
 CHAT = '"chat_per_minute":'
 AGE = '"age_ms":'  # cannot occur in a text: there its quotes are escaped
 SCORE = '"score":'
 
 
-class Written:
+class AnswerJson:
     """Serialises answers. The caller holds the tables' lock."""
 
     def __init__(self) -> None:
@@ -28,49 +28,53 @@ class Written:
         self._model_version = ""
         self._between: dict[str, str] = {}  # the text between age and score, by encoder version
 
-    def answer(self, answer: Answer, picks: Sequence[Pick]) -> bytes:
+    def answer(self, answer: Answer, chosen_rooms: Sequence[ChosenRoom]) -> bytes:
         """The JSON of an answer with these rooms. answer: has none of its own."""
         now_ms = answer.generated_at_ms
         whys: dict[tuple[Source, str], str] = {}
-        scores = self._encode([pick.score for pick in picks])[1:-1].decode().split(",")  # a quarter of repr's time
+        scores = (
+            self._encode([chosen_room.score for chosen_room in chosen_rooms])[1:-1].decode().split(",")
+        )  # a quarter of repr's time
         if answer.model_version != self._model_version:
             self._model_version = answer.model_version
             self._between.clear()
         items = []
-        for pick, score in zip(picks, scores, strict=False):  # without picks there is one empty score
-            card, source = pick.card, pick.source
-            pieces = card.pieces
+        for chosen_room, score in zip(chosen_rooms, scores, strict=False):  # without picks there is one empty score
+            snapshot, source = chosen_room.snapshot, chosen_room.source
+            pieces = snapshot.pieces
             if pieces is None:
-                pieces = card.pieces = self._cut(card)
+                pieces = snapshot.pieces = self._cut(snapshot)
             between = self._between.get(pieces.encoder_version)
             if between is None:
-                between = self._between[pieces.encoder_version] = self._before_score(card)
+                between = self._between[pieces.encoder_version] = self._before_score(snapshot)
             age_ms = now_ms - pieces.saw_ms
             if source == "visited":
                 why = pieces.visited
             else:
-                because = source, about_of(pick)
+                because = source, about_of(chosen_room)
                 why = whys.get(because) or whys.setdefault(because, self._why(source, because[1]))
-            said = f"{pieces.before_chat}{pick.chat_per_minute}"
+            said = f"{pieces.before_chat}{chosen_room.chat_per_minute}"
             items.append(f"{said}{pieces.before_age}{age_ms if age_ms > 0 else 0}{between}{score}{why}")
         without_rooms = self._encode(answer)  # ends with `[]}`: the rooms are the last field
         return b"%b%b]}" % (without_rooms[:-2], ",".join(items).encode())
 
-    def _cut(self, card: Card) -> Pieces:
-        before_age, _, _ = self._whole(card).rpartition(AGE)
+    def _cut(self, snapshot: RoomSnapshot) -> Pieces:
+        before_age, _, _ = self._whole(snapshot).rpartition(AGE)
         before_chat, _, after_chat = before_age.rpartition(CHAT)
-        streamer = card.state.streamer
+        streamer = snapshot.state.streamer
         visited = self._why("visited", streamer)
         # The rate of its own moment is the digit 0.
-        return Pieces(saw_ms(card), before_chat + CHAT, after_chat[1:] + AGE, card.state.encoder_version, visited)
+        return Pieces(
+            saw_ms(snapshot), before_chat + CHAT, after_chat[1:] + AGE, snapshot.state.encoder_version, visited
+        )
 
-    def _before_score(self, card: Card) -> str:
-        _, _, rest = self._whole(card).rpartition(AGE)
+    def _before_score(self, snapshot: RoomSnapshot) -> str:
+        _, _, rest = self._whole(snapshot).rpartition(AGE)
         between, _, _ = rest[1:].rpartition(SCORE)  # the age of its own moment is the digit 0
         return between + SCORE
 
-    def _whole(self, card: Card) -> str:
-        whole = shown_item(card, saw_ms(card), 0.0, Why("new", ""), self._model_version, chat_per_minute=0)
+    def _whole(self, snapshot: RoomSnapshot) -> str:
+        whole = as_item(snapshot, saw_ms(snapshot), 0.0, Why("new", ""), self._model_version, chat_per_minute=0)
         return self._encode(whole).decode()
 
     def _why(self, source: Source, about: str) -> str:

@@ -15,9 +15,9 @@ from numba import types
 from numpy.typing import NDArray
 
 from actors.recommend.candidates import Visited
-from actors.recommend.global_lists import Pools
-from actors.recommend.viewer_taste import Taste
-from actors.state.label_ids import Labels
+from actors.recommend.global_lists import GlobalLists
+from actors.recommend.viewer_taste import InterestProfile
+from actors.state.label_ids import LabelIds
 from actors.state.room_table import RoomTable
 from streaming.room.activity import MAX_ARRIVALS, RECENT_MS
 from training.baseline import TERMS
@@ -275,10 +275,10 @@ class Company:
 class Affinity:
     """A viewer's weighted shares of categories and languages, as columns by label number; valid while `stands`."""
 
-    def __init__(self, taste: Taste, rooms: RoomTable, weights: BaselineWeights) -> None:
+    def __init__(self, interests: InterestProfile, rooms: RoomTable, weights: BaselineWeights) -> None:
         self._epochs = rooms.categories.epoch, rooms.languages.epoch
-        self.by_category_L = _spread(taste.categories, rooms.categories, weights.category)
-        self.by_language_L = _spread(taste.languages, rooms.languages, weights.language)
+        self.by_category_L = _spread(interests.categories, rooms.categories, weights.category)
+        self.by_language_L = _spread(interests.languages, rooms.languages, weights.language)
 
     def stands(self, rooms: RoomTable) -> bool:
         """Whether every number still stands for the same label."""
@@ -298,9 +298,9 @@ class Asked:
 class Score:
     """Scores candidates. The caller holds the tables' lock."""
 
-    def __init__(self, rooms: RoomTable, pools: Pools, weights: BaselineWeights) -> None:
+    def __init__(self, rooms: RoomTable, global_lists: GlobalLists, weights: BaselineWeights) -> None:
         self._rooms = rooms
-        self._pools = pools
+        self._global_lists = global_lists
         self._weights = weights
         self.weight_T = np.array([getattr(weights, term) for term in TERMS], np.float32)
         self._strength_S = np.zeros(len(rooms.live_N), np.float32)
@@ -324,7 +324,7 @@ class Score:
         return scored(
             slots_N,
             shown_K,
-            self._pools.sum_N,
+            self._global_lists.sum_N,
             rooms.category_N,
             NOTHING if affinity is None else affinity.by_category_L,
             rooms.language_N,
@@ -341,10 +341,10 @@ class Score:
             np.float32(weights.arrivals),
         )
 
-    def company(self, taste: Taste, now_ms: int) -> Company:
+    def company(self, interests: InterestProfile, now_ms: int) -> Company:
         """The viewer's `Company` for `of` and `parts`, as of now."""
         lately = self._rooms.lately
-        return Company(lately.origin(taste.origin), lately.event_now_ms(now_ms) - RECENT_MS)
+        return Company(lately.origin(interests.origin), lately.event_now_ms(now_ms) - RECENT_MS)
 
     def parts(self, asked: Asked, slots_N: Slots) -> NDArray[np.float32]:
         """Terms that the candidates' scores are sums of, float32 [N, T], T as TERMS."""
@@ -370,17 +370,17 @@ class Score:
 
     def _columns(self, asked: Asked) -> tuple[Any, ...]:
         """The arguments of `parted` after the slots."""
-        rooms, pools, came, affinity = self._rooms, self._pools, self._rooms.lately.came, asked.affinity
+        rooms, global_lists, came, affinity = self._rooms, self._global_lists, self._rooms.lately.came, asked.affinity
         return (
             rooms.category_N,
             NOTHING if affinity is None else affinity.by_category_L,
             rooms.language_N,
             NOTHING if affinity is None else affinity.by_language_L,
             NOTHING if asked.alike_N is None else asked.alike_N,
-            pools.trending_N,
-            pools.crowd_N,
-            pools.rising_N,
-            pools.fresh_N,
+            global_lists.trending_N,
+            global_lists.crowd_N,
+            global_lists.rising_N,
+            global_lists.fresh_N,
             asked.visited.slots_V,
             asked.visited.strengths_V,
             self._strength_S,
@@ -397,7 +397,7 @@ class Score:
         return dict(zip(TERMS, self.parts(asked, np.array([slot]))[0].tolist(), strict=True))
 
 
-def _spread(shares: Mapping[str, float], labels: Labels, weight: float) -> Floats:
+def _spread(shares: Mapping[str, float], labels: LabelIds, weight: float) -> Floats:
     """Weighted shares by label number, float32 [L]. The missing label gets the mean over rooms that have one."""
     column_L = np.zeros(labels.high, np.float32)
     total = 0.0

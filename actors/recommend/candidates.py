@@ -11,10 +11,10 @@ from numba import types
 from numpy.typing import NDArray
 
 from actors.index.live_index import LiveIndex
-from actors.recommend.global_lists import TIE, Pools, keyed, largest, most
+from actors.recommend.global_lists import TIE, GlobalLists, keyed, largest, most
 from actors.recommend.schema import MAX_LIMIT, Filters
-from actors.recommend.viewer_taste import Taste
-from actors.state.room_embeddings import Alignment
+from actors.recommend.viewer_taste import InterestProfile
+from actors.state.room_embeddings import LiveEmbeddings
 from actors.state.room_table import RoomTable
 from streaming.events import RoomId, StreamerId
 from training.content.spelling import language_key, speaks
@@ -63,18 +63,18 @@ def signatures() -> dict[Any, Any]:
 class Candidates:
     """Finds candidates. The caller holds the tables' lock."""
 
-    def __init__(self, rooms: RoomTable, pools: Pools, nearest: int, *, show_mature: bool = False) -> None:
+    def __init__(self, rooms: RoomTable, global_lists: GlobalLists, nearest: int, *, show_mature: bool = False) -> None:
         """show_mature: whether mature rooms may be shown to viewers whose filters do not ask for them."""
         self._rooms = rooms
         self._show_mature = show_mature
-        self._pools = pools
+        self._global_lists = global_lists
         self._num_nearest = nearest
         self._last_N = np.zeros(len(rooms.live_N), np.int64)  # scratch: a slot's last position in a list
 
-    def visited(self, taste: Taste) -> Visited:
+    def visited(self, interests: InterestProfile) -> Visited:
         """The live rooms of the streamers in the viewer's habits."""
         roster, strengths, streamers = self._rooms.roster, {}, {}
-        for streamer, strength in taste.habits:
+        for streamer, strength in interests.habits:
             rooms = roster.of(streamer)
             if rooms is not None:
                 for slot in rooms.values():
@@ -96,31 +96,31 @@ class Candidates:
         np.fmax(alike_N, -1, out=alike_N)  # fmax and not maximum, because a room without a vector is NaN
         return alike_N
 
-    def similar(self, slot: int, limit: int, alignment: Alignment, filters: Filters) -> list[tuple[int, float]]:
+    def similar(self, slot: int, limit: int, embeddings: LiveEmbeddings, filters: Filters) -> list[tuple[int, float]]:
         """Slots of the rooms nearest to a room, itself left out, and their products; none while it has no vector.
 
         The index finds them, and they are then compared by their whole vectors. How many are does not depend on the
         limit.
         """
-        vector_1E = alignment.vectors(np.array([slot]))
-        query_1D = alignment.index.vectors(np.array([slot]))
+        vector_1E = embeddings.vectors(np.array([slot]))
+        query_1D = embeddings.index.vectors(np.array([slot]))
         if not query_1D.size or np.isnan(query_1D[0, 0]):
             return []
-        near_N = alignment.index.products(query_1D[0])
+        near_N = embeddings.index.products(query_1D[0])
         slots_N = self.allowed(filters, np.array([slot]))
         slots_N = slots_N[~np.isnan(near_N[slots_N])]
         near_K = slots_N[largest(keyed(near_N, self._rooms, slots_N), LOOKED_AT * MAX_LIMIT)]
-        product_K = alignment.vectors(near_K) @ vector_1E[0]
+        product_K = embeddings.vectors(near_K) @ vector_1E[0]
         best_K = largest(product_K + TIE * self._rooms.tie_N[near_K], limit)
         return list(zip(near_K[best_K].tolist(), product_K[best_K].tolist(), strict=True))
 
-    def union(self, visited: Visited, taste: Taste, nearest: Slots) -> Slots:
+    def union(self, visited: Visited, interests: InterestProfile, nearest: Slots) -> Slots:
         """Slots of trending (anywhere and in the viewer's categories) ∪ newest ∪ nearest ∪ visited, these at the end.
 
         int64 [N]. It may hold repetitions and rooms that have ended since: `may_be_shown` drops these.
         """
-        pools, number = self._pools, self._rooms.categories.number
-        lists = [pools.common, *[pools.of_category(number(label)) for label in taste.top_categories]]
+        global_lists, number = self._global_lists, self._rooms.categories.number
+        lists = [global_lists.common, *[global_lists.of_category(number(label)) for label in interests.top_categories]]
         lists += [nearest, visited.slots_V]
         return np.concatenate(lists)
 
@@ -134,24 +134,29 @@ class Candidates:
         return most(alike_N, self._num_nearest)
 
     def union_allowed(
-        self, visited: Visited, taste: Taste, alike_N: NDArray[np.float32] | None, filters: Filters, hidden_H: Slots
+        self,
+        visited: Visited,
+        interests: InterestProfile,
+        alike_N: NDArray[np.float32] | None,
+        filters: Filters,
+        hidden_H: Slots,
     ) -> Slots:
         """Candidates as of `union`, drawn from only those rooms that filters allow and that are not hidden.
 
         At least ENOUGH rooms, if so many are allowed.
         """
-        rooms, pools = self._rooms, self._pools
+        rooms, global_lists = self._rooms, self._global_lists
         allowed = self.allowed(filters, hidden_H)
         if len(allowed) <= FEW:
             return np.concatenate([allowed, visited.slots_V])
         lists = [
-            allowed[largest(keyed(pools.sum_N, rooms, allowed), max(pools.size, ENOUGH))],
-            allowed[largest(rooms.started_ms_N[allowed] + rooms.tie_N[allowed], pools.size)],
+            allowed[largest(keyed(global_lists.sum_N, rooms, allowed), max(global_lists.size, ENOUGH))],
+            allowed[largest(rooms.started_ms_N[allowed] + rooms.tie_N[allowed], global_lists.size)],
         ]
         category_N = rooms.category_N[allowed]
-        for label in taste.top_categories:
+        for label in interests.top_categories:
             of_category = allowed[category_N == rooms.categories.number(label)]
-            lists.append(of_category[largest(keyed(pools.sum_N, rooms, of_category), pools.size)])
+            lists.append(of_category[largest(keyed(global_lists.sum_N, rooms, of_category), global_lists.size)])
         if alike_N is not None:
             lists.append(allowed[largest(keyed(alike_N, rooms, allowed), self._num_nearest)])
         lists.append(visited.slots_V)
@@ -159,11 +164,11 @@ class Candidates:
 
     def hidden(self, excluded: Sequence[str], here: RoomId | None) -> Slots:
         """Slots of the live rooms that the viewer must not be shown. here: where they are now."""
-        by_room = self._rooms.cards
-        cards = [card for room in excluded if (card := by_room.get(RoomId(room))) is not None]
+        by_room = self._rooms.snapshots
+        snapshots = [snapshot for room in excluded if (snapshot := by_room.get(RoomId(room))) is not None]
         if here is not None and here in by_room:
-            cards.append(by_room[here])
-        return np.array([*{card.slot for card in cards}], np.int64) if cards else NONE
+            snapshots.append(by_room[here])
+        return np.array([*{snapshot.slot for snapshot in snapshots}], np.int64) if snapshots else NONE
 
     def may_be_shown(self, slots_N: Slots, filters: Filters, hidden_H: Slots) -> NDArray[np.int64]:
         """Positions of the candidates that may be shown: live, not hidden, let through; of a repeated slot the last."""

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from training.features.compiling import kernel
 
-Labels = NDArray[np.int32]
+LabelIds = NDArray[np.int32]
 
 
 def diversify(
     score_K: NDArray[np.float64],
-    streamer_K: Labels,
-    category_K: Labels,
+    streamer_K: LabelIds,
+    category_K: LabelIds,
     *,
     limit: int,
     streamer_cost: float,
@@ -34,8 +34,8 @@ def diversify(
 @kernel(exact=True)
 def chosen(  # noqa: PLR0917  compiled functions take no keywords
     score_K: NDArray[np.float64],
-    streamer_K: Labels,
-    category_K: Labels,
+    streamer_K: LabelIds,
+    category_K: LabelIds,
     limit: int,
     streamer_cost: float,
     category_cost: float,

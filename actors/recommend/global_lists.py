@@ -15,7 +15,7 @@ FEW_BLOCKS = 16  # times the number wanted: with fewer blocks it does not pay
 TIE = 2.0**-26  # less than the distance of two float32 near one
 
 
-class Pools:
+class GlobalLists:
     """Columns and lists over all live rooms, renewed every few hundred milliseconds instead of in each request.
 
     Between renewals a room that ended stays in the lists; users of the lists drop what is not live. Columns are float32

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
-from actors.recommend.answer_items import Pick
+from actors.recommend.answer_items import ChosenRoom
 from actors.recommend.schema import Answer
 from streaming.errors import TidecastError
 from streaming.events import Impression, ViewerId
@@ -44,12 +44,12 @@ class Impressions:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def note(self, answer: Answer, picks: Sequence[Pick]) -> None:
+    def note(self, answer: Answer, chosen_rooms: Sequence[ChosenRoom]) -> None:
         """Queues an answer's rooms, in order. Returns at once, whatever the log does.
 
         The impression is serialised here: that is cheapest while the answer is at hand (docs/lab-notebook.md).
         """
-        if not picks or (self._share < 1 and self._chance() >= self._share):
+        if not chosen_rooms or (self._share < 1 and self._chance() >= self._share):
             return
         if len(self._waiting) >= self._most:
             self.dropped += 1
@@ -57,9 +57,9 @@ class Impressions:
         impression = Impression(
             request=answer.request,
             viewer=ViewerId(answer.viewer),
-            rooms=tuple([pick.card.state.room for pick in picks]),
-            scores=tuple([pick.score for pick in picks]),
-            propensities=(DETERMINISTIC,) * len(picks),
+            rooms=tuple([chosen_room.snapshot.state.room for chosen_room in chosen_rooms]),
+            scores=tuple([chosen_room.score for chosen_room in chosen_rooms]),
+            propensities=(DETERMINISTIC,) * len(chosen_rooms),
             model_version=answer.model_version,
             at_ms=answer.generated_at_ms,
         )

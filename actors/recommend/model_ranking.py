@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.recommend.viewer_cache import Held
-from actors.state.room_embeddings import ModelAlignment
+from actors.recommend.viewer_cache import CachedViewer
+from actors.state.room_embeddings import ModelEmbeddings
 from actors.state.room_table import RoomTable
 from training.features.features import RoomColumns, room_features, viewer_features_by_slot
 from training.features.viewer_columns import ProfileReader
@@ -39,9 +39,9 @@ class _AsOf(NamedTuple):
 class _Prepared:
     """A version's prepared part of ranking for all rooms, by slot."""
 
-    alignment: ModelAlignment
+    embeddings: ModelEmbeddings
     rows_SH: Floats
-    stranger: ServedViewer
+    cold_start: ServedViewer
     as_of: _AsOf
 
 
@@ -74,7 +74,7 @@ class Ranking:
         self._row_S = np.zeros(len(rooms.live_N), np.int64)  # scratch: the row of a slot's streamer in a viewer's past
         self._prepared: dict[str, _Prepared] = {}  # by version: the one in force and those beside it
 
-    def renew(self, alignments: Sequence[ModelAlignment], now_ms: int, pause_s: float = 0.0) -> None:
+    def renew(self, versions: Sequence[ModelEmbeddings], now_ms: int, pause_s: float = 0.0) -> None:
         """Prepares all rooms anew for these versions; forgets what was prepared long ago. Any thread.
 
         pause_s: between slices, for threads that wait.
@@ -82,7 +82,7 @@ class Ranking:
         for version, kept in list(self._prepared.items()):
             if not self._is_fresh(kept, now_ms):
                 self._prepared.pop(version, None)
-        if not alignments:
+        if not versions:
             return
         lately = self._rooms.lately
         with self._lock:
@@ -95,8 +95,8 @@ class Ranking:
                 parts.append(lately.rooms(some, event_now_ms))
             _wait(pause_s)
         room_features_NC = room_features(_joined(parts))
-        for alignment in alignments:
-            self._prepare(alignment, slices, room_features_NC, as_of, pause_s)
+        for embeddings in versions:
+            self._prepare(embeddings, slices, room_features_NC, as_of, pause_s)
 
     def forget(self, slots_N: Slots) -> None:
         """Forgets what was prepared for rooms that had these slots before. The caller holds the lock."""
@@ -106,34 +106,39 @@ class Ranking:
     def _forget(self, rows_SH: Floats, slots_N: Slots, as_of: _AsOf) -> None:
         rows_SH[slots_N[self._rooms.taken_N[slots_N] > as_of.num_taken]] = 0
 
-    def rank(self, alignment: ModelAlignment, slots_N: Slots, held: Held, now_ms: int) -> Ranked:
+    def rank(self, embeddings: ModelEmbeddings, slots_N: Slots, cached: CachedViewer, now_ms: int) -> Ranked:
         """Ranks candidates, which are live rooms: the probabilities of entering, staying and interacting."""
-        kept = self._prepared.get(alignment.version)
-        if kept is None or kept.alignment is not alignment or not self._is_fresh(kept, now_ms):
-            self.renew([alignment], now_ms)
-            kept = self._prepared[alignment.version]
-        viewer = held.viewer if held.viewer is not None else kept.stranger
-        viewer_features_NP = self._personal(slots_N, held, self._rooms.lately.event_now_ms(now_ms))
-        offered = RequestCandidates(slots_N, alignment.rooms, kept.rows_SH, viewer_features_NP)
-        return Ranked(alignment.model, viewer, offered, alignment.model.rank(viewer, offered))
+        kept = self._prepared.get(embeddings.version)
+        if kept is None or kept.embeddings is not embeddings or not self._is_fresh(kept, now_ms):
+            self.renew([embeddings], now_ms)
+            kept = self._prepared[embeddings.version]
+        viewer = cached.viewer if cached.viewer is not None else kept.cold_start
+        viewer_features_NP = self._personal(slots_N, cached, self._rooms.lately.event_now_ms(now_ms))
+        offered = RequestCandidates(slots_N, embeddings.rooms, kept.rows_SH, viewer_features_NP)
+        return Ranked(embeddings.model, viewer, offered, embeddings.model.rank(viewer, offered))
 
     def _is_fresh(self, kept: _Prepared, now_ms: int) -> bool:
         return 0 <= now_ms - kept.as_of.now_ms <= self._stale_ms  # a clock may be put back
 
     def _prepare(
-        self, alignment: ModelAlignment, slices: Sequence[Slots], room_features_NC: Floats, as_of: _AsOf, pause_s: float
+        self,
+        embeddings: ModelEmbeddings,
+        slices: Sequence[Slots],
+        room_features_NC: Floats,
+        as_of: _AsOf,
+        pause_s: float,
     ) -> None:
-        kept = self._prepared.get(alignment.version)
-        if kept is not None and kept.alignment is not alignment:
+        kept = self._prepared.get(embeddings.version)
+        if kept is not None and kept.embeddings is not embeddings:
             kept = None
         rows_SH = kept.rows_SH if kept is not None else None
         start = 0
         for some in slices:
             with self._lock:
-                rooms = alignment.rooms.take(some)
-            rows_NH = alignment.model.prepare(room_features_NC[start : start + len(some)], rooms)
+                rooms = embeddings.rooms.take(some)
+            rows_NH = embeddings.model.prepare(room_features_NC[start : start + len(some)], rooms)
             if rows_SH is None:
-                rows_SH = np.zeros((alignment.index.config.max_rooms, rows_NH.shape[1]), np.float32)
+                rows_SH = np.zeros((embeddings.index.config.max_rooms, rows_NH.shape[1]), np.float32)
             with (
                 self._lock if kept is not None else nullcontext()
             ):  # new pages take milliseconds, and nobody reads them
@@ -142,21 +147,21 @@ class Ranking:
             start += len(some)
             _wait(pause_s)
         if kept is None and rows_SH is not None:
-            self._prepared[alignment.version] = _Prepared(alignment, rows_SH, alignment.model.viewer(None), as_of)
+            self._prepared[embeddings.version] = _Prepared(embeddings, rows_SH, embeddings.model.viewer(None), as_of)
         elif kept is not None:
             kept.as_of = as_of
 
-    def _personal(self, slots_N: Slots, held: Held, event_now_ms: int) -> Floats:
+    def _personal(self, slots_N: Slots, cached: CachedViewer, event_now_ms: int) -> Floats:
         """Viewer features of the candidates, float32 [N, P], columns as features.VIEWER_FEATURES.
 
         A viewer's past concerns few of them: only these are looked at.
         """
-        past, lately = held.past or NOBODY, self._rooms.lately
+        past, lately = cached.past or NOBODY, self._rooms.lately
         return viewer_features_by_slot(
             slots_N,
-            past.places(held.visited.slots_V, held.row_V, self._row_S, lately.origin(past.origin)),
+            past.places(cached.visited.slots_V, cached.row_V, self._row_S, lately.origin(past.origin)),
             lately.came,
-            past.viewer(held.known_live, event_now_ms),
+            past.viewer(cached.known_live, event_now_ms),
             event_now_ms,
         )
 

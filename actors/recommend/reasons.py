@@ -16,7 +16,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from actors.recommend.baseline_score import Asked, Score, largest
-from actors.recommend.global_lists import Pools
+from actors.recommend.global_lists import GlobalLists
 from actors.recommend.model_ranking import Ranked
 from actors.recommend.schema import Source
 from actors.state.room_table import RoomTable
@@ -82,10 +82,10 @@ def signatures() -> dict[Any, Any]:
 class Reasons:
     """Finds the reasons of an answer's rooms. The caller holds the tables' lock."""
 
-    def __init__(self, rooms: RoomTable, pools: Pools, score: Score, *, least: float, new_ms: int) -> None:
+    def __init__(self, rooms: RoomTable, global_lists: GlobalLists, score: Score, *, least: float, new_ms: int) -> None:
         """least: effect a reason needs, as a share of its term's most, or in log odds. new_ms: age of a new room."""
         self._rooms = rooms
-        self._pools = pools
+        self._global_lists = global_lists
         self._score = score
         self._least_T = score.weight_T * np.float32(least)
         self._least_F = np.full(len(OF_FALLS), least, np.float32)
@@ -99,10 +99,16 @@ class Reasons:
 
     def of_falls(self, ranked: Ranked, slots_N: Slots, places_K: Slots, now_ms: int) -> list[Source]:
         """Reasons of K of N candidates by the drops of their log odds of entering. ranked: all N."""
-        rooms, pools = self._rooms, self._pools
+        rooms, global_lists = self._rooms, self._global_lists
         event_now_ms = rooms.lately.event_now_ms(now_ms)
         draws_K, is_there_K, age_s_K, usual_s = doubts(
-            slots_N, places_K, pools.trending_N, pools.crowd_N, rooms.started_ms_N, event_now_ms, self._new_ms
+            slots_N,
+            places_K,
+            global_lists.trending_N,
+            global_lists.crowd_N,
+            rooms.started_ms_N,
+            event_now_ms,
+            self._new_ms,
         )
         fall_KC = ranked.falls(RoomsToExplain(places_K, draws_K, age_s_K, usual_s))
         best_K = largest(fall_KC, self._least_F)

@@ -20,23 +20,23 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from actors.recommend import diversity
-from actors.recommend.answer_items import Pick, Why, about_of, reason_of, shown_item, shown_room
-from actors.recommend.answer_json import Written
+from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item, as_room, reason_of
+from actors.recommend.answer_json import AnswerJson
 from actors.recommend.baseline_score import Score
 from actors.recommend.candidates import NO_FILTERS, Candidates
-from actors.recommend.global_lists import Pools, largest
+from actors.recommend.global_lists import GlobalLists, largest
 from actors.recommend.impressions import Impressions
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, Reasons
 from actors.recommend.schema import Answer, Filters, Item, Query, Receipt, Room, Source
 from actors.recommend.scoring import Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
-from actors.recommend.viewer_cache import STRANGER, Held, Tastes
+from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
 from actors.settings import RecommendConfig
-from actors.state.circuit_breaker import ModelFailures
-from actors.state.room_embeddings import Alignment, ModelAlignment
-from actors.state.room_table import Card, RoomTable
+from actors.state.circuit_breaker import CircuitBreaker
+from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
+from actors.state.room_table import RoomSnapshot, RoomTable
 from actors.state.table_reader import Tables
 from streaming.clock import Clock
 from streaming.errors import UnknownRoom, VersionError
@@ -79,23 +79,23 @@ class Recommender:
         self._clock = clock
         half_life_ms = int(config.fresh_half_life_s * 1000)
         shown = {"show_mature": config.show_mature}
-        self._pools = Pools(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights, **shown)
-        self._candidates = Candidates(tables.rooms, self._pools, config.nearest, **shown)
-        by_terms = Score(tables.rooms, self._pools, config.weights)
+        self._global_lists = GlobalLists(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights, **shown)
+        self._candidates = Candidates(tables.rooms, self._global_lists, config.nearest, **shown)
+        by_terms = Score(tables.rooms, self._global_lists, config.weights)
         self._ranking = Ranking(tables.rooms, tables.lock, STALE_MS)
-        self.failures = tables.rooms.failures = ModelFailures(config.failures, metrics)
+        self.failures = tables.rooms.failures = CircuitBreaker(config.failures, metrics)
         reasons = Reasons(
-            tables.rooms, self._pools, by_terms, least=config.reason_least, new_ms=int(config.new_s * 1000)
+            tables.rooms, self._global_lists, by_terms, least=config.reason_least, new_ms=int(config.new_s * 1000)
         )
         self._scoring = Scoring(
             self._candidates, by_terms, reasons, self._ranking, ranked=config.ranked, failures=self.failures
         )
         presence_ms = 1_000 * (profile or ProfileConfig()).presence_timeout_s
-        self._tastes = Tastes(
+        self._viewers = ViewerCache(
             tables, self._candidates, config.weights, config.broad_category, metrics, presence_ms=presence_ms
         )
-        self._shadow = ShadowScoring(tables, self._tastes, self._scoring, config.shadow, metrics)
-        self._written = Written()
+        self._shadow = ShadowScoring(tables, self._viewers, self._scoring, config.shadow, metrics)
+        self._answer_json = AnswerJson()
         load_kernels()
         self._request_prefix = secrets.token_hex(10)
         self._requests = itertools.count()
@@ -104,23 +104,23 @@ class Recommender:
         """The rooms for one viewer."""
         with self._tables.lock:
             now_ms = self._now_ms()
-            held = self._held(ViewerId(query.viewer), now_ms)
-            picks = self._picks(query, held, now_ms)
+            cached = self._cached(ViewerId(query.viewer), now_ms)
+            chosen_rooms = self._chosen_rooms(query, cached, now_ms)
             items = [
-                shown_item(
-                    pick.card,
+                as_item(
+                    chosen_room.snapshot,
                     now_ms,
-                    pick.score,
-                    Why(pick.source, reason_of(pick.source, about_of(pick)), pick.terms),
-                    self._rooms.alignment.version,
-                    chat_per_minute=pick.chat_per_minute,
+                    chosen_room.score,
+                    Why(chosen_room.source, reason_of(chosen_room.source, about_of(chosen_room)), chosen_room.terms),
+                    self._rooms.embeddings.version,
+                    chat_per_minute=chosen_room.chat_per_minute,
                 )
-                for pick in picks
+                for chosen_room in chosen_rooms
             ]
-            answer = self._answer(query, held, now_ms, items)
+            answer = self._answer(query, cached, now_ms, items)
             self._shadow.note(query)
             if self._impressions is not None:
-                self._impressions.note(answer, picks)
+                self._impressions.note(answer, chosen_rooms)
             return answer
 
     def recommend_json(self, query: Query) -> bytes:
@@ -129,13 +129,13 @@ class Recommender:
             return msgspec.json.encode(self.recommend(query))
         with self._tables.lock:
             now_ms = self._now_ms()
-            held = self._held(ViewerId(query.viewer), now_ms)
-            picks = self._picks(query, held, now_ms)
-            answer = self._answer(query, held, now_ms, [])
+            cached = self._cached(ViewerId(query.viewer), now_ms)
+            chosen_rooms = self._chosen_rooms(query, cached, now_ms)
+            answer = self._answer(query, cached, now_ms, [])
             self._shadow.note(query)
             if self._impressions is not None:
-                self._impressions.note(answer, picks)
-            return self._written.answer(answer, picks)
+                self._impressions.note(answer, chosen_rooms)
+            return self._answer_json.answer(answer, chosen_rooms)
 
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what models prepare of all rooms, and scores in the shadow. A thread's loop until `stop`."""
@@ -154,22 +154,22 @@ class Recommender:
         """Prepares all rooms anew for the version in force and the one in the shadow. Called without the lock."""
         candidate = self._shadow.candidate
         beside = [] if candidate is None else [candidate]
-        self._ranking.renew(_ranking([self._rooms.alignment, *beside]), self._clock.now_ms(), RENEW_PAUSE_S)
+        self._ranking.renew(_ranking([self._rooms.embeddings, *beside]), self._clock.now_ms(), RENEW_PAUSE_S)
 
-    def warm(self, alignment: Alignment) -> None:
+    def warm(self, embeddings: LiveEmbeddings) -> None:
         """Has a version that is not in force score for the latest viewers. Raises VersionError: it gives no numbers."""
-        self._ranking.renew(_ranking([alignment]), self._clock.now_ms(), RENEW_PAUSE_S)
+        self._ranking.renew(_ranking([embeddings]), self._clock.now_ms(), RENEW_PAUSE_S)
         with self._tables.lock:
-            recent: dict[ViewerId, Held] = {ViewerId(""): STRANGER, **self._tastes.recent(WARM_VIEWERS)}
-        for viewer, held in recent.items():
+            recent: dict[ViewerId, CachedViewer] = {ViewerId(""): COLD_START, **self._viewers.recent(WARM_VIEWERS)}
+        for viewer, cached in recent.items():
             with self._tables.lock:
                 now_ms = self._now_ms()
-                other = self._tastes.under(alignment, viewer, held, now_ms)
-                scored = self._scoring.of(Query(viewer="-", limit=WARM_ROOMS), other, alignment, now_ms)
+                other = self._viewers.under(embeddings, viewer, cached, now_ms)
+                scored = self._scoring.of(Query(viewer="-", limit=WARM_ROOMS), other, embeddings, now_ms)
             if not np.isfinite(scored.values_K).all():  # also of a version that only has a viewer tower
-                raise VersionError(f"version {alignment.version} scores rooms with what is not a number")
+                raise VersionError(f"version {embeddings.version} scores rooms with what is not a number")
 
-    def shadow(self, candidate: Alignment | None) -> None:
+    def shadow(self, candidate: LiveEmbeddings | None) -> None:
         """Has a share of the requests scored by this version too, from now on; None ends that."""
         if candidate is not None:
             self._ranking.renew(_ranking([candidate]), self._clock.now_ms(), RENEW_PAUSE_S)
@@ -181,19 +181,19 @@ class Recommender:
             now_ms = self._clock.now_ms()
             slots = self._candidates.allowed(filters)
             best = slots[largest(self._rooms.audience_N[slots] + self._candidates.ties(slots), limit)]
-            by_slot, version = self._rooms.by_slot, self._rooms.alignment.version
+            by_slot, version = self._rooms.by_slot, self._rooms.embeddings.version
             said = self._chat(best, now_ms)
             return [
-                shown_room(by_slot[slot], now_ms, version, chat_per_minute=chat)
+                as_room(by_slot[slot], now_ms, version, chat_per_minute=chat)
                 for slot, chat in zip(best.tolist(), said, strict=True)
             ]
 
     def room(self, room: str) -> Room:
         """One live room. Raises UnknownRoom."""
         with self._tables.lock:
-            now_ms, card = self._clock.now_ms(), self._card(room)
-            (chat,) = self._chat([card.slot], now_ms)
-            return shown_room(card, now_ms, self._rooms.alignment.version, chat_per_minute=chat)
+            now_ms, snapshot = self._clock.now_ms(), self._snapshot(room)
+            (chat,) = self._chat([snapshot.slot], now_ms)
+            return as_room(snapshot, now_ms, self._rooms.embeddings.version, chat_per_minute=chat)
 
     def similar(self, room: str, limit: int, filters: Filters = NO_FILTERS) -> list[Item]:
         """Live rooms nearest to a live room by content, without itself; none while it has no vector.
@@ -202,70 +202,68 @@ class Recommender:
         """
         with self._tables.lock:
             now_ms = self._clock.now_ms()
-            card = self._card(room)
-            alike, other = Why("similar", "similar to " + card.state.streamer), Why(LIVE, reason_of(LIVE, ""))
-            by_slot, version = self._rooms.by_slot, self._rooms.alignment.version
-            found = self._candidates.similar(card.slot, limit, self._rooms.alignment, filters)
+            snapshot = self._snapshot(room)
+            alike, other = Why("similar", "similar to " + snapshot.state.streamer), Why(LIVE, reason_of(LIVE, ""))
+            by_slot, version = self._rooms.by_slot, self._rooms.embeddings.version
+            found = self._candidates.similar(snapshot.slot, limit, self._rooms.embeddings, filters)
             said = self._chat([slot for slot, _ in found], now_ms)
             least = self._config.reason_least
             return [
-                shown_item(
-                    by_slot[slot], now_ms, score, alike if score > least else other, version, chat_per_minute=chat
-                )
+                as_item(by_slot[slot], now_ms, score, alike if score > least else other, version, chat_per_minute=chat)
                 for (slot, score), chat in zip(found, said, strict=True)
             ]
 
-    def _held(self, viewer: ViewerId, now_ms: int) -> Held:
+    def _cached(self, viewer: ViewerId, now_ms: int) -> CachedViewer:
         """The viewer's data in memory; a cold-start viewer's where the version's viewer tower fails."""
-        alignment = self._rooms.alignment
-        if not isinstance(alignment, ModelAlignment):
-            return self._tastes.of(viewer, now_ms)
+        embeddings = self._rooms.embeddings
+        if not isinstance(embeddings, ModelEmbeddings):
+            return self._viewers.of(viewer, now_ms)
         try:
-            return self._tastes.of(viewer, now_ms)
+            return self._viewers.of(viewer, now_ms)
         except Exception as err:  # whatever a version does, a viewer has an answer
-            self.failures.note(alignment.version, err, now_ms)
-            return STRANGER
+            self.failures.note(embeddings.version, err, now_ms)
+            return COLD_START
 
     def _chat(self, slots: Sequence[int] | NDArray[np.int64], now_ms: int) -> list[int]:
         """Chat messages per minute in each room, as of now."""
         return _as_whole(self._rooms.lately.chat_per_minute(np.asarray(slots, np.int64), now_ms))
 
-    def _card(self, room: str) -> Card:
-        card = self._rooms.cards.get(RoomId(room))
-        if card is None:
+    def _snapshot(self, room: str) -> RoomSnapshot:
+        snapshot = self._rooms.snapshots.get(RoomId(room))
+        if snapshot is None:
             raise UnknownRoom(f"room {room[:MAX_ID_LENGTH]!r} is not live; GET /v1/rooms lists the live rooms")
-        return card
+        return snapshot
 
     def _now_ms(self) -> int:
         now_ms = self._clock.now_ms()
         if self._rooms.taken:
             self._forget_ended()
-        if not 0 <= now_ms - self._pools.renewed_ms < self._config.renew_ms:  # a clock may be put back
-            self._pools.renew(self._rooms, now_ms)
+        if not 0 <= now_ms - self._global_lists.renewed_ms < self._config.renew_ms:  # a clock may be put back
+            self._global_lists.renew(self._rooms, now_ms)
         return now_ms
 
     def _forget_ended(self) -> None:
         """Clears what is computed by slot where a new room took the slot: it is not as hot as the room before."""
         slots_N = np.array([*self._rooms.taken], np.int64)
         self._rooms.taken.clear()
-        self._pools.forget(slots_N)
+        self._global_lists.forget(slots_N)
         self._ranking.forget(slots_N)
 
-    def _answer(self, query: Query, held: Held, now_ms: int, items: list[Item]) -> Answer:
+    def _answer(self, query: Query, cached: CachedViewer, now_ms: int, items: list[Item]) -> Answer:
         return Answer(
             request=f"{self._request_prefix}{next(self._requests):012x}",
             viewer=query.viewer,
-            known=held.taste.known,
-            model_version=self._rooms.alignment.version,
+            known=cached.interests.known,
+            model_version=self._rooms.embeddings.version,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
             rooms=items,
         )
 
-    def _picks(self, query: Query, held: Held, now_ms: int) -> list[Pick]:
+    def _chosen_rooms(self, query: Query, cached: CachedViewer, now_ms: int) -> list[ChosenRoom]:
         """The chosen rooms in order."""
         rooms = self._rooms
-        scored = self._scoring.surely(query, held, rooms.alignment, now_ms)
+        scored = self._scoring.surely(query, cached, rooms.embeddings, now_ms)
         categories_K = rooms.category_N[scored.slots_K]
         chosen = diversity.diversify(
             scored.values_K,
@@ -278,31 +276,37 @@ class Recommender:
         places_L = np.array(chosen, np.int64)
         slots_L, scores = scored.slots_K[places_L], scored.scores_K[places_L].tolist()
         sources = scored.causes(places_L)
-        likes = self._likes(held, slots_L, sources)
-        said = _as_whole(self._pools.chat_per_minute_N[slots_L])
-        picks = []
+        likes = self._likes(cached, slots_L, sources)
+        said = _as_whole(self._global_lists.chat_per_minute_N[slots_L])
+        chosen_rooms = []
         for slot, score, position, source, like, chat in zip(
             slots_L.tolist(), scores, chosen, sources, likes, said, strict=True
         ):
-            card = rooms.by_slot.get(slot)
-            if card is None:  # the last check: is it live?
+            snapshot = rooms.by_slot.get(slot)
+            if snapshot is None:  # the last check: is it live?
                 self._metrics.count("dead_rooms_returned_total")
                 continue
             terms = scored.terms(position) if query.explain else UNSET
             about = like if source == "similar" else scored.origin if source == "others" else ""
-            own = source == "similar" and like == card.state.streamer  # then the reason is to have been there before
+            own = (
+                source == "similar" and like == snapshot.state.streamer
+            )  # then the reason is to have been there before
             if own or source == "visited":
-                source = "followed" if card.state.streamer in held.taste.followed else "visited"  # noqa: PLW2901
-            pick = Pick(card, score, source, chat_per_minute=chat, about=about, terms=terms)
-            picks.append(pick if about_of(pick) or source not in NAMING else msgspec.structs.replace(pick, source=LIVE))
-        return picks
+                source = "followed" if snapshot.state.streamer in cached.interests.followed else "visited"  # noqa: PLW2901
+            chosen_room = ChosenRoom(snapshot, score, source, chat_per_minute=chat, about=about, terms=terms)
+            chosen_rooms.append(
+                chosen_room
+                if about_of(chosen_room) or source not in NAMING
+                else msgspec.structs.replace(chosen_room, source=LIVE)
+            )
+        return chosen_rooms
 
-    def _likes(self, held: Held, slots_L: NDArray[np.int64], sources: Sequence[Source]) -> list[str]:
+    def _likes(self, cached: CachedViewer, slots_L: NDArray[np.int64], sources: Sequence[Source]) -> list[str]:
         """Per similar room the visited streamer whose rooms it is most like; "" for none."""
         likes = [""] * len(sources)
         places = [place for place, source in enumerate(sources) if source == "similar"]
         if places:
-            nearest = held.likened.nearest(self._rooms.alignment.content(slots_L[places]))
+            nearest = cached.likened.nearest(self._rooms.embeddings.content(slots_L[places]))
             for place, like in zip(places, nearest, strict=True):
                 likes[place] = like
         return likes
@@ -314,6 +318,6 @@ def _as_whole(rate_N: NDArray[np.float32]) -> list[int]:
     return whole
 
 
-def _ranking(alignments: Sequence[Alignment]) -> list[ModelAlignment]:
-    """The alignments whose version has a ranker."""
-    return [one for one in alignments if isinstance(one, ModelAlignment) and one.model.ranks]
+def _ranking(versions: Sequence[LiveEmbeddings]) -> list[ModelEmbeddings]:
+    """The embeddings whose version has a ranker."""
+    return [one for one in versions if isinstance(one, ModelEmbeddings) and one.model.ranks]

@@ -19,9 +19,9 @@ from actors.recommend.candidates import ENOUGH, NO_FILTERS, NONE, Candidates
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, Reasons
 from actors.recommend.schema import Query, Source
-from actors.recommend.viewer_cache import Held
-from actors.state.circuit_breaker import ModelFailures
-from actors.state.room_embeddings import Alignment, ModelAlignment
+from actors.recommend.viewer_cache import CachedViewer
+from actors.state.circuit_breaker import CircuitBreaker
+from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from streaming.errors import VersionError
 from training.features.compiling import FLOATS, kernel
 
@@ -104,7 +104,7 @@ class Scoring:
         ranking: Ranking,
         *,
         ranked: int,
-        failures: ModelFailures,
+        failures: CircuitBreaker,
     ) -> None:
         """ranked: how many candidates a ranker gets, the best by the baseline ranker's terms; 0: all.
 
@@ -117,56 +117,56 @@ class Scoring:
         self._ranking = ranking
         self._failures = failures
 
-    def of(self, query: Query, held: Held, alignment: Alignment, now_ms: int) -> Scored:
+    def of(self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int) -> Scored:
         """The scored rooms for a query. Raises whatever the version raises; VersionError: it gives no numbers.
 
         They are at least as many as the query's limit, where so many may be shown. The first ones do not depend on it.
         """
-        offer = self._offer(query, held, alignment, now_ms)
-        if isinstance(alignment, ModelAlignment) and alignment.model.ranks and len(offer.slots_N):
-            return self._by_model(offer, held, alignment, query.limit, now_ms)
-        return self._by_terms(offer, held, now_ms)
+        offer = self._offer(query, cached, embeddings, now_ms)
+        if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and len(offer.slots_N):
+            return self._by_model(offer, cached, embeddings, query.limit, now_ms)
+        return self._by_terms(offer, cached, now_ms)
 
-    def surely(self, query: Query, held: Held, alignment: Alignment, now_ms: int) -> Scored:
+    def surely(self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int) -> Scored:
         """The scored rooms for a query, come what may: where the version fails, that is noted, and the baseline scores.
 
         To score then takes no more time than with the baseline ranker in force: the candidates are there already.
         """
-        offer = self._offer(query, held, alignment, now_ms)
-        if isinstance(alignment, ModelAlignment) and alignment.model.ranks and len(offer.slots_N):
+        offer = self._offer(query, cached, embeddings, now_ms)
+        if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and len(offer.slots_N):
             try:
-                scored = self._by_model(offer, held, alignment, query.limit, now_ms)
+                scored = self._by_model(offer, cached, embeddings, query.limit, now_ms)
             except Exception as err:  # whatever a version does, a viewer has an answer
-                self._failures.note(alignment.version, err, now_ms)
+                self._failures.note(embeddings.version, err, now_ms)
             else:
-                if held.viewer is not None:  # else the viewer tower was not asked, and may be what fails
-                    self._failures.clear(alignment.version)
+                if cached.viewer is not None:  # else the viewer tower was not asked, and may be what fails
+                    self._failures.clear(embeddings.version)
                 return scored
-        return self._by_terms(offer, held, now_ms)
+        return self._by_terms(offer, cached, now_ms)
 
-    def _offer(self, query: Query, held: Held, alignment: Alignment, now_ms: int) -> _Offer:
-        candidates, taste, visited = self._candidates, held.taste, held.visited
-        alike_N = candidates.alike(held.query_E, alignment.index)
+    def _offer(self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int) -> _Offer:
+        candidates, interests, visited = self._candidates, cached.interests, cached.visited
+        alike_N = candidates.alike(cached.query_E, embeddings.index)
         nearest = candidates.nearest(alike_N, query.filters)
-        hidden_H = candidates.hidden(query.exclude, taste.room)
+        hidden_H = candidates.hidden(query.exclude, interests.room)
         slots_N = shown_K = NONE
         if query.filters == NO_FILTERS:
-            slots_N = candidates.union(visited, taste, nearest)
+            slots_N = candidates.union(visited, interests, nearest)
             shown_K = candidates.may_be_shown(slots_N, query.filters, hidden_H)
         most = candidates.num_open(query.filters, hidden_H)
         if len(shown_K) < max(ENOUGH, 2 * len(query.exclude)) and len(shown_K) < most:
-            slots_N = candidates.union_allowed(visited, taste, alike_N, query.filters, hidden_H)
+            slots_N = candidates.union_allowed(visited, interests, alike_N, query.filters, hidden_H)
             shown_K = candidates.may_be_shown(slots_N, query.filters, hidden_H)
-        company = self._score.company(taste, now_ms)
-        slots_K, scores_K = self._score.of(slots_N, shown_K, held.affinity, alike_N, visited, company=company)
+        company = self._score.company(interests, now_ms)
+        slots_K, scores_K = self._score.of(slots_N, shown_K, cached.affinity, alike_N, visited, company=company)
         units_K = np.rint(scores_K.astype(np.float64) * UNITS)
         order_K = (-units_K - self._candidates.ties(slots_K)).argsort()
         return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company)
 
-    def _by_terms(self, offer: _Offer, held: Held, now_ms: int) -> Scored:
+    def _by_terms(self, offer: _Offer, cached: CachedViewer, now_ms: int) -> Scored:
         slots_K, values_K = offer.slots_N, offer.scores_N
 
-        asked = Asked(held.affinity, offer.alike_N, held.visited, offer.company)
+        asked = Asked(cached.affinity, offer.alike_N, cached.visited, offer.company)
 
         def terms(place: int) -> dict[str, float]:
             return self._score.terms(asked, int(slots_K[place]))
@@ -174,12 +174,14 @@ class Scoring:
         def causes(places_L: NDArray[np.int64]) -> list[Source]:
             return self._reasons.of_terms(asked, slots_K, places_L, now_ms)
 
-        return Scored(slots_K, values_K, values_K, terms, causes, origin=held.taste.origin or "")
+        return Scored(slots_K, values_K, values_K, terms, causes, origin=cached.interests.origin or "")
 
-    def _by_model(self, offer: _Offer, held: Held, alignment: ModelAlignment, limit: int, now_ms: int) -> Scored:
+    def _by_model(
+        self, offer: _Offer, cached: CachedViewer, embeddings: ModelEmbeddings, limit: int, now_ms: int
+    ) -> Scored:
         block = self._ranked or len(offer.slots_N)
         slots_N = offer.slots_N[: -(-limit // block) * block]
-        asked = self._ranking.rank(alignment, slots_N, held, now_ms)
+        asked = self._ranking.rank(embeddings, slots_N, cached, now_ms)
         ranked = asked.rooms
         best_K, odds_K, enter_K = ordered(ranked.enter_N[:block], block)
         for start in range(
@@ -190,7 +192,7 @@ class Scoring:
             odds_K = np.concatenate([odds_K, more_odds_K - APART * (start // block)])
             enter_K = np.concatenate([enter_K, more_enter_K])
         if len(best_K) < len(slots_N):
-            raise VersionError(f"version {alignment.version} scores rooms with what is not a number")
+            raise VersionError(f"version {embeddings.version} scores rooms with what is not a number")
 
         def terms(place: int) -> dict[str, float]:
             at = best_K[place]
@@ -199,17 +201,17 @@ class Scoring:
                 "enter": float(ranked.enter_N[at]),
                 "stay": float(ranked.stay_N[at]),
                 "interact": float(ranked.interact_N[at]),
-                "dot": float(alignment.rooms.vectors_NE[slot] @ held.viewer.vector_E) if held.viewer else 0.0,
-                "gate": float(alignment.rooms.content_gate_N[slot]),
+                "dot": float(embeddings.rooms.vectors_NE[slot] @ cached.viewer.vector_E) if cached.viewer else 0.0,
+                "gate": float(embeddings.rooms.content_gate_N[slot]),
             }
 
         def causes(places_L: NDArray[np.int64]) -> list[Source]:
             try:
                 sources = self._reasons.of_falls(asked, slots_N, best_K[places_L], now_ms)
             except Exception as err:  # whatever a version does, a viewer has an answer, and a true reason
-                self._failures.note(alignment.version, err, now_ms, "reasons")
+                self._failures.note(embeddings.version, err, now_ms, "reasons")
                 return [LIVE] * len(places_L)
-            self._failures.clear(alignment.version, "reasons")
+            self._failures.clear(embeddings.version, "reasons")
             return sources
 
         return Scored(slots_N[best_K], odds_K, enter_K, terms, causes)

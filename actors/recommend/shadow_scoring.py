@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from actors.recommend.schema import Query
 from actors.recommend.scoring import Scored, Scoring
-from actors.recommend.viewer_cache import STRANGER, Held, Tastes
-from actors.state.room_embeddings import Alignment
+from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
+from actors.state.room_embeddings import LiveEmbeddings
 from actors.state.table_reader import Tables
 from streaming.events import ViewerId
 from streaming.metrics import Metrics
@@ -32,16 +32,16 @@ FEWEST = 3  # fewest common rooms for which an order means anything
 class ShadowScoring:
     """Compares versions in the shadow. Any thread notes, one compares. candidate: the version compared, if any."""
 
-    def __init__(self, tables: Tables, tastes: Tastes, scoring: Scoring, share: float, metrics: Metrics) -> None:
+    def __init__(self, tables: Tables, viewers: ViewerCache, scoring: Scoring, share: float, metrics: Metrics) -> None:
         """share: of the requests that are scored twice, at random."""
         self._tables = tables
-        self._tastes = tastes
+        self._viewers = viewers
         self._scoring = scoring
         self._share = share
         self._metrics = metrics
         self._chance = random.Random().random
         self._waiting: deque[Query] = deque(maxlen=WAITING)
-        self.candidate: Alignment | None = None
+        self.candidate: LiveEmbeddings | None = None
 
     def note(self, query: Query) -> None:
         """Remembers a request, or not, at random."""
@@ -55,14 +55,14 @@ class ShadowScoring:
             if candidate is not None:
                 self._compare(candidate, query, now_ms)
 
-    def _compare(self, candidate: Alignment, query: Query, now_ms: int) -> None:
+    def _compare(self, candidate: LiveEmbeddings, query: Query, now_ms: int) -> None:
         viewer = ViewerId(query.viewer)
         with self._tables.lock:
-            live = self._tables.rooms.alignment
+            live = self._tables.rooms.embeddings
             known = self._tables.viewers.raw(viewer) is not None
-            held = self._tastes.of(viewer, now_ms) if known else STRANGER
-            ours = self._timed(query, held, live, "live", now_ms)
-            other = self._tastes.under(candidate, viewer, held, now_ms)
+            cached = self._viewers.of(viewer, now_ms) if known else COLD_START
+            ours = self._timed(query, cached, live, "live", now_ms)
+            other = self._viewers.under(candidate, viewer, cached, now_ms)
             theirs = self._timed(query, other, candidate, "candidate", now_ms)
         ours_K, theirs_K = ours.slots_K[:ORDERED], theirs.slots_K[:ORDERED]
         if not len(ours_K) or not len(theirs_K):
@@ -72,9 +72,9 @@ class ShadowScoring:
         if correlation is not None:
             self._metrics.observe("shadow_correlation_ratio", correlation)
 
-    def _timed(self, query: Query, held: Held, alignment: Alignment, role: str, now_ms: int) -> Scored:
+    def _timed(self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, role: str, now_ms: int) -> Scored:
         began_s = time.perf_counter()
-        scored = self._scoring.of(query, held, alignment, now_ms)
+        scored = self._scoring.of(query, cached, embeddings, now_ms)
         self._metrics.observe("shadow_seconds", time.perf_counter() - began_s, role=role)
         return scored
 

@@ -14,16 +14,16 @@ from actors.recommend.candidates import Candidates, Visited
 from actors.recommend.viewer_taste import (
     NOBODY,
     PRESENCE_MS,
+    InterestProfile,
     Likened,
     Reading,
-    Taste,
     abouts_of,
+    interest_profile,
     likened,
     reading_of,
-    taste_of,
 )
-from actors.state.room_embeddings import Alignment, ModelAlignment
-from actors.state.room_table import Card, EndedRoom, RoomTable
+from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
+from actors.state.room_table import EndedRoom, RoomSnapshot, RoomTable
 from actors.state.table_reader import Tables
 from streaming.errors import RecordError
 from streaming.events import RoomState, ViewerId, ViewerProfile, Visit
@@ -33,15 +33,15 @@ from training.features.visit_sequence import PastVisits, past_visits
 from training.inference.interface import RoomEmbeddings, ServedViewer, ViewerPast
 from training.settings import BaselineWeights
 
-MAX_TASTES = 20_000  # interest profiles kept; some 3.5 KB each
-MODEL_TASTES = 8_000  # the same with a model: some 13 KB each, with the profile decoded
+MAX_VIEWERS = 20_000  # interest profiles kept; some 3.5 KB each
+MAX_MODEL_VIEWERS = 8_000  # the same with a model: some 13 KB each, with the profile decoded
 HOUR_MS = 3_600_000
 HABITS_MS = 600_000  # habits fade (training/baseline.py), and are computed anew for an unchanged profile after this
-TASTE_MS = 30_000  # an interest profile is read anew after this even without a new event: its rooms change
+READ_AGAIN_MS = 30_000  # an interest profile is read anew after this even without a new event: its rooms change
 
 
 @dataclass(slots=True, eq=False)
-class Kept:
+class KeptProfile:
     """Data of a profile kept until it changes, with a model. Interest profiles are then read in a third of the time."""
 
     profile: ViewerProfile
@@ -52,16 +52,16 @@ class Kept:
 
 
 @dataclass(slots=True)
-class Held:
+class CachedViewer:
     """A viewer in the cache: the interest profile and its sources."""
 
-    taste: Taste
+    interests: InterestProfile
     affinity: Affinity | None = None  # None: a cold-start viewer
     visited: Visited = field(default_factory=Visited)
     query_E: NDArray[np.float32] | None = None  # the viewer's vector for the index of the version in force
     viewer: ServedViewer | None = None  # with a model
     likened: Likened = NOBODY
-    kept: Kept | None = None  # with a model
+    kept: KeptProfile | None = None  # with a model
     row_V: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # rows of `visited` in `past`
     raw: bytes = b""
     read_ms: int = 0
@@ -84,10 +84,10 @@ class Held:
             self.row_V = self.kept.past.rows(visited.streamers)
 
 
-STRANGER = Held(Taste(known=False))
+COLD_START = CachedViewer(InterestProfile(known=False))
 
 
-class Tastes:
+class ViewerCache:
     """A cache of viewers, read anew on a new profile, another version, or with time. Used under the tables' lock."""
 
     def __init__(
@@ -108,53 +108,53 @@ class Tastes:
         self._broad_category = broad_category
         self._presence_ms = presence_ms
         self._metrics = metrics
-        self._held: OrderedDict[ViewerId, Held] = OrderedDict()
+        self._cached: OrderedDict[ViewerId, CachedViewer] = OrderedDict()
 
-    def of(self, viewer: ViewerId, now_ms: int) -> Held:
-        """The viewer's data, read anew with a new profile, vector basis or label number, and every TASTE_MS."""
+    def of(self, viewer: ViewerId, now_ms: int) -> CachedViewer:
+        """The viewer's data, read anew with a new profile, vector basis or label number, and every READ_AGAIN_MS."""
         raw = self._tables.viewers.raw(viewer)
         if raw is None:
             self._metrics.count("strangers_total")
-            return STRANGER
-        held = self._held.get(viewer)
+            return COLD_START
+        cached = self._cached.get(viewer)
         if (
-            held is not None
-            and held.raw is raw
-            and held.basis == self._rooms.basis_version
-            and 0 <= now_ms - held.read_ms < TASTE_MS
-            and held.affinity is not None
-            and held.affinity.stands(self._rooms)
+            cached is not None
+            and cached.raw is raw
+            and cached.basis == self._rooms.basis_version
+            and 0 <= now_ms - cached.read_ms < READ_AGAIN_MS
+            and cached.affinity is not None
+            and cached.affinity.stands(self._rooms)
         ):
-            if not self._rooms.roster.stands(held.visited.version, held.taste.streamers):
-                held.see(self._candidates.visited(held.taste))
-            return held
-        held = self._read(viewer, raw, held, now_ms)
-        if held is None:
-            return STRANGER
-        self._held[viewer] = held
-        self._held.move_to_end(viewer)
-        most = MODEL_TASTES if isinstance(self._rooms.alignment, ModelAlignment) else MAX_TASTES
-        while len(self._held) > most:
-            self._held.popitem(last=False)
-        return held
+            if not self._rooms.roster.stands(cached.visited.version, cached.interests.streamers):
+                cached.see(self._candidates.visited(cached.interests))
+            return cached
+        cached = self._read(viewer, raw, cached, now_ms)
+        if cached is None:
+            return COLD_START
+        self._cached[viewer] = cached
+        self._cached.move_to_end(viewer)
+        most = MAX_MODEL_VIEWERS if isinstance(self._rooms.embeddings, ModelEmbeddings) else MAX_VIEWERS
+        while len(self._cached) > most:
+            self._cached.popitem(last=False)
+        return cached
 
-    def under(self, alignment: Alignment, viewer: ViewerId, held: Held, now_ms: int) -> Held:
+    def under(self, embeddings: LiveEmbeddings, viewer: ViewerId, cached: CachedViewer, now_ms: int) -> CachedViewer:
         """The viewer's data under a version that is not in force; not cached."""
-        profile = self._decode(viewer, held.raw) if held.raw else None
+        profile = self._decode(viewer, cached.raw) if cached.raw else None
         if profile is None:
-            return STRANGER
-        other = Held(held.taste, held.affinity, held.visited, raw=held.raw, read_ms=now_ms)
-        if not isinstance(alignment, ModelAlignment):
-            other.query_E = taste_of(profile, self._rooms, now_ms).query_E
+            return COLD_START
+        other = CachedViewer(cached.interests, cached.affinity, cached.visited, raw=cached.raw, read_ms=now_ms)
+        if not isinstance(embeddings, ModelEmbeddings):
+            other.query_E = interest_profile(profile, self._rooms, now_ms).query_E
         else:
-            other.kept = self._kept(profile, alignment, None, self._rooms.lately.event_now_ms(now_ms))
-            other.see(held.visited)
-            self._ask_tower(other, alignment, abouts_of(profile.visits, self._rooms), now_ms)
+            other.kept = self._kept(profile, embeddings, None, self._rooms.lately.event_now_ms(now_ms))
+            other.see(cached.visited)
+            self._ask_tower(other, embeddings, abouts_of(profile.visits, self._rooms), now_ms)
         return other
 
-    def recent(self, most: int) -> Mapping[ViewerId, Held]:
+    def recent(self, most: int) -> Mapping[ViewerId, CachedViewer]:
         """The viewers read last, the newest first, at most `most`."""
-        return {viewer: self._held[viewer] for viewer, _ in zip(reversed(self._held), range(most), strict=False)}
+        return {viewer: self._cached[viewer] for viewer, _ in zip(reversed(self._cached), range(most), strict=False)}
 
     def _decode(self, viewer: ViewerId, raw: bytes) -> ViewerProfile | None:
         try:
@@ -164,19 +164,19 @@ class Tastes:
             self._tables.viewers.drop(viewer)
             return None
 
-    def _read(self, viewer: ViewerId, raw: bytes, before: Held | None, now_ms: int) -> Held | None:
+    def _read(self, viewer: ViewerId, raw: bytes, before: CachedViewer | None, now_ms: int) -> CachedViewer | None:
         """Reads a viewer; None: the profile cannot be decoded. before: the cached data, perhaps of an older profile."""
-        rooms, alignment = self._rooms, self._rooms.alignment
+        rooms, embeddings = self._rooms, self._rooms.embeddings
         kept = before.kept if before is not None and before.raw is raw else None
         profile = self._decode(viewer, raw) if kept is None else kept.profile
         if profile is None:
             return None
         event_now_ms, reading = rooms.lately.event_now_ms(now_ms), None
-        if isinstance(alignment, ModelAlignment):
-            kept = self._kept(profile, alignment, kept, event_now_ms)
+        if isinstance(embeddings, ModelEmbeddings):
+            kept = self._kept(profile, embeddings, kept, event_now_ms)
             reading = kept.reading
         abouts = abouts_of(profile.visits, rooms)
-        taste = taste_of(
+        interests = interest_profile(
             profile,
             rooms,
             event_now_ms,
@@ -186,44 +186,52 @@ class Tastes:
             content=reading is None,
             presence_ms=self._presence_ms,
         )
-        held = Held(taste, Affinity(taste, rooms, self._weights), query_E=taste.query_E, likened=taste.likened)
-        held.raw, held.read_ms, held.basis = raw, now_ms, rooms.basis_version
-        if isinstance(alignment, ModelAlignment):
-            held.kept = kept
-            self._ask_tower(held, alignment, abouts, now_ms)
-        if before is not None and before.kept is kept is not None and before.taste.habits is taste.habits:
-            held.visited, held.row_V = before.visited, before.row_V
-            if rooms.roster.stands(held.visited.version, taste.streamers):
-                return held
-        held.see(self._candidates.visited(taste))
-        return held
+        cached = CachedViewer(
+            interests, Affinity(interests, rooms, self._weights), query_E=interests.query_E, likened=interests.likened
+        )
+        cached.raw, cached.read_ms, cached.basis = raw, now_ms, rooms.basis_version
+        if isinstance(embeddings, ModelEmbeddings):
+            cached.kept = kept
+            self._ask_tower(cached, embeddings, abouts, now_ms)
+        if before is not None and before.kept is kept is not None and before.interests.habits is interests.habits:
+            cached.visited, cached.row_V = before.visited, before.row_V
+            if rooms.roster.stands(cached.visited.version, interests.streamers):
+                return cached
+        cached.see(self._candidates.visited(interests))
+        return cached
 
-    def _kept(self, profile: ViewerProfile, alignment: ModelAlignment, before: Kept | None, event_now_ms: int) -> Kept:
+    def _kept(
+        self, profile: ViewerProfile, embeddings: ModelEmbeddings, before: KeptProfile | None, event_now_ms: int
+    ) -> KeptProfile:
         """The data kept of a profile. before: those of the same profile, if any."""
-        most = alignment.model.max_visits
+        most = embeddings.model.max_visits
         if before is not None and before.most_visits == most:
             if event_now_ms - before.reading.habits_ms > HABITS_MS:
                 before.reading = reading_of(profile, event_now_ms)
             return before
         visits = past_visits(profile, event_now_ms, most)
-        return Kept(profile, reading_of(profile, event_now_ms), ProfileReader(profile), visits, most)
+        return KeptProfile(profile, reading_of(profile, event_now_ms), ProfileReader(profile), visits, most)
 
     def _ask_tower(
-        self, held: Held, alignment: ModelAlignment, abouts: Sequence[Card | EndedRoom | None], now_ms: int
+        self,
+        cached: CachedViewer,
+        embeddings: ModelEmbeddings,
+        abouts: Sequence[RoomSnapshot | EndedRoom | None],
+        now_ms: int,
     ) -> None:
-        kept, past = held.kept, None
+        kept, past = cached.kept, None
         if kept is not None and kept.profile.visits:
             event_now_ms = self._rooms.lately.event_now_ms(now_ms)
             visits = kept.visits.until(event_now_ms)
-            rooms = self._visited(alignment, visits.visits, abouts[-len(visits.visits) :])
+            rooms = self._visited(embeddings, visits.visits, abouts[-len(visits.visits) :])
             past = ViewerPast(kept.profile, visits, rooms, event_now_ms / HOUR_MS % 24)
             streamers = [visit.streamer for visit in visits.visits]
-            held.likened = likened(streamers, np.ones(len(streamers), np.float32), rooms.content_NE)
-        held.viewer = alignment.model.viewer(past)
-        held.query_E = alignment.short(held.viewer.vector_E)
+            cached.likened = likened(streamers, np.ones(len(streamers), np.float32), rooms.content_NE)
+        cached.viewer = embeddings.model.viewer(past)
+        cached.query_E = embeddings.short(cached.viewer.vector_E)
 
     def _visited(
-        self, alignment: ModelAlignment, visits: Sequence[Visit], abouts: Sequence[Card | EndedRoom | None]
+        self, embeddings: ModelEmbeddings, visits: Sequence[Visit], abouts: Sequence[RoomSnapshot | EndedRoom | None]
     ) -> RoomEmbeddings:
         """Embeddings of the visits' rooms: as they are now, or when they ended, or by streamer alone if forgotten."""
         slots_V = np.full(len(visits), -1, np.int64)
@@ -233,10 +241,10 @@ class Tastes:
                 ended[place] = about.state
             elif about is not None:
                 slots_V[place] = about.slot
-        rooms = alignment.rooms.take(np.maximum(slots_V, 0))
+        rooms = embeddings.rooms.take(np.maximum(slots_V, 0))
         if ended:
-            rooms.put(np.array([*ended]), alignment.ended(list(ended.values()), self._rooms.content))
+            rooms.put(np.array([*ended]), embeddings.ended(list(ended.values()), self._rooms.content))
         gone = [place for place in np.flatnonzero(slots_V < 0).tolist() if place not in ended]
         if gone:
-            rooms.put(np.array(gone), alignment.alone([visits[place].streamer for place in gone]))
+            rooms.put(np.array(gone), embeddings.alone([visits[place].streamer for place in gone]))
         return rooms

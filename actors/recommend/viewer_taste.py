@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.index.projection import Projection
-from actors.state.room_table import Card, EndedRoom, RoomTable
+from actors.state.room_table import EndedRoom, RoomSnapshot, RoomTable
 from streaming.events import RoomId, StreamerId, ViewerProfile, Visit
 from streaming.viewer.profile_config import ProfileConfig
 from training.baseline import BROAD_WEIGHT, FORGETTING, PER_LOG_MINUTE, PER_SIGN, VISIT_HALF_LIFE_S
@@ -70,7 +70,7 @@ def likened(streamers: Sequence[str], weights_V: Floats, vectors_VE: Floats) -> 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taste:
+class InterestProfile:
     """A viewer's interest profile. A share is the square root of a label's part of the visits over the largest, (0, 1].
 
     The root, because a second interest with a third of the visits is half as good a reason, and not a third.
@@ -101,7 +101,7 @@ class _Sum:
         self.ended: list[tuple[NDArray[np.float16], float]] = []
         self.ended_streamers: list[str] = []
 
-    def add(self, abouts: Sequence[Card | EndedRoom | None], weights: Sequence[float]) -> None:
+    def add(self, abouts: Sequence[RoomSnapshot | EndedRoom | None], weights: Sequence[float]) -> None:
         categories, languages = self.categories, self.languages
         for about, weight in zip(abouts, weights, strict=True):
             if about is None:
@@ -109,7 +109,7 @@ class _Sum:
             state = about.state
             categories[state.category] += weight
             languages[state.language] += weight
-            if isinstance(about, Card):
+            if isinstance(about, RoomSnapshot):
                 self.slots.append(about.slot)
                 self.slot_weights.append(weight)
                 self.slot_streamers.append(state.streamer)
@@ -147,7 +147,7 @@ class Reading:
     weights: tuple[float, ...]  # per visit: recent ones count more, and long ones somewhat more
     habits: tuple[tuple[StreamerId, float], ...]
     streamers: frozenset[StreamerId]
-    followed: frozenset[StreamerId]  # as in Taste
+    followed: frozenset[StreamerId]  # as in InterestProfile
     habits_ms: int
 
 
@@ -166,18 +166,18 @@ def reading_of(profile: ViewerProfile, now_ms: int) -> Reading:
     return Reading(tuple(weights), tuple(habits), frozenset([streamer for streamer, _ in habits]), followed, now_ms)
 
 
-def taste_of(
+def interest_profile(
     profile: ViewerProfile,
     rooms: RoomTable,
     now_ms: int,
     broad_category: str = "",
     *,
     reading: Reading | None = None,
-    abouts: Sequence[Card | EndedRoom | None] | None = None,
+    abouts: Sequence[RoomSnapshot | EndedRoom | None] | None = None,
     content: bool = True,
     presence_ms: int = PRESENCE_MS,
     reasons: bool = True,
-) -> Taste:
+) -> InterestProfile:
     """A viewer's interest profile, by the content and labels of the visited rooms.
 
     broad_category: the label of rooms about anything. reading, abouts: of this profile and its visits, if the caller
@@ -194,7 +194,7 @@ def taste_of(
             by_category[label] *= BROAD_WEIGHT
     categories = _shares(by_category)
     query_E, whose = total.query(rooms.vectors_ND, rooms.projection, reasons) if content else (None, NOBODY)
-    return Taste(
+    return InterestProfile(
         query_E=query_E,
         likened=whose,
         habits=reading.habits,
@@ -216,18 +216,18 @@ def is_present(profile: ViewerProfile, now_ms: int, presence_ms: int) -> bool:
     return profile.room is not None and now_ms - profile.visits[-1].last_at_ms < presence_ms
 
 
-def abouts_of(visits: Sequence[Visit], rooms: RoomTable) -> list[Card | EndedRoom | None]:
+def abouts_of(visits: Sequence[Visit], rooms: RoomTable) -> list[RoomSnapshot | EndedRoom | None]:
     """Per visit the visited room, live or remembered, else the streamer's present room; None where there is none."""
-    cards = rooms.cards
-    return [cards.get(visit.room) or _about(visit, rooms) for visit in visits]
+    snapshots = rooms.snapshots
+    return [snapshots.get(visit.room) or _about(visit, rooms) for visit in visits]
 
 
-def _about(visit: Visit, rooms: RoomTable) -> Card | EndedRoom | None:
+def _about(visit: Visit, rooms: RoomTable) -> RoomSnapshot | EndedRoom | None:
     about = rooms.ended.get(visit.room)
     if about is not None:
         return about
     for room in rooms.roster.of(visit.streamer) or ():
-        return rooms.cards[room]
+        return rooms.snapshots[room]
     return None
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from actors.rooms.encode_schedule import Pick, Purpose, Schedule
+from actors.rooms.encode_schedule import EncodeSchedule, NextText, Purpose
 from actors.rooms.encoder_client import Encoded, InFlight
-from actors.rooms.partition import HeldRoom
+from actors.rooms.partition import RoomEntry
 from streaming.clock import Clock
 from streaming.metrics import Metrics
 from streaming.room.chat import RoomText
@@ -18,7 +18,7 @@ from streaming.room.window import ClosedSegment
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    held: HeldRoom
+    entry: RoomEntry
     purpose: Purpose
     text: RoomText | ClosedSegment
     since_ms: int
@@ -31,7 +31,7 @@ class Backlog(NamedTuple):
     stale: int
 
 
-class Patience(NamedTuple):
+class Relief(NamedTuple):
     """Waiting times after which an encoder that is behind is relieved.
 
     segment_ms: then only the newest of a room's closed segments enters the mean. short_ms: chat that waited so long is
@@ -42,14 +42,14 @@ class Patience(NamedTuple):
     short_ms: int
 
 
-class RoomTexts:
+class EncodeQueue:
     """Keeps the encoder busy with the texts that matter most. A text whose encoding fails is wanted again."""
 
     def __init__(
         self,
-        schedule: Schedule[HeldRoom],
+        schedule: EncodeSchedule[RoomEntry],
         in_flight: InFlight[_Job],
-        patience: Patience,
+        patience: Relief,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -60,30 +60,30 @@ class RoomTexts:
         self._metrics = metrics
         self._clock = clock
 
-    def want(self, held: HeldRoom, since_ms: int, messages: int) -> None:
+    def want(self, entry: RoomEntry, since_ms: int, messages: int) -> None:
         """Notes which texts the room wants. messages: new since the last call, the oldest appended at `since_ms`."""
-        fold = held.fold
-        if not fold.started:
+        aggregate = entry.aggregate
+        if not aggregate.started:
             return
-        held.unseen += messages
-        if fold.chat_pending:
-            if fold.status == "live":
-                self._schedule.want_now(held, since_ms, held.unseen, held.audience)
+        entry.unseen += messages
+        if aggregate.chat_pending:
+            if aggregate.status == "live":
+                self._schedule.want_now(entry, since_ms, entry.unseen, entry.audience)
             else:
-                self._schedule.want_last(held, since_ms)
-        if not held.segment_flying and fold.closed_segments():
-            self._schedule.want_segment(held, since_ms)
-        if not held.title_flying and fold.title_text() is not None:
-            self._schedule.want_title(held, since_ms)
+                self._schedule.want_last(entry, since_ms)
+        if not entry.segment_in_flight and aggregate.closed_segments():
+            self._schedule.want_segment(entry, since_ms)
+        if not entry.title_in_flight and aggregate.title_text() is not None:
+            self._schedule.want_title(entry, since_ms)
 
-    def forget(self, held: HeldRoom) -> None:
+    def forget(self, entry: RoomEntry) -> None:
         """Drops the wants of a room that is gone."""
-        self._schedule.forget(held)
+        self._schedule.forget(entry)
 
-    def submit(self) -> list[HeldRoom]:
+    def submit(self) -> list[RoomEntry]:
         """Submits as many texts as the encoder has room for. Returns rooms that turned out to need no vector."""
         vacancy = self._in_flight.vacancy()
-        settled: list[HeldRoom] = []
+        settled: list[RoomEntry] = []
         if not vacancy:
             return settled
         now_ms = self._clock.now_ms()
@@ -92,7 +92,7 @@ class RoomTexts:
             job = self._job(pick, now_ms)
             if job is not None:
                 jobs.append(job)
-            elif pick.room.fold.dirty:
+            elif pick.room.aggregate.dirty:
                 settled.append(pick.room)
         size = self._in_flight.batch_texts
         for start in range(0, len(jobs), size):
@@ -100,25 +100,25 @@ class RoomTexts:
             self._in_flight.submit(chunk, [job.text.text for job in chunk])
         return settled
 
-    def land(self) -> list[HeldRoom]:
+    def take_completed(self) -> list[RoomEntry]:
         """Applies completed vectors. Returns the rooms that changed."""
-        changed: list[HeldRoom] = []
-        for landing in self._in_flight.landed():
-            for row, job in enumerate(landing.jobs):
+        changed: list[RoomEntry] = []
+        for completed in self._in_flight.completed():
+            for row, job in enumerate(completed.jobs):
                 if job.purpose == "now":
-                    self._schedule.landed(job.held)
+                    self._schedule.completed(job.entry)
                 elif job.purpose == "title":
-                    job.held.title_flying = False
+                    job.entry.title_in_flight = False
                 else:
-                    job.held.segment_flying = False
-                if job.held.gone:
+                    job.entry.segment_in_flight = False
+                if job.entry.gone:
                     continue
-                if landing.encoded is not None:
-                    self._take(job, landing.encoded, row)
-                    changed.append(job.held)
-                self.want(job.held, job.since_ms if landing.encoded is None else self._clock.now_ms(), 0)
-            if landing.encoded is not None:
-                self._count(landing.jobs)
+                if completed.encoded is not None:
+                    self._take(job, completed.encoded, row)
+                    changed.append(job.entry)
+                self.want(job.entry, job.since_ms if completed.encoded is None else self._clock.now_ms(), 0)
+            if completed.encoded is not None:
+                self._count(completed.jobs)
         return changed
 
     def backlog(self, now_ms: int) -> Backlog:
@@ -145,43 +145,43 @@ class RoomTexts:
             return min(longest_s, max(0.001, min(rest_s, 0.05)))
         return longest_s
 
-    def _job(self, pick: Pick[HeldRoom], now_ms: int) -> _Job | None:
-        held, fold = pick.room, pick.room.fold
+    def _job(self, pick: NextText[RoomEntry], now_ms: int) -> _Job | None:
+        entry, aggregate = pick.room, pick.room.aggregate
         if pick.purpose == "now":
             self.behind_ms = now_ms - pick.since_ms
             short = self.behind_ms > self._patience.short_ms
-            text = None if held.gone else fold.chat_text(short=short)
-            held.unseen = 0
+            text = None if entry.gone else aggregate.chat_text(short=short)
+            entry.unseen = 0
             if text is None:
-                self._schedule.landed(held)
-            return None if text is None else _Job(held, "now", text, pick.since_ms)
+                self._schedule.completed(entry)
+            return None if text is None else _Job(entry, "now", text, pick.since_ms)
         if pick.purpose == "title":
-            title = None if held.gone else fold.title_text()
-            held.title_flying = title is not None
-            return None if title is None else _Job(held, "title", title, pick.since_ms)
-        segments = [] if held.gone else fold.closed_segments()
+            title = None if entry.gone else aggregate.title_text()
+            entry.title_in_flight = title is not None
+            return None if title is None else _Job(entry, "title", title, pick.since_ms)
+        segments = [] if entry.gone else aggregate.closed_segments()
         if len(segments) > 1 and now_ms - pick.since_ms > self._patience.segment_ms:
             self._metrics.count("segments_skipped_total", len(segments) - 1)
             for segment in segments[:-1]:
-                fold.skip_segment(segment.index)
+                aggregate.skip_segment(segment.index)
             segments = segments[-1:]
-        held.segment_flying = bool(segments)
-        return _Job(held, "segment", segments[0], pick.since_ms) if segments else None
+        entry.segment_in_flight = bool(segments)
+        return _Job(entry, "segment", segments[0], pick.since_ms) if segments else None
 
     def _take(self, job: _Job, encoded: Encoded, row: int) -> None:
         """Applies one vector. One that is not of numbers is asked for once more; after that the text has no vector."""
-        fold, vector = job.held.fold, to_bytes(encoded.vectors[row])
+        aggregate, vector = job.entry.aggregate, to_bytes(encoded.vectors[row])
         if not are_numbers(vector):
             self._metrics.count("vectors_refused_total", reader="encoder")
-            if job.held.refused.get(job.purpose) != job.text.text:
-                job.held.refused[job.purpose] = job.text.text
+            if job.entry.refused.get(job.purpose) != job.text.text:
+                job.entry.refused[job.purpose] = job.text.text
                 return
         if isinstance(job.text, ClosedSegment):
-            fold.fold_segment(job.text.index, vector, encoded.version)
+            aggregate.add_segment(job.text.index, vector, encoded.version)
         elif job.purpose == "title":
-            fold.set_title_vector(job.text, vector, encoded.version)
+            aggregate.set_title_vector(job.text, vector, encoded.version)
         else:
-            fold.set_chat_vector(job.text, vector, encoded.version)
+            aggregate.set_chat_vector(job.text, vector, encoded.version)
             waited_ms = self._clock.now_ms() - job.text.appended_ms
             self._metrics.observe("freshness_seconds", max(0, waited_ms) / 1000, stage="encoded")
 

@@ -31,7 +31,7 @@ TITLES_IN_A_ROW = 3
 SEGMENT_TURN = 8
 
 
-class Pick(NamedTuple, Generic[R]):
+class NextText(NamedTuple, Generic[R]):
     """One text to encode. since_ms: how long it has been wanted."""
 
     room: R
@@ -45,7 +45,7 @@ class _Now:
     due_ms: int
 
 
-class Schedule(Generic[R]):
+class EncodeSchedule(Generic[R]):
     """The wants of all rooms of a worker, O(log n) each. A pick takes a want out; if it fails, it is wanted again."""
 
     def __init__(self, config: ScheduleConfig) -> None:
@@ -56,7 +56,7 @@ class Schedule(Generic[R]):
         self._due: list[tuple[int, int, R]] = []  # due time, ticket, room; outdated entries are skipped
         self._rests: dict[R, int] = {}  # resting rooms: when each may be picked again
         self._resting: list[tuple[int, int, R]] = []
-        self._flying: dict[R, int] = {}  # "now" in flight: waiting since
+        self._pending: dict[R, int] = {}  # "now" in flight: waiting since
         self._last: dict[R, int] = {}  # rooms that have ended, waiting since
         self._later: dict[R, tuple[int, int, int]] = {}  # wanted while another was in flight: since, messages, audience
         self._ticket = 0
@@ -73,7 +73,7 @@ class Schedule(Generic[R]):
 
     def want_now(self, room: R, since_ms: int, messages: int, audience: int) -> None:
         """Adds a "now": `messages` that no vector has seen, the oldest appended at `since_ms`."""
-        if room in self._flying:
+        if room in self._pending:
             since_ms = self._later[room][0] if room in self._later else since_ms
             self._later[room] = (since_ms, messages, audience)
             return
@@ -92,12 +92,12 @@ class Schedule(Generic[R]):
         """Adds a "now" of a room that has ended: its turn comes when nothing else waits."""
         entry = self._now.pop(room, None)
         self._later.pop(room, None)
-        if room not in self._flying:
+        if room not in self._pending:
             self._last.setdefault(room, since_ms if entry is None else entry.since_ms)
 
-    def landed(self, room: R) -> None:
+    def completed(self, room: R) -> None:
         """Notes that a picked "now" is completed, with a vector or without."""
-        self._flying.pop(room, None)
+        self._pending.pop(room, None)
         later = self._later.pop(room, None)
         if later is not None:
             self.want_now(room, *later)
@@ -108,20 +108,20 @@ class Schedule(Generic[R]):
         self._segments.pop(room, None)
         self._now.pop(room, None)
         self._last.pop(room, None)
-        self._flying.pop(room, None)
+        self._pending.pop(room, None)
         self._later.pop(room, None)
 
-    def pick(self, limit: int, now_ms: int, texts_per_s: float) -> list[Pick[R]]:
+    def pick(self, limit: int, now_ms: int, texts_per_s: float) -> list[NextText[R]]:
         """At most `limit` wants in order, each taken out. texts_per_s: what the encoder can do."""
         self._wake(now_ms)
-        active = len(self._rests) + len(self._now) + len(self._flying)
+        active = len(self._rests) + len(self._now) + len(self._pending)
         turn_ms = int(1000 * active / (self._config.load * max(texts_per_s, 1.0)))
         rest_ms = max(self._config.rest_ms, min(turn_ms, self._config.urgent_ms // 2))
-        picks: list[Pick[R]] = []
+        picks: list[NextText[R]] = []
         while len(picks) < limit and (pick := self._next(now_ms)) is not None:
             picks.append(pick)
             if pick.purpose == "now":
-                self._flying[pick.room] = pick.since_ms
+                self._pending[pick.room] = pick.since_ms
                 self._rests[pick.room] = now_ms + rest_ms
                 self._ticket += 1
                 heapq.heappush(self._resting, (now_ms + rest_ms, self._ticket, pick.room))
@@ -138,10 +138,10 @@ class Schedule(Generic[R]):
     def stale(self, now_ms: int) -> int:
         """Number of rooms with a message that no vector has seen for longer than `stale_ms`."""
         before_ms = now_ms - self._config.stale_ms
-        flying = sum(since_ms < before_ms for since_ms in self._flying.values())
-        return flying + sum(entry.since_ms < before_ms for entry in self._now.values())
+        pending = sum(since_ms < before_ms for since_ms in self._pending.values())
+        return pending + sum(entry.since_ms < before_ms for entry in self._now.values())
 
-    def _next(self, now_ms: int) -> Pick[R] | None:
+    def _next(self, now_ms: int) -> NextText[R] | None:
         others = bool(self._now or self._segments)
         if self._titles and (self._titles_in_a_row < TITLES_IN_A_ROW or not others):
             self._titles_in_a_row += 1
@@ -161,11 +161,11 @@ class Schedule(Generic[R]):
         wants, purpose = (self._titles, "title") if self._titles else (self._last, "now")
         return self._oldest(wants, cast(Purpose, purpose)) if wants else None
 
-    def _oldest(self, wants: dict[R, int], purpose: Purpose) -> Pick[R]:
+    def _oldest(self, wants: dict[R, int], purpose: Purpose) -> NextText[R]:
         if purpose == "segment":
             self._since_segment = 0
         room = next(iter(wants))
-        return Pick(room, purpose, wants.pop(room))
+        return NextText(room, purpose, wants.pop(room))
 
     def _urgent(self, now_ms: int) -> R | None:
         for room, entry in self._now.items():  # the first that does not rest: rests are shorter than urgent waits
@@ -184,8 +184,8 @@ class Schedule(Generic[R]):
             heapq.heappop(self._due)
         return None
 
-    def _take(self, room: R) -> Pick[R]:
-        return Pick(room, "now", self._now.pop(room).since_ms)
+    def _take(self, room: R) -> NextText[R]:
+        return NextText(room, "now", self._now.pop(room).since_ms)
 
     def _push(self, room: R, due_ms: int) -> None:
         self._ticket += 1

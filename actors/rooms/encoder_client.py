@@ -44,7 +44,7 @@ class EncoderClient(Protocol):
         """
 
 
-class Landing(NamedTuple, Generic[T]):
+class Completed(NamedTuple, Generic[T]):
     """A completed submission: its jobs and their vectors, or None where it failed and is to be tried again."""
 
     jobs: Sequence[T]
@@ -65,7 +65,7 @@ class InFlight(Generic[T]):
         self._config = config
         self._metrics = metrics
         self._clock = clock
-        self._flying: dict[_Submission[T], None] = {}
+        self._pending: dict[_Submission[T], None] = {}
         self._arrived: queue.SimpleQueue[tuple[_Submission[T], Future[Encoded]]] = queue.SimpleQueue()
         self._busy_s = self._finished = 0.0
         self._marked_s = clock.monotonic_s()
@@ -114,7 +114,7 @@ class InFlight(Generic[T]):
         """Submits a batch, one text per job. Never blocks."""
         self._mark(0)
         submission = _Submission(jobs, self._clock.monotonic_s())
-        self._flying[submission] = None
+        self._pending[submission] = None
         self.texts += len(jobs)
         if self.texts >= self._limit():
             self._full_s = self._clock.monotonic_s()
@@ -126,24 +126,24 @@ class InFlight(Generic[T]):
             future.set_exception(err)
         future.add_done_callback(partial(self._arrive, submission))
 
-    def landed(self) -> list[Landing[T]]:
+    def completed(self) -> list[Completed[T]]:
         """Submissions completed since the last call, and those silent for too long. Never blocks."""
-        landings: list[Landing[T]] = []
+        completions: list[Completed[T]] = []
         while not self._arrived.empty():
             submission, future = self._arrived.get_nowait()
-            if submission in self._flying:  # else it was given up already
-                landings.append(self._land(submission, future))
-        if self._flying:
-            oldest = next(iter(self._flying))
+            if submission in self._pending:  # else it was given up already
+                completions.append(self._complete(submission, future))
+        if self._pending:
+            oldest = next(iter(self._pending))
             if self._clock.monotonic_s() - oldest.submitted_s > self._config.timeout_s:
-                landings.append(self._fail(oldest))
-        return landings
+                completions.append(self._fail(oldest))
+        return completions
 
     def _arrive(self, submission: _Submission[T], future: Future[Encoded]) -> None:
         """Takes a completion, from whatever thread finished it."""
         self._arrived.put((submission, future))
 
-    def _land(self, submission: _Submission[T], future: Future[Encoded]) -> Landing[T]:
+    def _complete(self, submission: _Submission[T], future: Future[Encoded]) -> Completed[T]:
         if future.cancelled() or future.exception() is not None:
             return self._fail(submission)
         encoded = future.result()
@@ -154,24 +154,24 @@ class InFlight(Generic[T]):
         self._leave(submission)
         self._metrics.observe("encode_seconds", self._clock.monotonic_s() - submission.submitted_s)
         self._backoff_s = 0.0
-        return Landing(submission.jobs, encoded)
+        return Completed(submission.jobs, encoded)
 
-    def _fail(self, submission: _Submission[T]) -> Landing[T]:
+    def _fail(self, submission: _Submission[T]) -> Completed[T]:
         self._mark(0)
         self._timed = False
         self._leave(submission)
         self._metrics.count("encoder_failures_total")
         self._backoff_s = min(MAX_BACKOFF_S, max(FIRST_BACKOFF_S, 2 * self._backoff_s))
         self._paused_until_s = self._clock.monotonic_s() + self._backoff_s
-        return Landing(submission.jobs, None)
+        return Completed(submission.jobs, None)
 
     def _leave(self, submission: _Submission[T]) -> None:
-        del self._flying[submission]
+        del self._pending[submission]
         self.texts -= len(submission.jobs)
 
     def _mark(self, finished: int) -> None:
         now_s = self._clock.monotonic_s()
-        if self._flying and self._timed:
+        if self._pending and self._timed:
             busy_s = now_s - self._marked_s
             keep = max(0.0, 1.0 - busy_s / RATE_MEMORY_S)
             self._busy_s = self._busy_s * keep + busy_s

@@ -16,12 +16,12 @@ from streaming.events import MAX_AHEAD_MS, MIN_AT_MS, Outcome, RoomEnded, RoomId
 from streaming.log.codec import Decoder, encode
 from streaming.log.dead_letter import DeadLetters
 from streaming.log.log import Log, Partition, Record, Sink
-from streaming.log.misplaced_records import Foreign
+from streaming.log.misplaced_records import MisplacedRecords
 from streaming.log.partitioner import partition_of
 from streaming.log.position_note import Once
 from streaming.log.restore import last_values
 from streaming.log.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS
-from streaming.room.room import RoomFold
+from streaming.room.room import RoomAggregate
 from streaming.room.vectors import with_numbers_only
 from streaming.room.window import ChatLine
 from streaming.room.window_config import WindowConfig
@@ -34,23 +34,32 @@ LOGGER = logging.getLogger(__name__)
 INPUTS = {ROOMS: ("rooms_offset",), CHAT: ("chat_offset", "vector_offset"), ROOM_ACTIVITY: ("activity_offset",)}
 
 
-class HeldRoom:
+class RoomEntry:
     """A room in a worker's memory. gone: dropped or moved away; vectors that come back for it are ignored."""
 
     __slots__ = (
-        "audience", "fold", "gone", "home", "key", "lines", "refused", "segment_flying", "title_flying", "unseen",
+        "aggregate",
+        "audience",
+        "gone",
+        "key",
+        "lines",
+        "partition",
+        "refused",
+        "segment_in_flight",
+        "title_in_flight",
+        "unseen",
     )  # fmt: skip
 
-    def __init__(self, fold: RoomFold, key: bytes, home: int) -> None:
-        self.fold = fold
+    def __init__(self, aggregate: RoomAggregate, key: bytes, partition: int) -> None:
+        self.aggregate = aggregate
         self.key = key
-        self.home = home  # index of the partition
+        self.partition = partition  # index of the partition
         self.audience = 0
         self.lines: list[ChatLine] = []  # chat of the batch that is being applied
         self.unseen = 0  # messages since the last text was taken, a few of each chatter
         self.gone = False
-        self.title_flying = False
-        self.segment_flying = False
+        self.title_in_flight = False
+        self.segment_in_flight = False
         self.refused: dict[str, str] = {}  # by purpose, the last text whose vector was not of numbers
 
 
@@ -75,7 +84,7 @@ class RoomPartition:
         letters: DeadLetters,
         *,
         once: Once | None = None,
-        foreign: Foreign | None = None,
+        foreign: MisplacedRecords | None = None,
         partitions: int = 0,
         inputs: tuple[int, ...] = (),
     ) -> None:
@@ -88,11 +97,11 @@ class RoomPartition:
         self.once = once or Once({})
         self.first_offset: dict[str, int] = {}  # the first that was read, of each input topic
         self.anew: set[str] = set()  # input topics that begin anew, as `restore` found
-        self._foreign = foreign
+        self._misplaced = foreign
         self._partitions = partitions
         self._inputs = inputs
-        self.rooms: dict[str, HeldRoom] = {}
-        self.touched: dict[HeldRoom, int] = {}  # since the last clear, by room: new messages as rates count them
+        self.rooms: dict[str, RoomEntry] = {}
+        self.touched: dict[RoomEntry, int] = {}  # since the last clear, by room: new messages as rates count them
         self.head_ms = 0  # newest append time of chat
         self.vectors_refused = 0  # of states that were read back
         self.next_offset: dict[str, int] = {}  # of each input topic, once a record was read
@@ -115,10 +124,10 @@ class RoomPartition:
         ]
         states = self._started_over([state for _, state in found], ends)
         for (key, before), state in zip(found, states, strict=True):
-            held = self._take(key, state)
+            entry = self._take(key, state)
             if state is not before:  # the offsets on the log must not be met again
-                held.fold.mark_changed()
-                self.touched[held] = 0
+                entry.aggregate.mark_changed()
+                self.touched[entry] = 0
 
     def adopt(self, key: bytes, value: bytes, now_ms: int, sink: Sink) -> bool:
         """Takes in a room whose key belonged to another partition; False where this partition has the room already.
@@ -128,17 +137,19 @@ class RoomPartition:
         state = self._readable(value)
         if state is None:
             return False
-        held = self.rooms.get(state.room)
-        if held is not None:
-            if held.fold.started:  # an owner who did not know yet published it there once more: publish it here too
-                held.fold.mark_changed()
-                self.touched.setdefault(held, 0)
+        entry = self.rooms.get(state.room)
+        if entry is not None:
+            if (
+                entry.aggregate.started
+            ):  # an owner who did not know yet published it there once more: publish it here too
+                entry.aggregate.mark_changed()
+                self.touched.setdefault(entry, 0)
                 return False
-            self.drop(held)
+            self.drop(entry)
         nothing = {"rooms_offset": -1, "chat_offset": -1, "vector_offset": -1, "activity_offset": -1}
-        held = self._take(key, msgspec.structs.replace(state, **nothing))
-        self.publish(held, sink, max(now_ms, state.published_ms + 1))
-        self.touched[held] = 0
+        entry = self._take(key, msgspec.structs.replace(state, **nothing))
+        self.publish(entry, sink, max(now_ms, state.published_ms + 1))
+        self.touched[entry] = 0
         return True
 
     def _readable(self, value: bytes) -> RoomState | None:
@@ -149,14 +160,14 @@ class RoomPartition:
             return None
         return state
 
-    def _take(self, key: bytes, state: RoomState) -> HeldRoom:
-        fold = RoomFold(state.room, self._window)
-        fold.inputs = self._inputs
-        fold.restore(state)
+    def _take(self, key: bytes, state: RoomState) -> RoomEntry:
+        aggregate = RoomAggregate(state.room, self._window)
+        aggregate.inputs = self._inputs
+        aggregate.restore(state)
         self.vectors_refused += with_numbers_only(state) is not state
-        held = self.rooms[state.room] = HeldRoom(fold, key, self.index)
-        held.audience = max(0, state.entered - state.left)
-        return held
+        entry = self.rooms[state.room] = RoomEntry(aggregate, key, self.index)
+        entry.audience = max(0, state.entered - state.left)
+        return entry
 
     def _started_over(self, states: Sequence[RoomState], ends: Mapping[Partition, int]) -> list[RoomState]:
         """The states without offsets that belong to another making of their topic, or lie behind its end."""
@@ -176,7 +187,7 @@ class RoomPartition:
         return found
 
     def _home_of(self, key: bytes) -> int:
-        return self.index if self._foreign is None else partition_of(key, self._partitions)
+        return self.index if self._misplaced is None else partition_of(key, self._partitions)
 
     def apply(self, topic: str, records: Sequence[Record], tally: Tally) -> None:
         """Applies records of one input topic, in offset order."""
@@ -199,26 +210,26 @@ class RoomPartition:
 
     def _apply_chat(self, records: Sequence[Record], outcomes: list[int]) -> None:
         rooms, touched = self.rooms, self.touched
-        spoken: list[HeldRoom] = []
+        spoken: list[RoomEntry] = []
         appended_ms, least_ms, ahead_ms = self.head_ms, MIN_AT_MS, MAX_AHEAD_MS
         for record, message in self._letters.decoded(records, self._decoders[CHAT]):  # hot: no calls
             appended_ms = record.timestamp
-            held = rooms.get(message.room)
+            entry = rooms.get(message.room)
             at_ms = message.at_ms
-            if held is None or record.key != held.key or not least_ms <= at_ms <= appended_ms + ahead_ms:
-                held = self._admitted(record, message)
-                if held is None:
+            if entry is None or record.key != entry.key or not least_ms <= at_ms <= appended_ms + ahead_ms:
+                entry = self._admitted(record, message)
+                if entry is None:
                     continue
-            lines = held.lines
+            lines = entry.lines
             if not lines:
-                spoken.append(held)
+                spoken.append(entry)
             lines.append((message.viewer, message.text, at_ms, record.offset, appended_ms))
-        for held in spoken:
-            fold = held.fold
-            before = fold.num_heard
-            fold.apply_chats(held.lines, outcomes)
-            touched[held] = touched.get(held, 0) + fold.num_heard - before
-            held.lines.clear()
+        for entry in spoken:
+            aggregate = entry.aggregate
+            before = aggregate.num_heard
+            aggregate.apply_chats(entry.lines, outcomes)
+            touched[entry] = touched.get(entry, 0) + aggregate.num_heard - before
+            entry.lines.clear()
         self.head_ms = max(self.head_ms, appended_ms)
 
     def _apply_rooms(self, records: Sequence[Record], outcomes: list[int], tally: Tally) -> None:
@@ -233,11 +244,11 @@ class RoomPartition:
                 continue
             if mends:
                 self._letters.note_mended(record, mends)
-            held = self._admitted(record, event)
-            if held is not None:
+            entry = self._admitted(record, event)
+            if entry is not None:
                 tally.ends_ahead += event.at_ms > record.timestamp + MAX_AHEAD_MS and not mends
-                outcomes[held.fold.apply_lifecycle(event, record.offset, record.timestamp)] += 1
-                self.touched.setdefault(held, 0)
+                outcomes[entry.aggregate.apply_lifecycle(event, record.offset, record.timestamp)] += 1
+                self.touched.setdefault(entry, 0)
 
     def _apply_activity(self, records: Sequence[Record], outcomes: list[int]) -> None:
         decode = self._decoders[ROOM_ACTIVITY]
@@ -247,18 +258,18 @@ class RoomPartition:
             except RecordError as err:
                 self._letters.refuse(record, err)
                 continue
-            held = self.rooms.get(activity.room)
-            if held is None:
+            entry = self.rooms.get(activity.room)
+            if entry is None:
                 if self._is_foreign(record, activity.room):
                     continue
-                held = self._hold(activity.room)
-            outcome = held.fold.apply_activity(activity, record.offset, record.timestamp)
+                entry = self._hold(activity.room)
+            outcome = entry.aggregate.apply_activity(activity, record.offset, record.timestamp)
             outcomes[outcome] += 1
             if outcome is not Outcome.REPLAYED:
-                held.audience = max(0, held.audience + activity.entered - activity.left)
-            self.touched.setdefault(held, 0)
+                entry.audience = max(0, entry.audience + activity.entered - activity.left)
+            self.touched.setdefault(entry, 0)
 
-    def _admitted(self, record: Record, event: Any) -> HeldRoom | None:
+    def _admitted(self, record: Record, event: Any) -> RoomEntry | None:
         """The room of a record, kept from now on; None where the record is refused or belongs elsewhere."""
         if record.key != event.room.encode():
             self._letters.refuse(record, f"the record's key must be its room, {event.room!r}, as UTF-8")
@@ -267,44 +278,44 @@ class RoomPartition:
         if complaint and not isinstance(event, RoomEnded):  # an end is believed whatever its clock says
             self._letters.refuse(record, complaint)
             return None
-        held = self.rooms.get(event.room)
-        if held is not None:
-            return held
+        entry = self.rooms.get(event.room)
+        if entry is not None:
+            return entry
         return None if self._is_foreign(record, event.room) else self._hold(event.room)
 
     def _is_foreign(self, record: Record, room: str) -> bool:
         """Whether a record's room belongs to another partition. If so, the record is forwarded there."""
         key = room.encode()
-        if self._foreign is None or partition_of(key, self._partitions) == self.index:
+        if self._misplaced is None or partition_of(key, self._partitions) == self.index:
             return False
-        self._foreign.forward(record, key, self._partitions, self.once)
+        self._misplaced.forward(record, key, self._partitions, self.once)
         return True
 
-    def _hold(self, room: str) -> HeldRoom:
-        fold = RoomFold(RoomId(room), self._window)
-        fold.inputs = self._inputs
-        held = self.rooms[room] = HeldRoom(fold, room.encode(), self.index)
-        return held
+    def _hold(self, room: str) -> RoomEntry:
+        aggregate = RoomAggregate(RoomId(room), self._window)
+        aggregate.inputs = self._inputs
+        entry = self.rooms[room] = RoomEntry(aggregate, room.encode(), self.index)
+        return entry
 
-    def drop(self, held: HeldRoom) -> None:
+    def drop(self, entry: RoomEntry) -> None:
         """Forgets a room."""
-        held.gone = True
-        self.rooms.pop(held.fold.room, None)
+        entry.gone = True
+        self.rooms.pop(entry.aggregate.room, None)
 
-    def publish(self, held: HeldRoom, sink: Sink, now_ms: int) -> bool:
+    def publish(self, entry: RoomEntry, sink: Sink, now_ms: int) -> bool:
         """Sends the room's state; False where it has none yet."""
-        state = held.fold.state(now_ms)
+        state = entry.aggregate.state(now_ms)
         if state is None:
             return False
         # to this very partition, whatever partitioner a producer uses: a restart reads it here
-        sink.send(ROOM_STATES, held.key, encode(state), self.index)
-        held.fold.mark_published()
+        sink.send(ROOM_STATES, entry.key, encode(state), self.index)
+        entry.aggregate.mark_published()
         return True
 
-    def bury(self, held: HeldRoom, sink: Sink) -> None:
+    def bury(self, entry: RoomEntry, sink: Sink) -> None:
         """Sends a tombstone and forgets the room."""
-        sink.send(ROOM_STATES, held.key, None, self.index)
-        self.drop(held)
+        sink.send(ROOM_STATES, entry.key, None, self.index)
+        self.drop(entry)
 
     def positions(self) -> Mapping[Partition, int]:
         """Offsets from which a restart must read on: the next, or earlier where records are unpublished. O(rooms)."""
@@ -316,12 +327,12 @@ class RoomPartition:
 
     def _needed(self) -> Iterator[tuple[str, int]]:
         head_ms = self.head_ms
-        for held in self.rooms.values():
-            fold = held.fold
-            chat = fold.retained_offset(head_ms)
+        for entry in self.rooms.values():
+            aggregate = entry.aggregate
+            chat = aggregate.retained_offset(head_ms)
             if chat is not None:
                 yield CHAT, chat
-            if fold.unpublished_rooms_offset is not None:
-                yield ROOMS, fold.unpublished_rooms_offset
-            if fold.unpublished_activity_offset is not None:
-                yield ROOM_ACTIVITY, fold.unpublished_activity_offset
+            if aggregate.unpublished_rooms_offset is not None:
+                yield ROOMS, aggregate.unpublished_rooms_offset
+            if aggregate.unpublished_activity_offset is not None:
+                yield ROOM_ACTIVITY, aggregate.unpublished_activity_offset

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from actors.rooms.encode_queue import Patience, RoomTexts
-from actors.rooms.encode_schedule import Schedule
+from actors.rooms.encode_queue import EncodeQueue, Relief
+from actors.rooms.encode_schedule import EncodeSchedule
 from actors.rooms.encoder_client import EncoderClient, InFlight
-from actors.rooms.partition import HeldRoom, RoomPartition, Tally
+from actors.rooms.partition import RoomEntry, RoomPartition, Tally
 from actors.settings import RoomWorkerConfig
 from actors.worker.status import Gauge, WorkerStatus
 from actors.worker.topic_life import TopicLife
@@ -20,7 +20,7 @@ from streaming.events import Outcome
 from streaming.log.dead_letter import DeadLetters
 from streaming.log.log import Batch, Log, Partition, Sink, Source
 from streaming.log.loop import IDLE_WAIT_S, Loop, Membership
-from streaming.log.misplaced_records import Census, Foreign, strays
+from streaming.log.misplaced_records import Census, MisplacedRecords, strays
 from streaming.log.position_note import Once
 from streaming.log.topic_set import made_of_inputs
 from streaming.log.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS
@@ -94,20 +94,20 @@ class RoomWorker:
 
     def begin(self, source: Source, sink: Sink) -> None:
         self._source, self._sink = source, sink
-        self._foreign = Foreign(sink, self._metrics, self._census)
-        self._homes: dict[int, RoomPartition] = {}
+        self._misplaced = MisplacedRecords(sink, self._metrics, self._census)
+        self._owned: dict[int, RoomPartition] = {}
         self._unrestored = Unrestored(self._clock)
         self._life.begin(self._log, source, self._clock)
         self._gauge = Gauge(GROUP, self._metrics, self._clock)
-        self._texts = RoomTexts(
-            Schedule(self._config.schedule),
+        self._texts = EncodeQueue(
+            EncodeSchedule(self._config.schedule),
             InFlight(self._encoder, self._config.in_flight, self._metrics, self._clock),
-            Patience(self._config.segment_patience_s * 1_000, self._config.short_after_s * 1_000),
+            Relief(self._config.segment_patience_s * 1_000, self._config.short_after_s * 1_000),
             self._metrics,
             self._clock,
         )
-        self._urgent: dict[HeldRoom, None] = {}  # rooms whose vector or lifecycle changed
-        self._counted: dict[HeldRoom, int] = {}  # rooms in which only counts changed, and since when
+        self._urgent: dict[RoomEntry, None] = {}  # rooms whose vector or lifecycle changed
+        self._counted: dict[RoomEntry, int] = {}  # rooms in which only counts changed, and since when
         self._positions: dict[Partition, int] = {}  # to be committed next
         self._committed: dict[Partition, int] = {}
         self._buried = 0  # uncommitted tombstones
@@ -118,88 +118,88 @@ class RoomWorker:
     def revoke(self, partitions: Sequence[Partition]) -> None:
         for index in {partition.index for partition in partitions}:
             self._unrestored.drop(index)
-        for index in {partition.index for partition in partitions} & self._homes.keys():
-            for held in self._homes.pop(index).rooms.values():
-                self._release(held)
-                held.gone = True
+        for index in {partition.index for partition in partitions} & self._owned.keys():
+            for entry in self._owned.pop(index).rooms.values():
+                self._release(entry)
+                entry.gone = True
             for positions in (self._positions, self._committed):
                 for topic in TOPICS:
                     positions.pop(Partition(topic, index), None)
 
     def assign(self, partitions: Sequence[Partition]) -> None:
-        if not self._life.assign(partitions, anew=bool(self._homes)):
+        if not self._life.assign(partitions, anew=bool(self._owned)):
             return
-        for index in sorted({partition.index for partition in partitions} - self._homes.keys()):
+        for index in sorted({partition.index for partition in partitions} - self._owned.keys()):
             try:
-                self._homes[index] = self._opened(index)
+                self._owned[index] = self._opened(index)
             except Unreadable as err:
                 self._unrestored.add(index, err.trouble)
         self._behind_ms = self._clock.now_ms()
 
     def _opened(self, index: int) -> RoomPartition:
         life, once = self._life, Once(self._life.read_before(index))
-        home = RoomPartition(
+        owned = RoomPartition(
             index,
             self._window,
             DeadLetters(self._sink, self._metrics, once=once),
             once=once,
-            foreign=self._foreign,
+            foreign=self._misplaced,
             partitions=life.partitions,
             inputs=made_of_inputs(life.shapes, index),
         )
         if index < life.partitions:
-            home.restore(self._log, life.ends)
-            for topic in home.anew:
+            owned.restore(self._log, life.ends)
+            for topic in owned.anew:
                 life.found_anew(topic)
             if life.has_grown(index):
-                self._take_in(home)
-        if home.vectors_refused:
-            self._metrics.count("vectors_refused_total", home.vectors_refused, reader=GROUP)
+                self._take_in(owned)
+        if owned.vectors_refused:
+            self._metrics.count("vectors_refused_total", owned.vectors_refused, reader=GROUP)
         now_ms = self._clock.now_ms()
-        for held in home.rooms.values():
-            self._texts.want(held, now_ms, 0)
-        self._publish_soon(home)
-        return home
+        for entry in owned.rooms.values():
+            self._texts.want(entry, now_ms, 0)
+        self._publish_soon(owned)
+        return owned
 
-    def _take_in(self, home: RoomPartition) -> bool:
+    def _take_in(self, owned: RoomPartition) -> bool:
         """Takes in rooms whose keys belonged to other partitions before topics grew, from where they are published.
 
         False: not all are readable. Raises LogUnavailable.
         """
         now_ms = self._clock.now_ms()
         try:
-            for stray in strays(self._log, ROOM_STATES, home.index, self._life.partitions):
-                if home.adopt(stray.key, stray.value, now_ms, self._sink):
+            for stray in strays(self._log, ROOM_STATES, owned.index, self._life.partitions):
+                if owned.adopt(stray.key, stray.value, now_ms, self._sink):
                     self._metrics.count("rooms_moved_total")
                 self._sink.send(ROOM_STATES, stray.key, None, stray.partition)
                 self._buried += 1
         except Unreadable as err:
-            self._life.postpone(home.index, err)
+            self._life.postpone(owned.index, err)
             return False
         finally:
-            self._publish_soon(home)
+            self._publish_soon(owned)
         return True
 
-    def _publish_soon(self, home: RoomPartition) -> None:
+    def _publish_soon(self, owned: RoomPartition) -> None:
         """Queues rooms that changed without a record."""
         now_ms = self._clock.now_ms()
-        for held in home.touched:
-            self._counted.setdefault(held, now_ms)
-        home.touched.clear()
+        for entry in owned.touched:
+            self._counted.setdefault(entry, now_ms)
+        owned.touched.clear()
 
     def apply(self, batch: Batch) -> None:
         tally = Tally()
         for (topic, index), records in batch.records.items():
-            home = self._homes.get(index)
-            if home is not None:  # else its state is not readable, or it will be assigned once more
-                home.apply(topic, records, tally)
+            owned = self._owned.get(index)
+            if owned is not None:  # else its state is not readable, or it will be assigned once more
+                owned.apply(topic, records, tally)
         if batch.skipped:
             self._pass_over(batch.skipped)
         self._busy = bool(batch.records) and sum(self._source.lag().values()) > CAUGHT_UP_RECORDS
         if batch.records:
             self._take_touched(batch)
             self._count(tally)
-        self._urgent.update(dict.fromkeys(self._texts.land()))
+        self._urgent.update(dict.fromkeys(self._texts.take_completed()))
         self._urgent.update(dict.fromkeys(self._texts.submit()))
         now_ms = self._clock.now_ms()
         if now_ms - self._swept_ms >= SWEEP_MS:
@@ -208,8 +208,8 @@ class RoomWorker:
     def _pass_over(self, skipped: Sequence[Skipped]) -> None:
         self._troubles.passed_over(self._life.unread(skipped))
         for one in skipped:
-            if one.partition in self._homes:
-                self._homes[one.partition].pass_over(one)
+            if one.partition in self._owned:
+                self._owned[one.partition].pass_over(one)
 
     def publish(self, *, final: bool) -> Mapping[Partition, int] | None:
         now_ms = self._clock.now_ms()
@@ -225,20 +225,20 @@ class RoomWorker:
         self._committed.update(positions)
         self._committed_ms, self._buried = now_ms, 0
         for partition in positions:
-            self._life.note(partition, self._homes[partition.index].next_offset[partition.topic])
+            self._life.note(partition, self._owned[partition.index].next_offset[partition.topic])
         return positions
 
     def _add_set_aside(self) -> None:
         """Adds positions where records were refused or forwarded, so that this happens once."""
-        for home in self._homes.values():
-            for topic in home.once.pending:
-                partition = Partition(topic, home.index)
-                self._positions.setdefault(partition, self._committed.get(partition, home.first_offset[topic]))
-            home.once.pending.clear()
+        for owned in self._owned.values():
+            for topic in owned.once.pending:
+                partition = Partition(topic, owned.index)
+                self._positions.setdefault(partition, self._committed.get(partition, owned.first_offset[topic]))
+            owned.once.pending.clear()
 
     def wait_s(self) -> float:
         longest_s = 0.1 if self._counted else IDLE_WAIT_S
-        if self._urgent or self._buried or any(home.once.pending for home in self._homes.values()):
+        if self._urgent or self._buried or any(owned.once.pending for owned in self._owned.values()):
             longest_s = max(0.0, (self._committed_ms + self._commit_gap_ms() - self._clock.now_ms()) / 1000)
         return self._texts.wait_s(longest_s)
 
@@ -247,19 +247,19 @@ class RoomWorker:
     def _take_touched(self, batch: Batch) -> None:
         """Queues changed rooms: a new description is published at once, new counts soon; all may want a vector."""
         now_ms = self._clock.now_ms()
-        for home in self._homes.values():
-            if not home.touched:
+        for owned in self._owned.values():
+            if not owned.touched:
                 continue
-            records = batch.records.get(Partition(CHAT, home.index))
+            records = batch.records.get(Partition(CHAT, owned.index))
             since_ms = min(now_ms, records[0].timestamp) if records else now_ms
-            for held, messages in home.touched.items():
-                fold = held.fold
-                if fold.unpublished_rooms_offset is not None:
-                    self._urgent[held] = None
-                elif fold.dirty:
-                    self._counted.setdefault(held, now_ms)
-                self._texts.want(held, since_ms, messages)
-            home.touched.clear()
+            for entry, messages in owned.touched.items():
+                aggregate = entry.aggregate
+                if aggregate.unpublished_rooms_offset is not None:
+                    self._urgent[entry] = None
+                elif aggregate.dirty:
+                    self._counted.setdefault(entry, now_ms)
+                self._texts.want(entry, since_ms, messages)
+            owned.touched.clear()
 
     def _send_states(self, now_ms: int, *, everything: bool) -> int:
         """Sends changed states: urgent ones, then those whose counts wait longest. Returns their number."""
@@ -270,21 +270,21 @@ class RoomWorker:
         per_s = self._config.statistics_per_s
         self._allowed = min(per_s, self._allowed + per_s * (now_ms - self._committed_ms) / 1000)
         allowed = limit if everything else min(limit - sent, int(self._allowed))
-        due: list[HeldRoom] = []
-        for held, since_ms in self._counted.items():
+        due: list[RoomEntry] = []
+        for entry, since_ms in self._counted.items():
             if since_ms > before_ms or len(due) >= allowed:
                 break
-            due.append(held)
+            due.append(entry)
         self._allowed -= len(due)
         return sent + self._send(due, "counts", now_ms)
 
-    def _send(self, rooms: Sequence[HeldRoom], cause: str, now_ms: int) -> int:
+    def _send(self, rooms: Sequence[RoomEntry], cause: str, now_ms: int) -> int:
         sent = 0
-        for held in rooms:
-            self._urgent.pop(held, None)
-            self._counted.pop(held, None)
-            if not held.gone and held.fold.dirty:
-                sent += self._homes[held.home].publish(held, self._sink, now_ms)
+        for entry in rooms:
+            self._urgent.pop(entry, None)
+            self._counted.pop(entry, None)
+            if not entry.gone and entry.aggregate.dirty:
+                sent += self._owned[entry.partition].publish(entry, self._sink, now_ms)
         if sent:
             self._metrics.count("states_published_total", sent, cause=cause)
             self._metrics.count("records_written_total", sent, topic=ROOM_STATES)
@@ -323,7 +323,7 @@ class RoomWorker:
         self._life.settle(self._looked_at)
         if self._gauge.contact_age_s > 5 or max(self._gauge.lag.values(), default=0) > CAUGHT_UP_RECORDS:
             self._behind_ms = now_ms
-        live = sum(self._sweep_partition(home, now_ms) for home in self._homes.values())
+        live = sum(self._sweep_partition(owned, now_ms) for owned in self._owned.values())
         self._collect_positions()
         backlog = self._texts.backlog(now_ms)
         self._metrics.gauge("rooms_live", live, reader=GROUP)
@@ -331,7 +331,7 @@ class RoomWorker:
         self._metrics.gauge("encoder_backlog", backlog.texts)
         self._status = RoomWorkerStatus(
             self._member,
-            tuple(sorted(self._homes)),
+            tuple(sorted(self._owned)),
             self._gauge.lag,
             self._gauge.contact_age_s,
             self._gauge.records_per_s,
@@ -348,60 +348,60 @@ class RoomWorker:
         )
 
     def _looked_at(self, index: int) -> bool:
-        return index not in self._homes or self._take_in(self._homes[index])
+        return index not in self._owned or self._take_in(self._owned[index])
 
-    def _sweep_partition(self, home: RoomPartition, now_ms: int) -> int:
+    def _sweep_partition(self, owned: RoomPartition, now_ms: int) -> int:
         """Closes idle segments, ends silent rooms, buries those that are over. Returns the number of live rooms."""
         config = self._config
         live = skipped = 0
-        orphans: list[HeldRoom] = []
+        orphans: list[RoomEntry] = []
         timeout_ms = 1_000 * config.room_timeout_s
-        stopped = any(trouble.partition == home.index for trouble in self._troubles.now)  # signs of life are unread
+        stopped = any(trouble.partition == owned.index for trouble in self._troubles.now)  # signs of life are unread
         may_presume = not stopped and timeout_ms > 0 and now_ms - self._behind_ms >= timeout_ms
         keep_ms = {"ended": 1_000 * config.keep_ended_s, "presumed_ended": 1_000 * config.keep_presumed_s}
-        for held in list(home.rooms.values()):
-            fold = held.fold
-            silent_ms = now_ms - fold.alive_ms
-            if home.head_ms > fold.due_ms:
-                fold.close_idle(home.head_ms)
-                skipped += fold.take_segments_skipped()
-                self._texts.want(held, now_ms, 0)
-                if fold.dirty:  # a closed segment that the mean does not want
-                    self._counted.setdefault(held, now_ms)
-            if not fold.started:
-                orphans.append(held)
-            elif fold.status == "live":
+        for entry in list(owned.rooms.values()):
+            aggregate = entry.aggregate
+            silent_ms = now_ms - aggregate.alive_ms
+            if owned.head_ms > aggregate.due_ms:
+                aggregate.close_idle(owned.head_ms)
+                skipped += aggregate.take_segments_skipped()
+                self._texts.want(entry, now_ms, 0)
+                if aggregate.dirty:  # a closed segment that the mean does not want
+                    self._counted.setdefault(entry, now_ms)
+            if not aggregate.started:
+                orphans.append(entry)
+            elif aggregate.status == "live":
                 live += 1
                 if may_presume and silent_ms > timeout_ms:
-                    fold.presume_ended()
+                    aggregate.presume_ended()
                     self._metrics.count("rooms_presumed_ended_total")
-                    self._urgent[held] = None
-            elif silent_ms > keep_ms[fold.status]:
-                home.bury(held, self._sink)
-                self._release(held)
+                    self._urgent[entry] = None
+            elif silent_ms > keep_ms[aggregate.status]:
+                owned.bury(entry, self._sink)
+                self._release(entry)
                 self._buried += 1
-        self._drop_orphans(home, orphans, now_ms)
+        self._drop_orphans(owned, orphans, now_ms)
         if skipped:
             self._metrics.count("segments_skipped_total", skipped)
         return live
 
-    def _drop_orphans(self, home: RoomPartition, orphans: list[HeldRoom], now_ms: int) -> None:
-        orphans.sort(key=lambda held: held.fold.alive_ms)
+    def _drop_orphans(self, owned: RoomPartition, orphans: list[RoomEntry], now_ms: int) -> None:
+        orphans.sort(key=lambda entry: entry.aggregate.alive_ms)
         surplus = len(orphans) - self._config.max_orphans
-        for rank, held in enumerate(orphans):
-            if rank < surplus or now_ms - held.fold.alive_ms > self._config.keep_orphan_s * 1_000:
-                home.drop(held)
-                self._release(held)
+        for rank, entry in enumerate(orphans):
+            if rank < surplus or now_ms - entry.aggregate.alive_ms > self._config.keep_orphan_s * 1_000:
+                owned.drop(entry)
+                self._release(entry)
 
-    def _release(self, held: HeldRoom) -> None:
-        self._texts.forget(held)
-        self._urgent.pop(held, None)
-        self._counted.pop(held, None)
+    def _release(self, entry: RoomEntry) -> None:
+        self._texts.forget(entry)
+        self._urgent.pop(entry, None)
+        self._counted.pop(entry, None)
 
     def _collect_positions(self) -> None:
         """Collects positions. It looks at every room, so only once a second: older ones meanwhile are safe."""
-        for home in self._homes.values():
-            for partition, offset in home.positions().items():
-                read = home.next_offset[partition.topic]
+        for owned in self._owned.values():
+            for partition, offset in owned.positions().items():
+                read = owned.next_offset[partition.topic]
                 if self._committed.get(partition) != offset or self._life.read(partition) != read:
                     self._positions[partition] = offset

@@ -27,7 +27,7 @@ INSTEAD: Mapping[Task, str] = MappingProxyType(
 SAID_MS = 60_000  # between two log lines: a version that fails does so in every request
 
 
-class ModelFailures:
+class CircuitBreaker:
     """Failures in a row, of one version at a time. Noted under the tables' lock, read by any thread."""
 
     def __init__(self, most: int, metrics: Metrics) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from streaming.log.log import Record
 
 
-class Placed:
+class KeyPartitions:
     """The partition and append time of each key's last record.
 
     After topics grew, a key may lie in two partitions for a while. The later append time wins, and a tombstone removes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-class Labels:
+class LabelIds:
     """A map of labels to numbers that counts uses: a number is free again once no room uses its label. For one thread.
 
     Producers choose the labels, so they are unbounded over time; those in use are bounded by the live rooms.

@@ -1,7 +1,8 @@
 """Room embeddings of the live rooms under one version: vectors, gates and codes, by slot. Never chooses the version.
 
 The baseline ranker has no model: its embeddings are content vectors in fewer directions (projection.py). A version with
-a model puts rooms and viewers into a space of its own. Both are an `Alignment`. One is in force, and is replaced whole.
+a model puts rooms and viewers into a space of its own. Both are `LiveEmbeddings`. One is in force, and is replaced
+whole.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ Floats = NDArray[np.float32]
 MAX_SETTLED = 16_384  # embeddings kept of rooms that no longer change; some 0.6 KB each
 
 
-class Alignment(Protocol):
+class LiveEmbeddings(Protocol):
     """One version's room embeddings. One thread puts and clears; readers of the one in force hold the tables' lock.
 
-    Several alignments may share the slots: each has rows of its own for all of them.
+    Several versions may share the slots: each has rows of its own for all of them.
     """
 
     index: LiveIndex
@@ -57,7 +58,7 @@ class Alignment(Protocol):
         """
 
 
-class ContentAlignment:
+class ContentEmbeddings:
     """The baseline ranker's room embeddings: projected content vectors. More rooms have the projection fitted again."""
 
     model = None
@@ -99,20 +100,20 @@ class _Settled:
         self._rows = RoomEmbeddings.empty(MAX_SETTLED, like)
         self._place: dict[Hashable, int] = {}
 
-    def of(self, keys: Sequence[Hashable], align: Callable[[Sequence[int]], RoomEmbeddings]) -> RoomEmbeddings:
-        """One row per key. align: computes the rows that are not kept, from their positions in `keys`."""
+    def of(self, keys: Sequence[Hashable], embed: Callable[[Sequence[int]], RoomEmbeddings]) -> RoomEmbeddings:
+        """One row per key. embed: computes the rows that are not kept, from their positions in `keys`."""
         missing = {key: position for position, key in enumerate(keys) if key not in self._place}
         if len(self._place) + len(missing) > MAX_SETTLED:  # all go: to track which is oldest would cost more
             self._place.clear()
             missing = {key: position for position, key in enumerate(keys)}
         if missing:
             places = range(len(self._place), len(self._place) + len(missing))
-            self._rows.put(np.array(places), align(list(missing.values())))
+            self._rows.put(np.array(places), embed(list(missing.values())))
             self._place |= dict(zip(missing, places, strict=True))
         return self._rows.take(np.array([self._place[key] for key in keys], np.int64))
 
 
-class ModelAlignment:
+class ModelEmbeddings:
     """Room embeddings by a version's model. A room whose vectors come from another encoder is embedded without content.
 
     Where a ranker looks at whole vectors, the index holds only their first dimensions. These are trained to find rooms
@@ -131,9 +132,9 @@ class ModelAlignment:
         return self.model.name
 
     def put(self, slots_N: Slots, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> None:
-        aligned = self.align(states, now_ND)
-        self.rooms.put(slots_N, aligned)
-        self.index.put(slots_N, self.short(aligned.vectors_NE))
+        embedded = self.embed(states, now_ND)
+        self.rooms.put(slots_N, embedded)
+        self.index.put(slots_N, self.short(embedded.vectors_NE))
 
     def leave(self, slots_N: Slots) -> None:
         """Leaves rooms that could not be put as they were. New ones get zeros, not what their slot had before."""
@@ -166,17 +167,17 @@ class ModelAlignment:
     def ended(self, rooms: Sequence[RoomState], content: Callable[[Sequence[RoomState]], Floats]) -> RoomEmbeddings:
         """Embeddings of ended rooms. content: computes content vectors of states. The caller holds the tables' lock."""
 
-        def align(some: Sequence[int]) -> RoomEmbeddings:
+        def embed(some: Sequence[int]) -> RoomEmbeddings:
             states = [rooms[place] for place in some]
-            return self.align(states, content(states))
+            return self.embed(states, content(states))
 
-        return self._settled.of([(state.room, state.rooms_offset, state.chat_offset) for state in rooms], align)
+        return self._settled.of([(state.room, state.rooms_offset, state.chat_offset) for state in rooms], embed)
 
     def _alone(self, streamers: Sequence[str]) -> RoomEmbeddings:
         shape = (len(streamers), self.model.d_content)
         return self.model.embed_rooms(streamers, np.full(shape, np.nan, np.float32), np.zeros(shape, np.float32))
 
-    def align(self, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> RoomEmbeddings:
+    def embed(self, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> RoomEmbeddings:
         """Embeddings of rooms in the model's space. Stores nothing."""
         model = self.model
         foreign = [place for place, state in enumerate(states) if state.encoder_version != model.encoder_version]

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from actors.index.live_index import LiveIndex
 from actors.index.projection import Projection
 from actors.settings import TablesConfig
-from actors.state.circuit_breaker import ModelFailures
-from actors.state.label_ids import Labels
-from actors.state.room_embeddings import Alignment, ContentAlignment, ModelAlignment
+from actors.state.circuit_breaker import CircuitBreaker
+from actors.state.label_ids import LabelIds
+from actors.state.room_embeddings import ContentEmbeddings, LiveEmbeddings, ModelEmbeddings
 from actors.state.roster import Roster
 from streaming.events import RoomId, RoomState
 from training.content.content_vector import content_vectors
@@ -40,7 +40,7 @@ class Pieces(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True, eq=False)
-class Card:
+class RoomSnapshot:
     """A room snapshot: one state of a live room, as answers show it. Another state is another snapshot."""
 
     slot: int
@@ -66,24 +66,24 @@ class RoomTable:
     """Slots, columns and snapshots of live rooms, and the memory of ended ones. The caller holds the lock."""
 
     def __init__(self, index: LiveIndex, config: TablesConfig, max_rooms: int) -> None:
-        self._first = ContentAlignment(index, config.index_dimension)
-        self.alignment: Alignment = self._first  # the version in force
+        self._first = ContentEmbeddings(index, config.index_dimension)
+        self.embeddings: LiveEmbeddings = self._first  # the version in force
         self.title_weight = config.title_weight
         self._index_dimension = config.index_dimension
         self._slots = index.slots
         self._journals: list[set[int]] = []
-        self.failures: ModelFailures | None = None  # notes failures of the version in force; None: they are raised
+        self.failures: CircuitBreaker | None = None  # notes failures of the version in force; None: they are raised
         self.basis_version = 0  # a change makes older viewer vectors meaningless
         self.dimension = 0  # of the content vectors; 0 before the first
         self.vectors_ND: NDArray[np.float16] = np.zeros((0, 0), np.float16)  # content vectors, all dimensions
-        self.cards: dict[RoomId, Card] = {}
-        self.by_slot: dict[int, Card] = {}
+        self.snapshots: dict[RoomId, RoomSnapshot] = {}
+        self.by_slot: dict[int, RoomSnapshot] = {}
         self.num_taken = 0  # number of slots that new rooms have taken
         self.taken_N = np.zeros(max_rooms, np.int64)  # by slot: its `num_taken` when its room took it
         self.taken: set[int] = set()  # the latest of them: columns kept elsewhere may still hold another room's values
         self.roster = Roster()
         self.ended: OrderedDict[RoomId, EndedRoom] = OrderedDict()
-        self.categories, self.languages, self.streamers = Labels(category_key), Labels(language_key), Labels()
+        self.categories, self.languages, self.streamers = LabelIds(category_key), LabelIds(language_key), LabelIds()
         self.lately = LiveRooms(max_rooms)
         # zero pages cost nothing until a room has the row, so the columns too grow without copying
         self.live_N = np.zeros(max_rooms, np.bool_)
@@ -102,7 +102,7 @@ class RoomTable:
 
     def __len__(self) -> int:
         """Number of live rooms."""
-        return len(self.cards)
+        return len(self.snapshots)
 
     def slots(self) -> NDArray[np.int64]:
         """Slots of all live rooms, int64 [N], ascending."""
@@ -110,9 +110,9 @@ class RoomTable:
 
     def held(self, room: RoomId) -> RoomState | None:
         """The state of a room, live or remembered; None where it is unknown."""
-        card = self.cards.get(room)
-        if card is not None:
-            return card.state
+        snapshot = self.snapshots.get(room)
+        if snapshot is not None:
+            return snapshot.state
         ended = self.ended.get(room)
         return ended.state if ended is not None else None
 
@@ -134,7 +134,7 @@ class RoomTable:
     @property
     def index(self) -> LiveIndex:
         """The index of the version in force."""
-        return self.alignment.index
+        return self.embeddings.index
 
     def follow(self, *, all_rooms: bool) -> set[int]:
         """A journal of slots whose room changes, until `unfollow`. all_rooms: it starts with every live room's slot."""
@@ -146,12 +146,12 @@ class RoomTable:
         """Stops noting changes in this journal."""
         self._journals = [other for other in self._journals if other is not journal]
 
-    def shadow(self, model: ServedVersion | None) -> Alignment:
-        """A new alignment without any room, not in force. model: None for the baseline ranker."""
+    def embeddings_under(self, model: ServedVersion | None) -> LiveEmbeddings:
+        """Embeddings of another version, without any room, not in force. model: None for the baseline ranker."""
         config = self.index.config
         if model is not None:
-            return ModelAlignment(model, LiveIndex(config, self._slots, coarse=config.coarse and model.ranks))
-        return ContentAlignment(LiveIndex(config, self._slots), self._index_dimension, self._first.projection)
+            return ModelEmbeddings(model, LiveIndex(config, self._slots, coarse=config.coarse and model.ranks))
+        return ContentEmbeddings(LiveIndex(config, self._slots), self._index_dimension, self._first.projection)
 
     def content(self, states: Sequence[RoomState]) -> NDArray[np.float32]:
         """The content vector of each state, float32 [N, D]; NaN rows where there is none."""
@@ -162,11 +162,11 @@ class RoomTable:
     @property
     def projection(self) -> Projection | None:
         """The baseline ranker's projection of content while it is in force, else None."""
-        return self.alignment.projection if isinstance(self.alignment, ContentAlignment) else None
+        return self.embeddings.projection if isinstance(self.embeddings, ContentEmbeddings) else None
 
-    def force(self, alignment: Alignment) -> None:
-        """Puts a version in force. Its alignment must have every live room."""
-        self.alignment = alignment
+    def force(self, embeddings: LiveEmbeddings) -> None:
+        """Puts a version in force. Its embeddings must have every live room."""
+        self.embeddings = embeddings
         self.basis_version += 1
 
     def _reserve(self, dimension: int) -> None:
@@ -177,17 +177,17 @@ class RoomTable:
     def _put(self, slots_N: NDArray[np.int64], states: Sequence[RoomState], now_ms: int) -> None:
         for journal in self._journals:
             journal.update(slots_N.tolist())
-        alignment = self.alignment
-        if not self.dimension and alignment.model is None:
+        embeddings = self.embeddings
+        if not self.dimension and embeddings.model is None:
             return
         now_ND = self.content(states)
         if self.dimension:
             self.vectors_ND[slots_N] = now_ND
-        if isinstance(alignment, ModelAlignment) and self.failures is not None:
-            _put_surely(alignment, _Changes(slots_N, states, now_ND), self.failures, now_ms)
+        if isinstance(embeddings, ModelEmbeddings) and self.failures is not None:
+            _put_surely(embeddings, _Changes(slots_N, states, now_ND), self.failures, now_ms)
         else:
-            alignment.put(slots_N, states, now_ND)
-        if alignment.is_due(len(self.cards)) and alignment.fit(self.slots(), self.vectors_ND):
+            embeddings.put(slots_N, states, now_ND)
+        if embeddings.is_due(len(self.snapshots)) and embeddings.fit(self.slots(), self.vectors_ND):
             self.basis_version += 1
 
     def end(self, state: RoomState) -> None:
@@ -201,21 +201,21 @@ class RoomTable:
     def drop(self, room: RoomId) -> None:
         """Forgets a room, live or ended."""
         self.ended.pop(room, None)
-        card = self.cards.pop(room, None)
-        if card is None:
+        snapshot = self.snapshots.pop(room, None)
+        if snapshot is None:
             return
-        del self.by_slot[card.slot]
-        self.roster.leave(card.state.streamer, room)
-        self._leave_columns(card)
-        self.live_N[card.slot] = self.general_N[card.slot] = False
-        self.lately.clear(card.slot)
-        self.index.clear(np.array([card.slot]))
+        del self.by_slot[snapshot.slot]
+        self.roster.leave(snapshot.state.streamer, room)
+        self._leave_columns(snapshot)
+        self.live_N[snapshot.slot] = self.general_N[snapshot.slot] = False
+        self.lately.clear(snapshot.slot)
+        self.index.clear(np.array([snapshot.slot]))
         for journal in self._journals:
-            journal.add(card.slot)
-        self._slots.release(card.slot)
+            journal.add(snapshot.slot)
+        self._slots.release(snapshot.slot)
 
     def _enter(self, state: RoomState, now_ms: int) -> int | None:
-        held = self.cards.get(state.room)
+        held = self.snapshots.get(state.room)
         self.ended.pop(state.room, None)
         if held is not None:
             slot: int | None = held.slot
@@ -231,13 +231,13 @@ class RoomTable:
             self.taken_N[slot] = self.num_taken
             self.taken.add(slot)
         unchanged = held is not None and _vectors(held.state) == _vectors(state)
-        card = Card(slot, state, held.servable_ms if held is not None and unchanged else now_ms)
-        self.cards[state.room] = self.by_slot[slot] = card
-        self._enter_columns(card)
+        snapshot = RoomSnapshot(slot, state, held.servable_ms if held is not None and unchanged else now_ms)
+        self.snapshots[state.room] = self.by_slot[slot] = snapshot
+        self._enter_columns(snapshot)
         return slot
 
-    def _enter_columns(self, card: Card) -> None:
-        slot, state = card.slot, card.state
+    def _enter_columns(self, snapshot: RoomSnapshot) -> None:
+        slot, state = snapshot.slot, snapshot.state
         self.roster.enter(state.streamer, state.room, slot)
         self.category_N[slot] = self.categories.take(state.category)
         self.language_N[slot] = self.languages.take(state.language)
@@ -248,13 +248,13 @@ class RoomTable:
         self.num_general += not state.mature
         self.tie_N[slot] = zlib.crc32(state.room.encode("utf-8", "surrogatepass")) / 2**32
         self.started_ms_N[slot] = state.started_at_ms
-        self.audience_N[slot] = card.audience
+        self.audience_N[slot] = snapshot.audience
         self.lately.set(slot, state)
         self.lately.hear(slot, state)
         self.live_N[slot] = True
 
-    def _leave_columns(self, card: Card) -> None:
-        state = card.state
+    def _leave_columns(self, snapshot: RoomSnapshot) -> None:
+        state = snapshot.state
         self.num_general -= not state.mature
         self.categories.give(state.category)
         self.languages.give(state.language)
@@ -269,24 +269,24 @@ class _Changes(NamedTuple):
     now_ND: NDArray[np.float32]
 
 
-def _put_surely(alignment: ModelAlignment, changes: _Changes, failures: ModelFailures, now_ms: int) -> None:
+def _put_surely(embeddings: ModelEmbeddings, changes: _Changes, failures: CircuitBreaker, now_ms: int) -> None:
     """Puts rooms, one by one where the version fails. A room that fails alone stays as it was, or without a vector.
 
     The room is live all the same, and in an answer where the baseline ranker's terms bring it there.
     """
     try:
-        alignment.put(*changes)
+        embeddings.put(*changes)
     except Exception as err:  # whatever a version does, the tables go on
         if len(changes.states) > 1:
             for place in range(len(changes.states)):
                 one = slice(place, place + 1)
                 change = _Changes(changes.slots_N[one], changes.states[one], changes.now_ND[one])
-                _put_surely(alignment, change, failures, now_ms)
+                _put_surely(embeddings, change, failures, now_ms)
             return
-        alignment.leave(changes.slots_N)
-        failures.note(alignment.version, err, now_ms, "changes of rooms")
+        embeddings.leave(changes.slots_N)
+        failures.note(embeddings.version, err, now_ms, "changes of rooms")
     else:
-        failures.clear(alignment.version, "changes of rooms")
+        failures.clear(embeddings.version, "changes of rooms")
 
 
 def _vectors(state: RoomState) -> tuple[bytes, bytes]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 
 from actors.index.live_index import LiveIndex
 from actors.settings import TablesConfig
-from actors.state.key_partitions import Placed
+from actors.state.key_partitions import KeyPartitions
 from actors.state.room_table import RoomTable
 from actors.state.viewer_table import ViewerTable
 from streaming.clock import Clock
@@ -48,8 +48,8 @@ class Tables:
         self._metrics = metrics
         self._clock = clock
         self._announced = VersionCatalog()
-        self._rooms_from = Placed()
-        self._viewers_from = Placed()
+        self._rooms_from = KeyPartitions()
+        self._viewers_from = KeyPartitions()
         self.wanted: ModelVersion | None = None  # the version that the log announces as live; None for v0
         self.candidate: ModelVersion | None = None  # the newest version that waits to go live
         self.announced_changed = threading.Event()
@@ -77,7 +77,7 @@ class Tables:
         """Forgets everything read from a topic, which begins anew."""
         with self.lock:
             if topic == ROOM_STATES:
-                for room in [*self.rooms.cards, *self.rooms.ended]:
+                for room in [*self.rooms.snapshots, *self.rooms.ended]:
                     self.rooms.drop(room)
                 self._rooms_from.clear()
             elif topic == VIEWER_PROFILES:
@@ -105,7 +105,7 @@ class Tables:
         """Drops the rooms of a partition of room-states that cannot be read: they may have ended."""
         with self.lock:
             for room in [RoomId(key) for key in self._rooms_from.lying_in(partition)]:
-                if room in self.rooms.cards:
+                if room in self.rooms.snapshots:
                     self._rooms_from.forget(room)
                     self.rooms.drop(room)
 
@@ -193,12 +193,12 @@ class Tables:
         """The states whose last message is newer than that of the state in the tables."""
         if not self.current:
             return []
-        cards = self.rooms.cards
+        snapshots = self.rooms.snapshots
         return [
             state
             for state in states
             if state.appended_ms
-            and ((held := cards.get(state.room)) is None or state.appended_ms > held.state.appended_ms)
+            and ((held := snapshots.get(state.room)) is None or state.appended_ms > held.state.appended_ms)
         ]
 
     def _observe(self, states: Iterable[RoomState], now_ms: int) -> None:

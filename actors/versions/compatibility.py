@@ -14,8 +14,8 @@ FITTING = 0.5  # share of those with content that must come from the version's e
 
 def check_fits(model: ServedVersion, rooms: RoomTable) -> None:
     """Checks that the rooms' vectors come from the model's encoder. Raises VersionError. The caller holds the lock."""
-    some = islice(rooms.cards.values(), SAMPLE)
-    encoders = [card.state.encoder_version for card in some if card.state.encoder_version]
+    some = islice(rooms.snapshots.values(), SAMPLE)
+    encoders = [snapshot.state.encoder_version for snapshot in some if snapshot.state.encoder_version]
     if rooms.dimension and rooms.dimension != model.d_content:
         raise VersionError(
             f"version {model.name} reads content of {model.d_content} dimensions; the rooms' has {rooms.dimension}"

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.state.circuit_breaker import ModelFailures
-from actors.state.room_embeddings import Alignment
+from actors.state.circuit_breaker import CircuitBreaker
+from actors.state.room_embeddings import LiveEmbeddings
 from actors.state.table_reader import Tables
 from actors.versions.compatibility import check_fits
 from streaming.clock import Clock
@@ -38,8 +38,8 @@ IDLE_S = 0.2  # between checks while nothing is announced
 RETRY_MS = 30_000  # a version that was refused is tried again: its store may have been away
 
 Load = Callable[[ModelVersion], ServedVersion]
-Warm = Callable[[Alignment], None]
-Shadow = Callable[[Alignment | None], None]
+Warm = Callable[[LiveEmbeddings], None]
+Shadow = Callable[[LiveEmbeddings | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class SwapStatus:
 
 @dataclass(slots=True)
 class _Beside:
-    """An alignment not in force, and the slots that it must catch up on. record: None for the baseline ranker."""
+    """Embeddings not in force, and the slots that they must catch up on. record: None for the baseline ranker."""
 
-    alignment: Alignment
+    embeddings: LiveEmbeddings
     behind: set[int]
     record: ModelVersion | None
 
@@ -76,7 +76,7 @@ class Swapper:
         metrics: Metrics,
         clock: Clock,
         shadow: Shadow | None = None,
-        failures: ModelFailures | None = None,
+        failures: CircuitBreaker | None = None,
     ) -> None:
         """load: raises VersionError. warm: calls the version a few times; raises where it does not answer in numbers.
 
@@ -116,14 +116,14 @@ class Swapper:
         """Puts the wanted version in force, if it is another one. Blocks until it answers or is refused."""
         self._give_way(stop)
         wanted = self._tables.wanted
-        if _name(wanted) == self._rooms.alignment.version:
+        if _name(wanted) == self._rooms.embeddings.version:
             self._reason, self._in_force = "", wanted
             return
         if self._has_failed(wanted):
             return
         if wanted is not None and wanted is self._refused and self._clock.now_ms() - self._refused_ms < RETRY_MS:
             return
-        began_s, was = time.perf_counter(), self._rooms.alignment.version
+        began_s, was = time.perf_counter(), self._rooms.embeddings.version
         try:
             self._swap(self._taken_back(wanted) or self._begun(wanted), wanted, stop)
         except _GivenUp:
@@ -143,7 +143,7 @@ class Swapper:
         if self._show is None or (candidate is None and self._shadow is None) or candidate is self._unfit is not None:
             return
         try:
-            if self._shadow is not None and self._shadow.alignment.version != _name(candidate):
+            if self._shadow is not None and self._shadow.embeddings.version != _name(candidate):
                 self._drop_shadow()
             if candidate is None:
                 return
@@ -151,7 +151,7 @@ class Swapper:
             shadow = self._shadow = self._shadow or self._begun(candidate)
             self._catch_up(shadow, self._tables.wanted, stop)
             if is_new:
-                self._show(shadow.alignment)
+                self._show(shadow.embeddings)
         except _GivenUp:
             return
         except Exception as err:  # a candidate is nobody's answer
@@ -169,11 +169,11 @@ class Swapper:
 
     def status(self) -> SwapStatus:
         """The status as of now."""
-        return SwapStatus(self._rooms.alignment.version, _name(self._tables.wanted), self._reason)
+        return SwapStatus(self._rooms.embeddings.version, _name(self._tables.wanted), self._reason)
 
     def _give_way(self, stop: threading.Event) -> None:
         """Returns to the version before if the one in force fails requests; to v0 if that one did too."""
-        failing = self._rooms.alignment.version
+        failing = self._rooms.embeddings.version
         why = self._failures.beyond_use(failing) if self._failures is not None else ""
         if self._failures is None or not why:
             return
@@ -189,26 +189,26 @@ class Swapper:
         except _GivenUp:
             return
         except Exception:
-            LOGGER.exception("models: %s fails requests, and %s cannot answer", failing, before.alignment.version)
+            LOGGER.exception("models: %s fails requests, and %s cannot answer", failing, before.embeddings.version)
             return
         self._failures.clear(failing)  # if it is announced again, it begins anew
         self._reason = why
         self._metrics.count("swaps_total", outcome="back")
-        LOGGER.error("models: %s gives way to %s: %s", failing, before.alignment.version, why)
+        LOGGER.error("models: %s gives way to %s: %s", failing, before.embeddings.version, why)
 
     def _has_failed(self, record: ModelVersion | None) -> bool:
         """Whether this announcement of a version has given way."""
         return record is not None and self._failed.get(record.version) is record
 
     def _swap(self, beside: _Beside, wanted: ModelVersion | None, stop: threading.Event) -> None:
-        """Puts an alignment in force. Raises _GivenUp where another version than `wanted` is announced meanwhile."""
+        """Puts embeddings in force. Raises _GivenUp where another version than `wanted` is announced meanwhile."""
         try:
-            with self._timed("align"):
+            with self._timed("embed"):
                 self._catch_up(beside, wanted, stop)
             with self._timed("warm"):
-                self._warm(beside.alignment)
+                self._warm(beside.embeddings)
             while not self._flip(beside):
-                self._align(beside, SLICE)
+                self._embed(beside, SLICE)
         except BaseException:
             with self._tables.lock:
                 self._rooms.unfollow(beside.behind)
@@ -217,20 +217,20 @@ class Swapper:
     def _catch_up(self, beside: _Beside, wanted: ModelVersion | None, stop: threading.Event) -> None:
         while len(beside.behind) > LAST:
             began_s = time.perf_counter()
-            self._align(beside, SLICE)
+            self._embed(beside, SLICE)
             if stop.wait(max(PAUSE_S, time.perf_counter() - began_s)) or self._tables.wanted is not wanted:
                 raise _GivenUp
 
     def _taken_back(self, wanted: ModelVersion | None) -> _Beside | None:
         """The version before or the one in the shadow if it is the wanted one, else None. It is not kept any more."""
         shadow, name = self._shadow, _name(wanted)
-        if shadow is not None and self._show is not None and shadow.alignment.version == name:
+        if shadow is not None and self._show is not None and shadow.embeddings.version == name:
             self._shadow = None
             self._show(None)
             shadow.record = wanted
             return shadow
         before = self._before
-        if before is None or before.alignment.version != name:
+        if before is None or before.embeddings.version != name:
             return None
         self._before = None
         before.record = wanted
@@ -245,20 +245,20 @@ class Swapper:
             with self._tables.lock:
                 check_fits(model, self._rooms)
         with self._tables.lock:
-            alignment = self._rooms.shadow(model)
-            return _Beside(alignment, self._rooms.follow(all_rooms=True), wanted)
+            embeddings = self._rooms.embeddings_under(model)
+            return _Beside(embeddings, self._rooms.follow(all_rooms=True), wanted)
 
-    def _align(self, beside: _Beside, most: int) -> None:
+    def _embed(self, beside: _Beside, most: int) -> None:
         """Embeds rooms that it must catch up on, at most `most`."""
         with self._tables.lock:
             slots = [beside.behind.pop() for _ in range(min(most, len(beside.behind)))]
-            cards = [card for slot in slots if (card := self._rooms.by_slot.get(slot)) is not None]
+            snapshots = [snapshot for slot in slots if (snapshot := self._rooms.by_slot.get(slot)) is not None]
             gone = [slot for slot in slots if slot not in self._rooms.by_slot]
-        beside.alignment.index.clear(np.array(gone, np.int64))
-        states = [card.state for card in cards]
-        if states and (self._rooms.dimension or beside.alignment.model is not None):
-            slots_N = np.array([card.slot for card in cards], np.int64)
-            beside.alignment.put(slots_N, states, self._rooms.content(states))
+        beside.embeddings.index.clear(np.array(gone, np.int64))
+        states = [snapshot.state for snapshot in snapshots]
+        if states and (self._rooms.dimension or beside.embeddings.model is not None):
+            slots_N = np.array([snapshot.slot for snapshot in snapshots], np.int64)
+            beside.embeddings.put(slots_N, states, self._rooms.content(states))
 
     def _flip(self, beside: _Beside) -> bool:
         """Embeds the last rooms and flips, in one hold of the lock. False where too many rooms changed since."""
@@ -267,12 +267,12 @@ class Swapper:
             began_s = time.perf_counter()
             if len(beside.behind) > LAST:
                 return False
-            self._align(beside, LAST)
+            self._embed(beside, LAST)
             rooms.unfollow(beside.behind)
             if self._before is not None:
                 rooms.unfollow(self._before.behind)
-            self._before = _Beside(rooms.alignment, rooms.follow(all_rooms=False), self._in_force)
-            rooms.force(beside.alignment)
+            self._before = _Beside(rooms.embeddings, rooms.follow(all_rooms=False), self._in_force)
+            rooms.force(beside.embeddings)
             self._in_force = beside.record
             took_s = time.perf_counter() - began_s
         self._metrics.observe("swap_seconds", took_s, stage="flip")
@@ -286,7 +286,7 @@ class Swapper:
         if is_news:
             said = "models: %s is refused, and %s answers on: %s"
             LOGGER.error(
-                said, _name(wanted), self._rooms.alignment.version, err, exc_info=not isinstance(err, TidecastError)
+                said, _name(wanted), self._rooms.embeddings.version, err, exc_info=not isinstance(err, TidecastError)
             )
 
     def _timed(self, stage: str) -> _Timed:

@@ -14,7 +14,7 @@ from deploy.terminal.console import complain, say, say_json
 from deploy.terminal.plain_progress import PlainProgress
 from streaming.errors import ConfigError
 from streaming.local_kafka import KAFKA_VERSION, LocalKafka, find_jars
-from streaming.masked_uri import shown
+from streaming.masked_uri import masked
 
 if TYPE_CHECKING:
     from deploy.config.settings import Settings
@@ -43,7 +43,7 @@ def run(
         return _fetch(as_json=json)
     if settings.kafka.bootstrap_servers:
         complain(
-            f"tidecast: kafka.bootstrap_servers is {shown(settings.kafka.bootstrap_servers)}: "
+            f"tidecast: kafka.bootstrap_servers is {masked(settings.kafka.bootstrap_servers)}: "
             "the other commands use that Kafka, not the local one"
         )
     kafka = LocalKafka(settings.local_kafka)

@@ -9,7 +9,7 @@ import typer
 
 from deploy.commands.command_line import settings_of
 from deploy.terminal.console import as_json, say, say_json
-from streaming.masked_uri import shown_uri
+from streaming.masked_uri import masked_uri
 
 if TYPE_CHECKING:
     from streaming.events import ModelVersion
@@ -121,7 +121,7 @@ def _publish(registry: Registry, asked: Asked) -> int:
 
     record = registry.publish(bundle_at(asked.subject))
     if not asked.live:
-        said = f"version {record.version} is a candidate, at {shown_uri(record.path)}"
+        said = f"version {record.version} is a candidate, at {masked_uri(record.path)}"
         return _say(asked, f"{said}; `tidecast models promote {record.version}` puts it live", _state(record))
     return _promoted(registry, asked, record.version)
 
@@ -155,12 +155,12 @@ def rollback(registry: Registry, *, as_json: bool) -> int:
 
 def _retire(registry: Registry, asked: Asked) -> int:
     record = registry.retire(asked.subject, delete=asked.delete)
-    gone = "; its files are deleted" if asked.delete else f"; its files stay at {shown_uri(record.path)}"
+    gone = "; its files are deleted" if asked.delete else f"; its files stay at {masked_uri(record.path)}"
     return _say(asked, f"version {record.version} is retired{gone}", _state(record))
 
 
 def _state(record: ModelVersion) -> dict[str, Any]:
-    return {"version": record.version, "state": record.state, "path": shown_uri(record.path)}
+    return {"version": record.version, "state": record.state, "path": masked_uri(record.path)}
 
 
 def _say(asked: Asked, text: str, told: dict[str, Any], code: int = 0) -> int:

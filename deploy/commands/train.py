@@ -12,7 +12,7 @@ import typer
 
 from deploy.commands.command_line import SkipBad, settings_of, time_ms
 from deploy.terminal.console import as_json, say
-from streaming.masked_uri import shown_uri
+from streaming.masked_uri import masked_uri
 
 if TYPE_CHECKING:
     from deploy.config.settings import Settings
@@ -172,7 +172,7 @@ def _publish(asked: Asked, trained: Trained, registry: Registry | None) -> dict[
         return {**result, "path": str(asked.out), "state": "written", **_judged(verdict)}
     assert registry is not None  # it exists if there is no --out
     record = registry.publish(trained.bundle)
-    path = shown_uri(record.path)
+    path = masked_uri(record.path)
     if not asked.live:
         return {**result, "path": path, "state": "candidate"}
     verdict = registry.promote(manifest.version, trained.gate)

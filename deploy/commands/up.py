@@ -40,7 +40,7 @@ def run(
     """Starts the system: Kafka where none is configured, missing topics, Ray, the application."""
     from deploy.local.system import System  # noqa: PLC0415  the help needs none of this
     from deploy.terminal.plain_progress import PlainProgress  # noqa: PLC0415
-    from streaming.masked_uri import shown  # noqa: PLC0415
+    from streaming.masked_uri import masked  # noqa: PLC0415
 
     settings = settings_of(context)
     if address:
@@ -63,7 +63,7 @@ def run(
             system.stop()
         raise
     seconds = round(time.monotonic() - began_s, 1)
-    servers = shown(system.settings.kafka.bootstrap_servers)
+    servers = masked(system.settings.kafka.bootstrap_servers)
     admin_url = system.settings.http.admin_url
     if json:
         said = {"url": system.url, "admin_url": admin_url, "bootstrap_servers": servers, "seconds": seconds}

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from deploy.config.proxy_limits import ProxyLimits
 from streaming.errors import ConfigError
-from streaming.masked_uri import shown_uri
+from streaming.masked_uri import masked_uri
 from streaming.section import Count, Port, PortOrZero, Positive, Section
 
 HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?|")  # a name, IPv4, IPv6, or "" for all of them
@@ -39,7 +39,7 @@ class HttpConfig(Section):
     def check(self) -> None:
         for name in ("host", "admin_host"):
             if not HOST.fullmatch(host := getattr(self, name)):
-                said = f"http.{name} is {shown_uri(host)!r}"
+                said = f"http.{name} is {masked_uri(host)!r}"
                 raise ConfigError(f"{said}; it must be a name or an address, without scheme and port")
         if self.admin == self.port or self.admin > 65_535:
             raise ConfigError(f"http.admin_port would be {self.admin}; give it a port of its own, from 1 to 65535")

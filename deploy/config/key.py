@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from streaming.errors import ConfigError
-from streaming.masked_uri import MASK, shown_uri
+from streaming.masked_uri import MASK, masked_uri
 
 ENV_PREFIX = "TIDECAST_"
 ENV_SEPARATOR = "__"
@@ -77,7 +77,7 @@ def shown_value(name: str, value: object) -> object:
     if is_secret(name) and value not in ("", None):
         return MASK
     if isinstance(value, str):
-        return shown_uri(value)
+        return masked_uri(value)
     if isinstance(value, list | tuple):
         return type(value)(shown_value(name, item) for item in value)
     return value

@@ -130,6 +130,6 @@ class CleanFormatter(logging.Formatter):
 
 def without_secrets(text: str) -> str:
     """The text with the secrets in it masked."""
-    from streaming.masked_uri import shown  # noqa: PLC0415  the command looks first whether `streaming` is ours
+    from streaming.masked_uri import masked  # noqa: PLC0415  the command looks first whether `streaming` is ours
 
-    return shown(text)
+    return masked(text)

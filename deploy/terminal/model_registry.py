@@ -16,7 +16,7 @@ from streaming.archive.store import open_store
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
 from streaming.errors import ArchiveError, LogUnavailable, VersionError
-from streaming.masked_uri import shown_uri
+from streaming.masked_uri import masked_uri
 from training.registry.bundle import MANIFEST, Bundle, exists, read
 from training.registry.catalog import CatalogEntry
 from training.registry.manifest import V0, Manifest, parameters
@@ -76,7 +76,7 @@ def version_at(place: str, settings: Settings) -> Bundle:
         raise VersionError(str(err)) from err
     known = f"it has {', '.join(names)}" if names else "which has none"
     raise VersionError(
-        f"there is neither a folder of that name here nor such a version in the registry at {shown_uri(uri)}, {known}"
+        f"there is neither a folder of that name here nor such a version in the registry at {masked_uri(uri)}, {known}"
     )
 
 
@@ -86,7 +86,7 @@ def row_of(listed: CatalogEntry) -> dict[str, Any]:
     return {
         "version": record.version,
         "state": listed.state,
-        "path": shown_uri(record.path),
+        "path": masked_uri(record.path),
         "metrics": record.metrics,
         "at_ms": record.at_ms,
     }
@@ -99,7 +99,7 @@ def draw(versions: Sequence[CatalogEntry]) -> None:
         record = listed.record
         some = list(record.metrics.items())[:SHOWN_METRICS]
         figures = ", ".join(f"{name} {value:.4g}" for name, value in some)
-        rows.append((record.version, listed.state, when(record.at_ms), figures, shown_uri(record.path)))
+        rows.append((record.version, listed.state, when(record.at_ms), figures, masked_uri(record.path)))
     out = console()
     out.print(table(COLUMNS, rows, out.width))
 
@@ -109,7 +109,7 @@ def describe(listed: CatalogEntry, manifest: Manifest) -> list[str]:
     size = sum(file.num_bytes for file in manifest.files.values())
     lines = {
         "version": f"{manifest.version}   {listed.state} since {when(listed.record.at_ms)}",
-        "path": shown_uri(listed.record.path),
+        "path": masked_uri(listed.record.path),
         "created": when(manifest.created_at_ms),
         "trained until": when(manifest.trained_until_ms),
         "begun from": manifest.parent,

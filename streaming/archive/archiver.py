@@ -16,13 +16,13 @@ from streaming.archive.config import ArchiveConfig
 from streaming.archive.parquet import save, table_of
 from streaming.archive.pending import Pending
 from streaming.archive.reader import Archive
-from streaming.archive.topic_lives import Makings
+from streaming.archive.topic_lives import ArchivedLives
 from streaming.archive.upkeep import SETTLED_MS, Step, compact, prune
 from streaming.clock import Clock
 from streaming.errors import ArchiveError, LogUnavailable, TopicMissing, Unreadable
 from streaming.log.log import Batch, Log, Partition, Source, TopicShape
 from streaming.log.topics import HOUR_MS, TOPICS
-from streaming.masked_uri import shown_uri
+from streaming.masked_uri import masked_uri
 from streaming.metrics import Metrics
 from streaming.troubles import Trouble, Troubles
 
@@ -146,7 +146,7 @@ class Archiver:
         """
         partitions = [Partition(topic, n) for topic, shape in shapes.items() for n in range(shape.partitions)]
         ends, known = self._log.ends(partitions), self._archive.positions()
-        makings, first = Makings(self._archive.store), {}
+        makings, first = ArchivedLives(self._archive.store), {}
         anew = list(self._status.anew)
         for topic, shape in shapes.items():
             making, begins = makings.current(topic, shape, known, ends)
@@ -156,7 +156,7 @@ class Archiver:
                 LOGGER.warning(
                     "archiver: topic %s was made anew, or its broker has lost it: it is archived from its beginning, "
                     "after what %s has of it. Another cluster's archive needs an archive.uri of its own",
-                    *(topic, shown_uri(self._config.uri)),
+                    *(topic, masked_uri(self._config.uri)),
                 )
             first.update({Partition(topic, n): making.first.get(n, 0) for n in range(shape.partitions)})
         self._status = replace(self._status, anew=tuple(anew))

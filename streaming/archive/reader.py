@@ -14,7 +14,7 @@ import pyarrow as pa
 from streaming.archive import parquet
 from streaming.archive.file import ArchiveFile, by_partition, hour_of, parse_path
 from streaming.archive.store import Store, open_store
-from streaming.archive.topic_lives import is_making
+from streaming.archive.topic_lives import is_life_file
 from streaming.errors import ArchiveError, BadArchiveFile, RecordError
 from streaming.log.codec import Decoder
 from streaming.log.log import Partition
@@ -176,7 +176,7 @@ class Archive:
         found: set[ArchiveFile] = set()
         for entry in self.store.list(under):
             file = parse_path(entry.path, entry.num_bytes)
-            if file is None and is_making(entry.path):
+            if file is None and is_life_file(entry.path):
                 continue
             if file is None:
                 self._skip(entry.path, BadArchiveFile(f"{entry.path}: not a name that the archive gives"))

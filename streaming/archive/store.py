@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.fs
 
 from streaming.errors import ArchiveError
-from streaming.masked_uri import shown_uri, without_secrets
+from streaming.masked_uri import masked_uri, without_secrets
 from streaming.private_folder import make_private
 
 UNFINISHED = ".tmp"  # suffix of a file that is being written; no reader's pattern matches it
@@ -74,14 +74,14 @@ def open_store(uri: str, section: str = "archive") -> Store:
         raise ArchiveError(f"no {section}: set {section}.uri (a folder, s3://bucket/path, ...) or give --uri")
     if "://" not in uri:
         if ONE_SLASH.match(uri) is not None:
-            said = f"{section}.uri is {shown_uri(uri)!r}: a URI has two slashes behind its colon"
-            raise ArchiveError(f"{said}; ./{shown_uri(uri)} is a folder of that name")
+            said = f"{section}.uri is {masked_uri(uri)!r}: a URI has two slashes behind its colon"
+            raise ArchiveError(f"{said}; ./{masked_uri(uri)} is a folder of that name")
         return FolderStore(Path(uri).expanduser(), uri, section)
     try:
         filesystem, root = _filesystem(uri)
     except Exception as err:  # fsspec's libraries raise anything
         said = _said(err, uri)
-        raise ArchiveError(f"{section}.uri is {shown_uri(uri)!r}, which cannot be opened: {said}. {KNOWN}") from err
+        raise ArchiveError(f"{section}.uri is {masked_uri(uri)!r}, which cannot be opened: {said}. {KNOWN}") from err
     if isinstance(filesystem, pa.fs.LocalFileSystem):
         return FolderStore(Path(root), uri, section)
     return ObjectStore(filesystem, root, uri, section)
@@ -142,7 +142,7 @@ class FolderStore:
 
     @property
     def shown(self) -> str:
-        return shown_uri(self.uri)
+        return masked_uri(self.uri)
 
     def list(self, under: str = "") -> list[Entry]:
         with _told(self, "listing"):
@@ -218,7 +218,7 @@ class ObjectStore:
 
     @property
     def shown(self) -> str:
-        return shown_uri(self.uri)
+        return masked_uri(self.uri)
 
     def list(self, under: str = "") -> list[Entry]:
         below = f"{self._root}/{under}".rstrip("/")

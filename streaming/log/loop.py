@@ -26,7 +26,7 @@ YOUNG_OBJECTS = 100_000
 # passes between polls that bring records.
 LEAST_TURN_S = 0.02
 IDLE_WAIT_S = 1.0  # limit of a poll when nothing is due: a record ends it, and workers sweep once a second
-PUT_BACK_MS = 1_000  # a larger step back of the clock would delay a fold's deadlines too much
+PUT_BACK_MS = 1_000  # a larger step back of the clock would delay a worker's deadlines too much
 PUT_AHEAD_MS = 30_000  # or the machine slept, and records of that time are still to come
 MAX_BACKOFF_S = 5.0  # a broker needs about that long to restart; longer would only add to the outage
 
@@ -46,7 +46,7 @@ class Membership:
         return f"{self.group}-{self.member}"
 
 
-class Fold(Protocol):
+class LoopWorker(Protocol):
     """The state that a loop drives, per partition, and its output records. Called by the loop's thread only."""
 
     def begin(self, source: Source, sink: Sink) -> None:
@@ -69,17 +69,17 @@ class Fold(Protocol):
 
 
 class Loop:
-    """Runs a fold until it is stopped.
+    """Runs a worker until it is stopped.
 
     Where the log becomes unavailable the session ends, its uncommitted work is void, and a new session begins from the
-    last commit. The same happens where the clock was moved, because a fold's deadlines depend on it. Where another
+    last commit. The same happens where the clock was moved, because a worker's deadlines depend on it. Where another
     process has taken this one's place, Fenced is raised, and the caller's process should end.
     """
 
-    def __init__(self, log: Log, membership: Membership, fold: Fold, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, log: Log, membership: Membership, worker: LoopWorker, metrics: Metrics, clock: Clock) -> None:
         self._log = log
         self._membership = membership
-        self._fold = fold
+        self._worker = worker
         self._metrics = metrics
         self._clock = clock
         self.restarts = 0
@@ -114,7 +114,7 @@ class Loop:
         try:
             source = self._log.group(names.topics, names.group, names.member, names.beside)
             try:
-                self._fold.begin(source, sink)
+                self._worker.begin(source, sink)
                 while not stop.is_set():
                     started_s = self._clock.monotonic_s()
                     if self._turn(source, sink):
@@ -130,15 +130,15 @@ class Loop:
     def _turn(self, source: Source, sink: Sink) -> bool:
         """Runs one turn; returns whether there were records."""
         self._look_at_clock()
-        batch = source.poll(self._fold.wait_s())
+        batch = source.poll(self._worker.wait_s())
         if batch.revoked or batch.assigned:
             self._settle()  # states are restored from the log, so this member's writes must be complete
         if batch.revoked:
-            self._fold.revoke(batch.revoked)
+            self._worker.revoke(batch.revoked)
         if batch.assigned:
-            self._fold.assign(batch.assigned)
+            self._worker.assign(batch.assigned)
             self._metrics.count("rebuilds_total", len(batch.assigned), reader=self._membership.group)
-        self._fold.apply(batch)
+        self._worker.apply(batch)
         if self._ending is not None and self._ending.done():
             self._settle()
         self._commit(source, sink, final=bool(batch.reshaped))
@@ -160,7 +160,7 @@ class Loop:
 
     def _commit(self, source: Source, sink: Sink, *, final: bool) -> None:
         """Begins a commit. It completes while the next batch is read and applied, and before anything more is sent."""
-        positions = self._fold.publish(final=final)
+        positions = self._worker.publish(final=final)
         if positions is None:
             return
         self._settle()

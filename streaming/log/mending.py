@@ -235,7 +235,7 @@ def _end_time(value: Any, mends: Mends) -> int:
         at_ms = _time(value, found)
     except (ValueError, OverflowError):
         mends.add("end_time")
-        return MAX_AT_MS  # RoomFold limits event times to the append time
+        return MAX_AT_MS  # RoomAggregate limits event times to the append time
     mends |= found
     return at_ms
 

@@ -26,7 +26,7 @@ EXPLAINED = 0.95  # some of the keys may be another producer's
 MARK = b',"forwarded":'  # in a copy's value, before `"topic-partition@offset"` of the original
 
 
-class Foreign:
+class MisplacedRecords:
     """Forwards one reader's foreign records. For the thread of its sink."""
 
     def __init__(self, sink: Sink, metrics: Metrics, census: Census) -> None:

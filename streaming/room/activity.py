@@ -87,7 +87,7 @@ def is_sign_of_life(activity: RoomActivity) -> bool:
     return not activity.lapsed or activity.left > activity.lapsed or acts > 0
 
 
-class ActivityFold:
+class ActivityAggregate:
     """Aggregate of a room's activity: sums over its life, and entries and arrivals of its last ten minutes.
 
     The result does not depend on the order of the records, nor on how the events are split into records.

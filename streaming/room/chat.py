@@ -13,7 +13,7 @@ from streaming.events import Outcome, RoomState
 from streaming.room.language import guess_language
 from streaming.room.recent import RecentMessages
 from streaming.room.text import text_hash
-from streaming.room.vectors import fold_mean
+from streaming.room.vectors import updated_mean
 from streaming.room.window import ChatLine, ChatStatistics, ChatWindow, ClosedSegment
 from streaming.room.window_config import WindowConfig
 
@@ -59,7 +59,7 @@ class _WantedText:
         return self.none_yet or (index + self._phase) % self._every == 0
 
 
-class ChatFold:
+class ChatAggregate:
     """Aggregate of the chat of one room. Attributes are the fields of RoomState of the same names."""
 
     __slots__ = (
@@ -289,7 +289,7 @@ class ChatFold:
         while self._waiting and self._waiting[0].settled:
             waiting = self._waiting.pop(0)
             if waiting.vector:
-                self.mean_vector = fold_mean(self.mean_vector, waiting.vector, self._config.mean_alpha)
+                self.mean_vector = updated_mean(self.mean_vector, waiting.vector, self._config.mean_alpha)
                 self._wanted.none_yet = False
             self.mean_segment = waiting.segment.index
 

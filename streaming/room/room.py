@@ -25,8 +25,8 @@ from streaming.events import (
     RoomStatus,
     StreamerId,
 )
-from streaming.room.activity import ActivityFold, is_sign_of_life
-from streaming.room.chat import ChatFold, RoomText
+from streaming.room.activity import ActivityAggregate, is_sign_of_life
+from streaming.room.chat import ChatAggregate, RoomText
 from streaming.room.language import guess_language
 from streaming.room.lifecycle import Lifecycle
 from streaming.room.text import build_title_text, text_hash
@@ -52,7 +52,7 @@ class RoomCounts(NamedTuple):
     arrivals: tuple[Arrival, ...]
 
 
-class RoomFold:
+class RoomAggregate:
     """Aggregate of one room.
 
     Apply each topic in offset order. After `restore(state)` read each topic again from the position held back by
@@ -70,8 +70,8 @@ class RoomFold:
         self.room = room
         self._config = config
         self._life = Lifecycle()
-        self._chat = ChatFold(config, zlib.crc32(room.encode()))
-        self._activity = ActivityFold()
+        self._chat = ChatAggregate(config, zlib.crc32(room.encode()))
+        self._activity = ActivityAggregate()
         self._title_text: RoomText | None = None  # that of the description in force
         self._title_language = ""  # a guess
         self._presumed_ms = -1  # presumed ended while the last sign of life is this one
@@ -212,7 +212,7 @@ class RoomFold:
         """Closed segments whose vectors the slow mean waits for, oldest first. They stay until folded or skipped."""
         return self._chat.closed_segments()
 
-    def fold_segment(self, index: int, vector: bytes, encoder_version: str) -> bool:
+    def add_segment(self, index: int, vector: bytes, encoder_version: str) -> bool:
         """Takes a segment's vector into the slow mean, in order of the segments, in whatever order vectors come.
 
         One that is not finite is left out, because it would spoil the mean for good.

@@ -49,7 +49,7 @@ def with_numbers_only(state: RoomState) -> RoomState:
     return state
 
 
-def fold_mean(mean: bytes, vector: bytes, alpha: float) -> bytes:
+def updated_mean(mean: bytes, vector: bytes, alpha: float) -> bytes:
     """Returns mean + alpha * (vector - mean) in float32, rounded to float16. Not normalised; the first vector is it.
 
     Because of the rounding at every step, a mean restored from the log continues exactly as the one in memory.

@@ -67,7 +67,7 @@ class OpenHabit(msgspec.Struct, array_like=True, eq=False):
     entered_at_ms: int = 0
 
 
-class ProfileFold:
+class ProfileAggregate:
     """Aggregate of one viewer. Call `apply` for every event once, in log order, and `profile` at any time.
 
     Names of rooms and streamers are interned: many viewers share each, and shared ones stay in the processor's cache.

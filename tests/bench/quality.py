@@ -27,11 +27,11 @@ from streaming.log.memory_record import MemoryRecord
 from streaming.log.topics import ROOM_STATES, VIEWER_PROFILES
 from streaming.metrics import MemoryMetrics
 from streaming.room.activity import ActivityBook
-from streaming.room.room import RoomFold
+from streaming.room.room import RoomAggregate
 from streaming.room.window_config import WindowConfig
 from streaming.simulated.config import SimulationConfig
 from streaming.simulated.simulate import Platform
-from streaming.viewer.profile import ProfileFold
+from streaming.viewer.profile import ProfileAggregate
 from streaming.viewer.profile_config import ProfileConfig
 from training.content.text_encoder import TextEncoder
 from training.settings import BaselineWeights, EncoderConfig
@@ -47,8 +47,8 @@ ENCODE = 64  # texts a batch
 class History:
     """Everybody's folds up to the moment, and who entered what after it."""
 
-    rooms: dict[str, RoomFold] = field(default_factory=dict)
-    viewers: dict[str, ProfileFold] = field(default_factory=dict)
+    rooms: dict[str, RoomAggregate] = field(default_factory=dict)
+    viewers: dict[str, ProfileAggregate] = field(default_factory=dict)
     next_rooms: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     offset: int = 0
 
@@ -65,8 +65,10 @@ def play(platform: Platform, minutes: int) -> tuple[History, int]:
                 if isinstance(event, ViewerEvent) and event.action == "enter":
                     history.next_rooms[event.viewer].add(event.room)
             elif isinstance(event, ViewerEvent):
-                fold = history.viewers.setdefault(event.viewer, ProfileFold(ViewerId(event.viewer), ProfileConfig()))
-                fold.apply(event, event.at_ms, book)
+                aggregate = history.viewers.setdefault(
+                    event.viewer, ProfileAggregate(ViewerId(event.viewer), ProfileConfig())
+                )
+                aggregate.apply(event, event.at_ms, book)
             elif isinstance(event, ChatMessage):
                 _room(history, event.room).apply_chat(event, history.offset, event.at_ms)
             else:
@@ -77,19 +79,23 @@ def play(platform: Platform, minutes: int) -> tuple[History, int]:
     return history, moment_ms
 
 
-def _room(history: History, room: str) -> RoomFold:
-    return history.rooms.setdefault(room, RoomFold(RoomId(room), WindowConfig()))
+def _room(history: History, room: str) -> RoomAggregate:
+    return history.rooms.setdefault(room, RoomAggregate(RoomId(room), WindowConfig()))
 
 
 def encode_rooms(history: History, encoder: TextEncoder) -> None:
     """Gives every room the vectors that a RoomWorker would have given it by the moment."""
-    titles = [(fold, text) for fold in history.rooms.values() if (text := fold.title_text())]
-    chats = [(fold, text) for fold in history.rooms.values() if fold.started and (text := fold.chat_text())]
+    titles = [(aggregate, text) for aggregate in history.rooms.values() if (text := aggregate.title_text())]
+    chats = [
+        (aggregate, text)
+        for aggregate in history.rooms.values()
+        if aggregate.started and (text := aggregate.chat_text())
+    ]
     for pairs, is_title in ((titles, True), (chats, False)):
         for start in range(0, len(pairs), ENCODE):
             some = pairs[start : start + ENCODE]
-            for (fold, text), vector_D in zip(some, encoder.encode([text.text for _, text in some]), strict=True):
-                give = fold.set_title_vector if is_title else fold.set_chat_vector
+            for (aggregate, text), vector_D in zip(some, encoder.encode([text.text for _, text in some]), strict=True):
+                give = aggregate.set_title_vector if is_title else aggregate.set_chat_vector
                 give(text, np.asarray(vector_D, "<f2").tobytes(), encoder.version)
 
 
@@ -97,9 +103,11 @@ def replica_of(history: History, now_ms: int, weights: BaselineWeights) -> Recom
     """A replica that has read everything."""
     clock, metrics = ManualClock(now_ms), MemoryMetrics()
     tables = Tables(TablesConfig(), LiveIndex(IndexConfig()), metrics, clock)
-    states = [state for fold in history.rooms.values() if (state := fold.state(now_ms))]
+    states = [state for aggregate in history.rooms.values() if (state := aggregate.state(now_ms))]
     tables.apply(_batch(ROOM_STATES, [(state.room, encode(state)) for state in states]))
-    tables.apply(_batch(VIEWER_PROFILES, [(v, encode(fold.profile())) for v, fold in history.viewers.items()]))
+    tables.apply(
+        _batch(VIEWER_PROFILES, [(v, encode(aggregate.profile())) for v, aggregate in history.viewers.items()])
+    )
     return Recommender(tables, RecommendConfig(weights=weights), metrics, clock)
 
 

@@ -116,7 +116,7 @@ def put_live(tables: Tables, recommender: Recommender, num_rooms: int) -> None:
     tables.apply(batch_of(MODELS, [(key_of(record).decode(), encode(record))]))
     metrics, clock = PrometheusMetrics(), SystemClock()
     Swapper(tables, lambda _: Version(bundle), recommender.warm, metrics=metrics, clock=clock).turn(threading.Event())
-    if tables.rooms.alignment.version != "bench":
+    if tables.rooms.embeddings.version != "bench":
         raise RuntimeError("the version does not go live")
 
 

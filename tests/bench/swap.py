@@ -194,7 +194,7 @@ def figures(times_R2: np.ndarray, windows_W2: np.ndarray, swaps: MemoryMetrics) 
         found |= {f"{name}_p50_ms": np.median(some_ms), f"{name}_p99_ms": np.percentile(some_ms, 99)}
         found |= {f"{name}_max_ms": some_ms.max(), f"{name}_requests": len(some_ms)}
     found["p99_ratio"] = found["during_p99_ms"] / found["before_p99_ms"]
-    for stage in ("load", "align", "warm", "flip", "total"):
+    for stage in ("load", "embed", "warm", "flip", "total"):
         seconds = swaps.observed("swap_seconds", stage=stage)
         found[f"{stage}_ms"], found[f"{stage}_max_ms"] = 1e3 * np.median(seconds), 1e3 * max(seconds)
     found["swaps"] = swaps.value("swaps_total", outcome="live")

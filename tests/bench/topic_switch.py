@@ -27,7 +27,7 @@ import torch
 from actors.index.live_index import LiveIndex
 from actors.recommend.recommender import Query, Recommender
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
-from actors.state.room_embeddings import ModelAlignment
+from actors.state.room_embeddings import ModelEmbeddings
 from actors.state.table_reader import Tables
 from actors.versions.swap import Swapper
 from streaming.clock import ManualClock
@@ -43,7 +43,7 @@ from streaming.simulated.config import SimulationConfig
 from streaming.simulated.phrases import Phrasebook
 from streaming.simulated.simulate import Platform
 from streaming.simulated.truth import ENGLISH
-from tests.simulated import Folded, WordEncoder, archive_of
+from tests.simulated import AggregatedPlatform, WordEncoder, archive_of
 from training.content.encode_missing import Encoder
 from training.content.text_encoder import TextEncoder
 from training.examples.schema import ExamplesConfig
@@ -118,7 +118,7 @@ class World:
         events = [event for event in everything if self._is_english(event)]
         cut = next(place for place, event in enumerate(events) if event.at_ms >= self.moment_ms)
         self.past, self._next = events[:cut], events[cut:]
-        self.stays = Folded(encoder)
+        self.stays = AggregatedPlatform(encoder)
         self.stays.apply(self.past)
         self.profiles = dict(self.stays.profiles())
         self.cases = self._cases()
@@ -233,8 +233,8 @@ class Replica:
     def seen(self, case: Case) -> Seen:
         """The case's room now."""
         rooms = self.tables.rooms
-        assert isinstance(rooms.alignment, ModelAlignment)
-        row = rooms.alignment.rooms.take(np.array([rooms.cards[case.room].slot]))  # type: ignore[index]
+        assert isinstance(rooms.embeddings, ModelEmbeddings)
+        row = rooms.embeddings.rooms.take(np.array([rooms.snapshots[case.room].slot]))  # type: ignore[index]
         ranks = []
         for viewer in case.viewers:
             answer = self.recommender.recommend(Query(viewer=viewer, limit=len(rooms)))

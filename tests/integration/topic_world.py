@@ -169,7 +169,7 @@ class TopicWorld:
     def shown(self) -> dict[str, str]:
         """The rooms that a replica holds live, with their titles."""
         with self.tables.lock:
-            return {room: card.state.title for room, card in self.tables.rooms.cards.items()}
+            return {room: snapshot.state.title for room, snapshot in self.tables.rooms.snapshots.items()}
 
 
 @contextlib.contextmanager

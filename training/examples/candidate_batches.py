@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import TrainingError
-from streaming.room.vectors import fold_mean, to_bytes
+from streaming.room.vectors import to_bytes, updated_mean
 from training.content.content_vector import mix
 from training.content.declared_labels import LABELS, UNKNOWN
 from training.examples.co_visit_counts import TransitionCounts
@@ -170,7 +170,7 @@ def _means(
         if in_mean:
             before = means[of_room[room]] if room in of_room else b""
             of_room[room] = len(means)
-            means.append(fold_mean(before, to_bytes(vectors_KD[place]), alpha))
+            means.append(updated_mean(before, to_bytes(vectors_KD[place]), alpha))
         row_K[place] = of_room.get(room, 0)
     return np.frombuffer(b"".join(means), "<f2").reshape(len(means), -1), row_K
 

@@ -22,7 +22,7 @@ from streaming.log.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_PROFILES
 from streaming.room.activity import ActivityBook
 from streaming.room.window_config import WindowConfig
 from streaming.viewer.presence import Deadlines, presence_of
-from streaming.viewer.profile import ProfileFold
+from streaming.viewer.profile import ProfileAggregate
 from streaming.viewer.profile_config import ProfileConfig
 from training.examples.event_stream import StreamRecord
 from training.examples.outcomes import Outcomes, OutcomeTracker
@@ -43,10 +43,10 @@ COVISITS = 5  # newest visits of a viewer that make a pair with the one that beg
 class _Viewer:
     """The state of one viewer. entered: by room and time of a visit, the room's number, segment and title then."""
 
-    __slots__ = ("entered", "fold", "shown", "shown_ms")
+    __slots__ = ("aggregate", "entered", "shown", "shown_ms")
 
-    def __init__(self, fold: ProfileFold) -> None:
-        self.fold = fold
+    def __init__(self, aggregate: ProfileAggregate) -> None:
+        self.aggregate = aggregate
         self.entered: dict[tuple[str, int], tuple[int, int, int]] = {}
         self.shown: tuple[str, ...] = ()
         self.shown_ms = 0
@@ -134,14 +134,14 @@ class ExamplePass:
         now_ms = self._clock.now_ms(at_ms)
         for name in self._deadlines.take(now_ms):
             viewer = self._known(name)
-            if viewer is not None and not viewer.fold.lapse(now_ms, self._book):
-                self._expect(name, viewer.fold)
+            if viewer is not None and not viewer.aggregate.lapse(now_ms, self._book):
+                self._expect(name, viewer.aggregate)
         if len(self._book):
             self.rooms.apply_activity(self._book.drain(), at_ms)
 
-    def _expect(self, name: str, fold: ProfileFold) -> None:
-        if fold.present_until_ms is not None:
-            self._deadlines.put(name, fold.present_until_ms)
+    def _expect(self, name: str, aggregate: ProfileAggregate) -> None:
+        if aggregate.present_until_ms is not None:
+            self._deadlines.put(name, aggregate.present_until_ms)
 
     def _apply(self, found: StreamRecord, drafts: dict[tuple[str, str], Example | None]) -> Example | None:
         """Applies a record; returns the example of the visit that it begins, if any."""
@@ -162,15 +162,15 @@ class ExamplePass:
 
     def _follow(self, event: ViewerEvent, at_ms: int, drafts: dict[tuple[str, str], Example | None]) -> Example | None:
         viewer = self._viewer(event.viewer)
-        fold = viewer.fold
-        visits = fold.total_visits
-        fold.apply(event, at_ms, self._book)
+        aggregate = viewer.aggregate
+        visits = aggregate.total_visits
+        aggregate.apply(event, at_ms, self._book)
         self._clock.note(event.at_ms, at_ms)
-        self._expect(event.viewer, fold)
-        if fold.total_visits == visits:
+        self._expect(event.viewer, aggregate)
+        if aggregate.total_visits == visits:
             self._outcomes.follow(event)
             return None
-        if fold.room != event.room:  # a late event, about an earlier visit
+        if aggregate.room != event.room:  # a late event, about an earlier visit
             return None
         self.num_visits += 1
         example = drafts.pop((event.viewer, event.room), None)
@@ -195,7 +195,7 @@ class ExamplePass:
     def _viewer(self, name: str) -> _Viewer:
         viewer = self._known(name)
         if viewer is None:
-            viewer = self._viewers[name] = _Viewer(ProfileFold(ViewerId(name), self._profile))
+            viewer = self._viewers[name] = _Viewer(ProfileAggregate(ViewerId(name), self._profile))
         return viewer
 
     def _known(self, name: str) -> _Viewer | None:
@@ -206,9 +206,9 @@ class ExamplePass:
         value = self._profiles.get(name.encode())
         if value is None:
             return None
-        viewer = self._viewers[name] = _Viewer(ProfileFold(ViewerId(name), self._profile))
+        viewer = self._viewers[name] = _Viewer(ProfileAggregate(ViewerId(name), self._profile))
         with contextlib.suppress(RecordError):  # only a newer build can have written it: the viewer starts anew
-            viewer.fold.restore(self._decode(value))
+            viewer.aggregate.restore(self._decode(value))
         return viewer
 
     # the state before a visit
@@ -216,7 +216,7 @@ class ExamplePass:
     def _may_enter(self, event: ViewerEvent) -> bool:
         viewer = self._known(event.viewer)
         if event.action in NO_ENTRY or (
-            event.action != "enter" and viewer is not None and viewer.fold.room == event.room
+            event.action != "enter" and viewer is not None and viewer.aggregate.room == event.room
         ):
             return False
         return event.at_ms >= self._config.since_ms
@@ -231,7 +231,7 @@ class ExamplePass:
             self.num_late += 1
             return None
         viewer = self._known(event.viewer)
-        profile = None if viewer is None else viewer.fold.profile()
+        profile = None if viewer is None else viewer.aggregate.profile()
         slots_N, slot = rooms.slots(now_ms), rooms.slot(event.room)
         place = int(np.searchsorted(slots_N, slot))
         outside = place == len(slots_N) or slots_N[place] != slot

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streaming.errors import TrainingError
 from streaming.events import ChatMessage, Outcome, RoomActivity, RoomEvent, RoomId, RoomState
-from streaming.room.room import RoomFold
+from streaming.room.room import RoomAggregate
 from streaming.room.text import build_title_text, text_hash
 from streaming.room.window_config import WindowConfig
 from training.features.room_columns import LiveRooms
@@ -55,10 +55,10 @@ class Liveness:
 class _RoomEntry:
     """The entry of a room that is not forgotten yet."""
 
-    __slots__ = ("dirty", "fold", "forgotten", "heard", "slot")
+    __slots__ = ("aggregate", "dirty", "forgotten", "heard", "slot")
 
-    def __init__(self, fold: RoomFold, slot: int) -> None:
-        self.fold = fold
+    def __init__(self, aggregate: RoomAggregate, slot: int) -> None:
+        self.aggregate = aggregate
         self.slot = slot
         self.dirty = False  # its columns are behind
         self.heard = False  # a segment with text has closed
@@ -70,7 +70,7 @@ class RoomStateColumns:
 
     def __init__(self, window: WindowConfig, liveness: Liveness, max_held: int) -> None:
         self._window = window
-        self._fold_config = replace(window, mean_every=1)  # every segment's text is wanted
+        self._room_config = replace(window, mean_every=1)  # every segment's text is wanted
         self._liveness = liveness
         self._rooms: dict[str, _RoomEntry] = {}
         self._dirty: list[_RoomEntry] = []
@@ -92,7 +92,7 @@ class RoomStateColumns:
         """Starts from published states of rooms. Call it before any record."""
         for state in states:
             entry = self._entry(state.room)
-            entry.fold.restore(state)
+            entry.aggregate.restore(state)
             entry.heard = state.mean_segment >= 0
             text = build_title_text(state.title, state.category, state.tags, self._window.title_chars)
             language = "" if state.language_guessed else state.language
@@ -104,10 +104,10 @@ class RoomStateColumns:
     def apply_lifecycle(self, event: RoomEvent, offset: int, at_ms: int) -> None:
         """Applies a lifecycle event, with the room's title from now on."""
         entry = self._entry(event.room)
-        entry.fold.apply_lifecycle(event, offset, at_ms)
-        title, row = entry.fold.title_text(), int(self.title_N[entry.slot])
+        entry.aggregate.apply_lifecycle(event, offset, at_ms)
+        title, row = entry.aggregate.title_text(), int(self.title_N[entry.slot])
         is_other = title is not None and (row == NOTHING or self.texts[row].hash != title.hash)
-        described = entry.fold.description
+        described = entry.aggregate.description
         if title is not None and is_other and described is not None:
             self._note_title(entry, title.hash, title.text, described.language, described.category)
         self._touch(entry)
@@ -115,7 +115,7 @@ class RoomStateColumns:
     def apply_chat(self, message: ChatMessage, offset: int, at_ms: int) -> None:
         """Applies a chat message."""
         entry = self._entry(message.room)
-        entry.fold.apply_chats([(message.viewer, message.text, message.at_ms, offset, at_ms)], [0] * len(Outcome))
+        entry.aggregate.apply_chats([(message.viewer, message.text, message.at_ms, offset, at_ms)], [0] * len(Outcome))
         self._take_segments(entry)
         self._touch(entry)
 
@@ -123,7 +123,7 @@ class RoomStateColumns:
         """Applies counts of viewers' activity."""
         for activity in activities:
             entry = self._entry(activity.room)
-            entry.fold.apply_activity(activity, self._activity_offset, at_ms)
+            entry.aggregate.apply_activity(activity, self._activity_offset, at_ms)
             self._activity_offset += 1
             self._touch(entry)
 
@@ -133,15 +133,15 @@ class RoomStateColumns:
             return
         self._swept_ms = head_ms
         for room, entry in list(self._rooms.items()):
-            fold = entry.fold
-            if fold.due_ms < head_ms:
-                fold.close_idle(head_ms)
+            aggregate = entry.aggregate
+            if aggregate.due_ms < head_ms:
+                aggregate.close_idle(head_ms)
                 self._take_segments(entry)
-            silent_ms = head_ms - fold.alive_ms
-            if silent_ms > self._liveness.timeout_ms > 0 and fold.status == "live":
-                fold.presume_ended()
+            silent_ms = head_ms - aggregate.alive_ms
+            if silent_ms > self._liveness.timeout_ms > 0 and aggregate.status == "live":
+                aggregate.presume_ended()
                 self._touch(entry)
-            if silent_ms > FORGET_MS and fold.status != "live":
+            if silent_ms > FORGET_MS and aggregate.status != "live":
                 self._forget(room, entry)
 
     # queries
@@ -158,7 +158,7 @@ class RoomStateColumns:
     def slot(self, room: str) -> int:
         """The slot of a room's columns; UNBORN where nothing is known of the room."""
         entry = self._rooms.get(room)
-        return entry.slot if entry is not None and entry.fold.started else UNBORN
+        return entry.slot if entry is not None and entry.aggregate.started else UNBORN
 
     def slots(self, at_ms: int) -> NDArray[np.int64]:
         """Slots of the rooms that are live, int64 [N], ascending. Brings all columns up to date."""
@@ -171,16 +171,16 @@ class RoomStateColumns:
     def _refresh(self) -> None:
         for entry in self._dirty:
             entry.dirty = False
-            fold, slot = entry.fold, entry.slot
-            counts = fold.counts()
+            aggregate, slot = entry.aggregate, entry.slot
+            counts = aggregate.counts()
             if counts is None or entry.forgotten:
                 continue
             self.live.set(slot, counts)
             self._chat_ms_N[slot] = counts.chat_at_ms or NEVER_MS
-            self._live_N[slot] = fold.status == "live"
+            self._live_N[slot] = aggregate.status == "live"
             if not self.streamers[self.number_N[slot]]:
                 self.streamers[self.number_N[slot]] = counts.streamer
-            fold.mark_published()
+            aggregate.mark_published()
         self._dirty.clear()
 
     def _entry(self, room: str) -> _RoomEntry:
@@ -193,7 +193,7 @@ class RoomStateColumns:
                 f"more than {len(self.number_N) - 1} rooms at once; raise examples.max_held, or give less of the log"
             )
         self._next_slot = max(self._next_slot, slot + 1)
-        entry = self._rooms[room] = _RoomEntry(RoomFold(RoomId(room), self._fold_config), slot)
+        entry = self._rooms[room] = _RoomEntry(RoomAggregate(RoomId(room), self._room_config), slot)
         self.number_N[slot] = self.number(room)
         return entry
 
@@ -212,22 +212,24 @@ class RoomStateColumns:
             self._dirty.append(entry)
 
     def _take_segments(self, entry: _RoomEntry) -> None:
-        for segment in entry.fold.closed_segments():
-            phase = zlib.crc32(entry.fold.room.encode())
+        for segment in entry.aggregate.closed_segments():
+            phase = zlib.crc32(entry.aggregate.room.encode())
             in_mean = not entry.heard or (segment.index + phase) % self._window.mean_every == 0
             entry.heard = True
             self.segment_N[entry.slot] = self._note(entry, segment.index, segment.hash, segment.text, in_mean=in_mean)
-            entry.fold.skip_segment(segment.index)
+            entry.aggregate.skip_segment(segment.index)
 
     def _note_title(self, entry: _RoomEntry, text_hash: int, text: str, language: str, category: str) -> None:
         row = NOTHING
         if text:
             row = len(self.texts)
-            self.texts.append(Text(self.numbers[entry.fold.room], NOTHING, text_hash, text, False, language, category))
+            self.texts.append(
+                Text(self.numbers[entry.aggregate.room], NOTHING, text_hash, text, False, language, category)
+            )
         self.title_N[entry.slot] = row
 
     def _note(self, entry: _RoomEntry, segment: int, text_hash: int, text: str, *, in_mean: bool) -> int:
         if not text:
             return NOTHING
-        self.texts.append(Text(self.numbers[entry.fold.room], segment, text_hash, text, in_mean))
+        self.texts.append(Text(self.numbers[entry.aggregate.room], segment, text_hash, text, in_mean))
         return len(self.texts) - 1

@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from streaming.room.vectors import fold_mean, to_bytes
+from streaming.room.vectors import to_bytes, updated_mean
 from streaming.room.window_config import WindowConfig
 from training.content.content_vector import mix
 from training.features import compiling
@@ -173,7 +173,7 @@ def _means(
     for place, (first, due) in enumerate(zip(first_S.tolist(), due_S.tolist(), strict=True)):
         if first or due:
             before = b"" if first else means[-1]
-            means.append(fold_mean(before, to_bytes(vectors_SD[place]), config.mean_alpha))
+            means.append(updated_mean(before, to_bytes(vectors_SD[place]), config.mean_alpha))
         row_S[place] = len(means) - 1
     mean_RD: NDArray[np.float16] = np.frombuffer(b"".join(means), "<f2").reshape(len(means), -1)
     return mean_RD, row_S

@@ -8,7 +8,7 @@ import numpy as np
 
 from streaming.events import RoomId, RoomState, StreamerId
 from streaming.recorded.replay import Channel
-from streaming.room.activity import ActivityBook, ActivityFold
+from streaming.room.activity import ActivityAggregate, ActivityBook
 from streaming.room.language import guess_language
 from streaming.room.recent import RecentMessages
 from streaming.room.slice import HEARD_PER_VIEWER, SLICE_MS
@@ -26,7 +26,7 @@ class _Room:
         self.started_ms = self.chat_ms = at_ms
         self.messages = 0
         self.recent = RecentMessages()
-        self.activity = ActivityFold()
+        self.activity = ActivityAggregate()
         self._slice = -1  # the newest slice, 5 s
         self._counted: dict[int, int] = {}  # viewer → messages that counted there
 
@@ -82,7 +82,7 @@ class RecordedStates:
         room.hear(viewer, at_ms)
         self._changed.add(channel)
 
-    def fold(self) -> None:
+    def aggregate(self) -> None:
         """Applies what viewers did since the last call."""
         for activity in self.book.drain():
             channel = self._channel_of[activity.room]
@@ -103,7 +103,7 @@ class RecordedStates:
 
     def take_changed(self, at_us: int) -> list[RoomState]:
         """The states of live rooms that changed since the last call."""
-        self.fold()
+        self.aggregate()
         changed = [channel for channel in sorted(self._changed) if self.is_live(channel, at_us // 1_000)]
         self._changed.clear()
         return self._states(changed, at_us)

@@ -20,7 +20,7 @@ from streaming.log.codec import encode
 from streaming.log.log import Log, Sink
 from streaming.log.restore import last_values
 from streaming.log.topics import MODELS
-from streaming.masked_uri import public_uri, shown_uri
+from streaming.masked_uri import masked_uri, public_uri
 from training.registry import bundle as files
 from training.registry.bundle import Bundle
 from training.registry.catalog import MODEL, CatalogEntry, VersionCatalog, key_of, v0_record
@@ -225,7 +225,7 @@ def _load(record: ModelVersion, store: Store, under: str) -> Bundle:
     bundle = files.read(store, under)
     if bundle.manifest.version != record.version:
         name = bundle.manifest.version
-        raise VersionError(f"{shown_uri(record.path)} is version {name}, announced as {record.version}")
+        raise VersionError(f"{masked_uri(record.path)} is version {name}, announced as {record.version}")
     return bundle
 
 

@@ -52,12 +52,12 @@ class FakeVersion:
         self._prepare_CH: Floats | None = None
         self._hidden = hidden
         self._rng = rng
-        self.aligned = 0  # rooms, since it was made
+        self.embedded = 0  # rooms, since it was made
 
     def embed_rooms(
         self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats, labels_N2: NDArray[np.int32] | None = None
     ) -> RoomEmbeddings:
-        self.aligned += len(streamers)
+        self.embedded += len(streamers)
         content_NE = np.concatenate([np.nan_to_num(now_ND), mean_ND], axis=1) @ self._project_DE
         content_NE /= np.maximum(np.linalg.norm(content_NE, axis=1, keepdims=True), 1e-6)
         rows_N = np.array([zlib.crc32(streamer.encode()) % 997 for streamer in streamers], np.int64)
@@ -118,7 +118,7 @@ class Broken(FakeVersion):
     def embed_rooms(
         self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats, labels_N2: NDArray[np.int32] | None = None
     ) -> RoomEmbeddings:
-        if self._at == "align":
+        if self._at == "embed":
             raise ValueError("shapes (3,) and (4,) not aligned")
         return super().embed_rooms(streamers, now_ND, mean_ND, labels_N2)
 

@@ -10,7 +10,7 @@ import numpy as np
 from actors.recommend.recommender import Query
 from actors.recommend.schema import Answer
 from actors.settings import RecommendConfig
-from actors.state.room_embeddings import Alignment, ModelAlignment
+from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from actors.versions.swap import Swapper
 from streaming.errors import VersionError
 from streaming.events import ModelVersion
@@ -29,7 +29,7 @@ class World:
         self.replica = Replica(config=RecommendConfig(shadow=shadow))
         self.versions: dict[str, ServedVersion] = {name: FakeVersion(name) for name in ("one", "two", "three")}
         self.loaded: list[str] = []
-        self.during: Callable[[], None] = lambda: None  # called once all rooms are aligned, before the flip
+        self.during: Callable[[], None] = lambda: None  # called once all rooms are embedded, before the flip
         tables, metrics, clock = self.replica.tables, self.replica.metrics, self.replica.clock
         show = self.replica.recommender.shadow if shadow else None
         self.swapper = Swapper(
@@ -66,13 +66,13 @@ class World:
             raise VersionError(f"{record.path}/weights.safetensors is damaged")
         return self.versions[record.version]
 
-    def _warm(self, alignment: Alignment) -> None:
-        self.replica.recommender.warm(alignment)
+    def _warm(self, embeddings: LiveEmbeddings) -> None:
+        self.replica.recommender.warm(embeddings)
         self.during()
 
     @property
-    def alignment(self) -> Alignment:
-        return self.replica.tables.rooms.alignment
+    def embeddings(self) -> LiveEmbeddings:
+        return self.replica.tables.rooms.embeddings
 
     def answer(self, viewer: str = "v", **query: object) -> Answer:
         return self.replica.recommender.recommend(Query(viewer=viewer, **query))  # type: ignore[arg-type]
@@ -83,10 +83,10 @@ class World:
         slots = rooms.slots()
         states = [rooms.by_slot[slot].state for slot in slots.tolist()]
         found_NE = rooms.index.vectors(np.arange(rooms.index.slots.high))
-        if isinstance(self.alignment, ModelAlignment):
-            expected = self.alignment.align(states, rooms.content(states))
+        if isinstance(self.embeddings, ModelEmbeddings):
+            expected = self.embeddings.embed(states, rooms.content(states))
             np.testing.assert_allclose(found_NE[slots], expected.vectors_NE, rtol=1e-5, atol=1e-6)
-            np.testing.assert_array_equal(self.alignment.rooms.static_NL[slots], expected.static_NL)
+            np.testing.assert_array_equal(self.embeddings.rooms.static_NL[slots], expected.static_NL)
         else:
             assert rooms.projection is not None
             np.testing.assert_allclose(found_NE[slots], rooms.projection.project(rooms.content(states)), atol=1e-3)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streaming.errors import ArchiveError, ConfigError
 from streaming.kafka_config import KafkaConfig
-from streaming.masked_uri import MASK, public_uri, shown, shown_uri, without_secrets
+from streaming.masked_uri import MASK, masked, masked_uri, public_uri, without_secrets
 
 SECRET = "wJalrXUtnFEMI"
 
@@ -48,9 +48,9 @@ SECRET = "wJalrXUtnFEMI"
     ],
 )  # fmt: skip
 def test_a_secret_is_masked_and_the_rest_says_where(uri: str, expected: str) -> None:
-    assert shown(uri) == shown_uri(uri) == expected
-    assert shown(f"cannot open '{uri}': no such host") == f"cannot open '{expected}': no such host"
-    assert SECRET not in shown(f"{uri} and {uri}")
+    assert masked(uri) == masked_uri(uri) == expected
+    assert masked(f"cannot open '{uri}': no such host") == f"cannot open '{expected}': no such host"
+    assert SECRET not in masked(f"{uri} and {uri}")
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def test_a_secret_is_masked_and_the_rest_says_where(uri: str, expected: str) -> 
     ],
 )  # fmt: skip
 def test_what_is_no_secret_stays(text: str) -> None:
-    assert shown(text) == shown_uri(text) == text
+    assert masked(text) == masked_uri(text) == text
 
 
 def test_a_password_with_spaces_is_masked_where_the_text_is_known_to_be_a_uri() -> None:
-    assert shown_uri("sftp://u:two words@host/p") == f"sftp://u:{MASK}@host/p"
-    assert shown_uri("s3:/AKIA:two words@bucket/p") == f"s3:/AKIA:{MASK}@bucket/p"  # a slash is missing
-    assert shown_uri("AKIA:two, words@bucket") == f"AKIA:{MASK}@bucket"
+    assert masked_uri("sftp://u:two words@host/p") == f"sftp://u:{MASK}@host/p"
+    assert masked_uri("s3:/AKIA:two words@bucket/p") == f"s3:/AKIA:{MASK}@bucket/p"  # a slash is missing
+    assert masked_uri("AKIA:two, words@bucket") == f"AKIA:{MASK}@bucket"
 
 
 @given(
@@ -80,7 +80,7 @@ def test_a_password_with_spaces_is_masked_where_the_text_is_known_to_be_a_uri() 
 def test_whatever_a_password_is_made_of_none_of_it_is_shown(before: str, password: str, after: str) -> None:
     assume("://" in before or not password.startswith("/"))  # K:/folder is a place
     for form in (password, quote(password, safe="")):
-        assert SECRET not in shown_uri(f"{before}{form}{after}")
+        assert SECRET not in masked_uri(f"{before}{form}{after}")
         uri = f"{before}{form}{after}"
         assert SECRET not in without_secrets(f"cannot open {uri}: {password} is wrong", uri)
         assert SECRET not in public_uri(f"s3://K:{form}{after.replace('region', 'token')}")
@@ -97,8 +97,8 @@ def test_whatever_a_password_is_made_of_none_of_it_is_shown(before: str, passwor
     ],
 )
 def test_a_setting_in_a_text_is_masked_too(text: str, expected: str) -> None:
-    assert shown(text) == expected
-    assert shown(expected) == expected
+    assert masked(text) == expected
+    assert masked(expected) == expected
 
 
 def test_no_password_is_in_what_a_debugger_or_a_traceback_shows_of_the_settings() -> None:
@@ -110,7 +110,7 @@ def test_no_password_is_in_what_a_debugger_or_a_traceback_shows_of_the_settings(
 @pytest.mark.parametrize("text", ["(a:", "?a=", "secret", "a;b=", "x://", "?token=a", "a:@", "a" * 9 + "=1@"])
 def test_long_texts_are_masked_in_time_that_grows_with_their_length(text: str) -> None:
     began_s = time.process_time()
-    shown(text * 20_000 + "b@=")
+    masked(text * 20_000 + "b@=")
     assert time.process_time() - began_s < 5  # what grows with the square takes a minute
 
 

@@ -9,7 +9,7 @@ import torch
 from actors.index.bf16_columns import TILE, Columns, halves
 from actors.index.live_index import LiveIndex
 from actors.settings import IndexConfig, TablesConfig
-from actors.state.room_embeddings import ModelAlignment
+from actors.state.room_embeddings import ModelEmbeddings
 from actors.state.room_table import RoomTable
 from tests.unit.actors.fake_version import FakeVersion
 
@@ -60,9 +60,9 @@ def test_a_row_is_not_a_number_until_it_is_put_again() -> None:
 )
 def test_what_is_not_ranked_anew_is_found_exactly(ranks: bool, wanted: bool, is_coarse: bool) -> None:
     rooms = RoomTable(LiveIndex(IndexConfig(max_rooms=16, coarse=wanted)), TablesConfig(), 16)
-    alignment = rooms.shadow(FakeVersion("one", ranks=ranks))
-    assert isinstance(alignment, ModelAlignment)
+    embeddings = rooms.embeddings_under(FakeVersion("one", ranks=ranks))
+    assert isinstance(embeddings, ModelEmbeddings)
     vectors = unit(2, 8)
-    alignment.index.put(np.array([alignment.index.slots.allocate() for _ in range(2)]), vectors)
-    exact = np.array_equal(alignment.index.products(vectors[0]), vectors @ vectors[0])
+    embeddings.index.put(np.array([embeddings.index.slots.allocate() for _ in range(2)]), vectors)
+    exact = np.array_equal(embeddings.index.products(vectors[0]), vectors @ vectors[0])
     assert exact is not is_coarse

@@ -64,9 +64,9 @@ def test_who_is_heard_of_stays() -> None:
     assert audience(stage) == 0
 
 
-@pytest.mark.parametrize("folds", [1, 20_000])
-def test_a_worker_that_starts_later_ends_what_it_finds(folds: int) -> None:
-    stage = Stage(ProfileWorkerConfig(folds_per_partition=folds))
+@pytest.mark.parametrize("aggregates", [1, 20_000])
+def test_a_worker_that_starts_later_ends_what_it_finds(aggregates: int) -> None:
+    stage = Stage(ProfileWorkerConfig(aggregates_per_partition=aggregates))
     for number in range(9):
         stage.send(f"v{number}", "enter")
     stage.turn()

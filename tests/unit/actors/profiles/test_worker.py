@@ -75,7 +75,7 @@ def test_event_is_visible_after_the_turn_that_read_it() -> None:
 
 
 def test_worker_cut_off_before_or_after_any_commit_does_everything_once() -> None:
-    stage = Stage(ProfileWorkerConfig(folds_per_partition=3))
+    stage = Stage(ProfileWorkerConfig(aggregates_per_partition=3))
     rng = random.Random(5)
     for step in range(300):
         for _ in range(rng.randrange(4)):

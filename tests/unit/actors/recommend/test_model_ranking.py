@@ -85,8 +85,8 @@ def test_the_ranker_is_given_the_features_of_the_one_implementation(viewer: str)
     np.testing.assert_array_equal(offered.prepared_SH[slots], expected_NC)
     assert expected_NC.shape[1] == len(ROOM_FEATURES)
     audience_N = expected_NC[:, ROOM_FEATURES.index("audience")]
-    cards = [rooms.by_slot[slot] for slot in slots.tolist()]
-    shown = [card.audience if card.state.left else np.nan for card in cards]
+    snapshots = [rooms.by_slot[slot] for slot in slots.tolist()]
+    shown = [snapshot.audience if snapshot.state.left else np.nan for snapshot in snapshots]
     np.testing.assert_array_equal(audience_N, shown)  # what is shown of a room is what the ranker sees
     if viewer == "v":
         assert (
@@ -122,7 +122,7 @@ def test_what_nobody_renewed_for_long_a_request_renews() -> None:
     version = Recording()
     replica = replica_with(version, 20)
     replica.room("r5", title_vector=axis(5), entered=500)
-    slot = replica.tables.rooms.cards[RoomId("r5")].slot
+    slot = replica.tables.rooms.snapshots[RoomId("r5")].slot
     column = ROOM_FEATURES.index("room_visits")
     replica.recommender.recommend(Query(viewer="v"))
     assert version.asked[-1].prepared_SH[slot, column] == 5
@@ -137,11 +137,12 @@ def test_rooms_alike_are_found_by_short_vectors_and_ordered_by_whole_ones() -> N
     whole = replica.recommender.similar("r3", 5)
     short_replica = replica_with(FakeVersion("one"), 90, index=IndexConfig(max_rooms=1_000, prefix=2))
     assert short_replica.tables.rooms.index.dimension == 2
-    vectors_NE = short_replica.tables.rooms.alignment.vectors(rooms.slots())
+    vectors_NE = short_replica.tables.rooms.embeddings.vectors(rooms.slots())
     found = short_replica.recommender.similar("r3", 5)
-    cards = short_replica.tables.rooms.cards
+    snapshots = short_replica.tables.rooms.snapshots
     products = {
-        room: float(vectors_NE[card.slot] @ vectors_NE[cards[RoomId("r3")].slot]) for room, card in cards.items()
+        room: float(vectors_NE[snapshot.slot] @ vectors_NE[snapshots[RoomId("r3")].slot])
+        for room, snapshot in snapshots.items()
     }
     assert [item.score for item in found] == pytest.approx([products[RoomId(item.room)] for item in found], abs=1e-4)
     assert [item.score for item in found] == sorted((item.score for item in found), reverse=True)

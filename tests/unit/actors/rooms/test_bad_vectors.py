@@ -82,6 +82,6 @@ def test_a_replica_serves_a_room_without_the_vector_that_is_not_of_numbers() -> 
     replica.room("a", title_vector=axis(0))
     replica.send(ROOM_STATES, "b", encode(replica.state("b", title_vector=axis(1), chat_vector=NANS, mean_vector=NANS)))
     assert sorted(replica.shown("v")) == ["a", "b"]
-    held = replica.tables.rooms.cards["b"].state  # type: ignore[index]
+    held = replica.tables.rooms.snapshots["b"].state  # type: ignore[index]
     assert (held.title_vector, held.chat_vector, held.mean_vector) == (axis(1), b"", b"")
     assert replica.metrics.value("vectors_refused_total", reader="replica") == 1

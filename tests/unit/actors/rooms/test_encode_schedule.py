@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.rooms.encode_schedule import Pick, Schedule
+from actors.rooms.encode_schedule import EncodeSchedule, NextText
 from actors.settings import ScheduleConfig
 from streaming.errors import ConfigError
 
 FAST = 10_000.0
 
 
-def schedule(**changes: int) -> Schedule[str]:
-    return Schedule(ScheduleConfig(**changes))  # type: ignore[arg-type]
+def schedule(**changes: int) -> EncodeSchedule[str]:
+    return EncodeSchedule(ScheduleConfig(**changes))  # type: ignore[arg-type]
 
 
-def order(picks: list[Pick[str]]) -> list[tuple[str, str]]:
+def order(picks: list[NextText[str]]) -> list[tuple[str, str]]:
     return [(pick.room, pick.purpose) for pick in picks]
 
 
@@ -44,7 +44,7 @@ def test_a_room_that_has_ended_waits_for_all_others_and_is_not_stale() -> None:
     assert order(wants.pick(1, 100_000, FAST)) == [("live", "now")]
     (last,) = wants.pick(9, 100_000, FAST)
     assert last == ("ended", "now", 1_000)
-    wants.landed("ended")
+    wants.completed("ended")
     wants.want_last("ended", 100_000)
     wants.want_now("ended", 100_000, 1, 0)  # it was presumed ended and is not
     assert wants.waiting() == 1
@@ -72,15 +72,15 @@ def test_room_in_flight_is_not_picked_again_until_it_landed() -> None:
     assert order(wants.pick(1, 100, FAST)) == [("a", "now")]
     wants.want_now("a", 150, 1, 0)
     assert wants.pick(1, 60_000, FAST) == []
-    wants.landed("a")
-    assert wants.pick(1, 60_000, FAST) == [Pick("a", "now", 150)]
+    wants.completed("a")
+    assert wants.pick(1, 60_000, FAST) == [NextText("a", "now", 150)]
 
 
 def test_room_rests_between_two_encodes() -> None:
     wants = schedule(rest_ms=500)
     wants.want_now("a", 100, 1, 0)
     wants.pick(1, 100, FAST)
-    wants.landed("a")
+    wants.completed("a")
     wants.want_now("a", 110, 1, 0)
     assert wants.pick(1, 599, FAST) == []
     assert wants.next_wake_ms() == 600
@@ -151,7 +151,7 @@ def test_no_room_starves_at_any_capacity(rooms: list[tuple[int, int]], per_turn:
         for pick in wants.pick(per_turn, now_ms, per_turn * 1000 / turn_ms):
             seen[(pick.room, pick.purpose)] = now_ms
             if pick.purpose == "now":
-                wants.landed(pick.room)
+                wants.completed(pick.room)
     assert {room for room, purpose in seen if purpose == "now"} == {str(room) for room in range(len(rooms))}
     assert {room for room, purpose in seen if purpose == "segment"} == {str(room) for room in range(len(rooms))}
 

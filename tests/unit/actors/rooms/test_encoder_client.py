@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rooms.encoder_client import LEAST_IN_FLIGHT, InFlight, Landing
+from actors.rooms.encoder_client import LEAST_IN_FLIGHT, Completed, InFlight
 from actors.settings import InFlightConfig
 from streaming.clock import ManualClock
 from streaming.metrics import MemoryMetrics
@@ -23,16 +23,16 @@ class Stage:
         self.in_flight.submit(jobs, jobs)
 
 
-def jobs_of(landings: list[Landing[str]]) -> list[str]:
-    return [job for landing in landings for job in landing.jobs]
+def jobs_of(completions: list[Completed[str]]) -> list[str]:
+    return [job for completed in completions for job in completed.jobs]
 
 
 def test_vectors_come_back_with_their_jobs() -> None:
     stage = Stage()
     stage.submit("a", "b")
-    assert stage.in_flight.landed() == []
+    assert stage.in_flight.completed() == []
     stage.encoder.finish()
-    ((jobs, encoded),) = stage.in_flight.landed()
+    ((jobs, encoded),) = stage.in_flight.completed()
     assert list(jobs) == ["a", "b"]
     assert encoded is not None
     assert (encoded.vectors == fake_vectors(["a", "b"])).all()
@@ -43,7 +43,7 @@ def test_failure_gives_the_jobs_back_and_pauses() -> None:
     stage = Stage()
     stage.submit("a")
     stage.encoder.fail()
-    ((jobs, encoded),) = stage.in_flight.landed()
+    ((jobs, encoded),) = stage.in_flight.completed()
     assert (list(jobs), encoded) == (["a"], None)
     assert stage.in_flight.vacancy() == 0
     stage.clock.advance(101)
@@ -56,7 +56,7 @@ def test_pauses_grow_until_something_succeeds() -> None:
     for _ in range(8):
         stage.submit("a")
         stage.encoder.fail()
-        stage.in_flight.landed()
+        stage.in_flight.completed()
         waited = 0
         while not stage.in_flight.vacancy():
             stage.clock.advance(50)
@@ -66,10 +66,10 @@ def test_pauses_grow_until_something_succeeds() -> None:
     assert pauses[-1] == 5_000
     stage.submit("a")
     stage.encoder.finish()
-    stage.in_flight.landed()
+    stage.in_flight.completed()
     stage.submit("a")
     stage.encoder.fail()
-    stage.in_flight.landed()
+    stage.in_flight.completed()
     stage.clock.advance(100)
     assert stage.in_flight.vacancy() > 0
 
@@ -78,9 +78,9 @@ def test_silent_submission_is_given_back_and_its_late_answer_ignored() -> None:
     stage = Stage()
     stage.submit("a")
     stage.clock.advance(20_001)
-    assert jobs_of(stage.in_flight.landed()) == ["a"]
+    assert jobs_of(stage.in_flight.completed()) == ["a"]
     stage.encoder.finish()
-    assert stage.in_flight.landed() == []
+    assert stage.in_flight.completed() == []
     assert stage.in_flight.texts == 0
 
 
@@ -91,7 +91,7 @@ def test_limit_follows_the_encoders_capacity() -> None:
         stage.submit(*map(str, range(100)))
         stage.clock.advance(200)
         stage.encoder.finish()
-        stage.in_flight.landed()
+        stage.in_flight.completed()
     assert 450 < stage.in_flight.texts_per_s < 550
     assert 180 <= stage.in_flight.vacancy() <= 220
 
@@ -102,7 +102,7 @@ def test_a_rate_is_the_capacity_only_where_as_much_as_may_be_is_in_flight() -> N
         stage.submit("one")
         stage.clock.advance(100)
         stage.encoder.finish()
-        stage.in_flight.landed()
+        stage.in_flight.completed()
     assert round(stage.in_flight.texts_per_s) == 10
     assert stage.in_flight.capacity == float("inf")
     stage.submit(*map(str, range(LEAST_IN_FLIGHT)))
@@ -116,14 +116,14 @@ def test_what_waited_for_the_encoder_to_start_says_nothing_of_how_fast_it_is() -
         stage.submit(*map(str, range(10)))
         stage.clock.advance(wait_ms)
         stage.encoder.finish()
-        stage.in_flight.landed()
+        stage.in_flight.completed()
 
     done_after(15_000)
     done_after(100)
     assert round(stage.in_flight.texts_per_s) == 100
     stage.submit("a")
     stage.encoder.fail()
-    stage.in_flight.landed()
+    stage.in_flight.completed()
     done_after(15_000)
     assert round(stage.in_flight.texts_per_s) == 100
     done_after(1_000)
@@ -134,7 +134,7 @@ def test_a_rate_is_above_0_after_a_first_text_and_before_a_second() -> None:
     stage = Stage()
     stage.submit("a")
     stage.encoder.finish()
-    stage.in_flight.landed()
+    stage.in_flight.completed()
     stage.submit("b")
     stage.clock.advance(2)
     stage.submit("c")  # 2 ms in which the encoder worked and nothing came back
@@ -148,7 +148,7 @@ def test_a_rate_is_above_0_after_a_batch_that_outlasts_what_is_remembered() -> N
         stage.submit(job)
         stage.clock.advance(10)
         stage.encoder.finish()
-        stage.in_flight.landed()
+        stage.in_flight.completed()
     assert stage.in_flight.texts_per_s > 10
     stage.submit("c")
     stage.clock.advance(8_000)
@@ -180,7 +180,7 @@ def test_whatever_the_encoder_does_what_is_known_of_it_stays_a_number_and_no_tex
             stage.encoder.finish()
         else:
             stage.encoder.fail()
-        back += len(jobs_of(stage.in_flight.landed()))
+        back += len(jobs_of(stage.in_flight.completed()))
         in_flight = stage.in_flight
         assert 0 < in_flight.texts_per_s < float("inf")
         assert 0 < in_flight.batch_s < float("inf")

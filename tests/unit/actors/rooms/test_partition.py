@@ -45,7 +45,7 @@ class Home:
 
     @property
     def state(self) -> Any:
-        return self.partition.rooms["r"].fold.state(0)
+        return self.partition.rooms["r"].aggregate.state(0)
 
     @property
     def letters(self) -> list[str]:
@@ -69,74 +69,74 @@ class Home:
     ],
 )
 def test_an_end_is_believed_whatever_its_clock_says(at_ms: int) -> None:
-    home = Home()
-    home.start()
-    home.end(at_ms, START_MS + MINUTE_MS)
-    assert home.state.status == "ended"
-    assert START_MS <= home.state.ended_at_ms <= START_MS + MINUTE_MS
-    assert home.letters == []
-    assert home.tally.ends_ahead == (at_ms >= START_MS + 3 * MINUTE_MS and at_ms < START_MS * 1_000)
+    owned = Home()
+    owned.start()
+    owned.end(at_ms, START_MS + MINUTE_MS)
+    assert owned.state.status == "ended"
+    assert START_MS <= owned.state.ended_at_ms <= START_MS + MINUTE_MS
+    assert owned.letters == []
+    assert owned.tally.ends_ahead == (at_ms >= START_MS + 3 * MINUTE_MS and at_ms < START_MS * 1_000)
 
 
 def test_an_end_with_a_fast_clock_does_not_swallow_the_restart() -> None:
-    home = Home()
-    home.start()
-    home.end(START_MS + 40 * YEAR_MS, START_MS + MINUTE_MS)
-    home.start(START_MS + 2 * MINUTE_MS, START_MS + 2 * MINUTE_MS)
-    assert home.state.status == "live"
-    assert home.state.started_at_ms == START_MS + 2 * MINUTE_MS
+    owned = Home()
+    owned.start()
+    owned.end(START_MS + 40 * YEAR_MS, START_MS + MINUTE_MS)
+    owned.start(START_MS + 2 * MINUTE_MS, START_MS + 2 * MINUTE_MS)
+    assert owned.state.status == "live"
+    assert owned.state.started_at_ms == START_MS + 2 * MINUTE_MS
 
 
 def test_a_start_with_a_fast_clock_does_not_outlive_a_later_description() -> None:
-    home = Home()
-    home.start(START_MS + 50_000, START_MS)
-    home.take(ROOMS, START_MS + 1_000, type="updated", streamer="s", title="new", at_ms=START_MS + 1_000)
-    assert (home.state.title, home.state.started_at_ms) == ("new", START_MS)
+    owned = Home()
+    owned.start(START_MS + 50_000, START_MS)
+    owned.take(ROOMS, START_MS + 1_000, type="updated", streamer="s", title="new", at_ms=START_MS + 1_000)
+    assert (owned.state.title, owned.state.started_at_ms) == ("new", START_MS)
 
 
 def test_only_an_end_is_believed_more_than_a_minute_ahead() -> None:
-    home = Home()
-    home.start(START_MS + 2 * MINUTE_MS, START_MS)
-    assert home.partition.rooms == {}
-    assert "over a minute after it arrived" in home.letters[0]
+    owned = Home()
+    owned.start(START_MS + 2 * MINUTE_MS, START_MS)
+    assert owned.partition.rooms == {}
+    assert "over a minute after it arrived" in owned.letters[0]
 
 
 @pytest.mark.parametrize("at_ms", [0, 5, 3_600_000])
 def test_what_counts_from_a_start_of_its_own_is_refused_where_the_log_lives_today(at_ms: int) -> None:
-    home = Home()
-    home.start()
-    home.take(CHAT, START_MS, type="chat", viewer="v", text="hi", at_ms=at_ms)
-    assert home.state.messages == 0
-    assert "before 1990" in home.letters[0]
+    owned = Home()
+    owned.start()
+    owned.take(CHAT, START_MS, type="chat", viewer="v", text="hi", at_ms=at_ms)
+    assert owned.state.messages == 0
+    assert "before 1990" in owned.letters[0]
 
 
 def test_the_past_of_a_recording_is_legal() -> None:
-    home = Home()
-    home.start(START_MS - 30 * YEAR_MS)
-    home.take(CHAT, START_MS, type="chat", viewer="v", text="hi", at_ms=START_MS - 30 * YEAR_MS)
-    assert (home.state.messages, home.letters) == (1, [])
+    owned = Home()
+    owned.start(START_MS - 30 * YEAR_MS)
+    owned.take(CHAT, START_MS, type="chat", viewer="v", text="hi", at_ms=START_MS - 30 * YEAR_MS)
+    assert (owned.state.messages, owned.letters) == (1, [])
 
 
 def test_chat_in_seconds_fills_the_window_as_it_was_said_and_is_counted() -> None:
-    home = Home()
-    home.start()
+    owned = Home()
+    owned.start()
     for second in range(120):
         appended_ms = START_MS + 1_000 * second
-        home.take(CHAT, appended_ms, type="chat", viewer="v", text=f"line {second}", at_ms=appended_ms // 1_000)
-    assert home.state.window_messages == 30
-    assert home.metrics.value("records_mended_total", topic=CHAT, reason="seconds") == 120
+        owned.take(CHAT, appended_ms, type="chat", viewer="v", text=f"line {second}", at_ms=appended_ms // 1_000)
+    assert owned.state.window_messages == 30
+    assert owned.metrics.value("records_mended_total", topic=CHAT, reason="seconds") == 120
 
 
 def test_a_room_is_seen_for_all_its_null_fields_and_tags() -> None:
-    home = Home()
-    home.take(ROOMS, START_MS, type="started", streamer=7, at_ms=START_MS, title=None, tags=list(range(40)))
-    assert (home.state.streamer, len(home.state.tags)) == ("7", 32)
+    owned = Home()
+    owned.take(ROOMS, START_MS, type="started", streamer=7, at_ms=START_MS, title=None, tags=list(range(40)))
+    assert (owned.state.streamer, len(owned.state.tags)) == ("7", 32)
     for reason in ("null", "number_for_text", "many_tags"):
-        assert home.metrics.value("records_mended_total", topic=ROOMS, reason=reason) == 1
+        assert owned.metrics.value("records_mended_total", topic=ROOMS, reason=reason) == 1
 
 
 def test_a_tombstone_says_nothing_of_a_rooms_life() -> None:
-    home = Home()
-    home.start()
-    home.partition.apply(ROOMS, [MemoryRecord(ROOMS, 0, 1, START_MS, b"r", None)], Tally())
-    assert (home.state.status, home.letters) == ("live", [])
+    owned = Home()
+    owned.start()
+    owned.partition.apply(ROOMS, [MemoryRecord(ROOMS, 0, 1, START_MS, b"r", None)], Tally())
+    assert (owned.state.status, owned.letters) == ("live", [])

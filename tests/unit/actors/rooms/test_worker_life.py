@@ -162,7 +162,7 @@ def test_orphans_are_forgotten() -> None:
     stage.send(stage.said("r", "nobody starts this room"))
     stage.turns(3)
     stage.turns(3, 601_000)
-    assert not any(home.rooms for home in stage.worker._homes.values())
+    assert not any(owned.rooms for owned in stage.worker._owned.values())
 
 
 def test_restart_at_any_turn_gives_the_states_of_a_run_without() -> None:

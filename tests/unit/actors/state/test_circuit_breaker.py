@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from actors.state.circuit_breaker import SAID_MS
-from actors.state.room_embeddings import ModelAlignment
+from actors.state.room_embeddings import ModelEmbeddings
 from actors.versions.swap import RETRY_MS
 from streaming.events import RoomId
 from streaming.log.codec import encode
@@ -34,7 +34,7 @@ class Failing(FakeVersion):
     def embed_rooms(
         self, streamers: Sequence[str], now_ND: Floats, mean_ND: Floats, labels_N2: NDArray[np.int32] | None = None
     ) -> RoomEmbeddings:
-        if self.fails == "align" or self.cannot_take in streamers:
+        if self.fails == "embed" or self.cannot_take in streamers:
             raise ValueError("shapes (3,) and (4,) not aligned")
         return super().embed_rooms(streamers, now_ND, mean_ND, labels_N2)
 
@@ -162,7 +162,7 @@ def test_where_the_version_before_cannot_answer_either_version_0_does() -> None:
     two.fails = "rank"
     before = world.swapper._before
     assert before is not None
-    before.alignment = ModelAlignment(Broken("one", "rank"), before.alignment.index)
+    before.embeddings = ModelEmbeddings(Broken("one", "rank"), before.embeddings.index)
     ask(world, MOST)
     world.turn()
     world.turn()
@@ -185,18 +185,18 @@ def test_the_log_hears_of_a_failing_version_once_a_minute(caplog: pytest.LogCapt
 def test_a_room_that_the_version_cannot_take_in_is_live_all_the_same_and_costs_the_others_nothing() -> None:
     world, two = failing()
     replica, table = world.replica, world.replica.tables.rooms
-    slot = table.cards[RoomId("r7")].slot
+    slot = table.snapshots[RoomId("r7")].slot
     replica.send(ROOM_STATES, "r7", None)  # whose slot the next new room has
     two.cannot_take = "streamer of odd"
     states = [replica.state(room, title_vector=axis(2), entered=9_999) for room in ("odd", "before", "after")]
     records = [MemoryRecord(ROOM_STATES, 0, 9_000 + at, 0, s.room.encode(), encode(s)) for at, s in enumerate(states)]
     replica.tables.apply(Batch(records={Partition(ROOM_STATES, 0): records}))
-    assert table.cards[RoomId("odd")].slot == slot
-    alignment = table.alignment
-    assert isinstance(alignment, ModelAlignment)
-    slots_N = np.array([table.cards[RoomId(room)].slot for room in ("odd", "before", "after")])
-    assert np.isnan(alignment.vectors(slots_N)).any(axis=1).tolist() == [True, False, False]
-    assert not alignment.rooms.vectors_NE[slot].any()
+    assert table.snapshots[RoomId("odd")].slot == slot
+    embeddings = table.embeddings
+    assert isinstance(embeddings, ModelEmbeddings)
+    slots_N = np.array([table.snapshots[RoomId(room)].slot for room in ("odd", "before", "after")])
+    assert np.isnan(embeddings.vectors(slots_N)).any(axis=1).tolist() == [True, False, False]
+    assert not embeddings.rooms.vectors_NE[slot].any()
     assert "odd" in {item.room for item in world.answer(limit=42).rooms}
     assert replica.metrics.value("model_failures_total", version="two", task="changes of rooms") == 1
     world.turn()
@@ -205,7 +205,7 @@ def test_a_room_that_the_version_cannot_take_in_is_live_all_the_same_and_costs_t
 
 def test_a_version_that_takes_no_room_in_gives_way() -> None:
     world, two = failing()
-    two.fails = "align"
+    two.fails = "embed"
     for number in range(MOST):
         world.replica.room(f"r{number}", title_vector=axis(3), entered=1)
         assert len(world.answer().rooms) == 20  # requests go well, and do not hide it

@@ -54,7 +54,7 @@ def send(world: World, *rooms: str, partitions: int = 4) -> None:
     world.replica.tables.apply(Batch(batch))
 
 
-def test_rooms_of_all_partitions_are_aligned_at_once(watched: tuple[World, Watched]) -> None:
+def test_rooms_of_all_partitions_are_embedded_at_once(watched: tuple[World, Watched]) -> None:
     world, version = watched
     send(world, *(f"r{number}" for number in range(10)))
     assert version.calls == [10]
@@ -66,6 +66,6 @@ def test_of_two_states_of_a_room_the_last_is_taken_in(watched: tuple[World, Watc
     world, _ = watched
     send(world, *rooms, partitions=1)
     last = {room: axis((number + 3) % 8) for number, room in enumerate(rooms)}
-    cards = world.replica.tables.rooms.cards
-    assert {room: cards[RoomId(room)].state.title_vector for room in last} == last
+    snapshots = world.replica.tables.rooms.snapshots
+    assert {room: snapshots[RoomId(room)].state.title_vector for room in last} == last
     world.check_rows()

@@ -12,9 +12,9 @@ from streaming.events import ChatMessage, RoomActivity, RoomId, RoomStarted, Roo
 from streaming.log.codec import encode
 from streaming.log.topics import ROOM_STATES
 from streaming.room.activity import ActivityBook
-from streaming.room.room import RoomFold
+from streaming.room.room import RoomAggregate
 from streaming.room.window_config import WindowConfig
-from streaming.viewer.profile import ProfileFold
+from streaming.viewer.profile import ProfileAggregate
 from streaming.viewer.profile_config import ProfileConfig
 from tests.unit.actors.fake_version import FakeVersion, Floats
 from tests.unit.actors.recommend.test_lists import put_live
@@ -27,11 +27,11 @@ class Chat:
 
     def __init__(self, replica: Replica, room: str) -> None:
         self.replica, self.room = replica, room
-        self.fold = RoomFold(RoomId(room), WindowConfig())
+        self.aggregate = RoomAggregate(RoomId(room), WindowConfig())
         self.offset = 0
         now_ms = replica.clock.now_ms()
         self.started = RoomStarted(room=room, streamer="streamer of " + room, at_ms=now_ms - 3_600_000)
-        self.fold.apply_lifecycle(self.started, self._next(), now_ms)
+        self.aggregate.apply_lifecycle(self.started, self._next(), now_ms)
 
     def _next(self) -> int:
         self.offset += 1
@@ -43,14 +43,14 @@ class Chat:
         for number in range(messages):
             said_ms = now_ms - int(1_000 * seconds * (messages - number) / messages) + ahead_ms
             message = ChatMessage(room=self.room, viewer=f"v{number % chatters}", text=f"m {number}", at_ms=said_ms)
-            self.fold.apply_chat(message, self._next(), said_ms - ahead_ms)
+            self.aggregate.apply_chat(message, self._next(), said_ms - ahead_ms)
 
     def act(self, activities: Sequence[RoomActivity]) -> None:
         for activity in activities:
-            self.fold.apply_activity(activity, self._next(), self.replica.clock.now_ms())
+            self.aggregate.apply_activity(activity, self._next(), self.replica.clock.now_ms())
 
     def state(self) -> RoomState:
-        state = self.fold.state(self.replica.clock.now_ms())
+        state = self.aggregate.state(self.replica.clock.now_ms())
         assert state is not None
         return state
 
@@ -89,7 +89,7 @@ def test_a_replica_that_starts_later_sees_the_silence_too() -> None:
     loud = Chat(replica, "loud")
     loud.say(6_000, 3_000, 4)
     replica.clock.advance(22 * 60_000)
-    loud.fold.apply_lifecycle(loud.started, 9_000, replica.clock.now_ms())  # another sign of life
+    loud.aggregate.apply_lifecycle(loud.started, 9_000, replica.clock.now_ms())  # another sign of life
     loud.publish()
     assert rates(replica) == {"loud": 0}
 
@@ -134,12 +134,12 @@ def test_a_chatter_among_others_hides_nobody() -> None:
 
 def come_and_go(chat: Chat, viewer: str, times: int) -> None:
     """Within the last twenty seconds."""
-    fold, book = ProfileFold(ViewerId(viewer), ProfileConfig()), ActivityBook()
+    aggregate, book = ProfileAggregate(ViewerId(viewer), ProfileConfig()), ActivityBook()
     at_ms, actions = chat.replica.clock.now_ms() - 20_000, ("enter", "leave")
     for number in range(2 * times):
         at_ms += 40
         event = ViewerEvent(viewer=viewer, room=chat.room, streamer="s", action=actions[number % 2], at_ms=at_ms)  # type: ignore[arg-type]
-        fold.apply(event, at_ms, book)
+        aggregate.apply(event, at_ms, book)
     chat.act(book.drain())
 
 
@@ -222,7 +222,7 @@ def test_a_room_that_takes_the_place_of_an_ended_one_is_not_as_hot_as_that_was(m
     kept = replica.recommender._ranking._prepared.get("one")
     assert model == (kept is not None)
     if kept is not None:
-        slot = replica.tables.rooms.cards[RoomId("new")].slot
+        slot = replica.tables.rooms.snapshots[RoomId("new")].slot
         assert not kept.rows_SH[slot].any()
         replica.recommender.renew()
         replica.shown("stranger")
@@ -253,4 +253,4 @@ def test_what_is_prepared_while_a_room_takes_another_s_place_is_of_neither() -> 
     version.replaces = True
     replica.recommender.renew()
     rows_SH = replica.recommender._ranking._prepared["one"].rows_SH
-    assert not rows_SH[replica.tables.rooms.cards[RoomId("new")].slot].any()
+    assert not rows_SH[replica.tables.rooms.snapshots[RoomId("new")].slot].any()

@@ -1,4 +1,4 @@
-"""Owns the tests of rooms that no longer change: aligned once, and the same as if aligned again."""
+"""Owns the tests of rooms that no longer change: embedded once, and the same as if embedded again."""
 
 from __future__ import annotations
 
@@ -8,64 +8,64 @@ import pytest
 from actors.index.live_index import LiveIndex
 from actors.settings import IndexConfig
 from actors.state import room_embeddings
-from actors.state.room_embeddings import ModelAlignment
+from actors.state.room_embeddings import ModelEmbeddings
 from streaming.events import RoomState
 from tests.unit.actors.fake_version import FakeVersion
 from tests.unit.actors.replica import Replica, axis
 
 
-def aligned_by(version: FakeVersion) -> ModelAlignment:
-    return ModelAlignment(version, LiveIndex(IndexConfig(max_rooms=16)))
+def embedded_by(version: FakeVersion) -> ModelEmbeddings:
+    return ModelEmbeddings(version, LiveIndex(IndexConfig(max_rooms=16)))
 
 
 def ended(*numbers: int) -> list[RoomState]:
     replica = Replica()
     for number in numbers:
         replica.room(f"r{number}", title_vector=axis(number % 8))
-    return [card.state for card in replica.tables.rooms.cards.values()]
+    return [snapshot.state for snapshot in replica.tables.rooms.snapshots.values()]
 
 
-def test_streamers_of_forgotten_rooms_are_aligned_once() -> None:
+def test_streamers_of_forgotten_rooms_are_embedded_once() -> None:
     version = FakeVersion("one")
-    ours = aligned_by(version)
+    ours = embedded_by(version)
     names = ["a", "b", "a", "c"]
     first = ours.alone(names)
-    assert version.aligned == 3
+    assert version.embedded == 3
     again = ours.alone(["c", "d", "a"])
-    assert version.aligned == 4
-    expected = aligned_by(FakeVersion("one"))
+    assert version.embedded == 4
+    expected = embedded_by(FakeVersion("one"))
     for got, of in ((first, names), (again, ["c", "d", "a"])):
         for row, name in enumerate(of):
             np.testing.assert_array_equal(got.vectors_NE[row], expected.alone([name]).vectors_NE[0])
 
 
-def test_rooms_that_ended_are_aligned_once_as_they_were() -> None:
+def test_rooms_that_ended_are_embedded_once_as_they_were() -> None:
     version = FakeVersion("one")
-    ours, states = aligned_by(version), ended(1, 2, 3)
+    ours, states = embedded_by(version), ended(1, 2, 3)
 
     def content(some: list[RoomState]) -> np.ndarray:
         return np.eye(8, dtype=np.float32)[[int(state.room[1:]) for state in some]]
 
     first = ours.ended(states, content)
     again = ours.ended(states[::-1], content)
-    assert version.aligned == 3
+    assert version.embedded == 3
     np.testing.assert_array_equal(first.vectors_NE, again.vectors_NE[::-1])
-    np.testing.assert_array_equal(first.vectors_NE, ours.align(states, content(states)).vectors_NE)
+    np.testing.assert_array_equal(first.vectors_NE, ours.embed(states, content(states)).vectors_NE)
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room_embeddings, "MAX_SETTLED", 4)
     version = FakeVersion("one")
-    ours = aligned_by(version)
+    ours = embedded_by(version)
     wanted = ours.alone(["a", "b", "c"]).vectors_NE.copy()
     ours.alone(["d", "e"])
     np.testing.assert_array_equal(ours.alone(["a", "b", "c"]).vectors_NE, wanted)
-    assert version.aligned == 8  # all three went to make room, and then the two did
+    assert version.embedded == 8  # all three went to make room, and then the two did
 
 
-def with_prefix(prefix: int, *, ranks: bool = True) -> ModelAlignment:
+def with_prefix(prefix: int, *, ranks: bool = True) -> ModelEmbeddings:
     index = LiveIndex(IndexConfig(max_rooms=16, prefix=prefix))
-    ours, states = ModelAlignment(FakeVersion("one", ranks=ranks), index), ended(1, 2, 3)
+    ours, states = ModelEmbeddings(FakeVersion("one", ranks=ranks), index), ended(1, 2, 3)
     slots_N = np.array([index.slots.allocate() for _ in range(4)])
     ours.put(slots_N[1:], states, np.eye(8, dtype=np.float32)[1:4])
     return ours

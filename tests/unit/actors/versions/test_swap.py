@@ -11,7 +11,7 @@ import pytest
 
 from actors.recommend.recommender import Query
 from actors.recommend.schema import Answer
-from actors.state.room_embeddings import ModelAlignment
+from actors.state.room_embeddings import ModelEmbeddings
 from actors.versions.swap import LAST
 from tests.unit.actors.fake_version import FakeVersion
 from tests.unit.actors.replica import axis
@@ -86,7 +86,7 @@ def test_rooms_that_change_start_and_end_while_a_version_is_built_are_as_they_ar
     assert world.replica.metrics.value("dead_rooms_returned_total") == 0
 
 
-def test_a_rollback_loads_nothing_and_aligns_only_what_changed() -> None:
+def test_a_rollback_loads_nothing_and_embeds_only_what_changed() -> None:
     world = World()
     one = world.versions["one"]
     assert isinstance(one, FakeVersion)
@@ -95,10 +95,10 @@ def test_a_rollback_loads_nothing_and_aligns_only_what_changed() -> None:
     world.replica.room("r3", title_vector=axis(7))
     world.replica.room("r4", status="ended")
     world.replica.room("new", title_vector=axis(6))
-    aligned = one.aligned
+    embedded = one.embedded
     world.live("one")
     assert world.loaded == ["one", "two"]
-    assert one.aligned - aligned <= 8  # r3, new, and what warming up asked of rooms that ended
+    assert one.embedded - embedded <= 8  # r3, new, and what warming up asked of rooms that ended
     world.check_rows()
     world.live("v0")
     world.check_rows()
@@ -129,15 +129,15 @@ def test_before_any_room_has_content_a_version_answers_too_and_content_comes_lat
     world.check_rows()
 
 
-def test_a_room_of_another_encoder_is_aligned_without_its_content() -> None:
+def test_a_room_of_another_encoder_is_embedded_without_its_content() -> None:
     world = World()
     world.live("one")
     world.replica.room("r1", title_vector=axis(1), encoder_version="newer")
     rooms = world.replica.tables.rooms
-    assert isinstance(world.alignment, ModelAlignment)
-    slot = rooms.cards["r1"].slot  # type: ignore[index]
-    alone = world.alignment.alone([rooms.by_slot[slot].state.streamer])
-    np.testing.assert_allclose(world.alignment.rooms.take(np.array([slot])).vectors_NE, alone.vectors_NE, rtol=1e-5)
+    assert isinstance(world.embeddings, ModelEmbeddings)
+    slot = rooms.snapshots["r1"].slot  # type: ignore[index]
+    alone = world.embeddings.alone([rooms.by_slot[slot].state.streamer])
+    np.testing.assert_allclose(world.embeddings.rooms.take(np.array([slot])).vectors_NE, alone.vectors_NE, rtol=1e-5)
 
 
 def test_the_metric_says_when_what_answers_went_live() -> None:

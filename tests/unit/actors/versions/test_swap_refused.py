@@ -28,7 +28,7 @@ def test_a_damaged_version_is_refused_once_and_what_answers_goes_on() -> None:
     assert world.swapper.status().refused == ""
 
 
-@pytest.mark.parametrize("at", ["align", "rank", "numbers"])
+@pytest.mark.parametrize("at", ["embed", "rank", "numbers"])
 def test_a_version_that_fails_is_refused_before_it_answers_anybody(at: str) -> None:
     world = World()
     world.versions["broken"] = Broken("broken", at)

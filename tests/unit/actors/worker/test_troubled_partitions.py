@@ -227,10 +227,10 @@ def test_a_replica_answers_without_the_rooms_of_a_partition_that_it_cannot_read(
     log.trouble(damaged(ROOM_STATES, 0, 2))
     with followed(log) as (reader, tables):
         assert soon(lambda: reader.ready)  # what became of here0 and here1 stands behind the damage
-        assert sorted(tables.rooms.cards) == ["there0", "there1", "there2", "there3"]
+        assert sorted(tables.rooms.snapshots) == ["there0", "there1", "there2", "there3"]
         assert [(one.topic, one.partition, one.reader) for one in reader.troubles()] == [(ROOM_STATES, 0, "replica")]
         send("there4", 1)
-        assert soon(lambda: "there4" in tables.rooms.cards)
+        assert soon(lambda: "there4" in tables.rooms.snapshots)
         log.mend(Partition(ROOM_STATES, 0))
         assert soon(lambda: len(tables.rooms) == 9)
         assert soon(lambda: not reader.troubles())
@@ -243,9 +243,9 @@ def test_rooms_go_when_their_partition_can_no_longer_be_read_and_come_back_with_
     with followed(log) as (reader, tables):
         assert soon(lambda: reader.ready and len(tables.rooms) == 2)
         log.trouble(damaged(ROOM_STATES, 0, 1))
-        assert soon(lambda: sorted(tables.rooms.cards) == ["there"])
+        assert soon(lambda: sorted(tables.rooms.snapshots) == ["there"])
         log.mend(Partition(ROOM_STATES, 0))
-        assert soon(lambda: sorted(tables.rooms.cards) == ["here", "there"])
+        assert soon(lambda: sorted(tables.rooms.snapshots) == ["here", "there"])
 
 
 def test_an_open_transaction_hides_no_room() -> None:
@@ -254,7 +254,7 @@ def test_an_open_transaction_hides_no_room() -> None:
     log.trouble(Trouble(ROOM_STATES, 0, 1, "held", "an open transaction"))
     with followed(log) as (reader, tables):
         assert soon(lambda: reader.ready and bool(reader.troubles()))
-        assert sorted(tables.rooms.cards) == ["here"]
+        assert sorted(tables.rooms.snapshots) == ["here"]
 
 
 def test_a_replica_says_which_topic_was_made_anew_and_drops_what_it_said() -> None:
@@ -265,10 +265,10 @@ def test_a_replica_says_which_topic_was_made_anew_and_drops_what_it_said() -> No
         assert soon(lambda: reader.ready and len(tables.rooms) == 2)
         assert reader.anew_text == ""
         log.remake(ROOM_STATES)
-        assert soon(lambda: not tables.rooms.cards)
+        assert soon(lambda: not tables.rooms.snapshots)
         assert reader.anew_text.startswith(f"{ROOM_STATES} since ")
         send("after", 0)
-        assert soon(lambda: sorted(tables.rooms.cards) == ["after"])
+        assert soon(lambda: sorted(tables.rooms.snapshots) == ["after"])
 
 
 def test_rooms_of_a_partition_that_came_back_are_right_after_topics_have_grown() -> None:
@@ -278,9 +278,9 @@ def test_rooms_of_a_partition_that_came_back_are_right_after_topics_have_grown()
     with followed(log) as (reader, tables):
         assert soon(lambda: reader.ready and len(tables.rooms) == 2)
         log.trouble(damaged(ROOM_STATES, 0, 1))
-        assert soon(lambda: sorted(tables.rooms.cards) == ["there"])
+        assert soon(lambda: sorted(tables.rooms.snapshots) == ["there"])
         log.grow(ROOM_STATES, 3)
         send("new", 2)
-        assert soon(lambda: sorted(tables.rooms.cards) == ["new", "there"])
+        assert soon(lambda: sorted(tables.rooms.snapshots) == ["new", "there"])
         log.mend(Partition(ROOM_STATES, 0))
-        assert soon(lambda: sorted(tables.rooms.cards) == ["here", "new", "there"])
+        assert soon(lambda: sorted(tables.rooms.snapshots) == ["here", "new", "there"])

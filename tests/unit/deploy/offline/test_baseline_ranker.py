@@ -48,8 +48,8 @@ def answered(version_zero: VersionZero, viewer: int, at_ms: int) -> dict[str, fl
     clock = ManualClock(at_ms)
     tables = Tables(TablesConfig(), LiveIndex(IndexConfig(max_rooms=16)), MemoryMetrics(), clock, max_rooms=16)
     records = [
-        MemoryRecord(ROOM_STATES, 0, offset, at_ms, card.state.room.encode(), encode(card.state))
-        for offset, card in enumerate(version_zero.rooms.cards.values())
+        MemoryRecord(ROOM_STATES, 0, offset, at_ms, snapshot.state.room.encode(), encode(snapshot.state))
+        for offset, snapshot in enumerate(version_zero.rooms.snapshots.values())
     ]
     batch = {Partition(ROOM_STATES, 0): records}
     profile = version_zero.profile(viewer)

@@ -67,29 +67,29 @@ def copied(values: list[bytes]) -> tuple[MemoryLog, Copy, MemoryMetrics, Loop]:
     producer = log.sink()
     for value in values:
         producer.send("in", b"k", value)
-    fold = Copy(threading.Event())
-    return log, fold, metrics, Loop(log, Membership("g", "0", ("in",)), fold, metrics, clock)
+    worker = Copy(threading.Event())
+    return log, worker, metrics, Loop(log, Membership("g", "0", ("in",)), worker, metrics, clock)
 
 
 def test_everything_is_copied_once_although_the_log_failed() -> None:
     values = [b"a", b"fail", b"b", b"stop"]
-    log, fold, metrics, loop = copied(values)
-    loop.run(fold.stop)
+    log, worker, metrics, loop = copied(values)
+    loop.run(worker.stop)
     assert [line.value for line in log.read(Partition("out", 0), 0, 99)] == values
-    assert fold.verbs == ["begin", "assign", "begin", "assign"]
+    assert worker.verbs == ["begin", "assign", "begin", "assign"]
     assert metrics.value("loop_restarts_total", reader="g") == 1
 
 
 def test_positions_are_committed_when_it_stops() -> None:
-    log, fold, _, loop = copied([b"a", b"stop"])
-    loop.run(fold.stop)
+    log, worker, _, loop = copied([b"a", b"stop"])
+    loop.run(worker.stop)
     again = log.group(["in"], "g", "0")
     again.poll(0)
     assert sum(again.lag().values()) == 0
 
 
 def test_a_commit_that_fails_late_is_done_again_although_nothing_more_is_read() -> None:
-    log, fold, metrics, loop = copied([b"a"])
+    log, worker, metrics, loop = copied([b"a"])
     ended: list[Future[None]] = []
     sink_of = log.sink
 
@@ -103,21 +103,21 @@ def test_a_commit_that_fails_late_is_done_again_although_nothing_more_is_read() 
     def wait_s() -> float:
         if not ended[0].done():
             ended[0].set_exception(LogUnavailable("the broker went away"))
-        elif fold.verbs.count("begin") > 1 and fold.next == 1:
-            fold.stop.set()
+        elif worker.verbs.count("begin") > 1 and worker.next == 1:
+            worker.stop.set()
         return 0.0
 
     log.sink = failing_once  # type: ignore[method-assign]
-    fold.wait_s = wait_s  # type: ignore[method-assign]
-    loop.run(fold.stop)
+    worker.wait_s = wait_s  # type: ignore[method-assign]
+    loop.run(worker.stop)
     assert [line.value for line in log.read(Partition("out", 0), 0, 99)] == [b"a"]
     assert metrics.value("loop_restarts_total", reader="g") == 1
 
 
 def test_a_batch_is_folded_while_the_last_one_is_committed() -> None:
-    log, fold, _, loop = copied([b"a"])
+    log, worker, _, loop = copied([b"a"])
     ending: Future[None] = Future()
-    sink_of, apply = log.sink, fold.apply
+    sink_of, apply = log.sink, worker.apply
     folded: list[bool] = []
 
     def slow(transactional_id: str | None = None) -> MemorySink:
@@ -136,25 +136,25 @@ def test_a_batch_is_folded_while_the_last_one_is_committed() -> None:
         apply(batch)
         if len(folded) == 3:
             ending.set_result(None)
-            fold.stop.set()
+            worker.stop.set()
 
     log.sink = slow  # type: ignore[method-assign]
-    fold.apply = watched  # type: ignore[method-assign]
-    loop.run(fold.stop)
+    worker.apply = watched  # type: ignore[method-assign]
+    loop.run(worker.stop)
     assert folded == [False, False, False]
 
 
 def test_fenced_worker_raises() -> None:
-    log, fold, _, loop = copied([b"a"])
+    log, worker, _, loop = copied([b"a"])
 
     def fence() -> float:
         log.sink("g-0")
         log.sink().send("in", b"k", b"stop")
         return 0.0
 
-    fold.wait_s = fence  # type: ignore[method-assign]
+    worker.wait_s = fence  # type: ignore[method-assign]
     with pytest.raises(Fenced):
-        loop.run(fold.stop)
+        loop.run(worker.stop)
 
 
 class MovedClock(ManualClock):
@@ -179,7 +179,7 @@ def test_where_the_clock_is_moved_what_waits_for_it_begins_anew(moved_ms: int, s
     producer = log.sink()
     for value in (b"a", b"b"):
         producer.send("in", b"k", value)
-    fold = Copy(threading.Event())
+    worker = Copy(threading.Event())
     turns = 0
 
     def wait_s() -> float:
@@ -191,22 +191,22 @@ def test_where_the_clock_is_moved_what_waits_for_it_begins_anew(moved_ms: int, s
             producer.send("in", b"k", b"stop")
         return 0.0
 
-    fold.wait_s = wait_s  # type: ignore[method-assign]
-    Loop(log, Membership("g", "0", ("in",)), fold, metrics, clock).run(fold.stop)
-    assert fold.verbs.count("begin") == sessions
+    worker.wait_s = wait_s  # type: ignore[method-assign]
+    Loop(log, Membership("g", "0", ("in",)), worker, metrics, clock).run(worker.stop)
+    assert worker.verbs.count("begin") == sessions
     assert [line.value for line in log.read(Partition("out", 0), 0, 99)] == [b"a", b"b", b"stop"]
 
 
 def test_time_that_passes_while_a_turn_takes_long_moves_no_clock() -> None:
-    log, fold, _, loop = copied([b"a", b"stop"])
-    clock, apply = loop._clock, fold.apply
+    log, worker, _, loop = copied([b"a", b"stop"])
+    clock, apply = loop._clock, worker.apply
     assert isinstance(clock, ManualClock)
 
     def slow(batch: Batch) -> None:
         clock.advance(3_600_000)
         apply(batch)
 
-    fold.apply = slow  # type: ignore[method-assign]
-    loop.run(fold.stop)
-    assert fold.verbs.count("begin") == 1
+    worker.apply = slow  # type: ignore[method-assign]
+    loop.run(worker.stop)
+    assert worker.verbs.count("begin") == 1
     assert len(log.read(Partition("out", 0), 0, 99)) == 2

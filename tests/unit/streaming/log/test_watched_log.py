@@ -20,8 +20,8 @@ def test_a_loop_through_it_copies_and_commits_as_without_and_beats_with_every_tu
     producer = log.sink()
     for value in (b"a", b"b", b"stop"):
         producer.send("in", b"k", value)
-    fold = Copy(threading.Event())
-    Loop(PulsedLog(log, pulse), Membership("g", "0", ("in",)), fold, MemoryMetrics(), clock).run(fold.stop)
+    worker = Copy(threading.Event())
+    Loop(PulsedLog(log, pulse), Membership("g", "0", ("in",)), worker, MemoryMetrics(), clock).run(worker.stop)
     assert [line.value for line in log.read(Partition("out", 0), 0, 99)] == [b"a", b"b", b"stop"]
     again = log.group(["in"], "g", "0")
     again.poll(0)

@@ -25,17 +25,17 @@ from streaming.events import (
 )
 from streaming.log.codec import Decoder, encode
 from streaming.log.topics import ROOM_STATES, ROOMS
-from streaming.room.room import RoomFold
+from streaming.room.room import RoomAggregate
 from streaming.room.window_config import WindowConfig
-from tests.unit.streaming.room.told_room import START_MS, Room
+from tests.unit.streaming.room.scripted_room import START_MS, Room
 
 
 def test_a_room_has_no_state_before_it_starts_and_keeps_what_came_before() -> None:
     room = Room()
     assert room.say("early bird", 0) is Outcome.ORPHAN
     assert room.enter(0) is Outcome.ORPHAN
-    assert room.fold.state(START_MS) is None
-    assert not room.fold.started
+    assert room.aggregate.state(START_MS) is None
+    assert not room.aggregate.started
     room.start(1)
     assert (room.state.messages, room.state.entered) == (1, 1)
 
@@ -89,9 +89,9 @@ def test_a_room_that_starts_again_in_the_moment_of_its_end_is_live(ahead_s: int)
     room.start(0)
     now_ms = START_MS + 100_000
     said_ms = now_ms + 1_000 * ahead_s
-    room.fold.apply_lifecycle(RoomEnded(room="r", at_ms=said_ms), 10, now_ms)
+    room.aggregate.apply_lifecycle(RoomEnded(room="r", at_ms=said_ms), 10, now_ms)
     again = RoomStarted(room="r", streamer="s", at_ms=said_ms, title="again")
-    assert room.fold.apply_lifecycle(again, 11, now_ms) is Outcome.REVIVED
+    assert room.aggregate.apply_lifecycle(again, 11, now_ms) is Outcome.REVIVED
     assert (room.state.status, room.state.title) == ("live", "again")
 
 
@@ -116,14 +116,16 @@ def test_each_part_of_a_description_is_as_whoever_named_it_last_says(
     wanted: dict[str, tuple[int, Any]] = {}
     for place, (at_s, starts, values) in enumerate(said):
         at_ms, kind = START_MS + 1_000 * at_s, RoomStarted if starts else RoomUpdated
-        room.fold.apply_lifecycle(kind(room="r", streamer="s", at_ms=at_ms, **values), place, START_MS + 60_000 + place)
+        room.aggregate.apply_lifecycle(
+            kind(room="r", streamer="s", at_ms=at_ms, **values), place, START_MS + 60_000 + place
+        )
         for name in NAMED if starts else values:
             if at_s >= wanted.get(name, (0, None))[0]:
                 wanted[name] = (at_s, values.get(name, NONE[name]))
         if place == cut:
-            fold = RoomFold(RoomId("r"), WindowConfig())
-            fold.restore(Decoder(ROOM_STATES)(encode(room.state)))
-            room.fold = fold
+            aggregate = RoomAggregate(RoomId("r"), WindowConfig())
+            aggregate.restore(Decoder(ROOM_STATES)(encode(room.state)))
+            room.aggregate = aggregate
     assert described(room.state) == NONE | {name: value for name, (_, value) in wanted.items()}
     assert room.state.described_at_ms <= START_MS + 1_000 * max(at_s for at_s, _, _ in said)
 
@@ -133,12 +135,12 @@ def test_a_room_is_mature_though_who_says_so_has_a_slower_clock_or_comes_late() 
     room.start(0)
     room.update(10, "a new title")
     late = RoomUpdated(room="r", streamer="s", at_ms=START_MS + 6_000, mature=True)
-    assert room.fold.apply_lifecycle(late, 90, START_MS + 11_000) is Outcome.APPLIED
+    assert room.aggregate.apply_lifecycle(late, 90, START_MS + 11_000) is Outcome.APPLIED
     assert (room.state.mature, room.state.title) == (True, "a new title")
     updated_first = Room()
     updated_first.update(10, "a title")
     start = RoomStarted(room="r", streamer="s", at_ms=START_MS, title="the first", category="Chess", mature=True)
-    updated_first.fold.apply_lifecycle(start, 90, START_MS + 11_000)
+    updated_first.aggregate.apply_lifecycle(start, 90, START_MS + 11_000)
     state = updated_first.state
     assert (state.mature, state.category, state.title) == (True, "Chess", "a title")
 
@@ -157,28 +159,28 @@ def test_an_update_leaves_what_it_does_not_name_and_clears_what_it_says_is_none(
     room = Room()
     decode = Decoder(ROOMS)
     started = decode(json.dumps({"type": "started", "room": "r", "streamer": "s", "at_ms": START_MS, **SAID}).encode())
-    room.fold.apply_lifecycle(started, 1, START_MS)
+    room.aggregate.apply_lifecycle(started, 1, START_MS)
     if restarted:
-        fold = RoomFold(RoomId("r"), WindowConfig())
-        fold.restore(room.state)
-        room.fold = fold
+        aggregate = RoomAggregate(RoomId("r"), WindowConfig())
+        aggregate.restore(room.state)
+        room.aggregate = aggregate
     update = {"type": "updated", "room": "r", "streamer": "s", "at_ms": START_MS + 5, named: NONE[named]}
-    room.fold.apply_lifecycle(decode(json.dumps(update).encode()), 2, START_MS + 5)
+    room.aggregate.apply_lifecycle(decode(json.dumps(update).encode()), 2, START_MS + 5)
     assert described(room.state) == {**SAID, named: NONE[named]}
 
 
 def test_an_update_of_nothing_changes_nothing() -> None:
     room = Room()
-    room.fold.apply_lifecycle(RoomStarted(room="r", streamer="s", at_ms=START_MS, **SAID), 1, START_MS)  # type: ignore[arg-type]
-    room.fold.apply_lifecycle(RoomUpdated(room="r", streamer="s", at_ms=START_MS + 5), 2, START_MS + 5)
+    room.aggregate.apply_lifecycle(RoomStarted(room="r", streamer="s", at_ms=START_MS, **SAID), 1, START_MS)  # type: ignore[arg-type]
+    room.aggregate.apply_lifecycle(RoomUpdated(room="r", streamer="s", at_ms=START_MS + 5), 2, START_MS + 5)
     assert described(room.state) == SAID
     assert room.state.described_at_ms == START_MS + 5
 
 
 def test_a_start_says_everything() -> None:
     room = Room()
-    room.fold.apply_lifecycle(RoomStarted(room="r", streamer="s", at_ms=START_MS, **SAID), 1, START_MS)  # type: ignore[arg-type]
-    room.fold.apply_lifecycle(RoomStarted(room="r", streamer="s", at_ms=START_MS + 5), 2, START_MS + 5)
+    room.aggregate.apply_lifecycle(RoomStarted(room="r", streamer="s", at_ms=START_MS, **SAID), 1, START_MS)  # type: ignore[arg-type]
+    room.aggregate.apply_lifecycle(RoomStarted(room="r", streamer="s", at_ms=START_MS + 5), 2, START_MS + 5)
     assert described(room.state) == NONE
 
 
@@ -197,9 +199,9 @@ def test_a_presumed_end_is_undone_by_any_sign_of_life() -> None:
     for revive in signs:
         room = Room()
         room.start(0)
-        room.fold.presume_ended()
+        room.aggregate.presume_ended()
         assert (room.state.status, room.state.ended_at_ms) == ("presumed_ended", START_MS)
-        again = RoomFold(RoomId("r"), WindowConfig())
+        again = RoomAggregate(RoomId("r"), WindowConfig())
         again.restore(room.state)
         assert again.status == "presumed_ended"
         revive(room)
@@ -243,7 +245,7 @@ def test_activity_in_any_order_and_any_parts_gives_the_same_state(random: Random
         room = Room()
         room.start()
         for offset, activity in enumerate(activities):
-            room.fold.apply_activity(activity, offset, START_MS)
+            room.aggregate.apply_activity(activity, offset, START_MS)
         states.append((room.state.recent, room.state.arrivals, room.state.entered, room.state.first_entered))
     assert states[0] == states[1]
     assert 0 < len(states[0][1]) <= 32
@@ -263,10 +265,10 @@ def test_a_state_of_an_earlier_build_is_read_and_folds_on() -> None:
     fields = msgspec.msgpack.decode(encode(room.state))
     names = [field.name for field in msgspec.structs.fields(RoomState)]
     fields[names.index("recent")] = [bucket[:3] for bucket in fields[names.index("recent")]]
-    fold = RoomFold(RoomId("r"), WindowConfig())
-    fold.restore(Decoder(ROOM_STATES)(msgspec.msgpack.encode(fields[: names.index("recent_messages")])))
-    state = fold.state(START_MS)
+    aggregate = RoomAggregate(RoomId("r"), WindowConfig())
+    aggregate.restore(Decoder(ROOM_STATES)(msgspec.msgpack.encode(fields[: names.index("recent_messages")])))
+    state = aggregate.state(START_MS)
     assert state is not None
     assert (state.entered, state.first_entered, state.recent_messages) == (1, 0, ())
-    fold.apply_chats([("v", "hi", START_MS + 7_000, 0, START_MS + 7_000)], [0] * len(Outcome))
-    assert fold.state(START_MS).recent_messages == (1,)  # type: ignore[union-attr]
+    aggregate.apply_chats([("v", "hi", START_MS + 7_000, 0, START_MS + 7_000)], [0] * len(Outcome))
+    assert aggregate.state(START_MS).recent_messages == (1,)  # type: ignore[union-attr]

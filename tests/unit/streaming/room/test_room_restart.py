@@ -30,7 +30,7 @@ from streaming.events import (
     StreamerId,
 )
 from streaming.room.chat import RoomText
-from streaming.room.room import RoomFold
+from streaming.room.room import RoomAggregate
 from streaming.room.vectors import to_bytes
 from streaming.room.window import ChatLine
 from streaming.room.window_config import WindowConfig
@@ -70,67 +70,71 @@ class Worker:
 
     def start(self) -> None:
         """Also what follows a kill: memory is gone, the log is not."""
-        self.folds: dict[RoomId, RoomFold] = {}
+        self.aggregates: dict[RoomId, RoomAggregate] = {}
         self.flying: list[tuple[RoomId, str, RoomText | int, str]] = []
         self.positions = dict(self.committed)
         self.head_ms = 0
         for room, state in self.states.items():
-            self.folds[room] = RoomFold(room, CONFIG)
-            self.folds[room].restore(msgspec.msgpack.decode(state, type=RoomState))
+            self.aggregates[room] = RoomAggregate(room, CONFIG)
+            self.aggregates[room].restore(msgspec.msgpack.decode(state, type=RoomState))
 
     def poll(self, topic: str, count: int) -> None:
         start = self.positions[topic]
         chat: dict[RoomId, list[ChatLine]] = {}
         for offset, entry in enumerate(self.log[topic][start : start + count], start):
             event, room = entry.event, RoomId(entry.event.room)
-            fold = self.folds.setdefault(room, RoomFold(room, CONFIG))
+            aggregate = self.aggregates.setdefault(room, RoomAggregate(room, CONFIG))
             if isinstance(event, ChatMessage):
                 chat.setdefault(room, []).append((event.viewer, event.text, event.at_ms, offset, entry.appended_ms))
                 self.head_ms = max(self.head_ms, entry.appended_ms)
             elif isinstance(event, RoomActivity):
-                fold.apply_activity(event, offset, entry.appended_ms)
+                aggregate.apply_activity(event, offset, entry.appended_ms)
             else:
-                fold.apply_lifecycle(event, offset, entry.appended_ms)
+                aggregate.apply_lifecycle(event, offset, entry.appended_ms)
             self.positions[topic] = offset + 1
         for room, lines in chat.items():
-            self.folds[room].apply_chats(lines, [0] * len(Outcome))
+            self.aggregates[room].apply_chats(lines, [0] * len(Outcome))
 
     def sweep(self) -> None:
-        for fold in self.folds.values():
-            fold.close_idle(self.head_ms)
+        for aggregate in self.aggregates.values():
+            aggregate.close_idle(self.head_ms)
 
     def submit(self) -> None:
-        for room, fold in self.folds.items():
-            if not fold.started:
+        for room, aggregate in self.aggregates.items():
+            if not aggregate.started:
                 continue
-            for kind, text in (("title", fold.title_text()), ("chat", fold.chat_text())):
+            for kind, text in (("title", aggregate.title_text()), ("chat", aggregate.chat_text())):
                 if text is not None:
                     self.flying.append((room, kind, text, text.text))
-            self.flying += [(room, "segment", segment.index, segment.text) for segment in fold.closed_segments()]
+            self.flying += [(room, "segment", segment.index, segment.text) for segment in aggregate.closed_segments()]
 
     def receive(self, count: int) -> None:
         """Vectors come late and out of order: the newest first."""
         for _ in range(min(count, len(self.flying))):
             room, kind, text, words = self.flying.pop()
-            fold = self.folds[room]
+            aggregate = self.aggregates[room]
             self.num_encoded += 1
             if isinstance(text, int):
-                fold.fold_segment(text, encode(words), "fake")
+                aggregate.add_segment(text, encode(words), "fake")
             elif kind == "title":
-                fold.set_title_vector(text, encode(words), "fake")
+                aggregate.set_title_vector(text, encode(words), "fake")
             else:
-                fold.set_chat_vector(text, encode(words), "fake")
+                aggregate.set_chat_vector(text, encode(words), "fake")
 
     def publish(self, chosen: int) -> None:
         """States of some of the rooms and the positions, in one transaction."""
-        for number, (room, fold) in enumerate(self.folds.items()):
-            state = fold.state(now_ms=1)
-            if fold.dirty and state is not None and chosen >> number & 1:
+        for number, (room, aggregate) in enumerate(self.aggregates.items()):
+            state = aggregate.state(now_ms=1)
+            if aggregate.dirty and state is not None and chosen >> number & 1:
                 self.states[room] = msgspec.msgpack.encode(state)
-                fold.mark_published()
+                aggregate.mark_published()
         self.committed = dict(self.positions)
-        for fold in self.folds.values():
-            held = (fold.unpublished_rooms_offset, fold.retained_offset(self.head_ms), fold.unpublished_activity_offset)
+        for aggregate in self.aggregates.values():
+            held = (
+                aggregate.unpublished_rooms_offset,
+                aggregate.retained_offset(self.head_ms),
+                aggregate.unpublished_activity_offset,
+            )
             for topic, offset in zip(TOPICS, held, strict=True):
                 if offset is not None:
                     self.committed[topic] = min(self.committed[topic], offset)
@@ -154,8 +158,10 @@ class Worker:
         for _ in range(3):
             self.submit()
             self.receive(len(self.flying))
-        for fold in self.folds.values():
-            assert not fold.started or not (fold.closed_segments() or fold.chat_text() or fold.title_text())
+        for aggregate in self.aggregates.values():
+            assert not aggregate.started or not (
+                aggregate.closed_segments() or aggregate.chat_text() or aggregate.title_text()
+            )
         self.publish(chosen=-1)
 
     def published(self) -> dict[RoomId, RoomState]:

@@ -15,7 +15,7 @@ from streaming.room.language import guess_language
 from streaming.room.saying import normalise
 from streaming.room.sketch import TextSample, unit_hashes
 from streaming.room.text import SampledText, build_chat_text, build_title_text, text_hash
-from streaming.room.vectors import fold_mean, from_bytes, to_bytes
+from streaming.room.vectors import from_bytes, to_bytes, updated_mean
 
 
 def sample(*texts: str, at_ms: int = 0, limit: int = 48) -> list[SampledText]:
@@ -106,8 +106,8 @@ def test_a_mean_that_was_stored_folds_on_exactly() -> None:
     mean = b""
     for vector_D in random.normal(size=(50, 8)):
         vector = to_bytes(vector_D)
-        assert fold_mean(to_bytes(from_bytes(mean)), vector, 0.2) == fold_mean(mean, vector, 0.2)
-        mean = fold_mean(mean, vector, 0.2)
+        assert updated_mean(to_bytes(from_bytes(mean)), vector, 0.2) == updated_mean(mean, vector, 0.2)
+        mean = updated_mean(mean, vector, 0.2)
 
 
 @given(

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from streaming.events import RoomId
-from streaming.room.room import RoomFold
+from streaming.room.room import RoomAggregate
 from streaming.room.vectors import are_numbers, from_bytes, to_bytes, with_numbers_only
 from streaming.room.window_config import WindowConfig
-from tests.unit.streaming.room.told_room import Room, vector
+from tests.unit.streaming.room.scripted_room import Room, vector
 
 BAD = [to_bytes(np.array([1, bad, 0], np.float32)) for bad in (math.nan, math.inf, -math.inf)] + [b"\x00\x3c\x00"]
 
@@ -33,13 +33,13 @@ def test_one_bad_vector_is_left_out_of_the_mean_wherever_it_comes(bad: bytes, pl
         room.start()
         for second in range(0, 180, 30):
             room.say(f"line {second}", second)
-        for number, segment in enumerate(room.fold.closed_segments()):
+        for number, segment in enumerate(room.aggregate.closed_segments()):
             if number == skipped:
-                assert room.fold.skip_segment(segment.index)
+                assert room.aggregate.skip_segment(segment.index)
             elif number == place and skipped is None:
-                assert room.fold.fold_segment(segment.index, bad, "e")
+                assert room.aggregate.add_segment(segment.index, bad, "e")
             else:
-                room.fold.fold_segment(segment.index, vector(number + 1, 1), "e")
+                room.aggregate.add_segment(segment.index, vector(number + 1, 1), "e")
         return room.state.mean_vector
 
     assert mean_of(None) == mean_of(place) != b""
@@ -50,14 +50,14 @@ def test_a_title_or_a_text_with_a_bad_vector_has_none_and_is_not_asked_for_again
     room = Room()
     room.start()
     room.say("what a play", 1)
-    title, text = room.fold.title_text(), room.fold.chat_text()
+    title, text = room.aggregate.title_text(), room.aggregate.chat_text()
     assert title is not None
     assert text is not None
-    assert room.fold.set_title_vector(title, bad, "e")
-    assert room.fold.set_chat_vector(text, bad, "e")
+    assert room.aggregate.set_title_vector(title, bad, "e")
+    assert room.aggregate.set_chat_vector(text, bad, "e")
     assert (room.state.title_vector, room.state.chat_vector) == (b"", b"")
-    assert room.fold.title_text() is None
-    assert room.fold.chat_text() is None
+    assert room.aggregate.title_text() is None
+    assert room.aggregate.chat_text() is None
 
 
 @pytest.mark.parametrize("bad", BAD)
@@ -65,18 +65,18 @@ def test_a_state_that_was_poisoned_before_is_healed_when_it_is_read_back(bad: by
     room = Room()
     room.start()
     room.say("what a play", 1)
-    title = room.fold.title_text()
+    title = room.aggregate.title_text()
     assert title is not None
-    room.fold.set_title_vector(title, vector(1, 0), "e")
+    room.aggregate.set_title_vector(title, vector(1, 0), "e")
     poisoned = msgspec.structs.replace(room.state, chat_vector=bad, chat_hash=7, vector_offset=1, mean_vector=bad)
-    fold = RoomFold(RoomId("r"), WindowConfig())
-    fold.restore(poisoned)
-    state = fold.state(0)
+    aggregate = RoomAggregate(RoomId("r"), WindowConfig())
+    aggregate.restore(poisoned)
+    state = aggregate.state(0)
     assert state is not None
     assert (state.chat_vector, state.mean_vector, state.vector_offset) == (b"", b"", -1)
     assert from_bytes(state.title_vector).tolist() == [1, 0]
     assert with_numbers_only(state) is state
-    titleless = RoomFold(RoomId("r"), WindowConfig())
+    titleless = RoomAggregate(RoomId("r"), WindowConfig())
     titleless.restore(msgspec.structs.replace(state, title_vector=bad))
     assert titleless.title_text() == title, "it is encoded again"
 

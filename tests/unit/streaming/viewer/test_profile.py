@@ -14,7 +14,7 @@ from streaming.events import Action, Arrival, Outcome, RoomActivity, RoomId, Vie
 from streaming.log.codec import Decoder
 from streaming.log.topics import VIEWER_PROFILES
 from streaming.room.activity import MAX_ARRIVALS, ActivityBook, is_sign_of_life
-from streaming.viewer.profile import ProfileFold
+from streaming.viewer.profile import ProfileAggregate
 from streaming.viewer.profile_config import ProfileConfig
 
 START_MS = 1_700_000_000_000
@@ -24,13 +24,13 @@ class Feed:
     """Feeds one viewer's fold, times in seconds."""
 
     def __init__(self, config: ProfileConfig | None = None) -> None:
-        self.fold = ProfileFold(ViewerId("v"), config or ProfileConfig())
+        self.aggregate = ProfileAggregate(ViewerId("v"), config or ProfileConfig())
         self.book = ActivityBook()
 
     def do(self, action: Action, room: str, at_s: float, seconds: float = 0) -> Outcome:
         at_ms = START_MS + int(at_s * 1_000)
         event = ViewerEvent(viewer="v", room=room, streamer=f"of {room}", action=action, at_ms=at_ms, seconds=seconds)
-        return self.fold.apply(event, at_ms, self.book)
+        return self.aggregate.apply(event, at_ms, self.book)
 
     def totals(self, room: str) -> dict[str, int]:
         """Sums over all buckets, without those that are 0."""
@@ -38,7 +38,7 @@ class Feed:
 
     @property
     def profile(self) -> ViewerProfile:
-        return self.fold.profile()
+        return self.aggregate.profile()
 
 
 def totals(activity: Sequence[RoomActivity], room: str) -> dict[str, int]:
@@ -116,11 +116,11 @@ def test_silence_ends_a_visit_by_time_alone_as_the_next_event_would_have() -> No
     for feed in (by_time, by_event):
         feed.do("enter", "a", 0)
         feed.do("chat", "a", 100)
-    assert not by_time.fold.lapse(START_MS + 1_899_999, by_time.book)
-    assert by_time.fold.present_until_ms == START_MS + 1_900_000
-    assert by_time.fold.lapse(START_MS + 7_200_000, by_time.book)
-    assert (by_time.profile.room, by_time.fold.present_until_ms) == (None, None)
-    assert not by_time.fold.lapse(START_MS + 7_200_000, by_time.book), "once"
+    assert not by_time.aggregate.lapse(START_MS + 1_899_999, by_time.book)
+    assert by_time.aggregate.present_until_ms == START_MS + 1_900_000
+    assert by_time.aggregate.lapse(START_MS + 7_200_000, by_time.book)
+    assert (by_time.profile.room, by_time.aggregate.present_until_ms) == (None, None)
+    assert not by_time.aggregate.lapse(START_MS + 7_200_000, by_time.book), "once"
     for feed in (by_time, by_event):
         feed.do("enter", "b", 18_000)
     assert by_time.profile == by_event.profile
@@ -135,9 +135,9 @@ def test_whatever_a_viewer_does_in_their_room_says_that_they_are_there(action: A
     feed = Feed()
     feed.do("enter", "a", 0)
     feed.do(action, "a", 1_700)
-    assert not feed.fold.lapse(START_MS + 3_400_000, feed.book)
+    assert not feed.aggregate.lapse(START_MS + 3_400_000, feed.book)
     assert feed.profile.room == "a"
-    assert feed.fold.lapse(START_MS + 3_500_000, feed.book)
+    assert feed.aggregate.lapse(START_MS + 3_500_000, feed.book)
 
 
 def test_what_a_viewer_does_elsewhere_does_not_keep_them_in_a_room() -> None:
@@ -184,12 +184,12 @@ def test_every_event_is_a_sign_of_life_of_its_room_though_a_viewer_is_found_sile
     action: Action,
 ) -> None:
     config, book = ProfileConfig(), ActivityBook()
-    silent, other = (ProfileFold(ViewerId(name), config) for name in ("silent", "other"))
+    silent, other = (ProfileAggregate(ViewerId(name), config) for name in ("silent", "other"))
 
-    def do(fold: ProfileFold, action: Action, room: str, at_s: float) -> None:
+    def do(aggregate: ProfileAggregate, action: Action, room: str, at_s: float) -> None:
         at_ms = START_MS + int(1_000 * at_s)
-        event = ViewerEvent(viewer=fold.viewer, room=room, streamer="s", action=action, at_ms=at_ms, seconds=5)
-        fold.apply(event, at_ms, book)
+        event = ViewerEvent(viewer=aggregate.viewer, room=room, streamer="s", action=action, at_ms=at_ms, seconds=5)
+        aggregate.apply(event, at_ms, book)
 
     do(silent, "enter", "r", 0)
     do(other, "enter", "r", config.presence_timeout_s - 20)
@@ -210,21 +210,21 @@ def test_every_event_is_a_sign_of_life_of_its_room_though_a_viewer_is_found_sile
 @pytest.mark.parametrize("ahead_s", [0, 5, 50])
 @pytest.mark.parametrize("action", ["enter", "watch", "chat", "gift"])
 def test_who_leaves_has_left_though_the_clock_that_saw_them_come_is_fast(action: Action, ahead_s: int) -> None:
-    fold, book = ProfileFold(ViewerId("v"), ProfileConfig()), ActivityBook()
+    aggregate, book = ProfileAggregate(ViewerId("v"), ProfileConfig()), ActivityBook()
 
     def do(action: Action, room: str, at_s: float, ahead_s: float = 0) -> None:
         at_ms = START_MS + int(1_000 * at_s)
         said_ms = at_ms + int(1_000 * ahead_s)
         event = ViewerEvent(viewer="v", room=room, streamer="s", action=action, at_ms=said_ms)
-        fold.apply(event, at_ms, book)
+        aggregate.apply(event, at_ms, book)
 
     do(action, "a", 0, ahead_s)
-    assert fold.room == "a"
+    assert aggregate.room == "a"
     do("leave", "a", 3)
-    assert fold.room is None
+    assert aggregate.room is None
     do("enter", "a", 10, ahead_s)
     do("enter", "b", 13)
-    assert fold.room == "b"
+    assert aggregate.room == "b"
     sums = book.drain()
     assert [totals(sums, room).get("left", 0) for room in "ab"] == [2, 0]
     assert max(one.bucket_ms for one in sums) <= START_MS + 13_000
@@ -235,8 +235,8 @@ def test_an_event_of_a_fast_clock_that_comes_twice_counts_once(action: Action) -
     feed = Feed()
     feed.do("enter", "r", 0)
     event = ViewerEvent(viewer="v", room="r", streamer="of r", action=action, at_ms=START_MS + 40_000)
-    assert feed.fold.apply(event, START_MS + 5_000, feed.book) is Outcome.APPLIED
-    assert feed.fold.apply(event, START_MS + 6_000, feed.book) is Outcome.DUPLICATE
+    assert feed.aggregate.apply(event, START_MS + 5_000, feed.book) is Outcome.APPLIED
+    assert feed.aggregate.apply(event, START_MS + 6_000, feed.book) is Outcome.DUPLICATE
 
 
 def test_a_time_out_of_nothing_is_refused() -> None:
@@ -307,17 +307,17 @@ def test_five_equal_events_of_one_millisecond_are_five(action: Action, totals: d
 def test_an_event_with_an_id_counts_once_among_the_last_few(action: Action, between: int) -> None:
     feed = Feed()
     first = ViewerEvent(viewer="v", room="a", streamer="s", action=action, at_ms=START_MS, seconds=1, id="e-1")
-    assert feed.fold.apply(first, START_MS, feed.book) is not Outcome.DUPLICATE
+    assert feed.aggregate.apply(first, START_MS, feed.book) is not Outcome.DUPLICATE
     for number in range(between):
         other = msgspec.structs.replace(first, id=f"e-{number + 2}", at_ms=START_MS + number)
-        assert feed.fold.apply(other, START_MS, feed.book) is not Outcome.DUPLICATE
+        assert feed.aggregate.apply(other, START_MS, feed.book) is not Outcome.DUPLICATE
     before = feed.profile
     feed.book.drain()
-    again = ProfileFold(ViewerId("v"), ProfileConfig())
+    again = ProfileAggregate(ViewerId("v"), ProfileConfig())
     again.restore(before)  # a restart forgets no id
-    for fold in (feed.fold, again):
-        assert fold.apply(first, START_MS + 9_000, feed.book) is Outcome.DUPLICATE
-        assert fold.profile() == before
+    for aggregate in (feed.aggregate, again):
+        assert aggregate.apply(first, START_MS + 9_000, feed.book) is Outcome.DUPLICATE
+        assert aggregate.profile() == before
     assert feed.book.drain() == []
 
 
@@ -363,12 +363,14 @@ def test_a_profile_of_an_earlier_build_is_read_and_folds_on() -> None:
     feed = Feed()
     for action, at_s in (("enter", 0), ("chat", 5)):
         feed.do(action, "a", at_s)  # type: ignore[arg-type]
-    fields = msgspec.msgpack.decode(feed.fold.packed())
+    fields = msgspec.msgpack.decode(feed.aggregate.packed())
     fields[3] = [habit[:5] for habit in fields[3]]
-    fold = ProfileFold(ViewerId("v"), ProfileConfig())
-    fold.restore(Decoder(VIEWER_PROFILES)(msgspec.msgpack.encode(fields[:11])))
-    fold.apply(ViewerEvent(viewer="v", room="b", streamer="of b", action="enter", at_ms=START_MS + 9_000), 0, feed.book)
-    old, new = fold.profile().habits
+    aggregate = ProfileAggregate(ViewerId("v"), ProfileConfig())
+    aggregate.restore(Decoder(VIEWER_PROFILES)(msgspec.msgpack.encode(fields[:11])))
+    aggregate.apply(
+        ViewerEvent(viewer="v", room="b", streamer="of b", action="enter", at_ms=START_MS + 9_000), 0, feed.book
+    )
+    old, new = aggregate.profile().habits
     assert (old.visits, old.chats, old.entered_at_ms) == (1, 0, 0)
     assert (new.visits, new.entered_at_ms) == (1, START_MS + 9_000)
 
@@ -397,19 +399,19 @@ SMALL = ProfileConfig(visits=3, habits=2, recent_events=4)
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(events=events, cuts=st.sets(st.integers(0, 60)))
 def test_a_profile_that_was_read_back_folds_on_as_the_one_in_memory(events: list[ViewerEvent], cuts: set[int]) -> None:
-    kept, kept_book = ProfileFold(ViewerId("v"), SMALL), ActivityBook()
-    fold, sums = ProfileFold(ViewerId("v"), SMALL), list[RoomActivity]()
+    kept, kept_book = ProfileAggregate(ViewerId("v"), SMALL), ActivityBook()
+    aggregate, sums = ProfileAggregate(ViewerId("v"), SMALL), list[RoomActivity]()
     book = ActivityBook()
     for number, event in enumerate(events):
-        assert fold.apply(event, number, book) == kept.apply(event, number, kept_book)
+        assert aggregate.apply(event, number, book) == kept.apply(event, number, kept_book)
         if number in cuts:
-            stored = msgspec.msgpack.encode(fold.profile())
-            fold = ProfileFold(ViewerId("v"), SMALL)
-            fold.restore(msgspec.msgpack.decode(stored, type=ViewerProfile))
+            stored = msgspec.msgpack.encode(aggregate.profile())
+            aggregate = ProfileAggregate(ViewerId("v"), SMALL)
+            aggregate.restore(msgspec.msgpack.decode(stored, type=ViewerProfile))
             sums += book.drain()
     sums += book.drain()
     kept_sums = kept_book.drain()
-    assert fold.profile() == kept.profile()
+    assert aggregate.profile() == kept.profile()
     for room in "abcdef":
         assert totals(sums, room) == totals(kept_sums, room)
         assert newest(sums, room) == newest(kept_sums, room)
@@ -421,10 +423,10 @@ def test_a_profile_that_was_read_back_folds_on_as_the_one_in_memory(events: list
 def test_whatever_order_events_come_in_a_viewer_is_in_one_room_and_leaves_what_they_entered(
     events: list[ViewerEvent],
 ) -> None:
-    fold, book = ProfileFold(ViewerId("v"), SMALL), ActivityBook()
+    aggregate, book = ProfileAggregate(ViewerId("v"), SMALL), ActivityBook()
     for number, event in enumerate(events):
-        fold.apply(event, number, book)
-    profile, activity = fold.profile(), book.drain()
+        aggregate.apply(event, number, book)
+    profile, activity = aggregate.profile(), book.drain()
     for room in "abcdef":
         sums = totals(activity, room)
         present = sums.get("entered", 0) - sums.get("left", 0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from actors.recommend.recommender import Query
-from actors.recommend.viewer_taste import strength, taste_of
+from actors.recommend.viewer_taste import interest_profile, strength
 from actors.settings import RecommendConfig
 from streaming.events import ActivityBucket, RoomId, StreamerId, ViewerId, ViewerProfile, Visit
 from tests.unit.actors.replica import Replica, axis
@@ -101,7 +101,7 @@ def test_shares_of_categories_and_languages_are_those_of_a_replicas_taste(config
     rng, replica, weights = np.random.default_rng(4), Replica(), config.weights
     dwell_s, gap_s = rng.integers(60, 3_000, len(ABOUT)), rng.integers(3_000, 9_000, len(ABOUT))
     profile = visited(replica, dwell_s.tolist(), gap_s.tolist())
-    taste = taste_of(profile, replica.tables.rooms, replica.clock.now_ms(), config.broad_category)
+    interests = interest_profile(profile, replica.tables.rooms, replica.clock.now_ms(), config.broad_category)
     candidate_sets = blank(1)
     shown = [ABOUT[number % len(ABOUT)] for number in range(int(candidate_sets.size_V[0]))]
     candidate_sets.labels_R2[:] = [(label(language), label(category)) for language, category in shown]
@@ -109,7 +109,10 @@ def test_shares_of_categories_and_languages_are_those_of_a_replicas_taste(config
     candidate_sets.pasts.length_V[:], candidate_sets.pasts.action_VT[:] = len(ABOUT), 0
     candidate_sets.pasts.dwell_s_VT[0], candidate_sets.pasts.gap_s_VT[0] = dwell_s, gap_s
     expected = np.array(
-        [weights.language * taste.languages[one] + weights.category * taste.categories[other] for one, other in shown]
+        [
+            weights.language * interests.languages[one] + weights.category * interests.categories[other]
+            for one, other in shown
+        ]
     )
     scores = zero_scores(candidate_sets, config.baseline)
     assert scores - scores[0] == pytest.approx(expected - expected[0], abs=1e-4)

@@ -215,9 +215,11 @@ def test_examples_that_begin_later_have_the_past_that_was_served_then(tmp_path: 
     before = [one for one in sent if one[0] < cut_s]
     folded = ExamplePass(ExamplesConfig(since_ms=ms(10**6)), chat_alone=False)
     assert not list(folded.examples(from_archive(archived(tmp_path / "before", before)), Unseen()))
-    served: list[Sent] = [(cut_s - 0.1, VIEWER_PROFILES, viewer.fold.profile()) for viewer in folded._viewers.values()]
+    served: list[Sent] = [
+        (cut_s - 0.1, VIEWER_PROFILES, viewer.aggregate.profile()) for viewer in folded._viewers.values()
+    ]
     for held in folded.rooms._rooms.values():
-        state = held.fold.state(ms(cut_s))
+        state = held.aggregate.state(ms(cut_s))
         assert state is not None
         served.append((cut_s - 0.1, ROOM_STATES, msgspec.structs.replace(state, activity_offset=7)))  # of the log
     archive = archived(tmp_path / "archive", [*sent, *served])

@@ -59,7 +59,7 @@ class Online:
     def __init__(self) -> None:
         self._sent = Sent()
         letters = DeadLetters(self._sent, MemoryMetrics())  # type: ignore[arg-type]
-        self._viewers = ProfilePartition(0, ProfileConfig(), letters, max_folds=3)
+        self._viewers = ProfilePartition(0, ProfileConfig(), letters, max_aggregates=3)
         self._rooms = RoomPartition(0, WindowConfig(), letters)
         self._live = LiveRooms(1_000)
         self._slots: dict[str, int] = {}

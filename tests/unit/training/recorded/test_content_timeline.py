@@ -19,7 +19,7 @@ from streaming.errors import ConfigError
 from streaming.recorded.recording import Recording
 from streaming.recorded.replay import Channel
 from streaming.room.text import text_hash
-from streaming.room.vectors import fold_mean, to_bytes
+from streaming.room.vectors import to_bytes, updated_mean
 from streaming.room.window import ChatWindow
 from streaming.room.window_config import WindowConfig
 from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
@@ -163,7 +163,7 @@ def test_the_mean_is_folded_as_a_room_folds_it(tmp_path: Path) -> None:
     expected, phase = b"", zlib.crc32(b"a")
     for k in range(20):
         if not expected or (T0 // 30 + k + phase) % CONFIG.mean_every == 0:
-            expected = fold_mean(expected, to_bytes(vector(f"segment {k}")), CONFIG.mean_alpha)
+            expected = updated_mean(expected, to_bytes(vector(f"segment {k}")), CONFIG.mean_alpha)
         mean_D = timeline.at(BOTH, us(30 * (k + 1) + LATENESS) + 1).mean_ND[0]
         assert to_bytes(mean_D) == expected
 

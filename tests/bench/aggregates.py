@@ -12,10 +12,10 @@ import msgspec
 
 from streaming.events import Action, ChatMessage, Outcome, RoomActivity, RoomId, RoomStarted, ViewerEvent, ViewerId
 from streaming.room.activity import ActivityBook
-from streaming.room.room import RoomFold
+from streaming.room.room import RoomAggregate
 from streaming.room.window import ChatLine
 from streaming.room.window_config import WindowConfig
-from streaming.viewer.profile import ProfileFold
+from streaming.viewer.profile import ProfileAggregate
 from streaming.viewer.profile_config import ProfileConfig
 
 START_MS = 1_700_000_000_000
@@ -62,9 +62,9 @@ def chat(num: int, num_rooms: int, rate_per_s: int) -> list[ChatMessage]:
     ]
 
 
-def fold_chat(messages: list[ChatMessage], batch: int = 5_000) -> dict[str, RoomFold]:
+def aggregate_chat(messages: list[ChatMessage], batch: int = 5_000) -> dict[str, RoomAggregate]:
     """As a worker does it: a batch at a time, and of that a room at a time."""
-    folds: dict[str, RoomFold] = {}
+    aggregates: dict[str, RoomAggregate] = {}
     counts = [0] * len(Outcome)
     for start in range(0, len(messages), batch):
         lines: dict[str, list[ChatLine]] = {}
@@ -72,23 +72,23 @@ def fold_chat(messages: list[ChatMessage], batch: int = 5_000) -> dict[str, Room
             line = (message.viewer, message.text, message.at_ms, offset, message.at_ms)
             lines.setdefault(message.room, []).append(line)
         for room, said in lines.items():
-            fold = folds.get(room)
-            if fold is None:
-                fold = folds[room] = RoomFold(RoomId(room), WindowConfig())
+            aggregate = aggregates.get(room)
+            if aggregate is None:
+                aggregate = aggregates[room] = RoomAggregate(RoomId(room), WindowConfig())
                 started = RoomStarted(room=room, streamer="s", at_ms=START_MS, title="a title of a room")
-                fold.apply_lifecycle(started, 0, START_MS)
-            fold.apply_chats(said, counts)
-    return folds
+                aggregate.apply_lifecycle(started, 0, START_MS)
+            aggregate.apply_chats(said, counts)
+    return aggregates
 
 
-def fold_events(events: list[ViewerEvent]) -> int:
-    folds: dict[str, ProfileFold] = {}
+def aggregate_events(events: list[ViewerEvent]) -> int:
+    aggregates: dict[str, ProfileAggregate] = {}
     book = ActivityBook()
     for event in events:
-        fold = folds.get(event.viewer)
-        if fold is None:
-            fold = folds[event.viewer] = ProfileFold(ViewerId(event.viewer), ProfileConfig())
-        fold.apply(event, event.at_ms, book)
+        aggregate = aggregates.get(event.viewer)
+        if aggregate is None:
+            aggregate = aggregates[event.viewer] = ProfileAggregate(ViewerId(event.viewer), ProfileConfig())
+        aggregate.apply(event, event.at_ms, book)
     return len(events)
 
 
@@ -114,43 +114,43 @@ def measure(num: int, repeats: int) -> dict[str, float]:
     """All figures."""
     spread = chat(num, num_rooms=500, rate_per_s=2_000)
     busy = chat(num, num_rooms=1, rate_per_s=500)
-    fold = fold_chat(busy)["room-0"]
+    aggregate = aggregate_chat(busy)["room-0"]
     activity = [RoomActivity(room=RoomId("r"), bucket_ms=START_MS + i % 60 * 10_000, entered=1) for i in range(num)]
-    folds = list(fold_chat(spread).values())
+    aggregates = list(aggregate_chat(spread).values())
 
-    def fold_activity() -> int:
-        target = RoomFold(RoomId("r"), WindowConfig())
+    def aggregate_activity() -> int:
+        target = RoomAggregate(RoomId("r"), WindowConfig())
         for offset, one in enumerate(activity):
             target.apply_activity(one, offset, START_MS + offset)
         return len(activity)
 
     def texts() -> int:
-        for target in folds:
+        for target in aggregates:
             target._chat._text = None
             target.chat_text()
-        return len(folds)
+        return len(aggregates)
 
     def states() -> int:
-        return sum(target.state(START_MS) is not None for target in folds)
+        return sum(target.state(START_MS) is not None for target in aggregates)
 
     def busy_text() -> int:
-        fold._chat._text = None
-        return int(fold.chat_text() is not None)
+        aggregate._chat._text = None
+        return int(aggregate.chat_text() is not None)
 
     events = viewer_events(num)
     raw = [msgspec.json.encode(message) for message in spread]
     decoder = msgspec.json.Decoder(ChatMessage)
     return {
         "decode_chat_us": best_us(lambda: len([decoder.decode(value) for value in raw]), repeats),
-        "chat_us": best_us(lambda: len(fold_chat(spread)) * 0 + len(spread), repeats),
-        "chat_one_busy_room_us": best_us(lambda: len(fold_chat(busy)) * 0 + len(busy), repeats),
-        "activity_us": best_us(fold_activity, repeats),
-        "viewer_event_us": best_us(lambda: fold_events(events), repeats),
+        "chat_us": best_us(lambda: len(aggregate_chat(spread)) * 0 + len(spread), repeats),
+        "chat_one_busy_room_us": best_us(lambda: len(aggregate_chat(busy)) * 0 + len(busy), repeats),
+        "activity_us": best_us(aggregate_activity, repeats),
+        "viewer_event_us": best_us(lambda: aggregate_events(events), repeats),
         "state_us": best_us(states, repeats),
         "text_us": best_us(texts, repeats),
         "text_busy_room_us": best_us(busy_text, repeats),
-        "retained_offset_us": best_us(lambda: len([f.retained_offset(START_MS) for f in folds]), repeats),
-        "close_idle_us": best_us(lambda: len([f.close_idle(START_MS) for f in folds]), repeats),  # type: ignore[func-returns-value]
+        "retained_offset_us": best_us(lambda: len([f.retained_offset(START_MS) for f in aggregates]), repeats),
+        "close_idle_us": best_us(lambda: len([f.close_idle(START_MS) for f in aggregates]), repeats),  # type: ignore[func-returns-value]
     }
 
 

@@ -15,7 +15,7 @@ from streaming.events import (
     RoomUpdated,
 )
 from streaming.room.chat import RoomText
-from streaming.room.room import RoomFold
+from streaming.room.room import RoomAggregate
 from streaming.room.vectors import to_bytes
 from streaming.room.window_config import WindowConfig
 
@@ -31,7 +31,7 @@ class Room:
     """Feeds one room, times in seconds; append times are event times unless told otherwise."""
 
     def __init__(self, config: WindowConfig | None = None) -> None:
-        self.fold = RoomFold(RoomId("r"), config or WindowConfig())
+        self.aggregate = RoomAggregate(RoomId("r"), config or WindowConfig())
         self.offset = 0
 
     def _at(self, at_s: float) -> int:
@@ -43,35 +43,37 @@ class Room:
     ) -> Outcome:
         at_ms = self._at(at_s)
         event = RoomStarted(room="r", streamer="s", at_ms=at_ms, title=title, language=language, tags=["x"])
-        return self.fold.apply_lifecycle(event, self.offset, at_ms if appended_s is None else self._at(appended_s))
+        return self.aggregate.apply_lifecycle(event, self.offset, at_ms if appended_s is None else self._at(appended_s))
 
     def update(self, at_s: float, title: str) -> Outcome:
         at_ms = self._at(at_s)
         event = RoomUpdated(room="r", streamer="s", at_ms=at_ms, title=title)
-        return self.fold.apply_lifecycle(event, self.offset, at_ms)
+        return self.aggregate.apply_lifecycle(event, self.offset, at_ms)
 
     def end(self, at_s: float) -> Outcome:
         at_ms = self._at(at_s)
-        return self.fold.apply_lifecycle(RoomEnded(room="r", at_ms=at_ms), self.offset, at_ms)
+        return self.aggregate.apply_lifecycle(RoomEnded(room="r", at_ms=at_ms), self.offset, at_ms)
 
     def say(self, text: str, at_s: float, viewer: str = "v") -> Outcome:
         at_ms = self._at(at_s)
-        return self.fold.apply_chat(ChatMessage(room="r", viewer=viewer, text=text, at_ms=at_ms), self.offset, at_ms)
+        return self.aggregate.apply_chat(
+            ChatMessage(room="r", viewer=viewer, text=text, at_ms=at_ms), self.offset, at_ms
+        )
 
     def enter(self, at_s: float, entered: int = 1) -> Outcome:
         at_ms = self._at(at_s)
         activity = RoomActivity(room=RoomId("r"), bucket_ms=at_ms - at_ms % 10_000, entered=entered, newcomers=1)
-        return self.fold.apply_activity(activity, self.offset, at_ms)
+        return self.aggregate.apply_activity(activity, self.offset, at_ms)
 
     def texts(self) -> tuple[RoomText, RoomText]:
         """Of the title and of the chat, both to be encoded."""
-        title, chat = self.fold.title_text(), self.fold.chat_text()
+        title, chat = self.aggregate.title_text(), self.aggregate.chat_text()
         if title is None or chat is None:
             raise LookupError(f"a text is missing: title {title}, chat {chat}")
         return title, chat
 
     @property
     def state(self) -> RoomState:
-        state = self.fold.state(START_MS)
+        state = self.aggregate.state(START_MS)
         assert state is not None
         return state
