@@ -39,7 +39,7 @@ class AnswerJson:
             self._model_version = answer.model_version
             self._between.clear()
         items = []
-        for chosen_room, score in zip(chosen_rooms, scores, strict=False):  # without picks there is one empty score
+        for chosen_room, score in zip(chosen_rooms, scores, strict=False):  # without rooms there is one empty score
             snapshot, source = chosen_room.snapshot, chosen_room.source
             pieces = snapshot.pieces
             if pieces is None:

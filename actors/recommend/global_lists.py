@@ -1,4 +1,4 @@
-"""The pools, lists of rooms that are the same for every viewer: trending and newest. Never looks at a viewer."""
+"""The global lists of rooms, the same for every viewer: trending and newest. Never looks at a viewer."""
 
 from __future__ import annotations
 

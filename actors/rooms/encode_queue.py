@@ -88,12 +88,12 @@ class EncodeQueue:
             return settled
         now_ms = self._clock.now_ms()
         jobs: list[_Job] = []
-        for pick in self._schedule.pick(vacancy, now_ms, self._in_flight.capacity):
-            job = self._job(pick, now_ms)
+        for chosen in self._schedule.choose(vacancy, now_ms, self._in_flight.capacity):
+            job = self._job(chosen, now_ms)
             if job is not None:
                 jobs.append(job)
-            elif pick.room.aggregate.dirty:
-                settled.append(pick.room)
+            elif chosen.room.aggregate.dirty:
+                settled.append(chosen.room)
         size = self._in_flight.batch_texts
         for start in range(0, len(jobs), size):
             chunk = jobs[start : start + size]
@@ -145,28 +145,28 @@ class EncodeQueue:
             return min(longest_s, max(0.001, min(rest_s, 0.05)))
         return longest_s
 
-    def _job(self, pick: NextText[RoomEntry], now_ms: int) -> _Job | None:
-        entry, aggregate = pick.room, pick.room.aggregate
-        if pick.purpose == "now":
-            self.behind_ms = now_ms - pick.since_ms
+    def _job(self, chosen: NextText[RoomEntry], now_ms: int) -> _Job | None:
+        entry, aggregate = chosen.room, chosen.room.aggregate
+        if chosen.purpose == "now":
+            self.behind_ms = now_ms - chosen.since_ms
             short = self.behind_ms > self._patience.short_ms
             text = None if entry.gone else aggregate.chat_text(short=short)
             entry.unseen = 0
             if text is None:
                 self._schedule.completed(entry)
-            return None if text is None else _Job(entry, "now", text, pick.since_ms)
-        if pick.purpose == "title":
+            return None if text is None else _Job(entry, "now", text, chosen.since_ms)
+        if chosen.purpose == "title":
             title = None if entry.gone else aggregate.title_text()
             entry.title_in_flight = title is not None
-            return None if title is None else _Job(entry, "title", title, pick.since_ms)
+            return None if title is None else _Job(entry, "title", title, chosen.since_ms)
         segments = [] if entry.gone else aggregate.closed_segments()
-        if len(segments) > 1 and now_ms - pick.since_ms > self._patience.segment_ms:
+        if len(segments) > 1 and now_ms - chosen.since_ms > self._patience.segment_ms:
             self._metrics.count("segments_skipped_total", len(segments) - 1)
             for segment in segments[:-1]:
                 aggregate.skip_segment(segment.index)
             segments = segments[-1:]
         entry.segment_in_flight = bool(segments)
-        return _Job(entry, "segment", segments[0], pick.since_ms) if segments else None
+        return _Job(entry, "segment", segments[0], chosen.since_ms) if segments else None
 
     def _take(self, job: _Job, encoded: Encoded, row: int) -> None:
         """Applies one vector. One that is not of numbers is asked for once more; after that the text has no vector."""

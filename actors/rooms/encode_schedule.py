@@ -1,7 +1,7 @@
 """The schedule that chooses the texts to encode next within the encoder's capacity. Never encodes, never reads a clock.
 
 A room has at most three wants: its title (it changed), a closed segment (for the slow mean), and "now" (chat that its
-vector has not seen). `pick` serves them in this order:
+vector has not seen). `choose` serves them in this order:
 
 1. titles, oldest first;
 2. "now" of rooms whose oldest unseen message waits for `urgent_ms` or longer, oldest first;
@@ -11,7 +11,7 @@ vector has not seen). `pick` serves them in this order:
 5. "now" of rooms that have ended.
 
 A due time depends on facts and not on the length of the queue. An entry is passed only by entries due before it, and
-every entry becomes urgent: no live room starves. Where others wait, one in TITLES_IN_A_ROW + 1 picks is no title and
+every entry becomes urgent: no live room starves. Where others wait, one in TITLES_IN_A_ROW + 1 choices is no title and
 one in SEGMENT_TURN is a segment: a flood of titles or a lasting overload starves nobody either.
 A room rests after a "now" for as long as the encoder needs to get once around all active rooms.
 """
@@ -46,7 +46,7 @@ class _Now:
 
 
 class EncodeSchedule(Generic[R]):
-    """The wants of all rooms of a worker, O(log n) each. A pick takes a want out; if it fails, it is wanted again."""
+    """The wants of all rooms of a worker, O(log n) each. A choice takes a want out; if it fails, it is wanted again."""
 
     def __init__(self, config: ScheduleConfig) -> None:
         self._config = config
@@ -111,21 +111,21 @@ class EncodeSchedule(Generic[R]):
         self._pending.pop(room, None)
         self._later.pop(room, None)
 
-    def pick(self, limit: int, now_ms: int, texts_per_s: float) -> list[NextText[R]]:
+    def choose(self, limit: int, now_ms: int, texts_per_s: float) -> list[NextText[R]]:
         """At most `limit` wants in order, each taken out. texts_per_s: what the encoder can do."""
         self._wake(now_ms)
         active = len(self._rests) + len(self._now) + len(self._pending)
         turn_ms = int(1000 * active / (self._config.load * max(texts_per_s, 1.0)))
         rest_ms = max(self._config.rest_ms, min(turn_ms, self._config.urgent_ms // 2))
-        picks: list[NextText[R]] = []
-        while len(picks) < limit and (pick := self._next(now_ms)) is not None:
-            picks.append(pick)
-            if pick.purpose == "now":
-                self._pending[pick.room] = pick.since_ms
-                self._rests[pick.room] = now_ms + rest_ms
+        chosen_texts: list[NextText[R]] = []
+        while len(chosen_texts) < limit and (chosen := self._next(now_ms)) is not None:
+            chosen_texts.append(chosen)
+            if chosen.purpose == "now":
+                self._pending[chosen.room] = chosen.since_ms
+                self._rests[chosen.room] = now_ms + rest_ms
                 self._ticket += 1
-                heapq.heappush(self._resting, (now_ms + rest_ms, self._ticket, pick.room))
-        return picks
+                heapq.heappush(self._resting, (now_ms + rest_ms, self._ticket, chosen.room))
+        return chosen_texts
 
     def next_wake_ms(self) -> int | None:
         """The time at which the next resting room may be picked, None if no room rests."""

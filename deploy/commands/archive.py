@@ -146,11 +146,12 @@ def show(archive: Archive, topic: str | None, *, as_json: bool) -> int:
 
     rows = rows_of(archive, topic)
     if as_json:
-        say_json({"uri": archive.store.shown, "rows": rows, "skipped": archive.skipped})
+        say_json({"uri": archive.store.masked_uri, "rows": rows, "skipped": archive.skipped})
     elif rows:
         draw(rows)
     else:
-        say(f"{archive.store.shown} holds nothing{f' of {topic}' if topic else ''}; `tidecast archive run` fills it")
+        of_topic = f" of {topic}" if topic else ""
+        say(f"{archive.store.masked_uri} holds nothing{of_topic}; `tidecast archive run` fills it")
     return 0 if rows else 1
 
 
@@ -174,7 +175,7 @@ def look_after(archive: Archive, config: ArchiveConfig, asked: Upkeep) -> int:
             if stop.is_set():
                 break
     if asked.to_json:
-        say_json({"uri": archive.store.shown, "dry_run": asked.dry_run, "done": done, "skipped": archive.skipped})
+        say_json({"uri": archive.store.masked_uri, "dry_run": asked.dry_run, "done": done, "skipped": archive.skipped})
     elif not done:
         kept = (
             "archive.keep_hours is 0: everything is kept" if asked.action == "prune" and not config.keep_hours else ""

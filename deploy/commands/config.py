@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.config.key import shown_value
+from deploy.config.key import masked_value
 from deploy.config.settings import Loaded, known_keys, load
 from deploy.terminal.console import as_json as quoted
 from deploy.terminal.console import one_line, say
@@ -64,7 +64,7 @@ def _values(loaded: Loaded) -> Iterator[tuple[str, object]]:
         value: object = loaded.settings
         for part in key.name.split("."):
             value = getattr(value, part)
-        yield key.name, shown_value(key.name, value)
+        yield key.name, masked_value(key.name, value)
 
 
 def _literal(value: object) -> str:

@@ -45,7 +45,7 @@ def convert(value: Any, key: Key, origin: str) -> Any:
         if isinstance(converted, float) and not math.isfinite(converted):
             raise msgspec.ValidationError("Expected a finite number")  # noqa: TRY301  # one place for the message
     except (msgspec.ValidationError, json.JSONDecodeError) as err:
-        told = repr(shown_value(key.name, str(value) if is_text else value))
+        told = repr(masked_value(key.name, str(value) if is_text else value))
         kind = kind_name(key.kind)
         raise ConfigError(f"{key.name} = {told} ({origin}): expected {kind}; {err}") from err
     return converted
@@ -70,16 +70,16 @@ def is_secret(name: str) -> bool:
     return not SECRET_WORDS.isdisjoint(name.rpartition(".")[2].split("_"))
 
 
-def shown_value(name: str, value: object) -> object:
+def masked_value(name: str, value: object) -> object:
     """A key's value as it may be printed."""
     if isinstance(value, Mapping):
-        return {key: shown_value(str(key), item) for key, item in value.items()}
+        return {key: masked_value(str(key), item) for key, item in value.items()}
     if is_secret(name) and value not in ("", None):
         return MASK
     if isinstance(value, str):
         return masked_uri(value)
     if isinstance(value, list | tuple):
-        return type(value)(shown_value(name, item) for item in value)
+        return type(value)(masked_value(name, item) for item in value)
     return value
 
 

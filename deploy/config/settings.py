@@ -15,7 +15,7 @@ from typing import Any, cast, get_type_hints
 
 from actors.settings import IndexConfig, ProfileWorkerConfig, RecommendConfig, RoomWorkerConfig, TablesConfig
 from deploy.config.http_settings import HttpConfig
-from deploy.config.key import ENV_PREFIX, ENV_SEPARATOR, EnvText, Key, convert, shown_value
+from deploy.config.key import ENV_PREFIX, ENV_SEPARATOR, EnvText, Key, convert, masked_value
 from deploy.config.line_numbers import key_lines
 from deploy.config.ray_settings import RayConfig
 from streaming.archive.config import ArchiveConfig
@@ -117,7 +117,7 @@ def _flatten(table: Mapping[str, Any], keys: Mapping[str, Key], prefix: str) -> 
             yield from _flatten(value, keys, f"{dotted}.")
         elif is_section:
             raise ConfigError(
-                f"{dotted} = {shown_value(dotted, value)!r}: {dotted} is a section; write it as [{dotted}]"
+                f"{dotted} = {masked_value(dotted, value)!r}: {dotted} is a section; write it as [{dotted}]"
             )
         else:
             yield dotted, value

@@ -10,7 +10,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deploy.serve.encoder_batching import RemoteEncoder
 from deploy.serve.replica import Replica
-from streaming.log.watched_log import Pulse
+from streaming.log.watched_log import TurnCounter
 
 if TYPE_CHECKING:
     from deploy.config.settings import Settings
@@ -25,9 +25,9 @@ class ArchiverReplica(Replica):
         from streaming.archive.archiver import Archiver  # noqa: PLC0415  a process imports what it runs
 
         super().__init__(settings, local)
-        pulse = Pulse()
-        archiver = Archiver(self.open_log(pulse, in_bulk=True), settings.archive, self.metrics, self.clock)
-        self.run(archiver.run, pulse, lambda: dataclasses.asdict(archiver.status()))
+        turn_counter = TurnCounter()
+        archiver = Archiver(self.open_log(turn_counter, in_bulk=True), settings.archive, self.metrics, self.clock)
+        self.run(archiver.run, turn_counter, lambda: dataclasses.asdict(archiver.status()))
 
     async def __del__(self) -> None:
         await asyncio.to_thread(self.stop_worker)
@@ -44,11 +44,11 @@ class TrainerReplica(Replica):
         from training.registry.registry import Registry  # noqa: PLC0415
 
         super().__init__(settings, local)
-        pulse = Pulse()
+        turn_counter = TurnCounter()
         client = RemoteEncoder(encoder.encode_later.remote, asyncio.get_running_loop())
-        registry = Registry(open_store(settings.registry.uri, "registry"), self.open_log(pulse), self.clock)
-        trainer = Trainer(settings, client, registry, metrics=self.metrics, clock=self.clock, pulse=pulse)
-        self.run(trainer.run, pulse, lambda: dataclasses.asdict(trainer.state()))
+        registry = Registry(open_store(settings.registry.uri, "registry"), self.open_log(turn_counter), self.clock)
+        trainer = Trainer(settings, client, registry, metrics=self.metrics, clock=self.clock, turn_counter=turn_counter)
+        self.run(trainer.run, turn_counter, lambda: dataclasses.asdict(trainer.state()))
 
     async def __del__(self) -> None:
         await asyncio.to_thread(self.stop_worker)

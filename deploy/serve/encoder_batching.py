@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
 from actors.rooms.encoder_client import Encoded
-from streaming.log.watched_log import Pulse
+from streaming.log.watched_log import TurnCounter
 from streaming.metrics import Metrics
 
 MOST_MERGED_TEXTS = 256  # four batches of the model: enough to sort by length, and done within half a second
@@ -62,13 +62,13 @@ class Merger:
             self._running = asyncio.create_task(self._drain())
         return await done
 
-    def watch(self, stop: threading.Event, pulse: Pulse, period_s: float = WATCH_PERIOD_S) -> None:
+    def watch(self, stop: threading.Event, turn_counter: TurnCounter, period_s: float = WATCH_PERIOD_S) -> None:
         """Beats once a period, except while the same batch is at the model as before. Blocks until `stop`."""
         seen = 0
         while not stop.wait(period_s):
             batch = self._batch
             if not self._at_model or batch != seen:
-                pulse.beat()
+                turn_counter.count_turn()
             seen = batch
 
     async def _drain(self) -> None:

@@ -19,7 +19,7 @@ from deploy.serve.worker_thread import WorkerThread
 from deploy.terminal.console import log_to_stderr
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
-from streaming.log.watched_log import Pulse, PulsedLog
+from streaming.log.watched_log import TurnCounter, WatchedLog
 from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE, PrometheusMetrics
 
 if TYPE_CHECKING:
@@ -53,18 +53,26 @@ class Replica:
         """The static name in the consumer group. A replica's successor gets its rank, and so its partitions."""
         return f"{self.name}-{self.rank}"
 
-    def open_log(self, pulse: Pulse, *, in_bulk: bool = False) -> PulsedLog:
-        """The Kafka of the settings; a loop that uses it beats `pulse`. in_bulk: for loops in no hurry."""
+    def open_log(self, turn_counter: TurnCounter, *, in_bulk: bool = False) -> WatchedLog:
+        """The Kafka of the settings; a loop that uses it beats `turn_counter`. in_bulk: for loops in no hurry."""
         settings = self.settings
         kafka = settings.kafka.in_bulk() if in_bulk else settings.kafka
         log = KafkaLog(kafka, settings.topics.prefix, skip_damaged=settings.log.skip_damaged)
-        return PulsedLog(log, pulse)
+        return WatchedLog(log, turn_counter)
 
-    def run(self, loop: Callable[[threading.Event], None], pulse: Pulse, status: Callable[[], dict[str, Any]]) -> None:
+    def run(
+        self, loop: Callable[[threading.Event], None], turn_counter: TurnCounter, status: Callable[[], dict[str, Any]]
+    ) -> None:
         """Runs a worker's loop in a thread until the replica ends."""
         stuck_s = self.settings.ray.stuck_s
         self._worker = WorkerThread(
-            self.member, loop, pulse=pulse, stuck_s=stuck_s, clock=self.clock, status=status, post=self.post
+            self.member,
+            loop,
+            turn_counter=turn_counter,
+            stuck_s=stuck_s,
+            clock=self.clock,
+            status=status,
+            post=self.post,
         )
 
     def post(self, detail: Mapping[str, Any]) -> None:

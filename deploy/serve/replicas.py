@@ -28,7 +28,7 @@ from deploy.serve.replica import Replica
 from deploy.serve.worker_thread import WorkerDied
 from streaming.broker import KafkaLog
 from streaming.events import ViewerId
-from streaming.log.watched_log import Pulse
+from streaming.log.watched_log import TurnCounter
 
 if TYPE_CHECKING:
     from deploy.config.settings import Settings
@@ -50,9 +50,9 @@ class RoomWorkerReplica(Replica):
 
         super().__init__(settings, local)
         client = RemoteEncoder(encoder.encode.remote, asyncio.get_running_loop())
-        pulse = Pulse()
+        turn_counter = TurnCounter()
         worker = RoomWorker(
-            self.open_log(pulse),
+            self.open_log(turn_counter),
             self.member,
             config=settings.room_worker,
             window=settings.window,
@@ -60,7 +60,7 @@ class RoomWorkerReplica(Replica):
             metrics=self.metrics,
             clock=self.clock,
         )
-        self.run(worker.run, pulse, lambda: dataclasses.asdict(worker.status()))
+        self.run(worker.run, turn_counter, lambda: dataclasses.asdict(worker.status()))
 
     async def __del__(self) -> None:
         await asyncio.to_thread(self.stop_worker)
@@ -75,9 +75,9 @@ class ProfileWorkerReplica(Replica):
         from actors.profiles.worker import ProfileWorker  # noqa: PLC0415  a process imports what it runs
 
         super().__init__(settings, local)
-        pulse = Pulse()
+        turn_counter = TurnCounter()
         worker = ProfileWorker(
-            self.open_log(pulse),
+            self.open_log(turn_counter),
             self.member,
             config=settings.profile_worker,
             profile=settings.profile,
@@ -85,7 +85,7 @@ class ProfileWorkerReplica(Replica):
             clock=self.clock,
         )
         self._profiles = worker
-        self.run(worker.run, pulse, lambda: dataclasses.asdict(worker.status()))
+        self.run(worker.run, turn_counter, lambda: dataclasses.asdict(worker.status()))
 
     async def profile(self, viewer: str, _partition: int) -> bytes | None:
         """A viewer's profile, for replicas that lack it; `owner_router.py` sends the call here by the partition."""
@@ -112,8 +112,10 @@ class EncoderReplica(Replica):
         self._measured_texts_per_s = 0.0
         self._loading: Future[TextEncoder] = ThreadPoolExecutor(1, "encoder-loading").submit(self._load)
         self._merger = Merger(self._encode, self.metrics)
-        pulse = Pulse()
-        self.run(lambda stop: self._merger.watch(stop, pulse), pulse, self._state)  # its work arrives as calls
+        turn_counter = TurnCounter()
+        self.run(
+            lambda stop: self._merger.watch(stop, turn_counter), turn_counter, self._state
+        )  # its work arrives as calls
 
     async def encode(self, texts: Sequence[str]) -> Encoded:
         """Encodes texts for RoomWorkers; waits while the model loads. Raises EncoderError."""
@@ -176,8 +178,8 @@ class RecommenderReplica(Replica):
 
         super().__init__(settings, local)
         self._tables = Tables(settings.tables, LiveIndex(settings.index), self.metrics, self.clock)
-        pulse = Pulse()
-        self._reader = TableReader(self.open_log(pulse), self._tables, self.metrics)
+        turn_counter = TurnCounter()
+        self._reader = TableReader(self.open_log(turn_counter), self._tables, self.metrics)
         config = settings.recommend
         impressions = Impressions(config.impressions, config.impressions_waiting)
         self._recommender = Recommender(
@@ -205,7 +207,7 @@ class RecommenderReplica(Replica):
         ask, reader = profile_workers.profile.remote, self._reader
         self._lookup = Lookup(ask, lambda: reader.viewer_partitions, self._tables, config, self.metrics)
         self._elsewhere: list[Trouble] = []
-        self.run(self._reader.run, pulse, self._state)
+        self.run(self._reader.run, turn_counter, self._state)
         self._await_tables()
 
     def _await_tables(self) -> None:

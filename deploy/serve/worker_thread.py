@@ -13,7 +13,7 @@ from typing import Any
 
 from streaming.clock import Clock
 from streaming.errors import TidecastError
-from streaming.log.watched_log import Pulse
+from streaming.log.watched_log import TurnCounter
 
 LOGGER = logging.getLogger(__name__)
 
@@ -26,18 +26,18 @@ class WorkerDied(TidecastError):
 
 
 class Stillness:
-    """The time for which a pulse has stood still, as far as its checks saw. For one thread."""
+    """The time for which a turn_counter has stood still, as far as its checks saw. For one thread."""
 
-    def __init__(self, pulse: Pulse, clock: Clock) -> None:
-        self._pulse = pulse
+    def __init__(self, turn_counter: TurnCounter, clock: Clock) -> None:
+        self._turn_counter = turn_counter
         self._clock = clock
-        self._turns = pulse.turns
+        self._turns = turn_counter.turns
         self._checked_s = clock.monotonic_s()
         self._still_s = 0.0
 
     def seconds(self) -> float:
         """Seconds between the check that saw the last turn and this one."""
-        now_s, turns = self._clock.monotonic_s(), self._pulse.turns
+        now_s, turns = self._clock.monotonic_s(), self._turn_counter.turns
         if turns != self._turns:
             self._still_s = 0.0
         else:
@@ -54,17 +54,17 @@ class WorkerThread:
         name: str,
         run: Callable[[threading.Event], None],
         *,
-        pulse: Pulse,
+        turn_counter: TurnCounter,
         stuck_s: float,
         clock: Clock,
         status: Callable[[], dict[str, Any]] = dict,
         post: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
-        """run: the loop, whose turns `pulse` counts. status: the loop's status. post: receives it once a second."""
+        """run: the loop, whose turns are counted. status: the loop's status. post: receives it once a second."""
         self._name = name
         self._run = run
         self._status = status
-        self._stillness = Stillness(pulse, clock)
+        self._stillness = Stillness(turn_counter, clock)
         self._stuck_s = stuck_s
         self._stop = threading.Event()
         self._quiet = threading.Event()

@@ -20,7 +20,7 @@ from actors.rooms.encoder_client import Encoded
 from deploy.config.settings import Settings
 from streaming.clock import Clock
 from streaming.errors import EncoderError, TidecastError
-from streaming.log.watched_log import Pulse
+from streaming.log.watched_log import TurnCounter
 from streaming.metrics import Metrics
 from training.registry.registry import Registry
 
@@ -85,10 +85,10 @@ class Trainer:
         *,
         metrics: Metrics,
         clock: Clock,
-        pulse: Pulse,
+        turn_counter: TurnCounter,
     ) -> None:
         self._settings, self._encoder, self._registry = settings, encoder, registry
-        self._metrics, self._clock, self._pulse = metrics, clock, pulse
+        self._metrics, self._clock, self._turn_counter = metrics, clock, turn_counter
         self._state = TrainerState()
 
     def state(self) -> TrainerState:
@@ -161,13 +161,13 @@ class Trainer:
 
     def _beat(self, over: threading.Event) -> None:
         while not over.wait(BEAT_S):
-            self._pulse.beat()
+            self._turn_counter.count_turn()
 
     def _rest(self, stop: threading.Event, seconds: float) -> bool:
         """Rests; whether it was stopped meanwhile."""
         until_s = self._clock.monotonic_s() + seconds
         while (left_s := until_s - self._clock.monotonic_s()) > 0:
-            self._pulse.beat()
+            self._turn_counter.count_turn()
             if stop.wait(min(BEAT_S, left_s)):
                 return True
         return stop.is_set()

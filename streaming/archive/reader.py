@@ -188,7 +188,7 @@ class Archive:
         if path in self.skipped:
             return
         self.skipped[path] = str(reason)
-        LOGGER.warning("archive %s: skipped %s", self.store.shown, reason)
+        LOGGER.warning("archive %s: skipped %s", self.store.masked_uri, reason)
         if self._metrics is not None:
             self._metrics.count("archive_files_skipped_total")
 

@@ -43,7 +43,7 @@ class Store(Protocol):
     raises: tuple[type[Exception], ...]  # exceptions of the libraries behind it
 
     @property
-    def shown(self) -> str:
+    def masked_uri(self) -> str:
         """The URI with its secrets masked, for printing."""
 
     def list(self, under: str = "") -> list[Entry]:
@@ -122,7 +122,7 @@ def _told(store: Store, what: str, *, opening: bool = False) -> Iterator[None]:
             errno.EEXIST: "; a part of the path is a file",
         }.get(getattr(err, "errno", None) or 0, "")
         said = _said(getattr(err, "strerror", None) or err, store.uri)
-        raise ArchiveError(f"{store.section} {store.shown}: {what}: {said}{advice}") from err
+        raise ArchiveError(f"{store.section} {store.masked_uri}: {what}: {said}{advice}") from err
 
 
 def _said(err: object, uri: str) -> str:
@@ -141,7 +141,7 @@ class FolderStore:
         self._root = root
 
     @property
-    def shown(self) -> str:
+    def masked_uri(self) -> str:
         return masked_uri(self.uri)
 
     def list(self, under: str = "") -> list[Entry]:
@@ -217,7 +217,7 @@ class ObjectStore:
         self._root = root.rstrip("/")
 
     @property
-    def shown(self) -> str:
+    def masked_uri(self) -> str:
         return masked_uri(self.uri)
 
     def list(self, under: str = "") -> list[Entry]:

@@ -74,8 +74,8 @@ class ArchivedLives:
             return ArchivedLife(int(newest["number"]), int(said["made"]), first)
         except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as err:
             raise BadArchiveFile(
-                f"{newest.group()} of the archive {self._store.shown} is damaged ({err}): it says where the topic's "
-                "offsets begin. Restore it from a copy"
+                f"{newest.group()} of the archive {self._store.masked_uri} is damaged ({err}): it says where the "
+                "topic's offsets begin. Restore it from a copy"
             ) from err
 
     def _write(self, topic: str, making: ArchivedLife) -> ArchivedLife:
@@ -84,7 +84,7 @@ class ArchivedLives:
         if not self._store.put(f"{FOLDER}/{topic}/{making.number:06}.json", data):
             known = self._read(topic)
             if known is None:
-                raise ArchiveError(f"the archive {self._store.shown} changes while it is opened; try again")
+                raise ArchiveError(f"the archive {self._store.masked_uri} changes while it is opened; try again")
             return known
         return making
 

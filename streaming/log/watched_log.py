@@ -13,53 +13,53 @@ from concurrent.futures import Future
 from streaming.log.log import Batch, Log, Partition, Sink, Source, Start, TopicShape
 
 
-class Pulse:
+class TurnCounter:
     """A counter that changes as long as a loop turns. Any thread beats and reads."""
 
     def __init__(self) -> None:
         self.turns = 0
 
-    def beat(self) -> None:
+    def count_turn(self) -> None:
         """Adds one. Of two beats at the same moment one may be lost; that does not matter."""
         self.turns += 1
 
 
-class PulsedLog:
+class WatchedLog:
     """A log that beats at each call of it, or of a source or sink that it has opened, and passes the call on."""
 
-    def __init__(self, log: Log, pulse: Pulse) -> None:
+    def __init__(self, log: Log, turn_counter: TurnCounter) -> None:
         self._log = log
-        self._pulse = pulse
+        self._turn_counter = turn_counter
 
     def group(self, topics: Sequence[str], group: str, member: str, beside: Sequence[str] = ()) -> Source:
-        self._pulse.beat()
-        return _PulsedSource(self._log.group(topics, group, member, beside), self._pulse)
+        self._turn_counter.count_turn()
+        return _WatchedSource(self._log.group(topics, group, member, beside), self._turn_counter)
 
     def reader(self, partitions: Sequence[Partition], start: Start = "beginning") -> Source:
-        self._pulse.beat()
-        return _PulsedSource(self._log.reader(partitions, start), self._pulse)
+        self._turn_counter.count_turn()
+        return _WatchedSource(self._log.reader(partitions, start), self._turn_counter)
 
     def sink(self, transactional_id: str | None = None) -> Sink:
-        self._pulse.beat()
-        return _PulsedSink(self._log.sink(transactional_id), self._pulse)
+        self._turn_counter.count_turn()
+        return _WatchedSink(self._log.sink(transactional_id), self._turn_counter)
 
     def partitions(self, topic: str) -> Sequence[Partition]:
-        self._pulse.beat()
+        self._turn_counter.count_turn()
         return self._log.partitions(topic)
 
     def shapes(self, topics: Sequence[str]) -> Mapping[str, TopicShape]:
-        self._pulse.beat()
+        self._turn_counter.count_turn()
         return self._log.shapes(topics)
 
     def ends(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
-        self._pulse.beat()
+        self._turn_counter.count_turn()
         return self._log.ends(partitions)
 
 
-class _PulsedSource:
-    def __init__(self, source: Source, pulse: Pulse) -> None:
+class _WatchedSource:
+    def __init__(self, source: Source, turn_counter: TurnCounter) -> None:
         self.watched = source
-        self._pulse = pulse
+        self._turn_counter = turn_counter
         self.lag = source.lag
         self.contact_age_s = source.contact_age_s
         self.note = source.note
@@ -68,40 +68,40 @@ class _PulsedSource:
         self.held = source.held
 
     def poll(self, timeout_s: float) -> Batch:
-        self._pulse.turns += 1
+        self._turn_counter.turns += 1
         return self.watched.poll(timeout_s)
 
     def notes(self, partitions: Sequence[Partition]) -> Mapping[Partition, str]:
-        self._pulse.beat()
+        self._turn_counter.count_turn()
         return self.watched.notes(partitions)
 
     def commit(self, positions: Mapping[Partition, int]) -> None:
-        self._pulse.beat()
+        self._turn_counter.count_turn()
         self.watched.commit(positions)
 
     def close(self) -> None:
-        self._pulse.beat()
+        self._turn_counter.count_turn()
         self.watched.close()
 
 
-class _PulsedSink:
-    def __init__(self, sink: Sink, pulse: Pulse) -> None:
+class _WatchedSink:
+    def __init__(self, sink: Sink, turn_counter: TurnCounter) -> None:
         self._sink = sink
-        self._pulse = pulse
+        self._turn_counter = turn_counter
         self.send = sink.send  # called once per record: no extra call here
 
     def flush(self) -> None:
-        self._pulse.beat()
+        self._turn_counter.count_turn()
         self._sink.flush()
 
     def commit(self, source: Source, positions: Mapping[Partition, int]) -> None:
-        self._pulse.beat()
-        self._sink.commit(source.watched if isinstance(source, _PulsedSource) else source, positions)
+        self._turn_counter.count_turn()
+        self._sink.commit(source.watched if isinstance(source, _WatchedSource) else source, positions)
 
     def begin_commit(self, source: Source, positions: Mapping[Partition, int]) -> Future[None]:
-        self._pulse.beat()
-        return self._sink.begin_commit(source.watched if isinstance(source, _PulsedSource) else source, positions)
+        self._turn_counter.count_turn()
+        return self._sink.begin_commit(source.watched if isinstance(source, _WatchedSource) else source, positions)
 
     def close(self) -> None:
-        self._pulse.beat()
+        self._turn_counter.count_turn()
         self._sink.close()

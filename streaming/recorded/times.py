@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from streaming.events import MAX_AT_MS
-from streaming.recorded.formats.time_text import EPOCH, MICROSECOND, is_time, microseconds, shown
+from streaming.recorded.formats.time_text import EPOCH, MICROSECOND, is_time, microseconds, quoted
 from streaming.recorded.values import python_values
 
 FIRST_AT_MS = 31_536_000_000  # 1971: a time of 1970 is in another unit, or counts from some start
@@ -247,12 +247,12 @@ def _read_moment(value: Any, name: str) -> int:
 
 def _number_as_time(value: Any, name: str) -> str:
     if name == "at_us":
-        return f"the time is {shown(value)}, which is not a whole number of microseconds"
+        return f"the time is {quoted(value)}, which is not a whole number of microseconds"
     try:
         count = float(str(value).replace(",", "."))
     except ValueError:
-        return f"column {name} holds {shown(value)}, which is not a time"
-    said = f"column {name} holds numbers ({shown(value)}); call it at_ms if they are milliseconds"
+        return f"column {name} holds {quoted(value)}, which is not a time"
+    said = f"column {name} holds numbers ({quoted(value)}); call it at_ms if they are milliseconds"
     unit = unit_of(count)
     return (
         said if unit in (None, "milliseconds") else f"{said}, but these look like {unit}: {_CHANGE[unit or '']} first"
@@ -270,13 +270,13 @@ def _count(value: Any, name: str, *, shortened: bool) -> Decimal:
         found = _COUNT.fullmatch(value)
         if found is None:
             said = "; call the column at if it holds times as text" if is_time(value) else ""
-            raise _Wrong("not a time", f"column {name} holds {shown(value)}, expected milliseconds since 1970{said}")
+            raise _Wrong("not a time", f"column {name} holds {quoted(value)}, expected milliseconds since 1970{said}")
         if shortened and found[4] == "+":
-            said = f"{name} is {shown(value)}: a spreadsheet has cut its last digits off, or who printed it"
+            said = f"{name} is {quoted(value)}: a spreadsheet has cut its last digits off, or who printed it"
             raise _Wrong("a shortened number", said)
         return Decimal(value.strip().replace(",", "."))
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not math.isfinite(value):
-        raise _Wrong("not a time", f"{name} is {shown(value)}, expected milliseconds since 1970")
+        raise _Wrong("not a time", f"{name} is {quoted(value)}, expected milliseconds since 1970")
     return Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
 
 
@@ -302,7 +302,7 @@ def _counted_us(count: Decimal, value: Any, unit: str) -> int:
     if other is not None and other != unit:
         raise _Wrong(
             "in another unit",
-            f"at_ms is {shown(value)}, which is {other} ({_day(float(count) * _UNITS[other])} if so), "
+            f"at_ms is {quoted(value)}, which is {other} ({_day(float(count) * _UNITS[other])} if so), "
             f"while the rows before it count {unit}",
         )
     raise _Wrong(*_no_time(count, value))
@@ -312,10 +312,10 @@ def _no_time(count: Decimal, value: Any) -> tuple[str, str]:
     if 0 <= count < FIRST_AT_MS:
         return (
             "of 1970",
-            f"at_ms is {shown(value)}, which is a time of 1970; it counts milliseconds since 1970, "
+            f"at_ms is {quoted(value)}, which is a time of 1970; it counts milliseconds since 1970, "
             "not since the beginning of something, and not seconds of another clock",
         )
-    return "out of range", f"at_ms is {shown(value)} ms, which lies outside 1971 to 2100"
+    return "out of range", f"at_ms is {quoted(value)} ms, which lies outside 1971 to 2100"
 
 
 def _empty(name: str) -> tuple[str, str]:

@@ -35,7 +35,7 @@ class FileCheckpoints:
         except FileNotFoundError:
             return None
         except (ArchiveError, OSError) as err:
-            raise TrainingError(f"the checkpoint {self._store.shown}/{self._path} cannot be read: {err}") from err
+            raise TrainingError(f"the checkpoint {self._store.masked_uri}/{self._path} cannot be read: {err}") from err
         state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
         return state
 
@@ -46,4 +46,4 @@ class FileCheckpoints:
         try:
             self._store.put(self._path, pa.py_buffer(data.getvalue()), replace=True)
         except (ArchiveError, OSError) as err:
-            raise TrainingError(f"a checkpoint cannot be written to {self._store.shown}: {err}") from err
+            raise TrainingError(f"a checkpoint cannot be written to {self._store.masked_uri}: {err}") from err

@@ -105,7 +105,9 @@ class Registry:
         if not files.exists(self._store, version):
             files.write(bundle, self._store, version)
         elif files.read(self._store, version).manifest.sha256 != files.pack(bundle).manifest.sha256:
-            raise VersionError(f"{self._store.shown} has another version called {version}; give this one another name")
+            raise VersionError(
+                f"{self._store.masked_uri} has another version called {version}; give this one another name"
+            )
         metrics = dict(bundle.manifest.metrics)
         return self._announce(self._record(version, self._own_path(version), "candidate", metrics))
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from streaming.errors import InputFileError
 from streaming.recorded.formats.chat_lines import COLUMNS, ChatLines, channel_of
 from streaming.recorded.formats.format import Block
-from streaming.recorded.formats.json_lines import shown
+from streaming.recorded.formats.json_lines import quoted
 from streaming.recorded.formats.recorded_file import Head, RecordedFile
 from streaming.recorded.formats.time_text import ZONES, microseconds
 
@@ -75,11 +75,11 @@ class Chatterino:
 def _read(chat: ChatLines, row: int, text: str, channel: str, clock: _Clock) -> None:
     line = _LINE.fullmatch(text)
     if line is None:
-        chat.refuse(row, "not a line of Chatterino", f"is not a line of Chatterino: {shown(text.encode())}")
+        chat.refuse(row, "not a line of Chatterino", f"is not a line of Chatterino: {quoted(text.encode())}")
         return
     at_us = clock.at_us(row, line)
     if at_us is None:
-        chat.refuse(row, "not a time", f"has no time of day: {shown(text.encode())}")
+        chat.refuse(row, "not a time", f"has no time of day: {quoted(text.encode())}")
         return
     said = _SAID.fullmatch(line["rest"])
     if said is None:

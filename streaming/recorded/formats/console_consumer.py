@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from streaming.errors import InputFileError
 from streaming.events import SCHEMA_VERSION
 from streaming.recorded.formats.format import EVENT_ID, BadRow, Block
-from streaming.recorded.formats.json_lines import Fields, as_rows, decoded, mapping, shown, told
+from streaming.recorded.formats.json_lines import Fields, as_rows, decoded, mapping, quoted, told
 from streaming.recorded.formats.recorded_file import Head, Lines, RecordedFile
 
 _PRINTED = re.compile(
@@ -83,7 +83,7 @@ class ConsoleConsumer:
                     values.append(value)
                     rows.append(row)
                 elif value is None:
-                    bad.append(BadRow(row, "no value", f"holds no value that is JSON: {shown(line)}"))
+                    bad.append(BadRow(row, "no value", f"holds no value that is JSON: {quoted(line)}"))
                 elif line.strip():
                     remarks[NO_RECORD if line.startswith(_SAID) else TOMBSTONES] += 1
             block = fields.block(Lines(lines.first, values), rows)

@@ -114,17 +114,17 @@ def decoded(line: bytes, bad: list[BadRow] | None, number: int = 0) -> Any:
             f"is not UTF-8 (byte 0x{line[err.start]:02x} at {err.start + 1}); save the file as UTF-8",
         )
     except (ValueError, RecursionError) as err:
-        reason = BadRow(number, "not JSON", f"is not JSON ({str(err)[:SHOWN]}): {shown(line)}")
+        reason = BadRow(number, "not JSON", f"is not JSON ({str(err)[:SHOWN]}): {quoted(line)}")
     else:
         if isinstance(value, dict):
             return value
-        reason = BadRow(number, "not a JSON object", f"is not a JSON object: {shown(line)}")
+        reason = BadRow(number, "not a JSON object", f"is not a JSON object: {quoted(line)}")
     if bad is not None:
         bad.append(reason)
     return None
 
 
-def shown(line: bytes) -> str:
+def quoted(line: bytes) -> str:
     """The beginning of a line for a message, in ASCII, whatever it holds."""
     text = line[:SHOWN].decode(errors="replace")
     return ascii(text) + ("..." if len(line) > SHOWN else "")

@@ -11,7 +11,7 @@ import msgspec
 from streaming.errors import InputFileError
 from streaming.recorded.formats.chat_lines import COLUMNS, ChatLines, channel_of
 from streaming.recorded.formats.format import BadRow, Block
-from streaming.recorded.formats.json_lines import BLOCK_ROWS, decoded, mapping, shown
+from streaming.recorded.formats.json_lines import BLOCK_ROWS, decoded, mapping, quoted
 from streaming.recorded.formats.recorded_file import Head, RecordedFile
 from streaming.recorded.formats.time_text import microseconds
 
@@ -69,7 +69,7 @@ def _read(chat: ChatLines, row: int, line: bytes, channel: str) -> None:
         if isinstance(message, dict):
             _add_json(chat, row, message, channel)
         else:
-            chat.refuse(row, "not JSON", f"is not JSON: {shown(line)}")
+            chat.refuse(row, "not JSON", f"is not JSON: {quoted(line)}")
         return
     text = chat.text_of(row, line)
     if text is None:
@@ -90,7 +90,7 @@ def _read(chat: ChatLines, row: int, line: bytes, channel: str) -> None:
     elif line.startswith(b"[") and _TEXT.match(text):
         chat.leave_out()
     else:
-        chat.refuse(row, "not a line of justlog", f"is not a line of justlog: {shown(line)}")
+        chat.refuse(row, "not a line of justlog", f"is not a line of justlog: {quoted(line)}")
 
 
 def _add_raw(chat: ChatLines, row: int, raw: re.Match[str], channel: str) -> None:

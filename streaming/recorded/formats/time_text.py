@@ -64,19 +64,19 @@ def microseconds(text: str) -> int:
         text = _UNSEEN.sub("", _BLANKS.sub(" ", text))
     found = is_time(text)
     if found is None:
-        raise ValueError(f"{shown(text)} is not a time; write it as ISO 8601 has it, such as 2025-02-17T00:18:16.177Z")
+        raise ValueError(f"{quoted(text)} is not a time; write it as ISO 8601 has it, such as 2025-02-17T00:18:16.177Z")
     hour, minute, second = (int(found[part] or 0) for part in ("hour", "minute", "second"))
     if found["half"]:
         if not 1 <= hour <= 12:
-            raise ValueError(f"{shown(text)} is not a time of day")
+            raise ValueError(f"{quoted(text)} is not a time of day")
         hour = hour % 12 + (12 if found["half"] in "Pp" else 0)
     if hour > 24 or minute > 59 or second > 60 or (hour == 24 and (minute, second) != (0, 0)):
-        raise ValueError(f"{shown(text)} is not a time of day")
+        raise ValueError(f"{quoted(text)} is not a time of day")
     month = _MONTHS.get(found["month"][:3].lower()) or int(found["month"])
     try:
         day = datetime(int(found["year"]), month, int(found["day"]), tzinfo=UTC)
     except ValueError as err:
-        raise ValueError(f"{shown(text)} is not a day of the calendar") from err
+        raise ValueError(f"{quoted(text)} is not a day of the calendar") from err
     passed = timedelta(hours=hour, minutes=minute, seconds=second)
     moment = day + passed if day.year < 9999 else day
     us = (moment - EPOCH) // MICROSECOND + int((found["part"] or "0")[:6].ljust(6, "0"))
@@ -91,7 +91,7 @@ def is_time(text: str) -> re.Match[str] | None:
     return next((match for pattern in _NAMED if (match := pattern.fullmatch(text))), None)
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """Formats a value for a message, short and in ASCII."""
     text = repr(value) if isinstance(value, str) else str(value)
     return ascii(text).strip("'\"") if len(text) <= 40 else ascii(text[:40]).strip("'\"") + "..."
@@ -105,7 +105,7 @@ def _offset_us(found: re.Match[str], moment: datetime, text: str) -> int:
         parts = [int(digits[at : at + 2]) for at in range(0, len(digits), 2)]
         ahead = timedelta(hours=parts[0], minutes=([*parts, 0])[1], seconds=([*parts, 0, 0])[2])
         if ahead > _LONGEST_OFFSET or any(part > 59 for part in parts[1:]):
-            raise ValueError(f"{shown(text)} has an offset that no zone has")
+            raise ValueError(f"{quoted(text)} has an offset that no zone has")
         return (ahead // MICROSECOND) * (1 if found["offset"][0] == "+" else -1)
     region = found["region"]
     if not region or found["utc"]:
@@ -115,5 +115,5 @@ def _offset_us(found: re.Match[str], moment: datetime, text: str) -> int:
     try:
         ahead_of = moment.replace(tzinfo=ZoneInfo(region)).utcoffset()
     except (KeyError, ValueError, OSError) as err:
-        raise ValueError(f"{shown(text)} has a zone that is not known; write an offset such as +01:00") from err
+        raise ValueError(f"{quoted(text)} has a zone that is not known; write an offset such as +01:00") from err
     return (ahead_of or timedelta()) // MICROSECOND

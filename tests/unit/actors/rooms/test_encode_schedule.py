@@ -17,8 +17,8 @@ def schedule(**changes: int) -> EncodeSchedule[str]:
     return EncodeSchedule(ScheduleConfig(**changes))  # type: ignore[arg-type]
 
 
-def order(picks: list[NextText[str]]) -> list[tuple[str, str]]:
-    return [(pick.room, pick.purpose) for pick in picks]
+def order(chosen_texts: list[NextText[str]]) -> list[tuple[str, str]]:
+    return [(chosen.room, chosen.purpose) for chosen in chosen_texts]
 
 
 def test_title_then_urgent_then_segment_then_fresh() -> None:
@@ -27,7 +27,7 @@ def test_title_then_urgent_then_segment_then_fresh() -> None:
     wants.want_segment("segment", 90_000)
     wants.want_now("fresh", 99_000, 1, 0)
     wants.want_title("title", 99_999)
-    assert order(wants.pick(9, 100_000, FAST)) == [
+    assert order(wants.choose(9, 100_000, FAST)) == [
         ("title", "title"),
         ("urgent", "now"),
         ("segment", "segment"),
@@ -41,8 +41,8 @@ def test_a_room_that_has_ended_waits_for_all_others_and_is_not_stale() -> None:
     wants.want_now("live", 99_000, 1, 0)
     wants.want_last("ended", 99_999)
     assert wants.stale(100_000) == 0
-    assert order(wants.pick(1, 100_000, FAST)) == [("live", "now")]
-    (last,) = wants.pick(9, 100_000, FAST)
+    assert order(wants.choose(1, 100_000, FAST)) == [("live", "now")]
+    (last,) = wants.choose(9, 100_000, FAST)
     assert last == ("ended", "now", 1_000)
     wants.completed("ended")
     wants.want_last("ended", 100_000)
@@ -55,7 +55,7 @@ def test_busier_and_larger_rooms_are_due_sooner() -> None:
     wants.want_now("quiet", 100, 1, 0)
     wants.want_now("large", 200, 1, 5_000)
     wants.want_now("busy", 300, 60, 5_000)
-    assert [pick.room for pick in wants.pick(3, 1_000, FAST)] == ["busy", "large", "quiet"]
+    assert [chosen.room for chosen in wants.choose(3, 1_000, FAST)] == ["busy", "large", "quiet"]
 
 
 def test_room_becomes_due_sooner_as_messages_arrive() -> None:
@@ -63,35 +63,35 @@ def test_room_becomes_due_sooner_as_messages_arrive() -> None:
     wants.want_now("a", 100, 1, 0)
     wants.want_now("b", 200, 1, 0)
     wants.want_now("b", 300, 100, 0)
-    assert [pick.room for pick in wants.pick(1, 1_000, FAST)] == ["b"]
+    assert [chosen.room for chosen in wants.choose(1, 1_000, FAST)] == ["b"]
 
 
 def test_room_in_flight_is_not_picked_again_until_it_landed() -> None:
     wants = schedule(rest_ms=0)
     wants.want_now("a", 100, 1, 0)
-    assert order(wants.pick(1, 100, FAST)) == [("a", "now")]
+    assert order(wants.choose(1, 100, FAST)) == [("a", "now")]
     wants.want_now("a", 150, 1, 0)
-    assert wants.pick(1, 60_000, FAST) == []
+    assert wants.choose(1, 60_000, FAST) == []
     wants.completed("a")
-    assert wants.pick(1, 60_000, FAST) == [NextText("a", "now", 150)]
+    assert wants.choose(1, 60_000, FAST) == [NextText("a", "now", 150)]
 
 
 def test_room_rests_between_two_encodes() -> None:
     wants = schedule(rest_ms=500)
     wants.want_now("a", 100, 1, 0)
-    wants.pick(1, 100, FAST)
+    wants.choose(1, 100, FAST)
     wants.completed("a")
     wants.want_now("a", 110, 1, 0)
-    assert wants.pick(1, 599, FAST) == []
+    assert wants.choose(1, 599, FAST) == []
     assert wants.next_wake_ms() == 600
-    assert order(wants.pick(1, 600, FAST)) == [("a", "now")]
+    assert order(wants.choose(1, 600, FAST)) == [("a", "now")]
 
 
 def test_rest_grows_with_active_rooms_over_capacity() -> None:
     wants = schedule(rest_ms=0)
     for room in range(100):
         wants.want_now(str(room), 0, 1, 0)
-    wants.pick(1, 0, texts_per_s=100)
+    wants.choose(1, 0, texts_per_s=100)
     assert (wants.next_wake_ms() or 0) > 1_000
 
 
@@ -101,14 +101,14 @@ def test_forgotten_room_is_not_picked() -> None:
     wants.want_title("a", 0)
     wants.want_segment("a", 0)
     wants.forget("a")
-    assert wants.pick(9, 50_000, FAST) == []
+    assert wants.choose(9, 50_000, FAST) == []
     assert wants.waiting() == 0
 
 
 def test_stale_rooms_are_counted_also_while_at_the_encoder() -> None:
     wants = schedule()
     wants.want_now("flying", 0, 1, 0)
-    wants.pick(1, 0, FAST)
+    wants.choose(1, 0, FAST)
     wants.want_now("waiting", 0, 1, 0)
     wants.want_now("fresh", 29_000, 1, 0)
     assert (wants.stale(30_000), wants.stale(30_001)) == (0, 2)
@@ -119,7 +119,7 @@ def test_flood_of_titles_leaves_room_for_chat() -> None:
     for room in range(100):
         wants.want_title(f"t{room}", 0)
     wants.want_now("chat", 0, 1, 0)
-    assert ("chat", "now") in order(wants.pick(4, 30_000, FAST))
+    assert ("chat", "now") in order(wants.choose(4, 30_000, FAST))
 
 
 def test_segments_get_their_turn_under_lasting_overload() -> None:
@@ -127,7 +127,7 @@ def test_segments_get_their_turn_under_lasting_overload() -> None:
     wants.want_segment("s", 0)
     for room in range(100):
         wants.want_now(str(room), 0, 1, 0)
-    assert ("s", "segment") in order(wants.pick(8, 60_000, FAST))
+    assert ("s", "segment") in order(wants.choose(8, 60_000, FAST))
 
 
 @settings(max_examples=40, deadline=None)
@@ -148,10 +148,10 @@ def test_no_room_starves_at_any_capacity(rooms: list[tuple[int, int]], per_turn:
             wants.want_segment(str(room), now_ms)
             if turn % 3 == 0:
                 wants.want_title(str(room), now_ms)
-        for pick in wants.pick(per_turn, now_ms, per_turn * 1000 / turn_ms):
-            seen[(pick.room, pick.purpose)] = now_ms
-            if pick.purpose == "now":
-                wants.completed(pick.room)
+        for chosen in wants.choose(per_turn, now_ms, per_turn * 1000 / turn_ms):
+            seen[(chosen.room, chosen.purpose)] = now_ms
+            if chosen.purpose == "now":
+                wants.completed(chosen.room)
     assert {room for room, purpose in seen if purpose == "now"} == {str(room) for room in range(len(rooms))}
     assert {room for room, purpose in seen if purpose == "segment"} == {str(room) for room in range(len(rooms))}
 

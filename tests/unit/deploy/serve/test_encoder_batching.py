@@ -11,7 +11,7 @@ import pytest
 
 from actors.rooms.encoder_client import Encoded
 from deploy.serve.encoder_batching import MOST_MERGED_TEXTS, Merger, RemoteEncoder
-from streaming.log.watched_log import Pulse
+from streaming.log.watched_log import TurnCounter
 from streaming.metrics import MemoryMetrics
 
 
@@ -115,32 +115,32 @@ def test_a_lost_call_fails_the_future() -> None:
 
 
 class Looks(threading.Event):
-    """A stop that comes after so many looks, each of which notes what the pulse stood at."""
+    """A stop that comes after so many looks, each of which notes what the turn_counter stood at."""
 
-    def __init__(self, pulse: Pulse, looks: int) -> None:
+    def __init__(self, turn_counter: TurnCounter, looks: int) -> None:
         super().__init__()
-        self._pulse = pulse
+        self._turn_counter = turn_counter
         self._looks = looks
         self.seen: list[int] = []
 
     def wait(self, timeout: float | None = None) -> bool:
-        self.seen.append(self._pulse.turns)
+        self.seen.append(self._turn_counter.turns)
         return len(self.seen) > self._looks
 
 
-def test_the_pulse_stands_still_only_while_one_batch_stays_at_the_model() -> None:
+def test_the_count_of_turns_stands_still_only_while_one_batch_stays_at_the_model() -> None:
     async def watch() -> list[list[int]]:
-        model, pulse = FakeModel(), Pulse()
+        model, turn_counter = FakeModel(), TurnCounter()
         merger = Merger(model.encode, MemoryMetrics())
-        idle, stuck, done = (Looks(pulse, 3) for _ in range(3))
-        merger.watch(idle, pulse)
+        idle, stuck, done = (Looks(turn_counter, 3) for _ in range(3))
+        merger.watch(idle, turn_counter)
         task = asyncio.create_task(merger.submit(["a"]))
         while not model.batches:
             await asyncio.sleep(0)
-        merger.watch(stuck, pulse)
+        merger.watch(stuck, turn_counter)
         model.open.set()
         await task
-        merger.watch(done, pulse)
+        merger.watch(done, turn_counter)
         return [idle.seen, stuck.seen, done.seen]
 
     assert asyncio.run(watch()) == [[0, 1, 2, 3], [3, 4, 4, 4], [4, 5, 6, 7]]

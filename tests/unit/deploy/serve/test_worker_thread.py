@@ -11,7 +11,7 @@ import pytest
 from deploy.http.status import Board
 from deploy.serve.worker_thread import WorkerDied, WorkerThread
 from streaming.clock import ManualClock
-from streaming.log.watched_log import Pulse
+from streaming.log.watched_log import TurnCounter
 
 
 class FakeStore:
@@ -27,8 +27,8 @@ class FakeStore:
         return list(self.held.values())
 
 
-def worker_of(run: Callable[[threading.Event], None], clock: ManualClock, pulse: Pulse) -> WorkerThread:
-    return WorkerThread("room-worker-0", run, pulse=pulse, stuck_s=60, clock=clock)
+def worker_of(run: Callable[[threading.Event], None], clock: ManualClock, turn_counter: TurnCounter) -> WorkerThread:
+    return WorkerThread("room-worker-0", run, turn_counter=turn_counter, stuck_s=60, clock=clock)
 
 
 def test_a_loop_that_dies_makes_the_check_fail_with_its_cause() -> None:
@@ -38,7 +38,7 @@ def test_a_loop_that_dies_makes_the_check_fail_with_its_cause() -> None:
         died.set()
         raise ValueError("fenced")
 
-    worker = worker_of(run, ManualClock(), Pulse())
+    worker = worker_of(run, ManualClock(), TurnCounter())
     died.wait(5)
     worker.join(5)
     with pytest.raises(WorkerDied, match="room-worker-0 has ended: ValueError: fenced"):
@@ -53,7 +53,7 @@ def test_a_loop_that_is_told_to_end_is_waited_for_and_is_well() -> None:
         stop.wait(5)
         flushed.set()
 
-    worker = worker_of(run, ManualClock(), Pulse())
+    worker = worker_of(run, ManualClock(), TurnCounter())
     worker.check()
     assert worker.stop(5)
     assert flushed.is_set()
@@ -64,8 +64,8 @@ class Still:
     """A worker whose loop lives and turns only where the test beats for it. Checked once a second."""
 
     def __init__(self) -> None:
-        self.clock, self.pulse = ManualClock(), Pulse()
-        self.worker = worker_of(_wait, self.clock, self.pulse)
+        self.clock, self.turn_counter = ManualClock(), TurnCounter()
+        self.worker = worker_of(_wait, self.clock, self.turn_counter)
 
     def check(self, seconds: int) -> None:
         for _ in range(seconds):
@@ -94,7 +94,7 @@ def test_a_loop_that_lives_but_makes_no_turn_makes_the_check_fail(still: Still) 
 
 def test_a_turn_begins_the_count_anew(still: Still) -> None:
     still.check(59)
-    still.pulse.beat()
+    still.turn_counter.count_turn()
     still.check(61)
     with pytest.raises(WorkerDied):
         still.check(1)
@@ -104,7 +104,7 @@ def test_a_process_that_was_suspended_was_not_stuck_meanwhile(still: Still) -> N
     still.check(10)
     still.clock.advance(3_600_000)
     still.worker.check()
-    still.pulse.beat()
+    still.turn_counter.count_turn()
     still.check(60)
 
 
