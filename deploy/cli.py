@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.commands.command_line import Everywhere, Group, as_read_here, refusal
+from deploy.commands.command_line import CommandGroup, Everywhere, as_read_here, refusal
 from deploy.local.package_check import shadowing
 from deploy.terminal.console import PIPE_WIDTH, complain, explain_bugs, say, tolerate_any_encoding
 
@@ -102,10 +102,10 @@ def _run(arguments: list[str]) -> int:
         return done.exit_code
 
 
-def tidecast() -> Group:
+def tidecast() -> CommandGroup:
     """The command line, for one use: it remembers the global options."""
     app = typer.Typer(
-        cls=Group,
+        cls=CommandGroup,
         epilog=EPILOG,
         subcommand_metavar="COMMAND ...",
         rich_markup_mode=None,
@@ -113,7 +113,7 @@ def tidecast() -> Group:
     )
     app.callback()(_everywhere)
     group = as_read_here(app)
-    assert isinstance(group, Group)
+    assert isinstance(group, CommandGroup)
     group.summaries = COMMANDS
     return group
 

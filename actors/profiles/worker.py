@@ -17,7 +17,7 @@ from streaming.event_clock import RECORDED_EVENTS, EventClock
 from streaming.events import ViewerId
 from streaming.log.dead_letter import DeadLetters
 from streaming.log.log import Batch, Log, Partition, Sink, Source
-from streaming.log.loop import IDLE_WAIT_S, Loop, Membership
+from streaming.log.loop import IDLE_WAIT_S, GroupMember, Loop
 from streaming.log.misplaced_records import Census, MisplacedRecords, strays
 from streaming.log.position_note import Once
 from streaming.log.topics import ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
@@ -61,7 +61,7 @@ class ProfileWorker:
         self._profile = profile
         self._metrics = metrics
         self._clock = clock
-        self._loop = Loop(log, Membership(GROUP, member, (VIEWER_EVENTS,), (VIEWER_PROFILES,)), self, metrics, clock)
+        self._loop = Loop(log, GroupMember(GROUP, member, (VIEWER_EVENTS,), (VIEWER_PROFILES,)), self, metrics, clock)
         self._owned: dict[int, ProfilePartition] = {}
         self._troubles = Troubles(GROUP, metrics)
         self._life = TopicLife(GROUP, (VIEWER_EVENTS, VIEWER_PROFILES), VIEWER_PROFILES, metrics)

@@ -9,10 +9,10 @@ from types import MappingProxyType
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from actors.recommend.schema import Item, Receipt, Room, Source
+from actors.recommend.schema import Item, ReasonSource, Receipt, Room
 from actors.state.room_table import RoomSnapshot
 
-AROUND: Mapping[Source, tuple[str, str]] = MappingProxyType(
+AROUND: Mapping[ReasonSource, tuple[str, str]] = MappingProxyType(
     {
         "visited": ("you visited ", " before"),
         "followed": ("you follow ", ""),
@@ -22,7 +22,7 @@ AROUND: Mapping[Source, tuple[str, str]] = MappingProxyType(
         "others": ("others came here from ", ""),
     }
 )
-PLAIN: Mapping[Source, str] = MappingProxyType(
+PLAIN: Mapping[ReasonSource, str] = MappingProxyType(
     {
         "similar": "similar to where you were",
         "trending": "trending now",
@@ -39,7 +39,7 @@ class ChosenRoom(msgspec.Struct, frozen=True, gc=False):  # it takes no part in 
 
     snapshot: RoomSnapshot
     score: float
-    source: Source
+    source: ReasonSource
     chat_per_minute: int  # as of now
     about: str = ""
     terms: dict[str, float] | UnsetType = UNSET
@@ -49,7 +49,7 @@ class ChosenRoom(msgspec.Struct, frozen=True, gc=False):  # it takes no part in 
 class Why:
     """The reason why a room is in an answer. terms: what its score is the sum of, if that was asked for."""
 
-    source: Source
+    source: ReasonSource
     reason: str
     terms: dict[str, float] | UnsetType = UNSET
 
@@ -66,7 +66,7 @@ def about_of(chosen_room: ChosenRoom) -> str:
     return chosen_room.snapshot.state.language if chosen_room.source == "language" else chosen_room.about
 
 
-def reason_of(source: Source, about: str) -> str:
+def reason_of(source: ReasonSource, about: str) -> str:
     """The reason in words. about: as `about_of` has it."""
     if about or source not in PLAIN:
         before, after = AROUND[source]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item, reason_of, saw_ms
-from actors.recommend.schema import Answer, Source
+from actors.recommend.schema import Answer, ReasonSource
 from actors.state.room_table import Pieces, RoomSnapshot
 
 CHAT = '"chat_per_minute":'
@@ -31,7 +31,7 @@ class AnswerJson:
     def answer(self, answer: Answer, chosen_rooms: Sequence[ChosenRoom]) -> bytes:
         """The JSON of an answer with these rooms. answer: has none of its own."""
         now_ms = answer.generated_at_ms
-        whys: dict[tuple[Source, str], str] = {}
+        whys: dict[tuple[ReasonSource, str], str] = {}
         scores = (
             self._encode([chosen_room.score for chosen_room in chosen_rooms])[1:-1].decode().split(",")
         )  # a quarter of repr's time
@@ -77,6 +77,6 @@ class AnswerJson:
         whole = as_item(snapshot, saw_ms(snapshot), 0.0, Why("new", ""), self._model_version, chat_per_minute=0)
         return self._encode(whole).decode()
 
-    def _why(self, source: Source, about: str) -> str:
+    def _why(self, source: ReasonSource, about: str) -> str:
         reason = self._encode(reason_of(source, about)).decode()
         return f',"source":"{source}","reason":{reason}}}'

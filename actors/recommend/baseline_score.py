@@ -286,7 +286,7 @@ class Affinity:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class ScoreInputs:
     """A viewer's inputs to the score. affinity: None for a cold-start viewer. alike_N: cosines, by slot."""
 
     affinity: Affinity | None
@@ -346,11 +346,11 @@ class Score:
         lately = self._rooms.lately
         return Company(lately.origin(interests.origin), lately.event_now_ms(now_ms) - RECENT_MS)
 
-    def parts(self, asked: Asked, slots_N: Slots) -> NDArray[np.float32]:
+    def parts(self, asked: ScoreInputs, slots_N: Slots) -> NDArray[np.float32]:
         """Terms that the candidates' scores are sums of, float32 [N, T], T as TERMS."""
         return parted(slots_N, *self._columns(asked))
 
-    def moved(self, asked: Asked, slots_N: Slots, places_K: Slots, least_T: Floats, new_ms: int) -> Slots:
+    def moved(self, asked: ScoreInputs, slots_N: Slots, places_K: Slots, least_T: Floats, new_ms: int) -> Slots:
         """Position in TERMS of the term that moved each of K of N candidates most, int64 [K]; −1: none reaches least_T.
 
         A term moves a room by what it has above the average candidate. Visits count in full. Freshness of a room that
@@ -368,7 +368,7 @@ class Score:
             *self._columns(asked),
         )
 
-    def _columns(self, asked: Asked) -> tuple[Any, ...]:
+    def _columns(self, asked: ScoreInputs) -> tuple[Any, ...]:
         """The arguments of `parted` after the slots."""
         rooms, global_lists, came, affinity = self._rooms, self._global_lists, self._rooms.lately.came, asked.affinity
         return (
@@ -392,7 +392,7 @@ class Score:
             self.weight_T,
         )
 
-    def terms(self, asked: Asked, slot: int) -> dict[str, float]:
+    def terms(self, asked: ScoreInputs, slot: int) -> dict[str, float]:
         """The terms that a candidate's score is the sum of, by the names in TERMS."""
         return dict(zip(TERMS, self.parts(asked, np.array([slot]))[0].tolist(), strict=True))
 

@@ -15,10 +15,10 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from actors.recommend.baseline_score import Asked, Score, largest
+from actors.recommend.baseline_score import Score, ScoreInputs, largest
 from actors.recommend.global_lists import GlobalLists
 from actors.recommend.model_ranking import Ranked
-from actors.recommend.schema import Source
+from actors.recommend.schema import ReasonSource
 from actors.state.room_table import RoomTable
 from training.baseline import TERMS
 from training.features.compiling import FLOATS, INTEGERS, kernel
@@ -28,8 +28,8 @@ from training.inference.interface import RoomsToExplain
 Slots = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-LIVE: Source = "live"  # where nothing moved the room far enough: it is live
-SOURCE_OF: Mapping[str, Source] = MappingProxyType(
+LIVE: ReasonSource = "live"  # where nothing moved the room far enough: it is live
+SOURCE_OF: Mapping[str, ReasonSource] = MappingProxyType(
     {
         "visited": "visited",
         "content": "similar",
@@ -43,7 +43,7 @@ SOURCE_OF: Mapping[str, Source] = MappingProxyType(
     }
 )
 OF_TERMS = [SOURCE_OF[term] for term in TERMS]
-OF_FALLS: tuple[Source, ...] = ("visited", "similar", "category", "language", "others", "trending", "new")
+OF_FALLS: tuple[ReasonSource, ...] = ("visited", "similar", "category", "language", "others", "trending", "new")
 
 
 @kernel(exact=True)
@@ -91,13 +91,13 @@ class Reasons:
         self._least_F = np.full(len(OF_FALLS), least, np.float32)
         self._new_ms = new_ms
 
-    def of_terms(self, asked: Asked, slots_N: Slots, places_K: Slots, now_ms: int) -> list[Source]:
+    def of_terms(self, asked: ScoreInputs, slots_N: Slots, places_K: Slots, now_ms: int) -> list[ReasonSource]:
         """Reasons of K of N candidates by the baseline ranker's terms."""
         since_ms = self._rooms.lately.event_now_ms(now_ms) - self._new_ms
         best_K = self._score.moved(asked, slots_N, places_K, self._least_T, since_ms)
         return [OF_TERMS[best] if best >= 0 else LIVE for best in best_K.tolist()]
 
-    def of_falls(self, ranked: Ranked, slots_N: Slots, places_K: Slots, now_ms: int) -> list[Source]:
+    def of_falls(self, ranked: Ranked, slots_N: Slots, places_K: Slots, now_ms: int) -> list[ReasonSource]:
         """Reasons of K of N candidates by the drops of their log odds of entering. ranked: all N."""
         rooms, global_lists = self._rooms, self._global_lists
         event_now_ms = rooms.lately.event_now_ms(now_ms)

@@ -28,7 +28,7 @@ from actors.recommend.global_lists import GlobalLists, largest
 from actors.recommend.impressions import Impressions
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, Reasons
-from actors.recommend.schema import Answer, Filters, Item, Query, Receipt, Room, Source
+from actors.recommend.schema import Answer, Filters, Item, Query, ReasonSource, Receipt, Room
 from actors.recommend.scoring import Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
 from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
@@ -301,7 +301,7 @@ class Recommender:
             )
         return chosen_rooms
 
-    def _likes(self, cached: CachedViewer, slots_L: NDArray[np.int64], sources: Sequence[Source]) -> list[str]:
+    def _likes(self, cached: CachedViewer, slots_L: NDArray[np.int64], sources: Sequence[ReasonSource]) -> list[str]:
         """Per similar room the visited streamer whose rooms it is most like; "" for none."""
         likes = [""] * len(sources)
         places = [place for place, source in enumerate(sources) if source == "similar"]

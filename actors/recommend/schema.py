@@ -14,7 +14,7 @@ MAX_EXCLUDED = 1_000
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="how many rooms to return at most", examples=[20])]
 Mature = bool | Literal["any"]
-Source = Literal[
+ReasonSource = Literal[
     "visited", "followed", "similar", "category", "language", "trending", "popular", "new", "others", "live"
 ]
 
@@ -92,7 +92,7 @@ class Item(Room, frozen=True, kw_only=True):
     """A room of an answer and why it is there. `terms` (on `explain`): what the score is the sum of."""
 
     score: float
-    source: Source
+    source: ReasonSource
     reason: str
     terms: dict[str, float] | UnsetType = UNSET
 

@@ -14,11 +14,11 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from actors.recommend.baseline_score import Asked, Company, Score
+from actors.recommend.baseline_score import Company, Score, ScoreInputs
 from actors.recommend.candidates import ENOUGH, NO_FILTERS, NONE, Candidates
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, Reasons
-from actors.recommend.schema import Query, Source
+from actors.recommend.schema import Query, ReasonSource
 from actors.recommend.viewer_cache import CachedViewer
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
@@ -44,7 +44,7 @@ class Scored:
     values_K: NDArray[np.float64]  # by which they are ordered, descending
     scores_K: NDArray[np.float64]  # as shown in the answer
     terms: Callable[[int], dict[str, float]]
-    causes: Callable[[NDArray[np.int64]], list[Source]]  # what moved the rooms at some places most
+    causes: Callable[[NDArray[np.int64]], list[ReasonSource]]  # what moved the rooms at some places most
     origin: str = ""
 
 
@@ -166,12 +166,12 @@ class Scoring:
     def _by_terms(self, offer: _Offer, cached: CachedViewer, now_ms: int) -> Scored:
         slots_K, values_K = offer.slots_N, offer.scores_N
 
-        asked = Asked(cached.affinity, offer.alike_N, cached.visited, offer.company)
+        asked = ScoreInputs(cached.affinity, offer.alike_N, cached.visited, offer.company)
 
         def terms(place: int) -> dict[str, float]:
             return self._score.terms(asked, int(slots_K[place]))
 
-        def causes(places_L: NDArray[np.int64]) -> list[Source]:
+        def causes(places_L: NDArray[np.int64]) -> list[ReasonSource]:
             return self._reasons.of_terms(asked, slots_K, places_L, now_ms)
 
         return Scored(slots_K, values_K, values_K, terms, causes, origin=cached.interests.origin or "")
@@ -205,7 +205,7 @@ class Scoring:
                 "gate": float(embeddings.rooms.content_gate_N[slot]),
             }
 
-        def causes(places_L: NDArray[np.int64]) -> list[Source]:
+        def causes(places_L: NDArray[np.int64]) -> list[ReasonSource]:
             try:
                 sources = self._reasons.of_falls(asked, slots_N, best_K[places_L], now_ms)
             except Exception as err:  # whatever a version does, a viewer has an answer, and a true reason

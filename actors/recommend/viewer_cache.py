@@ -16,7 +16,7 @@ from actors.recommend.viewer_taste import (
     PRESENCE_MS,
     InterestProfile,
     Likened,
-    Reading,
+    ProfileReading,
     abouts_of,
     interest_profile,
     likened,
@@ -45,7 +45,7 @@ class KeptProfile:
     """Data of a profile kept until it changes, with a model. Interest profiles are then read in a third of the time."""
 
     profile: ViewerProfile
-    reading: Reading
+    reading: ProfileReading
     past: ProfileReader
     visits: PastVisits
     most_visits: int  # limit under which `visits` was read

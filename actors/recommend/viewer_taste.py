@@ -141,7 +141,7 @@ class _Sum:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reading:
+class ProfileReading:
     """The part of an interest profile that does not depend on rooms. habits_ms: when the fading habits were read."""
 
     weights: tuple[float, ...]  # per visit: recent ones count more, and long ones somewhat more
@@ -151,7 +151,7 @@ class Reading:
     habits_ms: int
 
 
-def reading_of(profile: ViewerProfile, now_ms: int) -> Reading:
+def reading_of(profile: ViewerProfile, now_ms: int) -> ProfileReading:
     """Reads a profile, without the rooms."""
     last_ms = profile.last_at_ms
     weights = [_engagement(visit) * _decay(last_ms - visit.last_at_ms, VISIT_HALF_LIFE_MS) for visit in profile.visits]
@@ -163,7 +163,9 @@ def reading_of(profile: ViewerProfile, now_ms: int) -> Reading:
         for habit in profile.habits
     ]
     followed = frozenset([habit.streamer for habit in profile.habits if habit.followed and not habit.visits])
-    return Reading(tuple(weights), tuple(habits), frozenset([streamer for streamer, _ in habits]), followed, now_ms)
+    return ProfileReading(
+        tuple(weights), tuple(habits), frozenset([streamer for streamer, _ in habits]), followed, now_ms
+    )
 
 
 def interest_profile(
@@ -172,7 +174,7 @@ def interest_profile(
     now_ms: int,
     broad_category: str = "",
     *,
-    reading: Reading | None = None,
+    reading: ProfileReading | None = None,
     abouts: Sequence[RoomSnapshot | EndedRoom | None] | None = None,
     content: bool = True,
     presence_ms: int = PRESENCE_MS,

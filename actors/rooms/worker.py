@@ -19,7 +19,7 @@ from streaming.errors import Unreadable
 from streaming.events import Outcome
 from streaming.log.dead_letter import DeadLetters
 from streaming.log.log import Batch, Log, Partition, Sink, Source
-from streaming.log.loop import IDLE_WAIT_S, Loop, Membership
+from streaming.log.loop import IDLE_WAIT_S, GroupMember, Loop
 from streaming.log.misplaced_records import Census, MisplacedRecords, strays
 from streaming.log.position_note import Once
 from streaming.log.topic_set import made_of_inputs
@@ -76,7 +76,7 @@ class RoomWorker:
         self._encoder = encoder
         self._metrics = metrics
         self._clock = clock
-        self._loop = Loop(log, Membership(GROUP, member, TOPICS, (ROOM_STATES,)), self, metrics, clock)
+        self._loop = Loop(log, GroupMember(GROUP, member, TOPICS, (ROOM_STATES,)), self, metrics, clock)
         self._troubles = Troubles(GROUP, metrics)
         self._life = TopicLife(GROUP, (*TOPICS, ROOM_STATES), ROOM_STATES, metrics)
         self._census = Census(self._life.partitions_of)

@@ -141,7 +141,7 @@ class Command(Shown, TyperCommand):
             yield word
 
 
-class Group(Shown, TyperGroup):
+class CommandGroup(Shown, TyperGroup):
     """A group of all commands, by name and summary; only the module of the command that runs is imported."""
 
     summaries: Mapping[str, str] = {}

@@ -50,7 +50,7 @@ failed, a process ended. Where only freshness suffers, it says "slow machine" wi
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Platform:
+class PlatformOptions:
     """The platform that the demo plays; None: as the machine allows. config: of the command that plays it."""
 
     config: Path | None = None
@@ -79,7 +79,7 @@ def run(
 ) -> int:
     """Starts Kafka, Ray, the application and a simulated platform, and shows what viewers would get."""
     from deploy.demo.demo import Demo  # noqa: PLC0415  the help needs none of this
-    from deploy.demo.screen import Lines, Screen  # noqa: PLC0415
+    from deploy.demo.screen import Screen, ScreenLines  # noqa: PLC0415
     from deploy.terminal.plain_progress import PlainProgress  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
 
@@ -87,7 +87,7 @@ def run(
     lasts_s = seconds if seconds is not None or attended else UNATTENDED_S
     signal.signal(signal.SIGTERM, _interrupt)  # a demo ended by SIGTERM leaves nothing running
     waiting = PlainProgress("demo", "")
-    platform = Platform(context.obj.config, recording, rooms, viewers, seed)
+    platform = PlatformOptions(context.obj.config, recording, rooms, viewers, seed)
 
     def tell(step: str) -> None:
         _tell(step)
@@ -100,12 +100,12 @@ def run(
             with Screen(console()) as screen:
                 verdict = demo.watch(lasts_s, screen)
         else:
-            verdict = demo.watch(lasts_s, Lines(sys.stderr if json_ else sys.stdout))
+            verdict = demo.watch(lasts_s, ScreenLines(sys.stderr if json_ else sys.stdout))
     say(as_json(verdict, demo.stages) if json_ else summary(verdict, demo.stages))
     return 1 if verdict.broken else 0
 
 
-def feed(platform: Platform, speed: Speed | None) -> list[str]:
+def feed(platform: PlatformOptions, speed: Speed | None) -> list[str]:
     """The arguments of the `tidecast` command that plays the platform, for a machine of that speed.
 
     speed: None where it could not be measured.

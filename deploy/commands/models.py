@@ -47,7 +47,7 @@ Action = Literal["ls", "show", "publish", "promote", "rollback", "retire"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ModelsOptions:
     """A request to the registry. subject: a version or the folder of one, "" where the action needs none."""
 
     action: Action
@@ -72,13 +72,13 @@ def run(
     """Lists versions of the models, and says which of them answers."""
     from deploy.terminal.model_registry import registry_of  # noqa: PLC0415  the help needs none of this
 
-    asked = Asked(action, subject or "", live, delete, json)
+    asked = ModelsOptions(action, subject or "", live, delete, json)
     check(asked)
     with registry_of(settings_of(context), uri) as registry:
         return ACTIONS[action](registry, asked)
 
 
-def check(asked: Asked) -> None:
+def check(asked: ModelsOptions) -> None:
     """Checks that the options fit each other. Raises ConfigError."""
     from streaming.errors import ConfigError  # noqa: PLC0415
 
@@ -92,7 +92,7 @@ def check(asked: Asked) -> None:
             raise ConfigError(f"--{option} is for {action}")
 
 
-def _ls(registry: Registry, asked: Asked) -> int:
+def _ls(registry: Registry, asked: ModelsOptions) -> int:
     from deploy.terminal.model_registry import draw, row_of  # noqa: PLC0415
 
     versions = registry.versions()
@@ -103,7 +103,7 @@ def _ls(registry: Registry, asked: Asked) -> int:
     return 0
 
 
-def _show(registry: Registry, asked: Asked) -> int:
+def _show(registry: Registry, asked: ModelsOptions) -> int:
     import msgspec  # noqa: PLC0415
 
     from deploy.terminal.model_registry import describe, row_of  # noqa: PLC0415
@@ -116,7 +116,7 @@ def _show(registry: Registry, asked: Asked) -> int:
     return 0
 
 
-def _publish(registry: Registry, asked: Asked) -> int:
+def _publish(registry: Registry, asked: ModelsOptions) -> int:
     from deploy.terminal.model_registry import bundle_at  # noqa: PLC0415
 
     record = registry.publish(bundle_at(asked.subject))
@@ -126,11 +126,11 @@ def _publish(registry: Registry, asked: Asked) -> int:
     return _promoted(registry, asked, record.version)
 
 
-def _promote(registry: Registry, asked: Asked) -> int:
+def _promote(registry: Registry, asked: ModelsOptions) -> int:
     return _promoted(registry, asked, asked.subject)
 
 
-def _promoted(registry: Registry, asked: Asked, version: str) -> int:
+def _promoted(registry: Registry, asked: ModelsOptions, version: str) -> int:
     from training.registry.registry import OpenGate  # noqa: PLC0415
 
     verdict: GateVerdict = registry.promote(version, OpenGate())
@@ -139,7 +139,7 @@ def _promoted(registry: Registry, asked: Asked, version: str) -> int:
     return _say(asked, said, told, 0 if verdict.passed else 1)
 
 
-def _rollback(registry: Registry, asked: Asked) -> int:
+def _rollback(registry: Registry, asked: ModelsOptions) -> int:
     return rollback(registry, as_json=asked.to_json)
 
 
@@ -153,7 +153,7 @@ def rollback(registry: Registry, *, as_json: bool) -> int:
     return 0
 
 
-def _retire(registry: Registry, asked: Asked) -> int:
+def _retire(registry: Registry, asked: ModelsOptions) -> int:
     record = registry.retire(asked.subject, delete=asked.delete)
     gone = "; its files are deleted" if asked.delete else f"; its files stay at {masked_uri(record.path)}"
     return _say(asked, f"version {record.version} is retired{gone}", _state(record))
@@ -163,7 +163,7 @@ def _state(record: ModelVersion) -> dict[str, Any]:
     return {"version": record.version, "state": record.state, "path": masked_uri(record.path)}
 
 
-def _say(asked: Asked, text: str, told: dict[str, Any], code: int = 0) -> int:
+def _say(asked: ModelsOptions, text: str, told: dict[str, Any], code: int = 0) -> int:
     say(as_json(told) if asked.to_json else text)
     return code
 

@@ -76,7 +76,7 @@ def _positive(text: str) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
+class OpenedFiles:
     """The opened files of a command line; None where one is not given."""
 
     chat: Recording | None
@@ -89,7 +89,7 @@ class Files:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ReplaySource:
     """The source of a replay: its files, their format, and the rows to be played."""
 
     chat: Path | None = None
@@ -156,7 +156,7 @@ def run(
     if fast and speed is not None:
         raise typer.BadParameter("argument --fast: not allowed with argument --speed")
     settings, clock, stop = settings_of(context), SystemClock(), threading.Event()
-    source = Source(
+    source = ReplaySource(
         chat=chat,
         rooms=rooms,
         viewer_events=viewer_events,
@@ -196,7 +196,7 @@ def run(
     return INTERRUPTED if stop.is_set() else 0
 
 
-def open_files(source: Source) -> Files:
+def open_files(source: ReplaySource) -> OpenedFiles:
     """Opens the files. Raises InputFileError."""
     from streaming.errors import InputFileError  # noqa: PLC0415
     from streaming.recorded.recording import Recording  # noqa: PLC0415
@@ -204,7 +204,7 @@ def open_files(source: Source) -> Files:
     if source.chat is None and source.rooms is None and source.viewer_events is None:
         raise InputFileError("nothing to replay; give a FILE of chat, --rooms or --viewer-events")
     named = source.format if source.chat is None else None  # the format of FILE; without one, of the other files
-    return Files(
+    return OpenedFiles(
         Recording.open(source.chat, "chat", source.format, channel=source.channel, zone=source.time_zone)
         if source.chat
         else None,
@@ -213,7 +213,7 @@ def open_files(source: Source) -> Files:
     )
 
 
-def check(source: Source, files: Files) -> None:
+def check(source: ReplaySource, files: OpenedFiles) -> None:
     """Reads every row before anything is sent. Raises InputFileError, with the first bad row."""
     from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
     from streaming.recorded.json_records import LogCheck  # noqa: PLC0415
@@ -222,7 +222,7 @@ def check(source: Source, files: Files) -> None:
         check_recording(file, LogCheck(file.kind, selection_of(source)), skip_bad=source.skip_bad)
 
 
-def replay_of(source: Source, files: Files) -> Replay:
+def replay_of(source: ReplaySource, files: OpenedFiles) -> Replay:
     """The replay of the opened files. Raises InputFileError."""
     from streaming.recorded.replay import Replay, read_channels  # noqa: PLC0415
 
@@ -231,7 +231,7 @@ def replay_of(source: Source, files: Files) -> Replay:
     return Replay(files.chat, files.rooms, files.viewer_events, channels=channels, selection=selection)
 
 
-def selection_of(source: Source) -> Selection:
+def selection_of(source: ReplaySource) -> Selection:
     from streaming.recorded.recorded_rooms import Selection  # noqa: PLC0415
 
     return Selection(source.window, source.from_ms, source.until_ms, source.limit)
@@ -248,7 +248,7 @@ def summary(replay: Replay, span: Span, played: Played, stop: threading.Event) -
     )
 
 
-def as_json(files: Files, replay: Replay, span: Span, played: Played, stop: threading.Event) -> str:
+def as_json(files: OpenedFiles, replay: Replay, span: Span, played: Played, stop: threading.Event) -> str:
     """The summary for scripts."""
     return to_json(
         {

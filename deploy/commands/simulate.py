@@ -17,7 +17,7 @@ from streaming.errors import ConfigError
 from streaming.simulated.config import SimulationConfig
 
 if TYPE_CHECKING:
-    from deploy.demo.simulation import Run
+    from deploy.demo.simulation import SimulationRun
 
 INTERRUPTED = 130
 USUAL = SimpleNamespace(**{field.name: field.default for field in fields(SimulationConfig)})
@@ -45,7 +45,7 @@ def _of_platform(meaning: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SimulateOptions:
     """The options of a simulation: how long, at once or not, with ends or not, and the file for its truth."""
 
     duration_s: float | None = None
@@ -102,7 +102,7 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="the summary as one JSON object")] = False,
 ) -> int:
     """Simulates a live platform and writes its rooms, chat and viewer events to Kafka."""
-    asked = Asked(duration, fast, processes, truth, leave_open)
+    asked = SimulateOptions(duration, fast, processes, truth, leave_open)
     check(asked)
     platform = SimulationConfig(
         seed=seed,
@@ -147,7 +147,7 @@ def run(
     return INTERRUPTED if stop.is_set() else 0
 
 
-def check(asked: Asked) -> None:
+def check(asked: SimulateOptions) -> None:
     """Checks that the options fit each other. Raises ConfigError."""
     if asked.fast and asked.duration_s is None:
         raise ConfigError("--fast needs --duration: how many seconds of the platform's time to write")
@@ -155,13 +155,13 @@ def check(asked: Asked) -> None:
         raise ConfigError(f"--processes is {asked.processes} and --duration {asked.duration_s}; both must be above 0")
 
 
-def wanted_run(platform: SimulationConfig, asked: Asked, now_ms: int) -> Run:
+def wanted_run(platform: SimulationConfig, asked: SimulateOptions, now_ms: int) -> SimulationRun:
     """The simulation to be run, with its time: one that is written at once ends now."""
-    from deploy.demo.simulation import Run  # noqa: PLC0415
+    from deploy.demo.simulation import SimulationRun  # noqa: PLC0415
 
     lasts_ms = None if asked.duration_s is None else int(asked.duration_s * 1000)
     start_ms = now_ms - lasts_ms if asked.fast and lasts_ms is not None else now_ms
-    return Run(
+    return SimulationRun(
         config=platform,
         start_ms=start_ms,
         until_ms=None if lasts_ms is None else start_ms + lasts_ms,

@@ -43,7 +43,7 @@ examples:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Asked:
+class TrainOptions:
     """The options of a training: its source, and the destination of the version."""
 
     chat: Path | None
@@ -86,7 +86,7 @@ def run(
     from training.fit.run import alone  # noqa: PLC0415
 
     settings = settings_of(context)
-    asked = Asked(chat, channels, until_ms, limit, skip_bad, rebuild, resume, live, out)
+    asked = TrainOptions(chat, channels, until_ms, limit, skip_bad, rebuild, resume, live, out)
     if out is not None and (out / "manifest.json").exists():
         raise ConfigError(f"--out {out}: there is a version already; give another folder")
     if chat is None and not settings.archive.uri:
@@ -98,8 +98,8 @@ def run(
     return 0
 
 
-def _train(asked: Asked, settings: Settings, registry: Registry | None) -> dict[str, Any]:
-    from deploy.terminal.training_progress import TrainingProgress  # noqa: PLC0415
+def _train(asked: TrainOptions, settings: Settings, registry: Registry | None) -> dict[str, Any]:
+    from deploy.terminal.training_progress import TrainingBar  # noqa: PLC0415
     from deploy.train.run import LaterEncoder, archived, connected_ray, parent_of, train  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
     from training.content.text_encoder import TextEncoder  # noqa: PLC0415
@@ -108,7 +108,7 @@ def _train(asked: Asked, settings: Settings, registry: Registry | None) -> dict[
     replay = _replay(asked, asked.chat) if asked.chat is not None else None
     source = archived(settings, rebuild=parent is None) if replay is None else _recorded(replay)
     ray = connected_ray(settings)
-    with TrainingProgress() as progress:
+    with TrainingBar() as progress:
         progress.replay = replay
 
         def load() -> TextEncoder:
@@ -125,7 +125,7 @@ def _train(asked: Asked, settings: Settings, registry: Registry | None) -> dict[
 
 
 @contextlib.contextmanager
-def _registry(asked: Asked, settings: Settings) -> Iterator[Registry | None]:
+def _registry(asked: TrainOptions, settings: Settings) -> Iterator[Registry | None]:
     """The registry, opened before the work: better an error now than a version that cannot be published."""
     from deploy.terminal.model_registry import registry_of  # noqa: PLC0415
 
@@ -137,7 +137,7 @@ def _registry(asked: Asked, settings: Settings) -> Iterator[Registry | None]:
         yield registry
 
 
-def _replay(asked: Asked, chat: Path) -> Replay:
+def _replay(asked: TrainOptions, chat: Path) -> Replay:
     """The checked recording as a replay."""
     from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
     from streaming.recorded.recorded_rooms import Selection  # noqa: PLC0415
@@ -159,7 +159,7 @@ def _recorded(replay: Replay) -> WriteExamples:
     return lambda folder, config, progress: write_recorded(replay, folder, config, progress)
 
 
-def _publish(asked: Asked, trained: Trained, registry: Registry | None) -> dict[str, Any]:
+def _publish(asked: TrainOptions, trained: Trained, registry: Registry | None) -> dict[str, Any]:
     from streaming.archive.store import open_store  # noqa: PLC0415
     from training.registry import bundle as files  # noqa: PLC0415
 

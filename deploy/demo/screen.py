@@ -42,7 +42,7 @@ class Show(Protocol):
         """Shows the newest picture. Cheap; called about once a second."""
 
 
-class Lines:
+class ScreenLines:
     """An output of one plain line every LINE_EVERY_S, for logs and pipes."""
 
     def __init__(self, out: TextIO) -> None:

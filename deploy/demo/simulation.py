@@ -30,7 +30,7 @@ MEETING_TIMEOUT_S = 60.0  # longer than a broker's restart; then another process
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SimulationRun:
     """A simulation to be run. until_ms None: until stopped. ends: the rooms end with the simulation."""
 
     config: SimulationConfig
@@ -41,7 +41,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class FastResult:
     """The result of `run_fast`. The time runs from the first event to the last acknowledgement, without the start."""
 
     events: int
@@ -60,7 +60,7 @@ class _Meeting:
 
 
 def run_live(
-    run: Run, sink: Sink, clock: Clock, stop: threading.Event, progress: Callable[[Played], None] | None
+    run: SimulationRun, sink: Sink, clock: Clock, stop: threading.Event, progress: Callable[[Played], None] | None
 ) -> Played:
     """Plays the platform at real speed until its end or `stop`. Raises what the sink raises."""
     platform = Platform(run.config)
@@ -71,14 +71,14 @@ def run_live(
 
 
 def run_fast(
-    run: Run,
+    run: SimulationRun,
     kafka: KafkaConfig,
     prefix: str,
     processes: int,
     stop: threading.Event,
     *,
     progress: Callable[[float, Played], None] = lambda _far_s, _played: None,
-) -> Written:
+) -> FastResult:
     """Plays the platform as fast as possible, in several processes. Raises LogError.
 
     progress: receives how many seconds of the platform's time are written, and how many events.
@@ -103,10 +103,10 @@ def run_fast(
     if failed := [worker.exitcode for worker in workers if worker.exitcode]:
         raise LogError(f"{len(failed)} of {processes} simulating processes failed; what happened is above")
     events, firsts_s, lasts_s = zip(*(meeting.counts.get() for _ in workers), strict=True)
-    return Written(sum(events), max(lasts_s) - min(firsts_s))
+    return FastResult(sum(events), max(lasts_s) - min(firsts_s))
 
 
-def _share(run: Run, kafka: KafkaConfig, prefix: str, share: int, meeting: _Meeting) -> None:
+def _share(run: SimulationRun, kafka: KafkaConfig, prefix: str, share: int, meeting: _Meeting) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the starter, which stops all of them at once
     platform = Platform(run.config, share=share, of=meeting.barrier.parties)
     sink = KafkaLog(kafka.in_bulk(), prefix).sink()
@@ -129,7 +129,7 @@ def _share(run: Run, kafka: KafkaConfig, prefix: str, share: int, meeting: _Meet
     meeting.counts.put((sent, began_s, time.monotonic()))
 
 
-def _finish(run: Run, platform: Platform, sink: Sink) -> None:
+def _finish(run: SimulationRun, platform: Platform, sink: Sink) -> None:
     if run.ends:
         for event in platform.close():
             sink.send(event.topic, event.key, event.value)

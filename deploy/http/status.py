@@ -86,7 +86,7 @@ class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
 MEASURED = "measured_texts_per_s"  # in an Encoder's post, once it has measured its speed on this machine
 
 
-class Store(Protocol):
+class PostStore(Protocol):
     """A store of posts that all nodes can read."""
 
     def put(self, key: str, value: bytes) -> None:
@@ -105,7 +105,7 @@ def troubles_of(status: SystemStatus) -> list[Trouble]:
 class Board:
     """The posts of all processes, by name and rank."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: PostStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from streaming.recorded.replay import Replay
 
 
-class TrainingProgress(Bar):
+class TrainingBar(Bar):
     """A bar for each stage, as a context manager. Never blocks what it shows."""
 
     def __init__(self, plain: PlainProgress | None = None) -> None:

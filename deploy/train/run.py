@@ -28,8 +28,7 @@ from training.content.encode_missing import Encoder, EncodingProgress
 from training.examples.dataset import ExampleSet
 from training.examples.schema import ExamplesConfig, PassProgress
 from training.examples.writer import write_archived
-from training.fit.niceness import give_way
-from training.fit.run import Parent, make_run_folder
+from training.fit.run import Parent, give_way, make_run_folder
 from training.fit.run_folder import RunFolder, open_run_folder
 from training.registry.bundle import Bundle
 

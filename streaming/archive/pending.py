@@ -13,7 +13,7 @@ RECORD_BYTES = 150  # memory of a record beside its key and value
 
 
 @dataclass
-class Run:
+class NextFile:
     """Consecutive records of one partition and one hour: the next file."""
 
     partition: Partition
@@ -40,7 +40,7 @@ class Pending:
     def __init__(self, first: Mapping[Partition, int] | None = None) -> None:
         """first: by partition, the archive's offset of the log's offset 0; 0 if absent."""
         self._first = first or {}
-        self._runs: dict[Partition, list[Run]] = {}
+        self._runs: dict[Partition, list[NextFile]] = {}
         self.num_records = 0
         self.num_bytes = 0
 
@@ -69,7 +69,7 @@ class Pending:
                     found.append(partition)
         return found
 
-    def take(self, partition: Partition) -> list[Run]:
+    def take(self, partition: Partition) -> list[NextFile]:
         """Removes and returns a partition's runs, in order of offset."""
         runs = self._runs.pop(partition, [])
         self.num_records -= sum(len(run.records) for run in runs)
@@ -83,7 +83,7 @@ class Pending:
     def _extend(self, partition: Partition, hour: int, records: Sequence[Record], now_s: float) -> None:
         runs = self._runs.setdefault(partition, [])
         if not runs or runs[-1].hour != hour:
-            runs.append(Run(partition, hour, now_s, self._first.get(partition, 0)))
+            runs.append(NextFile(partition, hour, now_s, self._first.get(partition, 0)))
         run = runs[-1]
         before = run.num_bytes
         run.add(records)

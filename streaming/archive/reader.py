@@ -37,7 +37,7 @@ class ArchivedRecord(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimeRange:
     """A range of append times: from_ms ≤ timestamp < until_ms; None: no bound."""
 
     from_ms: int | None = None
@@ -116,10 +116,10 @@ class Archive:
         from_ms, until_ms: of append time, the first in, the last out. Raises ArchiveError.
         """
         for partition in by_partition(self.files(topic)):
-            yield from self.read_partition(partition, Span(from_ms, until_ms))
+            yield from self.read_partition(partition, TimeRange(from_ms, until_ms))
 
     def read_partition(
-        self, partition: Partition, span: Span, only: Sequence[ArchiveFile] | None = None
+        self, partition: Partition, span: TimeRange, only: Sequence[ArchiveFile] | None = None
     ) -> Iterator[Any]:
         """`read` for one partition. only: reads these files; raises FileNotFoundError where one is gone meanwhile."""
         reached, lost = -1, True  # `reached`: the last offset that was given, or skipped as outside the span
@@ -157,7 +157,7 @@ class Archive:
         to `refused` (with its bytes as `record`), is counted, and is left out. Forwarded copies are left out too: the
         original lies in another partition. Raises ArchiveError.
         """
-        decode, span = Decoder(topic), Span(from_ms, until_ms)
+        decode, span = Decoder(topic), TimeRange(from_ms, until_ms)
         streams = [_ordered(self.read_partition(partition, span)) for partition in by_partition(self.files(topic))]
         for _, partition, offset, timestamp_ms, key, value in heapq.merge(*streams):
             if is_copy(value):

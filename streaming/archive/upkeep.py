@@ -15,7 +15,7 @@ import pyarrow as pa
 from streaming.archive.config import ArchiveConfig
 from streaming.archive.file import ArchiveFile, by_partition
 from streaming.archive.parquet import save
-from streaming.archive.reader import Archive, Span
+from streaming.archive.reader import Archive, TimeRange
 from streaming.log.topics import HOUR_MS
 from streaming.metrics import Metrics
 
@@ -110,7 +110,7 @@ def _merge(archive: Archive, group: Sequence[ArchiveFile]) -> ArchiveFile | None
     """Merges a group to one file. None where a file is damaged, or was taken away by another Archiver."""
     known = set(archive.skipped)
     try:
-        batches = list(archive.read_partition(group[0].partition, Span(), only=group))
+        batches = list(archive.read_partition(group[0].partition, TimeRange(), only=group))
     except FileNotFoundError:
         return None
     if not known.issuperset(archive.skipped):  # a page is damaged although the footer is whole: nothing is merged

@@ -32,7 +32,7 @@ MAX_BACKOFF_S = 5.0  # a broker needs about that long to restart; longer would o
 
 
 @dataclass(frozen=True, slots=True)
-class Membership:
+class GroupMember:
     """A loop's identity on the log: its group, its static member name, and the id under which it writes."""
 
     group: str
@@ -76,7 +76,7 @@ class Loop:
     process has taken this one's place, Fenced is raised, and the caller's process should end.
     """
 
-    def __init__(self, log: Log, membership: Membership, worker: LoopWorker, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, log: Log, membership: GroupMember, worker: LoopWorker, metrics: Metrics, clock: Clock) -> None:
         self._log = log
         self._membership = membership
         self._worker = worker

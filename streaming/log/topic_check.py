@@ -38,7 +38,7 @@ class TopicAdmin(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class TopicDifference:
     """A property of a topic that differs from what is expected."""
 
     what: str
@@ -56,7 +56,7 @@ class TopicReport:
     topic: str
     state: Literal["created", "grown", "ok", "differs"]
     partitions: int
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[TopicDifference, ...] = ()
     compression: str = PRODUCERS  # the broker's codec
 
 
@@ -135,9 +135,9 @@ def _compare(admin: TopicAdmin, config: TopicsConfig, topic: Topic, partitions: 
     found = admin.settings(name)
     expected = settings_of(topic, config.replication_factor)
     compared = [
-        Difference("partitions", str(config.partitions_of(topic)), str(partitions)),
-        Difference("replication factor", str(config.replication_factor), str(replicas)),
-        *(Difference(what, value, found.get(what, "not set")) for what, value in expected.items()),
+        TopicDifference("partitions", str(config.partitions_of(topic)), str(partitions)),
+        TopicDifference("replication factor", str(config.replication_factor), str(replicas)),
+        *(TopicDifference(what, value, found.get(what, "not set")) for what, value in expected.items()),
     ]
     compression = found.get(COMPRESSION, PRODUCERS)
     differences = tuple(one for one in compared if not _same(one.expected, one.found))
@@ -145,12 +145,12 @@ def _compare(admin: TopicAdmin, config: TopicsConfig, topic: Topic, partitions: 
     return TopicReport(name, "differs" if differences else "ok", partitions, differences, compression)
 
 
-def _unreadable(compression: str) -> tuple[Difference, ...]:
+def _unreadable(compression: str) -> tuple[TopicDifference, ...]:
     """The difference that a codec makes which this build cannot unpack; empty for any other codec."""
     if compression in (PRODUCERS, "uncompressed") or can_unpack(compression):
         return ()
     readable = ", ".join(name for name in NAMES.values() if can_unpack(name))
-    return (Difference(COMPRESSION, f"one that this build can unpack ({readable})", compression),)
+    return (TopicDifference(COMPRESSION, f"one that this build can unpack ({readable})", compression),)
 
 
 def _same(expected: str, found: str) -> bool:

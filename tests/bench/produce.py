@@ -18,7 +18,7 @@ import time
 
 from kafka import KafkaProducer
 
-from deploy.demo.simulation import Run, run_fast
+from deploy.demo.simulation import SimulationRun, run_fast
 from streaming.broker import KafkaAdmin
 from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
@@ -36,7 +36,7 @@ PLATFORM = SimulationConfig(rooms=2_000, viewers=50_000, chat_per_room_s=5.0)
 def simulated(config: KafkaConfig, seconds: int, processes: int) -> tuple[int, float]:
     """Events and seconds of the simulator."""
     now_ms = time.time_ns() // 1_000_000
-    run = Run(PLATFORM, now_ms - seconds * 1000, now_ms, ends=True, truth=None)
+    run = SimulationRun(PLATFORM, now_ms - seconds * 1000, now_ms, ends=True, truth=None)
     written = run_fast(run, config, "", processes, threading.Event())
     return written.events, written.elapsed_s
 

@@ -31,9 +31,8 @@ from training.fit.distributed import Distributed
 from training.fit.export import load_bundle
 from training.fit.learner import Learner, LearnStep, NotANumber, steps_per_epoch
 from training.fit.local_fit import check_learnable, finish, new_model
-from training.fit.niceness import give_way
+from training.fit.run import give_way
 from training.fit.run_folder import RunFolder, open_run_folder
-from training.fit.tensorboard import Curves
 from training.registry import bundle as files
 from training.registry.bundle import Bundle
 
@@ -328,3 +327,17 @@ class _ProgressFollower:
             if reported and (now := json.dumps(reported)) != last:
                 last = now
                 self._progress(reported)
+
+
+class Curves:
+    """A writer of losses for TensorBoard; look at them with `tensorboard --logdir` and the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboardX import SummaryWriter  # noqa: PLC0415  Ray Train brings it
+
+        self._writer = SummaryWriter(str(folder))
+
+    def add(self, step: LearnStep) -> None:
+        """Writes the losses of a step."""
+        for name, loss in step.losses.items():
+            self._writer.add_scalar(f"{step.phase}/{name}", loss, step.step)

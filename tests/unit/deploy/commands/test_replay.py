@@ -10,7 +10,7 @@ import pytest
 
 from deploy.cli import main
 from deploy.commands import replay
-from deploy.commands.replay import Source, check, open_files, replay_of
+from deploy.commands.replay import ReplaySource, check, open_files, replay_of
 from deploy.terminal.recording_check import remarks
 from deploy.train import run
 from streaming.errors import InputFileError
@@ -64,11 +64,11 @@ def test_a_bad_file_is_one_line_and_no_traceback(
         raise AssertionError(said[0])
 
 
-def asked(monkeypatch: pytest.MonkeyPatch, *words: str) -> Source:
+def asked(monkeypatch: pytest.MonkeyPatch, *words: str) -> ReplaySource:
     """What a command line asks to be played; nothing is."""
-    heard: list[Source] = []
+    heard: list[ReplaySource] = []
 
-    def stop(source: Source) -> NoReturn:
+    def stop(source: ReplaySource) -> NoReturn:
         heard.append(source)
         raise InputFileError("enough")
 

@@ -14,7 +14,7 @@ import pytest
 
 from deploy import cli
 from deploy.commands.command_line import Command
-from deploy.commands.demo import Platform, as_json, feed, rooms_for, summary
+from deploy.commands.demo import PlatformOptions, as_json, feed, rooms_for, summary
 from deploy.config.settings import Settings
 from deploy.demo.demo import Speed, Stage, Stopwatch, WarmUp, for_demo
 from deploy.demo.feed import Feed, FeedError
@@ -28,22 +28,22 @@ KEPT = Verdict(answers=5, items=50, freshness_p50_s=0.2, freshness_p99_s=None, b
 
 
 def test_platform_is_simulated_or_recorded() -> None:
-    assert feed(Platform(rooms=7), FAST)[:3] == ["simulate", "--rooms", "7"]
-    recorded = feed(Platform(Path("c.toml"), Path("chat.parquet")), FAST)
+    assert feed(PlatformOptions(rooms=7), FAST)[:3] == ["simulate", "--rooms", "7"]
+    recorded = feed(PlatformOptions(Path("c.toml"), Path("chat.parquet")), FAST)
     assert recorded == ["--config", "c.toml", "replay", "chat.parquet"]
 
 
 def test_slow_machine_gets_a_smaller_platform_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert feed(Platform(), FAST)[1:5] == ["--rooms", "60", "--viewers", "500"]
+    assert feed(PlatformOptions(), FAST)[1:5] == ["--rooms", "60", "--viewers", "500"]
     assert capsys.readouterr().err == ""
-    assert feed(Platform(), Speed(40.0, 2.0))[1:5] == ["--rooms", "37", "--viewers", "308"]
+    assert feed(PlatformOptions(), Speed(40.0, 2.0))[1:5] == ["--rooms", "37", "--viewers", "308"]
     assert (
         "slow machine: its encoder does 40 texts a second, 2.0 cores are free; a platform of 37 rooms"
         in capsys.readouterr().err
     )
-    assert feed(Platform(rooms=60), Speed(4.0, 0.2))[1:5] == ["--rooms", "60", "--viewers", "500"]
+    assert feed(PlatformOptions(rooms=60), Speed(4.0, 0.2))[1:5] == ["--rooms", "60", "--viewers", "500"]
     assert capsys.readouterr().err == ""
-    assert feed(Platform(), None)[1:3] == ["--rooms", "5"]
+    assert feed(PlatformOptions(), None)[1:3] == ["--rooms", "5"]
     assert "does not answer in time" in capsys.readouterr().err
 
 
@@ -84,7 +84,7 @@ def test_encoder_that_stays_behind_is_judged_all_the_same() -> None:
 
 @pytest.mark.parametrize("line", ["", "--recording chat.parquet", "--config c.toml --rooms 7 --viewers 9 --seed 3"])
 def test_command_that_plays_the_platform_exists_with_these_options(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[Platform] = []
+    heard: list[PlatformOptions] = []
 
     def stop(_settings: object, feed: Callable[[Speed], object], *_: object) -> NoReturn:
         (platform,) = cast("partial[object]", feed).args
@@ -97,7 +97,7 @@ def test_command_that_plays_the_platform_exists_with_these_options(line: str, mo
     monkeypatch.setattr(Command, "invoke", lambda *_: 0)  # read, and not run
     assert cli.main(feed(heard[0], FAST)) == 0
     if "--seed" in line:
-        assert heard == [Platform(Path("c.toml"), None, 7, 9, 3)]
+        assert heard == [PlatformOptions(Path("c.toml"), None, 7, 9, 3)]
 
 
 def test_own_kafka_is_apart_from_that_of_up(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from deploy.demo.prometheus_text import parse
-from deploy.demo.screen import LINE_EVERY_S, Lines, draw
+from deploy.demo.screen import LINE_EVERY_S, ScreenLines, draw
 from deploy.demo.snapshot import TREND_S, History, Look, Picture, Trend
 from tests.unit.deploy.demo.test_promises import answer, item
 
@@ -96,7 +96,7 @@ def test_text_of_producers_is_shown_as_it_is_and_cannot_move_the_cursor(history:
 
 def test_lines_come_every_few_seconds(history: History) -> None:
     out = io.StringIO()
-    lines = Lines(out)
+    lines = ScreenLines(out)
     for elapsed_s in (0.0, 1.0, LINE_EVERY_S - 0.1, LINE_EVERY_S):
         lines.update(picture(history, elapsed_s))
     assert out.getvalue().count("\n") == 2

@@ -14,7 +14,7 @@ import pytest
 from deploy.cli import main
 from deploy.terminal.plain_progress import PlainProgress, spoken
 from deploy.terminal.progress_bars import STEP, ArchiveProgress, EvaluateProgress
-from deploy.terminal.training_progress import TrainingProgress
+from deploy.terminal.training_progress import TrainingBar
 from streaming.archive.archiver import ArchiverStatus
 from streaming.errors import TidecastError
 from streaming.recorded.replay import Replay
@@ -158,7 +158,7 @@ def test_training_without_a_terminal_says_each_stage_at_once_and_then_where_it_i
 ) -> None:
     time_s = FakeTime()
     plain = PlainProgress("train", "", clock_s=time_s)
-    progress = TrainingProgress(plain)
+    progress = TrainingBar(plain)
     progress.began("loading the encoder")
     assert capsys.readouterr().err == "loading the encoder ...\n"
     time_s.now_s += 40

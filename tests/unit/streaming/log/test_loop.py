@@ -11,7 +11,7 @@ import pytest
 from streaming.clock import ManualClock
 from streaming.errors import Fenced, LogUnavailable
 from streaming.log.log import Batch, Partition, Sink, Source
-from streaming.log.loop import Loop, Membership
+from streaming.log.loop import GroupMember, Loop
 from streaming.log.memory_log import MemoryLog, MemorySink
 from streaming.metrics import MemoryMetrics
 
@@ -68,7 +68,7 @@ def copied(values: list[bytes]) -> tuple[MemoryLog, Copy, MemoryMetrics, Loop]:
     for value in values:
         producer.send("in", b"k", value)
     worker = Copy(threading.Event())
-    return log, worker, metrics, Loop(log, Membership("g", "0", ("in",)), worker, metrics, clock)
+    return log, worker, metrics, Loop(log, GroupMember("g", "0", ("in",)), worker, metrics, clock)
 
 
 def test_everything_is_copied_once_although_the_log_failed() -> None:
@@ -192,7 +192,7 @@ def test_where_the_clock_is_moved_what_waits_for_it_begins_anew(moved_ms: int, s
         return 0.0
 
     worker.wait_s = wait_s  # type: ignore[method-assign]
-    Loop(log, Membership("g", "0", ("in",)), worker, metrics, clock).run(worker.stop)
+    Loop(log, GroupMember("g", "0", ("in",)), worker, metrics, clock).run(worker.stop)
     assert worker.verbs.count("begin") == sessions
     assert [line.value for line in log.read(Partition("out", 0), 0, 99)] == [b"a", b"b", b"stop"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from streaming.errors import ConfigError
 from streaming.log.log import TopicShape
-from streaming.log.topic_check import Difference, check_topics, grow_topics, settings_of
+from streaming.log.topic_check import TopicDifference, check_topics, grow_topics, settings_of
 from streaming.log.topic_set import ROOM_TOPICS, VIEWER_TOPICS, half_grown
 from streaming.log.topics import TOPICS, TopicsConfig
 
@@ -54,9 +54,9 @@ def test_what_differs_is_said_and_left_alone() -> None:
     report = next(report for report in check_topics(cluster, config) if report.topic == "chat")
     assert report.state == "differs"
     assert report.differences == (
-        Difference("partitions", "4", "3"),
-        Difference("replication factor", "1", "2"),
-        Difference("retention.ms", "21600000", "1000"),
+        TopicDifference("partitions", "4", "3"),
+        TopicDifference("replication factor", "1", "2"),
+        TopicDifference("retention.ms", "21600000", "1000"),
     )
     assert cluster.topics == before
 

@@ -6,7 +6,7 @@ import threading
 
 from streaming.clock import ManualClock
 from streaming.log.log import Partition
-from streaming.log.loop import Loop, Membership
+from streaming.log.loop import GroupMember, Loop
 from streaming.log.memory_log import MemoryLog
 from streaming.log.restore import last_values
 from streaming.log.watched_log import TurnCounter, WatchedLog
@@ -21,7 +21,7 @@ def test_a_loop_through_it_copies_and_commits_as_without_and_beats_with_every_tu
     for value in (b"a", b"b", b"stop"):
         producer.send("in", b"k", value)
     worker = Copy(threading.Event())
-    Loop(WatchedLog(log, turn_counter), Membership("g", "0", ("in",)), worker, MemoryMetrics(), clock).run(worker.stop)
+    Loop(WatchedLog(log, turn_counter), GroupMember("g", "0", ("in",)), worker, MemoryMetrics(), clock).run(worker.stop)
     assert [line.value for line in log.read(Partition("out", 0), 0, 99)] == [b"a", b"b", b"stop"]
     again = log.group(["in"], "g", "0")
     again.poll(0)

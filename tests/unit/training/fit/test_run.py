@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-from training.fit.niceness import give_way
+from training.fit.run import give_way
 
 
 def niceness_after(*asked: int) -> int:
