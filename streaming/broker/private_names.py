@@ -2,6 +2,14 @@
 
 Another release may rename any of them. Each new client is checked for its names first, so that an error names the
 missing one. tests/unit/streaming/broker/test_private_names.py keeps the lists complete.
+
+The public API does not do what they are used for:
+
+- The consumer gives no last stable offset, no time of the broker's last answer, no position without waiting, no end of
+  a partition without waiting, and cannot be told to wait less for a fetch. It decodes each record in Python.
+- The group's member does not say that another process has taken its place, nor whether it leads.
+- The producer takes one record at a time, and waits for a broker without a limit. Batches are packed by us, which is
+  what makes the loops fast enough, and every wait has a limit.
 """
 
 from __future__ import annotations
