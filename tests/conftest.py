@@ -1,4 +1,4 @@
-"""Owns what all tests share: fixed examples, one real Kafka for the whole run, and names of their own for each test."""
+"""What all tests share: fixed examples, one real Kafka for the whole run, and names of their own for each test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what README and docs tell a reader to type: the lines and blocks of their code fences. Never runs one."""
+"""Tests of what README and docs tell a reader to type: the lines and blocks of their code fences. Never runs one."""
 
 from __future__ import annotations
 

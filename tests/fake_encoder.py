@@ -1,4 +1,4 @@
-"""Owns encoders for tests that need no model: a text's vector is drawn from its hash. Never loads anything."""
+"""Encoders for tests that need no model: a text's vector is drawn from its hash. Never loads anything."""
 
 from __future__ import annotations
 

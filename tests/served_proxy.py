@@ -1,4 +1,4 @@
-"""Owns Serve's HAProxy for tests, without a Ray: the configuration that Serve writes, and the real proxy with it."""
+"""Serve's HAProxy for tests, without a Ray: the configuration that Serve writes, and the real proxy with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns a simulated platform as training and replicas meet it: an archive of its events, rooms folded from them."""
+"""A simulated platform as training and replicas meet it: an archive of its events, rooms folded from them."""
 
 from __future__ import annotations
 

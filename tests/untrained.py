@@ -1,4 +1,4 @@
-"""Owns versions of the models that have learned nothing, in the shape and size of those that have. Never a good one."""
+"""Versions of the models that have learned nothing, in the shape and size of those that have. Never a good one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns cross entropy over a whole catalogue of items, in slices. Never samples: for lists of candidates see losses."""
+"""Cross entropy over a whole catalogue of items, in slices. Never samples: for lists of candidates see losses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns LiveIndex beside bare FAISS and beside a copy in memory, in one run. Never measures an answer."""
+"""LiveIndex beside bare FAISS and beside a copy in memory, in one run. Never measures an answer."""
 
 from __future__ import annotations
 

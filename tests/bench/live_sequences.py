@@ -1,4 +1,4 @@
-"""Owns recorded visits as sequences, with what was live at each. Never trains, never scores."""
+"""Recorded visits as sequences, with what was live at each. Never trains, never scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the LiveRec architecture as published, in plain PyTorch, to be measured against. Never ours, never tuned.
+"""The LiveRec architecture as published, in plain PyTorch, to be measured against. Never ours, never tuned.
 
 Rappaz, McAuley, Aberer, "Recommendation on Live-Streaming Platforms: Dynamic Availability and Repeat Consumption",
 RecSys 2021, and its public code: a causal encoder of the visits; at every step an attention among those of the items

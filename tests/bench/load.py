@@ -1,4 +1,4 @@
-"""Owns the load of a bench: keep-alive connections that each ask again as soon as they are answered. Never judges.
+"""The load of a bench: keep-alive connections that each ask again as soon as they are answered. Never judges.
 
 A process of its own: `python -m tests.bench.load HOST PORT PATH SECONDS CONNECTIONS < bodies`, one JSON body per line;
 prints one JSON object. It spends 30 µs a request; a no-op Serve ingress spends ten times as much.

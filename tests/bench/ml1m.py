@@ -1,4 +1,4 @@
-"""Owns the proof that the viewer tower is not a toy: MovieLens-1M with each mixer. Never tunes on the test items.
+"""Proof that the viewer tower is not a toy: MovieLens-1M with each mixer. Never tunes on the test items.
 
 Each viewer's last item is the test, the one before it validation, the rest training. All items are ranked but those
 that the viewer has seen, as in the published figures on this split (NDCG@10: SASRec .1902, LRURec .1930). The weights

@@ -1,4 +1,4 @@
-"""Owns a Serve ingress that does nothing, to measure Serve itself. Deploys it beside the application or alone, no more.
+"""A Serve ingress that does nothing, to measure Serve itself. Deploys it beside the application or alone, no more.
 
 A process of its own, for the environment comes before Ray's import: `python -m tests.bench.noop ADDRESS REPLICAS PORT`.
 """

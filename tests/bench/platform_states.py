@@ -1,4 +1,4 @@
-"""Owns a platform for a bench that is only its states: rooms and viewers as the topics have them. Never writes them."""
+"""A platform for a bench that is only its states: rooms and viewers as the topics have them. Never writes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns how good version 0 is on the simulator's truth, beside the oracle and popularity. Never starts a broker.
+"""Tests of how good version 0 is on the simulator's truth, beside the oracle and popularity. Never starts a broker.
 
 Rooms and viewers run through the same folds as in the workers. At one moment viewers are asked for; held out are the
 rooms that each enters in the ten minutes after it, of those live at the moment. The oracle ranks by the probabilities

@@ -1,4 +1,4 @@
-"""Owns the cost of one answer in the replica, without HTTP: µs per recommend at N live rooms. Never starts a broker."""
+"""The cost of one answer in the replica, without HTTP: µs per recommend at N live rooms. Never starts a broker."""
 
 from __future__ import annotations
 

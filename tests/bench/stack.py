@@ -1,4 +1,4 @@
-"""Owns the whole system for a bench: its own Kafka and Ray on free ports, in a folder that goes with it."""
+"""The whole system for a bench: its own Kafka and Ray on free ports, in a folder that goes with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what a swap costs those who ask meanwhile: latency before and during swaps, one replica, without HTTP.
+"""Tests of what a swap costs those who ask meanwhile: latency before and during swaps, one replica, without HTTP.
 
     python -m tests.bench.swap [--json] [--rooms N] [--swaps N]
 

@@ -1,4 +1,4 @@
-"""Owns how fast and how well the viewer tower learns beside LiveRec, on one thread or as many, in one run.
+"""Tests of how fast and how well the viewer tower learns beside LiveRec, on one thread or as many, in one run.
 
 The same sequences of recorded visits, the same epochs, in turns, the same measure: rank all channels live at the
 viewer's last visit of the test windows. Each keeps the weights of its best epoch in validation. Speed is that of

@@ -1,4 +1,4 @@
-"""Owns what a viewer's vector costs at serving beside torch, in one run. Never measures how good it is.
+"""Tests of what a viewer's vector costs at serving beside torch, in one run. Never measures how good it is.
 
 On one thread each, as Ray starts a replica's process (OMP_NUM_THREADS=1). With more, OpenBLAS shares products of 50
 visits with a second thread, and where another process has that core the first one waits for it: 8 to 16 ms a call.

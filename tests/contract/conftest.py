@@ -1,4 +1,4 @@
-"""Owns which logs keep the contract: the one in memory and a real Kafka."""
+"""Tests of which logs keep the contract: the one in memory and a real Kafka."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns a log under test and what all its tests do with it. Never asserts what a log promises."""
+"""A log under test and what all its tests do with it. Never asserts what a log promises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the contract of groups and their members: the same tests on the in-memory log and on a real Kafka."""
+"""The contract of groups and their members: the same tests on the in-memory log and on a real Kafka."""
 
 from __future__ import annotations
 

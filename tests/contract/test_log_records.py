@@ -1,4 +1,4 @@
-"""Owns the contract of records and readers: the same tests on the in-memory log and on a real Kafka."""
+"""The contract of records and readers: the same tests on the in-memory log and on a real Kafka."""
 
 from __future__ import annotations
 

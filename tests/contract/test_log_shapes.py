@@ -1,4 +1,4 @@
-"""Owns the contract of topics that change: notes beside positions, growth, a topic made anew. Both logs."""
+"""The contract of topics that change: notes beside positions, growth, a topic made anew. Both logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the contract of commits and transactions: the same tests on the in-memory log and on a real Kafka."""
+"""The contract of commits and transactions: the same tests on the in-memory log and on a real Kafka."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns a whole system for a test: its own Kafka, Ray and application on free ports, load on it, and questions to it."""
+"""A whole system for a test: its own Kafka, Ray and application on free ports, load on it, and questions to it."""
 
 from __future__ import annotations
 

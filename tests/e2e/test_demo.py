@@ -1,4 +1,4 @@
-"""Owns the test that the demo keeps its promises and leaves nothing running. Starts a real Kafka and Ray of its own."""
+"""Tests that the demo keeps its promises and leaves nothing running. Starts a real Kafka and Ray of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the test that what README and docs tell a reader to type does what they say. Starts a system of its own.
+"""Tests that what README and docs tell a reader to type does what they say. Starts a system of its own.
 
 Each line of a code fence that is a command is run here as it stands, but for addresses and names that a reader fills
 in, or is listed with the test that runs it. A new line that is in neither list fails.

@@ -1,4 +1,4 @@
-"""Owns what a user sees while processes are killed under load, and what is on the log afterwards."""
+"""Tests of what a user sees while processes are killed under load, and what is on the log afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what the Archiver does on a real Kafka while it is killed: the archive is the log, record for record."""
+"""Tests of what the Archiver does on a real Kafka while it is killed: the archive is the log, record for record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of what Archiver and Trainer ask of others, so that those who answer viewers wait less for it.
+"""Tests of what Archiver and Trainer ask of others, so that those who answer viewers wait less for it.
 
 Serve, Kafka and the loops are left out: the integration tests have them.
 """

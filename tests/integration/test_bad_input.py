@@ -1,4 +1,4 @@
-"""Owns what workers on a real Kafka do with bad input: it is counted or dead-lettered, and nothing else is lost."""
+"""Tests of what workers on a real Kafka do with bad input: it is counted or dead-lettered, and nothing else is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the check that sources and sinks outlive a broker that is killed and started again."""
+"""Tests that sources and sinks outlive a broker that is killed and started again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what readers of a real Kafka do with records that it deleted before they were read: said and counted, once."""
+"""Readers of a real Kafka and records that it deleted before they were read: said and counted, once."""
 
 from __future__ import annotations
 

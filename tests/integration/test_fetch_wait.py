@@ -1,4 +1,4 @@
-"""Owns that records do not wait for a fetch that is not theirs: one that lacks them, or asks for what comes next."""
+"""Tests that records do not wait for a fetch that is not theirs: one that lacks them, or asks for what comes next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the check that answers go on while the broker is away, and that impressions come again with it."""
+"""Tests that answers go on while the broker is away, and that impressions come again with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the life of the local Kafka: started, found again by another process, killed, stopped, nothing left."""
+"""The life of the local Kafka: started, found again by another process, killed, stopped, nothing left."""
 
 from __future__ import annotations
 

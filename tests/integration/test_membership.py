@@ -1,4 +1,4 @@
-"""Owns how a member of a group finds its way back on a real Kafka."""
+"""Tests of how a member of a group finds its way back on a real Kafka."""
 
 from __future__ import annotations
 

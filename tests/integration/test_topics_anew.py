@@ -1,4 +1,4 @@
-"""Owns the tests of topics that are deleted and made anew, while everything runs and while it does not. Real Kafka."""
+"""Tests of topics that are deleted and made anew, while everything runs and while it does not. Real Kafka."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of topics that get more partitions while everything runs. Real Kafka, workers in threads."""
+"""Tests of topics that get more partitions while everything runs. Real Kafka, workers in threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what readers of a real Kafka do with what they cannot read: its partition stops and says so, others go on."""
+"""Readers of a real Kafka and what they cannot read: its partition stops and says so, others go on."""
 
 from __future__ import annotations
 

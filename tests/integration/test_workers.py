@@ -1,4 +1,4 @@
-"""Owns what workers do on a real Kafka while their processes are killed: the result is that of pure folds."""
+"""Tests of what workers do on a real Kafka while their processes are killed: the result is that of pure folds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns workers and a replica in threads on a real Kafka whose topics change under them. Never asserts."""
+"""Workers and a replica in threads on a real Kafka whose topics change under them. Never asserts."""
 
 from __future__ import annotations
 

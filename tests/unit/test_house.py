@@ -1,4 +1,4 @@
-"""Owns the tests of the house rules that no linter knows: first lines, lengths, and no trace of one machine."""
+"""Tests of the house rules that no linter knows: first lines, lengths, and no trace of one machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def tracked() -> list[Path]:
 def test_module_says_on_its_first_line_what_it_is(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines, "an empty file has no noun"
-    assert lines[0].startswith('"""'), "the first line says what the file owns and what it never does"
+    assert lines[0].startswith('"""'), "the first line says what the file is, and what it never does"
     if len(lines) > MAX_LINES:
         warnings.warn(f"{path.relative_to(ROOT)} is long: {len(lines)} lines; is there a second noun?", stacklevel=1)
 

@@ -1,4 +1,4 @@
-"""Owns a version of the models made by hand, with real arithmetic and no training. Never a good one."""
+"""A version of the models made by hand, with real arithmetic and no training. Never a good one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns a replica for tests: tables, recommender, clock and records that read like a story. Never asserts."""
+"""A replica for tests: tables, recommender, clock and records that read like a story. Never asserts."""
 
 from __future__ import annotations
 

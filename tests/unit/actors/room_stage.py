@@ -1,4 +1,4 @@
-"""Owns a RoomWorker for tests, on an in-memory log, moved turn by turn. Never asserts."""
+"""A RoomWorker for tests, on an in-memory log, moved turn by turn. Never asserts."""
 
 from __future__ import annotations
 

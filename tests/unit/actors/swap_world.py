@@ -1,4 +1,4 @@
-"""Owns a replica for tests that follows the topic `models`, one turn at a time, and a look at its rows."""
+"""A replica for tests that follows the topic `models`, one turn at a time, and a look at its rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of deploy.cli and deploy.local.package_check. Never runs a command that needs a broker."""
+"""Tests of deploy.cli and deploy.local.package_check. Never runs a command that needs a broker."""
 
 from __future__ import annotations
 

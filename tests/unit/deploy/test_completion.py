@@ -1,4 +1,4 @@
-"""Owns the tests of completion: what a shell is told, by the protocol that its script speaks. Never starts a shell."""
+"""Tests of completion: what a shell is told, by the protocol that its script speaks. Never starts a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what "now" is for whoever sends events."""
+"""Tests of what "now" is for whoever sends events."""
 
 from __future__ import annotations
 

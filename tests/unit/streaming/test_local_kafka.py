@@ -1,4 +1,4 @@
-"""Owns what the local Kafka is told and what it refuses, without starting one."""
+"""Tests of what the local Kafka is told and what it refuses, without starting one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of streaming.patience, on a clock and a machine of their own."""
+"""Tests of streaming.patience, on a clock and a machine of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of how a reader says what is wrong with its partitions. Never opens a real log."""
+"""Tests of how a reader says what is wrong with its partitions. Never opens a real log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns how torch runs in these tests: on one thread, since several wait for each other on a machine that is shared."""
+"""Torch in these tests: on one thread, since several wait for each other on a machine that is shared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of LiveIndex: exact, deleted rows never found, rows never seen torn. Never measures speed."""
+"""Tests of LiveIndex: exact, deleted rows never found, rows never seen torn. Never measures speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the check that presence ends by itself: in the worker that owns a viewer, and in what replicas answer."""
+"""Tests that presence ends by itself: in the worker that owns a viewer, and in what replicas answer."""
 
 from __future__ import annotations
 

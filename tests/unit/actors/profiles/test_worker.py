@@ -1,4 +1,4 @@
-"""Owns what a ProfileWorker does with the log: exactly once, whatever is cut off in between."""
+"""Tests of what a ProfileWorker does with the log: exactly once, whatever is cut off in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of the order: greedy, and the same as looking at everything. Never touches rooms."""
+"""Tests of the order: greedy, and the same as looking at everything. Never touches rooms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of how long a list is and in which order equals come: no list dries up. Never touches a broker."""
+"""Tests of how long a list is and in which order equals come: no list dries up. Never touches a broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of what a version's ranker is given: the features of training/features/features.py, to the bit."""
+"""Tests of what a version's ranker is given: the features of training/features/features.py, to the bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests that reasons are true: without its cause a room's score falls, and the reason goes. Never a broker."""
+"""Tests that reasons are true: without its cause a room's score falls, and the reason goes. Never a broker."""
 
 from __future__ import annotations
 

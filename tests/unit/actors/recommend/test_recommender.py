@@ -1,4 +1,4 @@
-"""Owns the tests of the answer: what is in it, why, and what never is. Never touches a broker."""
+"""Tests of the answer: what is in it, why, and what never is. Never touches a broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of the order that a ranker's probabilities give."""
+"""Tests of the order that a ranker's probabilities give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the comparison of a candidate with what is live: it changes no answer, and goes live without being loaded."""
+"""The comparison of a candidate with what is live: it changes no answer, and goes live without being loaded."""
 
 from __future__ import annotations
 

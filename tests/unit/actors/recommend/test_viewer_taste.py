@@ -1,4 +1,4 @@
-"""Owns the tests of what a profile says a viewer likes. Never ranks rooms."""
+"""Tests of what a profile says a viewer likes. Never ranks rooms."""
 
 from __future__ import annotations
 

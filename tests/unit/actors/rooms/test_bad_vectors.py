@@ -1,4 +1,4 @@
-"""Owns what a worker and a replica do with vectors that are not of numbers: refused, counted, asked for once more."""
+"""Vectors that are not of numbers, in a worker and in a replica: refused, counted, asked for once more."""
 
 from __future__ import annotations
 

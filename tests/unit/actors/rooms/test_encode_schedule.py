@@ -1,4 +1,4 @@
-"""Owns the schedule's promises: the order, the rests, and that no room starves at any capacity."""
+"""The schedule's promises: the order, the rests, and that no room starves at any capacity."""
 
 from __future__ import annotations
 

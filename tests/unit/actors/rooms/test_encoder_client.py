@@ -1,4 +1,4 @@
-"""Owns the promises of what is at the encoder: nothing is lost, capacity is learned, failures are waited out."""
+"""The promises of what is at the encoder: nothing is lost, capacity is learned, failures are waited out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what a partition of rooms takes by its time: ends are believed, 1970 is not, fast clocks are slowed."""
+"""Tests of what a partition of rooms takes by its time: ends are believed, 1970 is not, fast clocks are slowed."""
 
 from __future__ import annotations
 

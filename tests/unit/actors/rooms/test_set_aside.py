@@ -1,4 +1,4 @@
-"""Owns the tests of what a RoomWorker sets aside, dead letters and foreign records: at once, and once each."""
+"""Tests of what a RoomWorker sets aside, dead letters and foreign records: at once, and once each."""
 
 from __future__ import annotations
 

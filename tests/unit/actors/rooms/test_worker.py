@@ -1,4 +1,4 @@
-"""Owns what a RoomWorker publishes and asks of the encoder, turn by turn on an in-memory log."""
+"""Tests of what a RoomWorker publishes and asks of the encoder, turn by turn on an in-memory log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns how rooms end, come back, outlive a restart, and what a RoomWorker refuses."""
+"""Tests of how rooms end, come back, outlive a restart, and what a RoomWorker refuses."""
 
 from __future__ import annotations
 

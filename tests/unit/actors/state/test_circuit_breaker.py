@@ -1,4 +1,4 @@
-"""Owns the tests of a version that went live and then fails: every viewer has an answer, and it gives way."""
+"""Tests of a version that went live and then fails: every viewer has an answer, and it gives way."""
 
 from __future__ import annotations
 

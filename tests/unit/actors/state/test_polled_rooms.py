@@ -1,4 +1,4 @@
-"""Owns the tests of what a poll brings a replica: rooms of all partitions are taken in at once, the last state each."""
+"""Tests of what a poll brings a replica: rooms of all partitions are taken in at once, the last state each."""
 
 from __future__ import annotations
 

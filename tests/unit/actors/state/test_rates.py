@@ -1,4 +1,4 @@
-"""Owns the check that what is said of a room's chat is as of now, and that one chatter does not make a crowd."""
+"""Tests that what is said of a room's chat is as of now, and that one chatter does not make a crowd."""
 
 from __future__ import annotations
 

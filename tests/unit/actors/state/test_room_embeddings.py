@@ -1,4 +1,4 @@
-"""Owns the tests of rooms that no longer change: embedded once, and the same as if embedded again."""
+"""Tests of rooms that no longer change: embedded once, and the same as if embedded again."""
 
 from __future__ import annotations
 

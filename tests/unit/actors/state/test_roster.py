@@ -1,4 +1,4 @@
-"""Owns the tests of the roster: who has which live rooms, and whether a look-up still stands. Never scores."""
+"""Tests of the roster: who has which live rooms, and whether a look-up still stands. Never scores."""
 
 from __future__ import annotations
 

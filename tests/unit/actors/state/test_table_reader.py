@@ -1,4 +1,4 @@
-"""Owns the tests of what a replica holds and how it follows the log. Never starts a broker."""
+"""Tests of what a replica holds and how it follows the log. Never starts a broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the change of the version that answers: before, after and in between. Never a broker."""
+"""The change of the version that answers: before, after and in between. Never a broker."""
 
 from __future__ import annotations
 

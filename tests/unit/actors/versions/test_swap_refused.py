@@ -1,4 +1,4 @@
-"""Owns versions that do not go live: damaged, failing, of another encoder, no longer wanted."""
+"""Tests of versions that do not go live: damaged, failing, of another encoder, no longer wanted."""
 
 from __future__ import annotations
 

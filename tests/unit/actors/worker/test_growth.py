@@ -1,4 +1,4 @@
-"""Owns the tests of what workers do with keys that move because topics have grown, on an in-memory log."""
+"""Tests of what workers do with keys that move because topics have grown, on an in-memory log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what workers and replicas do where a partition cannot be read: it is said, and the others are served."""
+"""Tests of what workers and replicas do where a partition cannot be read: it is said, and the others are served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of actors.worker.unrestored: when a partition that could not be read back is tried again."""
+"""Tests of actors.worker.unrestored: when a partition that could not be read back is tried again."""
 
 from __future__ import annotations
 

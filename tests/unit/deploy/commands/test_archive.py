@@ -1,4 +1,4 @@
-"""Owns what `tidecast archive` says and does, without a Kafka."""
+"""Tests of what `tidecast archive` says and does, without a Kafka."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of what `tidecast kafka stop` asks before it stops a broker that a system uses. Starts no broker."""
+"""Tests of what `tidecast kafka stop` asks before it stops a broker that a system uses. Starts no broker."""
 
 from __future__ import annotations
 

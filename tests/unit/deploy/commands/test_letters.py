@@ -1,4 +1,4 @@
-"""Owns the tests of `tidecast letters` on a log in memory."""
+"""Tests of `tidecast letters` on a log in memory."""
 
 from __future__ import annotations
 

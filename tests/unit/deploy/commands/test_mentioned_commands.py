@@ -1,4 +1,4 @@
-"""Owns the test that every command that README and docs mention exists, with the options that they give it."""
+"""Tests that every command that README and docs mention exists, with the options that they give it."""
 
 from __future__ import annotations
 

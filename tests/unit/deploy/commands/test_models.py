@@ -1,4 +1,4 @@
-"""Owns what `tidecast models` and `tidecast rollback` say and do, without a Kafka."""
+"""Tests of what `tidecast models` and `tidecast rollback` say and do, without a Kafka."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holds `tidecast replay`, `evaluate` and `train` to one line for a bad file, said before anything else is done."""
+"""`tidecast replay`, `evaluate` and `train` have one line for a bad file, before anything else is done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of deploy.config.settings and of `tidecast config`. Never reads this machine's own configuration."""
+"""Tests of deploy.config.settings and of `tidecast config`. Never reads this machine's own configuration."""
 
 from __future__ import annotations
 

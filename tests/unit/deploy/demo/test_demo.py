@@ -1,4 +1,4 @@
-"""Owns the tests of the demo's parts that need neither Kafka nor Ray. Never starts the demo; the e2e test does."""
+"""Tests of the demo's parts that need neither Kafka nor Ray. Never starts the demo; the e2e test does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of deploy.demo.prometheus_text."""
+"""Tests of deploy.demo.prometheus_text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of deploy.demo.promises and deploy.demo.platform_view: what breaks a promise, and what does not."""
+"""Tests of deploy.demo.promises and deploy.demo.platform_view: what breaks a promise, and what does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the check that docs/kafka.md says what the code does."""
+"""Tests that docs/kafka.md says what the code does."""
 
 from __future__ import annotations
 

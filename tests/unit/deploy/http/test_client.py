@@ -1,4 +1,4 @@
-"""Owns the tests of the client where what answers is not the application."""
+"""Tests of the client where what answers is not the application."""
 
 from __future__ import annotations
 

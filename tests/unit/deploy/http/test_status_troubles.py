@@ -1,4 +1,4 @@
-"""Owns what people are told of partitions that are not read: `tidecast status`, its exit code, the body of /readyz."""
+"""Partitions that are not read, as people see them: `tidecast status`, its exit code, the body of /readyz."""
 
 from __future__ import annotations
 

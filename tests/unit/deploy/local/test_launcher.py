@@ -1,4 +1,4 @@
-"""Owns the tests of what starts processes: a launcher that dies is reported; what our Ray's Python does first."""
+"""Tests of what starts processes: a launcher that dies is reported; what our Ray's Python does first."""
 
 from __future__ import annotations
 

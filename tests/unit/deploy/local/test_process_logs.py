@@ -1,4 +1,4 @@
-"""Owns the tests of deploy.local.process_logs and of `tidecast logs`, on folders laid out as Ray does."""
+"""Tests of deploy.local.process_logs and of `tidecast logs`, on folders laid out as Ray does."""
 
 from __future__ import annotations
 

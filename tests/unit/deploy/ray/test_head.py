@@ -1,4 +1,4 @@
-"""Owns the tests of what a Ray head of ours is started without."""
+"""Tests of what a Ray head of ours is started without."""
 
 from __future__ import annotations
 

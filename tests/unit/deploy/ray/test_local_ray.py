@@ -1,4 +1,4 @@
-"""Owns the tests of what a Ray of ours is given and says: its ports, why its proxy did not start, its logs."""
+"""Tests of what a Ray of ours is given and says: its ports, why its proxy did not start, its logs."""
 
 from __future__ import annotations
 

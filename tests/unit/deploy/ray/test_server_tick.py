@@ -1,4 +1,4 @@
-"""Owns the tests of how often Serve's HTTP servers look whether they are to end."""
+"""Tests of how often Serve's HTTP servers look whether they are to end."""
 
 from __future__ import annotations
 

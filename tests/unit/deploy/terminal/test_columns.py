@@ -1,4 +1,4 @@
-"""Owns the tests of deploy.terminal.columns and of the tables made with it: they fit, and what matters most stays."""
+"""Tests of deploy.terminal.columns and of the tables made with it: they fit, and what matters most stays."""
 
 from __future__ import annotations
 

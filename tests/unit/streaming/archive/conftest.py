@@ -1,4 +1,4 @@
-"""Owns the places where an archive of a test may lie."""
+"""The places where an archive of a test may lie."""
 
 from __future__ import annotations
 

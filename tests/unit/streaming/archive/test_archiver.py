@@ -1,4 +1,4 @@
-"""Owns what the Archiver promises: everything once, in files of an hour, in time, and again after a failure."""
+"""Tests of what the Archiver promises: everything once, in files of an hour, in time, and again after a failure."""
 
 from __future__ import annotations
 

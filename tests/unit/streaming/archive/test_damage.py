@@ -1,4 +1,4 @@
-"""Owns what becomes of damaged and foreign files, and of a disk that is full."""
+"""Tests of what becomes of damaged and foreign files, and of a disk that is full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns that a process killed between any two steps loses nothing and doubles nothing."""
+"""Tests that a process killed between any two steps loses nothing and doubles nothing."""
 
 from __future__ import annotations
 

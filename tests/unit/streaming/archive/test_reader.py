@@ -1,4 +1,4 @@
-"""Owns what is read from an archive: spans, order, each record once, whatever happens to files meanwhile."""
+"""Tests of what is read from an archive: spans, order, each record once, whatever happens to files meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the places that a URI names, and what is written there."""
+"""The places that a URI names, and what is written there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns how old hours are looked after: small files become one, old ones go."""
+"""Tests of how old hours are looked after: small files become one, old ones go."""
 
 from __future__ import annotations
 

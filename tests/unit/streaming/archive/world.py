@@ -1,4 +1,4 @@
-"""Owns a log, an archive of it and a clock for tests, and what all of them ask of these. Never asserts."""
+"""A log, an archive of it and a clock for tests, and what all of them ask of these. Never asserts."""
 
 from __future__ import annotations
 

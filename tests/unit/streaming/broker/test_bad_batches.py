@@ -1,4 +1,4 @@
-"""Owns what becomes of a batch that cannot be read: its place is said, nothing moves past it unless that is wished."""
+"""A batch that cannot be read: its place is said, nothing moves past it unless that is wished."""
 
 from __future__ import annotations
 

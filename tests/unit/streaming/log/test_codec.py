@@ -1,4 +1,4 @@
-"""Owns the properties of the codec: what is written is read, and whatever else is read is one of two errors."""
+"""The properties of the codec: what is written is read, and whatever else is read is one of two errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what stands on the dead-letter topic and how it is counted."""
+"""Tests of what stands on the dead-letter topic and how it is counted."""
 
 from __future__ import annotations
 

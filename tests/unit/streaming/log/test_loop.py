@@ -1,4 +1,4 @@
-"""Owns what the loop does when the log fails, and in which order it drives a fold."""
+"""Tests of what the loop does when the log fails, and in which order it drives a fold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what is read though no schema allows it: what other languages write by default, and what stays a dead letter."""
+"""What is read though no schema allows it: what other languages write by default, and what stays a dead letter."""
 
 from __future__ import annotations
 

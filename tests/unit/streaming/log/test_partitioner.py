@@ -1,4 +1,4 @@
-"""Owns the check that keys land where Java's producers put them."""
+"""Tests that keys land where Java's producers put them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what the topic check creates, what it calls a difference, and that it changes nothing that exists."""
+"""Tests of what the topic check creates, what it calls a difference, and that it changes nothing that exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of unpacking: every codec in every form that clients write, bounded, and one of two errors else."""
+"""Tests of unpacking: every codec in every form that clients write, bounded, and one of two errors else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of messages from before Kafka 0.11: read as kafka-python reads them, or one error of ours."""
+"""Tests of messages from before Kafka 0.11: read as kafka-python reads them, or one error of ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the check that packed batches are what Kafka's own record format says."""
+"""Tests that packed batches are what Kafka's own record format says."""
 
 from __future__ import annotations
 

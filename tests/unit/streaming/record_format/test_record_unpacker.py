@@ -1,4 +1,4 @@
-"""Owns the check that unpacked records are those that kafka-python's own reading of the same bytes gives."""
+"""Tests that unpacked records are those that kafka-python's own reading of the same bytes gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holds recordings to the decoder of the log: what would be a dead letter is refused before the first event."""
+"""Recordings and the decoder of the log: what would be a dead letter is refused before the first event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holds recorded files to their columns: what is read of each format, and how a bad file is named."""
+"""Tests that hold recorded files to their columns: what is read of each format, and how a bad file is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holds replay to its contract: what is derived of chat, time order across files, moved times, and pace."""
+"""Tests that hold replay to its contract: what is derived of chat, time order across files, moved times, and pace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holds times of recordings to what databases, data frames, Java and spreadsheets write, and units to what is said."""
+"""Times of recordings as databases, data frames, Java and spreadsheets write them, in the unit that is said."""
 
 from __future__ import annotations
 

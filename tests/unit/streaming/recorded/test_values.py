@@ -1,4 +1,4 @@
-"""Holds ids, texts, numbers and tags of recordings to one meaning, whatever type a file gives them."""
+"""Tests that hold ids, texts, numbers and tags of recordings to one meaning, whatever type a file gives them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns a room for tests that is told what happens, in seconds. Never asserts."""
+"""A room for tests that is told what happens, in seconds. Never asserts."""
 
 from __future__ import annotations
 

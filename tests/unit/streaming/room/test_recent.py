@@ -1,4 +1,4 @@
-"""Owns how messages are counted by ten seconds: whatever order they come in, the last ten minutes end the same."""
+"""Tests of how messages are counted by ten seconds: whatever order they come in, the last ten minutes end the same."""
 
 from __future__ import annotations
 

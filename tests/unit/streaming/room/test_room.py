@@ -1,4 +1,4 @@
-"""Owns what a room's state says of its life and its counts. Its texts: test_room_texts; restarts: test_room_restart."""
+"""A room's state: its life and its counts. Its texts: test_room_texts; restarts: test_room_restart."""
 
 from __future__ import annotations
 

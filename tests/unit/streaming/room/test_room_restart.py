@@ -1,4 +1,4 @@
-"""Owns the heart of "nothing lost, nothing twice": however a worker dies, its rooms end where they would have ended.
+"""The heart of "nothing lost, nothing twice": however a worker dies, its rooms end where they would have ended.
 
 A log of three topics and two schedules over it are drawn. One run is undisturbed. The other is killed wherever its
 schedule says, starts again from the states it published and the positions it held back, and polls, encodes and

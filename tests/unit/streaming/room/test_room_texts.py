@@ -1,4 +1,4 @@
-"""Owns which texts of a room are to be encoded, and what becomes of their vectors."""
+"""Tests of which texts of a room are to be encoded, and what becomes of their vectors."""
 
 from __future__ import annotations
 

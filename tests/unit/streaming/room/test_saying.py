@@ -1,4 +1,4 @@
-"""Owns what is left of a message: laughter and decoration take no room in any script, and what is meaningful stays."""
+"""What is left of a message: laughter and decoration take no room in any script, and what is meaningful stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns how chat becomes text, how a language is guessed and how vectors are stored. Never opens a window."""
+"""Tests of how chat becomes text, how a language is guessed and how vectors are stored. Never opens a window."""
 
 from __future__ import annotations
 

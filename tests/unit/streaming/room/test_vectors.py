@@ -1,4 +1,4 @@
-"""Owns what becomes of vectors that are not of numbers: no fold takes one, and no mean is ever poisoned."""
+"""Tests of what becomes of vectors that are not of numbers: no fold takes one, and no mean is ever poisoned."""
 
 from __future__ import annotations
 

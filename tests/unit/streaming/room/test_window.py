@@ -1,4 +1,4 @@
-"""Owns what a chat window promises: lateness, closing, duplicates, bounds. Never restarts one."""
+"""Tests of what a chat window promises: lateness, closing, duplicates, bounds. Never restarts one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holds the simulated platform to its contract: same seed, same bytes; time order; visits that follow the truth."""
+"""The simulated platform: same seed, same bytes; time order; visits that follow the truth."""
 
 from __future__ import annotations
 

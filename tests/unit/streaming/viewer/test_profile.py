@@ -1,4 +1,4 @@
-"""Owns what a viewer's profile promises, and what it books for rooms. Never tests the loop around it."""
+"""Tests of what a viewer's profile promises, and what it books for rooms. Never tests the loop around it."""
 
 from __future__ import annotations
 

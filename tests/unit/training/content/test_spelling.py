@@ -1,4 +1,4 @@
-"""Owns the tests of which spellings are the same label."""
+"""Tests of which spellings are the same label."""
 
 from __future__ import annotations
 

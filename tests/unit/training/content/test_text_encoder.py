@@ -1,4 +1,4 @@
-"""Owns the encoder's promises: the same text gives the same bytes, close texts give close vectors."""
+"""The encoder's promises: the same text gives the same bytes, close texts give close vectors."""
 
 from __future__ import annotations
 

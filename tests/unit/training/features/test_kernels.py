@@ -1,4 +1,4 @@
-"""Owns the tests of compiled arithmetic beside plain numpy, and of how it is compiled. Never measures time."""
+"""Tests of compiled arithmetic beside plain numpy, and of how it is compiled. Never measures time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of AdamW. torch's own class says what is right."""
+"""Tests of AdamW. torch's own class says what is right."""
 
 from __future__ import annotations
 

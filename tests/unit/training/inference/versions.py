@@ -1,4 +1,4 @@
-"""Owns small versions of the models for tests. Never a trained one."""
+"""Small versions of the models for tests. Never a trained one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the tests of a version as files: what is read is what was written, never anything damaged."""
+"""Tests of a version as files: what is read is what was written, never anything damaged."""
 
 from __future__ import annotations
 

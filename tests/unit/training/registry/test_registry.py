@@ -1,4 +1,4 @@
-"""Owns the tests of the registry: what is live after each step and each crash. Never a broker."""
+"""Tests of the registry: what is live after each step and each crash. Never a broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holds the logs of chat-downloader, justlog and Chatterino to their messages, and cut ones to a clear word."""
+"""Logs of chat-downloader, justlog and Chatterino have their messages, and cut ones a clear word."""
 
 from __future__ import annotations
 

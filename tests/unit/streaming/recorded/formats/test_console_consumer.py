@@ -1,4 +1,4 @@
-"""Holds dumps of kafka-console-consumer to the records that they print, with whatever is printed before the value."""
+"""Dumps of kafka-console-consumer have the records that they print, whatever is printed before the value."""
 
 from __future__ import annotations
 

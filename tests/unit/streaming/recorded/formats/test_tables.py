@@ -1,4 +1,4 @@
-"""Holds CSV, JSON lines and Parquet to their rows: what nobody asks for is ignored, what is broken is named."""
+"""CSV, JSON lines and Parquet have their rows: what nobody asks for is ignored, what is broken is named."""
 
 from __future__ import annotations
 
