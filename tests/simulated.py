@@ -52,7 +52,7 @@ class WordEncoder:
 
 
 def archive_of(events: Sequence[Event], folder: Path) -> Archive:
-    """As the Archiver would have written them: a file a topic and hour, appended when they happened."""
+    """Files as the Archiver would have written them: one a topic and hour, appended when they happened."""
     store = open_store(str(folder))
     files: dict[tuple[str, int], list[MemoryRecord]] = {}
     offsets: dict[str, int] = {}
@@ -106,7 +106,7 @@ class AggregatedPlatform:
         return {room: state for room, state in states if state is not None and state.status == "live"}
 
     def profiles(self) -> Mapping[str, ViewerProfile]:
-        """Of every viewer seen."""
+        """The profile of every viewer seen."""
         return {viewer: aggregate.profile() for viewer, aggregate in self.viewers.items()}
 
     def copy(self) -> AggregatedPlatform:

@@ -63,7 +63,7 @@ def chat(num: int, num_rooms: int, rate_per_s: int) -> list[ChatMessage]:
 
 
 def aggregate_chat(messages: list[ChatMessage], batch: int = 5_000) -> dict[str, RoomAggregate]:
-    """As a worker does it: a batch at a time, and of that a room at a time."""
+    """Aggregates as a worker does: a batch at a time, and of that a room at a time."""
     aggregates: dict[str, RoomAggregate] = {}
     counts = [0] * len(Outcome)
     for start in range(0, len(messages), batch):

@@ -83,7 +83,7 @@ def fill(system: System, rooms: int) -> None:
 
 
 def bare_cores(replicas: int, seconds: float) -> Mapping[str, float]:
-    """As `measured`, of Ray Serve with replicas that do nothing, and of a Kafka that nobody asks."""
+    """What `measured` gives for Ray Serve with replicas that do nothing, and a Kafka that nobody asks."""
     settings = Settings()
     with tempfile.TemporaryDirectory(prefix="tidecast-bench-") as folder, contextlib.ExitStack() as stops:
         kafka = LocalKafka(dataclasses.replace(settings.local_kafka, folder=folder, port=0, controller_port=0))

@@ -86,7 +86,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class Offer:
-    """Of P real steps: where they are, the encoder's state, what was available, and the K items kept of it."""
+    """P real steps: where they are, the encoder's state, what was available, and the K items kept of it."""
 
     at: tuple[Tensor, Tensor]
     state_PD: Tensor

@@ -42,7 +42,7 @@ def memory_mb(system: System) -> dict[str, float]:
 
 
 def slope_mb_per_min(samples: list[tuple[float, float]]) -> float:
-    """Of a straight line through (seconds, MB)."""
+    """The slope of a straight line through (seconds, MB)."""
     settled = samples[int(len(samples) * SETTLED_SHARE) :]
     if len(settled) < 3:
         return 0.0

@@ -181,7 +181,7 @@ def swap(replica: Replica, rooms: int, swaps: int, quiet_s: float) -> dict[str, 
 
 
 def figures(times_R2: np.ndarray, windows_W2: np.ndarray, swaps: MemoryMetrics) -> dict[str, float]:
-    """Of all requests, those that overlapped a swap apart; `after`: those of the second after one."""
+    """Figures of all requests, those that overlapped a swap apart; `after`: those of the second after one."""
     took_ms_R = (times_R2[:, 1] - times_R2[:, 0]) * 1e3
     during_R, after_R = np.zeros(len(times_R2), bool), np.zeros(len(times_R2), bool)
     for began_s, ended_s in windows_W2:

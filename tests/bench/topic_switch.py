@@ -134,7 +134,7 @@ class World:
         return self.stays.states(to_ms), self.switches.states(to_ms)
 
     def _is_english(self, event: Event) -> bool:
-        """Of eight languages the one with most rooms: of the others there are few rooms a topic to choose between."""
+        """The language with most rooms, of eight: the others have few rooms a topic to choose between."""
         return self.platform.truth.broadcasts[event.record.room].language == ENGLISH
 
     def _cases(self) -> list[Case]:

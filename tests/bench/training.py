@@ -174,7 +174,7 @@ class Reference:
 
 
 def as_steps(sequences: Sequences) -> Steps:
-    """As LiveRec has it: items from 1, and lists of what is available."""
+    """Sequences as LiveRec has them: items from 1, and lists of what is available."""
     width = int(sequences.live_STC.sum(2).max())
     order_STN = sequences.live_STC.to(torch.uint8).argsort(dim=2, descending=True, stable=True)[..., :width]
     available_STN = (order_STN + 1) * sequences.live_STC.gather(2, order_STN)

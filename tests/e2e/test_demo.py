@@ -34,7 +34,7 @@ def of_ours(mark: str) -> dict[int, str]:
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    """Of a demo in a folder of its own, on ports of its own."""
+    """The settings of a demo in a folder of its own, on ports of its own."""
     kafka, controller, http, admin = map(str, free_ports(4))
     return {
         **os.environ,

@@ -22,7 +22,7 @@ def world(kafka_config: KafkaConfig, topic_prefix: str) -> Iterator[TopicWorld]:
 
 
 def delete_all(world: TopicWorld, *topics: str) -> None:
-    """As retention does, at once."""
+    """Deletes records at once, as retention does."""
     places = [Partition(topic, 0) for topic in topics]
     admin = KafkaAdminClient(**world.config.client())
     admin.delete_records({TopicPartition(world.prefix + p.topic, 0): end for p, end in world.log.ends(places).items()})

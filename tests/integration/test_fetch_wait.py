@@ -46,7 +46,7 @@ def read(source: KafkaSource) -> list[tuple[Partition, bytes | None]]:
 def test_a_partition_that_a_fetch_lacks_is_read_before_that_fetch_has_waited(
     opened: tuple[KafkaSource, Sink], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a broker's restart: positions are compared with what it has before they are fetched from."""
+    """The state after a broker's restart: positions are compared with what it has before they are fetched from."""
     source, sink = opened
     consumer: Any = source._consumer
     send(sink, ZERO, b"a")

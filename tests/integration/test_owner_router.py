@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's, 
 
 @dataclass
 class FakeReplica:
-    """As much of a RunningReplica as the router looks at."""
+    """The part of a RunningReplica that the router looks at."""
 
     routing_stats: dict[str, Any] = field(default_factory=dict)
 

@@ -91,7 +91,7 @@ def test_an_end_on_rooms_made_anew_is_believed(world: TopicWorld) -> None:
 
 @pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
 def test_no_dead_room_is_shown_after_everything_is_gone(world: TopicWorld, running: bool) -> None:
-    """As after a broker has lost its disk."""
+    """The state after a broker has lost its disk."""
     world.start()
     first_life(world)
     if not running:

@@ -115,13 +115,13 @@ def await_checkpoint(run: Path, driver: subprocess.Popen[bytes]) -> None:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Of Ray Train's workers, or of the driver that learns itself."""
+    """Whether Ray Train's workers, or the driver that learns itself, left a checkpoint."""
     by_ray = any("checkpoint_dir_name" in path.read_text() for path in folder.glob(f"*/{SNAPSHOT}"))
     return by_ray or any(folder.glob(f"*/{STATE}"))
 
 
 def nicenesses(pid: int) -> set[int]:
-    """Of a process's threads; none of one that has ended, or whose threads end meanwhile."""
+    """The niceness of a process's threads; none of one that has ended, or whose threads end meanwhile."""
     try:
         return {os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in Path(f"/proc/{pid}/task").iterdir()}
     except OSError:

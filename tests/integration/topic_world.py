@@ -90,13 +90,13 @@ class TopicWorld:
             check_topics(admin, TopicsConfig(self.prefix, self.partitions, self.partitions))
 
     def grow(self, partitions: int) -> None:
-        """As `tidecast topics --partitions`."""
+        """Grows topics as `tidecast topics --partitions` does."""
         self.partitions = partitions
         with KafkaAdmin(self.config) as admin:
             grow_topics(admin, TopicsConfig(self.prefix, partitions, partitions), ("room", "viewer"))
 
     def alter(self, topic: str, partitions: int) -> None:
-        """As `kafka-topics --alter`, of one topic alone."""
+        """Grows one topic alone, as `kafka-topics --alter` does."""
         with KafkaAdmin(self.config) as admin:
             admin.grow(self.prefix + topic, partitions)
 

@@ -13,7 +13,7 @@ from streaming.private_folder import make_private
 
 @pytest.fixture(autouse=True)
 def open_umask() -> Iterator[None]:
-    """As loose as can be."""
+    """Permissions as loose as can be."""
     before = os.umask(0)
     yield
     os.umask(before)

@@ -79,7 +79,7 @@ def test_dead_letter_that_was_not_committed_is_written_by_the_next_process() -> 
 
 
 def foreign(stage: Stage, *records: object) -> None:
-    """As a producer that places keys elsewhere."""
+    """Sends like a producer that places keys elsewhere."""
     for record in records:
         topic = CHAT if type(record).__name__ == "ChatMessage" else ROOMS
         room = record.room.encode()  # type: ignore[attr-defined]

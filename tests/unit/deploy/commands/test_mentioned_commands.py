@@ -40,7 +40,7 @@ def test_mentioned_command_exists(page: str, command: str, monkeypatch: pytest.M
 
 
 def _parses(words: list[str]) -> None:
-    """As far as it goes: what a sentence leaves out (a file, a version) is given."""
+    """Completes a command as far as it goes: what a sentence leaves out (a file, a version) is given."""
     if words and words[-1] == "--help":
         words = words[:-1]
         assert not words or words[0] in cli.COMMANDS

@@ -170,7 +170,7 @@ def test_logging_sets_the_level_of_our_own_loggers() -> None:
 
 
 def test_log_lines_reach_stderr_beside_whoever_has_replaced_it() -> None:
-    """As in a Serve replica, which keeps for itself what is written to sys.stderr, and has handlers of its own."""
+    """Logging as in a Serve replica, which keeps what is written to sys.stderr, and has handlers of its own."""
     code = (
         "import io, logging, sys\n"
         "logging.getLogger().addHandler(logging.NullHandler())\n"

@@ -21,13 +21,13 @@ XERIAL = b"\x82SNAPPY\0" + struct.pack(">ii", 1, 1)
 
 
 def xerial(data: bytes, header: bytes = XERIAL) -> bytes:
-    """As snappy-java writes: blocks of 32 KiB, each with its length."""
+    """Compresses as snappy-java does: blocks of 32 KiB, each with its length."""
     blocks = [snappy.compress(data[start : start + 32_768]) for start in range(0, len(data), 32_768)]
     return header + b"".join(struct.pack(">i", len(block)) + block for block in blocks)
 
 
 def wide_zstd(data: bytes) -> bytes:
-    """As `zstd --long=31`: it says that it may look back two gigabytes."""
+    """Compresses as `zstd --long=31` does: it says that it may look back two gigabytes."""
     parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=31)
     packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     return packer.compress(data) + packer.flush()

@@ -119,7 +119,7 @@ def _unchecked(*given: Any, **options: Any) -> FetchedRecords:
 
 
 class Aborted(NamedTuple):
-    """As a fetch tells of a transaction that was aborted."""
+    """An aborted transaction, as a fetch reports it."""
 
     first_offset: int
     producer_id: int

@@ -66,7 +66,7 @@ class Room:
         return self.aggregate.apply_activity(activity, self.offset, at_ms)
 
     def texts(self) -> tuple[RoomText, RoomText]:
-        """Of the title and of the chat, both to be encoded."""
+        """The texts of the title and of the chat, both to be encoded."""
         title, chat = self.aggregate.title_text(), self.aggregate.chat_text()
         if title is None or chat is None:
             raise LookupError(f"a text is missing: title {title}, chat {chat}")

@@ -67,7 +67,7 @@ def test_a_run_is_judged_by_the_settings_of_what_serves(
     candidate_sets: CandidateSets, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class FakeRunFolder:
-        """As much of a run as is asked for."""
+        """The part of a run that is asked for."""
 
         examples = range(60)
         plan = dataclasses.make_dataclass("Plan", ["streamers"])(NAMES)

@@ -86,7 +86,7 @@ class Online:
             self._live.set(self._slots.setdefault(state.room, len(self._slots)), state)
 
     def lapse(self, at_ms: int) -> None:
-        """As a ProfileWorker does once a second."""
+        """Does what a ProfileWorker does once a second."""
         self._viewers.lapse(at_ms, 1_000)
         self._publish(at_ms)
 

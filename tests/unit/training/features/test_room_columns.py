@@ -43,7 +43,7 @@ def state(room: str = "r", **fields: object) -> RoomState:
 
 
 def hear(live: LiveRooms, slot: int, state: RoomState) -> None:
-    """As a replica takes a state in."""
+    """Takes a state in as a replica does."""
     live.set(slot, state)
     live.hear(slot, state)
 

@@ -9,7 +9,7 @@ from training.fit.run import give_way
 
 
 def niceness_after(*asked: int) -> int:
-    """Of a thread that gives way so, one after the other."""
+    """The niceness of a thread that gives way so, one after the other."""
     found: list[int] = []
 
     def run() -> None:
