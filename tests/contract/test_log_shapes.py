@@ -24,7 +24,7 @@ def reshaped(source: Source) -> list[Batch]:
 
 
 def remake_while_reading(opened: Opened, source: Source) -> None:
-    """A reader as a worker has it: there is always a fetch under way."""
+    """Makes the topic anew while a reader polls, as under a worker: there is always a fetch under way."""
     remaking = threading.Thread(target=opened.remake, args=("one",))
     remaking.start()
     while remaking.is_alive():
