@@ -54,7 +54,9 @@ class ProfilePartition:
         self._misplaced = foreign
         self._partitions = partitions
         self._once = once or Once({})
-        self._told_before = self._once.read.get(VIEWER_EVENTS, 0)  # events before this offset were reported to rooms
+        self._reported_before = self._once.read.get(
+            VIEWER_EVENTS, 0
+        )  # events before this offset were reported to rooms
         self.changed: dict[bytes, ProfileAggregate] = {}  # by their records' keys, since the last publish
         self._config = config
         self._letters = letters
@@ -108,11 +110,11 @@ class ProfilePartition:
     def apply(self, records: Sequence[Record]) -> int:
         """Applies events in offset order; returns the number of duplicates."""
         self.read_ms = max(self.read_ms, records[-1].timestamp)
-        if records[0].offset >= self._told_before:
+        if records[0].offset >= self._reported_before:
             return self._apply(records, self._book)
-        told = next((n for n, one in enumerate(records) if one.offset >= self._told_before), len(records))
-        duplicates = self._apply(records[:told], ActivityBook())  # rebuilds profiles, reports nothing to rooms
-        return duplicates + self._apply(records[told:], self._book)
+        reported = next((n for n, one in enumerate(records) if one.offset >= self._reported_before), len(records))
+        duplicates = self._apply(records[:reported], ActivityBook())  # rebuilds profiles, reports nothing to rooms
+        return duplicates + self._apply(records[reported:], self._book)
 
     def _apply(self, records: Sequence[Record], book: ActivityBook) -> int:
         aggregates, changed = self._aggregates, self.changed

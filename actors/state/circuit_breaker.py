@@ -24,7 +24,7 @@ INSTEAD: Mapping[Task, str] = MappingProxyType(
         "reasons": "answers say no more than that rooms are live",
     }
 )
-SAID_MS = 60_000  # between two log lines: a version that fails does so in every request
+LOGGED_MS = 60_000  # between two log lines: a version that fails does so in every request
 
 
 class CircuitBreaker:
@@ -37,7 +37,7 @@ class CircuitBreaker:
         self._version = ""
         self._in_a_row: dict[Task, int] = {}
         self._reason = ""
-        self._said_ms = -SAID_MS
+        self._logged_ms = -LOGGED_MS
 
     def note(self, version: str, err: Exception, now_ms: int, task: Task = "requests") -> None:
         """Counts a failure of a version at a task."""
@@ -47,8 +47,8 @@ class CircuitBreaker:
         self._in_a_row[task] = self._in_a_row.get(task, 0) + 1
         self._reason = f"{type(err).__name__}: {err}"
         self._metrics.count("model_failures_total", version=version, task=task)
-        if now_ms - self._said_ms >= SAID_MS:
-            self._said_ms = now_ms
+        if now_ms - self._logged_ms >= LOGGED_MS:
+            self._logged_ms = now_ms
             instead = INSTEAD[task]
             LOGGER.error("models: %s fails, and %s: %s", version, instead, self._reason, exc_info=err)
 

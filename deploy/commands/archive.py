@@ -113,8 +113,8 @@ def archive_log(settings: Settings, config: ArchiveConfig, *, once: bool, as_jso
     stop, over, started_s = threading.Event(), threading.Event(), time.monotonic()
     log = KafkaLog(kafka.in_bulk(), settings.topics.prefix, skip_damaged=settings.log.skip_damaged)
     archiver = Archiver(log, config, MemoryMetrics(), SystemClock())
-    told = {"to_end": once}
-    progress = threading.Thread(target=show_progress, args=(archiver, over), kwargs=told, daemon=True)
+    ending = {"to_end": once}
+    progress = threading.Thread(target=show_progress, args=(archiver, over), kwargs=ending, daemon=True)
     with stop_on_signal(stop):
         progress.start()
         try:

@@ -89,13 +89,15 @@ def run(
     waiting = PlainProgress("demo", "")
     platform = PlatformOptions(context.obj.config, recording, rooms, viewers, seed)
 
-    def tell(step: str) -> None:
-        _tell(step)
+    def report_step(step: str) -> None:
+        _report_step(step)
         waiting.stage(step)
 
     with contextlib.ExitStack() as stack:
         with waiting:
-            demo = stack.enter_context(Demo(settings_of(context), partial(feed, platform), FOLDER, SystemClock(), tell))
+            demo = stack.enter_context(
+                Demo(settings_of(context), partial(feed, platform), FOLDER, SystemClock(), report_step)
+            )
         if attended:
             with Screen(console()) as screen:
                 verdict = demo.watch(lasts_s, screen)
@@ -120,7 +122,7 @@ def feed(platform: PlatformOptions, speed: Speed | None) -> list[str]:
             if speed is None
             else f"its encoder does {speed.texts_per_s:.0f} texts a second, {speed.cores:.1f} cores are free"
         )
-        _tell(f"slow machine: {does}; a platform of {rooms} rooms instead of {ROOMS} (--rooms decides)")
+        _report_step(f"slow machine: {does}; a platform of {rooms} rooms instead of {ROOMS} (--rooms decides)")
     options = {
         "--rooms": rooms,
         "--viewers": round(rooms * VIEWERS_PER_ROOM) if platform.viewers is None else platform.viewers,
@@ -169,7 +171,7 @@ def _ms(value_s: float | None) -> str:
     return "-" if value_s is None else f"{value_s * 1000:.0f} ms"
 
 
-def _tell(step: str) -> None:
+def _report_step(step: str) -> None:
     complain(f"{step} ...")
 
 

@@ -135,8 +135,8 @@ def _promoted(registry: Registry, asked: ModelsOptions, version: str) -> int:
 
     verdict: GateVerdict = registry.promote(version, OpenGate())
     said = f"version {version} is {'live' if verdict.passed else 'not live'}: {verdict.reason}"
-    told = {"version": version, "live": verdict.passed, "reason": verdict.reason, "metrics": dict(verdict.metrics)}
-    return _say(asked, said, told, 0 if verdict.passed else 1)
+    fields = {"version": version, "live": verdict.passed, "reason": verdict.reason, "metrics": dict(verdict.metrics)}
+    return _say(asked, said, fields, 0 if verdict.passed else 1)
 
 
 def _rollback(registry: Registry, asked: ModelsOptions) -> int:
@@ -163,8 +163,8 @@ def _state(record: ModelVersion) -> dict[str, Any]:
     return {"version": record.version, "state": record.state, "path": masked_uri(record.path)}
 
 
-def _say(asked: ModelsOptions, text: str, told: dict[str, Any], code: int = 0) -> int:
-    say(as_json(told) if asked.to_json else text)
+def _say(asked: ModelsOptions, text: str, fields: dict[str, Any], code: int = 0) -> int:
+    say(as_json(fields) if asked.to_json else text)
     return code
 
 

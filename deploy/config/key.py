@@ -45,9 +45,9 @@ def convert(value: Any, key: Key, origin: str) -> Any:
         if isinstance(converted, float) and not math.isfinite(converted):
             raise msgspec.ValidationError("Expected a finite number")  # noqa: TRY301  # one place for the message
     except (msgspec.ValidationError, json.JSONDecodeError) as err:
-        told = repr(masked_value(key.name, str(value) if is_text else value))
+        masked = repr(masked_value(key.name, str(value) if is_text else value))
         kind = kind_name(key.kind)
-        raise ConfigError(f"{key.name} = {told} ({origin}): expected {kind}; {err}") from err
+        raise ConfigError(f"{key.name} = {masked} ({origin}): expected {kind}; {err}") from err
     return converted
 
 

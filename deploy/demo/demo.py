@@ -70,9 +70,9 @@ class Speed:
 class Stopwatch:
     """A stopwatch for the steps of the start: each lasts until the next is named."""
 
-    def __init__(self, clock: Clock, tell: Callable[[str], None]) -> None:
+    def __init__(self, clock: Clock, report_step: Callable[[str], None]) -> None:
         self._clock = clock
-        self._tell = tell
+        self._report_step = report_step
         self._current = ""
         self._since_s = 0.0
         self._running = True
@@ -82,7 +82,7 @@ class Stopwatch:
         """Ends the current step and begins another. After `finish`, steps are reported but no longer timed."""
         self._end()
         self._current = name
-        self._tell(name)
+        self._report_step(name)
 
     def finish(self) -> None:
         """Ends the last step."""
@@ -122,19 +122,19 @@ class Demo:
         feed: Callable[[Speed | None], Sequence[str]],
         folder: Path,
         clock: Clock,
-        tell: Callable[[str], None],
+        report_step: Callable[[str], None],
     ) -> None:
         """feed: gives the arguments of the `tidecast` command that plays the platform, by the machine's speed.
 
-        The speed is None where it could not be measured. tell: receives each step in words. folder: for the demo's
-        Kafka, which begins empty each time, and the output of the platform's process.
+        The speed is None where it could not be measured. report_step: receives each step in words. folder: for the
+        demo's Kafka, which begins empty each time, and the output of the platform's process.
         """
         self._settings = for_demo(settings, folder)
         self._feed = feed
         self._folder = folder
         self._clock = clock
-        self._tell = tell
-        self._stopwatch = Stopwatch(clock, tell)
+        self._report_step = report_step
+        self._stopwatch = Stopwatch(clock, report_step)
         self._stack = contextlib.ExitStack()
         self._stop = threading.Event()
         self.stages = self._stopwatch.stages

@@ -95,18 +95,18 @@ class AdminPort:
         task.add_done_callback(self._tasks.discard)
 
     async def _take(self) -> None:
-        told = False
+        reported = False
         while True:
             try:
                 await self.serve()
             except OSError as err:
-                if not told:
+                if not reported:
                     LOGGER.error(  # noqa: TRY400  the cause is in the message
                         "metrics and state are not served: port %d of %s cannot be had (%s); "
                         "http.admin_port chooses another. Trying again every %.0f s",
                         *(self._port, self._host, err.strerror, RETRY_S),
                     )
-                told = True
+                reported = True
                 await asyncio.sleep(RETRY_S)
             else:
                 return

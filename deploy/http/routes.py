@@ -150,8 +150,8 @@ def routes(answers: Answers, readiness: Callable[[], Readiness], lookup: Lookups
         if now.ready:
             return Response(encode(now))
         wrong = problem(HTTPStatus.SERVICE_UNAVAILABLE, now.reason)
-        told = {**msgspec.to_builtins(wrong), **msgspec.to_builtins(now)}  # RFC 9457 lets a problem have more fields
-        return Response(encode(told), CONTENT_TYPE, wrong.status)
+        fields = {**msgspec.to_builtins(wrong), **msgspec.to_builtins(now)}  # RFC 9457 lets a problem have more fields
+        return Response(encode(fields), CONTENT_TYPE, wrong.status)
 
     table = [
         Route(

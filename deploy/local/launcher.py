@@ -68,9 +68,9 @@ class Launcher:
             self._process.stdin.close()
         self._said.close()
 
-    def _write(self, told: bytes) -> None:
+    def _write(self, message: bytes) -> None:
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(told)
+            self._process.stdin.write(message)
         except BrokenPipeError:
             return  # it has ended: `finish` reports how

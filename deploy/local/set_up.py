@@ -156,7 +156,7 @@ def environment(environ: Mapping[str, str], pip: Mapping[str, str]) -> dict[str,
     ours = {name: value for name, value in environ.items() if name != "VIRTUAL_ENV"}
     if any(path.expanduser().exists() for path in UV_SETTINGS):
         return ours
-    told = {
+    theirs = {
         "UV_DEFAULT_INDEX": pip.get("index-url", ""),
         "UV_INDEX": " ".join(pip.get("extra-index-url", "").split()),
         "UV_FIND_LINKS": ",".join(place for place in pip.get("find-links", "").split() if _is_there(place)),
@@ -164,11 +164,11 @@ def environment(environ: Mapping[str, str], pip: Mapping[str, str]) -> dict[str,
         "SSL_CERT_FILE": pip.get("cert", ""),
         "ALL_PROXY": pip.get("proxy", ""),
     }
-    if told["UV_INDEX"]:
-        told["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip searches; hashes say which package is meant
+    if theirs["UV_INDEX"]:
+        theirs["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip searches; hashes say which package is meant
     if "UV_INDEX_URL" in environ:
-        told["UV_DEFAULT_INDEX"] = ""
-    return {**{name: value for name, value in told.items() if value}, **ours}
+        theirs["UV_DEFAULT_INDEX"] = ""
+    return {**{name: value for name, value in theirs.items() if value}, **ours}
 
 
 def _is_there(place: str) -> bool:

@@ -136,7 +136,7 @@ class System:
         starts_kafka = ours and (self._kafka.pid() is None or (running is not None and running.kafka_started))
         self._note(ray, starts_kafka)  # before anything starts: whatever happens then, `down` finds it
         started = [name for name, starts in (("Kafka", ours), ("Ray", ray is not None)) if starts]
-        self._tell("starting " + " and ".join(started or ["nothing: Kafka and Ray are there"]))
+        self._report_step("starting " + " and ".join(started or ["nothing: Kafka and Ray are there"]))
         try:
             self._launch(ray, kafka=ours)
         except TidecastError as err:
@@ -159,7 +159,7 @@ class System:
         if kafka:
             self._kafka.await_answer()
         self._create_topics()
-        self._tell("deploying the application")
+        self._report_step("deploying the application")
         launcher.finish(self.settings.ray.deploy_timeout_s)
         self._launcher = None
         self._await_ready()
@@ -175,18 +175,18 @@ class System:
         if ray is None and running.ray_folder:
             ray = LocalRay(self.settings.ray, Path(running.ray_folder))
         if ray is None or ray.pids():
-            self._tell("stopping the application")
+            self._report_step("stopping the application")
             with contextlib.suppress(ClusterError):  # then it is killed; the log has all it needs
                 order = self._order("stop", ray)
                 launcher = Launcher(ray.environment() if ray is not None else {})
                 launcher.give(order)
                 launcher.finish(self.settings.ray.stop_timeout_s + (CONNECT_S if ray is None else 0.0))
         if ray is not None:
-            self._tell("stopping Ray")
+            self._report_step("stopping Ray")
             self._keep_logs(ray)
             ray.kill()
         if running.kafka_started:
-            self._tell("stopping Kafka")
+            self._report_step("stopping Kafka")
             self._kafka_in(running.kafka_folder).stop()
         self._file.unlink(missing_ok=True)
         if self._watch is not None:
@@ -222,7 +222,7 @@ class System:
             LocalKafka(dataclasses.replace(config, folder=folder)) if folder not in ("", config.folder) else self._kafka
         )
 
-    def _tell(self, step: str) -> None:
+    def _report_step(self, step: str) -> None:
         with contextlib.suppress(OSError):  # nobody reads any more: that must not leave half of the system running
             self._progress(step)
 
@@ -230,7 +230,7 @@ class System:
         return not running.ray_folder or bool(self.pids())
 
     def _create_topics(self) -> None:
-        self._tell("creating topics")
+        self._report_step("creating topics")
         with KafkaAdmin(self.settings.kafka) as admin:
             reports = check_topics(admin, self.settings.topics)
         for report in reports:
@@ -282,7 +282,7 @@ class System:
                 "archiver": 1 if self.settings.archive.uri else 0,
             }
         )
-        told = ""
+        reported = ""
         patience = Patience(ray.ready_timeout_s)
         while True:
             try:
@@ -303,9 +303,9 @@ class System:
                 return
             if patience.is_over():
                 raise TidecastError(f"not ready after {patience.spent()}; still waiting for {waiting}")
-            if waiting != told:
-                self._tell(f"waiting for {waiting}")
-                told = waiting
+            if waiting != reported:
+                self._report_step(f"waiting for {waiting}")
+                reported = waiting
             time.sleep(0.2)
 
 

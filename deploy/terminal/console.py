@@ -97,18 +97,18 @@ def tolerate_any_encoding() -> None:
 def explain_bugs() -> None:
     """Cleans the traceback of an unexpected error too, in the main thread and in any other."""
 
-    def told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    def log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
             complain("tidecast: interrupted")
         else:
             complain("".join(traceback.format_exception(kind, error, trace)).rstrip())
 
-    def told_of_thread(args: threading.ExceptHookArgs) -> None:
+    def log_uncaught_of_thread(args: threading.ExceptHookArgs) -> None:
         if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
-            told(args.exc_type, args.exc_value, args.exc_traceback)
+            log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
-    sys.excepthook = told
-    threading.excepthook = told_of_thread
+    sys.excepthook = log_uncaught
+    threading.excepthook = log_uncaught_of_thread
 
 
 class CleanFormatter(logging.Formatter):

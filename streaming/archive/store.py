@@ -106,7 +106,7 @@ def _filesystem(uri: str) -> tuple[Any, str]:
 
 
 @contextlib.contextmanager
-def _told(store: Store, what: str, *, opening: bool = False) -> Iterator[None]:
+def _translated(store: Store, what: str, *, opening: bool = False) -> Iterator[None]:
     """Turns a store's errors into ours. opening: passes on FileNotFoundError, which the caller handles."""
     try:
         yield
@@ -145,13 +145,13 @@ class FolderStore:
         return masked_uri(self.uri)
 
     def list(self, under: str = "") -> list[Entry]:
-        with _told(self, "listing"):
+        with _translated(self, "listing"):
             return list(self._walk(self._root / under))
 
     def put(self, path: str, data: Any, *, replace: bool = False) -> bool:
         final = self._root / path
         temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}{UNFINISHED}")
-        with _told(self, f"writing {path}"):
+        with _translated(self, f"writing {path}"):
             try:
                 _write(temporary, data)
                 if replace:
@@ -164,11 +164,11 @@ class FolderStore:
         return True
 
     def open(self, path: str) -> Any:
-        with _told(self, f"opening {path}", opening=True):
+        with _translated(self, f"opening {path}", opening=True):
             return pa.OSFile(str(self._root / path), "rb")
 
     def delete(self, path: str) -> None:
-        with _told(self, f"deleting {path}"):
+        with _translated(self, f"deleting {path}"):
             (self._root / path).unlink(missing_ok=True)
         for folder in list((self._root / path).parents)[:2]:
             with contextlib.suppress(OSError):  # not empty, or gone
@@ -176,7 +176,7 @@ class FolderStore:
                     folder.rmdir()
 
     def prepare(self) -> None:
-        with _told(self, "preparing the folder"):
+        with _translated(self, "preparing the folder"):
             if not self._root.exists():
                 make_private(self._root)  # an existing one keeps its owner's permissions
             probe = self._root / f".{uuid.uuid4().hex}{UNFINISHED}"
@@ -223,7 +223,7 @@ class ObjectStore:
     def list(self, under: str = "") -> list[Entry]:
         below = f"{self._root}/{under}".rstrip("/")
         selector = pa.fs.FileSelector(below, recursive=True, allow_not_found=True)
-        with _told(self, "listing"):
+        with _translated(self, "listing"):
             found = self._files.get_file_info(selector)
         start = len(self._root) + 1
         return [
@@ -234,7 +234,7 @@ class ObjectStore:
 
     def put(self, path: str, data: Any, *, replace: bool = False) -> bool:
         place = f"{self._root}/{path}"
-        with _told(self, f"writing {path}"):
+        with _translated(self, f"writing {path}"):
             if not replace and self._files.get_file_info(place).type != pa.fs.FileType.NotFound:
                 return False
             self._files.create_dir(place.rpartition("/")[0], recursive=True)  # object stores do nothing here
@@ -244,11 +244,11 @@ class ObjectStore:
         return True
 
     def open(self, path: str) -> Any:
-        with _told(self, f"opening {path}", opening=True):
+        with _translated(self, f"opening {path}", opening=True):
             return self._files.open_input_file(f"{self._root}/{path}")
 
     def delete(self, path: str) -> None:
-        with _told(self, f"deleting {path}"), contextlib.suppress(FileNotFoundError):
+        with _translated(self, f"deleting {path}"), contextlib.suppress(FileNotFoundError):
             self._files.delete_file(f"{self._root}/{path}")
 
     def prepare(self) -> None:

@@ -13,18 +13,18 @@ ASK_MS: Final = 2_000  # without an answer the ends stay unknown until a fetch
 
 
 def ask_for_ends(
-    consumer: Any, partitions: Collection[TopicPartition], told: Callable[[Mapping[TopicPartition, int]], object]
+    consumer: Any, partitions: Collection[TopicPartition], report: Callable[[Mapping[TopicPartition, int]], object]
 ) -> None:
-    """Requests ends as `ends_of` does, and calls `told` on the consumer's own thread. Never blocks.
+    """Requests ends as `ends_of` does, and calls `report` on the consumer's own thread. Never blocks.
 
-    The answer comes after that of a waiting fetch. Where a broker does not answer, `told` is not called.
+    The answer comes after that of a waiting fetch. Where a broker does not answer, `report` is not called.
     """
     if not partitions:
         return
     fetcher = consumer._fetcher
     ask = fetcher._fetch_offsets_by_times_async
     future = fetcher._manager.call_soon(ask, dict.fromkeys(partitions, OffsetSpec.LATEST), ASK_MS)
-    future.add_callback(lambda found: told({there: known.offset for there, known in found.items()}))
+    future.add_callback(lambda found: report({there: known.offset for there, known in found.items()}))
 
 
 def ends_of(

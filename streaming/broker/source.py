@@ -56,7 +56,7 @@ class KafkaSource:
         self._prefix = prefix
         group, member = consumer.config["group_id"], consumer.config["group_instance_id"]
         self._polling = f"polling as member {member!r} of group {group!r}" if group else "polling"
-        self._told: frozenset[TopicPartition] = frozenset()  # the assignment as reported to the caller
+        self._reported: frozenset[TopicPartition] = frozenset()  # the assignment as reported to the caller
         self._changes = _Assignments()
         self._membership = Membership(consumer._coordinator)
         self._in_group = False
@@ -284,7 +284,7 @@ class KafkaSource:
         if moved and self._in_group:
             self._join_anew()
         if self._wants_again:
-            moved |= {partition.topic for partition in self._told}
+            moved |= {partition.topic for partition in self._reported}
         self._again, self._wants_again = bool(moved), False
         return self._unprefixed(moved)
 
@@ -315,11 +315,11 @@ class KafkaSource:
             self._joined = True
             if self._subscribed - {partition.topic for partition in change[0]}:
                 self._join_anew()
-        held, lost = change or (self._told, frozenset())
-        assigned, revoked = held - (self._told - lost), (self._told - held) | (self._told & lost)
+        held, lost = change or (self._reported, frozenset())
+        assigned, revoked = held - (self._reported - lost), (self._reported - held) | (self._reported & lost)
         indices = {partition.partition for partition in assigned | revoked}
         anew = {p for p in held - assigned if again or p.partition in indices}
-        self._told = held
+        self._reported = held
         for partition in self._resume(assigned, anew):
             found.pop(partition, None)
         for partition in assigned:  # lag() then reports 1 until the ends are known

@@ -6,7 +6,13 @@ from msgspec import UNSET
 
 from streaming.events import Outcome, RoomDescription, RoomEnded, RoomEvent, RoomStarted, RoomState, RoomUpdated
 
-SAID = ("title", "category", "language", "tags", "mature")  # each from the latest record that has it, by event time
+DESCRIBED = (
+    "title",
+    "category",
+    "language",
+    "tags",
+    "mature",
+)  # each from the latest record that has it, by event time
 
 
 class Lifecycle:
@@ -17,7 +23,7 @@ class Lifecycle:
     def __init__(self) -> None:
         self.description: RoomDescription | None = None  # None: not started
         self.described_at_ms = 0  # event time of the description in force
-        self._said_ms = dict.fromkeys(SAID, 0)  # event time of each field's value, 0 where no record had it
+        self._said_ms = dict.fromkeys(DESCRIBED, 0)  # event time of each field's value, 0 where no record had it
         self.appended_ms = 0  # append time of the description in force
         self.started_at_ms = 0
         self.ended_at_ms = 0  # 0 while live
@@ -64,7 +70,7 @@ class Lifecycle:
         Producers' clocks differ: the one that marks rooms as mature may be seconds behind the one that sets titles.
         """
         before, is_newest = self.description, event.at_ms >= self.described_at_ms
-        fields = {} if before is None else {name: getattr(before, name) for name in SAID}
+        fields = {} if before is None else {name: getattr(before, name) for name in DESCRIBED}
         for name, said_ms in self._said_ms.items():
             value = getattr(event, name)
             if value is not UNSET and event.at_ms >= said_ms:
@@ -79,7 +85,7 @@ class Lifecycle:
 
     @property
     def said_ms(self) -> tuple[int, ...]:
-        """Event time of each field of SAID, 0 where no record had it; empty where all are at `described_at_ms`."""
+        """Event time of each field of DESCRIBED, 0 where no record had it; empty where all are at `described_at_ms`."""
         times = tuple(self._said_ms.values())
         return () if set(times) == {self.described_at_ms} else times
 
@@ -96,7 +102,7 @@ class Lifecycle:
             mature=state.mature,
         )
         self.described_at_ms = state.described_at_ms
-        self._said_ms = dict(zip(SAID, state.said_ms or (state.described_at_ms,) * len(SAID), strict=True))
+        self._said_ms = dict(zip(DESCRIBED, state.said_ms or (state.described_at_ms,) * len(DESCRIBED), strict=True))
         self.appended_ms = state.described_appended_ms
         self.started_at_ms = state.started_at_ms
         self.ended_at_ms = state.ended_at_ms if state.status == "ended" else 0

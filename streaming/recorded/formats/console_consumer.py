@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from streaming.errors import InputFileError
 from streaming.events import SCHEMA_VERSION
 from streaming.recorded.formats.format import EVENT_ID, BadRow, Block
-from streaming.recorded.formats.json_lines import Fields, as_rows, decoded, mapping, quoted, told
+from streaming.recorded.formats.json_lines import Fields, as_rows, decoded, field_names, mapping, quoted
 from streaming.recorded.formats.recorded_file import Head, Lines, RecordedFile
 
 _PRINTED = re.compile(
@@ -63,7 +63,7 @@ class ConsoleConsumer:
             for row, line in enumerate(lines.lines, lines.first):
                 record = mapping(decoded(value, bad, row)) if (value := _value(line)) else {}
                 if _KINDS.get(str(record.get("type")).lower(), file.kind) == file.kind:
-                    names.update(told(record))
+                    names.update(field_names(record))
             break
         if not names:
             said = f"; row {bad[0].row}: {bad[0].reason}" if bad else ""

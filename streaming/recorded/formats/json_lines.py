@@ -46,7 +46,7 @@ class JsonLines:
         for lines in as_lines(file):
             for number, line in enumerate(lines.lines, lines.first):
                 if line.strip():
-                    names.update(told(decoded(line, bad, number)))
+                    names.update(field_names(decoded(line, bad, number)))
             break
         if not names:
             said = f"row {bad[0].row}: {bad[0].reason}" if bad else "it holds no row"
@@ -181,7 +181,7 @@ def _skipped(text: str, at: int, these: str) -> int:
     return at
 
 
-def told(row: Any) -> Iterator[str]:
+def field_names(row: Any) -> Iterator[str]:
     """Gives the names of an object's fields, without those of TELLING that are null."""
     return (name for name, value in mapping(row).items() if value is not None or name not in TELLING)
 

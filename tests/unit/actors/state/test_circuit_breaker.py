@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from actors.state.circuit_breaker import SAID_MS
+from actors.state.circuit_breaker import LOGGED_MS
 from actors.state.room_embeddings import ModelEmbeddings
 from actors.versions.swap import RETRY_MS
 from streaming.events import RoomId
@@ -177,7 +177,7 @@ def test_the_log_hears_of_a_failing_version_once_a_minute(caplog: pytest.LogCapt
         for _ in range(10):
             world.answer()
         assert len(caplog.records) == 1
-        world.replica.clock.advance(SAID_MS)
+        world.replica.clock.advance(LOGGED_MS)
         world.answer()
     assert len(caplog.records) == 2
 
