@@ -22,7 +22,7 @@ from streaming.events import Impression, StreamerId, ViewerEvent, ViewerId, View
 from streaming.presence import Deadlines, presence_of
 from streaming.profile import ProfileFold
 from streaming.profile_config import ProfileConfig
-from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_PROFILES
+from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.window_config import WindowConfig
 from training.examples.event_stream import StreamRecord
 from training.examples.outcomes import Outcomes, OutcomeTracker
@@ -60,18 +60,21 @@ class ExamplePass:
         config: ExamplesConfig,
         *,
         chat_alone: bool,
+        chat_texts: bool = True,
         window: WindowConfig | None = None,
         profile: ProfileConfig | None = None,
         room_timeout_s: int = ROOM_TIMEOUT_S,
     ) -> None:
         """chat_alone: visits and rooms are derived from chat, as in recordings of chat.
 
+        chat_texts: whether the texts of chat are wanted; only a pass over chat alone can go without.
         room_timeout_s: the RoomWorkers' setting; with 0 only an `end` event ends a room.
         """
         self._config = config
         self._profile = profile or ProfileConfig()
         liveness = Liveness(LIVE_MS if chat_alone else None, 1_000 * room_timeout_s)
-        self.rooms = RoomStateColumns(window or WindowConfig(), liveness, config.max_held)
+        self.rooms = RoomStateColumns(window or WindowConfig(), liveness, config.max_held, chat_texts=chat_texts)
+        self._chat_alone = chat_alone
         self._viewers: dict[str, _Viewer] = {}
         self._profiles: Mapping[bytes, bytes] = {}
         self._decode = Decoder(VIEWER_PROFILES)
@@ -107,21 +110,23 @@ class ExamplePass:
         for at_ms, group in groupby(stream, _at_ms):
             together = list(group)
             self._lapse(at_ms)
-            self.rooms.sweep(at_ms)
+            if at_ms >= self.rooms.sweep_due_ms:
+                self._count_activity(at_ms)
+                self.rooms.sweep(at_ms)
             drafts: dict[tuple[str, str], Example | None] = {}
             for found in together:
-                event = found.record
-                if not isinstance(event, ViewerEvent) or (event.viewer, event.room) in drafts:
+                if found.topic != VIEWER_EVENTS:
                     continue
-                if self._may_enter(event):
-                    drafts[event.viewer, event.room] = self._draft(event)
+                event = found.record
+                if (event.viewer, event.room) not in drafts and self._may_enter(event):
+                    drafts[event.viewer, event.room] = self._draft(event, at_ms)
             for found in together:
                 example = self._apply(found, drafts)
                 if example is not None:
                     self.num_examples += 1
                     yield example
-            if len(self._book):
-                self.rooms.apply_activity(self._book.drain(), at_ms)
+            if not self._chat_alone:
+                self._count_activity(at_ms)
             before, self.num_records = self.num_records, self.num_records + len(together)
             if self.num_records // REPORT_EVERY != before // REPORT_EVERY:
                 progress.passed(self.num_records, self.num_examples, at_ms)
@@ -136,12 +141,21 @@ class ExamplePass:
             viewer = self._known(name)
             if viewer is not None and not viewer.fold.lapse(now_ms, self._book):
                 self._expect(name, viewer.fold)
+        if not self._chat_alone:
+            self._count_activity(at_ms)
+
+    def _count_activity(self, at_ms: int) -> None:
+        """Gives rooms what viewers did since the last call.
+
+        Where rooms live by chat alone it is enough to call it before anybody looks: only the sums count then.
+        """
         if len(self._book):
             self.rooms.apply_activity(self._book.drain(), at_ms)
 
     def _expect(self, name: str, fold: ProfileFold) -> None:
-        if fold.present_until_ms is not None:
-            self._deadlines.put(name, fold.present_until_ms)
+        until_ms = fold.present_until_ms
+        if until_ms is not None:
+            self._deadlines.put(name, until_ms)
 
     def _apply(self, found: StreamRecord, drafts: dict[tuple[str, str], Example | None]) -> Example | None:
         """Applies a record; returns the example of the visit that it begins, if any."""
@@ -161,7 +175,7 @@ class ExamplePass:
         viewer.shown, viewer.shown_ms = impression.rooms, impression.at_ms
 
     def _follow(self, event: ViewerEvent, at_ms: int, drafts: dict[tuple[str, str], Example | None]) -> Example | None:
-        viewer = self._viewer(event.viewer)
+        viewer = self._viewers.get(event.viewer) or self._viewer(event.viewer)
         fold = viewer.fold
         visits = fold.total_visits
         fold.apply(event, at_ms, self._book)
@@ -221,7 +235,7 @@ class ExamplePass:
             return False
         return event.at_ms >= self._config.since_ms
 
-    def _draft(self, event: ViewerEvent) -> Example | None:
+    def _draft(self, event: ViewerEvent, at_ms: int) -> Example | None:
         if event.at_ms < self._config.since_ms:
             return None
         if self._config.share < 1 and self._random.random() >= self._config.share:
@@ -230,6 +244,7 @@ class ExamplePass:
         if now_ms < self._head_ms - 1_000 * self._config.late_s:
             self.num_late += 1
             return None
+        self._count_activity(at_ms)
         viewer = self._known(event.viewer)
         profile = None if viewer is None else viewer.fold.profile()
         slots_N, slot = rooms.slots(now_ms), rooms.slot(event.room)

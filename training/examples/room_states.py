@@ -15,6 +15,7 @@ from streaming.outcome import Outcome
 from streaming.room import RoomFold
 from streaming.text import build_title_text, text_hash
 from streaming.window_config import WindowConfig
+from training.examples.chat_counts import ChatCounts
 from training.features.room_columns import LiveRooms
 
 NOTHING = -1  # where there is no text, or no room
@@ -56,10 +57,11 @@ class Liveness:
 class _RoomEntry:
     """The entry of a room that is not forgotten yet."""
 
-    __slots__ = ("dirty", "fold", "forgotten", "heard", "slot")
+    __slots__ = ("chat", "dirty", "fold", "forgotten", "heard", "slot")
 
     def __init__(self, fold: RoomFold, slot: int) -> None:
         self.fold = fold
+        self.chat = ChatCounts()  # in place of the fold's where no text is wanted
         self.slot = slot
         self.dirty = False  # its columns are behind
         self.heard = False  # a segment with text has closed
@@ -69,7 +71,9 @@ class _RoomEntry:
 class RoomStateColumns:
     """States of rooms by id, and their columns by slot. Rooms are numbered in the order of their first mention."""
 
-    def __init__(self, window: WindowConfig, liveness: Liveness, max_held: int) -> None:
+    def __init__(self, window: WindowConfig, liveness: Liveness, max_held: int, *, chat_texts: bool = True) -> None:
+        """chat_texts: whether the texts of chat are wanted; without, it must come in the order in which it was said."""
+        self._chat_texts = chat_texts
         self._window = window
         self._fold_config = replace(window, mean_every=1)  # every segment's text is wanted
         self._liveness = liveness
@@ -77,7 +81,7 @@ class RoomStateColumns:
         self._dirty: list[_RoomEntry] = []
         self._free: list[int] = []
         self._next_slot = UNBORN + 1
-        self._swept_ms = 0
+        self.sweep_due_ms = 0  # append time up to which `sweep` does nothing
         self._activity_offset = ACTIVITY_OFFSET
         self.live = LiveRooms(max_held)
         self.number_N = np.full(max_held, NOTHING, np.int32)
@@ -116,8 +120,11 @@ class RoomStateColumns:
     def apply_chat(self, message: ChatMessage, offset: int, at_ms: int) -> None:
         """Applies a chat message."""
         entry = self._entry(message.room)
-        entry.fold.apply_chats([(message.viewer, message.text, message.at_ms, offset, at_ms)], [0] * len(Outcome))
-        self._take_segments(entry)
+        if self._chat_texts:
+            entry.fold.apply_chats([(message.viewer, message.text, message.at_ms, offset, at_ms)], [0] * len(Outcome))
+            self._take_segments(entry)
+        else:
+            entry.chat.add(message.viewer, message.text, message.at_ms)
         self._touch(entry)
 
     def apply_activity(self, activities: Iterable[RoomActivity], at_ms: int) -> None:
@@ -130,15 +137,15 @@ class RoomStateColumns:
 
     def sweep(self, head_ms: int) -> None:
         """Applies the passing of time: closes idle segments, presumes silent rooms ended, forgets ended rooms."""
-        if head_ms < self._swept_ms + SWEEP_MS:
+        if head_ms < self.sweep_due_ms:
             return
-        self._swept_ms = head_ms
+        self.sweep_due_ms = head_ms + SWEEP_MS
         for room, entry in list(self._rooms.items()):
             fold = entry.fold
             if fold.due_ms < head_ms:
                 fold.close_idle(head_ms)
                 self._take_segments(entry)
-            silent_ms = head_ms - fold.alive_ms
+            silent_ms = head_ms - max(fold.alive_ms, entry.chat.at_ms)
             if silent_ms > self._liveness.timeout_ms > 0 and fold.status == "live":
                 fold.presume_ended()
                 self._touch(entry)
@@ -176,6 +183,8 @@ class RoomStateColumns:
             counts = fold.counts()
             if counts is None or entry.forgotten:
                 continue
+            if not self._chat_texts:
+                counts = entry.chat.put_into(counts)
             self.live.set(slot, counts)
             self._chat_ms_N[slot] = counts.chat_at_ms or NEVER_MS
             self._live_N[slot] = fold.status == "live"

@@ -36,14 +36,21 @@ MAX_WAITING = 2  # shards in memory beside the one that is being filled
 
 
 def write_recorded(
-    replay: Replay, folder: Path, config: ExamplesConfig, progress: PassProgress, *, chat_alone: bool = True
+    replay: Replay,
+    folder: Path,
+    config: ExamplesConfig,
+    progress: PassProgress,
+    *,
+    chat_alone: bool = True,
+    chat_texts: bool = True,
 ) -> ExampleSet:
     """Writes the examples of a recording, as `tidecast replay` would play it; replaces those in the folder.
 
-    chat_alone: the recording is of chat, from which visits and rooms are derived. Raises InputFileError: the recording
+    chat_alone: the recording is of chat, from which visits and rooms are derived. chat_texts: whether content is wanted
+    of what was said; titles are there in any case. Raises InputFileError: the recording
     cannot be read; TrainingError: it holds too little to learn from, or the folder cannot be written.
     """
-    passing = ExamplePass(config, chat_alone=chat_alone)
+    passing = ExamplePass(config, chat_alone=chat_alone, chat_texts=chat_texts)
     return _write(from_replay(replay), passing, folder, progress, "the recording")
 
 

@@ -17,6 +17,7 @@ from tests.unit.training.examples.played_chat import BASE_MS, Line, Unseen, chat
 from training.examples import writer
 from training.examples.candidate_batches import CandidateSetBuilder, ContentRules
 from training.examples.dataset import INDEX, ExampleSet, shard_name
+from training.examples.event_stream import from_replay
 from training.examples.generator import ExamplePass
 from training.examples.room_states import NOTHING
 from training.examples.schema import Example, ExamplesConfig
@@ -331,3 +332,22 @@ def test_a_pass_counts_what_it_saw(tmp_path: Path) -> None:
     assert isinstance(passing, ExamplePass)
     assert passing.num_examples == len(examples) < passing.num_visits
     assert 0.7 < len(examples) / passing.num_visits < 0.9
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_without_texts_of_chat_everything_else_is_the_same(tmp_path: Path, seed: int) -> None:
+    lines = evening(seed)
+    again = [line for line in lines for _ in range(1 + (line.at_ms % 7 == 0))]  # recorded twice: a duplicate
+    passing, examples = passed(tmp_path, again)
+    without = ExamplePass(ExamplesConfig(), chat_alone=True, chat_texts=False)
+    textless = list(without.examples(from_replay(replay_of(tmp_path, again)), Unseen()))
+    assert len(textless) == len(examples) > 300
+    assert any((example.segment_N != NOTHING).any() for example in examples)
+    for example, one in zip(examples, textless, strict=True):
+        assert (one.segment_N == NOTHING).all()
+        example.segment_N[:] = NOTHING
+        example.past_text_T3[:, 1] = NOTHING
+        assert bytes_of(one) == bytes_of(example)
+    titles = [text for text in passing.rooms.texts if text.segment < 0]
+    assert without.rooms.texts == titles
+    assert without.covisits == passing.covisits
