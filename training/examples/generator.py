@@ -7,7 +7,8 @@ they compute.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import groupby
 
 import msgspec
@@ -61,20 +62,22 @@ class ExamplePass:
         *,
         chat_alone: bool,
         chat_texts: bool = True,
+        chosen: Container[int] | None = None,
         window: WindowConfig | None = None,
         profile: ProfileConfig | None = None,
         room_timeout_s: int = ROOM_TIMEOUT_S,
     ) -> None:
         """chat_alone: visits and rooms are derived from chat, as in recordings of chat.
 
-        chat_texts: whether the texts of chat are wanted; only a pass over chat alone can go without.
+        chat_texts: whether the texts of chat are wanted; only a pass over chat alone can go without. chosen: offsets of
+        the viewer events whose visits become examples; None: all that the configuration takes.
         room_timeout_s: the RoomWorkers' setting; with 0 only an `end` event ends a room.
         """
         self._config = config
         self._profile = profile or ProfileConfig()
         liveness = Liveness(LIVE_MS if chat_alone else None, 1_000 * room_timeout_s)
         self.rooms = RoomStateColumns(window or WindowConfig(), liveness, config.max_held, chat_texts=chat_texts)
-        self._chat_alone = chat_alone
+        self._chat_alone, self._chosen = chat_alone, chosen
         self._viewers: dict[str, _Viewer] = {}
         self._profiles: Mapping[bytes, bytes] = {}
         self._decode = Decoder(VIEWER_PROFILES)
@@ -85,6 +88,7 @@ class ExamplePass:
         self._random = np.random.default_rng(config.seed)
         self._head_ms = 0  # newest event time of a visit
         self.covisits: list[CoVisit] = []
+        self.offsets = array("q")  # of the events that began the examples
         self.num_records = self.num_examples = self.num_visits = self.num_late = 0
 
     def restore(self, past: ArchiveSnapshot) -> None:
@@ -115,7 +119,7 @@ class ExamplePass:
                 self.rooms.sweep(at_ms)
             drafts: dict[tuple[str, str], Example | None] = {}
             for found in together:
-                if found.topic != VIEWER_EVENTS:
+                if found.topic != VIEWER_EVENTS or (self._chosen is not None and found.offset not in self._chosen):
                     continue
                 event = found.record
                 if (event.viewer, event.room) not in drafts and self._may_enter(event):
@@ -124,6 +128,7 @@ class ExamplePass:
                 example = self._apply(found, drafts)
                 if example is not None:
                     self.num_examples += 1
+                    self.offsets.append(found.offset)
                     yield example
             if not self._chat_alone:
                 self._count_activity(at_ms)

@@ -51,7 +51,7 @@ def write_recorded(
     cannot be read; TrainingError: it holds too little to learn from, or the folder cannot be written.
     """
     passing = ExamplePass(config, chat_alone=chat_alone, chat_texts=chat_texts)
-    return _write(from_replay(replay), passing, folder, progress, "the recording")
+    return write_examples(from_replay(replay), passing, folder, progress, "the recording")
 
 
 def write_archived(
@@ -74,7 +74,7 @@ def write_archived(
     if from_ms is not None:
         passing.restore(snapshot_at(archive, from_ms))
     try:
-        return _write(from_archive(archive, from_ms, until_ms), passing, folder, progress, "the archive")
+        return write_examples(from_archive(archive, from_ms, until_ms), passing, folder, progress, "the archive")
     except TrainingError as err:
         if not archive.skipped:
             raise
@@ -82,9 +82,14 @@ def write_archived(
         raise TrainingError(f"{err}; {len(archive.skipped)} files were skipped, the first {path}: {why}") from err
 
 
-def _write(
-    stream: Iterable[StreamRecord], passing: ExamplePass, folder: Path, progress: PassProgress, what: str
+def write_examples(
+    stream: Iterable[StreamRecord], passing: ExamplePass, folder: Path, progress: PassProgress, what: str = ""
 ) -> ExampleSet:
+    """Writes the examples of a pass over a stream; replaces those in the folder.
+
+    what: the name of the stream in complaints that it holds too little to learn from; "": there are none. Raises what
+    the stream raises, and TrainingError: the folder cannot be written.
+    """
     unfinished = folder.with_name(f"{folder.name}.part-{os.getpid()}")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -95,7 +100,8 @@ def _write(
                 writer.builder.add(example)
                 if len(writer.builder) == SHARD_EXAMPLES:
                     writer.flush()
-            _check(passing, writer.builder, what)
+            if what:
+                _check(passing, writer.builder, what)
             writer.finish(passing)
         replaced = folder.with_name(f"{folder.name}.old-{os.getpid()}")
         if folder.exists():

@@ -1,13 +1,14 @@
-"""A feature is one thing: as a replica logs it, as examples have it, and as evaluation counts it, to the bit."""
+"""A feature is one thing: as a replica logs it, and as examples of events and of recorded chat have it, to the bit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import count, groupby
 from pathlib import Path
 from random import Random
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
@@ -20,24 +21,19 @@ from streaming.memory_record import MemoryRecord
 from streaming.metrics import MemoryMetrics
 from streaming.playback import Event, Timeline
 from streaming.profile_config import ProfileConfig
-from streaming.recorded_rooms import Selection
-from streaming.recording import Recording
 from streaming.replay import Replay
 from streaming.topics import ROOM_ACTIVITY, ROOM_STATES, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.window_config import WindowConfig
 from tests.unit.training.examples.played_chat import Unseen, chat_of, evening, passed, replay_of
-from training.examples.event_stream import StreamRecord, from_replay
+from training.examples.event_stream import StreamRecord
 from training.examples.generator import ExamplePass
-from training.examples.schema import Example, ExamplesConfig
+from training.examples.schema import ExamplesConfig
 from training.features.features import SERVED, room_features, served
 from training.features.room_columns import LiveRooms
 from training.features.viewer_columns import ProfileReader
-from training.features.visit_kinds import LIVE_MS, VisitKind
-from training.recorded.chat import Chat
-from training.recorded.replay_state import Moment, moments
+from training.features.visit_kinds import LIVE_MS
+from training.recorded.chat_stream import from_chat
 from training.recorded.visits import kinds
-
-RECORDED = Path(__file__).parents[4].parent / "shared" / "data" / "twitch-chat-2025" / "chat.parquet"
 
 
 class Sent:
@@ -170,52 +166,27 @@ def test_features_logged_online_are_those_rebuilt_for_examples(tmp_path: Path, l
     assert compared > known > 1_000
 
 
-def assert_same(chat: Chat, seen: Iterable[Moment], examples: Iterable[Example], passing: ExamplePass) -> int:
-    """That evaluation's moments and examples are the same visits with the same features."""
-    position = {channel: index for index, channel in enumerate(chat.channels)}
-    visits = 0
-    for moment, example in zip(seen, examples, strict=True):
-        visits += 1
-        channels = [position[passing.rooms.streamers[room]] for room in example.room_N]
-        order = np.argsort(channels)
-        assert (moment.at_us // 1_000, chat.viewers[moment.viewer]) == (example.at_ms, example.viewer)
-        assert [channels[place] for place in order] == moment.live_N.tolist()
-        assert (moment.kind, moment.surprise) == (example.kind, example.outside)
-        assert order[moment.entered] == example.entered
-        different = moment.features_NF[:, : len(SERVED)].view(np.uint32) != example.features_NF[order].view(np.uint32)
-        assert not different.any(), [SERVED[column] for column in np.flatnonzero(different.any(axis=0))]
-    return visits
-
-
-def visits_of(chat: Chat) -> Iterable[Moment]:
-    kind_M = kinds(chat)
-    return moments(chat, kind_M, kind_M != VisitKind.NO_VISIT)
-
-
 @pytest.mark.parametrize("seed", range(2))
-def test_evaluation_counts_what_the_folds_count(tmp_path: Path, seed: int) -> None:
+def test_the_stream_of_recorded_chat_gives_the_examples_of_its_replay(tmp_path: Path, seed: int) -> None:
     lines = evening(seed)
-    passing, examples = passed(tmp_path, lines)
-    assert assert_same(chat_of(lines), visits_of(chat_of(lines)), examples, passing) > 300
-
-
-@pytest.mark.recorded
-@pytest.mark.skipif(not RECORDED.exists(), reason=f"no recording at {RECORDED}")
-def test_evaluation_counts_what_the_folds_count_on_a_recording() -> None:
-    recording, limit = Recording.open(RECORDED), 4_000
-    chat = first_messages(recording, limit)
-    passing = ExamplePass(ExamplesConfig(), chat_alone=True)
-    replay = Replay(recording, selection=Selection(limit=limit))
-    assert assert_same(chat, visits_of(chat), passing.examples(from_replay(replay), Unseen()), passing) > 1_000
-
-
-def first_messages(recording: Recording, limit: int) -> Chat:
-    """What was recorded twice, to the same millisecond and text, counts once: the folds see that."""
-    batch = next(iter(recording.batches(("channel", "viewer", "text", "at_us"))))
-    said = zip(*(batch[name].to_pylist()[:limit] for name in ("channel", "viewer", "text")), strict=True)
-    once = {(row[:3], at_us // 1_000): at_us for row, at_us in zip(said, batch["at_us"].tolist(), strict=False)}
-    columns: Sequence[list[str]] = [[row[place] for row, _ in once] for place in (0, 1)]
-    names = [list(dict.fromkeys(column)) for column in columns]
-    numbers = [{name: index for index, name in enumerate(found)} for found in names]
-    codes = [np.array([n[name] for name in column], np.int32) for n, column in zip(numbers, columns, strict=True)]
-    return Chat(np.array(list(once.values())), codes[0], codes[1], tuple(names[0]), tuple(names[1]), 0)
+    chat = chat_of(lines)
+    texts = pa.array([line.text for line in lines])
+    passing, replayed = passed(tmp_path, lines)
+    streaming = ExamplePass(ExamplesConfig(), chat_alone=True)
+    streamed = list(streaming.examples(from_chat(chat, kinds(chat), {}, texts), Unseen()))
+    assert len(streamed) == len(replayed) > 300
+    rooms, others = list(passing.rooms.numbers), list(streaming.rooms.numbers)
+    assert streaming.rooms.streamers == passing.rooms.streamers
+    assert len(rooms) == len(others)
+    for example, one in zip(replayed, streamed, strict=True):
+        assert (one.at_ms, one.viewer, one.kind, one.outside) == (
+            example.at_ms,
+            example.viewer,
+            example.kind,
+            example.outside,
+        )
+        order, place = np.argsort(one.room_N), np.argsort(example.room_N)
+        assert one.room_N[order].tolist() == example.room_N[place].tolist()
+        assert one.room_N[one.entered] == example.room_N[example.entered]
+        assert one.features_NF[order].tobytes() == example.features_NF[place].tobytes()
+        assert one.past_text_T3[:, 0].tolist() == example.past_text_T3[:, 0].tolist()
