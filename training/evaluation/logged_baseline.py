@@ -94,7 +94,9 @@ def _of_crowds(
     """The part of the score that is the same for every viewer, float64 [R], relative to the candidate set's largest."""
     weights = baseline.weights
     heat_R = heat(*(column[name] for name in ("newcomers_60s", "newcomers_600s", "entries_60s", "entries_600s")))
-    crowd_R = np.nan_to_num(column["audience"]) + TEN_SECONDS_IN_A_MINUTE * column["messages_10s"]
+    nobody_left_R = np.isnan(column["audience"])  # as far as was seen: all who came are there
+    audience_R = np.where(nobody_left_R, column["room_visits"], column["audience"])
+    crowd_R = audience_R + TEN_SECONDS_IN_A_MINUTE * column["messages_10s"]
     score_R: NDArray[np.float64] = weights.trending * _logarithmic(heat_R, starts_V)
     score_R += weights.crowd * _logarithmic(crowd_R, starts_V)
     score_R += weights.rising * rise(column["messages_10s"], column["messages_60s"])
