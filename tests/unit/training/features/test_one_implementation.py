@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import count, groupby
 from pathlib import Path
 from random import Random
@@ -21,19 +21,24 @@ from streaming.memory_record import MemoryRecord
 from streaming.metrics import MemoryMetrics
 from streaming.playback import Event, Timeline
 from streaming.profile_config import ProfileConfig
+from streaming.recorded_rooms import Selection
+from streaming.recording import Recording
 from streaming.replay import Replay
 from streaming.topics import ROOM_ACTIVITY, ROOM_STATES, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.window_config import WindowConfig
-from tests.unit.training.examples.played_chat import Unseen, chat_of, evening, passed, replay_of
-from training.examples.event_stream import StreamRecord
+from tests.unit.training.examples.played_chat import Line, Unseen, chat_of, evening, replay_of
+from training.examples.event_stream import StreamRecord, from_replay
 from training.examples.generator import ExamplePass
 from training.examples.schema import ExamplesConfig
 from training.features.features import SERVED, room_features, served
 from training.features.room_columns import LiveRooms
 from training.features.viewer_columns import ProfileReader
 from training.features.visit_kinds import LIVE_MS
+from training.recorded.chat import Chat
 from training.recorded.chat_stream import from_chat
 from training.recorded.visits import kinds
+
+RECORDED = Path(__file__).parents[4].parent / "shared" / "data" / "twitch-chat-2025" / "chat.parquet"
 
 
 class Sent:
@@ -166,27 +171,38 @@ def test_features_logged_online_are_those_rebuilt_for_examples(tmp_path: Path, l
     assert compared > known > 1_000
 
 
+def assert_same_examples(replay: Replay, chat: Chat, texts: Sequence[str]) -> int:
+    """That the stream of recorded chat gives the examples of its replay, room by room to the bit; how many they are."""
+    passing, streaming = (ExamplePass(ExamplesConfig(), chat_alone=True) for _ in range(2))
+    replayed = passing.examples(from_replay(replay), Unseen())
+    streamed = streaming.examples(from_chat(chat, kinds(chat), {}, pa.array(list(texts))), Unseen())
+    examples = 0
+    for example, one in zip(replayed, streamed, strict=True):
+        examples += 1
+        plain = [(each.at_ms, each.viewer, each.kind, each.outside) for each in (example, one)]
+        assert plain[0] == plain[1]
+        order, other = np.argsort(one.room_N), np.argsort(example.room_N)
+        assert one.room_N[order].tolist() == example.room_N[other].tolist()
+        assert one.room_N[one.entered] == example.room_N[example.entered]
+        assert one.features_NF[order].tobytes() == example.features_NF[other].tobytes()
+        assert one.past_text_T3[:, 0].tolist() == example.past_text_T3[:, 0].tolist()
+    assert streaming.rooms.streamers == passing.rooms.streamers
+    return examples
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_the_stream_of_recorded_chat_gives_the_examples_of_its_replay(tmp_path: Path, seed: int) -> None:
     lines = evening(seed)
-    chat = chat_of(lines)
-    texts = pa.array([line.text for line in lines])
-    passing, replayed = passed(tmp_path, lines)
-    streaming = ExamplePass(ExamplesConfig(), chat_alone=True)
-    streamed = list(streaming.examples(from_chat(chat, kinds(chat), {}, texts), Unseen()))
-    assert len(streamed) == len(replayed) > 300
-    rooms, others = list(passing.rooms.numbers), list(streaming.rooms.numbers)
-    assert streaming.rooms.streamers == passing.rooms.streamers
-    assert len(rooms) == len(others)
-    for example, one in zip(replayed, streamed, strict=True):
-        assert (one.at_ms, one.viewer, one.kind, one.outside) == (
-            example.at_ms,
-            example.viewer,
-            example.kind,
-            example.outside,
-        )
-        order, place = np.argsort(one.room_N), np.argsort(example.room_N)
-        assert one.room_N[order].tolist() == example.room_N[place].tolist()
-        assert one.room_N[one.entered] == example.room_N[example.entered]
-        assert one.features_NF[order].tobytes() == example.features_NF[place].tobytes()
-        assert one.past_text_T3[:, 0].tolist() == example.past_text_T3[:, 0].tolist()
+    assert assert_same_examples(replay_of(tmp_path, lines), chat_of(lines), [line.text for line in lines]) > 300
+
+
+@pytest.mark.recorded
+@pytest.mark.skipif(not RECORDED.exists(), reason=f"no recording at {RECORDED}")
+def test_the_stream_of_a_recording_gives_the_examples_of_its_replay() -> None:
+    recording, limit = Recording.open(RECORDED), 4_000
+    batch = next(iter(recording.batches(("channel", "viewer", "text", "at_us"))))
+    columns = [batch[name].to_pylist()[:limit] for name in ("channel", "viewer", "text")]
+    at_ms = [at_us // 1_000 for at_us in batch["at_us"].tolist()[:limit]]
+    lines = [Line(*line) for line in zip(at_ms, *columns, strict=True)]
+    replay = Replay(recording, selection=Selection(limit=limit))
+    assert assert_same_examples(replay, chat_of(lines), columns[2]) > 1_000
