@@ -20,7 +20,7 @@ from streaming.codec import Decoder
 from streaming.errors import RecordError
 from streaming.event_clock import RECORDED_EVENTS, EventClock
 from streaming.events import Impression, StreamerId, ViewerEvent, ViewerId, ViewerProfile
-from streaming.presence import Deadlines, presence_of
+from streaming.presence import LATE_MS, Deadlines, presence_of
 from streaming.profile import ProfileFold
 from streaming.profile_config import ProfileConfig
 from streaming.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
@@ -144,7 +144,12 @@ class ExamplePass:
         now_ms = self._clock.now_ms(at_ms)
         for name in self._deadlines.take(now_ms):
             viewer = self._known(name)
-            if viewer is not None and not viewer.fold.lapse(now_ms, self._book):
+            until_ms = None if viewer is None else viewer.fold.present_until_ms
+            if viewer is None or until_ms is None:
+                continue
+            if until_ms + LATE_MS > now_ms:
+                self._deadlines.put(name, until_ms)
+            elif not viewer.fold.lapse(now_ms, self._book):
                 self._expect(name, viewer.fold)
         if not self._chat_alone:
             self._count_activity(at_ms)

@@ -75,6 +75,15 @@ def test_the_audience_are_those_who_came_and_are_not_elsewhere() -> None:
     assert [value(again, "audience_rank", x) for x in (a, b)] == pytest.approx([0, 1 / 3])
 
 
+def test_who_fell_silent_is_there_for_half_an_hour_and_the_minute_in_which_late_events_still_count() -> None:
+    said = [at(0, "a", "v"), at(1, "a", "w"), at(2, "b", "w"), at(30, "a", "v"), at(1_200, "a", "x")]
+    for seconds, audience in ((1_870, 2), (1_889, 2), (1_890, 1)):  # 30 s, half an hour and a minute
+        assert (
+            value(visit_of(*said, at(1_868, "a", "x"), at(1_869, "b", "y"), at(seconds, "b", "z")), "audience", 0)
+            == audience
+        )
+
+
 def test_who_leaves_a_broadcast_that_is_over_is_not_missed_in_the_next() -> None:
     said = at(0, "a", "v"), at(1, "a", "w"), at(2_000, "a", "x"), at(2_001, "a", "y"), at(2_002, "b", "v")
     assert np.isnan(value(visit_of(*said, at(2_003, "b", "z")), "audience", 0))
