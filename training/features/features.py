@@ -118,9 +118,10 @@ def room_features(rooms: RoomColumns) -> NDArray[np.float32]:
     total_K1 = minute_KN[ENTRIES:].sum(axis=1, keepdims=True, dtype=np.float64)  # in any order of rooms the same
     rest_CN[6:9] = minute_KN[ENTRIES:] / np.maximum(total_K1, 1)
     busy_KN = counts_SKN[SPANS_S.index(300), MESSAGES], counts_SKN[SPANS_S.index(600), ENTRIES], minute_KN[NEWCOMERS]
-    for row, busy_N in enumerate((*busy_KN, np.nan_to_num(audience_N, nan=UNSEEN)), start=9):
+    unseen_N = np.isnan(audience_N)
+    for row, busy_N in enumerate((*busy_KN, np.where(unseen_N, np.float32(UNSEEN), audience_N)), start=9):
         rest_CN[row] = _rank(busy_N)
-    rest_CN[12][np.isnan(audience_N)] = np.nan
+    rest_CN[12][unseen_N] = np.nan
     rest_CN[13] = N
     return np.ascontiguousarray(columns_CN.T)
 
