@@ -149,6 +149,16 @@ def test_shards_of_any_size_hold_the_same_visits(tmp_path: Path, monkeypatch: py
     assert first == len(whole.test) == reader.num_rest
 
 
+def test_visits_that_are_taken_are_the_same_as_those_alone(tmp_path: Path) -> None:
+    test = visits_of(chat_of(crowd(4, 400), 300), tmp_path).test
+    taken = test.taken(np.array([7, 2]))
+    for place, at in enumerate((7, 2)):
+        assert_same(taken.between(place, place + 1), test.between(at, at + 1))
+    assert test.usable().sets.size_V.min() > 1
+    assert not test.usable().outside_V.any()
+    assert taken.channel_R[taken.entered_R].tolist() == test.channel_R[test.entered_R][[7, 2]].tolist()
+
+
 def test_a_visit_that_repeats_another_of_its_millisecond_is_none(tmp_path: Path) -> None:
     twice = [Said(T0 + 5, "a", "v"), Said(T0 + 5, "b", "v"), Said(T0 + 5, "a", "v")]
     chat = chat_of([Said(T0, "a", "w"), Said(T0 + 1, "b", "w"), *twice, Said(T0 + 9, "b", "v")], 2)
