@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deploy.config.settings import Settings
-    from deploy.offline.rankers import Ingredients
     from streaming.recorded.recording import Recording
-    from streaming.recorded.replay import Channel
     from training.evaluation.baselines import Ranker
+    from training.evaluation.rankers import Ingredients
+    from training.evaluation.recorded_examples import Beside
     from training.evaluation.report import Report
     from training.evaluation.tower_diagnostics import Towers
     from training.recorded.chat import Chat, Windows
-    from training.recorded.content_timeline import ContentTimeline
     from training.registry.bundle import Bundle
 
 EPILOG = """\
@@ -44,8 +43,9 @@ rankers:
   newcomers             visits of the last minute by viewers who were never anywhere
   memory                the viewer's own channels by frequency and recency, then popularity
   memory + transitions  the same, then where viewers go from the viewer's last channel
-  version 0             the baseline ranker, a replica's score without a model; categories and languages by --channels
-                        and --content, without which it knows habits and the crowd alone
+  version 0             the baseline ranker, a replica's score without a model, as far as examples hold what it is made
+                        of; categories and languages by --channels, without which it knows habits and the crowd alone,
+                        and content by --content
   boosting              gradient-boosted trees over all features: the reference to beat; pip install 'tidecast[eval]'
   boosting + content    the same with how alike a room is to the viewer's last ones, by its chat and title (--content)
   boosting + shuffled   a placebo: the same with the content of the rooms live dealt to one another anew
@@ -222,10 +222,10 @@ def run(
 
 def evaluate_recordings(asked: Asked, settings: Settings) -> int:
     """Ranks and measures, then prints and writes the figures."""
-    from deploy.offline.rankers import build, names_of  # noqa: PLC0415  the help needs none of this
     from deploy.terminal.evaluation_table import table, towers_table  # noqa: PLC0415
     from deploy.terminal.progress_bars import EvaluateProgress  # noqa: PLC0415
     from training.evaluation.evaluate import EvaluateConfig, evaluate  # noqa: PLC0415
+    from training.evaluation.rankers import build, names_of  # noqa: PLC0415  the help needs none of this
     from training.evaluation.rankings_file import RankingsFile  # noqa: PLC0415
     from training.recorded.chat import load  # noqa: PLC0415
 
@@ -233,14 +233,14 @@ def evaluate_recordings(asked: Asked, settings: Settings) -> int:
     rankings_of, against = _check(asked, names_of(names, asked.version))
     versions = versions_of(asked.version, settings)
     files = open_files(asked)
-    recorded = load(files.train, files.test, *windows_of(asked))
-    ingredients, cold_C = ingredients_of(asked, settings, recorded, files)
-    chat, rankers = ingredients.chat, build(names, versions, ingredients)
+    chat, cold_C, kept_M = held_out(load(files.train, files.test, *windows_of(asked)), asked.cold_streamers)
+    beside = beside_of(asked, settings, files, kept_M)
+    rankers = build(names, versions, ingredients_of(asked, settings, chat, beside))
     with ExitStack() as stack:
         sinks = {rankings_of: stack.enter_context(RankingsFile(asked.rankings, chat))} if asked.rankings else None
-        progress = stack.enter_context(EvaluateProgress(len(chat.at_us_M), chat.num_train))
+        progress = stack.enter_context(EvaluateProgress())
         config = EvaluateConfig(asked.seed, asked.learn_from, against)
-        report = evaluate(chat, rankers, config, progress, sinks=sinks, cold_C=cold_C)
+        report = evaluate(chat, rankers, config, progress, beside=beside, sinks=sinks, cold_C=cold_C)
     say(table(report))
     if towers := towers_of(rankers):
         say(towers_table(towers))
@@ -294,35 +294,37 @@ def versions_of(places: Sequence[str], settings: Settings) -> dict[str, Bundle]:
     return versions
 
 
-def ingredients_of(
-    asked: Asked, settings: Settings, chat: Chat, files: Files
-) -> tuple[Ingredients, NDArray[np.bool_] | None]:
-    """The inputs that rankers are built from, and the channels that are held out, if any, bool [C]."""
-    from deploy.offline.baseline_ranker import VersionZeroConfig  # noqa: PLC0415
-    from deploy.offline.rankers import Ingredients  # noqa: PLC0415
-    from streaming.recorded.replay import read_channels  # noqa: PLC0415
+def held_out(chat: Chat, share: float | None) -> tuple[Chat, NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+    """The chat without the past of held-out streamers; these, bool [C], and the messages left, bool [M], if any are."""
+    from training.evaluation.cold_start import cold_streamers, kept, kept_without  # noqa: PLC0415
+
+    if not share:
+        return chat, None, None
+    cold_C = cold_streamers(chat.channels, share)
+    kept_M = kept_without(chat, cold_C)
+    return kept(chat, kept_M), cold_C, kept_M
+
+
+def ingredients_of(asked: Asked, settings: Settings, chat: Chat, beside: Beside) -> Ingredients:
+    """The inputs that rankers are built from."""
     from training.boosting.ranker import BoostingConfig  # noqa: PLC0415
     from training.evaluation.baselines import Popularity  # noqa: PLC0415
-    from training.evaluation.cold_start import cold_streamers, without_past  # noqa: PLC0415
+    from training.evaluation.rankers import Ingredients  # noqa: PLC0415
 
-    known = read_channels(asked.channels) if asked.channels else {}
-    cold_C = cold_streamers(chat.channels, asked.cold_streamers) if asked.cold_streamers else None
-    ingredients = Ingredients(
-        chat if cold_C is None else without_past(chat, cold_C),
-        BoostingConfig(asked.trees, seed=asked.seed),
-        VersionZeroConfig(settings.recommend, settings.tables, settings.profile),
-        known,
-        content_of(asked, asked.content, settings, chat, known=known, files=files) if asked.content else None,
-        Popularity(),
+    return Ingredients(
+        chat=chat,
+        boosting=BoostingConfig(asked.trees, seed=asked.seed),
+        baseline=settings.recommend.baseline,
+        d_content=None if beside.content is None else beside.content.encoder.dimension,
+        popularity=Popularity(),
     )
-    return ingredients, cold_C
 
 
 def chosen_names(asked: Asked) -> list[str]:
     """The rankers asked for, else all available. Raises ConfigError: boosting was named, and lightgbm is missing."""
-    from deploy.offline.rankers import BOOSTED, WITH_CONTENT, WITH_TOWERS  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415
     from training.boosting.ranker import Boosting  # noqa: PLC0415
+    from training.evaluation.rankers import BOOSTED, WITH_CONTENT, WITH_TOWERS  # noqa: PLC0415
 
     left_out = (WITH_TOWERS,) if asked.content else (WITH_TOWERS, *WITH_CONTENT)
     names = asked.rankers or [name for name in RANKERS if name not in left_out]
@@ -334,27 +336,23 @@ def chosen_names(asked: Asked) -> list[str]:
     return list(names)
 
 
-def content_of(
-    asked: Asked, folder: Path, settings: Settings, chat: Chat, *, known: Mapping[str, Channel], files: Files
-) -> ContentTimeline:
-    """The channels' content over time; encodes texts that the cache lacks."""
-    from deploy.terminal.progress_bars import EncodeProgress  # noqa: PLC0415
-    from training.content.text_encoder import LazyTextEncoder  # noqa: PLC0415
-    from training.recorded.chat import load_texts  # noqa: PLC0415
-    from training.recorded.recorded_content import ContentConfig, content_timeline  # noqa: PLC0415
+def beside_of(asked: Asked, settings: Settings, files: Files, kept_M: NDArray[np.bool_] | None) -> Beside:
+    """What is known beside the chat. kept_M: the messages that are left of it; None: all."""
+    import pyarrow as pa  # noqa: PLC0415
 
-    text_M = load_texts(files.train, files.test, *windows_of(asked))
-    encoder = LazyTextEncoder(dataclasses.replace(settings.encoder, cached_texts=1))  # no text repeats
-    with EncodeProgress() as progress:
-        return content_timeline(
-            chat,
-            text_M,
-            known,
-            encoder=encoder,
-            folder=folder,
-            progress=progress,
-            config=ContentConfig(settings.window, settings.tables.title_weight),
-        )
+    from streaming.recorded.replay import read_channels  # noqa: PLC0415
+    from training.content.text_encoder import LazyTextEncoder  # noqa: PLC0415
+    from training.evaluation.recorded_examples import Beside, ContentSource  # noqa: PLC0415
+    from training.recorded.chat import load_texts  # noqa: PLC0415
+
+    known = read_channels(asked.channels) if asked.channels else {}
+    content = None
+    if asked.content:
+        text_M = load_texts(files.train, files.test, *windows_of(asked))
+        text_M = text_M if kept_M is None else text_M.filter(pa.array(kept_M))
+        encoder = LazyTextEncoder(dataclasses.replace(settings.encoder, cached_texts=1))  # no text repeats
+        content = ContentSource(text_M, encoder, asked.content)
+    return Beside(known, settings.window, settings.tables.title_weight, content)
 
 
 def towers_of(rankers: Sequence[Ranker]) -> dict[str, Towers]:

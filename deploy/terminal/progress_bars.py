@@ -105,45 +105,24 @@ class PlayProgress(Bar):
         self._progress.console.print(Text(one_line(text)), highlight=False)
 
 
-class EncodeProgress(Bar):
-    """A bar over the texts that the cache lacks."""
-
-    def __init__(self) -> None:
-        super().__init__(*counted("texts"), plain=PlainProgress("encoding", "texts"))
-        self._task = self._progress.add_task("encoding", total=None)
-
-    def encoded(self, done: int, total: int) -> None:
-        """Shows how many of the texts missing at the start are encoded."""
-        self._progress.update(self._task, completed=done, total=total)
-        self._plain.update(done, total)
-
-
-STEP = 5_000  # messages between two updates: some twenty a second
-
-
 class EvaluateProgress(Bar):
-    """A bar over the messages; other stages are named before it."""
+    """A bar over what each stage counts; other stages are only named before it."""
 
-    def __init__(self, num_messages: int, num_train: int, every_s: float = EVERY_S) -> None:
-        """num_train: messages of the training part, which go by faster: few of them are ranked."""
-        self._messages = {"past": num_train, "test": num_messages - num_train}
-        super().__init__(*counted("messages"), plain=PlainProgress("evaluate", "messages", num_train, every_s=every_s))
-        self._task = self._progress.add_task("past", total=num_messages)
-        self._since = 0
+    def __init__(self, every_s: float = EVERY_S) -> None:
+        super().__init__(*counted(""), plain=PlainProgress("evaluate", "", every_s=every_s))
+        self._task = self._progress.add_task("", total=None)
 
-    def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
-        """Counts one more message."""
-        self._since += 1
-        if self._since == STEP:
-            self._progress.update(self._task, advance=self._since)
-            self._plain.advance(self._since)
-            self._since = 0
+    def stage(self, text: str, unit: str = "", total: int | None = None) -> None:
+        """Names the stage that begins now, and what it counts, if anything."""
+        self._progress.reset(self._task, description=text, total=total)
+        self._plain.stage(text, unit, total)
 
-    def stage(self, text: str) -> None:
-        """Names the stage that begins now."""
-        self._progress.update(self._task, description=text)
-        total = self._messages.get(text)
-        self._plain.stage(text, "messages" if total is not None else "", total)
+    def done(self, count: int, total: int | None = None) -> None:
+        """Shows how much of the stage is done. total: where it is known only now."""
+        self._progress.update(self._task, completed=count)
+        if total is not None:
+            self._progress.update(self._task, total=total)
+        self._plain.update(count, total)
 
 
 class CheckProgress(Bar):

@@ -41,7 +41,7 @@ def replay_of(path: Path, limit: int | None) -> Replay:
     return Replay(Recording.open(path), selection=Selection(limit=limit))
 
 
-def measure(path: Path, limit: int | None) -> dict[str, float]:
+def measure(path: Path, limit: int | None, config: ExamplesConfig, *, chat_texts: bool) -> dict[str, float]:
     """All figures."""
     replay = replay_of(path, limit)
     began_s = time.perf_counter()
@@ -49,7 +49,8 @@ def measure(path: Path, limit: int | None) -> dict[str, float]:
     bare_s = time.perf_counter() - began_s
     with tempfile.TemporaryDirectory() as folder:
         began_s, began_cpu_s = time.perf_counter(), time.process_time()
-        made = write_recorded(replay_of(path, limit), Path(folder) / "examples", ExamplesConfig(), Printed())
+        replay = replay_of(path, limit)
+        made = write_recorded(replay, Path(folder) / "examples", config, Printed(), chat_texts=chat_texts)
         seconds, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
         num_bytes = sum(file.stat().st_size for file in (Path(folder) / "examples").iterdir())
     return {
@@ -71,9 +72,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recording", type=Path, default=RECORDED)
     parser.add_argument("--limit", type=int, help="only the first so many messages")
+    parser.add_argument("--share", type=float, default=1.0, help="of the visits that become examples")
+    parser.add_argument("--no-chat-texts", action="store_true", help="no text of chat is wanted")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     args = parser.parse_args()
-    figures = measure(args.recording, args.limit)
+    config = ExamplesConfig(share=args.share)
+    figures = measure(args.recording, args.limit, config, chat_texts=not args.no_chat_texts)
     for name, value in figures.items():
         print(f"{name:16} {value:14,}")
     if args.json:

@@ -6,7 +6,6 @@ Only this file imports lightgbm, and only when it learns; it is part of the extr
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
@@ -18,7 +17,7 @@ from streaming.section import Count, Positive, Section
 from training.boosting.tree_kernels import LEAVES
 from training.boosting.trees import Trees
 from training.features.features import FEATURES
-from training.recorded.replay_state import Moment, Observer
+from training.recorded.recorded_visits import RecordedVisits
 
 if TYPE_CHECKING:
     import lightgbm
@@ -41,19 +40,19 @@ class BoostingConfig(Section):
     threads: Count = 1
 
 
-class MoreColumns(Observer, Protocol):
-    """Further features of a moment, from the chat before it."""
+class MoreColumns(Protocol):
+    """Further features of candidates, of the time before the visit."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the K columns."""
 
-    def columns(self, moment: Moment) -> NDArray[np.float32]:
-        """The columns, float32 [N, K]; NaN for unknown values."""
+    def columns(self, visits: RecordedVisits) -> NDArray[np.float32]:
+        """The columns, float32 [R, K]; NaN for unknown values."""
 
 
 class Boosting:
-    """The boosted ranker. It learns once, from moments of the training part, and scores one moment at a time."""
+    """The boosted ranker. It learns once, from visits of the training part."""
 
     learns_beside = True
 
@@ -73,18 +72,17 @@ class Boosting:
             return False
         return True
 
-    def learn(self, past: Sequence[Moment]) -> None:
-        """Grows the trees. Leaves out moments with one candidate, and positives outside the candidates."""
+    def learn(self, past: RecordedVisits) -> None:
+        """Grows the trees. Leaves out visits with one candidate, and positives outside the candidates."""
         import lightgbm  # noqa: PLC0415
 
-        usable = [moment for moment in past if len(moment.live_N) > 1 and not moment.surprise]
-        if not usable:
+        usable = past.usable()
+        if not len(usable):
             return
-        sizes = [len(moment.live_N) for moment in usable]
-        features_RF = np.concatenate([self._noted(moment) for moment in usable])
+        features_RF = self._taught(usable)
         entered_R = np.zeros(len(features_RF), np.int8)
-        entered_R[np.cumsum([0, *sizes[:-1]]) + [moment.entered for moment in usable]] = 1
-        config = self._config
+        entered_R[usable.entered_R] = 1
+        config, sizes = self._config, usable.sets.size_V.tolist()
         data = lightgbm.Dataset(features_RF, entered_R, group=sizes, feature_name=list(self._names), free_raw_data=True)
         self._booster = lightgbm.train(
             {
@@ -104,9 +102,9 @@ class Boosting:
         )
         self._trees = Trees(self._booster.dump_model())
 
-    def score(self, moment: Moment) -> NDArray[np.float64]:
-        """Scores of the candidates, float64 [N]. Zeros where nothing was learned: popularity then breaks the ties."""
-        return self._scored(self._features(moment))
+    def score(self, visits: RecordedVisits) -> NDArray[np.float64]:
+        """Scores of the candidates, float64 [R]. Zeros where nothing was learned: popularity then breaks the ties."""
+        return self._scored(self._features(visits))
 
     def importance(self) -> dict[str, float]:
         """Each feature's share of the total gain, largest first."""
@@ -116,44 +114,27 @@ class Boosting:
         order_F = np.argsort(-gain_F, kind="stable")
         return {self._names[index]: float(gain_F[index] / max(gain_F.sum(), 1e-9)) for index in order_F}
 
-    def _scored(self, features_NF: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The sums of the trees, float64 [N]."""
-        return np.zeros(len(features_NF)) if self._trees is None else self._trees(features_NF)
+    def _scored(self, features_RF: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The sums of the trees, float64 [R]."""
+        return np.zeros(len(features_RF)) if self._trees is None else self._trees(features_RF)
 
-    def _features(self, moment: Moment) -> NDArray[np.float32]:
-        """Features of a moment to be scored, float32 [N, F]."""
-        return moment.features_NF
+    def _features(self, visits: RecordedVisits) -> NDArray[np.float32]:
+        """Features of visits to be scored, float32 [R, F]."""
+        return visits.sets.features_RF
 
-    def _noted(self, moment: Moment) -> NDArray[np.float32]:
-        """Features of a moment to be learned from, float32 [N, F]."""
-        return moment.features_NF
+    def _taught(self, visits: RecordedVisits) -> NDArray[np.float32]:
+        """Features of visits to be learned from, float32 [R, F]."""
+        return self._features(visits)
 
 
 class BoostingWithMore(Boosting):
-    """The boosted ranker with more columns. It follows the chat, and notes these columns of moments to learn from."""
+    """The boosted ranker with more columns."""
 
     def __init__(self, config: BoostingConfig, more: MoreColumns, name: str) -> None:
         super().__init__(config)
         self.name = name
         self._names = (*FEATURES, *more.names)
         self._more = more
-        self._kept: dict[int, NDArray[np.float32]] = {}  # by message
 
-    def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
-        """Applies one message, in time order."""
-        self._more.apply(at_us, viewer, channel, kind)
-
-    def note(self, moment: Moment) -> None:
-        """Keeps the columns as they are now."""
-        self._kept[moment.message] = self._more.columns(moment)
-
-    def learn(self, past: Sequence[Moment]) -> None:
-        """Grows the trees from moments that were noted."""
-        super().learn(past)
-        self._kept.clear()
-
-    def _features(self, moment: Moment) -> NDArray[np.float32]:
-        return np.concatenate([moment.features_NF, self._more.columns(moment)], axis=1)
-
-    def _noted(self, moment: Moment) -> NDArray[np.float32]:
-        return np.concatenate([moment.features_NF, self._kept[moment.message]], axis=1)
+    def _features(self, visits: RecordedVisits) -> NDArray[np.float32]:
+        return np.concatenate([visits.sets.features_RF, self._more.columns(visits)], axis=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import product
 from typing import Protocol, runtime_checkable
 
@@ -11,34 +10,23 @@ from numpy.typing import NDArray
 
 from training.features.features import COLUMN
 from training.features.visit_kinds import VisitKind
-from training.recorded.replay_state import Moment
+from training.recorded.recorded_visits import RecordedVisits
+
+Doubles = NDArray[np.float64]
 
 
 class Ranker(Protocol):
-    """A ranker of the rooms that are live at a visit.
-
-    A ranker with state of its own is also an `Observer` (training/recorded/replay_state.py). It then gets every message
-    in time order, and none before the moments of its time were scored. One that learns from more than a moment has is
-    also `NotesMoments`.
-    """
+    """A ranker of the rooms that are live at visits."""
 
     @property
     def name(self) -> str:
         """The ranker's name in the tables."""
 
-    def learn(self, past: Sequence[Moment]) -> None:
-        """Learns. Called once, with moments of the training part in time order, before anything is scored."""
+    def learn(self, past: RecordedVisits) -> None:
+        """Learns. Called once, with visits of the training part in time order, before anything is scored."""
 
-    def score(self, moment: Moment) -> NDArray[np.float64]:
-        """Scores of `moment.live_N`, [N]; higher is better, no NaN. Must not read `entered`, `surprise` or `kind`."""
-
-
-@runtime_checkable
-class NotesMoments(Protocol):
-    """A ranker that notes, of moments to learn from, values that are known only at that time."""
-
-    def note(self, moment: Moment) -> None:
-        """Notes a moment. Called for each that `learn` will get, in order, before any later message is applied."""
+    def score(self, visits: RecordedVisits) -> Doubles:
+        """Scores of all candidates, [R]; higher is better, no NaN. Must not read who was entered, or of what kind."""
 
 
 @runtime_checkable
@@ -47,7 +35,7 @@ class LearnsBeside(Protocol):
 
     @property
     def learns_beside(self) -> bool:
-        """Whether it needs nothing but the moments: no other ranker, no random state of the process."""
+        """Whether it needs nothing but the visits: no other ranker, no random state of the process."""
 
 
 @runtime_checkable
@@ -56,13 +44,13 @@ class TimesRequests(Protocol):
 
     @property
     def request_s(self) -> float:
-        """Seconds of that part over all moments scored."""
+        """Seconds of that part over all visits scored."""
 
 
 class _Counting:
     """A ranker that learns nothing and needs nothing but the features."""
 
-    def learn(self, past: Sequence[Moment]) -> None:
+    def learn(self, past: RecordedVisits) -> None:
         """Does nothing: there is nothing to learn."""
 
 
@@ -76,18 +64,14 @@ class Popularity(_Counting):
         self.column = column
         self._learned = False
 
-    def learn(self, past: Sequence[Moment]) -> None:
+    def learn(self, past: RecordedVisits) -> None:
         """Chooses the seconds. Rankers that build on popularity call it as well: only the first call counts."""
-
-        def gain(column: str) -> float:
-            return sum(_gain(moment.features_NF[:, COLUMN[column]], moment.entered) for moment in past)
-
         if not self._learned:
-            self.column = max(self._choices, key=gain)
+            self.column = max(self._choices, key=lambda column: _gain(feature(past, column), past))
             self._learned = True
 
-    def score(self, moment: Moment) -> NDArray[np.float64]:
-        return moment.features_NF[:, COLUMN[self.column]].astype(np.float64)
+    def score(self, visits: RecordedVisits) -> Doubles:
+        return feature(visits, self.column)
 
 
 class NewcomerPopularity(_Counting):
@@ -95,9 +79,9 @@ class NewcomerPopularity(_Counting):
 
     name = "newcomers"
 
-    def score(self, moment: Moment) -> NDArray[np.float64]:
-        newcomers_N = moment.features_NF[:, COLUMN["newcomers_60s"]].astype(np.float64)
-        return newcomers_N + 1e-3 * moment.features_NF[:, COLUMN["entries_share"]]
+    def score(self, visits: RecordedVisits) -> Doubles:
+        score_R: Doubles = feature(visits, "newcomers_60s") + 1e-3 * feature(visits, "entries_share")
+        return score_R
 
 
 class Memory:
@@ -111,58 +95,68 @@ class Memory:
     def __init__(self, popularity: Popularity) -> None:
         self._popularity = popularity
 
-    def learn(self, past: Sequence[Moment]) -> None:
+    def learn(self, past: RecordedVisits) -> None:
         self._popularity.learn(past)
 
-    def score(self, moment: Moment) -> NDArray[np.float64]:
-        return _remembered(moment, _share(self._popularity.score(moment)))
+    def score(self, visits: RecordedVisits) -> Doubles:
+        return _remembered(visits, _share(self._popularity.score(visits), visits))
 
 
 class MemoryAndMoves(Memory):
     """The memory ranker, with the other channels by transitions from the viewer's channel, smoothed by popularity.
 
     Two things are chosen on the training part, by visits to channels new to the viewer: which transitions count (all,
-    those to a channel new to the viewer who moved, those of the last minutes), and the weight of popularity.
+    or those to a channel new to the viewer who moved), and the weight of popularity.
     """
 
     name = "memory + transitions"
-    _columns = ("moves_share", "first_moves_share", "recent_moves")
+    _columns = ("moves_share", "first_moves_share")
     _priors = (0.1, 0.3, 1.0, 3.0)  # popularity's weight; that of transitions is 1
 
     def __init__(self, popularity: Popularity, column: str = "first_moves_share", prior: float = 1.0) -> None:
         super().__init__(popularity)
         self.column, self.prior = column, prior
 
-    def learn(self, past: Sequence[Moment]) -> None:
+    def learn(self, past: RecordedVisits) -> None:
         super().learn(past)
-        new = [moment for moment in past if moment.kind == VisitKind.NEW and not moment.surprise]
+        new = past.taken(np.flatnonzero((past.sets.kind_V == VisitKind.NEW) & ~past.outside_V))
 
         def gain(choice: tuple[str, float]) -> float:
             self.column, self.prior = choice
-            return sum(_gain(self.score(moment), moment.entered) for moment in new)
+            return _gain(self.score(new), new)
 
-        if new:
+        if len(new):
             self.column, self.prior = max(product(self._columns, self._priors), key=gain)
 
-    def score(self, moment: Moment) -> NDArray[np.float64]:
-        moves_N = _share(moment.features_NF[:, COLUMN[self.column]].astype(np.float64))
-        popular_N = _share(self._popularity.score(moment))
-        return _remembered(moment, (moves_N + self.prior * popular_N) / (1 + self.prior))
+    def score(self, visits: RecordedVisits) -> Doubles:
+        moves_R = _share(feature(visits, self.column), visits)
+        popular_R = _share(self._popularity.score(visits), visits)
+        return _remembered(visits, (moves_R + self.prior * popular_R) / (1 + self.prior))
 
 
-def _remembered(moment: Moment, others_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    visits_N = moment.features_NF[:, COLUMN["own_visits"]]
-    recency_N = moment.features_NF[:, COLUMN["own_recency"]]
-    own_N = 1.0 + moment.features_NF[:, COLUMN["own_share"]] + 1.0 / (2.0 + recency_N)
-    score_N = np.where(visits_N > 0, own_N + 0.1 * others_N, others_N)
-    score_N[moment.features_NF[:, COLUMN["own_here"]] == 2] = -1.0
-    return score_N
+def feature(visits: RecordedVisits, name: str) -> Doubles:
+    """A feature of all candidates, float64 [R]."""
+    return visits.sets.features_RF[:, COLUMN[name]].astype(np.float64)
 
 
-def _share(values_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values_N / max(float(values_N.sum()), 1.0)
+def _remembered(visits: RecordedVisits, others_R: Doubles) -> Doubles:
+    """Scores by the viewer's own channels first; in single precision, as the features are."""
+    column = {name: visits.sets.features_RF[:, COLUMN[name]] for name in ("own_visits", "own_share", "own_recency")}
+    own_R = 1.0 + column["own_share"] + 1.0 / (2.0 + column["own_recency"])
+    score_R: Doubles = np.where(column["own_visits"] > 0, own_R + 0.1 * others_R, others_R)
+    score_R[feature(visits, "own_here") == 2] = -1.0
+    return score_R
 
 
-def _gain(values_N: NDArray[np.floating], entered: int) -> float:
-    """NDCG of the room entered, in a list of any length."""
-    return 1.0 / float(np.log2(2 + np.count_nonzero(values_N > values_N[entered])))
+def _share(value_R: Doubles, visits: RecordedVisits) -> Doubles:
+    """The values, divided by their sum over the visit's candidates."""
+    sum_V = np.add.reduceat(value_R, visits.sets.starts()) if len(visits) else np.zeros(0)
+    share_R: Doubles = value_R / np.maximum(sum_V, 1.0)[visits.visit_R]
+    return share_R
+
+
+def _gain(value_R: Doubles, visits: RecordedVisits) -> float:
+    """The sum of the visits' NDCG, in lists of any length."""
+    seg_R = visits.visit_R
+    above_V = np.bincount(seg_R, value_R > value_R[visits.entered_R][seg_R], len(visits))
+    return float((1.0 / np.log2(2 + above_V)).sum())

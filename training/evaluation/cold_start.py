@@ -19,8 +19,8 @@ def cold_streamers(channels: Sequence[str], share: float) -> NDArray[np.bool_]:
     return np.array([int.from_bytes(digest, "big") < share * 2**64 for digest in digests], bool)
 
 
-def without_past(chat: Chat, cold_C: NDArray[np.bool_]) -> Chat:
-    """The recording without these channels' chat before the test. The test part stays unchanged.
+def kept_without(chat: Chat, cold_C: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The messages that are left without these channels' chat before the test, bool [M].
 
     Raises InputFileError: nothing would be left to learn from.
     """
@@ -31,6 +31,11 @@ def without_past(chat: Chat, cold_C: NDArray[np.bool_]) -> Chat:
             "empty; hold out a smaller share, or give more chat"
         )
     kept_M[chat.num_train :] = True
+    return kept_M
+
+
+def kept(chat: Chat, kept_M: NDArray[np.bool_]) -> Chat:
+    """The recording without some messages of its training part."""
     return replace(
         chat,
         at_us_M=chat.at_us_M[kept_M],

@@ -6,8 +6,10 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -15,13 +17,17 @@ from numpy.typing import NDArray
 
 from streaming.errors import InputFileError
 from streaming.section import Count, CountOrZero, Section
-from training.evaluation.baselines import LearnsBeside, NotesMoments, Ranker, TimesRequests
+from training.evaluation.baselines import LearnsBeside, Ranker, TimesRequests
+from training.evaluation.metrics import PLACES
+from training.evaluation.recorded_examples import Beside, Progress, read_visits
 from training.evaluation.report import Report, Seen, Tally, build
 from training.features.features import COLUMN
 from training.features.visit_kinds import VisitKind
 from training.recorded.chat import Chat
-from training.recorded.replay_state import Moment, Observer, moments
+from training.recorded.recorded_visits import RecordedVisits, VisitReader
 from training.recorded.visits import kinds
+
+SCORED = 1_024  # visits at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +44,11 @@ class EvaluateConfig(Section):
     against: str = "boosting"
 
 
-class Progress(Observer, Protocol):
-    """An observer of the chat that is also notified of stages."""
-
-    def stage(self, text: str) -> None:
-        """Names the stage that begins now."""
-
-
 class RankingSink(Protocol):
     """A sink for the rankings of visits, in time order."""
 
-    def add(self, moment: Moment, ranked_N: NDArray[np.intp]) -> None:
-        """Takes a visit's ranking. ranked_N: all live channels, best first."""
+    def add(self, visits: RecordedVisits, ranked_R: NDArray[np.intp]) -> None:
+        """Takes the rankings of visits. ranked_R: rows of the candidates, visit by visit, best first."""
 
 
 def evaluate(
@@ -58,49 +57,63 @@ def evaluate(
     config: EvaluateConfig,
     progress: Progress,
     *,
+    beside: Beside | None = None,
     sinks: Mapping[str, RankingSink] | None = None,
     cold_C: NDArray[np.bool_] | None = None,
 ) -> Report:
     """Measures `rankers` on the visits of the test part.
 
-    Rankers that are observers follow the chat; those that note moments get each that is learned from. sinks: by the
-    name of the ranker whose rankings they take. cold_C: channels whose past `without_past` has removed, which are
-    reported apart. Raises InputFileError: there is nothing to rank or nobody to resample.
+    sinks: by the name of the ranker whose rankings they take. cold_C: channels whose past is left out of the chat,
+    which are reported apart. Raises InputFileError: there is nothing to rank or nobody to resample; and what making
+    examples, encoding and learning raise.
     """
     kind_M = kinds(chat)
     _check(chat, kind_M)
-    progress.stage("past")
-    sample_M = _sample(kind_M[: chat.num_train], config)
-    wanted_M = np.r_[sample_M, kind_M[chat.num_train :] != VisitKind.NO_VISIT]
-    passing = moments(chat, kind_M, wanted_M, (progress, *[each for each in rankers if isinstance(each, Observer)]))
-    past, first = _take_past(passing, chat.num_train, [each for each in rankers if isinstance(each, NotesMoments)])
-    _learn(rankers, past, progress)
-    progress.stage("test")
-    num_visits = int(np.count_nonzero(wanted_M[chat.num_train :]))
-    tallies = {ranker.name: Tally(num_visits, len(chat.channels)) for ranker in rankers}
-    hash_C = _hashes(chat.channels)
-    seen = Seen(chat, num_visits, len(past), cold_C)
-    past.clear()  # half a gigabyte, which the test does not need
-    timed = {ranker.name: ranker for ranker in rankers if isinstance(ranker, TimesRequests)}
-    for index, moment in enumerate(_chain(first, passing)):
-        seen.add(index, moment)
-        tie_N = _ties(moment, hash_C)
-        for ranker in rankers:
-            ranked_N = _rank(ranker, moment, tie_N, tallies[ranker.name], index)
-            if sinks and ranker.name in sinks:
-                sinks[ranker.name].add(moment, ranked_N)
-    for ranker in rankers:
-        tally = tallies[ranker.name]
-        tally.request_s = timed[ranker.name].request_s if ranker.name in timed else tally.spent_s
+    wanted_M = np.r_[_sample(kind_M[: chat.num_train], config), kind_M[chat.num_train :] != VisitKind.NO_VISIT]
+    with TemporaryDirectory(prefix="tidecast-evaluate-") as folder:
+        reader = read_visits(
+            chat, kind_M, wanted_M, beside or Beside(), folder=Path(folder) / "examples", progress=progress
+        )
+        learned = _learn(rankers, reader.past(), progress)
+        seen = Seen(chat, reader.num_rest, learned, cold_C)
+        tallies = {ranker.name: Tally(reader.num_rest, len(chat.channels)) for ranker in rankers}
+        progress.stage("test", "visits", reader.num_rest)
+        _rank_all(reader, rankers, tallies, seen=seen, sinks=sinks or {}, progress=progress)
     progress.stage("confidence intervals")
     against = config.against if config.against in tallies else ""
     return build(chat, kind_M[: chat.num_train], seen, tallies, against=against, seed=config.seed)
 
 
+def _rank_all(
+    reader: VisitReader,
+    rankers: Sequence[Ranker],
+    tallies: Mapping[str, Tally],
+    *,
+    seen: Seen,
+    sinks: Mapping[str, RankingSink],
+    progress: Progress,
+) -> None:
+    """Has all rankers rank all visits of the test."""
+    hash_C, done = _hashes(reader.chat.channels), 0
+    for shard in reader.rest():
+        for first in range(0, len(shard), SCORED):
+            visits = shard.between(first, min(first + SCORED, len(shard)))
+            seen.add(done, visits)
+            for ranker in rankers:
+                ranked_R = _rank(ranker, visits, hash_C, tallies[ranker.name], done)
+                if ranker.name in sinks:
+                    sinks[ranker.name].add(visits, ranked_R)
+            done += len(visits)
+            progress.done(done)
+    for ranker in rankers:
+        tally = tallies[ranker.name]
+        tally.request_s = ranker.request_s if isinstance(ranker, TimesRequests) else tally.spent_s
+
+
 class _LearningBeside(threading.Thread):
     """A thread in which rankers learn one after the other while others learn. A daemon: Ctrl-C does not wait for it."""
 
-    def __init__(self, rankers: Sequence[Ranker], past: Sequence[Moment]) -> None:
+    def __init__(self, rankers: Sequence[Ranker], past: RecordedVisits) -> None:
         super().__init__(name="learning", daemon=True)
         self._rankers, self._past = rankers, past
         self._error: BaseException | None = None
@@ -119,8 +132,11 @@ class _LearningBeside(threading.Thread):
             raise self._error
 
 
-def _learn(rankers: Sequence[Ranker], past: Sequence[Moment], progress: Progress) -> None:
-    """Has rankers learn: those that can learn beside others in a thread per core but one, the rest in this thread."""
+def _learn(rankers: Sequence[Ranker], past: RecordedVisits, progress: Progress) -> int:
+    """Has rankers learn: those that can learn beside others in a thread per core but one, the rest in this thread.
+
+    Returns the number of visits that they learned from.
+    """
     beside = [ranker for ranker in rankers if isinstance(ranker, LearnsBeside) and ranker.learns_beside]
     threads = max(1, len(os.sched_getaffinity(0)) - 1)
     learning = [_LearningBeside(beside[first::threads], past) for first in range(min(threads, len(beside)))]
@@ -134,21 +150,25 @@ def _learn(rankers: Sequence[Ranker], past: Sequence[Moment], progress: Progress
         progress.stage(f"learning {', '.join(ranker.name for ranker in beside)} from {len(past):,} visits")
     for thread in learning:
         thread.wait()
+    return len(past)
 
 
-def _ties(moment: Moment, hash_C: NDArray[np.int64]) -> NDArray[np.intp]:
-    """The order of rooms with equal scores, positions [N]: by messages in five minutes, then by a hash of the name."""
-    return np.lexsort((hash_C[moment.live_N], -moment.features_NF[:, COLUMN["messages_300s"]]))
+def _rank(
+    ranker: Ranker, visits: RecordedVisits, hash_C: NDArray[np.int64], tally: Tally, first: int
+) -> NDArray[np.intp]:
+    """Ranks the candidates of visits; returns their rows, visit by visit, best first.
 
-
-def _rank(ranker: Ranker, moment: Moment, tie_N: NDArray[np.intp], tally: Tally, index: int) -> NDArray[np.intp]:
+    Equal scores are ordered by messages in five minutes, then by a hash of the name.
+    """
     started_s = time.perf_counter()
-    score_N = ranker.score(moment)
+    score_R = ranker.score(visits)
     tally.spent_s += time.perf_counter() - started_s
-    order_N = tie_N[np.argsort(-score_N[tie_N], kind="stable")]
-    ranked_N = moment.live_N[order_N]
-    tally.add(index, int(np.flatnonzero(order_N == moment.entered)[0]) + 1, ranked_N)
-    return ranked_N
+    busy_R, seg_R = visits.sets.features_RF[:, COLUMN["messages_300s"]], visits.visit_R
+    ranked_R = np.lexsort((hash_C[visits.channel_R], -busy_R, -score_R, seg_R))
+    place_R = np.empty(len(ranked_R), np.int64)
+    place_R[ranked_R] = np.arange(len(ranked_R)) - visits.sets.starts()[seg_R]
+    tally.add(first, place_R[visits.entered_R] + 1, visits.channel_R[place_R < PLACES])
+    return ranked_R
 
 
 def _sample(kind_M: NDArray[np.int8], config: EvaluateConfig) -> NDArray[np.bool_]:
@@ -159,24 +179,6 @@ def _sample(kind_M: NDArray[np.int8], config: EvaluateConfig) -> NDArray[np.bool
     wanted_M = np.zeros(len(kind_M), bool)
     wanted_M[rng.choice(later, min(config.train_visits, len(later)), replace=False)] = True
     return wanted_M
-
-
-def _take_past(
-    passing: Iterator[Moment], num_train: int, noting: Sequence[NotesMoments]
-) -> tuple[list[Moment], Moment]:
-    past: list[Moment] = []
-    for moment in passing:
-        if moment.message >= num_train:
-            return past, moment
-        for ranker in noting:
-            ranker.note(moment)
-        past.append(moment)
-    raise AssertionError("a test without visits was refused before")
-
-
-def _chain(first: Moment, rest: Iterator[Moment]) -> Iterator[Moment]:
-    yield first
-    yield from rest
 
 
 def _hashes(channels: Sequence[str]) -> NDArray[np.int64]:

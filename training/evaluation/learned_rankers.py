@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+
+import numpy as np
 
 from streaming.errors import ConfigError
-from streaming.recorded.replay import Channel
-from training.evaluation.trained_model import Learned
+from training.evaluation.trained_model import Learned, as_they_are
 from training.fit.local_fit import FitConfig
+from training.model.batches import CandidateSets, ContentTable
 from training.model.config import LarmConfig, ModelConfig, Sides
-from training.recorded.candidate_batches import ContentTables, NoContent, Shuffled
 from training.recorded.chat import Chat
-from training.recorded.content_timeline import ContentTimeline
 from training.registry.bundle import Bundle
 
 D_CONTENT = 384  # dimensions of the zeros in place of content where none is given
-
-
-class Given(Protocol):
-    """The inputs that the models learn from. content: None where none is given."""
-
-    @property
-    def chat(self) -> Chat: ...
-    @property
-    def known(self) -> Mapping[str, Channel]: ...
-    @property
-    def content(self) -> ContentTimeline | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +42,54 @@ MODELS: dict[str, Parts] = {
 }
 
 
-def learned(name: str, given: Given, seed: int) -> Learned:
-    """A model that learns from the training part. Raises ConfigError: it needs content, and none is given."""
+def learned(name: str, chat: Chat, d_content: int | None, seed: int) -> Learned:
+    """A model that learns from the training part.
+
+    d_content: dimensions of the content, None where none is given. Raises ConfigError: it needs content.
+    """
     parts = MODELS[name]
-    contents: ContentTables = given.content if given.content is not None else NoContent(D_CONTENT)
-    if given.content is None and parts.needs_content:
+    if d_content is None and parts.needs_content:
         raise ConfigError(f"{name} needs --content FOLDER, where the vectors of the chat are kept")
-    if parts.shuffled:
-        contents = Shuffled(contents, seed)
-    config = FitConfig()
-    learn = replace(config.learn, coded=parts.codes, seed=seed)
-    return Learned(
-        name, given.chat, contents, FitConfig(ModelConfig(larm=LarmConfig(sides=parts.sides)), learn), known=given.known
-    )
+    seen = shuffled_content(seed) if parts.shuffled else as_they_are
+    if d_content is None:
+        seen = without_content(D_CONTENT)
+    learn = replace(FitConfig().learn, coded=parts.codes, seed=seed)
+    return Learned(name, chat, FitConfig(ModelConfig(larm=LarmConfig(sides=parts.sides)), learn), seen=seen)
 
 
-def given_version(name: str, bundle: Bundle, given: Given) -> Learned:
+def given_version(name: str, bundle: Bundle, chat: Chat, d_content: int | None) -> Learned:
     """A version that was trained before. Raises ConfigError: the content given has other dimensions."""
-    contents: ContentTables = given.content if given.content is not None else NoContent(bundle.manifest.d_content)
-    if contents.now_RD.shape[1] != bundle.manifest.d_content:
-        raise ConfigError(
-            f"--version {name} reads content of {bundle.manifest.d_content} dimensions; the vectors given have "
-            f"{contents.now_RD.shape[1]}"
+    needed = bundle.manifest.d_content
+    if d_content not in (None, needed):
+        raise ConfigError(f"--version {name} reads content of {needed} dimensions; the vectors given have {d_content}")
+    seen = without_content(needed) if d_content is None else as_they_are
+    return Learned(name, chat, FitConfig(), seen=seen, bundle=bundle)
+
+
+def without_content(d_content: int) -> Callable[[CandidateSets], CandidateSets]:
+    """Takes the content from candidate sets: one row of zeros, with as many dimensions as a model reads."""
+    none_1D = np.zeros((1, d_content), np.float16)
+
+    def taken(sets: CandidateSets) -> CandidateSets:
+        pasts = replace(sets.pasts, now_VT=np.zeros_like(sets.pasts.now_VT), mean_VT=np.zeros_like(sets.pasts.mean_VT))
+        return replace(
+            sets,
+            now_R=np.zeros_like(sets.now_R),
+            mean_R=np.zeros_like(sets.mean_R),
+            pasts=pasts,
+            contents=ContentTable(none_1D, none_1D),
         )
-    return Learned(name, given.chat, contents, FitConfig(), known=given.known, bundle=bundle)
+
+    return taken
+
+
+def shuffled_content(seed: int) -> Callable[[CandidateSets], CandidateSets]:
+    """Replaces every row of content by another, the same one wherever it occurs. Models learn only noise from it."""
+
+    def taken(sets: CandidateSets) -> CandidateSets:
+        rng, contents = np.random.default_rng(seed), sets.contents
+        mean_LD = contents.mean_LD.copy()
+        mean_LD[1:] = contents.mean_LD[1:][rng.permutation(len(mean_LD) - 1)]
+        return replace(sets, contents=ContentTable(contents.now_KD[rng.permutation(len(contents.now_KD))], mean_LD))
+
+    return taken

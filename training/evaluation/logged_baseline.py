@@ -1,4 +1,4 @@
-"""The baseline ranker's score on candidate sets, for the promotion gate, from viewers' pasts in examples. Never learns.
+"""The baseline ranker's score on candidate sets, from viewers' pasts in examples. Never learns.
 
 It scores like actors/recommend/baseline_score.py, except where a candidate set has less data. Shares of categories and
 languages and the mean content come from the past visits in the candidate set; a profile may have more. Only the
@@ -30,12 +30,37 @@ from training.baseline import (
 from training.content.declared_labels import UNKNOWN, label
 from training.features.features import COLUMN
 from training.model.batches import CandidateSets
+from training.recorded.recorded_visits import RecordedVisits
 from training.settings import Baseline, BaselineWeights
 
 Floats = NDArray[np.float32]
 
 LABELS = ("language", "category")  # in the order of training/content/declared_labels.py
 DAY_S = 86_400.0
+IN_ROOM = 2  # the value of own_here in the room that the viewer is in
+BEHIND_ALL = -0.5  # below every score
+
+
+class VersionZero:
+    """The baseline ranker, which a replica without a model ranks by, among the rankers of an evaluation.
+
+    The room that the viewer is in comes last: a replica does not recommend it.
+    """
+
+    name = "version 0"
+
+    def __init__(self, baseline: Baseline) -> None:
+        """baseline: its settings where it serves."""
+        self._baseline = baseline
+
+    def learn(self, past: RecordedVisits) -> None:
+        """Does nothing: the baseline ranker does not learn."""
+
+    def score(self, visits: RecordedVisits) -> NDArray[np.float64]:
+        """Scores of all candidates, float64 [R]."""
+        score_R = zero_scores(visits.sets, self._baseline)
+        score_R[visits.sets.features_RF[:, COLUMN["own_here"]] == IN_ROOM] = BEHIND_ALL
+        return score_R
 
 
 def zero_scores(slates: CandidateSets, baseline: Baseline) -> NDArray[np.float64]:
@@ -70,7 +95,9 @@ def _of_crowds(
     """The part of the score that is the same for every viewer, float64 [R], relative to the candidate set's largest."""
     weights = baseline.weights
     heat_R = heat(*(column[name] for name in ("newcomers_60s", "newcomers_600s", "entries_60s", "entries_600s")))
-    crowd_R = np.nan_to_num(column["audience"]) + TEN_SECONDS_IN_A_MINUTE * column["messages_10s"]
+    nobody_left_R = np.isnan(column["audience"])  # as far as was seen: all who came are there
+    audience_R = np.where(nobody_left_R, column["room_visits"], column["audience"])
+    crowd_R = audience_R + TEN_SECONDS_IN_A_MINUTE * column["messages_10s"]
     score_R: NDArray[np.float64] = weights.trending * _logarithmic(heat_R, starts_V)
     score_R += weights.crowd * _logarithmic(crowd_R, starts_V)
     score_R += weights.rising * rise(column["messages_10s"], column["messages_60s"])

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from streaming.errors import VersionError
 from training.evaluation.logged_baseline import zero_scores
-from training.features.features import COLUMN, ROOM_FEATURES, VIEWER_FEATURES
+from training.evaluation.version_on_sets import VersionOnSets
 from training.features.visit_kinds import VisitKind
-from training.inference.interface import RoomEmbeddings
-from training.inference.served_model import Version, VersionViewer
+from training.inference.served_model import Version
 from training.model.batches import CandidateSets
 from training.registry.bundle import Bundle
 from training.registry.manifest import V0
@@ -107,48 +106,7 @@ class SliceGate:
 
     def _scores(self, version: Version) -> NDArray[np.float64]:
         """The version's scores of all candidates, as it would serve, float64 [R]."""
-        slates, scores = self._slates, np.zeros(len(self._slates.features_RF))
-        for place, start in enumerate(slates.starts().tolist()):
-            rows = slice(start, start + int(slates.size_V[place]))
-            rooms = self._align(
-                version, slates.streamer_R[rows], slates.now_R[rows], slates.mean_R[rows], slates.labels_R2[rows]
-            )
-            features_NF = slates.features_RF[rows]
-            viewer = self._viewer(version, place)
-            prepared_NH = version.prepare(features_NF[:, [COLUMN[name] for name in ROOM_FEATURES]], rooms)
-            personal_NP = features_NF[:, [COLUMN[name] for name in VIEWER_FEATURES]]
-            scores[rows] = version.logits(viewer, rooms, prepared_NH, personal_NP)[:, 0]
-        return scores
-
-    def _viewer(self, version: Version, place: int) -> VersionViewer:
-        pasts = self._slates.pasts
-        length = min(int(pasts.length_V[place]), version.max_visits)
-        last = slice(pasts.streamer_VT.shape[1] - length, None)
-        rows = (pasts.streamer_VT, pasts.now_VT, pasts.mean_VT, pasts.labels_VT2)
-        return version.viewer_of(
-            self._align(version, *(column[place, last] for column in rows)),
-            action_V=pasts.action_VT[place, last].astype(np.int64),
-            dwell_s_V=pasts.dwell_s_VT[place, last],
-            gap_s_V=pasts.gap_s_VT[place, last],
-            since_same_s_V=pasts.since_same_s_VT[place, last],
-            hour=float(self._slates.at_ms_V[place] / 3.6e6 % 24),
-        )
-
-    def _align(
-        self,
-        version: Version,
-        row_N: NDArray[np.int32],
-        now_N: NDArray[np.int32],
-        mean_N: NDArray[np.int32],
-        labels_N2: NDArray[np.int32],
-    ) -> RoomEmbeddings:
-        contents = self._slates.contents
-        return version.embed_rooms(
-            [self._names[row] for row in row_N.tolist()],
-            contents.now_KD[now_N].astype(np.float32),
-            np.nan_to_num(contents.mean_LD[mean_N].astype(np.float32)),
-            labels_N2,
-        )
+        return VersionOnSets(version, self._slates, self._names).scores()
 
 
 def ndcg(score_R: NDArray[np.float64], slates: CandidateSets) -> NDArray[np.float64]:

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from streaming.errors import InputFileError
 from training.recorded.chat import Chat
-from training.recorded.replay_state import Moment
+from training.recorded.recorded_visits import RecordedVisits
 
 RANKED = 20
-ROWS = 20_000  # a row group
 
 
 class RankingsFile:
@@ -38,7 +37,6 @@ class RankingsFile:
                 ("live", pa.int32()),
             ]
         )
-        self._rows: list[tuple[int, int, int, NDArray[np.intp], int]] = []
 
     def __enter__(self) -> RankingsFile:
         try:
@@ -50,34 +48,26 @@ class RankingsFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self._write()
         self._writer.close()
         if error is None:
             self._unfinished.replace(self._path)
         else:
             self._unfinished.unlink()
 
-    def add(self, moment: Moment, ranked_N: NDArray[np.intp]) -> None:
-        """Adds a visit's ranking. ranked_N: all live channels, best first."""
-        entered = int(moment.live_N[moment.entered])
-        self._rows.append((moment.at_us, moment.viewer, entered, ranked_N[:RANKED].copy(), len(ranked_N)))
-        if len(self._rows) >= ROWS:
-            self._write()
-
-    def _write(self) -> None:
-        at_us, viewers, entered, ranked, live = zip(*self._rows, strict=True) if self._rows else ((),) * 5
-        offsets = np.cumsum([0, *map(len, ranked)]).astype(np.int32)
-        flat = np.concatenate(ranked) if ranked else np.empty(0, np.intp)
+    def add(self, visits: RecordedVisits, ranked_R: NDArray[np.integer]) -> None:
+        """Adds the rankings of visits. ranked_R: rows of the candidates, visit by visit, best first."""
+        size_V, channel_R = visits.sets.size_V, visits.channel_R
+        kept_R = np.arange(len(ranked_R)) - np.repeat(visits.sets.starts(), size_V) < RANKED
+        offsets = np.append(0, np.cumsum(np.minimum(size_V, RANKED))).astype(np.int32)
+        ranked = self._channels.take(pa.array(channel_R[ranked_R[kept_R]]))
         columns = [
-            pa.array(at_us, pa.timestamp("us")),
-            self._viewers.take(pa.array(viewers, pa.int64())),
-            self._channels.take(pa.array(entered, pa.int64())),
-            pa.ListArray.from_arrays(pa.array(offsets), self._channels.take(pa.array(flat, pa.int64()))),
-            pa.array(live, pa.int32()),
+            pa.array(visits.at_us_V, pa.timestamp("us")),
+            self._viewers.take(pa.array(visits.viewer_V)),
+            self._channels.take(pa.array(channel_R[visits.entered_R])),
+            pa.ListArray.from_arrays(pa.array(offsets), ranked),
+            pa.array(size_V, pa.int32()),
         ]
         self._writer.write_table(pa.table(columns, schema=self._schema))
-        self._rows.clear()
 
 
 def _numbers(names: pa.Array) -> pa.Array:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.metrics import PLACES, Group, Interval, Spread, measure, small, spread
+from training.evaluation.metrics import Group, Interval, Spread, measure, small, spread
+from training.features.features import COLUMN
 from training.features.visit_kinds import VisitKind
 from training.recorded.chat import Chat
-from training.recorded.replay_state import Moment
-from training.recorded.visits import room_ages_us
+from training.recorded.recorded_visits import RecordedVisits
 
 # visits of a channel before the one measured: a streamer without a past is the harder case
 HISTORIES = ((0, 100), (100, 1_000), (1_000, 10_000), (10_000, 2**62))
-YOUNG_US = 600_000_000  # a room's first ten minutes
+YOUNG_S = 600  # a room's first ten minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,10 @@ class Tally:
         self.spent_s = 0.0
         self.request_s = 0.0
 
-    def add(self, index: int, rank: int, ranked_N: NDArray[np.intp]) -> None:
-        """Adds a visit's result. ranked_N: all live channels, best first."""
-        self.rank_V[index] = rank
-        self.places_C[ranked_N[:PLACES]] += 1
+    def add(self, first: int, rank_B: NDArray[np.integer], channel_K: NDArray[np.integer]) -> None:
+        """Adds the results of visits from number `first` on. channel_K: in the first ten places of their rankings."""
+        self.rank_V[first : first + len(rank_B)] = rank_B
+        self.places_C += np.bincount(channel_K, minlength=len(self.places_C))
 
 
 class Seen:
@@ -77,7 +77,6 @@ class Seen:
         """cold_C: channels absent from training, if any were held out."""
         self.learned = learned
         self.cold_C = cold_C
-        self._age_us_M = room_ages_us(chat)
         self.kind_V = np.zeros(num_visits, np.int8)
         self.viewer_V = np.zeros(num_visits, np.int32)
         self.channel_V = np.zeros(num_visits, np.int32)
@@ -87,14 +86,17 @@ class Seen:
         self.live_V = np.zeros(num_visits, np.int32)
         self.live_C = np.zeros(len(chat.channels), bool)
 
-    def add(self, index: int, moment: Moment) -> None:
-        """Adds one visit of the test."""
-        self.kind_V[index], self.viewer_V[index] = moment.kind, moment.viewer
-        self.channel_V[index] = moment.live_N[moment.entered]
-        self.history_V[index], self.surprise_V[index] = moment.channel_visits, moment.surprise
-        self.young_V[index] = self._age_us_M[moment.message] < YOUNG_US
-        self.live_V[index] = len(moment.live_N)
-        self.live_C[moment.live_N] = True
+    def add(self, first: int, visits: RecordedVisits) -> None:
+        """Adds visits of the test, from number `first` on."""
+        sets, entered_R = visits.sets, visits.entered_R
+        at = slice(first, first + len(visits))
+        entered_BF = sets.features_RF[entered_R]
+        self.kind_V[at], self.viewer_V[at] = sets.kind_V, visits.viewer_V
+        self.channel_V[at] = visits.channel_R[entered_R]
+        self.history_V[at], self.surprise_V[at] = entered_BF[:, COLUMN["total_visits"]], visits.outside_V
+        self.young_V[at] = entered_BF[:, COLUMN["room_age_s"]] < YOUNG_S
+        self.live_V[at] = sets.size_V
+        self.live_C[visits.channel_R] = True
 
     def groups(self) -> dict[str, NDArray[np.bool_]]:
         """The visits of each kind, bool [V]."""

@@ -7,39 +7,33 @@ knew when it was trained.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streaming.recorded.replay import Channel
-from training.evaluation.replayed_version import ReplayedVersion
 from training.evaluation.tower_diagnostics import TowerRecall, Towers, gates_of
-from training.features.features import COLUMN, ROOM_FEATURES, VIEWER_FEATURES
+from training.evaluation.version_on_sets import VersionOnSets
 from training.features.visit_kinds import VisitKind
 from training.fit.export import Origin
 from training.fit.learner import LearnStep
 from training.fit.local_fit import FitConfig, fit_version
 from training.inference.served_model import Version
-from training.recorded.candidate_batches import (
-    ContentTables,
-    channel_labels,
-    find_visits,
-    rows_of,
-    slates_of,
-    vocabulary,
-)
+from training.model.batches import CandidateSets
 from training.recorded.chat import Chat
-from training.recorded.moves_observer import MovesObserver
-from training.recorded.replay_state import Moment
+from training.recorded.recorded_visits import RecordedVisits
+from training.recorded.transitions import transitions_of_training
 from training.recorded.visits import kinds
 from training.registry.bundle import Bundle
 
-PERSONAL_COLUMNS = [COLUMN[name] for name in VIEWER_FEATURES]
-CROWD_COLUMNS = [COLUMN[name] for name in ROOM_FEATURES]
 THREADS = 1  # for learning: several wait for each other in busy loops, which take most of the processor
+
+
+def as_they_are(sets: CandidateSets) -> CandidateSets:
+    """The candidate sets with their own content."""
+    return sets
 
 
 class Learned:
@@ -49,88 +43,77 @@ class Learned:
         self,
         name: str,
         chat: Chat,
-        contents: ContentTables,
         config: FitConfig,
         *,
-        known: Mapping[str, Channel] = MappingProxyType({}),
-        encoder_version: str = "none",
+        seen: Callable[[CandidateSets], CandidateSets] = as_they_are,
         bundle: Bundle | None = None,
         told: Callable[[LearnStep, int], None] | None = None,
     ) -> None:
-        """known: languages and categories by channel. bundle: the version; None to learn one from the training part."""
+        """seen: gives candidate sets the content that the version sees.
+
+        bundle: the version; None to learn one from the training part.
+        """
         self.name = name
         self.bundle = bundle
-        self._chat, self._contents, self._config, self._told = chat, contents, config, told
-        self._encoder_version = encoder_version
-        self._labels_C2 = channel_labels(chat.channels, known)
+        self._chat, self._config, self._seen, self._told = chat, config, seen, told
         self._kind_M = kinds(chat)
-        self._visits = find_visits(chat, self._kind_M)
         self._recall = TowerRecall()
-        self._replayed: ReplayedVersion | None = None
+        self._version: Version | None = None
         self.request_s = 0.0
 
-    def learn(self, past: Sequence[Moment]) -> None:
+    def learn(self, past: RecordedVisits) -> None:
         """Fits a version where none is given; once only. Raises TrainingError: there is too little to learn from."""
-        if self._replayed is not None:
+        if self._version is not None:
             return
         if self.bundle is None:
-            usable = [moment for moment in past if len(moment.live_N) > 1 and not moment.surprise]
-            self.bundle = self._fit(usable)
-        version, channels = Version(self.bundle), self._chat.channels
-        self._replayed = ReplayedVersion(version, self._visits, self._contents, channels, self._labels_C2)
+            self.bundle = self._fit(past.usable())
+        self._version = Version(self.bundle)
 
-    @property
-    def replayed(self) -> ReplayedVersion:
-        """The version on the recording, once it has learned."""
-        if self._replayed is None:
+    def on(self, visits: RecordedVisits) -> VersionOnSets:
+        """The version on some visits, once it has learned."""
+        if self._version is None:
             raise AssertionError("learn comes first")
-        return self._replayed
+        return VersionOnSets(self._version, self._seen(visits.sets), ("", *self._chat.channels))
 
-    def score(self, moment: Moment) -> NDArray[np.float64]:
-        """Log odds of entering, float64 [N]."""
-        replayed = self.replayed
-        viewer, rooms = replayed.viewer(moment), replayed.rooms(moment)
-        self._recall.add(viewer.vector_E, rooms.vectors_NE, moment.entered)
-        prepared_NH = replayed.version.prepare(moment.features_NF[:, CROWD_COLUMNS], rooms)
-        personal_NP = moment.features_NF[:, PERSONAL_COLUMNS]
-        began_s = time.perf_counter()
-        logit_N3 = replayed.version.logits(viewer, rooms, prepared_NH, personal_NP)
-        self.request_s += time.perf_counter() - began_s
-        return logit_N3[:, 0].astype(np.float64)
+    def score(self, visits: RecordedVisits) -> NDArray[np.float64]:
+        """Log odds of entering, float64 [R]."""
+        score_R, on = np.zeros(len(visits.sets.features_RF)), self.on(visits)
+        for place, entered in enumerate(visits.sets.entered_V.tolist()):
+            viewer, rooms = on.viewer(place), on.rooms(place)
+            self._recall.add(viewer.vector_E, rooms.vectors_NE, entered)
+            prepared_NH, personal_NP = on.prepare(place, rooms), on.personal(place)
+            began_s = time.perf_counter()
+            logit_N3 = on.version.logits(viewer, rooms, prepared_NH, personal_NP)
+            self.request_s += time.perf_counter() - began_s
+            score_R[on.rows(place)] = logit_N3[:, 0]
+        return score_R
 
     def towers(self) -> Towers:
         """The diagnostics of the towers, after the visits that were scored."""
+        if self._version is None:
+            raise AssertionError("learn comes first")
         chat, visit_M = self._chat, self._kind_M[: self._chat.num_train] != VisitKind.NO_VISIT
         visits_C = np.bincount(chat.channel_M[: chat.num_train][visit_M], minlength=len(chat.channels))
-        return self._recall.figures(gates_of(self.replayed.version, chat.channels, visits_C))
+        return self._recall.figures(gates_of(self._version, chat.channels, visits_C))
 
-    def _fit(self, past: Sequence[Moment]) -> Bundle:
+    def _fit(self, past: RecordedVisits) -> Bundle:
         torch.set_num_threads(THREADS)
-        streamers = vocabulary(self._chat, [int(moment.live_N[moment.entered]) for moment in past])
-        row_C = rows_of(self._chat.channels, streamers)
-        slates = slates_of(
-            past,
-            self._visits,
-            self._contents,
-            row_C=row_C,
-            labels_C2=self._labels_C2,
-            max_visits=self._config.learn.visits,
-        )
+        channels = self._chat.channels
+        streamers = tuple(sorted({channels[channel] for channel in past.channel_R[past.entered_R].tolist()}))
+        row = {streamer: number for number, streamer in enumerate(streamers, start=1)}
+        row_C = np.array([row.get(channel, 0) for channel in channels], np.int32)
+        until_ms = int(past.at_us_V[-1]) // 1_000
         return fit_version(
-            slates,
+            _renumbered(self._seen(past.sets), np.append(np.int32(0), row_C)),
             streamers,
-            self._moves().counts(row_C).export(len(streamers) + 1),
+            transitions_of_training(self._chat, self._kind_M, row_C).export(len(streamers) + 1),
             self._config,
-            Origin(
-                self.name.replace(" ", "-"), self._encoder_version, past[-1].at_us // 1_000, past[-1].at_us // 1_000
-            ),
+            Origin(self.name.replace(" ", "-"), "none", until_ms, until_ms),
             on_step=self._told,
         )
 
-    def _moves(self) -> MovesObserver:
-        """The transitions of the training part."""
-        chat, moves = self._chat, MovesObserver(self._chat.num_train)
-        columns = (chat.at_us_M, chat.viewer_M, chat.channel_M, self._kind_M)
-        for message in zip(*(column[: chat.num_train].tolist() for column in columns), strict=True):
-            moves.apply(*message)
-        return moves
+
+def _renumbered(sets: CandidateSets, row_S: NDArray[np.int32]) -> CandidateSets:
+    """The candidate sets with other rows of streamers. row_S: by their rows now."""
+    pasts = replace(sets.pasts, streamer_VT=row_S[sets.pasts.streamer_VT])
+    return replace(sets, streamer_R=row_S[sets.streamer_R], pasts=pasts)

@@ -64,7 +64,6 @@ class CandidateSetBuilder:
         R = len(examples.room_R)
         start_P = np.cumsum(examples.past_V) - examples.past_V
         streamer_P = self._row_S[examples.past_streamer_P]
-        streamer_R = self._row_of_room[examples.room_R]
         return CandidateSets(
             at_ms_V=examples.at_ms_V,
             viewer_V=examples.viewer_V,
@@ -74,7 +73,7 @@ class CandidateSetBuilder:
             stay_s_V=np.where(np.isnan(examples.stay_s_V), examples.heard_s_V, examples.stay_s_V),
             interacted_V=examples.acts_V > 0,
             features_RF=_features(examples, transitions_RM),
-            streamer_R=streamer_R,
+            streamer_R=self.rows(examples),
             now_R=now.reshape(-1)[:R].astype(np.int32),
             mean_R=self._mean_K[examples.segment_R],
             labels_R2=self._labels_K2[examples.title_R],
@@ -91,6 +90,10 @@ class CandidateSetBuilder:
             ),
             contents=ContentTable(self._now(pairs), self._mean_LD),
         )
+
+    def rows(self, examples: Examples) -> NDArray[np.int32]:
+        """Rows of the candidates' streamers, int32 [R]."""
+        return self._row_of_room[examples.room_R]
 
     def _now(self, pairs: NDArray[np.int32]) -> NDArray[np.float16]:
         """Content vectors [K, D] of pairs of a title and a segment, each −1 for none; NaN where there is neither."""
@@ -133,8 +136,8 @@ def _rows(examples: ExampleSet, streamers: Sequence[str]) -> tuple[NDArray[np.in
 
 
 def _features(examples: Examples, transitions_RM: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Features [R, F], columns as FEATURES: those served and COUNTED; the others are NaN."""
-    features_RF = np.full((len(transitions_RM), len(FEATURES)), np.nan, np.float32)
+    """Features [R, F], columns as FEATURES: those served and COUNTED."""
+    features_RF = np.empty((len(transitions_RM), len(FEATURES)), np.float32)
     features_RF[:, : len(SERVED)] = examples.features_RF
     features_RF[:, [COLUMN[name] for name in COUNTED]] = transitions_RM
     return features_RF

@@ -1,7 +1,4 @@
-"""Counts of transitions between streamers, co-visits, and visits. Never knows who a viewer is.
-
-The numbers equal those of training/recorded/move_counters.py, but sparse: for as many streamers as a platform has.
-"""
+"""Counts of transitions between streamers, co-visits, and visits, sparse. Never knows who a viewer is."""
 
 from __future__ import annotations
 

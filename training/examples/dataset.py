@@ -11,8 +11,8 @@ index.json             written last: without it a folder holds no examples
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,11 @@ class ExampleSet:
             return pa.parquet.read_table(path, page_checksum_verification=True).combine_chunks()
         except (OSError, pa.ArrowException) as err:
             raise TrainingError(f"{path}: cannot be read: {err}; make the examples again") from err
+
+
+def joined(shards: Sequence[Examples]) -> Examples:
+    """The examples of several shards as one; every column is flat."""
+    return Examples(*(np.concatenate([getattr(shard, column.name) for shard in shards]) for column in fields(Examples)))
 
 
 def shard_name(number: int) -> str:

@@ -7,7 +7,8 @@ they compute.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import groupby
 
 import msgspec
@@ -18,10 +19,10 @@ from streaming.errors import RecordError
 from streaming.event_clock import RECORDED_EVENTS, EventClock
 from streaming.events import Impression, StreamerId, ViewerEvent, ViewerId, ViewerProfile
 from streaming.log.codec import Decoder
-from streaming.log.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_PROFILES
+from streaming.log.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.room.activity import ActivityBook
 from streaming.room.window_config import WindowConfig
-from streaming.viewer.presence import Deadlines, presence_of
+from streaming.viewer.presence import LATE_MS, Deadlines, presence_of
 from streaming.viewer.profile import ProfileAggregate
 from streaming.viewer.profile_config import ProfileConfig
 from training.examples.event_stream import StreamRecord
@@ -60,18 +61,23 @@ class ExamplePass:
         config: ExamplesConfig,
         *,
         chat_alone: bool,
+        chat_texts: bool = True,
+        chosen: Container[int] | None = None,
         window: WindowConfig | None = None,
         profile: ProfileConfig | None = None,
         room_timeout_s: int = ROOM_TIMEOUT_S,
     ) -> None:
         """chat_alone: visits and rooms are derived from chat, as in recordings of chat.
 
+        chat_texts: whether the texts of chat are wanted; only a pass over chat alone can go without. chosen: offsets of
+        the viewer events whose visits become examples; None: all that the configuration takes.
         room_timeout_s: the RoomWorkers' setting; with 0 only an `end` event ends a room.
         """
         self._config = config
         self._profile = profile or ProfileConfig()
         liveness = Liveness(LIVE_MS if chat_alone else None, 1_000 * room_timeout_s)
-        self.rooms = RoomStateColumns(window or WindowConfig(), liveness, config.max_held)
+        self.rooms = RoomStateColumns(window or WindowConfig(), liveness, config.max_held, chat_texts=chat_texts)
+        self._chat_alone, self._chosen = chat_alone, chosen
         self._viewers: dict[str, _Viewer] = {}
         self._profiles: Mapping[bytes, bytes] = {}
         self._decode = Decoder(VIEWER_PROFILES)
@@ -82,6 +88,7 @@ class ExamplePass:
         self._random = np.random.default_rng(config.seed)
         self._head_ms = 0  # newest event time of a visit
         self.covisits: list[CoVisit] = []
+        self.offsets = array("q")  # of the events that began the examples
         self.num_records = self.num_examples = self.num_visits = self.num_late = 0
 
     def restore(self, past: ArchiveSnapshot) -> None:
@@ -107,21 +114,24 @@ class ExamplePass:
         for at_ms, group in groupby(stream, _at_ms):
             together = list(group)
             self._lapse(at_ms)
-            self.rooms.sweep(at_ms)
+            if at_ms >= self.rooms.sweep_due_ms:
+                self._count_activity(at_ms)
+                self.rooms.sweep(at_ms)
             drafts: dict[tuple[str, str], Example | None] = {}
             for found in together:
-                event = found.record
-                if not isinstance(event, ViewerEvent) or (event.viewer, event.room) in drafts:
+                if found.topic != VIEWER_EVENTS or (self._chosen is not None and found.offset not in self._chosen):
                     continue
-                if self._may_enter(event):
-                    drafts[event.viewer, event.room] = self._draft(event)
+                event = found.record
+                if (event.viewer, event.room) not in drafts and self._may_enter(event):
+                    drafts[event.viewer, event.room] = self._draft(event, at_ms)
             for found in together:
                 example = self._apply(found, drafts)
                 if example is not None:
                     self.num_examples += 1
+                    self.offsets.append(found.offset)
                     yield example
-            if len(self._book):
-                self.rooms.apply_activity(self._book.drain(), at_ms)
+            if not self._chat_alone:
+                self._count_activity(at_ms)
             before, self.num_records = self.num_records, self.num_records + len(together)
             if self.num_records // REPORT_EVERY != before // REPORT_EVERY:
                 progress.passed(self.num_records, self.num_examples, at_ms)
@@ -134,14 +144,28 @@ class ExamplePass:
         now_ms = self._clock.now_ms(at_ms)
         for name in self._deadlines.take(now_ms):
             viewer = self._known(name)
-            if viewer is not None and not viewer.aggregate.lapse(now_ms, self._book):
+            until_ms = None if viewer is None else viewer.aggregate.present_until_ms
+            if viewer is None or until_ms is None:
+                continue
+            if until_ms + LATE_MS > now_ms:
+                self._deadlines.put(name, until_ms)
+            elif not viewer.aggregate.lapse(now_ms, self._book):
                 self._expect(name, viewer.aggregate)
+        if not self._chat_alone:
+            self._count_activity(at_ms)
+
+    def _count_activity(self, at_ms: int) -> None:
+        """Gives rooms what viewers did since the last call.
+
+        Where rooms live by chat alone it is enough to call it before anybody looks: only the sums count then.
+        """
         if len(self._book):
             self.rooms.apply_activity(self._book.drain(), at_ms)
 
     def _expect(self, name: str, aggregate: ProfileAggregate) -> None:
-        if aggregate.present_until_ms is not None:
-            self._deadlines.put(name, aggregate.present_until_ms)
+        until_ms = aggregate.present_until_ms
+        if until_ms is not None:
+            self._deadlines.put(name, until_ms)
 
     def _apply(self, found: StreamRecord, drafts: dict[tuple[str, str], Example | None]) -> Example | None:
         """Applies a record; returns the example of the visit that it begins, if any."""
@@ -161,7 +185,7 @@ class ExamplePass:
         viewer.shown, viewer.shown_ms = impression.rooms, impression.at_ms
 
     def _follow(self, event: ViewerEvent, at_ms: int, drafts: dict[tuple[str, str], Example | None]) -> Example | None:
-        viewer = self._viewer(event.viewer)
+        viewer = self._viewers.get(event.viewer) or self._viewer(event.viewer)
         aggregate = viewer.aggregate
         visits = aggregate.total_visits
         aggregate.apply(event, at_ms, self._book)
@@ -221,7 +245,7 @@ class ExamplePass:
             return False
         return event.at_ms >= self._config.since_ms
 
-    def _draft(self, event: ViewerEvent) -> Example | None:
+    def _draft(self, event: ViewerEvent, at_ms: int) -> Example | None:
         if event.at_ms < self._config.since_ms:
             return None
         if self._config.share < 1 and self._random.random() >= self._config.share:
@@ -230,6 +254,7 @@ class ExamplePass:
         if now_ms < self._head_ms - 1_000 * self._config.late_s:
             self.num_late += 1
             return None
+        self._count_activity(at_ms)
         viewer = self._known(event.viewer)
         profile = None if viewer is None else viewer.aggregate.profile()
         slots_N, slot = rooms.slots(now_ms), rooms.slot(event.room)

@@ -14,6 +14,7 @@ from streaming.events import ChatMessage, Outcome, RoomActivity, RoomEvent, Room
 from streaming.room.room import RoomAggregate
 from streaming.room.text import build_title_text, text_hash
 from streaming.room.window_config import WindowConfig
+from training.examples.chat_counts import ChatCounts
 from training.features.room_columns import LiveRooms
 
 NOTHING = -1  # where there is no text, or no room
@@ -55,10 +56,11 @@ class Liveness:
 class _RoomEntry:
     """The entry of a room that is not forgotten yet."""
 
-    __slots__ = ("aggregate", "dirty", "forgotten", "heard", "slot")
+    __slots__ = ("aggregate", "chat", "dirty", "forgotten", "heard", "slot")
 
     def __init__(self, aggregate: RoomAggregate, slot: int) -> None:
         self.aggregate = aggregate
+        self.chat = ChatCounts()  # in place of the fold's where no text is wanted
         self.slot = slot
         self.dirty = False  # its columns are behind
         self.heard = False  # a segment with text has closed
@@ -68,7 +70,9 @@ class _RoomEntry:
 class RoomStateColumns:
     """States of rooms by id, and their columns by slot. Rooms are numbered in the order of their first mention."""
 
-    def __init__(self, window: WindowConfig, liveness: Liveness, max_held: int) -> None:
+    def __init__(self, window: WindowConfig, liveness: Liveness, max_held: int, *, chat_texts: bool = True) -> None:
+        """chat_texts: whether the texts of chat are wanted; without, it must come in the order in which it was said."""
+        self._chat_texts = chat_texts
         self._window = window
         self._room_config = replace(window, mean_every=1)  # every segment's text is wanted
         self._liveness = liveness
@@ -76,7 +80,7 @@ class RoomStateColumns:
         self._dirty: list[_RoomEntry] = []
         self._free: list[int] = []
         self._next_slot = UNBORN + 1
-        self._swept_ms = 0
+        self.sweep_due_ms = 0  # append time up to which `sweep` does nothing
         self._activity_offset = ACTIVITY_OFFSET
         self.live = LiveRooms(max_held)
         self.number_N = np.full(max_held, NOTHING, np.int32)
@@ -115,8 +119,13 @@ class RoomStateColumns:
     def apply_chat(self, message: ChatMessage, offset: int, at_ms: int) -> None:
         """Applies a chat message."""
         entry = self._entry(message.room)
-        entry.aggregate.apply_chats([(message.viewer, message.text, message.at_ms, offset, at_ms)], [0] * len(Outcome))
-        self._take_segments(entry)
+        if self._chat_texts:
+            entry.aggregate.apply_chats(
+                [(message.viewer, message.text, message.at_ms, offset, at_ms)], [0] * len(Outcome)
+            )
+            self._take_segments(entry)
+        else:
+            entry.chat.add(message.viewer, message.text, message.at_ms)
         self._touch(entry)
 
     def apply_activity(self, activities: Iterable[RoomActivity], at_ms: int) -> None:
@@ -129,15 +138,15 @@ class RoomStateColumns:
 
     def sweep(self, head_ms: int) -> None:
         """Applies the passing of time: closes idle segments, presumes silent rooms ended, forgets ended rooms."""
-        if head_ms < self._swept_ms + SWEEP_MS:
+        if head_ms < self.sweep_due_ms:
             return
-        self._swept_ms = head_ms
+        self.sweep_due_ms = head_ms + SWEEP_MS
         for room, entry in list(self._rooms.items()):
             aggregate = entry.aggregate
             if aggregate.due_ms < head_ms:
                 aggregate.close_idle(head_ms)
                 self._take_segments(entry)
-            silent_ms = head_ms - aggregate.alive_ms
+            silent_ms = head_ms - max(aggregate.alive_ms, entry.chat.at_ms)
             if silent_ms > self._liveness.timeout_ms > 0 and aggregate.status == "live":
                 aggregate.presume_ended()
                 self._touch(entry)
@@ -175,6 +184,8 @@ class RoomStateColumns:
             counts = aggregate.counts()
             if counts is None or entry.forgotten:
                 continue
+            if not self._chat_texts:
+                counts = entry.chat.put_into(counts)
             self.live.set(slot, counts)
             self._chat_ms_N[slot] = counts.chat_at_ms or NEVER_MS
             self._live_N[slot] = aggregate.status == "live"

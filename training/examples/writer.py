@@ -36,15 +36,22 @@ MAX_WAITING = 2  # shards in memory beside the one that is being filled
 
 
 def write_recorded(
-    replay: Replay, folder: Path, config: ExamplesConfig, progress: PassProgress, *, chat_alone: bool = True
+    replay: Replay,
+    folder: Path,
+    config: ExamplesConfig,
+    progress: PassProgress,
+    *,
+    chat_alone: bool = True,
+    chat_texts: bool = True,
 ) -> ExampleSet:
     """Writes the examples of a recording, as `tidecast replay` would play it; replaces those in the folder.
 
-    chat_alone: the recording is of chat, from which visits and rooms are derived. Raises InputFileError: the recording
+    chat_alone: the recording is of chat, from which visits and rooms are derived. chat_texts: whether content is wanted
+    of what was said; titles are there in any case. Raises InputFileError: the recording
     cannot be read; TrainingError: it holds too little to learn from, or the folder cannot be written.
     """
-    passing = ExamplePass(config, chat_alone=chat_alone)
-    return _write(from_replay(replay), passing, folder, progress, "the recording")
+    passing = ExamplePass(config, chat_alone=chat_alone, chat_texts=chat_texts)
+    return write_examples(from_replay(replay), passing, folder, progress, "the recording")
 
 
 def write_archived(
@@ -67,7 +74,7 @@ def write_archived(
     if from_ms is not None:
         passing.restore(snapshot_at(archive, from_ms))
     try:
-        return _write(from_archive(archive, from_ms, until_ms), passing, folder, progress, "the archive")
+        return write_examples(from_archive(archive, from_ms, until_ms), passing, folder, progress, "the archive")
     except TrainingError as err:
         if not archive.skipped:
             raise
@@ -75,9 +82,14 @@ def write_archived(
         raise TrainingError(f"{err}; {len(archive.skipped)} files were skipped, the first {path}: {why}") from err
 
 
-def _write(
-    stream: Iterable[StreamRecord], passing: ExamplePass, folder: Path, progress: PassProgress, what: str
+def write_examples(
+    stream: Iterable[StreamRecord], passing: ExamplePass, folder: Path, progress: PassProgress, what: str = ""
 ) -> ExampleSet:
+    """Writes the examples of a pass over a stream; replaces those in the folder.
+
+    what: the name of the stream in complaints that it holds too little to learn from; "": there are none. Raises what
+    the stream raises, and TrainingError: the folder cannot be written.
+    """
     unfinished = folder.with_name(f"{folder.name}.part-{os.getpid()}")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -88,7 +100,8 @@ def _write(
                 writer.builder.add(example)
                 if len(writer.builder) == SHARD_EXAMPLES:
                     writer.flush()
-            _check(passing, writer.builder, what)
+            if what:
+                _check(passing, writer.builder, what)
             writer.finish(passing)
         replaced = folder.with_name(f"{folder.name}.old-{os.getpid()}")
         if folder.exists():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -12,21 +12,8 @@ from numpy.typing import NDArray
 from training.features import feature_kernels
 
 
-class _Columns:
-    @classmethod
-    def empty(cls, num_rooms: int) -> Self:
-        """Columns of zeros, [N] float64 each."""
-        zeros_KN = np.zeros((len(fields(cls)), num_rooms))  # type: ignore[arg-type]
-        return cls(*zeros_KN)
-
-    def put(self, places: NDArray[np.integer], columns: Self) -> None:
-        """Overwrites the rows of some rooms. places: their rows; columns: the new values."""
-        for column in fields(self):  # type: ignore[arg-type]
-            getattr(self, column.name)[places] = getattr(columns, column.name)
-
-
 @dataclass(frozen=True, slots=True)
-class ViewerRoomColumns(_Columns):
+class ViewerRoomColumns:
     """Viewer-room columns: the viewer's past with each room's streamer, float64 [N]; zeros where there is none."""
 
     visits_N: NDArray[np.float64]
@@ -58,7 +45,7 @@ class NewestArrivals:
 
 
 @dataclass(frozen=True, slots=True)
-class ArrivalColumns(_Columns):
+class ArrivalColumns:
     """Counts of each room's newest arrivals that came from the streamer this viewer was with last, float64 [N]."""
 
     minute_N: NDArray[np.float64]
@@ -104,17 +91,3 @@ class HabitLookup(NamedTuple):
     row_V: NDArray[np.int64]  # rows of those streamers in habits_V7, counted from 1
     row_S: NDArray[np.int64]  # scratch, zeros, one per slot
     origin: int  # as in `ArrivalColumns.count`
-
-
-@dataclass(frozen=True, slots=True)
-class TransitionColumns(_Columns):
-    """Transition columns, float64 [N]: where others went from this viewer's last channel and known channels.
-
-    Only a recording as a whole can fill them; replicas have a version's table instead.
-    """
-
-    moves_N: NDArray[np.float64]
-    first_moves_N: NDArray[np.float64]
-    recent_moves_N: NDArray[np.float64]
-    covisits_N: NDArray[np.float64]
-    best_covisit_N: NDArray[np.float64]

@@ -1,9 +1,8 @@
 """Features of (viewer, rooms, now): the one implementation, online and offline. Never keeps state or reads a clock.
 
-Its inputs are columns over the N live rooms, which the caller fills. Replicas and training examples fill them from
-RoomState (`room_columns.py`) and ViewerProfile (`viewer_columns.py`), evaluation from counters over a recording
-(`replay_state.py`). Everything is of the time strictly before the visit. An unknown value is NaN, not zero, so that a
-model can tell "never" from "just now".
+Its inputs are columns over the N live rooms, which the caller fills: replicas and examples from RoomState
+(`room_columns.py`) and ViewerProfile (`viewer_columns.py`). Everything is of the time strictly before the visit. An
+unknown value is NaN, not zero, so that a model can tell "never" from "just now".
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from training.features.columns import (
     ArrivalColumns,
     HabitLookup,
     NewestArrivals,
-    TransitionColumns,
     ViewerColumns,
     ViewerRoomColumns,
 )
@@ -77,21 +75,19 @@ _VIEWER: Mapping[str, str] = {
     "viewer_known_live": "rooms live of streamers that the viewer visited",
     "hour": "of the day, UTC, 0 to 24",
 }
-_OFFLINE: Mapping[str, str] = {
-    "chatters_300s": "distinct viewers who wrote",
+_COUNTED: Mapping[str, str] = {
     "total_visits": "all visits to the streamer",
     "total_first_share": "of these, the share by viewers who were never there, 0 to 1",
     "total_newcomer_share": "of these, the share by viewers who were never anywhere, 0 to 1",
     "moves_share": "of the moves from the viewer's last channel, the share to this one, 0 to 1",
     "first_moves_share": "of those to a channel that was new to the mover, the share to this one, 0 to 1",
-    "recent_moves": "moves from the viewer's last channel to this one, halved every 3.5 minutes",
     "covisits": "mean cosine of the channel's visitors with those of the channels the viewer knows",
     "best_covisit": "the highest such cosine",
 }
 ROOM_FEATURES: tuple[str, ...] = tuple(_ROOM)  # the same for every viewer
 VIEWER_FEATURES: tuple[str, ...] = (*_VIEWER_ROOM, *_ARRIVALS, *_VIEWER)  # another for every viewer
 SERVED: tuple[str, ...] = (*ROOM_FEATURES, *VIEWER_FEATURES)  # what a replica can fill
-FEATURES: Mapping[str, str] = MappingProxyType({**_ROOM, **_VIEWER_ROOM, **_ARRIVALS, **_VIEWER, **_OFFLINE})
+FEATURES: Mapping[str, str] = MappingProxyType({**_ROOM, **_VIEWER_ROOM, **_ARRIVALS, **_VIEWER, **_COUNTED})
 COLUMN: Mapping[str, int] = MappingProxyType({name: index for index, name in enumerate(FEATURES)})
 
 
@@ -103,14 +99,6 @@ class RoomColumns:
     broadcast_KN: NDArray[np.float32]  # of the whole broadcast so far; then LEFT
     age_s_N: NDArray[np.float64]
     silence_s_N: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Totals of whole channels, which only a recording has, float32 [K, N]. K counts (MESSAGES...)."""
-
-    totals_KN: NDArray[np.float32]
-    chatters_N: NDArray[np.float32]
 
 
 def room_features(rooms: RoomColumns) -> NDArray[np.float32]:
@@ -130,9 +118,10 @@ def room_features(rooms: RoomColumns) -> NDArray[np.float32]:
     total_K1 = minute_KN[ENTRIES:].sum(axis=1, keepdims=True, dtype=np.float64)  # in any order of rooms the same
     rest_CN[6:9] = minute_KN[ENTRIES:] / np.maximum(total_K1, 1)
     busy_KN = counts_SKN[SPANS_S.index(300), MESSAGES], counts_SKN[SPANS_S.index(600), ENTRIES], minute_KN[NEWCOMERS]
-    for row, busy_N in enumerate((*busy_KN, np.nan_to_num(audience_N, nan=UNSEEN)), start=9):
+    unseen_N = np.isnan(audience_N)
+    for row, busy_N in enumerate((*busy_KN, np.where(unseen_N, np.float32(UNSEEN), audience_N)), start=9):
         rest_CN[row] = _rank(busy_N)
-    rest_CN[12][np.isnan(audience_N)] = np.nan
+    rest_CN[12][unseen_N] = np.nan
     rest_CN[13] = N
     return np.ascontiguousarray(columns_CN.T)
 
@@ -201,23 +190,6 @@ def viewer_features_by_slot(
         now_ms,
     )
     return features_NP
-
-
-def features(served_NF: NDArray[np.float32], totals: Totals, paths: TransitionColumns) -> NDArray[np.float32]:
-    """All features, float32 [N, F], columns as FEATURES: those served, and those that only a whole recording has."""
-    entered_N = np.maximum(totals.totals_KN[ENTRIES], 1)
-    columns = (
-        totals.chatters_N,
-        totals.totals_KN[ENTRIES],
-        totals.totals_KN[FIRST_ENTRIES] / entered_N,
-        totals.totals_KN[NEWCOMERS] / entered_N,
-        paths.moves_N / max(paths.moves_N.sum(), 1.0),
-        paths.first_moves_N / max(paths.first_moves_N.sum(), 1.0),
-        paths.recent_moves_N,
-        paths.covisits_N,
-        paths.best_covisit_N,
-    )
-    return np.concatenate([served_NF, np.stack(columns, axis=1, dtype=np.float32, casting="same_kind")], axis=1)
 
 
 def _of_viewer(viewer: ViewerColumns, now_ms: int) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from streaming.errors import TrainingError
 from training.examples.candidate_batches import CandidateSetBuilder, ContentRules, TransitionPass, streamer_vocabulary
-from training.examples.dataset import Examples, ExampleSet
+from training.examples.dataset import ExampleSet, joined
 from training.fit.export import Origin
 from training.fit.local_fit import HELD_OUT, FitConfig
 from training.inference.co_visits import Transitions
@@ -84,9 +84,9 @@ class RunFolder:
 
     def _candidate_sets(self, numbers: Sequence[int]) -> CandidateSets:
         maker = CandidateSetBuilder(self.examples, self._vectors(), self.plan.streamers, self.plan.rules)
-        joined = _joined([self.examples.shard(number) for number in numbers])
+        whole = joined([self.examples.shard(number) for number in numbers])
         transitions_RM = np.concatenate([np.load(self.folder / transitions_name(number)) for number in numbers])
-        return maker.candidate_sets(joined, transitions_RM, self.plan.fit.learn.visits)
+        return maker.candidate_sets(whole, transitions_RM, self.plan.fit.learn.visits)
 
     def transitions(self) -> Transitions:
         """The tables of transitions at the end of the examples."""
@@ -149,8 +149,3 @@ def _until_ms(examples: ExampleSet) -> int:
     at_ms_V = np.sort(np.concatenate([shard.at_ms_V for shard in examples.shards()]))
     share = min(MOST_HELD_OUT, max(HELD_OUT, JUDGED_BY / len(at_ms_V)))
     return int(at_ms_V[int(len(at_ms_V) * (1 - share))])
-
-
-def _joined(shards: Sequence[Examples]) -> Examples:
-    """The examples of several shards as one; every column is flat."""
-    return Examples(*(np.concatenate([getattr(shard, column.name) for shard in shards]) for column in fields(Examples)))

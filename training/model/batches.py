@@ -96,15 +96,26 @@ class CandidateSets:
         return np.cumsum(self.size_V, dtype=np.int64) - self.size_V
 
     def after(self, place: int) -> CandidateSets:
-        """The candidate sets from a place on."""
-        row = int(self.starts()[place]) if place < len(self) else len(self.features_RF)
+        """The candidate sets from a place on, without a copy."""
+        return self.between(place, len(self))
+
+    def between(self, first: int, end: int) -> CandidateSets:
+        """The candidate sets first ≤ place < end, without a copy."""
+        start_V = np.append(self.starts(), len(self.features_RF))
+        return self._at(slice(first, end), slice(int(start_V[first]), int(start_V[end])))
+
+    def taken(self, chosen_B: NDArray[np.intp]) -> CandidateSets:
+        """The chosen candidate sets, in that order, as copies."""
+        return self._at(chosen_B, candidate_rows(self, chosen_B))
+
+    def _at(self, visits: slice | NDArray[np.intp], rows: slice | NDArray[np.int64]) -> CandidateSets:
         by_visit = ("at_ms_V", "viewer_V", "size_V", "entered_V", "kind_V", "stay_s_V", "interacted_V")
         by_row = ("features_RF", "streamer_R", "now_R", "mean_R", "labels_R2", "shown_R", "log_q_R")
-        pasts = VisitSequences(*(getattr(self.pasts, field.name)[place:] for field in fields(VisitSequences)))
+        pasts = VisitSequences(*(getattr(self.pasts, field.name)[visits] for field in fields(VisitSequences)))
         return replace(
             self,
-            **{name: getattr(self, name)[place:] for name in by_visit},
-            **{name: getattr(self, name)[row:] for name in by_row},
+            **{name: getattr(self, name)[visits] for name in by_visit},
+            **{name: getattr(self, name)[rows] for name in by_row},
             pasts=pasts,
         )
 

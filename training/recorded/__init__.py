@@ -1,1 +1,1 @@
-"""Recorded chat as a ranker may know it at each message, without its future."""
+"""A recording of chat: its messages, its event stream, and its visits as candidate sets."""

@@ -1,4 +1,4 @@
-"""Visits and the ages of rooms, derived from chat alone. Never reads a file, never looks ahead."""
+"""Visits derived from chat alone. Never reads a file, never looks ahead."""
 
 from __future__ import annotations
 
@@ -31,16 +31,3 @@ def kinds(chat: Chat) -> NDArray[np.int8]:
     kind_M = np.empty_like(found_M)
     kind_M[order_M] = found_M
     return kind_M
-
-
-def room_ages_us(chat: Chat) -> NDArray[np.int64]:
-    """Age of each message's room in us, int64 [M]. A room begins with the first message after half an hour of silence.
-
-    A recording that begins in the middle of a broadcast does not know how long that had been going on.
-    """
-    order_M = np.argsort(chat.channel_M, kind="stable")  # each channel's messages together, in time order
-    channel_M, at_us_M = chat.channel_M[order_M], chat.at_us_M[order_M]
-    begins_M = np.r_[True, (channel_M[1:] != channel_M[:-1]) | (at_us_M[1:] - at_us_M[:-1] >= SILENCE_US)]
-    age_us_M = np.empty_like(at_us_M)
-    age_us_M[order_M] = at_us_M - at_us_M[np.flatnonzero(begins_M)[np.cumsum(begins_M) - 1]]
-    return age_us_M

@@ -13,7 +13,7 @@ import pytest
 
 from deploy.cli import main
 from deploy.terminal.plain_progress import PlainProgress, spoken
-from deploy.terminal.progress_bars import STEP, ArchiveProgress, EvaluateProgress
+from deploy.terminal.progress_bars import ArchiveProgress, EvaluateProgress
 from deploy.terminal.training_progress import TrainingBar
 from streaming.archive.archiver import ArchiverStatus
 from streaming.errors import TidecastError
@@ -113,22 +113,23 @@ def test_work_goes_on_where_its_lines_cannot_be_written() -> None:
 
 
 def test_short_work_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with EvaluateProgress(2 * STEP, STEP) as progress:
-        for _ in range(STEP):
-            progress.apply(0, 0, 0, 0)
+    with EvaluateProgress() as progress:
+        progress.stage("test", "visits", 10_000)
+        progress.done(5_000)
     assert capsys.readouterr().err == ""
 
 
 def test_evaluation_without_a_terminal_says_which_part_it_is_at(monkeypatch: pytest.MonkeyPatch) -> None:
     heard = Heard()
     monkeypatch.setattr("sys.stderr", heard)
-    progress = EvaluateProgress(3 * STEP, STEP, every_s=0.001)
-    progress.stage("test")
-    for _ in range(STEP):
-        progress.apply(0, 0, 0, 0)
+    progress = EvaluateProgress(every_s=0.001)
+    progress.stage("encoding", "texts")
+    progress.done(300, 400)
+    progress.stage("test", "visits", 10_000)
+    progress.done(5_000)
     with progress:
         assert heard.written.wait(10)
-    assert "evaluate: test: 5,000 of 10,000 messages (50 %)" in heard.getvalue()
+    assert "evaluate: test: 5,000 of 10,000 visits (50 %)" in heard.getvalue()
 
 
 def test_archiving_without_a_terminal_says_how_much_is_read_of_what_there_is() -> None:

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.unit.training.recorded.recorded_chat import Said, chat_of, crowd
+from tests.unit.training.recorded.recorded_chat import Said, Silent, chat_of, crowd
 from training.boosting.ranker import Boosting, BoostingConfig
 from training.evaluation.baselines import Memory, MemoryAndMoves, NewcomerPopularity, Popularity, Ranker
 from training.evaluation.evaluate import EvaluateConfig, evaluate
+from training.evaluation.logged_baseline import VersionZero
 from training.evaluation.metrics import gains
-from training.recorded.replay_state import Moment
+from training.recorded.recorded_visits import RecordedVisits
+from training.settings import Baseline
 
 SAID = crowd(11, 1200)
 NUM_TRAIN = next(i for i in range(800, len(SAID)) if SAID[i - 1].at_s < SAID[i].at_s)
@@ -37,37 +39,36 @@ def flooded(said: Sequence[Said]) -> list[Said]:
     return [Said(message.at_s, "c0", f"bot{i}") for i, message in enumerate(said) for _ in range(3)]
 
 
-class Silent:
-    """A progress that shows nothing."""
-
-    def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
-        pass
-
-    def stage(self, text: str) -> None:
-        pass
-
-
 class Kept:
-    """Takes the moments, their scores and rankings of one ranker."""
+    """Takes the visits, their scores and rankings of one ranker."""
 
-    def __init__(self, ranker: Ranker, chat_channels: Sequence[str]) -> None:
-        self._ranker, self._channels = ranker, chat_channels
-        self.moments: list[Moment] = []
-        self.scores: list[NDArray[np.float64]] = []
+    def __init__(self, ranker: Ranker, channels: Sequence[str]) -> None:
+        self._ranker, self._channels = ranker, channels
+        self.at_us: list[int] = []
+        self.live: list[list[str]] = []
+        self.features: list[NDArray[np.float32]] = []
+        self.scores: list[bytes] = []
         self.ranked: list[list[str]] = []
         self.ranks: list[int] = []
 
-    def add(self, moment: Moment, ranked_N: NDArray[np.intp]) -> None:
-        self.moments.append(moment)
-        self.scores.append(self._ranker.score(moment))
-        self.ranked.append([self._channels[channel] for channel in ranked_N])
-        self.ranks.append(ranked_N.tolist().index(moment.live_N[moment.entered]) + 1)
+    def add(self, visits: RecordedVisits, ranked_R: NDArray[np.intp]) -> None:
+        score_R, channel_R = self._ranker.score(visits), visits.channel_R
+        starts, sizes = visits.sets.starts().tolist(), visits.sets.size_V.tolist()
+        for place, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+            rows = slice(start, start + size)
+            self.at_us.append(int(visits.at_us_V[place]))
+            self.live.append([self._channels[channel] for channel in channel_R[rows]])
+            self.features.append(visits.sets.features_RF[rows])
+            self.scores.append(score_R[rows].tobytes())
+            self.ranked.append([self._channels[channel] for channel in channel_R[ranked_R[rows]]])
+            self.ranks.append(ranked_R[rows].tolist().index(visits.entered_R[place]) + 1)
 
 
 def kept(said: Sequence[Said]) -> dict[str, Kept]:
     chat, popularity = chat_of(said, NUM_TRAIN), Popularity()
     boosting = Boosting(BoostingConfig(trees=5, leaves=7, min_rows_per_leaf=20, threads=1))
     rankers = [popularity, NewcomerPopularity(), Memory(popularity), MemoryAndMoves(popularity), boosting]
+    rankers.append(VersionZero(Baseline()))
     sinks = {ranker.name: Kept(ranker, chat.channels) for ranker in rankers}
     evaluate(chat, rankers, EvaluateConfig(train_visits=200), Silent(), sinks=sinks)
     return sinks
@@ -86,13 +87,13 @@ def test_what_happens_after_a_time_changes_nothing_before_it(
     cut_us = round(SAID[CUT].at_s * 1e6)
     for name, before in original.items():
         after = perturbed[name]
-        count = sum(moment.at_us < cut_us for moment in before.moments)
-        assert 50 < count == sum(moment.at_us < cut_us for moment in after.moments)
-        for i in range(count):
-            assert np.array_equal(before.moments[i].live_N, after.moments[i].live_N)
-            assert before.moments[i].features_NF.tobytes() == after.moments[i].features_NF.tobytes()
-            assert before.scores[i].tobytes() == after.scores[i].tobytes()
+        count = sum(at_us < cut_us for at_us in before.at_us)
+        assert 50 < count == sum(at_us < cut_us for at_us in after.at_us)
+        assert before.live[:count] == after.live[:count]
+        assert before.scores[:count] == after.scores[:count]
         assert before.ranked[:count] == after.ranked[:count]
+        for before_NF, after_NF in zip(before.features[:count], after.features[:count], strict=True):
+            assert before_NF.tobytes() == after_NF.tobytes()
         assert gains(np.array(before.ranks[:count])).tobytes() == gains(np.array(after.ranks[:count])).tobytes()
 
 
@@ -105,7 +106,12 @@ def test_the_perturbation_is_seen_after_the_time(original: dict[str, Kept]) -> N
 def test_a_message_of_the_very_same_time_is_not_seen() -> None:
     said = [*SAID[:CUT], Said(SAID[CUT].at_s, "c7", "someone"), Said(SAID[CUT].at_s, "c0", "v1"), *SAID[CUT:]]
     at_us = round(SAID[CUT].at_s * 1e6)
-    before, after = (next(m for m in run["popularity"].moments if m.at_us == at_us) for run in (kept(SAID), kept(said)))
-    both = np.intersect1d(before.live_N, after.live_N)
-    rows = [moment.features_NF[np.isin(moment.live_N, both)][:, :16] for moment in (before, after)]
-    assert np.array_equal(*rows)
+    found = []
+    for run in (kept(SAID)["popularity"], kept(said)["popularity"]):
+        place = run.at_us.index(at_us)
+        found.append(
+            {name: row_F[:16].tobytes() for name, row_F in zip(run.live[place], run.features[place], strict=True)}
+        )
+    both = found[0].keys() & found[1].keys()
+    assert both
+    assert all(found[0][name] == found[1][name] for name in both)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow.parquet
@@ -13,16 +13,15 @@ import pytest
 from numpy.typing import NDArray
 
 from streaming.errors import ConfigError, InputFileError
-from tests.unit.training.evaluation.test_causality import Silent
-from tests.unit.training.recorded.recorded_chat import Said, chat_of, crowd
+from tests.unit.training.recorded.recorded_chat import Said, Silent, chat_of, crowd
 from training.boosting.ranker import Boosting, BoostingConfig
 from training.evaluation.baselines import Memory, MemoryAndMoves, NewcomerPopularity, Popularity, Ranker
-from training.evaluation.cold_start import cold_streamers, without_past
+from training.evaluation.cold_start import cold_streamers, kept, kept_without
 from training.evaluation.evaluate import EvaluateConfig, evaluate
 from training.evaluation.rankings_file import RankingsFile
 from training.evaluation.report import Report
 from training.recorded.chat import Chat
-from training.recorded.replay_state import Moment
+from training.recorded.recorded_visits import RecordedVisits
 from training.recorded.visits import kinds
 
 # Messages before the test: a 3, b 2, c 1, all by others; v was in c, then in b, and writes in b no more.
@@ -48,11 +47,11 @@ class Backwards:
 
     name = "backwards"
 
-    def learn(self, past: Sequence[Moment]) -> None:
+    def learn(self, past: RecordedVisits) -> None:
         pass
 
-    def score(self, moment: Moment) -> NDArray[np.float64]:
-        return -moment.live_N.astype(np.float64)
+    def score(self, visits: RecordedVisits) -> NDArray[np.float64]:
+        return -visits.channel_R.astype(np.float64)
 
 
 def run(chat: Chat, *rankers: Ranker) -> Report:
@@ -96,14 +95,14 @@ class Together(Backwards):
         self.name, self.learns_beside = f"together {beside}", beside
         self._meeting = meeting
 
-    def learn(self, past: Sequence[Moment]) -> None:
+    def learn(self, past: RecordedVisits) -> None:
         self._meeting.wait(10)
 
 
 class Failing(Backwards):
     learns_beside = True
 
-    def learn(self, past: Sequence[Moment]) -> None:
+    def learn(self, past: RecordedVisits) -> None:
         raise ConfigError("too little of everything")
 
 
@@ -118,8 +117,8 @@ def test_equal_scores_are_ranked_by_popularity() -> None:
     class Indifferent(Backwards):
         name = "indifferent"
 
-        def score(self, moment: Moment) -> NDArray[np.float64]:
-            return np.zeros(len(moment.live_N))
+        def score(self, visits: RecordedVisits) -> NDArray[np.float64]:
+            return np.zeros(len(visits.channel_R))
 
     report = run(chat_of(PAST + TEST, len(PAST)), Indifferent())
     assert figure(report, "indifferent", "repeat", "MRR") == pytest.approx(1 / 3)
@@ -211,50 +210,43 @@ def test_visits_that_alone_make_a_room_live_are_reported_apart() -> None:
     assert apart["first 10 minutes"].visits == 5  # also those of rooms that began at 2000 and later, after a silence
 
 
-class Follower(Backwards):
-    """Counts messages and keeps how many had been sent when each moment was noted and scored."""
+def test_a_ranker_learns_from_visits_before_the_test_and_ranks_all_of_the_test_in_order() -> None:
+    chat = chat_of(crowd(2, 1000), 700)
 
-    name = "follower"
+    class Following(Backwards):
+        name = "following"
+        learned: RecordedVisits
+        scored: ClassVar[list[int]] = []
 
-    def __init__(self) -> None:
-        self.messages = 0
-        self.noted: list[tuple[int, int]] = []
-        self.scored: list[tuple[int, int]] = []
+        def learn(self, past: RecordedVisits) -> None:
+            self.learned = past
 
-    def apply(self, at_us: int, viewer: int, channel: int, kind: int) -> None:
-        self.messages += 1
+        def score(self, visits: RecordedVisits) -> NDArray[np.float64]:
+            self.scored.extend(visits.message_V.tolist())
+            return super().score(visits)
 
-    def note(self, moment: Moment) -> None:
-        self.noted.append((moment.message, self.messages))
-
-    def learn(self, past: Sequence[Moment]) -> None:
-        assert [moment.message for moment in past] == [message for message, _ in self.noted]
-
-    def score(self, moment: Moment) -> NDArray[np.float64]:
-        self.scored.append((moment.message, self.messages))
-        return super().score(moment)
-
-
-def test_a_ranker_that_follows_sees_all_that_was_said_before_and_nothing_more() -> None:
-    chat, follower = chat_of(crowd(2, 1000), 700), Follower()
-    run(chat, follower)
-    before_M = np.searchsorted(chat.at_us_M, chat.at_us_M, "left")
-    for kept in (follower.noted, follower.scored):
-        assert len(kept) > 50
-        assert all(before_M[message] == messages for message, messages in kept)
+    following = Following()
+    report = evaluate(chat, [following], EvaluateConfig(train_visits=60), Silent())
+    kind_M = kinds(chat)
+    assert following.scored == (700 + np.flatnonzero(kind_M[700:] >= 0)).tolist()
+    visits = np.flatnonzero(kind_M[:700] >= 0)
+    learned_V = following.learned.message_V
+    assert len(learned_V) == report.learned_visits == 60
+    assert np.isin(learned_V, visits[len(visits) // 2 :]).all()
+    assert (np.diff(learned_V) > 0).all()
 
 
 def test_held_out_streamers_teach_nothing_and_are_reported_apart() -> None:
     class Watching(Backwards):
         name = "watching"
 
-        def learn(self, past: Sequence[Moment]) -> None:
-            self.learned = {channel for moment in past for channel in moment.live_N.tolist()}
+        def learn(self, past: RecordedVisits) -> None:
+            self.learned = set(past.channel_R.tolist())
 
     whole, watching = chat_of(crowd(2, 3000), 2000), Watching()
     cold_C = cold_streamers(whole.channels, 0.3)
     assert 0 < cold_C.sum() < len(cold_C)
-    chat = without_past(whole, cold_C)
+    chat = kept(whole, kept_without(whole, cold_C))
     assert chat.num_train < whole.num_train
     assert len(whole.at_us_M) - whole.num_train == len(chat.at_us_M) - chat.num_train
     report = evaluate(chat, [watching], EvaluateConfig(), Silent(), cold_C=cold_C)
@@ -271,7 +263,7 @@ def test_held_out_streamers_teach_nothing_and_are_reported_apart() -> None:
 
 def test_holding_out_every_streamer_is_refused() -> None:
     with pytest.raises(InputFileError, match="smaller share"):
-        without_past(chat_of(PAST + TEST, len(PAST)), np.ones(3, bool))
+        kept_without(chat_of(PAST + TEST, len(PAST)), np.ones(3, bool))
 
 
 def test_which_streamers_are_held_out_depends_on_their_names_alone() -> None:

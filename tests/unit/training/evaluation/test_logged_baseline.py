@@ -74,7 +74,7 @@ def test_crowds_count_as_in_a_replica(config: RecommendConfig) -> None:
         )
         replica.room(
             f"r{number}", recent=buckets, recent_messages=tuple(rng.integers(0, 40, 61).tolist()), entered=90 * number,
-            recent_messages_ms=now_ms // 10_000 * 10_000, left=1, started_at_ms=now_ms - 60_000 * number,
+            recent_messages_ms=now_ms // 10_000 * 10_000, left=number % 2, started_at_ms=now_ms - 60_000 * number,
         )  # fmt: skip
     answer = replica.recommender.recommend(Query(viewer="stranger", explain=True))
     found = {item.room: item.score for item in answer.rooms}

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from tests.unit.training.inference.test_served_model import NAMES, fitted, logits_of, no_transitions, small
 from tests.unit.training.random_candidate_sets import STREAMERS, random_candidate_sets
-from tests.unit.training.recorded.recorded_chat import chat_of, crowd
+from tests.unit.training.recorded.recorded_chat import chat_of, crowd, visits_of
 from training.boosting.ranker import Boosting, BoostingConfig
 from training.features.features import COLUMN
-from training.features.visit_kinds import VisitKind
 from training.fit.export import Origin, load_bundle
 from training.fit.local_fit import fit_version
 from training.inference.served_model import Version
 from training.model.batches import CandidateSets, training_batch
 from training.model.model import Model
-from training.recorded.replay_state import Moment, moments
-from training.recorded.visits import kinds
+from training.recorded.recorded_visits import RecordedVisits
 
 ORIGIN = Origin("two", "encoder/1", 2, 3)
 AUDIENCE = [COLUMN["audience"], COLUMN["audience_rank"]]
@@ -68,22 +67,19 @@ def test_a_version_that_knew_the_audience_says_something_else_without_it() -> No
     assert np.abs(same - other).max() > 1e-3
 
 
-def test_boosting_that_never_knew_the_audience_scores_the_same_whatever_it_is() -> None:
-    chat = chat_of(crowd(4, 800), 600)
-    kind_M = kinds(chat)
-    seen = list(moments(chat, kind_M, kind_M != VisitKind.NO_VISIT))
+def test_boosting_that_never_knew_the_audience_scores_the_same_whatever_it_is(tmp_path: Path) -> None:
+    seen = visits_of(chat_of(crowd(4, 800), 600), tmp_path)
 
-    def altered(moment: Moment, audience: float) -> Moment:
-        features_NF = moment.features_NF.copy()
-        features_NF[:, AUDIENCE] = audience
-        return replace(moment, features_NF=features_NF)
+    def altered(visits: RecordedVisits, audience: float) -> RecordedVisits:
+        features_RF = visits.sets.features_RF.copy()
+        features_RF[:, AUDIENCE] = audience
+        return replace(visits, sets=replace(visits.sets, features_RF=features_RF))
 
     boosting = Boosting(BoostingConfig(trees=10, leaves=7, min_rows_per_leaf=20, threads=1))
-    boosting.learn([altered(moment, np.nan) for moment in seen])
-    for moment in seen[-20:]:
-        expected_N = boosting.score(altered(moment, np.nan))
-        np.testing.assert_array_equal(boosting.score(altered(moment, 70.0)), expected_N)
-    assert np.ptp(expected_N) > 0
+    boosting.learn(altered(seen.past, np.nan))
+    expected_R = boosting.score(altered(seen.test, np.nan))
+    np.testing.assert_array_equal(boosting.score(altered(seen.test, 70.0)), expected_R)
+    assert np.ptp(expected_R) > 0
 
 
 def test_a_version_that_goes_on_from_one_that_never_knew_the_audience_begins_to_know_it() -> None:

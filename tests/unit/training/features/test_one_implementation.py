@@ -1,4 +1,4 @@
-"""A feature is one thing: as a replica logs it, as examples have it, and as evaluation counts it, to the bit."""
+"""A feature is one thing: as a replica logs it, and as examples of events and of recorded chat have it, to the bit."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
@@ -25,16 +26,16 @@ from streaming.recorded.recording import Recording
 from streaming.recorded.replay import Replay
 from streaming.room.window_config import WindowConfig
 from streaming.viewer.profile_config import ProfileConfig
-from tests.unit.training.examples.played_chat import Unseen, chat_of, evening, passed, replay_of
+from tests.unit.training.examples.played_chat import Line, Unseen, chat_of, evening, replay_of
 from training.examples.event_stream import StreamRecord, from_replay
 from training.examples.generator import ExamplePass
-from training.examples.schema import Example, ExamplesConfig
+from training.examples.schema import ExamplesConfig
 from training.features.features import SERVED, room_features, served
 from training.features.room_columns import LiveRooms
 from training.features.viewer_columns import ProfileReader
-from training.features.visit_kinds import LIVE_MS, VisitKind
+from training.features.visit_kinds import LIVE_MS
 from training.recorded.chat import Chat
-from training.recorded.replay_state import Moment, moments
+from training.recorded.chat_stream import from_chat
 from training.recorded.visits import kinds
 
 RECORDED = Path(__file__).parents[4].parent / "shared" / "data" / "twitch-chat-2025" / "chat.parquet"
@@ -170,52 +171,38 @@ def test_features_logged_online_are_those_rebuilt_for_examples(tmp_path: Path, l
     assert compared > known > 1_000
 
 
-def assert_same(chat: Chat, seen: Iterable[Moment], examples: Iterable[Example], passing: ExamplePass) -> int:
-    """That evaluation's moments and examples are the same visits with the same features."""
-    position = {channel: index for index, channel in enumerate(chat.channels)}
-    visits = 0
-    for moment, example in zip(seen, examples, strict=True):
-        visits += 1
-        channels = [position[passing.rooms.streamers[room]] for room in example.room_N]
-        order = np.argsort(channels)
-        assert (moment.at_us // 1_000, chat.viewers[moment.viewer]) == (example.at_ms, example.viewer)
-        assert [channels[place] for place in order] == moment.live_N.tolist()
-        assert (moment.kind, moment.surprise) == (example.kind, example.outside)
-        assert order[moment.entered] == example.entered
-        different = moment.features_NF[:, : len(SERVED)].view(np.uint32) != example.features_NF[order].view(np.uint32)
-        assert not different.any(), [SERVED[column] for column in np.flatnonzero(different.any(axis=0))]
-    return visits
-
-
-def visits_of(chat: Chat) -> Iterable[Moment]:
-    kind_M = kinds(chat)
-    return moments(chat, kind_M, kind_M != VisitKind.NO_VISIT)
+def assert_same_examples(replay: Replay, chat: Chat, texts: Sequence[str]) -> int:
+    """That the stream of recorded chat gives the examples of its replay, room by room to the bit; how many they are."""
+    passing, streaming = (ExamplePass(ExamplesConfig(), chat_alone=True) for _ in range(2))
+    replayed = passing.examples(from_replay(replay), Unseen())
+    streamed = streaming.examples(from_chat(chat, kinds(chat), {}, pa.array(list(texts))), Unseen())
+    examples = 0
+    for example, one in zip(replayed, streamed, strict=True):
+        examples += 1
+        plain = [(each.at_ms, each.viewer, each.kind, each.outside) for each in (example, one)]
+        assert plain[0] == plain[1]
+        order, other = np.argsort(one.room_N), np.argsort(example.room_N)
+        assert one.room_N[order].tolist() == example.room_N[other].tolist()
+        assert one.room_N[one.entered] == example.room_N[example.entered]
+        assert one.features_NF[order].tobytes() == example.features_NF[other].tobytes()
+        assert one.past_text_T3[:, 0].tolist() == example.past_text_T3[:, 0].tolist()
+    assert streaming.rooms.streamers == passing.rooms.streamers
+    return examples
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_evaluation_counts_what_the_folds_count(tmp_path: Path, seed: int) -> None:
+def test_the_stream_of_recorded_chat_gives_the_examples_of_its_replay(tmp_path: Path, seed: int) -> None:
     lines = evening(seed)
-    passing, examples = passed(tmp_path, lines)
-    assert assert_same(chat_of(lines), visits_of(chat_of(lines)), examples, passing) > 300
+    assert assert_same_examples(replay_of(tmp_path, lines), chat_of(lines), [line.text for line in lines]) > 300
 
 
 @pytest.mark.recorded
 @pytest.mark.skipif(not RECORDED.exists(), reason=f"no recording at {RECORDED}")
-def test_evaluation_counts_what_the_folds_count_on_a_recording() -> None:
+def test_the_stream_of_a_recording_gives_the_examples_of_its_replay() -> None:
     recording, limit = Recording.open(RECORDED), 4_000
-    chat = first_messages(recording, limit)
-    passing = ExamplePass(ExamplesConfig(), chat_alone=True)
-    replay = Replay(recording, selection=Selection(limit=limit))
-    assert assert_same(chat, visits_of(chat), passing.examples(from_replay(replay), Unseen()), passing) > 1_000
-
-
-def first_messages(recording: Recording, limit: int) -> Chat:
-    """What was recorded twice, to the same millisecond and text, counts once: the folds see that."""
     batch = next(iter(recording.batches(("channel", "viewer", "text", "at_us"))))
-    said = zip(*(batch[name].to_pylist()[:limit] for name in ("channel", "viewer", "text")), strict=True)
-    once = {(row[:3], at_us // 1_000): at_us for row, at_us in zip(said, batch["at_us"].tolist(), strict=False)}
-    columns: Sequence[list[str]] = [[row[place] for row, _ in once] for place in (0, 1)]
-    names = [list(dict.fromkeys(column)) for column in columns]
-    numbers = [{name: index for index, name in enumerate(found)} for found in names]
-    codes = [np.array([n[name] for name in column], np.int32) for n, column in zip(numbers, columns, strict=True)]
-    return Chat(np.array(list(once.values())), codes[0], codes[1], tuple(names[0]), tuple(names[1]), 0)
+    columns = [batch[name].to_pylist()[:limit] for name in ("channel", "viewer", "text")]
+    at_ms = [at_us // 1_000 for at_us in batch["at_us"].tolist()[:limit]]
+    lines = [Line(*line) for line in zip(at_ms, *columns, strict=True)]
+    replay = Replay(recording, selection=Selection(limit=limit))
+    assert assert_same_examples(replay, chat_of(lines), columns[2]) > 1_000

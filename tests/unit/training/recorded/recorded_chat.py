@@ -9,8 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+from numpy.typing import NDArray
 
+from training.evaluation.recorded_examples import Beside, read_visits
 from training.recorded.chat import Chat
+from training.recorded.recorded_visits import RecordedVisits
+from training.recorded.visits import kinds
 
 
 class Said(NamedTuple):
@@ -56,3 +60,32 @@ def crowd(seed: int, num_messages: int = 3000, num_channels: int = 8, num_viewer
     viewers = rng.integers(0, num_viewers, num_messages)
     channels = np.where(rng.random(num_messages) < 0.7, viewers % num_channels, rng.integers(0, 3, num_messages))
     return [Said(float(t), f"c{c}", f"v{v}") for t, c, v in zip(at_s, channels, viewers, strict=True)]
+
+
+class Silent:
+    """A progress that shows nothing."""
+
+    def stage(self, text: str, unit: str = "", total: int | None = None) -> None:
+        pass
+
+    def done(self, count: int, total: int | None = None) -> None:
+        pass
+
+
+class Parts(NamedTuple):
+    """The visits of the training part and of the test."""
+
+    past: RecordedVisits
+    test: RecordedVisits
+
+
+def visits_of(
+    chat: Chat, folder: Path, beside: Beside | None = None, wanted_M: NDArray[np.bool_] | None = None
+) -> Parts:
+    """The wanted visits of a recording, all by default, of which there are few."""
+    kind_M = kinds(chat)
+    wanted_M = kind_M >= 0 if wanted_M is None else wanted_M
+    reader = read_visits(chat, kind_M, wanted_M, beside or Beside(), folder=folder / "set", progress=Silent())
+    past = reader.past()
+    (test,) = reader.rest()
+    return Parts(past, test)

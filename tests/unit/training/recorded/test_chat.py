@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
 from streaming.recorded.recording import Recording
-from tests.unit.training.recorded.recorded_chat import Said, write
-from training.recorded.chat import Windows, load
+from tests.unit.training.recorded.recorded_chat import Said, crowd, write
+from training.recorded.chat import Windows, load, load_texts
 
 BASE_S = 1_000_000_000
 BASE_US = 1_000_000 * BASE_S
@@ -34,3 +38,19 @@ def test_text_and_milliseconds_are_read_as_well(tmp_path: Path) -> None:
     chat = load([Recording.open(tmp_path / "past.csv")], [Recording.open(tmp_path / "test.jsonl")], None, None)
     assert chat.at_us_M.tolist() == [1_700_000_001_000_007, 1_700_000_001_500_000]
     assert (chat.channels, chat.viewers) == (("a",), ("1",))
+
+
+def test_texts_are_read_in_the_order_of_the_messages(tmp_path: Path) -> None:
+    said = crowd(4, 300)
+    order = np.random.default_rng(0).permutation(300)
+    early = write(tmp_path / "early.parquet", [said[i] for i in order], [i // 100 for i in range(300)])
+    table = pa.parquet.read_table(early)
+    named = pa.array([f"{row['channel']} {row['viewer']}" for row in table.to_pylist()])
+    pa.parquet.write_table(table.set_column(table.schema.get_field_index("text"), "text", named), early)
+    late = write(tmp_path / "late.parquet", [Said(2e9, "c1", "v1")])
+    files = [Recording.open(early)], [Recording.open(late)]
+    chat = load(*files, Windows(0, 2), None)
+    text_M = load_texts(*files, Windows(0, 2), None)
+    assert len(text_M) == len(chat.at_us_M) == 201
+    for i in range(200):
+        assert text_M[i].as_py() == f"{chat.channels[chat.channel_M[i]]} {chat.viewers[chat.viewer_M[i]]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.unit.training.recorded.recorded_chat import Said, chat_of
 from training.features.visit_kinds import VisitKind
-from training.recorded.visits import kinds, room_ages_us
+from training.recorded.visits import kinds
 
 HALF_HOUR_S = 1800
 
@@ -38,9 +38,3 @@ def test_messages_of_the_same_time_keep_the_order_of_their_rows() -> None:
         VisitKind.NEW,
         VisitKind.NO_VISIT,
     ]
-
-
-def test_a_room_is_as_old_as_its_first_message_after_half_an_hour_of_silence() -> None:
-    said = [Said(at_s, "a", f"v{at_s}") for at_s in (0, 60, 60 + HALF_HOUR_S, 100 + HALF_HOUR_S)]
-    said.insert(2, Said(70, "b", "v"))
-    assert room_ages_us(chat_of(said, 0)).tolist() == [0, 60_000_000, 0, 0, 40_000_000]

@@ -6,18 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from deploy.offline.baseline_ranker import VersionZero, VersionZeroConfig
 from streaming.errors import ConfigError
-from streaming.recorded.replay import Channel
 from training.boosting.ranker import Boosting, BoostingConfig, BoostingWithMore
-from training.boosting.ranker_on_towers import BoostedTowers
 from training.evaluation.baselines import Memory, MemoryAndMoves, NewcomerPopularity, Popularity, Ranker
+from training.evaluation.boosted_towers import BoostedTowers
 from training.evaluation.content_similarity import Likeness
 from training.evaluation.learned_rankers import MODEL, MODELS, given_version, learned
+from training.evaluation.logged_baseline import VersionZero
 from training.evaluation.trained_model import Learned
 from training.recorded.chat import Chat
-from training.recorded.content_timeline import ContentTimeline, ShuffledContent
 from training.registry.bundle import Bundle
+from training.settings import Baseline
 
 WITH_CONTENT = ("boosting + content", "boosting + shuffled")
 WITH_TOWERS = "boosting + towers"
@@ -26,13 +25,12 @@ BOOSTED = ("boosting", *WITH_CONTENT, WITH_TOWERS)
 
 @dataclass(frozen=True, slots=True)
 class Ingredients:
-    """The inputs that rankers are built from. known: titles by channel, as far as given. content: None if not given."""
+    """The inputs that rankers are built from. d_content: dimensions of the content, None where none is given."""
 
     chat: Chat
     boosting: BoostingConfig
-    version_zero: VersionZeroConfig
-    known: Mapping[str, Channel]
-    content: ContentTimeline | None
+    baseline: Baseline
+    d_content: int | None
     popularity: Popularity
 
 
@@ -48,10 +46,11 @@ def build(names: Sequence[str], versions: Mapping[str, Bundle], ingredients: Ing
     Last come the boosted ones that see the towers of either. The rankers with these towers learn only once.
     """
     rankers = [builder(ingredients) for name, builder in BUILDERS.items() if name in names]
-    rankers += [given_version(name, bundle, ingredients) for name, bundle in versions.items()]
+    chat, d_content = ingredients.chat, ingredients.d_content
+    rankers += [given_version(name, bundle, chat, d_content) for name, bundle in versions.items()]
     towers = {ranker.name: ranker for ranker in rankers if isinstance(ranker, Learned)}
     for name, seen in _towers_of(names, [*versions]).items():
-        of = towers.get(seen) or learned(seen, ingredients, ingredients.boosting.seed)
+        of = towers.get(seen) or learned(seen, chat, d_content, ingredients.boosting.seed)
         rankers.append(BoostedTowers(ingredients.boosting, of, name))
     return rankers
 
@@ -66,17 +65,16 @@ def _towers_of(names: Sequence[str], versions: Sequence[str]) -> dict[str, str]:
 
 def _with_content(name: str) -> Callable[[Ingredients], Ranker]:
     def builder(ingredients: Ingredients) -> Ranker:
-        timeline, config = ingredients.content, ingredients.boosting
-        if timeline is None:
+        config = ingredients.boosting
+        if ingredients.d_content is None:
             raise ConfigError(f"{name} needs --content FOLDER, where the vectors of the chat are kept")
-        placebo = ShuffledContent(timeline, config.seed) if name == "boosting + shuffled" else None
-        return BoostingWithMore(config, Likeness(timeline, placebo), name)
+        return BoostingWithMore(config, Likeness(config.seed if name == "boosting + shuffled" else None), name)
 
     return builder
 
 
 def _model(name: str) -> Callable[[Ingredients], Ranker]:
-    return lambda ingredients: learned(name, ingredients, ingredients.boosting.seed)
+    return lambda given: learned(name, given.chat, given.d_content, given.boosting.seed)
 
 
 BUILDERS: Mapping[str, Callable[[Ingredients], Ranker]] = MappingProxyType(
@@ -85,12 +83,7 @@ BUILDERS: Mapping[str, Callable[[Ingredients], Ranker]] = MappingProxyType(
         "newcomers": lambda _: NewcomerPopularity(),
         "memory": lambda ingredients: Memory(ingredients.popularity),
         "memory + transitions": lambda ingredients: MemoryAndMoves(ingredients.popularity),
-        "version 0": lambda ingredients: VersionZero(
-            ingredients.chat.channels,
-            ingredients.known,
-            content=ingredients.content,
-            config=ingredients.version_zero,
-        ),
+        "version 0": lambda ingredients: VersionZero(ingredients.baseline),
         "boosting": lambda ingredients: Boosting(ingredients.boosting),
         **{name: _with_content(name) for name in WITH_CONTENT},
         **{name: _model(name) for name in MODELS},

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from training.boosting.ranker import Boosting, BoostingConfig
 from training.evaluation.trained_model import Learned
+from training.evaluation.version_on_sets import VersionOnSets
 from training.features.features import COLUMN, ROOM_FEATURES, SERVED, VIEWER_FEATURES
 from training.fit.learner import LearnConfig
 from training.fit.local_fit import HELD_OUT
@@ -22,7 +22,7 @@ from training.inference.co_visits import Transitions
 from training.inference.interface import RoomEmbeddings
 from training.inference.served_model import VersionViewer
 from training.model.config import COLD, EXTRA, LEARNED, TOTALS, ModelConfig
-from training.recorded.replay_state import Moment
+from training.recorded.recorded_visits import RecordedVisits
 
 LEARNED_COLUMNS = [COLUMN[name] for name in LEARNED]
 TOTAL_COLUMNS = [COLUMN[name] for name in TOTALS]
@@ -55,7 +55,7 @@ class BoostedTowers(Boosting):
         self._seed, self._towers = config.seed, towers
         self.request_s = 0.0
 
-    def learn(self, past: Sequence[Moment]) -> None:
+    def learn(self, past: RecordedVisits) -> None:
         """Grows the trees, after the towers have learned. Raises TrainingError: too few visits for towers."""
         self._towers.learn(past)
         bundle = self._towers.bundle
@@ -65,48 +65,62 @@ class BoostedTowers(Boosting):
         self._unknown_share = msgspec.convert(bundle.manifest.config["model"], ModelConfig).larm.id_dropout
         self._totals_S3 = np.array(Transitions.from_arrays(bundle.arrays).totals_S3)
         self._totals_S3[COLD] = np.nan  # as in training/inference/served_model.py
-        usable = [moment for moment in past if len(moment.live_N) > 1 and not moment.surprise]
-        super().learn(usable[_seen_by_towers(len(usable), learn) :])
+        usable = past.usable()
+        super().learn(usable.between(_seen_by_towers(len(usable), learn), len(usable)))
 
-    def score(self, moment: Moment) -> NDArray[np.float64]:
-        """Scores of the candidates, float64 [N]."""
-        replayed = self._towers.replayed
-        viewer, rooms = replayed.viewer(moment), replayed.rooms(moment)
-        began_s = time.perf_counter()
-        score_N = self._scored(self._served(moment, viewer, rooms))
-        self.request_s += time.perf_counter() - began_s
-        return score_N
+    def score(self, visits: RecordedVisits) -> NDArray[np.float64]:
+        """Scores of the candidates, float64 [R]."""
+        score_R, on = np.zeros(len(visits.sets.features_RF)), self._towers.on(visits)
+        for place in range(len(visits)):
+            viewer, rooms = on.viewer(place), on.rooms(place)
+            began_s = time.perf_counter()
+            score_R[on.rows(place)] = self._scored(self._served(visits, place, on, viewer, rooms))
+            self.request_s += time.perf_counter() - began_s
+        return score_R
 
-    def _features(self, moment: Moment) -> Floats:
-        """Features, float32 [N, F], with transitions and totals as frozen in the version, as in a replica."""
-        replayed = self._towers.replayed
-        return self._served(moment, replayed.viewer(moment), replayed.rooms(moment))
+    def _features(self, visits: RecordedVisits) -> Floats:
+        """Features, float32 [R, F], with transitions and totals as frozen in the version, as in a replica."""
+        on = self._towers.on(visits)
+        places = range(len(visits))
+        return np.concatenate([self._served(visits, at, on, on.viewer(at), on.rooms(at)) for at in places])
 
-    def _served(self, moment: Moment, viewer: VersionViewer, rooms: RoomEmbeddings) -> Floats:
-        return self._columns(moment, viewer, rooms, None, self._totals_S3[rooms.rows_N])
+    def _served(
+        self, visits: RecordedVisits, place: int, on: VersionOnSets, viewer: VersionViewer, rooms: RoomEmbeddings
+    ) -> Floats:
+        features_NF = visits.sets.features_RF[on.rows(place)]
+        return _columns(features_NF, on, viewer, rooms, learned_N4=None, totals_N3=self._totals_S3[rooms.rows_N])
 
-    def _noted(self, moment: Moment) -> Floats:
-        """Features, float32 [N, F], with transitions and totals from before the visit, for known streamers only."""
-        replayed = self._towers.replayed
-        viewer, rooms = replayed.viewer(moment), replayed.rooms(moment)
-        unknown_N = np.random.default_rng((self._seed, moment.message)).random(len(moment.live_N)) < self._unknown_share
-        unknown = np.flatnonzero(unknown_N)
+    def _taught(self, visits: RecordedVisits) -> Floats:
+        """Features, float32 [R, F], with transitions and totals from before each visit, for known streamers only."""
+        on = self._towers.on(visits)
+        return np.concatenate([self._taught_by(visits, place, on) for place in range(len(visits))])
+
+    def _taught_by(self, visits: RecordedVisits, place: int, on: VersionOnSets) -> Floats:
+        features_NF = visits.sets.features_RF[on.rows(place)]
+        viewer, rooms = on.viewer(place), on.rooms(place)
+        drawn_N = np.random.default_rng((self._seed, int(visits.message_V[place]))).random(len(features_NF))
+        unknown = np.flatnonzero(drawn_N < self._unknown_share)
         if len(unknown):
-            rooms.put(unknown, replayed.nobodys_rooms(moment, unknown))
-        learned_N4, totals_N3 = moment.features_NF[:, LEARNED_COLUMNS], moment.features_NF[:, TOTAL_COLUMNS]
+            rooms.put(unknown, on.nobodys_rooms(place, unknown))
+        learned_N4, totals_N3 = features_NF[:, LEARNED_COLUMNS], features_NF[:, TOTAL_COLUMNS]
         nobody_N = rooms.rows_N == COLD
         learned_N4[nobody_N], totals_N3[nobody_N] = 0, np.nan
-        return self._columns(moment, viewer, rooms, learned_N4, totals_N3)
+        return _columns(features_NF, on, viewer, rooms, learned_N4=learned_N4, totals_N3=totals_N3)
 
-    def _columns(
-        self, moment: Moment, viewer: VersionViewer, rooms: RoomEmbeddings, learned_N4: Floats | None, totals_N3: Floats
-    ) -> Floats:
-        """Features, float32 [N, F], in the order of the names."""
-        served_NF = moment.features_NF[:, : len(SERVED)]
-        values_NF = self._towers.replayed.version.columns(viewer, rooms, served_NF[:, len(ROOM_FEATURES) :], learned_N4)
-        return np.concatenate(
-            [served_NF[:, : len(ROOM_FEATURES)], values_NF, totals_N3, rooms.content_gate_N[:, None]], axis=1
-        )
+
+def _columns(
+    features_NF: Floats,
+    on: VersionOnSets,
+    viewer: VersionViewer,
+    rooms: RoomEmbeddings,
+    *,
+    learned_N4: Floats | None,
+    totals_N3: Floats,
+) -> Floats:
+    """Features of one visit, float32 [N, F], in the order of the names."""
+    served_NF, C = features_NF[:, : len(SERVED)], len(ROOM_FEATURES)
+    values_NF = on.version.columns(viewer, rooms, served_NF[:, C:], learned_N4)
+    return np.concatenate([served_NF[:, :C], values_NF, totals_N3, rooms.content_gate_N[:, None]], axis=1)
 
 
 def _seen_by_towers(num_slates: int, learn: LearnConfig) -> int:

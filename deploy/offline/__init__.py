@@ -1,1 +1,0 @@
-"""The rankers that `tidecast evaluate` compares."""
