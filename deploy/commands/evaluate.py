@@ -102,7 +102,7 @@ REFERENCE = "boosting"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Asked:
+class EvaluateOptions:
     """The options of an evaluation: its recordings, its rankers, and the outputs of its figures."""
 
     train: list[Path]
@@ -197,7 +197,7 @@ def run(
 ) -> int:
     """Replays recorded chat causally and ranks all live rooms at each visit of the test."""
     return evaluate_recordings(
-        Asked(
+        EvaluateOptions(
             train=train,
             test=test,
             train_windows=train_windows,
@@ -220,7 +220,7 @@ def run(
     )
 
 
-def evaluate_recordings(asked: Asked, settings: Settings) -> int:
+def evaluate_recordings(asked: EvaluateOptions, settings: Settings) -> int:
     """Ranks and measures, then prints and writes the figures."""
     from deploy.terminal.evaluation_table import table, towers_table  # noqa: PLC0415
     from deploy.terminal.progress_bars import EvaluateProgress  # noqa: PLC0415
@@ -257,7 +257,7 @@ class Files:
     test: list[Recording]
 
 
-def open_files(asked: Asked) -> Files:
+def open_files(asked: EvaluateOptions) -> Files:
     """Opens the recordings; with --skip-bad, bad rows are left out. Raises InputFileError."""
     from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
     from streaming.recorded.recording import Recording  # noqa: PLC0415
@@ -269,7 +269,7 @@ def open_files(asked: Asked) -> Files:
     return Files([opened[path] for path in asked.train], [opened[path] for path in asked.test])
 
 
-def windows_of(asked: Asked) -> tuple[Windows | None, Windows | None]:
+def windows_of(asked: EvaluateOptions) -> tuple[Windows | None, Windows | None]:
     """The recorded windows to learn from and those to test on; None: all."""
     from training.recorded.chat import Windows  # noqa: PLC0415
 
@@ -305,7 +305,7 @@ def held_out(chat: Chat, share: float | None) -> tuple[Chat, NDArray[np.bool_] |
     return kept(chat, kept_M), cold_C, kept_M
 
 
-def ingredients_of(asked: Asked, settings: Settings, chat: Chat, beside: Beside) -> Ingredients:
+def ingredients_of(asked: EvaluateOptions, settings: Settings, chat: Chat, beside: Beside) -> Ingredients:
     """The inputs that rankers are built from."""
     from training.boosting.ranker import BoostingConfig  # noqa: PLC0415
     from training.evaluation.baselines import Popularity  # noqa: PLC0415
@@ -320,7 +320,7 @@ def ingredients_of(asked: Asked, settings: Settings, chat: Chat, beside: Beside)
     )
 
 
-def chosen_names(asked: Asked) -> list[str]:
+def chosen_names(asked: EvaluateOptions) -> list[str]:
     """The rankers asked for, else all available. Raises ConfigError: boosting was named, and lightgbm is missing."""
     from streaming.errors import ConfigError  # noqa: PLC0415
     from training.boosting.ranker import Boosting  # noqa: PLC0415
@@ -336,7 +336,7 @@ def chosen_names(asked: Asked) -> list[str]:
     return list(names)
 
 
-def beside_of(asked: Asked, settings: Settings, files: Files, kept_M: NDArray[np.bool_] | None) -> Beside:
+def beside_of(asked: EvaluateOptions, settings: Settings, files: Files, kept_M: NDArray[np.bool_] | None) -> Beside:
     """What is known beside the chat. kept_M: the messages that are left of it; None: all."""
     import pyarrow as pa  # noqa: PLC0415
 
@@ -362,7 +362,7 @@ def towers_of(rankers: Sequence[Ranker]) -> dict[str, Towers]:
     return {ranker.name: ranker.towers() for ranker in rankers if isinstance(ranker, Learned)}
 
 
-def as_json(report: Report, rankers: Sequence[Ranker], asked: Asked) -> dict[str, Any]:
+def as_json(report: Report, rankers: Sequence[Ranker], asked: EvaluateOptions) -> dict[str, Any]:
     """The report for scripts, with its inputs and what the rankers learned."""
     from training.boosting.ranker import Boosting  # noqa: PLC0415
     from training.evaluation.baselines import MemoryAndMoves, Popularity  # noqa: PLC0415
@@ -391,7 +391,7 @@ def as_json(report: Report, rankers: Sequence[Ranker], asked: Asked) -> dict[str
     }
 
 
-def _check(asked: Asked, names: Sequence[str]) -> tuple[str, str]:
+def _check(asked: EvaluateOptions, names: Sequence[str]) -> tuple[str, str]:
     """Checks the outputs before the work, not after it. Returns the ranker to keep rankings of, and the reference."""
     from streaming.errors import ConfigError  # noqa: PLC0415
     from training.evaluation.learned_rankers import MODEL  # noqa: PLC0415

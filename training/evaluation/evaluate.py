@@ -20,7 +20,7 @@ from streaming.section import Count, CountOrZero, Section
 from training.evaluation.baselines import LearnsBeside, Ranker, TimesRequests
 from training.evaluation.metrics import PLACES
 from training.evaluation.recorded_examples import Beside, Progress, read_visits
-from training.evaluation.report import Report, Seen, Tally, build
+from training.evaluation.report import RankTally, Report, Seen, build
 from training.features.features import COLUMN
 from training.features.visit_kinds import VisitKind
 from training.recorded.chat import Chat
@@ -76,7 +76,7 @@ def evaluate(
         )
         learned = _learn(rankers, reader.past(), progress)
         seen = Seen(chat, reader.num_rest, learned, cold_C)
-        tallies = {ranker.name: Tally(reader.num_rest, len(chat.channels)) for ranker in rankers}
+        tallies = {ranker.name: RankTally(reader.num_rest, len(chat.channels)) for ranker in rankers}
         progress.stage("test", "visits", reader.num_rest)
         _rank_all(reader, rankers, tallies, seen=seen, sinks=sinks or {}, progress=progress)
     progress.stage("confidence intervals")
@@ -87,7 +87,7 @@ def evaluate(
 def _rank_all(
     reader: VisitReader,
     rankers: Sequence[Ranker],
-    tallies: Mapping[str, Tally],
+    tallies: Mapping[str, RankTally],
     *,
     seen: Seen,
     sinks: Mapping[str, RankingSink],
@@ -154,7 +154,7 @@ def _learn(rankers: Sequence[Ranker], past: RecordedVisits, progress: Progress) 
 
 
 def _rank(
-    ranker: Ranker, visits: RecordedVisits, hash_C: NDArray[np.int64], tally: Tally, first: int
+    ranker: Ranker, visits: RecordedVisits, hash_C: NDArray[np.int64], tally: RankTally, first: int
 ) -> NDArray[np.intp]:
     """Ranks the candidates of visits; returns their rows, visit by visit, best first.
 

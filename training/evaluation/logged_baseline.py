@@ -63,21 +63,19 @@ class VersionZero:
         return score_R
 
 
-def zero_scores(slates: CandidateSets, baseline: Baseline) -> NDArray[np.float64]:
+def zero_scores(sets: CandidateSets, baseline: Baseline) -> NDArray[np.float64]:
     """Scores of all candidates, float64 [R]. baseline: the settings of the baseline ranker that serves."""
     weights = baseline.weights
-    column = {name: slates.features_RF[:, index].astype(np.float64) for name, index in COLUMN.items()}
-    score_R = _of_habits(column, weights) + _of_crowds(column, slates.starts(), baseline)
-    weight_VT = _visit_weights(slates)
-    for place, start in enumerate(slates.starts().tolist()):
-        length = int(slates.pasts.length_V[place])
+    column = {name: sets.features_RF[:, index].astype(np.float64) for name, index in COLUMN.items()}
+    score_R = _of_habits(column, weights) + _of_crowds(column, sets.starts(), baseline)
+    weight_VT = _visit_weights(sets)
+    for place, start in enumerate(sets.starts().tolist()):
+        length = int(sets.pasts.length_V[place])
         if length:
-            rows = slice(start, start + int(slates.size_V[place]))
+            rows = slice(start, start + int(sets.size_V[place]))
             weight_T = weight_VT[place, -length:]
-            score_R[rows] += weights.content * np.maximum(_alike(slates, place, rows, weight_T), 0)
-            score_R[rows] += _liked(
-                slates.pasts.labels_VT2[place, -length:], slates.labels_R2[rows], weight_T, baseline
-            )
+            score_R[rows] += weights.content * np.maximum(_alike(sets, place, rows, weight_T), 0)
+            score_R[rows] += _liked(sets.pasts.labels_VT2[place, -length:], sets.labels_R2[rows], weight_T, baseline)
     return score_R
 
 
@@ -112,9 +110,9 @@ def _logarithmic(value_R: NDArray[np.floating], starts_V: NDArray[np.intp]) -> N
     return share_R
 
 
-def _visit_weights(slates: CandidateSets) -> Floats:
+def _visit_weights(sets: CandidateSets) -> Floats:
     """Weights of past visits, float32 [V, T]: long ones and those with chat count more; they halve every six hours."""
-    pasts = slates.pasts
+    pasts = sets.pasts
     there_VT = np.arange(pasts.gap_s_VT.shape[1]) >= pasts.gap_s_VT.shape[1] - pasts.length_V[:, None]
     ago_VT = np.cumsum((pasts.gap_s_VT * there_VT)[:, ::-1], axis=1)[:, ::-1] - pasts.dwell_s_VT
     newest_V1 = np.where(there_VT, ago_VT, np.inf).min(axis=1, initial=np.inf, keepdims=True)
@@ -124,11 +122,11 @@ def _visit_weights(slates: CandidateSets) -> Floats:
     return found_VT
 
 
-def _alike(slates: CandidateSets, place: int, rows: slice, weight_T: Floats) -> Floats:
+def _alike(sets: CandidateSets, place: int, rows: slice, weight_T: Floats) -> Floats:
     """Cosine of each candidate's content with the weighted mean of the visited rooms' content, float32 [N]."""
-    now_KD = slates.contents.now_KD
-    visited_TD = np.nan_to_num(now_KD[slates.pasts.now_VT[place, -len(weight_T) :]].astype(np.float32))
-    rooms_ND = np.nan_to_num(now_KD[slates.now_R[rows]].astype(np.float32))
+    now_KD = sets.contents.now_KD
+    visited_TD = np.nan_to_num(now_KD[sets.pasts.now_VT[place, -len(weight_T) :]].astype(np.float32))
+    rooms_ND = np.nan_to_num(now_KD[sets.now_R[rows]].astype(np.float32))
     mean_D = weight_T @ visited_TD
     lengths_N = np.linalg.norm(rooms_ND, axis=1) * np.linalg.norm(mean_D)
     cosine_N: Floats = rooms_ND @ mean_D / np.maximum(lengths_N, np.float32(1e-12))

@@ -52,7 +52,7 @@ class SliceGate:
     def __init__(self, unseen: CandidateSets, streamers: Sequence[str], baseline: Baseline, seed: int = 7) -> None:
         """unseen: the newest MOST_VISITS are used. baseline: its settings where the version will serve."""
         place = max(0, len(unseen) - MOST_VISITS)
-        self._slates = unseen.after(place)
+        self._sets = unseen.after(place)
         self._names = ["", *streamers]
         self._baseline, self._seed = baseline, seed
 
@@ -61,23 +61,23 @@ class SliceGate:
 
         If the live version is not one either, as after an upgrade, no replica answers by it, and only v0 is compared.
         """
-        if len(self._slates) < LEAST_VISITS:
+        if len(self._sets) < LEAST_VISITS:
             return GateVerdict(
-                False, f"only {len(self._slates)} visits that it did not learn from: too few to judge it by"
+                False, f"only {len(self._sets)} visits that it did not learn from: too few to judge it by"
             )
-        gain_V = ndcg(self._scores(Version(candidate)), self._slates)
+        gain_V = ndcg(self._scores(Version(candidate)), self._sets)
         metrics = {f"ndcg10_{name}": float(gain_V[mask_V].mean()) for name, mask_V in self._groups().items()}
-        others = {V0: ndcg(zero_scores(self._slates, self._baseline), self._slates)}
+        others = {V0: ndcg(zero_scores(self._sets, self._baseline), self._sets)}
         unreadable = ""
         if live is not None:
             try:
-                others[live.manifest.version] = ndcg(self._scores(Version(live)), self._slates)
+                others[live.manifest.version] = ndcg(self._scores(Version(live)), self._sets)
             except VersionError as err:
                 unreadable = f"; what is live was not asked: {err}"
         worse = []
         for other, other_V in others.items():
             for name, mask_V in self._groups().items():
-                difference = self._difference(gain_V[mask_V] - other_V[mask_V], self._slates.viewer_V[mask_V])
+                difference = self._difference(gain_V[mask_V] - other_V[mask_V], self._sets.viewer_V[mask_V])
                 metrics[f"{name}_against_{other}"] = difference.mean
                 if difference.high < 0:
                     worse.append(
@@ -87,11 +87,11 @@ class SliceGate:
         if worse:
             return GateVerdict(False, "; ".join(worse) + unreadable, metrics)
         against = " and ".join(others)
-        reason = f"not worse than {against} on {len(self._slates):,} visits it did not learn from{unreadable}"
+        reason = f"not worse than {against} on {len(self._sets):,} visits it did not learn from{unreadable}"
         return GateVerdict(True, reason, metrics)
 
     def _groups(self) -> dict[str, NDArray[np.bool_]]:
-        masks = {name: np.isin(self._slates.kind_V, kinds) for name, kinds in GROUPS.items()}
+        masks = {name: np.isin(self._sets.kind_V, kinds) for name, kinds in GROUPS.items()}
         return {name: mask_V for name, mask_V in masks.items() if int(mask_V.sum()) >= LEAST_VISITS}
 
     def _difference(self, difference_V: NDArray[np.float64], viewer_V: NDArray[np.int64]) -> Difference:
@@ -106,14 +106,14 @@ class SliceGate:
 
     def _scores(self, version: Version) -> NDArray[np.float64]:
         """The version's scores of all candidates, as it would serve, float64 [R]."""
-        return VersionOnSets(version, self._slates, self._names).scores()
+        return VersionOnSets(version, self._sets, self._names).scores()
 
 
-def ndcg(score_R: NDArray[np.float64], slates: CandidateSets) -> NDArray[np.float64]:
+def ndcg(score_R: NDArray[np.float64], sets: CandidateSets) -> NDArray[np.float64]:
     """NDCG@10 of the room entered among its candidate set, float64 [V]; ties count half."""
-    start_V, seg_R = slates.starts(), np.repeat(np.arange(len(slates)), slates.size_V)
-    entered_R = score_R[start_V + slates.entered_V][seg_R]
-    above_V = np.bincount(seg_R, score_R > entered_R, len(slates))
-    equal_V = np.bincount(seg_R, score_R == entered_R, len(slates)) - 1
+    start_V, seg_R = sets.starts(), np.repeat(np.arange(len(sets)), sets.size_V)
+    entered_R = score_R[start_V + sets.entered_V][seg_R]
+    above_V = np.bincount(seg_R, score_R > entered_R, len(sets))
+    equal_V = np.bincount(seg_R, score_R == entered_R, len(sets)) - 1
     rank_V = 1 + above_V + equal_V / 2
     return np.where(rank_V <= 10, 1 / np.log2(1 + rank_V), 0.0)

@@ -55,7 +55,7 @@ class Report:
     results: Mapping[str, Result]
 
 
-class Tally:
+class RankTally:
     """The results of one ranker by visit. rank_V: of the room entered, from 1."""
 
     def __init__(self, num_visits: int, num_channels: int) -> None:
@@ -121,7 +121,7 @@ class Seen:
 
 
 def build(
-    chat: Chat, train_kind_M: NDArray[np.int8], seen: Seen, tallies: Mapping[str, Tally], *, against: str, seed: int
+    chat: Chat, train_kind_M: NDArray[np.int8], seen: Seen, tallies: Mapping[str, RankTally], *, against: str, seed: int
 ) -> Report:
     """Measures every ranker on the same draws. against: "" or a name among the tallies."""
     train_visit_M = train_kind_M != VisitKind.NO_VISIT

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deploy import cli
 from deploy.commands import evaluate
-from deploy.commands.evaluate import Asked
+from deploy.commands.evaluate import EvaluateOptions
 from streaming.archive.store import open_store
 from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
 from tests.unit.training.recorded.recorded_chat import Said, crowd, write
@@ -188,7 +188,7 @@ def test_a_share_that_is_none_is_wrong_usage(capsys: pytest.CaptureFixture[str],
 
 
 def test_several_words_after_an_option_are_all_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[Asked] = []
+    heard: list[EvaluateOptions] = []
     monkeypatch.setattr(evaluate, "evaluate_recordings", lambda asked, _settings: heard.append(asked) or 0)
     line = "evaluate --train a b --skip-bad --test c --rankers popularity memory --train d --version v --version w"
     assert cli.main(line.split()) == 0
