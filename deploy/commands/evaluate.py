@@ -33,6 +33,8 @@ A visit is a viewer's message after being in another channel, or silent for half
 channels with a message in the five minutes before it, and the one entered; all of them are ranked, and the one entered
 should come first. Everything a ranker sees happened before the visit; the test's own past counts as past.
 
+Examples of the visits, as for training, lie in a temporary folder meanwhile: about a kilobyte each.
+
   all      every visit of the test          repeat   the viewer has visited the channel before
   new      has visited other channels only  cold     the viewer's first visit ever
 
