@@ -38,14 +38,10 @@ Floats = NDArray[np.float32]
 LABELS = ("language", "category")  # in the order of training/content/declared_labels.py
 DAY_S = 86_400.0
 IN_ROOM = 2  # the value of own_here in the room that the viewer is in
-BEHIND_ALL = -0.5  # below every score
 
 
 class VersionZero:
-    """The baseline ranker, which a replica without a model ranks by, among the rankers of an evaluation.
-
-    The room that the viewer is in comes last: a replica does not recommend it.
-    """
+    """The baseline ranker, which a replica without a model ranks by, among the rankers of an evaluation."""
 
     name = "version 0"
 
@@ -58,9 +54,12 @@ class VersionZero:
 
     def score(self, visits: RecordedVisits) -> NDArray[np.float64]:
         """Scores of all candidates, float64 [R]."""
-        score_R = zero_scores(visits.sets, self._baseline)
-        score_R[visits.sets.features_RF[:, COLUMN["own_here"]] == IN_ROOM] = BEHIND_ALL
-        return score_R
+        return own_room_last(zero_scores(visits.sets, self._baseline), visits.sets)
+
+
+def own_room_last(score_R: NDArray[np.float64], sets: CandidateSets) -> NDArray[np.float64]:
+    """The scores with −inf for the room that the viewer is in, float64 [R]: a replica never recommends it."""
+    return np.where(sets.features_RF[:, COLUMN["own_here"]] == IN_ROOM, -np.inf, score_R)
 
 
 def zero_scores(sets: CandidateSets, baseline: Baseline) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import VersionError
-from training.evaluation.logged_baseline import zero_scores
+from training.evaluation.logged_baseline import own_room_last, zero_scores
 from training.evaluation.version_on_sets import VersionOnSets
 from training.features.visit_kinds import VisitKind
 from training.inference.served_model import Version
@@ -65,13 +65,13 @@ class SliceGate:
             return GateVerdict(
                 False, f"only {len(self._sets)} visits that it did not learn from: too few to judge it by"
             )
-        gain_V = ndcg(self._scores(Version(candidate)), self._sets)
+        gain_V = self._gain(self._scores(Version(candidate)))
         metrics = {f"ndcg10_{name}": float(gain_V[mask_V].mean()) for name, mask_V in self._groups().items()}
-        others = {V0: ndcg(zero_scores(self._sets, self._baseline), self._sets)}
+        others = {V0: self._gain(zero_scores(self._sets, self._baseline))}
         unreadable = ""
         if live is not None:
             try:
-                others[live.manifest.version] = ndcg(self._scores(Version(live)), self._sets)
+                others[live.manifest.version] = self._gain(self._scores(Version(live)))
             except VersionError as err:
                 unreadable = f"; what is live was not asked: {err}"
         worse = []
@@ -103,6 +103,10 @@ class SliceGate:
         means_S = sums_W[drawn_SW].sum(1) / counts_W[drawn_SW].sum(1)
         low, high = np.quantile(means_S, (0.025, 0.975))
         return Difference(float(difference_V.mean()), float(low), float(high))
+
+    def _gain(self, score_R: NDArray[np.float64]) -> NDArray[np.float64]:
+        """NDCG@10 of each visit, float64 [V], as answers have it: without the room that the viewer is in."""
+        return ndcg(own_room_last(score_R, self._sets), self._sets)
 
     def _scores(self, version: Version) -> NDArray[np.float64]:
         """The version's scores of all candidates, as it would serve, float64 [R]."""

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from actors.settings import RecommendConfig
@@ -15,8 +16,9 @@ from streaming.clock import ManualClock
 from tests.unit.training.inference.test_served_model import NAMES, fitted, small
 from tests.unit.training.random_candidate_sets import random_candidate_sets
 from training.baseline import TERMS
-from training.evaluation.logged_baseline import zero_scores
+from training.evaluation.logged_baseline import IN_ROOM, own_room_last, zero_scores
 from training.evaluation.promotion_gate import SliceGate, ndcg
+from training.features.features import COLUMN
 from training.inference.served_model import Version
 from training.model.batches import CandidateSets
 from training.registry.bundle import Bundle
@@ -84,6 +86,28 @@ def test_a_run_is_judged_by_the_settings_of_what_serves(
     metrics = trained.gate.judge(trained.bundle, None).metrics
     expected = metrics["ndcg10_all"] - ndcg(zero_scores(candidate_sets, recommend.baseline), candidate_sets).mean()
     assert metrics[f"all_against_{V0}"] == pytest.approx(expected)
+
+
+def test_nobody_gains_or_loses_by_the_room_that_the_viewer_is_in(
+    candidate_sets: CandidateSets, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No answer has that room, and so its score does not count: not the baseline's, and not the candidate's."""
+    features_RF = candidate_sets.features_RF.copy()
+    elsewhere_V = candidate_sets.starts() + (candidate_sets.entered_V == 0)  # another room than the one entered
+    features_RF[elsewhere_V, COLUMN["own_here"]] = IN_ROOM
+    sets = dataclasses.replace(candidate_sets, features_RF=features_RF)
+    scores_R = zero_scores(sets, HABITS)
+    assert np.isneginf(own_room_last(scores_R, sets)[elsewhere_V]).all()
+
+    def with_own_room_first(_gate: SliceGate, _version: Version) -> Any:
+        first_R = scores_R.copy()
+        first_R[elsewhere_V] = 1e9
+        return first_R
+
+    monkeypatch.setattr(SliceGate, "_scores", with_own_room_first)
+    metrics = SliceGate(sets, NAMES, HABITS).judge(bundle, None).metrics
+    assert metrics[f"all_against_{V0}"] == 0
+    assert metrics["ndcg10_all"] > ndcg(scores_R, sets).mean()
 
 
 class _Silent:
