@@ -98,6 +98,14 @@ class Online:
         else:
             self._rooms.apply(topic, [record], Tally())
 
+    def live(self, now_ms: int) -> list[RoomState]:
+        """The states of the rooms that are live."""
+        return [state for state in self._states.values() if state.chat_at_ms >= now_ms - LIVE_MS]
+
+    def profile(self, viewer: str) -> bytes | None:
+        """The viewer's profile as it is on the log."""
+        return self._viewers.profile(ViewerId(viewer))
+
     def log_features(self, viewer: str, entered: str, now_ms: int) -> dict[str, NDArray[np.float32]]:
         """By room, those live and the one entered."""
         rooms = [room for room, state in self._states.items() if state.chat_at_ms >= now_ms - LIVE_MS]
