@@ -54,7 +54,7 @@ class Replica:
         return f"{self.name}-{self.rank}"
 
     def open_log(self, turn_counter: TurnCounter, *, in_bulk: bool = False) -> WatchedLog:
-        """The Kafka of the settings; a loop that uses it beats `turn_counter`. in_bulk: for loops in no hurry."""
+        """The Kafka of the settings; a loop that uses it counts its turns. in_bulk: for loops in no hurry."""
         settings = self.settings
         kafka = settings.kafka.in_bulk() if in_bulk else settings.kafka
         log = KafkaLog(kafka, settings.topics.prefix, skip_damaged=settings.log.skip_damaged)

@@ -26,7 +26,7 @@ class WorkerDied(TidecastError):
 
 
 class Stillness:
-    """The time for which a turn_counter has stood still, as far as its checks saw. For one thread."""
+    """The time for which a count of turns has stood still, as far as its checks saw. For one thread."""
 
     def __init__(self, turn_counter: TurnCounter, clock: Clock) -> None:
         self._turn_counter = turn_counter

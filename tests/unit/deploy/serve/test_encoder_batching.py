@@ -115,7 +115,7 @@ def test_a_lost_call_fails_the_future() -> None:
 
 
 class Looks(threading.Event):
-    """A stop that comes after so many looks, each of which notes what the turn_counter stood at."""
+    """A stop that comes after so many looks, each of which notes how many turns were counted."""
 
     def __init__(self, turn_counter: TurnCounter, looks: int) -> None:
         super().__init__()
