@@ -14,18 +14,18 @@ from streaming.log.log import Batch, Log, Partition, Sink, Source, Start, TopicS
 
 
 class TurnCounter:
-    """A counter that changes as long as a loop turns. Any thread beats and reads."""
+    """A counter that changes as long as a loop turns. Any thread counts and reads."""
 
     def __init__(self) -> None:
         self.turns = 0
 
     def count_turn(self) -> None:
-        """Adds one. Of two beats at the same moment one may be lost; that does not matter."""
+        """Adds one. Of two turns at the same moment one may be lost; that does not matter."""
         self.turns += 1
 
 
 class WatchedLog:
-    """A log that beats at each call of it, or of a source or sink that it has opened, and passes the call on."""
+    """A log that counts a turn at each call of it, or of a source or sink that it has opened, and passes it on."""
 
     def __init__(self, log: Log, turn_counter: TurnCounter) -> None:
         self._log = log
