@@ -187,7 +187,7 @@ def run(
     ] = None,
     learn_from: Annotated[int, typer.Option(min=1, metavar="N", help="visits")] = 100_000,
     trees: Annotated[int, typer.Option(min=1, metavar="N", help="of boosting")] = 300,
-    seed: Annotated[int, typer.Option(metavar="N", help="of samples and resamples")] = 7,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="of samples and resamples")] = 7,
     json_: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="write all figures to this file")] = None,
     rankings: Annotated[
         Path | None, typer.Option(metavar="OUT.parquet", help="write a ranker's rankings to this file")
@@ -224,8 +224,10 @@ def run(
 
 def evaluate_recordings(asked: EvaluateOptions, settings: Settings) -> int:
     """Ranks and measures, then prints and writes the figures."""
+    from deploy.local.stopping import interrupt_on_sigterm  # noqa: PLC0415
     from deploy.terminal.evaluation_table import table, towers_table  # noqa: PLC0415
     from deploy.terminal.progress_bars import EvaluateProgress  # noqa: PLC0415
+    from streaming.errors import ConfigError  # noqa: PLC0415
     from training.evaluation.evaluate import EvaluateConfig, evaluate  # noqa: PLC0415
     from training.evaluation.rankers import build, names_of  # noqa: PLC0415  the help needs none of this
     from training.evaluation.rankings_file import RankingsFile  # noqa: PLC0415
@@ -239,6 +241,7 @@ def evaluate_recordings(asked: EvaluateOptions, settings: Settings) -> int:
     beside = beside_of(asked, settings, files, kept_M)
     rankers = build(names, versions, ingredients_of(asked, settings, chat, beside))
     with ExitStack() as stack:
+        stack.enter_context(interrupt_on_sigterm())  # the temporary folder goes with it
         sinks = {rankings_of: stack.enter_context(RankingsFile(asked.rankings, chat))} if asked.rankings else None
         progress = stack.enter_context(EvaluateProgress())
         config = EvaluateConfig(asked.seed, asked.learn_from, against)
@@ -247,7 +250,10 @@ def evaluate_recordings(asked: EvaluateOptions, settings: Settings) -> int:
     if towers := towers_of(rankers):
         say(towers_table(towers))
     if asked.json:
-        asked.json.write_text(json.dumps(as_json(report, rankers, asked), indent=2) + "\n")
+        try:
+            asked.json.write_text(json.dumps(as_json(report, rankers, asked), indent=2) + "\n")
+        except OSError as err:
+            raise ConfigError(f"--json {asked.json}: cannot be written: {err}") from err
     return 0
 
 
@@ -401,6 +407,8 @@ def _check(asked: EvaluateOptions, names: Sequence[str]) -> tuple[str, str]:
     for option, path in (("--json", asked.json), ("--rankings", asked.rankings)):
         if path is not None and not path.parent.is_dir():
             raise ConfigError(f"{option} {path}: no folder {path.parent}; create it first")
+        if path is not None and path.is_dir():
+            raise ConfigError(f"{option} {path}: a folder; name a file")
     for option, name in (("--rankings-of", asked.rankings_of), ("--against", asked.against)):
         if name and name not in names:
             raise ConfigError(f"{option} {name}: not among the rankers evaluated, {', '.join(names)}")

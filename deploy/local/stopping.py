@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as an event, so that a command ends between two records. Never ends the process itself."""
+"""Ctrl-C and SIGTERM as an event or as an interrupt, so that a command ends in order. Never ends the process itself."""
 
 from __future__ import annotations
 
@@ -24,3 +24,17 @@ def stop_on_signal(stop: threading.Event) -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def interrupt_on_sigterm() -> Iterator[None]:
+    """Makes SIGTERM a KeyboardInterrupt, so that temporary files go as after Ctrl-C. Main thread only."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

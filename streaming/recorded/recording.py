@@ -3,7 +3,7 @@
 The columns are listed below (at_ms may stand for at); any others are ignored. Rows need not be in time order, but a
 file that is not sorted is read into memory as a whole. A text that is null is empty. Formats of times are in
 `streaming/recorded/times.py`, of ids, texts and numbers in `streaming/recorded/values.py`, of files in
-`streaming/recorded_formats/`.
+`streaming/recorded/formats/`.
 
     chat           at, channel or room, viewer, text; window (an integer: which recording the row is of) if known
     rooms          at, type (started, updated, ended), room, streamer (an end has none); title, category, language,

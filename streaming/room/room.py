@@ -209,7 +209,7 @@ class RoomAggregate:
         return taken
 
     def closed_segments(self) -> list[ClosedSegment]:
-        """Closed segments whose vectors the slow mean waits for, oldest first. They stay until folded or skipped."""
+        """Closed segments whose vectors the slow mean waits for, oldest first. They stay until added or skipped."""
         return self._chat.closed_segments()
 
     def add_segment(self, index: int, vector: bytes, encoder_version: str) -> bool:

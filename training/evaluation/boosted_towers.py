@@ -123,7 +123,7 @@ def _columns(
     return np.concatenate([served_NF[:, :C], values_NF, totals_N3, rooms.content_gate_N[:, None]], axis=1)
 
 
-def _seen_by_towers(num_slates: int, learn: LearnConfig) -> int:
+def _seen_by_towers(num_sets: int, learn: LearnConfig) -> int:
     """The number of oldest candidate sets that towers learn from, as `Learner` and `fit_version` divide them."""
-    until = num_slates - int(num_slates * HELD_OUT)
+    until = num_sets - int(num_sets * HELD_OUT)
     return math.ceil(until * learn.towers_share)

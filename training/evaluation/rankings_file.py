@@ -48,11 +48,14 @@ class RankingsFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
-        if error is None:
-            self._unfinished.replace(self._path)
-        else:
-            self._unfinished.unlink()
+        try:
+            self._writer.close()
+            if error is None:
+                self._unfinished.replace(self._path)
+        except OSError as err:
+            raise InputFileError(f"--rankings {self._path}: cannot be written: {err}") from err
+        finally:
+            self._unfinished.unlink(missing_ok=True)
 
     def add(self, visits: RecordedVisits, ranked_R: NDArray[np.integer]) -> None:
         """Adds the rankings of visits. ranked_R: rows of the candidates, visit by visit, best first."""

@@ -66,7 +66,9 @@ def read_visits(
 ) -> VisitReader:
     """A reader of the wanted visits, of which this makes examples in the folder; all before them counts as past.
 
-    A visit that is none to a worker is left out: one that repeats another of the same viewer, channel and millisecond.
+    A visit that is none to a worker is left out: one that repeats another of the same viewer, channel and millisecond,
+    and one after several channels in one millisecond that leads to where the worker believes the viewer to be. Outcomes
+    of the training part's visits are as known when it ended.
     Raises EncoderError, ConfigError, and TrainingError: the folder cannot be written.
     """
     content = beside.content
@@ -75,6 +77,7 @@ def read_visits(
         chat_alone=True,
         chat_texts=content is not None,
         chosen=frozenset(np.flatnonzero(wanted_M).tolist()),
+        parted_at=chat.num_train,  # what is learned from ends with the training part
         window=beside.window,
     )
     progress.stage("past and test", "messages", len(chat.at_us_M))
@@ -102,7 +105,7 @@ class _Passed:
         self._chat, self._progress = chat, progress
 
     def passed(self, records: int, examples: int, at_ms: int) -> None:
-        self._progress.done(int(np.searchsorted(self._chat.at_us_M, 1_000 * at_ms)))
+        self._progress.done(int(np.searchsorted(self._chat.at_us_M, 1_000 * at_ms, "right")))
 
 
 class _Encoded:

@@ -19,7 +19,7 @@ from training.evaluation.version_on_sets import VersionOnSets
 from training.features.visit_kinds import VisitKind
 from training.fit.export import Origin
 from training.fit.learner import LearnStep
-from training.fit.local_fit import FitConfig, fit_version
+from training.fit.local_fit import FitConfig, check_learnable, fit_version
 from training.inference.served_model import Version
 from training.model.batches import CandidateSets
 from training.recorded.chat import Chat
@@ -47,7 +47,7 @@ class Learned:
         *,
         seen: Callable[[CandidateSets], CandidateSets] = as_they_are,
         bundle: Bundle | None = None,
-        told: Callable[[LearnStep, int], None] | None = None,
+        on_step: Callable[[LearnStep, int], None] | None = None,
     ) -> None:
         """seen: gives candidate sets the content that the version sees.
 
@@ -55,7 +55,7 @@ class Learned:
         """
         self.name = name
         self.bundle = bundle
-        self._chat, self._config, self._seen, self._told = chat, config, seen, told
+        self._chat, self._config, self._seen, self._on_step = chat, config, seen, on_step
         self._kind_M = kinds(chat)
         self._recall = TowerRecall()
         self._version: Version | None = None
@@ -102,6 +102,7 @@ class Learned:
         streamers = tuple(sorted({channels[channel] for channel in past.channel_R[past.entered_R].tolist()}))
         row = {streamer: number for number, streamer in enumerate(streamers, start=1)}
         row_C = np.array([row.get(channel, 0) for channel in channels], np.int32)
+        check_learnable(past.sets)
         until_ms = int(past.at_us_V[-1]) // 1_000
         return fit_version(
             _renumbered(self._seen(past.sets), np.append(np.int32(0), row_C)),
@@ -109,7 +110,7 @@ class Learned:
             transitions_of_training(self._chat, self._kind_M, row_C).export(len(streamers) + 1),
             self._config,
             Origin(self.name.replace(" ", "-"), "none", until_ms, until_ms),
-            on_step=self._told,
+            on_step=self._on_step,
         )
 
 

@@ -63,6 +63,7 @@ class ExamplePass:
         chat_alone: bool,
         chat_texts: bool = True,
         chosen: Container[int] | None = None,
+        parted_at: int | None = None,
         window: WindowConfig | None = None,
         profile: ProfileConfig | None = None,
         room_timeout_s: int = ROOM_TIMEOUT_S,
@@ -70,14 +71,15 @@ class ExamplePass:
         """chat_alone: visits and rooms are derived from chat, as in recordings of chat.
 
         chat_texts: whether the texts of chat are wanted; only a pass over chat alone can go without. chosen: offsets of
-        the viewer events whose visits become examples; None: all that the configuration takes.
-        room_timeout_s: the RoomWorkers' setting; with 0 only an `end` event ends a room.
+        the viewer events whose visits become examples; None: all that the configuration takes. parted_at: the offset
+        from which on nothing is added to the outcomes of visits before it, if any; only a stream with one row of
+        offsets has such. room_timeout_s: the RoomWorkers' setting; with 0 only an `end` event ends a room.
         """
         self._config = config
         self._profile = profile or ProfileConfig()
         liveness = Liveness(LIVE_MS if chat_alone else None, 1_000 * room_timeout_s)
         self.rooms = RoomStateColumns(window or WindowConfig(), liveness, config.max_held, chat_texts=chat_texts)
-        self._chat_alone, self._chosen = chat_alone, chosen
+        self._chat_alone, self._chosen, self._parted_at = chat_alone, chosen, parted_at
         self._viewers: dict[str, _Viewer] = {}
         self._profiles: Mapping[bytes, bytes] = {}
         self._decode = Decoder(VIEWER_PROFILES)
@@ -113,6 +115,9 @@ class ExamplePass:
         """
         for at_ms, group in groupby(stream, _at_ms):
             together = list(group)
+            if self._parted_at is not None and together[-1].offset >= self._parted_at:
+                self._outcomes.part()
+                self._parted_at = None
             self._lapse(at_ms)
             if at_ms >= self.rooms.sweep_due_ms:
                 self._count_activity(at_ms)

@@ -83,6 +83,10 @@ class OutcomeTracker:
         if stay is not None and stay.example >= 0 and at_ms - stay.last_ms < self._gap_ms:
             self._stay_s[stay.example] = max(0, at_ms - stay.started_ms) / 1e3
 
+    def part(self) -> None:
+        """Forgets the open visits: what is known of their outcomes stays, and nothing is added to it."""
+        self._open.clear()
+
     def outcomes(self) -> Outcomes:
         """The outcomes so far."""
         acts_V = np.maximum(np.array(self._acts, np.int32), 0)

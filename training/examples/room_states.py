@@ -60,7 +60,7 @@ class _RoomEntry:
 
     def __init__(self, aggregate: RoomAggregate, slot: int) -> None:
         self.aggregate = aggregate
-        self.chat = ChatCounts()  # in place of the fold's where no text is wanted
+        self.chat = ChatCounts()  # in place of the aggregate's where no text is wanted
         self.slot = slot
         self.dirty = False  # its columns are behind
         self.heard = False  # a segment with text has closed

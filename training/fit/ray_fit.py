@@ -77,7 +77,7 @@ def fit_on_ray(
     """The bundle of a version trained on the connected Ray, or in this process where resources.workers is 0.
 
     storage: a folder that all processes see, or a URI, for checkpoints. progress: called about twice a second with
-    step, steps, phase, losses, slates_per_s (visits a second), left_s. Raises TrainingError.
+    step, steps, phase, losses, visits_per_s (visits a second), left_s. Raises TrainingError.
     """
     # In this process progress needs no actor, which takes a process and seconds of processor time to start.
     actor = ray.remote(ProgressActor).options(num_cpus=0).remote() if resources.workers else None
@@ -280,7 +280,7 @@ class _Saved:
                 "steps": self._learner.steps,
                 "phase": step.phase,
                 "losses": step.losses,
-                "slates_per_s": self._visits / max(now_s - self._began_s, 1e-3),
+                "visits_per_s": self._visits / max(now_s - self._began_s, 1e-3),
                 "left_s": pace_s * (self._learner.steps - step.step),
             }
         )

@@ -160,12 +160,17 @@ def test_bad_input_says_what_is_wrong_and_what_to_do(tmp_path: Path, capsys: pyt
     empty = str(write(tmp_path / "empty.parquet", []))
     assert "a test must lie after" in refusal(capsys, "--train", late, "--test", early)
     assert "a test must lie after" in refusal(capsys, "--train", early, "--test", early)
+    one_first = str(write(tmp_path / "first.parquet", [Said(SAID[0].at_s - 9_999, "c1", "v1")]))
     assert "--train: no messages" in refusal(capsys, "--train", empty, "--test", late)
     assert "--test: no messages" in refusal(capsys, "--train", early, "--test", empty)
     windows = ("--train", early, "--test", late, "--test-windows", "3:4")
     assert "no column window" in refusal(capsys, *windows)
     outputs = ("--train", early, "--test", late, "--json", str(tmp_path / "no" / "x.json"))
     assert "create it first" in refusal(capsys, *outputs)
+    for option in ("--json", "--rankings"):
+        assert "a folder; name a file" in refusal(capsys, "--train", early, "--test", late, option, str(tmp_path))
+    full = ("--train", early, "--test", late, "--rankers", "newcomers", "--json", "/dev/full")
+    assert "--json /dev/full: cannot be written" in refusal(capsys, *full)
     pyarrow.parquet.write_table(pyarrow.table({"at_ms": [1], "text": ["x"]}), tmp_path / "short.parquet")
     assert "no column viewer" in refusal(capsys, "--train", str(tmp_path / "short.parquet"), "--test", late)
     both = ("--train", early, "--test", late)
@@ -174,6 +179,7 @@ def test_bad_input_says_what_is_wrong_and_what_to_do(tmp_path: Path, capsys: pyt
     assert "--rankings-of x: not among" in refusal(capsys, *both, "--rankings-of", "x")
     one = str(write(tmp_path / "one.parquet", [Said(1_800_000_000, "c1", "v1")]))
     assert "one viewer only" in refusal(capsys, "--train", early, "--test", one)
+    assert "at least 50 are needed" in refusal(capsys, "--train", one_first, "--test", late, "--rankers", "tidecast")
 
 
 def test_a_window_that_is_none_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

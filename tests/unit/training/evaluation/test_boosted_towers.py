@@ -234,7 +234,7 @@ def test_what_happens_later_changes_nothing_of_what_it_learns_from_and_ranks_by(
 def test_one_version_learns_for_both_and_knows_the_training_part_alone(chat: Chat) -> None:
     config = FitConfig(learn=LearnConfig(batch=64, ranker_epochs=1))
     steps: list[int] = []
-    alone = Learned("tidecast", chat, config, seen=talk, told=lambda step, _: steps.append(step.step))
+    alone = Learned("tidecast", chat, config, seen=talk, on_step=lambda step, _: steps.append(step.step))
     boosted = BoostedTowers(CONFIG, alone, "boosting + towers")
     report = evaluate(chat, [alone, boosted], EvaluateConfig(train_visits=200, against="tidecast"), Silent())
     assert steps == list(range(1, len(steps) + 1))

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.unit.training.recorded.recorded_chat import Said, Silent, chat_of, crowd
+from tests.unit.training.recorded.recorded_chat import Said, Silent, chat_of, crowd, visits_of
 from training.boosting.ranker import Boosting, BoostingConfig
 from training.evaluation.baselines import Memory, MemoryAndMoves, NewcomerPopularity, Popularity, Ranker
 from training.evaluation.evaluate import EvaluateConfig, evaluate
 from training.evaluation.logged_baseline import VersionZero
 from training.evaluation.metrics import gains
+from training.model.batches import CandidateSets
 from training.recorded.recorded_visits import RecordedVisits
 from training.settings import Baseline
 
 SAID = crowd(11, 1200)
 NUM_TRAIN = next(i for i in range(800, len(SAID)) if SAID[i - 1].at_s < SAID[i].at_s)
 CUT = next(i for i in range(1000, len(SAID)) if SAID[i - 1].at_s < SAID[i].at_s)  # the perturbed begin at a new time
+ROWS = {"now_R", "mean_R"}  # rows of tables that hold the test's content too
 
 
 def shuffled(said: Sequence[Said]) -> list[Said]:
@@ -115,3 +119,21 @@ def test_a_message_of_the_very_same_time_is_not_seen() -> None:
     both = found[0].keys() & found[1].keys()
     assert both
     assert all(found[0][name] == found[1][name] for name in both)
+
+
+@pytest.mark.parametrize("perturb", [shuffled, thinned, renamed, flooded])
+def test_the_test_changes_nothing_of_what_is_learned_from(
+    tmp_path: Path, perturb: Callable[[Sequence[Said]], list[Said]]
+) -> None:
+    """Nor how long visits lasted that were open when the training part ended, and what was done in them."""
+    other = [*SAID[:NUM_TRAIN], *perturb(SAID[NUM_TRAIN:])]
+    before, after = (
+        visits_of(chat_of(said, NUM_TRAIN), tmp_path / name).past for said, name in ((SAID, "one"), (other, "other"))
+    )
+    assert len(before) == len(after) > 200
+    for column in dataclasses.fields(CandidateSets):
+        ours, theirs = (getattr(visits.sets, column.name) for visits in (before, after))
+        if isinstance(ours, np.ndarray) and column.name not in ROWS:
+            assert ours.tobytes() == theirs.tobytes(), column.name
+    open_V = before.at_us_V > 1e6 * SAID[NUM_TRAIN].at_s - 30e6
+    assert open_V.any()  # otherwise the test could not fail

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
+from streaming.log.topics import ROOMS
 from streaming.recorded.replay import Channel
 from streaming.room.window_config import WindowConfig
 from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
@@ -22,6 +23,7 @@ from training.examples import writer
 from training.features.features import COLUMN
 from training.features.visit_kinds import SILENCE_US
 from training.model.batches import CandidateSets, VisitSequences
+from training.recorded.chat_stream import from_chat
 from training.recorded.recorded_visits import RecordedVisits
 from training.recorded.transitions import transitions_of_training
 from training.recorded.visits import kinds
@@ -202,3 +204,22 @@ def test_a_placebo_replaces_content_and_without_it_there_is_none(tmp_path: Path)
     assert none.contents.now_KD.shape == (1, 5)
     assert not none.contents.has_now_K[none.now_R].any()
     assert not none.pasts.now_VT.any()
+
+
+def test_visits_to_a_room_that_was_not_live_teach_nothing(tmp_path: Path) -> None:
+    said = [Said(T0, "a", "u"), Said(T0 + 1, "b", "w"), Said(T0 + 2, "asleep", "v")]
+    said += [Said(T0 + 2 + i, channel, f"{channel} {i}") for i in range(400, 402) for channel in ("a", "b")]
+    test = visits_of(chat_of([*said, Said(T0 + 405, "asleep", "x"), Said(T0 + 406, "a", "y")], 3), tmp_path).test
+    asleep, known = test.outside_V.tolist()[-2:]
+    assert asleep
+    assert not known
+    assert test.usable().message_V.tolist() == [
+        m for m, o in zip(test.message_V.tolist(), test.outside_V, strict=True) if not o
+    ]
+
+
+@pytest.mark.parametrize(("silence_s", "rooms"), [(1_799.999, 1), (1_800, 2)])
+def test_half_an_hour_of_silence_parts_two_broadcasts(silence_s: float, rooms: int) -> None:
+    chat = chat_of([Said(T0, "a", "u"), Said(T0 + silence_s, "a", "v")], 0)
+    started = [found.record.room for found in from_chat(chat, kinds(chat), {}) if found.topic == ROOMS]
+    assert len(set(started)) == len(started) == rooms
