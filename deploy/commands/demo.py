@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -80,12 +78,12 @@ def run(
     """Starts Kafka, Ray, the application and a simulated platform, and shows what viewers would get."""
     from deploy.demo.demo import Demo  # noqa: PLC0415  the help needs none of this
     from deploy.demo.screen import Screen, ScreenLines  # noqa: PLC0415
+    from deploy.local.stopping import interrupt_on_sigterm  # noqa: PLC0415
     from deploy.terminal.plain_progress import PlainProgress  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
 
     attended = sys.stdout.isatty() and not plain
     lasts_s = seconds if seconds is not None or attended else UNATTENDED_S
-    signal.signal(signal.SIGTERM, _interrupt)  # a demo ended by SIGTERM leaves nothing running
     waiting = PlainProgress("demo", "")
     platform = PlatformOptions(context.obj.config, recording, rooms, viewers, seed)
 
@@ -94,6 +92,7 @@ def run(
         waiting.stage(step)
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(interrupt_on_sigterm())  # a demo ended by SIGTERM leaves nothing running
         with waiting:
             demo = stack.enter_context(
                 Demo(settings_of(context), partial(feed, platform), FOLDER, SystemClock(), report_step)
@@ -173,7 +172,3 @@ def _ms(value_s: float | None) -> str:
 
 def _report_step(step: str) -> None:
     complain(f"{step} ...")
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

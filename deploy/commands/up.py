@@ -38,6 +38,7 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="one JSON object instead of text")] = False,
 ) -> int:
     """Starts the system: Kafka where none is configured, missing topics, Ray, the application."""
+    from deploy.local.stopping import interrupt_on_sigterm  # noqa: PLC0415
     from deploy.local.system import System  # noqa: PLC0415  the help needs none of this
     from deploy.terminal.plain_progress import PlainProgress  # noqa: PLC0415
     from streaming.masked_uri import masked  # noqa: PLC0415
@@ -74,10 +75,10 @@ def run(
         say(f"  metrics   {admin_url}/metrics")
         say(f"  Kafka     {servers}", flush=True)
     if foreground:
-        signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
-        try:
-            while True:
-                signal.pause()
-        except KeyboardInterrupt:
-            system.stop()
+        with interrupt_on_sigterm():
+            try:
+                while True:
+                    signal.pause()
+            except KeyboardInterrupt:
+                system.stop()
     return 0
