@@ -48,6 +48,9 @@ class KafkaConfig(Section):
     fetch_min_bytes: Count = 1  # the least: with 1 only idle topics wait
     batch_size: Count = 131_072
     linger_ms: CountOrZero = 5
+    # a transaction that its worker left open, such as one that was killed, hides what was written after it so long; no
+    # worker keeps one open for more than a second while it is well
+    transaction_timeout_s: Positive = 15.0
     delivery_timeout_s: Positive = 30.0  # longer than a broker's restart; then the records count as not written
 
     def check(self) -> None:

@@ -56,11 +56,17 @@ METRICS: dict[str, Metric] = {
         Metric("log_contact_age_seconds", "gauge", "seconds since a broker last answered", ("reader",), "livemax"),
         Metric("commits_total", "counter", "positions stored", ("reader",)),
         Metric("commit_seconds", "histogram", "seconds to flush and store positions", ("reader",), buckets=DURATION_S),
+        Metric(
+            "standing_by",
+            "gauge",
+            "workers that stand by, because another process does their work under their name",
+            ("reader",),
+        ),
         Metric("loop_restarts_total", "counter", "sessions that ended because no broker answered", ("reader",)),
         Metric(
             "log_partition_troubles",
             "gauge",
-            "partitions that are not read: codec, damaged, held; 0 where all are",
+            "partitions that are not read: codec, damaged, version, held; 0 where all are",
             ("reader", "topic", "kind"),
         ),
         Metric(

@@ -13,9 +13,10 @@ from streaming.metrics import Metrics
 LOGGER = logging.getLogger(__name__)
 
 # codec: a batch that this build cannot unpack; damaged: a batch whose bytes are not those that were written;
+# version: a state that another build has written, too far from this one to be read;
 # held: a producer's open transaction hides later records from all readers;
 # grown: topics that belong together have different numbers of partitions.
-Kind = Literal["codec", "damaged", "held", "grown"]
+Kind = Literal["codec", "damaged", "version", "held", "grown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Trouble:
     @property
     def unreadable(self) -> bool:
         """Whether a record cannot be read, and is not only late."""
-        return self.kind in ("codec", "damaged")
+        return self.kind in ("codec", "damaged", "version")
 
 
 @dataclass(frozen=True, slots=True)

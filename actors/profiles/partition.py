@@ -18,7 +18,7 @@ from streaming.log.log import Log, Partition, Record, Sink
 from streaming.log.misplaced_records import MisplacedRecords
 from streaming.log.partitioner import partition_of
 from streaming.log.position_note import Once
-from streaming.log.restore import last_values
+from streaming.log.restore import ReadAhead, last_states
 from streaming.log.topics import ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.room.activity import ActivityBook
 from streaming.time_unit import misplaced
@@ -73,13 +73,13 @@ class ProfilePartition:
     def __len__(self) -> int:
         return len(self._published)
 
-    def restore(self, log: Log) -> None:
+    def restore(self, log: Log, ahead: ReadAhead | None = None) -> None:
         """Reads the serialised profiles from viewer-profiles; each is decoded at its first use.
 
-        Those whose keys belong elsewhere now are left to their new owner, who alone has them leave their rooms.
-        Raises LogUnavailable, Unreadable.
+        ahead: profiles that were read before. Those whose keys belong elsewhere now are left to their new owner, who
+        alone has them leave their rooms. Raises LogUnavailable, Unreadable.
         """
-        found = last_values(log, Partition(VIEWER_PROFILES, self.index), self._letters.lost_of_states)
+        found = last_states(log, Partition(VIEWER_PROFILES, self.index), self._letters.lost_of_states, ahead)
         self._published = {key: value for key, value in found.items() if self._is_of_this_partition(key)}
         for key, value in self._published.items():
             self._expect(key, value)
@@ -88,7 +88,7 @@ class ProfilePartition:
         """Sets the time at which a viewer who is in a room has left it, if nothing is heard until then."""
         try:
             presence = presence_of(value)
-        except msgspec.DecodeError:  # from a newer build; that is reported at its first use
+        except msgspec.DecodeError:  # it is no profile; that is reported at its first use
             return
         self._clock.note(presence.last_at_ms, presence.appended_ms)
         heard_ms = presence.heard_ms
@@ -207,7 +207,7 @@ class ProfilePartition:
         if value is not None:
             try:
                 aggregate.restore(self._decode_profile(value))
-            except RecordError as err:  # only a newer build can have written it: the viewer starts anew
+            except RecordError as err:  # it is no profile, so there is none to lose
                 LOGGER.warning("viewer-profiles partition %d: a profile is not readable: %s", self.index, err)
         self._aggregates[key] = aggregate
         return aggregate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +17,17 @@ from streaming.errors import Unreadable
 from streaming.event_clock import RECORDED_EVENTS, EventClock
 from streaming.events import ViewerId
 from streaming.log.dead_letter import DeadLetters
-from streaming.log.log import Batch, Log, Partition, Sink, Source
+from streaming.log.log import Batch, LiveMember, Log, Partition, Sink, Source
 from streaming.log.loop import IDLE_WAIT_S, GroupMember, Loop
 from streaming.log.misplaced_records import Census, MisplacedRecords, strays
 from streaming.log.position_note import Once
+from streaming.log.restore import ReadAhead
 from streaming.log.topics import ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.metrics import Metrics
 from streaming.troubles import Troubles
 from streaming.viewer.profile_config import ProfileConfig
+
+LOGGER = logging.getLogger(__name__)
 
 GROUP = "profile-workers"
 MEASURE_MS = 1_000
@@ -67,10 +71,16 @@ class ProfileWorker:
         self._life = TopicLife(GROUP, (VIEWER_EVENTS, VIEWER_PROFILES), VIEWER_PROFILES, metrics)
         self._census = Census(self._life.partitions_of)
         self._status = ProfileWorkerStatus(member)
+        self._ahead = ReadAhead()
 
     def run(self, stop: threading.Event) -> None:
-        """Works until `stop`. Blocks. Raises Fenced where another process took this member's place, TopicMissing."""
+        """Works until `stop`; stands by while another process has this member's name. Blocks. Raises TopicMissing."""
         self._loop.run(stop)
+
+    def rename(self, member: str) -> None:
+        """Gives this worker another name in the group. Any thread may call it."""
+        self._member = member
+        self._loop.rename(member)
 
     def status(self) -> ProfileWorkerStatus:
         """The worker's state, measured within the last second or so."""
@@ -85,6 +95,22 @@ class ProfileWorker:
         return None
 
     # called by the loop
+
+    def is_ready(self, other: LiveMember) -> bool:
+        indices = sorted({partition.index for partition in other.partitions})
+        try:
+            self._ahead.read(self._log, [Partition(VIEWER_PROFILES, index) for index in indices])
+        except Unreadable as err:
+            LOGGER.warning("%s takes over nothing: %s", self._member, err)
+            return False
+        return True
+
+    def stand_by(self, other: LiveMember) -> None:
+        self._owned = {}
+        self._troubles.update([])
+        self._metrics.gauge("profiles_held", 0, reader=GROUP)
+        host = other.host or "another host"
+        self._status = ProfileWorkerStatus(self._member, restarts=self._loop.restarts, standing_by=host)
 
     def begin(self, source: Source, sink: Sink) -> None:
         self._source, self._sink = source, sink
@@ -115,6 +141,7 @@ class ProfileWorker:
                 self._owned[partition.index] = self._opened(partition.index)
             except Unreadable as err:
                 self._unrestored.add(partition.index, err.trouble)
+        self._ahead.drop()
 
     def _opened(self, index: int) -> ProfilePartition:
         life, once = self._life, Once(self._life.read_before(index))
@@ -129,7 +156,7 @@ class ProfileWorker:
             partitions=life.partitions,
         )
         if index < life.partitions:
-            owned.restore(self._log)
+            owned.restore(self._log, self._ahead)
             if life.has_grown(index):
                 self._take_in(owned)
         return owned
@@ -236,6 +263,7 @@ class ProfileWorker:
             self._gauge.records_per_s,
             self._loop.restarts,
             self._troubles.now,
+            "",
             profiles,
             self._census.text,
             self._life.anew_text,

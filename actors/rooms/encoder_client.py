@@ -22,6 +22,7 @@ LEAST_IN_FLIGHT = 32  # so that a rate measured on single texts grows to what ba
 MOST_IN_FLIGHT = 1024
 RATE_MEMORY_S = 5.0
 FULL_MEMORY_S = 1.0  # a completed batch makes room for a moment: the encoder is no less busy for that
+PROBE_TEXT = "tidecast"
 FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 5.0
 
@@ -42,6 +43,30 @@ class EncoderClient(Protocol):
 
         A lost submission fails or stays silent; the caller tries again.
         """
+
+
+class Probe:
+    """Finds out whether the encoder answers, with one text. For one thread."""
+
+    def __init__(self, client: EncoderClient, timeout_s: float, clock: Clock) -> None:
+        self._client = client
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._asked: Future[Encoded] | None = None
+        self._asked_s = 0.0
+
+    def is_answered(self) -> bool:
+        """Whether the encoder has encoded the text by now; asks it, and once more after a failure. Never blocks."""
+        asked, now_s = self._asked, self._clock.monotonic_s()
+        if asked is not None and asked.done() and not asked.cancelled() and asked.exception() is None:
+            return True
+        if asked is None or asked.done() or now_s - self._asked_s > self._timeout_s:
+            self._asked_s = now_s
+            try:
+                self._asked = self._client.submit([PROBE_TEXT])
+            except Exception:  # whatever the transport raises, it is asked again
+                self._asked = None
+        return False
 
 
 class Completed(NamedTuple, Generic[T]):

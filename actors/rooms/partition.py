@@ -19,7 +19,7 @@ from streaming.log.log import Log, Partition, Record, Sink
 from streaming.log.misplaced_records import MisplacedRecords
 from streaming.log.partitioner import partition_of
 from streaming.log.position_note import Once
-from streaming.log.restore import last_values
+from streaming.log.restore import ReadAhead, last_states
 from streaming.log.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS
 from streaming.room.room import RoomAggregate
 from streaming.room.vectors import with_numbers_only
@@ -110,13 +110,13 @@ class RoomPartition:
         self._decode_state = Decoder(ROOM_STATES)
         self._decoders = {topic: Decoder(topic) for topic in (ROOMS, CHAT, ROOM_ACTIVITY)}
 
-    def restore(self, log: Log, ends: Mapping[Partition, int]) -> None:
+    def restore(self, log: Log, ends: Mapping[Partition, int], ahead: ReadAhead | None = None) -> None:
         """Rebuilds the rooms from room-states; those whose keys belong elsewhere now are left to their new owner.
 
-        ends: of this partition of the input topics. Where an input topic begins anew, it is noted in `anew`, and the
-        states' offsets of it are forgotten. Raises LogUnavailable, Unreadable.
+        ends: of this partition of the input topics. ahead: states that were read before. Where an input topic begins
+        anew, it is noted in `anew`, and the states' offsets of it are forgotten. Raises LogUnavailable, Unreadable.
         """
-        published = last_values(log, Partition(ROOM_STATES, self.index), self._letters.lost_of_states)
+        published = last_states(log, Partition(ROOM_STATES, self.index), self._letters.lost_of_states, ahead)
         found = [
             (key, state)
             for key, value in published.items()
@@ -155,7 +155,7 @@ class RoomPartition:
     def _readable(self, value: bytes) -> RoomState | None:
         try:
             state: RoomState = self._decode_state(value)
-        except RecordError as err:  # only a newer build can have written it: it is not refused
+        except RecordError as err:
             LOGGER.warning("room-states partition %d: a state is not readable: %s", self.index, err)
             return None
         return state

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from actors.rooms.encode_queue import EncodeQueue, Relief
 from actors.rooms.encode_schedule import EncodeSchedule
-from actors.rooms.encoder_client import EncoderClient, InFlight
+from actors.rooms.encoder_client import EncoderClient, InFlight, Probe
 from actors.rooms.partition import RoomEntry, RoomPartition, Tally
 from actors.settings import RoomWorkerConfig
 from actors.worker.status import Gauge, WorkerStatus
@@ -18,15 +19,18 @@ from streaming.clock import Clock
 from streaming.errors import Unreadable
 from streaming.events import Outcome
 from streaming.log.dead_letter import DeadLetters
-from streaming.log.log import Batch, Log, Partition, Sink, Source
+from streaming.log.log import Batch, LiveMember, Log, Partition, Sink, Source
 from streaming.log.loop import IDLE_WAIT_S, GroupMember, Loop
 from streaming.log.misplaced_records import Census, MisplacedRecords, strays
 from streaming.log.position_note import Once
+from streaming.log.restore import ReadAhead
 from streaming.log.topic_set import made_of_inputs
 from streaming.log.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS
 from streaming.metrics import Metrics
 from streaming.room.window_config import WindowConfig
 from streaming.troubles import Skipped, Troubles
+
+LOGGER = logging.getLogger(__name__)
 
 GROUP = "room-workers"
 TOPICS = (ROOMS, CHAT, ROOM_ACTIVITY)
@@ -81,10 +85,18 @@ class RoomWorker:
         self._life = TopicLife(GROUP, (*TOPICS, ROOM_STATES), ROOM_STATES, metrics)
         self._census = Census(self._life.partitions_of)
         self._status = RoomWorkerStatus(member)
+        self._ahead = ReadAhead()
+        self._probe = Probe(encoder, config.in_flight.timeout_s, clock)
+        self._owned: dict[int, RoomPartition] = {}
 
     def run(self, stop: threading.Event) -> None:
-        """Works until `stop`. Blocks. Raises Fenced where another process took this member's place, TopicMissing."""
+        """Works until `stop`; stands by while another process has this member's name. Blocks. Raises TopicMissing."""
         self._loop.run(stop)
+
+    def rename(self, member: str) -> None:
+        """Gives this worker another name in the group. Any thread may call it."""
+        self._member = member
+        self._loop.rename(member)
 
     def status(self) -> RoomWorkerStatus:
         """The worker's state, measured within the last second or so."""
@@ -92,10 +104,29 @@ class RoomWorker:
 
     # called by the loop
 
+    def is_ready(self, other: LiveMember) -> bool:
+        if not self._probe.is_answered():
+            return False
+        indices = sorted({partition.index for partition in other.partitions})
+        try:
+            self._ahead.read(self._log, [Partition(ROOM_STATES, index) for index in indices])
+        except Unreadable as err:
+            LOGGER.warning("%s takes over nothing: %s", self._member, err)
+            return False
+        return True
+
+    def stand_by(self, other: LiveMember) -> None:
+        self._owned = {}
+        self._troubles.update([])
+        for name, labels in (("rooms_live", {"reader": GROUP}), ("rooms_stale", {}), ("encoder_backlog", {})):
+            self._metrics.gauge(name, 0, **labels)
+        host = other.host or "another host"
+        self._status = RoomWorkerStatus(self._member, restarts=self._loop.restarts, standing_by=host)
+
     def begin(self, source: Source, sink: Sink) -> None:
         self._source, self._sink = source, sink
         self._misplaced = MisplacedRecords(sink, self._metrics, self._census)
-        self._owned: dict[int, RoomPartition] = {}
+        self._owned = {}
         self._unrestored = Unrestored(self._clock)
         self._life.begin(self._log, source, self._clock)
         self._gauge = Gauge(GROUP, self._metrics, self._clock)
@@ -134,6 +165,7 @@ class RoomWorker:
                 self._owned[index] = self._opened(index)
             except Unreadable as err:
                 self._unrestored.add(index, err.trouble)
+        self._ahead.drop()
         self._behind_ms = self._clock.now_ms()
 
     def _opened(self, index: int) -> RoomPartition:
@@ -148,7 +180,7 @@ class RoomWorker:
             inputs=made_of_inputs(life.shapes, index),
         )
         if index < life.partitions:
-            owned.restore(self._log, life.ends)
+            owned.restore(self._log, life.ends, self._ahead)
             for topic in owned.anew:
                 life.found_anew(topic)
             if life.has_grown(index):
@@ -337,6 +369,7 @@ class RoomWorker:
             self._gauge.records_per_s,
             self._loop.restarts,
             self._troubles.now,
+            "",
             live,
             backlog.stale,
             backlog.texts,

@@ -24,6 +24,7 @@ class WorkerStatus:
     records_per_s: float = 0.0
     restarts: int = 0
     troubles: tuple[Trouble, ...] = ()  # partitions that are not read, and why
+    standing_by: str = ""  # the host of another process that has this one's name and does its work; "" where none does
 
 
 class Gauge:

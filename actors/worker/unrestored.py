@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from streaming.clock import Clock
 from streaming.errors import LogUnavailable, Unreadable
 from streaming.log.log import Log, Partition
-from streaming.log.restore import last_values
+from streaming.log.restore import last_states
 from streaming.troubles import Trouble
 
-FIRST_RETRY_MS = 5_000
+FIRST_RETRY_MS = 1_000  # most are held by the open transaction of a process that is gone, which ends in seconds
 MAX_RETRY_MS = 60_000  # each try reads the partition up to the damage again
 
 
@@ -55,7 +55,7 @@ class Unrestored:
         now_ms = self._clock.now_ms()
         for index in [index for index, at_ms in self._due_ms.items() if at_ms <= now_ms]:
             try:
-                last_values(log, Partition(topic, index))
+                last_states(log, Partition(topic, index))
             except Unreadable as err:
                 self.add(index, err.trouble)
             else:

@@ -334,5 +334,6 @@ def _free(host: str, port: int) -> bool:
 
 
 def _is_ready(post: Post) -> bool:
-    """Whether a process is ready: a replica has caught up, a worker has its partitions."""
-    return bool(post.detail.get("ready", True)) and bool(post.detail.get("partitions", True))
+    """Whether a process is ready: a replica has caught up, a worker has its partitions, or another one has its name."""
+    detail = post.detail
+    return bool(detail.get("ready", True)) and bool(detail.get("partitions", True) or detail.get("standing_by"))

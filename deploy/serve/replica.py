@@ -23,7 +23,12 @@ from streaming.log.watched_log import TurnCounter, WatchedLog
 from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE, PrometheusMetrics
 
 if TYPE_CHECKING:
+    from ray.serve.schema import ReplicaRank
+
     from deploy.config.settings import Settings
+
+
+LOGGER = logging.getLogger(__name__)
 
 
 class Replica:
@@ -47,6 +52,17 @@ class Replica:
         api = Api(admin_routes(self.board.read, self.metrics.expose), http.max_body_bytes, self.metrics)
         self._admin = AdminPort(api, http.admin_host, http.admin, Path(os.environ[MULTIPROCESS_DIR_VARIABLE]))
         self._admin.start()
+
+    def reconfigure(self, _user_config: object, rank: ReplicaRank) -> None:
+        """Takes the rank that Serve gives this replica, at its start and when others came or went. Called by Serve."""
+        self._node = f"{rank.node_rank}"
+        if self.rank != rank.rank:
+            self.rank = rank.rank
+            LOGGER.info("%s from now on", self.member)
+            self.renamed()
+
+    def renamed(self) -> None:
+        """Called when the replica has another rank, and so another name."""
 
     @property
     def member(self) -> str:

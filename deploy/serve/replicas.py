@@ -60,7 +60,11 @@ class RoomWorkerReplica(Replica):
             metrics=self.metrics,
             clock=self.clock,
         )
+        self._rooms = worker
         self.run(worker.run, turn_counter, lambda: dataclasses.asdict(worker.status()))
+
+    def renamed(self) -> None:
+        self._rooms.rename(self.member)
 
     async def __del__(self) -> None:
         await asyncio.to_thread(self.stop_worker)
@@ -86,6 +90,9 @@ class ProfileWorkerReplica(Replica):
         )
         self._profiles = worker
         self.run(worker.run, turn_counter, lambda: dataclasses.asdict(worker.status()))
+
+    def renamed(self) -> None:
+        self._profiles.rename(self.member)
 
     async def profile(self, viewer: str, _partition: int) -> bytes | None:
         """A viewer's profile, for replicas that lack it; `owner_router.py` sends the call here by the partition."""

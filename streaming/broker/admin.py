@@ -5,14 +5,23 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from kafka import TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, MemberToRemove, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
 from streaming.broker.failure import connecting, quiet_client_log, translated
 from streaming.kafka_config import KafkaConfig
 from streaming.log.log import TopicShape
+
+
+class GroupMemberInfo(NamedTuple):
+    """A process that is a member of a group, and the partitions that the group has given it, by their full names."""
+
+    member_id: str
+    host: str
+    partitions: tuple[TopicPartition, ...]
 
 
 class KafkaAdmin:
@@ -98,6 +107,23 @@ class KafkaAdmin:
             f"abort; where it is gone for good: kafka-transactions.sh abort --topic {topic} --partition {partition} "
             f"--start-offset {offset}"
         )
+
+    def member(self, group: str, name: str) -> GroupMemberInfo | None:
+        """The process that is the static member `name` of a group now. Raises LogUnavailable."""
+        with translated(f"asking who is member {name!r} of group {group!r}"):
+            members = self._admin.describe_groups([group])[group]["members"]
+        for one in members:
+            if one["group_instance_id"] == name:
+                assignment = one["member_assignment"] or {}
+                topics = assignment.get("assigned_partitions", ()) if isinstance(assignment, dict) else ()
+                there = tuple(TopicPartition(t["topic"], index) for t in topics for index in t["partitions"])
+                return GroupMemberInfo(one["member_id"], one["client_host"].lstrip("/"), there)
+        return None
+
+    def remove_member(self, group: str, name: str, member_id: str) -> None:
+        """Takes a static member out of a group; no effect where another process has its name. Raises LogUnavailable."""
+        with translated(f"leaving group {group!r}"):
+            self._admin.remove_group_members(group, [MemberToRemove(member_id, name)])
 
     def close(self) -> None:
         """Closes the connection."""

@@ -33,9 +33,9 @@ def translated(what: str) -> Iterator[None]:
         yield
     except _FENCED as err:
         raise Fenced(
-            f"{what}: another process has taken this one's place ({type(err).__name__}). Where this is no restart, a "
-            "second installation uses the same Kafka under the same names, and each keeps stopping the other: give one "
-            "of them a topics.prefix of its own"
+            f"{what}: another process has taken this one's place ({type(err).__name__}). Where this is neither a "
+            "restart nor an upgrade, a second installation uses the same Kafka under the same names, and the older one "
+            "stands by: give one of them a topics.prefix of its own"
         ) from err
     except UnknownTopicOrPartitionError as err:
         raise TopicMissing(f"{what}: a topic does not exist; `tidecast topics` creates what is missing") from err

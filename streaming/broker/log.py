@@ -16,7 +16,7 @@ from streaming.broker.sink import KafkaSink
 from streaming.broker.source import KafkaSource
 from streaming.errors import LogError, TopicMissing
 from streaming.kafka_config import KafkaConfig
-from streaming.log.log import Partition, Start, TopicShape
+from streaming.log.log import LiveMember, Partition, Start, TopicShape
 
 MAX_RECORD_BYTES = 4_194_304  # a megabyte of text, escaped as JSON, is up to twice as long
 
@@ -48,6 +48,19 @@ class KafkaLog:
         source.subscribe(topics, shapes)
         return source
 
+    def member(self, group: str, name: str) -> LiveMember | None:
+        with KafkaAdmin(self._config) as admin:
+            found = admin.member(self._prefix + group, name)
+        if found is None:
+            return None
+        ours = [there for there in found.partitions if there.topic.startswith(self._prefix)]
+        here = tuple(Partition(there.topic[len(self._prefix) :], there.partition) for there in ours)
+        return LiveMember(found.member_id, found.host, here)
+
+    def _leave(self, group: str, name: str, member_id: str) -> None:
+        with KafkaAdmin(self._config) as admin:
+            admin.remove_member(group, name, member_id)
+
     def reader(self, partitions: Sequence[Partition], start: Start = "beginning") -> KafkaSource:
         shapes = self.shapes(sorted({partition.topic for partition in partitions}))
         source = self._source(self._consumer())
@@ -69,6 +82,7 @@ class KafkaLog:
         }
         if transactional_id is not None:
             options["transactional_id"] = self._prefix + transactional_id
+            options["transaction_timeout_ms"] = int(config.transaction_timeout_s * 1000)
             # The next transaction waits for the last one's markers: retried after 5 ms, a commit takes 8 ms, not 115
             options["retry_backoff_ms"] = 5
         what = "opening a sink" if transactional_id is None else f"opening the sink {transactional_id!r}"
@@ -106,6 +120,7 @@ class KafkaLog:
             consumer,
             self._prefix,
             self._holder,
+            self._leave,
             skip_damaged=self._skip_damaged,
             metadata_max_age_s=self._config.metadata_max_age_s,
         )

@@ -100,11 +100,11 @@ class KafkaSink:
         if not self._transactional:
             self.flush()
             source.commit(positions)
-            ended: Future[None] = Future()
-            ended.set_result(None)
-            return ended
+            return _completed()
         self._push()
-        offsets, member = (source.offsets(positions), source.membership()) if positions else ({}, None)
+        if not (positions or self._open):
+            return _completed()
+        offsets, member = source.offsets(positions or source.same_position()), source.membership()
         if self._committer is None:
             self._committer = ThreadPoolExecutor(1, "commit")
         self._ending = self._committer.submit(self._end_transaction, offsets, member)
@@ -114,12 +114,9 @@ class KafkaSink:
         with translated("flushing"):
             self._wait_for_written()
         with translated("committing a transaction"):
-            if not self._open and not offsets:
-                return
             self._begin()
             manager = self._producer._transaction_manager
-            if offsets:
-                self._await(manager.send_offsets_to_transaction(offsets, member))
+            self._await(manager.send_offsets_to_transaction(offsets, member))
             self._await(manager.begin_commit())
             self._open = False
 
@@ -239,3 +236,9 @@ class KafkaSink:
                 self._producer._metadata.request_update()
         self._counts[name] = count
         return count
+
+
+def _completed() -> Future[None]:
+    ended: Future[None] = Future()
+    ended.set_result(None)
+    return ended

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from kafka import TopicPartition
-from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.errors import (
     InconsistentTopicIdError,
     KafkaStorageError,
@@ -18,6 +18,7 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
+from streaming.broker.assignments import Assignments
 from streaming.broker.batches import BadBatch
 from streaming.broker.ends import ask_for_ends, ends_of
 from streaming.broker.failure import translated
@@ -49,15 +50,26 @@ class KafkaSource:
     """Reads Kafka through one KafkaConsumer, whose own thread fetches and sends heartbeats."""
 
     def __init__(
-        self, consumer: Any, prefix: str, holder: Holder, *, skip_damaged: bool = False, metadata_max_age_s: float = 5.0
+        self,
+        consumer: Any,
+        prefix: str,
+        holder: Holder,
+        leave: Callable[[str, str, str], None],
+        *,
+        skip_damaged: bool = False,
+        metadata_max_age_s: float = 5.0,
     ) -> None:
-        """holder: describes whose transaction is open; skip_damaged: damaged batches are skipped, and in `skipped`."""
+        """holder: describes whose transaction is open. leave: takes a member out of its group: group, name, id.
+
+        skip_damaged: damaged batches are skipped, and in `skipped`.
+        """
         self._consumer = consumer
         self._prefix = prefix
         group, member = consumer.config["group_id"], consumer.config["group_instance_id"]
         self._polling = f"polling as member {member!r} of group {group!r}" if group else "polling"
         self._reported: frozenset[TopicPartition] = frozenset()  # the assignment as reported to the caller
-        self._changes = _Assignments()
+        self._changes = Assignments(consumer.group_metadata)
+        self._leave = leave
         self._membership = Membership(consumer._coordinator)
         self._in_group = False
         self._polled_s = time.monotonic()
@@ -72,6 +84,7 @@ class KafkaSource:
         self._next: dict[TopicPartition, int] = {}  # the offset after the last record given, or the first position
         self._out_of_range: dict[TopicPartition, int] = {}  # offsets that a broker refused since the last poll
         self._starts: dict[TopicPartition, int] = {}  # log start offsets, from the last fetch
+        self._stored: dict[TopicPartition, int] = {}  # positions of this group's partitions, as committed last
         self._subscribed: set[str] = set()
         self._joined = False  # whether the group has given a first assignment
         self._again = self._wants_again = self._from_beginning = False
@@ -192,6 +205,16 @@ class KafkaSource:
     def troubles(self) -> Sequence[Trouble]:
         return self._standstills.troubles()
 
+    def member_id(self) -> str:
+        return str(self._consumer.group_metadata().member_id or "") if self._in_group else ""
+
+    def leave(self) -> None:
+        member_id = self.member_id()
+        if member_id:
+            config = self._consumer.config
+            with contextlib.suppress(LogError):  # then the session's end does it
+                self._leave(config["group_id"], config["group_instance_id"], member_id)
+
     def close(self) -> None:
         self._consumer.close(autocommit=False, timeout_ms=2_000)
 
@@ -203,11 +226,32 @@ class KafkaSource:
             note = self._noted.get(there, self._notes.get(there, ""))
             made = self._made.get(there, 0)
             found[there] = OffsetAndMetadata(offset, f"{made:x} {note}", -1)
+            self._stored[there] = offset
         return found
 
+    def same_position(self) -> dict[Partition, int]:
+        """One of this member's partitions with its position as it is stored: to commit it changes nothing.
+
+        A transaction that carries a position is refused where its member is not in the group any more. Raises
+        LogUnavailable: the member has no partition, so another one repeats what it has done.
+        """
+        if not self._reported:
+            raise LogUnavailable(f"{self._polling}: it has no partition, so nothing that it writes counts")
+        there = min(self._reported & self._stored.keys() or self._reported)
+        if there not in self._stored:  # nothing was ever committed: reading began where the partition begins
+            with translated("asking where a partition begins"):
+                self._stored[there] = self._consumer.beginning_offsets([there])[there]
+        return {self._here(there): self._stored[there]}
+
     def membership(self) -> Any:
-        """This member's metadata for a transaction, by which a stale member is fenced (KIP-447)."""
-        return self._consumer.group_metadata()
+        """The group membership that a transaction is checked against (KIP-447): the one of the last poll's partitions.
+
+        Not the present one: the consumer's own thread may have joined again since, without partitions that are written.
+        """
+        member = self._changes.member()
+        if member is None:
+            raise LogUnavailable(f"{self._polling}: it is not in its group yet")
+        return member
 
     def _require_member(self) -> None:
         if self._membership.fenced is not None:
@@ -345,6 +389,9 @@ class KafkaSource:
                 foreign = made not in ("", "0", f"{self._shapes.known(partition.topic).made:x}")
                 self._noted.pop(partition, None)
                 self._made[partition] = self._shapes.known(partition.topic).made
+                self._stored.pop(partition, None)
+                if offset >= 0 and not foreign:
+                    self._stored[partition] = offset
                 self._notes[partition] = "" if foreign else note
                 if foreign or from_beginning or (offset < 0 and partition in anew):
                     self._standstills.forget([partition])
@@ -365,36 +412,3 @@ class KafkaSource:
 
     def _here(self, partition: TopicPartition) -> Partition:
         return Partition(partition.topic[len(self._prefix) :], partition.partition)
-
-
-class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Keeps the assignment that the consumer's own thread reports until the next poll takes it.
-
-    A rebalance revokes everything and gives most of it back, with its position: only the difference is a change. A
-    lost partition may have been another member's meanwhile, so it is a change even where it comes back.
-    """
-
-    def __init__(self) -> None:
-        self._held: frozenset[TopicPartition] = frozenset()
-        self._lost: frozenset[TopicPartition] = frozenset()
-        self._settled = False
-
-    def on_partitions_revoked(self, revoked: Any) -> None:
-        """Does nothing: the assignment at the rebalance's end shows what is kept."""
-
-    def on_partitions_lost(self, lost: Any) -> None:
-        self._lost |= frozenset(lost)
-        self._held -= frozenset(lost)
-        self._settled = True
-
-    def on_partitions_assigned(self, assigned: Any) -> None:
-        self._held = frozenset(assigned)
-        self._settled = True
-
-    def take(self) -> tuple[frozenset[TopicPartition], frozenset[TopicPartition]] | None:
-        """The assigned partitions, and those lost since the last call; None where nothing has changed."""
-        if not self._settled:
-            return None
-        self._settled = False
-        lost, self._lost = self._lost, frozenset()
-        return self._held, lost

@@ -25,6 +25,11 @@ class _ArrayVersion(msgspec.Struct, frozen=True, array_like=True):
     v: int = SCHEMA_VERSION
 
 
+# An upgrade has two builds on one log for minutes, and may be rolled back: internal records of the version before and
+# after are read as well, since fields are only appended. A field that a build does not know has its default again in
+# what it writes.
+READ_INTERNALLY: Final = tuple(range(max(1, SCHEMA_VERSION - 1), SCHEMA_VERSION + 2))
+
 _JSON_ENCODER: Final = msgspec.json.Encoder()
 _MSGPACK_ENCODER: Final = msgspec.msgpack.Encoder()
 _JSON_VERSION: Final = msgspec.json.Decoder(_JsonVersion)
@@ -66,6 +71,7 @@ class Decoder:
         self._decode: Any = _decoder(self._format, _union(self._topic))
         producers: Any = self._topic.records
         self._mender = Mender(topic, producers) if self._format == "json" else None
+        self._read_versions = (SCHEMA_VERSION,) if self._format == "json" else READ_INTERNALLY
 
     def __call__(self, value: bytes) -> Any:
         """Decodes a value to one of the topic's record types. Raises MalformedRecord, UnknownVersion, nothing else."""
@@ -77,7 +83,7 @@ class Decoder:
             record = self._decode(value)
         except _NOT_A_RECORD as err:
             return self._read_again(value, err)
-        if record.v != SCHEMA_VERSION:
+        if record.v not in self._read_versions:
             raise UnknownVersion(self._unknown(record.v))
         return Reading(record)
 
@@ -92,9 +98,19 @@ class Decoder:
         except (*_NOT_A_RECORD, TypeError):
             return self._all_again(values, {} if mended is None else mended)
         for record in records:
-            if record.v != SCHEMA_VERSION:
+            if record.v not in self._read_versions:
                 raise UnknownVersion(self._unknown(record.v))
         return records
+
+    def require_known_version(self, value: bytes) -> None:
+        """Raises UnknownVersion for a record of a version that this build does not read. Looks at nothing else."""
+        peek: Any = _JSON_VERSION if self._format == "json" else _ARRAY_VERSION
+        try:
+            version = peek.decode(value).v
+        except _NOT_A_RECORD:
+            return
+        if version not in self._read_versions:
+            raise UnknownVersion(self._unknown(version))
 
     def _all_again(self, values: Sequence[bytes | None], mended: dict[int, tuple[str, ...]]) -> list[Any]:
         records = []
@@ -109,7 +125,7 @@ class Decoder:
 
     def _read_again(self, value: bytes, err: Exception) -> Reading:
         """Reads a value that the strict decoder has refused with `err`."""
-        self._refuse_unknown_version(value)
+        self.require_known_version(value)
         if self._mender is not None:
             try:
                 return Reading(*self._mender.read(value))
@@ -119,18 +135,9 @@ class Decoder:
                 err = still
         raise MalformedRecord(f"{self._topic.name}: {str(err)[:MAX_REASON_LENGTH]}") from err
 
-    def _refuse_unknown_version(self, value: bytes) -> None:
-        """Raises UnknownVersion for a record of another version, whose fields need not fit ours."""
-        peek: Any = _JSON_VERSION if self._format == "json" else _ARRAY_VERSION
-        try:
-            version = peek.decode(value).v
-        except _NOT_A_RECORD:
-            return
-        if version != SCHEMA_VERSION:
-            raise UnknownVersion(self._unknown(version))
-
     def _unknown(self, version: int) -> str:
-        return f"{self._topic.name}: schema version {str(version)[:20]}; this build reads version {SCHEMA_VERSION}"
+        read = " and ".join(map(str, self._read_versions))
+        return f"{self._topic.name}: schema version {str(version)[:20]}; this build reads version {read}"
 
 
 def json_schema(topic: str) -> dict[str, Any]:

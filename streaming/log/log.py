@@ -30,6 +30,14 @@ class TopicShape(NamedTuple):
     made: int = 0
 
 
+class LiveMember(NamedTuple):
+    """A process that is a member of a group now. id: the group's own, new for each process. partitions: it has now."""
+
+    id: str
+    host: str
+    partitions: tuple[Partition, ...] = ()
+
+
 class Record(Protocol):
     """One record of the log. `timestamp` is its append time in ms, as the broker assigned it."""
 
@@ -113,8 +121,17 @@ class Source(Protocol):
         Such a partition gives no records and its position stands still; the others go on. It is retried by itself.
         """
 
+    def member_id(self) -> str:
+        """The group's id of this process, "" before it has joined; no I/O."""
+
+    def leave(self) -> None:
+        """Gives up this member's place in its group, so that others have its partitions at once. Close it after that.
+
+        Blocks for a request. Where no broker answers, the place is given up when the member's session has ended.
+        """
+
     def close(self) -> None:
-        """Leaves the group and closes; commits nothing."""
+        """Closes; commits nothing. The member keeps its partitions until it is back, or its session has ended."""
 
 
 class Sink(Protocol):
@@ -132,7 +149,9 @@ class Sink(Protocol):
     def commit(self, source: Source, positions: Mapping[Partition, int]) -> None:
         """Flushes, then stores the source's positions. In a transactional sink both become visible as one, or neither.
 
-        Raises LogUnavailable (nothing of it counts; restart from the committed positions), Fenced.
+        A transactional sink's commit counts only while the source's member has the partitions that its last poll has
+        reported, also where there are no positions to store (KIP-447). Raises LogUnavailable (nothing of it counts;
+        restart from the committed positions), Fenced.
         """
 
     def begin_commit(self, source: Source, positions: Mapping[Partition, int]) -> Future[None]:
@@ -158,6 +177,9 @@ class Log(Protocol):
         Starts at the committed positions; at the beginning where there are none, or where the topic was made anew
         since. beside: topics that are not read, but watched for changes of shape.
         """
+
+    def member(self, group: str, name: str) -> LiveMember | None:
+        """The process that is this static member of a group now; None where there is none. Raises LogUnavailable."""
 
     def reader(self, partitions: Sequence[Partition], start: Start = "beginning") -> Source:
         """A source of exactly these partitions, outside any group.

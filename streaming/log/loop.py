@@ -7,13 +7,14 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
 from streaming.clock import Clock
-from streaming.errors import ClockMoved, LogUnavailable, TopicMissing
-from streaming.log.log import Batch, Log, Partition, Sink, Source
+from streaming.errors import ClockMoved, Fenced, LogUnavailable, TopicMissing
+from streaming.log.claim import Claim
+from streaming.log.log import Batch, LiveMember, Log, Partition, Sink, Source
 from streaming.metrics import Metrics
 
 LOGGER = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ LEAST_TURN_S = 0.02
 IDLE_WAIT_S = 1.0  # limit of a poll when nothing is due: a record ends it, and workers sweep once a second
 PUT_BACK_MS = 1_000  # a larger step back of the clock would delay a worker's deadlines too much
 PUT_AHEAD_MS = 30_000  # or the machine slept, and records of that time are still to come
+LOOK_S = 0.5  # between two looks whether another process still has this one's name
 MAX_BACKOFF_S = 5.0  # a broker needs about that long to restart; longer would only add to the outage
 
 
@@ -48,6 +50,15 @@ class GroupMember:
 
 class LoopWorker(Protocol):
     """The state that a loop drives, per partition, and its output records. Called by the loop's thread only."""
+
+    def is_ready(self, other: LiveMember) -> bool:
+        """Whether this worker can take over from another process that has its name. Asked again until it can.
+
+        It reads ahead what it will need, and blocks meanwhile. Raises LogUnavailable.
+        """
+
+    def stand_by(self, other: LiveMember) -> None:
+        """Drops all state: another process has this one's name, and does its work. Called again while it does."""
 
     def begin(self, source: Source, sink: Sink) -> None:
         """Begins a session: drops all state, because everything is read again from the committed positions."""
@@ -73,7 +84,7 @@ class Loop:
 
     Where the log becomes unavailable the session ends, its uncommitted work is void, and a new session begins from the
     last commit. The same happens where the clock was moved, because a worker's deadlines depend on it. Where another
-    process has taken this one's place, Fenced is raised, and the caller's process should end.
+    process has taken this one's name, the loop stands by until that one has left the group: see `claim.py`.
     """
 
     def __init__(self, log: Log, membership: GroupMember, worker: LoopWorker, metrics: Metrics, clock: Clock) -> None:
@@ -82,18 +93,26 @@ class Loop:
         self._worker = worker
         self._metrics = metrics
         self._clock = clock
+        self._claim = Claim(log, membership.group, clock)
         self.restarts = 0
         self._has_run = False
         self._ending: Future[None] | None = None  # the last commit, until it is known to have completed
 
     def run(self, stop: threading.Event) -> None:
-        """Blocks until `stop`, then publishes and commits what is left. Raises Fenced; TopicMissing at the start."""
+        """Blocks until `stop`, then publishes and commits what is left. Raises TopicMissing at the start."""
         collect_less()
         backoff_s = FIRST_BACKOFF_S
         while not stop.is_set():
             started_s = self._clock.monotonic_s()
             try:
-                self._session(stop)
+                names = self._membership
+                if self._claimed(names):
+                    self._session(names, stop)
+                else:
+                    stop.wait(LOOK_S)
+            except Fenced as err:
+                self._claim.lost()
+                LOGGER.warning("%s: %s", self._membership.transactional_id, err)
             except (LogUnavailable, TopicMissing, ClockMoved) as err:
                 if isinstance(err, TopicMissing) and not self._has_run:
                     raise  # later it is a topic that is being made anew
@@ -105,8 +124,23 @@ class Loop:
                 stop.wait(backoff_s)
                 backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
 
-    def _session(self, stop: threading.Event) -> None:
-        names = self._membership
+    def rename(self, member: str) -> None:
+        """Gives this process another name in its group, for which it gives up its place under the present one.
+
+        It takes effect at the end of a turn. Any thread may call it.
+        """
+        self._membership = replace(self._membership, member=member)
+
+    def _claimed(self, names: GroupMember) -> bool:
+        """Looks once whether this process may take its name, and has the worker stand by where it may not."""
+        claimed = self._claim.may_take(names.member, self._worker.is_ready)
+        if not claimed and self._claim.holder is not None:
+            self._worker.stand_by(self._claim.holder)
+        self._metrics.gauge("standing_by", float(not claimed), reader=names.group)
+        return claimed
+
+    def _session(self, names: GroupMember, stop: threading.Event) -> None:
+        self._claim.has(names.member)
         # The sink first: opening it fences a predecessor, and aborts the transaction that it left open.
         self._ending = None
         self._seen_ms, self._seen_s = self._clock.now_ms(), self._clock.monotonic_s()
@@ -115,14 +149,16 @@ class Loop:
             source = self._log.group(names.topics, names.group, names.member, names.beside)
             try:
                 self._worker.begin(source, sink)
-                while not stop.is_set():
+                while not stop.is_set() and names is self._membership:
                     started_s = self._clock.monotonic_s()
                     if self._turn(source, sink):
                         stop.wait(LEAST_TURN_S - (self._clock.monotonic_s() - started_s))
                 self._settle()
                 self._commit(source, sink, final=True)
                 self._settle()
+                source.leave()  # others go on at once
             finally:
+                self._claim.had(source.member_id())
                 source.close()
         finally:
             sink.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import uuid
 import weakref
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 
 from streaming.clock import Clock
 from streaming.errors import Fenced, LogError, LogUnavailable, TopicMissing
-from streaming.log.log import Batch, Partition, Record, Source, Start, TopicShape
+from streaming.log.log import Batch, LiveMember, Partition, Record, Source, Start, TopicShape
 from streaming.log.memory_record import MemoryRecord, Unsent
 from streaming.log.partitioner import partition_of
 from streaming.troubles import Skipped, Trouble
@@ -70,6 +71,14 @@ class MemoryLog:
                 self.changed.notify_all()
             return source
 
+    def member(self, group: str, name: str) -> LiveMember | None:
+        with self.changed:
+            self.require_available()
+            source = self._groups[group].members.get(name) if group in self._groups else None
+            if source is None:
+                return None
+            return LiveMember(source.member_id(), "localhost", tuple(source.partitions()))
+
     def reader(self, partitions: Sequence[Partition], start: Start = "beginning") -> MemorySource:
         ends = self.ends(partitions)
         source = MemorySource(self, group=None, member="", topics=())
@@ -103,7 +112,7 @@ class MemoryLog:
     def expire(self, group: str, member: str) -> None:
         """Expires a member, as after the session timeout: its partitions go to the others."""
         with self.changed:
-            del self._groups[group].members[member]
+            self._groups[group].members.pop(member).expire()
             self._rebalance(group)
 
     def trouble(self, trouble: Trouble) -> None:
@@ -200,6 +209,11 @@ class MemoryLog:
     def epoch(self, transactional_id: str) -> int:
         return self._epochs[transactional_id]
 
+    def leave(self, group: str, source: MemorySource) -> None:
+        members = self._groups[group].members
+        for name in [name for name, one in members.items() if one is source]:
+            self.expire(group, name)
+
     def store(self, group: str, positions: Mapping[Partition, int], notes: Mapping[Partition, str]) -> None:
         self._groups[group].committed.update(positions)
         self._groups[group].notes.update({partition: notes[partition] for partition in positions if partition in notes})
@@ -257,7 +271,10 @@ class MemorySource:
         self._member = member
         self._positions: dict[Partition, int] = {}
         self._given: dict[Partition, int] | None = None
+        self._lost: set[Partition] = set()  # since the last poll, also where they came back
+        self._id = uuid.uuid4().hex
         self._fenced = False
+        self._expired = False
         self._closed = False
         self._noted: dict[Partition, str] = {}
         self._made: dict[str, int] = {}  # the making to which the positions belong
@@ -270,6 +287,8 @@ class MemorySource:
         with self._log.changed:
             self._log.changed.wait_for(self._has_something, timeout=timeout_s)
             self.require_member()
+            if self._expired:
+                raise LogUnavailable(f"member {self._member!r} is in group {self._group!r} no more: it joins anew")
             if self._reshaped:
                 reshaped, self._reshaped = tuple(sorted(self._reshaped)), set()
                 self._again = self._group is not None
@@ -318,6 +337,13 @@ class MemorySource:
         with self._log.changed:
             return [trouble for place, trouble in self._log.troubles.items() if place in self._positions]
 
+    def member_id(self) -> str:
+        return self._id
+
+    def leave(self) -> None:
+        if self._group is not None:
+            self._log.leave(self._group, self)
+
     def close(self) -> None:
         with self._log.changed:
             self._closed = True  # a static member keeps its partitions until it is back, or has expired
@@ -329,6 +355,7 @@ class MemorySource:
 
     def assign(self, positions: dict[Partition, int]) -> None:
         self._given = positions
+        self._lost |= self._positions.keys() - positions.keys()
 
     def partitions(self) -> Sequence[Partition]:
         return list(self._positions if self._given is None else self._given)
@@ -340,6 +367,14 @@ class MemorySource:
 
     def fence(self) -> None:
         self._fenced = True
+
+    def expire(self) -> None:
+        self._expired = True
+
+    def require_partitions(self) -> None:
+        """Raises LogUnavailable where the group has taken partitions away since the last poll, or given none."""
+        if self._expired or not self._positions or self._lost:
+            raise LogUnavailable(f"member {self._member!r} of group {self._group!r} has lost partitions: it joins anew")
 
     def require_member(self) -> None:
         if self._fenced:
@@ -354,7 +389,7 @@ class MemorySource:
         self._log.store(self._group, ours, self._noted)  # positions in a topic that is gone are left out
 
     def _has_something(self) -> bool:
-        if self._fenced or self._closed or self._given is not None or self._reshaped or self._again:
+        if self._fenced or self._expired or self._closed or self._given is not None or self._reshaped or self._again:
             return True
         held = self._positions if self._given is None else self._given
         return self._log.available and any(self._log.readable(partition) > at for partition, at in held.items())
@@ -364,7 +399,8 @@ class MemorySource:
         if given is None:
             return (), ()
         self._made = {topic: self._log.made(topic) for topic in self.topics}
-        held, self._again = {} if self._again else self._positions, False
+        held = {} if self._again else {p: at for p, at in self._positions.items() if p not in self._lost}
+        self._again, self._lost = False, set()
         revoked = tuple(partition for partition in self._positions if partition not in given or partition not in held)
         assigned = tuple(partition for partition in given if partition not in held)
         self._positions = {partition: held.get(partition, at) for partition, at in given.items()}
@@ -415,6 +451,8 @@ class MemorySink:
             try:
                 source.require_member()
                 self._require_writer()
+                if self._transactional_id is not None:
+                    source.require_partitions()
             except LogError:
                 self._unsent.clear()
                 raise

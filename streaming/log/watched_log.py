@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
-from streaming.log.log import Batch, Log, Partition, Sink, Source, Start, TopicShape
+from streaming.log.log import Batch, LiveMember, Log, Partition, Sink, Source, Start, TopicShape
 
 
 class TurnCounter:
@@ -34,6 +34,10 @@ class WatchedLog:
     def group(self, topics: Sequence[str], group: str, member: str, beside: Sequence[str] = ()) -> Source:
         self._turn_counter.count_turn()
         return _WatchedSource(self._log.group(topics, group, member, beside), self._turn_counter)
+
+    def member(self, group: str, name: str) -> LiveMember | None:
+        self._turn_counter.count_turn()
+        return self._log.member(group, name)
 
     def reader(self, partitions: Sequence[Partition], start: Start = "beginning") -> Source:
         self._turn_counter.count_turn()
@@ -66,6 +70,7 @@ class _WatchedSource:
         self.again = source.again
         self.troubles = source.troubles
         self.held = source.held
+        self.member_id = source.member_id
 
     def poll(self, timeout_s: float) -> Batch:
         self._turn_counter.turns += 1
@@ -78,6 +83,10 @@ class _WatchedSource:
     def commit(self, positions: Mapping[Partition, int]) -> None:
         self._turn_counter.count_turn()
         self.watched.commit(positions)
+
+    def leave(self) -> None:
+        self._turn_counter.count_turn()
+        self.watched.leave()
 
     def close(self) -> None:
         self._turn_counter.count_turn()

@@ -138,3 +138,41 @@ def test_a_second_process_of_the_same_member_fences_the_first(opened: Opened) ->
     settle(until=fenced)
     with pytest.raises(Fenced):
         first.commit({A[0]: 1})
+
+
+def test_a_member_that_leaves_gives_its_partitions_to_the_others_at_once(opened: Opened) -> None:
+    first, second = opened.group("a", member="0"), opened.group("a", member="1")
+    owned: set[Partition] = set()
+
+    def owns(expected: list[Partition]) -> Callable[[], bool]:
+        def check() -> bool:
+            batch = second.poll(0.1)
+            owned.difference_update(batch.revoked)
+            owned.update(batch.assigned)
+            return owned == set(expected)
+
+        return check
+
+    settle(first, until=owns(A[2:]))
+    assert opened.log.member("g", "0") is not None
+    first.leave()
+    assert opened.log.member("g", "0") is None
+    first.close()
+    settle(until=owns(A))
+
+
+def test_who_is_a_member_now_is_known_to_all(opened: Opened) -> None:
+    assert opened.log.member("never", "0") is None
+    first = opened.group("a", member="0")
+    assert assigned(first) == A
+    found = opened.log.member("g", "0")
+    assert found is not None
+    assert (found.id, found.partitions, bool(found.host)) == (first.member_id(), tuple(A), True)
+    assert opened.log.member("g", "1") is None
+    second = opened.group("a", member="0")
+    assigned(second)
+    replaced = opened.log.member("g", "0")
+    assert replaced is not None
+    assert replaced.id == second.member_id() != first.member_id()
+    first.leave()  # no effect: its place is another process's now
+    assert opened.log.member("g", "0") == replaced

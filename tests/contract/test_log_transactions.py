@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streaming.errors import Fenced, LogError
+from streaming.errors import Fenced, LogError, LogUnavailable
 from tests.contract.opened_log import ONE, PATIENCE_S, A, B, Opened, assigned, read, values
 
 
@@ -119,3 +119,45 @@ def test_a_plain_sink_writes_then_stores_the_positions(opened: Opened) -> None:
 def test_a_reader_of_exact_partitions_stores_no_positions(opened: Opened) -> None:
     with pytest.raises(LogError, match="no group"):
         opened.reader(ONE).commit({ONE: 1})
+
+
+def test_what_a_member_writes_for_partitions_that_another_one_has_now_never_counts(opened: Opened) -> None:
+    """The first is frozen between computing and committing for longer than its session."""
+    first, sink = opened.group("a", member="0"), opened.log.sink("first")
+    assert assigned(first) == A
+    sink.send("one", b"k", b"zombie")
+    opened.expire("g", "0")
+    second = opened.group("a", member="1")
+    assert assigned(second) == A
+    with pytest.raises(LogUnavailable):
+        sink.commit(first, {})
+    sink.close()
+    other = opened.log.sink("second")
+    other.send("one", b"k", b"living")
+    other.commit(second, {})
+    assert values(read(opened.reader(ONE), 1)) == [b"living"]
+    other.close()
+
+
+def test_a_commit_without_positions_changes_none(opened: Opened) -> None:
+    opened.write("one", b"1", b"2", b"3")
+    source, sink = opened.group("one"), opened.log.sink("t")
+    read(source, 3)
+    sink.send("a", b"k", b"x")
+    sink.commit(source, {})  # nothing was stored before
+    sink.send("a", b"k", b"y")
+    sink.commit(source, {ONE: 2})
+    sink.send("a", b"k", b"z")
+    sink.commit(source, {})
+    sink.close()
+    source.close()
+    assert values(read(opened.group("one"), 1)) == [b"3"]
+    assert values(read(opened.reader(*A), 3)) == [b"x", b"y", b"z"]
+
+
+def test_a_member_without_partitions_commits_nothing(opened: Opened) -> None:
+    source, sink = opened.group("one"), opened.log.sink("t")
+    sink.send("a", b"k", b"void")
+    with pytest.raises(LogUnavailable):
+        sink.commit(source, {})
+    sink.close()

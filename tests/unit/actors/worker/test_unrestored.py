@@ -24,7 +24,7 @@ def test_it_is_tried_ever_more_seldom_and_ends_the_session_once_it_can_be_read()
     log.trouble(BAD)
     unrestored = Unrestored(clock)
     unrestored.add(0, BAD)
-    for pause_ms in (FIRST_RETRY_MS, 2 * FIRST_RETRY_MS, 4 * FIRST_RETRY_MS, 8 * FIRST_RETRY_MS, MAX_RETRY_MS):
+    for pause_ms in (*(FIRST_RETRY_MS << n for n in range(6)), MAX_RETRY_MS):
         clock.advance(pause_ms - 1)
         before = unrestored._due_ms[0]
         unrestored.retry(log, ROOM_STATES)

@@ -128,10 +128,23 @@ def test_another_version_is_unknown_whether_its_fields_fit_or_not(value: bytes) 
         DECODERS[CHAT](value)
 
 
-def test_another_version_of_an_internal_record_is_unknown() -> None:
-    for value in ([2], [2, "r", 1], [2, {"a": 1}]):
-        with pytest.raises(UnknownVersion):
-            DECODERS[ROOM_ACTIVITY](msgspec.msgpack.encode(value))
+def test_an_internal_record_of_the_next_version_is_read_without_its_new_fields() -> None:
+    """An upgrade that is rolled back leaves such records to the build before."""
+    written = msgspec.msgpack.encode([2, "r", 10_000, 3, 1, 0, 0, 0, 0, 0, 2, [], 0, 0, "new in version 2"])
+    read = DECODERS[ROOM_ACTIVITY](written)
+    assert read == RoomActivity(v=2, room=RoomId("r"), bucket_ms=10_000, entered=3, newcomers=1, first_entered=2)
+    assert DECODERS[ROOM_ACTIVITY].all([written]) == [read]
+    DECODERS[ROOM_ACTIVITY].require_known_version(written)
+
+
+def test_a_version_of_an_internal_record_further_away_is_unknown() -> None:
+    for value in ([3], [3, "r", 1], [0, {"a": 1}], [3, "r", 10_000, 3, 1, 0, 0, 0, 0, 0, 2, [], 0, 0]):
+        written = msgspec.msgpack.encode(value)
+        for read in (DECODERS[ROOM_ACTIVITY], DECODERS[ROOM_ACTIVITY].require_known_version):
+            with pytest.raises(UnknownVersion, match="this build reads version 1 and 2"):
+                read(written)
+        with pytest.raises(RecordError):
+            DECODERS[ROOM_ACTIVITY].all([written])
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import pytest
 
 from streaming.clock import ManualClock
 from streaming.errors import Fenced, LogUnavailable
-from streaming.log.log import Batch, Partition, Sink, Source
+from streaming.log import loop as loop_module
+from streaming.log.log import Batch, LiveMember, Partition, Sink, Source
 from streaming.log.loop import GroupMember, Loop
-from streaming.log.memory_log import MemoryLog, MemorySink
+from streaming.log.memory_log import MemoryLog, MemorySink, MemorySource
 from streaming.metrics import MemoryMetrics
 
 IN = Partition("in", 0)
@@ -21,8 +22,9 @@ IN = Partition("in", 0)
 class Copy:
     """Copies "in" to "out"; stops the loop at the value "stop", fails once at "fail"."""
 
-    def __init__(self, stop: threading.Event) -> None:
+    def __init__(self, stop: threading.Event, clock: ManualClock) -> None:
         self.stop = stop
+        self.clock = clock
         self.verbs: list[str] = []
         self.failures = 1
 
@@ -31,6 +33,12 @@ class Copy:
         self.pending: list[bytes] = []
         self.next = -1
         self.verbs.append("begin")
+
+    def is_ready(self, other: LiveMember) -> bool:
+        return True
+
+    def stand_by(self, other: LiveMember) -> None:
+        self.verbs.append("stand by")
 
     def revoke(self, partitions: Sequence[Partition]) -> None:
         self.verbs.append("revoke")
@@ -67,7 +75,7 @@ def copied(values: list[bytes]) -> tuple[MemoryLog, Copy, MemoryMetrics, Loop]:
     producer = log.sink()
     for value in values:
         producer.send("in", b"k", value)
-    worker = Copy(threading.Event())
+    worker = Copy(threading.Event(), clock)
     return log, worker, metrics, Loop(log, GroupMember("g", "0", ("in",)), worker, metrics, clock)
 
 
@@ -144,17 +152,70 @@ def test_a_batch_is_folded_while_the_last_one_is_committed() -> None:
     assert folded == [False, False, False]
 
 
-def test_fenced_worker_raises() -> None:
-    log, worker, _, loop = copied([b"a"])
+def test_a_fenced_worker_stands_by_and_goes_on_when_the_other_process_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "LOOK_S", 0.0)
+    log, worker, metrics, loop = copied([b"a"])
+    others: list[MemorySource] = []
 
-    def fence() -> float:
-        log.sink("g-0")
-        log.sink().send("in", b"k", b"stop")
+    def replace() -> float:
+        if not others and worker.next == 1:
+            log.sink("g-0")
+            others.append(log.group(["in"], "g", "0"))
         return 0.0
 
-    worker.wait_s = fence  # type: ignore[method-assign]
+    def stand_by(other: LiveMember) -> None:
+        assert other.id == others[0].member_id()
+        worker.verbs.append("stand by")
+        worker.clock.advance(60_000)
+        if worker.verbs.count("stand by") == 3:
+            assert metrics.value("standing_by", reader="g") == (len(worker.verbs) > 3)
+            log.sink().send("in", b"k", b"stop")
+            others[0].leave()
+
+    worker.wait_s = replace  # type: ignore[method-assign]
+    worker.stand_by = stand_by  # type: ignore[method-assign]
+    loop.run(worker.stop)
+    assert worker.verbs == ["begin", "assign", *["stand by"] * 3, "begin", "assign"]
+    assert [line.value for line in log.read(Partition("out", 0), 0, 99)] == [b"a", b"stop"]
+    assert metrics.value("standing_by", reader="g") == 0
+    assert metrics.value("loop_restarts_total", reader="g") == 0
+
+
+def test_a_new_worker_takes_its_name_from_another_process_once_it_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "LOOK_S", 0.0)
+    log, worker, _, loop = copied([b"a", b"stop"])
+    older = log.group(["in"], "g", "0")
+    answers = [False, False, True]
+
+    def is_ready(other: LiveMember) -> bool:
+        assert other.id == older.member_id()
+        worker.verbs.append("ready?")
+        return answers.pop(0)
+
+    worker.is_ready = is_ready  # type: ignore[method-assign]
+    loop.run(worker.stop)
+    assert worker.verbs == ["ready?", "stand by", "ready?", "stand by", "ready?", "begin", "assign"]
     with pytest.raises(Fenced):
-        loop.run(worker.stop)
+        older.poll(0)
+
+
+def test_a_renamed_worker_commits_and_leaves_its_place_before_it_has_the_other() -> None:
+    log, worker, _, loop = copied([b"a"])
+
+    def rename() -> float:
+        if worker.verbs.count("begin") == 1 and worker.next == 1:
+            loop.rename("1")
+        elif worker.verbs.count("begin") == 2:
+            assert log.member("g", "0") is None
+            assert log.member("g", "1") is not None
+            log.sink().send("in", b"k", b"stop")
+        return 0.0
+
+    worker.wait_s = rename  # type: ignore[method-assign]
+    loop.run(worker.stop)
+    assert worker.verbs == ["begin", "assign", "begin", "assign"]
+    assert [line.value for line in log.read(Partition("out", 0), 0, 99)][:2] == [b"a", b"stop"]
+    assert log.member("g", "1") is None, "it has left when it ended"
 
 
 class MovedClock(ManualClock):
@@ -179,7 +240,7 @@ def test_where_the_clock_is_moved_what_waits_for_it_begins_anew(moved_ms: int, s
     producer = log.sink()
     for value in (b"a", b"b"):
         producer.send("in", b"k", value)
-    worker = Copy(threading.Event())
+    worker = Copy(threading.Event(), clock)
     turns = 0
 
     def wait_s() -> float:

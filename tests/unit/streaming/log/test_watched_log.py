@@ -20,7 +20,7 @@ def test_a_loop_through_it_copies_and_commits_as_without_and_beats_with_every_tu
     producer = log.sink()
     for value in (b"a", b"b", b"stop"):
         producer.send("in", b"k", value)
-    worker = Copy(threading.Event())
+    worker = Copy(threading.Event(), clock)
     Loop(WatchedLog(log, turn_counter), GroupMember("g", "0", ("in",)), worker, MemoryMetrics(), clock).run(worker.stop)
     assert [line.value for line in log.read(Partition("out", 0), 0, 99)] == [b"a", b"b", b"stop"]
     again = log.group(["in"], "g", "0")
