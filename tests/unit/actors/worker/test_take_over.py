@@ -56,7 +56,7 @@ def test_a_room_worker_is_ready_once_its_encoder_answers_and_it_has_read_what_th
 def test_a_take_over_reads_only_what_came_since_it_was_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage()
     stage.send(stage.started(HERE, "first"), stage.started(THERE, "there"))
-    stage.turns(80)
+    stage.turns(6)
     older = stage.worker
     stage.start()
     while not stage.worker.is_ready(OTHER):
@@ -74,7 +74,7 @@ def test_a_take_over_reads_only_what_came_since_it_was_ready(monkeypatch: pytest
     monkeypatch.setattr(stage.log, "reader", reader)
     newer.begin(stage.source, stage.sink)
     newer.assign([Partition(topic, index) for topic in (CHAT, ROOMS) for index in (0, 1)])
-    assert sorted(read_from) == sorted(ends)
+    assert [start for start in read_from if start] == ends, "the others look for rooms of other partitions"
     assert {room for owned in newer._owned.values() for room in owned.rooms} == {HERE, THERE}
 
 
