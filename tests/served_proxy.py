@@ -25,6 +25,7 @@ def served(folder: Path, host: str = "127.0.0.1", *, port: int = 8_000, servers:
     """What Serve writes into folder/haproxy.cfg for an application whose replicas have these ports; none, if none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Serve's own, of its import
+        import ray.serve  # noqa: F401, PLC0415  its inner modules cannot be imported first
         from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig  # noqa: PLC0415
         from ray.serve.config import HTTPOptions  # noqa: PLC0415
 

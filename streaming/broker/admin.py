@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, MemberToRemove, NewTopic
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import CoordinatorNotAvailableError, TopicAlreadyExistsError
 
 from streaming.broker.failure import connecting, quiet_client_log, translated
 from streaming.kafka_config import KafkaConfig
 from streaming.log.log import TopicShape
+
+GROUPS_S = 5.0
 
 
 class GroupMemberInfo(NamedTuple):
@@ -111,14 +114,27 @@ class KafkaAdmin:
     def member(self, group: str, name: str) -> GroupMemberInfo | None:
         """The process that is the static member `name` of a group now. Raises LogUnavailable."""
         with translated(f"asking who is member {name!r} of group {group!r}"):
-            members = self._admin.describe_groups([group])[group]["members"]
-        for one in members:
+            described = self._described(group)
+        for one in described["members"]:
             if one["group_instance_id"] == name:
                 assignment = one["member_assignment"] or {}
                 topics = assignment.get("assigned_partitions", ()) if isinstance(assignment, dict) else ()
                 there = tuple(TopicPartition(t["topic"], index) for t in topics for index in t["partitions"])
                 return GroupMemberInfo(one["member_id"], one["client_host"].lstrip("/"), there)
         return None
+
+    def _described(self, group: str) -> Mapping[str, Any]:
+        """A group's description. A new cluster makes the topic of its groups at the first question after one."""
+        deadline_s = time.monotonic() + GROUPS_S
+        while True:
+            try:
+                found: Mapping[str, Any] = self._admin.describe_groups([group])[group]
+            except CoordinatorNotAvailableError:
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(0.1)
+            else:
+                return found
 
     def remove_member(self, group: str, name: str, member_id: str) -> None:
         """Takes a static member out of a group; no effect where another process has its name. Raises LogUnavailable."""

@@ -1,4 +1,4 @@
-"""Corrects four faults of kafka-python's group membership. Never joins or leaves by itself."""
+"""Corrects five faults of kafka-python's group membership. Never joins or leaves by itself."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class Membership:
     That takes a whole core, and was seen to keep the consumer's own thread from joining. A wait is now at least
     SHORTEST_WAIT_S (that thread sends heartbeats anyway), and `silent_s` is the time without a heartbeat.
 
-    4. A coordinator that is not stable and wants no rejoin stays so for ever: its heartbeats are off until a join
+    4. A poll begins a rebalance within the same call in which it hears of one, so that its caller cannot commit before.
+    Here such a poll returns as always, `waits_to_rejoin` is true, and the next poll begins the rebalance (`allow`).
+
+    5. A coordinator that is not stable and wants no rejoin stays so for ever: its heartbeats are off until a join
     completes, and none begins. It was seen after some starts among stale static members; `mend` makes it join.
     """
 
@@ -36,7 +39,10 @@ class Membership:
         self._beat, coordinator._send_heartbeat_request = coordinator._send_heartbeat_request, self._beat_once
         self._complete, coordinator._on_join_complete_async = coordinator._on_join_complete_async, self._take
         self._wait_s, coordinator.time_to_next_poll = coordinator.time_to_next_poll, self._longer_wait_s
+        self._needs, coordinator.need_rejoin = coordinator.need_rejoin, self._may_rejoin
         self._began_s = time.monotonic()
+        self._holds = self._is_allowed = False
+        self.waits_to_rejoin = False
 
     @property
     def silent_s(self) -> float:
@@ -47,6 +53,23 @@ class Membership:
     def forgive(self) -> None:
         """Restarts the count of silence."""
         self._began_s = time.monotonic()
+
+    def hold(self) -> None:
+        """From now on rebalances wait for the poll after the one that hears of them."""
+        self._holds = True
+
+    def allow(self) -> None:
+        """Lets a rebalance begin that waits. Call it at the start of each poll."""
+        self._is_allowed, self.waits_to_rejoin = self.waits_to_rejoin, False
+
+    def _may_rejoin(self) -> bool:
+        if not self._needs():
+            return False
+        coordinator = self._coordinator
+        if self._is_allowed or not self._holds or coordinator.rejoining or coordinator._generation.is_lost():
+            return True
+        self.waits_to_rejoin = True
+        return False
 
     def mend(self) -> None:
         """Makes a member join that is in no group, and neither joins nor tries to. Call it before each poll."""

@@ -33,6 +33,8 @@ CONSUMER: Mapping[str, tuple[str, ...]] = {
         "_join_task",
         "_on_join_complete_async",
         "_send_heartbeat_request",
+        "need_rejoin",
+        "rejoining",
     ),
     "_fetcher": (
         "PartitionRecords",

@@ -15,6 +15,7 @@ from kafka.producer.producer_batch import ProducerBatch
 from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecordsBuilder
 
+from streaming.broker.assignments import TakenAs
 from streaming.broker.failure import translated
 from streaming.broker.source import KafkaSource
 from streaming.errors import LogError, LogUnavailable, TopicMissing
@@ -104,16 +105,16 @@ class KafkaSink:
         self._push()
         if not (positions or self._open):
             return _completed()
-        offsets, member = source.offsets(positions or source.same_position()), source.membership()
+        offsets, taken_as = source.offsets(positions or source.same_position()), source.membership()
         if self._committer is None:
             self._committer = ThreadPoolExecutor(1, "commit")
-        self._ending = self._committer.submit(self._end_transaction, offsets, member)
+        self._ending = self._committer.submit(self._end_transaction, offsets, taken_as)
         return self._ending
 
-    def _end_transaction(self, offsets: Any, member: Any) -> None:
+    def _end_transaction(self, offsets: Any, taken_as: TakenAs) -> None:
         with translated("flushing"):
             self._wait_for_written()
-        with translated("committing a transaction"):
+        with translated("committing a transaction"), taken_as as member:
             self._begin()
             manager = self._producer._transaction_manager
             self._await(manager.send_offsets_to_transaction(offsets, member))

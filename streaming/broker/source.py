@@ -18,7 +18,7 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
-from streaming.broker.assignments import Assignments
+from streaming.broker.assignments import Assignments, TakenAs
 from streaming.broker.batches import BadBatch
 from streaming.broker.ends import ask_for_ends, ends_of
 from streaming.broker.failure import translated
@@ -28,7 +28,7 @@ from streaming.broker.membership import Membership
 from streaming.broker.shapes import ShapeWatch
 from streaming.broker.standstill import Holder, Standstills
 from streaming.errors import LogError, LogUnavailable
-from streaming.log.log import Batch, Partition, Start, TopicShape
+from streaming.log.log import Batch, Partition, Rebalance, Start, TopicShape
 from streaming.troubles import Trouble
 
 NEWS_S = 0.2  # fetched records wait so long for newer metadata; then they are fetched again
@@ -133,6 +133,7 @@ class KafkaSource:
             with translated(self._polling):
                 self._require_member()
                 if self._in_group:
+                    self._membership.allow()
                     self._membership.mend()
                 self._standstills.begin_poll()
                 found = self._readable(deadline)
@@ -205,6 +206,11 @@ class KafkaSource:
     def troubles(self) -> Sequence[Trouble]:
         return self._standstills.troubles()
 
+    def rebalance(self) -> Rebalance:
+        if self._membership.waits_to_rejoin:
+            return "waits"
+        return "runs" if self._changes.is_joining else "none"
+
     def member_id(self) -> str:
         return str(self._consumer.group_metadata().member_id or "") if self._in_group else ""
 
@@ -243,12 +249,9 @@ class KafkaSource:
                 self._stored[there] = self._consumer.beginning_offsets([there])[there]
         return {self._here(there): self._stored[there]}
 
-    def membership(self) -> Any:
-        """The group membership that a transaction is checked against (KIP-447): the one of the last poll's partitions.
-
-        Not the present one: the consumer's own thread may have joined again since, without partitions that are written.
-        """
-        member = self._changes.member()
+    def membership(self) -> TakenAs:
+        """The membership of the partitions that the last poll has reported, for a transaction that ends later."""
+        member = self._changes.taken_as()
         if member is None:
             raise LogUnavailable(f"{self._polling}: it is not in its group yet")
         return member
@@ -357,6 +360,7 @@ class KafkaSource:
             return (), ()
         if change is not None and not self._joined:
             self._joined = True
+            self._membership.hold()
             if self._subscribed - {partition.topic for partition in change[0]}:
                 self._join_anew()
         held, lost = change or (self._reported, frozenset())

@@ -30,6 +30,9 @@ class TopicShape(NamedTuple):
     made: int = 0
 
 
+Rebalance = Literal["none", "waits", "runs"]
+
+
 class LiveMember(NamedTuple):
     """A process that is a member of a group now. id: the group's own, new for each process. partitions: it has now."""
 
@@ -119,6 +122,13 @@ class Source(Protocol):
         """Problems that keep this source from reading some of its partitions, as of the last poll; no I/O.
 
         Such a partition gives no records and its position stands still; the others go on. It is retried by itself.
+        """
+
+    def rebalance(self) -> Rebalance:
+        """Whether the group divides its partitions anew: `waits` for the next poll, or `runs`; no I/O.
+
+        Commit while it waits, and not while it runs: what is not committed by then is another member's to repeat where
+        its partition is lost, and a commit that holds such work is refused as a whole.
         """
 
     def member_id(self) -> str:

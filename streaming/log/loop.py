@@ -166,6 +166,9 @@ class Loop:
     def _turn(self, source: Source, sink: Sink) -> bool:
         """Runs one turn; returns whether there were records."""
         self._look_at_clock()
+        if source.rebalance() == "waits":
+            self._commit(source, sink, final=True)
+            self._settle()
         batch = source.poll(self._worker.wait_s())
         if batch.revoked or batch.assigned:
             self._settle()  # states are restored from the log, so this member's writes must be complete
@@ -196,6 +199,8 @@ class Loop:
 
     def _commit(self, source: Source, sink: Sink, *, final: bool) -> None:
         """Begins a commit. It completes while the next batch is read and applied, and before anything more is sent."""
+        if source.rebalance() == "runs" and not final:
+            return
         positions = self._worker.publish(final=final)
         if positions is None:
             return

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from streaming.clock import Clock
 from streaming.errors import Fenced, LogError, LogUnavailable, TopicMissing
-from streaming.log.log import Batch, LiveMember, Partition, Record, Source, Start, TopicShape
+from streaming.log.log import Batch, LiveMember, Partition, Rebalance, Record, Source, Start, TopicShape
 from streaming.log.memory_record import MemoryRecord, Unsent
 from streaming.log.partitioner import partition_of
 from streaming.troubles import Skipped, Trouble
@@ -336,6 +336,9 @@ class MemorySource:
     def troubles(self) -> Sequence[Trouble]:
         with self._log.changed:
             return [trouble for place, trouble in self._log.troubles.items() if place in self._positions]
+
+    def rebalance(self) -> Rebalance:
+        return "none"  # it divides them at once, whatever its members do
 
     def member_id(self) -> str:
         return self._id

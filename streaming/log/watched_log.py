@@ -71,6 +71,7 @@ class _WatchedSource:
         self.troubles = source.troubles
         self.held = source.held
         self.member_id = source.member_id
+        self.rebalance = source.rebalance
 
     def poll(self, timeout_s: float) -> Batch:
         self._turn_counter.turns += 1
