@@ -80,14 +80,18 @@ def listen(worker: Worker) -> None:
 
 
 def freeze(worker: Worker, when: str, file: Path) -> None:
-    """Has the process stop itself in the middle of publishing, as a machine that is suspended does."""
+    """Has the process stop itself in the middle of publishing, as a machine that is suspended does.
+
+    It does so around a transaction that moves no position, as most of a RoomWorker's are.
+    """
     publish = worker.publish
 
     def frozen(*, final: bool) -> Mapping[Partition, int] | None:
-        if when == "before" and file.exists():
+        moves_none = isinstance(worker, RoomWorker) and bool(worker._urgent) and not worker._positions
+        if when == "before" and moves_none and file.exists():
             stand_still(file)
         positions = publish(final=final)
-        if positions is not None and when == "after" and file.exists():
+        if positions is not None and not positions and when == "after" and file.exists():
             worker._sink.flush()  # its records are in an open transaction
             stand_still(file)
         return positions

@@ -10,6 +10,7 @@ from kafka.structs import MemberState
 from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.broker.source import KafkaSource
 from streaming.kafka_config import KafkaConfig
+from streaming.log.log import Partition
 
 PATIENCE_S = 10.0  # less than the silence after which a source gives up
 
@@ -35,3 +36,29 @@ def test_a_member_that_is_in_no_group_and_wants_into_none_joins(
         assert time.monotonic() < broken_s + PATIENCE_S, "no heartbeat since"
     assert not coordinator.need_rejoin()
     source.close()
+
+
+def test_a_rebalance_waits_for_the_poll_after_the_one_that_hears_of_it(
+    kafka_log: KafkaLog, kafka_config: KafkaConfig, topic_prefix: str
+) -> None:
+    """So that what was computed is committed while the partitions are still this member's."""
+    with KafkaAdmin(kafka_config) as admin:
+        admin.create(f"{topic_prefix}in", partitions=2, replication_factor=1, settings={})
+    first = kafka_log.group(["in"], "g", "0")
+    settled(first)
+    assert first.rebalance() == "none"
+    second = kafka_log.group(["in"], "g", "1")
+    until_s = time.monotonic() + PATIENCE_S
+    while first.rebalance() != "waits":
+        assert time.monotonic() < until_s, "the group never wanted to rebalance"
+        assert not first.poll(0.1).revoked
+        second.poll(0.1)
+    sink = kafka_log.sink("t")
+    sink.send("in", b"k", b"computed for both partitions", 0)
+    sink.commit(first, {Partition("in", 0): 0, Partition("in", 1): 0})
+    while not (revoked := first.poll(0.1).revoked):
+        assert time.monotonic() < until_s + PATIENCE_S, "nothing was revoked"
+        second.poll(0.1)
+    assert revoked == (Partition("in", 1),)
+    for one in (sink, first, second):
+        one.close()

@@ -320,6 +320,7 @@ def test_a_partition_that_is_only_quiet_is_in_no_trouble(world: World) -> None:
 def world_commit(world: World, commit: Callable[[Source, dict[Partition, int]], None]) -> None:
     group = world.log.group(["a"], "committer", "0")
     try:
+        settle(until=lambda: bool(group.poll(0.1).assigned))
         commit(group, {})
     finally:
         group.close()
