@@ -67,6 +67,7 @@ class ProfileWorker:
         self._life = TopicLife(GROUP, (VIEWER_EVENTS, VIEWER_PROFILES), VIEWER_PROFILES, metrics)
         self._census = Census(self._life.partitions_of)
         self._status = ProfileWorkerStatus(member)
+        self._gauge = Gauge(GROUP, metrics, clock)
 
     def run(self, stop: threading.Event) -> None:
         """Works until `stop`. Blocks. Raises Fenced where another process took this member's place, TopicMissing."""
@@ -75,6 +76,10 @@ class ProfileWorker:
     def status(self) -> ProfileWorkerStatus:
         """The worker's state, measured within the last second or so."""
         return self._status
+
+    def unread(self) -> Mapping[int, int]:
+        """Records that are not read yet, by partition, measured within the last second or so."""
+        return self._gauge.unread
 
     def profile(self, viewer: ViewerId) -> bytes | None:
         """A viewer's profile as published, MessagePack; None for an unknown viewer or another worker's partition."""

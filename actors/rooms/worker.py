@@ -81,6 +81,7 @@ class RoomWorker:
         self._life = TopicLife(GROUP, (*TOPICS, ROOM_STATES), ROOM_STATES, metrics)
         self._census = Census(self._life.partitions_of)
         self._status = RoomWorkerStatus(member)
+        self._gauge = Gauge(GROUP, metrics, clock)
 
     def run(self, stop: threading.Event) -> None:
         """Works until `stop`. Blocks. Raises Fenced where another process took this member's place, TopicMissing."""
@@ -89,6 +90,10 @@ class RoomWorker:
     def status(self) -> RoomWorkerStatus:
         """The worker's state, measured within the last second or so."""
         return self._status
+
+    def unread(self) -> Mapping[int, int]:
+        """Records that are not read yet, by partition, measured within the last second or so."""
+        return self._gauge.unread
 
     # called by the loop
 
