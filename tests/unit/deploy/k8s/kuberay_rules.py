@@ -1,4 +1,4 @@
-"""What KubeRay 1.7 refuses although its schema lets it pass: `validation.go` of its operator, as a list of complaints."""
+"""What KubeRay 1.7 refuses although its schema lets it pass: its operator's own checks, as a list of complaints."""
 
 from __future__ import annotations
 

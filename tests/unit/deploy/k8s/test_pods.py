@@ -1,4 +1,4 @@
-"""Every pod meets Pod Security's `restricted`, drains before it is killed, and can be evicted. Nothing selects a cluster."""
+"""Every pod meets Pod Security's `restricted`, drains before it is killed, and can be evicted."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_gpu_is_where_it_is_used_and_nowhere_else(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_drain_of_nodes_ends_and_leaves_some_of_each(overlay: str) -> None:
-    pods = {name: group for name, group in pod_templates(overlay)}
+    pods = dict(pod_templates(overlay))
     replicas = {
         one["groupName"]: one["minReplicas"]
         for one in the(overlay, "RayService")["spec"]["rayClusterConfig"]["workerGroupSpecs"]

@@ -43,7 +43,7 @@ def unknown_keys(given: Any, model: type[BaseModel], at: str = "") -> list[str]:
         if field is None:
             found.append(f"{at}{name}")
             continue
-        kinds = [kind for kind in _models(field.annotation)]
+        kinds = _models(field.annotation)
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, dict) and kinds:
                 found += unknown_keys(part, kinds[0], f"{at}{name}.")
