@@ -1,4 +1,4 @@
-"""Deploys a configuration of Serve as KubeRay does, in a process of its own: python -m tests.served_config ADDRESS PORT.
+"""Deploys a configuration of Serve as KubeRay does, in its own process: python -m tests.served_config ADDRESS PORT.
 
 The configuration comes on standard input, as YAML. Prints each deployment's name and number of replicas once it runs.
 """

@@ -9,7 +9,7 @@ import typer
 
 from deploy.terminal.console import say
 
-Action = Literal["render", "write", "secrets"]
+Action = Literal["render", "write", "secrets", "chart"]
 
 EPILOG = """\
 An installation on Kubernetes is made of settings: an overlay's, over it those of --config FILE (the file that the
@@ -25,6 +25,7 @@ actions:
   render    prints all manifests as one YAML text, in the order in which to apply them
   write     writes them to the folder of --to, for `kubectl apply -k`, which then needs no tidecast.
             Without --to it brings this project's own deploy/k8s/base and overlays up to date
+  chart     writes a Helm chart of all overlays to the folder of --to
   secrets   the Secrets that you make yourself, and what belongs in each
 
 The cluster needs the operators of KubeRay 1.7, of Strimzi 1.2 (but for existing-kafka) and of Prometheus (else
@@ -34,6 +35,7 @@ examples:
   tidecast k8s render --overlay dev | kubectl apply --server-side -f -
   tidecast k8s render --overlay prod --set kubernetes.image=registry.example.com/tidecast:0.1.0
   tidecast --config live.toml k8s write --overlay prod --to installations/live
+  tidecast k8s chart --to chart; helm install tidecast chart --namespace tidecast --set overlay=dev
   tidecast k8s secrets --overlay existing-kafka
 """
 
@@ -46,7 +48,7 @@ def run(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="a setting; may be given again")
     ] = None,
-    to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="write: where to")] = None,
+    to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="write, chart: where to")] = None,
 ) -> int:
     """Makes Kubernetes manifests of the settings: Ray Serve, Kafka, training, monitoring, network policies."""
     from deploy.k8s.manifest import as_yaml  # noqa: PLC0415  the help needs none of this, and Ray takes seconds
@@ -54,6 +56,8 @@ def run(
 
     if action == "write" and to is None:
         return _written(write(committed(), FOLDER))
+    if action == "chart":
+        return _chart(to)
     here = configured(overlay, context.obj.config, changes or ())
     if action == "render":
         say(as_yaml(manifests(here)).rstrip("\n"))
@@ -64,6 +68,16 @@ def run(
         assert to is not None
         return _written(write(of_installation(here), to))
     return 0
+
+
+def _chart(to: Path | None) -> int:
+    from deploy.k8s.helm_chart import chart  # noqa: PLC0415
+    from deploy.k8s.overlays import write  # noqa: PLC0415
+    from streaming.errors import ConfigError  # noqa: PLC0415
+
+    if to is None:
+        raise ConfigError("tidecast k8s chart: give --to FOLDER, where the chart is to be")
+    return _written(write(chart(), to))
 
 
 def _written(paths: list[Path]) -> int:

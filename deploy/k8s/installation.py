@@ -64,8 +64,9 @@ class Installation:
 
     @property
     def toml(self) -> str:
-        """The settings' file in the pods: what differs from the defaults. Holds no secret."""
-        return as_toml(self.settings, but=Settings(), comment="What pods read; the source is the installation's TOML.")
+        """The settings' file in the pods: what differs from the defaults. Holds no secret, and nothing of manifests."""
+        in_pods = dataclasses.replace(self.settings, kubernetes=KubernetesConfig())
+        return as_toml(in_pods, but=Settings(), comment="What pods read; the source is the installation's TOML.")
 
     @property
     def digest(self) -> str:
