@@ -139,3 +139,34 @@ def test_fewer_replicas_than_partitions_are_never_exceeded() -> None:
     config = serve_config(configured("prod", None, ["topics.room_partitions=5"]))
     (rooms,) = (one for one in config["applications"][0]["deployments"] if one["name"] == "RoomWorker")
     assert rooms["autoscaling_config"]["max_replicas"] == 5
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_each_replica_finds_pods_with_what_it_needs_and_only_the_right_ones(overlay: str) -> None:
+    """A worker on an Encoder's pod would find no password of Kafka, an Encoder on another's no torch."""
+    groups = {
+        group["groupName"]: {name: float(amount) for name, amount in group["resources"].items()}
+        for group in the(overlay, "RayService")["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    }
+    for deployment in config_of(overlay)["applications"][0]["deployments"]:
+        options = deployment["ray_actor_options"]
+        needs = {"CPU": options["num_cpus"], "GPU": options["num_gpus"], **options["resources"]}
+        fits = [
+            name
+            for name, offered in groups.items()
+            if all(offered.get(resource, 0.0) >= amount for resource, amount in needs.items())
+        ]
+        assert fits == ["encoder" if deployment["name"] == "Encoder" else "serving"], deployment["name"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_least_replicas_fit_into_the_least_pods(overlay: str) -> None:
+    settings, config = here(overlay).settings, here(overlay).config
+    deployments = config_of(overlay)["applications"][0]["deployments"]
+    least = {
+        one["name"]: (one.get("autoscaling_config") or {"min_replicas": one.get("num_replicas", 1)})["min_replicas"]
+        for one in deployments
+    }
+    encoders = least.pop("Encoder")
+    assert sum(least.values()) * settings.ray.cpus_per_replica <= config.serving_pods * config.serving_cpus
+    assert encoders == settings.ray.encoders
