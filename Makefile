@@ -17,23 +17,23 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # One thing at a time: each needs what the one before has made.
 .NOTPARALLEL:
-.PHONY: help demo test system-packages unit lint docs format lock venv clean
+.PHONY: help demo test system-packages unit lint k8s docs format lock venv clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: $(VENV)/.ready ## Kafka, Ray, the application and a simulated platform; ARGS="--seconds 30" is passed on
 	@$(BIN)/tidecast demo $(ARGS)
 
-test: lint system-packages ## style, types and layers, then unit, contract, integration and e2e tests
-	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e $(PYTEST_ARGS)
+test: lint system-packages ## style, types and layers, then unit, contract, integration and e2e tests, two files at a time
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/contract tests/integration tests/e2e $(PYTEST_ARGS)
 
 unit: $(VENV)/.dev ## the unit tests alone: seconds, no broker, no Ray
 	@$(BIN)/python -m pytest -q tests/unit $(PYTEST_ARGS)
 
 # What some tests need besides Python: installed where that can be done, else those tests are skipped, with the reason.
 system-packages:
-	@for package in kcat chromium; do \
+	@for package in kcat chromium prometheus; do \
 	  command -v $$package >/dev/null && continue; \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	    { apt-get install -yqq $$package || { apt-get update -qq && apt-get install -yqq $$package; }; } >/dev/null 2>&1; then \
@@ -45,6 +45,9 @@ lint: $(VENV)/.dev $(VENV)/.ready ## ruff, mypy, import-linter
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+k8s: $(VENV)/.installed ## Kubernetes manifests, brought up to date with their source
+	@$(BIN)/tidecast k8s write
 
 docs: $(VENV)/.dev ## docs/ as a site, in build/docs; brings docs/kafka.md up to date and checks every link
 	@$(BIN)/python -m deploy.docs.kafka_page docs/kafka.md

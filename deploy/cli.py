@@ -35,6 +35,7 @@ COMMANDS = {
     "rollback": "return to the version of the models that was live before",
     "archive": "keep every topic as Parquet, exactly once; show, merge and delete what is kept",
     "topics": "create missing topics and say what differs; never deletes",
+    "k8s": "Kubernetes manifests of the settings: print them, or write a folder for kubectl",
     "schema": "the JSON Schema of a topic's records",
     "kafka": "start, stop and look at a local single-node Kafka",
     "config": "the effective configuration and where each value comes from",

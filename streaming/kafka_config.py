@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from streaming.errors import ConfigError
 from streaming.section import Count, CountOrZero, Positive, Section
 
+COMPONENT = "{component}"
 BULK_WAIT_MS = 500  # of a fetch that waits for a megabyte
 
 
@@ -32,6 +34,9 @@ class KafkaConfig(Section):
     sasl_mechanism: str = ""  # PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, GSSAPI, OAUTHBEARER
     sasl_plain_username: str = ""
     sasl_plain_password: str = field(default="", repr=False)
+    # a file with the password instead, read anew for each client. {component} in it, and in the user's name, stands for
+    # recommender, room-worker, profile-worker, encoder, archiver or trainer, so that each may have a user of its own
+    sasl_credentials_file: str = ""
     ssl_cafile: str = ""
     ssl_certfile: str = ""
     ssl_keyfile: str = ""
@@ -71,8 +76,15 @@ class KafkaConfig(Section):
             fetch_min_bytes=max(1_048_576, self.fetch_min_bytes),
         )
 
+    def as_component(self, component: str) -> KafkaConfig:
+        """These settings for one component of the application, where each has a user of its own."""
+        user, file = (
+            text.replace(COMPONENT, component) for text in (self.sasl_plain_username, self.sasl_credentials_file)
+        )
+        return replace(self, sasl_plain_username=user, sasl_credentials_file=file)
+
     def client(self) -> dict[str, Any]:
-        """The arguments common to all kafka-python clients."""
+        """The arguments common to all kafka-python clients. Raises ConfigError: no file of the password."""
         optional = (
             "sasl_mechanism",
             "sasl_plain_username",
@@ -91,4 +103,15 @@ class KafkaConfig(Section):
             "request_timeout_ms": 10_000,  # a broker silent for so long is gone
             "reconnect_backoff_max_ms": 250,  # a broker that comes back is found within .5 s: it, then its metadata
             **{name: getattr(self, name) for name in optional if getattr(self, name)},
+            **self._credentials(),
         }
+
+    def _credentials(self) -> dict[str, str]:
+        """The password from its file; nothing where none is named."""
+        if not self.sasl_credentials_file:
+            return {}
+        try:
+            return {"sasl_plain_password": Path(self.sasl_credentials_file).read_text(encoding="utf-8").strip()}
+        except (OSError, UnicodeDecodeError) as err:
+            said = f"kafka.sasl_credentials_file {self.sasl_credentials_file} cannot be read"
+            raise ConfigError(f"{said}: {err}") from err

@@ -72,6 +72,7 @@ class ProfileWorker:
         self._census = Census(self._life.partitions_of)
         self._status = ProfileWorkerStatus(member)
         self._ahead = ReadAhead()
+        self._gauge = Gauge(GROUP, metrics, clock)
 
     def run(self, stop: threading.Event) -> None:
         """Works until `stop`; stands by while another process has this member's name. Blocks. Raises TopicMissing."""
@@ -85,6 +86,10 @@ class ProfileWorker:
     def status(self) -> ProfileWorkerStatus:
         """The worker's state, measured within the last second or so."""
         return self._status
+
+    def unread(self) -> Mapping[int, int]:
+        """Records that are not read yet, by partition, measured within the last second or so."""
+        return self._gauge.unread
 
     def profile(self, viewer: ViewerId) -> bytes | None:
         """A viewer's profile as published, MessagePack; None for an unknown viewer or another worker's partition."""
@@ -108,6 +113,7 @@ class ProfileWorker:
     def stand_by(self, other: LiveMember) -> None:
         self._owned = {}
         self._troubles.update([])
+        self._gauge.clear()
         self._metrics.gauge("profiles_held", 0, reader=GROUP)
         host = other.host or "another host"
         self._status = ProfileWorkerStatus(self._member, restarts=self._loop.restarts, standing_by=host)

@@ -88,6 +88,7 @@ class RoomWorker:
         self._ahead = ReadAhead()
         self._probe = Probe(encoder, config.in_flight.timeout_s, clock)
         self._owned: dict[int, RoomPartition] = {}
+        self._gauge = Gauge(GROUP, metrics, clock)
 
     def run(self, stop: threading.Event) -> None:
         """Works until `stop`; stands by while another process has this member's name. Blocks. Raises TopicMissing."""
@@ -101,6 +102,10 @@ class RoomWorker:
     def status(self) -> RoomWorkerStatus:
         """The worker's state, measured within the last second or so."""
         return self._status
+
+    def unread(self) -> Mapping[int, int]:
+        """Records that are not read yet, by partition, measured within the last second or so."""
+        return self._gauge.unread
 
     # called by the loop
 
@@ -118,6 +123,7 @@ class RoomWorker:
     def stand_by(self, other: LiveMember) -> None:
         self._owned = {}
         self._troubles.update([])
+        self._gauge.clear()
         for name, labels in (("rooms_live", {"reader": GROUP}), ("rooms_stale", {}), ("encoder_backlog", {})):
             self._metrics.gauge(name, 0, **labels)
         host = other.host or "another host"

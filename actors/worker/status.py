@@ -38,12 +38,19 @@ class Gauge:
         self._records = 0
         self.records_per_s = 0.0
         self.lag: dict[str, int] = {}
+        self.unread: dict[int, int] = {}  # by partition, of all topics
         self.contact_age_s = 0.0
 
     def read(self, topic: str, records: int) -> None:
         """Counts applied records of a topic."""
         self._records += records
         self._metrics.count("records_read_total", records, topic=topic)
+
+    def clear(self) -> None:
+        """Sets everything to nothing: the worker reads no topic now."""
+        for topic in self.lag:
+            self._metrics.gauge("lag_records", 0, reader=self._reader, topic=topic)
+        self.lag, self.unread, self.records_per_s = {}, {}, 0.0
 
     def measure(self, source: Source) -> None:
         """Reads lag and contact from the source, and sets the gauges."""
@@ -52,9 +59,11 @@ class Gauge:
             self.records_per_s = self._records / (now_s - self._since_s)
             self._since_s, self._records = now_s, 0
         lag: dict[str, int] = dict.fromkeys(self.lag, 0)
+        unread: dict[int, int] = {}
         for partition, records in source.lag().items():
             lag[partition.topic] = lag.get(partition.topic, 0) + records
-        self.lag = lag
+            unread[partition.index] = unread.get(partition.index, 0) + records
+        self.lag, self.unread = lag, unread
         self.contact_age_s = source.contact_age_s()
         for topic, records in lag.items():
             self._metrics.gauge("lag_records", records, reader=self._reader, topic=topic)

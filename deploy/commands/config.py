@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
 from deploy.config.key import masked_value
-from deploy.config.settings import Loaded, known_keys, load
+from deploy.config.settings import Loaded, load
+from deploy.config.toml_text import literal, values
 from deploy.terminal.console import as_json as quoted
 from deploy.terminal.console import one_line, say
 
@@ -54,28 +54,11 @@ def as_toml(loaded: Loaded) -> str:
             lines += [""] if lines else []
             lines.append(f"[{section}]")
             current = section
-        setting = f"# {key} is not set" if value is None else f"{key} = {_literal(value)}"
+        setting = f"# {key} is not set" if value is None else f"{key} = {literal(value, quoted)}"
         lines.append(f"{setting:<48}  # {one_line(loaded.origin(name))}")
     return "\n".join(lines)
 
 
 def _values(loaded: Loaded) -> Iterator[tuple[str, object]]:
-    for key in known_keys():
-        value: object = loaded.settings
-        for part in key.name.split("."):
-            value = getattr(value, part)
-        yield key.name, masked_value(key.name, value)
-
-
-def _literal(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, str | Path):
-        return quoted(str(value))
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{quoted(str(key))} = {_literal(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, tuple | list | frozenset):
-        return "[" + ", ".join(map(_literal, value)) + "]"
-    raise TypeError(f"a configuration value of type {type(value).__name__} has no TOML form")
+    for name, value in values(loaded.settings):
+        yield name, masked_value(name, value)

@@ -20,6 +20,9 @@ class RayConfig(Section):
     room_workers: Count = 1  # more than topics.room_partitions would be idle
     profile_workers: Count = 1  # more than topics.viewer_partitions would be idle
     encoders: Count = 1  # one per GPU; on a CPU one for all cores, with encoder.threads
+    # true: Encoder and Trainer run only where there is Ray's resource `encoder`, all others only where `serving` is
+    # For clusters whose nodes are not alike: torch on some, Kafka's passwords on others
+    split_nodes: bool = False
     cpus_per_replica: Positive = 0.1  # reserved by Ray for each replica; on a cluster set what each really uses
     object_store_mb: Annotated[int, Meta(ge=80)] = 100  # nothing of ours is in it; Ray's least is 75
     health_check_timeout_s: Positive = 10.0  # a killed process is seen at once anyway; 2 finds a vanished host sooner,

@@ -16,8 +16,10 @@ from typing import Any, cast, get_type_hints
 from actors.settings import IndexConfig, ProfileWorkerConfig, RecommendConfig, RoomWorkerConfig, TablesConfig
 from deploy.config.http_settings import HttpConfig
 from deploy.config.key import ENV_PREFIX, ENV_SEPARATOR, EnvText, Key, convert, masked_value
+from deploy.config.kubernetes_settings import KubernetesConfig
 from deploy.config.line_numbers import key_lines
 from deploy.config.ray_settings import RayConfig
+from deploy.config.scaling_settings import ScalingConfig
 from streaming.archive.config import ArchiveConfig
 from streaming.errors import ConfigError
 from streaming.kafka_config import KafkaConfig, LogConfig
@@ -51,6 +53,8 @@ class Settings:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     ray: RayConfig = field(default_factory=RayConfig)
+    scaling: ScalingConfig = field(default_factory=ScalingConfig)
+    kubernetes: KubernetesConfig = field(default_factory=KubernetesConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +69,19 @@ class Loaded:
         return self.origins.get(name, "default")
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
+def load(path: Path | None, environ: Mapping[str, str], beneath: Path | None = None) -> Loaded:
     """Reads `path` (None: ./tidecast.toml where there is one) and `environ` over the defaults.
+
+    beneath: a file that is read before `path`, which wins over it; with it, no ./tidecast.toml is looked for.
 
     Raises ConfigError: a missing or broken file, an unknown section or key, a wrong type, a value out of its range.
     """
-    if path is None and DEFAULT_FILE.is_file():
+    if path is None and beneath is None and DEFAULT_FILE.is_file():
         path = DEFAULT_FILE
     keys = {key.name: key for key in known_keys()}
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for name, value, origin in (*_from_file(path, keys), *_from_environ(environ, keys)):
+    for name, value, origin in (*_from_file(beneath, keys), *_from_file(path, keys), *_from_environ(environ, keys)):
         values[name] = convert(value, keys[name], origin)
         origins[name] = origin
     return Loaded(cast(Settings, _build(Settings, "", values, origins)), origins)

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -124,9 +124,16 @@ def find_uv() -> str:
 
 def without_torch(lock: str) -> str:
     """The lock file without torch and the packages that only torch needs, such as CUDA's libraries."""
+    return without(lock, {TORCH})
+
+
+def without(lock: str, packages: Collection[str], kept: Collection[str] = ()) -> str:
+    """The lock file without these packages and those that only they need. kept: stay, whoever needs them."""
     blocks = dict(_blocks(lock))
-    gone = {TORCH}
+    gone = set(packages)
     while more := {name for name, block in blocks.items() if name not in gone and (via := _via(block)) and via <= gone}:
+        if not (more := more - set(kept)):
+            break
         gone |= more
     return "".join(block for name, block in blocks.items() if name not in gone)
 

@@ -28,9 +28,16 @@ from deploy.serve.replicas import (
     RecommenderReplica,
     RoomWorkerReplica,
 )
+from deploy.serve.scaling import number_of_replicas
 from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE
 
 APPLICATION = "tidecast"
+LOGGING = {"enable_access_log": False, "log_level": "WARNING"}
+# With ray.split_nodes, what a replica takes of one of Ray's resources, of which a node has 1: where it may run. One
+# Encoder and a Trainer fit on a node; of the others as many as there is room for
+ENCODER_RESOURCE, SERVING_RESOURCE = "encoder", "serving"
+PART_OF_ENCODER = {"Encoder": 0.9, "Trainer": 0.1}
+PART_OF_SERVING = 0.001
 HEALTH_CHECK_PERIOD_S = 1.0
 OWNERS_PERIOD_S = 1.0  # how often replicas learn which ProfileWorker owns a partition; only a rebalance changes that
 MAX_ONGOING_REQUESTS = 5_000  # per replica: more than half of the connections of one source, so that a caller whose
@@ -51,29 +58,29 @@ def build(settings: Settings, placement: Placement) -> Application:
     config = settings.ray
     encoder_gpus = min(1.0, placement.gpus / config.encoders)
     common = _Common(settings, placement)
-    encoder = serve.deployment(EncoderReplica, name="Encoder", **common.options(config.encoders, gpus=encoder_gpus))
-    rooms = serve.deployment(RoomWorkerReplica, name="RoomWorker", **common.options(config.room_workers))
+    encoder = serve.deployment(EncoderReplica, name="Encoder", **common.options("Encoder", gpus=encoder_gpus))
+    rooms = serve.deployment(RoomWorkerReplica, name="RoomWorker", **common.options("RoomWorker"))
     profiles = serve.deployment(
         ProfileWorkerReplica,
         name="ProfileWorker",
         request_router_config=RequestRouterConfig(
             request_router_class=OwnerRouter, request_routing_stats_period_s=OWNERS_PERIOD_S
         ),
-        **common.options(config.profile_workers),
+        **common.options("ProfileWorker"),
     )
     # Without an argument, ingress() takes the ASGI app that the replica itself builds.
     ingress = serve.ingress()(RecommenderReplica)
-    recommender = serve.deployment(ingress, name="Recommender", **common.options(settings.http.replicas))
+    recommender = serve.deployment(ingress, name="Recommender", **common.options("Recommender"))
     local = placement.local
     # the workers hang on the ingress so that they belong to the application; it calls only ProfileWorkers
     encoders = encoder.bind(settings, local)
     workers = [profiles.bind(settings, local), rooms.bind(settings, local, encoders)]
     if settings.archive.uri:
         settings = _in_folder(settings, Path.cwd())
-        archiver = serve.deployment(ArchiverReplica, name="Archiver", **common.options(1))
+        archiver = serve.deployment(ArchiverReplica, name="Archiver", **common.options("Archiver"))
         workers.append(archiver.bind(settings, local))
         if settings.training.every_s:
-            trainer = serve.deployment(TrainerReplica, name="Trainer", **common.options(1))
+            trainer = serve.deployment(TrainerReplica, name="Trainer", **common.options("Trainer"))
             workers.append(trainer.bind(settings, local, encoders))
     return recommender.bind(settings, local, *workers)
 
@@ -100,7 +107,7 @@ def deploy(settings: Settings, placement: Placement) -> None:
         build(settings, placement),
         name=APPLICATION,
         route_prefix="/",
-        logging_config={"enable_access_log": False, "log_level": "WARNING"},
+        logging_config=LOGGING,
     )
 
 
@@ -111,11 +118,11 @@ class _Common:
     settings: Settings
     placement: Placement
 
-    def options(self, replicas: int, gpus: float = 0.0) -> Mapping[str, Any]:
+    def options(self, deployment: str, gpus: float = 0.0) -> Mapping[str, Any]:
         ray = self.settings.ray
         environment = {MULTIPROCESS_DIR_VARIABLE: self.placement.metrics_folder, "OMP_NUM_THREADS": "1"}
         return {
-            "num_replicas": replicas,
+            **number_of_replicas(self.settings, deployment),
             "max_ongoing_requests": MAX_ONGOING_REQUESTS,
             "health_check_period_s": HEALTH_CHECK_PERIOD_S,
             "health_check_timeout_s": ray.health_check_timeout_s,
@@ -124,9 +131,16 @@ class _Common:
             "ray_actor_options": {
                 "num_cpus": ray.cpus_per_replica,
                 "num_gpus": gpus,
+                **({"resources": _place(deployment)} if ray.split_nodes else {}),
                 "runtime_env": {"env_vars": environment},
             },
         }
+
+
+def _place(deployment: str) -> Mapping[str, float]:
+    """The resource by which a deployment's replicas find their nodes, where these are not alike."""
+    part = PART_OF_ENCODER.get(deployment)
+    return {SERVING_RESOURCE: PART_OF_SERVING} if part is None else {ENCODER_RESOURCE: part}
 
 
 def cluster_environment(settings: Settings) -> Mapping[str, Any]:

@@ -62,6 +62,11 @@ class Merger:
             self._running = asyncio.create_task(self._drain())
         return await done
 
+    @property
+    def waiting_texts(self) -> int:
+        """The texts of live rooms that wait for the model. Those that give way are no reason for another Encoder."""
+        return sum(len(waiting.texts) for waiting in self._waiting)
+
     def watch(self, stop: threading.Event, turn_counter: TurnCounter, period_s: float = WATCH_PERIOD_S) -> None:
         """Beats once a period, except while the same batch is at the model as before. Blocks until `stop`."""
         seen = 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
+from deploy.config.secrets import with_secrets
 from deploy.http.admin import AdminPort, admin_routes
 from deploy.http.api import Api
 from deploy.http.status import Board
@@ -41,7 +42,7 @@ class Replica:
         log_to_stderr(logging.INFO, beside_others=True)  # in a file for each process; `tidecast logs` shows it
         if local:
             keep_on_loopback()
-        self.settings = settings
+        self.settings = settings = with_secrets(settings, os.environ, self.name)
         self.clock = SystemClock()
         self.metrics = PrometheusMetrics()
         self.board = Board(KvStore(), self.clock)

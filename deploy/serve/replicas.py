@@ -25,6 +25,7 @@ from deploy.http.status import MEASURED, Readiness, judge, troubles_of
 from deploy.serve.encoder_batching import Merger, RemoteEncoder
 from deploy.serve.profile_lookup import Lookup
 from deploy.serve.replica import Replica
+from deploy.serve.scaling import WAITING, lag_by_partition
 from deploy.serve.worker_thread import WorkerDied
 from streaming.broker import KafkaLog
 from streaming.events import ViewerId
@@ -66,6 +67,10 @@ class RoomWorkerReplica(Replica):
     def renamed(self) -> None:
         self._rooms.rename(self.member)
 
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """The unread records of each partition of this worker, for `scaling_policy.py`. Called by Serve."""
+        return lag_by_partition(self._rooms.unread())
+
     async def __del__(self) -> None:
         await asyncio.to_thread(self.stop_worker)
 
@@ -97,6 +102,10 @@ class ProfileWorkerReplica(Replica):
     async def profile(self, viewer: str, _partition: int) -> bytes | None:
         """A viewer's profile, for replicas that lack it; `owner_router.py` sends the call here by the partition."""
         return self._profiles.profile(ViewerId(viewer))
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """The unread records of each partition of this worker, for `scaling_policy.py`. Called by Serve."""
+        return lag_by_partition(self._profiles.unread())
 
     def record_routing_stats(self) -> dict[str, Any]:
         """The partitions of this worker, for `owner_router.py`. Called by Serve once a second."""
@@ -133,6 +142,10 @@ class EncoderReplica(Replica):
         """Encodes texts for the Trainer: no live room waits for these. Raises EncoderError."""
         await asyncio.shield(asyncio.wrap_future(self._loading))
         return await self._merger.submit(texts, gives_way=True)
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """The texts that wait here, for `scaling_policy.py`. Called by Serve."""
+        return {WAITING: float(self._merger.waiting_texts)}
 
     def check_health(self) -> None:
         """Checks the replica. Raises WorkerDied, and EncoderError where the model does not load."""
@@ -192,7 +205,7 @@ class RecommenderReplica(Replica):
         self._recommender = Recommender(
             self._tables, config, self.metrics, self.clock, impressions, profile=settings.profile
         )
-        bulk = KafkaLog(settings.kafka.in_bulk(), settings.topics.prefix)
+        bulk = KafkaLog(self.settings.kafka.in_bulk(), settings.topics.prefix)
         self._writer = ImpressionWriter(bulk, impressions, self.metrics)
         self._writer.start()
         self._swapper = Swapper(

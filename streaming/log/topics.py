@@ -65,6 +65,20 @@ TOPICS: dict[str, Topic] = {
     )
 }
 
+# The components that read each topic; `written_by` in the table says who writes it. The workers read their output too:
+# state is restored from it. Rights on a cluster are made of both (deploy/k8s/kafka_access.py).
+READ_BY: dict[str, tuple[str, ...]] = {
+    ROOMS: ("RoomWorker",),
+    CHAT: ("RoomWorker",),
+    VIEWER_EVENTS: ("ProfileWorker",),
+    ROOM_ACTIVITY: ("RoomWorker",),
+    ROOM_STATES: ("RoomWorker", "Recommender"),
+    VIEWER_PROFILES: ("ProfileWorker", "Recommender"),
+    IMPRESSIONS: (),
+    MODELS: ("Recommender", "registry"),
+    DEAD_LETTER: (),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class TopicsConfig(Section):

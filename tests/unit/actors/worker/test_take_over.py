@@ -98,6 +98,8 @@ def test_a_worker_that_stands_by_has_nothing_and_says_who_works() -> None:
     status = stage.worker.status()
     assert (status.standing_by, status.partitions, status.rooms_live) == ("10.0.0.7", (), 0)
     assert stage.metrics.value("rooms_live", reader="room-workers") == 0
+    assert stage.worker.unread() == {}, "nothing for which a worker more would be started"
+    assert stage.metrics.value("lag_records", reader="room-workers") == 0
 
     viewers = ProfileStage()
     viewers.send("v", "enter")

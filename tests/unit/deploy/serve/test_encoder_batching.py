@@ -144,3 +144,24 @@ def test_the_count_of_turns_stands_still_only_while_one_batch_stays_at_the_model
         return [idle.seen, stuck.seen, done.seen]
 
     assert asyncio.run(watch()) == [[0, 1, 2, 3], [3, 4, 4, 4], [4, 5, 6, 7]]
+
+
+def test_texts_of_live_rooms_that_wait_are_counted_and_those_that_give_way_are_not() -> None:
+    """They are what Serve scales Encoders by."""
+
+    async def counted() -> list[int]:
+        model = FakeModel()
+        merger = Merger(model.encode, MemoryMetrics())
+        tasks = [asyncio.create_task(merger.submit(["a"]))]
+        while not model.batches:
+            await asyncio.sleep(0)
+        counts = [merger.waiting_texts]
+        tasks += [asyncio.create_task(merger.submit(["b", "c"])), asyncio.create_task(merger.submit(["d"]))]
+        tasks.append(asyncio.create_task(merger.submit(["e"], gives_way=True)))
+        await asyncio.sleep(0)
+        counts.append(merger.waiting_texts)
+        model.open.set()
+        await asyncio.gather(*tasks)
+        return [*counts, merger.waiting_texts]
+
+    assert asyncio.run(counted()) == [0, 3, 0]

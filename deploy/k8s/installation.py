@@ -1,0 +1,124 @@
+"""What every manifest of an installation shares: names, labels, places in the pods, the settings as pods read them.
+
+Never makes a manifest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from deploy.config.kubernetes_settings import KubernetesConfig
+from deploy.config.settings import Settings
+from deploy.config.toml_text import as_toml
+from streaming.errors import ConfigError
+from streaming.masked_uri import masked_uri
+
+PART_OF = "app.kubernetes.io/part-of"
+COMPONENT = "app.kubernetes.io/component"
+NAME = "app.kubernetes.io/name"  # KubeRay sets it on its pods where it is not set: kuberay
+
+CONFIG_FILE = "tidecast.toml"
+CONFIG_FOLDER = "/etc/tidecast"
+KAFKA_FOLDER = "/etc/tidecast-kafka"
+STORE_FOLDER = "/var/lib/tidecast"
+METRICS_FOLDER = "/tmp/tidecast-metrics"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+STRIMZI_PORT = 9093
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """One installation: the settings as its pods read them. Made by `installation`."""
+
+    settings: Settings
+
+    @property
+    def config(self) -> KubernetesConfig:
+        """The settings of the installation itself."""
+        return self.settings.kubernetes
+
+    def named(self, what: str = "") -> str:
+        """The name of an object of the installation."""
+        return f"{self.config.name}-{what}" if what else self.config.name
+
+    def labels(self, component: str = "") -> dict[str, str]:
+        """The labels by which objects of the installation are found, and, with a component, those of one part.
+
+        Nothing selects by `ray.io/cluster`: an upgrade makes a cluster with another name beside the old one.
+        """
+        ours = {PART_OF: self.config.name}
+        return {**ours, NAME: "tidecast", COMPONENT: component} if component else ours
+
+    def selector(self, component: str) -> dict[str, str]:
+        """The labels that select the pods of one part."""
+        return {PART_OF: self.config.name, COMPONENT: component}
+
+    def metadata(self, what: str = "", component: str = "", **more: Any) -> dict[str, Any]:
+        """The metadata of an object of the installation."""
+        name = {"name": self.named(what), "namespace": self.config.namespace}
+        return {**name, "labels": self.labels(component), **more}
+
+    @property
+    def toml(self) -> str:
+        """The settings' file in the pods: what differs from the defaults. Holds no secret, and nothing of manifests."""
+        in_pods = dataclasses.replace(self.settings, kubernetes=KubernetesConfig())
+        return as_toml(in_pods, but=Settings(), comment="What pods read; the source is the installation's TOML.")
+
+    @property
+    def digest(self) -> str:
+        """Changes when the settings do. An annotation with it makes a new cluster of a change, with new pods."""
+        return hashlib.sha256(self.toml.encode()).hexdigest()[:16]
+
+
+def installation(settings: Settings) -> Installation:
+    """The installation of these settings. Raises ConfigError: they are of one machine."""
+    settings = dataclasses.replace(settings, ray=dataclasses.replace(settings.ray, address="auto", split_nodes=True))
+    if settings.kubernetes.kafka == "strimzi":
+        settings = dataclasses.replace(settings, kafka=_strimzi(settings))
+    _require_a_cluster(settings)
+    return Installation(settings)
+
+
+def _strimzi(settings: Settings) -> Any:
+    """How pods reach the Kafka that Strimzi runs for the installation: SCRAM over TLS, a user for each component."""
+    name = settings.kubernetes.name
+    return dataclasses.replace(
+        settings.kafka,
+        bootstrap_servers=f"{name}-kafka-bootstrap:{STRIMZI_PORT}",
+        security_protocol="SASL_SSL",
+        sasl_mechanism="SCRAM-SHA-512",
+        sasl_plain_username=f"{name}-{{component}}",
+        sasl_credentials_file=f"{KAFKA_FOLDER}/{{component}}/password",
+        ssl_cafile=f"{KAFKA_FOLDER}/ca/ca.crt",
+    )
+
+
+def _require_a_cluster(settings: Settings) -> None:
+    """Raises ConfigError: what the settings say holds on one machine only."""
+    http, kubernetes = settings.http, settings.kubernetes
+    for name, host in (("http.host", http.host), ("http.admin_host", http.admin_host)):
+        if host in LOOPBACK:
+            raise ConfigError(f"{name} is {host}, which no other pod reaches; on Kubernetes it is 0.0.0.0")
+    if not settings.kafka.bootstrap_servers:
+        raise ConfigError("kafka.bootstrap_servers is empty; with kubernetes.kafka = existing, say where Kafka is")
+    for name, uri in (("archive.uri", settings.archive.uri), ("registry.uri", settings.registry.uri)):
+        at_store = kubernetes.store_volume and uri.startswith(f"file://{STORE_FOLDER}")
+        if masked_uri(uri) != uri:
+            raise ConfigError(f"{name} holds a password; put it into the Secret {kubernetes.name}-store instead")
+        remote = "://" in uri and not uri.startswith("file://")
+        if uri and not at_store and not remote:
+            raise ConfigError(
+                f"{name} is {uri!r}, a place in one pod; give a URI that all pods reach, such as s3://bucket/folder, "
+                f"or kubernetes.store_volume and file://{STORE_FOLDER}/..."
+            )
+    if settings.training.every_s:
+        raise ConfigError("training.every_s is set; on Kubernetes, kubernetes.train_schedule says when to train")
+
+
+def quoted(value: Any) -> str:
+    """A value inside an environment variable or an argument, as JSON."""
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,77 @@
+"""What each component may do on Kafka, made of the table of topics: its users and their rights. Never connects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from actors.profiles.worker import GROUP as PROFILE_WORKERS
+from actors.rooms.worker import GROUP as ROOM_WORKERS
+from deploy.k8s.installation import Installation
+from deploy.k8s.manifest import Manifest, manifest
+from streaming.log.topics import DEAD_LETTER, READ_BY, TOPICS
+
+READ, WRITE = ("Read", "Describe"), ("Write", "Describe")
+EVERYTHING = "Archiver"  # reads every topic
+ANY_READER = "any reader"  # in the table, of the topic for records that were refused
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A user of Kafka. tables: its names in the table of topics. group: whose member it is, in transactions too."""
+
+    user: str
+    tables: tuple[str, ...]
+    group: str = ""
+    forwards: bool = False  # writes records of its inputs, which lie in a wrong partition, to the right one
+
+
+COMPONENTS = (
+    Component("room-worker", ("RoomWorker",), group=ROOM_WORKERS, forwards=True),
+    Component("profile-worker", ("ProfileWorker",), group=PROFILE_WORKERS, forwards=True),
+    Component("recommender", ("Recommender",)),
+    Component("archiver", (EVERYTHING,)),
+    Component("trainer", ("registry",)),
+    Component("producer", ("producers",)),  # for what writes rooms, chat and viewers' events: the platform itself
+)
+
+
+def topics_of(component: Component) -> Mapping[str, tuple[str, ...]]:
+    """The operations of a component by topic, in the order of the table."""
+    rights: dict[str, tuple[str, ...]] = {}
+    for topic in TOPICS.values():
+        reads = EVERYTHING in component.tables or any(table in READ_BY[topic.name] for table in component.tables)
+        writes = topic.written_by in component.tables or (reads and component.forwards)
+        writes = writes or (topic.name == DEAD_LETTER and topic.written_by == ANY_READER and bool(component.group))
+        wanted = (*(READ if reads else ()), *(WRITE if writes else ()))
+        if wanted:
+            rights[topic.name] = tuple(dict.fromkeys(wanted))
+    return rights
+
+
+def kafka_users(here: Installation) -> Iterator[Manifest]:
+    """The users, by SCRAM. Strimzi writes each one's password to a Secret of the same name."""
+    for component in COMPONENTS:
+        metadata = here.metadata(component.user)
+        metadata["labels"]["strimzi.io/cluster"] = here.config.name
+        spec = {
+            "authentication": {"type": "scram-sha-512"},
+            "authorization": {"type": "simple", "acls": list(_acls(here, component))},
+        }
+        yield manifest("kafka.strimzi.io/v1", "KafkaUser", metadata, spec=spec)
+
+
+def _acls(here: Installation, component: Component) -> Iterator[dict[str, Any]]:
+    prefix = here.settings.topics.prefix
+    for topic, operations in topics_of(component).items():
+        yield _acl("topic", prefix + topic, operations)
+    if component.group:
+        yield _acl("group", prefix + component.group, READ)
+        # GROUP-MEMBER-RANK: the transactional ids of its members (streaming/log/loop.py)
+        yield _acl("transactionalId", f"{prefix}{component.group}-", WRITE, pattern="prefix")
+
+
+def _acl(kind: str, name: str, operations: tuple[str, ...], pattern: str = "literal") -> dict[str, Any]:
+    resource = {"type": kind, "name": name, "patternType": pattern}
+    return {"resource": resource, "operations": list(operations), "host": "*"}

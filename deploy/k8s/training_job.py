@@ -1,0 +1,60 @@
+"""The RayCronJob that trains: a cluster of one pod, for the length of a run. Never learns anything itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+
+from deploy.k8s.installation import CONFIG_FILE, CONFIG_FOLDER, Installation
+from deploy.k8s.manifest import Manifest, manifest
+from deploy.k8s.pods import TRAIN_FOLDER, RayPod, Size
+
+USER = "trainer"
+LONGEST_S = 6 * 3600  # a run that takes longer hangs
+KEPT_S = 3600  # the job, after its end, for a look at it
+TRIES = 2  # after the first: each goes on from the checkpoint of the one before
+
+
+def training_job(here: Installation) -> Manifest:
+    """The RayCronJob."""
+    job = {
+        # The operator submits the job itself. A pod that does so would have to be let through the network policies,
+        # and as a sidecar it has no securityContext, which `restricted` refuses
+        "submissionMode": "HTTPMode",
+        "entrypoint": f"tidecast --config {CONFIG_FOLDER}/{CONFIG_FILE} train --resume --live",
+        "shutdownAfterJobFinishes": True,
+        "ttlSecondsAfterFinished": KEPT_S,
+        "activeDeadlineSeconds": LONGEST_S,
+        "backoffLimit": TRIES,
+        "rayClusterSpec": _cluster(here),
+    }
+    spec = {"schedule": here.config.train_schedule, "timeZone": "Etc/UTC", "jobTemplate": job}
+    return manifest("ray.io/v1", "RayCronJob", here.metadata("train", USER), spec=spec)
+
+
+def _cluster(here: Installation) -> dict[str, Any]:
+    config, kafka = here.config, here.settings.kafka.as_component(USER)
+    gpus = int(config.gpu)
+    pod = RayPod(
+        component=USER,
+        container="ray-head",
+        image=config.torch_image,
+        size=Size(config.train_cpus, config.train_memory, gpus),
+        account=USER,
+        kafka=(USER,),
+        store=True,
+        ports={"gcs-server": 6379, "dashboard": 8265, "client": 10001},
+        environment={
+            "TIDECAST_KAFKA__SASL_PLAIN_USERNAME": kafka.sasl_plain_username,
+            "TIDECAST_KAFKA__SASL_CREDENTIALS_FILE": kafka.sasl_credentials_file,
+            "TIDECAST_TRAINING__FOLDER": TRAIN_FOLDER,
+            "TIDECAST_TRAINING__GPU": str(config.gpu).lower(),
+        },
+        extra={TRAIN_FOLDER: {"persistentVolumeClaim": {"claimName": here.named("train")}}},
+    )
+    parameters = {"dashboard-host": "0.0.0.0", "num-cpus": str(config.train_cpus)}
+    if gpus:
+        parameters["num-gpus"] = "1"
+    head = {"rayStartParams": parameters, "template": pod.template(here)}
+    return {"rayVersion": ray.__version__, "authOptions": {"mode": "token"}, "headGroupSpec": head}

@@ -1,0 +1,86 @@
+"""Each component has the rights that the table of topics and the code need, and no other."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.profiles import worker as profile_worker
+from actors.rooms import worker as room_worker
+from actors.state import table_reader
+from deploy.k8s.kafka_access import COMPONENTS, topics_of
+from deploy.serve.background_replicas import ArchiverReplica, TrainerReplica
+from deploy.serve.replicas import ProfileWorkerReplica, RecommenderReplica, RoomWorkerReplica
+from streaming.log.loop import GroupMember
+from streaming.log.topic_check import settings_of
+from streaming.log.topics import READ_BY, TOPICS
+from tests.unit.deploy.k8s.made import here, of_kind, the
+
+RIGHTS = {component.user: topics_of(component) for component in COMPONENTS}
+
+
+def may(user: str, operation: str) -> set[str]:
+    return {topic for topic, operations in RIGHTS[user].items() if operation in operations}
+
+
+def test_every_topic_has_a_reader_or_is_for_people_and_the_archive() -> None:
+    assert READ_BY.keys() == TOPICS.keys()
+    assert {topic for topic, readers in READ_BY.items() if not readers} == {"impressions", "dead-letter"}
+
+
+def test_rights_are_those_that_the_code_uses() -> None:
+    assert may("room-worker", "Read") == {*room_worker.TOPICS, "room-states"}
+    assert may("room-worker", "Write") == {*room_worker.TOPICS, "room-states", "dead-letter"}
+    assert may("profile-worker", "Read") == {"viewer-events", "viewer-profiles"}
+    assert may("profile-worker", "Write") == {"viewer-events", "viewer-profiles", "room-activity", "dead-letter"}
+    assert may("recommender", "Read") == set(table_reader.READ)
+    assert may("recommender", "Write") == {"impressions"}
+    assert (may("archiver", "Read"), may("archiver", "Write")) == (set(TOPICS), set())
+    assert may("trainer", "Read") == may("trainer", "Write") == {"models"}
+    assert (may("producer", "Write"), may("producer", "Read")) == ({"rooms", "chat", "viewer-events"}, set())
+
+
+def test_every_process_that_speaks_to_kafka_has_a_user_of_its_name() -> None:
+    replicas = (RoomWorkerReplica, ProfileWorkerReplica, RecommenderReplica, ArchiverReplica, TrainerReplica)
+    assert {replica.name for replica in replicas} == RIGHTS.keys() - {"producer"}
+
+
+@pytest.mark.parametrize(
+    ("user", "group"), [("room-worker", room_worker.GROUP), ("profile-worker", profile_worker.GROUP)]
+)
+def test_a_worker_may_use_its_group_and_the_transactions_of_its_members(user: str, group: str) -> None:
+    acls = the("prod", "KafkaUser", f"tidecast-{user}")["spec"]["authorization"]["acls"]
+    by_type = {one["resource"]["type"]: one["resource"] for one in acls}
+    assert by_type["group"]["name"] == group
+    transactional = GroupMember(group, f"{user}-3", ()).transactional_id
+    assert by_type["transactionalId"]["patternType"] == "prefix"
+    assert transactional.startswith(by_type["transactionalId"]["name"])
+
+
+def test_a_prefix_is_in_front_of_topics_and_groups() -> None:
+    from deploy.k8s.overlays import configured, manifests  # noqa: PLC0415
+
+    made = manifests(configured("prod", None, ["topics.prefix=staging."]))
+    names = {
+        acl["resource"]["name"]
+        for one in made
+        if one["kind"] == "KafkaUser"
+        for acl in one["spec"]["authorization"]["acls"]
+    }
+    names |= {one["spec"]["topicName"] for one in made if one["kind"] == "KafkaTopic"}
+    assert names
+    assert all(name.startswith("staging.") for name in names)
+
+
+@pytest.mark.parametrize("overlay", ["dev", "prod", "prod-gpu"])
+def test_topics_are_those_that_tidecast_topics_would_create(overlay: str) -> None:
+    topics = here(overlay).settings.topics
+    assert {one["spec"]["topicName"]: one["spec"] for one in of_kind(overlay, "KafkaTopic")} == {
+        topics.prefix + topic.name: {
+            "topicName": topics.prefix + topic.name,
+            "partitions": topics.partitions_of(topic),
+            "replicas": topics.replication_factor,
+            "config": settings_of(topic, topics.replication_factor),
+        }
+        for topic in TOPICS.values()
+    }
+    assert topics.replication_factor <= here(overlay).config.kafka_brokers

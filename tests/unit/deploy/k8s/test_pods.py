@@ -1,0 +1,128 @@
+"""Every pod meets Pod Security's `restricted`, drains before it is killed, and can be evicted."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from deploy.k8s.overlays import OVERLAYS
+from deploy.k8s.pods import DRAIN_S, PRE_STOP_S
+from tests.unit.deploy.k8s.made import here, made, of_kind, pod_templates, the
+
+ALL = [(overlay, name) for overlay in OVERLAYS for name in ("head", "serving", "encoder", "trainer", "tidecast-gcs")]
+
+
+def spec_of(overlay: str, name: str) -> dict[str, Any]:
+    spec: dict[str, Any] = dict(pod_templates(overlay))[name]["spec"]
+    return spec
+
+
+@pytest.mark.parametrize(("overlay", "name"), ALL)
+def test_pod_has_no_privileges(overlay: str, name: str) -> None:
+    spec = spec_of(overlay, name)
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in (*spec.get("initContainers", []), *spec["containers"]):
+        security = container["securityContext"]
+        assert security["readOnlyRootFilesystem"]
+        assert not security["allowPrivilegeEscalation"]
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert "limits" in container["resources"]
+
+
+@pytest.mark.parametrize(("overlay", "name"), ALL)
+def test_pod_gets_no_token_and_no_variables_of_services(overlay: str, name: str) -> None:
+    spec = spec_of(overlay, name)
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+    mounted = [mount for one in spec["containers"] for mount in one["volumeMounts"]]
+    assert not [mount for mount in mounted if "serviceaccount" in mount["mountPath"]]
+
+
+def test_the_autoscaler_alone_has_a_token_and_what_restricted_asks_for() -> None:
+    cluster = the("prod", "RayService")["spec"]["rayClusterConfig"]
+    options = cluster["autoscalerOptions"]
+    assert options["securityContext"]["allowPrivilegeEscalation"] is False
+    volumes = {volume["name"] for volume in cluster["headGroupSpec"]["template"]["spec"]["volumes"]}
+    assert {mount["name"] for mount in options["volumeMounts"]} <= volumes
+    assert "/var/run/secrets/kubernetes.io/serviceaccount" in {mount["mountPath"] for mount in options["volumeMounts"]}
+
+
+@pytest.mark.parametrize("name", ["head", "serving", "encoder", "trainer"])
+def test_a_pod_is_killed_only_after_it_has_drained(name: str) -> None:
+    spec = spec_of("prod", name)
+    assert spec["terminationGracePeriodSeconds"] > PRE_STOP_S + DRAIN_S
+    hard_stop_s = {one["name"]: one.get("value") for one in spec["containers"][0]["env"]}[
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"
+    ]
+    assert float(hard_stop_s or 0) < DRAIN_S
+    assert here("prod").settings.ray.stop_timeout_s < DRAIN_S, "offsets are committed before"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_only_encoder_and_trainer_have_the_image_with_torch(overlay: str) -> None:
+    config = here(overlay).config
+    images = {name: template["spec"]["containers"][0]["image"] for name, template in pod_templates(overlay)}
+    with_torch = {name for name, image in images.items() if image == config.torch_image}
+    assert with_torch == {"encoder", "trainer"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_gpu_is_where_it_is_used_and_nowhere_else(overlay: str) -> None:
+    wanted = {"encoder", "trainer"} if here(overlay).config.gpu else set()
+    limits = {name: spec["spec"]["containers"][0]["resources"]["limits"] for name, spec in pod_templates(overlay)}
+    assert {name for name, one in limits.items() if "nvidia.com/gpu" in one} == wanted
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_drain_of_nodes_ends_and_leaves_some_of_each(overlay: str) -> None:
+    pods = dict(pod_templates(overlay))
+    replicas = {
+        one["groupName"]: one["minReplicas"]
+        for one in the(overlay, "RayService")["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    }
+    budgets = of_kind(overlay, "PodDisruptionBudget")
+    assert {one["metadata"]["labels"]["app.kubernetes.io/component"] for one in budgets} == {
+        name for name, least in replicas.items() if least > 1
+    }
+    for one in budgets:
+        component = one["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]
+        assert one["spec"].keys() == {"minAvailable", "selector"}
+        assert 0 < one["spec"]["minAvailable"] < replicas[component], "one can be evicted"
+        assert one["spec"]["selector"]["matchLabels"].items() <= pods[component]["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nothing_selects_by_the_name_of_a_cluster(overlay: str) -> None:
+    assert "ray.io/cluster" not in json.dumps(made(overlay))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_ray_writes_is_on_a_volume(overlay: str) -> None:
+    for name in ("head", "serving", "encoder", "trainer"):
+        container = spec_of(overlay, name)["containers"][0]
+        environment = {one["name"]: one.get("value", "") for one in container["env"]}
+        mounted = tuple(mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly"))
+        for variable in ("HOME", "NUMBA_CACHE_DIR", "PROMETHEUS_MULTIPROC_DIR"):
+            assert environment[variable].startswith(mounted), variable
+
+
+def test_a_change_of_settings_makes_new_pods() -> None:
+    from deploy.k8s.overlays import configured  # noqa: PLC0415
+
+    assert configured("prod", None, ["recommend.pool=65"]).digest != here("prod").digest
+    annotations = dict(pod_templates("prod"))["serving"]["metadata"]["annotations"]
+    assert annotations == {"tidecast/settings": here("prod").digest}
+
+
+def test_each_process_finds_the_password_of_its_user() -> None:
+    kafka = here("prod").settings.kafka
+    sources = next(v for v in spec_of("prod", "serving")["volumes"] if "projected" in v)["projected"]["sources"]
+    paths = {item["path"]: source["secret"]["name"] for source in sources for item in source["secret"]["items"]}
+    for component in ("recommender", "room-worker", "profile-worker", "archiver"):
+        own = kafka.as_component(component)
+        assert paths[own.sasl_credentials_file.removeprefix("/etc/tidecast-kafka/")] == own.sasl_plain_username
+    assert paths["ca/ca.crt"] == "tidecast-cluster-ca-cert"
+    assert "/etc/tidecast-kafka" not in str(spec_of("prod", "encoder")), "it never speaks to Kafka"
