@@ -7,6 +7,7 @@ here: its import and its field.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -30,6 +31,13 @@ from streaming.viewer.profile_config import ProfileConfig
 from training.settings import EncoderConfig, RegistryConfig, TrainingConfig
 
 DEFAULT_FILE = Path("tidecast.toml")
+
+# What Kubernetes tells each pod of a Service called tidecast-...; TIDECAST_HTTP_PORT=8001 is somebody's mistake instead
+SERVICE_LINK = re.compile(
+    r"TIDECAST_\w*?(SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?)=.*"
+    r"|TIDECAST_\w*PORT=(tcp|udp|sctp)://.*",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +148,10 @@ def _from_environ(environ: Mapping[str, str], keys: Mapping[str, Key]) -> Iterat
         elif ENV_SEPARATOR in variable:
             dotted = variable.removeprefix(ENV_PREFIX).lower().replace(ENV_SEPARATOR, ".")
             raise ConfigError(_unknown(dotted, keys, f"env {variable}"))
+        elif SERVICE_LINK.fullmatch(f"{variable}={environ[variable]}"):
+            continue
         elif near := difflib.get_close_matches(variable, variables, 1, 0.9):
-            # Others set TIDECAST_... too (Kubernetes, for a service named tidecast); only a near miss is a mistake.
+            # Others set TIDECAST_... too; only a near miss is a mistake.
             raise ConfigError(f"environment variable {variable} is not read; did you mean {near[0]}?")
 
 

@@ -86,6 +86,7 @@ def test_mistake_in_the_file_is_named_with_its_place(toml: Path, text: str, expe
         ),
         ("TIDECAST_TOPICS__ROOM_PARTITION", "3", r"unknown key topics\.room_partition \(env .*did you mean"),
         ("TIDECAST_TOPIC__PREFIX", "x", r"unknown section topic "),
+        ("TIDECAST_HTTP_PORT", "8001", r"is not read; did you mean TIDECAST_HTTP__PORT\?"),
         ("TIDECAST_TOPICS_ROOM_PARTITIONS", "3", r"is not read; did you mean TIDECAST_TOPICS__ROOM_PARTITIONS\?"),
     ],
 )
@@ -95,8 +96,19 @@ def test_mistake_in_the_environment_names_the_variable(variable: str, value: str
 
 
 def test_variables_that_a_cluster_sets_for_a_service_of_our_name_are_left_alone() -> None:
-    loaded = load(None, {"TIDECAST_SERVICE_HOST": "10.0.0.1", "TIDECAST_PORT_8000_TCP_ADDR": "10.0.0.1"})
-    assert loaded.origins == {}
+    host, link = "10.0.0.1", "tcp://10.0.0.1:8000"
+    of_tidecast = {"TIDECAST_SERVICE_HOST": host, "TIDECAST_PORT": link, "TIDECAST_PORT_8000_TCP_ADDR": host}
+    of_tidecast_http = {
+        "TIDECAST_HTTP_SERVICE_HOST": host,
+        "TIDECAST_HTTP_SERVICE_PORT": "8000",
+        "TIDECAST_HTTP_SERVICE_PORT_ADMIN_PORT": "8001",
+        "TIDECAST_HTTP_PORT": link,
+        "TIDECAST_HTTP_PORT_8000_TCP": link,
+        "TIDECAST_HTTP_PORT_8000_TCP_PROTO": "tcp",
+        "TIDECAST_HTTP_PORT_8000_TCP_PORT": "8000",
+        "TIDECAST_HTTP_PORT_8000_TCP_ADDR": host,
+    }
+    assert load(None, {**of_tidecast, **of_tidecast_http, "TIDECAST_LOCAL_KAFKA_PORT": link}).origins == {}
 
 
 def test_file_that_is_named_must_be_there(tmp_path: Path) -> None:
