@@ -15,7 +15,7 @@ from pathlib import Path
 
 from deploy.config.proxy_limits import ProxyLimits
 from deploy.ray import haproxy
-from deploy.ray.local_ray import haproxy_binary
+from deploy.ray.haproxy_home import haproxy_binary
 from streaming.ports import free_port
 
 PATIENCE_S = 20.0

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from streaming.section import Count, Positive, Section
+from streaming.section import Count, CountOrZero, Positive, Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,11 @@ class RayConfig(Section):
     profile_workers: Count = 1  # more than topics.viewer_partitions would be idle
     encoders: Count = 1  # one per GPU; on a CPU one for all cores, with encoder.threads
     cpus_per_replica: Positive = 0.1  # reserved by Ray for each replica; on a cluster set what each really uses
+    # on a cluster: how many replicas that answer may be on one host at most, so that each host gets one, also one that
+    # comes back; 0: no bound
+    replicas_per_host: CountOrZero = 0
+    # on a cluster: whether a checkout's code is sent to the hosts; false where each has it installed: it starts sooner
+    send_code: bool = True
     object_store_mb: Annotated[int, Meta(ge=80)] = 100  # nothing of ours is in it; Ray's least is 75
     health_check_timeout_s: Positive = 10.0  # a killed process is seen at once anyway; 2 finds a vanished host sooner,
     # 10 lets a check wait for its turn on two busy cores

@@ -26,6 +26,7 @@ from deploy.http.client import Client, NotUp
 from deploy.http.status import Post
 from deploy.local.launcher import Launcher
 from deploy.local.ray_driver import Order
+from deploy.ray.cluster_host import HOST_FOLDER
 from deploy.ray.local_ray import ClusterError, LocalRay
 from deploy.ray.watch import Watch
 from streaming.broker import KafkaAdmin
@@ -309,9 +310,9 @@ class System:
             time.sleep(0.2)
 
 
-def _metrics_folder() -> Path:
-    """The folder for metrics on nodes of another's cluster, with a name that no other user has."""
-    return Path(tempfile.gettempdir()) / f"tidecast-{os.getuid()}"
+def _metrics_folder() -> str:
+    """The folder for metrics on each host of a cluster; Ray fills in what `tidecast cluster-env` has set there."""
+    return f"${{{HOST_FOLDER}}}{tempfile.gettempdir()}/tidecast-{os.getuid()}"
 
 
 def _require_free(http: HttpConfig) -> None:

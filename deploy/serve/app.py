@@ -63,7 +63,7 @@ def build(settings: Settings, placement: Placement) -> Application:
     )
     # Without an argument, ingress() takes the ASGI app that the replica itself builds.
     ingress = serve.ingress()(RecommenderReplica)
-    recommender = serve.deployment(ingress, name="Recommender", **common.options(settings.http.replicas))
+    recommender = serve.deployment(ingress, name="Recommender", **common.ingress_options())
     local = placement.local
     # the workers hang on the ingress so that they belong to the application; it calls only ProfileWorkers
     encoders = encoder.bind(settings, local)
@@ -111,6 +111,12 @@ class _Common:
     settings: Settings
     placement: Placement
 
+    def ingress_options(self) -> Mapping[str, Any]:
+        """Those of the Recommender. On a cluster each host gets some: also one that comes back."""
+        bound = 0 if self.placement.local else self.settings.ray.replicas_per_host
+        spread = {"max_replicas_per_node": bound} if bound else {}
+        return {**self.options(self.settings.http.replicas), **spread}
+
     def options(self, replicas: int, gpus: float = 0.0) -> Mapping[str, Any]:
         ray = self.settings.ray
         environment = {MULTIPROCESS_DIR_VARIABLE: self.placement.metrics_folder, "OMP_NUM_THREADS": "1"}
@@ -132,6 +138,6 @@ class _Common:
 def cluster_environment(settings: Settings) -> Mapping[str, Any]:
     """Ray's runtime environment on another's cluster: a checkout's code travels, an installed wheel's does not."""
     root = Path(__file__).resolve().parents[2]
-    if not settings.ray.address or not (root / "pyproject.toml").exists():
+    if not (settings.ray.address and settings.ray.send_code) or not (root / "pyproject.toml").exists():
         return {}
     return {"working_dir": str(root), "excludes": [".venv", ".git", ".tidecast", "tests", "docs", "dist", "build"]}

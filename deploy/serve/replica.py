@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import serve
 
 from deploy.http.admin import AdminPort, admin_routes
@@ -42,7 +43,7 @@ class Replica:
         self.board = Board(KvStore(), self.clock)
         context = serve.get_replica_context()
         self.rank: int = context.rank.rank
-        self._node = f"{context.rank.node_rank}"
+        self._host = ray.util.get_node_ip_address()
         http = settings.http
         api = Api(admin_routes(self.board.read, self.metrics.expose), http.max_body_bytes, self.metrics)
         self._admin = AdminPort(api, http.admin_host, http.admin, Path(os.environ[MULTIPROCESS_DIR_VARIABLE]))
@@ -77,7 +78,7 @@ class Replica:
 
     def post(self, detail: Mapping[str, Any]) -> None:
         """Posts this process's status on the board."""
-        self.board.write(self.name, self.rank, os.getpid(), self._node, dict(detail))
+        self.board.write(self.name, self.rank, os.getpid(), self._host, dict(detail))
 
     def check_health(self) -> None:
         """Checks the worker; called by Serve once a second. Raises WorkerDied."""
