@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from streaming.section import Count, CountOrZero, Positive, Section
+from streaming.section import Count, CountOrZero, NotNegative, Positive, Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class RayConfig(Section):
     room_workers: Count = 1  # more than topics.room_partitions would be idle
     profile_workers: Count = 1  # more than topics.viewer_partitions would be idle
     encoders: Count = 1  # one per GPU; on a CPU one for all cores, with encoder.threads
+    encoder_gpus: NotNegative = 0.0  # on a cluster: of each Encoder; on a Ray of our own those of the machine are used
     cpus_per_replica: Positive = 0.1  # reserved by Ray for each replica; on a cluster set what each really uses
     # on a cluster: how many replicas that answer may be on one host at most, so that each host gets one, also one that
     # comes back; 0: no bound
@@ -33,6 +34,6 @@ class RayConfig(Section):
     # ends after kafka.delivery_timeout_s, 30: leave twice that
     stuck_s: Positive = 60.0
     start_timeout_s: Positive = 120.0  # for Ray itself: 4 s on an idle machine; these three grow with how busy it is
-    deploy_timeout_s: Positive = 180.0  # for the application: 15 s on an idle machine with 2 cores
+    deploy_timeout_s: Positive = 180.0  # for the application, without progress; all takes 15 s on two idle cores
     ready_timeout_s: Positive = 120.0  # then, for every process to report that it is ready; large tables need more
     stop_timeout_s: Positive = 6.0  # for flushing and committing; what does not make it is read again at the next start

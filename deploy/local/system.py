@@ -161,7 +161,7 @@ class System:
             self._kafka.await_answer()
         self._create_topics()
         self._report_step("deploying the application")
-        launcher.finish(self.settings.ray.deploy_timeout_s)
+        launcher.finish(self.settings.ray.deploy_timeout_s, self._report_replicas)
         self._launcher = None
         self._await_ready()
 
@@ -227,8 +227,20 @@ class System:
         with contextlib.suppress(OSError):  # nobody reads any more: that must not leave half of the system running
             self._progress(step)
 
+    def _report_replicas(self, step: str) -> None:
+        if self.settings.ray.address:  # on a Ray of our own it takes seconds
+            self._report_step(f"deploying the application: {step}")
+
     def _alive(self, running: Running) -> bool:
-        return not running.ray_folder or bool(self.pids())
+        """Whether it has processes: on another's cluster, which may have died meanwhile, whether it answers."""
+        if running.ray_folder:
+            return bool(self.pids())
+        try:
+            with contextlib.closing(Client(running.url)) as client:
+                client.readiness()
+        except NotUp:
+            return False
+        return True
 
     def _create_topics(self) -> None:
         self._report_step("creating topics")

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from deploy.config.proxy_limits import ProxyLimits
 from deploy.ray.haproxy_home import ClusterError, haproxy_environment
-from deploy.ray.local_ray import serve_environment
+from deploy.ray.local_ray import patient_environment, serve_environment
 from streaming.private_folder import make_private
 
 HOST_FOLDER = "TIDECAST_HOST_FOLDER"  # processes of the application find their metrics' folder by it
 LONGEST_FOLDER = 26  # a socket's path has 97 at most in HAProxy; a node's id of 56 and "metrics.sock" come behind it
+PATIENCE = 2.0  # times Ray's own limits on a start: a host that starts everything at once is busy
 HEAD_AWAY_S = 600  # hosts work on without the head for so long; by default they end after 60 s
 
 
@@ -40,10 +41,10 @@ class ClusterHost:
         make_private(self.folder)
         return {
             **serve_environment(),
+            **patient_environment(PATIENCE),
             **silence_limits(),
             **haproxy_environment(proxy, limits),
             **self._store(),
-            "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # by default 5: a later proxy is killed and begins anew
             "RAY_gcs_rpc_server_reconnect_timeout_s": str(HEAD_AWAY_S),
             HOST_FOLDER: str(self.folder),
             "PYTHONPATH": _import_path(),

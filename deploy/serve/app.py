@@ -39,7 +39,7 @@ MAX_ONGOING_REQUESTS = 5_000  # per replica: more than half of the connections o
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The place where the application runs. gpus: of the cluster. local: on a Ray of our own, on loopback."""
+    """The place where the application runs. gpus: of the machine; on a cluster, of each Encoder. local: on loopback."""
 
     metrics_folder: str
     gpus: float
@@ -49,7 +49,7 @@ class Placement:
 def build(settings: Settings, placement: Placement) -> Application:
     """The application, ready for `serve.run`."""
     config = settings.ray
-    encoder_gpus = min(1.0, placement.gpus / config.encoders)
+    encoder_gpus = min(1.0, placement.gpus / config.encoders) if placement.local else placement.gpus
     common = _Common(settings, placement)
     encoder = serve.deployment(EncoderReplica, name="Encoder", **common.options(config.encoders, gpus=encoder_gpus))
     rooms = serve.deployment(RoomWorkerReplica, name="RoomWorker", **common.options(config.room_workers))

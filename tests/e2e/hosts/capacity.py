@@ -1,4 +1,4 @@
-"""A watch on whether a cluster has everything: replicas, workers for every partition, Encoders. Never mends anything."""
+"""A watch on whether a cluster has all it should: replicas, workers, Encoders. Never mends anything."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.http.client import NotUp
 from deploy.http.status import Post
+from streaming.errors import TidecastError
 from tests.e2e.hosts.cluster import Cluster
 
 PERIOD_S = 0.3
@@ -52,7 +52,7 @@ class Capacity(threading.Thread):
             try:
                 posts = self._cluster.posts(name)
                 break
-            except NotUp:
+            except TidecastError:  # also: it has no word from the head
                 continue
         return "an answer from an admin port" if posts is None else self._missing(posts, living)
 

@@ -1,4 +1,4 @@
-"""A cluster for a test: a host with Kafka and Redis, a Ray head, workers, and the application on them. Never asks it."""
+"""A cluster for a test: hosts with Kafka and Redis, a Ray head, workers, the application. Never disturbs it unasked."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from types import TracebackType
 import msgspec
 
 from deploy.config.settings import Settings
-from deploy.http.client import Client, NotUp
+from deploy.http.client import Client
 from deploy.http.status import Post
 from deploy.ray.cluster_host import ClusterHost
 from streaming.broker import KafkaLog
-from streaming.local_kafka import LocalKafka
+from streaming.errors import TidecastError
 from tests.e2e.hosts.network import Host, Network, command_line
 from tests.e2e.running import await_true
 
@@ -41,7 +41,7 @@ class Cluster:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="th", dir="/tmp"))  # short: Ray's sockets lie below it
         self.network = Network()
-        self._kafka: LocalKafka | None = None
+        self._rays: dict[str, subprocess.Popen[bytes]] = {}
         self.settings = Settings()
 
     def __enter__(self) -> Cluster:
@@ -87,7 +87,7 @@ class Cluster:
 
         def there() -> bool:
             for host in HOSTS:
-                with contextlib.suppress(NotUp):
+                with contextlib.suppress(TidecastError):
                     found.extend(post for post in self.posts(host) if post.name == name and rank in (None, post.rank))
                     break
             return bool(found)
@@ -117,7 +117,7 @@ class Cluster:
     def start_ray(self, name: str) -> None:
         """Starts Ray on a host: the head, or a worker that joins."""
         host = self.host(name)
-        of_head = [f"--port={PORTS['gcs']}", "--head", "--include-dashboard=false"]
+        of_head = [f"--port={PORTS['gcs']}", "--head", "--include-dashboard=false", "--no-monitor"]
         of_worker = [f"--address={self.address}"]
         command = [
             # without dashboard and agents, which take a tenth of a core each
@@ -125,9 +125,10 @@ class Cluster:
             *(of_head if name == "head" else of_worker),
             *(f"--node-ip-address={host.address}", "--num-cpus=4", f"--object-store-memory={OBJECT_STORE}"),
             *(f"--temp-dir={self.folder / name / 'r'}", "--include-log-monitor=false"),
+            "--runtime-env-agent-port=6390",  # else a raylet gives up where its agent starts slowly
             f'--resources={{"{name}": 1}}',
         ]
-        host.start(command, self.folder / f"{name}.log", self.environment(name))
+        self._rays[name] = host.start(command, self.folder / f"{name}.log", self.environment(name))
 
     def environment(self, name: str) -> Mapping[str, str]:
         """What `tidecast cluster-env` prints on that host."""
@@ -180,16 +181,25 @@ class Cluster:
         for name in HOSTS:
             self.network.add(name)
             (self.folder / name).mkdir()
-        self.settings = _settings(f"{store.address}:{PORTS['kafka']}")
+        self.settings = _settings(f"{store.address}:{PORTS['kafka']}", self.folder)
         _write(self.settings, self.folder / "tidecast.toml")
         redis = ["redis-server", "--bind", store.address, "--port", str(PORTS["redis"]), "--protected-mode", "no"]
         store.start([*redis, "--appendonly", "no", "--save", ""], self.folder / "redis.log", {}, self.folder)
         self.start_ray("head")
         self.start_kafka()
-        await_true("the head", lambda: _listens(self.host("head").address, PORTS["gcs"]))
+        await_true("the head", lambda: self._started("head"))
         for name in WORKERS:
             self.start_ray(name)
+        for name in WORKERS:
+            await_true(name, lambda name=name: self._started(name))
         self.up()
+
+    def _started(self, name: str) -> bool:
+        """Whether Ray has started on a host. One that gave up, on a busy machine, is started again."""
+        if self._rays[name].poll() is not None:
+            self.host(name).kill()
+            self.start_ray(name)
+        return "Ray runtime started" in (self.folder / f"{name}.log").read_text(errors="replace")
 
     def _run(self, host: Host, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         file = self.folder / "tidecast.toml"
@@ -210,12 +220,13 @@ def why_not() -> str:
     return "" if shutil.which("redis-server") else "redis-server is not installed (apt install redis-server)"
 
 
-def _settings(servers: str) -> Settings:
+def _settings(servers: str, folder: Path) -> Settings:
     base = Settings()
     return dataclasses.replace(
         base,
         kafka=dataclasses.replace(base.kafka, bootstrap_servers=servers, session_timeout_s=6.0),
         topics=dataclasses.replace(base.topics, room_partitions=4, viewer_partitions=4),
+        registry=dataclasses.replace(base.registry, uri=f"file://{folder}/models"),
         http=dataclasses.replace(base.http, host="0.0.0.0", admin_host="0.0.0.0", replicas=3),
         ray=dataclasses.replace(
             base.ray,
@@ -248,11 +259,3 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def _listens(address: str, port: int) -> bool:
-    import socket
-
-    with contextlib.suppress(OSError), socket.create_connection((address, port), 0.5):
-        return True
-    return False

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from tests.e2e.hosts.cluster import HOSTS, Cluster
 
 PARTITION_S = 10.0
+RESTART_S = 5.0
 
 
 def nothing(_cluster: Cluster) -> None:
@@ -103,6 +104,13 @@ def restart_broker(cluster: Cluster) -> None:
     cluster.start_kafka()
 
 
+def restart_head(cluster: Cluster) -> None:
+    """kill -9 of every process of the head, and a new start, as a supervisor does it."""
+    cluster.host("head").kill()
+    time.sleep(RESTART_S)
+    cluster.start_ray("head")
+
+
 def drain(cluster: Cluster) -> None:
     """Ray is told that a host goes, as Kubernetes does before it takes a node away; then it goes."""
     cluster.drain("worker2")
@@ -120,7 +128,7 @@ FAULTS = (
     Fault("power cut of a host", cut_power("worker1"), gone=["worker1"], heal=join("worker1"), stays_away=True),
     Fault("worker host cut off for 10 s", partition("worker2"), gone=["worker2"]),
     Fault("RoomWorker's host cut off from Kafka for 10 s", partition_from_kafka),
-    Fault("kill -9 of the head", kill_host("head"), gone=["head"], heal=nothing),
+    Fault("kill -9 of the head, back after 5 s", restart_head, gone=["head"]),
     Fault("a host is drained", drain, gone=["worker2"], heal=join("worker2"), stays_away=True),
 )
 SHORT = ("kill -9 of a replica", "power cut of a host")

@@ -85,7 +85,10 @@ class Trials:
         well = self._await_well(began_s, left, f"after {fault.name}")
         asked = [one for name in left for one in self._askers[name].since(began_s)]
         failures = [
-            f"{name}: {one.failure}" for name in left for one in self._askers[name].since(began_s) if one.failure
+            f"{name} after {one.began_s - began_s:.1f} s: {one.failure}"
+            for name in left
+            for one in self._askers[name].since(began_s)
+            if one.failure
         ]
         self._load.halt()
         differing = differing_states(self._cluster.log, self._cluster.settings, self._encoder)
@@ -107,7 +110,7 @@ class Trials:
         return bool(asked) and not asked[0].failure
 
     def _await_well(self, began_s: float, left: Sequence[str], when: str) -> tuple[float, float]:
-        """Waits until capacity is full and answers are fresh. Returns the seconds to each; fails where it takes too long."""
+        """Waits until capacity is full and answers are fresh: the seconds to each. Fails where it takes too long."""
         deadline_s = time.monotonic() + WAIT_S
         while True:
             time.sleep(0.5)
