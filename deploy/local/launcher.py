@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 
 from deploy.local.ray_driver import PROGRESS, Order
-from deploy.ray.local_ray import ClusterError
+from deploy.ray.haproxy_home import ClusterError
 from streaming.patience import Patience
 
 GO = b"go\n"

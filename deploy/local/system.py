@@ -27,7 +27,8 @@ from deploy.http.status import Post
 from deploy.local.launcher import Launcher
 from deploy.local.ray_driver import Order
 from deploy.ray.cluster_host import HOST_FOLDER
-from deploy.ray.local_ray import ClusterError, LocalRay
+from deploy.ray.haproxy_home import ClusterError
+from deploy.ray.local_ray import LocalRay
 from deploy.ray.watch import Watch
 from streaming.broker import KafkaAdmin
 from streaming.errors import TidecastError

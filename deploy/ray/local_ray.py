@@ -228,6 +228,9 @@ def serve_environment() -> Mapping[str, str]:
         "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "1",
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "5",
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",  # by default an hour, for a caller who does not read the answer
+        # what a killed replica, or one on a vanished host, had in hand is asked of another: every request only reads
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout",
+        "RAY_SERVE_HAPROXY_RETRIES": "3",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.e2e.hosts.cluster import HOSTS, Cluster
+from tests.e2e.hosts.cluster import Cluster
 
 PARTITION_S = 10.0
 RESTART_S = 5.0
@@ -132,8 +132,3 @@ FAULTS = (
     Fault("a host is drained", drain, gone=["worker2"], heal=join("worker2"), stays_away=True),
 )
 SHORT = ("kill -9 of a replica", "power cut of a host")
-
-
-def living(gone: Sequence[str]) -> list[str]:
-    """The hosts that are left."""
-    return [name for name in HOSTS if name not in gone]

@@ -13,7 +13,7 @@ import pytest
 from deploy.config.settings import Settings
 from deploy.local.launcher import Launcher
 from deploy.local.ray_driver import Order, progress_line
-from deploy.ray.local_ray import ClusterError
+from deploy.ray.haproxy_home import ClusterError
 
 INTERPRETER = Path(__file__).parents[4] / "deploy" / "ray" / "interpreter"
 ORDER = Order(action="deploy", settings=Settings(), address="127.0.0.1:1", metrics_folder="", local=True)
