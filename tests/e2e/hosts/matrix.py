@@ -30,19 +30,26 @@ def main() -> int:
         return 0
     wanted = [text for text in options.only.split(",") if text]
     outcomes: list[Outcome] = []
-    with cluster.Cluster() as running, Trials(running) as trials:
-        for fault in FAULTS:
-            if wanted and not any(text in fault.name for text in wanted):
-                continue
-            outcomes.append(trials.run(fault))
-            print(table(outcomes[-1:]).splitlines()[-1], flush=True)
-            for failure in outcomes[-1].failures[:5]:
-                print(f"    {failure}", flush=True)
-    print(table(outcomes))
-    if options.write is not None:
-        machine = f"{os.cpu_count()} cores shared with other work, {platform.system()}"
-        write(outcomes, "make hosts", machine, options.write)
+    try:
+        with cluster.Cluster() as running, Trials(running) as trials:
+            for fault in FAULTS:
+                if not wanted or any(text in fault.name for text in wanted):
+                    outcomes.append(trials.run(fault))
+                    _say(outcomes[-1])
+    finally:  # what was measured before an interrupt or an error is measured
+        print(table(outcomes))
+        if options.write is not None:
+            machine = f"{os.cpu_count()} cores shared with other work, {platform.system()}"
+            write(outcomes, "make hosts", machine, options.write)
     return 0 if all(outcome.keeps_promises for outcome in outcomes) else 1
+
+
+def _say(outcome: Outcome) -> None:
+    print(table([outcome]).splitlines()[-1], flush=True)
+    for failure in outcome.failures[:5]:
+        print(f"    {failure}", flush=True)
+    for failure, count in outcome.elsewhere.items():
+        print(f"    at hosts that were away: {count} × {failure}", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from streaming.simulated.config import SimulationConfig
@@ -37,6 +38,7 @@ class Outcome:
     full_s: float
     fresh_s: float
     dead: Sequence[str]
+    elsewhere: Mapping[str, int]  # failures at hosts that were gone or came back, by kind
     differing: str  # rooms and viewers whose state is not that of an undisturbed fold; "" for none
 
     @property
@@ -93,6 +95,7 @@ class Trials:
             for one in self._askers[name].since(began_s)
             if one.failure
         ]
+        away = [one for name in (*fault.gone, *fault.back) for one in self._askers[name].since(began_s)]
         self._load.halt()
         differing = differing_states(self._cluster.log, self._cluster.settings, self._encoder)
         dead = [one for name in left for one in self._askers[name].dead[dead_before[name] :]]
@@ -103,6 +106,7 @@ class Trials:
             max((one.took_s for one in asked), default=0.0),
             *well,
             dead,
+            Counter(one.failure[:60] for one in away if one.failure),
             differing,
         )
         if fault.heal is not nothing:
