@@ -5,22 +5,23 @@ from __future__ import annotations
 import http.client
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from actors.recommend.schema import Answer
-from streaming.log.partitioner import partition_of
 from tests.e2e.running import Ends
 
 PERIOD_S = 0.1
+UNKNOWN_MS = 1_000_000  # for an answer that lacks a probe
 TIMEOUT_S = 10.0  # of a patient user
 BODY = b'{"viewer": "viewer%d", "limit": 100}'
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question. began_s: by the monotonic clock. stale_ms: age of the newest text in the worst partition."""
+    """One question. began_s: by the monotonic clock. stale_ms: age of the newest text of the worst probe."""
 
     began_s: float
     took_s: float
@@ -34,10 +35,11 @@ class Asker(threading.Thread):
     A connection that is refused is tried once more, as a load balancer does; that is no failure.
     """
 
-    def __init__(self, address: str, port: int, partitions: int, ends: Ends) -> None:
+    def __init__(self, address: str, port: int, probes: Sequence[str], ends: Ends) -> None:
+        """probes: rooms in which somebody writes every second."""
         super().__init__(name=f"asks {address}", daemon=True)
         self._address = (address, port)
-        self._partitions = partitions
+        self._probes = {*probes}
         self._ends = ends
         self._decode = msgspec.json.Decoder(Answer).decode
         self._connection = http.client.HTTPConnection(address, port, timeout=TIMEOUT_S)
@@ -90,12 +92,9 @@ class Asker(threading.Thread):
         raise AssertionError("unreachable")
 
     def _stale_ms(self, answer: Answer) -> int:
-        """How old the newest text is in the partition where that is oldest, among those with a room."""
-        newest: dict[int, int] = {}
-        for item in answer.rooms:
-            at = partition_of(item.room.encode(), self._partitions)
-            newest[at] = min(newest.get(at, item.receipt.age_ms), item.receipt.age_ms)
-        return max(newest.values(), default=0)
+        """How old the newest text is that the answer knows of the probe of which it knows the oldest."""
+        found = {item.room: item.receipt.age_ms for item in answer.rooms if item.room in self._probes}
+        return max(found.values()) if len(found) == len(self._probes) else UNKNOWN_MS
 
     def _check(self, answer: Answer, began_ms: int) -> None:
         for item in answer.rooms:

@@ -118,17 +118,17 @@ def drain(cluster: Cluster) -> None:
 
 FAULTS = (
     Fault("kill -9 of a replica", kill("recommender")),
+    Fault("power cut of a host", cut_power("worker1"), gone=["worker1"], stays_away=True),
+    Fault("a host joins", join("worker1"), back=["worker1"]),
+    Fault("kill -9 of a host", kill_host("worker2"), gone=["worker2"], heal=join("worker2"), stays_away=True),
+    Fault("kill -9 of the head, back after 5 s", restart_head, gone=["head"]),
+    Fault("a worker host cut off for 10 s", partition("worker2"), gone=["worker2"]),
+    Fault("a RoomWorker's host cut off from Kafka for 10 s", partition_from_kafka),
+    Fault("broker restart (kill -9)", restart_broker, kafka_away=True),
+    Fault("kill -9 of a raylet", kill_raylet, gone=["worker1"], heal=join("worker1"), stays_away=True),
+    Fault("a host is drained", drain, gone=["worker2"], heal=join("worker2"), stays_away=True),
     Fault("kill -9 of a RoomWorker", kill("room-worker")),
     Fault("kill -9 of a ProfileWorker", kill("profile-worker")),
     Fault("kill -9 of an Encoder", kill("encoder")),
-    Fault("broker restart (kill -9)", restart_broker, kafka_away=True),
-    Fault("kill -9 of a raylet", kill_raylet, gone=["worker1"], heal=join("worker1"), stays_away=True),
-    Fault("kill -9 of a host", kill_host("worker2"), gone=["worker2"], stays_away=True),
-    Fault("a host joins", join("worker2"), back=["worker2"]),
-    Fault("power cut of a host", cut_power("worker1"), gone=["worker1"], heal=join("worker1"), stays_away=True),
-    Fault("worker host cut off for 10 s", partition("worker2"), gone=["worker2"]),
-    Fault("RoomWorker's host cut off from Kafka for 10 s", partition_from_kafka),
-    Fault("kill -9 of the head, back after 5 s", restart_head, gone=["head"]),
-    Fault("a host is drained", drain, gone=["worker2"], heal=join("worker2"), stays_away=True),
 )
 SHORT = ("kill -9 of a replica", "power cut of a host")

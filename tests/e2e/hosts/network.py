@@ -31,13 +31,14 @@ class Host:
         self.address = address
         self._namespace = namespace
         self._port = port
+        self._started: list[subprocess.Popen[bytes]] = []
 
     def start(
         self, command: Sequence[str], log: Path, environment: Mapping[str, str], folder: Path | None = None
     ) -> subprocess.Popen[bytes]:
         """Starts a process in the namespace, in a session of its own."""
         with log.open("ab") as written:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 ["ip", "netns", "exec", self._namespace, *command],
                 env={**os.environ, **environment},
                 cwd=folder,
@@ -46,6 +47,8 @@ class Host:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._started.append(process)
+        return process
 
     def pids(self) -> list[int]:
         """Every process in the namespace."""
@@ -64,6 +67,9 @@ class Host:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.02)
+        for process in self._started:
+            process.wait(END_S)
+        self._started.clear()
 
     def unplug(self) -> None:
         """Pulls the cable: nothing goes in or out, not even the end of a connection."""

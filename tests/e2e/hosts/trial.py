@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from streaming.simulated.config import SimulationConfig
+from streaming.simulated.simulate import Platform
 from tests.e2e.hosts.asker import Asked, Asker
 from tests.e2e.hosts.capacity import Capacity
 from tests.e2e.hosts.cluster import HOSTS, PORTS, Cluster
 from tests.e2e.hosts.faults import Fault, nothing
+from tests.e2e.hosts.probes import Probes
 from tests.e2e.running import Ends, Load
 from tests.e2e.settled import differing_states
 from training.content.text_encoder import TextEncoder
@@ -22,7 +24,7 @@ LOGGER = logging.getLogger(__name__)
 PLATFORM = SimulationConfig(
     seed=5, rooms=16, viewers=120, chat_per_room_s=0.3, room_lifetime_s=120.0, topic_s=40.0, visit_s=20.0
 )
-FRESH_MS = 10_000  # usual are two, more while the machine is busy with others
+FRESH_MS = 5_000  # usual are one or two, more while the machine is busy with others
 QUIET_S = 8.0  # that all must be well before a fault counts as over
 WAIT_S = 150.0
 
@@ -53,31 +55,31 @@ class Trials:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._ends = Ends(cluster.log)
-        partitions = cluster.settings.topics.room_partitions
+        self._probes = Probes(cluster.settings.topics.room_partitions)
         self._askers = {
-            name: Asker(cluster.host(name).address, PORTS["http"], partitions, self._ends) for name in HOSTS
+            name: Asker(cluster.host(name).address, PORTS["http"], self._probes.rooms, self._ends) for name in HOSTS
         }
         self._encoder = TextEncoder(cluster.settings.encoder)  # one: it remembers what it has encoded
         self._capacity = Capacity(cluster, HOSTS)
-        self._load = Load(cluster.log, PLATFORM)
+        self._loads = self._new_loads()
         self._there = {*HOSTS}
 
     def __enter__(self) -> Trials:
-        for thread in (self._ends, self._load, self._capacity, *self._askers.values()):
+        for thread in (self._ends, *self._loads, self._capacity, *self._askers.values()):
             thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         for thread in (*self._askers.values(), self._capacity, self._ends):
             thread.halt()
-        if self._load.is_alive():
-            self._load.halt()
+        self._halt_loads()
 
     def run(self, fault: Fault) -> Outcome:
         """Waits until all is well, inflicts the fault, waits until all is well again, then compares the state."""
-        if not self._load.is_alive():
-            self._load = Load(self._cluster.log, PLATFORM)
-            self._load.start()
+        if not any(load.is_alive() for load in self._loads):
+            self._loads = self._new_loads()
+            for load in self._loads:
+                load.start()
         self._capacity.living = sorted(self._there)
         self._await_well(time.monotonic(), self._capacity.living, f"before {fault.name}")
         dead_before = {name: len(asker.dead) for name, asker in self._askers.items()}
@@ -96,7 +98,7 @@ class Trials:
             if one.failure
         ]
         away = [one for name in (*fault.gone, *fault.back) for one in self._askers[name].since(began_s)]
-        self._load.halt()
+        self._halt_loads()
         differing = differing_states(self._cluster.log, self._cluster.settings, self._encoder)
         dead = [one for name in left for one in self._askers[name].dead[dead_before[name] :]]
         outcome = Outcome(
@@ -113,6 +115,14 @@ class Trials:
             fault.heal(self._cluster)
             self._there |= {*fault.gone}
         return outcome
+
+    def _new_loads(self) -> Sequence[Load]:
+        return [Load(self._cluster.log, platform) for platform in (Platform(PLATFORM), self._probes)]
+
+    def _halt_loads(self) -> None:
+        for load in self._loads:
+            if load.is_alive():
+                load.halt()
 
     def _await_well(self, began_s: float, left: Sequence[str], when: str) -> tuple[float, float]:
         """Waits until capacity is full and answers are fresh: the seconds to each, or as much as WAIT_S."""
