@@ -25,6 +25,7 @@ class RayConfig(Section):
     # on a cluster: how many replicas that answer may be on one host at most, so that each host gets one, also one that
     # comes back; 0: no bound
     replicas_per_host: CountOrZero = 0
+    encoders_per_host: CountOrZero = 0  # the same for Encoders, so that one vanished host does not take them all
     # on a cluster: whether a checkout's code is sent to the hosts; false where each has it installed: it starts sooner
     send_code: bool = True
     object_store_mb: Annotated[int, Meta(ge=80)] = 100  # nothing of ours is in it; Ray's least is 75

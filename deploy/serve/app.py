@@ -49,9 +49,8 @@ class Placement:
 def build(settings: Settings, placement: Placement) -> Application:
     """The application, ready for `serve.run`."""
     config = settings.ray
-    encoder_gpus = min(1.0, placement.gpus / config.encoders) if placement.local else placement.gpus
     common = _Common(settings, placement)
-    encoder = serve.deployment(EncoderReplica, name="Encoder", **common.options(config.encoders, gpus=encoder_gpus))
+    encoder = serve.deployment(EncoderReplica, name="Encoder", **common.encoder_options())
     rooms = serve.deployment(RoomWorkerReplica, name="RoomWorker", **common.options(config.room_workers))
     profiles = serve.deployment(
         ProfileWorkerReplica,
@@ -113,9 +112,16 @@ class _Common:
 
     def ingress_options(self) -> Mapping[str, Any]:
         """Those of the Recommender. On a cluster each host gets some: also one that comes back."""
-        bound = 0 if self.placement.local else self.settings.ray.replicas_per_host
-        spread = {"max_replicas_per_node": bound} if bound else {}
-        return {**self.options(self.settings.http.replicas), **spread}
+        return {**self.options(self.settings.http.replicas), **self._spread(self.settings.ray.replicas_per_host)}
+
+    def encoder_options(self) -> Mapping[str, Any]:
+        """Those of the Encoder."""
+        ray, gpus = self.settings.ray, self.placement.gpus
+        each = min(1.0, gpus / ray.encoders) if self.placement.local else gpus
+        return {**self.options(ray.encoders, gpus=each), **self._spread(ray.encoders_per_host)}
+
+    def _spread(self, most: int) -> Mapping[str, Any]:
+        return {"max_replicas_per_node": most} if most and not self.placement.local else {}
 
     def options(self, replicas: int, gpus: float = 0.0) -> Mapping[str, Any]:
         ray = self.settings.ray

@@ -235,6 +235,7 @@ def _settings(servers: str, folder: Path) -> Settings:
             profile_workers=2,
             encoders=2,
             replicas_per_host=1,
+            encoders_per_host=1,
             health_check_timeout_s=4.0,
             send_code=False,
         ),

@@ -117,12 +117,18 @@ class Trials:
         return outcome
 
     def _new_loads(self) -> Sequence[Load]:
-        return [Load(self._cluster.log, platform) for platform in (Platform(PLATFORM), self._probes)]
+        self._platform = Platform(PLATFORM)
+        return [Load(self._cluster.log, platform) for platform in (self._platform, self._probes)]
 
     def _halt_loads(self) -> None:
         for load in self._loads:
             if load.is_alive():
                 load.halt()
+        sink = self._cluster.log.sink()  # else rooms of many faults would crowd the probes out of an answer
+        for event in self._platform.close():
+            sink.send(event.topic, event.key, event.value)
+        sink.flush()
+        sink.close()
 
     def _await_well(self, began_s: float, left: Sequence[str], when: str) -> tuple[float, float]:
         """Waits until capacity is full and answers are fresh: the seconds to each, or as much as WAIT_S."""

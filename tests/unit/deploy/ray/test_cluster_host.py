@@ -23,10 +23,10 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return Path("host")
 
 
-def test_a_silent_host_is_gone_after_five_seconds(folder: Path) -> None:
+def test_a_silent_host_is_gone_after_nine_seconds(folder: Path) -> None:
     given = ClusterHost(folder).environment(ProxyLimits())
     period_ms, timeout_ms = (int(given[f"RAY_health_check_{name}_ms"]) for name in ("period", "timeout"))
-    assert period_ms * int(given["RAY_health_check_failure_threshold"]) + timeout_ms <= 5_000
+    assert (period_ms + timeout_ms) * int(given["RAY_health_check_failure_threshold"]) <= 9_000
     assert given["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
     assert int(given["RAY_gcs_rpc_server_reconnect_timeout_s"]) > 60  # Ray's own: then all hosts go dark with the head
 
