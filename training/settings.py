@@ -74,7 +74,7 @@ class TrainingConfig(Section):
     seed: int = 7
 
     def below(self, folder: Path) -> TrainingConfig:
-        """This, or where the folder is a relative path, the same below a folder. `file://` in front of a path is dropped."""
+        """This, or where the folder is a relative path, the same below a folder; without a `file://` in front."""
         return replace(self, folder=str(folder / Path(self.folder.removeprefix("file://")).expanduser()))
 
 
