@@ -128,6 +128,8 @@ class Cluster:
             "--runtime-env-agent-port=6390",  # else a raylet gives up where its agent starts slowly
             f'--resources={{"{name}": 1}}',
         ]
+        # Ray looks for another on this host, and here it sees the processes of all hosts
+        (self.folder / name / "r" / "ray_current_cluster").unlink(missing_ok=True)
         self._rays[name] = host.start(command, self.folder / f"{name}.log", self.environment(name))
 
     def environment(self, name: str) -> Mapping[str, str]:
