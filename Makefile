@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # One thing at a time: each needs what the one before has made.
 .NOTPARALLEL:
-.PHONY: help demo test system-packages unit lint k8s docs format lock venv clean
+.PHONY: help demo test hosts system-packages unit lint k8s docs format lock venv clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -28,12 +28,15 @@ demo: $(VENV)/.ready ## Kafka, Ray, the application and a simulated platform; AR
 test: lint system-packages ## style, types and layers, then unit, contract, integration and e2e tests, two files at a time
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/contract tests/integration tests/e2e $(PYTEST_ARGS)
 
+hosts: $(VENV)/.dev $(VENV)/.ready system-packages ## every fault on a cluster of several hosts, as root; writes docs/reliability.md
+	@$(BIN)/python -m tests.e2e.hosts.matrix --write docs/reliability.md $(ARGS)
+
 unit: $(VENV)/.dev ## the unit tests alone: seconds, no broker, no Ray
 	@$(BIN)/python -m pytest -q tests/unit $(PYTEST_ARGS)
 
 # What some tests need besides Python: installed where that can be done, else those tests are skipped, with the reason.
 system-packages:
-	@for package in kcat chromium prometheus; do \
+	@for package in kcat chromium prometheus redis-server; do \
 	  command -v $$package >/dev/null && continue; \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	    { apt-get install -yqq $$package || { apt-get update -qq && apt-get install -yqq $$package; }; } >/dev/null 2>&1; then \

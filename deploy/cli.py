@@ -21,6 +21,7 @@ from deploy.terminal.console import PIPE_WIDTH, complain, explain_bugs, say, tol
 COMMANDS = {
     "demo": "everything at once on this machine, with a simulated platform, shown while it runs",
     "up": "start the system on a local Ray, or on a running cluster with --address",
+    "cluster-env": "the environment that `ray start` needs on each host of a cluster",
     "down": "stop what `up` started",
     "status": "each worker, its partitions, lag, freshness, index size and versions",
     "logs": "what the system's processes have logged, while it runs and after",

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from deploy.config.proxy_limits import ProxyLimits
 from deploy.ray import haproxy
-from deploy.ray.local_ray import haproxy_binary
+from deploy.ray.haproxy_home import haproxy_binary
+from deploy.ray.local_ray import serve_environment
 from streaming.ports import free_port
 
 PATIENCE_S = 20.0
@@ -37,6 +38,8 @@ def served(folder: Path, host: str = "127.0.0.1", *, port: int = 8_000, servers:
             has_received_routes=True,
             has_received_servers=True,
             timeout_client_s=30,
+            retry_on=serve_environment()["RAY_SERVE_HAPROXY_RETRY_ON"],
+            retries=int(serve_environment()["RAY_SERVE_HAPROXY_RETRIES"]),
         )
         replicas = [ServerConfig(f"replica-{server}", "127.0.0.1", server) for server in servers]
         backend = BackendConfig("http-tidecast", "/", app_name="tidecast", servers=replicas)

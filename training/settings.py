@@ -54,7 +54,7 @@ class TrainingConfig(Section):
 
     every_s: NotNegative = 0.0  # a version is made from the archive so often while the system runs; 0: never
     first_s: NotNegative = 0.0  # after the start, the first of them; 0: after every_s
-    folder: str = ".tidecast/training"  # examples, vectors, checkpoints, curves; workers on other nodes must see it
+    folder: str = ".tidecast/training"  # examples, vectors, checkpoints, curves; on several hosts a mount: file:///…
     history_hours: Positive = 168.0  # of the archive: a week holds every habit
     refresh_hours: Positive = 24.0  # of the archive, for a refresh, which goes on from the live version
     share: PositiveShare = 1.0  # of the visits, drawn at random, that are learned from
@@ -74,8 +74,8 @@ class TrainingConfig(Section):
     seed: int = 7
 
     def below(self, folder: Path) -> TrainingConfig:
-        """This, or where the folder is a relative path, the same below a folder."""
-        return replace(self, folder=str(folder / Path(self.folder).expanduser()))
+        """This, or where the folder is a relative path, the same below a folder; without a `file://` in front."""
+        return replace(self, folder=str(folder / Path(self.folder.removeprefix("file://")).expanduser()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class RegistryConfig(Section):
 
     section: ClassVar[str] = "registry"
 
-    # a folder that all replicas see, or a URI as for archive.uri
+    # a folder, or a URI as for archive.uri, which several hosts need
     uri: str = ".tidecast/models"
 
     def check(self) -> None:

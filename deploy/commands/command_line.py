@@ -164,7 +164,7 @@ class CommandGroup(Shown, TyperGroup):
             if ctx.resilient_parsing:
                 return None, None, rest
             ctx.fail(f"argument COMMAND: {_no_choice(name, self.summaries)}")
-        module = importlib.import_module(f"deploy.commands.{name}")
+        module = importlib.import_module(f"deploy.commands.{name.replace('-', '_')}")
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         app.command(name, cls=Command, epilog=module.EPILOG)(module.run)
         command = as_read_here(app)

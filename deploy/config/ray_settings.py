@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from streaming.section import Count, Positive, Section
+from streaming.section import Count, CountOrZero, NotNegative, Positive, Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,14 @@ class RayConfig(Section):
     # true: Encoder and Trainer run only where there is Ray's resource `encoder`, all others only where `serving` is
     # For clusters whose nodes are not alike: torch on some, Kafka's passwords on others
     split_nodes: bool = False
+    encoder_gpus: NotNegative = 0.0  # on a cluster: of each Encoder; on a Ray of our own those of the machine are used
     cpus_per_replica: Positive = 0.1  # reserved by Ray for each replica; on a cluster set what each really uses
+    # on a cluster: how many replicas that answer may be on one host at most, so that each host gets one, also one that
+    # comes back; 0: no bound
+    replicas_per_host: CountOrZero = 0
+    encoders_per_host: CountOrZero = 0  # the same for Encoders, so that one vanished host does not take them all
+    # on a cluster: whether a checkout's code is sent to the hosts; false where each has it installed: it starts sooner
+    send_code: bool = True
     object_store_mb: Annotated[int, Meta(ge=80)] = 100  # nothing of ours is in it; Ray's least is 75
     health_check_timeout_s: Positive = 10.0  # a killed process is seen at once anyway; 2 finds a vanished host sooner,
     # 10 lets a check wait for its turn on two busy cores
@@ -31,6 +38,6 @@ class RayConfig(Section):
     # ends after kafka.delivery_timeout_s, 30: leave twice that
     stuck_s: Positive = 60.0
     start_timeout_s: Positive = 120.0  # for Ray itself: 4 s on an idle machine; these three grow with how busy it is
-    deploy_timeout_s: Positive = 180.0  # for the application: 15 s on an idle machine with 2 cores
+    deploy_timeout_s: Positive = 180.0  # for the application, without progress; all takes 15 s on two idle cores
     ready_timeout_s: Positive = 120.0  # then, for every process to report that it is ready; large tables need more
     stop_timeout_s: Positive = 6.0  # for flushing and committing; what does not make it is read again at the next start

@@ -19,6 +19,7 @@ from typing import IO, Any
 import msgspec
 
 from deploy.http.api import Api
+from deploy.http.host_posts import readiness_of
 from deploy.http.openapi import Operation
 from deploy.http.routes import PROMETHEUS, Request, Response, Route
 from deploy.http.status import SystemStatus
@@ -33,8 +34,13 @@ MOST_CONNECTIONS = 100  # Prometheus needs one
 RETRY_S = 2.0  # while another program has the port
 
 
-def admin_routes(status: Callable[[], SystemStatus], expose: Callable[[], bytes]) -> list[Route]:
-    """The routes of the admin port. status: of the whole system. expose: the metrics of all processes of the node."""
+def admin_routes(
+    status: Callable[[], SystemStatus], expose: Callable[[], bytes], host: Callable[[], SystemStatus]
+) -> list[Route]:
+    """The routes of the admin port.
+
+    status: of the whole system. expose: the metrics of all processes of the host. host: the posts of these alone.
+    """
     encode = msgspec.json.Encoder().encode
 
     def whole_status(_: Request) -> Response:
@@ -43,9 +49,14 @@ def admin_routes(status: Callable[[], SystemStatus], expose: Callable[[], bytes]
     def metrics(_: Request) -> Response:
         return Response(expose(), PROMETHEUS)
 
+    def ready(_: Request) -> Response:
+        code, body = readiness_of(host())
+        return Response(body, status=code.value)
+
     return [
         Route("GET", "/v1/status", whole_status, Operation("status", "Every process", SystemStatus), blocking=True),
         Route("GET", "/metrics", metrics, Operation("metrics", "Metrics of the node", None), blocking=True),
+        Route("GET", "/readyz", ready, Operation("readiness", "Whether this host answers itself", None), blocking=True),
         Route("GET", "/healthz", lambda _: Response(b'{"status":"up"}'), Operation("health", "It is up", None)),
     ]
 

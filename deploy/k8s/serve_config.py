@@ -19,8 +19,8 @@ from deploy.serve.builder import IMPORT_PATH, Arguments, of
 
 def arguments_of(here: Installation) -> Arguments:
     """The arguments of the application in a pod of the installation."""
-    gpus = float(here.settings.ray.encoders) if here.config.gpu else 0.0
-    return Arguments(config=f"{CONFIG_FOLDER}/{CONFIG_FILE}", metrics_folder=METRICS_FOLDER, gpus=gpus)
+    folders = {"config": f"{CONFIG_FOLDER}/{CONFIG_FILE}", "metrics_folder": METRICS_FOLDER}
+    return Arguments(**folders, gpus=float(here.config.gpu))
 
 
 def serve_config(here: Installation) -> dict[str, Any]:

@@ -8,14 +8,15 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from deploy.local.ray_driver import Order
-from deploy.ray.local_ray import ClusterError
+from deploy.local.ray_driver import PROGRESS, Order
+from deploy.ray.haproxy_home import ClusterError
 from streaming.patience import Patience
 
 GO = b"go\n"
 ASK_EVERY_S = 0.2
+TAIL = 4_000  # bytes of what the driver has said last
 
 
 class Launcher:
@@ -40,17 +41,24 @@ class Launcher:
         self._action = order.action
         self._write(pickle.dumps(order))
 
-    def finish(self, timeout_s: float) -> None:
-        """Lets the driver go on and waits for its end. Raises ClusterError: it fails, or takes longer.
+    def finish(self, timeout_s: float, progress: Callable[[str], None] = lambda _: None) -> None:
+        """Lets the driver go on and waits for its end. Raises ClusterError: it fails, or stands still for longer.
 
-        timeout_s: on a free machine; it grows with how busy this one is.
+        timeout_s: without progress, on a free machine; it grows with how busy this one is. progress: receives each
+        step of the driver in words.
         """
         self._write(GO)
-        patience = Patience(timeout_s)
+        patience, reported = Patience(timeout_s), ""
         try:
             while (code := self._process.poll()) is None:
+                if (step := self._last_step()) != reported:
+                    progress(step)
+                    patience, reported = Patience(timeout_s), step
                 if patience.is_over():
-                    raise ClusterError(f"Ray could not {self._action} the application within {patience.spent()}")
+                    raise ClusterError(
+                        f"Ray could not {self._action} the application: nothing new for {patience.spent()}"
+                        + (reported and f"; so far {reported}")
+                    )
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(ASK_EVERY_S)
             if code:
@@ -67,6 +75,13 @@ class Launcher:
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._said.close()
+
+    def _last_step(self) -> str:
+        """The progress that the driver has reported last; "" before the first."""
+        size = os.fstat(self._said.fileno()).st_size
+        lines = os.pread(self._said.fileno(), TAIL, max(0, size - TAIL)).decode(errors="replace").splitlines()
+        steps = [line.removeprefix(PROGRESS) for line in lines if line.startswith(PROGRESS)]
+        return steps[-1] if steps else ""
 
     def _write(self, message: bytes) -> None:
         assert self._process.stdin is not None

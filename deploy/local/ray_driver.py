@@ -11,10 +11,19 @@ from __future__ import annotations
 import contextlib
 import pickle
 import sys
+import threading
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from deploy.config.settings import Settings
+from deploy.config.shared_places import require_shared
+from deploy.terminal.console import say
+from streaming.errors import TidecastError
+
+PROGRESS = "progress: "  # begins a line for `Launcher`
+PROGRESS_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +57,17 @@ def main() -> int:
         logging_level="ERROR",
     )
     if order.action == "deploy":
+        try:
+            require_shared(order.settings, len({node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}))
+        except TidecastError as err:
+            say(str(err), file=sys.stderr)
+            return 1
         start_serve(order.settings)
         if not sys.stdin.buffer.readline():
             return 1
-        gpus = ray.cluster_resources().get("GPU", 0.0)
+        threading.Thread(target=_say_progress, name="progress", daemon=True).start()
+        # another's cluster may grow: it has no GPU before something asks for one
+        gpus = ray.cluster_resources().get("GPU", 0.0) if order.local else order.settings.ray.encoder_gpus
         deploy(order.settings, Placement(order.metrics_folder, gpus, order.local))
     else:
         with contextlib.suppress(Exception):  # it may not have got that far
@@ -59,6 +75,32 @@ def main() -> int:
         if order.local:
             serve.shutdown()
     return 0
+
+
+def _say_progress() -> None:
+    """Prints how many replicas run, each time that this changes: `Launcher` waits on while it does."""
+    from ray import serve  # noqa: PLC0415
+
+    from deploy.serve.app import APPLICATION  # noqa: PLC0415
+
+    said = ""
+    while True:
+        time.sleep(PROGRESS_S)
+        with contextlib.suppress(Exception):  # Serve starts, or is busy
+            application = serve.status().applications.get(APPLICATION)
+            found = progress_line({} if application is None else application.deployments)
+            if found != said:
+                say(f"{PROGRESS}{found}", flush=True)
+                said = found
+
+
+def progress_line(deployments: Mapping[str, Any]) -> str:
+    """Which replicas run, of Serve's status of each deployment."""
+    parts = []
+    for name, deployment in sorted(deployments.items()):
+        states = {str(getattr(state, "value", state)): count for state, count in deployment.replica_states.items()}
+        parts.append(f"{states.get('RUNNING', 0)} of {sum(states.values())} × {name}")
+    return ", ".join(parts)
 
 
 if __name__ == "__main__":

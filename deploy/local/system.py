@@ -26,7 +26,9 @@ from deploy.http.client import Client, NotUp
 from deploy.http.status import Post
 from deploy.local.launcher import Launcher
 from deploy.local.ray_driver import Order
-from deploy.ray.local_ray import ClusterError, LocalRay
+from deploy.ray.cluster_host import HOST_FOLDER
+from deploy.ray.haproxy_home import ClusterError
+from deploy.ray.local_ray import LocalRay
 from deploy.ray.watch import Watch
 from streaming.broker import KafkaAdmin
 from streaming.errors import TidecastError
@@ -160,7 +162,7 @@ class System:
             self._kafka.await_answer()
         self._create_topics()
         self._report_step("deploying the application")
-        launcher.finish(self.settings.ray.deploy_timeout_s)
+        launcher.finish(self.settings.ray.deploy_timeout_s, self._report_replicas)
         self._launcher = None
         self._await_ready()
 
@@ -226,8 +228,20 @@ class System:
         with contextlib.suppress(OSError):  # nobody reads any more: that must not leave half of the system running
             self._progress(step)
 
+    def _report_replicas(self, step: str) -> None:
+        if self.settings.ray.address:  # on a Ray of our own it takes seconds
+            self._report_step(f"deploying the application: {step}")
+
     def _alive(self, running: Running) -> bool:
-        return not running.ray_folder or bool(self.pids())
+        """Whether it has processes: on another's cluster, which may have died meanwhile, whether it answers."""
+        if running.ray_folder:
+            return bool(self.pids())
+        try:
+            with contextlib.closing(Client(running.url)) as client:
+                client.readiness()
+        except NotUp:
+            return False
+        return True
 
     def _create_topics(self) -> None:
         self._report_step("creating topics")
@@ -309,9 +323,9 @@ class System:
             time.sleep(0.2)
 
 
-def _metrics_folder() -> Path:
-    """The folder for metrics on nodes of another's cluster, with a name that no other user has."""
-    return Path(tempfile.gettempdir()) / f"tidecast-{os.getuid()}"
+def _metrics_folder() -> str:
+    """The folder for metrics on each host of a cluster; Ray fills in what `tidecast cluster-env` has set there."""
+    return f"${{{HOST_FOLDER}}}{tempfile.gettempdir()}/tidecast-{os.getuid()}"
 
 
 def _require_free(http: HttpConfig) -> None:

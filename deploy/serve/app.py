@@ -46,7 +46,7 @@ MAX_ONGOING_REQUESTS = 5_000  # per replica: more than half of the connections o
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The place where the application runs. gpus: of the cluster. local: on a Ray of our own, on loopback."""
+    """The place where the application runs. gpus: of the machine; on a cluster, of each Encoder. local: on loopback."""
 
     metrics_folder: str
     gpus: float
@@ -55,10 +55,8 @@ class Placement:
 
 def build(settings: Settings, placement: Placement) -> Application:
     """The application, ready for `serve.run`."""
-    config = settings.ray
-    encoder_gpus = min(1.0, placement.gpus / config.encoders)
     common = _Common(settings, placement)
-    encoder = serve.deployment(EncoderReplica, name="Encoder", **common.options("Encoder", gpus=encoder_gpus))
+    encoder = serve.deployment(EncoderReplica, name="Encoder", **common.encoder_options())
     rooms = serve.deployment(RoomWorkerReplica, name="RoomWorker", **common.options("RoomWorker"))
     profiles = serve.deployment(
         ProfileWorkerReplica,
@@ -70,7 +68,7 @@ def build(settings: Settings, placement: Placement) -> Application:
     )
     # Without an argument, ingress() takes the ASGI app that the replica itself builds.
     ingress = serve.ingress()(RecommenderReplica)
-    recommender = serve.deployment(ingress, name="Recommender", **common.options("Recommender"))
+    recommender = serve.deployment(ingress, name="Recommender", **common.ingress_options())
     local = placement.local
     # the workers hang on the ingress so that they belong to the application; it calls only ProfileWorkers
     encoders = encoder.bind(settings, local)
@@ -118,6 +116,19 @@ class _Common:
     settings: Settings
     placement: Placement
 
+    def ingress_options(self) -> Mapping[str, Any]:
+        """Those of the Recommender. On a cluster each host gets some: also one that comes back."""
+        return {**self.options("Recommender"), **self._spread(self.settings.ray.replicas_per_host)}
+
+    def encoder_options(self) -> Mapping[str, Any]:
+        """Those of the Encoder."""
+        ray, gpus = self.settings.ray, self.placement.gpus
+        each = min(1.0, gpus / ray.encoders) if self.placement.local else gpus
+        return {**self.options("Encoder", gpus=each), **self._spread(ray.encoders_per_host)}
+
+    def _spread(self, most: int) -> Mapping[str, Any]:
+        return {"max_replicas_per_node": most} if most and not self.placement.local else {}
+
     def options(self, deployment: str, gpus: float = 0.0) -> Mapping[str, Any]:
         ray = self.settings.ray
         environment = {MULTIPROCESS_DIR_VARIABLE: self.placement.metrics_folder, "OMP_NUM_THREADS": "1"}
@@ -146,6 +157,6 @@ def _place(deployment: str) -> Mapping[str, float]:
 def cluster_environment(settings: Settings) -> Mapping[str, Any]:
     """Ray's runtime environment on another's cluster: a checkout's code travels, an installed wheel's does not."""
     root = Path(__file__).resolve().parents[2]
-    if not settings.ray.address or not (root / "pyproject.toml").exists():
+    if not (settings.ray.address and settings.ray.send_code) or not (root / "pyproject.toml").exists():
         return {}
     return {"working_dir": str(root), "excludes": [".venv", ".git", ".tidecast", "tests", "docs", "dist", "build"]}

@@ -23,7 +23,7 @@ IMPORT_PATH = "deploy.serve.builder:application"
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The arguments of the application. config: the settings' file in the pod. gpus: one for each Encoder, or part."""
+    """The arguments of the application. config: the settings' file in the pod. gpus: of each Encoder."""
 
     config: str
     metrics_folder: str

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import serve
 
 from deploy.config.secrets import with_secrets
 from deploy.http.admin import AdminPort, admin_routes
 from deploy.http.api import Api
+from deploy.http.host_posts import FolderStore
 from deploy.http.status import Board
 from deploy.ray.ray_patches import KvStore, keep_on_loopback
 from deploy.serve.worker_thread import WorkerThread
@@ -48,10 +50,14 @@ class Replica:
         self.board = Board(KvStore(), self.clock)
         context = serve.get_replica_context()
         self.rank: int = context.rank.rank
-        self._node = f"{context.rank.node_rank}"
+        self._host = ray.util.get_node_ip_address()
         http = settings.http
-        api = Api(admin_routes(self.board.read, self.metrics.expose), http.max_body_bytes, self.metrics)
-        self._admin = AdminPort(api, http.admin_host, http.admin, Path(os.environ[MULTIPROCESS_DIR_VARIABLE]))
+        folder = Path(os.environ[MULTIPROCESS_DIR_VARIABLE])
+        self._host_board = Board(FolderStore(folder), self.clock)
+        api = Api(
+            admin_routes(self.board.read, self.metrics.expose, self._host_board.read), http.max_body_bytes, self.metrics
+        )
+        self._admin = AdminPort(api, http.admin_host, http.admin, folder)
         self._admin.start()
 
     def reconfigure(self, _user_config: object, rank: ReplicaRank) -> None:
@@ -93,8 +99,9 @@ class Replica:
         )
 
     def post(self, detail: Mapping[str, Any]) -> None:
-        """Posts this process's status on the board."""
-        self.board.write(self.name, self.rank, os.getpid(), self._node, dict(detail))
+        """Posts this process's status on the host's board and, where the head can be reached, on that of all."""
+        for board in (self._host_board, self.board):
+            board.write(self.name, self.rank, os.getpid(), self._host, dict(detail))
 
     def check_health(self) -> None:
         """Checks the worker; called by Serve once a second. Raises WorkerDied."""

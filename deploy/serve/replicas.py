@@ -11,7 +11,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -118,7 +118,8 @@ class ProfileWorkerReplica(Replica):
 class EncoderReplica(Replica):
     """The process of the Encoder, with the merging of all submissions.
 
-    The model loads beside the rest of the application's start: answers need no language model, and texts wait for it.
+    Where it is the only one, its model loads beside the rest of the application's start: answers need no language
+    model, and texts wait for it.
     """
 
     name = "encoder"
@@ -127,6 +128,8 @@ class EncoderReplica(Replica):
         super().__init__(settings, local)
         self._measured_texts_per_s = 0.0
         self._loading: Future[TextEncoder] = ThreadPoolExecutor(1, "encoder-loading").submit(self._load)
+        if settings.ray.encoders > 1:  # Serve sends texts here once this is constructed; others encode meanwhile
+            wait([self._loading])
         self._merger = Merger(self._encode, self.metrics)
         turn_counter = TurnCounter()
         self.run(

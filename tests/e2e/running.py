@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from actors.recommend.schema import Answer, Query
 from deploy.config.settings import Settings
@@ -26,8 +27,6 @@ from streaming.log.log import Sink
 from streaming.log.topics import ROOM_STATES
 from streaming.ports import free_port
 from streaming.recorded.playback import Event
-from streaming.simulated.config import SimulationConfig
-from streaming.simulated.simulate import Platform
 
 WAIT_S = 90.0  # a replica that loads torch on two busy cores takes 20 s
 ANSWER_GRACE_MS = 1_000  # from an end on room-states to the tables of every replica: milliseconds, unless starved
@@ -120,13 +119,20 @@ class Running:
         await_true(f"every process of {sorted(wanted)}", whole)
 
 
-class Load(threading.Thread):
-    """A simulated platform at real speed until told to stop; outlives the broker. events: how many were sent."""
+class Ticking(Protocol):
+    """A platform that is not real: its events, some time's worth after the other."""
 
-    def __init__(self, log: KafkaLog, config: SimulationConfig) -> None:
+    def ticks(self, start_ms: int) -> Iterator[Sequence[Event]]:
+        """Events in order; each tick is due at the time of its last one."""
+
+
+class Load(threading.Thread):
+    """A platform at real speed until told to stop; outlives the broker. events: how many were sent."""
+
+    def __init__(self, log: KafkaLog, platform: Ticking) -> None:
         super().__init__(name="load", daemon=True)
         self._log = log
-        self._platform = Platform(config)
+        self._platform = platform
         self._halt = threading.Event()
         self.events = 0
 

@@ -37,6 +37,7 @@ RUN_ELSEWHERE = {
     "make demo": "tests/e2e/test_demo.py, without make; CI's clone builds the same environment",
     'make demo ARGS="--seconds 20" | cat': "tests/e2e/test_demo.py",
     "make test": "this run",
+    "tidecast up --address 10.0.0.5:6379": "tests/e2e/hosts",
     "make venv": "this run's environment",
     "git clone … && cd tidecast": "nothing of ours",
     ". .venv/bin/activate": "the shell's own; the commands run from that environment here",

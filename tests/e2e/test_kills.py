@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from streaming.simulated.config import SimulationConfig
+from streaming.simulated.simulate import Platform
 from tests.e2e.running import Ends, Load, Running, Viewers, await_true
 from tests.reference import expected_profiles, expected_states, published_profiles, published_states
 from training.content.text_encoder import TextEncoder
@@ -26,7 +27,7 @@ def test_kills_lose_nothing_and_show_no_ended_room(tmp_path: Path) -> None:
     kills = list(KILLS.elements())
     rng.shuffle(kills)
     with Running(tmp_path, workers=2, replicas=2) as running:
-        ends, load = Ends(running.log), Load(running.log, PLATFORM)
+        ends, load = Ends(running.log), Load(running.log, Platform(PLATFORM))
         viewers = Viewers(running.client(), ends)
         for thread in (ends, load, viewers):
             thread.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import os
 import signal
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from deploy.config.http_settings import HttpConfig
 from deploy.http import admin
 from deploy.http.admin import AdminPort, admin_routes
 from deploy.http.api import Api
-from deploy.http.status import SystemStatus
+from deploy.http.host_posts import FolderStore
+from deploy.http.status import Board, SystemStatus
 from deploy.ray.haproxy import error_page
+from streaming.clock import ManualClock
 from streaming.errors import ConfigError
 from streaming.metrics import MemoryMetrics
 from streaming.ports import free_port
@@ -33,7 +36,8 @@ time.sleep(60)
 
 
 def port_of(folder: Path, port: int = 0) -> AdminPort:
-    routes = admin_routes(lambda: SystemStatus(at_ms=7, processes=[]), lambda: b"# metrics\n")
+    host = Board(FolderStore(folder), ManualClock(7))
+    routes = admin_routes(lambda: SystemStatus(at_ms=7, processes=[]), lambda: b"# metrics\n", host.read)
     return AdminPort(Api(routes, 1_024, MemoryMetrics()), "127.0.0.1", port, folder)
 
 
@@ -62,6 +66,32 @@ def test_metrics_and_state_are_there(tmp_path: Path) -> None:
     assert asked(tmp_path, b"GET /v1/status?x=1 HTTP/1.1\r\n\r\n")[0] == 400
     assert asked(tmp_path, b"GET /v1/status HTTP/1.0\r\n\r\n")[2] == b'{"at_ms":7,"processes":[]}'
     assert asked(tmp_path, b"HEAD /metrics HTTP/1.1\r\n\r\n")[2] == b""
+
+
+READY = {"ready": True, "reason": "", "lag": {}, "contact_age_s": 0.1, "live_rooms": 3}
+
+
+@pytest.mark.parametrize(
+    ("posts", "code", "said"),
+    [
+        ([], 503, b"no replica that answers is on this host"),
+        ([("room-worker", {"partitions": [0]}, True)], 503, b"no replica that answers is on this host"),
+        ([("recommender", {"ready": False, "reason": "still reading"}, True)], 503, b"still reading"),
+        ([("recommender", READY, False)], 503, b"no replica"),  # it was killed, and its post is not a second old
+        ([("recommender", READY, True)], 200, b'"live_rooms":3'),
+    ],
+)
+def test_a_host_is_ready_where_a_replica_of_its_own_is(
+    posts: list[tuple[str, dict[str, object], bool]], code: int, said: bytes, tmp_path: Path
+) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    board = Board(FolderStore(tmp_path), ManualClock(7))
+    for name, detail, runs in posts:
+        board.write(name, 0, os.getpid() if runs else ended.pid, "10.0.0.1", detail)
+    got, _, body = asked(tmp_path, b"GET /readyz HTTP/1.1\r\n\r\n")
+    assert got == code
+    assert said in body
 
 
 @pytest.mark.parametrize(

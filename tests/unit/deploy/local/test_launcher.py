@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from deploy.config.settings import Settings
 from deploy.local.launcher import Launcher
-from deploy.local.ray_driver import Order
-from deploy.ray.local_ray import ClusterError
+from deploy.local.ray_driver import Order, progress_line
+from deploy.ray.haproxy_home import ClusterError
 
 INTERPRETER = Path(__file__).parents[4] / "deploy" / "ray" / "interpreter"
 ORDER = Order(action="deploy", settings=Settings(), address="127.0.0.1:1", metrics_folder="", local=True)
@@ -37,3 +38,44 @@ def test_our_rays_python_collects_less_and_imports_the_sitecustomize_that_was_th
         check=True,
     )
     assert done.stdout.split() == ["theirs", "50000"]
+
+
+STEPS = """
+import sys, time
+for step in sys.argv[1:]:
+    print("progress: " + step, flush=True)
+    time.sleep(0.4)
+"""
+
+
+def of(*steps: str) -> Launcher:
+    """A launcher whose driver only says these steps, one each 0.4 s."""
+    launcher = Launcher({"PYTHONHOME": "/nowhere"})
+    launcher._process.wait(20)
+    launcher._process.stdin.close()
+    launcher._said.truncate(0)
+    launcher._process = subprocess.Popen(
+        [sys.executable, "-c", STEPS, *steps], stdin=subprocess.PIPE, bufsize=0, stdout=launcher._said
+    )
+    return launcher
+
+
+def test_a_deployment_that_makes_progress_may_take_longer_than_the_limit() -> None:
+    steps = [f"{n} of 9 × Encoder" for n in range(9)]
+    reported: list[str] = []
+    of(*steps).finish(2.5, reported.append)  # of 3.6
+    assert reported[-1] == steps[-1]
+    assert set(reported) <= set(steps)
+
+
+def test_one_that_stands_still_is_given_up_with_what_it_got_to() -> None:
+    with pytest.raises(ClusterError, match=r"nothing new for .*; so far 1 of 9 × Encoder"):
+        of(*["1 of 9 × Encoder"] * 100).finish(1.0)
+
+
+def test_progress_is_how_many_replicas_of_each_deployment_run() -> None:
+    deployments = {
+        "RoomWorker": SimpleNamespace(replica_states={"RUNNING": 1, "STARTING": 2}),
+        "Encoder": SimpleNamespace(replica_states={"STARTING": 1}),
+    }
+    assert progress_line(deployments) == "0 of 1 × Encoder, 1 of 3 × RoomWorker"

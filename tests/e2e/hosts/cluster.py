@@ -1,0 +1,266 @@
+"""A cluster for a test: hosts with Kafka and Redis, a Ray head, workers, the application. Never disturbs it unasked."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from deploy.config.settings import Settings
+from deploy.http.client import Client
+from deploy.http.status import Post
+from deploy.ray.cluster_host import ClusterHost
+from streaming.broker import KafkaLog
+from streaming.errors import TidecastError
+from tests.e2e.hosts.network import Host, Network, command_line
+from tests.e2e.running import await_true
+
+ROOT = Path(__file__).resolve().parents[3]
+PORTS = {"redis": 6379, "kafka": 9092, "gcs": 6379, "http": 8000, "admin": 8001}
+WORKERS = ("worker1", "worker2")
+HOSTS = ("head", *WORKERS)
+START_S = 240.0  # for the application, on two busy cores
+DRAIN_S = 60.0
+OBJECT_STORE = 100 << 20
+
+
+class Cluster:
+    """The cluster. For one thread. A context manager: everything that was started is gone on exit."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="th", dir="/tmp"))  # short: Ray's sockets lie below it
+        self.network = Network()
+        self._rays: dict[str, subprocess.Popen[bytes]] = {}
+        self.settings = Settings()
+
+    def __enter__(self) -> Cluster:
+        self.network.__enter__()
+        try:
+            self._start()
+        except BaseException:
+            self.keep_logs()
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.keep_logs()
+        self.network.__exit__(kind, error, trace)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def host(self, name: str) -> Host:
+        """A host by its name: store, head, worker1, worker2."""
+        return self.network.hosts[name]
+
+    @property
+    def log(self) -> KafkaLog:
+        """The log, for a test."""
+        return KafkaLog(self.settings.kafka)
+
+    def client(self, name: str) -> Client:
+        """A client that asks one host. For one thread."""
+        address = self.host(name).address
+        return Client(f"http://{address}:{PORTS['http']}", admin_url=f"http://{address}:{PORTS['admin']}")
+
+    def posts(self, name: str) -> list[Post]:
+        """What every process says of itself, as one host has it; of those only that live. Raises NotUp."""
+        with contextlib.closing(self.client(name)) as client:
+            return [post for post in client.status().processes if _alive(post.pid)]
+
+    def find(self, name: str, rank: int | None = None) -> Post:
+        """A living process of the application by name, and by rank where one is given."""
+        found: list[Post] = []
+
+        def there() -> bool:
+            for host in HOSTS:
+                with contextlib.suppress(TidecastError):
+                    found.extend(post for post in self.posts(host) if post.name == name and rank in (None, post.rank))
+                    break
+            return bool(found)
+
+        await_true(f"a {name}", there)
+        return found[0]
+
+    def host_of(self, post: Post) -> Host:
+        """The host on which a process runs."""
+        return next(host for host in self.network.hosts.values() if host.address == post.node)
+
+    def start_kafka(self) -> None:
+        """Starts the broker, or starts it again."""
+        store = self.host("store")
+        environment = {
+            "TIDECAST_LOCAL_KAFKA__HOST": store.address,
+            "TIDECAST_LOCAL_KAFKA__FOLDER": str(self.folder / "kafka"),
+        }
+        self._run(store, ["kafka", "start"], environment)
+
+    def kill_kafka(self) -> None:
+        """kill -9 of the broker."""
+        (pid,) = self.host("store").named(r"kafka\.Kafka")
+        os.kill(pid, signal.SIGKILL)
+        await_true("the end of the broker", lambda: not _alive(pid))
+
+    def start_ray(self, name: str) -> None:
+        """Starts Ray on a host: the head, or a worker that joins."""
+        host = self.host(name)
+        of_head = [f"--port={PORTS['gcs']}", "--head", "--include-dashboard=false", "--no-monitor"]
+        of_worker = [f"--address={self.address}"]
+        command = [
+            # without dashboard and agents, which take a tenth of a core each
+            *(sys.executable, "-m", "deploy.ray.head", "start", "--block", "--disable-usage-stats"),
+            *(of_head if name == "head" else of_worker),
+            *(f"--node-ip-address={host.address}", "--num-cpus=4", f"--object-store-memory={OBJECT_STORE}"),
+            *(f"--temp-dir={self.folder / name / 'r'}", "--include-log-monitor=false"),
+            "--runtime-env-agent-port=6390",  # else a raylet gives up where its agent starts slowly
+            f'--resources={{"{name}": 1}}',
+        ]
+        # Ray looks for another on this host, and here it sees the processes of all hosts
+        (self.folder / name / "r" / "ray_current_cluster").unlink(missing_ok=True)
+        self._rays[name] = host.start(command, self.folder / f"{name}.log", self.environment(name))
+
+    def environment(self, name: str) -> Mapping[str, str]:
+        """What `tidecast cluster-env` prints on that host."""
+        store = f"{self.host('store').address}:{PORTS['redis']}"
+        host = ClusterHost(self.folder / name, store, "test") if name == "head" else ClusterHost(self.folder / name)
+        # a head asks for a token where it finds one of its user, and the others then have none
+        return {**host.environment(self.settings.http.limits), "RAY_AUTH_MODE": "disabled"}
+
+    @property
+    def address(self) -> str:
+        """The head's address."""
+        return f"{self.host('head').address}:{PORTS['gcs']}"
+
+    def up(self, name: str = "head") -> None:
+        """`tidecast up` on a host."""
+        self._run(self.host(name), ["-v", "up", "--address", self.address], self.environment(name))
+
+    def drain(self, name: str) -> None:
+        """Tells Ray that a host goes, and takes it away once nothing of the application is on it, or after DRAIN_S."""
+        host = self.host(name)
+        (raylet,) = host.named(r"raylet/raylet ")
+        node = next(word.partition("=")[2] for word in command_line(raylet).split() if word.startswith("--node_id="))
+        command = [
+            *(sys.executable, "-m", "ray.scripts.scripts", "drain-node", f"--address={self.address}"),
+            *(f"--node-id={node}", "--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=the host goes"),
+            f"--deadline-remaining-seconds={DRAIN_S:.0f}",
+        ]
+        self._wait(self.host("head").start(command, self.folder / "drain.txt", self.environment("head")), "drain.txt")
+        deadline_s = time.monotonic() + DRAIN_S
+        while host.named("ray::ServeReplica") and time.monotonic() < deadline_s:
+            time.sleep(0.5)
+        host.kill()
+
+    def keep_logs(self) -> None:
+        """Keeps what was logged, where HOSTS_LOGS names a folder: for who looks for a failure's cause."""
+        if kept := os.environ.get("HOSTS_LOGS"):
+            for logs in [
+                *self.folder.glob("*.log"),
+                *self.folder.glob("*.txt"),
+                *self.folder.glob("*/r/session_2*/logs"),
+            ]:
+                where = Path(kept, logs.relative_to(self.folder).parts[0])
+                with contextlib.suppress(shutil.Error, OSError):
+                    if logs.is_dir():
+                        shutil.copytree(logs, where, symlinks=True, dirs_exist_ok=True)
+                    else:
+                        shutil.copy(logs, Path(kept, logs.name))
+
+    def _start(self) -> None:
+        store = self.network.add("store")
+        for name in HOSTS:
+            self.network.add(name)
+            (self.folder / name).mkdir()
+        self.settings = _settings(f"{store.address}:{PORTS['kafka']}", self.folder)
+        _write(self.settings, self.folder / "tidecast.toml")
+        redis = ["redis-server", "--bind", store.address, "--port", str(PORTS["redis"]), "--protected-mode", "no"]
+        store.start([*redis, "--appendonly", "no", "--save", ""], self.folder / "redis.log", {}, self.folder)
+        self.start_ray("head")
+        self.start_kafka()
+        await_true("the head", lambda: self._started("head"))
+        for name in WORKERS:
+            self.start_ray(name)
+        for name in WORKERS:
+            await_true(name, lambda name=name: self._started(name))
+        self.up()
+
+    def _started(self, name: str) -> bool:
+        """Whether Ray has started on a host. One that gave up, on a busy machine, is started again."""
+        if self._rays[name].poll() is not None:
+            self.host(name).kill()
+            self.start_ray(name)
+        return "Ray runtime started" in (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def _run(self, host: Host, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        file = self.folder / "tidecast.toml"
+        command = [sys.executable, "-m", "deploy.cli", *(["--config", str(file)] if file.exists() else []), *arguments]
+        places = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
+        log = f"{arguments[-1] if arguments[0] == 'kafka' else 'up'}.txt"
+        given = {**environment, "PYTHONPATH": places}
+        self._wait(host.start(command, self.folder / log, given, self.folder), log)
+
+    def _wait(self, process: subprocess.Popen[bytes], log: str) -> None:
+        code = process.wait(START_S)
+        said = (self.folder / log).read_text(errors="replace")[-3_000:]
+        assert code == 0, f"{process.args} ended with {code}: {said}"
+
+
+def why_not() -> str:
+    """Why no such cluster can be started here; "" where it can."""
+    return "" if shutil.which("redis-server") else "redis-server is not installed (apt install redis-server)"
+
+
+def _settings(servers: str, folder: Path) -> Settings:
+    base = Settings()
+    return dataclasses.replace(
+        base,
+        kafka=dataclasses.replace(base.kafka, bootstrap_servers=servers, session_timeout_s=6.0),
+        topics=dataclasses.replace(base.topics, room_partitions=4, viewer_partitions=4),
+        encoder=dataclasses.replace(base.encoder, max_tokens=32),
+        registry=dataclasses.replace(base.registry, uri=f"file://{folder}/models"),
+        http=dataclasses.replace(base.http, host="0.0.0.0", admin_host="0.0.0.0", replicas=3),
+        ray=dataclasses.replace(
+            base.ray,
+            room_workers=2,
+            profile_workers=2,
+            encoders=2,
+            replicas_per_host=1,
+            encoders_per_host=1,
+            health_check_timeout_s=4.0,
+            send_code=False,
+        ),
+    )
+
+
+def _write(settings: Settings, file: Path) -> None:
+    """The settings as a file that the command line reads: those that differ from the defaults."""
+    lines = []
+    for section in dataclasses.fields(settings):
+        now, usual = getattr(settings, section.name), getattr(Settings(), section.name)
+        changed = [
+            f"{item.name} = {msgspec.json.encode(getattr(now, item.name)).decode()}"
+            for item in dataclasses.fields(now)
+            if getattr(now, item.name) != getattr(usual, item.name)
+        ]
+        lines += [f"[{section.name}]", *changed] if changed else []
+    file.write_text("\n".join(lines) + "\n")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,0 +1,57 @@
+"""The table of what faults cost, for a terminal and for docs/reliability.md. Never measures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.e2e.hosts.faults import FAULTS
+from tests.e2e.hosts.trial import Outcome
+
+BEGIN, END = "<!-- hosts: begin -->", "<!-- hosts: end -->"
+HEAD = ("fault", "requests", "failed", "worst answer", "full after", "fresh after", "dead rooms", "state at the end")
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """The outcomes as a Markdown table."""
+    rows = [HEAD, ("---",) * len(HEAD), *(_row(outcome) for outcome in outcomes)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def write(outcomes: Sequence[Outcome], command: str, machine: str, file: Path) -> None:
+    """Replaces rows between the two markers of the file; those of faults that were not tried this time stay.
+
+    Raises ValueError where a marker is missing.
+    """
+    text = file.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    old, marked, after = rest.partition(END)
+    if not marked:
+        raise ValueError(f"{file} lacks {BEGIN} or {END}")
+    head, rule, *rows = table(outcomes).splitlines()
+    found = {_fault(row): row for row in [*_rows(old), *rows]}
+    order = [fault.name for fault in FAULTS if fault.name in found]
+    lines = [head, rule, *(found[name] for name in order)]
+    made = f"Made by `{command}` on {machine}:"
+    file.write_text(f"{before}{BEGIN}\n{made}\n\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf-8")
+
+
+def _rows(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("| ")][2:]
+
+
+def _fault(row: str) -> str:
+    return row.split(" | ", maxsplit=1)[0].removeprefix("| ")
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    return (
+        outcome.fault,
+        f"{outcome.requests:,}",
+        f"{len(outcome.failures)}",
+        f"{outcome.worst_s:.2f} s",
+        f"{outcome.full_s:.1f} s",
+        f"{outcome.fresh_s:.1f} s",
+        f"{len(outcome.dead)}",
+        outcome.differing or "as undisturbed",
+    )

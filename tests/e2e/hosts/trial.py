@@ -1,0 +1,155 @@
+"""One fault under load, and what users noticed of it. Never decides which faults there are."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from streaming.simulated.config import SimulationConfig
+from streaming.simulated.simulate import Platform
+from tests.e2e.hosts.asker import Asked, Asker
+from tests.e2e.hosts.capacity import Capacity
+from tests.e2e.hosts.cluster import HOSTS, PORTS, Cluster
+from tests.e2e.hosts.faults import Fault, nothing
+from tests.e2e.hosts.probes import Probes
+from tests.e2e.running import Ends, Load
+from tests.e2e.settled import differing_states
+from training.content.text_encoder import TextEncoder
+
+LOGGER = logging.getLogger(__name__)
+PLATFORM = SimulationConfig(
+    seed=5, rooms=16, viewers=120, chat_per_room_s=0.3, room_lifetime_s=120.0, topic_s=40.0, visit_s=20.0
+)
+FRESH_MS = 5_000  # usual are one or two, more while the machine is busy with others
+QUIET_S = 8.0  # that all must be well before a fault counts as over
+WAIT_S = 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a fault cost. Times from its beginning; requests are those to hosts that live on."""
+
+    fault: str
+    requests: int
+    failures: Sequence[str]
+    worst_s: float
+    full_s: float
+    fresh_s: float
+    dead: Sequence[str]
+    elsewhere: Mapping[str, int]  # failures at hosts that were gone or came back, by kind
+    differing: str  # rooms and viewers whose state is not that of an undisturbed fold; "" for none
+
+    @property
+    def keeps_promises(self) -> bool:
+        """Whether nobody was failed, no ended room returned, and the state is right."""
+        return not (self.failures or self.dead or self.differing)
+
+
+class Trials:
+    """A cluster under load. A context manager. For one thread."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._ends = Ends(cluster.log)
+        self._probes = Probes(cluster.settings.topics.room_partitions)
+        self._askers = {
+            name: Asker(cluster.host(name).address, PORTS["http"], self._probes.rooms, self._ends) for name in HOSTS
+        }
+        self._encoder = TextEncoder(cluster.settings.encoder)  # one: it remembers what it has encoded
+        self._capacity = Capacity(cluster, HOSTS)
+        self._loads = self._new_loads()
+        self._there = {*HOSTS}
+
+    def __enter__(self) -> Trials:
+        for thread in (self._ends, *self._loads, self._capacity, *self._askers.values()):
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for thread in (*self._askers.values(), self._capacity, self._ends):
+            thread.halt()
+        self._halt_loads()
+
+    def run(self, fault: Fault) -> Outcome:
+        """Waits until all is well, inflicts the fault, waits until all is well again, then compares the state."""
+        if not any(load.is_alive() for load in self._loads):
+            self._loads = self._new_loads()
+            for load in self._loads:
+                load.start()
+        self._capacity.living = sorted(self._there)
+        self._await_well(time.monotonic(), self._capacity.living, f"before {fault.name}")
+        dead_before = {name: len(asker.dead) for name, asker in self._askers.items()}
+        left = sorted(self._there - {*fault.gone})
+        began_s = time.monotonic()
+        self._there = {*left} if fault.stays_away else {*left, *fault.back, *fault.gone}
+        self._capacity.living = sorted(self._there)
+        with self._ends.outage() if fault.kafka_away else contextlib.nullcontext():
+            fault.inflict(self._cluster)
+        well = self._await_well(began_s, left, f"after {fault.name}")
+        asked = [one for name in left for one in self._askers[name].since(began_s)]
+        failures = [
+            f"{name} after {one.began_s - began_s:.1f} s: {one.failure}"
+            for name in left
+            for one in self._askers[name].since(began_s)
+            if one.failure
+        ]
+        away = [one for name in (*fault.gone, *fault.back) for one in self._askers[name].since(began_s)]
+        self._halt_loads()
+        differing = differing_states(self._cluster.log, self._cluster.settings, self._encoder)
+        dead = [one for name in left for one in self._askers[name].dead[dead_before[name] :]]
+        outcome = Outcome(
+            fault.name,
+            len(asked),
+            failures,
+            max((one.took_s for one in asked), default=0.0),
+            *well,
+            dead,
+            Counter(one.failure[:60] for one in away if one.failure),
+            differing,
+        )
+        if fault.heal is not nothing:
+            fault.heal(self._cluster)
+            self._there |= {*fault.gone}
+        return outcome
+
+    def _new_loads(self) -> Sequence[Load]:
+        self._platform = Platform(PLATFORM)
+        return [Load(self._cluster.log, platform) for platform in (self._platform, self._probes)]
+
+    def _halt_loads(self) -> None:
+        for load in self._loads:
+            if load.is_alive():
+                load.halt()
+        sink = self._cluster.log.sink()  # else rooms of many faults would crowd the probes out of an answer
+        for event in self._platform.close():
+            sink.send(event.topic, event.key, event.value)
+        sink.flush()
+        sink.close()
+
+    def _await_well(self, began_s: float, left: Sequence[str], when: str) -> tuple[float, float]:
+        """Waits until capacity is full and answers are fresh: the seconds to each, or as much as WAIT_S."""
+        deadline_s = time.monotonic() + WAIT_S
+        while True:
+            time.sleep(0.5)
+            full_s = max(
+                (one.at_s for one in self._capacity.looked if one.missing and one.at_s > began_s), default=began_s
+            )
+            stale = [one.began_s for name in left for one in self._askers[name].since(began_s) if _is_bad(one)]
+            fresh_s = max(stale, default=began_s)
+            now_s = time.monotonic()
+            looked_s = self._capacity.looked[-1].at_s if self._capacity.looked else 0.0
+            if min(now_s, looked_s) - max(full_s, fresh_s) > QUIET_S:
+                return full_s - began_s, fresh_s - began_s
+            missing = self._capacity.looked[-1].missing if self._capacity.looked else "a look"
+            last = {name: self._askers[name].asked[-1] for name in left if self._askers[name].asked}
+            if now_s > deadline_s:
+                LOGGER.warning("%s: not well within %.0f s; missing: %s; asked: %s", when, WAIT_S, missing, last)
+                return full_s - began_s, fresh_s - began_s
+
+
+def _is_bad(asked: Asked) -> bool:
+    return bool(asked.failure) or asked.stale_ms > FRESH_MS

@@ -1,0 +1,52 @@
+"""Tests that a place which only one host sees is refused on a cluster of several."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from deploy.config.settings import Settings
+from deploy.config.shared_places import require_shared
+from streaming.errors import ConfigError
+
+
+def settings(registry: str = "s3://bucket/models", archive: str = "", folder: str = "", every_s: float = 0) -> Settings:
+    base = Settings()
+    return dataclasses.replace(
+        base,
+        registry=dataclasses.replace(base.registry, uri=registry),
+        archive=dataclasses.replace(base.archive, uri=archive),
+        training=dataclasses.replace(base.training, folder=folder or base.training.folder, every_s=every_s),
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        ("registry.uri", settings(registry=".tidecast/models")),
+        ("registry.uri", settings(registry="/var/models")),
+        ("archive.uri", settings(archive="archive")),
+        ("training.folder", settings(archive="s3://bucket/archive", folder="/var/training", every_s=60)),
+    ],
+)
+def test_a_path_is_refused_on_several_hosts_and_the_error_says_what_to_do(key: str, wrong: Settings) -> None:
+    require_shared(wrong, 1)
+    with pytest.raises(ConfigError, match=rf"^{key} is '.*': a path, but the cluster has 3 hosts") as err:
+        require_shared(wrong, 3)
+    assert "file:///mnt" in str(err.value)
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/x", "file:///mnt/shared/x", "abfs://container@account/x"])
+def test_a_uri_is_taken_as_seen_by_all(place: str) -> None:
+    require_shared(settings(place, place, place, every_s=60), 3)
+
+
+def test_what_is_not_used_is_not_looked_at() -> None:
+    require_shared(settings(archive="", folder="relative", every_s=60), 3)
+
+
+def test_a_mounted_training_folder_is_used_as_a_path() -> None:
+    mounted = settings(folder="file:///mnt/shared/training").training.below(Path("/elsewhere"))
+    assert mounted.folder == "/mnt/shared/training"
