@@ -31,6 +31,9 @@ class RayConfig(Section):
     encoders_per_host: CountOrZero = 0  # the same for Encoders, so that one vanished host does not take them all
     # on a cluster: whether a checkout's code is sent to the hosts; false where each has it installed: it starts sooner
     send_code: bool = True
+    # true: each process logs a JSON object a line on its stdout, for a cluster's log collector. Ray keeps that in a
+    # file of its own unless RAY_LOG_TO_STDERR=1 is in its environment
+    json_logs: bool = False
     object_store_mb: Annotated[int, Meta(ge=80)] = 100  # nothing of ours is in it; Ray's least is 75
     health_check_timeout_s: Positive = 10.0  # a killed process is seen at once anyway; 2 finds a vanished host sooner,
     # 10 lets a check wait for its turn on two busy cores

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from deploy.config.key import EnvText, Key, convert, is_secret
+from streaming.errors import ConfigError
 
 if TYPE_CHECKING:
     from deploy.config.settings import Settings
@@ -18,14 +19,24 @@ def without_secrets(settings: Settings) -> Settings:
 
 
 def with_secrets(settings: Settings, environ: Mapping[str, str], component: str) -> Settings:
-    """The settings as one process uses them: secrets from its own environment, and its component's user of Kafka."""
+    """The settings as one process uses them: secrets from its own environment, and its component's user of Kafka.
+
+    Raises ConfigError where Kafka has a user and this process no password for it.
+    """
     given = {
         key.name: convert(EnvText(environ[key.variable]), key, f"env {key.variable}")
         for key in _secrets()
         if key.variable in environ
     }
     settings = _replaced(settings, given)
-    return dataclasses.replace(settings, kafka=settings.kafka.as_component(component))
+    kafka = settings.kafka.as_component(component)
+    if kafka.sasl_plain_username and not (kafka.sasl_plain_password or kafka.sasl_credentials_file):
+        raise ConfigError(
+            f"kafka.sasl_plain_username is {kafka.sasl_plain_username!r}, and this process has no password for it. "
+            "Secrets do not travel to a cluster: set TIDECAST_KAFKA__SASL_PLAIN_PASSWORD on each host before its "
+            "`ray start`, or kafka.sasl_credentials_file"
+        )
+    return dataclasses.replace(settings, kafka=kafka)
 
 
 def _secrets() -> list[Key]:

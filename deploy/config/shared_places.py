@@ -1,7 +1,8 @@
-"""The check that what several hosts read and write is where each of them sees it. Never opens any of it."""
+"""What several hosts have in common: the places that they read and write, and the vectors. Never opens any of it."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 from deploy.config.settings import Settings
@@ -23,6 +24,17 @@ def require_shared(settings: Settings, hosts: int) -> None:
                 f"place of its own. Set {key} to what every host reaches: a URI such as s3://bucket/tidecast, or "
                 "file:///mnt/shared/tidecast where that folder is mounted on all of them"
             )
+
+
+def same_vectors(settings: Settings, hosts: int) -> Settings:
+    """The settings with one precision of the Encoder for all hosts, where each would choose by its own processor.
+
+    Vectors of another precision are another version's: a room would lose its vectors whenever its texts went to another
+    host. fp32 is what every processor does; where all of them multiply bf16 natively, or have GPUs, set bf16.
+    """
+    if hosts < 2 or settings.encoder.precision != "auto":
+        return settings
+    return dataclasses.replace(settings, encoder=dataclasses.replace(settings.encoder, precision="fp32"))
 
 
 def _places(settings: Settings) -> Iterator[tuple[str, str]]:

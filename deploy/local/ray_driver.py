@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from deploy.config.secrets import without_secrets
 from deploy.config.settings import Settings
-from deploy.config.shared_places import require_shared
+from deploy.config.shared_places import require_shared, same_vectors
 from deploy.terminal.console import say
 from streaming.errors import TidecastError
 
@@ -57,8 +58,9 @@ def main() -> int:
         logging_level="ERROR",
     )
     if order.action == "deploy":
+        hosts = len({node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]})
         try:
-            require_shared(order.settings, len({node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}))
+            require_shared(order.settings, hosts)
         except TidecastError as err:
             say(str(err), file=sys.stderr)
             return 1
@@ -68,7 +70,9 @@ def main() -> int:
         threading.Thread(target=_say_progress, name="progress", daemon=True).start()
         # another's cluster may grow: it has no GPU before something asks for one
         gpus = ray.cluster_resources().get("GPU", 0.0) if order.local else order.settings.ray.encoder_gpus
-        deploy(order.settings, Placement(order.metrics_folder, gpus, order.local))
+        # what is pickled for a replica can be read by whoever reaches Ray: each host reads its own secrets
+        settings = order.settings if order.local else same_vectors(without_secrets(order.settings), hosts)
+        deploy(settings, Placement(order.metrics_folder, gpus, order.local))
     else:
         with contextlib.suppress(Exception):  # it may not have got that far
             serve.delete(APPLICATION, _blocking=True)

@@ -19,7 +19,7 @@ from deploy.http.host_posts import FolderStore
 from deploy.http.status import Board
 from deploy.ray.ray_patches import KvStore, keep_on_loopback
 from deploy.serve.worker_thread import WorkerThread
-from deploy.terminal.console import log_to_stderr
+from deploy.terminal.console import log_as_json, log_to_stderr
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
 from streaming.log.watched_log import TurnCounter, WatchedLog
@@ -41,15 +41,18 @@ class Replica:
     _worker: WorkerThread | None = None  # None before `run`
 
     def __init__(self, settings: Settings, local: bool) -> None:
-        log_to_stderr(logging.INFO, beside_others=True)  # in a file for each process; `tidecast logs` shows it
+        context = serve.get_replica_context()
+        self.rank: int = context.rank.rank
+        if settings.ray.json_logs:
+            log_as_json(logging.INFO, lambda: self.member)
+        else:
+            log_to_stderr(logging.INFO, beside_others=True)  # in a file for each process; `tidecast logs` shows it
         if local:
             keep_on_loopback()
         self.settings = settings = with_secrets(settings, os.environ, self.name)
         self.clock = SystemClock()
         self.metrics = PrometheusMetrics()
         self.board = Board(KvStore(), self.clock)
-        context = serve.get_replica_context()
-        self.rank: int = context.rank.rank
         self._host = ray.util.get_node_ip_address()
         http = settings.http
         folder = Path(os.environ[MULTIPROCESS_DIR_VARIABLE])
@@ -62,7 +65,6 @@ class Replica:
 
     def reconfigure(self, _user_config: object, rank: ReplicaRank) -> None:
         """Takes the rank that Serve gives this replica, at its start and when others came or went. Called by Serve."""
-        self._node = f"{rank.node_rank}"
         if self.rank != rank.rank:
             self.rank = rank.rank
             LOGGER.info("%s from now on", self.member)

@@ -12,6 +12,8 @@ import re
 import sys
 import threading
 import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -77,6 +79,19 @@ def log_to_stderr(ours: int, *, beside_others: bool = False) -> None:
             logger.handlers, logger.propagate = [handler], False
 
 
+def log_as_json(ours: int, process: Callable[[], str]) -> None:
+    """Sends our own log lines to the process's stdout, a JSON object each, for a log collector: see JsonFormatter.
+
+    process: who logs, such as "room-worker-0", asked for each line.
+    """
+    handler = logging.StreamHandler(sys.__stdout__)
+    handler.setFormatter(JsonFormatter(process))
+    for name in OUR_LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(ours)
+
+
 def console(*, stderr: bool = False, file: TextIO | None = None, width: int | None = None) -> CleanConsole:
     """A rich console. Lines that do not go to a terminal may have any length: piped output is not cut."""
     from deploy.terminal.clean_console import CleanConsole  # noqa: PLC0415  rich is slow to import, and `--help` needs none of it
@@ -126,6 +141,31 @@ class CleanFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return clean(without_secrets(super().format(record)))
+
+
+class JsonFormatter(logging.Formatter):
+    """A formatter of log lines as JSON: time (RFC 3339, UTC), level, logger, process, message; error, the traceback.
+
+    Secrets in URIs are masked, as in a CleanFormatter's lines.
+    """
+
+    def __init__(self, process: Callable[[], str]) -> None:
+        super().__init__()
+        self._process = process
+        self._clean = CleanFormatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {
+            "time": time.replace("+00:00", "Z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "process": self._process(),
+            "message": without_secrets(record.getMessage()),
+        }
+        if record.exc_info:
+            line["error"] = without_secrets(self._clean.formatException(record.exc_info))
+        return as_json(line)
 
 
 def without_secrets(text: str) -> str:

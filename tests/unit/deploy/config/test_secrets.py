@@ -40,3 +40,12 @@ def test_a_password_that_cannot_be_read_is_an_error_that_names_the_file(tmp_path
     config = KafkaConfig(bootstrap_servers="a:1", sasl_credentials_file=str(tmp_path / "none"))
     with pytest.raises(ConfigError, match=r"kafka\.sasl_credentials_file .*none cannot be read"):
         config.client()
+
+
+def test_a_user_without_a_password_is_an_error_that_says_where_to_set_it() -> None:
+    settings = load(None, {"TIDECAST_KAFKA__SASL_PLAIN_USERNAME": "tidecast"}).settings
+    with pytest.raises(ConfigError, match=r"'tidecast'.*TIDECAST_KAFKA__SASL_PLAIN_PASSWORD on each host"):
+        with_secrets(settings, {}, "encoder")
+    assert (
+        with_secrets(settings, {"TIDECAST_KAFKA__SASL_PLAIN_PASSWORD": "p"}, "encoder").kafka.sasl_plain_password == "p"
+    )

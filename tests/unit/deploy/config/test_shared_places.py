@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.config.settings import Settings
-from deploy.config.shared_places import require_shared
+from deploy.config.shared_places import require_shared, same_vectors
 from streaming.errors import ConfigError
 
 
@@ -50,3 +50,11 @@ def test_what_is_not_used_is_not_looked_at() -> None:
 def test_a_mounted_training_folder_is_used_as_a_path() -> None:
     mounted = settings(folder="file:///mnt/shared/training").training.below(Path("/elsewhere"))
     assert mounted.folder == "/mnt/shared/training"
+
+
+def test_several_hosts_have_one_precision_whatever_their_processors_are() -> None:
+    base = Settings()
+    assert same_vectors(base, 1) == base
+    assert same_vectors(base, 3).encoder.precision == "fp32"
+    chosen = dataclasses.replace(base, encoder=dataclasses.replace(base.encoder, precision="bf16"))
+    assert same_vectors(chosen, 3) == chosen

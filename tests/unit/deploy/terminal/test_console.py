@@ -8,6 +8,7 @@ import json
 import logging
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
@@ -183,6 +184,27 @@ def test_log_lines_reach_stderr_beside_whoever_has_replaced_it() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stderr.splitlines()[0].endswith("INFO deploy.serve.worker_thread room-worker-0 begins")
     assert "noise" not in done.stderr
+
+
+def test_log_lines_as_json_are_one_object_a_line_on_stdout_without_secrets() -> None:
+    code = (
+        "import logging\n"
+        "from deploy.terminal.console import log_as_json\n"
+        "log_as_json(logging.INFO, lambda: 'room-worker-0')\n"
+        "log = logging.getLogger('streaming.log.loop')\n"
+        "log.debug('noise')\n"
+        "log.warning('%s:\\n\\x1b]0;x\\x07 %s', 'g-0', 's3://K:SECRET@bucket')\n"
+        "try:\n    1 / 0\nexcept ZeroDivisionError:\n    log.exception('it ended')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert first["message"] == "g-0:\n\x1b]0;x\x07 s3://K:********@bucket"
+    assert not UNSAFE.search(done.stdout)
+    wanted = {"level": "WARNING", "logger": "streaming.log.loop", "process": "room-worker-0"}
+    assert wanted.items() <= first.items()
+    assert datetime.fromisoformat(first["time"]).utcoffset() == timedelta(0)
+    assert "ZeroDivisionError" in second["error"]
+    assert done.stderr == ""
 
 
 def test_text_that_the_encoding_lacks_is_escaped_not_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
