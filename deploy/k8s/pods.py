@@ -18,7 +18,8 @@ from deploy.k8s.installation import (
     Installation,
     quoted,
 )
-from deploy.ray.local_ray import patient_environment, ray_environment
+from deploy.ray.cluster_host import cluster_environment
+from deploy.ray.local_ray import ray_environment
 from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE
 
 USER = 10001  # in the image; below 10000 a host may have a user of that number
@@ -129,7 +130,7 @@ class RayPod:
         ray = {name: value for name, value in ray_environment().items() if name not in AUTOSCALER_KEEPS}
         return {
             **ray,
-            **patient_environment(1.0),
+            **cluster_environment(),
             "HOME": "/tmp",
             "NUMBA_CACHE_DIR": NUMBA_FOLDER,
             MULTIPROCESS_DIR_VARIABLE: METRICS_FOLDER,

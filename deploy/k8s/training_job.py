@@ -9,6 +9,8 @@ import ray
 from deploy.k8s.installation import CONFIG_FILE, CONFIG_FOLDER, Installation
 from deploy.k8s.manifest import Manifest, manifest
 from deploy.k8s.pods import TRAIN_FOLDER, RayPod, Size
+from deploy.ray.cluster_host import PATIENCE
+from deploy.ray.local_ray import patient_environment
 
 USER = "trainer"
 LONGEST_S = 6 * 3600  # a run that takes longer hangs
@@ -46,6 +48,7 @@ def _cluster(here: Installation) -> dict[str, Any]:
         store=True,
         ports={"gcs-server": 6379, "dashboard": 8265, "client": 10001},
         environment={
+            **patient_environment(PATIENCE),  # one pod, all of its processors at work: nobody waits to hear it is gone
             "TIDECAST_KAFKA__SASL_PLAIN_USERNAME": kafka.sasl_plain_username,
             "TIDECAST_KAFKA__SASL_CREDENTIALS_FILE": kafka.sasl_credentials_file,
             "TIDECAST_TRAINING__FOLDER": TRAIN_FOLDER,

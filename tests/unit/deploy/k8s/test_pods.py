@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.k8s.overlays import OVERLAYS
 from deploy.k8s.pods import DRAIN_S, PRE_STOP_S
+from deploy.ray.cluster_host import ClusterHost
 from tests.unit.deploy.k8s.made import here, made, of_kind, pod_templates, the
 
 ALL = [(overlay, name) for overlay in OVERLAYS for name in ("head", "serving", "encoder", "trainer", "tidecast-gcs")]
@@ -107,6 +109,27 @@ def test_what_ray_writes_is_on_a_volume(overlay: str) -> None:
         mounted = tuple(mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly"))
         for variable in ("HOME", "NUMBA_CACHE_DIR", "PROMETHEUS_MULTIPROC_DIR"):
             assert environment[variable].startswith(mounted), variable
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_ray_is_given_in_a_pod_what_any_host_of_a_cluster_is_given(
+    overlay: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that `tidecast cluster-env` prints, but for the paths of a host: a pod has a file system of its own."""
+    monkeypatch.chdir(tmp_path)
+    printed = ClusterHost(Path("host")).environment(here(overlay).settings.http.limits)
+    of_paths = {name for name, value in printed.items() if "/" in value or value.startswith("host")}
+    of_paths |= {"PYTHONPATH", "RAY_SERVE_HAPROXY_NBTHREAD"}  # the image has the first; 4 is Serve's own
+    assert {"RAY_health_check_failure_threshold", "RAY_SERVE_HAPROXY_RETRY_ON"} <= printed.keys() - of_paths
+    for name in ("head", "serving", "encoder"):
+        environment = {one["name"]: one["value"] for one in spec_of(overlay, name)["containers"][0]["env"]}
+        different = {key for key in printed.keys() - of_paths if environment.get(key) != printed[key]}
+        assert not different, name
+
+
+def test_a_training_pod_that_is_busy_with_its_work_does_not_count_as_gone() -> None:
+    environment = {one["name"]: one["value"] for one in spec_of("prod", "trainer")["containers"][0]["env"]}
+    assert int(environment["RAY_health_check_timeout_ms"]) >= 10_000
 
 
 def test_a_change_of_settings_makes_new_pods() -> None:
