@@ -115,8 +115,20 @@ def _require_a_cluster(settings: Settings) -> None:
                 f"{name} is {uri!r}, a place in one pod; give a URI that all pods reach, such as s3://bucket/folder, "
                 f"or kubernetes.store_volume and file://{STORE_FOLDER}/..."
             )
+    _require_room(settings)
     if settings.training.every_s:
         raise ConfigError("training.every_s is set; on Kubernetes, kubernetes.train_schedule says when to train")
+
+
+def _require_room(settings: Settings) -> None:
+    """Raises ConfigError: replicas would wait for a pod for ever, because each pod takes only so many."""
+    per_pod, pods = settings.ray.replicas_per_host, settings.kubernetes.most_serving_pods
+    most = settings.scaling.most("recommenders", settings.http.replicas)
+    if per_pod and most > per_pod * pods:
+        raise ConfigError(
+            f"there may be {most} Recommenders, but {pods} pods with ray.replicas_per_host = {per_pod} hold "
+            f"{per_pod * pods}; raise kubernetes.most_serving_pods, or give less for scaling.recommenders"
+        )
 
 
 def quoted(value: Any) -> str:
