@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.k8s.overlays import OVERLAYS
-from deploy.k8s.pods import DRAIN_S, PRE_STOP_S
+from deploy.k8s.pods import DRAIN_S, LEAVE, LEAVING_S, UNSEEN_S
 from deploy.ray.cluster_host import ClusterHost
 from tests.unit.deploy.k8s.made import here, made, of_kind, pod_templates, the
 
@@ -52,15 +54,55 @@ def test_the_autoscaler_alone_has_a_token_and_what_restricted_asks_for() -> None
     assert "/var/run/secrets/kubernetes.io/serviceaccount" in {mount["mountPath"] for mount in options["volumeMounts"]}
 
 
-@pytest.mark.parametrize("name", ["head", "serving", "encoder", "trainer"])
+@pytest.mark.parametrize("name", ["serving", "encoder"])
 def test_a_pod_is_killed_only_after_it_has_drained(name: str) -> None:
     spec = spec_of("prod", name)
-    assert spec["terminationGracePeriodSeconds"] > PRE_STOP_S + DRAIN_S
-    hard_stop_s = {one["name"]: one.get("value") for one in spec["containers"][0]["env"]}[
-        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"
-    ]
-    assert float(hard_stop_s or 0) < DRAIN_S
-    assert here("prod").settings.ray.stop_timeout_s < DRAIN_S, "offsets are committed before"
+    stop_s = here("prod").settings.ray.stop_timeout_s
+    assert spec["terminationGracePeriodSeconds"] > LEAVING_S + stop_s
+    assert stop_s < DRAIN_S, "offsets are committed before"
+    environment = {one["name"]: one.get("value") for one in spec["containers"][0]["env"]}
+    assert float(environment["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"] or 0) < DRAIN_S
+
+
+def test_the_head_and_the_training_pod_end_at_once() -> None:
+    """They have no replica to lead away, and each second that the old head has is one without the new."""
+    for name in ("head", "trainer"):
+        assert "lifecycle" not in spec_of("prod", name)["containers"][0]
+
+
+def test_replicas_of_a_pod_that_goes_are_led_away_before_ray_ends(tmp_path: Path) -> None:
+    """The hook as it is, with the processes of a pod as files, and `ray` and `sleep` that write down their calls."""
+    processes = {
+        "1": "/bin/bash",
+        "30": "raylet/raylet\0--node_id=abc\0",
+        "31": "ray::ServeReplica:tidecast:RoomWorker",
+    }
+    for pid, line in processes.items():
+        (tmp_path / "proc" / pid / "fd").mkdir(parents=True)
+        (tmp_path / "proc" / pid / "cmdline").write_text(line)
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    gone = f"grep -c sleep {tmp_path}/calls | grep -qx 3 && rm -r {tmp_path}/proc/31"
+    for name, rest in (("ray", "echo accepted"), ("sleep", f"{gone}; true")):
+        (commands / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{tmp_path}/calls\n{rest}\n')
+        (commands / name).chmod(0o755)
+    hook = spec_of("prod", "serving")["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    command = [word.replace("/proc/", f"{tmp_path}/proc/") for word in hook]
+    subprocess.run(command, env={"PATH": f"{commands}:/usr/bin:/bin"}, check=False, timeout=30)
+    drain, *waits = (tmp_path / "calls").read_text().splitlines()
+    assert drain.startswith("ray drain-node --node-id abc --reason DRAIN_NODE_REASON_PREEMPTION")
+    assert drain.endswith(f"--deadline-remaining-seconds {DRAIN_S}")
+    assert waits == [f"sleep {UNSEEN_S}", "sleep 1", "sleep 1"], "until the replica has ended"
+    assert (tmp_path / "proc/1/fd/1").read_text() == "accepted\n", "kubectl logs shows it"
+
+
+def test_ray_knows_the_command_and_the_reason_that_the_hook_gives() -> None:
+    from ray.core.generated import autoscaler_pb2  # noqa: PLC0415
+    from ray.scripts import scripts  # noqa: PLC0415
+
+    options = {option for parameter in scripts.drain_node.params for option in parameter.opts}
+    assert {word for word in LEAVE.split() if re.fullmatch("--[a-z-]+", word)} <= options
+    assert "DRAIN_NODE_REASON_PREEMPTION" in dict(autoscaler_pb2.DrainNodeReason.items())
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
