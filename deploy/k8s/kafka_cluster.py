@@ -11,7 +11,7 @@ from deploy.k8s.pods import CONTAINER_SECURITY, Size, spread
 from streaming.log.topic_check import settings_of
 from streaming.log.topics import TOPICS
 
-CLUSTER_LABEL = "strimzi.io/cluster"
+CLUSTER_LABEL, POOL_LABEL = "strimzi.io/cluster", "strimzi.io/pool-name"
 API = "kafka.strimzi.io/v1"
 # Strimzi's images keep their root writable, and run as a user of their own
 SECURITY = {name: value for name, value in CONTAINER_SECURITY.items() if name != "readOnlyRootFilesystem"}
@@ -64,10 +64,6 @@ def _kafka(here: Installation) -> dict[str, Any]:
             "transaction.state.log.replication.factor": copies,
             "transaction.state.log.min.isr": max(1, copies - 1),
         },
-        "template": {
-            "pod": {**POD, "topologySpreadConstraints": _spread(here), "terminationGracePeriodSeconds": 120},
-            "kafkaContainer": {"securityContext": SECURITY},
-        },
     }
 
 
@@ -98,11 +94,15 @@ def _pool(here: Installation, name: str, replicas: int, roles: list[str], storag
         "roles": roles,
         "resources": size.resources,
         "storage": {"type": "jbod", "volumes": [volume]},
+        "template": {
+            "pod": {**POD, "topologySpreadConstraints": _spread(here, name), "terminationGracePeriodSeconds": 120},
+            "kafkaContainer": {"securityContext": SECURITY},
+        },
     }
     return manifest(API, "KafkaNodePool", metadata, spec=spec)
 
 
-def _spread(here: Installation) -> list[dict[str, Any]]:
-    """The spread of our own pods, by Strimzi's label."""
-    selector = {"matchLabels": {CLUSTER_LABEL: here.config.name}}
+def _spread(here: Installation, pool: str) -> list[dict[str, Any]]:
+    """The spread of our own pods, by Strimzi's labels. Each pool for itself: else all brokers may be in one zone."""
+    selector = {"matchLabels": {CLUSTER_LABEL: here.config.name, POOL_LABEL: pool}}
     return [{**one, "labelSelector": selector} for one in spread(here, "kafka")]

@@ -138,6 +138,16 @@ def test_a_drain_of_nodes_ends_and_leaves_some_of_each(overlay: str) -> None:
         assert one["spec"]["selector"]["matchLabels"].items() <= pods[component]["metadata"]["labels"].items()
 
 
+@pytest.mark.parametrize("overlay", ["dev", "prod", "prod-gpu"])
+def test_brokers_and_controllers_are_spread_each_for_themselves(overlay: str) -> None:
+    """All of Kafka spread evenly over three zones may have two brokers in one, and with it the most of each topic."""
+    for pool in of_kind(overlay, "KafkaNodePool"):
+        pod = pool["spec"]["template"]["pod"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        for one in pod["topologySpreadConstraints"]:
+            assert one["labelSelector"]["matchLabels"]["strimzi.io/pool-name"] == pool["metadata"]["name"]
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_nothing_selects_by_the_name_of_a_cluster(overlay: str) -> None:
     assert "ray.io/cluster" not in json.dumps(made(overlay))
