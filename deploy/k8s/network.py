@@ -18,7 +18,8 @@ RAY_COMPONENTS = ("head", "serving", "encoder")
 DASHBOARD = 8265
 AGENT = 52365
 API_SERVER = (443, 6443)
-# of a node's address in clouds: credentials of the node itself. Workload identity does not need it
+# an address in clouds that gives the credentials of the node itself. The workload identities of AWS (IRSA) and Azure do
+# not need it; Google's does, and is not let through
 METADATA = "169.254.169.254/32"
 NODE_DNS = "169.254.20.10/32"  # a node's cache of names, where there is one
 

@@ -42,6 +42,9 @@ NUMBA_FOLDER = "/tmp/numba"  # their copy: numba asks for a folder that it can w
 HAPROXY = "/opt/tidecast/bin/haproxy"  # deploy/ray/haproxy.py as Serve's HAProxy: limits, our errors, nothing else open
 AUTOSCALER_KEEPS = ("RAY_gcs_pull_resource_loads_period_milliseconds",)  # slowed down where no autoscaler runs
 
+# nodes with GPUs are kept free of other pods by this taint, and not every platform lets those through that ask for one
+GPU_NODES = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+
 CONTAINER_SECURITY = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -121,6 +124,8 @@ class RayPod:
             "containers": [container],
             "volumes": volumes,
         }
+        if self.size.gpus:
+            spec["tolerations"] = GPU_NODES
         if self.spread:
             spec["topologySpreadConstraints"] = spread(here, self.component)
         annotations = {"tidecast/settings": here.digest}

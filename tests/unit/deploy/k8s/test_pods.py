@@ -118,6 +118,10 @@ def test_a_gpu_is_where_it_is_used_and_nowhere_else(overlay: str) -> None:
     wanted = {"encoder", "trainer"} if here(overlay).config.gpu else set()
     limits = {name: spec["spec"]["containers"][0]["resources"]["limits"] for name, spec in pod_templates(overlay)}
     assert {name for name, one in limits.items() if "nvidia.com/gpu" in one} == wanted
+    tolerated = {
+        name for name, one in pod_templates(overlay) if "nvidia.com/gpu" in str(one["spec"].get("tolerations"))
+    }
+    assert tolerated == wanted, "or it stays outside of the nodes that are kept for it"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
