@@ -131,6 +131,11 @@ def _require_room(settings: Settings) -> None:
         )
 
 
+def in_namespace(name: str) -> dict[str, Any]:
+    """All pods of a namespace, as a network policy has it."""
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
 def quoted(value: Any) -> str:
     """A value inside an environment variable or an argument, as JSON."""
     return json.dumps(value, separators=(",", ":"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from deploy.k8s.installation import STRIMZI_PORT, Installation
+from deploy.k8s.installation import COMPONENT, PART_OF, STRIMZI_PORT, Installation, in_namespace
 from deploy.k8s.manifest import Manifest, manifest
 from deploy.k8s.pods import CONTAINER_SECURITY, Size, spread
 from streaming.log.topic_check import settings_of
@@ -44,6 +44,15 @@ def kafka_topics(here: Installation) -> Iterator[Manifest]:
         yield manifest(API, "KafkaTopic", metadata, spec=spec)
 
 
+def kafka_peers(here: Installation) -> list[dict[str, Any]]:
+    """Who reaches the brokers: our pods that have a user of Kafka, and the namespaces of producers."""
+    users = {
+        "matchLabels": {PART_OF: here.config.name},
+        "matchExpressions": [{"key": COMPONENT, "operator": "In", "values": ["serving", "trainer"]}],
+    }
+    return [{"podSelector": users}, *(in_namespace(name) for name in here.config.producers)]
+
+
 def _kafka(here: Installation) -> dict[str, Any]:
     copies = min(3, here.config.kafka_brokers)
     listener = {
@@ -52,6 +61,9 @@ def _kafka(here: Installation) -> dict[str, Any]:
         "type": "internal",
         "tls": True,
         "authentication": {"type": "scram-sha-512"},
+        "networkPolicyPeers": kafka_peers(
+            here
+        ),  # without it Strimzi's own policy lets everybody in, and policies add up
     }
     return {
         "listeners": [listener],
