@@ -19,8 +19,10 @@ def namespace(here: Installation) -> Manifest:
 
 def accounts(here: Installation) -> Iterator[Manifest]:
     """The service accounts. None has a right; KubeRay gives the head's those of its autoscaler."""
+    pull = [{"name": here.config.pull_secret}] if here.config.pull_secret else None
     for name in ACCOUNTS:
-        yield manifest("v1", "ServiceAccount", here.metadata(name), automountServiceAccountToken=False)
+        metadata = here.metadata(name)
+        yield manifest("v1", "ServiceAccount", metadata, imagePullSecrets=pull, automountServiceAccountToken=False)
 
 
 def settings(here: Installation) -> Manifest:

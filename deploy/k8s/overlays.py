@@ -93,6 +93,8 @@ def user_secrets(here: Installation) -> Mapping[str, str]:
     wanted = {here.named("gcs"): "password: of the Valkey in which Ray's head keeps what it knows"}
     if not here.config.store_volume:
         wanted[here.named("store")] = "AWS_ACCESS_KEY_ID and so on, as environment; not needed with workload identity"
+    if here.config.pull_secret:
+        wanted[here.config.pull_secret] = "of type kubernetes.io/dockerconfigjson: for the registry of the images"
     if here.config.kafka == "existing":
         wanted[here.named("kafka")] = "password: of the user of Kafka, and ca.crt: the authority of its certificates"
     return wanted

@@ -96,6 +96,16 @@ def test_the_namespace_and_the_image_are_everywhere() -> None:
     assert 'namespace="tidecast"' not in text
 
 
+def test_images_of_a_private_registry_are_pulled_with_a_secret_of_the_user() -> None:
+    private = configured("prod", None, ["kubernetes.pull_secret=registry"])
+    accounts = [one for one in manifests(private) if one["kind"] == "ServiceAccount"]
+    used = {template["spec"]["serviceAccountName"] for _, template in pod_templates("prod")}
+    assert used == {one["metadata"]["name"] for one in accounts}
+    assert all(one["imagePullSecrets"] == [{"name": "registry"}] for one in accounts)
+    assert "dockerconfigjson" in user_secrets(private)["registry"]
+    assert "imagePullSecrets" not in str(made("prod"))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
