@@ -23,7 +23,7 @@ from deploy.k8s.manifest import Manifest, as_yaml, yaml_text
 from deploy.k8s.monitoring import monitors, rules
 from deploy.k8s.network import network_policies
 from deploy.k8s.ray_service import ray_service
-from deploy.k8s.training_job import training_job
+from deploy.k8s.training_job import rollback_job, training_job
 from streaming.errors import ConfigError
 
 FOLDER = Path(__file__).parent
@@ -77,7 +77,7 @@ def files(here: Installation) -> Files:
     made["service"] = [service(here)]
     made["budgets"] = list(budgets(here))
     if config.train_schedule:
-        made["training"] = [training_job(here)]
+        made["training"] = [training_job(here), rollback_job(here)]
     if config.monitoring:
         made["monitoring"] = [*monitors(here), rules(here), dashboard(here)]
     return {name: manifests for name, manifests in made.items() if manifests}

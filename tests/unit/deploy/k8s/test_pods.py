@@ -15,7 +15,8 @@ from deploy.k8s.pods import DRAIN_S, LEAVE, LEAVING_S, UNSEEN_S
 from deploy.ray.cluster_host import ClusterHost
 from tests.unit.deploy.k8s.made import here, made, of_kind, pod_templates, the
 
-ALL = [(overlay, name) for overlay in OVERLAYS for name in ("head", "serving", "encoder", "trainer", "tidecast-gcs")]
+PODS = ("head", "serving", "encoder", "trainer", "tidecast-rollback", "tidecast-gcs")
+ALL = [(overlay, name) for overlay in OVERLAYS for name in PODS]
 
 
 def spec_of(overlay: str, name: str) -> dict[str, Any]:
@@ -181,6 +182,25 @@ def test_ray_is_given_in_a_pod_what_any_host_of_a_cluster_is_given(
         environment = {one["name"]: one["value"] for one in spec_of(overlay, name)["containers"][0]["env"]}
         different = {key for key in printed.keys() - of_paths if environment.get(key) != printed[key]}
         assert not different, name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_person_can_take_a_version_of_the_models_back(overlay: str) -> None:
+    """No pod that runs may write to the topic of the versions: this one has the user that may, and its ways out."""
+    job = the(overlay, "CronJob", "tidecast-rollback")["spec"]
+    assert job["suspend"], "only by hand"
+    rollback, trainer = (dict(pod_templates(overlay))[name] for name in ("tidecast-rollback", "trainer"))
+    assert rollback["metadata"]["labels"] == trainer["metadata"]["labels"], "by which the policies know it"
+    (container,) = rollback["spec"]["containers"]
+    assert container["command"][-1] == "rollback"
+    of_kafka, there = (
+        {one["name"]: one["value"] for one in each["spec"]["containers"][0]["env"] if "KAFKA__" in one["name"]}
+        for each in (rollback, trainer)
+    )
+    assert of_kafka == there
+    assert "{component}" not in str(of_kafka)
+    mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert {"/etc/tidecast", "/etc/tidecast-kafka"} <= mounted
 
 
 def test_a_training_pod_that_is_busy_with_its_work_does_not_count_as_gone() -> None:
