@@ -59,5 +59,10 @@ def budgets(here: Installation) -> Iterator[Manifest]:
     encoders = here.settings.ray.encoders
     for component, pods in (("serving", here.config.serving_pods), ("encoder", encoders)):
         if pods > 1:
-            spec = {"minAvailable": pods - 1, "selector": {"matchLabels": here.selector(component)}}
+            spec = {
+                "minAvailable": pods - 1,
+                "selector": {"matchLabels": here.selector(component)},
+                # else no node can be drained while Kafka is away for long, and so no pod is ready
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            }
             yield manifest("policy/v1", "PodDisruptionBudget", here.metadata(component, component), spec=spec)

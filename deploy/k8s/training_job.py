@@ -17,7 +17,7 @@ from deploy.ray.local_ray import patient_environment
 
 USER = "trainer"
 LONGEST_S = 6 * 3600  # a run that takes longer hangs
-KEPT_S = 3600  # the job, after its end, for a look at it
+KEPT_S = 600  # after its end, for a look at its logs: so long the pod keeps its processors, and its GPU
 COMMAND = ("tidecast", "--config", f"{CONFIG_FOLDER}/{CONFIG_FILE}")
 NEVER = "0 0 31 2 *"
 TRIES = 2  # after the first: each goes on from the checkpoint of the one before

@@ -138,7 +138,8 @@ def test_a_drain_of_nodes_ends_and_leaves_some_of_each(overlay: str) -> None:
     }
     for one in budgets:
         component = one["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]
-        assert one["spec"].keys() == {"minAvailable", "selector"}
+        assert one["spec"].keys() == {"minAvailable", "selector", "unhealthyPodEvictionPolicy"}
+        assert one["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow", "pods that are not ready anyway may go"
         assert 0 < one["spec"]["minAvailable"] < replicas[component], "one can be evicted"
         assert one["spec"]["selector"]["matchLabels"].items() <= pods[component]["metadata"]["labels"].items()
 
@@ -182,6 +183,12 @@ def test_ray_is_given_in_a_pod_what_any_host_of_a_cluster_is_given(
         environment = {one["name"]: one["value"] for one in spec_of(overlay, name)["containers"][0]["env"]}
         different = {key for key in printed.keys() - of_paths if environment.get(key) != printed[key]}
         assert not different, name
+
+
+def test_a_run_that_has_ended_soon_gives_back_what_it_had() -> None:
+    """KubeRay keeps the whole cluster of a job for its time to live, not only the object."""
+    for overlay in OVERLAYS:
+        assert the(overlay, "RayCronJob", "tidecast-train")["spec"]["jobTemplate"]["ttlSecondsAfterFinished"] <= 900
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
