@@ -76,7 +76,13 @@ class Installation:
 
 def installation(settings: Settings) -> Installation:
     """The installation of these settings. Raises ConfigError: they are of one machine."""
-    settings = dataclasses.replace(settings, ray=dataclasses.replace(settings.ray, address="auto", split_nodes=True))
+    gpus = float(settings.kubernetes.gpu)
+    if settings.ray.encoder_gpus not in (0.0, gpus):
+        raise ConfigError(
+            f"ray.encoder_gpus is {settings.ray.encoder_gpus}; on Kubernetes, kubernetes.gpu says it: {gpus}"
+        )
+    ray = dataclasses.replace(settings.ray, address="auto", split_nodes=True, encoder_gpus=gpus)
+    settings = dataclasses.replace(settings, ray=ray)
     if settings.kubernetes.kafka == "strimzi":
         settings = dataclasses.replace(settings, kafka=_strimzi(settings))
     _require_a_cluster(settings)

@@ -115,6 +115,7 @@ def test_images_of_a_private_registry_are_pulled_with_a_secret_of_the_user() -> 
         ("http.host=127.0.0.1", "which no other pod reaches"),
         ("kubernetes.kafka=existing", "kafka.bootstrap_servers is empty"),
         ("training.every_s=60", "kubernetes.train_schedule"),
+        ("ray.encoder_gpus=0.5", r"kubernetes\.gpu says it: 0\.0"),
         ("kubernetes.name=Tidecast", "at most 24 characters"),
         ("kubernetes.name=" + "a" * 25, "at most 24 characters"),
         ("kubernetes.most_serving_pods=0", "at least 1"),

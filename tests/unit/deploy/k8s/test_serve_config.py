@@ -133,6 +133,7 @@ def test_every_encoder_has_a_gpu_in_the_variant_with_gpus() -> None:
     for overlay, gpus in (("prod", 0.0), ("prod-gpu", 1.0)):
         (encoder,) = (one for one in config_of(overlay)["applications"][0]["deployments"] if one["name"] == "Encoder")
         assert encoder["ray_actor_options"]["num_gpus"] == gpus
+        assert here(overlay).settings.ray.encoder_gpus == gpus, "as `tidecast up` would read it in a pod"
 
 
 def test_fewer_replicas_than_partitions_are_never_exceeded() -> None:
