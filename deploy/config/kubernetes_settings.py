@@ -24,6 +24,7 @@ class KubernetesConfig(Section):
     namespace: str = "tidecast"
     image: str = "tidecast:0.1.0"  # of the pods that answer and read the log
     torch_image: str = "tidecast-torch:0.1.0"  # of the pods that encode and train: torch and the language model
+    pull_secret: str = ""  # a Secret of yours with which images are pulled from a private registry; "": none is needed
     gpu: bool = False  # one nvidia.com/gpu for each Encoder and for training; torch_image must be the CUDA build
     head_cpus: Positive = 1.0
     head_memory: str = "4Gi"

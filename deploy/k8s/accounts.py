@@ -19,8 +19,10 @@ def namespace(here: Installation) -> Manifest:
 
 def accounts(here: Installation) -> Iterator[Manifest]:
     """The service accounts. None has a right; KubeRay gives the head's those of its autoscaler."""
+    pull = [{"name": here.config.pull_secret}] if here.config.pull_secret else None
     for name in ACCOUNTS:
-        yield manifest("v1", "ServiceAccount", here.metadata(name), automountServiceAccountToken=False)
+        metadata = here.metadata(name)
+        yield manifest("v1", "ServiceAccount", metadata, imagePullSecrets=pull, automountServiceAccountToken=False)
 
 
 def settings(here: Installation) -> Manifest:
@@ -57,5 +59,10 @@ def budgets(here: Installation) -> Iterator[Manifest]:
     encoders = here.settings.ray.encoders
     for component, pods in (("serving", here.config.serving_pods), ("encoder", encoders)):
         if pods > 1:
-            spec = {"minAvailable": pods - 1, "selector": {"matchLabels": here.selector(component)}}
+            spec = {
+                "minAvailable": pods - 1,
+                "selector": {"matchLabels": here.selector(component)},
+                # else no node can be drained while Kafka is away for long, and so no pod is ready
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            }
             yield manifest("policy/v1", "PodDisruptionBudget", here.metadata(component, component), spec=spec)

@@ -76,7 +76,13 @@ class Installation:
 
 def installation(settings: Settings) -> Installation:
     """The installation of these settings. Raises ConfigError: they are of one machine."""
-    settings = dataclasses.replace(settings, ray=dataclasses.replace(settings.ray, address="auto", split_nodes=True))
+    gpus = float(settings.kubernetes.gpu)
+    if settings.ray.encoder_gpus not in (0.0, gpus):
+        raise ConfigError(
+            f"ray.encoder_gpus is {settings.ray.encoder_gpus}; on Kubernetes, kubernetes.gpu says it: {gpus}"
+        )
+    ray = dataclasses.replace(settings.ray, address="auto", split_nodes=True, encoder_gpus=gpus)
+    settings = dataclasses.replace(settings, ray=ray)
     if settings.kubernetes.kafka == "strimzi":
         settings = dataclasses.replace(settings, kafka=_strimzi(settings))
     _require_a_cluster(settings)
@@ -115,8 +121,25 @@ def _require_a_cluster(settings: Settings) -> None:
                 f"{name} is {uri!r}, a place in one pod; give a URI that all pods reach, such as s3://bucket/folder, "
                 f"or kubernetes.store_volume and file://{STORE_FOLDER}/..."
             )
+    _require_room(settings)
     if settings.training.every_s:
         raise ConfigError("training.every_s is set; on Kubernetes, kubernetes.train_schedule says when to train")
+
+
+def _require_room(settings: Settings) -> None:
+    """Raises ConfigError: replicas would wait for a pod for ever, because each pod takes only so many."""
+    per_pod, pods = settings.ray.replicas_per_host, settings.kubernetes.most_serving_pods
+    most = settings.scaling.most("recommenders", settings.http.replicas)
+    if per_pod and most > per_pod * pods:
+        raise ConfigError(
+            f"there may be {most} Recommenders, but {pods} pods with ray.replicas_per_host = {per_pod} hold "
+            f"{per_pod * pods}; raise kubernetes.most_serving_pods, or give less for scaling.recommenders"
+        )
+
+
+def in_namespace(name: str) -> dict[str, Any]:
+    """All pods of a namespace, as a network policy has it."""
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
 
 
 def quoted(value: Any) -> str:

@@ -70,6 +70,17 @@ def _acls(here: Installation, component: Component) -> Iterator[dict[str, Any]]:
         yield _acl("group", prefix + component.group, READ)
         # GROUP-MEMBER-RANK: the transactional ids of its members (streaming/log/loop.py)
         yield _acl("transactionalId", f"{prefix}{component.group}-", WRITE, pattern="prefix")
+    for writer in _held_up_by(component):
+        yield _acl("transactionalId", f"{prefix}{writer.group}-", ("Describe",), pattern="prefix")
+
+
+def _held_up_by(component: Component) -> Iterator[Component]:
+    """Who else writes in transactions to what it reads: one left open holds it up, and it reports whose that is."""
+    read = {topic for topic, operations in topics_of(component).items() if "Read" in operations}
+    for other in COMPONENTS:
+        written = {topic for topic, operations in topics_of(other).items() if "Write" in operations}
+        if other.group and other is not component and read & written:
+            yield other
 
 
 def _acl(kind: str, name: str, operations: tuple[str, ...], pattern: str = "literal") -> dict[str, Any]:

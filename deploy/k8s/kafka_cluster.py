@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from deploy.k8s.installation import STRIMZI_PORT, Installation
+from deploy.k8s.installation import COMPONENT, PART_OF, STRIMZI_PORT, Installation, in_namespace
 from deploy.k8s.manifest import Manifest, manifest
 from deploy.k8s.pods import CONTAINER_SECURITY, Size, spread
 from streaming.log.topic_check import settings_of
 from streaming.log.topics import TOPICS
 
-CLUSTER_LABEL = "strimzi.io/cluster"
+CLUSTER_LABEL, POOL_LABEL = "strimzi.io/cluster", "strimzi.io/pool-name"
 API = "kafka.strimzi.io/v1"
 # Strimzi's images keep their root writable, and run as a user of their own
 SECURITY = {name: value for name, value in CONTAINER_SECURITY.items() if name != "readOnlyRootFilesystem"}
@@ -44,6 +44,15 @@ def kafka_topics(here: Installation) -> Iterator[Manifest]:
         yield manifest(API, "KafkaTopic", metadata, spec=spec)
 
 
+def kafka_peers(here: Installation) -> list[dict[str, Any]]:
+    """Who reaches the brokers: our pods that have a user of Kafka, and the namespaces of producers."""
+    users = {
+        "matchLabels": {PART_OF: here.config.name},
+        "matchExpressions": [{"key": COMPONENT, "operator": "In", "values": ["serving", "trainer"]}],
+    }
+    return [{"podSelector": users}, *(in_namespace(name) for name in here.config.producers)]
+
+
 def _kafka(here: Installation) -> dict[str, Any]:
     copies = min(3, here.config.kafka_brokers)
     listener = {
@@ -52,6 +61,9 @@ def _kafka(here: Installation) -> dict[str, Any]:
         "type": "internal",
         "tls": True,
         "authentication": {"type": "scram-sha-512"},
+        "networkPolicyPeers": kafka_peers(
+            here
+        ),  # without it Strimzi's own policy lets everybody in, and policies add up
     }
     return {
         "listeners": [listener],
@@ -63,10 +75,6 @@ def _kafka(here: Installation) -> dict[str, Any]:
             "offsets.topic.replication.factor": copies,
             "transaction.state.log.replication.factor": copies,
             "transaction.state.log.min.isr": max(1, copies - 1),
-        },
-        "template": {
-            "pod": {**POD, "topologySpreadConstraints": _spread(here), "terminationGracePeriodSeconds": 120},
-            "kafkaContainer": {"securityContext": SECURITY},
         },
     }
 
@@ -98,11 +106,15 @@ def _pool(here: Installation, name: str, replicas: int, roles: list[str], storag
         "roles": roles,
         "resources": size.resources,
         "storage": {"type": "jbod", "volumes": [volume]},
+        "template": {
+            "pod": {**POD, "topologySpreadConstraints": _spread(here, name), "terminationGracePeriodSeconds": 120},
+            "kafkaContainer": {"securityContext": SECURITY},
+        },
     }
     return manifest(API, "KafkaNodePool", metadata, spec=spec)
 
 
-def _spread(here: Installation) -> list[dict[str, Any]]:
-    """The spread of our own pods, by Strimzi's label."""
-    selector = {"matchLabels": {CLUSTER_LABEL: here.config.name}}
+def _spread(here: Installation, pool: str) -> list[dict[str, Any]]:
+    """The spread of our own pods, by Strimzi's labels. Each pool for itself: else all brokers may be in one zone."""
+    selector = {"matchLabels": {CLUSTER_LABEL: here.config.name, POOL_LABEL: pool}}
     return [{**one, "labelSelector": selector} for one in spread(here, "kafka")]

@@ -10,15 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from deploy.k8s.gcs_store import PORT as GCS_PORT
-from deploy.k8s.installation import COMPONENT, PART_OF, STRIMZI_PORT, Installation
-from deploy.k8s.kafka_cluster import CLUSTER_LABEL
+from deploy.k8s.installation import COMPONENT, PART_OF, STRIMZI_PORT, Installation, in_namespace
+from deploy.k8s.kafka_cluster import CLUSTER_LABEL, kafka_peers
 from deploy.k8s.manifest import Manifest, manifest
 
 RAY_COMPONENTS = ("head", "serving", "encoder")
 DASHBOARD = 8265
 AGENT = 52365
 API_SERVER = (443, 6443)
-# of a node's address in clouds: credentials of the node itself. Workload identity does not need it
+# an address in clouds that gives the credentials of the node itself. The workload identities of AWS (IRSA) and Azure do
+# not need it; Google's does, and is not let through
 METADATA = "169.254.169.254/32"
 NODE_DNS = "169.254.20.10/32"  # a node's cache of names, where there is one
 
@@ -30,10 +31,10 @@ def network_policies(here: Installation) -> Iterator[Manifest]:
     """The policies, the refusal of everything first."""
     config, http = here.config, here.settings.http
     yield _policy(here, "deny-all", {}, ingress=[], egress=[])
-    yield _policy(here, "dns", {}, egress=[_to([_namespace("kube-system"), _block(NODE_DNS)], 53, udp=True)])
+    yield _policy(here, "dns", {}, egress=[_to([in_namespace("kube-system"), _block(NODE_DNS)], 53, udp=True)])
     ray = {"matchLabels": {PART_OF: config.name}, "matchExpressions": [_among(RAY_COMPONENTS)]}
     yield _policy(here, "ray", ray, ingress=[{"from": [{"podSelector": ray}]}], egress=[{"to": [{"podSelector": ray}]}])
-    operator = _namespace(config.kuberay_namespace)
+    operator = in_namespace(config.kuberay_namespace)
     yield _policy(
         here,
         "head",
@@ -43,8 +44,8 @@ def network_policies(here: Installation) -> Iterator[Manifest]:
         egress=[_to([_component(here, "gcs")], GCS_PORT), _to([_anywhere()], *API_SERVER)],
     )
     yield _policy(here, "gcs", _pods(here, "gcs"), ingress=[_from([_component(here, "head")], GCS_PORT)])
-    callers = [_namespace(name) for name in config.callers]
-    monitoring = [_from([_namespace(config.monitoring_namespace)], http.admin)] if config.monitoring else []
+    callers = [in_namespace(name) for name in config.callers]
+    monitoring = [_from([in_namespace(config.monitoring_namespace)], http.admin)] if config.monitoring else []
     ingress = [*([_from(callers, http.port)] if callers else []), *monitoring]
     yield _policy(here, "serving", _pods(here, "serving"), ingress=ingress, egress=[*_kafka(here), *_store(here)])
     if monitoring:
@@ -65,15 +66,14 @@ def _strimzi(here: Installation) -> Iterator[Manifest]:
     """The brokers and Strimzi's operators in their pods: among themselves, and for those who have a user of Kafka."""
     config = here.config
     brokers = {"matchLabels": {CLUSTER_LABEL: config.name}}
-    users = {"matchLabels": {PART_OF: config.name}, "matchExpressions": [_among(("serving", "trainer"))]}
     yield _policy(
         here,
         "kafka",
         brokers,
         ingress=[
             {"from": [{"podSelector": brokers}]},
-            {"from": [_namespace(config.strimzi_namespace)]},
-            _from([{"podSelector": users}, *(_namespace(name) for name in config.producers)], STRIMZI_PORT),
+            {"from": [in_namespace(config.strimzi_namespace)]},
+            _from(kafka_peers(here), STRIMZI_PORT),
         ],
         # the API is for the operators of topics and users
         egress=[{"to": [{"podSelector": brokers}]}, _to([_anywhere()], *API_SERVER)],
@@ -116,10 +116,6 @@ def _component(here: Installation, component: str) -> dict[str, Any]:
 
 def _among(components: Sequence[str]) -> dict[str, Any]:
     return {"key": COMPONENT, "operator": "In", "values": list(components)}
-
-
-def _namespace(name: str) -> dict[str, Any]:
-    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
 
 
 def _block(cidr: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from deploy.k8s.manifest import Manifest, as_yaml, yaml_text
 from deploy.k8s.monitoring import monitors, rules
 from deploy.k8s.network import network_policies
 from deploy.k8s.ray_service import ray_service
-from deploy.k8s.training_job import training_job
+from deploy.k8s.training_job import rollback_job, training_job
 from streaming.errors import ConfigError
 
 FOLDER = Path(__file__).parent
@@ -77,7 +77,7 @@ def files(here: Installation) -> Files:
     made["service"] = [service(here)]
     made["budgets"] = list(budgets(here))
     if config.train_schedule:
-        made["training"] = [training_job(here)]
+        made["training"] = [training_job(here), rollback_job(here)]
     if config.monitoring:
         made["monitoring"] = [*monitors(here), rules(here), dashboard(here)]
     return {name: manifests for name, manifests in made.items() if manifests}
@@ -93,6 +93,8 @@ def user_secrets(here: Installation) -> Mapping[str, str]:
     wanted = {here.named("gcs"): "password: of the Valkey in which Ray's head keeps what it knows"}
     if not here.config.store_volume:
         wanted[here.named("store")] = "AWS_ACCESS_KEY_ID and so on, as environment; not needed with workload identity"
+    if here.config.pull_secret:
+        wanted[here.config.pull_secret] = "of type kubernetes.io/dockerconfigjson: for the registry of the images"
     if here.config.kafka == "existing":
         wanted[here.named("kafka")] = "password: of the user of Kafka, and ca.crt: the authority of its certificates"
     return wanted

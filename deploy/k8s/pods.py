@@ -18,19 +18,32 @@ from deploy.k8s.installation import (
     Installation,
     quoted,
 )
-from deploy.ray.local_ray import patient_environment, ray_environment
+from deploy.ray.cluster_host import cluster_environment
+from deploy.ray.local_ray import ray_environment
 from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE
 
 USER = 10001  # in the image; below 10000 a host may have a user of that number
-# Ray drains for up to 30 s (RAY_SERVE_DIRECT_INGRESS_... and replicas' own stop), after preStop; then comes SIGKILL
-DRAIN_S = 30
-PRE_STOP_S = 10  # until no endpoint and no proxy sends requests any more
-GRACE_S = PRE_STOP_S + DRAIN_S + 20
+DRAIN_S = 45  # within which replicas of a pod that goes have successors on others; these start in 10 to 40 s
+UNSEEN_S = 10  # until no endpoint and no proxy sends requests to the pod any more
+LEAVING_S = DRAIN_S + UNSEEN_S  # the longest before Ray gets its SIGTERM
+GRACE_S = LEAVING_S + 20  # then comes SIGKILL
+# SIGTERM alone ends Ray with all its replicas at once. Told before, Serve starts their successors first, and stops them
+# in order, with what they read committed
+LEAVE = f"""\
+node=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | sed -n 's/^--node_id=//p' | head -n 1)
+timeout {UNSEEN_S} ray drain-node --node-id "$node" --reason DRAIN_NODE_REASON_PREEMPTION \\
+  --reason-message 'its pod is deleted' --deadline-remaining-seconds {DRAIN_S} >/proc/1/fd/1 2>&1
+sleep {UNSEEN_S}
+while grep -aqs '^ray::ServeReplica' /proc/[0-9]*/cmdline && [ $SECONDS -lt {LEAVING_S} ]; do sleep 1; done
+"""
 TRAIN_FOLDER = "/var/lib/tidecast-train"
 NUMBA_SEED = "/opt/tidecast/numba"  # kernels compiled in the image
 NUMBA_FOLDER = "/tmp/numba"  # their copy: numba asks for a folder that it can write to
 HAPROXY = "/opt/tidecast/bin/haproxy"  # deploy/ray/haproxy.py as Serve's HAProxy: limits, our errors, nothing else open
 AUTOSCALER_KEEPS = ("RAY_gcs_pull_resource_loads_period_milliseconds",)  # slowed down where no autoscaler runs
+
+# nodes with GPUs are kept free of other pods by this taint, and not every platform lets those through that ask for one
+GPU_NODES = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
 
 CONTAINER_SECURITY = {
     "allowPrivilegeEscalation": False,
@@ -81,6 +94,7 @@ class RayPod:
     extra: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     readiness: Mapping[str, Any] | None = None  # None: what KubeRay injects
     spread: bool = False
+    has_replicas: bool = False  # of Serve, which are led away before it ends
 
     def template(self, here: Installation) -> dict[str, Any]:
         """The pod's template."""
@@ -94,8 +108,9 @@ class RayPod:
             "resources": self.size.resources,
             "securityContext": CONTAINER_SECURITY,
             "volumeMounts": mounts,
-            "lifecycle": {"preStop": {"exec": {"command": ["/bin/bash", "-c", f"sleep {PRE_STOP_S}"]}}},
         }
+        if self.has_replicas:
+            container["lifecycle"] = {"preStop": {"exec": {"command": ["/bin/bash", "-c", LEAVE]}}}
         if self.readiness is not None:
             container["readinessProbe"] = dict(self.readiness)
         spec = {
@@ -109,6 +124,8 @@ class RayPod:
             "containers": [container],
             "volumes": volumes,
         }
+        if self.size.gpus:
+            spec["tolerations"] = GPU_NODES
         if self.spread:
             spec["topologySpreadConstraints"] = spread(here, self.component)
         annotations = {"tidecast/settings": here.digest}
@@ -129,7 +146,7 @@ class RayPod:
         ray = {name: value for name, value in ray_environment().items() if name not in AUTOSCALER_KEEPS}
         return {
             **ray,
-            **patient_environment(1.0),
+            **cluster_environment(),
             "HOME": "/tmp",
             "NUMBA_CACHE_DIR": NUMBA_FOLDER,
             MULTIPROCESS_DIR_VARIABLE: METRICS_FOLDER,

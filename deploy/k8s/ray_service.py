@@ -115,6 +115,7 @@ def _serving(here: Installation) -> dict[str, Any]:
         ports={"serve": http.port, "admin": http.admin},
         readiness=_answers(http.port),
         spread=config.serving_pods > 1,
+        has_replicas=True,
     )
     return {
         "groupName": "serving",
@@ -139,6 +140,7 @@ def _encoder(here: Installation) -> dict[str, Any]:
         account="worker",
         ports={"serve": here.settings.http.port, "admin": here.settings.http.admin},
         spread=ray_config.encoders > 1,
+        has_replicas=True,
     )
     resources = {"CPU": str(config.encoder_cpus), ENCODER_RESOURCE: "1", **({"GPU": "1"} if gpus else {})}
     return {

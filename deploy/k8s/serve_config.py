@@ -20,7 +20,7 @@ from deploy.serve.builder import IMPORT_PATH, Arguments, of
 def arguments_of(here: Installation) -> Arguments:
     """The arguments of the application in a pod of the installation."""
     folders = {"config": f"{CONFIG_FOLDER}/{CONFIG_FILE}", "metrics_folder": METRICS_FOLDER}
-    return Arguments(**folders, gpus=float(here.config.gpu))
+    return Arguments(**folders, gpus=here.settings.ray.encoder_gpus)
 
 
 def serve_config(here: Installation) -> dict[str, Any]:

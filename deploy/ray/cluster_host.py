@@ -40,12 +40,9 @@ class ClusterHost:
             raise ClusterError(f"{proxy} is too long for HAProxy's sockets; {LONGEST_FOLDER} characters fit")
         make_private(self.folder)
         return {
-            **serve_environment(),
-            **patient_environment(PATIENCE),
-            **silence_limits(),
+            **cluster_environment(),
             **haproxy_environment(proxy, limits),
             **self._store(),
-            "RAY_gcs_rpc_server_reconnect_timeout_s": str(HEAD_AWAY_S),
             HOST_FOLDER: str(self.folder),
             "PYTHONPATH": _import_path(),
         }
@@ -54,6 +51,16 @@ class ClusterHost:
         if not self.redis:
             return {}
         return {"RAY_REDIS_ADDRESS": self.redis, "RAY_external_storage_namespace": self.namespace}
+
+
+def cluster_environment() -> Mapping[str, str]:
+    """What every host of a cluster needs, whoever starts Ray there: `ray start` in a shell, or KubeRay in a pod."""
+    return {
+        **serve_environment(),
+        **patient_environment(PATIENCE),
+        **silence_limits(),
+        "RAY_gcs_rpc_server_reconnect_timeout_s": str(HEAD_AWAY_S),
+    }
 
 
 def silence_limits() -> Mapping[str, str]:

@@ -155,8 +155,8 @@ def test_images_are_replaced_in_rays_kinds_too(overlay: str, tmp_path: Path) -> 
     text = in_namespace(FOLDER / "overlays" / overlay, tmp_path / "own", "elsewhere")
     assert "image: tidecast:0.1.0" not in text
     assert (
-        text.count("image: registry.example.com/tidecast:9") == 5
-    )  # head and serving with what prepares them, autoscaler
+        text.count("image: registry.example.com/tidecast:9") == 7
+    )  # head, serving and rollback with what prepares them, autoscaler
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

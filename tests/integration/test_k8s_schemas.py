@@ -17,6 +17,7 @@ from tests.unit.deploy.k8s.made import made, the
 SCHEMAS = Path(__file__).resolve().parents[2].parent / "shared" / "crds" / "jsonschema"
 OURS_ALONE = {"Namespace", "ServiceAccount", "NetworkPolicy", "ConfigMap", "PersistentVolumeClaim", "Service"} | {
     "StatefulSet",
+    "CronJob",
     "PodDisruptionBudget",
 }  # Kubernetes' own kinds: test_k8s_api.py judges them
 

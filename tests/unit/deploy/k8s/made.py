@@ -42,5 +42,7 @@ def pod_templates(overlay: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield group["groupName"], group["template"]
     for job in of_kind(overlay, "RayCronJob"):
         yield "trainer", job["spec"]["jobTemplate"]["rayClusterSpec"]["headGroupSpec"]["template"]
+    for one in of_kind(overlay, "CronJob"):
+        yield one["metadata"]["name"], one["spec"]["jobTemplate"]["spec"]["template"]
     for one in of_kind(overlay, "StatefulSet"):
         yield one["metadata"]["name"], one["spec"]["template"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import shlex
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.k8s.image_packages import NEVER, packages_of
+from deploy.k8s.image_packages import NEVER, bill_of_materials, packages_of
 from deploy.k8s.pods import HAPROXY, NUMBA_SEED, USER
 from tests.unit.deploy.k8s.made import here, pod_templates
 
@@ -91,3 +92,24 @@ def test_tags_of_the_documented_images_are_those_of_the_overlays() -> None:
     assert named == {
         getattr(here(overlay).config, key) for overlay in ("prod", "prod-gpu") for key in ("image", "torch_image")
     }
+
+
+def test_the_bill_of_materials_names_what_is_installed(tmp_path: Path) -> None:
+    dpkg, release = tmp_path / "status", tmp_path / "os-release"
+    dpkg.write_text(
+        "Package: wget\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.21-1\n\n"
+        "Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1\n"
+    )
+    release.write_text('NAME="Debian GNU/Linux"\nID=debian\nVERSION_ID="12"\n')
+    bill = bill_of_materials(dpkg, release)
+    found = {one["purl"] for one in bill["artifacts"]}
+    assert f"pkg:pypi/ray@{importlib.metadata.version('ray')}" in found
+    assert {one for one in found if one.startswith("pkg:deb")} == {"pkg:deb/debian/wget@1.21-1?arch=amd64"}
+    assert (bill["distro"]["id"], bill["distro"]["versionID"]) == ("debian", "12")
+    assert len({one["id"] for one in bill["artifacts"]}) == len(bill["artifacts"])
+
+
+def test_each_image_has_its_bill_of_materials() -> None:
+    script = (ROOT / "deploy" / "image.sh").read_text()
+    assert "deploy.k8s.image_packages bill-of-materials >/opt/tidecast/" in script
+    assert TEXT.count("RUN bash /tmp/image.sh") == 2

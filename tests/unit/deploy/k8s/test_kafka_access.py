@@ -49,11 +49,26 @@ def test_every_process_that_speaks_to_kafka_has_a_user_of_its_name() -> None:
 )
 def test_a_worker_may_use_its_group_and_the_transactions_of_its_members(user: str, group: str) -> None:
     acls = the("prod", "KafkaUser", f"tidecast-{user}")["spec"]["authorization"]["acls"]
-    by_type = {one["resource"]["type"]: one["resource"] for one in acls}
+    by_type = {one["resource"]["type"]: one["resource"] for one in acls if one["operations"] != ["Describe"]}
     assert by_type["group"]["name"] == group
     transactional = GroupMember(group, f"{user}-3", ()).transactional_id
     assert by_type["transactionalId"]["patternType"] == "prefix"
     assert transactional.startswith(by_type["transactionalId"]["name"])
+
+
+def test_who_reads_may_see_whose_open_transaction_holds_it_up() -> None:
+    seen = {
+        component.user: {
+            acl["resource"]["name"]
+            for acl in the("prod", "KafkaUser", f"tidecast-{component.user}")["spec"]["authorization"]["acls"]
+            if acl["resource"]["type"] == "transactionalId" and "Describe" in acl["operations"]
+        }
+        for component in COMPONENTS
+    }
+    both = {"room-workers-", "profile-workers-"}
+    assert seen["room-worker"] == seen["recommender"] == seen["archiver"] == both
+    assert seen["profile-worker"] == {"profile-workers-"}, "RoomWorkers write nothing that it reads"
+    assert seen["trainer"] == seen["producer"] == set()
 
 
 def test_a_prefix_is_in_front_of_topics_and_groups() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploy.k8s.overlays import OVERLAYS
+from deploy.k8s.overlays import OVERLAYS, configured, manifests
 from tests.unit.deploy.k8s.made import here, of_kind, pod_templates
 
 OPERATOR = {"kubernetes.io/metadata.name": "kuberay-system"}
@@ -99,6 +99,17 @@ def test_kafka_is_for_those_who_have_a_user_and_for_the_brokers_themselves() -> 
     assert not enters("prod", BROKER, 9093, pod=labels("prod", "encoder"), namespace=OURS)
     assert not enters("prod", BROKER, 9093, pod={}, namespace=STRANGER)
     assert enters("prod", BROKER, 9091, pod=BROKER, namespace=OURS)
+
+
+@pytest.mark.parametrize("producers", [[], ["platform"]])
+def test_the_policy_that_strimzi_makes_itself_lets_in_no_more_than_ours(producers: list[str]) -> None:
+    """A listener without peers is open to the whole cluster, whatever our policy says: what policies allow adds up."""
+    changed = manifests(configured("prod", None, [f"kubernetes.producers={','.join(producers)}"]))
+    (listener,) = next(one for one in changed if one["kind"] == "Kafka")["spec"]["kafka"]["listeners"]
+    ours = next(one["spec"] for one in changed if one["metadata"]["name"] == "tidecast-kafka")
+    (rule,) = (rule for rule in ours["ingress"] if rule.get("ports") == [{"port": 9093, "protocol": "TCP"}])
+    assert listener["networkPolicyPeers"] == rule["from"]
+    assert len(rule["from"]) == 1 + len(producers)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

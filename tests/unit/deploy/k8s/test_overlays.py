@@ -96,6 +96,16 @@ def test_the_namespace_and_the_image_are_everywhere() -> None:
     assert 'namespace="tidecast"' not in text
 
 
+def test_images_of_a_private_registry_are_pulled_with_a_secret_of_the_user() -> None:
+    private = configured("prod", None, ["kubernetes.pull_secret=registry"])
+    accounts = [one for one in manifests(private) if one["kind"] == "ServiceAccount"]
+    used = {template["spec"]["serviceAccountName"] for _, template in pod_templates("prod")}
+    assert used == {one["metadata"]["name"] for one in accounts}
+    assert all(one["imagePullSecrets"] == [{"name": "registry"}] for one in accounts)
+    assert "dockerconfigjson" in user_secrets(private)["registry"]
+    assert "imagePullSecrets" not in str(made("prod"))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -105,6 +115,7 @@ def test_the_namespace_and_the_image_are_everywhere() -> None:
         ("http.host=127.0.0.1", "which no other pod reaches"),
         ("kubernetes.kafka=existing", "kafka.bootstrap_servers is empty"),
         ("training.every_s=60", "kubernetes.train_schedule"),
+        ("ray.encoder_gpus=0.5", r"kubernetes\.gpu says it: 0\.0"),
         ("kubernetes.name=Tidecast", "at most 24 characters"),
         ("kubernetes.name=" + "a" * 25, "at most 24 characters"),
         ("kubernetes.most_serving_pods=0", "at least 1"),

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.k8s.overlays import OVERLAYS
-from deploy.k8s.pods import DRAIN_S, PRE_STOP_S
+from deploy.k8s.pods import DRAIN_S, LEAVE, LEAVING_S, UNSEEN_S
+from deploy.ray.cluster_host import ClusterHost
 from tests.unit.deploy.k8s.made import here, made, of_kind, pod_templates, the
 
-ALL = [(overlay, name) for overlay in OVERLAYS for name in ("head", "serving", "encoder", "trainer", "tidecast-gcs")]
+PODS = ("head", "serving", "encoder", "trainer", "tidecast-rollback", "tidecast-gcs")
+ALL = [(overlay, name) for overlay in OVERLAYS for name in PODS]
 
 
 def spec_of(overlay: str, name: str) -> dict[str, Any]:
@@ -50,15 +55,55 @@ def test_the_autoscaler_alone_has_a_token_and_what_restricted_asks_for() -> None
     assert "/var/run/secrets/kubernetes.io/serviceaccount" in {mount["mountPath"] for mount in options["volumeMounts"]}
 
 
-@pytest.mark.parametrize("name", ["head", "serving", "encoder", "trainer"])
+@pytest.mark.parametrize("name", ["serving", "encoder"])
 def test_a_pod_is_killed_only_after_it_has_drained(name: str) -> None:
     spec = spec_of("prod", name)
-    assert spec["terminationGracePeriodSeconds"] > PRE_STOP_S + DRAIN_S
-    hard_stop_s = {one["name"]: one.get("value") for one in spec["containers"][0]["env"]}[
-        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"
-    ]
-    assert float(hard_stop_s or 0) < DRAIN_S
-    assert here("prod").settings.ray.stop_timeout_s < DRAIN_S, "offsets are committed before"
+    stop_s = here("prod").settings.ray.stop_timeout_s
+    assert spec["terminationGracePeriodSeconds"] > LEAVING_S + stop_s
+    assert stop_s < DRAIN_S, "offsets are committed before"
+    environment = {one["name"]: one.get("value") for one in spec["containers"][0]["env"]}
+    assert float(environment["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"] or 0) < DRAIN_S
+
+
+def test_the_head_and_the_training_pod_end_at_once() -> None:
+    """They have no replica to lead away, and each second that the old head has is one without the new."""
+    for name in ("head", "trainer"):
+        assert "lifecycle" not in spec_of("prod", name)["containers"][0]
+
+
+def test_replicas_of_a_pod_that_goes_are_led_away_before_ray_ends(tmp_path: Path) -> None:
+    """The hook as it is, with the processes of a pod as files, and `ray` and `sleep` that write down their calls."""
+    processes = {
+        "1": "/bin/bash",
+        "30": "raylet/raylet\0--node_id=abc\0",
+        "31": "ray::ServeReplica:tidecast:RoomWorker",
+    }
+    for pid, line in processes.items():
+        (tmp_path / "proc" / pid / "fd").mkdir(parents=True)
+        (tmp_path / "proc" / pid / "cmdline").write_text(line)
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    gone = f"grep -c sleep {tmp_path}/calls | grep -qx 3 && rm -r {tmp_path}/proc/31"
+    for name, rest in (("ray", "echo accepted"), ("sleep", f"{gone}; true")):
+        (commands / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{tmp_path}/calls\n{rest}\n')
+        (commands / name).chmod(0o755)
+    hook = spec_of("prod", "serving")["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    command = [word.replace("/proc/", f"{tmp_path}/proc/") for word in hook]
+    subprocess.run(command, env={"PATH": f"{commands}:/usr/bin:/bin"}, check=False, timeout=30)
+    drain, *waits = (tmp_path / "calls").read_text().splitlines()
+    assert drain.startswith("ray drain-node --node-id abc --reason DRAIN_NODE_REASON_PREEMPTION")
+    assert drain.endswith(f"--deadline-remaining-seconds {DRAIN_S}")
+    assert waits == [f"sleep {UNSEEN_S}", "sleep 1", "sleep 1"], "until the replica has ended"
+    assert (tmp_path / "proc/1/fd/1").read_text() == "accepted\n", "kubectl logs shows it"
+
+
+def test_ray_knows_the_command_and_the_reason_that_the_hook_gives() -> None:
+    from ray.core.generated import autoscaler_pb2  # noqa: PLC0415
+    from ray.scripts import scripts  # noqa: PLC0415
+
+    options = {option for parameter in scripts.drain_node.params for option in parameter.opts}
+    assert {word for word in LEAVE.split() if re.fullmatch("--[a-z-]+", word)} <= options
+    assert "DRAIN_NODE_REASON_PREEMPTION" in dict(autoscaler_pb2.DrainNodeReason.items())
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -74,6 +119,10 @@ def test_a_gpu_is_where_it_is_used_and_nowhere_else(overlay: str) -> None:
     wanted = {"encoder", "trainer"} if here(overlay).config.gpu else set()
     limits = {name: spec["spec"]["containers"][0]["resources"]["limits"] for name, spec in pod_templates(overlay)}
     assert {name for name, one in limits.items() if "nvidia.com/gpu" in one} == wanted
+    tolerated = {
+        name for name, one in pod_templates(overlay) if "nvidia.com/gpu" in str(one["spec"].get("tolerations"))
+    }
+    assert tolerated == wanted, "or it stays outside of the nodes that are kept for it"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -89,9 +138,20 @@ def test_a_drain_of_nodes_ends_and_leaves_some_of_each(overlay: str) -> None:
     }
     for one in budgets:
         component = one["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]
-        assert one["spec"].keys() == {"minAvailable", "selector"}
+        assert one["spec"].keys() == {"minAvailable", "selector", "unhealthyPodEvictionPolicy"}
+        assert one["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow", "pods that are not ready anyway may go"
         assert 0 < one["spec"]["minAvailable"] < replicas[component], "one can be evicted"
         assert one["spec"]["selector"]["matchLabels"].items() <= pods[component]["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize("overlay", ["dev", "prod", "prod-gpu"])
+def test_brokers_and_controllers_are_spread_each_for_themselves(overlay: str) -> None:
+    """All of Kafka spread evenly over three zones may have two brokers in one, and with it the most of each topic."""
+    for pool in of_kind(overlay, "KafkaNodePool"):
+        pod = pool["spec"]["template"]["pod"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        for one in pod["topologySpreadConstraints"]:
+            assert one["labelSelector"]["matchLabels"]["strimzi.io/pool-name"] == pool["metadata"]["name"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -107,6 +167,52 @@ def test_what_ray_writes_is_on_a_volume(overlay: str) -> None:
         mounted = tuple(mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly"))
         for variable in ("HOME", "NUMBA_CACHE_DIR", "PROMETHEUS_MULTIPROC_DIR"):
             assert environment[variable].startswith(mounted), variable
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_ray_is_given_in_a_pod_what_any_host_of_a_cluster_is_given(
+    overlay: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that `tidecast cluster-env` prints, but for the paths of a host: a pod has a file system of its own."""
+    monkeypatch.chdir(tmp_path)
+    printed = ClusterHost(Path("host")).environment(here(overlay).settings.http.limits)
+    of_paths = {name for name, value in printed.items() if "/" in value or value.startswith("host")}
+    of_paths |= {"PYTHONPATH", "RAY_SERVE_HAPROXY_NBTHREAD"}  # the image has the first; 4 is Serve's own
+    assert {"RAY_health_check_failure_threshold", "RAY_SERVE_HAPROXY_RETRY_ON"} <= printed.keys() - of_paths
+    for name in ("head", "serving", "encoder"):
+        environment = {one["name"]: one["value"] for one in spec_of(overlay, name)["containers"][0]["env"]}
+        different = {key for key in printed.keys() - of_paths if environment.get(key) != printed[key]}
+        assert not different, name
+
+
+def test_a_run_that_has_ended_soon_gives_back_what_it_had() -> None:
+    """KubeRay keeps the whole cluster of a job for its time to live, not only the object."""
+    for overlay in OVERLAYS:
+        assert the(overlay, "RayCronJob", "tidecast-train")["spec"]["jobTemplate"]["ttlSecondsAfterFinished"] <= 900
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_person_can_take_a_version_of_the_models_back(overlay: str) -> None:
+    """No pod that runs may write to the topic of the versions: this one has the user that may, and its ways out."""
+    job = the(overlay, "CronJob", "tidecast-rollback")["spec"]
+    assert job["suspend"], "only by hand"
+    rollback, trainer = (dict(pod_templates(overlay))[name] for name in ("tidecast-rollback", "trainer"))
+    assert rollback["metadata"]["labels"] == trainer["metadata"]["labels"], "by which the policies know it"
+    (container,) = rollback["spec"]["containers"]
+    assert container["command"][-1] == "rollback"
+    of_kafka, there = (
+        {one["name"]: one["value"] for one in each["spec"]["containers"][0]["env"] if "KAFKA__" in one["name"]}
+        for each in (rollback, trainer)
+    )
+    assert of_kafka == there
+    assert "{component}" not in str(of_kafka)
+    mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert {"/etc/tidecast", "/etc/tidecast-kafka"} <= mounted
+
+
+def test_a_training_pod_that_is_busy_with_its_work_does_not_count_as_gone() -> None:
+    environment = {one["name"]: one["value"] for one in spec_of("prod", "trainer")["containers"][0]["env"]}
+    assert int(environment["RAY_health_check_timeout_ms"]) >= 10_000
 
 
 def test_a_change_of_settings_makes_new_pods() -> None:

@@ -133,6 +133,7 @@ def test_every_encoder_has_a_gpu_in_the_variant_with_gpus() -> None:
     for overlay, gpus in (("prod", 0.0), ("prod-gpu", 1.0)):
         (encoder,) = (one for one in config_of(overlay)["applications"][0]["deployments"] if one["name"] == "Encoder")
         assert encoder["ray_actor_options"]["num_gpus"] == gpus
+        assert here(overlay).settings.ray.encoder_gpus == gpus, "as `tidecast up` would read it in a pod"
 
 
 def test_fewer_replicas_than_partitions_are_never_exceeded() -> None:
@@ -170,3 +171,23 @@ def test_the_least_replicas_fit_into_the_least_pods(overlay: str) -> None:
     encoders = least.pop("Encoder")
     assert sum(least.values()) * settings.ray.cpus_per_replica <= config.serving_pods * config.serving_cpus
     assert encoders == settings.ray.encoders
+
+
+@pytest.mark.parametrize("overlay", ["prod", "prod-gpu", "existing-kafka"])
+def test_every_pod_has_a_replica_that_answers_also_one_that_comes_back(overlay: str) -> None:
+    """Without a bound, all may be on the pods that stayed: the new one gets no proxy, and never becomes ready."""
+    settings, config = here(overlay).settings, here(overlay).config
+    per_pod = settings.ray.replicas_per_host
+    (recommender,) = (
+        one for one in config_of(overlay)["applications"][0]["deployments"] if one["name"] == "Recommender"
+    )
+    assert recommender["max_replicas_per_node"] == per_pod > 0
+    scaling = recommender["autoscaling_config"]
+    assert scaling["min_replicas"] > per_pod * (config.serving_pods - 1), "no pod can be left out"
+    assert scaling["max_replicas"] <= per_pod * config.most_serving_pods, "more would wait for a pod for ever"
+
+
+def test_more_replicas_than_pods_can_hold_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"may be 12 Recommenders, but 10 pods .* hold 10"):
+        configured("prod", None, ["scaling.recommenders=12"])
+    configured("prod", None, ["scaling.recommenders=12", "kubernetes.most_serving_pods=12"])
