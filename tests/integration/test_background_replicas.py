@@ -87,6 +87,17 @@ def test_trainers_texts_give_way_to_those_of_rooms(parts: Parts, tmp_path: Path)
     assert asked == [("later", 2)]
 
 
+def test_a_trainer_on_a_busy_machine_does_not_lose_its_lease_within_seconds(parts: Parts, tmp_path: Path) -> None:
+    from deploy.serve.background_replicas import ArchiverReplica, TrainerReplica  # noqa: PLC0415
+
+    async def open_both() -> None:
+        of_serve(TrainerReplica)(settings(tmp_path), True, SimpleNamespace(encode_later=SimpleNamespace(remote=None)))
+        of_serve(ArchiverReplica)(settings(tmp_path), True)
+
+    asyncio.run(open_both())
+    assert [kafka.session_timeout_s for kafka in parts.opened] == [30.0, 6.0]
+
+
 def test_archiver_reads_in_bulk(parts: Parts, tmp_path: Path) -> None:
     from deploy.serve.background_replicas import ArchiverReplica  # noqa: PLC0415
 
