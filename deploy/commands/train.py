@@ -32,6 +32,10 @@ Without FILE it learns from the archive (archive.uri). A run that was killed goe
   refresh (default where a version is live)   goes on from the live version with the last training.refresh_hours
   --rebuild                                   begins anew with the last training.history_hours
 
+A running Trainer does not keep you from it. The lease by which one Trainer works at a time is not asked for: a Trainer
+has it for as long as it runs, and you would wait for ever. Beside one, each version is judged against what is live at
+that moment, and the one put live last answers. A folder (training.folder) is for one training at a time.
+
 Curves for TensorBoard: training.folder/run/curves. `tidecast models show VERSION` has the figures.
 
 examples:

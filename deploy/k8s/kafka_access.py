@@ -10,6 +10,7 @@ from actors.profiles.worker import GROUP as PROFILE_WORKERS
 from actors.rooms.worker import GROUP as ROOM_WORKERS
 from deploy.k8s.installation import Installation
 from deploy.k8s.manifest import Manifest, manifest
+from deploy.train.trainer import GROUP as TRAINERS
 from streaming.log.topics import DEAD_LETTER, READ_BY, TOPICS
 
 READ, WRITE = ("Read", "Describe"), ("Write", "Describe")
@@ -19,11 +20,15 @@ ANY_READER = "any reader"  # in the table, of the topic for records that were re
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A user of Kafka. tables: its names in the table of topics. group: whose member it is, in transactions too."""
+    """A user of Kafka. tables: its names in the table of topics. group: whose member it is, in transactions too.
+
+    lease: the group of which it has a place, and in which it writes nothing (streaming/log/lease.py).
+    """
 
     user: str
     tables: tuple[str, ...]
     group: str = ""
+    lease: str = ""
     forwards: bool = False  # writes records of its inputs, which lie in a wrong partition, to the right one
 
 
@@ -32,7 +37,7 @@ COMPONENTS = (
     Component("profile-worker", ("ProfileWorker",), group=PROFILE_WORKERS, forwards=True),
     Component("recommender", ("Recommender",)),
     Component("archiver", (EVERYTHING,)),
-    Component("trainer", ("registry",)),
+    Component("trainer", ("registry",), lease=TRAINERS),
     Component("producer", ("producers",)),  # for what writes rooms, chat and viewers' events: the platform itself
 )
 
@@ -66,6 +71,8 @@ def _acls(here: Installation, component: Component) -> Iterator[dict[str, Any]]:
     prefix = here.settings.topics.prefix
     for topic, operations in topics_of(component).items():
         yield _acl("topic", prefix + topic, operations)
+    if component.lease:
+        yield _acl("group", prefix + component.lease, READ)
     if component.group:
         yield _acl("group", prefix + component.group, READ)
         # GROUP-MEMBER-RANK: the transactional ids of its members (streaming/log/loop.py)

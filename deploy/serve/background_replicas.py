@@ -34,20 +34,25 @@ class ArchiverReplica(Replica):
 
 
 class TrainerReplica(Replica):
-    """The Trainer's process. One is enough; another finds the folder in use and waits."""
+    """The Trainer's process. One works at a time; another, of whatever installation, waits for its lease."""
 
     name = "trainer"
 
     def __init__(self, settings: Settings, local: bool, encoder: DeploymentHandle) -> None:
-        from deploy.train.trainer import Trainer  # noqa: PLC0415  a process imports what it runs
+        from deploy.train.trainer import LEASE_SESSION_S, Trainer, trainers_lease  # noqa: PLC0415  a process imports what it runs
         from streaming.archive.store import open_store  # noqa: PLC0415
         from training.registry.registry import Registry  # noqa: PLC0415
 
         super().__init__(settings, local)
         turn_counter = TurnCounter()
         client = RemoteEncoder(encoder.encode_later.remote, asyncio.get_running_loop())
-        registry = Registry(open_store(settings.registry.uri, "registry"), self.open_log(turn_counter), self.clock)
-        trainer = Trainer(settings, client, registry, metrics=self.metrics, clock=self.clock, turn_counter=turn_counter)
+        log = self.open_log(turn_counter, session_s=LEASE_SESSION_S)
+        lease = trainers_lease(log)
+        store = open_store(settings.registry.uri, "registry")
+        registry = Registry(store, log, self.clock, guard=lease.require)
+        trainer = Trainer(
+            settings, client, registry, lease, metrics=self.metrics, clock=self.clock, turn_counter=turn_counter
+        )
         self.run(trainer.run, turn_counter, lambda: dataclasses.asdict(trainer.state()))
 
     async def __del__(self) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,10 +79,14 @@ class Replica:
         """The static name in the consumer group. A replica's successor gets its rank, and so its partitions."""
         return f"{self.name}-{self.rank}"
 
-    def open_log(self, turn_counter: TurnCounter, *, in_bulk: bool = False) -> WatchedLog:
-        """The Kafka of the settings; a loop that uses it counts its turns. in_bulk: for loops in no hurry."""
+    def open_log(self, turn_counter: TurnCounter, *, in_bulk: bool = False, session_s: float = 0.0) -> WatchedLog:
+        """The Kafka of the settings; a loop that uses it counts its turns.
+
+        in_bulk: for loops in no hurry. session_s: the least time after which a silent member of a group is given up.
+        """
         settings = self.settings
         kafka = settings.kafka.in_bulk() if in_bulk else settings.kafka
+        kafka = replace(kafka, session_timeout_s=max(session_s, kafka.session_timeout_s))
         log = KafkaLog(kafka, settings.topics.prefix, skip_damaged=settings.log.skip_damaged)
         return WatchedLog(log, turn_counter)
 

@@ -1,6 +1,7 @@
 """The Trainer: makes versions periodically while the system runs, from the archive, and puts good ones live.
 
-Never answers. A failure is logged, counted, and tried again the next time; the live version stays.
+Never answers. A failure is logged, counted, and tried again the next time; the live version stays. One Trainer at a
+time works on a Kafka, of whatever host or installation: it has a lease (streaming/log/lease.py). Others wait for it.
 """
 
 from __future__ import annotations
@@ -19,13 +20,20 @@ from numpy.typing import NDArray
 from actors.rooms.encoder_client import Encoded
 from deploy.config.settings import Settings
 from streaming.clock import Clock
-from streaming.errors import EncoderError, TidecastError
+from streaming.errors import EncoderError, LogError, TidecastError
+from streaming.log.lease import Lease
+from streaming.log.log import Log
+from streaming.log.topics import MODELS
 from streaming.log.watched_log import TurnCounter
 from streaming.metrics import Metrics
 from training.registry.registry import Registry
 
 LOGGER = logging.getLogger(__name__)
 
+GROUP = "trainers"  # of the lease: its only member is the Trainer that works
+LEASE = "trainer-0"
+LEASE_SESSION_S = 30.0  # a busy machine may stop a Trainer for seconds, and nothing waits for its successor
+LOOK_S = 5.0  # between two looks whether another Trainer still has the lease
 BEAT_S = 1.0
 KEPT = 5  # versions of each state that are not live: enough to go back, and the disk does not fill
 ENCODE_TIMEOUT_S = 120.0  # for a block of texts, beside those of live rooms
@@ -64,6 +72,11 @@ class SharedEncoder:
             raise EncoderError(f"the encoder does not answer: {err}") from err
 
 
+def trainers_lease(log: Log) -> Lease:
+    """The lease that a Trainer has while it works."""
+    return Lease(log, MODELS, GROUP, LEASE)
+
+
 @dataclass(slots=True)
 class TrainerState:
     """The state of the Trainer, for `tidecast status`."""
@@ -75,21 +88,28 @@ class TrainerState:
 
 
 class Trainer:
-    """The Trainer's loop. It beats during a run: runs may take hours, and Ray Train watches their workers."""
+    """The Trainer's loop. It beats during a run: runs may take hours, and Ray Train watches their workers.
+
+    A beat also keeps the lease. A Trainer that has lost it changes nothing in the registry, and waits until it has it
+    again. It is never acquired during a run: another Trainer may have worked meanwhile, so what was learned is old.
+    """
 
     def __init__(
         self,
         settings: Settings,
         encoder: AsksEncoder,
         registry: Registry,
+        lease: Lease,
         *,
         metrics: Metrics,
         clock: Clock,
         turn_counter: TurnCounter,
     ) -> None:
-        self._settings, self._encoder, self._registry = settings, encoder, registry
+        """registry: guarded by the lease."""
+        self._settings, self._encoder, self._registry, self._lease = settings, encoder, registry, lease
         self._metrics, self._clock, self._turn_counter = metrics, clock, turn_counter
         self._state = TrainerState()
+        self._looked_s = float("-inf")
 
     def state(self) -> TrainerState:
         """The state as of now."""
@@ -99,11 +119,15 @@ class Trainer:
         """Makes versions until `stop`; a run that is under way then ends with the process."""
         config = self._settings.training
         pause_s = config.first_s or config.every_s
-        while not self._rest(stop, pause_s):
-            pause_s = config.every_s if self._once() else min(SOON_S, config.every_s)
+        try:
+            while not self._rest(stop, pause_s):
+                pause_s = config.every_s if self._once() else min(SOON_S, config.every_s)
+        finally:
+            self._lease.release()
 
     def began(self, stage: str) -> None:
-        """Takes the progress of a run."""
+        """Takes the progress of a run. Raises Fenced, LogUnavailable: it would be for nothing to go on."""
+        self._lease.require()
         self._state.doing = stage
 
     def passed(self, records: int, examples: int, at_ms: int) -> None:
@@ -162,15 +186,37 @@ class Trainer:
     def _beat(self, over: threading.Event) -> None:
         while not over.wait(BEAT_S):
             self._turn_counter.count_turn()
+            self._lease.keep()
 
     def _rest(self, stop: threading.Event, seconds: float) -> bool:
-        """Rests; whether it was stopped meanwhile."""
+        """Rests so long, and until this process has the lease; whether it was stopped meanwhile."""
         until_s = self._clock.monotonic_s() + seconds
-        while (left_s := until_s - self._clock.monotonic_s()) > 0:
+        while not stop.is_set():
             self._turn_counter.count_turn()
-            if stop.wait(min(BEAT_S, left_s)):
-                return True
-        return stop.is_set()
+            has_lease = self._lease.keep() or self._acquired()
+            left_s = until_s - self._clock.monotonic_s()
+            if left_s <= 0 and has_lease:
+                return False
+            stop.wait(min(BEAT_S, left_s) if left_s > 0 else BEAT_S)
+        return True
+
+    def _acquired(self) -> bool:
+        """Looks from time to time whether this process can have the lease; whether it has it now."""
+        now_s = self._clock.monotonic_s()
+        if now_s - self._looked_s < LOOK_S:
+            return False
+        try:
+            has_lease, holder = self._lease.acquire(), self._lease.holder
+        except LogError as err:
+            self._looked_s = now_s
+            self._state.doing = f"waiting for the log: {err}"
+            return False
+        if holder is not None:
+            self._looked_s = now_s
+            self._state.doing = f"waiting for another Trainer, which works on {holder.host}, to end"
+        else:
+            self._state.doing = "waiting"
+        return has_lease
 
 
 class _Timed:

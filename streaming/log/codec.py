@@ -11,8 +11,8 @@ import msgspec
 
 from streaming.errors import MalformedRecord, RecordError, UnknownVersion
 from streaming.events import SCHEMA_VERSION, InternalRecord, ProducerRecord
-from streaming.log.mending import Mender
 from streaming.log.topics import TOPICS, Topic
+from streaming.record_format.mending import Mender
 
 MAX_REASON_LENGTH: Final = 300  # a reason quotes the value, which may be a megabyte
 
@@ -61,7 +61,7 @@ class Reading(NamedTuple):
 class Decoder:
     """Decodes the values of one topic. Built once, for any thread; about a microsecond a record.
 
-    A producer's record that does not follow the schema is read a second time, ten times slower, by `mending.py`.
+    A producer's record that does not follow the schema is read a second time, ten times slower, by `Mender`.
     Tombstones (values of None) are the caller's: their meaning differs by topic.
     """
 

@@ -1,1 +1,1 @@
-"""Kafka's record format: batches of records, packed, unpacked and decompressed."""
+"""Formats of records: Kafka's batches, packed, unpacked and decompressed, and producers' values, mended."""

@@ -19,8 +19,12 @@ import pytest
 from actors.rooms.encoder_client import Encoded
 from deploy.config.settings import Settings
 from streaming.clock import ManualClock
+from streaming.errors import Fenced
 from streaming.kafka_config import KafkaConfig
+from streaming.log.memory_log import MemoryLog
+from streaming.log.topics import MODELS
 from streaming.metrics import MemoryMetrics
+from tests.unit.training.inference.versions import bundle
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's, while it is imported
 
@@ -39,7 +43,7 @@ class Parts:
 
         def log(kafka: KafkaConfig, _prefix: str, **_: bool) -> Any:
             self.opened.append(kafka)
-            return SimpleNamespace()
+            return MemoryLog(ManualClock(), {MODELS: 1})
 
         monkeypatch.setattr(Replica, "__init__", begin)
         monkeypatch.setattr(Replica, "run", lambda _self, loop, *_: self.loops.append(loop))
@@ -85,6 +89,30 @@ def test_trainers_texts_give_way_to_those_of_rooms(parts: Parts, tmp_path: Path)
 
     asyncio.run(ask())
     assert asked == [("later", 2)]
+
+
+def test_a_trainer_on_a_busy_machine_does_not_lose_its_lease_within_seconds(parts: Parts, tmp_path: Path) -> None:
+    from deploy.serve.background_replicas import ArchiverReplica, TrainerReplica  # noqa: PLC0415
+
+    async def open_both() -> None:
+        of_serve(TrainerReplica)(settings(tmp_path), True, SimpleNamespace(encode_later=SimpleNamespace(remote=None)))
+        of_serve(ArchiverReplica)(settings(tmp_path), True)
+
+    asyncio.run(open_both())
+    assert [kafka.session_timeout_s for kafka in parts.opened] == [30.0, 6.0]
+
+
+def test_a_trainer_without_its_lease_changes_nothing(parts: Parts, tmp_path: Path) -> None:
+    async def open_it() -> None:
+        from deploy.serve.background_replicas import TrainerReplica  # noqa: PLC0415
+
+        of_serve(TrainerReplica)(settings(tmp_path), True, SimpleNamespace(encode_later=SimpleNamespace(remote=None)))
+
+    asyncio.run(open_it())
+    registry = parts.loops[0].__self__._registry
+    with pytest.raises(Fenced, match="never acquired"):
+        registry.publish(bundle("one"))
+    assert [one.record.version for one in registry.versions()] == ["v0"]
 
 
 def test_archiver_reads_in_bulk(parts: Parts, tmp_path: Path) -> None:

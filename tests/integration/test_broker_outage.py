@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from deploy.train.trainer import GROUP, LEASE, LEASE_SESSION_S, trainers_lease
 from streaming.broker import KafkaAdmin, KafkaLog
+from streaming.broker.source import SILENT_S
 from streaming.errors import LogUnavailable
 from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.log.log import Partition, Source
+from streaming.log.topics import MODELS
+from streaming.log.watched_log import TurnCounter, WatchedLog
 
 IN, OUT = Partition("in", 0), Partition("out", 0)
 PATIENCE_S = 90.0
@@ -75,3 +79,32 @@ def test_sources_and_sinks_outlive_a_killed_broker_and_nothing_acknowledged_is_l
     assert reader.contact_age_s() < 2
     for opened in (plain, worker, group, reader):
         opened.close()
+
+
+def test_an_outage_costs_no_lease_that_the_group_still_knows(broker: LocalKafka) -> None:
+    """A source gives up after 15 s of silence, and a training of hours must not be lost by that."""
+    config = KafkaConfig(bootstrap_servers=broker.bootstrap_servers, session_timeout_s=LEASE_SESSION_S)
+    with KafkaAdmin(config) as admin:
+        admin.create(MODELS, partitions=1, replication_factor=1, settings={})
+    log = KafkaLog(config)
+    lease, other = trainers_lease(WatchedLog(log, TurnCounter())), trainers_lease(log)
+    until_s = time.monotonic() + PATIENCE_S
+    while not lease.acquire():
+        assert time.monotonic() < until_s, "nobody else has it"
+
+    broker.kill()
+    with pytest.raises(LogUnavailable):
+        lease.require()
+    until_s = time.monotonic() + SILENT_S + 5.0
+    while time.monotonic() < until_s:
+        assert lease.keep()
+
+    broker.start()
+    until_s = time.monotonic() + LEASE_SESSION_S + 5.0  # a session that was not kept would have ended by then
+    while time.monotonic() < until_s:
+        assert lease.keep()
+        time.sleep(0.2)
+    lease.require()
+    assert not other.acquire()
+    lease.release()
+    assert log.member(GROUP, LEASE) is None

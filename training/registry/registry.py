@@ -7,7 +7,7 @@ read back. So a process that dies anywhere, or a disk that fills, leaves the liv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -64,11 +64,15 @@ class Registry:
     LogUnavailable, TopicMissing and VersionError.
     """
 
-    def __init__(self, store: Store, log: Log, clock: Clock) -> None:
-        """store: rooted at an absolute place, for its URI is announced to other processes."""
+    def __init__(self, store: Store, log: Log, clock: Clock, *, guard: Callable[[], None] = lambda: None) -> None:
+        """store: rooted at an absolute place, for its URI is announced to other processes.
+
+        guard: called just before anything is changed; what it raises keeps the change from being made.
+        """
         self._store = store
         self._log = log
         self._clock = clock
+        self._guard = guard
 
     def announced(self) -> VersionCatalog:
         """The catalogue as of the end of the topic now. Blocks until it is read."""
@@ -99,6 +103,7 @@ class Registry:
         """Writes a version and announces it as a candidate. After a crash the same call finishes what was begun."""
         version = bundle.manifest.version
         check_name(version)
+        self._guard()  # before its files are written, too
         known = self.announced().find(version)
         if known is not None and known.state != "candidate":
             raise VersionError(f"version {version} was published before and is {known.state}; give it another name")
@@ -112,19 +117,26 @@ class Registry:
         return self._announce(self._record(version, self._own_path(version), "candidate", metrics))
 
     def promote(self, version: str, gate: PromotionGate) -> GateVerdict:
-        """Puts a published version live if the gate lets it through."""
+        """Puts a published version live if the gate lets it through.
+
+        It is judged again where another version went live meanwhile: a judgement takes minutes, and others may promote.
+        """
         announced = self.announced()
-        listed = _found(announced, version)
-        if listed.state == "live":
-            return GateVerdict(True, f"version {version} is live already")
-        if version == V0:
-            self._announce(v0_record("live", self._clock.now_ms()))
-            return GateVerdict(True, "v0 needs no proof")
-        live = announced.live
-        verdict = gate.judge(self.load(listed.record), self.load(live) if live is not None else None)
-        if verdict.passed:
-            metrics = {**listed.record.metrics, **verdict.metrics}
-            self._announce(self._record(version, self._path(listed.record), "live", metrics))
+        while True:
+            listed, live = _found(announced, version), announced.live
+            if listed.state == "live":
+                return GateVerdict(True, f"version {version} is live already")
+            if version == V0:
+                self._announce(v0_record("live", self._clock.now_ms()))
+                return GateVerdict(True, "v0 needs no proof")
+            verdict = gate.judge(self.load(listed.record), self.load(live) if live is not None else None)
+            if not verdict.passed:
+                return verdict
+            announced = self.announced()
+            if announced.live == live:
+                break
+        metrics = {**listed.record.metrics, **verdict.metrics}
+        self._announce(self._record(version, self._path(listed.record), "live", metrics))
         return verdict
 
     def rollback(self) -> tuple[str, str]:
@@ -184,6 +196,7 @@ class Registry:
         """Writes records to the log, together, and waits until they are there. Returns the first."""
         sink: Sink = self._log.sink()
         try:
+            self._guard()
             for record in records:
                 sink.send(MODELS, key_of(record), encode(record))
             sink.flush()

@@ -10,6 +10,7 @@ from actors.state import table_reader
 from deploy.k8s.kafka_access import COMPONENTS, topics_of
 from deploy.serve.background_replicas import ArchiverReplica, TrainerReplica
 from deploy.serve.replicas import ProfileWorkerReplica, RecommenderReplica, RoomWorkerReplica
+from deploy.train import trainer
 from streaming.log.loop import GroupMember
 from streaming.log.topic_check import settings_of
 from streaming.log.topics import READ_BY, TOPICS
@@ -69,6 +70,15 @@ def test_who_reads_may_see_whose_open_transaction_holds_it_up() -> None:
     assert seen["room-worker"] == seen["recommender"] == seen["archiver"] == both
     assert seen["profile-worker"] == {"profile-workers-"}, "RoomWorkers write nothing that it reads"
     assert seen["trainer"] == seen["producer"] == set()
+
+
+def test_the_trainer_may_have_its_lease_and_no_transaction() -> None:
+    acls = the("prod", "KafkaUser", "tidecast-trainer")["spec"]["authorization"]["acls"]
+    groups = [one for one in acls if one["resource"]["type"] == "group"]
+    assert [(one["resource"]["name"], set(one["operations"])) for one in groups] == [
+        (trainer.GROUP, {"Read", "Describe"})
+    ]
+    assert not any(one["resource"]["type"] == "transactionalId" for one in acls)
 
 
 def test_a_prefix_is_in_front_of_topics_and_groups() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from streaming.archive.store import open_store
 from streaming.clock import ManualClock
-from streaming.errors import LogUnavailable, VersionError
+from streaming.errors import Fenced, LogUnavailable, VersionError
 from streaming.events import ModelVersion
 from streaming.log.codec import Decoder, encode
 from streaming.log.memory_log import MemoryLog, MemorySink
@@ -149,6 +149,47 @@ def test_a_gate_that_refuses_changes_nothing_and_says_why(world: World) -> None:
     assert not world.registry.promote("two", Strict()).passed
     assert judged == [("one", None), ("two", "one")]
     assert world.states() == {"two": "candidate", "one": "live", "v0": "before"}
+
+
+def test_a_version_is_judged_again_where_another_went_live_while_it_was_judged(world: World) -> None:
+    """As by hand, beside a Trainer: better than the version before says nothing about the one that is live now."""
+    judged: list[str | None] = []
+    other = Registry(world.store, world.log, world.clock)
+
+    class Slow:
+        def judge(self, candidate: Bundle, live: Bundle | None) -> GateVerdict:
+            judged.append(live.manifest.version if live else None)
+            if len(judged) == 1:
+                other.promote("hand", OPEN)
+            return GateVerdict(len(judged) == 1, f"compared with {judged[-1]}")
+
+    world.put_live("one")
+    world.registry.publish(bundle("hand"))
+    world.registry.publish(bundle("two"))
+    assert world.registry.promote("two", Slow()).reason == "compared with hand"
+    assert judged == ["one", "hand"]
+    assert world.live() == "hand"
+
+
+@pytest.mark.parametrize("action", ["publish", "promote", "rollback", "retire", "prune"])
+def test_a_guard_that_refuses_keeps_everything_as_it_is(world: World, tmp_path: Path, action: str) -> None:
+    def refuse() -> None:
+        raise Fenced("the lease is lost")
+
+    world.put_live("one", "two")
+    world.registry.publish(bundle("candidate"))
+    states, stored = world.states(), sorted((tmp_path / "models").rglob("*"))
+    guarded = Registry(world.store, world.log, world.clock, guard=refuse)
+    acts: dict[str, Callable[[], object]] = {
+        "publish": lambda: guarded.publish(bundle("three")),
+        "promote": lambda: guarded.promote("candidate", OPEN),
+        "rollback": guarded.rollback,
+        "retire": lambda: guarded.retire("one", delete=True),
+        "prune": lambda: guarded.prune(0),
+    }
+    with pytest.raises(Fenced):
+        acts[action]()
+    assert (world.states(), sorted((tmp_path / "models").rglob("*"))) == (states, stored)
 
 
 def test_what_the_gate_measured_is_kept_with_the_version(world: World) -> None:

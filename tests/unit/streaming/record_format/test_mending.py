@@ -20,9 +20,9 @@ from streaming.log.codec import Decoder, encode
 from streaming.log.dead_letter import DeadLetters
 from streaming.log.memory_log import MemoryLog
 from streaming.log.memory_record import MemoryRecord
-from streaming.log.mending import REASONS
 from streaming.log.topics import CHAT, DEAD_LETTER, ROOMS, VIEWER_EVENTS
 from streaming.metrics import MemoryMetrics
+from streaming.record_format.mending import REASONS
 
 AT_MS = 1_764_000_000_000
 STARTED = {"type": "started", "room": "r", "streamer": "ana", "at_ms": AT_MS}
