@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
-COMMAND = re.compile(r"^(?:[A-Z][A-Z_0-9]*=\S+ )*(?:tidecast|make|python|curl|pip|export|git|\. )")
+COMMAND = re.compile(r"^(?:[A-Z][A-Z_0-9]*=\S+ )*(?:(?:tidecast|make|python|curl|pip|export|git)(?: |$)|\. )")
 INLINE = re.compile(r"`((?:[A-Z][A-Z_0-9]*=\S+ )*(?:tidecast|python -m|make|pip) [^`]+)`")
 
 

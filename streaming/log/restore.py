@@ -40,13 +40,13 @@ class ReadAhead:
     def read(self, log: Log, partitions: Sequence[Partition]) -> None:
         """Reads the partitions to their present ends, from where the last call left off; others are dropped.
 
-        Blocks. Raises LogUnavailable, Unreadable.
+        Does not wait for a transaction that is open: its process works on. Blocks. Raises LogUnavailable, Unreadable.
         """
         for partition in self._found.keys() - set(partitions):
             del self._found[partition]
         for partition in partitions:
             values = self.take(log, partition)
-            _read_on(log, partition, values, _say)
+            _read_on(log, partition, values, _say, waits_for_held=False)
             _require_known_versions(partition, values)
             self._found[partition] = values
 
@@ -104,7 +104,9 @@ def _require_known_versions(partition: Partition, found: _Values) -> None:
             raise Unreadable(Trouble(*partition, -1, "version", message)) from err
 
 
-def _read_on(log: Log, partition: Partition, found: _Values, lost: Callable[[Skipped], None]) -> None:
+def _read_on(
+    log: Log, partition: Partition, found: _Values, lost: Callable[[Skipped], None], *, waits_for_held: bool = True
+) -> None:
     """Reads a partition to its end, from where `found` ends."""
     end = log.ends([partition])[partition]
     if end < found.next_offset:  # its broker has lost records
@@ -116,7 +118,7 @@ def _read_on(log: Log, partition: Partition, found: _Values, lost: Callable[[Ski
     values = found.values
     try:
         held_since_s: float | None = None
-        while (behind := reader.lag().get(partition, 1) > 0) or partition in reader.held():
+        while (behind := reader.lag().get(partition, 1) > 0) or (waits_for_held and partition in reader.held()):
             now_s = time.monotonic()
             held_since_s = None if behind else held_since_s or now_s
             if held_since_s is not None and now_s - held_since_s > HELD_S:

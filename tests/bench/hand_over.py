@@ -35,6 +35,7 @@ from tests.reference import expected_states, published_states
 PREFIX = "bench."
 PARTITIONS = 4
 NAMES = ["0", "1"]
+WARM_UP_S = 30.0  # workers on new topics look at them once more after 15 s
 
 
 @dataclass
@@ -128,7 +129,7 @@ def run(log: KafkaLog, servers: str, options: argparse.Namespace) -> None:
         await_owners(log, "room", NAMES)
         appends.start()
         talk.start()
-        time.sleep(15)
+        time.sleep(WARM_UP_S)
         began_s = time.monotonic()
         before = owners(log, "room", NAMES)
         with installation(servers, PREFIX, len(NAMES)) as new:

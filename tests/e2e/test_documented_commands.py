@@ -20,6 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from streaming.archive.store import open_store
 from streaming.broker import KafkaLog
@@ -63,6 +64,9 @@ RUN_HERE = {
     "tidecast models show VERSION --json",
     "tidecast rollback",
     "tidecast evaluate --train A --test B --version VERSION",
+    "tidecast k8s render --overlay prod",
+    "tidecast k8s write --overlay prod --to installations/live",
+    "tidecast k8s secrets --overlay prod",
 }
 
 
@@ -153,6 +157,16 @@ def test_every_documented_command_is_run_here_or_named_with_the_test_that_runs_i
     documented = {command for _, command in commands()}
     assert documented - RUN_HERE - RUN_ELSEWHERE.keys() == set(), "a documented command that no test runs"
     assert (RUN_HERE | RUN_ELSEWHERE.keys()) - documented == set(), "a test of a command that is documented no more"
+
+
+def test_manifests_are_printed_and_written(tmp_path: Path, broker: LocalKafka) -> None:
+    """An API server takes them in tests/integration/test_k8s_api.py."""
+    shell = Shell(tmp_path, broker.bootstrap_servers)
+    printed = list(yaml.safe_load_all(shell.type("tidecast k8s render --overlay prod")))
+    assert {"RayService", "Kafka", "NetworkPolicy", "PodDisruptionBudget"} <= {one["kind"] for one in printed}
+    shell.type("tidecast k8s write --overlay prod --to installations/live")
+    assert (tmp_path / "installations" / "live" / "kustomization.yaml").is_file()
+    assert "tidecast-gcs" in shell.type("tidecast k8s secrets --overlay prod")
 
 
 def test_asking_while_it_runs(shell: Shell) -> None:

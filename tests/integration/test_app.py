@@ -256,7 +256,7 @@ def test_metrics_and_state_are_at_a_port_of_their_own_and_nothing_else_is(system
         ("/v1/status", 404, 200),
         ("/v1/rooms", 200, 404),
         ("/healthz", 200, 200),
-        ("/readyz", 200, 404),
+        ("/readyz", 200, 200),
     ):
         assert (status_at(http.url + path), status_at(http.admin_url + path)) == (public, admin), path
 

@@ -78,6 +78,16 @@ def test_a_take_over_reads_only_what_came_since_it_was_ready(monkeypatch: pytest
     assert {room for owned in newer._owned.values() for room in owned.rooms} == {HERE, THERE}
 
 
+def test_reading_ahead_does_not_wait_for_the_open_transaction_of_the_process_that_works() -> None:
+    stage = Stage()
+    stage.send(stage.started(HERE))
+    stage.turns(4)
+    stage.start()
+    stage.log.held.add(Partition(ROOM_STATES, 0))
+    assert not stage.worker.is_ready(OTHER), "the encoder is asked first"
+    assert stage.worker.is_ready(OTHER)
+
+
 def test_what_was_read_ahead_is_dropped_where_the_topic_was_made_anew() -> None:
     stage = Stage()
     stage.send(stage.started(HERE))
