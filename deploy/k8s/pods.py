@@ -148,6 +148,7 @@ class RayPod:
             **ray,
             **cluster_environment(),
             "HOME": "/tmp",
+            "RAY_LOG_TO_STDERR": "1",  # else Ray keeps what its processes print in files, out of `kubectl logs`
             "NUMBA_CACHE_DIR": NUMBA_FOLDER,
             MULTIPROCESS_DIR_VARIABLE: METRICS_FOLDER,
             "RAY_SERVE_HAPROXY_BINARY_PATH": HAPROXY,

@@ -107,6 +107,14 @@ def test_ray_knows_the_command_and_the_reason_that_the_hook_gives() -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_replicas_log_is_json_on_the_stdout_of_their_pod(overlay: str) -> None:
+    assert here(overlay).settings.ray.json_logs
+    for name in ("serving", "encoder"):
+        environment = {one["name"]: one.get("value") for one in spec_of(overlay, name)["containers"][0]["env"]}
+        assert environment["RAY_LOG_TO_STDERR"] == "1"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_only_encoder_and_trainer_have_the_image_with_torch(overlay: str) -> None:
     config = here(overlay).config
     images = {name: template["spec"]["containers"][0]["image"] for name, template in pod_templates(overlay)}
