@@ -229,7 +229,8 @@ def _settings(servers: str, folder: Path) -> Settings:
         base,
         kafka=dataclasses.replace(base.kafka, bootstrap_servers=servers, session_timeout_s=6.0),
         topics=dataclasses.replace(base.topics, room_partitions=4, viewer_partitions=4),
-        encoder=dataclasses.replace(base.encoder, max_tokens=32),
+        # the precision that `tidecast up` chooses for several hosts, so that the undisturbed pass has the same vectors
+        encoder=dataclasses.replace(base.encoder, max_tokens=32, precision="fp32"),
         registry=dataclasses.replace(base.registry, uri=f"file://{folder}/models"),
         http=dataclasses.replace(base.http, host="0.0.0.0", admin_host="0.0.0.0", replicas=3),
         ray=dataclasses.replace(
