@@ -30,7 +30,7 @@ test: lint system-packages ## style, types and layers, then unit, contract, inte
 	@$(BIN)/python -m pytest $(ALONE) $(PYTEST_ARGS) || [ $$? = 5 ] # 5: none of them was asked for
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/contract tests/integration tests/e2e $(ALONE:%=--ignore=%) $(PYTEST_ARGS)
 
-hosts: $(VENV)/.dev $(VENV)/.ready system-packages ## every fault on a cluster of several hosts, as root; writes docs/reliability.md
+hosts: $(VENV)/.dev $(VENV)/.ready system-packages ## faults on a cluster of several hosts, as root; writes docs/reliability.md
 	@$(BIN)/python -m tests.e2e.hosts.matrix --write docs/reliability.md $(ARGS)
 
 unit: $(VENV)/.dev ## the unit tests alone: seconds, no broker, no Ray

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from actors.profiles.partition import ProfilePartition
 from actors.settings import ProfileWorkerConfig
 from actors.worker.status import Gauge, WorkerStatus
+from actors.worker.take_over import reads_ahead
 from actors.worker.topic_life import TopicLife
 from actors.worker.unrestored import Unrestored
 from streaming.clock import Clock
@@ -26,8 +26,6 @@ from streaming.log.topics import ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.metrics import Metrics
 from streaming.troubles import Troubles
 from streaming.viewer.profile_config import ProfileConfig
-
-LOGGER = logging.getLogger(__name__)
 
 GROUP = "profile-workers"
 MEASURE_MS = 1_000
@@ -102,21 +100,14 @@ class ProfileWorker:
     # called by the loop
 
     def is_ready(self, other: LiveMember) -> bool:
-        indices = sorted({partition.index for partition in other.partitions})
-        try:
-            self._ahead.read(self._log, [Partition(VIEWER_PROFILES, index) for index in indices])
-        except Unreadable as err:
-            LOGGER.warning("%s takes over nothing: %s", self._member, err)
-            return False
-        return True
+        return reads_ahead(self._ahead, self._log, VIEWER_PROFILES, other)
 
     def stand_by(self, other: LiveMember) -> None:
         self._owned = {}
         self._troubles.update([])
         self._gauge.clear()
         self._metrics.gauge("profiles_held", 0, reader=GROUP)
-        host = other.host or "another host"
-        self._status = ProfileWorkerStatus(self._member, restarts=self._loop.restarts, standing_by=host)
+        self._status = ProfileWorkerStatus(self._member, restarts=self._loop.restarts, standing_by=other.host)
 
     def begin(self, source: Source, sink: Sink) -> None:
         self._source, self._sink = source, sink

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from actors.rooms.encoder_client import EncoderClient, InFlight, Probe
 from actors.rooms.partition import RoomEntry, RoomPartition, Tally
 from actors.settings import RoomWorkerConfig
 from actors.worker.status import Gauge, WorkerStatus
+from actors.worker.take_over import reads_ahead
 from actors.worker.topic_life import TopicLife
 from actors.worker.unrestored import Unrestored
 from streaming.clock import Clock
@@ -29,8 +29,6 @@ from streaming.log.topics import CHAT, ROOM_ACTIVITY, ROOM_STATES, ROOMS
 from streaming.metrics import Metrics
 from streaming.room.window_config import WindowConfig
 from streaming.troubles import Skipped, Troubles
-
-LOGGER = logging.getLogger(__name__)
 
 GROUP = "room-workers"
 TOPICS = (ROOMS, CHAT, ROOM_ACTIVITY)
@@ -110,15 +108,7 @@ class RoomWorker:
     # called by the loop
 
     def is_ready(self, other: LiveMember) -> bool:
-        if not self._probe.is_answered():
-            return False
-        indices = sorted({partition.index for partition in other.partitions})
-        try:
-            self._ahead.read(self._log, [Partition(ROOM_STATES, index) for index in indices])
-        except Unreadable as err:
-            LOGGER.warning("%s takes over nothing: %s", self._member, err)
-            return False
-        return True
+        return self._probe.is_answered() and reads_ahead(self._ahead, self._log, ROOM_STATES, other)
 
     def stand_by(self, other: LiveMember) -> None:
         self._owned = {}
@@ -126,8 +116,7 @@ class RoomWorker:
         self._gauge.clear()
         for name, labels in (("rooms_live", {"reader": GROUP}), ("rooms_stale", {}), ("encoder_backlog", {})):
             self._metrics.gauge(name, 0, **labels)
-        host = other.host or "another host"
-        self._status = RoomWorkerStatus(self._member, restarts=self._loop.restarts, standing_by=host)
+        self._status = RoomWorkerStatus(self._member, restarts=self._loop.restarts, standing_by=other.host)
 
     def begin(self, source: Source, sink: Sink) -> None:
         self._source, self._sink = source, sink

@@ -52,6 +52,21 @@ class Opened:
         return source
 
 
+class Owned:
+    """The partitions of a member, as its polls report them."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._partitions: set[Partition] = set()
+
+    def exactly(self, partitions: list[Partition]) -> bool:
+        """Polls once; whether the member has these partitions now, and no others."""
+        batch = self._source.poll(0.1)
+        self._partitions.difference_update(batch.revoked)
+        self._partitions.update(batch.assigned)
+        return self._partitions == set(partitions)
+
+
 def read(source: Source, count: int) -> list[Record]:
     """The next `count` records, in the order polled; fails where they do not come."""
     found: list[Record] = []

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from streaming.errors import Fenced, LogUnavailable
 from streaming.log.log import Batch, Partition
-from tests.contract.opened_log import ONE, A, B, Opened, assigned, read, settle, values
+from tests.contract.opened_log import ONE, A, B, Opened, Owned, assigned, read, settle, values
 
 
 def test_a_group_starts_at_the_beginning_and_resumes_where_it_committed(opened: Opened) -> None:
@@ -104,21 +102,11 @@ def test_a_member_that_comes_back_gets_the_same_partitions_and_nobody_else_notic
 
 def test_partitions_of_a_member_that_stays_away_go_to_the_others(opened: Opened) -> None:
     first, second = opened.group("a", member="0"), opened.group("a", member="1")
-    owned: set[Partition] = set()
-
-    def owns(expected: list[Partition]) -> Callable[[], bool]:
-        def check() -> bool:
-            batch = second.poll(0.1)
-            owned.difference_update(batch.revoked)
-            owned.update(batch.assigned)
-            return owned == set(expected)
-
-        return check
-
-    settle(first, until=owns(A[2:]))
+    owns = Owned(second)
+    settle(first, until=lambda: owns.exactly(A[2:]))
     first.close()
     opened.expire("g", "0")
-    settle(until=owns(A))
+    settle(until=lambda: owns.exactly(A))
 
 
 def test_a_second_process_of_the_same_member_fences_the_first(opened: Opened) -> None:
@@ -142,23 +130,13 @@ def test_a_second_process_of_the_same_member_fences_the_first(opened: Opened) ->
 
 def test_a_member_that_leaves_gives_its_partitions_to_the_others_at_once(opened: Opened) -> None:
     first, second = opened.group("a", member="0"), opened.group("a", member="1")
-    owned: set[Partition] = set()
-
-    def owns(expected: list[Partition]) -> Callable[[], bool]:
-        def check() -> bool:
-            batch = second.poll(0.1)
-            owned.difference_update(batch.revoked)
-            owned.update(batch.assigned)
-            return owned == set(expected)
-
-        return check
-
-    settle(first, until=owns(A[2:]))
+    owns = Owned(second)
+    settle(first, until=lambda: owns.exactly(A[2:]))
     assert opened.log.member("g", "0") is not None
     first.leave()
     assert opened.log.member("g", "0") is None
     first.close()
-    settle(until=owns(A))
+    settle(until=lambda: owns.exactly(A))
 
 
 def test_who_is_a_member_now_is_known_to_all(opened: Opened) -> None:

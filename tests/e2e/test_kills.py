@@ -7,12 +7,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from streaming.simulated.config import SimulationConfig
 from streaming.simulated.simulate import Platform
-from tests.e2e.running import Ends, Load, Running, Viewers, await_true
-from tests.reference import expected_profiles, expected_states, published_profiles, published_states
+from tests.e2e.running import WAIT_S, Ends, Load, Running, Viewers, await_true
+from tests.e2e.settled import differing_states
 from training.content.text_encoder import TextEncoder
 
 KILLS = Counter({"room-worker": 6, "profile-worker": 5, "encoder": 4, "recommender": 5, "broker": 2})  # 22
@@ -59,24 +57,6 @@ def test_kills_lose_nothing_and_show_no_ended_room(tmp_path: Path) -> None:
 def await_settled(running: Running) -> None:
     """Waits until what is published equals what one undisturbed pass over the same input gives; fails with the rest."""
     settings = running.settings
-    encoder = TextEncoder(settings.encoder)
-    profiles = expected_profiles(running.log, settings.profile)
-    await_true("profiles", lambda: published_profiles(running.log) == profiles)
-    states = expected_states(running.log, encoder.encode, encoder.version, settings.window)
-
-    def differing() -> dict[str, list[str]]:
-        found = published_states(running.log)
-        assert found.keys() <= states.keys()
-        rooms = {room: found.get(room, {}) for room in states}
-        return {
-            room: names
-            for room, facts in rooms.items()
-            if (names := [name for name, value in states[room].items() if facts.get(name) != value])
-        }
-
-    deadline = time.monotonic() + 60.0
-    while (rest := differing()) and time.monotonic() < deadline:
-        time.sleep(1.0)
-    if rest:
-        skipped = [line for line in running.metrics() if line.startswith("tidecast_segments_skipped")]
-        pytest.fail(f"{len(rest)} of {len(states)} rooms differ: {dict(list(rest.items())[:5])}; {skipped}")
+    differing = differing_states(running.log, settings, TextEncoder(settings.encoder), WAIT_S)
+    skipped = [line for line in running.metrics() if line.startswith("tidecast_segments_skipped")]
+    assert not differing, f"{differing}; {skipped}"
