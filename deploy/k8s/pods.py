@@ -20,26 +20,32 @@ from deploy.k8s.installation import (
 )
 from deploy.ray.cluster_host import cluster_environment
 from deploy.ray.local_ray import ray_environment
+from deploy.serve.leaving import FILE
 from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE
 
 USER = 10001  # in the image; below 10000 a host may have a user of that number
 DRAIN_S = 45  # within which replicas of a pod that goes have successors on others; these start in 10 to 40 s
 UNSEEN_S = 10  # until no endpoint and no proxy sends requests to the pod any more
 LEAVING_S = DRAIN_S + UNSEEN_S  # the longest before Ray gets its SIGTERM
-GRACE_S = LEAVING_S + 20  # then comes SIGKILL
+STOP_S = 10  # for workers without successors, as when all pods are deleted, to commit and leave their groups
+GRACE_S = LEAVING_S + STOP_S + 15  # then comes SIGKILL
 # SIGTERM alone ends Ray with all its replicas at once. Told before, Serve starts their successors first, and stops them
-# in order, with what they read committed
+# in order, with what they read committed. Where all pods go, or there is no room elsewhere, they have no successors:
+# then workers are told to leave, so that their names in Kafka's groups are free at once (deploy/serve/leaving.py)
 LEAVE = f"""\
 node=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | sed -n 's/^--node_id=//p' | head -n 1)
 timeout {UNSEEN_S} ray drain-node --node-id "$node" --reason DRAIN_NODE_REASON_PREEMPTION \\
   --reason-message 'its pod is deleted' --deadline-remaining-seconds {DRAIN_S} >/proc/1/fd/1 2>&1
 sleep {UNSEEN_S}
 while grep -aqs '^ray::ServeReplica' /proc/[0-9]*/cmdline && [ $SECONDS -lt {LEAVING_S} ]; do sleep 1; done
+touch {METRICS_FOLDER}/{FILE}
+grep -aqs '^ray::ServeReplica' /proc/[0-9]*/cmdline && sleep {STOP_S}
 """
 TRAIN_FOLDER = "/var/lib/tidecast-train"
 NUMBA_SEED = "/opt/tidecast/numba"  # kernels compiled in the image
 NUMBA_FOLDER = "/tmp/numba"  # their copy: numba asks for a folder that it can write to
 HAPROXY = "/opt/tidecast/bin/haproxy"  # deploy/ray/haproxy.py as Serve's HAProxy: limits, our errors, nothing else open
+DRAIN_AT_SIGTERM = "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"  # 0: the hook has drained; Ray waits here for a dead head
 AUTOSCALER_KEEPS = ("RAY_gcs_pull_resource_loads_period_milliseconds",)  # slowed down where no autoscaler runs
 
 # nodes with GPUs are kept free of other pods by this taint, and not every platform lets those through that ask for one
@@ -147,6 +153,7 @@ class RayPod:
         return {
             **ray,
             **cluster_environment(),
+            **({DRAIN_AT_SIGTERM: "0"} if self.has_replicas else {}),
             "HOME": "/tmp",
             "RAY_LOG_TO_STDERR": "1",  # else Ray keeps what its processes print in files, out of `kubectl logs`
             "NUMBA_CACHE_DIR": NUMBA_FOLDER,

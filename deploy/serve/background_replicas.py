@@ -20,6 +20,7 @@ class ArchiverReplica(Replica):
     """The Archiver's process. One is enough; while two run, in a restart, readers still give each record once."""
 
     name = "archiver"
+    in_group = True
 
     def __init__(self, settings: Settings, local: bool) -> None:
         from streaming.archive.archiver import Archiver  # noqa: PLC0415  a process imports what it runs
@@ -37,6 +38,7 @@ class TrainerReplica(Replica):
     """The Trainer's process. One works at a time; another, of whatever installation, waits for its lease."""
 
     name = "trainer"
+    in_group = True
 
     def __init__(self, settings: Settings, local: bool, encoder: DeploymentHandle) -> None:
         from deploy.train.trainer import LEASE_SESSION_S, Trainer, trainers_lease  # noqa: PLC0415  a process imports what it runs

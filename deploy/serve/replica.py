@@ -19,6 +19,7 @@ from deploy.http.api import Api
 from deploy.http.host_posts import FolderStore
 from deploy.http.status import Board
 from deploy.ray.ray_patches import KvStore, keep_on_loopback
+from deploy.serve.leaving import Leaving
 from deploy.serve.worker_thread import WorkerThread
 from deploy.terminal.console import log_as_json, log_to_stderr
 from streaming.broker import KafkaLog
@@ -39,6 +40,7 @@ class Replica:
     """The base of every process of the application. Constructed on the replica's event loop."""
 
     name = ""
+    in_group = False  # whether its worker is in a consumer group, which it leaves when its host goes
     _worker: WorkerThread | None = None  # None before `run`
 
     def __init__(self, settings: Settings, local: bool) -> None:
@@ -56,7 +58,7 @@ class Replica:
         self.board = Board(KvStore(), self.clock)
         self._host = ray.util.get_node_ip_address()
         http = settings.http
-        folder = Path(os.environ[MULTIPROCESS_DIR_VARIABLE])
+        folder = self._folder = Path(os.environ[MULTIPROCESS_DIR_VARIABLE])
         self._host_board = Board(FolderStore(folder), self.clock)
         api = Api(
             admin_routes(self.board.read, self.metrics.expose, self._host_board.read), http.max_body_bytes, self.metrics
@@ -104,6 +106,8 @@ class Replica:
             status=status,
             post=self.post,
         )
+        if self.in_group:
+            Leaving(self._folder, self.stop_worker).start()
 
     def post(self, detail: Mapping[str, Any]) -> None:
         """Posts this process's status on the host's board and, where the head can be reached, on that of all."""
@@ -116,6 +120,6 @@ class Replica:
             self._worker.check()
 
     def stop_worker(self) -> None:
-        """Makes the loop flush, commit and end. Blocks."""
+        """Makes the loop flush, commit and end. Blocks. Called by several threads."""
         if self._worker is not None:
             self._worker.stop(self.settings.ray.stop_timeout_s)

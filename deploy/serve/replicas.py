@@ -45,6 +45,7 @@ class RoomWorkerReplica(Replica):
     """The process of a RoomWorker, with its client to the Encoder."""
 
     name = "room-worker"
+    in_group = True
 
     def __init__(self, settings: Settings, local: bool, encoder: DeploymentHandle) -> None:
         from actors.rooms.worker import RoomWorker  # noqa: PLC0415  a process imports what it runs
@@ -79,6 +80,7 @@ class ProfileWorkerReplica(Replica):
     """The process of a ProfileWorker."""
 
     name = "profile-worker"
+    in_group = True
 
     def __init__(self, settings: Settings, local: bool) -> None:
         from actors.profiles.worker import ProfileWorker  # noqa: PLC0415  a process imports what it runs

@@ -17,8 +17,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import pairwise
 
 from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.events import ChatMessage, RoomStarted
@@ -26,8 +24,9 @@ from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.log.codec import encode
 from streaming.log.topic_check import check_topics
-from streaming.log.topics import CHAT, ROOM_STATES, ROOMS, TopicsConfig
+from streaming.log.topics import CHAT, ROOMS, TopicsConfig
 from streaming.room.window_config import WindowConfig
+from tests.appends import Appends
 from tests.fake_encoder import FAKE_VERSION, fake_vectors
 from tests.integration.worker_group import await_owners, installation, owners
 from tests.reference import expected_states, published_states
@@ -36,39 +35,6 @@ PREFIX = "bench."
 PARTITIONS = 4
 NAMES = ["0", "1"]
 WARM_UP_S = 30.0  # workers on new topics look at them once more after 15 s
-
-
-@dataclass
-class Appends(threading.Thread):
-    """Notes when records of room-states became readable, by partition."""
-
-    log: KafkaLog
-    at_s: dict[int, list[float]] = field(default_factory=lambda: {index: [] for index in range(PARTITIONS)})
-
-    def __post_init__(self) -> None:
-        super().__init__(daemon=True)
-        self._halt = threading.Event()
-
-    __hash__ = threading.Thread.__hash__
-
-    def run(self) -> None:
-        source = self.log.reader(self.log.partitions(ROOM_STATES), "end")
-        while not self._halt.is_set():
-            for partition in source.poll(0.05).records:
-                self.at_s[partition.index].append(time.monotonic())
-        source.close()
-
-    def stop(self) -> None:
-        self._halt.set()
-        self.join()
-
-    def longest_s(self, since_s: float, until_s: float) -> float:
-        """The longest time without a record of some partition."""
-        gaps = []
-        for times in self.at_s.values():
-            inside = [since_s, *(at for at in times if since_s <= at <= until_s), until_s]
-            gaps += [later - earlier for earlier, later in pairwise(inside)]
-        return max(gaps)
 
 
 class Talk(threading.Thread):

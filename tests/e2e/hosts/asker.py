@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -35,12 +35,20 @@ class Asker(threading.Thread):
     A connection that is refused is tried once more, as a load balancer does; that is no failure.
     """
 
-    def __init__(self, address: str, port: int, probes: Sequence[str], ends: Ends) -> None:
-        """probes: rooms in which somebody writes every second."""
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        probes: Sequence[str],
+        ends: Ends,
+        is_asked: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """probes: rooms in which somebody writes every second. is_asked: whether callers are sent to this host now."""
         super().__init__(name=f"asks {address}", daemon=True)
         self._address = (address, port)
         self._probes = {*probes}
         self._ends = ends
+        self._is_asked = is_asked
         self._decode = msgspec.json.Decoder(Answer).decode
         self._connection = http.client.HTTPConnection(address, port, timeout=TIMEOUT_S)
         self._halt = threading.Event()
@@ -49,6 +57,9 @@ class Asker(threading.Thread):
 
     def run(self) -> None:
         while not self._halt.is_set():
+            if not self._is_asked():
+                self._halt.wait(PERIOD_S)
+                continue
             began_s, began_ms = time.monotonic(), time.time_ns() // 1_000_000
             failure, stale_ms = "", 0
             try:

@@ -1,4 +1,7 @@
-"""A cluster for a test: hosts with Kafka and Redis, a Ray head, workers, the application. Never disturbs it unasked."""
+"""A cluster for a test: hosts with Kafka and Redis, a Ray head, workers, the application. Never disturbs it unasked.
+
+A second one beside it, on the same Kafka, is what an upgrade makes.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ import msgspec
 from deploy.config.settings import Settings
 from deploy.http.client import Client
 from deploy.http.status import Post
+from deploy.k8s.pods import DRAIN_AT_SIGTERM
 from deploy.ray.cluster_host import ClusterHost
 from streaming.broker import KafkaLog
 from streaming.errors import TidecastError
@@ -38,14 +42,24 @@ OBJECT_STORE = 100 << 20
 class Cluster:
     """The cluster. For one thread. A context manager: everything that was started is gone on exit."""
 
-    def __init__(self) -> None:
+    def __init__(self, hosts: Sequence[str] = HOSTS, *, head_cpus: int = 4, beside: Cluster | None = None) -> None:
+        """hosts: their names, the head first. head_cpus: 0 for a head without replicas, as on Kubernetes.
+
+        beside: a cluster that runs, whose network, Kafka and Redis this one uses.
+        """
         self.folder = Path(tempfile.mkdtemp(prefix="th", dir="/tmp"))  # short: Ray's sockets lie below it
-        self.network = Network()
+        self.hosts = tuple(hosts)
+        self.head, *self.workers = hosts
+        self.serving = self.hosts if head_cpus else tuple(self.workers)  # have a replica each
+        self._head_cpus = head_cpus
+        self._beside = beside
+        self.network = Network() if beside is None else beside.network
         self._rays: dict[str, subprocess.Popen[bytes]] = {}
         self.settings = Settings()
 
     def __enter__(self) -> Cluster:
-        self.network.__enter__()
+        if self._beside is None:
+            self.network.__enter__()
         try:
             self._start()
         except BaseException:
@@ -59,7 +73,11 @@ class Cluster:
     ) -> None:
         if error is not None:
             self.keep_logs()
-        self.network.__exit__(kind, error, trace)
+        if self._beside is None:
+            self.network.__exit__(kind, error, trace)
+        else:
+            for name in self.hosts:
+                self.host(name).kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def host(self, name: str) -> Host:
@@ -86,7 +104,7 @@ class Cluster:
         found: list[Post] = []
 
         def there() -> bool:
-            for host in HOSTS:
+            for host in self.hosts:
                 with contextlib.suppress(TidecastError):
                     found.extend(post for post in self.posts(host) if post.name == name and rank in (None, post.rank))
                     break
@@ -119,11 +137,12 @@ class Cluster:
         host = self.host(name)
         of_head = [f"--port={PORTS['gcs']}", "--head", "--include-dashboard=false", "--no-monitor"]
         of_worker = [f"--address={self.address}"]
+        cpus = self._head_cpus if name == self.head else 4
         command = [
             # without dashboard and agents, which take a tenth of a core each
             *(sys.executable, "-m", "deploy.ray.head", "start", "--block", "--disable-usage-stats"),
-            *(of_head if name == "head" else of_worker),
-            *(f"--node-ip-address={host.address}", "--num-cpus=4", f"--object-store-memory={OBJECT_STORE}"),
+            *(of_head if name == self.head else of_worker),
+            *(f"--node-ip-address={host.address}", f"--num-cpus={cpus}", f"--object-store-memory={OBJECT_STORE}"),
             *(f"--temp-dir={self.folder / name / 'r'}", "--include-log-monitor=false"),
             "--runtime-env-agent-port=6390",  # else a raylet gives up where its agent starts slowly
             f'--resources={{"{name}": 1}}',
@@ -135,18 +154,20 @@ class Cluster:
     def environment(self, name: str) -> Mapping[str, str]:
         """What `tidecast cluster-env` prints on that host."""
         store = f"{self.host('store').address}:{PORTS['redis']}"
-        host = ClusterHost(self.folder / name, store, "test") if name == "head" else ClusterHost(self.folder / name)
+        of_head = (store, self.head) if name == self.head else ()
+        host = ClusterHost(self.folder / name, *of_head)
+        as_pod = {DRAIN_AT_SIGTERM: "0"} if name in self.workers and not self._head_cpus else {}
         # a head asks for a token where it finds one of its user, and the others then have none
-        return {**host.environment(self.settings.http.limits), "RAY_AUTH_MODE": "disabled"}
+        return {**host.environment(self.settings.http.limits), **as_pod, "RAY_AUTH_MODE": "disabled"}
 
     @property
     def address(self) -> str:
         """The head's address."""
-        return f"{self.host('head').address}:{PORTS['gcs']}"
+        return f"{self.host(self.head).address}:{PORTS['gcs']}"
 
-    def up(self, name: str = "head") -> None:
-        """`tidecast up` on a host."""
-        self._run(self.host(name), ["-v", "up", "--address", self.address], self.environment(name))
+    def up(self) -> None:
+        """`tidecast up` on the head."""
+        self._run(self.host(self.head), ["-v", "up", "--address", self.address], self.environment(self.head))
 
     def drain(self, name: str) -> None:
         """Tells Ray that a host goes, and takes it away once nothing of the application is on it, or after DRAIN_S."""
@@ -158,11 +179,17 @@ class Cluster:
             *(f"--node-id={node}", "--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=the host goes"),
             f"--deadline-remaining-seconds={DRAIN_S:.0f}",
         ]
-        self._wait(self.host("head").start(command, self.folder / "drain.txt", self.environment("head")), "drain.txt")
+        told = self.host(self.head).start(command, self.folder / "drain.txt", self.environment(self.head))
+        self._wait(told, "drain.txt")
         deadline_s = time.monotonic() + DRAIN_S
         while host.named("ray::ServeReplica") and time.monotonic() < deadline_s:
             time.sleep(0.5)
         host.kill()
+
+    def terminate(self, name: str) -> None:
+        """SIGTERM to the `ray start` of a host, as its container gets it."""
+        for pid in self.host(name).named(r"deploy\.ray\.head start"):
+            os.kill(pid, signal.SIGTERM)
 
     def keep_logs(self) -> None:
         """Keeps what was logged, where HOSTS_LOGS names a folder: for who looks for a failure's cause."""
@@ -180,20 +207,27 @@ class Cluster:
                         shutil.copy(logs, Path(kept, logs.name))
 
     def _start(self) -> None:
-        store = self.network.add("store")
-        for name in HOSTS:
-            self.network.add(name)
+        store = self.network.add("store") if self._beside is None else self.host("store")
+        for name in self.hosts:
+            if name not in self.network.hosts:  # one of a cluster that has ended
+                self.network.add(name)
             (self.folder / name).mkdir()
-        self.settings = _settings(f"{store.address}:{PORTS['kafka']}", self.folder)
+        self.settings = (
+            _settings(f"{store.address}:{PORTS['kafka']}", self.folder, len(self.serving))
+            if self._beside is None
+            else self._beside.settings
+        )
         _write(self.settings, self.folder / "tidecast.toml")
-        redis = ["redis-server", "--bind", store.address, "--port", str(PORTS["redis"]), "--protected-mode", "no"]
-        store.start([*redis, "--appendonly", "no", "--save", ""], self.folder / "redis.log", {}, self.folder)
-        self.start_ray("head")
-        self.start_kafka()
-        await_true("the head", lambda: self._started("head"))
-        for name in WORKERS:
+        if self._beside is None:
+            redis = ["redis-server", "--bind", store.address, "--port", str(PORTS["redis"]), "--protected-mode", "no"]
+            store.start([*redis, "--appendonly", "no", "--save", ""], self.folder / "redis.log", {}, self.folder)
+        self.start_ray(self.head)
+        if self._beside is None:
+            self.start_kafka()
+        await_true("the head", lambda: self._started(self.head))
+        for name in self.workers:
             self.start_ray(name)
-        for name in WORKERS:
+        for name in self.workers:
             await_true(name, lambda name=name: self._started(name))
         self.up()
 
@@ -223,7 +257,8 @@ def why_not() -> str:
     return "" if shutil.which("redis-server") else "redis-server is not installed (apt install redis-server)"
 
 
-def _settings(servers: str, folder: Path) -> Settings:
+def _settings(servers: str, folder: Path, hosts: int) -> Settings:
+    """hosts: that have a replica."""
     base = Settings()
     return dataclasses.replace(
         base,
@@ -232,12 +267,12 @@ def _settings(servers: str, folder: Path) -> Settings:
         # the precision that `tidecast up` chooses for several hosts, so that the undisturbed pass has the same vectors
         encoder=dataclasses.replace(base.encoder, max_tokens=32, precision="fp32"),
         registry=dataclasses.replace(base.registry, uri=f"file://{folder}/models"),
-        http=dataclasses.replace(base.http, host="0.0.0.0", admin_host="0.0.0.0", replicas=3),
+        http=dataclasses.replace(base.http, host="0.0.0.0", admin_host="0.0.0.0", replicas=hosts),
         ray=dataclasses.replace(
             base.ray,
             room_workers=2,
             profile_workers=2,
-            encoders=2,
+            encoders=min(2, hosts),
             replicas_per_host=1,
             encoders_per_host=1,
             health_check_timeout_s=4.0,

@@ -23,17 +23,23 @@ def write(outcomes: Sequence[Outcome], command: str, machine: str, file: Path) -
 
     Raises ValueError where a marker is missing.
     """
-    text = file.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    old, marked, after = rest.partition(END)
-    if not marked:
-        raise ValueError(f"{file} lacks {BEGIN} or {END}")
+    old = file.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
     head, rule, *rows = table(outcomes).splitlines()
     found = {_fault(row): row for row in [*_rows(old), *rows]}
     order = [fault.name for fault in FAULTS if fault.name in found]
     lines = [head, rule, *(found[name] for name in order)]
     made = f"Made by `{command}` on {machine}:"
-    file.write_text(f"{before}{BEGIN}\n{made}\n\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf-8")
+    replace_between(file, (BEGIN, END), f"{made}\n\n" + "\n".join(lines))
+
+
+def replace_between(file: Path, marks: tuple[str, str], text: str) -> None:
+    """Replaces what is between two markers of a file. Raises ValueError where a marker is missing."""
+    begin, end = marks
+    before, _, rest = file.read_text(encoding="utf-8").partition(begin)
+    _, marked, after = rest.partition(end)
+    if not marked:
+        raise ValueError(f"{file} lacks {begin} or {end}")
+    file.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def _rows(text: str) -> list[str]:

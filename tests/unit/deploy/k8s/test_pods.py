@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from deploy.k8s.installation import METRICS_FOLDER
 from deploy.k8s.overlays import OVERLAYS
-from deploy.k8s.pods import DRAIN_S, LEAVE, LEAVING_S, UNSEEN_S
+from deploy.k8s.pods import DRAIN_S, LEAVE, LEAVING_S, STOP_S, UNSEEN_S
 from deploy.ray.cluster_host import ClusterHost
+from deploy.serve.leaving import FILE
 from tests.unit.deploy.k8s.made import here, made, of_kind, pod_templates, the
 
 PODS = ("head", "serving", "encoder", "trainer", "tidecast-rollback", "tidecast-gcs")
@@ -59,7 +61,7 @@ def test_the_autoscaler_alone_has_a_token_and_what_restricted_asks_for() -> None
 def test_a_pod_is_killed_only_after_it_has_drained(name: str) -> None:
     spec = spec_of("prod", name)
     stop_s = here("prod").settings.ray.stop_timeout_s
-    assert spec["terminationGracePeriodSeconds"] > LEAVING_S + stop_s
+    assert spec["terminationGracePeriodSeconds"] > LEAVING_S + max(stop_s, STOP_S)
     assert stop_s < DRAIN_S, "offsets are committed before"
     environment = {one["name"]: one.get("value") for one in spec["containers"][0]["env"]}
     assert float(environment["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"] or 0) < DRAIN_S
@@ -71,30 +73,45 @@ def test_the_head_and_the_training_pod_end_at_once() -> None:
         assert "lifecycle" not in spec_of("prod", name)["containers"][0]
 
 
-def test_replicas_of_a_pod_that_goes_are_led_away_before_ray_ends(tmp_path: Path) -> None:
-    """The hook as it is, with the processes of a pod as files, and `ray` and `sleep` that write down their calls."""
+def calls_of_the_hook(place: Path, before: str = "") -> list[str]:
+    """Runs the hook with the processes of a pod as files, and `ray` and `sleep` that write down their calls.
+
+    before: of the script. The one replica ends at the third call of `sleep`.
+    """
     processes = {
         "1": "/bin/bash",
         "30": "raylet/raylet\0--node_id=abc\0",
         "31": "ray::ServeReplica:tidecast:RoomWorker",
     }
     for pid, line in processes.items():
-        (tmp_path / "proc" / pid / "fd").mkdir(parents=True)
-        (tmp_path / "proc" / pid / "cmdline").write_text(line)
-    commands = tmp_path / "bin"
+        (place / "proc" / pid / "fd").mkdir(parents=True)
+        (place / "proc" / pid / "cmdline").write_text(line)
+    commands, metrics = place / "bin", place / "metrics"
     commands.mkdir()
-    gone = f"grep -c sleep {tmp_path}/calls | grep -qx 3 && rm -r {tmp_path}/proc/31"
+    metrics.mkdir()
+    gone = f"grep -c sleep {place}/calls | grep -qx 3 && rm -r {place}/proc/31"
     for name, rest in (("ray", "echo accepted"), ("sleep", f"{gone}; true")):
-        (commands / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{tmp_path}/calls\n{rest}\n')
+        (commands / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{place}/calls\n{rest}\n')
         (commands / name).chmod(0o755)
-    hook = spec_of("prod", "serving")["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
-    command = [word.replace("/proc/", f"{tmp_path}/proc/") for word in hook]
-    subprocess.run(command, env={"PATH": f"{commands}:/usr/bin:/bin"}, check=False, timeout=30)
-    drain, *waits = (tmp_path / "calls").read_text().splitlines()
+    *shell, hook = spec_of("prod", "serving")["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    assert METRICS_FOLDER in hook
+    text = before + hook.replace("/proc/", f"{place}/proc/").replace(METRICS_FOLDER, str(metrics))
+    subprocess.run([*shell, text], env={"PATH": f"{commands}:/usr/bin:/bin"}, check=False, timeout=30)
+    return (place / "calls").read_text().splitlines()
+
+
+def test_replicas_of_a_pod_that_goes_are_led_away_before_ray_ends(tmp_path: Path) -> None:
+    drain, *waits = calls_of_the_hook(tmp_path)
     assert drain.startswith("ray drain-node --node-id abc --reason DRAIN_NODE_REASON_PREEMPTION")
     assert drain.endswith(f"--deadline-remaining-seconds {DRAIN_S}")
     assert waits == [f"sleep {UNSEEN_S}", "sleep 1", "sleep 1"], "until the replica has ended"
     assert (tmp_path / "proc/1/fd/1").read_text() == "accepted\n", "kubectl logs shows it"
+
+
+def test_workers_without_successors_are_told_to_leave_their_groups(tmp_path: Path) -> None:
+    _, *waits = calls_of_the_hook(tmp_path, f"SECONDS={LEAVING_S}\n")
+    assert (tmp_path / "metrics" / FILE).exists()
+    assert waits == [f"sleep {UNSEEN_S}", f"sleep {STOP_S}"], "for as long as they need"
 
 
 def test_ray_knows_the_command_and_the_reason_that_the_hook_gives() -> None:
