@@ -5,6 +5,7 @@ A fault says which hosts cannot be asked while it lasts; everybody else must be 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from tests.e2e.hosts.cluster import Cluster
 
 PARTITION_S = 10.0
-RESTART_S = 5.0
 
 
 def nothing(_cluster: Cluster) -> None:
@@ -47,14 +47,14 @@ def kill(name: str) -> Callable[[Cluster], None]:
 
 
 def kill_raylet(cluster: Cluster) -> None:
-    """kill -9 of a worker host's raylet; the processes that it has started end with it."""
+    """kill -9 of a worker host's raylet: the processes that it has started end with it, and the supervisor acts."""
     for pid in cluster.host("worker1").named(r"raylet/raylet "):
         os.kill(pid, signal.SIGKILL)
 
 
 def kill_host(host: str) -> Callable[[Cluster], None]:
     """kill -9 of every process of a host at once; its kernel closes the connections."""
-    return lambda cluster: cluster.host(host).kill()
+    return lambda cluster: cluster.kill_host(host)
 
 
 def cut_power(host: str) -> Callable[[Cluster], None]:
@@ -62,7 +62,7 @@ def cut_power(host: str) -> Callable[[Cluster], None]:
 
     def inflict(cluster: Cluster) -> None:
         cluster.host(host).unplug()
-        cluster.host(host).kill()
+        cluster.kill_host(host)
 
     return inflict
 
@@ -72,7 +72,6 @@ def join(*hosts: str) -> Callable[[Cluster], None]:
 
     def inflict(cluster: Cluster) -> None:
         for name in hosts:
-            cluster.host(name).kill()  # what a killed raylet has left
             cluster.host(name).plug()
             cluster.start_ray(name)
 
@@ -80,7 +79,7 @@ def join(*hosts: str) -> Callable[[Cluster], None]:
 
 
 def partition(host: str) -> Callable[[Cluster], None]:
-    """A host's cable is out for a while; its processes live on."""
+    """A host's cable is out for a while; its processes live on, until they hear that Ray has given them up."""
 
     def inflict(cluster: Cluster) -> None:
         cluster.host(host).unplug()
@@ -105,10 +104,10 @@ def restart_broker(cluster: Cluster) -> None:
 
 
 def restart_head(cluster: Cluster) -> None:
-    """kill -9 of every process of the head, and a new start, as a supervisor does it."""
-    cluster.host("head").kill()
-    time.sleep(RESTART_S)
-    cluster.start_ray("head")
+    """kill -9 of every process of the head; its supervisor starts it again."""
+    for pid in cluster.host("head").pids():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def drain(cluster: Cluster) -> None:
@@ -125,7 +124,7 @@ FAULTS = (
     Fault("a worker host cut off for 10 s", partition("worker2"), gone=["worker2"]),
     Fault("a RoomWorker's host cut off from Kafka for 10 s", partition_from_kafka),
     Fault("broker restart (kill -9)", restart_broker, kafka_away=True),
-    Fault("kill -9 of a raylet", kill_raylet, gone=["worker1"], heal=join("worker1"), stays_away=True),
+    Fault("kill -9 of a raylet", kill_raylet, gone=["worker1"]),
     Fault("a host is drained", drain, gone=["worker2"], heal=join("worker2"), stays_away=True),
     Fault("kill -9 of a RoomWorker", kill("room-worker")),
     Fault("kill -9 of a ProfileWorker", kill("profile-worker")),
