@@ -19,6 +19,7 @@ from deploy.http.api import Api
 from deploy.http.host_posts import FolderStore
 from deploy.http.status import Board
 from deploy.ray.ray_patches import KvStore, keep_on_loopback
+from deploy.serve.raylet_watch import once_ended
 from deploy.serve.worker_thread import WorkerThread
 from deploy.terminal.console import log_as_json, log_to_stderr
 from streaming.broker import KafkaLog
@@ -114,6 +115,17 @@ class Replica:
         """Checks the worker; called by Serve once a second. Raises WorkerDied."""
         if self._worker is not None:
             self._worker.check()
+
+    def leave_with_raylet(self) -> None:
+        """Makes the loop flush, commit and leave its group once the raylet has ended, as this process soon will.
+
+        Others then go on at once, not after the session's end. Not for who answers meanwhile.
+        """
+        once_ended(os.getppid(), self._orphaned)
+
+    def _orphaned(self) -> None:
+        LOGGER.warning("%s leaves its group: the raylet of this host has ended", self.member)
+        self.stop_worker()
 
     def stop_worker(self) -> None:
         """Makes the loop flush, commit and end. Blocks."""

@@ -63,6 +63,7 @@ class RoomWorkerReplica(Replica):
         )
         self._rooms = worker
         self.run(worker.run, turn_counter, lambda: dataclasses.asdict(worker.status()))
+        self.leave_with_raylet()
 
     def renamed(self) -> None:
         self._rooms.rename(self.member)
@@ -95,6 +96,7 @@ class ProfileWorkerReplica(Replica):
         )
         self._profiles = worker
         self.run(worker.run, turn_counter, lambda: dataclasses.asdict(worker.status()))
+        self.leave_with_raylet()
 
     def renamed(self) -> None:
         self._profiles.rename(self.member)

@@ -219,7 +219,8 @@ class Cluster:
         self.up()
 
     def _started(self, name: str) -> bool:
-        return "Ray runtime started" in (self.folder / f"{name}.log").read_text(errors="replace")
+        log = self.folder / f"{name}.log"
+        return log.exists() and "Ray runtime started" in log.read_text(errors="replace")
 
     def _run(self, host: Host, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         file = self.folder / "tidecast.toml"

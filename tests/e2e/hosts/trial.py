@@ -34,7 +34,7 @@ START_S = 300.0  # for all to be well before a fault: the one before it may have
 class Outcome:
     """What a fault cost. Times from its beginning, infinite where it did not end.
 
-    requests: those to hosts that live on. course: what was missing or not fresh, and from when to when.
+    requests: those to hosts that live on. course: the time of day when it began, then what was missing or not fresh.
     """
 
     fault: str
@@ -162,13 +162,14 @@ class Trials:
                 return tuple(at_s - began_s if seen_s - at_s > QUIET_S else math.inf for at_s in (full_s, fresh_s))
 
     def _course(self, began_s: float, left: Sequence[str]) -> Sequence[str]:
-        """What was missing or not fresh since then, in order, and from when to when."""
+        """The time of day of its beginning, for who reads logs; then what was missing or not fresh, in order."""
         seen = [(one.at_s, one.missing) for one in self._capacity.looked if one.at_s > began_s]
         spans = [_spans(seen, began_s)]
         for name in left:
             asked = self._askers[name].since(began_s)
             spans.append(_spans([(one.began_s, f"{name} not fresh" if _is_bad(one) else "") for one in asked], began_s))
-        return [said for _, said in sorted(itertools.chain(*spans))]
+        began = time.strftime("%H:%M:%S", time.localtime(time.time() - (time.monotonic() - began_s)))
+        return [f"began at {began}", *(said for _, said in sorted(itertools.chain(*spans)))]
 
 
 def _spans(seen: Sequence[tuple[float, str]], began_s: float) -> list[tuple[float, str]]:
