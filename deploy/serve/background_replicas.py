@@ -28,6 +28,7 @@ class ArchiverReplica(Replica):
         turn_counter = TurnCounter()
         archiver = Archiver(self.open_log(turn_counter, in_bulk=True), settings.archive, self.metrics, self.clock)
         self.run(archiver.run, turn_counter, lambda: dataclasses.asdict(archiver.status()))
+        self.leave_with_raylet()
 
     async def __del__(self) -> None:
         await asyncio.to_thread(self.stop_worker)
@@ -54,6 +55,7 @@ class TrainerReplica(Replica):
             settings, client, registry, lease, metrics=self.metrics, clock=self.clock, turn_counter=turn_counter
         )
         self.run(trainer.run, turn_counter, lambda: dataclasses.asdict(trainer.state()))
+        self.leave_with_raylet()
 
     async def __del__(self) -> None:
         await asyncio.to_thread(self.stop_worker)

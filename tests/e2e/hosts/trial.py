@@ -26,7 +26,7 @@ PLATFORM = SimulationConfig(
 )
 FRESH_MS = 5_000  # usual are one or two, more while the machine is busy with others
 QUIET_S = 8.0  # that all must be well before a fault counts as over
-WAIT_S = 150.0  # what is not well by then does not come back by itself
+WAIT_S = 240.0  # what is not well by then does not come back by itself, however busy the machine is
 START_S = 300.0  # for all to be well before a fault: the one before it may have needed a new host
 
 
@@ -34,7 +34,8 @@ START_S = 300.0  # for all to be well before a fault: the one before it may have
 class Outcome:
     """What a fault cost. Times from its beginning, infinite where it did not end.
 
-    requests: those to hosts that live on. course: the time of day when it began, then what was missing or not fresh.
+    requests: those to hosts that live on. course: how long the fault itself lasted, the time of day when it began, then
+    what was missing or not fresh.
     """
 
     fault: str
@@ -93,6 +94,7 @@ class Trials:
         before_s = time.monotonic()
         well = self._await_well(before_s, self._capacity.living, START_S)
         assert math.isfinite(sum(well)), f"not well before {fault.name}: {self._course(before_s, sorted(self._there))}"
+        fault = fault.aimed(self._cluster)
         dead_before = {name: len(asker.dead) for name, asker in self._askers.items()}
         left = sorted(self._there - {*fault.gone})
         began_s = time.monotonic()
@@ -100,6 +102,7 @@ class Trials:
         self._capacity.living = sorted(self._there)
         with self._ends.outage() if fault.kafka_away else contextlib.nullcontext():
             fault.inflict(self._cluster)
+        lasted_s = time.monotonic() - began_s
         well = self._await_well(began_s, left, WAIT_S)
         asked = [one for name in left for one in self._askers[name].since(began_s)]
         failures = [
@@ -108,7 +111,7 @@ class Trials:
             for one in self._askers[name].since(began_s)
             if one.failure
         ]
-        course = self._course(began_s, left)
+        course = [f"lasted {lasted_s:.1f} s", *self._course(began_s, left)]
         away = [one for name in (*fault.gone, *fault.back) for one in self._askers[name].since(began_s)]
         self._halt_loads()
         differing = differing_states(self._cluster.log, self._cluster.settings, self._encoder)
@@ -165,9 +168,13 @@ class Trials:
         """The time of day of its beginning, for who reads logs; then what was missing or not fresh, in order."""
         seen = [(one.at_s, one.missing) for one in self._capacity.looked if one.at_s > began_s]
         spans = [_spans(seen, began_s)]
-        for name in left:
-            asked = self._askers[name].since(began_s)
-            spans.append(_spans([(one.began_s, f"{name} not fresh" if _is_bad(one) else "") for one in asked], began_s))
+        for name, asker in self._askers.items():
+            asked = asker.since(began_s)
+            if name in left:
+                seen = [(one.began_s, f"{name} not fresh" if _is_bad(one) else "") for one in asked]
+            else:
+                seen = [(one.began_s, f"{name} does not answer" if one.failure else "") for one in asked]
+            spans.append(_spans(seen, began_s))
         began = time.strftime("%H:%M:%S", time.localtime(time.time() - (time.monotonic() - began_s)))
         return [f"began at {began}", *(said for _, said in sorted(itertools.chain(*spans)))]
 
