@@ -258,6 +258,7 @@ def _settings(servers: str, folder: Path) -> Settings:
             encoders=2,
             replicas_per_host=1,
             encoders_per_host=1,
+            workers_per_host=1,
             health_check_timeout_s=4.0,
             send_code=False,
         ),
