@@ -29,6 +29,7 @@ class RayConfig(Section):
     # comes back; 0: no bound
     replicas_per_host: CountOrZero = 0
     encoders_per_host: CountOrZero = 0  # the same for Encoders, so that one vanished host does not take them all
+    workers_per_host: CountOrZero = 0  # the same for RoomWorkers, and for ProfileWorkers: others take over at once
     # on a cluster: whether a checkout's code is sent to the hosts; false where each has it installed: it starts sooner
     send_code: bool = True
     # true: each process logs a JSON object a line on its stdout, for a cluster's log collector. Ray keeps that in a

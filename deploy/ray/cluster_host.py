@@ -20,6 +20,7 @@ HOST_FOLDER = "TIDECAST_HOST_FOLDER"  # processes of the application find their 
 LONGEST_FOLDER = 26  # a socket's path has 97 at most in HAProxy; a node's id of 56 and "metrics.sock" come behind it
 PATIENCE = 2.0  # times Ray's own limits on a start: a host that starts everything at once is busy
 HEAD_AWAY_S = 600  # hosts work on without the head for so long; by default they end after 60 s
+ORPHANED_MS = 3_000  # for a worker to leave its group after its raylet's end: a turn, a commit and a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def cluster_environment() -> Mapping[str, str]:
         **patient_environment(PATIENCE),
         **silence_limits(),
         "RAY_gcs_rpc_server_reconnect_timeout_s": str(HEAD_AWAY_S),
+        "RAY_raylet_death_check_interval_milliseconds": str(ORPHANED_MS),
     }
 
 

@@ -57,14 +57,14 @@ def build(settings: Settings, placement: Placement) -> Application:
     """The application, ready for `serve.run`."""
     common = _Common(settings, placement)
     encoder = serve.deployment(EncoderReplica, name="Encoder", **common.encoder_options())
-    rooms = serve.deployment(RoomWorkerReplica, name="RoomWorker", **common.options("RoomWorker"))
+    rooms = serve.deployment(RoomWorkerReplica, name="RoomWorker", **common.worker_options("RoomWorker"))
     profiles = serve.deployment(
         ProfileWorkerReplica,
         name="ProfileWorker",
         request_router_config=RequestRouterConfig(
             request_router_class=OwnerRouter, request_routing_stats_period_s=OWNERS_PERIOD_S
         ),
-        **common.options("ProfileWorker"),
+        **common.worker_options("ProfileWorker"),
     )
     # Without an argument, ingress() takes the ASGI app that the replica itself builds.
     ingress = serve.ingress()(RecommenderReplica)
@@ -119,6 +119,10 @@ class _Common:
     def ingress_options(self) -> Mapping[str, Any]:
         """Those of the Recommender. On a cluster each host gets some: also one that comes back."""
         return {**self.options("Recommender"), **self._spread(self.settings.ray.replicas_per_host)}
+
+    def worker_options(self, deployment: str) -> Mapping[str, Any]:
+        """Those of RoomWorkers or ProfileWorkers. On different hosts, one takes over while the other is replaced."""
+        return {**self.options(deployment), **self._spread(self.settings.ray.workers_per_host)}
 
     def encoder_options(self) -> Mapping[str, Any]:
         """Those of the Encoder."""

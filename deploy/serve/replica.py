@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from deploy.http.host_posts import FolderStore
 from deploy.http.status import Board
 from deploy.ray.ray_patches import KvStore, keep_on_loopback
 from deploy.serve.leaving import Leaving
+from deploy.serve.raylet_watch import once_ended
 from deploy.serve.worker_thread import WorkerThread
 from deploy.terminal.console import log_as_json, log_to_stderr
 from streaming.broker import KafkaLog
@@ -107,7 +109,7 @@ class Replica:
             post=self.post,
         )
         if self.in_group:
-            Leaving(self._folder, self.stop_worker).start()
+            self._leave_with_host()
 
     def post(self, detail: Mapping[str, Any]) -> None:
         """Posts this process's status on the host's board and, where the head can be reached, on that of all."""
@@ -118,6 +120,18 @@ class Replica:
         """Checks the worker; called by Serve once a second. Raises WorkerDied."""
         if self._worker is not None:
             self._worker.check()
+
+    def _leave_with_host(self) -> None:
+        """Makes the loop commit and leave its group once the host goes, and once the raylet, and so this process, ends.
+
+        Others then go on at once, not after the session's end.
+        """
+        Leaving(self._folder, partial(self._leave, "this host goes")).start()
+        once_ended(os.getppid(), partial(self._leave, "the raylet of this host has ended"))
+
+    def _leave(self, reason: str) -> None:
+        LOGGER.warning("%s leaves its group: %s", self.member, reason)
+        self.stop_worker()
 
     def stop_worker(self) -> None:
         """Makes the loop flush, commit and end. Blocks. Called by several threads."""

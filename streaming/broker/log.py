@@ -12,7 +12,7 @@ from streaming.broker.admin import KafkaAdmin
 from streaming.broker.ends import ends_of
 from streaming.broker.failure import connecting, quiet_client_log, translated
 from streaming.broker.private_names import CONSUMER, PRODUCER, require
-from streaming.broker.sink import KafkaSink
+from streaming.broker.sink import KafkaSink, keep_requests
 from streaming.broker.source import KafkaSource
 from streaming.errors import LogError, TopicMissing
 from streaming.kafka_config import KafkaConfig
@@ -90,6 +90,7 @@ class KafkaLog:
             producer = KafkaProducer(**config.client(), **options)
             require(producer, PRODUCER)
             if transactional_id is not None:
+                keep_requests(producer)
                 producer.init_transactions()
         return KafkaSink(producer, self._prefix, self._count, transactional=transactional_id is not None, config=config)
 

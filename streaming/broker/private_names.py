@@ -8,8 +8,8 @@ The public API does not do what they are used for:
 - The consumer gives no last stable offset, no time of the broker's last answer, no position without waiting, no end of
   a partition without waiting, and cannot be told to wait less for a fetch. It decodes each record in Python.
 - The group's member does not say that another process has taken its place, nor whether it leads.
-- The producer takes one record at a time, and waits for a broker without a limit. Batches are packed by us, which is
-  what makes the loops fast enough, and every wait has a limit.
+- The producer takes one record at a time, waits for a broker without a limit, and loses a transactional request while
+  there is none. Batches are packed by us, which is what makes the loops fast enough, and every wait has a limit.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ CONSUMER: Mapping[str, tuple[str, ...]] = {
 PRODUCER: Mapping[str, tuple[str, ...]] = {
     "": ("_accumulator", "_closed", "_metadata", "_sender", "_transaction_manager"),
     "_accumulator": ("_batches", "_incomplete", "_tp_lock"),
+    "_sender": ("_client",),
+    "_sender._client": ("await_ready",),
 }
 RECORDS: Mapping[str, tuple[str, ...]] = {"": ("_buffer",)}  # of MemoryRecords
 BATCH: Mapping[str, tuple[str, ...]] = {"": ("_buffer", "_pos")}  # of DefaultRecordBatch

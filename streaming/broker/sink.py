@@ -239,6 +239,24 @@ class KafkaSink:
         return count
 
 
+def keep_requests(producer: Any) -> None:
+    """Makes a transactional producer keep a request for which no broker can be reached (kafka-python 3.0.12).
+
+    Its sender puts the request back where `await_ready` returns False, but that raises, and the request is lost: the
+    transaction then waits for its delivery timeout, 30 s, however soon the broker is back.
+    """
+    client = producer._sender._client
+    ready = client.await_ready
+
+    def await_ready(*arguments: Any, **named: Any) -> bool:
+        try:
+            return bool(ready(*arguments, **named))
+        except KafkaError:
+            return False
+
+    client.await_ready = await_ready
+
+
 def _completed() -> Future[None]:
     ended: Future[None] = Future()
     ended.set_result(None)

@@ -156,9 +156,10 @@ class Loop:
                 self._settle()
                 self._commit(source, sink, final=True)
                 self._settle()
-                source.leave()  # others go on at once
             finally:
                 self._claim.had(source.member_id())
+                if stop.is_set() or names is not self._membership:
+                    source.leave()  # others go on at once, also where the last commit has failed
                 source.close()
         finally:
             sink.close()

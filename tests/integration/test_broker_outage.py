@@ -81,6 +81,33 @@ def test_sources_and_sinks_outlive_a_killed_broker_and_nothing_acknowledged_is_l
         opened.close()
 
 
+def test_a_transaction_that_is_begun_while_the_broker_is_away_completes_once_it_is_back(broker: LocalKafka) -> None:
+    """kafka-python loses the request that finds no broker, and would wait for the delivery timeout of 30 s."""
+    config = KafkaConfig(bootstrap_servers=broker.bootstrap_servers)
+    with KafkaAdmin(config) as admin:
+        for topic in ("in", "out"):
+            admin.create(topic, partitions=1, replication_factor=1, settings={})
+    log = KafkaLog(config)
+    plain, worker = log.sink(), log.sink("worker")
+    group, reader = log.group(["in"], "g", "0"), log.reader([OUT])
+    plain.send("in", b"k", b"1")
+    plain.flush()
+    assert read(group, 1) == [b"1"]
+    worker.send("out", b"k", b"1")
+    worker.commit(group, {IN: 1})
+
+    broker.kill()
+    worker.send("out", b"k", b"2")
+    ending = worker.begin_commit(group, {IN: 1})
+    with pytest.raises(TimeoutError):
+        ending.result(2.0)
+    broker.start()
+    ending.result(config.delivery_timeout_s / 2)
+    assert read(reader, 2) == [b"1", b"2"]
+    for opened in (plain, worker, group, reader):
+        opened.close()
+
+
 def test_an_outage_costs_no_lease_that_the_group_still_knows(broker: LocalKafka) -> None:
     """A source gives up after 15 s of silence, and a training of hours must not be lost by that."""
     config = KafkaConfig(bootstrap_servers=broker.bootstrap_servers, session_timeout_s=LEASE_SESSION_S)

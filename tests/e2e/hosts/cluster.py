@@ -28,6 +28,7 @@ from deploy.ray.cluster_host import ClusterHost
 from streaming.broker import KafkaLog
 from streaming.errors import TidecastError
 from tests.e2e.hosts.network import Host, Network, command_line
+from tests.e2e.hosts.supervisor import Supervisor
 from tests.e2e.running import await_true
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -36,6 +37,8 @@ WORKERS = ("worker1", "worker2")
 HOSTS = ("head", *WORKERS)
 START_S = 240.0  # for the application, on two busy cores
 DRAIN_S = 60.0
+RESTART_S = 1.0  # what a supervisor lets pass before it starts Ray again; systemd's default is a tenth of it
+HEAD_RESTART_S = 5.0  # long enough that the others notice
 OBJECT_STORE = 100 << 20
 
 
@@ -54,7 +57,7 @@ class Cluster:
         self._head_cpus = head_cpus
         self._beside = beside
         self.network = Network() if beside is None else beside.network
-        self._rays: dict[str, subprocess.Popen[bytes]] = {}
+        self._supervisors: dict[str, Supervisor] = {}
         self.settings = Settings()
 
     def __enter__(self) -> Cluster:
@@ -63,7 +66,6 @@ class Cluster:
         try:
             self._start()
         except BaseException:
-            self.keep_logs()
             self.__exit__(None, None, None)
             raise
         return self
@@ -71,12 +73,13 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            self.keep_logs()
+        self.keep_logs()
+        for name in [*self._supervisors]:
+            self.unsupervise(name)
         if self._beside is None:
             self.network.__exit__(kind, error, trace)
         else:
-            for name in self.hosts:
+            for name in {*self.hosts} & self.network.hosts.keys():
                 self.host(name).kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -133,7 +136,23 @@ class Cluster:
         await_true("the end of the broker", lambda: not _alive(pid))
 
     def start_ray(self, name: str) -> None:
-        """Starts Ray on a host: the head, or a worker that joins."""
+        """Starts Ray on a host, the head or a worker that joins, and from then on whenever it ends."""
+        restart_s = HEAD_RESTART_S if name == self.head else RESTART_S
+        supervisor = Supervisor(name, self.host(name), lambda: self._ray(name), restart_s)
+        self._supervisors[name] = supervisor
+        supervisor.start()
+
+    def unsupervise(self, name: str) -> None:
+        """Ends a host's supervisor; its processes live on, until they end by themselves."""
+        if (supervisor := self._supervisors.pop(name, None)) is not None:
+            supervisor.halt()
+
+    def kill_host(self, name: str) -> None:
+        """kill -9 of every process of a host, its supervisor's too: it stays away until `start_ray`."""
+        self.unsupervise(name)
+        self.host(name).kill()
+
+    def _ray(self, name: str) -> subprocess.Popen[bytes]:
         host = self.host(name)
         of_head = [f"--port={PORTS['gcs']}", "--head", "--include-dashboard=false", "--no-monitor"]
         of_worker = [f"--address={self.address}"]
@@ -149,7 +168,7 @@ class Cluster:
         ]
         # Ray looks for another on this host, and here it sees the processes of all hosts
         (self.folder / name / "r" / "ray_current_cluster").unlink(missing_ok=True)
-        self._rays[name] = host.start(command, self.folder / f"{name}.log", self.environment(name))
+        return host.start(command, self.folder / f"{name}.log", self.environment(name))
 
     def environment(self, name: str) -> Mapping[str, str]:
         """What `tidecast cluster-env` prints on that host."""
@@ -172,6 +191,7 @@ class Cluster:
     def drain(self, name: str) -> None:
         """Tells Ray that a host goes, and takes it away once nothing of the application is on it, or after DRAIN_S."""
         host = self.host(name)
+        self.unsupervise(name)  # nobody wants it back
         (raylet,) = host.named(r"raylet/raylet ")
         node = next(word.partition("=")[2] for word in command_line(raylet).split() if word.startswith("--node_id="))
         command = [
@@ -194,6 +214,7 @@ class Cluster:
     def keep_logs(self) -> None:
         """Keeps what was logged, where HOSTS_LOGS names a folder: for who looks for a failure's cause."""
         if kept := os.environ.get("HOSTS_LOGS"):
+            Path(kept).mkdir(parents=True, exist_ok=True)
             for logs in [
                 *self.folder.glob("*.log"),
                 *self.folder.glob("*.txt"),
@@ -232,11 +253,8 @@ class Cluster:
         self.up()
 
     def _started(self, name: str) -> bool:
-        """Whether Ray has started on a host. One that gave up, on a busy machine, is started again."""
-        if self._rays[name].poll() is not None:
-            self.host(name).kill()
-            self.start_ray(name)
-        return "Ray runtime started" in (self.folder / f"{name}.log").read_text(errors="replace")
+        log = self.folder / f"{name}.log"
+        return log.exists() and "Ray runtime started" in log.read_text(errors="replace")
 
     def _run(self, host: Host, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         file = self.folder / "tidecast.toml"
@@ -275,6 +293,7 @@ def _settings(servers: str, folder: Path, hosts: int) -> Settings:
             encoders=min(2, hosts),
             replicas_per_host=1,
             encoders_per_host=1,
+            workers_per_host=1 if hosts > 1 else 0,
             health_check_timeout_s=4.0,
             send_code=False,
         ),

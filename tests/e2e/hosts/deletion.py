@@ -32,6 +32,7 @@ def delete(gone: Cluster) -> None:
 def _delete(gone: Cluster, name: str) -> None:
     host, until_s = gone.host(name), time.monotonic() + GRACE_S
     log = gone.folder / f"{name}-hook.txt"
+    gone.unsupervise(name)
     if name != gone.head:
         metrics = next((gone.folder / name).glob("tmp/tidecast-*"))
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

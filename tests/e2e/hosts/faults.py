@@ -5,36 +5,56 @@ A fault says which hosts cannot be asked while it lasts; everybody else must be 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tests.e2e.hosts.cluster import Cluster
+from tests.e2e.hosts.cluster import WORKERS, Cluster
 
 PARTITION_S = 10.0
-RESTART_S = 5.0
 
 
 def nothing(_cluster: Cluster) -> None:
-    """Heals what has healed by itself."""
+    """For what heals by itself, and where `on_host` says what to inflict."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One fault. gone: hosts that nobody can ask from then on. back: those that have to get a replica again.
 
-    heal: brings back what stays away, for the fault after it.
+    heal: brings back what stays away, for the fault after it. on_host: makes `inflict` for the host with most workers,
+    which only the running cluster shows.
     """
 
     name: str
-    inflict: Callable[[Cluster], None]
+    inflict: Callable[[Cluster], None] = nothing
     gone: Sequence[str] = ()
     back: Sequence[str] = ()
     heal: Callable[[Cluster], None] = nothing
     stays_away: bool = False  # the hosts in `gone` are not expected back before `heal`
     kafka_away: bool = False
+    on_host: Callable[[str], Callable[[Cluster], None]] | None = None
+
+    def aimed(self, cluster: Cluster) -> Fault:
+        """The fault with its host."""
+        if self.on_host is None:
+            return self
+        host = busiest(cluster)
+        return replace(self, inflict=self.on_host(host), gone=[host])
+
+
+def busiest(cluster: Cluster) -> str:
+    """The worker host with most RoomWorkers, of several the one with most ProfileWorkers."""
+    posts = cluster.posts("head")
+
+    def count(host: str) -> tuple[int, int]:
+        here = [post.name for post in posts if post.node == cluster.host(host).address]
+        return here.count("room-worker"), here.count("profile-worker")
+
+    return max(WORKERS, key=count)
 
 
 def kill(name: str) -> Callable[[Cluster], None]:
@@ -46,15 +66,19 @@ def kill(name: str) -> Callable[[Cluster], None]:
     return inflict
 
 
-def kill_raylet(cluster: Cluster) -> None:
-    """kill -9 of a worker host's raylet; the processes that it has started end with it."""
-    for pid in cluster.host("worker1").named(r"raylet/raylet "):
-        os.kill(pid, signal.SIGKILL)
+def kill_raylet(host: str) -> Callable[[Cluster], None]:
+    """kill -9 of a host's raylet: the processes that it has started end soon after it, and the supervisor acts."""
+
+    def inflict(cluster: Cluster) -> None:
+        (raylet,) = cluster.host(host).named(r"raylet/raylet ")
+        os.kill(raylet, signal.SIGKILL)
+
+    return inflict
 
 
 def kill_host(host: str) -> Callable[[Cluster], None]:
     """kill -9 of every process of a host at once; its kernel closes the connections."""
-    return lambda cluster: cluster.host(host).kill()
+    return lambda cluster: cluster.kill_host(host)
 
 
 def cut_power(host: str) -> Callable[[Cluster], None]:
@@ -62,7 +86,7 @@ def cut_power(host: str) -> Callable[[Cluster], None]:
 
     def inflict(cluster: Cluster) -> None:
         cluster.host(host).unplug()
-        cluster.host(host).kill()
+        cluster.kill_host(host)
 
     return inflict
 
@@ -72,7 +96,6 @@ def join(*hosts: str) -> Callable[[Cluster], None]:
 
     def inflict(cluster: Cluster) -> None:
         for name in hosts:
-            cluster.host(name).kill()  # what a killed raylet has left
             cluster.host(name).plug()
             cluster.start_ray(name)
 
@@ -80,7 +103,7 @@ def join(*hosts: str) -> Callable[[Cluster], None]:
 
 
 def partition(host: str) -> Callable[[Cluster], None]:
-    """A host's cable is out for a while; its processes live on."""
+    """A host's cable is out for a while; its processes live on, until they hear that Ray has given them up."""
 
     def inflict(cluster: Cluster) -> None:
         cluster.host(host).unplug()
@@ -105,10 +128,10 @@ def restart_broker(cluster: Cluster) -> None:
 
 
 def restart_head(cluster: Cluster) -> None:
-    """kill -9 of every process of the head, and a new start, as a supervisor does it."""
-    cluster.host("head").kill()
-    time.sleep(RESTART_S)
-    cluster.start_ray("head")
+    """kill -9 of every process of the head; its supervisor starts it again."""
+    for pid in cluster.host("head").pids():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def drain(cluster: Cluster) -> None:
@@ -122,10 +145,10 @@ FAULTS = (
     Fault("a host joins", join("worker1"), back=["worker1"]),
     Fault("kill -9 of a host", kill_host("worker2"), gone=["worker2"], heal=join("worker2"), stays_away=True),
     Fault("kill -9 of the head, back after 5 s", restart_head, gone=["head"]),
-    Fault("a worker host cut off for 10 s", partition("worker2"), gone=["worker2"]),
+    Fault("a worker host cut off for 10 s", on_host=partition),
     Fault("a RoomWorker's host cut off from Kafka for 10 s", partition_from_kafka),
     Fault("broker restart (kill -9)", restart_broker, kafka_away=True),
-    Fault("kill -9 of a raylet", kill_raylet, gone=["worker1"], heal=join("worker1"), stays_away=True),
+    Fault("kill -9 of a raylet", on_host=kill_raylet),
     Fault("a host is drained", drain, gone=["worker2"], heal=join("worker2"), stays_away=True),
     Fault("kill -9 of a RoomWorker", kill("room-worker")),
     Fault("kill -9 of a ProfileWorker", kill("profile-worker")),

@@ -18,6 +18,8 @@ from tests.e2e.hosts.faults import FAULTS
 from tests.e2e.hosts.outcome_table import table, write
 from tests.e2e.hosts.trial import Outcome, Trials
 
+AIM_S = 15.0  # to be full and fresh again: what takes longer is told in detail
+
 
 def main() -> int:
     """Runs the faults in order. Returns the exit code."""
@@ -48,6 +50,9 @@ def _say(outcome: Outcome) -> None:
     print(table([outcome]).splitlines()[-1], flush=True)
     for failure in outcome.failures[:5]:
         print(f"    {failure}", flush=True)
+    if max(outcome.full_s, outcome.fresh_s) > AIM_S:
+        for said in outcome.course:
+            print(f"    {said}", flush=True)
     for failure, count in outcome.elsewhere.items():
         print(f"    at hosts that were away: {count} × {failure}", flush=True)
 

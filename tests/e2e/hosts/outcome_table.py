@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,8 +57,12 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         f"{outcome.requests:,}",
         f"{len(outcome.failures)}",
         f"{outcome.worst_s:.2f} s",
-        f"{outcome.full_s:.1f} s",
-        f"{outcome.fresh_s:.1f} s",
+        _after(outcome.full_s),
+        _after(outcome.fresh_s),
         f"{len(outcome.dead)}",
         outcome.differing or "as undisturbed",
     )
+
+
+def _after(seconds: float) -> str:
+    return f"{seconds:.1f} s" if math.isfinite(seconds) else "never"

@@ -33,7 +33,11 @@ def of(application: Application, name: str) -> Any:
 def test_on_a_cluster_each_host_gets_a_share_of_the_replicas() -> None:
     spread = build(settings(replicas_per_host=1), Placement("", 0.0, local=False))
     assert of(spread, "Recommender").max_replicas_per_node == 1
-    assert of(spread, "RoomWorker").max_replicas_per_node is None  # one host may have to do the work of all
+    assert of(spread, "RoomWorker").max_replicas_per_node is None
+    workers = build(settings(room_workers=2, profile_workers=2, workers_per_host=1), Placement("", 0.0, local=False))
+    for name in ("RoomWorker", "ProfileWorker"):
+        assert of(workers, name).max_replicas_per_node == 1  # else nobody would take over from a vanished host at once
+    assert of(workers, "Recommender").max_replicas_per_node is None
     apart = build(settings(encoders=2, encoders_per_host=1), Placement("", 0.0, local=False))
     assert of(apart, "Encoder").max_replicas_per_node == 1  # else one vanished host may have had both
     together = build(settings(replicas_per_host=1), Placement("", 0.0, local=True))

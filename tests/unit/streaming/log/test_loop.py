@@ -96,6 +96,24 @@ def test_positions_are_committed_when_it_stops() -> None:
     assert sum(again.lag().values()) == 0
 
 
+def test_a_member_that_stops_leaves_its_group_although_its_last_commit_fails() -> None:
+    log, worker, _, loop = copied([b"a", b"stop"])
+    sink_of = log.sink
+
+    def failing(transactional_id: str | None = None) -> MemorySink:
+        sink = sink_of(transactional_id)
+
+        def begin_commit(_source: Source, _positions: Mapping[Partition, int]) -> Future[None]:
+            raise Fenced("the group has given it up")
+
+        sink.begin_commit = begin_commit  # type: ignore[method-assign]
+        return sink
+
+    log.sink = failing  # type: ignore[method-assign]
+    loop.run(worker.stop)
+    assert log.member("g", "0") is None
+
+
 def test_a_commit_that_fails_late_is_done_again_although_nothing_more_is_read() -> None:
     log, worker, metrics, loop = copied([b"a"])
     ended: list[Future[None]] = []
