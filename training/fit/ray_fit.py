@@ -115,7 +115,7 @@ def fit_on_ray(
         try:
             result = trainer.fit()
         except ray.train.v2.api.exceptions.TrainingFailedError as err:
-            raise TrainingError(f"learning failed: {err}") from err
+            raise TrainingError(f"learning failed: {_cause(err)}") from err
     outcome = result.return_value or {}
     if "failed" in outcome:
         raise Diverged(str(outcome["failed"]))
@@ -175,6 +175,11 @@ def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
         origin=plan.origin,
     )
     return {"version": saved.write(bundle)}
+
+
+def _cause(err: Exception) -> str:
+    """What Ray Train's error says in the end: before that it quotes tracebacks of the workers."""
+    return next((line.strip() for line in reversed(str(err).splitlines()) if line.strip()), type(err).__name__)
 
 
 class Checkpoints(Protocol):
