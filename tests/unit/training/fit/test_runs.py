@@ -222,6 +222,7 @@ def test_a_damaged_run_is_said_and_not_taken(hosts: Hosts, damage: str, caplog: 
         described.write_bytes(text.replace(b'"features":["', b'"features":["x'))
     elif damage == "outside":
         described.write_bytes(text.replace(b'"vectors.npy"', b'"../vectors.npy"'))
+        vectors.rename(stored / "vectors.npy")
     else:
         described.write_bytes(text.replace(b'"vectors.npy"', b'"vectors.np"'))
         vectors.rename(vectors.with_suffix(".np"))
