@@ -16,6 +16,7 @@ TidecastError
 │   └── BadArchiveFile   a file in it that is damaged, or not the archive's  → skipped, named, counted
 ├── VersionError         a version of the models: its files, their checksums, its compatibility; the registry
 ├── TrainingError        what a model was to learn from, or learning itself
+│   └── Diverged         learning came to a number that is none; the same run does so again
 ├── InputFileError       a recorded file: which file, which column, what is expected
 ├── EncoderError         the content encoder
 ├── RequestError         a request: which field, what is allowed
@@ -106,6 +107,10 @@ class VersionError(TidecastError):
 
 class TrainingError(TidecastError):
     """A model cannot learn from what it is given, or has stopped learning."""
+
+
+class Diverged(TrainingError):
+    """Learning came to a loss that is not a number: the same run, gone on with, comes to it again."""
 
 
 class InputFileError(TidecastError):

@@ -55,6 +55,8 @@ class TrainingConfig(Section):
     every_s: NotNegative = 0.0  # a version is made from the archive so often while the system runs; 0: never
     first_s: NotNegative = 0.0  # after the start, the first of them; 0: after every_s
     folder: str = ".tidecast/training"  # examples, vectors, checkpoints, curves; on several hosts a mount: file:///…
+    # a URI as for archive.uri, for checkpoints and what a run needs to go on on another host; "": all is in the folder
+    checkpoints: str = ""
     history_hours: Positive = 168.0  # of the archive: a week holds every habit
     refresh_hours: Positive = 24.0  # of the archive, for a refresh, which goes on from the live version
     share: PositiveShare = 1.0  # of the visits, drawn at random, that are learned from
@@ -74,8 +76,12 @@ class TrainingConfig(Section):
     seed: int = 7
 
     def below(self, folder: Path) -> TrainingConfig:
-        """This, or where the folder is a relative path, the same below a folder; without a `file://` in front."""
-        return replace(self, folder=str(folder / Path(self.folder.removeprefix("file://")).expanduser()))
+        """This, with relative paths below a folder; `training.folder` without a `file://` in front."""
+        checkpoints = self.checkpoints
+        if checkpoints and "://" not in checkpoints:
+            checkpoints = str(folder / Path(checkpoints).expanduser())
+        own = str(folder / Path(self.folder.removeprefix("file://")).expanduser())
+        return replace(self, folder=own, checkpoints=checkpoints)
 
 
 @dataclass(frozen=True, slots=True)

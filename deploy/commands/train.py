@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deploy.config.settings import Settings
     from deploy.train.run import Trained, WriteExamples
     from streaming.recorded.replay import Replay
+    from training.fit.runs import Runs
     from training.registry.registry import Registry
 
 INTERRUPTED = 130
@@ -27,14 +28,16 @@ was entered), texts become vectors (kept, so that a text is encoded once), Ray T
 viewer tower and ranker, the newest visits, which were not learned from, judge the version against the live one and
 the baseline ranker ("v0"), and it is published as a candidate; with --live it goes live if it is not worse.
 
-Without FILE it learns from the archive (archive.uri). A run that was killed goes on with --resume.
+Without FILE it learns from the archive (archive.uri). A run that was killed goes on with --resume; on another host, or
+on an empty disk, where training.checkpoints is a URI of a store.
 
   refresh (default where a version is live)   goes on from the live version with the last training.refresh_hours
   --rebuild                                   begins anew with the last training.history_hours
 
 A running Trainer does not keep you from it. The lease by which one Trainer works at a time is not asked for: a Trainer
 has it for as long as it runs, and you would wait for ever. Beside one, each version is judged against what is live at
-that moment, and the one put live last answers. A folder (training.folder) is for one training at a time.
+that moment, and the one put live last answers. A folder (training.folder) is for one training at a time; a store of
+checkpoints (training.checkpoints) takes several.
 
 Curves for TensorBoard: training.folder/run/curves. `tidecast models show VERSION` has the figures.
 
@@ -88,6 +91,7 @@ def run(
     """Fits the models with Ray Train, judges them on visits not learned from, and publishes a version."""
     from streaming.errors import ConfigError  # noqa: PLC0415  the help needs none of this
     from training.fit.run import alone  # noqa: PLC0415
+    from training.fit.runs import Runs  # noqa: PLC0415
 
     settings = settings_of(context)
     asked = TrainOptions(chat, channels, until_ms, limit, skip_bad, rebuild, resume, live, out)
@@ -95,14 +99,16 @@ def run(
         raise ConfigError(f"--out {out}: there is a version already; give another folder")
     if chat is None and not settings.archive.uri:
         raise ConfigError("nothing to learn from: give a FILE of chat, or set archive.uri to an archive")
-    folder = Path(settings.training.below(Path.cwd()).folder)
-    with alone(folder), _registry(asked, settings) as registry:
-        result = _train(asked, settings, registry)
+    config = settings.training.below(Path.cwd())
+    folder = Path(config.folder)
+    with alone(folder), Runs(folder, config.checkpoints) as runs, _registry(asked, settings) as registry:
+        result = _train(asked, settings, registry, runs)
+        runs.over()
     say(as_json(result, indent=2) if json else _said(result))
     return 0
 
 
-def _train(asked: TrainOptions, settings: Settings, registry: Registry | None) -> dict[str, Any]:
+def _train(asked: TrainOptions, settings: Settings, registry: Registry | None, runs: Runs) -> dict[str, Any]:
     from deploy.terminal.training_progress import TrainingBar  # noqa: PLC0415
     from deploy.train.run import LaterEncoder, archived, connected_ray, parent_of, train  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
@@ -121,7 +127,18 @@ def _train(asked: TrainOptions, settings: Settings, registry: Registry | None) -
 
         encoder = LaterEncoder(load)
         progress.began(f"making examples of {'the archive' if asked.chat is None else asked.chat}")
-        trained = train(settings, source, encoder, progress, SystemClock(), parent=parent, resume=asked.resume, ray=ray)
+        trained = train(
+            settings,
+            source,
+            encoder,
+            progress,
+            SystemClock(),
+            runs=runs,
+            parent=parent,
+            resume=asked.resume,
+            is_settled=lambda version: registry is not None and registry.is_settled(version),
+            ray=ray,
+        )
         progress.began(
             "writing it" if registry is None else "judging and publishing it" if asked.live else "publishing it"
         )

@@ -39,7 +39,9 @@ class KubernetesConfig(Section):
     train_schedule: str = "17 3 * * *"  # of `tidecast train`, as cron has it, in UTC; "" for none
     train_cpus: Count = 4
     train_memory: str = "16Gi"
-    train_storage: str = "50Gi"  # examples and checkpoints of a run: one that was stopped goes on where it was
+    # of a volume for training.folder: each training pod's own, or, where training.checkpoints is "", one that stays, so
+    # that a run which was stopped goes on where it was
+    train_storage: str = "50Gi"
     kafka: Literal["strimzi", "existing"] = "strimzi"  # existing: kafka.bootstrap_servers says where it is
     kafka_brokers: Count = 3
     kafka_storage: str = "200Gi"  # of each broker

@@ -43,3 +43,5 @@ def _places(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "archive.uri", settings.archive.uri
         if settings.training.every_s:
             yield "training.folder", settings.training.folder
+            if settings.training.checkpoints:
+                yield "training.checkpoints", settings.training.checkpoints

@@ -41,13 +41,13 @@ def service(here: Installation) -> Manifest:
 
 
 def claims(here: Installation) -> Iterator[Manifest]:
-    """The volumes: of archive and registry where there is no object store, and of training."""
+    """The volumes: of archive and registry without an object store, and of training without checkpoints in one."""
     config = here.config
-    sizes = {"store": config.store_volume, "train": config.train_storage if config.train_schedule else ""}
-    storage_class = {"storageClassName": config.storage_class} if config.storage_class else {}
+    keeps_runs = config.train_schedule and not here.settings.training.checkpoints
+    sizes = {"store": config.store_volume, "train": config.train_storage if keeps_runs else ""}
     for name, size in sizes.items():
         if size:
-            spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}, **storage_class}
+            spec = here.claim(size)
             yield manifest("v1", "PersistentVolumeClaim", here.metadata(name), spec=spec)
 
 

@@ -46,6 +46,14 @@ VALUES = (
     Value("torchImage", "kubernetes.torch_image", "of the pods that encode and train", IMAGE, "torch-image-of-values"),
     Value("archiveUri", "archive.uri", "where every topic is kept", URI, "s3://archive-of-values", IN_STORE),
     Value("registryUri", "registry.uri", "where versions of the models are", URI, "s3://registry-of-values", IN_STORE),
+    Value(
+        "checkpointsUri",
+        "training.checkpoints",
+        "where a training is kept, to go on in another pod",
+        URI,
+        "s3://checkpoints-of-values",
+        IN_STORE,
+    ),
     Value("trainSchedule", "kubernetes.train_schedule", "when to train, in UTC", r"^(\S+ ){4}\S+$", "train of values"),
     Value(
         "kafkaBootstrapServers",

@@ -62,6 +62,11 @@ class Installation:
         name = {"name": self.named(what), "namespace": self.config.namespace}
         return {**name, "labels": self.labels(component), **more}
 
+    def claim(self, size: str) -> dict[str, Any]:
+        """The claim of a volume of this size, for one node at a time."""
+        storage_class = {"storageClassName": self.config.storage_class} if self.config.storage_class else {}
+        return {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}, **storage_class}
+
     @property
     def toml(self) -> str:
         """The settings' file in the pods: what differs from the defaults. Holds no secret, and nothing of manifests."""
@@ -111,7 +116,12 @@ def _require_a_cluster(settings: Settings) -> None:
             raise ConfigError(f"{name} is {host}, which no other pod reaches; on Kubernetes it is 0.0.0.0")
     if not settings.kafka.bootstrap_servers:
         raise ConfigError("kafka.bootstrap_servers is empty; with kubernetes.kafka = existing, say where Kafka is")
-    for name, uri in (("archive.uri", settings.archive.uri), ("registry.uri", settings.registry.uri)):
+    places = {
+        "archive.uri": settings.archive.uri,
+        "registry.uri": settings.registry.uri,
+        "training.checkpoints": settings.training.checkpoints,
+    }
+    for name, uri in places.items():
         at_store = kubernetes.store_volume and uri.startswith(f"file://{STORE_FOLDER}")
         if masked_uri(uri) != uri:
             raise ConfigError(f"{name} holds a password; put it into the Secret {kubernetes.name}-store instead")

@@ -1,6 +1,7 @@
 """The RayCronJob that trains, a cluster of one pod for the length of a run, and the Job that takes a version back.
 
-Never learns anything itself.
+Never learns anything itself. A RayCronJob has no concurrencyPolicy (KubeRay 1.7): one run may begin before the last has
+ended. Each has a folder of its own then, in a volume of its pod and in training.checkpoints.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ LONGEST_S = 6 * 3600  # a run that takes longer hangs
 KEPT_S = 600  # after its end, for a look at its logs: so long the pod keeps its processors, and its GPU
 COMMAND = ("tidecast", "--config", f"{CONFIG_FOLDER}/{CONFIG_FILE}")
 NEVER = "0 0 31 2 *"
-TRIES = 2  # after the first: each goes on from the checkpoint of the one before
+TRIES = 2  # after the first: each goes on from the checkpoint of the one before, in a new pod, on whatever node
 
 
 def training_job(here: Installation) -> Manifest:
@@ -95,10 +96,20 @@ def _cluster(here: Installation) -> dict[str, Any]:
             "TIDECAST_TRAINING__FOLDER": TRAIN_FOLDER,
             "TIDECAST_TRAINING__GPU": str(config.gpu).lower(),
         },
-        extra={TRAIN_FOLDER: {"persistentVolumeClaim": {"claimName": here.named("train")}}},
+        extra={TRAIN_FOLDER: _folder(here)},
     )
     parameters = {"dashboard-host": "0.0.0.0", "num-cpus": str(config.train_cpus)}
     if gpus:
         parameters["num-gpus"] = "1"
     head = {"rayStartParams": parameters, "template": pod.template(here)}
     return {"rayVersion": ray.__version__, "authOptions": {"mode": "token"}, "headGroupSpec": head}
+
+
+def _folder(here: Installation) -> dict[str, Any]:
+    """The volume of training.folder: it comes and goes with the pod where runs are in a store, else it stays.
+
+    One that stays is in one zone, and keeps the next pod from the nodes of others.
+    """
+    if here.settings.training.checkpoints:
+        return {"ephemeral": {"volumeClaimTemplate": {"spec": here.claim(here.config.train_storage)}}}
+    return {"persistentVolumeClaim": {"claimName": here.named("train")}}

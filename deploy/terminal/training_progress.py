@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from streaming.recorded.replay import Replay
 
 
+MB = 1e6
+
+
 class TrainingBar(Bar):
     """A bar for each stage, as a context manager. Never blocks what it shows."""
 
@@ -56,6 +59,11 @@ class TrainingBar(Bar):
         self._show(
             "encoding", "texts", done=done, total=total, said=f"{done:,} of {total:,} texts, {rate:,.0f}/s{left}"
         )
+
+    def transferred(self, done: int, total: int) -> None:
+        """Shows a run on its way to a store or from it, as training/fit/run_store.py reports it."""
+        said = f"{done / MB:,.1f} of {total / MB:,.1f} MB"
+        self._show("run", "bytes", done=done, total=total, said=said)
 
     def learned(self, said: Mapping[str, Any]) -> None:
         """Shows the steps of learning, as training/fit/ray_fit.py reports them."""

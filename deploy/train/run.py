@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +22,14 @@ from deploy.ray.watch import Watch
 from streaming.archive.reader import Archive
 from streaming.archive.store import open_store
 from streaming.clock import Clock, SystemClock
-from streaming.errors import TrainingError
+from streaming.errors import Diverged
 from training.content.encode_missing import Encoder, EncodingProgress
 from training.examples.dataset import ExampleSet
 from training.examples.schema import ExamplesConfig, PassProgress
 from training.examples.writer import write_archived
 from training.fit.run import Parent, give_way, make_run_folder
-from training.fit.run_folder import RunFolder, open_run_folder
+from training.fit.run_store import TransferProgress
+from training.fit.runs import Runs
 from training.registry.bundle import Bundle
 
 if TYPE_CHECKING:
@@ -39,11 +39,8 @@ if TYPE_CHECKING:
 WriteExamples = Callable[[Path, ExamplesConfig, PassProgress], ExampleSet]
 
 
-class TrainingProgress(PassProgress, EncodingProgress, Protocol):
+class TrainingProgress(PassProgress, EncodingProgress, TransferProgress, Protocol):
     """A follower of all stages of a run."""
-
-    def began(self, stage: str) -> None:
-        """Begins a stage, named in words, that reports nothing more until it is over."""
 
     def learned(self, said: Mapping[str, Any]) -> None:
         """Takes a report of steps, as training/fit/ray_fit.py makes it."""
@@ -66,23 +63,25 @@ def train(
     progress: TrainingProgress,
     clock: Clock,
     *,
+    runs: Runs,
     parent: Parent | None = None,
     resume: bool = False,
+    is_settled: Callable[[str], bool] = lambda _: False,
     ray: contextlib.AbstractContextManager[None] | None = None,
 ) -> Trained:
-    """Makes a version. Blocks. Raises TrainingError; then nothing has changed.
+    """Makes a version. Blocks. Raises TrainingError, ArchiveError; then nothing has changed.
 
-    resume: goes on from the run folder of a killed run, if there is one. ray: connects to a Ray, once there is enough
-    to learn from; None: this process is connected already.
+    runs: entered; the caller says when the run is over. resume: goes on with the run that was stopped, if there is one.
+    is_settled: whether a version was judged already, so that its run was over when it was stopped. ray: connects to a
+    Ray, once there is enough to learn from; None: this process is connected already.
     """
     config = settings.training.below(Path.cwd())
     give_way(config.niceness)
-    run = Path(config.folder) / "run"
-    run_folder = _unfinished(run) if resume else None
+    run_folder = runs.unfinished(clock.now_ms(), progress, is_settled) if resume else None
     if run_folder is None:
         examples = ExamplesConfig(share=config.share, seed=config.seed)
         run_folder = make_run_folder(
-            run,
+            runs.folder,
             lambda folder: write_examples(folder, examples, progress),
             encoder,
             config,
@@ -92,7 +91,7 @@ def train(
             encoding=progress,
             parent=parent,
         )
-    checkpoints = Path(config.folder) / "checkpoints"
+    runs.begin(run_folder, progress)
     if ray is not None:
         progress.began("starting Ray" if not settings.ray.address else f"connecting to Ray at {settings.ray.address}")
     with ray or contextlib.nullcontext():
@@ -103,8 +102,12 @@ def train(
         scale = WorkerResources(
             config.workers, config.gpu, config.threads, config.cpus, config.niceness, config.checkpoint_s
         )
-        bundle = fit_on_ray(run_folder, scale, str(checkpoints), progress.learned)
-    shutil.rmtree(checkpoints, ignore_errors=True)  # left by a run that is over
+        try:
+            bundle = fit_on_ray(run_folder, scale, runs.storage, progress.learned)
+        except Diverged:
+            runs.over()
+            raise
+    runs.require()
     gate = SliceGate(run_folder.unseen(), run_folder.plan.streamers, settings.recommend.baseline, config.seed)
     return Trained(bundle, gate, len(run_folder.examples), len(run_folder.plan.streamers))
 
@@ -185,10 +188,3 @@ def _connected(address: str) -> Iterator[None]:
     ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
-
-
-def _unfinished(run: Path) -> RunFolder | None:
-    try:
-        return open_run_folder(run)
-    except TrainingError:
-        return None

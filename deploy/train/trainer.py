@@ -138,6 +138,10 @@ class Trainer:
         """Takes the progress of a run."""
         self._state.doing = f"encoding: {done:,} of {total:,} texts"
 
+    def transferred(self, done: int, total: int) -> None:
+        """Takes the progress of a run."""
+        self._state.doing = f"keeping the run in the store: {done:,} of {total:,} bytes"
+
     def learned(self, said: Mapping[str, Any]) -> None:
         """Takes the progress of a run."""
         self._state.doing = f"learning: {said['phase']} {said['step']}/{said['steps']}"
@@ -161,17 +165,21 @@ class Trainer:
         # takes a second of processor time, mostly for torch: not while the system starts
         from deploy.train.run import archived, parent_of, train  # noqa: PLC0415
         from training.fit.run import alone, cannot_go_on  # noqa: PLC0415
+        from training.fit.runs import Runs  # noqa: PLC0415
 
         settings, registry = self._settings, self._registry
-        with alone(Path(settings.training.folder)), self._metrics_of_run():
+        config = settings.training.below(Path.cwd())
+        folder = Path(config.folder)
+        with alone(folder), Runs(folder, config.checkpoints) as runs, self._metrics_of_run():
             encoder, parent = SharedEncoder(self._encoder), parent_of(registry)
             if parent is not None and (why := cannot_go_on(parent.manifest, encoder.version)):
                 LOGGER.warning("training: %s, so it begins anew", why)
                 parent = None
             source = archived(settings, rebuild=parent is None)
-            trained = train(settings, source, encoder, self, self._clock, parent=parent)
+            trained = train(settings, source, encoder, self, self._clock, runs=runs, parent=parent)
             registry.publish(trained.bundle)
             verdict = registry.promote(trained.bundle.manifest.version, trained.gate)
+            runs.over()
             registry.prune(KEPT)
         state = self._state
         state.version, state.reason = trained.bundle.manifest.version, verdict.reason

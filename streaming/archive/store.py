@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import stat
 import time
 import uuid
@@ -61,30 +62,38 @@ class Store(Protocol):
     def delete(self, path: str) -> None:
         """Removes a file; no error where it is gone already."""
 
+    def remove(self, under: str) -> None:
+        """Removes a folder with all that is in it, in any order; no error where it is gone already."""
+
     def prepare(self) -> None:
         """Checks, as far as possible beforehand, that writing works; removes unfinished files of killed writers."""
 
 
-def open_store(uri: str, section: str = "archive") -> Store:
+def open_store(uri: str, section: str = "archive", setting: str = "") -> Store:
     """Opens the store of a URI. section: the configuration's section with the URI, for messages.
 
-    Raises ArchiveError: no such kind of store, or it is not installed, or not reachable.
+    setting: the key with the URI, where it is not section.uri. Raises ArchiveError: no such kind of store, or it is not
+    installed, or not reachable.
     """
+    setting = setting or f"{section}.uri"
     if not uri:
-        raise ArchiveError(f"no {section}: set {section}.uri (a folder, s3://bucket/path, ...) or give --uri")
+        raise ArchiveError(f"no {section}: set {setting} (a folder, s3://bucket/path, ...) or give --uri")
     if "://" not in uri:
         if ONE_SLASH.match(uri) is not None:
-            said = f"{section}.uri is {masked_uri(uri)!r}: a URI has two slashes behind its colon"
+            said = f"{setting} is {masked_uri(uri)!r}: a URI has two slashes behind its colon"
             raise ArchiveError(f"{said}; ./{masked_uri(uri)} is a folder of that name")
         return FolderStore(Path(uri).expanduser(), uri, section)
-    try:
-        filesystem, root = _filesystem(uri)
-    except Exception as err:  # fsspec's libraries raise anything
-        said = _said(err, uri)
-        raise ArchiveError(f"{section}.uri is {masked_uri(uri)!r}, which cannot be opened: {said}. {KNOWN}") from err
+    filesystem, root = filesystem_of(uri, setting)
     if isinstance(filesystem, pa.fs.LocalFileSystem):
         return FolderStore(Path(root), uri, section)
     return ObjectStore(filesystem, root, uri, section)
+
+
+def read_bytes(store: Store, path: str) -> bytes:
+    """All bytes of a file. Raises FileNotFoundError, ArchiveError."""
+    file = store.open(path)
+    with _translated(store, f"reading {path}"), file:
+        return bytes(file.read())
 
 
 ONE_SLASH = re.compile(r"[a-z][a-z0-9+.-]*:/", re.I)  # such as s3:/bucket, which would be a folder called "s3:"
@@ -92,6 +101,18 @@ FREED_BY = {"archive": ", or let archive.keep_hours delete earlier", "registry":
 KNOWN = (
     "A path, file://, s3://, gs://, hdfs:// and abfs:// work as they are; others need the fsspec package of their kind"
 )
+
+
+def filesystem_of(uri: str, setting: str) -> tuple[Any, str]:
+    """The file system of a URI, pyarrow's or fsspec's in its form, and the path in it. setting: for the message.
+
+    Raises ArchiveError, as `open_store`.
+    """
+    try:
+        return _filesystem(uri)
+    except Exception as err:  # fsspec's libraries raise anything
+        said = _said(err, uri)
+        raise ArchiveError(f"{setting} is {masked_uri(uri)!r}, which cannot be opened: {said}. {KNOWN}") from err
 
 
 def _filesystem(uri: str) -> tuple[Any, str]:
@@ -175,6 +196,10 @@ class FolderStore:
                 if folder != self._root:
                     folder.rmdir()
 
+    def remove(self, under: str) -> None:
+        with _translated(self, f"deleting {under}"), contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._root / under)
+
     def prepare(self) -> None:
         with _translated(self, "preparing the folder"):
             if not self._root.exists():
@@ -250,6 +275,10 @@ class ObjectStore:
     def delete(self, path: str) -> None:
         with _translated(self, f"deleting {path}"), contextlib.suppress(FileNotFoundError):
             self._files.delete_file(f"{self._root}/{path}")
+
+    def remove(self, under: str) -> None:
+        with _translated(self, f"deleting {under}"), contextlib.suppress(FileNotFoundError):
+            self._files.delete_dir(f"{self._root}/{under}")
 
     def prepare(self) -> None:
         """Does nothing: an object store cannot be checked before the first write."""

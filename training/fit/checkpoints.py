@@ -7,13 +7,14 @@ reported when the process ends.
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 import torch
 
-from streaming.archive.store import Store, open_store
+from streaming.archive.store import Store, open_store, read_bytes
 from streaming.errors import ArchiveError, TrainingError
 
 STATE = "state.pt"
@@ -24,19 +25,23 @@ class FileCheckpoints:
 
     def __init__(self, storage: str, name: str) -> None:
         """storage: a folder or a URI. name: the run's; a run with other examples has another name and begins anew."""
-        self._store: Store = open_store(storage, "training")
+        self._store: Store = open_store(storage, "training", "training.checkpoints")
         self._path = f"{name}/{STATE}"
 
     def newest(self) -> dict[str, Any] | None:
         """The state to continue from; None at the beginning. Raises TrainingError: it cannot be read."""
         try:
-            with self._store.open(self._path) as file:
-                data = bytes(file.read())
+            data = read_bytes(self._store, self._path)
         except FileNotFoundError:
             return None
-        except (ArchiveError, OSError) as err:
-            raise TrainingError(f"the checkpoint {self._store.masked_uri}/{self._path} cannot be read: {err}") from err
-        state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
+        except ArchiveError as err:
+            raise TrainingError(f"the checkpoint {self._path} cannot be read: {err}") from err
+        try:
+            state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as err:
+            raise TrainingError(
+                f"the checkpoint {self._store.masked_uri}/{self._path} is damaged: train without --resume"
+            ) from err
         return state
 
     def keep(self, state: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
@@ -45,5 +50,5 @@ class FileCheckpoints:
         torch.save(dict(state), data)
         try:
             self._store.put(self._path, pa.py_buffer(data.getvalue()), replace=True)
-        except (ArchiveError, OSError) as err:
-            raise TrainingError(f"a checkpoint cannot be written to {self._store.masked_uri}: {err}") from err
+        except ArchiveError as err:
+            raise TrainingError(f"a checkpoint cannot be written: {err}") from err

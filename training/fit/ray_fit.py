@@ -24,8 +24,8 @@ import torch.distributed
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from streaming.archive.store import open_store
-from streaming.errors import TrainingError
+from streaming.archive.store import filesystem_of, open_store
+from streaming.errors import Diverged, TrainingError
 from training.fit.checkpoints import STATE, FileCheckpoints
 from training.fit.distributed import Distributed
 from training.fit.export import load_bundle
@@ -77,8 +77,11 @@ def fit_on_ray(
     """The bundle of a version trained on the connected Ray, or in this process where resources.workers is 0.
 
     storage: a folder that all processes see, or a URI, for checkpoints. progress: called about twice a second with
-    step, steps, phase, losses, visits_per_s (visits a second), left_s. Raises TrainingError.
+    step, steps, phase, losses, visits_per_s (visits a second), left_s. Raises TrainingError, Diverged; ArchiveError: no
+    such storage.
     """
+    # Ray shows the path to whoever asks it for runs, and a URI may hold a password
+    filesystem, path = filesystem_of(storage, "training.checkpoints") if "://" in storage else (None, storage)
     # In this process progress needs no actor, which takes a process and seconds of processor time to start.
     actor = ray.remote(ProgressActor).options(num_cpus=0).remote() if resources.workers else None
     trainer = TorchTrainer(
@@ -100,7 +103,8 @@ def fit_on_ray(
         ),
         run_config=RunConfig(
             name=run_folder.name,
-            storage_path=storage,
+            storage_path=path,
+            storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=MAX_RESTARTS),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             # Two threads of BLAS on one busy core wait for each other: a call of a millisecond then takes ten.
@@ -111,10 +115,10 @@ def fit_on_ray(
         try:
             result = trainer.fit()
         except ray.train.v2.api.exceptions.TrainingFailedError as err:
-            raise TrainingError(f"learning failed: {err}") from err
+            raise TrainingError(f"learning failed: {_cause(err)}") from err
     outcome = result.return_value or {}
     if "failed" in outcome:
-        raise TrainingError(str(outcome["failed"]))
+        raise Diverged(str(outcome["failed"]))
     return files.read(open_store(str(outcome["version"]), "version"))
 
 
@@ -171,6 +175,11 @@ def learn_on_worker(config: dict[str, Any]) -> dict[str, str]:
         origin=plan.origin,
     )
     return {"version": saved.write(bundle)}
+
+
+def _cause(err: Exception) -> str:
+    """What Ray Train's error says in the end: before that it quotes tracebacks of the workers."""
+    return next((line.strip() for line in reversed(str(err).splitlines()) if line.strip()), type(err).__name__)
 
 
 class Checkpoints(Protocol):

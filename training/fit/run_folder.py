@@ -58,6 +58,14 @@ class RunFolder:
         digest.update((self.folder / "examples" / "index.json").read_bytes())
         return f"fit-{digest.hexdigest()[:16]}"
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The paths below the folder of all that the run needs, the plan last. Not of what it writes."""
+        examples = sorted(path for path in (self.folder / "examples").iterdir() if path.is_file())
+        names = [path.relative_to(self.folder).as_posix() for path in examples]
+        transitions = [transitions_name(number) for number in range(len(self.examples.shard_sizes))]
+        return (*names, "vectors.npy", *transitions, "transitions.safetensors", PLAN)
+
     def candidate_sets(self, rank: int, processes: int) -> CandidateSets:
         """The candidate sets of one of several processes, in time order.
 

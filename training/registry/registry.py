@@ -95,6 +95,11 @@ class Registry:
         listed = _found(self.announced(), version)
         return listed, files.read_manifest(*self._place(listed.record))
 
+    def is_settled(self, version: str) -> bool:
+        """Whether a version is there and no candidate any more: live, or it was."""
+        known = self.announced().find(version)
+        return known is not None and known.state != "candidate"
+
     def load(self, record: ModelVersion) -> Bundle:
         """The bundle of a version, read from its files and checked in full."""
         return _load(record, *self._place(record))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,13 +13,13 @@ from deploy.config.shared_places import require_shared, same_vectors
 from streaming.errors import ConfigError
 
 
-def settings(registry: str = "s3://bucket/models", archive: str = "", folder: str = "", every_s: float = 0) -> Settings:
+def settings(registry: str = "s3://bucket/models", archive: str = "", **training: Any) -> Settings:
     base = Settings()
     return dataclasses.replace(
         base,
         registry=dataclasses.replace(base.registry, uri=registry),
         archive=dataclasses.replace(base.archive, uri=archive),
-        training=dataclasses.replace(base.training, folder=folder or base.training.folder, every_s=every_s),
+        training=dataclasses.replace(base.training, **training),
     )
 
 
@@ -29,6 +30,10 @@ def settings(registry: str = "s3://bucket/models", archive: str = "", folder: st
         ("registry.uri", settings(registry="/var/models")),
         ("archive.uri", settings(archive="archive")),
         ("training.folder", settings(archive="s3://bucket/archive", folder="/var/training", every_s=60)),
+        (
+            "training.checkpoints",
+            settings(archive="s3://bucket/a", folder="file:///mnt/training", checkpoints="kept", every_s=60),
+        ),
     ],
 )
 def test_a_path_is_refused_on_several_hosts_and_the_error_says_what_to_do(key: str, wrong: Settings) -> None:
@@ -40,7 +45,7 @@ def test_a_path_is_refused_on_several_hosts_and_the_error_says_what_to_do(key: s
 
 @pytest.mark.parametrize("place", ["s3://bucket/x", "file:///mnt/shared/x", "abfs://container@account/x"])
 def test_a_uri_is_taken_as_seen_by_all(place: str) -> None:
-    require_shared(settings(place, place, place, every_s=60), 3)
+    require_shared(settings(place, place, folder=place, checkpoints=place, every_s=60), 3)
 
 
 def test_what_is_not_used_is_not_looked_at() -> None:
@@ -50,6 +55,11 @@ def test_what_is_not_used_is_not_looked_at() -> None:
 def test_a_mounted_training_folder_is_used_as_a_path() -> None:
     mounted = settings(folder="file:///mnt/shared/training").training.below(Path("/elsewhere"))
     assert mounted.folder == "/mnt/shared/training"
+
+
+def test_checkpoints_at_a_uri_stay_there_and_at_a_path_are_below_the_folder() -> None:
+    for checkpoints, found in (("", ""), ("s3://bucket/x", "s3://bucket/x"), ("kept", "/here/kept"), ("/x", "/x")):
+        assert settings(checkpoints=checkpoints).training.below(Path("/here")).checkpoints == found
 
 
 def test_several_hosts_have_one_precision_whatever_their_processors_are() -> None:

@@ -26,6 +26,7 @@ OWN = {
     "torchImage": "registry.example.com/own-torch:2",
     "archiveUri": "gs://own/archive",
     "registryUri": "gs://own/models",
+    "checkpointsUri": "gs://own/training",
     "trainSchedule": "30 4 * * 1",
     "kafkaBootstrapServers": "one.example.com:9093",
 }
@@ -82,6 +83,7 @@ def test_values_are_by_the_schema_and_complete(files: Mapping[str, str]) -> None
         {"image": "own image"},
         {"archiveUri": "/data/archive"},
         {"archiveUri": "s3://key:secret@bucket/archive"},
+        {"checkpointsUri": ".tidecast/training"},
         {"trainSchedule": "daily"},
         {"image": 3},
     ],

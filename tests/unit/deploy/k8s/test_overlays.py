@@ -111,7 +111,10 @@ def test_images_of_a_private_registry_are_pulled_with_a_secret_of_the_user() -> 
     [
         ("archive.uri=.tidecast/archive", "a place in one pod"),
         ("registry.uri=file:///tmp/models", "a place in one pod"),
+        ("training.checkpoints=/var/training", "a place in one pod"),
+        ("training.checkpoints=file:///mnt/training", "a place in one pod"),
         ("archive.uri=s3://key:secret@bucket/archive", "holds a password"),
+        ("training.checkpoints=s3://key:secret@bucket/training", "training.checkpoints holds a password"),
         ("http.host=127.0.0.1", "which no other pod reaches"),
         ("kubernetes.kafka=existing", "kafka.bootstrap_servers is empty"),
         ("training.every_s=60", "kubernetes.train_schedule"),

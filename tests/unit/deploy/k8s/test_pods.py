@@ -217,6 +217,26 @@ def test_a_run_that_has_ended_soon_gives_back_what_it_had() -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_training_that_goes_on_in_another_pod_finds_its_run_there(overlay: str) -> None:
+    """In the store, which every node reaches; or in a volume that stays, on the one node of `dev`."""
+    training, spec = here(overlay).settings.training, spec_of(overlay, "trainer")
+    (container,) = spec["containers"]
+    (folder,) = (one["value"] for one in container["env"] if one["name"] == "TIDECAST_TRAINING__FOLDER")
+    (mount,) = (one for one in container["volumeMounts"] if one["mountPath"] == folder)
+    (volume,) = (one for one in spec["volumes"] if one["name"] == mount["name"])
+    claims = {one["metadata"]["name"] for one in of_kind(overlay, "PersistentVolumeClaim")}
+    assert "--resume" in the(overlay, "RayCronJob", "tidecast-train")["spec"]["jobTemplate"]["entrypoint"]
+    if overlay == "dev":
+        assert training.checkpoints == ""
+        assert volume["persistentVolumeClaim"]["claimName"] in claims
+    else:
+        assert training.checkpoints.startswith("s3://")
+        assert volume.keys() == {"name", "ephemeral"}, "it goes with the pod, and ties none to a zone"
+        assert "tidecast-train" not in claims
+        assert {"secretRef": {"name": "tidecast-store", "optional": True}} in container["envFrom"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_person_can_take_a_version_of_the_models_back(overlay: str) -> None:
     """No pod that runs may write to the topic of the versions: this one has the user that may, and its ways out."""
     job = the(overlay, "CronJob", "tidecast-rollback")["spec"]

@@ -62,13 +62,19 @@ class World:
         lease = trainers_lease(self.log)
         store = open_store(str(folder / "models"), "registry")
         self.registry = Registry(store, self.log, self.clock, guard=lease.require)
-        plain = Settings()
-        settings = replace(plain, training=replace(plain.training, every_s=EVERY_S, folder=str(folder / "training")))
-        counted: dict[str, Any] = {"metrics": self.metrics, "clock": self.clock, "turn_counter": TurnCounter()}
-        self.trainer = Trainer(settings, Encoder(), self.registry, lease, **counted)
+        self._folder, self._lease = folder, lease
+        self.checkpoints("")
         self.trainings = 0
         self.during: Callable[[], None] = lambda: None
         self.judging: Callable[[], None] = lambda: None
+
+    def checkpoints(self, uri: str) -> None:
+        """Has the Trainer keep its checkpoints there."""
+        plain = Settings()
+        training = replace(plain.training, every_s=EVERY_S, folder=str(self._folder / "training"), checkpoints=uri)
+        counted: dict[str, Any] = {"metrics": self.metrics, "clock": self.clock, "turn_counter": TurnCounter()}
+        settings = replace(plain, training=training)
+        self.trainer = Trainer(settings, Encoder(), self.registry, self._lease, **counted)
 
     def train(self, *_: object, **__: object) -> Trained:
         self.trainings += 1
@@ -166,6 +172,19 @@ def test_a_stage_that_would_be_for_nothing_is_not_begun(world: World) -> None:
     world.during = go_on
     world.pass_s(EVERY_S + 1)
     assert world.trainer.state().outcome == "failed"
+
+
+def test_a_store_of_checkpoints_that_is_not_there_is_a_failed_training_that_names_it(
+    world: World, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    world.checkpoints(f"file://{tmp_path}/file/checkpoints")
+    world.pass_s(EVERY_S + 1)
+    assert world.trainings == 0, "better now than after hours"
+    state = world.trainer.state()
+    assert state.outcome == "failed"
+    assert state.reason.startswith("training.checkpoints file://")
+    assert world.metrics.value("trainings_total", outcome="failed") == 1
 
 
 def test_without_a_broker_it_waits_and_says_so(world: World) -> None:

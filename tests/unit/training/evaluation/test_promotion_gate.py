@@ -19,6 +19,7 @@ from training.baseline import TERMS
 from training.evaluation.logged_baseline import IN_ROOM, own_room_last, zero_scores
 from training.evaluation.promotion_gate import SliceGate, ndcg
 from training.features.features import COLUMN
+from training.fit.runs import Runs
 from training.inference.served_model import Version
 from training.model.batches import CandidateSets
 from training.registry.bundle import Bundle
@@ -81,7 +82,7 @@ def test_a_run_is_judged_by_the_settings_of_what_serves(
     monkeypatch.setattr("training.fit.ray_fit.fit_on_ray", lambda *_args: bundle)
     recommend = RecommendConfig(weights=HABITS.weights, broad_category="music", fresh_half_life_s=60.0)
     settings = Settings(recommend=recommend, training=TrainingConfig(folder=str(tmp_path), niceness=0))
-    trained = run.train(settings, None, None, _Silent(), ManualClock())  # type: ignore[arg-type]
+    trained = run.train(settings, None, None, _Silent(), ManualClock(), runs=Runs(tmp_path, ""))  # type: ignore[arg-type]
     assert recommend.baseline == Baseline(HABITS.weights, "music", 60.0)
     metrics = trained.gate.judge(trained.bundle, None).metrics
     expected = metrics["ndcg10_all"] - ndcg(zero_scores(candidate_sets, recommend.baseline), candidate_sets).mean()
