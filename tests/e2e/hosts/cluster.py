@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import msgspec
 
@@ -284,6 +285,9 @@ def _settings(servers: str, folder: Path, hosts: int) -> Settings:
         topics=dataclasses.replace(base.topics, room_partitions=4, viewer_partitions=4),
         # the precision that `tidecast up` chooses for several hosts, so that the undisturbed pass has the same vectors
         encoder=dataclasses.replace(base.encoder, max_tokens=32, precision="fp32"),
+        room_worker=dataclasses.replace(
+            base.room_worker, in_flight=dataclasses.replace(base.room_worker.in_flight, timeout_s=8.0)
+        ),
         registry=dataclasses.replace(base.registry, uri=f"file://{folder}/models"),
         http=dataclasses.replace(base.http, host="0.0.0.0", admin_host="0.0.0.0", replicas=hosts),
         ray=dataclasses.replace(
@@ -304,14 +308,20 @@ def _write(settings: Settings, file: Path) -> None:
     """The settings as a file that the command line reads: those that differ from the defaults."""
     lines = []
     for section in dataclasses.fields(settings):
-        now, usual = getattr(settings, section.name), getattr(Settings(), section.name)
-        changed = [
-            f"{item.name} = {msgspec.json.encode(getattr(now, item.name)).decode()}"
-            for item in dataclasses.fields(now)
-            if getattr(now, item.name) != getattr(usual, item.name)
-        ]
-        lines += [f"[{section.name}]", *changed] if changed else []
+        lines += _lines(section.name, getattr(settings, section.name), getattr(Settings(), section.name))
     file.write_text("\n".join(lines) + "\n")
+
+
+def _lines(section: str, now: Any, usual: Any) -> list[str]:
+    """A section and those inside it, as lines of TOML; none where nothing differs."""
+    changed, inside = [], []
+    for name in (item.name for item in dataclasses.fields(now)):
+        value, default = getattr(now, name), getattr(usual, name)
+        if dataclasses.is_dataclass(value):
+            inside += _lines(f"{section}.{name}", value, default)
+        elif value != default:
+            changed.append(f"{name} = {msgspec.json.encode(value).decode()}")
+    return [*([f"[{section}]", *changed] if changed else []), *inside]
 
 
 def _alive(pid: int) -> bool:
