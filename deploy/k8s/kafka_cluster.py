@@ -75,6 +75,8 @@ def _kafka(here: Installation) -> dict[str, Any]:
             "offsets.topic.replication.factor": copies,
             "transaction.state.log.replication.factor": copies,
             "transaction.state.log.min.isr": max(1, copies - 1),
+            # else what a killed worker has left open hides records for up to 10 s beyond its limit
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
         },
     }
 

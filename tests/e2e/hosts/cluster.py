@@ -281,7 +281,9 @@ def _settings(servers: str, folder: Path, hosts: int) -> Settings:
     base = Settings()
     return dataclasses.replace(
         base,
-        kafka=dataclasses.replace(base.kafka, bootstrap_servers=servers, session_timeout_s=6.0),
+        kafka=dataclasses.replace(
+            base.kafka, bootstrap_servers=servers, session_timeout_s=6.0, transaction_timeout_s=10.0
+        ),
         topics=dataclasses.replace(base.topics, room_partitions=4, viewer_partitions=4),
         # the precision that `tidecast up` chooses for several hosts, so that the undisturbed pass has the same vectors
         encoder=dataclasses.replace(base.encoder, max_tokens=32, precision="fp32"),
