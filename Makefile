@@ -11,14 +11,15 @@ BIN := $(VENV)/bin
 CODE := streaming actors training deploy tests
 ARGS ?=
 PYTEST_ARGS ?=
-ALONE := tests/e2e/hosts tests/e2e/test_kills.py # how long callers wait is measured, so they want the machine for themselves
+# how long callers wait, or a pod takes to start, is measured, so they want the machine for themselves
+ALONE := tests/e2e/hosts tests/e2e/image tests/e2e/test_kills.py
 TORCH_INDEX_URL ?=
 LOCK_OPTIONS := --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command 'make lock'
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # One thing at a time: each needs what the one before has made.
 .NOTPARALLEL:
-.PHONY: help demo test hosts system-packages unit lint k8s docs format lock venv clean
+.PHONY: help demo test hosts system-packages unit lint k8s image docs format lock venv clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,7 +39,7 @@ unit: $(VENV)/.dev ## the unit tests alone: seconds, no broker, no Ray
 
 # What some tests need besides Python: installed where that can be done, else those tests are skipped, with the reason.
 system-packages:
-	@for package in kcat chromium prometheus redis-server; do \
+	@for package in kcat chromium prometheus redis-server buildah crun mmdebstrap; do \
 	  command -v $$package >/dev/null && continue; \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	    { apt-get install -yqq $$package || { apt-get update -qq && apt-get install -yqq $$package; }; } >/dev/null 2>&1; then \
@@ -53,6 +54,9 @@ lint: $(VENV)/.dev $(VENV)/.ready ## ruff, mypy, import-linter
 
 k8s: $(VENV)/.installed ## Kubernetes manifests, brought up to date with their source
 	@$(BIN)/tidecast k8s write
+
+image: $(VENV)/.installed ## an image without Docker or a registry, as root; ARGS="torch --cuda", ARGS=--help
+	@$(BIN)/python -m deploy.image.build $(or $(ARGS),serving)
 
 docs: $(VENV)/.dev ## docs/ as a site, in build/docs; brings docs/kafka.md up to date and checks every link
 	@$(BIN)/python -m deploy.docs.kafka_page docs/kafka.md

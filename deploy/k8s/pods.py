@@ -138,11 +138,15 @@ class RayPod:
         return {"metadata": {"labels": here.labels(self.component), "annotations": annotations}, "spec": spec}
 
     def _seed(self, mounts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Copies the compiled kernels to where numba may write."""
+        """Copies the compiled kernels to where numba may write, and makes the folder of metrics."""
         return {
             "name": "seed-kernels",
             "image": self.image,
-            "command": ["/bin/bash", "-c", f"mkdir -p {NUMBA_FOLDER} && cp -r {NUMBA_SEED}/. {NUMBA_FOLDER}/"],
+            "command": [
+                "/bin/bash",
+                "-c",
+                f"mkdir -p {NUMBA_FOLDER} {METRICS_FOLDER} && cp -r {NUMBA_SEED}/. {NUMBA_FOLDER}/",
+            ],
             "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}},
             "securityContext": CONTAINER_SECURITY,
             "volumeMounts": [mount for mount in mounts if mount["mountPath"] == "/tmp"],

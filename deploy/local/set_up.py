@@ -138,6 +138,15 @@ def without(lock: str, packages: Collection[str], kept: Collection[str] = ()) ->
     return "".join(block for name, block in blocks.items() if name not in gone)
 
 
+def only(lock: str, packages: Collection[str]) -> str:
+    """The lock file of these packages and those that they need."""
+    blocks = dict(_blocks(lock))
+    kept = set(packages)
+    while more := {name for name, block in blocks.items() if name not in kept and _via(block) & kept}:
+        kept |= more
+    return "".join(block for name, block in blocks.items() if name in kept)
+
+
 def _blocks(lock: str) -> Iterator[tuple[str, str]]:
     """The packages of a lock file, each with its lines."""
     starts = [match.start() for match in _PIN.finditer(lock)]

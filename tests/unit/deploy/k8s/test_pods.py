@@ -195,6 +195,18 @@ def test_what_ray_writes_is_on_a_volume(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_folder_of_metrics_is_there_before_ray_is(overlay: str) -> None:
+    """Ray's monitor, which runs where no autoscaler does, counts with the same library: it ends without the folder."""
+    for name, template in pod_templates(overlay):
+        pod = template["spec"]
+        for container in pod["containers"]:
+            environment = {one["name"]: one.get("value", "") for one in container.get("env", ())}
+            if folder := environment.get("PROMETHEUS_MULTIPROC_DIR"):
+                made = [one["command"][-1] for one in pod["initContainers"]]
+                assert any(folder in line.partition("&&")[0].split() for line in made), name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_ray_is_given_in_a_pod_what_any_host_of_a_cluster_is_given(
     overlay: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,11 @@ def test_what_is_there_for_torch_alone_goes_with_it() -> None:
     assert set_up.without_torch(LOCK) == LOCK[LOCK.index("numpy==3") :]
 
 
+def test_only_a_package_and_what_it_needs_stays() -> None:
+    assert set_up.only(LOCK, {"nvidia-cudnn"}) == LOCK[LOCK.index("nvidia-cublas") : LOCK.index("numpy==3")]
+    assert set_up.only(LOCK, {"torch"}) == LOCK[LOCK.index("torch==") :]
+
+
 def test_of_our_own_lock_files_nothing_of_cuda_stays() -> None:
     for name in ("requirements.lock", "requirements-dev.lock"):
         left = set_up.without_torch((ROOT / name).read_text())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 import shlex
 import subprocess
@@ -11,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy.k8s.image_packages import NEVER, bill_of_materials, packages_of
+from deploy.image.packages import NEVER, packages_of
 from deploy.k8s.pods import HAPROXY, NUMBA_SEED, USER
 from tests.unit.deploy.k8s.made import here, pod_templates
 
 ROOT = Path(__file__).resolve().parents[4]
+FOLDER = ROOT / "deploy" / "image"
 TEXT = (ROOT / "deploy" / "Dockerfile").read_text()
 INSTRUCTIONS = [line.replace("\\\n", " ") for line in re.findall(r"^(?:[A-Z]+ (?:.*\\\n)*.*)$", TEXT, re.MULTILINE)]
 PIN = re.compile(r"^([a-z0-9.-]+)==", re.MULTILINE)
@@ -40,14 +40,9 @@ def test_what_is_copied_exists_and_is_in_the_context() -> None:
         assert not ignored(path), f".dockerignore leaves {path} out"
 
 
-def test_both_images_run_as_the_user_of_the_pods_and_no_other() -> None:
-    stages = re.split(r"^FROM ", TEXT, flags=re.MULTILINE)
-    final = {
-        name: text for text in stages if (name := text.split("\n")[0].rpartition(" AS ")[2]) in ("serving", "torch")
-    }
-    assert set(final) == {"serving", "torch"}
-    for text in final.values():
-        assert re.findall(r"^USER (.*)$", text, re.MULTILINE) == [f"{USER}:{USER}"]
+def test_the_image_runs_as_the_user_of_the_pods_and_no_other() -> None:
+    final = re.split(r"^FROM ", TEXT, flags=re.MULTILINE)[-1]
+    assert re.findall(r"^USER (.*)$", final, re.MULTILINE) == [f"{USER}:{USER}"]
 
 
 def test_wget_and_bash_are_there_and_no_compiler_is() -> None:
@@ -57,7 +52,7 @@ def test_wget_and_bash_are_there_and_no_compiler_is() -> None:
 
 
 def test_places_that_pods_name_are_made_in_the_image() -> None:
-    script = (ROOT / "deploy" / "image.sh").read_text()
+    script = (FOLDER / "finish.sh").read_text()
     assert f"cat >{HAPROXY} <<" in script
     assert f"NUMBA_CACHE_DIR={NUMBA_SEED} " in TEXT
     assert "NUMBA_CPU_NAME=" in TEXT, "else kernels are compiled anew on another processor"
@@ -67,11 +62,11 @@ def test_places_that_pods_name_are_made_in_the_image() -> None:
     assert "PROXY_LIMITS" in environment
 
 
-def test_script_of_the_image_is_valid() -> None:
-    done = subprocess.run(
-        ["bash", "-n", str(ROOT / "deploy" / "image.sh")], capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize("script", sorted(FOLDER.glob("*.sh")), ids=lambda path: path.name)
+def test_scripts_of_the_image_are_valid_and_called(script: Path) -> None:
+    done = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert f"bash deploy/image/{script.name}" in TEXT
 
 
 @pytest.mark.parametrize("image", sorted(NEVER))
@@ -81,10 +76,17 @@ def test_packages_of_an_image_are_locked_and_lack_what_it_never_imports(image: s
     assert names.isdisjoint(NEVER[image])
     asked_for = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     ours = {re.split(r"[=\[ ]", text)[0] for text in asked_for} - set(NEVER[image])
-    assert {*ours, "hatchling"} <= names, "what we ask for ourselves stays, whoever else needs it"
+    assert ours <= names, "what we ask for ourselves stays, whoever else needs it"
     assert text.count("--hash=sha256:") > len(names)
+    assert names.isdisjoint({"hatchling", "editables", "pathspec"}), "what only building needs"
     cuda = {name for name in names if name.startswith("nvidia-")} | (names & {"triton"})
     assert bool(cuda) == (image == "torch"), "CUDA's libraries come with torch alone"
+
+
+def test_packages_of_building_are_those_that_make_a_wheel_and_what_they_need() -> None:
+    names = set(PIN.findall(packages_of("build")))
+    assert {"hatchling", "editables", "pathspec", "packaging"} <= names
+    assert len(names) < 15
 
 
 def test_tags_of_the_documented_images_are_those_of_the_overlays() -> None:
@@ -92,24 +94,3 @@ def test_tags_of_the_documented_images_are_those_of_the_overlays() -> None:
     assert named == {
         getattr(here(overlay).config, key) for overlay in ("prod", "prod-gpu") for key in ("image", "torch_image")
     }
-
-
-def test_the_bill_of_materials_names_what_is_installed(tmp_path: Path) -> None:
-    dpkg, release = tmp_path / "status", tmp_path / "os-release"
-    dpkg.write_text(
-        "Package: wget\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.21-1\n\n"
-        "Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1\n"
-    )
-    release.write_text('NAME="Debian GNU/Linux"\nID=debian\nVERSION_ID="12"\n')
-    bill = bill_of_materials(dpkg, release)
-    found = {one["purl"] for one in bill["artifacts"]}
-    assert f"pkg:pypi/ray@{importlib.metadata.version('ray')}" in found
-    assert {one for one in found if one.startswith("pkg:deb")} == {"pkg:deb/debian/wget@1.21-1?arch=amd64"}
-    assert (bill["distro"]["id"], bill["distro"]["versionID"]) == ("debian", "12")
-    assert len({one["id"] for one in bill["artifacts"]}) == len(bill["artifacts"])
-
-
-def test_each_image_has_its_bill_of_materials() -> None:
-    script = (ROOT / "deploy" / "image.sh").read_text()
-    assert "deploy.k8s.image_packages bill-of-materials >/opt/tidecast/" in script
-    assert TEXT.count("RUN bash /tmp/image.sh") == 2

@@ -1,0 +1,1 @@
+"""The built image: what is in it, and its pods as containers. Needs root, buildah and mmdebstrap."""
