@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # One thing at a time: each needs what the one before has made.
 .NOTPARALLEL:
-.PHONY: help demo test hosts system-packages unit lint k8s image docs format lock venv clean
+.PHONY: help demo test hosts upgrade system-packages unit lint k8s image docs format lock venv clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,6 +33,9 @@ test: lint system-packages ## style, types and layers, then unit, contract, inte
 
 hosts: $(VENV)/.dev $(VENV)/.ready system-packages ## faults on a cluster of several hosts, as root; writes docs/reliability.md
 	@$(BIN)/python -m tests.e2e.hosts.matrix --write docs/reliability.md $(ARGS)
+
+upgrade: $(VENV)/.dev $(VENV)/.ready system-packages ## two installations side by side, as root; writes docs/reliability.md
+	@$(BIN)/python -m tests.e2e.hosts.upgrade --write docs/reliability.md $(ARGS)
 
 unit: $(VENV)/.dev ## the unit tests alone: seconds, no broker, no Ray
 	@$(BIN)/python -m pytest -q tests/unit $(PYTEST_ARGS)

@@ -81,6 +81,7 @@ class Watch:
         self._platform = Platform(PLATFORM)
         self._loads = [Load(first.log, events) for events in (self._platform, self._probes)]
         self._askers: list[Asker] = []
+        self._asked: dict[str, Asker] = {}  # those that ask hosts which are not deleted, by address
         self.names = Names(first.log, NAMES)
         self.service = Service(PORTS["http"])
         self.phases: list[Phase] = []
@@ -109,9 +110,20 @@ class Watch:
                 address, PORTS["http"], self._probes.rooms, self._ends, lambda at=address: self.service.sends_to(at)
             )
             self._askers.append(asker)
+            self._asked[address] = asker
             asker.start()
         self.service.add(addresses)
         await_true("a ready host", lambda: all(self.service.sends_to(address) for address in addresses), WELL_S)
+
+    def delete(self, gone: Cluster) -> None:
+        """Deletes an installation; from the first moment on nobody is sent there."""
+        addresses = [gone.host(name).address for name in gone.hosts]
+        self.service.delete(addresses)
+        delete(gone)
+        for address in self._asked.keys() & addresses:
+            self._asked.pop(address).halt()
+        for file in sorted(gone.folder.glob("*-hook.txt")):
+            print(f"    {file.name}: {' '.join(file.read_text().splitlines()[-1].split())}", flush=True)
 
     def await_fresh(self) -> None:
         """Waits until answers of the last seconds are there and fresh."""
@@ -185,6 +197,21 @@ def main() -> int:
 
 def play(old: Cluster, watch: Watch, seconds: float) -> str:
     """An upgrade, its rollback, and an upgrade that stays. Returns how the state differs at the end."""
+    upgrade_and_back(old, watch, seconds)
+    with Cluster(NEW, head_cpus=0, beside=old) as new:
+        with watch.phase("the upgrade once more"):
+            watch.add(new)
+            time.sleep(CALM_S)
+        with watch.phase("the old one is deleted"):
+            watch.delete(old)
+            time.sleep(AFTER_S)
+        with watch.phase("the new one alone"):
+            time.sleep(CALM_S)
+        return watch.differing()
+
+
+def upgrade_and_back(old: Cluster, watch: Watch, seconds: float) -> None:
+    """One installation; a new one comes, works beside it, and is deleted again."""
     watch.add(old)
     watch.await_fresh()
     with watch.phase("one installation"):
@@ -197,26 +224,8 @@ def play(old: Cluster, watch: Watch, seconds: float) -> str:
         with watch.phase("both, the new one works"):
             time.sleep(seconds)
         with watch.phase("rollback: the new one is deleted, the old one takes over"):
-            end(new, watch)
+            watch.delete(new)
             time.sleep(AFTER_S)
-    with Cluster(NEW, head_cpus=0, beside=old) as new:
-        with watch.phase("the upgrade once more"):
-            watch.add(new)
-            time.sleep(CALM_S)
-        with watch.phase("the old one is deleted"):
-            end(old, watch)
-            time.sleep(AFTER_S)
-        with watch.phase("the new one alone"):
-            time.sleep(CALM_S)
-        return watch.differing()
-
-
-def end(gone: Cluster, watch: Watch) -> None:
-    """Deletes an installation; from the first moment on nobody is sent there."""
-    watch.service.delete([gone.host(name).address for name in gone.hosts])
-    delete(gone)
-    for file in sorted(gone.folder.glob("*-hook.txt")):
-        print(f"    {file.name}: {file.read_text().splitlines()[-1]}", flush=True)
 
 
 if __name__ == "__main__":
