@@ -30,6 +30,7 @@ from streaming.broker import KafkaLog
 from streaming.errors import TidecastError
 from tests.e2e.hosts.network import Host, Network, command_line
 from tests.e2e.hosts.supervisor import Supervisor
+from tests.e2e.hosts.whole_input import keep_whole
 from tests.e2e.running import await_true
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -252,6 +253,8 @@ class Cluster:
         for name in self.workers:
             await_true(name, lambda name=name: self._started(name))
         self.up()
+        if self._beside is None:
+            keep_whole(self.settings)
 
     def _started(self, name: str) -> bool:
         log = self.folder / f"{name}.log"
