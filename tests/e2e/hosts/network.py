@@ -179,6 +179,10 @@ def _remove(pid: int) -> None:
             Host(namespace, namespace, "", "").kill()
             _ip("netns", "del", namespace)
             shutil.rmtree(FILES / namespace, ignore_errors=True)
+    # those of a namespace go some time after it: a network that this process makes meanwhile would find them
+    for port in re.findall(rf"\btc{pid}p\d+\b", _ip("-o", "link", "show")):
+        with contextlib.suppress(subprocess.CalledProcessError):  # it has just gone
+            _ip("link", "del", port)
     with contextlib.suppress(subprocess.CalledProcessError):  # it was not made yet
         _ip("link", "del", f"tcb{pid}")
 
