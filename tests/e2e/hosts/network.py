@@ -61,7 +61,7 @@ class Host:
     def kill(self) -> None:
         """kill -9 of everything in the namespace, until nothing is left."""
         deadline = time.monotonic() + END_S
-        while pids := self.pids():
+        while pids := {*self.pids(), *(process.pid for process in self._started if process.poll() is None)}:
             assert time.monotonic() < deadline, f"processes of {self.name} do not end: {pids}"
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
