@@ -15,6 +15,8 @@ from training.content.text_encoder import TextEncoder
 
 KILLS = Counter({"room-worker": 6, "profile-worker": 5, "encoder": 4, "recommender": 5, "broker": 2})  # 22
 SEED = 20_251
+# HAProxy waits so long for a replica that takes a request and says nothing, then asks the other one; usual is a second
+MOST_WAIT_S = 5.0 + 3.0
 PLATFORM = SimulationConfig(
     seed=5, rooms=30, viewers=200, chat_per_room_s=0.4, room_lifetime_s=120.0, topic_s=40.0, visit_s=20.0
 )
@@ -49,7 +51,7 @@ def test_kills_lose_nothing_and_show_no_ended_room(tmp_path: Path) -> None:
         assert "tidecast_segments_skipped_total 0.0" in running.metrics()  # the encoder kept up, so means are equal too
         # One replica of two is killed: what was on its way through it is lost, the next question is answered.
         assert len(viewers.failures) <= 3 * kills.count("recommender"), viewers.failures
-        assert viewers.longest_gap_s < 5.0
+        assert viewers.longest_gap_s < MOST_WAIT_S
         assert viewers.answers > 1_000
         assert ends.applied_ms, "no room ended: the test shows nothing"
 
