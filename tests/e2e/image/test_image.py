@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -154,8 +155,9 @@ def test_a_pod_of_it_starts_as_nobody_on_a_root_that_nobody_can_write(running: I
         refused = pod.run("touch", place)
         assert refused.returncode, place
         assert "Read-only" in refused.stderr or "denied" in refused.stderr
-    for address in OF_KUBERAY:
-        assert pod.run("wget", "--tries", "1", "-T", "10", "-q", "-O-", address).stdout == "success", address
+    for address in OF_KUBERAY:  # asked again and again, as a probe is: Serve's HAProxy has just got its replicas
+        probe = partial(pod.run, "wget", "--tries", "1", "-T", "10", "-q", "-O-", address)
+        await_true(f"success from {address}", lambda probe=probe: probe().stdout == "success")
     assert pod.run("tidecast", "--help").returncode == 0
     rendered = pod.run("tidecast", "k8s", "render", "--overlay", "prod")
     assert "kind: RayService" in rendered.stdout, rendered.stderr
