@@ -82,7 +82,7 @@ class Running:
     def processes(self) -> list[Post]:
         """What every process says of itself; of those only that are alive."""
         with contextlib.closing(self.client()) as client:
-            return [post for post in client.status().processes if _alive(post.pid)]
+            return [post for post in client.status().processes if is_alive(post.pid)]
 
     def metrics(self) -> list[str]:
         """The lines of /metrics."""
@@ -250,7 +250,7 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Whether a process runs. A killed one stays a zombie until its parent looks: on a busy machine for seconds."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -10,8 +10,7 @@ import json
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,13 @@ from typing import Any
 import yaml
 
 from deploy.k8s.overlays import FOLDER
+from tests.e2e.running import await_true
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 REAL = SHARED / "k8s-real"
 BUILT = Path(os.environ.get("K8S_REAL_BIN") or Path.home() / ".cache/k8s-real/bin")
 KUBECTL = os.environ.get("KUBECTL") or shutil.which("kubectl")
 NEEDS = {"api": ("etcd", "kube-apiserver"), "full": ("kube-controller-manager", "kube-scheduler", "kwok")}
-SOON_S = 30.0
 
 
 def why_not(level: str) -> str:
@@ -91,14 +90,6 @@ def server(home: Path, level: str) -> Iterator[Cluster]:
     finally:
         if stop is not None:
             subprocess.run([REAL / "down.sh"], env=stop, capture_output=True, check=True, timeout=120)
-
-
-def await_true(what: str, holds: Callable[[], bool], timeout_s: float = SOON_S) -> None:
-    """Waits until it holds; fails with `what`."""
-    until = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < until, f"not within {timeout_s:.0f} s: {what}"
-        time.sleep(0.3)
 
 
 def _knows_kinds(cluster: Cluster) -> bool:

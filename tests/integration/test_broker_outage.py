@@ -14,7 +14,7 @@ from streaming.broker.source import SILENT_S
 from streaming.errors import LogUnavailable
 from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
-from streaming.log.log import Partition, Source
+from streaming.log.log import Partition, Sink, Source
 from streaming.log.topics import MODELS
 from streaming.log.watched_log import TurnCounter, WatchedLog
 
@@ -38,12 +38,11 @@ def read(source: Source, count: int) -> list[bytes | None]:
     return values
 
 
-def test_sources_and_sinks_outlive_a_killed_broker_and_nothing_acknowledged_is_lost(broker: LocalKafka) -> None:
-    config = KafkaConfig(bootstrap_servers=broker.bootstrap_servers, session_timeout_s=2.0, delivery_timeout_s=15.0)
+def begun(log: KafkaLog, config: KafkaConfig) -> tuple[Sink, Sink, Source, Source]:
+    """A plain sink, a worker's, its group's source and a reader of what it wrote, after a first record each way."""
     with KafkaAdmin(config) as admin:
         for topic in ("in", "out"):
             admin.create(topic, partitions=1, replication_factor=1, settings={})
-    log = KafkaLog(config)
     plain, worker = log.sink(), log.sink("worker")
     group, reader = log.group(["in"], "g", "0"), log.reader([OUT])
     plain.send("in", b"k", b"1")
@@ -51,6 +50,13 @@ def test_sources_and_sinks_outlive_a_killed_broker_and_nothing_acknowledged_is_l
     assert read(group, 1) == [b"1"]
     worker.send("out", b"k", b"1")
     worker.commit(group, {IN: 1})
+    return plain, worker, group, reader
+
+
+def test_sources_and_sinks_outlive_a_killed_broker_and_nothing_acknowledged_is_lost(broker: LocalKafka) -> None:
+    config = KafkaConfig(bootstrap_servers=broker.bootstrap_servers, session_timeout_s=2.0, delivery_timeout_s=15.0)
+    log = KafkaLog(config)
+    plain, worker, group, reader = begun(log, config)
     assert read(reader, 1) == [b"1"]
 
     broker.kill()
@@ -84,17 +90,8 @@ def test_sources_and_sinks_outlive_a_killed_broker_and_nothing_acknowledged_is_l
 def test_a_transaction_that_is_begun_while_the_broker_is_away_completes_once_it_is_back(broker: LocalKafka) -> None:
     """kafka-python loses the request that finds no broker, and would wait for the delivery timeout of 30 s."""
     config = KafkaConfig(bootstrap_servers=broker.bootstrap_servers)
-    with KafkaAdmin(config) as admin:
-        for topic in ("in", "out"):
-            admin.create(topic, partitions=1, replication_factor=1, settings={})
     log = KafkaLog(config)
-    plain, worker = log.sink(), log.sink("worker")
-    group, reader = log.group(["in"], "g", "0"), log.reader([OUT])
-    plain.send("in", b"k", b"1")
-    plain.flush()
-    assert read(group, 1) == [b"1"]
-    worker.send("out", b"k", b"1")
-    worker.commit(group, {IN: 1})
+    plain, worker, group, reader = begun(log, config)
 
     broker.kill()
     worker.send("out", b"k", b"2")

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from deploy.k8s.overlays import FOLDER, user_secrets
-from tests.integration.k8s_server import Cluster, await_true, in_namespace, pod_of, server, why_not
+from tests.e2e.running import await_true
+from tests.integration.k8s_server import Cluster, in_namespace, pod_of, server, why_not
 from tests.unit.deploy.k8s.made import here, pod_templates, the
 
 pytestmark = pytest.mark.skipif(bool(why_not("full")), reason=why_not("full") or "none")

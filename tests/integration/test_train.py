@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,8 +19,6 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
-from deploy.config.ray_settings import RayConfig
-from deploy.ray.local_ray import LocalRay
 from streaming.recorded.recording import Recording
 from streaming.recorded.replay import Replay
 from streaming.room.window_config import WindowConfig
@@ -72,17 +70,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     monkeypatch.undo()
     return folder / "run"
-
-
-@pytest.fixture(scope="module")
-def ray_address() -> Iterator[str]:
-    ray = LocalRay(RayConfig())
-    os.environ.update(ray.environment())
-    try:
-        ray.start()
-        yield ray.address
-    finally:
-        ray.kill()
 
 
 def copied(prepared: Path, to: Path) -> Path:

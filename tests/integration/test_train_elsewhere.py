@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploy.config.ray_settings import RayConfig
-from deploy.ray.local_ray import LocalRay
 from streaming.archive.store import open_store
 from tests.s3_server import SECRET, S3Server
 from tests.unit.training.recorded.recorded_chat import crowd, write
@@ -30,17 +28,6 @@ SNAPSHOT = "checkpoint_manager_snapshot.json"
 @pytest.fixture(scope="module")
 def chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("chat") / "chat.parquet", crowd(3, num_messages=3_000))
-
-
-@pytest.fixture(scope="module")
-def ray_address() -> Iterator[str]:
-    ray = LocalRay(RayConfig())
-    os.environ.update(ray.environment())
-    try:
-        ray.start()
-        yield ray.address
-    finally:
-        ray.kill()
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-import msgspec
 
 from deploy.config.settings import Settings
+from deploy.config.toml_text import as_toml
 from deploy.http.client import Client
 from deploy.http.status import Post
 from deploy.k8s.pods import DRAIN_AT_SIGTERM
@@ -31,7 +29,7 @@ from streaming.errors import TidecastError
 from tests.e2e.hosts.network import Host, Network, command_line
 from tests.e2e.hosts.supervisor import Supervisor
 from tests.e2e.hosts.whole_input import keep_whole
-from tests.e2e.running import await_true
+from tests.e2e.running import await_true, is_alive
 
 ROOT = Path(__file__).resolve().parents[3]
 PORTS = {"redis": 6379, "kafka": 9092, "gcs": 6379, "http": 8000, "admin": 8001}
@@ -102,7 +100,7 @@ class Cluster:
     def posts(self, name: str) -> list[Post]:
         """What every process says of itself, as one host has it; of those only that live. Raises NotUp."""
         with contextlib.closing(self.client(name)) as client:
-            return [post for post in client.status().processes if _alive(post.pid)]
+            return [post for post in client.status().processes if is_alive(post.pid)]
 
     def find(self, name: str, rank: int | None = None) -> Post:
         """A living process of the application by name, and by rank where one is given."""
@@ -135,7 +133,7 @@ class Cluster:
         """kill -9 of the broker."""
         (pid,) = self.host("store").named(r"kafka\.Kafka")
         os.kill(pid, signal.SIGKILL)
-        await_true("the end of the broker", lambda: not _alive(pid))
+        await_true("the end of the broker", lambda: not is_alive(pid))
 
     def start_ray(self, name: str) -> None:
         """Starts Ray on a host, the head or a worker that joins, and from then on whenever it ends."""
@@ -240,7 +238,7 @@ class Cluster:
             if self._beside is None
             else self._beside.settings
         )
-        _write(self.settings, self.folder / "tidecast.toml")
+        (self.folder / "tidecast.toml").write_text(as_toml(self.settings, but=Settings()))
         if self._beside is None:
             redis = ["redis-server", "--bind", store.address, "--port", str(PORTS["redis"]), "--protected-mode", "no"]
             store.start([*redis, "--appendonly", "no", "--save", ""], self.folder / "redis.log", {}, self.folder)
@@ -307,30 +305,3 @@ def _settings(servers: str, folder: Path, hosts: int) -> Settings:
             send_code=False,
         ),
     )
-
-
-def _write(settings: Settings, file: Path) -> None:
-    """The settings as a file that the command line reads: those that differ from the defaults."""
-    lines = []
-    for section in dataclasses.fields(settings):
-        lines += _lines(section.name, getattr(settings, section.name), getattr(Settings(), section.name))
-    file.write_text("\n".join(lines) + "\n")
-
-
-def _lines(section: str, now: Any, usual: Any) -> list[str]:
-    """A section and those inside it, as lines of TOML; none where nothing differs."""
-    changed, inside = [], []
-    for name in (item.name for item in dataclasses.fields(now)):
-        value, default = getattr(now, name), getattr(usual, name)
-        if dataclasses.is_dataclass(value):
-            inside += _lines(f"{section}.{name}", value, default)
-        elif value != default:
-            changed.append(f"{name} = {msgspec.json.encode(value).decode()}")
-    return [*([f"[{section}]", *changed] if changed else []), *inside]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
