@@ -21,7 +21,7 @@ import msgspec
 from deploy.http.api import Api
 from deploy.http.host_posts import readiness_of
 from deploy.http.openapi import Operation
-from deploy.http.routes import PROMETHEUS, Request, Response, Route
+from deploy.http.route import PROMETHEUS, Request, Response, Route
 from deploy.http.status import SystemStatus
 from deploy.ray.haproxy import error_page
 

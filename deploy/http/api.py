@@ -24,7 +24,7 @@ from starlette.routing import Route as HttpRoute
 
 from deploy.http.body import CLOSE, Bodies
 from deploy.http.problem import CONTENT_TYPE, Problem, RefusedError, problem
-from deploy.http.routes import Request, Response, Route
+from deploy.http.route import Request, Response, Route
 from streaming.errors import RequestError, UnknownRoom
 from streaming.metrics import Metrics
 
@@ -81,7 +81,7 @@ class Api:
             scope["path"] = self._undecoded(scope)
             await self._app(scope, receive, send)
             return
-        response = await self._respond(route, scope, receive, "")
+        response = await self._respond(route, scope, receive, {})
         await _send(send, response)
         self._count(route.path, response.status, started_s)
 
@@ -89,8 +89,8 @@ class Api:
         """The route as a Starlette route."""
 
         async def endpoint(request: HttpRequest) -> responses.Response:
-            room = unquote(request.path_params.get("room", ""))
-            response = await self._respond(route, request.scope, request.receive, room)
+            path = {name: unquote(value) for name, value in request.path_params.items()}
+            response = await self._respond(route, request.scope, request.receive, path)
             return self._sent(request, response, route.path)
 
         self._path_of[endpoint] = route.path
@@ -115,10 +115,10 @@ class Api:
         self._metrics.count("requests_total", route=pattern, status=str(status))
         self._metrics.observe("request_seconds", time.perf_counter() - started_s, route=pattern)
 
-    async def _respond(self, route: Route, scope: Scope, receive: Receive, room: str) -> Response:
+    async def _respond(self, route: Route, scope: Scope, receive: Receive, path: Mapping[str, str]) -> Response:
         """The route's response, or a problem. Raises nothing."""
         try:
-            return await self._handle(route, scope, receive, room)
+            return await self._handle(route, scope, receive, path)
         except RefusedError as err:
             return self._wrong(err.problem, err.headers)
         except RequestError as err:
@@ -130,7 +130,7 @@ class Api:
             detail = "something went wrong here; it is in the log of the replica"
             return self._wrong(problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
 
-    async def _handle(self, route: Route, scope: Scope, receive: Receive, room: str) -> Response:
+    async def _handle(self, route: Route, scope: Scope, receive: Receive, path: Mapping[str, str]) -> Response:
         """Checks and handles a request. Raises RefusedError, RequestError, UnknownRoom."""
         if route.tables and not self._has_read():
             detail = "this replica is still reading what is live; try again"
@@ -143,7 +143,7 @@ class Api:
             )
         if route.operation.body is not None:
             self._bodies.check_headers(scope.get("headers", ()))
-        request = Request(room, parameters, await self._bodies.read(receive))
+        request = Request(path, parameters, await self._bodies.read(receive), scope.get("headers", ()))
         response = await asyncio.to_thread(route.handle, request) if route.blocking else route.handle(request)
         return response if isinstance(response, Response) else await response
 

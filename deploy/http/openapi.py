@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,6 +17,11 @@ DESCRIPTION = (
     "Recommends rooms that are live now. Errors are RFC 9457 problems. Metrics (`/metrics`) and the state of every "
     "process (`/v1/status`) are on a port of their own, http.admin_port."
 )
+
+
+PATH_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
+# what each parameter of a path is, with an example
+PATH_PARAMETERS = {"room": ("the id of a room that is live, percent-encoded", "room-1")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +76,11 @@ def _operation(
         "summary": operation.summary,
         "responses": responses,
     }
-    parameters = []
-    if "{room}" in path:
-        room = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
-        said = "the id of a room that is live, percent-encoded"
-        parameters.append(
-            {"name": "room", "in": "path", "required": True, "description": said, "schema": room, "example": "room-1"}
-        )
+    parameters: list[dict[str, Any]] = []
+    for name in re.findall(r"{(\w+)}", path):
+        said, example = PATH_PARAMETERS[name]
+        described_as = {"description": said, "schema": PATH_SCHEMA, "example": example}
+        parameters.append({"name": name, "in": "path", "required": True, **described_as})
     if operation.parameters is not None:
         fields = components[operation.parameters.__name__]["properties"]
         parameters += [_parameter(name, schema) for name, schema in fields.items()]

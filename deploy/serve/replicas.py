@@ -20,7 +20,7 @@ from ray.serve.handle import DeploymentHandle
 
 from actors.rooms.encoder_client import Encoded
 from deploy.http.api import Api
-from deploy.http.routes import routes
+from deploy.http.routes.public import routes
 from deploy.http.status import MEASURED, Readiness, judge, troubles_of
 from deploy.serve.encoder_batching import Merger, RemoteEncoder
 from deploy.serve.profile_lookup import Lookup

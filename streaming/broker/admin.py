@@ -6,6 +6,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from kafka import TopicPartition
@@ -140,6 +141,15 @@ class KafkaAdmin:
         """Takes a static member out of a group; no effect where another process has its name. Raises LogUnavailable."""
         with translated(f"leaving group {group!r}"):
             self._admin.remove_group_members(group, [MemberToRemove(member_id, name)])
+
+    def remove_member_at(self, group: str, name: str, host: str) -> None:
+        """Takes a static member out of a group whose id is not known; no effect where it is a process at another host.
+
+        Raises LogUnavailable. host: an IP address.
+        """
+        found = self.member(group, name)
+        if found is not None and ip_address(found.host) == ip_address(host):
+            self.remove_member(group, name, found.member_id)
 
     def close(self) -> None:
         """Closes the connection."""

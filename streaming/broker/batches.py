@@ -25,15 +25,22 @@ BEGINNING: Final = re.compile(rb"(?=\x00\x00[\s\S]{6}[\x00-\x0f][\s\S]{3}[\s\S]{
 
 
 class BadBatch(CorruptRecordError):  # type: ignore[misc]
-    """A batch that cannot be read. offset: the first that is not read because of it; begins: surely its own first."""
+    """A batch that cannot be read. offset: the first that is not read because of it; begins: surely its own first.
 
-    def __init__(self, there: TopicPartition, offset: int, kind: Kind, why: str, *, begins: bool = False) -> None:
+    early: it goes past the log's end that came with it. A broker looks at the end before it reads, so that this is also
+    true of a batch that was written in between. Fetched once more, such a batch is good.
+    """
+
+    def __init__(
+        self, there: TopicPartition, offset: int, kind: Kind, why: str, *, begins: bool = False, early: bool = False
+    ) -> None:
         super().__init__(f"{there.topic} partition {there.partition}, offset {offset}: {why}")
         self.there = there
         self.offset = offset
         self.kind = kind
         self.why = why
         self.begins = begins
+        self.early = early
 
 
 class FetchedBatches:
@@ -95,9 +102,10 @@ class FetchedBatches:
                 return True
         return False
 
-    def bad(self, why: str) -> BadBatch:
+    def bad(self, why: str, *, early: bool = False) -> BadBatch:
         """The error for the batch at the expected offset."""
-        return BadBatch(self._there, self.expected, "damaged", why, begins=self.expected != self._first)
+        begins = self.expected != self._first
+        return BadBatch(self._there, self.expected, "damaged", why, begins=begins, early=early)
 
     def _batch(self, place: int) -> Any:
         left = len(self._data) - place
@@ -139,7 +147,7 @@ class FetchedBatches:
         says = f"a batch says that it goes from offset {first} to {last}"
         following = self._offset_at(behind)
         if self._high is not None and last >= self._high:
-            raise self.bad(f"{says}, and the log ends at {self._high}")
+            raise self.bad(f"{says}, and the log ends at {self._high}", early=True)
         if self._within is not None and not self._within[0] <= first <= self._within[1]:
             self._behind = first if first > self.expected else None
             raise self.bad(f"the broker does not find the batch of that offset, and gives the one at {first}")

@@ -57,9 +57,12 @@ class KafkaLog:
         here = tuple(Partition(there.topic[len(self._prefix) :], there.partition) for there in ours)
         return LiveMember(found.member_id, found.host, here)
 
-    def _leave(self, group: str, name: str, member_id: str) -> None:
+    def _leave(self, group: str, name: str, member_id: str, host: str) -> None:
         with KafkaAdmin(self._config) as admin:
-            admin.remove_member(group, name, member_id)
+            if member_id:
+                admin.remove_member(group, name, member_id)
+            else:
+                admin.remove_member_at(group, name, host)
 
     def reader(self, partitions: Sequence[Partition], start: Start = "beginning") -> KafkaSource:
         shapes = self.shapes(sorted({partition.topic for partition in partitions}))

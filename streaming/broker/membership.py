@@ -50,6 +50,16 @@ class Membership:
         heartbeat = self._coordinator.heartbeat
         return time.monotonic() - float(max(heartbeat.last_receive, heartbeat.last_reset, self._began_s))
 
+    def host(self) -> str:
+        """This process's IP address on its connection to the group's coordinator, "" where there is none."""
+        coordinator = self._coordinator
+        connection = coordinator._manager._conns.get(coordinator.coordinator_id)
+        transport = None if connection is None else connection.transport
+        try:
+            return "" if transport is None else str(transport.getHost()[0])
+        except OSError:  # it is closed
+            return ""
+
     def forgive(self) -> None:
         """Restarts the count of silence."""
         self._began_s = time.monotonic()

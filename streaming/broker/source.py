@@ -54,12 +54,14 @@ class KafkaSource:
         consumer: Any,
         prefix: str,
         holder: Holder,
-        leave: Callable[[str, str, str], None],
+        leave: Callable[[str, str, str, str], None],
         *,
         skip_damaged: bool = False,
         metadata_max_age_s: float = 5.0,
     ) -> None:
-        """holder: describes whose transaction is open. leave: takes a member out of its group: group, name, id.
+        """holder: describes whose transaction is open. leave: takes a member out of its group: group, name, id, host.
+
+        The id is "" where the group has not told it yet; then host is this process's address as the group sees it.
 
         skip_damaged: damaged batches are skipped, and in `skipped`.
         """
@@ -216,10 +218,13 @@ class KafkaSource:
 
     def leave(self) -> None:
         member_id = self.member_id()
-        if member_id:
+        host = "" if member_id or not self._in_group else self._membership.host()
+        if host:  # it may be joining: the group has it from the request on, and tells it its id at the end
+            self.close()
+        if member_id or host:
             config = self._consumer.config
             with contextlib.suppress(LogError):  # then the session's end does it
-                self._leave(config["group_id"], config["group_instance_id"], member_id)
+                self._leave(config["group_id"], config["group_instance_id"], member_id, host)
 
     def close(self) -> None:
         self._consumer.close(autocommit=False, timeout_ms=2_000)

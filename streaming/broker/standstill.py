@@ -64,6 +64,7 @@ class Standstills:
         self._still: dict[TopicPartition, tuple[int, float]] = {}  # position, and its time
         self._refused: dict[TopicPartition, tuple[int, str]] = {}  # offset and reason; set by the client's thread
         self._skipped: list[Skipped] = []
+        self._early: dict[TopicPartition, int] = {}  # offset of the last batch that went past the log's end
         self._looked_s = 0.0
         self._highs: dict[TopicPartition, int] = {}  # high watermarks: no record at or behind one is visible
         self._bad: dict[tuple[TopicPartition, int], tuple[int, int]] = {}
@@ -122,7 +123,13 @@ class Standstills:
             self._look(now_s)
 
     def stop(self, bad: BadBatch) -> None:
-        """Stops a partition before a bad batch, or skips the batch where that is allowed and possible."""
+        """Stops a partition before a bad batch, or skips the batch where that is allowed and possible.
+
+        A batch that is early has no effect the first time: the next poll fetches it again.
+        """
+        if bad.early and self._early.get(bad.there) != bad.offset:
+            self._early[bad.there] = bad.offset
+            return
         if bad.kind == "damaged" and self._skip_damaged:
             with contextlib.suppress(KafkaError):  # the last known ends stay
                 self._note_ends(ends_of(self._consumer, [bad.there], timeout_ms=2_000))
@@ -140,7 +147,7 @@ class Standstills:
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
         """Drops all knowledge of partitions that begin anew."""
         for there in set(partitions):
-            for known in (self._held, self._still, self._highs, self._refused):
+            for known in (self._held, self._still, self._highs, self._refused, self._early):
                 known.pop(there, None)
             if self._retry_s.pop(there, None) is not None:
                 self._paused(there, False)

@@ -19,7 +19,7 @@ from actors.recommend.schema import Query
 from deploy.http.api import Api
 from deploy.http.openapi import Operation
 from deploy.http.problem import Reader
-from deploy.http.routes import Request, Response, Route
+from deploy.http.route import Request, Response, Route
 from streaming.prometheus import PrometheusMetrics
 
 BODY = msgspec.json.encode({"viewer": "viewer-1", "limit": 20})

@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 
 from deploy.http.api import Api
-from deploy.http.routes import routes
+from deploy.http.routes.public import routes
 from streaming.metrics import MemoryMetrics
 from streaming.ports import free_port
 from tests.browser import chromium

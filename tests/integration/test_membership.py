@@ -62,3 +62,26 @@ def test_a_rebalance_waits_for_the_poll_after_the_one_that_hears_of_it(
     assert revoked == (Partition("in", 1),)
     for one in (sink, first, second):
         one.close()
+
+
+def test_a_member_that_leaves_while_it_joins_is_not_waited_for(
+    kafka_log: KafkaLog, kafka_config: KafkaConfig, topic_prefix: str
+) -> None:
+    """A process that ends within its first second: its partitions waited for the end of its session."""
+    with KafkaAdmin(kafka_config) as admin:
+        admin.create(f"{topic_prefix}in", partitions=2, replication_factor=1, settings={})
+    stays = kafka_log.group(["in"], "g", "stays")
+    settled(stays)
+    goes = kafka_log.group(["in"], "g", "goes")
+    until_s = time.monotonic() + PATIENCE_S
+    while kafka_log.member("g", "goes") is None:  # the group has it, and waits for the other one to join again
+        goes.poll(0.1)
+        assert time.monotonic() < until_s
+    assert goes.member_id() == ""
+    goes.leave()
+    goes.close()
+    assert kafka_log.member("g", "goes") is None
+    while stays.rebalance() != "none" or len(stays.lag()) < 2:
+        stays.poll(0.1)
+        assert time.monotonic() < until_s
+    stays.close()

@@ -20,7 +20,7 @@ import uvicorn
 
 from deploy.config.proxy_limits import ProxyLimits
 from deploy.http.api import Api
-from deploy.http.routes import routes
+from deploy.http.routes.public import routes
 from streaming.metrics import MemoryMetrics
 from streaming.ports import free_port
 from tests.served_proxy import proxy

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import KafkaProducer
@@ -23,7 +24,7 @@ from streaming.events import DeadLetter
 from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka
 from streaming.log.codec import encode
-from streaming.log.log import Partition, Source
+from streaming.log.log import Partition, Record, Source
 from streaming.log.restore import last_values
 from streaming.log.topic_check import check_topics
 from streaming.log.topics import CHAT, DEAD_LETTER, ROOM_STATES, TopicsConfig
@@ -344,3 +345,30 @@ def test_two_installations_under_the_same_names_are_told_of_the_prefix(world: Wo
     finally:
         first.close()
         second.close()
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_a_batch_that_was_written_while_the_broker_answered_is_read_and_no_trouble(
+    world: World, monkeypatch: pytest.MonkeyPatch, skips: bool
+) -> None:
+    """A broker reads the log's end before it reads the log. With `skip_damaged` such a record was lost."""
+    hear, early = standstill.Standstills.hear, []
+
+    def heard(self: standstill.Standstills, partition: Any, there: Any, offset: int) -> None:
+        if partition.records and not early:
+            early.append(offset)
+            partition.high_watermark -= 1
+        hear(self, partition, there, offset)
+
+    monkeypatch.setattr(standstill.Standstills, "hear", heard)
+    world.create()
+    source = world.reader(A, log=world.skipping if skips else world.log)
+    for number in range(3):
+        world.write([b"%d" % number])
+    found: list[Record] = []
+    for _ in range(50):
+        if len(found) < 3:
+            found += source.poll(0.2).records.get(A, ())
+        assert source.troubles() == []
+    assert early
+    assert values(found) == [b"0", b"1", b"2"]

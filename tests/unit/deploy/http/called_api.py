@@ -13,7 +13,7 @@ import msgspec
 from actors.recommend.candidates import NO_FILTERS
 from actors.recommend.schema import Answer, Filters, Item, Query, Room
 from deploy.http.api import Api
-from deploy.http.routes import routes
+from deploy.http.routes.public import routes
 from deploy.http.status import Readiness
 from streaming.errors import UnknownRoom
 from streaming.metrics import MemoryMetrics

@@ -135,6 +135,7 @@ def test_the_end_of_the_log_bounds_what_is_believed() -> None:
     assert bad is not None
     assert bad.offset == FIRST
     assert "the log ends at 1003" in bad.why
+    assert bad.early
 
 
 def test_after_damage_at_an_offset_a_batch_from_behind_it_is_not_taken_for_its_successor() -> None:

@@ -1,0 +1,1 @@
+"""The routes of HTTP: their table and what each does with a request. Never speaks ASGI."""
