@@ -77,16 +77,31 @@ class Reader:
         try:
             return self._decoder.decode(body)
         except msgspec.ValidationError as err:
-            raise self._explain(err) from err
+            return self._read_again(body, err)
         except (msgspec.DecodeError, UnicodeDecodeError) as err:
             raise RequestError(f"the body is not JSON: {err}", field="", allowed=self._root) from err
+        except RecursionError as err:
+            raise RequestError("the body is nested too deeply", field="", allowed=self._root) from err
 
     def parameters(self, values: Mapping[str, str]) -> Any:
         """The request in a query string's parameters. Raises RequestError."""
         try:
-            return msgspec.convert(dict(values), self._kind, strict=False)
+            found = msgspec.convert(dict(values), self._kind, strict=False)
         except msgspec.ValidationError as err:
             raise self._explain(err) from err
+        for name, value in values.items():  # msgspec takes the text "null" for None; a parameter is left out instead
+            if getattr(found, name) is None:
+                raise RequestError(f"{value!r} is no value", field=name, allowed=self._allowed(name))
+        return found
+
+    def _read_again(self, body: bytes, refused: msgspec.ValidationError) -> Any:
+        """Reads a body that the decoder has refused: 20.0 is an integer in JSON Schema, and some languages write it."""
+        try:
+            return msgspec.convert(_with_whole_numbers(msgspec.json.decode(body)), self._kind)
+        except msgspec.ValidationError as err:
+            raise self._explain(err) from err
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:  # behind what was refused first
+            raise self._explain(refused) from err
 
     def _explain(self, err: msgspec.ValidationError) -> RequestError:
         message = str(err)
@@ -115,6 +130,17 @@ class Reader:
             else:
                 node = self._schema["$defs"][node["$ref"].rpartition("/")[2]]
         return node
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """JSON data with 20 for 20.0."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, list):
+        return [_with_whole_numbers(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _with_whole_numbers(one) for name, one in value.items()}
+    return value
 
 
 def describe(node: Mapping[str, Any]) -> str:

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from deploy.http.api import Api
 from deploy.http.routes.public import routes
 from streaming.metrics import MemoryMetrics
-from streaming.ports import free_port
 from tests.browser import chromium
+from tests.served_api import served
 from tests.unit.deploy.http.called_api import READY, FakeAnswers
 
 
 @pytest.fixture
-def served() -> Iterator[tuple[str, FakeAnswers]]:
+def page_and_answers() -> Iterator[tuple[str, FakeAnswers]]:
     answers = FakeAnswers()
-    port = free_port()
-    api = Api(routes(answers, lambda: READY), 2_000_000, MemoryMetrics())
-    server = uvicorn.Server(uvicorn.Config(api, port=port, log_level="critical", lifespan="off", ws="none"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{port}", answers
-    server.should_exit = True
-    thread.join(20)
+    with served(Api(routes(answers, lambda: READY), 2_000_000, MemoryMetrics())) as port:
+        yield f"http://127.0.0.1:{port}", answers
 
 
-def test_a_person_sees_every_call_and_tries_one(served: tuple[str, FakeAnswers], tmp_path: Path) -> None:
-    url, answers = served
+def test_a_person_sees_every_call_and_tries_one(page_and_answers: tuple[str, FakeAnswers], tmp_path: Path) -> None:
+    url, answers = page_and_answers
     with chromium(tmp_path) as page:
         page.open(f"{url}/docs")
         page.wait_for("document.querySelectorAll('.opblock').length >= 6")

@@ -9,20 +9,18 @@ import contextlib
 import http.client
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from deploy.config.proxy_limits import ProxyLimits
 from deploy.http.api import Api
 from deploy.http.routes.public import routes
 from streaming.metrics import MemoryMetrics
-from streaming.ports import free_port
+from tests.served_api import served
 from tests.served_proxy import proxy
 from tests.unit.deploy.http.called_api import READY, FakeAnswers
 
@@ -53,18 +51,8 @@ def app() -> Iterator[int]:
     """The port of an Api with answers of its own."""
     table = routes(FakeAnswers(), lambda: READY)
     api = Api(table, 2_000_000, MemoryMetrics(), request_timeout_s=TIMEOUT_S)
-    port = free_port()
-    config = uvicorn.Config(Checked(api), port=port, log_level="critical", lifespan="off", loop="asyncio", ws="none")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + PATIENCE_S
-    while not server.started:
-        assert time.monotonic() < deadline, "the server does not start"
-        time.sleep(0.02)
-    yield port
-    server.should_exit = True
-    thread.join(PATIENCE_S)
+    with served(Checked(api)) as port:
+        yield port
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,10 @@ def test_a_request_reaches_the_answers_as_a_query(call: Caller) -> None:
         (b'{"viewer":"v","filters":{"lang":"pt"}}', "filters.lang", "an object with language, category, mature"),
         (b'{"viewer":"v","foo":1}', "foo", "an object with viewer, limit, exclude, filters, explain"),
         (b'{"viewer":"v","exclude":[1]}', "exclude[0]", "a text of 0 to 128 characters"),
+        (b'{"viewer":"v","limit":2.5}', "limit", "an integer from 1 to 100"),
+        (b'{"viewer":"v","limit":2.5', "limit", "an integer from 1 to 100"),
+        (b'{"viewer":"v","explain":1.0}', "explain", "true or false"),
+        (b'{"viewer":"v","exclude":' + b"[" * 900, "exclude[0]", "a text of 0 to 128 characters"),
         (b"[]", "", "an object with viewer, limit, exclude, filters, explain"),
         (b"not json", "", 'a JSON object such as {"viewer": "viewer-1", "limit": 20}'),
         (b"", "", 'a JSON object such as {"viewer": "viewer-1", "limit": 20}'),
@@ -54,6 +58,17 @@ def test_a_bad_body_is_a_problem_that_names_the_field(call: Caller, body: bytes,
     assert {"type", "title", "status", "detail", "field", "allowed"} == set(got.json)
     assert (got.json["status"], got.json["field"], got.json["allowed"]) == (400, field_, allowed)
     assert call.answers.asked == []
+
+
+def test_a_whole_number_with_a_decimal_point_is_an_integer_as_in_json_schema(call: Caller) -> None:
+    assert call("POST", "/v1/recommend", b'{"viewer":"v","limit":3.0}').status == 200
+    assert call.answers.asked == [Query(viewer="v", limit=3)]
+
+
+def test_a_body_nested_deeper_than_the_stack_is_a_problem() -> None:
+    call = Caller(max_body_bytes=2_000_000)
+    got = call("POST", "/v1/recommend", b'{"viewer":"v","filters":' + b'{"mature":' * 150_000)
+    assert (got.status, got.headers["content-type"]) == (400, CONTENT_TYPE)
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read_whole(call: Caller) -> None:
@@ -200,6 +215,7 @@ def test_the_longest_legal_request_is_not_too_long_in_any_script(character: str,
         ("/v1/rooms?language=\xff", ""),
         ("/v1/rooms?" + "&".join(f"p{n}=1" for n in range(200)), ""),
         ("/v1/rooms?lang=pt", "lang"),
+        ("/v1/rooms?mature=null", "mature"),
         ("/v1/rooms/r?limit=3", "limit"),
     ],
 )

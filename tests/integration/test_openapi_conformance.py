@@ -1,0 +1,48 @@
+"""The API does what its OpenAPI document says: Schemathesis asks what the document allows, and what it does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.http.api import Api
+from deploy.http.routes.public import routes
+from streaming.metrics import MemoryMetrics
+from tests.served_api import served
+from tests.unit.actors.replica import AXES, Replica, axis
+from tests.unit.deploy.http.called_api import READY
+
+SCHEMATHESIS = Path(sys.executable).with_name("st")
+EXAMPLES = 40  # of each operation: some 700 requests in all
+LANGUAGES, CATEGORIES = ("en", "pt-BR", "ja"), ("music", "Just Chatting")
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """The port of a replica with thirty rooms and a viewer."""
+    replica = Replica()
+    for number in range(30):
+        replica.room(
+            f"room-{number}",
+            title_vector=axis(number % AXES),
+            language=LANGUAGES[number % 3],
+            category=CATEGORIES[number % 2],
+            mature=number % 7 == 0,
+            tags=("chess", "chill"),
+        )
+    replica.viewer("viewer-1", "room-1", "room-2")
+    api = Api(routes(replica.recommender, lambda: READY), 2_000_000, MemoryMetrics(), request_timeout_s=5.0)
+    with served(api) as port:
+        yield port
+
+
+def test_every_operation_keeps_to_the_document(port: int, tmp_path: Path) -> None:
+    command = [SCHEMATHESIS, "run", f"http://127.0.0.1:{port}/openapi.json", "--checks", "all", "--no-color"]
+    options = ["--max-examples", str(EXAMPLES), "--seed", "1"]
+    found = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert found.returncode == 0, found.stdout[-8_000:] + found.stderr[-2_000:]
+    assert "No issues found" in found.stdout
