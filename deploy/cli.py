@@ -36,6 +36,7 @@ COMMANDS = {
     "rollback": "return to the version of the models that was live before",
     "archive": "keep every topic as Parquet, exactly once; show, merge and delete what is kept",
     "topics": "create missing topics and say what differs; never deletes",
+    "keys": "API keys: make, list, take back",
     "k8s": "Kubernetes manifests of the settings: print them, or write a folder for kubectl",
     "schema": "the JSON Schema of a topic's records",
     "kafka": "start, stop and look at a local single-node Kafka",

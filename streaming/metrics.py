@@ -177,6 +177,12 @@ METRICS: dict[str, Metric] = {
         # answers
         Metric("requests_total", "counter", "HTTP requests", ("route", "status")),
         Metric(
+            "requests_without_access_total",
+            "counter",
+            "HTTP requests refused for their key, its scope or its rate",
+            ("reason",),
+        ),
+        Metric(
             "request_seconds",
             "histogram",
             "seconds from a request's arrival to its answer, in the replica",

@@ -62,7 +62,8 @@ def run(
 ) -> int:
     """Asks the running system what a viewer would be shown now."""
 
-    client = Client(settings_of(context).http.url)
+    http = settings_of(context).http
+    client = Client(http.url, token=http.token)
     query = Query(
         viewer=viewer,
         limit=limit,

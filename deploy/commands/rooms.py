@@ -51,7 +51,8 @@ def run(
 ) -> int:
     """Asks the running system for the rooms that are live now, largest audience first."""
     asked = {"limit": limit, "language": language, "category": category, "mature": MATURE[mature]}
-    rooms = Client(settings_of(context).http.url).rooms(
+    http = settings_of(context).http
+    rooms = Client(http.url, token=http.token).rooms(
         **{name: value for name, value in asked.items() if value is not None}
     )
     if json:

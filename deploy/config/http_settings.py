@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
@@ -22,7 +23,7 @@ class HttpConfig(Section):
 
     section: ClassVar[str] = "http"
 
-    host: str = "127.0.0.1"  # 0.0.0.0 lets everybody in who can reach the machine; there is no authentication
+    host: str = "127.0.0.1"  # elsewhere, such as 0.0.0.0, callers need keys: http.keys_file
     port: Port = 8000
     admin_host: str = "127.0.0.1"  # serves metrics and the state of every process, for monitoring
     admin_port: PortOrZero = 0  # 0: the one after http.port
@@ -35,6 +36,15 @@ class HttpConfig(Section):
     max_connections_per_source: Count = 8_192  # per address; behind a proxy of yours all come from one
     ready_contact_s: Positive = 10.0  # after so long without word from Kafka, /readyz reports it; answers go on
     unready_contact_s: float = 900.0  # after so long /readyz is 503: rooms that were live then may have ended
+    # the file of API keys that `tidecast keys` writes, on each host; "": none are needed, which is for loopback alone
+    keys_file: str = ""
+    # answers everybody who reaches http.host, without keys; nobody may write then. For a network that lets only callers
+    # of yours in
+    open: bool = False
+    token: str = ""  # the key that this project's own commands send, where callers need one
+    cors_origins: tuple[
+        str, ...
+    ] = ()  # web pages whose scripts may read answers, such as https://example.org; "*": any
 
     def check(self) -> None:
         for name in ("host", "admin_host"):
@@ -47,6 +57,15 @@ class HttpConfig(Section):
             raise ConfigError(
                 f"http.unready_contact_s is {self.unready_contact_s}; it must be at least http.ready_contact_s, "
                 f"{self.ready_contact_s}"
+            )
+
+    def require_keys(self) -> None:
+        """Raises ConfigError: everybody who reaches http.host could ask and write, and nobody has said so."""
+        if not (self.keys_file or self.open or is_loopback(self.host)):
+            raise ConfigError(
+                f"http.host is {self.host!r}, which others reach, and callers need no key. Make keys "
+                "(`tidecast keys create NAME --file FILE`) and name the file in http.keys_file; or set http.open = "
+                "true where only callers of yours reach it: then everybody may ask, and nobody may write"
             )
 
     @property
@@ -70,6 +89,14 @@ class HttpConfig(Section):
         return ProxyLimits(
             self.max_connections, self.max_connections_per_source, self.request_timeout_s, self.max_body_bytes
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _reached(host: str) -> str:

@@ -231,9 +231,9 @@ class Demo:
         self._stopwatch.step("waiting for the first room to recommend")
         self._await_room()
         self._stopwatch.finish()
-        url, promises = self._settings.http.url, self._promises
-        self._shown = Asker(Client(url), promises, view.active, self._clock)
-        asker = Asker(Client(url), promises, view.active, self._clock)
+        url, token, promises = self._settings.http.url, self._settings.http.token, self._promises
+        self._shown = Asker(Client(url, token=token), promises, view.active, self._clock)
+        asker = Asker(Client(url, token=token), promises, view.active, self._clock)
         self._run("asker", lambda stop: asker.run(stop, ASK_EVERY_S, ITEMS))
 
     def _run(self, name: str, work: Callable[[threading.Event], None]) -> None:
@@ -257,7 +257,7 @@ class Demo:
 
     def _await_room(self) -> None:
         patience = Patience(WARM_UP_TIMEOUT_S)
-        with contextlib.closing(Client(self._settings.http.url)) as client:
+        with contextlib.closing(self._system.client()) as client:
             while not _has_room(client):
                 self._feeding.require()
                 if patience.is_over():

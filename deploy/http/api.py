@@ -22,7 +22,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 from starlette.routing import Route as HttpRoute
 
+from deploy.http.access import Access
 from deploy.http.body import CLOSE, Bodies
+from deploy.http.cors import Cors
 from deploy.http.problem import CONTENT_TYPE, Problem, RefusedError, problem
 from deploy.http.route import Request, Response, Route
 from streaming.errors import RequestError, UnknownRoom
@@ -51,11 +53,16 @@ class Api:
         has_read: Callable[[], bool] = lambda: True,
         *,
         request_timeout_s: float = 10.0,
+        access: Access | None = None,
+        cors_origins: Sequence[str] = (),
     ) -> None:
         """has_read: whether the tables were read to their end once; half of them could serve an ended room.
 
-        request_timeout_s: for a body to arrive.
+        request_timeout_s: for a body to arrive. access: checks callers; None: everybody may do everything.
+        cors_origins: of web pages whose scripts may read answers.
         """
+        self._access = access
+        self._cors = Cors(cors_origins) if cors_origins else None
         self._metrics = metrics
         self._bodies = Bodies(max_body_bytes, request_timeout_s)
         self._has_read = has_read
@@ -74,6 +81,8 @@ class Api:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if self._cors is not None:
+            send = _with_headers(send, self._cors.headers(scope.get("headers", ())))
         started_s = time.perf_counter()
         route = self._direct.get((scope["method"], scope["path"]))
         if route is None:
@@ -132,6 +141,9 @@ class Api:
 
     async def _handle(self, route: Route, scope: Scope, receive: Receive, path: Mapping[str, str]) -> Response:
         """Checks and handles a request. Raises RefusedError, RequestError, UnknownRoom."""
+        headers, key = scope.get("headers", ()), ""
+        if self._access is not None and route.scope is not None:
+            key = self._access.require(headers, route.scope)
         if route.tables and not self._has_read():
             detail = "this replica is still reading what is live; try again"
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=((b"retry-after", b"1"),))
@@ -142,8 +154,8 @@ class Api:
                 HTTPStatus.BAD_REQUEST, f"{route.path} takes no parameter {name!r}", field=name, allowed="none"
             )
         if route.operation.body is not None:
-            self._bodies.check_headers(scope.get("headers", ()))
-        request = Request(path, parameters, await self._bodies.read(receive), scope.get("headers", ()))
+            self._bodies.check_headers(headers)
+        request = Request(path, parameters, await self._bodies.read(receive), headers, key)
         response = await asyncio.to_thread(route.handle, request) if route.blocking else route.handle(request)
         return response if isinstance(response, Response) else await response
 
@@ -204,6 +216,17 @@ def _headers(response: Response) -> list[tuple[bytes, bytes]]:
             (b"content-length", str(len(response.body)).encode()),
         ]
     return headers
+
+
+def _with_headers(send: Send, added: tuple[tuple[bytes, bytes], ...]) -> Send:
+    """`send`, with headers added to the answer."""
+
+    async def sent(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *added]
+        await send(message)
+
+    return sent
 
 
 async def _send(send: Send, response: Response) -> None:

@@ -19,6 +19,10 @@ T = TypeVar("T")
 NOT_NOW = (408, 429, 502, 503, 504)  # the same request may be answered later
 
 
+class NoAccess(TidecastError):
+    """The caller's key is missing, unknown, or not allowed to do this."""
+
+
 class NotUp(TidecastError):
     """The system does not answer, or not yet."""
 
@@ -26,9 +30,12 @@ class NotUp(TidecastError):
 class Client:
     """A client that keeps its connections open, and opens lost ones anew. For one thread."""
 
-    def __init__(self, url: str, timeout_s: float = 5.0, *, admin_url: str = "") -> None:
-        """url: for answers. admin_url: for state and metrics; "": the port after that of url, as by default."""
-        self._answers = _Door(url, timeout_s, "http.port")
+    def __init__(self, url: str, timeout_s: float = 5.0, *, admin_url: str = "", token: str = "") -> None:
+        """url: for answers. admin_url: for state and metrics; "": the port after that of url, as by default.
+
+        token: the caller's API key, "" where none is needed.
+        """
+        self._answers = _Door(url, timeout_s, "http.port", token)
         self._admin = _Door(admin_url or _next_port(url), timeout_s, "http.admin_port")
 
     def recommend(self, query: Query) -> Answer:
@@ -67,9 +74,10 @@ class Client:
 class _Door:
     """One of the two ports, and a connection to it."""
 
-    def __init__(self, url: str, timeout_s: float, setting: str) -> None:
+    def __init__(self, url: str, timeout_s: float, setting: str, token: str = "") -> None:
         self.url = url
         self._setting = setting
+        self._headers = {"authorization": f"Bearer {token}"} if token else {}
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
 
@@ -86,11 +94,13 @@ class _Door:
             raise NotUp(wrong.detail)
         if status == http.client.NOT_FOUND:
             raise UnknownRoom(wrong.detail)
+        if status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
+            raise NoAccess(f"{wrong.detail}. This command sends the key in http.token (TIDECAST_HTTP__TOKEN)")
         raise RequestError(wrong.detail, field=wrong.field or "", allowed=wrong.allowed or "")
 
     def send(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
         """Status and body of the answer. Raises NotUp."""
-        headers = {"content-type": "application/json"} if body else {}
+        headers = {**self._headers, **({"content-type": "application/json"} if body else {})}
         for attempt in (1, 2):
             try:
                 self._connection.request(method, path, body, headers)

@@ -40,8 +40,16 @@ class Operation:
     errors: tuple[HTTPStatus, ...] = ()
 
 
-def document(operations: Sequence[tuple[str, str, Operation]], problem: type) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of (method, path, operation) tuples. problem: the type of errors."""
+KEY = {"type": "http", "scheme": "bearer", "description": "a key of `tidecast keys create`"}
+
+
+def document(
+    operations: Sequence[tuple[str, str, Operation]], problem: type, scopes: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of (method, path, operation) tuples. problem: the type of errors.
+
+    scopes: what a caller's key must be allowed, by operationId; None where no keys are needed.
+    """
     kinds = [problem]
     for _, _, operation in operations:
         kinds += [kind for kind in (operation.body, operation.parameters, operation.result) if kind is not None]
@@ -50,13 +58,30 @@ def document(operations: Sequence[tuple[str, str, Operation]], problem: type) ->
     paths: dict[str, dict[str, Any]] = {}
     for method, path, operation in operations:
         paths.setdefault(path, {})[method.lower()] = _operation(path, operation, schema_of, components, str(problem))
+    secured: dict[str, Any] = {}
+    if scopes is not None:
+        secured = {"securitySchemes": {"key": KEY}}
+        for methods in paths.values():
+            for described in methods.values():
+                _secure(described, scopes.get(described["operationId"]), str(problem), schema_of)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Tidecast", "version": "1", "description": DESCRIPTION},
         "servers": [{"url": "/"}],
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, **secured},
     }
+
+
+def _secure(described: dict[str, Any], scope: str | None, problem: str, schema_of: Mapping[str, Any]) -> None:
+    """Adds to an operation that it needs a key, and what it answers without one."""
+    if scope is None:
+        return
+    described["security"] = [{"key": []}]
+    described["description"] = f"Needs a key with the scope `{scope}`."
+    wrong = {"application/problem+json": {"schema": schema_of[problem]}}
+    for status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS):
+        described["responses"].setdefault(str(status.value), {"description": status.phrase, "content": wrong})
 
 
 def _operation(

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from deploy.http.keys import Scope
 from deploy.http.openapi import Operation
 
 JSON = "application/json"
@@ -23,12 +24,16 @@ POSTED = (
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request. path: the path's parameters by name, decoded. headers: as ASGI has them, names in lower case."""
+    """A request. path: the path's parameters by name, decoded. headers: as ASGI has them, names in lower case.
+
+    key: the name of the caller's key, "" where none is needed.
+    """
 
     path: Mapping[str, str]
     parameters: Mapping[str, str]
     body: bytes
     headers: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
+    key: str = ""
 
     def header(self, name: str) -> str:
         """The value of a header, "" where it is not there. name: in lower case."""
@@ -51,7 +56,8 @@ class Route:
     """One method on one path; `{room}` in the path is a parameter. Most handlers answer at once, some have to wait.
 
     blocking: takes so long that it runs in a thread. tables: answers from the tables, so not before they are read.
-    direct: so frequent that it goes past Starlette's router; its path has no parameter.
+    direct: so frequent that it goes past Starlette's router; its path has no parameter. scope: of the key that a caller
+    needs; None: everybody may.
     """
 
     method: str
@@ -61,3 +67,4 @@ class Route:
     blocking: bool = False
     tables: bool = False
     direct: bool = False
+    scope: Scope | None = None

@@ -24,6 +24,7 @@ NAME = "app.kubernetes.io/name"  # KubeRay sets it on its pods where it is not s
 CONFIG_FILE = "tidecast.toml"
 CONFIG_FOLDER = "/etc/tidecast"
 KAFKA_FOLDER = "/etc/tidecast-kafka"
+KEYS_FOLDER, KEYS_FILE = "/etc/tidecast-keys", "keys.toml"
 STORE_FOLDER = "/var/lib/tidecast"
 METRICS_FOLDER = "/tmp/tidecast-metrics"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -88,6 +89,9 @@ def installation(settings: Settings) -> Installation:
         )
     ray = dataclasses.replace(settings.ray, address="auto", split_nodes=True, encoder_gpus=gpus)
     settings = dataclasses.replace(settings, ray=ray)
+    if not (settings.http.open or settings.http.keys_file):
+        http = dataclasses.replace(settings.http, keys_file=f"{KEYS_FOLDER}/{KEYS_FILE}")
+        settings = dataclasses.replace(settings, http=http)
     if settings.kubernetes.kafka == "strimzi":
         settings = dataclasses.replace(settings, kafka=_strimzi(settings))
     _require_a_cluster(settings)
@@ -114,6 +118,11 @@ def _require_a_cluster(settings: Settings) -> None:
     for name, host in (("http.host", http.host), ("http.admin_host", http.admin_host)):
         if host in LOOPBACK:
             raise ConfigError(f"{name} is {host}, which no other pod reaches; on Kubernetes it is 0.0.0.0")
+    if http.keys_file and http.keys_file != f"{KEYS_FOLDER}/{KEYS_FILE}":
+        raise ConfigError(
+            f"http.keys_file is {http.keys_file!r}; on Kubernetes leave it out: the Secret {kubernetes.name}-keys has "
+            "the file"
+        )
     if not settings.kafka.bootstrap_servers:
         raise ConfigError("kafka.bootstrap_servers is empty; with kubernetes.kafka = existing, say where Kafka is")
     places = {

@@ -91,6 +91,8 @@ def manifests(here: Installation) -> list[Manifest]:
 def user_secrets(here: Installation) -> Mapping[str, str]:
     """The Secrets that the user makes, and what is in each. Strimzi and KubeRay make the others."""
     wanted = {here.named("gcs"): "password: of the Valkey in which Ray's head keeps what it knows"}
+    if here.settings.http.keys_file:
+        wanted[here.named("keys")] = "keys.toml: the API keys that `tidecast keys create NAME --file keys.toml` writes"
     if not here.config.store_volume:
         wanted[here.named("store")] = "AWS_ACCESS_KEY_ID and so on, as environment; not needed with workload identity"
     if here.config.pull_secret:

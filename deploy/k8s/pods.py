@@ -13,6 +13,7 @@ from typing import Any
 from deploy.k8s.installation import (
     CONFIG_FOLDER,
     KAFKA_FOLDER,
+    KEYS_FOLDER,
     METRICS_FOLDER,
     STORE_FOLDER,
     Installation,
@@ -185,7 +186,7 @@ class RayPod:
             wanted[KAFKA_FOLDER] = {"projected": {"sources": kafka_secrets(here, self.kafka)}}
         if self.store and here.config.store_volume:
             wanted[STORE_FOLDER] = {"persistentVolumeClaim": {"claimName": here.named("store")}}
-        read_only = (CONFIG_FOLDER, KAFKA_FOLDER)
+        read_only = (CONFIG_FOLDER, KAFKA_FOLDER, KEYS_FOLDER)
         volumes, mounts = [], []
         for path, source in wanted.items():
             name = path.strip("/").replace("/", "-")

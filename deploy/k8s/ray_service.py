@@ -6,7 +6,7 @@ from typing import Any
 
 import ray
 
-from deploy.k8s.installation import Installation
+from deploy.k8s.installation import KEYS_FOLDER, Installation
 from deploy.k8s.manifest import Manifest, manifest
 from deploy.k8s.pods import CONTAINER_SECURITY, RayPod, Size
 from deploy.k8s.serve_config import as_text, serve_config
@@ -113,6 +113,7 @@ def _serving(here: Installation) -> dict[str, Any]:
         kafka=SERVING_USERS,
         store=True,
         ports={"serve": http.port, "admin": http.admin},
+        extra=_keys(here),
         readiness=_answers(http.port),
         spread=config.serving_pods > 1,
         has_replicas=True,
@@ -126,6 +127,11 @@ def _serving(here: Installation) -> dict[str, Any]:
         "resources": {"CPU": str(config.serving_cpus), SERVING_RESOURCE: "1"},
         "template": pod.template(here),
     }
+
+
+def _keys(here: Installation) -> dict[str, Any]:
+    """The volume of the API keys, where callers need some."""
+    return {KEYS_FOLDER: {"secret": {"secretName": here.named("keys")}}} if here.settings.http.keys_file else {}
 
 
 def _encoder(here: Installation) -> dict[str, Any]:

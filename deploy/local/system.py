@@ -89,7 +89,7 @@ class System:
 
     def client(self) -> Client:
         """A new client, for one thread."""
-        return Client(self.url, admin_url=self.settings.http.admin_url)
+        return Client(self.url, admin_url=self.settings.http.admin_url, token=self.settings.http.token)
 
     def __enter__(self) -> System:
         before = self.running()
@@ -124,6 +124,7 @@ class System:
     def start(self) -> None:
         """Starts the system and waits until it answers from current tables. Raises TidecastError."""
         self.require_none()
+        self.settings.http.require_keys()
         running = self.running()
         ours = not self.settings.kafka.bootstrap_servers
         if ours:

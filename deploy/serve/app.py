@@ -29,6 +29,7 @@ from deploy.serve.replicas import (
     RoomWorkerReplica,
 )
 from deploy.serve.scaling import number_of_replicas
+from streaming.errors import ConfigError
 from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE
 
 APPLICATION = "tidecast"
@@ -54,7 +55,8 @@ class Placement:
 
 
 def build(settings: Settings, placement: Placement) -> Application:
-    """The application, ready for `serve.run`."""
+    """The application, ready for `serve.run`. Raises ConfigError."""
+    settings = _keys_file(settings, local=placement.local)
     common = _Common(settings, placement)
     encoder = serve.deployment(EncoderReplica, name="Encoder", **common.encoder_options())
     rooms = serve.deployment(RoomWorkerReplica, name="RoomWorker", **common.worker_options("RoomWorker"))
@@ -97,6 +99,20 @@ def start_serve(settings: Settings) -> None:
     """Starts Serve's controller and its HTTP entry on the connected cluster. No effect where it runs already."""
     host, port = settings.http.host, settings.http.port
     ray_patches.start_serve(HTTPOptions(host=host, port=port), ProxyLocation.EveryNode)
+
+
+def _keys_file(settings: Settings, *, local: bool) -> Settings:
+    """The settings with the file of API keys by its whole path: replicas have a working directory of their own.
+
+    Raises ConfigError: on several hosts a relative path is another place on each.
+    """
+    file = Path(settings.http.keys_file)
+    if not settings.http.keys_file or file.is_absolute():
+        return settings
+    if not local:
+        raise ConfigError(f"http.keys_file is {str(file)!r}; on a cluster give the whole path, the same on each host")
+    http = dataclasses.replace(settings.http, keys_file=str(file.absolute()))
+    return dataclasses.replace(settings, http=http)
 
 
 def deploy(settings: Settings, placement: Placement) -> None:

@@ -13,13 +13,17 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from ray.serve.handle import DeploymentHandle
 
 from actors.rooms.encoder_client import Encoded
+from deploy.config.http_settings import is_loopback
+from deploy.http.access import Access
 from deploy.http.api import Api
+from deploy.http.keys import KeyRing
 from deploy.http.routes.public import routes
 from deploy.http.status import MEASURED, Readiness, judge, troubles_of
 from deploy.serve.encoder_batching import Merger, RemoteEncoder
@@ -30,6 +34,7 @@ from deploy.serve.worker_thread import WorkerDied
 from streaming.broker import KafkaLog
 from streaming.events import ViewerId
 from streaming.log.watched_log import TurnCounter
+from streaming.metrics import Metrics
 
 if TYPE_CHECKING:
     from deploy.config.settings import Settings
@@ -202,6 +207,7 @@ class RecommenderReplica(Replica):
         from actors.versions.swap import Swapper  # noqa: PLC0415
 
         super().__init__(settings, local)
+        self._access = access_of(settings, self.metrics)
         self._tables = Tables(settings.tables, LiveIndex(settings.index), self.metrics, self.clock)
         turn_counter = TurnCounter()
         self._reader = TableReader(self.open_log(turn_counter), self._tables, self.metrics)
@@ -252,13 +258,16 @@ class RecommenderReplica(Replica):
                 raise WorkerDied(f"the thread {thread.name} of {self.member} has ended")
 
     def __serve_build_asgi_app__(self) -> Api:
-        http = self.settings.http
+        http, access = self.settings.http, self._access
+        with_keys = access is not None and access.asks_for_keys
         return Api(
-            routes(self._recommender, self.readiness, self._lookup),
+            routes(self._recommender, self.readiness, self._lookup, with_keys=with_keys),
             http.max_body_bytes,
             self.metrics,
             lambda: self._reader.ready,
             request_timeout_s=http.request_timeout_s,
+            access=access,
+            cors_origins=http.cors_origins,
         )
 
     def readiness(self) -> Readiness:
@@ -303,6 +312,15 @@ class RecommenderReplica(Replica):
         self._stop.set()
         flushed = asyncio.to_thread(self._writer.stop, self.settings.ray.stop_timeout_s)
         await asyncio.gather(flushed, asyncio.to_thread(self.stop_worker))
+
+
+def access_of(settings: Settings, metrics: Metrics) -> Access | None:
+    """The check of callers; None where everybody is of this machine. Raises ConfigError: callers would need no key."""
+    http = settings.http
+    http.require_keys()
+    if http.keys_file:
+        return Access(KeyRing(Path(http.keys_file)), metrics, share=1 / http.replicas)
+    return None if is_loopback(http.host) else Access(None, metrics)
 
 
 def load_version(record: ModelVersion, own_uri: str) -> ServedVersion:

@@ -102,6 +102,7 @@ def answer_routes(answers: Answers, lookup: Lookups | None = None) -> list[Route
                 "recommend", "Rooms for a viewer, best first", Answer, body=Query, example=EXAMPLE, errors=POSTED
             ),
             tables=True,
+            scope="recommend",
             direct=True,
         ),
         Route(
@@ -110,6 +111,7 @@ def answer_routes(answers: Answers, lookup: Lookups | None = None) -> list[Route
             list_rooms,
             Operation("listRooms", "Live rooms, largest audience first", list[Room], parameters=ListQuery, errors=GOT),
             tables=True,
+            scope="recommend",
         ),
         Route(
             "GET",
@@ -117,6 +119,7 @@ def answer_routes(answers: Answers, lookup: Lookups | None = None) -> list[Route
             one_room,
             Operation("getRoom", "One live room", Room, errors=(*GOT, HTTPStatus.NOT_FOUND)),
             tables=True,
+            scope="recommend",
         ),
         Route(
             "GET",
@@ -130,5 +133,6 @@ def answer_routes(answers: Answers, lookup: Lookups | None = None) -> list[Route
                 errors=(*GOT, HTTPStatus.NOT_FOUND),
             ),
             tables=True,
+            scope="recommend",
         ),
     ]

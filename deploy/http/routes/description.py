@@ -16,9 +16,10 @@ KEPT = ((b"cache-control", b"max-age=86400"),)  # in a browser: another release 
 HIDDEN = Operation("", "", None)
 
 
-def description_routes(described: Sequence[Route]) -> list[Route]:
-    """The routes of the document, of its page and of what the page needs."""
-    made: dict[str, Any] = document([(r.method, r.path, r.operation) for r in described], Problem)
+def description_routes(described: Sequence[Route], *, with_keys: bool = False) -> list[Route]:
+    """The routes of the document, of its page and of what the page needs. with_keys: callers need keys."""
+    scopes: dict[str, str] | None = {r.operation.id: r.scope for r in described if r.scope} if with_keys else None
+    made: dict[str, Any] = document([(r.method, r.path, r.operation) for r in described], Problem, scopes)
     document_json = msgspec.json.encode(made)
     return [
         Route("GET", "/openapi.json", lambda _: Response(document_json), HIDDEN),

@@ -11,7 +11,13 @@ from deploy.http.routes.probes import probe_routes
 from deploy.http.status import Readiness
 
 
-def routes(answers: Answers, readiness: Callable[[], Readiness], lookup: Lookups | None = None) -> list[Route]:
-    """Every route of the public port. readiness: gives that of this replica."""
+def routes(
+    answers: Answers,
+    readiness: Callable[[], Readiness],
+    lookup: Lookups | None = None,
+    *,
+    with_keys: bool = False,
+) -> list[Route]:
+    """Every route of the public port. readiness: gives that of this replica. with_keys: callers need keys."""
     described = [*answer_routes(answers, lookup), *probe_routes(readiness)]
-    return [*described, *description_routes(described)]
+    return [*described, *description_routes(described, with_keys=with_keys)]

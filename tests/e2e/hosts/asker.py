@@ -42,13 +42,19 @@ class Asker(threading.Thread):
         probes: Sequence[str],
         ends: Ends,
         is_asked: Callable[[], bool] = lambda: True,
+        *,
+        key: str,
     ) -> None:
-        """probes: rooms in which somebody writes every second. is_asked: whether callers are sent to this host now."""
+        """probes: rooms in which somebody writes every second. is_asked: whether callers are sent to this host now.
+
+        key: of the API.
+        """
         super().__init__(name=f"asks {address}", daemon=True)
         self._address = (address, port)
         self._probes = {*probes}
         self._ends = ends
         self._is_asked = is_asked
+        self._headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
         self._decode = msgspec.json.Decoder(Answer).decode
         self._connection = http.client.HTTPConnection(address, port, timeout=TIMEOUT_S)
         self._halt = threading.Event()
@@ -92,7 +98,7 @@ class Asker(threading.Thread):
         for attempt in (1, 2):
             try:
                 body = BODY % (len(self.asked) % 200)
-                self._connection.request("POST", "/v1/recommend", body, {"content-type": "application/json"})
+                self._connection.request("POST", "/v1/recommend", body, self._headers)
                 response = self._connection.getresponse()
                 return response.status, response.read()
             except (ConnectionRefusedError, http.client.RemoteDisconnected):

@@ -21,6 +21,7 @@ from types import TracebackType
 from deploy.config.settings import Settings
 from deploy.config.toml_text import as_toml
 from deploy.http.client import Client
+from deploy.http.keys import Entry, digest_of, new_key, write_entries
 from deploy.http.status import Post
 from deploy.k8s.pods import DRAIN_AT_SIGTERM
 from deploy.ray.cluster_host import ClusterHost
@@ -95,7 +96,8 @@ class Cluster:
     def client(self, name: str) -> Client:
         """A client that asks one host. For one thread."""
         address = self.host(name).address
-        return Client(f"http://{address}:{PORTS['http']}", admin_url=f"http://{address}:{PORTS['admin']}")
+        token, admin_url = self.settings.http.token, f"http://{address}:{PORTS['admin']}"
+        return Client(f"http://{address}:{PORTS['http']}", admin_url=admin_url, token=token)
 
     def posts(self, name: str) -> list[Post]:
         """What every process says of itself, as one host has it; of those only that live. Raises NotUp."""
@@ -278,8 +280,9 @@ def why_not() -> str:
 
 
 def _settings(servers: str, folder: Path, hosts: int) -> Settings:
-    """hosts: that have a replica."""
-    base = Settings()
+    """hosts: that have a replica. Others than this machine reach them, so that callers need a key."""
+    base, key = Settings(), new_key()
+    write_entries(folder / "keys.toml", {"hosts": Entry(sha256=digest_of(key).hex(), scopes=("recommend",))})
     return dataclasses.replace(
         base,
         kafka=dataclasses.replace(
@@ -292,7 +295,14 @@ def _settings(servers: str, folder: Path, hosts: int) -> Settings:
             base.room_worker, in_flight=dataclasses.replace(base.room_worker.in_flight, timeout_s=8.0)
         ),
         registry=dataclasses.replace(base.registry, uri=f"file://{folder}/models"),
-        http=dataclasses.replace(base.http, host="0.0.0.0", admin_host="0.0.0.0", replicas=hosts),
+        http=dataclasses.replace(
+            base.http,
+            host="0.0.0.0",
+            admin_host="0.0.0.0",
+            replicas=hosts,
+            keys_file=str(folder / "keys.toml"),
+            token=key,
+        ),
         ray=dataclasses.replace(
             base.ray,
             room_workers=2,

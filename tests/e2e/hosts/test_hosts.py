@@ -25,8 +25,11 @@ def running() -> Iterator[Cluster]:
         yield started
 
 
-def page(address: str, port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://{address}:{port}{path}", timeout=5) as answer:
+def page(address: str, port: int, path: str, key: str = "") -> str:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    with urllib.request.urlopen(
+        urllib.request.Request(f"http://{address}:{port}{path}", headers=headers), timeout=5
+    ) as answer:
         return str(answer.read().decode())
 
 
@@ -38,6 +41,8 @@ def test_each_host_says_of_itself_what_is_so(running: Cluster) -> None:
         address = running.host(name).address
         assert '"ready":true' in page(address, PORTS["admin"], "/readyz")
         for _ in range(5):
+            page(address, PORTS["http"], "/v1/rooms", running.settings.http.token)
+        with pytest.raises(urllib.error.HTTPError, match="401"):
             page(address, PORTS["http"], "/v1/rooms")
         for port in CLOSED:
             with pytest.raises(urllib.error.URLError, match="refused"):
@@ -45,7 +50,7 @@ def test_each_host_says_of_itself_what_is_so(running: Cluster) -> None:
 
     def sums_agree() -> bool:
         now = {name: total(page(running.host(name).address, PORTS["admin"], "/metrics")) for name in HOSTS}
-        return sum(now.values()) - sum(asked.values()) == 5 * len(HOSTS)
+        return sum(now.values()) - sum(asked.values()) == 6 * len(HOSTS)
 
     await_true("the sum over hosts equals what was asked", sums_agree)
 

@@ -64,7 +64,14 @@ class Trials:
         self._ends = Ends(cluster.log)
         self._probes = Probes(cluster.settings.topics.room_partitions)
         self._askers = {
-            name: Asker(cluster.host(name).address, PORTS["http"], self._probes.rooms, self._ends) for name in HOSTS
+            name: Asker(
+                cluster.host(name).address,
+                PORTS["http"],
+                self._probes.rooms,
+                self._ends,
+                key=cluster.settings.http.token,
+            )
+            for name in HOSTS
         }
         self._encoder = TextEncoder(cluster.settings.encoder)  # one: it remembers what it has encoded
         self._capacity = Capacity(cluster, HOSTS)

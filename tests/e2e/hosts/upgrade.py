@@ -107,7 +107,12 @@ class Watch:
         addresses = [running.host(name).address for name in running.serving]
         for address in addresses:
             asker = Asker(
-                address, PORTS["http"], self._probes.rooms, self._ends, lambda at=address: self.service.sends_to(at)
+                address,
+                PORTS["http"],
+                self._probes.rooms,
+                self._ends,
+                lambda at=address: self.service.sends_to(at),
+                key=running.settings.http.token,
             )
             self._askers.append(asker)
             self._asked[address] = asker

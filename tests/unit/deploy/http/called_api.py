@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import msgspec
 
 from actors.recommend.candidates import NO_FILTERS
 from actors.recommend.schema import Answer, Filters, Item, Query, Room
+from deploy.http.access import Access
 from deploy.http.api import Api
 from deploy.http.routes.public import routes
 from deploy.http.status import Readiness
@@ -94,11 +95,21 @@ class Caller:
         has_read: bool = True,
         lookup: FakeLookup | None = None,
         max_body_bytes: int = 2_000,
+        access: Access | None = None,
+        cors_origins: Sequence[str] = (),
     ) -> None:
         self.answers = FakeAnswers()
         self.metrics = MemoryMetrics()
-        table = routes(self.answers, lambda: readiness, lookup)
-        self._api = Api(table, max_body_bytes, self.metrics, lambda: has_read, request_timeout_s=0.05)
+        table = routes(self.answers, lambda: readiness, lookup, with_keys=access is not None and access.asks_for_keys)
+        self._api = Api(
+            table,
+            max_body_bytes,
+            self.metrics,
+            lambda: has_read,
+            request_timeout_s=0.05,
+            access=access,
+            cors_origins=cors_origins,
+        )
 
     def __call__(
         self,
