@@ -10,9 +10,10 @@ from deploy.config.http_settings import HttpConfig
 from deploy.http.access import Access
 from deploy.http.keys import KeyRing, write_entries
 from deploy.http.problem import CONTENT_TYPE
+from deploy.http.routes.public import routes
 from streaming.errors import ConfigError
 from streaming.metrics import MemoryMetrics
-from tests.unit.deploy.http.called_api import JSON, Caller
+from tests.unit.deploy.http.called_api import JSON, READY, Caller, FakeAnswers
 from tests.unit.deploy.http.test_keys import Ticks, entry
 
 ASK = b'{"viewer":"v"}'
@@ -58,6 +59,11 @@ def test_without_a_known_key_nothing_is_answered(tmp_path: Path, headers: dict[s
     assert got.headers["www-authenticate"].startswith("Bearer")
     assert "tidecast keys create" in got.json["allowed"]
     assert call.answers.asked == []
+
+
+def test_every_route_with_data_needs_a_key() -> None:
+    table = routes(FakeAnswers(), lambda: READY)
+    assert {route.path for route in table if route.scope is None and route.path.startswith("/v1/")} == set()
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/openapi.json", "/docs"])
