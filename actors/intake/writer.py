@@ -94,17 +94,45 @@ class TopicWriter:
 
     def run(self) -> None:
         """Writes until `stop`, then what is left."""
-        while group := self._next():
-            self.write(group)
+        while self._has_work():
+            self._begun_s = self._monotonic_s()
+            if self._opened() and (group := self._next()):
+                self._write(group)
+            self._begun_s = None
         self._close()
 
-    def write(self, group: Sequence[Submission]) -> None:
+    def _has_work(self) -> bool:
+        """Waits for a request; False once the writer is stopped and all are written."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._stopped)
+            return bool(self._waiting)
+
+    def _opened(self) -> bool:
+        """Opens the log if need be. Meanwhile requests can be taken back; where it fails, those that wait are told."""
+        if self._sink is None:
+            try:
+                self._sink = self._log.sink()
+            except Exception as err:  # whatever it is, a replica that answers is not replaced for it
+                self._fail(self._next(), err, may_be_written=False)
+        return self._sink is not None
+
+    def _next(self) -> list[Submission]:
+        """The requests that wait, as many as make a group. They can no longer be taken back."""
+        group: list[Submission] = []
+        size = 0
+        with self._changed:
+            while self._waiting and (not group or size + self._waiting[0].size <= GROUP_BYTES):
+                submission = self._waiting.popleft()
+                if submission.written.set_running_or_notify_cancel():
+                    group.append(submission)
+                    size += submission.size
+        return group
+
+    def _write(self, group: Sequence[Submission]) -> None:
         """Writes a group, and completes each of its requests. Raises nothing."""
-        self._begun_s = self._monotonic_s()
+        assert self._sink is not None
         sent = 0
         try:
-            if self._sink is None:
-                self._sink = self._log.sink()
             for submission in group:
                 for key, value in submission.records:
                     self._sink.send(self._topic, key, value)
@@ -112,30 +140,18 @@ class TopicWriter:
                     if not sent % SLICE:
                         time.sleep(GIVE_WAY_S)
             self._sink.flush()
-        except Exception as err:  # whatever it is, a replica that answers is not replaced for it
-            LOGGER.warning("%s over HTTP: %s", self._topic, err, exc_info=not isinstance(err, TidecastError))
+        except Exception as err:  # as above
+            self._fail(group, err, may_be_written=sent > 0)
             self._close()
-            for submission in group:
-                submission.written.set_exception(NotTaken(str(err), may_be_written=sent > 0))
-        else:
-            for submission in group:
-                submission.written.set_result(None)
-            self._metrics.observe("intake_group_requests", len(group))
-        finally:
-            self._begun_s = None
+            return
+        for submission in group:
+            submission.written.set_result(None)
+        self._metrics.observe("intake_group_requests", len(group))
 
-    def _next(self) -> list[Submission]:
-        """The requests that wait, as many as make a group; none once it is stopped and all are written."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._stopped)
-            group: list[Submission] = []
-            size = 0
-            while self._waiting and (not group or size + self._waiting[0].size <= GROUP_BYTES):
-                submission = self._waiting.popleft()
-                if submission.written.set_running_or_notify_cancel():
-                    group.append(submission)
-                    size += submission.size
-        return group
+    def _fail(self, group: Sequence[Submission], err: Exception, *, may_be_written: bool) -> None:
+        LOGGER.warning("%s over HTTP: %s", self._topic, err, exc_info=not isinstance(err, TidecastError))
+        for submission in group:
+            submission.written.set_exception(NotTaken(str(err), may_be_written=may_be_written))
 
     def _close(self) -> None:
         sink, self._sink = self._sink, None

@@ -48,8 +48,9 @@ class Batches:
         """
         if packed:
             body = self._unpacked(body)
-        elif body.startswith(GZIP_MAGIC):
-            raise _unreadable("the body is compressed; say so by the header Content-Encoding: gzip")
+        if body.startswith(GZIP_MAGIC):
+            how = " twice" if packed else "; say so by the header Content-Encoding: gzip"
+            raise _unreadable(f"the body is compressed{how}", field="content-encoding")
         body = body.removeprefix(BYTE_ORDER_MARK)
         if body[:1] in b" \t\r\n":  # also of an empty body
             body = body.lstrip(b" \t\r\n")

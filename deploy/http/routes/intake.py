@@ -114,7 +114,7 @@ def intake_routes(intake: Intake, config: IntakeConfig, host: str) -> list[Route
     )  # fmt: skip
     rooms = RoomStarted | RoomUpdated | RoomEnded
     return [
-        route(ROOMS, "writeRooms", "Rooms that start, change or end", rooms | list[rooms], room),  # type: ignore[valid-type]
+        route(ROOMS, "writeRooms", "Rooms that start, change or end", rooms | list[rooms], room),
         route(CHAT, "writeChat", "Chat messages", ChatMessage | list[ChatMessage], chat),
         route(VIEWER_EVENTS, "writeViewerEvents", "What viewers do", ViewerEvent | list[ViewerEvent], event),
     ]
