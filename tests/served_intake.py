@@ -16,6 +16,8 @@ import uvicorn
 from actors.intake.intake import Intake
 from actors.settings import IntakeConfig
 from deploy.http.api import Api
+from deploy.http.openapi import Operation
+from deploy.http.route import Response, Route
 from deploy.http.routes.intake import intake_routes
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
@@ -38,7 +40,8 @@ class Answer:
 def server_of(log: KafkaLog, config: IntakeConfig, metrics: Metrics, port: int) -> tuple[uvicorn.Server, Intake]:
     """A server that is not started yet."""
     intake = Intake(log, config, SystemClock(), metrics)
-    api = Api(intake_routes(intake, config, "127.0.0.1"), MAX_BODY_BYTES, metrics)
+    probe = Route("GET", "/healthz", lambda _: Response(b'{"status":"up"}'), Operation("health", "It is up", None))
+    api = Api([*intake_routes(intake, config, "127.0.0.1"), probe], MAX_BODY_BYTES, metrics)
     return uvicorn.Server(uvicorn.Config(api, port=port, log_level="critical", lifespan="off", ws="none")), intake
 
 
