@@ -38,8 +38,8 @@ class HttpConfig(Section):
     unready_contact_s: float = 900.0  # after so long /readyz is 503: rooms that were live then may have ended
     # the file of API keys that `tidecast keys` writes, on each host; "": none are needed, which is for loopback alone
     keys_file: str = ""
-    # answers everybody who reaches http.host, without keys; nobody may write then. For a network that lets only callers
-    # of yours in
+    # answers everybody who reaches http.host, without keys; nobody may write then, unless intake.enabled is "on". For a
+    # network that lets only callers of yours in
     open: bool = False
     token: str = ""  # the key that this project's own commands send, where callers need one
     cors_origins: tuple[
@@ -84,6 +84,11 @@ class HttpConfig(Section):
         return f"http://{_reached(self.admin_host)}:{self.admin}"
 
     @property
+    def guarded(self) -> bool:
+        """Whether callers are of this machine, or need keys."""
+        return bool(self.keys_file) or is_loopback(self.host)
+
+    @property
     def limits(self) -> ProxyLimits:
         """The limits that the proxy in front enforces."""
         return ProxyLimits(
@@ -92,11 +97,13 @@ class HttpConfig(Section):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there."""
+    """Whether a name or an address is this machine's own, which no other machine reaches."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
     try:
         return ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return host == "localhost"
+    except ValueError:  # another name
+        return False
 
 
 def _reached(host: str) -> str:

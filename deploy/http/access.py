@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from http import HTTPStatus
 
 from deploy.http.keys import ApiKey, KeyRing
@@ -21,12 +21,19 @@ class Access:
     """The check of every request below /v1/. For one event loop."""
 
     def __init__(
-        self, keys: KeyRing | None, metrics: Metrics, *, share: float = 1.0, now_s: Callable[[], float] = time.monotonic
+        self,
+        keys: KeyRing | None,
+        metrics: Metrics,
+        *,
+        open_to: Collection[str] = ("recommend",),
+        share: float = 1.0,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """keys: None where reading is open to everybody, and nobody may write.
+        """keys: None where nobody needs one. open_to: the scopes that everybody may use then.
 
         share: of a key's requests per second, for this replica.
         """
+        self._open_to = open_to
         self._keys = keys
         self._metrics = metrics
         self._share = share
@@ -41,10 +48,10 @@ class Access:
     def require(self, headers: Iterable[tuple[bytes, bytes]], scope: str) -> str:
         """Checks that a caller may use this scope; returns the name of its key, "" for none. Raises RefusedError."""
         if self._keys is None:
-            if scope != "recommend":
+            if scope not in self._open_to:
                 raise self._refused(
                     HTTPStatus.FORBIDDEN,
-                    "nobody may write here: this installation answers everybody (http.open) and has no keys",
+                    f"nobody may {scope} here: this installation answers everybody (http.open) and has no keys",
                     "an installation with http.keys_file",
                     reason="no_keys",
                 )

@@ -24,6 +24,7 @@ from deploy.config.http_settings import is_loopback
 from deploy.http.access import Access
 from deploy.http.api import Api
 from deploy.http.keys import KeyRing
+from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import routes
 from deploy.http.status import MEASURED, Readiness, judge, troubles_of
 from deploy.serve.encoder_batching import Merger, RemoteEncoder
@@ -201,6 +202,7 @@ class RecommenderReplica(Replica):
         *others: DeploymentHandle,
     ) -> None:
         from actors.index.live_index import LiveIndex  # noqa: PLC0415
+        from actors.intake.intake import Intake  # noqa: PLC0415
         from actors.recommend.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
         from actors.recommend.recommender import Recommender  # noqa: PLC0415
         from actors.state.table_reader import TableReader, Tables  # noqa: PLC0415
@@ -219,6 +221,8 @@ class RecommenderReplica(Replica):
         bulk = KafkaLog(self.settings.kafka.in_bulk(), settings.topics.prefix)
         self._writer = ImpressionWriter(bulk, impressions, self.metrics)
         self._writer.start()
+        log = KafkaLog(self.settings.kafka, settings.topics.prefix)
+        self._intake = Intake(log, settings.intake, self.clock, self.metrics)
         self._swapper = Swapper(
             self._tables,
             partial(load_version, own_uri=settings.registry.uri),
@@ -260,8 +264,9 @@ class RecommenderReplica(Replica):
     def __serve_build_asgi_app__(self) -> Api:
         http, access = self.settings.http, self._access
         with_keys = access is not None and access.asks_for_keys
+        taking = intake_routes(self._intake, self.settings.intake, http.host, with_keys=with_keys)
         return Api(
-            routes(self._recommender, self.readiness, self._lookup, with_keys=with_keys),
+            routes(self._recommender, self.readiness, self._lookup, taking, with_keys=with_keys),
             http.max_body_bytes,
             self.metrics,
             lambda: self._reader.ready,
@@ -310,8 +315,9 @@ class RecommenderReplica(Replica):
         if self._worker is None:  # its construction failed, and the log should show why
             return
         self._stop.set()
-        flushed = asyncio.to_thread(self._writer.stop, self.settings.ray.stop_timeout_s)
-        await asyncio.gather(flushed, asyncio.to_thread(self.stop_worker))
+        timeout_s = self.settings.ray.stop_timeout_s
+        flushed = [asyncio.to_thread(one.stop, timeout_s) for one in (self._writer, self._intake)]
+        await asyncio.gather(*flushed, asyncio.to_thread(self.stop_worker))
 
 
 def access_of(settings: Settings, metrics: Metrics) -> Access | None:
@@ -320,7 +326,8 @@ def access_of(settings: Settings, metrics: Metrics) -> Access | None:
     http.require_keys()
     if http.keys_file:
         return Access(KeyRing(Path(http.keys_file)), metrics, share=1 / http.replicas)
-    return None if is_loopback(http.host) else Access(None, metrics)
+    open_to = ("recommend", "ingest") if settings.intake.enabled == "on" else ("recommend",)
+    return None if is_loopback(http.host) else Access(None, metrics, open_to=open_to)
 
 
 def load_version(record: ModelVersion, own_uri: str) -> ServedVersion:

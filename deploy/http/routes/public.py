@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from deploy.http.route import Route
 from deploy.http.routes.answers import Answers, Lookups, answer_routes
@@ -15,9 +15,13 @@ def routes(
     answers: Answers,
     readiness: Callable[[], Readiness],
     lookup: Lookups | None = None,
+    taking: Sequence[Route] = (),
     *,
     with_keys: bool = False,
 ) -> list[Route]:
-    """Every route of the public port. readiness: gives that of this replica. with_keys: callers need keys."""
-    described = [*answer_routes(answers, lookup), *probe_routes(readiness)]
+    """Every route of the public port. readiness: gives that of this replica.
+
+    taking: the routes that take records. with_keys: callers need keys.
+    """
+    described = [*answer_routes(answers, lookup), *taking, *probe_routes(readiness)]
     return [*described, *description_routes(described, with_keys=with_keys)]

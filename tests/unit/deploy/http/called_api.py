@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,18 +11,29 @@ from typing import Any
 
 import msgspec
 
+from actors.intake.intake import TAKEN, Intake
 from actors.recommend.candidates import NO_FILTERS
 from actors.recommend.schema import Answer, Filters, Item, Query, Room
+from actors.settings import IntakeConfig
 from deploy.http.access import Access
 from deploy.http.api import Api
+from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import routes
 from deploy.http.status import Readiness
+from streaming.clock import ManualClock
 from streaming.errors import UnknownRoom
+from streaming.log.log import Log
+from streaming.log.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
 
 JSON = {"content-type": "application/json"}
 READY = Readiness(ready=True, reason="", lag={"room-states": 0}, contact_age_s=0.1, live_rooms=3)
 BEHIND = Readiness(ready=False, reason="still reading", lag={"room-states": 900}, contact_age_s=0.1, live_rooms=3)
+
+
+def packed(body: bytes) -> bytes:
+    """A body compressed with gzip, the same at any time: it names a test's case."""
+    return gzip.compress(body, mtime=0)
 
 
 @dataclass
@@ -97,10 +109,20 @@ class Caller:
         max_body_bytes: int = 2_000,
         access: Access | None = None,
         cors_origins: Sequence[str] = (),
+        log: Log | None = None,
+        intake: IntakeConfig | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
+        """log: where records go that are posted. host: http.host."""
         self.answers = FakeAnswers()
         self.metrics = MemoryMetrics()
-        table = routes(self.answers, lambda: readiness, lookup, with_keys=access is not None and access.asks_for_keys)
+        with_keys = access is not None and access.asks_for_keys
+        self.clock = ManualClock()
+        config = intake or IntakeConfig()
+        self.log = log or MemoryLog(self.clock, dict.fromkeys(TAKEN, 2))
+        self.intake = Intake(self.log, config, self.clock, self.metrics)
+        taking = intake_routes(self.intake, config, host, with_keys=with_keys)
+        table = routes(self.answers, lambda: readiness, lookup, taking, with_keys=with_keys)
         self._api = Api(
             table,
             max_body_bytes,
