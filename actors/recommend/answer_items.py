@@ -104,17 +104,12 @@ def as_item(
     )
 
 
-def saw_ms(snapshot: RoomSnapshot) -> int:
-    """The time of the newest text that the room's vector saw, in ms."""
-    return max(snapshot.state.segment_end_ms, snapshot.state.described_at_ms)
-
-
 def _receipt(snapshot: RoomSnapshot, now_ms: int, model_version: str) -> Receipt:
     state = snapshot.state
     return Receipt(
         segment_end_ms=state.segment_end_ms,
         servable_ms=snapshot.servable_ms,
-        age_ms=max(0, now_ms - saw_ms(snapshot)),
+        age_ms=max(0, now_ms - snapshot.saw_ms),
         encoder_version=state.encoder_version,
         model_version=model_version,
     )

@@ -23,16 +23,17 @@ from actors.recommend import diversity
 from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item, as_room, reason_of
 from actors.recommend.answer_json import AnswerJson
 from actors.recommend.baseline_score import Score
-from actors.recommend.candidates import NO_FILTERS, Candidates
+from actors.recommend.candidates import Candidates
 from actors.recommend.global_lists import GlobalLists, largest
 from actors.recommend.impressions import Impressions
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, Reasons
-from actors.recommend.schema import Answer, Filters, Item, Query, ReasonSource, Receipt, Room
+from actors.recommend.schema import Answer, Item, Query, ReasonSource, Receipt, Room
 from actors.recommend.scoring import Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
 from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
+from actors.requests.filters import NO_FILTERS, Filters
 from actors.settings import RecommendConfig
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
@@ -175,11 +176,12 @@ class Recommender:
             self._ranking.renew(_ranking([candidate]), self._clock.now_ms(), RENEW_PAUSE_S)
         self._shadow.candidate = candidate
 
-    def rooms(self, limit: int, filters: Filters = NO_FILTERS) -> list[Room]:
+    def rooms(self, limit: int, filters: Filters = NO_FILTERS, exclude_streamers: Sequence[str] = ()) -> list[Room]:
         """Live rooms, largest audience first; ties break the same way at every limit and in every replica."""
         with self._tables.lock:
             now_ms = self._clock.now_ms()
-            slots = self._candidates.allowed(filters)
+            hidden_H = self._candidates.filter.hidden((), exclude_streamers)
+            slots = self._candidates.filter.allowed(filters, now_ms, hidden_H)
             best = slots[largest(self._rooms.audience_N[slots] + self._candidates.ties(slots), limit)]
             by_slot, version = self._rooms.by_slot, self._rooms.embeddings.version
             said = self._chat(best, now_ms)
@@ -195,7 +197,9 @@ class Recommender:
             (chat,) = self._chat([snapshot.slot], now_ms)
             return as_room(snapshot, now_ms, self._rooms.embeddings.version, chat_per_minute=chat)
 
-    def similar(self, room: str, limit: int, filters: Filters = NO_FILTERS) -> list[Item]:
+    def similar(
+        self, room: str, limit: int, filters: Filters = NO_FILTERS, exclude_streamers: Sequence[str] = ()
+    ) -> list[Item]:
         """Live rooms nearest to a live room by content, without itself; none while it has no vector.
 
         Raises UnknownRoom. Among few rooms the nearest may not be like it: they are listed, and not called similar.
@@ -205,7 +209,9 @@ class Recommender:
             snapshot = self._snapshot(room)
             alike, other = Why("similar", "similar to " + snapshot.state.streamer), Why(LIVE, reason_of(LIVE, ""))
             by_slot, version = self._rooms.by_slot, self._rooms.embeddings.version
-            found = self._candidates.similar(snapshot.slot, limit, self._rooms.embeddings, filters)
+            hidden_H = self._candidates.filter.hidden((room,), exclude_streamers)
+            allowed = self._candidates.filter.allowed(filters, now_ms, hidden_H)
+            found = self._candidates.similar(snapshot.slot, limit, self._rooms.embeddings, allowed)
             said = self._chat([slot for slot, _ in found], now_ms)
             least = self._config.reason_least
             return [

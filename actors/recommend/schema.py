@@ -7,49 +7,17 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from streaming.events import MAX_ID_LENGTH, Id, Label, Language
+from actors.requests.filters import NO_FILTERS, Filters
+from streaming.events import MAX_ID_LENGTH, Id
 
 MAX_LIMIT = 100
 MAX_EXCLUDED = 1_000
+MAX_EXCLUDED_STREAMERS = 200  # with MAX_EXCLUDED rooms, what a body of http.max_body_bytes holds in any script
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="how many rooms to return at most", examples=[20])]
-Mature = bool | Literal["any"]
 ReasonSource = Literal[
     "visited", "followed", "similar", "category", "language", "trending", "popular", "new", "others", "live"
 ]
-
-
-LanguageFilter = Annotated[
-    Language,
-    Meta(
-        min_length=1,
-        description='a language tag; "pt" finds "pt-BR" and "PT_br" too, "pt-BR" no other region',
-        examples=["pt"],
-    ),
-]
-CategoryFilter = Annotated[
-    Label,
-    Meta(
-        min_length=1,
-        description="the whole name of a category; letter case and Unicode form aside",
-        examples=["Just Chatting"],
-    ),
-]
-MatureFilter = Annotated[
-    Mature | None,
-    Meta(
-        description='true: only rooms for adults; "any": these too; else none, unless recommend.show_mature says so',
-        examples=["any"],
-    ),
-]
-
-
-class Filters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which rooms may be returned; a filter left out lets every room through."""
-
-    language: LanguageFilter | None = None
-    category: CategoryFilter | None = None
-    mature: MatureFilter = None
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,7 +26,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     viewer: Id
     limit: Limit = 20
     exclude: Annotated[list[Annotated[str, Meta(max_length=MAX_ID_LENGTH)]], Meta(max_length=MAX_EXCLUDED)] = []
-    filters: Filters = Filters()
+    exclude_streamers: Annotated[tuple[Id, ...], Meta(max_length=MAX_EXCLUDED_STREAMERS)] = ()  # none of their rooms
+    filters: Filters = NO_FILTERS
     explain: bool = False
 
 

@@ -15,11 +15,13 @@ from numba import types
 from numpy.typing import NDArray
 
 from actors.recommend.baseline_score import Company, Score, ScoreInputs
-from actors.recommend.candidates import ENOUGH, NO_FILTERS, NONE, Candidates
+from actors.recommend.candidates import ENOUGH, Candidates
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, Reasons
 from actors.recommend.schema import Query, ReasonSource
 from actors.recommend.viewer_cache import CachedViewer
+from actors.requests.filters import NO_FILTERS
+from actors.requests.room_filter import NONE
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from streaming.errors import VersionError
@@ -145,18 +147,19 @@ class Scoring:
         return self._by_terms(offer, cached, now_ms)
 
     def _offer(self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int) -> _Offer:
-        candidates, interests, visited = self._candidates, cached.interests, cached.visited
+        candidates, interests, visited, filters = self._candidates, cached.interests, cached.visited, query.filters
         alike_N = candidates.alike(cached.query_E, embeddings.index)
-        nearest = candidates.nearest(alike_N, query.filters)
-        hidden_H = candidates.hidden(query.exclude, interests.room)
+        nearest = candidates.nearest(alike_N, filters)
+        hidden_H = candidates.filter.hidden(query.exclude, query.exclude_streamers, interests.room)
         slots_N = shown_K = NONE
-        if query.filters == NO_FILTERS:
+        if filters is NO_FILTERS or filters == NO_FILTERS:
             slots_N = candidates.union(visited, interests, nearest)
-            shown_K = candidates.may_be_shown(slots_N, query.filters, hidden_H)
-        most = candidates.num_open(query.filters, hidden_H)
-        if len(shown_K) < max(ENOUGH, 2 * len(query.exclude)) and len(shown_K) < most:
-            slots_N = candidates.union_allowed(visited, interests, alike_N, query.filters, hidden_H)
-            shown_K = candidates.may_be_shown(slots_N, query.filters, hidden_H)
+            shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
+        most = candidates.filter.num_open(filters, hidden_H)
+        if len(shown_K) < max(ENOUGH, 2 * max(len(query.exclude), len(hidden_H))) and len(shown_K) < most:
+            allowed = candidates.filter.allowed(filters, now_ms, hidden_H)
+            slots_N = candidates.union_allowed(visited, interests, alike_N, allowed)
+            shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
         company = self._score.company(interests, now_ms)
         slots_K, scores_K = self._score.of(slots_N, shown_K, cached.affinity, alike_N, visited, company=company)
         units_K = np.rint(scores_K.astype(np.float64) * UNITS)

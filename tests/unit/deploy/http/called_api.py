@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from actors.recommend.candidates import NO_FILTERS
-from actors.recommend.schema import Answer, Filters, Item, Query, Room
+from actors.recommend.schema import Answer, Item, Query, Room
+from actors.requests.filters import NO_FILTERS, Filters
 from deploy.http.api import Api
 from deploy.http.routes.public import routes
 from deploy.http.status import Readiness
@@ -44,16 +44,18 @@ class FakeAnswers:
         )
         return msgspec.json.encode(answer)
 
-    def rooms(self, limit: int, filters: Filters | None = None) -> list[Room]:
-        self.asked.append((limit, filters))
+    def rooms(self, limit: int, filters: Filters = NO_FILTERS, exclude_streamers: Sequence[str] = ()) -> list[Room]:
+        self.asked.append((limit, filters, *exclude_streamers))
         return []
 
     def room(self, room: str) -> Room:
         self.asked.append(room)
         raise UnknownRoom(f"room {room} is not live")
 
-    def similar(self, room: str, limit: int, filters: Filters = NO_FILTERS) -> list[Item]:
-        self.asked.append((room, limit, filters))
+    def similar(
+        self, room: str, limit: int, filters: Filters = NO_FILTERS, exclude_streamers: Sequence[str] = ()
+    ) -> list[Item]:
+        self.asked.append((room, limit, filters, *exclude_streamers))
         return []
 
 

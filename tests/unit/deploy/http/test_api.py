@@ -8,12 +8,17 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from actors.recommend.candidates import NO_FILTERS
-from actors.recommend.schema import Filters, Query
+from actors.recommend.schema import MAX_EXCLUDED_STREAMERS, Query
+from actors.requests.filters import NO_FILTERS, Filters
 from deploy.config.http_settings import HttpConfig
 from deploy.http.problem import CONTENT_TYPE
 from deploy.http.status import Readiness, judge
 from tests.unit.deploy.http.called_api import BEHIND, JSON, READY, Caller, FakeLookup
+
+FIELDS = ", ".join(Query.__struct_fields__)
+FILTERS = (
+    "language, category, mature, tags, tags_match, min_audience, max_audience, min_age_s, max_age_s, max_receipt_age_ms"
+)
 
 
 @pytest.fixture
@@ -38,10 +43,17 @@ def test_a_request_reaches_the_answers_as_a_query(call: Caller) -> None:
         (b'{"viewer":7}', "viewer", "a text of 1 to 128 characters"),
         (b"{}", "viewer", "a text of 1 to 128 characters"),
         (b'{"viewer":"v","filters":{"mature":"no"}}', "filters.mature", "true or false or any"),
-        (b'{"viewer":"v","filters":{"lang":"pt"}}', "filters.lang", "an object with language, category, mature"),
-        (b'{"viewer":"v","foo":1}', "foo", "an object with viewer, limit, exclude, filters, explain"),
+        (b'{"viewer":"v","filters":{"lang":"pt"}}', "filters.lang", f"an object with {FILTERS}"),
+        (b'{"viewer":"v","filters":{"tags":"pt"}}', "filters.tags", "a list of at most 32"),
+        (b'{"viewer":"v","filters":{"tags":[""]}}', "filters.tags[0]", "a text of 1 to 200 characters"),
+        (b'{"viewer":"v","filters":{"tags_match":"none"}}', "filters.tags_match", "one of all, any"),
+        (b'{"viewer":"v","filters":{"min_audience":-1}}', "filters.min_audience", "an integer from 0 to 10000000"),
+        (b'{"viewer":"v","filters":{"max_age_s":1.5}}', "filters.max_age_s", "an integer from 0 to 315360000"),
+        (b'{"viewer":"v","filters":{"min_age_s":9,"max_age_s":8}}', "filters", f"an object with {FILTERS}"),
+        (b'{"viewer":"v","exclude_streamers":[""]}', "exclude_streamers[0]", "a text of 1 to 128 characters"),
+        (b'{"viewer":"v","foo":1}', "foo", f"an object with {FIELDS}"),
         (b'{"viewer":"v","exclude":[1]}', "exclude[0]", "a text of 0 to 128 characters"),
-        (b"[]", "", "an object with viewer, limit, exclude, filters, explain"),
+        (b"[]", "", f"an object with {FIELDS}"),
         (b"not json", "", 'a JSON object such as {"viewer": "viewer-1", "limit": 20}'),
         (b"", "", 'a JSON object such as {"viewer": "viewer-1", "limit": 20}'),
         (b'{"viewer":"\xff"}', "", 'a JSON object such as {"viewer": "viewer-1", "limit": 20}'),
@@ -76,6 +88,32 @@ def test_mature_rooms_are_asked_for_on_every_path(call: Caller, text: str, matur
     call("POST", "/v1/recommend", b'{"viewer":"v","filters":{"mature":%b}}' % msgspec.json.encode(mature))
     assert call.answers.asked == [(20, wanted), ("a", 20, wanted), Query(viewer="v", filters=wanted)]
     assert call("GET", "/v1/rooms?mature=some").json["allowed"] == "true or false or any"
+
+
+def test_every_wish_reaches_the_lists(call: Caller) -> None:
+    wishes = "min_audience=1&max_audience=9&min_age_s=2&max_age_s=8&max_receipt_age_ms=7&exclude_streamers=s%201,s2,"
+    call("GET", f"/v1/rooms?tags=Retro,%20b&tags_match=any&{wishes}")
+    call("GET", f"/v1/rooms/a/similar?{wishes}")
+    wanted = Filters(min_audience=1, max_audience=9, min_age_s=2, max_age_s=8, max_receipt_age_ms=7)
+    tagged = msgspec.structs.replace(wanted, tags=("Retro", " b"), tags_match="any")
+    assert call.answers.asked == [(20, tagged, "s 1", "s2"), ("a", 20, wanted, "s 1", "s2")]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field_"),
+    [
+        ("min_audience=3&max_audience=2", ""),
+        ("tags=" + ",".join(map(str, range(33))), "tags"),
+        ("tags=" + "x" * 201, "tags"),
+        ("tags=" + "x," * 5_000, "tags"),
+        ("exclude_streamers=" + ",".join(map(str, range(201))), "exclude_streamers"),
+        ("min_age_s=x", "min_age_s"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_a_problem(call: Caller, parameters: str, field_: str) -> None:
+    got = call("GET", f"/v1/rooms?{parameters}")
+    assert (got.status, got.headers["content-type"], got.json["field"]) == (400, CONTENT_TYPE, field_)
+    assert call.answers.asked == []
 
 
 def test_a_bad_parameter_is_a_problem(call: Caller) -> None:
@@ -183,7 +221,8 @@ def test_the_longest_legal_request_is_not_too_long_in_any_script(character: str,
     query = {
         "viewer": character * 128,
         "exclude": [character * 128] * 1_000,
-        "filters": {"language": character * 35, "category": character * 200, "mature": False},
+        "exclude_streamers": [character * 128] * MAX_EXCLUDED_STREAMERS,
+        "filters": {"language": character * 35, "category": character * 200, "tags": [character * 200] * 32},
         "limit": 100,
         "explain": True,
     }

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from actors.requests.filters import Filters
 from deploy.http import docs
 from deploy.http.problem import CONTENT_TYPE
 from tests.unit.deploy.http.called_api import Caller
@@ -49,15 +50,16 @@ def test_every_filter_is_described_with_its_type_and_an_example(call: Caller, pa
     parameters = {p["name"]: p for p in told if p["in"] == "query"}
     mature = parameters["mature"]["schema"]["anyOf"]
     assert sorted(json.dumps(one) for one in mature) == ['{"enum": ["any"]}', '{"type": "boolean"}']
+    assert parameters.pop("tags_match")["schema"]["enum"] == ["all", "any"]
     assert {name: p["schema"]["type"] for name, p in parameters.items() if name != "mature"} == {
-        "limit": "integer",
-        "language": "string",
-        "category": "string",
+        **dict.fromkeys(("language", "category", "tags", "exclude_streamers"), "string"),
+        **dict.fromkeys(("limit", "min_audience", "max_audience", "min_age_s", "max_age_s"), "integer"),
+        "max_receipt_age_ms": "integer",
     }
     assert all(p["description"] and "example" in p and p["required"] is False for p in parameters.values())
     assert "null" not in json.dumps(parameters)
     filters = document["components"]["schemas"]["Filters"]["properties"]
-    assert set(filters) == {"language", "category", "mature"}
+    assert set(filters) == set(Filters.__struct_fields__)
     assert all('"description": ' in json.dumps(schema) for schema in filters.values())
 
 
