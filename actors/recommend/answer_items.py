@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -102,6 +102,21 @@ def as_item(
         reason=why.reason,
         terms=why.terms,
     )
+
+
+def as_items(chosen_rooms: Sequence[ChosenRoom], now_ms: int, model_version: str) -> list[Item]:
+    """Chosen rooms as items of an answer."""
+    return [
+        as_item(
+            chosen_room.snapshot,
+            now_ms,
+            chosen_room.score,
+            Why(chosen_room.source, reason_of(chosen_room.source, about_of(chosen_room)), chosen_room.terms),
+            model_version,
+            chat_per_minute=chosen_room.chat_per_minute,
+        )
+        for chosen_room in chosen_rooms
+    ]
 
 
 def _receipt(snapshot: RoomSnapshot, now_ms: int, model_version: str) -> Receipt:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item, reason_of
-from actors.recommend.schema import Answer, ReasonSource
+from actors.recommend.schema import Answer, RankAnswer, ReasonSource
 from actors.state.room_table import Pieces, RoomSnapshot
 
 CHAT = '"chat_per_minute":'
@@ -28,7 +28,7 @@ class AnswerJson:
         self._model_version = ""
         self._between: dict[str, str] = {}  # the text between age and score, by encoder version
 
-    def answer(self, answer: Answer, chosen_rooms: Sequence[ChosenRoom]) -> bytes:
+    def answer(self, answer: Answer | RankAnswer, chosen_rooms: Sequence[ChosenRoom]) -> bytes:
         """The JSON of an answer with these rooms. answer: has none of its own."""
         now_ms = answer.generated_at_ms
         whys: dict[tuple[ReasonSource, str], str] = {}

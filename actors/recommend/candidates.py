@@ -164,6 +164,13 @@ class Candidates:
             return shown_K
         return shown_K[self.filter.lets_through(slots_N[shown_K], filters, now_ms)]
 
+    def among(self, slots_N: Slots, allowed: Slots) -> NDArray[np.int64]:
+        """Positions of the candidates that are allowed, which are live rooms; of a repeated slot the last."""
+        allowed_S = np.zeros(len(self._rooms.live_N), np.bool_)
+        allowed_S[allowed] = True
+        shown_K: NDArray[np.int64] = shown(slots_N, NONE, allowed_S, self._last_N)
+        return shown_K
+
     def ties(self, slots_N: Slots) -> NDArray[np.float64]:
         """Numbers in 0..1, float64 [N], that order rooms of equal score."""
         return self._rooms.tie_N[slots_N]

@@ -12,6 +12,7 @@ from streaming.events import MAX_ID_LENGTH, Id
 
 MAX_LIMIT = 100
 MAX_EXCLUDED = 1_000
+MAX_GIVEN = 1_000
 MAX_EXCLUDED_STREAMERS = 200  # with MAX_EXCLUDED rooms, what a body of http.max_body_bytes holds in any script
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="how many rooms to return at most", examples=[20])]
@@ -28,6 +29,14 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     exclude: Annotated[list[Annotated[str, Meta(max_length=MAX_ID_LENGTH)]], Meta(max_length=MAX_EXCLUDED)] = []
     exclude_streamers: Annotated[tuple[Id, ...], Meta(max_length=MAX_EXCLUDED_STREAMERS)] = ()  # none of their rooms
     filters: Filters = NO_FILTERS
+    explain: bool = False
+
+
+class RankQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who asks for the order of which rooms."""
+
+    viewer: Id
+    rooms: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=MAX_GIVEN)]
     explain: bool = False
 
 
@@ -75,4 +84,17 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
     generated_at_ms: int
     live_rooms: int
+    rooms: list[Item]
+
+
+class RankAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The given rooms in order, best first: every live one, mature or not. `not_live`: the others, as given."""
+
+    request: str
+    viewer: str
+    known: bool  # whether the viewer's profile was at hand; without it this is a cold-start viewer
+    model_version: str
+    generated_at_ms: int
+    live_rooms: int
+    not_live: list[str]
     rooms: list[Item]

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from actors.recommend.schema import Answer, Query, Room
+from actors.recommend.schema import Answer, Query, RankAnswer, RankQuery, Room
 from deploy.http.problem import Problem
 from deploy.http.status import Readiness, SystemStatus
 from streaming.errors import RequestError, TidecastError, UnknownRoom
@@ -34,6 +34,10 @@ class Client:
     def recommend(self, query: Query) -> Answer:
         """Rooms for a viewer. Raises NotUp, RequestError."""
         return self._answers.ask("POST", "/v1/recommend", Answer, msgspec.json.encode(query))
+
+    def rank(self, query: RankQuery) -> RankAnswer:
+        """Given rooms for a viewer, best first. Raises NotUp, RequestError."""
+        return self._answers.ask("POST", "/v1/rank", RankAnswer, msgspec.json.encode(query))
 
     def rooms(self, **parameters: str | int) -> list[Room]:
         """Live rooms, largest audience first. Raises NotUp, RequestError."""

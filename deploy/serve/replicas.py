@@ -252,9 +252,11 @@ class RecommenderReplica(Replica):
                 raise WorkerDied(f"the thread {thread.name} of {self.member} has ended")
 
     def __serve_build_asgi_app__(self) -> Api:
+        from actors.answers.given_rooms import GivenRooms  # noqa: PLC0415  a process imports what it runs
+
         http = self.settings.http
         return Api(
-            routes(self._recommender, self.readiness, self._lookup),
+            routes(self._recommender, self.readiness, self._lookup, rankings=GivenRooms(self._recommender)),
             http.max_body_bytes,
             self.metrics,
             lambda: self._reader.ready,

@@ -7,11 +7,18 @@ from collections.abc import Callable
 from deploy.http.route import Route
 from deploy.http.routes.answers import Answers, Lookups, answer_routes
 from deploy.http.routes.description import description_routes
+from deploy.http.routes.given_rooms import Rankings, given_rooms_routes
 from deploy.http.routes.probes import probe_routes
 from deploy.http.status import Readiness
 
 
-def routes(answers: Answers, readiness: Callable[[], Readiness], lookup: Lookups | None = None) -> list[Route]:
+def routes(
+    answers: Answers, readiness: Callable[[], Readiness], lookup: Lookups | None = None, *, rankings: Rankings
+) -> list[Route]:
     """Every route of the public port. readiness: gives that of this replica."""
-    described = [*answer_routes(answers, lookup), *probe_routes(readiness)]
+    described = [
+        *answer_routes(answers, lookup),
+        *given_rooms_routes(rankings, lookup),
+        *probe_routes(readiness),
+    ]
     return [*described, *description_routes(described)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from actors.recommend.schema import Answer, Item, Query, Room
+from actors.recommend.schema import Answer, Item, Query, RankQuery, Room
 from actors.requests.filters import NO_FILTERS, Filters
 from deploy.http.api import Api
 from deploy.http.routes.public import routes
@@ -60,6 +60,17 @@ class FakeAnswers:
 
 
 @dataclass
+class FakeRankings:
+    """Remembers what it was asked."""
+
+    asked: list[Any]
+
+    def rank_json(self, query: RankQuery) -> bytes:
+        self.asked.append(query)
+        return b'{"rooms":[]}'
+
+
+@dataclass
 class FakeLookup:
     """Wants every viewer whose name begins with "gone"; notes who was fetched, and what had been answered by then."""
 
@@ -99,7 +110,7 @@ class Caller:
     ) -> None:
         self.answers = FakeAnswers()
         self.metrics = MemoryMetrics()
-        table = routes(self.answers, lambda: readiness, lookup)
+        table = routes(self.answers, lambda: readiness, lookup, rankings=FakeRankings(self.answers.asked))
         self._api = Api(table, max_body_bytes, self.metrics, lambda: has_read, request_timeout_s=0.05)
 
     def __call__(

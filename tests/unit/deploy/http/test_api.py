@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from actors.recommend.schema import MAX_EXCLUDED_STREAMERS, Query
+from actors.recommend.schema import MAX_EXCLUDED_STREAMERS, Query, RankQuery
 from actors.requests.filters import NO_FILTERS, Filters
 from deploy.config.http_settings import HttpConfig
 from deploy.http.problem import CONTENT_TYPE
@@ -274,6 +274,34 @@ def test_a_replica_that_is_not_ready_says_why_and_how_far_it_is_behind_as_a_prob
     assert Caller(BEHIND)("GET", "/healthz").status == 200
 
 
+def test_given_rooms_are_ranked_and_a_viewer_who_was_let_go_is_looked_up_first() -> None:
+    lookup = FakeLookup()
+    call = Caller(lookup=lookup)
+    lookup.answers = call.answers
+    assert call("POST", "/v1/rank", b'{"viewer":"v","rooms":["a","b","a"],"explain":true}').status == 200
+    assert call("POST", "/v1/rank", b'{"viewer":"gone","rooms":["a"]}').status == 200
+    assert lookup.fetched == [("gone", 1)]
+    first, second = call.answers.asked
+    assert (first, second.viewer) == (RankQuery(viewer="v", rooms=("a", "b", "a"), explain=True), "gone")
+
+
+@pytest.mark.parametrize(
+    ("body", "field_"),
+    [
+        (b'{"viewer":"v"}', "rooms"),
+        (b'{"viewer":"v","rooms":[]}', "rooms"),
+        (b'{"viewer":"v","rooms":[""]}', "rooms[0]"),
+        (b'{"viewer":"v","rooms":["' + b'","'.join([b"x"] * 1_001) + b'"]}', "rooms"),
+        (b'{"viewer":"v","rooms":["a"],"limit":3}', "limit"),
+    ],
+)
+def test_what_cannot_be_ranked_is_a_problem(body: bytes, field_: str) -> None:
+    call = Caller(max_body_bytes=HttpConfig().max_body_bytes)
+    got = call("POST", "/v1/rank", body)
+    assert (got.status, got.json["field"]) == (400, field_)
+    assert call.answers.asked == []
+
+
 @pytest.mark.parametrize(
     ("age_s", "lag", "expected"),
     [
@@ -306,7 +334,13 @@ def test_head_has_the_headers_of_get_and_no_body(call: Caller) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/v1/recommend"), ("GET", "/v1/rooms"), ("GET", "/v1/rooms/r"), ("GET", "/v1/rooms/r/similar")],
+    [
+        ("POST", "/v1/recommend"),
+        ("POST", "/v1/rank"),
+        ("GET", "/v1/rooms"),
+        ("GET", "/v1/rooms/r"),
+        ("GET", "/v1/rooms/r/similar"),
+    ],
 )
 def test_a_replica_that_has_not_read_its_tables_says_so_instead_of_answering(method: str, path: str) -> None:
     call = Caller(has_read=False)
