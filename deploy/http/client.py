@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Sequence
 from typing import TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -10,6 +11,7 @@ import msgspec
 
 from actors.recommend.schema import Answer, Query, RankAnswer, RankQuery, Room
 from deploy.http.problem import Problem
+from deploy.http.routes.batch import BatchAnswer, BatchResult
 from deploy.http.status import Readiness, SystemStatus
 from streaming.errors import RequestError, TidecastError, UnknownRoom
 
@@ -34,6 +36,11 @@ class Client:
     def recommend(self, query: Query) -> Answer:
         """Rooms for a viewer. Raises NotUp, RequestError."""
         return self._answers.ask("POST", "/v1/recommend", Answer, msgspec.json.encode(query))
+
+    def recommend_batch(self, queries: Sequence[Query]) -> list[BatchResult]:
+        """What came of each query, in order: an answer or a problem. Raises NotUp, RequestError."""
+        body = msgspec.json.encode({"queries": queries})
+        return self._answers.ask("POST", "/v1/recommend:batch", BatchAnswer, body).results
 
     def rank(self, query: RankQuery) -> RankAnswer:
         """Given rooms for a viewer, best first. Raises NotUp, RequestError."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from deploy.http.route import Route
 from deploy.http.routes.answers import Answers, Lookups, answer_routes
+from deploy.http.routes.batch import batch_routes
 from deploy.http.routes.description import description_routes
 from deploy.http.routes.given_rooms import Rankings, given_rooms_routes
 from deploy.http.routes.probes import probe_routes
@@ -18,6 +19,7 @@ def routes(
     """Every route of the public port. readiness: gives that of this replica."""
     described = [
         *answer_routes(answers, lookup),
+        *batch_routes(answers, lookup),
         *given_rooms_routes(rankings, lookup),
         *probe_routes(readiness),
     ]
