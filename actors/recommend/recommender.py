@@ -85,11 +85,11 @@ class Recommender:
         by_terms = Score(tables.rooms, self.global_lists, config.weights)
         self._ranking = Ranking(tables.rooms, tables.lock, STALE_MS)
         self.failures = tables.rooms.failures = CircuitBreaker(config.failures, metrics)
-        reasons = Reasons(
+        self.reasons = Reasons(
             tables.rooms, self.global_lists, by_terms, least=config.reason_least, new_ms=int(config.new_s * 1000)
         )
         self.scoring = Scoring(
-            self.candidates, by_terms, reasons, self._ranking, ranked=config.ranked, failures=self.failures
+            self.candidates, by_terms, self.reasons, self._ranking, ranked=config.ranked, failures=self.failures
         )
         presence_ms = 1_000 * (profile or ProfileConfig()).presence_timeout_s
         self._viewers = ViewerCache(

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from actors.recommend.schema import Answer, Query, RankAnswer, RankQuery, Room
+from actors.recommend.schema import Answer, Item, Query, RankAnswer, RankQuery, Room
 from deploy.http.problem import Problem
 from deploy.http.routes.batch import BatchAnswer, BatchResult
 from deploy.http.status import Readiness, SystemStatus
@@ -49,6 +49,10 @@ class Client:
     def rooms(self, **parameters: str | int) -> list[Room]:
         """Live rooms, largest audience first. Raises NotUp, RequestError."""
         return self._answers.ask("GET", f"/v1/rooms?{urlencode(parameters)}", list[Room])
+
+    def trending(self, **parameters: str | int) -> list[Item]:
+        """Live rooms that most viewers come to now. Raises NotUp, RequestError."""
+        return self._answers.ask("GET", f"/v1/trending?{urlencode(parameters)}", list[Item])
 
     def room(self, room: str) -> Room:
         """One live room. Raises NotUp, UnknownRoom."""

@@ -253,10 +253,17 @@ class RecommenderReplica(Replica):
 
     def __serve_build_asgi_app__(self) -> Api:
         from actors.answers.given_rooms import GivenRooms  # noqa: PLC0415  a process imports what it runs
+        from actors.answers.trending import Trending  # noqa: PLC0415
 
         http = self.settings.http
         return Api(
-            routes(self._recommender, self.readiness, self._lookup, rankings=GivenRooms(self._recommender)),
+            routes(
+                self._recommender,
+                self.readiness,
+                self._lookup,
+                rankings=GivenRooms(self._recommender),
+                trends=Trending(self._recommender),
+            ),
             http.max_body_bytes,
             self.metrics,
             lambda: self._reader.ready,

@@ -10,17 +10,24 @@ from deploy.http.routes.batch import batch_routes
 from deploy.http.routes.description import description_routes
 from deploy.http.routes.given_rooms import Rankings, given_rooms_routes
 from deploy.http.routes.probes import probe_routes
+from deploy.http.routes.trending import Trends, trending_routes
 from deploy.http.status import Readiness
 
 
 def routes(
-    answers: Answers, readiness: Callable[[], Readiness], lookup: Lookups | None = None, *, rankings: Rankings
+    answers: Answers,
+    readiness: Callable[[], Readiness],
+    lookup: Lookups | None = None,
+    *,
+    rankings: Rankings,
+    trends: Trends,
 ) -> list[Route]:
     """Every route of the public port. readiness: gives that of this replica."""
     described = [
         *answer_routes(answers, lookup),
         *batch_routes(answers, lookup),
         *given_rooms_routes(rankings, lookup),
+        *trending_routes(trends),
         *probe_routes(readiness),
     ]
     return [*described, *description_routes(described)]

@@ -71,6 +71,17 @@ class FakeRankings:
 
 
 @dataclass
+class FakeTrends:
+    """Remembers what it was asked."""
+
+    asked: list[Any]
+
+    def rooms(self, limit: int, filters: Filters, exclude_streamers: Sequence[str]) -> list[Item]:
+        self.asked.append(("trending", limit, filters, *exclude_streamers))
+        return []
+
+
+@dataclass
 class FakeLookup:
     """Wants every viewer whose name begins with "gone"; notes who was fetched, and what had been answered by then."""
 
@@ -110,7 +121,8 @@ class Caller:
     ) -> None:
         self.answers = FakeAnswers()
         self.metrics = MemoryMetrics()
-        table = routes(self.answers, lambda: readiness, lookup, rankings=FakeRankings(self.answers.asked))
+        asked = self.answers.asked
+        table = routes(self.answers, lambda: readiness, lookup, rankings=FakeRankings(asked), trends=FakeTrends(asked))
         self._api = Api(table, max_body_bytes, self.metrics, lambda: has_read, request_timeout_s=0.05)
 
     def __call__(

@@ -94,9 +94,12 @@ def test_every_wish_reaches_the_lists(call: Caller) -> None:
     wishes = "min_audience=1&max_audience=9&min_age_s=2&max_age_s=8&max_receipt_age_ms=7&exclude_streamers=s%201,s2,"
     call("GET", f"/v1/rooms?tags=Retro,%20b&tags_match=any&{wishes}")
     call("GET", f"/v1/rooms/a/similar?{wishes}")
+    call("GET", f"/v1/trending?limit=7&{wishes}")
     wanted = Filters(min_audience=1, max_audience=9, min_age_s=2, max_age_s=8, max_receipt_age_ms=7)
     tagged = msgspec.structs.replace(wanted, tags=("Retro", " b"), tags_match="any")
-    assert call.answers.asked == [(20, tagged, "s 1", "s2"), ("a", 20, wanted, "s 1", "s2")]
+    assert call.answers.asked == [
+        (20, tagged, "s 1", "s2"), ("a", 20, wanted, "s 1", "s2"), ("trending", 7, wanted, "s 1", "s2")
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
