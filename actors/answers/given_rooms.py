@@ -38,7 +38,7 @@ class GivenRooms:
         """The answer, without its rooms, and these."""
         recommender, rooms = self._recommender, self._recommender.tables.rooms
         now_ms = recommender.now_ms()
-        cached = recommender.viewer(ViewerId(query.viewer), now_ms)
+        cached = recommender.viewer(ViewerId(query.viewer), now_ms, query.context)
         names = dict.fromkeys(query.rooms)
         live = [snapshot.slot for name in names if (snapshot := rooms.snapshots.get(RoomId(name))) is not None]
         answer = RankAnswer(

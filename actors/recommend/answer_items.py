@@ -19,6 +19,7 @@ AROUND: Mapping[ReasonSource, tuple[str, str]] = MappingProxyType(
         "similar": ("similar to ", ", where you were"),
         "category": ("you watch ", ""),
         "language": ("in ", ", as what you watch"),
+        "preferred": ("in ", ", as you prefer"),
         "others": ("others came here from ", ""),
     }
 )
@@ -63,7 +64,7 @@ def about_of(chosen_room: ChosenRoom) -> str:
         return chosen_room.snapshot.state.streamer
     if chosen_room.source == "category":
         return chosen_room.snapshot.state.category
-    return chosen_room.snapshot.state.language if chosen_room.source == "language" else chosen_room.about
+    return chosen_room.snapshot.state.language if chosen_room.source in {"language", "preferred"} else chosen_room.about
 
 
 def reason_of(source: ReasonSource, about: str) -> str:

@@ -114,12 +114,22 @@ class Candidates:
     def union(self, visited: Visited, interests: InterestProfile, nearest: Slots) -> Slots:
         """Slots of trending (anywhere and in the viewer's categories) ∪ newest ∪ nearest ∪ visited, these at the end.
 
-        int64 [N]. It may hold repetitions and rooms that have ended since: `may_be_shown` drops these.
+        Of a viewer who prefers a language, also the best in it. int64 [N]. It may hold repetitions and rooms that have
+        ended since: `may_be_shown` drops these.
         """
         global_lists, number = self._global_lists, self._rooms.categories.number
         lists = [global_lists.common, *[global_lists.of_category(number(label)) for label in interests.top_categories]]
+        if interests.preferred:
+            lists.append(self._preferred(np.flatnonzero(self.filter.open(NO_FILTERS)), interests))
         lists += [nearest, visited.slots_V]
         return np.concatenate(lists)
+
+    def _preferred(self, slots_N: Slots, interests: InterestProfile) -> Slots:
+        """The best of these rooms in a preferred language, by the viewer-independent part of the score."""
+        rooms, global_lists = self._rooms, self._global_lists
+        numbers = [rooms.languages.number(language) for language in interests.preferred]
+        of_language = slots_N[np.isin(rooms.language_N[slots_N], numbers)]
+        return of_language[largest(keyed(global_lists.sum_N, rooms, of_language), global_lists.size)]
 
     def nearest(self, alike_N: NDArray[np.float32] | None, filters: Filters) -> Slots:
         """Slots of the rooms most alike, int64, in no order. A mature room that may not be shown comes last."""
@@ -152,6 +162,8 @@ class Candidates:
         for label in interests.top_categories:
             of_category = allowed[category_N == rooms.categories.number(label)]
             lists.append(of_category[largest(keyed(global_lists.sum_N, rooms, of_category), global_lists.size)])
+        if interests.preferred:
+            lists.append(self._preferred(allowed, interests))
         if alike_N is not None:
             lists.append(allowed[largest(keyed(alike_N, rooms, allowed), self._num_nearest)])
         lists.append(visited.slots_V)

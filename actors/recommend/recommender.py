@@ -33,7 +33,10 @@ from actors.recommend.scoring import Scored, Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
 from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
+from actors.requests.context import Context
 from actors.requests.filters import NO_FILTERS, Filters
+from actors.requests.pages import Page, Pages
+from actors.requests.room_filter import NONE
 from actors.settings import RecommendConfig
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
@@ -44,6 +47,7 @@ from streaming.errors import UnknownRoom, VersionError
 from streaming.events import MAX_ID_LENGTH, RoomId, ViewerId
 from streaming.metrics import Metrics
 from streaming.viewer.profile_config import ProfileConfig
+from training.content.spelling import language_key
 from training.inference import warm_up
 
 LOGGER = logging.getLogger(__name__)
@@ -96,37 +100,28 @@ class Recommender:
             tables, self.candidates, config.weights, config.broad_category, metrics, presence_ms=presence_ms
         )
         self._shadow = ShadowScoring(tables, self._viewers, self.scoring, config.shadow, metrics)
+        self._pages = Pages(tables.rooms)
         self._answer_json = AnswerJson()
         load_kernels()
         self._request_prefix = secrets.token_hex(10)
         self._requests = itertools.count()
 
     def recommend(self, query: Query) -> Answer:
-        """The rooms for one viewer."""
+        """The rooms for one viewer. Raises RequestError: the cursor is not one for this query."""
         with self.tables.lock:
-            now_ms = self.now_ms()
-            cached = self.viewer(ViewerId(query.viewer), now_ms)
-            chosen_rooms = self._chosen_rooms(query, cached, now_ms)
-            items = as_items(chosen_rooms, now_ms, self._rooms.embeddings.version)
-            answer = self._answer(query, cached, now_ms, items)
-            self._shadow.note(query)
-            if self._impressions is not None:
-                self._impressions.note(answer, chosen_rooms)
-            return answer
+            answer, chosen_rooms = self._answered(query)
+            items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version)
+            return msgspec.structs.replace(answer, rooms=items)
 
     def recommend_json(self, query: Query) -> bytes:
-        """The rooms for one viewer, as JSON joined from kept pieces; a third of the time for an answer of 20 rooms."""
+        """The rooms for one viewer, as JSON joined from kept pieces; a third of the time for an answer of 20 rooms.
+
+        Raises RequestError: the cursor is not one for this query.
+        """
         if query.explain:
             return msgspec.json.encode(self.recommend(query))
         with self.tables.lock:
-            now_ms = self.now_ms()
-            cached = self.viewer(ViewerId(query.viewer), now_ms)
-            chosen_rooms = self._chosen_rooms(query, cached, now_ms)
-            answer = self._answer(query, cached, now_ms, [])
-            self._shadow.note(query)
-            if self._impressions is not None:
-                self._impressions.note(answer, chosen_rooms)
-            return self._answer_json.answer(answer, chosen_rooms)
+            return self._answer_json.answer(*self._answered(query))
 
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what models prepare of all rooms, and scores in the shadow. A thread's loop until `stop`."""
@@ -209,19 +204,25 @@ class Recommender:
                 for (slot, score), chat in zip(found, said, strict=True)
             ]
 
-    def viewer(self, viewer: ViewerId, now_ms: int) -> CachedViewer:
+    def viewer(self, viewer: ViewerId, now_ms: int, context: Context | None = None) -> CachedViewer:
         """The viewer's data in memory; a cold-start viewer's where the version's viewer tower fails.
 
-        The caller holds the lock.
+        context: counts where there is no profile. The caller holds the lock.
         """
         embeddings = self._rooms.embeddings
         if not isinstance(embeddings, ModelEmbeddings):
-            return self._viewers.of(viewer, now_ms)
+            return self._viewer(viewer, now_ms, context)
         try:
-            return self._viewers.of(viewer, now_ms)
+            return self._viewer(viewer, now_ms, context)
         except Exception as err:  # whatever a version does, a viewer has an answer
             self.failures.note(embeddings.version, err, now_ms)
             return COLD_START
+
+    def _viewer(self, viewer: ViewerId, now_ms: int, context: Context | None) -> CachedViewer:
+        cached = self._viewers.of(viewer, now_ms)
+        if context is None or cached.interests.known:
+            return cached
+        return self._viewers.of_context(context, viewer, now_ms)
 
     def _chat(self, slots: Sequence[int] | NDArray[np.int64], now_ms: int) -> list[int]:
         """Chat messages per minute in each room, as of now."""
@@ -253,26 +254,47 @@ class Recommender:
         """The id of another answer. Any thread."""
         return f"{self._request_prefix}{next(self._requests):012x}"
 
-    def _answer(self, query: Query, cached: CachedViewer, now_ms: int, items: list[Item]) -> Answer:
-        return Answer(
+    def _answered(self, query: Query) -> tuple[Answer, list[ChosenRoom]]:
+        """An answer without its rooms, and these in order. Notes both where that is wanted."""
+        now_ms = self.now_ms()
+        cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
+        page = None if query.cursor is None else self._pages.open(query.cursor, query.viewer, query.filters)
+        chosen_rooms = self._chosen_rooms(query, cached, now_ms, NONE if page is None else page.slots_H)
+        answer = Answer(
             request=self.next_request(),
             viewer=query.viewer,
             known=cached.interests.known,
             model_version=self._rooms.embeddings.version,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
-            rooms=items,
+            cursor=UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms),
+            rooms=[],
         )
+        self._shadow.note(query)
+        if self._impressions is not None:
+            self._impressions.note(answer, chosen_rooms)
+        return answer, chosen_rooms
 
-    def _chosen_rooms(self, query: Query, cached: CachedViewer, now_ms: int) -> list[ChosenRoom]:
-        """The chosen rooms in order."""
+    def _cursor(
+        self, query: Query, cached: CachedViewer, page: Page, chosen_rooms: Sequence[ChosenRoom], now_ms: int
+    ) -> str | None:
+        """The cursor after a page of these rooms."""
+        room_filter = self.candidates.filter
+        hidden_H = room_filter.hidden(query.exclude, query.exclude_streamers, cached.interests.room)
+        slots_L = np.array([chosen_room.snapshot.slot for chosen_room in chosen_rooms], np.int64)
+        before_H = np.concatenate([hidden_H, page.slots_H, slots_L])
+        return self._pages.after(page, slots_L, len(room_filter.allowed(query.filters, now_ms, before_H)))
+
+    def _chosen_rooms(
+        self, query: Query, cached: CachedViewer, now_ms: int, shown_H: NDArray[np.int64]
+    ) -> list[ChosenRoom]:
+        """The chosen rooms in order. shown_H: those of earlier pages."""
         rooms = self._rooms
-        scored = self.scoring.surely(query, cached, rooms.embeddings, now_ms)
-        categories_K = rooms.category_N[scored.slots_K]
+        scored = self.scoring.surely(query, cached, rooms.embeddings, now_ms, shown_H)
         chosen = diversity.diversify(
             scored.values_K,
             rooms.streamer_N[scored.slots_K],
-            categories_K,
+            rooms.category_N[scored.slots_K],
             limit=query.limit,
             streamer_cost=self._config.streamer_cost,
             category_cost=self._config.category_cost,
@@ -303,6 +325,8 @@ class Recommender:
             )  # then the reason is to have been there before
             if own or source == "visited":
                 source = "followed" if snapshot.state.streamer in cached.interests.followed else "visited"  # noqa: PLW2901
+            elif source == "language" and language_key(snapshot.state.language) in cached.interests.preferred:
+                source = "preferred"  # noqa: PLW2901
             chosen_room = ChosenRoom(snapshot, score, source, chat_per_minute=chat, about=about, terms=terms)
             chosen_rooms.append(
                 chosen_room

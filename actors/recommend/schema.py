@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from actors.requests.context import Context
 from actors.requests.filters import NO_FILTERS, Filters
+from actors.requests.pages import MAX_CURSOR_LENGTH
 from streaming.events import MAX_ID_LENGTH, Id
 
 MAX_LIMIT = 100
@@ -17,7 +19,27 @@ MAX_EXCLUDED_STREAMERS = 200  # with MAX_EXCLUDED rooms, what a body of http.max
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="how many rooms to return at most", examples=[20])]
 ReasonSource = Literal[
-    "visited", "followed", "similar", "category", "language", "trending", "popular", "new", "others", "live"
+    "visited",
+    "followed",
+    "similar",
+    "category",
+    "language",
+    "preferred",
+    "trending",
+    "popular",
+    "new",
+    "others",
+    "live",
+]
+
+
+Cursor = Annotated[
+    str,
+    Meta(
+        max_length=MAX_CURSOR_LENGTH,
+        description='"" for the first of several pages, then what the page before gave; left out for a single answer',
+        examples=[""],
+    ),
 ]
 
 
@@ -29,6 +51,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     exclude: Annotated[list[Annotated[str, Meta(max_length=MAX_ID_LENGTH)]], Meta(max_length=MAX_EXCLUDED)] = []
     exclude_streamers: Annotated[tuple[Id, ...], Meta(max_length=MAX_EXCLUDED_STREAMERS)] = ()  # none of their rooms
     filters: Filters = NO_FILTERS
+    context: Context | None = None
+    cursor: Cursor | None = None
     explain: bool = False
 
 
@@ -37,6 +61,7 @@ class RankQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     viewer: Id
     rooms: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=MAX_GIVEN)]
+    context: Context | None = None
     explain: bool = False
 
 
@@ -84,6 +109,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
     generated_at_ms: int
     live_rooms: int
+    cursor: str | UnsetType | None = UNSET  # for the next page, null after the last; where pages were asked for
     rooms: list[Item]
 
 

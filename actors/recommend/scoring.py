@@ -21,7 +21,7 @@ from actors.recommend.reasons import LIVE, Reasons
 from actors.recommend.schema import Query, ReasonSource
 from actors.recommend.viewer_cache import CachedViewer
 from actors.requests.filters import NO_FILTERS
-from actors.requests.room_filter import NONE
+from actors.requests.room_filter import NONE, Slots
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from streaming.errors import VersionError
@@ -129,12 +129,15 @@ class Scoring:
             return self._by_model(offer, cached, embeddings, now_ms, limit=query.limit)
         return self._by_terms(offer, cached, now_ms)
 
-    def surely(self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int) -> Scored:
+    def surely(
+        self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int, shown_H: Slots = NONE
+    ) -> Scored:
         """The scored rooms for a query, come what may: where the version fails, that is noted, and the baseline scores.
 
+        shown_H: live rooms of earlier pages, which do not come again.
         To score then takes no more time than with the baseline ranker in force: the candidates are there already.
         """
-        offer = self._offer(query, cached, embeddings, now_ms)
+        offer = self._offer(query, cached, embeddings, now_ms, shown_H)
         return self._surely(offer, cached, embeddings, now_ms, limit=query.limit)
 
     def given(
@@ -177,11 +180,15 @@ class Scoring:
                 return scored
         return self._by_terms(offer, cached, now_ms)
 
-    def _offer(self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int) -> _Offer:
+    def _offer(
+        self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int, shown_H: Slots = NONE
+    ) -> _Offer:
         candidates, interests, visited, filters = self._candidates, cached.interests, cached.visited, query.filters
         alike_N = candidates.alike(cached.query_E, embeddings.index)
         nearest = candidates.nearest(alike_N, filters)
         hidden_H = candidates.filter.hidden(query.exclude, query.exclude_streamers, interests.room)
+        if len(shown_H):
+            hidden_H = np.union1d(hidden_H, shown_H)
         slots_N = shown_K = NONE
         if filters is NO_FILTERS or filters == NO_FILTERS:
             slots_N = candidates.union(visited, interests, nearest)

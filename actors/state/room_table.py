@@ -6,6 +6,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
@@ -100,6 +101,7 @@ class RoomTable:
             max_rooms, np.float32
         )  # APART for mature rooms: subtracted from cosines, it puts them last
         self.tie_N = np.zeros(max_rooms)  # 0..1, from the room's id: breaks ties, the same in every replica
+        self.id_hash_N = np.zeros(max_rooms, np.uint64)  # of the room's id, the same in every replica
         self.category_N = np.zeros(max_rooms, np.int32)
         self.language_N = np.zeros(max_rooms, np.int32)
         self.streamer_N = np.zeros(max_rooms, np.int32)
@@ -240,6 +242,8 @@ class RoomTable:
             self.num_taken += 1
             self.taken_N[slot] = self.num_taken
             self.taken.add(slot)
+            name = state.room.encode("utf-8", "surrogatepass")
+            self.id_hash_N[slot] = int.from_bytes(blake2b(name, digest_size=8).digest(), "little")
             self._tag(slot, (), state.tags)
         unchanged = held is not None and _vectors(held.state) == _vectors(state)
         snapshot = RoomSnapshot(slot, state, held.servable_ms if held is not None and unchanged else now_ms)

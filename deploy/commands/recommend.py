@@ -10,6 +10,7 @@ import typer
 from msgspec import UNSET
 
 from actors.recommend.schema import Answer, Item, Query
+from actors.requests.context import Context
 from actors.requests.filters import Filters, Mature
 from deploy.commands.command_line import settings_of
 from deploy.http.client import Client
@@ -28,6 +29,7 @@ examples:
   tidecast recommend viewer-1 --watch        asked anew every second until Ctrl-C
   tidecast recommend nobody --language pt --limit 5
   tidecast recommend nobody --tag retro --max-audience 50 --max-age 3600
+  tidecast recommend nobody --recent room-7 --recent streamer-3 --prefer-language pt
   tidecast recommend viewer-1 --json         the answer as it comes
 
 fresh: how old the newest text is that the room's vector saw. A viewer without a profile is a cold-start viewer.
@@ -73,6 +75,13 @@ def run(
     exclude_streamer: Annotated[
         list[str] | None, typer.Option(metavar="STREAMER", help="no room of this streamer; repeatable")
     ] = None,
+    recent: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="a room or streamer where an unknown viewer was, the latest first; repeatable"),
+    ] = None,
+    prefer_language: Annotated[
+        str | None, typer.Option(metavar="TAG", help="rooms in this language first, for an unknown viewer")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="show what each score is the sum of")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="ask again every second until Ctrl-C")] = False,
     json: Annotated[bool, typer.Option("--json", help="the answer as one JSON object per line")] = False,
@@ -101,6 +110,7 @@ def run(
         exclude=exclude or [],
         exclude_streamers=tuple(exclude_streamer or ()),
         filters=filters,
+        context=Context(recent=tuple(recent or ()), language=prefer_language),
         explain=explain,
     )
     if watch:

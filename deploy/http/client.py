@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
+from msgspec import UnsetType
 
 from actors.recommend.schema import Answer, Item, Query, RankAnswer, RankQuery, Room
 from deploy.http.problem import Problem
@@ -36,6 +37,14 @@ class Client:
     def recommend(self, query: Query) -> Answer:
         """Rooms for a viewer. Raises NotUp, RequestError."""
         return self._answers.ask("POST", "/v1/recommend", Answer, msgspec.json.encode(query))
+
+    def pages(self, query: Query) -> Iterator[Answer]:
+        """Rooms for a viewer page by page, each of `limit`; no room comes twice. Raises NotUp, RequestError."""
+        cursor: str | UnsetType | None = ""
+        while isinstance(cursor, str):
+            answer = self.recommend(msgspec.structs.replace(query, cursor=cursor))
+            yield answer
+            cursor = answer.cursor
 
     def recommend_batch(self, queries: Sequence[Query]) -> list[BatchResult]:
         """What came of each query, in order: an answer or a problem. Raises NotUp, RequestError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.recommend.schema import Answer, Query
+from actors.requests.context import Context
 from actors.requests.filters import Filters
 from deploy import cli
 from deploy.commands import recommend
@@ -35,12 +36,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Query]:
 
 def test_every_wish_that_is_typed_is_asked(asked: list[Query], capsys: pytest.CaptureFixture[str]) -> None:
     words = "recommend v --tag retro --tag b --tags-match any --min-audience 1 --max-audience 9 --min-age 2 --max-age 8"
-    assert cli.main([*words.split(), "--max-receipt-age", "7", "--exclude-streamer", "s", "--json"]) == 0
+    more = "--max-receipt-age 7 --exclude-streamer s --recent r1 --recent r2 --prefer-language pt --json"
+    assert cli.main([*words.split(), *more.split()]) == 0
     wanted = Filters(
         tags=("retro", "b"), tags_match="any", min_audience=1, max_audience=9, min_age_s=2, max_age_s=8,
         max_receipt_age_ms=7,
     )  # fmt: skip
-    assert asked == [Query(viewer="v", limit=10, filters=wanted, exclude_streamers=("s",))]
+    context = Context(recent=("r1", "r2"), language="pt")
+    assert asked == [Query(viewer="v", limit=10, filters=wanted, exclude_streamers=("s",), context=context)]
     assert '"viewer": "v"' in capsys.readouterr().out
 
 

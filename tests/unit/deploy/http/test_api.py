@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from actors.recommend.schema import MAX_EXCLUDED_STREAMERS, Query, RankQuery
+from actors.requests.context import MAX_RECENT
 from actors.requests.filters import NO_FILTERS, Filters
 from deploy.config.http_settings import HttpConfig
 from deploy.http.problem import CONTENT_TYPE
@@ -51,6 +52,9 @@ def test_a_request_reaches_the_answers_as_a_query(call: Caller) -> None:
         (b'{"viewer":"v","filters":{"max_age_s":1.5}}', "filters.max_age_s", "an integer from 0 to 315360000"),
         (b'{"viewer":"v","filters":{"min_age_s":9,"max_age_s":8}}', "filters", f"an object with {FILTERS}"),
         (b'{"viewer":"v","exclude_streamers":[""]}', "exclude_streamers[0]", "a text of 1 to 128 characters"),
+        (b'{"viewer":"v","context":{"country":"BR"}}', "context.country", "an object with recent, language"),
+        (b'{"viewer":"v","context":{"recent":[1]}}', "context.recent[0]", "a text of 1 to 128 characters"),
+        (b'{"viewer":"v","context":{"language":""}}', "context.language", "a text of 1 to 35 characters"),
         (b'{"viewer":"v","foo":1}', "foo", f"an object with {FIELDS}"),
         (b'{"viewer":"v","exclude":[1]}', "exclude[0]", "a text of 0 to 128 characters"),
         (b"[]", "", f"an object with {FIELDS}"),
@@ -226,6 +230,7 @@ def test_the_longest_legal_request_is_not_too_long_in_any_script(character: str,
         "exclude": [character * 128] * 1_000,
         "exclude_streamers": [character * 128] * MAX_EXCLUDED_STREAMERS,
         "filters": {"language": character * 35, "category": character * 200, "tags": [character * 200] * 32},
+        "context": {"recent": [character * 128] * MAX_RECENT, "language": character * 35},
         "limit": 100,
         "explain": True,
     }
