@@ -20,7 +20,8 @@ TidecastError
 ├── InputFileError       a recorded file: which file, which column, what is expected
 ├── EncoderError         the content encoder
 ├── RequestError         a request: which field, what is allowed
-└── UnknownRoom          a room that is not live
+├── UnknownRoom          a room that is not live
+└── UnknownViewer        a viewer without a profile
 """
 
 from __future__ import annotations
@@ -135,3 +136,7 @@ class RequestError(TidecastError):
 
 class UnknownRoom(TidecastError):
     """A room that is not live now."""
+
+
+class UnknownViewer(TidecastError):
+    """A viewer without a profile."""

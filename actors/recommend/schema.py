@@ -8,8 +8,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from actors.requests.context import Context
+from actors.requests.cursor import Cursor
 from actors.requests.filters import NO_FILTERS, Filters
-from actors.requests.pages import MAX_CURSOR_LENGTH
 from streaming.events import MAX_ID_LENGTH, Id
 
 MAX_LIMIT = 100
@@ -30,16 +30,6 @@ ReasonSource = Literal[
     "new",
     "others",
     "live",
-]
-
-
-Cursor = Annotated[
-    str,
-    Meta(
-        max_length=MAX_CURSOR_LENGTH,
-        description='"" for the first of several pages, then what the page before gave; left out for a single answer',
-        examples=[""],
-    ),
 ]
 
 

@@ -22,7 +22,8 @@ from actors.recommend.viewer_taste import (
     likened,
     reading_of,
 )
-from actors.requests.context import Context, preferred_languages, profile_of
+from actors.requests.context import Context
+from actors.requests.context_profile import preferred_languages, profile_of
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from actors.state.room_table import EndedRoom, RoomSnapshot, RoomTable
 from actors.state.table_reader import Tables

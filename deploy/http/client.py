@@ -10,11 +10,12 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 from msgspec import UnsetType
 
+from actors.answers.schema import SeenViewer
 from actors.recommend.schema import Answer, Item, Query, RankAnswer, RankQuery, Room
 from deploy.http.problem import Problem
 from deploy.http.routes.batch import BatchAnswer, BatchResult
 from deploy.http.status import Readiness, SystemStatus
-from streaming.errors import RequestError, TidecastError, UnknownRoom
+from streaming.errors import RequestError, TidecastError, UnknownRoom, UnknownViewer
 
 T = TypeVar("T")
 
@@ -67,6 +68,10 @@ class Client:
         """One live room. Raises NotUp, UnknownRoom."""
         return self._answers.ask("GET", f"/v1/rooms/{quote(room, safe='')}", Room)
 
+    def viewer(self, viewer: str) -> SeenViewer:
+        """A viewer as the platform sees them. Raises NotUp, UnknownViewer."""
+        return self._answers.ask("GET", f"/v1/viewers/{quote(viewer, safe='')}", SeenViewer)
+
     def readiness(self) -> Readiness:
         """The readiness of whichever replica answers; not ready is an answer too. Raises NotUp."""
         return self._answers.ask("GET", "/readyz", Readiness, also=503)
@@ -98,7 +103,7 @@ class _Door:
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
 
     def ask(self, method: str, path: str, kind: type[T], body: bytes | None = None, also: int = 200) -> T:
-        """The decoded answer of status 200 or `also`. Raises NotUp, UnknownRoom, RequestError."""
+        """The decoded answer of status 200 or `also`. Raises NotUp, UnknownRoom, UnknownViewer, RequestError."""
         status, answer = self.send(method, path, body)
         try:
             if status in (http.client.OK, also):
@@ -109,7 +114,7 @@ class _Door:
         if status in NOT_NOW:
             raise NotUp(wrong.detail)
         if status == http.client.NOT_FOUND:
-            raise UnknownRoom(wrong.detail)
+            raise UnknownViewer(wrong.detail) if wrong.field == "viewer" else UnknownRoom(wrong.detail)
         raise RequestError(wrong.detail, field=wrong.field or "", allowed=wrong.allowed or "")
 
     def send(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:

@@ -253,6 +253,7 @@ class RecommenderReplica(Replica):
 
     def __serve_build_asgi_app__(self) -> Api:
         from actors.answers.given_rooms import GivenRooms  # noqa: PLC0415  a process imports what it runs
+        from actors.answers.seen_viewers import SeenViewers  # noqa: PLC0415
         from actors.answers.trending import Trending  # noqa: PLC0415
 
         http = self.settings.http
@@ -263,6 +264,7 @@ class RecommenderReplica(Replica):
                 self._lookup,
                 rankings=GivenRooms(self._recommender),
                 trends=Trending(self._recommender),
+                viewers=SeenViewers(self._recommender),
             ),
             http.max_body_bytes,
             self.metrics,

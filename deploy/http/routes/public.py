@@ -11,6 +11,7 @@ from deploy.http.routes.description import description_routes
 from deploy.http.routes.given_rooms import Rankings, given_rooms_routes
 from deploy.http.routes.probes import probe_routes
 from deploy.http.routes.trending import Trends, trending_routes
+from deploy.http.routes.viewers import Viewers, viewer_routes
 from deploy.http.status import Readiness
 
 
@@ -21,6 +22,7 @@ def routes(
     *,
     rankings: Rankings,
     trends: Trends,
+    viewers: Viewers,
 ) -> list[Route]:
     """Every route of the public port. readiness: gives that of this replica."""
     described = [
@@ -28,6 +30,7 @@ def routes(
         *batch_routes(answers, lookup),
         *given_rooms_routes(rankings, lookup),
         *trending_routes(trends),
+        *viewer_routes(viewers, lookup),
         *probe_routes(readiness),
     ]
     return [*described, *description_routes(described)]

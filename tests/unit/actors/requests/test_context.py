@@ -9,7 +9,8 @@ import pytest
 
 from actors.answers.given_rooms import GivenRooms
 from actors.recommend.schema import MAX_LIMIT, Answer, Query, RankAnswer, RankQuery
-from actors.requests.context import Context, profile_of
+from actors.requests.context import Context
+from actors.requests.context_profile import profile_of
 from actors.requests.filters import Filters
 from actors.settings import RecommendConfig
 from streaming.events import ActivityBucket, ViewerId

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actors.recommend.schema import MAX_LIMIT, Answer, Query
+from actors.requests.cursor import MAX_CURSOR_LENGTH, MOST_SHOWN
 from actors.requests.filters import Filters
-from actors.requests.pages import MAX_CURSOR_LENGTH, MOST_SHOWN
 from actors.settings import IndexConfig, RecommendConfig
 from streaming.errors import RequestError
 from tests.unit.actors.fake_version import FakeVersion

@@ -10,12 +10,13 @@ from typing import Any
 
 import msgspec
 
+from actors.answers.schema import SeenViewer
 from actors.recommend.schema import Answer, Item, Query, RankQuery, Room
 from actors.requests.filters import NO_FILTERS, Filters
 from deploy.http.api import Api
 from deploy.http.routes.public import routes
 from deploy.http.status import Readiness
-from streaming.errors import UnknownRoom
+from streaming.errors import UnknownRoom, UnknownViewer
 from streaming.metrics import MemoryMetrics
 
 JSON = {"content-type": "application/json"}
@@ -82,6 +83,17 @@ class FakeTrends:
 
 
 @dataclass
+class FakeViewers:
+    """Remembers whom it was asked for, and knows nobody."""
+
+    asked: list[Any]
+
+    def viewer(self, viewer: str) -> SeenViewer:
+        self.asked.append(viewer)
+        raise UnknownViewer(f"viewer {viewer} has no profile")
+
+
+@dataclass
 class FakeLookup:
     """Wants every viewer whose name begins with "gone"; notes who was fetched, and what had been answered by then."""
 
@@ -122,7 +134,14 @@ class Caller:
         self.answers = FakeAnswers()
         self.metrics = MemoryMetrics()
         asked = self.answers.asked
-        table = routes(self.answers, lambda: readiness, lookup, rankings=FakeRankings(asked), trends=FakeTrends(asked))
+        table = routes(
+            self.answers,
+            lambda: readiness,
+            lookup,
+            rankings=FakeRankings(asked),
+            trends=FakeTrends(asked),
+            viewers=FakeViewers(asked),
+        )
         self._api = Api(table, max_body_bytes, self.metrics, lambda: has_read, request_timeout_s=0.05)
 
     def __call__(

@@ -310,6 +310,18 @@ def test_what_cannot_be_ranked_is_a_problem(body: bytes, field_: str) -> None:
     assert call.answers.asked == []
 
 
+def test_an_unknown_viewer_is_not_found_and_one_who_was_let_go_is_looked_up_first() -> None:
+    lookup = FakeLookup()
+    call = Caller(lookup=lookup)
+    lookup.answers = call.answers
+    got = call("GET", "/v1/viewers/a%2Fb")
+    assert (got.status, got.headers["content-type"], got.json["field"]) == (404, CONTENT_TYPE, "viewer")
+    assert call("GET", "/v1/viewers/gone").status == 404
+    assert lookup.fetched == [("gone", 1)]
+    assert call.answers.asked == ["a/b", "gone"]
+    assert call("GET", "/v1/viewers/v?limit=1").json["field"] == "limit"
+
+
 @pytest.mark.parametrize(
     ("age_s", "lag", "expected"),
     [
