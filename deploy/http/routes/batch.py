@@ -65,8 +65,8 @@ def batch_routes(answers: Answers, lookup: Lookups | None = None) -> list[Route]
         await look_up([query.viewer for query in queries if isinstance(query, Query)])
         results = []
         for query in queries:
-            results.append(answered(query) if isinstance(query, Query) else query)
             await asyncio.sleep(0)
+            results.append(answered(query) if isinstance(query, Query) else query)
         return Response(b'{"results":[%b]}' % b",".join(results))
 
     def read(raw: msgspec.Raw) -> Query | bytes:
