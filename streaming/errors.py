@@ -23,7 +23,8 @@ TidecastError
 │   └── TooManyWaiting   too many others wait to be written
 ├── KeyReused            an Idempotency-Key that came with other records before
 ├── RequestError         a request: which field, what is allowed
-└── UnknownRoom          a room that is not live
+├── UnknownRoom          a room that is not live
+└── UnknownViewer        a viewer without a profile
 """
 
 from __future__ import annotations
@@ -157,3 +158,7 @@ class RequestError(TidecastError):
 
 class UnknownRoom(TidecastError):
     """A room that is not live now."""
+
+
+class UnknownViewer(TidecastError):
+    """A viewer without a profile."""

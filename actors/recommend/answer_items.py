@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -19,6 +19,7 @@ AROUND: Mapping[ReasonSource, tuple[str, str]] = MappingProxyType(
         "similar": ("similar to ", ", where you were"),
         "category": ("you watch ", ""),
         "language": ("in ", ", as what you watch"),
+        "preferred": ("in ", ", as you prefer"),
         "others": ("others came here from ", ""),
     }
 )
@@ -63,7 +64,7 @@ def about_of(chosen_room: ChosenRoom) -> str:
         return chosen_room.snapshot.state.streamer
     if chosen_room.source == "category":
         return chosen_room.snapshot.state.category
-    return chosen_room.snapshot.state.language if chosen_room.source == "language" else chosen_room.about
+    return chosen_room.snapshot.state.language if chosen_room.source in {"language", "preferred"} else chosen_room.about
 
 
 def reason_of(source: ReasonSource, about: str) -> str:
@@ -104,9 +105,19 @@ def as_item(
     )
 
 
-def saw_ms(snapshot: RoomSnapshot) -> int:
-    """The time of the newest text that the room's vector saw, in ms."""
-    return max(snapshot.state.segment_end_ms, snapshot.state.described_at_ms)
+def as_items(chosen_rooms: Sequence[ChosenRoom], now_ms: int, model_version: str) -> list[Item]:
+    """Chosen rooms as items of an answer."""
+    return [
+        as_item(
+            chosen_room.snapshot,
+            now_ms,
+            chosen_room.score,
+            Why(chosen_room.source, reason_of(chosen_room.source, about_of(chosen_room)), chosen_room.terms),
+            model_version,
+            chat_per_minute=chosen_room.chat_per_minute,
+        )
+        for chosen_room in chosen_rooms
+    ]
 
 
 def _receipt(snapshot: RoomSnapshot, now_ms: int, model_version: str) -> Receipt:
@@ -114,7 +125,7 @@ def _receipt(snapshot: RoomSnapshot, now_ms: int, model_version: str) -> Receipt
     return Receipt(
         segment_end_ms=state.segment_end_ms,
         servable_ms=snapshot.servable_ms,
-        age_ms=max(0, now_ms - saw_ms(snapshot)),
+        age_ms=max(0, now_ms - snapshot.saw_ms),
         encoder_version=state.encoder_version,
         model_version=model_version,
     )

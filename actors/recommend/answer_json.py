@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item, reason_of, saw_ms
-from actors.recommend.schema import Answer, ReasonSource
+from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item, reason_of
+from actors.recommend.schema import Answer, RankAnswer, ReasonSource
 from actors.state.room_table import Pieces, RoomSnapshot
 
 CHAT = '"chat_per_minute":'
@@ -28,7 +28,7 @@ class AnswerJson:
         self._model_version = ""
         self._between: dict[str, str] = {}  # the text between age and score, by encoder version
 
-    def answer(self, answer: Answer, chosen_rooms: Sequence[ChosenRoom]) -> bytes:
+    def answer(self, answer: Answer | RankAnswer, chosen_rooms: Sequence[ChosenRoom]) -> bytes:
         """The JSON of an answer with these rooms. answer: has none of its own."""
         now_ms = answer.generated_at_ms
         whys: dict[tuple[ReasonSource, str], str] = {}
@@ -65,7 +65,7 @@ class AnswerJson:
         visited = self._why("visited", streamer)
         # The rate of its own moment is the digit 0.
         return Pieces(
-            saw_ms(snapshot), before_chat + CHAT, after_chat[1:] + AGE, snapshot.state.encoder_version, visited
+            snapshot.saw_ms, before_chat + CHAT, after_chat[1:] + AGE, snapshot.state.encoder_version, visited
         )
 
     def _before_score(self, snapshot: RoomSnapshot) -> str:
@@ -74,7 +74,7 @@ class AnswerJson:
         return between + SCORE
 
     def _whole(self, snapshot: RoomSnapshot) -> str:
-        whole = as_item(snapshot, saw_ms(snapshot), 0.0, Why("new", ""), self._model_version, chat_per_minute=0)
+        whole = as_item(snapshot, snapshot.saw_ms, 0.0, Why("new", ""), self._model_version, chat_per_minute=0)
         return self._encode(whole).decode()
 
     def _why(self, source: ReasonSource, about: str) -> str:

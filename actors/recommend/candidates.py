@@ -12,18 +12,16 @@ from numpy.typing import NDArray
 
 from actors.index.live_index import LiveIndex
 from actors.recommend.global_lists import TIE, GlobalLists, keyed, largest, most
-from actors.recommend.schema import MAX_LIMIT, Filters
+from actors.recommend.schema import MAX_LIMIT
 from actors.recommend.viewer_taste import InterestProfile
+from actors.requests.filters import NO_FILTERS, Filters
+from actors.requests.room_filter import NONE, RoomFilter
 from actors.state.room_embeddings import LiveEmbeddings
 from actors.state.room_table import RoomTable
-from streaming.events import RoomId, StreamerId
-from training.content.spelling import language_key, speaks
+from streaming.events import StreamerId
 from training.features.compiling import INTEGERS, kernel
 
-NO_FILTERS = Filters()
-
 Slots = NDArray[np.int64]
-NONE = np.zeros(0, np.int64)
 LOOKED_AT = 4  # rooms compared by their whole vectors, per similar room that can be wanted
 ENOUGH = MAX_LIMIT  # candidates; with fewer of them an answer may be shorter than it could be
 FEW = 256  # rooms that are all candidates: to score them costs less than to choose among them
@@ -66,7 +64,7 @@ class Candidates:
     def __init__(self, rooms: RoomTable, global_lists: GlobalLists, nearest: int, *, show_mature: bool = False) -> None:
         """show_mature: whether mature rooms may be shown to viewers whose filters do not ask for them."""
         self._rooms = rooms
-        self._show_mature = show_mature
+        self.filter = RoomFilter(rooms, show_mature=show_mature)
         self._global_lists = global_lists
         self._num_nearest = nearest
         self._last_N = np.zeros(len(rooms.live_N), np.int64)  # scratch: a slot's last position in a list
@@ -96,8 +94,8 @@ class Candidates:
         np.fmax(alike_N, -1, out=alike_N)  # fmax and not maximum, because a room without a vector is NaN
         return alike_N
 
-    def similar(self, slot: int, limit: int, embeddings: LiveEmbeddings, filters: Filters) -> list[tuple[int, float]]:
-        """Slots of the rooms nearest to a room, itself left out, and their products; none while it has no vector.
+    def similar(self, slot: int, limit: int, embeddings: LiveEmbeddings, allowed: Slots) -> list[tuple[int, float]]:
+        """Slots of the allowed rooms nearest to a room, and their products; none while it has no vector.
 
         The index finds them, and they are then compared by their whole vectors. How many are does not depend on the
         limit.
@@ -107,8 +105,7 @@ class Candidates:
         if not query_1D.size or np.isnan(query_1D[0, 0]):
             return []
         near_N = embeddings.index.products(query_1D[0])
-        slots_N = self.allowed(filters, np.array([slot]))
-        slots_N = slots_N[~np.isnan(near_N[slots_N])]
+        slots_N = allowed[~np.isnan(near_N[allowed])]
         near_K = slots_N[largest(keyed(near_N, self._rooms, slots_N), LOOKED_AT * MAX_LIMIT)]
         product_K = embeddings.vectors(near_K) @ vector_1E[0]
         best_K = largest(product_K + TIE * self._rooms.tie_N[near_K], limit)
@@ -117,19 +114,29 @@ class Candidates:
     def union(self, visited: Visited, interests: InterestProfile, nearest: Slots) -> Slots:
         """Slots of trending (anywhere and in the viewer's categories) ∪ newest ∪ nearest ∪ visited, these at the end.
 
-        int64 [N]. It may hold repetitions and rooms that have ended since: `may_be_shown` drops these.
+        Of a viewer who prefers a language, also the best in it. int64 [N]. It may hold repetitions and rooms that have
+        ended since: `may_be_shown` drops these.
         """
         global_lists, number = self._global_lists, self._rooms.categories.number
         lists = [global_lists.common, *[global_lists.of_category(number(label)) for label in interests.top_categories]]
+        if interests.preferred:
+            lists.append(self._preferred(np.flatnonzero(self.filter.open(NO_FILTERS)), interests))
         lists += [nearest, visited.slots_V]
         return np.concatenate(lists)
+
+    def _preferred(self, slots_N: Slots, interests: InterestProfile) -> Slots:
+        """The best of these rooms in a preferred language, by the viewer-independent part of the score."""
+        rooms, global_lists = self._rooms, self._global_lists
+        numbers = [rooms.languages.number(language) for language in interests.preferred]
+        of_language = slots_N[np.isin(rooms.language_N[slots_N], numbers)]
+        return of_language[largest(keyed(global_lists.sum_N, rooms, of_language), global_lists.size)]
 
     def nearest(self, alike_N: NDArray[np.float32] | None, filters: Filters) -> Slots:
         """Slots of the rooms most alike, int64, in no order. A mature room that may not be shown comes last."""
         if alike_N is None:
             return NONE
         rooms = self._rooms
-        if rooms.num_general < len(rooms) and self._open(filters) is rooms.general_N:
+        if rooms.num_general < len(rooms) and self.filter.open(filters) is rooms.general_N:
             alike_N -= rooms.apart_N[: len(alike_N)]  # a mask takes four times as long
         return most(alike_N, self._num_nearest)
 
@@ -138,15 +145,13 @@ class Candidates:
         visited: Visited,
         interests: InterestProfile,
         alike_N: NDArray[np.float32] | None,
-        filters: Filters,
-        hidden_H: Slots,
+        allowed: Slots,
     ) -> Slots:
-        """Candidates as of `union`, drawn from only those rooms that filters allow and that are not hidden.
+        """Candidates as of `union`, drawn from only those rooms that are allowed.
 
         At least ENOUGH rooms, if so many are allowed.
         """
         rooms, global_lists = self._rooms, self._global_lists
-        allowed = self.allowed(filters, hidden_H)
         if len(allowed) <= FEW:
             return np.concatenate([allowed, visited.slots_V])
         lists = [
@@ -157,66 +162,27 @@ class Candidates:
         for label in interests.top_categories:
             of_category = allowed[category_N == rooms.categories.number(label)]
             lists.append(of_category[largest(keyed(global_lists.sum_N, rooms, of_category), global_lists.size)])
+        if interests.preferred:
+            lists.append(self._preferred(allowed, interests))
         if alike_N is not None:
             lists.append(allowed[largest(keyed(alike_N, rooms, allowed), self._num_nearest)])
         lists.append(visited.slots_V)
         return np.concatenate(lists)
 
-    def hidden(self, excluded: Sequence[str], here: RoomId | None) -> Slots:
-        """Slots of the live rooms that the viewer must not be shown. here: where they are now."""
-        by_room = self._rooms.snapshots
-        snapshots = [snapshot for room in excluded if (snapshot := by_room.get(RoomId(room))) is not None]
-        if here is not None and here in by_room:
-            snapshots.append(by_room[here])
-        return np.array([*{snapshot.slot for snapshot in snapshots}], np.int64) if snapshots else NONE
-
-    def may_be_shown(self, slots_N: Slots, filters: Filters, hidden_H: Slots) -> NDArray[np.int64]:
+    def may_be_shown(self, slots_N: Slots, filters: Filters, now_ms: int, hidden_H: Slots) -> NDArray[np.int64]:
         """Positions of the candidates that may be shown: live, not hidden, let through; of a repeated slot the last."""
-        shown_K: NDArray[np.int64] = shown(slots_N, hidden_H, self._open(filters), self._last_N)
-        return shown_K[self._lets_through(slots_N[shown_K], filters)] if _names_labels(filters) else shown_K
+        shown_K: NDArray[np.int64] = shown(slots_N, hidden_H, self.filter.open(filters), self._last_N)
+        if filters is NO_FILTERS or not filters.narrows:
+            return shown_K
+        return shown_K[self.filter.lets_through(slots_N[shown_K], filters, now_ms)]
 
-    def num_open(self, filters: Filters, hidden_H: Slots = NONE) -> int:
-        """Number of live rooms that may be shown, in any language and category, without the hidden ones."""
-        rooms, open_S = self._rooms, self._open(filters)
-        num = rooms.num_general if open_S is rooms.general_N else len(rooms)
-        if filters.mature is True:
-            num -= rooms.num_general
-        return num - int(np.count_nonzero(open_S[hidden_H])) if len(hidden_H) else num
+    def among(self, slots_N: Slots, allowed: Slots) -> NDArray[np.int64]:
+        """Positions of the candidates that are allowed, which are live rooms; of a repeated slot the last."""
+        allowed_S = np.zeros(len(self._rooms.live_N), np.bool_)
+        allowed_S[allowed] = True
+        shown_K: NDArray[np.int64] = shown(slots_N, NONE, allowed_S, self._last_N)
+        return shown_K
 
     def ties(self, slots_N: Slots) -> NDArray[np.float64]:
         """Numbers in 0..1, float64 [N], that order rooms of equal score."""
         return self._rooms.tie_N[slots_N]
-
-    def allowed(self, filters: Filters, hidden_H: Slots = NONE) -> Slots:
-        """Slots of all live rooms that the filters let through, without the hidden ones; ascending."""
-        open_S = self._open(filters)
-        if len(hidden_H):
-            open_S = open_S.copy()
-            open_S[hidden_H] = False
-        slots = np.flatnonzero(open_S)
-        return slots[self._lets_through(slots, filters)] if _names_labels(filters) else slots
-
-    def _open(self, filters: Filters) -> NDArray[np.bool_]:
-        """Which rooms may be shown in any language and category, bool by slot. Mature ones only on request."""
-        rooms = self._rooms
-        if filters.mature is True:
-            return rooms.live_N & rooms.mature_N
-        if filters.mature == "any" or (filters.mature is None and self._show_mature):
-            return rooms.live_N
-        return rooms.general_N
-
-    def _lets_through(self, slots_N: Slots, filters: Filters) -> NDArray[np.bool_]:
-        """Which of the slots have the wanted language and category, bool [N]."""
-        rooms = self._rooms
-        through_N = np.ones(len(slots_N), np.bool_)
-        if filters.language is not None:
-            wanted = language_key(filters.language)
-            numbers = [n for language, n in rooms.languages.items() if speaks(language, wanted)]
-            through_N &= np.isin(rooms.language_N[slots_N], numbers)
-        if filters.category is not None:
-            through_N &= rooms.category_N[slots_N] == rooms.categories.number(filters.category)
-        return through_N
-
-
-def _names_labels(filters: Filters) -> bool:
-    return filters.language is not None or filters.category is not None

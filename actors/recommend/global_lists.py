@@ -56,15 +56,24 @@ class GlobalLists:
         crowd_N = _logarithmic(rooms.audience_N[slots] + TEN_SECONDS_IN_A_MINUTE * now_N)
         rising_N = rise(now_N, minute_N)
         fresh_N = fresh(age_N, self._fresh_half_life_ms).astype(np.float32)
-        weights = self._weights
         self.trending_N[slots], self.crowd_N[slots], self.fresh_N[slots] = trending_N, crowd_N, fresh_N
         self.rising_N[slots] = rising_N
-        busy_N = weights.trending * trending_N + weights.crowd * crowd_N + weights.rising * rising_N
-        self.sum_N[slots] = busy_N + weights.fresh * fresh_N
+        busy_N = self.busy(slots)
+        self.sum_N[slots] = busy_N + self._weights.fresh * fresh_N
         if not self._show_mature and rooms.num_general < len(rooms):
             general_N = rooms.general_N[slots]
             slots, busy_N = slots[general_N], busy_N[general_N]
         self._list(rooms, slots, busy_N)
+
+    def busy(self, slots_N: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Weighted sum of trending, crowd and rising, float32 [N]: what the list of trending rooms goes by."""
+        weights = self._weights
+        busy_N: NDArray[np.float32] = (
+            weights.trending * self.trending_N[slots_N]
+            + weights.crowd * self.crowd_N[slots_N]
+            + weights.rising * self.rising_N[slots_N]
+        )
+        return busy_N
 
     def forget(self, slots_N: NDArray[np.int64]) -> None:
         """Clears slots that other rooms have now; until the next renewal nothing is known of these rooms."""

@@ -15,7 +15,8 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from actors.recommend.baseline_score import Score, ScoreInputs, largest
+from actors.recommend.baseline_score import Company, Score, ScoreInputs, largest
+from actors.recommend.candidates import Visited
 from actors.recommend.global_lists import GlobalLists
 from actors.recommend.model_ranking import Ranked
 from actors.recommend.schema import ReasonSource
@@ -42,6 +43,8 @@ SOURCE_OF: Mapping[str, ReasonSource] = MappingProxyType(
         "fresh": "new",
     }
 )
+CROWDS = ("trending", "crowd", "rising")
+NOBODY = ScoreInputs(None, None, Visited(), Company())
 OF_TERMS = [SOURCE_OF[term] for term in TERMS]
 OF_FALLS: tuple[ReasonSource, ...] = ("visited", "similar", "category", "language", "others", "trending", "new")
 
@@ -88,6 +91,7 @@ class Reasons:
         self._global_lists = global_lists
         self._score = score
         self._least_T = score.weight_T * np.float32(least)
+        self._least_of_crowds_T = np.where([term in CROWDS for term in TERMS], self._least_T, np.float32(np.inf))
         self._least_F = np.full(len(OF_FALLS), least, np.float32)
         self._new_ms = new_ms
 
@@ -95,6 +99,11 @@ class Reasons:
         """Reasons of K of N candidates by the baseline ranker's terms."""
         since_ms = self._rooms.lately.event_now_ms(now_ms) - self._new_ms
         best_K = self._score.moved(asked, slots_N, places_K, self._least_T, since_ms)
+        return [OF_TERMS[best] if best >= 0 else LIVE for best in best_K.tolist()]
+
+    def of_crowds(self, slots_N: Slots, places_K: Slots) -> list[ReasonSource]:
+        """Reasons of K of N rooms by who comes, who is there and what is said: for nobody in particular."""
+        best_K = self._score.moved(NOBODY, slots_N, places_K, self._least_of_crowds_T, 0)
         return [OF_TERMS[best] if best >= 0 else LIVE for best in best_K.tolist()]
 
     def of_falls(self, ranked: Ranked, slots_N: Slots, places_K: Slots, now_ms: int) -> list[ReasonSource]:

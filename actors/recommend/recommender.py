@@ -20,19 +20,23 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from actors.recommend import diversity
-from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item, as_room, reason_of
+from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item, as_items, as_room, reason_of
 from actors.recommend.answer_json import AnswerJson
 from actors.recommend.baseline_score import Score
-from actors.recommend.candidates import NO_FILTERS, Candidates
+from actors.recommend.candidates import Candidates
 from actors.recommend.global_lists import GlobalLists, largest
 from actors.recommend.impressions import Impressions
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, Reasons
-from actors.recommend.schema import Answer, Filters, Item, Query, ReasonSource, Receipt, Room
-from actors.recommend.scoring import Scoring
+from actors.recommend.schema import Answer, Item, Query, ReasonSource, Receipt, Room
+from actors.recommend.scoring import Scored, Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
 from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
+from actors.requests.context import Context
+from actors.requests.filters import NO_FILTERS, Filters
+from actors.requests.pages import Page, Pages
+from actors.requests.room_filter import NONE
 from actors.settings import RecommendConfig
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
@@ -43,6 +47,7 @@ from streaming.errors import UnknownRoom, VersionError
 from streaming.events import MAX_ID_LENGTH, RoomId, ViewerId
 from streaming.metrics import Metrics
 from streaming.viewer.profile_config import ProfileConfig
+from training.content.spelling import language_key
 from training.inference import warm_up
 
 LOGGER = logging.getLogger(__name__)
@@ -71,7 +76,7 @@ class Recommender:
         profile: ProfileConfig | None = None,
     ) -> None:
         """impressions: where answers are noted; None: nowhere. profile: has the time after which presence ends."""
-        self._tables = tables
+        self.tables = tables
         self._impressions = impressions
         self._rooms: RoomTable = tables.rooms
         self._config = config
@@ -79,63 +84,44 @@ class Recommender:
         self._clock = clock
         half_life_ms = int(config.fresh_half_life_s * 1000)
         shown = {"show_mature": config.show_mature}
-        self._global_lists = GlobalLists(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights, **shown)
-        self._candidates = Candidates(tables.rooms, self._global_lists, config.nearest, **shown)
-        by_terms = Score(tables.rooms, self._global_lists, config.weights)
+        self.global_lists = GlobalLists(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights, **shown)
+        self.candidates = Candidates(tables.rooms, self.global_lists, config.nearest, **shown)
+        by_terms = Score(tables.rooms, self.global_lists, config.weights)
         self._ranking = Ranking(tables.rooms, tables.lock, STALE_MS)
         self.failures = tables.rooms.failures = CircuitBreaker(config.failures, metrics)
-        reasons = Reasons(
-            tables.rooms, self._global_lists, by_terms, least=config.reason_least, new_ms=int(config.new_s * 1000)
+        self.reasons = Reasons(
+            tables.rooms, self.global_lists, by_terms, least=config.reason_least, new_ms=int(config.new_s * 1000)
         )
-        self._scoring = Scoring(
-            self._candidates, by_terms, reasons, self._ranking, ranked=config.ranked, failures=self.failures
+        self.scoring = Scoring(
+            self.candidates, by_terms, self.reasons, self._ranking, ranked=config.ranked, failures=self.failures
         )
         presence_ms = 1_000 * (profile or ProfileConfig()).presence_timeout_s
         self._viewers = ViewerCache(
-            tables, self._candidates, config.weights, config.broad_category, metrics, presence_ms=presence_ms
+            tables, self.candidates, config.weights, config.broad_category, metrics, presence_ms=presence_ms
         )
-        self._shadow = ShadowScoring(tables, self._viewers, self._scoring, config.shadow, metrics)
+        self._shadow = ShadowScoring(tables, self._viewers, self.scoring, config.shadow, metrics)
+        self._pages = Pages(tables.rooms)
         self._answer_json = AnswerJson()
         load_kernels()
         self._request_prefix = secrets.token_hex(10)
         self._requests = itertools.count()
 
     def recommend(self, query: Query) -> Answer:
-        """The rooms for one viewer."""
-        with self._tables.lock:
-            now_ms = self._now_ms()
-            cached = self._cached(ViewerId(query.viewer), now_ms)
-            chosen_rooms = self._chosen_rooms(query, cached, now_ms)
-            items = [
-                as_item(
-                    chosen_room.snapshot,
-                    now_ms,
-                    chosen_room.score,
-                    Why(chosen_room.source, reason_of(chosen_room.source, about_of(chosen_room)), chosen_room.terms),
-                    self._rooms.embeddings.version,
-                    chat_per_minute=chosen_room.chat_per_minute,
-                )
-                for chosen_room in chosen_rooms
-            ]
-            answer = self._answer(query, cached, now_ms, items)
-            self._shadow.note(query)
-            if self._impressions is not None:
-                self._impressions.note(answer, chosen_rooms)
-            return answer
+        """The rooms for one viewer. Raises RequestError: the cursor is not one for this query."""
+        with self.tables.lock:
+            answer, chosen_rooms = self._answered(query)
+            items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version)
+            return msgspec.structs.replace(answer, rooms=items)
 
     def recommend_json(self, query: Query) -> bytes:
-        """The rooms for one viewer, as JSON joined from kept pieces; a third of the time for an answer of 20 rooms."""
+        """The rooms for one viewer, as JSON joined from kept pieces; a third of the time for an answer of 20 rooms.
+
+        Raises RequestError: the cursor is not one for this query.
+        """
         if query.explain:
             return msgspec.json.encode(self.recommend(query))
-        with self._tables.lock:
-            now_ms = self._now_ms()
-            cached = self._cached(ViewerId(query.viewer), now_ms)
-            chosen_rooms = self._chosen_rooms(query, cached, now_ms)
-            answer = self._answer(query, cached, now_ms, [])
-            self._shadow.note(query)
-            if self._impressions is not None:
-                self._impressions.note(answer, chosen_rooms)
-            return self._answer_json.answer(answer, chosen_rooms)
+        with self.tables.lock:
+            return self._answer_json.answer(*self._answered(query))
 
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what models prepare of all rooms, and scores in the shadow. A thread's loop until `stop`."""
@@ -159,13 +145,13 @@ class Recommender:
     def warm(self, embeddings: LiveEmbeddings) -> None:
         """Has a version that is not in force score for the latest viewers. Raises VersionError: it gives no numbers."""
         self._ranking.renew(_ranking([embeddings]), self._clock.now_ms(), RENEW_PAUSE_S)
-        with self._tables.lock:
+        with self.tables.lock:
             recent: dict[ViewerId, CachedViewer] = {ViewerId(""): COLD_START, **self._viewers.recent(WARM_VIEWERS)}
         for viewer, cached in recent.items():
-            with self._tables.lock:
-                now_ms = self._now_ms()
+            with self.tables.lock:
+                now_ms = self.now_ms()
                 other = self._viewers.under(embeddings, viewer, cached, now_ms)
-                scored = self._scoring.of(Query(viewer="-", limit=WARM_ROOMS), other, embeddings, now_ms)
+                scored = self.scoring.of(Query(viewer="-", limit=WARM_ROOMS), other, embeddings, now_ms)
             if not np.isfinite(scored.values_K).all():  # also of a version that only has a viewer tower
                 raise VersionError(f"version {embeddings.version} scores rooms with what is not a number")
 
@@ -175,12 +161,13 @@ class Recommender:
             self._ranking.renew(_ranking([candidate]), self._clock.now_ms(), RENEW_PAUSE_S)
         self._shadow.candidate = candidate
 
-    def rooms(self, limit: int, filters: Filters = NO_FILTERS) -> list[Room]:
+    def rooms(self, limit: int, filters: Filters = NO_FILTERS, exclude_streamers: Sequence[str] = ()) -> list[Room]:
         """Live rooms, largest audience first; ties break the same way at every limit and in every replica."""
-        with self._tables.lock:
+        with self.tables.lock:
             now_ms = self._clock.now_ms()
-            slots = self._candidates.allowed(filters)
-            best = slots[largest(self._rooms.audience_N[slots] + self._candidates.ties(slots), limit)]
+            hidden_H = self.candidates.filter.hidden((), exclude_streamers)
+            slots = self.candidates.filter.allowed(filters, now_ms, hidden_H)
+            best = slots[largest(self._rooms.audience_N[slots] + self.candidates.ties(slots), limit)]
             by_slot, version = self._rooms.by_slot, self._rooms.embeddings.version
             said = self._chat(best, now_ms)
             return [
@@ -190,22 +177,26 @@ class Recommender:
 
     def room(self, room: str) -> Room:
         """One live room. Raises UnknownRoom."""
-        with self._tables.lock:
+        with self.tables.lock:
             now_ms, snapshot = self._clock.now_ms(), self._snapshot(room)
             (chat,) = self._chat([snapshot.slot], now_ms)
             return as_room(snapshot, now_ms, self._rooms.embeddings.version, chat_per_minute=chat)
 
-    def similar(self, room: str, limit: int, filters: Filters = NO_FILTERS) -> list[Item]:
+    def similar(
+        self, room: str, limit: int, filters: Filters = NO_FILTERS, exclude_streamers: Sequence[str] = ()
+    ) -> list[Item]:
         """Live rooms nearest to a live room by content, without itself; none while it has no vector.
 
         Raises UnknownRoom. Among few rooms the nearest may not be like it: they are listed, and not called similar.
         """
-        with self._tables.lock:
+        with self.tables.lock:
             now_ms = self._clock.now_ms()
             snapshot = self._snapshot(room)
             alike, other = Why("similar", "similar to " + snapshot.state.streamer), Why(LIVE, reason_of(LIVE, ""))
             by_slot, version = self._rooms.by_slot, self._rooms.embeddings.version
-            found = self._candidates.similar(snapshot.slot, limit, self._rooms.embeddings, filters)
+            hidden_H = self.candidates.filter.hidden((room,), exclude_streamers)
+            allowed = self.candidates.filter.allowed(filters, now_ms, hidden_H)
+            found = self.candidates.similar(snapshot.slot, limit, self._rooms.embeddings, allowed)
             said = self._chat([slot for slot, _ in found], now_ms)
             least = self._config.reason_least
             return [
@@ -213,16 +204,25 @@ class Recommender:
                 for (slot, score), chat in zip(found, said, strict=True)
             ]
 
-    def _cached(self, viewer: ViewerId, now_ms: int) -> CachedViewer:
-        """The viewer's data in memory; a cold-start viewer's where the version's viewer tower fails."""
+    def viewer(self, viewer: ViewerId, now_ms: int, context: Context | None = None) -> CachedViewer:
+        """The viewer's data in memory; a cold-start viewer's where the version's viewer tower fails.
+
+        context: counts where there is no profile. The caller holds the lock.
+        """
         embeddings = self._rooms.embeddings
         if not isinstance(embeddings, ModelEmbeddings):
-            return self._viewers.of(viewer, now_ms)
+            return self._viewer(viewer, now_ms, context)
         try:
-            return self._viewers.of(viewer, now_ms)
+            return self._viewer(viewer, now_ms, context)
         except Exception as err:  # whatever a version does, a viewer has an answer
             self.failures.note(embeddings.version, err, now_ms)
             return COLD_START
+
+    def _viewer(self, viewer: ViewerId, now_ms: int, context: Context | None) -> CachedViewer:
+        cached = self._viewers.of(viewer, now_ms)
+        if context is None or cached.interests.known:
+            return cached
+        return self._viewers.of_context(context, viewer, now_ms)
 
     def _chat(self, slots: Sequence[int] | NDArray[np.int64], now_ms: int) -> list[int]:
         """Chat messages per minute in each room, as of now."""
@@ -234,65 +234,99 @@ class Recommender:
             raise UnknownRoom(f"room {room[:MAX_ID_LENGTH]!r} is not live; GET /v1/rooms lists the live rooms")
         return snapshot
 
-    def _now_ms(self) -> int:
+    def now_ms(self) -> int:
+        """The time of an answer in ms, with the global lists renewed for it. The caller holds the lock."""
         now_ms = self._clock.now_ms()
         if self._rooms.taken:
             self._forget_ended()
-        if not 0 <= now_ms - self._global_lists.renewed_ms < self._config.renew_ms:  # a clock may be put back
-            self._global_lists.renew(self._rooms, now_ms)
+        if not 0 <= now_ms - self.global_lists.renewed_ms < self._config.renew_ms:  # a clock may be put back
+            self.global_lists.renew(self._rooms, now_ms)
         return now_ms
 
     def _forget_ended(self) -> None:
         """Clears what is computed by slot where a new room took the slot: it is not as hot as the room before."""
         slots_N = np.array([*self._rooms.taken], np.int64)
         self._rooms.taken.clear()
-        self._global_lists.forget(slots_N)
+        self.global_lists.forget(slots_N)
         self._ranking.forget(slots_N)
 
-    def _answer(self, query: Query, cached: CachedViewer, now_ms: int, items: list[Item]) -> Answer:
-        return Answer(
-            request=f"{self._request_prefix}{next(self._requests):012x}",
+    def next_request(self) -> str:
+        """The id of another answer. Any thread."""
+        return f"{self._request_prefix}{next(self._requests):012x}"
+
+    def _answered(self, query: Query) -> tuple[Answer, list[ChosenRoom]]:
+        """An answer without its rooms, and these in order. Notes both where that is wanted."""
+        now_ms = self.now_ms()
+        cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
+        page = None if query.cursor is None else self._pages.open(query.cursor, query.viewer, query.filters)
+        chosen_rooms = self._chosen_rooms(query, cached, now_ms, NONE if page is None else page.slots_H)
+        answer = Answer(
+            request=self.next_request(),
             viewer=query.viewer,
             known=cached.interests.known,
             model_version=self._rooms.embeddings.version,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
-            rooms=items,
+            cursor=UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms),
+            rooms=[],
         )
+        self._shadow.note(query)
+        if self._impressions is not None:
+            self._impressions.note(answer, chosen_rooms)
+        return answer, chosen_rooms
 
-    def _chosen_rooms(self, query: Query, cached: CachedViewer, now_ms: int) -> list[ChosenRoom]:
-        """The chosen rooms in order."""
+    def _cursor(
+        self, query: Query, cached: CachedViewer, page: Page, chosen_rooms: Sequence[ChosenRoom], now_ms: int
+    ) -> str | None:
+        """The cursor after a page of these rooms."""
+        room_filter = self.candidates.filter
+        hidden_H = room_filter.hidden(query.exclude, query.exclude_streamers, cached.interests.room)
+        slots_L = np.array([chosen_room.snapshot.slot for chosen_room in chosen_rooms], np.int64)
+        before_H = np.concatenate([hidden_H, page.slots_H, slots_L])
+        return self._pages.after(page, slots_L, len(room_filter.allowed(query.filters, now_ms, before_H)))
+
+    def _chosen_rooms(
+        self, query: Query, cached: CachedViewer, now_ms: int, shown_H: NDArray[np.int64]
+    ) -> list[ChosenRoom]:
+        """The chosen rooms in order. shown_H: those of earlier pages."""
         rooms = self._rooms
-        scored = self._scoring.surely(query, cached, rooms.embeddings, now_ms)
-        categories_K = rooms.category_N[scored.slots_K]
+        scored = self.scoring.surely(query, cached, rooms.embeddings, now_ms, shown_H)
         chosen = diversity.diversify(
             scored.values_K,
             rooms.streamer_N[scored.slots_K],
-            categories_K,
+            rooms.category_N[scored.slots_K],
             limit=query.limit,
             streamer_cost=self._config.streamer_cost,
             category_cost=self._config.category_cost,
         )
-        places_L = np.array(chosen, np.int64)
+        return self.chosen(scored, np.array(chosen, np.int64), cached, explain=query.explain)
+
+    def chosen(
+        self, scored: Scored, places_L: NDArray[np.int64], cached: CachedViewer, *, explain: bool
+    ) -> list[ChosenRoom]:
+        """The scored rooms at these places, in this order, each with its reason. The caller holds the lock."""
+        rooms = self._rooms
         slots_L, scores = scored.slots_K[places_L], scored.scores_K[places_L].tolist()
         sources = scored.causes(places_L)
         likes = self._likes(cached, slots_L, sources)
-        said = _as_whole(self._global_lists.chat_per_minute_N[slots_L])
+        said = _as_whole(self.global_lists.chat_per_minute_N[slots_L])
         chosen_rooms = []
         for slot, score, position, source, like, chat in zip(
-            slots_L.tolist(), scores, chosen, sources, likes, said, strict=True
+            slots_L.tolist(), scores, places_L.tolist(), sources, likes, said, strict=True
         ):
             snapshot = rooms.by_slot.get(slot)
             if snapshot is None:  # the last check: is it live?
                 self._metrics.count("dead_rooms_returned_total")
                 continue
-            terms = scored.terms(position) if query.explain else UNSET
+            terms = scored.terms(position) if explain else UNSET
             about = like if source == "similar" else scored.origin if source == "others" else ""
             own = (
                 source == "similar" and like == snapshot.state.streamer
             )  # then the reason is to have been there before
             if own or source == "visited":
                 source = "followed" if snapshot.state.streamer in cached.interests.followed else "visited"  # noqa: PLW2901
+            elif source == "language" and language_key(snapshot.state.language) in cached.interests.preferred:
+                source = "preferred"  # noqa: PLW2901
             chosen_room = ChosenRoom(snapshot, score, source, chat_per_minute=chat, about=about, terms=terms)
             chosen_rooms.append(
                 chosen_room

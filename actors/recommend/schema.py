@@ -7,49 +7,30 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from streaming.events import MAX_ID_LENGTH, Id, Label, Language
+from actors.requests.context import Context
+from actors.requests.cursor import Cursor
+from actors.requests.filters import NO_FILTERS, Filters
+from streaming.events import MAX_ID_LENGTH, Id
 
 MAX_LIMIT = 100
 MAX_EXCLUDED = 1_000
+MAX_GIVEN = 1_000
+MAX_EXCLUDED_STREAMERS = 200  # with MAX_EXCLUDED rooms, what a body of http.max_body_bytes holds in any script
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="how many rooms to return at most", examples=[20])]
-Mature = bool | Literal["any"]
 ReasonSource = Literal[
-    "visited", "followed", "similar", "category", "language", "trending", "popular", "new", "others", "live"
+    "visited",
+    "followed",
+    "similar",
+    "category",
+    "language",
+    "preferred",
+    "trending",
+    "popular",
+    "new",
+    "others",
+    "live",
 ]
-
-
-LanguageFilter = Annotated[
-    Language,
-    Meta(
-        min_length=1,
-        description='a language tag; "pt" finds "pt-BR" and "PT_br" too, "pt-BR" no other region',
-        examples=["pt"],
-    ),
-]
-CategoryFilter = Annotated[
-    Label,
-    Meta(
-        min_length=1,
-        description="the whole name of a category; letter case and Unicode form aside",
-        examples=["Just Chatting"],
-    ),
-]
-MatureFilter = Annotated[
-    Mature | None,
-    Meta(
-        description='true: only rooms for adults; "any": these too; else none, unless recommend.show_mature says so',
-        examples=["any"],
-    ),
-]
-
-
-class Filters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which rooms may be returned; a filter left out lets every room through."""
-
-    language: LanguageFilter | None = None
-    category: CategoryFilter | None = None
-    mature: MatureFilter = None
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,7 +39,19 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     viewer: Id
     limit: Limit = 20
     exclude: Annotated[list[Annotated[str, Meta(max_length=MAX_ID_LENGTH)]], Meta(max_length=MAX_EXCLUDED)] = []
-    filters: Filters = Filters()
+    exclude_streamers: Annotated[tuple[Id, ...], Meta(max_length=MAX_EXCLUDED_STREAMERS)] = ()  # none of their rooms
+    filters: Filters = NO_FILTERS
+    context: Context | None = None
+    cursor: Cursor | None = None
+    explain: bool = False
+
+
+class RankQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who asks for the order of which rooms."""
+
+    viewer: Id
+    rooms: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=MAX_GIVEN)]
+    context: Context | None = None
     explain: bool = False
 
 
@@ -106,4 +99,18 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
     generated_at_ms: int
     live_rooms: int
+    cursor: str | UnsetType | None = UNSET  # for the next page, null after the last; where pages were asked for
+    rooms: list[Item]
+
+
+class RankAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The given rooms in order, best first: every live one, mature or not. `not_live`: the others, as given."""
+
+    request: str
+    viewer: str
+    known: bool  # whether the viewer's profile was at hand; without it this is a cold-start viewer
+    model_version: str
+    generated_at_ms: int
+    live_rooms: int
+    not_live: list[str]
     rooms: list[Item]

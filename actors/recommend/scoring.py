@@ -15,11 +15,13 @@ from numba import types
 from numpy.typing import NDArray
 
 from actors.recommend.baseline_score import Company, Score, ScoreInputs
-from actors.recommend.candidates import ENOUGH, NO_FILTERS, NONE, Candidates
+from actors.recommend.candidates import ENOUGH, Candidates
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, Reasons
 from actors.recommend.schema import Query, ReasonSource
 from actors.recommend.viewer_cache import CachedViewer
+from actors.requests.filters import NO_FILTERS
+from actors.requests.room_filter import NONE, Slots
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from streaming.errors import VersionError
@@ -124,18 +126,52 @@ class Scoring:
         """
         offer = self._offer(query, cached, embeddings, now_ms)
         if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and len(offer.slots_N):
-            return self._by_model(offer, cached, embeddings, query.limit, now_ms)
+            return self._by_model(offer, cached, embeddings, now_ms, limit=query.limit)
         return self._by_terms(offer, cached, now_ms)
 
-    def surely(self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int) -> Scored:
+    def surely(
+        self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int, shown_H: Slots = NONE
+    ) -> Scored:
         """The scored rooms for a query, come what may: where the version fails, that is noted, and the baseline scores.
 
+        shown_H: live rooms of earlier pages, which do not come again.
         To score then takes no more time than with the baseline ranker in force: the candidates are there already.
         """
-        offer = self._offer(query, cached, embeddings, now_ms)
+        offer = self._offer(query, cached, embeddings, now_ms, shown_H)
+        return self._surely(offer, cached, embeddings, now_ms, limit=query.limit)
+
+    def given(
+        self, slots_G: NDArray[np.int64], cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int
+    ) -> Scored:
+        """The scored rooms with these live ones among them, come what may; a ranker gets all of these.
+
+        The others are what a request without filters chooses from. So a reason is what a room has above the same
+        average as there, and a ranker's probability is one among the same rooms, whatever else is given.
+        """
+        candidates, visited = self._candidates, cached.visited
+        others_R = self._offer(Query(viewer="-"), cached, embeddings, now_ms).slots_N
+        if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and self._ranked:
+            others_R = others_R[: self._ranked]
+        slots_N = np.concatenate([others_R, slots_G, visited.slots_V])
+        shown_K = candidates.among(slots_N, slots_N[: len(others_R) + len(slots_G)])
+        alike_N = candidates.alike(cached.query_E, embeddings.index)  # anew: in an offer mature rooms' are set apart
+        offer = self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms)
+        return self._surely(offer, cached, embeddings, now_ms, limit=len(offer.slots_N), among_R=others_R)
+
+    def _surely(
+        self,
+        offer: _Offer,
+        cached: CachedViewer,
+        embeddings: LiveEmbeddings,
+        now_ms: int,
+        *,
+        limit: int,
+        among_R: NDArray[np.int64] | None = None,
+    ) -> Scored:
+        """The scored candidates; where the version fails, that is noted, and the baseline scores."""
         if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and len(offer.slots_N):
             try:
-                scored = self._by_model(offer, cached, embeddings, query.limit, now_ms)
+                scored = self._by_model(offer, cached, embeddings, now_ms, limit=limit, among_R=among_R)
             except Exception as err:  # whatever a version does, a viewer has an answer
                 self._failures.note(embeddings.version, err, now_ms)
             else:
@@ -144,21 +180,37 @@ class Scoring:
                 return scored
         return self._by_terms(offer, cached, now_ms)
 
-    def _offer(self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int) -> _Offer:
-        candidates, interests, visited = self._candidates, cached.interests, cached.visited
+    def _offer(
+        self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int, shown_H: Slots = NONE
+    ) -> _Offer:
+        candidates, interests, visited, filters = self._candidates, cached.interests, cached.visited, query.filters
         alike_N = candidates.alike(cached.query_E, embeddings.index)
-        nearest = candidates.nearest(alike_N, query.filters)
-        hidden_H = candidates.hidden(query.exclude, interests.room)
+        nearest = candidates.nearest(alike_N, filters)
+        hidden_H = candidates.filter.hidden(query.exclude, query.exclude_streamers, interests.room)
+        if len(shown_H):
+            hidden_H = np.union1d(hidden_H, shown_H)
         slots_N = shown_K = NONE
-        if query.filters == NO_FILTERS:
+        if filters is NO_FILTERS or filters == NO_FILTERS:
             slots_N = candidates.union(visited, interests, nearest)
-            shown_K = candidates.may_be_shown(slots_N, query.filters, hidden_H)
-        most = candidates.num_open(query.filters, hidden_H)
-        if len(shown_K) < max(ENOUGH, 2 * len(query.exclude)) and len(shown_K) < most:
-            slots_N = candidates.union_allowed(visited, interests, alike_N, query.filters, hidden_H)
-            shown_K = candidates.may_be_shown(slots_N, query.filters, hidden_H)
-        company = self._score.company(interests, now_ms)
-        slots_K, scores_K = self._score.of(slots_N, shown_K, cached.affinity, alike_N, visited, company=company)
+            shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
+        most = candidates.filter.num_open(filters, hidden_H)
+        if len(shown_K) < max(ENOUGH, 2 * max(len(query.exclude), len(hidden_H))) and len(shown_K) < most:
+            allowed = candidates.filter.allowed(filters, now_ms, hidden_H)
+            slots_N = candidates.union_allowed(visited, interests, alike_N, allowed)
+            shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
+        return self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms)
+
+    def _scored_offer(
+        self,
+        slots_N: NDArray[np.int64],
+        shown_K: NDArray[np.int64],
+        cached: CachedViewer,
+        alike_N: Floats | None,
+        now_ms: int,
+    ) -> _Offer:
+        """The candidates at positions shown_K, the baseline's best first. slots_N ends with those visited."""
+        company = self._score.company(cached.interests, now_ms)
+        slots_K, scores_K = self._score.of(slots_N, shown_K, cached.affinity, alike_N, cached.visited, company=company)
         units_K = np.rint(scores_K.astype(np.float64) * UNITS)
         order_K = (-units_K - self._candidates.ties(slots_K)).argsort()
         return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company)
@@ -177,9 +229,17 @@ class Scoring:
         return Scored(slots_K, values_K, values_K, terms, causes, origin=cached.interests.origin or "")
 
     def _by_model(
-        self, offer: _Offer, cached: CachedViewer, embeddings: ModelEmbeddings, limit: int, now_ms: int
+        self,
+        offer: _Offer,
+        cached: CachedViewer,
+        embeddings: ModelEmbeddings,
+        now_ms: int,
+        *,
+        limit: int,
+        among_R: NDArray[np.int64] | None = None,
     ) -> Scored:
-        block = self._ranked or len(offer.slots_N)
+        """among_R: rooms among which probabilities are, and all candidates are ranked at once; None: block by block."""
+        block = len(offer.slots_N) if among_R is not None else self._ranked or len(offer.slots_N)
         slots_N = offer.slots_N[: -(-limit // block) * block]
         asked = self._ranking.rank(embeddings, slots_N, cached, now_ms)
         ranked = asked.rooms
@@ -191,6 +251,11 @@ class Scoring:
             best_K = np.concatenate([best_K, more_K + start])
             odds_K = np.concatenate([odds_K, more_odds_K - APART * (start // block)])
             enter_K = np.concatenate([enter_K, more_enter_K])
+        scale = 1.0
+        if among_R is not None and len(among_R):
+            alone = self._ranking.rank(embeddings, among_R, cached, now_ms).rooms
+            scale = float(alone.enter_N.sum()) / max(float(ranked.enter_N[np.isin(slots_N, among_R)].sum()), LEAST)
+            enter_K = np.rint(np.minimum(ranked.enter_N[best_K] * scale, 1) * UNITS) / UNITS
         if len(best_K) < len(slots_N):
             raise VersionError(f"version {embeddings.version} scores rooms with what is not a number")
 
@@ -198,7 +263,7 @@ class Scoring:
             at = best_K[place]
             slot = int(slots_N[at])
             return {
-                "enter": float(ranked.enter_N[at]),
+                "enter": float(ranked.enter_N[at]) * scale,
                 "stay": float(ranked.stay_N[at]),
                 "interact": float(ranked.interact_N[at]),
                 "dot": float(embeddings.rooms.vectors_NE[slot] @ cached.viewer.vector_E) if cached.viewer else 0.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,15 @@ from actors.recommend.viewer_taste import (
     likened,
     reading_of,
 )
+from actors.requests.context import Context
+from actors.requests.context_profile import preferred_languages, profile_of
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from actors.state.room_table import EndedRoom, RoomSnapshot, RoomTable
 from actors.state.table_reader import Tables
 from streaming.errors import RecordError
 from streaming.events import RoomState, ViewerId, ViewerProfile, Visit
 from streaming.metrics import Metrics
+from training.content.spelling import language_key
 from training.features.viewer_columns import ProfileReader
 from training.features.visit_sequence import PastVisits, past_visits
 from training.inference.interface import RoomEmbeddings, ServedViewer, ViewerPast
@@ -152,6 +155,19 @@ class ViewerCache:
             self._ask_tower(other, embeddings, abouts_of(profile.visits, self._rooms), now_ms)
         return other
 
+    def of_context(self, context: Context, viewer: ViewerId, now_ms: int) -> CachedViewer:
+        """A viewer without a profile, as one who visited the recent rooms just now; not cached.
+
+        The preferred language counts as their most visited one, whatever they visited.
+        """
+        rooms = self._rooms
+        preferred = preferred_languages(context, rooms)
+        if not context.recent:
+            interests = InterestProfile(known=False, languages=dict.fromkeys(preferred, 1.0), preferred=preferred)
+            return CachedViewer(interests, Affinity(interests, rooms, self._weights))
+        profile = profile_of(context, viewer, rooms, rooms.lately.event_now_ms(now_ms))
+        return self._built(profile, None, None, now_ms, preferred)
+
     def recent(self, most: int) -> Mapping[ViewerId, CachedViewer]:
         """The viewers read last, the newest first, at most `most`."""
         return {viewer: self._cached[viewer] for viewer, _ in zip(reversed(self._cached), range(most), strict=False)}
@@ -166,11 +182,24 @@ class ViewerCache:
 
     def _read(self, viewer: ViewerId, raw: bytes, before: CachedViewer | None, now_ms: int) -> CachedViewer | None:
         """Reads a viewer; None: the profile cannot be decoded. before: the cached data, perhaps of an older profile."""
-        rooms, embeddings = self._rooms, self._rooms.embeddings
         kept = before.kept if before is not None and before.raw is raw else None
         profile = self._decode(viewer, raw) if kept is None else kept.profile
         if profile is None:
             return None
+        cached = self._built(profile, before, kept, now_ms)
+        cached.raw = raw
+        return cached
+
+    def _built(
+        self,
+        profile: ViewerProfile,
+        before: CachedViewer | None,
+        kept: KeptProfile | None,
+        now_ms: int,
+        preferred: frozenset[str] | None = None,
+    ) -> CachedViewer:
+        """A viewer from a profile. before: the cached data. preferred: of a viewer whom the platform does not know."""
+        rooms, embeddings = self._rooms, self._rooms.embeddings
         event_now_ms, reading = rooms.lately.event_now_ms(now_ms), None
         if isinstance(embeddings, ModelEmbeddings):
             kept = self._kept(profile, embeddings, kept, event_now_ms)
@@ -186,10 +215,14 @@ class ViewerCache:
             content=reading is None,
             presence_ms=self._presence_ms,
         )
+        if preferred is not None:
+            languages = {language_key(language): share for language, share in interests.languages.items()}
+            languages |= dict.fromkeys(preferred, 1.0)
+            interests = replace(interests, known=False, languages=languages, preferred=preferred)
         cached = CachedViewer(
             interests, Affinity(interests, rooms, self._weights), query_E=interests.query_E, likened=interests.likened
         )
-        cached.raw, cached.read_ms, cached.basis = raw, now_ms, rooms.basis_version
+        cached.read_ms, cached.basis = now_ms, rooms.basis_version
         if isinstance(embeddings, ModelEmbeddings):
             cached.kept = kept
             self._ask_tower(cached, embeddings, abouts, now_ms)

@@ -86,6 +86,7 @@ class InterestProfile:
     top_categories: tuple[str, ...] = ()  # largest share first
     room: RoomId | None = None  # where the viewer is now
     origin: StreamerId | None = None  # with whom the viewer was last
+    preferred: frozenset[str] = frozenset()  # keys of languages that were asked for, and not watched
     likened: Likened = NOBODY  # whose rooms the content comes from, for the reason; with a model in viewer_cache.py
 
 

@@ -1,4 +1,4 @@
-"""The numbers that stand for labels (category, language, streamer) in columns. Never forgets one in use."""
+"""The numbers that stand for labels (category, language, streamer, tag) in columns. Never forgets one in use."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class LabelIds:
     Producers choose the labels, so they are unbounded over time; those in use are bounded by the live rooms.
     """
 
-    def __init__(self, key: Callable[[str], str] = str) -> None:
-        """key: gives the same string for all spellings of one label."""
+    def __init__(self, key: Callable[[str], str] = str, *, first: int = 0) -> None:
+        """key: gives the same string for all spellings of one label. first: the least number."""
         self._key = key
         self._numbers: dict[str, int] = {}
-        self._uses: list[int] = []
+        self._uses: list[int] = [0] * first
         self._free: list[int] = []
         self.total = 0  # uses of all labels
         self.epoch = 0  # changes whenever a label gets a number

@@ -6,6 +6,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
@@ -19,7 +20,7 @@ from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.label_ids import LabelIds
 from actors.state.room_embeddings import ContentEmbeddings, LiveEmbeddings, ModelEmbeddings
 from actors.state.roster import Roster
-from streaming.events import RoomId, RoomState
+from streaming.events import MAX_TAGS, RoomId, RoomState
 from training.content.content_vector import content_vectors
 from training.content.spelling import category_key, language_key
 from training.features.room_columns import LiveRooms
@@ -53,6 +54,11 @@ class RoomSnapshot:
         """Viewers in the room now, according to the events."""
         return max(0, self.state.entered - self.state.left)
 
+    @property
+    def saw_ms(self) -> int:
+        """The time of the newest text that the room's vector saw, chat or title, in ms."""
+        return max(self.state.segment_end_ms, self.state.described_at_ms)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EndedRoom:
@@ -84,6 +90,7 @@ class RoomTable:
         self.roster = Roster()
         self.ended: OrderedDict[RoomId, EndedRoom] = OrderedDict()
         self.categories, self.languages, self.streamers = LabelIds(category_key), LabelIds(language_key), LabelIds()
+        self.tags = LabelIds(category_key, first=1)
         self.lately = LiveRooms(max_rooms)
         # zero pages cost nothing until a room has the row, so the columns too grow without copying
         self.live_N = np.zeros(max_rooms, np.bool_)
@@ -94,10 +101,13 @@ class RoomTable:
             max_rooms, np.float32
         )  # APART for mature rooms: subtracted from cosines, it puts them last
         self.tie_N = np.zeros(max_rooms)  # 0..1, from the room's id: breaks ties, the same in every replica
+        self.id_hash_N = np.zeros(max_rooms, np.uint64)  # of the room's id, the same in every replica
         self.category_N = np.zeros(max_rooms, np.int32)
         self.language_N = np.zeros(max_rooms, np.int32)
         self.streamer_N = np.zeros(max_rooms, np.int32)
         self.started_ms_N = np.zeros(max_rooms, np.int64)
+        self.saw_ms_N = np.zeros(max_rooms, np.int64)  # the newest text that the room's vector saw
+        self.tags_NT = np.zeros((max_rooms, MAX_TAGS), np.int32)  # numbers of the room's tags, then 0
         self.audience_N = np.zeros(max_rooms, np.float32)
 
     def __len__(self) -> int:
@@ -207,6 +217,7 @@ class RoomTable:
         del self.by_slot[snapshot.slot]
         self.roster.leave(snapshot.state.streamer, room)
         self._leave_columns(snapshot)
+        self._tag(snapshot.slot, snapshot.state.tags, ())
         self.live_N[snapshot.slot] = self.general_N[snapshot.slot] = False
         self.lately.clear(snapshot.slot)
         self.index.clear(np.array([snapshot.slot]))
@@ -220,6 +231,7 @@ class RoomTable:
         if held is not None:
             slot: int | None = held.slot
             self._leave_columns(held)
+            self._tag(held.slot, held.state.tags, state.tags)
             if held.state.streamer != state.streamer:
                 self.roster.leave(held.state.streamer, state.room)
         else:
@@ -230,6 +242,9 @@ class RoomTable:
             self.num_taken += 1
             self.taken_N[slot] = self.num_taken
             self.taken.add(slot)
+            name = state.room.encode("utf-8", "surrogatepass")
+            self.id_hash_N[slot] = int.from_bytes(blake2b(name, digest_size=8).digest(), "little")
+            self._tag(slot, (), state.tags)
         unchanged = held is not None and _vectors(held.state) == _vectors(state)
         snapshot = RoomSnapshot(slot, state, held.servable_ms if held is not None and unchanged else now_ms)
         self.snapshots[state.room] = self.by_slot[slot] = snapshot
@@ -248,6 +263,7 @@ class RoomTable:
         self.num_general += not state.mature
         self.tie_N[slot] = zlib.crc32(state.room.encode("utf-8", "surrogatepass")) / 2**32
         self.started_ms_N[slot] = state.started_at_ms
+        self.saw_ms_N[slot] = snapshot.saw_ms
         self.audience_N[slot] = snapshot.audience
         self.lately.set(slot, state)
         self.lately.hear(slot, state)
@@ -259,6 +275,16 @@ class RoomTable:
         self.categories.give(state.category)
         self.languages.give(state.language)
         self.streamers.give(state.streamer)
+
+    def _tag(self, slot: int, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+        """Replaces the tags of a slot. Most states of a room have those of the state before."""
+        if before == after:
+            return
+        for tag in before[:MAX_TAGS]:
+            self.tags.give(tag)
+        numbers = [self.tags.take(tag) for tag in after[:MAX_TAGS]]
+        self.tags_NT[slot] = 0
+        self.tags_NT[slot, : len(numbers)] = numbers
 
 
 class _Changes(NamedTuple):

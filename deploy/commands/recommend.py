@@ -9,11 +9,14 @@ import msgspec
 import typer
 from msgspec import UNSET
 
-from actors.recommend.schema import Answer, Filters, Item, Mature, Query
+from actors.recommend.schema import Answer, Item, Query
+from actors.requests.context import Context
+from actors.requests.filters import Filters, Mature
 from deploy.commands.command_line import settings_of
 from deploy.http.client import Client
 from deploy.terminal.columns import Column, table
 from deploy.terminal.console import console, one_line, say_json
+from streaming.errors import RequestError
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -25,6 +28,8 @@ examples:
   tidecast recommend viewer-1 --explain      and what each score is the sum of
   tidecast recommend viewer-1 --watch        asked anew every second until Ctrl-C
   tidecast recommend nobody --language pt --limit 5
+  tidecast recommend nobody --tag retro --max-audience 50 --max-age 3600
+  tidecast recommend nobody --recent room-7 --recent streamer-3 --prefer-language pt
   tidecast recommend viewer-1 --json         the answer as it comes
 
 fresh: how old the newest text is that the room's vector saw. A viewer without a profile is a cold-start viewer.
@@ -55,7 +60,28 @@ def run(
     mature: Annotated[
         Literal["none", "only", "any"] | None, typer.Option(help="mature rooms: none, only these, or any room")
     ] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="only rooms with this tag; repeatable")] = None,
+    tags_match: Annotated[
+        Literal["all", "any"], typer.Option(help="whether a room must have every --tag, or any of them")
+    ] = "all",
+    min_audience: Annotated[int | None, typer.Option(metavar="N", help="only rooms with so many viewers")] = None,
+    max_audience: Annotated[int | None, typer.Option(metavar="N", help="only rooms with at most so many")] = None,
+    min_age: Annotated[int | None, typer.Option(metavar="S", help="only rooms that began so many seconds ago")] = None,
+    max_age: Annotated[int | None, typer.Option(metavar="S", help="only rooms that began at most so long ago")] = None,
+    max_receipt_age: Annotated[
+        int | None, typer.Option(metavar="MS", help="only rooms whose newest text is at most so old")
+    ] = None,
     exclude: Annotated[list[str] | None, typer.Option(metavar="ROOM", help="not this room; repeatable")] = None,
+    exclude_streamer: Annotated[
+        list[str] | None, typer.Option(metavar="STREAMER", help="no room of this streamer; repeatable")
+    ] = None,
+    recent: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="a room or streamer where an unknown viewer was, the latest first; repeatable"),
+    ] = None,
+    prefer_language: Annotated[
+        str | None, typer.Option(metavar="TAG", help="rooms in this language first, for an unknown viewer")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="show what each score is the sum of")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="ask again every second until Ctrl-C")] = False,
     json: Annotated[bool, typer.Option("--json", help="the answer as one JSON object per line")] = False,
@@ -64,11 +90,28 @@ def run(
 
     http = settings_of(context).http
     client = Client(http.url, token=http.token)
+    try:
+        filters = Filters(
+            language=language,
+            category=category,
+            mature=MATURE.get(mature),
+            tags=tuple(tag or ()),
+            tags_match=tags_match,
+            min_audience=min_audience,
+            max_audience=max_audience,
+            min_age_s=min_age,
+            max_age_s=max_age,
+            max_receipt_age_ms=max_receipt_age,
+        )
+    except ValueError as err:
+        raise RequestError(str(err), field="filters", allowed="bounds between which a room can be") from err
     query = Query(
         viewer=viewer,
         limit=limit,
         exclude=exclude or [],
-        filters=Filters(language=language, category=category, mature=MATURE.get(mature)),
+        exclude_streamers=tuple(exclude_streamer or ()),
+        filters=filters,
+        context=Context(recent=tuple(recent or ()), language=prefer_language),
         explain=explain,
     )
     if watch:

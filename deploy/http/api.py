@@ -27,7 +27,7 @@ from deploy.http.body import CLOSE, Bodies
 from deploy.http.cors import Cors
 from deploy.http.problem import CONTENT_TYPE, Problem, RefusedError, problem
 from deploy.http.route import Request, Response, Route
-from streaming.errors import RequestError, UnknownRoom
+from streaming.errors import RequestError, UnknownRoom, UnknownViewer
 from streaming.metrics import Metrics
 
 LOGGER = logging.getLogger(__name__)
@@ -134,13 +134,15 @@ class Api:
             return self._wrong(problem(HTTPStatus.BAD_REQUEST, str(err), field=err.field, allowed=err.allowed))
         except UnknownRoom as err:
             return self._wrong(problem(HTTPStatus.NOT_FOUND, str(err), field="room", allowed="a room that is live"))
+        except UnknownViewer as err:
+            return self._wrong(problem(HTTPStatus.NOT_FOUND, str(err), field="viewer", allowed="a viewer with events"))
         except Exception:
             LOGGER.exception("%s %s failed", scope["method"], route.path)
             detail = "something went wrong here; it is in the log of the replica"
             return self._wrong(problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
 
     async def _handle(self, route: Route, scope: Scope, receive: Receive, path: Mapping[str, str]) -> Response:
-        """Checks and handles a request. Raises RefusedError, RequestError, UnknownRoom."""
+        """Checks and handles a request. Raises RefusedError, RequestError, UnknownRoom, UnknownViewer."""
         headers, key = scope.get("headers", ()), ""
         if self._access is not None and route.scope is not None:
             key = self._access.require(headers, route.scope)

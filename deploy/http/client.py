@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
+from msgspec import UnsetType
 
-from actors.recommend.schema import Answer, Query, Room
+from actors.answers.schema import SeenViewer
+from actors.recommend.schema import Answer, Item, Query, RankAnswer, RankQuery, Room
 from deploy.http.problem import Problem
+from deploy.http.routes.batch import BatchAnswer, BatchResult
 from deploy.http.status import Readiness, SystemStatus
-from streaming.errors import RequestError, TidecastError, UnknownRoom
+from streaming.errors import RequestError, TidecastError, UnknownRoom, UnknownViewer
 
 T = TypeVar("T")
 
@@ -42,13 +46,38 @@ class Client:
         """Rooms for a viewer. Raises NotUp, RequestError."""
         return self._answers.ask("POST", "/v1/recommend", Answer, msgspec.json.encode(query))
 
+    def pages(self, query: Query) -> Iterator[Answer]:
+        """Rooms for a viewer page by page, each of `limit`; no room comes twice. Raises NotUp, RequestError."""
+        cursor: str | UnsetType | None = ""
+        while isinstance(cursor, str):
+            answer = self.recommend(msgspec.structs.replace(query, cursor=cursor))
+            yield answer
+            cursor = answer.cursor
+
+    def recommend_batch(self, queries: Sequence[Query]) -> list[BatchResult]:
+        """What came of each query, in order: an answer or a problem. Raises NotUp, RequestError."""
+        body = msgspec.json.encode({"queries": queries})
+        return self._answers.ask("POST", "/v1/recommend:batch", BatchAnswer, body).results
+
+    def rank(self, query: RankQuery) -> RankAnswer:
+        """Given rooms for a viewer, best first. Raises NotUp, RequestError."""
+        return self._answers.ask("POST", "/v1/rank", RankAnswer, msgspec.json.encode(query))
+
     def rooms(self, **parameters: str | int) -> list[Room]:
         """Live rooms, largest audience first. Raises NotUp, RequestError."""
         return self._answers.ask("GET", f"/v1/rooms?{urlencode(parameters)}", list[Room])
 
+    def trending(self, **parameters: str | int) -> list[Item]:
+        """Live rooms that most viewers come to now. Raises NotUp, RequestError."""
+        return self._answers.ask("GET", f"/v1/trending?{urlencode(parameters)}", list[Item])
+
     def room(self, room: str) -> Room:
         """One live room. Raises NotUp, UnknownRoom."""
         return self._answers.ask("GET", f"/v1/rooms/{quote(room, safe='')}", Room)
+
+    def viewer(self, viewer: str) -> SeenViewer:
+        """A viewer as the platform sees them. Raises NotUp, UnknownViewer."""
+        return self._answers.ask("GET", f"/v1/viewers/{quote(viewer, safe='')}", SeenViewer)
 
     def readiness(self) -> Readiness:
         """The readiness of whichever replica answers; not ready is an answer too. Raises NotUp."""
@@ -82,7 +111,7 @@ class _Door:
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
 
     def ask(self, method: str, path: str, kind: type[T], body: bytes | None = None, also: int = 200) -> T:
-        """The decoded answer of status 200 or `also`. Raises NotUp, UnknownRoom, RequestError."""
+        """The decoded answer of status 200 or `also`. Raises NotUp, UnknownRoom, UnknownViewer, RequestError."""
         status, answer = self.send(method, path, body)
         try:
             if status in (http.client.OK, also):
@@ -93,7 +122,7 @@ class _Door:
         if status in NOT_NOW:
             raise NotUp(wrong.detail)
         if status == http.client.NOT_FOUND:
-            raise UnknownRoom(wrong.detail)
+            raise UnknownViewer(wrong.detail) if wrong.field == "viewer" else UnknownRoom(wrong.detail)
         if status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
             raise NoAccess(f"{wrong.detail}. This command sends the key in http.token (TIDECAST_HTTP__TOKEN)")
         raise RequestError(wrong.detail, field=wrong.field or "", allowed=wrong.allowed or "")

@@ -22,7 +22,10 @@ DESCRIPTION = (
 
 PATH_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
 # what each parameter of a path is, with an example
-PATH_PARAMETERS = {"room": ("the id of a room that is live, percent-encoded", "room-1")}
+PATH_PARAMETERS = {
+    "room": ("the id of a room that is live, percent-encoded", "room-1"),
+    "viewer": ("the id of a viewer, percent-encoded", "viewer-1"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from deploy.http.access import Access
 from deploy.http.api import Api
 from deploy.http.keys import KeyRing
 from deploy.http.routes.intake import intake_routes
-from deploy.http.routes.public import routes
+from deploy.http.routes.public import Behind, routes
 from deploy.http.status import MEASURED, Readiness, judge, troubles_of
 from deploy.serve.encoder_batching import Merger, RemoteEncoder
 from deploy.serve.profile_lookup import Lookup
@@ -262,11 +262,22 @@ class RecommenderReplica(Replica):
                 raise WorkerDied(f"the thread {thread.name} of {self.member} has ended")
 
     def __serve_build_asgi_app__(self) -> Api:
+        from actors.answers.given_rooms import GivenRooms  # noqa: PLC0415  a process imports what it runs
+        from actors.answers.seen_viewers import SeenViewers  # noqa: PLC0415
+        from actors.answers.trending import Trending  # noqa: PLC0415
+
         http, access = self.settings.http, self._access
         with_keys = access is not None and access.asks_for_keys
-        taking = intake_routes(self._intake, self.settings.intake, http.host, with_keys=with_keys)
+        behind = Behind(
+            self._recommender,
+            GivenRooms(self._recommender),
+            Trending(self._recommender),
+            SeenViewers(self._recommender),
+            self._lookup,
+            intake_routes(self._intake, self.settings.intake, http.host, with_keys=with_keys),
+        )
         return Api(
-            routes(self._recommender, self.readiness, self._lookup, taking, with_keys=with_keys),
+            routes(behind, self.readiness, with_keys=with_keys),
             http.max_body_bytes,
             self.metrics,
             lambda: self._reader.ready,

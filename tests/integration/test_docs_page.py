@@ -12,13 +12,13 @@ from deploy.http.routes.public import routes
 from streaming.metrics import MemoryMetrics
 from tests.browser import chromium
 from tests.served_api import served
-from tests.unit.deploy.http.called_api import READY, FakeAnswers
+from tests.unit.deploy.http.called_api import READY, FakeAnswers, behind
 
 
 @pytest.fixture
 def page_and_answers() -> Iterator[tuple[str, FakeAnswers]]:
     answers = FakeAnswers()
-    with served(Api(routes(answers, lambda: READY), 2_000_000, MemoryMetrics())) as port:
+    with served(Api(routes(behind(answers), lambda: READY), 2_000_000, MemoryMetrics())) as port:
         yield f"http://127.0.0.1:{port}", answers
 
 

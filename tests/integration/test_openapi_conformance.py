@@ -9,8 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from actors.answers.given_rooms import GivenRooms
+from actors.answers.seen_viewers import SeenViewers
+from actors.answers.trending import Trending
+from actors.intake.intake import TAKEN, Intake
+from actors.settings import IntakeConfig
 from deploy.http.api import Api
-from deploy.http.routes.public import routes
+from deploy.http.routes.intake import intake_routes
+from deploy.http.routes.public import Behind, routes
+from streaming.clock import SystemClock
+from streaming.log.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
 from tests.served_api import served
 from tests.unit.actors.replica import AXES, Replica, axis
@@ -35,7 +43,13 @@ def port() -> Iterator[int]:
             tags=("chess", "chill"),
         )
     replica.viewer("viewer-1", "room-1", "room-2")
-    api = Api(routes(replica.recommender, lambda: READY), 2_000_000, MemoryMetrics(), request_timeout_s=5.0)
+    recommender, clock, metrics = replica.recommender, SystemClock(), MemoryMetrics()
+    intake = Intake(MemoryLog(clock, dict.fromkeys(TAKEN, 2)), IntakeConfig(), clock, metrics)
+    taking = intake_routes(intake, IntakeConfig(), "127.0.0.1")
+    behind = Behind(
+        recommender, GivenRooms(recommender), Trending(recommender), SeenViewers(recommender), taking=taking
+    )
+    api = Api(routes(behind, lambda: READY), 2_000_000, metrics, request_timeout_s=5.0)
     with served(api) as port:
         yield port
 

@@ -22,7 +22,7 @@ from deploy.http.routes.public import routes
 from streaming.metrics import MemoryMetrics
 from tests.served_api import served
 from tests.served_proxy import proxy
-from tests.unit.deploy.http.called_api import READY, FakeAnswers
+from tests.unit.deploy.http.called_api import READY, FakeAnswers, behind
 
 HALF_OPEN = 500
 TIMEOUT_S = 2.0
@@ -49,7 +49,7 @@ class Checked:
 @pytest.fixture(scope="module")
 def app() -> Iterator[int]:
     """The port of an Api with answers of its own."""
-    table = routes(FakeAnswers(), lambda: READY)
+    table = routes(behind(FakeAnswers()), lambda: READY)
     api = Api(table, 2_000_000, MemoryMetrics(), request_timeout_s=TIMEOUT_S)
     with served(Checked(api)) as port:
         yield port

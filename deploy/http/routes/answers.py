@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
 from typing import Protocol
 
 import msgspec
 
-from actors.recommend.schema import (
-    Answer,
-    CategoryFilter,
-    Filters,
-    Item,
-    LanguageFilter,
-    Limit,
-    MatureFilter,
-    Query,
-    Room,
-)
+from actors.recommend.schema import Answer, Item, Query, Room
+from actors.requests.filters import Filters
 from deploy.http.openapi import Operation
 from deploy.http.problem import Reader
 from deploy.http.route import GOT, POSTED, Request, Response, Route
+from deploy.http.routes.list_query import ListQuery
 
 EXAMPLE = {"viewer": "viewer-1", "limit": 5, "filters": {"language": "pt", "mature": False}, "explain": True}
-
-
-class ListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which live rooms to list, and how many."""
-
-    limit: Limit = 20
-    language: LanguageFilter | None = None
-    category: CategoryFilter | None = None
-    mature: MatureFilter = None
-
-    @property
-    def filters(self) -> Filters:
-        """The filters for rooms of the list."""
-        return Filters(language=self.language, category=self.category, mature=self.mature)
 
 
 class Answers(Protocol):
@@ -46,13 +24,15 @@ class Answers(Protocol):
     def recommend_json(self, query: Query) -> bytes:
         """The rooms for one viewer: an Answer as JSON."""
 
-    def rooms(self, limit: int, filters: Filters = ...) -> list[Room]:
+    def rooms(self, limit: int, filters: Filters = ..., exclude_streamers: Sequence[str] = ...) -> list[Room]:
         """Live rooms, largest audience first."""
 
     def room(self, room: str) -> Room:
         """One live room. Raises UnknownRoom."""
 
-    def similar(self, room: str, limit: int, filters: Filters = ...) -> list[Item]:
+    def similar(
+        self, room: str, limit: int, filters: Filters = ..., exclude_streamers: Sequence[str] = ...
+    ) -> list[Item]:
         """Rooms like a live room. Raises UnknownRoom."""
 
 
@@ -70,7 +50,7 @@ def answer_routes(answers: Answers, lookup: Lookups | None = None) -> list[Route
     """The routes that answer from the tables of a replica."""
     encode = msgspec.json.Encoder().encode
     asked = Reader(Query, root='a JSON object such as {"viewer": "viewer-1", "limit": 20}')
-    listed = Reader(ListQuery, root="limit, language, category, mature")
+    listed = Reader(ListQuery, root=", ".join(ListQuery.__struct_fields__))
 
     def recommend(request: Request) -> Response | Awaitable[Response]:
         query = asked.json(request.body)
@@ -84,14 +64,14 @@ def answer_routes(answers: Answers, lookup: Lookups | None = None) -> list[Route
 
     def list_rooms(request: Request) -> Response:
         query: ListQuery = listed.parameters(request.parameters)
-        return Response(encode(answers.rooms(query.limit, query.filters)))
+        return Response(encode(answers.rooms(query.limit, query.filters, query.streamers)))
 
     def one_room(request: Request) -> Response:
         return Response(encode(answers.room(request.path["room"])))
 
     def similar(request: Request) -> Response:
         query: ListQuery = listed.parameters(request.parameters)
-        return Response(encode(answers.similar(request.path["room"], query.limit, query.filters)))
+        return Response(encode(answers.similar(request.path["room"], query.limit, query.filters, query.streamers)))
 
     return [
         Route(

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from deploy.http.route import Route
 from deploy.http.routes.answers import Answers, Lookups, answer_routes
+from deploy.http.routes.batch import batch_routes
 from deploy.http.routes.description import description_routes
+from deploy.http.routes.given_rooms import Rankings, given_rooms_routes
 from deploy.http.routes.probes import probe_routes
+from deploy.http.routes.trending import Trends, trending_routes
+from deploy.http.routes.viewers import Viewers, viewer_routes
 from deploy.http.status import Readiness
 
 
-def routes(
-    answers: Answers,
-    readiness: Callable[[], Readiness],
-    lookup: Lookups | None = None,
-    taking: Sequence[Route] = (),
-    *,
-    with_keys: bool = False,
-) -> list[Route]:
-    """Every route of the public port. readiness: gives that of this replica.
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What the routes call. lookup: finds profiles that the replica has let go. taking: routes that take records."""
 
-    taking: the routes that take records. with_keys: callers need keys.
-    """
-    described = [*answer_routes(answers, lookup), *taking, *probe_routes(readiness)]
+    answers: Answers
+    rankings: Rankings
+    trends: Trends
+    viewers: Viewers
+    lookup: Lookups | None = None
+    taking: Sequence[Route] = ()
+
+
+def routes(behind: Behind, readiness: Callable[[], Readiness], *, with_keys: bool = False) -> list[Route]:
+    """Every route of the public port. readiness: gives that of this replica. with_keys: callers need keys."""
+    lookup = behind.lookup
+    described = [
+        *answer_routes(behind.answers, lookup),
+        *batch_routes(behind.answers, lookup),
+        *given_rooms_routes(behind.rankings, lookup),
+        *trending_routes(behind.trends),
+        *viewer_routes(behind.viewers, lookup),
+        *behind.taking,
+        *probe_routes(readiness),
+    ]
     return [*described, *description_routes(described, with_keys=with_keys)]

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.recommend.schema import MAX_EXCLUDED, MAX_LIMIT, Filters
+from actors.recommend.schema import MAX_EXCLUDED, MAX_LIMIT
+from actors.requests.filters import Filters
 from actors.settings import IndexConfig, RecommendConfig
 from actors.versions.swap import Swapper
 from streaming.events import ModelVersion

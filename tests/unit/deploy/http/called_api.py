@@ -11,17 +11,19 @@ from typing import Any
 
 import msgspec
 
+from actors.answers.schema import SeenViewer
 from actors.intake.intake import TAKEN, Intake
-from actors.recommend.candidates import NO_FILTERS
-from actors.recommend.schema import Answer, Filters, Item, Query, Room
+from actors.recommend.schema import Answer, Item, Query, RankQuery, Room
+from actors.requests.filters import NO_FILTERS, Filters
 from actors.settings import IntakeConfig
 from deploy.http.access import Access
 from deploy.http.api import Api
+from deploy.http.route import Route
 from deploy.http.routes.intake import intake_routes
-from deploy.http.routes.public import routes
+from deploy.http.routes.public import Behind, routes
 from deploy.http.status import Readiness
 from streaming.clock import ManualClock
-from streaming.errors import UnknownRoom
+from streaming.errors import UnknownRoom, UnknownViewer
 from streaming.log.log import Log
 from streaming.log.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
@@ -57,17 +59,52 @@ class FakeAnswers:
         )
         return msgspec.json.encode(answer)
 
-    def rooms(self, limit: int, filters: Filters | None = None) -> list[Room]:
-        self.asked.append((limit, filters))
+    def rooms(self, limit: int, filters: Filters = NO_FILTERS, exclude_streamers: Sequence[str] = ()) -> list[Room]:
+        self.asked.append((limit, filters, *exclude_streamers))
         return []
 
     def room(self, room: str) -> Room:
         self.asked.append(room)
         raise UnknownRoom(f"room {room} is not live")
 
-    def similar(self, room: str, limit: int, filters: Filters = NO_FILTERS) -> list[Item]:
-        self.asked.append((room, limit, filters))
+    def similar(
+        self, room: str, limit: int, filters: Filters = NO_FILTERS, exclude_streamers: Sequence[str] = ()
+    ) -> list[Item]:
+        self.asked.append((room, limit, filters, *exclude_streamers))
         return []
+
+
+@dataclass
+class FakeRankings:
+    """Remembers what it was asked."""
+
+    asked: list[Any]
+
+    def rank_json(self, query: RankQuery) -> bytes:
+        self.asked.append(query)
+        return b'{"rooms":[]}'
+
+
+@dataclass
+class FakeTrends:
+    """Remembers what it was asked."""
+
+    asked: list[Any]
+
+    def rooms(self, limit: int, filters: Filters, exclude_streamers: Sequence[str]) -> list[Item]:
+        self.asked.append(("trending", limit, filters, *exclude_streamers))
+        return []
+
+
+@dataclass
+class FakeViewers:
+    """Remembers whom it was asked for, and knows nobody."""
+
+    asked: list[Any]
+
+    def viewer(self, viewer: str) -> SeenViewer:
+        self.asked.append(viewer)
+        raise UnknownViewer(f"viewer {viewer} has no profile")
 
 
 @dataclass
@@ -84,6 +121,12 @@ class FakeLookup:
         await asyncio.sleep(0)
         assert self.answers is not None
         self.fetched.append((viewer, len(self.answers.asked)))
+
+
+def behind(answers: FakeAnswers, lookup: FakeLookup | None = None, taking: Sequence[Route] = ()) -> Behind:
+    """What routes call, of which all remembers what it was asked in one list."""
+    asked = answers.asked
+    return Behind(answers, FakeRankings(asked), FakeTrends(asked), FakeViewers(asked), lookup, taking)
 
 
 @dataclass(frozen=True)
@@ -122,7 +165,7 @@ class Caller:
         self.log = log or MemoryLog(self.clock, dict.fromkeys(TAKEN, 2))
         self.intake = Intake(self.log, config, self.clock, self.metrics)
         taking = intake_routes(self.intake, config, host, with_keys=with_keys)
-        table = routes(self.answers, lambda: readiness, lookup, taking, with_keys=with_keys)
+        table = routes(behind(self.answers, lookup, taking), lambda: readiness, with_keys=with_keys)
         self._api = Api(
             table,
             max_body_bytes,

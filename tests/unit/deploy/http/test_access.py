@@ -13,7 +13,7 @@ from deploy.http.problem import CONTENT_TYPE
 from deploy.http.routes.public import routes
 from streaming.errors import ConfigError
 from streaming.metrics import MemoryMetrics
-from tests.unit.deploy.http.called_api import JSON, READY, Caller, FakeAnswers
+from tests.unit.deploy.http.called_api import JSON, READY, Caller, FakeAnswers, behind
 from tests.unit.deploy.http.test_keys import Ticks, entry
 
 ASK = b'{"viewer":"v"}'
@@ -62,7 +62,7 @@ def test_without_a_known_key_nothing_is_answered(tmp_path: Path, headers: dict[s
 
 
 def test_every_route_with_data_needs_a_key() -> None:
-    table = routes(FakeAnswers(), lambda: READY)
+    table = routes(behind(FakeAnswers()), lambda: READY)
     assert {route.path for route in table if route.scope is None and route.path.startswith("/v1/")} == set()
 
 

@@ -8,12 +8,18 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from actors.recommend.candidates import NO_FILTERS
-from actors.recommend.schema import Filters, Query
+from actors.recommend.schema import MAX_EXCLUDED_STREAMERS, Query, RankQuery
+from actors.requests.context import MAX_RECENT
+from actors.requests.filters import NO_FILTERS, Filters
 from deploy.config.http_settings import HttpConfig
 from deploy.http.problem import CONTENT_TYPE
 from deploy.http.status import Readiness, judge
 from tests.unit.deploy.http.called_api import BEHIND, JSON, READY, Caller, FakeLookup
+
+FIELDS = ", ".join(Query.__struct_fields__)
+FILTERS = (
+    "language, category, mature, tags, tags_match, min_audience, max_audience, min_age_s, max_age_s, max_receipt_age_ms"
+)
 
 
 @pytest.fixture
@@ -38,14 +44,24 @@ def test_a_request_reaches_the_answers_as_a_query(call: Caller) -> None:
         (b'{"viewer":7}', "viewer", "a text of 1 to 128 characters"),
         (b"{}", "viewer", "a text of 1 to 128 characters"),
         (b'{"viewer":"v","filters":{"mature":"no"}}', "filters.mature", "true or false or any"),
-        (b'{"viewer":"v","filters":{"lang":"pt"}}', "filters.lang", "an object with language, category, mature"),
-        (b'{"viewer":"v","foo":1}', "foo", "an object with viewer, limit, exclude, filters, explain"),
+        (b'{"viewer":"v","filters":{"lang":"pt"}}', "filters.lang", f"an object with {FILTERS}"),
+        (b'{"viewer":"v","filters":{"tags":"pt"}}', "filters.tags", "a list of at most 32"),
+        (b'{"viewer":"v","filters":{"tags":[""]}}', "filters.tags[0]", "a text of 1 to 200 characters"),
+        (b'{"viewer":"v","filters":{"tags_match":"none"}}', "filters.tags_match", "one of all, any"),
+        (b'{"viewer":"v","filters":{"min_audience":-1}}', "filters.min_audience", "an integer from 0 to 10000000"),
+        (b'{"viewer":"v","filters":{"max_age_s":1.5}}', "filters.max_age_s", "an integer from 0 to 315360000"),
+        (b'{"viewer":"v","filters":{"min_age_s":9,"max_age_s":8}}', "filters", f"an object with {FILTERS}"),
+        (b'{"viewer":"v","exclude_streamers":[""]}', "exclude_streamers[0]", "a text of 1 to 128 characters"),
+        (b'{"viewer":"v","context":{"country":"BR"}}', "context.country", "an object with recent, language"),
+        (b'{"viewer":"v","context":{"recent":[1]}}', "context.recent[0]", "a text of 1 to 128 characters"),
+        (b'{"viewer":"v","context":{"language":""}}', "context.language", "a text of 1 to 35 characters"),
+        (b'{"viewer":"v","foo":1}', "foo", f"an object with {FIELDS}"),
         (b'{"viewer":"v","exclude":[1]}', "exclude[0]", "a text of 0 to 128 characters"),
         (b'{"viewer":"v","limit":2.5}', "limit", "an integer from 1 to 100"),
         (b'{"viewer":"v","limit":2.5', "limit", "an integer from 1 to 100"),
         (b'{"viewer":"v","explain":1.0}', "explain", "true or false"),
         (b'{"viewer":"v","exclude":' + b"[" * 900, "exclude[0]", "a text of 0 to 128 characters"),
-        (b"[]", "", "an object with viewer, limit, exclude, filters, explain"),
+        (b"[]", "", f"an object with {FIELDS}"),
         (b"not json", "", 'a JSON object such as {"viewer": "viewer-1", "limit": 20}'),
         (b"", "", 'a JSON object such as {"viewer": "viewer-1", "limit": 20}'),
         (b'{"viewer":"\xff"}', "", 'a JSON object such as {"viewer": "viewer-1", "limit": 20}'),
@@ -91,6 +107,35 @@ def test_mature_rooms_are_asked_for_on_every_path(call: Caller, text: str, matur
     call("POST", "/v1/recommend", b'{"viewer":"v","filters":{"mature":%b}}' % msgspec.json.encode(mature))
     assert call.answers.asked == [(20, wanted), ("a", 20, wanted), Query(viewer="v", filters=wanted)]
     assert call("GET", "/v1/rooms?mature=some").json["allowed"] == "true or false or any"
+
+
+def test_every_wish_reaches_the_lists(call: Caller) -> None:
+    wishes = "min_audience=1&max_audience=9&min_age_s=2&max_age_s=8&max_receipt_age_ms=7&exclude_streamers=s%201,s2,"
+    call("GET", f"/v1/rooms?tags=Retro,%20b&tags_match=any&{wishes}")
+    call("GET", f"/v1/rooms/a/similar?{wishes}")
+    call("GET", f"/v1/trending?limit=7&{wishes}")
+    wanted = Filters(min_audience=1, max_audience=9, min_age_s=2, max_age_s=8, max_receipt_age_ms=7)
+    tagged = msgspec.structs.replace(wanted, tags=("Retro", " b"), tags_match="any")
+    assert call.answers.asked == [
+        (20, tagged, "s 1", "s2"), ("a", 20, wanted, "s 1", "s2"), ("trending", 7, wanted, "s 1", "s2")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field_"),
+    [
+        ("min_audience=3&max_audience=2", ""),
+        ("tags=" + ",".join(map(str, range(33))), "tags"),
+        ("tags=" + "x" * 201, "tags"),
+        ("tags=" + "x," * 5_000, "tags"),
+        ("exclude_streamers=" + ",".join(map(str, range(201))), "exclude_streamers"),
+        ("min_age_s=x", "min_age_s"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_a_problem(call: Caller, parameters: str, field_: str) -> None:
+    got = call("GET", f"/v1/rooms?{parameters}")
+    assert (got.status, got.headers["content-type"], got.json["field"]) == (400, CONTENT_TYPE, field_)
+    assert call.answers.asked == []
 
 
 def test_a_bad_parameter_is_a_problem(call: Caller) -> None:
@@ -199,7 +244,9 @@ def test_the_longest_legal_request_is_not_too_long_in_any_script(character: str,
     query = {
         "viewer": character * 128,
         "exclude": [character * 128] * 1_000,
-        "filters": {"language": character * 35, "category": character * 200, "mature": False},
+        "exclude_streamers": [character * 128] * MAX_EXCLUDED_STREAMERS,
+        "filters": {"language": character * 35, "category": character * 200, "tags": [character * 200] * 32},
+        "context": {"recent": [character * 128] * MAX_RECENT, "language": character * 35},
         "limit": 100,
         "explain": True,
     }
@@ -252,6 +299,46 @@ def test_a_replica_that_is_not_ready_says_why_and_how_far_it_is_behind_as_a_prob
     assert Caller(BEHIND)("GET", "/healthz").status == 200
 
 
+def test_given_rooms_are_ranked_and_a_viewer_who_was_let_go_is_looked_up_first() -> None:
+    lookup = FakeLookup()
+    call = Caller(lookup=lookup)
+    lookup.answers = call.answers
+    assert call("POST", "/v1/rank", b'{"viewer":"v","rooms":["a","b","a"],"explain":true}').status == 200
+    assert call("POST", "/v1/rank", b'{"viewer":"gone","rooms":["a"]}').status == 200
+    assert lookup.fetched == [("gone", 1)]
+    first, second = call.answers.asked
+    assert (first, second.viewer) == (RankQuery(viewer="v", rooms=("a", "b", "a"), explain=True), "gone")
+
+
+@pytest.mark.parametrize(
+    ("body", "field_"),
+    [
+        (b'{"viewer":"v"}', "rooms"),
+        (b'{"viewer":"v","rooms":[]}', "rooms"),
+        (b'{"viewer":"v","rooms":[""]}', "rooms[0]"),
+        (b'{"viewer":"v","rooms":["' + b'","'.join([b"x"] * 1_001) + b'"]}', "rooms"),
+        (b'{"viewer":"v","rooms":["a"],"limit":3}', "limit"),
+    ],
+)
+def test_what_cannot_be_ranked_is_a_problem(body: bytes, field_: str) -> None:
+    call = Caller(max_body_bytes=HttpConfig().max_body_bytes)
+    got = call("POST", "/v1/rank", body)
+    assert (got.status, got.json["field"]) == (400, field_)
+    assert call.answers.asked == []
+
+
+def test_an_unknown_viewer_is_not_found_and_one_who_was_let_go_is_looked_up_first() -> None:
+    lookup = FakeLookup()
+    call = Caller(lookup=lookup)
+    lookup.answers = call.answers
+    got = call("GET", "/v1/viewers/a%2Fb")
+    assert (got.status, got.headers["content-type"], got.json["field"]) == (404, CONTENT_TYPE, "viewer")
+    assert call("GET", "/v1/viewers/gone").status == 404
+    assert lookup.fetched == [("gone", 1)]
+    assert call.answers.asked == ["a/b", "gone"]
+    assert call("GET", "/v1/viewers/v?limit=1").json["field"] == "limit"
+
+
 @pytest.mark.parametrize(
     ("age_s", "lag", "expected"),
     [
@@ -284,7 +371,13 @@ def test_head_has_the_headers_of_get_and_no_body(call: Caller) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/v1/recommend"), ("GET", "/v1/rooms"), ("GET", "/v1/rooms/r"), ("GET", "/v1/rooms/r/similar")],
+    [
+        ("POST", "/v1/recommend"),
+        ("POST", "/v1/rank"),
+        ("GET", "/v1/rooms"),
+        ("GET", "/v1/rooms/r"),
+        ("GET", "/v1/rooms/r/similar"),
+    ],
 )
 def test_a_replica_that_has_not_read_its_tables_says_so_instead_of_answering(method: str, path: str) -> None:
     call = Caller(has_read=False)

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from actors.requests.filters import Filters
 from deploy.http import docs
 from deploy.http.problem import CONTENT_TYPE
 from tests.unit.deploy.http.called_api import Caller
@@ -21,6 +22,7 @@ def test_the_openapi_document_knows_every_route_and_resolves(call: Caller) -> No
     document = call("GET", "/openapi.json").json
     assert set(document["paths"]) == {
         *("/v1/recommend", "/v1/rooms", "/v1/rooms/{room}", "/v1/rooms/{room}/similar"),
+        *("/v1/recommend:batch", "/v1/trending", "/v1/viewers/{viewer}", "/v1/rank"),
         *("/v1/chat", "/v1/viewer-events"),
         *("/healthz", "/readyz"),
     }
@@ -33,7 +35,7 @@ def test_the_openapi_document_knows_every_route_and_resolves(call: Caller) -> No
 def test_every_operation_has_an_id_and_says_which_errors_to_expect(call: Caller) -> None:
     operations = [o for methods in call("GET", "/openapi.json").json["paths"].values() for o in methods.values()]
     ids = [operation["operationId"] for operation in operations]
-    assert len(set(ids)) == len(ids) == 9
+    assert len(set(ids)) == len(ids) == 13
     recommend = next(o for o in operations if o["operationId"] == "recommend")
     assert {"200", "400", "408", "413", "415", "429", "503", "default"} == set(recommend["responses"])
     assert recommend["requestBody"]["content"]["application/json"]["example"]["viewer"]
@@ -43,22 +45,23 @@ def test_every_operation_has_an_id_and_says_which_errors_to_expect(call: Caller)
             assert set(response["content"]) == {kind}
 
 
-@pytest.mark.parametrize("path", ["/v1/rooms", "/v1/rooms/{room}/similar"])
+@pytest.mark.parametrize("path", ["/v1/rooms", "/v1/rooms/{room}/similar", "/v1/trending"])
 def test_every_filter_is_described_with_its_type_and_an_example(call: Caller, path: str) -> None:
     document = call("GET", "/openapi.json").json
     told = document["paths"][path]["get"]["parameters"]
     parameters = {p["name"]: p for p in told if p["in"] == "query"}
     mature = parameters["mature"]["schema"]["anyOf"]
     assert sorted(json.dumps(one) for one in mature) == ['{"enum": ["any"]}', '{"type": "boolean"}']
+    assert parameters.pop("tags_match")["schema"]["enum"] == ["all", "any"]
     assert {name: p["schema"]["type"] for name, p in parameters.items() if name != "mature"} == {
-        "limit": "integer",
-        "language": "string",
-        "category": "string",
+        **dict.fromkeys(("language", "category", "tags", "exclude_streamers"), "string"),
+        **dict.fromkeys(("limit", "min_audience", "max_audience", "min_age_s", "max_age_s"), "integer"),
+        "max_receipt_age_ms": "integer",
     }
     assert all(p["description"] and "example" in p and p["required"] is False for p in parameters.values())
     assert "null" not in json.dumps(parameters)
     filters = document["components"]["schemas"]["Filters"]["properties"]
-    assert set(filters) == {"language", "category", "mature"}
+    assert set(filters) == set(Filters.__struct_fields__)
     assert all('"description": ' in json.dumps(schema) for schema in filters.values())
 
 
