@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -26,6 +28,7 @@ from streaming.log.topic_check import check_topics
 from streaming.log.topics import CHAT, DEAD_LETTER, ROOM_ACTIVITY, ROOMS, VIEWER_EVENTS, TopicsConfig
 from streaming.metrics import MemoryMetrics
 from streaming.viewer.profile_config import ProfileConfig
+from tests.documented import blocks
 from tests.reference import published_profiles, records_of
 from tests.served_intake import Answer, post, served
 
@@ -117,7 +120,7 @@ def test_a_repeated_key_writes_nothing_twice(broker: LocalKafka) -> None:
     assert {one.status for one in (*together, again)} == {207}
     assert all(one.json == again.json for one in together)
     assert sum("idempotency-replayed" not in one.headers for one in (*together, again)) == 1
-    assert other.status == 422
+    assert other.status == 409
     assert len(records(log, VIEWER_EVENTS)) == 5
 
 
@@ -214,3 +217,20 @@ def test_where_the_broker_is_away_from_the_beginning_nothing_is_written_and_that
         while post(port, CHAT, lines(chat("late"))).status != 200:
             assert time.monotonic() < deadline_s
     assert {message.text for message in records(log, CHAT)} == {"late"}
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_what_the_page_tells_to_type_is_taken(broker: LocalKafka, tmp_path: Path) -> None:
+    (tmp_path / "events.ndjson").write_bytes(lines(*[gift(id=str(number)) for number in range(3)]))
+    typed = [block.text for block in blocks() if (block.page, block.language) == ("docs/api.md", "sh")]
+    typed = [text for text in typed if "/v1/rooms -d" in text or "/v1/chat" in text or "/v1/viewer-events" in text]
+    assert len(typed) == 3
+    log = log_of(broker)
+    with served(log, IntakeConfig(), MemoryMetrics()) as port:
+        for text in typed:
+            script = text.replace("localhost:8000", f"127.0.0.1:{port}").replace("curl -s", "curl -sS --fail-with-body")
+            ran = subprocess.run(
+                ["bash", "-e"], input=script, cwd=tmp_path, text=True, capture_output=True, check=False
+            )
+            assert ran.returncode == 0, (script, ran.stdout, ran.stderr)
+    assert [len(records(log, topic)) for topic in (ROOMS, CHAT, VIEWER_EVENTS)] == [1, 2, 4]

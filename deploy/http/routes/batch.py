@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from actors.recommend.schema import Answer, Query
-from deploy.http.openapi import Operation
+from deploy.http.openapi import REFERENCE, Operation
 from deploy.http.problem import Problem, Reader, problem
 from deploy.http.route import POSTED, Request, Response, Route
 from deploy.http.routes.answers import Answers, Lookups
@@ -29,16 +29,20 @@ FAILED = "something went wrong here; it is in the log of the replica"
 EXAMPLE = {"queries": [{"viewer": "viewer-1", "limit": 5}, {"viewer": "viewer-2", "filters": {"language": "pt"}}]}
 
 
+# still to be read, one by one: one that is wrong does not make the others wrong
+UnreadQuery = Annotated[
+    msgspec.Raw,
+    Meta(
+        description="a query as for /v1/recommend; anything else has a problem in its place of the results",
+        extra_json_schema={"anyOf": [{"$ref": REFERENCE.format(name=Query.__name__)}, {}]},
+    ),
+]
+
+
 class BatchQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Recommendations asked for in one request; each query is as for /v1/recommend."""
+    """Recommendations asked for in one request."""
 
-    queries: Annotated[list[Query], Meta(min_length=1, max_length=MAX_QUERIES)]
-
-
-class UnreadQueries(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A BatchQuery whose queries are still to be read: one that is wrong does not make the others wrong."""
-
-    queries: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MAX_QUERIES)]
+    queries: Annotated[list[UnreadQuery], Meta(min_length=1, max_length=MAX_QUERIES)]
 
 
 class BatchResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +61,7 @@ class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
 def batch_routes(answers: Answers, lookup: Lookups | None = None) -> list[Route]:
     """The route for many recommendations."""
     encode = msgspec.json.Encoder().encode
-    listed = Reader(UnreadQueries, root='a JSON object such as {"queries": [{"viewer": "viewer-1"}]}')
+    listed = Reader(BatchQuery, root='a JSON object such as {"queries": [{"viewer": "viewer-1"}]}')
     asked = Reader(Query, root='a JSON object such as {"viewer": "viewer-1", "limit": 20}')
 
     async def recommend(request: Request) -> Response:

@@ -41,14 +41,13 @@ ERRORS = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.FORBIDDEN,
     HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.CONFLICT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 )
 OUTCOMES = (
     Outcome(HTTPStatus.MULTI_STATUS, "Some records are accepted and some are not", Verdicts),
-    Outcome(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "No record is accepted; or the Idempotency-Key had other records", NothingTaken
-    ),
+    Outcome(HTTPStatus.UNPROCESSABLE_ENTITY, "No record is accepted", NothingTaken),
     Outcome(HTTPStatus.TOO_MANY_REQUESTS, "Too many records wait here; nothing was written", NotWritten),
     Outcome(HTTPStatus.SERVICE_UNAVAILABLE, "Kafka has not acknowledged the records", NotWritten),
 )
@@ -70,18 +69,18 @@ class Openness(NamedTuple):
     """Whether records are taken over HTTP here, and from whom. refused: why not, "" where they are."""
 
     refused: str
-    local_only: bool  # whether only callers that name this machine as theirs are heard
+    local_only: bool  # whether only requests for a name of this machine alone are heard
 
 
 def openness_of(config: IntakeConfig, host: str, *, with_keys: bool) -> Openness:
     """The openness of these routes by the settings. host: http.host. with_keys: callers need keys."""
     local = is_loopback(host)
     if config.is_on(guarded=local or with_keys):
-        return Openness("", local)
+        return Openness("", local and config.enabled == "auto")
     why = (
         "off" if config.enabled == "off" else f"auto, and http.host is {host or 'every address'}, which is not loopback"
     )
-    return Openness(f"records are not taken over HTTP here: intake.enabled is {why}", local)
+    return Openness(f"records are not taken over HTTP here: intake.enabled is {why}", local_only=False)
 
 
 def intake_routes(intake: Intake, config: IntakeConfig, host: str, *, with_keys: bool = False) -> list[Route]:
@@ -148,7 +147,7 @@ class _Taking:
             )
         except KeyReused as err:
             allowed = "a new key for each request"
-            raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, str(err), field=KEY, allowed=allowed) from err
+            raise RefusedError(HTTPStatus.CONFLICT, str(err), field=KEY, allowed=allowed) from err
         except NotTaken as err:
             return self._not_written(err)
         return self._answer(taken)
@@ -183,12 +182,20 @@ class _Taking:
         if request.key:
             return
         origin, host = request.header("origin"), request.header("host")
-        if origin and urlsplit(origin).netloc != host:
+        if origin and origin.partition("://")[2] != host:
             detail = f"a page of {origin[:80]} may not write here"
             raise RefusedError(HTTPStatus.FORBIDDEN, detail, field="origin", allowed=host)
-        if host and self._openness.local_only and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        if host and self._openness.local_only and not is_loopback(_name_of(host)):
             detail = f"the request is for {host[:80]}, which is not a name of this machine alone"
             raise RefusedError(HTTPStatus.FORBIDDEN, detail, field="host", allowed="localhost, 127.0.0.1 or [::1]")
+
+
+def _name_of(host: str) -> str:
+    """The name or address in a Host header, "" where it has none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _key_of(request: Request) -> str:

@@ -28,12 +28,19 @@ from streaming.events import MAX_ID_LENGTH, MAX_LABEL_LENGTH, MAX_TAGS
 
 MAX_TEXT = 8_192  # characters of one parameter; HAProxy takes a head of 16 KB
 
+
+def _pattern(most: int, longest: int) -> dict[str, str]:
+    """What JSON Schema says of such a text."""
+    return {"pattern": f"^[^,]{{0,{longest}}}(,[^,]{{0,{longest}}}){{0,{most - 1}}}$"}
+
+
 TagsText = Annotated[
     str,
     Meta(
         max_length=MAX_TEXT,
         description=f"whole tags that a room must have, at most {MAX_TAGS}, with commas between them",
         examples=["speedrun,retro"],
+        extra_json_schema=_pattern(MAX_TAGS, MAX_LABEL_LENGTH),
     ),
 ]
 StreamersText = Annotated[
@@ -42,6 +49,7 @@ StreamersText = Annotated[
         max_length=MAX_TEXT,
         description=f"ids of streamers whose rooms are left out, at most {MAX_EXCLUDED_STREAMERS}, with commas between",
         examples=["streamer-1,streamer-2"],
+        extra_json_schema=_pattern(MAX_EXCLUDED_STREAMERS, MAX_ID_LENGTH),
     ),
 ]
 
