@@ -36,7 +36,7 @@ Language = Annotated[
 EventId = Annotated[
     str, Meta(max_length=MAX_ID_LENGTH, description="of the event, for producers that may send one twice; optional")
 ]
-Version = Annotated[int, Meta(ge=0, description="schema version")]
+Version = Annotated[int, Meta(ge=0, description="schema version", extra_json_schema={"enum": [SCHEMA_VERSION]})]
 
 
 class ProducerRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):

@@ -97,7 +97,7 @@ class Reader:
     def _read_again(self, body: bytes, refused: msgspec.ValidationError) -> Any:
         """Reads a body that the decoder has refused: 20.0 is an integer in JSON Schema, and some languages write it."""
         try:
-            return msgspec.convert(_with_whole_numbers(msgspec.json.decode(body)), self._kind)
+            return self._decoder.decode(msgspec.json.encode(_with_whole_numbers(msgspec.json.decode(body))))
         except msgspec.ValidationError as err:
             raise self._explain(err) from err
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:  # behind what was refused first

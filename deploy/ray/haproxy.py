@@ -25,7 +25,7 @@ PR_SET_PDEATHSIG = 1
 OVER = 5 / 4  # times its limit that a source may connect: below that it gets a reason for the refusal
 PROBLEM = "application/problem+json"
 PUBLIC = "frontend http_frontend"
-READING = ("/v1/recommend",)  # paths of POST that write nothing
+READING = ("/v1/recommend", "/v1/recommend:batch", "/v1/rank")  # paths of POST that write nothing
 CLOSED = ("frontend prometheus", "listen stats")  # Serve itself asks through the socket
 
 ERRORS = {

@@ -18,18 +18,21 @@ import psutil
 import pytest
 from kafka import KafkaProducer
 
-from actors.recommend.schema import Query
+from actors.recommend.schema import Answer, Query, RankQuery
+from actors.requests.context import Context
 from actors.settings import RecommendConfig, TablesConfig
 from deploy.config.http_settings import HttpConfig
 from deploy.config.ray_settings import RayConfig
 from deploy.config.settings import Settings
 from deploy.http.client import Client, NotUp
+from deploy.http.problem import Problem
 from deploy.http.status import troubles_of
 from deploy.local.system import System
 from deploy.ray.local_ray import LocalRay
 from streaming.archive.config import ArchiveConfig
 from streaming.archive.reader import Archive
 from streaming.broker import KafkaLog
+from streaming.errors import UnknownViewer
 from streaming.events import ChatMessage, Impression, RoomEnded, RoomId, RoomStarted, ViewerEvent, ViewerId
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.log.codec import Decoder, encode
@@ -155,6 +158,28 @@ def test_a_partition_that_is_held_is_said_by_readyz_status_and_a_metric_until_it
     eventually(lambda: figure(client, "log_partition_troubles") == 0, "the metric says so")
 
 
+def test_every_way_to_ask_goes_through_the_proxy(client: Client, room: str) -> None:
+    eventually(lambda: [item.room for item in client.trending()] == [room], "the room is live")
+    ranked = client.rank(RankQuery(viewer="somebody", rooms=("nobody's", room)))
+    assert ([item.room for item in ranked.rooms], ranked.not_live) == ([room], ["nobody's"])
+    batch = client.recommend_batch([Query(viewer="somebody"), Query(viewer="somebody", cursor="no cursor")])
+    assert isinstance(batch[0].answer, Answer)
+    assert isinstance(batch[1].problem, Problem)
+    assert (batch[0].answer.rooms[0].room, batch[1].problem.field) == (room, "cursor")
+    (page,) = client.pages(Query(viewer="somebody", context=Context(recent=("s1",), language="en")))
+    assert page.rooms[0].reason == "you visited s1 before"
+    eventually(lambda: seen(client, "v1") == [room], "the viewer's profile is there")
+    assert [item.room for item in client.trending(max_audience=0)] == []
+
+
+def seen(client: Client, viewer: str) -> list[str]:
+    """The rooms that a viewer visited, as far as is known yet."""
+    try:
+        return [visit.room for visit in client.viewer(viewer).visits]
+    except UnknownViewer:
+        return []
+
+
 def test_a_room_is_recommended_with_its_vector_and_gone_when_it_has_ended(
     system: System, client: Client, room: str
 ) -> None:
@@ -236,6 +261,8 @@ def test_a_viewer_whom_the_replicas_let_go_is_asked_of_the_worker_that_owns_the_
     assert figure(client, "viewer_lookups_total", 'outcome="found"') >= 1
     assert not client.recommend(Query(viewer="stranger")).known
     assert figure(client, "viewer_lookups_total", 'outcome="none"') == 1
+    assert all(seen(client, f"viewer-{number}") == [room] for number in range(40, 60))
+    assert seen(client, "stranger") == []
 
 
 def test_metrics_are_those_of_all_processes(system: System, client: Client, room: str) -> None:

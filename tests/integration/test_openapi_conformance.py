@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +21,8 @@ from actors.settings import IntakeConfig
 from deploy.http.api import Api
 from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import Behind, routes
-from streaming.clock import SystemClock
+from streaming.clock import ManualClock
+from streaming.events import MAX_AT_MS
 from streaming.log.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
 from tests.served_api import served
@@ -27,15 +31,9 @@ from tests.unit.deploy.http.called_api import READY
 
 SCHEMATHESIS = Path(sys.executable).with_name("st")
 EXAMPLES = 40  # of each operation: some 700 requests in all
-# what a schema cannot say: lines of JSON, and that a cursor is one that the API gave
+# what a schema cannot say: that a cursor is one that the API gave
 HOOKS = """
-import json
 import schemathesis
-
-for kind in ("x-ndjson", "ndjson", "jsonl", "x-jsonlines"):
-    @schemathesis.serializer(f"application/{kind}")
-    def lines(context, value):
-        return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
 
 @schemathesis.hook
 def map_body(context, body):
@@ -63,7 +61,7 @@ def port() -> Iterator[int]:
             tags=("chess", "chill"),
         )
     replica.viewer("viewer-1", "room-1", "room-2")
-    recommender, clock, metrics = replica.recommender, SystemClock(), MemoryMetrics()
+    recommender, clock, metrics = replica.recommender, ManualClock(MAX_AT_MS), MemoryMetrics()  # no time is ahead of it
     intake = Intake(MemoryLog(clock, dict.fromkeys(TAKEN, 2)), IntakeConfig(), clock, metrics)
     taking = intake_routes(intake, IntakeConfig(), "127.0.0.1")
     behind = Behind(
@@ -76,11 +74,23 @@ def port() -> Iterator[int]:
 
 def test_every_operation_keeps_to_the_document(port: int, tmp_path: Path) -> None:
     (tmp_path / "hooks.py").write_text(HOOKS)
-    command = [SCHEMATHESIS, "run", f"http://127.0.0.1:{port}/openapi.json", "--checks", "all", "--no-color"]
+    (tmp_path / "openapi.json").write_text(json.dumps(document(port)))
+    url = ["--url", f"http://127.0.0.1:{port}"]
     # a room is live once a RoomWorker has read of it, and the log here has none
-    options = ["--exclude-checks", "ensure_resource_availability", "--max-examples", str(EXAMPLES), "--seed", "1"]
+    checks = ["--checks", "all", "--exclude-checks", "ensure_resource_availability"]
     found = subprocess.run(
-        [*command, *options],
+        [
+            SCHEMATHESIS,
+            "run",
+            "openapi.json",
+            *url,
+            *checks,
+            "--max-examples",
+            str(EXAMPLES),
+            "--seed",
+            "1",
+            "--no-color",
+        ],
         cwd=tmp_path,
         env={**os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(tmp_path)},
         capture_output=True,
@@ -88,5 +98,22 @@ def test_every_operation_keeps_to_the_document(port: int, tmp_path: Path) -> Non
         timeout=300,
         check=False,
     )
-    assert found.returncode == 0, found.stdout[-8_000:] + found.stderr[-2_000:]
+    assert found.returncode == 0, shortened(found.stdout) + found.stderr[-2_000:]
     assert "No issues found" in found.stdout
+
+
+def shortened(text: str) -> str:
+    """A report with its long lines cut off."""
+    return "\n".join(line[:500] for line in text.splitlines())
+
+
+def document(port: int) -> dict[str, Any]:
+    """The document, without bodies of lines: for these a schema says only that they are text."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/openapi.json") as answer:
+        found: dict[str, Any] = json.load(answer)
+    for methods in found["paths"].values():
+        for operation in methods.values():
+            content = operation.get("requestBody", {}).get("content", {})
+            for kind in [kind for kind in content if kind != "application/json"]:
+                del content[kind]
+    return found
