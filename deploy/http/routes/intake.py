@@ -40,6 +40,7 @@ KEY_HEADER = Header(
 ERRORS = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.FORBIDDEN,
+    HTTPStatus.CONFLICT,  # the Idempotency-Key had other records
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.CONFLICT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

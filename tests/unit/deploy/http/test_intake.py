@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from actors.intake.intake import TAKEN
+from actors.intake.intake import TAKEN, Taken
 from actors.settings import IntakeConfig
 from deploy.http.problem import CONTENT_TYPE
+from streaming.errors import NotTaken, TooManyWaiting
 from streaming.events import ChatMessage, RoomId, RoomStarted, StreamerId, ViewerEvent, ViewerId
 from streaming.log.codec import Decoder, encode
 from streaming.log.log import Partition
@@ -252,6 +253,28 @@ def test_a_web_page_of_elsewhere_cannot_write(headers: dict[str, str], enabled: 
     call = Caller(intake=IntakeConfig(enabled=enabled))
     assert call("POST", "/v1/chat", chat("a"), headers).status == status
     assert len(written(call, "chat")) == (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (TooManyWaiting("too many", may_be_written=False), 429, "nothing was written"),
+        (NotTaken("Kafka is away", may_be_written=False), 503, "nothing was written"),
+        (NotTaken("Kafka is slow", may_be_written=True), 503, "may be written"),
+    ],
+)
+def test_what_is_not_acknowledged_says_whether_it_may_be_written(
+    call: Caller, monkeypatch: pytest.MonkeyPatch, error: NotTaken, status: int, says: str
+) -> None:
+    async def take(*_: Any, **__: Any) -> Taken:
+        raise error
+
+    monkeypatch.setattr(call.intake, "take", take)
+    got = call("POST", "/v1/chat", chat("a"), JSON)
+    assert (got.status, got.headers["content-type"]) == (status, CONTENT_TYPE)
+    assert got.json["may_be_written"] is error.may_be_written
+    assert says in got.json["detail"]
+    assert int(got.headers["retry-after"]) >= 1
 
 
 def test_the_document_describes_bodies_headers_and_every_status(call: Caller) -> None:
