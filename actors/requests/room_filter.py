@@ -75,8 +75,6 @@ class RoomFilter:
             through_N &= np.isin(rooms.language_N[slots_N], numbers)
         if filters.category is not None:
             through_N &= rooms.category_N[slots_N] == rooms.categories.number(filters.category)
-        if filters.tags:
-            through_N &= self._tagged(slots_N, filters)
         if filters.min_audience is not None:
             through_N &= rooms.audience_N[slots_N] >= filters.min_audience
         if filters.max_audience is not None:
@@ -89,6 +87,9 @@ class RoomFilter:
                 through_N &= age_ms_N <= 1_000 * filters.max_age_s
         if filters.max_receipt_age_ms is not None:
             through_N &= now_ms - rooms.saw_ms_N[slots_N] <= filters.max_receipt_age_ms
+        if filters.tags:  # at last, because it looks at 32 numbers of a room
+            left = np.flatnonzero(through_N)
+            through_N[left] = self._tagged(slots_N[left], filters)
         return through_N
 
     def _tagged(self, slots_N: Slots, filters: Filters) -> NDArray[np.bool_]:
