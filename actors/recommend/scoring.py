@@ -290,7 +290,9 @@ class Scoring:
         """
         if not cached.interests.preferred:
             return None
-        return self._candidates.in_preferred(slots_N, cached.interests) * self._score.weight_T[LANGUAGE]
+        in_preferred_N = self._candidates.in_preferred(slots_N, cached.interests)
+        more_N: Floats = in_preferred_N * self._score.weight_T[LANGUAGE]
+        return more_N
 
 
 def _preferring(enter_N: Floats, scale: float, preferred_N: Floats | None) -> Floats:
