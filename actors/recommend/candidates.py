@@ -127,9 +127,13 @@ class Candidates:
     def _preferred(self, slots_N: Slots, interests: InterestProfile) -> Slots:
         """The best of these rooms in a preferred language, by the viewer-independent part of the score."""
         rooms, global_lists = self._rooms, self._global_lists
-        numbers = [rooms.languages.number(language) for language in interests.preferred]
-        of_language = slots_N[np.isin(rooms.language_N[slots_N], numbers)]
+        of_language = slots_N[self.in_preferred(slots_N, interests)]
         return of_language[largest(keyed(global_lists.sum_N, rooms, of_language), global_lists.size)]
+
+    def in_preferred(self, slots_N: Slots, interests: InterestProfile) -> NDArray[np.bool_]:
+        """Which rooms are in a preferred language, bool [N]."""
+        numbers = [self._rooms.languages.number(language) for language in interests.preferred]
+        return np.isin(self._rooms.language_N[slots_N], numbers)
 
     def nearest(self, alike_N: NDArray[np.float32] | None, filters: Filters) -> Slots:
         """Slots of the rooms most alike, int64, in no order. A mature room that may not be shown comes last."""

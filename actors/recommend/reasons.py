@@ -106,8 +106,13 @@ class Reasons:
         best_K = self._score.moved(NOBODY, slots_N, places_K, self._least_of_crowds_T, 0)
         return [OF_TERMS[best] if best >= 0 else LIVE for best in best_K.tolist()]
 
-    def of_falls(self, ranked: Ranked, slots_N: Slots, places_K: Slots, now_ms: int) -> list[ReasonSource]:
-        """Reasons of K of N candidates by the drops of their log odds of entering. ranked: all N."""
+    def of_falls(
+        self, ranked: Ranked, slots_N: Slots, places_K: Slots, now_ms: int, preferred_N: Floats | None = None
+    ) -> list[ReasonSource]:
+        """Reasons of K of N candidates by the drops of their log odds of entering. ranked: all N.
+
+        preferred_N: what a preferred language adds to the log odds, float32 [N].
+        """
         rooms, global_lists = self._rooms, self._global_lists
         event_now_ms = rooms.lately.event_now_ms(now_ms)
         draws_K, is_there_K, age_s_K, usual_s = doubts(
@@ -120,6 +125,8 @@ class Reasons:
             self._new_ms,
         )
         fall_KC = ranked.falls(RoomsToExplain(places_K, draws_K, age_s_K, usual_s))
+        if preferred_N is not None:
+            fall_KC[:, OF_FALLS.index("language")] += preferred_N[places_K] - preferred_N.mean()
         best_K = largest(fall_KC, self._least_F)
         return [
             LIVE if best < 0 else "popular" if best == CROWD and is_there else OF_FALLS[best]

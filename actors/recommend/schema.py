@@ -39,7 +39,9 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     viewer: Id
     limit: Limit = 20
     exclude: Annotated[list[Annotated[str, Meta(max_length=MAX_ID_LENGTH)]], Meta(max_length=MAX_EXCLUDED)] = []
-    exclude_streamers: Annotated[tuple[Id, ...], Meta(max_length=MAX_EXCLUDED_STREAMERS)] = ()  # none of their rooms
+    exclude_streamers: Annotated[
+        tuple[Id, ...], Meta(max_length=MAX_EXCLUDED_STREAMERS, description="streamers whose rooms are left out")
+    ] = ()
     filters: Filters = NO_FILTERS
     context: Context | None = None
     cursor: Cursor | None = None
@@ -50,7 +52,10 @@ class RankQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Who asks for the order of which rooms."""
 
     viewer: Id
-    rooms: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=MAX_GIVEN)]
+    rooms: Annotated[
+        tuple[Id, ...],
+        Meta(min_length=1, max_length=MAX_GIVEN, description="ids of rooms, live or not; repeats count once"),
+    ]
     context: Context | None = None
     explain: bool = False
 

@@ -14,7 +14,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from actors.recommend.baseline_score import Company, Score, ScoreInputs
+from actors.recommend.baseline_score import LANGUAGE, Company, Score, ScoreInputs
 from actors.recommend.candidates import ENOUGH, Candidates
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, Reasons
@@ -145,8 +145,9 @@ class Scoring:
     ) -> Scored:
         """The scored rooms with these live ones among them, come what may; a ranker gets all of these.
 
-        The others are what a request without filters chooses from. So a reason is what a room has above the same
-        average as there, and a ranker's probability is one among the same rooms, whatever else is given.
+        The others are what a request without filters, for `ranked` rooms at most, chooses from. So a reason is what a
+        room has above the same average as there, and a ranker's probability is one among the same rooms, whatever else
+        is given.
         """
         candidates, visited = self._candidates, cached.visited
         others_R = self._offer(Query(viewer="-"), cached, embeddings, now_ms).slots_N
@@ -242,20 +243,20 @@ class Scoring:
         block = len(offer.slots_N) if among_R is not None else self._ranked or len(offer.slots_N)
         slots_N = offer.slots_N[: -(-limit // block) * block]
         asked = self._ranking.rank(embeddings, slots_N, cached, now_ms)
-        ranked = asked.rooms
-        best_K, odds_K, enter_K = ordered(ranked.enter_N[:block], block)
-        for start in range(
-            block, len(slots_N), block
-        ):  # only for a large limit, which does not change what comes first
-            more_K, more_odds_K, more_enter_K = ordered(ranked.enter_N[start : start + block], block)
-            best_K = np.concatenate([best_K, more_K + start])
-            odds_K = np.concatenate([odds_K, more_odds_K - APART * (start // block)])
-            enter_K = np.concatenate([enter_K, more_enter_K])
-        scale = 1.0
+        ranked, scale = asked.rooms, 1.0
         if among_R is not None and len(among_R):
             alone = self._ranking.rank(embeddings, among_R, cached, now_ms).rooms
             scale = float(alone.enter_N.sum()) / max(float(ranked.enter_N[np.isin(slots_N, among_R)].sum()), LEAST)
-            enter_K = np.rint(np.minimum(ranked.enter_N[best_K] * scale, 1) * UNITS) / UNITS
+        preferred_N = self._preferred(slots_N, cached)
+        enter_N = _preferring(ranked.enter_N, scale, preferred_N)
+        best_K, odds_K, enter_K = ordered(enter_N[:block], block)
+        for start in range(
+            block, len(slots_N), block
+        ):  # only for a large limit, which does not change what comes first
+            more_K, more_odds_K, more_enter_K = ordered(enter_N[start : start + block], block)
+            best_K = np.concatenate([best_K, more_K + start])
+            odds_K = np.concatenate([odds_K, more_odds_K - APART * (start // block)])
+            enter_K = np.concatenate([enter_K, more_enter_K])
         if len(best_K) < len(slots_N):
             raise VersionError(f"version {embeddings.version} scores rooms with what is not a number")
 
@@ -263,6 +264,7 @@ class Scoring:
             at = best_K[place]
             slot = int(slots_N[at])
             return {
+                **({} if preferred_N is None else {"preferred": float(preferred_N[at])}),
                 "enter": float(ranked.enter_N[at]) * scale,
                 "stay": float(ranked.stay_N[at]),
                 "interact": float(ranked.interact_N[at]),
@@ -272,7 +274,7 @@ class Scoring:
 
         def causes(places_L: NDArray[np.int64]) -> list[ReasonSource]:
             try:
-                sources = self._reasons.of_falls(asked, slots_N, best_K[places_L], now_ms)
+                sources = self._reasons.of_falls(asked, slots_N, best_K[places_L], now_ms, preferred_N)
             except Exception as err:  # whatever a version does, a viewer has an answer, and a true reason
                 self._failures.note(embeddings.version, err, now_ms, "reasons")
                 return [LIVE] * len(places_L)
@@ -280,3 +282,25 @@ class Scoring:
             return sources
 
         return Scored(slots_N[best_K], odds_K, enter_K, terms, causes)
+
+    def _preferred(self, slots_N: NDArray[np.int64], cached: CachedViewer) -> Floats | None:
+        """What a preferred language adds to the log odds of rooms, float32 [N]: the baseline's weight of a language.
+
+        None where none is preferred. A ranker knows languages by visits alone.
+        """
+        if not cached.interests.preferred:
+            return None
+        in_preferred_N = self._candidates.in_preferred(slots_N, cached.interests)
+        more_N: Floats = in_preferred_N * self._score.weight_T[LANGUAGE]
+        return more_N
+
+
+def _preferring(enter_N: Floats, scale: float, preferred_N: Floats | None) -> Floats:
+    """Probabilities scaled, and with something added to their log odds; the same array where neither changes them."""
+    if scale != 1:
+        enter_N = np.minimum(enter_N * np.float32(scale), np.float32(1))
+    if preferred_N is None:
+        return enter_N
+    raised_N = enter_N * np.exp(preferred_N)
+    sure_N: Floats = raised_N / (1 - enter_N + raised_N)
+    return sure_N

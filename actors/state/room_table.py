@@ -107,7 +107,8 @@ class RoomTable:
         self.streamer_N = np.zeros(max_rooms, np.int32)
         self.started_ms_N = np.zeros(max_rooms, np.int64)
         self.saw_ms_N = np.zeros(max_rooms, np.int64)  # the newest text that the room's vector saw
-        self.tags_NT = np.zeros((max_rooms, MAX_TAGS), np.int32)  # numbers of the room's tags, then 0
+        self.tags_TN = np.zeros((MAX_TAGS, max_rooms), np.int32)  # numbers of the rooms' tags, then 0
+        self.most_tags = 0  # that a room has had: the rows of them that may hold any
         self.audience_N = np.zeros(max_rooms, np.float32)
 
     def __len__(self) -> int:
@@ -283,8 +284,9 @@ class RoomTable:
         for tag in before[:MAX_TAGS]:
             self.tags.give(tag)
         numbers = [self.tags.take(tag) for tag in after[:MAX_TAGS]]
-        self.tags_NT[slot] = 0
-        self.tags_NT[slot, : len(numbers)] = numbers
+        self.tags_TN[: self.most_tags, slot] = 0
+        self.tags_TN[: len(numbers), slot] = numbers
+        self.most_tags = max(self.most_tags, len(numbers))
 
 
 class _Changes(NamedTuple):

@@ -111,7 +111,7 @@ def run(
         exclude=exclude or [],
         exclude_streamers=tuple(exclude_streamer or ()),
         filters=filters,
-        context=Context(recent=tuple(recent or ()), language=prefer_language),
+        context=Context(recent=tuple(recent or ()), language=prefer_language) if recent or prefer_language else None,
         explain=explain,
     )
     if watch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -102,6 +103,37 @@ def test_a_preferred_language_comes_first_even_where_it_is_nowhere_near_the_top(
     filtered = answer(replica, context=context, limit=3, filters=Filters(min_audience=0)).rooms
     assert {item.room for item in filtered[:2]} == {"pt", "br"}
     assert "pt" not in [item.room for item in answer(replica, limit=10).rooms]
+
+
+@pytest.mark.parametrize("version", ["fake", "untrained"])
+def test_a_preferred_language_is_so_much_more_of_log_odds_to_a_ranker(version: str) -> None:
+    replica = platform(version)
+    everything = Query(viewer="unknown", limit=10, explain=True, context=Context(language="pt"))
+    rooms = tuple(f"r{number}" for number in range(40))
+    ranked: dict[str, RankAnswer] = {
+        language: msgspec.json.decode(
+            GivenRooms(replica.recommender).rank_json(
+                RankQuery(viewer="unknown", rooms=rooms, explain=True, context=Context(language=language))
+            ),
+            type=RankAnswer,
+        )
+        for language in ("pt", "xx")
+    }
+    plain = {item.room: item.terms["enter"] for item in ranked["xx"].rooms}  # type: ignore[index]
+    assert all("preferred" not in item.terms for item in ranked["xx"].rooms)  # type: ignore[operator]
+    for item in ranked["pt"].rooms:
+        assert isinstance(item.terms, dict)
+        bonus = 3 if item.language == "pt-BR" else 0
+        assert item.terms["preferred"] == bonus
+        odds = item.terms["enter"] / (1 - item.terms["enter"]) * math.exp(bonus)
+        assert item.score == pytest.approx(odds / (1 + odds), abs=1e-3)
+    assert {item.language for item in ranked["pt"].rooms[:10]} == {"pt-BR"}
+    assert {item.source for item in ranked["pt"].rooms[:10]} == {"preferred"}
+    assert plain.keys() == set(rooms)
+    scores = {item.room: item.score for item in ranked["pt"].rooms}
+    for item in replica.recommender.recommend(everything).rooms[:10]:
+        assert item.score == pytest.approx(scores[item.room], abs=1e-3)
+        assert item.language == "pt-BR"
 
 
 def test_a_language_that_no_room_has_changes_nothing() -> None:
