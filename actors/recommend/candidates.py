@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,10 +162,11 @@ class Candidates:
         lists.append(visited.slots_V)
         return np.concatenate(lists)
 
-    def hidden(self, excluded: Sequence[str], here: RoomId | None) -> Slots:
-        """Slots of the live rooms that the viewer must not be shown. here: where they are now."""
+    def hidden(self, excluded: Sequence[str], here: RoomId | None, never: Iterable[RoomId] = ()) -> Slots:
+        """Slots of the live rooms that the viewer must not be shown. here: where they are now. never: `demands.py`."""
         by_room = self._rooms.snapshots
         snapshots = [snapshot for room in excluded if (snapshot := by_room.get(RoomId(room))) is not None]
+        snapshots += [snapshot for room in never if (snapshot := by_room.get(room)) is not None]
         if here is not None and here in by_room:
             snapshots.append(by_room[here])
         return np.array([*{snapshot.slot for snapshot in snapshots}], np.int64) if snapshots else NONE

@@ -35,6 +35,7 @@ from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
 from actors.settings import RecommendConfig
 from actors.state.circuit_breaker import CircuitBreaker
+from actors.state.demands import Demands
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from actors.state.room_table import RoomSnapshot, RoomTable
 from actors.state.table_reader import Tables
@@ -87,14 +88,21 @@ class Recommender:
         reasons = Reasons(
             tables.rooms, self._global_lists, by_terms, least=config.reason_least, new_ms=int(config.new_s * 1000)
         )
+        demands = Demands(
+            tables.rooms,
+            1_000 * config.not_interested_half_life_s,
+            config.not_interested_cost,
+            shared_ids=config.shared_ids,
+        )
         self._scoring = Scoring(
-            self._candidates, by_terms, reasons, self._ranking, ranked=config.ranked, failures=self.failures
+            self._candidates, by_terms, reasons, self._ranking, demands, ranked=config.ranked, failures=self.failures
         )
         presence_ms = 1_000 * (profile or ProfileConfig()).presence_timeout_s
         self._viewers = ViewerCache(
             tables, self._candidates, config.weights, config.broad_category, metrics, presence_ms=presence_ms
         )
         self._shadow = ShadowScoring(tables, self._viewers, self._scoring, config.shadow, metrics)
+        tables.on_forgotten.append(self._forget)
         self._answer_json = AnswerJson()
         load_kernels()
         self._request_prefix = secrets.token_hex(10)
@@ -214,7 +222,7 @@ class Recommender:
             ]
 
     def _cached(self, viewer: ViewerId, now_ms: int) -> CachedViewer:
-        """The viewer's data in memory; a cold-start viewer's where the version's viewer tower fails."""
+        """The viewer's data in memory; of a cold-start viewer, but for their rules, where the viewer tower fails."""
         embeddings = self._rooms.embeddings
         if not isinstance(embeddings, ModelEmbeddings):
             return self._viewers.of(viewer, now_ms)
@@ -222,7 +230,14 @@ class Recommender:
             return self._viewers.of(viewer, now_ms)
         except Exception as err:  # whatever a version does, a viewer has an answer
             self.failures.note(embeddings.version, err, now_ms)
-            return COLD_START
+            return self._viewers.rules_alone(viewer)
+
+    def _forget(self, viewer: ViewerId) -> None:
+        """Forgets a viewer of whom the tables know nothing any more. Called under their lock."""
+        self._viewers.forget(viewer)
+        self._shadow.forget(viewer)
+        if self._impressions is not None:
+            self._impressions.forget(viewer)
 
     def _chat(self, slots: Sequence[int] | NDArray[np.int64], now_ms: int) -> list[int]:
         """Chat messages per minute in each room, as of now."""
@@ -288,6 +303,8 @@ class Recommender:
                 continue
             terms = scored.terms(position) if query.explain else UNSET
             about = like if source == "similar" else scored.origin if source == "others" else ""
+            if about in cached.interests.rules.blocked:  # whom they blocked, no reason names
+                source, about = LIVE, ""  # noqa: PLW2901
             own = (
                 source == "similar" and like == snapshot.state.streamer
             )  # then the reason is to have been there before

@@ -21,6 +21,7 @@ from actors.recommend.reasons import LIVE, Reasons
 from actors.recommend.schema import Query, ReasonSource
 from actors.recommend.viewer_cache import CachedViewer
 from actors.state.circuit_breaker import CircuitBreaker
+from actors.state.demands import Demands
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from streaming.errors import VersionError
 from training.features.compiling import FLOATS, kernel
@@ -30,6 +31,7 @@ Floats = NDArray[np.float32]
 LEAST, MOST = 1e-6, 1 - 1e-6  # float32 cannot tell probabilities nearer to 0 or 1 from these
 SCORE_DIGITS = 4  # a fifth means nothing, and all 17 of a float take as long to serialise as the rest of an item
 UNITS = 10.0**SCORE_DIGITS
+LOG_ODDS = np.float32(1 / 3)  # of a unit of the baseline's score, where a viewer's lack of interest meets a model
 APART = 1_000.0  # log odds, more than costs of likeness can bridge
 
 
@@ -50,12 +52,16 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Offer:
-    """N candidates that may be shown, the best by the baseline ranker first. scores_N: rounded. alike_N: by slot."""
+    """N candidates that may be shown, the best by the baseline ranker first. scores_N: rounded. alike_N: by slot.
+
+    costs_N: what the scores have lost because the viewer is not interested; None for nothing.
+    """
 
     slots_N: NDArray[np.int64]
     scores_N: NDArray[np.float64]
     alike_N: Floats | None
     company: Company
+    costs_N: Floats | None = None
 
 
 @kernel(exact=True)
@@ -102,6 +108,7 @@ class Scoring:
         score: Score,
         reasons: Reasons,
         ranking: Ranking,
+        demands: Demands,
         *,
         ranked: int,
         failures: CircuitBreaker,
@@ -113,6 +120,7 @@ class Scoring:
         self._candidates = candidates
         self._score = score
         self._reasons = reasons
+        self._demands = demands
         self._ranked = ranked
         self._ranking = ranking
         self._failures = failures
@@ -148,7 +156,8 @@ class Scoring:
         candidates, interests, visited = self._candidates, cached.interests, cached.visited
         alike_N = candidates.alike(cached.query_E, embeddings.index)
         nearest = candidates.nearest(alike_N, query.filters)
-        hidden_H = candidates.hidden(query.exclude, interests.room)
+        never = self._demands.never(query.viewer, interests.rules)
+        hidden_H = candidates.hidden(query.exclude, interests.room, never)
         slots_N = shown_K = NONE
         if query.filters == NO_FILTERS:
             slots_N = candidates.union(visited, interests, nearest)
@@ -159,9 +168,13 @@ class Scoring:
             shown_K = candidates.may_be_shown(slots_N, query.filters, hidden_H)
         company = self._score.company(interests, now_ms)
         slots_K, scores_K = self._score.of(slots_N, shown_K, cached.affinity, alike_N, visited, company=company)
+        costs_K = self._demands.costs(interests.rules, slots_K, self._score.event_now_ms(now_ms))
+        if costs_K is not None:
+            scores_K = scores_K - costs_K
         units_K = np.rint(scores_K.astype(np.float64) * UNITS)
         order_K = (-units_K - self._candidates.ties(slots_K)).argsort()
-        return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company)
+        costs_N = None if costs_K is None else costs_K[order_K]
+        return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company, costs_N)
 
     def _by_terms(self, offer: _Offer, cached: CachedViewer, now_ms: int) -> Scored:
         slots_K, values_K = offer.slots_N, offer.scores_N
@@ -169,7 +182,7 @@ class Scoring:
         asked = ScoreInputs(cached.affinity, offer.alike_N, cached.visited, offer.company)
 
         def terms(place: int) -> dict[str, float]:
-            return self._score.terms(asked, int(slots_K[place]))
+            return {**self._score.terms(asked, int(slots_K[place])), **_lost(offer, place, np.float32(1))}
 
         def causes(places_L: NDArray[np.int64]) -> list[ReasonSource]:
             return self._reasons.of_terms(asked, slots_K, places_L, now_ms)
@@ -183,11 +196,12 @@ class Scoring:
         slots_N = offer.slots_N[: -(-limit // block) * block]
         asked = self._ranking.rank(embeddings, slots_N, cached, now_ms)
         ranked = asked.rooms
-        best_K, odds_K, enter_K = ordered(ranked.enter_N[:block], block)
+        enter_N = ranked.enter_N if offer.costs_N is None else _lowered(ranked.enter_N, offer.costs_N[: len(slots_N)])
+        best_K, odds_K, enter_K = ordered(enter_N[:block], block)
         for start in range(
             block, len(slots_N), block
         ):  # only for a large limit, which does not change what comes first
-            more_K, more_odds_K, more_enter_K = ordered(ranked.enter_N[start : start + block], block)
+            more_K, more_odds_K, more_enter_K = ordered(enter_N[start : start + block], block)
             best_K = np.concatenate([best_K, more_K + start])
             odds_K = np.concatenate([odds_K, more_odds_K - APART * (start // block)])
             enter_K = np.concatenate([enter_K, more_enter_K])
@@ -203,6 +217,7 @@ class Scoring:
                 "interact": float(ranked.interact_N[at]),
                 "dot": float(embeddings.rooms.vectors_NE[slot] @ cached.viewer.vector_E) if cached.viewer else 0.0,
                 "gate": float(embeddings.rooms.content_gate_N[slot]),
+                **_lost(offer, int(at), LOG_ODDS),
             }
 
         def causes(places_L: NDArray[np.int64]) -> list[ReasonSource]:
@@ -215,3 +230,17 @@ class Scoring:
             return sources
 
         return Scored(slots_N[best_K], odds_K, enter_K, terms, causes)
+
+
+def _lowered(enter_N: Floats, costs_N: Floats) -> Floats:
+    """Probabilities whose log odds are less by what the viewer's lack of interest costs, float32 [N]."""
+    odds_N = np.exp(-costs_N * LOG_ODDS)
+    lowered_N: Floats = enter_N * odds_N / (1 - enter_N + enter_N * odds_N)
+    return lowered_N
+
+
+def _lost(offer: _Offer, place: int, unit: np.float32) -> dict[str, float]:
+    """The term of a room that the viewer is not interested in; none where it lost nothing."""
+    if offer.costs_N is None or not offer.costs_N[place]:
+        return {}
+    return {"not_interested": float(-offer.costs_N[place] * unit)}

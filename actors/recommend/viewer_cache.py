@@ -28,6 +28,7 @@ from actors.state.table_reader import Tables
 from streaming.errors import RecordError
 from streaming.events import RoomState, ViewerId, ViewerProfile, Visit
 from streaming.metrics import Metrics
+from streaming.viewer.rules import in_force
 from training.features.viewer_columns import ProfileReader
 from training.features.visit_sequence import PastVisits, past_visits
 from training.inference.interface import RoomEmbeddings, ServedViewer, ViewerPast
@@ -137,6 +138,18 @@ class ViewerCache:
         while len(self._cached) > most:
             self._cached.popitem(last=False)
         return cached
+
+    def forget(self, viewer: ViewerId) -> None:
+        """Forgets a viewer."""
+        self._cached.pop(viewer, None)
+
+    def rules_alone(self, viewer: ViewerId) -> CachedViewer:
+        """A cold-start viewer with the viewer's own rules, for where all else cannot be read. Not cached."""
+        raw = self._tables.viewers.raw(viewer)
+        profile = self._decode(viewer, raw) if raw is not None else None
+        if profile is None or not profile.rules:
+            return COLD_START
+        return CachedViewer(InterestProfile(known=False, rules=in_force(profile.rules)))
 
     def under(self, embeddings: LiveEmbeddings, viewer: ViewerId, cached: CachedViewer, now_ms: int) -> CachedViewer:
         """The viewer's data under a version that is not in force; not cached."""

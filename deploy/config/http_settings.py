@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -26,6 +27,8 @@ class HttpConfig(Section):
     port: Port = 8000
     admin_host: str = "127.0.0.1"  # serves metrics and the state of every process, for monitoring
     admin_port: PortOrZero = 0  # 0: the one after http.port
+    # whether DELETE /v1/viewers/{viewer} is there; auto: where only this machine reaches it, for anybody may ask it
+    erasure: Literal["auto", "on", "off"] = "auto"
     replicas: Count = 2  # one answers while the other is replaced
     # the longest legal request is about 1,560,000: 1,000 ids of 128 characters, each
     # of which JSON may write with 12 bytes (\\ud83d\\ude02)
@@ -55,6 +58,11 @@ class HttpConfig(Section):
         return self.admin_port or self.port + 1
 
     @property
+    def erases(self) -> bool:
+        """Whether viewers can be erased over HTTP."""
+        return self.erasure == "on" or (self.erasure == "auto" and _is_loopback(self.host))
+
+    @property
     def url(self) -> str:
         """The URL of the answers, for a caller on this machine."""
         return f"http://{_reached(self.host)}:{self.port}"
@@ -70,6 +78,13 @@ class HttpConfig(Section):
         return ProxyLimits(
             self.max_connections, self.max_connections_per_source, self.request_timeout_s, self.max_body_bytes
         )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _reached(host: str) -> str:

@@ -21,14 +21,17 @@ DESCRIPTION = (
 
 PATH_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
 # what each parameter of a path is, with an example
-PATH_PARAMETERS = {"room": ("the id of a room that is live, percent-encoded", "room-1")}
+PATH_PARAMETERS = {
+    "room": ("the id of a room that is live, percent-encoded", "room-1"),
+    "viewer": ("the id of a viewer, percent-encoded", "viewer-1"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     """The input and output of a route. id: its unique operationId. parameters: a struct with the query's fields.
 
-    result: None for plain text. errors: the statuses that a caller should be ready for.
+    result: None for plain text. status: where all went well. errors: the statuses that a caller should be ready for.
     """
 
     id: str
@@ -38,6 +41,7 @@ class Operation:
     parameters: type | None = None
     example: Any = None
     errors: tuple[HTTPStatus, ...] = ()
+    status: HTTPStatus = HTTPStatus.OK
 
 
 def document(operations: Sequence[tuple[str, str, Operation]], problem: type) -> dict[str, Any]:
@@ -67,7 +71,7 @@ def _operation(
         right: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
     else:
         right = {"application/json": {"schema": schema_of[str(operation.result)]}}
-    responses: dict[str, Any] = {"200": {"description": operation.summary, "content": right}}
+    responses: dict[str, Any] = {str(operation.status.value): {"description": operation.summary, "content": right}}
     for status in sorted(operation.errors):
         responses[str(status.value)] = {"description": status.phrase, "content": wrong}
     responses["default"] = {"description": "what is wrong, where, and what is allowed", "content": wrong}

@@ -11,7 +11,7 @@ from actors.rooms.worker import GROUP as ROOM_WORKERS
 from deploy.k8s.installation import Installation
 from deploy.k8s.manifest import Manifest, manifest
 from deploy.train.trainer import GROUP as TRAINERS
-from streaming.log.topics import DEAD_LETTER, READ_BY, TOPICS
+from streaming.log.topics import DEAD_LETTER, READ_BY, TOPICS, VIEWER_EVENTS
 
 READ, WRITE = ("Read", "Describe"), ("Write", "Describe")
 EVERYTHING = "Archiver"  # reads every topic
@@ -30,12 +30,13 @@ class Component:
     group: str = ""
     lease: str = ""
     forwards: bool = False  # writes records of its inputs, which lie in a wrong partition, to the right one
+    erases: bool = False  # writes viewers' erasures
 
 
 COMPONENTS = (
     Component("room-worker", ("RoomWorker",), group=ROOM_WORKERS, forwards=True),
     Component("profile-worker", ("ProfileWorker",), group=PROFILE_WORKERS, forwards=True),
-    Component("recommender", ("Recommender",)),
+    Component("recommender", ("Recommender",), erases=True),
     Component("archiver", (EVERYTHING,)),
     Component("trainer", ("registry",), lease=TRAINERS),
     Component("producer", ("producers",)),  # for what writes rooms, chat and viewers' events: the platform itself
@@ -49,6 +50,7 @@ def topics_of(component: Component) -> Mapping[str, tuple[str, ...]]:
         reads = EVERYTHING in component.tables or any(table in READ_BY[topic.name] for table in component.tables)
         writes = topic.written_by in component.tables or (reads and component.forwards)
         writes = writes or (topic.name == DEAD_LETTER and topic.written_by == ANY_READER and bool(component.group))
+        writes = writes or (topic.name == VIEWER_EVENTS and component.erases)
         wanted = (*(READ if reads else ()), *(WRITE if writes else ()))
         if wanted:
             rights[topic.name] = tuple(dict.fromkeys(wanted))

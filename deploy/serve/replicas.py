@@ -196,6 +196,7 @@ class RecommenderReplica(Replica):
         *others: DeploymentHandle,
     ) -> None:
         from actors.index.live_index import LiveIndex  # noqa: PLC0415
+        from actors.profiles.erasures import ErasureWriter  # noqa: PLC0415
         from actors.recommend.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
         from actors.recommend.recommender import Recommender  # noqa: PLC0415
         from actors.state.table_reader import TableReader, Tables  # noqa: PLC0415
@@ -213,6 +214,8 @@ class RecommenderReplica(Replica):
         bulk = KafkaLog(self.settings.kafka.in_bulk(), settings.topics.prefix)
         self._writer = ImpressionWriter(bulk, impressions, self.metrics)
         self._writer.start()
+        own = KafkaLog(self.settings.kafka, settings.topics.prefix)
+        self._erasures = ErasureWriter(own, self.clock) if settings.http.erases else None
         self._swapper = Swapper(
             self._tables,
             partial(load_version, own_uri=settings.registry.uri),
@@ -254,7 +257,7 @@ class RecommenderReplica(Replica):
     def __serve_build_asgi_app__(self) -> Api:
         http = self.settings.http
         return Api(
-            routes(self._recommender, self.readiness, self._lookup),
+            routes(self._recommender, self.readiness, self._lookup, self._erasures),
             http.max_body_bytes,
             self.metrics,
             lambda: self._reader.ready,

@@ -60,6 +60,13 @@ class RuleBook:
         """All rules, those that were taken back as well: an older event that comes late loses against them."""
         return tuple(self._rules.values())
 
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def clear(self) -> None:
+        """Forgets all."""
+        self._rules.clear()
+
     def restore(self, rules: Iterable[ViewerRule]) -> None:
         """Continues from the rules of a profile."""
         self._rules = {(rule.kind, rule.subject): rule for rule in rules}

@@ -14,6 +14,7 @@ from actors.recommend.candidates import NO_FILTERS
 from actors.recommend.schema import Answer, Filters, Item, Query, Room
 from deploy.http.api import Api
 from deploy.http.routes.public import routes
+from deploy.http.routes.viewers import Erasures
 from deploy.http.status import Readiness
 from streaming.errors import UnknownRoom
 from streaming.metrics import MemoryMetrics
@@ -94,10 +95,11 @@ class Caller:
         has_read: bool = True,
         lookup: FakeLookup | None = None,
         max_body_bytes: int = 2_000,
+        erasures: Erasures | None = None,
     ) -> None:
         self.answers = FakeAnswers()
         self.metrics = MemoryMetrics()
-        table = routes(self.answers, lambda: readiness, lookup)
+        table = routes(self.answers, lambda: readiness, lookup, erasures)
         self._api = Api(table, max_body_bytes, self.metrics, lambda: has_read, request_timeout_s=0.05)
 
     def __call__(
