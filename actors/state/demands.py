@@ -55,7 +55,8 @@ class Demands:
         }
         of_streamer_K = np.array([by_slot.get(slot, 0.0) for slot in slots_K.tolist()], np.float32)
         alike_K = self._alike(rules.lowered[:COMPARED], left, slots_K)
-        return np.float32(self._cost) * np.maximum(of_streamer_K, np.float32(CONTENT_SHARE) * alike_K)
+        costs_K: Floats = np.float32(self._cost) * np.maximum(of_streamer_K, np.float32(CONTENT_SHARE) * alike_K)
+        return costs_K
 
     def _left(self, rule: ViewerRule, now_ms: int) -> float:
         """The part of a lack of interest that is left by now."""

@@ -41,6 +41,7 @@ _IS_SO_ONCE: Final = frozenset(("enter", "leave", "follow"))  # a repetition of 
 _ACTION_SEEDS: Final = {action: crc32(action.encode()) for action in get_args(Action)}
 _OPENING: Final = frozenset(("watch", "chat", "gift"))  # actions that are possible only in a room, besides entering
 ERASURE_KEPT_MS = 7 * 86_400_000  # as long as viewer-events keeps events, which a producer may also have kept back
+NEVER_MS = -(1 << 62)  # before any event: a recording may count its times from 0
 TRAILING_MS = 60_000  # players flush their last `watch` after the `leave`; this late it still belongs to the visit
 
 
@@ -84,7 +85,7 @@ class ProfileAggregate:
 
     def __init__(self, viewer: ViewerId, config: ProfileConfig) -> None:
         self.viewer = viewer
-        self._erased_ms = 0  # event time until which the viewer is forgotten
+        self._erased_ms = NEVER_MS  # event time until which the viewer is forgotten
         self._config = config
         self._max_recent = config.recent_events
         self._silence_ms = 1_000 * config.presence_timeout_s
@@ -181,7 +182,7 @@ class ProfileAggregate:
             return self._demand(event, appended_ms)
         if appended_ms - self._erased_ms <= ERASURE_KEPT_MS:
             return Outcome.DUPLICATE
-        self._erased_ms = 0  # it is so long ago that it is forgotten itself
+        self._erased_ms = NEVER_MS  # it is so long ago that it is forgotten itself
         return self.apply(event, appended_ms, book)
 
     def _demand(self, event: ViewerEvent, appended_ms: int) -> Outcome:
@@ -395,7 +396,7 @@ class ProfileAggregate:
             appended_ms=self._appended_ms,
             repeats=self._repeats,
             rules=self._rules.rules(),
-            erased_ms=self._erased_ms,
+            erased_ms=max(self._erased_ms, 0),
         )  # fmt: skip
 
     def packed(self) -> bytes:
@@ -416,7 +417,7 @@ class ProfileAggregate:
                 self._appended_ms,
                 self._repeats,
                 self._rules.rules(),
-                self._erased_ms,
+                max(self._erased_ms, 0),
             )
         )
 
@@ -443,7 +444,7 @@ class ProfileAggregate:
         self._first_at_ms, self._last_at_ms = profile.first_at_ms, profile.last_at_ms
         self._appended_ms, self._repeats = profile.appended_ms, profile.repeats
         self._rules.restore(profile.rules)
-        self._erased_ms = profile.erased_ms
+        self._erased_ms = profile.erased_ms or NEVER_MS
 
 
 def _entered_at_ms(visit: OpenVisit) -> int:

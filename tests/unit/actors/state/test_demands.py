@@ -9,12 +9,16 @@ import pytest
 
 from actors.recommend.recommender import Filters, Query
 from actors.settings import RecommendConfig
-from streaming.events import ViewerProfile, ViewerRule
+from streaming.events import ViewerEvent, ViewerId, ViewerProfile, ViewerRule
 from streaming.log.codec import encode
 from streaming.log.topics import VIEWER_PROFILES
+from streaming.room.activity import ActivityBook
+from streaming.viewer.profile import ProfileAggregate
+from streaming.viewer.profile_config import ProfileConfig
 from tests.unit.actors.fake_version import Broken, FakeVersion
 from tests.unit.actors.recommend.test_model_ranking import replica_with
 from tests.unit.actors.replica import Replica, axis
+from training.features.viewer_columns import COLD_START_VIEWER, ProfileReader
 
 DAY_MS = 86_400_000
 
@@ -145,6 +149,13 @@ def test_no_interest_lowers_what_a_model_ranks() -> None:
     odds = before["r1"] / (1 - before["r1"])
     assert scores["r1"] == pytest.approx(odds * 2.718281828**-3 / (1 + odds * 2.718281828**-3), abs=2e-4)
     assert next(i for i in after if i.room == "r1").terms["not_interested"] == pytest.approx(-3)  # type: ignore[index]
+
+
+def test_rules_alone_tell_a_model_nothing_of_a_viewer() -> None:
+    aggregate = ProfileAggregate(ViewerId("v"), ProfileConfig())
+    event = ViewerEvent(viewer="v", room="r", streamer="s", action="block_streamer", at_ms=1_764_000_000_000)
+    aggregate.apply(event, event.at_ms, ActivityBook())
+    assert ProfileReader(aggregate.profile()).viewer(0, event.at_ms + 1_000) == COLD_START_VIEWER
 
 
 def test_no_reason_names_a_blocked_streamer() -> None:

@@ -141,3 +141,10 @@ def test_capitals_are_mended_and_an_unknown_action_is_refused() -> None:
 def test_a_profile_of_rules_alone_has_no_event() -> None:
     profile: ViewerProfile = aggregate(event("block_streamer", "s")).profile()
     assert (profile.total_events, profile.first_at_ms, profile.last_at_ms, profile.visits) == (0, 0, 0, ())
+
+
+def test_a_recording_that_counts_its_times_from_0_is_not_taken_for_erased() -> None:
+    made = ProfileAggregate(ViewerId("v"), ProfileConfig())
+    for at_ms in (0, 5):
+        one = ViewerEvent(viewer="v", room=f"r{at_ms}", streamer="s", action="enter", at_ms=at_ms)
+        assert made.apply(one, at_ms, ActivityBook()) is Outcome.APPLIED
