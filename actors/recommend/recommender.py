@@ -232,9 +232,11 @@ class Recommender:
             self.failures.note(embeddings.version, err, now_ms)
             return self._viewers.rules_alone(viewer)
 
-    def _forget(self, viewer: ViewerId) -> None:
+    def _forget(self, viewer: ViewerId, was_erased: bool) -> None:
         """Forgets a viewer of whom the tables know nothing any more. Called under their lock."""
         self._viewers.forget(viewer)
+        if not was_erased:  # thousands a second may end by silence, and what waits is looked through for each
+            return
         self._shadow.forget(viewer)
         if self._impressions is not None:
             self._impressions.forget(viewer)

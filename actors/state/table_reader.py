@@ -55,7 +55,8 @@ class Tables:
         self._rooms_from = KeyPartitions()
         self._viewers_from = KeyPartitions()
         self._gone: OrderedDict[ViewerId, int] = OrderedDict()  # viewers forgotten lately, and when
-        self.on_forgotten: list[Callable[[ViewerId], None]] = []  # told of each viewer who is forgotten, under the lock
+        # called under the lock for each viewer who is forgotten; whether because they were erased, or only silent
+        self.on_forgotten: list[Callable[[ViewerId, bool], None]] = []
         self.wanted: ModelVersion | None = None  # the version that the log announces as live; None for v0
         self.candidate: ModelVersion | None = None  # the newest version that waits to go live
         self.announced_changed = threading.Event()
@@ -171,17 +172,17 @@ class Tables:
                 viewer = ViewerId(record.key.decode("utf-8", "replace"))
                 if record.value is None:
                     if self._viewers_from.remove(viewer, record):
-                        self._forget_viewer(viewer)
+                        self._forget_viewer(viewer, was_erased=False)
                 elif not self._viewers_from.put(viewer, record):
                     continue
                 elif is_erased(record.key, record.value):
-                    self._forget_viewer(viewer)
+                    self._forget_viewer(viewer, was_erased=True)
                 else:
                     evicted += self.viewers.put(viewer, record.value)
         if evicted:
             self._metrics.count("profiles_evicted_total", evicted)
 
-    def _forget_viewer(self, viewer: ViewerId) -> None:
+    def _forget_viewer(self, viewer: ViewerId, *, was_erased: bool) -> None:
         """Forgets a viewer, here and wherever something is kept of them. The caller holds the lock."""
         self.viewers.drop(viewer)
         if not self.current:  # nobody was asked yet, so there is nothing else
@@ -191,7 +192,7 @@ class Tables:
         if len(self._gone) > MOST_GONE:
             self._gone.popitem(last=False)
         for forget in self.on_forgotten:
-            forget(viewer)
+            forget(viewer, was_erased)
 
     def _apply_models(self, records: Sequence[Record]) -> None:
         for record in records:
