@@ -86,6 +86,15 @@ def presence_of(value: bytes) -> PackedPresence:
     return _PRESENCE.decode(value)
 
 
+def packed_rules(value: bytes) -> bytes:
+    """The rules in a packed profile, packed; empty for none."""
+    try:
+        rules = bytes(presence_of(value).rules)
+    except msgspec.DecodeError:
+        return b""
+    return b"" if rules == NO_ITEMS else rules
+
+
 def is_erased(key: bytes, value: bytes) -> bool:
     """Whether a packed profile only says that its viewer was forgotten. A longer one is not even read."""
     if len(value) > len(key) + MOST_OF_ERASED:

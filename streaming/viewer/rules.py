@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+import msgspec
+
 from streaming.events import Action, Outcome, RoomId, StreamerId, ViewerEvent, ViewerRule
 from streaming.viewer.profile_config import ProfileConfig
 
@@ -30,6 +32,9 @@ _DEMANDS: Final[dict[str, _Demand]] = {
     "undo_not_interested": _Demand("lower", False),
 }
 RULE_ACTIONS: Final[frozenset[Action]] = frozenset(_DEMANDS)  # type: ignore[arg-type]  # they say nothing of presence
+
+
+_PACKED: Final = msgspec.msgpack.Decoder(tuple[ViewerRule, ...])
 
 
 class RuleBook:
@@ -101,6 +106,11 @@ def in_force(rules: Iterable[ViewerRule]) -> RulesInForce:
         frozenset(StreamerId(rule.subject) for rule in found if rule.kind == "block"),
         tuple(lowered),
     )
+
+
+def unpacked(rules: bytes) -> tuple[ViewerRule, ...]:
+    """Reads packed rules. Raises msgspec.DecodeError."""
+    return _PACKED.decode(rules)
 
 
 def _newness(rule: ViewerRule) -> tuple[int, bool, str]:

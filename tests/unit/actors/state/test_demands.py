@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from actors.recommend.recommender import Filters, Query
-from actors.settings import RecommendConfig
+from actors.settings import RecommendConfig, TablesConfig
+from actors.state.viewer_table import ViewerTable
 from streaming.events import ViewerEvent, ViewerId, ViewerProfile, ViewerRule
-from streaming.log.codec import encode
+from streaming.log.codec import Decoder, encode
 from streaming.log.topics import VIEWER_PROFILES
 from streaming.room.activity import ActivityBook
 from streaming.viewer.profile import ProfileAggregate
@@ -156,6 +157,40 @@ def test_rules_alone_tell_a_model_nothing_of_a_viewer() -> None:
     event = ViewerEvent(viewer="v", room="r", streamer="s", action="block_streamer", at_ms=1_764_000_000_000)
     aggregate.apply(event, event.at_ms, ActivityBook())
     assert ProfileReader(aggregate.profile()).viewer(0, event.at_ms + 1_000) == COLD_START_VIEWER
+
+
+def test_rules_hold_of_a_viewer_whose_profile_had_to_go() -> None:
+    replica = Replica(tables=TablesConfig(profiles_mb=1))
+    replica.room("a")
+    replica.room("b")
+    demand(replica, "v", rule(replica, "hide", "a"))
+    demand(replica, "w", rule(replica, "hide", "b"))
+    for number in range(3_000):
+        replica.viewer(f"other {number}", "a", "b")
+    viewers = replica.tables.viewers
+    assert viewers.raw(ViewerId("v")) is None
+    answer = replica.recommender.recommend(Query(viewer="v"))
+    assert not answer.known
+    assert [item.room for item in answer.rooms] == ["b"]
+    demand(replica, "v")  # what they say later counts
+    assert set(replica.shown("v")) == {"a", "b"}
+    replica.send(VIEWER_PROFILES, "w", None)
+    assert set(replica.shown("w")) == {"a", "b"}
+
+
+def test_rules_of_viewers_whose_profiles_had_to_go_are_bounded() -> None:
+    table = ViewerTable(16_384, Decoder(VIEWER_PROFILES))
+    now_ms = 1_764_000_000_000
+    for number in range(100):
+        made = ProfileAggregate(ViewerId(f"v{number}"), ProfileConfig())
+        for room in range(10):
+            event = ViewerEvent(viewer=made.viewer, room=f"r{room}", streamer="s", action="hide_room", at_ms=now_ms)
+            made.apply(event, now_ms, ActivityBook())
+        table.put(made.viewer, made.packed())
+    kept = [number for number in range(100) if table.rules(ViewerId(f"v{number}")).hidden]
+    assert 0 < len(kept) < 10
+    assert kept[-1] == max(number for number in range(100) if table.raw(ViewerId(f"v{number}")) is None)
+    assert table._rules_bytes <= 16_384 // 8
 
 
 def test_no_reason_names_a_blocked_streamer() -> None:
