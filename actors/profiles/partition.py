@@ -29,6 +29,7 @@ from streaming.viewer.profile_config import ProfileConfig
 
 LOGGER = logging.getLogger(__name__)
 DAY_MS = 86_400_000
+ROUND_MS = 3_600_000  # between looks at a profile for `expire`: a day more or less is the same
 
 
 class ProfilePartition:
@@ -68,6 +69,7 @@ class ProfilePartition:
         self._deadlines: Deadlines[bytes] = Deadlines()  # of viewers who are in a room
         self._clock = clock or EventClock(RECORDED_EVENTS)
         self._unseen: list[bytes] = []  # keys that are still to be looked at for `expire`
+        self._round_ms = 0  # when the look at all of them began
         self._over: list[bytes] = []  # keys whose profiles end with the next publish
         self.erased = 0  # viewers forgotten so far
         self.read_ms = 0  # append time of the last record read
@@ -178,9 +180,13 @@ class ProfilePartition:
     def expire(self, until_ms: int, most: int, looked_at: int) -> int:
         """Ends profiles of viewers silent for too long, and marks of erasures; returns their number, at most `most`.
 
-        A call looks at `looked_at` profiles, the next one at the next. until_ms: as for `lapse`, by append times.
+        A call looks at `looked_at` profiles, the next call at the next of them, once round in ROUND_MS.
+        until_ms: as for `lapse`, but append times are compared with it.
         """
         if not self._unseen:
+            if until_ms - self._round_ms < ROUND_MS:
+                return 0
+            self._round_ms = until_ms
             self._unseen = list(self._published)
         ended = 0
         for _ in range(min(looked_at, len(self._unseen))):

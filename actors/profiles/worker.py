@@ -31,7 +31,7 @@ GROUP = "profile-workers"
 MEASURE_MS = 1_000
 LAPSES = 5_000  # per partition at a time: a check takes a microsecond, a leave as long as an event
 EXPIRED = 500  # per partition at a time: a tombstone takes as long as a profile, and replicas read it too
-LOOKED_AT = 5_000  # per partition at a time: a million profiles take minutes
+LOOKED_AT = 2_000  # per partition at a time, some 5 ms: a million profiles take eight minutes
 AWAY_S = 5.0  # without a broker's answer for so long, producers cannot be heard either
 SETTLE_MS = 60_000  # after that: the records that they held back are on their way
 

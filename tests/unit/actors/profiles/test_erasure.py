@@ -188,7 +188,7 @@ def test_the_mark_of_an_erasure_ends_in_a_tombstone() -> None:
     stage.turn(ERASURE_KEPT_MS - 10_000)
     assert holders(stage, "v")
     for _ in range(3):
-        stage.turn(70_000)
+        stage.turn(2 * 3_600_000)
     assert not holders(stage, "v")
     assert holders(stage, "w")
     assert stage.metrics.value("profiles_expired_total") == 1
