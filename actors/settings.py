@@ -121,6 +121,11 @@ class RecommendConfig(Section):
     new_s: NotNegative = 300.0  # so long after its start a room counts as just started
     streamer_cost: NotNegative = 0.5  # what each further room of a streamer loses in the order
     category_cost: NotNegative = 0.02  # what each further room of a category loses in the order
+    # whether a viewer and a streamer of the same id are one person, who is never recommended their own room
+    shared_ids: bool = True
+    # what a streamer's rooms lose at first of their score by `not_interested`; with a model a third of it in log odds
+    not_interested_cost: NotNegative = 9.0
+    not_interested_half_life_s: Positive = 1_209_600.0  # two weeks
     # how long an answer waits for a profile that the replica has let go; 0: not at all
     lookup_timeout_ms: CountOrZero = 20
     lookups_in_flight: CountOrZero = 64  # per replica at a time; further viewers are served as cold-start viewers

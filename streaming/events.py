@@ -97,7 +97,10 @@ class ChatMessage(ProducerRecord, frozen=True, kw_only=True, tag="chat"):
     at_ms: AtMs
 
 
-Action = Literal["enter", "leave", "watch", "like", "gift", "follow", "chat"]
+Action = Literal[
+    "enter", "leave", "watch", "like", "gift", "follow", "chat",
+    "hide_room", "unhide_room", "block_streamer", "unblock_streamer", "not_interested", "undo_not_interested",
+]  # fmt: skip
 
 
 class ViewerEvent(ProducerRecord, frozen=True, kw_only=True, tag="viewer"):
@@ -110,6 +113,13 @@ class ViewerEvent(ProducerRecord, frozen=True, kw_only=True, tag="viewer"):
     at_ms: AtMs
     seconds: Annotated[float, Meta(ge=0, le=86_400)] = 0.0  # for `watch`: watched since the previous event of the visit
     id: EventId = ""
+
+
+class ViewerErased(ProducerRecord, frozen=True, kw_only=True, tag="erased"):
+    """A viewer is to be forgotten: all that they did before, and what comes late of it. What they do later is new."""
+
+    viewer: Id  # who is forgotten
+    at_ms: AtMs
 
 
 class InternalRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -255,6 +265,16 @@ class StreamerHabit(msgspec.Struct, frozen=True, array_like=True):
     entered_at_ms: int = 0  # when the last visit began, 0 if not known
 
 
+class ViewerRule(msgspec.Struct, frozen=True, array_like=True):
+    """What a viewer demands, or has taken back: the newest of its kind about a room or streamer."""
+
+    kind: str  # hide (a room), block (a streamer), lower (a streamer, of no interest); a later build may have more
+    subject: str  # room or streamer
+    at_ms: int  # event time
+    in_force: bool  # false: taken back, and kept so that an older event that comes late loses
+    room: str = ""  # of `lower`: the room of no interest
+
+
 class ViewerProfile(InternalRecord, frozen=True, kw_only=True):
     """Everything a replica needs to know of a viewer. It holds nothing of a model."""
 
@@ -269,6 +289,8 @@ class ViewerProfile(InternalRecord, frozen=True, kw_only=True):
     recent_events: tuple[int, ...]  # 64-bit hashes of the last few events, to recognise duplicates
     appended_ms: int  # append time of the last event applied
     repeats: int = 0  # of total_visits, those to a streamer visited before
+    rules: tuple[ViewerRule, ...] = ()  # what the viewer demands, bounded by kind
+    erased_ms: int = 0  # event time until which the viewer is forgotten: no event until then counts any more
 
 
 class Impression(InternalRecord, frozen=True, kw_only=True):

@@ -166,11 +166,15 @@ METRICS: dict[str, Metric] = {
         Metric("encode_batch_texts", "histogram", "texts in one batch", buckets=SIZES),
         # viewers
         Metric("viewer_events_duplicate_total", "counter", "viewer events seen before"),
+        Metric("viewers_erased_total", "counter", "viewers who were forgotten because they demanded it"),
+        Metric("profiles_expired_total", "counter", "profiles deleted: silent for profile.retention_days, or erased"),
         Metric("profiles_held", "gauge", "viewer profiles in memory", ("reader",)),
         # the archive
         Metric("archive_records_total", "counter", "records written to the archive", ("topic",)),
         Metric("archive_bytes_total", "counter", "bytes of the files written to the archive", ("topic",)),
-        Metric("archive_files_total", "counter", "files of the archive written, merged, deleted", ("action",)),
+        Metric(
+            "archive_files_total", "counter", "files of the archive written, merged, deleted, erased in", ("action",)
+        ),
         Metric("archive_files_skipped_total", "counter", "damaged or foreign files that a reader skipped"),
         Metric("archive_failures_total", "counter", "failures to write the archive; it is tried again"),
         Metric("archive_waiting_records", "gauge", "records read and not written to the archive yet"),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import RecordError
-from streaming.events import RoomEnded, RoomId, RoomState, ViewerId, ViewerProfile
+from streaming.events import RoomEnded, RoomId, RoomState, ViewerErased, ViewerId, ViewerProfile
 from streaming.log.codec import Decoder
 from streaming.log.log import Log, Partition, Record
 from streaming.log.restore import last_values
@@ -58,8 +58,8 @@ def decoded(log: Log, partition: Partition, key: str) -> Iterator[tuple[Record, 
 
 
 def _is_believed(event: Any, appended_ms: int) -> bool:
-    """An end is, whatever its clock says."""
-    return isinstance(event, RoomEnded) or not misplaced(event.at_ms, appended_ms)
+    """An end is, and an erasure, whatever its clock says."""
+    return isinstance(event, RoomEnded | ViewerErased) or not misplaced(event.at_ms, appended_ms)
 
 
 def expected_states(log: Log, encode: Encode, version: str, window: WindowConfig) -> dict[str, Facts]:
@@ -141,7 +141,10 @@ def _viewers(log: Log, config: ProfileConfig, book: ActivityBook, now_ms: int) -
     for partition in log.partitions(VIEWER_EVENTS):
         for record, event in decoded(log, partition, "viewer"):
             aggregate = aggregates.setdefault(event.viewer, ProfileAggregate(ViewerId(event.viewer), config))
-            aggregate.apply(event, record.timestamp, book)
+            if isinstance(event, ViewerErased):
+                aggregate.erase(event.at_ms, record.timestamp, book)
+            else:
+                aggregate.apply(event, record.timestamp, book)
     for aggregate in aggregates.values():
         aggregate.lapse(now_ms, book)
     return aggregates

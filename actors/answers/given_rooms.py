@@ -18,7 +18,8 @@ from streaming.events import RoomId, ViewerId
 class GivenRooms:
     """Ranks given rooms. Touches no network; any thread may ask. What it answers is not noted as an impression.
 
-    The room where the viewer is now is ranked as well, and so are mature rooms: the caller knows them.
+    The room where the viewer is now is ranked as well, and so are mature rooms: the caller knows them. Rooms that the
+    viewer's own rules forbid are not.
     """
 
     def __init__(self, recommender: Recommender) -> None:
@@ -40,7 +41,12 @@ class GivenRooms:
         now_ms = recommender.now_ms()
         cached = recommender.viewer(ViewerId(query.viewer), now_ms, query.context)
         names = dict.fromkeys(query.rooms)
-        live = [snapshot.slot for name in names if (snapshot := rooms.snapshots.get(RoomId(name))) is not None]
+        never = recommender.scoring.never(query.viewer, cached)
+        live = [
+            snapshot.slot
+            for name in names
+            if (snapshot := rooms.snapshots.get(RoomId(name))) is not None and RoomId(name) not in never
+        ]
         answer = RankAnswer(
             request=recommender.next_request(),
             viewer=query.viewer,
@@ -49,6 +55,7 @@ class GivenRooms:
             generated_at_ms=now_ms,
             live_rooms=len(rooms),
             not_live=[name for name in names if RoomId(name) not in rooms.snapshots],
+            never_shown=[name for name in names if RoomId(name) in never and RoomId(name) in rooms.snapshots],
             rooms=[],
         )
         return answer, self._chosen(live, cached, now_ms, explain=query.explain)

@@ -11,7 +11,7 @@ import msgspec
 
 from streaming.errors import RecordError
 from streaming.event_clock import RECORDED_EVENTS, EventClock
-from streaming.events import MAX_AHEAD_MS, MIN_AT_MS, Outcome, ViewerId
+from streaming.events import MAX_AHEAD_MS, MIN_AT_MS, Outcome, ViewerErased, ViewerId
 from streaming.log.codec import Decoder, encode
 from streaming.log.dead_letter import DeadLetters
 from streaming.log.log import Log, Partition, Record, Sink
@@ -23,11 +23,13 @@ from streaming.log.topics import ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.room.activity import ActivityBook
 from streaming.time_unit import misplaced
 from streaming.troubles import Skipped
-from streaming.viewer.presence import LATE_MS, Deadlines, presence_of
-from streaming.viewer.profile import ProfileAggregate
+from streaming.viewer.presence import LATE_MS, Deadlines, is_erased, presence_of
+from streaming.viewer.profile import ERASURE_KEPT_MS, ProfileAggregate
 from streaming.viewer.profile_config import ProfileConfig
 
 LOGGER = logging.getLogger(__name__)
+DAY_MS = 86_400_000
+ROUND_MS = 3_600_000  # between looks at a profile for `expire`: a day more or less is the same
 
 
 class ProfilePartition:
@@ -66,6 +68,10 @@ class ProfilePartition:
         self._published: dict[bytes, bytes] = {}
         self._deadlines: Deadlines[bytes] = Deadlines()  # of viewers who are in a room
         self._clock = clock or EventClock(RECORDED_EVENTS)
+        self._unseen: list[bytes] = []  # keys that are still to be looked at for `expire`
+        self._round_ms = 0  # when the look at all of them began
+        self._over: list[bytes] = []  # keys whose profiles end with the next publish
+        self.erased = 0  # viewers forgotten so far
         self.read_ms = 0  # append time of the last record read
         self._decode_event = Decoder(VIEWER_EVENTS)
         self._decode_profile = Decoder(VIEWER_PROFILES)
@@ -128,7 +134,9 @@ class ProfilePartition:
             known = aggregate or aggregates.get(key)
             wrong = key != event.viewer.encode() if known is None else known.viewer != event.viewer
             at_ms, appended_ms = event.at_ms, record.timestamp
-            if (wrong or at_ms > appended_ms + MAX_AHEAD_MS or at_ms < MIN_AT_MS) and self._refused(record, event):
+            is_erasure = event.__class__ is ViewerErased  # believed whatever its clock says
+            odd = not is_erasure and (at_ms > appended_ms + MAX_AHEAD_MS or at_ms < MIN_AT_MS)
+            if (wrong or odd) and self._refused(record, event):
                 continue
             if known is None:
                 if self._misplaced is not None and not self._is_of_this_partition(key):
@@ -137,7 +145,12 @@ class ProfilePartition:
                 known = self._aggregate(key, event.viewer)
             if at_ms > newest_ms:
                 newest_ms, arrived_ms = at_ms, appended_ms
-            if known.apply(event, appended_ms, book) is Outcome.DUPLICATE:
+            if is_erasure:
+                outcome = known.erase(at_ms, appended_ms, book)
+                self.erased += outcome is Outcome.APPLIED
+            else:
+                outcome = known.apply(event, appended_ms, book)
+            if outcome is Outcome.DUPLICATE:
                 duplicates += 1
             elif aggregate is None:
                 changed[key] = known
@@ -164,6 +177,36 @@ class ProfilePartition:
             self.changed[key] = aggregate
         return lapsed
 
+    def expire(self, until_ms: int, most: int, looked_at: int) -> int:
+        """Ends profiles of viewers silent for too long, and marks of erasures; returns their number, at most `most`.
+
+        A call looks at `looked_at` profiles, the next call at the next of them, once round in ROUND_MS.
+        until_ms: as for `lapse`, but append times are compared with it.
+        """
+        if not self._unseen:
+            if until_ms - self._round_ms < ROUND_MS:
+                return 0
+            self._round_ms = until_ms
+            self._unseen = list(self._published)
+        ended = 0
+        for _ in range(min(looked_at, len(self._unseen))):
+            key = self._unseen.pop()
+            value = self._published.get(key)
+            if value is not None and key not in self.changed and self._is_over(value, until_ms):
+                self._over.append(key)
+                ended += 1
+                if ended == most:
+                    break
+        return ended
+
+    def _is_over(self, value: bytes, until_ms: int) -> bool:
+        try:
+            presence = presence_of(value)
+        except msgspec.DecodeError:
+            return False
+        kept_ms = ERASURE_KEPT_MS if presence.is_erased else self._config.retention_days * DAY_MS
+        return kept_ms > 0 and presence.room is None and presence.appended_ms + kept_ms <= until_ms
+
     def _packed_until_ms(self, key: bytes) -> int | None:
         value = self._published.get(key)
         heard_ms = None if value is None else presence_of(value).heard_ms
@@ -172,6 +215,11 @@ class ProfilePartition:
     def publish(self, sink: Sink) -> int:
         """Sends the changed profiles to this very partition, where a restart reads them; returns their number."""
         aggregates, deadlines = self._aggregates, self._deadlines
+        for key in self._over:
+            if key not in self.changed and self._published.pop(key, None) is not None:
+                aggregates.pop(key, None)
+                sink.send(VIEWER_PROFILES, key, None, self.index)
+        self._over = []
         for key, aggregate in self.changed.items():
             present_until_ms = aggregate.present_until_ms
             if present_until_ms is not None:
@@ -195,8 +243,10 @@ class ProfilePartition:
         return len(activities)
 
     def profile(self, viewer: ViewerId) -> bytes | None:
-        """A viewer's serialised profile as published, None for a cold-start viewer."""
-        return self._published.get(viewer.encode())
+        """A viewer's serialised profile as published, None for a cold-start viewer and a forgotten one."""
+        key = viewer.encode()
+        value = self._published.get(key)
+        return None if value is None or is_erased(key, value) else value
 
     def _is_of_this_partition(self, key: bytes) -> bool:
         return self._misplaced is None or partition_of(key, self._partitions) == self.index

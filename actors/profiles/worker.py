@@ -30,6 +30,8 @@ from streaming.viewer.profile_config import ProfileConfig
 GROUP = "profile-workers"
 MEASURE_MS = 1_000
 LAPSES = 5_000  # per partition at a time: a check takes a microsecond, a leave as long as an event
+EXPIRED = 500  # per partition at a time: a tombstone takes as long as a profile, and replicas read it too
+LOOKED_AT = 2_000  # per partition at a time, some 5 ms: a million profiles take eight minutes
 AWAY_S = 5.0  # without a broker's answer for so long, producers cannot be heard either
 SETTLE_MS = 60_000  # after that: the records that they held back are on their way
 
@@ -120,7 +122,8 @@ class ProfileWorker:
         self._uncommitted: dict[Partition, int] = {}
         self._measured_ms = self._clock.now_ms()
         self._away_ms = self._measured_ms if self._loop.restarts else -SETTLE_MS  # sessions end when the log is away
-        self._lapsed = 0  # viewers who lapsed since the last commit
+        self._lapsed = 0  # viewers who lapsed, and profiles that expired, since the last commit
+        self._erased = 0
         self._event_clock = EventClock(RECORDED_EVENTS)
         self._committed_ms = self._gap_ms = 0
 
@@ -182,7 +185,9 @@ class ProfileWorker:
             owned = self._owned.get(partition.index)
             if owned is None:  # its state is not readable, or it will be assigned once more
                 continue
+            erased = owned.erased
             duplicates += owned.apply(records)
+            self._erased += owned.erased - erased
             self._uncommitted[partition] = records[-1].offset + 1
         self._troubles.passed_over(self._life.unread(batch.skipped))
         for skipped in batch.skipped:
@@ -192,6 +197,9 @@ class ProfileWorker:
                 self._uncommitted[partition] = max(self._uncommitted.get(partition, 0), skipped.last + 1)
         if batch.records:
             self._gauge.read(VIEWER_EVENTS, len(batch))
+        if self._erased:
+            self._metrics.count("viewers_erased_total", self._erased)
+            self._erased = 0
         if duplicates:
             self._metrics.count("viewer_events_duplicate_total", duplicates)
         now_ms = self._clock.now_ms()
@@ -224,7 +232,7 @@ class ProfileWorker:
         return max(0.0, (self._committed_ms + self._gap_ms - self._clock.now_ms()) / 1000)
 
     def _lapse(self, now_ms: int) -> None:
-        """Makes viewers leave who were silent for too long: by time alone, for they may never be heard again.
+        """Makes viewers leave who were silent for too long, and ends profiles: by time alone, without an event.
 
         Records on the log that are not read yet count first, and so do those that producers could not write.
         """
@@ -233,13 +241,17 @@ class ProfileWorker:
         if now_ms - self._away_ms < SETTLE_MS:
             return
         unread = self._source.lag()
-        lapsed = 0
+        lapsed = expired = 0
         for index, owned in self._owned.items():
             is_read = unread.get(Partition(VIEWER_EVENTS, index)) == 0
-            lapsed += owned.lapse(now_ms if is_read else owned.read_ms, LAPSES)
+            until_ms = now_ms if is_read else owned.read_ms
+            lapsed += owned.lapse(until_ms, LAPSES)
+            expired += owned.expire(until_ms, EXPIRED, LOOKED_AT)
+        self._lapsed += lapsed + expired
         if lapsed:
             self._metrics.count("presence_timeouts_total", lapsed)
-            self._lapsed += lapsed
+        if expired:
+            self._metrics.count("profiles_expired_total", expired)
 
     def _more_to_read(self) -> bool:
         return any(self._source.lag().values())

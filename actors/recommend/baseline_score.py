@@ -341,6 +341,10 @@ class Score:
             np.float32(weights.arrivals),
         )
 
+    def event_now_ms(self, now_ms: int) -> int:
+        """The event time that corresponds to a time of the clock."""
+        return self._rooms.lately.event_now_ms(now_ms)
+
     def company(self, interests: InterestProfile, now_ms: int) -> Company:
         """The viewer's `Company` for `of` and `parts`, as of now."""
         lately = self._rooms.lately

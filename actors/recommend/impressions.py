@@ -39,6 +39,7 @@ class Impressions:
         self._most = most
         self._chance = random.Random().random
         self._waiting: deque[tuple[bytes, bytes]] = deque()
+        self._leaving = threading.Lock()  # held while some leave the queue
         self.dropped = 0  # because too many waited, since the start
 
     def __len__(self) -> int:
@@ -67,6 +68,19 @@ class Impressions:
 
     def take(self, most: int) -> list[tuple[bytes, bytes]]:
         """Takes the oldest impressions that wait, at most `most`: key and value of each."""
+        with self._leaving:
+            return self._take(most)
+
+    def forget(self, viewer: ViewerId) -> None:
+        """Drops the impressions of a viewer that wait. For the threads that note, one at a time."""
+        key = viewer.encode()
+        with self._leaving:
+            if any(waiting[0] == key for waiting in self._waiting):
+                kept = [waiting for waiting in self._waiting if waiting[0] != key]
+                self._waiting.clear()
+                self._waiting.extend(kept)
+
+    def _take(self, most: int) -> list[tuple[bytes, bytes]]:
         waiting = self._waiting
         return [waiting.popleft() for _ in range(min(most, len(waiting)))]
 

@@ -39,6 +39,7 @@ from actors.requests.pages import Page, Pages
 from actors.requests.room_filter import NONE
 from actors.settings import RecommendConfig
 from actors.state.circuit_breaker import CircuitBreaker
+from actors.state.demands import Demands
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from actors.state.room_table import RoomSnapshot, RoomTable
 from actors.state.table_reader import Tables
@@ -92,8 +93,20 @@ class Recommender:
         self.reasons = Reasons(
             tables.rooms, self.global_lists, by_terms, least=config.reason_least, new_ms=int(config.new_s * 1000)
         )
+        demands = Demands(
+            tables.rooms,
+            1_000 * config.not_interested_half_life_s,
+            config.not_interested_cost,
+            shared_ids=config.shared_ids,
+        )
         self.scoring = Scoring(
-            self.candidates, by_terms, self.reasons, self._ranking, ranked=config.ranked, failures=self.failures
+            self.candidates,
+            by_terms,
+            self.reasons,
+            self._ranking,
+            demands,
+            ranked=config.ranked,
+            failures=self.failures,
         )
         presence_ms = 1_000 * (profile or ProfileConfig()).presence_timeout_s
         self._viewers = ViewerCache(
@@ -101,6 +114,7 @@ class Recommender:
         )
         self._shadow = ShadowScoring(tables, self._viewers, self.scoring, config.shadow, metrics)
         self._pages = Pages(tables.rooms)
+        tables.on_forgotten.append(self._forget)
         self._answer_json = AnswerJson()
         load_kernels()
         self._request_prefix = secrets.token_hex(10)
@@ -205,7 +219,7 @@ class Recommender:
             ]
 
     def viewer(self, viewer: ViewerId, now_ms: int, context: Context | None = None) -> CachedViewer:
-        """The viewer's data in memory; a cold-start viewer's where the version's viewer tower fails.
+        """The viewer's data in memory; of a cold-start viewer, but for their rules, where the viewer tower fails.
 
         context: counts where there is no profile. The caller holds the lock.
         """
@@ -216,7 +230,16 @@ class Recommender:
             return self._viewer(viewer, now_ms, context)
         except Exception as err:  # whatever a version does, a viewer has an answer
             self.failures.note(embeddings.version, err, now_ms)
-            return COLD_START
+            return self._viewers.rules_alone(viewer)
+
+    def _forget(self, viewer: ViewerId, was_erased: bool) -> None:
+        """Forgets a viewer of whom the tables know nothing any more. Called under their lock."""
+        self._viewers.forget(viewer)
+        if not was_erased:  # thousands a second may end by silence, and what waits is looked through for each
+            return
+        self._shadow.forget(viewer)
+        if self._impressions is not None:
+            self._impressions.forget(viewer)
 
     def _viewer(self, viewer: ViewerId, now_ms: int, context: Context | None) -> CachedViewer:
         cached = self._viewers.of(viewer, now_ms)
@@ -320,6 +343,8 @@ class Recommender:
                 continue
             terms = scored.terms(position) if explain else UNSET
             about = like if source == "similar" else scored.origin if source == "others" else ""
+            if about in cached.interests.rules.blocked:  # whom they blocked, no reason names
+                source, about = LIVE, ""  # noqa: PLW2901
             own = (
                 source == "similar" and like == snapshot.state.streamer
             )  # then the reason is to have been there before

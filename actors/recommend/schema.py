@@ -117,5 +117,6 @@ class RankAnswer(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
     generated_at_ms: int
     live_rooms: int
+    never_shown: list[str]  # of the given rooms, those that the viewer's own rules forbid
     not_live: list[str]
     rooms: list[Item]

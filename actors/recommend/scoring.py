@@ -6,7 +6,7 @@ without one scores like the baseline, with the towers' product for the cosine; s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,10 @@ from actors.recommend.viewer_cache import CachedViewer
 from actors.requests.filters import NO_FILTERS
 from actors.requests.room_filter import NONE, Slots
 from actors.state.circuit_breaker import CircuitBreaker
+from actors.state.demands import Demands
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from streaming.errors import VersionError
+from streaming.events import RoomId
 from training.features.compiling import FLOATS, kernel
 
 Floats = NDArray[np.float32]
@@ -32,6 +34,7 @@ Floats = NDArray[np.float32]
 LEAST, MOST = 1e-6, 1 - 1e-6  # float32 cannot tell probabilities nearer to 0 or 1 from these
 SCORE_DIGITS = 4  # a fifth means nothing, and all 17 of a float take as long to serialise as the rest of an item
 UNITS = 10.0**SCORE_DIGITS
+LOG_ODDS = np.float32(1 / 3)  # of a unit of the baseline's score, where a viewer's lack of interest meets a model
 APART = 1_000.0  # log odds, more than costs of likeness can bridge
 
 
@@ -52,12 +55,16 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Offer:
-    """N candidates that may be shown, the best by the baseline ranker first. scores_N: rounded. alike_N: by slot."""
+    """N candidates that may be shown, the best by the baseline ranker first. scores_N: rounded. alike_N: by slot.
+
+    costs_N: what the scores have lost because the viewer is not interested; None for nothing.
+    """
 
     slots_N: NDArray[np.int64]
     scores_N: NDArray[np.float64]
     alike_N: Floats | None
     company: Company
+    costs_N: Floats | None = None
 
 
 @kernel(exact=True)
@@ -104,6 +111,7 @@ class Scoring:
         score: Score,
         reasons: Reasons,
         ranking: Ranking,
+        demands: Demands,
         *,
         ranked: int,
         failures: CircuitBreaker,
@@ -115,6 +123,7 @@ class Scoring:
         self._candidates = candidates
         self._score = score
         self._reasons = reasons
+        self._demands = demands
         self._ranked = ranked
         self._ranking = ranking
         self._failures = failures
@@ -139,6 +148,10 @@ class Scoring:
         """
         offer = self._offer(query, cached, embeddings, now_ms, shown_H)
         return self._surely(offer, cached, embeddings, now_ms, limit=query.limit)
+
+    def never(self, viewer: str, cached: CachedViewer) -> Collection[RoomId]:
+        """Live rooms that the viewer is never shown: hidden ones, those of blocked streamers, and their own."""
+        return {*self._demands.never(viewer, cached.interests.rules)}
 
     def given(
         self, slots_G: NDArray[np.int64], cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int
@@ -187,7 +200,8 @@ class Scoring:
         candidates, interests, visited, filters = self._candidates, cached.interests, cached.visited, query.filters
         alike_N = candidates.alike(cached.query_E, embeddings.index)
         nearest = candidates.nearest(alike_N, filters)
-        hidden_H = candidates.filter.hidden(query.exclude, query.exclude_streamers, interests.room)
+        never = self.never(query.viewer, cached)
+        hidden_H = candidates.filter.hidden([*query.exclude, *never], query.exclude_streamers, interests.room)
         if len(shown_H):
             hidden_H = np.union1d(hidden_H, shown_H)
         slots_N = shown_K = NONE
@@ -212,9 +226,13 @@ class Scoring:
         """The candidates at positions shown_K, the baseline's best first. slots_N ends with those visited."""
         company = self._score.company(cached.interests, now_ms)
         slots_K, scores_K = self._score.of(slots_N, shown_K, cached.affinity, alike_N, cached.visited, company=company)
+        costs_K = self._demands.costs(cached.interests.rules, slots_K, self._score.event_now_ms(now_ms))
+        if costs_K is not None:
+            scores_K = scores_K - costs_K
         units_K = np.rint(scores_K.astype(np.float64) * UNITS)
         order_K = (-units_K - self._candidates.ties(slots_K)).argsort()
-        return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company)
+        costs_N = None if costs_K is None else costs_K[order_K]
+        return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company, costs_N)
 
     def _by_terms(self, offer: _Offer, cached: CachedViewer, now_ms: int) -> Scored:
         slots_K, values_K = offer.slots_N, offer.scores_N
@@ -222,7 +240,7 @@ class Scoring:
         asked = ScoreInputs(cached.affinity, offer.alike_N, cached.visited, offer.company)
 
         def terms(place: int) -> dict[str, float]:
-            return self._score.terms(asked, int(slots_K[place]))
+            return {**self._score.terms(asked, int(slots_K[place])), **_lost(offer, place, np.float32(1))}
 
         def causes(places_L: NDArray[np.int64]) -> list[ReasonSource]:
             return self._reasons.of_terms(asked, slots_K, places_L, now_ms)
@@ -249,6 +267,8 @@ class Scoring:
             scale = float(alone.enter_N.sum()) / max(float(ranked.enter_N[np.isin(slots_N, among_R)].sum()), LEAST)
         preferred_N = self._preferred(slots_N, cached)
         enter_N = _preferring(ranked.enter_N, scale, preferred_N)
+        if offer.costs_N is not None:
+            enter_N = _lowered(enter_N, offer.costs_N[: len(slots_N)])
         best_K, odds_K, enter_K = ordered(enter_N[:block], block)
         for start in range(
             block, len(slots_N), block
@@ -270,6 +290,7 @@ class Scoring:
                 "interact": float(ranked.interact_N[at]),
                 "dot": float(embeddings.rooms.vectors_NE[slot] @ cached.viewer.vector_E) if cached.viewer else 0.0,
                 "gate": float(embeddings.rooms.content_gate_N[slot]),
+                **_lost(offer, int(at), LOG_ODDS),
             }
 
         def causes(places_L: NDArray[np.int64]) -> list[ReasonSource]:
@@ -304,3 +325,17 @@ def _preferring(enter_N: Floats, scale: float, preferred_N: Floats | None) -> Fl
     raised_N = enter_N * np.exp(preferred_N)
     sure_N: Floats = raised_N / (1 - enter_N + raised_N)
     return sure_N
+
+
+def _lowered(enter_N: Floats, costs_N: Floats) -> Floats:
+    """Probabilities whose log odds are less by what the viewer's lack of interest costs, float32 [N]."""
+    odds_N = np.exp(-costs_N * LOG_ODDS)
+    lowered_N: Floats = enter_N * odds_N / (1 - enter_N + enter_N * odds_N)
+    return lowered_N
+
+
+def _lost(offer: _Offer, place: int, unit: np.float32) -> dict[str, float]:
+    """The term of a room that the viewer is not interested in; none where it lost nothing."""
+    if offer.costs_N is None or not offer.costs_N[place]:
+        return {}
+    return {"not_interested": float(-offer.costs_N[place] * unit)}

@@ -7,6 +7,7 @@ live; how good it is, the promotion gate judges.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections import deque
@@ -47,6 +48,12 @@ class ShadowScoring:
         """Remembers a request, or not, at random."""
         if self.candidate is not None and self._chance() < self._share:
             self._waiting.append(query)
+
+    def forget(self, viewer: ViewerId) -> None:
+        """Forgets what a viewer asked. The caller holds the tables' lock."""
+        for query in [query for query in list(self._waiting) if query.viewer == viewer]:
+            with contextlib.suppress(ValueError):  # it is being scored
+                self._waiting.remove(query)
 
     def compare(self, now_ms: int) -> None:
         """Scores the remembered requests by both versions. Takes the lock for one request at a time."""

@@ -30,6 +30,7 @@ from actors.state.table_reader import Tables
 from streaming.errors import RecordError
 from streaming.events import RoomState, ViewerId, ViewerProfile, Visit
 from streaming.metrics import Metrics
+from streaming.viewer.rules import NO_RULES, RulesInForce, in_force
 from training.content.spelling import language_key
 from training.features.viewer_columns import ProfileReader
 from training.features.visit_sequence import PastVisits, past_visits
@@ -118,7 +119,7 @@ class ViewerCache:
         raw = self._tables.viewers.raw(viewer)
         if raw is None:
             self._metrics.count("strangers_total")
-            return COLD_START
+            return _with_rules(self._tables.viewers.rules(viewer))
         cached = self._cached.get(viewer)
         if (
             cached is not None
@@ -140,6 +141,16 @@ class ViewerCache:
         while len(self._cached) > most:
             self._cached.popitem(last=False)
         return cached
+
+    def forget(self, viewer: ViewerId) -> None:
+        """Forgets a viewer."""
+        self._cached.pop(viewer, None)
+
+    def rules_alone(self, viewer: ViewerId) -> CachedViewer:
+        """A cold-start viewer with the viewer's own rules, for where all else cannot be read. Not cached."""
+        raw = self._tables.viewers.raw(viewer)
+        profile = self._decode(viewer, raw) if raw is not None else None
+        return COLD_START if profile is None else _with_rules(in_force(profile.rules))
 
     def under(self, embeddings: LiveEmbeddings, viewer: ViewerId, cached: CachedViewer, now_ms: int) -> CachedViewer:
         """The viewer's data under a version that is not in force; not cached."""
@@ -281,3 +292,8 @@ class ViewerCache:
         if gone:
             rooms.put(np.array(gone), embeddings.alone([visits[place].streamer for place in gone]))
         return rooms
+
+
+def _with_rules(rules: RulesInForce) -> CachedViewer:
+    """A cold-start viewer with rules of their own."""
+    return COLD_START if rules is NO_RULES else CachedViewer(InterestProfile(known=False, rules=rules))

@@ -14,6 +14,7 @@ from actors.index.projection import Projection
 from actors.state.room_table import EndedRoom, RoomSnapshot, RoomTable
 from streaming.events import RoomId, StreamerId, ViewerProfile, Visit
 from streaming.viewer.profile_config import ProfileConfig
+from streaming.viewer.rules import NO_RULES, RulesInForce, in_force
 from training.baseline import BROAD_WEIGHT, FORGETTING, PER_LOG_MINUTE, PER_SIGN, VISIT_HALF_LIFE_S
 from training.content.spelling import category_key, language_key
 
@@ -88,6 +89,7 @@ class InterestProfile:
     origin: StreamerId | None = None  # with whom the viewer was last
     preferred: frozenset[str] = frozenset()  # keys of languages that were asked for, and not watched
     likened: Likened = NOBODY  # whose rooms the content comes from, for the reason; with a model in viewer_cache.py
+    rules: RulesInForce = NO_RULES  # what the viewer demands
 
 
 class _Sum:
@@ -208,6 +210,7 @@ def interest_profile(
         languages=_shares(_by_key(total.languages, language_key)),
         room=profile.room if is_present(profile, now_ms, presence_ms) else None,
         origin=profile.visits[-1].streamer if profile.visits else None,
+        rules=in_force(profile.rules),
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from actors.index.live_index import LiveIndex
 from actors.settings import TablesConfig
@@ -23,6 +24,7 @@ from streaming.log.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
 from streaming.metrics import Metrics
 from streaming.room.vectors import with_numbers_only
 from streaming.troubles import Trouble, Troubles
+from streaming.viewer.presence import is_erased
 from training.registry.catalog import VersionCatalog
 
 __all__ = ["TableReader", "Tables", "TablesConfig"]
@@ -32,6 +34,8 @@ LOGGER = logging.getLogger(__name__)
 READ = (ROOM_STATES, VIEWER_PROFILES, MODELS)
 MOVING_S = 600.0  # workers move entries within half a minute of a growth; one may be away for a while
 FIRST_WAIT_S = 0.1  # per poll while the tables are read: at the end of the log no record comes any more
+GONE_MS = 60_000  # a lookup that was under way when a viewer was forgotten is over long before
+MOST_GONE = 100_000
 CHUNK = 16  # room states applied per turn with the lock: a request waits for one turn, some 0.3 ms, at most
 
 
@@ -50,6 +54,9 @@ class Tables:
         self._announced = VersionCatalog()
         self._rooms_from = KeyPartitions()
         self._viewers_from = KeyPartitions()
+        self._gone: OrderedDict[ViewerId, int] = OrderedDict()  # viewers forgotten lately, and when
+        # called under the lock for each viewer who is forgotten; whether because they were erased, or only silent
+        self.on_forgotten: list[Callable[[ViewerId, bool], None]] = []
         self.wanted: ModelVersion | None = None  # the version that the log announces as live; None for v0
         self.candidate: ModelVersion | None = None  # the newest version that waits to go live
         self.announced_changed = threading.Event()
@@ -93,10 +100,12 @@ class Tables:
             self._viewers_from.watched = watched
 
     def hold(self, viewer: ViewerId, value: bytes) -> None:
-        """Keeps a profile from elsewhere than the log, unless the log has brought one meanwhile."""
+        """Keeps a profile from elsewhere than the log, unless the log has brought one, or its end, meanwhile."""
         evicted = 0
         with self.lock:
-            if self.viewers.raw(viewer) is None:
+            gone_ms = self._gone.get(viewer)
+            is_gone = gone_ms is not None and self._clock.now_ms() - gone_ms < GONE_MS
+            if self.viewers.raw(viewer) is None and not is_gone:
                 evicted = self.viewers.put(viewer, value)
         if evicted:
             self._metrics.count("profiles_evicted_total", evicted)
@@ -163,11 +172,27 @@ class Tables:
                 viewer = ViewerId(record.key.decode("utf-8", "replace"))
                 if record.value is None:
                     if self._viewers_from.remove(viewer, record):
-                        self.viewers.drop(viewer)
-                elif self._viewers_from.put(viewer, record):
+                        self._forget_viewer(viewer, was_erased=False)
+                elif not self._viewers_from.put(viewer, record):
+                    continue
+                elif is_erased(record.key, record.value):
+                    self._forget_viewer(viewer, was_erased=True)
+                else:
                     evicted += self.viewers.put(viewer, record.value)
         if evicted:
             self._metrics.count("profiles_evicted_total", evicted)
+
+    def _forget_viewer(self, viewer: ViewerId, *, was_erased: bool) -> None:
+        """Forgets a viewer, here and wherever something is kept of them. The caller holds the lock."""
+        self.viewers.drop(viewer)
+        if not self.current:  # nobody was asked yet, so there is nothing else
+            return
+        self._gone[viewer] = self._clock.now_ms()
+        self._gone.move_to_end(viewer)
+        if len(self._gone) > MOST_GONE:
+            self._gone.popitem(last=False)
+        for forget in self.on_forgotten:
+            forget(viewer, was_erased)
 
     def _apply_models(self, records: Sequence[Record]) -> None:
         for record in records:

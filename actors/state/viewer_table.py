@@ -1,4 +1,7 @@
-"""The profiles of recently active viewers, within a memory budget. Never decodes more than is asked for."""
+"""The profiles of recently active viewers, within a memory budget. Never decodes more than is asked for.
+
+Of a viewer whose profile has to go, the rules stay, in a part of the budget of their own: they hold in every answer.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from streaming.events import ViewerId, ViewerProfile
+from streaming.viewer.presence import packed_rules
+from streaming.viewer.rules import NO_RULES, RulesInForce, in_force, unpacked
 
+RULES_PART = 8  # of the budget, one part is for the rules of viewers whose profiles had to go
 ENTRY_BYTES = 300  # per entry, beside key and value: two objects' headers and the dict's links, measured
 
 
@@ -18,6 +24,8 @@ class ViewerTable:
         self._decode = decode
         self._profiles: OrderedDict[ViewerId, bytes] = OrderedDict()
         self._held_bytes = 0
+        self._rules: OrderedDict[ViewerId, bytes] = OrderedDict()  # packed, of viewers without a profile here
+        self._rules_bytes = 0
         self.evicted = 0  # profiles dropped so far; while 0, a viewer who is not here has no profile
 
     def __len__(self) -> int:
@@ -37,9 +45,24 @@ class ViewerTable:
         while self._held_bytes > self._budget_bytes and len(self._profiles) > 1:
             gone, its_value = self._profiles.popitem(last=False)
             self._held_bytes -= _size(gone, its_value)
+            self._keep_rules(gone, packed_rules(its_value))
             evicted += 1
         self.evicted += evicted
         return evicted
+
+    def _keep_rules(self, viewer: ViewerId, rules: bytes) -> None:
+        """Keeps the rules of a viewer whose profile has to go. Those kept longest go first."""
+        if not rules:
+            return
+        self._rules[viewer] = rules
+        self._rules_bytes += _size(viewer, rules)
+        while self._rules_bytes > self._budget_bytes // RULES_PART:
+            self._rules_bytes -= _size(*self._rules.popitem(last=False))
+
+    def rules(self, viewer: ViewerId) -> RulesInForce:
+        """The rules of a viewer whose profile had to go; none of any other."""
+        rules = self._rules.get(viewer)
+        return NO_RULES if rules is None else in_force(unpacked(rules))
 
     def may_miss(self, viewer: ViewerId) -> bool:
         """Whether a viewer who is not here may have a profile all the same. From any thread, without the lock."""
@@ -50,11 +73,15 @@ class ViewerTable:
         value = self._profiles.pop(viewer, None)
         if value is not None:
             self._held_bytes -= _size(viewer, value)
+        rules = self._rules.pop(viewer, None)
+        if rules is not None:
+            self._rules_bytes -= _size(viewer, rules)
 
     def clear(self) -> None:
         """Forgets all; none of them may be missed."""
         self._profiles.clear()
-        self._held_bytes = self.evicted = 0
+        self._rules.clear()
+        self._held_bytes = self._rules_bytes = self.evicted = 0
 
     def raw(self, viewer: ViewerId) -> bytes | None:
         """The profile's bytes: the same object until the profile changes, so its identity is its version."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -41,7 +42,8 @@ moment loses nothing and doubles nothing. `tidecast up` runs an Archiver of its 
 actions:
   run       archive what is on Kafka and what comes, until Ctrl-C; with --once, up to what is there now
   ls        what the archive holds, by topic; with a TOPIC, by hour
-  compact   merge small files of hours that are over (run and `up` do it once an hour)
+  compact   merge small files of hours that are over, and empty the records of viewers who were erased
+            (run and `up` do it once an hour)
   prune     delete hours older than archive.keep_hours (so do run and `up`); 0 keeps everything
 
 examples:
@@ -166,10 +168,18 @@ def look_after(archive: Archive, config: ArchiveConfig, asked: Upkeep) -> int:
         for step in _steps(archive, config, asked):
             progress.advance(1)
             done.append(
-                {"action": step.action, "path": step.file.path, "files": step.num_files, "bytes": step.num_bytes}
+                {
+                    "action": step.action,
+                    "path": step.file.path,
+                    "files": step.num_files,
+                    "bytes": step.num_bytes,
+                    "records": step.num_records,
+                }
             )
             if not asked.to_json:
                 verb = f"would be {step.action}" if asked.dry_run else step.action
+                if step.action == "erased":
+                    verb = f"erased {step.num_records:,} records of viewers who demanded it"
                 of = f" from {step.num_files} files" if step.action == "merged" else ""
                 say(f"{verb}{of}: {step.file.path} ({step.num_bytes / 1e6:,.1f} MB)")
             if stop.is_set():
@@ -185,7 +195,7 @@ def look_after(archive: Archive, config: ArchiveConfig, asked: Upkeep) -> int:
 
 
 def _steps(archive: Archive, config: ArchiveConfig, asked: Upkeep) -> Iterator[Step]:
-    from streaming.archive.upkeep import compact, expired, prune  # noqa: PLC0415
+    from streaming.archive.upkeep import Eraser, compact, expired, prune  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415
     from streaming.metrics import MemoryMetrics  # noqa: PLC0415  nobody scrapes a command
@@ -194,7 +204,8 @@ def _steps(archive: Archive, config: ArchiveConfig, asked: Upkeep) -> Iterator[S
         raise ConfigError("--dry-run is for prune: merging loses nothing")
     now_ms = SystemClock().now_ms()
     if asked.action == "compact":
-        return compact(archive, config, now_ms, MemoryMetrics())
+        metrics = MemoryMetrics()
+        return chain(compact(archive, config, now_ms, metrics), Eraser().steps(archive, now_ms, metrics))
     if asked.dry_run:
         return expired(archive, config, now_ms)
     return prune(archive, config, now_ms, MemoryMetrics())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -27,6 +27,8 @@ class HttpConfig(Section):
     port: Port = 8000
     admin_host: str = "127.0.0.1"  # serves metrics and the state of every process, for monitoring
     admin_port: PortOrZero = 0  # 0: the one after http.port
+    # whether DELETE /v1/viewers/{viewer} is there; auto: where callers are of this machine, or need keys
+    erasure: Literal["auto", "on", "off"] = "auto"
     replicas: Count = 2  # one answers while the other is replaced
     # the longest legal request is about 1,560,000: 1,000 ids of 128 characters, each
     # of which JSON may write with 12 bytes (\\ud83d\\ude02)
@@ -72,6 +74,11 @@ class HttpConfig(Section):
     def admin(self) -> int:
         """The port for metrics and state."""
         return self.admin_port or self.port + 1
+
+    @property
+    def erases(self) -> bool:
+        """Whether viewers can be erased over HTTP."""
+        return self.erasure == "on" or (self.erasure == "auto" and self.guarded)
 
     @property
     def url(self) -> str:

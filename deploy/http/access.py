@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
+from deploy.config.http_settings import is_loopback
 from deploy.http.keys import ApiKey, KeyRing
 from deploy.http.problem import RefusedError
 from streaming.metrics import Metrics
@@ -117,3 +119,27 @@ def _key_in(headers: Iterable[tuple[bytes, bytes]]) -> str:
         if name == b"x-api-key":
             return value[:LONGEST].strip().decode("latin-1")
     return ""
+
+
+def require_own_page(headers: Iterable[tuple[bytes, bytes]], *, local_only: bool) -> None:
+    """Raises RefusedError where a web page of elsewhere would write with the help of whoever looks at it.
+
+    Its browser says from where the page comes, and under which name it has found this machine. Only needed where
+    callers have no keys. local_only: whether only requests for a name of this machine alone are heard.
+    """
+    given = {name: value.decode("latin-1") for name, value in headers if name in (b"origin", b"host")}
+    origin, host = given.get(b"origin", ""), given.get(b"host", "")
+    if origin and origin.partition("://")[2] != host:
+        detail = f"a page of {origin[:80]} may not write here"
+        raise RefusedError(HTTPStatus.FORBIDDEN, detail, field="origin", allowed=host)
+    if host and local_only and not is_loopback(_name_of(host)):
+        detail = f"the request is for {host[:80]}, which is not a name of this machine alone"
+        raise RefusedError(HTTPStatus.FORBIDDEN, detail, field="host", allowed="localhost, 127.0.0.1 or [::1]")
+
+
+def _name_of(host: str) -> str:
+    """The name or address in a Host header, "" where it has none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""

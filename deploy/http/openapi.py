@@ -60,8 +60,8 @@ class TextBody:
 class Operation:
     """The input and output of a route. id: its unique operationId. parameters: a struct with the query's fields.
 
-    result: None for plain text. errors: the statuses that a caller should be ready for. outcomes: further statuses with
-    bodies of their own. encodings: in which the body may be compressed.
+    result: None for plain text. status: where all went well. errors: the statuses that a caller should be ready for.
+    outcomes: further statuses with bodies of their own. encodings: in which the body may be compressed.
     """
 
     id: str
@@ -76,6 +76,7 @@ class Operation:
     headers: tuple[Header, ...] = ()
     other_bodies: tuple[TextBody, ...] = ()
     encodings: tuple[str, ...] = ()
+    status: HTTPStatus = HTTPStatus.OK
 
 
 KEY = {"type": "http", "scheme": "bearer", "description": "a key of `tidecast keys create`"}
@@ -131,7 +132,7 @@ def _operation(
         right: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
     else:
         right = {"application/json": {"schema": schema_of[str(operation.result)]}}
-    responses: dict[str, Any] = {"200": {"description": operation.summary, "content": right}}
+    responses: dict[str, Any] = {str(operation.status.value): {"description": operation.summary, "content": right}}
     for status in sorted(operation.errors):
         responses[str(status.value)] = {"description": status.phrase, "content": wrong}
     for outcome in operation.outcomes:

@@ -11,7 +11,7 @@ from actors.rooms.worker import GROUP as ROOM_WORKERS
 from deploy.k8s.installation import Installation
 from deploy.k8s.manifest import Manifest, manifest
 from deploy.train.trainer import GROUP as TRAINERS
-from streaming.log.topics import DEAD_LETTER, READ_BY, TOPICS
+from streaming.log.topics import DEAD_LETTER, READ_BY, TOPICS, VIEWER_EVENTS
 
 READ, WRITE = ("Read", "Describe"), ("Write", "Describe")
 EVERYTHING = "Archiver"  # reads every topic
@@ -30,6 +30,7 @@ class Component:
     group: str = ""
     lease: str = ""
     forwards: bool = False  # writes records of its inputs, which lie in a wrong partition, to the right one
+    erases: bool = False  # writes viewers' erasures
 
 
 COMPONENTS = (
@@ -46,11 +47,13 @@ PRODUCERS = "producers"  # in the table, of the topics that a platform writes
 
 
 def components(here: Installation) -> tuple[Component, ...]:
-    """The users of an installation. Where records are taken over HTTP, a Recommender writes what producers write."""
-    if not here.settings.intake.is_on(guarded=here.settings.http.guarded):
-        return COMPONENTS
-    taking = {"recommender": (PRODUCERS,)}
-    return tuple(replace(one, tables=(*one.tables, *taking.get(one.user, ()))) for one in COMPONENTS)
+    """The users of an installation. A Recommender writes what is taken over HTTP: records, and erasures of viewers."""
+    http = here.settings.http
+    taking = (PRODUCERS,) if here.settings.intake.is_on(guarded=http.guarded) else ()
+    return tuple(
+        replace(one, tables=(*one.tables, *taking), erases=http.erases) if one.user == "recommender" else one
+        for one in COMPONENTS
+    )
 
 
 def topics_of(component: Component) -> Mapping[str, tuple[str, ...]]:
@@ -60,6 +63,7 @@ def topics_of(component: Component) -> Mapping[str, tuple[str, ...]]:
         reads = EVERYTHING in component.tables or any(table in READ_BY[topic.name] for table in component.tables)
         writes = topic.written_by in component.tables or (reads and component.forwards)
         writes = writes or (topic.name == DEAD_LETTER and topic.written_by == ANY_READER and bool(component.group))
+        writes = writes or (topic.name == VIEWER_EVENTS and component.erases)
         wanted = (*(READ if reads else ()), *(WRITE if writes else ()))
         if wanted:
             rights[topic.name] = tuple(dict.fromkeys(wanted))

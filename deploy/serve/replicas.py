@@ -24,6 +24,7 @@ from deploy.config.http_settings import is_loopback
 from deploy.http.access import Access
 from deploy.http.api import Api
 from deploy.http.keys import KeyRing
+from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.status import MEASURED, Readiness, judge, troubles_of
@@ -203,6 +204,7 @@ class RecommenderReplica(Replica):
     ) -> None:
         from actors.index.live_index import LiveIndex  # noqa: PLC0415
         from actors.intake.intake import Intake  # noqa: PLC0415
+        from actors.profiles.erasures import ErasureWriter  # noqa: PLC0415
         from actors.recommend.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
         from actors.recommend.recommender import Recommender  # noqa: PLC0415
         from actors.state.table_reader import TableReader, Tables  # noqa: PLC0415
@@ -223,6 +225,7 @@ class RecommenderReplica(Replica):
         self._writer.start()
         log = KafkaLog(self.settings.kafka, settings.topics.prefix)
         self._intake = Intake(log, settings.intake, self.clock, self.metrics)
+        self._erasures = ErasureWriter(log, self.clock) if settings.http.erases else None
         self._swapper = Swapper(
             self._tables,
             partial(load_version, own_uri=settings.registry.uri),
@@ -274,7 +277,10 @@ class RecommenderReplica(Replica):
             Trending(self._recommender),
             SeenViewers(self._recommender),
             self._lookup,
-            intake_routes(self._intake, self.settings.intake, http.host, with_keys=with_keys),
+            [
+                *intake_routes(self._intake, self.settings.intake, http.host, with_keys=with_keys),
+                *erasure_routes(self._erasures, local_only=is_loopback(http.host)),
+            ],
         )
         return Api(
             routes(behind, self.readiness, with_keys=with_keys),
@@ -337,7 +343,8 @@ def access_of(settings: Settings, metrics: Metrics) -> Access | None:
     http.require_keys()
     if http.keys_file:
         return Access(KeyRing(Path(http.keys_file)), metrics, share=1 / http.replicas)
-    open_to = ("recommend", "ingest") if settings.intake.enabled == "on" else ("recommend",)
+    writing = {"ingest": settings.intake.enabled, "admin": http.erasure}
+    open_to = ["recommend", *(scope for scope, enabled in writing.items() if enabled == "on")]
     return None if is_loopback(http.host) else Access(None, metrics, open_to=open_to)
 
 

@@ -17,7 +17,7 @@ from streaming.archive.parquet import save, table_of
 from streaming.archive.pending import Pending
 from streaming.archive.reader import Archive
 from streaming.archive.topic_lives import ArchivedLives
-from streaming.archive.upkeep import SETTLED_MS, Step, compact, prune
+from streaming.archive.upkeep import SETTLED_MS, Eraser, Step, compact, prune
 from streaming.clock import Clock
 from streaming.errors import ArchiveError, LogUnavailable, TopicMissing, Unreadable
 from streaming.log.log import Batch, Log, Partition, Source, TopicShape
@@ -69,6 +69,7 @@ class Archiver:
         self._records = self._files = self._bytes = self._failures = 0
         self._read, self._rate, self._since_s = 0, 0.0, clock.monotonic_s()
         self._upkeep: Iterator[Step] = iter(())
+        self._eraser = Eraser()
         self._kept_hour = -1  # the hour in which upkeep last began
 
     def status(self) -> ArchiverStatus:
@@ -211,6 +212,7 @@ class Archiver:
         yield from prune(self._archive, self._config, now_ms, self._metrics)
         if self._config.compact:
             yield from compact(self._archive, self._config, now_ms, self._metrics)
+        yield from self._eraser.steps(self._archive, now_ms, self._metrics)
 
     def _measure(self, source: Source) -> None:
         now_s = self._clock.monotonic_s()

@@ -1,7 +1,11 @@
-"""Merges small files of hours that are over and deletes hours that are too old. Never loses a record to a crash.
+"""Merges small files of hours that are over, deletes hours that are too old, empties records of erased viewers.
 
 A merged file is complete before the first file that it replaces is deleted. Until the last of them is gone, readers see
-that they lie within it. Old hours are deleted oldest file first. A partition's newest file stays: it has the position.
+that they lie within it. So no record is lost to a crash. Old hours are deleted oldest file first. A partition's newest
+file stays: it has the position.
+
+A record that was erased keeps its offset and its time, and loses its key and value. So a file keeps its name, and is
+replaced by the emptied one at one moment.
 """
 
 from __future__ import annotations
@@ -10,12 +14,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute
+from numpy.typing import NDArray
 
 from streaming.archive.config import ArchiveConfig
+from streaming.archive.erasures import HOLDING, ErasedViewers, erased_viewers
 from streaming.archive.file import ArchiveFile, by_partition
-from streaming.archive.parquet import save
+from streaming.archive.parquet import SCHEMA, batches_of, save, to_parquet
 from streaming.archive.reader import Archive, TimeRange
+from streaming.errors import BadArchiveFile
 from streaming.log.topics import HOUR_MS
 from streaming.metrics import Metrics
 
@@ -24,12 +33,13 @@ SETTLED_MS = 300_000  # until an hour's last files are written: longer than flus
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of upkeep: `file` was merged from, or deleted as, `num_files` files of `num_bytes`."""
+    """One step of upkeep: `file` was merged from, deleted as, or erased in, `num_files` files of `num_bytes`."""
 
-    action: Literal["merged", "deleted"]
+    action: Literal["merged", "deleted", "erased"]
     file: ArchiveFile
     num_files: int
     num_bytes: int
+    num_records: int = 0  # erased in it
 
 
 def compact(archive: Archive, config: ArchiveConfig, now_ms: int, metrics: Metrics) -> Iterator[Step]:
@@ -47,6 +57,53 @@ def compact(archive: Archive, config: ArchiveConfig, now_ms: int, metrics: Metri
             for file in group:
                 archive.store.delete(file.path)
             yield Step("merged", merged, len(group), sum(file.num_bytes for file in group))
+
+
+class Eraser:
+    """Empties the records of viewers who were erased. Where it is kept, it reads a file again for new erasures only."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, int]] = {}  # path of a file → erasures against which it was held
+
+    def steps(self, archive: Archive, now_ms: int, metrics: Metrics) -> Iterator[Step]:
+        """Empties records in files of hours that are over, one file per step. Raises ArchiveError."""
+        erased = erased_viewers(archive)
+        if not len(erased):
+            return
+        files = [one for one in archive.files() if one.partition.topic in HOLDING]
+        self._seen = {file.path: self._seen[file.path] for file in files if file.path in self._seen}
+        for file in files:
+            if file.until_ms + SETTLED_MS > now_ms or self._seen.get(file.path) == erased.version:
+                continue
+            num_records = _emptied(archive, file, erased)
+            self._seen[file.path] = erased.version
+            if num_records:
+                metrics.count("archive_files_total", action="erased")
+                yield Step("erased", file, 1, file.num_bytes, num_records)
+
+
+def _emptied(archive: Archive, file: ArchiveFile, erased: ErasedViewers) -> int:
+    """Replaces a file by one without the erased records; returns their number. A damaged file stays as it is."""
+    try:
+        batches = list(batches_of(archive.store, file))
+    except (BadArchiveFile, FileNotFoundError):  # others have it reported, or have merged it
+        return 0
+    masks = [erased.of(file.partition.topic, batch) for batch in batches]
+    num_records = int(sum(mask.sum() for mask in masks))
+    if num_records:
+        table = pa.Table.from_batches([_blanked(*pair) for pair in zip(batches, masks, strict=True)], SCHEMA)
+        archive.store.put(file.path, to_parquet(table), replace=True)
+    return num_records
+
+
+def _blanked(batch: pa.RecordBatch, erased_N: NDArray[np.bool_]) -> pa.RecordBatch:
+    """The batch without the keys and values of the erased records."""
+    kept = pa.array(~erased_N)
+    columns = [
+        pa.compute.if_else(kept, column, pa.scalar(None, column.type)) if name in ("key", "value") else column
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
 def prune(archive: Archive, config: ArchiveConfig, now_ms: int, metrics: Metrics) -> Iterator[Step]:

@@ -15,6 +15,7 @@ from streaming.events import (
     RoomStarted,
     RoomState,
     RoomUpdated,
+    ViewerErased,
     ViewerEvent,
     ViewerProfile,
 )
@@ -55,7 +56,7 @@ TOPICS: dict[str, Topic] = {
     for topic in (
         Topic(ROOMS, "room", "producers", "json", (RoomStarted, RoomUpdated, RoomEnded), "room", True, 7 * DAY_MS),
         Topic(CHAT, "room", "producers", "json", (ChatMessage,), "room", False, 6 * HOUR_MS),
-        Topic(VIEWER_EVENTS, "viewer", "producers", "json", (ViewerEvent,), "viewer", False, 7 * DAY_MS),
+        Topic(VIEWER_EVENTS, "viewer", "producers", "json", (ViewerEvent, ViewerErased), "viewer", False, 7 * DAY_MS),
         Topic(ROOM_ACTIVITY, "room", "ProfileWorker", "msgpack", (RoomActivity,), "room", False, 6 * HOUR_MS),
         Topic(ROOM_STATES, "room", "RoomWorker", "msgpack", (RoomState,), "room", True, None),
         Topic(VIEWER_PROFILES, "viewer", "ProfileWorker", "msgpack", (ViewerProfile,), "viewer", True, None),

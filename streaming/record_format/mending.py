@@ -27,6 +27,7 @@ from streaming.events import (
     Action,
     ProducerRecord,
     RoomEnded,
+    ViewerEvent,
 )
 from streaming.grapheme import cut
 from streaming.time_unit import in_ms
@@ -38,7 +39,7 @@ _TRUTHS: Final = {"true": True, "false": False, "1": True, "0": False, "1.0": Tr
 
 REASONS: Final = frozenset(
     ("null", "number_for_text", "text_for_number", "seconds", "microseconds", "nanoseconds", "fraction", "end_time",
-     "broken_text", "long_text", "many_tags", "list_shape", "other_truth", "letter_case", "byte_order_mark")
+     "broken_text", "no_type", "long_text", "many_tags", "list_shape", "other_truth", "letter_case", "byte_order_mark")
 )  # fmt: skip
 
 Mends = set[str]  # of REASONS: they are a metric's label
@@ -92,6 +93,9 @@ class Mender:
         return structs.replace(record, at_ms=at_ms), tuple(sorted(mends))
 
     def _type_of(self, found: dict[Any, Any], mends: Mends) -> type[ProducerRecord]:
+        if "type" not in found and "action" in found and self._types.get("viewer") is ViewerEvent:
+            mends.add("no_type")  # nothing else has an action
+            return ViewerEvent
         name = found.get("type")
         kind = self._types.get(_lower(name, self._types, mends)) if isinstance(name, str) else None
         if kind is None:

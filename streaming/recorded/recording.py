@@ -8,7 +8,7 @@ file that is not sorted is read into memory as a whole. A text that is null is e
     chat           at, channel or room, viewer, text; window (an integer: which recording the row is of) if known
     rooms          at, type (started, updated, ended), room, streamer (an end has none); title, category, language,
                    mature, tags (a list, or text with ";" between) if known
-    viewer-events  at, viewer, room, streamer, action (enter, leave, watch, like, gift, follow, chat); seconds, event_id
+    viewer-events  at, viewer, room, streamer, action (as in docs/kafka.md: enter, leave, watch, ...); seconds, event_id
                    if known
 """
 

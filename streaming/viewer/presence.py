@@ -44,6 +44,10 @@ class Deadlines(Generic[K]):
         return taken
 
 
+NO_ITEMS = b"\x90"  # an empty array in MessagePack
+MOST_OF_ERASED = 64  # bytes of an erased viewer's profile besides the id, at most
+
+
 class PackedPresence(msgspec.Struct, array_like=True):
     """The fields of a packed ViewerProfile about presence. The rest is not decoded: a tenth of the time."""
 
@@ -58,6 +62,14 @@ class PackedPresence(msgspec.Struct, array_like=True):
     last_at_ms: int
     recent_events: msgspec.Raw
     appended_ms: int
+    repeats: int = 0
+    rules: msgspec.Raw = msgspec.Raw(NO_ITEMS)
+    erased_ms: int = 0
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether nothing is known of the viewer but that they were forgotten."""
+        return self.erased_ms > 0 and not self.total_events and bytes(self.rules) == NO_ITEMS
 
     @property
     def heard_ms(self) -> int | None:
@@ -72,3 +84,22 @@ _PRESENCE = msgspec.msgpack.Decoder(PackedPresence)
 def presence_of(value: bytes) -> PackedPresence:
     """Reads a packed profile. Raises msgspec.DecodeError."""
     return _PRESENCE.decode(value)
+
+
+def packed_rules(value: bytes) -> bytes:
+    """The rules in a packed profile, packed; empty for none."""
+    try:
+        rules = bytes(presence_of(value).rules)
+    except msgspec.DecodeError:
+        return b""
+    return b"" if rules == NO_ITEMS else rules
+
+
+def is_erased(key: bytes, value: bytes) -> bool:
+    """Whether a packed profile only says that its viewer was forgotten. A longer one is not even read."""
+    if len(value) > len(key) + MOST_OF_ERASED:
+        return False
+    try:
+        return presence_of(value).is_erased
+    except msgspec.DecodeError:
+        return False

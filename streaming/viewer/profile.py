@@ -3,6 +3,7 @@
 A viewer is in one room at a time; entering another leaves the first, and so does silence for `presence_timeout_s`. A
 watch, chat or gift event without an enter opens a visit too, because producers lose enters. A like or follow does not:
 it can be done from a list as well. An event older than the open visit is counted where it belongs and moves nobody.
+What a viewer demands (`rules.py`) is kept, and changes nothing else.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from streaming.events import (
 )
 from streaming.room.activity import RECENT_MS, ActivityBook, RoomSums
 from streaming.viewer.profile_config import ProfileConfig
+from streaming.viewer.rules import RULE_ACTIONS, RuleBook
 
 _APPLIED: Final = Outcome.APPLIED  # looked up once: the outcome of nearly every event
 _PACKER: Final = msgspec.msgpack.Encoder()
@@ -38,6 +40,8 @@ _LOW_32: Final = 0xFFFFFFFF
 _IS_SO_ONCE: Final = frozenset(("enter", "leave", "follow"))  # a repetition of the same moment is a duplicate
 _ACTION_SEEDS: Final = {action: crc32(action.encode()) for action in get_args(Action)}
 _OPENING: Final = frozenset(("watch", "chat", "gift"))  # actions that are possible only in a room, besides entering
+ERASURE_KEPT_MS = 7 * 86_400_000  # as long as viewer-events keeps events, which a producer may also have kept back
+NEVER_MS = -(1 << 62)  # before any event: a recording may count its times from 0
 TRAILING_MS = 60_000  # players flush their last `watch` after the `leave`; this late it still belongs to the visit
 
 
@@ -74,15 +78,22 @@ class ProfileAggregate:
     """
 
     __slots__ = (
-        "_appended_ms", "_config", "_first_at_ms", "_habits", "_last_at_ms", "_max_recent", "_open", "_open_habit",
-        "_recent", "_repeats", "_silence_ms", "_total_events", "_total_visits", "_visits", "viewer",
+        "_appended_ms", "_config", "_erased_ms", "_first_at_ms", "_habits", "_last_at_ms", "_max_recent", "_open",
+        "_open_habit", "_recent", "_repeats", "_rules", "_silence_ms", "_total_events", "_total_visits", "_visits",
+        "viewer",
     )  # fmt: skip
 
     def __init__(self, viewer: ViewerId, config: ProfileConfig) -> None:
         self.viewer = viewer
+        self._erased_ms = NEVER_MS  # event time until which the viewer is forgotten
         self._config = config
         self._max_recent = config.recent_events
         self._silence_ms = 1_000 * config.presence_timeout_s
+        self._rules = RuleBook(config)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Knows nothing of the viewer."""
         self._visits: list[OpenVisit] = []  # by entered_at_ms, equal ones in log order
         self._open: OpenVisit | None = None  # the current visit; always the last of `_visits`
         self._habits: dict[str, OpenHabit] = {}
@@ -96,6 +107,7 @@ class ProfileAggregate:
         self._first_at_ms = 0
         self._last_at_ms = 0
         self._appended_ms = 0
+        self._rules.clear()
 
     def apply(self, event: ViewerEvent, appended_ms: int, book: ActivityBook) -> Outcome:
         """Applies one event and books its effect on rooms: APPLIED, DUPLICATE (nothing changed) or STALE.
@@ -103,8 +115,11 @@ class ProfileAggregate:
         Watch, like, gift and chat events count once per record, because five gifts may share a millisecond.
         DUPLICATE: an `id` among the last few events, or the same enter, leave or follow in the same millisecond.
         STALE: a leave from a room where the viewer is not, or from before the open visit; only counted as an event.
+        DUPLICATE as well: an event from before the viewer's erasure, of which nothing is kept.
         """
         at_ms, action, room, recent = event.at_ms, event.action, event.room, self._recent
+        if at_ms <= self._erased_ms or action in RULE_ACTIONS:
+            return self._apply_apart(event, appended_ms, book)
         if event.id or action in _IS_SO_ONCE:
             low = crc32(event.id.encode()) if event.id else at_ms & _LOW_32
             key = (crc32(room.encode(), _ACTION_SEEDS[action]) >> 1) << 32 | low
@@ -142,6 +157,41 @@ class ProfileAggregate:
             return False
         self._lapse(visit, book)
         return True
+
+    def erase(self, at_ms: int, appended_ms: int, book: ActivityBook) -> Outcome:
+        """Forgets the viewer, who leaves their room: APPLIED, or DUPLICATE where it is known, or a later one.
+
+        What remains is when that was, so that earlier events that come late change nothing.
+        """
+        at_ms = min(at_ms, appended_ms)
+        if at_ms <= self._erased_ms:
+            return Outcome.DUPLICATE
+        here = self._open
+        if here is not None:
+            left_ms = max(at_ms, here.last_at_ms)
+            sums = book.silent(here.room, left_ms)
+            sums.lapsed += 1  # it is no sign of life of the room
+            self._close_visit(here, left_ms, sums)
+        self._begin()
+        self._erased_ms, self._appended_ms = at_ms, appended_ms
+        return Outcome.APPLIED
+
+    def _apply_apart(self, event: ViewerEvent, appended_ms: int, book: ActivityBook) -> Outcome:
+        """Applies an event from before the viewer's erasure, which changes nothing, or a demand."""
+        if event.at_ms > self._erased_ms:
+            return self._demand(event, appended_ms)
+        if appended_ms - self._erased_ms <= ERASURE_KEPT_MS:
+            return Outcome.DUPLICATE
+        self._erased_ms = NEVER_MS  # it is so long ago that it is forgotten itself
+        return self.apply(event, appended_ms, book)
+
+    def _demand(self, event: ViewerEvent, appended_ms: int) -> Outcome:
+        """Applies what the viewer demands. It is no event of theirs in any room, and counts as none."""
+        ahead = appended_ms < event.at_ms <= appended_ms + MAX_AHEAD_MS
+        outcome = self._rules.apply(event, appended_ms if ahead else event.at_ms)
+        if outcome is not Outcome.DUPLICATE:
+            self._appended_ms = max(self._appended_ms, appended_ms)
+        return outcome
 
     @property
     def room(self) -> str | None:
@@ -345,6 +395,8 @@ class ProfileAggregate:
             recent_events=tuple(self._recent),
             appended_ms=self._appended_ms,
             repeats=self._repeats,
+            rules=self._rules.rules(),
+            erased_ms=max(self._erased_ms, 0),
         )  # fmt: skip
 
     def packed(self) -> bytes:
@@ -364,6 +416,8 @@ class ProfileAggregate:
                 self._recent.tolist(),
                 self._appended_ms,
                 self._repeats,
+                self._rules.rules(),
+                max(self._erased_ms, 0),
             )
         )
 
@@ -389,6 +443,8 @@ class ProfileAggregate:
         self._total_visits, self._total_events = profile.total_visits, profile.total_events
         self._first_at_ms, self._last_at_ms = profile.first_at_ms, profile.last_at_ms
         self._appended_ms, self._repeats = profile.appended_ms, profile.repeats
+        self._rules.restore(profile.rules)
+        self._erased_ms = profile.erased_ms or NEVER_MS
 
 
 def _entered_at_ms(visit: OpenVisit) -> int:

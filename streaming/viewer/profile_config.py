@@ -16,6 +16,12 @@ class ProfileConfig(Section):
 
     visits: Count = 50  # newest kept
     habits: Count = 100  # streamers remembered, the least recent are forgotten first
+    # the profile of a viewer of whom nothing arrived for so long is deleted; 0: none is
+    retention_days: CountOrZero = 90
+    # kept of what a viewer demands: past these, what was taken back is forgotten first, then the oldest
+    hidden_rooms: Count = 100
+    blocked_streamers: Count = 500
+    not_interested: Count = 50
     recent_events: Count = 16  # events among which a duplicate is recognised
     # after less silence an enter into the room where the viewer is continues the visit
     visit_gap_s: CountOrZero = 1_800

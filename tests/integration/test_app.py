@@ -135,6 +135,26 @@ def test_what_is_on_the_log_is_archived_while_the_system_runs(system: System, ro
     eventually(archived, "the archive has the message, once, and a state that a worker wrote")
 
 
+def test_a_viewer_is_forgotten_over_http_by_every_replica(system: System, room: str) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    sink = KafkaLog(system.settings.kafka).sink()
+    entered = ViewerEvent(viewer="forgotten", room=room, streamer="s1", action="enter", at_ms=now_ms)
+    sink.send(VIEWER_EVENTS, b"forgotten", encode(entered))
+    sink.close()
+
+    def answers(known: bool) -> bool:
+        with contextlib.closing(system.client()) as asker:
+            return all(asker.recommend(Query(viewer="forgotten")).known is known for _ in range(20))
+
+    eventually(lambda: answers(known=True), "every replica knows the viewer")
+    for _ in range(2):
+        request = urllib.request.Request(f"{system.settings.http.url}/v1/viewers/forgotten", method="DELETE")
+        with urllib.request.urlopen(request, timeout=30) as response:
+            assert response.status == 202
+            assert json.load(response)["viewer"] == "forgotten"
+    eventually(lambda: answers(known=False), "no replica knows the viewer")
+
+
 def test_a_partition_that_is_held_is_said_by_readyz_status_and_a_metric_until_it_is_not(
     system: System, client: Client
 ) -> None:

@@ -19,10 +19,11 @@ from actors.answers.trending import Trending
 from actors.intake.intake import TAKEN, Intake
 from actors.settings import IntakeConfig
 from deploy.http.api import Api
+from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import Behind, routes
 from streaming.clock import ManualClock
-from streaming.events import MAX_AT_MS
+from streaming.events import MAX_AT_MS, ViewerId
 from streaming.log.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
 from tests.served_api import served
@@ -47,6 +48,14 @@ def map_body(context, body):
 LANGUAGES, CATEGORIES = ("en", "pt-BR", "ja"), ("music", "Just Chatting")
 
 
+class NoErasures:
+    """Takes erasures, and erases nobody: there is no log."""
+
+    def erase(self, viewer: ViewerId) -> int:
+        assert viewer
+        return MAX_AT_MS
+
+
 @pytest.fixture
 def port() -> Iterator[int]:
     """The port of a replica with thirty rooms and a viewer."""
@@ -64,8 +73,9 @@ def port() -> Iterator[int]:
     recommender, clock, metrics = replica.recommender, ManualClock(MAX_AT_MS), MemoryMetrics()  # no time is ahead of it
     intake = Intake(MemoryLog(clock, dict.fromkeys(TAKEN, 2)), IntakeConfig(), clock, metrics)
     taking = intake_routes(intake, IntakeConfig(), "127.0.0.1")
+    writing = [*taking, *erasure_routes(NoErasures())]
     behind = Behind(
-        recommender, GivenRooms(recommender), Trending(recommender), SeenViewers(recommender), taking=taking
+        recommender, GivenRooms(recommender), Trending(recommender), SeenViewers(recommender), writing=writing
     )
     api = Api(routes(behind, lambda: READY), 2_000_000, metrics, request_timeout_s=5.0)
     with served(api) as port:

@@ -6,10 +6,13 @@ import heapq
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from streaming.archive.reader import Archive
+from streaming.archive.erasures import ErasedViewers, erased_viewers
+from streaming.archive.reader import Archive, ArchivedRecord
+from streaming.events import ViewerErased
 from streaming.log.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_EVENTS
 from streaming.recorded.replay import Replay
 
+NAMING_VIEWERS = frozenset((VIEWER_EVENTS, CHAT, IMPRESSIONS))
 READ = (ROOMS, VIEWER_EVENTS, CHAT, IMPRESSIONS)  # records of one millisecond come in this order
 
 
@@ -34,9 +37,13 @@ def from_replay(replay: Replay) -> Iterator[StreamRecord]:
 def from_archive(archive: Archive, from_ms: int | None = None, until_ms: int | None = None) -> Iterator[StreamRecord]:
     """The stream of an archive's records with from_ms ≤ append time < until_ms, of the topics that examples need.
 
-    The archive's reader counts records that cannot be read, and they are left out. Raises ArchiveError.
+    The archive's reader counts records that cannot be read, and they are left out. So is all of viewers who were
+    erased, also where that is still in the files, and also where it was before their erasure. Raises ArchiveError.
     """
-    streams = [_topic(archive, topic, rank, from_ms, until_ms) for rank, topic in enumerate(READ)]
+    erased = erased_viewers(archive)
+    streams = [
+        _topic(archive.records(topic, from_ms, until_ms), erased, topic, rank) for rank, topic in enumerate(READ)
+    ]
     latest_ms = 0
     for at_ms, _, offset, topic, record in heapq.merge(*streams, key=_order):
         latest_ms = max(latest_ms, at_ms)
@@ -44,11 +51,17 @@ def from_archive(archive: Archive, from_ms: int | None = None, until_ms: int | N
 
 
 def _topic(
-    archive: Archive, topic: str, rank: int, from_ms: int | None, until_ms: int | None
+    records: Iterator[ArchivedRecord], erased: ErasedViewers, topic: str, rank: int
 ) -> Iterator[tuple[int, int, int, str, Any]]:
-    for found in archive.records(topic, from_ms, until_ms):
-        if found.record is not None:
-            yield found.timestamp_ms, rank, found.offset, topic, found.record
+    for found in records:
+        record = found.record
+        if record is None or (topic in NAMING_VIEWERS and _is_erased(erased, record, found.timestamp_ms)):
+            continue
+        yield found.timestamp_ms, rank, found.offset, topic, found.record
+
+
+def _is_erased(erased: ErasedViewers, record: Any, appended_ms: int) -> bool:
+    return not isinstance(record, ViewerErased) and erased.cover(record.viewer, record.at_ms, appended_ms)
 
 
 def _order(found: tuple[int, int, int, str, Any]) -> tuple[int, int]:

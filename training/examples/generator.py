@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from streaming.errors import RecordError
 from streaming.event_clock import RECORDED_EVENTS, EventClock
-from streaming.events import Impression, StreamerId, ViewerEvent, ViewerId, ViewerProfile
+from streaming.events import Impression, StreamerId, ViewerErased, ViewerEvent, ViewerId, ViewerProfile
 from streaming.log.codec import Decoder
 from streaming.log.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.room.activity import ActivityBook
@@ -25,6 +25,7 @@ from streaming.room.window_config import WindowConfig
 from streaming.viewer.presence import LATE_MS, Deadlines, presence_of
 from streaming.viewer.profile import ProfileAggregate
 from streaming.viewer.profile_config import ProfileConfig
+from streaming.viewer.rules import RULE_ACTIONS
 from training.examples.event_stream import StreamRecord
 from training.examples.outcomes import Outcomes, OutcomeTracker
 from training.examples.room_states import NOTHING, UNBORN, Liveness, RoomStateColumns
@@ -37,7 +38,7 @@ from training.features.visit_sequence import PastVisits, past_visits
 
 REPORT_EVERY = 5_000  # records
 ROOM_TIMEOUT_S = 900  # where nobody says otherwise
-NO_ENTRY = frozenset(("leave", "like", "follow"))  # what begins no visit
+NO_ENTRY = frozenset(("leave", "like", "follow")) | RULE_ACTIONS  # what begins no visit
 COVISITS = 5  # newest visits of a viewer that make a pair with the one that begins
 
 
@@ -127,6 +128,8 @@ class ExamplePass:
                 if found.topic != VIEWER_EVENTS or (self._chosen is not None and found.offset not in self._chosen):
                     continue
                 event = found.record
+                if isinstance(event, ViewerErased):
+                    continue
                 if (event.viewer, event.room) not in drafts and self._may_enter(event):
                     drafts[event.viewer, event.room] = self._draft(event, at_ms)
             for found in together:
@@ -181,9 +184,18 @@ class ExamplePass:
             self.rooms.apply_lifecycle(record, offset, at_ms)
         elif topic == IMPRESSIONS:
             self._show(record)
+        elif isinstance(record, ViewerErased):
+            self._erase(record, at_ms)
         else:
             return self._follow(record, at_ms, drafts)
         return None
+
+    def _erase(self, erased: ViewerErased, at_ms: int) -> None:
+        """Forgets a viewer, as the ProfileWorker does."""
+        viewer = self._viewer(erased.viewer)
+        viewer.aggregate.erase(erased.at_ms, at_ms, self._book)
+        viewer.entered.clear()
+        viewer.shown, viewer.shown_ms = (), 0
 
     def _show(self, impression: Impression) -> None:
         viewer = self._viewer(impression.viewer)
@@ -195,6 +207,8 @@ class ExamplePass:
         visits = aggregate.total_visits
         aggregate.apply(event, at_ms, self._book)
         self._clock.note(event.at_ms, at_ms)
+        if event.action in RULE_ACTIONS:  # no sign of the viewer in a room
+            return None
         self._expect(event.viewer, aggregate)
         if aggregate.total_visits == visits:
             self._outcomes.follow(event)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from streaming.archive.erasures import erased_viewers
 from streaming.archive.reader import Archive
 from streaming.errors import RecordError
 from streaming.events import RoomState
@@ -29,7 +30,7 @@ class ArchiveSnapshot:
 def snapshot_at(archive: Archive, at_ms: int) -> ArchiveSnapshot:
     """The state of all that was appended before at_ms. A state that this build cannot read is left out.
 
-    Raises ArchiveError.
+    So are profiles of viewers who were erased, also later than at_ms. Raises ArchiveError.
     """
     decode, states = Decoder(ROOM_STATES), []
     for value in _last_values(archive, ROOM_STATES, at_ms).values():
@@ -37,7 +38,13 @@ def snapshot_at(archive: Archive, at_ms: int) -> ArchiveSnapshot:
             states.append(with_numbers_only(decode(value)))
         except RecordError:
             continue
-    return ArchiveSnapshot(_last_values(archive, VIEWER_PROFILES, at_ms), tuple(states))
+    erased = erased_viewers(archive)
+    profiles = {
+        key: value
+        for key, value in _last_values(archive, VIEWER_PROFILES, at_ms).items()
+        if not erased.covers_profile(key, value)
+    }
+    return ArchiveSnapshot(profiles, tuple(states))
 
 
 def _last_values(archive: Archive, topic: str, until_ms: int) -> dict[bytes, bytes]:

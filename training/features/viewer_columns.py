@@ -64,7 +64,7 @@ class ProfileReader:
     def viewer(self, known_live: int, now_ms: int) -> ViewerColumns:
         """Figures of the viewer that do not depend on a room. known_live: live rooms of their `streamers`."""
         profile = self._profile
-        if profile is None:
+        if profile is None or not profile.total_events:  # with rules alone nothing is known of a viewer
             return COLD_START_VIEWER
         return ViewerColumns(
             visits=profile.total_visits,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 import msgspec
 
 from actors.intake.intake import Taken
 from actors.settings import IntakeConfig
 from deploy.config.http_settings import is_loopback
+from deploy.http.access import require_own_page
 from deploy.http.batch import GZIP, LINES_TYPES, Batches
 from deploy.http.body import encoding_of
 from deploy.http.openapi import Header, Operation, Outcome, TextBody
@@ -182,21 +182,7 @@ class _Taking:
             raise RefusedError(HTTPStatus.FORBIDDEN, self._openness.refused, field="", allowed=allowed)
         if request.key:
             return
-        origin, host = request.header("origin"), request.header("host")
-        if origin and origin.partition("://")[2] != host:
-            detail = f"a page of {origin[:80]} may not write here"
-            raise RefusedError(HTTPStatus.FORBIDDEN, detail, field="origin", allowed=host)
-        if host and self._openness.local_only and not is_loopback(_name_of(host)):
-            detail = f"the request is for {host[:80]}, which is not a name of this machine alone"
-            raise RefusedError(HTTPStatus.FORBIDDEN, detail, field="host", allowed="localhost, 127.0.0.1 or [::1]")
-
-
-def _name_of(host: str) -> str:
-    """The name or address in a Host header, "" where it has none."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+        require_own_page(request.headers, local_only=self._openness.local_only)
 
 
 def _key_of(request: Request) -> str:

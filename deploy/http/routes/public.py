@@ -18,14 +18,17 @@ from deploy.http.status import Readiness
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """What the routes call. lookup: finds profiles that the replica has let go. taking: routes that take records."""
+    """What the routes call. lookup: finds profiles that the replica has let go.
+
+    writing: the routes that write to the log.
+    """
 
     answers: Answers
     rankings: Rankings
     trends: Trends
     viewers: Viewers
     lookup: Lookups | None = None
-    taking: Sequence[Route] = ()
+    writing: Sequence[Route] = ()
 
 
 def routes(behind: Behind, readiness: Callable[[], Readiness], *, with_keys: bool = False) -> list[Route]:
@@ -37,7 +40,7 @@ def routes(behind: Behind, readiness: Callable[[], Readiness], *, with_keys: boo
         *given_rooms_routes(behind.rankings, lookup),
         *trending_routes(behind.trends),
         *viewer_routes(behind.viewers, lookup),
-        *behind.taking,
+        *behind.writing,
         *probe_routes(readiness),
     ]
     return [*described, *description_routes(described, with_keys=with_keys)]

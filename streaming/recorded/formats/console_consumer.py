@@ -16,7 +16,8 @@ _PRINTED = re.compile(
     rb"(?:(?:CreateTime|LogAppendTime):-?\d+|NO_TIMESTAMP|Partition:\d+|Offset:\d+|NO_HEADERS)(?:\t|$|\W)"
 )
 _KEY_AND_VALUE = re.compile(rb'[^{\t]*\t(?:\{"|null$)')
-_KINDS = {"started": "rooms", "updated": "rooms", "ended": "rooms", "chat": "chat", "viewer": "viewer-events"}
+_KINDS = {"started": "rooms", "updated": "rooms", "ended": "rooms", "chat": "chat", "viewer": "viewer-events",
+          "erased": "erasures"}  # fmt: skip  # erasures are not played
 # Messages of the consumer, of kcat and of Java, and lines of a log.
 _SAID = (
     b"Processed a total of", b"^C", b"%", b"[20", b"Picked up ", b"OpenJDK ", b"Java HotSpot", b"WARNING:", b"SLF4J:",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import get_args
 
 import pytest
 
@@ -20,7 +21,7 @@ from streaming.viewer.profile_config import ProfileConfig
 from tests.reference import expected_activity, expected_profiles, published_activity, published_profiles
 
 START_MS = 1_700_000_000_000
-ACTIONS: tuple[Action, ...] = ("enter", "leave", "watch", "like", "gift", "follow", "chat")
+ACTIONS: tuple[Action, ...] = get_args(Action)
 
 
 class Stage:

@@ -19,6 +19,7 @@ from actors.settings import IntakeConfig
 from deploy.http.access import Access
 from deploy.http.api import Api
 from deploy.http.route import Route
+from deploy.http.routes.erasure import Erasures, erasure_routes
 from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.status import Readiness
@@ -123,10 +124,10 @@ class FakeLookup:
         self.fetched.append((viewer, len(self.answers.asked)))
 
 
-def behind(answers: FakeAnswers, lookup: FakeLookup | None = None, taking: Sequence[Route] = ()) -> Behind:
+def behind(answers: FakeAnswers, lookup: FakeLookup | None = None, writing: Sequence[Route] = ()) -> Behind:
     """What routes call, of which all remembers what it was asked in one list."""
     asked = answers.asked
-    return Behind(answers, FakeRankings(asked), FakeTrends(asked), FakeViewers(asked), lookup, taking)
+    return Behind(answers, FakeRankings(asked), FakeTrends(asked), FakeViewers(asked), lookup, writing)
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ class Caller:
         log: Log | None = None,
         intake: IntakeConfig | None = None,
         host: str = "127.0.0.1",
+        erasures: Erasures | None = None,
     ) -> None:
         """log: where records go that are posted. host: http.host."""
         self.answers = FakeAnswers()
@@ -164,8 +166,8 @@ class Caller:
         config = intake or IntakeConfig()
         self.log = log or MemoryLog(self.clock, dict.fromkeys(TAKEN, 2))
         self.intake = Intake(self.log, config, self.clock, self.metrics)
-        taking = intake_routes(self.intake, config, host, with_keys=with_keys)
-        table = routes(behind(self.answers, lookup, taking), lambda: readiness, with_keys=with_keys)
+        writing = [*intake_routes(self.intake, config, host, with_keys=with_keys), *erasure_routes(erasures)]
+        table = routes(behind(self.answers, lookup, writing), lambda: readiness, with_keys=with_keys)
         self._api = Api(
             table,
             max_body_bytes,

@@ -35,7 +35,7 @@ def test_rights_are_those_that_the_code_uses() -> None:
     assert may("profile-worker", "Read") == {"viewer-events", "viewer-profiles"}
     assert may("profile-worker", "Write") == {"viewer-events", "viewer-profiles", "room-activity", "dead-letter"}
     assert may("recommender", "Read") == set(table_reader.READ)
-    assert may("recommender", "Write") == {"impressions"}
+    assert may("recommender", "Write") == {"impressions", "viewer-events"}  # erasures
     assert (may("archiver", "Read"), may("archiver", "Write")) == (set(TOPICS), set())
     assert may("trainer", "Read") == may("trainer", "Write") == {"models"}
     assert (may("producer", "Write"), may("producer", "Read")) == ({"rooms", "chat", "viewer-events"}, set())

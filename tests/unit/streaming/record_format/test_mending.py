@@ -312,3 +312,10 @@ def test_what_is_clean_is_never_read_twice(monkeypatch: pytest.MonkeyPatch) -> N
     decode = Decoder(CHAT)
     monkeypatch.setattr(decode, "_mender", None)
     assert decode(msgspec.json.encode(CHAT_FIELDS)).text == "hello"
+
+
+def test_an_action_without_a_type_is_a_viewer_event() -> None:
+    without = json.dumps({name: value for name, value in EVENT.items() if name != "type"}).encode()
+    assert read(VIEWER_EVENTS, without) == (read(VIEWER_EVENTS)[0], ("no_type",))
+    with pytest.raises(MalformedRecord):
+        read(VIEWER_EVENTS, json.dumps({"viewer": "w", "at_ms": AT_MS}).encode())  # nobody is erased by chance

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 import msgspec
+import numpy as np
 import pytest
 
 from streaming.archive.file import ArchiveFile, hour_of
@@ -23,6 +24,7 @@ from streaming.events import (
     RoomEnded,
     RoomId,
     RoomStarted,
+    ViewerErased,
     ViewerEvent,
     ViewerId,
 )
@@ -30,9 +32,13 @@ from streaming.log.codec import encode
 from streaming.log.log import Partition
 from streaming.log.memory_record import MemoryRecord
 from streaming.log.topics import CHAT, HOUR_MS, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
+from streaming.room.activity import ActivityBook
+from streaming.viewer.profile import ProfileAggregate
+from streaming.viewer.profile_config import ProfileConfig
+from streaming.viewer.rules import RULE_ACTIONS
 from tests.unit.training.examples.played_chat import Unseen
 from training.examples.dataset import ExampleSet
-from training.examples.event_stream import from_archive
+from training.examples.event_stream import StreamRecord, from_archive
 from training.examples.generator import ExamplePass
 from training.examples.schema import Example, ExamplesConfig
 from training.examples.snapshot import snapshot_at
@@ -153,6 +159,59 @@ def test_said_leaves_end_a_stay_and_acts_are_counted(tmp_path: Path) -> None:
     assert outcomes.stay_s_V[0] == 60
     assert outcomes.heard_s_V.tolist() == [45, 0, 0]
     assert outcomes.acts_V.tolist() == [2, 0, 1]
+
+
+def test_what_viewers_demand_begins_no_visit_and_changes_no_example_or_outcome(tmp_path: Path) -> None:
+    sent = [
+        started(0, "a"), started(0, "b"), did(10, "v", "enter", "a"), did(40, "v", "watch", "a"),
+        did(1_000, "v", "enter", "b"), did(1_100, "w", "enter", "a"),
+    ]  # fmt: skip
+    demands = [
+        did(at_s, viewer, action, room)
+        for at_s, room in ((5, "b"), (39.5, "a"), (60, "a"), (1_001, "b"), (1_099, "a"))
+        for viewer in "vw"
+        for action in sorted(RULE_ACTIONS)
+    ]
+    (plain, examples), (among, same) = (
+        passed(tmp_path / name, one)
+        for name, one in (("plain", sent), ("among", sorted(sent + demands, key=lambda one: one[0])))
+    )
+    assert len(examples) == 3
+    assert [example.features_NF.tobytes() for example in same] == [one.features_NF.tobytes() for one in examples]
+    assert [example.kind for example in same] == [example.kind for example in examples]
+    for name in ("stay_s_V", "heard_s_V", "acts_V"):
+        np.testing.assert_array_equal(getattr(among.outcomes(), name), getattr(plain.outcomes(), name))
+
+
+def test_a_viewer_who_is_forgotten_is_a_cold_start_viewer_afterwards(tmp_path: Path) -> None:
+    erasure = 30, VIEWER_EVENTS, ViewerErased(viewer="v", at_ms=ms(30))
+    for sent, kind in (([], VisitKind.REPEAT), ([erasure], VisitKind.COLD)):
+        before = [started(0, "a"), did(10, "v", "enter", "a"), did(20, "v", "leave", "a")]
+        stream = [
+            StreamRecord(ms(at_s), topic, offset, record)
+            for offset, (at_s, topic, record) in enumerate([*before, *sent, did(9_000, "v", "enter", "a")])
+        ]
+        passing = ExamplePass(ExamplesConfig(), chat_alone=False)
+        *_, last = passing.examples(iter(stream), Unseen())
+        assert last.kind == kind
+
+
+def test_an_erased_viewer_is_in_no_example_even_before_the_archive_is_emptied(tmp_path: Path) -> None:
+    sent = [started(0, "a"), started(0, "b")]
+    for viewer, at_s in (("v", 10), ("w", 12)):
+        sent += [did(at_s, viewer, "enter", "a"), did(at_s + 20, viewer, "enter", "b"), shown(at_s, viewer, "a")]
+        aggregate = ProfileAggregate(ViewerId(viewer), ProfileConfig())
+        event = ViewerEvent(viewer=viewer, room="a", streamer="of a", action="enter", at_ms=ms(at_s))
+        aggregate.apply(event, ms(at_s), ActivityBook())
+        sent.append((at_s + 1, VIEWER_PROFILES, aggregate.profile()))
+    erased = 500, VIEWER_EVENTS, ViewerErased(viewer="v", at_ms=ms(500))
+    late = did(400, "v", "enter", "b", appended_s=600)
+    later = did(700, "v", "enter", "a")
+    stream = sorted([*sent, erased, late, later], key=lambda one: one[0])
+    _, examples = passed(tmp_path, stream)
+    assert [(one.viewer, one.at_ms) for one in examples] == [("w", ms(12)), ("w", ms(32)), ("v", ms(700))]
+    assert examples[-1].kind == VisitKind.COLD
+    assert set(snapshot_at(Archive(open_store(str(tmp_path))), ms(100)).profiles) == {b"w"}
 
 
 def test_a_visit_that_arrives_long_after_newer_ones_is_history_alone(tmp_path: Path) -> None:
