@@ -7,7 +7,8 @@ The public API does not do what they are used for:
 
 - The consumer gives no last stable offset, no time of the broker's last answer, no position without waiting, no end of
   a partition without waiting, and cannot be told to wait less for a fetch. It decodes each record in Python.
-- The group's member does not say that another process has taken its place, nor whether it leads.
+- The group's member does not say that another process has taken its place, whether it leads, nor from which address it
+  speaks to the group.
 - The producer takes one record at a time, waits for a broker without a limit, and loses a transactional request while
   there is none. Batches are packed by us, which is what makes the loops fast enough, and every wait has a limit.
 """
@@ -31,11 +32,13 @@ CONSUMER: Mapping[str, tuple[str, ...]] = {
         "_generation",
         "_is_leader",
         "_join_task",
+        "_manager",
         "_on_join_complete_async",
         "_send_heartbeat_request",
         "need_rejoin",
         "rejoining",
     ),
+    "_coordinator._manager": ("_conns",),
     "_fetcher": (
         "PartitionRecords",
         "_create_fetch_requests",

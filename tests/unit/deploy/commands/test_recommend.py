@@ -16,7 +16,7 @@ class FakeClient:
 
     asked: list[Query]
 
-    def __init__(self, _url: str) -> None:
+    def __init__(self, _url: str, *, token: str) -> None:
         """Asks nobody."""
 
     def recommend(self, query: Query) -> Answer:

@@ -55,13 +55,19 @@ def test_a_parameter_is_refused_and_another_method_is_not_allowed() -> None:
     assert call("POST", "/v1/viewers/v").status == 405
 
 
-def test_without_erasures_nothing_is_there() -> None:
-    assert Caller()("DELETE", "/v1/viewers/v").status == 404
+def test_without_erasures_nobody_is_erased() -> None:
+    assert Caller()("DELETE", "/v1/viewers/v").status == 405
 
 
 def test_the_document_says_that_it_is_accepted() -> None:
     document = Caller(erasures=FakeErasures())("GET", "/openapi.json").json
-    assert set(document["paths"]["/v1/viewers/{viewer}"]["delete"]["responses"]) == {"202", "400", "503", "default"}
+    assert set(document["paths"]["/v1/viewers/{viewer}"]["delete"]["responses"]) == {
+        "202",
+        "400",
+        "403",
+        "503",
+        "default",
+    }
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_rights_are_those_that_the_code_uses() -> None:
     assert may("profile-worker", "Read") == {"viewer-events", "viewer-profiles"}
     assert may("profile-worker", "Write") == {"viewer-events", "viewer-profiles", "room-activity", "dead-letter"}
     assert may("recommender", "Read") == set(table_reader.READ)
-    assert may("recommender", "Write") == {"impressions", "viewer-events"}  # erasures
+    assert may("recommender", "Write") == {"impressions"}
     assert (may("archiver", "Read"), may("archiver", "Write")) == (set(TOPICS), set())
     assert may("trainer", "Read") == may("trainer", "Write") == {"models"}
     assert (may("producer", "Write"), may("producer", "Read")) == ({"rooms", "chat", "viewer-events"}, set())
@@ -96,18 +96,19 @@ def test_a_prefix_is_in_front_of_topics_and_groups() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overlay", "enabled", "further"),
+    ("overlay", "enabled", "erasure", "further"),
     [
-        ("prod", "auto", {"rooms", "chat", "viewer-events"}),
-        ("prod", "off", set()),
-        ("dev", "auto", set()),
-        ("dev", "on", {"rooms", "chat", "viewer-events"}),
+        ("prod", "auto", "auto", {"rooms", "chat", "viewer-events"}),
+        ("prod", "off", "auto", {"viewer-events"}),
+        ("prod", "off", "off", set()),
+        ("dev", "auto", "auto", set()),
+        ("dev", "on", "auto", {"rooms", "chat", "viewer-events"}),
     ],
 )
-def test_a_recommender_writes_what_producers_write_only_where_records_are_taken_over_http(
-    overlay: str, enabled: str, further: set[str]
+def test_a_recommender_writes_what_producers_write_only_where_that_is_taken_over_http(
+    overlay: str, enabled: str, erasure: str, further: set[str]
 ) -> None:
-    taking = components(configured(overlay, None, [f"intake.enabled={enabled}"]))
+    taking = components(configured(overlay, None, [f"intake.enabled={enabled}", f"http.erasure={erasure}"]))
     rights = {component.user: topics_of(component) for component in taking}
     assert {t for t, operations in rights["recommender"].items() if "Write" in operations} == {"impressions", *further}
     assert {t for t, operations in rights["recommender"].items() if "Read" in operations} == may("recommender", "Read")
