@@ -16,11 +16,11 @@ from deploy.config.settings import Settings
 from deploy.demo.asker import Asker
 from deploy.demo.feed import Feed
 from deploy.demo.platform_view import PlatformView
-from deploy.demo.prometheus_text import Exposition, parse
 from deploy.demo.promises import Promises, Verdict
 from deploy.demo.screen import Show
 from deploy.demo.snapshot import History, Look, Picture
 from deploy.http.client import Client, NotUp
+from deploy.http.prometheus_text import Exposition, parse
 from deploy.http.status import MEASURED
 from deploy.local.system import System
 from streaming.broker import KafkaLog

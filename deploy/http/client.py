@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import http.client
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from actors.recommend.schema import Answer, Query, Room
+from actors.recommend.schema import Answer, Item, Query, Room
 from deploy.http.problem import Problem
 from deploy.http.status import Readiness, SystemStatus
 from streaming.errors import RequestError, TidecastError, UnknownRoom
+from streaming.events import ChatMessage
 
 T = TypeVar("T")
 
 
 NOT_NOW = (408, 429, 502, 503, 504)  # the same request may be answered later
+
+
+class _Description(msgspec.Struct, frozen=True):
+    """The part of an OpenAPI document that is read here."""
+
+    paths: dict[str, Any]
 
 
 class NotUp(TidecastError):
@@ -43,6 +51,14 @@ class Client:
         """One live room. Raises NotUp, UnknownRoom."""
         return self._answers.ask("GET", f"/v1/rooms/{quote(room, safe='')}", Room)
 
+    def similar(self, room: str, limit: int) -> list[Item]:
+        """Live rooms like a live room. Raises NotUp, UnknownRoom."""
+        return self._answers.ask("GET", f"/v1/rooms/{quote(room, safe='')}/similar?limit={limit}", list[Item])
+
+    def paths(self) -> frozenset[str]:
+        """The paths that this installation's OpenAPI document describes. Raises NotUp."""
+        return frozenset(self._answers.ask("GET", "/openapi.json", _Description).paths)
+
     def readiness(self) -> Readiness:
         """The readiness of whichever replica answers; not ready is an answer too. Raises NotUp."""
         return self._answers.ask("GET", "/readyz", Readiness, also=503)
@@ -57,6 +73,15 @@ class Client:
         if status != http.client.OK:  # another program is at that port
             raise NotUp(f"{self._admin.url}/metrics answers {status}: {answer[:200].decode(errors='replace')}")
         return answer.decode()
+
+    def write_chat(self, messages: Sequence[ChatMessage]) -> None:
+        """Writes chat, where the installation takes it over HTTP. Raises NotUp, RequestError."""
+        self._answers.ask("POST", "/v1/chat", Any, msgspec.json.encode(messages))
+
+    @property
+    def admin_url(self) -> str:
+        """The URL of state and metrics."""
+        return self._admin.url
 
     def close(self) -> None:
         """Closes the connections."""

@@ -18,8 +18,8 @@ from deploy.commands.demo import PlatformOptions, as_json, feed, rooms_for, summ
 from deploy.config.settings import Settings
 from deploy.demo.demo import Speed, Stage, Stopwatch, WarmUp, for_demo
 from deploy.demo.feed import Feed, FeedError
-from deploy.demo.prometheus_text import Exposition, parse
 from deploy.demo.promises import Verdict
+from deploy.http.prometheus_text import Exposition, parse
 from streaming.clock import ManualClock
 from streaming.errors import TidecastError
 
