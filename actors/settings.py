@@ -1,9 +1,11 @@
-"""The settings of the workers, the tables and the answers."""
+"""The settings of the workers, the tables, the answers, and of records that come over HTTP."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
 
 from streaming.errors import ConfigError
 from streaming.section import Count, CountOrZero, NotNegative, Positive, PositiveShare, Section, Share
@@ -133,3 +135,24 @@ class RecommendConfig(Section):
     def baseline(self) -> Baseline:
         """The settings that the baseline ranker needs, online or offline."""
         return Baseline(self.weights, self.broad_category, self.fresh_half_life_s)
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeConfig(Section):
+    """Whether producers' records are taken over HTTP too, how many at a time, and how long a repetition is known."""
+
+    section: ClassVar[str] = "intake"
+
+    enabled: Literal["auto", "on", "off"] = "auto"  # auto: where http.host is loopback, for there is no authentication
+    max_records: Count = 10_000  # of a request
+    # of a request, decompressed; as it is sent http.max_body_bytes bounds it
+    max_unpacked_bytes: Annotated[int, Meta(ge=1_024)] = 8_388_608
+    waiting_mb: Count = 32  # bodies that a replica has in hand until Kafka has them; then it answers 429
+    # for Kafka to acknowledge a request's records; HAProxy gives a replica 5 s for its answer
+    timeout_s: Annotated[float, Meta(gt=0, le=4.5)] = 4.0
+    keys_s: CountOrZero = 600  # how long a replica knows the answer to an Idempotency-Key
+    keys_mb: Count = 16  # of those answers; then the oldest are forgotten
+
+    def is_on(self, *, on_loopback: bool) -> bool:
+        """Whether records are taken. on_loopback: whether http.host is this machine's own address."""
+        return self.enabled == "on" or (self.enabled == "auto" and on_loopback)

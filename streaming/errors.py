@@ -19,6 +19,9 @@ TidecastError
 │   └── Diverged         learning came to a number that is none; the same run does so again
 ├── InputFileError       a recorded file: which file, which column, what is expected
 ├── EncoderError         the content encoder
+├── NotTaken             records that came over HTTP and that Kafka has not acknowledged
+│   └── TooManyWaiting   too many others wait to be written
+├── KeyReused            an Idempotency-Key that came with other records before
 ├── RequestError         a request: which field, what is allowed
 └── UnknownRoom          a room that is not live
 """
@@ -119,6 +122,25 @@ class InputFileError(TidecastError):
 
 class EncoderError(TidecastError):
     """The content encoder cannot be loaded or cannot encode."""
+
+
+class NotTaken(TidecastError):
+    """Records that came over HTTP are not acknowledged.
+
+    may_be_written: whether some of them may be on the log all the same, or come there yet.
+    """
+
+    def __init__(self, message: str, *, may_be_written: bool) -> None:
+        super().__init__(message)
+        self.may_be_written = may_be_written
+
+
+class TooManyWaiting(NotTaken):
+    """So many records wait to be written that no more are taken; none of these is written."""
+
+
+class KeyReused(TidecastError):
+    """An Idempotency-Key names one request, and came with another one's records before."""
 
 
 class RequestError(TidecastError):

@@ -183,6 +183,27 @@ METRICS: dict[str, Metric] = {
             ("route",),
             buckets=DURATION_S,
         ),
+        Metric(
+            "intake_records_total",
+            "counter",
+            "records over HTTP by outcome: accepted, malformed, unknown_version, refused, too_long",
+            ("topic", "outcome"),
+        ),
+        Metric(
+            "intake_unwritten_total",
+            "counter",
+            "requests with records that were not acknowledged, by reason: busy, away (nothing was written), unknown",
+            ("topic", "reason"),
+        ),
+        Metric("intake_repeated_total", "counter", "requests answered as before, by their Idempotency-Key", ("topic",)),
+        Metric(
+            "intake_seconds",
+            "histogram",
+            "seconds from records that came over HTTP to their acknowledgement by Kafka",
+            ("topic",),
+            buckets=DURATION_S,
+        ),
+        Metric("intake_group_requests", "histogram", "requests that one flush has acknowledged", buckets=SIZES),
         Metric("strangers_total", "counter", "answers for cold-start viewers, who have no profile"),
         Metric("viewer_lookups_total", "counter", "profiles that a replica asked a ProfileWorker for", ("outcome",)),
         Metric(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import urlsplit
 
+from deploy.config.http_settings import is_loopback
 from streaming.errors import ConfigError
 from streaming.masked_uri import masked_uri
 from streaming.section import PortOrZero, Section
@@ -34,16 +34,6 @@ class ConsoleConfig(Section):
         for name in ("url", "admin_url"):
             if (url := getattr(self, name)) and not _is_http(url):
                 raise ConfigError(f"console.{name} is {masked_uri(url)!r}; it must be like http://127.0.0.1:8000")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs of this machine reach that address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_http(url: str) -> bool:

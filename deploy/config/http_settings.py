@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -65,11 +66,26 @@ class HttpConfig(Section):
         return f"http://{_reached(self.admin_host)}:{self.admin}"
 
     @property
+    def on_loopback(self) -> bool:
+        """Whether only callers on this machine reach the answers."""
+        return is_loopback(self.host)
+
+    @property
     def limits(self) -> ProxyLimits:
         """The limits that the proxy in front enforces."""
         return ProxyLimits(
             self.max_connections, self.max_connections_per_source, self.request_timeout_s, self.max_body_bytes
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine's own, which no other machine reaches."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:  # another name
+        return False
 
 
 def _reached(host: str) -> str:

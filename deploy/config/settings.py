@@ -14,7 +14,14 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
-from actors.settings import IndexConfig, ProfileWorkerConfig, RecommendConfig, RoomWorkerConfig, TablesConfig
+from actors.settings import (
+    IndexConfig,
+    IntakeConfig,
+    ProfileWorkerConfig,
+    RecommendConfig,
+    RoomWorkerConfig,
+    TablesConfig,
+)
 from deploy.config.console_settings import ConsoleConfig
 from deploy.config.http_settings import HttpConfig
 from deploy.config.key import ENV_PREFIX, ENV_SEPARATOR, EnvText, Key, convert, masked_value
@@ -57,6 +64,7 @@ class Settings:
     index: IndexConfig = field(default_factory=IndexConfig)
     tables: TablesConfig = field(default_factory=TablesConfig)
     recommend: RecommendConfig = field(default_factory=RecommendConfig)
+    intake: IntakeConfig = field(default_factory=IntakeConfig)
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -15,6 +15,7 @@ from actors.recommend.schema import MAX_LIMIT, Answer, Item, Query, Room
 from deploy.http.client import Client
 from deploy.http.prometheus_text import Exposition, parse
 from deploy.http.status import Readiness, SystemStatus
+from streaming.errors import RequestError
 from streaming.events import ChatMessage
 
 T = TypeVar("T")
@@ -22,6 +23,7 @@ T = TypeVar("T")
 THREADS = 4  # requests at once: the poller's, and those of people who click
 TIMEOUT_S = 3.0
 CHAT_PATH = "/v1/chat"
+NO_CHAT = f"it has no POST {CHAT_PATH}"
 
 
 class Api:
@@ -66,9 +68,19 @@ class Api:
         """Writes a chat message. Raises RequestError: it was refused, and why."""
         await self._ask(lambda client: client.write_chat([message]))
 
-    async def takes_chat(self) -> bool:
-        """Whether this installation takes chat over HTTP."""
-        return CHAT_PATH in await self._ask(lambda client: client.paths())
+    async def chat_refusal(self) -> str:
+        """Why this installation takes no chat over HTTP; "" where it does. It is asked by writing nothing."""
+
+        def ask(client: Client) -> str:
+            if CHAT_PATH not in client.paths():
+                return NO_CHAT
+            try:
+                client.write_chat([])
+            except RequestError as err:
+                return str(err)
+            return ""
+
+        return await self._ask(ask)
 
     def close(self) -> None:
         """Takes no further requests. Those under way end by themselves, in TIMEOUT_S at most."""

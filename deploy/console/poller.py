@@ -50,7 +50,7 @@ class Snapshot:
     metrics: Exposition | None = None
     answers: Mapping[bytes, Answer] = field(default_factory=dict)  # by `key`
     failures: Mapping[str, str] = field(default_factory=dict)  # by what was asked for
-    takes_chat: bool | None = None  # None: not known yet
+    chat_refusal: str | None = None  # why no chat is taken over HTTP, "" where it is; None: not known yet
 
 
 class Watcher(Protocol):
@@ -144,8 +144,8 @@ class Poller:
         if shows_state and now_s >= self._state_due_s:
             self._state_due_s = now_s + STATE_EVERY_S - EVERY_S / 2
             asked |= {"status": api.status, "metrics": api.metrics}
-        if before.takes_chat is None:
-            asked["takes_chat"] = api.takes_chat
+        if before.chat_refusal is None:
+            asked["chat_refusal"] = api.chat_refusal
         queries = {key(query): query for need in needs for query in need.queries}
         fresh: dict[str, Any] = {}
         answers = {name: before.answers[name] for name in queries if name in before.answers}
@@ -172,5 +172,5 @@ class Poller:
         if "metrics" in fresh:
             self.system.add(at_s, at_ms, fresh["metrics"])
         if "readiness" in failures:
-            fresh["takes_chat"] = None  # what comes back may be another version of it
+            fresh["chat_refusal"] = None  # what comes back may be another version of it
         self.snapshot = replace(self.snapshot, at_ms=at_ms, answers=answers, failures=failures, **fresh)

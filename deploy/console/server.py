@@ -12,7 +12,8 @@ import uvicorn
 from fastapi import FastAPI, Request
 from nicegui import app, ui
 
-from deploy.config.console_settings import ConsoleConfig, is_loopback
+from deploy.config.console_settings import ConsoleConfig
+from deploy.config.http_settings import is_loopback
 from deploy.console.guard import LOOPBACK, Guard
 from deploy.console.pages.shared import Shared
 from deploy.console.pages.tab import Tab

@@ -142,7 +142,8 @@ class Api:
                 HTTPStatus.BAD_REQUEST, f"{route.path} takes no parameter {name!r}", field=name, allowed="none"
             )
         if route.operation.body is not None:
-            self._bodies.check_headers(scope.get("headers", ()))
+            types = [other.content_type for other in route.operation.other_bodies]
+            self._bodies.check_headers(scope.get("headers", ()), route.operation.encodings, types)
         request = Request(path, parameters, await self._bodies.read(receive), scope.get("headers", ()))
         response = await asyncio.to_thread(route.handle, request) if route.blocking else route.handle(request)
         return response if isinstance(response, Response) else await response

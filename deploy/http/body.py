@@ -6,7 +6,7 @@ A body that breaks one is refused.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -56,26 +56,31 @@ class Bodies:
         finally:
             self._held -= len(body)
 
-    def check_headers(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Checks the length and type that the headers announce. Raises RefusedError."""
+    def check_headers(
+        self, headers: Iterable[tuple[bytes, bytes]], encodings: Sequence[str] = (), types: Sequence[str] = ()
+    ) -> None:
+        """Checks the length and type that the headers announce. Raises RefusedError.
+
+        encodings, types: that the route takes, beside a body of JSON as it is.
+        """
         for name, value in headers:
             if name == b"content-length" and value.isdigit() and int(value[:20]) > self._max_bytes:
                 raise self._too_large()
-            if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            if name == b"content-encoding" and encoding_of(value) not in ("", *encodings):
                 raise RefusedError(
                     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                     f"the body is compressed ({_shown(value)}), which is not taken here",
                     field="content-encoding",
-                    allowed="identity",
-                    headers=((b"accept-encoding", b"identity"), *CLOSE),
+                    allowed=", ".join(("identity", *encodings)),
+                    headers=((b"accept-encoding", ", ".join(encodings or ("identity",)).encode()), *CLOSE),
                 )
-            if name == b"content-type" and (why := _why_not_json(value)):
+            if name == b"content-type" and (why := _why_not_taken(value, types)):
                 raise RefusedError(
                     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                     f"the body is {why}",
                     field="content-type",
-                    allowed="application/json in UTF-8",
-                    headers=((b"accept", b"application/json"), *CLOSE),
+                    allowed=f"{' or '.join(('application/json', *types))} in UTF-8",
+                    headers=((b"accept", ", ".join(("application/json", *types)).encode()), *CLOSE),
                 )
 
     async def _next(self, receive: Receive, deadline_s: float | None) -> MutableMapping[str, Any]:
@@ -105,10 +110,16 @@ class Bodies:
         )
 
 
-def _why_not_json(content_type: bytes) -> str:
-    """The type that a Content-Type names, "" where that may be JSON in UTF-8."""
+def encoding_of(value: bytes) -> str:
+    """The encoding that a Content-Encoding names, "" for a body as it is."""
+    name = value.decode("latin-1").strip().lower()
+    return "" if name == "identity" else name
+
+
+def _why_not_taken(content_type: bytes, types: Sequence[str]) -> str:
+    """The type that a Content-Type names, "" where that may be JSON in UTF-8, or is one of `types`."""
     kind, *parameters = (part.strip() for part in content_type.decode("latin-1").lower().split(";"))
-    if kind and kind not in JSON_TYPES and not (kind.startswith("application/") and kind.endswith("+json")):
+    if kind and kind not in (*JSON_TYPES, *types) and not (kind.startswith("application/") and kind.endswith("+json")):
         return f"of type {_shown(content_type)}"
     for parameter in parameters:
         name, _, value = parameter.partition("=")

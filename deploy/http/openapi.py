@@ -12,6 +12,7 @@ import msgspec
 
 from streaming.events import MAX_ID_LENGTH
 
+PROBLEM_TYPE = "application/problem+json"
 REFERENCE = "#/components/schemas/{name}"
 DESCRIPTION = (
     "Recommends rooms that are live now. Errors are RFC 9457 problems. Metrics (`/metrics`) and the state of every "
@@ -25,26 +26,61 @@ PATH_PARAMETERS = {"room": ("the id of a room that is live, percent-encoded", "r
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """A further status of a route. kind: of its body, of which a problem's type is told by the status."""
+
+    status: HTTPStatus
+    description: str
+    kind: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header that a route reads. It may be left out."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextBody:
+    """A content type, beside JSON, in which a body may come."""
+
+    content_type: str
+    description: str
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """The input and output of a route. id: its unique operationId. parameters: a struct with the query's fields.
 
-    result: None for plain text. errors: the statuses that a caller should be ready for.
+    result: None for plain text. errors: the statuses that a caller should be ready for. outcomes: further statuses with
+    bodies of their own. encodings: in which the body may be compressed.
     """
 
     id: str
     summary: str
     result: Any
-    body: type | None = None
+    body: Any = None
     parameters: type | None = None
     example: Any = None
     errors: tuple[HTTPStatus, ...] = ()
+    description: str = ""
+    outcomes: tuple[Outcome, ...] = ()
+    headers: tuple[Header, ...] = ()
+    other_bodies: tuple[TextBody, ...] = ()
+    encodings: tuple[str, ...] = ()
 
 
 def document(operations: Sequence[tuple[str, str, Operation]], problem: type) -> dict[str, Any]:
     """The OpenAPI 3.1 document of (method, path, operation) tuples. problem: the type of errors."""
     kinds = [problem]
     for _, _, operation in operations:
-        kinds += [kind for kind in (operation.body, operation.parameters, operation.result) if kind is not None]
+        several = (operation.body, operation.parameters, operation.result, *(one.kind for one in operation.outcomes))
+        kinds += [kind for kind in several if kind is not None]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
     schema_of = {str(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
@@ -62,7 +98,7 @@ def document(operations: Sequence[tuple[str, str, Operation]], problem: type) ->
 def _operation(
     path: str, operation: Operation, schema_of: dict[str, Any], components: dict[str, Any], problem: str
 ) -> dict[str, Any]:
-    wrong = {"application/problem+json": {"schema": schema_of[problem]}}
+    wrong = {PROBLEM_TYPE: {"schema": schema_of[problem]}}
     if operation.result is None:
         right: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
     else:
@@ -70,12 +106,18 @@ def _operation(
     responses: dict[str, Any] = {"200": {"description": operation.summary, "content": right}}
     for status in sorted(operation.errors):
         responses[str(status.value)] = {"description": status.phrase, "content": wrong}
+    for outcome in operation.outcomes:
+        media = PROBLEM_TYPE if outcome.status >= HTTPStatus.BAD_REQUEST else "application/json"
+        content = {media: {"schema": schema_of[str(outcome.kind)]}}
+        responses[str(outcome.status.value)] = {"description": outcome.description, "content": content}
     responses["default"] = {"description": "what is wrong, where, and what is allowed", "content": wrong}
     described: dict[str, Any] = {
         "operationId": operation.id,
         "summary": operation.summary,
         "responses": responses,
     }
+    if operation.description:
+        described["description"] = operation.description
     parameters: list[dict[str, Any]] = []
     for name in re.findall(r"{(\w+)}", path):
         said, example = PATH_PARAMETERS[name]
@@ -84,14 +126,26 @@ def _operation(
     if operation.parameters is not None:
         fields = components[operation.parameters.__name__]["properties"]
         parameters += [_parameter(name, schema) for name, schema in fields.items()]
+    for header in operation.headers:
+        said_of = {"description": header.description, "schema": header.schema, "example": header.example}
+        parameters.append({"name": header.name, "in": "header", "required": False, **said_of})
     if parameters:
         described["parameters"] = parameters
     if operation.body is not None:
-        content: dict[str, Any] = {"schema": schema_of[str(operation.body)]}
-        if operation.example is not None:
-            content["example"] = operation.example
-        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+        described["requestBody"] = _body(operation, schema_of[str(operation.body)])
     return described
+
+
+def _body(operation: Operation, schema: dict[str, Any]) -> dict[str, Any]:
+    """The body in each of its content types. Others than JSON have no schema that a program could check them with."""
+    of_json: dict[str, Any] = {"schema": schema}
+    if operation.example is not None:
+        of_json["example"] = operation.example
+    content = {"application/json": of_json}
+    for other in operation.other_bodies:
+        text = {"type": "string", "description": other.description}
+        content[other.content_type] = {"schema": text, "example": other.example}
+    return {"required": True, "content": content}
 
 
 def _parameter(name: str, field: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from actors.profiles.worker import GROUP as PROFILE_WORKERS
@@ -42,6 +42,17 @@ COMPONENTS = (
 )
 
 
+PRODUCERS = "producers"  # in the table, of the topics that a platform writes
+
+
+def components(here: Installation) -> tuple[Component, ...]:
+    """The users of an installation. Where records are taken over HTTP, a Recommender writes what producers write."""
+    if not here.settings.intake.is_on(on_loopback=here.settings.http.on_loopback):
+        return COMPONENTS
+    taking = {"recommender": (PRODUCERS,)}
+    return tuple(replace(one, tables=(*one.tables, *taking.get(one.user, ()))) for one in COMPONENTS)
+
+
 def topics_of(component: Component) -> Mapping[str, tuple[str, ...]]:
     """The operations of a component by topic, in the order of the table."""
     rights: dict[str, tuple[str, ...]] = {}
@@ -57,7 +68,7 @@ def topics_of(component: Component) -> Mapping[str, tuple[str, ...]]:
 
 def kafka_users(here: Installation) -> Iterator[Manifest]:
     """The users, by SCRAM. Strimzi writes each one's password to a Secret of the same name."""
-    for component in COMPONENTS:
+    for component in components(here):
         metadata = here.metadata(component.user)
         metadata["labels"]["strimzi.io/cluster"] = here.config.name
         spec = {

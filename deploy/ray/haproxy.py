@@ -25,6 +25,7 @@ PR_SET_PDEATHSIG = 1
 OVER = 5 / 4  # times its limit that a source may connect: below that it gets a reason for the refusal
 PROBLEM = "application/problem+json"
 PUBLIC = "frontend http_frontend"
+READING = ("/v1/recommend",)  # paths of POST that write nothing
 CLOSED = ("frontend prometheus", "listen stats")  # Serve itself asks through the socket
 
 ERRORS = {
@@ -39,9 +40,9 @@ ERRORS = {
     429: ("Too Many Requests", "too many connections from your address; http.max_connections_per_source is the bound"),
     500: ("Internal Server Error", "something went wrong here; it is in the log of the replica"),
     501: ("Not Implemented", "the request asks for what is not implemented here"),
-    502: ("Bad Gateway", "the replica that was asked ended while it answered; ask again"),
+    502: ("Bad Gateway", "the replica that was asked ended while it answered; ask again. It may have written"),
     503: ("Service Unavailable", "no replica can answer at the moment; ask again in a second"),
-    504: ("Gateway Timeout", "the replica that was asked did not answer in time; ask again"),
+    504: ("Gateway Timeout", "the replica that was asked did not answer in time; ask again. It may have written"),
 }
 AGAIN = (408, 425, 429, 502, 503, 504)
 
@@ -91,6 +92,8 @@ def _bounds(limits: ProxyLimits) -> str:
         f"http-request deny deny_status 429 if {{ sc0_conn_cur gt {per_source} }}",
         f"http-request deny deny_status 413 if {{ req.body_size gt {limits.max_body_bytes} }}",  # of 64 bits
         "http-request deny deny_status 501 if { method CONNECT }",
+        # what a replica had in hand may be written already: only what reads is asked of another one (docs/api.md)
+        f"http-request disable-l7-retry unless METH_GET or {{ path {' '.join(READING)} }}",
         # up to a buffer, 16 KB: only a caller who has sent so much of a body takes a place at a replica
         f"http-request wait-for-body time {round(limits.request_timeout_s * 1000)}ms if {{ req.body_size gt 0 }} or"
         " { req.hdr(transfer-encoding) -m found }",

@@ -20,6 +20,7 @@ from ray.serve.handle import DeploymentHandle
 
 from actors.rooms.encoder_client import Encoded
 from deploy.http.api import Api
+from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import routes
 from deploy.http.status import MEASURED, Readiness, judge, troubles_of
 from deploy.serve.encoder_batching import Merger, RemoteEncoder
@@ -196,6 +197,7 @@ class RecommenderReplica(Replica):
         *others: DeploymentHandle,
     ) -> None:
         from actors.index.live_index import LiveIndex  # noqa: PLC0415
+        from actors.intake.intake import Intake  # noqa: PLC0415
         from actors.recommend.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
         from actors.recommend.recommender import Recommender  # noqa: PLC0415
         from actors.state.table_reader import TableReader, Tables  # noqa: PLC0415
@@ -213,6 +215,8 @@ class RecommenderReplica(Replica):
         bulk = KafkaLog(self.settings.kafka.in_bulk(), settings.topics.prefix)
         self._writer = ImpressionWriter(bulk, impressions, self.metrics)
         self._writer.start()
+        log = KafkaLog(self.settings.kafka, settings.topics.prefix)
+        self._intake = Intake(log, settings.intake, self.clock, self.metrics)
         self._swapper = Swapper(
             self._tables,
             partial(load_version, own_uri=settings.registry.uri),
@@ -253,8 +257,9 @@ class RecommenderReplica(Replica):
 
     def __serve_build_asgi_app__(self) -> Api:
         http = self.settings.http
+        taking = intake_routes(self._intake, self.settings.intake, http.host)
         return Api(
-            routes(self._recommender, self.readiness, self._lookup),
+            routes(self._recommender, self.readiness, self._lookup, taking),
             http.max_body_bytes,
             self.metrics,
             lambda: self._reader.ready,
@@ -301,8 +306,9 @@ class RecommenderReplica(Replica):
         if self._worker is None:  # its construction failed, and the log should show why
             return
         self._stop.set()
-        flushed = asyncio.to_thread(self._writer.stop, self.settings.ray.stop_timeout_s)
-        await asyncio.gather(flushed, asyncio.to_thread(self.stop_worker))
+        timeout_s = self.settings.ray.stop_timeout_s
+        flushed = [asyncio.to_thread(one.stop, timeout_s) for one in (self._writer, self._intake)]
+        await asyncio.gather(*flushed, asyncio.to_thread(self.stop_worker))
 
 
 def load_version(record: ModelVersion, own_uri: str) -> ServedVersion:

@@ -1,13 +1,19 @@
-"""Tests that what a killed replica had in hand is answered by another. On the real HAProxy, with servers of our own."""
+"""Tests that what a killed replica had in hand is asked of another if it reads, never if it writes.
+
+On the real HAProxy, with servers of our own.
+"""
 
 from __future__ import annotations
 
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import pytest
 
 from deploy.config.proxy_limits import ProxyLimits
 from tests.served_proxy import proxy
@@ -53,11 +59,39 @@ def server(kind: type[Replica]) -> Iterator[int]:
         running.shutdown()
 
 
+def ask(port: int, path: str) -> int:
+    """The status of the answer."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", BODY)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.read() == BODY
+            return int(answer.status)
+    except urllib.error.HTTPError as err:
+        with err:
+            return err.code
+
+
 def test_a_request_in_the_hands_of_a_killed_replica_is_answered_by_another(tmp_path: Path) -> None:
+    Killed.asked = 0
     with server(Replica) as well, server(Killed) as killed, proxy(tmp_path, (well, killed), ProxyLimits()) as port:
-        for _ in range(12):
-            url = f"http://127.0.0.1:{port}/v1/recommend"
-            with urllib.request.urlopen(urllib.request.Request(url, BODY), timeout=10) as answer:
-                assert answer.status == 200
-                assert answer.read() == BODY
+        assert [ask(port, "/v1/recommend") for _ in range(12)] == [200] * 12
     assert Killed.asked > 0, "nobody asked the replica that was killed: the test shows nothing"
+
+
+@pytest.mark.parametrize("path", ["/v1/rooms", "/v1/chat", "/v1/viewer-events", "/v1/whatever-comes-later"])
+def test_what_writes_is_not_asked_of_another_replica_for_the_killed_one_may_have_written_it(
+    tmp_path: Path, path: str
+) -> None:
+    Killed.asked = 0
+    with server(Replica) as well, server(Killed) as killed, proxy(tmp_path, (well, killed), ProxyLimits()) as port:
+        statuses = [ask(port, path) for _ in range(12)]
+    assert Killed.asked > 0, "nobody asked the replica that was killed: the test shows nothing"
+    assert statuses.count(502) == Killed.asked
+    assert statuses.count(200) == 12 - Killed.asked
+
+
+def test_a_write_is_asked_of_another_replica_where_the_first_was_not_reached(tmp_path: Path) -> None:
+    with server(Replica) as gone:
+        pass
+    with server(Replica) as well, proxy(tmp_path, (well, gone), ProxyLimits()) as port:
+        assert [ask(port, "/v1/chat") for _ in range(12)] == [200] * 12

@@ -19,6 +19,7 @@ LISTED = 20  # rooms of each viewer's list in which the room is looked for
 MOST_VIEWERS = 4  # whose lists are compared: each costs two requests a line
 LONGEST = 500  # characters, as platforms allow
 TICK_S = 0.1
+INSTEAD = "Write to the topic chat instead: receipts show when it is covered."
 AUTHOR = "console"
 COLD_START = "console-cold-start"  # nobody has that id, so there is no profile: what a newcomer gets
 
@@ -32,10 +33,7 @@ class Composer:
         with panel("Write a chat line") as (_, end):
             with end:
                 self._curl = copy_button(self._as_curl)
-            self._without = ui.label(
-                f"This installation takes no records over HTTP: it has no POST {CHAT_PATH}. "
-                "Write to the topic chat instead; here you see when a receipt covers what others write."
-            ).classes("tc-why")
+            self._without = ui.label().classes("tc-why tc-text")
             self._form = ui.element("div").classes("tc-skeleton")
             with self._form:
                 self._room = ui.input("room", placeholder="pick one from the list").props(
@@ -63,11 +61,14 @@ class Composer:
         self._room.set_value(room)
         self._text.run_method("focus")
 
-    def offer(self, takes_chat: bool | None) -> None:
-        """Shows the form, or that this installation takes no chat. None: not known yet."""
-        self._without.set_visibility(takes_chat is False)
-        self._form.set_visibility(takes_chat is True)
-        self._curl.set_visibility(takes_chat is True)
+    def offer(self, refusal: str | None) -> None:
+        """Shows the form, or why this installation takes no chat. None: not known yet."""
+        self._without.set_visibility(bool(refusal))
+        self._without.set_text(
+            f"This installation takes no records over HTTP: {shown(refusal or '', LONGEST)}. {INSTEAD}"
+        )
+        self._form.set_visibility(refusal == "")
+        self._curl.set_visibility(refusal == "")
 
     def _line(self) -> ChatMessage:
         room, author = (str(field.value or "").strip() for field in (self._room, self._author))

@@ -39,7 +39,7 @@ class LiveView:
 
     def show(self, snapshot: Snapshot) -> None:
         """Shows the newest answers."""
-        self._composer.offer(snapshot.takes_chat)
+        self._composer.offer(snapshot.chat_refusal)
         if not snapshot.rooms_at_ms:
             return
         self._waiting.set_visibility(False)

@@ -10,12 +10,18 @@ from typing import Any
 
 import msgspec
 
+from actors.intake.intake import TAKEN, Intake
 from actors.recommend.candidates import NO_FILTERS
 from actors.recommend.schema import Answer, Filters, Item, Query, Room
+from actors.settings import IntakeConfig
 from deploy.http.api import Api
+from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import routes
 from deploy.http.status import Readiness
+from streaming.clock import ManualClock
 from streaming.errors import UnknownRoom
+from streaming.log.log import Log
+from streaming.log.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
 
 JSON = {"content-type": "application/json"}
@@ -94,10 +100,18 @@ class Caller:
         has_read: bool = True,
         lookup: FakeLookup | None = None,
         max_body_bytes: int = 2_000,
+        log: Log | None = None,
+        intake: IntakeConfig | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
+        """log: where records go that are posted. host: http.host."""
         self.answers = FakeAnswers()
         self.metrics = MemoryMetrics()
-        table = routes(self.answers, lambda: readiness, lookup)
+        self.clock = ManualClock()
+        config = intake or IntakeConfig()
+        self.log = log or MemoryLog(self.clock, dict.fromkeys(TAKEN, 2))
+        self.intake = Intake(self.log, config, self.clock, self.metrics)
+        table = routes(self.answers, lambda: readiness, lookup, intake_routes(self.intake, config, host))
         self._api = Api(table, max_body_bytes, self.metrics, lambda: has_read, request_timeout_s=0.05)
 
     def __call__(

@@ -105,7 +105,8 @@ def test_an_unknown_path_and_a_wrong_method_say_what_is_there(call: Caller) -> N
     [
         ("GET", "/v1/recommend", "POST, OPTIONS"),
         ("HEAD", "/v1/recommend", "POST, OPTIONS"),
-        ("POST", "/v1/rooms", "GET, HEAD, OPTIONS"),
+        ("PUT", "/v1/rooms", "GET, POST, HEAD, OPTIONS"),
+        ("GET", "/v1/chat", "POST, OPTIONS"),
         ("DELETE", "/v1/rooms/r", "GET, HEAD, OPTIONS"),
         ("PUT", "/v1/rooms/r/similar", "GET, HEAD, OPTIONS"),
         ("PATCH", "/readyz", "GET, HEAD, OPTIONS"),

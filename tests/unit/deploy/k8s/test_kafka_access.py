@@ -7,7 +7,8 @@ import pytest
 from actors.profiles import worker as profile_worker
 from actors.rooms import worker as room_worker
 from actors.state import table_reader
-from deploy.k8s.kafka_access import COMPONENTS, topics_of
+from deploy.k8s.kafka_access import COMPONENTS, components, topics_of
+from deploy.k8s.overlays import configured, manifests
 from deploy.serve.background_replicas import ArchiverReplica, TrainerReplica
 from deploy.serve.replicas import ProfileWorkerReplica, RecommenderReplica, RoomWorkerReplica
 from deploy.train import trainer
@@ -82,8 +83,6 @@ def test_the_trainer_may_have_its_lease_and_no_transaction() -> None:
 
 
 def test_a_prefix_is_in_front_of_topics_and_groups() -> None:
-    from deploy.k8s.overlays import configured, manifests  # noqa: PLC0415
-
     made = manifests(configured("prod", None, ["topics.prefix=staging."]))
     names = {
         acl["resource"]["name"]
@@ -94,6 +93,20 @@ def test_a_prefix_is_in_front_of_topics_and_groups() -> None:
     names |= {one["spec"]["topicName"] for one in made if one["kind"] == "KafkaTopic"}
     assert names
     assert all(name.startswith("staging.") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("enabled", "further"), [("auto", set()), ("off", set()), ("on", {"rooms", "chat", "viewer-events"})]
+)
+def test_a_recommender_writes_what_producers_write_only_where_records_are_taken_over_http(
+    enabled: str, further: set[str]
+) -> None:
+    taking = components(configured("prod", None, [f"intake.enabled={enabled}"]))
+    rights = {component.user: topics_of(component) for component in taking}
+    assert {t for t, operations in rights["recommender"].items() if "Write" in operations} == {"impressions", *further}
+    assert {t for t, operations in rights["recommender"].items() if "Read" in operations} == may("recommender", "Read")
+    del rights["recommender"]
+    assert rights == {user: of for user, of in RIGHTS.items() if user != "recommender"}
 
 
 @pytest.mark.parametrize("overlay", ["dev", "prod", "prod-gpu"])

@@ -1,0 +1,144 @@
+"""Takes producers' records that come over HTTP: checks, writes, remembers. Never speaks HTTP, never blocks its loop.
+
+A request is answered once Kafka has all of its records that can be taken, or in bounded time without that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from actors.intake.admission import Admission, Admitted, Receipt
+from actors.intake.remembered import Remembered
+from actors.intake.writer import TopicWriter
+from actors.settings import IntakeConfig
+from streaming.clock import Clock
+from streaming.errors import NotTaken, TooManyWaiting
+from streaming.log.log import Log
+from streaming.log.topics import CHAT, ROOMS, VIEWER_EVENTS
+from streaming.metrics import Metrics
+
+TAKEN = (ROOMS, CHAT, VIEWER_EVENTS)
+AT_ONCE_BYTES = 16_384  # of a body that is read on the loop: in a millisecond, less than a thread costs at times
+GRACE_S = 0.1  # in which a request that is not begun is taken back, and so known not to be written
+
+
+class Taken(NamedTuple):
+    """What became of a request's records. repeated: it was answered before, and nothing was written now."""
+
+    receipt: Receipt
+    repeated: bool
+
+
+class _Prepared(NamedTuple):
+    admitted: Admitted
+    digest: bytes
+    size: int  # bytes of the records as they came
+
+
+class Intake:
+    """The records' way in over HTTP. For one event loop; it writes in threads of its own."""
+
+    def __init__(self, log: Log, config: IntakeConfig, clock: Clock, metrics: Metrics) -> None:
+        self._config = config
+        self._clock = clock
+        self._metrics = metrics
+        self._most_bytes = config.waiting_mb << 20
+        self._in_hand_bytes = 0
+        self._admissions = {topic: Admission(topic, clock, metrics) for topic in TAKEN}
+        self._writers = {topic: TopicWriter(log, topic, metrics) for topic in TAKEN}
+        self._remembered = Remembered(config.keys_s, config.keys_mb << 20, clock.monotonic_s)
+        # one: what it unpacks is bounded, and it leaves the interpreter to answers for half of the time
+        self._reading = ThreadPoolExecutor(1, "intake-reading")
+
+    async def take(
+        self, topic: str, body: bytes, values_of: Callable[[bytes], Sequence[bytes]], key: str = "", *, packed: bool
+    ) -> Taken:
+        """Takes the records of a body; returns once Kafka has those that can be taken.
+
+        values_of: finds them in the body; what it raises is raised here. packed: whether the body is compressed. key:
+        of the request, if it has one. Raises TooManyWaiting, NotTaken, KeyReused.
+        """
+        try:
+            with self._in_hand(len(body)):
+                prepared = await self._prepare(topic, body, values_of, key, packed=packed)
+                known = self._remembered.of(topic, key, prepared.digest) if key else None
+                if isinstance(known, Receipt):
+                    self._metrics.count("intake_repeated_total", topic=topic)
+                    return Taken(known, repeated=True)
+                task = known or self._begin(topic, prepared, key)
+            return Taken(await self._in_time(task), repeated=known is not None)
+        except NotTaken as err:
+            busy = isinstance(err, TooManyWaiting)
+            reason = "busy" if busy else "unknown" if err.may_be_written else "away"
+            self._metrics.count("intake_unwritten_total", topic=topic, reason=reason)
+            raise
+
+    def stop(self, timeout_s: float) -> bool:
+        """Writes what waits and ends the threads; whether that was in time."""
+        self._reading.shutdown(wait=False)
+        deadline_s = self._clock.monotonic_s() + timeout_s
+        ended = [one.stop(max(0.0, deadline_s - self._clock.monotonic_s())) for one in self._writers.values()]
+        return all(ended)
+
+    async def _prepare(
+        self, topic: str, body: bytes, values_of: Callable[[bytes], Sequence[bytes]], key: str, *, packed: bool
+    ) -> _Prepared:
+        def prepare() -> _Prepared:
+            values = values_of(body)
+            whole = b"\n".join(values)
+            admitted = self._admissions[topic].check(values, key)
+            return _Prepared(admitted, hashlib.blake2b(whole, digest_size=16).digest(), len(whole))
+
+        if len(body) <= AT_ONCE_BYTES and not packed:
+            return prepare()
+        return await asyncio.get_running_loop().run_in_executor(self._reading, prepare)
+
+    def _begin(self, topic: str, prepared: _Prepared, key: str) -> asyncio.Task[Receipt]:
+        task = asyncio.get_running_loop().create_task(self._written(topic, prepared))
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody may be waiting by then
+        if key:
+            self._remembered.begin(topic, key, prepared.digest, task)
+        return task
+
+    async def _written(self, topic: str, prepared: _Prepared) -> Receipt:
+        """Has the records written; ends only when it is known whether they are. Raises TooManyWaiting, NotTaken."""
+        records, receipt = prepared.admitted.records, prepared.admitted.receipt
+        writer, timeout_s = self._writers[topic], self._config.timeout_s
+        began_s = self._clock.monotonic_s()
+        if records:
+            if writer.stuck_s() > timeout_s:
+                raise NotTaken("Kafka does not answer at the moment", may_be_written=False)
+            with self._in_hand(prepared.size):
+                submission = writer.submit(records)
+                written = asyncio.wrap_future(submission.written)
+                done, _ = await asyncio.wait([written], timeout=timeout_s)
+                if not done:
+                    writer.withdraw(submission)
+                await written
+            self._metrics.observe("intake_seconds", self._clock.monotonic_s() - began_s, topic=topic)
+        self._admissions[topic].count(receipt)
+        return receipt
+
+    async def _in_time(self, task: asyncio.Task[Receipt]) -> Receipt:
+        """The receipt of a request that runs. Raises NotTaken, also where it takes too long."""
+        timeout_s = self._config.timeout_s
+        done, _ = await asyncio.wait([task], timeout=timeout_s + GRACE_S)
+        if not done:
+            raise NotTaken(f"Kafka has not acknowledged the records within {timeout_s:g} s", may_be_written=True)
+        return task.result()
+
+    @contextlib.contextmanager
+    def _in_hand(self, size: int) -> Iterator[None]:
+        """Counts bytes that are in hand meanwhile. Raises TooManyWaiting."""
+        if self._in_hand_bytes and self._in_hand_bytes + size > self._most_bytes:
+            raise TooManyWaiting("too many records wait here to be written", may_be_written=False)
+        self._in_hand_bytes += size
+        try:
+            yield
+        finally:
+            self._in_hand_bytes -= size
