@@ -75,14 +75,14 @@ def run(
                 listening,
                 config,
                 Shared(Api(asked, admin), SystemClock(), viewer or ()),
-                lambda: open_browser(here, opens),
+                lambda: open_browser(here, wanted=opens),
             )
         except KeyboardInterrupt:
             return 0
     return 0
 
 
-def open_browser(url: str, wanted: bool) -> None:
+def open_browser(url: str, *, wanted: bool) -> None:
     """Opens a browser with windows, without waiting for it: one in the terminal would draw over everything."""
     if wanted and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         threading.Thread(target=webbrowser.open, args=(url,), name="browser", daemon=True).start()

@@ -19,6 +19,7 @@ LISTED = 20  # rooms of each viewer's list in which the room is looked for
 MOST_VIEWERS = 4  # whose lists are compared: each costs two requests a line
 LONGEST = 500  # characters, as platforms allow
 TICK_S = 0.1
+WITHOUT = "This installation takes no records over HTTP"
 INSTEAD = "Write to the topic chat instead: receipts show when it is covered."
 AUTHOR = "console"
 COLD_START = "console-cold-start"  # nobody has that id, so there is no profile: what a newcomer gets
@@ -64,9 +65,7 @@ class Composer:
     def offer(self, refusal: str | None) -> None:
         """Shows the form, or why this installation takes no chat. None: not known yet."""
         self._without.set_visibility(bool(refusal))
-        self._without.set_text(
-            f"This installation takes no records over HTTP: {shown(refusal or '', LONGEST)}. {INSTEAD}"
-        )
+        self._without.set_text(f"{WITHOUT}: {shown(refusal or '', LONGEST)}. {INSTEAD}")
         self._form.set_visibility(refusal == "")
         self._curl.set_visibility(refusal == "")
 

@@ -127,8 +127,9 @@ class Tab:
         self._open("/", LiveView(self._shared, lambda: self._viewers))
 
     def _viewer(self, a: str = "", b: str = "") -> None:
-        first, second = [*self._viewers, "", ""][:2] if not a and not b else (a, b)
-        self._open("/viewer", ViewerView(self._shared, first or COLD_START, second, self._looked_at))
+        if not a and not b:
+            a, b = [*self._viewers, COLD_START, ""][:2]
+        self._open("/viewer", ViewerView(self._shared, a, b, self._looked_at))
 
     def _health(self) -> None:
         self._open("/health", HealthView(self._shared))
