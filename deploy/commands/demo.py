@@ -41,9 +41,9 @@ examples:
   tidecast demo --recording chat.parquet   a recorded file instead of a simulated platform
   TIDECAST_KAFKA__BOOTSTRAP_SERVERS=broker:9092 tidecast demo     your Kafka, in topics that begin with "demo."
 
-It prints the address of its console first: web pages on rooms, lists and health. Where there is a terminal and a screen
-they are opened in a browser. `tidecast recommend VIEWER`, `tidecast rooms` and http://127.0.0.1:8000/docs work meanwhile
-in another terminal.
+It prints the address of its console first: web pages on rooms, lists and health. On a terminal with a screen beside
+it they are opened in a browser. `tidecast recommend VIEWER`, `tidecast rooms` and http://127.0.0.1:8000/docs work
+meanwhile in another terminal.
 
 It measures for two seconds what the encoder does on this machine, and plays as many rooms as that can keep fresh.
 Exit code 1 when a promise was broken: an ended room was in an answer, an item had no receipt or no reason, a request
