@@ -112,7 +112,10 @@ class Poller:
             self._woken.clear()
             began_s = self._clock.monotonic_s()
             if watchers := self._looking():
-                await self._round([watcher.needs for watcher in watchers])
+                try:
+                    await self._round([watcher.needs for watcher in watchers])
+                except Exception:  # a bug must not stop the clock of all tabs
+                    LOGGER.exception("the system could not be asked")
                 for watcher in self._looking():
                     self.tell(watcher)
             left_s = max(0.05, EVERY_S - (self._clock.monotonic_s() - began_s)) if watchers else None

@@ -20,3 +20,8 @@ def shown(text: str, limit: int = TITLE) -> str:
     """The text on one line, at most `limit` characters, its end marked where it was cut."""
     flat: str = _TOWER.sub(r"\1", one_line(text[: 8 * limit])).strip()
     return flat if len(flat) <= limit else flat[: limit - 1].rstrip() + "…"
+
+
+def typed(value: object) -> str:
+    """What somebody typed into a field, without spaces around it. Halves of characters, which JSON lacks, are "?"."""
+    return str(value or "").strip().encode("utf-8", "replace").decode()

@@ -11,7 +11,7 @@ from deploy.console.api import CHAT_PATH, Api, as_curl
 from deploy.console.chat_line import Moved, Progress, follow, place_words
 from deploy.console.explanation import duration
 from deploy.console.pages.panel import copy_button, panel
-from deploy.console.shown_text import NAME, shown
+from deploy.console.shown_text import NAME, shown, typed
 from streaming.clock import Clock
 from streaming.events import MAX_ID_LENGTH, ChatMessage
 
@@ -70,8 +70,8 @@ class Composer:
         self._curl.set_visibility(refusal == "")
 
     def _line(self) -> ChatMessage:
-        room, author = (str(field.value or "").strip() for field in (self._room, self._author))
-        return ChatMessage(room=room, viewer=author, text=str(self._text.value or ""), at_ms=self._clock.now_ms())
+        room, author, text = (typed(field.value) for field in (self._room, self._author, self._text))
+        return ChatMessage(room=room, viewer=author, text=text, at_ms=self._clock.now_ms())
 
     def _as_curl(self) -> str:
         return as_curl(f"{self._api.url}{CHAT_PATH}", [self._line()])
@@ -101,6 +101,8 @@ class Composer:
         self._text.set_value("")
         try:
             async for progress in follow(self._api, self._clock, line, self._queries(line.viewer)):
+                if self._watch.is_deleted:
+                    return  # the view was left
                 if progress.covered_ms is not None or progress.failure:
                     self._stop(progress)
                 self._show(progress)

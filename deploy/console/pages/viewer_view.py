@@ -16,7 +16,7 @@ from deploy.console.pages.panel import copy_button, panel, skeleton
 from deploy.console.pages.score_chart import ScoreChart
 from deploy.console.pages.shared import Shared
 from deploy.console.poller import Needs, Snapshot, key, listed
-from deploy.console.shown_text import NAME, shown
+from deploy.console.shown_text import NAME, shown, typed
 from streaming.errors import TidecastError
 from streaming.events import MAX_ID_LENGTH, MAX_LABEL_LENGTH, MAX_LANGUAGE_LENGTH
 
@@ -61,9 +61,7 @@ class ListPanel:
     @property
     def query(self) -> Query | None:
         """What is asked for; None while there is no viewer."""
-        viewer, language, category = (
-            str(field.value or "").strip() for field in (self.viewer, self._language, self._category)
-        )
+        viewer, language, category = (typed(field.value) for field in (self.viewer, self._language, self._category))
         if not viewer:
             return None
         filters = Filters(language=language or None, category=category or None)
@@ -188,7 +186,7 @@ class ViewerView:
     def _changed(self) -> None:
         if len(self._panels) < 2:
             return  # being made
-        a, b = (str(one.viewer.value or "").strip() for one in self._panels)
+        a, b = (typed(one.viewer.value) for one in self._panels)
         ui.navigate.history.replace(f"/viewer?{urlencode({'a': a, 'b': b})}")
         self._looked_at(self.viewers)
         self.show(self._shared.poller.snapshot)

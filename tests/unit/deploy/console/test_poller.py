@@ -138,3 +138,21 @@ def test_an_error_of_one_page_takes_nothing_from_the_others(caplog: pytest.LogCa
     polled(MemoryApi(), scene)
     assert len(well.shown) >= 2
     assert "a page could not be drawn" in caplog.text
+
+
+def test_a_bug_while_asking_stops_no_clock(caplog: pytest.LogCaptureFixture) -> None:
+    api, tab = MemoryApi(), Tab(Needs(rooms=True))
+
+    def on_ask(what: str) -> None:
+        if what == "rooms" and api.asked["rooms"] == 1:
+            raise ZeroDivisionError("a bug")
+
+    api.on_ask = on_ask
+
+    async def scene(poller: Poller, _clock: ManualClock) -> None:
+        poller.watch(tab)
+        await rounds(poller, 2)
+
+    polled(api, scene)
+    assert tab.shown[-1].rooms
+    assert "the system could not be asked" in caplog.text

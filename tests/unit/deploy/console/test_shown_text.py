@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.console.shown_text import MARKS, shown
+from deploy.console.shown_text import MARKS, shown, typed
 from deploy.terminal.console import UNSAFE
 
 
@@ -31,6 +31,12 @@ def test_long_text_is_cut_and_says_so() -> None:
 def test_towers_of_marks_are_levelled() -> None:
     tower = "a" + "\u0301\u0302\u0303" * 50
     assert len(shown(tower + "b")) == 2 + MARKS
+
+
+def test_what_is_typed_can_be_sent_whatever_it_holds() -> None:
+    assert typed("  bob ") == "bob"
+    assert typed(None) == ""
+    assert typed("a\ud83d") == "a?"
 
 
 @given(st.text(max_size=3_000), st.integers(2, 200))
