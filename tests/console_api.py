@@ -60,6 +60,7 @@ class Stage:
     rooms: int = 40
     titles: dict[int, str] = field(default_factory=dict)  # by the room's number
     takes_chat: bool = True
+    refusal: str = ""  # why chat is not taken all the same
     up: bool = True
     learned: bool = False  # whether a learned version answers, whose terms do not add up
     dead_rooms: int = 0
@@ -234,9 +235,12 @@ def _handler(stage: Stage) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["content-length"]))
             if self.path == "/v1/recommend":
                 self._give(self.path, stage.answer(msgspec.json.decode(body, type=Query)))
+            elif self.path == "/v1/chat" and stage.refusal:
+                self._give(self.path, None, 403, stage.refusal)
             elif self.path == "/v1/chat" and stage.takes_chat:
-                stage.chat += msgspec.json.decode(body, type=list[ChatMessage])
-                self._give(self.path, {"accepted": 1})
+                lines = msgspec.json.decode(body, type=list[ChatMessage])
+                stage.chat += lines
+                self._give(self.path, {"accepted": len(lines), "refused": 0, "verdicts": []})
             else:
                 self._give(self.path, None, 404, "no such path")
 

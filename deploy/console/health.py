@@ -15,7 +15,7 @@ from deploy.http.status import Post, SystemStatus, troubles_of
 Tone = Literal["", "good", "warn", "bad"]
 SILENT_MS = 3_000  # a process posts once a second
 PROMISED_P50_S = 1.0  # docs/architecture.md, Promises
-BUSY, BEHIND = 0.8, 10_000
+BEHIND = 10_000  # records: more than a worker reads in a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,9 @@ def dead_rooms(metrics: Exposition) -> Reading:
 
 def encoder(now: Figures) -> Reading:
     """What the encoder does, and what waits for it."""
-    under = f"{now.encoder_busy:.0%} busy, {now.backlog:.0f} texts wait"
-    return Reading(f"{now.texts_per_s:.1f} texts/s", under, "warn" if now.encoder_busy > BUSY else "")
+    late = f", {now.stale:.0f} rooms for over 30 s" if now.stale else ""
+    under = f"{now.batches:.1f} batches at work, {now.backlog:.0f} texts wait{late}"
+    return Reading(f"{now.texts_per_s:.1f} texts/s", under, "warn" if now.stale else "")
 
 
 def model(status: SystemStatus) -> Reading:

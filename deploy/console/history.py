@@ -63,9 +63,10 @@ class Figures:
     p90_s: float | None
     p99_s: float | None
     texts_per_s: float
-    encoder_busy: float  # share of the time in which one encoder was at work
+    batches: float  # at work in the encoders at once, on average
     answers_per_s: float
-    backlog: float
+    backlog: float  # texts that wait for the encoder
+    stale: float  # rooms whose text has waited for longer than 30 s
 
 
 class SystemFigures:
@@ -99,9 +100,10 @@ class SystemFigures:
                 p90_s=freshness_s(0.9),
                 p99_s=freshness_s(0.99),
                 texts_per_s=rate("tidecast_texts_encoded_total") if len(self._pages) > 1 else 0.0,
-                encoder_busy=rate("tidecast_encode_seconds_sum") if len(self._pages) > 1 else 0.0,
+                batches=rate("tidecast_encode_seconds_sum") if len(self._pages) > 1 else 0.0,
                 answers_per_s=rate("tidecast_requests_total", route="/v1/recommend") if len(self._pages) > 1 else 0.0,
                 backlog=metrics.total("tidecast_encoder_backlog"),
+                stale=metrics.total("tidecast_rooms_stale"),
             )
         )
 

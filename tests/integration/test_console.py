@@ -82,7 +82,7 @@ def shared_site(browser: Browser) -> Iterator[Site]:
 def site(shared_site: Site) -> Iterator[Site]:
     yield shared_site
     fresh = Stage()
-    for name in ("rooms", "titles", "takes_chat", "up", "learned", "dead_rooms", "chat"):
+    for name in ("rooms", "titles", "takes_chat", "refusal", "up", "learned", "dead_rooms", "chat"):
         setattr(shared_site.stage, name, getattr(fresh, name))
 
 
@@ -124,6 +124,7 @@ def test_a_typed_line_is_posted_and_the_stopwatch_ends_at_its_receipt(site: Site
     with site.page("/") as page:
         page.locator(".tc-row").nth(5).click()
         page.wait_for_function("document.activeElement.getAttribute('aria-label') === 'chat line'")
+        page.locator(".tc-row.picked", has_text="room-0005").wait_for()
         page.keyboard.type("what a <b>jump</b>")
         page.keyboard.press("Enter")
         page.locator(".tc-watch.done").wait_for()
@@ -143,14 +144,18 @@ def test_a_typed_line_is_posted_and_the_stopwatch_ends_at_its_receipt(site: Site
         assert "room gone is not live" in steps.inner_text()
 
 
-def test_an_installation_without_intake_says_so(site: Site) -> None:
-    site.stage.takes_chat = False
+OFF = "records are not taken over HTTP here: intake.enabled is off"
+
+
+@pytest.mark.parametrize(("takes_chat", "refusal", "why"), [(False, "", "it has no POST /v1/chat"), (True, OFF, OFF)])
+def test_an_installation_without_intake_says_so_and_why(site: Site, takes_chat: bool, refusal: str, why: str) -> None:
+    site.stage.takes_chat, site.stage.refusal = takes_chat, refusal
     with (
         FakeApi(site.stage) as api,
         console_process(api.url, api.admin_url) as console,
         Site(console.url, site.stage, site.browser).page("/") as page,
     ):
-        page.get_by_text("This installation takes no records over HTTP").wait_for()
+        page.get_by_text(f"This installation takes no records over HTTP: {why}").wait_for()
         assert not page.get_by_role("button", name="Send").is_visible()
 
 
@@ -241,8 +246,7 @@ def test_keys_lead_to_every_view_and_to_where_one_types(site: Site) -> None:
         page.get_by_text("another theme").wait_for()
         page.keyboard.press("Escape")
         page.get_by_text("another theme").wait_for(state="hidden")
-        row = page.locator(".tc-row").nth(1)
-        row.focus()
+        page.locator(".tc-row button").nth(1).focus()
         page.keyboard.press("Enter")
         page.wait_for_function("[...document.querySelectorAll('input')].some(e => e.value === 'room-0001')")
 

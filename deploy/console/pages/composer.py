@@ -10,7 +10,7 @@ from actors.recommend.schema import Query
 from deploy.console.api import CHAT_PATH, Api, as_curl
 from deploy.console.chat_line import Moved, Progress, follow, place_words
 from deploy.console.explanation import duration
-from deploy.console.pages.panel import copy_button, panel
+from deploy.console.pages.panel import copy_button, panel, skeleton
 from deploy.console.shown_text import NAME, shown, typed
 from streaming.clock import Clock
 from streaming.events import MAX_ID_LENGTH, ChatMessage
@@ -34,6 +34,7 @@ class Composer:
         with panel("Write a chat line") as (_, end):
             with end:
                 self._curl = copy_button(self._as_curl)
+            self._waiting = skeleton(3)
             self._without = ui.label().classes("tc-why tc-text")
             self._form = ui.element("div").classes("tc-skeleton")
             with self._form:
@@ -64,6 +65,7 @@ class Composer:
 
     def offer(self, refusal: str | None) -> None:
         """Shows the form, or why this installation takes no chat. None: not known yet."""
+        self._waiting.set_visibility(refusal is None)
         self._without.set_visibility(bool(refusal))
         self._without.set_text(f"{WITHOUT}: {shown(refusal or '', LONGEST)}. {INSTEAD}")
         self._form.set_visibility(refusal == "")

@@ -78,6 +78,7 @@ class HealthView:
             with panel("Lag", "records between a reader and the end of a topic"):
                 self._lags = _table(("process", "topic", "partitions", "records behind"), LAG)
         self._wrong.set_visibility(False)
+        self._troubles.set_visibility(False)
 
     def show(self, snapshot: Snapshot) -> None:
         """Shows the newest state."""
@@ -91,9 +92,11 @@ class HealthView:
             self._lags.props["rows"] = lag_rows(snapshot.status)
             _set(self._model, model(snapshot.status))
             _set(self._lag, total_lag(snapshot.status))
+            troubles = trouble_lines(snapshot.status)
             self._troubles.clear()
+            self._troubles.set_visibility(bool(troubles))
             with self._troubles:
-                for line in trouble_lines(snapshot.status):
+                for line in troubles:
                     ui.label(shown(line, 500)).classes("tc-why bad tc-text")
         figures = self._shared.poller.system.figures
         if snapshot.metrics is not None and figures and figures[-1].at_ms != self._drawn_ms:

@@ -56,4 +56,5 @@ class LiveView:
 
     def _picked(self, room: str) -> None:
         self._table.mark(room)
+        self._table.show(self._shared.room_rows())
         self._composer.choose(room)

@@ -23,11 +23,12 @@ COLUMNS = [
 ]
 # A template of Vue: {{ }} shows text and never HTML, whatever a title holds.
 ROW = f"""
-<q-tr :props="props" class="tc-row" :class="{{picked: props.selected}}" tabindex="0" role="button"
-      :aria-label="'write into ' + props.row.title" @click="$parent.$emit('pick', props.row.room)"
-      @keydown.enter="$parent.$emit('pick', props.row.room)"
-      @keydown.space.prevent="$parent.$emit('pick', props.row.room)">
-  <q-td class="full"><div class="tc-title tc-text" dir="auto">{{{{ props.row.title }}}}</div>
+<q-tr :props="props" class="tc-row" :class="{{picked: props.row.picked}}"
+      @click="$parent.$emit('pick', props.row.room)">
+  <q-td class="full">
+    <button type="button" class="tc-pick" title="write into this room"
+            @click.stop="$parent.$emit('pick', props.row.room)">
+      <span class="tc-title tc-text" dir="auto">{{{{ props.row.title }}}}</span></button>
     <div class="tc-sub"><bdi>{{{{ props.row.streamer }}}}</bdi> ·
       <bdi class="tc-mono">{{{{ props.row.name }}}}</bdi></div></q-td>
   <q-td class="full"><span class="tc-tag tc-text" v-if="props.row.category">{{{{ props.row.category }}}}</span>
@@ -66,6 +67,7 @@ class RoomTable:
     """The table. pick: receives the room that somebody chose, by pointer or by keyboard."""
 
     def __init__(self, pick: Callable[[str], None]) -> None:
+        self._picked = ""
         self._table = ui.table(columns=COLUMNS, rows=[], row_key="room").props("flat dense")
         self._table.classes("tc-table tc-rooms tc-cards").add_slot("body", ROW)
 
@@ -75,12 +77,13 @@ class RoomTable:
         self._table.on("pick", picked)
 
     def show(self, rows: tuple[dict[str, Any], ...]) -> None:
-        """Replaces the rows."""
-        self._table.props["rows"] = rows
+        """Replaces the rows; they are other tabs' too, and stay as they are."""
+        marked = ({**row, "picked": True} if row["room"] == self._picked else row for row in rows)
+        self._table.props["rows"] = tuple(marked)
 
     def mark(self, room: str) -> None:
-        """Marks the room that was chosen; "": none."""
-        self._table.props["selected"] = [{"room": room}] if room else []
+        """Marks the room that was chosen, from the next rows on."""
+        self._picked = room
 
     def hide(self, *, hidden: bool) -> None:
         """Hides the table while there is nothing in it."""

@@ -39,13 +39,13 @@ def score_options(item: Item) -> dict[str, Any]:
         yAxis=axis(type="category", data=[shown(s.name, NAME) for s in steps], inverse=True, axisTick={"show": False}),
         series=[
             {**lows, "data": [step.low for step in steps]},
-            {**bars, "data": [_bar(step, colours[step.name]) for step in steps]},
+            {**bars, "data": [_bar(step, colours[step.name], signed=why.adds_up) for step in steps]},
         ],
     )
 
 
-def _bar(step: Step, own_colour: str) -> dict[str, Any]:
-    text = f"{step.value:.3f}" if step.name == SCORE else f"{step.value:+.3f}"
+def _bar(step: Step, own_colour: str, *, signed: bool) -> dict[str, Any]:
+    text = f"{step.value:+.3f}" if signed and step.name != SCORE else f"{step.value:.3f}"
     style = {"color": own_colour if step.value >= 0 else FALL, "borderRadius": 2}
     return {"value": round(step.high - step.low, 4), "itemStyle": style, "label": {"formatter": text}}
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from deploy.console.health import dead_rooms, freshness, lag_rows, model, process_rows, total_lag
+from deploy.console.health import dead_rooms, encoder, freshness, lag_rows, model, process_rows, total_lag
+from deploy.console.history import Figures
 from deploy.http.prometheus_text import parse
 from deploy.http.status import Post, SystemStatus
 
@@ -63,6 +65,13 @@ def test_freshness_is_judged_by_the_promise() -> None:
     assert (freshness(0.25, 1.0).value, freshness(0.25, 1.0).tone) == ("250 ms", "good")
     assert freshness(1.5, 1.0).tone == "warn"
     assert freshness(None, 1.0).value == "–"
+
+
+def test_rooms_that_wait_for_the_encoder_are_said() -> None:
+    kept = Figures(1, 0.2, 0.4, 0.9, texts_per_s=17.0, batches=0.4, answers_per_s=20.0, backlog=3, stale=0)
+    assert (encoder(kept).value, encoder(kept).under) == ("17.0 texts/s", "0.4 batches at work, 3 texts wait")
+    late = encoder(replace(kept, stale=2))
+    assert (late.under.rpartition(", ")[2], late.tone) == ("2 rooms for over 30 s", "warn")
 
 
 def test_a_dead_room_is_bad() -> None:

@@ -62,7 +62,7 @@ def test_figures_are_those_of_the_last_minute() -> None:
     now = system.figures[-1]
     assert now.p50_s == pytest.approx(0.5)
     assert now.texts_per_s == 5.0
-    assert now.encoder_busy == pytest.approx(0.4)
+    assert now.batches == pytest.approx(0.4)
 
 
 def test_nothing_servable_has_no_quantile_and_another_system_begins_anew() -> None:
