@@ -52,9 +52,9 @@ def main() -> None:
                     page.goto(console.url + path.format(tab=tab))
                     page.locator(row).first.wait_for()
                 contexts[-1].pages[0].wait_for_timeout(SETTLE_S * 1_000)
-                before = [context.pages[0].inner_text("[role=main]") for context in contexts]
+                before = [context.pages[0].inner_text("main") for context in contexts]
                 show(f"{args.tabs} tabs, {name}", process, args.seconds)
-                after = [context.pages[0].inner_text("[role=main]") for context in contexts]
+                after = [context.pages[0].inner_text("main") for context in contexts]
                 if any(old == new for old, new in zip(before, after, strict=True)):
                     raise SystemExit(f"{name}: a tab shows what it showed {args.seconds:.0f} s ago")
                 for context in contexts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
@@ -35,6 +36,9 @@ FRESH_MS = 3_000  # an older snapshot is not shown to a tab that opens: it would
 SEEN = "document.addEventListener('visibilitychange', () => emitEvent('seen', !document.hidden))"
 
 
+GOES_ON = "The console keeps asking, and goes on by itself once the system answers."
+
+
 class View(Protocol):
     """What fills a tab."""
 
@@ -65,9 +69,9 @@ class Tab:
         ui.on("seen", self._look)
         ui.keyboard(self._key)
         self._header()
-        self._pages = ui.sub_pages({"/": self._live, "/viewer": self._viewer, "/health": self._health}).props(
-            "role=main"
-        )
+        self._main = ui.element("main")
+        with self._main:
+            ui.sub_pages({"/": self._live, "/viewer": self._viewer, "/health": self._health})
         self._client.on_connect(shared.poller.wake)
         shared.poller.watch(self)
 
@@ -90,8 +94,10 @@ class Tab:
         """Shows the newest answers, and in the header whether they are good."""
         ready, wrong = snapshot.readiness, snapshot.failures.get("readiness", "")
         self._banner.set_visibility(bool(wrong))
+        self._main.classes(add="stale" if wrong else "", remove="" if wrong else "stale")
         if wrong:
             self._wrong.set_text(shown(wrong, 400))
+            self._kept.set_text(f"{_as_of(snapshot.answered_at_ms)}{GOES_ON}")
         state = "no answer" if wrong else ready.state if ready is not None else "…"
         self._chip.set_text(state)
         self._chip.classes(remove="good warn bad", add="bad" if wrong else TONES.get(state, ""))
@@ -120,7 +126,7 @@ class Tab:
         self._banner = ui.element("div").classes("tc-banner").props("role=alert")
         with self._banner:
             self._wrong = ui.label().classes("tc-text")
-            ui.label("The console keeps asking, and goes on by itself once the system answers.").classes("tc-note")
+            self._kept = ui.label().classes("tc-note")
         self._banner.set_visibility(False)
 
     def _live(self) -> None:
@@ -185,3 +191,8 @@ class Tab:
                     ui.label(does)
             ui.button("Close", on_click=dialog.close, color=None).props("flat dense no-caps").classes("tc-quiet")
         dialog.on("hide", dialog.delete)
+
+
+def _as_of(at_ms: int) -> str:
+    """Of when what still stands on the page is; "" where there was no answer yet."""
+    return time.strftime("What stands below is of %H:%M:%S. ", time.localtime(at_ms / 1000)) if at_ms else ""
