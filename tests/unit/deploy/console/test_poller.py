@@ -58,6 +58,21 @@ def test_ten_tabs_ask_as_often_as_one() -> None:
     assert all(tab.shown[-1].answers[key(BOB)].rooms[0].room == "r1" for tab in tabs)
 
 
+def test_each_tab_has_the_lists_that_it_shows() -> None:
+    api = MemoryApi(lists={"bob": ["r1"], "ann": ["r2"]})
+    ann = Query(viewer="ann", exclude=["r9"])
+    one, other = Tab(Needs(queries=(BOB,))), Tab(Needs(queries=(ann,)))
+
+    async def scene(poller: Poller, _clock: ManualClock) -> None:
+        poller.watch(one)
+        poller.watch(other)
+        await rounds(poller, 1)
+
+    polled(api, scene)
+    assert one.shown[-1].answers[key(BOB)].rooms[0].room == "r1"
+    assert other.shown[-1].answers[key(ann)].rooms[0].room == "r2"
+
+
 def test_nobody_who_looks_is_nothing_asked() -> None:
     api = MemoryApi()
     hidden, closed = Tab(Needs(rooms=True), looks=False), Tab(Needs(rooms=True), gone=True)
