@@ -10,7 +10,7 @@ import hashlib
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import structs
 
@@ -24,16 +24,14 @@ from streaming.metrics import Metrics
 from streaming.time_unit import misplaced
 
 # Records share a batch, which Kafka takes or refuses as a whole: by default up to 1 MB, of which kafka.batch_size may
-# be full already. Before it is read a record may be longer, for JSON may write a character with six
+# be full already. Before it is read a record may be longer: JSON may write three bytes of UTF-8 with six
 MAX_RECORD_BYTES = 524_288
 MAX_VALUE_BYTES = 2 * MAX_RECORD_BYTES
 ID_BYTES = 12  # of a derived id: profiles compare 32 bits of its hash
 
-Reason = Literal["malformed", "unknown_version", "refused", "too_long"]
-
 
 class Refusal(NamedTuple):
-    """Why a record is not taken. reason: a metric's label."""
+    """Why a record is not taken. reason: a metric's label: malformed, unknown_version, refused or too_long."""
 
     reason: str
     what: str

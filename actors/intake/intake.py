@@ -63,15 +63,16 @@ class Intake:
         values_of: finds them in the body; what it raises is raised here. packed: whether the body is compressed. key:
         of the request, if it has one. Raises TooManyWaiting, NotTaken, KeyReused.
         """
+        deadline_s = asyncio.get_running_loop().time() + self._config.timeout_s
         try:
             with self._in_hand(len(body)):
-                prepared = await self._prepare(topic, body, values_of, key, packed=packed)
+                prepared = await self._prepared(topic, body, values_of, key, deadline_s=deadline_s, packed=packed)
                 known = self._remembered.of(topic, key, prepared.digest) if key else None
                 if isinstance(known, Receipt):
                     self._metrics.count("intake_repeated_total", topic=topic)
                     return Taken(known, repeated=True)
-                task = known or self._begin(topic, prepared, key)
-            return Taken(await self._in_time(task), repeated=known is not None)
+                task = known or self._begin(topic, prepared, key, deadline_s)
+            return Taken(await self._in_time(task, deadline_s), repeated=known is not None)
         except NotTaken as err:
             busy = isinstance(err, TooManyWaiting)
             reason = "busy" if busy else "unknown" if err.may_be_written else "away"
@@ -85,9 +86,18 @@ class Intake:
         ended = [one.stop(max(0.0, deadline_s - self._clock.monotonic_s())) for one in self._writers.values()]
         return all(ended)
 
-    async def _prepare(
-        self, topic: str, body: bytes, values_of: Callable[[bytes], Sequence[bytes]], key: str, *, packed: bool
+    async def _prepared(
+        self,
+        topic: str,
+        body: bytes,
+        values_of: Callable[[bytes], Sequence[bytes]],
+        key: str,
+        *,
+        deadline_s: float,
+        packed: bool,
     ) -> _Prepared:
+        """Reads a body and checks its records. Raises TooManyWaiting, and what `values_of` raises."""
+
         def prepare() -> _Prepared:
             values = values_of(body)
             whole = b"\n".join(values)
@@ -96,27 +106,31 @@ class Intake:
 
         if len(body) <= AT_ONCE_BYTES and not packed:
             return prepare()
-        return await asyncio.get_running_loop().run_in_executor(self._reading, prepare)
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                return await asyncio.get_running_loop().run_in_executor(self._reading, prepare)
+        except TimeoutError as err:
+            raise TooManyWaiting("too many bodies wait here to be read", may_be_written=False) from err
 
-    def _begin(self, topic: str, prepared: _Prepared, key: str) -> asyncio.Task[Receipt]:
-        task = asyncio.get_running_loop().create_task(self._written(topic, prepared))
+    def _begin(self, topic: str, prepared: _Prepared, key: str, deadline_s: float) -> asyncio.Task[Receipt]:
+        task = asyncio.get_running_loop().create_task(self._written(topic, prepared, deadline_s))
         task.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody may be waiting by then
         if key:
             self._remembered.begin(topic, key, prepared.digest, task)
         return task
 
-    async def _written(self, topic: str, prepared: _Prepared) -> Receipt:
+    async def _written(self, topic: str, prepared: _Prepared, deadline_s: float) -> Receipt:
         """Has the records written; ends only when it is known whether they are. Raises TooManyWaiting, NotTaken."""
         records, receipt = prepared.admitted.records, prepared.admitted.receipt
-        writer, timeout_s = self._writers[topic], self._config.timeout_s
+        writer = self._writers[topic]
         began_s = self._clock.monotonic_s()
         if records:
-            if writer.stuck_s() > timeout_s:
+            if writer.stuck_s() > self._config.timeout_s:
                 raise NotTaken("Kafka does not answer at the moment", may_be_written=False)
             with self._in_hand(prepared.size):
                 submission = writer.submit(records)
                 written = asyncio.wrap_future(submission.written)
-                done, _ = await asyncio.wait([written], timeout=timeout_s)
+                done, _ = await asyncio.wait([written], timeout=_left_s(deadline_s))
                 if not done:
                     writer.withdraw(submission)
                 await written
@@ -124,12 +138,12 @@ class Intake:
         self._admissions[topic].count(receipt)
         return receipt
 
-    async def _in_time(self, task: asyncio.Task[Receipt]) -> Receipt:
+    async def _in_time(self, task: asyncio.Task[Receipt], deadline_s: float) -> Receipt:
         """The receipt of a request that runs. Raises NotTaken, also where it takes too long."""
-        timeout_s = self._config.timeout_s
-        done, _ = await asyncio.wait([task], timeout=timeout_s + GRACE_S)
+        done, _ = await asyncio.wait([task], timeout=_left_s(deadline_s) + GRACE_S)
         if not done:
-            raise NotTaken(f"Kafka has not acknowledged the records within {timeout_s:g} s", may_be_written=True)
+            what = f"Kafka has not acknowledged the records within {self._config.timeout_s:g} s"
+            raise NotTaken(what, may_be_written=True)
         return task.result()
 
     @contextlib.contextmanager
@@ -142,3 +156,7 @@ class Intake:
             yield
         finally:
             self._in_hand_bytes -= size
+
+
+def _left_s(deadline_s: float) -> float:
+    return max(0.0, deadline_s - asyncio.get_running_loop().time())

@@ -51,6 +51,11 @@ TEXT_ERROR = re.compile(
 )
 NO_APPLICATION = re.compile(r"(^backend default_backend\n\s*http-request return status )404", re.MULTILINE)
 NO_PATH = re.compile(r"(^\s+use_backend (\S+) if is_\2\n\s+default_backend) default_backend$", re.MULTILINE)
+SERVER = re.compile(r"^\s+server ", re.MULTILINE)
+# A repeated Idempotency-Key goes to the replica that answered it before, for longer than one remembers by default
+KEPT = """    stick-table type integer size 100k expire 1h
+    stick on req.hdr(idempotency-key),xxh32 if { req.hdr(idempotency-key) -m found }
+"""
 SECTION = re.compile(r"^(?=\S)", re.MULTILINE)
 
 
@@ -78,6 +83,8 @@ def _section(text: str, limits: ProxyLimits, folder: Path) -> str:
     if text.startswith(PUBLIC) and "track-sc0" not in text:
         head, bind, rest = re.split(r"(^\s+bind .*\n)", text, maxsplit=1, flags=re.MULTILINE)
         text = head + bind + _bounds(limits) + rest
+    if text.startswith("backend") and SERVER.search(text) and "stick on" not in text:
+        text = text.rstrip("\n") + "\n" + KEPT
     text = NO_PATH.sub(r"\1 \2", text)  # `OPTIONS *` has no path, and is for the application too
     text = NO_APPLICATION.sub(r"\g<1>503", text)
     return TEXT_ERROR.sub(r"\1 default-errorfiles", text)

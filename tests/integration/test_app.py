@@ -184,6 +184,38 @@ def test_a_room_is_recommended_with_its_vector_and_gone_when_it_has_ended(
     eventually(lambda: not client.rooms(), "the room is gone")
 
 
+def posted(system: System, topic: str, *records: dict[str, object], key: str = "") -> tuple[int, object]:
+    """Posts records, and returns the status and how many were accepted."""
+    headers = {"idempotency-key": key} if key else {}
+    body = "\n".join(map(json.dumps, records)).encode()
+    try:
+        with urllib.request.urlopen(urllib.request.Request(f"{system.url}/v1/{topic}", body, headers)) as response:
+            return response.status, json.load(response)["accepted"]
+    except urllib.error.HTTPError as err:
+        with err:
+            return err.code, json.load(err)["detail"]
+
+
+def test_a_room_comes_and_goes_over_http_alone(system: System, client: Client) -> None:
+    at = {"room": "by-http", "at_ms": time.time_ns() // 1_000_000}
+    started = {"type": "started", "streamer": "s2", "title": "a knitting circle", **at}
+    assert posted(system, "rooms", started) == (200, 1)
+    eventually(lambda: [one.room for one in client.rooms()] == ["by-http"], "the room is listed")
+    said = {"type": "chat", "viewer": "v7", "text": "purl two", **at}
+    assert posted(system, "chat", said, {"type": "chat"}) == (207, 1)
+    entered = {"type": "viewer", "viewer": "v7", "streamer": "s2", "action": "enter", **at}
+    assert posted(system, "viewer-events", entered, key="k") == (200, 1)
+    assert posted(system, "viewer-events", entered, key="k") == (200, 1)
+
+    def shown() -> bool:
+        (item,) = client.recommend(Query(viewer="somebody")).rooms
+        return item.audience == 1 and item.receipt.segment_end_ms > 0
+
+    eventually(shown, "one viewer, and a vector that saw the chat")
+    assert posted(system, "rooms", {"type": "ended", **at}) == (200, 1)
+    eventually(lambda: not client.rooms(), "the room is gone")
+
+
 def test_a_viewer_whom_the_replicas_let_go_is_asked_of_the_worker_that_owns_the_partition(
     system: System, client: Client, room: str
 ) -> None:

@@ -5,6 +5,7 @@ On the real HAProxy, with servers of our own.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import urllib.error
 import urllib.request
@@ -38,6 +39,14 @@ class Replica(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Says nothing."""
+
+
+class Named(Replica):
+    """Answers with its port."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self._answer(b"%d" % self.server.server_address[1])  # type: ignore[misc]
 
 
 class Killed(Replica):
@@ -95,3 +104,23 @@ def test_a_write_is_asked_of_another_replica_where_the_first_was_not_reached(tmp
         pass
     with server(Replica) as well, proxy(tmp_path, (well, gone), ProxyLimits()) as port:
         assert [ask(port, "/v1/chat") for _ in range(12)] == [200] * 12
+
+
+def named(port: int, key: str) -> str:
+    """The replica that answers."""
+    headers = {"Idempotency-Key": key} if key else {}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/chat", BODY, headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def test_a_repeated_key_is_asked_of_the_replica_that_has_answered_it_while_it_lives(tmp_path: Path) -> None:
+    with server(Named) as one, contextlib.ExitStack() as stack:
+        other = stack.enter_context(server(Named))
+        with proxy(tmp_path, (one, other), ProxyLimits()) as port:
+            first = {key: named(port, key) for key in map(str, range(40))}
+            assert set(first.values()) == {str(one), str(other)}, "keys are spread"
+            assert all(named(port, key) == replica for key, replica in first.items() for _ in range(3))
+            assert len({named(port, "") for _ in range(20)}) == 2, "without one nothing is kept"
+            stack.close()
+            assert {named(port, key) for key in first} == {str(one)}

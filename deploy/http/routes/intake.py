@@ -70,18 +70,17 @@ class Access(NamedTuple):
     """Whether records are taken over HTTP here, and from whom. refused: why not, "" where they are."""
 
     refused: str
-    local_only: bool  # whether only callers that name this machine as theirs are heard
+    local_only: bool  # whether only requests for a name of this machine alone are heard
 
 
 def access_of(config: IntakeConfig, host: str) -> Access:
     """The access to these routes by the settings. host: http.host."""
-    local = is_loopback(host)
-    if config.is_on(on_loopback=local):
-        return Access("", local)
+    if config.is_on(on_loopback=is_loopback(host)):
+        return Access("", config.enabled == "auto")
     why = (
         "off" if config.enabled == "off" else f"auto, and http.host is {host or 'every address'}, which is not loopback"
     )
-    return Access(f"records are not taken over HTTP here: intake.enabled is {why}", local)
+    return Access(f"records are not taken over HTTP here: intake.enabled is {why}", local_only=False)
 
 
 def intake_routes(intake: Intake, config: IntakeConfig, host: str) -> list[Route]:
@@ -179,12 +178,20 @@ class _Taking:
             allowed = "intake.enabled = on, where everybody who reaches http.host may write"
             raise RefusedError(HTTPStatus.FORBIDDEN, self._access.refused, field="", allowed=allowed)
         origin, host = request.header("origin"), request.header("host")
-        if origin and urlsplit(origin).netloc != host:
+        if origin and origin.partition("://")[2] != host:
             detail = f"a page of {origin[:80]} may not write here"
             raise RefusedError(HTTPStatus.FORBIDDEN, detail, field="origin", allowed=host)
-        if host and self._access.local_only and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        if host and self._access.local_only and not is_loopback(_name_of(host)):
             detail = f"the request is for {host[:80]}, which is not a name of this machine alone"
             raise RefusedError(HTTPStatus.FORBIDDEN, detail, field="host", allowed="localhost, 127.0.0.1 or [::1]")
+
+
+def _name_of(host: str) -> str:
+    """The name or address in a Host header, "" where it has none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _key_of(request: Request) -> str:

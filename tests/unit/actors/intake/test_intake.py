@@ -192,6 +192,25 @@ def test_what_reading_a_body_raises_is_raised_and_nothing_stays_in_hand(log: Gat
     assert taker._in_hand_bytes == 0
 
 
+def test_a_body_whose_turn_to_be_read_does_not_come_is_answered_in_time(log: Gated) -> None:
+    taker, gate = intake(log, SOON), threading.Event()
+
+    def slow(body: bytes) -> list[bytes]:
+        assert gate.wait(10)
+        return [body]
+
+    async def run() -> list[Any]:
+        both = [taker.take("chat", chat(text), slow, packed=True) for text in ("a", "b")]
+        found = await asyncio.gather(*both, return_exceptions=True)
+        gate.set()
+        return list(found)
+
+    found = asyncio.run(run())
+    assert [(type(one), one.may_be_written) for one in found] == [(TooManyWaiting, False)] * 2
+    assert taker.stop(10)
+    assert (log.written, taker._in_hand_bytes) == ([], 0)
+
+
 def test_answers_are_forgotten_oldest_first_where_they_take_too_much(log: Gated) -> None:
     log.gate.set()
     taker = intake(log, IntakeConfig(keys_mb=1))

@@ -232,22 +232,25 @@ def test_records_are_taken_where_the_setting_says_so(enabled: Any, host: str, st
 
 
 @pytest.mark.parametrize(
-    ("headers", "host", "status"),
+    ("headers", "enabled", "status"),
     [
-        ({"origin": "http://127.0.0.1:8000", "host": "127.0.0.1:8000"}, "127.0.0.1", 200),
-        ({"origin": "http://localhost:8000", "host": "localhost:8000"}, "127.0.0.1", 200),
-        ({"host": "[::1]:8000"}, "::1", 200),
-        ({"origin": "https://evil.example", "host": "127.0.0.1:8000"}, "127.0.0.1", 403),
-        ({"origin": "null", "host": "127.0.0.1:8000"}, "127.0.0.1", 403),
-        ({"origin": "http://evil.example:8000", "host": "evil.example:8000"}, "127.0.0.1", 403),  # a name bound anew
-        ({"host": "evil.example:8000"}, "127.0.0.1", 403),
-        ({"host": "live.example"}, "0.0.0.0", 200),
-        ({"origin": "https://live.example", "host": "live.example"}, "0.0.0.0", 200),
-        ({"origin": "https://evil.example", "host": "live.example"}, "0.0.0.0", 403),
+        ({"origin": "http://127.0.0.1:8000", "host": "127.0.0.1:8000"}, "auto", 200),
+        ({"origin": "http://localhost:8000", "host": "localhost:8000"}, "auto", 200),
+        ({"host": "[::1]:8000"}, "auto", 200),
+        ({"origin": "https://evil.example", "host": "127.0.0.1:8000"}, "auto", 403),
+        ({"origin": "null", "host": "127.0.0.1:8000"}, "auto", 403),
+        ({"origin": "http://evil.example:8000", "host": "evil.example:8000"}, "auto", 403),  # a name bound anew
+        ({"host": "evil.example:8000"}, "auto", 403),
+        ({"host": "127.0.0.1.evil.example"}, "auto", 403),
+        ({"host": "[broken"}, "auto", 403),
+        ({"host": "live.example"}, "on", 200),
+        ({"origin": "https://live.example", "host": "live.example"}, "on", 200),
+        ({"origin": "https://evil.example", "host": "live.example"}, "on", 403),
+        ({"origin": "https://[broken", "host": "live.example"}, "on", 403),
     ],
 )
-def test_a_web_page_of_elsewhere_cannot_write(headers: dict[str, str], host: str, status: int) -> None:
-    call = Caller(intake=IntakeConfig(enabled="on"), host=host)
+def test_a_web_page_of_elsewhere_cannot_write(headers: dict[str, str], enabled: Any, status: int) -> None:
+    call = Caller(intake=IntakeConfig(enabled=enabled))
     assert call("POST", "/v1/chat", chat("a"), headers).status == status
     assert len(written(call, "chat")) == (status == 200)
 
