@@ -24,6 +24,7 @@ from deploy.http.status import Post, Readiness, SystemStatus
 from streaming.events import ChatMessage
 from streaming.metrics import FRESHNESS_S
 
+READING = "still reading room states and profiles"
 COVER_MS = 400  # from a chat line to the receipt that covers it
 TITLES = (
     "Silent Peak, blind run: no map, no hints, day 3",
@@ -130,9 +131,9 @@ class Stage:
         return Item(**shown, score=score, source=source, reason=reason.format(room.streamer), **why)  # type: ignore[arg-type]
 
     def readiness(self) -> Readiness:
-        return Readiness(
-            ready=True, reason="", lag={"room-states": 0}, contact_age_s=0.1, live_rooms=self.rooms, model_version="v0"
-        )
+        reading: dict[str, Any] = {} if self.up else {"state": "reading", "reason": READING}
+        lag = {"room-states": 0}
+        return Readiness(**{"reason": "", **reading}, ready=self.up, lag=lag, contact_age_s=0.1, live_rooms=self.rooms)
 
     def status(self) -> SystemStatus:
         replica = {**msgspec.to_builtins(self.readiness()), "model_refused": ""}
@@ -220,7 +221,7 @@ def _handler(stage: Stage) -> type[BaseHTTPRequestHandler]:
                 case ["v1", "rooms", _, "similar"]:
                     self._give("/v1/rooms/{room}/similar", stage.answer(Query(viewer="x", limit=limit)).rooms)
                 case ["readyz"]:
-                    self._give("/readyz", stage.readiness())
+                    self._give("/readyz", stage.readiness(), 200 if stage.up else 503)
                 case ["v1", "status"]:
                     self._give("/v1/status", stage.status())
                 case ["metrics"]:
@@ -247,9 +248,9 @@ def _handler(stage: Stage) -> type[BaseHTTPRequestHandler]:
         def _give(self, route: str, value: object, status: int = 200, wrong: str = "") -> None:
             stage.asked[route] += 1
             kind = "application/json"
-            if not stage.up:
-                status, wrong = 503, "still reading room states and profiles"
-            if status != 200:
+            if not stage.up and route != "/readyz":
+                status, wrong = 503, READING
+            if status != 200 and route != "/readyz":
                 kind, value = CONTENT_TYPE, Problem(type="/docs#problems", title="", status=status, detail=wrong)
             body = value if isinstance(value, bytes) else msgspec.json.encode(value)
             self.send_response(status)

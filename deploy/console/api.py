@@ -20,6 +20,7 @@ from streaming.events import ChatMessage
 
 T = TypeVar("T")
 
+EMPTY: Sequence[Any] = (None, False, "", [], {})
 THREADS = 4  # requests at once: the poller's, and those of people who click
 TIMEOUT_S = 3.0
 CHAT_PATH = "/v1/chat"
@@ -100,5 +101,12 @@ def as_curl(url: str, body: Any = None) -> str:
     """A request as a line for a shell. body: sent as JSON by POST; None: a GET."""
     words: Sequence[str] = ["curl", "-s", url]
     if body is not None:
-        words = [*words, "-d", msgspec.json.encode(body).decode()]
+        words = [*words, "-d", msgspec.json.encode(_without_defaults(msgspec.to_builtins(body))).decode()]
     return shlex.join(words)
+
+
+def _without_defaults(value: Any) -> Any:
+    """A request without what says nothing: fields that are null, false, "" or empty."""
+    if isinstance(value, dict):
+        return {name: said for name, one in value.items() if (said := _without_defaults(one)) not in EMPTY}
+    return [_without_defaults(one) for one in value] if isinstance(value, list) else value

@@ -262,7 +262,7 @@ def test_a_system_that_is_not_up_is_waited_for(browser: Browser) -> None:
             page.locator(".tc-row").first.wait_for()
             page.get_by_text("nothing answers at").wait_for(state="hidden")
             api.stage.up = False
-            page.get_by_text("still reading room states and profiles").wait_for()
+            page.get_by_text("not ready: still reading room states and profiles").wait_for()
             assert page.locator(".stale .tc-row").count() > 0, "what was known stays, and is said to be old"
             page.get_by_text("What stands below is of").wait_for()
             api.stage.up = True

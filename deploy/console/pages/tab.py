@@ -92,15 +92,18 @@ class Tab:
 
     def show(self, snapshot: Snapshot) -> None:
         """Shows the newest answers, and in the header whether they are good."""
-        ready, wrong = snapshot.readiness, snapshot.failures.get("readiness", "")
+        ready, failures = snapshot.readiness, snapshot.failures
+        silent = failures.get("readiness", "")
+        unready = "" if ready is None or ready.ready else f"not ready: {ready.reason}"
+        wrong = silent or unready or failures.get("rooms", "")
         self._banner.set_visibility(bool(wrong))
         self._main.classes(add="stale" if wrong else "", remove="" if wrong else "stale")
         if wrong:
             self._wrong.set_text(shown(wrong, 400))
             self._kept.set_text(f"{_as_of(snapshot.answered_at_ms)}{GOES_ON}")
-        state = "no answer" if wrong else ready.state if ready is not None else "…"
+        state = "no answer" if silent else ready.state if ready is not None else "…"
         self._chip.set_text(state)
-        self._chip.classes(remove="good warn bad", add="bad" if wrong else TONES.get(state, ""))
+        self._chip.classes(remove="good warn bad", add="bad" if silent else TONES.get(state, ""))
         if ready is not None:
             self._live_rooms.set_text(f"{ready.live_rooms:,} live")
             self._model.set_text(f"model {shown(ready.model_version, NAME)}")

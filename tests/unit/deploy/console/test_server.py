@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from actors.recommend.schema import Filters, Query
 from deploy import cli
 from deploy.commands.console import open_browser
 from deploy.config.console_settings import ConsoleConfig
@@ -65,6 +66,12 @@ def test_a_request_for_a_shell_survives_quotes() -> None:
     words = shlex.split(as_curl("http://h:1/v1/recommend", {"viewer": "o'brien $(rm) `x`"}))
     assert words[:4] == ["curl", "-s", "http://h:1/v1/recommend", "-d"]
     assert json.loads(words[4]) == {"viewer": "o'brien $(rm) `x`"}
+    query = Query(viewer="bob", limit=5, filters=Filters(language="pt"))
+    assert json.loads(shlex.split(as_curl("http://h:1", query))[4]) == {
+        "viewer": "bob",
+        "limit": 5,
+        "filters": {"language": "pt"},
+    }
     assert as_curl("http://h:1/v1/status") == "curl -s http://h:1/v1/status"
 
 
