@@ -43,7 +43,7 @@ class Snapshot:
     """The newest answers. An answer stays until the next one; `failures` says what could not be had, and why."""
 
     at_ms: int = 0
-    answered_at_ms: int = 0  # when the system last answered at all
+    answered_at_ms: int = 0  # when everything that was asked for was last answered
     readiness: Readiness | None = None
     rooms: Sequence[Room] = ()
     rooms_at_ms: int = 0  # 0: not asked yet
@@ -175,7 +175,7 @@ class Poller:
             self.rates.add(at_s, fresh["rooms"])
         if "metrics" in fresh:
             self.system.add(at_s, at_ms, fresh["metrics"])
-        if "readiness" in fresh:
+        if not failures:
             fresh["answered_at_ms"] = at_ms
         if "readiness" in failures:
             fresh["chat_refusal"] = None  # what comes back may be another version of it
