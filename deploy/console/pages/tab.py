@@ -69,7 +69,7 @@ class Tab:
         ui.on("seen", self._look)
         ui.keyboard(self._key)
         self._header()
-        self._main = ui.element("main")
+        self._main = ui.element("div").classes("tc-views")
         with self._main:
             ui.sub_pages({"/": self._live, "/viewer": self._viewer, "/health": self._health})
         self._client.on_connect(shared.poller.wake)
