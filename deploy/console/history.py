@@ -77,12 +77,14 @@ class SystemFigures:
         self.figures: deque[Figures] = deque(maxlen=FIGURES)
 
     def add(self, at_s: float, at_ms: int, metrics: Exposition) -> None:
-        """Adds a page. at_s: of a clock that never runs backwards."""
+        """Adds a page; there are figures from the second one on. at_s: of a clock that never runs backwards."""
         if self._pages and _restarted(self._pages[-1][1], metrics):
             self._pages.clear()
         self._pages.append((at_s, metrics))
         while len(self._pages) > 2 and self._pages[1][0] <= at_s - WINDOW_S:
             self._pages.popleft()
+        if len(self._pages) < 2:
+            return
         since_s, since = self._pages[0]
         passed_s = max(at_s - since_s, 1e-9)
 
@@ -90,8 +92,7 @@ class SystemFigures:
             return max(0.0, metrics.total(name, **labels) - since.total(name, **labels)) / passed_s
 
         def freshness_s(share: float) -> float | None:
-            before = since if len(self._pages) > 1 else None
-            return metrics.quantile("tidecast_freshness_seconds", share, before, stage="total")
+            return metrics.quantile("tidecast_freshness_seconds", share, since, stage="total")
 
         self.figures.append(
             Figures(
@@ -99,9 +100,9 @@ class SystemFigures:
                 p50_s=freshness_s(0.5),
                 p90_s=freshness_s(0.9),
                 p99_s=freshness_s(0.99),
-                texts_per_s=rate("tidecast_texts_encoded_total") if len(self._pages) > 1 else 0.0,
-                batches=rate("tidecast_encode_seconds_sum") if len(self._pages) > 1 else 0.0,
-                answers_per_s=rate("tidecast_requests_total", route="/v1/recommend") if len(self._pages) > 1 else 0.0,
+                texts_per_s=rate("tidecast_texts_encoded_total"),
+                batches=rate("tidecast_encode_seconds_sum"),
+                answers_per_s=rate("tidecast_requests_total", route="/v1/recommend"),
                 backlog=metrics.total("tidecast_encoder_backlog"),
                 stale=metrics.total("tidecast_rooms_stale"),
             )

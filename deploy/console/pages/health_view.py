@@ -98,11 +98,12 @@ class HealthView:
             with self._troubles:
                 for line in troubles:
                     ui.label(shown(line, 500)).classes("tc-why bad tc-text")
+        if snapshot.metrics is not None:
+            _set(self._dead, dead_rooms(snapshot.metrics))
         figures = self._shared.poller.system.figures
-        if snapshot.metrics is not None and figures and figures[-1].at_ms != self._drawn_ms:
+        if figures and figures[-1].at_ms != self._drawn_ms:
             self._drawn_ms = figures[-1].at_ms
             self._draw(figures[-1], list(figures))
-            _set(self._dead, dead_rooms(snapshot.metrics))
 
     def focus(self) -> None:
         """There is nothing to type."""

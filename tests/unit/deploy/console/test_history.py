@@ -71,7 +71,9 @@ def test_nothing_servable_has_no_quantile_and_another_system_begins_anew() -> No
     system.add(2.0, 3_000, page({1.0: 5, INF: 5}, texts=100, read=1_000))
     assert system.figures[-1].p50_s is None
     system.add(4.0, 5_000, page({1.0: 2, INF: 2}, texts=3, read=10))
-    assert system.figures[-1].texts_per_s == 0.0
+    assert len(system.figures) == 1, "what it did before is not of the last minute"
+    system.add(6.0, 7_000, page({1.0: 4, INF: 4}, texts=7, read=20))
+    assert system.figures[-1].texts_per_s == 2.0
     assert system.figures[-1].p50_s == pytest.approx(0.5)
 
 
