@@ -17,6 +17,7 @@ from deploy.demo.child import Child
 from streaming.ports import free_port
 
 PR_SET_PDEATHSIG = 1
+EVERYWHERE = ("0.0.0.0", "::", "")
 NICENESS = 5  # behind the Encoder, before nobody
 
 
@@ -27,7 +28,8 @@ class ConsolePage:
         """Starts it about the system of the settings, on console.port, or where that is taken on a free one."""
         console = settings.console
         port = console.port if console.port and _free(console.host, console.port) else free_port(console.host)
-        self.url = f"http://{f'[{console.host}]' if ':' in console.host else console.host}:{port}"
+        host = "127.0.0.1" if console.host in EVERYWHERE else console.host
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         http = settings.http
         asked = {"CONSOLE__PORT": str(port), "CONSOLE__URL": http.url, "CONSOLE__ADMIN_URL": http.admin_url}
         set_signal = ctypes.CDLL(None).prctl

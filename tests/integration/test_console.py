@@ -7,7 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +23,7 @@ from tests.console_process import chromium_browser, console_process
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+PATIENCE_S = 30.0
 WIDTHS = {1280: 900, 390: 844}
 VIEWS = {"/": ".tc-row", "/viewer?a=v000017&b=nobody": ".tc-item", "/health": ".tc-table tbody tr"}
 HOSTILE = {
@@ -311,3 +314,36 @@ def test_a_taken_port_is_left_for_another_one_unless_it_was_asked_for() -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert f"127.0.0.1 port {port} cannot be had" in done.stderr
+
+
+OF_A_DEMO = """
+import signal, sys
+from pathlib import Path
+from deploy.config.settings import Settings
+from deploy.demo.console_page import ConsolePage
+print(ConsolePage(["console", "--no-browser"], Settings(), Path(sys.argv[1])).url, flush=True)
+signal.pause()
+"""
+
+
+def test_the_console_of_a_killed_demo_ends_with_it(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", OF_A_DEMO, str(tmp_path / "console.log")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        url = demo.stdout.readline().strip()
+        await_true("the console answers", lambda: answers(url))
+        demo.kill()
+    await_true("the console has ended", lambda: not answers(url))
+
+
+def answers(url: str) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
+
+
+def await_true(what: str, holds: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline_s, f"not within {PATIENCE_S:.0f} s: {what}"
+        time.sleep(0.1)
