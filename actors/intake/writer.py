@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from streaming.errors import NotTaken, TidecastError
+from streaming.errors import NotTaken, TidecastError, TopicMissing
 from streaming.log.log import Log, Sink
 from streaming.metrics import Metrics
 
@@ -149,9 +149,11 @@ class TopicWriter:
         self._metrics.observe("intake_group_requests", len(group))
 
     def _fail(self, group: Sequence[Submission], err: Exception, *, may_be_written: bool) -> None:
+        """Tells requests that they are not acknowledged. Where Kafka is, and bugs of ours, are for the log alone."""
         LOGGER.warning("%s over HTTP: %s", self._topic, err, exc_info=not isinstance(err, TidecastError))
+        what = str(err) if isinstance(err, TopicMissing) else "Kafka does not take records at the moment"
         for submission in group:
-            submission.written.set_exception(NotTaken(str(err), may_be_written=may_be_written))
+            submission.written.set_exception(NotTaken(what, may_be_written=may_be_written))
 
     def _close(self) -> None:
         sink, self._sink = self._sink, None

@@ -120,7 +120,7 @@ def test_a_repeated_key_writes_nothing_twice(broker: LocalKafka) -> None:
     assert {one.status for one in (*together, again)} == {207}
     assert all(one.json == again.json for one in together)
     assert sum("idempotency-replayed" not in one.headers for one in (*together, again)) == 1
-    assert other.status == 422
+    assert other.status == 409
     assert len(records(log, VIEWER_EVENTS)) == 5
 
 

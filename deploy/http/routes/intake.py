@@ -40,15 +40,14 @@ KEY_HEADER = Header(
 ERRORS = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.FORBIDDEN,
+    HTTPStatus.CONFLICT,  # the Idempotency-Key had other records
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 )
 OUTCOMES = (
     Outcome(HTTPStatus.MULTI_STATUS, "Some records are accepted and some are not", Verdicts),
-    Outcome(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "No record is accepted; or the Idempotency-Key had other records", NothingTaken
-    ),
+    Outcome(HTTPStatus.UNPROCESSABLE_ENTITY, "No record is accepted", NothingTaken),
     Outcome(HTTPStatus.TOO_MANY_REQUESTS, "Too many records wait here; nothing was written", NotWritten),
     Outcome(HTTPStatus.SERVICE_UNAVAILABLE, "Kafka has not acknowledged the records", NotWritten),
 )
@@ -145,7 +144,7 @@ class _Taking:
             )
         except KeyReused as err:
             allowed = "a new key for each request"
-            raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, str(err), field=KEY, allowed=allowed) from err
+            raise RefusedError(HTTPStatus.CONFLICT, str(err), field=KEY, allowed=allowed) from err
         except NotTaken as err:
             return self._not_written(err)
         return self._answer(taken)

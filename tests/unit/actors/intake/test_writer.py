@@ -108,7 +108,8 @@ def test_a_group_is_no_larger_than_its_bound(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_log_that_cannot_be_opened_means_nothing_written_and_is_tried_again() -> None:
     stage = Stage(fails_at="open")
     said = failure(stage.submit(b"1").written)
-    assert (said.may_be_written, str(said)) == (False, "no broker answers")
+    assert not said.may_be_written
+    assert "broker" not in str(said), "where Kafka is stands in the log alone"
     stage.log.fails_at = ""
     stage.submit(b"2").written.result(WAIT_S)
     assert stage.values() == [[b"2"]]
@@ -116,7 +117,8 @@ def test_a_log_that_cannot_be_opened_means_nothing_written_and_is_tried_again() 
 
 def test_a_topic_that_is_missing_means_nothing_written() -> None:
     stage = Stage(fails_at="send", error=TopicMissing("no topic"))
-    assert not failure(stage.submit(b"1").written).may_be_written
+    said = failure(stage.submit(b"1").written)
+    assert (said.may_be_written, str(said)) == (False, "no topic")
     assert stage.log.closed == 1
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from actors.intake.intake import TAKEN
+from actors.intake.intake import TAKEN, Taken
 from actors.settings import IntakeConfig
 from deploy.http.problem import CONTENT_TYPE
+from streaming.errors import NotTaken, TooManyWaiting
 from streaming.events import ChatMessage, RoomId, RoomStarted, StreamerId, ViewerEvent, ViewerId
 from streaming.log.codec import Decoder, encode
 from streaming.log.log import Partition
@@ -176,7 +177,7 @@ def test_a_repeated_key_is_answered_as_before_and_writes_nothing(call: Caller) -
 def test_a_key_with_other_records_is_refused_and_of_another_topic_is_not(call: Caller) -> None:
     assert call("POST", "/v1/chat", chat("a"), {"idempotency-key": "k"}).status == 200
     got = call("POST", "/v1/chat", chat("b"), {"idempotency-key": "k"})
-    assert (got.status, got.json["field"]) == (422, "idempotency-key")
+    assert (got.status, got.json["field"]) == (409, "idempotency-key")
     assert call("POST", "/v1/viewer-events", event(), {"idempotency-key": "k"}).status == 200
     assert texts(call) == ["a"]
 
@@ -255,6 +256,28 @@ def test_a_web_page_of_elsewhere_cannot_write(headers: dict[str, str], enabled: 
     assert len(written(call, "chat")) == (status == 200)
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (TooManyWaiting("too many", may_be_written=False), 429, "nothing was written"),
+        (NotTaken("Kafka is away", may_be_written=False), 503, "nothing was written"),
+        (NotTaken("Kafka is slow", may_be_written=True), 503, "may be written"),
+    ],
+)
+def test_what_is_not_acknowledged_says_whether_it_may_be_written(
+    call: Caller, monkeypatch: pytest.MonkeyPatch, error: NotTaken, status: int, says: str
+) -> None:
+    async def take(*_: Any, **__: Any) -> Taken:
+        raise error
+
+    monkeypatch.setattr(call.intake, "take", take)
+    got = call("POST", "/v1/chat", chat("a"), JSON)
+    assert (got.status, got.headers["content-type"]) == (status, CONTENT_TYPE)
+    assert got.json["may_be_written"] is error.may_be_written
+    assert says in got.json["detail"]
+    assert int(got.headers["retry-after"]) >= 1
+
+
 def test_the_document_describes_bodies_headers_and_every_status(call: Caller) -> None:
     document = call("GET", "/openapi.json").json
     for topic in TAKEN:
@@ -266,7 +289,7 @@ def test_the_document_describes_bodies_headers_and_every_status(call: Caller) ->
         for body, kind in ((example, "application/json"), (lines, "application/x-ndjson")):
             assert call("POST", f"/v1/{topic}", body, {"content-type": kind}).status == 200
         assert [one["name"] for one in operation["parameters"]] == ["Idempotency-Key"]
-        statuses = {"200", "207", "400", "403", "408", "413", "415", "422", "429", "503", "default"}
+        statuses = {"200", "207", "400", "403", "408", "409", "413", "415", "422", "429", "503", "default"}
         assert set(operation["responses"]) == statuses
 
 
