@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # One thing at a time: each needs what the one before has made.
 .NOTPARALLEL:
-.PHONY: help demo test hosts upgrade system-packages unit lint k8s image docs format lock venv clean
+.PHONY: help demo test hosts upgrade system-packages unit lint k8s image screenshots docs format lock venv clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -60,6 +60,9 @@ k8s: $(VENV)/.installed ## Kubernetes manifests, brought up to date with their s
 
 image: $(VENV)/.installed ## an image without Docker or a registry, as root; ARGS="torch --cuda", ARGS=--help
 	@$(BIN)/python -m deploy.image.build $(or $(ARGS),serving)
+
+screenshots: $(VENV)/.dev ## pictures of the console in docs/, with Chromium
+	@$(BIN)/python -m tests.screenshots docs
 
 docs: $(VENV)/.dev ## docs/ as a site, in build/docs; brings docs/kafka.md up to date and checks every link
 	@$(BIN)/python -m deploy.docs.kafka_page docs/kafka.md

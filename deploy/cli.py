@@ -23,6 +23,7 @@ COMMANDS = {
     "up": "start the system on a local Ray, or on a running cluster with --address",
     "cluster-env": "the environment that `ray start` needs on each host of a cluster",
     "down": "stop what `up` started",
+    "console": "live rooms, lists and why, and health as web pages, with a box for a chat line",
     "status": "each worker, its partitions, lag, freshness, index size and versions",
     "logs": "what the system's processes have logged, while it runs and after",
     "letters": "the records that were refused, and why",

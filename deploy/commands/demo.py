@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.commands.command_line import settings_of
+from deploy.commands.console import open_browser
 from deploy.terminal.console import complain, console, say
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 UNATTENDED_S = 60.0
 ROOM_LIFETIME_S = 300.0  # with 60 rooms, one ends every 5 s
 TOPIC_S = 120.0
+SHOWN_VIEWER = "v000017"  # one of the simulated platform, however small that is
 FOLDER = Path(".tidecast/demo")
 ROOMS, LEAST_ROOMS = 60, 5
 VIEWERS_PER_ROOM = 500 / 60
@@ -39,7 +41,9 @@ examples:
   tidecast demo --recording chat.parquet   a recorded file instead of a simulated platform
   TIDECAST_KAFKA__BOOTSTRAP_SERVERS=broker:9092 tidecast demo     your Kafka, in topics that begin with "demo."
 
-While it runs, `tidecast recommend VIEWER`, `tidecast rooms` and http://127.0.0.1:8000/docs work in another terminal.
+It prints the address of its console first: web pages on rooms, lists and health. On a terminal with a screen beside
+it they are opened in a browser. `tidecast recommend VIEWER`, `tidecast rooms` and http://127.0.0.1:8000/docs work
+meanwhile in another terminal.
 
 It measures for two seconds what the encoder does on this machine, and plays as many rooms as that can keep fresh.
 Exit code 1 when a promise was broken: an ended room was in an answer, an item had no receipt or no reason, a request
@@ -74,6 +78,7 @@ def run(
     seed: Annotated[int, typer.Option(metavar="N", help="another seed, another platform")] = 1,
     plain: Annotated[bool, typer.Option("--plain", help="lines instead of a screen, on a terminal too")] = False,
     json_: Annotated[bool, typer.Option("--json", help="the summary as one JSON object")] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="open no browser, on a terminal either")] = False,
 ) -> int:
     """Starts Kafka, Ray, the application and a simulated platform, and shows what viewers would get."""
     from deploy.demo.demo import Demo  # noqa: PLC0415  the help needs none of this
@@ -95,10 +100,19 @@ def run(
         stack.enter_context(interrupt_on_sigterm())  # a demo ended by SIGTERM leaves nothing running
         with waiting:
             demo = stack.enter_context(
-                Demo(settings_of(context), partial(feed, platform), FOLDER, SystemClock(), report_step)
+                Demo(
+                    settings_of(context),
+                    partial(feed, platform),
+                    FOLDER,
+                    SystemClock(),
+                    report_step,
+                    console=console_page(platform),
+                    report_console=_report_console,
+                )
             )
+        open_browser(demo.console_url, wanted=attended and not no_browser)
         if attended:
-            with Screen(console()) as screen:
+            with Screen(console(), f"Ctrl-C stops, {demo.console_url} shows more") as screen:
                 verdict = demo.watch(lasts_s, screen)
         else:
             verdict = demo.watch(lasts_s, ScreenLines(sys.stderr if json_ else sys.stdout))
@@ -131,6 +145,13 @@ def feed(platform: PlatformOptions, speed: Speed | None) -> list[str]:
         "--topic-s": TOPIC_S,
     }
     return [*before, "simulate", *(word for name, value in options.items() for word in (name, str(value)))]
+
+
+def console_page(platform: PlatformOptions) -> list[str]:
+    """The arguments of the `tidecast` command that shows the demo as web pages."""
+    before = ["--config", str(platform.config)] if platform.config else []
+    viewers = [] if platform.recording else ["--viewer", SHOWN_VIEWER]
+    return [*before, "console", "--no-browser", *viewers]
 
 
 def rooms_for(speed: Speed | None) -> int:
@@ -168,6 +189,10 @@ def as_json(verdict: Verdict, stages: Sequence[Stage]) -> str:
 
 def _ms(value_s: float | None) -> str:
     return "-" if value_s is None else f"{value_s * 1000:.0f} ms"
+
+
+def _report_console(url: str) -> None:
+    complain(f"console   {url}   rooms, lists and why, in a browser")
 
 
 def _report_step(step: str) -> None:

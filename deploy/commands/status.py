@@ -10,8 +10,8 @@ import msgspec
 import typer
 
 from deploy.commands.command_line import settings_of
-from deploy.demo.prometheus_text import Exposition, parse
 from deploy.http.client import Client, NotUp
+from deploy.http.prometheus_text import Exposition, parse
 from deploy.http.status import Post, Readiness, SystemStatus, troubles_of
 from deploy.terminal.columns import Column, table
 from deploy.terminal.console import console, one_line, say, say_json

@@ -22,6 +22,7 @@ from actors.settings import (
     RoomWorkerConfig,
     TablesConfig,
 )
+from deploy.config.console_settings import ConsoleConfig
 from deploy.config.http_settings import HttpConfig
 from deploy.config.key import ENV_PREFIX, ENV_SEPARATOR, EnvText, Key, convert, masked_value
 from deploy.config.kubernetes_settings import KubernetesConfig
@@ -68,6 +69,7 @@ class Settings:
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
+    console: ConsoleConfig = field(default_factory=ConsoleConfig)
     ray: RayConfig = field(default_factory=RayConfig)
     scaling: ScalingConfig = field(default_factory=ScalingConfig)
     kubernetes: KubernetesConfig = field(default_factory=KubernetesConfig)

@@ -14,13 +14,14 @@ from types import TracebackType
 from actors.recommend.schema import Answer
 from deploy.config.settings import Settings
 from deploy.demo.asker import Asker
+from deploy.demo.console_page import ConsolePage
 from deploy.demo.feed import Feed
 from deploy.demo.platform_view import PlatformView
-from deploy.demo.prometheus_text import Exposition, parse
 from deploy.demo.promises import Promises, Verdict
 from deploy.demo.screen import Show
 from deploy.demo.snapshot import History, Look, Picture
 from deploy.http.client import Client, NotUp
+from deploy.http.prometheus_text import Exposition, parse
 from deploy.http.status import MEASURED
 from deploy.local.system import System
 from streaming.broker import KafkaLog
@@ -123,14 +124,21 @@ class Demo:
         folder: Path,
         clock: Clock,
         report_step: Callable[[str], None],
+        *,
+        console: Sequence[str],
+        report_console: Callable[[str], None] = lambda _: None,
     ) -> None:
         """feed: gives the arguments of the `tidecast` command that plays the platform, by the machine's speed.
 
-        The speed is None where it could not be measured. report_step: receives each step in words. folder: for the
-        demo's Kafka, which begins empty each time, and the output of the platform's process.
+        The speed is None where it could not be measured. console: the arguments of the `tidecast` command that shows
+        web pages. folder: for the demo's Kafka, which begins empty each time, and the output of both processes.
+        report_step: receives each step in words. report_console: receives the address of the pages, before all else.
         """
         self._settings = for_demo(settings, folder)
         self._feed = feed
+        self._console = console
+        self._report_console = report_console
+        self.console_url = ""
         self._folder = folder
         self._clock = clock
         self._report_step = report_step
@@ -209,6 +217,10 @@ class Demo:
         system = System(self._settings, progress=self._stopwatch.step, await_encoder=False, outlives=False)
         self._system = system
         system.require_none()  # before anything of its is removed
+        page = ConsolePage(self._console, self._settings, self._folder / "console.log")
+        self._stack.callback(page.stop)
+        self.console_url = page.url
+        self._report_console(page.url)
         if not self._settings.kafka.bootstrap_servers:
             LocalKafka(self._settings.local_kafka).stop()  # left behind by a demo that was killed
             shutil.rmtree(self._settings.local_kafka.folder, ignore_errors=True)  # its rooms would count as live

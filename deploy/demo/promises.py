@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from actors.recommend.schema import Answer
-from deploy.demo.prometheus_text import Exposition
+from deploy.http.prometheus_text import Exposition
 from deploy.http.status import SystemStatus
 
 # An end is applied a few tenths of a second after the broker has it. If a room is shown 3 s after that, the cause is no

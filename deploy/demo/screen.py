@@ -19,6 +19,7 @@ from deploy.terminal.columns import Column, table
 from deploy.terminal.console import one_line, say
 
 LINE_EVERY_S = 5.0
+HINT = "Ctrl-C stops"
 ITEMS_SHOWN = 6
 TRENDS_SHOWN = 8
 SIDE_BY_SIDE = 72  # cells: on a narrower terminal the answers of three viewers stand one below the other
@@ -58,7 +59,9 @@ class ScreenLines:
 class Screen:
     """A screen that is drawn anew with each picture. A context manager: it restores the terminal at its end."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, hint: str = HINT) -> None:
+        """hint: a line about what one can do."""
+        self._hint = hint
         self._live = Live(console=console, auto_refresh=False, screen=True)
 
     def __enter__(self) -> Screen:
@@ -72,7 +75,7 @@ class Screen:
 
     def update(self, picture: Picture) -> None:
         size = self._live.console.size
-        self._live.update(draw(picture, size.width, size.height), refresh=True)
+        self._live.update(draw(picture, size.width, size.height, self._hint), refresh=True)
 
 
 def line(picture: Picture) -> str:
@@ -85,9 +88,9 @@ def line(picture: Picture) -> str:
     return f"{picture.elapsed_s:4.0f} s  {_numbers(picture)}  {one_line(first)}"
 
 
-def draw(picture: Picture, width: int, height: int) -> RenderableType:
+def draw(picture: Picture, width: int, height: int, hint: str = HINT) -> RenderableType:
     """The whole screen for a terminal of that size: the answers come first, then as many trends as fit."""
-    head = Panel(_head(picture), title=f"Tidecast, {picture.elapsed_s:.0f} s", subtitle="Ctrl-C stops")
+    head = Panel(_head(picture), title=f"Tidecast, {picture.elapsed_s:.0f} s", subtitle=hint)
     used = measured_height(head, width)
     side_by_side = width >= SIDE_BY_SIDE
     share = (height - used - TREND_FRAME) // 2 - ANSWER_FRAME

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -16,6 +16,7 @@ from deploy.http.problem import Problem
 from deploy.http.routes.batch import BatchAnswer, BatchResult
 from deploy.http.status import Readiness, SystemStatus
 from streaming.errors import RequestError, TidecastError, UnknownRoom, UnknownViewer
+from streaming.events import ChatMessage
 
 T = TypeVar("T")
 
@@ -25,6 +26,12 @@ NOT_NOW = (408, 429, 502, 503, 504)  # the same request may be answered later
 
 class NoAccess(TidecastError):
     """The caller's key is missing, unknown, or not allowed to do this."""
+
+
+class _Description(msgspec.Struct, frozen=True):
+    """The part of an OpenAPI document that is read here."""
+
+    paths: dict[str, Any]
 
 
 class NotUp(TidecastError):
@@ -79,6 +86,14 @@ class Client:
         """A viewer as the platform sees them. Raises NotUp, UnknownViewer."""
         return self._answers.ask("GET", f"/v1/viewers/{quote(viewer, safe='')}", SeenViewer)
 
+    def similar(self, room: str, limit: int) -> list[Item]:
+        """Live rooms like a live room. Raises NotUp, UnknownRoom."""
+        return self._answers.ask("GET", f"/v1/rooms/{quote(room, safe='')}/similar?limit={limit}", list[Item])
+
+    def paths(self) -> frozenset[str]:
+        """The paths that this installation's OpenAPI document describes. Raises NotUp."""
+        return frozenset(self._answers.ask("GET", "/openapi.json", _Description).paths)
+
     def readiness(self) -> Readiness:
         """The readiness of whichever replica answers; not ready is an answer too. Raises NotUp."""
         return self._answers.ask("GET", "/readyz", Readiness, also=503)
@@ -93,6 +108,15 @@ class Client:
         if status != http.client.OK:  # another program is at that port
             raise NotUp(f"{self._admin.url}/metrics answers {status}: {answer[:200].decode(errors='replace')}")
         return answer.decode()
+
+    def write_chat(self, messages: Sequence[ChatMessage]) -> None:
+        """Writes chat, where the installation takes it over HTTP. Raises NotUp, RequestError."""
+        self._answers.ask("POST", "/v1/chat", Any, msgspec.json.encode(messages))
+
+    @property
+    def admin_url(self) -> str:
+        """The URL of state and metrics."""
+        return self._admin.url
 
     def close(self) -> None:
         """Closes the connections."""

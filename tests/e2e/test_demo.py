@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -73,6 +74,7 @@ def test_demo_without_a_terminal_keeps_every_promise_and_leaves_nothing_running(
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout)
     assert told["broken"] == []
+    assert re.match(r"console   http://127\.0\.0\.1:\d+ ", done.stderr), "its address comes first"
     assert told["answers"] > 20
     assert of_ours(str(tmp_path)) == {}
     (shown,) = (block.text for block in blocks() if block.text.startswith("$ make demo ARGS="))

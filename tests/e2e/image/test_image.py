@@ -29,9 +29,9 @@ from actors.recommend.schema import Query
 from deploy.commands.demo import summary
 from deploy.demo.asker import Asker
 from deploy.demo.platform_view import PlatformView
-from deploy.demo.prometheus_text import parse
 from deploy.demo.promises import Promises
 from deploy.http.client import NotUp
+from deploy.http.prometheus_text import parse
 from deploy.image import build
 from deploy.image.buildah import Buildah
 from deploy.k8s.pods import HAPROXY, USER

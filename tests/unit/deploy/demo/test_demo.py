@@ -14,12 +14,12 @@ import pytest
 
 from deploy import cli
 from deploy.commands.command_line import Command
-from deploy.commands.demo import PlatformOptions, as_json, feed, rooms_for, summary
+from deploy.commands.demo import PlatformOptions, as_json, console_page, feed, rooms_for, summary
 from deploy.config.settings import Settings
 from deploy.demo.demo import Speed, Stage, Stopwatch, WarmUp, for_demo
 from deploy.demo.feed import Feed, FeedError
-from deploy.demo.prometheus_text import Exposition, parse
 from deploy.demo.promises import Verdict
+from deploy.http.prometheus_text import Exposition, parse
 from streaming.clock import ManualClock
 from streaming.errors import TidecastError
 
@@ -82,11 +82,17 @@ def test_encoder_that_stays_behind_is_judged_all_the_same() -> None:
     assert warm_up.is_over(looked(1.0, 90), 125.0)
 
 
+def test_command_that_shows_the_pages_exists_with_these_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Command, "invoke", lambda *_: 0)  # read, and not run
+    assert cli.main(console_page(PlatformOptions(Path("c.toml")))) == 0
+    assert "--viewer" not in console_page(PlatformOptions(recording=Path("chat.parquet")))
+
+
 @pytest.mark.parametrize("line", ["", "--recording chat.parquet", "--config c.toml --rooms 7 --viewers 9 --seed 3"])
 def test_command_that_plays_the_platform_exists_with_these_options(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[PlatformOptions] = []
 
-    def stop(_settings: object, feed: Callable[[Speed], object], *_: object) -> NoReturn:
+    def stop(_settings: object, feed: Callable[[Speed], object], *_: object, **__: object) -> NoReturn:
         (platform,) = cast("partial[object]", feed).args
         heard.append(platform)
         raise TidecastError("enough")

@@ -9,8 +9,8 @@ import pytest
 
 from actors.recommend.schema import Answer, Item, Receipt
 from deploy.demo.platform_view import PlatformView
-from deploy.demo.prometheus_text import Exposition, parse
 from deploy.demo.promises import ENDED_GRACE_MS, STALE_LOOKS_LIMIT, UNREAD_GRACE_MS, Promises
+from deploy.http.prometheus_text import Exposition, parse
 from deploy.http.status import Post, SystemStatus
 from streaming.clock import ManualClock
 from streaming.events import ProducerRecord, RoomEnded, RoomStarted, ViewerEvent

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 from rich.console import Console
 
-from deploy.demo.prometheus_text import parse
 from deploy.demo.screen import LINE_EVERY_S, ScreenLines, draw
 from deploy.demo.snapshot import TREND_S, History, Look, Picture, Trend
+from deploy.http.prometheus_text import parse
 from tests.unit.deploy.demo.test_promises import answer, item
 
 

@@ -10,6 +10,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from deploy.http.client import Client, NotUp
+from streaming.errors import RequestError
+from streaming.events import ChatMessage
+from tests.console_api import FakeApi, Stage
 
 
 class Nothing(BaseHTTPRequestHandler):
@@ -53,3 +56,17 @@ def test_the_door_for_state_is_that_of_the_next_port_and_a_shut_one_names_its_se
             client.status()
         with pytest.raises(NotUp, match=r"http://127.0.0.1:1 .*http\.port"):
             client.rooms()
+
+
+def test_what_an_installation_offers_and_takes_is_asked_over_http() -> None:
+    stage = Stage(rooms=3)
+    with FakeApi(stage) as api, contextlib.closing(Client(api.url, admin_url=api.admin_url)) as client:
+        assert "/v1/chat" in client.paths()
+        assert len(client.similar("room-0001", 2)) == 2
+        line = ChatMessage(room="room-0001", viewer="v", text="hello", at_ms=1_700_000_000_000)
+        client.write_chat([line])
+        assert stage.chat == [line]
+        assert client.admin_url == api.admin_url
+        stage.refusal = "records are not taken over HTTP here"
+        with pytest.raises(RequestError, match="not taken over HTTP here"):
+            client.write_chat([line])

@@ -15,8 +15,8 @@ from rich.console import Console
 from actors.rooms.worker import RoomWorkerStatus
 from deploy.cli import main
 from deploy.commands import status as command
-from deploy.demo.prometheus_text import parse
 from deploy.http.client import Client
+from deploy.http.prometheus_text import parse
 from deploy.http.status import Board, Post, Readiness, SystemStatus, judge, troubles_of
 from streaming.clock import ManualClock
 from streaming.troubles import Trouble

@@ -1,10 +1,10 @@
-"""Tests of deploy.demo.prometheus_text."""
+"""Tests of deploy.http.prometheus_text."""
 
 from __future__ import annotations
 
 import pytest
 
-from deploy.demo.prometheus_text import NotMetrics, parse
+from deploy.http.prometheus_text import NotMetrics, parse
 from streaming.prometheus import PrometheusMetrics
 
 TEXT = """\

@@ -1,0 +1,65 @@
+"""The parts that views are built of: panels, skeletons, tiles, a request to copy. Never holds a view's data."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from nicegui import ui
+
+SKELETON_LINES = 6
+
+
+@contextlib.contextmanager
+def panel(title: str, note: str = "") -> Iterator[tuple[ui.label, ui.element]]:
+    """A panel with a heading. Gives the label of its note, and the end of its head, for buttons."""
+    with ui.element("section").classes("tc-panel").props(f'aria-label="{title}"'):
+        with ui.element("div").classes("tc-head"):
+            with ui.element("h2"):
+                ui.label(title)
+            said = ui.label(note).classes("tc-note")
+            end = ui.element("div").classes("tc-end")
+        yield said, end
+
+
+def skeleton(lines: int = SKELETON_LINES) -> ui.element:
+    """Grey lines where something is waited for."""
+    made = ui.element("div").classes("tc-skeleton").props('role=status aria-label="waiting for the first answer"')
+    with made:
+        for _ in range(lines):
+            ui.skeleton()
+    return made
+
+
+class Tile:
+    """A figure with its name and a line below it."""
+
+    def __init__(self, name: str, *, small: bool = False) -> None:
+        with ui.element("div").classes("tc-tile"):
+            ui.label(name).classes("name")
+            self._value = ui.label("–").classes("value small" if small else "value")
+            self._under = ui.label(" ").classes("under")
+
+    def set(self, value: str, under: str = "", tone: str = "") -> None:
+        """Shows a value. tone: good, warn, bad, or "" for none."""
+        self._value.set_text(value)
+        self._value.classes(remove="tc-good tc-warn tc-bad", add=f"tc-{tone}" if tone else "")
+        self._under.set_text(under or " ")
+
+
+def copy_button(command: Callable[[], str]) -> ui.button:
+    """A button that copies what `command` gives, and shows it: a browser may forbid a page to copy."""
+
+    def offer() -> None:
+        text = command()
+        with ui.dialog(value=True) as dialog, ui.element("div").classes("tc-dialog"):
+            ui.label("The same question, for a shell").classes("tc-title")
+            with ui.element("code").classes("tc-curl"):
+                ui.label(text)
+            with ui.row():
+                ui.button("Close", on_click=dialog.close, color=None).props("flat dense no-caps").classes("tc-quiet")
+        dialog.on("hide", dialog.delete)
+        ui.clipboard.write(text)
+        ui.notify("copied", timeout=1_500, position="top")
+
+    return ui.button("copy as curl", on_click=offer, color=None).props("flat dense no-caps").classes("tc-quiet")

@@ -1,0 +1,182 @@
+"""The one poller of the console: asks the API for all tabs together, and not at all while nobody looks.
+
+Never draws. For the event loop alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Protocol
+
+import msgspec
+
+from actors.recommend.schema import Answer, Query, Room
+from deploy.console.api import Api
+from deploy.console.history import ChatRates, SystemFigures
+from deploy.http.prometheus_text import Exposition
+from deploy.http.status import Readiness, SystemStatus
+from streaming.clock import Clock
+from streaming.errors import TidecastError
+
+LOGGER = logging.getLogger(__name__)
+
+EVERY_S = 1.0  # a chat line is servable within one
+STATE_EVERY_S = 2.0  # processes post once a second, and a page of metrics takes some 15 ms to read
+STATE = ("status", "metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a page shows, and so what is polled for it. Every page shows the readiness."""
+
+    rooms: bool = False
+    state: bool = False  # processes and metrics
+    queries: tuple[Query, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The newest answers. An answer stays until the next one; `failures` says what could not be had, and why."""
+
+    at_ms: int = 0
+    answered_at_ms: int = 0  # when everything that was asked for was last answered
+    readiness: Readiness | None = None
+    rooms: Sequence[Room] = ()
+    rooms_at_ms: int = 0  # 0: not asked yet
+    status: SystemStatus | None = None
+    metrics: Exposition | None = None
+    answers: Mapping[bytes, Answer] = field(default_factory=dict)  # by `key`
+    failures: Mapping[str, str] = field(default_factory=dict)  # by what was asked for
+    chat_refusal: str | None = None  # why no chat is taken over HTTP, "" where it is; None: not known yet
+
+
+class Watcher(Protocol):
+    """A tab. Asked on the event loop, between two rounds."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether it was closed, and is to be forgotten."""
+
+    @property
+    def looks(self) -> bool:
+        """Whether anybody can see it now."""
+
+    @property
+    def needs(self) -> Needs:
+        """What it shows."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Shows the newest answers. An error in it is logged, and ends nothing."""
+
+
+def key(query: Query) -> bytes:
+    """What an answer is found by in a snapshot."""
+    return msgspec.json.encode(query)
+
+
+def listed(query: Query) -> str:
+    """What a viewer's list is called in a snapshot's failures."""
+    return f"list of {query.viewer}"
+
+
+class Poller:
+    """Asks once for all watchers that look, and tells each. Sleeps while none does."""
+
+    def __init__(self, api: Api, clock: Clock) -> None:
+        self._api = api
+        self._clock = clock
+        self._watchers: list[Watcher] = []
+        self._woken = asyncio.Event()
+        self._state_due_s = 0.0
+        self.snapshot = Snapshot()
+        self.rates = ChatRates()
+        self.system = SystemFigures()
+        self.rounds = 0
+
+    def watch(self, watcher: Watcher) -> None:
+        """Serves a watcher from now on, until it is gone."""
+        self._watchers.append(watcher)
+        self.wake()
+
+    def wake(self) -> None:
+        """Begins a round now: somebody looks again, or looks at something else."""
+        self._state_due_s = 0.0
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Polls until it is cancelled."""
+        while True:
+            self._woken.clear()
+            began_s = self._clock.monotonic_s()
+            if watchers := self._looking():
+                try:
+                    await self._round([watcher.needs for watcher in watchers])
+                except Exception:  # a bug must not stop the clock of all tabs
+                    LOGGER.exception("the system could not be asked")
+                for watcher in self._looking():
+                    self.tell(watcher)
+            left_s = max(0.05, EVERY_S - (self._clock.monotonic_s() - began_s)) if watchers else None
+            try:
+                async with asyncio.timeout(left_s):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    def tell(self, watcher: Watcher) -> None:
+        """Shows the newest answers to a watcher."""
+        try:
+            watcher.show(self.snapshot)
+        except Exception:  # one tab's error must not take the others' picture away
+            LOGGER.exception("a page could not be drawn")
+
+    def _looking(self) -> list[Watcher]:
+        self._watchers = [watcher for watcher in self._watchers if not watcher.gone]
+        return [watcher for watcher in self._watchers if watcher.looks]
+
+    async def _round(self, needs: Sequence[Needs]) -> None:
+        """Asks for everything that is needed, all at once, and replaces the snapshot."""
+        self.rounds += 1
+        now_s, before, api = self._clock.monotonic_s(), self.snapshot, self._api
+        asked: dict[str, Callable[[], Awaitable[Any]]] = {"readiness": api.readiness}
+        if any(need.rooms for need in needs):
+            asked["rooms"] = api.rooms
+        shows_state = any(need.state for need in needs)
+        if shows_state and now_s >= self._state_due_s:
+            self._state_due_s = now_s + STATE_EVERY_S - EVERY_S / 2
+            asked |= {"status": api.status, "metrics": api.metrics}
+        if before.chat_refusal is None:
+            asked["chat_refusal"] = api.chat_refusal
+        queries = {key(query): query for need in needs for query in need.queries}
+        fresh: dict[str, Any] = {}
+        answers = {name: before.answers[name] for name in queries if name in before.answers}
+        failures = {what: why for what, why in before.failures.items() if shows_state and what in STATE}
+        failures = {what: why for what, why in failures.items() if what not in asked}
+
+        async def ask(into: dict[Any, Any], name: str | bytes, what: str, call: Callable[[], Awaitable[Any]]) -> None:
+            try:
+                into[name] = await call()
+            except TidecastError as err:
+                failures[what] = str(err)
+
+        await asyncio.gather(
+            *(ask(fresh, name, name, call) for name, call in asked.items()),
+            *(ask(answers, name, listed(query), partial(api.recommend, query)) for name, query in queries.items()),
+        )
+        self._take(fresh, answers, failures)
+
+    def _take(self, fresh: dict[str, Any], answers: Mapping[bytes, Answer], failures: Mapping[str, str]) -> None:
+        at_s, at_ms = self._clock.monotonic_s(), self._clock.now_ms()
+        if "rooms" in fresh:
+            fresh["rooms_at_ms"] = at_ms
+            self.rates.add(at_s, fresh["rooms"])
+        if "metrics" in fresh:
+            self.system.add(at_s, at_ms, fresh["metrics"])
+        if not failures:
+            fresh["answered_at_ms"] = at_ms
+        if "readiness" in failures:
+            fresh["chat_refusal"] = None  # what comes back may be another version of it
+        self.snapshot = replace(self.snapshot, at_ms=at_ms, answers=answers, failures=failures, **fresh)

@@ -1,0 +1,270 @@
+"""Tidecast's two HTTP ports as the console sees them, with made-up rooms, over real HTTP. No test is here.
+
+python -m tests.console_api 8000       serves until Ctrl-C, for looking at the console by hand
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from actors.recommend.schema import Answer, Item, Query, Receipt, Room
+from deploy.http.problem import CONTENT_TYPE, Problem
+from deploy.http.status import Post, Readiness, SystemStatus
+from streaming.events import ChatMessage
+from streaming.metrics import FRESHNESS_S
+
+READING = "still reading room states and profiles"
+COVER_MS = 400  # from a chat line to the receipt that covers it
+TITLES = (
+    "Silent Peak, blind run: no map, no hints, day 3",
+    "Late night lo-fi and a kettle that will not boil",
+    "Ranked until I lose twice",
+    "Restoring a 1974 reel-to-reel, motor today",
+    "Desafio: cozinhar com 3 ingredientes",
+    "Ночной поезд: кабина машиниста",
+    "Marathon: all cups, all shortcuts, no sleep",
+    "Drawing what chat says, badly",
+    "Tide tables and small boats: harbour cam",
+    "Chess, but the audience votes",
+)
+CATEGORIES = ("Just Chatting", "Silent Peak", "Music", "Chess", "Makers & Crafting", "Kart Legends")
+LANGUAGES = ("en", "pt-BR", "ja", "de", "")
+TERMS = ("visited", "category", "language", "arrivals", "trending", "content", "rising", "crowd", "fresh")
+REASONS = (
+    ("visited", "you visited {} before"),
+    ("similar", "similar to {}, where you were"),
+    ("category", "you watch Silent Peak"),
+    ("trending", "trending now"),
+    ("new", "just started"),
+)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass
+class Stage:
+    """What the API is to answer. A test changes it while the server runs."""
+
+    rooms: int = 40
+    titles: dict[int, str] = field(default_factory=dict)  # by the room's number
+    takes_chat: bool = True
+    refusal: str = ""  # why chat is not taken all the same
+    up: bool = True
+    learned: bool = False  # whether a learned version answers, whose terms do not add up
+    dead_rooms: int = 0
+    chat: list[ChatMessage] = field(default_factory=list)
+    asked: Counter[str] = field(default_factory=Counter)
+    began_s: float = field(default_factory=time.monotonic)
+
+    def room(self, number: int) -> Room:
+        draw = random.Random(number)
+        swing = random.Random(number * 1_000 + int(time.monotonic() - self.began_s) // 3)
+        name = f"room-{number:04d}"
+        heard_ms = now_ms() - 300 - draw.randrange(4_000)
+        lines = [one.at_ms for one in self.chat if one.room == name and now_ms() - one.at_ms > COVER_MS]
+        segment_end_ms = 0 if number % 11 == 10 else max(heard_ms, *lines) if lines else heard_ms
+        return Room(
+            room=name,
+            streamer=f"{draw.choice(('mango', 'velvet', 'quiet'))}{draw.choice(('fox', 'ninja', 'otter'))}{number}",
+            title=self.titles.get(number, TITLES[number % len(TITLES)]),
+            category=CATEGORIES[number % len(CATEGORIES)],
+            language=LANGUAGES[number % len(LANGUAGES)],
+            tags=(),
+            mature=number % 17 == 16,
+            started_at_ms=now_ms() - 60_000 * (1 + draw.randrange(200)),
+            audience=max(1, 4_000 // (number + 1)),
+            chat_per_minute=max(0, 240 // (number + 1) + swing.randrange(-9, 30)),
+            receipt=Receipt(
+                segment_end_ms=segment_end_ms,
+                servable_ms=max(heard_ms + 260, segment_end_ms + 90),
+                age_ms=now_ms() - (segment_end_ms or heard_ms),
+                encoder_version="all-MiniLM-L6-v2-fp32",
+                model_version="m1795366627" if self.learned else "v0",
+            ),
+        )
+
+    def listed(self, limit: int) -> list[Room]:
+        return [self.room(number) for number in range(min(limit, self.rooms))]
+
+    def answer(self, query: Query) -> Answer:
+        draw = random.Random(query.viewer)
+        numbers = list(range(min(self.rooms, 60)))
+        draw.shuffle(numbers)
+        written = {line.room for line in self.chat if now_ms() - line.at_ms > COVER_MS}
+        numbers.sort(key=lambda number: f"room-{number:04d}" not in written)  # what is written of comes first
+        chosen = [number for number in numbers if f"room-{number:04d}" not in query.exclude][: query.limit]
+        items = [
+            self._item(self.room(number), place, draw, explain=query.explain) for place, number in enumerate(chosen)
+        ]
+        known = query.viewer.startswith("v")
+        return Answer(
+            request="r",
+            viewer=query.viewer,
+            known=known,
+            model_version="m1795366627" if self.learned else "v0",
+            generated_at_ms=now_ms(),
+            live_rooms=self.rooms,
+            rooms=items,
+        )
+
+    def _item(self, room: Room, place: int, draw: random.Random, *, explain: bool) -> Item:
+        terms = {name: round(draw.random() * 3 / (1 + at + place / 4), 3) for at, name in enumerate(TERMS)}
+        score = sum(terms.values())
+        if self.learned:
+            terms, score = {"enter": 0.31, "stay": 0.62, "interact": 0.05, "dot": 0.4, "gate": 0.8}, 0.31 - place / 100
+        source, reason = REASONS[place % len(REASONS)]
+        shown = msgspec.structs.asdict(room)
+        why = {"terms": terms} if explain else {}
+        return Item(**shown, score=score, source=source, reason=reason.format(room.streamer), **why)  # type: ignore[arg-type]
+
+    def readiness(self) -> Readiness:
+        reading: dict[str, Any] = {} if self.up else {"state": "reading", "reason": READING}
+        lag = {"room-states": 0}
+        return Readiness(**{"reason": "", **reading}, ready=self.up, lag=lag, contact_age_s=0.1, live_rooms=self.rooms)
+
+    def status(self) -> SystemStatus:
+        replica = {**msgspec.to_builtins(self.readiness()), "model_refused": ""}
+        worker = {"partitions": [0, 1, 2, 3], "lag": {"chat": 12, "rooms": 0}, "records_per_s": 84.0, "troubles": []}
+        details: Sequence[tuple[str, dict[str, Any]]] = (
+            ("encoder", {"version": "all-MiniLM-L6-v2-fp32", "texts_per_s": 52.0}),
+            ("profile-worker", {**worker, "lag": {"viewer-events": 3}}),
+            ("recommender", replica),
+            ("recommender", replica),
+            ("room-worker", worker),
+        )
+        ranks: Counter[str] = Counter()
+        posts = []
+        for name, detail in details:
+            post = Post(
+                name=name,
+                rank=ranks[name],
+                pid=4_100 + len(posts),
+                node="127.0.0.1",
+                at_ms=now_ms() - 400,
+                detail=detail,
+            )
+            posts.append(post)
+            ranks[name] += 1
+        return SystemStatus(at_ms=now_ms(), processes=posts)
+
+    def metrics(self) -> str:
+        passed_s = time.monotonic() - self.began_s
+        seen = int(passed_s * 20) + 200
+        swing = random.Random(int(passed_s) // 2)
+        lines = ["# TYPE tidecast_freshness_seconds histogram"]
+        for bound in FRESHNESS_S:
+            share = min(1.0, (bound / (1.1 + 0.2 * swing.random())) ** 0.9)
+            lines.append(f'tidecast_freshness_seconds_bucket{{le="{bound}",stage="total"}} {seen * share:.0f}')
+        lines.append(f'tidecast_freshness_seconds_bucket{{le="+Inf",stage="total"}} {seen}')
+        lines += ["# TYPE tidecast_encode_seconds histogram", f"tidecast_encode_seconds_sum {passed_s * 0.41:.3f}"]
+        counters = {
+            "texts_encoded": passed_s * 17,
+            "dead_rooms_returned": self.dead_rooms,
+            "records_read": 90 * passed_s,
+        }
+        for name, value in counters.items():
+            lines += [f"# TYPE tidecast_{name}_total counter", f"tidecast_{name}_total {value:.0f}"]
+        lines += ["# TYPE tidecast_requests_total counter"]
+        lines += [f'tidecast_requests_total{{route="/v1/recommend",status="200"}} {passed_s * 20:.0f}']
+        lines += ["# TYPE tidecast_encoder_backlog gauge", f"tidecast_encoder_backlog {swing.randrange(4)}"]
+        return "\n".join(lines) + "\n"
+
+
+class FakeApi:
+    """The two ports, on free ones unless `port` says where. A context manager."""
+
+    def __init__(self, stage: Stage, port: int = 0) -> None:
+        self.stage = stage
+        self._servers = [ThreadingHTTPServer(("127.0.0.1", at), _handler(stage)) for at in (port, port and port + 1)]
+        self.url, self.admin_url = (f"http://127.0.0.1:{server.server_port}" for server in self._servers)
+
+    def __enter__(self) -> FakeApi:
+        for server in self._servers:
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+
+
+def _handler(stage: Stage) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            limit = int(parse_qs(parts.query).get("limit", ["20"])[0])
+            match parts.path.split("/")[1:]:
+                case ["v1", "rooms"]:
+                    self._give("/v1/rooms", stage.listed(limit))
+                case ["v1", "rooms", room]:
+                    number = int(room.removeprefix("room-")) if room.removeprefix("room-").isdigit() else 10**9
+                    found = stage.room(number) if number < stage.rooms else None
+                    self._give("/v1/rooms/{room}", found, 200 if found else 404, f"room {room} is not live")
+                case ["v1", "rooms", _, "similar"]:
+                    self._give("/v1/rooms/{room}/similar", stage.answer(Query(viewer="x", limit=limit)).rooms)
+                case ["readyz"]:
+                    self._give("/readyz", stage.readiness(), 200 if stage.up else 503)
+                case ["v1", "status"]:
+                    self._give("/v1/status", stage.status())
+                case ["metrics"]:
+                    self._give("/metrics", stage.metrics().encode())
+                case ["openapi.json"]:
+                    paths = ["/v1/rooms", "/v1/recommend", *(["/v1/chat"] if stage.takes_chat else [])]
+                    self._give("/openapi.json", {"openapi": "3.1.0", "paths": {path: {} for path in paths}})
+                case _:
+                    self._give(parts.path, None, 404, "no such path")
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if self.path == "/v1/recommend":
+                self._give(self.path, stage.answer(msgspec.json.decode(body, type=Query)))
+            elif self.path == "/v1/chat" and stage.refusal:
+                self._give(self.path, None, 403, stage.refusal)
+            elif self.path == "/v1/chat" and stage.takes_chat:
+                lines = msgspec.json.decode(body, type=list[ChatMessage])
+                stage.chat += lines
+                self._give(self.path, {"accepted": len(lines), "refused": 0, "verdicts": []})
+            else:
+                self._give(self.path, None, 404, "no such path")
+
+        def _give(self, route: str, value: object, status: int = 200, wrong: str = "") -> None:
+            stage.asked[route] += 1
+            kind = "application/json"
+            if not stage.up and route != "/readyz":
+                status, wrong = 503, READING
+            if status != 200 and route != "/readyz":
+                kind, value = CONTENT_TYPE, Problem(type="/docs#problems", title="", status=status, detail=wrong)
+            body = value if isinstance(value, bytes) else msgspec.json.encode(value)
+            self.send_response(status)
+            self.send_header("content-type", kind)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    return Handler
+
+
+if __name__ == "__main__":
+    with FakeApi(Stage(rooms=int(sys.argv[2]) if len(sys.argv) > 2 else 60), int(sys.argv[1])):
+        threading.Event().wait()

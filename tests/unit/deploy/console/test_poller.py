@@ -1,0 +1,173 @@
+"""Tests of deploy.console.poller: one question for all tabs, and none while nobody looks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from actors.recommend.schema import Query
+from deploy.console.poller import STATE_EVERY_S, Needs, Poller, key, listed
+from streaming.clock import ManualClock
+from tests.unit.deploy.console.console_world import MemoryApi, Tab, as_api
+
+BOB = Query(viewer="bob")
+
+
+def polled(api: MemoryApi, scene: Callable[[Poller, ManualClock], Awaitable[None]]) -> Poller:
+    """A poller at work while a scene is played."""
+    clock = ManualClock()
+    made: list[Poller] = []
+
+    async def main() -> None:
+        poller = Poller(as_api(api), clock)
+        made.append(poller)
+        task = asyncio.create_task(poller.run())
+        await scene(poller, clock)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    return made[0]
+
+
+async def rounds(poller: Poller, count: int) -> None:
+    """Lets so many further rounds happen, at once."""
+    until = poller.rounds + count
+    while poller.rounds < until:
+        poller.wake()
+        await asyncio.sleep(0)
+    for _ in range(20):  # its answers arrive, and are shown
+        await asyncio.sleep(0)
+
+
+def test_ten_tabs_ask_as_often_as_one() -> None:
+    api = MemoryApi(lists={"bob": ["r1"]})
+    tabs = [Tab(Needs(rooms=True, queries=(BOB,))) for _ in range(10)]
+
+    async def scene(poller: Poller, _clock: ManualClock) -> None:
+        for tab in tabs:
+            poller.watch(tab)
+        await rounds(poller, 3)
+
+    poller = polled(api, scene)
+    assert api.asked["rooms"] == api.asked["list bob"] == api.asked["readiness"] == poller.rounds
+    assert all(tab.shown[-1].answers[key(BOB)].rooms[0].room == "r1" for tab in tabs)
+
+
+def test_each_tab_has_the_lists_that_it_shows() -> None:
+    api = MemoryApi(lists={"bob": ["r1"], "ann": ["r2"]})
+    ann = Query(viewer="ann", exclude=["r9"])
+    one, other = Tab(Needs(queries=(BOB,))), Tab(Needs(queries=(ann,)))
+
+    async def scene(poller: Poller, _clock: ManualClock) -> None:
+        poller.watch(one)
+        poller.watch(other)
+        await rounds(poller, 1)
+
+    polled(api, scene)
+    assert one.shown[-1].answers[key(BOB)].rooms[0].room == "r1"
+    assert other.shown[-1].answers[key(ann)].rooms[0].room == "r2"
+
+
+def test_nobody_who_looks_is_nothing_asked() -> None:
+    api = MemoryApi()
+    hidden, closed = Tab(Needs(rooms=True), looks=False), Tab(Needs(rooms=True), gone=True)
+
+    async def scene(poller: Poller, _clock: ManualClock) -> None:
+        poller.watch(hidden)
+        poller.watch(closed)
+        for _ in range(20):
+            poller.wake()
+            await asyncio.sleep(0)
+        assert not api.asked
+        hidden.looks = True
+        await rounds(poller, 1)
+
+    polled(api, scene)
+    assert api.asked["rooms"]
+    assert hidden.shown
+    assert not closed.shown
+
+
+def test_only_what_is_shown_is_asked_for() -> None:
+    api = MemoryApi()
+
+    async def scene(poller: Poller, _clock: ManualClock) -> None:
+        poller.watch(Tab(Needs(queries=(BOB,))))
+        await rounds(poller, 1)
+
+    polled(api, scene)
+    assert set(api.asked) == {"readiness", "chat_refusal", "list bob"}
+
+
+def test_state_is_asked_for_less_often_and_at_once_where_somebody_comes() -> None:
+    api = MemoryApi()
+
+    async def scene(poller: Poller, clock: ManualClock) -> None:
+        poller.watch(Tab(Needs(state=True)))
+        await rounds(poller, 1)
+        asked = api.asked["status"]
+        assert asked >= 1
+        clock.advance(int(STATE_EVERY_S * 1000))
+        await rounds(poller, 1)
+        assert api.asked["status"] > asked
+
+    polled(api, scene)
+    assert api.asked["status"] == api.asked["metrics"]
+
+
+def test_an_answer_stays_while_the_system_is_away_and_the_reason_is_said() -> None:
+    api = MemoryApi()
+    tab = Tab(Needs(rooms=True, queries=(BOB,)))
+
+    async def scene(poller: Poller, _clock: ManualClock) -> None:
+        poller.watch(tab)
+        await rounds(poller, 1)
+        api.down = "nothing answers"
+        await rounds(poller, 1)
+        gone = tab.shown[-1]
+        assert gone.rooms, "what was known stays"
+        assert gone.failures["rooms"] == gone.failures[listed(BOB)] == "nothing answers"
+        assert gone.chat_refusal is None, "what comes back may be another version"
+        api.down = ""
+        await rounds(poller, 1)
+
+    polled(api, scene)
+    assert tab.shown[-1].failures == {}
+    assert tab.shown[-1].chat_refusal == ""
+    assert api.asked["chat_refusal"] >= 2
+
+
+def test_an_error_of_one_page_takes_nothing_from_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    broken, well = Tab(Needs(), fails=True), Tab(Needs())
+
+    async def scene(poller: Poller, _clock: ManualClock) -> None:
+        poller.watch(broken)
+        poller.watch(well)
+        await rounds(poller, 2)
+
+    polled(MemoryApi(), scene)
+    assert len(well.shown) >= 2
+    assert "a page could not be drawn" in caplog.text
+
+
+def test_a_bug_while_asking_stops_no_clock(caplog: pytest.LogCaptureFixture) -> None:
+    api, tab = MemoryApi(), Tab(Needs(rooms=True))
+
+    def on_ask(what: str) -> None:
+        if what == "rooms" and api.asked["rooms"] == 1:
+            raise ZeroDivisionError("a bug")
+
+    api.on_ask = on_ask
+
+    async def scene(poller: Poller, _clock: ManualClock) -> None:
+        poller.watch(tab)
+        await rounds(poller, 2)
+
+    polled(api, scene)
+    assert tab.shown[-1].rooms
+    assert "the system could not be asked" in caplog.text
