@@ -20,7 +20,6 @@ from streaming.events import ChatMessage
 
 T = TypeVar("T")
 
-EMPTY: Sequence[Any] = (None, False, "", [], {})
 THREADS = 4  # requests at once: the poller's, and those of people who click
 TIMEOUT_S = 3.0
 CHAT_PATH = "/v1/chat"
@@ -102,12 +101,18 @@ def as_curl(url: str, body: Any = None) -> str:
     """A request as a line for a shell. body: sent as JSON by POST; None: a GET."""
     words: Sequence[str] = ["curl", "-s", url]
     if body is not None:
-        words = [*words, "-d", msgspec.json.encode(_without_defaults(msgspec.to_builtins(body))).decode()]
+        words = [*words, "-d", msgspec.json.encode(_without_defaults(body)).decode()]
     return shlex.join(words)
 
 
 def _without_defaults(value: Any) -> Any:
-    """A request without what says nothing: fields that are null, false, "" or empty."""
-    if isinstance(value, dict):
-        return {name: said for name, one in value.items() if (said := _without_defaults(one)) not in EMPTY}
-    return [_without_defaults(one) for one in value] if isinstance(value, list) else value
+    """A request without what is so anyway: fields that have their default."""
+    if isinstance(value, msgspec.Struct):
+        fields = msgspec.structs.fields(type(value))
+        said = {field.encode_name: (getattr(value, field.name), _default_of(field)) for field in fields}
+        return {name: _without_defaults(one) for name, (one, default) in said.items() if one != default}
+    return msgspec.to_builtins(value)
+
+
+def _default_of(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default

@@ -147,7 +147,7 @@ class _Door:
             raise NotUp(wrong.detail)
         if status == http.client.NOT_FOUND:
             raise UnknownViewer(wrong.detail) if wrong.field == "viewer" else UnknownRoom(wrong.detail)
-        if status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
+        if wrong.field == "authorization":
             raise NoAccess(f"{wrong.detail}. This command sends the key in http.token (TIDECAST_HTTP__TOKEN)")
         raise RequestError(wrong.detail, field=wrong.field or "", allowed=wrong.allowed or "")
 

@@ -34,7 +34,7 @@ DESCRIPTION = (
 KEY_HEADER = Header(
     "Idempotency-Key",
     "names this request: sent again with the same records, it is answered as before and nothing is written twice",
-    {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
+    {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     "8e03978e-40d5-43dd-bc93-6894a57f9324",
 )
 ERRORS = (
