@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from actors.recommend.recommender import Query, Recommender
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
 from actors.state.table_reader import Tables
 from streaming.clock import ManualClock
-from streaming.events import RoomId, RoomState, StreamerHabit, StreamerId, ViewerId, ViewerProfile, Visit
+from streaming.events import RoomId, RoomState, StreamerHabit, StreamerId, ViewerId, ViewerProfile, ViewerRule, Visit
 from streaming.log.codec import encode
 from streaming.log.log import Batch, Partition
 from streaming.log.memory_record import MemoryRecord
@@ -63,7 +64,7 @@ class Replica:
         }  # fmt: skip
         return RoomState(**(fields | changes))
 
-    def viewer(self, viewer: str, *rooms: str, now_in: str | None = None) -> None:
+    def viewer(self, viewer: str, *rooms: str, now_in: str | None = None, rules: Sequence[ViewerRule] = ()) -> None:
         """A profile of a viewer who watched these rooms for ten minutes each, the last one last."""
         now_ms = self.clock.now_ms()
         visits = tuple(
@@ -77,7 +78,7 @@ class Replica:
         profile = ViewerProfile(
             viewer=ViewerId(viewer), visits=visits, habits=habits, room=RoomId(now_in) if now_in else None,
             total_visits=len(visits), total_events=9, first_at_ms=0, last_at_ms=now_ms, recent_events=(),
-            appended_ms=now_ms,
+            appended_ms=now_ms, rules=tuple(rules),
         )  # fmt: skip
         self.send(VIEWER_PROFILES, viewer, encode(profile))
 

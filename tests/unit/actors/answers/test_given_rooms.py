@@ -11,7 +11,7 @@ from actors.answers.given_rooms import GivenRooms
 from actors.recommend.schema import MAX_LIMIT, Item, Query, RankAnswer, RankQuery
 from actors.requests.filters import Filters
 from actors.settings import RecommendConfig
-from streaming.events import ActivityBucket
+from streaming.events import ActivityBucket, ViewerRule
 from tests.unit.actors.fake_version import Broken, FakeVersion
 from tests.unit.actors.recommend.test_lists import put_live
 from tests.unit.actors.replica import AXES, Replica, axis
@@ -109,6 +109,21 @@ def test_rooms_that_are_not_live_are_named_and_never_scored() -> None:
     assert [item.room for item in answer.rooms] in (["r1", "r2"], ["r2", "r1"])
     assert answer.not_live == ["nobody", "r7"]
     assert rank(replica, ["r7"]).rooms == []
+
+
+@pytest.mark.parametrize("version", ["v0", "fake"])
+def test_what_the_viewers_own_rules_forbid_is_named_and_never_scored(version: str) -> None:
+    replica = platform(version)
+    now_ms = replica.clock.now_ms()
+    rules = [
+        ViewerRule("hide", "r1", now_ms, True, "r1"),
+        ViewerRule("block", "streamer of r2", now_ms, True, "r2"),
+    ]
+    replica.viewer("streamer of r3", "r5", rules=rules)
+    answer = rank(replica, ["r1", "r2", "r3", "r4", "nobody"], "streamer of r3")
+    assert [item.room for item in answer.rooms] == ["r4"]
+    assert (answer.never_shown, answer.not_live) == (["r1", "r2", "r3"], ["nobody"])
+    assert {item.room for item in rank(replica, ["r1", "r2", "r3"]).rooms} == {"r1", "r2", "r3"}
 
 
 def test_a_reason_is_what_a_recommendation_says_even_of_a_single_room() -> None:

@@ -100,6 +100,19 @@ def test_where_reading_is_open_nobody_may_write() -> None:
     assert metrics.value("requests_without_access_total", reason="no_keys") == 2
 
 
+def test_a_request_key_of_one_caller_is_not_that_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    write_entries(path, {"a": entry("a", "ingest"), "b": entry("b", "ingest")})
+    call = Caller(access=Access(KeyRing(path), MemoryMetrics()))
+    chat = b'{"type":"chat","room":"r","viewer":"v","text":"%b","at_ms":1700000000000}'
+    for key, text in (("a", b"one"), ("b", b"two")):
+        headers = {**JSON, "x-api-key": key, "idempotency-key": "same"}
+        got = call("POST", "/v1/chat", chat % text, headers)
+        assert (got.status, "idempotency-replayed" in got.headers) == (200, False)
+    assert call("POST", "/v1/chat", chat % b"two", {**JSON, "x-api-key": "a", "idempotency-key": "same"}).status == 409
+    assert call("POST", "/v1/chat", chat % b"x", JSON).status == 401
+
+
 def test_the_document_says_that_a_key_is_needed(tmp_path: Path) -> None:
     described = caller(tmp_path)("GET", "/openapi.json").json
     assert described["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
