@@ -49,6 +49,7 @@ class KubernetesConfig(Section):
     storage_class: str = ""  # of all volumes; "": the cluster's default
     # a volume at /var/lib/tidecast for archive and registry, where there is one node and no object store; "" for none
     store_volume: str = ""
+    console: bool = True  # a pod with the console, for who may `kubectl port-forward`
     monitoring: bool = True  # PodMonitor, PrometheusRule and dashboard; needs the Prometheus operator
     callers: tuple[str, ...] = ("ingress-nginx",)  # namespaces whose pods may ask for recommendations
     producers: tuple[str, ...] = ()  # namespaces whose pods may reach Strimzi's Kafka, beside this one

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from deploy.k8s.installation import CONFIG_FILE, Installation
 from deploy.k8s.manifest import Manifest, manifest
 
-ACCOUNTS = ("head", "worker", "trainer", "gcs")
+ACCOUNTS = ("head", "worker", "trainer", "gcs", "console")
 
 
 def namespace(here: Installation) -> Manifest:

@@ -46,8 +46,12 @@ def network_policies(here: Installation) -> Iterator[Manifest]:
     yield _policy(here, "gcs", _pods(here, "gcs"), ingress=[_from([_component(here, "head")], GCS_PORT)])
     callers = [in_namespace(name) for name in config.callers]
     monitoring = [_from([in_namespace(config.monitoring_namespace)], http.admin)] if config.monitoring else []
-    ingress = [*([_from(callers, http.port)] if callers else []), *monitoring]
+    pages = [_from([_component(here, "console")], http.port, http.admin)] if config.console else []
+    ingress = [*([_from(callers, http.port)] if callers else []), *monitoring, *pages]
     yield _policy(here, "serving", _pods(here, "serving"), ingress=ingress, egress=[*_kafka(here), *_store(here)])
+    if config.console:
+        asks = [_to([_component(here, "serving")], http.port, http.admin)]
+        yield _policy(here, "console", _pods(here, "console"), egress=asks)
     if monitoring:
         yield _policy(here, "encoder", _pods(here, "encoder"), ingress=monitoring)
     if config.train_schedule:

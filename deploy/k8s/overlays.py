@@ -14,6 +14,7 @@ from typing import Any
 from deploy.config.key import ENV_PREFIX, ENV_SEPARATOR
 from deploy.config.settings import known_keys, load
 from deploy.k8s.accounts import accounts, budgets, claims, namespace, service, settings
+from deploy.k8s.console import console
 from deploy.k8s.dashboard import dashboard
 from deploy.k8s.gcs_store import gcs_store
 from deploy.k8s.installation import CONFIG_FILE, Installation, installation
@@ -76,6 +77,8 @@ def files(here: Installation) -> Files:
     made["rayservice"] = [ray_service(here)]
     made["service"] = [service(here)]
     made["budgets"] = list(budgets(here))
+    if config.console:
+        made["console"] = list(console(here))
     if config.train_schedule:
         made["training"] = [training_job(here), rollback_job(here)]
     if config.monitoring:
@@ -93,6 +96,8 @@ def user_secrets(here: Installation) -> Mapping[str, str]:
     wanted = {here.named("gcs"): "password: of the Valkey in which Ray's head keeps what it knows"}
     if here.settings.http.keys_file:
         wanted[here.named("keys")] = "keys.toml: the API keys that `tidecast keys create NAME --file keys.toml` writes"
+    if here.settings.http.keys_file and here.config.console:
+        wanted[here.named("console")] = "token: an API key with which the console asks; it shows nothing without one"
     if not here.config.store_volume:
         wanted[here.named("store")] = "AWS_ACCESS_KEY_ID and so on, as environment; not needed with workload identity"
     if here.config.pull_secret:

@@ -16,6 +16,7 @@ from tests.unit.deploy.k8s.made import made, the
 
 SCHEMAS = Path(__file__).resolve().parents[2].parent / "shared" / "crds" / "jsonschema"
 OURS_ALONE = {"Namespace", "ServiceAccount", "NetworkPolicy", "ConfigMap", "PersistentVolumeClaim", "Service"} | {
+    "Deployment",
     "StatefulSet",
     "CronJob",
     "PodDisruptionBudget",

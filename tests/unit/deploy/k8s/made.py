@@ -44,5 +44,5 @@ def pod_templates(overlay: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "trainer", job["spec"]["jobTemplate"]["rayClusterSpec"]["headGroupSpec"]["template"]
     for one in of_kind(overlay, "CronJob"):
         yield one["metadata"]["name"], one["spec"]["jobTemplate"]["spec"]["template"]
-    for one in of_kind(overlay, "StatefulSet"):
+    for one in (*of_kind(overlay, "StatefulSet"), *of_kind(overlay, "Deployment")):
         yield one["metadata"]["name"], one["spec"]["template"]
