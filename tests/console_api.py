@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
+from msgspec import UNSET
 
 from actors.recommend.schema import Answer, Item, Query, Receipt, Room
 from deploy.http.problem import CONTENT_TYPE, Problem
@@ -62,6 +63,7 @@ class Stage:
     titles: dict[int, str] = field(default_factory=dict)  # by the room's number
     takes_chat: bool = True
     refusal: str = ""  # why chat is not taken all the same
+    key_refused: bool = False  # whether that is because of the caller's key
     up: bool = True
     learned: bool = False  # whether a learned version answers, whose terms do not add up
     dead_rooms: int = 0
@@ -251,7 +253,9 @@ def _handler(stage: Stage) -> type[BaseHTTPRequestHandler]:
             if not stage.up and route != "/readyz":
                 status, wrong = 503, READING
             if status != 200 and route != "/readyz":
-                kind, value = CONTENT_TYPE, Problem(type="/docs#problems", title="", status=status, detail=wrong)
+                field = "authorization" if stage.key_refused and status == 403 else UNSET
+                kind = CONTENT_TYPE
+                value = Problem(type="/docs#problems", title="", status=status, detail=wrong, field=field)
             body = value if isinstance(value, bytes) else msgspec.json.encode(value)
             self.send_response(status)
             self.send_header("content-type", kind)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from actors.recommend.schema import MAX_LIMIT, Answer, Item, Query, Room
-from deploy.http.client import Client
+from deploy.http.client import Client, NoAccess
 from deploy.http.prometheus_text import Exposition, parse
 from deploy.http.status import Readiness, SystemStatus
 from streaming.errors import RequestError
@@ -77,7 +77,7 @@ class Api:
                 return NO_CHAT
             try:
                 client.write_chat([])
-            except RequestError as err:
+            except (RequestError, NoAccess) as err:  # the console's key may not write
                 return str(err)
             return ""
 
