@@ -56,9 +56,8 @@ def test_an_unknown_field_is_refused(cluster: Cluster, namespace: str, tmp_path:
 def test_images_are_replaced_in_rays_kinds_too(overlay: str, tmp_path: Path) -> None:
     text = in_namespace(FOLDER / "overlays" / overlay, tmp_path / "own", "elsewhere")
     assert "image: tidecast:0.1.0" not in text
-    assert (
-        text.count("image: registry.example.com/tidecast:9") == 7
-    )  # head, serving and rollback with what prepares them, autoscaler
+    # head, serving and rollback with what prepares them, autoscaler, console
+    assert text.count("image: registry.example.com/tidecast:9") == 8
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
