@@ -15,12 +15,17 @@ from streaming.ports import free_port
 PATIENCE_S = 30.0
 
 
+def server_of(application: Any, port: int) -> uvicorn.Server:
+    """A server that is not started yet."""
+    config = uvicorn.Config(application, port=port, log_level="critical", lifespan="off", loop="asyncio", ws="none")
+    return uvicorn.Server(config)
+
+
 @contextlib.contextmanager
 def served(application: Any) -> Iterator[int]:
     """Serves the application in a thread; gives the port."""
     port = free_port()
-    config = uvicorn.Config(application, port=port, log_level="critical", lifespan="off", loop="asyncio", ws="none")
-    server = uvicorn.Server(config)
+    server = server_of(application, port)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + PATIENCE_S

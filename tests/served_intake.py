@@ -5,13 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import uvicorn
 
 from actors.intake.intake import Intake
 from actors.settings import IntakeConfig
@@ -22,7 +18,7 @@ from deploy.http.routes.intake import intake_routes
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
 from streaming.metrics import Metrics
-from streaming.ports import free_port
+from tests import served_api
 
 PATIENCE_S = 30.0
 MAX_BODY_BYTES = 2_097_152
@@ -37,30 +33,20 @@ class Answer:
     json: Any
 
 
-def server_of(log: KafkaLog, config: IntakeConfig, metrics: Metrics, port: int) -> tuple[uvicorn.Server, Intake]:
-    """A server that is not started yet."""
-    intake = Intake(log, config, SystemClock(), metrics)
+def api_of(intake: Intake, config: IntakeConfig, metrics: Metrics) -> Api:
+    """The application with the routes that take records, and a probe."""
     probe = Route("GET", "/healthz", lambda _: Response(b'{"status":"up"}'), Operation("health", "It is up", None))
-    api = Api([*intake_routes(intake, config, "127.0.0.1"), probe], MAX_BODY_BYTES, metrics)
-    return uvicorn.Server(uvicorn.Config(api, port=port, log_level="critical", lifespan="off", ws="none")), intake
+    return Api([*intake_routes(intake, config, "127.0.0.1"), probe], MAX_BODY_BYTES, metrics)
 
 
 @contextlib.contextmanager
 def served(log: KafkaLog, config: IntakeConfig, metrics: Metrics) -> Iterator[int]:
     """A server in a thread of this process. Yields its port."""
-    port = free_port()
-    server, intake = server_of(log, config, metrics, port)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not server.started:
-        assert time.monotonic() < deadline_s, "the server does not start"
-        time.sleep(0.01)
+    intake = Intake(log, config, SystemClock(), metrics)
     try:
-        yield port
+        with served_api.served(api_of(intake, config, metrics)) as port:
+            yield port
     finally:
-        server.should_exit = True
-        thread.join(PATIENCE_S)
         intake.stop(PATIENCE_S)
 
 

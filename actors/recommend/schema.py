@@ -95,8 +95,8 @@ class Item(Room, frozen=True, kw_only=True):
     terms: dict[str, float] | UnsetType = UNSET
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """Rooms in order, best first."""
+class AnswerHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What every answer for a viewer begins with."""
 
     request: str
     viewer: str
@@ -104,19 +104,18 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
     generated_at_ms: int
     live_rooms: int
+
+
+class Answer(AnswerHead, frozen=True, kw_only=True):
+    """Rooms in order, best first."""
+
     cursor: str | UnsetType | None = UNSET  # for the next page, null after the last; where pages were asked for
     rooms: list[Item]
 
 
-class RankAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class RankAnswer(AnswerHead, frozen=True, kw_only=True):
     """The given rooms in order, best first: every live one, mature or not. `not_live`: the others, as given."""
 
-    request: str
-    viewer: str
-    known: bool  # whether the viewer's profile was at hand; without it this is a cold-start viewer
-    model_version: str
-    generated_at_ms: int
-    live_rooms: int
     never_shown: list[str]  # of the given rooms, those that the viewer's own rules forbid
     not_live: list[str]
     rooms: list[Item]

@@ -23,6 +23,7 @@ from streaming.events import ViewerErased
 from streaming.log.codec import Decoder
 from streaming.log.topics import CHAT, IMPRESSIONS, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.time_unit import in_ms
+from streaming.viewer.presence import presence_of
 
 HOLDING: Final = (VIEWER_EVENTS, CHAT, IMPRESSIONS, VIEWER_PROFILES)  # topics whose records name a viewer
 WORD: Final = "erased"  # what an erasure's value holds; the few others that do are decoded too
@@ -52,23 +53,8 @@ class _Impression(msgspec.Struct, array_like=True):
     at_ms: int
 
 
-class _Profile(msgspec.Struct, array_like=True):
-    v: int
-    viewer: str
-    visits: msgspec.Raw
-    habits: msgspec.Raw
-    room: str | None
-    total_visits: int
-    total_events: int
-    first_at_ms: int
-    last_at_ms: int
-    recent_events: msgspec.Raw
-    appended_ms: int
-
-
 _NAMED: Final = msgspec.json.Decoder(_Named)
 _IMPRESSION: Final = msgspec.msgpack.Decoder(_Impression)
-_PROFILE: Final = msgspec.msgpack.Decoder(_Profile)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +107,7 @@ class ErasedViewers:
             elif topic == IMPRESSIONS:
                 at_ms = _IMPRESSION.decode(value).at_ms
             else:  # a worker that was behind has published it later
-                appended_ms = _PROFILE.decode(value).appended_ms
+                appended_ms = presence_of(value).appended_ms
         except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
             pass  # nobody can read it, but its key says whose it is
         return self.cover(viewer, at_ms, appended_ms)

@@ -99,10 +99,13 @@ def events(count: int) -> list[tuple[bytes, bytes]]:
 
 def serve(bootstrap_servers: str, port: int) -> None:
     """Runs the server until it is killed."""
-    from tests.served_intake import server_of  # noqa: PLC0415  uvicorn, in the server's process alone
+    from actors.intake.intake import Intake  # noqa: PLC0415  in the server's process alone
+    from tests.served_api import server_of  # noqa: PLC0415
+    from tests.served_intake import api_of  # noqa: PLC0415
 
-    log = KafkaLog(KafkaConfig(bootstrap_servers=bootstrap_servers))
-    server_of(log, IntakeConfig(), PrometheusMetrics(), port)[0].run()
+    config, metrics = IntakeConfig(), PrometheusMetrics()
+    intake = Intake(KafkaLog(KafkaConfig(bootstrap_servers=bootstrap_servers)), config, SystemClock(), metrics)
+    server_of(api_of(intake, config, metrics), port).run()
 
 
 def bodies(values: Sequence[bytes], way: Way) -> list[bytes]:
