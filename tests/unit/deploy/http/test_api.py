@@ -83,8 +83,12 @@ def test_a_whole_number_with_a_decimal_point_is_an_integer_as_in_json_schema(cal
 
 def test_a_body_nested_deeper_than_the_stack_is_a_problem() -> None:
     call = Caller(max_body_bytes=2_000_000)
-    got = call("POST", "/v1/recommend", b'{"viewer":"v","filters":' + b'{"mature":' * 150_000)
-    assert (got.status, got.headers["content-type"]) == (400, CONTENT_TYPE)
+    for path, body in (
+        ("/v1/recommend", b'{"viewer":"v","filters":' + b'{"mature":' * 150_000),
+        ("/v1/recommend:batch", b'{"queries":[' + b"[" * 300_000),
+    ):
+        got = call("POST", path, body)
+        assert (got.status, got.headers["content-type"]) == (400, CONTENT_TYPE)
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read_whole(call: Caller) -> None:
