@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 
-from deploy.local.ray_driver import PROGRESS, Order
+from deploy.local.ray_driver import DONE, PROGRESS, Order
 from deploy.ray.haproxy_home import ClusterError
 from streaming.patience import Patience
+
+log = logging.getLogger(__name__)
 
 GO = b"go\n"
 ASK_EVERY_S = 0.2
 TAIL = 4_000  # bytes of what the driver has said last
+MOST_SAID = 2_000  # characters of it in an error
 
 
 class Launcher:
@@ -44,6 +49,7 @@ class Launcher:
     def finish(self, timeout_s: float, progress: Callable[[str], None] = lambda _: None) -> None:
         """Lets the driver go on and waits for its end. Raises ClusterError: it fails, or stands still for longer.
 
+        A driver that has carried out its order and then dies, in the end of Ray's own threads, has not failed.
         timeout_s: without progress, on a free machine; it grows with how busy this one is. progress: receives each
         step of the driver in words.
         """
@@ -61,10 +67,13 @@ class Launcher:
                     )
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(ASK_EVERY_S)
-            if code:
-                self._said.seek(0)
-                said = self._said.read()[-2000:].decode(errors="replace").strip()
-                raise ClusterError(f"Ray could not {self._action} the application: {said}")
+            if code and DONE in self._last_lines():
+                log.warning(
+                    "the driver that was to %s the application did, and then ended by %s", self._action, _end(code)
+                )
+            elif code:
+                said = "\n".join(self._last_lines()).strip()[-MOST_SAID:]
+                raise ClusterError(f"Ray could not {self._action} the application ({_end(code)}): {said}")
         finally:
             self.kill()
 
@@ -78,10 +87,12 @@ class Launcher:
 
     def _last_step(self) -> str:
         """The progress that the driver has reported last; "" before the first."""
-        size = os.fstat(self._said.fileno()).st_size
-        lines = os.pread(self._said.fileno(), TAIL, max(0, size - TAIL)).decode(errors="replace").splitlines()
-        steps = [line.removeprefix(PROGRESS) for line in lines if line.startswith(PROGRESS)]
+        steps = [line.removeprefix(PROGRESS) for line in self._last_lines() if line.startswith(PROGRESS)]
         return steps[-1] if steps else ""
+
+    def _last_lines(self) -> list[str]:
+        size = os.fstat(self._said.fileno()).st_size
+        return os.pread(self._said.fileno(), TAIL, max(0, size - TAIL)).decode(errors="replace").splitlines()
 
     def _write(self, message: bytes) -> None:
         assert self._process.stdin is not None
@@ -89,3 +100,8 @@ class Launcher:
             self._process.stdin.write(message)
         except BrokenPipeError:
             return  # it has ended: `finish` reports how
+
+
+def _end(code: int) -> str:
+    """How a process with this exit code ended, in words."""
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -3,7 +3,8 @@
 `System` starts it as a program and does not become a driver itself: Ray takes over a process that connects (200 MB,
 threads, signal handlers), and reads its settings from the environment at its import. The driver imports Ray and reads
 one pickled `Order` from its standard input and, to deploy, a line once the topics are there: the imports and the start
-of Serve take seconds, in which Kafka and Ray start too. It answers with its exit code, and log lines on standard error.
+of Serve take seconds, in which Kafka and Ray start too. It answers with a line once the order is carried out, or with
+its exit code and log lines on standard error.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ import contextlib
 import pickle
 import sys
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from streaming.errors import TidecastError
 
 PROGRESS = "progress: "  # begins a line for `Launcher`
 PROGRESS_S = 2.0
+DONE = "done"  # the line that says that the order is carried out, whatever Ray's threads do when the process ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,29 +68,43 @@ def main() -> int:
         start_serve(order.settings)
         if not sys.stdin.buffer.readline():
             return 1
-        threading.Thread(target=_say_progress, name="progress", daemon=True).start()
         # another's cluster may grow: it has no GPU before something asks for one
         gpus = ray.cluster_resources().get("GPU", 0.0) if order.local else order.settings.ray.encoder_gpus
         # what is pickled for a replica can be read by whoever reaches Ray: each host reads its own secrets
         settings = order.settings if order.local else same_vectors(without_secrets(order.settings), hosts)
-        deploy(settings, Placement(order.metrics_folder, gpus, order.local))
+        with _progress():
+            deploy(settings, Placement(order.metrics_folder, gpus, order.local))
     else:
         with contextlib.suppress(Exception):  # it may not have got that far
             serve.delete(APPLICATION, _blocking=True)
         if order.local:
             serve.shutdown()
+    say(DONE, flush=True)
+    ray.shutdown()
     return 0
 
 
-def _say_progress() -> None:
+@contextlib.contextmanager
+def _progress() -> Iterator[None]:
+    """Says the progress inside, in a thread that has ended when it is left: none may call Ray while Ray ends."""
+    over = threading.Event()
+    thread = threading.Thread(target=_say_progress, args=(over,), name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _say_progress(over: threading.Event) -> None:
     """Prints how many replicas run, each time that this changes: `Launcher` waits on while it does."""
     from ray import serve  # noqa: PLC0415
 
     from deploy.serve.app import APPLICATION  # noqa: PLC0415
 
     said = ""
-    while True:
-        time.sleep(PROGRESS_S)
+    while not over.wait(PROGRESS_S):
         with contextlib.suppress(Exception):  # Serve starts, or is busy
             application = serve.status().applications.get(APPLICATION)
             found = progress_line({} if application is None else application.deployments)

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.config.settings import Settings
 from deploy.local.launcher import Launcher
-from deploy.local.ray_driver import Order, progress_line
+from deploy.local.ray_driver import DONE, Order, progress_line
 from deploy.ray.haproxy_home import ClusterError
 
 INTERPRETER = Path(__file__).parents[4] / "deploy" / "ray" / "interpreter"
@@ -46,16 +46,22 @@ for step in sys.argv[1:]:
     print("progress: " + step, flush=True)
     time.sleep(0.4)
 """
+SAYS_AND_DIES = """
+import os, signal, sys
+print(sys.argv[1], flush=True)
+os.kill(os.getpid(), signal.SIGSEGV)
+"""
 
 
-def of(*steps: str) -> Launcher:
-    """A launcher whose driver only says these steps, one each 0.4 s."""
+def of(*steps: str, program: str = STEPS) -> Launcher:
+    """A launcher whose driver is this program: one that only says these steps, one each 0.4 s."""
     launcher = Launcher({"PYTHONHOME": "/nowhere"})
     launcher._process.wait(20)
     launcher._process.stdin.close()
     launcher._said.truncate(0)
+    launcher._said.seek(0)
     launcher._process = subprocess.Popen(
-        [sys.executable, "-c", STEPS, *steps], stdin=subprocess.PIPE, bufsize=0, stdout=launcher._said
+        [sys.executable, "-c", program, *steps], stdin=subprocess.PIPE, bufsize=0, stdout=launcher._said
     )
     return launcher
 
@@ -71,6 +77,16 @@ def test_a_deployment_that_makes_progress_may_take_longer_than_the_limit() -> No
 def test_one_that_stands_still_is_given_up_with_what_it_got_to() -> None:
     with pytest.raises(ClusterError, match=r"nothing new for .*; so far 1 of 9 × Encoder"):
         of(*["1 of 9 × Encoder"] * 100).finish(1.0)
+
+
+def test_a_driver_that_dies_before_it_is_done_is_reported_with_its_signal() -> None:
+    with pytest.raises(ClusterError, match=r"\(signal SIGSEGV\): 1 of 9 × Encoder"):
+        of("1 of 9 × Encoder", program=SAYS_AND_DIES).finish(20)
+
+
+def test_a_driver_that_dies_once_it_is_done_has_not_failed(caplog: pytest.LogCaptureFixture) -> None:
+    of(DONE, program=SAYS_AND_DIES).finish(20)
+    assert "then ended by signal SIGSEGV" in caplog.text
 
 
 def test_progress_is_how_many_replicas_of_each_deployment_run() -> None:
