@@ -208,6 +208,26 @@ def test_every_way_to_ask_is_answered_as_documented(shell: Shell) -> None:
     shell.type(f"{sys.executable} - <<'PROGRAM'\n{program}\nPROGRAM")
 
 
+@pytest.mark.parametrize(
+    ("language", "file", "command"),
+    [
+        ("sh", "connect.sh", "bash -eu"),
+        ("python", "connect.py", sys.executable),
+        ("java", "Connect.java", "java"),
+        ("go", "connect.go", "go run"),
+    ],
+    ids=["sh", "python", "java", "go"],
+)
+def test_a_platform_in_each_language_is_recommended(shell: Shell, language: str, file: str, command: str) -> None:
+    if shutil.which(tool := command.split(maxsplit=1)[0]) is None:
+        pytest.skip(f"{tool} is not installed")
+    (program,) = (block.text for block in blocks() if (block.page, block.language) == ("docs/connect.md", language))
+    (shell.folder / file).write_text(program + "\n")
+    assert "is recommended" in shell.type(f"TIDECAST_URL=http://127.0.0.1:8000 {command} {file}")
+    rooms = json.loads(shell.type("tidecast rooms --json"))
+    assert not [room for room in rooms if "first-try" in room["tags"]], "its end is obeyed"
+
+
 @pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed (apt install kcat)")
 def test_kcat_lines_make_a_room_that_is_live(shell: Shell, broker: LocalKafka) -> None:
     (block,) = (block for block in blocks() if block.page == "docs/kafka.md" and block.language == "sh")
