@@ -25,6 +25,7 @@ from deploy.http.status import Post, Readiness, SystemStatus
 from streaming.events import ChatMessage
 from streaming.metrics import FRESHNESS_S
 
+LINES, CHAT = msgspec.json.Decoder(ChatMessage), msgspec.json.Decoder(list[ChatMessage])
 READING = "still reading room states and profiles"
 COVER_MS = 400  # from a chat line to the receipt that covers it
 TITLES = (
@@ -241,9 +242,11 @@ def _handler(stage: Stage) -> type[BaseHTTPRequestHandler]:
             elif self.path == "/v1/chat" and stage.refusal:
                 self._give(self.path, None, 403, stage.refusal)
             elif self.path == "/v1/chat" and stage.takes_chat:
-                lines = msgspec.json.decode(body, type=list[ChatMessage])
+                by_line = self.headers["content-type"] == "application/x-ndjson"
+                lines = LINES.decode_lines(body) if by_line else CHAT.decode(body)
                 stage.chat += lines
-                self._give(self.path, {"accepted": len(lines), "refused": 0, "verdicts": []})
+                verdicts = [{"index": index, "accepted": True} for index in range(len(lines))]
+                self._give(self.path, {"accepted": len(lines), "refused": 0, "verdicts": verdicts})
             else:
                 self._give(self.path, None, 404, "no such path")
 

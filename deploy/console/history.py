@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from actors.recommend.schema import Room
 from deploy.http.prometheus_text import Exposition
+from tidecast_client import Room
 
 KEPT_S = 180.0  # of a room's chat rate
 POINTS = 60  # of its line: one per 3 s

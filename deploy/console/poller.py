@@ -14,13 +14,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from actors.recommend.schema import Answer, Query, Room
 from deploy.console.api import Api
 from deploy.console.history import ChatRates, SystemFigures
 from deploy.http.prometheus_text import Exposition
-from deploy.http.status import Readiness, SystemStatus
+from deploy.http.status import SystemStatus
 from streaming.clock import Clock
 from streaming.errors import TidecastError
+from tidecast_client import Answer, Query, Readiness, Room
 
 LOGGER = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-from actors.recommend.schema import Answer
 from deploy.config.settings import Settings
 from deploy.demo.asker import Asker
 from deploy.demo.console_page import ConsolePage
@@ -29,6 +28,7 @@ from streaming.clock import Clock
 from streaming.errors import TidecastError
 from streaming.local_kafka import LocalKafka
 from streaming.patience import Patience, free_cores
+from tidecast_client import Answer
 
 LOOK_EVERY_S = 1.0
 ASK_EVERY_S = 0.05  # 20 checked answers a second beside those that are shown

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from kafka import KafkaProducer
 
-from actors.recommend.schema import Answer, Query, RankQuery
+from actors.recommend.schema import Answer, Query
 from actors.requests.context import Context
 from actors.settings import RecommendConfig, TablesConfig
 from deploy.config.http_settings import HttpConfig
@@ -180,13 +180,13 @@ def test_a_partition_that_is_held_is_said_by_readyz_status_and_a_metric_until_it
 
 def test_every_way_to_ask_goes_through_the_proxy(client: Client, room: str) -> None:
     eventually(lambda: [item.room for item in client.trending()] == [room], "the room is live")
-    ranked = client.rank(RankQuery(viewer="somebody", rooms=("nobody's", room)))
+    ranked = client.rank("somebody", rooms=("nobody's", room))
     assert ([item.room for item in ranked.rooms], ranked.not_live) == ([room], ["nobody's"])
     batch = client.recommend_batch([Query(viewer="somebody"), Query(viewer="somebody", cursor="no cursor")])
     assert isinstance(batch[0].answer, Answer)
     assert isinstance(batch[1].problem, Problem)
     assert (batch[0].answer.rooms[0].room, batch[1].problem.field) == (room, "cursor")
-    (page,) = client.pages(Query(viewer="somebody", context=Context(recent=("s1",), language="en")))
+    (page,) = client.recommend_pages("somebody", context=Context(recent=("s1",), language="en"))
     assert page.rooms[0].reason == "you visited s1 before"
     eventually(lambda: seen(client, "v1") == [room], "the viewer's profile is there")
     assert [item.room for item in client.trending(max_audience=0)] == []
@@ -204,7 +204,7 @@ def test_a_room_is_recommended_with_its_vector_and_gone_when_it_has_ended(
     system: System, client: Client, room: str
 ) -> None:
     def shown() -> bool:
-        items = client.recommend(Query(viewer="somebody")).rooms  # of either replica; one may be a moment ahead
+        items = client.recommend("somebody").rooms  # of either replica; one may be a moment ahead
         if not items or not items[0].receipt.segment_end_ms:
             return False
         assert [item.room for item in items] == [room]
@@ -212,7 +212,7 @@ def test_a_room_is_recommended_with_its_vector_and_gone_when_it_has_ended(
         return True
 
     eventually(shown, "the room is in the answers, and its vector saw the chat")
-    noted = client.recommend(Query(viewer="noted"))
+    noted = client.recommend("noted")
     eventually(lambda: impression(system, "noted") is not None, "what was shown is on the log")
     assert impression(system, "noted") == Impression(
         request=noted.request,
@@ -253,7 +253,7 @@ def test_a_room_comes_and_goes_over_http_alone(system: System, client: Client) -
     assert posted(system, "viewer-events", entered, key="k") == (200, 1)
 
     def shown() -> bool:
-        (item,) = client.recommend(Query(viewer="somebody")).rooms
+        (item,) = client.recommend("somebody").rooms
         return item.audience == 1 and item.receipt.segment_end_ms > 0
 
     eventually(shown, "one viewer, and a vector that saw the chat")
@@ -264,7 +264,7 @@ def test_a_room_comes_and_goes_over_http_alone(system: System, client: Client) -
 def test_a_viewer_whom_the_replicas_let_go_is_asked_of_the_worker_that_owns_the_partition(
     system: System, client: Client, room: str
 ) -> None:
-    assert not client.recommend(Query(viewer="stranger")).known
+    assert not client.recommend("stranger").known
     assert figure(client, "viewer_lookups_total") == 0  # everything is held: nobody is asked
     now_ms = time.time_ns() // 1_000_000
     sink = KafkaLog(system.settings.kafka).sink()
@@ -277,9 +277,9 @@ def test_a_viewer_whom_the_replicas_let_go_is_asked_of_the_worker_that_owns_the_
     eventually(lambda: client.readiness().lag["viewer-profiles"] == 0, "both replicas have read them")
     eventually(lambda: figure(client, "profiles_evicted_total") > 0, "not all fit in")
     early = [f"viewer-{number}" for number in range(40)]  # of all partitions, so of both workers
-    assert all(client.recommend(Query(viewer=viewer)).known for viewer in early)
+    assert all(client.recommend(viewer).known for viewer in early)
     assert figure(client, "viewer_lookups_total", 'outcome="found"') >= 1
-    assert not client.recommend(Query(viewer="stranger")).known
+    assert not client.recommend("stranger").known
     assert figure(client, "viewer_lookups_total", 'outcome="none"') == 1
     assert all(seen(client, f"viewer-{number}") == [room] for number in range(40, 60))
     assert seen(client, "stranger") == []
@@ -367,7 +367,7 @@ def test_five_hundred_half_open_connections_leave_others_answered(system: System
             connection = stack.enter_context(socket.create_connection(address, PATIENCE_S))
             connection.sendall(halves[number % len(halves)])
         for number in range(20):
-            assert client.recommend(Query(viewer=f"v{number}")).viewer == f"v{number}"
+            assert client.recommend(f"v{number}").viewer == f"v{number}"
 
 
 def test_nonsense_is_answered_with_a_problem(system: System) -> None:
@@ -402,7 +402,7 @@ def test_with_kafka_away_it_goes_on_answering_and_says_so(system: System, client
         eventually(lambda: client.readiness().state == "out of touch", "it notices")
         assert status_at(f"{system.url}/readyz") == 200
         assert client.readiness().reason.startswith("no word from Kafka")
-        assert client.recommend(Query(viewer="somebody")).viewer == "somebody"
+        assert client.recommend("somebody").viewer == "somebody"
     finally:
         broker.start()
     eventually(lambda: client.readiness().state == "current", "it is in touch again")

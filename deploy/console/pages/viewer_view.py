@@ -7,8 +7,6 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
-from actors.recommend.schema import Answer, Query
-from actors.requests.filters import Filters
 from deploy.console.api import as_curl
 from deploy.console.list_moves import Place, places
 from deploy.console.pages.composer import COLD_START
@@ -20,6 +18,7 @@ from deploy.console.poller import Needs, Snapshot, key, listed
 from deploy.console.shown_text import NAME, shown, typed
 from streaming.errors import TidecastError
 from streaming.events import MAX_ID_LENGTH, MAX_LABEL_LENGTH, MAX_LANGUAGE_LENGTH
+from tidecast_client import Answer, Filters, Query
 
 LISTED = 20
 SIMILAR = 8

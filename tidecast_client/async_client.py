@@ -1,0 +1,84 @@
+"""The client of one installation, for asyncio. Never starts one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+
+from tidecast_client.async_methods import AsyncMethods
+from tidecast_client.batch import Tally, calls, new_key
+from tidecast_client.call import Call, answer_of
+from tidecast_client.client import TIMEOUT_S, headers_of, request_of, unreachable, wait_before
+from tidecast_client.errors import ClientError
+from tidecast_client.retries import Retries
+from tidecast_client.types import Verdicts
+
+T = TypeVar("T")
+
+
+class AsyncClient(AsyncMethods):
+    """Client, with methods to await. For one event loop; close it, or use it in an `async with`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str = "",
+        timeout_s: float = TIMEOUT_S,
+        retries: Retries | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """As Client has them."""
+        self.url = url.rstrip("/")
+        self._retries = retries or Retries()
+        self._sleep = sleep
+        headers = headers_of(key)
+        self._http = httpx.AsyncClient(base_url=self.url, timeout=timeout_s, headers=headers, transport=transport)
+
+    async def ask(self, call: Call[T]) -> T:
+        """Sends a request and reads the answer; sends it again where that is safe, within the bounds of `retries`."""
+        attempt = 0
+        while True:
+            try:
+                return answer_of(call, *await self._send(call))
+            except ClientError as err:
+                attempt += 1
+                wait_s = wait_before(self._retries, attempt, call, err)
+                if wait_s is None:
+                    raise
+                await self._sleep(wait_s)
+
+    async def write(self, path: str, records: Iterable[Any], key: str = "") -> Verdicts:
+        """As Client.write."""
+        tally, key = Tally(), key or new_key()
+        for call in calls(path, records, key):
+            try:
+                tally.add(await self.ask(call))
+            except ClientError as err:
+                err.idempotency_key = key
+                raise
+        return tally.total()
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _send(self, call: Call[Any]) -> tuple[int, Mapping[str, str], bytes]:
+        try:
+            response = await self._http.request(**request_of(call))
+        except httpx.HTTPError as err:
+            raise unreachable(self.url, call, err) from err
+        return response.status_code, response.headers, response.content

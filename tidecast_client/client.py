@@ -1,0 +1,120 @@
+"""The client of one installation, for threads. Never starts one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+
+from tidecast_client.batch import Tally, calls, new_key
+from tidecast_client.call import Call, answer_of, repeats
+from tidecast_client.errors import ClientError, NotReachable, ProblemError
+from tidecast_client.methods import Methods
+from tidecast_client.retries import Retries
+from tidecast_client.types import Verdicts
+
+T = TypeVar("T")
+
+TIMEOUT_S = 5.0  # more than the API takes to say that Kafka is away (intake.timeout_s, 4)
+
+
+class Client(Methods):
+    """A client that keeps its connections open. Threads may share it; close it, or use it in a `with`.
+
+    Each method may raise NotReachable, UnexpectedAnswer and ProblemError.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str = "",
+        timeout_s: float = TIMEOUT_S,
+        retries: Retries | None = None,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """url: of the API, such as http://127.0.0.1:8000. key: an API key, "" where callers need none.
+
+        timeout_s: of one attempt: to connect, and between two pieces of the answer. retries: None for Retries().
+        transport: httpx's, for a proxy or a test.
+        """
+        self.url = url.rstrip("/")
+        self._retries = retries or Retries()
+        self._sleep = sleep
+        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, headers=headers_of(key), transport=transport)
+
+    def ask(self, call: Call[T]) -> T:
+        """Sends a request and reads the answer; sends it again where that is safe, within the bounds of `retries`."""
+        attempt = 0
+        while True:
+            try:
+                return answer_of(call, *self._send(call))
+            except ClientError as err:
+                attempt += 1
+                wait_s = wait_before(self._retries, attempt, call, err)
+                if wait_s is None:
+                    raise
+                self._sleep(wait_s)
+
+    def write(self, path: str, records: Iterable[Any], key: str = "") -> Verdicts:
+        """Writes records in as many requests as they need. Returns a verdict on each once Kafka has those accepted.
+
+        Refused ones raise nothing. Where a request fails, the earlier ones are written: the error has the
+        Idempotency-Key with which the same records can be sent again. key: "" for a new one.
+        """
+        tally, key = Tally(), key or new_key()
+        for call in calls(path, records, key):
+            try:
+                tally.add(self.ask(call))
+            except ClientError as err:
+                err.idempotency_key = key
+                raise
+        return tally.total()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _send(self, call: Call[Any]) -> tuple[int, Mapping[str, str], bytes]:
+        try:
+            response = self._http.request(**request_of(call))
+        except httpx.HTTPError as err:
+            raise unreachable(self.url, call, err) from err
+        return response.status_code, response.headers, response.content
+
+
+def headers_of(key: str) -> dict[str, str]:
+    """The headers of every request."""
+    return {"authorization": f"Bearer {key}"} if key else {}
+
+
+def request_of(call: Call[Any]) -> dict[str, Any]:
+    """A request as httpx's arguments."""
+    headers = {"content-type": "application/json", **call.headers} if call.body is not None else dict(call.headers)
+    query = call.query or None
+    return {"method": call.method, "url": call.path, "params": query, "content": call.body, "headers": headers}
+
+
+def unreachable(url: str, call: Call[Any], err: httpx.HTTPError) -> NotReachable:
+    """What httpx says of a request without an answer, as this client's error."""
+    refused = isinstance(err, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+    error = NotReachable(f"nothing answers at {url} ({str(err) or type(err).__name__})", refused=refused)
+    error.idempotency_key = call.key
+    return error
+
+
+def wait_before(retries: Retries, attempt: int, call: Call[Any], err: ClientError) -> float | None:
+    """The seconds to wait before a request is sent again; None where it is not."""
+    if not repeats(call, err, refused=isinstance(err, NotReachable) and err.refused):
+        return None
+    return retries.wait_s(attempt, err.retry_after_s if isinstance(err, ProblemError) else None)
