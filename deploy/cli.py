@@ -36,6 +36,8 @@ COMMANDS = {
     "models": "versions of the models: list, show, publish, put live, roll back, retire",
     "rollback": "return to the version of the models that was live before",
     "archive": "keep every topic as Parquet, exactly once; show, merge and delete what is kept",
+    "export": "write rooms, profiles and models to files, for another installation",
+    "import": "read what `export` wrote; keeps what is newer here, and brings no erased viewer back",
     "topics": "create missing topics and say what differs; never deletes",
     "keys": "API keys: make, list, take back",
     "k8s": "Kubernetes manifests of the settings: print them, or write a folder for kubectl",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import keyword
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -164,7 +165,8 @@ class CommandGroup(Shown, TyperGroup):
             if ctx.resilient_parsing:
                 return None, None, rest
             ctx.fail(f"argument COMMAND: {_no_choice(name, self.summaries)}")
-        module = importlib.import_module(f"deploy.commands.{name.replace('-', '_')}")
+        file = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
+        module = importlib.import_module(f"deploy.commands.{file}")
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         app.command(name, cls=Command, epilog=module.EPILOG)(module.run)
         command = as_read_here(app)

@@ -71,6 +71,10 @@ class ErasedViewers:
         """Changes with each further erasure."""
         return len(self._newest), max((one.appended_ms for one in self._newest.values()), default=0)
 
+    def times(self) -> dict[str, int]:
+        """The event time of each viewer's newest erasure."""
+        return {viewer: one.at_ms for viewer, one in self._newest.items()}
+
     def cover(self, viewer: str, at_ms: int | None, appended_ms: int) -> bool:
         """Whether a viewer's record was erased. at_ms: its event time, where it has one."""
         erasure = self._newest.get(viewer)
