@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
-
-import httpx
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tidecast_client.async_methods import AsyncMethods
 from tidecast_client.batch import Tally, calls, new_key
 from tidecast_client.call import Call, answer_of
-from tidecast_client.client import TIMEOUT_S, headers_of, request_of, unreachable, wait_before
+from tidecast_client.client import TIMEOUT_S, options_of, request_of, unreachable, wait_before
 from tidecast_client.errors import ClientError
 from tidecast_client.retries import Retries
 from tidecast_client.types import Verdicts
+
+if TYPE_CHECKING:
+    import httpx
 
 T = TypeVar("T")
 
@@ -30,15 +31,17 @@ class AsyncClient(AsyncMethods):
         key: str = "",
         timeout_s: float = TIMEOUT_S,
         retries: Retries | None = None,
+        env_proxies: bool = True,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """As Client has them."""
+        import httpx  # noqa: PLC0415  0.2 s, which a command's help and a module that only names types spare
+
         self.url = url.rstrip("/")
         self._retries = retries or Retries()
         self._sleep = sleep
-        headers = headers_of(key)
-        self._http = httpx.AsyncClient(base_url=self.url, timeout=timeout_s, headers=headers, transport=transport)
+        self._http = httpx.AsyncClient(**options_of(self.url, key, timeout_s, env_proxies), transport=transport)
 
     async def ask(self, call: Call[T]) -> T:
         """Sends a request and reads the answer; sends it again where that is safe, within the bounds of `retries`."""
@@ -77,6 +80,8 @@ class AsyncClient(AsyncMethods):
         await self.aclose()
 
     async def _send(self, call: Call[Any]) -> tuple[int, Mapping[str, str], bytes]:
+        import httpx  # noqa: PLC0415
+
         try:
             response = await self._http.request(**request_of(call))
         except httpx.HTTPError as err:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ T = TypeVar("T")
 TIMEOUT_S = 5.0
 # of a person or a loop that asks again by itself: once more, as a connection may have been closed meanwhile
 ONCE_MORE = Retries(most=1, longest_s=0.0)
+OPTIONS: Mapping[str, Any] = {"retries": ONCE_MORE, "env_proxies": False}  # a system of one's own is behind no proxy
 STATUS, METRICS, DOCUMENT = "/v1/status", "/metrics", "/openapi.json"
 
 
@@ -44,9 +45,9 @@ class Client(tidecast_client.Client):
 
         token: the caller's API key, "" where none is needed.
         """
-        super().__init__(url, key=token, timeout_s=timeout_s, retries=ONCE_MORE)
+        super().__init__(url, key=token, **OPTIONS, timeout_s=timeout_s)
         self.admin_url = (admin_url or next_port(url)).rstrip("/")
-        self._admin = tidecast_client.Client(self.admin_url, timeout_s=timeout_s, retries=ONCE_MORE)
+        self._admin = tidecast_client.Client(self.admin_url, **OPTIONS, timeout_s=timeout_s)
 
     def ask(self, call: Call[T]) -> T:
         """As tidecast_client has it. Raises NotUp, NoAccess, RequestError, UnknownRoom, UnknownViewer."""
@@ -78,9 +79,9 @@ class AsyncClient(tidecast_client.AsyncClient):
 
     def __init__(self, url: str, timeout_s: float = TIMEOUT_S, *, admin_url: str = "", token: str = "") -> None:
         """As Client has them."""
-        super().__init__(url, key=token, timeout_s=timeout_s, retries=ONCE_MORE)
+        super().__init__(url, key=token, **OPTIONS, timeout_s=timeout_s)
         self.admin_url = (admin_url or next_port(url)).rstrip("/")
-        self._admin = tidecast_client.AsyncClient(self.admin_url, timeout_s=timeout_s, retries=ONCE_MORE)
+        self._admin = tidecast_client.AsyncClient(self.admin_url, **OPTIONS, timeout_s=timeout_s)
 
     async def ask(self, call: Call[T]) -> T:
         """As Client.ask."""

@@ -38,7 +38,7 @@ def records_to(log: Log, partition: Partition, end: int) -> Iterator[Sequence[Re
 
 
 class NewestByKey:
-    """A number for each key, of its newest record: 16 bytes a record that was read, whatever its size.
+    """A number for each key, of its newest record: at most 50 bytes a record that was read, whatever its size.
 
     Keys are known by a 64-bit hash: of ten million, two are the same once in 300,000 times. For one thread.
     """

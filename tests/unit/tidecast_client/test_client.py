@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.console_api import FakeApi
+from tests.console_api import Stage as Served
 from tidecast_client import (
     NO_RETRIES,
     AsyncClient,
@@ -283,3 +285,13 @@ def test_a_batch_of_queries_is_sent_as_said() -> None:
 def test_bounds_of_retries_are_checked() -> None:
     with pytest.raises(ValueError, match="negative"):
         Retries(most=-1)
+
+
+def test_proxies_of_the_environment_count_unless_they_are_not_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with FakeApi(Served(rooms=2)) as api:
+        with Client(api.url, env_proxies=False) as client:
+            assert len(client.rooms()) == 2
+        with Client(api.url, retries=NO_RETRIES) as client, pytest.raises(NotReachable):
+            client.rooms()
