@@ -37,7 +37,7 @@ COMMANDS = {
     "rollback": "return to the version of the models that was live before",
     "archive": "keep every topic as Parquet, exactly once; show, merge and delete what is kept",
     "export": "write rooms, profiles and models to files, for another installation",
-    "import": "read what `export` wrote; keeps what is newer here, and brings no erased viewer back",
+    "import": "read an export; what is newer here stays, and no erased viewer comes back",
     "topics": "create missing topics and say what differs; never deletes",
     "keys": "API keys: make, list, take back",
     "k8s": "Kubernetes manifests of the settings: print them, or write a folder for kubectl",
