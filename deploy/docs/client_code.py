@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ LINES = "application/x-ndjson"  # a body of records, which the client packs
 EVENTS = "text/event-stream"
 NOT_ERRORS = {"readiness": (503,)}  # an answer with which nothing is wrong: not ready
 HEAD = '"""{first} {second}\n\nMade from the OpenAPI document by `make client`; changes are lost.\n"""\n'
+WIDTH = 105  # of a docstring of a method
 IDEMPOTENT = ("GET", "PUT", "DELETE")  # RFC 9110, section 9.2.2
 
 
@@ -66,11 +68,13 @@ class _Operation:
         if self.writes:
             records = f"Iterable[{self.record}]"
             yield f'    {define} {self.name}(self, records: {records}, *, idempotency_key: str = "") -> {self.result}:'
-            yield f'        """{self.summary}. Any number of them: a verdict on each, once Kafka has those accepted."""'
+            yield from _docstring(
+                f"{self.summary}. Any number of them: a verdict on each, once Kafka has those accepted."
+            )
             yield f'        return {wait}self.write("{self.path}", records, idempotency_key)'
             return
         yield f"    {define} {self.name}(self{self._declared()}) -> {self.result}:"
-        yield f'        """{self.summary}."""'
+        yield from _docstring(f"{self.summary}.")
         yield f"        return {wait}self.ask({self._call()})"
 
     def pages_method(self, asynchronous: bool) -> Iterator[str]:
@@ -80,7 +84,7 @@ class _Operation:
         given = [one for one in self.parameters if one.name != "cursor"]
         passed = ", ".join(f"{one.name}={one.name}" for one in given)
         yield f"    {define} {self.name}_pages(self{self._declared(without='cursor')}) -> {kind}[{self.result}]:"
-        yield f'        """{self.summary}: page by page, each of `limit`; nothing comes twice."""'
+        yield from _docstring(f"{self.summary}: page by page, each of `limit`; nothing comes twice.")
         yield '        cursor: str | UnsetType | None = ""'
         yield "        while isinstance(cursor, str):"
         yield f"            answer = {wait}self.{self.name}({passed}, cursor=cursor)"
@@ -167,6 +171,16 @@ def _methods(operations: Sequence[_Operation], schemas: Schemas, *, asynchronous
         text,
     ]
     return "\n".join(lines)
+
+
+def _docstring(text: str) -> Iterator[str]:
+    lines = textwrap.wrap(text, WIDTH)
+    if len(lines) == 1:
+        yield f'        """{text}"""'
+        return
+    yield f'        """{lines[0]}'
+    yield from (f"        {line}" for line in lines[1:])
+    yield '        """'
 
 
 def _query_parameter(described: Mapping[str, Any], schemas: Schemas) -> _Parameter:
