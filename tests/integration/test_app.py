@@ -18,14 +18,11 @@ import psutil
 import pytest
 from kafka import KafkaProducer
 
-from actors.recommend.schema import Answer, Query
-from actors.requests.context import Context
 from actors.settings import RecommendConfig, TablesConfig
 from deploy.config.http_settings import HttpConfig
 from deploy.config.ray_settings import RayConfig
 from deploy.config.settings import Settings
 from deploy.http.client import Client, NotUp
-from deploy.http.problem import Problem
 from deploy.http.status import troubles_of
 from deploy.local.system import System
 from deploy.ray.local_ray import LocalRay
@@ -40,6 +37,7 @@ from streaming.log.partitioner import partition_of
 from streaming.log.restore import last_values
 from streaming.log.topics import CHAT, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENTS
 from streaming.ports import free_port
+from tidecast_client import Answer, Context, Problem, Query
 
 PATIENCE_S = 60.0
 VIEWERS = 6_000
@@ -144,7 +142,7 @@ def test_a_viewer_is_forgotten_over_http_by_every_replica(system: System, room: 
 
     def answers(known: bool) -> bool:
         with contextlib.closing(system.client()) as asker:
-            return all(asker.recommend(Query(viewer="forgotten")).known is known for _ in range(20))
+            return all(asker.recommend("forgotten").known is known for _ in range(20))
 
     eventually(lambda: answers(known=True), "every replica knows the viewer")
     for _ in range(2):
@@ -182,7 +180,7 @@ def test_every_way_to_ask_goes_through_the_proxy(client: Client, room: str) -> N
     eventually(lambda: [item.room for item in client.trending()] == [room], "the room is live")
     ranked = client.rank("somebody", rooms=("nobody's", room))
     assert ([item.room for item in ranked.rooms], ranked.not_live) == ([room], ["nobody's"])
-    batch = client.recommend_batch([Query(viewer="somebody"), Query(viewer="somebody", cursor="no cursor")])
+    batch = client.recommend_batch([Query(viewer="somebody"), Query(viewer="somebody", cursor="no cursor")]).results
     assert isinstance(batch[0].answer, Answer)
     assert isinstance(batch[1].problem, Problem)
     assert (batch[0].answer.rooms[0].room, batch[1].problem.field) == (room, "cursor")
