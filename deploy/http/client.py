@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UnsetType
 
 from actors.answers.schema import SeenViewer
+from actors.answers.search import SearchAnswer
 from actors.recommend.schema import Answer, Item, Query, RankAnswer, RankQuery, Room
 from deploy.http.problem import Problem
 from deploy.http.routes.batch import BatchAnswer, BatchResult
@@ -77,6 +78,10 @@ class Client:
     def trending(self, **parameters: str | int) -> list[Item]:
         """Live rooms that most viewers come to now. Raises NotUp, RequestError."""
         return self._answers.ask("GET", f"/v1/trending?{urlencode(parameters)}", list[Item])
+
+    def search(self, text: str, **parameters: str | int) -> SearchAnswer:
+        """Live rooms by a text, most like it first. Raises NotUp (also where the Encoder is away), RequestError."""
+        return self._answers.ask("GET", f"/v1/search?{urlencode({'q': text, **parameters})}", SearchAnswer)
 
     def room(self, room: str) -> Room:
         """One live room. Raises NotUp, UnknownRoom."""
