@@ -159,5 +159,7 @@ class Reasons:
 
 def _most_moved(moved_KT: Floats, least_T: Floats, gains_N: Floats, places_K: Slots, least: np.float32) -> Slots:
     """As `largest`, with what a steer adds to K of N rooms, above the average of all N, as the last column."""
+    if not len(places_K):
+        return places_K
     gain_K1 = (gains_N[places_K] - gains_N.mean()).reshape(-1, 1)
     return largest(np.ascontiguousarray(np.hstack([moved_KT, gain_K1]), np.float32), np.append(least_T, least))

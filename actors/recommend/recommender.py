@@ -356,7 +356,9 @@ class Recommender:
         slots_L, scores = scored.slots_K[places_L], scored.scores_K[places_L].tolist()
         sources = scored.causes(places_L)
         likes = self._likes(cached, slots_L, sources)
-        pulled_by = [""] * len(sources) if pull is None else pull.nearest(rooms.vectors_ND[slots_L])
+        pulled_by = [""] * len(sources)
+        if pull is not None and rooms.dimension:
+            pulled_by = pull.nearest(rooms.vectors_ND[slots_L])
         said = _as_whole(self.global_lists.chat_per_minute_N[slots_L])
         chosen_rooms = []
         for slot, score, position, source, like, by, chat in zip(

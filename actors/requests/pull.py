@@ -40,7 +40,7 @@ class Pull:
 
     def nearest(self, vectors_KD: NDArray[np.float16]) -> list[str]:
         """Per room the name of what it is most like among what is asked for and liked; "" for none."""
-        if not self.names:
+        if not self.names or vectors_KD.shape[1] != self.vectors_AD.shape[1]:
             return [""] * len(vectors_KD)
         product_KA = np.nan_to_num(vectors_KD.astype(np.float32)) @ self.vectors_AD.T
         best_K, most_K = product_KA.argmax(axis=1).tolist(), product_KA.max(axis=1).tolist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from msgspec import UNSET
 
@@ -13,6 +14,7 @@ from actors.recommend.recommender import Recommender
 from actors.recommend.schema import MAX_LIMIT, Answer, Query
 from actors.requests.filters import Filters
 from actors.requests.steer import Steer, Steered
+from actors.requests.text_vectors import TextVector
 from actors.settings import RecommendConfig
 from streaming.errors import RequestError
 from streaming.events import ActivityBucket, Impression, StreamerId, ViewerRule
@@ -154,6 +156,20 @@ def test_filters_pages_and_own_rules_hold_under_a_steer() -> None:
     assert "quiet1" not in [item.room for item in found.rooms]
     assert quiet(found) == 3
     assert all(blocked not in item.reason for item in found.rooms)
+
+
+def test_a_steer_where_nothing_can_be_compared_or_shown_changes_nothing() -> None:
+    replica = platform()
+    assert answer(replica, steer=Steer(text="cosy pottery"), filters=Filters(category="none")).rooms == []
+    replica.texts.put("wide", TextVector(np.ones(3, np.float32), "test"))
+    assert quiet(answer(replica, steer=Steer(text="wide"))) == 0
+    silent = Replica()
+    assert answer(silent, steer=Steer(liked=("a",))).rooms == []
+    silent.room("a", title_vector=b"")
+    silent.texts.put("cosy pottery", text_vector(7))
+    found = answer(silent, steer=Steer(text="cosy pottery", liked=("a",)))
+    assert [item.room for item in found.rooms] == ["a"]
+    assert found.steer == Steered(text="used", ended=[], unknown=["a"])
 
 
 def test_an_impression_says_that_its_answer_was_steered() -> None:
