@@ -129,6 +129,7 @@ class RecommendConfig(Section):
     # how long an answer waits for a profile that the replica has let go; 0: not at all
     lookup_timeout_ms: CountOrZero = 20
     lookups_in_flight: CountOrZero = 64  # per replica at a time; further viewers are served as cold-start viewers
+    steer: NotNegative = 24.0  # what a room as like as can be gains of its score by `steer`; with a model a third of it
     impressions: Share = 0.25  # share of the answers, at random, that is written to the topic impressions; 0: none.
     # Each costs about a tenth of its answer's processor time, and a quarter of many is enough to learn from
     impressions_waiting: CountOrZero = 10_000  # most that a replica keeps while Kafka is away; some 1 KB each
@@ -140,6 +141,20 @@ class RecommendConfig(Section):
     def baseline(self) -> Baseline:
         """The settings that the baseline ranker needs, online or offline."""
         return Baseline(self.weights, self.broad_category, self.fresh_half_life_s)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchConfig(Section):
+    """How texts that callers ask with become vectors."""
+
+    section: ClassVar[str] = "search"
+
+    # what stands before such a text, where the encoder's model was trained so: "query: " for E5; MiniLM has nothing
+    prefix: str = ""
+    timeout_ms: Annotated[int, Meta(ge=1, le=4_500)] = 2_000  # for the Encoder; HAProxy gives a replica 5 s
+    in_flight: Count = 32  # texts that a replica has at the Encoder at a time; further ones are refused at once
+    cached_texts: Count = 4_096  # per replica, as vectors; 1.6 KB each at 384 dimensions
+    cache_s: Positive = 600.0  # after which a text is encoded anew: the Encoder may be another by then
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ TidecastError
 │   └── Diverged         learning came to a number that is none; the same run does so again
 ├── InputFileError       a recorded file: which file, which column, what is expected
 ├── EncoderError         the content encoder
+├── EncoderAway          a text that somebody asks with, and that the Encoder has not turned into a vector in time
 ├── NotTaken             records that came over HTTP and that Kafka has not acknowledged
 │   └── TooManyWaiting   too many others wait to be written
 ├── KeyReused            an Idempotency-Key that came with other records before
@@ -123,6 +124,10 @@ class InputFileError(TidecastError):
 
 class EncoderError(TidecastError):
     """The content encoder cannot be loaded or cannot encode."""
+
+
+class EncoderAway(TidecastError):
+    """The Encoder has not turned a text that somebody asks with into a vector in time, or has too much to do."""
 
 
 class NotTaken(TidecastError):

@@ -303,6 +303,7 @@ class Impression(InternalRecord, frozen=True, kw_only=True):
     propensities: tuple[float, ...]  # probability that the policy shows the room; 1.0 if deterministic
     model_version: str
     at_ms: int
+    steered: bool = False  # whether the caller pulled this answer with `steer`
 
 
 class ModelVersion(InternalRecord, frozen=True, kw_only=True):

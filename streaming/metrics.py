@@ -215,6 +215,12 @@ METRICS: dict[str, Metric] = {
         ),
         Metric("intake_group_requests", "histogram", "requests that one flush has acknowledged", buckets=SIZES),
         Metric("strangers_total", "counter", "answers for cold-start viewers, who have no profile"),
+        Metric(
+            "asked_texts_total",
+            "counter",
+            "texts that callers ask with by outcome: known, encoded, late, failed, refused",
+            ("outcome",),
+        ),
         Metric("viewer_lookups_total", "counter", "profiles that a replica asked a ProfileWorker for", ("outcome",)),
         Metric(
             "impressions_total", "counter", "impressions for training by outcome: written, dropped, lost", ("outcome",)

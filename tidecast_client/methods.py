@@ -30,7 +30,9 @@ from tidecast_client.types import (
     RoomEnded,
     RoomStarted,
     RoomUpdated,
+    SearchAnswer,
     SeenViewer,
+    Steer,
     Verdicts,
     ViewerEvent,
 )
@@ -60,6 +62,7 @@ class Methods:
         filters: Filters = DEFAULT_FILTERS,
         context: Context | None = None,
         cursor: str | None = None,
+        steer: Steer | None = None,
         explain: bool = False,
     ) -> Answer:
         """Rooms for a viewer, best first."""
@@ -77,6 +80,7 @@ class Methods:
                         filters=filters,
                         context=context,
                         cursor=cursor,
+                        steer=steer,
                         explain=explain,
                     )
                 ),
@@ -92,6 +96,7 @@ class Methods:
         exclude_streamers: Sequence[str] = (),
         filters: Filters = DEFAULT_FILTERS,
         context: Context | None = None,
+        steer: Steer | None = None,
         explain: bool = False,
     ) -> Iterator[Answer]:
         """Rooms for a viewer, best first: page by page, each of `limit`; nothing comes twice."""
@@ -104,6 +109,7 @@ class Methods:
                 exclude_streamers=exclude_streamers,
                 filters=filters,
                 context=context,
+                steer=steer,
                 explain=explain,
                 cursor=cursor,
             )
@@ -256,6 +262,51 @@ class Methods:
                         "max_age_s": max_age_s,
                         "max_receipt_age_ms": max_receipt_age_ms,
                         "exclude_streamers": exclude_streamers,
+                    }
+                ),
+            )
+        )
+
+    def search(
+        self,
+        q: str,
+        *,
+        limit: int = 20,
+        language: str | None = None,
+        category: str | None = None,
+        mature: bool | Literal["any"] | None = None,
+        tags: str | Sequence[str] | None = None,
+        tags_match: Literal["all", "any"] = "all",
+        min_audience: int | None = None,
+        max_audience: int | None = None,
+        min_age_s: int | None = None,
+        max_age_s: int | None = None,
+        max_receipt_age_ms: int | None = None,
+        exclude_streamers: str | Sequence[str] | None = None,
+        cursor: str | None = None,
+    ) -> SearchAnswer:
+        """Live rooms by a text, most like it first."""
+        return self.ask(
+            Call(
+                "GET",
+                "/v1/search",
+                SearchAnswer,
+                query=parameters(
+                    {
+                        "q": q,
+                        "limit": limit,
+                        "language": language,
+                        "category": category,
+                        "mature": mature,
+                        "tags": tags,
+                        "tags_match": tags_match,
+                        "min_audience": min_audience,
+                        "max_audience": max_audience,
+                        "min_age_s": min_age_s,
+                        "max_age_s": max_age_s,
+                        "max_receipt_age_ms": max_receipt_age_ms,
+                        "exclude_streamers": exclude_streamers,
+                        "cursor": cursor,
                     }
                 ),
             )

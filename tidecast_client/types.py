@@ -35,10 +35,13 @@ __all__ = [
     "RoomEnded",
     "RoomStarted",
     "RoomUpdated",
+    "SearchAnswer",
     "SeenHabit",
     "SeenInterests",
     "SeenViewer",
     "SeenVisit",
+    "Steer",
+    "Steered",
     "Trouble",
     "UnsetType",
     "Verdict",
@@ -98,6 +101,20 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     language: str | None = None
 
 
+class Steer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A text and rooms that pull this one answer. It changes no profile.
+
+    Each of `text` and `liked` pulls towards what is said there, `disliked` away from it.
+    """
+
+    # what rooms should be about, in your own words
+    text: str | None = None
+    liked: Sequence[str] = ()
+    disliked: Sequence[str] = ()
+    # how much it counts; 1 as usual, 0 not at all
+    strength: float = 1.0
+
+
 class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who asks for how many rooms, and which must not be among them."""
 
@@ -111,7 +128,16 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     context: Context | None = None
     # "" for the first of several pages, then what the page before gave; left out for a single answer
     cursor: str | None = None
+    steer: Steer | None = None
     explain: bool = False
+
+
+class Steered(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a steer."""
+
+    text: str | UnsetType = UNSET
+    ended: list[str]
+    unknown: list[str]
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +185,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     generated_at_ms: int
     live_rooms: int
     cursor: str | UnsetType | None = UNSET
+    steer: Steered | UnsetType = UNSET
     rooms: list[Item]
 
 
@@ -202,6 +229,18 @@ class RankAnswer(msgspec.Struct, frozen=True, kw_only=True):
     live_rooms: int
     never_shown: list[str]
     not_live: list[str]
+    rooms: list[Item]
+
+
+class SearchAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Rooms in order, best first. text: as it was compared."""
+
+    text: str
+    encoder_version: str
+    model_version: str
+    generated_at_ms: int
+    live_rooms: int
+    cursor: str | UnsetType | None = UNSET
     rooms: list[Item]
 
 

@@ -13,6 +13,8 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
+from msgspec import UNSET
+
 from actors.recommend.answer_items import ChosenRoom
 from actors.recommend.schema import Answer
 from streaming.errors import TidecastError
@@ -63,6 +65,7 @@ class Impressions:
             propensities=(DETERMINISTIC,) * len(chosen_rooms),
             model_version=answer.model_version,
             at_ms=answer.generated_at_ms,
+            steered=answer.steer is not UNSET,
         )
         self._waiting.append((answer.viewer.encode(), encode(impression)))
 

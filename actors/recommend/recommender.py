@@ -27,7 +27,7 @@ from actors.recommend.candidates import Candidates
 from actors.recommend.global_lists import GlobalLists, largest
 from actors.recommend.impressions import Impressions
 from actors.recommend.model_ranking import Ranking
-from actors.recommend.reasons import LIVE, Reasons
+from actors.recommend.reasons import LIVE, STEERED, Reasons
 from actors.recommend.schema import Answer, Item, Query, ReasonSource, Receipt, Room
 from actors.recommend.scoring import Scored, Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
@@ -36,9 +36,12 @@ from actors.recommend.warm_up import load as load_kernels
 from actors.requests.context import Context
 from actors.requests.filters import NO_FILTERS, Filters
 from actors.requests.pages import Page, Pages
+from actors.requests.pull import Pull, Pulls
 from actors.requests.room_filter import NONE
-from actors.settings import RecommendConfig
+from actors.requests.text_vectors import TextVectors
+from actors.settings import RecommendConfig, SearchConfig
 from actors.state.circuit_breaker import CircuitBreaker
+from actors.state.content_index import ContentIndex
 from actors.state.demands import Demands
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from actors.state.room_table import RoomSnapshot, RoomTable
@@ -75,8 +78,12 @@ class Recommender:
         impressions: Impressions | None = None,
         *,
         profile: ProfileConfig | None = None,
+        texts: TextVectors | None = None,
     ) -> None:
-        """impressions: where answers are noted; None: nowhere. profile: has the time after which presence ends."""
+        """impressions: where answers are noted; None: nowhere. profile: has the time after which presence ends.
+
+        texts: the vectors of texts that answers are steered by; None: there will be none.
+        """
         self.tables = tables
         self._impressions = impressions
         self._rooms: RoomTable = tables.rooms
@@ -91,7 +98,12 @@ class Recommender:
         self._ranking = Ranking(tables.rooms, tables.lock, STALE_MS)
         self.failures = tables.rooms.failures = CircuitBreaker(config.failures, metrics)
         self.reasons = Reasons(
-            tables.rooms, self.global_lists, by_terms, least=config.reason_least, new_ms=int(config.new_s * 1000)
+            tables.rooms,
+            self.global_lists,
+            by_terms,
+            least=config.reason_least,
+            new_ms=int(config.new_s * 1000),
+            steer=config.steer,
         )
         demands = Demands(
             tables.rooms,
@@ -113,7 +125,10 @@ class Recommender:
             tables, self.candidates, config.weights, config.broad_category, metrics, presence_ms=presence_ms
         )
         self._shadow = ShadowScoring(tables, self._viewers, self.scoring, config.shadow, metrics)
-        self._pages = Pages(tables.rooms)
+        self.content = ContentIndex(tables.rooms)
+        texts = TextVectors(SearchConfig(), clock) if texts is None else texts
+        self._pulls = Pulls(tables.rooms, self.content, texts, config.steer)
+        self.pages = Pages(tables.rooms)
         tables.on_forgotten.append(self._forget)
         self._answer_json = AnswerJson()
         load_kernels()
@@ -121,7 +136,7 @@ class Recommender:
         self._requests = itertools.count()
 
     def recommend(self, query: Query) -> Answer:
-        """The rooms for one viewer. Raises RequestError: the cursor is not one for this query."""
+        """The rooms for one viewer. Raises RequestError: the cursor is of another query, or the steer is empty."""
         with self.tables.lock:
             answer, chosen_rooms = self._answered(query)
             items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version)
@@ -130,7 +145,7 @@ class Recommender:
     def recommend_json(self, query: Query) -> bytes:
         """The rooms for one viewer, as JSON joined from kept pieces; a third of the time for an answer of 20 rooms.
 
-        Raises RequestError: the cursor is not one for this query.
+        Raises RequestError: the cursor is not one for this query, or the steer is empty.
         """
         if query.explain:
             return msgspec.json.encode(self.recommend(query))
@@ -281,8 +296,9 @@ class Recommender:
         """An answer without its rooms, and these in order. Notes both where that is wanted."""
         now_ms = self.now_ms()
         cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
-        page = None if query.cursor is None else self._pages.open(query.cursor, query.viewer, query.filters)
-        chosen_rooms = self._chosen_rooms(query, cached, now_ms, NONE if page is None else page.slots_H)
+        page = None if query.cursor is None else self.pages.open(query.cursor, query.viewer, query.filters)
+        pull = None if query.steer is None else self._pulls.of(query.steer)
+        chosen_rooms = self._chosen_rooms(query, cached, now_ms, NONE if page is None else page.slots_H, pull)
         answer = Answer(
             request=self.next_request(),
             viewer=query.viewer,
@@ -291,9 +307,11 @@ class Recommender:
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
             cursor=UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms),
+            steer=UNSET if pull is None else pull.became,
             rooms=[],
         )
-        self._shadow.note(query)
+        if pull is None:
+            self._shadow.note(query)
         if self._impressions is not None:
             self._impressions.note(answer, chosen_rooms)
         return answer, chosen_rooms
@@ -306,14 +324,14 @@ class Recommender:
         hidden_H = room_filter.hidden(query.exclude, query.exclude_streamers, cached.interests.room)
         slots_L = np.array([chosen_room.snapshot.slot for chosen_room in chosen_rooms], np.int64)
         before_H = np.concatenate([hidden_H, page.slots_H, slots_L])
-        return self._pages.after(page, slots_L, len(room_filter.allowed(query.filters, now_ms, before_H)))
+        return self.pages.after(page, slots_L, len(room_filter.allowed(query.filters, now_ms, before_H)))
 
     def _chosen_rooms(
-        self, query: Query, cached: CachedViewer, now_ms: int, shown_H: NDArray[np.int64]
+        self, query: Query, cached: CachedViewer, now_ms: int, shown_H: NDArray[np.int64], pull: Pull | None
     ) -> list[ChosenRoom]:
         """The chosen rooms in order. shown_H: those of earlier pages."""
         rooms = self._rooms
-        scored = self.scoring.surely(query, cached, rooms.embeddings, now_ms, shown_H)
+        scored = self.scoring.surely(query, cached, rooms.embeddings, now_ms, shown_H=shown_H, pull=pull)
         chosen = diversity.diversify(
             scored.values_K,
             rooms.streamer_N[scored.slots_K],
@@ -322,20 +340,29 @@ class Recommender:
             streamer_cost=self._config.streamer_cost,
             category_cost=self._config.category_cost,
         )
-        return self.chosen(scored, np.array(chosen, np.int64), cached, explain=query.explain)
+        return self.chosen(scored, np.array(chosen, np.int64), cached, explain=query.explain, pull=pull)
 
     def chosen(
-        self, scored: Scored, places_L: NDArray[np.int64], cached: CachedViewer, *, explain: bool
+        self,
+        scored: Scored,
+        places_L: NDArray[np.int64],
+        cached: CachedViewer,
+        *,
+        explain: bool,
+        pull: Pull | None = None,
     ) -> list[ChosenRoom]:
         """The scored rooms at these places, in this order, each with its reason. The caller holds the lock."""
         rooms = self._rooms
         slots_L, scores = scored.slots_K[places_L], scored.scores_K[places_L].tolist()
         sources = scored.causes(places_L)
         likes = self._likes(cached, slots_L, sources)
+        pulled_by = [""] * len(sources)
+        if pull is not None and rooms.dimension:
+            pulled_by = pull.nearest(rooms.vectors_ND[slots_L])
         said = _as_whole(self.global_lists.chat_per_minute_N[slots_L])
         chosen_rooms = []
-        for slot, score, position, source, like, chat in zip(
-            slots_L.tolist(), scores, places_L.tolist(), sources, likes, said, strict=True
+        for slot, score, position, source, like, by, chat in zip(
+            slots_L.tolist(), scores, places_L.tolist(), sources, likes, pulled_by, said, strict=True
         ):
             snapshot = rooms.by_slot.get(slot)
             if snapshot is None:  # the last check: is it live?
@@ -343,6 +370,8 @@ class Recommender:
                 continue
             terms = scored.terms(position) if explain else UNSET
             about = like if source == "similar" else scored.origin if source == "others" else ""
+            if source == STEERED:
+                about = by
             if about in cached.interests.rules.blocked:  # whom they blocked, no reason names
                 source, about = LIVE, ""  # noqa: PLW2901
             own = (

@@ -164,6 +164,10 @@ class RoomTable:
             return ModelEmbeddings(model, LiveIndex(config, self._slots, coarse=config.coarse and model.ranks))
         return ContentEmbeddings(LiveIndex(config, self._slots), self._index_dimension, self._first.projection)
 
+    def empty_index(self) -> LiveIndex:
+        """An index of all slots in which no room has a vector yet."""
+        return LiveIndex(self.index.config, self._slots)
+
     def content(self, states: Sequence[RoomState]) -> NDArray[np.float32]:
         """The content vector of each state, float32 [N, D]; NaN rows where there is none."""
         if not self.dimension:

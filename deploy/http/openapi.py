@@ -153,8 +153,9 @@ def _operation(
         described_as = {"description": said, "schema": PATH_SCHEMA, "example": example}
         parameters.append({"name": name, "in": "path", "required": True, **described_as})
     if operation.parameters is not None:
-        fields = components[operation.parameters.__name__]["properties"]
-        parameters += [_parameter(name, schema) for name, schema in fields.items()]
+        described_by = components[operation.parameters.__name__]
+        needed = described_by.get("required", ())
+        parameters += [_parameter(name, of, name in needed) for name, of in described_by["properties"].items()]
     for header in operation.headers:
         said_of = {"description": header.description, "schema": header.schema, "example": header.example}
         parameters.append({"name": header.name, "in": "header", "required": False, **said_of})
@@ -177,7 +178,7 @@ def _body(operation: Operation, schema: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": content}
 
 
-def _parameter(name: str, field: Mapping[str, Any]) -> dict[str, Any]:
+def _parameter(name: str, field: Mapping[str, Any], required: bool) -> dict[str, Any]:
     """A field as a query parameter, without null: such a parameter is left out instead."""
     schema = dict(field)
     options = [option for option in schema.pop("anyOf", ()) if option != {"type": "null"}]
@@ -187,7 +188,7 @@ def _parameter(name: str, field: Mapping[str, Any]) -> dict[str, Any]:
         schema["anyOf"] = options
     if schema.get("default", ...) is None:
         del schema["default"]
-    described: dict[str, Any] = {"name": name, "in": "query", "required": False}
+    described: dict[str, Any] = {"name": name, "in": "query", "required": required}
     if "description" in schema:
         described["description"] = schema.pop("description")
     if examples := schema.pop("examples", None):

@@ -28,6 +28,7 @@ from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.status import MEASURED, Readiness, judge, troubles_of
+from deploy.serve.asked_texts import AskedTexts
 from deploy.serve.encoder_batching import Merger, RemoteEncoder
 from deploy.serve.profile_lookup import Lookup
 from deploy.serve.replica import Replica
@@ -150,6 +151,11 @@ class EncoderReplica(Replica):
         await asyncio.shield(asyncio.wrap_future(self._loading))
         return await self._merger.submit(texts)
 
+    async def encode_asked(self, texts: Sequence[str]) -> Encoded:
+        """Encodes texts for callers who wait for their answers, before those of rooms. Raises EncoderError."""
+        await asyncio.shield(asyncio.wrap_future(self._loading))
+        return await self._merger.submit(texts, goes_first=True)
+
     async def encode_later(self, texts: Sequence[str]) -> Encoded:
         """Encodes texts for the Trainer: no live room waits for these. Raises EncoderError."""
         await asyncio.shield(asyncio.wrap_future(self._loading))
@@ -190,7 +196,8 @@ class EncoderReplica(Replica):
 class RecommenderReplica(Replica):
     """The process of a Recommender: tables kept current by a thread, and HTTP in front.
 
-    A ProfileWorker is asked only for profiles that this replica has let go; the other handles are not used.
+    A ProfileWorker is asked only for profiles that this replica has let go, and the Encoder only for texts that callers
+    ask with; the other handles are not used.
     """
 
     name = "recommender"
@@ -200,6 +207,7 @@ class RecommenderReplica(Replica):
         settings: Settings,
         local: bool,
         profile_workers: DeploymentHandle,
+        encoders: DeploymentHandle,
         *others: DeploymentHandle,
     ) -> None:
         from actors.index.live_index import LiveIndex  # noqa: PLC0415
@@ -207,6 +215,7 @@ class RecommenderReplica(Replica):
         from actors.profiles.erasures import ErasureWriter  # noqa: PLC0415
         from actors.recommend.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
         from actors.recommend.recommender import Recommender  # noqa: PLC0415
+        from actors.requests.text_vectors import TextVectors  # noqa: PLC0415
         from actors.state.table_reader import TableReader, Tables  # noqa: PLC0415
         from actors.versions.swap import Swapper  # noqa: PLC0415
 
@@ -217,8 +226,10 @@ class RecommenderReplica(Replica):
         self._reader = TableReader(self.open_log(turn_counter), self._tables, self.metrics)
         config = settings.recommend
         impressions = Impressions(config.impressions, config.impressions_waiting)
+        texts = TextVectors(settings.search, self.clock)
+        self._texts = AskedTexts(encoders.encode_asked.remote, texts, settings.search, self.metrics)
         self._recommender = Recommender(
-            self._tables, config, self.metrics, self.clock, impressions, profile=settings.profile
+            self._tables, config, self.metrics, self.clock, impressions, profile=settings.profile, texts=texts
         )
         bulk = KafkaLog(self.settings.kafka.in_bulk(), settings.topics.prefix)
         self._writer = ImpressionWriter(bulk, impressions, self.metrics)
@@ -266,6 +277,7 @@ class RecommenderReplica(Replica):
 
     def __serve_build_asgi_app__(self) -> Api:
         from actors.answers.given_rooms import GivenRooms  # noqa: PLC0415  a process imports what it runs
+        from actors.answers.search import Search  # noqa: PLC0415
         from actors.answers.seen_viewers import SeenViewers  # noqa: PLC0415
         from actors.answers.trending import Trending  # noqa: PLC0415
 
@@ -276,6 +288,8 @@ class RecommenderReplica(Replica):
             GivenRooms(self._recommender),
             Trending(self._recommender),
             SeenViewers(self._recommender),
+            Search(self._recommender, title_weight=self.settings.tables.title_weight),
+            self._texts,
             self._lookup,
             [
                 *intake_routes(self._intake, self.settings.intake, http.host, with_keys=with_keys),

@@ -37,7 +37,7 @@ from streaming.log.partitioner import partition_of
 from streaming.log.restore import last_values
 from streaming.log.topics import CHAT, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENTS
 from streaming.ports import free_port
-from tidecast_client import Answer, Context, Problem, Query
+from tidecast_client import Answer, Context, Problem, Query, Steer, Steered
 
 PATIENCE_S = 60.0
 VIEWERS = 6_000
@@ -257,6 +257,79 @@ def test_a_room_comes_and_goes_over_http_alone(system: System, client: Client) -
     eventually(shown, "one viewer, and a vector that saw the chat")
     assert posted(system, "rooms", {"type": "ended", **at}) == (200, 1)
     eventually(lambda: not client.rooms(), "the room is gone")
+
+
+TITLES = {"kitchen": "Tuesday stream", "pitch": "just hanging out", "garage": "come and say hello"}
+
+
+@pytest.fixture
+def three_rooms(system: System, client: Client) -> Iterator[None]:
+    """Rooms whose titles say nothing."""
+    at_ms = time.time_ns() // 1_000_000
+    common = {"type": "started", "at_ms": at_ms}
+    posted(
+        system, "rooms", *({"room": room, "streamer": f"s-{room}", "title": TITLES[room], **common} for room in TITLES)
+    )
+    eventually(lambda: {one.room for one in client.rooms()} >= TITLES.keys(), "all are listed")
+    yield
+    posted(system, "rooms", *({"type": "ended", "room": room, "at_ms": at_ms + 1} for room in TITLES))
+    eventually(lambda: not TITLES.keys() & {one.room for one in client.rooms()}, "they are gone")
+
+
+def test_a_room_is_found_by_what_is_said_there_and_not_after_its_end(
+    system: System, client: Client, three_rooms: None
+) -> None:
+    text = "baking at home"
+    assert all(item.source != "said" for item in client.search(text).rooms)  # from here on the text is known
+    said_s = time.monotonic()
+    said = {"type": "chat", "viewer": "v8", "room": "kitchen", "at_ms": time.time_ns() // 1_000_000}
+    posted(system, "chat", {"text": "is your sourdough ready for the oven? the bread smells great", **said})
+
+    def found() -> bool:
+        first = client.search(text, limit=3).rooms[0]  # of either replica
+        return (first.room, first.source, first.reason) == ("kitchen", "said", f'what is said here is like "{text}"')
+
+    eventually(found, "the room is first, because of what was said there")
+    sys.stdout.write(f"found by a search {time.monotonic() - said_s:.3f} s after the chat line was posted\n")
+    answer = client.recommend("steering", steer=Steer(text=text, liked=["never"], disliked=["pitch"]))
+    assert answer.steer == Steered(text="used", ended=[], unknown=["never"])
+    assert answer.rooms[0].room == "kitchen"
+    assert "pitch" not in [item.room for item in answer.rooms]
+    assert answer.rooms[0].reason == f'like "{text}", as you asked'
+    eventually(lambda: getattr(impression(system, "steering"), "steered", False), "what was shown is on the log")
+    posted(system, "rooms", {"type": "ended", "room": "kitchen", "at_ms": time.time_ns() // 1_000_000})
+    eventually(lambda: "kitchen" not in [one.room for one in client.rooms()], "it is gone")
+    assert "kitchen" not in [item.room for _ in range(20) for item in client.search(text).rooms]
+
+
+def test_with_the_encoder_away_known_texts_are_searched_for_and_others_refused_in_time(
+    system: System, client: Client, three_rooms: None
+) -> None:
+    for _ in range(20):
+        client.search("a known text")  # of both replicas
+    (pid,) = [post.pid for post in client.status().processes if post.name == "encoder"]
+    psutil.Process(pid).suspend()
+    try:
+        assert client.search("a known text").rooms
+        began_s = time.monotonic()
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"{system.url}/v1/search?q=never%20asked")
+        with caught.value as response:
+            assert (response.code, response.headers["retry-after"]) == (503, "1")
+            assert "in time" in json.load(response)["detail"]
+        assert time.monotonic() - began_s < PATIENCE_S
+        steered = client.recommend("somebody", steer=Steer(text="never asked either"))
+        assert steered.steer == Steered(text="unavailable", ended=[], unknown=[])
+        assert steered.rooms
+    finally:
+        psutil.Process(pid).resume()
+
+    def again() -> bool:
+        with contextlib.suppress(NotUp):
+            return bool(client.search("never asked").rooms)
+        return False
+
+    eventually(again, "the Encoder is back")
 
 
 def test_a_viewer_whom_the_replicas_let_go_is_asked_of_the_worker_that_owns_the_partition(

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from actors.answers.given_rooms import GivenRooms
+from actors.answers.search import Search
 from actors.answers.seen_viewers import SeenViewers
 from actors.answers.trending import Trending
 from actors.intake.intake import TAKEN, Intake
+from actors.requests.text_vectors import TextVector
 from actors.settings import IntakeConfig
 from deploy.http.api import Api
 from deploy.http.routes.erasure import erasure_routes
@@ -26,17 +28,28 @@ from streaming.events import MAX_AT_MS, ViewerId
 from streaming.log.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
 from tests.served_api import served
-from tests.unit.actors.replica import AXES, Replica, axis
+from tests.unit.actors.replica import AXES, Replica, axis, text_vector
 from tests.unit.deploy.http.called_api import READY
 
 SCHEMATHESIS = Path(sys.executable).with_name("st")
 EXAMPLES = 40  # of each operation: some 700 requests in all
-# what a schema cannot say: bounds that contradict each other are refused, and so is a cursor that the API did not give
-RELATED = ("listRooms", "similarRooms", "trending", "recommend", "rank")
+# what a schema cannot say: bounds that contradict each other are refused, and so is a cursor that the API did not give,
+# and a text that says nothing
+RELATED = ("listRooms", "similarRooms", "trending", "search", "recommend", "rank")
 # nor that a record is read as workers read it: what they mend is taken, what they would refuse later is refused here
 TAKING = ("writeRooms", "writeChat", "writeViewerEvents")
 VALID, INVALID = "positive_data_acceptance", "negative_data_rejection"
 LANGUAGES, CATEGORIES = ("en", "pt-BR", "ja"), ("music", "Just Chatting")
+
+
+class KnownTexts:
+    """Gives each text the vector of one of the axes."""
+
+    def held(self, text: str) -> TextVector | None:
+        return text_vector(len(text) % AXES) if len(text) % 2 else None
+
+    async def fetch(self, text: str) -> TextVector:
+        return text_vector(len(text) % AXES)
 
 
 class NoErasures:
@@ -66,7 +79,13 @@ def port() -> Iterator[int]:
     taking = intake_routes(intake, IntakeConfig(), "127.0.0.1")
     writing = [*taking, *erasure_routes(NoErasures())]
     behind = Behind(
-        recommender, GivenRooms(recommender), Trending(recommender), SeenViewers(recommender), writing=writing
+        recommender,
+        GivenRooms(recommender),
+        Trending(recommender),
+        SeenViewers(recommender),
+        Search(recommender, title_weight=0.4),
+        KnownTexts(),
+        writing=writing,
     )
     api = Api(routes(behind, lambda: READY), 2_000_000, metrics, request_timeout_s=5.0)
     with served(api) as port:

@@ -6,6 +6,7 @@ Between two of them other requests have their turn, so that none waits for longe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from deploy.http.openapi import REFERENCE, Operation
 from deploy.http.problem import Problem, Reader, problem
 from deploy.http.route import POSTED, Request, Response, Route
 from deploy.http.routes.answers import Answers, Lookups
+from deploy.http.routes.texts import Texts, fetched, unknown_text
 from streaming.errors import RequestError
 
 LOGGER = logging.getLogger(__name__)
@@ -58,7 +60,7 @@ class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
     results: list[BatchResult]
 
 
-def batch_routes(answers: Answers, lookup: Lookups | None = None) -> list[Route]:
+def batch_routes(answers: Answers, texts: Texts, lookup: Lookups | None = None) -> list[Route]:
     """The route for many recommendations."""
     encode = msgspec.json.Encoder().encode
     listed = Reader(BatchQuery, root='a JSON object such as {"queries": [{"viewer": "viewer-1"}]}')
@@ -67,6 +69,7 @@ def batch_routes(answers: Answers, lookup: Lookups | None = None) -> list[Route]
     async def recommend(request: Request) -> Response:
         queries = [read(raw) for raw in listed.json(request.body).queries]
         await look_up([query.viewer for query in queries if isinstance(query, Query)])
+        await fetch_texts([query for query in queries if isinstance(query, Query) and query.steer is not None])
         results = []
         for query in queries:
             await asyncio.sleep(0)
@@ -85,6 +88,16 @@ def batch_routes(answers: Answers, lookup: Lookups | None = None) -> list[Route]
             gone = [viewer for viewer in dict.fromkeys(viewers) if lookup.wanted(viewer)]
             for start in range(0, len(gone), LOOKUPS):
                 await asyncio.gather(*map(lookup.fetch, gone[start : start + LOOKUPS]))
+
+    async def fetch_texts(queries: Sequence[Query]) -> None:
+        unknown: dict[str, None] = {}
+        for query in queries:
+            with contextlib.suppress(RequestError):  # the answer says so
+                if (text := unknown_text(texts, query)) is not None:
+                    unknown[text] = None
+        missing = [*unknown]
+        for start in range(0, len(missing), LOOKUPS):
+            await asyncio.gather(*[fetched(texts, text) for text in missing[start : start + LOOKUPS]])
 
     def answered(query: Query) -> bytes:
         try:

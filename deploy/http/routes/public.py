@@ -11,6 +11,8 @@ from deploy.http.routes.batch import batch_routes
 from deploy.http.routes.description import description_routes
 from deploy.http.routes.given_rooms import Rankings, given_rooms_routes
 from deploy.http.routes.probes import probe_routes
+from deploy.http.routes.search import Searches, search_routes
+from deploy.http.routes.texts import Texts
 from deploy.http.routes.trending import Trends, trending_routes
 from deploy.http.routes.viewers import Viewers, viewer_routes
 from deploy.http.status import Readiness
@@ -18,7 +20,7 @@ from deploy.http.status import Readiness
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """What the routes call. lookup: finds profiles that the replica has let go.
+    """What the routes call. lookup: finds profiles that the replica has let go. texts: gives texts their vectors.
 
     writing: the routes that write to the log.
     """
@@ -27,6 +29,8 @@ class Behind:
     rankings: Rankings
     trends: Trends
     viewers: Viewers
+    searches: Searches
+    texts: Texts
     lookup: Lookups | None = None
     writing: Sequence[Route] = ()
 
@@ -35,10 +39,11 @@ def routes(behind: Behind, readiness: Callable[[], Readiness], *, with_keys: boo
     """Every route of the public port. readiness: gives that of this replica. with_keys: callers need keys."""
     lookup = behind.lookup
     described = [
-        *answer_routes(behind.answers, lookup),
-        *batch_routes(behind.answers, lookup),
+        *answer_routes(behind.answers, behind.texts, lookup),
+        *batch_routes(behind.answers, behind.texts, lookup),
         *given_rooms_routes(behind.rankings, lookup),
         *trending_routes(behind.trends),
+        *search_routes(behind.searches, behind.texts),
         *viewer_routes(behind.viewers, lookup),
         *behind.writing,
         *probe_routes(readiness),

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from actors.answers.schema import SeenViewer
+from actors.answers.search import Asked, SearchAnswer
 from actors.intake.intake import TAKEN, Intake
 from actors.recommend.schema import Answer, Item, Query, RankQuery, Room
 from actors.requests.filters import NO_FILTERS, Filters
+from actors.requests.text_vectors import TextVector
 from actors.settings import IntakeConfig
 from deploy.http.access import Access
 from deploy.http.api import Api
@@ -24,7 +27,7 @@ from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.status import Readiness
 from streaming.clock import ManualClock
-from streaming.errors import UnknownRoom, UnknownViewer
+from streaming.errors import EncoderAway, UnknownRoom, UnknownViewer
 from streaming.log.log import Log
 from streaming.log.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
@@ -109,6 +112,43 @@ class FakeViewers:
 
 
 @dataclass
+class FakeSearches:
+    """Remembers what it was asked."""
+
+    asked: list[Any]
+
+    def found(self, asked: Asked, vector: TextVector) -> SearchAnswer:
+        self.asked.append(asked)
+        return SearchAnswer(
+            text=asked.text,
+            encoder_version=vector.encoder_version,
+            model_version="v0",
+            generated_at_ms=1,
+            live_rooms=0,
+            rooms=[],
+        )
+
+
+@dataclass
+class FakeTexts:
+    """Knows no text at first; the Encoder is away for texts that begin with "away"."""
+
+    known: dict[str, TextVector] = field(default_factory=dict)
+    fetched: list[str] = field(default_factory=list)
+
+    def held(self, text: str) -> TextVector | None:
+        return self.known.get(text)
+
+    async def fetch(self, text: str) -> TextVector:
+        self.fetched.append(text)
+        await asyncio.sleep(0)
+        if text.startswith("away"):
+            raise EncoderAway("the Encoder has not answered in time; ask again in a second")
+        self.known[text] = TextVector(np.ones(1, np.float32), "fake")
+        return self.known[text]
+
+
+@dataclass
 class FakeLookup:
     """Wants every viewer whose name begins with "gone"; notes who was fetched, and what had been answered by then."""
 
@@ -124,10 +164,24 @@ class FakeLookup:
         self.fetched.append((viewer, len(self.answers.asked)))
 
 
-def behind(answers: FakeAnswers, lookup: FakeLookup | None = None, writing: Sequence[Route] = ()) -> Behind:
+def behind(
+    answers: FakeAnswers,
+    lookup: FakeLookup | None = None,
+    writing: Sequence[Route] = (),
+    texts: FakeTexts | None = None,
+) -> Behind:
     """What routes call, of which all remembers what it was asked in one list."""
     asked = answers.asked
-    return Behind(answers, FakeRankings(asked), FakeTrends(asked), FakeViewers(asked), lookup, writing)
+    return Behind(
+        answers,
+        FakeRankings(asked),
+        FakeTrends(asked),
+        FakeViewers(asked),
+        FakeSearches(asked),
+        texts or FakeTexts(),
+        lookup,
+        writing,
+    )
 
 
 @dataclass(frozen=True)
@@ -160,6 +214,7 @@ class Caller:
     ) -> None:
         """log: where records go that are posted. host: http.host."""
         self.answers = FakeAnswers()
+        self.texts = FakeTexts()
         self.metrics = MemoryMetrics()
         with_keys = access is not None and access.asks_for_keys
         self.clock = ManualClock()
@@ -167,7 +222,7 @@ class Caller:
         self.log = log or MemoryLog(self.clock, dict.fromkeys(TAKEN, 2))
         self.intake = Intake(self.log, config, self.clock, self.metrics)
         writing = [*intake_routes(self.intake, config, host, with_keys=with_keys), *erasure_routes(erasures)]
-        table = routes(behind(self.answers, lookup, writing), lambda: readiness, with_keys=with_keys)
+        table = routes(behind(self.answers, lookup, writing, self.texts), lambda: readiness, with_keys=with_keys)
         self._api = Api(
             table,
             max_body_bytes,
