@@ -60,8 +60,8 @@ class TextBody:
 class Operation:
     """The input and output of a route. id: its unique operationId. parameters: a struct with the query's fields.
 
-    result: None for plain text. status: where all went well. errors: the statuses that a caller should be ready for.
-    outcomes: further statuses with bodies of their own. encodings: in which the body may be compressed.
+    result: None for text, of the type `media`. status: where all went well. errors: the statuses that a caller should
+    be ready for. outcomes: further statuses with bodies of their own. encodings: in which the body may be compressed.
     """
 
     id: str
@@ -77,6 +77,7 @@ class Operation:
     other_bodies: tuple[TextBody, ...] = ()
     encodings: tuple[str, ...] = ()
     status: HTTPStatus = HTTPStatus.OK
+    media: str = "text/plain"
 
 
 KEY = {"type": "http", "scheme": "bearer", "description": "a key of `tidecast keys create`"}
@@ -129,7 +130,7 @@ def _operation(
 ) -> dict[str, Any]:
     wrong = {PROBLEM_TYPE: {"schema": schema_of[problem]}}
     if operation.result is None:
-        right: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
+        right: dict[str, Any] = {operation.media: {"schema": {"type": "string"}}}
     else:
         right = {"application/json": {"schema": schema_of[str(operation.result)]}}
     responses: dict[str, Any] = {str(operation.status.value): {"description": operation.summary, "content": right}}

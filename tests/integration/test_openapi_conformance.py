@@ -17,10 +17,13 @@ from actors.answers.seen_viewers import SeenViewers
 from actors.answers.trending import Trending
 from actors.intake.intake import TAKEN, Intake
 from actors.settings import IntakeConfig
+from actors.streams.table_changes import TableChanges
+from deploy.config.stream_settings import StreamConfig
 from deploy.http.api import Api
 from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import Behind, routes
+from deploy.http.streams.streams import Streams
 from streaming.clock import ManualClock
 from streaming.events import MAX_AT_MS, ViewerId
 from streaming.log.memory_log import MemoryLog
@@ -32,7 +35,8 @@ from tests.unit.deploy.http.called_api import READY
 SCHEMATHESIS = Path(sys.executable).with_name("st")
 EXAMPLES = 40  # of each operation: some 700 requests in all
 # what a schema cannot say: bounds that contradict each other are refused, and so is a cursor that the API did not give
-RELATED = ("listRooms", "similarRooms", "trending", "recommend", "rank")
+RELATED = ("listRooms", "similarRooms", "trending", "recommend", "rank", "streamList")
+STREAM_S = 0.1  # after which a stream ends here, whatever is asked for: an answer without end could not be checked
 # nor that a record is read as workers read it: what they mend is taken, what they would refuse later is refused here
 TAKING = ("writeRooms", "writeChat", "writeViewerEvents")
 VALID, INVALID = "positive_data_acceptance", "negative_data_rejection"
@@ -62,11 +66,17 @@ def port() -> Iterator[int]:
         )
     replica.viewer("viewer-1", "room-1", "room-2")
     recommender, clock, metrics = replica.recommender, ManualClock(MAX_AT_MS), MemoryMetrics()  # no time is ahead of it
+    streams = Streams(recommender, TableChanges(replica.tables), StreamConfig(max_s=STREAM_S), metrics)
     intake = Intake(MemoryLog(clock, dict.fromkeys(TAKEN, 2)), IntakeConfig(), clock, metrics)
     taking = intake_routes(intake, IntakeConfig(), "127.0.0.1")
     writing = [*taking, *erasure_routes(NoErasures())]
     behind = Behind(
-        recommender, GivenRooms(recommender), Trending(recommender), SeenViewers(recommender), writing=writing
+        recommender,
+        GivenRooms(recommender),
+        Trending(recommender),
+        SeenViewers(recommender),
+        writing=writing,
+        streams=streams,
     )
     api = Api(routes(behind, lambda: READY), 2_000_000, metrics, request_timeout_s=5.0)
     with served(api) as port:

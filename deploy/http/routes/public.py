@@ -11,16 +11,18 @@ from deploy.http.routes.batch import batch_routes
 from deploy.http.routes.description import description_routes
 from deploy.http.routes.given_rooms import Rankings, given_rooms_routes
 from deploy.http.routes.probes import probe_routes
+from deploy.http.routes.stream import stream_routes
 from deploy.http.routes.trending import Trends, trending_routes
 from deploy.http.routes.viewers import Viewers, viewer_routes
 from deploy.http.status import Readiness
+from deploy.http.streams.streams import Streams
 
 
 @dataclass(frozen=True, slots=True)
 class Behind:
     """What the routes call. lookup: finds profiles that the replica has let go.
 
-    writing: the routes that write to the log.
+    writing: the routes that write to the log. streams: of lists that are pushed.
     """
 
     answers: Answers
@@ -29,6 +31,7 @@ class Behind:
     viewers: Viewers
     lookup: Lookups | None = None
     writing: Sequence[Route] = ()
+    streams: Streams | None = None
 
 
 def routes(behind: Behind, readiness: Callable[[], Readiness], *, with_keys: bool = False) -> list[Route]:
@@ -40,6 +43,7 @@ def routes(behind: Behind, readiness: Callable[[], Readiness], *, with_keys: boo
         *given_rooms_routes(behind.rankings, lookup),
         *trending_routes(behind.trends),
         *viewer_routes(behind.viewers, lookup),
+        *stream_routes(behind.streams, lookup),
         *behind.writing,
         *probe_routes(readiness),
     ]

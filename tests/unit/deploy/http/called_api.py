@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from actors.answers.schema import SeenViewer
 from actors.intake.intake import TAKEN, Intake
 from actors.recommend.schema import Answer, Item, Query, RankQuery, Room
 from actors.requests.filters import NO_FILTERS, Filters
 from actors.settings import IntakeConfig
+from actors.streams.table_changes import Taken
+from deploy.config.stream_settings import StreamConfig
 from deploy.http.access import Access
 from deploy.http.api import Api
 from deploy.http.route import Route
@@ -23,6 +26,7 @@ from deploy.http.routes.erasure import Erasures, erasure_routes
 from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.status import Readiness
+from deploy.http.streams.streams import Streams
 from streaming.clock import ManualClock
 from streaming.errors import UnknownRoom, UnknownViewer
 from streaming.log.log import Log
@@ -124,10 +128,39 @@ class FakeLookup:
         self.fetched.append((viewer, len(self.answers.asked)))
 
 
+@dataclass
+class NoChanges:
+    """Tables in which nothing changes."""
+
+    def watch(self, viewers: Any, rooms: Any, wake: Any) -> None:
+        """Notes nothing."""
+
+    def leave(self) -> None:
+        """Ends nothing."""
+
+    def take(self) -> Taken:
+        return Taken()
+
+    def take_any(self) -> bool:
+        return False
+
+
+@dataclass
+class FakeLists:
+    """Remembers what it was asked; no list has a room."""
+
+    asked: list[Any]
+
+    def recommend_news(self, query: Query, further: int, is_news: Callable[[Any], bool]) -> bytes | None:
+        self.asked.append((query, further))
+        return b"{}" if is_news(np.zeros(0, np.uint64)) else None
+
+
 def behind(answers: FakeAnswers, lookup: FakeLookup | None = None, writing: Sequence[Route] = ()) -> Behind:
-    """What routes call, of which all remembers what it was asked in one list."""
+    """What routes call, of which all remembers what it was asked in one list. A stream ends after 50 ms."""
     asked = answers.asked
-    return Behind(answers, FakeRankings(asked), FakeTrends(asked), FakeViewers(asked), lookup, writing)
+    streams = Streams(FakeLists(asked), NoChanges(), StreamConfig(max_s=0.05, most=1), MemoryMetrics())
+    return Behind(answers, FakeRankings(asked), FakeTrends(asked), FakeViewers(asked), lookup, writing, streams)
 
 
 @dataclass(frozen=True)
@@ -187,7 +220,10 @@ class Caller:
         *,
         ends: str = "yes",
     ) -> Got:
-        """ends: whether the body does; "never", and "disconnect" for a caller who leaves before its end."""
+        """ends: whether the body does; "never", and "disconnect" for a caller who leaves before its end.
+
+        "stays": it does, and the caller does not leave; after "yes" the caller is gone once all was received.
+        """
         return asyncio.run(self._call(method, target, body, headers or {}, ends))
 
     async def _call(self, method: str, target: str, body: bytes, given: Mapping[str, str], ends: str) -> Got:
@@ -197,11 +233,12 @@ class Caller:
 
         async def receive() -> dict[str, Any]:
             if not chunks:
-                if ends == "never":
+                if ends in ("never", "stays"):
                     await asyncio.Event().wait()
                 return {"type": "http.disconnect"}
             chunk = chunks.pop(0)
-            return {"type": "http.request", "body": chunk, "more_body": bool(chunks) or ends != "yes"}
+            more = bool(chunks) or ends not in ("yes", "stays")
+            return {"type": "http.request", "body": chunk, "more_body": more}
 
         async def send(message: Any) -> None:
             sent.append(message)
@@ -216,4 +253,4 @@ class Caller:
         }
         await self._api(scope, receive, send)
         headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        return Got(sent[0]["status"], headers, sent[1]["body"])
+        return Got(sent[0]["status"], headers, b"".join(one["body"] for one in sent[1:]))
