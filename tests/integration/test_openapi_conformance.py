@@ -36,7 +36,7 @@ SCHEMATHESIS = Path(sys.executable).with_name("st")
 EXAMPLES = 40  # of each operation: some 700 requests in all
 # what a schema cannot say: bounds that contradict each other are refused, and so is a cursor that the API did not give
 RELATED = ("listRooms", "similarRooms", "trending", "recommend", "rank", "streamList")
-STREAM_S = 0.1  # after which a stream ends here, whatever is asked for: an answer without end could not be checked
+STREAM_S = 0.01  # after which a stream ends here, whatever is asked for: an answer without end could not be checked
 # nor that a record is read as workers read it: what they mend is taken, what they would refuse later is refused here
 TAKING = ("writeRooms", "writeChat", "writeViewerEvents")
 VALID, INVALID = "positive_data_acceptance", "negative_data_rejection"

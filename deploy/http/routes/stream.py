@@ -7,10 +7,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from actors.recommend.schema import MAX_EXCLUDED, Query
+from actors.recommend.schema import MAX_EXCLUDED, Answer, Query
 from actors.requests.context import MAX_RECENT, Context
 from actors.requests.filters import LanguageFilter
-from deploy.http.openapi import Header, Operation
+from deploy.http.openapi import REFERENCE, Header, Operation
 from deploy.http.problem import Reader
 from deploy.http.route import EVENTS, GOT, Request, Route, Streamed
 from deploy.http.routes.answers import Lookups
@@ -27,6 +27,22 @@ DESCRIPTION = (
     "connection alive. A stream ends after a while, and whenever its replica does; an EventSource comes back by itself "
     "with the id of its last event, and is sent a list only if that is news. An id that is not known counts as none."
 )
+
+
+# of each event, as OpenAPI 3.2 has it for this media type
+EVENT = {
+    "type": "object",
+    "required": ["event", "id", "data"],
+    "properties": {
+        "event": {"enum": ["list", "ended"]},
+        "id": {"type": "string"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"anyOf": [{"$ref": REFERENCE.format(name=Answer.__name__)}, {"type": "object"}]},
+        },
+    },
+}
 
 
 def _ids(what: str, most: int) -> Meta:
@@ -100,5 +116,6 @@ def stream_routes(streams: Streams | None, lookup: Lookups | None = None) -> lis
             ),
         ),
         media=EVENTS,
+        text=EVENT,
     )
     return [Route("GET", "/v1/stream/{viewer}", stream, described, tables=True, scope="recommend")]
