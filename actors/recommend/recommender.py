@@ -12,11 +12,11 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from actors.recommend import diversity
@@ -151,6 +151,22 @@ class Recommender:
             return msgspec.json.encode(self.recommend(query))
         with self.tables.lock:
             return self._answer_json.answer(*self._answered(query))
+
+    def recommend_news(self, query: Query, further: int, is_news: Callable[[NDArray[np.uint64]], bool]) -> bytes | None:
+        """The rooms for one viewer as JSON where they are news to who asks, else None, and then nothing is noted.
+
+        is_news: told the hashes of the rooms in order, uint64, up to `further` more of them than the query's limit.
+        """
+        with self.tables.lock:
+            now_ms = self.now_ms()
+            cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
+            more = msgspec.structs.replace(query, limit=query.limit + further)
+            scored, places_L = self._ordered(more, cached, now_ms, NONE)
+            if not is_news(self._rooms.id_hash_N[scored.slots_K[places_L]]):
+                return None
+            chosen_rooms = self.chosen(scored, places_L[: query.limit], cached, explain=query.explain)
+            answer = self._noted(query, cached, chosen_rooms, now_ms, UNSET)
+            return self._answer_json.answer(answer, chosen_rooms)
 
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what models prepare of all rooms, and scores in the shadow. A thread's loop until `stop`."""
@@ -299,6 +315,19 @@ class Recommender:
         page = None if query.cursor is None else self.pages.open(query.cursor, query.viewer, query.filters)
         pull = None if query.steer is None else self._pulls.of(query.steer)
         chosen_rooms = self._chosen_rooms(query, cached, now_ms, NONE if page is None else page.slots_H, pull)
+        cursor = UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms)
+        return self._noted(query, cached, chosen_rooms, now_ms, cursor, pull), chosen_rooms
+
+    def _noted(
+        self,
+        query: Query,
+        cached: CachedViewer,
+        chosen_rooms: Sequence[ChosenRoom],
+        now_ms: int,
+        cursor: str | UnsetType | None,
+        pull: Pull | None = None,
+    ) -> Answer:
+        """The answer with these rooms, still without them, noted where that is wanted: it will be shown."""
         answer = Answer(
             request=self.next_request(),
             viewer=query.viewer,
@@ -306,7 +335,7 @@ class Recommender:
             model_version=self._rooms.embeddings.version,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
-            cursor=UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms),
+            cursor=cursor,
             steer=UNSET if pull is None else pull.became,
             rooms=[],
         )
@@ -314,7 +343,7 @@ class Recommender:
             self._shadow.note(query)
         if self._impressions is not None:
             self._impressions.note(answer, chosen_rooms)
-        return answer, chosen_rooms
+        return answer
 
     def _cursor(
         self, query: Query, cached: CachedViewer, page: Page, chosen_rooms: Sequence[ChosenRoom], now_ms: int
@@ -330,6 +359,18 @@ class Recommender:
         self, query: Query, cached: CachedViewer, now_ms: int, shown_H: NDArray[np.int64], pull: Pull | None
     ) -> list[ChosenRoom]:
         """The chosen rooms in order. shown_H: those of earlier pages."""
+        scored, places_L = self._ordered(query, cached, now_ms, shown_H, pull)
+        return self.chosen(scored, places_L, cached, explain=query.explain, pull=pull)
+
+    def _ordered(
+        self,
+        query: Query,
+        cached: CachedViewer,
+        now_ms: int,
+        shown_H: NDArray[np.int64],
+        pull: Pull | None = None,
+    ) -> tuple[Scored, NDArray[np.int64]]:
+        """The scored rooms, and the places of those that are chosen, in order."""
         rooms = self._rooms
         scored = self.scoring.surely(query, cached, rooms.embeddings, now_ms, shown_H=shown_H, pull=pull)
         chosen = diversity.diversify(
@@ -340,7 +381,7 @@ class Recommender:
             streamer_cost=self._config.streamer_cost,
             category_cost=self._config.category_cost,
         )
-        return self.chosen(scored, np.array(chosen, np.int64), cached, explain=query.explain, pull=pull)
+        return scored, np.array(chosen, np.int64)
 
     def chosen(
         self,

@@ -30,6 +30,7 @@ from deploy.config.kubernetes_settings import KubernetesConfig
 from deploy.config.line_numbers import key_lines
 from deploy.config.ray_settings import RayConfig
 from deploy.config.scaling_settings import ScalingConfig
+from deploy.config.stream_settings import StreamConfig
 from streaming.archive.config import ArchiveConfig
 from streaming.errors import ConfigError
 from streaming.kafka_config import KafkaConfig, LogConfig
@@ -71,6 +72,7 @@ class Settings:
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
+    stream: StreamConfig = field(default_factory=StreamConfig)
     console: ConsoleConfig = field(default_factory=ConsoleConfig)
     ray: RayConfig = field(default_factory=RayConfig)
     scaling: ScalingConfig = field(default_factory=ScalingConfig)

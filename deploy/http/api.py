@@ -26,7 +26,7 @@ from deploy.http.access import Access
 from deploy.http.body import CLOSE, Bodies
 from deploy.http.cors import Cors
 from deploy.http.problem import CONTENT_TYPE, Problem, RefusedError, problem
-from deploy.http.route import Request, Response, Route
+from deploy.http.route import Request, Response, Route, Streamed, Write
 from streaming.errors import RequestError, UnknownRoom, UnknownViewer
 from streaming.metrics import Metrics
 
@@ -113,6 +113,9 @@ class Api:
 
     def _sent(self, request: HttpRequest, response: Response, pattern: str) -> responses.Response:
         """Counts a response, and makes it one of Starlette's."""
+        if isinstance(response, Streamed):
+            self._count(pattern, response.status, request.scope["started_s"])
+            return _Bits(response)
         made = responses.Response(response.body, response.status, media_type=None)
         made.raw_headers = _headers(response)
         if request.method == "HEAD":
@@ -188,6 +191,37 @@ class Api:
         return Response(self._encode(what), CONTENT_TYPE, what.status, headers)
 
 
+class _Bits(responses.Response):
+    """A response of Starlette's whose body comes bit by bit."""
+
+    def __init__(self, response: Streamed) -> None:
+        self._response = response
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = self._response
+        await send({"type": "http.response.start", "status": response.status, "headers": _headers(response)})
+        if scope["method"] != "HEAD":
+            left = asyncio.create_task(_until_left(receive, response.leave))
+            try:
+                await response.run(_writer(send))
+            finally:
+                left.cancel()
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _until_left(receive: Receive, leave: Callable[[], None]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    leave()
+
+
+def _writer(send: Send) -> Write:
+    async def write(body: bytes) -> None:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    return write
+
+
 def _parameters(scope: Scope) -> Mapping[str, str]:
     """The parameters of the query string. Raises RefusedError: one is there twice, or it is not UTF-8."""
     query = scope.get("query_string")
@@ -214,10 +248,9 @@ def _headers(response: Response) -> list[tuple[bytes, bytes]]:
     if all(name != b"cache-control" for name, _ in headers):
         headers.append(NO_STORE)
     if response.status != HTTPStatus.NO_CONTENT:
-        headers += [
-            (b"content-type", response.content_type.encode()),
-            (b"content-length", str(len(response.body)).encode()),
-        ]
+        headers.append((b"content-type", response.content_type.encode()))
+        if not isinstance(response, Streamed):
+            headers.append((b"content-length", str(len(response.body)).encode()))
     return headers
 
 

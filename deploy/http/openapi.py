@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -60,8 +60,9 @@ class TextBody:
 class Operation:
     """The input and output of a route. id: its unique operationId. parameters: a struct with the query's fields.
 
-    result: None for plain text. status: where all went well. errors: the statuses that a caller should be ready for.
-    outcomes: further statuses with bodies of their own. encodings: in which the body may be compressed.
+    result: None for text, of the type `media` and the schema `text`. status: where all went well. errors: the statuses
+    that a caller should be ready for. outcomes: further statuses with bodies of their own. encodings: in which the body
+    may be compressed.
     """
 
     id: str
@@ -77,6 +78,8 @@ class Operation:
     other_bodies: tuple[TextBody, ...] = ()
     encodings: tuple[str, ...] = ()
     status: HTTPStatus = HTTPStatus.OK
+    media: str = "text/plain"
+    text: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
 
 
 KEY = {"type": "http", "scheme": "bearer", "description": "a key of `tidecast keys create`"}
@@ -129,7 +132,7 @@ def _operation(
 ) -> dict[str, Any]:
     wrong = {PROBLEM_TYPE: {"schema": schema_of[problem]}}
     if operation.result is None:
-        right: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
+        right: dict[str, Any] = {operation.media: {"schema": operation.text}}
     else:
         right = {"application/json": {"schema": schema_of[str(operation.result)]}}
     responses: dict[str, Any] = {str(operation.status.value): {"description": operation.summary, "content": right}}

@@ -12,6 +12,8 @@ from deploy.http.openapi import Operation
 JSON = "application/json"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 HTML = "text/html; charset=utf-8"
+EVENTS = "text/event-stream"
+Write = Callable[[bytes], Awaitable[None]]  # returns once there is room for more
 # the statuses that callers of most routes should be ready for, without and with a body
 GOT = (HTTPStatus.BAD_REQUEST, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 POSTED = (
@@ -49,6 +51,15 @@ class Response:
     content_type: str = JSON
     status: int = HTTPStatus.OK.value
     headers: tuple[tuple[bytes, bytes], ...] = ()  # beside those that every answer has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streamed(Response):
+    """A response whose body comes bit by bit: `run` writes it, and returns at its end. leave: the caller has left."""
+
+    run: Callable[[Write], Awaitable[None]]
+    leave: Callable[[], None]
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

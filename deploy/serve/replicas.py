@@ -28,6 +28,8 @@ from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.status import MEASURED, Readiness, judge, troubles_of
+from deploy.http.streams.streams import Streams
+from deploy.ray.server_tick import before_end
 from deploy.serve.asked_texts import AskedTexts
 from deploy.serve.encoder_batching import Merger, RemoteEncoder
 from deploy.serve.profile_lookup import Lookup
@@ -280,8 +282,11 @@ class RecommenderReplica(Replica):
         from actors.answers.search import Search  # noqa: PLC0415
         from actors.answers.seen_viewers import SeenViewers  # noqa: PLC0415
         from actors.answers.trending import Trending  # noqa: PLC0415
+        from actors.streams.table_changes import TableChanges  # noqa: PLC0415
 
         http, access = self.settings.http, self._access
+        streams = Streams(self._recommender, TableChanges(self._tables), self.settings.stream, self.metrics)
+        before_end(streams.end)
         with_keys = access is not None and access.asks_for_keys
         behind = Behind(
             self._recommender,
@@ -295,6 +300,7 @@ class RecommenderReplica(Replica):
                 *intake_routes(self._intake, self.settings.intake, http.host, with_keys=with_keys),
                 *erasure_routes(self._erasures, local_only=is_loopback(http.host)),
             ],
+            streams,
         )
         return Api(
             routes(behind, self.readiness, with_keys=with_keys),

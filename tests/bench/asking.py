@@ -28,6 +28,7 @@ from actors.requests.filters import Filters
 from actors.requests.text_vectors import TextVector
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
 from actors.state.table_reader import Tables
+from actors.streams.material_change import margin_of
 from deploy.http.route import Request, Response
 from deploy.http.routes.batch import MAX_QUERIES, batch_routes
 from streaming.clock import SystemClock
@@ -72,6 +73,11 @@ def ways(recommender: Recommender, num_rooms: int) -> dict[str, Callable[[int], 
         cursor = recommender.recommend(Query(viewer=viewer, cursor="")).cursor
         return recommender.recommend_json(Query(viewer=viewer, cursor=cursor or None))  # type: ignore[arg-type]
 
+    def watched(turn: int) -> object:
+        """A look at a list of which nothing is news."""
+        query = Query(viewer=f"viewer-{turn % VIEWERS}")
+        return recommender.recommend_news(query, margin_of(query.limit), lambda _: False)
+
     return {
         "plain": recommended(),
         "language": recommended(filters=Filters(language="pt")),
@@ -86,6 +92,7 @@ def ways(recommender: Recommender, num_rooms: int) -> dict[str, Callable[[int], 
         "rank 20": lambda turn: given.rank_json(RankQuery(viewer=f"viewer-{turn % VIEWERS}", rooms=tuple(rooms[:20]))),
         "rank 1000": lambda turn: given.rank_json(RankQuery(viewer=f"viewer-{turn % VIEWERS}", rooms=tuple(rooms))),
         "trending": lambda _: msgspec.json.encode(trending.rooms(20)),
+        "watched": watched,
         "viewer": lambda turn: msgspec.json.encode(viewers.viewer(f"viewer-{turn % VIEWERS}")),
     }
 

@@ -207,6 +207,8 @@ def test_every_way_to_ask_is_answered_as_documented(shell: Shell) -> None:
         is_problem = isinstance(answer, dict) and "status" in answer
         if "/v1/viewers/" not in ask.text:  # whoever is documented need not be known here
             assert is_problem == ('"status": 4' in told.text and "results" not in told.text), f"{ask.text}\n{answer}"
+    ((watch, _),) = [pair for pair in pairwise(documented) if pair[1].language == "http"]
+    assert "\nevent: list\n" in shell.type(watch.text)
     (program,) = (block.text for block in documented if block.language == "python")
     shell.type(f"{sys.executable} - <<'PROGRAM'\n{program}\nPROGRAM")
 

@@ -37,6 +37,7 @@ from streaming.log.partitioner import partition_of
 from streaming.log.restore import last_values
 from streaming.log.topics import CHAT, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENTS
 from streaming.ports import free_port
+from tests.event_source import EventSource
 from tidecast_client import Answer, Context, Problem, Query, Steer, Steered
 
 PATIENCE_S = 60.0
@@ -479,6 +480,32 @@ def test_with_kafka_away_it_goes_on_answering_and_says_so(system: System, client
     eventually(lambda: client.readiness().state == "current", "it is in touch again")
 
 
+def test_a_stream_outlives_silence_and_its_replica(system: System, client: Client) -> None:
+    http = system.settings.http
+    with EventSource(http.port, "/v1/stream/watcher?limit=5") as source:
+        eventually(lambda: source.events, "a list comes through the proxy")
+        eventually(lambda: source.heartbeats, "it is alive after longer than any other answer may be silent")
+        assert source.connections == 1
+        said = len(source.events)
+        for rank in (0, 1):  # one of them has the stream; the other one too, by the time that it is its turn
+            before = next(one for one in client.status().processes if (one.name, one.rank) == ("recommender", rank))
+            psutil.Process(before.pid).kill()
+            eventually(lambda rank=rank, pid=before.pid: is_replaced(client, rank, pid), "it is replaced")  # type: ignore[misc]
+        beaten = source.heartbeats
+        eventually(lambda: source.connections > 1 and source.heartbeats > beaten, "the client is back")
+        assert len(source.events) == said, "nothing has changed, so nothing is sent"
+    eventually(lambda: figure(client, "streams_open") == 0, "a client that left is noticed")
+
+
+def is_replaced(client: Client, rank: int, pid: int) -> bool:
+    """Whether a Recommender has a successor."""
+    try:
+        posts = client.status().processes
+    except NotUp:
+        return False
+    return any((post.name, post.rank) == ("recommender", rank) and post.pid != pid for post in posts)
+
+
 @pytest.mark.parametrize("name", ["room-worker", "encoder", "recommender"])
 def test_a_killed_process_is_replaced_under_its_rank(system: System, client: Client, name: str) -> None:
     before = next(post for post in client.status().processes if (post.name, post.rank) == (name, 0))
@@ -503,8 +530,10 @@ def test_a_second_start_says_that_the_first_runs(system: System) -> None:
 
 def test_stopping_ends_every_process_within_ten_seconds(system: System) -> None:
     pids = system.pids()
-    began_s = time.monotonic()
-    assert system.stop()
+    with EventSource(system.settings.http.port, "/v1/stream/watcher?limit=5") as source:
+        eventually(lambda: source.connections, "somebody watches, and is not waited for")
+        began_s = time.monotonic()
+        assert system.stop()
     assert time.monotonic() - began_s < 10 * load_factor()
     assert not [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
     assert system.running() is None

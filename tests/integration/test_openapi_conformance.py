@@ -19,10 +19,13 @@ from actors.answers.trending import Trending
 from actors.intake.intake import TAKEN, Intake
 from actors.requests.text_vectors import TextVector
 from actors.settings import IntakeConfig
+from actors.streams.table_changes import TableChanges
+from deploy.config.stream_settings import StreamConfig
 from deploy.http.api import Api
 from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import Behind, routes
+from deploy.http.streams.streams import Streams
 from streaming.clock import ManualClock
 from streaming.events import MAX_AT_MS, ViewerId
 from streaming.log.memory_log import MemoryLog
@@ -35,7 +38,8 @@ SCHEMATHESIS = Path(sys.executable).with_name("st")
 EXAMPLES = 40  # of each operation: some 700 requests in all
 # what a schema cannot say: bounds that contradict each other are refused, and so is a cursor that the API did not give,
 # and a text that says nothing
-RELATED = ("listRooms", "similarRooms", "trending", "search", "recommend", "rank")
+RELATED = ("listRooms", "similarRooms", "trending", "search", "recommend", "rank", "streamList")
+STREAM_S = 0.01  # after which a stream ends here, whatever is asked for: an answer without end could not be checked
 # nor that a record is read as workers read it: what they mend is taken, what they would refuse later is refused here
 TAKING = ("writeRooms", "writeChat", "writeViewerEvents")
 VALID, INVALID = "positive_data_acceptance", "negative_data_rejection"
@@ -75,6 +79,7 @@ def port() -> Iterator[int]:
         )
     replica.viewer("viewer-1", "room-1", "room-2")
     recommender, clock, metrics = replica.recommender, ManualClock(MAX_AT_MS), MemoryMetrics()  # no time is ahead of it
+    streams = Streams(recommender, TableChanges(replica.tables), StreamConfig(max_s=STREAM_S), metrics)
     intake = Intake(MemoryLog(clock, dict.fromkeys(TAKEN, 2)), IntakeConfig(), clock, metrics)
     taking = intake_routes(intake, IntakeConfig(), "127.0.0.1")
     writing = [*taking, *erasure_routes(NoErasures())]
@@ -86,6 +91,7 @@ def port() -> Iterator[int]:
         Search(recommender, title_weight=0.4),
         KnownTexts(),
         writing=writing,
+        streams=streams,
     )
     api = Api(routes(behind, lambda: READY), 2_000_000, metrics, request_timeout_s=5.0)
     with served(api) as port:

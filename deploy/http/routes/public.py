@@ -12,17 +12,19 @@ from deploy.http.routes.description import description_routes
 from deploy.http.routes.given_rooms import Rankings, given_rooms_routes
 from deploy.http.routes.probes import probe_routes
 from deploy.http.routes.search import Searches, search_routes
+from deploy.http.routes.stream import stream_routes
 from deploy.http.routes.texts import Texts
 from deploy.http.routes.trending import Trends, trending_routes
 from deploy.http.routes.viewers import Viewers, viewer_routes
 from deploy.http.status import Readiness
+from deploy.http.streams.streams import Streams
 
 
 @dataclass(frozen=True, slots=True)
 class Behind:
     """What the routes call. lookup: finds profiles that the replica has let go. texts: gives texts their vectors.
 
-    writing: the routes that write to the log.
+    writing: the routes that write to the log. streams: of lists that are pushed.
     """
 
     answers: Answers
@@ -33,6 +35,7 @@ class Behind:
     texts: Texts
     lookup: Lookups | None = None
     writing: Sequence[Route] = ()
+    streams: Streams | None = None
 
 
 def routes(behind: Behind, readiness: Callable[[], Readiness], *, with_keys: bool = False) -> list[Route]:
@@ -45,6 +48,7 @@ def routes(behind: Behind, readiness: Callable[[], Readiness], *, with_keys: boo
         *trending_routes(behind.trends),
         *search_routes(behind.searches, behind.texts),
         *viewer_routes(behind.viewers, lookup),
+        *stream_routes(behind.streams, lookup),
         *behind.writing,
         *probe_routes(readiness),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,8 @@ from actors.recommend.schema import Answer, Item, Query, RankQuery, Room
 from actors.requests.filters import NO_FILTERS, Filters
 from actors.requests.text_vectors import TextVector
 from actors.settings import IntakeConfig
+from actors.streams.table_changes import Taken
+from deploy.config.stream_settings import StreamConfig
 from deploy.http.access import Access
 from deploy.http.api import Api
 from deploy.http.route import Route
@@ -26,6 +28,7 @@ from deploy.http.routes.erasure import Erasures, erasure_routes
 from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.status import Readiness
+from deploy.http.streams.streams import Streams
 from streaming.clock import ManualClock
 from streaming.errors import EncoderAway, UnknownRoom, UnknownViewer
 from streaming.log.log import Log
@@ -164,13 +167,41 @@ class FakeLookup:
         self.fetched.append((viewer, len(self.answers.asked)))
 
 
+@dataclass
+class NoChanges:
+    """Tables in which nothing changes."""
+
+    def watch(self, viewers: Any, rooms: Any, wake: Any) -> None:
+        """Notes nothing."""
+
+    def leave(self) -> None:
+        """Ends nothing."""
+
+    def take(self) -> Taken:
+        return Taken()
+
+    def take_any(self) -> bool:
+        return False
+
+
+@dataclass
+class FakeLists:
+    """Remembers what it was asked; no list has a room."""
+
+    asked: list[Any]
+
+    def recommend_news(self, query: Query, further: int, is_news: Callable[[Any], bool]) -> bytes | None:
+        self.asked.append((query, further))
+        return b"{}" if is_news(np.zeros(0, np.uint64)) else None
+
+
 def behind(
     answers: FakeAnswers,
     lookup: FakeLookup | None = None,
     writing: Sequence[Route] = (),
     texts: FakeTexts | None = None,
 ) -> Behind:
-    """What routes call, of which all remembers what it was asked in one list."""
+    """What routes call, of which all remembers what it was asked in one list. A stream ends after 50 ms."""
     asked = answers.asked
     return Behind(
         answers,
@@ -181,6 +212,7 @@ def behind(
         texts or FakeTexts(),
         lookup,
         writing,
+        Streams(FakeLists(asked), NoChanges(), StreamConfig(max_s=0.05, most=1), MemoryMetrics()),
     )
 
 
@@ -242,7 +274,10 @@ class Caller:
         *,
         ends: str = "yes",
     ) -> Got:
-        """ends: whether the body does; "never", and "disconnect" for a caller who leaves before its end."""
+        """ends: whether the body does; "never", and "disconnect" for a caller who leaves before its end.
+
+        "stays": it does, and the caller does not leave; after "yes" the caller is gone once all was received.
+        """
         return asyncio.run(self._call(method, target, body, headers or {}, ends))
 
     async def _call(self, method: str, target: str, body: bytes, given: Mapping[str, str], ends: str) -> Got:
@@ -252,11 +287,12 @@ class Caller:
 
         async def receive() -> dict[str, Any]:
             if not chunks:
-                if ends == "never":
+                if ends in ("never", "stays"):
                     await asyncio.Event().wait()
                 return {"type": "http.disconnect"}
             chunk = chunks.pop(0)
-            return {"type": "http.request", "body": chunk, "more_body": bool(chunks) or ends != "yes"}
+            more = bool(chunks) or ends not in ("yes", "stays")
+            return {"type": "http.request", "body": chunk, "more_body": more}
 
         async def send(message: Any) -> None:
             sent.append(message)
@@ -271,4 +307,4 @@ class Caller:
         }
         await self._api(scope, receive, send)
         headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        return Got(sent[0]["status"], headers, sent[1]["body"])
+        return Got(sent[0]["status"], headers, b"".join(one["body"] for one in sent[1:]))

@@ -23,6 +23,7 @@ def test_the_openapi_document_knows_every_route_and_resolves(call: Caller) -> No
     assert set(document["paths"]) == {
         *("/v1/recommend", "/v1/rooms", "/v1/rooms/{room}", "/v1/rooms/{room}/similar"),
         *("/v1/recommend:batch", "/v1/trending", "/v1/search", "/v1/viewers/{viewer}", "/v1/rank"),
+        "/v1/stream/{viewer}",
         *("/v1/chat", "/v1/viewer-events"),
         *("/healthz", "/readyz"),
     }
@@ -41,7 +42,8 @@ def test_every_operation_has_an_id_and_says_which_errors_to_expect(call: Caller)
     assert recommend["requestBody"]["content"]["application/json"]["example"]["viewer"]
     for operation in operations:
         for status, response in operation["responses"].items():
-            kind = "application/json" if status.startswith("2") else CONTENT_TYPE
+            media = "text/event-stream" if operation["operationId"] == "streamList" else "application/json"
+            kind = media if status.startswith("2") else CONTENT_TYPE
             assert set(response["content"]) == {kind}
 
 
