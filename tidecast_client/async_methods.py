@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UnsetType
 
 from tidecast_client.call import Call, parameters, segment
+from tidecast_client.event_stream import Event
 from tidecast_client.types import (
     DEFAULT_FILTERS,
     Answer,
@@ -48,6 +49,10 @@ class AsyncMethods:
 
     async def write(self, path: str, records: Iterable[Any], key: str = "") -> Verdicts:
         """Sends records. key: the Idempotency-Key, "" for a new one."""
+        raise NotImplementedError
+
+    def events(self, call: Call[Event]) -> AsyncIterator[Event]:
+        """Opens a stream of server-sent events."""
         raise NotImplementedError
 
     async def recommend(
