@@ -27,6 +27,7 @@ from tidecast_client.errors import (
     ServerError,
     UnexpectedAnswer,
 )
+from tidecast_client.event_stream import Event
 from tidecast_client.retries import NO_RETRIES, Retries
 from tidecast_client.types import *  # noqa: F403  every record of the document, by its name there
 
@@ -37,6 +38,7 @@ __all__ = [
     "Call",
     "Client",
     "ClientError",
+    "Event",
     "KeyReused",
     "NoAccess",
     "NotFound",

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tidecast_client.async_methods import AsyncMethods
 from tidecast_client.batch import Tally, calls, new_key
 from tidecast_client.call import Call, answer_of
-from tidecast_client.client import TIMEOUT_S, options_of, request_of, unreachable, wait_before
+from tidecast_client.client import (
+    TIMEOUT_S,
+    before_stream,
+    options_of,
+    request_of,
+    silence,
+    unreachable,
+    wait_before,
+)
 from tidecast_client.errors import ClientError
+from tidecast_client.event_stream import Event, Reading
 from tidecast_client.retries import Retries
 from tidecast_client.types import Verdicts
 
@@ -41,6 +50,7 @@ class AsyncClient(AsyncMethods):
         self.url = url.rstrip("/")
         self._retries = retries or Retries()
         self._sleep = sleep
+        self._timeout_s = timeout_s
         self._http = httpx.AsyncClient(**options_of(self.url, key, timeout_s, env_proxies), transport=transport)
 
     async def ask(self, call: Call[T]) -> T:
@@ -66,6 +76,30 @@ class AsyncClient(AsyncMethods):
                 err.idempotency_key = key
                 raise
         return tally.total()
+
+    async def events(self, call: Call[Event]) -> AsyncIterator[Event]:
+        """As Client.events."""
+        import httpx  # noqa: PLC0415
+
+        reading = Reading(call)
+        while True:
+            asked = reading.begin()
+            try:
+                async with self._http.stream(**request_of(asked), timeout=silence(self._timeout_s)) as response:
+                    if response.status_code != 200:
+                        answer_of(asked, response.status_code, response.headers, await response.aread())
+                    async for line in response.aiter_lines():
+                        if (event := reading.take(line)) is not None:
+                            yield event
+                wait_s: float | None = reading.again_s
+            except httpx.HTTPError as err:
+                wait_s = before_stream(self._retries, reading, asked, failure := unreachable(self.url, asked, err))
+                if wait_s is None:
+                    raise failure from err
+            except ClientError as err:
+                if (wait_s := before_stream(self._retries, reading, asked, err)) is None:
+                    raise
+            await self._sleep(wait_s)
 
     async def aclose(self) -> None:
         """Closes the connections."""

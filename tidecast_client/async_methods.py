@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UnsetType
 
 from tidecast_client.call import Call, parameters, segment
+from tidecast_client.event_stream import Event
 from tidecast_client.types import (
     DEFAULT_FILTERS,
     Answer,
@@ -50,6 +51,10 @@ class AsyncMethods:
 
     async def write(self, path: str, records: Iterable[Any], key: str = "") -> Verdicts:
         """Sends records. key: the Idempotency-Key, "" for a new one."""
+        raise NotImplementedError
+
+    def events(self, call: Call[Event]) -> AsyncIterator[Event]:
+        """Opens a stream of server-sent events."""
         raise NotImplementedError
 
     async def recommend(
@@ -321,6 +326,58 @@ class AsyncMethods:
     async def erase_viewer(self, viewer: str) -> Erased:
         """Forget a viewer: accepted once it is on the log."""
         return await self.ask(Call("DELETE", f"/v1/viewers/{segment(viewer)}", Erased))
+
+    def stream(
+        self,
+        viewer: str,
+        *,
+        limit: int = 20,
+        language: str | None = None,
+        category: str | None = None,
+        mature: bool | Literal["any"] | None = None,
+        tags: str | Sequence[str] | None = None,
+        tags_match: Literal["all", "any"] = "all",
+        min_audience: int | None = None,
+        max_audience: int | None = None,
+        min_age_s: int | None = None,
+        max_age_s: int | None = None,
+        max_receipt_age_ms: int | None = None,
+        exclude_streamers: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
+        recent: str | Sequence[str] | None = None,
+        preferred_language: str | None = None,
+        last_event_id: str | None = None,
+        max_s: float = 86400,
+    ) -> AsyncIterator[Event]:
+        """A viewer's rooms, pushed when they change. Goes on over a new connection where one ends, without an end."""
+        return self.events(
+            Call(
+                "GET",
+                f"/v1/stream/{segment(viewer)}",
+                Event,
+                query=parameters(
+                    {
+                        "limit": limit,
+                        "language": language,
+                        "category": category,
+                        "mature": mature,
+                        "tags": tags,
+                        "tags_match": tags_match,
+                        "min_audience": min_audience,
+                        "max_audience": max_audience,
+                        "min_age_s": min_age_s,
+                        "max_age_s": max_age_s,
+                        "max_receipt_age_ms": max_receipt_age_ms,
+                        "exclude_streamers": exclude_streamers,
+                        "exclude": exclude,
+                        "recent": recent,
+                        "preferred_language": preferred_language,
+                        "last_event_id": last_event_id,
+                        "max_s": max_s,
+                    }
+                ),
+            )
+        )
 
     async def write_chat(self, records: Iterable[ChatMessage], *, idempotency_key: str = "") -> Verdicts:
         """Chat messages. Any number of them: a verdict on each, once Kafka has those accepted."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tidecast_client.batch import Tally, calls, new_key
 from tidecast_client.call import Call, answer_of, repeats
 from tidecast_client.errors import ClientError, NotReachable, ProblemError
+from tidecast_client.event_stream import SILENCE_S, Event, Reading
 from tidecast_client.methods import Methods
 from tidecast_client.retries import Retries
 from tidecast_client.types import Verdicts
@@ -49,6 +50,7 @@ class Client(Methods):
         self.url = url.rstrip("/")
         self._retries = retries or Retries()
         self._sleep = sleep
+        self._timeout_s = timeout_s
         self._http = httpx.Client(**options_of(self.url, key, timeout_s, env_proxies), transport=transport)
 
     def ask(self, call: Call[T]) -> T:
@@ -78,6 +80,33 @@ class Client(Methods):
                 err.idempotency_key = key
                 raise
         return tally.total()
+
+    def events(self, call: Call[Event]) -> Iterator[Event]:
+        """Server-sent events for as long as the caller takes them: a connection that ends is followed by another.
+
+        Raises ProblemError, UnexpectedAnswer, and NotReachable once `retries` connections have failed in a row.
+        """
+        import httpx  # noqa: PLC0415
+
+        reading = Reading(call)
+        while True:
+            asked = reading.begin()
+            try:
+                with self._http.stream(**request_of(asked), timeout=silence(self._timeout_s)) as response:
+                    if response.status_code != 200:
+                        answer_of(asked, response.status_code, response.headers, response.read())
+                    for line in response.iter_lines():
+                        if (event := reading.take(line)) is not None:
+                            yield event
+                wait_s: float | None = reading.again_s  # it ends now and then, on purpose
+            except httpx.HTTPError as err:
+                wait_s = before_stream(self._retries, reading, asked, failure := unreachable(self.url, asked, err))
+                if wait_s is None:
+                    raise failure from err
+            except ClientError as err:
+                if (wait_s := before_stream(self._retries, reading, asked, err)) is None:
+                    raise
+            self._sleep(wait_s)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -128,3 +157,16 @@ def wait_before(retries: Retries, attempt: int, call: Call[Any], err: ClientErro
     if not repeats(call, err, refused=isinstance(err, NotReachable) and err.refused):
         return None
     return retries.wait_s(attempt, err.retry_after_s if isinstance(err, ProblemError) else None)
+
+
+def silence(timeout_s: float) -> Any:
+    """The time limits of a stream: one that lives says something every few seconds."""
+    import httpx  # noqa: PLC0415
+
+    return httpx.Timeout(timeout_s, read=max(timeout_s, SILENCE_S))
+
+
+def before_stream(retries: Retries, reading: Reading, call: Call[Any], err: ClientError) -> float | None:
+    """The seconds to wait before a stream is opened anew after a failure; None where it is not."""
+    reading.attempt += 1
+    return wait_before(retries, reading.attempt, call, err)

@@ -165,7 +165,7 @@ class Recommender:
             if not is_news(self._rooms.id_hash_N[scored.slots_K[places_L]]):
                 return None
             chosen_rooms = self.chosen(scored, places_L[: query.limit], cached, explain=query.explain)
-            answer = self._noted(query, cached, chosen_rooms, now_ms, UNSET)
+            answer = self._noted(query, cached, chosen_rooms, now_ms, cursor=UNSET)
             return self._answer_json.answer(answer, chosen_rooms)
 
     def keep_renewed(self, stop: threading.Event) -> None:
@@ -316,7 +316,7 @@ class Recommender:
         pull = None if query.steer is None else self._pulls.of(query.steer)
         chosen_rooms = self._chosen_rooms(query, cached, now_ms, NONE if page is None else page.slots_H, pull)
         cursor = UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms)
-        return self._noted(query, cached, chosen_rooms, now_ms, cursor, pull), chosen_rooms
+        return self._noted(query, cached, chosen_rooms, now_ms, cursor=cursor, pull=pull), chosen_rooms
 
     def _noted(
         self,
@@ -324,6 +324,7 @@ class Recommender:
         cached: CachedViewer,
         chosen_rooms: Sequence[ChosenRoom],
         now_ms: int,
+        *,
         cursor: str | UnsetType | None,
         pull: Pull | None = None,
     ) -> Answer:

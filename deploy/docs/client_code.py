@@ -59,12 +59,18 @@ class _Operation:
         self.parameters = sorted(found, key=lambda one: (one.place != "path", one.default is not None))
         self.record = schemas.annotation(_records_of(body)) if self.writes else ""
         schema = right.get("application/json", {}).get("schema")
-        self.result = "str" if schema is None else schemas.annotation(schema)
+        self.result = "Event" if self.streams else "str" if schema is None else schemas.annotation(schema)
         self.pages = bool(self.body) and all("cursor" in schemas.names(kind) for kind in (self.body, self.result))
 
     def method(self, asynchronous: bool) -> Iterator[str]:
         """The lines of the method."""
         define, wait = ("async def", "await ") if asynchronous else ("def", "")
+        if self.streams:
+            kind = "AsyncIterator" if asynchronous else "Iterator"
+            yield f"    def {self.name}(self{self._declared()}) -> {kind}[Event]:"
+            yield from _docstring(f"{self.summary}. Goes on over a new connection where one ends, without an end.")
+            yield f"        return self.events({self._call()})"
+            return
         if self.writes:
             records = f"Iterable[{self.record}]"
             yield f'    {define} {self.name}(self, records: {records}, *, idempotency_key: str = "") -> {self.result}:'
@@ -131,17 +137,15 @@ def modules(document: Mapping[str, Any], reading: Collection[str]) -> dict[str, 
 
 
 def method_name(operation_id: str) -> str:
-    """The method of an operation: its id in snake case, without a leading "get" or "list"."""
+    """The method of an operation: its id in snake case, without a leading "get" or "list", or a "list" at the end."""
     snake = re.sub(r"(?<!^)([A-Z])", r"_\1", operation_id).lower()
-    return re.sub(r"^(get|list)_", "", snake)
+    return re.sub(r"^(get|list)_|_list$", "", snake)
 
 
 def _methods(operations: Sequence[_Operation], schemas: Schemas, *, asynchronous: bool) -> str:
     name, wait = ("AsyncMethods", "async ") if asynchronous else ("Methods", "")
     body: list[str] = []
     for operation in operations:
-        if operation.streams:  # `stream` is written by hand
-            continue
         body += [*operation.method(asynchronous), ""]
         if operation.pages:
             body += [*operation.pages_method(asynchronous), ""]
@@ -157,6 +161,7 @@ def _methods(operations: Sequence[_Operation], schemas: Schemas, *, asynchronous
         "import msgspec",
         "from msgspec import UNSET, UnsetType\n",
         "from tidecast_client.call import Call, parameters, segment",
+        "from tidecast_client.event_stream import Event",
         f"from tidecast_client.types import {', '.join(used)}\n",
         'T = TypeVar("T")',
         "encode = msgspec.json.Encoder().encode",
@@ -168,6 +173,7 @@ def _methods(operations: Sequence[_Operation], schemas: Schemas, *, asynchronous
         f'    {wait}def write(self, path: str, records: Iterable[Any], key: str = "") -> Verdicts:',
         '        """Sends records. key: the Idempotency-Key, "" for a new one."""',
         "        raise NotImplementedError\n",
+        *_events(asynchronous),
         text,
     ]
     return "\n".join(lines)
@@ -181,6 +187,15 @@ def _docstring(text: str) -> Iterator[str]:
     yield f'        """{lines[0]}'
     yield from (f"        {line}" for line in lines[1:])
     yield '        """'
+
+
+def _events(asynchronous: bool) -> list[str]:
+    kind = "AsyncIterator" if asynchronous else "Iterator"
+    return [
+        f"    def events(self, call: Call[Event]) -> {kind}[Event]:",
+        '        """Opens a stream of server-sent events."""',
+        "        raise NotImplementedError\n",
+    ]
 
 
 def _query_parameter(described: Mapping[str, Any], schemas: Schemas) -> _Parameter:
