@@ -16,6 +16,7 @@ from streaming.events import Action, ViewerErased, ViewerId
 from streaming.log.codec import encode
 from streaming.log.log import LiveMember, Partition
 from streaming.log.topics import VIEWER_EVENTS, VIEWER_PROFILES
+from streaming.troubles import Skipped
 from streaming.viewer.profile import ERASURE_KEPT_MS
 from tests.reference import published_profiles
 from tests.unit.actors.profiles.test_worker import Stage
@@ -213,3 +214,20 @@ def test_topics_that_grow_take_viewers_on_disk_along(stage: Stage) -> None:
     stage.turn()
     assert all(one.total_events == 2 for one in published_profiles(stage.log).values())
     assert len(published_profiles(stage.log)) == 60
+
+
+def test_where_the_log_no_longer_has_the_record_after_the_mark_all_of_it_is_read(stage: Stage) -> None:
+    fill(stage)
+    crash(stage)
+    (before,) = {path.name for path in (stage.folder or Path()).glob("*-0-*.sqlite")}
+    there = Partition(VIEWER_PROFILES, 0)
+    found = stage.worker._maps.make(there, 1)
+    mark = found.next_offset
+    found.values.close(keep=True)
+    assert mark > 0
+    stage.log.lose(Skipped(VIEWER_PROFILES, 0, mark, mark, "retention", "deleted"))
+    stage.turn()
+    assert before not in {path.name for path in (stage.folder or Path()).glob("*.sqlite")}
+    kept = [line.key for first in (0, mark + 1) for line in stage.log.read(there, first, 10_000)]
+    assert len(kept) > mark
+    assert all(stage.worker.profile(ViewerId(key.decode())) for key in kept if key is not None)
