@@ -129,7 +129,7 @@ class ProfileWorker:
         self._close(keep=False)
         self._troubles.update([])
         self._gauge.clear()
-        self._metrics.gauge("profiles_held", 0, reader=GROUP)
+        self._maps.measure([])
         self._status = ProfileWorkerStatus(self._member, restarts=self._loop.restarts, standing_by=other.host)
 
     def begin(self, source: Source, sink: Sink) -> None:
