@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from actors.profiles.profile_map import ProfileMap
+from actors.profiles.store_folder import StoreFolder
 from actors.profiles.worker import ProfileWorker
 from actors.settings import ProfileWorkerConfig
 from streaming.broker import KafkaAdmin, KafkaLog
@@ -229,6 +231,58 @@ def measure(servers: str, place: Path, options: argparse.Namespace) -> dict[str,
     return figures
 
 
+def measure_map(folder: Path, options: argparse.Namespace) -> dict[str, float]:
+    """The map of one partition alone, without Kafka: filled as a restart fills it, opened again, used by Zipf's law."""
+    clock, metrics, viewers = SystemClock(), Reading(), options.viewers
+    stores = StoreFolder(folder, metrics, clock)
+    made, mine = templates(clock.now_ms()), name_of(0).encode()
+    budget_bytes, before_mb, figures = options.memory_mb << 20, rss_mb(), dict[str, float]()
+
+    def opened() -> ProfileMap:
+        more = {"folder": stores, "made": 1, "partitions": 1, "budget_bytes": budget_bytes} if budget_bytes else {}
+        return ProfileMap(0, metrics, clock, **more)
+
+    profiles, began_s = opened(), time.monotonic()
+    for viewer in range(viewers):
+        key = name_of(viewer).encode()
+        profiles[key] = made[viewer % TEMPLATES].replace(mine, key)
+    profiles.restored(viewers)
+    figures |= {"viewers": viewers, "profile_bytes": statistics.fmean(map(len, made))}
+    figures |= {"fill_s": time.monotonic() - began_s, "rss_mb": rss_mb() - before_mb}
+    if budget_bytes:
+        profiles.close(keep=True)
+        profiles, began_s = opened(), time.monotonic()
+        figures["reused_offset"] = profiles.reuse()
+        profiles.restored(viewers)
+        present = sum(1 for _ in profiles.present())
+        figures |= {"reuse_s": time.monotonic() - began_s, "present": present}
+    rng, spent_s = random.Random(9), 0.0
+    for _ in range(options.events // 1_000):  # a thousand different viewers' profiles are read, changed and committed
+        keys = [name_of(int(viewers ** rng.random()) * 7_919 % viewers).encode() for _ in range(1_000)]
+        began_s = time.monotonic()
+        for key in keys:
+            value = profiles.get(key)
+            assert value is not None
+            profiles.put(key, value)
+        profiles.confirm()
+        profiles.tidy(time.monotonic())
+        spent_s += time.monotonic() - began_s
+    took = []
+    for _ in range(LOOKUPS):
+        key = name_of(rng.randrange(viewers)).encode()
+        began_s = time.perf_counter()
+        profiles.peek(key)
+        took.append(1e6 * (time.perf_counter() - began_s))
+    figures |= {"change_us": 1e6 * spent_s / options.events, "held": len(profiles), "hot": profiles.hot}
+    figures |= {"peek_us": statistics.fmean(took), "peek_p99_us": statistics.quantiles(took, n=100)[98]}
+    figures |= {"disk_mb": profiles.store_bytes / 2**20, "rss_mb_after": rss_mb() - before_mb}
+    profiles.close(keep=True)
+    if budget_bytes:
+        figures |= bare(folder, viewers)
+        figures["read_ratio"] = figures["bare_read_us"] / figures["peek_us"]
+    return figures
+
+
 def main(arguments: Sequence[str]) -> None:
     """One JSON object as the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -236,10 +290,16 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--memory-mb", type=int, default=512, help="0: all in memory")
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--place", type=Path, default=None, help="on a disk with 4 KB for each viewer")
+    parser.add_argument("--map", action="store_true", help="the map of one partition alone, without Kafka")
+    parser.add_argument("--json", action="store_true", help="taken for the other benches' sake: it is always so")
     options = parser.parse_args(arguments)
     leave_on_sigterm()
     place = Path(tempfile.mkdtemp(prefix="cold-profiles-", dir=options.place))
     try:
+        if options.map:
+            figures = measure_map(place / "profiles", options)
+            print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
+            return
         config = LocalKafkaConfig(folder=str(place / "kafka"), port=0, controller_port=0)
         with LocalKafka(config) as broker:
             with KafkaAdmin(KafkaConfig(bootstrap_servers=broker.bootstrap_servers)) as admin:
