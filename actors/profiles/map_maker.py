@@ -10,11 +10,9 @@ from actors.profiles.store_folder import StoreFolder
 from actors.settings import ProfileWorkerConfig
 from streaming.clock import Clock
 from streaming.errors import StoreDamaged
-from streaming.log.log import Log, Partition
+from streaming.log.log import Partition
 from streaming.log.partitioner import partition_of
 from streaming.log.restore import Restored
-from streaming.log.topic_set import partitions_in_force
-from streaming.log.topics import VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.metrics import Metrics
 
 SWEEP_MS = 3_600_000
@@ -23,11 +21,9 @@ SWEEP_MS = 3_600_000
 class MapMaker:
     """Makes maps within a worker's bounds. For the worker's thread."""
 
-    def __init__(
-        self, log: Log, config: ProfileWorkerConfig, metrics: Metrics, clock: Clock, folder: Path | None
-    ) -> None:
+    def __init__(self, config: ProfileWorkerConfig, metrics: Metrics, clock: Clock, folder: Path | None) -> None:
         """folder: for files; None: there are none."""
-        self._log = log
+        self.partitions = 0  # among which keys are divided
         self._config = config
         self._metrics = metrics
         self._clock = clock
@@ -38,9 +34,9 @@ class MapMaker:
     def make(self, there: Partition, made: int) -> Restored[ProfileMap]:
         """A map for a partition, with the file that a process before has left, if there is one that can be used.
 
-        made: the making of the topic. Raises LogUnavailable, TopicMissing.
+        made: the making of the topic.
         """
-        partitions = partitions_in_force(self._log.shapes((VIEWER_EVENTS, VIEWER_PROFILES)))
+        partitions = self.partitions
         profiles = ProfileMap(
             there.index,
             self._metrics,

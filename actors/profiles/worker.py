@@ -28,6 +28,7 @@ from streaming.log.misplaced_records import Census, MisplacedRecords, strays
 from streaming.log.partitioner import partition_of
 from streaming.log.position_note import Once
 from streaming.log.restore import AnyReadAhead, Restored
+from streaming.log.topic_set import partitions_in_force
 from streaming.log.topics import ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.metrics import Metrics
 from streaming.troubles import Troubles
@@ -80,7 +81,7 @@ class ProfileWorker:
         self._life = TopicLife(GROUP, (VIEWER_EVENTS, VIEWER_PROFILES), VIEWER_PROFILES, metrics)
         self._census = Census(self._life.partitions_of)
         self._status = ProfileWorkerStatus(member)
-        self._maps = MapMaker(log, config, metrics, clock, folder)
+        self._maps = MapMaker(config, metrics, clock, folder)
         self._unconfirmed = False  # whether a commit may be under way
         self._ahead = AnyReadAhead(self._maps.make, lambda profiles: profiles.close(keep=False))
         self._gauge = Gauge(GROUP, metrics, clock)
@@ -123,6 +124,7 @@ class ProfileWorker:
 
     def is_ready(self, other: LiveMember) -> bool:
         self._maps.share(len({partition.index for partition in other.partitions}))
+        self._maps.partitions = partitions_in_force(self._log.shapes((VIEWER_EVENTS, VIEWER_PROFILES)))
         return reads_ahead(self._ahead, self._log, VIEWER_PROFILES, other)
 
     def stand_by(self, other: LiveMember) -> None:
@@ -162,6 +164,7 @@ class ProfileWorker:
         if not self._life.assign(partitions, anew=bool(self._owned)):
             return
         self._confirm()  # the loop has waited for the last commit
+        self._maps.partitions = self._life.partitions
         indices = sorted({partition.index for partition in partitions})
         self._share(len(self._owned.keys() | set(indices)))
         with self._rebuilding():

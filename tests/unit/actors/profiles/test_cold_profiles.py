@@ -221,6 +221,7 @@ def test_where_the_log_no_longer_has_the_record_after_the_mark_all_of_it_is_read
     crash(stage)
     (before,) = {path.name for path in (stage.folder or Path()).glob("*-0-*.sqlite")}
     there = Partition(VIEWER_PROFILES, 0)
+    stage.worker._maps.partitions = 2
     found = stage.worker._maps.make(there, 1)
     mark = found.next_offset
     found.values.close(keep=True)
