@@ -284,7 +284,8 @@ class ProfileMap:
             return
         while self.hot_bytes > self.budget_bytes:
             oldest = [key for key in islice(self._hot, 2 * SLICE_ROWS) if key not in self._pending][:SLICE_ROWS]
-            wanted, spared = [], self.hot_bytes - self.budget_bytes
+            wanted: list[bytes] = []
+            spared = self.hot_bytes - self.budget_bytes
             for key in oldest:
                 wanted.append(key)
                 spared -= len(key) + len(self._hot[key]) + ENTRY_BYTES

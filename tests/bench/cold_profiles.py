@@ -49,9 +49,11 @@ def name_of(viewer: int) -> str:
 
 def templates(now_ms: int) -> list[bytes]:
     """Packed profiles of the viewer 0. Most viewers have few visits, some have all that are kept."""
-    rng, made = random.Random(5), []
+    rng = random.Random(5)
+    made: list[bytes] = []
     for _ in range(TEMPLATES):
-        visits, at_ms = [], now_ms - rng.randrange(30 * 86_400_000)
+        visits: list[Visit] = []
+        at_ms = now_ms - rng.randrange(30 * 86_400_000)
         for number in range(min(50, int(3 * rng.paretovariate(0.9)))):
             room = int(ROOMS ** rng.random())
             began_ms = at_ms + number * 600_000
@@ -174,7 +176,8 @@ def run_worker(servers: str, folder: str, memory_mb: int, viewers: int, events: 
 
 def ask(worker: ProfileWorker, viewers: int) -> dict[str, float]:
     """Microseconds to give a profile of viewers at random, nearly all of them cold."""
-    rng, took = random.Random(4), []
+    rng = random.Random(4)
+    took: list[float] = []
     for _ in range(LOOKUPS):
         viewer = ViewerId(name_of(rng.randrange(viewers)))
         began_s = time.perf_counter()
@@ -239,8 +242,9 @@ def measure_map(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     budget_bytes, before_mb, figures = options.memory_mb << 20, rss_mb(), dict[str, float]()
 
     def opened() -> ProfileMap:
-        more = {"folder": stores, "made": 1, "partitions": 1, "budget_bytes": budget_bytes} if budget_bytes else {}
-        return ProfileMap(0, metrics, clock, **more)
+        if not budget_bytes:
+            return ProfileMap(0, metrics, clock)
+        return ProfileMap(0, metrics, clock, folder=stores, made=1, partitions=1, budget_bytes=budget_bytes)
 
     profiles, began_s = opened(), time.monotonic()
     for viewer in range(viewers):
@@ -267,7 +271,7 @@ def measure_map(folder: Path, options: argparse.Namespace) -> dict[str, float]:
         profiles.confirm()
         profiles.tidy(time.monotonic())
         spent_s += time.monotonic() - began_s
-    took = []
+    took: list[float] = []
     for _ in range(LOOKUPS):
         key = name_of(rng.randrange(viewers)).encode()
         began_s = time.perf_counter()
