@@ -6,6 +6,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -86,13 +87,12 @@ def world(kafka_config: KafkaConfig, kafka_log: KafkaLog, topic_prefix: str, tmp
     made = World(kafka_config, kafka_log, topic_prefix, tmp_path / "profiles")
     yield made
     for worker in made.workers:
-        if worker.is_alive:
-            worker.kill()
+        worker.kill()  # one that has ended as well: its standard input is closed with it
 
 
 def marked(path: Path) -> int:
     """The offset up to which a file says that it has the log."""
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as file:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
         return sum(offset for (offset,) in file.execute("SELECT next_offset FROM mark"))
 
 
