@@ -53,7 +53,7 @@ class World:
 
     def did(self, viewer: str, action: Action, room: str) -> None:
         at_ms = time.time_ns() // 1_000_000
-        event = ViewerEvent(viewer=ViewerId(viewer), room=room, streamer=f"of {room}", action=action, at_ms=at_ms)  # type: ignore[arg-type]
+        event = ViewerEvent(viewer=ViewerId(viewer), room=room, streamer=f"of {room}", action=action, at_ms=at_ms)
         self._sink.send(VIEWER_EVENTS, viewer.encode(), encode(event))
 
     def play_all(self) -> None:

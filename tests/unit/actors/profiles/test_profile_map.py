@@ -388,13 +388,16 @@ def test_a_map_with_a_file_is_as_one_in_memory_whatever_is_done_to_it(tmp_path: 
                 stage.map.begin_mark(len(log))
         else:  # the process is killed: what was not committed is void
             expected = dict(committed)
-            log = [*log, *((key, expected.get(key)) for key in {key for key, _ in log})]  # as the log has it, compacted
+            log = [
+                *log,
+                *((key, expected.get(key)) for key in sorted({key for key, _ in log})),
+            ]  # as the log has it, compacted
             stage.map.close(keep=rng.random() < 0.5)
             stage.map, offset = stage.another()
-            for key, value in log[offset:]:
+            for key, written in log[offset:]:
                 stage.map.pop(key)
-                if value is not None:
-                    stage.map[key] = value
+                if written is not None:
+                    stage.map[key] = written
             stage.map.restored(len(log))
             assert len(stage.map) == len(expected)
         assert {key for key in map(b"%d".__mod__, range(60)) if stage.map.peek(key)} == expected.keys()
