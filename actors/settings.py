@@ -77,6 +77,12 @@ class ProfileWorkerConfig(Section):
     commit_every_ms: CountOrZero = 25  # a lone event is committed at once; a transaction takes 8 ms
     busy_commit_every_ms: CountOrZero = 1_000  # while there is more to read
     aggregates_per_partition: Count = 20_000  # others stay serialised; a decoded profile takes several times as much
+    # memory for serialised profiles, some 400,000 at 1 KB; those of viewers silent for longest then go to disk
+    memory_mb: Count = 512
+    # most that their files take; when it is full, profiles stay in memory. 0: no files, whatever memory_mb says
+    disk_mb: CountOrZero = 16_384
+    folder: str = ""  # for those files, on a disk of this host; "": beside this host's metrics
+    mark_every_s: Count = 60  # how much of the log is read again after a restart that finds the files
 
 
 @dataclass(frozen=True, slots=True)

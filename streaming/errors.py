@@ -14,6 +14,9 @@ TidecastError
 ├── LocalKafkaError      the Kafka that Tidecast starts itself
 ├── ArchiveError         the archive: its URI, a folder that cannot be written, a disk that is full
 │   └── BadArchiveFile   a file in it that is damaged, or not the archive's  → skipped, named, counted
+├── StoreError           a file in which a worker keeps profiles
+│   ├── StoreDamaged     it is not as it was written  → thrown away, read again from the log, counted
+│   └── StoreUnwritable  the disk is full, or the file has its most bytes  → kept in memory, counted
 ├── VersionError         a version of the models: its files, their checksums, its compatibility; the registry
 ├── TrainingError        what a model was to learn from, or learning itself
 │   └── Diverged         learning came to a number that is none; the same run does so again
@@ -104,6 +107,18 @@ class ArchiveError(TidecastError):
 
 class BadArchiveFile(ArchiveError):
     """A file in the archive's folder that is damaged, or that the archive has not written."""
+
+
+class StoreError(TidecastError):
+    """A file in which a worker keeps profiles cannot be used. The log has them all."""
+
+
+class StoreDamaged(StoreError):
+    """A file is not as it was written."""
+
+
+class StoreUnwritable(StoreError):
+    """A file cannot be written: the disk is full, or the file has its most bytes."""
 
 
 class VersionError(TidecastError):

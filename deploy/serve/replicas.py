@@ -32,7 +32,7 @@ from deploy.http.streams.streams import Streams
 from deploy.ray.server_tick import before_end
 from deploy.serve.asked_texts import AskedTexts
 from deploy.serve.encoder_batching import Merger, RemoteEncoder
-from deploy.serve.profile_lookup import Lookup
+from deploy.serve.profile_lookup import PROFILES, Lookup
 from deploy.serve.replica import Replica
 from deploy.serve.scaling import WAITING, lag_by_partition
 from deploy.serve.worker_thread import WorkerDied
@@ -104,6 +104,7 @@ class ProfileWorkerReplica(Replica):
             profile=settings.profile,
             metrics=self.metrics,
             clock=self.clock,
+            folder=Path(settings.profile_worker.folder or self._folder / PROFILES),
         )
         self._profiles = worker
         self.run(worker.run, turn_counter, lambda: dataclasses.asdict(worker.status()))
