@@ -7,9 +7,7 @@ newest rooms.
 
 from __future__ import annotations
 
-import itertools
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Sequence
@@ -28,9 +26,12 @@ from actors.recommend.global_lists import GlobalLists, largest
 from actors.recommend.impressions import Impressions
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, Reasons
+from actors.recommend.request_ids import RequestIds
 from actors.recommend.schema import Answer, Item, Query, ReasonSource, Receipt, Room
 from actors.recommend.scoring import Scored, Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
+from actors.recommend.treatments import NONE as UNTREATED
+from actors.recommend.treatments import Treatment, Treatments
 from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
 from actors.requests.context import Context
@@ -49,6 +50,7 @@ from streaming.events import MAX_ID_LENGTH, RoomId, ViewerId
 from streaming.metrics import Metrics
 from streaming.viewer.profile_config import ProfileConfig
 from training.content.spelling import language_key
+from training.experiments import Experiment
 from training.inference import warm_up
 
 LOGGER = logging.getLogger(__name__)
@@ -75,8 +77,12 @@ class Recommender:
         impressions: Impressions | None = None,
         *,
         profile: ProfileConfig | None = None,
+        experiments: Sequence[Experiment] = (),
     ) -> None:
-        """impressions: where answers are noted; None: nowhere. profile: has the time after which presence ends."""
+        """impressions: where answers are noted; None: nowhere. profile: has the time after which presence ends.
+
+        experiments: that are running.
+        """
         self.tables = tables
         self._impressions = impressions
         self._rooms: RoomTable = tables.rooms
@@ -117,25 +123,28 @@ class Recommender:
         tables.on_forgotten.append(self._forget)
         self._answer_json = AnswerJson()
         load_kernels()
-        self._request_prefix = secrets.token_hex(10)
-        self._requests = itertools.count()
+        self.request_ids = RequestIds()
+        self._treatments = Treatments(experiments)
 
-    def recommend(self, query: Query) -> Answer:
-        """The rooms for one viewer. Raises RequestError: the cursor is not one for this query."""
+    def recommend(self, query: Query, request_id: str = "") -> Answer:
+        """The rooms for one viewer. Raises RequestError: the cursor is not one for this query.
+
+        request_id: of the answer; "": it gets one of its own.
+        """
         with self.tables.lock:
-            answer, chosen_rooms = self._answered(query)
+            answer, chosen_rooms = self._answered(query, request_id)
             items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version)
             return msgspec.structs.replace(answer, rooms=items)
 
-    def recommend_json(self, query: Query) -> bytes:
+    def recommend_json(self, query: Query, request_id: str = "") -> bytes:
         """The rooms for one viewer, as JSON joined from kept pieces; a third of the time for an answer of 20 rooms.
 
-        Raises RequestError: the cursor is not one for this query.
+        request_id: as for `recommend`. Raises RequestError: the cursor is not one for this query.
         """
         if query.explain:
-            return msgspec.json.encode(self.recommend(query))
+            return msgspec.json.encode(self.recommend(query, request_id))
         with self.tables.lock:
-            return self._answer_json.answer(*self._answered(query))
+            return self._answer_json.answer(*self._answered(query, request_id))
 
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what models prepare of all rooms, and scores in the shadow. A thread's loop until `stop`."""
@@ -273,29 +282,30 @@ class Recommender:
         self.global_lists.forget(slots_N)
         self._ranking.forget(slots_N)
 
-    def next_request(self) -> str:
-        """The id of another answer. Any thread."""
-        return f"{self._request_prefix}{next(self._requests):012x}"
-
-    def _answered(self, query: Query) -> tuple[Answer, list[ChosenRoom]]:
+    def _answered(self, query: Query, request_id: str) -> tuple[Answer, list[ChosenRoom]]:
         """An answer without its rooms, and these in order. Notes both where that is wanted."""
         now_ms = self.now_ms()
         cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
         page = None if query.cursor is None else self._pages.open(query.cursor, query.viewer, query.filters)
-        chosen_rooms = self._chosen_rooms(query, cached, now_ms, NONE if page is None else page.slots_H)
+        version = self._rooms.embeddings.version
+        treatment = self._treatments.of(query.viewer, version) if self._treatments else UNTREATED
+        shown_H = NONE if page is None else page.slots_H
+        chosen_rooms = self._chosen_rooms(query, cached, now_ms, shown_H, treatment)
         answer = Answer(
-            request=self.next_request(),
+            request_id=request_id or self.request_ids.next(),
             viewer=query.viewer,
             known=cached.interests.known,
-            model_version=self._rooms.embeddings.version,
+            model_version=version,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
+            experiments=treatment.named or UNSET,
             cursor=UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms),
             rooms=[],
         )
         self._shadow.note(query)
         if self._impressions is not None:
-            self._impressions.note(answer, chosen_rooms)
+            first_position = 1 if page is None else 1 + len(page.shown_X)
+            self._impressions.note(answer, chosen_rooms, first_position, treatment.noted)
         return answer, chosen_rooms
 
     def _cursor(
@@ -309,11 +319,11 @@ class Recommender:
         return self._pages.after(page, slots_L, len(room_filter.allowed(query.filters, now_ms, before_H)))
 
     def _chosen_rooms(
-        self, query: Query, cached: CachedViewer, now_ms: int, shown_H: NDArray[np.int64]
+        self, query: Query, cached: CachedViewer, now_ms: int, shown_H: NDArray[np.int64], treatment: Treatment
     ) -> list[ChosenRoom]:
         """The chosen rooms in order. shown_H: those of earlier pages."""
-        rooms = self._rooms
-        scored = self.scoring.surely(query, cached, rooms.embeddings, now_ms, shown_H)
+        rooms, by_model = self._rooms, not treatment.by_baseline
+        scored = self.scoring.surely(query, cached, rooms.embeddings, now_ms, shown_H, by_model=by_model)
         chosen = diversity.diversify(
             scored.values_K,
             rooms.streamer_N[scored.slots_K],

@@ -139,14 +139,23 @@ class Scoring:
         return self._by_terms(offer, cached, now_ms)
 
     def surely(
-        self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int, shown_H: Slots = NONE
+        self,
+        query: Query,
+        cached: CachedViewer,
+        embeddings: LiveEmbeddings,
+        now_ms: int,
+        shown_H: Slots = NONE,
+        *,
+        by_model: bool = True,
     ) -> Scored:
         """The scored rooms for a query, come what may: where the version fails, that is noted, and the baseline scores.
 
-        shown_H: live rooms of earlier pages, which do not come again.
+        shown_H: live rooms of earlier pages, which do not come again. by_model: false: the baseline scores in any case.
         To score then takes no more time than with the baseline ranker in force: the candidates are there already.
         """
         offer = self._offer(query, cached, embeddings, now_ms, shown_H)
+        if not by_model:
+            return self._by_terms(offer, cached, now_ms)
         return self._surely(offer, cached, embeddings, now_ms, limit=query.limit)
 
     def never(self, viewer: str, cached: CachedViewer) -> Collection[RoomId]:

@@ -28,6 +28,7 @@ from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.status import MEASURED, Readiness, judge, troubles_of
+from deploy.ray.ray_patches import leave_request_ids
 from deploy.serve.encoder_batching import Merger, RemoteEncoder
 from deploy.serve.profile_lookup import Lookup
 from deploy.serve.replica import Replica
@@ -211,6 +212,7 @@ class RecommenderReplica(Replica):
         from actors.versions.swap import Swapper  # noqa: PLC0415
 
         super().__init__(settings, local)
+        leave_request_ids()
         self._access = access_of(settings, self.metrics)
         self._tables = Tables(settings.tables, LiveIndex(settings.index), self.metrics, self.clock)
         turn_counter = TurnCounter()
@@ -218,7 +220,13 @@ class RecommenderReplica(Replica):
         config = settings.recommend
         impressions = Impressions(config.impressions, config.impressions_waiting)
         self._recommender = Recommender(
-            self._tables, config, self.metrics, self.clock, impressions, profile=settings.profile
+            self._tables,
+            config,
+            self.metrics,
+            self.clock,
+            impressions,
+            profile=settings.profile,
+            experiments=settings.experiments.running,
         )
         bulk = KafkaLog(self.settings.kafka.in_bulk(), settings.topics.prefix)
         self._writer = ImpressionWriter(bulk, impressions, self.metrics)
@@ -288,6 +296,7 @@ class RecommenderReplica(Replica):
             self.metrics,
             lambda: self._reader.ready,
             request_timeout_s=http.request_timeout_s,
+            slow_request_s=http.slow_request_ms / 1_000,
             access=access,
             cors_origins=http.cors_origins,
         )
