@@ -114,7 +114,7 @@ class Stage:
         ]
         known = query.viewer.startswith("v")
         return Answer(
-            request="r",
+            request_id="r",
             viewer=query.viewer,
             known=known,
             model_version="m1795366627" if self.learned else "v0",

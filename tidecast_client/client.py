@@ -98,14 +98,16 @@ class Client(Methods):
                     for line in response.iter_lines():
                         if (event := reading.take(line)) is not None:
                             yield event
-                wait_s: float | None = reading.again_s  # it ends now and then, on purpose
+                wait_s = reading.again_s  # it ends now and then, on purpose
             except httpx.HTTPError as err:
-                wait_s = before_stream(self._retries, reading, asked, failure := unreachable(self.url, asked, err))
-                if wait_s is None:
+                later_s = before_stream(self._retries, reading, asked, failure := unreachable(self.url, asked, err))
+                if later_s is None:
                     raise failure from err
+                wait_s = later_s
             except ClientError as err:
-                if (wait_s := before_stream(self._retries, reading, asked, err)) is None:
+                if (later_s := before_stream(self._retries, reading, asked, err)) is None:
                     raise
+                wait_s = later_s
             self._sleep(wait_s)
 
     def close(self) -> None:

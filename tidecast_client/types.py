@@ -178,12 +178,13 @@ class Item(Room, frozen=True, kw_only=True):
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Rooms in order, best first."""
 
-    request: str
+    request_id: str
     viewer: str
     known: bool
     model_version: str
     generated_at_ms: int
     live_rooms: int
+    experiments: dict[str, str] | UnsetType = UNSET
     cursor: str | UnsetType | None = UNSET
     steer: Steered | UnsetType = UNSET
     rooms: list[Item]
@@ -203,7 +204,10 @@ class BatchResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The results in the order of the queries. Each was computed on its own, at its `generated_at_ms`."""
+    """The results in the order of the queries. Each was computed on its own, at its `generated_at_ms`.
+
+    The `request_id` of each is that of the request, a full stop, and its place from 0.
+    """
 
     results: list[BatchResult]
 
@@ -221,7 +225,7 @@ class RankQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class RankAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The given rooms in order, best first: every live one, mature or not. `not_live`: the others, as given."""
 
-    request: str
+    request_id: str
     viewer: str
     known: bool
     model_version: str
@@ -426,6 +430,10 @@ class ViewerEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     seconds: float = 0.0
     # of the event, for producers that may send one twice; optional
     id: str = ""
+    # `request_id` of the answer that showed the room to the viewer; optional
+    request_id: str = ""
+    # where in that answer the room was shown, from 1; 0: not known
+    position: int = 0
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True):

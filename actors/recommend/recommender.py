@@ -7,9 +7,7 @@ newest rooms.
 
 from __future__ import annotations
 
-import itertools
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,9 +26,12 @@ from actors.recommend.global_lists import GlobalLists, largest
 from actors.recommend.impressions import Impressions
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, STEERED, Reasons
+from actors.recommend.request_ids import RequestIds
 from actors.recommend.schema import Answer, Item, Query, ReasonSource, Receipt, Room
 from actors.recommend.scoring import Scored, Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
+from actors.recommend.treatments import NONE as UNTREATED
+from actors.recommend.treatments import Treatment, Treatments
 from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
 from actors.requests.context import Context
@@ -52,6 +53,7 @@ from streaming.events import MAX_ID_LENGTH, RoomId, ViewerId
 from streaming.metrics import Metrics
 from streaming.viewer.profile_config import ProfileConfig
 from training.content.spelling import language_key
+from training.experiments import Experiment
 from training.inference import warm_up
 
 LOGGER = logging.getLogger(__name__)
@@ -79,10 +81,11 @@ class Recommender:
         *,
         profile: ProfileConfig | None = None,
         texts: TextVectors | None = None,
+        experiments: Sequence[Experiment] = (),
     ) -> None:
         """impressions: where answers are noted; None: nowhere. profile: has the time after which presence ends.
 
-        texts: the vectors of texts that answers are steered by; None: there will be none.
+        texts: the vectors of texts that answers are steered by; None: there will be none. experiments: those that run.
         """
         self.tables = tables
         self._impressions = impressions
@@ -132,25 +135,28 @@ class Recommender:
         tables.on_forgotten.append(self._forget)
         self._answer_json = AnswerJson()
         load_kernels()
-        self._request_prefix = secrets.token_hex(10)
-        self._requests = itertools.count()
+        self.request_ids = RequestIds()
+        self._treatments = Treatments(experiments)
 
-    def recommend(self, query: Query) -> Answer:
-        """The rooms for one viewer. Raises RequestError: the cursor is of another query, or the steer is empty."""
+    def recommend(self, query: Query, request_id: str = "") -> Answer:
+        """The rooms for one viewer. Raises RequestError: the cursor is of another query, or the steer is empty.
+
+        request_id: of the answer; "": it gets one of its own.
+        """
         with self.tables.lock:
-            answer, chosen_rooms = self._answered(query)
+            answer, chosen_rooms = self._answered(query, request_id)
             items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version)
             return msgspec.structs.replace(answer, rooms=items)
 
-    def recommend_json(self, query: Query) -> bytes:
+    def recommend_json(self, query: Query, request_id: str = "") -> bytes:
         """The rooms for one viewer, as JSON joined from kept pieces; a third of the time for an answer of 20 rooms.
 
-        Raises RequestError: the cursor is not one for this query, or the steer is empty.
+        request_id: as for `recommend`. Raises RequestError: the cursor is of another query, or the steer is empty.
         """
         if query.explain:
-            return msgspec.json.encode(self.recommend(query))
+            return msgspec.json.encode(self.recommend(query, request_id))
         with self.tables.lock:
-            return self._answer_json.answer(*self._answered(query))
+            return self._answer_json.answer(*self._answered(query, request_id))
 
     def recommend_news(self, query: Query, further: int, is_news: Callable[[NDArray[np.uint64]], bool]) -> bytes | None:
         """The rooms for one viewer as JSON where they are news to who asks, else None, and then nothing is noted.
@@ -161,11 +167,12 @@ class Recommender:
             now_ms = self.now_ms()
             cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
             more = msgspec.structs.replace(query, limit=query.limit + further)
-            scored, places_L = self._ordered(more, cached, now_ms, NONE)
+            treatment = self._treatment(query)
+            scored, places_L = self._ordered(more, cached, now_ms, treatment=treatment)
             if not is_news(self._rooms.id_hash_N[scored.slots_K[places_L]]):
                 return None
             chosen_rooms = self.chosen(scored, places_L[: query.limit], cached, explain=query.explain)
-            answer = self._noted(query, cached, chosen_rooms, now_ms, cursor=UNSET)
+            answer = self._noted(query, cached, chosen_rooms, now_ms, treatment=treatment)
             return self._answer_json.answer(answer, chosen_rooms)
 
     def keep_renewed(self, stop: threading.Event) -> None:
@@ -304,19 +311,32 @@ class Recommender:
         self.global_lists.forget(slots_N)
         self._ranking.forget(slots_N)
 
-    def next_request(self) -> str:
-        """The id of another answer. Any thread."""
-        return f"{self._request_prefix}{next(self._requests):012x}"
-
-    def _answered(self, query: Query) -> tuple[Answer, list[ChosenRoom]]:
+    def _answered(self, query: Query, request_id: str) -> tuple[Answer, list[ChosenRoom]]:
         """An answer without its rooms, and these in order. Notes both where that is wanted."""
         now_ms = self.now_ms()
         cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
         page = None if query.cursor is None else self.pages.open(query.cursor, query.viewer, query.filters)
         pull = None if query.steer is None else self._pulls.of(query.steer)
-        chosen_rooms = self._chosen_rooms(query, cached, now_ms, NONE if page is None else page.slots_H, pull)
-        cursor = UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms)
-        return self._noted(query, cached, chosen_rooms, now_ms, cursor=cursor, pull=pull), chosen_rooms
+        treatment = self._treatment(query)
+        shown_H = NONE if page is None else page.slots_H
+        scored, places_L = self._ordered(query, cached, now_ms, shown_H=shown_H, pull=pull, treatment=treatment)
+        chosen_rooms = self.chosen(scored, places_L, cached, explain=query.explain, pull=pull)
+        answer = self._noted(
+            query,
+            cached,
+            chosen_rooms,
+            now_ms,
+            cursor=UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms),
+            first_position=1 if page is None else 1 + len(page.shown_X),
+            pull=pull,
+            treatment=treatment,
+            request_id=request_id,
+        )
+        return answer, chosen_rooms
+
+    def _treatment(self, query: Query) -> Treatment:
+        """What the running experiments do to this answer."""
+        return self._treatments.of(query.viewer, self._rooms.embeddings.version) if self._treatments else UNTREATED
 
     def _noted(
         self,
@@ -325,17 +345,21 @@ class Recommender:
         chosen_rooms: Sequence[ChosenRoom],
         now_ms: int,
         *,
-        cursor: str | UnsetType | None,
+        cursor: str | UnsetType | None = UNSET,
+        first_position: int = 1,
         pull: Pull | None = None,
+        treatment: Treatment = UNTREATED,
+        request_id: str = "",
     ) -> Answer:
         """The answer with these rooms, still without them, noted where that is wanted: it will be shown."""
         answer = Answer(
-            request=self.next_request(),
+            request_id=request_id or self.request_ids.next(),
             viewer=query.viewer,
             known=cached.interests.known,
             model_version=self._rooms.embeddings.version,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
+            experiments=treatment.named or UNSET,
             cursor=cursor,
             steer=UNSET if pull is None else pull.became,
             rooms=[],
@@ -343,7 +367,7 @@ class Recommender:
         if pull is None:
             self._shadow.note(query)
         if self._impressions is not None:
-            self._impressions.note(answer, chosen_rooms)
+            self._impressions.note(answer, chosen_rooms, first_position, treatment.noted)
         return answer
 
     def _cursor(
@@ -356,24 +380,21 @@ class Recommender:
         before_H = np.concatenate([hidden_H, page.slots_H, slots_L])
         return self.pages.after(page, slots_L, len(room_filter.allowed(query.filters, now_ms, before_H)))
 
-    def _chosen_rooms(
-        self, query: Query, cached: CachedViewer, now_ms: int, shown_H: NDArray[np.int64], pull: Pull | None
-    ) -> list[ChosenRoom]:
-        """The chosen rooms in order. shown_H: those of earlier pages."""
-        scored, places_L = self._ordered(query, cached, now_ms, shown_H, pull)
-        return self.chosen(scored, places_L, cached, explain=query.explain, pull=pull)
-
     def _ordered(
         self,
         query: Query,
         cached: CachedViewer,
         now_ms: int,
-        shown_H: NDArray[np.int64],
+        *,
+        shown_H: NDArray[np.int64] = NONE,
         pull: Pull | None = None,
+        treatment: Treatment = UNTREATED,
     ) -> tuple[Scored, NDArray[np.int64]]:
-        """The scored rooms, and the places of those that are chosen, in order."""
-        rooms = self._rooms
-        scored = self.scoring.surely(query, cached, rooms.embeddings, now_ms, shown_H=shown_H, pull=pull)
+        """The scored rooms, and the places of those that are chosen, in order. shown_H: those of earlier pages."""
+        rooms, by_model = self._rooms, not treatment.by_baseline
+        scored = self.scoring.surely(
+            query, cached, rooms.embeddings, now_ms, shown_H=shown_H, pull=pull, by_model=by_model
+        )
         chosen = diversity.diversify(
             scored.values_K,
             rooms.streamer_N[scored.slots_K],

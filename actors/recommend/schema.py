@@ -104,7 +104,7 @@ class Item(Room, frozen=True, kw_only=True):
 class AnswerHead(msgspec.Struct, frozen=True, kw_only=True):
     """What every answer for a viewer begins with."""
 
-    request: str
+    request_id: str
     viewer: str
     known: bool  # whether the viewer's profile was at hand; without it this is a cold-start viewer
     model_version: str
@@ -115,6 +115,7 @@ class AnswerHead(msgspec.Struct, frozen=True, kw_only=True):
 class Answer(AnswerHead, frozen=True, kw_only=True):
     """Rooms in order, best first."""
 
+    experiments: dict[str, str] | UnsetType = UNSET  # that the answer is part of, each with the viewer's variant
     cursor: str | UnsetType | None = UNSET  # for the next page, null after the last; where pages were asked for
     steer: Steered | UnsetType = UNSET  # what became of a steer
     rooms: list[Item]

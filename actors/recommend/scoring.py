@@ -150,13 +150,17 @@ class Scoring:
         *,
         shown_H: Slots = NONE,
         pull: Pull | None = None,
+        by_model: bool = True,
     ) -> Scored:
         """The scored rooms for a query, come what may: where the version fails, that is noted, and the baseline scores.
 
-        shown_H: live rooms of earlier pages, which do not come again. pull: of a steer.
+        shown_H: live rooms of earlier pages, which do not come again. pull: of a steer. by_model: false: the baseline
+        scores in any case.
         To score then takes no more time than with the baseline ranker in force: the candidates are there already.
         """
         offer = self._offer(query, cached, embeddings, now_ms, shown_H=shown_H, pull=pull)
+        if not by_model:
+            return self._by_terms(offer, cached, now_ms)
         return self._surely(offer, cached, embeddings, now_ms, limit=query.limit)
 
     def never(self, viewer: str, cached: CachedViewer) -> Collection[RoomId]:

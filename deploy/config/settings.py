@@ -38,6 +38,7 @@ from streaming.local_kafka import LocalKafkaConfig
 from streaming.log.topics import TopicsConfig
 from streaming.room.window_config import WindowConfig
 from streaming.viewer.profile_config import ProfileConfig
+from training.experiments import ExperimentsConfig
 from training.settings import EncoderConfig, RegistryConfig, TrainingConfig
 
 DEFAULT_FILE = Path("tidecast.toml")
@@ -71,6 +72,7 @@ class Settings:
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    experiments: ExperimentsConfig = field(default_factory=ExperimentsConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
     console: ConsoleConfig = field(default_factory=ConsoleConfig)

@@ -15,6 +15,7 @@ from deploy.config.settings import Settings
 from deploy.demo.asker import Asker
 from deploy.demo.console_page import ConsolePage
 from deploy.demo.feed import Feed
+from deploy.demo.guest_pages import GuestPages
 from deploy.demo.platform_view import PlatformView
 from deploy.demo.promises import Promises, Verdict
 from deploy.demo.screen import Show
@@ -227,7 +228,8 @@ class Demo:
             for made in ("archive", "models", "training"):  # of that Kafka
                 shutil.rmtree(self._folder / made, ignore_errors=True)
         self._stack.enter_context(system)
-        view = self._view = PlatformView(KafkaLog(system.settings.kafka, system.settings.topics.prefix))
+        log = KafkaLog(system.settings.kafka, system.settings.topics.prefix)
+        view = self._view = PlatformView(log)
         self._promises = Promises(view.ended_at_ms)
         self._run("platform-view", view.run)
         overrides = {
@@ -247,6 +249,10 @@ class Demo:
         self._shown = Asker(Client(url, token=token), promises, view.active, self._clock)
         asker = Asker(Client(url, token=token), promises, view.active, self._clock)
         self._run("asker", lambda stop: asker.run(stop, ASK_EVERY_S, ITEMS))
+        guests = GuestPages(
+            Asker(Client(url, token=token), promises, view.active, self._clock), log.sink(), self._clock, ITEMS
+        )
+        self._run("guests", guests.run)
 
     def _run(self, name: str, work: Callable[[threading.Event], None]) -> None:
         """Runs `work` in a thread until everything is stopped."""
@@ -295,6 +301,7 @@ def for_demo(settings: Settings, folder: Path) -> Settings:
         settings,
         archive=replace(settings.archive, uri=str((folder / "archive").absolute()), flush_s=ARCHIVED_S),
         encoder=replace(settings.encoder, measure_s=settings.encoder.measure_s or MEASURE_S),
+        recommend=replace(settings.recommend, impressions=1.0),  # few are asked for, and a report wants all
         registry=replace(settings.registry, uri=str((folder / "models").absolute())),
         training=replace(
             settings.training,

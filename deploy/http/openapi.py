@@ -20,6 +20,12 @@ DESCRIPTION = (
 )
 
 
+REQUEST_ID = {
+    "X-Request-Id": {
+        "description": "the request's own X-Request-Id where it is valid, else one that nobody else has",
+        "schema": {"type": "string"},
+    }
+}
 PATH_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
 # what each parameter of a path is, with an example
 PATH_PARAMETERS = {
@@ -135,7 +141,8 @@ def _operation(
         right: dict[str, Any] = {operation.media: {"schema": operation.text}}
     else:
         right = {"application/json": {"schema": schema_of[str(operation.result)]}}
-    responses: dict[str, Any] = {str(operation.status.value): {"description": operation.summary, "content": right}}
+    of_right = {"description": operation.summary, "headers": REQUEST_ID, "content": right}
+    responses: dict[str, Any] = {str(operation.status.value): of_right}
     for status in sorted(operation.errors):
         responses[str(status.value)] = {"description": status.phrase, "content": wrong}
     for outcome in operation.outcomes:

@@ -28,7 +28,7 @@ POSTED = (
 class Request:
     """A request. path: the path's parameters by name, decoded. headers: as ASGI has them, names in lower case.
 
-    key: the name of the caller's key, "" where none is needed.
+    key: the name of the caller's key, "" where none is needed. id: of the request, and of its answer.
     """
 
     path: Mapping[str, str]
@@ -36,6 +36,7 @@ class Request:
     body: bytes
     headers: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
     key: str = ""
+    id: str = ""
 
     def header(self, name: str) -> str:
         """The value of a header, "" where it is not there. name: in lower case."""

@@ -29,6 +29,7 @@ from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.status import MEASURED, Readiness, judge, troubles_of
 from deploy.http.streams.streams import Streams
+from deploy.ray.ray_patches import leave_request_ids
 from deploy.ray.server_tick import before_end
 from deploy.serve.asked_texts import AskedTexts
 from deploy.serve.encoder_batching import Merger, RemoteEncoder
@@ -223,6 +224,7 @@ class RecommenderReplica(Replica):
         from actors.versions.swap import Swapper  # noqa: PLC0415
 
         super().__init__(settings, local)
+        leave_request_ids()
         self._access = access_of(settings, self.metrics)
         self._tables = Tables(settings.tables, LiveIndex(settings.index), self.metrics, self.clock)
         turn_counter = TurnCounter()
@@ -232,7 +234,14 @@ class RecommenderReplica(Replica):
         texts = TextVectors(settings.search, self.clock)
         self._texts = AskedTexts(encoders.encode_asked.remote, texts, settings.search, self.metrics)
         self._recommender = Recommender(
-            self._tables, config, self.metrics, self.clock, impressions, profile=settings.profile, texts=texts
+            self._tables,
+            config,
+            self.metrics,
+            self.clock,
+            impressions,
+            profile=settings.profile,
+            texts=texts,
+            experiments=settings.experiments.running,
         )
         bulk = KafkaLog(self.settings.kafka.in_bulk(), settings.topics.prefix)
         self._writer = ImpressionWriter(bulk, impressions, self.metrics)
@@ -309,6 +318,7 @@ class RecommenderReplica(Replica):
             self.metrics,
             lambda: self._reader.ready,
             request_timeout_s=http.request_timeout_s,
+            slow_request_s=http.slow_request_ms / 1_000,
             access=access,
             cors_origins=http.cors_origins,
         )

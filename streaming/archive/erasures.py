@@ -44,7 +44,7 @@ class _Named(msgspec.Struct):
 
 class _Impression(msgspec.Struct, array_like=True):
     v: int
-    request: str
+    request_id: str
     viewer: str
     rooms: msgspec.Raw
     scores: msgspec.Raw

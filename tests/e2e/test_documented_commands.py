@@ -54,6 +54,13 @@ RUN_ELSEWHERE = {
     "tidecast import backup-monday": "tests/integration/test_transfer.py",
     "tidecast export s3://bucket/tidecast/monday --only profiles,models": "tests/integration/test_transfer.py",
     "make venv": "this run's environment",
+    "tidecast report": "tests/integration/test_report.py",
+    "tidecast report --log": "tests/integration/test_report.py",
+    "tidecast report --log --json": "tests/integration/test_report.py",
+    "tidecast report --from 2026-11-24 --until 2026-12-01 --by version --by day": "tests/integration/test_report.py",
+    "python -m tests.bench.alarms --guests 400 --seconds 240 --salts 200 --gain 2": (
+        "tests/unit/training/report/test_false_alarms.py, with fewer guests"
+    ),
     "git clone … && cd tidecast": "nothing of ours",
     ". .venv/bin/activate": "the shell's own; the commands run from that environment here",
 }

@@ -214,18 +214,32 @@ def test_a_room_is_recommended_with_its_vector_and_gone_when_it_has_ended(
     noted = client.recommend("noted")
     eventually(lambda: impression(system, "noted") is not None, "what was shown is on the log")
     assert impression(system, "noted") == Impression(
-        request=noted.request,
+        request_id=noted.request_id,
         viewer=ViewerId("noted"),
         rooms=(RoomId(room),),
         scores=(noted.rooms[0].score,),
         propensities=(1.0,),
         model_version=noted.model_version,
         at_ms=noted.generated_at_ms,
+        sources=(noted.rooms[0].source,),
     )
+    assert request_ids(system, "of-the-page") == ["of-the-page"]  # one header: Serve adds none of its own
+    (own,) = request_ids(system, "not valid") or [""]
+    assert len(own) == 32
     sink = KafkaLog(system.settings.kafka).sink()
     sink.send(ROOMS, room.encode(), encode(RoomEnded(room=room, at_ms=time.time_ns() // 1_000_000)))
     sink.close()
     eventually(lambda: not client.rooms(), "the room is gone")
+
+
+def request_ids(system: System, given: str) -> list[str] | None:
+    """The X-Request-Id of an answer, each time it is there. given: that of the request."""
+    headers = {"content-type": "application/json", "x-request-id": given}
+    request = urllib.request.Request(f"{system.url}/v1/recommend", b'{"viewer": "v"}', headers)
+    with urllib.request.urlopen(request) as response:
+        found: list[str] | None = response.headers.get_all("x-request-id")
+        assert json.load(response)["request_id"] == (found or [""])[0]
+        return found
 
 
 def posted(system: System, topic: str, *records: dict[str, object], key: str = "") -> tuple[int, object]:

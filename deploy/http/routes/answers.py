@@ -22,8 +22,8 @@ EXAMPLE = {"viewer": "viewer-1", "limit": 5, "filters": {"language": "pt", "matu
 class Answers(Protocol):
     """The answers that the routes need; `actors.recommend.recommender.Recommender` gives them."""
 
-    def recommend_json(self, query: Query) -> bytes:
-        """The rooms for one viewer: an Answer as JSON."""
+    def recommend_json(self, query: Query, request_id: str = ...) -> bytes:
+        """The rooms for one viewer: an Answer as JSON. request_id: of the answer; "": it gets one of its own."""
 
     def rooms(self, limit: int, filters: Filters = ..., exclude_streamers: Sequence[str] = ...) -> list[Room]:
         """Live rooms, largest audience first."""
@@ -56,20 +56,20 @@ def answer_routes(answers: Answers, texts: Texts, lookup: Lookups | None = None)
     def recommend(request: Request) -> Response | Awaitable[Response]:
         query = asked.json(request.body)
         if query.steer is not None:
-            return steered(query, unknown_text(texts, query))
+            return steered(query, unknown_text(texts, query), request.id)
         if lookup is not None and lookup.wanted(query.viewer):
-            return looked_up(lookup, query)
-        return Response(answers.recommend_json(query))
+            return looked_up(lookup, query, request.id)
+        return Response(answers.recommend_json(query, request.id))
 
-    async def steered(query: Query, text: str | None) -> Response:
+    async def steered(query: Query, text: str | None, request_id: str) -> Response:
         await fetched(texts, text)
         if lookup is not None and lookup.wanted(query.viewer):
             await lookup.fetch(query.viewer)
-        return Response(answers.recommend_json(query))
+        return Response(answers.recommend_json(query, request_id))
 
-    async def looked_up(lookup: Lookups, query: Query) -> Response:
+    async def looked_up(lookup: Lookups, query: Query, request_id: str) -> Response:
         await lookup.fetch(query.viewer)
-        return Response(answers.recommend_json(query))
+        return Response(answers.recommend_json(query, request_id))
 
     def list_rooms(request: Request) -> Response:
         query: ListQuery = listed.parameters(request.parameters)

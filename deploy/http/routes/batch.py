@@ -55,7 +55,10 @@ class BatchResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The results in the order of the queries. Each was computed on its own, at its `generated_at_ms`."""
+    """The results in the order of the queries. Each was computed on its own, at its `generated_at_ms`.
+
+    The `request_id` of each is that of the request, a full stop, and its place from 0.
+    """
 
     results: list[BatchResult]
 
@@ -71,9 +74,9 @@ def batch_routes(answers: Answers, texts: Texts, lookup: Lookups | None = None) 
         await look_up([query.viewer for query in queries if isinstance(query, Query)])
         await fetch_texts([query for query in queries if isinstance(query, Query) and query.steer is not None])
         results = []
-        for query in queries:
+        for place, query in enumerate(queries):
             await asyncio.sleep(0)
-            results.append(answered(query) if isinstance(query, Query) else query)
+            results.append(answered(query, f"{request.id}.{place}") if isinstance(query, Query) else query)
         return Response(b'{"results":[%b]}' % b",".join(results))
 
     def read(raw: msgspec.Raw) -> Query | bytes:
@@ -99,13 +102,13 @@ def batch_routes(answers: Answers, texts: Texts, lookup: Lookups | None = None) 
         for start in range(0, len(missing), LOOKUPS):
             await asyncio.gather(*[fetched(texts, text) for text in missing[start : start + LOOKUPS]])
 
-    def answered(query: Query) -> bytes:
+    def answered(query: Query, request_id: str) -> bytes:
         try:
-            return b'{"answer":%b}' % answers.recommend_json(query)
+            return b'{"answer":%b}' % answers.recommend_json(query, request_id)
         except RequestError as err:
             return wrong(HTTPStatus.BAD_REQUEST, str(err), field=err.field, allowed=err.allowed)
         except Exception:  # the others have their answers
-            LOGGER.exception("a query of a batch failed")
+            LOGGER.exception("a query of a batch failed, request %s", request_id)
             return wrong(HTTPStatus.INTERNAL_SERVER_ERROR, FAILED)
 
     def wrong(status: HTTPStatus, detail: str, *, field: str | None = None, allowed: str | None = None) -> bytes:

@@ -251,7 +251,7 @@ def test_pages_end_where_the_cursor_does() -> None:
     def page(request: httpx.Request) -> httpx.Response:
         cursor = json.loads(request.content)["cursor"]
         body = {
-            "request": "q",
+            "request_id": "q",
             "viewer": "v",
             "known": False,
             "model_version": "v0",

@@ -27,7 +27,7 @@ class FakeClient:
     def recommend(self, viewer: str, **wishes: Any) -> Answer:
         self.asked.append(Query(viewer=viewer, **wishes))
         return Answer(
-            request="r", viewer=viewer, known=False, model_version="v0", generated_at_ms=1, live_rooms=0, rooms=[]
+            request_id="r", viewer=viewer, known=False, model_version="v0", generated_at_ms=1, live_rooms=0, rooms=[]
         )
 
 

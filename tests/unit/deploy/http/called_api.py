@@ -51,12 +51,12 @@ class FakeAnswers:
 
     asked: list[Any] = field(default_factory=list)
 
-    def recommend_json(self, query: Query) -> bytes:
+    def recommend_json(self, query: Query, request_id: str = "") -> bytes:
         self.asked.append(query)
         if query.viewer == "breaks":
             raise ZeroDivisionError("a bug")
         answer = Answer(
-            request="r",
+            request_id=request_id,
             viewer=query.viewer,
             known=False,
             model_version="v0",
@@ -87,9 +87,9 @@ class FakeRankings:
 
     asked: list[Any]
 
-    def rank_json(self, query: RankQuery) -> bytes:
+    def rank_json(self, query: RankQuery, request_id: str = "") -> bytes:
         self.asked.append(query)
-        return b'{"rooms":[]}'
+        return b'{"request_id":"%b","rooms":[]}' % request_id.encode()
 
 
 @dataclass

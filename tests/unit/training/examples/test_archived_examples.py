@@ -69,7 +69,7 @@ def chatted(at_s: float, room: str, text: str) -> Sent:
 
 def shown(at_s: float, viewer: str, *rooms: str, steered: bool = False) -> Sent:
     impression = Impression(
-        request="q",
+        request_id="q",
         viewer=ViewerId(viewer),
         rooms=tuple(RoomId(room) for room in rooms),
         scores=(1.0,) * len(rooms),
