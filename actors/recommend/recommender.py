@@ -7,6 +7,7 @@ newest rooms.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 import secrets
@@ -28,6 +29,7 @@ from actors.recommend.global_lists import GlobalLists, largest
 from actors.recommend.impressions import Impressions
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, Reasons
+from actors.recommend.rule_effects import RuleEffects, placed
 from actors.recommend.schema import Answer, Item, Query, ReasonSource, Receipt, Room
 from actors.recommend.scoring import Scored, Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
@@ -35,6 +37,7 @@ from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
 from actors.requests.context import Context
 from actors.requests.filters import NO_FILTERS, Filters
+from actors.requests.goals import Goals
 from actors.requests.pages import Page, Pages
 from actors.requests.room_filter import NONE
 from actors.settings import RecommendConfig
@@ -99,12 +102,15 @@ class Recommender:
             config.not_interested_cost,
             shared_ids=config.shared_ids,
         )
+        self.effects = RuleEffects(tables.rooms, self.global_lists)
         self.scoring = Scoring(
             self.candidates,
             by_terms,
             self.reasons,
             self._ranking,
             demands,
+            effects=self.effects,
+            goals=Goals(**dataclasses.asdict(config.goals)),
             ranked=config.ranked,
             failures=self.failures,
         )
@@ -179,6 +185,7 @@ class Recommender:
         """Live rooms, largest audience first; ties break the same way at every limit and in every replica."""
         with self.tables.lock:
             now_ms = self._clock.now_ms()
+            self.tables.rules.turn(now_ms)
             hidden_H = self.candidates.filter.hidden((), exclude_streamers)
             slots = self.candidates.filter.allowed(filters, now_ms, hidden_H)
             best = slots[largest(self._rooms.audience_N[slots] + self.candidates.ties(slots), limit)]
@@ -205,6 +212,7 @@ class Recommender:
         """
         with self.tables.lock:
             now_ms = self._clock.now_ms()
+            self.tables.rules.turn(now_ms)
             snapshot = self._snapshot(room)
             alike, other = Why("similar", "similar to " + snapshot.state.streamer), Why(LIVE, reason_of(LIVE, ""))
             by_slot, version = self._rooms.by_slot, self._rooms.embeddings.version
@@ -258,8 +266,9 @@ class Recommender:
         return snapshot
 
     def now_ms(self) -> int:
-        """The time of an answer in ms, with the global lists renewed for it. The caller holds the lock."""
+        """The time of an answer in ms, with rules and global lists as of it. The caller holds the lock."""
         now_ms = self._clock.now_ms()
+        self.tables.rules.turn(now_ms)
         if self._rooms.taken:
             self._forget_ended()
         if not 0 <= now_ms - self.global_lists.renewed_ms < self._config.renew_ms:  # a clock may be put back
@@ -282,7 +291,8 @@ class Recommender:
         now_ms = self.now_ms()
         cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
         page = None if query.cursor is None else self._pages.open(query.cursor, query.viewer, query.filters)
-        chosen_rooms = self._chosen_rooms(query, cached, now_ms, NONE if page is None else page.slots_H)
+        scored = self._scored(query, cached, now_ms, page)
+        chosen_rooms = self.chosen(scored, self._ordered(scored, query.limit), cached, explain=query.explain)
         answer = Answer(
             request=self.next_request(),
             viewer=query.viewer,
@@ -290,6 +300,7 @@ class Recommender:
             model_version=self._rooms.embeddings.version,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
+            goals_used=UNSET if query.goals is None else scored.has_heads,
             cursor=UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms),
             rooms=[],
         )
@@ -308,21 +319,34 @@ class Recommender:
         before_H = np.concatenate([hidden_H, page.slots_H, slots_L])
         return self._pages.after(page, slots_L, len(room_filter.allowed(query.filters, now_ms, before_H)))
 
-    def _chosen_rooms(
-        self, query: Query, cached: CachedViewer, now_ms: int, shown_H: NDArray[np.int64]
-    ) -> list[ChosenRoom]:
-        """The chosen rooms in order. shown_H: those of earlier pages."""
-        rooms = self._rooms
-        scored = self.scoring.surely(query, cached, rooms.embeddings, now_ms, shown_H)
-        chosen = diversity.diversify(
-            scored.values_K,
-            rooms.streamer_N[scored.slots_K],
-            rooms.category_N[scored.slots_K],
-            limit=query.limit,
+    def _scored(self, query: Query, cached: CachedViewer, now_ms: int, page: Page | None) -> Scored:
+        """The scored rooms. page: after which earlier ones; None: these are the first."""
+        shown_H, before = (NONE, 0) if page is None else (page.slots_H, len(page.shown_X))
+        return self.scoring.surely(query, cached, self._rooms.embeddings, now_ms, shown_H, before=before)
+
+    def _ordered(self, scored: Scored, limit: int) -> NDArray[np.int64]:
+        """Places of the best scored rooms, spread over streamers and categories, with pinned ones where they belong."""
+        if not scored.pins:
+            return np.array(self._spread(scored, slice(None), limit), np.int64)
+        place_of = {slot: place for place, slot in enumerate(scored.slots_K.tolist())}
+        pinned = [(pin.index, place_of[pin.slot]) for pin in scored.pins if pin.slot in place_of]
+        is_other_K = np.ones(len(scored.slots_K), np.bool_)
+        is_other_K[[place for _, place in pinned]] = False
+        others = np.flatnonzero(is_other_K)
+        spread = others[self._spread(scored, others, limit)] if len(others) else others
+        return np.array(placed(spread.tolist(), pinned, limit), np.int64)
+
+    def _spread(self, scored: Scored, which: slice | NDArray[np.int64], limit: int) -> list[int]:
+        """Positions of the best of some of the scored rooms."""
+        rooms, slots_K = self._rooms, scored.slots_K[which]
+        return diversity.diversify(
+            scored.values_K[which],
+            rooms.streamer_N[slots_K],
+            rooms.category_N[slots_K],
+            limit=limit,
             streamer_cost=self._config.streamer_cost,
             category_cost=self._config.category_cost,
         )
-        return self.chosen(scored, np.array(chosen, np.int64), cached, explain=query.explain)
 
     def chosen(
         self, scored: Scored, places_L: NDArray[np.int64], cached: CachedViewer, *, explain: bool
@@ -334,6 +358,7 @@ class Recommender:
         likes = self._likes(cached, slots_L, sources)
         said = _as_whole(self.global_lists.chat_per_minute_N[slots_L])
         chosen_rooms = []
+        pinned = {pin.slot: pin.rule for pin in scored.pins}
         for slot, score, position, source, like, chat in zip(
             slots_L.tolist(), scores, places_L.tolist(), sources, likes, said, strict=True
         ):
@@ -352,7 +377,11 @@ class Recommender:
                 source = "followed" if snapshot.state.streamer in cached.interests.followed else "visited"  # noqa: PLW2901
             elif source == "language" and language_key(snapshot.state.language) in cached.interests.preferred:
                 source = "preferred"  # noqa: PLW2901
-            chosen_room = ChosenRoom(snapshot, score, source, chat_per_minute=chat, about=about, terms=terms)
+            if slot in rooms.ruled.of and (by_rule := self.effects.reason(slot, pinned.get(slot))) is not None:
+                source, about, rule = by_rule.source, by_rule.reason, by_rule.rule  # noqa: PLW2901
+            else:
+                rule = ""
+            chosen_room = ChosenRoom(snapshot, score, source, chat_per_minute=chat, about=about, rule=rule, terms=terms)
             chosen_rooms.append(
                 chosen_room
                 if about_of(chosen_room) or source not in NAMING

@@ -6,8 +6,8 @@ without one scores like the baseline, with the towers' product for the cosine; s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from actors.recommend.baseline_score import LANGUAGE, Company, Score, ScoreInputs
 from actors.recommend.candidates import ENOUGH, Candidates
+from actors.recommend.log_odds import LOG_ODDS, lowered, raised
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, Reasons
+from actors.recommend.rule_effects import Pin, RuleEffects
 from actors.recommend.schema import Query, ReasonSource
 from actors.recommend.viewer_cache import CachedViewer
 from actors.requests.filters import NO_FILTERS
+from actors.requests.goals import ENTER_ALONE, Goals, goals_of
 from actors.requests.room_filter import NONE, Slots
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.demands import Demands
@@ -34,15 +37,15 @@ Floats = NDArray[np.float32]
 LEAST, MOST = 1e-6, 1 - 1e-6  # float32 cannot tell probabilities nearer to 0 or 1 from these
 SCORE_DIGITS = 4  # a fifth means nothing, and all 17 of a float take as long to serialise as the rest of an item
 UNITS = 10.0**SCORE_DIGITS
-LOG_ODDS = np.float32(1 / 3)  # of a unit of the baseline's score, where a viewer's lack of interest meets a model
 APART = 1_000.0  # log odds, more than costs of likeness can bridge
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """K rooms that may be shown, the best first. terms: gives what the k-th room's score consists of.
+    """K rooms that may be shown, the best first, after those with pins. terms: what the k-th room's score consists of.
 
-    origin: the streamer whose viewers count as "others"; "" where these are counted otherwise.
+    origin: the streamer whose viewers count as "others"; "" where these are counted otherwise. pins: places of rooms
+    among them by operators' rules, in order.
     """
 
     slots_K: NDArray[np.int64]
@@ -51,13 +54,16 @@ class Scored:
     terms: Callable[[int], dict[str, float]]
     causes: Callable[[NDArray[np.int64]], list[ReasonSource]]  # what moved the rooms at some places most
     origin: str = ""
+    pins: tuple[Pin, ...] = ()
+    has_heads: bool = False  # whether a ranker's heads scored them, so that goals count
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Offer:
     """N candidates that may be shown, the best by the baseline ranker first. scores_N: rounded. alike_N: by slot.
 
-    costs_N: what the scores have lost because the viewer is not interested; None for nothing.
+    costs_N: what the scores have lost because the viewer is not interested; None for nothing. gains_N: what operators'
+    rules have added to them.
     """
 
     slots_N: NDArray[np.int64]
@@ -65,6 +71,7 @@ class _Offer:
     alike_N: Floats | None
     company: Company
     costs_N: Floats | None = None
+    gains_N: Floats | None = None
 
 
 @kernel(exact=True)
@@ -113,10 +120,12 @@ class Scoring:
         ranking: Ranking,
         demands: Demands,
         *,
+        effects: RuleEffects,
+        goals: Goals = ENTER_ALONE,
         ranked: int,
         failures: CircuitBreaker,
     ) -> None:
-        """ranked: how many candidates a ranker gets, the best by the baseline ranker's terms; 0: all.
+        """ranked: how many candidates a ranker gets, the best by the baseline ranker's terms; 0: all. goals: default.
 
         Where more rooms are asked for, as many again are ranked, and come after these.
         """
@@ -124,6 +133,8 @@ class Scoring:
         self._score = score
         self._reasons = reasons
         self._demands = demands
+        self._effects = effects
+        self._goals = goals
         self._ranked = ranked
         self._ranking = ranking
         self._failures = failures
@@ -135,26 +146,44 @@ class Scoring:
         """
         offer = self._offer(query, cached, embeddings, now_ms)
         if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and len(offer.slots_N):
-            return self._by_model(offer, cached, embeddings, now_ms, limit=query.limit)
+            goals = goals_of(query.goals, self._goals)
+            return self._by_model(offer, cached, embeddings, now_ms, limit=query.limit, goals=goals)
         return self._by_terms(offer, cached, now_ms)
 
     def surely(
-        self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int, shown_H: Slots = NONE
+        self,
+        query: Query,
+        cached: CachedViewer,
+        embeddings: LiveEmbeddings,
+        now_ms: int,
+        shown_H: Slots = NONE,
+        *,
+        before: int = 0,
     ) -> Scored:
         """The scored rooms for a query, come what may: where the version fails, that is noted, and the baseline scores.
 
-        shown_H: live rooms of earlier pages, which do not come again.
+        shown_H: live rooms of earlier pages, which do not come again. before: number of rooms on these, live or not.
         To score then takes no more time than with the baseline ranker in force: the candidates are there already.
         """
         offer = self._offer(query, cached, embeddings, now_ms, shown_H)
-        return self._surely(offer, cached, embeddings, now_ms, limit=query.limit)
+        pins = self._effects.pins(offer.slots_N, before)
+        here = [pin for pin in pins if pin.index < query.limit]
+        goals = goals_of(query.goals, self._goals)
+        scored = self._surely(_first(offer, here), cached, embeddings, now_ms, limit=query.limit, goals=goals)
+        return replace(scored, pins=pins) if pins else scored
 
     def never(self, viewer: str, cached: CachedViewer) -> Collection[RoomId]:
         """Live rooms that the viewer is never shown: hidden ones, those of blocked streamers, and their own."""
         return {*self._demands.never(viewer, cached.interests.rules)}
 
     def given(
-        self, slots_G: NDArray[np.int64], cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int
+        self,
+        slots_G: NDArray[np.int64],
+        cached: CachedViewer,
+        embeddings: LiveEmbeddings,
+        now_ms: int,
+        *,
+        goals: Goals | None = None,
     ) -> Scored:
         """The scored rooms with these live ones among them, come what may; a ranker gets all of these.
 
@@ -170,7 +199,8 @@ class Scoring:
         shown_K = candidates.among(slots_N, slots_N[: len(others_R) + len(slots_G)])
         alike_N = candidates.alike(cached.query_E, embeddings.index)  # anew: in an offer mature rooms' are set apart
         offer = self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms)
-        return self._surely(offer, cached, embeddings, now_ms, limit=len(offer.slots_N), among_R=others_R)
+        limit, wanted = len(offer.slots_N), goals_of(goals, self._goals)
+        return self._surely(offer, cached, embeddings, now_ms, limit=limit, goals=wanted, among_R=others_R)
 
     def _surely(
         self,
@@ -180,12 +210,13 @@ class Scoring:
         now_ms: int,
         *,
         limit: int,
+        goals: Goals,
         among_R: NDArray[np.int64] | None = None,
     ) -> Scored:
         """The scored candidates; where the version fails, that is noted, and the baseline scores."""
         if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and len(offer.slots_N):
             try:
-                scored = self._by_model(offer, cached, embeddings, now_ms, limit=limit, among_R=among_R)
+                scored = self._by_model(offer, cached, embeddings, now_ms, limit=limit, goals=goals, among_R=among_R)
             except Exception as err:  # whatever a version does, a viewer has an answer
                 self._failures.note(embeddings.version, err, now_ms)
             else:
@@ -205,13 +236,14 @@ class Scoring:
         if len(shown_H):
             hidden_H = np.union1d(hidden_H, shown_H)
         slots_N = shown_K = NONE
+        ruled = self._effects.candidates()
         if filters is NO_FILTERS or filters == NO_FILTERS:
-            slots_N = candidates.union(visited, interests, nearest)
+            slots_N = _joined(ruled, candidates.union(visited, interests, nearest))
             shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
         most = candidates.filter.num_open(filters, hidden_H)
         if len(shown_K) < max(ENOUGH, 2 * max(len(query.exclude), len(hidden_H))) and len(shown_K) < most:
             allowed = candidates.filter.allowed(filters, now_ms, hidden_H)
-            slots_N = candidates.union_allowed(visited, interests, alike_N, allowed)
+            slots_N = _joined(ruled, candidates.union_allowed(visited, interests, alike_N, allowed))
             shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
         return self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms)
 
@@ -229,10 +261,14 @@ class Scoring:
         costs_K = self._demands.costs(cached.interests.rules, slots_K, self._score.event_now_ms(now_ms))
         if costs_K is not None:
             scores_K = scores_K - costs_K
+        gains_K = self._effects.gains(slots_K)
+        if gains_K is not None:
+            scores_K = scores_K + gains_K
         units_K = np.rint(scores_K.astype(np.float64) * UNITS)
         order_K = (-units_K - self._candidates.ties(slots_K)).argsort()
         costs_N = None if costs_K is None else costs_K[order_K]
-        return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company, costs_N)
+        gains_N = None if gains_K is None else gains_K[order_K]
+        return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company, costs_N, gains_N)
 
     def _by_terms(self, offer: _Offer, cached: CachedViewer, now_ms: int) -> Scored:
         slots_K, values_K = offer.slots_N, offer.scores_N
@@ -240,7 +276,8 @@ class Scoring:
         asked = ScoreInputs(cached.affinity, offer.alike_N, cached.visited, offer.company)
 
         def terms(place: int) -> dict[str, float]:
-            return {**self._score.terms(asked, int(slots_K[place])), **_lost(offer, place, np.float32(1))}
+            terms = self._score.terms(asked, int(slots_K[place]))
+            return {**terms, **_lost(offer, place, np.float32(1)), **_gained(offer, place)}
 
         def causes(places_L: NDArray[np.int64]) -> list[ReasonSource]:
             return self._reasons.of_terms(asked, slots_K, places_L, now_ms)
@@ -255,6 +292,7 @@ class Scoring:
         now_ms: int,
         *,
         limit: int,
+        goals: Goals,
         among_R: NDArray[np.int64] | None = None,
     ) -> Scored:
         """among_R: rooms among which probabilities are, and all candidates are ranked at once; None: block by block."""
@@ -266,9 +304,14 @@ class Scoring:
             alone = self._ranking.rank(embeddings, among_R, cached, now_ms).rooms
             scale = float(alone.enter_N.sum()) / max(float(ranked.enter_N[np.isin(slots_N, among_R)].sum()), LEAST)
         preferred_N = self._preferred(slots_N, cached)
-        enter_N = _preferring(ranked.enter_N, scale, preferred_N)
+        enter_N = raised(ranked.enter_N, scale, preferred_N)
+        worth_N = None if goals.are_default else goals.worth(enter_N, ranked.stay_N, ranked.interact_N)
+        if worth_N is not None:
+            enter_N = worth_N
         if offer.costs_N is not None:
-            enter_N = _lowered(enter_N, offer.costs_N[: len(slots_N)])
+            enter_N = lowered(enter_N, offer.costs_N[: len(slots_N)])
+        if offer.gains_N is not None:
+            enter_N = raised(enter_N, 1.0, offer.gains_N[: len(slots_N)])
         best_K, odds_K, enter_K = ordered(enter_N[:block], block)
         for start in range(
             block, len(slots_N), block
@@ -285,12 +328,14 @@ class Scoring:
             slot = int(slots_N[at])
             return {
                 **({} if preferred_N is None else {"preferred": float(preferred_N[at])}),
+                **({} if worth_N is None else {"goals": float(worth_N[at])}),
                 "enter": float(ranked.enter_N[at]) * scale,
                 "stay": float(ranked.stay_N[at]),
                 "interact": float(ranked.interact_N[at]),
                 "dot": float(embeddings.rooms.vectors_NE[slot] @ cached.viewer.vector_E) if cached.viewer else 0.0,
                 "gate": float(embeddings.rooms.content_gate_N[slot]),
                 **_lost(offer, int(at), LOG_ODDS),
+                **_gained(offer, int(at)),
             }
 
         def causes(places_L: NDArray[np.int64]) -> list[ReasonSource]:
@@ -302,7 +347,7 @@ class Scoring:
             self._failures.clear(embeddings.version, "reasons")
             return sources
 
-        return Scored(slots_N[best_K], odds_K, enter_K, terms, causes)
+        return Scored(slots_N[best_K], odds_K, enter_K, terms, causes, has_heads=True)
 
     def _preferred(self, slots_N: NDArray[np.int64], cached: CachedViewer) -> Floats | None:
         """What a preferred language adds to the log odds of rooms, float32 [N]: the baseline's weight of a language.
@@ -316,26 +361,35 @@ class Scoring:
         return more_N
 
 
-def _preferring(enter_N: Floats, scale: float, preferred_N: Floats | None) -> Floats:
-    """Probabilities scaled, and with something added to their log odds; the same array where neither changes them."""
-    if scale != 1:
-        enter_N = np.minimum(enter_N * np.float32(scale), np.float32(1))
-    if preferred_N is None:
-        return enter_N
-    raised_N = enter_N * np.exp(preferred_N)
-    sure_N: Floats = raised_N / (1 - enter_N + raised_N)
-    return sure_N
-
-
-def _lowered(enter_N: Floats, costs_N: Floats) -> Floats:
-    """Probabilities whose log odds are less by what the viewer's lack of interest costs, float32 [N]."""
-    odds_N = np.exp(-costs_N * LOG_ODDS)
-    lowered_N: Floats = enter_N * odds_N / (1 - enter_N + enter_N * odds_N)
-    return lowered_N
-
-
 def _lost(offer: _Offer, place: int, unit: np.float32) -> dict[str, float]:
     """The term of a room that the viewer is not interested in; none where it lost nothing."""
     if offer.costs_N is None or not offer.costs_N[place]:
         return {}
     return {"not_interested": float(-offer.costs_N[place] * unit)}
+
+
+def _gained(offer: _Offer, place: int) -> dict[str, float]:
+    """The term of a room whose score operators' rules change; none where they do not."""
+    if offer.gains_N is None or not offer.gains_N[place]:
+        return {}
+    return {"rules": float(offer.gains_N[place])}
+
+
+def _joined(ruled: Slots, slots_N: Slots) -> Slots:
+    """Candidates with those of operators' rules before them; the same array where there are none."""
+    return np.concatenate([ruled, slots_N]) if len(ruled) else slots_N
+
+
+def _first(offer: _Offer, pins: Sequence[Pin]) -> _Offer:
+    """The candidates with pinned ones first, so that a ranker gets these in any case."""
+    if not pins:
+        return offer
+    is_pinned_N = np.isin(offer.slots_N, [pin.slot for pin in pins])
+    order_N = np.argsort(~is_pinned_N, kind="stable")
+    return replace(
+        offer,
+        slots_N=offer.slots_N[order_N],
+        scores_N=offer.scores_N[order_N],
+        costs_N=None if offer.costs_N is None else offer.costs_N[order_N],
+        gains_N=None if offer.gains_N is None else offer.gains_N[order_N],
+    )

@@ -20,6 +20,7 @@ from actors.settings import (
     ProfileWorkerConfig,
     RecommendConfig,
     RoomWorkerConfig,
+    RulesConfig,
     TablesConfig,
 )
 from deploy.config.console_settings import ConsoleConfig
@@ -64,6 +65,7 @@ class Settings:
     index: IndexConfig = field(default_factory=IndexConfig)
     tables: TablesConfig = field(default_factory=TablesConfig)
     recommend: RecommendConfig = field(default_factory=RecommendConfig)
+    rules: RulesConfig = field(default_factory=RulesConfig)
     intake: IntakeConfig = field(default_factory=IntakeConfig)
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
     registry: RegistryConfig = field(default_factory=RegistryConfig)
