@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+import msgspec
 from msgspec import Meta
 
 from streaming.errors import ConfigError
+from streaming.events import MIN_AT_MS
+from streaming.operator_rule import MAX_RULES, OperatorRule, RuleBody, rule_of
 from streaming.section import Count, CountOrZero, NotNegative, Positive, PositiveShare, Section, Share
 from training.settings import Baseline, BaselineWeights
+
+Goal = Annotated[float, Meta(ge=0, le=100)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +115,28 @@ class TablesConfig(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class GoalsConfig(Section):
+    """What lists are for where a request does not say: weights over a learned version's heads. Their ratio counts."""
+
+    section: ClassVar[str] = "recommend.goals"
+
+    enter: Goal = 1.0
+    stay: Goal = 0.0  # for a minute
+    interact: Goal = 0.0  # a chat message, a like, a gift
+
+    def check(self) -> None:
+        if self.enter + self.stay + self.interact <= 0:
+            raise ConfigError("recommend.goals: one of enter, stay and interact must be above 0")
+
+
+@dataclass(frozen=True, slots=True)
 class RecommendConfig(Section):
     """How an answer finds and orders rooms."""
 
     section: ClassVar[str] = "recommend"
 
     weights: BaselineWeights = field(default_factory=BaselineWeights)
+    goals: GoalsConfig = field(default_factory=GoalsConfig)
     nearest: Count = 64  # candidates nearest to the viewer's recent rooms
     pool: Count = 64  # candidates trending now, and as many newest
     renew_ms: Count = 300  # how old the lists of trending and newest may be
@@ -161,6 +182,29 @@ class SearchConfig(Section):
     in_flight: Count = 32  # texts that a replica has at the Encoder at a time; further ones are refused at once
     cached_texts: Count = 4_096  # per replica, as vectors; 1.6 KB each at 384 dimensions
     cache_s: Positive = 600.0  # after which a text is encoded anew: the Encoder may be another by then
+
+
+@dataclass(frozen=True, slots=True)
+class RulesConfig(Section):
+    """Operators' rules of this installation, beside those that are put over HTTP."""
+
+    section: ClassVar[str] = "rules"
+
+    # by name, each as the body of PUT /v1/rules/{name}; one that is put under the same name counts instead
+    named: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def check(self) -> None:
+        if len(self.named) > MAX_RULES:
+            raise ConfigError(f"rules.named has {len(self.named)} rules; at most {MAX_RULES}")
+        for name, given in self.named.items():
+            try:
+                rule_of(name, msgspec.convert(given, RuleBody), MIN_AT_MS)
+            except msgspec.ValidationError as err:
+                raise ConfigError(f"rules.named.{name[:80]}: {err}") from err
+
+    def rules(self) -> dict[str, OperatorRule]:
+        """The rules by name."""
+        return {name: rule_of(name, msgspec.convert(given, RuleBody), MIN_AT_MS) for name, given in self.named.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ COMMANDS = {
     "letters": "the records that were refused, and why",
     "recommend": "what a viewer would be shown now, and why",
     "rooms": "the rooms that are live now",
+    "rules": "pin, boost, bury or hide rooms: list, put and delete operators' rules",
     "simulate": "write a synthetic platform's events to Kafka",
     "replay": "write recorded files to Kafka, at N times real speed",
     "evaluate": "rank recorded visits with each ranker and measure how well",

@@ -251,6 +251,7 @@ METRICS: dict[str, Metric] = {
         Metric("impressions_waiting", "gauge", "impressions that wait to be written"),
         Metric("index_rooms", "gauge", "rooms in the index of a replica", (), "livemax"),
         Metric("undecodable_total", "counter", "records that a replica could not read and skipped", ("topic",)),
+        Metric("operator_rules", "gauge", "operators' rules in force", (), "livemax"),
         Metric("stale_states_total", "counter", "room states older than the one in the table"),
         Metric("profiles_evicted_total", "counter", "profiles that a replica evicted to stay inside its memory budget"),
         Metric(

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import tidecast_client
+from actors.rules.schema import Rule
 from deploy.docs.client_code import modules
+from deploy.http.routes.rules import rule_routes
 from deploy.ray.haproxy import READING
+from streaming.operator_rule import RuleBody
 from tests.unit.deploy.http.called_api import Caller
 
 FOLDER = Path(tidecast_client.__file__).parent
@@ -26,9 +29,29 @@ class NoErasures:
         raise AssertionError(viewer)
 
 
+class NoRules:
+    """Has the routes for operators' rules described, and is never called."""
+
+    def rules(self) -> list[Rule]:
+        raise AssertionError
+
+    def rule(self, name: str) -> Rule | None:
+        raise AssertionError(name)
+
+    def count(self) -> int:
+        raise AssertionError
+
+    def put(self, name: str, body: RuleBody) -> int:
+        raise AssertionError(name, body)
+
+    def delete(self, name: str) -> int:
+        raise AssertionError(name)
+
+
 def document() -> dict[str, Any]:
     """The OpenAPI document with every route there is, those too that `Caller` has only if it is asked to."""
-    found: dict[str, Any] = Caller(erasures=NoErasures())("GET", "/openapi.json").json
+    call = Caller(erasures=NoErasures(), also=rule_routes(NoRules(), NoRules()))
+    found: dict[str, Any] = call("GET", "/openapi.json").json
     return found
 
 

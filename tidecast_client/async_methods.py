@@ -20,9 +20,12 @@ from tidecast_client.types import (
     BatchQuery,
     ChatMessage,
     Context,
+    DeletedRule,
     Erased,
     Filters,
+    Goals,
     Item,
+    PutRule,
     Query,
     RankAnswer,
     RankQuery,
@@ -31,6 +34,8 @@ from tidecast_client.types import (
     RoomEnded,
     RoomStarted,
     RoomUpdated,
+    Rule,
+    RuleBody,
     SearchAnswer,
     SeenViewer,
     Steer,
@@ -68,6 +73,7 @@ class AsyncMethods:
         context: Context | None = None,
         cursor: str | None = None,
         steer: Steer | None = None,
+        goals: Goals | None = None,
         explain: bool = False,
     ) -> Answer:
         """Rooms for a viewer, best first."""
@@ -86,6 +92,7 @@ class AsyncMethods:
                         context=context,
                         cursor=cursor,
                         steer=steer,
+                        goals=goals,
                         explain=explain,
                     )
                 ),
@@ -102,6 +109,7 @@ class AsyncMethods:
         filters: Filters = DEFAULT_FILTERS,
         context: Context | None = None,
         steer: Steer | None = None,
+        goals: Goals | None = None,
         explain: bool = False,
     ) -> AsyncIterator[Answer]:
         """Rooms for a viewer, best first: page by page, each of `limit`; nothing comes twice."""
@@ -115,6 +123,7 @@ class AsyncMethods:
                 filters=filters,
                 context=context,
                 steer=steer,
+                goals=goals,
                 explain=explain,
                 cursor=cursor,
             )
@@ -221,7 +230,13 @@ class AsyncMethods:
         )
 
     async def rank(
-        self, viewer: str, *, rooms: Sequence[str], context: Context | None = None, explain: bool = False
+        self,
+        viewer: str,
+        *,
+        rooms: Sequence[str],
+        context: Context | None = None,
+        goals: Goals | None = None,
+        explain: bool = False,
     ) -> RankAnswer:
         """Given rooms for a viewer, best first."""
         return await self.ask(
@@ -229,7 +244,7 @@ class AsyncMethods:
                 "POST",
                 "/v1/rank",
                 RankAnswer,
-                body=encode(RankQuery(viewer=viewer, rooms=rooms, context=context, explain=explain)),
+                body=encode(RankQuery(viewer=viewer, rooms=rooms, context=context, goals=goals, explain=explain)),
             )
         )
 
@@ -386,6 +401,62 @@ class AsyncMethods:
     async def write_viewer_events(self, records: Iterable[ViewerEvent], *, idempotency_key: str = "") -> Verdicts:
         """What viewers do. Any number of them: a verdict on each, once Kafka has those accepted."""
         return await self.write("/v1/viewer-events", records, idempotency_key)
+
+    async def rules(self) -> list[Rule]:
+        """Operators' rules, by name, in force or not."""
+        return await self.ask(Call("GET", "/v1/rules", list[Rule]))
+
+    async def rule(self, name: str) -> Rule:
+        """One operator's rule."""
+        return await self.ask(Call("GET", f"/v1/rules/{segment(name)}", Rule))
+
+    async def put_rule(
+        self,
+        name: str,
+        *,
+        action: Literal["boost", "bury", "hide", "pin"],
+        rooms: Sequence[str] = (),
+        streamers: Sequence[str] = (),
+        categories: Sequence[str] = (),
+        languages: Sequence[str] = (),
+        tags: Sequence[str] = (),
+        weight: float = 1.0,
+        position: int = 1,
+        most: int = 1,
+        starts_at_ms: int | None = None,
+        ends_at_ms: int | None = None,
+        enabled: bool = True,
+        reason: str = "",
+    ) -> PutRule:
+        """Pin, boost, bury or hide rooms: accepted once it is on the log, in force in a second or so."""
+        return await self.ask(
+            Call(
+                "PUT",
+                f"/v1/rules/{segment(name)}",
+                PutRule,
+                body=encode(
+                    RuleBody(
+                        action=action,
+                        rooms=rooms,
+                        streamers=streamers,
+                        categories=categories,
+                        languages=languages,
+                        tags=tags,
+                        weight=weight,
+                        position=position,
+                        most=most,
+                        starts_at_ms=starts_at_ms,
+                        ends_at_ms=ends_at_ms,
+                        enabled=enabled,
+                        reason=reason,
+                    )
+                ),
+            )
+        )
+
+    async def delete_rule(self, name: str) -> DeletedRule:
+        """End a rule: accepted once it is on the log, whether there is one or not."""
+        return await self.ask(Call("DELETE", f"/v1/rules/{segment(name)}", DeletedRule))
 
     async def health(self) -> dict[str, str]:
         """The process is up: for a liveness probe."""

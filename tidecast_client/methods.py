@@ -20,9 +20,12 @@ from tidecast_client.types import (
     BatchQuery,
     ChatMessage,
     Context,
+    DeletedRule,
     Erased,
     Filters,
+    Goals,
     Item,
+    PutRule,
     Query,
     RankAnswer,
     RankQuery,
@@ -31,6 +34,8 @@ from tidecast_client.types import (
     RoomEnded,
     RoomStarted,
     RoomUpdated,
+    Rule,
+    RuleBody,
     SearchAnswer,
     SeenViewer,
     Steer,
@@ -68,6 +73,7 @@ class Methods:
         context: Context | None = None,
         cursor: str | None = None,
         steer: Steer | None = None,
+        goals: Goals | None = None,
         explain: bool = False,
     ) -> Answer:
         """Rooms for a viewer, best first."""
@@ -86,6 +92,7 @@ class Methods:
                         context=context,
                         cursor=cursor,
                         steer=steer,
+                        goals=goals,
                         explain=explain,
                     )
                 ),
@@ -102,6 +109,7 @@ class Methods:
         filters: Filters = DEFAULT_FILTERS,
         context: Context | None = None,
         steer: Steer | None = None,
+        goals: Goals | None = None,
         explain: bool = False,
     ) -> Iterator[Answer]:
         """Rooms for a viewer, best first: page by page, each of `limit`; nothing comes twice."""
@@ -115,6 +123,7 @@ class Methods:
                 filters=filters,
                 context=context,
                 steer=steer,
+                goals=goals,
                 explain=explain,
                 cursor=cursor,
             )
@@ -219,7 +228,13 @@ class Methods:
         return self.ask(Call("POST", "/v1/recommend:batch", BatchAnswer, body=encode(BatchQuery(queries=queries))))
 
     def rank(
-        self, viewer: str, *, rooms: Sequence[str], context: Context | None = None, explain: bool = False
+        self,
+        viewer: str,
+        *,
+        rooms: Sequence[str],
+        context: Context | None = None,
+        goals: Goals | None = None,
+        explain: bool = False,
     ) -> RankAnswer:
         """Given rooms for a viewer, best first."""
         return self.ask(
@@ -227,7 +242,7 @@ class Methods:
                 "POST",
                 "/v1/rank",
                 RankAnswer,
-                body=encode(RankQuery(viewer=viewer, rooms=rooms, context=context, explain=explain)),
+                body=encode(RankQuery(viewer=viewer, rooms=rooms, context=context, goals=goals, explain=explain)),
             )
         )
 
@@ -384,6 +399,62 @@ class Methods:
     def write_viewer_events(self, records: Iterable[ViewerEvent], *, idempotency_key: str = "") -> Verdicts:
         """What viewers do. Any number of them: a verdict on each, once Kafka has those accepted."""
         return self.write("/v1/viewer-events", records, idempotency_key)
+
+    def rules(self) -> list[Rule]:
+        """Operators' rules, by name, in force or not."""
+        return self.ask(Call("GET", "/v1/rules", list[Rule]))
+
+    def rule(self, name: str) -> Rule:
+        """One operator's rule."""
+        return self.ask(Call("GET", f"/v1/rules/{segment(name)}", Rule))
+
+    def put_rule(
+        self,
+        name: str,
+        *,
+        action: Literal["boost", "bury", "hide", "pin"],
+        rooms: Sequence[str] = (),
+        streamers: Sequence[str] = (),
+        categories: Sequence[str] = (),
+        languages: Sequence[str] = (),
+        tags: Sequence[str] = (),
+        weight: float = 1.0,
+        position: int = 1,
+        most: int = 1,
+        starts_at_ms: int | None = None,
+        ends_at_ms: int | None = None,
+        enabled: bool = True,
+        reason: str = "",
+    ) -> PutRule:
+        """Pin, boost, bury or hide rooms: accepted once it is on the log, in force in a second or so."""
+        return self.ask(
+            Call(
+                "PUT",
+                f"/v1/rules/{segment(name)}",
+                PutRule,
+                body=encode(
+                    RuleBody(
+                        action=action,
+                        rooms=rooms,
+                        streamers=streamers,
+                        categories=categories,
+                        languages=languages,
+                        tags=tags,
+                        weight=weight,
+                        position=position,
+                        most=most,
+                        starts_at_ms=starts_at_ms,
+                        ends_at_ms=ends_at_ms,
+                        enabled=enabled,
+                        reason=reason,
+                    )
+                ),
+            )
+        )
+
+    def delete_rule(self, name: str) -> DeletedRule:
+        """End a rule: accepted once it is on the log, whether there is one or not."""
+        return self.ask(Call("DELETE", f"/v1/rules/{segment(name)}", DeletedRule))
 
     def health(self) -> dict[str, str]:
         """The process is up: for a liveness probe."""

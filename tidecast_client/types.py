@@ -19,12 +19,15 @@ __all__ = [
     "BatchResult",
     "ChatMessage",
     "Context",
+    "DeletedRule",
     "Erased",
     "Filters",
+    "Goals",
     "Item",
     "NotWritten",
     "NothingTaken",
     "Problem",
+    "PutRule",
     "Query",
     "RankAnswer",
     "RankQuery",
@@ -35,6 +38,8 @@ __all__ = [
     "RoomEnded",
     "RoomStarted",
     "RoomUpdated",
+    "Rule",
+    "RuleBody",
     "SearchAnswer",
     "SeenHabit",
     "SeenInterests",
@@ -115,6 +120,21 @@ class Steer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     strength: float = 1.0
 
 
+class Goals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How much each outcome of showing a room is worth; what counts is their ratio.
+
+    A head says how likely the outcome is once the viewer has entered, so a room is worth the probability of
+    entering times the weighted mean of what follows.
+    """
+
+    # worth of entering
+    enter: float = 1.0
+    # worth of staying for a minute
+    stay: float = 0.0
+    # worth of a chat message, a like, a gift
+    interact: float = 0.0
+
+
 class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who asks for how many rooms, and which must not be among them."""
 
@@ -129,6 +149,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     # "" for the first of several pages, then what the page before gave; left out for a single answer
     cursor: str | None = None
     steer: Steer | None = None
+    goals: Goals | None = None
     explain: bool = False
 
 
@@ -167,11 +188,15 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Item(Room, frozen=True, kw_only=True):
-    """A room of an answer and why it is there. `terms` (on `explain`): what the score is the sum of."""
+    """A room of an answer and why it is there. `terms` (on `explain`): what the score is the sum of.
+
+    `rule`: the operator's rule that has moved the room, if one has.
+    """
 
     score: float
     source: str
     reason: str
+    rule: str | UnsetType = UNSET
     terms: dict[str, float] | UnsetType = UNSET
 
 
@@ -184,6 +209,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
     generated_at_ms: int
     live_rooms: int
+    goals_used: bool | UnsetType = UNSET
     experiments: dict[str, str] | UnsetType = UNSET
     cursor: str | UnsetType | None = UNSET
     steer: Steered | UnsetType = UNSET
@@ -219,6 +245,7 @@ class RankQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     # ids of rooms, live or not; repeats count once
     rooms: Sequence[str]
     context: Context | None = None
+    goals: Goals | None = None
     explain: bool = False
 
 
@@ -231,7 +258,9 @@ class RankAnswer(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
     generated_at_ms: int
     live_rooms: int
+    goals_used: bool | UnsetType = UNSET
     never_shown: list[str]
+    hidden: list[str] = []
     not_live: list[str]
     rooms: list[Item]
 
@@ -442,6 +471,65 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     viewer: str
     erased_at_ms: int
     next: str = ""
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule, where it comes from, and what it does now in the replica that answers."""
+
+    name: str
+    action: str
+    rooms: list[str]
+    streamers: list[str]
+    categories: list[str]
+    languages: list[str]
+    tags: list[str]
+    weight: float
+    position: int
+    most: int
+    starts_at_ms: int | None
+    ends_at_ms: int | None
+    enabled: bool
+    reason: str
+    put_at_ms: int
+    origin: str
+    replaces_configured: bool
+    in_force: bool
+    live_rooms: int
+
+
+class RuleBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a rule does to which live rooms: those that have, of each list which is not empty, one of its values."""
+
+    action: Literal["boost", "bury", "hide", "pin"]
+    rooms: Sequence[str] = ()
+    streamers: Sequence[str] = ()
+    categories: Sequence[str] = ()
+    languages: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    weight: float = 1.0
+    position: int = 1
+    most: int = 1
+    # milliseconds since the Unix epoch, UTC
+    starts_at_ms: int | None = None
+    # milliseconds since the Unix epoch, UTC
+    ends_at_ms: int | None = None
+    enabled: bool = True
+    reason: str = ""
+
+
+class PutRule(msgspec.Struct, frozen=True, kw_only=True):
+    """What was accepted: the rule is on the log, and in force in every replica within a second or so."""
+
+    name: str
+    put_at_ms: int
+
+
+class DeletedRule(msgspec.Struct, frozen=True, kw_only=True):
+    """What was accepted: no rule of this name is put. `restores_configured`: that of the configuration counts again."""
+
+    name: str
+    deleted_at_ms: int
+    restores_configured: bool
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from actors.recommend.answer_items import ChosenRoom, as_items
 from actors.recommend.answer_json import AnswerJson
 from actors.recommend.recommender import Recommender
 from actors.recommend.schema import RankAnswer, RankQuery
+from actors.recommend.scoring import Scored
 from actors.recommend.viewer_cache import CachedViewer
 from streaming.events import RoomId, ViewerId
 
@@ -19,7 +21,7 @@ class GivenRooms:
     """Ranks given rooms. Touches no network; any thread may ask. What it answers is not noted as an impression.
 
     The room where the viewer is now is ranked as well, and so are mature rooms: the caller knows them. Rooms that the
-    viewer's own rules forbid are not.
+    viewer's own rules forbid are not, nor are those that operators' rules hide. Pins do not apply.
     """
 
     def __init__(self, recommender: Recommender) -> None:
@@ -45,12 +47,13 @@ class GivenRooms:
         cached = recommender.viewer(ViewerId(query.viewer), now_ms, query.context)
         names = dict.fromkeys(query.rooms)
         never = recommender.scoring.never(query.viewer, cached)
-        live = [
-            snapshot.slot
-            for name in names
-            if (snapshot := rooms.snapshots.get(RoomId(name))) is not None and RoomId(name) not in never
-        ]
+        known = {name: snapshot.slot for name in names if (snapshot := rooms.snapshots.get(RoomId(name))) is not None}
+        forbidden = [name for name in known if RoomId(name) in never]
+        hidden = [name for name, slot in known.items() if slot in rooms.ruled.hidden and RoomId(name) not in never]
+        live = [slot for name, slot in known.items() if RoomId(name) not in never and slot not in rooms.ruled.hidden]
+        scored = self._scored(live, cached, now_ms, query)
         answer = RankAnswer(
+            goals_used=UNSET if query.goals is None or scored is None else scored.has_heads,
             request_id=request_id or recommender.request_ids.next(),
             viewer=query.viewer,
             known=cached.interests.known,
@@ -58,16 +61,24 @@ class GivenRooms:
             generated_at_ms=now_ms,
             live_rooms=len(rooms),
             not_live=[name for name in names if RoomId(name) not in rooms.snapshots],
-            never_shown=[name for name in names if RoomId(name) in never and RoomId(name) in rooms.snapshots],
+            never_shown=forbidden,
+            hidden=hidden,
             rooms=[],
         )
-        return answer, self._chosen(live, cached, now_ms, explain=query.explain)
+        return answer, self._chosen(scored, live, cached, explain=query.explain)
 
-    def _chosen(self, live: Sequence[int], cached: CachedViewer, now_ms: int, *, explain: bool) -> list[ChosenRoom]:
+    def _scored(self, live: Sequence[int], cached: CachedViewer, now_ms: int, query: RankQuery) -> Scored | None:
+        """The given rooms among others, scored; None where none is live."""
         if not live:
+            return None
+        recommender, slots_G = self._recommender, np.array(live, np.int64)
+        embeddings = recommender.tables.rooms.embeddings
+        return recommender.scoring.given(slots_G, cached, embeddings, now_ms, goals=query.goals)
+
+    def _chosen(
+        self, scored: Scored | None, live: Sequence[int], cached: CachedViewer, *, explain: bool
+    ) -> list[ChosenRoom]:
+        if scored is None:
             return []
-        recommender = self._recommender
-        slots_G = np.array(live, np.int64)
-        scored = recommender.scoring.given(slots_G, cached, recommender.tables.rooms.embeddings, now_ms)
-        places_G = np.flatnonzero(np.isin(scored.slots_K, slots_G))
-        return recommender.chosen(scored, places_G, cached, explain=explain)
+        places_G = np.flatnonzero(np.isin(scored.slots_K, np.array(live, np.int64)))
+        return self._recommender.chosen(scored, places_G, cached, explain=explain)

@@ -32,7 +32,7 @@ class Submission:
 
     __slots__ = ("records", "size", "written")
 
-    def __init__(self, records: Sequence[tuple[bytes, bytes]]) -> None:
+    def __init__(self, records: Sequence[tuple[bytes | None, bytes]]) -> None:
         self.records = records
         self.size = sum(len(value) for _, value in records)
         self.written: Future[None] = Future()
@@ -55,7 +55,7 @@ class TopicWriter:
         self._sink: Sink | None = None
         self._thread: threading.Thread | None = None
 
-    def submit(self, records: Sequence[tuple[bytes, bytes]]) -> Submission:
+    def submit(self, records: Sequence[tuple[bytes | None, bytes]]) -> Submission:
         """Queues a request's records; returns at once."""
         submission = Submission(records)
         with self._changed:

@@ -25,6 +25,9 @@ AROUND: Mapping[ReasonSource, tuple[str, str]] = MappingProxyType(
         "named": ("the streamer is ", ""),
         "said": ("what is said here is like ", ""),
         "titled": ("the title is like ", ""),
+        "pinned": ("", ""),
+        "boosted": ("", ""),
+        "buried": ("", ""),
     }
 )
 PLAIN: Mapping[ReasonSource, str] = MappingProxyType(
@@ -41,13 +44,17 @@ PLAIN: Mapping[ReasonSource, str] = MappingProxyType(
 
 
 class ChosenRoom(msgspec.Struct, frozen=True, gc=False):  # it takes no part in a reference cycle
-    """A room chosen for an answer, and why. about: the streamer that it is similar to, or from whom others came."""
+    """A room chosen for an answer, and why. about: the streamer that it is similar to, or from whom others came.
+
+    rule: the operator's rule that has moved it, "" for none; then `about` is the reason.
+    """
 
     snapshot: RoomSnapshot
     score: float
     source: ReasonSource
     chat_per_minute: int  # as of now
     about: str = ""
+    rule: str = ""
     terms: dict[str, float] | UnsetType = UNSET
 
 
@@ -58,6 +65,7 @@ class Why:
     source: ReasonSource
     reason: str
     terms: dict[str, float] | UnsetType = UNSET
+    rule: str | UnsetType = UNSET
 
 
 NO_REASON = Why("live", "")
@@ -106,6 +114,7 @@ def as_item(
         score=score,
         source=why.source,
         reason=why.reason,
+        rule=why.rule,
         terms=why.terms,
     )
 
@@ -117,7 +126,12 @@ def as_items(chosen_rooms: Sequence[ChosenRoom], now_ms: int, model_version: str
             chosen_room.snapshot,
             now_ms,
             chosen_room.score,
-            Why(chosen_room.source, reason_of(chosen_room.source, about_of(chosen_room)), chosen_room.terms),
+            Why(
+                chosen_room.source,
+                reason_of(chosen_room.source, about_of(chosen_room)),
+                chosen_room.terms,
+                chosen_room.rule or UNSET,
+            ),
             model_version,
             chat_per_minute=chosen_room.chat_per_minute,
         )

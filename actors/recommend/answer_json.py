@@ -31,7 +31,7 @@ class AnswerJson:
     def answer(self, answer: Answer | RankAnswer, chosen_rooms: Sequence[ChosenRoom]) -> bytes:
         """The JSON of an answer with these rooms. answer: has none of its own."""
         now_ms = answer.generated_at_ms
-        whys: dict[tuple[ReasonSource, str], str] = {}
+        whys: dict[tuple[ReasonSource, str, str], str] = {}
         scores = (
             self._encode([chosen_room.score for chosen_room in chosen_rooms])[1:-1].decode().split(",")
         )  # a quarter of repr's time
@@ -51,8 +51,8 @@ class AnswerJson:
             if source == "visited":
                 why = pieces.visited
             else:
-                because = source, about_of(chosen_room)
-                why = whys.get(because) or whys.setdefault(because, self._why(source, because[1]))
+                because = source, about_of(chosen_room), chosen_room.rule
+                why = whys.get(because) or whys.setdefault(because, self._why(*because))
             said = f"{pieces.before_chat}{chosen_room.chat_per_minute}"
             items.append(f"{said}{pieces.before_age}{age_ms if age_ms > 0 else 0}{between}{score}{why}")
         without_rooms = self._encode(answer)  # ends with `[]}`: the rooms are the last field
@@ -77,6 +77,7 @@ class AnswerJson:
         whole = as_item(snapshot, snapshot.saw_ms, 0.0, Why("new", ""), self._model_version, chat_per_minute=0)
         return self._encode(whole).decode()
 
-    def _why(self, source: ReasonSource, about: str) -> str:
+    def _why(self, source: ReasonSource, about: str, rule: str = "") -> str:
         reason = self._encode(reason_of(source, about)).decode()
-        return f',"source":"{source}","reason":{reason}}}'
+        by_rule = f',"rule":{self._encode(rule).decode()}' if rule else ""
+        return f',"source":"{source}","reason":{reason}{by_rule}}}'

@@ -60,9 +60,10 @@ class GlobalLists:
         self.rising_N[slots] = rising_N
         busy_N = self.busy(slots)
         self.sum_N[slots] = busy_N + self._weights.fresh * fresh_N
-        if not self._show_mature and rooms.num_general < len(rooms):
-            general_N = rooms.general_N[slots]
-            slots, busy_N = slots[general_N], busy_N[general_N]
+        shown_S = rooms.listed_N if self._show_mature else rooms.general_N
+        if (rooms.num_listed if self._show_mature else rooms.num_general) < len(rooms):
+            shown_N = shown_S[slots]
+            slots, busy_N = slots[shown_N], busy_N[shown_N]
         self._list(rooms, slots, busy_N)
 
     def busy(self, slots_N: NDArray[np.int64]) -> NDArray[np.float32]:

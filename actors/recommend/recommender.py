@@ -7,6 +7,7 @@ newest rooms.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -27,6 +28,7 @@ from actors.recommend.impressions import Impressions
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, STEERED, Reasons
 from actors.recommend.request_ids import RequestIds
+from actors.recommend.rule_effects import RuleEffects, placed
 from actors.recommend.schema import Answer, Item, Query, ReasonSource, Receipt, Room
 from actors.recommend.scoring import Scored, Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
@@ -36,6 +38,7 @@ from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
 from actors.requests.context import Context
 from actors.requests.filters import NO_FILTERS, Filters
+from actors.requests.goals import Goals
 from actors.requests.pages import Page, Pages
 from actors.requests.pull import Pull, Pulls
 from actors.requests.room_filter import NONE
@@ -114,12 +117,15 @@ class Recommender:
             config.not_interested_cost,
             shared_ids=config.shared_ids,
         )
+        self.effects = RuleEffects(tables.rooms, self.global_lists)
         self.scoring = Scoring(
             self.candidates,
             by_terms,
             self.reasons,
             self._ranking,
             demands,
+            effects=self.effects,
+            goals=Goals(**dataclasses.asdict(config.goals)),
             ranked=config.ranked,
             failures=self.failures,
         )
@@ -168,11 +174,12 @@ class Recommender:
             cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
             more = msgspec.structs.replace(query, limit=query.limit + further)
             treatment = self._treatment(query)
-            scored, places_L = self._ordered(more, cached, now_ms, treatment=treatment)
+            scored = self._scored(more, cached, now_ms, treatment=treatment)
+            places_L = self._ordered(scored, more.limit)
             if not is_news(self._rooms.id_hash_N[scored.slots_K[places_L]]):
                 return None
             chosen_rooms = self.chosen(scored, places_L[: query.limit], cached, explain=query.explain)
-            answer = self._noted(query, cached, chosen_rooms, now_ms, treatment=treatment)
+            answer = self._noted(query, cached, chosen_rooms, now_ms, has_heads=scored.has_heads, treatment=treatment)
             return self._answer_json.answer(answer, chosen_rooms)
 
     def keep_renewed(self, stop: threading.Event) -> None:
@@ -217,6 +224,7 @@ class Recommender:
         """Live rooms, largest audience first; ties break the same way at every limit and in every replica."""
         with self.tables.lock:
             now_ms = self._clock.now_ms()
+            self.tables.rules.turn(now_ms)
             hidden_H = self.candidates.filter.hidden((), exclude_streamers)
             slots = self.candidates.filter.allowed(filters, now_ms, hidden_H)
             best = slots[largest(self._rooms.audience_N[slots] + self.candidates.ties(slots), limit)]
@@ -243,6 +251,7 @@ class Recommender:
         """
         with self.tables.lock:
             now_ms = self._clock.now_ms()
+            self.tables.rules.turn(now_ms)
             snapshot = self._snapshot(room)
             alike, other = Why("similar", "similar to " + snapshot.state.streamer), Why(LIVE, reason_of(LIVE, ""))
             by_slot, version = self._rooms.by_slot, self._rooms.embeddings.version
@@ -296,8 +305,9 @@ class Recommender:
         return snapshot
 
     def now_ms(self) -> int:
-        """The time of an answer in ms, with the global lists renewed for it. The caller holds the lock."""
+        """The time of an answer in ms, with rules and global lists as of it. The caller holds the lock."""
         now_ms = self._clock.now_ms()
+        self.tables.rules.turn(now_ms)
         if self._rooms.taken:
             self._forget_ended()
         if not 0 <= now_ms - self.global_lists.renewed_ms < self._config.renew_ms:  # a clock may be put back
@@ -318,14 +328,15 @@ class Recommender:
         page = None if query.cursor is None else self.pages.open(query.cursor, query.viewer, query.filters)
         pull = None if query.steer is None else self._pulls.of(query.steer)
         treatment = self._treatment(query)
-        shown_H = NONE if page is None else page.slots_H
-        scored, places_L = self._ordered(query, cached, now_ms, shown_H=shown_H, pull=pull, treatment=treatment)
+        scored = self._scored(query, cached, now_ms, page=page, pull=pull, treatment=treatment)
+        places_L = self._ordered(scored, query.limit)
         chosen_rooms = self.chosen(scored, places_L, cached, explain=query.explain, pull=pull)
         answer = self._noted(
             query,
             cached,
             chosen_rooms,
             now_ms,
+            has_heads=scored.has_heads,
             cursor=UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms),
             first_position=1 if page is None else 1 + len(page.shown_X),
             pull=pull,
@@ -345,6 +356,7 @@ class Recommender:
         chosen_rooms: Sequence[ChosenRoom],
         now_ms: int,
         *,
+        has_heads: bool,
         cursor: str | UnsetType | None = UNSET,
         first_position: int = 1,
         pull: Pull | None = None,
@@ -359,6 +371,7 @@ class Recommender:
             model_version=self._rooms.embeddings.version,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
+            goals_used=UNSET if query.goals is None else has_heads,
             experiments=treatment.named or UNSET,
             cursor=cursor,
             steer=UNSET if pull is None else pull.became,
@@ -380,30 +393,51 @@ class Recommender:
         before_H = np.concatenate([hidden_H, page.slots_H, slots_L])
         return self.pages.after(page, slots_L, len(room_filter.allowed(query.filters, now_ms, before_H)))
 
-    def _ordered(
+    def _scored(
         self,
         query: Query,
         cached: CachedViewer,
         now_ms: int,
         *,
-        shown_H: NDArray[np.int64] = NONE,
+        page: Page | None = None,
         pull: Pull | None = None,
         treatment: Treatment = UNTREATED,
-    ) -> tuple[Scored, NDArray[np.int64]]:
-        """The scored rooms, and the places of those that are chosen, in order. shown_H: those of earlier pages."""
-        rooms, by_model = self._rooms, not treatment.by_baseline
-        scored = self.scoring.surely(
-            query, cached, rooms.embeddings, now_ms, shown_H=shown_H, pull=pull, by_model=by_model
+    ) -> Scored:
+        """The scored rooms. page: after which earlier ones; None: these are the first."""
+        return self.scoring.surely(
+            query,
+            cached,
+            self._rooms.embeddings,
+            now_ms,
+            shown_H=NONE if page is None else page.slots_H,
+            before=0 if page is None else len(page.shown_X),
+            pull=pull,
+            by_model=not treatment.by_baseline,
         )
-        chosen = diversity.diversify(
-            scored.values_K,
-            rooms.streamer_N[scored.slots_K],
-            rooms.category_N[scored.slots_K],
-            limit=query.limit,
+
+    def _ordered(self, scored: Scored, limit: int) -> NDArray[np.int64]:
+        """Places of the best scored rooms, spread over streamers and categories, with pinned ones where they belong."""
+        if not scored.pins:
+            return np.array(self._spread(scored, slice(None), limit), np.int64)
+        place_of = {slot: place for place, slot in enumerate(scored.slots_K.tolist())}
+        pinned = [(pin.index, place_of[pin.slot]) for pin in scored.pins if pin.slot in place_of]
+        is_other_K = np.ones(len(scored.slots_K), np.bool_)
+        is_other_K[[place for _, place in pinned]] = False
+        others = np.flatnonzero(is_other_K)
+        spread = others[self._spread(scored, others, limit)] if len(others) else others
+        return np.array(placed(spread.tolist(), pinned, limit), np.int64)
+
+    def _spread(self, scored: Scored, which: slice | NDArray[np.int64], limit: int) -> list[int]:
+        """Positions of the best of some of the scored rooms."""
+        rooms, slots_K = self._rooms, scored.slots_K[which]
+        return diversity.diversify(
+            scored.values_K[which],
+            rooms.streamer_N[slots_K],
+            rooms.category_N[slots_K],
+            limit=limit,
             streamer_cost=self._config.streamer_cost,
             category_cost=self._config.category_cost,
         )
-        return scored, np.array(chosen, np.int64)
 
     def chosen(
         self,
@@ -424,6 +458,7 @@ class Recommender:
             pulled_by = pull.nearest(rooms.vectors_ND[slots_L])
         said = _as_whole(self.global_lists.chat_per_minute_N[slots_L])
         chosen_rooms = []
+        pinned = {pin.slot: pin.rule for pin in scored.pins}
         for slot, score, position, source, like, by, chat in zip(
             slots_L.tolist(), scores, places_L.tolist(), sources, likes, pulled_by, said, strict=True
         ):
@@ -444,7 +479,11 @@ class Recommender:
                 source = "followed" if snapshot.state.streamer in cached.interests.followed else "visited"  # noqa: PLW2901
             elif source == "language" and language_key(snapshot.state.language) in cached.interests.preferred:
                 source = "preferred"  # noqa: PLW2901
-            chosen_room = ChosenRoom(snapshot, score, source, chat_per_minute=chat, about=about, terms=terms)
+            if slot in rooms.ruled.of and (by_rule := self.effects.reason(slot, pinned.get(slot))) is not None:
+                source, about, rule = by_rule.source, by_rule.reason, by_rule.rule  # noqa: PLW2901
+            else:
+                rule = ""
+            chosen_room = ChosenRoom(snapshot, score, source, chat_per_minute=chat, about=about, rule=rule, terms=terms)
             chosen_rooms.append(
                 chosen_room
                 if about_of(chosen_room) or source not in NAMING

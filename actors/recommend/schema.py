@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from actors.requests.context import Context
 from actors.requests.cursor import Cursor
 from actors.requests.filters import NO_FILTERS, Filters
+from actors.requests.goals import Goals
 from actors.requests.steer import Steer, Steered
 from streaming.events import MAX_ID_LENGTH, Id
 
@@ -35,6 +36,9 @@ ReasonSource = Literal[
     "named",
     "said",
     "titled",
+    "pinned",
+    "boosted",
+    "buried",
 ]
 
 
@@ -51,6 +55,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     context: Context | None = None
     cursor: Cursor | None = None
     steer: Steer | None = None
+    goals: Goals | None = None
     explain: bool = False
 
 
@@ -63,6 +68,7 @@ class RankQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Meta(min_length=1, max_length=MAX_GIVEN, description="ids of rooms, live or not; repeats count once"),
     ]
     context: Context | None = None
+    goals: Goals | None = None
     explain: bool = False
 
 
@@ -93,11 +99,15 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Item(Room, frozen=True, kw_only=True):
-    """A room of an answer and why it is there. `terms` (on `explain`): what the score is the sum of."""
+    """A room of an answer and why it is there. `terms` (on `explain`): what the score is the sum of.
+
+    `rule`: the operator's rule that has moved the room, if one has.
+    """
 
     score: float
     source: ReasonSource
     reason: str
+    rule: str | UnsetType = UNSET
     terms: dict[str, float] | UnsetType = UNSET
 
 
@@ -110,6 +120,7 @@ class AnswerHead(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
     generated_at_ms: int
     live_rooms: int
+    goals_used: bool | UnsetType = UNSET  # where goals were asked for: whether the version has heads for them
 
 
 class Answer(AnswerHead, frozen=True, kw_only=True):
@@ -125,5 +136,6 @@ class RankAnswer(AnswerHead, frozen=True, kw_only=True):
     """The given rooms in order, best first: every live one, mature or not. `not_live`: the others, as given."""
 
     never_shown: list[str]  # of the given rooms, those that the viewer's own rules forbid
+    hidden: list[str] = []  # of the given rooms, those that an operator's rule hides
     not_live: list[str]
     rooms: list[Item]

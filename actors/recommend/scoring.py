@@ -6,8 +6,8 @@ without one scores like the baseline, with the towers' product for the cosine; s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from actors.recommend.baseline_score import LANGUAGE, Company, Score, ScoreInputs
 from actors.recommend.candidates import ENOUGH, Candidates
+from actors.recommend.log_odds import LOG_ODDS, lowered, raised
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, Reasons
+from actors.recommend.rule_effects import Pin, RuleEffects
 from actors.recommend.schema import Query, ReasonSource
 from actors.recommend.viewer_cache import CachedViewer
 from actors.requests.filters import NO_FILTERS
+from actors.requests.goals import ENTER_ALONE, Goals, goals_of
 from actors.requests.pull import Pull
 from actors.requests.room_filter import NONE, Slots
 from actors.state.circuit_breaker import CircuitBreaker
@@ -35,15 +38,15 @@ Floats = NDArray[np.float32]
 LEAST, MOST = 1e-6, 1 - 1e-6  # float32 cannot tell probabilities nearer to 0 or 1 from these
 SCORE_DIGITS = 4  # a fifth means nothing, and all 17 of a float take as long to serialise as the rest of an item
 UNITS = 10.0**SCORE_DIGITS
-LOG_ODDS = np.float32(1 / 3)  # of a unit of the baseline's score, where a viewer's lack of interest meets a model
 APART = 1_000.0  # log odds, more than costs of likeness can bridge
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """K rooms that may be shown, the best first. terms: gives what the k-th room's score consists of.
+    """K rooms that may be shown, the best first, after those with pins. terms: what the k-th room's score consists of.
 
-    origin: the streamer whose viewers count as "others"; "" where these are counted otherwise.
+    origin: the streamer whose viewers count as "others"; "" where these are counted otherwise. pins: places of rooms
+    among them by operators' rules, in order.
     """
 
     slots_K: NDArray[np.int64]
@@ -52,22 +55,25 @@ class Scored:
     terms: Callable[[int], dict[str, float]]
     causes: Callable[[NDArray[np.int64]], list[ReasonSource]]  # what moved the rooms at some places most
     origin: str = ""
+    pins: tuple[Pin, ...] = ()
+    has_heads: bool = False  # whether a ranker's heads scored them, so that goals count
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Offer:
     """N candidates that may be shown, the best by the baseline ranker first. scores_N: rounded. alike_N: by slot.
 
-    costs_N: what the scores have lost because the viewer is not interested; None for nothing. gains_N: what they have
-    gained by a steer, less than 0 for a loss; None without one.
+    losses: what the scores have lost, by term, float32 [N] each. pulled_N: what they have gained by a steer, less than
+    0 for a loss; None without one. ruled_N: what operators' rules have added to them.
     """
 
     slots_N: NDArray[np.int64]
     scores_N: NDArray[np.float64]
     alike_N: Floats | None
     company: Company
-    costs_N: Floats | None = None
-    gains_N: Floats | None = None
+    losses: Mapping[str, Floats]
+    pulled_N: Floats | None = None
+    ruled_N: Floats | None = None
 
 
 @kernel(exact=True)
@@ -116,10 +122,12 @@ class Scoring:
         ranking: Ranking,
         demands: Demands,
         *,
+        effects: RuleEffects,
+        goals: Goals = ENTER_ALONE,
         ranked: int,
         failures: CircuitBreaker,
     ) -> None:
-        """ranked: how many candidates a ranker gets, the best by the baseline ranker's terms; 0: all.
+        """ranked: how many candidates a ranker gets, the best by the baseline ranker's terms; 0: all. goals: default.
 
         Where more rooms are asked for, as many again are ranked, and come after these.
         """
@@ -127,6 +135,8 @@ class Scoring:
         self._score = score
         self._reasons = reasons
         self._demands = demands
+        self._effects = effects
+        self._goals = goals
         self._ranked = ranked
         self._ranking = ranking
         self._failures = failures
@@ -138,7 +148,8 @@ class Scoring:
         """
         offer = self._offer(query, cached, embeddings, now_ms)
         if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and len(offer.slots_N):
-            return self._by_model(offer, cached, embeddings, now_ms, limit=query.limit)
+            goals = goals_of(query.goals, self._goals)
+            return self._by_model(offer, cached, embeddings, now_ms, limit=query.limit, goals=goals)
         return self._by_terms(offer, cached, now_ms)
 
     def surely(
@@ -149,26 +160,38 @@ class Scoring:
         now_ms: int,
         *,
         shown_H: Slots = NONE,
+        before: int = 0,
         pull: Pull | None = None,
         by_model: bool = True,
     ) -> Scored:
         """The scored rooms for a query, come what may: where the version fails, that is noted, and the baseline scores.
 
-        shown_H: live rooms of earlier pages, which do not come again. pull: of a steer. by_model: false: the baseline
-        scores in any case.
+        shown_H: live rooms of earlier pages, which do not come again. before: number of rooms on these, live or not.
+        pull: of a steer. by_model: false: the baseline scores in any case.
         To score then takes no more time than with the baseline ranker in force: the candidates are there already.
         """
         offer = self._offer(query, cached, embeddings, now_ms, shown_H=shown_H, pull=pull)
-        if not by_model:
-            return self._by_terms(offer, cached, now_ms)
-        return self._surely(offer, cached, embeddings, now_ms, limit=query.limit)
+        pins = self._effects.pins(offer.slots_N, before)
+        if by_model:
+            offer = _first(offer, [pin for pin in pins if pin.index < query.limit])
+            goals = goals_of(query.goals, self._goals)
+            scored = self._surely(offer, cached, embeddings, now_ms, limit=query.limit, goals=goals)
+        else:
+            scored = self._by_terms(offer, cached, now_ms)
+        return replace(scored, pins=pins) if pins else scored
 
     def never(self, viewer: str, cached: CachedViewer) -> Collection[RoomId]:
         """Live rooms that the viewer is never shown: hidden ones, those of blocked streamers, and their own."""
         return {*self._demands.never(viewer, cached.interests.rules)}
 
     def given(
-        self, slots_G: NDArray[np.int64], cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int
+        self,
+        slots_G: NDArray[np.int64],
+        cached: CachedViewer,
+        embeddings: LiveEmbeddings,
+        now_ms: int,
+        *,
+        goals: Goals | None = None,
     ) -> Scored:
         """The scored rooms with these live ones among them, come what may; a ranker gets all of these.
 
@@ -184,7 +207,8 @@ class Scoring:
         shown_K = candidates.among(slots_N, slots_N[: len(others_R) + len(slots_G)])
         alike_N = candidates.alike(cached.query_E, embeddings.index)  # anew: in an offer mature rooms' are set apart
         offer = self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms)
-        return self._surely(offer, cached, embeddings, now_ms, limit=len(offer.slots_N), among_R=others_R)
+        limit, wanted = len(offer.slots_N), goals_of(goals, self._goals)
+        return self._surely(offer, cached, embeddings, now_ms, limit=limit, goals=wanted, among_R=others_R)
 
     def _surely(
         self,
@@ -194,12 +218,13 @@ class Scoring:
         now_ms: int,
         *,
         limit: int,
+        goals: Goals,
         among_R: NDArray[np.int64] | None = None,
     ) -> Scored:
         """The scored candidates; where the version fails, that is noted, and the baseline scores."""
         if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and len(offer.slots_N):
             try:
-                scored = self._by_model(offer, cached, embeddings, now_ms, limit=limit, among_R=among_R)
+                scored = self._by_model(offer, cached, embeddings, now_ms, limit=limit, goals=goals, among_R=among_R)
             except Exception as err:  # whatever a version does, a viewer has an answer
                 self._failures.note(embeddings.version, err, now_ms)
             else:
@@ -231,13 +256,14 @@ class Scoring:
                 [nearest, candidates.pulled(pull.gain_S, np.flatnonzero(candidates.filter.open(filters)))]
             )
         slots_N = shown_K = NONE
+        ruled = self._effects.candidates()
         if filters is NO_FILTERS or filters == NO_FILTERS:
-            slots_N = candidates.union(visited, interests, nearest)
+            slots_N = _joined(ruled, candidates.union(visited, interests, nearest))
             shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
         most = candidates.filter.num_open(filters, hidden_H)
         if len(shown_K) < max(ENOUGH, 2 * max(len(query.exclude), len(hidden_H))) and len(shown_K) < most:
             allowed = candidates.filter.allowed(filters, now_ms, hidden_H)
-            slots_N = candidates.union_allowed(visited, interests, alike_N, allowed)
+            slots_N = _joined(ruled, candidates.union_allowed(visited, interests, alike_N, allowed))
             if pull is not None:
                 slots_N = np.concatenate([candidates.pulled(pull.gain_S, allowed), slots_N])
             shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
@@ -260,16 +286,26 @@ class Scoring:
         """
         company = self._score.company(cached.interests, now_ms)
         slots_K, scores_K = self._score.of(slots_N, shown_K, cached.affinity, alike_N, cached.visited, company=company)
-        costs_K = self._demands.costs(cached.interests.rules, slots_K, self._score.event_now_ms(now_ms))
-        if costs_K is not None:
-            scores_K = scores_K - costs_K
-        if gain_S is not None:
-            scores_K = scores_K + gain_S[slots_K]
+        losses = self._losses(cached, slots_K, now_ms)
+        for lost_K in losses.values():
+            scores_K = scores_K - lost_K
+        pulled_K = None if gain_S is None else gain_S[slots_K]
+        ruled_K = self._effects.gains(slots_K)
+        for gained_K in (pulled_K, ruled_K):
+            if gained_K is not None:
+                scores_K = scores_K + gained_K
         units_K = np.rint(scores_K.astype(np.float64) * UNITS)
         order_K = (-units_K - self._candidates.ties(slots_K)).argsort()
-        costs_N = None if costs_K is None else costs_K[order_K]
-        gains_N = None if gain_S is None else gain_S[slots_K[order_K]]
-        return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company, costs_N, gains_N)
+        losses = {term: lost_K[order_K] for term, lost_K in losses.items()}
+        pulled_N = None if pulled_K is None else pulled_K[order_K]
+        ruled_N = None if ruled_K is None else ruled_K[order_K]
+        return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company, losses, pulled_N, ruled_N)
+
+    def _losses(self, cached: CachedViewer, slots_K: NDArray[np.int64], now_ms: int) -> dict[str, Floats]:
+        """What the rooms lose of their scores, by term, float32 [K] each."""
+        event_now_ms = self._score.event_now_ms(now_ms)
+        losses = {"not_interested": self._demands.costs(cached.interests.rules, slots_K, event_now_ms)}
+        return {term: lost_K for term, lost_K in losses.items() if lost_K is not None}
 
     def _by_terms(self, offer: _Offer, cached: CachedViewer, now_ms: int) -> Scored:
         slots_K, values_K = offer.slots_N, offer.scores_N
@@ -280,7 +316,7 @@ class Scoring:
             return {**self._score.terms(asked, int(slots_K[place])), **_changed(offer, place, np.float32(1))}
 
         def causes(places_L: NDArray[np.int64]) -> list[ReasonSource]:
-            return self._reasons.of_terms(asked, slots_K, places_L, now_ms, offer.gains_N)
+            return self._reasons.of_terms(asked, slots_K, places_L, now_ms, offer.pulled_N)
 
         return Scored(slots_K, values_K, values_K, terms, causes, origin=cached.interests.origin or "")
 
@@ -292,6 +328,7 @@ class Scoring:
         now_ms: int,
         *,
         limit: int,
+        goals: Goals,
         among_R: NDArray[np.int64] | None = None,
     ) -> Scored:
         """among_R: rooms among which probabilities are, and all candidates are ranked at once; None: block by block."""
@@ -303,10 +340,15 @@ class Scoring:
             alone = self._ranking.rank(embeddings, among_R, cached, now_ms).rooms
             scale = float(alone.enter_N.sum()) / max(float(ranked.enter_N[np.isin(slots_N, among_R)].sum()), LEAST)
         preferred_N = self._preferred(slots_N, cached)
-        gains_N = None if offer.gains_N is None else offer.gains_N[: len(slots_N)] * LOG_ODDS
-        enter_N = _raised(_raised(ranked.enter_N, scale, preferred_N), 1.0, gains_N)
-        if offer.costs_N is not None:
-            enter_N = _lowered(enter_N, offer.costs_N[: len(slots_N)])
+        pulled_N = None if offer.pulled_N is None else offer.pulled_N[: len(slots_N)] * LOG_ODDS
+        enter_N = raised(raised(ranked.enter_N, scale, preferred_N), 1.0, pulled_N)
+        worth_N = None if goals.are_default else goals.worth(enter_N, ranked.stay_N, ranked.interact_N)
+        if worth_N is not None:
+            enter_N = worth_N
+        for lost_N in offer.losses.values():
+            enter_N = lowered(enter_N, lost_N[: len(slots_N)])
+        if offer.ruled_N is not None:
+            enter_N = raised(enter_N, 1.0, offer.ruled_N[: len(slots_N)])
         best_K, odds_K, enter_K = ordered(enter_N[:block], block)
         for start in range(
             block, len(slots_N), block
@@ -323,6 +365,7 @@ class Scoring:
             slot = int(slots_N[at])
             return {
                 **({} if preferred_N is None else {"preferred": float(preferred_N[at])}),
+                **({} if worth_N is None else {"goals": float(worth_N[at])}),
                 "enter": float(ranked.enter_N[at]) * scale,
                 "stay": float(ranked.stay_N[at]),
                 "interact": float(ranked.interact_N[at]),
@@ -334,7 +377,7 @@ class Scoring:
         def causes(places_L: NDArray[np.int64]) -> list[ReasonSource]:
             try:
                 sources = self._reasons.of_falls(
-                    asked, slots_N, best_K[places_L], now_ms, preferred_N=preferred_N, gains_N=gains_N
+                    asked, slots_N, best_K[places_L], now_ms, preferred_N=preferred_N, gains_N=pulled_N
                 )
             except Exception as err:  # whatever a version does, a viewer has an answer, and a true reason
                 self._failures.note(embeddings.version, err, now_ms, "reasons")
@@ -342,7 +385,7 @@ class Scoring:
             self._failures.clear(embeddings.version, "reasons")
             return sources
 
-        return Scored(slots_N[best_K], odds_K, enter_K, terms, causes)
+        return Scored(slots_N[best_K], odds_K, enter_K, terms, causes, has_heads=True)
 
     def _preferred(self, slots_N: NDArray[np.int64], cached: CachedViewer) -> Floats | None:
         """What a preferred language adds to the log odds of rooms, float32 [N]: the baseline's weight of a language.
@@ -356,29 +399,32 @@ class Scoring:
         return more_N
 
 
-def _raised(enter_N: Floats, scale: float, more_N: Floats | None) -> Floats:
-    """Probabilities scaled, and with something added to their log odds; the same array where neither changes them."""
-    if scale != 1:
-        enter_N = np.minimum(enter_N * np.float32(scale), np.float32(1))
-    if more_N is None:
-        return enter_N
-    raised_N = enter_N * np.exp(more_N)
-    sure_N: Floats = raised_N / (1 - enter_N + raised_N)
-    return sure_N
-
-
-def _lowered(enter_N: Floats, costs_N: Floats) -> Floats:
-    """Probabilities whose log odds are less by what the viewer's lack of interest costs, float32 [N]."""
-    odds_N = np.exp(-costs_N * LOG_ODDS)
-    lowered_N: Floats = enter_N * odds_N / (1 - enter_N + enter_N * odds_N)
-    return lowered_N
-
-
 def _changed(offer: _Offer, place: int, unit: np.float32) -> dict[str, float]:
-    """The terms of a room that the viewer is not interested in, and that a steer pulls; none where nothing changed."""
-    terms: dict[str, float] = {}
-    if offer.costs_N is not None and offer.costs_N[place]:
-        terms["not_interested"] = float(-offer.costs_N[place] * unit)
-    if offer.gains_N is not None:
-        terms["steer"] = float(offer.gains_N[place] * unit)
+    """The terms by which a room is lowered, pulled by a steer or moved by rules; none where nothing changed."""
+    terms = {term: float(-lost_N[place] * unit) for term, lost_N in offer.losses.items() if lost_N[place]}
+    if offer.pulled_N is not None:
+        terms["steer"] = float(offer.pulled_N[place] * unit)
+    if offer.ruled_N is not None and offer.ruled_N[place]:
+        terms["rules"] = float(offer.ruled_N[place])
     return terms
+
+
+def _joined(ruled: Slots, slots_N: Slots) -> Slots:
+    """Candidates with those of operators' rules before them; the same array where there are none."""
+    return np.concatenate([ruled, slots_N]) if len(ruled) else slots_N
+
+
+def _first(offer: _Offer, pins: Sequence[Pin]) -> _Offer:
+    """The candidates with pinned ones first, so that a ranker gets these in any case."""
+    if not pins:
+        return offer
+    is_pinned_N = np.isin(offer.slots_N, [pin.slot for pin in pins])
+    order_N = np.argsort(~is_pinned_N, kind="stable")
+    return replace(
+        offer,
+        slots_N=offer.slots_N[order_N],
+        scores_N=offer.scores_N[order_N],
+        losses={term: lost_N[order_N] for term, lost_N in offer.losses.items()},
+        pulled_N=None if offer.pulled_N is None else offer.pulled_N[order_N],
+        ruled_N=None if offer.ruled_N is None else offer.ruled_N[order_N],
+    )

@@ -34,18 +34,21 @@ class RoomFilter:
         return slots[self.lets_through(slots, filters, now_ms)] if filters.narrows else slots
 
     def open(self, filters: Filters) -> NDArray[np.bool_]:
-        """Which rooms may be shown if nothing else is asked of them, bool by slot. Mature ones only on request."""
+        """Which rooms may be shown if nothing else is asked of them, bool by slot. Mature ones only on request.
+
+        None that an operator's rule hides.
+        """
         rooms = self._rooms
         if filters.mature is True:
-            return rooms.live_N & rooms.mature_N
+            return rooms.listed_N & rooms.mature_N
         if filters.mature == "any" or (filters.mature is None and self._show_mature):
-            return rooms.live_N
+            return rooms.listed_N
         return rooms.general_N
 
     def num_open(self, filters: Filters, hidden_H: Slots = NONE) -> int:
         """Number of live rooms that may be shown if nothing else is asked of them, without the hidden ones."""
         rooms, open_S = self._rooms, self.open(filters)
-        num = rooms.num_general if open_S is rooms.general_N else len(rooms)
+        num = rooms.num_general if open_S is rooms.general_N else rooms.num_listed
         if filters.mature is True:
             num -= rooms.num_general
         return num - int(np.count_nonzero(open_S[hidden_H])) if len(hidden_H) else num

@@ -20,6 +20,7 @@ from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.label_ids import LabelIds
 from actors.state.room_embeddings import ContentEmbeddings, LiveEmbeddings, ModelEmbeddings
 from actors.state.roster import Roster
+from actors.state.ruled_rooms import RuledRooms
 from streaming.events import MAX_TAGS, RoomId, RoomState
 from training.content.content_vector import content_vectors
 from training.content.spelling import category_key, language_key
@@ -93,14 +94,16 @@ class RoomTable:
         self.categories, self.languages, self.streamers = LabelIds(category_key), LabelIds(language_key), LabelIds()
         self.tags = LabelIds(category_key, first=1)
         self.lately = LiveRooms(max_rooms)
+        self.ruled = RuledRooms(max_rooms)
         # zero pages cost nothing until a room has the row, so the columns too grow without copying
         self.live_N = np.zeros(max_rooms, np.bool_)
         self.mature_N = np.zeros(max_rooms, np.bool_)
-        self.general_N = np.zeros(max_rooms, np.bool_)  # live and not mature
-        self.num_general = 0
+        self.listed_N = np.zeros(max_rooms, np.bool_)  # live, and hidden by no operator's rule
+        self.general_N = np.zeros(max_rooms, np.bool_)  # listed and not mature
+        self.num_listed = self.num_general = 0
         self.apart_N = np.zeros(
             max_rooms, np.float32
-        )  # APART for mature rooms: subtracted from cosines, it puts them last
+        )  # APART for rooms that are not general: subtracted from cosines, it puts them last
         self.tie_N = np.zeros(max_rooms)  # 0..1, from the room's id: breaks ties, the same in every replica
         self.id_hash_N = np.zeros(max_rooms, np.uint64)  # of the room's id, the same in every replica
         self.category_N = np.zeros(max_rooms, np.int32)
@@ -224,7 +227,8 @@ class RoomTable:
         self.roster.leave(snapshot.state.streamer, room)
         self._leave_columns(snapshot)
         self._tag(snapshot.slot, snapshot.state.tags, ())
-        self.live_N[snapshot.slot] = self.general_N[snapshot.slot] = False
+        self.ruled.leave(snapshot.slot)
+        self.live_N[snapshot.slot] = self.listed_N[snapshot.slot] = self.general_N[snapshot.slot] = False
         self.lately.clear(snapshot.slot)
         self.index.clear(np.array([snapshot.slot]))
         for journal in self._journals:
@@ -256,6 +260,8 @@ class RoomTable:
         unchanged = held is not None and _vectors(held.state) == _vectors(state)
         snapshot = RoomSnapshot(slot, state, held.servable_ms if held is not None and unchanged else now_ms)
         self.snapshots[state.room] = self.by_slot[slot] = snapshot
+        if held is None or _labels(held.state) != _labels(state):
+            self.ruled.place(slot, state)
         self._enter_columns(snapshot)
         return slot
 
@@ -266,9 +272,7 @@ class RoomTable:
         self.language_N[slot] = self.languages.take(state.language)
         self.streamer_N[slot] = self.streamers.take(state.streamer)
         self.mature_N[slot] = state.mature
-        self.general_N[slot] = not state.mature
-        self.apart_N[slot] = APART if state.mature else 0
-        self.num_general += not state.mature
+        self._list(snapshot)
         self.tie_N[slot] = zlib.crc32(state.room.encode("utf-8", "surrogatepass")) / 2**32
         self.started_ms_N[slot] = state.started_at_ms
         self.saw_ms_N[slot] = snapshot.saw_ms
@@ -277,9 +281,27 @@ class RoomTable:
         self.lately.hear(slot, state)
         self.live_N[slot] = True
 
+    def list_anew(self, slot: int) -> None:
+        """Lists a live room, or does not, as the rules say now."""
+        self._unlist(slot)
+        self._list(self.by_slot[slot])
+
+    def _list(self, snapshot: RoomSnapshot) -> None:
+        slot = snapshot.slot
+        is_listed = slot not in self.ruled.hidden
+        is_general = is_listed and not snapshot.state.mature
+        self.listed_N[slot], self.general_N[slot] = is_listed, is_general
+        self.apart_N[slot] = 0 if is_general else APART
+        self.num_listed += is_listed
+        self.num_general += is_general
+
+    def _unlist(self, slot: int) -> None:
+        self.num_listed -= bool(self.listed_N[slot])
+        self.num_general -= bool(self.general_N[slot])
+
     def _leave_columns(self, snapshot: RoomSnapshot) -> None:
         state = snapshot.state
-        self.num_general -= not state.mature
+        self._unlist(snapshot.slot)
         self.categories.give(state.category)
         self.languages.give(state.language)
         self.streamers.give(state.streamer)
@@ -322,6 +344,10 @@ def _put_surely(embeddings: ModelEmbeddings, changes: _Changes, failures: Circui
         failures.note(embeddings.version, err, now_ms, "changes of rooms")
     else:
         failures.clear(embeddings.version, "changes of rooms")
+
+
+def _labels(state: RoomState) -> tuple[str, str, str, tuple[str, ...]]:
+    return state.streamer, state.category, state.language, state.tags
 
 
 def _vectors(state: RoomState) -> tuple[bytes, bytes]:

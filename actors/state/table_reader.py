@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from actors.index.live_index import LiveIndex
+from actors.rules.book import OperatorRules
 from actors.settings import TablesConfig
 from actors.state.key_partitions import KeyPartitions
 from actors.state.room_table import RoomTable
@@ -20,8 +21,9 @@ from streaming.log.codec import Decoder
 from streaming.log.log import Batch, Log, Partition, Record, Source, TopicShape
 from streaming.log.loop import IDLE_WAIT_S, LEAST_TURN_S
 from streaming.log.topic_set import comparable
-from streaming.log.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
+from streaming.log.topics import MODELS, ROOM_STATES, RULES, VIEWER_PROFILES
 from streaming.metrics import Metrics
+from streaming.operator_rule import OperatorRule
 from streaming.room.vectors import with_numbers_only
 from streaming.troubles import Trouble, Troubles
 from streaming.viewer.presence import is_erased
@@ -31,7 +33,7 @@ __all__ = ["TableReader", "Tables", "TablesConfig"]
 
 LOGGER = logging.getLogger(__name__)
 
-READ = (ROOM_STATES, VIEWER_PROFILES, MODELS)
+READ = (ROOM_STATES, VIEWER_PROFILES, MODELS, RULES)
 MOVING_S = 600.0  # workers move entries within half a minute of a growth; one may be away for a while
 FIRST_WAIT_S = 0.1  # per poll while the tables are read: at the end of the log no record comes any more
 GONE_MS = 60_000  # a lookup that was under way when a viewer was forgotten is over long before
@@ -43,11 +45,20 @@ class Tables:
     """A replica's rooms and viewers as of the records applied. One thread applies; any thread reads, holding `lock`."""
 
     def __init__(
-        self, config: TablesConfig, index: LiveIndex, metrics: Metrics, clock: Clock, max_rooms: int = 262_144
+        self,
+        config: TablesConfig,
+        index: LiveIndex,
+        metrics: Metrics,
+        clock: Clock,
+        max_rooms: int = 262_144,
+        *,
+        rules: Mapping[str, OperatorRule] | None = None,
     ) -> None:
+        """rules: operators' rules of the configuration, by name."""
         self.lock = threading.RLock()
         self.rooms = RoomTable(index, config, max_rooms)
         self.viewers = ViewerTable(config.profiles_mb << 20, Decoder(VIEWER_PROFILES))
+        self.rules = OperatorRules(rules or {}, self._force_rules)
         self._decode_state = Decoder(ROOM_STATES)
         self._metrics = metrics
         self._clock = clock
@@ -58,6 +69,7 @@ class Tables:
         # called under the lock for each viewer who is forgotten; whether because they were erased, or only silent
         self.on_forgotten: list[Callable[[ViewerId, bool], None]] = []
         self.on_profile: list[Callable[[ViewerId], None]] = []  # called under the lock for each new profile
+        self.on_refused: Callable[[Record, RecordError], None] | None = None  # called for each rule that is none
         self.wanted: ModelVersion | None = None  # the version that the log announces as live; None for v0
         self.candidate: ModelVersion | None = None  # the newest version that waits to go live
         self.announced_changed = threading.Event()
@@ -77,6 +89,8 @@ class Tables:
                 self._apply_viewers(records)
             elif partition.topic == MODELS:
                 self._apply_models(records)
+            elif partition.topic == RULES:
+                self._apply_rules(records)
         if batch.records:
             self._metrics.gauge("index_rooms", len(self.rooms))
             self._metrics.gauge("profiles_held", len(self.viewers), reader="replica")
@@ -91,6 +105,9 @@ class Tables:
             elif topic == VIEWER_PROFILES:
                 self.viewers.clear()
                 self._viewers_from.clear()
+            elif topic == RULES:
+                self.rules.clear()
+                self.rules.turn(self._clock.now_ms())
         if topic == MODELS:
             self._announced = VersionCatalog()
             self._apply_models(())
@@ -203,6 +220,23 @@ class Tables:
                 self._metrics.count("undecodable_total", topic=MODELS)
         self.wanted, self.candidate = self._announced.live, self._announced.candidate
         self.announced_changed.set()
+
+    def _apply_rules(self, records: Sequence[Record]) -> None:
+        """Takes operators' rules; the next answer obeys them. One that cannot be read leaves the one before it."""
+        with self.lock:
+            for record in records:
+                try:
+                    self.rules.read(record)
+                except RecordError as err:
+                    self._metrics.count("undecodable_total", topic=RULES)
+                    LOGGER.warning("replica: a rule at offset %d is not obeyed: %s", record.offset, err)
+                    if self.on_refused is not None:
+                        self.on_refused(record, err)
+            self.rules.turn(self._clock.now_ms())
+
+    def _force_rules(self, in_force: Mapping[str, OperatorRule]) -> None:
+        self.rooms.ruled.force(in_force, self.rooms)
+        self._metrics.gauge("operator_rules", len(in_force))
 
     def _decode(self, record: Record) -> RoomState | None:
         if record.value is None:

@@ -20,6 +20,7 @@ from actors.settings import (
     ProfileWorkerConfig,
     RecommendConfig,
     RoomWorkerConfig,
+    RulesConfig,
     SearchConfig,
     TablesConfig,
 )
@@ -68,6 +69,7 @@ class Settings:
     tables: TablesConfig = field(default_factory=TablesConfig)
     recommend: RecommendConfig = field(default_factory=RecommendConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    rules: RulesConfig = field(default_factory=RulesConfig)
     intake: IntakeConfig = field(default_factory=IntakeConfig)
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
     registry: RegistryConfig = field(default_factory=RegistryConfig)

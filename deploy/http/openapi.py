@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from streaming.events import MAX_ID_LENGTH
+from streaming.operator_rule import MAX_NAME_LENGTH, NAME
 
 PROBLEM_TYPE = "application/problem+json"
 REFERENCE = "#/components/schemas/{name}"
@@ -31,7 +32,9 @@ PATH_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
 PATH_PARAMETERS = {
     "room": ("the id of a room that is live, percent-encoded", "room-1"),
     "viewer": ("the id of a viewer, percent-encoded", "viewer-1"),
+    "name": ("the name of a rule", "finals"),
 }
+PATH_SCHEMAS = {"name": {"type": "string", "pattern": NAME, "maxLength": MAX_NAME_LENGTH}}  # else PATH_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,7 @@ def _operation(
     parameters: list[dict[str, Any]] = []
     for name in re.findall(r"{(\w+)}", path):
         said, example = PATH_PARAMETERS[name]
-        described_as = {"description": said, "schema": PATH_SCHEMA, "example": example}
+        described_as = {"description": said, "schema": PATH_SCHEMAS.get(name, PATH_SCHEMA), "example": example}
         parameters.append({"name": name, "in": "path", "required": True, **described_as})
     if operation.parameters is not None:
         described_by = components[operation.parameters.__name__]

@@ -62,12 +62,17 @@ def topics_of(component: Component) -> Mapping[str, tuple[str, ...]]:
     for topic in TOPICS.values():
         reads = EVERYTHING in component.tables or any(table in READ_BY[topic.name] for table in component.tables)
         writes = topic.written_by in component.tables or (reads and component.forwards)
-        writes = writes or (topic.name == DEAD_LETTER and topic.written_by == ANY_READER and bool(component.group))
+        writes = writes or (topic.name == DEAD_LETTER and topic.written_by == ANY_READER and _refuses(component))
         writes = writes or (topic.name == VIEWER_EVENTS and component.erases)
         wanted = (*(READ if reads else ()), *(WRITE if writes else ()))
         if wanted:
             rights[topic.name] = tuple(dict.fromkeys(wanted))
     return rights
+
+
+def _refuses(component: Component) -> bool:
+    """Whether it puts what it cannot read on the dead-letter topic: the workers do, and of rules the Recommender."""
+    return bool(component.group) or "Recommender" in component.tables
 
 
 def kafka_users(here: Installation) -> Iterator[Manifest]:

@@ -27,6 +27,7 @@ from deploy.http.keys import KeyRing
 from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import Behind, routes
+from deploy.http.routes.rules import rule_routes
 from deploy.http.status import MEASURED, Readiness, judge, troubles_of
 from deploy.http.streams.streams import Streams
 from deploy.ray.ray_patches import leave_request_ids
@@ -220,13 +221,16 @@ class RecommenderReplica(Replica):
         from actors.recommend.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
         from actors.recommend.recommender import Recommender  # noqa: PLC0415
         from actors.requests.text_vectors import TextVectors  # noqa: PLC0415
+        from actors.rules.refused import RefusedRules  # noqa: PLC0415
+        from actors.rules.writer import RuleWriter  # noqa: PLC0415
         from actors.state.table_reader import TableReader, Tables  # noqa: PLC0415
         from actors.versions.swap import Swapper  # noqa: PLC0415
 
         super().__init__(settings, local)
         leave_request_ids()
         self._access = access_of(settings, self.metrics)
-        self._tables = Tables(settings.tables, LiveIndex(settings.index), self.metrics, self.clock)
+        configured = settings.rules.rules()
+        self._tables = Tables(settings.tables, LiveIndex(settings.index), self.metrics, self.clock, rules=configured)
         turn_counter = TurnCounter()
         self._reader = TableReader(self.open_log(turn_counter), self._tables, self.metrics)
         config = settings.recommend
@@ -249,6 +253,9 @@ class RecommenderReplica(Replica):
         log = KafkaLog(self.settings.kafka, settings.topics.prefix)
         self._intake = Intake(log, settings.intake, self.clock, self.metrics)
         self._erasures = ErasureWriter(log, self.clock) if settings.http.erases else None
+        self._rule_writer = RuleWriter(log, self.clock)
+        self._refused_rules = RefusedRules(log, self.metrics, self.clock, lambda: self.rank == 0)
+        self._tables.on_refused = self._refused_rules.refuse
         self._swapper = Swapper(
             self._tables,
             partial(load_version, own_uri=settings.registry.uri),
@@ -289,6 +296,7 @@ class RecommenderReplica(Replica):
 
     def __serve_build_asgi_app__(self) -> Api:
         from actors.answers.given_rooms import GivenRooms  # noqa: PLC0415  a process imports what it runs
+        from actors.answers.known_rules import KnownRules  # noqa: PLC0415
         from actors.answers.search import Search  # noqa: PLC0415
         from actors.answers.seen_viewers import SeenViewers  # noqa: PLC0415
         from actors.answers.trending import Trending  # noqa: PLC0415
@@ -309,6 +317,7 @@ class RecommenderReplica(Replica):
             [
                 *intake_routes(self._intake, self.settings.intake, http.host, with_keys=with_keys),
                 *erasure_routes(self._erasures, local_only=is_loopback(http.host)),
+                *rule_routes(KnownRules(self._recommender), self._rule_writer, local_only=is_loopback(http.host)),
             ],
             streams,
         )
@@ -364,7 +373,7 @@ class RecommenderReplica(Replica):
             return
         self._stop.set()
         timeout_s = self.settings.ray.stop_timeout_s
-        flushed = [asyncio.to_thread(one.stop, timeout_s) for one in (self._writer, self._intake)]
+        flushed = [asyncio.to_thread(one.stop, timeout_s) for one in (self._writer, self._intake, self._refused_rules)]
         await asyncio.gather(*flushed, asyncio.to_thread(self.stop_worker))
 
 

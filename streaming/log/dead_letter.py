@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 from streaming.clock import Clock, SystemClock
 from streaming.errors import RecordError, UnknownVersion
 from streaming.events import DeadLetter
 from streaming.log.codec import Decoder, encode
-from streaming.log.log import Record, Sink
+from streaming.log.log import Record
 from streaming.log.position_note import Once
 from streaming.log.topics import DEAD_LETTER
 from streaming.metrics import Metrics
@@ -24,10 +24,17 @@ MAX_ERROR_LENGTH = 500
 DECODED_AT_ONCE = 512  # of 5,000 at once the first are out of the cache when the last are decoded: half as much again
 
 
+class Sends(Protocol):
+    """The part of a sink that letters need."""
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, /) -> None:
+        """Queues one record. Raises what the sink raises."""
+
+
 class DeadLetters:
     """Takes the records that a reader cannot use. For the thread of its sink; written with the sink's next flush."""
 
-    def __init__(self, sink: Sink, metrics: Metrics, clock: Clock | None = None, once: Once | None = None) -> None:
+    def __init__(self, sink: Sends, metrics: Metrics, clock: Clock | None = None, once: Once | None = None) -> None:
         """once: given where a restart reads records again, so that each is refused only once."""
         self._once = once
         self._sink = sink

@@ -19,6 +19,7 @@ from streaming.events import (
     ViewerEvent,
     ViewerProfile,
 )
+from streaming.operator_rule import OperatorRule
 from streaming.section import Count, Section
 
 ROOMS = "rooms"
@@ -29,6 +30,7 @@ ROOM_STATES = "room-states"
 VIEWER_PROFILES = "viewer-profiles"
 IMPRESSIONS = "impressions"
 MODELS = "models"
+RULES = "rules"
 DEAD_LETTER = "dead-letter"
 
 HOUR_MS = 3_600_000
@@ -62,6 +64,7 @@ TOPICS: dict[str, Topic] = {
         Topic(VIEWER_PROFILES, "viewer", "ProfileWorker", "msgpack", (ViewerProfile,), "viewer", True, None),
         Topic(IMPRESSIONS, "viewer", "Recommender", "msgpack", (Impression,), "viewer", False, 7 * DAY_MS),
         Topic(MODELS, "name/version", "registry", "msgpack", (ModelVersion,), "single", True, None),
+        Topic(RULES, "name", "Recommender", "msgpack", (OperatorRule,), "single", True, None),
         Topic(DEAD_LETTER, "none", "any reader", "msgpack", (DeadLetter,), "single", False, 7 * DAY_MS),
     )
 }
@@ -77,6 +80,7 @@ READ_BY: dict[str, tuple[str, ...]] = {
     VIEWER_PROFILES: ("ProfileWorker", "Recommender"),
     IMPRESSIONS: (),
     MODELS: ("Recommender", "registry"),
+    RULES: ("Recommender",),
     DEAD_LETTER: (),
 }
 

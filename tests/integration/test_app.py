@@ -191,6 +191,20 @@ def test_every_way_to_ask_goes_through_the_proxy(client: Client, room: str) -> N
     eventually(lambda: client.trending(max_audience=0) == [], "the viewer is in the audience")
 
 
+def test_an_operators_rule_is_obeyed_by_every_replica_and_ends(system: System, client: Client, room: str) -> None:
+    def answers(*rooms: str) -> bool:
+        with contextlib.closing(system.client()) as asker:
+            return all([one.room for one in asker.recommend("any").rooms] == [*rooms] for _ in range(20))
+
+    eventually(lambda: answers(room), "the room is live")
+    assert client.put_rule("incident", action="hide", rooms=(room,)).name == "incident"
+    eventually(answers, "no replica shows it")
+    assert [(rule.name, rule.in_force, rule.live_rooms) for rule in client.rules()] == [("incident", True, 1)]
+    assert client.rank("any", rooms=(room,)).hidden == [room]
+    assert client.delete_rule("incident").restores_configured is False
+    eventually(lambda: answers(room), "every replica shows it again")
+
+
 def seen(client: Client, viewer: str) -> list[str]:
     """The rooms that a viewer visited, as far as is known yet."""
     try:

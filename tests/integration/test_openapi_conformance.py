@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from actors.answers.given_rooms import GivenRooms
+from actors.answers.known_rules import KnownRules
 from actors.answers.search import Search
 from actors.answers.seen_viewers import SeenViewers
 from actors.answers.trending import Trending
 from actors.intake.intake import TAKEN, Intake
 from actors.requests.text_vectors import TextVector
+from actors.rules.book import OperatorRules
 from actors.settings import IntakeConfig
 from actors.streams.table_changes import TableChanges
 from deploy.config.stream_settings import StreamConfig
@@ -25,11 +27,15 @@ from deploy.http.api import Api
 from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.public import Behind, routes
+from deploy.http.routes.rules import rule_routes
 from deploy.http.streams.streams import Streams
 from streaming.clock import ManualClock
 from streaming.events import MAX_AT_MS, ViewerId
+from streaming.log.codec import encode
 from streaming.log.memory_log import MemoryLog
+from streaming.log.topics import RULES
 from streaming.metrics import MemoryMetrics
+from streaming.operator_rule import RuleBody, rule_of
 from tests.served_api import served
 from tests.unit.actors.replica import AXES, Replica, axis, text_vector
 from tests.unit.deploy.http.called_api import READY
@@ -37,11 +43,13 @@ from tests.unit.deploy.http.called_api import READY
 SCHEMATHESIS = Path(sys.executable).with_name("st")
 EXAMPLES = 40  # of each operation: some 700 requests in all
 # what a schema cannot say: bounds that contradict each other are refused, and so is a cursor that the API did not give,
-# and a text that says nothing
-RELATED = ("listRooms", "similarRooms", "trending", "search", "recommend", "rank", "streamList")
+# a text that says nothing, and a rule that names no room
+RELATED = ("listRooms", "similarRooms", "trending", "search", "recommend", "rank", "streamList", "putRule")
 STREAM_S = 0.01  # after which a stream ends here, whatever is asked for: an answer without end could not be checked
 # nor that a record is read as workers read it: what they mend is taken, what they would refuse later is refused here
 TAKING = ("writeRooms", "writeChat", "writeViewerEvents")
+# and what the configuration has outlives a DELETE
+RULES_READ = ("listRules", "getRule", "deleteRule")
 VALID, INVALID = "positive_data_acceptance", "negative_data_rejection"
 LANGUAGES, CATEGORIES = ("en", "pt-BR", "ja"), ("music", "Just Chatting")
 
@@ -64,6 +72,25 @@ class NoErasures:
         return MAX_AT_MS
 
 
+class ReplicasRules:
+    """Puts rules as the log would bring them to a replica, which knows one of them from its configuration as well."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        finals = rule_of("finals", RuleBody(action="pin", rooms=("room-1",)), MAX_AT_MS)  # the example of a name
+        replica.tables.rules = OperatorRules(
+            {"finals": finals}, lambda rules: replica.tables.rooms.ruled.force(rules, replica.tables.rooms)
+        )
+
+    def put(self, name: str, body: RuleBody) -> int:
+        self._replica.send(RULES, name, encode(rule_of(name, body, MAX_AT_MS)))
+        return MAX_AT_MS
+
+    def delete(self, name: str) -> int:
+        self._replica.send(RULES, name, None)
+        return MAX_AT_MS
+
+
 @pytest.fixture
 def port() -> Iterator[int]:
     """The port of a replica with thirty rooms and a viewer."""
@@ -83,6 +110,7 @@ def port() -> Iterator[int]:
     intake = Intake(MemoryLog(clock, dict.fromkeys(TAKEN, 2)), IntakeConfig(), clock, metrics)
     taking = intake_routes(intake, IntakeConfig(), "127.0.0.1")
     writing = [*taking, *erasure_routes(NoErasures())]
+    writing += rule_routes(KnownRules(recommender), ReplicasRules(replica))
     behind = Behind(
         recommender,
         GivenRooms(recommender),
@@ -100,8 +128,8 @@ def port() -> Iterator[int]:
 
 @pytest.mark.parametrize(
     ("operations", "but"),
-    [((), ()), (RELATED, (VALID,)), (TAKING, (VALID, INVALID))],
-    ids=["all others", "related fields", "records"],
+    [((), ()), (RELATED, (VALID,)), (TAKING, (VALID, INVALID)), (RULES_READ, ("use_after_free",))],
+    ids=["all others", "related fields", "records", "rules"],
 )
 def test_every_operation_keeps_to_the_document(
     port: int, tmp_path: Path, operations: Sequence[str], but: Sequence[str]
@@ -109,7 +137,7 @@ def test_every_operation_keeps_to_the_document(
     (tmp_path / "openapi.json").write_text(json.dumps(document(port)))
     which = [word for one in operations for word in ("--include-operation-id", one)]
     if not operations:
-        which = [word for one in (*RELATED, *TAKING) for word in ("--exclude-operation-id", one)]
+        which = [word for one in (*RELATED, *TAKING, *RULES_READ) for word in ("--exclude-operation-id", one)]
     # a room is live once a RoomWorker has read of it, and the log here has none
     checks = ["--checks", "all", "--exclude-checks", ",".join(["ensure_resource_availability", *but])]
     options = ["--url", f"http://127.0.0.1:{port}", "--max-examples", str(EXAMPLES), "--seed", "1", "--no-color"]

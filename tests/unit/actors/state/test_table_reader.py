@@ -12,7 +12,7 @@ from streaming.clock import SystemClock
 from streaming.events import ViewerId
 from streaming.log.codec import Decoder, encode
 from streaming.log.memory_log import MemoryLog
-from streaming.log.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
+from streaming.log.topics import MODELS, ROOM_STATES, RULES, VIEWER_PROFILES
 from streaming.metrics import MemoryMetrics
 from tests.unit.actors.replica import Replica, axis
 
@@ -87,7 +87,7 @@ def test_profiles_stay_inside_their_memory_and_the_least_recent_goes_first() -> 
 
 def test_the_reader_is_ready_once_it_has_caught_up_and_keeps_serving_while_the_log_is_away() -> None:
     clock, metrics = SystemClock(), MemoryMetrics()
-    log = MemoryLog(clock, {ROOM_STATES: 2, VIEWER_PROFILES: 2, MODELS: 1})
+    log = MemoryLog(clock, {ROOM_STATES: 2, VIEWER_PROFILES: 2, MODELS: 1, RULES: 1})
     sink = log.sink()
     story = Replica()
     for number in range(20):

@@ -19,7 +19,7 @@ from streaming.log.codec import encode
 from streaming.log.log import Partition
 from streaming.log.memory_log import MemoryLog
 from streaming.log.partitioner import partition_of
-from streaming.log.topics import CHAT, DEAD_LETTER, MODELS, ROOM_STATES, VIEWER_EVENTS, VIEWER_PROFILES
+from streaming.log.topics import CHAT, DEAD_LETTER, MODELS, ROOM_STATES, RULES, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.metrics import MemoryMetrics
 from streaming.troubles import Skipped, Trouble
 from tests.reference import published_profiles
@@ -214,7 +214,7 @@ def soon(condition: Callable[[], bool]) -> bool:
 
 
 def replica_log() -> tuple[MemoryLog, Callable[[str, int], None]]:
-    log, story = MemoryLog(SystemClock(), {ROOM_STATES: 2, VIEWER_PROFILES: 2, MODELS: 1}), Replica()
+    log, story = MemoryLog(SystemClock(), {ROOM_STATES: 2, VIEWER_PROFILES: 2, MODELS: 1, RULES: 1}), Replica()
     sink = log.sink()
     return log, lambda room, index: sink.send(ROOM_STATES, room.encode(), encode(story.state(room)), index)
 

@@ -243,8 +243,9 @@ class Caller:
         intake: IntakeConfig | None = None,
         host: str = "127.0.0.1",
         erasures: Erasures | None = None,
+        also: Sequence[Route] = (),
     ) -> None:
-        """log: where records go that are posted. host: http.host."""
+        """log: where records go that are posted. host: http.host. also: further routes."""
         self.answers = FakeAnswers()
         self.texts = FakeTexts()
         self.metrics = MemoryMetrics()
@@ -254,6 +255,7 @@ class Caller:
         self.log = log or MemoryLog(self.clock, dict.fromkeys(TAKEN, 2))
         self.intake = Intake(self.log, config, self.clock, self.metrics)
         writing = [*intake_routes(self.intake, config, host, with_keys=with_keys), *erasure_routes(erasures)]
+        writing += also
         table = routes(behind(self.answers, lookup, writing, self.texts), lambda: readiness, with_keys=with_keys)
         self._api = Api(
             table,

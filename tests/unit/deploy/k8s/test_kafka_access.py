@@ -35,7 +35,7 @@ def test_rights_are_those_that_the_code_uses() -> None:
     assert may("profile-worker", "Read") == {"viewer-events", "viewer-profiles"}
     assert may("profile-worker", "Write") == {"viewer-events", "viewer-profiles", "room-activity", "dead-letter"}
     assert may("recommender", "Read") == set(table_reader.READ)
-    assert may("recommender", "Write") == {"impressions"}
+    assert may("recommender", "Write") == {"impressions", "rules", "dead-letter"}
     assert (may("archiver", "Read"), may("archiver", "Write")) == (set(TOPICS), set())
     assert may("trainer", "Read") == may("trainer", "Write") == {"models"}
     assert (may("producer", "Write"), may("producer", "Read")) == ({"rooms", "chat", "viewer-events"}, set())
@@ -110,7 +110,8 @@ def test_a_recommender_writes_what_producers_write_only_where_that_is_taken_over
 ) -> None:
     taking = components(configured(overlay, None, [f"intake.enabled={enabled}", f"http.erasure={erasure}"]))
     rights = {component.user: topics_of(component) for component in taking}
-    assert {t for t, operations in rights["recommender"].items() if "Write" in operations} == {"impressions", *further}
+    written = {t for t, operations in rights["recommender"].items() if "Write" in operations}
+    assert written == {"impressions", "rules", "dead-letter", *further}
     assert {t for t, operations in rights["recommender"].items() if "Read" in operations} == may("recommender", "Read")
     del rights["recommender"]
     assert rights == {user: of for user, of in RIGHTS.items() if user != "recommender"}

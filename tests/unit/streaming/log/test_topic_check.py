@@ -80,6 +80,7 @@ def test_every_topic_has_the_brokers_time_and_the_cleanup_of_the_design() -> Non
         "viewer-profiles": "compact",
         "impressions": "delete",
         "models": "compact",
+        "rules": "compact",
         "dead-letter": "delete",
     }
     assert made["rooms"]["retention.ms"] == str(7 * 24 * 3_600_000)
