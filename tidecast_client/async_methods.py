@@ -61,6 +61,8 @@ class AsyncMethods:
         context: Context | None = None,
         cursor: str | None = None,
         explain: bool = False,
+        shown: bool = True,
+        reason_language: str | None = None,
     ) -> Answer:
         """Rooms for a viewer, best first."""
         return await self.ask(
@@ -78,6 +80,8 @@ class AsyncMethods:
                         context=context,
                         cursor=cursor,
                         explain=explain,
+                        shown=shown,
+                        reason_language=reason_language,
                     )
                 ),
             )
@@ -93,6 +97,8 @@ class AsyncMethods:
         filters: Filters = DEFAULT_FILTERS,
         context: Context | None = None,
         explain: bool = False,
+        shown: bool = True,
+        reason_language: str | None = None,
     ) -> AsyncIterator[Answer]:
         """Rooms for a viewer, best first: page by page, each of `limit`; nothing comes twice."""
         cursor: str | UnsetType | None = ""
@@ -105,6 +111,8 @@ class AsyncMethods:
                 filters=filters,
                 context=context,
                 explain=explain,
+                shown=shown,
+                reason_language=reason_language,
                 cursor=cursor,
             )
             yield answer
@@ -210,7 +218,13 @@ class AsyncMethods:
         )
 
     async def rank(
-        self, viewer: str, *, rooms: Sequence[str], context: Context | None = None, explain: bool = False
+        self,
+        viewer: str,
+        *,
+        rooms: Sequence[str],
+        context: Context | None = None,
+        explain: bool = False,
+        reason_language: str | None = None,
     ) -> RankAnswer:
         """Given rooms for a viewer, best first."""
         return await self.ask(
@@ -218,7 +232,11 @@ class AsyncMethods:
                 "POST",
                 "/v1/rank",
                 RankAnswer,
-                body=encode(RankQuery(viewer=viewer, rooms=rooms, context=context, explain=explain)),
+                body=encode(
+                    RankQuery(
+                        viewer=viewer, rooms=rooms, context=context, explain=explain, reason_language=reason_language
+                    )
+                ),
             )
         )
 

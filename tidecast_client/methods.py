@@ -61,6 +61,8 @@ class Methods:
         context: Context | None = None,
         cursor: str | None = None,
         explain: bool = False,
+        shown: bool = True,
+        reason_language: str | None = None,
     ) -> Answer:
         """Rooms for a viewer, best first."""
         return self.ask(
@@ -78,6 +80,8 @@ class Methods:
                         context=context,
                         cursor=cursor,
                         explain=explain,
+                        shown=shown,
+                        reason_language=reason_language,
                     )
                 ),
             )
@@ -93,6 +97,8 @@ class Methods:
         filters: Filters = DEFAULT_FILTERS,
         context: Context | None = None,
         explain: bool = False,
+        shown: bool = True,
+        reason_language: str | None = None,
     ) -> Iterator[Answer]:
         """Rooms for a viewer, best first: page by page, each of `limit`; nothing comes twice."""
         cursor: str | UnsetType | None = ""
@@ -105,6 +111,8 @@ class Methods:
                 filters=filters,
                 context=context,
                 explain=explain,
+                shown=shown,
+                reason_language=reason_language,
                 cursor=cursor,
             )
             yield answer
@@ -208,7 +216,13 @@ class Methods:
         return self.ask(Call("POST", "/v1/recommend:batch", BatchAnswer, body=encode(BatchQuery(queries=queries))))
 
     def rank(
-        self, viewer: str, *, rooms: Sequence[str], context: Context | None = None, explain: bool = False
+        self,
+        viewer: str,
+        *,
+        rooms: Sequence[str],
+        context: Context | None = None,
+        explain: bool = False,
+        reason_language: str | None = None,
     ) -> RankAnswer:
         """Given rooms for a viewer, best first."""
         return self.ask(
@@ -216,7 +230,11 @@ class Methods:
                 "POST",
                 "/v1/rank",
                 RankAnswer,
-                body=encode(RankQuery(viewer=viewer, rooms=rooms, context=context, explain=explain)),
+                body=encode(
+                    RankQuery(
+                        viewer=viewer, rooms=rooms, context=context, explain=explain, reason_language=reason_language
+                    )
+                ),
             )
         )
 

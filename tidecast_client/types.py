@@ -112,6 +112,11 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     # "" for the first of several pages, then what the page before gave; left out for a single answer
     cursor: str | None = None
     explain: bool = False
+    # false: nobody will see this answer, as when it is fetched ahead; it is noted nowhere
+    shown: bool = True
+    # a language tag: reasons are written in it where there are texts for it; left out: the context's language, the
+    # one that the viewer watches most, or English
+    reason_language: str | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +194,9 @@ class RankQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rooms: Sequence[str]
     context: Context | None = None
     explain: bool = False
+    # a language tag: reasons are written in it where there are texts for it; left out: the context's language, the
+    # one that the viewer watches most, or English
+    reason_language: str | None = None
 
 
 class RankAnswer(msgspec.Struct, frozen=True, kw_only=True):

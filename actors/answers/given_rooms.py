@@ -9,6 +9,7 @@ import numpy as np
 
 from actors.recommend.answer_items import ChosenRoom, as_items
 from actors.recommend.answer_json import AnswerJson
+from actors.recommend.reason_texts import ReasonTexts
 from actors.recommend.recommender import Recommender
 from actors.recommend.schema import RankAnswer, RankQuery
 from actors.recommend.viewer_cache import CachedViewer
@@ -24,19 +25,19 @@ class GivenRooms:
 
     def __init__(self, recommender: Recommender) -> None:
         self._recommender = recommender
-        self._answer_json = AnswerJson()
+        self._answer_json = AnswerJson(recommender.languages.english)
 
     def rank_json(self, query: RankQuery) -> bytes:
         """Every given room that is live, best first, and the names of the others: a RankAnswer as JSON."""
         with self._recommender.tables.lock:
-            answer, chosen_rooms = self._ranked(query)
+            answer, chosen_rooms, texts = self._ranked(query)
             if not query.explain:
-                return self._answer_json.answer(answer, chosen_rooms)
-        items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version)
+                return self._answer_json.answer(answer, chosen_rooms, texts)
+        items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version, texts)
         return msgspec.json.encode(msgspec.structs.replace(answer, rooms=items))
 
-    def _ranked(self, query: RankQuery) -> tuple[RankAnswer, list[ChosenRoom]]:
-        """The answer, without its rooms, and these."""
+    def _ranked(self, query: RankQuery) -> tuple[RankAnswer, list[ChosenRoom], ReasonTexts]:
+        """The answer, without its rooms, these, and the words of their reasons."""
         recommender, rooms = self._recommender, self._recommender.tables.rooms
         now_ms = recommender.now_ms()
         cached = recommender.viewer(ViewerId(query.viewer), now_ms, query.context)
@@ -47,6 +48,7 @@ class GivenRooms:
             for name in names
             if (snapshot := rooms.snapshots.get(RoomId(name))) is not None and RoomId(name) not in never
         ]
+        texts = recommender.languages.asked(query, cached.interests.languages)
         answer = RankAnswer(
             request=recommender.next_request(),
             viewer=query.viewer,
@@ -58,13 +60,13 @@ class GivenRooms:
             never_shown=[name for name in names if RoomId(name) in never and RoomId(name) in rooms.snapshots],
             rooms=[],
         )
-        return answer, self._chosen(live, cached, now_ms, explain=query.explain)
+        return answer, self._chosen(query, live, cached, now_ms), texts
 
-    def _chosen(self, live: Sequence[int], cached: CachedViewer, now_ms: int, *, explain: bool) -> list[ChosenRoom]:
+    def _chosen(self, query: RankQuery, live: Sequence[int], cached: CachedViewer, now_ms: int) -> list[ChosenRoom]:
         if not live:
             return []
         recommender = self._recommender
         slots_G = np.array(live, np.int64)
-        scored = recommender.scoring.given(slots_G, cached, recommender.tables.rooms.embeddings, now_ms)
+        scored = recommender.scoring.given(query.viewer, slots_G, cached, recommender.tables.rooms.embeddings, now_ms)
         places_G = np.flatnonzero(np.isin(scored.slots_K, slots_G))
-        return recommender.chosen(scored, places_G, cached, explain=explain)
+        return recommender.chosen(scored, places_G, cached, explain=query.explain)

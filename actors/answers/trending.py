@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actors.recommend.answer_items import Why, as_item, reason_of
+from actors.recommend.answer_items import Why, as_item
 from actors.recommend.recommender import Recommender
 from actors.recommend.schema import Item
 from actors.recommend.scoring import UNITS
@@ -40,7 +40,7 @@ class Trending:
                     rooms.by_slot[slot],
                     now_ms,
                     units / UNITS,
-                    Why(source, reason_of(source, "")),
+                    Why(source, recommender.languages.english.of(source, "")),
                     rooms.embeddings.version,
                     chat_per_minute=chat,
                 )

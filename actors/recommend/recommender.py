@@ -20,17 +20,20 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from actors.recommend import diversity
-from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item, as_items, as_room, reason_of
+from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item, as_items, as_room
 from actors.recommend.answer_json import AnswerJson
 from actors.recommend.baseline_score import Score
 from actors.recommend.candidates import Candidates
 from actors.recommend.global_lists import GlobalLists, largest
 from actors.recommend.impressions import Impressions
 from actors.recommend.model_ranking import Ranking
+from actors.recommend.reason_texts import ReasonLanguages, ReasonTexts
 from actors.recommend.reasons import LIVE, Reasons
 from actors.recommend.schema import Answer, Item, Query, ReasonSource, Receipt, Room
 from actors.recommend.scoring import Scored, Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
+from actors.recommend.shown_memory import ShownMemory
+from actors.recommend.shown_queue import ShownQueue
 from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
 from actors.requests.context import Context
@@ -75,18 +78,23 @@ class Recommender:
         impressions: Impressions | None = None,
         *,
         profile: ProfileConfig | None = None,
+        shown: ShownQueue | None = None,
     ) -> None:
-        """impressions: where answers are noted; None: nowhere. profile: has the time after which presence ends."""
+        """impressions: where answers are noted; None: nowhere. profile: has the time after which presence ends.
+
+        shown: where what was shown waits for the other replicas, if they should know.
+        """
         self.tables = tables
         self._impressions = impressions
+        self.shown = ShownMemory(tables, config, shown) if config.shown_cost else None
         self._rooms: RoomTable = tables.rooms
         self._config = config
         self._metrics = metrics
         self._clock = clock
         half_life_ms = int(config.fresh_half_life_s * 1000)
-        shown = {"show_mature": config.show_mature}
-        self.global_lists = GlobalLists(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights, **shown)
-        self.candidates = Candidates(tables.rooms, self.global_lists, config.nearest, **shown)
+        mature = {"show_mature": config.show_mature}
+        self.global_lists = GlobalLists(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights, **mature)
+        self.candidates = Candidates(tables.rooms, self.global_lists, config.nearest, **mature)
         by_terms = Score(tables.rooms, self.global_lists, config.weights)
         self._ranking = Ranking(tables.rooms, tables.lock, STALE_MS)
         self.failures = tables.rooms.failures = CircuitBreaker(config.failures, metrics)
@@ -107,6 +115,7 @@ class Recommender:
             demands,
             ranked=config.ranked,
             failures=self.failures,
+            shown=None if self.shown is None else self.shown.table,
         )
         presence_ms = 1_000 * (profile or ProfileConfig()).presence_timeout_s
         self._viewers = ViewerCache(
@@ -115,7 +124,8 @@ class Recommender:
         self._shadow = ShadowScoring(tables, self._viewers, self.scoring, config.shadow, metrics)
         self._pages = Pages(tables.rooms)
         tables.on_forgotten.append(self._forget)
-        self._answer_json = AnswerJson()
+        self.languages = ReasonLanguages()
+        self._answer_json = AnswerJson(self.languages.english)
         load_kernels()
         self._request_prefix = secrets.token_hex(10)
         self._requests = itertools.count()
@@ -123,8 +133,8 @@ class Recommender:
     def recommend(self, query: Query) -> Answer:
         """The rooms for one viewer. Raises RequestError: the cursor is not one for this query."""
         with self.tables.lock:
-            answer, chosen_rooms = self._answered(query)
-            items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version)
+            answer, chosen_rooms, texts = self._answered(query)
+            items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version, texts)
             return msgspec.structs.replace(answer, rooms=items)
 
     def recommend_json(self, query: Query) -> bytes:
@@ -206,7 +216,9 @@ class Recommender:
         with self.tables.lock:
             now_ms = self._clock.now_ms()
             snapshot = self._snapshot(room)
-            alike, other = Why("similar", "similar to " + snapshot.state.streamer), Why(LIVE, reason_of(LIVE, ""))
+            texts = self.languages.english
+            alike = Why("similar", texts.of_similar_room(snapshot.state.streamer))
+            other = Why(LIVE, texts.of(LIVE, ""))
             by_slot, version = self._rooms.by_slot, self._rooms.embeddings.version
             hidden_H = self.candidates.filter.hidden((room,), exclude_streamers)
             allowed = self.candidates.filter.allowed(filters, now_ms, hidden_H)
@@ -223,6 +235,12 @@ class Recommender:
 
         context: counts where there is no profile. The caller holds the lock.
         """
+        cached = self._surely_viewer(viewer, now_ms, context)
+        if self.shown is not None:
+            self.shown.meet(viewer, cached, now_ms)
+        return cached
+
+    def _surely_viewer(self, viewer: ViewerId, now_ms: int, context: Context | None) -> CachedViewer:
         embeddings = self._rooms.embeddings
         if not isinstance(embeddings, ModelEmbeddings):
             return self._viewer(viewer, now_ms, context)
@@ -235,6 +253,8 @@ class Recommender:
     def _forget(self, viewer: ViewerId, was_erased: bool) -> None:
         """Forgets a viewer of whom the tables know nothing any more. Called under their lock."""
         self._viewers.forget(viewer)
+        if self.shown is not None:
+            self.shown.forget(viewer)
         if not was_erased:  # thousands a second may end by silence, and what waits is looked through for each
             return
         self._shadow.forget(viewer)
@@ -277,8 +297,8 @@ class Recommender:
         """The id of another answer. Any thread."""
         return f"{self._request_prefix}{next(self._requests):012x}"
 
-    def _answered(self, query: Query) -> tuple[Answer, list[ChosenRoom]]:
-        """An answer without its rooms, and these in order. Notes both where that is wanted."""
+    def _answered(self, query: Query) -> tuple[Answer, list[ChosenRoom], ReasonTexts]:
+        """An answer without its rooms, these in order, and the words of their reasons. Notes the first two if asked."""
         now_ms = self.now_ms()
         cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
         page = None if query.cursor is None else self._pages.open(query.cursor, query.viewer, query.filters)
@@ -294,9 +314,11 @@ class Recommender:
             rooms=[],
         )
         self._shadow.note(query)
-        if self._impressions is not None:
+        if query.shown and self._impressions is not None:
             self._impressions.note(answer, chosen_rooms)
-        return answer, chosen_rooms
+        if query.shown and self.shown is not None:
+            self.shown.note(ViewerId(query.viewer), chosen_rooms, now_ms)
+        return answer, chosen_rooms, self.languages.asked(query, cached.interests.languages)
 
     def _cursor(
         self, query: Query, cached: CachedViewer, page: Page, chosen_rooms: Sequence[ChosenRoom], now_ms: int

@@ -6,7 +6,7 @@ without one scores like the baseline, with the towers' product for the cosine; s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,9 @@ from actors.requests.room_filter import NONE, Slots
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.demands import Demands
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
+from actors.state.shown_table import ShownTable
 from streaming.errors import VersionError
-from streaming.events import RoomId
+from streaming.events import RoomId, ViewerId
 from training.features.compiling import FLOATS, kernel
 
 Floats = NDArray[np.float32]
@@ -34,7 +35,7 @@ Floats = NDArray[np.float32]
 LEAST, MOST = 1e-6, 1 - 1e-6  # float32 cannot tell probabilities nearer to 0 or 1 from these
 SCORE_DIGITS = 4  # a fifth means nothing, and all 17 of a float take as long to serialise as the rest of an item
 UNITS = 10.0**SCORE_DIGITS
-LOG_ODDS = np.float32(1 / 3)  # of a unit of the baseline's score, where a viewer's lack of interest meets a model
+LOG_ODDS = np.float32(1 / 3)  # of a unit of the baseline's score, where what a room has lost meets a model
 APART = 1_000.0  # log odds, more than costs of likeness can bridge
 
 
@@ -57,14 +58,14 @@ class Scored:
 class _Offer:
     """N candidates that may be shown, the best by the baseline ranker first. scores_N: rounded. alike_N: by slot.
 
-    costs_N: what the scores have lost because the viewer is not interested; None for nothing.
+    losses: what the scores have lost, by term, float32 [N] each: by a lack of interest, by having been shown.
     """
 
     slots_N: NDArray[np.int64]
     scores_N: NDArray[np.float64]
     alike_N: Floats | None
     company: Company
-    costs_N: Floats | None = None
+    losses: Mapping[str, Floats]
 
 
 @kernel(exact=True)
@@ -115,10 +116,12 @@ class Scoring:
         *,
         ranked: int,
         failures: CircuitBreaker,
+        shown: ShownTable | None = None,
     ) -> None:
         """ranked: how many candidates a ranker gets, the best by the baseline ranker's terms; 0: all.
 
-        Where more rooms are asked for, as many again are ranked, and come after these.
+        Where more rooms are asked for, as many again are ranked, and come after these. shown: what viewers were shown
+        and did not enter; None: it changes nothing.
         """
         self._candidates = candidates
         self._score = score
@@ -127,6 +130,7 @@ class Scoring:
         self._ranked = ranked
         self._ranking = ranking
         self._failures = failures
+        self._shown = shown
 
     def of(self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int) -> Scored:
         """The scored rooms for a query. Raises whatever the version raises; VersionError: it gives no numbers.
@@ -154,7 +158,7 @@ class Scoring:
         return {*self._demands.never(viewer, cached.interests.rules)}
 
     def given(
-        self, slots_G: NDArray[np.int64], cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int
+        self, viewer: str, slots_G: NDArray[np.int64], cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int
     ) -> Scored:
         """The scored rooms with these live ones among them, come what may; a ranker gets all of these.
 
@@ -163,13 +167,13 @@ class Scoring:
         is given.
         """
         candidates, visited = self._candidates, cached.visited
-        others_R = self._offer(Query(viewer="-"), cached, embeddings, now_ms).slots_N
+        others_R = self._offer(Query(viewer=viewer), cached, embeddings, now_ms).slots_N
         if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and self._ranked:
             others_R = others_R[: self._ranked]
         slots_N = np.concatenate([others_R, slots_G, visited.slots_V])
         shown_K = candidates.among(slots_N, slots_N[: len(others_R) + len(slots_G)])
         alike_N = candidates.alike(cached.query_E, embeddings.index)  # anew: in an offer mature rooms' are set apart
-        offer = self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms)
+        offer = self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms, viewer=viewer)
         return self._surely(offer, cached, embeddings, now_ms, limit=len(offer.slots_N), among_R=others_R)
 
     def _surely(
@@ -213,7 +217,7 @@ class Scoring:
             allowed = candidates.filter.allowed(filters, now_ms, hidden_H)
             slots_N = candidates.union_allowed(visited, interests, alike_N, allowed)
             shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
-        return self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms)
+        return self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms, viewer=query.viewer)
 
     def _scored_offer(
         self,
@@ -222,17 +226,27 @@ class Scoring:
         cached: CachedViewer,
         alike_N: Floats | None,
         now_ms: int,
+        *,
+        viewer: str,
     ) -> _Offer:
         """The candidates at positions shown_K, the baseline's best first. slots_N ends with those visited."""
         company = self._score.company(cached.interests, now_ms)
         slots_K, scores_K = self._score.of(slots_N, shown_K, cached.affinity, alike_N, cached.visited, company=company)
-        costs_K = self._demands.costs(cached.interests.rules, slots_K, self._score.event_now_ms(now_ms))
-        if costs_K is not None:
-            scores_K = scores_K - costs_K
+        losses = self._losses(viewer, cached, slots_K, now_ms)
+        for lost_K in losses.values():
+            scores_K = scores_K - lost_K
         units_K = np.rint(scores_K.astype(np.float64) * UNITS)
         order_K = (-units_K - self._candidates.ties(slots_K)).argsort()
-        costs_N = None if costs_K is None else costs_K[order_K]
-        return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company, costs_N)
+        losses = {term: lost_K[order_K] for term, lost_K in losses.items()}
+        return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company, losses)
+
+    def _losses(self, viewer: str, cached: CachedViewer, slots_K: NDArray[np.int64], now_ms: int) -> dict[str, Floats]:
+        """What the rooms lose of their scores, by term, float32 [K] each."""
+        event_now_ms = self._score.event_now_ms(now_ms)
+        losses = {"not_interested": self._demands.costs(cached.interests.rules, slots_K, event_now_ms)}
+        if self._shown is not None:
+            losses["shown"] = self._shown.lost(ViewerId(viewer), slots_K, event_now_ms)
+        return {term: lost_K for term, lost_K in losses.items() if lost_K is not None}
 
     def _by_terms(self, offer: _Offer, cached: CachedViewer, now_ms: int) -> Scored:
         slots_K, values_K = offer.slots_N, offer.scores_N
@@ -267,8 +281,8 @@ class Scoring:
             scale = float(alone.enter_N.sum()) / max(float(ranked.enter_N[np.isin(slots_N, among_R)].sum()), LEAST)
         preferred_N = self._preferred(slots_N, cached)
         enter_N = _preferring(ranked.enter_N, scale, preferred_N)
-        if offer.costs_N is not None:
-            enter_N = _lowered(enter_N, offer.costs_N[: len(slots_N)])
+        for lost_N in offer.losses.values():
+            enter_N = _lowered(enter_N, lost_N[: len(slots_N)])
         best_K, odds_K, enter_K = ordered(enter_N[:block], block)
         for start in range(
             block, len(slots_N), block
@@ -328,14 +342,12 @@ def _preferring(enter_N: Floats, scale: float, preferred_N: Floats | None) -> Fl
 
 
 def _lowered(enter_N: Floats, costs_N: Floats) -> Floats:
-    """Probabilities whose log odds are less by what the viewer's lack of interest costs, float32 [N]."""
+    """Probabilities whose log odds are less by what the rooms lose, float32 [N]. costs_N: in the score's unit."""
     odds_N = np.exp(-costs_N * LOG_ODDS)
     lowered_N: Floats = enter_N * odds_N / (1 - enter_N + enter_N * odds_N)
     return lowered_N
 
 
 def _lost(offer: _Offer, place: int, unit: np.float32) -> dict[str, float]:
-    """The term of a room that the viewer is not interested in; none where it lost nothing."""
-    if offer.costs_N is None or not offer.costs_N[place]:
-        return {}
-    return {"not_interested": float(-offer.costs_N[place] * unit)}
+    """The terms by which a room is lowered; none where it lost nothing."""
+    return {term: float(-lost_N[place] * unit) for term, lost_N in offer.losses.items() if lost_N[place]}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import secrets
 import threading
 import time
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ from deploy.serve.scaling import WAITING, lag_by_partition
 from deploy.serve.worker_thread import WorkerDied
 from streaming.broker import KafkaLog
 from streaming.events import ViewerId
+from streaming.log.topics import SHOWN_ROOMS
 from streaming.log.watched_log import TurnCounter
 from streaming.metrics import Metrics
 
@@ -207,6 +209,8 @@ class RecommenderReplica(Replica):
         from actors.profiles.erasures import ErasureWriter  # noqa: PLC0415
         from actors.recommend.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
         from actors.recommend.recommender import Recommender  # noqa: PLC0415
+        from actors.recommend.shown_queue import ShownQueue  # noqa: PLC0415
+        from actors.state.shown_reader import ShownReader  # noqa: PLC0415
         from actors.state.table_reader import TableReader, Tables  # noqa: PLC0415
         from actors.versions.swap import Swapper  # noqa: PLC0415
 
@@ -217,12 +221,16 @@ class RecommenderReplica(Replica):
         self._reader = TableReader(self.open_log(turn_counter), self._tables, self.metrics)
         config = settings.recommend
         impressions = Impressions(config.impressions, config.impressions_waiting)
+        shown = ShownQueue(secrets.token_hex(8), config.impressions_waiting)
         self._recommender = Recommender(
-            self._tables, config, self.metrics, self.clock, impressions, profile=settings.profile
+            self._tables, config, self.metrics, self.clock, impressions, profile=settings.profile, shown=shown
         )
         bulk = KafkaLog(self.settings.kafka.in_bulk(), settings.topics.prefix)
-        self._writer = ImpressionWriter(bulk, impressions, self.metrics)
-        self._writer.start()
+        self._writers = [ImpressionWriter(bulk, impressions, self.metrics)]
+        if self._recommender.shown is not None:
+            self._writers.append(ImpressionWriter(bulk, shown, self.metrics, SHOWN_ROOMS))
+        for writer in self._writers:
+            writer.start()
         log = KafkaLog(self.settings.kafka, settings.topics.prefix)
         self._intake = Intake(log, settings.intake, self.clock, self.metrics)
         self._erasures = ErasureWriter(log, self.clock) if settings.http.erases else None
@@ -236,9 +244,12 @@ class RecommenderReplica(Replica):
             failures=self._recommender.failures,
         )
         self._stop = threading.Event()
+        beside = [("swapper", self._swapper.run), ("renewer", self._recommender.keep_renewed)]
+        if self._recommender.shown is not None:
+            table = self._recommender.shown.table
+            beside.append(("shown-reader", ShownReader(log, table, self._tables, self.metrics, shown.writer).run))
         self._beside = [
-            threading.Thread(target=loop, args=(self._stop,), name=name, daemon=True)
-            for name, loop in (("swapper", self._swapper.run), ("renewer", self._recommender.keep_renewed))
+            threading.Thread(target=loop, args=(self._stop,), name=name, daemon=True) for name, loop in beside
         ]
         for thread in self._beside:
             thread.start()
@@ -333,7 +344,8 @@ class RecommenderReplica(Replica):
             return
         self._stop.set()
         timeout_s = self.settings.ray.stop_timeout_s
-        flushed = [asyncio.to_thread(one.stop, timeout_s) for one in (self._writer, self._intake)]
+        stops = [*(writer.stop for writer in self._writers), self._intake.stop]
+        flushed = [asyncio.to_thread(stop, timeout_s) for stop in stops]
         await asyncio.gather(*flushed, asyncio.to_thread(self.stop_worker))
 
 

@@ -16,7 +16,7 @@ from actors.answers.given_rooms import GivenRooms
 from actors.answers.seen_viewers import SeenViewers
 from actors.answers.trending import Trending
 from actors.intake.intake import TAKEN, Intake
-from actors.settings import IntakeConfig
+from actors.settings import IntakeConfig, RecommendConfig
 from deploy.http.api import Api
 from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
@@ -50,7 +50,7 @@ class NoErasures:
 @pytest.fixture
 def port() -> Iterator[int]:
     """The port of a replica with thirty rooms and a viewer."""
-    replica = Replica()
+    replica = Replica(config=RecommendConfig(shown_cost=0.5))
     for number in range(30):
         replica.room(
             f"room-{number}",
