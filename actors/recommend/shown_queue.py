@@ -19,7 +19,7 @@ Hashes = NDArray[np.int64]
 
 @dataclass(slots=True)
 class _Waiting:
-    rooms: list[int] = field(default_factory=list)  # hashes
+    shown: list[Hashes] = field(default_factory=list)  # of each answer
     entered: set[int] = field(default_factory=set)
     at_ms: int = 0
 
@@ -43,7 +43,7 @@ class ShownQueue:
         with self._changing:
             waiting = self._of(viewer, at_ms)
             if waiting is not None:
-                waiting.rooms += hash_L.tolist()
+                waiting.shown.append(hash_L)
 
     def enter(self, viewer: ViewerId, hash_V: Hashes, at_ms: int) -> None:
         """Queues rooms that the viewer has entered since they were shown; what waits of them is shown no more."""
@@ -51,7 +51,7 @@ class ShownQueue:
             waiting = self._of(viewer, at_ms)
             if waiting is not None:
                 waiting.entered.update(hash_V.tolist())
-                waiting.rooms = [room for room in waiting.rooms if room not in waiting.entered]
+                waiting.shown = [hash_L[~np.isin(hash_L, hash_V)] for hash_L in waiting.shown]
 
     def take(self, most: int) -> list[tuple[bytes, bytes]]:
         """Takes at most `most` records, the oldest first: key and value of each."""
@@ -75,5 +75,6 @@ class ShownQueue:
         return waiting
 
     def _serialised(self, waiting: _Waiting) -> bytes:
-        rooms, entered = np.array(waiting.rooms, "<i8").tobytes(), np.array(sorted(waiting.entered), "<i8").tobytes()
+        rooms = b"".join([hash_L.astype("<i8").tobytes() for hash_L in waiting.shown])
+        entered = np.array(sorted(waiting.entered), "<i8").tobytes()
         return encode(ShownRooms(writer=self.writer, rooms=rooms, entered=entered, at_ms=waiting.at_ms))

@@ -30,6 +30,7 @@ COST_BITS = 21  # of a word; the 42 above them are a time in ms, enough until th
 COST_MASK = (1 << COST_BITS) - 1
 COST_UNITS = 1_024.0  # costs from 0.001 to 2,047
 MAX_COST = 2_000.0
+SIEVE = 1_024  # most rooms were not shown: by the last bits of their hashes that takes a quarter of the time
 SPENT = 0.02  # of the cost of one showing: what has less left is forgotten
 VIEWER_BYTES = 500  # of a viewer beside key and rooms: four objects' headers and the dict's links, measured
 NO_HASHES = np.zeros(0, np.int64)
@@ -102,13 +103,16 @@ def lost_by_showing(
 ) -> Floats:
     """What K rooms have lost and not had back, float32 [K]."""
     M = entries_2M.shape[1]
-    left_M, lost_K = np.empty(M), np.zeros(len(slots_K), np.float32)
+    left_M, lost_K, may_be = np.empty(M), np.zeros(len(slots_K), np.float32), np.zeros(SIEVE, np.bool_)
     for m in range(M):
+        may_be[entries_2M[0, m] & (SIEVE - 1)] = True
         word = entries_2M[1, m]
         ago_ms = max(0, now_ms - (word >> COST_BITS))
         left_M[m] = (word & COST_MASK) / COST_UNITS * 0.5 ** (ago_ms / half_life_ms)
     for k in range(len(slots_K)):
         wanted, low, high = hash_S[slots_K[k]], 0, M
+        if not may_be[wanted & (SIEVE - 1)]:
+            continue
         while low < high:
             middle = (low + high) // 2
             if entries_2M[0, middle] < wanted:
@@ -218,7 +222,7 @@ class ShownTable:
         self.forget(viewer)
         if entries_2M.shape[1]:
             held.entries_2M = entries_2M
-            self._viewers[viewer] = held
+            self._viewers[viewer] = held  # the newest
             self._held_bytes += _size(viewer, held)
 
 
