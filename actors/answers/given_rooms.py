@@ -9,10 +9,10 @@ import numpy as np
 
 from actors.recommend.answer_items import ChosenRoom, as_items
 from actors.recommend.answer_json import AnswerJson
-from actors.recommend.reason_texts import ReasonTexts
 from actors.recommend.recommender import Recommender
 from actors.recommend.schema import RankAnswer, RankQuery
 from actors.recommend.viewer_cache import CachedViewer
+from actors.requests.reason_texts import ReasonTexts
 from streaming.events import RoomId, ViewerId
 
 
@@ -48,7 +48,7 @@ class GivenRooms:
             for name in names
             if (snapshot := rooms.snapshots.get(RoomId(name))) is not None and RoomId(name) not in never
         ]
-        texts = recommender.languages.asked(query, cached.interests.languages)
+        texts = recommender.languages.asked(query.reason_language, query.context, cached.interests.languages)
         answer = RankAnswer(
             request=recommender.next_request(),
             viewer=query.viewer,

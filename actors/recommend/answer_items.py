@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from actors.recommend.reason_texts import ReasonTexts
 from actors.recommend.schema import Item, ReasonSource, Receipt, Room
+from actors.requests.reason_texts import ReasonTexts
 from actors.state.room_table import RoomSnapshot
 
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import msgspec
 
 from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item
-from actors.recommend.reason_texts import ReasonTexts
 from actors.recommend.schema import Answer, RankAnswer, ReasonSource
+from actors.requests.reason_texts import ReasonTexts
 from actors.state.room_table import Pieces, RoomSnapshot
 
 CHAT = '"chat_per_minute":'

@@ -27,24 +27,24 @@ from actors.recommend.candidates import Candidates
 from actors.recommend.global_lists import GlobalLists, largest
 from actors.recommend.impressions import Impressions
 from actors.recommend.model_ranking import Ranking
-from actors.recommend.reason_texts import ReasonLanguages, ReasonTexts
 from actors.recommend.reasons import LIVE, Reasons
 from actors.recommend.schema import Answer, Item, Query, ReasonSource, Receipt, Room
 from actors.recommend.scoring import Scored, Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
-from actors.recommend.shown_memory import ShownMemory
-from actors.recommend.shown_queue import ShownQueue
 from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
 from actors.requests.context import Context
 from actors.requests.filters import NO_FILTERS, Filters
 from actors.requests.pages import Page, Pages
+from actors.requests.reason_texts import ReasonLanguages, ReasonTexts
 from actors.requests.room_filter import NONE
 from actors.settings import RecommendConfig
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.demands import Demands
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from actors.state.room_table import RoomSnapshot, RoomTable
+from actors.state.shown_memory import ShownMemory
+from actors.state.shown_queue import ShownQueue
 from actors.state.table_reader import Tables
 from streaming.clock import Clock
 from streaming.errors import UnknownRoom, VersionError
@@ -237,7 +237,7 @@ class Recommender:
         """
         cached = self._surely_viewer(viewer, now_ms, context)
         if self.shown is not None:
-            self.shown.meet(viewer, cached, now_ms)
+            self.shown.meet(viewer, cached.raw, now_ms)
         return cached
 
     def _surely_viewer(self, viewer: ViewerId, now_ms: int, context: Context | None) -> CachedViewer:
@@ -317,8 +317,12 @@ class Recommender:
         if query.shown and self._impressions is not None:
             self._impressions.note(answer, chosen_rooms)
         if query.shown and self.shown is not None:
-            self.shown.note(ViewerId(query.viewer), chosen_rooms, now_ms)
-        return answer, chosen_rooms, self.languages.asked(query, cached.interests.languages)
+            self.shown.note(ViewerId(query.viewer), [chosen.snapshot.slot for chosen in chosen_rooms], now_ms)
+        return (
+            answer,
+            chosen_rooms,
+            self.languages.asked(query.reason_language, query.context, cached.interests.languages),
+        )
 
     def _cursor(
         self, query: Query, cached: CachedViewer, page: Page, chosen_rooms: Sequence[ChosenRoom], now_ms: int

@@ -320,8 +320,8 @@ def ingredients_of(asked: EvaluateOptions, settings: Settings, chat: Chat, besid
     """The inputs that rankers are built from."""
     from training.boosting.ranker import BoostingConfig  # noqa: PLC0415
     from training.evaluation.baselines import Popularity  # noqa: PLC0415
+    from training.evaluation.logged_baseline import Sinking  # noqa: PLC0415
     from training.evaluation.rankers import Ingredients  # noqa: PLC0415
-    from training.evaluation.sinking_baseline import Sinking  # noqa: PLC0415
 
     recommend = settings.recommend
     return Ingredients(

@@ -209,7 +209,7 @@ class RecommenderReplica(Replica):
         from actors.profiles.erasures import ErasureWriter  # noqa: PLC0415
         from actors.recommend.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
         from actors.recommend.recommender import Recommender  # noqa: PLC0415
-        from actors.recommend.shown_queue import ShownQueue  # noqa: PLC0415
+        from actors.state.shown_queue import ShownQueue  # noqa: PLC0415
         from actors.state.shown_reader import ShownReader  # noqa: PLC0415
         from actors.state.table_reader import TableReader, Tables  # noqa: PLC0415
         from actors.versions.swap import Swapper  # noqa: PLC0415

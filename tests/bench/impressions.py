@@ -20,8 +20,8 @@ from collections.abc import Callable
 from actors.index.live_index import LiveIndex
 from actors.recommend.impressions import Impressions, ImpressionWriter
 from actors.recommend.recommender import Query, Recommender
-from actors.recommend.shown_queue import ShownQueue
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
+from actors.state.shown_queue import ShownQueue
 from actors.state.shown_reader import ShownReader
 from actors.state.table_reader import Tables
 from streaming.broker import KafkaAdmin, KafkaLog

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from actors.recommend.impressions import ImpressionWriter
 from actors.recommend.recommender import Query, Recommender
 from actors.recommend.schema import Item
-from actors.recommend.shown_queue import ShownQueue
 from actors.settings import RecommendConfig
+from actors.state.shown_queue import ShownQueue
 from actors.state.shown_reader import ShownReader
 from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.kafka_config import KafkaConfig

@@ -12,8 +12,7 @@ from training.evaluation.baselines import Memory, MemoryAndMoves, NewcomerPopula
 from training.evaluation.boosted_towers import BoostedTowers
 from training.evaluation.content_similarity import Likeness
 from training.evaluation.learned_rankers import MODEL, MODELS, given_version, learned
-from training.evaluation.logged_baseline import VersionZero
-from training.evaluation.sinking_baseline import Sinking, SinkingZero
+from training.evaluation.logged_baseline import Sinking, SinkingZero, VersionZero
 from training.evaluation.trained_model import Learned
 from training.recorded.chat import Chat
 from training.registry.bundle import Bundle

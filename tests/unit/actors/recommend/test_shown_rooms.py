@@ -9,9 +9,9 @@ from actors.answers.given_rooms import GivenRooms
 from actors.recommend.impressions import Impressions
 from actors.recommend.recommender import Query, Recommender
 from actors.recommend.schema import Answer, Item, RankAnswer, RankQuery
-from actors.recommend.shown_memory import SEEN
-from actors.recommend.shown_queue import ShownQueue
 from actors.settings import RecommendConfig
+from actors.state.shown_memory import SEEN
+from actors.state.shown_queue import ShownQueue
 from actors.state.shown_reader import ShownReader
 from streaming.log.log import Batch, Partition
 from streaming.log.memory_log import MemoryLog

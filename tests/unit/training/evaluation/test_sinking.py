@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.evaluation.sinking_baseline import Sinking, SinkingZero
+from training.evaluation.logged_baseline import Sinking, SinkingZero
 from training.features.features import COLUMN
 from training.recorded.recorded_visits import RecordedVisits
 from training.settings import Baseline

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.recommend.schema import Query, RankQuery, ReasonSource
+from actors.requests.context import Context
 from training.content.spelling import language_key
 
 FOLDER = Path(__file__).with_name("languages")
@@ -28,7 +28,7 @@ class ReasonTexts:
     named: Mapping[str, tuple[str, str]]
     plain: Mapping[str, str]
 
-    def of(self, source: ReasonSource, about: str) -> str:
+    def of(self, source: str, about: str) -> str:
         """A reason in words. about: the streamer or label that it names; "" for none."""
         if about or source not in self.plain:
             return self._around(source, about)
@@ -67,10 +67,10 @@ class ReasonLanguages:
                     return texts
         return self.english
 
-    def asked(self, query: Query | RankQuery, watched: Mapping[str, float]) -> ReasonTexts:
+    def asked(self, language: str | None, context: Context | None, watched: Mapping[str, float]) -> ReasonTexts:
         """The texts for a request: in the language asked for, preferred, or watched most. watched: shares."""
-        preferred = query.context.language if query.context is not None else None
-        return self.of(query.reason_language, preferred, max(watched, key=watched.__getitem__) if watched else None)
+        preferred = context.language if context is not None else None
+        return self.of(language, preferred, max(watched, key=watched.__getitem__) if watched else None)
 
     def _found(self, spelling: str) -> ReasonTexts | None:
         if spelling in self._by_spelling:

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from actors.answers.given_rooms import GivenRooms
-from actors.recommend.reason_texts import FOLDER, ReasonLanguages
 from actors.recommend.recommender import Query
 from actors.recommend.schema import Answer, RankAnswer, RankQuery, ReasonSource
 from actors.requests.context import Context
+from actors.requests.reason_texts import FOLDER, ReasonLanguages
 from tests.unit.actors.replica import Replica, axis
 
 LANGUAGES = sorted(path.stem for path in FOLDER.glob("*.toml"))

@@ -9,10 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actors.recommend.answer_items import ChosenRoom
-from actors.recommend.shown_queue import ShownQueue
-from actors.recommend.viewer_cache import CachedViewer
 from actors.settings import RecommendConfig
+from actors.state.shown_queue import ShownQueue
 from actors.state.shown_table import ShownTable
 from actors.state.table_reader import Tables
 from streaming.events import ViewerId
@@ -32,17 +30,17 @@ class ShownMemory:
             tables.rooms.id_hash_N, config.shown_cost, config.shown_most_cost, half_life_ms, config.shown_mb << 20
         )
 
-    def meet(self, viewer: ViewerId, cached: CachedViewer, now_ms: int) -> None:
+    def meet(self, viewer: ViewerId, profile: bytes, now_ms: int) -> None:
         """Forgets what the viewer has entered since it was shown. Before the viewer's rooms are scored."""
-        entered_V = self.table.meet(viewer, cached.raw, self._tables.viewers.decode)
+        entered_V = self.table.meet(viewer, profile, self._tables.viewers.decode)
         if self._queue is not None and len(entered_V):
             self._queue.enter(viewer, entered_V, self._tables.rooms.lately.event_now_ms(now_ms))
 
-    def note(self, viewer: ViewerId, chosen_rooms: Sequence[ChosenRoom], now_ms: int) -> None:
+    def note(self, viewer: ViewerId, slots: Sequence[int], now_ms: int) -> None:
         """Notes the rooms of an answer, in order."""
-        if not chosen_rooms:
+        if not slots:
             return
-        slots_L = np.array([chosen_room.snapshot.slot for chosen_room in chosen_rooms[:SEEN]], np.int64)
+        slots_L = np.array(slots[:SEEN], np.int64)
         hash_L = self._tables.rooms.id_hash_N[slots_L].view(np.int64)
         at_ms = self._tables.rooms.lately.event_now_ms(now_ms)
         self.table.show(viewer, hash_L, at_ms)
