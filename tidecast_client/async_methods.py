@@ -75,6 +75,8 @@ class AsyncMethods:
         steer: Steer | None = None,
         goals: Goals | None = None,
         explain: bool = False,
+        shown: bool = True,
+        reason_language: str | None = None,
     ) -> Answer:
         """Rooms for a viewer, best first."""
         return await self.ask(
@@ -94,6 +96,8 @@ class AsyncMethods:
                         steer=steer,
                         goals=goals,
                         explain=explain,
+                        shown=shown,
+                        reason_language=reason_language,
                     )
                 ),
             )
@@ -111,6 +115,8 @@ class AsyncMethods:
         steer: Steer | None = None,
         goals: Goals | None = None,
         explain: bool = False,
+        shown: bool = True,
+        reason_language: str | None = None,
     ) -> AsyncIterator[Answer]:
         """Rooms for a viewer, best first: page by page, each of `limit`; nothing comes twice."""
         cursor: str | UnsetType | None = ""
@@ -125,6 +131,8 @@ class AsyncMethods:
                 steer=steer,
                 goals=goals,
                 explain=explain,
+                shown=shown,
+                reason_language=reason_language,
                 cursor=cursor,
             )
             yield answer
@@ -237,6 +245,7 @@ class AsyncMethods:
         context: Context | None = None,
         goals: Goals | None = None,
         explain: bool = False,
+        reason_language: str | None = None,
     ) -> RankAnswer:
         """Given rooms for a viewer, best first."""
         return await self.ask(
@@ -244,7 +253,16 @@ class AsyncMethods:
                 "POST",
                 "/v1/rank",
                 RankAnswer,
-                body=encode(RankQuery(viewer=viewer, rooms=rooms, context=context, goals=goals, explain=explain)),
+                body=encode(
+                    RankQuery(
+                        viewer=viewer,
+                        rooms=rooms,
+                        context=context,
+                        goals=goals,
+                        explain=explain,
+                        reason_language=reason_language,
+                    )
+                ),
             )
         )
 

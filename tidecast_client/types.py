@@ -151,6 +151,11 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     steer: Steer | None = None
     goals: Goals | None = None
     explain: bool = False
+    # false: nobody will see this answer, as when it is fetched ahead; it is noted nowhere
+    shown: bool = True
+    # a language tag: reasons are written in it where there are texts for it; left out: the context's language, the
+    # one that the viewer watches most, or English
+    reason_language: str | None = None
 
 
 class Steered(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,6 +252,9 @@ class RankQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     context: Context | None = None
     goals: Goals | None = None
     explain: bool = False
+    # a language tag: reasons are written in it where there are texts for it; left out: the context's language, the
+    # one that the viewer watches most, or English
+    reason_language: str | None = None
 
 
 class RankAnswer(msgspec.Struct, frozen=True, kw_only=True):

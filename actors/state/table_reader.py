@@ -121,12 +121,15 @@ class Tables:
         """Keeps a profile from elsewhere than the log, unless the log has brought one, or its end, meanwhile."""
         evicted = 0
         with self.lock:
-            gone_ms = self._gone.get(viewer)
-            is_gone = gone_ms is not None and self._clock.now_ms() - gone_ms < GONE_MS
-            if self.viewers.raw(viewer) is None and not is_gone:
+            if self.viewers.raw(viewer) is None and not self.is_gone(viewer):
                 evicted = self.viewers.put(viewer, value)
         if evicted:
             self._metrics.count("profiles_evicted_total", evicted)
+
+    def is_gone(self, viewer: ViewerId) -> bool:
+        """Whether the viewer was forgotten just now: what is still under way of them counts no more."""
+        gone_ms = self._gone.get(viewer)
+        return gone_ms is not None and self._clock.now_ms() - gone_ms < GONE_MS
 
     def shut(self, partition: int) -> None:
         """Drops the rooms of a partition of room-states that cannot be read: they may have ended."""

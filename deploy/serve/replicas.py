@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import secrets
 import threading
 import time
 from collections.abc import Sequence
@@ -40,6 +41,7 @@ from deploy.serve.scaling import WAITING, lag_by_partition
 from deploy.serve.worker_thread import WorkerDied
 from streaming.broker import KafkaLog
 from streaming.events import ViewerId
+from streaming.log.topics import SHOWN_ROOMS
 from streaming.log.watched_log import TurnCounter
 from streaming.metrics import Metrics
 
@@ -223,6 +225,8 @@ class RecommenderReplica(Replica):
         from actors.requests.text_vectors import TextVectors  # noqa: PLC0415
         from actors.rules.refused import RefusedRules  # noqa: PLC0415
         from actors.rules.writer import RuleWriter  # noqa: PLC0415
+        from actors.state.shown_queue import ShownQueue  # noqa: PLC0415
+        from actors.state.shown_reader import ShownReader  # noqa: PLC0415
         from actors.state.table_reader import TableReader, Tables  # noqa: PLC0415
         from actors.versions.swap import Swapper  # noqa: PLC0415
 
@@ -237,6 +241,7 @@ class RecommenderReplica(Replica):
         impressions = Impressions(config.impressions, config.impressions_waiting)
         texts = TextVectors(settings.search, self.clock)
         self._texts = AskedTexts(encoders.encode_asked.remote, texts, settings.search, self.metrics)
+        shown = ShownQueue(secrets.token_hex(8), config.impressions_waiting)
         self._recommender = Recommender(
             self._tables,
             config,
@@ -246,10 +251,14 @@ class RecommenderReplica(Replica):
             profile=settings.profile,
             texts=texts,
             experiments=settings.experiments.running,
+            shown=shown,
         )
         bulk = KafkaLog(self.settings.kafka.in_bulk(), settings.topics.prefix)
-        self._writer = ImpressionWriter(bulk, impressions, self.metrics)
-        self._writer.start()
+        self._writers = [ImpressionWriter(bulk, impressions, self.metrics)]
+        if self._recommender.shown is not None:
+            self._writers.append(ImpressionWriter(bulk, shown, self.metrics, SHOWN_ROOMS))
+        for writer in self._writers:
+            writer.start()
         log = KafkaLog(self.settings.kafka, settings.topics.prefix)
         self._intake = Intake(log, settings.intake, self.clock, self.metrics)
         self._erasures = ErasureWriter(log, self.clock) if settings.http.erases else None
@@ -266,9 +275,12 @@ class RecommenderReplica(Replica):
             failures=self._recommender.failures,
         )
         self._stop = threading.Event()
+        beside = [("swapper", self._swapper.run), ("renewer", self._recommender.keep_renewed)]
+        if self._recommender.shown is not None:
+            table = self._recommender.shown.table
+            beside.append(("shown-reader", ShownReader(log, table, self._tables, self.metrics, shown.writer).run))
         self._beside = [
-            threading.Thread(target=loop, args=(self._stop,), name=name, daemon=True)
-            for name, loop in (("swapper", self._swapper.run), ("renewer", self._recommender.keep_renewed))
+            threading.Thread(target=loop, args=(self._stop,), name=name, daemon=True) for name, loop in beside
         ]
         for thread in self._beside:
             thread.start()
@@ -373,7 +385,8 @@ class RecommenderReplica(Replica):
             return
         self._stop.set()
         timeout_s = self.settings.ray.stop_timeout_s
-        flushed = [asyncio.to_thread(one.stop, timeout_s) for one in (self._writer, self._intake, self._refused_rules)]
+        stops = [*(writer.stop for writer in self._writers), self._intake.stop, self._refused_rules.stop]
+        flushed = [asyncio.to_thread(stop, timeout_s) for stop in stops]
         await asyncio.gather(*flushed, asyncio.to_thread(self.stop_worker))
 
 

@@ -20,7 +20,7 @@ from actors.answers.trending import Trending
 from actors.intake.intake import TAKEN, Intake
 from actors.requests.text_vectors import TextVector
 from actors.rules.book import OperatorRules
-from actors.settings import IntakeConfig
+from actors.settings import IntakeConfig, RecommendConfig
 from actors.streams.table_changes import TableChanges
 from deploy.config.stream_settings import StreamConfig
 from deploy.http.api import Api
@@ -94,7 +94,7 @@ class ReplicasRules:
 @pytest.fixture
 def port() -> Iterator[int]:
     """The port of a replica with thirty rooms and a viewer."""
-    replica = Replica()
+    replica = Replica(config=RecommendConfig(shown_cost=0.5))
     for number in range(30):
         replica.room(
             f"room-{number}",

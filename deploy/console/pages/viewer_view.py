@@ -65,7 +65,7 @@ class ListPanel:
         if not viewer:
             return None
         filters = Filters(language=language or None, category=category or None)
-        return Query(viewer=viewer, limit=LISTED, exclude=self._excluded, filters=filters, explain=True)
+        return Query(viewer=viewer, limit=LISTED, exclude=self._excluded, filters=filters, explain=True, shown=False)
 
     def answer(self, snapshot: Snapshot) -> Answer | None:
         """The newest answer to what is asked for."""
