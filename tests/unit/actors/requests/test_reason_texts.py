@@ -46,7 +46,7 @@ def test_every_source_has_words_that_name_what_it_is_about(language: str) -> Non
     texts = ReasonLanguages().of(language)
     assert texts.language == language
     for source in get_args(ReasonSource):
-        assert texts.of(source, "")
+        assert texts.of(source, "") or source in {"pinned", "boosted", "buried"}, "only operators say these themselves"
         if source in texts.named:
             assert "{x} %s" in texts.of(source, "{x} %s")
 

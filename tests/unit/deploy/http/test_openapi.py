@@ -36,7 +36,7 @@ def test_the_openapi_document_knows_every_route_and_resolves(call: Caller) -> No
 def test_every_operation_has_an_id_and_says_which_errors_to_expect(call: Caller) -> None:
     operations = [o for methods in call("GET", "/openapi.json").json["paths"].values() for o in methods.values()]
     ids = [operation["operationId"] for operation in operations]
-    assert len(set(ids)) == len(ids) == 14
+    assert len(set(ids)) == len(ids) == 15
     recommend = next(o for o in operations if o["operationId"] == "recommend")
     assert {"200", "400", "408", "413", "415", "429", "503", "default"} == set(recommend["responses"])
     assert recommend["requestBody"]["content"]["application/json"]["example"]["viewer"]
