@@ -10,13 +10,14 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 from msgspec import UnsetType
 
-from actors.answers.schema import SeenViewer
+from actors.answers.schema import KnownViewers, RoomMap, SeenViewer
 from actors.recommend.schema import Answer, Item, Query, RankAnswer, RankQuery, Room
 from deploy.http.problem import Problem
 from deploy.http.routes.batch import BatchAnswer, BatchResult
+from deploy.http.routes.models import ListedVersions, Promoted, RolledBack
 from deploy.http.status import Readiness, SystemStatus
 from streaming.errors import RequestError, TidecastError, UnknownRoom, UnknownViewer
-from streaming.events import ChatMessage
+from streaming.events import ChatMessage, ViewerEvent
 
 T = TypeVar("T")
 
@@ -86,9 +87,29 @@ class Client:
         """A viewer as the platform sees them. Raises NotUp, UnknownViewer."""
         return self._answers.ask("GET", f"/v1/viewers/{quote(viewer, safe='')}", SeenViewer)
 
+    def room_map(self, **parameters: str | int) -> RoomMap:
+        """Live rooms by content in two dimensions. Raises NotUp, RequestError."""
+        return self._answers.ask("GET", f"/v1/map?{urlencode(parameters)}", RoomMap)
+
+    def viewers(self, limit: int) -> KnownViewers:
+        """Some known viewers, the latest first. Raises NotUp, NoAccess: this needs the scope admin."""
+        return self._answers.ask("GET", f"/v1/viewers?limit={limit}", KnownViewers)
+
     def similar(self, room: str, limit: int) -> list[Item]:
         """Live rooms like a live room. Raises NotUp, UnknownRoom."""
         return self._answers.ask("GET", f"/v1/rooms/{quote(room, safe='')}/similar?limit={limit}", list[Item])
+
+    def versions(self) -> ListedVersions:
+        """Every version of the models. Raises NotUp, NoAccess: this needs the scope admin."""
+        return self._answers.ask("GET", "/v1/models", ListedVersions)
+
+    def promote(self, version: str) -> Promoted:
+        """Puts a version live. Raises NotUp, NoAccess, RequestError."""
+        return self._answers.ask("POST", f"/v1/models/{quote(version, safe='')}/promote", Promoted)
+
+    def rollback(self) -> RolledBack:
+        """Puts live what was live before. Raises NotUp, NoAccess, RequestError."""
+        return self._answers.ask("POST", "/v1/models/rollback", RolledBack)
 
     def paths(self) -> frozenset[str]:
         """The paths that this installation's OpenAPI document describes. Raises NotUp."""
@@ -112,6 +133,10 @@ class Client:
     def write_chat(self, messages: Sequence[ChatMessage]) -> None:
         """Writes chat, where the installation takes it over HTTP. Raises NotUp, RequestError."""
         self._answers.ask("POST", "/v1/chat", Any, msgspec.json.encode(messages))
+
+    def write_viewer_events(self, events: Sequence[ViewerEvent]) -> None:
+        """Writes what viewers did, where the installation takes it over HTTP. Raises NotUp, RequestError."""
+        self._answers.ask("POST", "/v1/viewer-events", Any, msgspec.json.encode(events))
 
     @property
     def admin_url(self) -> str:

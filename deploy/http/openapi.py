@@ -25,6 +25,7 @@ PATH_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
 PATH_PARAMETERS = {
     "room": ("the id of a room that is live, percent-encoded", "room-1"),
     "viewer": ("the id of a viewer, percent-encoded", "viewer-1"),
+    "version": ("the name of a version of the models, percent-encoded", "m1796143850"),
 }
 
 

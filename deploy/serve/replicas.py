@@ -26,9 +26,11 @@ from deploy.http.api import Api
 from deploy.http.keys import KeyRing
 from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
+from deploy.http.routes.models import model_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.status import MEASURED, Readiness, judge, troubles_of
 from deploy.serve.encoder_batching import Merger, RemoteEncoder
+from deploy.serve.model_versions import ModelVersions
 from deploy.serve.profile_lookup import Lookup
 from deploy.serve.replica import Replica
 from deploy.serve.scaling import WAITING, lag_by_partition
@@ -235,6 +237,7 @@ class RecommenderReplica(Replica):
             shadow=self._recommender.shadow if config.shadow else None,
             failures=self._recommender.failures,
         )
+        self._versions = ModelVersions(self._tables, settings)
         self._stop = threading.Event()
         self._beside = [
             threading.Thread(target=loop, args=(self._stop,), name=name, daemon=True)
@@ -266,6 +269,7 @@ class RecommenderReplica(Replica):
 
     def __serve_build_asgi_app__(self) -> Api:
         from actors.answers.given_rooms import GivenRooms  # noqa: PLC0415  a process imports what it runs
+        from actors.answers.room_map import RoomMaps  # noqa: PLC0415
         from actors.answers.seen_viewers import SeenViewers  # noqa: PLC0415
         from actors.answers.trending import Trending  # noqa: PLC0415
 
@@ -276,11 +280,15 @@ class RecommenderReplica(Replica):
             GivenRooms(self._recommender),
             Trending(self._recommender),
             SeenViewers(self._recommender),
+            RoomMaps(self._recommender, self.clock),
             self._lookup,
             [
                 *intake_routes(self._intake, self.settings.intake, http.host, with_keys=with_keys),
                 *erasure_routes(self._erasures, local_only=is_loopback(http.host)),
+                *(model_routes(self._versions, local_only=is_loopback(http.host)) if http.guarded else []),
             ],
+            names_viewers=http.guarded,
+            local_only=is_loopback(http.host),
         )
         return Api(
             routes(behind, self.readiness, with_keys=with_keys),

@@ -32,7 +32,7 @@ from deploy.ray.local_ray import LocalRay
 from streaming.archive.config import ArchiveConfig
 from streaming.archive.reader import Archive
 from streaming.broker import KafkaLog
-from streaming.errors import UnknownViewer
+from streaming.errors import RequestError, UnknownViewer
 from streaming.events import ChatMessage, Impression, RoomEnded, RoomId, RoomStarted, ViewerEvent, ViewerId
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.log.codec import Decoder, encode
@@ -190,6 +190,19 @@ def test_every_way_to_ask_goes_through_the_proxy(client: Client, room: str) -> N
     assert page.rooms[0].reason == "you visited s1 before"
     eventually(lambda: seen(client, "v1") == [room], "the viewer's profile is there")
     assert [item.room for item in client.trending(max_audience=0)] == []
+
+
+def test_what_the_console_asks_is_answered_through_the_proxy(client: Client, room: str) -> None:
+    eventually(lambda: [point.room for point in client.room_map(mature="any").rooms] == [room], "it has a vector")
+    drawn = client.room_map(limit=5)
+    again = client.room_map(limit=6, axes=drawn.axes)
+    assert (again.axes, again.rooms[0].x, again.rooms[0].y) == (drawn.axes, drawn.rooms[0].x, drawn.rooms[0].y)
+    eventually(lambda: "v1" in client.viewers(20).viewers, "a viewer with an event is named")
+    listed = client.versions()
+    assert (listed.answers, [(one.version, one.state) for one in listed.versions]) == ("v0", [("v0", "live")])
+    assert client.promote("v0").reason == "version v0 is live already"
+    with pytest.raises(RequestError, match="nothing to roll back to"):
+        client.rollback()
 
 
 def seen(client: Client, viewer: str) -> list[str]:

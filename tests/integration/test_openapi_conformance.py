@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from actors.answers.given_rooms import GivenRooms
+from actors.answers.room_map import RoomMaps
 from actors.answers.seen_viewers import SeenViewers
 from actors.answers.trending import Trending
 from actors.intake.intake import TAKEN, Intake
@@ -20,6 +21,7 @@ from actors.settings import IntakeConfig
 from deploy.http.api import Api
 from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
+from deploy.http.routes.models import ListedVersion, ListedVersions, Promoted, RolledBack, model_routes
 from deploy.http.routes.public import Behind, routes
 from streaming.clock import ManualClock
 from streaming.events import MAX_AT_MS, ViewerId
@@ -31,12 +33,28 @@ from tests.unit.deploy.http.called_api import READY
 
 SCHEMATHESIS = Path(sys.executable).with_name("st")
 EXAMPLES = 40  # of each operation: some 700 requests in all
-# what a schema cannot say: bounds that contradict each other are refused, and so is a cursor that the API did not give
-RELATED = ("listRooms", "similarRooms", "trending", "recommend", "rank")
+# what a schema cannot say: bounds that contradict each other are refused, so are a cursor and axes that the API did not
+# give
+RELATED = ("listRooms", "similarRooms", "trending", "recommend", "rank", "mapRooms")
 # nor that a record is read as workers read it: what they mend is taken, what they would refuse later is refused here
 TAKING = ("writeRooms", "writeChat", "writeViewerEvents")
 VALID, INVALID = "positive_data_acceptance", "negative_data_rejection"
 LANGUAGES, CATEGORIES = ("en", "pt-BR", "ja"), ("music", "Just Chatting")
+
+
+class NoVersions:
+    """Lists one version, and has none that could go live."""
+
+    def listed(self) -> ListedVersions:
+        return ListedVersions(
+            answers="v0", versions=[ListedVersion(version="m1", state="live", at_ms=1, metrics={"gain": 0.1})]
+        )
+
+    def promote(self, version: str) -> Promoted:
+        return Promoted(version=version, reason="put live by hand")
+
+    def rollback(self) -> RolledBack:
+        return RolledBack(was="m1", live="v0")
 
 
 class NoErasures:
@@ -64,9 +82,14 @@ def port() -> Iterator[int]:
     recommender, clock, metrics = replica.recommender, ManualClock(MAX_AT_MS), MemoryMetrics()  # no time is ahead of it
     intake = Intake(MemoryLog(clock, dict.fromkeys(TAKEN, 2)), IntakeConfig(), clock, metrics)
     taking = intake_routes(intake, IntakeConfig(), "127.0.0.1")
-    writing = [*taking, *erasure_routes(NoErasures())]
+    writing = [*taking, *erasure_routes(NoErasures()), *model_routes(NoVersions())]
     behind = Behind(
-        recommender, GivenRooms(recommender), Trending(recommender), SeenViewers(recommender), writing=writing
+        recommender,
+        GivenRooms(recommender),
+        Trending(recommender),
+        SeenViewers(recommender),
+        RoomMaps(recommender, replica.clock),
+        writing=writing,
     )
     api = Api(routes(behind, lambda: READY), 2_000_000, metrics, request_timeout_s=5.0)
     with served(api) as port:

@@ -11,6 +11,7 @@ from deploy.http.routes.batch import batch_routes
 from deploy.http.routes.description import description_routes
 from deploy.http.routes.given_rooms import Rankings, given_rooms_routes
 from deploy.http.routes.probes import probe_routes
+from deploy.http.routes.room_map import Maps, map_routes
 from deploy.http.routes.trending import Trends, trending_routes
 from deploy.http.routes.viewers import Viewers, viewer_routes
 from deploy.http.status import Readiness
@@ -20,15 +21,19 @@ from deploy.http.status import Readiness
 class Behind:
     """What the routes call. lookup: finds profiles that the replica has let go.
 
-    writing: the routes that write to the log.
+    writing: the routes that write to the log. names_viewers: whether known viewers may be listed; not where nobody is
+    asked who they are. local_only: whether only this machine reaches http.host.
     """
 
     answers: Answers
     rankings: Rankings
     trends: Trends
     viewers: Viewers
+    maps: Maps
     lookup: Lookups | None = None
     writing: Sequence[Route] = ()
+    names_viewers: bool = True
+    local_only: bool = False
 
 
 def routes(behind: Behind, readiness: Callable[[], Readiness], *, with_keys: bool = False) -> list[Route]:
@@ -39,7 +44,8 @@ def routes(behind: Behind, readiness: Callable[[], Readiness], *, with_keys: boo
         *batch_routes(behind.answers, lookup),
         *given_rooms_routes(behind.rankings, lookup),
         *trending_routes(behind.trends),
-        *viewer_routes(behind.viewers, lookup),
+        *viewer_routes(behind.viewers, lookup, names=behind.names_viewers, local_only=behind.local_only),
+        *map_routes(behind.maps),
         *behind.writing,
         *probe_routes(readiness),
     ]

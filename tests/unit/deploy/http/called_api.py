@@ -11,20 +11,21 @@ from typing import Any
 
 import msgspec
 
-from actors.answers.schema import SeenViewer
+from actors.answers.schema import KnownViewers, RoomMap, SeenViewer
 from actors.intake.intake import TAKEN, Intake
 from actors.recommend.schema import Answer, Item, Query, RankQuery, Room
-from actors.requests.filters import NO_FILTERS, Filters
+from actors.requests.filters import NO_FILTERS, Filters, Mature
 from actors.settings import IntakeConfig
 from deploy.http.access import Access
 from deploy.http.api import Api
 from deploy.http.route import Route
 from deploy.http.routes.erasure import Erasures, erasure_routes
 from deploy.http.routes.intake import intake_routes
+from deploy.http.routes.models import ListedVersion, ListedVersions, Promoted, RolledBack, model_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.status import Readiness
 from streaming.clock import ManualClock
-from streaming.errors import UnknownRoom, UnknownViewer
+from streaming.errors import LogUnavailable, UnknownRoom, UnknownViewer, VersionError
 from streaming.log.log import Log
 from streaming.log.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
@@ -107,6 +108,45 @@ class FakeViewers:
         self.asked.append(viewer)
         raise UnknownViewer(f"viewer {viewer} has no profile")
 
+    def latest(self, limit: int) -> KnownViewers:
+        self.asked.append(("viewers", limit))
+        return KnownViewers(held=2, viewers=["v2", "v1"][:limit])
+
+
+@dataclass
+class FakeMaps:
+    """Remembers what it was asked."""
+
+    asked: list[Any]
+
+    def draw(self, limit: int, mature: Mature | None, axes: str) -> RoomMap:
+        self.asked.append(("map", limit, mature, axes))
+        return RoomMap(at_ms=1, live_rooms=0, axes=axes, explained=0.0, rooms=[])
+
+
+@dataclass
+class FakeVersions:
+    """Two versions, of which m1 can go live. away: Kafka is."""
+
+    asked: list[Any]
+    away: bool = False
+
+    def listed(self) -> ListedVersions:
+        known = [ListedVersion(version="m1", state="candidate", at_ms=1, metrics={"gain": 0.1})]
+        return ListedVersions(answers="v0", versions=known)
+
+    def promote(self, version: str) -> Promoted:
+        if self.away:
+            raise LogUnavailable("no broker answers")
+        if version != "m1":
+            raise VersionError(f"no version {version!r} was published; known are: m1")
+        self.asked.append(("promote", version))
+        return Promoted(version=version, reason="put live by hand")
+
+    def rollback(self) -> RolledBack:
+        self.asked.append("rollback")
+        return RolledBack(was="m1", live="v0")
+
 
 @dataclass
 class FakeLookup:
@@ -127,7 +167,7 @@ class FakeLookup:
 def behind(answers: FakeAnswers, lookup: FakeLookup | None = None, writing: Sequence[Route] = ()) -> Behind:
     """What routes call, of which all remembers what it was asked in one list."""
     asked = answers.asked
-    return Behind(answers, FakeRankings(asked), FakeTrends(asked), FakeViewers(asked), lookup, writing)
+    return Behind(answers, FakeRankings(asked), FakeTrends(asked), FakeViewers(asked), FakeMaps(asked), lookup, writing)
 
 
 @dataclass(frozen=True)
@@ -166,7 +206,12 @@ class Caller:
         config = intake or IntakeConfig()
         self.log = log or MemoryLog(self.clock, dict.fromkeys(TAKEN, 2))
         self.intake = Intake(self.log, config, self.clock, self.metrics)
-        writing = [*intake_routes(self.intake, config, host, with_keys=with_keys), *erasure_routes(erasures)]
+        self.versions = FakeVersions(self.answers.asked)
+        writing = [
+            *intake_routes(self.intake, config, host, with_keys=with_keys),
+            *erasure_routes(erasures),
+            *model_routes(self.versions, local_only=True),
+        ]
         table = routes(behind(self.answers, lookup, writing), lambda: readiness, with_keys=with_keys)
         self._api = Api(
             table,
