@@ -11,18 +11,25 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from actors.answers.schema import RoomMap, SeenViewer
 from actors.recommend.schema import MAX_LIMIT, Answer, Item, Query, Room
 from deploy.http.client import Client, NoAccess
 from deploy.http.prometheus_text import Exposition, parse
+from deploy.http.routes.models import ListedVersions, Promoted, RolledBack
 from deploy.http.status import Readiness, SystemStatus
 from streaming.errors import RequestError
-from streaming.events import ChatMessage
+from streaming.events import ChatMessage, ViewerEvent
 
 T = TypeVar("T")
 
 THREADS = 4  # requests at once: the poller's, and those of people who click
 TIMEOUT_S = 3.0
 CHAT_PATH = "/v1/chat"
+EVENTS_PATH = "/v1/viewer-events"
+MAP_PATH = "/v1/map"
+MAPPED = 400  # rooms of the map: more would be one blot
+VERSIONS_PATH = "/v1/models"
+NAMED = 50  # known viewers
 NO_CHAT = f"it has no POST {CHAT_PATH}"
 
 
@@ -41,6 +48,10 @@ class Api:
         """Live rooms, largest audience first, mature ones too: as many as the API gives at once."""
         return await self._ask(lambda client: client.rooms(limit=MAX_LIMIT, mature="any"))
 
+    async def room_map(self, axes: str) -> RoomMap:
+        """The largest live rooms by content, mature ones too. axes: of the map before, "" for none."""
+        return await self._ask(lambda client: client.room_map(limit=MAPPED, mature="any", axes=axes))
+
     async def room(self, room: str) -> Room:
         """One live room. Raises UnknownRoom."""
         return await self._ask(lambda client: client.room(room))
@@ -53,9 +64,29 @@ class Api:
         """What a viewer would be shown. Raises RequestError."""
         return await self._ask(lambda client: client.recommend(query))
 
+    async def viewers(self) -> list[str]:
+        """Some viewers whom the system knows, the latest first. Raises NoAccess: the key has no scope admin."""
+        return await self._ask(lambda client: client.viewers(NAMED).viewers)
+
+    async def viewer(self, viewer: str) -> SeenViewer:
+        """A viewer as the platform sees them. Raises UnknownViewer."""
+        return await self._ask(lambda client: client.viewer(viewer))
+
     async def readiness(self) -> Readiness:
         """Whether a replica's answers are good."""
         return await self._ask(lambda client: client.readiness())
+
+    async def versions(self) -> ListedVersions:
+        """Every version of the models. Raises NoAccess."""
+        return await self._ask(lambda client: client.versions())
+
+    async def promote(self, version: str) -> Promoted:
+        """Puts a version live. Raises NoAccess, RequestError."""
+        return await self._ask(lambda client: client.promote(version))
+
+    async def rollback(self) -> RolledBack:
+        """Puts live what was live before. Raises NoAccess, RequestError."""
+        return await self._ask(lambda client: client.rollback())
 
     async def status(self) -> SystemStatus:
         """The state of every process."""
@@ -68,6 +99,10 @@ class Api:
     async def write_chat(self, message: ChatMessage) -> None:
         """Writes a chat message. Raises RequestError: it was refused, and why."""
         await self._ask(lambda client: client.write_chat([message]))
+
+    async def write_viewer_event(self, event: ViewerEvent) -> None:
+        """Writes what a viewer did. Raises RequestError: it was refused, and why."""
+        await self._ask(lambda client: client.write_viewer_events([event]))
 
     async def chat_refusal(self) -> str:
         """Why this installation takes no chat over HTTP; "" where it does. It is asked by writing nothing."""
