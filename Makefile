@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := streaming actors training deploy tests
+CODE := streaming actors training deploy tidecast_client tests
 ARGS ?=
 PYTEST_ARGS ?=
 # how long callers wait, or a pod takes to start, is measured, so they want the machine for themselves
@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # One thing at a time: each needs what the one before has made.
 .NOTPARALLEL:
-.PHONY: help demo test hosts upgrade system-packages unit lint k8s image screenshots docs format lock venv clean
+.PHONY: help demo test hosts upgrade system-packages unit lint k8s image screenshots docs client format lock venv clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -68,6 +68,9 @@ docs: $(VENV)/.dev ## docs/ as a site, in build/docs; brings docs/kafka.md up to
 	@$(BIN)/python -m deploy.docs.kafka_page docs/kafka.md
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo 'build/docs/index.html'
+
+client: $(VENV)/.dev ## the modules of tidecast_client that follow from the OpenAPI document
+	@$(BIN)/python -m tests.client_modules
 
 format: $(VENV)/.dev ## lets ruff format the code and order the imports
 	@$(BIN)/ruff check --fix $(CODE)

@@ -77,6 +77,12 @@ class ProfileWorkerConfig(Section):
     commit_every_ms: CountOrZero = 25  # a lone event is committed at once; a transaction takes 8 ms
     busy_commit_every_ms: CountOrZero = 1_000  # while there is more to read
     aggregates_per_partition: Count = 20_000  # others stay serialised; a decoded profile takes several times as much
+    # memory for serialised profiles, some 400,000 at 1 KB; those of viewers silent for longest then go to disk
+    memory_mb: Count = 512
+    # most that their files take; when it is full, profiles stay in memory. 0: no files, whatever memory_mb says
+    disk_mb: CountOrZero = 16_384
+    folder: str = ""  # for those files, on a disk of this host; "": beside this host's metrics
+    mark_every_s: Count = 60  # how much of the log is read again after a restart that finds the files
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,7 @@ class RecommendConfig(Section):
     # how long an answer waits for a profile that the replica has let go; 0: not at all
     lookup_timeout_ms: CountOrZero = 20
     lookups_in_flight: CountOrZero = 64  # per replica at a time; further viewers are served as cold-start viewers
+    steer: NotNegative = 24.0  # what a room as like as can be gains of its score by `steer`; with a model a third of it
     impressions: Share = 0.25  # share of the answers, at random, that is written to the topic impressions; 0: none.
     # Each costs about a tenth of its answer's processor time, and a quarter of many is enough to learn from
     impressions_waiting: CountOrZero = 10_000  # most that a replica keeps while Kafka is away; some 1 KB each
@@ -140,6 +147,20 @@ class RecommendConfig(Section):
     def baseline(self) -> Baseline:
         """The settings that the baseline ranker needs, online or offline."""
         return Baseline(self.weights, self.broad_category, self.fresh_half_life_s)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchConfig(Section):
+    """How texts that callers ask with become vectors."""
+
+    section: ClassVar[str] = "search"
+
+    # what stands before such a text, where the encoder's model was trained so: "query: " for E5; MiniLM has nothing
+    prefix: str = ""
+    timeout_ms: Annotated[int, Meta(ge=1, le=4_500)] = 2_000  # for the Encoder; HAProxy gives a replica 5 s
+    in_flight: Count = 32  # texts that a replica has at the Encoder at a time; further ones are refused at once
+    cached_texts: Count = 4_096  # per replica, as vectors; 1.6 KB each at 384 dimensions
+    cache_s: Positive = 600.0  # after which a text is encoded anew: the Encoder may be another by then
 
 
 @dataclass(frozen=True, slots=True)

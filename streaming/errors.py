@@ -14,11 +14,15 @@ TidecastError
 ├── LocalKafkaError      the Kafka that Tidecast starts itself
 ├── ArchiveError         the archive: its URI, a folder that cannot be written, a disk that is full
 │   └── BadArchiveFile   a file in it that is damaged, or not the archive's  → skipped, named, counted
+├── StoreError           a file in which a worker keeps profiles
+│   ├── StoreDamaged     it is not as it was written  → thrown away, read again from the log, counted
+│   └── StoreUnwritable  the disk is full, or the file has its most bytes  → kept in memory, counted
 ├── VersionError         a version of the models: its files, their checksums, its compatibility; the registry
 ├── TrainingError        what a model was to learn from, or learning itself
 │   └── Diverged         learning came to a number that is none; the same run does so again
 ├── InputFileError       a recorded file: which file, which column, what is expected
 ├── EncoderError         the content encoder
+├── EncoderAway          a text that somebody asks with, and that the Encoder has not turned into a vector in time
 ├── NotTaken             records that came over HTTP and that Kafka has not acknowledged
 │   └── TooManyWaiting   too many others wait to be written
 ├── KeyReused            an Idempotency-Key that came with other records before
@@ -105,6 +109,18 @@ class BadArchiveFile(ArchiveError):
     """A file in the archive's folder that is damaged, or that the archive has not written."""
 
 
+class StoreError(TidecastError):
+    """A file in which a worker keeps profiles cannot be used. The log has them all."""
+
+
+class StoreDamaged(StoreError):
+    """A file is not as it was written."""
+
+
+class StoreUnwritable(StoreError):
+    """A file cannot be written: the disk is full, or the file has its most bytes."""
+
+
 class VersionError(TidecastError):
     """A version of the models that cannot be written, read, used or put live."""
 
@@ -123,6 +139,10 @@ class InputFileError(TidecastError):
 
 class EncoderError(TidecastError):
     """The content encoder cannot be loaded or cannot encode."""
+
+
+class EncoderAway(TidecastError):
+    """The Encoder has not turned a text that somebody asks with into a vector in time, or has too much to do."""
 
 
 class NotTaken(TidecastError):

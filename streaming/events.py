@@ -25,6 +25,7 @@ MAX_TITLE_LENGTH = 2_000
 MAX_LABEL_LENGTH = 200
 MAX_LANGUAGE_LENGTH = 35
 MAX_TAGS = 32
+MAX_POSITION = 1_000_000  # a page shows hundreds; anything larger is another number
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 AtMs = Annotated[int, Meta(ge=MIN_AT_MS, le=MAX_AT_MS, description="milliseconds since the Unix epoch, UTC")]
@@ -35,6 +36,15 @@ Language = Annotated[
 ]
 EventId = Annotated[
     str, Meta(max_length=MAX_ID_LENGTH, description="of the event, for producers that may send one twice; optional")
+]
+RequestId = Annotated[
+    str,
+    Meta(
+        max_length=MAX_ID_LENGTH, description="`request_id` of the answer that showed the room to the viewer; optional"
+    ),
+]
+ShownAt = Annotated[
+    int, Meta(ge=0, le=MAX_POSITION, description="where in that answer the room was shown, from 1; 0: not known")
 ]
 Version = Annotated[int, Meta(ge=0, description="schema version", extra_json_schema={"enum": [SCHEMA_VERSION]})]
 
@@ -113,6 +123,8 @@ class ViewerEvent(ProducerRecord, frozen=True, kw_only=True, tag="viewer"):
     at_ms: AtMs
     seconds: Annotated[float, Meta(ge=0, le=86_400)] = 0.0  # for `watch`: watched since the previous event of the visit
     id: EventId = ""
+    request_id: RequestId = ""
+    position: ShownAt = 0
 
 
 class ViewerErased(ProducerRecord, frozen=True, kw_only=True, tag="erased"):
@@ -293,16 +305,27 @@ class ViewerProfile(InternalRecord, frozen=True, kw_only=True):
     erased_ms: int = 0  # event time until which the viewer is forgotten: no event until then counts any more
 
 
+class Assignment(msgspec.Struct, frozen=True, array_like=True):
+    """An experiment that an answer was part of, and the variant that its viewer has there."""
+
+    experiment: str
+    variant: str
+
+
 class Impression(InternalRecord, frozen=True, kw_only=True):
     """One answer: which rooms were shown to whom. Arrays are in the order of the answer."""
 
-    request: str  # the answer's own id
+    request_id: str  # the answer's own, or its caller's
     viewer: ViewerId
     rooms: tuple[RoomId, ...]  # in the order of the answer
     scores: tuple[float, ...]  # of each room
     propensities: tuple[float, ...]  # probability that the policy shows the room; 1.0 if deterministic
     model_version: str
     at_ms: int
+    steered: bool = False  # whether the caller pulled this answer with `steer`
+    sources: tuple[str, ...] = ()  # why each room was there, as in the answer
+    first_position: int = 1  # of the first room, from 1: a later page goes on where the one before ended
+    experiments: tuple[Assignment, ...] = ()  # that the answer was part of
 
 
 class ModelVersion(InternalRecord, frozen=True, kw_only=True):

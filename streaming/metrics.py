@@ -14,6 +14,7 @@ Combine = Literal["livesum", "livemax", "livemin", "liveall"]
 
 FRESHNESS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 DURATION_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+READ_S = (0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.2, 1.0)
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 CORRELATIONS = (-0.5, 0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
@@ -168,7 +169,21 @@ METRICS: dict[str, Metric] = {
         Metric("viewer_events_duplicate_total", "counter", "viewer events seen before"),
         Metric("viewers_erased_total", "counter", "viewers who were forgotten because they demanded it"),
         Metric("profiles_expired_total", "counter", "profiles deleted: silent for profile.retention_days, or erased"),
-        Metric("profiles_held", "gauge", "viewer profiles in memory", ("reader",)),
+        Metric(
+            "profiles_held", "gauge", "viewer profiles: of a replica in memory, of a worker all of its own", ("reader",)
+        ),
+        Metric("profiles_hot", "gauge", "viewer profiles that ProfileWorkers have in memory"),
+        Metric("profile_memory_bytes", "gauge", "memory of the profiles that ProfileWorkers have in it, estimated"),
+        Metric("profile_store_bytes", "gauge", "files of profiles on the disks of ProfileWorkers"),
+        Metric("profile_store_reads_total", "counter", "profiles looked for on disk: found, none", ("outcome",)),
+        Metric("profile_store_read_seconds", "histogram", "seconds to read a profile from disk", buckets=READ_S),
+        Metric("profile_stores_opened_total", "counter", "files of profiles: new, or reused after a restart", ("how",)),
+        Metric("profile_stores_damaged_total", "counter", "files of profiles thrown away, and read again from the log"),
+        Metric(
+            "profile_store_failures_total",
+            "counter",
+            "writes of profiles to disk that failed, as on a full disk: they stay in memory, and it is tried again",
+        ),
         # the archive
         Metric("archive_records_total", "counter", "records written to the archive", ("topic",)),
         Metric("archive_bytes_total", "counter", "bytes of the files written to the archive", ("topic",)),
@@ -214,7 +229,21 @@ METRICS: dict[str, Metric] = {
             buckets=DURATION_S,
         ),
         Metric("intake_group_requests", "histogram", "requests that one flush has acknowledged", buckets=SIZES),
+        Metric("streams_open", "gauge", "lists that are watched by an open stream"),
+        Metric("streams_refused_total", "counter", "streams not opened: full, viewer, ending", ("reason",)),
+        Metric("streams_closed_total", "counter", "streams by their end: left, over, blocked, ending", ("reason",)),
+        Metric("stream_resumes_total", "counter", "streams that named a list: same, changed, unknown", ("outcome",)),
+        Metric("stream_lists_total", "counter", "lists pushed: first, resumed, viewer, ended, change", ("cause",)),
+        Metric("stream_ends_total", "counter", "events that took ended rooms out of a list"),
+        Metric("stream_heartbeats_total", "counter", "comments sent because a stream was silent"),
+        Metric("stream_looks_total", "counter", "lists computed for streams: news, same, failed", ("outcome",)),
         Metric("strangers_total", "counter", "answers for cold-start viewers, who have no profile"),
+        Metric(
+            "asked_texts_total",
+            "counter",
+            "texts that callers ask with by outcome: known, encoded, late, failed, refused",
+            ("outcome",),
+        ),
         Metric("viewer_lookups_total", "counter", "profiles that a replica asked a ProfileWorker for", ("outcome",)),
         Metric(
             "impressions_total", "counter", "impressions for training by outcome: written, dropped, lost", ("outcome",)

@@ -28,6 +28,8 @@ from deploy.http.status import Post, Readiness, SystemStatus
 from streaming.events import ChatMessage, ViewerEvent
 from streaming.metrics import FRESHNESS_S
 
+LINES, CHAT = msgspec.json.Decoder(ChatMessage), msgspec.json.Decoder(list[ChatMessage])
+EVENT_LINES = msgspec.json.Decoder(ViewerEvent)
 READING = "still reading room states and profiles"
 COVER_MS = 400  # from a chat line to the receipt that covers it
 TITLES = (
@@ -169,7 +171,7 @@ class Stage:
         ]
         known = query.viewer.startswith("v")
         return Answer(
-            request="r",
+            request_id="r",
             viewer=query.viewer,
             known=known,
             model_version="m1795366627" if self.learned else "v0",
@@ -353,12 +355,16 @@ def _handler(stage: Stage) -> type[BaseHTTPRequestHandler]:
             elif self.path == "/v1/chat" and stage.refusal:
                 self._give(self.path, None, 403, stage.refusal)
             elif self.path == "/v1/viewer-events" and not stage.refusal:
-                stage.done += msgspec.json.decode(body, type=list[ViewerEvent])
-                self._give(self.path, {"accepted": 1, "refused": 0, "verdicts": []})
+                done = EVENT_LINES.decode_lines(body)
+                stage.done += done
+                verdicts = [{"index": index, "accepted": True} for index in range(len(done))]
+                self._give(self.path, {"accepted": len(done), "refused": 0, "verdicts": verdicts})
             elif self.path == "/v1/chat" and stage.takes_chat:
-                lines = msgspec.json.decode(body, type=list[ChatMessage])
+                by_line = self.headers["content-type"] == "application/x-ndjson"
+                lines = LINES.decode_lines(body) if by_line else CHAT.decode(body)
                 stage.chat += lines
-                self._give(self.path, {"accepted": len(lines), "refused": 0, "verdicts": []})
+                verdicts = [{"index": index, "accepted": True} for index in range(len(lines))]
+                self._give(self.path, {"accepted": len(lines), "refused": 0, "verdicts": verdicts})
             else:
                 self._give(self.path, None, 404, "no such path")
 

@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--transaction-timeout-s", type=float, default=15.0)
     parser.add_argument("--freeze", choices=["before", "after"], help="stops itself around what it sends, once")
     parser.add_argument("--freeze-file", type=Path, help="... when this file exists; it is removed then")
+    parser.add_argument("--folder", type=Path, help="where a ProfileWorker's files lie that has 1 MB of memory")
     options = parser.parse_args()
     config = KafkaConfig(
         bootstrap_servers=options.servers, session_timeout_s=2.0, transaction_timeout_s=options.transaction_timeout_s
@@ -65,7 +66,13 @@ def main() -> None:
         )
     else:
         worker = ProfileWorker(
-            log, options.member, config=ProfileWorkerConfig(), profile=ProfileConfig(), metrics=metrics, clock=clock
+            log,
+            options.member,
+            config=ProfileWorkerConfig(memory_mb=1, mark_every_s=1) if options.folder else ProfileWorkerConfig(),
+            profile=ProfileConfig(),
+            metrics=metrics,
+            clock=clock,
+            folder=options.folder,
         )
     if options.freeze:
         freeze(worker, options.freeze, options.freeze_file)

@@ -26,16 +26,19 @@ class GivenRooms:
         self._recommender = recommender
         self._answer_json = AnswerJson()
 
-    def rank_json(self, query: RankQuery) -> bytes:
-        """Every given room that is live, best first, and the names of the others: a RankAnswer as JSON."""
+    def rank_json(self, query: RankQuery, request_id: str = "") -> bytes:
+        """Every given room that is live, best first, and the names of the others: a RankAnswer as JSON.
+
+        request_id: of the answer; "": it gets one of its own.
+        """
         with self._recommender.tables.lock:
-            answer, chosen_rooms = self._ranked(query)
+            answer, chosen_rooms = self._ranked(query, request_id)
             if not query.explain:
                 return self._answer_json.answer(answer, chosen_rooms)
         items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version)
         return msgspec.json.encode(msgspec.structs.replace(answer, rooms=items))
 
-    def _ranked(self, query: RankQuery) -> tuple[RankAnswer, list[ChosenRoom]]:
+    def _ranked(self, query: RankQuery, request_id: str) -> tuple[RankAnswer, list[ChosenRoom]]:
         """The answer, without its rooms, and these."""
         recommender, rooms = self._recommender, self._recommender.tables.rooms
         now_ms = recommender.now_ms()
@@ -48,7 +51,7 @@ class GivenRooms:
             if (snapshot := rooms.snapshots.get(RoomId(name))) is not None and RoomId(name) not in never
         ]
         answer = RankAnswer(
-            request=recommender.next_request(),
+            request_id=request_id or recommender.request_ids.next(),
             viewer=query.viewer,
             known=cached.interests.known,
             model_version=rooms.embeddings.version,

@@ -1,4 +1,4 @@
-"""The viewers of one partition: few as aggregates, the rest as serialised profiles. Never commits."""
+"""The viewers of one partition: few as aggregates, all as serialised profiles. Never commits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from actors.profiles.profile_map import ProfileMap
 from streaming.errors import RecordError
 from streaming.event_clock import RECORDED_EVENTS, EventClock
 from streaming.events import MAX_AHEAD_MS, MIN_AT_MS, Outcome, ViewerErased, ViewerId
@@ -18,7 +19,7 @@ from streaming.log.log import Log, Partition, Record, Sink
 from streaming.log.misplaced_records import MisplacedRecords
 from streaming.log.partitioner import partition_of
 from streaming.log.position_note import Once
-from streaming.log.restore import ReadAhead, last_states
+from streaming.log.restore import Restored, read_states
 from streaming.log.topics import ROOM_ACTIVITY, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.room.activity import ActivityBook
 from streaming.time_unit import misplaced
@@ -41,13 +42,14 @@ class ProfilePartition:
         config: ProfileConfig,
         letters: DeadLetters,
         max_aggregates: int,
+        profiles: ProfileMap,
         *,
         clock: EventClock | None = None,
         once: Once | None = None,
         foreign: MisplacedRecords | None = None,
         partitions: int = 0,
     ) -> None:
-        """clock: event time, shared by partitions, for a replay goes to all of them.
+        """profiles: where they are kept. clock: event time, shared by partitions, for a replay goes to all of them.
 
         once: what was set aside, and reported to rooms, before. foreign, partitions: where records go whose keys
         belong elsewhere; without `foreign` every key counts as this partition's.
@@ -65,11 +67,10 @@ class ProfilePartition:
         self._max_aggregates = max_aggregates
         self._book = ActivityBook()  # of this partition alone: both change their owner together
         self._aggregates: OrderedDict[bytes, ProfileAggregate] = OrderedDict()  # least recently touched first
-        self._published: dict[bytes, bytes] = {}
+        self.profiles = profiles
         self._deadlines: Deadlines[bytes] = Deadlines()  # of viewers who are in a room
         self._clock = clock or EventClock(RECORDED_EVENTS)
-        self._unseen: list[bytes] = []  # keys that are still to be looked at for `expire`
-        self._round_ms = 0  # when the look at all of them began
+        self._round_ms = 0  # when the look at all profiles for `expire` began
         self._over: list[bytes] = []  # keys whose profiles end with the next publish
         self.erased = 0  # viewers forgotten so far
         self.read_ms = 0  # append time of the last record read
@@ -77,17 +78,17 @@ class ProfilePartition:
         self._decode_profile = Decoder(VIEWER_PROFILES)
 
     def __len__(self) -> int:
-        return len(self._published)
+        return len(self.profiles)
 
-    def restore(self, log: Log, ahead: ReadAhead | None = None) -> None:
+    def restore(self, log: Log, found: Restored[ProfileMap]) -> None:
         """Reads the serialised profiles from viewer-profiles; each is decoded at its first use.
 
-        ahead: profiles that were read before. Those whose keys belong elsewhere now are left to their new owner, who
-        alone has them leave their rooms. Raises LogUnavailable, Unreadable.
+        found: this partition's, with what was read before. Those whose keys belong elsewhere now are left to their new
+        owner, who alone has them leave their rooms. Raises LogUnavailable, Unreadable, StoreDamaged.
         """
-        found = last_states(log, Partition(VIEWER_PROFILES, self.index), self._letters.lost_of_states, ahead)
-        self._published = {key: value for key, value in found.items() if self._is_of_this_partition(key)}
-        for key, value in self._published.items():
+        read_states(log, Partition(VIEWER_PROFILES, self.index), found, self._letters.lost_of_states)
+        self.profiles.restored(found.next_offset)
+        for key, value in self.profiles.present():
             self._expect(key, value)
 
     def _expect(self, key: bytes, value: bytes) -> None:
@@ -103,11 +104,12 @@ class ProfilePartition:
 
     def adopt(self, key: bytes, value: bytes, sink: Sink) -> bool:
         """Takes in the profile of a key that belonged to another partition; False where there is one already."""
-        known = self._published.setdefault(key, value)
-        if known is value:
+        known = self.profiles.get(key)
+        if known is None:
+            self.profiles.put(key, value)
             self._expect(key, value)
-        sink.send(VIEWER_PROFILES, key, known, self.index)  # after anything that another owner published there
-        return known is value
+        sink.send(VIEWER_PROFILES, key, known or value, self.index)  # after anything that another owner published there
+        return known is None
 
     def pass_over(self, skipped: Skipped) -> None:
         """Notes that offsets of the events are lost."""
@@ -183,19 +185,22 @@ class ProfilePartition:
         A call looks at `looked_at` profiles, the next call at the next of them, once round in ROUND_MS.
         until_ms: as for `lapse`, but append times are compared with it.
         """
-        if not self._unseen:
+        profiles, kept_days = self.profiles, self._config.retention_days
+        if profiles.is_round_over:
             if until_ms - self._round_ms < ROUND_MS:
                 return 0
             self._round_ms = until_ms
-            self._unseen = list(self._published)
+            profiles.begin_round()
+        silent_until_ms = until_ms - kept_days * DAY_MS if kept_days else -1
+        keys = profiles.look(looked_at, silent_until_ms, until_ms - ERASURE_KEPT_MS)
         ended = 0
-        for _ in range(min(looked_at, len(self._unseen))):
-            key = self._unseen.pop()
-            value = self._published.get(key)
-            if value is not None and key not in self.changed and self._is_over(value, until_ms):
+        for place, key in enumerate(keys):
+            value = None if key in self.changed else profiles.peek(key)
+            if value is not None and self._is_over(value, until_ms):
                 self._over.append(key)
                 ended += 1
                 if ended == most:
+                    profiles.look_again(keys[place + 1 :])
                     break
         return ended
 
@@ -208,15 +213,16 @@ class ProfilePartition:
         return kept_ms > 0 and presence.room is None and presence.appended_ms + kept_ms <= until_ms
 
     def _packed_until_ms(self, key: bytes) -> int | None:
-        value = self._published.get(key)
+        value = self.profiles.get(key)
         heard_ms = None if value is None else presence_of(value).heard_ms
         return None if heard_ms is None else heard_ms + 1_000 * self._config.presence_timeout_s
 
     def publish(self, sink: Sink) -> int:
         """Sends the changed profiles to this very partition, where a restart reads them; returns their number."""
-        aggregates, deadlines = self._aggregates, self._deadlines
+        aggregates, deadlines, put = self._aggregates, self._deadlines, self.profiles.put
         for key in self._over:
-            if key not in self.changed and self._published.pop(key, None) is not None:
+            if key not in self.changed and self.profiles.peek(key) is not None:
+                self.profiles.remove(key)
                 aggregates.pop(key, None)
                 sink.send(VIEWER_PROFILES, key, None, self.index)
         self._over = []
@@ -226,7 +232,7 @@ class ProfilePartition:
                 deadlines.put(key, present_until_ms)
             value = aggregate.packed()
             sink.send(VIEWER_PROFILES, key, value, self.index)
-            self._published[key] = value
+            put(key, value)
             aggregates[key] = aggregate
             aggregates.move_to_end(key)
         sent = len(self.changed)
@@ -243,9 +249,12 @@ class ProfilePartition:
         return len(activities)
 
     def profile(self, viewer: ViewerId) -> bytes | None:
-        """A viewer's serialised profile as published, None for a cold-start viewer and a forgotten one."""
+        """A viewer's serialised profile as published, None for a cold-start viewer and a forgotten one.
+
+        Any thread may call it. Raises StoreDamaged.
+        """
         key = viewer.encode()
-        value = self._published.get(key)
+        value = self.profiles.peek(key)
         return None if value is None or is_erased(key, value) else value
 
     def _is_of_this_partition(self, key: bytes) -> bool:
@@ -253,7 +262,7 @@ class ProfilePartition:
 
     def _aggregate(self, key: bytes, viewer: str) -> ProfileAggregate:
         aggregate = ProfileAggregate(ViewerId(viewer), self._config)
-        value = self._published.get(key)
+        value = self.profiles.get(key)
         if value is not None:
             try:
                 aggregate.restore(self._decode_profile(value))

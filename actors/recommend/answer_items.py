@@ -21,6 +21,10 @@ AROUND: Mapping[ReasonSource, tuple[str, str]] = MappingProxyType(
         "language": ("in ", ", as what you watch"),
         "preferred": ("in ", ", as you prefer"),
         "others": ("others came here from ", ""),
+        "steered": ("like ", ", as you asked"),
+        "named": ("the streamer is ", ""),
+        "said": ("what is said here is like ", ""),
+        "titled": ("the title is like ", ""),
     }
 )
 PLAIN: Mapping[ReasonSource, str] = MappingProxyType(
@@ -30,6 +34,7 @@ PLAIN: Mapping[ReasonSource, str] = MappingProxyType(
         "popular": "popular now",
         "new": "just started",
         "others": "viewers like you go there",
+        "steered": "nearer to what you asked for than others",
         "live": "live now",
     }
 )

@@ -259,6 +259,12 @@ def signatures() -> dict[Any, Any]:
     return {
         scored: (INTEGERS, INTEGERS, *columns, weight, FLOATS, weight, *arrived, weight),
         parted: parts,
+        above_average: (
+            FLOATS_2D,
+            *(INTEGERS,) * 2,
+            *(labels, types.int64) * 2,
+            *(INTEGERS, types.int64),
+        ),
         largest: (FLOATS_2D, FLOATS),
         most_moved: (INTEGERS, INTEGERS, types.int64, types.int64, INTEGERS, types.int64, FLOATS, *parts[1:]),
     }
@@ -394,6 +400,21 @@ class Score:
             asked.company.origin,
             asked.company.since_ms,
             self.weight_T,
+        )
+
+    def above(self, asked: ScoreInputs, slots_N: Slots, places_K: Slots, new_ms: int) -> Floats:
+        """By how much each term of K of N candidates is above the average candidate's, float32 [K, T]; see `moved`."""
+        rooms = self._rooms
+        return above_average(
+            self.parts(asked, slots_N),
+            places_K,
+            slots_N[places_K],
+            rooms.category_N,
+            rooms.categories.number(""),
+            rooms.language_N,
+            rooms.languages.number(""),
+            rooms.started_ms_N,
+            new_ms,
         )
 
     def terms(self, asked: ScoreInputs, slot: int) -> dict[str, float]:

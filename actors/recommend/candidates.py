@@ -144,6 +144,10 @@ class Candidates:
             alike_N -= rooms.apart_N[: len(alike_N)]  # a mask takes four times as long
         return most(alike_N, self._num_nearest)
 
+    def pulled(self, gain_S: NDArray[np.float32], allowed: Slots) -> Slots:
+        """Slots of the allowed rooms that a steer raises most."""
+        return allowed[largest(keyed(gain_S, self._rooms, allowed), self._num_nearest)]
+
     def union_allowed(
         self,
         visited: Visited,

@@ -13,10 +13,12 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
+from msgspec import UNSET
+
 from actors.recommend.answer_items import ChosenRoom
 from actors.recommend.schema import Answer
 from streaming.errors import TidecastError
-from streaming.events import Impression, ViewerId
+from streaming.events import Assignment, Impression, ViewerId
 from streaming.log.codec import encode
 from streaming.log.log import Log, Sink
 from streaming.log.topics import IMPRESSIONS
@@ -45,9 +47,17 @@ class Impressions:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def note(self, answer: Answer, chosen_rooms: Sequence[ChosenRoom]) -> None:
+    def note(
+        self,
+        answer: Answer,
+        chosen_rooms: Sequence[ChosenRoom],
+        first_position: int = 1,
+        experiments: tuple[Assignment, ...] = (),
+    ) -> None:
         """Queues an answer's rooms, in order. Returns at once, whatever the log does.
 
+        first_position: of the first room, on a later page after those of the pages before. experiments: that the
+        answer was part of.
         The impression is serialised here: that is cheapest while the answer is at hand (docs/lab-notebook.md).
         """
         if not chosen_rooms or (self._share < 1 and self._chance() >= self._share):
@@ -56,13 +66,17 @@ class Impressions:
             self.dropped += 1
             return
         impression = Impression(
-            request=answer.request,
+            request_id=answer.request_id,
             viewer=ViewerId(answer.viewer),
             rooms=tuple([chosen_room.snapshot.state.room for chosen_room in chosen_rooms]),
             scores=tuple([chosen_room.score for chosen_room in chosen_rooms]),
             propensities=(DETERMINISTIC,) * len(chosen_rooms),
             model_version=answer.model_version,
             at_ms=answer.generated_at_ms,
+            steered=answer.steer is not UNSET,
+            sources=tuple([chosen_room.source for chosen_room in chosen_rooms]),
+            first_position=first_position,
+            experiments=experiments,
         )
         self._waiting.append((answer.viewer.encode(), encode(impression)))
 

@@ -30,6 +30,7 @@ Slots = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 LIVE: ReasonSource = "live"  # where nothing moved the room far enough: it is live
+STEERED: ReasonSource = "steered"
 SOURCE_OF: Mapping[str, ReasonSource] = MappingProxyType(
     {
         "visited": "visited",
@@ -85,21 +86,33 @@ def signatures() -> dict[Any, Any]:
 class Reasons:
     """Finds the reasons of an answer's rooms. The caller holds the tables' lock."""
 
-    def __init__(self, rooms: RoomTable, global_lists: GlobalLists, score: Score, *, least: float, new_ms: int) -> None:
-        """least: effect a reason needs, as a share of its term's most, or in log odds. new_ms: age of a new room."""
+    def __init__(
+        self, rooms: RoomTable, global_lists: GlobalLists, score: Score, *, least: float, new_ms: int, steer: float
+    ) -> None:
+        """least: effect a reason needs, as a share of its term's most, or in log odds. new_ms: age of a new room.
+
+        steer: the most that a steer adds.
+        """
         self._rooms = rooms
         self._global_lists = global_lists
         self._score = score
         self._least_T = score.weight_T * np.float32(least)
         self._least_of_crowds_T = np.where([term in CROWDS for term in TERMS], self._least_T, np.float32(np.inf))
         self._least_F = np.full(len(OF_FALLS), least, np.float32)
+        self._least, self._least_steer = np.float32(least), np.float32(steer * least)
         self._new_ms = new_ms
 
-    def of_terms(self, asked: ScoreInputs, slots_N: Slots, places_K: Slots, now_ms: int) -> list[ReasonSource]:
-        """Reasons of K of N candidates by the baseline ranker's terms."""
+    def of_terms(
+        self, asked: ScoreInputs, slots_N: Slots, places_K: Slots, now_ms: int, gains_N: Floats | None = None
+    ) -> list[ReasonSource]:
+        """Reasons of K of N candidates by the baseline ranker's terms. gains_N: what a steer adds, float32 [N]."""
         since_ms = self._rooms.lately.event_now_ms(now_ms) - self._new_ms
-        best_K = self._score.moved(asked, slots_N, places_K, self._least_T, since_ms)
-        return [OF_TERMS[best] if best >= 0 else LIVE for best in best_K.tolist()]
+        if gains_N is None:
+            best_K = self._score.moved(asked, slots_N, places_K, self._least_T, since_ms)
+            return [OF_TERMS[best] if best >= 0 else LIVE for best in best_K.tolist()]
+        above_KT = self._score.above(asked, slots_N, places_K, since_ms)
+        best_K = _most_moved(above_KT, self._least_T, gains_N, places_K, self._least_steer)
+        return [LIVE if best < 0 else (*OF_TERMS, STEERED)[best] for best in best_K.tolist()]
 
     def of_crowds(self, slots_N: Slots, places_K: Slots) -> list[ReasonSource]:
         """Reasons of K of N rooms by who comes, who is there and what is said: for nobody in particular."""
@@ -107,11 +120,18 @@ class Reasons:
         return [OF_TERMS[best] if best >= 0 else LIVE for best in best_K.tolist()]
 
     def of_falls(
-        self, ranked: Ranked, slots_N: Slots, places_K: Slots, now_ms: int, preferred_N: Floats | None = None
+        self,
+        ranked: Ranked,
+        slots_N: Slots,
+        places_K: Slots,
+        now_ms: int,
+        *,
+        preferred_N: Floats | None = None,
+        gains_N: Floats | None = None,
     ) -> list[ReasonSource]:
         """Reasons of K of N candidates by the drops of their log odds of entering. ranked: all N.
 
-        preferred_N: what a preferred language adds to the log odds, float32 [N].
+        preferred_N, gains_N: what a preferred language and a steer add to the log odds, float32 [N].
         """
         rooms, global_lists = self._rooms, self._global_lists
         event_now_ms = rooms.lately.event_now_ms(now_ms)
@@ -127,8 +147,19 @@ class Reasons:
         fall_KC = ranked.falls(RoomsToExplain(places_K, draws_K, age_s_K, usual_s))
         if preferred_N is not None:
             fall_KC[:, OF_FALLS.index("language")] += preferred_N[places_K] - preferred_N.mean()
-        best_K = largest(fall_KC, self._least_F)
+        if gains_N is None:
+            best_K = largest(fall_KC, self._least_F)
+        else:
+            best_K = _most_moved(fall_KC, self._least_F, gains_N, places_K, self._least)
         return [
-            LIVE if best < 0 else "popular" if best == CROWD and is_there else OF_FALLS[best]
+            LIVE if best < 0 else "popular" if best == CROWD and is_there else (*OF_FALLS, STEERED)[best]
             for best, is_there in zip(best_K.tolist(), is_there_K.tolist(), strict=True)
         ]
+
+
+def _most_moved(moved_KT: Floats, least_T: Floats, gains_N: Floats, places_K: Slots, least: np.float32) -> Slots:
+    """As `largest`, with what a steer adds to K of N rooms, above the average of all N, as the last column."""
+    if not len(places_K):
+        return places_K
+    gain_K1 = (gains_N[places_K] - gains_N.mean()).reshape(-1, 1)
+    return largest(np.ascontiguousarray(np.hstack([moved_KT, gain_K1]), np.float32), np.append(least_T, least))

@@ -7,16 +7,14 @@ newest rooms.
 
 from __future__ import annotations
 
-import itertools
 import logging
-import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from actors.recommend import diversity
@@ -27,18 +25,24 @@ from actors.recommend.candidates import Candidates
 from actors.recommend.global_lists import GlobalLists, largest
 from actors.recommend.impressions import Impressions
 from actors.recommend.model_ranking import Ranking
-from actors.recommend.reasons import LIVE, Reasons
+from actors.recommend.reasons import LIVE, STEERED, Reasons
+from actors.recommend.request_ids import RequestIds
 from actors.recommend.schema import Answer, Item, Query, ReasonSource, Receipt, Room
 from actors.recommend.scoring import Scored, Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
+from actors.recommend.treatments import NONE as UNTREATED
+from actors.recommend.treatments import Treatment, Treatments
 from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
 from actors.requests.context import Context
 from actors.requests.filters import NO_FILTERS, Filters
 from actors.requests.pages import Page, Pages
+from actors.requests.pull import Pull, Pulls
 from actors.requests.room_filter import NONE
-from actors.settings import RecommendConfig
+from actors.requests.text_vectors import TextVectors
+from actors.settings import RecommendConfig, SearchConfig
 from actors.state.circuit_breaker import CircuitBreaker
+from actors.state.content_index import ContentIndex
 from actors.state.demands import Demands
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from actors.state.room_table import RoomSnapshot, RoomTable
@@ -49,6 +53,7 @@ from streaming.events import MAX_ID_LENGTH, RoomId, ViewerId
 from streaming.metrics import Metrics
 from streaming.viewer.profile_config import ProfileConfig
 from training.content.spelling import language_key
+from training.experiments import Experiment
 from training.inference import warm_up
 
 LOGGER = logging.getLogger(__name__)
@@ -75,8 +80,13 @@ class Recommender:
         impressions: Impressions | None = None,
         *,
         profile: ProfileConfig | None = None,
+        texts: TextVectors | None = None,
+        experiments: Sequence[Experiment] = (),
     ) -> None:
-        """impressions: where answers are noted; None: nowhere. profile: has the time after which presence ends."""
+        """impressions: where answers are noted; None: nowhere. profile: has the time after which presence ends.
+
+        texts: the vectors of texts that answers are steered by; None: there will be none. experiments: those that run.
+        """
         self.tables = tables
         self._impressions = impressions
         self._rooms: RoomTable = tables.rooms
@@ -91,7 +101,12 @@ class Recommender:
         self._ranking = Ranking(tables.rooms, tables.lock, STALE_MS)
         self.failures = tables.rooms.failures = CircuitBreaker(config.failures, metrics)
         self.reasons = Reasons(
-            tables.rooms, self.global_lists, by_terms, least=config.reason_least, new_ms=int(config.new_s * 1000)
+            tables.rooms,
+            self.global_lists,
+            by_terms,
+            least=config.reason_least,
+            new_ms=int(config.new_s * 1000),
+            steer=config.steer,
         )
         demands = Demands(
             tables.rooms,
@@ -113,29 +128,52 @@ class Recommender:
             tables, self.candidates, config.weights, config.broad_category, metrics, presence_ms=presence_ms
         )
         self._shadow = ShadowScoring(tables, self._viewers, self.scoring, config.shadow, metrics)
-        self._pages = Pages(tables.rooms)
+        self.content = ContentIndex(tables.rooms)
+        texts = TextVectors(SearchConfig(), clock) if texts is None else texts
+        self._pulls = Pulls(tables.rooms, self.content, texts, config.steer)
+        self.pages = Pages(tables.rooms)
         tables.on_forgotten.append(self._forget)
         self._answer_json = AnswerJson()
         load_kernels()
-        self._request_prefix = secrets.token_hex(10)
-        self._requests = itertools.count()
+        self.request_ids = RequestIds()
+        self._treatments = Treatments(experiments)
 
-    def recommend(self, query: Query) -> Answer:
-        """The rooms for one viewer. Raises RequestError: the cursor is not one for this query."""
+    def recommend(self, query: Query, request_id: str = "") -> Answer:
+        """The rooms for one viewer. Raises RequestError: the cursor is of another query, or the steer is empty.
+
+        request_id: of the answer; "": it gets one of its own.
+        """
         with self.tables.lock:
-            answer, chosen_rooms = self._answered(query)
+            answer, chosen_rooms = self._answered(query, request_id)
             items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version)
             return msgspec.structs.replace(answer, rooms=items)
 
-    def recommend_json(self, query: Query) -> bytes:
+    def recommend_json(self, query: Query, request_id: str = "") -> bytes:
         """The rooms for one viewer, as JSON joined from kept pieces; a third of the time for an answer of 20 rooms.
 
-        Raises RequestError: the cursor is not one for this query.
+        request_id: as for `recommend`. Raises RequestError: the cursor is of another query, or the steer is empty.
         """
         if query.explain:
-            return msgspec.json.encode(self.recommend(query))
+            return msgspec.json.encode(self.recommend(query, request_id))
         with self.tables.lock:
-            return self._answer_json.answer(*self._answered(query))
+            return self._answer_json.answer(*self._answered(query, request_id))
+
+    def recommend_news(self, query: Query, further: int, is_news: Callable[[NDArray[np.uint64]], bool]) -> bytes | None:
+        """The rooms for one viewer as JSON where they are news to who asks, else None, and then nothing is noted.
+
+        is_news: told the hashes of the rooms in order, uint64, up to `further` more of them than the query's limit.
+        """
+        with self.tables.lock:
+            now_ms = self.now_ms()
+            cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
+            more = msgspec.structs.replace(query, limit=query.limit + further)
+            treatment = self._treatment(query)
+            scored, places_L = self._ordered(more, cached, now_ms, treatment=treatment)
+            if not is_news(self._rooms.id_hash_N[scored.slots_K[places_L]]):
+                return None
+            chosen_rooms = self.chosen(scored, places_L[: query.limit], cached, explain=query.explain)
+            answer = self._noted(query, cached, chosen_rooms, now_ms, treatment=treatment)
+            return self._answer_json.answer(answer, chosen_rooms)
 
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what models prepare of all rooms, and scores in the shadow. A thread's loop until `stop`."""
@@ -273,30 +311,64 @@ class Recommender:
         self.global_lists.forget(slots_N)
         self._ranking.forget(slots_N)
 
-    def next_request(self) -> str:
-        """The id of another answer. Any thread."""
-        return f"{self._request_prefix}{next(self._requests):012x}"
-
-    def _answered(self, query: Query) -> tuple[Answer, list[ChosenRoom]]:
+    def _answered(self, query: Query, request_id: str) -> tuple[Answer, list[ChosenRoom]]:
         """An answer without its rooms, and these in order. Notes both where that is wanted."""
         now_ms = self.now_ms()
         cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
-        page = None if query.cursor is None else self._pages.open(query.cursor, query.viewer, query.filters)
-        chosen_rooms = self._chosen_rooms(query, cached, now_ms, NONE if page is None else page.slots_H)
+        page = None if query.cursor is None else self.pages.open(query.cursor, query.viewer, query.filters)
+        pull = None if query.steer is None else self._pulls.of(query.steer)
+        treatment = self._treatment(query)
+        shown_H = NONE if page is None else page.slots_H
+        scored, places_L = self._ordered(query, cached, now_ms, shown_H=shown_H, pull=pull, treatment=treatment)
+        chosen_rooms = self.chosen(scored, places_L, cached, explain=query.explain, pull=pull)
+        answer = self._noted(
+            query,
+            cached,
+            chosen_rooms,
+            now_ms,
+            cursor=UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms),
+            first_position=1 if page is None else 1 + len(page.shown_X),
+            pull=pull,
+            treatment=treatment,
+            request_id=request_id,
+        )
+        return answer, chosen_rooms
+
+    def _treatment(self, query: Query) -> Treatment:
+        """What the running experiments do to this answer."""
+        return self._treatments.of(query.viewer, self._rooms.embeddings.version) if self._treatments else UNTREATED
+
+    def _noted(
+        self,
+        query: Query,
+        cached: CachedViewer,
+        chosen_rooms: Sequence[ChosenRoom],
+        now_ms: int,
+        *,
+        cursor: str | UnsetType | None = UNSET,
+        first_position: int = 1,
+        pull: Pull | None = None,
+        treatment: Treatment = UNTREATED,
+        request_id: str = "",
+    ) -> Answer:
+        """The answer with these rooms, still without them, noted where that is wanted: it will be shown."""
         answer = Answer(
-            request=self.next_request(),
+            request_id=request_id or self.request_ids.next(),
             viewer=query.viewer,
             known=cached.interests.known,
             model_version=self._rooms.embeddings.version,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
-            cursor=UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms),
+            experiments=treatment.named or UNSET,
+            cursor=cursor,
+            steer=UNSET if pull is None else pull.became,
             rooms=[],
         )
-        self._shadow.note(query)
+        if pull is None:
+            self._shadow.note(query)
         if self._impressions is not None:
-            self._impressions.note(answer, chosen_rooms)
-        return answer, chosen_rooms
+            self._impressions.note(answer, chosen_rooms, first_position, treatment.noted)
+        return answer
 
     def _cursor(
         self, query: Query, cached: CachedViewer, page: Page, chosen_rooms: Sequence[ChosenRoom], now_ms: int
@@ -306,14 +378,23 @@ class Recommender:
         hidden_H = room_filter.hidden(query.exclude, query.exclude_streamers, cached.interests.room)
         slots_L = np.array([chosen_room.snapshot.slot for chosen_room in chosen_rooms], np.int64)
         before_H = np.concatenate([hidden_H, page.slots_H, slots_L])
-        return self._pages.after(page, slots_L, len(room_filter.allowed(query.filters, now_ms, before_H)))
+        return self.pages.after(page, slots_L, len(room_filter.allowed(query.filters, now_ms, before_H)))
 
-    def _chosen_rooms(
-        self, query: Query, cached: CachedViewer, now_ms: int, shown_H: NDArray[np.int64]
-    ) -> list[ChosenRoom]:
-        """The chosen rooms in order. shown_H: those of earlier pages."""
-        rooms = self._rooms
-        scored = self.scoring.surely(query, cached, rooms.embeddings, now_ms, shown_H)
+    def _ordered(
+        self,
+        query: Query,
+        cached: CachedViewer,
+        now_ms: int,
+        *,
+        shown_H: NDArray[np.int64] = NONE,
+        pull: Pull | None = None,
+        treatment: Treatment = UNTREATED,
+    ) -> tuple[Scored, NDArray[np.int64]]:
+        """The scored rooms, and the places of those that are chosen, in order. shown_H: those of earlier pages."""
+        rooms, by_model = self._rooms, not treatment.by_baseline
+        scored = self.scoring.surely(
+            query, cached, rooms.embeddings, now_ms, shown_H=shown_H, pull=pull, by_model=by_model
+        )
         chosen = diversity.diversify(
             scored.values_K,
             rooms.streamer_N[scored.slots_K],
@@ -322,20 +403,29 @@ class Recommender:
             streamer_cost=self._config.streamer_cost,
             category_cost=self._config.category_cost,
         )
-        return self.chosen(scored, np.array(chosen, np.int64), cached, explain=query.explain)
+        return scored, np.array(chosen, np.int64)
 
     def chosen(
-        self, scored: Scored, places_L: NDArray[np.int64], cached: CachedViewer, *, explain: bool
+        self,
+        scored: Scored,
+        places_L: NDArray[np.int64],
+        cached: CachedViewer,
+        *,
+        explain: bool,
+        pull: Pull | None = None,
     ) -> list[ChosenRoom]:
         """The scored rooms at these places, in this order, each with its reason. The caller holds the lock."""
         rooms = self._rooms
         slots_L, scores = scored.slots_K[places_L], scored.scores_K[places_L].tolist()
         sources = scored.causes(places_L)
         likes = self._likes(cached, slots_L, sources)
+        pulled_by = [""] * len(sources)
+        if pull is not None and rooms.dimension:
+            pulled_by = pull.nearest(rooms.vectors_ND[slots_L])
         said = _as_whole(self.global_lists.chat_per_minute_N[slots_L])
         chosen_rooms = []
-        for slot, score, position, source, like, chat in zip(
-            slots_L.tolist(), scores, places_L.tolist(), sources, likes, said, strict=True
+        for slot, score, position, source, like, by, chat in zip(
+            slots_L.tolist(), scores, places_L.tolist(), sources, likes, pulled_by, said, strict=True
         ):
             snapshot = rooms.by_slot.get(slot)
             if snapshot is None:  # the last check: is it live?
@@ -343,6 +433,8 @@ class Recommender:
                 continue
             terms = scored.terms(position) if explain else UNSET
             about = like if source == "similar" else scored.origin if source == "others" else ""
+            if source == STEERED:
+                about = by
             if about in cached.interests.rules.blocked:  # whom they blocked, no reason names
                 source, about = LIVE, ""  # noqa: PLW2901
             own = (

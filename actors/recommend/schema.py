@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from actors.requests.context import Context
 from actors.requests.cursor import Cursor
 from actors.requests.filters import NO_FILTERS, Filters
+from actors.requests.steer import Steer, Steered
 from streaming.events import MAX_ID_LENGTH, Id
 
 MAX_LIMIT = 100
@@ -25,11 +26,15 @@ ReasonSource = Literal[
     "category",
     "language",
     "preferred",
+    "steered",
     "trending",
     "popular",
     "new",
     "others",
     "live",
+    "named",
+    "said",
+    "titled",
 ]
 
 
@@ -45,6 +50,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     filters: Filters = NO_FILTERS
     context: Context | None = None
     cursor: Cursor | None = None
+    steer: Steer | None = None
     explain: bool = False
 
 
@@ -98,7 +104,7 @@ class Item(Room, frozen=True, kw_only=True):
 class AnswerHead(msgspec.Struct, frozen=True, kw_only=True):
     """What every answer for a viewer begins with."""
 
-    request: str
+    request_id: str
     viewer: str
     known: bool  # whether the viewer's profile was at hand; without it this is a cold-start viewer
     model_version: str
@@ -109,7 +115,9 @@ class AnswerHead(msgspec.Struct, frozen=True, kw_only=True):
 class Answer(AnswerHead, frozen=True, kw_only=True):
     """Rooms in order, best first."""
 
+    experiments: dict[str, str] | UnsetType = UNSET  # that the answer is part of, each with the viewer's variant
     cursor: str | UnsetType | None = UNSET  # for the next page, null after the last; where pages were asked for
+    steer: Steered | UnsetType = UNSET  # what became of a steer
     rooms: list[Item]
 
 

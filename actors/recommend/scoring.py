@@ -21,6 +21,7 @@ from actors.recommend.reasons import LIVE, Reasons
 from actors.recommend.schema import Query, ReasonSource
 from actors.recommend.viewer_cache import CachedViewer
 from actors.requests.filters import NO_FILTERS
+from actors.requests.pull import Pull
 from actors.requests.room_filter import NONE, Slots
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.demands import Demands
@@ -57,7 +58,8 @@ class Scored:
 class _Offer:
     """N candidates that may be shown, the best by the baseline ranker first. scores_N: rounded. alike_N: by slot.
 
-    costs_N: what the scores have lost because the viewer is not interested; None for nothing.
+    costs_N: what the scores have lost because the viewer is not interested; None for nothing. gains_N: what they have
+    gained by a steer, less than 0 for a loss; None without one.
     """
 
     slots_N: NDArray[np.int64]
@@ -65,6 +67,7 @@ class _Offer:
     alike_N: Floats | None
     company: Company
     costs_N: Floats | None = None
+    gains_N: Floats | None = None
 
 
 @kernel(exact=True)
@@ -139,14 +142,25 @@ class Scoring:
         return self._by_terms(offer, cached, now_ms)
 
     def surely(
-        self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int, shown_H: Slots = NONE
+        self,
+        query: Query,
+        cached: CachedViewer,
+        embeddings: LiveEmbeddings,
+        now_ms: int,
+        *,
+        shown_H: Slots = NONE,
+        pull: Pull | None = None,
+        by_model: bool = True,
     ) -> Scored:
         """The scored rooms for a query, come what may: where the version fails, that is noted, and the baseline scores.
 
-        shown_H: live rooms of earlier pages, which do not come again.
+        shown_H: live rooms of earlier pages, which do not come again. pull: of a steer. by_model: false: the baseline
+        scores in any case.
         To score then takes no more time than with the baseline ranker in force: the candidates are there already.
         """
-        offer = self._offer(query, cached, embeddings, now_ms, shown_H)
+        offer = self._offer(query, cached, embeddings, now_ms, shown_H=shown_H, pull=pull)
+        if not by_model:
+            return self._by_terms(offer, cached, now_ms)
         return self._surely(offer, cached, embeddings, now_ms, limit=query.limit)
 
     def never(self, viewer: str, cached: CachedViewer) -> Collection[RoomId]:
@@ -195,7 +209,14 @@ class Scoring:
         return self._by_terms(offer, cached, now_ms)
 
     def _offer(
-        self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int, shown_H: Slots = NONE
+        self,
+        query: Query,
+        cached: CachedViewer,
+        embeddings: LiveEmbeddings,
+        now_ms: int,
+        *,
+        shown_H: Slots = NONE,
+        pull: Pull | None = None,
     ) -> _Offer:
         candidates, interests, visited, filters = self._candidates, cached.interests, cached.visited, query.filters
         alike_N = candidates.alike(cached.query_E, embeddings.index)
@@ -204,6 +225,11 @@ class Scoring:
         hidden_H = candidates.filter.hidden([*query.exclude, *never], query.exclude_streamers, interests.room)
         if len(shown_H):
             hidden_H = np.union1d(hidden_H, shown_H)
+        if pull is not None:
+            hidden_H = np.union1d(hidden_H, pull.disliked_H)
+            nearest = np.concatenate(
+                [nearest, candidates.pulled(pull.gain_S, np.flatnonzero(candidates.filter.open(filters)))]
+            )
         slots_N = shown_K = NONE
         if filters is NO_FILTERS or filters == NO_FILTERS:
             slots_N = candidates.union(visited, interests, nearest)
@@ -212,8 +238,11 @@ class Scoring:
         if len(shown_K) < max(ENOUGH, 2 * max(len(query.exclude), len(hidden_H))) and len(shown_K) < most:
             allowed = candidates.filter.allowed(filters, now_ms, hidden_H)
             slots_N = candidates.union_allowed(visited, interests, alike_N, allowed)
+            if pull is not None:
+                slots_N = np.concatenate([candidates.pulled(pull.gain_S, allowed), slots_N])
             shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
-        return self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms)
+        gain_S = None if pull is None else pull.gain_S
+        return self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms, gain_S=gain_S)
 
     def _scored_offer(
         self,
@@ -222,17 +251,25 @@ class Scoring:
         cached: CachedViewer,
         alike_N: Floats | None,
         now_ms: int,
+        *,
+        gain_S: Floats | None = None,
     ) -> _Offer:
-        """The candidates at positions shown_K, the baseline's best first. slots_N ends with those visited."""
+        """The candidates at positions shown_K, the baseline's best first. slots_N ends with those visited.
+
+        gain_S: what scores gain by a steer, by slot.
+        """
         company = self._score.company(cached.interests, now_ms)
         slots_K, scores_K = self._score.of(slots_N, shown_K, cached.affinity, alike_N, cached.visited, company=company)
         costs_K = self._demands.costs(cached.interests.rules, slots_K, self._score.event_now_ms(now_ms))
         if costs_K is not None:
             scores_K = scores_K - costs_K
+        if gain_S is not None:
+            scores_K = scores_K + gain_S[slots_K]
         units_K = np.rint(scores_K.astype(np.float64) * UNITS)
         order_K = (-units_K - self._candidates.ties(slots_K)).argsort()
         costs_N = None if costs_K is None else costs_K[order_K]
-        return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company, costs_N)
+        gains_N = None if gain_S is None else gain_S[slots_K[order_K]]
+        return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company, costs_N, gains_N)
 
     def _by_terms(self, offer: _Offer, cached: CachedViewer, now_ms: int) -> Scored:
         slots_K, values_K = offer.slots_N, offer.scores_N
@@ -240,10 +277,10 @@ class Scoring:
         asked = ScoreInputs(cached.affinity, offer.alike_N, cached.visited, offer.company)
 
         def terms(place: int) -> dict[str, float]:
-            return {**self._score.terms(asked, int(slots_K[place])), **_lost(offer, place, np.float32(1))}
+            return {**self._score.terms(asked, int(slots_K[place])), **_changed(offer, place, np.float32(1))}
 
         def causes(places_L: NDArray[np.int64]) -> list[ReasonSource]:
-            return self._reasons.of_terms(asked, slots_K, places_L, now_ms)
+            return self._reasons.of_terms(asked, slots_K, places_L, now_ms, offer.gains_N)
 
         return Scored(slots_K, values_K, values_K, terms, causes, origin=cached.interests.origin or "")
 
@@ -266,7 +303,8 @@ class Scoring:
             alone = self._ranking.rank(embeddings, among_R, cached, now_ms).rooms
             scale = float(alone.enter_N.sum()) / max(float(ranked.enter_N[np.isin(slots_N, among_R)].sum()), LEAST)
         preferred_N = self._preferred(slots_N, cached)
-        enter_N = _preferring(ranked.enter_N, scale, preferred_N)
+        gains_N = None if offer.gains_N is None else offer.gains_N[: len(slots_N)] * LOG_ODDS
+        enter_N = _raised(_raised(ranked.enter_N, scale, preferred_N), 1.0, gains_N)
         if offer.costs_N is not None:
             enter_N = _lowered(enter_N, offer.costs_N[: len(slots_N)])
         best_K, odds_K, enter_K = ordered(enter_N[:block], block)
@@ -290,12 +328,14 @@ class Scoring:
                 "interact": float(ranked.interact_N[at]),
                 "dot": float(embeddings.rooms.vectors_NE[slot] @ cached.viewer.vector_E) if cached.viewer else 0.0,
                 "gate": float(embeddings.rooms.content_gate_N[slot]),
-                **_lost(offer, int(at), LOG_ODDS),
+                **_changed(offer, int(at), LOG_ODDS),
             }
 
         def causes(places_L: NDArray[np.int64]) -> list[ReasonSource]:
             try:
-                sources = self._reasons.of_falls(asked, slots_N, best_K[places_L], now_ms, preferred_N)
+                sources = self._reasons.of_falls(
+                    asked, slots_N, best_K[places_L], now_ms, preferred_N=preferred_N, gains_N=gains_N
+                )
             except Exception as err:  # whatever a version does, a viewer has an answer, and a true reason
                 self._failures.note(embeddings.version, err, now_ms, "reasons")
                 return [LIVE] * len(places_L)
@@ -316,13 +356,13 @@ class Scoring:
         return more_N
 
 
-def _preferring(enter_N: Floats, scale: float, preferred_N: Floats | None) -> Floats:
+def _raised(enter_N: Floats, scale: float, more_N: Floats | None) -> Floats:
     """Probabilities scaled, and with something added to their log odds; the same array where neither changes them."""
     if scale != 1:
         enter_N = np.minimum(enter_N * np.float32(scale), np.float32(1))
-    if preferred_N is None:
+    if more_N is None:
         return enter_N
-    raised_N = enter_N * np.exp(preferred_N)
+    raised_N = enter_N * np.exp(more_N)
     sure_N: Floats = raised_N / (1 - enter_N + raised_N)
     return sure_N
 
@@ -334,8 +374,11 @@ def _lowered(enter_N: Floats, costs_N: Floats) -> Floats:
     return lowered_N
 
 
-def _lost(offer: _Offer, place: int, unit: np.float32) -> dict[str, float]:
-    """The term of a room that the viewer is not interested in; none where it lost nothing."""
-    if offer.costs_N is None or not offer.costs_N[place]:
-        return {}
-    return {"not_interested": float(-offer.costs_N[place] * unit)}
+def _changed(offer: _Offer, place: int, unit: np.float32) -> dict[str, float]:
+    """The terms of a room that the viewer is not interested in, and that a steer pulls; none where nothing changed."""
+    terms: dict[str, float] = {}
+    if offer.costs_N is not None and offer.costs_N[place]:
+        terms["not_interested"] = float(-offer.costs_N[place] * unit)
+    if offer.gains_N is not None:
+        terms["steer"] = float(offer.gains_N[place] * unit)
+    return terms

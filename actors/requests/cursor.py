@@ -33,7 +33,7 @@ Cursor = Annotated[
 
 
 def question_of(viewer: str, filters: Filters) -> bytes:
-    """A digest of who asks for which rooms: what must not change from page to page."""
+    """A digest of who asks for which rooms: what must not change from page to page. viewer: or a text searched for."""
     return _digest(msgspec.msgpack.encode((viewer, filters)))
 
 
@@ -56,7 +56,7 @@ def read(cursor: str, question: bytes) -> bytes:
     if not content.startswith(VERSION):
         raise _wrong("is of another release")
     if content[len(VERSION) : len(VERSION) + SUM_BYTES] != question:
-        raise _wrong("belongs to another viewer, or to other filters")
+        raise _wrong("belongs to another viewer or text, or to other filters")
     return hashes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple
@@ -78,6 +78,7 @@ class RoomTable:
         self._index_dimension = config.index_dimension
         self._slots = index.slots
         self._journals: list[set[int]] = []
+        self.on_gone: list[Callable[[RoomSnapshot], None]] = []  # called for each room that is live no longer
         self.failures: CircuitBreaker | None = None  # notes failures of the version in force; None: they are raised
         self.basis_version = 0  # a change makes older viewer vectors meaningless
         self.dimension = 0  # of the content vectors; 0 before the first
@@ -164,6 +165,10 @@ class RoomTable:
             return ModelEmbeddings(model, LiveIndex(config, self._slots, coarse=config.coarse and model.ranks))
         return ContentEmbeddings(LiveIndex(config, self._slots), self._index_dimension, self._first.projection)
 
+    def empty_index(self) -> LiveIndex:
+        """An index of all slots in which no room has a vector yet."""
+        return LiveIndex(self.index.config, self._slots)
+
     def content(self, states: Sequence[RoomState]) -> NDArray[np.float32]:
         """The content vector of each state, float32 [N, D]; NaN rows where there is none."""
         if not self.dimension:
@@ -225,6 +230,8 @@ class RoomTable:
         for journal in self._journals:
             journal.add(snapshot.slot)
         self._slots.release(snapshot.slot)
+        for call in self.on_gone:
+            call(snapshot)
 
     def _enter(self, state: RoomState, now_ms: int) -> int | None:
         held = self.snapshots.get(state.room)

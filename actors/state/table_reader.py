@@ -57,6 +57,7 @@ class Tables:
         self._gone: OrderedDict[ViewerId, int] = OrderedDict()  # viewers forgotten lately, and when
         # called under the lock for each viewer who is forgotten; whether because they were erased, or only silent
         self.on_forgotten: list[Callable[[ViewerId, bool], None]] = []
+        self.on_profile: list[Callable[[ViewerId], None]] = []  # called under the lock for each new profile
         self.wanted: ModelVersion | None = None  # the version that the log announces as live; None for v0
         self.candidate: ModelVersion | None = None  # the newest version that waits to go live
         self.versions: Sequence[CatalogEntry] = self._announced.versions()  # all that the log announces, newest first
@@ -180,6 +181,8 @@ class Tables:
                     self._forget_viewer(viewer, was_erased=True)
                 else:
                     evicted += self.viewers.put(viewer, record.value)
+                    for call in self.on_profile:
+                        call(viewer)
         if evicted:
             self._metrics.count("profiles_evicted_total", evicted)
 

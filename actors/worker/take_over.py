@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from streaming.errors import Unreadable
 from streaming.log.log import LiveMember, Log, Partition
-from streaming.log.restore import ReadAhead
+from streaming.log.restore import AnyReadAhead
 
 LOGGER = logging.getLogger(__name__)
 
 
-def reads_ahead(ahead: ReadAhead, log: Log, topic: str, other: LiveMember) -> bool:
+def reads_ahead(ahead: AnyReadAhead[Any], log: Log, topic: str, other: LiveMember) -> bool:
     """Reads the states of the partitions that another process has; whether all of them can be read.
 
     topic: where the states are published. Blocks. Raises LogUnavailable.

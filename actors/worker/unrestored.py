@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from streaming.clock import Clock
 from streaming.errors import LogUnavailable, Unreadable
 from streaming.log.log import Log, Partition
-from streaming.log.restore import last_states
+from streaming.log.restore import states_of
 from streaming.troubles import Trouble
 
 FIRST_RETRY_MS = 1_000  # most are held by the open transaction of a process that is gone, which ends in seconds
@@ -55,7 +55,7 @@ class Unrestored:
         now_ms = self._clock.now_ms()
         for index in [index for index, at_ms in self._due_ms.items() if at_ms <= now_ms]:
             try:
-                last_states(log, Partition(topic, index))
+                states_of(log, Partition(topic, index), lambda _: False)  # only whether it can be read
             except Unreadable as err:
                 self.add(index, err.trouble)
             else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import keyword
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -141,6 +142,11 @@ class Command(Shown, TyperCommand):
             yield word
 
 
+def module_name(command: str) -> str:
+    """The name of a command's module: `import` cannot be one in Python."""
+    return f"{command}_" if keyword.iskeyword(command) else command.replace("-", "_")
+
+
 class CommandGroup(Shown, TyperGroup):
     """A group of all commands, by name and summary; only the module of the command that runs is imported."""
 
@@ -164,7 +170,7 @@ class CommandGroup(Shown, TyperGroup):
             if ctx.resilient_parsing:
                 return None, None, rest
             ctx.fail(f"argument COMMAND: {_no_choice(name, self.summaries)}")
-        module = importlib.import_module(f"deploy.commands.{name.replace('-', '_')}")
+        module = importlib.import_module(f"deploy.commands.{module_name(name)}")
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         app.command(name, cls=Command, epilog=module.EPILOG)(module.run)
         command = as_read_here(app)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Annotated
 
+import msgspec
 import typer
 
 from deploy.config.key import masked_value
@@ -40,7 +41,9 @@ def run(
 def as_json(loaded: Loaded) -> str:
     """The settings as one JSON object: value and origin by dotted key. Secrets are masked."""
     return json.dumps(
-        {name: {"value": value, "from": loaded.origin(name)} for name, value in _values(loaded)}, indent=2, default=str
+        {name: {"value": value, "from": loaded.origin(name)} for name, value in _values(loaded)},
+        indent=2,
+        default=_plain,
     )
 
 
@@ -57,6 +60,10 @@ def as_toml(loaded: Loaded) -> str:
         setting = f"# {key} is not set" if value is None else f"{key} = {literal(value, quoted)}"
         lines.append(f"{setting:<48}  # {one_line(loaded.origin(name))}")
     return "\n".join(lines)
+
+
+def _plain(value: object) -> object:
+    return msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else str(value)
 
 
 def _values(loaded: Loaded) -> Iterator[tuple[str, object]]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import typer
 from msgspec import UNSET
 
-from actors.recommend.schema import Answer, Item, Query
-from actors.requests.context import Context
-from actors.requests.filters import Filters, Mature
 from deploy.commands.command_line import settings_of
 from deploy.http.client import Client
 from deploy.terminal.columns import Column, table
 from deploy.terminal.console import console, one_line, say_json
-from streaming.errors import RequestError
+from tidecast_client import Answer, Context, Filters, Item
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -45,7 +44,7 @@ COLUMNS = (
     Column("category", rank=1, least=10),
     Column("why", least=20),
 )
-MATURE: dict[str | None, Mature] = {"none": False, "only": True, "any": "any"}
+MATURE: dict[str | None, bool | Literal["any"]] = {"none": False, "only": True, "any": "any"}
 
 
 def run(
@@ -90,33 +89,31 @@ def run(
 
     http = settings_of(context).http
     client = Client(http.url, token=http.token)
-    try:
-        filters = Filters(
-            language=language,
-            category=category,
-            mature=MATURE.get(mature),
-            tags=tuple(tag or ()),
-            tags_match=tags_match,
-            min_audience=min_audience,
-            max_audience=max_audience,
-            min_age_s=min_age,
-            max_age_s=max_age,
-            max_receipt_age_ms=max_receipt_age,
-        )
-    except ValueError as err:
-        raise RequestError(str(err), field="filters", allowed="bounds between which a room can be") from err
-    query = Query(
-        viewer=viewer,
+    filters = Filters(
+        language=language,
+        category=category,
+        mature=MATURE.get(mature),
+        tags=tag or (),
+        tags_match=tags_match,
+        min_audience=min_audience,
+        max_audience=max_audience,
+        min_age_s=min_age,
+        max_age_s=max_age,
+        max_receipt_age_ms=max_receipt_age,
+    )
+    ask = partial(
+        client.recommend,
+        viewer,
         limit=limit,
-        exclude=exclude or [],
-        exclude_streamers=tuple(exclude_streamer or ()),
+        exclude=exclude or (),
+        exclude_streamers=exclude_streamer or (),
         filters=filters,
-        context=Context(recent=tuple(recent or ()), language=prefer_language) if recent or prefer_language else None,
+        context=Context(recent=recent or (), language=prefer_language) if recent or prefer_language else None,
         explain=explain,
     )
     if watch:
-        return _watch(client, query, as_json=json)
-    answer = client.recommend(query)
+        return _watch(ask, as_json=json)
+    answer = ask()
     if json:
         say_json(msgspec.to_builtins(answer))
     else:
@@ -125,19 +122,19 @@ def run(
     return 0
 
 
-def _watch(client: Client, query: Query, *, as_json: bool) -> int:
+def _watch(ask: Callable[[], Answer], *, as_json: bool) -> int:
     from rich.live import Live  # noqa: PLC0415  rich is slow to import, and `--help` needs none of it
 
     try:
         if as_json:
             while True:
-                say_json(msgspec.to_builtins(client.recommend(query)), flush=True)
+                say_json(msgspec.to_builtins(ask()), flush=True)
                 time.sleep(WATCH_EVERY_S)
         out = console()
-        with Live(picture(client.recommend(query), out.width), console=out, auto_refresh=False) as live:
+        with Live(picture(ask(), out.width), console=out, auto_refresh=False) as live:
             while True:
                 time.sleep(WATCH_EVERY_S)
-                live.update(picture(client.recommend(query), out.width), refresh=True)
+                live.update(picture(ask(), out.width), refresh=True)
     except KeyboardInterrupt:
         return 0
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 import typer
 
-from actors.recommend.schema import Room
 from deploy.commands.command_line import settings_of
 from deploy.http.client import Client
 from deploy.terminal.columns import Column, table
 from deploy.terminal.console import console, say_json
+from tidecast_client import Room
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-MATURE = {"none": "false", "only": "true", "any": "any"}
+MATURE: dict[str, bool | Literal["any"]] = {"none": False, "only": True, "any": "any"}
 EPILOG = """\
 examples:
   tidecast rooms                        live rooms, largest audience first
@@ -50,11 +50,9 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="one JSON array instead of a table")] = False,
 ) -> int:
     """Asks the running system for the rooms that are live now, largest audience first."""
-    asked = {"limit": limit, "language": language, "category": category, "mature": MATURE[mature]}
     http = settings_of(context).http
-    rooms = Client(http.url, token=http.token).rooms(
-        **{name: value for name, value in asked.items() if value is not None}
-    )
+    with Client(http.url, token=http.token) as client:
+        rooms = client.rooms(limit=limit, language=language, category=category, mature=MATURE[mature])
     if json:
         say_json(msgspec.to_builtins(rooms))
     else:

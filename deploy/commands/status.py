@@ -12,9 +12,10 @@ import typer
 from deploy.commands.command_line import settings_of
 from deploy.http.client import Client, NotUp
 from deploy.http.prometheus_text import Exposition, parse
-from deploy.http.status import Post, Readiness, SystemStatus, troubles_of
+from deploy.http.status import Post, SystemStatus, troubles_of
 from deploy.terminal.columns import Column, table
 from deploy.terminal.console import console, one_line, say, say_json
+from tidecast_client import Readiness
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -12,7 +12,7 @@ from msgspec import Meta
 from deploy.config.proxy_limits import ProxyLimits
 from streaming.errors import ConfigError
 from streaming.masked_uri import masked_uri
-from streaming.section import Count, Port, PortOrZero, Positive, Section
+from streaming.section import Count, CountOrZero, Port, PortOrZero, Positive, Section
 
 HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?|")  # a name, IPv4, IPv6, or "" for all of them
 
@@ -34,6 +34,7 @@ class HttpConfig(Section):
     # of which JSON may write with 12 bytes (\\ud83d\\ude02)
     max_body_bytes: Annotated[int, Meta(ge=1_024)] = 2_097_152
     request_timeout_s: Positive = 10.0  # for a request to arrive whole, head and body; then it is answered 408
+    slow_request_ms: CountOrZero = 1_000  # from so long on, a request is logged with its id; 0: none is
     max_connections: Annotated[int, Meta(ge=100)] = 16_384  # at once; fewer where the system allows fewer open files
     max_connections_per_source: Count = 8_192  # per address; behind a proxy of yours all come from one
     ready_contact_s: Positive = 10.0  # after so long without word from Kafka, /readyz reports it; answers go on

@@ -20,6 +20,7 @@ from actors.settings import (
     ProfileWorkerConfig,
     RecommendConfig,
     RoomWorkerConfig,
+    SearchConfig,
     TablesConfig,
 )
 from deploy.config.console_settings import ConsoleConfig
@@ -29,6 +30,7 @@ from deploy.config.kubernetes_settings import KubernetesConfig
 from deploy.config.line_numbers import key_lines
 from deploy.config.ray_settings import RayConfig
 from deploy.config.scaling_settings import ScalingConfig
+from deploy.config.stream_settings import StreamConfig
 from streaming.archive.config import ArchiveConfig
 from streaming.errors import ConfigError
 from streaming.kafka_config import KafkaConfig, LogConfig
@@ -36,6 +38,7 @@ from streaming.local_kafka import LocalKafkaConfig
 from streaming.log.topics import TopicsConfig
 from streaming.room.window_config import WindowConfig
 from streaming.viewer.profile_config import ProfileConfig
+from training.experiments import ExperimentsConfig
 from training.settings import EncoderConfig, RegistryConfig, TrainingConfig
 
 DEFAULT_FILE = Path("tidecast.toml")
@@ -64,11 +67,14 @@ class Settings:
     index: IndexConfig = field(default_factory=IndexConfig)
     tables: TablesConfig = field(default_factory=TablesConfig)
     recommend: RecommendConfig = field(default_factory=RecommendConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
     intake: IntakeConfig = field(default_factory=IntakeConfig)
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    experiments: ExperimentsConfig = field(default_factory=ExperimentsConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
+    stream: StreamConfig = field(default_factory=StreamConfig)
     console: ConsoleConfig = field(default_factory=ConsoleConfig)
     ray: RayConfig = field(default_factory=RayConfig)
     scaling: ScalingConfig = field(default_factory=ScalingConfig)

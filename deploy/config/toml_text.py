@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from deploy.config.key import is_secret
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ def literal(value: object, quote: Callable[[str], str] = quoted) -> str:
         return quote(str(value))
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{quote(str(key))} = {literal(item, quote)}" for key, item in value.items()) + "}"
+    if isinstance(value, msgspec.Struct):
+        return literal(msgspec.to_builtins(value), quote)
     if isinstance(value, tuple | list | frozenset):
         return "[" + ", ".join(literal(item, quote) for item in value) + "]"
     raise TypeError(f"a configuration value of type {type(value).__name__} has no TOML form")

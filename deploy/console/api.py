@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from actors.answers.schema import RoomMap, SeenViewer
-from actors.recommend.schema import MAX_LIMIT, Answer, Item, Query, Room
-from deploy.http.client import Client, NoAccess
+from actors.recommend.schema import MAX_LIMIT
+from deploy.http.client import AsyncClient, NoAccess
 from deploy.http.prometheus_text import Exposition, parse
-from deploy.http.routes.models import ListedVersions, Promoted, RolledBack
-from deploy.http.status import Readiness, SystemStatus
+from deploy.http.status import SystemStatus
 from streaming.errors import RequestError
 from streaming.events import ChatMessage, ViewerEvent
+from tidecast_client import (
+    Answer,
+    Call,
+    Item,
+    ListedVersions,
+    Promoted,
+    Query,
+    Readiness,
+    RolledBack,
+    Room,
+    RoomMap,
+    SeenViewer,
+    Verdicts,
+)
 
-T = TypeVar("T")
-
-THREADS = 4  # requests at once: the poller's, and those of people who click
 TIMEOUT_S = 3.0
 CHAT_PATH = "/v1/chat"
 EVENTS_PATH = "/v1/viewer-events"
@@ -34,102 +40,92 @@ NO_CHAT = f"it has no POST {CHAT_PATH}"
 
 
 class Api:
-    """Tidecast's HTTP API. Its methods wait without blocking the loop; each raises NotUp, as Client does."""
+    """Tidecast's HTTP API. Its methods wait without blocking the loop; each raises NotUp, as AsyncClient does."""
 
     def __init__(self, url: str, admin_url: str = "", token: str = "") -> None:
         """url: of the answers. admin_url: of metrics and state; "": the port after that of url. token: an API key."""
-        self._token = token
-        self.url = url.rstrip("/")
-        self.admin_url = (admin_url or Client(url).admin_url).rstrip("/")
-        self._threads = ThreadPoolExecutor(THREADS, "api")
-        self._own = threading.local()
+        self._client = AsyncClient(url, TIMEOUT_S, admin_url=admin_url, token=token)
+        self.url = self._client.url
+        self.admin_url = self._client.admin_url
 
     async def rooms(self) -> list[Room]:
         """Live rooms, largest audience first, mature ones too: as many as the API gives at once."""
-        return await self._ask(lambda client: client.rooms(limit=MAX_LIMIT, mature="any"))
+        return await self._client.rooms(limit=MAX_LIMIT, mature="any")
 
     async def room_map(self, axes: str) -> RoomMap:
         """The largest live rooms by content, mature ones too. axes: of the map before, "" for none."""
-        return await self._ask(lambda client: client.room_map(limit=MAPPED, mature="any", axes=axes))
+        return await self._client.map_rooms(limit=MAPPED, mature="any", axes=axes)
 
     async def room(self, room: str) -> Room:
         """One live room. Raises UnknownRoom."""
-        return await self._ask(lambda client: client.room(room))
+        return await self._client.room(room)
 
     async def similar(self, room: str, limit: int) -> list[Item]:
         """Live rooms like a live room. Raises UnknownRoom."""
-        return await self._ask(lambda client: client.similar(room, limit))
+        return await self._client.similar_rooms(room, limit=limit)
 
     async def recommend(self, query: Query) -> Answer:
         """What a viewer would be shown. Raises RequestError."""
-        return await self._ask(lambda client: client.recommend(query))
+        return await self._client.ask(Call("POST", "/v1/recommend", Answer, body=msgspec.json.encode(query)))
 
     async def viewers(self) -> list[str]:
         """Some viewers whom the system knows, the latest first. Raises NoAccess: the key has no scope admin."""
-        return await self._ask(lambda client: client.viewers(NAMED).viewers)
+        return (await self._client.viewers(limit=NAMED)).viewers
 
     async def viewer(self, viewer: str) -> SeenViewer:
         """A viewer as the platform sees them. Raises UnknownViewer."""
-        return await self._ask(lambda client: client.viewer(viewer))
+        return await self._client.viewer(viewer)
 
     async def readiness(self) -> Readiness:
         """Whether a replica's answers are good."""
-        return await self._ask(lambda client: client.readiness())
+        return await self._client.readiness()
 
     async def versions(self) -> ListedVersions:
         """Every version of the models. Raises NoAccess."""
-        return await self._ask(lambda client: client.versions())
+        return await self._client.models()
 
     async def promote(self, version: str) -> Promoted:
         """Puts a version live. Raises NoAccess, RequestError."""
-        return await self._ask(lambda client: client.promote(version))
+        return await self._client.promote_model(version)
 
     async def rollback(self) -> RolledBack:
         """Puts live what was live before. Raises NoAccess, RequestError."""
-        return await self._ask(lambda client: client.rollback())
+        return await self._client.rollback_model()
 
     async def status(self) -> SystemStatus:
         """The state of every process."""
-        return await self._ask(lambda client: client.status())
+        return await self._client.status()
 
     async def metrics(self) -> Exposition:
         """The metrics of the node that is asked. Raises NotMetrics."""
-        return await self._ask(lambda client: parse(client.metrics()))
+        return parse(await self._client.metrics())
 
     async def write_chat(self, message: ChatMessage) -> None:
         """Writes a chat message. Raises RequestError: it was refused, and why."""
-        await self._ask(lambda client: client.write_chat([message]))
+        await self._write(CHAT_PATH, message)
 
     async def write_viewer_event(self, event: ViewerEvent) -> None:
         """Writes what a viewer did. Raises RequestError: it was refused, and why."""
-        await self._ask(lambda client: client.write_viewer_events([event]))
+        await self._write(EVENTS_PATH, event)
 
     async def chat_refusal(self) -> str:
         """Why this installation takes no chat over HTTP; "" where it does. It is asked by writing nothing."""
+        if CHAT_PATH not in await self._client.paths():
+            return NO_CHAT
+        try:
+            await self._client.ask(Call("POST", CHAT_PATH, Verdicts, body=b"[]"))
+        except (RequestError, NoAccess) as err:  # the console's key may not write
+            return str(err)
+        return ""
 
-        def ask(client: Client) -> str:
-            if CHAT_PATH not in client.paths():
-                return NO_CHAT
-            try:
-                client.write_chat([])
-            except (RequestError, NoAccess) as err:  # the console's key may not write
-                return str(err)
-            return ""
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.aclose()
 
-        return await self._ask(ask)
-
-    def close(self) -> None:
-        """Takes no further requests. Those under way end by themselves, in TIMEOUT_S at most."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _ask(self, call: Callable[[Client], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: call(self._client()))
-
-    def _client(self) -> Client:
-        """This thread's client: a connection is for one thread."""
-        if (client := getattr(self._own, "client", None)) is None:
-            client = self._own.client = Client(self.url, TIMEOUT_S, admin_url=self.admin_url, token=self._token)
-        return client
+    async def _write(self, path: str, record: ChatMessage | ViewerEvent) -> None:
+        (verdict,) = (await self._client.write(path, [record])).verdicts
+        if verdict.problem:
+            raise RequestError(verdict.problem.detail, field=verdict.problem.field, allowed=verdict.problem.allowed)
 
 
 def as_curl(url: str, body: Any = None) -> str:

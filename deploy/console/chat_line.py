@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from actors.recommend.schema import Answer, Query
 from deploy.console.api import Api
 from deploy.console.list_moves import Place, places, reordered
 from streaming.clock import Clock
 from streaming.errors import TidecastError, UnknownRoom
 from streaming.events import ChatMessage
+from tidecast_client import Answer, Query
 
 LOOK_EVERY_S = 0.05
 GIVE_UP_S = 60.0  # no text waits for longer than 30 s while the encoder has capacity

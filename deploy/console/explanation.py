@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from msgspec import UNSET
 
-from actors.recommend.schema import Item, Receipt
+from tidecast_client import Item, Receipt
 
 SAME = 1e-3  # answers round: terms whose sum is this near to the score are what the score is the sum of
 LONGEST_MS = 120_000  # a time line that is longer shows nothing of its short parts

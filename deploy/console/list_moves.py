@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from actors.recommend.schema import Item
+from tidecast_client import Item
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
 
-from actors.answers.schema import MapPoint, RoomMap
 from deploy.console.map_trails import Trail
 from deploy.console.shown_text import NAME, shown
+from tidecast_client import MapPoint, RoomMap
 
 Kind = Literal["category", "language", "code"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import hypot
 from types import MappingProxyType
 
-from actors.answers.schema import RoomMap
+from tidecast_client import RoomMap
 
 KEPT_S = 90.0  # after it has left a place, a room's trail forgets it
 STEP = 0.01  # of the map's unit: a smaller move adds no place

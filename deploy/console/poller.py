@@ -14,17 +14,15 @@ from typing import Any, Protocol
 
 import msgspec
 
-from actors.answers.schema import RoomMap
-from actors.recommend.schema import Answer, Query, Room
 from deploy.console.api import Api
 from deploy.console.history import CHAT_TOP, DRIFT_TOP, RoomLines, SystemFigures
 from deploy.console.map_trails import MapTrails
 from deploy.http.client import NoAccess
 from deploy.http.prometheus_text import Exposition
-from deploy.http.routes.models import ListedVersions
-from deploy.http.status import Readiness, SystemStatus
+from deploy.http.status import SystemStatus
 from streaming.clock import Clock
 from streaming.errors import TidecastError, UnknownRoom
+from tidecast_client import Answer, ListedVersions, Query, Readiness, Room, RoomMap
 
 LOGGER = logging.getLogger(__name__)
 

@@ -106,7 +106,7 @@ def build(shared: Shared, started: Callable[[], None]) -> None:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        shared.api.close()
+        await shared.api.close()
 
     app.on_startup(start)
     app.on_shutdown(stop)

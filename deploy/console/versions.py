@@ -7,8 +7,8 @@ from typing import Any
 
 from deploy.console.health import Reading, Tone
 from deploy.console.shown_text import NAME, shown
-from deploy.http.routes.models import ListedVersions
 from deploy.http.status import SystemStatus
+from tidecast_client import ListedVersions
 
 SHOWN_METRICS = 4
 TONES: dict[str, Tone] = {"live": "good", "candidate": "warn"}

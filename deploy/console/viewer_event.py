@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from actors.recommend.schema import Answer, Query
 from deploy.console.api import Api
 from deploy.console.chat_line import Moved, moves
 from deploy.console.list_moves import places
 from streaming.clock import Clock
 from streaming.errors import TidecastError, UnknownRoom, UnknownViewer
 from streaming.events import Action, ViewerEvent
+from tidecast_client import Answer, Query
 
 ACTIONS: Sequence[Action] = [one for one in get_args(Action) if one != "chat"]  # a line is written on Live
 LOOK_EVERY_S = 0.05

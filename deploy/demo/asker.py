@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from actors.recommend.schema import Answer, Query
 from deploy.demo.promises import Promises
 from deploy.http.client import Client
 from streaming.clock import Clock
 from streaming.errors import TidecastError
+from tidecast_client import Answer
 
 ASKED_VIEWERS = 100  # the most active ones, and now and then a cold-start viewer
 STRANGER = "nobody-knows-me"
@@ -42,7 +42,7 @@ class Asker:
         """Asks once and has the answer checked; None where the request failed, which is noted."""
         began_ms = self._clock.now_ms()
         try:
-            answer = self._client.recommend(Query(viewer=viewer, limit=limit))
+            answer = self._client.recommend(viewer, limit=limit)
         except TidecastError as err:
             self._promises.check_error(str(err))
             return None

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-from actors.recommend.schema import Answer
 from deploy.config.settings import Settings
 from deploy.demo.asker import Asker
 from deploy.demo.console_page import ConsolePage
 from deploy.demo.control import DemoControl
 from deploy.demo.feed import Feed
+from deploy.demo.guest_pages import GuestPages
 from deploy.demo.platform_view import PlatformView
 from deploy.demo.promises import Promises, Verdict
 from deploy.demo.screen import Show
@@ -30,6 +30,7 @@ from streaming.clock import Clock
 from streaming.errors import TidecastError
 from streaming.local_kafka import LocalKafka
 from streaming.patience import Patience, free_cores
+from tidecast_client import Answer
 
 LOOK_EVERY_S = 1.0
 ASK_EVERY_S = 0.05  # 20 checked answers a second beside those that are shown
@@ -231,7 +232,8 @@ class Demo:
             for made in ("archive", "models", "training"):  # of that Kafka
                 shutil.rmtree(self._folder / made, ignore_errors=True)
         self._stack.enter_context(system)
-        view = self._view = PlatformView(KafkaLog(system.settings.kafka, system.settings.topics.prefix))
+        log = KafkaLog(system.settings.kafka, system.settings.topics.prefix)
+        view = self._view = PlatformView(log)
         self._run("platform-view", view.run)
         overrides = {
             "TIDECAST_KAFKA__BOOTSTRAP_SERVERS": system.settings.kafka.bootstrap_servers,
@@ -250,6 +252,10 @@ class Demo:
         self._shown = Asker(Client(url, token=token), promises, view.active, self._clock)
         asker = Asker(Client(url, token=token), promises, view.active, self._clock)
         self._run("asker", lambda stop: asker.run(stop, ASK_EVERY_S, ITEMS))
+        guests = GuestPages(
+            Asker(Client(url, token=token), promises, view.active, self._clock), log.sink(), self._clock, ITEMS
+        )
+        self._run("guests", guests.run)
 
     def _ended_at_ms(self, room: str) -> int | None:
         return self._view.ended_at_ms(room)
@@ -309,6 +315,7 @@ def for_demo(settings: Settings, folder: Path) -> Settings:
         settings,
         archive=replace(settings.archive, uri=str((folder / "archive").absolute()), flush_s=ARCHIVED_S),
         encoder=replace(settings.encoder, measure_s=settings.encoder.measure_s or MEASURE_S),
+        recommend=replace(settings.recommend, impressions=1.0),  # few are asked for, and a report wants all
         registry=replace(settings.registry, uri=str((folder / "models").absolute())),
         training=replace(
             settings.training,

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from actors.recommend.schema import Answer
 from deploy.http.prometheus_text import Exposition
 from deploy.http.status import SystemStatus
+from tidecast_client import Answer
 
 # An end is applied a few tenths of a second after the broker has it. If a room is shown 3 s after that, the cause is no
 # slow message any more: a worker or a replica does not do its work.

@@ -13,10 +13,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from actors.recommend.schema import Answer
 from deploy.demo.snapshot import Picture, Trend
 from deploy.terminal.columns import Column, table
 from deploy.terminal.console import one_line, say
+from tidecast_client import Answer
 
 LINE_EVERY_S = 5.0
 HINT = "Ctrl-C stops"

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from actors.recommend.schema import Answer, Room
 from deploy.http.prometheus_text import Exposition
+from tidecast_client import Answer, Room
 
 TREND_S = 10.0  # a room's chat is compared with so long ago, and rates are means over this time
 PRODUCED = ("rooms", "chat", "viewer-events")

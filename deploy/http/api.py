@@ -26,7 +26,9 @@ from deploy.http.access import Access
 from deploy.http.body import CLOSE, Bodies
 from deploy.http.cors import Cors
 from deploy.http.problem import CONTENT_TYPE, Problem, RefusedError, problem
-from deploy.http.route import Request, Response, Route
+from deploy.http.request_id import HEADER, IdOfRequest
+from deploy.http.route import Request, Response, Route, Streamed, Write
+from deploy.http.slow_requests import SlowRequests
 from streaming.errors import RequestError, UnknownRoom, UnknownViewer
 from streaming.metrics import Metrics
 
@@ -53,12 +55,14 @@ class Api:
         has_read: Callable[[], bool] = lambda: True,
         *,
         request_timeout_s: float = 10.0,
+        slow_request_s: float = 0.0,
         access: Access | None = None,
         cors_origins: Sequence[str] = (),
     ) -> None:
         """has_read: whether the tables were read to their end once; half of them could serve an ended room.
 
-        request_timeout_s: for a body to arrive. access: checks callers; None: everybody may do everything.
+        request_timeout_s: for a body to arrive. slow_request_s: from so long on a request is logged; 0: none is.
+        access: checks callers; None: everybody may do everything.
         cors_origins: of web pages whose scripts may read answers.
         """
         self._access = access
@@ -66,6 +70,8 @@ class Api:
         self._metrics = metrics
         self._bodies = Bodies(max_body_bytes, request_timeout_s)
         self._has_read = has_read
+        self._ids = IdOfRequest()
+        self._slow = SlowRequests(slow_request_s)
         self._encode = msgspec.json.Encoder().encode
         self._direct = {(route.method, route.path): route for route in routes if route.direct}
         self._methods: dict[str, list[str]] = {}
@@ -84,6 +90,7 @@ class Api:
         if self._cors is not None:
             send = _with_headers(send, self._cors.headers(scope.get("headers", ())))
         started_s = time.perf_counter()
+        scope["request_id"] = self._ids.of(scope.get("headers", ()))
         route = self._direct.get((scope["method"], scope["path"]))
         if route is None:
             scope["started_s"] = started_s
@@ -91,7 +98,7 @@ class Api:
             await self._app(scope, receive, send)
             return
         response = await self._respond(route, scope, receive, {})
-        await _send(send, response)
+        await _send(send, response, scope["request_id"])
         self._count(route.path, response.status, started_s)
 
     def _routed(self, route: Route) -> HttpRoute:
@@ -113,8 +120,11 @@ class Api:
 
     def _sent(self, request: HttpRequest, response: Response, pattern: str) -> responses.Response:
         """Counts a response, and makes it one of Starlette's."""
+        if isinstance(response, Streamed):
+            self._count(pattern, response.status, request.scope["started_s"])
+            return _Bits(response, request.scope["request_id"])
         made = responses.Response(response.body, response.status, media_type=None)
-        made.raw_headers = _headers(response)
+        made.raw_headers = _headers(response, request.scope["request_id"])
         if request.method == "HEAD":
             made.body = b""
         self._count(pattern, response.status, request.scope["started_s"])
@@ -137,7 +147,7 @@ class Api:
         except UnknownViewer as err:
             return self._wrong(problem(HTTPStatus.NOT_FOUND, str(err), field="viewer", allowed="a viewer with events"))
         except Exception:
-            LOGGER.exception("%s %s failed", scope["method"], route.path)
+            LOGGER.exception("%s %s failed, request %s", scope["method"], route.path, scope["request_id"])
             detail = "something went wrong here; it is in the log of the replica"
             return self._wrong(problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
 
@@ -158,9 +168,14 @@ class Api:
         if route.operation.body is not None:
             types = [other.content_type for other in route.operation.other_bodies]
             self._bodies.check_headers(headers, route.operation.encodings, types)
-        request = Request(path, parameters, await self._bodies.read(receive), headers, key)
-        response = await asyncio.to_thread(route.handle, request) if route.blocking else route.handle(request)
-        return response if isinstance(response, Response) else await response
+        request_id = scope["request_id"]
+        request = Request(path, parameters, await self._bodies.read(receive), headers, key, request_id)
+        began_s = time.perf_counter()
+        try:
+            response = await asyncio.to_thread(route.handle, request) if route.blocking else route.handle(request)
+            return response if isinstance(response, Response) else await response
+        finally:
+            self._slow.note(route.method, route.path, request_id, time.perf_counter() - began_s)
 
     async def _refused(self, request: HttpRequest, error: Exception) -> responses.Response:
         """The response where Starlette has no route: for an unknown path or method, and for OPTIONS."""
@@ -188,6 +203,38 @@ class Api:
         return Response(self._encode(what), CONTENT_TYPE, what.status, headers)
 
 
+class _Bits(responses.Response):
+    """A response of Starlette's whose body comes bit by bit."""
+
+    def __init__(self, response: Streamed, request_id: str) -> None:
+        self._response, self._request_id = response, request_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = self._response
+        headers = _headers(response, self._request_id)
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        if scope["method"] != "HEAD":
+            left = asyncio.create_task(_until_left(receive, response.leave))
+            try:
+                await response.run(_writer(send))
+            finally:
+                left.cancel()
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _until_left(receive: Receive, leave: Callable[[], None]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    leave()
+
+
+def _writer(send: Send) -> Write:
+    async def write(body: bytes) -> None:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    return write
+
+
 def _parameters(scope: Scope) -> Mapping[str, str]:
     """The parameters of the query string. Raises RefusedError: one is there twice, or it is not UTF-8."""
     query = scope.get("query_string")
@@ -209,15 +256,14 @@ def _parameters(scope: Scope) -> Mapping[str, str]:
     return found
 
 
-def _headers(response: Response) -> list[tuple[bytes, bytes]]:
-    headers = list(response.headers)
+def _headers(response: Response, request_id: str) -> list[tuple[bytes, bytes]]:
+    headers = [*response.headers, (HEADER, request_id.encode())]
     if all(name != b"cache-control" for name, _ in headers):
         headers.append(NO_STORE)
     if response.status != HTTPStatus.NO_CONTENT:
-        headers += [
-            (b"content-type", response.content_type.encode()),
-            (b"content-length", str(len(response.body)).encode()),
-        ]
+        headers.append((b"content-type", response.content_type.encode()))
+        if not isinstance(response, Streamed):
+            headers.append((b"content-length", str(len(response.body)).encode()))
     return headers
 
 
@@ -232,6 +278,7 @@ def _with_headers(send: Send, added: tuple[tuple[bytes, bytes], ...]) -> Send:
     return sent
 
 
-async def _send(send: Send, response: Response) -> None:
-    await send({"type": "http.response.start", "status": response.status, "headers": _headers(response)})
+async def _send(send: Send, response: Response, request_id: str) -> None:
+    headers = _headers(response, request_id)
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})

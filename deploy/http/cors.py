@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 MAX_AGE_S = 600
-ALLOWED_HEADERS = b"authorization, content-type, content-encoding, idempotency-key, last-event-id, x-api-key"
+ALLOWED_HEADERS = (
+    b"authorization, content-type, content-encoding, idempotency-key, last-event-id, x-api-key, x-request-id"
+)
 EXPOSED_HEADERS = b"retry-after, x-request-id"
 ANY = "*"
 

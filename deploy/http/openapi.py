@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +20,12 @@ DESCRIPTION = (
 )
 
 
+REQUEST_ID = {
+    "X-Request-Id": {
+        "description": "the request's own X-Request-Id where it is valid, else one that nobody else has",
+        "schema": {"type": "string"},
+    }
+}
 PATH_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
 # what each parameter of a path is, with an example
 PATH_PARAMETERS = {
@@ -61,8 +67,9 @@ class TextBody:
 class Operation:
     """The input and output of a route. id: its unique operationId. parameters: a struct with the query's fields.
 
-    result: None for plain text. status: where all went well. errors: the statuses that a caller should be ready for.
-    outcomes: further statuses with bodies of their own. encodings: in which the body may be compressed.
+    result: None for text, of the type `media` and the schema `text`. status: where all went well. errors: the statuses
+    that a caller should be ready for. outcomes: further statuses with bodies of their own. encodings: in which the body
+    may be compressed.
     """
 
     id: str
@@ -78,6 +85,8 @@ class Operation:
     other_bodies: tuple[TextBody, ...] = ()
     encodings: tuple[str, ...] = ()
     status: HTTPStatus = HTTPStatus.OK
+    media: str = "text/plain"
+    text: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
 
 
 KEY = {"type": "http", "scheme": "bearer", "description": "a key of `tidecast keys create`"}
@@ -130,10 +139,11 @@ def _operation(
 ) -> dict[str, Any]:
     wrong = {PROBLEM_TYPE: {"schema": schema_of[problem]}}
     if operation.result is None:
-        right: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
+        right: dict[str, Any] = {operation.media: {"schema": operation.text}}
     else:
         right = {"application/json": {"schema": schema_of[str(operation.result)]}}
-    responses: dict[str, Any] = {str(operation.status.value): {"description": operation.summary, "content": right}}
+    of_right = {"description": operation.summary, "headers": REQUEST_ID, "content": right}
+    responses: dict[str, Any] = {str(operation.status.value): of_right}
     for status in sorted(operation.errors):
         responses[str(status.value)] = {"description": status.phrase, "content": wrong}
     for outcome in operation.outcomes:
@@ -154,8 +164,9 @@ def _operation(
         described_as = {"description": said, "schema": PATH_SCHEMA, "example": example}
         parameters.append({"name": name, "in": "path", "required": True, **described_as})
     if operation.parameters is not None:
-        fields = components[operation.parameters.__name__]["properties"]
-        parameters += [_parameter(name, schema) for name, schema in fields.items()]
+        described_by = components[operation.parameters.__name__]
+        needed = described_by.get("required", ())
+        parameters += [_parameter(name, of, name in needed) for name, of in described_by["properties"].items()]
     for header in operation.headers:
         said_of = {"description": header.description, "schema": header.schema, "example": header.example}
         parameters.append({"name": header.name, "in": "header", "required": False, **said_of})
@@ -178,7 +189,7 @@ def _body(operation: Operation, schema: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": content}
 
 
-def _parameter(name: str, field: Mapping[str, Any]) -> dict[str, Any]:
+def _parameter(name: str, field: Mapping[str, Any], required: bool) -> dict[str, Any]:
     """A field as a query parameter, without null: such a parameter is left out instead."""
     schema = dict(field)
     options = [option for option in schema.pop("anyOf", ()) if option != {"type": "null"}]
@@ -188,7 +199,7 @@ def _parameter(name: str, field: Mapping[str, Any]) -> dict[str, Any]:
         schema["anyOf"] = options
     if schema.get("default", ...) is None:
         del schema["default"]
-    described: dict[str, Any] = {"name": name, "in": "query", "required": False}
+    described: dict[str, Any] = {"name": name, "in": "query", "required": required}
     if "description" in schema:
         described["description"] = schema.pop("description")
     if examples := schema.pop("examples", None):

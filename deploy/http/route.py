@@ -12,6 +12,8 @@ from deploy.http.openapi import Operation
 JSON = "application/json"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 HTML = "text/html; charset=utf-8"
+EVENTS = "text/event-stream"
+Write = Callable[[bytes], Awaitable[None]]  # returns once there is room for more
 # the statuses that callers of most routes should be ready for, without and with a body
 GOT = (HTTPStatus.BAD_REQUEST, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 POSTED = (
@@ -26,7 +28,7 @@ POSTED = (
 class Request:
     """A request. path: the path's parameters by name, decoded. headers: as ASGI has them, names in lower case.
 
-    key: the name of the caller's key, "" where none is needed.
+    key: the name of the caller's key, "" where none is needed. id: of the request, and of its answer.
     """
 
     path: Mapping[str, str]
@@ -34,6 +36,7 @@ class Request:
     body: bytes
     headers: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
     key: str = ""
+    id: str = ""
 
     def header(self, name: str) -> str:
         """The value of a header, "" where it is not there. name: in lower case."""
@@ -49,6 +52,15 @@ class Response:
     content_type: str = JSON
     status: int = HTTPStatus.OK.value
     headers: tuple[tuple[bytes, bytes], ...] = ()  # beside those that every answer has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streamed(Response):
+    """A response whose body comes bit by bit: `run` writes it, and returns at its end. leave: the caller has left."""
+
+    run: Callable[[Write], Awaitable[None]]
+    leave: Callable[[], None]
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ from typing import Any
 
 import ray
 
-from deploy.k8s.installation import KEYS_FOLDER, Installation
+from deploy.k8s.installation import KEYS_FOLDER, METRICS_FOLDER, Installation
 from deploy.k8s.manifest import Manifest, manifest
 from deploy.k8s.pods import CONTAINER_SECURITY, RayPod, Size
 from deploy.k8s.serve_config import as_text, serve_config
 from deploy.serve.app import ENCODER_RESOURCE, SERVING_RESOURCE
+from deploy.serve.profile_lookup import PROFILES
 
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_VOLUME = "autoscaler-token"
@@ -113,7 +114,7 @@ def _serving(here: Installation) -> dict[str, Any]:
         kafka=SERVING_USERS,
         store=True,
         ports={"serve": http.port, "admin": http.admin},
-        extra=_keys(here),
+        extra={**_keys(here), **_profiles(here)},
         readiness=_answers(http.port),
         spread=config.serving_pods > 1,
         has_replicas=True,
@@ -132,6 +133,16 @@ def _serving(here: Installation) -> dict[str, Any]:
 def _keys(here: Installation) -> dict[str, Any]:
     """The volume of the API keys, where callers need some."""
     return {KEYS_FOLDER: {"secret": {"secretName": here.named("keys")}}} if here.settings.http.keys_file else {}
+
+
+def _profiles(here: Installation) -> dict[str, Any]:
+    """The volume of ProfileWorkers' files: a cache of the log, which goes with the pod."""
+    config, workers = here.settings.profile_worker, here.settings.ray.profile_workers
+    if config.folder or not config.disk_mb:
+        return {}
+    # all may be in one pod, each has files twice while another takes over, and some is for write-ahead logs
+    most_mb = 2 * here.settings.scaling.most("profile_workers", workers) * config.disk_mb + 1_024
+    return {f"{METRICS_FOLDER}/{PROFILES}": {"emptyDir": {"sizeLimit": f"{most_mb}Mi"}}}
 
 
 def _encoder(here: Installation) -> dict[str, Any]:

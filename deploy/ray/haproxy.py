@@ -56,6 +56,9 @@ SERVER = re.compile(r"^\s+server ", re.MULTILINE)
 KEPT = """    stick-table type integer size 100k expire 1h
     stick on req.hdr(idempotency-key),xxh32 if { req.hdr(idempotency-key) -m found }
 """
+# below it an answer goes on while somebody watches; its replica is silent for 15 s at most (stream.heartbeat_s)
+STREAMS = "/v1/stream/"
+SILENT_S = 30  # that such a replica may be, and any caller who does not acknowledge what is sent: he has gone unnoticed
 SECTION = re.compile(r"^(?=\S)", re.MULTILINE)
 
 
@@ -81,10 +84,11 @@ def _section(text: str, limits: ProxyLimits, folder: Path) -> str:
         # for the head; and for callers who were refused and do not close, with half a body still to come
         return f"{text}    timeout http-request {wait_ms}ms\n    timeout client-fin {wait_ms}ms\n{files}"
     if text.startswith(PUBLIC) and "track-sc0" not in text:
-        head, bind, rest = re.split(r"(^\s+bind .*\n)", text, maxsplit=1, flags=re.MULTILINE)
-        text = head + bind + _bounds(limits) + rest
+        head, bind, rest = re.split(r"(^\s+bind .*)\n", text, maxsplit=1, flags=re.MULTILINE)
+        text = f"{head}{bind} tcp-ut {SILENT_S}s\n{_bounds(limits)}{rest}"
     if text.startswith("backend") and SERVER.search(text) and "stick on" not in text:
-        text = text.rstrip("\n") + "\n" + KEPT
+        streams = f"    http-request set-timeout server {SILENT_S}s if {{ path_beg {STREAMS} }}\n"
+        text = text.rstrip("\n") + "\n" + KEPT + streams
     text = NO_PATH.sub(r"\1 \2", text)  # `OPTIONS *` has no path, and is for the application too
     text = NO_APPLICATION.sub(r"\g<1>503", text)
     return TEXT_ERROR.sub(r"\1 default-errorfiles", text)

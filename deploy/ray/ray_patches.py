@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ray.experimental import internal_kv
-from ray.serve._private import api, replica
+from ray.serve._private import api, http_util, replica
 from ray.serve.config import HTTPOptions, ProxyLocation
 
 NAMESPACE = b"tidecast"
@@ -46,6 +46,25 @@ def keep_on_loopback() -> None:
 
     narrowed.narrowed = True  # type: ignore[attr-defined]
     replica.add_port_to_grpc_server = narrowed
+
+
+def leave_request_ids() -> None:
+    """Makes this replica's HTTP server leave `X-Request-Id` to the application, which checks it and answers with it.
+
+    Serve would send back whatever a caller sent, beside the application's own. The server starts after the deployment's
+    constructor has run, from where this is called.
+    """
+    http_util.RequestIdMiddleware = _AsItIs
+
+
+class _AsItIs:
+    """An ASGI middleware that changes nothing."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._app(scope, receive, send)
 
 
 def start_serve(options: HTTPOptions, location: ProxyLocation) -> None:

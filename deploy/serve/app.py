@@ -1,7 +1,7 @@
 """The Serve application: its deployments and their options. Ray is applied here; the classes are plain.
 
 Recommender (ingress) × http.replicas     RoomWorker × ray.room_workers ──► Encoder × ray.encoders
-                                          ProfileWorker × ray.profile_workers
+  └─► ProfileWorker, Encoder              ProfileWorker × ray.profile_workers
                                           Archiver × 1, where archive.uri is set
                                           Trainer × 1, where training.every_s is set as well ──► Encoder
 """
@@ -72,9 +72,9 @@ def build(settings: Settings, placement: Placement) -> Application:
     ingress = serve.ingress()(RecommenderReplica)
     recommender = serve.deployment(ingress, name="Recommender", **common.ingress_options())
     local = placement.local
-    # the workers hang on the ingress so that they belong to the application; it calls only ProfileWorkers
+    # the workers hang on the ingress so that they belong to the application; it calls ProfileWorkers and Encoders
     encoders = encoder.bind(settings, local)
-    workers = [profiles.bind(settings, local), rooms.bind(settings, local, encoders)]
+    workers = [profiles.bind(settings, local), encoders, rooms.bind(settings, local, encoders)]
     if settings.archive.uri:
         settings = _in_folder(settings, Path.cwd())
         archiver = serve.deployment(ArchiverReplica, name="Archiver", **common.options("Archiver"))

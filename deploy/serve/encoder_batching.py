@@ -40,7 +40,8 @@ class _Waiting(NamedTuple):
 class Merger:
     """Merges submissions that came while the last batch was at the model into one batch. For one event loop.
 
-    Submissions that give way are encoded one at a time, and while others wait only every PATIENCE_S.
+    Submissions that give way are encoded one at a time, and while others wait only every PATIENCE_S. Those that go
+    first are in the next batch.
     """
 
     def __init__(self, encode: Callable[[Sequence[str]], Encoded], metrics: Metrics) -> None:
@@ -53,11 +54,18 @@ class Merger:
         self._batch = 0  # number of batches that went to the model
         self._at_model = False
 
-    async def submit(self, texts: Sequence[str], *, gives_way: bool = False) -> Encoded:
-        """The texts' vectors. gives_way: no live room waits for them. Raises what the encoder raises."""
+    async def submit(self, texts: Sequence[str], *, gives_way: bool = False, goes_first: bool = False) -> Encoded:
+        """The texts' vectors. gives_way: no live room waits for them. goes_first: a caller waits for them.
+
+        Raises what the encoder raises.
+        """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Encoded] = loop.create_future()
-        (self._giving_way if gives_way else self._waiting).append(_Waiting(texts, done, loop.time()))
+        waiting = _Waiting(texts, done, loop.time())
+        if goes_first:
+            self._waiting.insert(0, waiting)
+        else:
+            (self._giving_way if gives_way else self._waiting).append(waiting)
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._drain())
         return await done

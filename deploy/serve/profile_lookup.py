@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
+PROFILES = "profiles"  # folder of ProfileWorkers' files, beside a host's metrics
+
 Ask = Callable[[str, int], Awaitable[bytes | None]]
 
 

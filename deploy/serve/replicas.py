@@ -29,9 +29,13 @@ from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.models import model_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.status import MEASURED, Readiness, judge, troubles_of
+from deploy.http.streams.streams import Streams
+from deploy.ray.ray_patches import leave_request_ids
+from deploy.ray.server_tick import before_end
+from deploy.serve.asked_texts import AskedTexts
 from deploy.serve.encoder_batching import Merger, RemoteEncoder
 from deploy.serve.model_versions import ModelVersions
-from deploy.serve.profile_lookup import Lookup
+from deploy.serve.profile_lookup import PROFILES, Lookup
 from deploy.serve.replica import Replica
 from deploy.serve.scaling import WAITING, lag_by_partition
 from deploy.serve.worker_thread import WorkerDied
@@ -103,6 +107,7 @@ class ProfileWorkerReplica(Replica):
             profile=settings.profile,
             metrics=self.metrics,
             clock=self.clock,
+            folder=Path(settings.profile_worker.folder or self._folder / PROFILES),
         )
         self._profiles = worker
         self.run(worker.run, turn_counter, lambda: dataclasses.asdict(worker.status()))
@@ -152,6 +157,11 @@ class EncoderReplica(Replica):
         await asyncio.shield(asyncio.wrap_future(self._loading))
         return await self._merger.submit(texts)
 
+    async def encode_asked(self, texts: Sequence[str]) -> Encoded:
+        """Encodes texts for callers who wait for their answers, before those of rooms. Raises EncoderError."""
+        await asyncio.shield(asyncio.wrap_future(self._loading))
+        return await self._merger.submit(texts, goes_first=True)
+
     async def encode_later(self, texts: Sequence[str]) -> Encoded:
         """Encodes texts for the Trainer: no live room waits for these. Raises EncoderError."""
         await asyncio.shield(asyncio.wrap_future(self._loading))
@@ -192,7 +202,8 @@ class EncoderReplica(Replica):
 class RecommenderReplica(Replica):
     """The process of a Recommender: tables kept current by a thread, and HTTP in front.
 
-    A ProfileWorker is asked only for profiles that this replica has let go; the other handles are not used.
+    A ProfileWorker is asked only for profiles that this replica has let go, and the Encoder only for texts that callers
+    ask with; the other handles are not used.
     """
 
     name = "recommender"
@@ -202,6 +213,7 @@ class RecommenderReplica(Replica):
         settings: Settings,
         local: bool,
         profile_workers: DeploymentHandle,
+        encoders: DeploymentHandle,
         *others: DeploymentHandle,
     ) -> None:
         from actors.index.live_index import LiveIndex  # noqa: PLC0415
@@ -209,18 +221,29 @@ class RecommenderReplica(Replica):
         from actors.profiles.erasures import ErasureWriter  # noqa: PLC0415
         from actors.recommend.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
         from actors.recommend.recommender import Recommender  # noqa: PLC0415
+        from actors.requests.text_vectors import TextVectors  # noqa: PLC0415
         from actors.state.table_reader import TableReader, Tables  # noqa: PLC0415
         from actors.versions.swap import Swapper  # noqa: PLC0415
 
         super().__init__(settings, local)
+        leave_request_ids()
         self._access = access_of(settings, self.metrics)
         self._tables = Tables(settings.tables, LiveIndex(settings.index), self.metrics, self.clock)
         turn_counter = TurnCounter()
         self._reader = TableReader(self.open_log(turn_counter), self._tables, self.metrics)
         config = settings.recommend
         impressions = Impressions(config.impressions, config.impressions_waiting)
+        texts = TextVectors(settings.search, self.clock)
+        self._texts = AskedTexts(encoders.encode_asked.remote, texts, settings.search, self.metrics)
         self._recommender = Recommender(
-            self._tables, config, self.metrics, self.clock, impressions, profile=settings.profile
+            self._tables,
+            config,
+            self.metrics,
+            self.clock,
+            impressions,
+            profile=settings.profile,
+            texts=texts,
+            experiments=settings.experiments.running,
         )
         bulk = KafkaLog(self.settings.kafka.in_bulk(), settings.topics.prefix)
         self._writer = ImpressionWriter(bulk, impressions, self.metrics)
@@ -270,10 +293,14 @@ class RecommenderReplica(Replica):
     def __serve_build_asgi_app__(self) -> Api:
         from actors.answers.given_rooms import GivenRooms  # noqa: PLC0415  a process imports what it runs
         from actors.answers.room_map import RoomMaps  # noqa: PLC0415
+        from actors.answers.search import Search  # noqa: PLC0415
         from actors.answers.seen_viewers import SeenViewers  # noqa: PLC0415
         from actors.answers.trending import Trending  # noqa: PLC0415
+        from actors.streams.table_changes import TableChanges  # noqa: PLC0415
 
         http, access = self.settings.http, self._access
+        streams = Streams(self._recommender, TableChanges(self._tables), self.settings.stream, self.metrics)
+        before_end(streams.end)
         with_keys = access is not None and access.asks_for_keys
         behind = Behind(
             self._recommender,
@@ -281,12 +308,15 @@ class RecommenderReplica(Replica):
             Trending(self._recommender),
             SeenViewers(self._recommender),
             RoomMaps(self._recommender, self.clock),
+            Search(self._recommender, title_weight=self.settings.tables.title_weight),
+            self._texts,
             self._lookup,
             [
                 *intake_routes(self._intake, self.settings.intake, http.host, with_keys=with_keys),
                 *erasure_routes(self._erasures, local_only=is_loopback(http.host)),
                 *(model_routes(self._versions, local_only=is_loopback(http.host)) if http.guarded else []),
             ],
+            streams,
             names_viewers=http.guarded,
             local_only=is_loopback(http.host),
         )
@@ -296,6 +326,7 @@ class RecommenderReplica(Replica):
             self.metrics,
             lambda: self._reader.ready,
             request_timeout_s=http.request_timeout_s,
+            slow_request_s=http.slow_request_ms / 1_000,
             access=access,
             cors_origins=http.cors_origins,
         )

@@ -44,7 +44,7 @@ class _Named(msgspec.Struct):
 
 class _Impression(msgspec.Struct, array_like=True):
     v: int
-    request: str
+    request_id: str
     viewer: str
     rooms: msgspec.Raw
     scores: msgspec.Raw
@@ -70,6 +70,10 @@ class ErasedViewers:
     def version(self) -> tuple[int, int]:
         """Changes with each further erasure."""
         return len(self._newest), max((one.appended_ms for one in self._newest.values()), default=0)
+
+    def times(self) -> dict[str, int]:
+        """The event time of each viewer's newest erasure."""
+        return {viewer: one.at_ms for viewer, one in self._newest.items()}
 
     def cover(self, viewer: str, at_ms: int | None, appended_ms: int) -> bool:
         """Whether a viewer's record was erased. at_ms: its event time, where it has one."""

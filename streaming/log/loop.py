@@ -96,6 +96,7 @@ class Loop:
         self._claim = Claim(log, membership.group, clock)
         self.restarts = 0
         self._has_run = False
+        self.is_settled = False  # whether the last session ended with all that was published committed
         self._ending: Future[None] | None = None  # the last commit, until it is known to have completed
 
     def run(self, stop: threading.Event) -> None:
@@ -124,6 +125,11 @@ class Loop:
                 stop.wait(backoff_s)
                 backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
 
+    @property
+    def is_committed(self) -> bool:
+        """Whether all that was published is known to be committed. For the loop's thread."""
+        return self._ending is None
+
     def rename(self, member: str) -> None:
         """Gives this process another name in its group, for which it gives up its place under the present one.
 
@@ -141,6 +147,7 @@ class Loop:
 
     def _session(self, names: GroupMember, stop: threading.Event) -> None:
         self._claim.has(names.member)
+        self.is_settled = False
         # The sink first: opening it fences a predecessor, and aborts the transaction that it left open.
         self._ending = None
         self._seen_ms, self._seen_s = self._clock.now_ms(), self._clock.monotonic_s()
@@ -156,6 +163,7 @@ class Loop:
                 self._settle()
                 self._commit(source, sink, final=True)
                 self._settle()
+                self.is_settled = True
             finally:
                 self._claim.had(source.member_id())
                 if stop.is_set() or names is not self._membership:

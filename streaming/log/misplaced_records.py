@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from streaming.log.log import Log, Record, Sink
 from streaming.log.partitioner import GUESSED, partition_of
 from streaming.log.position_note import Once
-from streaming.log.restore import last_states
+from streaming.log.restore import states_of
 from streaming.log.topics import TOPICS
 from streaming.metrics import Metrics
 
@@ -139,6 +139,6 @@ def strays(log: Log, topic: str, index: int, partitions: int) -> Iterator[Stray]
     for partition, end in log.ends(others).items():
         if not end:
             continue
-        for key, value in last_states(log, partition).items():
-            if partition_of(key, partitions) == index:
-                yield Stray(partition.index, key, value)
+        found = states_of(log, partition, lambda key: partition_of(key, partitions) == index)
+        for key, value in found.items():
+            yield Stray(partition.index, key, value)

@@ -251,6 +251,14 @@ def _seconds(value: Any, mends: Mends) -> Any:
     return number
 
 
+def _whole(value: Any, mends: Mends) -> Any:
+    number = _number(value, mends)
+    if type(number) is float and number.is_integer():
+        mends.add("fraction")
+        return int(number)
+    return number
+
+
 def _action(value: Any, mends: Mends) -> Any:
     return _lower(value, get_args(Action), mends) if isinstance(value, str) else value
 
@@ -272,6 +280,7 @@ def _shown(value: Any) -> str:
 
 
 _MENDED: Final[Mapping[str, Callable[[Any, Mends], Any]]] = {
-    "room": _id, "streamer": _id, "viewer": _id, "id": _id, "text": _text, "title": _title, "category": _label,
-    "language": _language, "tags": _tags, "mature": _truth, "seconds": _seconds, "action": _action,
+    "room": _id, "streamer": _id, "viewer": _id, "id": _id, "request_id": _id, "position": _whole,
+    "text": _text, "title": _title, "category": _label, "language": _language, "tags": _tags,
+    "mature": _truth, "seconds": _seconds, "action": _action,
 }  # fmt: skip

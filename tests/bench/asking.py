@@ -25,11 +25,14 @@ from actors.recommend.recommender import Query, Recommender
 from actors.recommend.schema import RankQuery
 from actors.requests.context import Context
 from actors.requests.filters import Filters
+from actors.requests.text_vectors import TextVector
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
 from actors.state.table_reader import Tables
+from actors.streams.material_change import margin_of
 from deploy.http.route import Request, Response
 from deploy.http.routes.batch import MAX_QUERIES, batch_routes
 from streaming.clock import SystemClock
+from streaming.errors import EncoderAway
 from streaming.log.codec import encode
 from streaming.log.topics import ROOM_STATES, VIEWER_PROFILES
 from streaming.prometheus import PrometheusMetrics
@@ -70,6 +73,11 @@ def ways(recommender: Recommender, num_rooms: int) -> dict[str, Callable[[int], 
         cursor = recommender.recommend(Query(viewer=viewer, cursor="")).cursor
         return recommender.recommend_json(Query(viewer=viewer, cursor=cursor or None))  # type: ignore[arg-type]
 
+    def watched(turn: int) -> object:
+        """A look at a list of which nothing is news."""
+        query = Query(viewer=f"viewer-{turn % VIEWERS}")
+        return recommender.recommend_news(query, margin_of(query.limit), lambda _: False)
+
     return {
         "plain": recommended(),
         "language": recommended(filters=Filters(language="pt")),
@@ -84,6 +92,7 @@ def ways(recommender: Recommender, num_rooms: int) -> dict[str, Callable[[int], 
         "rank 20": lambda turn: given.rank_json(RankQuery(viewer=f"viewer-{turn % VIEWERS}", rooms=tuple(rooms[:20]))),
         "rank 1000": lambda turn: given.rank_json(RankQuery(viewer=f"viewer-{turn % VIEWERS}", rooms=tuple(rooms))),
         "trending": lambda _: msgspec.json.encode(trending.rooms(20)),
+        "watched": watched,
         "viewer": lambda turn: msgspec.json.encode(viewers.viewer(f"viewer-{turn % VIEWERS}")),
     }
 
@@ -99,9 +108,19 @@ def microseconds(asked: dict[str, Callable[[int], object]], turns: int) -> dict[
     return {name: float(np.median(some)) * 1e6 for name, some in taken.items()}
 
 
+class NoTexts:
+    """No text is asked with."""
+
+    def held(self, text: str) -> TextVector | None:
+        return None
+
+    async def fetch(self, text: str) -> TextVector:
+        raise EncoderAway(text)
+
+
 async def waited_us(recommender: Recommender) -> tuple[float, float]:
     """Median and 99th percentile of the wait for the event loop while batches are answered."""
-    (route,) = batch_routes(recommender)
+    (route,) = batch_routes(recommender, NoTexts())
     body = msgspec.json.encode({"queries": [{"viewer": f"viewer-{number}"} for number in range(MAX_QUERIES)]})
     waits: list[float] = []
     done = asyncio.Event()

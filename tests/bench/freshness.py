@@ -23,7 +23,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from actors.recommend.schema import Query
 from deploy.config.settings import Settings
 from deploy.local.system import System
 from streaming.broker import KafkaLog
@@ -128,11 +127,10 @@ def probe_events(system: System, seconds: float) -> list[float]:
             event = ViewerEvent(
                 viewer=viewer, room=rooms[0].room, streamer=rooms[0].streamer, action="enter", at_ms=now_ms
             )
-            query = Query(viewer=viewer, limit=5)
             began_s = time.perf_counter()
             sink.send(VIEWER_EVENTS, viewer.encode(), encode(event))
             sink.flush()
-            while not client.recommend(query).known and time.perf_counter() - began_s < 10:
+            while not client.recommend(viewer, limit=5).known and time.perf_counter() - began_s < 10:
                 time.sleep(0.002)
             taken_ms.append((time.perf_counter() - began_s) * 1e3)
             time.sleep(PROBE_EVERY_S)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from actors.recommend.schema import Answer, Query
+from actors.recommend.schema import Answer
 from deploy.config.settings import Settings
 from deploy.http.client import Client, NotUp
 from deploy.http.status import Post
@@ -225,7 +225,7 @@ class Viewers(threading.Thread):
         while not self._halt.wait(0.03):
             began_ms = _now_ms()
             try:
-                answer = self._client.recommend(Query(viewer=f"viewer{self.answers % 200}"))
+                answer = self._client.recommend(f"viewer{self.answers % 200}")
             except NotUp as err:
                 self.failures.append(str(err))
                 continue

@@ -50,7 +50,17 @@ RUN_ELSEWHERE = {
     "TIDECAST_HTTP__HOST=0.0.0.0 TIDECAST_HTTP__KEYS_FILE=keys.toml tidecast up": "tests/e2e/hosts",
     "curl -s http://10.0.0.5:8000/v1/rooms -H 'Authorization: Bearer tc_...'": "tests/e2e/hosts/test_hosts.py",
     "curl -X DELETE localhost:8000/v1/viewers/viewer-1": "tests/integration/test_app.py",
+    "tidecast export backup-monday": "tests/integration/test_transfer.py",
+    "tidecast import backup-monday": "tests/integration/test_transfer.py",
+    "tidecast export s3://bucket/tidecast/monday --only profiles,models": "tests/integration/test_transfer.py",
     "make venv": "this run's environment",
+    "tidecast report": "tests/integration/test_report.py",
+    "tidecast report --log": "tests/integration/test_report.py",
+    "tidecast report --log --json": "tests/integration/test_report.py",
+    "tidecast report --from 2026-11-24 --until 2026-12-01 --by version --by day": "tests/integration/test_report.py",
+    "python -m tests.bench.alarms --guests 400 --seconds 240 --salts 200 --gain 2": (
+        "tests/unit/training/report/test_false_alarms.py, with fewer guests"
+    ),
     "git clone … && cd tidecast": "nothing of ours",
     ". .venv/bin/activate": "the shell's own; the commands run from that environment here",
 }
@@ -198,12 +208,14 @@ def test_asking_while_it_runs(shell: Shell) -> None:
 def test_every_way_to_ask_is_answered_as_documented(shell: Shell) -> None:
     documented = [block for block in blocks() if block.page == "docs/asking.md"]
     pairs = [(ask, told) for ask, told in pairwise(documented) if (ask.language, told.language) == ("sh", "text")]
-    assert len(pairs) == 11
+    assert len(pairs) == 15
     for ask, told in pairs:
         answer = json.loads(shell.type(ask.text))
         is_problem = isinstance(answer, dict) and "status" in answer
         if "/v1/viewers/" not in ask.text:  # whoever is documented need not be known here
             assert is_problem == ('"status": 4' in told.text and "results" not in told.text), f"{ask.text}\n{answer}"
+    ((watch, _),) = [pair for pair in pairwise(documented) if pair[1].language == "http"]
+    assert "\nevent: list\n" in shell.type(watch.text)
     (program,) = (block.text for block in documented if block.language == "python")
     shell.type(f"{sys.executable} - <<'PROGRAM'\n{program}\nPROGRAM")
 

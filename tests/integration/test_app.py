@@ -18,14 +18,11 @@ import psutil
 import pytest
 from kafka import KafkaProducer
 
-from actors.recommend.schema import Answer, Query, RankQuery
-from actors.requests.context import Context
 from actors.settings import RecommendConfig, TablesConfig
 from deploy.config.http_settings import HttpConfig
 from deploy.config.ray_settings import RayConfig
 from deploy.config.settings import Settings
 from deploy.http.client import Client, NotUp
-from deploy.http.problem import Problem
 from deploy.http.status import troubles_of
 from deploy.local.system import System
 from deploy.ray.local_ray import LocalRay
@@ -40,6 +37,8 @@ from streaming.log.partitioner import partition_of
 from streaming.log.restore import last_values
 from streaming.log.topics import CHAT, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENTS
 from streaming.ports import free_port
+from tests.event_source import EventSource
+from tidecast_client import Answer, Context, Problem, Query, Steer, Steered
 
 PATIENCE_S = 60.0
 VIEWERS = 6_000
@@ -144,7 +143,7 @@ def test_a_viewer_is_forgotten_over_http_by_every_replica(system: System, room: 
 
     def answers(known: bool) -> bool:
         with contextlib.closing(system.client()) as asker:
-            return all(asker.recommend(Query(viewer="forgotten")).known is known for _ in range(20))
+            return all(asker.recommend("forgotten").known is known for _ in range(20))
 
     eventually(lambda: answers(known=True), "every replica knows the viewer")
     for _ in range(2):
@@ -180,16 +179,16 @@ def test_a_partition_that_is_held_is_said_by_readyz_status_and_a_metric_until_it
 
 def test_every_way_to_ask_goes_through_the_proxy(client: Client, room: str) -> None:
     eventually(lambda: [item.room for item in client.trending()] == [room], "the room is live")
-    ranked = client.rank(RankQuery(viewer="somebody", rooms=("nobody's", room)))
+    ranked = client.rank("somebody", rooms=("nobody's", room))
     assert ([item.room for item in ranked.rooms], ranked.not_live) == ([room], ["nobody's"])
-    batch = client.recommend_batch([Query(viewer="somebody"), Query(viewer="somebody", cursor="no cursor")])
+    batch = client.recommend_batch([Query(viewer="somebody"), Query(viewer="somebody", cursor="no cursor")]).results
     assert isinstance(batch[0].answer, Answer)
     assert isinstance(batch[1].problem, Problem)
     assert (batch[0].answer.rooms[0].room, batch[1].problem.field) == (room, "cursor")
-    (page,) = client.pages(Query(viewer="somebody", context=Context(recent=("s1",), language="en")))
+    (page,) = client.recommend_pages("somebody", context=Context(recent=("s1",), language="en"))
     assert page.rooms[0].reason == "you visited s1 before"
     eventually(lambda: seen(client, "v1") == [room], "the viewer's profile is there")
-    assert [item.room for item in client.trending(max_audience=0)] == []
+    eventually(lambda: client.trending(max_audience=0) == [], "the viewer is in the audience")
 
 
 def test_what_the_console_asks_is_answered_through_the_proxy(client: Client, room: str) -> None:
@@ -217,7 +216,7 @@ def test_a_room_is_recommended_with_its_vector_and_gone_when_it_has_ended(
     system: System, client: Client, room: str
 ) -> None:
     def shown() -> bool:
-        items = client.recommend(Query(viewer="somebody")).rooms  # of either replica; one may be a moment ahead
+        items = client.recommend("somebody").rooms  # of either replica; one may be a moment ahead
         if not items or not items[0].receipt.segment_end_ms:
             return False
         assert [item.room for item in items] == [room]
@@ -225,21 +224,35 @@ def test_a_room_is_recommended_with_its_vector_and_gone_when_it_has_ended(
         return True
 
     eventually(shown, "the room is in the answers, and its vector saw the chat")
-    noted = client.recommend(Query(viewer="noted"))
+    noted = client.recommend("noted")
     eventually(lambda: impression(system, "noted") is not None, "what was shown is on the log")
     assert impression(system, "noted") == Impression(
-        request=noted.request,
+        request_id=noted.request_id,
         viewer=ViewerId("noted"),
         rooms=(RoomId(room),),
         scores=(noted.rooms[0].score,),
         propensities=(1.0,),
         model_version=noted.model_version,
         at_ms=noted.generated_at_ms,
+        sources=(noted.rooms[0].source,),
     )
+    assert request_ids(system, "of-the-page") == ["of-the-page"]  # one header: Serve adds none of its own
+    (own,) = request_ids(system, "not valid") or [""]
+    assert len(own) == 32
     sink = KafkaLog(system.settings.kafka).sink()
     sink.send(ROOMS, room.encode(), encode(RoomEnded(room=room, at_ms=time.time_ns() // 1_000_000)))
     sink.close()
     eventually(lambda: not client.rooms(), "the room is gone")
+
+
+def request_ids(system: System, given: str) -> list[str] | None:
+    """The X-Request-Id of an answer, each time it is there. given: that of the request."""
+    headers = {"content-type": "application/json", "x-request-id": given}
+    request = urllib.request.Request(f"{system.url}/v1/recommend", b'{"viewer": "v"}', headers)
+    with urllib.request.urlopen(request) as response:
+        found: list[str] | None = response.headers.get_all("x-request-id")
+        assert json.load(response)["request_id"] == (found or [""])[0]
+        return found
 
 
 def posted(system: System, topic: str, *records: dict[str, object], key: str = "") -> tuple[int, object]:
@@ -266,7 +279,7 @@ def test_a_room_comes_and_goes_over_http_alone(system: System, client: Client) -
     assert posted(system, "viewer-events", entered, key="k") == (200, 1)
 
     def shown() -> bool:
-        (item,) = client.recommend(Query(viewer="somebody")).rooms
+        (item,) = client.recommend("somebody").rooms
         return item.audience == 1 and item.receipt.segment_end_ms > 0
 
     eventually(shown, "one viewer, and a vector that saw the chat")
@@ -274,10 +287,83 @@ def test_a_room_comes_and_goes_over_http_alone(system: System, client: Client) -
     eventually(lambda: not client.rooms(), "the room is gone")
 
 
+TITLES = {"kitchen": "Tuesday stream", "pitch": "just hanging out", "garage": "come and say hello"}
+
+
+@pytest.fixture
+def three_rooms(system: System, client: Client) -> Iterator[None]:
+    """Rooms whose titles say nothing."""
+    at_ms = time.time_ns() // 1_000_000
+    common = {"type": "started", "at_ms": at_ms}
+    posted(
+        system, "rooms", *({"room": room, "streamer": f"s-{room}", "title": TITLES[room], **common} for room in TITLES)
+    )
+    eventually(lambda: {one.room for one in client.rooms()} >= TITLES.keys(), "all are listed")
+    yield
+    posted(system, "rooms", *({"type": "ended", "room": room, "at_ms": at_ms + 1} for room in TITLES))
+    eventually(lambda: not TITLES.keys() & {one.room for one in client.rooms()}, "they are gone")
+
+
+def test_a_room_is_found_by_what_is_said_there_and_not_after_its_end(
+    system: System, client: Client, three_rooms: None
+) -> None:
+    text = "baking at home"
+    assert all(item.source != "said" for item in client.search(text).rooms)  # from here on the text is known
+    said_s = time.monotonic()
+    said = {"type": "chat", "viewer": "v8", "room": "kitchen", "at_ms": time.time_ns() // 1_000_000}
+    posted(system, "chat", {"text": "is your sourdough ready for the oven? the bread smells great", **said})
+
+    def found() -> bool:
+        first = client.search(text, limit=3).rooms[0]  # of either replica
+        return (first.room, first.source, first.reason) == ("kitchen", "said", f'what is said here is like "{text}"')
+
+    eventually(found, "the room is first, because of what was said there")
+    sys.stdout.write(f"found by a search {time.monotonic() - said_s:.3f} s after the chat line was posted\n")
+    answer = client.recommend("steering", steer=Steer(text=text, liked=["never"], disliked=["pitch"]))
+    assert answer.steer == Steered(text="used", ended=[], unknown=["never"])
+    assert answer.rooms[0].room == "kitchen"
+    assert "pitch" not in [item.room for item in answer.rooms]
+    assert answer.rooms[0].reason == f'like "{text}", as you asked'
+    eventually(lambda: getattr(impression(system, "steering"), "steered", False), "what was shown is on the log")
+    posted(system, "rooms", {"type": "ended", "room": "kitchen", "at_ms": time.time_ns() // 1_000_000})
+    eventually(lambda: "kitchen" not in [one.room for one in client.rooms()], "it is gone")
+    assert "kitchen" not in [item.room for _ in range(20) for item in client.search(text).rooms]
+
+
+def test_with_the_encoder_away_known_texts_are_searched_for_and_others_refused_in_time(
+    system: System, client: Client, three_rooms: None
+) -> None:
+    for _ in range(20):
+        client.search("a known text")  # of both replicas
+    (pid,) = [post.pid for post in client.status().processes if post.name == "encoder"]
+    psutil.Process(pid).suspend()
+    try:
+        assert client.search("a known text").rooms
+        began_s = time.monotonic()
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"{system.url}/v1/search?q=never%20asked")
+        with caught.value as response:
+            assert (response.code, response.headers["retry-after"]) == (503, "1")
+            assert "in time" in json.load(response)["detail"]
+        assert time.monotonic() - began_s < PATIENCE_S
+        steered = client.recommend("somebody", steer=Steer(text="never asked either"))
+        assert steered.steer == Steered(text="unavailable", ended=[], unknown=[])
+        assert steered.rooms
+    finally:
+        psutil.Process(pid).resume()
+
+    def again() -> bool:
+        with contextlib.suppress(NotUp):
+            return bool(client.search("never asked").rooms)
+        return False
+
+    eventually(again, "the Encoder is back")
+
+
 def test_a_viewer_whom_the_replicas_let_go_is_asked_of_the_worker_that_owns_the_partition(
     system: System, client: Client, room: str
 ) -> None:
-    assert not client.recommend(Query(viewer="stranger")).known
+    assert not client.recommend("stranger").known
     assert figure(client, "viewer_lookups_total") == 0  # everything is held: nobody is asked
     now_ms = time.time_ns() // 1_000_000
     sink = KafkaLog(system.settings.kafka).sink()
@@ -290,9 +376,9 @@ def test_a_viewer_whom_the_replicas_let_go_is_asked_of_the_worker_that_owns_the_
     eventually(lambda: client.readiness().lag["viewer-profiles"] == 0, "both replicas have read them")
     eventually(lambda: figure(client, "profiles_evicted_total") > 0, "not all fit in")
     early = [f"viewer-{number}" for number in range(40)]  # of all partitions, so of both workers
-    assert all(client.recommend(Query(viewer=viewer)).known for viewer in early)
+    assert all(client.recommend(viewer).known for viewer in early)
     assert figure(client, "viewer_lookups_total", 'outcome="found"') >= 1
-    assert not client.recommend(Query(viewer="stranger")).known
+    assert not client.recommend("stranger").known
     assert figure(client, "viewer_lookups_total", 'outcome="none"') == 1
     assert all(seen(client, f"viewer-{number}") == [room] for number in range(40, 60))
     assert seen(client, "stranger") == []
@@ -380,7 +466,7 @@ def test_five_hundred_half_open_connections_leave_others_answered(system: System
             connection = stack.enter_context(socket.create_connection(address, PATIENCE_S))
             connection.sendall(halves[number % len(halves)])
         for number in range(20):
-            assert client.recommend(Query(viewer=f"v{number}")).viewer == f"v{number}"
+            assert client.recommend(f"v{number}").viewer == f"v{number}"
 
 
 def test_nonsense_is_answered_with_a_problem(system: System) -> None:
@@ -415,10 +501,36 @@ def test_with_kafka_away_it_goes_on_answering_and_says_so(system: System, client
         eventually(lambda: client.readiness().state == "out of touch", "it notices")
         assert status_at(f"{system.url}/readyz") == 200
         assert client.readiness().reason.startswith("no word from Kafka")
-        assert client.recommend(Query(viewer="somebody")).viewer == "somebody"
+        assert client.recommend("somebody").viewer == "somebody"
     finally:
         broker.start()
     eventually(lambda: client.readiness().state == "current", "it is in touch again")
+
+
+def test_a_stream_outlives_silence_and_its_replica(system: System, client: Client) -> None:
+    http = system.settings.http
+    with EventSource(http.port, "/v1/stream/watcher?limit=5") as source:
+        eventually(lambda: source.events, "a list comes through the proxy")
+        eventually(lambda: source.heartbeats, "it is alive after longer than any other answer may be silent")
+        assert source.connections == 1
+        said = len(source.events)
+        for rank in (0, 1):  # one of them has the stream; the other one too, by the time that it is its turn
+            before = next(one for one in client.status().processes if (one.name, one.rank) == ("recommender", rank))
+            psutil.Process(before.pid).kill()
+            eventually(lambda rank=rank, pid=before.pid: is_replaced(client, rank, pid), "it is replaced")  # type: ignore[misc]
+        beaten = source.heartbeats
+        eventually(lambda: source.connections > 1 and source.heartbeats > beaten, "the client is back")
+        assert len(source.events) == said, "nothing has changed, so nothing is sent"
+    eventually(lambda: figure(client, "streams_open") == 0, "a client that left is noticed")
+
+
+def is_replaced(client: Client, rank: int, pid: int) -> bool:
+    """Whether a Recommender has a successor."""
+    try:
+        posts = client.status().processes
+    except NotUp:
+        return False
+    return any((post.name, post.rank) == ("recommender", rank) and post.pid != pid for post in posts)
 
 
 @pytest.mark.parametrize("name", ["room-worker", "encoder", "recommender"])
@@ -445,8 +557,10 @@ def test_a_second_start_says_that_the_first_runs(system: System) -> None:
 
 def test_stopping_ends_every_process_within_ten_seconds(system: System) -> None:
     pids = system.pids()
-    began_s = time.monotonic()
-    assert system.stop()
+    with EventSource(system.settings.http.port, "/v1/stream/watcher?limit=5") as source:
+        eventually(lambda: source.connections, "somebody watches, and is not waited for")
+        began_s = time.monotonic()
+        assert system.stop()
     assert time.monotonic() - began_s < 10 * load_factor()
     assert not [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
     assert system.running() is None

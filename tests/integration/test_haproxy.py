@@ -9,7 +9,9 @@ import pytest
 
 from deploy.config.http_settings import HttpConfig
 from deploy.config.proxy_limits import ProxyLimits
+from deploy.config.stream_settings import StreamConfig
 from deploy.ray.haproxy import ERRORS, changed, error_page
+from streaming.errors import ConfigError
 from tests.served_proxy import served
 
 LIMITS = ProxyLimits(max_connections=1_000, max_connections_per_source=500, request_timeout_s=2.5)
@@ -22,14 +24,14 @@ def lines(text: str) -> list[str]:
 def test_nothing_listens_but_the_port_for_answers(tmp_path: Path) -> None:
     before, after = (lines(text) for text in (served(tmp_path), changed(served(tmp_path), LIMITS, tmp_path)))
     assert len([line for line in before if line.startswith("bind ")]) == 3
-    assert [line for line in after if line.startswith("bind ")] == ["bind 127.0.0.1:8000"]
+    assert [line for line in after if line.startswith("bind ")] == ["bind 127.0.0.1:8000 tcp-ut 30s"]
     assert [line.split(" level")[0] for line in after if line.startswith("stats socket")] == [
         f"stats socket {tmp_path / 'admin.sock'} mode 600"
     ]
 
 
 def test_a_host_for_everybody_stays_one(tmp_path: Path) -> None:
-    assert "bind *:8000" in lines(changed(served(tmp_path, "0.0.0.0"), LIMITS, tmp_path))
+    assert "bind *:8000 tcp-ut 30s" in lines(changed(served(tmp_path, "0.0.0.0"), LIMITS, tmp_path))
 
 
 def test_the_bounds_are_those_of_the_settings(tmp_path: Path) -> None:
@@ -44,6 +46,14 @@ def test_the_bounds_are_those_of_the_settings(tmp_path: Path) -> None:
 def test_a_changed_configuration_is_not_changed_again(tmp_path: Path) -> None:
     once = changed(served(tmp_path), LIMITS, tmp_path)
     assert changed(once, LIMITS, tmp_path) == once
+
+
+def test_a_replica_may_be_silent_for_longer_than_a_heartbeat_where_a_list_is_streamed(tmp_path: Path) -> None:
+    after = lines(changed(served(tmp_path), LIMITS, tmp_path))
+    assert after.count("http-request set-timeout server 30s if { path_beg /v1/stream/ }") == 1
+    assert StreamConfig(heartbeat_s=15.0).heartbeat_s * 2 <= 30
+    with pytest.raises(ConfigError):
+        StreamConfig(heartbeat_s=15.1)
 
 
 @pytest.mark.parametrize("servers", [(9,), ()])

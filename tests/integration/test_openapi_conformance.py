@@ -14,28 +14,34 @@ import pytest
 
 from actors.answers.given_rooms import GivenRooms
 from actors.answers.room_map import RoomMaps
+from actors.answers.search import Search
 from actors.answers.seen_viewers import SeenViewers
 from actors.answers.trending import Trending
 from actors.intake.intake import TAKEN, Intake
+from actors.requests.text_vectors import TextVector
 from actors.settings import IntakeConfig
+from actors.streams.table_changes import TableChanges
+from deploy.config.stream_settings import StreamConfig
 from deploy.http.api import Api
 from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.models import ListedVersion, ListedVersions, Promoted, RolledBack, model_routes
 from deploy.http.routes.public import Behind, routes
+from deploy.http.streams.streams import Streams
 from streaming.clock import ManualClock
 from streaming.events import MAX_AT_MS, ViewerId
 from streaming.log.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
 from tests.served_api import served
-from tests.unit.actors.replica import AXES, Replica, axis
+from tests.unit.actors.replica import AXES, Replica, axis, text_vector
 from tests.unit.deploy.http.called_api import READY
 
 SCHEMATHESIS = Path(sys.executable).with_name("st")
 EXAMPLES = 40  # of each operation: some 700 requests in all
 # what a schema cannot say: bounds that contradict each other are refused, so are a cursor and axes that the API did not
-# give
-RELATED = ("listRooms", "similarRooms", "trending", "recommend", "rank", "mapRooms")
+# give, and a text that says nothing
+RELATED = ("listRooms", "similarRooms", "trending", "search", "recommend", "rank", "streamList", "mapRooms")
+STREAM_S = 0.01  # after which a stream ends here, whatever is asked for: an answer without end could not be checked
 # nor that a record is read as workers read it: what they mend is taken, what they would refuse later is refused here
 TAKING = ("writeRooms", "writeChat", "writeViewerEvents")
 VALID, INVALID = "positive_data_acceptance", "negative_data_rejection"
@@ -55,6 +61,16 @@ class NoVersions:
 
     def rollback(self) -> RolledBack:
         return RolledBack(was="m1", live="v0")
+
+
+class KnownTexts:
+    """Gives each text the vector of one of the axes."""
+
+    def held(self, text: str) -> TextVector | None:
+        return text_vector(len(text) % AXES) if len(text) % 2 else None
+
+    async def fetch(self, text: str) -> TextVector:
+        return text_vector(len(text) % AXES)
 
 
 class NoErasures:
@@ -80,6 +96,7 @@ def port() -> Iterator[int]:
         )
     replica.viewer("viewer-1", "room-1", "room-2")
     recommender, clock, metrics = replica.recommender, ManualClock(MAX_AT_MS), MemoryMetrics()  # no time is ahead of it
+    streams = Streams(recommender, TableChanges(replica.tables), StreamConfig(max_s=STREAM_S), metrics)
     intake = Intake(MemoryLog(clock, dict.fromkeys(TAKEN, 2)), IntakeConfig(), clock, metrics)
     taking = intake_routes(intake, IntakeConfig(), "127.0.0.1")
     writing = [*taking, *erasure_routes(NoErasures()), *model_routes(NoVersions())]
@@ -89,7 +106,10 @@ def port() -> Iterator[int]:
         Trending(recommender),
         SeenViewers(recommender),
         RoomMaps(recommender, replica.clock),
+        Search(recommender, title_weight=0.4),
+        KnownTexts(),
         writing=writing,
+        streams=streams,
     )
     api = Api(routes(behind, lambda: READY), 2_000_000, metrics, request_timeout_s=5.0)
     with served(api) as port:

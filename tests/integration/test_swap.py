@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from actors.recommend.schema import Answer, Query
+from actors.recommend.schema import Answer
 from deploy.config.http_settings import HttpConfig
 from deploy.config.ray_settings import RayConfig
 from deploy.config.settings import Settings
@@ -69,7 +69,7 @@ class Askers:
             while not self._stop.is_set():
                 number += 7
                 try:
-                    answer = client.recommend(Query(viewer=f"viewer-{number % (VIEWERS + 50)}"))
+                    answer = client.recommend(f"viewer-{number % (VIEWERS + 50)}")
                 except Exception as err:  # each is a failure of the test, whatever it is
                     self.wrong.append(f"{type(err).__name__}: {err}")
                 else:

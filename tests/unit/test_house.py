@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("streaming", "actors", "training", "deploy")
+PACKAGES = ("streaming", "actors", "training", "deploy", "tidecast_client")
 MAX_LINES = 500  # past this, pytest's summary asks for the second noun
 OF_ONE_MACHINE = re.compile(r"(?<![\w./])/(?:work|home|root|Users)/\w")
 

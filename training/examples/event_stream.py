@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from streaming.archive.erasures import ErasedViewers, erased_viewers
@@ -34,15 +34,19 @@ def from_replay(replay: Replay) -> Iterator[StreamRecord]:
         yield StreamRecord(at_ms, topic, offset, record)
 
 
-def from_archive(archive: Archive, from_ms: int | None = None, until_ms: int | None = None) -> Iterator[StreamRecord]:
-    """The stream of an archive's records with from_ms ≤ append time < until_ms, of the topics that examples need.
+def from_archive(
+    archive: Archive, from_ms: int | None = None, until_ms: int | None = None, topics: Sequence[str] = READ
+) -> Iterator[StreamRecord]:
+    """The stream of an archive's records with from_ms ≤ append time < until_ms, by default of those that examples need.
+
+    Records of one millisecond come in the order of `topics`.
 
     The archive's reader counts records that cannot be read, and they are left out. So is all of viewers who were
     erased, also where that is still in the files, and also where it was before their erasure. Raises ArchiveError.
     """
     erased = erased_viewers(archive)
     streams = [
-        _topic(archive.records(topic, from_ms, until_ms), erased, topic, rank) for rank, topic in enumerate(READ)
+        _topic(archive.records(topic, from_ms, until_ms), erased, topic, rank) for rank, topic in enumerate(topics)
     ]
     latest_ms = 0
     for at_ms, _, offset, topic, record in heapq.merge(*streams, key=_order):

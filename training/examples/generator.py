@@ -198,6 +198,8 @@ class ExamplePass:
         viewer.shown, viewer.shown_ms = (), 0
 
     def _show(self, impression: Impression) -> None:
+        if impression.steered:  # it says what was asked for, and less of what the viewer passed over
+            return
         viewer = self._viewer(impression.viewer)
         viewer.shown, viewer.shown_ms = impression.rooms, impression.at_ms
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from nicegui import background_tasks, ui
 
-from actors.recommend.schema import Query
 from deploy.console.api import CHAT_PATH, Api, as_curl
 from deploy.console.chat_line import Moved, Progress, follow, place_words
 from deploy.console.explanation import duration
@@ -14,6 +13,7 @@ from deploy.console.pages.panel import copy_button, panel, skeleton
 from deploy.console.shown_text import NAME, shown, typed
 from streaming.clock import Clock
 from streaming.events import MAX_ID_LENGTH, ChatMessage
+from tidecast_client import Query
 
 LISTED = 20  # rooms of each viewer's list in which the room is looked for
 MOST_VIEWERS = 4  # whose lists are compared: each costs two requests a line

@@ -7,7 +7,6 @@ from typing import cast
 
 from nicegui import background_tasks, ui
 
-from actors.recommend.schema import Query
 from deploy.console.api import EVENTS_PATH, as_curl
 from deploy.console.chat_line import place_words
 from deploy.console.explanation import duration
@@ -17,6 +16,7 @@ from deploy.console.pages.shared import Shared
 from deploy.console.shown_text import NAME, shown, typed
 from deploy.console.viewer_event import ACTIONS, WATCHED_S, Step, follow
 from streaming.events import MAX_ID_LENGTH, Action, ViewerEvent
+from tidecast_client import Query
 
 WORDS = {
     "enter": "enters",

@@ -7,11 +7,11 @@ from typing import Any
 
 from nicegui import events, ui
 
-from actors.recommend.schema import Answer, Item
 from deploy.console.explanation import duration, receipt_times, waterfall
 from deploy.console.list_moves import Place
 from deploy.console.pages.theme import colour
 from deploy.console.shown_text import NAME, shown
+from tidecast_client import Answer, Item
 
 # A template of Vue: {{ }} shows text and never HTML, whatever a title holds.
 CARD = """

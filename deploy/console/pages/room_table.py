@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from nicegui import events, ui
 
-from actors.recommend.schema import Room
 from deploy.console.explanation import duration
 from deploy.console.history import HEIGHT, WIDTH, RoomLines
 from deploy.console.shown_text import NAME, shown
+from tidecast_client import Room
 
 # No field: NiceGUI would look through every cell at each update. The order is the API's, largest audience first.
 COLUMNS = [

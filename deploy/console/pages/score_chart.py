@@ -6,11 +6,11 @@ from typing import Any
 
 from nicegui import ui
 
-from actors.recommend.schema import Item
 from deploy.console.explanation import Step, waterfall
 from deploy.console.pages.item_list import term_colours
 from deploy.console.pages.theme import GREY, axis, chart
 from deploy.console.shown_text import NAME, shown
+from tidecast_client import Item
 
 SCORE = "score"
 FALL = "#b3261e"

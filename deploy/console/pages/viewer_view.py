@@ -7,9 +7,7 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
-from actors.recommend.schema import Answer, Query
-from actors.requests.context import MAX_RECENT, Context
-from actors.requests.filters import Filters
+from actors.requests.context import MAX_RECENT
 from deploy.console.api import as_curl
 from deploy.console.list_moves import Place, places
 from deploy.console.pages.composer import COLD_START
@@ -22,6 +20,7 @@ from deploy.console.pages.similar_rooms import show_similar
 from deploy.console.poller import Needs, Snapshot, key, listed
 from deploy.console.shown_text import NAME, shown, typed
 from streaming.events import MAX_ID_LENGTH, MAX_LABEL_LENGTH, MAX_LANGUAGE_LENGTH
+from tidecast_client import Answer, Context, Filters, Query
 
 LISTED = 20
 HOWTO = "Type a viewer's id, one that your platform wrote to viewer-events. Any other gets what a newcomer gets."

@@ -14,6 +14,7 @@ from deploy.http.openapi import Operation
 from deploy.http.problem import Reader
 from deploy.http.route import GOT, POSTED, Request, Response, Route
 from deploy.http.routes.list_query import ListQuery
+from deploy.http.routes.texts import Texts, fetched, unknown_text
 
 EXAMPLE = {"viewer": "viewer-1", "limit": 5, "filters": {"language": "pt", "mature": False}, "explain": True}
 
@@ -21,8 +22,8 @@ EXAMPLE = {"viewer": "viewer-1", "limit": 5, "filters": {"language": "pt", "matu
 class Answers(Protocol):
     """The answers that the routes need; `actors.recommend.recommender.Recommender` gives them."""
 
-    def recommend_json(self, query: Query) -> bytes:
-        """The rooms for one viewer: an Answer as JSON."""
+    def recommend_json(self, query: Query, request_id: str = ...) -> bytes:
+        """The rooms for one viewer: an Answer as JSON. request_id: of the answer; "": it gets one of its own."""
 
     def rooms(self, limit: int, filters: Filters = ..., exclude_streamers: Sequence[str] = ...) -> list[Room]:
         """Live rooms, largest audience first."""
@@ -46,7 +47,7 @@ class Lookups(Protocol):
         """Looks a profile up; returns when it is in the replica's table, or in time without it. Raises nothing."""
 
 
-def answer_routes(answers: Answers, lookup: Lookups | None = None) -> list[Route]:
+def answer_routes(answers: Answers, texts: Texts, lookup: Lookups | None = None) -> list[Route]:
     """The routes that answer from the tables of a replica."""
     encode = msgspec.json.Encoder().encode
     asked = Reader(Query, root='a JSON object such as {"viewer": "viewer-1", "limit": 20}')
@@ -54,13 +55,21 @@ def answer_routes(answers: Answers, lookup: Lookups | None = None) -> list[Route
 
     def recommend(request: Request) -> Response | Awaitable[Response]:
         query = asked.json(request.body)
+        if query.steer is not None:
+            return steered(query, unknown_text(texts, query), request.id)
         if lookup is not None and lookup.wanted(query.viewer):
-            return looked_up(lookup, query)
-        return Response(answers.recommend_json(query))
+            return looked_up(lookup, query, request.id)
+        return Response(answers.recommend_json(query, request.id))
 
-    async def looked_up(lookup: Lookups, query: Query) -> Response:
+    async def steered(query: Query, text: str | None, request_id: str) -> Response:
+        await fetched(texts, text)
+        if lookup is not None and lookup.wanted(query.viewer):
+            await lookup.fetch(query.viewer)
+        return Response(answers.recommend_json(query, request_id))
+
+    async def looked_up(lookup: Lookups, query: Query, request_id: str) -> Response:
         await lookup.fetch(query.viewer)
-        return Response(answers.recommend_json(query))
+        return Response(answers.recommend_json(query, request_id))
 
     def list_rooms(request: Request) -> Response:
         query: ListQuery = listed.parameters(request.parameters)

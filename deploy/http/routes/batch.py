@@ -6,6 +6,7 @@ Between two of them other requests have their turn, so that none waits for longe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from deploy.http.openapi import REFERENCE, Operation
 from deploy.http.problem import Problem, Reader, problem
 from deploy.http.route import POSTED, Request, Response, Route
 from deploy.http.routes.answers import Answers, Lookups
+from deploy.http.routes.texts import Texts, fetched, unknown_text
 from streaming.errors import RequestError
 
 LOGGER = logging.getLogger(__name__)
@@ -53,12 +55,15 @@ class BatchResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The results in the order of the queries. Each was computed on its own, at its `generated_at_ms`."""
+    """The results in the order of the queries. Each was computed on its own, at its `generated_at_ms`.
+
+    The `request_id` of each is that of the request, a full stop, and its place from 0.
+    """
 
     results: list[BatchResult]
 
 
-def batch_routes(answers: Answers, lookup: Lookups | None = None) -> list[Route]:
+def batch_routes(answers: Answers, texts: Texts, lookup: Lookups | None = None) -> list[Route]:
     """The route for many recommendations."""
     encode = msgspec.json.Encoder().encode
     listed = Reader(BatchQuery, root='a JSON object such as {"queries": [{"viewer": "viewer-1"}]}')
@@ -67,10 +72,11 @@ def batch_routes(answers: Answers, lookup: Lookups | None = None) -> list[Route]
     async def recommend(request: Request) -> Response:
         queries = [read(raw) for raw in listed.json(request.body).queries]
         await look_up([query.viewer for query in queries if isinstance(query, Query)])
+        await fetch_texts([query for query in queries if isinstance(query, Query) and query.steer is not None])
         results = []
-        for query in queries:
+        for place, query in enumerate(queries):
             await asyncio.sleep(0)
-            results.append(answered(query) if isinstance(query, Query) else query)
+            results.append(answered(query, f"{request.id}.{place}") if isinstance(query, Query) else query)
         return Response(b'{"results":[%b]}' % b",".join(results))
 
     def read(raw: msgspec.Raw) -> Query | bytes:
@@ -86,13 +92,23 @@ def batch_routes(answers: Answers, lookup: Lookups | None = None) -> list[Route]
             for start in range(0, len(gone), LOOKUPS):
                 await asyncio.gather(*map(lookup.fetch, gone[start : start + LOOKUPS]))
 
-    def answered(query: Query) -> bytes:
+    async def fetch_texts(queries: Sequence[Query]) -> None:
+        unknown: dict[str, None] = {}
+        for query in queries:
+            with contextlib.suppress(RequestError):  # the answer says so
+                if (text := unknown_text(texts, query)) is not None:
+                    unknown[text] = None
+        missing = [*unknown]
+        for start in range(0, len(missing), LOOKUPS):
+            await asyncio.gather(*[fetched(texts, text) for text in missing[start : start + LOOKUPS]])
+
+    def answered(query: Query, request_id: str) -> bytes:
         try:
-            return b'{"answer":%b}' % answers.recommend_json(query)
+            return b'{"answer":%b}' % answers.recommend_json(query, request_id)
         except RequestError as err:
             return wrong(HTTPStatus.BAD_REQUEST, str(err), field=err.field, allowed=err.allowed)
         except Exception:  # the others have their answers
-            LOGGER.exception("a query of a batch failed")
+            LOGGER.exception("a query of a batch failed, request %s", request_id)
             return wrong(HTTPStatus.INTERNAL_SERVER_ERROR, FAILED)
 
     def wrong(status: HTTPStatus, detail: str, *, field: str | None = None, allowed: str | None = None) -> bytes:

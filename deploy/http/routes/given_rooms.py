@@ -17,8 +17,8 @@ EXAMPLE = {"viewer": "viewer-1", "rooms": ["room-1", "room-2", "room-3"], "expla
 class Rankings(Protocol):
     """The rankings that the route needs; `actors.answers.given_rooms.GivenRooms` gives them."""
 
-    def rank_json(self, query: RankQuery) -> bytes:
-        """The given rooms in order: a RankAnswer as JSON. At once, from memory."""
+    def rank_json(self, query: RankQuery, request_id: str = ...) -> bytes:
+        """The given rooms in order: a RankAnswer as JSON. At once, from memory. request_id: of the answer."""
 
 
 def given_rooms_routes(rankings: Rankings, lookup: Lookups | None = None) -> list[Route]:
@@ -28,12 +28,12 @@ def given_rooms_routes(rankings: Rankings, lookup: Lookups | None = None) -> lis
     def rank(request: Request) -> Response | Awaitable[Response]:
         query = asked.json(request.body)
         if lookup is not None and lookup.wanted(query.viewer):
-            return looked_up(lookup, query)
-        return Response(rankings.rank_json(query))
+            return looked_up(lookup, query, request.id)
+        return Response(rankings.rank_json(query, request.id))
 
-    async def looked_up(lookup: Lookups, query: RankQuery) -> Response:
+    async def looked_up(lookup: Lookups, query: RankQuery, request_id: str) -> Response:
         await lookup.fetch(query.viewer)
-        return Response(rankings.rank_json(query))
+        return Response(rankings.rank_json(query, request_id))
 
     return [
         Route(

@@ -29,7 +29,7 @@ from streaming.events import MAX_ID_LENGTH, MAX_LABEL_LENGTH, MAX_TAGS
 MAX_TEXT = 8_192  # characters of one parameter; HAProxy takes a head of 16 KB
 
 
-def _pattern(most: int, longest: int) -> dict[str, str]:
+def pattern_of(most: int, longest: int) -> dict[str, str]:
     """What JSON Schema says of such a text."""
     return {"pattern": f"^[^,]{{0,{longest}}}(,[^,]{{0,{longest}}}){{0,{most - 1}}}$"}
 
@@ -40,7 +40,7 @@ TagsText = Annotated[
         max_length=MAX_TEXT,
         description=f"whole tags that a room must have, at most {MAX_TAGS}, with commas between them",
         examples=["speedrun,retro"],
-        extra_json_schema=_pattern(MAX_TAGS, MAX_LABEL_LENGTH),
+        extra_json_schema=pattern_of(MAX_TAGS, MAX_LABEL_LENGTH),
     ),
 ]
 StreamersText = Annotated[
@@ -49,7 +49,7 @@ StreamersText = Annotated[
         max_length=MAX_TEXT,
         description=f"ids of streamers whose rooms are left out, at most {MAX_EXCLUDED_STREAMERS}, with commas between",
         examples=["streamer-1,streamer-2"],
-        extra_json_schema=_pattern(MAX_EXCLUDED_STREAMERS, MAX_ID_LENGTH),
+        extra_json_schema=pattern_of(MAX_EXCLUDED_STREAMERS, MAX_ID_LENGTH),
     ),
 ]
 
@@ -74,7 +74,7 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def filters(self) -> Filters:
         """The filters for rooms of the list. Raises RequestError: they contradict each other, or are too many."""
         asked = {name: getattr(self, name) for name in Filters.__struct_fields__ if name != "tags"}
-        tags = _listed("tags", self.tags, MAX_TAGS, MAX_LABEL_LENGTH)
+        tags = parts_of("tags", self.tags, MAX_TAGS, MAX_LABEL_LENGTH)
         try:
             return Filters(**asked, tags=tags)
         except ValueError as err:
@@ -83,10 +83,11 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def streamers(self) -> tuple[str, ...]:
         """The streamers whose rooms are left out. Raises RequestError: they are too many."""
-        return _listed("exclude_streamers", self.exclude_streamers, MAX_EXCLUDED_STREAMERS, MAX_ID_LENGTH)
+        return parts_of("exclude_streamers", self.exclude_streamers, MAX_EXCLUDED_STREAMERS, MAX_ID_LENGTH)
 
 
-def _listed(field: str, text: str, most: int, longest: int) -> tuple[str, ...]:
+def parts_of(field: str, text: str, most: int, longest: int) -> tuple[str, ...]:
+    """The parts of a parameter between its commas. Raises RequestError: they are too many, or one is too long."""
     parts = tuple(part for part in text.split(",") if part.strip())
     if len(parts) > most or any(len(part) > longest for part in parts):
         allowed = f"at most {most}, each of at most {longest} characters, with commas between them"

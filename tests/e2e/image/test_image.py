@@ -25,7 +25,6 @@ from pathlib import Path
 
 import pytest
 
-from actors.recommend.schema import Query
 from deploy.commands.demo import summary
 from deploy.demo.asker import Asker
 from deploy.demo.platform_view import PlatformView
@@ -205,7 +204,7 @@ def test_pods_keep_the_promises_of_the_demo_and_compile_nothing(
 
 def _encoded(running: Installation) -> bool:
     with contextlib.closing(running.client()) as client, contextlib.suppress(NotUp):
-        return any(item.receipt.encoder_version for item in client.recommend(Query(viewer="nobody")).rooms)
+        return any(item.receipt.encoder_version for item in client.recommend("nobody").rooms)
     return False
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from actors.index.live_index import LiveIndex
 from actors.recommend.recommender import Query, Recommender
-from actors.settings import IndexConfig, RecommendConfig, TablesConfig
+from actors.requests.text_vectors import TextVector, TextVectors
+from actors.settings import IndexConfig, RecommendConfig, SearchConfig, TablesConfig
 from actors.state.table_reader import Tables
 from streaming.clock import ManualClock
 from streaming.events import RoomId, RoomState, StreamerHabit, StreamerId, ViewerId, ViewerProfile, ViewerRule, Visit
@@ -26,6 +27,13 @@ AXES = 8  # dimensions; a vector is an axis
 def axis(number: int) -> bytes:
     """A content vector that is like no other axis."""
     return np.eye(AXES, dtype="<f2")[number].tobytes()
+
+
+def text_vector(*axes: int, version: str = "test") -> TextVector:
+    """A text's vector, as much like the rooms on each of some axes."""
+    vector_D = np.zeros(AXES, np.float32)
+    vector_D[[*axes]] = 1 / len(axes) ** 0.5
+    return TextVector(vector_D, version)
 
 
 class Replica:
@@ -47,7 +55,10 @@ class Replica:
             self.clock,
             max_rooms=index_config.max_rooms,
         )
-        self.recommender = Recommender(self.tables, config or RecommendConfig(), self.metrics, self.clock)
+        self.texts = TextVectors(SearchConfig(), self.clock)
+        self.recommender = Recommender(
+            self.tables, config or RecommendConfig(), self.metrics, self.clock, texts=self.texts
+        )
         self._offsets = itertools.count()
 
     def room(self, room: str, **changes: Any) -> None:

@@ -16,6 +16,7 @@ import pytest
 import typer
 
 from deploy import cli
+from deploy.commands.command_line import module_name
 from deploy.local.package_check import shadowing
 from deploy.terminal.console import UNSAFE, as_json
 from streaming.errors import ConfigError, LogUnavailable
@@ -53,7 +54,7 @@ def test_help_lists_every_command_and_imports_none() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
     )
     assert all(name in done.stdout for name in cli.COMMANDS)
-    assert not any(f"deploy.commands.{name.replace('-', '_')}" in done.stdout for name in cli.COMMANDS)
+    assert not any(f"deploy.commands.{module_name(name)}" in done.stdout for name in cli.COMMANDS)
     assert "'torch'" not in done.stdout
     assert "'ray'" not in done.stdout
 
@@ -110,7 +111,7 @@ def test_a_process_imports_what_it_runs(module: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(cli.COMMANDS))
 def test_every_command_has_a_module_and_help_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert importlib.import_module(f"deploy.commands.{name.replace('-', '_')}")
+    assert importlib.import_module(f"deploy.commands.{module_name(name)}")
     assert cli.main([name, "--help"]) == 0
     assert f"tidecast {name}" in capsys.readouterr().out.partition("options:")[2], "the epilog shows no example"
 
@@ -188,7 +189,7 @@ def test_help_keeps_the_description_and_every_line_of_the_examples(
     monkeypatch.setenv("COLUMNS", "40")
     assert cli.main([name, "--help"]) == 0
     said = capsys.readouterr().out
-    module = importlib.import_module(f"deploy.commands.{name.replace('-', '_')}")
+    module = importlib.import_module(f"deploy.commands.{module_name(name)}")
     assert said.endswith(f"\n\n{module.EPILOG}")
     assert "".join(module.run.__doc__.split()) in "".join(said.split())
 

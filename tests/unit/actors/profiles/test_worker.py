@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -27,18 +28,25 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 class Stage:
     """A ProfileWorker on an in-memory log, moved turn by turn."""
 
-    def __init__(self, config: ProfileWorkerConfig | None = None) -> None:
+    def __init__(self, config: ProfileWorkerConfig | None = None, folder: Path | None = None) -> None:
         self.clock = ManualClock(START_MS)
         self.metrics = MemoryMetrics()
         self.log = MemoryLog(self.clock, {VIEWER_EVENTS: 2, VIEWER_PROFILES: 2, ROOM_ACTIVITY: 2, DEAD_LETTER: 1})
         self.config = config or ProfileWorkerConfig()
+        self.folder = folder
         self.producer = self.log.sink()
         self.start()
 
     def start(self) -> None:
         """A new process of the same member; the old one is never heard of again."""
         self.worker = ProfileWorker(
-            self.log, "0", config=self.config, profile=ProfileConfig(), metrics=self.metrics, clock=self.clock
+            self.log,
+            "0",
+            config=self.config,
+            profile=ProfileConfig(),
+            metrics=self.metrics,
+            clock=self.clock,
+            folder=self.folder,
         )
         self.sink = self.log.sink(f"{GROUP}-0")
         self.source = self.log.group([VIEWER_EVENTS], GROUP, "0")

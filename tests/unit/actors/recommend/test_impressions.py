@@ -72,15 +72,37 @@ def test_an_impression_says_what_the_answer_said() -> None:
     assert stage.writer.write(stage.stop)
     assert stage.written() == [
         Impression(
-            request=answer.request,
+            request_id=answer.request_id,
             viewer=answer.viewer,  # type: ignore[arg-type]
             rooms=tuple(item.room for item in answer.rooms),  # type: ignore[misc]
             scores=tuple(item.score for item in answer.rooms),
             propensities=(1.0, 1.0),
             model_version="v0",
             at_ms=answer.generated_at_ms,
+            sources=tuple(item.source for item in answer.rooms),
         )
     ]
+
+
+def test_positions_of_a_later_page_go_on_where_the_one_before_ended_also_where_its_rooms_have_ended() -> None:
+    stage = Stage()
+    first = stage.recommender.recommend(Query(viewer="v", limit=2, cursor=""))
+    stage.replica.room(first.rooms[0].room, status="ended", ended_at_ms=stage.replica.clock.now_ms())
+    assert isinstance(first.cursor, str)
+    stage.recommender.recommend_json(Query(viewer="v", limit=2, cursor=first.cursor))
+    stage.writer.write(stage.stop)
+    shown = [(impression.first_position, len(impression.rooms)) for impression in stage.written()]
+    assert shown == [(1, 2), (3, 1)]
+
+
+def test_an_answer_and_its_impression_have_the_id_of_the_request_or_one_of_their_own() -> None:
+    stage = Stage()
+    given = stage.recommender.recommend(Query(viewer="v"), "of-the-caller")
+    own = [stage.recommender.recommend(Query(viewer="v")).request_id for _ in range(2)]
+    stage.writer.write(stage.stop)
+    assert given.request_id == "of-the-caller"
+    assert [impression.request_id for impression in stage.written()] == ["of-the-caller", *own]
+    assert len({*own}) == 2
 
 
 def test_a_written_answer_is_noted_like_any_other_and_an_empty_one_is_not() -> None:

@@ -171,6 +171,6 @@ def test_a_cursor_of_another_question_is_an_error_that_says_so() -> None:
     cursor = page(replica, "", limit=2).cursor
     assert isinstance(cursor, str)
     for other in ({"viewer": "w"}, {"filters": Filters(language="en")}):
-        with pytest.raises(RequestError, match="belongs to another viewer, or to other filters"):
+        with pytest.raises(RequestError, match="belongs to another viewer or text, or to other filters"):
             page(replica, cursor, **other)  # type: ignore[arg-type]
     assert len(page(replica, cursor, limit=MAX_LIMIT, explain=True).rooms) == 7  # the limit and `explain` may change

@@ -41,7 +41,7 @@ def test_written_answers_name_the_version_in_force_though_their_pieces_are_kept(
         decoded = msgspec.json.decode(ask(Query(viewer="v")), type=Answer)
         assert versions_of(decoded) == {version}
         again = world.answer()
-        assert msgspec.structs.replace(decoded, request=again.request) == again
+        assert msgspec.structs.replace(decoded, request_id=again.request_id) == again
 
 
 def test_scores_are_probabilities_in_order_and_terms_say_where_from() -> None:

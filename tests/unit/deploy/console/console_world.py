@@ -52,7 +52,7 @@ def item(name: str = "r1", score: float = 1.0, terms: dict[str, float] | None = 
 
 def answer(viewer: str, *rooms: str) -> Answer:
     return Answer(
-        request="r",
+        request_id="r",
         viewer=viewer,
         known=True,
         model_version="v0",

@@ -43,7 +43,7 @@ def item(room: str, receipt: Receipt = RECEIPT, reason: str = "trending") -> Ite
 
 def answer(*items: Item) -> Answer:
     return Answer(
-        request="r",
+        request_id="r",
         viewer="v",
         known=True,
         model_version="v0",

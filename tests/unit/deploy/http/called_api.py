@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from actors.answers.schema import KnownViewers, RoomMap, SeenViewer
+from actors.answers.search import Asked, SearchAnswer
 from actors.intake.intake import TAKEN, Intake
 from actors.recommend.schema import Answer, Item, Query, RankQuery, Room
 from actors.requests.filters import NO_FILTERS, Filters, Mature
+from actors.requests.text_vectors import TextVector
 from actors.settings import IntakeConfig
+from actors.streams.table_changes import Taken
+from deploy.config.stream_settings import StreamConfig
 from deploy.http.access import Access
 from deploy.http.api import Api
 from deploy.http.route import Route
@@ -24,8 +29,9 @@ from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.models import ListedVersion, ListedVersions, Promoted, RolledBack, model_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.status import Readiness
+from deploy.http.streams.streams import Streams
 from streaming.clock import ManualClock
-from streaming.errors import LogUnavailable, UnknownRoom, UnknownViewer, VersionError
+from streaming.errors import EncoderAway, LogUnavailable, UnknownRoom, UnknownViewer, VersionError
 from streaming.log.log import Log
 from streaming.log.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
@@ -46,12 +52,12 @@ class FakeAnswers:
 
     asked: list[Any] = field(default_factory=list)
 
-    def recommend_json(self, query: Query) -> bytes:
+    def recommend_json(self, query: Query, request_id: str = "") -> bytes:
         self.asked.append(query)
         if query.viewer == "breaks":
             raise ZeroDivisionError("a bug")
         answer = Answer(
-            request="r",
+            request_id=request_id,
             viewer=query.viewer,
             known=False,
             model_version="v0",
@@ -82,9 +88,9 @@ class FakeRankings:
 
     asked: list[Any]
 
-    def rank_json(self, query: RankQuery) -> bytes:
+    def rank_json(self, query: RankQuery, request_id: str = "") -> bytes:
         self.asked.append(query)
-        return b'{"rooms":[]}'
+        return b'{"request_id":"%b","rooms":[]}' % request_id.encode()
 
 
 @dataclass
@@ -149,6 +155,43 @@ class FakeVersions:
 
 
 @dataclass
+class FakeSearches:
+    """Remembers what it was asked."""
+
+    asked: list[Any]
+
+    def found(self, asked: Asked, vector: TextVector) -> SearchAnswer:
+        self.asked.append(asked)
+        return SearchAnswer(
+            text=asked.text,
+            encoder_version=vector.encoder_version,
+            model_version="v0",
+            generated_at_ms=1,
+            live_rooms=0,
+            rooms=[],
+        )
+
+
+@dataclass
+class FakeTexts:
+    """Knows no text at first; the Encoder is away for texts that begin with "away"."""
+
+    known: dict[str, TextVector] = field(default_factory=dict)
+    fetched: list[str] = field(default_factory=list)
+
+    def held(self, text: str) -> TextVector | None:
+        return self.known.get(text)
+
+    async def fetch(self, text: str) -> TextVector:
+        self.fetched.append(text)
+        await asyncio.sleep(0)
+        if text.startswith("away"):
+            raise EncoderAway("the Encoder has not answered in time; ask again in a second")
+        self.known[text] = TextVector(np.ones(1, np.float32), "fake")
+        return self.known[text]
+
+
+@dataclass
 class FakeLookup:
     """Wants every viewer whose name begins with "gone"; notes who was fetched, and what had been answered by then."""
 
@@ -164,10 +207,54 @@ class FakeLookup:
         self.fetched.append((viewer, len(self.answers.asked)))
 
 
-def behind(answers: FakeAnswers, lookup: FakeLookup | None = None, writing: Sequence[Route] = ()) -> Behind:
-    """What routes call, of which all remembers what it was asked in one list."""
+@dataclass
+class NoChanges:
+    """Tables in which nothing changes."""
+
+    def watch(self, viewers: Any, rooms: Any, wake: Any) -> None:
+        """Notes nothing."""
+
+    def leave(self) -> None:
+        """Ends nothing."""
+
+    def take(self) -> Taken:
+        return Taken()
+
+    def take_any(self) -> bool:
+        return False
+
+
+@dataclass
+class FakeLists:
+    """Remembers what it was asked; no list has a room."""
+
+    asked: list[Any]
+
+    def recommend_news(self, query: Query, further: int, is_news: Callable[[Any], bool]) -> bytes | None:
+        self.asked.append((query, further))
+        return b"{}" if is_news(np.zeros(0, np.uint64)) else None
+
+
+def behind(
+    answers: FakeAnswers,
+    lookup: FakeLookup | None = None,
+    writing: Sequence[Route] = (),
+    texts: FakeTexts | None = None,
+) -> Behind:
+    """What routes call, of which all remembers what it was asked in one list. A stream ends after 50 ms."""
     asked = answers.asked
-    return Behind(answers, FakeRankings(asked), FakeTrends(asked), FakeViewers(asked), FakeMaps(asked), lookup, writing)
+    return Behind(
+        answers,
+        FakeRankings(asked),
+        FakeTrends(asked),
+        FakeViewers(asked),
+        FakeMaps(asked),
+        FakeSearches(asked),
+        texts or FakeTexts(),
+        lookup,
+        writing,
+        Streams(FakeLists(asked), NoChanges(), StreamConfig(max_s=0.05, most=1), MemoryMetrics()),
+    )
 
 
 @dataclass(frozen=True)
@@ -200,6 +287,7 @@ class Caller:
     ) -> None:
         """log: where records go that are posted. host: http.host."""
         self.answers = FakeAnswers()
+        self.texts = FakeTexts()
         self.metrics = MemoryMetrics()
         with_keys = access is not None and access.asks_for_keys
         self.clock = ManualClock()
@@ -212,7 +300,7 @@ class Caller:
             *erasure_routes(erasures),
             *model_routes(self.versions, local_only=True),
         ]
-        table = routes(behind(self.answers, lookup, writing), lambda: readiness, with_keys=with_keys)
+        table = routes(behind(self.answers, lookup, writing, self.texts), lambda: readiness, with_keys=with_keys)
         self._api = Api(
             table,
             max_body_bytes,
@@ -232,7 +320,10 @@ class Caller:
         *,
         ends: str = "yes",
     ) -> Got:
-        """ends: whether the body does; "never", and "disconnect" for a caller who leaves before its end."""
+        """ends: whether the body does; "never", and "disconnect" for a caller who leaves before its end.
+
+        "stays": it does, and the caller does not leave; after "yes" the caller is gone once all was received.
+        """
         return asyncio.run(self._call(method, target, body, headers or {}, ends))
 
     async def _call(self, method: str, target: str, body: bytes, given: Mapping[str, str], ends: str) -> Got:
@@ -242,11 +333,12 @@ class Caller:
 
         async def receive() -> dict[str, Any]:
             if not chunks:
-                if ends == "never":
+                if ends in ("never", "stays"):
                     await asyncio.Event().wait()
                 return {"type": "http.disconnect"}
             chunk = chunks.pop(0)
-            return {"type": "http.request", "body": chunk, "more_body": bool(chunks) or ends != "yes"}
+            more = bool(chunks) or ends not in ("yes", "stays")
+            return {"type": "http.request", "body": chunk, "more_body": more}
 
         async def send(message: Any) -> None:
             sent.append(message)
@@ -261,4 +353,4 @@ class Caller:
         }
         await self._api(scope, receive, send)
         headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        return Got(sent[0]["status"], headers, sent[1]["body"])
+        return Got(sent[0]["status"], headers, b"".join(one["body"] for one in sent[1:]))

@@ -12,7 +12,7 @@ import pytest
 from actors.recommend.schema import Query
 from deploy.http.route import Request, Response
 from deploy.http.routes.batch import MAX_QUERIES, BatchAnswer, batch_routes
-from tests.unit.deploy.http.called_api import Caller, FakeAnswers, FakeLookup
+from tests.unit.deploy.http.called_api import Caller, FakeAnswers, FakeLookup, FakeTexts
 
 
 def batch(call: Caller, queries: list[Any]) -> list[dict[str, Any]]:
@@ -71,7 +71,7 @@ def test_viewers_who_were_let_go_are_looked_up_once_each_before_any_answer() -> 
 
 def test_others_are_answered_between_two_queries() -> None:
     answers = FakeAnswers()
-    (route,) = batch_routes(answers)
+    (route,) = batch_routes(answers, FakeTexts())
     body = json.dumps({"queries": [{"viewer": f"b{number}"} for number in range(5)]}).encode()
 
     async def other() -> None:

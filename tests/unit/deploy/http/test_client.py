@@ -62,7 +62,7 @@ def test_what_an_installation_offers_and_takes_is_asked_over_http() -> None:
     stage = Stage(rooms=3)
     with FakeApi(stage) as api, contextlib.closing(Client(api.url, admin_url=api.admin_url)) as client:
         assert "/v1/chat" in client.paths()
-        assert len(client.similar("room-0001", 2)) == 2
+        assert len(client.similar_rooms("room-0001", limit=2)) == 2
         line = ChatMessage(room="room-0001", viewer="v", text="hello", at_ms=1_700_000_000_000)
         client.write_chat([line])
         assert stage.chat == [line]

@@ -15,6 +15,7 @@ from deploy.k8s.overlays import OVERLAYS
 from deploy.k8s.pods import DRAIN_S, LEAVE, LEAVING_S, STOP_S, UNSEEN_S
 from deploy.ray.cluster_host import ClusterHost
 from deploy.serve.leaving import FILE
+from deploy.serve.profile_lookup import PROFILES
 from tests.unit.deploy.k8s.made import here, made, of_kind, pod_templates, the
 
 PODS = ("head", "serving", "encoder", "trainer", "tidecast-rollback", "tidecast-gcs")
@@ -289,3 +290,17 @@ def test_each_process_finds_the_password_of_its_user() -> None:
         assert paths[own.sasl_credentials_file.removeprefix("/etc/tidecast-kafka/")] == own.sasl_plain_username
     assert paths["ca/ca.crt"] == "tidecast-cluster-ca-cert"
     assert "/etc/tidecast-kafka" not in str(spec_of("prod", "encoder")), "it never speaks to Kafka"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_files_of_profiles_are_on_a_bounded_volume_of_the_serving_pods_alone(overlay: str) -> None:
+    settings = here(overlay).settings
+    workers = settings.scaling.most("profile_workers", settings.ray.profile_workers)
+    found = {}
+    for name, template in pod_templates(overlay):
+        volumes = {volume["name"]: volume for volume in template["spec"]["volumes"]}
+        for mount in template["spec"]["containers"][0]["volumeMounts"]:
+            if mount["mountPath"] == f"{METRICS_FOLDER}/{PROFILES}":
+                found[name] = volumes[mount["name"]]["emptyDir"]["sizeLimit"]
+    assert found.keys() == {"serving"}
+    assert int(found["serving"].removesuffix("Mi")) > 2 * workers * settings.profile_worker.disk_mb

@@ -54,6 +54,25 @@ def test_what_waits_is_encoded_as_one_and_each_gets_its_rows() -> None:
     assert [one.vectors.tolist() for one in found if isinstance(one, Encoded)] == [[[1]], [[2], [3]], [[4]]]
 
 
+def test_what_callers_ask_with_is_in_the_next_batch_however_many_texts_of_rooms_wait() -> None:
+    model = FakeModel()
+
+    async def asked() -> Encoded:
+        merger = Merger(model.encode, MemoryMetrics())
+        rooms = [asyncio.create_task(merger.submit([f"room {n}"] * MOST_MERGED_TEXTS)) for n in range(3)]
+        while not model.batches:
+            await asyncio.sleep(0)
+        caller = asyncio.create_task(merger.submit(["asked"], goes_first=True))
+        await asyncio.sleep(0)
+        model.open.set()
+        await asyncio.gather(*rooms)
+        return await caller
+
+    found = asyncio.run(asked())
+    assert [batch[0] for batch in model.batches] == ["room 0", "asked", "room 1", "room 2"]
+    assert found.vectors.tolist() == [[len("asked")]]
+
+
 def test_a_batch_is_bounded_but_one_submission_is_never_split() -> None:
     model = FakeModel()
     large = ["x"] * (MOST_MERGED_TEXTS + 1)

@@ -235,7 +235,7 @@ def test_only_the_door_prints_or_makes_a_console() -> None:
     }  # the screen measures with one
     doors.add("deploy/local/set_up.py")  # runs before any of these can be imported
     found = []
-    for package in ("streaming", "actors", "training", "deploy"):
+    for package in ("streaming", "actors", "training", "deploy", "tidecast_client"):
         for path in sorted((ROOT / package).rglob("*.py")):
             name = str(path.relative_to(ROOT))
             calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))

@@ -29,7 +29,7 @@ def did(world: World, viewer: str, at_ms: int | None = None) -> None:
     sink.send(VIEWER_EVENTS, viewer.encode(), encode(event))
     sink.send(CHAT, b"r", encode(ChatMessage(room="r", viewer=viewer, text=f"erased {viewer}", at_ms=at_ms)))
     impression = Impression(
-        request="q", viewer=ViewerId(viewer), rooms=(RoomId("r"),), scores=(1.0,), propensities=(1.0,),
+        request_id="q", viewer=ViewerId(viewer), rooms=(RoomId("r"),), scores=(1.0,), propensities=(1.0,),
         model_version="v0", at_ms=at_ms,
     )  # fmt: skip
     sink.send(IMPRESSIONS, viewer.encode(), encode(impression))

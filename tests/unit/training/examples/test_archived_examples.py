@@ -67,15 +67,16 @@ def chatted(at_s: float, room: str, text: str) -> Sent:
     return at_s, CHAT, ChatMessage(room=room, viewer="someone", text=text, at_ms=ms(at_s))
 
 
-def shown(at_s: float, viewer: str, *rooms: str) -> Sent:
+def shown(at_s: float, viewer: str, *rooms: str, steered: bool = False) -> Sent:
     impression = Impression(
-        request="q",
+        request_id="q",
         viewer=ViewerId(viewer),
         rooms=tuple(RoomId(room) for room in rooms),
         scores=(1.0,) * len(rooms),
         propensities=(1.0,) * len(rooms),
         model_version="v0",
         at_ms=ms(at_s),
+        steered=steered,
     )
     return at_s, IMPRESSIONS, impression
 
@@ -137,6 +138,7 @@ def test_what_was_shown_lately_and_not_entered_is_marked(tmp_path: Path) -> None
         tmp_path,
         [
             *(started(0, room) for room in "abc"), shown(5, "v", "a", "b", "gone"), did(10, "v", "enter", "b"),
+            shown(10.5, "w", "a", steered=True),  # what somebody asked for is not what they passed over
             did(11, "w", "enter", "b"), did(700, "v", "enter", "c"),
         ],
     )  # fmt: skip

@@ -13,7 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from actors.profiles.partition import ProfilePartition
+from actors.profiles.profile_map import ProfileMap
 from actors.rooms.partition import RoomPartition, Tally
+from streaming.clock import ManualClock
 from streaming.events import RoomState, ViewerEvent, ViewerId
 from streaming.log.codec import Decoder, encode
 from streaming.log.dead_letter import DeadLetters
@@ -60,7 +62,7 @@ class Online:
     def __init__(self) -> None:
         self._sent = Sent()
         letters = DeadLetters(self._sent, MemoryMetrics())  # type: ignore[arg-type]
-        self._viewers = ProfilePartition(0, ProfileConfig(), letters, max_aggregates=3)
+        self._viewers = ProfilePartition(0, ProfileConfig(), letters, 3, ProfileMap(0, MemoryMetrics(), ManualClock()))
         self._rooms = RoomPartition(0, WindowConfig(), letters)
         self._live = LiveRooms(1_000)
         self._slots: dict[str, int] = {}

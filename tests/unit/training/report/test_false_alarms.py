@@ -1,0 +1,49 @@
+"""A/A and A/B tests of the simulator's guests and a real Recommender: alarms are as rare as said, a gain is found."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tests.alarms import PAIR, false_alarms, shown_of
+from training.report.comparison import compare
+from training.report.shown_rooms import ShownRooms
+
+GUESTS, SECONDS, SALTS = 300, 180, 600
+FOUR_ERRORS = 4 * math.sqrt(0.05 * 0.95 / SALTS)
+
+
+@pytest.fixture(scope="module")
+def shown() -> ShownRooms:
+    return shown_of(GUESTS, SECONDS)
+
+
+def test_every_enter_of_a_guest_is_joined_to_what_they_were_shown(shown: ShownRooms) -> None:
+    assert len(set(shown.viewer_N.tolist())) > 0.98 * GUESTS
+    assert shown.entered_N.sum() > 2 * GUESTS
+    assert ((shown.stay_s_N > 0) <= shown.entered_N).all()
+    assert 0.05 < shown.followed_N.sum() / shown.entered_N.sum() < 0.15
+
+
+def test_of_twenty_tests_without_a_difference_one_is_an_alarm_and_by_impression_it_would_be_more(
+    shown: ShownRooms,
+) -> None:
+    alarms = false_alarms(shown, SALTS)
+    for metric, share in alarms.by_metric.items():
+        assert abs(share - 0.05) < FOUR_ERRORS, metric
+    assert alarms.by_impression > 0.05 + FOUR_ERRORS
+    assert alarms.mismatches < 0.01
+
+
+def test_a_planted_gain_is_found_and_only_under_the_salt_that_it_has() -> None:
+    planted = shown_of(GUESTS, SECONDS, gain=3.0)
+    found = compare(planted, PAIR.name, PAIR)
+    assert found.sample is not None
+    assert not found.sample.mismatch
+    assert (found.mixed, found.moved) == (0, 0)
+    enter = found.variants[1].enter
+    assert enter is not None
+    assert enter.p < 0.001
+    assert enter.value > 0
+    assert false_alarms(planted, 200).by_metric["enter"] < 0.05 + 4 * math.sqrt(0.05 * 0.95 / 200)

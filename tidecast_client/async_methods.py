@@ -1,0 +1,425 @@
+"""A method for each operation of the API. Never opens a connection.
+
+Made from the OpenAPI document by `make client`; changes are lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from msgspec import UnsetType
+
+from tidecast_client.call import Call, parameters, segment
+from tidecast_client.event_stream import Event
+from tidecast_client.types import (
+    DEFAULT_FILTERS,
+    Answer,
+    BatchAnswer,
+    BatchQuery,
+    ChatMessage,
+    Context,
+    Erased,
+    Filters,
+    Item,
+    KnownViewers,
+    ListedVersions,
+    Promoted,
+    Query,
+    RankAnswer,
+    RankQuery,
+    Readiness,
+    RolledBack,
+    Room,
+    RoomEnded,
+    RoomMap,
+    RoomStarted,
+    RoomUpdated,
+    SearchAnswer,
+    SeenViewer,
+    Steer,
+    Verdicts,
+    ViewerEvent,
+)
+
+T = TypeVar("T")
+encode = msgspec.json.Encoder().encode
+
+
+class AsyncMethods:
+    """The operations. Each raises NotReachable, UnexpectedAnswer, ProblemError."""
+
+    async def ask(self, call: Call[T]) -> T:
+        """Sends a request and reads its answer."""
+        raise NotImplementedError
+
+    async def write(self, path: str, records: Iterable[Any], key: str = "") -> Verdicts:
+        """Sends records. key: the Idempotency-Key, "" for a new one."""
+        raise NotImplementedError
+
+    def events(self, call: Call[Event]) -> AsyncIterator[Event]:
+        """Opens a stream of server-sent events."""
+        raise NotImplementedError
+
+    async def recommend(
+        self,
+        viewer: str,
+        *,
+        limit: int = 20,
+        exclude: Sequence[str] = (),
+        exclude_streamers: Sequence[str] = (),
+        filters: Filters = DEFAULT_FILTERS,
+        context: Context | None = None,
+        cursor: str | None = None,
+        steer: Steer | None = None,
+        explain: bool = False,
+    ) -> Answer:
+        """Rooms for a viewer, best first."""
+        return await self.ask(
+            Call(
+                "POST",
+                "/v1/recommend",
+                Answer,
+                body=encode(
+                    Query(
+                        viewer=viewer,
+                        limit=limit,
+                        exclude=exclude,
+                        exclude_streamers=exclude_streamers,
+                        filters=filters,
+                        context=context,
+                        cursor=cursor,
+                        steer=steer,
+                        explain=explain,
+                    )
+                ),
+            )
+        )
+
+    async def recommend_pages(
+        self,
+        viewer: str,
+        *,
+        limit: int = 20,
+        exclude: Sequence[str] = (),
+        exclude_streamers: Sequence[str] = (),
+        filters: Filters = DEFAULT_FILTERS,
+        context: Context | None = None,
+        steer: Steer | None = None,
+        explain: bool = False,
+    ) -> AsyncIterator[Answer]:
+        """Rooms for a viewer, best first: page by page, each of `limit`; nothing comes twice."""
+        cursor: str | UnsetType | None = ""
+        while isinstance(cursor, str):
+            answer = await self.recommend(
+                viewer=viewer,
+                limit=limit,
+                exclude=exclude,
+                exclude_streamers=exclude_streamers,
+                filters=filters,
+                context=context,
+                steer=steer,
+                explain=explain,
+                cursor=cursor,
+            )
+            yield answer
+            cursor = answer.cursor
+
+    async def rooms(
+        self,
+        *,
+        limit: int = 20,
+        language: str | None = None,
+        category: str | None = None,
+        mature: bool | Literal["any"] | None = None,
+        tags: str | Sequence[str] | None = None,
+        tags_match: Literal["all", "any"] = "all",
+        min_audience: int | None = None,
+        max_audience: int | None = None,
+        min_age_s: int | None = None,
+        max_age_s: int | None = None,
+        max_receipt_age_ms: int | None = None,
+        exclude_streamers: str | Sequence[str] | None = None,
+    ) -> list[Room]:
+        """Live rooms, largest audience first."""
+        return await self.ask(
+            Call(
+                "GET",
+                "/v1/rooms",
+                list[Room],
+                query=parameters(
+                    {
+                        "limit": limit,
+                        "language": language,
+                        "category": category,
+                        "mature": mature,
+                        "tags": tags,
+                        "tags_match": tags_match,
+                        "min_audience": min_audience,
+                        "max_audience": max_audience,
+                        "min_age_s": min_age_s,
+                        "max_age_s": max_age_s,
+                        "max_receipt_age_ms": max_receipt_age_ms,
+                        "exclude_streamers": exclude_streamers,
+                    }
+                ),
+            )
+        )
+
+    async def write_rooms(
+        self, records: Iterable[RoomStarted | RoomUpdated | RoomEnded], *, idempotency_key: str = ""
+    ) -> Verdicts:
+        """Rooms that start, change or end. Any number of them: a verdict on each, once Kafka has those accepted."""
+        return await self.write("/v1/rooms", records, idempotency_key)
+
+    async def room(self, room: str) -> Room:
+        """One live room."""
+        return await self.ask(Call("GET", f"/v1/rooms/{segment(room)}", Room))
+
+    async def similar_rooms(
+        self,
+        room: str,
+        *,
+        limit: int = 20,
+        language: str | None = None,
+        category: str | None = None,
+        mature: bool | Literal["any"] | None = None,
+        tags: str | Sequence[str] | None = None,
+        tags_match: Literal["all", "any"] = "all",
+        min_audience: int | None = None,
+        max_audience: int | None = None,
+        min_age_s: int | None = None,
+        max_age_s: int | None = None,
+        max_receipt_age_ms: int | None = None,
+        exclude_streamers: str | Sequence[str] | None = None,
+    ) -> list[Item]:
+        """Live rooms like this one."""
+        return await self.ask(
+            Call(
+                "GET",
+                f"/v1/rooms/{segment(room)}/similar",
+                list[Item],
+                query=parameters(
+                    {
+                        "limit": limit,
+                        "language": language,
+                        "category": category,
+                        "mature": mature,
+                        "tags": tags,
+                        "tags_match": tags_match,
+                        "min_audience": min_audience,
+                        "max_audience": max_audience,
+                        "min_age_s": min_age_s,
+                        "max_age_s": max_age_s,
+                        "max_receipt_age_ms": max_receipt_age_ms,
+                        "exclude_streamers": exclude_streamers,
+                    }
+                ),
+            )
+        )
+
+    async def recommend_batch(self, queries: Sequence[Query]) -> BatchAnswer:
+        """Up to 100 recommendations, each with its own answer or problem."""
+        return await self.ask(
+            Call("POST", "/v1/recommend:batch", BatchAnswer, body=encode(BatchQuery(queries=queries)))
+        )
+
+    async def rank(
+        self, viewer: str, *, rooms: Sequence[str], context: Context | None = None, explain: bool = False
+    ) -> RankAnswer:
+        """Given rooms for a viewer, best first."""
+        return await self.ask(
+            Call(
+                "POST",
+                "/v1/rank",
+                RankAnswer,
+                body=encode(RankQuery(viewer=viewer, rooms=rooms, context=context, explain=explain)),
+            )
+        )
+
+    async def trending(
+        self,
+        *,
+        limit: int = 20,
+        language: str | None = None,
+        category: str | None = None,
+        mature: bool | Literal["any"] | None = None,
+        tags: str | Sequence[str] | None = None,
+        tags_match: Literal["all", "any"] = "all",
+        min_audience: int | None = None,
+        max_audience: int | None = None,
+        min_age_s: int | None = None,
+        max_age_s: int | None = None,
+        max_receipt_age_ms: int | None = None,
+        exclude_streamers: str | Sequence[str] | None = None,
+    ) -> list[Item]:
+        """Live rooms that viewers come to now, or where chat rises, for nobody in particular."""
+        return await self.ask(
+            Call(
+                "GET",
+                "/v1/trending",
+                list[Item],
+                query=parameters(
+                    {
+                        "limit": limit,
+                        "language": language,
+                        "category": category,
+                        "mature": mature,
+                        "tags": tags,
+                        "tags_match": tags_match,
+                        "min_audience": min_audience,
+                        "max_audience": max_audience,
+                        "min_age_s": min_age_s,
+                        "max_age_s": max_age_s,
+                        "max_receipt_age_ms": max_receipt_age_ms,
+                        "exclude_streamers": exclude_streamers,
+                    }
+                ),
+            )
+        )
+
+    async def search(
+        self,
+        q: str,
+        *,
+        limit: int = 20,
+        language: str | None = None,
+        category: str | None = None,
+        mature: bool | Literal["any"] | None = None,
+        tags: str | Sequence[str] | None = None,
+        tags_match: Literal["all", "any"] = "all",
+        min_audience: int | None = None,
+        max_audience: int | None = None,
+        min_age_s: int | None = None,
+        max_age_s: int | None = None,
+        max_receipt_age_ms: int | None = None,
+        exclude_streamers: str | Sequence[str] | None = None,
+        cursor: str | None = None,
+    ) -> SearchAnswer:
+        """Live rooms by a text, most like it first."""
+        return await self.ask(
+            Call(
+                "GET",
+                "/v1/search",
+                SearchAnswer,
+                query=parameters(
+                    {
+                        "q": q,
+                        "limit": limit,
+                        "language": language,
+                        "category": category,
+                        "mature": mature,
+                        "tags": tags,
+                        "tags_match": tags_match,
+                        "min_audience": min_audience,
+                        "max_audience": max_audience,
+                        "min_age_s": min_age_s,
+                        "max_age_s": max_age_s,
+                        "max_receipt_age_ms": max_receipt_age_ms,
+                        "exclude_streamers": exclude_streamers,
+                        "cursor": cursor,
+                    }
+                ),
+            )
+        )
+
+    async def viewers(self, *, limit: int = 20) -> KnownViewers:
+        """Some viewers whose profiles this replica holds, those heard of or asked for latest first."""
+        return await self.ask(Call("GET", "/v1/viewers", KnownViewers, query=parameters({"limit": limit})))
+
+    async def viewer(self, viewer: str) -> SeenViewer:
+        """A viewer as the platform sees them: visits, habits, and the interests that the score uses."""
+        return await self.ask(Call("GET", f"/v1/viewers/{segment(viewer)}", SeenViewer))
+
+    async def erase_viewer(self, viewer: str) -> Erased:
+        """Forget a viewer: accepted once it is on the log."""
+        return await self.ask(Call("DELETE", f"/v1/viewers/{segment(viewer)}", Erased))
+
+    async def map_rooms(
+        self, *, limit: int = 300, mature: bool | Literal["any"] | None = None, axes: str | None = None
+    ) -> RoomMap:
+        """Live rooms by content in two dimensions; who gives `axes` back sees rooms stay where they are."""
+        return await self.ask(
+            Call("GET", "/v1/map", RoomMap, query=parameters({"limit": limit, "mature": mature, "axes": axes}))
+        )
+
+    def stream(
+        self,
+        viewer: str,
+        *,
+        limit: int = 20,
+        language: str | None = None,
+        category: str | None = None,
+        mature: bool | Literal["any"] | None = None,
+        tags: str | Sequence[str] | None = None,
+        tags_match: Literal["all", "any"] = "all",
+        min_audience: int | None = None,
+        max_audience: int | None = None,
+        min_age_s: int | None = None,
+        max_age_s: int | None = None,
+        max_receipt_age_ms: int | None = None,
+        exclude_streamers: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
+        recent: str | Sequence[str] | None = None,
+        preferred_language: str | None = None,
+        last_event_id: str | None = None,
+        max_s: float = 86400,
+    ) -> AsyncIterator[Event]:
+        """A viewer's rooms, pushed when they change. Goes on over a new connection where one ends, without an end."""
+        return self.events(
+            Call(
+                "GET",
+                f"/v1/stream/{segment(viewer)}",
+                Event,
+                query=parameters(
+                    {
+                        "limit": limit,
+                        "language": language,
+                        "category": category,
+                        "mature": mature,
+                        "tags": tags,
+                        "tags_match": tags_match,
+                        "min_audience": min_audience,
+                        "max_audience": max_audience,
+                        "min_age_s": min_age_s,
+                        "max_age_s": max_age_s,
+                        "max_receipt_age_ms": max_receipt_age_ms,
+                        "exclude_streamers": exclude_streamers,
+                        "exclude": exclude,
+                        "recent": recent,
+                        "preferred_language": preferred_language,
+                        "last_event_id": last_event_id,
+                        "max_s": max_s,
+                    }
+                ),
+            )
+        )
+
+    async def write_chat(self, records: Iterable[ChatMessage], *, idempotency_key: str = "") -> Verdicts:
+        """Chat messages. Any number of them: a verdict on each, once Kafka has those accepted."""
+        return await self.write("/v1/chat", records, idempotency_key)
+
+    async def write_viewer_events(self, records: Iterable[ViewerEvent], *, idempotency_key: str = "") -> Verdicts:
+        """What viewers do. Any number of them: a verdict on each, once Kafka has those accepted."""
+        return await self.write("/v1/viewer-events", records, idempotency_key)
+
+    async def models(self) -> ListedVersions:
+        """Every version of the models, the newest first."""
+        return await self.ask(Call("GET", "/v1/models", ListedVersions))
+
+    async def promote_model(self, version: str) -> Promoted:
+        """Put a version live, by hand: no gate is asked."""
+        return await self.ask(Call("POST", f"/v1/models/{segment(version)}/promote", Promoted, repeatable=False))
+
+    async def rollback_model(self) -> RolledBack:
+        """Put live what was live before; retire what is."""
+        return await self.ask(Call("POST", "/v1/models/rollback", RolledBack, repeatable=False))
+
+    async def health(self) -> dict[str, str]:
+        """The process is up: for a liveness probe."""
+        return await self.ask(Call("GET", "/healthz", dict[str, str]))
+
+    async def readiness(self) -> Readiness:
+        """Whether its answers are good, and how far it is behind: for a readiness probe."""
+        return await self.ask(Call("GET", "/readyz", Readiness, also=(503,)))

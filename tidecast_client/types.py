@@ -1,0 +1,554 @@
+"""The records of the API. Never sends or reads one.
+
+Made from the OpenAPI document by `make client`; changes are lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+__all__ = [
+    "UNSET",
+    "Answer",
+    "BatchAnswer",
+    "BatchQuery",
+    "BatchResult",
+    "ChatMessage",
+    "Context",
+    "Erased",
+    "Filters",
+    "Item",
+    "KnownViewers",
+    "ListedVersion",
+    "ListedVersions",
+    "MapPoint",
+    "NotWritten",
+    "NothingTaken",
+    "Problem",
+    "Promoted",
+    "Query",
+    "RankAnswer",
+    "RankQuery",
+    "Readiness",
+    "Receipt",
+    "RecordProblem",
+    "RolledBack",
+    "Room",
+    "RoomEnded",
+    "RoomMap",
+    "RoomStarted",
+    "RoomUpdated",
+    "SearchAnswer",
+    "SeenHabit",
+    "SeenInterests",
+    "SeenViewer",
+    "SeenVisit",
+    "Steer",
+    "Steered",
+    "Trouble",
+    "UnsetType",
+    "Verdict",
+    "Verdicts",
+    "ViewerEvent",
+]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """RFC 9457. `field`: the JSON path of what is wrong, without the leading "$."; `allowed`: what may stand there."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    field: str | UnsetType = UNSET
+    allowed: str | UnsetType = UNSET
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which rooms may be returned; a filter left out lets every room through."""
+
+    # a language tag; "pt" finds "pt-BR" and "PT_br" too, "pt-BR" no other region
+    language: str | None = None
+    # the whole name of a category; letter case and Unicode form aside
+    category: str | None = None
+    # true: only rooms for adults; "any": these too; else none, unless recommend.show_mature says so
+    mature: bool | Literal["any"] | None = None
+    # whole tags that a room must have; letter case and Unicode form aside
+    tags: Sequence[str] = ()
+    # "all": a room must have every one of `tags`; "any": one of them
+    tags_match: Literal["all", "any"] = "all"
+    # viewers in the room, at least
+    min_audience: int | None = None
+    # viewers in the room, at most
+    max_audience: int | None = None
+    # seconds since the broadcast began, at least
+    min_age_s: int | None = None
+    # seconds since the broadcast began, at most
+    max_age_s: int | None = None
+    # the `age_ms` of a room's receipt, at most
+    max_receipt_age_ms: int | None = None
+
+
+DEFAULT_FILTERS = Filters()
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Rooms or streamers where the viewer was just now, and the language that they prefer.
+
+    It counts for a viewer without a profile alone. There is no country: no room has one.
+    """
+
+    # ids of rooms or streamers, the latest first
+    recent: Sequence[str] = ()
+    # a language tag; "pt" finds "pt-BR" and "PT_br" too, "pt-BR" no other region
+    language: str | None = None
+
+
+class Steer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A text and rooms that pull this one answer. It changes no profile.
+
+    Each of `text` and `liked` pulls towards what is said there, `disliked` away from it.
+    """
+
+    # what rooms should be about, in your own words
+    text: str | None = None
+    liked: Sequence[str] = ()
+    disliked: Sequence[str] = ()
+    # how much it counts; 1 as usual, 0 not at all
+    strength: float = 1.0
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who asks for how many rooms, and which must not be among them."""
+
+    viewer: str
+    # how many rooms to return at most
+    limit: int = 20
+    exclude: Sequence[str] = ()
+    # streamers whose rooms are left out
+    exclude_streamers: Sequence[str] = ()
+    filters: Filters = DEFAULT_FILTERS
+    context: Context | None = None
+    # "" for the first of several pages, then what the page before gave; left out for a single answer
+    cursor: str | None = None
+    steer: Steer | None = None
+    explain: bool = False
+
+
+class Steered(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a steer."""
+
+    text: str | UnsetType = UNSET
+    ended: list[str]
+    unknown: list[str]
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """How fresh an item is. Times in ms since the Unix epoch."""
+
+    segment_end_ms: int
+    servable_ms: int
+    age_ms: int
+    encoder_version: str
+    model_version: str
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """A live room."""
+
+    room: str
+    streamer: str
+    title: str
+    category: str
+    language: str
+    tags: list[str]
+    mature: bool
+    started_at_ms: int
+    audience: int
+    chat_per_minute: int
+    receipt: Receipt
+
+
+class Item(Room, frozen=True, kw_only=True):
+    """A room of an answer and why it is there. `terms` (on `explain`): what the score is the sum of."""
+
+    score: float
+    source: str
+    reason: str
+    terms: dict[str, float] | UnsetType = UNSET
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Rooms in order, best first."""
+
+    request_id: str
+    viewer: str
+    known: bool
+    model_version: str
+    generated_at_ms: int
+    live_rooms: int
+    experiments: dict[str, str] | UnsetType = UNSET
+    cursor: str | UnsetType | None = UNSET
+    steer: Steered | UnsetType = UNSET
+    rooms: list[Item]
+
+
+class BatchQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Recommendations asked for in one request."""
+
+    queries: Sequence[Query]
+
+
+class BatchResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one query: an answer, or a problem whose `field` is within the query."""
+
+    answer: Answer | UnsetType = UNSET
+    problem: Problem | UnsetType = UNSET
+
+
+class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The results in the order of the queries. Each was computed on its own, at its `generated_at_ms`.
+
+    The `request_id` of each is that of the request, a full stop, and its place from 0.
+    """
+
+    results: list[BatchResult]
+
+
+class RankQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who asks for the order of which rooms."""
+
+    viewer: str
+    # ids of rooms, live or not; repeats count once
+    rooms: Sequence[str]
+    context: Context | None = None
+    explain: bool = False
+
+
+class RankAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The given rooms in order, best first: every live one, mature or not. `not_live`: the others, as given."""
+
+    request_id: str
+    viewer: str
+    known: bool
+    model_version: str
+    generated_at_ms: int
+    live_rooms: int
+    never_shown: list[str]
+    not_live: list[str]
+    rooms: list[Item]
+
+
+class SearchAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Rooms in order, best first. text: as it was compared."""
+
+    text: str
+    encoder_version: str
+    model_version: str
+    generated_at_ms: int
+    live_rooms: int
+    cursor: str | UnsetType | None = UNSET
+    rooms: list[Item]
+
+
+class KnownViewers(msgspec.Struct, frozen=True, kw_only=True):
+    """Viewers whose profiles a replica holds, those heard of or asked for latest first. held: how many they are."""
+
+    held: int
+    viewers: list[str]
+
+
+class SeenInterests(msgspec.Struct, frozen=True, kw_only=True):
+    """What the score reads from the visits. A share is 1 for the most visited label, its root less for the others."""
+
+    categories: dict[str, float]
+    languages: dict[str, float]
+    top_categories: list[str]
+    similar_to: list[str]
+    has_vector: bool
+    last_streamer: str | None
+
+
+class SeenHabit(msgspec.Struct, frozen=True, kw_only=True):
+    """What a viewer has with a streamer. strength: 0..1, what the term `visited` of the baseline's score goes by."""
+
+    streamer: str
+    visits: int
+    watch_ms: int
+    chats: int
+    followed: bool
+    last_at_ms: int
+    strength: float
+    live_rooms: list[str]
+
+
+class SeenVisit(msgspec.Struct, frozen=True, kw_only=True):
+    """A visit to a room, until another began. Times in ms since the Unix epoch."""
+
+    room: str
+    streamer: str
+    entered_at_ms: int
+    last_at_ms: int
+    watch_ms: int
+    chats: int
+    likes: int
+    gifts: int
+    live: bool
+
+
+class SeenViewer(msgspec.Struct, frozen=True, kw_only=True):
+    """A viewer with a profile. Visits: the latest first. Habits: the strongest first."""
+
+    viewer: str
+    room: str | None
+    total_visits: int
+    repeats: int
+    total_events: int
+    first_at_ms: int
+    last_at_ms: int
+    generated_at_ms: int
+    model_version: str
+    interests: SeenInterests
+    habits: list[SeenHabit]
+    visits: list[SeenVisit]
+
+
+class MapPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A live room on a map. x, y: by content, between -1 and 1; they change only where its vector does.
+
+    drift: how far what is said now is from what was said before in the broadcast, one minus their cosine, 0..2;
+    null before there is a before. code: the first of its semantic codes under the version in force, null under v0.
+    """
+
+    room: str
+    streamer: str
+    title: str
+    category: str
+    language: str
+    mature: bool
+    audience: int
+    x: float
+    y: float
+    drift: float | None
+    code: int | None
+
+
+class RoomMap(msgspec.Struct, frozen=True, kw_only=True):
+    """Live rooms by content in two dimensions, largest audience first; without those that have no vector yet.
+
+    axes: to be given with the next request, so that rooms stay where they are. They come back as they were while
+    they show what differs, else others, turned towards them. explained: the share of the differences that x and y
+    show.
+    """
+
+    at_ms: int
+    live_rooms: int
+    axes: str
+    explained: float
+    rooms: list[MapPoint]
+
+
+class RoomStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="started"):
+    """A broadcast began. `room` is new for each broadcast, `streamer` stays."""
+
+    # schema version
+    v: Literal[1] = 1
+    room: str
+    streamer: str
+    # milliseconds since the Unix epoch, UTC
+    at_ms: int
+    title: str = ""
+    category: str = ""
+    # BCP 47, for example "en" or "pt-BR"; "" if not known
+    language: str = ""
+    tags: Sequence[str] = ()
+    mature: bool = False
+
+
+class RoomUpdated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="updated"):
+    """A broadcast's description changed. Fields left out stay as they were; "", [] and false mean none.
+
+    Repeat all fields where you can: the topic is compacted by room and may keep only the last record of one.
+    """
+
+    # schema version
+    v: Literal[1] = 1
+    room: str
+    streamer: str
+    # milliseconds since the Unix epoch, UTC
+    at_ms: int
+    title: str | UnsetType = UNSET
+    category: str | UnsetType = UNSET
+    # BCP 47, for example "en" or "pt-BR"; "" if not known
+    language: str | UnsetType = UNSET
+    tags: Sequence[str] | UnsetType = UNSET
+    mature: bool | UnsetType = UNSET
+
+
+class RoomEnded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="ended"):
+    """A broadcast ended."""
+
+    # schema version
+    v: Literal[1] = 1
+    room: str
+    # milliseconds since the Unix epoch, UTC
+    at_ms: int
+
+
+class RecordProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a record was not taken. `field`: of the record, "" for all of it; `allowed`: what may stand there."""
+
+    reason: str
+    detail: str
+    field: str
+    allowed: str
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one record. `mended`: what was read though not as the schema says (docs/kafka.md lists it)."""
+
+    index: int
+    accepted: bool
+    problem: RecordProblem | UnsetType = UNSET
+    mended: list[str] | UnsetType = UNSET
+
+
+class Verdicts(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of each record, in the order of the request. Kafka has those that are accepted."""
+
+    accepted: int
+    refused: int
+    verdicts: list[Verdict]
+
+
+class NothingTaken(Problem, frozen=True, kw_only=True):
+    """A problem, with what is wrong with each record. `field` and `allowed` are those of the first."""
+
+    accepted: int
+    refused: int
+    verdicts: list[Verdict]
+
+
+class NotWritten(Problem, frozen=True, kw_only=True):
+    """A problem, with whether some of the records may be written all the same, now or later."""
+
+    may_be_written: bool
+
+
+class ChatMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="chat"):
+    """One chat message."""
+
+    # schema version
+    v: Literal[1] = 1
+    room: str
+    viewer: str
+    text: str
+    # milliseconds since the Unix epoch, UTC
+    at_ms: int
+
+
+class ViewerEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="viewer"):
+    """What a viewer did in a room. `seconds`: for `watch`, seconds watched since the previous event of the visit."""
+
+    # schema version
+    v: Literal[1] = 1
+    viewer: str
+    room: str
+    streamer: str
+    action: Literal[
+        "block_streamer",
+        "chat",
+        "enter",
+        "follow",
+        "gift",
+        "hide_room",
+        "leave",
+        "like",
+        "not_interested",
+        "unblock_streamer",
+        "undo_not_interested",
+        "unhide_room",
+        "watch",
+    ]
+    # milliseconds since the Unix epoch, UTC
+    at_ms: int
+    seconds: float = 0.0
+    # of the event, for producers that may send one twice; optional
+    id: str = ""
+    # `request_id` of the answer that showed the room to the viewer; optional
+    request_id: str = ""
+    # where in that answer the room was shown, from 1; 0: not known
+    position: int = 0
+
+
+class Erased(msgspec.Struct, frozen=True, kw_only=True):
+    """What was accepted: everything of the viewer up to `erased_at_ms` is forgotten. `next`: what happens now."""
+
+    viewer: str
+    erased_at_ms: int
+    next: str = ""
+
+
+class ListedVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of the models. state: `before` was live once. metrics: of its training and of the promotion gate."""
+
+    version: str
+    state: str
+    at_ms: int
+    metrics: dict[str, float]
+
+
+class ListedVersions(msgspec.Struct, frozen=True, kw_only=True):
+    """Every version, the newest record first. answers: the one by which this replica answers."""
+
+    answers: str
+    versions: list[ListedVersion]
+
+
+class Promoted(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that was put live by hand: no gate is asked. Replicas follow within seconds."""
+
+    version: str
+    reason: str
+
+
+class RolledBack(msgspec.Struct, frozen=True, kw_only=True):
+    """The version that was live, now retired, and the one that is."""
+
+    was: str
+    live: str
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """A problem with a partition. message: what it is and how to go on, for a person.
+
+    offset: of the first record that is not read because of it, -1 if it concerns no record. reader: who met it
+    (`room-workers`, `replica`, `archiver`), "" until its source has passed it on.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    kind: str
+    message: str
+    reader: str = ""
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a replica's answers are good, and how far it is behind."""
+
+    ready: bool
+    reason: str
+    lag: dict[str, int]
+    contact_age_s: float | None
+    live_rooms: int
+    model_version: str = "v0"
+    model_refused: str = ""
+    state: str = "current"
+    troubles: list[Trouble] = []
+    anew: str = ""
+    lost: str = ""
