@@ -19,6 +19,7 @@ OTHER = "other"
 SMALLEST_PX, LARGEST_PX = 7.0, 38.0
 LEAST_MOVE = 0.03  # of the map's unit: what is less is no move to look at
 MOST_TRAILS = 25
+LEAST_SIDE = 0.2  # by which a few rooms close together are padded: less would show how places are rounded
 PAD = 0.06  # of the frame's side, beyond the outermost rooms
 SHRINK = 0.7  # a frame that is filled by less than this is drawn anew
 
@@ -73,8 +74,8 @@ def framed(points: Sequence[MapPoint], before: Frame | None) -> Frame | None:
         return before
     xs, ys = [point.x for point in points], [point.y for point in points]
     left, right, low, high = min(xs), max(xs), min(ys), max(ys)
-    wide, tall = PAD * max(right - left, 0.02), PAD * max(high - low, 0.02)
-    new = Frame(round(left - wide, 3), round(right + wide, 3), round(low - tall, 3), round(high + tall, 3))
+    wide, tall = PAD * max(right - left, LEAST_SIDE), PAD * max(high - low, LEAST_SIDE)
+    new = Frame(round(left - wide, 4), round(right + wide, 4), round(low - tall, 4), round(high + tall, 4))
     if before is None or new.width < SHRINK * before.width or new.height < SHRINK * before.height:
         return new
     return Frame(

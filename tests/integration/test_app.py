@@ -192,16 +192,16 @@ def test_every_way_to_ask_goes_through_the_proxy(client: Client, room: str) -> N
 
 
 def test_what_the_console_asks_is_answered_through_the_proxy(client: Client, room: str) -> None:
-    eventually(lambda: [point.room for point in client.room_map(mature="any").rooms] == [room], "it has a vector")
-    drawn = client.room_map(limit=5)
-    again = client.room_map(limit=6, axes=drawn.axes)
+    eventually(lambda: [point.room for point in client.map_rooms(mature="any").rooms] == [room], "it has a vector")
+    drawn = client.map_rooms(limit=5)
+    again = client.map_rooms(limit=6, axes=drawn.axes)
     assert (again.axes, again.rooms[0].x, again.rooms[0].y) == (drawn.axes, drawn.rooms[0].x, drawn.rooms[0].y)
-    eventually(lambda: "v1" in client.viewers(20).viewers, "a viewer with an event is named")
-    listed = client.versions()
+    eventually(lambda: "v1" in client.viewers(limit=20).viewers, "a viewer with an event is named")
+    listed = client.models()
     assert (listed.answers, [(one.version, one.state) for one in listed.versions]) == ("v0", [("v0", "live")])
-    assert client.promote("v0").reason == "version v0 is live already"
+    assert client.promote_model("v0").reason == "version v0 is live already"
     with pytest.raises(RequestError, match="nothing to roll back to"):
-        client.rollback()
+        client.rollback_model()
 
 
 def seen(client: Client, viewer: str) -> list[str]:

@@ -256,7 +256,7 @@ def test_a_newcomer_is_made_by_clicking_rooms(site: Site) -> None:
         fifth.get_by_role("button", name="was here").click()
         left.get_by_text("comes from 1 room: forget").wait_for()
         page.wait_for_function(
-            "last => document.querySelector('.tc-item .tc-mono').innerText.endsWith(last)", arg=room[-1]
+            "last => document.querySelector('.tc-item .tc-mono')?.innerText.endsWith(last)", arg=room[-1]
         )
         left.get_by_role("button", name="copy as curl").click()
         assert f'"context":{{"recent":["{room}"]}}' in page.locator(".tc-curl").inner_text()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from deploy.console.map_picture import GROUPS, LARGEST_PX, OTHER, SMALLEST_PX, Picture, found
+import pytest
+
+from deploy.console.map_picture import GROUPS, LARGEST_PX, OTHER, SMALLEST_PX, Picture, found, framed
 from deploy.console.map_trails import KEPT_S, MOST_PLACES, MapTrails
 from deploy.console.pages.map_chart import GREY, disc_rows, group_colour, ring_rows, trail_rows
 from tests.unit.deploy.console.console_world import drawn, point
@@ -82,6 +84,14 @@ def test_the_frame_stays_while_rooms_fill_it_and_follows_where_they_do_not() -> 
     assert picture.frame.right < 0.3
     picture.update(drawn(point("a", 0.1, 0.1)), {})
     assert picture.frame.left < 0.1 < picture.frame.right
+
+
+@pytest.mark.parametrize("at", [0.0, 0.24449, -0.31256])
+def test_a_room_alone_is_in_the_middle_of_the_frame(at: float) -> None:
+    frame = framed([point("a", at, at)], None)
+    assert frame is not None
+    assert abs((at - frame.left) / frame.width - 0.5) < 0.01  # less than its disc, on any screen
+    assert abs((at - frame.low) / frame.height - 0.5) < 0.01
 
 
 def test_areas_go_by_audience_and_what_moved_little_has_no_trail() -> None:
