@@ -25,13 +25,18 @@ from tidecast_client.types import (
     Filters,
     Goals,
     Item,
+    KnownViewers,
+    ListedVersions,
+    Promoted,
     PutRule,
     Query,
     RankAnswer,
     RankQuery,
     Readiness,
+    RolledBack,
     Room,
     RoomEnded,
+    RoomMap,
     RoomStarted,
     RoomUpdated,
     Rule,
@@ -350,6 +355,10 @@ class Methods:
             )
         )
 
+    def viewers(self, *, limit: int = 20) -> KnownViewers:
+        """Some viewers whose profiles this replica holds, those heard of or asked for latest first."""
+        return self.ask(Call("GET", "/v1/viewers", KnownViewers, query=parameters({"limit": limit})))
+
     def viewer(self, viewer: str) -> SeenViewer:
         """A viewer as the platform sees them: visits, habits, and the interests that the score uses."""
         return self.ask(Call("GET", f"/v1/viewers/{segment(viewer)}", SeenViewer))
@@ -357,6 +366,14 @@ class Methods:
     def erase_viewer(self, viewer: str) -> Erased:
         """Forget a viewer: accepted once it is on the log."""
         return self.ask(Call("DELETE", f"/v1/viewers/{segment(viewer)}", Erased))
+
+    def map_rooms(
+        self, *, limit: int = 300, mature: bool | Literal["any"] | None = None, axes: str | None = None
+    ) -> RoomMap:
+        """Live rooms by content in two dimensions; who gives `axes` back sees rooms stay where they are."""
+        return self.ask(
+            Call("GET", "/v1/map", RoomMap, query=parameters({"limit": limit, "mature": mature, "axes": axes}))
+        )
 
     def stream(
         self,
@@ -417,6 +434,18 @@ class Methods:
     def write_viewer_events(self, records: Iterable[ViewerEvent], *, idempotency_key: str = "") -> Verdicts:
         """What viewers do. Any number of them: a verdict on each, once Kafka has those accepted."""
         return self.write("/v1/viewer-events", records, idempotency_key)
+
+    def models(self) -> ListedVersions:
+        """Every version of the models, the newest first."""
+        return self.ask(Call("GET", "/v1/models", ListedVersions))
+
+    def promote_model(self, version: str) -> Promoted:
+        """Put a version live, by hand: no gate is asked."""
+        return self.ask(Call("POST", f"/v1/models/{segment(version)}/promote", Promoted, repeatable=False))
+
+    def rollback_model(self) -> RolledBack:
+        """Put live what was live before; retire what is."""
+        return self.ask(Call("POST", "/v1/models/rollback", RolledBack, repeatable=False))
 
     def rules(self) -> list[Rule]:
         """Operators' rules, by name, in force or not."""

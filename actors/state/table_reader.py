@@ -27,7 +27,7 @@ from streaming.operator_rule import OperatorRule
 from streaming.room.vectors import with_numbers_only
 from streaming.troubles import Trouble, Troubles
 from streaming.viewer.presence import is_erased
-from training.registry.catalog import VersionCatalog
+from training.registry.catalog import CatalogEntry, VersionCatalog
 
 __all__ = ["TableReader", "Tables", "TablesConfig"]
 
@@ -72,6 +72,7 @@ class Tables:
         self.on_refused: Callable[[Record, RecordError], None] | None = None  # called for each rule that is none
         self.wanted: ModelVersion | None = None  # the version that the log announces as live; None for v0
         self.candidate: ModelVersion | None = None  # the newest version that waits to go live
+        self.versions: Sequence[CatalogEntry] = self._announced.versions()  # all that the log announces, newest first
         self.announced_changed = threading.Event()
         self.current = False  # whether it has caught up: only then do ages of records measure the system
 
@@ -222,6 +223,7 @@ class Tables:
             if not self._announced.apply(record.key, record.value):
                 self._metrics.count("undecodable_total", topic=MODELS)
         self.wanted, self.candidate = self._announced.live, self._announced.candidate
+        self.versions = self._announced.versions()
         self.announced_changed.set()
 
     def _apply_rules(self, records: Sequence[Record]) -> None:

@@ -41,7 +41,7 @@ examples:
 """
 Only = Annotated[
     str | None,
-    typer.Option(metavar="LIST", help="of rooms, profiles, rules, models: these alone, with commas between them"),
+    typer.Option(metavar="LIST", help="of rooms, profiles, rules, models: these alone, by commas"),
 ]
 
 

@@ -27,6 +27,7 @@ from deploy.http.api import Api
 from deploy.http.keys import KeyRing
 from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
+from deploy.http.routes.models import model_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.routes.rules import rule_routes
 from deploy.http.status import MEASURED, Readiness, judge, troubles_of
@@ -35,6 +36,7 @@ from deploy.ray.ray_patches import leave_request_ids
 from deploy.ray.server_tick import before_end
 from deploy.serve.asked_texts import AskedTexts
 from deploy.serve.encoder_batching import Merger, RemoteEncoder
+from deploy.serve.model_versions import ModelVersions
 from deploy.serve.profile_lookup import PROFILES, Lookup
 from deploy.serve.replica import Replica
 from deploy.serve.scaling import WAITING, lag_by_partition
@@ -274,6 +276,7 @@ class RecommenderReplica(Replica):
             shadow=self._recommender.shadow if config.shadow else None,
             failures=self._recommender.failures,
         )
+        self._versions = ModelVersions(self._tables, settings)
         self._stop = threading.Event()
         beside = [("swapper", self._swapper.run), ("renewer", self._recommender.keep_renewed)]
         if self._recommender.shown is not None:
@@ -309,6 +312,7 @@ class RecommenderReplica(Replica):
     def __serve_build_asgi_app__(self) -> Api:
         from actors.answers.given_rooms import GivenRooms  # noqa: PLC0415  a process imports what it runs
         from actors.answers.known_rules import KnownRules  # noqa: PLC0415
+        from actors.answers.room_map import RoomMaps  # noqa: PLC0415
         from actors.answers.search import Search  # noqa: PLC0415
         from actors.answers.seen_viewers import SeenViewers  # noqa: PLC0415
         from actors.answers.trending import Trending  # noqa: PLC0415
@@ -323,6 +327,7 @@ class RecommenderReplica(Replica):
             GivenRooms(self._recommender),
             Trending(self._recommender),
             SeenViewers(self._recommender),
+            RoomMaps(self._recommender, self.clock),
             Search(self._recommender, title_weight=self.settings.tables.title_weight),
             self._texts,
             self._lookup,
@@ -330,8 +335,11 @@ class RecommenderReplica(Replica):
                 *intake_routes(self._intake, self.settings.intake, http.host, with_keys=with_keys),
                 *erasure_routes(self._erasures, local_only=is_loopback(http.host)),
                 *rule_routes(KnownRules(self._recommender), self._rule_writer, local_only=is_loopback(http.host)),
+                *(model_routes(self._versions, local_only=is_loopback(http.host)) if http.guarded else []),
             ],
             streams,
+            names_viewers=http.guarded,
+            local_only=is_loopback(http.host),
         )
         return Api(
             routes(behind, self.readiness, with_keys=with_keys),
