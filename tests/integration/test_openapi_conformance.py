@@ -32,6 +32,7 @@ from deploy.http.routes.public import Behind, routes
 from deploy.http.routes.rules import rule_routes
 from deploy.http.streams.streams import Streams
 from streaming.clock import ManualClock
+from streaming.errors import VersionError
 from streaming.events import MAX_AT_MS, ViewerId
 from streaming.log.codec import encode
 from streaming.log.memory_log import MemoryLog
@@ -57,7 +58,7 @@ LANGUAGES, CATEGORIES = ("en", "pt-BR", "ja"), ("music", "Just Chatting")
 
 
 class NoVersions:
-    """Lists one version, and has none that could go live."""
+    """Lists one version, which is live; knows no other."""
 
     def listed(self) -> ListedVersions:
         return ListedVersions(
@@ -65,7 +66,9 @@ class NoVersions:
         )
 
     def promote(self, version: str) -> Promoted:
-        return Promoted(version=version, reason="put live by hand")
+        if version != "m1":
+            raise VersionError(f"no version {version!r} was published; known are: m1")
+        return Promoted(version=version, reason="m1 is live already")
 
     def rollback(self) -> RolledBack:
         return RolledBack(was="m1", live="v0")
