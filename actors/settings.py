@@ -153,6 +153,12 @@ class RecommendConfig(Section):
     # what a streamer's rooms lose at first of their score by `not_interested`; with a model a third of it in log odds
     not_interested_cost: NotNegative = 9.0
     not_interested_half_life_s: Positive = 1_209_600.0  # two weeks
+    # what a room loses of its score each time it was shown and not entered; with a model a third of it of log odds.
+    # 0: nothing, and what was shown is not noted. On recorded chat 0.5 changed nothing for the worse, 3 did
+    shown_cost: NotNegative = 0.0
+    shown_most_cost: NotNegative = 1.5  # most that a room loses by it
+    shown_half_life_s: Positive = 600.0  # of what it has lost; to enter the room ends it at once
+    shown_mb: Count = 64  # memory for it in a replica; some 45,000 viewers
     # how long an answer waits for a profile that the replica has let go; 0: not at all
     lookup_timeout_ms: CountOrZero = 20
     lookups_in_flight: CountOrZero = 64  # per replica at a time; further viewers are served as cold-start viewers

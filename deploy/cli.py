@@ -38,7 +38,7 @@ COMMANDS = {
     "rollback": "return to the version of the models that was live before",
     "report": "what viewers made of what they were shown: entered, stay, followed; by version and experiment",
     "archive": "keep every topic as Parquet, exactly once; show, merge and delete what is kept",
-    "export": "write rooms, profiles and models to files, for another installation",
+    "export": "write rooms, profiles, rules and models to files, for another installation",
     "import": "read an export; what is newer here stays, and no erased viewer comes back",
     "topics": "create missing topics and say what differs; never deletes",
     "keys": "API keys: make, list, take back",

@@ -328,6 +328,18 @@ class Impression(InternalRecord, frozen=True, kw_only=True):
     experiments: tuple[Assignment, ...] = ()  # that the answer was part of
 
 
+class ShownRooms(InternalRecord, frozen=True, kw_only=True):
+    """Rooms that a replica has shown to a viewer within about a second, for the other replicas to know.
+
+    A room stands as the BLAKE2b-64 hash of its id, little-endian: 8 bytes each.
+    """
+
+    writer: str  # the replica's own id: it has counted these already
+    rooms: bytes  # hashes; a room that was shown twice stands twice
+    entered: bytes  # hashes of rooms entered since they were shown: what was before no longer counts
+    at_ms: int  # event time
+
+
 class ModelVersion(InternalRecord, frozen=True, kw_only=True):
     """A version of the models and its state."""
 

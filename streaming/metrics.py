@@ -249,6 +249,14 @@ METRICS: dict[str, Metric] = {
             "impressions_total", "counter", "impressions for training by outcome: written, dropped, lost", ("outcome",)
         ),
         Metric("impressions_waiting", "gauge", "impressions that wait to be written"),
+        Metric(
+            "shown_rooms_total",
+            "counter",
+            "viewers' shown rooms, as replicas tell each other, by outcome: written, dropped, lost",
+            ("outcome",),
+        ),
+        Metric("shown_rooms_waiting", "gauge", "viewers whose shown rooms wait to be written"),
+        Metric("shown_viewers", "gauge", "viewers of whom a replica knows which rooms they were shown", (), "livemax"),
         Metric("index_rooms", "gauge", "rooms in the index of a replica", (), "livemax"),
         Metric("undecodable_total", "counter", "records that a replica could not read and skipped", ("topic",)),
         Metric("operator_rules", "gauge", "operators' rules in force", (), "livemax"),

@@ -5,6 +5,7 @@ python -m tests.console_api 8000       serves until Ctrl-C, for looking at the c
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 import threading
@@ -19,13 +20,16 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 from msgspec import UNSET
 
+from actors.answers.schema import KnownViewers, MapPoint, RoomMap, SeenInterests, SeenViewer
 from actors.recommend.schema import Answer, Item, Query, Receipt, Room
 from deploy.http.problem import CONTENT_TYPE, Problem
+from deploy.http.routes.models import ListedVersion, ListedVersions, Promoted, RolledBack
 from deploy.http.status import Post, Readiness, SystemStatus
-from streaming.events import ChatMessage
+from streaming.events import ChatMessage, ViewerEvent
 from streaming.metrics import FRESHNESS_S
 
 LINES, CHAT = msgspec.json.Decoder(ChatMessage), msgspec.json.Decoder(list[ChatMessage])
+EVENT_LINES = msgspec.json.Decoder(ViewerEvent)
 READING = "still reading room states and profiles"
 COVER_MS = 400  # from a chat line to the receipt that covers it
 TITLES = (
@@ -56,6 +60,22 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+VERSIONS = (
+    ListedVersion(version="m1796143900", state="candidate", at_ms=1_796_143_930_000, metrics={"gain": -0.002}),
+    ListedVersion(
+        version="m1796143850",
+        state="live",
+        at_ms=1_796_143_880_000,
+        metrics={"gain": 0.031, "low": 0.012, "recall_20": 0.412, "ndcg_20": 0.301, "visits": 18_204.0},
+    ),
+    ListedVersion(
+        version="m1796143790", state="before", at_ms=1_796_143_820_000, metrics={"gain": 0.018, "low": 0.004}
+    ),
+    ListedVersion(version="v0", state="before", at_ms=0, metrics={}),
+)
+GATE = "the candidate is no better than m1796143850: -0.002, 95 % interval -0.011 to 0.006"
+
+
 @dataclass
 class Stage:
     """What the API is to answer. A test changes it while the server runs."""
@@ -66,9 +86,16 @@ class Stage:
     refusal: str = ""  # why chat is not taken all the same
     key_refused: bool = False  # whether that is because of the caller's key
     up: bool = True
+    takes_map: bool = True
+    encoded: bool = True  # whether any room has a vector
+    codes: bool = False
     learned: bool = False  # whether a learned version answers, whose terms do not add up
     dead_rooms: int = 0
     chat: list[ChatMessage] = field(default_factory=list)
+    done: list[ViewerEvent] = field(default_factory=list)  # what viewers did
+    pids: dict[str, int] = field(default_factory=dict)  # of processes, by name and rank
+    versions: list[ListedVersion] = field(default_factory=lambda: list(VERSIONS))
+    names_viewers: bool = True  # whether the caller may have known viewers named
     asked: Counter[str] = field(default_factory=Counter)
     began_s: float = field(default_factory=time.monotonic)
 
@@ -102,13 +129,43 @@ class Stage:
     def listed(self, limit: int) -> list[Room]:
         return [self.room(number) for number in range(min(limit, self.rooms))]
 
+    def map(self, limit: int) -> RoomMap:
+        """Topics around a ring, rooms around their topic; every ninth room wanders to another one."""
+        points = [self._point(self.room(number)) for number in range(min(limit, self.rooms))] if self.encoded else []
+        return RoomMap(at_ms=now_ms(), live_rooms=self.rooms, axes="AAAA", explained=0.27, rooms=points)
+
+    def _point(self, room: Room) -> MapPoint:
+        number, draw = int(room.room.removeprefix("room-")), random.Random(room.room)
+        angle, far = math.tau * (number % len(CATEGORIES)) / len(CATEGORIES), 0.3
+        x, y = far * math.cos(angle) + draw.gauss(0, 0.07), far * math.sin(angle) + draw.gauss(0, 0.07)
+        if number % 9 == 4:
+            step = int((time.monotonic() - self.began_s) / 2) % 24 / 24
+            x, y = x * (1 - step), y * (1 - step) + 0.03 * math.sin(step * 9)
+        swing = random.Random(number * 77 + int(time.monotonic() - self.began_s) // 3)
+        return MapPoint(
+            room=room.room,
+            streamer=room.streamer,
+            title=room.title,
+            category=room.category,
+            language=room.language,
+            mature=room.mature,
+            audience=room.audience,
+            x=x,
+            y=y,
+            drift=round(0.1 + 0.1 * draw.random() + 0.15 * swing.random() + 0.2 * (number % 9 == 4), 3),
+            code=number % 5 if self.codes else None,
+        )
+
     def answer(self, query: Query) -> Answer:
         draw = random.Random(query.viewer)
         numbers = list(range(min(self.rooms, 60)))
         draw.shuffle(numbers)
         written = {line.room for line in self.chat if now_ms() - line.at_ms > COVER_MS}
         numbers.sort(key=lambda number: f"room-{number:04d}" not in written)  # what is written of comes first
-        chosen = [number for number in numbers if f"room-{number:04d}" not in query.exclude][: query.limit]
+        recent = query.context.recent if query.context is not None and not query.viewer.startswith("v") else ()
+        numbers.sort(key=lambda number: -sum(f"room-{number:04d}"[-1] == one[-1] for one in recent))
+        hidden = {one.room for one in self.done if one.viewer == query.viewer and one.action == "hide_room"}
+        chosen = [n for n in numbers if f"room-{n:04d}" not in {*query.exclude, *hidden}][: query.limit]
         items = [
             self._item(self.room(number), place, draw, explain=query.explain) for place, number in enumerate(chosen)
         ]
@@ -133,6 +190,28 @@ class Stage:
         why = {"terms": terms} if explain else {}
         return Item(**shown, score=score, source=source, reason=reason.format(room.streamer), **why)  # type: ignore[arg-type]
 
+    def seen(self, viewer: str) -> SeenViewer | None:
+        """A viewer with the events that were written so far."""
+        done = [one for one in self.done if one.viewer == viewer and now_ms() - one.at_ms > COVER_MS]
+        if not viewer.startswith("v") and not done:
+            return None
+        return SeenViewer(
+            viewer=viewer,
+            room=None,
+            total_visits=3,
+            repeats=1,
+            total_events=40 + len(done),
+            first_at_ms=0,
+            last_at_ms=now_ms(),
+            generated_at_ms=now_ms(),
+            model_version="v0",
+            interests=SeenInterests(
+                categories={}, languages={}, top_categories=[], similar_to=[], has_vector=True, last_streamer=None
+            ),
+            habits=[],
+            visits=[],
+        )
+
     def readiness(self) -> Readiness:
         reading: dict[str, Any] = {} if self.up else {"state": "reading", "reason": READING}
         lag = {"room-states": 0}
@@ -147,6 +226,7 @@ class Stage:
             ("recommender", replica),
             ("recommender", replica),
             ("room-worker", worker),
+            ("trainer", {"doing": "waiting", "version": VERSIONS[0].version, "outcome": "refused", "reason": GATE}),
         )
         ranks: Counter[str] = Counter()
         posts = []
@@ -154,7 +234,7 @@ class Stage:
             post = Post(
                 name=name,
                 rank=ranks[name],
-                pid=4_100 + len(posts),
+                pid=self.pids.get(f"{name} {ranks[name]}", 4_100 + len(posts)),
                 node="127.0.0.1",
                 at_ms=now_ms() - 400,
                 detail=detail,
@@ -162,6 +242,19 @@ class Stage:
             posts.append(post)
             ranks[name] += 1
         return SystemStatus(at_ms=now_ms(), processes=posts)
+
+    def listed_versions(self) -> ListedVersions:
+        live = next(one.version for one in self.versions if one.state == "live")
+        return ListedVersions(answers=live, versions=self.versions)
+
+    def put_live(self, version: str, instead: str) -> None:
+        """Puts a version live, and says what becomes of the one that was."""
+        states = {one.version: "live" if one.version == version else one.state for one in self.versions}
+        states |= {one.version: instead for one in self.versions if one.state == "live"}
+        self.versions = [
+            msgspec.structs.replace(one, state=states[one.version])  # type: ignore[arg-type]
+            for one in self.versions
+        ]
 
     def metrics(self) -> str:
         passed_s = time.monotonic() - self.began_s
@@ -217,12 +310,25 @@ def _handler(stage: Stage) -> type[BaseHTTPRequestHandler]:
             match parts.path.split("/")[1:]:
                 case ["v1", "rooms"]:
                     self._give("/v1/rooms", stage.listed(limit))
+                case ["v1", "map"]:
+                    self._give("/v1/map", stage.map(limit), 200 if stage.takes_map else 404, "no such path: /v1/map")
                 case ["v1", "rooms", room]:
                     number = int(room.removeprefix("room-")) if room.removeprefix("room-").isdigit() else 10**9
                     found = stage.room(number) if number < stage.rooms else None
                     self._give("/v1/rooms/{room}", found, 200 if found else 404, f"room {room} is not live")
                 case ["v1", "rooms", _, "similar"]:
                     self._give("/v1/rooms/{room}/similar", stage.answer(Query(viewer="x", limit=limit)).rooms)
+                case ["v1", "models"]:
+                    self._give("/v1/models", stage.listed_versions())
+                case ["v1", "viewers"]:
+                    known = KnownViewers(held=2, viewers=["v000042", "v000007"])
+                    self._give(
+                        "/v1/viewers", known, 200 if stage.names_viewers else 403, "needs admin", "authorization"
+                    )
+                case ["v1", "viewers", viewer]:
+                    found_viewer = stage.seen(viewer)
+                    said = f"viewer {viewer} has no profile"
+                    self._give("/v1/viewers/{viewer}", found_viewer, 200 if found_viewer else 404, said, "viewer")
                 case ["readyz"]:
                     self._give("/readyz", stage.readiness(), 200 if stage.up else 503)
                 case ["v1", "status"]:
@@ -236,11 +342,23 @@ def _handler(stage: Stage) -> type[BaseHTTPRequestHandler]:
                     self._give(parts.path, None, 404, "no such path")
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            if self.path == "/v1/recommend":
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            if self.path == "/v1/models/rollback":
+                stage.put_live("m1796143790", "retired")
+                self._give(self.path, RolledBack(was="m1796143850", live="m1796143790"))
+            elif self.path.startswith("/v1/models/"):
+                version = self.path.split("/")[3]
+                stage.put_live(version, "before")
+                self._give("/v1/models/{version}/promote", Promoted(version=version, reason="put live by hand"))
+            elif self.path == "/v1/recommend":
                 self._give(self.path, stage.answer(msgspec.json.decode(body, type=Query)))
             elif self.path == "/v1/chat" and stage.refusal:
                 self._give(self.path, None, 403, stage.refusal)
+            elif self.path == "/v1/viewer-events" and not stage.refusal:
+                done = EVENT_LINES.decode_lines(body)
+                stage.done += done
+                verdicts = [{"index": index, "accepted": True} for index in range(len(done))]
+                self._give(self.path, {"accepted": len(done), "refused": 0, "verdicts": verdicts})
             elif self.path == "/v1/chat" and stage.takes_chat:
                 by_line = self.headers["content-type"] == "application/x-ndjson"
                 lines = LINES.decode_lines(body) if by_line else CHAT.decode(body)
@@ -250,13 +368,13 @@ def _handler(stage: Stage) -> type[BaseHTTPRequestHandler]:
             else:
                 self._give(self.path, None, 404, "no such path")
 
-        def _give(self, route: str, value: object, status: int = 200, wrong: str = "") -> None:
+        def _give(self, route: str, value: object, status: int = 200, wrong: str = "", about: str = "") -> None:
             stage.asked[route] += 1
             kind = "application/json"
             if not stage.up and route != "/readyz":
                 status, wrong = 503, READING
             if status != 200 and route != "/readyz":
-                field = "authorization" if stage.key_refused and status == 403 else UNSET
+                field = about or ("authorization" if stage.key_refused and status == 403 else UNSET)
                 kind = CONTENT_TYPE
                 value = Problem(type="/docs#problems", title="", status=status, detail=wrong, field=field)
             body = value if isinstance(value, bytes) else msgspec.json.encode(value)

@@ -34,7 +34,9 @@ class ConsoleProcess:
 
 
 @contextlib.contextmanager
-def console_process(url: str, admin_url: str = "", options: Sequence[str] = ()) -> Iterator[ConsoleProcess]:
+def console_process(
+    url: str, admin_url: str = "", options: Sequence[str] = (), pass_fds: Sequence[int] = ()
+) -> Iterator[ConsoleProcess]:
     """A console about the system at `url`, on a free port."""
     words = ["console", "--url", url, "--port", "0", "--no-browser", *(["--admin-url", admin_url] if admin_url else [])]
     process = subprocess.Popen(
@@ -42,6 +44,7 @@ def console_process(url: str, admin_url: str = "", options: Sequence[str] = ()) 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        pass_fds=pass_fds,
     )
     assert process.stdout is not None
     try:

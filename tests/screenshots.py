@@ -1,6 +1,6 @@
 """Pictures of the console for the documents, of made-up rooms. No test is here.
 
-python -m tests.screenshots docs        writes console-live.png, console-viewer.png and console-health.png
+python -m tests.screenshots docs        writes console-live.png, -viewer, -map and -health
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ LINE = "what a comeback, nobody expected that"
 
 
 def main(folder: Path) -> None:
-    stage = Stage(rooms=64)
+    stage = Stage(rooms=180)
     with (
         FakeApi(stage) as api,
         console_process(api.url, api.admin_url, ["--viewer", "v000017", "--viewer", "v000042"]) as console,
         chromium_browser() as browser,
     ):
-        live, health = (browser.new_page(viewport=SIZE, color_scheme="light") for _ in range(2))  # type: ignore[arg-type]
+        live, health, rooms = (browser.new_page(viewport=SIZE, color_scheme="light") for _ in range(3))  # type: ignore[arg-type]
         live.goto(console.url)
         health.goto(f"{console.url}/health")
+        rooms.goto(f"{console.url}/map")
         live.locator(".tc-row").first.wait_for()
         live.wait_for_timeout(HISTORY_MS)
         live.locator(".tc-row").nth(6).click()
@@ -35,6 +36,10 @@ def main(folder: Path) -> None:
         live.mouse.move(0, 0)
         live.screenshot(path=folder / "console-live.png")
         health.screenshot(path=folder / "console-health.png")
+        rooms.get_by_label("Moved most").locator(".tc-row").first.click()
+        rooms.get_by_label("Room", exact=True).get_by_text("streamer").wait_for()
+        rooms.mouse.move(0, 0)
+        rooms.screenshot(path=folder / "console-map.png")
         viewer = browser.new_page(viewport=SIZE, color_scheme="dark")  # type: ignore[arg-type]
         viewer.goto(f"{console.url}/viewer?a=v000017&b=newcomer")
         viewer.get_by_role("button", name="why").first.click()

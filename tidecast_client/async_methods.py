@@ -25,13 +25,18 @@ from tidecast_client.types import (
     Filters,
     Goals,
     Item,
+    KnownViewers,
+    ListedVersions,
+    Promoted,
     PutRule,
     Query,
     RankAnswer,
     RankQuery,
     Readiness,
+    RolledBack,
     Room,
     RoomEnded,
+    RoomMap,
     RoomStarted,
     RoomUpdated,
     Rule,
@@ -75,6 +80,8 @@ class AsyncMethods:
         steer: Steer | None = None,
         goals: Goals | None = None,
         explain: bool = False,
+        shown: bool = True,
+        reason_language: str | None = None,
     ) -> Answer:
         """Rooms for a viewer, best first."""
         return await self.ask(
@@ -94,6 +101,8 @@ class AsyncMethods:
                         steer=steer,
                         goals=goals,
                         explain=explain,
+                        shown=shown,
+                        reason_language=reason_language,
                     )
                 ),
             )
@@ -111,6 +120,8 @@ class AsyncMethods:
         steer: Steer | None = None,
         goals: Goals | None = None,
         explain: bool = False,
+        shown: bool = True,
+        reason_language: str | None = None,
     ) -> AsyncIterator[Answer]:
         """Rooms for a viewer, best first: page by page, each of `limit`; nothing comes twice."""
         cursor: str | UnsetType | None = ""
@@ -125,6 +136,8 @@ class AsyncMethods:
                 steer=steer,
                 goals=goals,
                 explain=explain,
+                shown=shown,
+                reason_language=reason_language,
                 cursor=cursor,
             )
             yield answer
@@ -237,6 +250,7 @@ class AsyncMethods:
         context: Context | None = None,
         goals: Goals | None = None,
         explain: bool = False,
+        reason_language: str | None = None,
     ) -> RankAnswer:
         """Given rooms for a viewer, best first."""
         return await self.ask(
@@ -244,7 +258,16 @@ class AsyncMethods:
                 "POST",
                 "/v1/rank",
                 RankAnswer,
-                body=encode(RankQuery(viewer=viewer, rooms=rooms, context=context, goals=goals, explain=explain)),
+                body=encode(
+                    RankQuery(
+                        viewer=viewer,
+                        rooms=rooms,
+                        context=context,
+                        goals=goals,
+                        explain=explain,
+                        reason_language=reason_language,
+                    )
+                ),
             )
         )
 
@@ -334,6 +357,10 @@ class AsyncMethods:
             )
         )
 
+    async def viewers(self, *, limit: int = 20) -> KnownViewers:
+        """Some viewers whose profiles this replica holds, those heard of or asked for latest first."""
+        return await self.ask(Call("GET", "/v1/viewers", KnownViewers, query=parameters({"limit": limit})))
+
     async def viewer(self, viewer: str) -> SeenViewer:
         """A viewer as the platform sees them: visits, habits, and the interests that the score uses."""
         return await self.ask(Call("GET", f"/v1/viewers/{segment(viewer)}", SeenViewer))
@@ -341,6 +368,14 @@ class AsyncMethods:
     async def erase_viewer(self, viewer: str) -> Erased:
         """Forget a viewer: accepted once it is on the log."""
         return await self.ask(Call("DELETE", f"/v1/viewers/{segment(viewer)}", Erased))
+
+    async def map_rooms(
+        self, *, limit: int = 300, mature: bool | Literal["any"] | None = None, axes: str | None = None
+    ) -> RoomMap:
+        """Live rooms by content in two dimensions; who gives `axes` back sees rooms stay where they are."""
+        return await self.ask(
+            Call("GET", "/v1/map", RoomMap, query=parameters({"limit": limit, "mature": mature, "axes": axes}))
+        )
 
     def stream(
         self,
@@ -401,6 +436,18 @@ class AsyncMethods:
     async def write_viewer_events(self, records: Iterable[ViewerEvent], *, idempotency_key: str = "") -> Verdicts:
         """What viewers do. Any number of them: a verdict on each, once Kafka has those accepted."""
         return await self.write("/v1/viewer-events", records, idempotency_key)
+
+    async def models(self) -> ListedVersions:
+        """Every version of the models, the newest first."""
+        return await self.ask(Call("GET", "/v1/models", ListedVersions))
+
+    async def promote_model(self, version: str) -> Promoted:
+        """Put a version live, by hand: no gate is asked."""
+        return await self.ask(Call("POST", f"/v1/models/{segment(version)}/promote", Promoted, repeatable=False))
+
+    async def rollback_model(self) -> RolledBack:
+        """Put live what was live before; retire what is."""
+        return await self.ask(Call("POST", "/v1/models/rollback", RolledBack, repeatable=False))
 
     async def rules(self) -> list[Rule]:
         """Operators' rules, by name, in force or not."""

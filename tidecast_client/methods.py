@@ -25,13 +25,18 @@ from tidecast_client.types import (
     Filters,
     Goals,
     Item,
+    KnownViewers,
+    ListedVersions,
+    Promoted,
     PutRule,
     Query,
     RankAnswer,
     RankQuery,
     Readiness,
+    RolledBack,
     Room,
     RoomEnded,
+    RoomMap,
     RoomStarted,
     RoomUpdated,
     Rule,
@@ -75,6 +80,8 @@ class Methods:
         steer: Steer | None = None,
         goals: Goals | None = None,
         explain: bool = False,
+        shown: bool = True,
+        reason_language: str | None = None,
     ) -> Answer:
         """Rooms for a viewer, best first."""
         return self.ask(
@@ -94,6 +101,8 @@ class Methods:
                         steer=steer,
                         goals=goals,
                         explain=explain,
+                        shown=shown,
+                        reason_language=reason_language,
                     )
                 ),
             )
@@ -111,6 +120,8 @@ class Methods:
         steer: Steer | None = None,
         goals: Goals | None = None,
         explain: bool = False,
+        shown: bool = True,
+        reason_language: str | None = None,
     ) -> Iterator[Answer]:
         """Rooms for a viewer, best first: page by page, each of `limit`; nothing comes twice."""
         cursor: str | UnsetType | None = ""
@@ -125,6 +136,8 @@ class Methods:
                 steer=steer,
                 goals=goals,
                 explain=explain,
+                shown=shown,
+                reason_language=reason_language,
                 cursor=cursor,
             )
             yield answer
@@ -235,6 +248,7 @@ class Methods:
         context: Context | None = None,
         goals: Goals | None = None,
         explain: bool = False,
+        reason_language: str | None = None,
     ) -> RankAnswer:
         """Given rooms for a viewer, best first."""
         return self.ask(
@@ -242,7 +256,16 @@ class Methods:
                 "POST",
                 "/v1/rank",
                 RankAnswer,
-                body=encode(RankQuery(viewer=viewer, rooms=rooms, context=context, goals=goals, explain=explain)),
+                body=encode(
+                    RankQuery(
+                        viewer=viewer,
+                        rooms=rooms,
+                        context=context,
+                        goals=goals,
+                        explain=explain,
+                        reason_language=reason_language,
+                    )
+                ),
             )
         )
 
@@ -332,6 +355,10 @@ class Methods:
             )
         )
 
+    def viewers(self, *, limit: int = 20) -> KnownViewers:
+        """Some viewers whose profiles this replica holds, those heard of or asked for latest first."""
+        return self.ask(Call("GET", "/v1/viewers", KnownViewers, query=parameters({"limit": limit})))
+
     def viewer(self, viewer: str) -> SeenViewer:
         """A viewer as the platform sees them: visits, habits, and the interests that the score uses."""
         return self.ask(Call("GET", f"/v1/viewers/{segment(viewer)}", SeenViewer))
@@ -339,6 +366,14 @@ class Methods:
     def erase_viewer(self, viewer: str) -> Erased:
         """Forget a viewer: accepted once it is on the log."""
         return self.ask(Call("DELETE", f"/v1/viewers/{segment(viewer)}", Erased))
+
+    def map_rooms(
+        self, *, limit: int = 300, mature: bool | Literal["any"] | None = None, axes: str | None = None
+    ) -> RoomMap:
+        """Live rooms by content in two dimensions; who gives `axes` back sees rooms stay where they are."""
+        return self.ask(
+            Call("GET", "/v1/map", RoomMap, query=parameters({"limit": limit, "mature": mature, "axes": axes}))
+        )
 
     def stream(
         self,
@@ -399,6 +434,18 @@ class Methods:
     def write_viewer_events(self, records: Iterable[ViewerEvent], *, idempotency_key: str = "") -> Verdicts:
         """What viewers do. Any number of them: a verdict on each, once Kafka has those accepted."""
         return self.write("/v1/viewer-events", records, idempotency_key)
+
+    def models(self) -> ListedVersions:
+        """Every version of the models, the newest first."""
+        return self.ask(Call("GET", "/v1/models", ListedVersions))
+
+    def promote_model(self, version: str) -> Promoted:
+        """Put a version live, by hand: no gate is asked."""
+        return self.ask(Call("POST", f"/v1/models/{segment(version)}/promote", Promoted, repeatable=False))
+
+    def rollback_model(self) -> RolledBack:
+        """Put live what was live before; retire what is."""
+        return self.ask(Call("POST", "/v1/models/rollback", RolledBack, repeatable=False))
 
     def rules(self) -> list[Rule]:
         """Operators' rules, by name, in force or not."""

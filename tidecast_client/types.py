@@ -24,9 +24,14 @@ __all__ = [
     "Filters",
     "Goals",
     "Item",
+    "KnownViewers",
+    "ListedVersion",
+    "ListedVersions",
+    "MapPoint",
     "NotWritten",
     "NothingTaken",
     "Problem",
+    "Promoted",
     "PutRule",
     "Query",
     "RankAnswer",
@@ -34,8 +39,10 @@ __all__ = [
     "Readiness",
     "Receipt",
     "RecordProblem",
+    "RolledBack",
     "Room",
     "RoomEnded",
+    "RoomMap",
     "RoomStarted",
     "RoomUpdated",
     "Rule",
@@ -151,6 +158,11 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     steer: Steer | None = None
     goals: Goals | None = None
     explain: bool = False
+    # false: nobody will see this answer, as when it is fetched ahead; it is noted nowhere
+    shown: bool = True
+    # a language tag: reasons are written in it where there are texts for it; left out: the context's language, the
+    # one that the viewer watches most, or English
+    reason_language: str | None = None
 
 
 class Steered(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,6 +259,9 @@ class RankQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     context: Context | None = None
     goals: Goals | None = None
     explain: bool = False
+    # a language tag: reasons are written in it where there are texts for it; left out: the context's language, the
+    # one that the viewer watches most, or English
+    reason_language: str | None = None
 
 
 class RankAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,6 +290,13 @@ class SearchAnswer(msgspec.Struct, frozen=True, kw_only=True):
     live_rooms: int
     cursor: str | UnsetType | None = UNSET
     rooms: list[Item]
+
+
+class KnownViewers(msgspec.Struct, frozen=True, kw_only=True):
+    """Viewers whose profiles a replica holds, those heard of or asked for latest first. held: how many they are."""
+
+    held: int
+    viewers: list[str]
 
 
 class SeenInterests(msgspec.Struct, frozen=True, kw_only=True):
@@ -330,6 +352,41 @@ class SeenViewer(msgspec.Struct, frozen=True, kw_only=True):
     interests: SeenInterests
     habits: list[SeenHabit]
     visits: list[SeenVisit]
+
+
+class MapPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A live room on a map. x, y: by content, between -1 and 1; they change only where its vector does.
+
+    drift: how far what is said now is from what was said before in the broadcast, one minus their cosine, 0..2;
+    null before there is a before. code: the first of its semantic codes under the version in force, null under v0.
+    """
+
+    room: str
+    streamer: str
+    title: str
+    category: str
+    language: str
+    mature: bool
+    audience: int
+    x: float
+    y: float
+    drift: float | None
+    code: int | None
+
+
+class RoomMap(msgspec.Struct, frozen=True, kw_only=True):
+    """Live rooms by content in two dimensions, largest audience first; without those that have no vector yet.
+
+    axes: to be given with the next request, so that rooms stay where they are. They come back as they were while
+    they show what differs, else others, turned towards them. explained: the share of the differences that x and y
+    show.
+    """
+
+    at_ms: int
+    live_rooms: int
+    axes: str
+    explained: float
+    rooms: list[MapPoint]
 
 
 class RoomStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="started"):
@@ -471,6 +528,36 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     viewer: str
     erased_at_ms: int
     next: str = ""
+
+
+class ListedVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of the models. state: `before` was live once. metrics: of its training and of the promotion gate."""
+
+    version: str
+    state: str
+    at_ms: int
+    metrics: dict[str, float]
+
+
+class ListedVersions(msgspec.Struct, frozen=True, kw_only=True):
+    """Every version, the newest record first. answers: the one by which this replica answers."""
+
+    answers: str
+    versions: list[ListedVersion]
+
+
+class Promoted(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that was put live by hand: no gate is asked. Replicas follow within seconds."""
+
+    version: str
+    reason: str
+
+
+class RolledBack(msgspec.Struct, frozen=True, kw_only=True):
+    """The version that was live, now retired, and the one that is."""
+
+    was: str
+    live: str
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from actors.recommend.recommender import Recommender
 from actors.recommend.schema import RankAnswer, RankQuery
 from actors.recommend.scoring import Scored
 from actors.recommend.viewer_cache import CachedViewer
+from actors.requests.reason_texts import ReasonTexts
 from streaming.events import RoomId, ViewerId
 
 
@@ -26,7 +27,7 @@ class GivenRooms:
 
     def __init__(self, recommender: Recommender) -> None:
         self._recommender = recommender
-        self._answer_json = AnswerJson()
+        self._answer_json = AnswerJson(recommender.languages.english)
 
     def rank_json(self, query: RankQuery, request_id: str = "") -> bytes:
         """Every given room that is live, best first, and the names of the others: a RankAnswer as JSON.
@@ -34,14 +35,14 @@ class GivenRooms:
         request_id: of the answer; "": it gets one of its own.
         """
         with self._recommender.tables.lock:
-            answer, chosen_rooms = self._ranked(query, request_id)
+            answer, chosen_rooms, texts = self._ranked(query, request_id)
             if not query.explain:
-                return self._answer_json.answer(answer, chosen_rooms)
-        items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version)
+                return self._answer_json.answer(answer, chosen_rooms, texts)
+        items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version, texts)
         return msgspec.json.encode(msgspec.structs.replace(answer, rooms=items))
 
-    def _ranked(self, query: RankQuery, request_id: str) -> tuple[RankAnswer, list[ChosenRoom]]:
-        """The answer, without its rooms, and these."""
+    def _ranked(self, query: RankQuery, request_id: str) -> tuple[RankAnswer, list[ChosenRoom], ReasonTexts]:
+        """The answer, without its rooms, these, and the words of their reasons."""
         recommender, rooms = self._recommender, self._recommender.tables.rooms
         now_ms = recommender.now_ms()
         cached = recommender.viewer(ViewerId(query.viewer), now_ms, query.context)
@@ -52,6 +53,7 @@ class GivenRooms:
         hidden = [name for name, slot in known.items() if slot in rooms.ruled.hidden and RoomId(name) not in never]
         live = [slot for name, slot in known.items() if RoomId(name) not in never and slot not in rooms.ruled.hidden]
         scored = self._scored(live, cached, now_ms, query)
+        texts = recommender.languages.asked(query.reason_language, query.context, cached.interests.languages)
         answer = RankAnswer(
             goals_used=UNSET if query.goals is None or scored is None else scored.has_heads,
             request_id=request_id or recommender.request_ids.next(),
@@ -65,7 +67,7 @@ class GivenRooms:
             hidden=hidden,
             rooms=[],
         )
-        return answer, self._chosen(scored, live, cached, explain=query.explain)
+        return answer, self._chosen(scored, live, cached, explain=query.explain), texts
 
     def _scored(self, live: Sequence[int], cached: CachedViewer, now_ms: int, query: RankQuery) -> Scored | None:
         """The given rooms among others, scored; None where none is live."""
@@ -73,7 +75,7 @@ class GivenRooms:
             return None
         recommender, slots_G = self._recommender, np.array(live, np.int64)
         embeddings = recommender.tables.rooms.embeddings
-        return recommender.scoring.given(slots_G, cached, embeddings, now_ms, goals=query.goals)
+        return recommender.scoring.given(query.viewer, slots_G, cached, embeddings, now_ms, goals=query.goals)
 
     def _chosen(
         self, scored: Scored | None, live: Sequence[int], cached: CachedViewer, *, explain: bool

@@ -1,8 +1,10 @@
-"""A viewer as the platform sees them, as records. Never reads a profile."""
+"""A viewer as the platform sees them, and a map of the live rooms, as records. Never reads a profile or a vector."""
 
 from __future__ import annotations
 
 import msgspec
+
+MAX_MAPPED = 1_000  # rooms of a map, and that its axes are found by
 
 
 class SeenVisit(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,3 +60,44 @@ class SeenViewer(msgspec.Struct, frozen=True, kw_only=True):
     interests: SeenInterests
     habits: list[SeenHabit]
     visits: list[SeenVisit]
+
+
+class KnownViewers(msgspec.Struct, frozen=True, kw_only=True):
+    """Viewers whose profiles a replica holds, those heard of or asked for latest first. held: how many they are."""
+
+    held: int
+    viewers: list[str]
+
+
+class MapPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A live room on a map. x, y: by content, between -1 and 1; they change only where its vector does.
+
+    drift: how far what is said now is from what was said before in the broadcast, one minus their cosine, 0..2; null
+    before there is a before. code: the first of its semantic codes under the version in force, null under v0.
+    """
+
+    room: str
+    streamer: str
+    title: str
+    category: str
+    language: str
+    mature: bool
+    audience: int
+    x: float
+    y: float
+    drift: float | None
+    code: int | None
+
+
+class RoomMap(msgspec.Struct, frozen=True, kw_only=True):
+    """Live rooms by content in two dimensions, largest audience first; without those that have no vector yet.
+
+    axes: to be given with the next request, so that rooms stay where they are. They come back as they were while they
+    show what differs, else others, turned towards them. explained: the share of the differences that x and y show.
+    """
+
+    at_ms: int
+    live_rooms: int
+    axes: str
+    explained: float
+    rooms: list[MapPoint]

@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
-from actors.recommend.answer_items import Why, as_item, reason_of
+from actors.recommend.answer_items import Why, as_item
 from actors.recommend.global_lists import TIE, largest
 from actors.recommend.reasons import LIVE
 from actors.recommend.recommender import Recommender
@@ -63,6 +63,7 @@ class Search:
         self._recommender = recommender
         self._rooms = recommender.tables.rooms
         self._title_weight = title_weight
+        self._words = recommender.languages.english
 
     def found(self, asked: Asked, vector: TextVector) -> SearchAnswer:
         """Live rooms that the filters let through, most like the text first; those without a vector are not found.
@@ -110,13 +111,13 @@ class Search:
     def _why(self, text: str, vector: TextVector, snapshot: RoomSnapshot, score: float) -> tuple[float, Why]:
         """The score as shown, and the reason: which of title and chat brought the room nearer to the text."""
         if score == NAMED:
-            return 1.0, Why("named", reason_of("named", snapshot.state.streamer))
+            return 1.0, Why("named", self._words.of("named", snapshot.state.streamer))
         if score < LIKE:
-            return round(score, 4), Why(LIVE, reason_of(LIVE, ""))
+            return round(score, 4), Why(LIVE, self._words.of(LIVE, ""))
         of_title = self._title_weight * _product(snapshot.state.title_vector, vector.vector_D)
         of_chat = (1 - self._title_weight) * _product(snapshot.state.chat_vector, vector.vector_D)
         source: ReasonSource = "said" if of_chat > of_title else "titled"
-        return round(score, 4), Why(source, reason_of(source, f'"{text}"'))
+        return round(score, 4), Why(source, self._words.of(source, f'"{text}"'))
 
 
 def _product(vector: bytes, query_D: Floats) -> float:

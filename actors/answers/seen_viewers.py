@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.answers.schema import SeenHabit, SeenInterests, SeenViewer, SeenVisit
+from actors.answers.schema import KnownViewers, SeenHabit, SeenInterests, SeenViewer, SeenVisit
 from actors.recommend.recommender import Recommender
 from actors.recommend.viewer_cache import CachedViewer
 from actors.state.viewer_taste import InterestProfile
@@ -15,6 +15,12 @@ class SeenViewers:
 
     def __init__(self, recommender: Recommender) -> None:
         self._recommender = recommender
+
+    def latest(self, limit: int) -> KnownViewers:
+        """Some viewers who are known here, the latest first."""
+        with self._recommender.tables.lock:
+            viewers = self._recommender.tables.viewers
+            return KnownViewers(held=len(viewers), viewers=[*viewers.latest(limit)])
 
     def viewer(self, viewer: str) -> SeenViewer:
         """The viewer as of now. Raises UnknownViewer: there is no profile at hand.

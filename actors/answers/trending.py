@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actors.recommend.answer_items import Why, as_item, reason_of
+from actors.recommend.answer_items import Why, as_item
 from actors.recommend.recommender import Recommender
 from actors.recommend.rule_effects import Pin, placed
 from actors.recommend.schema import Item, ReasonSource
@@ -60,7 +60,7 @@ class Trending:
     def _why(self, slot: int, source: ReasonSource, pinned: MatchedRule | None) -> Why:
         by_rule = self._recommender.effects.reason(slot, pinned)
         if by_rule is None:
-            return Why(source, reason_of(source, ""))
+            return Why(source, self._recommender.languages.english.of(source, ""))
         return Why(by_rule.source, by_rule.reason, rule=by_rule.rule)
 
 

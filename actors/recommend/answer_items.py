@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from actors.recommend.schema import Item, ReasonSource, Receipt, Room
+from actors.requests.reason_texts import ReasonTexts
 from actors.state.room_table import RoomSnapshot
-
-AROUND: Mapping[ReasonSource, tuple[str, str]] = MappingProxyType(
-    {
-        "visited": ("you visited ", " before"),
-        "followed": ("you follow ", ""),
-        "similar": ("similar to ", ", where you were"),
-        "category": ("you watch ", ""),
-        "language": ("in ", ", as what you watch"),
-        "preferred": ("in ", ", as you prefer"),
-        "others": ("others came here from ", ""),
-        "steered": ("like ", ", as you asked"),
-        "named": ("the streamer is ", ""),
-        "said": ("what is said here is like ", ""),
-        "titled": ("the title is like ", ""),
-        "pinned": ("", ""),
-        "boosted": ("", ""),
-        "buried": ("", ""),
-    }
-)
-PLAIN: Mapping[ReasonSource, str] = MappingProxyType(
-    {
-        "similar": "similar to where you were",
-        "trending": "trending now",
-        "popular": "popular now",
-        "new": "just started",
-        "others": "viewers like you go there",
-        "steered": "nearer to what you asked for than others",
-        "live": "live now",
-    }
-)
 
 
 class ChosenRoom(msgspec.Struct, frozen=True, gc=False):  # it takes no part in a reference cycle
@@ -80,14 +50,6 @@ def about_of(chosen_room: ChosenRoom) -> str:
     return chosen_room.snapshot.state.language if chosen_room.source in {"language", "preferred"} else chosen_room.about
 
 
-def reason_of(source: ReasonSource, about: str) -> str:
-    """The reason in words. about: as `about_of` has it."""
-    if about or source not in PLAIN:
-        before, after = AROUND[source]
-        return before + about + after
-    return PLAIN[source]
-
-
 def as_room(snapshot: RoomSnapshot, now_ms: int, model_version: str, *, chat_per_minute: int) -> Room:
     """A room outside of an answer. chat_per_minute: as of now. model_version: the one in force."""
     item = as_item(snapshot, now_ms, 0.0, NO_REASON, model_version, chat_per_minute=chat_per_minute)
@@ -119,24 +81,24 @@ def as_item(
     )
 
 
-def as_items(chosen_rooms: Sequence[ChosenRoom], now_ms: int, model_version: str) -> list[Item]:
-    """Chosen rooms as items of an answer."""
+def as_items(chosen_rooms: Sequence[ChosenRoom], now_ms: int, model_version: str, texts: ReasonTexts) -> list[Item]:
+    """Chosen rooms as items of an answer, with reasons in these words."""
     return [
         as_item(
             chosen_room.snapshot,
             now_ms,
             chosen_room.score,
-            Why(
-                chosen_room.source,
-                reason_of(chosen_room.source, about_of(chosen_room)),
-                chosen_room.terms,
-                chosen_room.rule or UNSET,
-            ),
+            Why(chosen_room.source, _reason(chosen_room, texts), chosen_room.terms, chosen_room.rule or UNSET),
             model_version,
             chat_per_minute=chosen_room.chat_per_minute,
         )
         for chosen_room in chosen_rooms
     ]
+
+
+def _reason(chosen_room: ChosenRoom, texts: ReasonTexts) -> str:
+    reason, terms = texts.of(chosen_room.source, about_of(chosen_room)), chosen_room.terms
+    return texts.lowered(reason) if terms is not UNSET and "shown" in terms else reason
 
 
 def _receipt(snapshot: RoomSnapshot, now_ms: int, model_version: str) -> Receipt:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item, reason_of
+from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item
 from actors.recommend.schema import Answer, RankAnswer, ReasonSource
+from actors.requests.reason_texts import ReasonTexts
 from actors.state.room_table import Pieces, RoomSnapshot
 
 CHAT = '"chat_per_minute":'
@@ -23,13 +24,15 @@ SCORE = '"score":'
 class AnswerJson:
     """Serialises answers. The caller holds the tables' lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, usual: ReasonTexts) -> None:
+        """usual: the words of most reasons, which are kept with the pieces of a room."""
+        self._usual = usual
         self._encode = msgspec.json.Encoder().encode
         self._model_version = ""
         self._between: dict[str, str] = {}  # the text between age and score, by encoder version
 
-    def answer(self, answer: Answer | RankAnswer, chosen_rooms: Sequence[ChosenRoom]) -> bytes:
-        """The JSON of an answer with these rooms. answer: has none of its own."""
+    def answer(self, answer: Answer | RankAnswer, chosen_rooms: Sequence[ChosenRoom], texts: ReasonTexts) -> bytes:
+        """The JSON of an answer with these rooms, and reasons in these words. answer: has no rooms of its own."""
         now_ms = answer.generated_at_ms
         whys: dict[tuple[ReasonSource, str, str], str] = {}
         scores = (
@@ -48,11 +51,11 @@ class AnswerJson:
             if between is None:
                 between = self._between[pieces.encoder_version] = self._before_score(snapshot)
             age_ms = now_ms - pieces.saw_ms
-            if source == "visited":
+            if source == "visited" and texts is self._usual:
                 why = pieces.visited
             else:
                 because = source, about_of(chosen_room), chosen_room.rule
-                why = whys.get(because) or whys.setdefault(because, self._why(*because))
+                why = whys.get(because) or whys.setdefault(because, self._why(texts, *because))
             said = f"{pieces.before_chat}{chosen_room.chat_per_minute}"
             items.append(f"{said}{pieces.before_age}{age_ms if age_ms > 0 else 0}{between}{score}{why}")
         without_rooms = self._encode(answer)  # ends with `[]}`: the rooms are the last field
@@ -62,7 +65,7 @@ class AnswerJson:
         before_age, _, _ = self._whole(snapshot).rpartition(AGE)
         before_chat, _, after_chat = before_age.rpartition(CHAT)
         streamer = snapshot.state.streamer
-        visited = self._why("visited", streamer)
+        visited = self._why(self._usual, "visited", streamer)
         # The rate of its own moment is the digit 0.
         return Pieces(
             snapshot.saw_ms, before_chat + CHAT, after_chat[1:] + AGE, snapshot.state.encoder_version, visited
@@ -77,7 +80,7 @@ class AnswerJson:
         whole = as_item(snapshot, snapshot.saw_ms, 0.0, Why("new", ""), self._model_version, chat_per_minute=0)
         return self._encode(whole).decode()
 
-    def _why(self, source: ReasonSource, about: str, rule: str = "") -> str:
-        reason = self._encode(reason_of(source, about)).decode()
+    def _why(self, texts: ReasonTexts, source: ReasonSource, about: str, rule: str = "") -> str:
+        reason = self._encode(texts.of(source, about)).decode()
         by_rule = f',"rule":{self._encode(rule).decode()}' if rule else ""
         return f',"source":"{source}","reason":{reason}{by_rule}}}'

@@ -12,6 +12,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol
 
 from msgspec import UNSET
 
@@ -99,17 +100,33 @@ class Impressions:
         return [waiting.popleft() for _ in range(min(most, len(waiting)))]
 
 
+class WaitingRecords(Protocol):
+    """Records that wait to be written, bounded in number."""
+
+    @property
+    def dropped(self) -> int:
+        """Those that were dropped since the start, because too many waited."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, most: int) -> list[tuple[bytes, bytes]]:
+        """Takes the oldest, at most `most`: key and value of each. Returns at once."""
+
+
 class ImpressionWriter:
     """Writes impressions from a thread of its own, without a transaction: a restart has no input to read again."""
 
-    def __init__(self, log: Log, impressions: Impressions, metrics: Metrics) -> None:
+    def __init__(self, log: Log, impressions: WaitingRecords, metrics: Metrics, topic: str = IMPRESSIONS) -> None:
+        """topic: where they are written; the metrics are named after it."""
         self._log = log
         self._impressions = impressions
         self._metrics = metrics
+        self._topic = topic
+        self._counted = topic.replace("-", "_")
         self._sink: Sink | None = None
         self._dropped = 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self.run, args=(self._stop,), name="impressions", daemon=True)
+        self._thread = threading.Thread(target=self.run, args=(self._stop,), name=topic, daemon=True)
 
     def start(self) -> None:
         """Starts the thread."""
@@ -139,12 +156,12 @@ class ImpressionWriter:
                 batch = self._impressions.take(min(SLICE, waiting - sent))
                 sent += len(batch)
                 for key, value in batch:
-                    self._sink.send(IMPRESSIONS, key, value)
+                    self._sink.send(self._topic, key, value)
                 stop.wait(0.0005)  # lets answers be computed between two slices
             if self._sink is not None and sent:
                 self._sink.flush()
         except Exception as err:  # whatever it is, a replica that answers is not replaced for it
-            LOGGER.warning("impressions: %s", err, exc_info=not isinstance(err, TidecastError))
+            LOGGER.warning("%s: %s", self._topic, err, exc_info=not isinstance(err, TidecastError))
             self._count(sent, "lost")
             self._close()
             return False
@@ -152,12 +169,12 @@ class ImpressionWriter:
         return True
 
     def _count(self, sent: int, outcome: str) -> None:
-        self._metrics.gauge("impressions_waiting", len(self._impressions))
+        self._metrics.gauge(f"{self._counted}_waiting", len(self._impressions))
         if sent:
-            self._metrics.count("impressions_total", sent, outcome=outcome)
+            self._metrics.count(f"{self._counted}_total", sent, outcome=outcome)
         dropped = self._impressions.dropped
         if dropped > self._dropped:
-            self._metrics.count("impressions_total", dropped - self._dropped, outcome="dropped")
+            self._metrics.count(f"{self._counted}_total", dropped - self._dropped, outcome="dropped")
             self._dropped = dropped
 
     def _close(self) -> None:

@@ -19,7 +19,7 @@ from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from actors.recommend import diversity
-from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item, as_items, as_room, reason_of
+from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item, as_items, as_room
 from actors.recommend.answer_json import AnswerJson
 from actors.recommend.baseline_score import Score
 from actors.recommend.candidates import Candidates
@@ -38,6 +38,7 @@ from actors.requests.filters import NO_FILTERS, Filters
 from actors.requests.goals import Goals
 from actors.requests.pages import Page, Pages
 from actors.requests.pull import Pull, Pulls
+from actors.requests.reason_texts import ReasonLanguages, ReasonTexts
 from actors.requests.request_ids import RequestIds
 from actors.requests.room_filter import NONE
 from actors.requests.text_vectors import TextVectors
@@ -49,6 +50,8 @@ from actors.state.content_index import ContentIndex
 from actors.state.demands import Demands
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from actors.state.room_table import RoomSnapshot, RoomTable
+from actors.state.shown_memory import ShownMemory
+from actors.state.shown_queue import ShownQueue
 from actors.state.table_reader import Tables
 from streaming.clock import Clock
 from streaming.errors import UnknownRoom, VersionError
@@ -85,21 +88,24 @@ class Recommender:
         profile: ProfileConfig | None = None,
         texts: TextVectors | None = None,
         experiments: Sequence[Experiment] = (),
+        shown: ShownQueue | None = None,
     ) -> None:
         """impressions: where answers are noted; None: nowhere. profile: has the time after which presence ends.
 
         texts: the vectors of texts that answers are steered by; None: there will be none. experiments: those that run.
+        shown: where what was shown waits for the other replicas, if they should know.
         """
         self.tables = tables
         self._impressions = impressions
+        self.shown = ShownMemory(tables, config, shown) if config.shown_cost else None
         self._rooms: RoomTable = tables.rooms
         self._config = config
         self._metrics = metrics
         self._clock = clock
         half_life_ms = int(config.fresh_half_life_s * 1000)
-        shown = {"show_mature": config.show_mature}
-        self.global_lists = GlobalLists(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights, **shown)
-        self.candidates = Candidates(tables.rooms, self.global_lists, config.nearest, **shown)
+        mature = {"show_mature": config.show_mature}
+        self.global_lists = GlobalLists(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights, **mature)
+        self.candidates = Candidates(tables.rooms, self.global_lists, config.nearest, **mature)
         by_terms = Score(tables.rooms, self.global_lists, config.weights)
         self._ranking = Ranking(tables.rooms, tables.lock, STALE_MS)
         self.failures = tables.rooms.failures = CircuitBreaker(config.failures, metrics)
@@ -128,6 +134,7 @@ class Recommender:
             goals=Goals(**dataclasses.asdict(config.goals)),
             ranked=config.ranked,
             failures=self.failures,
+            shown=None if self.shown is None else self.shown.table,
         )
         presence_ms = 1_000 * (profile or ProfileConfig()).presence_timeout_s
         self._viewers = ViewerCache(
@@ -139,7 +146,8 @@ class Recommender:
         self._pulls = Pulls(tables.rooms, self.content, texts, config.steer)
         self.pages = Pages(tables.rooms)
         tables.on_forgotten.append(self._forget)
-        self._answer_json = AnswerJson()
+        self.languages = ReasonLanguages()
+        self._answer_json = AnswerJson(self.languages.english)
         load_kernels()
         self.request_ids = RequestIds()
         self._treatments = Treatments(experiments)
@@ -150,8 +158,8 @@ class Recommender:
         request_id: of the answer; "": it gets one of its own.
         """
         with self.tables.lock:
-            answer, chosen_rooms = self._answered(query, request_id)
-            items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version)
+            answer, chosen_rooms, texts = self._answered(query, request_id)
+            items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version, texts)
             return msgspec.structs.replace(answer, rooms=items)
 
     def recommend_json(self, query: Query, request_id: str = "") -> bytes:
@@ -179,8 +187,11 @@ class Recommender:
             if not is_news(self._rooms.id_hash_N[scored.slots_K[places_L]]):
                 return None
             chosen_rooms = self.chosen(scored, places_L[: query.limit], cached, explain=query.explain)
-            answer = self._noted(query, cached, chosen_rooms, now_ms, has_heads=scored.has_heads, treatment=treatment)
-            return self._answer_json.answer(answer, chosen_rooms)
+            # a list that is watched would sink by being sent, and be sent anew for it
+            answer = self._noted(
+                query, cached, chosen_rooms, now_ms, has_heads=scored.has_heads, treatment=treatment, sinking=False
+            )
+            return self._answer_json.answer(answer, chosen_rooms, self._words(query, cached))
 
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what models prepare of all rooms, and scores in the shadow. A thread's loop until `stop`."""
@@ -253,7 +264,9 @@ class Recommender:
             now_ms = self._clock.now_ms()
             self.tables.rules.turn(now_ms)
             snapshot = self._snapshot(room)
-            alike, other = Why("similar", "similar to " + snapshot.state.streamer), Why(LIVE, reason_of(LIVE, ""))
+            texts = self.languages.english
+            alike = Why("similar", texts.of_similar_room(snapshot.state.streamer))
+            other = Why(LIVE, texts.of(LIVE, ""))
             by_slot, version = self._rooms.by_slot, self._rooms.embeddings.version
             hidden_H = self.candidates.filter.hidden((room,), exclude_streamers)
             allowed = self.candidates.filter.allowed(filters, now_ms, hidden_H)
@@ -270,6 +283,12 @@ class Recommender:
 
         context: counts where there is no profile. The caller holds the lock.
         """
+        cached = self._surely_viewer(viewer, now_ms, context)
+        if self.shown is not None:
+            self.shown.meet(viewer, cached.raw, now_ms)
+        return cached
+
+    def _surely_viewer(self, viewer: ViewerId, now_ms: int, context: Context | None) -> CachedViewer:
         embeddings = self._rooms.embeddings
         if not isinstance(embeddings, ModelEmbeddings):
             return self._viewer(viewer, now_ms, context)
@@ -282,6 +301,8 @@ class Recommender:
     def _forget(self, viewer: ViewerId, was_erased: bool) -> None:
         """Forgets a viewer of whom the tables know nothing any more. Called under their lock."""
         self._viewers.forget(viewer)
+        if self.shown is not None:
+            self.shown.forget(viewer)
         if not was_erased:  # thousands a second may end by silence, and what waits is looked through for each
             return
         self._shadow.forget(viewer)
@@ -321,8 +342,8 @@ class Recommender:
         self.global_lists.forget(slots_N)
         self._ranking.forget(slots_N)
 
-    def _answered(self, query: Query, request_id: str) -> tuple[Answer, list[ChosenRoom]]:
-        """An answer without its rooms, and these in order. Notes both where that is wanted."""
+    def _answered(self, query: Query, request_id: str) -> tuple[Answer, list[ChosenRoom], ReasonTexts]:
+        """An answer without its rooms, these in order, and the words of their reasons. Notes the first two if asked."""
         now_ms = self.now_ms()
         cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
         page = None if query.cursor is None else self.pages.open(query.cursor, query.viewer, query.filters)
@@ -343,7 +364,10 @@ class Recommender:
             treatment=treatment,
             request_id=request_id,
         )
-        return answer, chosen_rooms
+        return answer, chosen_rooms, self._words(query, cached)
+
+    def _words(self, query: Query, cached: CachedViewer) -> ReasonTexts:
+        return self.languages.asked(query.reason_language, query.context, cached.interests.languages)
 
     def _treatment(self, query: Query) -> Treatment:
         """What the running experiments do to this answer."""
@@ -362,8 +386,12 @@ class Recommender:
         pull: Pull | None = None,
         treatment: Treatment = UNTREATED,
         request_id: str = "",
+        sinking: bool = True,
     ) -> Answer:
-        """The answer with these rooms, still without them, noted where that is wanted: it will be shown."""
+        """The answer with these rooms, still without them, noted where that is wanted: it will be shown.
+
+        sinking: whether these rooms may sink for having been shown.
+        """
         answer = Answer(
             request_id=request_id or self.request_ids.next(),
             viewer=query.viewer,
@@ -379,8 +407,10 @@ class Recommender:
         )
         if pull is None:
             self._shadow.note(query)
-        if self._impressions is not None:
+        if query.shown and self._impressions is not None:
             self._impressions.note(answer, chosen_rooms, first_position, treatment.noted)
+        if sinking and query.shown and self.shown is not None:
+            self.shown.note(ViewerId(query.viewer), [chosen.snapshot.slot for chosen in chosen_rooms], now_ms)
         return answer
 
     def _cursor(

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from actors.requests.context import Context
 from actors.requests.cursor import Cursor
-from actors.requests.filters import NO_FILTERS, Filters
+from actors.requests.filters import NO_FILTERS, Filters, LanguageFilter
 from actors.requests.goals import Goals
 from actors.requests.steer import Steer, Steered
 from streaming.events import MAX_ID_LENGTH, Id
@@ -42,6 +42,16 @@ ReasonSource = Literal[
 ]
 
 
+ReasonLanguage = Annotated[
+    LanguageFilter | None,
+    Meta(
+        description="a language tag: reasons are written in it where there are texts for it; left out: the context's "
+        "language, the one that the viewer watches most, or English",
+        examples=["de"],
+    ),
+]
+
+
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who asks for how many rooms, and which must not be among them."""
 
@@ -57,6 +67,11 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     steer: Steer | None = None
     goals: Goals | None = None
     explain: bool = False
+    shown: Annotated[
+        bool,
+        Meta(description="false: nobody will see this answer, as when it is fetched ahead; it is noted nowhere"),
+    ] = True
+    reason_language: ReasonLanguage = None
 
 
 class RankQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,6 +85,7 @@ class RankQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     context: Context | None = None
     goals: Goals | None = None
     explain: bool = False
+    reason_language: ReasonLanguage = None
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,8 +28,9 @@ from actors.requests.room_filter import NONE, Slots
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.demands import Demands
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
+from actors.state.shown_table import ShownTable
 from streaming.errors import VersionError
-from streaming.events import RoomId
+from streaming.events import RoomId, ViewerId
 from training.features.compiling import FLOATS, kernel
 from training.inference.log_odds import LOG_ODDS, lowered, raised
 
@@ -63,8 +64,8 @@ class Scored:
 class _Offer:
     """N candidates that may be shown, the best by the baseline ranker first. scores_N: rounded. alike_N: by slot.
 
-    losses: what the scores have lost, by term, float32 [N] each. pulled_N: what they have gained by a steer, less than
-    0 for a loss; None without one. ruled_N: what operators' rules have added to them.
+    losses: what the scores have lost, by term, float32 [N] each: by a lack of interest, by having been shown. pulled_N:
+    what they have gained by a steer, less than 0 for a loss; None without one. ruled_N: what operators' rules add.
     """
 
     slots_N: NDArray[np.int64]
@@ -126,10 +127,12 @@ class Scoring:
         goals: Goals = ENTER_ALONE,
         ranked: int,
         failures: CircuitBreaker,
+        shown: ShownTable | None = None,
     ) -> None:
         """ranked: how many candidates a ranker gets, the best by the baseline ranker's terms; 0: all. goals: default.
 
-        Where more rooms are asked for, as many again are ranked, and come after these.
+        Where more rooms are asked for, as many again are ranked, and come after these. shown: what viewers were shown
+        and did not enter; None: it changes nothing.
         """
         self._candidates = candidates
         self._score = score
@@ -140,6 +143,7 @@ class Scoring:
         self._ranked = ranked
         self._ranking = ranking
         self._failures = failures
+        self._shown = shown
 
     def of(self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int) -> Scored:
         """The scored rooms for a query. Raises whatever the version raises; VersionError: it gives no numbers.
@@ -186,6 +190,7 @@ class Scoring:
 
     def given(
         self,
+        viewer: str,
         slots_G: NDArray[np.int64],
         cached: CachedViewer,
         embeddings: LiveEmbeddings,
@@ -200,13 +205,13 @@ class Scoring:
         is given.
         """
         candidates, visited = self._candidates, cached.visited
-        others_R = self._offer(Query(viewer="-"), cached, embeddings, now_ms).slots_N
+        others_R = self._offer(Query(viewer=viewer), cached, embeddings, now_ms).slots_N
         if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and self._ranked:
             others_R = others_R[: self._ranked]
         slots_N = np.concatenate([others_R, slots_G, visited.slots_V])
         shown_K = candidates.among(slots_N, slots_N[: len(others_R) + len(slots_G)])
         alike_N = candidates.alike(cached.query_E, embeddings.index)  # anew: in an offer mature rooms' are set apart
-        offer = self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms)
+        offer = self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms, viewer=viewer)
         limit, wanted = len(offer.slots_N), goals_of(goals, self._goals)
         return self._surely(offer, cached, embeddings, now_ms, limit=limit, goals=wanted, among_R=others_R)
 
@@ -268,7 +273,7 @@ class Scoring:
                 slots_N = np.concatenate([candidates.pulled(pull.gain_S, allowed), slots_N])
             shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
         gain_S = None if pull is None else pull.gain_S
-        return self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms, gain_S=gain_S)
+        return self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms, viewer=query.viewer, gain_S=gain_S)
 
     def _scored_offer(
         self,
@@ -278,6 +283,7 @@ class Scoring:
         alike_N: Floats | None,
         now_ms: int,
         *,
+        viewer: str,
         gain_S: Floats | None = None,
     ) -> _Offer:
         """The candidates at positions shown_K, the baseline's best first. slots_N ends with those visited.
@@ -286,7 +292,7 @@ class Scoring:
         """
         company = self._score.company(cached.interests, now_ms)
         slots_K, scores_K = self._score.of(slots_N, shown_K, cached.affinity, alike_N, cached.visited, company=company)
-        losses = self._losses(cached, slots_K, now_ms)
+        losses = self._losses(viewer, cached, slots_K, now_ms)
         for lost_K in losses.values():
             scores_K = scores_K - lost_K
         pulled_K = None if gain_S is None else gain_S[slots_K]
@@ -301,10 +307,12 @@ class Scoring:
         ruled_N = None if ruled_K is None else ruled_K[order_K]
         return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company, losses, pulled_N, ruled_N)
 
-    def _losses(self, cached: CachedViewer, slots_K: NDArray[np.int64], now_ms: int) -> dict[str, Floats]:
+    def _losses(self, viewer: str, cached: CachedViewer, slots_K: NDArray[np.int64], now_ms: int) -> dict[str, Floats]:
         """What the rooms lose of their scores, by term, float32 [K] each."""
         event_now_ms = self._score.event_now_ms(now_ms)
         losses = {"not_interested": self._demands.costs(cached.interests.rules, slots_K, event_now_ms)}
+        if self._shown is not None:
+            losses["shown"] = self._shown.lost(ViewerId(viewer), slots_K, event_now_ms)
         return {term: lost_K for term, lost_K in losses.items() if lost_K is not None}
 
     def _by_terms(self, offer: _Offer, cached: CachedViewer, now_ms: int) -> Scored:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from actors.index import bf16_columns
 from actors.recommend import baseline_score, candidates, diversity, reasons, scoring
+from actors.state import shown_table
 from training.features import compiling
 from training.inference import warm_up
 
 
 def load() -> None:
     """Compiles what the baseline ranker needs, or loads machine code that was kept."""
-    for kernels_of in (candidates, bf16_columns, baseline_score, scoring, diversity, reasons):
+    for kernels_of in (candidates, bf16_columns, baseline_score, scoring, diversity, reasons, shown_table):
         compiling.load(kernels_of.signatures())
 
 

@@ -63,7 +63,7 @@ class RoomSnapshot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EndedRoom:
-    """An ended room as it is remembered. vector_D: float16 [D], NaN without one, None before any room had one."""
+    """An ended room as it is remembered. vector_D: float16 [D], NaN without one, None before any live room had one."""
 
     state: RoomState
     vector_D: NDArray[np.float16] | None
@@ -192,6 +192,9 @@ class RoomTable:
         self.dimension = dimension
         self.vectors_ND = np.zeros((len(self.live_N), dimension), np.float16)
         self.vectors_ND[self.slots()] = np.nan
+        ended = [one.state for one in self.ended.values()] if dimension else []
+        for state, vector_D in zip(ended, self.content(ended).astype(np.float16), strict=True):
+            self.ended[state.room] = EndedRoom(state, vector_D)
 
     def _put(self, slots_N: NDArray[np.int64], states: Sequence[RoomState], now_ms: int) -> None:
         for journal in self._journals:

@@ -27,7 +27,7 @@ from streaming.operator_rule import OperatorRule
 from streaming.room.vectors import with_numbers_only
 from streaming.troubles import Trouble, Troubles
 from streaming.viewer.presence import is_erased
-from training.registry.catalog import VersionCatalog
+from training.registry.catalog import CatalogEntry, VersionCatalog
 
 __all__ = ["TableReader", "Tables", "TablesConfig"]
 
@@ -72,6 +72,7 @@ class Tables:
         self.on_refused: Callable[[Record, RecordError], None] | None = None  # called for each rule that is none
         self.wanted: ModelVersion | None = None  # the version that the log announces as live; None for v0
         self.candidate: ModelVersion | None = None  # the newest version that waits to go live
+        self.versions: Sequence[CatalogEntry] = self._announced.versions()  # all that the log announces, newest first
         self.announced_changed = threading.Event()
         self.current = False  # whether it has caught up: only then do ages of records measure the system
 
@@ -121,12 +122,15 @@ class Tables:
         """Keeps a profile from elsewhere than the log, unless the log has brought one, or its end, meanwhile."""
         evicted = 0
         with self.lock:
-            gone_ms = self._gone.get(viewer)
-            is_gone = gone_ms is not None and self._clock.now_ms() - gone_ms < GONE_MS
-            if self.viewers.raw(viewer) is None and not is_gone:
+            if self.viewers.raw(viewer) is None and not self.is_gone(viewer):
                 evicted = self.viewers.put(viewer, value)
         if evicted:
             self._metrics.count("profiles_evicted_total", evicted)
+
+    def is_gone(self, viewer: ViewerId) -> bool:
+        """Whether the viewer was forgotten just now: what is still under way of them counts no more."""
+        gone_ms = self._gone.get(viewer)
+        return gone_ms is not None and self._clock.now_ms() - gone_ms < GONE_MS
 
     def shut(self, partition: int) -> None:
         """Drops the rooms of a partition of room-states that cannot be read: they may have ended."""
@@ -219,6 +223,7 @@ class Tables:
             if not self._announced.apply(record.key, record.value):
                 self._metrics.count("undecodable_total", topic=MODELS)
         self.wanted, self.candidate = self._announced.live, self._announced.candidate
+        self.versions = self._announced.versions()
         self.announced_changed.set()
 
     def _apply_rules(self, records: Sequence[Record]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import islice
 
 from streaming.events import ViewerId, ViewerProfile
 from streaming.viewer.presence import packed_rules
@@ -82,6 +83,10 @@ class ViewerTable:
         self._profiles.clear()
         self._rules.clear()
         self._held_bytes = self._rules_bytes = self.evicted = 0
+
+    def latest(self, count: int) -> list[ViewerId]:
+        """Viewers whose profiles are here, those put or asked for latest first."""
+        return list(islice(reversed(self._profiles), count))
 
     def raw(self, viewer: ViewerId) -> bytes | None:
         """The profile's bytes: the same object until the profile changes, so its identity is its version."""

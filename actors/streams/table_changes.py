@@ -31,7 +31,7 @@ class TableChanges:
         self._tables = tables
         self._noted = Taken()
         self._journal: set[int] = set()
-        self._basis = 0
+        self._basis = 0, 0  # versions of the embeddings' basis and of operators' rules
         self._viewers: Container[ViewerId] = ()
         self._rooms: Container[int] = ()
         self._wake: Callable[[], None] = lambda: None
@@ -43,7 +43,7 @@ class TableChanges:
         with self._tables.lock:
             self._viewers, self._rooms, self._wake = viewers, rooms, wake
             self._noted = Taken()
-            self._basis = self._tables.rooms.basis_version
+            self._basis = self._versions()
             self._journal = self._tables.rooms.follow(all_rooms=False)
             self._tables.rooms.on_gone.append(self._room_gone)
             self._tables.on_profile.append(self._profile_changed)
@@ -64,12 +64,15 @@ class TableChanges:
             return noted
 
     def take_any(self) -> bool:
-        """Whether any room, or the version in force, has changed since the last call."""
+        """Whether any room, operators' rules, or the version in force have changed since the last call."""
         with self._tables.lock:
-            basis, is_changed = self._tables.rooms.basis_version, bool(self._journal)
+            basis, is_changed = self._versions(), bool(self._journal)
             self._journal.clear()
             is_changed, self._basis = is_changed or basis != self._basis, basis
             return is_changed
+
+    def _versions(self) -> tuple[int, int]:
+        return self._tables.rooms.basis_version, self._tables.rooms.ruled.version
 
     def _room_gone(self, snapshot: RoomSnapshot) -> None:
         room = int(self._tables.rooms.id_hash_N[snapshot.slot]) & MASK

@@ -22,8 +22,9 @@ examples:
   tidecast console --no-browser                 only prints the address
 
 Live: rooms by audience; type a chat line and see when a receipt covers it, and whose list moves.
-Viewer: what a viewer would be shown now, why, and how fresh; two viewers side by side.
-Health: freshness, the encoder, lag, every process, the model.
+Viewer: what a viewer would be shown now, why, and how fresh; two side by side; send an event and see the list move.
+Map: live rooms by content in two dimensions, and which of them move.
+Health: freshness, the encoder, lag, every process, the models' versions.
 
 It speaks to Tidecast's HTTP API alone, keeps nothing, and asks only while somebody looks. It waits for a system that is
 not up. Where its port is taken it takes another free one and says which; with --port it does not. It has no password:
@@ -50,6 +51,7 @@ def run(
     viewer: Annotated[
         list[str] | None, typer.Option(metavar="VIEWER", help="whose list is looked at first; repeatable")
     ] = None,
+    control_fd: Annotated[int | None, typer.Option(hidden=True, help="the demo's, which starts it")] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="open no browser, on a terminal either")] = False,
 ) -> int:
     """Serves web pages on which live rooms, lists and health are seen as they change. Until Ctrl-C."""
@@ -74,7 +76,7 @@ def run(
             serve(
                 listening,
                 config,
-                Shared(Api(asked, admin, settings.http.token), SystemClock(), viewer or ()),
+                Shared(Api(asked, admin, settings.http.token), SystemClock(), viewer or (), control_fd),
                 lambda: open_browser(here, wanted=opens),
             )
         except KeyboardInterrupt:

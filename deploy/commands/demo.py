@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 UNATTENDED_S = 60.0
 ROOM_LIFETIME_S = 300.0  # with 60 rooms, one ends every 5 s
 TOPIC_S = 120.0
-SHOWN_VIEWER = "v000017"  # one of the simulated platform, however small that is
 FOLDER = Path(".tidecast/demo")
 ROOMS, LEAST_ROOMS = 60, 5
 VIEWERS_PER_ROOM = 500 / 60
@@ -150,8 +149,7 @@ def feed(platform: PlatformOptions, speed: Speed | None) -> list[str]:
 def console_page(platform: PlatformOptions) -> list[str]:
     """The arguments of the `tidecast` command that shows the demo as web pages."""
     before = ["--config", str(platform.config)] if platform.config else []
-    viewers = [] if platform.recording else ["--viewer", SHOWN_VIEWER]
-    return [*before, "console", "--no-browser", *viewers]
+    return [*before, "console", "--no-browser"]
 
 
 def rooms_for(speed: Speed | None) -> int:

@@ -48,6 +48,8 @@ rankers:
   version 0             the baseline ranker, a replica's score without a model, as far as examples hold what it is made
                         of; categories and languages by --channels, without which it knows habits and the crowd alone,
                         and content by --content
+  version 0, sinking    by name alone: the same, with its own best 20 rooms at each visit taken as shown; those not
+                        entered sink at the viewer's later visits, by recommend.shown_*, or 0.5 each time
   boosting              gradient-boosted trees over all features: the reference to beat; pip install 'tidecast[eval]'
   boosting + content    the same with how alike a room is to the viewer's last ones, by its chat and title (--content)
   boosting + shuffled   a placebo: the same with the content of the rooms live dealt to one another anew
@@ -99,6 +101,7 @@ RANKERS = (
     "boosting + towers",
     "tidecast",
 )
+SINKING = "version 0, sinking"
 ABLATIONS = ("tidecast, id only", "tidecast, content only", "tidecast, no codes", "tidecast, shuffled")
 REFERENCE = "boosting"
 
@@ -158,8 +161,8 @@ def run(
     rankers: Annotated[
         list[str] | None,
         typer.Option(
-            parser=one_of((*RANKERS, *ABLATIONS)),
-            autocompletion=lambda: [*RANKERS, *ABLATIONS],
+            parser=one_of((*RANKERS, SINKING, *ABLATIONS)),
+            autocompletion=lambda: [*RANKERS, SINKING, *ABLATIONS],
             metavar="RANKER...",
             help="default: all that can be had, without ablations and boosting + towers",
         ),
@@ -317,14 +320,19 @@ def ingredients_of(asked: EvaluateOptions, settings: Settings, chat: Chat, besid
     """The inputs that rankers are built from."""
     from training.boosting.ranker import BoostingConfig  # noqa: PLC0415
     from training.evaluation.baselines import Popularity  # noqa: PLC0415
+    from training.evaluation.logged_baseline import Sinking  # noqa: PLC0415
     from training.evaluation.rankers import Ingredients  # noqa: PLC0415
 
+    recommend = settings.recommend
     return Ingredients(
         chat=chat,
         boosting=BoostingConfig(asked.trees, seed=asked.seed),
         baseline=settings.recommend.baseline,
         d_content=None if beside.content is None else beside.content.encoder.dimension,
         popularity=Popularity(),
+        sinking=Sinking(recommend.shown_cost, recommend.shown_half_life_s, recommend.shown_most_cost)
+        if recommend.shown_cost
+        else Sinking(),
     )
 
 

@@ -1,4 +1,4 @@
-"""The command `tidecast export`: rooms, profiles and models as files. Never changes anything that it reads."""
+"""The command `tidecast export`: rooms, profiles, rules and models as files. Never changes anything that it reads."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ examples:
   TIDECAST_TOPICS__PREFIX=staging. tidecast export staging --json
 """
 Only = Annotated[
-    str | None, typer.Option(metavar="LIST", help="of rooms, profiles, models: these alone, with commas between them")
+    str | None,
+    typer.Option(metavar="LIST", help="of rooms, profiles, rules, models: these alone, by commas"),
 ]
 
 
@@ -51,7 +52,7 @@ def run(
     only: Only = None,
     json: Annotated[bool, typer.Option("--json", help="the manifest as one JSON object")] = False,
 ) -> int:
-    """Writes rooms, profiles and models to a folder or an object store."""
+    """Writes rooms, profiles, rules and models to a folder or an object store."""
     from deploy.local.stopping import stop_on_signal  # noqa: PLC0415  the help needs none of this
     from deploy.terminal.plain_progress import PlainProgress  # noqa: PLC0415
     from deploy.transfer.export import Exporter, Stopped  # noqa: PLC0415

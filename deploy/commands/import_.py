@@ -41,7 +41,7 @@ def run(
     only: Only = None,
     json: Annotated[bool, typer.Option("--json", help="one JSON object instead of text")] = False,
 ) -> int:
-    """Reads rooms, profiles and models of another installation into this one."""
+    """Reads rooms, profiles, rules and models of another installation into this one."""
     from deploy.local.stopping import stop_on_signal  # noqa: PLC0415  the help needs none of this
     from deploy.terminal.plain_progress import PlainProgress  # noqa: PLC0415
     from deploy.transfer.export import Stopped  # noqa: PLC0415

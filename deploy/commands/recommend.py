@@ -110,6 +110,7 @@ def run(
         filters=filters,
         context=Context(recent=recent or (), language=prefer_language) if recent or prefer_language else None,
         explain=explain,
+        shown=False,
     )
     if watch:
         return _watch(ask, as_json=json)

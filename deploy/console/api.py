@@ -13,11 +13,29 @@ from deploy.http.client import AsyncClient, NoAccess
 from deploy.http.prometheus_text import Exposition, parse
 from deploy.http.status import SystemStatus
 from streaming.errors import RequestError
-from streaming.events import ChatMessage
-from tidecast_client import Answer, Call, Item, Query, Readiness, Room, Verdicts
+from streaming.events import ChatMessage, ViewerEvent
+from tidecast_client import (
+    Answer,
+    Call,
+    Item,
+    ListedVersions,
+    Promoted,
+    Query,
+    Readiness,
+    RolledBack,
+    Room,
+    RoomMap,
+    SeenViewer,
+    Verdicts,
+)
 
 TIMEOUT_S = 3.0
 CHAT_PATH = "/v1/chat"
+EVENTS_PATH = "/v1/viewer-events"
+MAP_PATH = "/v1/map"
+MAPPED = 400  # rooms of the map: more would be one blot
+VERSIONS_PATH = "/v1/models"
+NAMED = 50  # known viewers
 NO_CHAT = f"it has no POST {CHAT_PATH}"
 
 
@@ -34,6 +52,10 @@ class Api:
         """Live rooms, largest audience first, mature ones too: as many as the API gives at once."""
         return await self._client.rooms(limit=MAX_LIMIT, mature="any")
 
+    async def room_map(self, axes: str) -> RoomMap:
+        """The largest live rooms by content, mature ones too. axes: of the map before, "" for none."""
+        return await self._client.map_rooms(limit=MAPPED, mature="any", axes=axes)
+
     async def room(self, room: str) -> Room:
         """One live room. Raises UnknownRoom."""
         return await self._client.room(room)
@@ -46,9 +68,29 @@ class Api:
         """What a viewer would be shown. Raises RequestError."""
         return await self._client.ask(Call("POST", "/v1/recommend", Answer, body=msgspec.json.encode(query)))
 
+    async def viewers(self) -> list[str]:
+        """Some viewers whom the system knows, the latest first. Raises NoAccess: the key has no scope admin."""
+        return (await self._client.viewers(limit=NAMED)).viewers
+
+    async def viewer(self, viewer: str) -> SeenViewer:
+        """A viewer as the platform sees them. Raises UnknownViewer."""
+        return await self._client.viewer(viewer)
+
     async def readiness(self) -> Readiness:
         """Whether a replica's answers are good."""
         return await self._client.readiness()
+
+    async def versions(self) -> ListedVersions:
+        """Every version of the models. Raises NoAccess."""
+        return await self._client.models()
+
+    async def promote(self, version: str) -> Promoted:
+        """Puts a version live. Raises NoAccess, RequestError."""
+        return await self._client.promote_model(version)
+
+    async def rollback(self) -> RolledBack:
+        """Puts live what was live before. Raises NoAccess, RequestError."""
+        return await self._client.rollback_model()
 
     async def status(self) -> SystemStatus:
         """The state of every process."""
@@ -60,9 +102,11 @@ class Api:
 
     async def write_chat(self, message: ChatMessage) -> None:
         """Writes a chat message. Raises RequestError: it was refused, and why."""
-        (verdict,) = (await self._client.write(CHAT_PATH, [message])).verdicts
-        if verdict.problem:
-            raise RequestError(verdict.problem.detail, field=verdict.problem.field, allowed=verdict.problem.allowed)
+        await self._write(CHAT_PATH, message)
+
+    async def write_viewer_event(self, event: ViewerEvent) -> None:
+        """Writes what a viewer did. Raises RequestError: it was refused, and why."""
+        await self._write(EVENTS_PATH, event)
 
     async def chat_refusal(self) -> str:
         """Why this installation takes no chat over HTTP; "" where it does. It is asked by writing nothing."""
@@ -77,6 +121,11 @@ class Api:
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.aclose()
+
+    async def _write(self, path: str, record: ChatMessage | ViewerEvent) -> None:
+        (verdict,) = (await self._client.write(path, [record])).verdicts
+        if verdict.problem:
+            raise RequestError(verdict.problem.detail, field=verdict.problem.field, allowed=verdict.problem.allowed)
 
 
 def as_curl(url: str, body: Any = None) -> str:

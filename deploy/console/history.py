@@ -1,4 +1,4 @@
-"""What the console remembers of what it polled: chat rates of rooms, and figures of the system. Never polls.
+"""What the console remembers of what it polled: lines of rooms, and figures of the system. Never polls.
 
 It is empty after a start and has gaps where nobody looked: Tidecast keeps no such past.
 """
@@ -6,46 +6,47 @@ It is empty after a start and has gaps where nobody looked: Tidecast keeps no su
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deploy.http.prometheus_text import Exposition
-from tidecast_client import Room
 
-KEPT_S = 180.0  # of a room's chat rate
+KEPT_S = 180.0  # of a room's line
 POINTS = 60  # of its line: one per 3 s
 WINDOW_S = 60.0  # quantiles and rates are those of the last minute
 FIGURES = 180  # of the system: six minutes, one every two seconds
 WIDTH, HEIGHT, MARGIN = 100, 24, 2  # of a line's picture, in its own units
-LEAST_TOP = 6  # messages a minute that reach the top at least: a quiet room's line is flat
+CHAT_TOP = 6.0  # messages a minute
+DRIFT_TOP = 0.6  # of a room that has turned to something else
 
 
-class ChatRates:
-    """The chat rate of each live room over the last KEPT_S."""
+class RoomLines:
+    """One figure of each live room over the last KEPT_S, such as its chat rate."""
 
-    def __init__(self) -> None:
-        self._rates: dict[str, deque[tuple[float, int]]] = {}
+    def __init__(self, least_top: float) -> None:
+        """least_top: the value that reaches the top of a line at least, so that a quiet room's line is flat."""
+        self._least_top = least_top
+        self._values: dict[str, deque[tuple[float, float]]] = {}
 
-    def add(self, at_s: float, rooms: Sequence[Room]) -> None:
+    def add(self, at_s: float, values: Mapping[str, float]) -> None:
         """Adds what was polled at a time of any clock that never runs backwards; forgets rooms that are gone."""
-        kept: dict[str, deque[tuple[float, int]]] = {}
-        for room in rooms:
-            rates = kept[room.room] = self._rates.get(room.room) or deque()
-            rates.append((at_s, room.chat_per_minute))
-            while rates[0][0] < at_s - KEPT_S:
-                rates.popleft()
-        self._rates = kept
+        kept: dict[str, deque[tuple[float, float]]] = {}
+        for room, value in values.items():
+            past = kept[room] = self._values.get(room) or deque()
+            past.append((at_s, value))
+            while past[0][0] < at_s - KEPT_S:
+                past.popleft()
+        self._values = kept
 
     def line(self, room: str, at_s: float) -> str:
-        """The room's rate as the points of an SVG polyline, WIDTH by HEIGHT; "" before there are two."""
-        rates = self._rates.get(room, ())
+        """The room's figure as the points of an SVG polyline, WIDTH by HEIGHT; "" before there are two."""
         step_s = KEPT_S / POINTS
-        newest: dict[int, int] = {}
-        for when_s, rate in rates:
-            newest[int((at_s - when_s) / step_s)] = rate  # later ones of a step replace earlier ones
+        newest: dict[int, float] = {}
+        for when_s, value in self._values.get(room, ()):
+            newest[int((at_s - when_s) / step_s)] = value  # later ones of a step replace earlier ones
         if len(newest) < 2:
             return ""
-        top = max(*newest.values(), LEAST_TOP)
+        top = max(*newest.values(), self._least_top)
         points = []
         for ago in sorted(newest, reverse=True):
             x = WIDTH * (1 - ago / POINTS)

@@ -15,18 +15,22 @@ from typing import Any, Protocol
 import msgspec
 
 from deploy.console.api import Api
-from deploy.console.history import ChatRates, SystemFigures
+from deploy.console.history import CHAT_TOP, DRIFT_TOP, RoomLines, SystemFigures
+from deploy.console.map_trails import MapTrails
+from deploy.http.client import NoAccess
 from deploy.http.prometheus_text import Exposition
 from deploy.http.status import SystemStatus
 from streaming.clock import Clock
-from streaming.errors import TidecastError
-from tidecast_client import Answer, Query, Readiness, Room
+from streaming.errors import TidecastError, UnknownRoom
+from tidecast_client import Answer, ListedVersions, Query, Readiness, Room, RoomMap
 
 LOGGER = logging.getLogger(__name__)
 
 EVERY_S = 1.0  # a chat line is servable within one
-STATE_EVERY_S = 2.0  # processes post once a second, and a page of metrics takes some 15 ms to read
-STATE = ("status", "metrics")
+SLOW_EVERY_S = 2.0  # processes post once a second, a page of metrics takes some 15 ms to read, a map to draw
+SLOW = ("status", "metrics", "map", "viewers", "versions")
+ASIDE = frozenset({"map", "viewers", "versions"})  # what a key may not see is no failure of the system
+REST_S = 60.0  # before that is asked for again: each refusal is counted there
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,9 @@ class Needs:
     """What a page shows, and so what is polled for it. Every page shows the readiness."""
 
     rooms: bool = False
-    state: bool = False  # processes and metrics
+    state: bool = False  # processes, metrics and the models' versions
+    map: bool = False  # rooms by content, and their drift
+    viewers: bool = False  # names of some that are known
     queries: tuple[Query, ...] = ()
 
 
@@ -47,7 +53,11 @@ class Snapshot:
     readiness: Readiness | None = None
     rooms: Sequence[Room] = ()
     rooms_at_ms: int = 0  # 0: not asked yet
+    map: RoomMap | None = None
+    map_at_ms: int = 0  # 0: not asked yet
+    viewers: Sequence[str] | None = None  # known ones, the latest first; None: not asked yet
     status: SystemStatus | None = None
+    versions: ListedVersions | None = None
     metrics: Exposition | None = None
     answers: Mapping[bytes, Answer] = field(default_factory=dict)  # by `key`
     failures: Mapping[str, str] = field(default_factory=dict)  # by what was asked for
@@ -91,9 +101,11 @@ class Poller:
         self._clock = clock
         self._watchers: list[Watcher] = []
         self._woken = asyncio.Event()
-        self._state_due_s = 0.0
+        self._due_s = dict.fromkeys(SLOW, 0.0)
         self.snapshot = Snapshot()
-        self.rates = ChatRates()
+        self.rates = RoomLines(CHAT_TOP)
+        self.drifts = RoomLines(DRIFT_TOP)
+        self.trails = MapTrails()
         self.system = SystemFigures()
         self.rounds = 0
 
@@ -104,7 +116,7 @@ class Poller:
 
     def wake(self) -> None:
         """Begins a round now: somebody looks again, or looks at something else."""
-        self._state_due_s = 0.0
+        self._due_s = dict.fromkeys(SLOW, 0.0)
         self._woken.set()
 
     async def run(self) -> None:
@@ -144,23 +156,31 @@ class Poller:
         asked: dict[str, Callable[[], Awaitable[Any]]] = {"readiness": api.readiness}
         if any(need.rooms for need in needs):
             asked["rooms"] = api.rooms
-        shows_state = any(need.state for need in needs)
-        if shows_state and now_s >= self._state_due_s:
-            self._state_due_s = now_s + STATE_EVERY_S - EVERY_S / 2
-            asked |= {"status": api.status, "metrics": api.metrics}
+        slow: dict[str, Callable[[], Awaitable[Any]]] = {}
+        if any(need.state for need in needs):
+            slow |= {"status": api.status, "metrics": api.metrics, "versions": api.versions}
+        if any(need.map for need in needs):
+            slow["map"] = partial(api.room_map, before.map.axes if before.map is not None else "")
+        if any(need.viewers for need in needs):
+            slow["viewers"] = api.viewers
+        for name, call in slow.items():
+            if now_s >= self._due_s[name]:
+                self._due_s[name] = now_s + SLOW_EVERY_S - EVERY_S / 2
+                asked[name] = call
         if before.chat_refusal is None:
             asked["chat_refusal"] = api.chat_refusal
         queries = {key(query): query for need in needs for query in need.queries}
         fresh: dict[str, Any] = {}
         answers = {name: before.answers[name] for name in queries if name in before.answers}
-        failures = {what: why for what, why in before.failures.items() if shows_state and what in STATE}
-        failures = {what: why for what, why in failures.items() if what not in asked}
+        failures = {what: why for what, why in before.failures.items() if what in slow and what not in asked}
 
         async def ask(into: dict[Any, Any], name: str | bytes, what: str, call: Callable[[], Awaitable[Any]]) -> None:
             try:
                 into[name] = await call()
             except TidecastError as err:
                 failures[what] = str(err)
+                if what in ASIDE and isinstance(err, NoAccess | UnknownRoom):  # not for this key; or no such path
+                    self._due_s[what] = now_s + REST_S
 
         await asyncio.gather(
             *(ask(fresh, name, name, call) for name, call in asked.items()),
@@ -172,10 +192,14 @@ class Poller:
         at_s, at_ms = self._clock.monotonic_s(), self._clock.now_ms()
         if "rooms" in fresh:
             fresh["rooms_at_ms"] = at_ms
-            self.rates.add(at_s, fresh["rooms"])
+            self.rates.add(at_s, {room.room: room.chat_per_minute for room in fresh["rooms"]})
+        if "map" in fresh:
+            fresh["map_at_ms"] = at_ms
+            self.trails.add(at_s, fresh["map"])
+            self.drifts.add(at_s, {one.room: one.drift for one in fresh["map"].rooms if one.drift is not None})
         if "metrics" in fresh:
             self.system.add(at_s, at_ms, fresh["metrics"])
-        if not failures:
+        if not set(failures) - ASIDE:
             fresh["answered_at_ms"] = at_ms
         if "readiness" in failures:
             fresh["chat_refusal"] = None  # what comes back may be another version of it

@@ -23,10 +23,11 @@ class Child:
         overrides: Mapping[str, str],
         log_file: Path,
         prepare: Callable[[], None] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         """Starts the command. overrides: environment variables beside this process's own.
 
-        prepare: called in the child before the command begins.
+        prepare: called in the child before the command begins. pass_fds: what the command inherits, by the same number.
         """
         self.log_file = log_file
         make_private(log_file.parent)
@@ -38,6 +39,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches the demo, which stops things in order
+                pass_fds=pass_fds,
                 preexec_fn=prepare,  # noqa: PLW1509  given only before there are other threads
             )
 

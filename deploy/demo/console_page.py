@@ -24,8 +24,13 @@ NICENESS = 5  # behind the Encoder, before nobody
 class ConsolePage:
     """A `tidecast console` that ends with this process, however that ends. For the main thread, before others run."""
 
-    def __init__(self, arguments: Sequence[str], settings: Settings, log_file: Path) -> None:
-        """Starts it about the system of the settings, on console.port, or where that is taken on a free one."""
+    def __init__(
+        self, arguments: Sequence[str], settings: Settings, log_file: Path, control: socket.socket | None = None
+    ) -> None:
+        """Starts it about the system of the settings, on console.port, or where that is taken on a free one.
+
+        control: its end of a `DemoControl`, with which it may have processes killed; None: it may not.
+        """
         console = settings.console
         port = console.port if console.port and _free(console.host, console.port) else free_port(console.host)
         host = "127.0.0.1" if console.host in EVERYWHERE else console.host
@@ -39,7 +44,9 @@ class ConsolePage:
             os.nice(NICENESS)
 
         overrides = {f"TIDECAST_{name}": value for name, value in asked.items()}
-        self._child = Child(arguments, overrides, log_file, prepare)
+        inherited = () if control is None else (control.fileno(),)
+        options = [] if control is None else ["--control-fd", str(control.fileno())]
+        self._child = Child([*arguments, *options], overrides, log_file, prepare, inherited)
 
     def stop(self) -> None:
         """Ends it as Ctrl-C would."""

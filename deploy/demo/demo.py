@@ -14,6 +14,7 @@ from types import TracebackType
 from deploy.config.settings import Settings
 from deploy.demo.asker import Asker
 from deploy.demo.console_page import ConsolePage
+from deploy.demo.control import DemoControl
 from deploy.demo.feed import Feed
 from deploy.demo.guest_pages import GuestPages
 from deploy.demo.platform_view import PlatformView
@@ -22,7 +23,7 @@ from deploy.demo.screen import Show
 from deploy.demo.snapshot import History, Look, Picture
 from deploy.http.client import Client, NotUp
 from deploy.http.prometheus_text import Exposition, parse
-from deploy.http.status import MEASURED
+from deploy.http.status import MEASURED, SystemStatus
 from deploy.local.system import System
 from streaming.broker import KafkaLog
 from streaming.clock import Clock
@@ -146,6 +147,7 @@ class Demo:
         self._stopwatch = Stopwatch(clock, report_step)
         self._stack = contextlib.ExitStack()
         self._stop = threading.Event()
+        self._promises = Promises(self._ended_at_ms)
         self.stages = self._stopwatch.stages
 
     def __enter__(self) -> Demo:
@@ -218,7 +220,9 @@ class Demo:
         system = System(self._settings, progress=self._stopwatch.step, await_encoder=False, outlives=False)
         self._system = system
         system.require_none()  # before anything of its is removed
-        page = ConsolePage(self._console, self._settings, self._folder / "console.log")
+        control = DemoControl(self._status, self._forgive)
+        self._stack.callback(control.close)
+        page = ConsolePage(self._console, self._settings, self._folder / "console.log", control.theirs)
         self._stack.callback(page.stop)
         self.console_url = page.url
         self._report_console(page.url)
@@ -230,7 +234,6 @@ class Demo:
         self._stack.enter_context(system)
         log = KafkaLog(system.settings.kafka, system.settings.topics.prefix)
         view = self._view = PlatformView(log)
-        self._promises = Promises(view.ended_at_ms)
         self._run("platform-view", view.run)
         overrides = {
             "TIDECAST_KAFKA__BOOTSTRAP_SERVERS": system.settings.kafka.bootstrap_servers,
@@ -253,6 +256,17 @@ class Demo:
             Asker(Client(url, token=token), promises, view.active, self._clock), log.sink(), self._clock, ITEMS
         )
         self._run("guests", guests.run)
+
+    def _ended_at_ms(self, room: str) -> int | None:
+        return self._view.ended_at_ms(room)
+
+    def _status(self) -> SystemStatus:
+        with contextlib.closing(self._system.client()) as client:
+            return client.status()
+
+    def _forgive(self, pid: int) -> None:
+        """Somebody kills this process by the console: that another takes its place breaks no promise."""
+        self._promises.forgive(pid)
 
     def _run(self, name: str, work: Callable[[threading.Event], None]) -> None:
         """Runs `work` in a thread until everything is stopped."""

@@ -49,6 +49,7 @@ class Promises:
         self._stale_looks = 0
         self._last: tuple[Exposition, float] | None = None
         self._pids: dict[tuple[str, int], int] = {}
+        self._forgiven: set[int] = set()
 
     def check_answer(self, answer: Answer, began_ms: int) -> None:
         """Checks every item of an answer to a request that was sent at `began_ms`."""
@@ -84,12 +85,17 @@ class Promises:
             if self._stale_looks >= STALE_LOOKS_LIMIT:
                 self._note("stale", f"{stale:.0f} rooms")
 
+    def forgive(self, pid: int) -> None:
+        """Somebody kills this process on purpose: that it is replaced is what they want to see."""
+        with self._lock:
+            self._forgiven.add(pid)
+
     def check_processes(self, status: SystemStatus) -> None:
         """Notes each process that was replaced since the last look."""
         with self._lock:
             for post in status.processes:
                 before = self._pids.get((post.name, post.rank), post.pid)
-                if before != post.pid:
+                if before != post.pid and before not in self._forgiven:
                     self._note("replaced", f"{post.name} {post.rank}, pid {before}")
                 self._pids[post.name, post.rank] = post.pid
 

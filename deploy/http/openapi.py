@@ -33,6 +33,7 @@ PATH_PARAMETERS = {
     "room": ("the id of a room that is live, percent-encoded", "room-1"),
     "viewer": ("the id of a viewer, percent-encoded", "viewer-1"),
     "name": ("the name of a rule", "finals"),
+    "version": ("the name of a version of the models, percent-encoded", "m1796143850"),
 }
 PATH_SCHEMAS = {"name": {"type": "string", "pattern": NAME, "maxLength": MAX_NAME_LENGTH}}  # else PATH_SCHEMA
 

@@ -11,10 +11,10 @@ from actors.rooms.worker import GROUP as ROOM_WORKERS
 from deploy.k8s.installation import Installation
 from deploy.k8s.manifest import Manifest, manifest
 from deploy.train.trainer import GROUP as TRAINERS
-from streaming.log.topics import DEAD_LETTER, READ_BY, TOPICS, VIEWER_EVENTS
+from streaming.log.topics import ARCHIVED, DEAD_LETTER, READ_BY, TOPICS, VIEWER_EVENTS
 
 READ, WRITE = ("Read", "Describe"), ("Write", "Describe")
-EVERYTHING = "Archiver"  # reads every topic
+EVERYTHING = "Archiver"  # reads every topic that is archived
 ANY_READER = "any reader"  # in the table, of the topic for records that were refused
 
 
@@ -60,7 +60,8 @@ def topics_of(component: Component) -> Mapping[str, tuple[str, ...]]:
     """The operations of a component by topic, in the order of the table."""
     rights: dict[str, tuple[str, ...]] = {}
     for topic in TOPICS.values():
-        reads = EVERYTHING in component.tables or any(table in READ_BY[topic.name] for table in component.tables)
+        archives = EVERYTHING in component.tables and topic.name in ARCHIVED
+        reads = archives or any(table in READ_BY[topic.name] for table in component.tables)
         writes = topic.written_by in component.tables or (reads and component.forwards)
         writes = writes or (topic.name == DEAD_LETTER and topic.written_by == ANY_READER and _refuses(component))
         writes = writes or (topic.name == VIEWER_EVENTS and component.erases)

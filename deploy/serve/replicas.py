@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import secrets
 import threading
 import time
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from deploy.http.api import Api
 from deploy.http.keys import KeyRing
 from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
+from deploy.http.routes.models import model_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.routes.rules import rule_routes
 from deploy.http.status import MEASURED, Readiness, judge, troubles_of
@@ -34,12 +36,14 @@ from deploy.ray.ray_patches import leave_request_ids
 from deploy.ray.server_tick import before_end
 from deploy.serve.asked_texts import AskedTexts
 from deploy.serve.encoder_batching import Merger, RemoteEncoder
+from deploy.serve.model_versions import ModelVersions
 from deploy.serve.profile_lookup import PROFILES, Lookup
 from deploy.serve.replica import Replica
 from deploy.serve.scaling import WAITING, lag_by_partition
 from deploy.serve.worker_thread import WorkerDied
 from streaming.broker import KafkaLog
 from streaming.events import ViewerId
+from streaming.log.topics import SHOWN_ROOMS
 from streaming.log.watched_log import TurnCounter
 from streaming.metrics import Metrics
 
@@ -223,6 +227,8 @@ class RecommenderReplica(Replica):
         from actors.requests.text_vectors import TextVectors  # noqa: PLC0415
         from actors.rules.refused import RefusedRules  # noqa: PLC0415
         from actors.rules.writer import RuleWriter  # noqa: PLC0415
+        from actors.state.shown_queue import ShownQueue  # noqa: PLC0415
+        from actors.state.shown_reader import ShownReader  # noqa: PLC0415
         from actors.state.table_reader import TableReader, Tables  # noqa: PLC0415
         from actors.versions.swap import Swapper  # noqa: PLC0415
 
@@ -237,6 +243,7 @@ class RecommenderReplica(Replica):
         impressions = Impressions(config.impressions, config.impressions_waiting)
         texts = TextVectors(settings.search, self.clock)
         self._texts = AskedTexts(encoders.encode_asked.remote, texts, settings.search, self.metrics)
+        shown = ShownQueue(secrets.token_hex(8), config.impressions_waiting)
         self._recommender = Recommender(
             self._tables,
             config,
@@ -246,10 +253,14 @@ class RecommenderReplica(Replica):
             profile=settings.profile,
             texts=texts,
             experiments=settings.experiments.running,
+            shown=shown,
         )
         bulk = KafkaLog(self.settings.kafka.in_bulk(), settings.topics.prefix)
-        self._writer = ImpressionWriter(bulk, impressions, self.metrics)
-        self._writer.start()
+        self._writers = [ImpressionWriter(bulk, impressions, self.metrics)]
+        if self._recommender.shown is not None:
+            self._writers.append(ImpressionWriter(bulk, shown, self.metrics, SHOWN_ROOMS))
+        for writer in self._writers:
+            writer.start()
         log = KafkaLog(self.settings.kafka, settings.topics.prefix)
         self._intake = Intake(log, settings.intake, self.clock, self.metrics)
         self._erasures = ErasureWriter(log, self.clock) if settings.http.erases else None
@@ -265,10 +276,14 @@ class RecommenderReplica(Replica):
             shadow=self._recommender.shadow if config.shadow else None,
             failures=self._recommender.failures,
         )
+        self._versions = ModelVersions(self._tables, settings)
         self._stop = threading.Event()
+        beside = [("swapper", self._swapper.run), ("renewer", self._recommender.keep_renewed)]
+        if self._recommender.shown is not None:
+            table = self._recommender.shown.table
+            beside.append(("shown-reader", ShownReader(log, table, self._tables, self.metrics, shown.writer).run))
         self._beside = [
-            threading.Thread(target=loop, args=(self._stop,), name=name, daemon=True)
-            for name, loop in (("swapper", self._swapper.run), ("renewer", self._recommender.keep_renewed))
+            threading.Thread(target=loop, args=(self._stop,), name=name, daemon=True) for name, loop in beside
         ]
         for thread in self._beside:
             thread.start()
@@ -297,6 +312,7 @@ class RecommenderReplica(Replica):
     def __serve_build_asgi_app__(self) -> Api:
         from actors.answers.given_rooms import GivenRooms  # noqa: PLC0415  a process imports what it runs
         from actors.answers.known_rules import KnownRules  # noqa: PLC0415
+        from actors.answers.room_map import RoomMaps  # noqa: PLC0415
         from actors.answers.search import Search  # noqa: PLC0415
         from actors.answers.seen_viewers import SeenViewers  # noqa: PLC0415
         from actors.answers.trending import Trending  # noqa: PLC0415
@@ -311,6 +327,7 @@ class RecommenderReplica(Replica):
             GivenRooms(self._recommender),
             Trending(self._recommender),
             SeenViewers(self._recommender),
+            RoomMaps(self._recommender, self.clock),
             Search(self._recommender, title_weight=self.settings.tables.title_weight),
             self._texts,
             self._lookup,
@@ -318,8 +335,11 @@ class RecommenderReplica(Replica):
                 *intake_routes(self._intake, self.settings.intake, http.host, with_keys=with_keys),
                 *erasure_routes(self._erasures, local_only=is_loopback(http.host)),
                 *rule_routes(KnownRules(self._recommender), self._rule_writer, local_only=is_loopback(http.host)),
+                *(model_routes(self._versions, local_only=is_loopback(http.host)) if http.guarded else []),
             ],
             streams,
+            names_viewers=http.guarded,
+            local_only=is_loopback(http.host),
         )
         return Api(
             routes(behind, self.readiness, with_keys=with_keys),
@@ -373,7 +393,8 @@ class RecommenderReplica(Replica):
             return
         self._stop.set()
         timeout_s = self.settings.ray.stop_timeout_s
-        flushed = [asyncio.to_thread(one.stop, timeout_s) for one in (self._writer, self._intake, self._refused_rules)]
+        stops = [*(writer.stop for writer in self._writers), self._intake.stop, self._refused_rules.stop]
+        flushed = [asyncio.to_thread(stop, timeout_s) for stop in stops]
         await asyncio.gather(*flushed, asyncio.to_thread(self.stop_worker))
 
 

@@ -13,10 +13,10 @@ import msgspec
 
 from streaming.errors import RecordError
 from streaming.log.codec import Decoder, encode
-from streaming.log.topics import ROOM_STATES, VIEWER_PROFILES
+from streaming.log.topics import ROOM_STATES, RULES, VIEWER_PROFILES
 from streaming.viewer.presence import PackedPresence, presence_of
 
-What = Literal["rooms", "profiles", "models"]
+What = Literal["rooms", "profiles", "rules", "models"]
 OFFSETS = ("rooms_offset", "chat_offset", "vector_offset", "activity_offset")
 NEVER = -1
 
@@ -65,9 +65,18 @@ def _profile_at_ms(value: bytes) -> int:
     return max(profile.appended_ms, profile.erased_ms)
 
 
+_RULE = Decoder(RULES)
+
+
+def _rule_at_ms(value: bytes) -> int:
+    at_ms: int = _RULE(value).at_ms
+    return at_ms
+
+
 KEPT = (
     Kept("rooms", ROOM_STATES, _state_at_ms, _moved_state, "room-workers", "room-worker"),
     Kept("profiles", VIEWER_PROFILES, _profile_at_ms, bytes, "profile-workers", "profile-worker", names_viewer=True),
+    Kept("rules", RULES, _rule_at_ms),
 )
 MODELS: What = "models"  # files of the registry, beside the topics
 EVERYTHING: tuple[What, ...] = (*(one.what for one in KEPT), MODELS)

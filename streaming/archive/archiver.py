@@ -21,7 +21,7 @@ from streaming.archive.upkeep import SETTLED_MS, Eraser, Step, compact, prune
 from streaming.clock import Clock
 from streaming.errors import ArchiveError, LogUnavailable, TopicMissing, Unreadable
 from streaming.log.log import Batch, Log, Partition, Source, TopicShape
-from streaming.log.topics import HOUR_MS, TOPICS
+from streaming.log.topics import ARCHIVED, HOUR_MS
 from streaming.masked_uri import masked_uri
 from streaming.metrics import Metrics
 from streaming.troubles import Trouble, Troubles
@@ -121,12 +121,12 @@ class Archiver:
     def _session(self, stop: threading.Event, done: Callable[[Source, Mapping[Partition, int]], bool]) -> bool:
         """Runs one session; returns whether it ended because topics changed shape, which needs another session."""
         self._archive.store.prepare()
-        shapes = self._log.shapes(list(TOPICS))
+        shapes = self._log.shapes(list(ARCHIVED))
         positions, first = self._starts(shapes)
         self._pending = Pending(first)
         source = self._log.reader(list(positions), dict(positions))
         try:
-            reshaped = self._log.shapes(list(TOPICS)) != shapes  # before the source was open to see it
+            reshaped = self._log.shapes(list(ARCHIVED)) != shapes  # before the source was open to see it
             while not (stop.is_set() or reshaped or done(source, positions)):
                 batch = source.poll(POLL_S)
                 reshaped = bool(batch.reshaped)

@@ -6,10 +6,19 @@ from collections.abc import Mapping
 
 from streaming.events import RoomState
 from streaming.log.log import TopicShape
-from streaming.log.topics import CHAT, IMPRESSIONS, ROOM_ACTIVITY, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
+from streaming.log.topics import (
+    CHAT,
+    IMPRESSIONS,
+    ROOM_ACTIVITY,
+    ROOM_STATES,
+    ROOMS,
+    SHOWN_ROOMS,
+    VIEWER_EVENTS,
+    VIEWER_PROFILES,
+)
 
 ROOM_TOPICS = (ROOMS, CHAT, ROOM_ACTIVITY, ROOM_STATES)  # one worker owns a room in all of them
-VIEWER_TOPICS = (VIEWER_EVENTS, VIEWER_PROFILES, IMPRESSIONS)  # impressions are by viewer as well
+VIEWER_TOPICS = (VIEWER_EVENTS, VIEWER_PROFILES, IMPRESSIONS, SHOWN_ROOMS)  # the last two are by viewer as well
 
 
 def partitions_in_force(shapes: Mapping[str, TopicShape]) -> int:

@@ -15,6 +15,7 @@ from streaming.events import (
     RoomStarted,
     RoomState,
     RoomUpdated,
+    ShownRooms,
     ViewerErased,
     ViewerEvent,
     ViewerProfile,
@@ -29,6 +30,7 @@ ROOM_ACTIVITY = "room-activity"
 ROOM_STATES = "room-states"
 VIEWER_PROFILES = "viewer-profiles"
 IMPRESSIONS = "impressions"
+SHOWN_ROOMS = "shown-rooms"
 MODELS = "models"
 RULES = "rules"
 DEAD_LETTER = "dead-letter"
@@ -63,6 +65,7 @@ TOPICS: dict[str, Topic] = {
         Topic(ROOM_STATES, "room", "RoomWorker", "msgpack", (RoomState,), "room", True, None),
         Topic(VIEWER_PROFILES, "viewer", "ProfileWorker", "msgpack", (ViewerProfile,), "viewer", True, None),
         Topic(IMPRESSIONS, "viewer", "Recommender", "msgpack", (Impression,), "viewer", False, 7 * DAY_MS),
+        Topic(SHOWN_ROOMS, "viewer", "Recommender", "msgpack", (ShownRooms,), "viewer", False, HOUR_MS),
         Topic(MODELS, "name/version", "registry", "msgpack", (ModelVersion,), "single", True, None),
         Topic(RULES, "name", "Recommender", "msgpack", (OperatorRule,), "single", True, None),
         Topic(DEAD_LETTER, "none", "any reader", "msgpack", (DeadLetter,), "single", False, 7 * DAY_MS),
@@ -79,10 +82,14 @@ READ_BY: dict[str, tuple[str, ...]] = {
     ROOM_STATES: ("RoomWorker", "Recommender"),
     VIEWER_PROFILES: ("ProfileWorker", "Recommender"),
     IMPRESSIONS: (),
+    SHOWN_ROOMS: ("Recommender",),
     MODELS: ("Recommender", "registry"),
     RULES: ("Recommender",),
     DEAD_LETTER: (),
 }
+
+# Topics that the archive keeps: not what replicas tell each other for some minutes
+ARCHIVED: tuple[str, ...] = tuple(name for name in TOPICS if name != SHOWN_ROOMS)
 
 
 @dataclass(frozen=True, slots=True)

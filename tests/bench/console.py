@@ -22,6 +22,7 @@ VIEWS = {
     "Live": ("/", ".tc-row"),
     "Viewer, the same two for all": ("/viewer?a=v000017&b=nobody", ".tc-item"),
     "Viewer, two others for each": ("/viewer?a=v{tab:06d}&b=n{tab}", ".tc-item"),
+    "Map": ("/map", ".tc-map canvas"),
     "Health": ("/health", ".tc-table tbody tr"),
 }
 SETTLE_S = 3.0

@@ -1,5 +1,7 @@
 """What noting an answer costs: processor time of answers with and without impressions, all threads of the process.
 
+The same for what was shown (`recommend.shown_cost`): it is looked up for each answer, noted, written and read.
+
 Asks at a replica's usual rate rather than as fast as possible, because a batch costs the same however small it is. Both
 ways take turns on one set of tables; impressions go to a real Kafka. Kafka's own time is not counted.
 
@@ -19,6 +21,8 @@ from actors.index.live_index import LiveIndex
 from actors.recommend.impressions import Impressions, ImpressionWriter
 from actors.recommend.recommender import Query, Recommender
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
+from actors.state.shown_queue import ShownQueue
+from actors.state.shown_reader import ShownReader
 from actors.state.table_reader import Tables
 from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.clock import SystemClock
@@ -26,7 +30,7 @@ from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.log.codec import encode
 from streaming.log.topic_check import check_topics
-from streaming.log.topics import ROOM_STATES, VIEWER_PROFILES, TopicsConfig
+from streaming.log.topics import ROOM_STATES, SHOWN_ROOMS, VIEWER_PROFILES, TopicsConfig
 from streaming.prometheus import PrometheusMetrics
 from tests.bench.recommend import Platform, batch_of
 from tests.bench.stopping import leave_on_sigterm
@@ -66,18 +70,31 @@ def measure(config: KafkaConfig, rounds: int, seconds: float, rate: float) -> di
         target=ImpressionWriter(KafkaLog(config.in_bulk()), impressions, metrics).run, args=(stop,)
     )
     writer.start()
-    found: dict[Recommender, list[tuple[int, float, float]]] = {silent: [], noting: []}
-    for recommender in [silent, noting] * (rounds + 1):
+    queue = ShownQueue("bench", 10_000)
+    sinking = Recommender(tables, RecommendConfig(shown_cost=0.5), metrics, clock, shown=queue)
+    assert sinking.shown is not None
+    reader = ShownReader(KafkaLog(config), sinking.shown.table, tables, metrics, "another, so that all is applied")
+    beside = [
+        threading.Thread(target=run, args=(stop,))
+        for run in (ImpressionWriter(KafkaLog(config.in_bulk()), queue, metrics, SHOWN_ROOMS).run, reader.run)
+    ]
+    for thread in beside:
+        thread.start()
+    found: dict[Recommender, list[tuple[int, float, float]]] = {silent: [], noting: [], sinking: []}
+    for recommender in [silent, noting, sinking] * (rounds + 1):
         found[recommender].append(
             paced(lambda i, asked=recommender: asked.recommend_json(queries[i % NUM_VIEWERS]), seconds, rate)  # type: ignore[misc]
         )
     stop.set()
-    writer.join()
-    (_, *without), (_, *noted) = found[silent], found[noting]  # the first round of each warms up
-    mean = [[sum(round_[at] for round_ in kind) / rounds for at in (1, 2)] for kind in (without, noted)]
+    for thread in (writer, *beside):
+        thread.join()
+    kinds = [found[kind][1:] for kind in (silent, noting, sinking)]  # the first round of each warms up
+    mean = [[sum(round_[at] for round_ in kind) / rounds for at in (1, 2)] for kind in kinds]
     return {
-        "answers": sum(round_[0] for round_ in noted), "dropped": impressions.dropped, "answer_us": mean[0][0],
+        "answers": sum(round_[0] for round_ in kinds[1]), "dropped": impressions.dropped, "answer_us": mean[0][0],
         "noted_us": mean[1][0], "impression_us": mean[1][0] - mean[0][0], "path_us": mean[1][1] - mean[0][1],
+        "shown_us": mean[2][0] - mean[0][0], "shown_path_us": mean[2][1] - mean[0][1],
+        "shown_dropped": queue.dropped,
     }  # fmt: skip
 
 

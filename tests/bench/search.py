@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.answers.given_rooms import GivenRooms
+from actors.answers.room_map import RoomMaps
 from actors.answers.search import Asked, Search
 from actors.answers.seen_viewers import SeenViewers
 from actors.answers.trending import Trending
@@ -106,6 +107,7 @@ class Stack:
             GivenRooms(recommender),
             Trending(recommender),
             SeenViewers(recommender),
+            RoomMaps(recommender, SystemClock()),
             Search(recommender, title_weight=TITLE_WEIGHT),
             AskedTexts(self.asked, self.vectors, SearchConfig(), self._metrics),
         )

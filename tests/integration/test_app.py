@@ -29,7 +29,7 @@ from deploy.ray.local_ray import LocalRay
 from streaming.archive.config import ArchiveConfig
 from streaming.archive.reader import Archive
 from streaming.broker import KafkaLog
-from streaming.errors import UnknownViewer
+from streaming.errors import RequestError, UnknownViewer
 from streaming.events import ChatMessage, Impression, RoomEnded, RoomId, RoomStarted, ViewerEvent, ViewerId
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.log.codec import Decoder, encode
@@ -203,6 +203,19 @@ def test_an_operators_rule_is_obeyed_by_every_replica_and_ends(system: System, c
     assert client.rank("any", rooms=(room,)).hidden == [room]
     assert client.delete_rule("incident").restores_configured is False
     eventually(lambda: answers(room), "every replica shows it again")
+
+
+def test_what_the_console_asks_is_answered_through_the_proxy(client: Client, room: str) -> None:
+    eventually(lambda: [point.room for point in client.map_rooms(mature="any").rooms] == [room], "it has a vector")
+    drawn = client.map_rooms(limit=5)
+    again = client.map_rooms(limit=6, axes=drawn.axes)
+    assert (again.axes, again.rooms[0].x, again.rooms[0].y) == (drawn.axes, drawn.rooms[0].x, drawn.rooms[0].y)
+    eventually(lambda: "v1" in client.viewers(limit=20).viewers, "a viewer with an event is named")
+    listed = client.models()
+    assert (listed.answers, [(one.version, one.state) for one in listed.versions]) == ("v0", [("v0", "live")])
+    assert client.promote_model("v0").reason == "version v0 is live already"
+    with pytest.raises(RequestError, match="nothing to roll back to"):
+        client.rollback_model()
 
 
 def seen(client: Client, viewer: str) -> list[str]:

@@ -7,15 +7,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from deploy.demo.control import DemoControl
 from streaming.ports import free_port
 from tests.console_api import FakeApi, Stage
 from tests.console_process import chromium_browser, console_process
@@ -25,7 +27,12 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 30.0
 WIDTHS = {1280: 900, 390: 844}
-VIEWS = {"/": ".tc-row", "/viewer?a=v000017&b=nobody": ".tc-item", "/health": ".tc-table tbody tr"}
+VIEWS = {
+    "/": ".tc-row",
+    "/viewer?a=v000017&b=nobody": ".tc-item",
+    "/map": ".tc-map canvas",
+    "/health": ".tc-table tbody tr",
+}
 HOSTILE = {
     0: "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'>",
     1: "{{ constructor.constructor('window.hit = 1')() }} ${window.hit = 1} `",
@@ -85,8 +92,9 @@ def shared_site(browser: Browser) -> Iterator[Site]:
 def site(shared_site: Site) -> Iterator[Site]:
     yield shared_site
     fresh = Stage()
-    for name in ("rooms", "titles", "takes_chat", "refusal", "up", "learned", "dead_rooms", "chat"):
-        setattr(shared_site.stage, name, getattr(fresh, name))
+    for one in fields(fresh):
+        if one.name not in ("asked", "began_s"):
+            setattr(shared_site.stage, one.name, getattr(fresh, one.name))
 
 
 def overflow(page: Page) -> int:
@@ -118,7 +126,9 @@ def test_rooms_show_audience_chat_and_freshness_as_they_change(site: Site) -> No
         first.get_by_text("4000").wait_for()
         site.stage.titles[0] = "another title"
         first.get_by_text("another title").wait_for()
-        page.wait_for_function("document.querySelector('.tc-spark polyline').getAttribute('points').length > 10")
+        for kind in (":not(.drift)", ".drift"):
+            line = f".tc-spark{kind} polyline"
+            page.wait_for_function(f"document.querySelector('{line}').getAttribute('points').length > 10")
         site.stage.rooms = 3
         page.wait_for_function("document.querySelectorAll('.tc-row').length === 3")
 
@@ -186,7 +196,7 @@ def test_a_viewer_is_compared_explained_and_asked_without_rooms(site: Site) -> N
         page.get_by_text("has a profile").wait_for()
         page.get_by_text("no profile: a cold-start viewer").wait_for()
         assert page.locator(".tc-move:text-is('only here')").count() > 0
-        left = page.locator(".tc-panel").first
+        left = page.get_by_label("Viewer", exact=True)
         left.get_by_text("you visited", exact=False).first.wait_for()
         first = left.locator(".tc-item .tc-mono").first.inner_text()
         left.get_by_role("button", name="why").first.click()
@@ -194,9 +204,7 @@ def test_a_viewer_is_compared_explained_and_asked_without_rooms(site: Site) -> N
         left.get_by_text("The score is the sum of these terms.").wait_for()
         left.get_by_role("button", name="leave out").first.click()
         left.get_by_text("1 left out: take back").wait_for()
-        page.wait_for_function(
-            "first => ![...document.querySelectorAll('.tc-panel')][0].innerText.includes(first)", arg=first
-        )
+        page.wait_for_function("first => !document.querySelector('.tc-list').innerText.includes(first)", arg=first)
         left.get_by_role("button", name="copy as curl").click()
         command = page.locator(".tc-curl").inner_text()
         assert command.startswith("curl -s http://127.0.0.1:")
@@ -214,6 +222,129 @@ def test_figures_of_a_learned_version_are_not_passed_for_a_sum(site: Site) -> No
         page.get_by_text("the score is not their sum").wait_for()
 
 
+def test_an_event_is_sent_and_the_list_moves(site: Site) -> None:
+    with site.page("/viewer?a=v000017") as page:
+        card = page.locator(".tc-item").nth(2)
+        room = card.locator(".tc-mono").inner_text()
+        card.get_by_role("button", name="send an event").click()
+        assert page.get_by_label("room", exact=True).input_value() == room
+        page.get_by_role("combobox", name="what").click()
+        page.get_by_role("option", name="hides the room").click()
+        page.get_by_role("button", name="Send event").click()
+        page.locator(".tc-watch.done").wait_for()
+        steps = page.get_by_label("Send an event").locator(".tc-steps")
+        steps.get_by_text("3 → not in the first 20").wait_for()
+        steps.get_by_text("1 came, 0 went, 0 changed places").wait_for()
+        event = site.stage.done[-1]
+        assert (event.viewer, event.room, event.action) == ("v000017", room, "hide_room")
+        assert event.streamer
+        page.wait_for_function("room => !document.querySelector('.tc-list').innerText.includes(room)", arg=room)
+        page.get_by_label("room", exact=True).fill("gone")
+        page.get_by_role("button", name="Send event").click()
+        page.locator(".tc-watch.failed").wait_for()
+        assert "room gone is not live" in steps.inner_text()
+        page.get_by_label("Send an event").get_by_role("button", name="copy as curl").click()
+        assert '"action":"hide_room"' in page.locator(".tc-curl").inner_text()
+
+
+def test_a_newcomer_is_made_by_clicking_rooms(site: Site) -> None:
+    with site.page("/viewer?a=nobody") as page:
+        left = page.get_by_label("Viewer", exact=True)
+        left.get_by_text("a newcomer: press").wait_for()
+        fifth = left.locator(".tc-item").nth(4)
+        room = fifth.locator(".tc-mono").inner_text()
+        fifth.get_by_role("button", name="was here").click()
+        left.get_by_text("comes from 1 room: forget").wait_for()
+        page.wait_for_function(
+            "last => document.querySelector('.tc-item .tc-mono')?.innerText.endsWith(last)", arg=room[-1]
+        )
+        left.get_by_role("button", name="copy as curl").click()
+        assert f'"context":{{"recent":["{room}"]}}' in page.locator(".tc-curl").inner_text()
+        page.keyboard.press("Escape")
+        left.get_by_text("comes from 1 room: forget").click()
+        left.get_by_text("a newcomer: press").wait_for()
+        page.goto(site.url + "/viewer?a=v000017")
+        page.locator(".tc-item").first.wait_for()
+        assert page.get_by_role("button", name="was here").count() == 0, "a viewer with a profile is known by it"
+
+
+def test_it_begins_with_a_viewer_whom_the_system_knows(site: Site) -> None:
+    with (
+        FakeApi(site.stage) as api,
+        console_process(api.url, api.admin_url) as console,
+        Site(console.url, site.stage, site.browser).page("/viewer") as page,
+    ):
+        page.get_by_text("has a profile").wait_for()
+        viewer = page.get_by_label("Viewer", exact=True).get_by_label("viewer", exact=True)
+        assert viewer.input_value() == "v000042"
+        page.get_by_role("button", name="somebody known").first.click()
+        page.wait_for_url("**/viewer?a=v000007&b=*")
+    site.stage.names_viewers = False  # as to a key without the scope admin
+    with (
+        FakeApi(site.stage) as api,
+        console_process(api.url, api.admin_url) as console,
+        Site(console.url, site.stage, site.browser).page("/viewer") as page,
+    ):
+        left = page.get_by_label("Viewer", exact=True)
+        left.get_by_text("no profile: a cold-start viewer").wait_for()
+        assert not left.get_by_role("button", name="somebody known").is_visible()
+
+
+def test_the_map_shows_rooms_by_content_and_which_of_them_moved(site: Site) -> None:
+    site.stage.codes = True
+    with site.page("/map") as page:
+        page.locator(".tc-map canvas").first.wait_for()
+        page.get_by_text("the two directions show 27% of what differs").wait_for()
+        legend = page.locator(".tc-legend").first
+        legend.get_by_text("Chess").wait_for()
+        side = page.get_by_label("Moved most")
+        side.locator(".tc-row").first.wait_for()  # every ninth room wanders
+        side.locator(".tc-row button").first.focus()
+        page.keyboard.press("Enter")
+        room = page.get_by_label("Room", exact=True)
+        room.get_by_text("room-00").wait_for()
+        room.get_by_text("viewers").wait_for()
+        room.get_by_role("button", name="similar rooms").click()
+        page.get_by_text("Rooms like").wait_for()
+        page.keyboard.press("Escape")
+        page.get_by_text("Rooms like").wait_for(state="hidden")
+        page.get_by_role("button", name="language").click()
+        legend.get_by_text("pt-BR").wait_for()
+        page.get_by_role("button", name="code").click()
+        legend.get_by_text("code 3").wait_for()
+        page.locator("h2").first.click()
+        page.keyboard.press("/")
+        page.wait_for_function("document.activeElement.getAttribute('aria-label') === 'find a room'")
+        page.keyboard.type("reel-to-reel")
+        side.get_by_text("found").wait_for()
+        side.get_by_text("Restoring a 1974").first.wait_for()
+        page.keyboard.press("Control+A")
+        page.keyboard.type("no such room at all")
+        side.get_by_text("No room on the map has this text.").wait_for()
+        page.get_by_label("Rooms by content").get_by_role("button", name="copy as curl").click()
+        assert "/v1/map?limit=" in page.locator(".tc-curl").inner_text()
+
+
+def test_a_room_is_chosen_on_the_map_itself(site: Site) -> None:
+    site.stage.rooms = 1
+    with site.page("/map") as page:
+        canvas = page.locator(".tc-map canvas").first
+        canvas.wait_for()
+        page.wait_for_timeout(500)
+        box = canvas.bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.get_by_label("Room", exact=True).get_by_text("room-0000").wait_for()
+
+
+def test_a_map_without_rooms_and_a_system_without_a_map_are_said(site: Site) -> None:
+    site.stage.encoded = False
+    with site.page("/map") as page:
+        page.get_by_text("No room is on the map yet.").wait_for()
+        site.stage.takes_map = False
+        page.get_by_text("The system gives no map: no such path: /v1/map").wait_for()
+
+
 def test_an_unknown_viewer_id_that_is_too_long_is_explained(site: Site) -> None:
     with site.page("/viewer?a=" + "x" * 200) as page:
         page.locator(".tc-why.bad:visible").first.wait_for()
@@ -228,6 +359,58 @@ def test_health_says_what_is_wrong(site: Site) -> None:
         page.locator(".tc-chart canvas").first.wait_for()
 
 
+def test_versions_are_listed_put_live_and_rolled_back(site: Site) -> None:
+    with site.page("/health") as page:
+        models = page.get_by_label("Model versions")
+        models.get_by_text("m1796143850 answers").wait_for()
+        models.get_by_text("gain 0.031").wait_for()
+        models.get_by_text("m1796143900 refused").wait_for()
+        models.get_by_text("the candidate is no better").wait_for()
+        models.get_by_role("button", name="put live").first.click()
+        page.get_by_text("Put m1796143900 live?").wait_for()
+        page.get_by_role("button", name="No").click()
+        page.get_by_text("Put m1796143900 live?").wait_for(state="hidden")
+        assert site.stage.listed_versions().answers == "m1796143850", "nothing is done before it is meant"
+        models.get_by_role("button", name="put live").first.click()
+        page.get_by_role("button", name="Yes").click()
+        models.get_by_text("m1796143900 answers").wait_for()
+        page.get_by_text("m1796143900 is live: put live by hand").wait_for()
+        models.get_by_role("button", name="roll back").click()
+        page.get_by_role("button", name="Yes").click()
+        models.get_by_text("m1796143790 answers").wait_for()
+        assert page.get_by_role("button", name="kill").count() == 0, "that is for a demo"
+
+
+def test_a_process_of_a_demo_is_killed_and_the_clock_runs_until_another_works(site: Site) -> None:
+    stage = site.stage
+    with subprocess.Popen(["sleep", "300"]) as victim:
+        stage.pids["room-worker 0"] = victim.pid
+        forgiven: list[int] = []
+
+        def killed(pid: int) -> None:
+            forgiven.append(pid)
+            threading.Timer(1.0, stage.pids.update, [{"room-worker 0": 4_242}]).start()
+
+        control = DemoControl(stage.status, killed)
+        options, fds = ["--control-fd", str(control.theirs.fileno())], [control.theirs.fileno()]
+        with (
+            contextlib.closing(control),
+            FakeApi(stage) as api,
+            console_process(api.url, api.admin_url, options, fds) as console,
+            Site(console.url, stage, site.browser).page("/health") as page,
+        ):
+            page.get_by_role("button", name="kill room-worker 0").click()
+            page.get_by_text("Kill room-worker 0?").wait_for()
+            page.get_by_role("button", name="Yes").click()
+            page.locator(".tc-watch.done").wait_for()
+            steps = page.get_by_label("Processes").locator(".tc-steps")
+            steps.get_by_text(f"pid {victim.pid} killed").wait_for()
+            steps.get_by_text("pid 4242, posts after").wait_for()
+            assert victim.wait(10) == -signal.SIGKILL
+            assert forgiven == [victim.pid]
+            assert float(page.locator(".tc-watch").inner_text().split()[0]) >= 1.0
+
+
 def test_keys_lead_to_every_view_and_to_where_one_types(site: Site) -> None:
     with site.page("/") as page:
         page.locator(".tc-row").first.wait_for()
@@ -237,7 +420,7 @@ def test_keys_lead_to_every_view_and_to_where_one_types(site: Site) -> None:
         assert page.get_by_label("chat line", exact=True).input_value() == "123"
         page.locator("h2").first.click()
         page.evaluate("document.activeElement.blur()")
-        for name, row in (("2", ".tc-item"), ("3", ".tc-tile"), ("1", ".tc-row")):
+        for name, row in (("2", ".tc-item"), ("3", ".tc-map"), ("4", ".tc-tile"), ("1", ".tc-row")):
             page.keyboard.press(name)
             page.locator(row).first.wait_for()
         page.keyboard.press("t")

@@ -14,18 +14,20 @@ import pytest
 
 from actors.answers.given_rooms import GivenRooms
 from actors.answers.known_rules import KnownRules
+from actors.answers.room_map import RoomMaps
 from actors.answers.search import Search
 from actors.answers.seen_viewers import SeenViewers
 from actors.answers.trending import Trending
 from actors.intake.intake import TAKEN, Intake
 from actors.requests.text_vectors import TextVector
 from actors.rules.book import OperatorRules
-from actors.settings import IntakeConfig
+from actors.settings import IntakeConfig, RecommendConfig
 from actors.streams.table_changes import TableChanges
 from deploy.config.stream_settings import StreamConfig
 from deploy.http.api import Api
 from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
+from deploy.http.routes.models import ListedVersion, ListedVersions, Promoted, RolledBack, model_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.routes.rules import rule_routes
 from deploy.http.streams.streams import Streams
@@ -42,9 +44,9 @@ from tests.unit.deploy.http.called_api import READY
 
 SCHEMATHESIS = Path(sys.executable).with_name("st")
 EXAMPLES = 40  # of each operation: some 700 requests in all
-# what a schema cannot say: bounds that contradict each other are refused, and so is a cursor that the API did not give,
-# a text that says nothing, and a rule that names no room
-RELATED = ("listRooms", "similarRooms", "trending", "search", "recommend", "rank", "streamList", "putRule")
+# what a schema cannot say: bounds that contradict each other are refused, so are a cursor and axes that the API did not
+# give, a text that says nothing, and a rule that names no room
+RELATED = ("listRooms", "similarRooms", "trending", "search", "recommend", "rank", "streamList", "mapRooms", "putRule")
 STREAM_S = 0.01  # after which a stream ends here, whatever is asked for: an answer without end could not be checked
 # nor that a record is read as workers read it: what they mend is taken, what they would refuse later is refused here
 TAKING = ("writeRooms", "writeChat", "writeViewerEvents")
@@ -52,6 +54,21 @@ TAKING = ("writeRooms", "writeChat", "writeViewerEvents")
 RULES_READ = ("listRules", "getRule", "deleteRule")
 VALID, INVALID = "positive_data_acceptance", "negative_data_rejection"
 LANGUAGES, CATEGORIES = ("en", "pt-BR", "ja"), ("music", "Just Chatting")
+
+
+class NoVersions:
+    """Lists one version, and has none that could go live."""
+
+    def listed(self) -> ListedVersions:
+        return ListedVersions(
+            answers="v0", versions=[ListedVersion(version="m1", state="live", at_ms=1, metrics={"gain": 0.1})]
+        )
+
+    def promote(self, version: str) -> Promoted:
+        return Promoted(version=version, reason="put live by hand")
+
+    def rollback(self) -> RolledBack:
+        return RolledBack(was="m1", live="v0")
 
 
 class KnownTexts:
@@ -94,7 +111,7 @@ class ReplicasRules:
 @pytest.fixture
 def port() -> Iterator[int]:
     """The port of a replica with thirty rooms and a viewer."""
-    replica = Replica()
+    replica = Replica(config=RecommendConfig(shown_cost=0.5))
     for number in range(30):
         replica.room(
             f"room-{number}",
@@ -109,13 +126,14 @@ def port() -> Iterator[int]:
     streams = Streams(recommender, TableChanges(replica.tables), StreamConfig(max_s=STREAM_S), metrics)
     intake = Intake(MemoryLog(clock, dict.fromkeys(TAKEN, 2)), IntakeConfig(), clock, metrics)
     taking = intake_routes(intake, IntakeConfig(), "127.0.0.1")
-    writing = [*taking, *erasure_routes(NoErasures())]
+    writing = [*taking, *erasure_routes(NoErasures()), *model_routes(NoVersions())]
     writing += rule_routes(KnownRules(recommender), ReplicasRules(replica))
     behind = Behind(
         recommender,
         GivenRooms(recommender),
         Trending(recommender),
         SeenViewers(recommender),
+        RoomMaps(recommender, replica.clock),
         Search(recommender, title_weight=0.4),
         KnownTexts(),
         writing=writing,

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from actors.answers.given_rooms import GivenRooms
+from actors.answers.room_map import RoomMaps
+from actors.answers.search import Search
 from actors.answers.seen_viewers import SeenViewers
 from actors.answers.trending import Trending
 from actors.intake.intake import Intake
@@ -36,7 +38,7 @@ from streaming.log.topics import TopicsConfig
 from streaming.metrics import MemoryMetrics
 from tests.served_api import served
 from tests.unit.actors.replica import Replica
-from tests.unit.deploy.http.called_api import READY
+from tests.unit.deploy.http.called_api import READY, FakeTexts
 from training.experiments import Experiment, Variant
 
 PATIENCE_S = 60.0
@@ -61,6 +63,9 @@ def port(kafka_config: KafkaConfig, kafka_log: KafkaLog, topic_prefix: str) -> I
         GivenRooms(recommender),
         Trending(recommender),
         SeenViewers(recommender),
+        RoomMaps(recommender, clock),
+        Search(recommender, title_weight=0.4),
+        FakeTexts(),
         writing=intake_routes(intake, IntakeConfig(), "127.0.0.1"),
     )
     with served(Api(routes(behind, lambda: READY), 2_000_000, metrics)) as port:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from streaming.errors import ConfigError
@@ -12,7 +12,7 @@ from training.evaluation.baselines import Memory, MemoryAndMoves, NewcomerPopula
 from training.evaluation.boosted_towers import BoostedTowers
 from training.evaluation.content_similarity import Likeness
 from training.evaluation.learned_rankers import MODEL, MODELS, given_version, learned
-from training.evaluation.logged_baseline import VersionZero
+from training.evaluation.logged_baseline import Sinking, SinkingZero, VersionZero
 from training.evaluation.trained_model import Learned
 from training.recorded.chat import Chat
 from training.registry.bundle import Bundle
@@ -20,6 +20,7 @@ from training.settings import Baseline
 
 WITH_CONTENT = ("boosting + content", "boosting + shuffled")
 WITH_TOWERS = "boosting + towers"
+SINKING = "version 0, sinking"
 BOOSTED = ("boosting", *WITH_CONTENT, WITH_TOWERS)
 
 
@@ -32,6 +33,7 @@ class Ingredients:
     baseline: Baseline
     d_content: int | None
     popularity: Popularity
+    sinking: Sinking = field(default_factory=Sinking)
 
 
 def names_of(names: Sequence[str], versions: Sequence[str]) -> list[str]:
@@ -84,6 +86,7 @@ BUILDERS: Mapping[str, Callable[[Ingredients], Ranker]] = MappingProxyType(
         "memory": lambda ingredients: Memory(ingredients.popularity),
         "memory + transitions": lambda ingredients: MemoryAndMoves(ingredients.popularity),
         "version 0": lambda ingredients: VersionZero(ingredients.baseline),
+        SINKING: lambda ingredients: SinkingZero.of(ingredients.baseline, ingredients.sinking, SINKING),
         "boosting": lambda ingredients: Boosting(ingredients.boosting),
         **{name: _with_content(name) for name in WITH_CONTENT},
         **{name: _model(name) for name in MODELS},

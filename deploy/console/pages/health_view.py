@@ -17,37 +17,30 @@ from deploy.console.health import (
     freshness,
     lag_rows,
     model,
-    process_rows,
     total_lag,
     trouble_lines,
 )
 from deploy.console.history import Figures
-from deploy.console.pages.panel import Tile, copy_button, panel, skeleton
+from deploy.console.pages.panel import Tile, copy_button, panel
+from deploy.console.pages.process_panel import ProcessPanel, table
 from deploy.console.pages.shared import Shared
 from deploy.console.pages.theme import axis, chart, colour
+from deploy.console.pages.versions_panel import VersionsPanel
 from deploy.console.poller import Needs, Snapshot
 from deploy.console.shown_text import shown
 
-PROCESSES = """
-<q-tr :props="props"><q-td class="full"><b>{{ props.row.process }}</b></q-td>
-  <q-td class="full"><span :class="'tc-' + props.row.tone" class="tc-text">{{ props.row.state }}</span></q-td>
-  <q-td><span class="tc-narrow" v-if="props.row.partitions">partitions </span>{{ props.row.partitions }}</q-td>
-  <q-td class="tc-num">{{ props.row.rate }}<span class="tc-narrow" v-if="props.row.rate"> records/s</span></q-td>
-  <q-td class="tc-mono tc-num"><span class="tc-narrow">pid </span>{{ props.row.pid }}</q-td>
-  <q-td class="tc-mono tc-text">{{ props.row.node }}</q-td></q-tr>
-"""
 LAG = """
 <q-tr :props="props"><q-td class="full">{{ props.row.process }}</q-td>
   <q-td class="tc-mono">{{ props.row.topic }}</q-td>
   <q-td><span class="tc-narrow">partitions </span>{{ props.row.partitions }}</q-td>
   <q-td class="tc-num">{{ props.row.lag }}<span class="tc-narrow"> behind</span></q-td></q-tr>
 """
-NUMBERS = ("records/s", "pid", "records behind")
+NUMBERS = ("records behind",)
 LINES = (("p50", "p50_s"), ("p90", "p90_s"), ("p99", "p99_s"))
 
 
 class HealthView:
-    """Tiles, two charts, two tables."""
+    """Tiles, two charts, three tables."""
 
     needs = Needs(state=True)
 
@@ -66,17 +59,20 @@ class HealthView:
                 )
                 self._lag, self._answers = Tile("lag"), Tile("answers")
             with ui.element("div").classes("tc-page two").style("padding: 0; margin: 0"):
-                with panel("Chat to servable", "seconds, of the last minute each"):
+                with panel("Chat to servable", "seconds, of the last minute each") as (_, end):
+                    with end:
+                        copy_button(lambda: as_curl(f"{shared.api.admin_url}/metrics"))
                     self._freshness = ui.echart(_options([name for name, _ in LINES])).classes("tc-chart")
-                with panel("Encoder", "texts a second, and texts that wait"):
+                with panel("Encoder", "texts a second, and texts that wait") as (_, end):
+                    with end:
+                        copy_button(lambda: as_curl(f"{shared.api.admin_url}/metrics"))
                     self._load = ui.echart(_options(["encoded/s", "waiting"])).classes("tc-chart")
-            with panel("Processes") as (self._count, end):
+            self._processes = ProcessPanel(shared)
+            self._versions = VersionsPanel(shared)
+            with panel("Lag", "records between a reader and the end of a topic") as (_, end):
                 with end:
                     copy_button(lambda: as_curl(f"{shared.api.admin_url}/v1/status"))
-                self._waiting = skeleton(4)
-                self._processes = _table(("process", "state", "partitions", "records/s", "pid", "node"), PROCESSES)
-            with panel("Lag", "records between a reader and the end of a topic"):
-                self._lags = _table(("process", "topic", "partitions", "records behind"), LAG)
+                self._lags = table(("process", "topic", "partitions", "records behind"), LAG, NUMBERS)
         self._wrong.set_visibility(False)
         self._troubles.set_visibility(False)
 
@@ -86,9 +82,7 @@ class HealthView:
         self._wrong.set_visibility(bool(failed))
         self._wrong.set_text(shown(f"The admin port gives no state: {failed}", 500))
         if snapshot.status is not None:
-            self._waiting.set_visibility(False)
-            self._count.set_text(f"{len(snapshot.status.processes)} have posted in the last ten seconds")
-            self._processes.props["rows"] = process_rows(snapshot.status)
+            self._processes.show(snapshot.status)
             self._lags.props["rows"] = lag_rows(snapshot.status)
             _set(self._model, model(snapshot.status))
             _set(self._lag, total_lag(snapshot.status))
@@ -98,6 +92,7 @@ class HealthView:
             with self._troubles:
                 for line in troubles:
                     ui.label(shown(line, 500)).classes("tc-why bad tc-text")
+        self._versions.show(snapshot)
         if snapshot.metrics is not None:
             _set(self._dead, dead_rooms(snapshot.metrics))
         figures = self._shared.poller.system.figures
@@ -120,13 +115,6 @@ class HealthView:
 
 def _set(tile: Tile, reading: Reading) -> None:
     tile.set(reading.value, reading.under, reading.tone)
-
-
-def _table(columns: Sequence[str], row: str) -> ui.table:
-    named = [{"name": name, "label": name, "headerClasses": "tc-num" if name in NUMBERS else ""} for name in columns]
-    table = ui.table(columns=named, rows=[], row_key="id").props("flat dense").classes("tc-table tc-cards")
-    table.add_slot("body", row)
-    return table
 
 
 def _options(names: Sequence[str]) -> dict[str, Any]:

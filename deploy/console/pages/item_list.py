@@ -34,7 +34,9 @@ CARD = """
     <div class="tc-actions">
       <button @click="$parent.$emit('why', props.row.room)" :aria-pressed="props.row.picked">why</button>
       <button @click="$parent.$emit('similar', props.row.room)">similar rooms</button>
-      <button @click="$parent.$emit('leave', props.row.room)">leave out</button></div>
+      <button @click="$parent.$emit('leave', props.row.room)">leave out</button>
+      <button @click="$parent.$emit('send', props.row.room)">send an event</button>
+      <button v-if="props.row.stranger" @click="$parent.$emit('seen', props.row.room)">was here</button></div>
   </div>
 </div>
 """
@@ -45,7 +47,7 @@ HINTS = {"▲": "higher than in the other list", "▼": "lower than in the other
 def item_rows(answer: Answer, others: Mapping[str, Place], picked: str) -> tuple[dict[str, Any], ...]:
     """The cards of an answer. others: places in the list beside it, if any. picked: the room that is explained."""
     return tuple(
-        _row(rank, item, answer.generated_at_ms, others.get(item.room), picked=item.room == picked)
+        _row(rank, item, answer, others.get(item.room), picked=item.room == picked)
         for rank, item in enumerate(answer.rooms, 1)
     )
 
@@ -56,8 +58,8 @@ def term_colours(items: Sequence[Item]) -> dict[str, str]:
     return {name: colour(at) for at, name in enumerate(sorted(names))}
 
 
-def _row(rank: int, item: Item, answered_ms: int, place: Place | None, *, picked: bool) -> dict[str, Any]:
-    times = receipt_times(item.receipt, answered_ms)
+def _row(rank: int, item: Item, answer: Answer, place: Place | None, *, picked: bool) -> dict[str, Any]:
+    times = receipt_times(item.receipt, answer.generated_at_ms)
     why = waterfall(item)
     colours = term_colours([item])
     whole = sum(step.value for step in why.steps if step.value > 0) or 1.0
@@ -67,6 +69,7 @@ def _row(rank: int, item: Item, answered_ms: int, place: Place | None, *, picked
         "room": item.room,
         "rank": rank,
         "picked": picked,
+        "stranger": not answer.known,
         "move": move,
         "tone": TONES.get(first, ""),
         "hint": HINTS.get(first, ""),
@@ -96,14 +99,12 @@ def _row(rank: int, item: Item, answered_ms: int, place: Place | None, *, picked
 
 
 class ItemList:
-    """The cards. pick, similar, leave: receive the room whose button was pressed."""
+    """The cards. on: what receives a room, by the button that was pressed: why, similar, leave, send, seen."""
 
-    def __init__(
-        self, pick: Callable[[str], None], similar: Callable[[str], Any], leave: Callable[[str], None]
-    ) -> None:
+    def __init__(self, on: Mapping[str, Callable[[str], Any]]) -> None:
         self._table = ui.table(columns=[], rows=[], row_key="room").props("flat grid hide-header")
         self._table.classes("tc-table tc-list").add_slot("item", CARD)
-        for name, receive in (("why", pick), ("similar", similar), ("leave", leave)):
+        for name, receive in on.items():
             self._table.on(name, _passing(receive))
 
     def show(self, rows: tuple[dict[str, Any], ...]) -> None:

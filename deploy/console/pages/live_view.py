@@ -18,7 +18,7 @@ from deploy.console.poller import Needs, Snapshot
 class LiveView:
     """Rooms, and the box beside them."""
 
-    needs = Needs(rooms=True)
+    needs = Needs(rooms=True, map=True)  # the map says how far rooms have drifted
 
     def __init__(self, shared: Shared, viewers: Callable[[], Sequence[str]]) -> None:
         self._shared = shared

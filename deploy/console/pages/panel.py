@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from nicegui import ui
 
@@ -47,6 +47,27 @@ class Tile:
         self._under.set_text(under or " ")
 
 
+def quiet_button(text: str, on_click: Callable[[], object]) -> ui.button:
+    """A button that takes no room and draws no eye."""
+    return ui.button(text, on_click=on_click, color=None).props("flat dense no-caps").classes("tc-quiet")
+
+
+def ask_first(question: str, said: str, do: Callable[[], Awaitable[None]]) -> None:
+    """Asks whether something is meant that cannot be taken back, and then does it. said: what will happen."""
+    with ui.dialog(value=True) as dialog, ui.element("div").classes("tc-dialog").props(f'aria-label="{question}"'):
+        ui.label(question).classes("tc-title tc-text")
+        ui.label(said).classes("tc-note")
+
+        async def yes() -> None:
+            dialog.close()
+            await do()
+
+        with ui.row():
+            ui.button("Yes", on_click=yes, color=None).props("unelevated no-caps").classes("tc-main")
+            quiet_button("No", dialog.close)
+    dialog.on("hide", dialog.delete)
+
+
 def copy_button(command: Callable[[], str]) -> ui.button:
     """A button that copies what `command` gives, and shows it: a browser may forbid a page to copy."""
 
@@ -57,9 +78,9 @@ def copy_button(command: Callable[[], str]) -> ui.button:
             with ui.element("code").classes("tc-curl"):
                 ui.label(text)
             with ui.row():
-                ui.button("Close", on_click=dialog.close, color=None).props("flat dense no-caps").classes("tc-quiet")
+                quiet_button("Close", dialog.close)
         dialog.on("hide", dialog.delete)
         ui.clipboard.write(text)
         ui.notify("copied", timeout=1_500, position="top")
 
-    return ui.button("copy as curl", on_click=offer, color=None).props("flat dense no-caps").classes("tc-quiet")
+    return quiet_button("copy as curl", offer)

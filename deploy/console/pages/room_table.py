@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from nicegui import events, ui
 
 from deploy.console.explanation import duration
-from deploy.console.history import HEIGHT, WIDTH, ChatRates
+from deploy.console.history import HEIGHT, WIDTH, RoomLines
 from deploy.console.shown_text import NAME, shown
 from tidecast_client import Room
 
@@ -18,7 +18,8 @@ COLUMNS = [
     {"name": "kind", "label": "category, language", "align": "left", "headerClasses": "c-kind"},
     {"name": "audience", "label": "viewers", "align": "right", "headerClasses": "c-num tc-num"},
     {"name": "chat", "label": "chat/min", "align": "right", "headerClasses": "c-num tc-num"},
-    {"name": "line", "label": "last 3 minutes", "align": "left", "headerClasses": "c-line"},
+    {"name": "line", "label": "chat, 3 minutes", "align": "left", "headerClasses": "c-line"},
+    {"name": "drift", "label": "drift, 3 minutes", "align": "left", "headerClasses": "c-line"},
     {"name": "age", "label": "receipt", "align": "right", "headerClasses": "c-age tc-num"},
 ]
 # A template of Vue: {{ }} shows text and never HTML, whatever a title holds.
@@ -38,12 +39,22 @@ ROW = f"""
   <q-td class="tc-num">{{{{ props.row.chat }}}}<span class="tc-narrow"> chat/min</span></q-td>
   <q-td class="grow"><svg class="tc-spark" viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" aria-hidden="true">
     <polyline :points="props.row.line"></polyline></svg></q-td>
+  <q-td class="grow" title="how far what is said now is from what was said before">
+    <svg class="tc-spark drift" viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" aria-hidden="true">
+    <polyline :points="props.row.drift"></polyline></svg></q-td>
   <q-td class="tc-num"><span class="tc-narrow">receipt </span>{{{{ props.row.age }}}}</q-td>
 </q-tr>
 """
 
 
-def room_rows(rooms: Sequence[Room], rates: ChatRates, at_s: float) -> tuple[dict[str, Any], ...]:
+class Lines(Protocol):
+    """The lines that the table needs; the poller has them."""
+
+    rates: RoomLines
+    drifts: RoomLines
+
+
+def room_rows(rooms: Sequence[Room], lines: Lines, at_s: float) -> tuple[dict[str, Any], ...]:
     """Rows of the table; computed once for all tabs. A tuple, so that NiceGUI does not copy it for each."""
     return tuple(
         {
@@ -56,7 +67,8 @@ def room_rows(rooms: Sequence[Room], rates: ChatRates, at_s: float) -> tuple[dic
             "mature": room.mature,
             "audience": room.audience,
             "chat": room.chat_per_minute,
-            "line": rates.line(room.room, at_s),
+            "line": lines.rates.line(room.room, at_s),
+            "drift": lines.drifts.line(room.room, at_s),
             "age": duration(room.receipt.age_ms) if room.receipt.segment_end_ms else "title",
         }
         for room in rooms

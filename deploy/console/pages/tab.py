@@ -13,15 +13,17 @@ from nicegui import events, ui
 from deploy.console.pages.composer import COLD_START
 from deploy.console.pages.health_view import HealthView
 from deploy.console.pages.live_view import LiveView
+from deploy.console.pages.map_view import MapView
 from deploy.console.pages.shared import Shared
 from deploy.console.pages.theme import COOKIE, ICONS, LOGO, THEMES
 from deploy.console.pages.viewer_view import ViewerView
 from deploy.console.poller import Needs, Snapshot
 from deploy.console.shown_text import NAME, shown
 
-VIEWS: Mapping[str, str] = MappingProxyType({"/": "Live", "/viewer": "Viewer", "/health": "Health"})
+VIEWS: Mapping[str, str] = MappingProxyType({"/": "Live", "/viewer": "Viewer", "/map": "Map", "/health": "Health"})
 KEYS: Mapping[str, str] = MappingProxyType(
-    {"1": "Live", "2": "Viewer", "3": "Health", "/": "where one types", "t": "another theme", "?": "these keys"}
+    {str(at): name for at, name in enumerate(VIEWS.values(), 1)}
+    | {"/": "where one types", "t": "another theme", "?": "these keys"}
 )
 TONES = {
     "current": "good",
@@ -71,7 +73,7 @@ class Tab:
         self._header()
         self._main = ui.element("div").classes("tc-views")
         with self._main:
-            ui.sub_pages({"/": self._live, "/viewer": self._viewer, "/health": self._health})
+            ui.sub_pages({"/": self._live, "/viewer": self._viewer, "/map": self._map, "/health": self._health})
         self._client.on_connect(shared.poller.wake)
         shared.poller.watch(self)
 
@@ -137,8 +139,11 @@ class Tab:
 
     def _viewer(self, a: str = "", b: str = "") -> None:
         if not a and not b:
-            a, b = [*self._viewers, COLD_START, ""][:2]
+            a, b = [*self._viewers, *([COLD_START, ""] if self._viewers else ["", COLD_START])][:2]
         self._open("/viewer", ViewerView(self._shared, a, b, self._looked_at))
+
+    def _map(self) -> None:
+        self._open("/map", MapView(self._shared))
 
     def _health(self) -> None:
         self._open("/health", HealthView(self._shared))
@@ -167,7 +172,7 @@ class Tab:
         if not event.action.keydown or event.action.repeat or held.ctrl or held.alt or held.meta:
             return
         name = event.key.name
-        if name in ("1", "2", "3"):
+        if name.isdigit() and 0 < int(name) <= len(VIEWS):
             ui.navigate.to(list(VIEWS)[int(name) - 1])
         elif name == "/" and self._view is not None:
             self._view.focus()

@@ -7,32 +7,35 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
+from actors.requests.context import MAX_RECENT
 from deploy.console.api import as_curl
 from deploy.console.list_moves import Place, places
 from deploy.console.pages.composer import COLD_START
+from deploy.console.pages.event_panel import EventPanel
 from deploy.console.pages.item_list import ItemList, item_rows, term_colours
-from deploy.console.pages.panel import copy_button, panel, skeleton
+from deploy.console.pages.panel import copy_button, panel, quiet_button, skeleton
 from deploy.console.pages.score_chart import ScoreChart
 from deploy.console.pages.shared import Shared
+from deploy.console.pages.similar_rooms import show_similar
 from deploy.console.poller import Needs, Snapshot, key, listed
 from deploy.console.shown_text import NAME, shown, typed
-from streaming.errors import TidecastError
 from streaming.events import MAX_ID_LENGTH, MAX_LABEL_LENGTH, MAX_LANGUAGE_LENGTH
-from tidecast_client import Answer, Filters, Query
+from tidecast_client import Answer, Context, Filters, Query
 
 LISTED = 20
-SIMILAR = 8
-HOWTO = (
-    "Type a viewer's id: one that your platform wrote to viewer-events. The demo and `tidecast simulate` have v000000, "
-    "v000001 and so on. An id that nobody has gets what a newcomer gets."
-)
+HOWTO = "Type a viewer's id, one that your platform wrote to viewer-events. Any other gets what a newcomer gets."
+STRANGER = "a newcomer: press “was here” on rooms, and see what somebody gets who comes from there"
 
 
 class ListPanel:
     """One viewer's list, with what it is asked for."""
 
-    def __init__(self, shared: Shared, name: str, viewer: str, changed: Callable[[], None]) -> None:
-        self._shared, self._changed = shared, changed
+    def __init__(
+        self, shared: Shared, name: str, viewer: str, changed: Callable[[], None], send: Callable[[str, str], None]
+    ) -> None:
+        """send: receives a viewer and a room, of which an event is to be sent."""
+        self._shared, self._changed, self._send = shared, changed, send
+        self._recent: list[str] = []  # rooms where a newcomer was, the latest first
         self._excluded: list[str] = []
         self._picked = ""
         self._terms: dict[str, str] = {}
@@ -44,17 +47,29 @@ class ListPanel:
                 self._language = self._field("language", "", MAX_LANGUAGE_LENGTH, "any")
                 self._category = self._field("category", "", MAX_LABEL_LENGTH, "any")
             with ui.row(wrap=True).classes("items-center"):
-                _quiet("a newcomer", lambda: self.viewer.set_value(COLD_START)).tooltip(
+                quiet_button("a newcomer", self._newcomer).tooltip(
                     "an id that nobody has: a cold-start viewer, without a profile"
                 )
-                self._left_out = _quiet("", self._take_back)
+                self._somebody = quiet_button("somebody known", self._next_known)
+                self._somebody.tooltip("another viewer of whom the system has heard lately")
+                self._left_out = quiet_button("", self._take_back)
+                self._came_from = quiet_button("", self._forget_recent)
+            self._stranger = ui.label(STRANGER).classes("tc-note")
             self._legend = ui.element("div").classes("tc-legend")
             self._wrong = ui.label().classes("tc-why bad tc-text")
             self._howto = ui.label(HOWTO).classes("tc-why")
             self._waiting = skeleton(8)
             self._none = ui.label("No live room matches.").classes("tc-why")
             self._chart = ScoreChart()
-            self._items = ItemList(self._pick, self._similar, self._leave_out)
+            self._items = ItemList(
+                {
+                    "why": self._pick,
+                    "similar": lambda room: show_similar(shared.api, room),
+                    "leave": self._leave_out,
+                    "send": lambda room: self._send(typed(self.viewer.value), room),
+                    "seen": self._was_in,
+                }
+            )
         self._mark_left_out()
         self.show(shared.poller.snapshot, None)
 
@@ -65,7 +80,16 @@ class ListPanel:
         if not viewer:
             return None
         filters = Filters(language=language or None, category=category or None)
-        return Query(viewer=viewer, limit=LISTED, exclude=self._excluded, filters=filters, explain=True)
+        context = Context(recent=tuple(self._recent)) if self._recent else None
+        return Query(
+            viewer=viewer,
+            limit=LISTED,
+            exclude=self._excluded,
+            filters=filters,
+            context=context,
+            explain=True,
+            shown=False,
+        )
 
     def answer(self, snapshot: Snapshot) -> Answer | None:
         """The newest answer to what is asked for."""
@@ -74,6 +98,7 @@ class ListPanel:
     def show(self, snapshot: Snapshot, beside: Answer | None) -> None:
         """Shows the newest answer, and its differences from the list beside it."""
         query, answer = self.query, self.answer(snapshot)
+        self._somebody.set_visibility(bool(snapshot.viewers) and "viewers" not in snapshot.failures)
         why = snapshot.failures.get(listed(query), "") if query is not None else ""
         self._curl.set_visibility(query is not None)
         self._howto.set_visibility(query is None)
@@ -83,10 +108,12 @@ class ListPanel:
         self._none.set_visibility(answer is not None and not answer.rooms)
         if answer is None:
             self._note.set_text("")
+            self._stranger.set_visibility(False)
             self._chart.show(None)
             self._items.show(())
             return
         kind = "has a profile" if answer.known else "no profile: a cold-start viewer"
+        self._stranger.set_visibility(not answer.known and not self._recent)
         self._note.set_text(
             f"{kind}, {len(answer.rooms)} of {answer.live_rooms} rooms, model {shown(answer.model_version, NAME)}"
         )
@@ -125,28 +152,36 @@ class ListPanel:
         self._mark_left_out()
         self._changed()
 
+    def _was_in(self, room: str) -> None:
+        """A newcomer was in this room before they came."""
+        self._recent = [room, *(one for one in self._recent if one != room)][:MAX_RECENT]
+        self._mark_left_out()
+        self._changed()
+
+    def _forget_recent(self) -> None:
+        self._recent = []
+        self._mark_left_out()
+        self._changed()
+
+    def _newcomer(self) -> None:
+        self._recent = []
+        self._mark_left_out()
+        self.viewer.set_value(COLD_START)
+
+    def _next_known(self) -> None:
+        """Shows the next of the viewers whom the system has heard of lately."""
+        known = list(self._shared.poller.snapshot.viewers or ())
+        now = typed(self.viewer.value)
+        at = known.index(now) + 1 if now in known else 0
+        if known:
+            self.viewer.set_value(known[at % len(known)])
+
     def _mark_left_out(self) -> None:
+        rooms = f"{len(self._recent)} room{'s' if len(self._recent) > 1 else ''}"
+        self._came_from.set_text(f"comes from {rooms}: forget")
+        self._came_from.set_visibility(bool(self._recent))
         self._left_out.set_text(f"{len(self._excluded)} left out: take back")
         self._left_out.set_visibility(bool(self._excluded))
-
-    async def _similar(self, room: str) -> None:
-        try:
-            items = await self._shared.api.similar(room, SIMILAR)
-        except TidecastError as err:
-            ui.notify(shown(str(err), 300), type="negative", position="top")
-            return
-        with ui.dialog(value=True) as dialog, ui.element("div").classes("tc-dialog"):
-            ui.label(f"Rooms like {shown(room, NAME)}, by what is said in them").classes("tc-title tc-text")
-            for item in items:
-                ui.label(f"{item.score:.3f}  {shown(item.title)}").classes("tc-text")
-            if not items:
-                ui.label("None: no chat of this room has been encoded yet.").classes("tc-note")
-            _quiet("Close", dialog.close)
-        dialog.on("hide", dialog.delete)
-
-
-def _quiet(text: str, on_click: Callable[[], object]) -> ui.button:
-    return ui.button(text, on_click=on_click, color=None).props("flat dense no-caps").classes("tc-quiet")
 
 
 class ViewerView:
@@ -156,9 +191,13 @@ class ViewerView:
         """looked_at: receives the ids whenever they change."""
         self._shared, self._looked_at = shared, looked_at
         self._panels: list[ListPanel] = []
+        self._awaited = not a  # whether the first known viewer is to be shown
         with ui.element("div").classes("tc-page two"):
+            with ui.element("div").classes("tc-wide"):
+                self._event = EventPanel(shared, lambda: self.needs.queries)
             self._panels = [
-                ListPanel(shared, name, viewer, self._changed) for name, viewer in (("Viewer", a), ("Beside", b))
+                ListPanel(shared, name, viewer, self._changed, self._event.choose)
+                for name, viewer in (("Viewer", a), ("Beside", b))
             ]
         self._looked_at(self.viewers)
 
@@ -170,11 +209,18 @@ class ViewerView:
     @property
     def needs(self) -> Needs:
         """The lists that are shown."""
-        return Needs(queries=tuple(query for one in self._panels if (query := one.query) is not None))
+        return Needs(queries=tuple(query for one in self._panels if (query := one.query) is not None), viewers=True)
 
     def show(self, snapshot: Snapshot) -> None:
         """Shows the newest answers."""
         first, second = self._panels
+        if self._awaited and (snapshot.viewers is not None or "viewers" in snapshot.failures):
+            self._awaited = False
+            if not typed(first.viewer.value):
+                first.viewer.set_value(next(iter(snapshot.viewers or ()), COLD_START))
+        self._event.offer(snapshot.chat_refusal)
+        for name in self.viewers[:1]:
+            self._event.suggest(name)
         here, there = first.answer(snapshot), second.answer(snapshot)
         first.show(snapshot, there)
         second.show(snapshot, here)

@@ -12,7 +12,9 @@ from tests.unit.tidecast_client.test_client import Stage, problem
 from tidecast_client import AsyncClient, Call, Client, Event, NotNow, NotReachable, Retries, UnexpectedAnswer
 from tidecast_client.event_stream import MEDIA
 
-ANSWER = '{"request":"q","viewer":"v","known":false,"model_version":"v0","generated_at_ms":1,"live_rooms":2,"rooms":[]}'
+ANSWER = (
+    '{"request_id":"q","viewer":"v","known":false,"model_version":"v0","generated_at_ms":1,"live_rooms":2,"rooms":[]}'
+)
 STREAM = Call("GET", "/v1/stream/v", Event, query={"limit": "3"})
 
 

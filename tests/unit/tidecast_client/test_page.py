@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from actors.answers.given_rooms import GivenRooms
+from actors.answers.room_map import RoomMaps
+from actors.answers.search import Search
 from actors.answers.seen_viewers import SeenViewers
 from actors.answers.trending import Trending
 from actors.intake.intake import TAKEN, Intake
@@ -21,7 +23,7 @@ from streaming.metrics import MemoryMetrics
 from tests.documented import ROOT, Block, blocks
 from tests.served_api import served
 from tests.unit.actors.replica import AXES, Replica, axis
-from tests.unit.deploy.http.called_api import READY
+from tests.unit.deploy.http.called_api import READY, FakeTexts
 from tidecast_client import AsyncClient, Client, errors
 
 PAGE = "docs/client.md"
@@ -42,7 +44,16 @@ def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     LOGS.append(log)
     writing = intake_routes(Intake(log, IntakeConfig(), clock, metrics), IntakeConfig(), "127.0.0.1")
     seen = SeenViewers(recommender)
-    behind = Behind(recommender, GivenRooms(recommender), Trending(recommender), seen, writing=writing)
+    behind = Behind(
+        recommender,
+        GivenRooms(recommender),
+        Trending(recommender),
+        seen,
+        RoomMaps(recommender, clock),
+        Search(recommender, title_weight=0.4),
+        FakeTexts(),
+        writing=writing,
+    )
     opened: list[Client] = []
     begin = Client.__init__
 

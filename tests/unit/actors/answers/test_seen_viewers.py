@@ -88,3 +88,13 @@ def test_to_look_at_a_viewer_changes_no_answer() -> None:
     before = replica.shown("v")
     seen(replica)
     assert replica.shown("v") == before
+
+
+def test_those_heard_of_latest_are_named_first() -> None:
+    replica = Replica()
+    for viewer in ("v1", "v2", "v3"):
+        replica.viewer(viewer, "r1")
+    named = SeenViewers(replica.recommender).latest(2)
+    assert (named.held, named.viewers) == (3, ["v3", "v2"])
+    seen(replica, "v1")
+    assert SeenViewers(replica.recommender).latest(9).viewers == ["v1", "v3", "v2"]

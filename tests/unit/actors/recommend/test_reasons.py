@@ -125,7 +125,9 @@ def test_by_a_model_too_a_reason_goes_with_its_cause(source: str) -> None:
     _, changes, reason = CAUSES[source]
     with_it = item_of(platform(model=True, **changes))
     assert (with_it.source, with_it.reason) == (source, reason)
-    assert item_of(platform(model=True)).source not in {"visited", "category", "language", "similar"}
+    without = item_of(platform(model=True))
+    assert without.source not in {"visited", "category", "language", "similar"}
+    assert without.score < with_it.score
 
 
 ROOM = st.tuples(

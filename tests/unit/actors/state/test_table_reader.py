@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from actors.index.live_index import LiveIndex
+from actors.recommend.recommender import Query
 from actors.settings import IndexConfig, TablesConfig
 from actors.state.table_reader import TableReader, Tables
 from actors.state.viewer_table import ENTRY_BYTES, ViewerTable
@@ -32,6 +33,22 @@ def test_a_state_behind_the_end_does_not_revive_the_room() -> None:
     replica.room("a", status="ended")
     replica.send(ROOM_STATES, "a", encode(old))
     assert replica.shown("v") == []
+
+
+def test_what_an_ended_room_was_about_does_not_depend_on_when_it_was_read() -> None:
+    first, last = Replica(), Replica()
+    first.room("gone", status="ended", title_vector=axis(1))
+    for replica in (first, last):
+        replica.room("other", title_vector=axis(0))
+        replica.room("alike", title_vector=axis(1))
+    last.room("gone", status="ended", title_vector=axis(1))
+    for replica in (first, last):
+        replica.viewer("v", "gone")
+        (alike, other) = replica.recommender.recommend(Query(viewer="v", explain=True)).rooms
+        assert (alike.room, other.room) == ("alike", "other")
+        assert alike.terms is not None
+        assert other.terms is not None
+        assert alike.terms["content"] > other.terms["content"]
 
 
 def test_bytes_that_are_no_record_are_counted_and_delay_nothing() -> None:

@@ -204,3 +204,13 @@ def test_several_words_after_an_option_are_all_its_own(monkeypatch: pytest.Monke
     assert heard[0].version == ["v", "w"]
     assert heard[0].skip_bad
     assert cli.main([*line.split(), "stray"]) == 2
+
+
+def test_rooms_that_sink_are_replayed_by_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDECAST_RECOMMEND__SHOWN_COST", "50")
+    monkeypatch.setenv("TIDECAST_RECOMMEND__SHOWN_MOST_COST", "50")
+    early, late = write(tmp_path / "early.parquet", SAID[:600]), write(tmp_path / "late.parquet", SAID[600:])
+    chat = ("--train", str(early), "--test", str(late), "--against", "version 0", "--json", str(tmp_path / "out.json"))
+    assert cli.main(["evaluate", *chat, "--rankers", "version 0", "version 0, sinking"]) == 0
+    results = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert results["version 0, sinking"]["groups"] != results["version 0"]["groups"]

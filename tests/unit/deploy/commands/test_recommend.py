@@ -48,7 +48,9 @@ def test_every_wish_that_is_typed_is_asked(asked: list[Query], capsys: pytest.Ca
         max_receipt_age_ms=7,
     )  # fmt: skip
     context = Context(recent=["r1", "r2"], language="pt")
-    assert asked == [Query(viewer="v", limit=10, filters=wanted, exclude_streamers=["s"], context=context)]
+    assert asked == [
+        Query(viewer="v", limit=10, filters=wanted, exclude_streamers=["s"], context=context, shown=False)
+    ]  # who looks here is no viewer: nothing was shown to one
     assert '"viewer": "v"' in capsys.readouterr().out
 
 

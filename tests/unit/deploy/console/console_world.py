@@ -9,14 +9,16 @@ from typing import Any, cast
 
 from msgspec import UNSET
 
+from actors.answers.schema import MapPoint, RoomMap, SeenInterests, SeenViewer
 from actors.recommend.schema import Answer, Item, Query, Receipt, Room
 from deploy.console.api import Api
 from deploy.console.poller import Needs, Snapshot
 from deploy.http.client import NotUp
 from deploy.http.prometheus_text import parse
+from deploy.http.routes.models import ListedVersions
 from deploy.http.status import Readiness, SystemStatus
-from streaming.errors import UnknownRoom
-from streaming.events import ChatMessage
+from streaming.errors import UnknownRoom, UnknownViewer
+from streaming.events import ChatMessage, ViewerEvent
 
 AT_MS = 1_700_000_000_000
 
@@ -60,6 +62,43 @@ def answer(viewer: str, *rooms: str) -> Answer:
     )
 
 
+def point(room: str = "r1", x: float = 0.0, y: float = 0.0, **given: Any) -> MapPoint:
+    fields: dict[str, Any] = {
+        "streamer": f"{room}-s",
+        "title": f"title of {room}",
+        "category": "Chess",
+        "language": "en",
+        "mature": False,
+        "audience": 12,
+        "drift": 0.2,
+        "code": None,
+    }
+    return MapPoint(room=room, x=x, y=y, **(fields | given))
+
+
+def seen(viewer: str, total_events: int) -> SeenViewer:
+    return SeenViewer(
+        viewer=viewer,
+        room=None,
+        total_visits=1,
+        repeats=0,
+        total_events=total_events,
+        first_at_ms=AT_MS,
+        last_at_ms=AT_MS,
+        generated_at_ms=AT_MS,
+        model_version="v0",
+        interests=SeenInterests(
+            categories={}, languages={}, top_categories=[], similar_to=[], has_vector=False, last_streamer=""
+        ),
+        habits=[],
+        visits=[],
+    )
+
+
+def drawn(*points: MapPoint, axes: str = "a") -> RoomMap:
+    return RoomMap(at_ms=AT_MS, live_rooms=len(points), axes=axes, explained=0.3, rooms=list(points))
+
+
 @dataclass
 class MemoryApi:
     """Answers from what it holds. down: why nothing is answered, "" where it is. on_ask: called at each request."""
@@ -67,6 +106,8 @@ class MemoryApi:
     rooms_live: list[Room] = field(default_factory=lambda: [room()])
     lists: dict[str, Sequence[str]] = field(default_factory=dict)
     written: list[ChatMessage] = field(default_factory=list)
+    done: list[ViewerEvent] = field(default_factory=list)
+    events: dict[str, int] = field(default_factory=dict)  # how many of each viewer are known
     asked: Counter[str] = field(default_factory=Counter)
     down: str = ""
     refusal: str = ""
@@ -82,6 +123,10 @@ class MemoryApi:
         self._ask("rooms")
         return self.rooms_live
 
+    async def room_map(self, axes: str) -> RoomMap:
+        self._ask(f"map {axes}")
+        return drawn(*(point(one.room) for one in self.rooms_live))
+
     async def room(self, name: str) -> Room:
         self._ask("room")
         for one in self.rooms_live:
@@ -92,6 +137,20 @@ class MemoryApi:
     async def recommend(self, query: Query) -> Answer:
         self._ask(f"list {query.viewer}")
         return answer(query.viewer, *self.lists.get(query.viewer, ()))
+
+    async def viewers(self) -> list[str]:
+        self._ask("viewers")
+        return list(self.lists)
+
+    async def viewer(self, viewer: str) -> SeenViewer:
+        self._ask(f"viewer {viewer}")
+        if viewer not in self.events:
+            raise UnknownViewer(f"viewer {viewer} has no profile")
+        return seen(viewer, self.events[viewer])
+
+    async def write_viewer_event(self, event: ViewerEvent) -> None:
+        self._ask("write_event")
+        self.done.append(event)
 
     async def readiness(self) -> Readiness:
         self._ask("readiness")
@@ -104,6 +163,10 @@ class MemoryApi:
     async def metrics(self) -> Any:
         self._ask("metrics")
         return parse("")
+
+    async def versions(self) -> ListedVersions:
+        self._ask("versions")
+        return ListedVersions(answers="v0", versions=[])
 
     async def chat_refusal(self) -> str:
         self._ask("chat_refusal")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import pytest
 
-from deploy.console.history import HEIGHT, KEPT_S, WIDTH, ChatRates, SystemFigures
+from deploy.console.history import CHAT_TOP, DRIFT_TOP, HEIGHT, KEPT_S, WIDTH, RoomLines, SystemFigures
 from deploy.console.pages.room_table import room_rows
 from deploy.http.prometheus_text import Exposition, parse
 from tests.unit.deploy.console.console_world import receipt, room
@@ -15,9 +17,9 @@ def points(line: str) -> list[tuple[float, float]]:
 
 
 def test_a_line_shows_the_last_three_minutes_and_stays_in_its_box() -> None:
-    rates = ChatRates()
+    rates = RoomLines(CHAT_TOP)
     for second in range(400):
-        rates.add(float(second), [room(chat=second % 97)])
+        rates.add(float(second), {"r1": second % 97})
     line = points(rates.line("r1", 399.0))
     assert len(line) <= 61
     assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in line)
@@ -26,18 +28,18 @@ def test_a_line_shows_the_last_three_minutes_and_stays_in_its_box() -> None:
 
 
 def test_one_point_is_no_line_and_a_quiet_room_is_flat() -> None:
-    rates = ChatRates()
-    rates.add(0.0, [room(chat=0)])
+    rates = RoomLines(CHAT_TOP)
+    rates.add(0.0, {"r1": 0})
     assert rates.line("r1", 0.0) == ""
-    rates.add(10.0, [room(chat=0)])
+    rates.add(10.0, {"r1": 0})
     assert len({y for _, y in points(rates.line("r1", 10.0))}) == 1
     assert rates.line("unknown", 10.0) == ""
 
 
 def test_what_is_gone_or_long_ago_is_forgotten() -> None:
-    rates = ChatRates()
-    rates.add(0.0, [room("r1", chat=900), room("r2")])
-    rates.add(KEPT_S + 1, [room("r1", chat=1)])
+    rates = RoomLines(CHAT_TOP)
+    rates.add(0.0, {"r1": 900, "r2": 30})
+    rates.add(KEPT_S + 1, {"r1": 1})
     assert rates.line("r1", KEPT_S + 1) == ""
     assert rates.line("r2", KEPT_S + 1) == ""
 
@@ -77,8 +79,25 @@ def test_nothing_servable_has_no_quantile_and_another_system_begins_anew() -> No
     assert system.figures[-1].p50_s == pytest.approx(0.5)
 
 
+@dataclass
+class Lines:
+    rates: RoomLines = field(default_factory=lambda: RoomLines(CHAT_TOP))
+    drifts: RoomLines = field(default_factory=lambda: RoomLines(DRIFT_TOP))
+
+
+def test_rows_have_a_line_of_chat_and_one_of_drift() -> None:
+    lines = Lines()
+    for at_s in range(0, 60, 3):
+        lines.rates.add(float(at_s), {"r1": 30.0})
+        lines.drifts.add(float(at_s), {"r1": at_s / 100})
+    first, second = room_rows([room("r1"), room("r2")], lines, 57.0)
+    assert len({y for _, y in points(first["line"])}) == 1
+    assert len({y for _, y in points(first["drift"])}) > 10
+    assert second["line"] == second["drift"] == ""
+
+
 def test_rows_say_how_fresh_a_room_is() -> None:
-    rows = room_rows([room(), room("r2", title="", receipt=receipt(0))], ChatRates(), 0.0)
+    rows = room_rows([room(), room("r2", title="", receipt=receipt(0))], Lines(), 0.0)
     assert [(row["room"], row["title"], row["age"]) for row in rows] == [
         ("r1", "title of r1", "2.5 s"),
         ("r2", "(no title)", "title"),

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from actors.recommend.schema import Query
-from deploy.console.poller import STATE_EVERY_S, Needs, Poller, key, listed
+from deploy.console.poller import REST_S, SLOW_EVERY_S, Needs, Poller, key, listed
+from deploy.http.client import NoAccess
 from streaming.clock import ManualClock
 from tests.unit.deploy.console.console_world import MemoryApi, Tab, as_api
 
@@ -112,12 +113,53 @@ def test_state_is_asked_for_less_often_and_at_once_where_somebody_comes() -> Non
         await rounds(poller, 1)
         asked = api.asked["status"]
         assert asked >= 1
-        clock.advance(int(STATE_EVERY_S * 1000))
+        clock.advance(int(SLOW_EVERY_S * 1000))
         await rounds(poller, 1)
         assert api.asked["status"] > asked
 
     polled(api, scene)
     assert api.asked["status"] == api.asked["metrics"]
+
+
+def test_a_map_is_asked_for_with_the_axes_of_the_one_before() -> None:
+    api, tab = MemoryApi(), Tab(Needs(map=True))
+
+    async def scene(poller: Poller, _clock: ManualClock) -> None:
+        poller.watch(tab)
+        await rounds(poller, 3)
+
+    poller = polled(api, scene)
+    assert api.asked["map "] == 1
+    assert api.asked["map a"] == poller.rounds - 1
+    assert tab.shown[-1].map is not None
+    assert tab.shown[-1].map_at_ms
+
+
+def test_what_a_key_may_not_see_is_rarely_asked_for_and_no_failure_of_the_system() -> None:
+    api, tab = MemoryApi(), Tab(Needs(viewers=True))
+
+    def on_ask(what: str) -> None:
+        if what == "viewers":
+            raise NoAccess("this needs admin")
+
+    api.on_ask = on_ask
+
+    async def scene(poller: Poller, clock: ManualClock) -> None:
+        poller.watch(tab)
+        await rounds(poller, 1)
+        poller.wake = poller._woken.set  # type: ignore[method-assign]
+        asked = api.asked["viewers"]
+        for _ in range(5):
+            clock.advance(int(SLOW_EVERY_S * 1000))
+            await rounds(poller, 1)
+        assert api.asked["viewers"] == asked
+        clock.advance(int(REST_S * 1000))
+        await rounds(poller, 1)
+        assert api.asked["viewers"] == asked + 1
+
+    polled(api, scene)
+    assert tab.shown[-1].failures == {"viewers": "this needs admin"}
+    assert tab.shown[-1].answered_at_ms == tab.shown[-1].at_ms
 
 
 def test_an_answer_stays_while_the_system_is_away_and_the_reason_is_said() -> None:

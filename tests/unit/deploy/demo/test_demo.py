@@ -85,7 +85,6 @@ def test_encoder_that_stays_behind_is_judged_all_the_same() -> None:
 def test_command_that_shows_the_pages_exists_with_these_options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Command, "invoke", lambda *_: 0)  # read, and not run
     assert cli.main(console_page(PlatformOptions(Path("c.toml")))) == 0
-    assert "--viewer" not in console_page(PlatformOptions(recording=Path("chat.parquet")))
 
 
 @pytest.mark.parametrize("line", ["", "--recording chat.parquet", "--config c.toml --rooms 7 --viewers 9 --seed 3"])

@@ -141,6 +141,15 @@ def test_process_that_was_replaced_breaks_a_promise(promises: Promises) -> None:
     assert promises.verdict(metrics(), EMPTY).broken[0].endswith("took its place: 1 times, first room-worker 1, pid 8")
 
 
+def test_process_that_somebody_kills_on_purpose_breaks_none(promises: Promises) -> None:
+    promises.check_answer(answer(item("live")), NOW_MS)
+    promises.forgive(7)
+    for pid in (7, 9, 11):
+        post = Post(name="encoder", rank=0, pid=pid, node="n", at_ms=NOW_MS, detail={})
+        promises.check_processes(SystemStatus(at_ms=NOW_MS, processes=[post]))
+        assert bool(promises.verdict(metrics(), EMPTY).broken) == (pid == 11), "the one after it was not forgiven"
+
+
 def test_counter_of_dead_rooms_breaks_a_promise(promises: Promises) -> None:
     promises.check_answer(answer(item("live")), NOW_MS)
     assert promises.verdict(metrics(dead=2), EMPTY).broken == ("dead_rooms_returned_total is 2; it must stay 0",)

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from actors.answers.schema import SeenViewer
+from actors.answers.schema import KnownViewers, RoomMap, SeenViewer
 from actors.answers.search import Asked, SearchAnswer
 from actors.intake.intake import TAKEN, Intake
 from actors.recommend.schema import Answer, Item, Query, RankQuery, Room
-from actors.requests.filters import NO_FILTERS, Filters
+from actors.requests.filters import NO_FILTERS, Filters, Mature
 from actors.requests.text_vectors import TextVector
 from actors.settings import IntakeConfig
 from actors.streams.table_changes import Taken
@@ -26,11 +26,12 @@ from deploy.http.api import Api
 from deploy.http.route import Route
 from deploy.http.routes.erasure import Erasures, erasure_routes
 from deploy.http.routes.intake import intake_routes
+from deploy.http.routes.models import ListedVersion, ListedVersions, Promoted, RolledBack, model_routes
 from deploy.http.routes.public import Behind, routes
 from deploy.http.status import Readiness
 from deploy.http.streams.streams import Streams
 from streaming.clock import ManualClock
-from streaming.errors import EncoderAway, UnknownRoom, UnknownViewer
+from streaming.errors import EncoderAway, LogUnavailable, UnknownRoom, UnknownViewer, VersionError
 from streaming.log.log import Log
 from streaming.log.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
@@ -112,6 +113,45 @@ class FakeViewers:
     def viewer(self, viewer: str) -> SeenViewer:
         self.asked.append(viewer)
         raise UnknownViewer(f"viewer {viewer} has no profile")
+
+    def latest(self, limit: int) -> KnownViewers:
+        self.asked.append(("viewers", limit))
+        return KnownViewers(held=2, viewers=["v2", "v1"][:limit])
+
+
+@dataclass
+class FakeMaps:
+    """Remembers what it was asked."""
+
+    asked: list[Any]
+
+    def draw(self, limit: int, mature: Mature | None, axes: str) -> RoomMap:
+        self.asked.append(("map", limit, mature, axes))
+        return RoomMap(at_ms=1, live_rooms=0, axes=axes, explained=0.0, rooms=[])
+
+
+@dataclass
+class FakeVersions:
+    """Two versions, of which m1 can go live. away: Kafka is."""
+
+    asked: list[Any]
+    away: bool = False
+
+    def listed(self) -> ListedVersions:
+        known = [ListedVersion(version="m1", state="candidate", at_ms=1, metrics={"gain": 0.1})]
+        return ListedVersions(answers="v0", versions=known)
+
+    def promote(self, version: str) -> Promoted:
+        if self.away:
+            raise LogUnavailable("no broker answers")
+        if version != "m1":
+            raise VersionError(f"no version {version!r} was published; known are: m1")
+        self.asked.append(("promote", version))
+        return Promoted(version=version, reason="put live by hand")
+
+    def rollback(self) -> RolledBack:
+        self.asked.append("rollback")
+        return RolledBack(was="m1", live="v0")
 
 
 @dataclass
@@ -208,6 +248,7 @@ def behind(
         FakeRankings(asked),
         FakeTrends(asked),
         FakeViewers(asked),
+        FakeMaps(asked),
         FakeSearches(asked),
         texts or FakeTexts(),
         lookup,
@@ -254,8 +295,13 @@ class Caller:
         config = intake or IntakeConfig()
         self.log = log or MemoryLog(self.clock, dict.fromkeys(TAKEN, 2))
         self.intake = Intake(self.log, config, self.clock, self.metrics)
-        writing = [*intake_routes(self.intake, config, host, with_keys=with_keys), *erasure_routes(erasures)]
-        writing += also
+        self.versions = FakeVersions(self.answers.asked)
+        writing = [
+            *intake_routes(self.intake, config, host, with_keys=with_keys),
+            *erasure_routes(erasures),
+            *model_routes(self.versions, local_only=True),
+            *also,
+        ]
         table = routes(behind(self.answers, lookup, writing, self.texts), lambda: readiness, with_keys=with_keys)
         self._api = Api(
             table,

@@ -399,3 +399,23 @@ def test_only_a_viewer_who_was_let_go_is_looked_up_and_before_the_answer() -> No
     assert call("POST", "/v1/recommend", b'{"viewer": "gone-1"}').json["viewer"] == "gone-1"
     assert lookup.fetched == [("gone-1", 1)]
     assert [query.viewer for query in call.answers.asked] == ["held", "gone-1"]
+
+
+def test_known_viewers_are_named_and_how_many_is_bounded(call: Caller) -> None:
+    assert call("GET", "/v1/viewers?limit=1").json == {"held": 2, "viewers": ["v2"]}
+    assert call("GET", "/v1/viewers").json["viewers"] == ["v2", "v1"]
+    assert call("GET", "/v1/viewers?limit=101").json["allowed"] == "an integer from 1 to 100"
+
+
+def test_a_page_of_elsewhere_learns_no_names(call: Caller) -> None:
+    got = call("GET", "/v1/viewers", headers={"origin": "http://evil.example", "host": "127.0.0.1:8000"})
+    assert (got.status, got.json["field"]) == (403, "origin")
+    assert call.answers.asked == []
+
+
+def test_a_map_is_asked_for_with_its_axes(call: Caller) -> None:
+    assert call("GET", "/v1/map?limit=7&mature=any&axes=AAAA").json["axes"] == "AAAA"
+    assert call("GET", "/v1/map").status == 200
+    assert call.answers.asked == [("map", 7, "any", "AAAA"), ("map", 300, None, "")]
+    assert call("GET", "/v1/map?limit=1001").json["field"] == "limit"
+    assert call("GET", "/v1/map?axes=" + "A" * 9_000).status == 400

@@ -23,7 +23,8 @@ def test_the_openapi_document_knows_every_route_and_resolves(call: Caller) -> No
     assert set(document["paths"]) == {
         *("/v1/recommend", "/v1/rooms", "/v1/rooms/{room}", "/v1/rooms/{room}/similar"),
         *("/v1/recommend:batch", "/v1/trending", "/v1/search", "/v1/viewers/{viewer}", "/v1/rank"),
-        "/v1/stream/{viewer}",
+        *("/v1/stream/{viewer}", "/v1/map", "/v1/viewers"),
+        *("/v1/models", "/v1/models/rollback", "/v1/models/{version}/promote"),
         *("/v1/chat", "/v1/viewer-events"),
         *("/healthz", "/readyz"),
     }
@@ -36,7 +37,7 @@ def test_the_openapi_document_knows_every_route_and_resolves(call: Caller) -> No
 def test_every_operation_has_an_id_and_says_which_errors_to_expect(call: Caller) -> None:
     operations = [o for methods in call("GET", "/openapi.json").json["paths"].values() for o in methods.values()]
     ids = [operation["operationId"] for operation in operations]
-    assert len(set(ids)) == len(ids) == 14
+    assert len(set(ids)) == len(ids) == 20
     recommend = next(o for o in operations if o["operationId"] == "recommend")
     assert {"200", "400", "408", "413", "415", "429", "503", "default"} == set(recommend["responses"])
     assert recommend["requestBody"]["content"]["application/json"]["example"]["viewer"]

@@ -14,7 +14,7 @@ from deploy.serve.replicas import ProfileWorkerReplica, RecommenderReplica, Room
 from deploy.train import trainer
 from streaming.log.loop import GroupMember
 from streaming.log.topic_check import settings_of
-from streaming.log.topics import READ_BY, TOPICS
+from streaming.log.topics import ARCHIVED, READ_BY, TOPICS
 from tests.unit.deploy.k8s.made import here, of_kind, the
 
 RIGHTS = {component.user: topics_of(component) for component in COMPONENTS}
@@ -34,9 +34,9 @@ def test_rights_are_those_that_the_code_uses() -> None:
     assert may("room-worker", "Write") == {*room_worker.TOPICS, "room-states", "dead-letter"}
     assert may("profile-worker", "Read") == {"viewer-events", "viewer-profiles"}
     assert may("profile-worker", "Write") == {"viewer-events", "viewer-profiles", "room-activity", "dead-letter"}
-    assert may("recommender", "Read") == set(table_reader.READ)
-    assert may("recommender", "Write") == {"impressions", "rules", "dead-letter"}
-    assert (may("archiver", "Read"), may("archiver", "Write")) == (set(TOPICS), set())
+    assert may("recommender", "Read") == {*table_reader.READ, "shown-rooms"}
+    assert may("recommender", "Write") == {"impressions", "shown-rooms", "rules", "dead-letter"}
+    assert (may("archiver", "Read"), may("archiver", "Write")) == (set(ARCHIVED), set())
     assert may("trainer", "Read") == may("trainer", "Write") == {"models"}
     assert (may("producer", "Write"), may("producer", "Read")) == ({"rooms", "chat", "viewer-events"}, set())
 
@@ -111,7 +111,7 @@ def test_a_recommender_writes_what_producers_write_only_where_that_is_taken_over
     taking = components(configured(overlay, None, [f"intake.enabled={enabled}", f"http.erasure={erasure}"]))
     rights = {component.user: topics_of(component) for component in taking}
     written = {t for t, operations in rights["recommender"].items() if "Write" in operations}
-    assert written == {"impressions", "rules", "dead-letter", *further}
+    assert written == {"impressions", "shown-rooms", "rules", "dead-letter", *further}
     assert {t for t, operations in rights["recommender"].items() if "Read" in operations} == may("recommender", "Read")
     del rights["recommender"]
     assert rights == {user: of for user, of in RIGHTS.items() if user != "recommender"}

@@ -15,8 +15,10 @@ from streaming.archive.archiver import Archiver
 from streaming.archive.config import ArchiveConfig
 from streaming.archive.reader import Archive
 from streaming.errors import LogUnavailable
-from streaming.log.topics import DAY_MS, ROOM_STATES, VIEWER_EVENTS, VIEWER_PROFILES
+from streaming.log.codec import encode
+from streaming.log.topics import DAY_MS, ROOM_STATES, RULES, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.metrics import MemoryMetrics
+from streaming.operator_rule import OperatorRule
 from tests.unit.deploy.transfer.transfer_world import NOW_MS, VECTOR, Installation
 from tests.unit.training.inference.versions import bundle
 from training.registry.registry import OpenGate
@@ -43,6 +45,8 @@ def test_everything_comes_over_once_whatever_the_numbers_of_partitions(
         old.profile(f"v{number}", NOW_MS + number)
         old.room(f"r{number}", chat_vector=VECTOR, chat_offset=90 + number, inputs=(5, 5, 5), messages=number)
     old.send(VIEWER_PROFILES, "v7", None)
+    rule = OperatorRule(name="quiet", action="hide", at_ms=NOW_MS, rooms=("r3",))
+    old.send(RULES, "quiet", encode(rule))
     old.registry.publish(bundle("one"))
     old.registry.promote("one", OpenGate())
     old.registry.publish(bundle("two", seed=2))
@@ -54,7 +58,7 @@ def test_everything_comes_over_once_whatever_the_numbers_of_partitions(
 
     done = new.load(place)
     assert {name: (one.read, one.written, one.kept) for name, one in done.items()} == {
-        "rooms": (40, 40, 0), "profiles": (39, 39, 0), "models": (2, 2, 0)
+        "rooms": (40, 40, 0), "profiles": (39, 39, 0), "rules": (1, 1, 0), "models": (2, 2, 0)
     }  # fmt: skip
     assert new.values(VIEWER_PROFILES) == old.values(VIEWER_PROFILES)
     rooms = new.values(ROOM_STATES)
@@ -69,7 +73,7 @@ def test_everything_comes_over_once_whatever_the_numbers_of_partitions(
     ends = new.log.ends(new.log.partitions(VIEWER_PROFILES))
     again = new.load(place)
     assert {name: (one.written, one.kept) for name, one in again.items()} == {
-        "rooms": (0, 40), "profiles": (0, 39), "models": (0, 2)
+        "rooms": (0, 40), "profiles": (0, 39), "rules": (0, 1), "models": (0, 2)
     }  # fmt: skip
     assert new.log.ends(new.log.partitions(VIEWER_PROFILES)) == ends
 

@@ -79,6 +79,7 @@ def test_every_topic_has_the_brokers_time_and_the_cleanup_of_the_design() -> Non
         "room-states": "compact",
         "viewer-profiles": "compact",
         "impressions": "delete",
+        "shown-rooms": "delete",
         "models": "compact",
         "rules": "compact",
         "dead-letter": "delete",
