@@ -19,8 +19,8 @@ from deploy.http.openapi import Operation
 from deploy.http.route import Response, Route
 from deploy.http.routes.answers import answer_routes
 from deploy.http.routes.probes import probe_routes
-from deploy.http.routes.stream import stream_routes
 from deploy.http.status import Readiness
+from deploy.http.streams.stream_route import stream_routes
 from deploy.http.streams.streams import Streams
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock

@@ -5,7 +5,7 @@ from __future__ import annotations
 from actors.answers.schema import KnownViewers, SeenHabit, SeenInterests, SeenViewer, SeenVisit
 from actors.recommend.recommender import Recommender
 from actors.recommend.viewer_cache import CachedViewer
-from actors.recommend.viewer_taste import InterestProfile
+from actors.state.viewer_taste import InterestProfile
 from streaming.errors import RecordError, UnknownViewer
 from streaming.events import MAX_ID_LENGTH, ViewerId, ViewerProfile
 

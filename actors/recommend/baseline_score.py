@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from actors.recommend.candidates import Visited
 from actors.recommend.global_lists import GlobalLists
-from actors.recommend.viewer_taste import InterestProfile
 from actors.state.label_ids import LabelIds
 from actors.state.room_table import RoomTable
+from actors.state.viewer_taste import InterestProfile
 from streaming.room.activity import MAX_ARRIVALS, RECENT_MS
 from training.baseline import TERMS
 from training.features.compiling import FLOATS, FLOATS_2D, INTEGERS, INTEGERS_2D, kernel

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from actors.index.live_index import LiveIndex
 from actors.recommend.global_lists import TIE, GlobalLists, keyed, largest, most
 from actors.recommend.schema import MAX_LIMIT
-from actors.recommend.viewer_taste import InterestProfile
 from actors.requests.filters import NO_FILTERS, Filters
 from actors.requests.room_filter import NONE, RoomFilter
 from actors.state.room_embeddings import LiveEmbeddings
 from actors.state.room_table import RoomTable
+from actors.state.viewer_taste import InterestProfile
 from streaming.events import StreamerId
 from training.features.compiling import INTEGERS, kernel
 

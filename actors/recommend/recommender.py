@@ -27,13 +27,10 @@ from actors.recommend.global_lists import GlobalLists, largest
 from actors.recommend.impressions import Impressions
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, STEERED, Reasons
-from actors.recommend.request_ids import RequestIds
 from actors.recommend.rule_effects import RuleEffects, placed
 from actors.recommend.schema import Answer, Item, Query, ReasonSource, Receipt, Room
 from actors.recommend.scoring import Scored, Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
-from actors.recommend.treatments import NONE as UNTREATED
-from actors.recommend.treatments import Treatment, Treatments
 from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
 from actors.requests.context import Context
@@ -42,8 +39,11 @@ from actors.requests.goals import Goals
 from actors.requests.pages import Page, Pages
 from actors.requests.pull import Pull, Pulls
 from actors.requests.reason_texts import ReasonLanguages, ReasonTexts
+from actors.requests.request_ids import RequestIds
 from actors.requests.room_filter import NONE
 from actors.requests.text_vectors import TextVectors
+from actors.requests.treatments import NONE as UNTREATED
+from actors.requests.treatments import Treatment, Treatments
 from actors.settings import RecommendConfig, SearchConfig
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.content_index import ContentIndex

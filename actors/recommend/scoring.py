@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from actors.recommend.baseline_score import LANGUAGE, Company, Score, ScoreInputs
 from actors.recommend.candidates import ENOUGH, Candidates
-from actors.recommend.log_odds import LOG_ODDS, lowered, raised
 from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, Reasons
 from actors.recommend.rule_effects import Pin, RuleEffects
@@ -33,6 +32,7 @@ from actors.state.shown_table import ShownTable
 from streaming.errors import VersionError
 from streaming.events import RoomId, ViewerId
 from training.features.compiling import FLOATS, kernel
+from training.inference.log_odds import LOG_ODDS, lowered, raised
 
 Floats = NDArray[np.float32]
 

@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from actors.recommend.baseline_score import Affinity
 from actors.recommend.candidates import Candidates, Visited
-from actors.recommend.viewer_taste import (
+from actors.requests.context import Context
+from actors.requests.context_profile import preferred_languages, profile_of
+from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
+from actors.state.room_table import EndedRoom, RoomSnapshot, RoomTable
+from actors.state.table_reader import Tables
+from actors.state.viewer_taste import (
     NOBODY,
     PRESENCE_MS,
     InterestProfile,
@@ -22,11 +27,6 @@ from actors.recommend.viewer_taste import (
     likened,
     reading_of,
 )
-from actors.requests.context import Context
-from actors.requests.context_profile import preferred_languages, profile_of
-from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
-from actors.state.room_table import EndedRoom, RoomSnapshot, RoomTable
-from actors.state.table_reader import Tables
 from streaming.errors import RecordError
 from streaming.events import RoomState, ViewerId, ViewerProfile, Visit
 from streaming.metrics import Metrics

@@ -17,7 +17,7 @@ from deploy.config.http_settings import is_loopback
 from deploy.console.guard import LOOPBACK, Guard
 from deploy.console.pages.shared import Shared
 from deploy.console.pages.tab import Tab
-from deploy.console.pages.theme import FAVICON, STYLE
+from deploy.console.theme import FAVICON, STYLE
 from streaming.errors import TidecastError
 from streaming.ports import free_port
 

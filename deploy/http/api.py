@@ -26,9 +26,9 @@ from deploy.http.access import Access
 from deploy.http.body import CLOSE, Bodies
 from deploy.http.cors import Cors
 from deploy.http.problem import CONTENT_TYPE, Problem, RefusedError, problem
-from deploy.http.request_id import HEADER, IdOfRequest
+from deploy.http.requests.request_id import HEADER, IdOfRequest
+from deploy.http.requests.slow_requests import SlowRequests
 from deploy.http.route import Request, Response, Route, Streamed, Write
-from deploy.http.slow_requests import SlowRequests
 from streaming.errors import RequestError, UnknownRoom, UnknownViewer
 from streaming.metrics import Metrics
 

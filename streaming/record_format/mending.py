@@ -29,7 +29,7 @@ from streaming.events import (
     RoomEnded,
     ViewerEvent,
 )
-from streaming.grapheme import cut
+from streaming.record_format.grapheme import cut
 from streaming.time_unit import in_ms
 
 MAX_SHOWN: Final = 60  # characters of a value quoted in a reason

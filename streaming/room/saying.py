@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import regex
 
-from streaming.grapheme import graphemes, is_plain, is_simple
+from streaming.record_format.grapheme import graphemes, is_plain, is_simple
 
 MOST_WORDS_OF_PHRASE: Final = 12  # with spaces
 MOST_TURNS: Final = 8  # one of 60,000 random texts needed four

@@ -46,7 +46,7 @@ from actors.streams.table_changes import TableChanges
 from deploy.config.stream_settings import StreamConfig
 from deploy.http.api import Api
 from deploy.http.routes.answers import answer_routes
-from deploy.http.routes.stream import stream_routes
+from deploy.http.streams.stream_route import stream_routes
 from deploy.http.streams.streams import Streams
 from streaming.clock import SystemClock
 from streaming.events import RoomState, ViewerId

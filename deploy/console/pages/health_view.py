@@ -24,10 +24,10 @@ from deploy.console.history import Figures
 from deploy.console.pages.panel import Tile, copy_button, panel
 from deploy.console.pages.process_panel import ProcessPanel, table
 from deploy.console.pages.shared import Shared
-from deploy.console.pages.theme import axis, chart, colour
 from deploy.console.pages.versions_panel import VersionsPanel
 from deploy.console.poller import Needs, Snapshot
 from deploy.console.shown_text import shown
+from deploy.console.theme import axis, chart, colour
 
 LAG = """
 <q-tr :props="props"><q-td class="full">{{ props.row.process }}</q-td>

@@ -9,8 +9,8 @@ from nicegui import events, ui
 
 from deploy.console.explanation import duration, receipt_times, waterfall
 from deploy.console.list_moves import Place
-from deploy.console.pages.theme import colour
 from deploy.console.shown_text import NAME, shown
+from deploy.console.theme import colour
 from tidecast_client import Answer, Item
 
 # A template of Vue: {{ }} shows text and never HTML, whatever a title holds.

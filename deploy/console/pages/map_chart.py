@@ -8,8 +8,8 @@ from typing import Any
 from nicegui import events, ui
 
 from deploy.console.map_picture import GROUPS, LARGEST_PX, SMALLEST_PX, Picture, Spot
-from deploy.console.pages.theme import COLOURS, GREY
 from deploy.console.shown_text import shown
+from deploy.console.theme import COLOURS, GREY
 
 TITLE = 60  # characters beside the pointer
 RING_PX = 10.0  # wider than its disc

@@ -8,8 +8,8 @@ from nicegui import ui
 
 from deploy.console.explanation import Step, waterfall
 from deploy.console.pages.item_list import term_colours
-from deploy.console.pages.theme import GREY, axis, chart
 from deploy.console.shown_text import NAME, shown
+from deploy.console.theme import GREY, axis, chart
 from tidecast_client import Item
 
 SCORE = "score"

@@ -15,10 +15,10 @@ from deploy.console.pages.health_view import HealthView
 from deploy.console.pages.live_view import LiveView
 from deploy.console.pages.map_view import MapView
 from deploy.console.pages.shared import Shared
-from deploy.console.pages.theme import COOKIE, ICONS, LOGO, THEMES
 from deploy.console.pages.viewer_view import ViewerView
 from deploy.console.poller import Needs, Snapshot
 from deploy.console.shown_text import NAME, shown
+from deploy.console.theme import COOKIE, ICONS, LOGO, THEMES
 
 VIEWS: Mapping[str, str] = MappingProxyType({"/": "Live", "/viewer": "Viewer", "/map": "Map", "/health": "Health"})
 KEYS: Mapping[str, str] = MappingProxyType(

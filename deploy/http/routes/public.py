@@ -13,11 +13,11 @@ from deploy.http.routes.given_rooms import Rankings, given_rooms_routes
 from deploy.http.routes.probes import probe_routes
 from deploy.http.routes.room_map import Maps, map_routes
 from deploy.http.routes.search import Searches, search_routes
-from deploy.http.routes.stream import stream_routes
 from deploy.http.routes.texts import Texts
 from deploy.http.routes.trending import Trends, trending_routes
 from deploy.http.routes.viewers import Viewers, viewer_routes
 from deploy.http.status import Readiness
+from deploy.http.streams.stream_route import stream_routes
 from deploy.http.streams.streams import Streams
 
 

@@ -55,7 +55,7 @@ def test_commands_and_options_complete_and_what_they_do_stands_beside_them(shell
     told = completed(shell, "tidecast ")
     assert words_of(shell, told) == list(COMMANDS)
     longest = max(COMMANDS, key=lambda name: len(COMMANDS[name]))
-    assert (COMMANDS[longest] in told) == (shell != "bash"), "a second line would be another word"
+    assert (COMMANDS[longest] in told.replace(r"\\:", ":")) == (shell != "bash"), "a second line would be another word"
     assert words_of(shell, completed(shell, "tidecast rooms --l")) == ["--limit", "--language"]
 
 
@@ -63,7 +63,7 @@ def test_commands_and_options_complete_and_what_they_do_stands_beside_them(shell
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("tidecast --config x.toml -v re", ["recommend", "replay"]),
+        ("tidecast --config x.toml -v re", ["recommend", "replay", "report"]),
         ("tidecast archive ls --ke", ["--keep-hours"]),
         ("tidecast models show v1 --ver", ["--verbose"]),
         ("tidecast --ver", ["--verbose", "--version"]),

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from actors.recommend.reasons import SOURCE_OF
 from actors.recommend.recommender import Filters, Query
 from actors.recommend.schema import Answer, Item
-from actors.recommend.viewer_taste import MOST_LIKENED, NOBODY, likened
 from actors.settings import RecommendConfig
+from actors.state.viewer_taste import MOST_LIKENED, NOBODY, likened
 from streaming.events import ActivityBucket, Arrival, StreamerHabit, StreamerId, ViewerId, ViewerProfile
 from streaming.log.codec import encode
 from streaming.log.topics import VIEWER_PROFILES

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from streaming.clock import ManualClock
 from streaming.errors import MalformedRecord, RecordError, UnknownVersion
 from streaming.events import MAX_AT_MS, ChatMessage, RoomEnded, RoomStarted
-from streaming.grapheme import cut
 from streaming.log.codec import Decoder, encode
 from streaming.log.dead_letter import DeadLetters
 from streaming.log.memory_log import MemoryLog
 from streaming.log.memory_record import MemoryRecord
 from streaming.log.topics import CHAT, DEAD_LETTER, ROOMS, VIEWER_EVENTS
 from streaming.metrics import MemoryMetrics
+from streaming.record_format.grapheme import cut
 from streaming.record_format.mending import REASONS
 
 AT_MS = 1_764_000_000_000

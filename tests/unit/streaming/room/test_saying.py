@@ -9,7 +9,7 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.grapheme import graphemes, is_plain, is_simple
+from streaming.record_format.grapheme import graphemes, is_plain, is_simple
 from streaming.room.saying import beginning, condensed, normalise, read
 from streaming.room.slice import Slice
 from streaming.room.text import build_chat_text

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from actors.recommend.recommender import Query
-from actors.recommend.viewer_taste import interest_profile, strength
 from actors.settings import RecommendConfig
+from actors.state.viewer_taste import interest_profile, strength
 from streaming.events import ActivityBucket, RoomId, StreamerId, ViewerId, ViewerProfile, Visit
 from tests.unit.actors.replica import Replica, axis
 from tests.unit.training.random_candidate_sets import random_candidate_sets

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from actors.recommend.viewer_taste import BROAD_WEIGHT, InterestProfile, interest_profile, strength
+from actors.state.viewer_taste import BROAD_WEIGHT, InterestProfile, interest_profile, strength
 from streaming.events import ViewerId
 from tests.unit.actors.replica import Replica
 

@@ -7,7 +7,7 @@ import pytest
 
 from actors.recommend.impressions import Impressions
 from actors.recommend.recommender import Query, Recommender
-from actors.recommend.treatments import NONE, Treatments
+from actors.requests.treatments import NONE, Treatments
 from actors.settings import RecommendConfig
 from streaming.events import Assignment
 from streaming.log.codec import Decoder

@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from deploy.http.request_id import MAX_LENGTH
-from deploy.http.slow_requests import EVERY_S, SlowRequests
+from deploy.http.requests.request_id import MAX_LENGTH
+from deploy.http.requests.slow_requests import EVERY_S, SlowRequests
 from tests.unit.deploy.http.called_api import Caller
 
 OWN = re.compile(r"[0-9a-f]{32}")

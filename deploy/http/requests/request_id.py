@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from actors.recommend.request_ids import RequestIds
+from actors.requests.request_ids import RequestIds
 
 HEADER = b"x-request-id"
 MAX_LENGTH = 64  # a UUID has 36, a trace id of AWS 35, a W3C traceparent 55
