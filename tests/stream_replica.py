@@ -27,6 +27,7 @@ from streaming.clock import SystemClock
 from streaming.kafka_config import KafkaConfig
 from streaming.metrics import MemoryMetrics
 from tests.served_api import server_of
+from tests.unit.deploy.http.called_api import FakeTexts
 
 READY = Readiness(ready=True, reason="", lag={}, contact_age_s=0.0, live_rooms=0)
 
@@ -46,7 +47,7 @@ def main() -> None:
     threading.Thread(target=reader.run, args=(threading.Event(),), daemon=True).start()
     streams = Streams(recommender, TableChanges(tables), StreamConfig(heartbeat_s=0.2, period_s=0.1), metrics)
     serves = Route("GET", "/-/healthz", lambda _: Response(b"{}"), Operation("healthOfServe", "For HAProxy", None))
-    table = [*answer_routes(recommender), *stream_routes(streams), *probe_routes(lambda: READY), serves]
+    table = [*answer_routes(recommender, FakeTexts()), *stream_routes(streams), *probe_routes(lambda: READY), serves]
     api = Api(table, 10_000, metrics, lambda: reader.ready)
     server_of(api, options.port).run()
 
