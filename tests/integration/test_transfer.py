@@ -173,7 +173,8 @@ def test_the_commands_move_an_installation(
         out, err = capsys.readouterr()
         return out + err
 
-    assert "200 records of viewer-profiles, 1 versions" in typed("export backup-monday", "old")
+    exported = typed("export backup-monday", "old")
+    assert "200 records of viewer-profiles, 0 records of rules, 1 versions" in exported
     assert "has an export already" in typed("export backup-monday", "old", 2)
     said = typed("import backup-monday", "new")
     assert "profiles        200 read: 200 written, 0 kept" in said
