@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from actors.index.live_index import LiveIndex
-from actors.profiles.erasures import ErasureWriter
+from actors.intake.erasures import ErasureWriter
 from actors.recommend.recommender import Query, Recommender
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
 from actors.state.table_reader import TableReader, Tables
