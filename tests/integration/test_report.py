@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from streaming.kafka_config import KafkaConfig
 from streaming.log.topic_check import check_topics
 from streaming.log.topics import TopicsConfig
 from streaming.metrics import MemoryMetrics
+from tests.eventually import eventually
 from tests.served_api import served
 from tests.unit.actors.replica import Replica
 from tests.unit.deploy.http.called_api import READY, FakeTexts
@@ -97,13 +98,6 @@ def report(kafka: str, prefix: str, folder: Path, *arguments: str) -> subprocess
         timeout=120,
         check=False,
     )
-
-
-def eventually(check: Callable[[], bool], what: str) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not check():
-        assert time.monotonic() < deadline_s, what
-        time.sleep(0.2)
 
 
 def test_an_answer_and_the_event_that_names_it_are_one_enter_of_the_report(
