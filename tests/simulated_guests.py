@@ -36,7 +36,6 @@ def log_of(
     seconds: int,
     experiments: Sequence[Experiment] = (),
     *,
-    seed: int = 1,
     gain: Callable[[str], float] = lambda _viewer: 1.0,
 ) -> list[StreamRecord]:
     """Impressions and viewers' events of so many seconds, in the order of append times.
@@ -51,7 +50,7 @@ def log_of(
     )
     decode, read = Decoder(IMPRESSIONS), msgspec.json.Decoder(_Answer).decode
     start_ms = replica.clock.now_ms()
-    moving = Guests(guests, start_ms, seed, gain)
+    moving = Guests(guests, start_ms, gain=gain)
     records: list[StreamRecord] = []
     for now_ms in range(start_ms, start_ms + 1_000 * seconds, STEP_MS):
         records += [StreamRecord(event.at_ms, VIEWER_EVENTS, 0, event) for event in moving.until(now_ms)]

@@ -1,1 +1,1 @@
-"""Producers' records that come over HTTP: checked as the workers check them, and written as producers write them."""
+"""Records that come over HTTP: checked as the workers check them, and written as producers write them."""

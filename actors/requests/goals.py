@@ -47,6 +47,6 @@ class Goals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 ENTER_ALONE = Goals()
 
 
-def goals_of(asked: Goals | None, default: Goals = ENTER_ALONE) -> Goals:
+def goals_of(asked: Goals | None, default: Goals) -> Goals:
     """The goals by which a request is ranked. default: of the installation. Every path asks here."""
     return default if asked is None else asked

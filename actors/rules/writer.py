@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-
+from actors.intake.write_turns import WriteTurns
 from streaming.clock import Clock
-from streaming.errors import LogUnavailable, TopicMissing
 from streaming.log.codec import encode
-from streaming.log.log import Log, Sink
+from streaming.log.log import Log
 from streaming.log.topics import RULES
 from streaming.operator_rule import RuleBody, rule_of
-
-WAIT_S = 5.0  # for the one before: while Kafka is away each takes half a minute, and callers should not queue up
 
 
 class RuleWriter:
     """Writes rules one at a time, each acknowledged before it returns. Any thread may call it."""
 
     def __init__(self, log: Log, clock: Clock) -> None:
-        self._log = log
         self._clock = clock
-        self._turn = threading.Lock()
-        self._sink: Sink | None = None
+        self._turns = WriteTurns(log, "rule")
 
     def put(self, name: str, body: RuleBody) -> int:
         """Writes a rule under a name, in the place of one of this name; returns the time once the log has it. Blocks.
@@ -43,18 +36,5 @@ class RuleWriter:
         return at_ms
 
     def _write(self, name: str, value: bytes | None) -> None:
-        if not self._turn.acquire(timeout=WAIT_S):
-            raise LogUnavailable("another rule is waiting for Kafka")
-        try:
-            if self._sink is None:
-                self._sink = self._log.sink()
-            self._sink.send(RULES, name.encode(), value)
-            self._sink.flush()
-        except (LogUnavailable, TopicMissing) as err:
-            sink, self._sink = self._sink, None
-            if sink is not None:
-                with contextlib.suppress(Exception):  # it has failed already
-                    sink.close()
-            raise LogUnavailable(f"the rule could not be written: {err}") from err
-        finally:
-            self._turn.release()
+        with self._turns.turn() as sink:
+            sink.send(RULES, name.encode(), value)

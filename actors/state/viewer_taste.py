@@ -121,7 +121,7 @@ class _Sum:
                 self.ended_streamers.append(state.streamer)
 
     def query(
-        self, vectors_ND: NDArray[np.float16], projection: Projection | None, reasons: bool
+        self, vectors_ND: NDArray[np.float16], projection: Projection | None
     ) -> tuple[NDArray[np.float32] | None, Likened]:
         """The mean content vector, normalised and projected, and whose rooms it comes from."""
         if projection is None or not (self.slots or self.ended):
@@ -136,8 +136,6 @@ class _Sum:
         if not length > 0:
             return None, NOBODY
         query_E = projection.project(mean_D / np.float32(length))
-        if not reasons:
-            return query_E, NOBODY
         by_streamer = likened([*self.slot_streamers, *self.ended_streamers], weights_N, rows_ND)
         sums_AE = projection.project(by_streamer.sums_AE.astype(np.float32)).astype(np.float16)
         return query_E, Likened(by_streamer.streamers, sums_AE)
@@ -181,14 +179,12 @@ def interest_profile(
     abouts: Sequence[RoomSnapshot | EndedRoom | None] | None = None,
     content: bool = True,
     presence_ms: int = PRESENCE_MS,
-    reasons: bool = True,
 ) -> InterestProfile:
     """A viewer's interest profile, by the content and labels of the visited rooms.
 
     broad_category: the label of rooms about anything. reading, abouts: of this profile and its visits, if the caller
     has them. content: whether the mean of the visited rooms' content is wanted; a viewer tower computes its own.
-    presence_ms: a viewer who was silent for so long is in no room. reasons: whether the streamers that the content
-    comes from are wanted.
+    presence_ms: a viewer who was silent for so long is in no room.
     """
     reading = reading or reading_of(profile, now_ms)
     total = _Sum()
@@ -198,7 +194,7 @@ def interest_profile(
         if category_key(label) == category_key(broad_category):
             by_category[label] *= BROAD_WEIGHT
     categories = _shares(by_category)
-    query_E, whose = total.query(rooms.vectors_ND, rooms.projection, reasons) if content else (None, NOBODY)
+    query_E, whose = total.query(rooms.vectors_ND, rooms.projection) if content else (None, NOBODY)
     return InterestProfile(
         query_E=query_E,
         likened=whose,

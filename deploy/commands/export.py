@@ -55,7 +55,8 @@ def run(
     """Writes rooms, profiles, rules and models to a folder or an object store."""
     from deploy.local.stopping import stop_on_signal  # noqa: PLC0415  the help needs none of this
     from deploy.terminal.plain_progress import PlainProgress  # noqa: PLC0415
-    from deploy.transfer.export import Exporter, Stopped  # noqa: PLC0415
+    from deploy.transfer.export import Exporter  # noqa: PLC0415
+    from deploy.transfer.progress import Stopped  # noqa: PLC0415
     from streaming.archive.store import open_store  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
 

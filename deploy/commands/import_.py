@@ -44,9 +44,9 @@ def run(
     """Reads rooms, profiles, rules and models of another installation into this one."""
     from deploy.local.stopping import stop_on_signal  # noqa: PLC0415  the help needs none of this
     from deploy.terminal.plain_progress import PlainProgress  # noqa: PLC0415
-    from deploy.transfer.export import Stopped  # noqa: PLC0415
     from deploy.transfer.kept import What  # noqa: PLC0415
     from deploy.transfer.load import Importer  # noqa: PLC0415
+    from deploy.transfer.progress import Stopped  # noqa: PLC0415
     from streaming.archive.reader import Archive  # noqa: PLC0415
     from streaming.archive.store import open_store  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415

@@ -220,8 +220,8 @@ class RecommenderReplica(Replica):
         *others: DeploymentHandle,
     ) -> None:
         from actors.index.live_index import LiveIndex  # noqa: PLC0415
+        from actors.intake.erasures import ErasureWriter  # noqa: PLC0415
         from actors.intake.intake import Intake  # noqa: PLC0415
-        from actors.profiles.erasures import ErasureWriter  # noqa: PLC0415
         from actors.recommend.impressions import Impressions, ImpressionWriter  # noqa: PLC0415  a process imports what it runs
         from actors.recommend.recommender import Recommender  # noqa: PLC0415
         from actors.requests.text_vectors import TextVectors  # noqa: PLC0415

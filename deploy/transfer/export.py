@@ -18,7 +18,7 @@ from deploy.transfer.manifest import (
 )
 from deploy.transfer.newest import newest_of, records_to
 from deploy.transfer.parts import Entry, PartWriter
-from deploy.transfer.progress import Progress
+from deploy.transfer.progress import Progress, Stopped
 from streaming.archive.store import Store
 from streaming.clock import Clock
 from streaming.errors import LogUnavailable, RecordError
@@ -30,10 +30,6 @@ from training.registry.registry import Registry
 LOGGER = logging.getLogger(__name__)
 
 ATTEMPTS = 5  # a key's newest record may be compacted away while it is read, because a newer one came
-
-
-class Stopped(Exception):
-    """The work was asked to stop, and has."""
 
 
 class Exporter:

@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from deploy.transfer.erased import ErasedHere, erased_here
-from deploy.transfer.export import Stopped
 from deploy.transfer.kept import KEPT, MODELS, Kept, What
 from deploy.transfer.manifest import (
     Encoding,
@@ -25,7 +24,7 @@ from deploy.transfer.manifest import (
 )
 from deploy.transfer.newest import newest_of
 from deploy.transfer.parts import Entry, check_part, read_part
-from deploy.transfer.progress import Progress
+from deploy.transfer.progress import Progress, Stopped
 from streaming.archive.reader import Archive
 from streaming.archive.store import Store
 from streaming.clock import Clock

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 
+class Stopped(Exception):
+    """The work was asked to stop, and has."""
+
+
 class Progress(Protocol):
     """Where work is reported; `deploy.terminal.plain_progress.PlainProgress` is one. Costs next to nothing."""
 

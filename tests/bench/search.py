@@ -29,11 +29,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.answers.given_rooms import GivenRooms
-from actors.answers.room_map import RoomMaps
 from actors.answers.search import Asked, Search
-from actors.answers.seen_viewers import SeenViewers
-from actors.answers.trending import Trending
 from actors.index.live_index import LiveIndex
 from actors.recommend.recommender import Query, Recommender
 from actors.requests.steer import Steer
@@ -42,7 +38,7 @@ from actors.rooms.encoder_client import Encoded
 from actors.settings import IndexConfig, RecommendConfig, SearchConfig, TablesConfig
 from actors.state.table_reader import Tables
 from deploy.http.api import Api
-from deploy.http.routes.public import Behind, routes
+from deploy.http.routes.public import routes
 from deploy.serve.asked_texts import AskedTexts
 from deploy.serve.encoder_batching import Merger
 from streaming.clock import SystemClock
@@ -51,6 +47,7 @@ from streaming.log.topics import ROOM_STATES, VIEWER_PROFILES
 from streaming.prometheus import PrometheusMetrics
 from streaming.room.text import build_chat_text, build_title_text
 from streaming.simulated.phrases import Phrasebook, load_categories
+from tests.answers_behind import answers_behind
 from tests.bench.recommend import Platform, batch_of
 from tests.served_api import served
 from tests.unit.deploy.http.called_api import READY
@@ -101,16 +98,8 @@ class Stack:
     @contextmanager
     def port(self) -> Iterator[int]:
         """The port of the API."""
-        recommender = self.recommender
-        behind = Behind(
-            recommender,
-            GivenRooms(recommender),
-            Trending(recommender),
-            SeenViewers(recommender),
-            RoomMaps(recommender, SystemClock()),
-            Search(recommender, title_weight=TITLE_WEIGHT),
-            AskedTexts(self.asked, self.vectors, SearchConfig(), self._metrics),
-        )
+        texts = AskedTexts(self.asked, self.vectors, SearchConfig(), self._metrics)
+        behind = answers_behind(self.recommender, SystemClock(), texts)
         with served(Api(routes(behind, lambda: READY), 2_000_000, self._metrics)) as port:
             yield port
 

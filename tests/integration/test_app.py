@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 
@@ -38,18 +38,12 @@ from streaming.log.restore import last_values
 from streaming.log.topics import CHAT, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENTS
 from streaming.ports import free_port
 from tests.event_source import EventSource
+from tests.eventually import eventually
 from tidecast_client import Answer, Context, Problem, Query, Steer, Steered
 
 PATIENCE_S = 60.0
 VIEWERS = 6_000
 HALF_A_BODY = b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: 900000\r\n\r\n{"
-
-
-def eventually(check: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not check():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def figure(client: Client, name: str, labels: str = "") -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.profiles.erasures import ErasureWriter
+from actors.intake.erasures import ErasureWriter
 from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.clock import SystemClock
 from streaming.events import Action, ViewerEvent, ViewerId

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 from actors.index.live_index import LiveIndex
-from actors.profiles.erasures import ErasureWriter
+from actors.intake.erasures import ErasureWriter
 from actors.recommend.recommender import Query, Recommender
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
 from actors.state.table_reader import TableReader, Tables
@@ -20,20 +19,11 @@ from streaming.log.restore import last_values
 from streaming.log.topic_check import check_topics
 from streaming.log.topics import ROOMS, VIEWER_EVENTS, VIEWER_PROFILES, TopicsConfig
 from streaming.metrics import MemoryMetrics
-from streaming.patience import Patience
 from streaming.viewer.presence import is_erased
 from streaming.viewer.profile_config import ProfileConfig
+from tests.eventually import eventually
 from tests.integration.worker_group import WorkerProcess
 from tests.reference import expected_activity, expected_profiles, published_activity, published_profiles
-
-SETTLE_S = 60.0
-
-
-def eventually(check: Callable[[], bool], what: str) -> None:
-    patience = Patience(SETTLE_S)
-    while not check():
-        assert not patience.is_over(), what
-        time.sleep(0.05)
 
 
 class Viewers:

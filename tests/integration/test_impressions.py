@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from actors.recommend.impressions import Impressions, ImpressionWriter
@@ -18,17 +17,11 @@ from streaming.log.restore import last_values
 from streaming.log.topic_check import check_topics
 from streaming.log.topics import IMPRESSIONS, TopicsConfig
 from streaming.metrics import MemoryMetrics
+from tests.eventually import eventually
 from tests.unit.actors.replica import Replica
 
 PATIENCE_S = 60.0
 WAITING = 50
-
-
-def eventually(check: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not check():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def test_answers_go_on_without_a_broker_and_impressions_come_again_with_it(tmp_path: Path) -> None:

@@ -12,12 +12,7 @@ from typing import Any
 
 import pytest
 
-from actors.answers.given_rooms import GivenRooms
 from actors.answers.known_rules import KnownRules
-from actors.answers.room_map import RoomMaps
-from actors.answers.search import Search
-from actors.answers.seen_viewers import SeenViewers
-from actors.answers.trending import Trending
 from actors.intake.intake import TAKEN, Intake
 from actors.requests.text_vectors import TextVector
 from actors.rules.book import OperatorRules
@@ -28,7 +23,7 @@ from deploy.http.api import Api
 from deploy.http.routes.erasure import erasure_routes
 from deploy.http.routes.intake import intake_routes
 from deploy.http.routes.models import ListedVersion, ListedVersions, Promoted, RolledBack, model_routes
-from deploy.http.routes.public import Behind, routes
+from deploy.http.routes.public import routes
 from deploy.http.routes.rules import rule_routes
 from deploy.http.streams.streams import Streams
 from streaming.clock import ManualClock
@@ -39,6 +34,7 @@ from streaming.log.memory_log import MemoryLog
 from streaming.log.topics import RULES
 from streaming.metrics import MemoryMetrics
 from streaming.operator_rule import RuleBody, rule_of
+from tests.answers_behind import answers_behind
 from tests.served_api import served
 from tests.unit.actors.replica import AXES, Replica, axis, text_vector
 from tests.unit.deploy.http.called_api import READY
@@ -131,17 +127,7 @@ def port() -> Iterator[int]:
     taking = intake_routes(intake, IntakeConfig(), "127.0.0.1")
     writing = [*taking, *erasure_routes(NoErasures()), *model_routes(NoVersions())]
     writing += rule_routes(KnownRules(recommender), ReplicasRules(replica))
-    behind = Behind(
-        recommender,
-        GivenRooms(recommender),
-        Trending(recommender),
-        SeenViewers(recommender),
-        RoomMaps(recommender, replica.clock),
-        Search(recommender, title_weight=0.4),
-        KnownTexts(),
-        writing=writing,
-        streams=streams,
-    )
+    behind = answers_behind(recommender, replica.clock, KnownTexts(), writing=writing, streams=streams)
     api = Api(routes(behind, lambda: READY), 2_000_000, metrics, request_timeout_s=5.0)
     with served(api) as port:
         yield port

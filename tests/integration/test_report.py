@@ -10,24 +10,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from actors.answers.given_rooms import GivenRooms
-from actors.answers.room_map import RoomMaps
-from actors.answers.search import Search
-from actors.answers.seen_viewers import SeenViewers
-from actors.answers.trending import Trending
 from actors.intake.intake import Intake
 from actors.recommend.impressions import Impressions, ImpressionWriter
 from actors.recommend.recommender import Recommender
 from actors.settings import IntakeConfig, RecommendConfig
 from deploy.http.api import Api
 from deploy.http.routes.intake import intake_routes
-from deploy.http.routes.public import Behind, routes
+from deploy.http.routes.public import routes
 from streaming.archive.archiver import Archiver
 from streaming.archive.config import ArchiveConfig
 from streaming.broker import KafkaAdmin, KafkaLog
@@ -36,6 +31,8 @@ from streaming.kafka_config import KafkaConfig
 from streaming.log.topic_check import check_topics
 from streaming.log.topics import TopicsConfig
 from streaming.metrics import MemoryMetrics
+from tests.answers_behind import answers_behind
+from tests.eventually import eventually
 from tests.served_api import served
 from tests.unit.actors.replica import Replica
 from tests.unit.deploy.http.called_api import READY, FakeTexts
@@ -58,16 +55,8 @@ def port(kafka_config: KafkaConfig, kafka_log: KafkaLog, topic_prefix: str) -> I
     writer = ImpressionWriter(kafka_log, impressions, metrics)
     writer.start()
     intake = Intake(kafka_log, IntakeConfig(), clock, metrics)
-    behind = Behind(
-        recommender,
-        GivenRooms(recommender),
-        Trending(recommender),
-        SeenViewers(recommender),
-        RoomMaps(recommender, clock),
-        Search(recommender, title_weight=0.4),
-        FakeTexts(),
-        writing=intake_routes(intake, IntakeConfig(), "127.0.0.1"),
-    )
+    taking = intake_routes(intake, IntakeConfig(), "127.0.0.1")
+    behind = answers_behind(recommender, clock, FakeTexts(), writing=taking)
     with served(Api(routes(behind, lambda: READY), 2_000_000, metrics)) as port:
         yield port
     assert intake.stop(PATIENCE_S)
@@ -97,13 +86,6 @@ def report(kafka: str, prefix: str, folder: Path, *arguments: str) -> subprocess
         timeout=120,
         check=False,
     )
-
-
-def eventually(check: Callable[[], bool], what: str) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not check():
-        assert time.monotonic() < deadline_s, what
-        time.sleep(0.2)
 
 
 def test_an_answer_and_the_event_that_names_it_are_one_enter_of_the_report(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -25,7 +24,7 @@ from streaming.log.topic_check import check_topics
 from streaming.log.topics import DEAD_LETTER, ROOM_STATES, RULES, TopicsConfig
 from streaming.metrics import MemoryMetrics
 from streaming.operator_rule import OperatorRule, RuleBody, rule_of
-from streaming.patience import Patience
+from tests.eventually import eventually
 from tests.reference import records_of
 from tests.unit.actors.replica import Replica
 
@@ -36,15 +35,6 @@ HIDE_A = RuleBody(action="hide", rooms=("a",))
 def letters(log: KafkaLog) -> list[Record]:
     """The records on the dead-letter topic."""
     return [*records_of(log, Partition(DEAD_LETTER, 0))]
-
-
-def eventually(check: Callable[[], bool], what: str) -> float:
-    """Waits until it holds; returns how long that took, in seconds."""
-    patience, began_s = Patience(SETTLE_S), time.monotonic()
-    while not check():
-        assert not patience.is_over(), what
-        time.sleep(0.005)
-    return time.monotonic() - began_s
 
 
 class RunningReplica:
@@ -105,7 +95,9 @@ def test_a_rule_is_in_force_in_every_replica_soon_and_after_a_restart(
         took_s = []
         for _ in range(5):
             writer.put("r", HIDE_A)
-            took_s.append(eventually(lambda: all(one.shown() == ["b"] for one in running), "it is hidden everywhere"))
+            took_s.append(
+                eventually(lambda: all(one.shown() == ["b"] for one in running), "it is hidden everywhere", 0.005)
+            )
             writer.delete("r")
             eventually(lambda: all(len(one.shown()) == 2 for one in running), "it is back everywhere")
         record_property("ms from the acknowledged rule to every replica", [round(1_000 * one) for one in took_s])

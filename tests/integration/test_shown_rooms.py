@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from actors.recommend.impressions import ImpressionWriter
@@ -17,17 +16,11 @@ from streaming.broker import KafkaAdmin, KafkaLog
 from streaming.kafka_config import KafkaConfig
 from streaming.log.topic_check import check_topics
 from streaming.log.topics import SHOWN_ROOMS, TopicsConfig
+from tests.eventually import eventually
 from tests.unit.actors.replica import Replica, axis
 
 PATIENCE_S = 60.0
 CONFIG = RecommendConfig(shown_cost=1.0, shown_most_cost=3.0)
-
-
-def eventually(check: Callable[[], bool], what: str) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not check():
-        assert time.monotonic() < deadline_s, what
-        time.sleep(0.05)
 
 
 class Told(Replica):

@@ -7,7 +7,7 @@ import http.client
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,11 @@ from streaming.kafka_config import KafkaConfig
 from streaming.log.codec import encode
 from streaming.log.topic_check import check_topics
 from streaming.log.topics import CHAT, ROOMS, VIEWER_EVENTS, TopicsConfig
-from streaming.patience import Patience
 from streaming.ports import free_port
 from tests.event_source import EventSource
+from tests.eventually import eventually
 from tests.integration.worker_group import WorkerProcess
 from tests.served_proxy import proxy
-
-SETTLE_S = 60.0
-
-
-def eventually(check: Callable[[], object], what: str) -> None:
-    patience = Patience(SETTLE_S)
-    while not check():
-        assert not patience.is_over(), what
-        time.sleep(0.02)
 
 
 class Platform:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -25,6 +25,7 @@ from streaming.local_kafka import LocalKafkaConfig
 from streaming.ports import free_port
 from tests.bench.platform_states import VIEWERS, Platform
 from tests.bench.serve import fill
+from tests.eventually import eventually
 from tests.untrained import untrained
 from training.registry.bundle import Bundle
 from training.registry.registry import GateVerdict, OpenGate, Registry
@@ -32,15 +33,7 @@ from training.settings import RegistryConfig
 
 ROOMS = 600
 ROUNDS = 8  # a swap and a rollback each, and every third time to v0 and back between: 20 in all
-PATIENCE_S = 60.0
 STREAMERS = [f"streamer-{number}" for number in range(ROOMS)]
-
-
-def eventually(check: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not check():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 class Askers:

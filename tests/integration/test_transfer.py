@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from actors.index.live_index import LiveIndex
-from actors.profiles.erasures import ErasureWriter
+from actors.intake.erasures import ErasureWriter
 from actors.recommend.recommender import Query, Recommender
 from actors.recommend.schema import Answer
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig

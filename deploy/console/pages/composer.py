@@ -9,7 +9,7 @@ from nicegui import background_tasks, ui
 from deploy.console.api import CHAT_PATH, Api, as_curl
 from deploy.console.chat_line import Moved, Progress, follow, place_words
 from deploy.console.explanation import duration
-from deploy.console.pages.panel import copy_button, panel, skeleton
+from deploy.console.pages.panel import StopWatch, copy_button, panel, skeleton
 from deploy.console.shown_text import NAME, shown, typed
 from streaming.clock import Clock
 from streaming.events import MAX_ID_LENGTH, ChatMessage
@@ -18,7 +18,6 @@ from tidecast_client import Query
 LISTED = 20  # rooms of each viewer's list in which the room is looked for
 MOST_VIEWERS = 4  # whose lists are compared: each costs two requests a line
 LONGEST = 500  # characters, as platforms allow
-TICK_S = 0.1
 WITHOUT = "This installation takes no records over HTTP"
 INSTEAD = "Write to the topic chat instead: receipts show when it is covered."
 AUTHOR = "console"
@@ -30,7 +29,6 @@ class Composer:
 
     def __init__(self, api: Api, clock: Clock, viewers: Callable[[], Sequence[str]]) -> None:
         self._api, self._clock, self._viewers = api, clock, viewers
-        self._began_s: float | None = None
         with panel("Write a chat line") as (_, end):
             with end:
                 self._curl = copy_button(self._as_curl)
@@ -47,10 +45,10 @@ class Composer:
                     ui.button("Send", on_click=self._sent, color=None).props("unelevated no-caps").classes("tc-main")
                 )
             self._text.on("keydown.enter.prevent", self._sent)
-            self._watch = ui.label("0.0 s").classes("tc-watch")
+            self._seconds = ui.label("0.0 s").classes("tc-watch")
             self._steps = ui.element("div").classes("tc-steps").props("aria-live=polite")
-            self._tick = ui.timer(TICK_S, self._ticked, active=False)
-        self._watch.set_visibility(False)
+            self._watch = StopWatch(self._seconds, clock)
+        self._seconds.set_visibility(False)
         self.offer(None)
 
     @property
@@ -91,38 +89,25 @@ class Composer:
         ]
         if missing:
             ui.notify(f"{' and '.join(missing)} is missing", type="warning", position="top")
-        elif self._began_s is None:
-            self._began_s = self._clock.monotonic_s()
+        elif not self._watch.is_busy:
+            self._watch.begin()
             background_tasks.create(self._follow(line), name="chat line")
 
     async def _follow(self, line: ChatMessage) -> None:
         self._send.disable()
-        self._watch.set_visibility(True)
-        self._watch.classes(remove="done failed", add="running")
-        self._tick.activate()
+        self._seconds.set_visibility(True)
         self._text.set_value("")
         try:
             async for progress in follow(self._api, self._clock, line, self._queries(line.viewer)):
-                if self._watch.is_deleted:
+                if self._watch.is_gone:
                     return  # the view was left
                 if progress.covered_ms is not None or progress.failure:
-                    self._stop(progress)
+                    self._watch.stop(progress.covered_ms, failed=bool(progress.failure))
                 self._show(progress)
         finally:
-            self._began_s = None
-            if not self._watch.is_deleted:
-                self._tick.deactivate()
+            self._watch.end()
+            if not self._watch.is_gone:
                 self._send.enable()
-
-    def _ticked(self) -> None:
-        if self._began_s is not None:
-            self._watch.set_text(f"{self._clock.monotonic_s() - self._began_s:.1f} s")
-
-    def _stop(self, progress: Progress) -> None:
-        self._tick.deactivate()
-        self._watch.classes(remove="running", add="failed" if progress.failure else "done")
-        if progress.covered_ms is not None:
-            self._watch.set_text(duration(progress.covered_ms))
 
     def _show(self, progress: Progress) -> None:
         self._steps.clear()

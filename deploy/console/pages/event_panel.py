@@ -10,8 +10,8 @@ from nicegui import background_tasks, ui
 from deploy.console.api import EVENTS_PATH, as_curl
 from deploy.console.chat_line import place_words
 from deploy.console.explanation import duration
-from deploy.console.pages.composer import INSTEAD, LONGEST, TICK_S, WITHOUT
-from deploy.console.pages.panel import copy_button, panel
+from deploy.console.pages.composer import INSTEAD, LONGEST, WITHOUT
+from deploy.console.pages.panel import StopWatch, copy_button, panel
 from deploy.console.pages.shared import Shared
 from deploy.console.shown_text import NAME, shown, typed
 from deploy.console.viewer_event import ACTIONS, WATCHED_S, Step, follow
@@ -39,7 +39,6 @@ class EventPanel:
 
     def __init__(self, shared: Shared, queries: Callable[[], Sequence[Query]]) -> None:
         self._shared, self._queries = shared, queries
-        self._began_s: float | None = None
         with panel("Send an event", "and watch the list move") as (_, end):
             with end:
                 self._curl = copy_button(lambda: as_curl(f"{shared.api.url}{EVENTS_PATH}", [self._event()]))
@@ -58,9 +57,9 @@ class EventPanel:
                 field.classes("tc-field")
             self._room.on("keydown.enter.prevent", self._sent)
             with ui.row(wrap=True).classes("tc-line tc-came") as self._outcome:
-                self._watch = ui.label("0.0 s").classes("tc-watch small")
+                seconds = ui.label("0.0 s").classes("tc-watch small")
                 self._steps = ui.element("div").classes("tc-steps").props("aria-live=polite")
-            self._tick = ui.timer(TICK_S, self._ticked, active=False)
+            self._watch = StopWatch(seconds, shared.clock)
         self._outcome.set_visibility(False)
         self.offer(None)
 
@@ -103,38 +102,28 @@ class EventPanel:
         missing = [name for name, value in (("a viewer", event.viewer), ("a room", event.room)) if not value]
         if missing:
             ui.notify(f"{' and '.join(missing)} is missing", type="warning", position="top")
-        elif self._began_s is None:
-            self._began_s = self._shared.clock.monotonic_s()
+        elif not self._watch.is_busy:
+            self._watch.begin()
             background_tasks.create(self._follow(event), name="viewer event")
 
     async def _follow(self, event: ViewerEvent) -> None:
         query = next((one for one in self._queries() if one.viewer == event.viewer), Query(viewer=event.viewer))
         self._send.disable()
         self._outcome.set_visibility(True)
-        self._watch.classes(remove="done failed", add="running")
-        self._tick.activate()
         try:
             async for step in follow(self._shared.api, self._shared.clock, event, query):
-                if self._watch.is_deleted:
+                if self._watch.is_gone:
                     return  # the view was left
                 self._show(step, query.limit)
             self._shared.poller.wake()
         finally:
-            self._began_s = None
-            if not self._watch.is_deleted:
-                self._tick.deactivate()
+            self._watch.end()
+            if not self._watch.is_gone:
                 self._send.enable()
-
-    def _ticked(self) -> None:
-        if self._began_s is not None:
-            self._watch.set_text(f"{self._shared.clock.monotonic_s() - self._began_s:.1f} s")
 
     def _show(self, step: Step, listed: int) -> None:
         if step.known_ms is not None or step.failure:
-            self._tick.deactivate()
-            self._watch.classes(remove="running", add="failed" if step.failure else "done")
-        if step.known_ms is not None:
-            self._watch.set_text(duration(step.known_ms))
+            self._watch.stop(step.known_ms, failed=bool(step.failure))
         event = step.event
         said = [(shown(event.viewer, NAME), f"{WORDS.get(event.action, event.action)}: {shown(event.room, NAME)}", "")]
         if step.written_ms is not None:

@@ -7,7 +7,11 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from nicegui import ui
 
+from deploy.console.explanation import duration
+from streaming.clock import Clock
+
 SKELETON_LINES = 6
+TICK_S = 0.1
 
 
 @contextlib.contextmanager
@@ -45,6 +49,48 @@ class Tile:
         self._value.set_text(value)
         self._value.classes(remove="tc-good tc-warn tc-bad", add=f"tc-{tone}" if tone else "")
         self._under.set_text(under or " ")
+
+
+class StopWatch:
+    """Seconds that a label counts while something is waited for, then how long that took, in the colour of its end."""
+
+    def __init__(self, label: ui.label, clock: Clock) -> None:
+        self._label, self._clock = label, clock
+        self._began_s: float | None = None
+        self._tick = ui.timer(TICK_S, self._ticked, active=False)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is waited for."""
+        return self._began_s is not None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the view was left."""
+        return self._label.is_deleted
+
+    def begin(self) -> None:
+        """Counts from now."""
+        self._began_s = self._clock.monotonic_s()
+        self._label.classes(remove="done failed", add="running")
+        self._tick.activate()
+
+    def stop(self, took_ms: float | None, *, failed: bool) -> None:
+        """Shows the end, while what follows it is still waited for. took_ms: None where it did not come."""
+        self._tick.deactivate()
+        self._label.classes(remove="running", add="failed" if failed else "done")
+        if took_ms is not None:
+            self._label.set_text(duration(took_ms))
+
+    def end(self) -> None:
+        """Waits for nothing more."""
+        self._began_s = None
+        if not self.is_gone:
+            self._tick.deactivate()
+
+    def _ticked(self) -> None:
+        if self._began_s is not None:
+            self._label.set_text(f"{self._clock.monotonic_s() - self._began_s:.1f} s")
 
 
 def quiet_button(text: str, on_click: Callable[[], object]) -> ui.button:

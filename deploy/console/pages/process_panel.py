@@ -10,8 +10,7 @@ from deploy.console.api import as_curl
 from deploy.console.control import Control, Recovery, follow
 from deploy.console.explanation import duration
 from deploy.console.health import process_rows
-from deploy.console.pages.composer import TICK_S
-from deploy.console.pages.panel import ask_first, copy_button, panel, skeleton
+from deploy.console.pages.panel import StopWatch, ask_first, copy_button, panel, skeleton
 from deploy.console.pages.shared import Shared
 from deploy.console.shown_text import shown
 from deploy.http.status import Post, SystemStatus
@@ -36,16 +35,15 @@ class ProcessPanel:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._status: SystemStatus | None = None
-        self._began_s: float | None = None
         kills = shared.control is not None
         with panel("Processes") as (self._count, end):
             with end:
                 copy_button(lambda: as_curl(f"{shared.api.admin_url}/v1/status"))
             with ui.row(wrap=True).classes("tc-line tc-came") as self._outcome:
-                self._watch = ui.label("0.0 s").classes("tc-watch small")
+                seconds = ui.label("0.0 s").classes("tc-watch small")
                 self._steps = ui.element("div").classes("tc-steps").props("aria-live=polite")
             self._outcome.set_visibility(False)
-            self._tick = ui.timer(TICK_S, self._ticked, active=False)
+            self._watch = StopWatch(seconds, shared.clock)
             self._waiting = skeleton(4)
             self._table = table(
                 ("process", "state", "partitions", "records/s", "pid", "node", *([""] if kills else [])),
@@ -65,11 +63,11 @@ class ProcessPanel:
         posts = self._status.processes if self._status is not None else []
         post = next((one for one in posts if _name(one) == str(event.args)), None)
         control = self._shared.control
-        if post is None or control is None or self._began_s is not None:
+        if post is None or control is None or self._watch.is_busy:
             return
 
         async def kill() -> None:
-            self._began_s = self._shared.clock.monotonic_s()
+            self._watch.begin()
             background_tasks.create(self._follow(control, post), name="recovery")
 
         said = f"Its process, pid {post.pid}, ends at once (SIGKILL), and the clock runs until another does its work."
@@ -77,29 +75,18 @@ class ProcessPanel:
 
     async def _follow(self, control: Control, post: Post) -> None:
         self._outcome.set_visibility(True)
-        self._watch.classes(remove="done failed", add="running")
-        self._tick.activate()
         try:
             async for recovery in follow(self._shared.api, control, self._shared.clock, post):
-                if self._watch.is_deleted:
+                if self._watch.is_gone:
                     return  # the view was left
                 self._draw(recovery)
             self._shared.poller.wake()
         finally:
-            self._began_s = None
-            if not self._watch.is_deleted:
-                self._tick.deactivate()
-
-    def _ticked(self) -> None:
-        if self._began_s is not None:
-            self._watch.set_text(f"{self._shared.clock.monotonic_s() - self._began_s:.1f} s")
+            self._watch.end()
 
     def _draw(self, recovery: Recovery) -> None:
         if recovery.ended:
-            self._tick.deactivate()
-            self._watch.classes(remove="running", add="failed" if recovery.failure else "done")
-        if recovery.works_ms is not None:
-            self._watch.set_text(duration(recovery.works_ms))
+            self._watch.stop(recovery.works_ms, failed=bool(recovery.failure))
         said = [(_name(recovery.post), f"pid {recovery.post.pid} {'killed' if recovery.killed else ''}", "")]
         if recovery.came_ms is not None:
             said.append(("its successor", f"pid {recovery.pid}, posts after {duration(recovery.came_ms)}", ""))

@@ -29,7 +29,7 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Erasures(Protocol):
-    """The writing of erasures; `actors.profiles.erasures.ErasureWriter` does it."""
+    """The writing of erasures; `actors.intake.erasures.ErasureWriter` does it."""
 
     def erase(self, viewer: ViewerId) -> int:
         """Returns the event time of the erasure once the log has it. Blocks. Raises LogUnavailable."""

@@ -6,20 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from actors.answers.given_rooms import GivenRooms
-from actors.answers.room_map import RoomMaps
-from actors.answers.search import Search
-from actors.answers.seen_viewers import SeenViewers
-from actors.answers.trending import Trending
 from actors.intake.intake import TAKEN, Intake
 from actors.settings import IntakeConfig
 from deploy.http.api import Api
 from deploy.http.routes.intake import intake_routes
-from deploy.http.routes.public import Behind, routes
+from deploy.http.routes.public import routes
 from streaming.clock import SystemClock
 from streaming.log.memory_log import MemoryLog
 from streaming.log.topics import CHAT
 from streaming.metrics import MemoryMetrics
+from tests.answers_behind import answers_behind
 from tests.documented import ROOT, Block, blocks
 from tests.served_api import served
 from tests.unit.actors.replica import AXES, Replica, axis
@@ -43,17 +39,7 @@ def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     log = MemoryLog(clock, dict.fromkeys(TAKEN, 2))
     LOGS.append(log)
     writing = intake_routes(Intake(log, IntakeConfig(), clock, metrics), IntakeConfig(), "127.0.0.1")
-    seen = SeenViewers(recommender)
-    behind = Behind(
-        recommender,
-        GivenRooms(recommender),
-        Trending(recommender),
-        seen,
-        RoomMaps(recommender, clock),
-        Search(recommender, title_weight=0.4),
-        FakeTexts(),
-        writing=writing,
-    )
+    behind = answers_behind(recommender, clock, FakeTexts(), writing=writing)
     opened: list[Client] = []
     begin = Client.__init__
 

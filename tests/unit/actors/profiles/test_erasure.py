@@ -7,8 +7,8 @@ import itertools
 import msgspec
 import pytest
 
+from actors.intake.erasures import ErasureWriter
 from actors.profiles import worker as profile_worker
-from actors.profiles.erasures import ErasureWriter
 from actors.settings import ProfileWorkerConfig
 from streaming.events import ViewerErased, ViewerEvent, ViewerId
 from streaming.log.codec import encode

@@ -79,7 +79,7 @@ def test_a_demo_that_is_gone_is_said() -> None:
 class Obedient:
     """A demo that kills whom it is asked to, in words."""
 
-    def __init__(self, refused: str = "") -> None:
+    def __init__(self, refused: str) -> None:
         self.refused = refused
 
     async def kill(self, _pid: int) -> str:

@@ -29,7 +29,8 @@ HIDE = {"action": "hide", "rooms": ["a"]}
 class FakeLog:
     """Brings what is written to a replica, as the log would."""
 
-    def __init__(self, replica: Replica | None = None) -> None:
+    def __init__(self, replica: Replica | None) -> None:
+        """replica: None: it is away."""
         self._replica = replica
 
     def put(self, name: str, body: RuleBody) -> int:

@@ -36,9 +36,9 @@ class Encoder:
         return Encoded(np.array([[len(text) * self.value] for text in texts], np.float16), "fake")
 
 
-def asked_texts(encoder: Encoder, metrics: MemoryMetrics | None = None, **config: object) -> AskedTexts:
+def asked_texts(encoder: Encoder, metrics: MemoryMetrics, **config: object) -> AskedTexts:
     settings = SearchConfig(**config)  # type: ignore[arg-type]
-    return AskedTexts(encoder.encode, TextVectors(settings, ManualClock()), settings, metrics or MemoryMetrics())
+    return AskedTexts(encoder.encode, TextVectors(settings, ManualClock()), settings, metrics)
 
 
 def test_a_text_is_asked_for_once_and_known_from_then_on() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from deploy.transfer import parts
-from deploy.transfer.export import Stopped
 from deploy.transfer.manifest import MANIFEST, Encoding, ExportError
 from deploy.transfer.newest import NewestByKey
+from deploy.transfer.progress import Stopped
 from streaming.archive.archiver import Archiver
 from streaming.archive.config import ArchiveConfig
 from streaming.archive.reader import Archive

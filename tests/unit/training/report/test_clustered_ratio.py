@@ -13,10 +13,10 @@ from training.report.clustered_ratio import Ratio, difference, ratio
 Floats = NDArray[np.float64]
 
 
-def viewers(rng: np.random.Generator, count: int, rate: float = 0.1) -> tuple[Floats, Floats]:
+def viewers(rng: np.random.Generator, count: int) -> tuple[Floats, Floats]:
     """Enters and impressions of viewers, some of whom are shown much, and some of whom enter much."""
     shown_V = np.ceil(rng.lognormal(3, 1, count))
-    eager_V = rng.beta(2 * rate, 2 * (1 - rate), count)
+    eager_V = rng.beta(0.2, 1.8, count)  # 0.1 in the mean
     return rng.binomial(shown_V.astype(int), eager_V).astype(float), shown_V
 
 
