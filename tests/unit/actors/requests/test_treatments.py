@@ -89,6 +89,15 @@ def test_only_the_viewers_of_its_variant_get_the_baseline() -> None:
     assert min(map(len, groups.values())) > 60
 
 
+def test_a_viewer_of_two_experiments_gets_the_baseline_where_either_says_so() -> None:
+    other = Experiment(name="other", variants=(Variant(name="x"), Variant(name="y")))
+    for running in ([ORDER, other], [other, ORDER]):
+        treatments = Treatments(running)
+        for variant, viewers in by_variant(ORDER).items():
+            found = [treatments.of(viewer, "m1") for viewer in viewers[:20]]
+            assert [(len(one.noted), one.by_baseline) for one in found] == [(2, variant == "hand")] * 20
+
+
 def test_with_a_model_live_the_baseline_orders_the_rooms_of_its_variants_viewers_alone() -> None:
     world = World()
     world.live("one")
