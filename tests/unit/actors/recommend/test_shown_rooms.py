@@ -96,6 +96,15 @@ def test_an_answer_that_nobody_sees_changes_nothing() -> None:
     assert len(replica.impressions) == len(replica.queue) == 1
 
 
+def test_a_list_that_is_watched_is_noted_and_does_not_sink() -> None:
+    replica = Shown()
+    for _ in range(3):
+        body = replica.recommender.recommend_news(Query(viewer="v", limit=5), 1, lambda _: True)
+        assert msgspec.json.decode(body or b"", type=Answer).rooms[0].room == "first"
+    assert (len(replica.impressions), len(replica.queue)) == (3, 0)
+    assert "shown" not in replica.item("first").terms  # type: ignore[operator]
+
+
 def test_only_a_page_counts_as_shown() -> None:
     replica = Shown()
     order = replica.shown("v", limit=40)

@@ -10,8 +10,9 @@ from actors.recommend.recommender import Query, Recommender
 from actors.requests.treatments import NONE, Treatments
 from actors.settings import RecommendConfig
 from streaming.events import Assignment
-from streaming.log.codec import Decoder
-from streaming.log.topics import IMPRESSIONS
+from streaming.log.codec import Decoder, encode
+from streaming.log.topics import IMPRESSIONS, RULES
+from streaming.operator_rule import OperatorRule
 from tests.unit.actors.replica import Replica
 from tests.unit.actors.swap_world import World
 from training.experiments import Experiment, Variant
@@ -88,6 +89,15 @@ def test_only_the_viewers_of_its_variant_get_the_baseline() -> None:
     assert min(map(len, groups.values())) > 60
 
 
+def test_a_viewer_of_two_experiments_gets_the_baseline_where_either_says_so() -> None:
+    other = Experiment(name="other", variants=(Variant(name="x"), Variant(name="y")))
+    for running in ([ORDER, other], [other, ORDER]):
+        treatments = Treatments(running)
+        for variant, viewers in by_variant(ORDER).items():
+            found = [treatments.of(viewer, "m1") for viewer in viewers[:20]]
+            assert [(len(one.noted), one.by_baseline) for one in found] == [(2, variant == "hand")] * 20
+
+
 def test_with_a_model_live_the_baseline_orders_the_rooms_of_its_variants_viewers_alone() -> None:
     world = World()
     world.live("one")
@@ -100,3 +110,15 @@ def test_with_a_model_live_the_baseline_orders_the_rooms_of_its_variants_viewers
         assert ("enter" in terms) == (variant == "live")
         assert ("trending" in terms) == (variant == "hand")
         assert answer.model_version == "one"  # whose vectors say what is near
+
+
+def test_a_pinned_room_has_its_place_for_the_viewers_of_every_variant() -> None:
+    world = World()
+    world.live("one")
+    replica = world.replica
+    rule = OperatorRule(name="r", action="pin", at_ms=replica.clock.now_ms(), rooms=("r33",), position=2)
+    replica.send(RULES, rule.name, encode(rule))
+    recommender = Recommender(replica.tables, RecommendConfig(), replica.metrics, replica.clock, experiments=[ORDER])
+    for variant, viewers in by_variant(ORDER).items():
+        room = recommender.recommend(Query(viewer=viewers[0], limit=5)).rooms[1]
+        assert (variant, room.room, room.source, room.rule) == (variant, "r33", "pinned", "r")

@@ -50,6 +50,7 @@ def test_a_change_is_news_where_a_viewer_would_see_it(now: list[int], is_news: b
 def test_a_room_is_news_to_who_has_fewer_than_asked_for() -> None:
     assert is_material([1, 2], [1, 2, 3], 10)
     assert is_material([], [1], 10)
+    assert is_material(LIST[:9], LIST, 10), "the last place was free, though it is at the edge"
     assert not is_material([], [], 10)
     assert not is_material([1, 2], [1, 2], 10)
 

@@ -25,11 +25,23 @@ def status(*pids: int, **detail: object) -> SystemStatus:
     return SystemStatus(at_ms=1, processes=posts)
 
 
-@pytest.fixture
-def victim() -> Iterator[subprocess.Popen[bytes]]:
+@contextlib.contextmanager
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(["sleep", "60"]) as process:
         yield process
         process.kill()
+
+
+@pytest.fixture
+def victim() -> Iterator[subprocess.Popen[bytes]]:
+    with sleeper() as process:
+        yield process
+
+
+@pytest.fixture
+def bystander() -> Iterator[subprocess.Popen[bytes]]:
+    with sleeper() as process:
+        yield process
 
 
 def killed(shown: SystemStatus, *pids: int) -> tuple[list[str], list[int]]:
@@ -44,10 +56,13 @@ def killed(shown: SystemStatus, *pids: int) -> tuple[list[str], list[int]]:
         return asyncio.run(ask()), told
 
 
-def test_a_process_that_posts_is_killed_and_no_other(victim: subprocess.Popen[bytes]) -> None:
-    said, told = killed(status(victim.pid), 1, victim.pid)
-    assert said == ["pid 1 is no process of this demo any more", ""]
+def test_a_process_that_posts_is_killed_and_no_other(
+    victim: subprocess.Popen[bytes], bystander: subprocess.Popen[bytes]
+) -> None:
+    said, told = killed(status(victim.pid), bystander.pid, victim.pid)
+    assert said == [f"pid {bystander.pid} is no process of this demo any more", ""]
     assert told == [victim.pid]
+    assert bystander.poll() is None
     assert victim.wait(10) == -signal.SIGKILL
     assert killed(status(victim.pid), victim.pid)[0] == [f"pid {victim.pid} has ended"]
 

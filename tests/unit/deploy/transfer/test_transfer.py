@@ -95,6 +95,23 @@ def test_what_is_newer_here_stays(old: Installation, new: Installation, tmp_path
     }  # fmt: skip
 
 
+def test_a_rule_that_was_put_or_deleted_later_here_stays_so(
+    old: Installation, new: Installation, tmp_path: Path
+) -> None:
+    def put(at: Installation, name: str, at_ms: int, room: str) -> None:
+        at.send(RULES, name, encode(OperatorRule(name=name, action="hide", at_ms=at_ms, rooms=(room,))))
+
+    for name, there_ms, here_ms in (("older", 5, 9), ("newer", 9, 5)):
+        put(old, name, NOW_MS + there_ms, "there")
+        put(new, name, NOW_MS + here_ms, "here")
+    put(old, "deleted", NOW_MS - 5, "there")
+    new.send(RULES, "deleted", None)
+    old.export(tmp_path / "export", ("rules",))
+    done = new.load(tmp_path / "export", ("rules",))
+    assert (done["rules"].written, done["rules"].kept) == (1, 2)
+    assert {name: rule.rooms for name, rule in new.values(RULES).items()} == {"older": ("here",), "newer": ("there",)}
+
+
 def test_an_erased_viewer_does_not_come_back(old: Installation, new: Installation, tmp_path: Path) -> None:
     for viewer in ("marked", "gone", "event", "since", "anew", "free"):
         old.profile(viewer, NOW_MS + 50, first_at_ms=NOW_MS - 5)

@@ -68,6 +68,13 @@ def test_each_answer_of_a_batch_has_the_requests_id_with_its_place(call: Caller)
     assert got.headers["x-request-id"] == "q"
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_stream_has_the_callers_id_or_one_of_its_own(call: Caller, method: str) -> None:
+    got, other = (call(method, "/v1/stream/v", headers={"x-request-id": given}, ends="stays") for given in ("q", "a b"))
+    assert (got.status, got.headers["x-request-id"]) == (200, "q")
+    assert OWN.fullmatch(other.headers["x-request-id"])
+
+
 def test_the_log_line_of_a_bug_names_the_request(call: Caller, caplog: pytest.LogCaptureFixture) -> None:
     call("POST", "/v1/recommend", b'{"viewer":"breaks"}', {"x-request-id": "of-a-bug"})
     call("POST", "/v1/recommend:batch", b'{"queries":[{"viewer":"breaks"}]}', {"x-request-id": "of-a-batch"})

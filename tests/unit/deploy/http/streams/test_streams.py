@@ -15,7 +15,11 @@ from actors.streams import event_id
 from deploy.config.stream_settings import StreamConfig
 from deploy.http.problem import RefusedError
 from streaming.events import ViewerRule
-from streaming.log.topics import VIEWER_PROFILES
+from streaming.log.codec import encode
+from streaming.log.topics import RULES, VIEWER_PROFILES
+from streaming.operator_rule import OperatorRule
+from tests.unit.actors.fake_version import FakeVersion
+from tests.unit.actors.recommend.test_lists import put_live
 from tests.unit.deploy.http.streams.watched_replica import HELD, QUICK, Client, Watched, until
 
 ROOMS = [f"room-{number}" for number in range(5)]
@@ -118,6 +122,31 @@ def test_a_viewers_rule_holds_at_once() -> None:
         assert client.lists[-1] == [*ROOMS[1:], "room-5"]
 
     run(test, HELD)
+
+
+def test_an_operators_rule_reaches_a_list_though_no_room_changes() -> None:
+    async def test(watched: Watched) -> None:
+        client = watched.client()
+        await until(lambda: client.lists)
+        rule = OperatorRule(name="r", action="hide", at_ms=watched.replica.clock.now_ms(), rooms=("room-0",))
+        watched.replica.send(RULES, rule.name, encode(rule))
+        await until(lambda: len(client.lists) == 2)
+        assert client.lists[-1] == [*ROOMS[1:], "room-5"]
+
+    run(test)
+
+
+def test_lists_are_looked_at_when_another_version_goes_live() -> None:
+    async def test(watched: Watched) -> None:
+        client = watched.client()
+        await until(lambda: client.lists)
+        assert client.events[0].data["model_version"] == "v0"
+        watched.replica.tables.current = True
+        put_live(watched.replica, FakeVersion("one"))
+        looks = watched.metrics.value("stream_looks_total")
+        await until(lambda: watched.metrics.value("stream_looks_total") > looks)
+
+    run(test)
 
 
 def test_an_erased_viewer_is_shown_what_strangers_are() -> None:
