@@ -153,24 +153,25 @@ class Recommender:
         self._treatments = Treatments(experiments)
 
     def recommend(self, query: Query, request_id: str = "") -> Answer:
-        """The rooms for one viewer. Raises RequestError: the cursor is of another query, or the steer is empty.
+        """The rooms for one viewer.
 
-        request_id: of the answer; "": it gets one of its own.
+        request_id: of the answer; "": it gets one of its own. Raises RequestError: the cursor is of another query, the
+        steer is empty, or the version does not answer here.
         """
         with self.tables.lock:
             answer, chosen_rooms, texts = self._answered(query, request_id)
-            items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version, texts)
+            items = as_items(chosen_rooms, answer.generated_at_ms, self._rooms.embeddings.version, texts)
             return msgspec.structs.replace(answer, rooms=items)
 
     def recommend_json(self, query: Query, request_id: str = "") -> bytes:
         """The rooms for one viewer, as JSON joined from kept pieces; a third of the time for an answer of 20 rooms.
 
-        request_id: as for `recommend`. Raises RequestError: the cursor is of another query, or the steer is empty.
+        request_id, errors: as for `recommend`.
         """
         if query.explain:
             return msgspec.json.encode(self.recommend(query, request_id))
         with self.tables.lock:
-            return self._answer_json.answer(*self._answered(query, request_id))
+            return self._answer_json.answer(*self._answered(query, request_id), self._rooms.embeddings.version)
 
     def recommend_news(self, query: Query, further: int, is_news: Callable[[NDArray[np.uint64]], bool]) -> bytes | None:
         """The rooms for one viewer as JSON where they are news to who asks, else None, and then nothing is noted.
@@ -191,7 +192,8 @@ class Recommender:
             answer = self._noted(
                 query, cached, chosen_rooms, now_ms, has_heads=scored.has_heads, treatment=treatment, sinking=False
             )
-            return self._answer_json.answer(answer, chosen_rooms, self._words(query, cached))
+            texts = self._words(query, cached)
+            return self._answer_json.answer(answer, chosen_rooms, texts, self._rooms.embeddings.version)
 
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what models prepare of all rooms, and scores in the shadow. A thread's loop until `stop`."""
@@ -370,8 +372,13 @@ class Recommender:
         return self.languages.asked(query.reason_language, query.context, cached.interests.languages)
 
     def _treatment(self, query: Query) -> Treatment:
-        """What the running experiments do to this answer."""
-        return self._treatments.of(query.viewer, self._rooms.embeddings.version) if self._treatments else UNTREATED
+        """What the version that is asked for, or else the running experiments do to this answer.
+
+        Raises RequestError: that version does not answer here.
+        """
+        if not query.version and not self._treatments:
+            return UNTREATED
+        return self._treatments.of(query.viewer, self._rooms.embeddings.version, query.version)
 
     def _noted(
         self,
@@ -396,7 +403,7 @@ class Recommender:
             request_id=request_id or self.request_ids.next(),
             viewer=query.viewer,
             known=cached.interests.known,
-            model_version=self._rooms.embeddings.version,
+            model_version=treatment.version or self._rooms.embeddings.version,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
             goals_used=UNSET if query.goals is None else has_heads,
