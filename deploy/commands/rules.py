@@ -96,6 +96,7 @@ def _say(text: str, data: object, *, to_json: bool) -> int:
 
 def _print(rules: list[Rule]) -> None:
     from deploy.terminal.columns import Column, table  # noqa: PLC0415  rich is slow to import
+    from deploy.terminal.rule_words import does, of, state  # noqa: PLC0415
 
     if not rules:
         say("no rules; `tidecast rules --help` has examples")
@@ -108,30 +109,6 @@ def _print(rules: list[Rule]) -> None:
         Column("state", least=8),
     )
     out = console()
-    rows = [(rule.name, _does(rule), _of(rule), str(rule.live_rooms), _state(rule)) for rule in rules]
+    now_ms = time.time_ns() // 1_000_000
+    rows = [(rule.name, does(rule), of(rule), str(rule.live_rooms), state(rule, now_ms)) for rule in rules]
     out.print(table(columns, rows, out.width))
-
-
-def _does(rule: Rule) -> str:
-    if rule.action == "pin":
-        last = rule.position + rule.most - 1
-        return f"pin {rule.position}" if last == rule.position else f"pin {rule.position}-{last}"
-    return rule.action if rule.action == "hide" else f"{rule.action} {rule.weight:g}"
-
-
-def _of(rule: Rule) -> str:
-    kinds = ("rooms", "streamers", "categories", "languages", "tags")
-    return "; ".join(f"{kind} {', '.join(values)}" for kind in kinds if (values := getattr(rule, kind)))
-
-
-def _state(rule: Rule) -> str:
-    origin = "configured" if rule.origin == "configuration" else ""
-    if rule.in_force:
-        until = time.strftime("until %d %b %H:%M", time.localtime(rule.ends_at_ms / 1000)) if rule.ends_at_ms else ""
-        state = " ".join(filter(None, ("in force", until)))
-    elif not rule.enabled:
-        state = "switched off"
-    else:
-        begins = rule.starts_at_ms is not None and rule.starts_at_ms > time.time_ns() // 1_000_000
-        state = "begins later" if begins else "over"
-    return ", ".join(filter(None, (state, origin)))
