@@ -27,6 +27,8 @@ from deploy.http.routes.models import ListedVersion, ListedVersions, Promoted, R
 from deploy.http.status import Post, Readiness, SystemStatus
 from streaming.events import ChatMessage, ViewerEvent
 from streaming.metrics import FRESHNESS_S
+from tests.console_versions import GATE, VERSIONS
+from tidecast_client import Rule
 
 LINES, CHAT = msgspec.json.Decoder(ChatMessage), msgspec.json.Decoder(list[ChatMessage])
 EVENT_LINES = msgspec.json.Decoder(ViewerEvent)
@@ -60,22 +62,6 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-VERSIONS = (
-    ListedVersion(version="m1796143900", state="candidate", at_ms=1_796_143_930_000, metrics={"gain": -0.002}),
-    ListedVersion(
-        version="m1796143850",
-        state="live",
-        at_ms=1_796_143_880_000,
-        metrics={"gain": 0.031, "low": 0.012, "recall_20": 0.412, "ndcg_20": 0.301, "visits": 18_204.0},
-    ),
-    ListedVersion(
-        version="m1796143790", state="before", at_ms=1_796_143_820_000, metrics={"gain": 0.018, "low": 0.004}
-    ),
-    ListedVersion(version="v0", state="before", at_ms=0, metrics={}),
-)
-GATE = "the candidate is no better than m1796143850: -0.002, 95 % interval -0.011 to 0.006"
-
-
 @dataclass
 class Stage:
     """What the API is to answer. A test changes it while the server runs."""
@@ -95,9 +81,15 @@ class Stage:
     done: list[ViewerEvent] = field(default_factory=list)  # what viewers did
     pids: dict[str, int] = field(default_factory=dict)  # of processes, by name and rank
     versions: list[ListedVersion] = field(default_factory=lambda: list(VERSIONS))
-    names_viewers: bool = True  # whether the caller may have known viewers named
+    names_viewers: bool = True  # whether the caller may have known viewers named, and rules listed
+    rules: dict[str, Rule] = field(default_factory=dict)  # operators', by name
     asked: Counter[str] = field(default_factory=Counter)
     began_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def admin(self) -> int:
+        """The status of what needs the scope admin."""
+        return 200 if self.names_viewers else 403
 
     def room(self, number: int) -> Room:
         draw = random.Random(number)
@@ -157,7 +149,8 @@ class Stage:
         )
 
     def answer(self, query: Query) -> Answer:
-        draw = random.Random(query.viewer)
+        draw = random.Random(query.viewer + query.version)
+        learned = self.learned and query.version != "v0"
         numbers = list(range(min(self.rooms, 60)))
         draw.shuffle(numbers)
         written = {line.room for line in self.chat if now_ms() - line.at_ms > COVER_MS}
@@ -166,24 +159,23 @@ class Stage:
         numbers.sort(key=lambda number: -sum(f"room-{number:04d}"[-1] == one[-1] for one in recent))
         hidden = {one.room for one in self.done if one.viewer == query.viewer and one.action == "hide_room"}
         chosen = [n for n in numbers if f"room-{n:04d}" not in {*query.exclude, *hidden}][: query.limit]
-        items = [
-            self._item(self.room(number), place, draw, explain=query.explain) for place, number in enumerate(chosen)
-        ]
+        how = {"explain": query.explain, "learned": learned}
+        items = [self._item(self.room(number), place, draw, **how) for place, number in enumerate(chosen)]
         known = query.viewer.startswith("v")
         return Answer(
             request_id="r",
             viewer=query.viewer,
             known=known,
-            model_version="m1795366627" if self.learned else "v0",
+            model_version="m1795366627" if learned else "v0",
             generated_at_ms=now_ms(),
             live_rooms=self.rooms,
             rooms=items,
         )
 
-    def _item(self, room: Room, place: int, draw: random.Random, *, explain: bool) -> Item:
+    def _item(self, room: Room, place: int, draw: random.Random, *, explain: bool, learned: bool) -> Item:
         terms = {name: round(draw.random() * 3 / (1 + at + place / 4), 3) for at, name in enumerate(TERMS)}
         score = sum(terms.values())
-        if self.learned:
+        if learned:
             terms, score = {"enter": 0.31, "stay": 0.62, "interact": 0.05, "dot": 0.4, "gate": 0.8}, 0.31 - place / 100
         source, reason = REASONS[place % len(REASONS)]
         shown = msgspec.structs.asdict(room)
@@ -215,7 +207,9 @@ class Stage:
     def readiness(self) -> Readiness:
         reading: dict[str, Any] = {} if self.up else {"state": "reading", "reason": READING}
         lag = {"room-states": 0}
-        return Readiness(**{"reason": "", **reading}, ready=self.up, lag=lag, contact_age_s=0.1, live_rooms=self.rooms)
+        version = "m1795366627" if self.learned else "v0"
+        head = {"lag": lag, "contact_age_s": 0.1, "live_rooms": self.rooms, "model_version": version}
+        return Readiness(**{"reason": "", **reading, **head}, ready=self.up)
 
     def status(self) -> SystemStatus:
         replica = {**msgspec.to_builtins(self.readiness()), "model_refused": ""}
@@ -322,13 +316,15 @@ def _handler(stage: Stage) -> type[BaseHTTPRequestHandler]:
                     self._give("/v1/models", stage.listed_versions())
                 case ["v1", "viewers"]:
                     known = KnownViewers(held=2, viewers=["v000042", "v000007"])
-                    self._give(
-                        "/v1/viewers", known, 200 if stage.names_viewers else 403, "needs admin", "authorization"
-                    )
+                    self._give("/v1/viewers", known, stage.admin, "needs admin", "authorization")
                 case ["v1", "viewers", viewer]:
                     found_viewer = stage.seen(viewer)
                     said = f"viewer {viewer} has no profile"
                     self._give("/v1/viewers/{viewer}", found_viewer, 200 if found_viewer else 404, said, "viewer")
+                case ["v1", "rules"]:
+                    self._give("/v1/rules", [*stage.rules.values()], stage.admin, "needs admin", "authorization")
+                case ["v1", "rules", name]:
+                    self._give("/v1/rules/{name}", stage.rules.get(name), 200 if name in stage.rules else 404)
                 case ["readyz"]:
                     self._give("/readyz", stage.readiness(), 200 if stage.up else 503)
                 case ["v1", "status"]:
