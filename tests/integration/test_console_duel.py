@@ -120,6 +120,7 @@ def test_a_rule_is_put_in_the_page_and_the_lists_move_and_move_back(
         side(page, "Rules").get_by_text("none yet").wait_for()
         side(page, "Viewer").locator(".tc-item").nth(11).get_by_role("button", name="rule", exact=True).click()
         panel = side(page, "Rules")
+        page.wait_for_function(f"[...document.querySelectorAll('input')].some(e => e.value === '{room}')")
         assert panel.get_by_label("which", exact=True).input_value() == room
         panel.get_by_role("button", name="Put rule").click()
         page.get_by_text("a name is missing").wait_for()
@@ -177,7 +178,7 @@ def test_a_rule_of_a_name_that_is_there_is_replaced_after_asking_and_a_refusal_s
         panel.get_by_label("which", exact=True).fill(first)
         panel.get_by_role("button", name="Put rule").click()
         panel.get_by_text("1 came, 1 went").wait_for()
-        assert first not in rooms(page, "Viewer")
+        await_rooms(page, "Viewer", lambda found: first not in found)
         panel.locator("tbody tr", has_text=f"rooms {first}").wait_for()
         panel.get_by_label("which", exact=True).fill("no-such-room")
         panel.get_by_role("button", name="Put rule").click()
