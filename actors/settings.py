@@ -126,7 +126,7 @@ class GoalsConfig(Section):
     enter: Goal = 1.0
     stay: Goal = 0.0  # for a minute
     interact: Goal = 0.0  # a chat message, a like, a gift
-    leave: Goal = 0.0  # counts against: what it is worth that the viewer does not leave within 10 s
+    leave: Goal = 0.0  # counts against: what it is worth that the viewer does not leave at once (training.leave_s)
 
     def check(self) -> None:
         if self.enter + self.stay + self.interact + self.leave <= 0:

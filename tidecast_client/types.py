@@ -141,7 +141,7 @@ class Goals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stay: float = 0.0
     # worth of a chat message, a like, a gift
     interact: float = 0.0
-    # counts against: worth of not leaving within 10 seconds of entering
+    # counts against: worth of not leaving at once, within training.leave_s (10 s)
     leave: float = 0.0
 
 

@@ -37,7 +37,10 @@ class Goals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     stay: Annotated[Goal, Meta(description="worth of staying for a minute", examples=[2.0])] = 0.0
     interact: Annotated[Goal, Meta(description="worth of a chat message, a like, a gift", examples=[0.5])] = 0.0
     leave: Annotated[
-        Goal, Meta(description="counts against: worth of not leaving within 10 seconds of entering", examples=[1.0])
+        Goal,
+        Meta(
+            description="counts against: worth of not leaving at once, within training.leave_s (10 s)", examples=[1.0]
+        ),
     ] = 0.0
 
     def __post_init__(self) -> None:

@@ -16,7 +16,6 @@ from actors.recommend.schema import RankAnswer, RankQuery
 from actors.requests.goals import ENTER_ALONE, Goals
 from actors.settings import GoalsConfig, RecommendConfig
 from streaming.errors import ConfigError, RequestError
-from tests.unit.actors.fake_version import FakeVersion
 from tests.unit.actors.recommend.test_lists import put_live
 from tests.unit.actors.recommend.test_rule_effects import platform, put
 from tests.unit.actors.replica import AXES, Replica
@@ -24,10 +23,10 @@ from tests.untrained import untrained
 from training.inference.served_model import Version
 
 
-def learned(**config: Any) -> Replica:
-    """A platform of a version whose heads differ from room to room."""
+def learned(*, leaves: bool = True, **config: Any) -> Replica:
+    """A platform of a version whose heads differ from room to room. leaves: there is one for leaving."""
     replica = platform(40, **config)
-    bundle = untrained("one", [f"streamer of r{number}" for number in range(40)], "test", AXES)
+    bundle = untrained("one", [f"streamer of r{number}" for number in range(40)], "test", AXES, leaves=leaves)
     put_live(replica, Version(bundle))  # type: ignore[arg-type]
     return replica
 
@@ -123,8 +122,7 @@ def test_a_head_for_leaving_changes_nothing_where_it_has_no_weight(goals: Goals)
 
 
 def test_a_version_with_a_head_for_leaving_ranks_and_explains_by_it() -> None:
-    replica = platform(40)
-    put_live(replica, FakeVersion("one", leaves=True))
+    replica = learned()
     goals = Goals(enter=1, leave=4)
     answer = replica.recommender.recommend(Query(viewer="v", limit=40, explain=True, goals=goals))
     assert (answer.goals_used, answer.goals_ignored) == (True, UNSET)
@@ -137,16 +135,17 @@ def test_a_version_with_a_head_for_leaving_ranks_and_explains_by_it() -> None:
 
 
 def test_a_version_without_that_head_says_that_the_weight_does_not_count() -> None:
-    replica = learned()
+    replica = learned(leaves=False)
     for goals, same in ((Goals(enter=1, stay=3, leave=4), Goals(enter=1, stay=3)), (Goals(enter=0, leave=1), None)):
         query = Query(viewer="v", limit=40, goals=goals)
         answer = msgspec.json.decode(replica.recommender.recommend_json(query), type=Answer)
         assert (answer.goals_used, answer.goals_ignored) == (True, ["leave"])
-        plain = items(replica, goals=same)
+        plain = items(learned(), goals=same)
+        assert all(isinstance(one.terms, dict) and "leave" not in one.terms for one in items(replica, goals=goals))
         assert [(one.room, one.score) for one in answer.rooms] == [(one.room, one.score) for one in plain]
         given = RankQuery(viewer="v", rooms=("r1", "r2"), goals=goals)
         assert msgspec.json.decode(GivenRooms(replica.recommender).rank_json(given))["goals_ignored"] == ["leave"]
-    for replica in (learned(), platform(10)):
+    for replica in (learned(leaves=False), platform(10)):
         stay = Query(viewer="v", goals=Goals(stay=3))
         assert "goals_ignored" not in msgspec.json.decode(replica.recommender.recommend_json(stay))
 
