@@ -32,7 +32,7 @@ from actors.state.shown_table import ShownTable
 from streaming.errors import VersionError
 from streaming.events import RoomId, ViewerId
 from training.features.compiling import FLOATS, kernel
-from training.inference.log_odds import LOG_ODDS, lowered, raised
+from training.inference.log_odds import LOG_ODDS, raised
 
 Floats = NDArray[np.float32]
 
@@ -349,14 +349,15 @@ class Scoring:
             scale = float(alone.enter_N.sum()) / max(float(ranked.enter_N[np.isin(slots_N, among_R)].sum()), LEAST)
         preferred_N = self._preferred(slots_N, cached)
         pulled_N = None if offer.pulled_N is None else offer.pulled_N[: len(slots_N)] * LOG_ODDS
-        enter_N = raised(raised(ranked.enter_N, scale, preferred_N), 1.0, pulled_N)
+        enter_N = ranked.enter_N if scale == 1 else np.minimum(ranked.enter_N * np.float32(scale), np.float32(1))
+        enter_N = raised(raised(enter_N, preferred_N), pulled_N)
         worth_N = None if goals.are_default else goals.worth(enter_N, ranked.stay_N, ranked.interact_N)
         if worth_N is not None:
             enter_N = worth_N
         for lost_N in offer.losses.values():
-            enter_N = lowered(enter_N, lost_N[: len(slots_N)])
+            enter_N = raised(enter_N, -lost_N[: len(slots_N)] * LOG_ODDS)
         if offer.ruled_N is not None:
-            enter_N = raised(enter_N, 1.0, offer.ruled_N[: len(slots_N)])
+            enter_N = raised(enter_N, offer.ruled_N[: len(slots_N)])
         best_K, odds_K, enter_K = ordered(enter_N[:block], block)
         for start in range(
             block, len(slots_N), block
