@@ -14,6 +14,7 @@ from actors.recommend.recommender import Recommender
 from actors.recommend.schema import RankAnswer, RankQuery
 from actors.recommend.scoring import Scored
 from actors.recommend.viewer_cache import CachedViewer
+from actors.requests.goals import Goals
 from actors.requests.reason_texts import ReasonTexts
 from streaming.events import RoomId, ViewerId
 
@@ -32,7 +33,7 @@ class GivenRooms:
     def rank_json(self, query: RankQuery, request_id: str = "") -> bytes:
         """Every given room that is live, best first, and the names of the others: a RankAnswer as JSON.
 
-        request_id: of the answer; "": it gets one of its own.
+        request_id: of the answer; "": it gets one of its own. Raises RequestError: the goals' name is unknown.
         """
         with self._recommender.tables.lock:
             answer, chosen_rooms, texts = self._ranked(query, request_id)
@@ -52,10 +53,12 @@ class GivenRooms:
         forbidden = [name for name in known if RoomId(name) in never]
         hidden = [name for name, slot in known.items() if slot in rooms.ruled.hidden and RoomId(name) not in never]
         live = [slot for name, slot in known.items() if RoomId(name) not in never and slot not in rooms.ruled.hidden]
-        scored = self._scored(live, cached, now_ms, query)
+        goals = recommender.scoring.goals_of(query.goals)
+        scored = self._scored(live, cached, now_ms, query, goals)
         texts = recommender.languages.asked(query.reason_language, query.context, cached.interests.languages)
         answer = RankAnswer(
             goals_used=UNSET if query.goals is None or scored is None else scored.has_heads,
+            goals_ignored=(UNSET if query.goals is None or scored is None or not scored.ignored else [*scored.ignored]),
             request_id=request_id or recommender.request_ids.next(),
             viewer=query.viewer,
             known=cached.interests.known,
@@ -69,13 +72,15 @@ class GivenRooms:
         )
         return answer, self._chosen(scored, live, cached, explain=query.explain), texts
 
-    def _scored(self, live: Sequence[int], cached: CachedViewer, now_ms: int, query: RankQuery) -> Scored | None:
+    def _scored(
+        self, live: Sequence[int], cached: CachedViewer, now_ms: int, query: RankQuery, goals: Goals
+    ) -> Scored | None:
         """The given rooms among others, scored; None where none is live."""
         if not live:
             return None
         recommender, slots_G = self._recommender, np.array(live, np.int64)
         embeddings = recommender.tables.rooms.embeddings
-        return recommender.scoring.given(query.viewer, slots_G, cached, embeddings, now_ms, goals=query.goals)
+        return recommender.scoring.given(query.viewer, slots_G, cached, embeddings, now_ms, goals=goals)
 
     def _chosen(
         self, scored: Scored | None, live: Sequence[int], cached: CachedViewer, *, explain: bool

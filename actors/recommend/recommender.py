@@ -7,7 +7,6 @@ newest rooms.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 import time
@@ -35,7 +34,7 @@ from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
 from actors.requests.context import Context
 from actors.requests.filters import NO_FILTERS, Filters
-from actors.requests.goals import Goals
+from actors.requests.goals import ConfiguredGoals
 from actors.requests.pages import Page, Pages
 from actors.requests.pull import Pull, Pulls
 from actors.requests.reason_texts import ReasonLanguages, ReasonTexts
@@ -131,7 +130,7 @@ class Recommender:
             self._ranking,
             demands,
             effects=self.effects,
-            goals=Goals(**dataclasses.asdict(config.goals)),
+            goals=ConfiguredGoals.of(config),
             ranked=config.ranked,
             failures=self.failures,
             shown=None if self.shown is None else self.shown.table,
@@ -188,9 +187,7 @@ class Recommender:
                 return None
             chosen_rooms = self.chosen(scored, places_L[: query.limit], cached, explain=query.explain)
             # a list that is watched would sink by being sent, and be sent anew for it
-            answer = self._noted(
-                query, cached, chosen_rooms, now_ms, has_heads=scored.has_heads, treatment=treatment, sinking=False
-            )
+            answer = self._noted(query, cached, chosen_rooms, now_ms, scored=scored, treatment=treatment, sinking=False)
             return self._answer_json.answer(answer, chosen_rooms, self._words(query, cached))
 
     def keep_renewed(self, stop: threading.Event) -> None:
@@ -357,7 +354,7 @@ class Recommender:
             cached,
             chosen_rooms,
             now_ms,
-            has_heads=scored.has_heads,
+            scored=scored,
             cursor=UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms),
             first_position=1 if page is None else 1 + len(page.shown_X),
             pull=pull,
@@ -380,7 +377,7 @@ class Recommender:
         chosen_rooms: Sequence[ChosenRoom],
         now_ms: int,
         *,
-        has_heads: bool,
+        scored: Scored,
         cursor: str | UnsetType | None = UNSET,
         first_position: int = 1,
         pull: Pull | None = None,
@@ -399,7 +396,8 @@ class Recommender:
             model_version=self._rooms.embeddings.version,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
-            goals_used=UNSET if query.goals is None else has_heads,
+            goals_used=UNSET if query.goals is None else scored.has_heads,
+            goals_ignored=UNSET if query.goals is None or not scored.ignored else [*scored.ignored],
             experiments=treatment.named or UNSET,
             cursor=cursor,
             steer=UNSET if pull is None else pull.became,

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from actors.requests.context import Context
 from actors.requests.cursor import Cursor
 from actors.requests.filters import NO_FILTERS, Filters, LanguageFilter
-from actors.requests.goals import Goals
+from actors.requests.goals import AskedGoals, IgnoredWeight
 from actors.requests.steer import Steer, Steered
 from streaming.events import MAX_ID_LENGTH, Id
 
@@ -65,7 +65,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     context: Context | None = None
     cursor: Cursor | None = None
     steer: Steer | None = None
-    goals: Goals | None = None
+    goals: AskedGoals = None
     explain: bool = False
     shown: Annotated[
         bool,
@@ -83,7 +83,7 @@ class RankQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Meta(min_length=1, max_length=MAX_GIVEN, description="ids of rooms, live or not; repeats count once"),
     ]
     context: Context | None = None
-    goals: Goals | None = None
+    goals: AskedGoals = None
     explain: bool = False
     reason_language: ReasonLanguage = None
 
@@ -137,6 +137,10 @@ class AnswerHead(msgspec.Struct, frozen=True, kw_only=True):
     generated_at_ms: int
     live_rooms: int
     goals_used: bool | UnsetType = UNSET  # where goals were asked for: whether the version has heads for them
+    goals_ignored: Annotated[
+        list[IgnoredWeight] | UnsetType,
+        Meta(description="weights of the goals asked for that do not count: the version has no head for them"),
+    ] = UNSET
 
 
 class Answer(AnswerHead, frozen=True, kw_only=True):

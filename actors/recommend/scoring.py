@@ -22,7 +22,7 @@ from actors.recommend.rule_effects import Pin, RuleEffects
 from actors.recommend.schema import Query, ReasonSource
 from actors.recommend.viewer_cache import CachedViewer
 from actors.requests.filters import NO_FILTERS
-from actors.requests.goals import ENTER_ALONE, Goals, goals_of
+from actors.requests.goals import AskedGoals, ConfiguredGoals, Goals, IgnoredWeight, goals_of
 from actors.requests.pull import Pull
 from actors.requests.room_filter import NONE, Slots
 from actors.state.circuit_breaker import CircuitBreaker
@@ -58,6 +58,7 @@ class Scored:
     origin: str = ""
     pins: tuple[Pin, ...] = ()
     has_heads: bool = False  # whether a ranker's heads scored them, so that goals count
+    ignored: tuple[IgnoredWeight, ...] = ()  # weights of the goals for which that version has no head
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,12 +125,12 @@ class Scoring:
         demands: Demands,
         *,
         effects: RuleEffects,
-        goals: Goals = ENTER_ALONE,
+        goals: ConfiguredGoals,
         ranked: int,
         failures: CircuitBreaker,
         shown: ShownTable | None = None,
     ) -> None:
-        """ranked: how many candidates a ranker gets, the best by the baseline ranker's terms; 0: all. goals: default.
+        """ranked: how many candidates a ranker gets, the best by the baseline ranker's terms; 0: all.
 
         Where more rooms are asked for, as many again are ranked, and come after these. shown: what viewers were shown
         and did not enter; None: it changes nothing.
@@ -145,6 +146,10 @@ class Scoring:
         self._failures = failures
         self._shown = shown
 
+    def goals_of(self, asked: AskedGoals) -> Goals:
+        """The goals by which a request is ranked. Raises RequestError: an unknown name."""
+        return goals_of(asked, self._goals)
+
     def of(self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int) -> Scored:
         """The scored rooms for a query. Raises whatever the version raises; VersionError: it gives no numbers.
 
@@ -152,7 +157,7 @@ class Scoring:
         """
         offer = self._offer(query, cached, embeddings, now_ms)
         if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and len(offer.slots_N):
-            goals = goals_of(query.goals, self._goals)
+            goals = self.goals_of(query.goals)
             return self._by_model(offer, cached, embeddings, now_ms, limit=query.limit, goals=goals)
         return self._by_terms(offer, cached, now_ms)
 
@@ -171,14 +176,14 @@ class Scoring:
         """The scored rooms for a query, come what may: where the version fails, that is noted, and the baseline scores.
 
         shown_H: live rooms of earlier pages, which do not come again. before: number of rooms on these, live or not.
-        pull: of a steer. by_model: false: the baseline scores in any case.
+        pull: of a steer. by_model: false: the baseline scores in any case. Raises RequestError: no goals of that name.
         To score then takes no more time than with the baseline ranker in force: the candidates are there already.
         """
+        goals = self.goals_of(query.goals)  # also where they are not used: a wrong name is one under any version
         offer = self._offer(query, cached, embeddings, now_ms, shown_H=shown_H, pull=pull)
         pins = self._effects.pins(offer.slots_N, before)
         if by_model:
             offer = _first(offer, [pin for pin in pins if pin.index < query.limit])
-            goals = goals_of(query.goals, self._goals)
             scored = self._surely(offer, cached, embeddings, now_ms, limit=query.limit, goals=goals)
         else:
             scored = self._by_terms(offer, cached, now_ms)
@@ -196,7 +201,7 @@ class Scoring:
         embeddings: LiveEmbeddings,
         now_ms: int,
         *,
-        goals: Goals | None = None,
+        goals: Goals,
     ) -> Scored:
         """The scored rooms with these live ones among them, come what may; a ranker gets all of these.
 
@@ -212,8 +217,8 @@ class Scoring:
         shown_K = candidates.among(slots_N, slots_N[: len(others_R) + len(slots_G)])
         alike_N = candidates.alike(cached.query_E, embeddings.index)  # anew: in an offer mature rooms' are set apart
         offer = self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms, viewer=viewer)
-        limit, wanted = len(offer.slots_N), goals_of(goals, self._goals)
-        return self._surely(offer, cached, embeddings, now_ms, limit=limit, goals=wanted, among_R=others_R)
+        limit = len(offer.slots_N)
+        return self._surely(offer, cached, embeddings, now_ms, limit=limit, goals=goals, among_R=others_R)
 
     def _surely(
         self,
@@ -351,7 +356,8 @@ class Scoring:
         pulled_N = None if offer.pulled_N is None else offer.pulled_N[: len(slots_N)] * LOG_ODDS
         enter_N = ranked.enter_N if scale == 1 else np.minimum(ranked.enter_N * np.float32(scale), np.float32(1))
         enter_N = raised(raised(enter_N, preferred_N), pulled_N)
-        worth_N = None if goals.are_default else goals.worth(enter_N, ranked.stay_N, ranked.interact_N)
+        heads = (ranked.stay_N, ranked.interact_N, ranked.leave_N)
+        worth_N = None if goals.are_default else goals.worth(enter_N, *heads)
         if worth_N is not None:
             enter_N = worth_N
         for lost_N in offer.losses.values():
@@ -378,6 +384,7 @@ class Scoring:
                 "enter": float(ranked.enter_N[at]) * scale,
                 "stay": float(ranked.stay_N[at]),
                 "interact": float(ranked.interact_N[at]),
+                **({} if ranked.leave_N is None else {"leave": float(ranked.leave_N[at])}),
                 "dot": float(embeddings.rooms.vectors_NE[slot] @ cached.viewer.vector_E) if cached.viewer else 0.0,
                 "gate": float(embeddings.rooms.content_gate_N[slot]),
                 **_changed(offer, int(at), LOG_ODDS),
@@ -394,7 +401,8 @@ class Scoring:
             self._failures.clear(embeddings.version, "reasons")
             return sources
 
-        return Scored(slots_N[best_K], odds_K, enter_K, terms, causes, has_heads=True)
+        ignored: tuple[IgnoredWeight, ...] = ("leave",) if goals.leave and ranked.leave_N is None else ()
+        return Scored(slots_N[best_K], odds_K, enter_K, terms, causes, has_heads=True, ignored=ignored)
 
     def _preferred(self, slots_N: NDArray[np.int64], cached: CachedViewer) -> Floats | None:
         """What a preferred language adds to the log odds of rooms, float32 [N]: the baseline's weight of a language.
