@@ -75,9 +75,13 @@ class OperatorRule(InternalRecord, frozen=True, kw_only=True):
         _require(self)
 
     def in_force(self, now_ms: int) -> bool:
-        """Whether it does anything at a time, in ms by the clock."""
+        """Whether it does anything for every viewer at a time, in ms by the clock."""
+        return self.enabled and self.in_time(now_ms)
+
+    def in_time(self, now_ms: int) -> bool:
+        """Whether it has started and not ended, switched off or not."""
         begun = self.starts_at_ms is None or self.starts_at_ms <= now_ms
-        return self.enabled and begun and (self.ends_at_ms is None or now_ms < self.ends_at_ms)
+        return begun and (self.ends_at_ms is None or now_ms < self.ends_at_ms)
 
 
 def rule_of(name: str, body: RuleBody, at_ms: int) -> OperatorRule:

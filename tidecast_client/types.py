@@ -274,6 +274,7 @@ class RankAnswer(msgspec.Struct, frozen=True, kw_only=True):
     generated_at_ms: int
     live_rooms: int
     goals_used: bool | UnsetType = UNSET
+    experiments: dict[str, str] | UnsetType = UNSET
     never_shown: list[str]
     hidden: list[str] = []
     not_live: list[str]
@@ -582,6 +583,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     replaces_configured: bool
     in_force: bool
     live_rooms: int
+    experiments: list[str] = []
 
 
 class RuleBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

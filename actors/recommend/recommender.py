@@ -150,7 +150,9 @@ class Recommender:
         self._answer_json = AnswerJson(self.languages.english)
         load_kernels()
         self.request_ids = RequestIds()
-        self._treatments = Treatments(experiments)
+        self.experiments = tuple(experiments)
+        with tables.lock:
+            self._treatments = Treatments(experiments, tables.rules)
 
     def recommend(self, query: Query, request_id: str = "") -> Answer:
         """The rooms for one viewer. Raises RequestError: the cursor is of another query, or the steer is empty.
@@ -181,12 +183,13 @@ class Recommender:
             now_ms = self.now_ms()
             cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
             more = msgspec.structs.replace(query, limit=query.limit + further)
-            treatment = self._treatment(query)
+            treatment = self.treatment(query.viewer)
             scored = self._scored(more, cached, now_ms, treatment=treatment)
             places_L = self._ordered(scored, more.limit)
             if not is_news(self._rooms.id_hash_N[scored.slots_K[places_L]]):
                 return None
-            chosen_rooms = self.chosen(scored, places_L[: query.limit], cached, explain=query.explain)
+            effects = self.effects_of(treatment)
+            chosen_rooms = self.chosen(scored, places_L[: query.limit], cached, explain=query.explain, effects=effects)
             # a list that is watched would sink by being sent, and be sent anew for it
             answer = self._noted(
                 query, cached, chosen_rooms, now_ms, has_heads=scored.has_heads, treatment=treatment, sinking=False
@@ -348,10 +351,11 @@ class Recommender:
         cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
         page = None if query.cursor is None else self.pages.open(query.cursor, query.viewer, query.filters)
         pull = None if query.steer is None else self._pulls.of(query.steer)
-        treatment = self._treatment(query)
+        treatment = self.treatment(query.viewer)
         scored = self._scored(query, cached, now_ms, page=page, pull=pull, treatment=treatment)
         places_L = self._ordered(scored, query.limit)
-        chosen_rooms = self.chosen(scored, places_L, cached, explain=query.explain, pull=pull)
+        effects = self.effects_of(treatment)
+        chosen_rooms = self.chosen(scored, places_L, cached, explain=query.explain, pull=pull, effects=effects)
         answer = self._noted(
             query,
             cached,
@@ -369,9 +373,13 @@ class Recommender:
     def _words(self, query: Query, cached: CachedViewer) -> ReasonTexts:
         return self.languages.asked(query.reason_language, query.context, cached.interests.languages)
 
-    def _treatment(self, query: Query) -> Treatment:
-        """What the running experiments do to this answer."""
-        return self._treatments.of(query.viewer, self._rooms.embeddings.version) if self._treatments else UNTREATED
+    def treatment(self, viewer: str) -> Treatment:
+        """What the running experiments do to an answer for this viewer. The caller holds the lock."""
+        return self._treatments.of(viewer, self._rooms.embeddings.version) if self._treatments else UNTREATED
+
+    def effects_of(self, treatment: Treatment) -> RuleEffects:
+        """The effects of the operators' rules that a viewer of this treatment is under. The caller holds the lock."""
+        return self.effects.under(treatment.rules_on, treatment.rules_off)
 
     def _noted(
         self,
@@ -443,6 +451,7 @@ class Recommender:
             before=0 if page is None else len(page.shown_X),
             pull=pull,
             by_model=not treatment.by_baseline,
+            effects=self.effects_of(treatment),
         )
 
     def _ordered(self, scored: Scored, limit: int) -> NDArray[np.int64]:
@@ -477,9 +486,13 @@ class Recommender:
         *,
         explain: bool,
         pull: Pull | None = None,
+        effects: RuleEffects | None = None,
     ) -> list[ChosenRoom]:
-        """The scored rooms at these places, in this order, each with its reason. The caller holds the lock."""
-        rooms = self._rooms
+        """The scored rooms at these places, in this order, each with its reason. The caller holds the lock.
+
+        effects: of the rules that the viewer is under; None: those of everyone.
+        """
+        rooms, effects = self._rooms, effects or self.effects
         slots_L, scores = scored.slots_K[places_L], scored.scores_K[places_L].tolist()
         sources = scored.causes(places_L)
         likes = self._likes(cached, slots_L, sources)
@@ -509,7 +522,7 @@ class Recommender:
                 source = "followed" if snapshot.state.streamer in cached.interests.followed else "visited"  # noqa: PLW2901
             elif source == "language" and language_key(snapshot.state.language) in cached.interests.preferred:
                 source = "preferred"  # noqa: PLW2901
-            if slot in rooms.ruled.of and (by_rule := self.effects.reason(slot, pinned.get(slot))) is not None:
+            if slot in rooms.ruled.of and (by_rule := effects.reason(slot, pinned.get(slot))) is not None:
                 source, about, rule = by_rule.source, by_rule.reason, by_rule.rule  # noqa: PLW2901
             else:
                 rule = ""

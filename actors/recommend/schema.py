@@ -137,12 +137,12 @@ class AnswerHead(msgspec.Struct, frozen=True, kw_only=True):
     generated_at_ms: int
     live_rooms: int
     goals_used: bool | UnsetType = UNSET  # where goals were asked for: whether the version has heads for them
+    experiments: dict[str, str] | UnsetType = UNSET  # that the answer is part of, each with the viewer's variant
 
 
 class Answer(AnswerHead, frozen=True, kw_only=True):
     """Rooms in order, best first."""
 
-    experiments: dict[str, str] | UnsetType = UNSET  # that the answer is part of, each with the viewer's variant
     cursor: str | UnsetType | None = UNSET  # for the next page, null after the last; where pages were asked for
     steer: Steered | UnsetType = UNSET  # what became of a steer
     rooms: list[Item]

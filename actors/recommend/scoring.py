@@ -150,7 +150,7 @@ class Scoring:
 
         They are at least as many as the query's limit, where so many may be shown. The first ones do not depend on it.
         """
-        offer = self._offer(query, cached, embeddings, now_ms)
+        offer = self._offer(query, cached, embeddings, now_ms, effects=self._effects)
         if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and len(offer.slots_N):
             goals = goals_of(query.goals, self._goals)
             return self._by_model(offer, cached, embeddings, now_ms, limit=query.limit, goals=goals)
@@ -167,15 +167,18 @@ class Scoring:
         before: int = 0,
         pull: Pull | None = None,
         by_model: bool = True,
+        effects: RuleEffects | None = None,
     ) -> Scored:
         """The scored rooms for a query, come what may: where the version fails, that is noted, and the baseline scores.
 
         shown_H: live rooms of earlier pages, which do not come again. before: number of rooms on these, live or not.
-        pull: of a steer. by_model: false: the baseline scores in any case.
+        pull: of a steer. by_model: false: the baseline scores in any case. effects: of the rules that the viewer is
+        under; None: those of everyone.
         To score then takes no more time than with the baseline ranker in force: the candidates are there already.
         """
-        offer = self._offer(query, cached, embeddings, now_ms, shown_H=shown_H, pull=pull)
-        pins = self._effects.pins(offer.slots_N, before)
+        effects = effects or self._effects
+        offer = self._offer(query, cached, embeddings, now_ms, effects=effects, shown_H=shown_H, pull=pull)
+        pins = effects.pins(offer.slots_N, before)
         if by_model:
             offer = _first(offer, [pin for pin in pins if pin.index < query.limit])
             goals = goals_of(query.goals, self._goals)
@@ -197,21 +200,25 @@ class Scoring:
         now_ms: int,
         *,
         goals: Goals | None = None,
+        by_model: bool = True,
+        effects: RuleEffects | None = None,
     ) -> Scored:
         """The scored rooms with these live ones among them, come what may; a ranker gets all of these.
 
         The others are what a request without filters, for `ranked` rooms at most, chooses from. So a reason is what a
         room has above the same average as there, and a ranker's probability is one among the same rooms, whatever else
-        is given.
+        is given. by_model, effects: as for `surely`.
         """
-        candidates, visited = self._candidates, cached.visited
-        others_R = self._offer(Query(viewer=viewer), cached, embeddings, now_ms).slots_N
+        candidates, visited, effects = self._candidates, cached.visited, effects or self._effects
+        others_R = self._offer(Query(viewer=viewer), cached, embeddings, now_ms, effects=effects).slots_N
         if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and self._ranked:
             others_R = others_R[: self._ranked]
         slots_N = np.concatenate([others_R, slots_G, visited.slots_V])
         shown_K = candidates.among(slots_N, slots_N[: len(others_R) + len(slots_G)])
         alike_N = candidates.alike(cached.query_E, embeddings.index)  # anew: in an offer mature rooms' are set apart
-        offer = self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms, viewer=viewer)
+        offer = self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms, viewer=viewer, effects=effects)
+        if not by_model:
+            return self._by_terms(offer, cached, now_ms)
         limit, wanted = len(offer.slots_N), goals_of(goals, self._goals)
         return self._surely(offer, cached, embeddings, now_ms, limit=limit, goals=wanted, among_R=others_R)
 
@@ -245,6 +252,7 @@ class Scoring:
         embeddings: LiveEmbeddings,
         now_ms: int,
         *,
+        effects: RuleEffects,
         shown_H: Slots = NONE,
         pull: Pull | None = None,
     ) -> _Offer:
@@ -261,7 +269,7 @@ class Scoring:
                 [nearest, candidates.pulled(pull.gain_S, np.flatnonzero(candidates.filter.open(filters)))]
             )
         slots_N = shown_K = NONE
-        ruled = self._effects.candidates()
+        ruled = effects.candidates()
         if filters is NO_FILTERS or filters == NO_FILTERS:
             slots_N = _joined(ruled, candidates.union(visited, interests, nearest))
             shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
@@ -273,7 +281,9 @@ class Scoring:
                 slots_N = np.concatenate([candidates.pulled(pull.gain_S, allowed), slots_N])
             shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
         gain_S = None if pull is None else pull.gain_S
-        return self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms, viewer=query.viewer, gain_S=gain_S)
+        return self._scored_offer(
+            slots_N, shown_K, cached, alike_N, now_ms, viewer=query.viewer, effects=effects, gain_S=gain_S
+        )
 
     def _scored_offer(
         self,
@@ -284,6 +294,7 @@ class Scoring:
         now_ms: int,
         *,
         viewer: str,
+        effects: RuleEffects,
         gain_S: Floats | None = None,
     ) -> _Offer:
         """The candidates at positions shown_K, the baseline's best first. slots_N ends with those visited.
@@ -296,7 +307,7 @@ class Scoring:
         for lost_K in losses.values():
             scores_K = scores_K - lost_K
         pulled_K = None if gain_S is None else gain_S[slots_K]
-        ruled_K = self._effects.gains(slots_K)
+        ruled_K = effects.gains(slots_K)
         for gained_K in (pulled_K, ruled_K):
             if gained_K is not None:
                 scores_K = scores_K + gained_K

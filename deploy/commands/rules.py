@@ -24,7 +24,8 @@ examples:
 
 A rule is about the live rooms that have one value of each kind given. It is in force in every replica about a second
 after it was put, and replaces one of the same name. hide is stronger than pin, and what a viewer has hidden is never
-pinned. docs/rules.md says what each action does. Rules of the configuration are in [rules.named.NAME].
+pinned. docs/rules.md says what each action does. Rules of the configuration are in [rules.named.NAME]. With --off it
+is in force only for viewers whose variant of an experiment switches it on (docs/experiments.md).
 """
 Values = list[str] | None
 
@@ -49,6 +50,7 @@ def run(
         int | None, typer.Option("--for", min=1, metavar="S", help="put: it ends after so many seconds")
     ] = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="put: what people read as the reason")] = "",
+    off: Annotated[bool, typer.Option("--off", help="put: switched off, for an experiment to switch on")] = False,
     json: Annotated[bool, typer.Option("--json", help="one JSON object instead of text")] = False,
 ) -> int:
     """Lists, puts and deletes rules that pin, boost, bury or hide rooms."""
@@ -76,14 +78,16 @@ def run(
     given = {
         "action": action, "rooms": room or (), "streamers": streamer or (), "categories": category or (),
         "languages": language or (), "tags": tag or (), "weight": weight, "position": position, "most": most,
-        "reason": reason, "ends_at_ms": None if for_ is None else time.time_ns() // 1_000_000 + 1_000 * for_,
+        "reason": reason, "enabled": not off,
+        "ends_at_ms": None if for_ is None else time.time_ns() // 1_000_000 + 1_000 * for_,
     }  # fmt: skip
     try:
         body = msgspec.convert(given, RuleBody)
     except msgspec.ValidationError as err:
         raise RequestError(str(err), field="", allowed="see `tidecast rules --help`") from err
     put = client.put_rule(name, **msgspec.structs.asdict(body))
-    return _say(f"{name} is in force within a second or so", msgspec.to_builtins(put), to_json=json)
+    said = "known, and switched off," if off else "in force"
+    return _say(f"{name} is {said} within a second or so", msgspec.to_builtins(put), to_json=json)
 
 
 def _say(text: str, data: object, *, to_json: bool) -> int:
@@ -134,4 +138,5 @@ def _state(rule: Rule) -> str:
     else:
         begins = rule.starts_at_ms is not None and rule.starts_at_ms > time.time_ns() // 1_000_000
         state = "begins later" if begins else "over"
-    return ", ".join(filter(None, (state, origin)))
+    tried = f"tried in {', '.join(rule.experiments)}" if rule.experiments else ""
+    return ", ".join(filter(None, (state, origin, tried)))

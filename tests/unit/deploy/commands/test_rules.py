@@ -16,6 +16,7 @@ from streaming.metrics import MemoryMetrics
 from tests.served_api import served
 from tests.unit.actors.replica import Replica
 from tests.unit.deploy.http.test_rules import FakeLog
+from training.experiments import Experiment, Variant
 
 
 @pytest.fixture
@@ -61,6 +62,18 @@ def test_what_a_rule_does_and_its_state_are_said(replica: Replica, capsys: pytes
     said = capsys.readouterr().out
     assert "pin 2-3" in said
     assert "rooms a, b" in said
+
+
+def test_a_rule_is_put_switched_off_and_the_experiment_that_tries_it_is_said(
+    replica: Replica, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = Experiment(name="trial", variants=(Variant(name="a"), Variant(name="b", rules_on=("launch",))))
+    replica.recommender.experiments = (trial,)
+    assert cli.main([*["rules", "put", "launch", "--action", "boost", "--room", "a", "--off"]]) == 0
+    assert "launch is known, and switched off," in capsys.readouterr().out
+    assert cli.main(["rules"]) == 0
+    (_, row) = capsys.readouterr().out.strip().splitlines()
+    assert row.rstrip().endswith("switched off, tried in trial")
 
 
 @pytest.mark.parametrize(
