@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -129,6 +130,17 @@ class GoalsConfig(Section):
             raise ConfigError("recommend.goals: one of enter, stay and interact must be above 0")
 
 
+def require_goals(weights: Mapping[str, float], key: str) -> None:
+    """Checks weights of goals by name; none at all will do. key: of the configuration. Raises ConfigError."""
+    known = [weight.name for weight in fields(GoalsConfig)]
+    if odd := [name for name in weights if name not in known]:
+        raise ConfigError(f"{key}: unknown weight {odd[0][:80]!r}; there are {', '.join(known)}")
+    try:
+        GoalsConfig(**weights)
+    except ConfigError as err:
+        raise ConfigError(str(err).replace(GoalsConfig.section, key, 1)) from err
+
+
 @dataclass(frozen=True, slots=True)
 class RecommendConfig(Section):
     """How an answer finds and orders rooms."""
@@ -204,9 +216,10 @@ class RulesConfig(Section):
             raise ConfigError(f"rules.named has {len(self.named)} rules; at most {MAX_RULES}")
         for name, given in self.named.items():
             try:
-                rule_of(name, msgspec.convert(given, RuleBody), MIN_AT_MS)
+                rule = rule_of(name, msgspec.convert(given, RuleBody), MIN_AT_MS)
             except msgspec.ValidationError as err:
                 raise ConfigError(f"rules.named.{name[:80]}: {err}") from err
+            require_goals(rule.goals, f"rules.named.{name}.goals")
 
     def rules(self) -> dict[str, OperatorRule]:
         """The rules by name."""

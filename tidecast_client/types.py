@@ -5,7 +5,7 @@ Made from the OpenAPI document by `make client`; changes are lost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -222,6 +222,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     generated_at_ms: int
     live_rooms: int
     goals_used: bool | UnsetType = UNSET
+    goals_rule: str | UnsetType = UNSET
     experiments: dict[str, str] | UnsetType = UNSET
     cursor: str | UnsetType | None = UNSET
     steer: Steered | UnsetType = UNSET
@@ -274,6 +275,7 @@ class RankAnswer(msgspec.Struct, frozen=True, kw_only=True):
     generated_at_ms: int
     live_rooms: int
     goals_used: bool | UnsetType = UNSET
+    goals_rule: str | UnsetType = UNSET
     experiments: dict[str, str] | UnsetType = UNSET
     never_shown: list[str]
     hidden: list[str] = []
@@ -578,6 +580,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     ends_at_ms: int | None
     enabled: bool
     reason: str
+    goals: dict[str, float] = {}
     put_at_ms: int
     origin: str
     replaces_configured: bool
@@ -587,9 +590,12 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RuleBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a rule does to which live rooms: those that have, of each list which is not empty, one of its values."""
+    """What a rule does to which live rooms: those that have, of each list which is not empty, one of its values.
 
-    action: Literal["boost", "bury", "hide", "pin"]
+    One of goals is about no rooms: it says what lists are for where a request does not.
+    """
+
+    action: Literal["boost", "bury", "goals", "hide", "pin"]
     rooms: Sequence[str] = ()
     streamers: Sequence[str] = ()
     categories: Sequence[str] = ()
@@ -604,6 +610,7 @@ class RuleBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ends_at_ms: int | None = None
     enabled: bool = True
     reason: str = ""
+    goals: Mapping[str, float] = {}
 
 
 class PutRule(msgspec.Struct, frozen=True, kw_only=True):

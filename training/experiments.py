@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from streaming.errors import ConfigError
 from streaming.events import Assignment
-from streaming.operator_rule import MAX_RULES, RuleName
+from streaming.operator_rule import MAX_RULES, GoalWeights, RuleName
 from streaming.section import Section
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -39,6 +39,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     name: str
     weight: Annotated[float, Meta(gt=0)] = 1.0  # share of the experiment's viewers, relative to the others'
     version: str = LIVE  # "": the live version; "v0": its rooms ordered by the baseline ranker; or a version's name
+    goals: GoalWeights = {}  # what lists are for where a request does not say, as its goals; empty: as ever
     rules_on: RuleNames = ()  # operators' rules that are switched off, and hold for these viewers
     rules_off: RuleNames = ()  # operators' rules that do not hold for these viewers
 

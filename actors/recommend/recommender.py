@@ -29,7 +29,7 @@ from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, STEERED, Reasons
 from actors.recommend.rule_effects import RuleEffects, placed
 from actors.recommend.schema import Answer, Item, Query, ReasonSource, Receipt, Room
-from actors.recommend.scoring import Scored, Scoring
+from actors.recommend.scoring import Plan, Scored, Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
 from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
@@ -43,7 +43,7 @@ from actors.requests.request_ids import RequestIds
 from actors.requests.room_filter import NONE
 from actors.requests.text_vectors import TextVectors
 from actors.requests.treatments import NONE as UNTREATED
-from actors.requests.treatments import Treatment, Treatments
+from actors.requests.treatments import Treatments
 from actors.settings import RecommendConfig, SearchConfig
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.content_index import ContentIndex
@@ -183,17 +183,17 @@ class Recommender:
             now_ms = self.now_ms()
             cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
             more = msgspec.structs.replace(query, limit=query.limit + further)
-            treatment = self.treatment(query.viewer)
-            scored = self._scored(more, cached, now_ms, treatment=treatment)
+            plan = self.plan(query.viewer, query.goals)
+            scored = self._scored(more, cached, now_ms, plan)
             places_L = self._ordered(scored, more.limit)
             if not is_news(self._rooms.id_hash_N[scored.slots_K[places_L]]):
                 return None
-            effects = self.effects_of(treatment)
-            chosen_rooms = self.chosen(scored, places_L[: query.limit], cached, explain=query.explain, effects=effects)
-            # a list that is watched would sink by being sent, and be sent anew for it
-            answer = self._noted(
-                query, cached, chosen_rooms, now_ms, has_heads=scored.has_heads, treatment=treatment, sinking=False
+            chosen_rooms = self.chosen(
+                scored, places_L[: query.limit], cached, explain=query.explain, effects=plan.effects
             )
+            # a list that is watched would sink by being sent, and be sent anew for it
+            has_heads = scored.has_heads
+            answer = self._noted(query, cached, chosen_rooms, now_ms, plan, has_heads=has_heads, sinking=False)
             return self._answer_json.answer(answer, chosen_rooms, self._words(query, cached))
 
     def keep_renewed(self, stop: threading.Event) -> None:
@@ -351,21 +351,20 @@ class Recommender:
         cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
         page = None if query.cursor is None else self.pages.open(query.cursor, query.viewer, query.filters)
         pull = None if query.steer is None else self._pulls.of(query.steer)
-        treatment = self.treatment(query.viewer)
-        scored = self._scored(query, cached, now_ms, page=page, pull=pull, treatment=treatment)
+        plan = self.plan(query.viewer, query.goals)
+        scored = self._scored(query, cached, now_ms, plan, page=page, pull=pull)
         places_L = self._ordered(scored, query.limit)
-        effects = self.effects_of(treatment)
-        chosen_rooms = self.chosen(scored, places_L, cached, explain=query.explain, pull=pull, effects=effects)
+        chosen_rooms = self.chosen(scored, places_L, cached, explain=query.explain, pull=pull, effects=plan.effects)
         answer = self._noted(
             query,
             cached,
             chosen_rooms,
             now_ms,
+            plan,
             has_heads=scored.has_heads,
             cursor=UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms),
             first_position=1 if page is None else 1 + len(page.shown_X),
             pull=pull,
-            treatment=treatment,
             request_id=request_id,
         )
         return answer, chosen_rooms, self._words(query, cached)
@@ -373,13 +372,11 @@ class Recommender:
     def _words(self, query: Query, cached: CachedViewer) -> ReasonTexts:
         return self.languages.asked(query.reason_language, query.context, cached.interests.languages)
 
-    def treatment(self, viewer: str) -> Treatment:
-        """What the running experiments do to an answer for this viewer. The caller holds the lock."""
-        return self._treatments.of(viewer, self._rooms.embeddings.version) if self._treatments else UNTREATED
-
-    def effects_of(self, treatment: Treatment) -> RuleEffects:
-        """The effects of the operators' rules that a viewer of this treatment is under. The caller holds the lock."""
-        return self.effects.under(treatment.rules_on, treatment.rules_off)
+    def plan(self, viewer: str, goals: Goals | None) -> Plan:
+        """What an answer for a viewer is made with. goals: of the request. The caller holds the lock."""
+        version = self._rooms.embeddings.version
+        treatment = self._treatments.of(viewer, version) if self._treatments else UNTREATED
+        return self.scoring.plan(goals, treatment)
 
     def _noted(
         self,
@@ -387,12 +384,12 @@ class Recommender:
         cached: CachedViewer,
         chosen_rooms: Sequence[ChosenRoom],
         now_ms: int,
+        plan: Plan,
         *,
         has_heads: bool,
         cursor: str | UnsetType | None = UNSET,
         first_position: int = 1,
         pull: Pull | None = None,
-        treatment: Treatment = UNTREATED,
         request_id: str = "",
         sinking: bool = True,
     ) -> Answer:
@@ -407,8 +404,9 @@ class Recommender:
             model_version=self._rooms.embeddings.version,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
-            goals_used=UNSET if query.goals is None else has_heads,
-            experiments=treatment.named or UNSET,
+            goals_used=plan.goals.used(has_heads=has_heads),
+            goals_rule=plan.goals.by_rule,
+            experiments=plan.treatment.named or UNSET,
             cursor=cursor,
             steer=UNSET if pull is None else pull.became,
             rooms=[],
@@ -416,7 +414,7 @@ class Recommender:
         if pull is None:
             self._shadow.note(query)
         if query.shown and self._impressions is not None:
-            self._impressions.note(answer, chosen_rooms, first_position, treatment.noted)
+            self._impressions.note(answer, chosen_rooms, first_position, plan.treatment.noted)
         if sinking and query.shown and self.shown is not None:
             self.shown.note(ViewerId(query.viewer), [chosen.snapshot.slot for chosen in chosen_rooms], now_ms)
         return answer
@@ -436,10 +434,10 @@ class Recommender:
         query: Query,
         cached: CachedViewer,
         now_ms: int,
+        plan: Plan,
         *,
         page: Page | None = None,
         pull: Pull | None = None,
-        treatment: Treatment = UNTREATED,
     ) -> Scored:
         """The scored rooms. page: after which earlier ones; None: these are the first."""
         return self.scoring.surely(
@@ -450,8 +448,7 @@ class Recommender:
             shown_H=NONE if page is None else page.slots_H,
             before=0 if page is None else len(page.shown_X),
             pull=pull,
-            by_model=not treatment.by_baseline,
-            effects=self.effects_of(treatment),
+            plan=plan,
         )
 
     def _ordered(self, scored: Scored, limit: int) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from actors.recommend.global_lists import GlobalLists, keyed, largest
 from actors.recommend.schema import ReasonSource
 from actors.requests.room_filter import NONE, Slots
+from actors.requests.wanted_goals import RuledGoals, goals_by_name
 from actors.state.room_table import RoomTable
 from actors.state.ruled_rooms import MatchedRule, RuleView
 
@@ -52,6 +53,7 @@ class RuleEffects:
         self._found: Slots = NONE
         self._as_of = (-1, -1)
         self._by_view: dict[RuleView, RuleEffects] = {}
+        self._goals: RuledGoals | None = None
 
     def under(self, on: frozenset[str], off: frozenset[str]) -> RuleEffects:
         """The effects for viewers whose variants switch rules of these names on and off."""
@@ -61,6 +63,15 @@ class RuleEffects:
         return self._by_view.get(view) or self._by_view.setdefault(
             view, RuleEffects(self._rooms, self._global_lists, view)
         )
+
+    def goals(self) -> RuledGoals | None:
+        """The goals of the rule that says what lists are for; None where none does, or none that can be read here."""
+        rule = self._ruled.goals
+        if rule is None:
+            return None
+        if self._goals is None or self._goals.rule is not rule:
+            self._goals = RuledGoals(rule, goals_by_name(rule.goals))
+        return self._goals
 
     def candidates(self) -> Slots:
         """Rooms that rules bring forward, so that they are candidates for everybody, int64 [N]; found when renewed."""

@@ -136,7 +136,9 @@ class AnswerHead(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
     generated_at_ms: int
     live_rooms: int
-    goals_used: bool | UnsetType = UNSET  # where goals were asked for: whether the version has heads for them
+    # where the request, an experiment or a rule has goals: whether the version has heads for them
+    goals_used: bool | UnsetType = UNSET
+    goals_rule: str | UnsetType = UNSET  # the operator's rule whose goals these are
     experiments: dict[str, str] | UnsetType = UNSET  # that the answer is part of, each with the viewer's variant
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -22,9 +22,12 @@ from actors.recommend.rule_effects import Pin, RuleEffects
 from actors.recommend.schema import Query, ReasonSource
 from actors.recommend.viewer_cache import CachedViewer
 from actors.requests.filters import NO_FILTERS
-from actors.requests.goals import ENTER_ALONE, Goals, goals_of
+from actors.requests.goals import ENTER_ALONE, Goals
 from actors.requests.pull import Pull
 from actors.requests.room_filter import NONE, Slots
+from actors.requests.treatments import NONE as UNTREATED
+from actors.requests.treatments import Treatment
+from actors.requests.wanted_goals import WantedGoals, wanted_goals
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.demands import Demands
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
@@ -58,6 +61,14 @@ class Scored:
     origin: str = ""
     pins: tuple[Pin, ...] = ()
     has_heads: bool = False  # whether a ranker's heads scored them, so that goals count
+
+
+class Plan(NamedTuple):
+    """What an answer for a viewer is made with: their variants, the rules that they are under, what the list is for."""
+
+    treatment: Treatment
+    effects: RuleEffects
+    goals: WantedGoals
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,15 +156,20 @@ class Scoring:
         self._failures = failures
         self._shown = shown
 
+    def plan(self, asked: Goals | None, treatment: Treatment = UNTREATED) -> Plan:
+        """What an answer is made with. Every path asks here. asked: the request's goals. treatment: of its viewer."""
+        effects = self._effects.under(treatment.rules_on, treatment.rules_off)
+        return Plan(treatment, effects, wanted_goals(asked, treatment.goals, effects.goals(), self._goals))
+
     def of(self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int) -> Scored:
         """The scored rooms for a query. Raises whatever the version raises; VersionError: it gives no numbers.
 
         They are at least as many as the query's limit, where so many may be shown. The first ones do not depend on it.
         """
-        offer = self._offer(query, cached, embeddings, now_ms, effects=self._effects)
+        plan = self.plan(query.goals)
+        offer = self._offer(query, cached, embeddings, now_ms, effects=plan.effects)
         if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and len(offer.slots_N):
-            goals = goals_of(query.goals, self._goals)
-            return self._by_model(offer, cached, embeddings, now_ms, limit=query.limit, goals=goals)
+            return self._by_model(offer, cached, embeddings, now_ms, limit=query.limit, goals=plan.goals.goals)
         return self._by_terms(offer, cached, now_ms)
 
     def surely(
@@ -166,25 +182,21 @@ class Scoring:
         shown_H: Slots = NONE,
         before: int = 0,
         pull: Pull | None = None,
-        by_model: bool = True,
-        effects: RuleEffects | None = None,
+        plan: Plan,
     ) -> Scored:
         """The scored rooms for a query, come what may: where the version fails, that is noted, and the baseline scores.
 
         shown_H: live rooms of earlier pages, which do not come again. before: number of rooms on these, live or not.
-        pull: of a steer. by_model: false: the baseline scores in any case. effects: of the rules that the viewer is
-        under; None: those of everyone.
+        pull: of a steer.
         To score then takes no more time than with the baseline ranker in force: the candidates are there already.
         """
-        effects = effects or self._effects
-        offer = self._offer(query, cached, embeddings, now_ms, effects=effects, shown_H=shown_H, pull=pull)
-        pins = effects.pins(offer.slots_N, before)
-        if by_model:
-            offer = _first(offer, [pin for pin in pins if pin.index < query.limit])
-            goals = goals_of(query.goals, self._goals)
-            scored = self._surely(offer, cached, embeddings, now_ms, limit=query.limit, goals=goals)
-        else:
+        offer = self._offer(query, cached, embeddings, now_ms, effects=plan.effects, shown_H=shown_H, pull=pull)
+        pins = plan.effects.pins(offer.slots_N, before)
+        if plan.treatment.by_baseline:
             scored = self._by_terms(offer, cached, now_ms)
+        else:
+            offer = _first(offer, [pin for pin in pins if pin.index < query.limit])
+            scored = self._surely(offer, cached, embeddings, now_ms, limit=query.limit, goals=plan.goals.goals)
         return replace(scored, pins=pins) if pins else scored
 
     def never(self, viewer: str, cached: CachedViewer) -> Collection[RoomId]:
@@ -199,17 +211,15 @@ class Scoring:
         embeddings: LiveEmbeddings,
         now_ms: int,
         *,
-        goals: Goals | None = None,
-        by_model: bool = True,
-        effects: RuleEffects | None = None,
+        plan: Plan,
     ) -> Scored:
         """The scored rooms with these live ones among them, come what may; a ranker gets all of these.
 
         The others are what a request without filters, for `ranked` rooms at most, chooses from. So a reason is what a
         room has above the same average as there, and a ranker's probability is one among the same rooms, whatever else
-        is given. by_model, effects: as for `surely`.
+        is given.
         """
-        candidates, visited, effects = self._candidates, cached.visited, effects or self._effects
+        candidates, visited, effects = self._candidates, cached.visited, plan.effects
         others_R = self._offer(Query(viewer=viewer), cached, embeddings, now_ms, effects=effects).slots_N
         if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and self._ranked:
             others_R = others_R[: self._ranked]
@@ -217,10 +227,10 @@ class Scoring:
         shown_K = candidates.among(slots_N, slots_N[: len(others_R) + len(slots_G)])
         alike_N = candidates.alike(cached.query_E, embeddings.index)  # anew: in an offer mature rooms' are set apart
         offer = self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms, viewer=viewer, effects=effects)
-        if not by_model:
+        if plan.treatment.by_baseline:
             return self._by_terms(offer, cached, now_ms)
-        limit, wanted = len(offer.slots_N), goals_of(goals, self._goals)
-        return self._surely(offer, cached, embeddings, now_ms, limit=limit, goals=wanted, among_R=others_R)
+        limit, goals = len(offer.slots_N), plan.goals.goals
+        return self._surely(offer, cached, embeddings, now_ms, limit=limit, goals=goals, among_R=others_R)
 
     def _surely(
         self,

@@ -1,8 +1,10 @@
 """What experiments change in an answer: the variant of its viewer, if it can be served here. Never scores a room.
 
-A variant may name the version that its viewers get, and operators' rules that hold for them alone or not for them. An
+A variant may name the version that its viewers get, goals, and operators' rules that hold for them alone or not for
+them. An
 experiment is in force in a replica while all that its variants name can be had there: the baseline ranker always, any
-other version while it is live, a rule while there is one that has started and not ended. Otherwise its viewers are in
+other version while it is live, goals while a learned version is live, a rule while there is one that has started and
+not ended. Otherwise its viewers are in
 no variant, the control's neither, so that the variants stay comparable.
 """
 
@@ -13,6 +15,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from actors.requests.goals import Goals
+from actors.requests.wanted_goals import goals_by_name
 from actors.rules.book import OperatorRules
 from streaming.events import Assignment
 from training.experiments import BASELINE, LIVE, Experiment, assigned
@@ -26,12 +30,13 @@ class Treatment(msgspec.Struct, frozen=True):
     """What an answer is to be made with. What a variant can switch is a field here, applied by the Recommender.
 
     noted: the viewer's variants, for the impression. by_baseline: the baseline ranker orders the rooms, though a
-    learned version is live. rules_on: names of operators' rules that hold though they are switched off. rules_off: of
-    those that do not hold.
+    learned version is live. goals: what the list is for where the request does not say; None: no variant says it.
+    rules_on: names of operators' rules that hold though they are switched off. rules_off: of those that do not hold.
     """
 
     noted: tuple[Assignment, ...] = ()
     by_baseline: bool = False
+    goals: Goals | None = None
     rules_on: frozenset[str] = NO_NAMES
     rules_off: frozenset[str] = NO_NAMES
 
@@ -53,6 +58,8 @@ class Treatments:
         self._rules = rules
         self._as_of = "", -1  # the live version, and the turns of the rules
         self._in_force: tuple[Experiment, ...] = ()
+        variants = [(one.name, variant) for one in experiments for variant in one.variants]
+        self._goals = {(name, one.name): goals_by_name(one.goals) for name, one in variants if one.goals}
         self._lacking: dict[str, str] = {}  # what was last said of the rules that an experiment lacks
         if rules is not None:
             rules.offer(name for one in experiments for variant in one.variants for name in variant.rules_on)
@@ -61,7 +68,10 @@ class Treatments:
         return bool(self._experiments)
 
     def of(self, viewer: str, version: str) -> Treatment:
-        """The treatment of a viewer. version: the live one. Of two experiments that differ on a rule, off counts."""
+        """The treatment of a viewer. version: the live one.
+
+        Of two experiments that differ on a rule, off counts. Of two that have goals, the first one's count.
+        """
         as_of = version, 0 if self._rules is None else self._rules.turns
         if as_of != self._as_of:
             self._as_of = as_of
@@ -75,7 +85,8 @@ class Treatments:
         for variant in variants:
             if variant.rules_on or variant.rules_off:
                 on, off = on.union(variant.rules_on), off.union(variant.rules_off)
-        return Treatment(found.noted, by_baseline, on - off, off)
+        goals = next((self._goals[one.name, variant.name] for one, variant in found.variants if variant.goals), None)
+        return Treatment(found.noted, by_baseline, goals, on - off, off)
 
     def _has_rules(self, experiment: Experiment) -> bool:
         """Whether every rule that the variants name can be switched. Where not, it is logged, once for each reason."""
@@ -92,5 +103,8 @@ class Treatments:
 
 
 def _served(experiment: Experiment, version: str) -> bool:
-    """Whether every version that the variants name can be had while `version` is live."""
+    """Whether what the variants name can be had while `version` is live: versions, and heads for goals."""
+    has_goals = any(variant.goals for variant in experiment.variants)
+    if has_goals and version == BASELINE:
+        return False
     return all(variant.version in {LIVE, BASELINE, version} for variant in experiment.variants)

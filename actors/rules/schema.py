@@ -27,11 +27,12 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     ends_at_ms: int | None
     enabled: bool
     reason: str
+    goals: dict[str, float] = {}
     put_at_ms: int  # 0 for one of the configuration
     origin: Origin  # "configuration", or "put" by this API
     replaces_configured: bool  # whether the configuration has another one of this name, which counts no longer
     in_force: bool  # for every viewer of whom no experiment says otherwise
-    live_rooms: int  # that it is about now
+    live_rooms: int  # that it is about now; 0 for one of goals
     experiments: tuple[str, ...] = ()  # those that run and have it on or off for the viewers of a variant
 
 

@@ -50,7 +50,9 @@ class MatchedRule:
         )
 
     def slots(self, rooms: RoomTable) -> Iterable[int]:
-        """Slots of the live rooms that the rule is about."""
+        """Slots of the live rooms that the rule is about; none where it is about lists."""
+        if self.rule.action == "goals":
+            return []
         return [slot for slot in self._near(rooms) if self.names(rooms.by_slot[slot].state)]
 
     def _is_spoken(self, language: str) -> bool:
@@ -95,6 +97,7 @@ class RuleView:
         self.weight_N = np.zeros(max_rooms, np.float32)  # what a room's score gains; below 0: loses
         self.pinned_N = np.zeros(max_rooms, np.bool_)  # whether a pin names the room
         self.num_weighed = self.num_pinned = 0  # slots of either
+        self.goals: OperatorRule | None = None  # the rule that says what lists are for, the first by name
         self._on, self._off = on, off
 
     def weighed(self) -> NDArray[np.int64]:
@@ -103,8 +106,11 @@ class RuleView:
 
     def force(self, in_force: Iterable[MatchedRule]) -> None:
         """Takes what is about no single room from the rules in force for some viewers or all."""
-        pins = (one for one in in_force if one.rule.action == "pin" and self._holds(one.rule))
+        holding = [one for one in in_force if self._holds(one.rule)]
+        pins = (one for one in holding if one.rule.action == "pin")
         self.pins = tuple(sorted(pins, key=lambda one: (one.rule.position, one.rule.name)))
+        goals = (one.rule for one in holding if one.rule.action == "goals")
+        self.goals = min(goals, key=lambda rule: rule.name, default=None)
 
     def set(self, slot: int, rules: Iterable[MatchedRule]) -> None:
         """Sets the columns of a slot by its rules in force for some viewers or all, in the order of their names."""

@@ -246,7 +246,7 @@ def test_without_such_experiments_there_are_columns_for_everyone_alone() -> None
     replica = experimenting(platform(), trial())
     put(replica, "off", "boost", rooms=["r3"], enabled=False)
     replica.recommender.recommend(Query(viewer="v"))
-    assert replica.recommender.effects_of(replica.recommender.treatment("v")) is replica.recommender.effects
+    assert replica.recommender.plan("v", None).effects is replica.recommender.effects
     assert replica.tables.rooms.ruled.of == {}  # a rule that is switched off is not matched with rooms
 
 

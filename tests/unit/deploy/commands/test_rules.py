@@ -76,6 +76,17 @@ def test_a_rule_is_put_switched_off_and_the_experiment_that_tries_it_is_said(
     assert row.rstrip().endswith("switched off, tried in trial")
 
 
+def test_a_rule_of_goals_is_put_and_listed_as_of_all_lists(
+    replica: Replica, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["rules", "put", "evening", "--action", "goals", "--goal", "enter=1", "--goal", "stay=4"]) == 0
+    assert replica.tables.rules.get("evening").rule.goals == {"enter": 1, "stay": 4}  # type: ignore[union-attr]
+    capsys.readouterr()
+    assert cli.main(["rules"]) == 0
+    (_, row) = capsys.readouterr().out.strip().splitlines()
+    assert row.split() == ["evening", "goals", "all", "lists:", "enter", "1,", "stay", "4", "-", "in", "force"]
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [
@@ -84,6 +95,9 @@ def test_a_rule_is_put_switched_off_and_the_experiment_that_tries_it_is_said(
         ("rules put r --room a", "action"),
         ("rules put r --action bury --room a --weight 50", "weight"),
         ("rules put a%20b --action bury --room a", "no name of a rule"),
+        ("rules put r --action goals", "needs goals"),
+        ("rules put r --action goals --goal stay", "is no outcome and its worth"),
+        ("rules put r --action goals --goal applause=1", "applause"),
         ("rules delete", "which rule?"),
     ],
 )
