@@ -5,7 +5,7 @@ Made from the OpenAPI document by `make client`; changes are lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -459,7 +459,7 @@ class Methods:
         self,
         name: str,
         *,
-        action: Literal["boost", "bury", "hide", "pin"],
+        action: Literal["boost", "bury", "goals", "hide", "pin"],
         rooms: Sequence[str] = (),
         streamers: Sequence[str] = (),
         categories: Sequence[str] = (),
@@ -472,8 +472,11 @@ class Methods:
         ends_at_ms: int | None = None,
         enabled: bool = True,
         reason: str = "",
+        goals: Mapping[str, float] = {},
     ) -> PutRule:
-        """Pin, boost, bury or hide rooms: accepted once it is on the log, in force in a second or so."""
+        """Pin, boost, bury or hide rooms, or say what lists are for: accepted once it is on the log, in force in a
+        second or so.
+        """
         return self.ask(
             Call(
                 "PUT",
@@ -494,6 +497,7 @@ class Methods:
                         ends_at_ms=ends_at_ms,
                         enabled=enabled,
                         reason=reason,
+                        goals=goals,
                     )
                 ),
             )
