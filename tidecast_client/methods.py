@@ -82,6 +82,7 @@ class Methods:
         explain: bool = False,
         shown: bool = True,
         reason_language: str | None = None,
+        version: str = "",
     ) -> Answer:
         """Rooms for a viewer, best first."""
         return self.ask(
@@ -103,6 +104,7 @@ class Methods:
                         explain=explain,
                         shown=shown,
                         reason_language=reason_language,
+                        version=version,
                     )
                 ),
             )
@@ -122,6 +124,7 @@ class Methods:
         explain: bool = False,
         shown: bool = True,
         reason_language: str | None = None,
+        version: str = "",
     ) -> Iterator[Answer]:
         """Rooms for a viewer, best first: page by page, each of `limit`; nothing comes twice."""
         cursor: str | UnsetType | None = ""
@@ -138,6 +141,7 @@ class Methods:
                 explain=explain,
                 shown=shown,
                 reason_language=reason_language,
+                version=version,
                 cursor=cursor,
             )
             yield answer

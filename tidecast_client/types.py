@@ -167,6 +167,9 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     # a language tag: reasons are written in it where there are texts for it; left out: the context's language, the
     # one that the viewer watches most, or English
     reason_language: str | None = None
+    # the version that ranks: "v0" for the baseline ranker, or the name of the live one; "": the live one, or what an
+    # experiment gives the viewer
+    version: str = ""
 
 
 class Steered(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,7 +37,7 @@ class GivenRooms:
         with self._recommender.tables.lock:
             answer, chosen_rooms, texts = self._ranked(query, request_id)
             if not query.explain:
-                return self._answer_json.answer(answer, chosen_rooms, texts)
+                return self._answer_json.answer(answer, chosen_rooms, texts, answer.model_version)
         items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version, texts)
         return msgspec.json.encode(msgspec.structs.replace(answer, rooms=items))
 

@@ -12,6 +12,7 @@ from actors.requests.cursor import Cursor
 from actors.requests.filters import NO_FILTERS, Filters, LanguageFilter
 from actors.requests.goals import AskedGoals, IgnoredWeight
 from actors.requests.steer import Steer, Steered
+from actors.requests.treatments import AskedVersion
 from streaming.events import MAX_ID_LENGTH, Id
 
 MAX_LIMIT = 100
@@ -72,6 +73,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Meta(description="false: nobody will see this answer, as when it is fetched ahead; it is noted nowhere"),
     ] = True
     reason_language: ReasonLanguage = None
+    version: AskedVersion = ""
 
 
 class RankQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
