@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -133,6 +134,17 @@ class GoalsConfig(Section):
             raise ConfigError("recommend.goals: one of enter, stay, interact and leave must be above 0")
 
 
+def goals_by_weight(weights: Mapping[str, Any], key: str) -> GoalsConfig:
+    """Goals of weights by name; none at all will do. key: of the configuration. Raises ConfigError."""
+    known = [weight.name for weight in fields(GoalsConfig)]
+    if odd := [name for name in weights if name not in known]:
+        raise ConfigError(f"{key}: unknown weight {odd[0][:80]!r}; there are {', '.join(known)}")
+    try:
+        return GoalsConfig(**weights)
+    except ConfigError as err:
+        raise ConfigError(str(err).replace(GoalsConfig.section, key, 1)) from err
+
+
 @dataclass(frozen=True, slots=True)
 class RecommendConfig(Section):
     """How an answer finds and orders rooms."""
@@ -194,13 +206,7 @@ class RecommendConfig(Section):
 def _named_goals(name: str, weights: dict[str, Any]) -> GoalsConfig:
     if not re.fullmatch(NAME, name):
         raise ConfigError(f"recommend.named_goals: {name[:80]!r} is no name; it has letters, digits, '.', '_' and '-'")
-    key, known = f"recommend.named_goals.{name}", [weight.name for weight in fields(GoalsConfig)]
-    if odd := [weight for weight in weights if weight not in known]:
-        raise ConfigError(f"{key}: unknown weight {odd[0][:80]!r}; there are {', '.join(known)}")
-    try:
-        return GoalsConfig(**weights)
-    except ConfigError as err:
-        raise ConfigError(str(err).replace(GoalsConfig.section, key, 1)) from err
+    return goals_by_weight(weights, f"recommend.named_goals.{name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +237,10 @@ class RulesConfig(Section):
             raise ConfigError(f"rules.named has {len(self.named)} rules; at most {MAX_RULES}")
         for name, given in self.named.items():
             try:
-                rule_of(name, msgspec.convert(given, RuleBody), MIN_AT_MS)
+                rule = rule_of(name, msgspec.convert(given, RuleBody), MIN_AT_MS)
             except msgspec.ValidationError as err:
                 raise ConfigError(f"rules.named.{name[:80]}: {err}") from err
+            goals_by_weight(rule.goals, f"rules.named.{name}.goals")
 
     def rules(self) -> dict[str, OperatorRule]:
         """The rules by name."""

@@ -5,7 +5,7 @@ Made from the OpenAPI document by `make client`; changes are lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -82,6 +82,7 @@ class Methods:
         explain: bool = False,
         shown: bool = True,
         reason_language: str | None = None,
+        version: str = "",
     ) -> Answer:
         """Rooms for a viewer, best first."""
         return self.ask(
@@ -103,6 +104,7 @@ class Methods:
                         explain=explain,
                         shown=shown,
                         reason_language=reason_language,
+                        version=version,
                     )
                 ),
             )
@@ -122,6 +124,7 @@ class Methods:
         explain: bool = False,
         shown: bool = True,
         reason_language: str | None = None,
+        version: str = "",
     ) -> Iterator[Answer]:
         """Rooms for a viewer, best first: page by page, each of `limit`; nothing comes twice."""
         cursor: str | UnsetType | None = ""
@@ -138,6 +141,7 @@ class Methods:
                 explain=explain,
                 shown=shown,
                 reason_language=reason_language,
+                version=version,
                 cursor=cursor,
             )
             yield answer
@@ -459,7 +463,7 @@ class Methods:
         self,
         name: str,
         *,
-        action: Literal["boost", "bury", "hide", "pin"],
+        action: Literal["boost", "bury", "goals", "hide", "pin"],
         rooms: Sequence[str] = (),
         streamers: Sequence[str] = (),
         categories: Sequence[str] = (),
@@ -472,8 +476,11 @@ class Methods:
         ends_at_ms: int | None = None,
         enabled: bool = True,
         reason: str = "",
+        goals: Mapping[str, float] = {},
     ) -> PutRule:
-        """Pin, boost, bury or hide rooms: accepted once it is on the log, in force in a second or so."""
+        """Pin, boost, bury or hide rooms, or say what lists are for: accepted once it is on the log, in force in a
+        second or so.
+        """
         return self.ask(
             Call(
                 "PUT",
@@ -494,6 +501,7 @@ class Methods:
                         ends_at_ms=ends_at_ms,
                         enabled=enabled,
                         reason=reason,
+                        goals=goals,
                     )
                 ),
             )

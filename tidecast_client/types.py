@@ -5,7 +5,7 @@ Made from the OpenAPI document by `make client`; changes are lost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -167,6 +167,9 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     # a language tag: reasons are written in it where there are texts for it; left out: the context's language, the
     # one that the viewer watches most, or English
     reason_language: str | None = None
+    # the version that ranks: "v0" for the baseline ranker, or the name of the live one; "": the live one, or what an
+    # experiment gives the viewer
+    version: str = ""
 
 
 class Steered(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,8 +229,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     generated_at_ms: int
     live_rooms: int
     goals_used: bool | UnsetType = UNSET
-    # weights of the goals asked for that do not count: the version has no head for them
+    # weights of these goals that do not count: the version has no head for them
     goals_ignored: list[str] | UnsetType = UNSET
+    goals_rule: str | UnsetType = UNSET
     experiments: dict[str, str] | UnsetType = UNSET
     cursor: str | UnsetType | None = UNSET
     steer: Steered | UnsetType = UNSET
@@ -281,8 +285,10 @@ class RankAnswer(msgspec.Struct, frozen=True, kw_only=True):
     generated_at_ms: int
     live_rooms: int
     goals_used: bool | UnsetType = UNSET
-    # weights of the goals asked for that do not count: the version has no head for them
+    # weights of these goals that do not count: the version has no head for them
     goals_ignored: list[str] | UnsetType = UNSET
+    goals_rule: str | UnsetType = UNSET
+    experiments: dict[str, str] | UnsetType = UNSET
     never_shown: list[str]
     hidden: list[str] = []
     not_live: list[str]
@@ -586,17 +592,22 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     ends_at_ms: int | None
     enabled: bool
     reason: str
+    goals: dict[str, float] = {}
     put_at_ms: int
     origin: str
     replaces_configured: bool
     in_force: bool
     live_rooms: int
+    experiments: list[str] = []
 
 
 class RuleBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a rule does to which live rooms: those that have, of each list which is not empty, one of its values."""
+    """What a rule does to which live rooms: those that have, of each list which is not empty, one of its values.
 
-    action: Literal["boost", "bury", "hide", "pin"]
+    One of goals is about no rooms: it says what lists are for where a request does not.
+    """
+
+    action: Literal["boost", "bury", "goals", "hide", "pin"]
     rooms: Sequence[str] = ()
     streamers: Sequence[str] = ()
     categories: Sequence[str] = ()
@@ -611,6 +622,7 @@ class RuleBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ends_at_ms: int | None = None
     enabled: bool = True
     reason: str = ""
+    goals: Mapping[str, float] = {}
 
 
 class PutRule(msgspec.Struct, frozen=True, kw_only=True):

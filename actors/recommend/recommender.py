@@ -28,13 +28,13 @@ from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, STEERED, Reasons
 from actors.recommend.rule_effects import RuleEffects, placed
 from actors.recommend.schema import Answer, Item, Query, ReasonSource, Receipt, Room
-from actors.recommend.scoring import Scored, Scoring
+from actors.recommend.scoring import Plan, Scored, Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
 from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
 from actors.requests.context import Context
 from actors.requests.filters import NO_FILTERS, Filters
-from actors.requests.goals import ConfiguredGoals
+from actors.requests.goals import AskedGoals, ConfiguredGoals
 from actors.requests.pages import Page, Pages
 from actors.requests.pull import Pull, Pulls
 from actors.requests.reason_texts import ReasonLanguages, ReasonTexts
@@ -42,7 +42,7 @@ from actors.requests.request_ids import RequestIds
 from actors.requests.room_filter import NONE
 from actors.requests.text_vectors import TextVectors
 from actors.requests.treatments import NONE as UNTREATED
-from actors.requests.treatments import Treatment, Treatments
+from actors.requests.treatments import Treatments
 from actors.settings import RecommendConfig, SearchConfig
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.content_index import ContentIndex
@@ -149,27 +149,30 @@ class Recommender:
         self._answer_json = AnswerJson(self.languages.english)
         load_kernels()
         self.request_ids = RequestIds()
-        self._treatments = Treatments(experiments)
+        self.experiments = tuple(experiments)
+        with tables.lock:
+            self._treatments = Treatments(experiments, tables.rules)
 
     def recommend(self, query: Query, request_id: str = "") -> Answer:
-        """The rooms for one viewer. Raises RequestError: the cursor is of another query, or the steer is empty.
+        """The rooms for one viewer.
 
-        request_id: of the answer; "": it gets one of its own.
+        request_id: of the answer; "": it gets one of its own. Raises RequestError: the cursor is of another query, the
+        steer is empty, or the version does not answer here.
         """
         with self.tables.lock:
             answer, chosen_rooms, texts = self._answered(query, request_id)
-            items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version, texts)
+            items = as_items(chosen_rooms, answer.generated_at_ms, self._rooms.embeddings.version, texts)
             return msgspec.structs.replace(answer, rooms=items)
 
     def recommend_json(self, query: Query, request_id: str = "") -> bytes:
         """The rooms for one viewer, as JSON joined from kept pieces; a third of the time for an answer of 20 rooms.
 
-        request_id: as for `recommend`. Raises RequestError: the cursor is of another query, or the steer is empty.
+        request_id, errors: as for `recommend`.
         """
         if query.explain:
             return msgspec.json.encode(self.recommend(query, request_id))
         with self.tables.lock:
-            return self._answer_json.answer(*self._answered(query, request_id))
+            return self._answer_json.answer(*self._answered(query, request_id), self._rooms.embeddings.version)
 
     def recommend_news(self, query: Query, further: int, is_news: Callable[[NDArray[np.uint64]], bool]) -> bytes | None:
         """The rooms for one viewer as JSON where they are news to who asks, else None, and then nothing is noted.
@@ -180,15 +183,18 @@ class Recommender:
             now_ms = self.now_ms()
             cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
             more = msgspec.structs.replace(query, limit=query.limit + further)
-            treatment = self._treatment(query)
-            scored = self._scored(more, cached, now_ms, treatment=treatment)
+            plan = self.plan(query.viewer, query.goals, query.version)
+            scored = self._scored(more, cached, now_ms, plan)
             places_L = self._ordered(scored, more.limit)
             if not is_news(self._rooms.id_hash_N[scored.slots_K[places_L]]):
                 return None
-            chosen_rooms = self.chosen(scored, places_L[: query.limit], cached, explain=query.explain)
+            chosen_rooms = self.chosen(
+                scored, places_L[: query.limit], cached, explain=query.explain, effects=plan.effects
+            )
             # a list that is watched would sink by being sent, and be sent anew for it
-            answer = self._noted(query, cached, chosen_rooms, now_ms, scored=scored, treatment=treatment, sinking=False)
-            return self._answer_json.answer(answer, chosen_rooms, self._words(query, cached))
+            answer = self._noted(query, cached, chosen_rooms, now_ms, plan, scored=scored, sinking=False)
+            texts = self._words(query, cached)
+            return self._answer_json.answer(answer, chosen_rooms, texts, self._rooms.embeddings.version)
 
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what models prepare of all rooms, and scores in the shadow. A thread's loop until `stop`."""
@@ -345,20 +351,20 @@ class Recommender:
         cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
         page = None if query.cursor is None else self.pages.open(query.cursor, query.viewer, query.filters)
         pull = None if query.steer is None else self._pulls.of(query.steer)
-        treatment = self._treatment(query)
-        scored = self._scored(query, cached, now_ms, page=page, pull=pull, treatment=treatment)
+        plan = self.plan(query.viewer, query.goals, query.version)
+        scored = self._scored(query, cached, now_ms, plan, page=page, pull=pull)
         places_L = self._ordered(scored, query.limit)
-        chosen_rooms = self.chosen(scored, places_L, cached, explain=query.explain, pull=pull)
+        chosen_rooms = self.chosen(scored, places_L, cached, explain=query.explain, pull=pull, effects=plan.effects)
         answer = self._noted(
             query,
             cached,
             chosen_rooms,
             now_ms,
+            plan,
             scored=scored,
             cursor=UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms),
             first_position=1 if page is None else 1 + len(page.shown_X),
             pull=pull,
-            treatment=treatment,
             request_id=request_id,
         )
         return answer, chosen_rooms, self._words(query, cached)
@@ -366,9 +372,15 @@ class Recommender:
     def _words(self, query: Query, cached: CachedViewer) -> ReasonTexts:
         return self.languages.asked(query.reason_language, query.context, cached.interests.languages)
 
-    def _treatment(self, query: Query) -> Treatment:
-        """What the running experiments do to this answer."""
-        return self._treatments.of(query.viewer, self._rooms.embeddings.version) if self._treatments else UNTREATED
+    def plan(self, viewer: str, goals: AskedGoals, version: str = "") -> Plan:
+        """What an answer for a viewer is made with. The caller holds the lock.
+
+        goals, version: of the request. Raises RequestError: no goals have that name, or the version is not here.
+        """
+        live, treatment = self._rooms.embeddings.version, UNTREATED
+        if version or self._treatments:
+            treatment = self._treatments.of(viewer, live, version)
+        return self.scoring.plan(goals, treatment)
 
     def _noted(
         self,
@@ -376,12 +388,12 @@ class Recommender:
         cached: CachedViewer,
         chosen_rooms: Sequence[ChosenRoom],
         now_ms: int,
+        plan: Plan,
         *,
         scored: Scored,
         cursor: str | UnsetType | None = UNSET,
         first_position: int = 1,
         pull: Pull | None = None,
-        treatment: Treatment = UNTREATED,
         request_id: str = "",
         sinking: bool = True,
     ) -> Answer:
@@ -393,12 +405,13 @@ class Recommender:
             request_id=request_id or self.request_ids.next(),
             viewer=query.viewer,
             known=cached.interests.known,
-            model_version=self._rooms.embeddings.version,
+            model_version=plan.treatment.version or self._rooms.embeddings.version,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
-            goals_used=UNSET if query.goals is None else scored.has_heads,
-            goals_ignored=UNSET if query.goals is None or not scored.ignored else [*scored.ignored],
-            experiments=treatment.named or UNSET,
+            goals_used=plan.goals.used(has_heads=scored.has_heads),
+            goals_ignored=plan.goals.ignored(scored.ignored),
+            goals_rule=plan.goals.by_rule,
+            experiments=plan.treatment.named or UNSET,
             cursor=cursor,
             steer=UNSET if pull is None else pull.became,
             rooms=[],
@@ -406,7 +419,7 @@ class Recommender:
         if pull is None:
             self._shadow.note(query)
         if query.shown and self._impressions is not None:
-            self._impressions.note(answer, chosen_rooms, first_position, treatment.noted)
+            self._impressions.note(answer, chosen_rooms, first_position, plan.treatment.noted)
         if sinking and query.shown and self.shown is not None:
             self.shown.note(ViewerId(query.viewer), [chosen.snapshot.slot for chosen in chosen_rooms], now_ms)
         return answer
@@ -426,10 +439,10 @@ class Recommender:
         query: Query,
         cached: CachedViewer,
         now_ms: int,
+        plan: Plan,
         *,
         page: Page | None = None,
         pull: Pull | None = None,
-        treatment: Treatment = UNTREATED,
     ) -> Scored:
         """The scored rooms. page: after which earlier ones; None: these are the first."""
         return self.scoring.surely(
@@ -440,7 +453,7 @@ class Recommender:
             shown_H=NONE if page is None else page.slots_H,
             before=0 if page is None else len(page.shown_X),
             pull=pull,
-            by_model=not treatment.by_baseline,
+            plan=plan,
         )
 
     def _ordered(self, scored: Scored, limit: int) -> NDArray[np.int64]:
@@ -475,9 +488,13 @@ class Recommender:
         *,
         explain: bool,
         pull: Pull | None = None,
+        effects: RuleEffects | None = None,
     ) -> list[ChosenRoom]:
-        """The scored rooms at these places, in this order, each with its reason. The caller holds the lock."""
-        rooms = self._rooms
+        """The scored rooms at these places, in this order, each with its reason. The caller holds the lock.
+
+        effects: of the rules that the viewer is under; None: those of everyone.
+        """
+        rooms, effects = self._rooms, effects or self.effects
         slots_L, scores = scored.slots_K[places_L], scored.scores_K[places_L].tolist()
         sources = scored.causes(places_L)
         likes = self._likes(cached, slots_L, sources)
@@ -507,7 +524,7 @@ class Recommender:
                 source = "followed" if snapshot.state.streamer in cached.interests.followed else "visited"  # noqa: PLW2901
             elif source == "language" and language_key(snapshot.state.language) in cached.interests.preferred:
                 source = "preferred"  # noqa: PLW2901
-            if slot in rooms.ruled.of and (by_rule := self.effects.reason(slot, pinned.get(slot))) is not None:
+            if slot in rooms.ruled.of and (by_rule := effects.reason(slot, pinned.get(slot))) is not None:
                 source, about, rule = by_rule.source, by_rule.reason, by_rule.rule  # noqa: PLW2901
             else:
                 rule = ""
