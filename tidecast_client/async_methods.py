@@ -78,10 +78,11 @@ class AsyncMethods:
         context: Context | None = None,
         cursor: str | None = None,
         steer: Steer | None = None,
-        goals: Goals | None = None,
+        goals: str | Goals | None = None,
         explain: bool = False,
         shown: bool = True,
         reason_language: str | None = None,
+        version: str = "",
     ) -> Answer:
         """Rooms for a viewer, best first."""
         return await self.ask(
@@ -103,6 +104,7 @@ class AsyncMethods:
                         explain=explain,
                         shown=shown,
                         reason_language=reason_language,
+                        version=version,
                     )
                 ),
             )
@@ -118,10 +120,11 @@ class AsyncMethods:
         filters: Filters = DEFAULT_FILTERS,
         context: Context | None = None,
         steer: Steer | None = None,
-        goals: Goals | None = None,
+        goals: str | Goals | None = None,
         explain: bool = False,
         shown: bool = True,
         reason_language: str | None = None,
+        version: str = "",
     ) -> AsyncIterator[Answer]:
         """Rooms for a viewer, best first: page by page, each of `limit`; nothing comes twice."""
         cursor: str | UnsetType | None = ""
@@ -138,6 +141,7 @@ class AsyncMethods:
                 explain=explain,
                 shown=shown,
                 reason_language=reason_language,
+                version=version,
                 cursor=cursor,
             )
             yield answer
@@ -248,7 +252,7 @@ class AsyncMethods:
         *,
         rooms: Sequence[str],
         context: Context | None = None,
-        goals: Goals | None = None,
+        goals: str | Goals | None = None,
         explain: bool = False,
         reason_language: str | None = None,
     ) -> RankAnswer:

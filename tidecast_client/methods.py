@@ -78,10 +78,11 @@ class Methods:
         context: Context | None = None,
         cursor: str | None = None,
         steer: Steer | None = None,
-        goals: Goals | None = None,
+        goals: str | Goals | None = None,
         explain: bool = False,
         shown: bool = True,
         reason_language: str | None = None,
+        version: str = "",
     ) -> Answer:
         """Rooms for a viewer, best first."""
         return self.ask(
@@ -103,6 +104,7 @@ class Methods:
                         explain=explain,
                         shown=shown,
                         reason_language=reason_language,
+                        version=version,
                     )
                 ),
             )
@@ -118,10 +120,11 @@ class Methods:
         filters: Filters = DEFAULT_FILTERS,
         context: Context | None = None,
         steer: Steer | None = None,
-        goals: Goals | None = None,
+        goals: str | Goals | None = None,
         explain: bool = False,
         shown: bool = True,
         reason_language: str | None = None,
+        version: str = "",
     ) -> Iterator[Answer]:
         """Rooms for a viewer, best first: page by page, each of `limit`; nothing comes twice."""
         cursor: str | UnsetType | None = ""
@@ -138,6 +141,7 @@ class Methods:
                 explain=explain,
                 shown=shown,
                 reason_language=reason_language,
+                version=version,
                 cursor=cursor,
             )
             yield answer
@@ -246,7 +250,7 @@ class Methods:
         *,
         rooms: Sequence[str],
         context: Context | None = None,
-        goals: Goals | None = None,
+        goals: str | Goals | None = None,
         explain: bool = False,
         reason_language: str | None = None,
     ) -> RankAnswer:

@@ -131,7 +131,8 @@ class Goals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How much each outcome of showing a room is worth; what counts is their ratio.
 
     A head says how likely the outcome is once the viewer has entered, so a room is worth the probability of
-    entering times the weighted mean of what follows.
+    entering times the weighted mean of what follows. Leaving at once counts against a room: its weight is the worth
+    of not doing so.
     """
 
     # worth of entering
@@ -140,6 +141,8 @@ class Goals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stay: float = 0.0
     # worth of a chat message, a like, a gift
     interact: float = 0.0
+    # counts against: worth of not leaving within 10 seconds of entering
+    leave: float = 0.0
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -156,13 +159,17 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     # "" for the first of several pages, then what the page before gave; left out for a single answer
     cursor: str | None = None
     steer: Steer | None = None
-    goals: Goals | None = None
+    # weights, or the name of weights that the configuration has in recommend.named_goals
+    goals: str | Goals | None = None
     explain: bool = False
     # false: nobody will see this answer, as when it is fetched ahead; it is noted nowhere
     shown: bool = True
     # a language tag: reasons are written in it where there are texts for it; left out: the context's language, the
     # one that the viewer watches most, or English
     reason_language: str | None = None
+    # the version that ranks: "v0" for the baseline ranker, or the name of the live one; "": the live one, or what an
+    # experiment gives the viewer
+    version: str = ""
 
 
 class Steered(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,6 +229,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     generated_at_ms: int
     live_rooms: int
     goals_used: bool | UnsetType = UNSET
+    # weights of these goals that do not count: the version has no head for them
+    goals_ignored: list[str] | UnsetType = UNSET
     goals_rule: str | UnsetType = UNSET
     experiments: dict[str, str] | UnsetType = UNSET
     cursor: str | UnsetType | None = UNSET
@@ -258,7 +267,8 @@ class RankQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     # ids of rooms, live or not; repeats count once
     rooms: Sequence[str]
     context: Context | None = None
-    goals: Goals | None = None
+    # weights, or the name of weights that the configuration has in recommend.named_goals
+    goals: str | Goals | None = None
     explain: bool = False
     # a language tag: reasons are written in it where there are texts for it; left out: the context's language, the
     # one that the viewer watches most, or English
@@ -275,6 +285,8 @@ class RankAnswer(msgspec.Struct, frozen=True, kw_only=True):
     generated_at_ms: int
     live_rooms: int
     goals_used: bool | UnsetType = UNSET
+    # weights of these goals that do not count: the version has no head for them
+    goals_ignored: list[str] | UnsetType = UNSET
     goals_rule: str | UnsetType = UNSET
     experiments: dict[str, str] | UnsetType = UNSET
     never_shown: list[str]

@@ -32,12 +32,12 @@ class GivenRooms:
     def rank_json(self, query: RankQuery, request_id: str = "") -> bytes:
         """Every given room that is live, best first, and the names of the others: a RankAnswer as JSON.
 
-        request_id: of the answer; "": it gets one of its own.
+        request_id: of the answer; "": it gets one of its own. Raises RequestError: the goals' name is unknown.
         """
         with self._recommender.tables.lock:
             answer, chosen_rooms, texts = self._ranked(query, request_id)
             if not query.explain:
-                return self._answer_json.answer(answer, chosen_rooms, texts)
+                return self._answer_json.answer(answer, chosen_rooms, texts, answer.model_version)
         items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version, texts)
         return msgspec.json.encode(msgspec.structs.replace(answer, rooms=items))
 
@@ -57,6 +57,7 @@ class GivenRooms:
         texts = recommender.languages.asked(query.reason_language, query.context, cached.interests.languages)
         answer = RankAnswer(
             goals_used=UNSET if scored is None else plan.goals.used(has_heads=scored.has_heads),
+            goals_ignored=UNSET if scored is None else plan.goals.ignored(scored.ignored),
             goals_rule=plan.goals.by_rule,
             request_id=request_id or recommender.request_ids.next(),
             viewer=query.viewer,

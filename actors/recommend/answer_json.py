@@ -31,15 +31,20 @@ class AnswerJson:
         self._model_version = ""
         self._between: dict[str, str] = {}  # the text between age and score, by encoder version
 
-    def answer(self, answer: Answer | RankAnswer, chosen_rooms: Sequence[ChosenRoom], texts: ReasonTexts) -> bytes:
-        """The JSON of an answer with these rooms, and reasons in these words. answer: has no rooms of its own."""
+    def answer(
+        self, answer: Answer | RankAnswer, chosen_rooms: Sequence[ChosenRoom], texts: ReasonTexts, version: str
+    ) -> bytes:
+        """The JSON of an answer with these rooms, and reasons in these words. answer: has no rooms of its own.
+
+        version: whose vectors the rooms have, for the receipts.
+        """
         now_ms = answer.generated_at_ms
         whys: dict[tuple[ReasonSource, str, str], str] = {}
         scores = (
             self._encode([chosen_room.score for chosen_room in chosen_rooms])[1:-1].decode().split(",")
         )  # a quarter of repr's time
-        if answer.model_version != self._model_version:
-            self._model_version = answer.model_version
+        if version != self._model_version:
+            self._model_version = version
             self._between.clear()
         items = []
         for chosen_room, score in zip(chosen_rooms, scores, strict=False):  # without rooms there is one empty score

@@ -7,7 +7,6 @@ newest rooms.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 import time
@@ -35,7 +34,7 @@ from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
 from actors.requests.context import Context
 from actors.requests.filters import NO_FILTERS, Filters
-from actors.requests.goals import Goals
+from actors.requests.goals import AskedGoals, ConfiguredGoals
 from actors.requests.pages import Page, Pages
 from actors.requests.pull import Pull, Pulls
 from actors.requests.reason_texts import ReasonLanguages, ReasonTexts
@@ -131,7 +130,7 @@ class Recommender:
             self._ranking,
             demands,
             effects=self.effects,
-            goals=Goals(**dataclasses.asdict(config.goals)),
+            goals=ConfiguredGoals.of(config),
             ranked=config.ranked,
             failures=self.failures,
             shown=None if self.shown is None else self.shown.table,
@@ -155,24 +154,25 @@ class Recommender:
             self._treatments = Treatments(experiments, tables.rules)
 
     def recommend(self, query: Query, request_id: str = "") -> Answer:
-        """The rooms for one viewer. Raises RequestError: the cursor is of another query, or the steer is empty.
+        """The rooms for one viewer.
 
-        request_id: of the answer; "": it gets one of its own.
+        request_id: of the answer; "": it gets one of its own. Raises RequestError: the cursor is of another query, the
+        steer is empty, or the version does not answer here.
         """
         with self.tables.lock:
             answer, chosen_rooms, texts = self._answered(query, request_id)
-            items = as_items(chosen_rooms, answer.generated_at_ms, answer.model_version, texts)
+            items = as_items(chosen_rooms, answer.generated_at_ms, self._rooms.embeddings.version, texts)
             return msgspec.structs.replace(answer, rooms=items)
 
     def recommend_json(self, query: Query, request_id: str = "") -> bytes:
         """The rooms for one viewer, as JSON joined from kept pieces; a third of the time for an answer of 20 rooms.
 
-        request_id: as for `recommend`. Raises RequestError: the cursor is of another query, or the steer is empty.
+        request_id, errors: as for `recommend`.
         """
         if query.explain:
             return msgspec.json.encode(self.recommend(query, request_id))
         with self.tables.lock:
-            return self._answer_json.answer(*self._answered(query, request_id))
+            return self._answer_json.answer(*self._answered(query, request_id), self._rooms.embeddings.version)
 
     def recommend_news(self, query: Query, further: int, is_news: Callable[[NDArray[np.uint64]], bool]) -> bytes | None:
         """The rooms for one viewer as JSON where they are news to who asks, else None, and then nothing is noted.
@@ -183,7 +183,7 @@ class Recommender:
             now_ms = self.now_ms()
             cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
             more = msgspec.structs.replace(query, limit=query.limit + further)
-            plan = self.plan(query.viewer, query.goals)
+            plan = self.plan(query.viewer, query.goals, query.version)
             scored = self._scored(more, cached, now_ms, plan)
             places_L = self._ordered(scored, more.limit)
             if not is_news(self._rooms.id_hash_N[scored.slots_K[places_L]]):
@@ -192,9 +192,9 @@ class Recommender:
                 scored, places_L[: query.limit], cached, explain=query.explain, effects=plan.effects
             )
             # a list that is watched would sink by being sent, and be sent anew for it
-            has_heads = scored.has_heads
-            answer = self._noted(query, cached, chosen_rooms, now_ms, plan, has_heads=has_heads, sinking=False)
-            return self._answer_json.answer(answer, chosen_rooms, self._words(query, cached))
+            answer = self._noted(query, cached, chosen_rooms, now_ms, plan, scored=scored, sinking=False)
+            texts = self._words(query, cached)
+            return self._answer_json.answer(answer, chosen_rooms, texts, self._rooms.embeddings.version)
 
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what models prepare of all rooms, and scores in the shadow. A thread's loop until `stop`."""
@@ -351,7 +351,7 @@ class Recommender:
         cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
         page = None if query.cursor is None else self.pages.open(query.cursor, query.viewer, query.filters)
         pull = None if query.steer is None else self._pulls.of(query.steer)
-        plan = self.plan(query.viewer, query.goals)
+        plan = self.plan(query.viewer, query.goals, query.version)
         scored = self._scored(query, cached, now_ms, plan, page=page, pull=pull)
         places_L = self._ordered(scored, query.limit)
         chosen_rooms = self.chosen(scored, places_L, cached, explain=query.explain, pull=pull, effects=plan.effects)
@@ -361,7 +361,7 @@ class Recommender:
             chosen_rooms,
             now_ms,
             plan,
-            has_heads=scored.has_heads,
+            scored=scored,
             cursor=UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms),
             first_position=1 if page is None else 1 + len(page.shown_X),
             pull=pull,
@@ -372,10 +372,14 @@ class Recommender:
     def _words(self, query: Query, cached: CachedViewer) -> ReasonTexts:
         return self.languages.asked(query.reason_language, query.context, cached.interests.languages)
 
-    def plan(self, viewer: str, goals: Goals | None) -> Plan:
-        """What an answer for a viewer is made with. goals: of the request. The caller holds the lock."""
-        version = self._rooms.embeddings.version
-        treatment = self._treatments.of(viewer, version) if self._treatments else UNTREATED
+    def plan(self, viewer: str, goals: AskedGoals, version: str = "") -> Plan:
+        """What an answer for a viewer is made with. The caller holds the lock.
+
+        goals, version: of the request. Raises RequestError: no goals have that name, or the version is not here.
+        """
+        live, treatment = self._rooms.embeddings.version, UNTREATED
+        if version or self._treatments:
+            treatment = self._treatments.of(viewer, live, version)
         return self.scoring.plan(goals, treatment)
 
     def _noted(
@@ -386,7 +390,7 @@ class Recommender:
         now_ms: int,
         plan: Plan,
         *,
-        has_heads: bool,
+        scored: Scored,
         cursor: str | UnsetType | None = UNSET,
         first_position: int = 1,
         pull: Pull | None = None,
@@ -401,10 +405,11 @@ class Recommender:
             request_id=request_id or self.request_ids.next(),
             viewer=query.viewer,
             known=cached.interests.known,
-            model_version=self._rooms.embeddings.version,
+            model_version=plan.treatment.version or self._rooms.embeddings.version,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
-            goals_used=plan.goals.used(has_heads=has_heads),
+            goals_used=plan.goals.used(has_heads=scored.has_heads),
+            goals_ignored=plan.goals.ignored(scored.ignored),
             goals_rule=plan.goals.by_rule,
             experiments=plan.treatment.named or UNSET,
             cursor=cursor,

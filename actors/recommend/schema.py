@@ -10,8 +10,9 @@ from msgspec import UNSET, Meta, UnsetType
 from actors.requests.context import Context
 from actors.requests.cursor import Cursor
 from actors.requests.filters import NO_FILTERS, Filters, LanguageFilter
-from actors.requests.goals import Goals
+from actors.requests.goals import AskedGoals, IgnoredWeight
 from actors.requests.steer import Steer, Steered
+from actors.requests.treatments import AskedVersion
 from streaming.events import MAX_ID_LENGTH, Id
 
 MAX_LIMIT = 100
@@ -65,13 +66,14 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     context: Context | None = None
     cursor: Cursor | None = None
     steer: Steer | None = None
-    goals: Goals | None = None
+    goals: AskedGoals = None
     explain: bool = False
     shown: Annotated[
         bool,
         Meta(description="false: nobody will see this answer, as when it is fetched ahead; it is noted nowhere"),
     ] = True
     reason_language: ReasonLanguage = None
+    version: AskedVersion = ""
 
 
 class RankQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,7 +85,7 @@ class RankQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Meta(min_length=1, max_length=MAX_GIVEN, description="ids of rooms, live or not; repeats count once"),
     ]
     context: Context | None = None
-    goals: Goals | None = None
+    goals: AskedGoals = None
     explain: bool = False
     reason_language: ReasonLanguage = None
 
@@ -138,6 +140,10 @@ class AnswerHead(msgspec.Struct, frozen=True, kw_only=True):
     live_rooms: int
     # where the request, an experiment or a rule has goals: whether the version has heads for them
     goals_used: bool | UnsetType = UNSET
+    goals_ignored: Annotated[
+        list[IgnoredWeight] | UnsetType,
+        Meta(description="weights of these goals that do not count: the version has no head for them"),
+    ] = UNSET
     goals_rule: str | UnsetType = UNSET  # the operator's rule whose goals these are
     experiments: dict[str, str] | UnsetType = UNSET  # that the answer is part of, each with the viewer's variant
 

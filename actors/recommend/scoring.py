@@ -22,7 +22,7 @@ from actors.recommend.rule_effects import Pin, RuleEffects
 from actors.recommend.schema import Query, ReasonSource
 from actors.recommend.viewer_cache import CachedViewer
 from actors.requests.filters import NO_FILTERS
-from actors.requests.goals import ENTER_ALONE, Goals
+from actors.requests.goals import AskedGoals, ConfiguredGoals, Goals, IgnoredWeight
 from actors.requests.pull import Pull
 from actors.requests.room_filter import NONE, Slots
 from actors.requests.treatments import NONE as UNTREATED
@@ -35,7 +35,7 @@ from actors.state.shown_table import ShownTable
 from streaming.errors import VersionError
 from streaming.events import RoomId, ViewerId
 from training.features.compiling import FLOATS, kernel
-from training.inference.log_odds import LOG_ODDS, lowered, raised
+from training.inference.log_odds import LOG_ODDS, raised
 
 Floats = NDArray[np.float32]
 
@@ -61,6 +61,7 @@ class Scored:
     origin: str = ""
     pins: tuple[Pin, ...] = ()
     has_heads: bool = False  # whether a ranker's heads scored them, so that goals count
+    ignored: tuple[IgnoredWeight, ...] = ()  # weights of the goals for which that version has no head
 
 
 class Plan(NamedTuple):
@@ -135,12 +136,12 @@ class Scoring:
         demands: Demands,
         *,
         effects: RuleEffects,
-        goals: Goals = ENTER_ALONE,
+        goals: ConfiguredGoals,
         ranked: int,
         failures: CircuitBreaker,
         shown: ShownTable | None = None,
     ) -> None:
-        """ranked: how many candidates a ranker gets, the best by the baseline ranker's terms; 0: all. goals: default.
+        """ranked: how many candidates a ranker gets, the best by the baseline ranker's terms; 0: all.
 
         Where more rooms are asked for, as many again are ranked, and come after these. shown: what viewers were shown
         and did not enter; None: it changes nothing.
@@ -156,8 +157,11 @@ class Scoring:
         self._failures = failures
         self._shown = shown
 
-    def plan(self, asked: Goals | None, treatment: Treatment = UNTREATED) -> Plan:
-        """What an answer is made with. Every path asks here. asked: the request's goals. treatment: of its viewer."""
+    def plan(self, asked: AskedGoals, treatment: Treatment = UNTREATED) -> Plan:
+        """What an answer is made with. Every path asks here. asked: the request's goals. treatment: of its viewer.
+
+        Raises RequestError: there are no goals of the name that was asked for, under whatever version.
+        """
         effects = self._effects.under(treatment.rules_on, treatment.rules_off)
         return Plan(treatment, effects, wanted_goals(asked, treatment.goals, effects.goals(), self._goals))
 
@@ -370,14 +374,16 @@ class Scoring:
             scale = float(alone.enter_N.sum()) / max(float(ranked.enter_N[np.isin(slots_N, among_R)].sum()), LEAST)
         preferred_N = self._preferred(slots_N, cached)
         pulled_N = None if offer.pulled_N is None else offer.pulled_N[: len(slots_N)] * LOG_ODDS
-        enter_N = raised(raised(ranked.enter_N, scale, preferred_N), 1.0, pulled_N)
-        worth_N = None if goals.are_default else goals.worth(enter_N, ranked.stay_N, ranked.interact_N)
+        enter_N = ranked.enter_N if scale == 1 else np.minimum(ranked.enter_N * np.float32(scale), np.float32(1))
+        enter_N = raised(raised(enter_N, preferred_N), pulled_N)
+        heads = (ranked.stay_N, ranked.interact_N, ranked.leave_N)
+        worth_N = None if goals.are_default else goals.worth(enter_N, *heads)
         if worth_N is not None:
             enter_N = worth_N
         for lost_N in offer.losses.values():
-            enter_N = lowered(enter_N, lost_N[: len(slots_N)])
+            enter_N = raised(enter_N, -lost_N[: len(slots_N)] * LOG_ODDS)
         if offer.ruled_N is not None:
-            enter_N = raised(enter_N, 1.0, offer.ruled_N[: len(slots_N)])
+            enter_N = raised(enter_N, offer.ruled_N[: len(slots_N)])
         best_K, odds_K, enter_K = ordered(enter_N[:block], block)
         for start in range(
             block, len(slots_N), block
@@ -398,6 +404,7 @@ class Scoring:
                 "enter": float(ranked.enter_N[at]) * scale,
                 "stay": float(ranked.stay_N[at]),
                 "interact": float(ranked.interact_N[at]),
+                **({} if ranked.leave_N is None else {"leave": float(ranked.leave_N[at])}),
                 "dot": float(embeddings.rooms.vectors_NE[slot] @ cached.viewer.vector_E) if cached.viewer else 0.0,
                 "gate": float(embeddings.rooms.content_gate_N[slot]),
                 **_changed(offer, int(at), LOG_ODDS),
@@ -414,7 +421,8 @@ class Scoring:
             self._failures.clear(embeddings.version, "reasons")
             return sources
 
-        return Scored(slots_N[best_K], odds_K, enter_K, terms, causes, has_heads=True)
+        ignored: tuple[IgnoredWeight, ...] = ("leave",) if goals.leave and ranked.leave_N is None else ()
+        return Scored(slots_N[best_K], odds_K, enter_K, terms, causes, has_heads=True, ignored=ignored)
 
     def _preferred(self, slots_N: NDArray[np.int64], cached: CachedViewer) -> Floats | None:
         """What a preferred language adds to the log odds of rooms, float32 [N]: the baseline's weight of a language.

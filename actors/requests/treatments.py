@@ -1,29 +1,43 @@
-"""What experiments change in an answer: the variant of its viewer, if it can be served here. Never scores a room.
+"""What orders an answer: the version that its caller names, or its viewer's variant. Never scores a room.
 
 A variant may name the version that its viewers get, goals, and operators' rules that hold for them alone or not for
-them. An
-experiment is in force in a replica while all that its variants name can be had there: the baseline ranker always, any
-other version while it is live, goals while a learned version is live, a rule while there is one that has started and
-not ended. Otherwise its viewers are in
-no variant, the control's neither, so that the variants stay comparable.
+them. An experiment is in force in a replica while all that its variants name can be had there: the baseline ranker
+always, any other version while it is live, goals while a learned version is live, a rule while there is one that has
+started and not ended. Otherwise its viewers are in no variant, the control's neither, so that the variants stay
+comparable. An answer by a version that its caller has named is in no experiment: it would be counted for a variant that
+did not make it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from actors.requests.goals import Goals
 from actors.requests.wanted_goals import goals_by_name
 from actors.rules.book import OperatorRules
+from streaming.errors import RequestError
 from streaming.events import Assignment
 from training.experiments import BASELINE, LIVE, Experiment, assigned
 
 LOGGER = logging.getLogger(__name__)
 
 NO_NAMES: frozenset[str] = frozenset()
+MAX_VERSION_LENGTH = 64  # of a version's name
+
+AskedVersion = Annotated[
+    str,
+    Meta(
+        max_length=MAX_VERSION_LENGTH,
+        description='the version that ranks: "v0" for the baseline ranker, or the name of the live one; "": '
+        "the live one, or what an experiment gives the viewer",
+        examples=["v0"],
+    ),
+]
 
 
 class Treatment(msgspec.Struct, frozen=True):
@@ -32,6 +46,7 @@ class Treatment(msgspec.Struct, frozen=True):
     noted: the viewer's variants, for the impression. by_baseline: the baseline ranker orders the rooms, though a
     learned version is live. goals: what the list is for where the request does not say; None: no variant says it.
     rules_on: names of operators' rules that hold though they are switched off. rules_off: of those that do not hold.
+    version: the one that the caller has named, "" for none.
     """
 
     noted: tuple[Assignment, ...] = ()
@@ -39,6 +54,7 @@ class Treatment(msgspec.Struct, frozen=True):
     goals: Goals | None = None
     rules_on: frozenset[str] = NO_NAMES
     rules_off: frozenset[str] = NO_NAMES
+    version: str = ""
 
     @property
     def named(self) -> dict[str, str]:
@@ -67,11 +83,14 @@ class Treatments:
     def __bool__(self) -> bool:
         return bool(self._experiments)
 
-    def of(self, viewer: str, version: str) -> Treatment:
-        """The treatment of a viewer. version: the live one.
+    def of(self, viewer: str, version: str, asked: str = "") -> Treatment:
+        """The treatment of a viewer. version: the live one. asked: the version that the caller names, "" for none.
 
-        Of two experiments that differ on a rule, off counts. Of two that have goals, the first one's count.
+        Of two experiments that differ on a rule, off counts. Of two that have goals, the first one's count. Raises
+        RequestError: neither the live version nor the baseline ranker has the name that is asked for.
         """
+        if asked:
+            return _named(asked, version)
         as_of = version, 0 if self._rules is None else self._rules.turns
         if as_of != self._as_of:
             self._as_of = as_of
@@ -108,3 +127,16 @@ def _served(experiment: Experiment, version: str) -> bool:
     if has_goals and version == BASELINE:
         return False
     return all(variant.version in {LIVE, BASELINE, version} for variant in experiment.variants)
+
+
+def _named(asked: str, version: str) -> Treatment:
+    """The treatment by a version that the caller names. Raises RequestError."""
+    held = dict.fromkeys((BASELINE, version))
+    if asked not in held:
+        can_be = " and ".join(repr(one) for one in held)
+        raise RequestError(
+            f"the version {asked!r} does not answer here: {can_be} can be asked for",
+            field="version",
+            allowed=", ".join(['"" for the live one', *(f'"{one}"' for one in held)]),
+        )
+    return Treatment(by_baseline=asked == BASELINE, version=asked)

@@ -5,13 +5,13 @@ Never reads any of them from a log or a file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from actors.requests.goals import Goals, goals_of
+from actors.requests.goals import AskedGoals, ConfiguredGoals, Goals, IgnoredWeight, goals_of
 from streaming.operator_rule import OperatorRule
 
 
@@ -33,6 +33,10 @@ class WantedGoals(msgspec.Struct, frozen=True):
         """What an answer says of them. has_heads: whether a ranker's heads scored the rooms."""
         return UNSET if self.are_usual else has_heads
 
+    def ignored(self, without_head: Sequence[IgnoredWeight]) -> list[IgnoredWeight] | UnsetType:
+        """The weights that an answer says do not count. without_head: those that the version has no head for."""
+        return UNSET if self.are_usual or not without_head else [*without_head]
+
     @property
     def by_rule(self) -> str | UnsetType:
         """The rule that an answer names."""
@@ -40,16 +44,16 @@ class WantedGoals(msgspec.Struct, frozen=True):
 
 
 def wanted_goals(
-    asked: Goals | None, of_variant: Goals | None, of_rule: RuledGoals | None, default: Goals
+    asked: AskedGoals, of_variant: Goals | None, of_rule: RuledGoals | None, configured: ConfiguredGoals
 ) -> WantedGoals:
-    """The goals of a list: the first of these four that there are. default: of the configuration."""
+    """The goals of a list: the first of these four that there are. Raises RequestError: an unknown name."""
     if asked is not None:
-        return WantedGoals(goals_of(asked, default))
+        return WantedGoals(goals_of(asked, configured))
     if of_variant is not None:
         return WantedGoals(of_variant)
     if of_rule is not None and of_rule.goals is not None:
         return WantedGoals(of_rule.goals, rule=of_rule.rule.name)
-    return WantedGoals(goals_of(None, default), are_usual=True)
+    return WantedGoals(goals_of(None, configured), are_usual=True)
 
 
 def goals_by_name(weights: Mapping[str, float]) -> Goals | None:

@@ -23,7 +23,7 @@ from actors.settings import (
     RulesConfig,
     SearchConfig,
     TablesConfig,
-    require_goals,
+    goals_by_weight,
 )
 from deploy.config.console_settings import ConsoleConfig
 from deploy.config.http_settings import HttpConfig
@@ -87,7 +87,7 @@ class Settings:
         """Raises ConfigError: goals of an experiment's variant have a weight that lists do not have."""
         for experiment in self.experiments.running:
             for variant in experiment.variants:
-                require_goals(variant.goals, f"experiments.running, {experiment.name!r}, {variant.name!r}: goals")
+                goals_by_weight(variant.goals, f"experiments.running, {experiment.name!r}, {variant.name!r}: goals")
 
 
 @dataclass(frozen=True, slots=True)

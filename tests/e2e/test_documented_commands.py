@@ -211,7 +211,7 @@ def test_asking_while_it_runs(shell: Shell) -> None:
 def test_every_way_to_ask_is_answered_as_documented(shell: Shell) -> None:
     documented = [block for block in blocks() if block.page == "docs/asking.md"]
     pairs = [(ask, told) for ask, told in pairwise(documented) if (ask.language, told.language) == ("sh", "text")]
-    assert len(pairs) == 18
+    assert len(pairs) == 20
     for ask, told in pairs:
         answer = json.loads(shell.type(ask.text))
         is_problem = isinstance(answer, dict) and "status" in answer

@@ -164,7 +164,7 @@ class Version:
         logit_N3 = self._ranker.heads(sum_NO, values_NF)
         inside = RankTrace(sum_NO, values_NF, logit_N3)
         enter_N, stay_N, interact_N = self._ranker.probabilities(logit_N3, self._temperature)
-        return RankedRooms(enter_N, stay_N, interact_N, inside)
+        return RankedRooms(enter_N, stay_N, interact_N, inside=inside)
 
     def log_odds_drops(
         self, viewer: VersionViewer, offered: RequestCandidates, ranked: RankedRooms, rooms: RoomsToExplain

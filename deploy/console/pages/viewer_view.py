@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlencode
 
+import msgspec
 from nicegui import ui
 
 from actors.requests.context import MAX_RECENT
 from deploy.console.api import as_curl
 from deploy.console.list_moves import Place, places
+from deploy.console.pages.ask.goal_sliders import GoalSliders
 from deploy.console.pages.composer import COLD_START
 from deploy.console.pages.event_panel import EventPanel
 from deploy.console.pages.item_list import ItemList, item_rows, term_colours
@@ -20,7 +22,7 @@ from deploy.console.pages.similar_rooms import show_similar
 from deploy.console.poller import Needs, Snapshot, key, listed
 from deploy.console.shown_text import NAME, shown, typed
 from streaming.events import MAX_ID_LENGTH, MAX_LABEL_LENGTH, MAX_LANGUAGE_LENGTH
-from tidecast_client import Answer, Context, Filters, Query
+from tidecast_client import Answer, Context, Filters, Goals, Query
 
 LISTED = 20
 HOWTO = "Type a viewer's id, one that your platform wrote to viewer-events. Any other gets what a newcomer gets."
@@ -31,10 +33,17 @@ class ListPanel:
     """One viewer's list, with what it is asked for."""
 
     def __init__(
-        self, shared: Shared, name: str, viewer: str, changed: Callable[[], None], send: Callable[[str, str], None]
+        self,
+        shared: Shared,
+        name: str,
+        viewer: str,
+        *,
+        changed: Callable[[], None],
+        send: Callable[[str, str], None],
+        goals: Callable[[], Goals | None],
     ) -> None:
-        """send: receives a viewer and a room, of which an event is to be sent."""
-        self._shared, self._changed, self._send = shared, changed, send
+        """send: receives a viewer and a room, of which an event is to be sent. goals: gives what the list is for."""
+        self._shared, self._changed, self._send, self._goals = shared, changed, send, goals
         self._recent: list[str] = []  # rooms where a newcomer was, the latest first
         self._excluded: list[str] = []
         self._picked = ""
@@ -87,17 +96,28 @@ class ListPanel:
             exclude=self._excluded,
             filters=filters,
             context=context,
+            goals=self._goals(),
             explain=True,
             shown=False,
         )
+
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        """What is asked for, and with goals also the list without them, to see what they move."""
+        query = self.query
+        if query is None:
+            return ()
+        return (query,) if query.goals is None else (query, _without_goals(query))
 
     def answer(self, snapshot: Snapshot) -> Answer | None:
         """The newest answer to what is asked for."""
         return snapshot.answers.get(key(query)) if (query := self.query) is not None else None
 
     def show(self, snapshot: Snapshot, beside: Answer | None) -> None:
-        """Shows the newest answer, and its differences from the list beside it."""
+        """Shows the newest answer, and its differences from the list beside it, or with goals from that without."""
         query, answer = self.query, self.answer(snapshot)
+        if query is not None and query.goals is not None:
+            beside = snapshot.answers.get(key(_without_goals(query)))
         self._somebody.set_visibility(bool(snapshot.viewers) and "viewers" not in snapshot.failures)
         why = snapshot.failures.get(listed(query), "") if query is not None else ""
         self._curl.set_visibility(query is not None)
@@ -184,6 +204,10 @@ class ListPanel:
         self._left_out.set_visibility(bool(self._excluded))
 
 
+def _without_goals(query: Query) -> Query:
+    return msgspec.structs.replace(query, goals=None)
+
+
 class ViewerView:
     """Two lists side by side; the second may be empty."""
 
@@ -195,8 +219,17 @@ class ViewerView:
         with ui.element("div").classes("tc-page two"):
             with ui.element("div").classes("tc-wide"):
                 self._event = EventPanel(shared, lambda: self.needs.queries)
+            with ui.element("div").classes("tc-wide"):
+                self._goals = GoalSliders(self._changed)
             self._panels = [
-                ListPanel(shared, name, viewer, self._changed, self._event.choose)
+                ListPanel(
+                    shared,
+                    name,
+                    viewer,
+                    changed=self._changed,
+                    send=self._event.choose,
+                    goals=lambda: self._goals.goals,
+                )
                 for name, viewer in (("Viewer", a), ("Beside", b))
             ]
         self._looked_at(self.viewers)
@@ -209,7 +242,7 @@ class ViewerView:
     @property
     def needs(self) -> Needs:
         """The lists that are shown."""
-        return Needs(queries=tuple(query for one in self._panels if (query := one.query) is not None), viewers=True)
+        return Needs(queries=tuple(query for one in self._panels for query in one.queries), viewers=True)
 
     def show(self, snapshot: Snapshot) -> None:
         """Shows the newest answers."""
@@ -224,6 +257,7 @@ class ViewerView:
         here, there = first.answer(snapshot), second.answer(snapshot)
         first.show(snapshot, there)
         second.show(snapshot, here)
+        self._goals.show([answer for answer in (here, there) if answer is not None])
 
     def focus(self) -> None:
         """Puts the cursor where one types."""

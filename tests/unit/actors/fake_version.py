@@ -43,7 +43,9 @@ class FakeVersion:
         ranks: bool = True,
         dimension: int = 4,
         hidden: int = 3,
+        leaves: bool = False,
     ) -> None:
+        """leaves: it has a head for leaving at once."""
         rng = np.random.default_rng(zlib.crc32(name.encode()))
         self.name, self.encoder_version, self.d_content, self.ranks = name, encoder_version, d_content, ranks
         self._project_DE = rng.normal(size=(2 * d_content, dimension)).astype(np.float32)
@@ -51,6 +53,7 @@ class FakeVersion:
         self.max_visits = 30
         self._prepare_CH: Floats | None = None
         self._hidden = hidden
+        self._leaves = leaves
         self._rng = rng
         self.embedded = 0  # rooms, since it was made
 
@@ -105,7 +108,7 @@ class FakeVersion:
         visits_N = offered.viewer_features_NP[:, VIEWER_FEATURES.index("own_visits")]
         logits_N = -3 + 2 * visits_N + dot_N + offered.prepared_SH[offered.slots_N].sum(axis=1)
         enter_N = (1 / (1 + np.exp(-logits_N))).astype(np.float32)
-        return RankedRooms(enter_N, enter_N / 2, enter_N / 4)
+        return RankedRooms(enter_N, enter_N / 2, enter_N / 4, np.sqrt(enter_N) if self._leaves else None)
 
 
 class Broken(FakeVersion):

@@ -15,7 +15,7 @@ from actors.answers.given_rooms import GivenRooms
 from actors.answers.known_rules import KnownRules
 from actors.recommend.recommender import Query, Recommender
 from actors.recommend.schema import Answer, AnswerHead, RankAnswer, RankQuery
-from actors.requests.goals import ENTER_ALONE, Goals
+from actors.requests.goals import ENTER_ALONE, ConfiguredGoals, Goals
 from actors.requests.wanted_goals import RuledGoals, goals_by_name, wanted_goals
 from actors.settings import GoalsConfig, RecommendConfig
 from actors.streams.table_changes import TableChanges
@@ -88,11 +88,12 @@ def test_the_requests_goals_count_then_the_variants_then_the_rules_then_the_conf
     rule = OperatorRule(name="r", action="goals", at_ms=1_800_000_000_000, goals={"stay": 3})
     goals = [Goals(stay=1), Goals(stay=2), Goals(stay=3), Goals(stay=4)]
     ruled = RuledGoals(rule, goals[2])
-    found = wanted_goals(
-        goals[0] if given[0] else None, goals[1] if given[1] else None, ruled if given[2] else None, goals[3]
-    )
+    configured = ConfiguredGoals(goals[3], {"short": goals[0]})
+    of_others = goals[1] if given[1] else None, ruled if given[2] else None
+    found = wanted_goals(goals[0] if given[0] else None, *of_others, configured)
     first = next((place for place, is_given in enumerate(given) if is_given), 3)
     assert (found.goals, found.are_usual, found.rule) == (goals[first], first == 3, "r" if first == 2 else "")
+    assert not given[0] or wanted_goals("short", *of_others, configured) == found
 
 
 def test_a_rules_goals_count_on_every_path_as_a_requests_would_and_the_answer_names_the_rule() -> None:
