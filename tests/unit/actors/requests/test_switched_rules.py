@@ -149,6 +149,8 @@ def test_without_its_rule_nobody_is_in_the_experiment_and_the_log_says_so_once(
 
     with caplog.at_level(logging.INFO, "actors.requests.treatments"):
         assert [named() for _ in range(3)] == [msgspec.UNSET] * 3
+        put(replica, "another", "pin", rooms=["r2"])  # it lacks the same rules as before
+        assert named() == msgspec.UNSET
         put(replica, "other", "pin", rooms=["r1"])
         assert [named() for _ in range(3)] == [msgspec.UNSET] * 3
         put(replica, "lift", "boost", rooms=["r3"], enabled=False)
