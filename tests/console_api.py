@@ -28,6 +28,8 @@ from deploy.http.status import Post, Readiness, SystemStatus
 from streaming.events import ChatMessage, ViewerEvent
 from streaming.metrics import FRESHNESS_S
 from tests.console_steer import AWAY, became, by_goals, needs_encoder, search, steered
+from tests.console_versions import GATE, VERSIONS
+from tidecast_client import Rule
 
 LINES, CHAT = msgspec.json.Decoder(ChatMessage), msgspec.json.Decoder(list[ChatMessage])
 EVENT_LINES = msgspec.json.Decoder(ViewerEvent)
@@ -63,22 +65,6 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-VERSIONS = (
-    ListedVersion(version="m1796143900", state="candidate", at_ms=1_796_143_930_000, metrics={"gain": -0.002}),
-    ListedVersion(
-        version="m1796143850",
-        state="live",
-        at_ms=1_796_143_880_000,
-        metrics={"gain": 0.031, "low": 0.012, "recall_20": 0.412, "ndcg_20": 0.301, "visits": 18_204.0},
-    ),
-    ListedVersion(
-        version="m1796143790", state="before", at_ms=1_796_143_820_000, metrics={"gain": 0.018, "low": 0.004}
-    ),
-    ListedVersion(version="v0", state="before", at_ms=0, metrics={}),
-)
-GATE = "the candidate is no better than m1796143850: -0.002, 95 % interval -0.011 to 0.006"
-
-
 @dataclass
 class Stage:
     """What the API is to answer. A test changes it while the server runs."""
@@ -101,10 +87,16 @@ class Stage:
     done: list[ViewerEvent] = field(default_factory=list)  # what viewers did
     pids: dict[str, int] = field(default_factory=dict)  # of processes, by name and rank
     versions: list[ListedVersion] = field(default_factory=lambda: list(VERSIONS))
-    names_viewers: bool = True  # whether the caller may have known viewers named
+    names_viewers: bool = True  # whether the caller may have known viewers named, and rules listed
+    rules: dict[str, Rule] = field(default_factory=dict)  # operators', by name
     asked: Counter[str] = field(default_factory=Counter)
     began_s: float = field(default_factory=time.monotonic)
     on_query: Callable[[Query], None] = lambda _query: None  # called with each list that is asked for
+
+    @property
+    def admin(self) -> int:
+        """The status of what needs the scope admin."""
+        return 200 if self.names_viewers else 403
 
     def room(self, number: int) -> Room:
         draw = random.Random(number)
@@ -166,8 +158,12 @@ class Stage:
     def answer(self, query: Query) -> Answer:
         self.on_query(query)
         draw = random.Random(query.viewer)
+        learned = self.learned and query.version != "v0"
         numbers = list(range(min(self.rooms, 60)))
         draw.shuffle(numbers)
+        if query.version:  # near to the order without one
+            places = {number: at + 8 * random.Random(number).random() for at, number in enumerate(numbers)}
+            numbers.sort(key=places.__getitem__)
         written = {line.room for line in self.chat if now_ms() - line.at_ms > COVER_MS}
         numbers.sort(key=lambda number: f"room-{number:04d}" not in written)  # what is written of comes first
         recent = query.context.recent if query.context is not None and not query.viewer.startswith("v") else ()
@@ -175,13 +171,14 @@ class Stage:
         hidden = {one.room for one in self.done if one.viewer == query.viewer and one.action == "hide_room"}
         chosen = [n for n in numbers if f"room-{n:04d}" not in {*query.exclude, *hidden}]
         whole = query.steer is not None or query.goals is not None
+        how = {"explain": query.explain, "learned": learned}
         items = [
-            self._item(self.room(number), place, draw, explain=query.explain)
+            self._item(self.room(number), place, draw, **how)
             for place, number in enumerate(chosen if whole else chosen[: query.limit])
         ]
         if query.steer is not None:
             items = steered(items, query.steer, reads=self.reads_texts)
-        if query.goals is not None and self.learned:
+        if query.goals is not None and learned:
             items = by_goals(items, query.goals)
         known = query.viewer.startswith("v")
         live = self.listed(self.rooms) if query.steer is not None else []
@@ -189,10 +186,10 @@ class Stage:
             request_id="r",
             viewer=query.viewer,
             known=known,
-            model_version="m1795366627" if self.learned else "v0",
+            model_version="m1795366627" if learned else "v0",
             generated_at_ms=now_ms(),
             live_rooms=self.rooms,
-            goals_used=UNSET if query.goals is None else self.learned,
+            goals_used=UNSET if query.goals is None else learned,
             steer=UNSET if query.steer is None else became(query.steer, live, reads=self.reads_texts),
             rooms=items[: query.limit],
         )
@@ -203,10 +200,10 @@ class Stage:
             time.sleep(self.reads_for_s)
         return {"results": [{"answer": self.answer(query)} for query in queries]}
 
-    def _item(self, room: Room, place: int, draw: random.Random, *, explain: bool) -> Item:
+    def _item(self, room: Room, place: int, draw: random.Random, *, explain: bool, learned: bool) -> Item:
         terms = {name: round(draw.random() * 3 / (1 + at + place / 4), 3) for at, name in enumerate(TERMS)}
         score = sum(terms.values())
-        if self.learned:
+        if learned:
             terms, score = {"enter": 0.31, "stay": 0.62, "interact": 0.05, "dot": 0.4, "gate": 0.8}, 0.31 - place / 100
         source, reason = REASONS[place % len(REASONS)]
         shown = msgspec.structs.asdict(room)
@@ -238,7 +235,9 @@ class Stage:
     def readiness(self) -> Readiness:
         reading: dict[str, Any] = {} if self.up else {"state": "reading", "reason": READING}
         lag = {"room-states": 0}
-        return Readiness(**{"reason": "", **reading}, ready=self.up, lag=lag, contact_age_s=0.1, live_rooms=self.rooms)
+        version = "m1795366627" if self.learned else "v0"
+        head = {"lag": lag, "contact_age_s": 0.1, "live_rooms": self.rooms, "model_version": version}
+        return Readiness(**{"reason": "", **reading, **head}, ready=self.up)
 
     def status(self) -> SystemStatus:
         replica = {**msgspec.to_builtins(self.readiness()), "model_refused": ""}
@@ -352,13 +351,15 @@ def _handler(stage: Stage) -> type[BaseHTTPRequestHandler]:
                     self._give("/v1/models", stage.listed_versions())
                 case ["v1", "viewers"]:
                     known = KnownViewers(held=2, viewers=["v000042", "v000007"])
-                    self._give(
-                        "/v1/viewers", known, 200 if stage.names_viewers else 403, "needs admin", "authorization"
-                    )
+                    self._give("/v1/viewers", known, stage.admin, "needs admin", "authorization")
                 case ["v1", "viewers", viewer]:
                     found_viewer = stage.seen(viewer)
                     said = f"viewer {viewer} has no profile"
                     self._give("/v1/viewers/{viewer}", found_viewer, 200 if found_viewer else 404, said, "viewer")
+                case ["v1", "rules"]:
+                    self._give("/v1/rules", [*stage.rules.values()], stage.admin, "needs admin", "authorization")
+                case ["v1", "rules", name]:
+                    self._give("/v1/rules/{name}", stage.rules.get(name), 200 if name in stage.rules else 404)
                 case ["readyz"]:
                     self._give("/readyz", stage.readiness(), 200 if stage.up else 503)
                 case ["v1", "status"]:

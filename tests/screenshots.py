@@ -46,9 +46,10 @@ def main(folder: Path) -> None:
             ask.get_by_label(name, exact=True).locator(".tc-pull").first.wait_for()
         ask.wait_for_timeout(1_500)
         ask.screenshot(path=folder / "console-ask.png")
+        stage.learned = True
         viewer = browser.new_page(viewport=SIZE, color_scheme="dark")  # type: ignore[arg-type]
-        viewer.goto(f"{console.url}/viewer?a=v000017&b=newcomer")
-        viewer.get_by_role("button", name="why").first.click()
+        viewer.goto(f"{console.url}/viewer?a=v000017&b=v000017&vb=v0")
+        viewer.get_by_label("Beside", exact=True).get_by_role("button", name="why").first.click()
         viewer.locator("canvas").wait_for()
         viewer.wait_for_timeout(1_500)
         viewer.screenshot(path=folder / "console-viewer.png")

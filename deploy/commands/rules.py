@@ -119,6 +119,7 @@ def _say(text: str, data: object, *, to_json: bool) -> int:
 
 def _print(rules: list[Rule]) -> None:
     from deploy.terminal.columns import Column, table  # noqa: PLC0415  rich is slow to import
+    from deploy.terminal.rule_words import does, num_rooms, of, state  # noqa: PLC0415
 
     if not rules:
         say("no rules; `tidecast rules --help` has examples")
@@ -131,39 +132,6 @@ def _print(rules: list[Rule]) -> None:
         Column("state", least=8),
     )
     out = console()
-    rows = [(rule.name, _does(rule), _of(rule), _num_rooms(rule), _state(rule)) for rule in rules]
+    now_ms = time.time_ns() // 1_000_000
+    rows = [(rule.name, does(rule), of(rule), num_rooms(rule), state(rule, now_ms)) for rule in rules]
     out.print(table(columns, rows, out.width))
-
-
-def _does(rule: Rule) -> str:
-    if rule.action == "pin":
-        last = rule.position + rule.most - 1
-        return f"pin {rule.position}" if last == rule.position else f"pin {rule.position}-{last}"
-    if rule.action == "goals":
-        return "goals"
-    return rule.action if rule.action == "hide" else f"{rule.action} {rule.weight:g}"
-
-
-def _of(rule: Rule) -> str:
-    if rule.action == "goals":
-        return "all lists: " + ", ".join(f"{name} {worth:g}" for name, worth in rule.goals.items())
-    kinds = ("rooms", "streamers", "categories", "languages", "tags")
-    return "; ".join(f"{kind} {', '.join(values)}" for kind in kinds if (values := getattr(rule, kind)))
-
-
-def _num_rooms(rule: Rule) -> str:
-    return "-" if rule.action == "goals" else str(rule.live_rooms)
-
-
-def _state(rule: Rule) -> str:
-    origin = "configured" if rule.origin == "configuration" else ""
-    if rule.in_force:
-        until = time.strftime("until %d %b %H:%M", time.localtime(rule.ends_at_ms / 1000)) if rule.ends_at_ms else ""
-        state = " ".join(filter(None, ("in force", until)))
-    elif not rule.enabled:
-        state = "switched off"
-    else:
-        begins = rule.starts_at_ms is not None and rule.starts_at_ms > time.time_ns() // 1_000_000
-        state = "begins later" if begins else "over"
-    tried = f"tried in {', '.join(rule.experiments)}" if rule.experiments else ""
-    return ", ".join(filter(None, (state, origin, tried)))

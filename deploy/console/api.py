@@ -14,19 +14,23 @@ from deploy.console.ask.steer_effect import Compared
 from deploy.http.client import AsyncClient, NoAccess
 from deploy.http.prometheus_text import Exposition, parse
 from deploy.http.status import SystemStatus
-from streaming.errors import RequestError
+from streaming.errors import RequestError, UnknownRoom
 from streaming.events import ChatMessage, ViewerEvent
 from tidecast_client import (
     Answer,
     Call,
+    DeletedRule,
     Item,
     ListedVersions,
     Promoted,
+    PutRule,
     Query,
     Readiness,
     RolledBack,
     Room,
     RoomMap,
+    Rule,
+    RuleBody,
     SearchAnswer,
     SeenViewer,
     Verdicts,
@@ -40,6 +44,7 @@ MAPPED = 400  # rooms of the map: more would be one blot
 VERSIONS_PATH = "/v1/models"
 SEARCH_PATH = "/v1/search"
 FOUND = 10  # rooms of a search
+RULES_PATH = "/v1/rules"
 NAMED = 50  # known viewers
 NO_CHAT = f"it has no POST {CHAT_PATH}"
 
@@ -114,6 +119,25 @@ class Api:
         """Puts live what was live before. Raises NoAccess, RequestError."""
         return await self._client.rollback_model()
 
+    async def rules(self) -> list[Rule]:
+        """Operators' rules, by name. Raises NoAccess: the key has no scope admin."""
+        return await self._client.rules()
+
+    async def rule(self, name: str) -> Rule | None:
+        """One operator's rule; None where there is none of this name. Raises NoAccess."""
+        try:
+            return await self._client.rule(name)
+        except UnknownRoom:  # so a 404 reads that is about no viewer
+            return None
+
+    async def put_rule(self, name: str, body: RuleBody) -> PutRule:
+        """Puts a rule. Raises NoAccess, RequestError: what may stand there."""
+        return await self._client.put_rule(name, **msgspec.structs.asdict(body))
+
+    async def delete_rule(self, name: str) -> DeletedRule:
+        """Ends a rule. Raises NoAccess, RequestError."""
+        return await self._client.delete_rule(name)
+
     async def status(self) -> SystemStatus:
         """The state of every process."""
         return await self._client.status()
@@ -150,9 +174,9 @@ class Api:
             raise RequestError(verdict.problem.detail, field=verdict.problem.field, allowed=verdict.problem.allowed)
 
 
-def as_curl(url: str, body: Any = None) -> str:
-    """A request as a line for a shell. body: sent as JSON by POST; None: a GET."""
-    words: Sequence[str] = ["curl", "-s", url]
+def as_curl(url: str, body: Any = None, method: str = "") -> str:
+    """A request as a line for a shell. body: sent as JSON. method: "": a POST with a body, a GET without."""
+    words: Sequence[str] = ["curl", "-s", *(["-X", method] if method else []), url]
     if body is not None:
         words = [*words, "-d", msgspec.json.encode(_without_defaults(body)).decode()]
     return shlex.join(words)

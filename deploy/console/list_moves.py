@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tidecast_client import Item
@@ -36,6 +36,16 @@ def places(here: Sequence[Item], there: Sequence[Item]) -> dict[str, Place]:
     at_there = {item.room: place for place, item in enumerate(there, 1)}
     found = {item.room: Place(place, at_there.get(item.room)) for place, item in enumerate(here, 1)}
     return found | {room: Place(None, place) for room, place in at_there.items() if room not in found}
+
+
+def compared(both: Iterable[Place]) -> str:
+    """What differs between two lists, in words, as the first of them sees it."""
+    here = [place for place in both if place.here is not None]
+    alone = sum(place.there is None for place in here)
+    moved = sum(place.moved for place in here) - alone
+    if not alone and not moved:
+        return "the same rooms in the same order as in the other list"
+    return f"beside the other list: {moved} in another place, {alone} only here"
 
 
 def reordered(before: Sequence[str], after: Sequence[str]) -> int:

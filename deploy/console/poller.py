@@ -24,14 +24,14 @@ from deploy.http.prometheus_text import Exposition
 from deploy.http.status import SystemStatus
 from streaming.clock import Clock
 from streaming.errors import TidecastError, UnknownRoom
-from tidecast_client import Answer, ListedVersions, Query, Readiness, Room, RoomMap, SearchAnswer
+from tidecast_client import Answer, ListedVersions, Query, Readiness, Room, RoomMap, Rule, SearchAnswer
 
 LOGGER = logging.getLogger(__name__)
 
 EVERY_S = 1.0  # a chat line is servable within one
 SLOW_EVERY_S = 2.0  # processes post once a second, a page of metrics takes some 15 ms to read, a map to draw
-SLOW = ("status", "metrics", "map", "viewers", "versions")
-ASIDE = frozenset({"map", "viewers", "versions"})  # what a key may not see is no failure of the system
+SLOW = ("status", "metrics", "map", "viewers", "versions", "rules")
+ASIDE = frozenset({"map", "viewers", "versions", "rules"})  # what a key may not see is no failure of the system
 REST_S = 60.0  # before that is asked for again: each refusal is counted there
 
 
@@ -43,6 +43,7 @@ class Needs:
     state: bool = False  # processes, metrics and the models' versions
     map: bool = False  # rooms by content, and their drift
     viewers: bool = False  # names of some that are known
+    rules: bool = False  # operators'
     queries: tuple[Query, ...] = ()
     searches: tuple[str, ...] = ()  # texts to find rooms by
     steered: tuple[Query, ...] = ()  # each is asked for without its steer as well
@@ -65,6 +66,7 @@ class Snapshot:
     map: RoomMap | None = None
     map_at_ms: int = 0  # 0: not asked yet
     viewers: Sequence[str] | None = None  # known ones, the latest first; None: not asked yet
+    rules: Sequence[Rule] | None = None  # operators'; None: not asked yet
     status: SystemStatus | None = None
     versions: ListedVersions | None = None
     metrics: Exposition | None = None
@@ -100,8 +102,8 @@ def key(query: Query) -> bytes:
 
 
 def listed(query: Query) -> str:
-    """What a viewer's list is called in a snapshot's failures."""
-    return f"list of {query.viewer}"
+    """What a viewer's list is called in a snapshot's failures: of two lists of one viewer only one may have failed."""
+    return f"list {key(query).decode()}"
 
 
 class Poller:
@@ -190,6 +192,8 @@ class Poller:
             slow["map"] = partial(api.room_map, before.map.axes if before.map is not None else "")
         if any(need.viewers for need in needs):
             slow["viewers"] = api.viewers
+        if any(need.rules for need in needs):
+            slow["rules"] = api.rules
         for name, call in slow.items():
             if now_s >= self._due_s[name]:
                 self._due_s[name] = now_s + SLOW_EVERY_S - EVERY_S / 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from msgspec import UNSET
 from nicegui import events, ui
 
 from deploy.console.explanation import duration, receipt_times, waterfall
@@ -25,6 +26,7 @@ CARD = """
       <span class="tc-tag" v-if="props.row.language">{{ props.row.language }}</span>
       {{ props.row.audience }} viewers, {{ props.row.chat }} chat/min</div>
     <div class="tc-reason"><b class="tc-text" dir="auto">{{ props.row.reason }}</b>
+      <span class="tc-tag tc-text" v-if="props.row.rule">rule {{ props.row.rule }}</span>
       <span class="tc-note">score {{ props.row.score }}</span></div>
     <div class="tc-bar" v-if="props.row.parts.length" aria-hidden="true">
       <span v-for="part in props.row.parts" :title="part.name"
@@ -36,6 +38,7 @@ CARD = """
       <button @click="$parent.$emit('similar', props.row.room)">similar rooms</button>
       <button @click="$parent.$emit('leave', props.row.room)">leave out</button>
       <button @click="$parent.$emit('send', props.row.room)">send an event</button>
+      <button @click="$parent.$emit('rule', props.row.room)">rule</button>
       <button v-if="props.row.stranger" @click="$parent.$emit('seen', props.row.room)">was here</button></div>
   </div>
 </div>
@@ -81,6 +84,7 @@ def _row(rank: int, item: Item, answer: Answer, place: Place | None, *, picked: 
         "audience": item.audience,
         "chat": item.chat_per_minute,
         "reason": shown(item.reason),
+        "rule": _unsaid_rule(item),
         "score": f"{item.score:.3f}",
         "parts": [
             {
@@ -98,8 +102,14 @@ def _row(rank: int, item: Item, answer: Answer, place: Place | None, *, picked: 
     }
 
 
+def _unsaid_rule(item: Item) -> str:
+    """The operator's rule that has moved the room, where the reason does not name it."""
+    rule = "" if item.rule is UNSET else item.rule
+    return "" if item.reason.endswith(rule) else shown(rule, NAME)
+
+
 class ItemList:
-    """The cards. on: what receives a room, by the button that was pressed: why, similar, leave, send, seen."""
+    """The cards. on: what receives a room, by the button that was pressed: why, similar, leave, send, rule, seen."""
 
     def __init__(self, on: Mapping[str, Callable[[str], Any]]) -> None:
         self._table = ui.table(columns=[], rows=[], row_key="room").props("flat grid hide-header")

@@ -18,7 +18,7 @@ from deploy.console.pages.health_view import HealthView
 from deploy.console.pages.live_view import LiveView
 from deploy.console.pages.map_view import MapView
 from deploy.console.pages.shared import Shared
-from deploy.console.pages.viewer_view import ViewerView
+from deploy.console.pages.viewer_view import Side, ViewerView
 from deploy.console.poller import Needs, Snapshot
 from deploy.console.shown_text import NAME, shown
 from deploy.console.theme import COOKIE, ICONS, LOGO, THEMES
@@ -150,10 +150,10 @@ class Tab:
     def _live(self) -> None:
         self._open("/", LiveView(self._shared, lambda: self._viewers))
 
-    def _viewer(self, a: str = "", b: str = "") -> None:
+    def _viewer(self, a: str = "", b: str = "", va: str = "", vb: str = "") -> None:
         if not a and not b:
             a, b = [*self._viewers, *([COLD_START, ""] if self._viewers else ["", COLD_START])][:2]
-        self._open("/viewer", ViewerView(self._shared, a, b, self._looked_at))
+        self._open("/viewer", ViewerView(self._shared, Side(a, va), Side(b, vb), self._looked_at))
 
     def _ask(
         self,

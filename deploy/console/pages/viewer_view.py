@@ -1,8 +1,9 @@
-"""The view Viewer: the lists of one or two viewers side by side, each room with its reason. Never polls."""
+"""The view Viewer: two lists side by side, of two viewers or by two versions, with their reasons. Never polls."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import msgspec
@@ -10,7 +11,7 @@ from nicegui import ui
 
 from actors.requests.context import MAX_RECENT
 from deploy.console.api import as_curl
-from deploy.console.list_moves import Place, places
+from deploy.console.list_moves import Place, compared, places
 from deploy.console.pages.ask.goal_sliders import GoalSliders
 from deploy.console.pages.composer import COLD_START
 from deploy.console.pages.event_panel import EventPanel
@@ -19,6 +20,8 @@ from deploy.console.pages.panel import copy_button, panel, quiet_button, skeleto
 from deploy.console.pages.score_chart import ScoreChart
 from deploy.console.pages.shared import Shared
 from deploy.console.pages.similar_rooms import show_similar
+from deploy.console.pages.viewer.rules_panel import RulesPanel
+from deploy.console.pages.viewer.version_choice import VersionChoice
 from deploy.console.poller import Needs, Snapshot, key, listed
 from deploy.console.shown_text import NAME, shown, typed
 from streaming.events import MAX_ID_LENGTH, MAX_LABEL_LENGTH, MAX_LANGUAGE_LENGTH
@@ -29,6 +32,14 @@ HOWTO = "Type a viewer's id, one that your platform wrote to viewer-events. Any 
 STRANGER = "a newcomer: press “was here” on rooms, and see what somebody gets who comes from there"
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Whose list is shown, and by which version; "" for nobody, and for what callers get."""
+
+    viewer: str
+    version: str = ""
+
+
 class ListPanel:
     """One viewer's list, with what it is asked for."""
 
@@ -36,23 +47,29 @@ class ListPanel:
         self,
         shared: Shared,
         name: str,
-        viewer: str,
+        side: Side,
         *,
         changed: Callable[[], None],
         send: Callable[[str, str], None],
+        rule: Callable[[str], None],
         goals: Callable[[], Goals | None],
     ) -> None:
-        """send: receives a viewer and a room, of which an event is to be sent. goals: gives what the list is for."""
+        """send: receives a viewer and a room, of which an event is to be sent. rule: a room, for a rule to be about.
+
+        goals: gives what the list is for.
+        """
         self._shared, self._changed, self._send, self._goals = shared, changed, send, goals
         self._recent: list[str] = []  # rooms where a newcomer was, the latest first
         self._excluded: list[str] = []
         self._picked = ""
         self._terms: dict[str, str] = {}
+        self._other = ""  # whose list stands beside
         with panel(name) as (self._note, end):
             with end:
                 self._curl = copy_button(lambda: as_curl(f"{shared.api.url}/v1/recommend", self.query))
-            with ui.row(wrap=True).classes("w-full items-center"):
-                self.viewer = self._field("viewer", viewer, MAX_ID_LENGTH)
+            with ui.element("div").classes("tc-fields"):
+                self.viewer = self._field("viewer", side.viewer, MAX_ID_LENGTH)
+                self.version = VersionChoice(side.version, changed)
                 self._language = self._field("language", "", MAX_LANGUAGE_LENGTH, "any")
                 self._category = self._field("category", "", MAX_LABEL_LENGTH, "any")
             with ui.row(wrap=True).classes("items-center"):
@@ -61,9 +78,12 @@ class ListPanel:
                 )
                 self._somebody = quiet_button("somebody known", self._next_known)
                 self._somebody.tooltip("another viewer of whom the system has heard lately")
+                self._same = quiet_button("the same viewer", self._take_other)
+                self._same.tooltip("whose list stands beside this one: choose another version, and see what it changes")
                 self._left_out = quiet_button("", self._take_back)
                 self._came_from = quiet_button("", self._forget_recent)
             self._stranger = ui.label(STRANGER).classes("tc-note")
+            self._compared = ui.label().classes("tc-note").mark("compared")
             self._legend = ui.element("div").classes("tc-legend")
             self._wrong = ui.label().classes("tc-why bad tc-text")
             self._howto = ui.label(HOWTO).classes("tc-why")
@@ -76,6 +96,7 @@ class ListPanel:
                     "similar": lambda room: show_similar(shared.api, room),
                     "leave": self._leave_out,
                     "send": lambda room: self._send(typed(self.viewer.value), room),
+                    "rule": rule,
                     "seen": self._was_in,
                 }
             )
@@ -99,6 +120,7 @@ class ListPanel:
             goals=self._goals(),
             explain=True,
             shown=False,
+            version=self.version.value,
         )
 
     @property
@@ -116,9 +138,12 @@ class ListPanel:
     def show(self, snapshot: Snapshot, beside: Answer | None) -> None:
         """Shows the newest answer, and its differences from the list beside it, or with goals from that without."""
         query, answer = self.query, self.answer(snapshot)
+        self._other = beside.viewer if beside is not None else ""
+        self._same.set_visibility(bool(self._other) and (query is None or query.viewer != self._other))
         if query is not None and query.goals is not None:
             beside = snapshot.answers.get(key(_without_goals(query)))
         self._somebody.set_visibility(bool(snapshot.viewers) and "viewers" not in snapshot.failures)
+        self.version.offer("" if snapshot.readiness is None else snapshot.readiness.model_version)
         why = snapshot.failures.get(listed(query), "") if query is not None else ""
         self._curl.set_visibility(query is not None)
         self._howto.set_visibility(query is None)
@@ -129,6 +154,7 @@ class ListPanel:
         if answer is None:
             self._note.set_text("")
             self._stranger.set_visibility(False)
+            self._compared.set_visibility(False)
             self._chart.show(None)
             self._items.show(())
             return
@@ -139,6 +165,8 @@ class ListPanel:
         )
         self._explain(term_colours(answer.rooms))
         others: Mapping[str, Place] = places(answer.rooms, beside.rooms) if beside is not None else {}
+        self._compared.set_visibility(beside is not None)
+        self._compared.set_text(compared(others.values()))
         self._items.show(item_rows(answer, others, self._picked))
         self._chart.show(next((item for item in answer.rooms if item.room == self._picked), None))
 
@@ -196,6 +224,9 @@ class ListPanel:
         if known:
             self.viewer.set_value(known[at % len(known)])
 
+    def _take_other(self) -> None:
+        self.viewer.set_value(self._other)
+
     def _mark_left_out(self) -> None:
         rooms = f"{len(self._recent)} room{'s' if len(self._recent) > 1 else ''}"
         self._came_from.set_text(f"comes from {rooms}: forget")
@@ -211,26 +242,29 @@ def _without_goals(query: Query) -> Query:
 class ViewerView:
     """Two lists side by side; the second may be empty."""
 
-    def __init__(self, shared: Shared, a: str, b: str, looked_at: Callable[[Sequence[str]], None]) -> None:
+    def __init__(self, shared: Shared, a: Side, b: Side, looked_at: Callable[[Sequence[str]], None]) -> None:
         """looked_at: receives the ids whenever they change."""
         self._shared, self._looked_at = shared, looked_at
         self._panels: list[ListPanel] = []
-        self._awaited = not a  # whether the first known viewer is to be shown
+        self._awaited = not a.viewer  # whether the first known viewer is to be shown
         with ui.element("div").classes("tc-page two"):
             with ui.element("div").classes("tc-wide"):
                 self._event = EventPanel(shared, lambda: self.needs.queries)
             with ui.element("div").classes("tc-wide"):
                 self._goals = GoalSliders(self._changed)
+            with ui.element("div").classes("tc-wide"):
+                self._rules = RulesPanel(shared, lambda: self.needs.queries)
             self._panels = [
                 ListPanel(
                     shared,
                     name,
-                    viewer,
+                    side,
                     changed=self._changed,
                     send=self._event.choose,
+                    rule=self._rules.choose,
                     goals=lambda: self._goals.goals,
                 )
-                for name, viewer in (("Viewer", a), ("Beside", b))
+                for name, side in (("Viewer", a), ("Beside", b))
             ]
         self._looked_at(self.viewers)
 
@@ -242,7 +276,8 @@ class ViewerView:
     @property
     def needs(self) -> Needs:
         """The lists that are shown."""
-        return Needs(queries=tuple(query for one in self._panels for query in one.queries), viewers=True)
+        queries = tuple(query for one in self._panels for query in one.queries)
+        return Needs(queries=queries, viewers=True, rules=True)
 
     def show(self, snapshot: Snapshot) -> None:
         """Shows the newest answers."""
@@ -252,6 +287,7 @@ class ViewerView:
             if not typed(first.viewer.value):
                 first.viewer.set_value(next(iter(snapshot.viewers or ()), COLD_START))
         self._event.offer(snapshot.chat_refusal)
+        self._rules.show(snapshot)
         for name in self.viewers[:1]:
             self._event.suggest(name)
         here, there = first.answer(snapshot), second.answer(snapshot)
@@ -266,8 +302,9 @@ class ViewerView:
     def _changed(self) -> None:
         if len(self._panels) < 2:
             return  # being made
-        a, b = (typed(one.viewer.value) for one in self._panels)
-        ui.navigate.history.replace(f"/viewer?{urlencode({'a': a, 'b': b})}")
+        (a, by_a), (b, by_b) = ((typed(one.viewer.value), one.version.value) for one in self._panels)
+        versions = {name: version for name, version in (("va", by_a), ("vb", by_b)) if version}
+        ui.navigate.history.replace(f"/viewer?{urlencode({'a': a, 'b': b} | versions)}")
         self._looked_at(self.viewers)
         self.show(self._shared.poller.snapshot)
         self._shared.poller.wake()

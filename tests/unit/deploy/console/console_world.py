@@ -23,6 +23,7 @@ from deploy.http.routes.models import ListedVersions
 from deploy.http.status import Readiness, SystemStatus
 from streaming.errors import TidecastError, UnknownRoom, UnknownViewer
 from streaming.events import ChatMessage, ViewerEvent
+from tidecast_client import DeletedRule, PutRule, Rule, RuleBody
 
 AT_MS = 1_700_000_000_000
 
@@ -99,6 +100,30 @@ def seen(viewer: str, total_events: int) -> SeenViewer:
     )
 
 
+def rule(name: str, **given: Any) -> Rule:
+    fields: dict[str, Any] = {
+        "action": "boost",
+        "rooms": ["r1"],
+        "streamers": [],
+        "categories": [],
+        "languages": [],
+        "tags": [],
+        "weight": 1.0,
+        "position": 1,
+        "most": 1,
+        "starts_at_ms": None,
+        "ends_at_ms": None,
+        "enabled": True,
+        "reason": "",
+        "put_at_ms": AT_MS,
+        "origin": "put",
+        "replaces_configured": False,
+        "in_force": True,
+        "live_rooms": 1,
+    }
+    return Rule(name=name, **(fields | given))
+
+
 def drawn(*points: MapPoint, axes: str = "a") -> RoomMap:
     return RoomMap(at_ms=AT_MS, live_rooms=len(points), axes=axes, explained=0.3, rooms=list(points))
 
@@ -127,6 +152,8 @@ class MemoryApi:
     lists: dict[str, Sequence[str]] = field(default_factory=dict)
     written: list[ChatMessage] = field(default_factory=list)
     done: list[ViewerEvent] = field(default_factory=list)
+    ruled: dict[str, Rule] = field(default_factory=dict)
+    bodies: list[RuleBody] = field(default_factory=list)  # of rules that were put
     events: dict[str, int] = field(default_factory=dict)  # how many of each viewer are known
     asked: Counter[str] = field(default_factory=Counter)
     down: str = ""
@@ -157,7 +184,7 @@ class MemoryApi:
         raise UnknownRoom(f"room {name} is not live")
 
     async def recommend(self, query: Query) -> Answer:
-        self._ask(f"list {query.viewer}")
+        self._ask(f"list {query.viewer}" + (f" by {query.version}" if query.version else ""))
         return answer(query.viewer, *self.lists.get(query.viewer, ()))
 
     async def search(self, text: str) -> SearchAnswer:
@@ -186,6 +213,23 @@ class MemoryApi:
     async def write_viewer_event(self, event: ViewerEvent) -> None:
         self._ask("write_event")
         self.done.append(event)
+
+    async def rules(self) -> list[Rule]:
+        self._ask("rules")
+        return list(self.ruled.values())
+
+    async def rule(self, name: str) -> Rule | None:
+        self._ask(f"rule {name}")
+        return self.ruled.get(name)
+
+    async def put_rule(self, name: str, body: RuleBody) -> PutRule:
+        self._ask(f"put {name}")
+        self.bodies.append(body)
+        return PutRule(name=name, put_at_ms=AT_MS)
+
+    async def delete_rule(self, name: str) -> DeletedRule:
+        self._ask(f"delete {name}")
+        return DeletedRule(name=name, deleted_at_ms=AT_MS, restores_configured=False)
 
     async def readiness(self) -> Readiness:
         self._ask("readiness")

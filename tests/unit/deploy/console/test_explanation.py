@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploy.console.explanation import duration, receipt_times, waterfall
-from deploy.console.list_moves import Place, places, reordered
+from deploy.console.list_moves import Place, compared, places, reordered
 from deploy.console.pages.item_list import item_rows
 from deploy.console.pages.score_chart import score_options
 from tests.unit.deploy.console.console_world import AT_MS, answer, item, receipt
@@ -73,3 +73,10 @@ def test_cards_say_what_differs_from_the_list_beside() -> None:
         (2, "▼1", "down", True),
     ]
     assert [row["move"] for row in item_rows(one, {}, "")] == ["", ""], "without another list nothing is marked"
+
+
+def test_two_lists_are_compared_in_words() -> None:
+    here = places([item("a"), item("b"), item("c")], [item("b"), item("a"), item("d")])
+    assert compared(here.values()) == "beside the other list: 2 in another place, 1 only here"
+    same = places([item("a"), item("b")], [item("a"), item("b"), item("c")])
+    assert compared(same.values()) == "the same rooms in the same order as in the other list"

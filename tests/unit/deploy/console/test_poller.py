@@ -12,7 +12,8 @@ from actors.recommend.schema import Query
 from deploy.console.poller import REST_S, SLOW_EVERY_S, Needs, Poller, key, listed
 from deploy.http.client import NoAccess
 from streaming.clock import ManualClock
-from tests.unit.deploy.console.console_world import MemoryApi, Tab, as_api
+from streaming.errors import RequestError
+from tests.unit.deploy.console.console_world import MemoryApi, Tab, as_api, rule
 
 BOB = Query(viewer="bob")
 
@@ -213,3 +214,51 @@ def test_a_bug_while_asking_stops_no_clock(caplog: pytest.LogCaptureFixture) -> 
     polled(api, scene)
     assert tab.shown[-1].rooms
     assert "the system could not be asked" in caplog.text
+
+
+def test_a_list_that_fails_by_one_version_is_not_said_of_the_others_of_its_viewer() -> None:
+    api, wrong = MemoryApi(lists={"bob": ["r1"]}), Query(viewer="bob", version="m7")
+    tab = Tab(Needs(queries=(BOB, wrong)))
+
+    def on_ask(what: str) -> None:
+        if what == "list bob by m7":
+            raise RequestError("'v0' can be asked for", field="version", allowed="v0")
+
+    api.on_ask = on_ask
+
+    async def scene(poller: Poller, _clock: ManualClock) -> None:
+        poller.watch(tab)
+        await rounds(poller, 1)
+
+    polled(api, scene)
+    shown = tab.shown[-1]
+    assert shown.failures == {listed(wrong): "'v0' can be asked for"}
+    assert listed(BOB) != listed(wrong)
+    assert [*shown.answers] == [key(BOB)]
+
+
+def test_rules_are_asked_for_while_somebody_looks_at_them_and_a_refusal_is_no_failure_of_the_system() -> None:
+    api, tab = MemoryApi(ruled={"finals": rule("finals")}), Tab(Needs(rules=True))
+
+    async def scene(poller: Poller, clock: ManualClock) -> None:
+        poller.watch(tab)
+        await rounds(poller, 1)
+        rules = tab.shown[-1].rules
+        assert rules is not None
+        assert [one.name for one in rules] == ["finals"]
+
+        def refuse(what: str) -> None:
+            if what == "rules":
+                raise NoAccess("this needs admin")
+
+        api.on_ask = refuse
+        clock.advance(5_000)
+        await rounds(poller, 1)
+        assert tab.shown[-1].failures == {"rules": "this needs admin"}
+        assert tab.shown[-1].answered_at_ms == clock.now_ms()
+        tab.needs = Needs()
+        asked = api.asked["rules"]
+        await rounds(poller, 1)
+        assert api.asked["rules"] == asked
+
+    polled(api, scene)
