@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
+from msgspec import UNSET
 
-from deploy.console.api import Api
+from deploy.console.api import FOUND, Api, search_url
+from streaming.errors import RequestError
 from tests.console_api import FakeApi, Stage
+from tidecast_client import Query, Steer, Steered
 
 
 @pytest.mark.parametrize("key_refused", [False, True])
@@ -23,3 +27,38 @@ def test_why_no_chat_is_taken_is_an_answer_also_where_it_is_the_key(key_refused:
 
     with FakeApi(stage) as served:
         asyncio.run(asked(served.url, served.admin_url))
+
+
+def test_a_list_is_compared_with_itself_without_the_steer_by_one_request() -> None:
+    stage = Stage(rooms=30)
+    steered = Query(viewer="v000017", steer=Steer(text="chess"), explain=True, shown=False)
+
+    async def asked(url: str, admin_url: str) -> None:
+        api = Api(url, admin_url)
+        compared = await api.compare(steered)
+        plain = await api.recommend(msgspec.structs.replace(steered, steer=None))
+        assert [item.room for item in compared.without.rooms] == [item.room for item in plain.rooms]
+        assert [item.room for item in compared.steered.rooms] != [item.room for item in plain.rooms]
+        assert (compared.without.steer, compared.steered.steer) == (UNSET, Steered(text="used", ended=[], unknown=[]))
+        with pytest.raises(RequestError) as refused:
+            await api.compare(msgspec.structs.replace(steered, viewer="x" * 200))
+        assert (refused.value.field, refused.value.allowed) == ("viewer", "a short id")
+        await api.close()
+
+    with FakeApi(stage) as served:
+        asyncio.run(asked(served.url, served.admin_url))
+    assert stage.asked["/v1/recommend:batch"] == 2
+
+
+def test_rooms_are_found_by_a_text_of_any_script() -> None:
+    async def asked(url: str, admin_url: str) -> None:
+        api = Api(url, admin_url)
+        found = await api.search("Ночной кабина a&b")
+        assert found.text == "Ночной кабина a&b"
+        assert len(found.rooms) == FOUND
+        assert found.rooms[0].title.startswith("Ночной поезд")
+        await api.close()
+
+    with FakeApi(Stage(rooms=30)) as served:
+        asyncio.run(asked(served.url, served.admin_url))
+    assert search_url("http://h", "Ночь & co?") == "http://h/v1/search?q=%D0%9D%D0%BE%D1%87%D1%8C+%26+co%3F&limit=10"
