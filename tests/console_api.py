@@ -34,7 +34,7 @@ from tidecast_client import Rule
 LINES, CHAT = msgspec.json.Decoder(ChatMessage), msgspec.json.Decoder(list[ChatMessage])
 EVENT_LINES = msgspec.json.Decoder(ViewerEvent)
 # made once: threads that let msgspec look at a type for the first time at once end in a segmentation fault
-QUERY, QUERIES = msgspec.json.Decoder(Query), msgspec.json.Decoder(dict[str, list[Query]])
+QUERY, QUERIES = msgspec.json.Decoder(Query), msgspec.json.Decoder(dict[str, list[msgspec.Raw]])
 READING = "still reading room states and profiles"
 COVER_MS = 400  # from a chat line to the receipt that covers it
 TITLES = (
@@ -194,11 +194,20 @@ class Stage:
             rooms=items[: query.limit],
         )
 
-    def batch(self, queries: Sequence[Query]) -> dict[str, Any]:
-        """The answer to each."""
-        if any(needs_encoder(query) for query in queries):
-            time.sleep(self.reads_for_s)
-        return {"results": [{"answer": self.answer(query)} for query in queries]}
+    def batch(self, queries: Sequence[bytes]) -> dict[str, Any]:
+        """The answer to each, or what is wrong with it."""
+        results: list[dict[str, Any]] = []
+        for query in queries:
+            try:
+                asked = QUERY.decode(query)
+            except msgspec.ValidationError as err:
+                problem = Problem(type="", title="", status=400, detail=str(err), field="viewer", allowed="a short id")
+                results.append({"problem": problem})
+                continue
+            if needs_encoder(asked):
+                time.sleep(self.reads_for_s)
+            results.append({"answer": self.answer(asked)})
+        return {"results": results}
 
     def _item(self, room: Room, place: int, draw: random.Random, *, explain: bool, learned: bool) -> Item:
         terms = {name: round(draw.random() * 3 / (1 + at + place / 4), 3) for at, name in enumerate(TERMS)}

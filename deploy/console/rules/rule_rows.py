@@ -23,16 +23,18 @@ def rule_rows(rules: Sequence[Rule], now_ms: int) -> tuple[dict[str, Any], ...]:
             "of": shown(of(rule), 200),
             "rooms": "" if has_no_rooms(rule) else f"{rule.live_rooms} room{'' if rule.live_rooms == 1 else 's'} now",
             "state": state(rule, now_ms),
-            "tone": "good"
-            if rule.in_force and (rule.live_rooms or has_no_rooms(rule))
-            else "warn"
-            if rule.in_force
-            else "",
+            "tone": _tone(rule),
             "reason": shown(rule.reason),
             "deletable": rule.origin == "put",
         }
         for rule in ordered
     )
+
+
+def _tone(rule: Rule) -> str:
+    if not rule.in_force:
+        return ""
+    return "good" if rule.live_rooms or has_no_rooms(rule) else "warn"
 
 
 def heading(rules: Sequence[Rule]) -> str:

@@ -29,16 +29,17 @@ def pulled(score: float, **terms: float) -> Answer:
 
 
 def test_rooms_come_go_and_change_places() -> None:
-    made = effect(compared("a b c d", "d a x c"))
+    made = effect(compared("a b c d", "d a x c y"))
     assert {room: place.words for room, place in made.places.items()} == {
         "d": "▲3",
         "a": "▼1",
         "x": "new",
+        "y": "new",
         "c": "▼1",
         "b": "gone",
     }
-    assert (made.came, made.went, made.turned) == (1, 1, 3)
-    assert made.words == "1 came, 1 went, 3 of the others changed places"
+    assert (made.came, made.went, made.turned) == (2, 1, 3)
+    assert made.words == "2 came, 1 went, 3 of the others changed places"
 
 
 def test_a_room_that_comes_in_front_turns_nobody() -> None:
