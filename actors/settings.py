@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -10,11 +12,13 @@ from msgspec import Meta
 
 from streaming.errors import ConfigError
 from streaming.events import MIN_AT_MS
-from streaming.operator_rule import MAX_RULES, OperatorRule, RuleBody, rule_of
+from streaming.operator_rule import MAX_RULES, NAME, OperatorRule, RuleBody, rule_of
 from streaming.section import Count, CountOrZero, NotNegative, Positive, PositiveShare, Section, Share
 from training.settings import Baseline, BaselineWeights
 
-Goal = Annotated[float, Meta(ge=0, le=100)]
+MAX_GOAL = 100.0
+MAX_NAMED_GOALS = 100  # an error lists their names
+Goal = Annotated[float, Meta(ge=0, le=MAX_GOAL)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +127,22 @@ class GoalsConfig(Section):
     enter: Goal = 1.0
     stay: Goal = 0.0  # for a minute
     interact: Goal = 0.0  # a chat message, a like, a gift
+    leave: Goal = 0.0  # counts against: what it is worth that the viewer does not leave at once (training.leave_s)
 
     def check(self) -> None:
-        if self.enter + self.stay + self.interact <= 0:
-            raise ConfigError("recommend.goals: one of enter, stay and interact must be above 0")
+        if self.enter + self.stay + self.interact + self.leave <= 0:
+            raise ConfigError("recommend.goals: one of enter, stay, interact and leave must be above 0")
+
+
+def goals_by_weight(weights: Mapping[str, Any], key: str) -> GoalsConfig:
+    """Goals of weights by name; none at all will do. key: of the configuration. Raises ConfigError."""
+    known = [weight.name for weight in fields(GoalsConfig)]
+    if odd := [name for name in weights if name not in known]:
+        raise ConfigError(f"{key}: unknown weight {odd[0][:80]!r}; there are {', '.join(known)}")
+    try:
+        return GoalsConfig(**weights)
+    except ConfigError as err:
+        raise ConfigError(str(err).replace(GoalsConfig.section, key, 1)) from err
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +153,8 @@ class RecommendConfig(Section):
 
     weights: BaselineWeights = field(default_factory=BaselineWeights)
     goals: GoalsConfig = field(default_factory=GoalsConfig)
+    # weights by name, each as recommend.goals; a request may give such a name for its goals
+    named_goals: dict[str, dict[str, Any]] = field(default_factory=dict)
     nearest: Count = 64  # candidates nearest to the viewer's recent rooms
     pool: Count = 64  # candidates trending now, and as many newest
     renew_ms: Count = 300  # how old the lists of trending and newest may be
@@ -170,10 +188,25 @@ class RecommendConfig(Section):
     shadow: Share = 0.0  # share of the answers that the newest candidate version scores too, to be compared; 0: none
     failures: CountOrZero = 20  # in a row, after which a version gives way to the one before it; 0: it stays
 
+    def check(self) -> None:
+        if len(self.named_goals) > MAX_NAMED_GOALS:
+            raise ConfigError(f"recommend.named_goals has {len(self.named_goals)} names; at most {MAX_NAMED_GOALS}")
+        self.goals_by_name()
+
+    def goals_by_name(self) -> dict[str, GoalsConfig]:
+        """The named goals. Raises ConfigError: a name or a weight is none."""
+        return {name: _named_goals(name, weights) for name, weights in self.named_goals.items()}
+
     @property
     def baseline(self) -> Baseline:
         """The settings that the baseline ranker needs, online or offline."""
         return Baseline(self.weights, self.broad_category, self.fresh_half_life_s)
+
+
+def _named_goals(name: str, weights: dict[str, Any]) -> GoalsConfig:
+    if not re.fullmatch(NAME, name):
+        raise ConfigError(f"recommend.named_goals: {name[:80]!r} is no name; it has letters, digits, '.', '_' and '-'")
+    return goals_by_weight(weights, f"recommend.named_goals.{name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +237,10 @@ class RulesConfig(Section):
             raise ConfigError(f"rules.named has {len(self.named)} rules; at most {MAX_RULES}")
         for name, given in self.named.items():
             try:
-                rule_of(name, msgspec.convert(given, RuleBody), MIN_AT_MS)
+                rule = rule_of(name, msgspec.convert(given, RuleBody), MIN_AT_MS)
             except msgspec.ValidationError as err:
                 raise ConfigError(f"rules.named.{name[:80]}: {err}") from err
+            goals_by_weight(rule.goals, f"rules.named.{name}.goals")
 
     def rules(self) -> dict[str, OperatorRule]:
         """The rules by name."""

@@ -15,22 +15,32 @@ MAX_WEIGHT = 20.0  # a room's score has some 25 at most, and its log odds less
 MAX_POSITION = 100  # the last place of the longest answer
 MAX_REASON_LENGTH = 200
 MAX_NAME_LENGTH = 64
+MAX_GOALS = 16  # outcomes that have a weight
+MAX_GOAL = 100.0
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 RuleName = Annotated[
     str, Meta(pattern=NAME, max_length=MAX_NAME_LENGTH, description='letters, digits, ".", "_" and "-"')
 ]
-RuleAction = Literal["pin", "boost", "bury", "hide"]
+RuleAction = Literal["pin", "boost", "bury", "hide", "goals"]
 RuleIds = Annotated[tuple[Id, ...], Meta(max_length=MAX_VALUES)]
 RuleLabels = Annotated[tuple[Annotated[Label, Meta(min_length=1)], ...], Meta(max_length=MAX_VALUES)]
 RuleLanguages = Annotated[tuple[Annotated[Language, Meta(min_length=1)], ...], Meta(max_length=MAX_VALUES)]
 RuleWeight = Annotated[float, Meta(ge=0.01, le=MAX_WEIGHT)]
 RulePosition = Annotated[int, Meta(ge=1, le=MAX_POSITION)]
 RuleReason = Annotated[str, Meta(max_length=MAX_REASON_LENGTH)]
+# weights by outcome; which outcomes there are, the requests' goals say (actors/requests/goals.py)
+GoalWeights = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH)], Annotated[float, Meta(ge=0, le=MAX_GOAL)]],
+    Meta(max_length=MAX_GOALS),
+]
 
 
 class RuleBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a rule does to which live rooms: those that have, of each list which is not empty, one of its values."""
+    """What a rule does to which live rooms: those that have, of each list which is not empty, one of its values.
+
+    One of goals is about no rooms: it says what lists are for where a request does not.
+    """
 
     action: RuleAction
     rooms: RuleIds = ()
@@ -45,6 +55,8 @@ class RuleBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ends_at_ms: AtMs | None = None  # does nothing from then on
     enabled: bool = True  # false: does nothing
     reason: RuleReason = ""  # what people read as the reason; "": a text with the rule's name
+    # of goals: what each outcome is worth, by the names of a request's goals
+    goals: GoalWeights = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ValueError: it names no rooms, or too many values, or it ends before it starts."""
@@ -52,7 +64,10 @@ class RuleBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class OperatorRule(InternalRecord, frozen=True, kw_only=True):
-    """A rule under its name, which is the record's key: a live room is named by one value of each list not empty."""
+    """A rule under its name, which is the record's key: a live room is named by one value of each list not empty.
+
+    One of goals is about no rooms: it says what lists are for where a request does not.
+    """
 
     name: RuleName
     action: RuleAction
@@ -69,15 +84,21 @@ class OperatorRule(InternalRecord, frozen=True, kw_only=True):
     ends_at_ms: AtMs | None = None  # does nothing from then on
     enabled: bool = True  # false: does nothing
     reason: RuleReason = ""  # what people read as the reason; "": a text with the rule's name
+    # of goals: what each outcome is worth, by the names of a request's goals
+    goals: GoalWeights = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ValueError: it names no rooms, or too many values, or it ends before it starts."""
         _require(self)
 
     def in_force(self, now_ms: int) -> bool:
-        """Whether it does anything at a time, in ms by the clock."""
+        """Whether it does anything for every viewer at a time, in ms by the clock."""
+        return self.enabled and self.in_time(now_ms)
+
+    def in_time(self, now_ms: int) -> bool:
+        """Whether it has started and not ended, switched off or not."""
         begun = self.starts_at_ms is None or self.starts_at_ms <= now_ms
-        return self.enabled and begun and (self.ends_at_ms is None or now_ms < self.ends_at_ms)
+        return begun and (self.ends_at_ms is None or now_ms < self.ends_at_ms)
 
 
 def rule_of(name: str, body: RuleBody, at_ms: int) -> OperatorRule:
@@ -88,7 +109,17 @@ def rule_of(name: str, body: RuleBody, at_ms: int) -> OperatorRule:
 
 def _require(rule: RuleBody | OperatorRule) -> None:
     num = len(rule.rooms) + len(rule.streamers) + len(rule.categories) + len(rule.languages) + len(rule.tags)
-    if not num:
+    is_of_goals = rule.action == "goals"
+    if is_of_goals and not rule.goals:
+        raise ValueError("a rule of the action goals needs goals, the weights of outcomes")
+    if not is_of_goals and rule.goals:
+        raise ValueError(f"goals are of the action goals alone; this rule's is {rule.action}")
+    if is_of_goals and num:
+        raise ValueError(
+            "a rule of the action goals is about all lists, and not about rooms: leave out rooms, streamers, "
+            "categories, languages and tags"
+        )
+    if not num and not is_of_goals:
         raise ValueError("a rule needs at least one of rooms, streamers, categories, languages and tags")
     if num > MAX_VALUES:
         raise ValueError(f"a rule names {num} values in all its lists; at most {MAX_VALUES}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streaming.operator_rule import OperatorRule
 from tests.simulated_guests import log_of
 from training.experiments import Experiment, Variant
 from training.report.attribution import Attribution
@@ -46,6 +47,15 @@ def shown_of(guests: int, seconds: int, *, gain: float = 1.0) -> ShownRooms:
 
     attribution = Attribution(600)
     for record in log_of(guests, seconds, [PAIR], gain=gains):
+        attribution.apply(record)
+    return attribution.joined().shown
+
+
+def shown_by_rule(guests: int, seconds: int, experiment: Experiment, rule: OperatorRule, liked: str) -> ShownRooms:
+    """What guests were shown and made of it, all of whom like one room eight times as easily, with a rule."""
+    attribution = Attribution(600)
+    appeal = {liked: 8.0}
+    for record in log_of(guests, seconds, [experiment], appeal=lambda room: appeal.get(room, 1.0), rules=[rule]):
         attribution.apply(record)
     return attribution.joined().shown
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -27,11 +27,14 @@ from deploy.http.routes.models import ListedVersion, ListedVersions, Promoted, R
 from deploy.http.status import Post, Readiness, SystemStatus
 from streaming.events import ChatMessage, ViewerEvent
 from streaming.metrics import FRESHNESS_S
+from tests.console_steer import AWAY, became, by_goals, needs_encoder, search, steered
 from tests.console_versions import GATE, VERSIONS
 from tidecast_client import Rule
 
 LINES, CHAT = msgspec.json.Decoder(ChatMessage), msgspec.json.Decoder(list[ChatMessage])
 EVENT_LINES = msgspec.json.Decoder(ViewerEvent)
+# made once: threads that let msgspec look at a type for the first time at once end in a segmentation fault
+QUERY, QUERIES = msgspec.json.Decoder(Query), msgspec.json.Decoder(dict[str, list[msgspec.Raw]])
 READING = "still reading room states and profiles"
 COVER_MS = 400  # from a chat line to the receipt that covers it
 TITLES = (
@@ -73,6 +76,9 @@ class Stage:
     key_refused: bool = False  # whether that is because of the caller's key
     up: bool = True
     takes_map: bool = True
+    takes_search: bool = True
+    reads_texts: bool = True  # whether the Encoder does
+    reads_for_s: float = 0.0  # how long that takes
     encoded: bool = True  # whether any room has a vector
     codes: bool = False
     learned: bool = False  # whether a learned version answers, whose terms do not add up
@@ -85,6 +91,7 @@ class Stage:
     rules: dict[str, Rule] = field(default_factory=dict)  # operators', by name
     asked: Counter[str] = field(default_factory=Counter)
     began_s: float = field(default_factory=time.monotonic)
+    on_query: Callable[[Query], None] = lambda _query: None  # called with each list that is asked for
 
     @property
     def admin(self) -> int:
@@ -149,6 +156,7 @@ class Stage:
         )
 
     def answer(self, query: Query) -> Answer:
+        self.on_query(query)
         draw = random.Random(query.viewer)
         learned = self.learned and query.version != "v0"
         numbers = list(range(min(self.rooms, 60)))
@@ -161,10 +169,19 @@ class Stage:
         recent = query.context.recent if query.context is not None and not query.viewer.startswith("v") else ()
         numbers.sort(key=lambda number: -sum(f"room-{number:04d}"[-1] == one[-1] for one in recent))
         hidden = {one.room for one in self.done if one.viewer == query.viewer and one.action == "hide_room"}
-        chosen = [n for n in numbers if f"room-{n:04d}" not in {*query.exclude, *hidden}][: query.limit]
+        chosen = [n for n in numbers if f"room-{n:04d}" not in {*query.exclude, *hidden}]
+        whole = query.steer is not None or query.goals is not None
         how = {"explain": query.explain, "learned": learned}
-        items = [self._item(self.room(number), place, draw, **how) for place, number in enumerate(chosen)]
+        items = [
+            self._item(self.room(number), place, draw, **how)
+            for place, number in enumerate(chosen if whole else chosen[: query.limit])
+        ]
+        if query.steer is not None:
+            items = steered(items, query.steer, reads=self.reads_texts)
+        if query.goals is not None and learned:
+            items = by_goals(items, query.goals)
         known = query.viewer.startswith("v")
+        live = self.listed(self.rooms) if query.steer is not None else []
         return Answer(
             request_id="r",
             viewer=query.viewer,
@@ -172,8 +189,25 @@ class Stage:
             model_version="m1795366627" if learned else "v0",
             generated_at_ms=now_ms(),
             live_rooms=self.rooms,
-            rooms=items,
+            goals_used=UNSET if query.goals is None else learned,
+            steer=UNSET if query.steer is None else became(query.steer, live, reads=self.reads_texts),
+            rooms=items[: query.limit],
         )
+
+    def batch(self, queries: Sequence[bytes]) -> dict[str, Any]:
+        """The answer to each, or what is wrong with it."""
+        results: list[dict[str, Any]] = []
+        for query in queries:
+            try:
+                asked = QUERY.decode(query)
+            except msgspec.ValidationError as err:
+                problem = Problem(type="", title="", status=400, detail=str(err), field="viewer", allowed="a short id")
+                results.append({"problem": problem})
+                continue
+            if needs_encoder(asked):
+                time.sleep(self.reads_for_s)
+            results.append({"answer": self.answer(asked)})
+        return {"results": results}
 
     def _item(self, room: Room, place: int, draw: random.Random, *, explain: bool, learned: bool) -> Item:
         terms = {name: round(draw.random() * 3 / (1 + at + place / 4), 3) for at, name in enumerate(TERMS)}
@@ -311,10 +345,17 @@ def _handler(stage: Stage) -> type[BaseHTTPRequestHandler]:
                     self._give("/v1/map", stage.map(limit), 200 if stage.takes_map else 404, "no such path: /v1/map")
                 case ["v1", "rooms", room]:
                     number = int(room.removeprefix("room-")) if room.removeprefix("room-").isdigit() else 10**9
-                    found = stage.room(number) if number < stage.rooms else None
-                    self._give("/v1/rooms/{room}", found, 200 if found else 404, f"room {room} is not live")
+                    live = stage.room(number) if number < stage.rooms else None
+                    self._give("/v1/rooms/{room}", live, 200 if live else 404, f"room {room} is not live")
                 case ["v1", "rooms", _, "similar"]:
                     self._give("/v1/rooms/{room}/similar", stage.answer(Query(viewer="x", limit=limit)).rooms)
+                case ["v1", "search"] if not stage.takes_search:
+                    self._give("/v1/search", None, 404, "no such path: /v1/search")
+                case ["v1", "search"]:
+                    status = 200 if stage.reads_texts else 503
+                    time.sleep(stage.reads_for_s)
+                    found = search(parse_qs(parts.query)["q"][0], stage.listed(60) if stage.encoded else [], limit)
+                    self._give("/v1/search", found, status, AWAY)
                 case ["v1", "models"]:
                     self._give("/v1/models", stage.listed_versions())
                 case ["v1", "viewers"]:
@@ -350,7 +391,12 @@ def _handler(stage: Stage) -> type[BaseHTTPRequestHandler]:
                 stage.put_live(version, "before")
                 self._give("/v1/models/{version}/promote", Promoted(version=version, reason="put live by hand"))
             elif self.path == "/v1/recommend":
-                self._give(self.path, stage.answer(msgspec.json.decode(body, type=Query)))
+                try:
+                    self._give(self.path, stage.answer(QUERY.decode(body)))
+                except msgspec.ValidationError as err:
+                    self._give(self.path, None, 400, str(err).partition(" - ")[0], "goals")
+            elif self.path == "/v1/recommend:batch":
+                self._give(self.path, stage.batch(QUERIES.decode(body)["queries"]))
             elif self.path == "/v1/chat" and stage.refusal:
                 self._give(self.path, None, 403, stage.refusal)
             elif self.path == "/v1/viewer-events" and not stage.refusal:

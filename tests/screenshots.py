@@ -1,6 +1,6 @@
 """Pictures of the console for the documents, of made-up rooms. No test is here.
 
-python -m tests.screenshots docs        writes console-live.png, -viewer, -map and -health
+python -m tests.screenshots docs        writes console-live.png, -viewer, -ask, -map and -health
 """
 
 from __future__ import annotations
@@ -40,6 +40,12 @@ def main(folder: Path) -> None:
         rooms.get_by_label("Room", exact=True).get_by_text("streamer").wait_for()
         rooms.mouse.move(0, 0)
         rooms.screenshot(path=folder / "console-map.png")
+        ask = browser.new_page(viewport=SIZE, color_scheme="light")  # type: ignore[arg-type]
+        ask.goto(f"{console.url}/ask?q=late%20night%20music&viewer=v000017&text=chess&disliked=room-0005")
+        for name in ("Search", "With the steer"):
+            ask.get_by_label(name, exact=True).locator(".tc-pull").first.wait_for()
+        ask.wait_for_timeout(1_500)
+        ask.screenshot(path=folder / "console-ask.png")
         stage.learned = True
         viewer = browser.new_page(viewport=SIZE, color_scheme="dark")  # type: ignore[arg-type]
         viewer.goto(f"{console.url}/viewer?a=v000017&b=v000017&vb=v0")

@@ -9,8 +9,9 @@ import msgspec
 from actors.recommend.impressions import Impressions
 from actors.recommend.recommender import Query, Recommender
 from actors.settings import RecommendConfig
-from streaming.log.codec import Decoder
-from streaming.log.topics import IMPRESSIONS, VIEWER_EVENTS
+from streaming.log.codec import Decoder, encode
+from streaming.log.topics import IMPRESSIONS, RULES, VIEWER_EVENTS
+from streaming.operator_rule import OperatorRule
 from streaming.simulated.guests import Guests, ListedRoom
 from tests.unit.actors.replica import AXES, Replica, axis
 from training.examples.event_stream import StreamRecord
@@ -37,10 +38,12 @@ def log_of(
     experiments: Sequence[Experiment] = (),
     *,
     gain: Callable[[str], float] = lambda _viewer: 1.0,
+    appeal: Callable[[str], float] = lambda _room: 1.0,
+    rules: Sequence[OperatorRule] = (),
 ) -> list[StreamRecord]:
     """Impressions and viewers' events of so many seconds, in the order of append times.
 
-    gain: how many times as easily a guest likes a room, by name.
+    gain: how many times as easily a guest likes a room, by the guest's name. appeal: by the room's. rules: operators'.
     """
     replica, impressions = Replica(), Impressions(1.0, 100_000)
     for number in range(ROOMS):
@@ -48,9 +51,11 @@ def log_of(
     recommender = Recommender(
         replica.tables, RecommendConfig(), replica.metrics, replica.clock, impressions, experiments=experiments
     )
+    for rule in rules:
+        replica.send(RULES, rule.name, encode(rule))
     decode, read = Decoder(IMPRESSIONS), msgspec.json.Decoder(_Answer).decode
     start_ms = replica.clock.now_ms()
-    moving = Guests(guests, start_ms, gain=gain)
+    moving = Guests(guests, start_ms, gain=gain, appeal=appeal)
     records: list[StreamRecord] = []
     for now_ms in range(start_ms, start_ms + 1_000 * seconds, STEP_MS):
         records += [StreamRecord(event.at_ms, VIEWER_EVENTS, 0, event) for event in moving.until(now_ms)]

@@ -17,8 +17,10 @@ from training.model.semantic_codes import Codebooks
 from training.registry.bundle import Bundle
 
 
-def untrained(version: str, streamers: Sequence[str], encoder_version: str, d_content: int = 384) -> Bundle:
-    """A version with random weights, the same for the same name."""
+def untrained(
+    version: str, streamers: Sequence[str], encoder_version: str, d_content: int = 384, *, leaves: bool = True
+) -> Bundle:
+    """A version with random weights, the same for the same name. leaves: it has a head for leaving."""
     seed = sum(version.encode())
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -33,4 +35,5 @@ def untrained(version: str, streamers: Sequence[str], encoder_version: str, d_co
         for layer in (model.ranker.heads, model.ranker.straight):
             layer.weight.normal_(std=0.05)
     origin = Origin(version, encoder_version, trained_until_ms=1_700_000_000_000, created_at_ms=1_700_000_000_000)
-    return export_bundle(model, LearnConfig(), streamers, TransitionCounts().export(len(streamers) + 1), origin)
+    transitions = TransitionCounts().export(len(streamers) + 1)
+    return export_bundle(model, LearnConfig(), streamers, transitions, origin, leaves=leaves)

@@ -5,7 +5,7 @@ Made from the OpenAPI document by `make client`; changes are lost.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -78,7 +78,7 @@ class AsyncMethods:
         context: Context | None = None,
         cursor: str | None = None,
         steer: Steer | None = None,
-        goals: Goals | None = None,
+        goals: str | Goals | None = None,
         explain: bool = False,
         shown: bool = True,
         reason_language: str | None = None,
@@ -120,7 +120,7 @@ class AsyncMethods:
         filters: Filters = DEFAULT_FILTERS,
         context: Context | None = None,
         steer: Steer | None = None,
-        goals: Goals | None = None,
+        goals: str | Goals | None = None,
         explain: bool = False,
         shown: bool = True,
         reason_language: str | None = None,
@@ -252,7 +252,7 @@ class AsyncMethods:
         *,
         rooms: Sequence[str],
         context: Context | None = None,
-        goals: Goals | None = None,
+        goals: str | Goals | None = None,
         explain: bool = False,
         reason_language: str | None = None,
     ) -> RankAnswer:
@@ -465,7 +465,7 @@ class AsyncMethods:
         self,
         name: str,
         *,
-        action: Literal["boost", "bury", "hide", "pin"],
+        action: Literal["boost", "bury", "goals", "hide", "pin"],
         rooms: Sequence[str] = (),
         streamers: Sequence[str] = (),
         categories: Sequence[str] = (),
@@ -478,8 +478,11 @@ class AsyncMethods:
         ends_at_ms: int | None = None,
         enabled: bool = True,
         reason: str = "",
+        goals: Mapping[str, float] = {},
     ) -> PutRule:
-        """Pin, boost, bury or hide rooms: accepted once it is on the log, in force in a second or so."""
+        """Pin, boost, bury or hide rooms, or say what lists are for: accepted once it is on the log, in force in a
+        second or so.
+        """
         return await self.ask(
             Call(
                 "PUT",
@@ -500,6 +503,7 @@ class AsyncMethods:
                         ends_at_ms=ends_at_ms,
                         enabled=enabled,
                         reason=reason,
+                        goals=goals,
                     )
                 ),
             )

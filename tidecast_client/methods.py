@@ -5,7 +5,7 @@ Made from the OpenAPI document by `make client`; changes are lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -78,7 +78,7 @@ class Methods:
         context: Context | None = None,
         cursor: str | None = None,
         steer: Steer | None = None,
-        goals: Goals | None = None,
+        goals: str | Goals | None = None,
         explain: bool = False,
         shown: bool = True,
         reason_language: str | None = None,
@@ -120,7 +120,7 @@ class Methods:
         filters: Filters = DEFAULT_FILTERS,
         context: Context | None = None,
         steer: Steer | None = None,
-        goals: Goals | None = None,
+        goals: str | Goals | None = None,
         explain: bool = False,
         shown: bool = True,
         reason_language: str | None = None,
@@ -250,7 +250,7 @@ class Methods:
         *,
         rooms: Sequence[str],
         context: Context | None = None,
-        goals: Goals | None = None,
+        goals: str | Goals | None = None,
         explain: bool = False,
         reason_language: str | None = None,
     ) -> RankAnswer:
@@ -463,7 +463,7 @@ class Methods:
         self,
         name: str,
         *,
-        action: Literal["boost", "bury", "hide", "pin"],
+        action: Literal["boost", "bury", "goals", "hide", "pin"],
         rooms: Sequence[str] = (),
         streamers: Sequence[str] = (),
         categories: Sequence[str] = (),
@@ -476,8 +476,11 @@ class Methods:
         ends_at_ms: int | None = None,
         enabled: bool = True,
         reason: str = "",
+        goals: Mapping[str, float] = {},
     ) -> PutRule:
-        """Pin, boost, bury or hide rooms: accepted once it is on the log, in force in a second or so."""
+        """Pin, boost, bury or hide rooms, or say what lists are for: accepted once it is on the log, in force in a
+        second or so.
+        """
         return self.ask(
             Call(
                 "PUT",
@@ -498,6 +501,7 @@ class Methods:
                         ends_at_ms=ends_at_ms,
                         enabled=enabled,
                         reason=reason,
+                        goals=goals,
                     )
                 ),
             )

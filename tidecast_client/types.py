@@ -5,7 +5,7 @@ Made from the OpenAPI document by `make client`; changes are lost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -131,7 +131,8 @@ class Goals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How much each outcome of showing a room is worth; what counts is their ratio.
 
     A head says how likely the outcome is once the viewer has entered, so a room is worth the probability of
-    entering times the weighted mean of what follows.
+    entering times the weighted mean of what follows. Leaving at once counts against a room: its weight is the worth
+    of not doing so.
     """
 
     # worth of entering
@@ -140,6 +141,8 @@ class Goals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stay: float = 0.0
     # worth of a chat message, a like, a gift
     interact: float = 0.0
+    # counts against: worth of not leaving at once, within training.leave_s (10 s)
+    leave: float = 0.0
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -156,7 +159,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     # "" for the first of several pages, then what the page before gave; left out for a single answer
     cursor: str | None = None
     steer: Steer | None = None
-    goals: Goals | None = None
+    # weights, or the name of weights that the configuration has in recommend.named_goals
+    goals: str | Goals | None = None
     explain: bool = False
     # false: nobody will see this answer, as when it is fetched ahead; it is noted nowhere
     shown: bool = True
@@ -225,6 +229,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     generated_at_ms: int
     live_rooms: int
     goals_used: bool | UnsetType = UNSET
+    # weights of these goals that do not count: the version has no head for them
+    goals_ignored: list[str] | UnsetType = UNSET
+    goals_rule: str | UnsetType = UNSET
     experiments: dict[str, str] | UnsetType = UNSET
     cursor: str | UnsetType | None = UNSET
     steer: Steered | UnsetType = UNSET
@@ -260,7 +267,8 @@ class RankQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     # ids of rooms, live or not; repeats count once
     rooms: Sequence[str]
     context: Context | None = None
-    goals: Goals | None = None
+    # weights, or the name of weights that the configuration has in recommend.named_goals
+    goals: str | Goals | None = None
     explain: bool = False
     # a language tag: reasons are written in it where there are texts for it; left out: the context's language, the
     # one that the viewer watches most, or English
@@ -277,6 +285,10 @@ class RankAnswer(msgspec.Struct, frozen=True, kw_only=True):
     generated_at_ms: int
     live_rooms: int
     goals_used: bool | UnsetType = UNSET
+    # weights of these goals that do not count: the version has no head for them
+    goals_ignored: list[str] | UnsetType = UNSET
+    goals_rule: str | UnsetType = UNSET
+    experiments: dict[str, str] | UnsetType = UNSET
     never_shown: list[str]
     hidden: list[str] = []
     not_live: list[str]
@@ -580,17 +592,22 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     ends_at_ms: int | None
     enabled: bool
     reason: str
+    goals: dict[str, float] = {}
     put_at_ms: int
     origin: str
     replaces_configured: bool
     in_force: bool
     live_rooms: int
+    experiments: list[str] = []
 
 
 class RuleBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a rule does to which live rooms: those that have, of each list which is not empty, one of its values."""
+    """What a rule does to which live rooms: those that have, of each list which is not empty, one of its values.
 
-    action: Literal["boost", "bury", "hide", "pin"]
+    One of goals is about no rooms: it says what lists are for where a request does not.
+    """
+
+    action: Literal["boost", "bury", "goals", "hide", "pin"]
     rooms: Sequence[str] = ()
     streamers: Sequence[str] = ()
     categories: Sequence[str] = ()
@@ -605,6 +622,7 @@ class RuleBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ends_at_ms: int | None = None
     enabled: bool = True
     reason: str = ""
+    goals: Mapping[str, float] = {}
 
 
 class PutRule(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ overlap. Layers: Tang et al., Overlapping Experiment Infrastructure: More, Bette
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
@@ -20,6 +20,7 @@ from msgspec import Meta
 
 from streaming.errors import ConfigError
 from streaming.events import Assignment
+from streaming.operator_rule import MAX_RULES, GoalWeights, RuleName
 from streaming.section import Section
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -27,6 +28,9 @@ WHOLE = 1.0 + 1e-9  # shares are decimal fractions, whose sums are not exact
 PLACE_BYTES = 6  # 48 bits, which a float holds exactly: a place is never 1
 PLACES = float(1 << 8 * PLACE_BYTES)
 LIVE, BASELINE = "", "v0"
+MAX_RULE_SETS = 64  # each has columns over all rooms in every replica
+
+RuleNames = Annotated[tuple[RuleName, ...], Meta(max_length=MAX_RULES)]
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,6 +39,14 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     name: str
     weight: Annotated[float, Meta(gt=0)] = 1.0  # share of the experiment's viewers, relative to the others'
     version: str = LIVE  # "": the live version; "v0": its rooms ordered by the baseline ranker; or a version's name
+    goals: GoalWeights = {}  # what lists are for where a request does not say, as its goals; empty: as ever
+    rules_on: RuleNames = ()  # operators' rules that are switched off, and hold for these viewers
+    rules_off: RuleNames = ()  # operators' rules that do not hold for these viewers
+
+    @property
+    def rules(self) -> frozenset[str]:
+        """Names of the operators' rules that it switches on or off."""
+        return frozenset((*self.rules_on, *self.rules_off))
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,6 +58,11 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     salt: str = ""  # another one draws other viewers, and divides them anew; "": the name
     layer: str = ""  # experiments of one layer share no viewer; "": one of its own
     start: Annotated[float, Meta(ge=0, lt=1)] = 0.0  # where in the layer its share begins
+
+    @property
+    def rules(self) -> frozenset[str]:
+        """Names of the operators' rules that its variants switch on or off."""
+        return frozenset(name for variant in self.variants for name in variant.rules)
 
     def variant_of(self, viewer: str) -> Variant | None:
         """The viewer's variant, None where the viewer is not in the experiment."""
@@ -90,6 +107,7 @@ class ExperimentsConfig(Section):
                 raise ConfigError(f"experiments.running has {name!r} twice; each experiment has a name of its own")
         for layer, experiments in by_layer.items():
             _check_layer(layer, experiments)
+        _check_rule_sets(by_layer.values())
 
     @property
     def by_name(self) -> Mapping[str, Experiment]:
@@ -106,6 +124,9 @@ def _check(experiment: Experiment) -> None:
             raise ConfigError(f"{said}: the name {name!r} must be 1 to 64 of A-Z a-z 0-9 . _ -")
     if len({*names}) < len(names):
         raise ConfigError(f"{said}: two variants have one name: {', '.join(names)}")
+    for variant in experiment.variants:
+        if both := {*variant.rules_on} & {*variant.rules_off}:
+            raise ConfigError(f"{said}: {variant.name!r} has the rule {min(both)!r} both on and off")
     if experiment.start + experiment.share > WHOLE:
         raise ConfigError(
             f"{said}: start {experiment.start:g} and share {experiment.share:g} go over the end of the layer, 1"
@@ -122,6 +143,18 @@ def _check_layer(layer: str, experiments: Sequence[Experiment]) -> None:
                 f"the first has {before.start:g} to {before.start + before.share:g}, the second begins at "
                 f"{after.start:g}"
             )
+
+
+def _check_rule_sets(layers: Iterable[Sequence[Experiment]]) -> None:
+    """Raises ConfigError: viewers would be under more different sets of operators' rules than replicas keep."""
+    sets = 1
+    for experiments in layers:
+        sets *= 1 + sum(bool(variant.rules) for experiment in experiments for variant in experiment.variants)
+    if sets > MAX_RULE_SETS:
+        raise ConfigError(
+            f"experiments.running: by the rules that their variants switch, viewers are under {sets} different sets of "
+            f"rules; at most {MAX_RULE_SETS}. Put such experiments into one layer, or run fewer at a time"
+        )
 
 
 @dataclass(frozen=True, slots=True)

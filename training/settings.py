@@ -73,6 +73,8 @@ class TrainingConfig(Section):
     rate: Positive = 0.003
     batch: Count = 512  # visits a step and worker
     mixer: MixerKind = "softmax"  # of the viewer tower: softmax, hstu or lru
+    # of visits: to leave within it is to leave at once, which the head `leave` learns. To stay is to stay for 60 s
+    leave_s: Annotated[float, Meta(gt=0, le=60)] = 10.0
     seed: int = 7
 
     def below(self, folder: Path) -> TrainingConfig:

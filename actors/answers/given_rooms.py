@@ -12,7 +12,7 @@ from actors.recommend.answer_items import ChosenRoom, as_items
 from actors.recommend.answer_json import AnswerJson
 from actors.recommend.recommender import Recommender
 from actors.recommend.schema import RankAnswer, RankQuery
-from actors.recommend.scoring import Scored
+from actors.recommend.scoring import Plan, Scored
 from actors.recommend.viewer_cache import CachedViewer
 from actors.requests.reason_texts import ReasonTexts
 from streaming.events import RoomId, ViewerId
@@ -32,7 +32,7 @@ class GivenRooms:
     def rank_json(self, query: RankQuery, request_id: str = "") -> bytes:
         """Every given room that is live, best first, and the names of the others: a RankAnswer as JSON.
 
-        request_id: of the answer; "": it gets one of its own.
+        request_id: of the answer; "": it gets one of its own. Raises RequestError: the goals' name is unknown.
         """
         with self._recommender.tables.lock:
             answer, chosen_rooms, texts = self._ranked(query, request_id)
@@ -52,35 +52,39 @@ class GivenRooms:
         forbidden = [name for name in known if RoomId(name) in never]
         hidden = [name for name, slot in known.items() if slot in rooms.ruled.hidden and RoomId(name) not in never]
         live = [slot for name, slot in known.items() if RoomId(name) not in never and slot not in rooms.ruled.hidden]
-        scored = self._scored(live, cached, now_ms, query)
+        plan = recommender.plan(query.viewer, query.goals)
+        scored = self._scored(live, cached, now_ms, query.viewer, plan)
         texts = recommender.languages.asked(query.reason_language, query.context, cached.interests.languages)
         answer = RankAnswer(
-            goals_used=UNSET if query.goals is None or scored is None else scored.has_heads,
+            goals_used=UNSET if scored is None else plan.goals.used(has_heads=scored.has_heads),
+            goals_ignored=UNSET if scored is None else plan.goals.ignored(scored.ignored),
+            goals_rule=plan.goals.by_rule,
             request_id=request_id or recommender.request_ids.next(),
             viewer=query.viewer,
             known=cached.interests.known,
             model_version=rooms.embeddings.version,
             generated_at_ms=now_ms,
             live_rooms=len(rooms),
+            experiments=plan.treatment.named or UNSET,
             not_live=[name for name in names if RoomId(name) not in rooms.snapshots],
             never_shown=forbidden,
             hidden=hidden,
             rooms=[],
         )
-        return answer, self._chosen(scored, live, cached, explain=query.explain), texts
+        return answer, self._chosen(scored, live, cached, plan, explain=query.explain), texts
 
-    def _scored(self, live: Sequence[int], cached: CachedViewer, now_ms: int, query: RankQuery) -> Scored | None:
+    def _scored(self, live: Sequence[int], cached: CachedViewer, now_ms: int, viewer: str, plan: Plan) -> Scored | None:
         """The given rooms among others, scored; None where none is live."""
         if not live:
             return None
         recommender, slots_G = self._recommender, np.array(live, np.int64)
         embeddings = recommender.tables.rooms.embeddings
-        return recommender.scoring.given(query.viewer, slots_G, cached, embeddings, now_ms, goals=query.goals)
+        return recommender.scoring.given(viewer, slots_G, cached, embeddings, now_ms, plan=plan)
 
     def _chosen(
-        self, scored: Scored | None, live: Sequence[int], cached: CachedViewer, *, explain: bool
+        self, scored: Scored | None, live: Sequence[int], cached: CachedViewer, plan: Plan, *, explain: bool
     ) -> list[ChosenRoom]:
         if scored is None:
             return []
         places_G = np.flatnonzero(np.isin(scored.slots_K, np.array(live, np.int64)))
-        return self._recommender.chosen(scored, places_G, cached, explain=explain)
+        return self._recommender.chosen(scored, places_G, cached, explain=explain, effects=plan.effects)

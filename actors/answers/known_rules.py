@@ -38,4 +38,5 @@ class KnownRules:
 
     def _as_rule(self, known: KnownRule, live_rooms: int) -> Rule:
         in_force = self._recommender.tables.rules.is_in_force(known.rule.name)
-        return as_rule(known, in_force=in_force, live_rooms=live_rooms)
+        switching = [one.name for one in self._recommender.experiments if known.rule.name in one.rules]
+        return as_rule(known, in_force=in_force, live_rooms=live_rooms, experiments=tuple(switching))

@@ -38,7 +38,7 @@ class Trending:
             busy_N, gains_N = global_lists.busy(slots_N), recommender.effects.gains(slots_N)
             units_N = np.rint((busy_N if gains_N is None else busy_N + gains_N).astype(np.float64) * UNITS)
             order_N = (-units_N - recommender.candidates.ties(slots_N)).argsort()
-            pins = recommender.effects.pins(slots_N[order_N]) if rooms.ruled.num_pinned else ()
+            pins = recommender.effects.pins(slots_N[order_N])
             places_L = _with_pins(slots_N, order_N, pins, limit) if pins else order_N[:limit]
             sources = recommender.reasons.of_crowds(slots_N, places_L) if len(places_L) else []
             said = np.rint(global_lists.chat_per_minute_N[slots_N[places_L]]).astype(np.int64).tolist()

@@ -7,7 +7,6 @@ newest rooms.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 import time
@@ -29,13 +28,13 @@ from actors.recommend.model_ranking import Ranking
 from actors.recommend.reasons import LIVE, STEERED, Reasons
 from actors.recommend.rule_effects import RuleEffects, placed
 from actors.recommend.schema import Answer, Item, Query, ReasonSource, Receipt, Room
-from actors.recommend.scoring import Scored, Scoring
+from actors.recommend.scoring import Plan, Scored, Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
 from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
 from actors.recommend.warm_up import load as load_kernels
 from actors.requests.context import Context
 from actors.requests.filters import NO_FILTERS, Filters
-from actors.requests.goals import Goals
+from actors.requests.goals import AskedGoals, ConfiguredGoals
 from actors.requests.pages import Page, Pages
 from actors.requests.pull import Pull, Pulls
 from actors.requests.reason_texts import ReasonLanguages, ReasonTexts
@@ -43,7 +42,7 @@ from actors.requests.request_ids import RequestIds
 from actors.requests.room_filter import NONE
 from actors.requests.text_vectors import TextVectors
 from actors.requests.treatments import NONE as UNTREATED
-from actors.requests.treatments import Treatment, Treatments
+from actors.requests.treatments import Treatments
 from actors.settings import RecommendConfig, SearchConfig
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.content_index import ContentIndex
@@ -131,7 +130,7 @@ class Recommender:
             self._ranking,
             demands,
             effects=self.effects,
-            goals=Goals(**dataclasses.asdict(config.goals)),
+            goals=ConfiguredGoals.of(config),
             ranked=config.ranked,
             failures=self.failures,
             shown=None if self.shown is None else self.shown.table,
@@ -150,7 +149,9 @@ class Recommender:
         self._answer_json = AnswerJson(self.languages.english)
         load_kernels()
         self.request_ids = RequestIds()
-        self._treatments = Treatments(experiments)
+        self.experiments = tuple(experiments)
+        with tables.lock:
+            self._treatments = Treatments(experiments, tables.rules)
 
     def recommend(self, query: Query, request_id: str = "") -> Answer:
         """The rooms for one viewer.
@@ -182,16 +183,16 @@ class Recommender:
             now_ms = self.now_ms()
             cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
             more = msgspec.structs.replace(query, limit=query.limit + further)
-            treatment = self._treatment(query)
-            scored = self._scored(more, cached, now_ms, treatment=treatment)
+            plan = self.plan(query.viewer, query.goals, query.version)
+            scored = self._scored(more, cached, now_ms, plan)
             places_L = self._ordered(scored, more.limit)
             if not is_news(self._rooms.id_hash_N[scored.slots_K[places_L]]):
                 return None
-            chosen_rooms = self.chosen(scored, places_L[: query.limit], cached, explain=query.explain)
-            # a list that is watched would sink by being sent, and be sent anew for it
-            answer = self._noted(
-                query, cached, chosen_rooms, now_ms, has_heads=scored.has_heads, treatment=treatment, sinking=False
+            chosen_rooms = self.chosen(
+                scored, places_L[: query.limit], cached, explain=query.explain, effects=plan.effects
             )
+            # a list that is watched would sink by being sent, and be sent anew for it
+            answer = self._noted(query, cached, chosen_rooms, now_ms, plan, scored=scored, sinking=False)
             texts = self._words(query, cached)
             return self._answer_json.answer(answer, chosen_rooms, texts, self._rooms.embeddings.version)
 
@@ -350,20 +351,20 @@ class Recommender:
         cached = self.viewer(ViewerId(query.viewer), now_ms, query.context)
         page = None if query.cursor is None else self.pages.open(query.cursor, query.viewer, query.filters)
         pull = None if query.steer is None else self._pulls.of(query.steer)
-        treatment = self._treatment(query)
-        scored = self._scored(query, cached, now_ms, page=page, pull=pull, treatment=treatment)
+        plan = self.plan(query.viewer, query.goals, query.version)
+        scored = self._scored(query, cached, now_ms, plan, page=page, pull=pull)
         places_L = self._ordered(scored, query.limit)
-        chosen_rooms = self.chosen(scored, places_L, cached, explain=query.explain, pull=pull)
+        chosen_rooms = self.chosen(scored, places_L, cached, explain=query.explain, pull=pull, effects=plan.effects)
         answer = self._noted(
             query,
             cached,
             chosen_rooms,
             now_ms,
-            has_heads=scored.has_heads,
+            plan,
+            scored=scored,
             cursor=UNSET if page is None else self._cursor(query, cached, page, chosen_rooms, now_ms),
             first_position=1 if page is None else 1 + len(page.shown_X),
             pull=pull,
-            treatment=treatment,
             request_id=request_id,
         )
         return answer, chosen_rooms, self._words(query, cached)
@@ -371,14 +372,15 @@ class Recommender:
     def _words(self, query: Query, cached: CachedViewer) -> ReasonTexts:
         return self.languages.asked(query.reason_language, query.context, cached.interests.languages)
 
-    def _treatment(self, query: Query) -> Treatment:
-        """What the version that is asked for, or else the running experiments do to this answer.
+    def plan(self, viewer: str, goals: AskedGoals, version: str = "") -> Plan:
+        """What an answer for a viewer is made with. The caller holds the lock.
 
-        Raises RequestError: that version does not answer here.
+        goals, version: of the request. Raises RequestError: no goals have that name, or the version is not here.
         """
-        if not query.version and not self._treatments:
-            return UNTREATED
-        return self._treatments.of(query.viewer, self._rooms.embeddings.version, query.version)
+        live, treatment = self._rooms.embeddings.version, UNTREATED
+        if version or self._treatments:
+            treatment = self._treatments.of(viewer, live, version)
+        return self.scoring.plan(goals, treatment)
 
     def _noted(
         self,
@@ -386,12 +388,12 @@ class Recommender:
         cached: CachedViewer,
         chosen_rooms: Sequence[ChosenRoom],
         now_ms: int,
+        plan: Plan,
         *,
-        has_heads: bool,
+        scored: Scored,
         cursor: str | UnsetType | None = UNSET,
         first_position: int = 1,
         pull: Pull | None = None,
-        treatment: Treatment = UNTREATED,
         request_id: str = "",
         sinking: bool = True,
     ) -> Answer:
@@ -403,11 +405,13 @@ class Recommender:
             request_id=request_id or self.request_ids.next(),
             viewer=query.viewer,
             known=cached.interests.known,
-            model_version=treatment.version or self._rooms.embeddings.version,
+            model_version=plan.treatment.version or self._rooms.embeddings.version,
             generated_at_ms=now_ms,
             live_rooms=len(self._rooms),
-            goals_used=UNSET if query.goals is None else has_heads,
-            experiments=treatment.named or UNSET,
+            goals_used=plan.goals.used(has_heads=scored.has_heads),
+            goals_ignored=plan.goals.ignored(scored.ignored),
+            goals_rule=plan.goals.by_rule,
+            experiments=plan.treatment.named or UNSET,
             cursor=cursor,
             steer=UNSET if pull is None else pull.became,
             rooms=[],
@@ -415,7 +419,7 @@ class Recommender:
         if pull is None:
             self._shadow.note(query)
         if query.shown and self._impressions is not None:
-            self._impressions.note(answer, chosen_rooms, first_position, treatment.noted)
+            self._impressions.note(answer, chosen_rooms, first_position, plan.treatment.noted)
         if sinking and query.shown and self.shown is not None:
             self.shown.note(ViewerId(query.viewer), [chosen.snapshot.slot for chosen in chosen_rooms], now_ms)
         return answer
@@ -435,10 +439,10 @@ class Recommender:
         query: Query,
         cached: CachedViewer,
         now_ms: int,
+        plan: Plan,
         *,
         page: Page | None = None,
         pull: Pull | None = None,
-        treatment: Treatment = UNTREATED,
     ) -> Scored:
         """The scored rooms. page: after which earlier ones; None: these are the first."""
         return self.scoring.surely(
@@ -449,7 +453,7 @@ class Recommender:
             shown_H=NONE if page is None else page.slots_H,
             before=0 if page is None else len(page.shown_X),
             pull=pull,
-            by_model=not treatment.by_baseline,
+            plan=plan,
         )
 
     def _ordered(self, scored: Scored, limit: int) -> NDArray[np.int64]:
@@ -484,9 +488,13 @@ class Recommender:
         *,
         explain: bool,
         pull: Pull | None = None,
+        effects: RuleEffects | None = None,
     ) -> list[ChosenRoom]:
-        """The scored rooms at these places, in this order, each with its reason. The caller holds the lock."""
-        rooms = self._rooms
+        """The scored rooms at these places, in this order, each with its reason. The caller holds the lock.
+
+        effects: of the rules that the viewer is under; None: those of everyone.
+        """
+        rooms, effects = self._rooms, effects or self.effects
         slots_L, scores = scored.slots_K[places_L], scored.scores_K[places_L].tolist()
         sources = scored.causes(places_L)
         likes = self._likes(cached, slots_L, sources)
@@ -516,7 +524,7 @@ class Recommender:
                 source = "followed" if snapshot.state.streamer in cached.interests.followed else "visited"  # noqa: PLW2901
             elif source == "language" and language_key(snapshot.state.language) in cached.interests.preferred:
                 source = "preferred"  # noqa: PLW2901
-            if slot in rooms.ruled.of and (by_rule := self.effects.reason(slot, pinned.get(slot))) is not None:
+            if slot in rooms.ruled.of and (by_rule := effects.reason(slot, pinned.get(slot))) is not None:
                 source, about, rule = by_rule.source, by_rule.reason, by_rule.rule  # noqa: PLW2901
             else:
                 rule = ""

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from actors.recommend.global_lists import GlobalLists, keyed, largest
 from actors.recommend.schema import ReasonSource
 from actors.requests.room_filter import NONE, Slots
+from actors.requests.wanted_goals import RuledGoals, goals_by_name
 from actors.state.room_table import RoomTable
-from actors.state.ruled_rooms import MatchedRule
+from actors.state.ruled_rooms import MatchedRule, RuleView
 
 Floats = NDArray[np.float32]
 NEAR = 16  # rooms of a pin that become candidates: a pin of a category takes the best of them
@@ -44,19 +45,40 @@ class RuleReason:
 class RuleEffects:
     """Reads the rules of the live rooms for answers. The caller holds the tables' lock."""
 
-    def __init__(self, rooms: RoomTable, global_lists: GlobalLists) -> None:
-        self._ruled = rooms.ruled
+    def __init__(self, rooms: RoomTable, global_lists: GlobalLists, view: RuleView | None = None) -> None:
+        """view: of the viewers whose answers these are; None: of all for whom no variant switches a rule."""
+        self._ruled = rooms.ruled.everyone if view is None else view
         self._rooms = rooms
         self._global_lists = global_lists
         self._found: Slots = NONE
         self._as_of = (-1, -1)
+        self._by_view: dict[RuleView, RuleEffects] = {}
+        self._goals: RuledGoals | None = None
+
+    def under(self, on: frozenset[str], off: frozenset[str]) -> RuleEffects:
+        """The effects for viewers whose variants switch rules of these names on and off."""
+        if not (on or off):
+            return self
+        view = self._rooms.ruled.view(on, off)
+        return self._by_view.get(view) or self._by_view.setdefault(
+            view, RuleEffects(self._rooms, self._global_lists, view)
+        )
+
+    def goals(self) -> RuledGoals | None:
+        """The goals of the rule that says what lists are for; None where none does, or none that can be read here."""
+        rule = self._ruled.goals
+        if rule is None:
+            return None
+        if self._goals is None or self._goals.rule is not rule:
+            self._goals = RuledGoals(rule, goals_by_name(rule.goals))
+        return self._goals
 
     def candidates(self) -> Slots:
         """Rooms that rules bring forward, so that they are candidates for everybody, int64 [N]; found when renewed."""
         ruled = self._ruled
         if not (ruled.num_weighed or ruled.num_pinned):
             return NONE
-        as_of = (ruled.version, self._global_lists.renewed_ms)
+        as_of = (self._rooms.ruled.version, self._global_lists.renewed_ms)
         if as_of != self._as_of:
             self._found, self._as_of = self._find(), as_of
         return self._found
@@ -98,6 +120,8 @@ class RuleEffects:
 
     def reason(self, slot: int, pinned: MatchedRule | None = None) -> RuleReason | None:
         """The reason of a room that a rule has moved most; None where none has. pinned: the rule of its place."""
+        if slot not in self._ruled.of:
+            return None
         matched = pinned or self._heaviest(slot)
         if matched is None:
             return None

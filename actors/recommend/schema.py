@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from actors.requests.context import Context
 from actors.requests.cursor import Cursor
 from actors.requests.filters import NO_FILTERS, Filters, LanguageFilter
-from actors.requests.goals import Goals
+from actors.requests.goals import AskedGoals, IgnoredWeight
 from actors.requests.steer import Steer, Steered
 from actors.requests.treatments import AskedVersion
 from streaming.events import MAX_ID_LENGTH, Id
@@ -66,7 +66,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     context: Context | None = None
     cursor: Cursor | None = None
     steer: Steer | None = None
-    goals: Goals | None = None
+    goals: AskedGoals = None
     explain: bool = False
     shown: Annotated[
         bool,
@@ -85,7 +85,7 @@ class RankQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Meta(min_length=1, max_length=MAX_GIVEN, description="ids of rooms, live or not; repeats count once"),
     ]
     context: Context | None = None
-    goals: Goals | None = None
+    goals: AskedGoals = None
     explain: bool = False
     reason_language: ReasonLanguage = None
 
@@ -138,13 +138,19 @@ class AnswerHead(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
     generated_at_ms: int
     live_rooms: int
-    goals_used: bool | UnsetType = UNSET  # where goals were asked for: whether the version has heads for them
+    # where the request, an experiment or a rule has goals: whether the version has heads for them
+    goals_used: bool | UnsetType = UNSET
+    goals_ignored: Annotated[
+        list[IgnoredWeight] | UnsetType,
+        Meta(description="weights of these goals that do not count: the version has no head for them"),
+    ] = UNSET
+    goals_rule: str | UnsetType = UNSET  # the operator's rule whose goals these are
+    experiments: dict[str, str] | UnsetType = UNSET  # that the answer is part of, each with the viewer's variant
 
 
 class Answer(AnswerHead, frozen=True, kw_only=True):
     """Rooms in order, best first."""
 
-    experiments: dict[str, str] | UnsetType = UNSET  # that the answer is part of, each with the viewer's variant
     cursor: str | UnsetType | None = UNSET  # for the next page, null after the last; where pages were asked for
     steer: Steered | UnsetType = UNSET  # what became of a steer
     rooms: list[Item]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -22,9 +22,12 @@ from actors.recommend.rule_effects import Pin, RuleEffects
 from actors.recommend.schema import Query, ReasonSource
 from actors.recommend.viewer_cache import CachedViewer
 from actors.requests.filters import NO_FILTERS
-from actors.requests.goals import ENTER_ALONE, Goals, goals_of
+from actors.requests.goals import AskedGoals, ConfiguredGoals, Goals, IgnoredWeight
 from actors.requests.pull import Pull
 from actors.requests.room_filter import NONE, Slots
+from actors.requests.treatments import NONE as UNTREATED
+from actors.requests.treatments import Treatment
+from actors.requests.wanted_goals import WantedGoals, wanted_goals
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.demands import Demands
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
@@ -32,7 +35,7 @@ from actors.state.shown_table import ShownTable
 from streaming.errors import VersionError
 from streaming.events import RoomId, ViewerId
 from training.features.compiling import FLOATS, kernel
-from training.inference.log_odds import LOG_ODDS, lowered, raised
+from training.inference.log_odds import LOG_ODDS, raised
 
 Floats = NDArray[np.float32]
 
@@ -58,6 +61,15 @@ class Scored:
     origin: str = ""
     pins: tuple[Pin, ...] = ()
     has_heads: bool = False  # whether a ranker's heads scored them, so that goals count
+    ignored: tuple[IgnoredWeight, ...] = ()  # weights of the goals for which that version has no head
+
+
+class Plan(NamedTuple):
+    """What an answer for a viewer is made with: their variants, the rules that they are under, what the list is for."""
+
+    treatment: Treatment
+    effects: RuleEffects
+    goals: WantedGoals
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,12 +136,12 @@ class Scoring:
         demands: Demands,
         *,
         effects: RuleEffects,
-        goals: Goals = ENTER_ALONE,
+        goals: ConfiguredGoals,
         ranked: int,
         failures: CircuitBreaker,
         shown: ShownTable | None = None,
     ) -> None:
-        """ranked: how many candidates a ranker gets, the best by the baseline ranker's terms; 0: all. goals: default.
+        """ranked: how many candidates a ranker gets, the best by the baseline ranker's terms; 0: all.
 
         Where more rooms are asked for, as many again are ranked, and come after these. shown: what viewers were shown
         and did not enter; None: it changes nothing.
@@ -145,15 +157,23 @@ class Scoring:
         self._failures = failures
         self._shown = shown
 
+    def plan(self, asked: AskedGoals, treatment: Treatment = UNTREATED) -> Plan:
+        """What an answer is made with. Every path asks here. asked: the request's goals. treatment: of its viewer.
+
+        Raises RequestError: there are no goals of the name that was asked for, under whatever version.
+        """
+        effects = self._effects.under(treatment.rules_on, treatment.rules_off)
+        return Plan(treatment, effects, wanted_goals(asked, treatment.goals, effects.goals(), self._goals))
+
     def of(self, query: Query, cached: CachedViewer, embeddings: LiveEmbeddings, now_ms: int) -> Scored:
         """The scored rooms for a query. Raises whatever the version raises; VersionError: it gives no numbers.
 
         They are at least as many as the query's limit, where so many may be shown. The first ones do not depend on it.
         """
-        offer = self._offer(query, cached, embeddings, now_ms)
+        plan = self.plan(query.goals)
+        offer = self._offer(query, cached, embeddings, now_ms, effects=plan.effects)
         if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and len(offer.slots_N):
-            goals = goals_of(query.goals, self._goals)
-            return self._by_model(offer, cached, embeddings, now_ms, limit=query.limit, goals=goals)
+            return self._by_model(offer, cached, embeddings, now_ms, limit=query.limit, goals=plan.goals.goals)
         return self._by_terms(offer, cached, now_ms)
 
     def surely(
@@ -166,22 +186,21 @@ class Scoring:
         shown_H: Slots = NONE,
         before: int = 0,
         pull: Pull | None = None,
-        by_model: bool = True,
+        plan: Plan,
     ) -> Scored:
         """The scored rooms for a query, come what may: where the version fails, that is noted, and the baseline scores.
 
         shown_H: live rooms of earlier pages, which do not come again. before: number of rooms on these, live or not.
-        pull: of a steer. by_model: false: the baseline scores in any case.
+        pull: of a steer.
         To score then takes no more time than with the baseline ranker in force: the candidates are there already.
         """
-        offer = self._offer(query, cached, embeddings, now_ms, shown_H=shown_H, pull=pull)
-        pins = self._effects.pins(offer.slots_N, before)
-        if by_model:
-            offer = _first(offer, [pin for pin in pins if pin.index < query.limit])
-            goals = goals_of(query.goals, self._goals)
-            scored = self._surely(offer, cached, embeddings, now_ms, limit=query.limit, goals=goals)
-        else:
+        offer = self._offer(query, cached, embeddings, now_ms, effects=plan.effects, shown_H=shown_H, pull=pull)
+        pins = plan.effects.pins(offer.slots_N, before)
+        if plan.treatment.by_baseline:
             scored = self._by_terms(offer, cached, now_ms)
+        else:
+            offer = _first(offer, [pin for pin in pins if pin.index < query.limit])
+            scored = self._surely(offer, cached, embeddings, now_ms, limit=query.limit, goals=plan.goals.goals)
         return replace(scored, pins=pins) if pins else scored
 
     def never(self, viewer: str, cached: CachedViewer) -> Collection[RoomId]:
@@ -196,7 +215,7 @@ class Scoring:
         embeddings: LiveEmbeddings,
         now_ms: int,
         *,
-        goals: Goals | None = None,
+        plan: Plan,
     ) -> Scored:
         """The scored rooms with these live ones among them, come what may; a ranker gets all of these.
 
@@ -204,16 +223,18 @@ class Scoring:
         room has above the same average as there, and a ranker's probability is one among the same rooms, whatever else
         is given.
         """
-        candidates, visited = self._candidates, cached.visited
-        others_R = self._offer(Query(viewer=viewer), cached, embeddings, now_ms).slots_N
+        candidates, visited, effects = self._candidates, cached.visited, plan.effects
+        others_R = self._offer(Query(viewer=viewer), cached, embeddings, now_ms, effects=effects).slots_N
         if isinstance(embeddings, ModelEmbeddings) and embeddings.model.ranks and self._ranked:
             others_R = others_R[: self._ranked]
         slots_N = np.concatenate([others_R, slots_G, visited.slots_V])
         shown_K = candidates.among(slots_N, slots_N[: len(others_R) + len(slots_G)])
         alike_N = candidates.alike(cached.query_E, embeddings.index)  # anew: in an offer mature rooms' are set apart
-        offer = self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms, viewer=viewer)
-        limit, wanted = len(offer.slots_N), goals_of(goals, self._goals)
-        return self._surely(offer, cached, embeddings, now_ms, limit=limit, goals=wanted, among_R=others_R)
+        offer = self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms, viewer=viewer, effects=effects)
+        if plan.treatment.by_baseline:
+            return self._by_terms(offer, cached, now_ms)
+        limit, goals = len(offer.slots_N), plan.goals.goals
+        return self._surely(offer, cached, embeddings, now_ms, limit=limit, goals=goals, among_R=others_R)
 
     def _surely(
         self,
@@ -245,6 +266,7 @@ class Scoring:
         embeddings: LiveEmbeddings,
         now_ms: int,
         *,
+        effects: RuleEffects,
         shown_H: Slots = NONE,
         pull: Pull | None = None,
     ) -> _Offer:
@@ -261,7 +283,7 @@ class Scoring:
                 [nearest, candidates.pulled(pull.gain_S, np.flatnonzero(candidates.filter.open(filters)))]
             )
         slots_N = shown_K = NONE
-        ruled = self._effects.candidates()
+        ruled = effects.candidates()
         if filters is NO_FILTERS or filters == NO_FILTERS:
             slots_N = _joined(ruled, candidates.union(visited, interests, nearest))
             shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
@@ -273,7 +295,9 @@ class Scoring:
                 slots_N = np.concatenate([candidates.pulled(pull.gain_S, allowed), slots_N])
             shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
         gain_S = None if pull is None else pull.gain_S
-        return self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms, viewer=query.viewer, gain_S=gain_S)
+        return self._scored_offer(
+            slots_N, shown_K, cached, alike_N, now_ms, viewer=query.viewer, effects=effects, gain_S=gain_S
+        )
 
     def _scored_offer(
         self,
@@ -284,6 +308,7 @@ class Scoring:
         now_ms: int,
         *,
         viewer: str,
+        effects: RuleEffects,
         gain_S: Floats | None = None,
     ) -> _Offer:
         """The candidates at positions shown_K, the baseline's best first. slots_N ends with those visited.
@@ -296,7 +321,7 @@ class Scoring:
         for lost_K in losses.values():
             scores_K = scores_K - lost_K
         pulled_K = None if gain_S is None else gain_S[slots_K]
-        ruled_K = self._effects.gains(slots_K)
+        ruled_K = effects.gains(slots_K)
         for gained_K in (pulled_K, ruled_K):
             if gained_K is not None:
                 scores_K = scores_K + gained_K
@@ -349,14 +374,16 @@ class Scoring:
             scale = float(alone.enter_N.sum()) / max(float(ranked.enter_N[np.isin(slots_N, among_R)].sum()), LEAST)
         preferred_N = self._preferred(slots_N, cached)
         pulled_N = None if offer.pulled_N is None else offer.pulled_N[: len(slots_N)] * LOG_ODDS
-        enter_N = raised(raised(ranked.enter_N, scale, preferred_N), 1.0, pulled_N)
-        worth_N = None if goals.are_default else goals.worth(enter_N, ranked.stay_N, ranked.interact_N)
+        enter_N = ranked.enter_N if scale == 1 else np.minimum(ranked.enter_N * np.float32(scale), np.float32(1))
+        enter_N = raised(raised(enter_N, preferred_N), pulled_N)
+        heads = (ranked.stay_N, ranked.interact_N, ranked.leave_N)
+        worth_N = None if goals.are_default else goals.worth(enter_N, *heads)
         if worth_N is not None:
             enter_N = worth_N
         for lost_N in offer.losses.values():
-            enter_N = lowered(enter_N, lost_N[: len(slots_N)])
+            enter_N = raised(enter_N, -lost_N[: len(slots_N)] * LOG_ODDS)
         if offer.ruled_N is not None:
-            enter_N = raised(enter_N, 1.0, offer.ruled_N[: len(slots_N)])
+            enter_N = raised(enter_N, offer.ruled_N[: len(slots_N)])
         best_K, odds_K, enter_K = ordered(enter_N[:block], block)
         for start in range(
             block, len(slots_N), block
@@ -377,6 +404,7 @@ class Scoring:
                 "enter": float(ranked.enter_N[at]) * scale,
                 "stay": float(ranked.stay_N[at]),
                 "interact": float(ranked.interact_N[at]),
+                **({} if ranked.leave_N is None else {"leave": float(ranked.leave_N[at])}),
                 "dot": float(embeddings.rooms.vectors_NE[slot] @ cached.viewer.vector_E) if cached.viewer else 0.0,
                 "gate": float(embeddings.rooms.content_gate_N[slot]),
                 **_changed(offer, int(at), LOG_ODDS),
@@ -393,7 +421,8 @@ class Scoring:
             self._failures.clear(embeddings.version, "reasons")
             return sources
 
-        return Scored(slots_N[best_K], odds_K, enter_K, terms, causes, has_heads=True)
+        ignored: tuple[IgnoredWeight, ...] = ("leave",) if goals.leave and ranked.leave_N is None else ()
+        return Scored(slots_N[best_K], odds_K, enter_K, terms, causes, has_heads=True, ignored=ignored)
 
     def _preferred(self, slots_N: NDArray[np.int64], cached: CachedViewer) -> Floats | None:
         """What a preferred language adds to the log odds of rooms, float32 [N]: the baseline's weight of a language.

@@ -27,11 +27,13 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     ends_at_ms: int | None
     enabled: bool
     reason: str
+    goals: dict[str, float] = {}
     put_at_ms: int  # 0 for one of the configuration
     origin: Origin  # "configuration", or "put" by this API
     replaces_configured: bool  # whether the configuration has another one of this name, which counts no longer
-    in_force: bool
-    live_rooms: int  # that it is about now
+    in_force: bool  # for every viewer of whom no experiment says otherwise
+    live_rooms: int  # that it is about now; 0 for one of goals
+    experiments: tuple[str, ...] = ()  # those that run and have it on or off for the viewers of a variant
 
 
 class PutRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +51,7 @@ class DeletedRule(msgspec.Struct, frozen=True, kw_only=True):
     restores_configured: bool
 
 
-def as_rule(known: KnownRule, *, in_force: bool, live_rooms: int) -> Rule:
+def as_rule(known: KnownRule, *, in_force: bool, live_rooms: int, experiments: tuple[str, ...] = ()) -> Rule:
     """A rule as callers read it."""
     fields: dict[str, Any] = msgspec.structs.asdict(known.rule)
     del fields["v"]
@@ -61,4 +63,5 @@ def as_rule(known: KnownRule, *, in_force: bool, live_rooms: int) -> Rule:
         replaces_configured=known.hides,
         in_force=in_force,
         live_rooms=live_rooms,
+        experiments=experiments,
     )

@@ -1,6 +1,7 @@
 """What the operators' rules in force mean for each live room, by slot. Never knows times, never scores.
 
 Rooms are matched when a rule comes into force, and when a room begins or has other labels: an answer reads columns.
+Viewers whose variants switch rules have columns of their own; what is hidden is hidden for all.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from actors.state.room_table import RoomTable
 
 SIGN = {"boost": 1.0, "bury": -1.0}
+NO_NAMES: frozenset[str] = frozenset()
 
 
 class MatchedRule:
@@ -48,7 +50,9 @@ class MatchedRule:
         )
 
     def slots(self, rooms: RoomTable) -> Iterable[int]:
-        """Slots of the live rooms that the rule is about."""
+        """Slots of the live rooms that the rule is about; none where it is about lists."""
+        if self.rule.action == "goals":
+            return []
         return [slot for slot in self._near(rooms) if self.names(rooms.by_slot[slot].state)]
 
     def _is_spoken(self, language: str) -> bool:
@@ -83,30 +87,84 @@ class MatchedRule:
         return tuple({("language", language.partition("-")[0]) for language in self._languages})
 
 
-class RuledRooms:
-    """The rules of each live room, and columns made of them. The caller holds the tables' lock."""
+class RuleView:
+    """What the rules that some viewers are under mean for each live room, by slot. `RuledRooms` keeps it."""
 
-    def __init__(self, max_rooms: int) -> None:
-        self.hidden: set[int] = set()  # slots of rooms that are in no list
+    def __init__(self, max_rooms: int, on: frozenset[str] = NO_NAMES, off: frozenset[str] = NO_NAMES) -> None:
+        """on: names of rules that hold here though they are switched off. off: of those that do not hold here."""
         self.of: dict[int, tuple[MatchedRule, ...]] = {}  # rules of a slot, by name; no entry where there are none
         self.pins: tuple[MatchedRule, ...] = ()  # by position, then by name
         self.weight_N = np.zeros(max_rooms, np.float32)  # what a room's score gains; below 0: loses
         self.pinned_N = np.zeros(max_rooms, np.bool_)  # whether a pin names the room
         self.num_weighed = self.num_pinned = 0  # slots of either
-        self.version = 0  # number of changes to what is above
+        self.goals: OperatorRule | None = None  # the rule that says what lists are for, the first by name
+        self._on, self._off = on, off
+
+    def weighed(self) -> NDArray[np.int64]:
+        """Slots of rooms whose score a rule changes, int64 [N], in no order."""
+        return np.array([slot for slot in self.of if self.weight_N[slot]], np.int64)
+
+    def force(self, in_force: Iterable[MatchedRule]) -> None:
+        """Takes what is about no single room from the rules in force for some viewers or all."""
+        holding = [one for one in in_force if self._holds(one.rule)]
+        pins = (one for one in holding if one.rule.action == "pin")
+        self.pins = tuple(sorted(pins, key=lambda one: (one.rule.position, one.rule.name)))
+        goals = (one.rule for one in holding if one.rule.action == "goals")
+        self.goals = min(goals, key=lambda rule: rule.name, default=None)
+
+    def set(self, slot: int, rules: Iterable[MatchedRule]) -> None:
+        """Sets the columns of a slot by its rules in force for some viewers or all, in the order of their names."""
+        holding = tuple([one for one in rules if self._holds(one.rule)])
+        if holding:
+            self.of[slot] = holding
+        else:
+            self.of.pop(slot, None)
+        weight = min(max(math.fsum(one.weight for one in holding), -MAX_WEIGHT), MAX_WEIGHT)
+        is_pinned = any(one.rule.action == "pin" for one in holding)
+        self.num_weighed += bool(weight) - bool(self.weight_N[slot])
+        self.num_pinned += is_pinned - bool(self.pinned_N[slot])
+        self.weight_N[slot], self.pinned_N[slot] = weight, is_pinned
+
+    def _holds(self, rule: OperatorRule) -> bool:
+        return (rule.enabled or rule.name in self._on) and rule.name not in self._off
+
+
+class RuledRooms:
+    """The rules of each live room, and columns made of them. The caller holds the tables' lock."""
+
+    def __init__(self, max_rooms: int) -> None:
+        self.hidden: set[int] = set()  # slots of rooms that are in no list
+        self.of: dict[int, tuple[MatchedRule, ...]] = {}  # rules of a slot, for whichever viewers, by name
+        self.everyone = RuleView(max_rooms)  # of viewers for whom no variant switches a rule
+        self.version = 0  # number of changes to the rules in force or to a room's
+        self._max_rooms = max_rooms
+        self._views: dict[tuple[frozenset[str], frozenset[str]], RuleView] = {(NO_NAMES, NO_NAMES): self.everyone}
         self._in_force: dict[str, MatchedRule] = {}
         self._under: dict[tuple[str, str], list[MatchedRule]] = {}
 
+    def view(self, on: frozenset[str], off: frozenset[str]) -> RuleView:
+        """The columns for viewers whose variants switch these rules on and off; made when first asked for, and kept."""
+        found = self._views.get((on, off))
+        if found is None:
+            found = self._views[on, off] = RuleView(self._max_rooms, on, off)
+            found.force(self._in_force.values())
+            for slot, rules in self.of.items():
+                found.set(slot, rules)
+        return found
+
     def force(self, rules: Mapping[str, OperatorRule], rooms: RoomTable) -> None:
-        """Puts exactly these rules, by name, in force. Rules that stay cost nothing."""
+        """Puts exactly these rules, by name, in force. Rules that stay cost nothing.
+
+        One that is switched off holds in the views where a variant switches it on.
+        """
         for name, matched in list(self._in_force.items()):
             if rules.get(name) != matched.rule:
                 self._withdraw(matched, rooms)
         for name, rule in rules.items():
             if name not in self._in_force:
                 self._introduce(MatchedRule(rule), rooms)
-        pins = (one for one in self._in_force.values() if one.rule.action == "pin")
-        self.pins = tuple(sorted(pins, key=lambda one: (one.rule.position, one.rule.name)))
+        for view in self._views.values():
+            view.force(self._in_force.values())
         self.version += 1
 
     def place(self, slot: int, state: RoomState) -> None:
@@ -122,12 +180,8 @@ class RuledRooms:
             self._set(slot, ())
 
     def num_rooms(self) -> Mapping[str, int]:
-        """Number of live rooms that each rule in force is about, by its name."""
+        """Number of live rooms that each rule in force, for whichever viewers, is about, by its name."""
         return Counter(one.rule.name for rules in self.of.values() for one in rules)
-
-    def weighed(self) -> NDArray[np.int64]:
-        """Slots of rooms whose score a rule changes, int64 [N], in no order."""
-        return np.array([slot for slot in self.of if self.weight_N[slot]], np.int64)
 
     def _listed(self, state: RoomState) -> Iterable[MatchedRule]:
         under = self._under
@@ -171,9 +225,6 @@ class RuledRooms:
             self.hidden.add(slot)
         else:
             self.hidden.discard(slot)
-        weight = min(max(math.fsum(one.weight for one in rules), -MAX_WEIGHT), MAX_WEIGHT)
-        is_pinned = any(one.rule.action == "pin" for one in rules)
-        self.num_weighed += bool(weight) - bool(self.weight_N[slot])
-        self.num_pinned += is_pinned - bool(self.pinned_N[slot])
-        self.weight_N[slot], self.pinned_N[slot] = weight, is_pinned
+        for view in self._views.values():
+            view.set(slot, rules)
         self.version += 1

@@ -241,7 +241,7 @@ class Tables:
 
     def _force_rules(self, in_force: Mapping[str, OperatorRule]) -> None:
         self.rooms.ruled.force(in_force, self.rooms)
-        self._metrics.gauge("operator_rules", len(in_force))
+        self._metrics.gauge("operator_rules", sum(rule.enabled for rule in in_force.values()))
 
     def _decode(self, record: Record) -> RoomState | None:
         if record.value is None:

@@ -22,7 +22,9 @@ examples:
   tidecast console --no-browser                 only prints the address
 
 Live: rooms by audience; type a chat line and see when a receipt covers it, and whose list moves.
-Viewer: what a viewer would be shown now, why, and how fresh; two side by side; send an event and see the list move.
+Viewer: what a viewer would be shown now, why, and how fresh; two side by side; send an event, or move a slider for
+a goal, and see the list move.
+Ask: rooms by a text; a viewer's list without and with a text and rooms that pull it.
 Map: live rooms by content in two dimensions, and which of them move.
 Health: freshness, the encoder, lag, every process, the models' versions.
 

@@ -20,11 +20,14 @@ examples:
   tidecast rules put launch --action boost --category Chess --weight 2 --for 7200
   tidecast rules put quiet --action bury --language en --tag rerun --weight 1
   tidecast rules put incident --action hide --room room-7
+  tidecast rules put evening --action goals --goal enter=1 --goal stay=4 --for 10800
   tidecast rules delete incident
 
 A rule is about the live rooms that have one value of each kind given. It is in force in every replica about a second
-after it was put, and replaces one of the same name. hide is stronger than pin, and what a viewer has hidden is never
-pinned. docs/rules.md says what each action does. Rules of the configuration are in [rules.named.NAME].
+after it was put, and replaces one of the same name. One of goals is about no rooms: it says what lists are for where a
+request does not. hide is stronger than pin, and what a viewer has hidden is never
+pinned. docs/rules.md says what each action does. Rules of the configuration are in [rules.named.NAME]. With --off it
+is in force only for viewers whose variant of an experiment switches it on (docs/experiments.md).
 """
 Values = list[str] | None
 
@@ -35,7 +38,7 @@ def run(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="of the rule")] = "",
     *,
     action: Annotated[
-        Literal["pin", "boost", "bury", "hide"] | None, typer.Option(help="put: what it does with the rooms")
+        Literal["pin", "boost", "bury", "hide", "goals"] | None, typer.Option(help="put: what it does")
     ] = None,
     room: Annotated[Values, typer.Option(metavar="ROOM", help="put: this room; repeatable")] = None,
     streamer: Annotated[Values, typer.Option(metavar="STREAMER", help="put: rooms of this one; repeatable")] = None,
@@ -45,13 +48,17 @@ def run(
     weight: Annotated[float, typer.Option(metavar="X", help="put: of boost and bury, 0.01 to 20")] = 1.0,
     position: Annotated[int, typer.Option(metavar="N", help="put: of pin, the place, from 1")] = 1,
     most: Annotated[int, typer.Option(metavar="N", help="put: of pin, how many rooms")] = 1,
+    goal: Annotated[
+        Values, typer.Option(metavar="NAME=X", help="put: of goals, what an outcome is worth; repeatable")
+    ] = None,
     for_: Annotated[
         int | None, typer.Option("--for", min=1, metavar="S", help="put: it ends after so many seconds")
     ] = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="put: what people read as the reason")] = "",
+    off: Annotated[bool, typer.Option("--off", help="put: switched off, for an experiment to switch on")] = False,
     json: Annotated[bool, typer.Option("--json", help="one JSON object instead of text")] = False,
 ) -> int:
-    """Lists, puts and deletes rules that pin, boost, bury or hide rooms."""
+    """Lists, puts and deletes rules that pin, boost, bury or hide rooms, or say what lists are for."""
     import msgspec  # noqa: PLC0415  the help needs none of this
 
     from deploy.http.client import Client  # noqa: PLC0415
@@ -76,14 +83,30 @@ def run(
     given = {
         "action": action, "rooms": room or (), "streamers": streamer or (), "categories": category or (),
         "languages": language or (), "tags": tag or (), "weight": weight, "position": position, "most": most,
-        "reason": reason, "ends_at_ms": None if for_ is None else time.time_ns() // 1_000_000 + 1_000 * for_,
+        "reason": reason, "enabled": not off, "goals": _weights(goal or []),
+        "ends_at_ms": None if for_ is None else time.time_ns() // 1_000_000 + 1_000 * for_,
     }  # fmt: skip
     try:
         body = msgspec.convert(given, RuleBody)
     except msgspec.ValidationError as err:
         raise RequestError(str(err), field="", allowed="see `tidecast rules --help`") from err
     put = client.put_rule(name, **msgspec.structs.asdict(body))
-    return _say(f"{name} is in force within a second or so", msgspec.to_builtins(put), to_json=json)
+    said = "known, and switched off," if off else "in force"
+    return _say(f"{name} is {said} within a second or so", msgspec.to_builtins(put), to_json=json)
+
+
+def _weights(given: list[str]) -> dict[str, float]:
+    from streaming.errors import RequestError  # noqa: PLC0415
+
+    weights = {}
+    for text in given:
+        name, _, worth = text.partition("=")
+        try:
+            weights[name.strip()] = float(worth)
+        except ValueError as err:
+            detail = f"--goal {text!r} is no outcome and its worth"
+            raise RequestError(detail, field="goal", allowed="such as stay=4") from err
+    return weights
 
 
 def _say(text: str, data: object, *, to_json: bool) -> int:
@@ -96,7 +119,7 @@ def _say(text: str, data: object, *, to_json: bool) -> int:
 
 def _print(rules: list[Rule]) -> None:
     from deploy.terminal.columns import Column, table  # noqa: PLC0415  rich is slow to import
-    from deploy.terminal.rule_words import does, of, state  # noqa: PLC0415
+    from deploy.terminal.rule_words import does, num_rooms, of, state  # noqa: PLC0415
 
     if not rules:
         say("no rules; `tidecast rules --help` has examples")
@@ -110,5 +133,5 @@ def _print(rules: list[Rule]) -> None:
     )
     out = console()
     now_ms = time.time_ns() // 1_000_000
-    rows = [(rule.name, does(rule), of(rule), str(rule.live_rooms), state(rule, now_ms)) for rule in rules]
+    rows = [(rule.name, does(rule), of(rule), num_rooms(rule), state(rule, now_ms)) for rule in rules]
     out.print(table(columns, rows, out.width))

@@ -79,6 +79,9 @@ def run(
     ] = USUAL.raid_share,
     online_share: Annotated[float, _of_platform("of the viewers, those in some room at once")] = USUAL.online_share,
     visit_s: Annotated[float, _of_platform("mean length of a visit")] = USUAL.visit_s,
+    bored_share: Annotated[
+        float, _of_platform("of the visits to rooms about nothing that the viewer likes, those left within 10 s")
+    ] = USUAL.bored_share,
     hop_share: Annotated[float, _of_platform("of the visits, those followed at once by another")] = USUAL.hop_share,
     return_share: Annotated[
         float, _of_platform("of the choices, those of a favourite streamer, where one is live")
@@ -118,6 +121,7 @@ def run(
         raid_share=raid_share,
         online_share=online_share,
         visit_s=visit_s,
+        bored_share=bored_share,
         hop_share=hop_share,
         return_share=return_share,
         noise_share=noise_share,

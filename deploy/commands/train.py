@@ -104,7 +104,7 @@ def run(
     with alone(folder), Runs(folder, config.checkpoints) as runs, _registry(asked, settings) as registry:
         result = _train(asked, settings, registry, runs)
         runs.over()
-    say(as_json(result, indent=2) if json else _said(result))
+    say(as_json(result, indent=2) if json else report_of(result))
     return 0
 
 
@@ -205,12 +205,18 @@ def _judged(verdict: Any) -> dict[str, Any]:
     return {"passed": plain["passed"], "reason": plain["reason"], "judged": dict(plain["metrics"])}
 
 
-def _said(result: dict[str, Any]) -> str:
-    """The result as text."""
+def report_of(result: dict[str, Any]) -> str:
+    """The result of a training as text, a line each for the version, its figures and its place."""
     lines = [
         f"version {result['version']}, from {result['visits']:,} visits to {result['streamers']:,} streamers"
         + (f", going on from {result['parent']}" if result["parent"] != "v0" else ""),
         f"calibration: error of the probabilities {result['ece']:.4f} (before {result['ece_before']:.4f})",
+        *(
+            f"{head} on visits not learned from: AUC {result[f'{head}_auc']:.3f}, error of the probabilities "
+            f"{result[f'{head}_ece']:.4f}, share {result[f'{head}_share']:.3f}"
+            for head in ("stay", "interact", "leave")
+            if f"{head}_auc" in result
+        ),
     ]
     if "reason" in result:
         lines.append(f"judged: {'passed' if result['passed'] else 'refused'}: {result['reason']}")

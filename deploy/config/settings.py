@@ -23,6 +23,7 @@ from actors.settings import (
     RulesConfig,
     SearchConfig,
     TablesConfig,
+    goals_by_weight,
 )
 from deploy.config.console_settings import ConsoleConfig
 from deploy.config.http_settings import HttpConfig
@@ -81,6 +82,12 @@ class Settings:
     ray: RayConfig = field(default_factory=RayConfig)
     scaling: ScalingConfig = field(default_factory=ScalingConfig)
     kubernetes: KubernetesConfig = field(default_factory=KubernetesConfig)
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError: goals of an experiment's variant have a weight that lists do not have."""
+        for experiment in self.experiments.running:
+            for variant in experiment.variants:
+                goals_by_weight(variant.goals, f"experiments.running, {experiment.name!r}, {variant.name!r}: goals")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
 from actors.recommend.schema import MAX_LIMIT
+from deploy.console.ask.steer_effect import Compared
 from deploy.http.client import AsyncClient, NoAccess
 from deploy.http.prometheus_text import Exposition, parse
 from deploy.http.status import SystemStatus
@@ -29,6 +31,7 @@ from tidecast_client import (
     RoomMap,
     Rule,
     RuleBody,
+    SearchAnswer,
     SeenViewer,
     Verdicts,
 )
@@ -39,6 +42,8 @@ EVENTS_PATH = "/v1/viewer-events"
 MAP_PATH = "/v1/map"
 MAPPED = 400  # rooms of the map: more would be one blot
 VERSIONS_PATH = "/v1/models"
+SEARCH_PATH = "/v1/search"
+FOUND = 10  # rooms of a search
 RULES_PATH = "/v1/rules"
 NAMED = 50  # known viewers
 NO_CHAT = f"it has no POST {CHAT_PATH}"
@@ -72,6 +77,23 @@ class Api:
     async def recommend(self, query: Query) -> Answer:
         """What a viewer would be shown. Raises RequestError."""
         return await self._client.ask(Call("POST", "/v1/recommend", Answer, body=msgspec.json.encode(query)))
+
+    async def search(self, text: str) -> SearchAnswer:
+        """Live rooms by a text, most like it first. Raises RequestError; NotUp also where the Encoder is too slow."""
+        return await self._client.search(text, limit=FOUND)
+
+    async def compare(self, steered: Query) -> Compared:
+        """A viewer's list without its steer and with it, by one request. Raises RequestError."""
+        queries = [msgspec.structs.replace(steered, steer=None), steered]
+        answers = []
+        for result in (await self._client.recommend_batch(queries)).results:
+            if result.problem:
+                raise RequestError(
+                    result.problem.detail, field=result.problem.field or "", allowed=result.problem.allowed or ""
+                )
+            assert result.answer
+            answers.append(result.answer)
+        return Compared(*answers)
 
     async def viewers(self) -> list[str]:
         """Some viewers whom the system knows, the latest first. Raises NoAccess: the key has no scope admin."""
@@ -158,6 +180,11 @@ def as_curl(url: str, body: Any = None, method: str = "") -> str:
     if body is not None:
         words = [*words, "-d", msgspec.json.encode(_without_defaults(body)).decode()]
     return shlex.join(words)
+
+
+def search_url(url: str, text: str) -> str:
+    """The address of a search, of the API at `url`."""
+    return f"{url}{SEARCH_PATH}?{urlencode({'q': text, 'limit': FOUND})}"
 
 
 def _without_defaults(value: Any) -> Any:

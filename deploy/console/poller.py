@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import msgspec
 
 from deploy.console.api import Api
+from deploy.console.ask.steer_effect import Compared
+from deploy.console.ask.unhurried import Landed, Unhurried
 from deploy.console.history import CHAT_TOP, DRIFT_TOP, RoomLines, SystemFigures
 from deploy.console.map_trails import MapTrails
 from deploy.http.client import NoAccess
@@ -22,7 +24,7 @@ from deploy.http.prometheus_text import Exposition
 from deploy.http.status import SystemStatus
 from streaming.clock import Clock
 from streaming.errors import TidecastError, UnknownRoom
-from tidecast_client import Answer, ListedVersions, Query, Readiness, Room, RoomMap, Rule
+from tidecast_client import Answer, ListedVersions, Query, Readiness, Room, RoomMap, Rule, SearchAnswer
 
 LOGGER = logging.getLogger(__name__)
 
@@ -43,6 +45,13 @@ class Needs:
     viewers: bool = False  # names of some that are known
     rules: bool = False  # operators'
     queries: tuple[Query, ...] = ()
+    searches: tuple[str, ...] = ()  # texts to find rooms by
+    steered: tuple[Query, ...] = ()  # each is asked for without its steer as well
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether it shows what the Encoder may have to be asked for."""
+        return bool(self.searches or self.steered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,8 @@ class Snapshot:
     versions: ListedVersions | None = None
     metrics: Exposition | None = None
     answers: Mapping[bytes, Answer] = field(default_factory=dict)  # by `key`
+    found: Mapping[str, Landed[SearchAnswer]] = field(default_factory=dict)  # by the text
+    compared: Mapping[bytes, Landed[Compared]] = field(default_factory=dict)  # by `key` of the steered query
     failures: Mapping[str, str] = field(default_factory=dict)  # by what was asked for
     chat_refusal: str | None = None  # why no chat is taken over HTTP, "" where it is; None: not known yet
 
@@ -110,6 +121,8 @@ class Poller:
         self.trails = MapTrails()
         self.system = SystemFigures()
         self.rounds = 0
+        self._searches = Unhurried[str, SearchAnswer](clock, self._landed)
+        self._steered = Unhurried[bytes, Compared](clock, self._landed)
 
     def watch(self, watcher: Watcher) -> None:
         """Serves a watcher from now on, until it is gone."""
@@ -123,6 +136,13 @@ class Poller:
 
     async def run(self) -> None:
         """Polls until it is cancelled."""
+        try:
+            await self._poll()
+        finally:
+            await self._searches.close()
+            await self._steered.close()
+
+    async def _poll(self) -> None:
         while True:
             self._woken.clear()
             began_s = self._clock.monotonic_s()
@@ -151,6 +171,13 @@ class Poller:
         self._watchers = [watcher for watcher in self._watchers if not watcher.gone]
         return [watcher for watcher in self._watchers if watcher.looks]
 
+    def _landed(self) -> None:
+        """Shows what did not wait for a round."""
+        self.snapshot = replace(self.snapshot, found=self._searches.landed, compared=self._steered.landed)
+        for watcher in self._looking():
+            if watcher.needs.may_wait:
+                self.tell(watcher)
+
     async def _round(self, needs: Sequence[Needs]) -> None:
         """Asks for everything that is needed, all at once, and replaces the snapshot."""
         self.rounds += 1
@@ -173,6 +200,8 @@ class Poller:
                 asked[name] = call
         if before.chat_refusal is None:
             asked["chat_refusal"] = api.chat_refusal
+        self._searches.ask({text: partial(api.search, text) for need in needs for text in need.searches})
+        self._steered.ask({key(query): partial(api.compare, query) for need in needs for query in need.steered})
         queries = {key(query): query for need in needs for query in need.queries}
         fresh: dict[str, Any] = {}
         answers = {name: before.answers[name] for name in queries if name in before.answers}
@@ -207,4 +236,5 @@ class Poller:
             fresh["answered_at_ms"] = at_ms
         if "readiness" in failures:
             fresh["chat_refusal"] = None  # what comes back may be another version of it
+        fresh |= {"found": self._searches.landed, "compared": self._steered.landed}
         self.snapshot = replace(self.snapshot, at_ms=at_ms, answers=answers, failures=failures, **fresh)

@@ -152,7 +152,7 @@ def _methods(operations: Sequence[_Operation], schemas: Schemas, *, asynchronous
     text = "\n".join(body)
     used = sorted(one for one in schemas.in_order() if re.search(rf"\b{one}\b", text))
     used += [schemas.constant(kind) for kind in used if f"= {schemas.constant(kind)}" in text]
-    abstract = ", ".join(["Iterable", *(["AsyncIterator" if asynchronous else "Iterator"]), "Sequence"])
+    abstract = ", ".join(["Iterable", *(["AsyncIterator" if asynchronous else "Iterator"]), "Mapping", "Sequence"])
     lines = [
         HEAD.format(first="A method for each operation of the API.", second="Never opens a connection."),
         "from __future__ import annotations\n",

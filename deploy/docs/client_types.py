@@ -84,7 +84,8 @@ class Schemas:
             return f"{'Sequence' if asked else 'list'}[{self.annotation(schema.get('items', {}), asked=asked)}]"
         if kind == "object":
             values = schema.get("additionalProperties", {})
-            return f"dict[str, {self.annotation(values if isinstance(values, Mapping) else {}, asked=asked)}]"
+            held = self.annotation(values if isinstance(values, Mapping) else {}, asked=asked)
+            return f"{'Mapping' if asked else 'dict'}[str, {held}]"
         return SIMPLE.get(str(kind), "Any")
 
     def literal(self, value: Any) -> str:
@@ -96,7 +97,7 @@ class Schemas:
         records = self.in_order()
         listed = ", ".join(f'"{name}"' for name in sorted(records))
         head = (
-            "from __future__ import annotations\n\nfrom collections.abc import Sequence\n"
+            "from __future__ import annotations\n\nfrom collections.abc import Mapping, Sequence\n"
             "from typing import Any, Literal\n\nimport msgspec\nfrom msgspec import UNSET, UnsetType\n\n"
             f'__all__ = ["UNSET", "UnsetType", {listed}]\n'
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from streaming.log.topics import VIEWER_EVENTS
@@ -14,6 +16,7 @@ from streaming.simulated.truth import ENGLISH, OWN_LANGUAGE_SHARE, TOPIC_SHARE
 
 ARRIVAL_MS = 10_000  # the first viewers arrive within it, because rooms are empty when the simulation begins
 SHORTEST_VISIT_MS = 3_000
+BORED_MS = 10_000  # who is bored has left by then
 SAID_LEAVE_SHARE = 0.5  # of the moves to another room, those where the player reports a leave of the first
 NOWHERE = -1
 REACTIONS = (b"like", b"gift", b"follow")
@@ -112,9 +115,27 @@ class Audience:
         self.room_M[due] = target
         self._sent_to_M[due] = NOWHERE
         self._entered_ms_M[entered] = self._beat_ms_M[entered] = at[moved]
-        visit = np.maximum(SHORTEST_VISIT_MS, rng.exponential(self._people.config.visit_s * 1000, len(due)))
+        visit = self._visit_ms(due, target, broadcasts)
         self.next_ms_M[due] = at + np.where(target != NOWHERE, visit, self._gap_ms(due))
         return events
+
+    def _visit_ms(self, viewers_K: Ints, target_K: Ints, broadcasts: Broadcasts) -> Floats:
+        """Draws how long each viewer watches the room that they enter, float64 [K]."""
+        config, rng, count = self._people.config, self._rng, len(viewers_K)
+        visit_ms_K: Floats = np.maximum(SHORTEST_VISIT_MS, rng.exponential(config.visit_s * 1000, count))
+        if not config.bored_share:  # nothing is drawn: the same platform as without it
+            return visit_ms_K
+        bored_K = (rng.random(count) < config.bored_share) & ~self._liked(viewers_K, target_K, broadcasts)
+        return np.where(bored_K, rng.uniform(SHORTEST_VISIT_MS, BORED_MS, count), visit_ms_K)
+
+    def _liked(self, viewers_K: Ints, target_K: Ints, broadcasts: Broadcasts) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Whether each room is about a category that its viewer likes, or of a favourite streamer, bool [K]."""
+        people = self._people
+        category_K1 = (broadcasts.topic_S[target_K] // people.topics_per_category)[:, None]
+        likes_KT = (people.tastes_MT[viewers_K] == category_K1) & (people.taste_weights_MT[viewers_K] > 0)
+        favourite_KF = people.favourites_MF[viewers_K] == target_K[:, None]
+        liked_K: np.ndarray[Any, np.dtype[np.bool_]] = likes_KT.any(axis=1) | favourite_KF.any(axis=1)
+        return liked_K
 
     def _beats(self, from_ms: int, to_ms: int, broadcasts: Broadcasts) -> list[Event]:
         """The players' `watch` events, one every `watch_every_s`."""

@@ -31,6 +31,9 @@ class SimulationConfig(Section):
     raid_share: Share = 0.2  # of the ends of rooms, those where the viewers move on together
     online_share: Annotated[float, Meta(gt=0, lt=1)] = 0.3  # of the viewers, those in some room at once
     visit_s: Positive = 120.0  # mean length of a visit
+    # of the visits to a room about nothing that the viewer likes, and of no favourite: those left within 10 s.
+    # 0: how long a visit is has nothing to do with its room
+    bored_share: Share = 0.0
     hop_share: ShareBelowOne = 0.7  # of the visits, those followed at once by another
     return_share: Share = 0.5  # of the choices, those of a favourite streamer, where one is live
     noise_share: Share = 0.08  # of the choices, those by popularity alone

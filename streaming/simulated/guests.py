@@ -53,9 +53,18 @@ class Guests:
     """Guests by name, each in one room or nowhere. The same seed and lists make the same events."""
 
     def __init__(
-        self, count: int, start_ms: int, seed: int = 1, gain: Callable[[str], float] = lambda _viewer: 1.0
+        self,
+        count: int,
+        start_ms: int,
+        seed: int = 1,
+        gain: Callable[[str], float] = lambda _viewer: 1.0,
+        appeal: Callable[[str], float] = lambda _room: 1.0,
     ) -> None:
-        """gain: how many times as easily a guest likes a room, by name: what an experiment is to find."""
+        """gain: how many times as easily a guest likes a room, by the guest's name: what an experiment is to find.
+
+        appeal: how many times as easily anybody likes a room, by the room's id: what a rule can bring forward.
+        """
+        self._appeal = appeal
         self._rng = np.random.default_rng((seed, 3))
         likes = self._rng.beta(LIKES * LIKES_SPREAD, (1 - LIKES) * LIKES_SPREAD, count)
         self._due: list[_Due] = []
@@ -87,7 +96,7 @@ class Guests:
         """Shows a list to the guest who was looking. request_id: of the answer. What comes of it is in `until`."""
         guest = self._looking.pop(0)
         for position, listed in enumerate(rooms, start=1):
-            if self._rng.random() < guest.likes:
+            if self._rng.random() < guest.likes * self._appeal(listed.room):
                 self._visit(guest, listed, request_id, position, now_ms)
                 return
             if self._rng.random() >= READS_ON:

@@ -49,8 +49,8 @@ class Talk(threading.Thread):
     def run(self) -> None:
         sink = self._log.sink()
         now_ms = time.time_ns() // 1_000_000
-        for room in range(self._rooms):
-            started = RoomStarted(room=f"r{room}", streamer=f"s{room}", at_ms=now_ms, title=f"title {room}")
+        for number in range(self._rooms):
+            started = RoomStarted(room=f"r{number}", streamer=f"s{number}", at_ms=now_ms, title=f"title {number}")
             sink.send(ROOMS, started.room.encode(), encode(started))
         while not self._halt.wait(0.1):
             for _ in range(10):

@@ -46,7 +46,8 @@ def main(argv: Sequence[str]) -> None:
     import ray  # noqa: PLC0415
     from ray import serve  # noqa: PLC0415
 
-    from deploy.config.settings import HttpConfig, Settings  # noqa: PLC0415
+    from deploy.config.http_settings import HttpConfig  # noqa: PLC0415
+    from deploy.config.settings import Settings  # noqa: PLC0415
     from deploy.serve.app import start_serve  # noqa: PLC0415
     from tests.bench import noop  # noqa: PLC0415, PLW0406  what is deployed from __main__ is pickled by value
 

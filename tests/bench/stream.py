@@ -58,6 +58,7 @@ from tests.bench.load import Load, put_on
 from tests.bench.platform_states import VIEWERS, Platform
 from tests.bench.recommend import batch_of
 from tests.bench.stopping import leave_on_sigterm
+from tests.unit.deploy.http.called_api import FakeTexts
 
 REFRESH_S = 30.0
 LIMIT = 20
@@ -140,7 +141,7 @@ def replica(port: int, rooms: int, orders: Connection) -> None:
     feed = Feed(tables, recommender, rooms)
     threading.Thread(target=feed.obey, args=(orders,), daemon=True).start()
     streams = Streams(recommender, TableChanges(tables), StreamConfig(most=4_000), metrics)
-    run(Api([*answer_routes(recommender), *stream_routes(streams)], 1 << 20, metrics), port)
+    run(Api([*answer_routes(recommender, FakeTexts()), *stream_routes(streams)], 1 << 20, metrics), port)
 
 
 def bare(port: int, orders: Connection) -> None:

@@ -30,6 +30,7 @@ from streaming.recorded.playback import Event
 
 WAIT_S = 90.0  # a replica that loads torch on two busy cores takes 20 s
 ANSWER_GRACE_MS = 1_000  # from an end on room-states to the tables of every replica: milliseconds, unless starved
+LONG_S = 0.5  # without an answer: worth saying where a test fails
 RECONNECT_MS = 2_000  # every client finds a broker that came back by itself, .5 s at most, unless starved
 
 
@@ -90,13 +91,18 @@ class Running:
             return client.metrics().splitlines()
 
     def kill(self, name: str, rank: int) -> None:
-        """kill -9 of one process, as soon as it is there."""
+        """kill -9 of one process, as soon as it is there; returns once it is gone.
+
+        A process with much memory takes a while to go, and until then it looks as if nothing had happened.
+        """
 
         def found() -> list[int]:
             return [post.pid for post in self.processes() if (post.name, post.rank) == (name, rank)]
 
         await_true(f"{name}-{rank}", lambda: bool(found()))
-        os.kill(found()[0], signal.SIGKILL)
+        pid = found()[0]
+        os.kill(pid, signal.SIGKILL)
+        await_true(f"{name}-{rank} is gone", lambda: not is_alive(pid))
 
     def await_whole(self) -> None:
         """Waits until every process is there, has its partitions and has caught up."""
@@ -218,7 +224,7 @@ class Viewers(threading.Thread):
         self.answers = 0
         self.failures: list[str] = []
         self.dead: list[str] = []
-        self.longest_gap_s = 0.0
+        self.gaps: list[tuple[float, float]] = []  # without an answer, longer than LONG_S: from when to when
 
     def run(self) -> None:
         answered_s = time.monotonic()
@@ -229,8 +235,9 @@ class Viewers(threading.Thread):
             except NotUp as err:
                 self.failures.append(str(err))
                 continue
-            self.longest_gap_s = max(self.longest_gap_s, time.monotonic() - answered_s)
-            answered_s = time.monotonic()
+            since_s, answered_s = answered_s, time.monotonic()
+            if answered_s - since_s > LONG_S:
+                self.gaps.append((since_s, answered_s))
             self.answers += 1
             self._check(answer, began_ms)
 

@@ -32,8 +32,10 @@ def test_kills_lose_nothing_and_show_no_ended_room(tmp_path: Path) -> None:
         for thread in (ends, load, viewers):
             thread.start()
         await_true("an answer", lambda: viewers.answers > 0)
+        inflicted = []
         for name in kills:
             time.sleep(rng.uniform(0.5, 3.0))
+            inflicted.append((name, time.monotonic()))
             if name == "broker":
                 with ends.outage():
                     running.kafka.kill()
@@ -51,7 +53,10 @@ def test_kills_lose_nothing_and_show_no_ended_room(tmp_path: Path) -> None:
         assert "tidecast_segments_skipped_total 0.0" in running.metrics()  # the encoder kept up, so means are equal too
         # One replica of two is killed: what was on its way through it is lost, the next question is answered.
         assert len(viewers.failures) <= 3 * kills.count("recommender"), viewers.failures
-        assert viewers.longest_gap_s < MOST_WAIT_S
+        assert max((until - since for since, until in viewers.gaps), default=0.0) < MOST_WAIT_S, (
+            viewers.gaps,
+            inflicted,
+        )
         assert viewers.answers > 1_000
         assert ends.applied_ms, "no room ended: the test shows nothing"
 

@@ -10,8 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,16 +19,17 @@ import pytest
 from deploy.demo.control import DemoControl
 from streaming.ports import free_port
 from tests.console_api import FakeApi, Stage
-from tests.console_process import chromium_browser, console_process
+from tests.console_process import console_process
+from tests.console_site import WIDTHS, Site, overflow
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 PATIENCE_S = 30.0
-WIDTHS = {1280: 900, 390: 844}
 VIEWS = {
     "/": ".tc-row",
     "/viewer?a=v000017&b=nobody": ".tc-item",
+    "/ask?q=chess&viewer=v000017&text=chess": ".tc-pull",
     "/map": ".tc-map canvas",
     "/health": ".tc-table tbody tr",
 }
@@ -43,63 +43,6 @@ HOSTILE = {
     6: "مرحبا بالعالم - שלום עולם - hello",
     7: '"><svg onload=window.hit=1> \' onmouseover=window.hit=1 x="',
 }
-
-
-@dataclass
-class Site:
-    """A console, the system that it asks, and what its pages have done."""
-
-    url: str
-    stage: Stage
-    browser: Browser
-    said: list[str] = field(default_factory=list)
-    hosts: set[str] = field(default_factory=set)
-
-    @contextlib.contextmanager
-    def page(self, path: str, *, width: int = 1280, theme: str = "light") -> Iterator[Page]:
-        """A page of a browser of its own; no error on its console, and no other host asked."""
-        size = {"width": width, "height": WIDTHS[width]}
-        context = self.browser.new_context(viewport=size, color_scheme=theme)  # type: ignore[arg-type]
-        context.grant_permissions(["clipboard-read", "clipboard-write"])
-        page = context.new_page()
-        said, hosts = list[str](), set[str]()
-        page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
-        try:
-            page.goto(self.url + path)
-            yield page
-            assert said == []
-            assert hosts == {self.url.split("/")[2]}
-        finally:
-            context.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium_browser() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def shared_site(browser: Browser) -> Iterator[Site]:
-    stage = Stage()
-    with FakeApi(stage) as api, console_process(api.url, api.admin_url, ["--viewer", "v000017"]) as console:
-        yield Site(console.url, stage, browser)
-
-
-@pytest.fixture
-def site(shared_site: Site) -> Iterator[Site]:
-    yield shared_site
-    fresh = Stage()
-    for one in fields(fresh):
-        if one.name not in ("asked", "began_s"):
-            setattr(shared_site.stage, one.name, getattr(fresh, one.name))
-
-
-def overflow(page: Page) -> int:
-    """How many pixels the page is wider than its window."""
-    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -420,7 +363,7 @@ def test_keys_lead_to_every_view_and_to_where_one_types(site: Site) -> None:
         assert page.get_by_label("chat line", exact=True).input_value() == "123"
         page.locator("h2").first.click()
         page.evaluate("document.activeElement.blur()")
-        for name, row in (("2", ".tc-item"), ("3", ".tc-map"), ("4", ".tc-tile"), ("1", ".tc-row")):
+        for name, row in (("2", ".tc-item"), ("3", ".tc-steer"), ("4", ".tc-map"), ("5", ".tc-tile"), ("1", ".tc-row")):
             page.keyboard.press(name)
             page.locator(row).first.wait_for()
         page.keyboard.press("t")

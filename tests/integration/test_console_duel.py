@@ -17,12 +17,10 @@ from streaming.metrics import MemoryMetrics
 from tests.console_api import Stage
 from tests.console_process import console_process
 from tests.console_replica import served_replica
-from tests.integration.test_console import PATIENCE_S, WIDTHS, Site, browser, overflow
+from tests.integration.test_console import PATIENCE_S, WIDTHS, Site, overflow
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
-
-__all__ = ["browser"]  # a fixture
 
 DUEL = "/viewer?a=v&b=v&vb=v0"
 

@@ -131,9 +131,8 @@ def test_a_worker_that_restarts_waits_for_what_it_published_behind_anothers_open
         world.stop(workers_only=True)
         world.start(replica=False)
         held = [(ROOM_STATES, "held"), (VIEWER_PROFILES, "held")]
-        until(
-            lambda: [(t.topic, t.kind) for one in (*world.rooms, *world.viewers) for t in one.status().troubles] == held
-        )
+        statuses = [one.status for one in world.rooms] + [one.status for one in world.viewers]
+        until(lambda: [(t.topic, t.kind) for status in statuses for t in status().troubles] == held)
         world.entered("v9", "r1")
     until(lambda: world.entries() == {"r0": 1, "r1": 4}, world.entries)
     assert world.states()["r0"]["status"] == "ended"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from msgspec import UNSET
 
 from actors.index.live_index import LiveIndex
 from actors.recommend.recommender import Query, Recommender
@@ -27,6 +28,7 @@ from streaming.operator_rule import OperatorRule, RuleBody, rule_of
 from tests.eventually import eventually
 from tests.reference import records_of
 from tests.unit.actors.replica import Replica
+from training.experiments import Experiment, Variant
 
 SETTLE_S = 60.0
 HIDE_A = RuleBody(action="hide", rooms=("a",))
@@ -117,6 +119,28 @@ def test_a_configured_rule_counts_until_one_is_put_in_its_place(log: KafkaLog) -
         eventually(lambda: all(one.shown() == ["a"] for one in running), "what was put counts")
         writer.delete("r")
         eventually(lambda: all(one.shown() == ["b"] for one in running), "the configured one is back")
+
+
+def test_an_experiment_begins_with_the_rule_that_its_variant_switches_on_and_ends_with_it(log: KafkaLog) -> None:
+    writer = RuleWriter(log, SystemClock())
+    trial = Experiment(name="trial", variants=(Variant(name="without"), Variant(name="with", rules_on=("lift", "aim"))))
+    viewers = {variant.name: viewer for n in range(99) if (variant := trial.variant_of(viewer := f"v{n}")) is not None}
+    with replicas(log, 1) as (replica,):
+        tables, config = replica.tables, RecommendConfig()
+        recommender = Recommender(tables, config, replica.metrics, SystemClock(), experiments=[trial])
+
+        def said(variant: str) -> tuple[object, list[object], object]:
+            answer = recommender.recommend(Query(viewer=viewers[variant]))
+            return answer.experiments, [item.rule for item in answer.rooms], answer.goals_rule
+
+        untried = (UNSET, [UNSET, UNSET], UNSET)
+        assert said("with") == said("without") == untried
+        writer.put("lift", RuleBody(action="boost", rooms=("b",), weight=20, enabled=False))
+        writer.put("aim", RuleBody(action="goals", goals={"stay": 1}, enabled=False))
+        eventually(lambda: said("with") == ({"trial": "with"}, ["lift", UNSET], "aim"), "the variant has its rules")
+        assert said("without") == ({"trial": "without"}, [UNSET, UNSET], UNSET)
+        writer.delete("lift")
+        eventually(lambda: said("with") == said("without") == untried, "the experiment is over")
 
 
 def test_a_record_that_is_no_rule_is_a_dead_letter_and_the_rule_before_it_stays(log: KafkaLog) -> None:

@@ -66,7 +66,8 @@ class TopicWorld:
             ProfileWorker(self.log, str(n), config=ProfileWorkerConfig(), profile=ProfileConfig(), **shared)
             for n in range(viewers)
         ]
-        for one in (*self.rooms, *self.viewers, *([self.reader] if replica else [])):
+        threads: list[Any] = [*self.rooms, *self.viewers, *([self.reader] if replica else [])]
+        for one in threads:
             stop = threading.Event()
             thread = threading.Thread(target=one.run, args=(stop,), daemon=True, name=type(one).__name__)
             thread.start()

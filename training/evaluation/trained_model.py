@@ -83,9 +83,9 @@ class Learned:
             self._recall.add(viewer.vector_E, rooms.vectors_NE, entered)
             prepared_NH, personal_NP = on.prepare(place, rooms), on.personal(place)
             began_s = time.perf_counter()
-            logit_N3 = on.version.logits(viewer, rooms, prepared_NH, personal_NP)
+            logit_NT = on.version.logits(viewer, rooms, prepared_NH, personal_NP)
             self.request_s += time.perf_counter() - began_s
-            score_R[on.rows(place)] = logit_N3[:, 0]
+            score_R[on.rows(place)] = logit_NT[:, 0]
         return score_R
 
     def towers(self) -> Towers:

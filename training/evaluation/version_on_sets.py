@@ -82,8 +82,8 @@ class VersionOnSets:
         score_R = np.zeros(len(self._sets.features_RF))
         for place in range(len(self._sets)):
             rooms, viewer = self.rooms(place), self.viewer(place)
-            logit_N3 = self.version.logits(viewer, rooms, self.prepare(place, rooms), self.personal(place))
-            score_R[self.rows(place)] = logit_N3[:, 0]
+            logit_NT = self.version.logits(viewer, rooms, self.prepare(place, rooms), self.personal(place))
+            score_R[self.rows(place)] = logit_NT[:, 0]
         return score_R
 
     def _embed(self, rooms_N4: Integers, *, known: bool = True) -> RoomEmbeddings:

@@ -38,16 +38,22 @@ class CandidateSetBuilder:
     """A builder of candidate sets from the examples of one set."""
 
     def __init__(
-        self, examples: ExampleSet, vectors_KD: NDArray[np.float16], streamers: Sequence[str], rules: ContentRules
+        self,
+        examples: ExampleSet,
+        vectors_KD: NDArray[np.float16],
+        streamers: Sequence[str],
+        rules: ContentRules,
+        *,
+        leave_s: float,
     ) -> None:
-        """vectors_KD: of the set's K texts. streamers[i] has row i + 1.
+        """vectors_KD: of the set's K texts. streamers[i] has row i + 1. leave_s: who leaves within it left at once.
 
         Raises TrainingError: the examples have other features than this build computes.
         """
         if examples.features != SERVED:
             raise TrainingError(f"{examples.folder}: examples with other features than this build's; make them again")
         self._row_S, self._row_of_room = _rows(examples, streamers)
-        self._vectors_KD, self._rules = vectors_KD, rules
+        self._vectors_KD, self._rules, self._leave_s = vectors_KD, rules, leave_s
         texts = examples.texts()
         self._mean_LD, self._mean_K = _means(texts, vectors_KD, rules.mean_alpha)
         self._labels_K2 = np.concatenate([texts.labels_K2, np.zeros((1, LABELS), np.int32)])  # −1 is the last
@@ -72,6 +78,7 @@ class CandidateSetBuilder:
             kind_V=examples.kind_V,
             stay_s_V=np.where(np.isnan(examples.stay_s_V), examples.heard_s_V, examples.stay_s_V),
             interacted_V=examples.acts_V > 0,
+            left_V=left_at_once(examples, self._leave_s),
             features_RF=_features(examples, transitions_RM),
             streamer_R=self.rows(examples),
             now_R=now.reshape(-1)[:R].astype(np.int32),
@@ -101,6 +108,19 @@ class CandidateSetBuilder:
         vectors_KD = np.concatenate([self._vectors_KD, none_1D])  # −1 is the last
         mixed_KD = mix(vectors_KD[pairs[:, 0]], vectors_KD[pairs[:, 1]], self._rules.title_weight)
         return mixed_KD.astype(np.float16)
+
+
+def left_at_once(examples: Examples, leave_s: float) -> NDArray[np.float32]:
+    """Whether each viewer left within leave_s, float32 [V]: 1 or 0, NaN where nobody knows.
+
+    It is known only where all of these seconds could be seen: neither the room nor the log ended in them, whatever the
+    viewer did, because otherwise short visits would be known more often than long ones. A viewer who was silent from
+    then on has left at an unknown time.
+    """
+    longest_s_V = np.where(np.isnan(examples.stay_s_V), examples.heard_s_V, examples.stay_s_V)
+    left_V = np.where(longest_s_V > leave_s, 0, np.where(np.isnan(examples.stay_s_V), np.nan, 1)).astype(np.float32)
+    left_V[examples.seen_s_V < leave_s] = np.nan
+    return left_V
 
 
 class TransitionPass:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from streaming.errors import TrainingError
 
-FORMAT = 2
+FORMAT = 3
 INDEX = "index.json"
 
 
@@ -33,7 +33,7 @@ class Examples:
 
     Example v has the next size_V[v] rooms and past_V[v] past visits, oldest first. Numbers of rooms and texts are rows
     of the set's tables, −1 for none. stay_s: NaN where it is unknown. heard_s: until the last sign of life. acts:
-    chats, likes, gifts and follows together.
+    chats, likes, gifts and follows together. seen_s: until the end of the room or of the log.
     """
 
     at_ms_V: NDArray[np.int64]
@@ -44,6 +44,7 @@ class Examples:
     stay_s_V: NDArray[np.float32]
     heard_s_V: NDArray[np.float32]
     acts_V: NDArray[np.int32]
+    seen_s_V: NDArray[np.float32]
     size_V: NDArray[np.int32]
     room_R: NDArray[np.int32]
     segment_R: NDArray[np.int32]
@@ -181,6 +182,7 @@ def _examples(table: Any, outcomes: Any, num_features: int) -> Examples:
         stay_s_V=outcomes["stay_s"].to_numpy(),
         heard_s_V=outcomes["heard_s"].to_numpy(),
         acts_V=outcomes["acts"].to_numpy(),
+        seen_s_V=outcomes["seen_s"].to_numpy(),
         size_V=_lengths(table["room"]),
         room_R=flat("room"),
         segment_R=flat("segment"),

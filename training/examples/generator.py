@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from streaming.errors import RecordError
 from streaming.event_clock import RECORDED_EVENTS, EventClock
-from streaming.events import Impression, StreamerId, ViewerErased, ViewerEvent, ViewerId, ViewerProfile
+from streaming.events import Impression, RoomEnded, StreamerId, ViewerErased, ViewerEvent, ViewerId, ViewerProfile
 from streaming.log.codec import Decoder
 from streaming.log.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.room.activity import ActivityBook
@@ -182,6 +182,8 @@ class ExamplePass:
             self.rooms.apply_chat(record, offset, at_ms)
         elif topic == ROOMS:
             self.rooms.apply_lifecycle(record, offset, at_ms)
+            if isinstance(record, RoomEnded):
+                self._outcomes.end_room(record.room, record.at_ms)
         elif topic == IMPRESSIONS:
             self._show(record)
         elif isinstance(record, ViewerErased):

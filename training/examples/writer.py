@@ -147,7 +147,12 @@ class _Writer:
         rooms, outcomes = passing.rooms, passing.outcomes()
         streamer = [self.builder.streamer(name) for name in rooms.streamers]
         tables = {
-            "outcomes": {"stay_s": outcomes.stay_s_V, "heard_s": outcomes.heard_s_V, "acts": outcomes.acts_V},
+            "outcomes": {
+                "stay_s": outcomes.stay_s_V,
+                "heard_s": outcomes.heard_s_V,
+                "acts": outcomes.acts_V,
+                "seen_s": outcomes.seen_s_V,
+            },
             "rooms": {"room": pa.array(list(rooms.numbers), pa.string()), "streamer": np.array(streamer, np.int32)},
             "texts": {
                 "room": np.array([text.room for text in rooms.texts], np.int32),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from training.fit.learner import LearnConfig
 from training.inference.co_visits import Transitions
-from training.model.config import RANKED
+from training.model.config import HEAD_ARRAYS, LEAVE, RANKED
 from training.model.model import Model
 from training.model.ranker import BEYOND
 from training.model.semantic_codes import Codebooks
@@ -37,13 +37,23 @@ def export_bundle(
     transitions: Transitions,
     origin: Origin,
     *,
+    leaves: bool = True,
     temperature: float = 1.0,
     metrics: Mapping[str, float] | None = None,
 ) -> Bundle:
-    """The bundle of a trained model. streamers[i] has row i + 1; temperature: divides the logit of entering."""
+    """The bundle of a trained model. streamers[i] has row i + 1; temperature: divides the logit of entering.
+
+    leaves: whether the head for leaving has learned anything; else the bundle is without it. It is in arrays of its
+    own, so that a build that knows three heads reads those as before.
+    """
     arrays: dict[str, NDArray[Any]] = {
         name: np.ascontiguousarray(value.detach().cpu().numpy()) for name, value in model.state_dict().items()
     }
+    for name in HEAD_ARRAYS:
+        whole = arrays[name]
+        arrays[name] = np.ascontiguousarray(whole[:LEAVE])
+        if leaves:
+            arrays[f"{name}.leave"] = np.ascontiguousarray(whole[LEAVE:])
     arrays["rooms.project.bias"] = model.rooms.bias().detach().cpu().numpy()
     arrays["temperature"] = np.array([temperature], np.float32)
     arrays |= transitions.arrays()
@@ -65,8 +75,9 @@ def export_bundle(
 def load_bundle(bundle: Bundle, model: Model) -> Codebooks:
     """Loads a version's arrays into a model of the same shape but perhaps more streamers; returns its codebooks.
 
-    Streamers that the version lacks begin with its cold row. Knots of features of which the version knew nothing stay
-    the model's. Raises KeyError: an array is missing; RuntimeError: one has another shape.
+    Streamers that the version lacks begin with its cold row, and a head that it lacks as it is in the model. Knots of
+    features of which the version knew nothing stay the model's. Raises KeyError: an array is missing; RuntimeError: one
+    has another shape.
     """
     import torch  # noqa: PLC0415  keeps the type stubs apart
 
@@ -81,6 +92,9 @@ def load_bundle(bundle: Bundle, model: Model) -> Codebooks:
             array = grown
         if name == "ranker.knots_FQ":  # a feature of which the version knew nothing may count from now on
             array = torch.where(array[:, :1] < BEYOND, array, value)
+        if name in HEAD_ARRAYS:
+            leave = bundle.arrays.get(f"{name}.leave")
+            array = torch.cat((array, value[LEAVE:] if leave is None else torch.from_numpy(np.array(leave))))
         state[name] = array
     model.load_state_dict(state)
     return Codebooks(bundle.arrays["centroids_LKE"])

@@ -15,10 +15,11 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 import torch
+from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -27,7 +28,16 @@ from streaming.errors import ConfigError, TrainingError
 from streaming.section import Count, CountOrZero, NotNegative, Positive, PositiveShare, Section
 from training.fit.frozen_towers import FrozenTowers
 from training.fit.optimizer import AdamW
-from training.model.batches import CandidateBatch, CandidateSets, ProjectedContent, TrainingBatch, training_batch
+from training.model.batches import (
+    LEAVE_S,
+    STAY_S,
+    CandidateBatch,
+    CandidateSets,
+    ProjectedContent,
+    TrainingBatch,
+    training_batch,
+)
+from training.model.config import HEADS
 from training.model.losses import matryoshka, room_to_room, viewer_to_room
 from training.model.model import Model, Scores
 from training.model.semantic_codes import Codebooks, fit_codebooks, keep_numbers
@@ -57,7 +67,8 @@ class LearnConfig(Section):
     prefixes: tuple[int, ...] = (16, 32, 64)  # of the vectors, each trained to serve alone (Matryoshka)
     towers_weight: float = 0.3  # of the towers' loss in the second phase
     covisit_weight: float = 0.1
-    heads_weight: float = 0.1  # of stay and interact
+    heads_weight: float = 0.1  # of stay, interact and leave
+    leave_s: Annotated[float, Meta(gt=0, le=STAY_S)] = LEAVE_S  # to leave within it is to leave at once
     coded: bool = True  # whether there are codes at all; without them it is an ablation
     seed: CountOrZero = 7
 
@@ -209,7 +220,7 @@ class Learner:
         loss = self._towers_loss(scores, batch)
         if towers:
             return "towers", batch, {"towers": loss, "covisits": config.covisit_weight * self._covisits(scores, batch)}
-        return "joint", batch, {**self._ranker_losses(scores.logit_R3, batch), "towers": config.towers_weight * loss}
+        return "joint", batch, {**self._ranker_losses(scores.logit_R4, batch), "towers": config.towers_weight * loss}
 
     def _ranker_alone(self) -> tuple[str, CandidateBatch, dict[str, Tensor]]:
         if self._frozen is None:
@@ -217,28 +228,23 @@ class Learner:
         self.model.ranker.train()
         rng = np.random.default_rng((self.config.seed, self.step, self._rank, 1))
         choices, extra_RX = self._frozen.choices(self._chosen(), self.model.config.larm.id_dropout, rng)
-        logit_R3 = self.model.rank(choices.features_RF, extra_RX)
-        return "ranker", choices, self._ranker_losses(logit_R3, choices)
+        logit_R4 = self.model.rank(choices.features_RF, extra_RX)
+        return "ranker", choices, self._ranker_losses(logit_R4, choices)
 
-    def _ranker_losses(self, logit_R3: Tensor, choices: CandidateBatch) -> dict[str, Tensor]:
+    def _ranker_losses(self, logit_R4: Tensor, choices: CandidateBatch) -> dict[str, Tensor]:
         enter = viewer_to_room(
-            choices.padded(logit_R3[:, 0], 0.0),
+            choices.padded(logit_R4[:, 0], 0.0),
             choices.entered_B,
-            mask_BN=choices.padded(torch.ones_like(logit_R3[:, 0]), 0.0) > 0,
+            mask_BN=choices.padded(torch.ones_like(logit_R4[:, 0]), 0.0) > 0,
             log_q_BN=choices.padded(choices.log_q_R, 0.0),
             shown_BN=choices.padded(choices.shown_R.float(), 0.0) > 0,
         )
-        stay_B, interact_B = logit_R3[choices.target_B, 1], logit_R3[choices.target_B, 2]
-        known_B = torch.isfinite(choices.stay_B)
-        stay = 0 * enter
-        if known_B.any():
-            stay = binary_cross_entropy_with_logits(stay_B[known_B], choices.stay_B[known_B])
-        interact = binary_cross_entropy_with_logits(interact_B, choices.interacted_B)
-        return {
-            "enter": enter,
-            "stay": self.config.heads_weight * stay,
-            "interact": self.config.heads_weight * interact,
+        outcomes = (choices.stay_B, choices.interacted_B, choices.left_B)
+        heads = {
+            head: self.config.heads_weight * _outcome_loss(logit_R4[choices.target_B, place], outcome_B)
+            for place, (head, outcome_B) in enumerate(zip(HEADS[1:], outcomes, strict=True), start=1)
         }
+        return {"enter": enter, **heads}
 
     def _towers_loss(self, scores: Scores, batch: TrainingBatch) -> Tensor:
         mask_BN = batch.padded(torch.ones_like(scores.tower_R), 0.0) > 0
@@ -327,3 +333,11 @@ class Learner:
                 for both_NE in (projected.now_KE[now_N] + projected.mean_LE[mean_N], projected.static_LE[mean_N])
             ]
         return torch.cat(parts).numpy()
+
+
+def _outcome_loss(logit_B: Tensor, outcome_B: Tensor) -> Tensor:
+    """The mean loss of a head over the visits whose outcome is known: 1 or 0, and not NaN. 0 where none is."""
+    known_B = torch.isfinite(outcome_B)
+    if not known_B.any():
+        return 0 * logit_B.sum()
+    return binary_cross_entropy_with_logits(logit_B[known_B], outcome_B[known_B])

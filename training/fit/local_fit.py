@@ -13,10 +13,11 @@ from torch import Tensor
 from streaming.errors import TrainingError
 from training.features.features import FEATURES
 from training.fit.export import Origin, export_bundle, load_bundle
+from training.fit.head_quality import head_metrics
 from training.fit.learner import LearnConfig, Learner, LearnStep
 from training.inference.co_visits import Transitions
-from training.model.batches import CandidateSets, training_batch
-from training.model.config import RANKED, ModelConfig
+from training.model.batches import CandidateBatch, CandidateSets, candidate_batch, training_batch
+from training.model.config import HEADS, RANKED, ModelConfig
 from training.model.model import Model
 from training.model.ranker import knots
 from training.registry.bundle import Bundle
@@ -129,31 +130,64 @@ def finish(
     newest = (
         np.arange(len(candidate_sets) - held_out, len(candidate_sets)) if held_out else np.arange(len(candidate_sets))
     )
-    calibration = calibrate(model, candidate_sets, newest, config.learn)
+    ranked = rank_all(model, candidate_sets, newest, config.learn)
+    calibration = calibrate(ranked)
     metrics = {"nll": calibration.nll, "ece": calibration.ece, "ece_before": calibration.ece_before}
+    metrics |= head_metrics(of_heads(ranked))
+    learned_V = candidate_sets.left_V[: len(candidate_sets) - held_out]
     return export_bundle(
-        model, config.learn, streamers, transitions, origin, temperature=calibration.temperature, metrics=metrics
+        model,
+        config.learn,
+        streamers,
+        transitions,
+        origin,
+        leaves=bool((learned_V == 0).any() and (learned_V == 1).any()),
+        temperature=calibration.temperature,
+        metrics=metrics,
     )
 
 
-def calibrate(model: Model, candidate_sets: CandidateSets, chosen: NDArray[np.intp], learn: LearnConfig) -> Calibration:
-    """The temperature (arXiv 1706.04599) that makes the rooms entered most likely, and the error before and after.
-
-    chosen: places of the candidate sets to calibrate on, some hundred or more.
-    """
-    padded, entered = [], []
+def rank_all(
+    model: Model, candidate_sets: CandidateSets, chosen: NDArray[np.intp], learn: LearnConfig
+) -> list[tuple[CandidateBatch, Tensor]]:
+    """The chosen candidate sets in batches, each with the model's logits [R, 4]."""
     model.eval()
     projected = model.project(candidate_sets.contents)
+    ranked: list[tuple[CandidateBatch, Tensor]] = []
     with torch.no_grad():
         for part in np.array_split(chosen, max(1, len(chosen) // learn.batch)):
-            batch = training_batch(candidate_sets, part, learn.visits, projected)
-            padded.append(batch.padded(model(batch).logit_R3[:, 0], float("-inf")))
-            entered.append(batch.entered_B)
-    sets_left = [(logit_BN, entered_B) for logit_BN, entered_B in zip(padded, entered, strict=True) if len(entered_B)]
+            if len(part):
+                batch = training_batch(candidate_sets, part, learn.visits, projected)
+                ranked.append((candidate_batch(candidate_sets, part), model(batch).logit_R4))
+    return ranked
+
+
+def of_heads(
+    ranked: Sequence[tuple[CandidateBatch, Tensor]],
+) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Logits and outcomes [V] of the heads beside entering, by name, of the rooms entered."""
+    logit_V4 = torch.cat([logit_R4[batch.target_B] for batch, logit_R4 in ranked]).numpy()
+    outcomes_3V = [
+        torch.cat([getattr(batch, name) for batch, _ in ranked]).numpy()
+        for name in ("stay_B", "interacted_B", "left_B")
+    ]
+    return {
+        head: (logit_V4[:, place], outcome_V)
+        for place, (head, outcome_V) in enumerate(zip(HEADS[1:], outcomes_3V, strict=True), start=1)
+    }
+
+
+def calibrate(ranked: Sequence[tuple[CandidateBatch, Tensor]]) -> Calibration:
+    """The temperature (arXiv 1706.04599) that makes the rooms entered most likely, and the error before and after.
+
+    ranked: from `rank_all`, some hundred candidate sets or more.
+    """
+    sets_left = [(batch.padded(logit_R4[:, 0], float("-inf")), batch.entered_B) for batch, logit_R4 in ranked]
+    num_sets = sum(len(batch) for batch, _ in ranked)
 
     def nll(temperature: float) -> float:
         losses = [torch.nn.functional.cross_entropy(lo / temperature, en, reduction="sum") for lo, en in sets_left]
-        return float(torch.stack(losses).sum()) / len(chosen)
+        return float(torch.stack(losses).sum()) / num_sets
 
     temperature = min(np.geomspace(0.5, 2.0, 41).tolist(), key=nll)
     return Calibration(temperature, nll(temperature), _ece(sets_left, 1.0), _ece(sets_left, temperature))

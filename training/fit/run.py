@@ -140,6 +140,7 @@ def fit_config(config: TrainingConfig, d_content: int, num_examples: int) -> Fit
         towers_share=LearnConfig().towers_share if num_examples >= SMALL else 1.0,
         batch=batch,
         rate=config.rate,
+        leave_s=config.leave_s,
         seed=config.seed,
     )
     return FitConfig(model, learn)

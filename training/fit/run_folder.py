@@ -91,7 +91,10 @@ class RunFolder:
         return candidate_sets.after(int(np.searchsorted(candidate_sets.at_ms_V, self.plan.until_ms)))
 
     def _candidate_sets(self, numbers: Sequence[int]) -> CandidateSets:
-        maker = CandidateSetBuilder(self.examples, self._vectors(), self.plan.streamers, self.plan.rules)
+        plan = self.plan
+        maker = CandidateSetBuilder(
+            self.examples, self._vectors(), plan.streamers, plan.rules, leave_s=plan.fit.learn.leave_s
+        )
         whole = joined([self.examples.shard(number) for number in numbers])
         transitions_RM = np.concatenate([np.load(self.folder / transitions_name(number)) for number in numbers])
         return maker.candidate_sets(whole, transitions_RM, self.plan.fit.learn.visits)

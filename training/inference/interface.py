@@ -97,11 +97,15 @@ class RequestCandidates:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankedRooms:
-    """Probabilities of N candidates, 0..1: that the viewer enters, stays for a minute, interacts."""
+    """Probabilities of N candidates, 0..1: that the viewer enters; once there stays for a minute, interacts, leaves.
+
+    leave_N: that they leave within 10 s, or what the version has learned as that; None where it has no such head.
+    """
 
     enter_N: Floats
     stay_N: Floats
     interact_N: Floats
+    leave_N: Floats | None = None
     inside: Any = None  # the version's own intermediate results, for `log_odds_drops`
 
 

@@ -97,27 +97,30 @@ def ranker_logits(
     values_NF: Floats,
     deep_IH: Floats,
     deep_bias_I: Floats,
-    heads_3I: Floats,
-    heads_bias_3: Floats,
+    heads_TI: Floats,
+    heads_bias_T: Floats,
     terms_4: Floats,
     column_5: NDArray[np.int64],
     half_life_s: float,
 ) -> Floats:
-    """Logits of training/model/ranker.py's three heads, float32 [N, 3].
+    """Logits of training/model/ranker.py's heads, float32 [N, T]: three, or four with one for leaving.
 
     sum_NO: sums for the first layer's units, for the heads' straight lines, and the rooms' term. terms_4: weights of
     VIEWER_TERMS. column_5: columns of values_NF with VIEWER_TERM_INPUTS. half_life_s: of the age of the last visit.
+    Where there is no fourth head, the last one is computed again.
     """
     I, H = deep_IH.shape
-    N = len(sum_NO)
+    N, T = len(sum_NO), len(heads_TI)
+    last = T - 1
     wide_NH, deep_NI = np.empty((N, H), np.float32), np.empty((N, I), np.float32)
     wide_NH[:] = sum_NO[:, :H]
     silus(wide_NH)
     product(wide_NH, deep_IH, deep_bias_I, deep_NI)
     silus(deep_NI)
-    logit_N3 = np.empty((N, 3), np.float32)
+    logit_NT = np.empty((N, T), np.float32)
     for n in range(N):
-        enter, stay, interact = heads_bias_3[0] + sum_NO[n, H + 3], heads_bias_3[1], heads_bias_3[2]
+        enter, stay = heads_bias_T[0] + sum_NO[n, H + T], heads_bias_T[1]
+        interact, leave = heads_bias_T[2], heads_bias_T[last]
         visits, age_s = values_NF[n, column_5[VISITS]], values_NF[n, column_5[VISIT_AGE_S]]
         alike = values_NF[n, column_5[ALIKE]]
         language, category = values_NF[n, column_5[SAME_LANGUAGE]], values_NF[n, column_5[SAME_CATEGORY]]
@@ -127,30 +130,33 @@ def ranker_logits(
         enter += terms_4[LANGUAGE] * np.float32(sqrt(language)) + terms_4[CATEGORY] * np.float32(sqrt(category))
         for i in range(I):
             unit = deep_NI[n, i]
-            enter += unit * heads_3I[0, i]
-            stay += unit * heads_3I[1, i]
-            interact += unit * heads_3I[2, i]
-        logit_N3[n, 0] = enter + sum_NO[n, H]
-        logit_N3[n, 1] = stay + sum_NO[n, H + 1]
-        logit_N3[n, 2] = interact + sum_NO[n, H + 2]
-    return logit_N3
+            enter += unit * heads_TI[0, i]
+            stay += unit * heads_TI[1, i]
+            interact += unit * heads_TI[2, i]
+            leave += unit * heads_TI[last, i]
+        logit_NT[n, 0] = enter + sum_NO[n, H]
+        logit_NT[n, 1] = stay + sum_NO[n, H + 1]
+        logit_NT[n, last] = leave + sum_NO[n, H + last]
+        logit_NT[n, 2] = interact + sum_NO[n, H + 2]
+    return logit_NT
 
 
 @kernel()
-def probabilities(logit_N3: Floats, temperature: float) -> Floats:
-    """Probabilities, float32 [3, N]: of entering, which sum to one; of staying and of interacting, each by itself."""
-    N = len(logit_N3)
-    share_3N = np.empty((3, N), np.float32)
+def probabilities(logit_NT: Floats, temperature: float) -> Floats:
+    """Probabilities, float32 [T, N]: of entering, which sum to one; of what the other heads say, each by itself."""
+    N, T = logit_NT.shape
+    share_TN = np.empty((T, N), np.float32)
     most, total = -np.inf, 0.0
     for n in range(N):
-        most = max(most, float(logit_N3[n, 0]))
+        most = max(most, float(logit_NT[n, 0]))
     for n in range(N):
-        enter = exp((logit_N3[n, 0] - most) / temperature)
+        enter = exp((logit_NT[n, 0] - most) / temperature)
         total += enter
-        share_3N[0, n] = enter
-        share_3N[1, n], share_3N[2, n] = 1 / (1 + exp(-logit_N3[n, 1])), 1 / (1 + exp(-logit_N3[n, 2]))
-    share_3N[0] /= np.float32(total)
-    return share_3N
+        share_TN[0, n] = enter
+        for head in range(1, T):
+            share_TN[head, n] = 1 / (1 + exp(-logit_NT[n, head]))
+    share_TN[0] /= np.float32(total)
+    return share_TN
 
 
 @kernel()

@@ -228,13 +228,13 @@ def ablated(  # noqa: PLR0912  as short as it gets in one piece, which is what m
 
 @kernel()
 def logit_drops(
-    logit_N3: Floats, places_K: NDArray[np.int64], logit_R3: Floats, which_R2: NDArray[np.int64], causes: int
+    logit_NT: Floats, places_K: NDArray[np.int64], logit_RT: Floats, which_R2: NDArray[np.int64], causes: int
 ) -> Floats:
     """Drops of the first logit of K rooms without each cause, float32 [K, C]; 0 where a cause was not looked at."""
     drop_KC = np.zeros((len(places_K), causes), np.float32)
     for r in range(len(which_R2)):
         k = which_R2[r, 0]
-        drop_KC[k, which_R2[r, 1]] = logit_N3[places_K[k], 0] - logit_R3[r, 0]
+        drop_KC[k, which_R2[r, 1]] = logit_NT[places_K[k], 0] - logit_RT[r, 0]
     return drop_KC
 
 

@@ -16,7 +16,7 @@ from training.model.config import (
     EXTRA,
     FRESH_HALF_LIFE_S,
     HABIT_HALF_LIFE_S,
-    HEADS,
+    HEAD_ARRAYS,
     LARGE,
     RANKED,
     LarmConfig,
@@ -77,8 +77,9 @@ class RoomForward:
 class RankerForward:
     """The ranker in numpy, equal to training/model/ranker.py within rounding.
 
-    `prepare` computes the part that depends on rooms alone. Its columns: the first layer's units, the straight lines
-    of the three heads, the rooms' terms, then zeros up to whole lines of the cache.
+    It has T heads: three, or four where the version has one for leaving. `prepare` computes the part that depends on
+    rooms alone. Its columns: the first layer's units, the straight lines of the heads, the rooms' terms, then zeros up
+    to whole lines of the cache.
     """
 
     def __init__(self, arrays: Arrays, room_names: Sequence[str]) -> None:
@@ -92,7 +93,7 @@ class RankerForward:
         if len(knots_FQ) != len(names):
             raise ValueError(f"ranker.knots_FQ has {len(knots_FQ)} rows for {len(names)} inputs")
         self._hidden = len(arrays["ranker.wide.bias"])
-        layers_OW = np.concatenate([arrays["ranker.wide.weight"], arrays["ranker.straight.weight"]])
+        layers_OW = np.concatenate([arrays["ranker.wide.weight"], _all_heads(arrays, "ranker.straight.weight")])
         layers_FQO = np.ascontiguousarray(layers_OW.T).reshape(len(names), knots_FQ.shape[1], -1)
         room = [names.index(name) for name in (*room_names, "gate")]
         rest = [index for index in range(len(names)) if index not in room]
@@ -103,8 +104,11 @@ class RankerForward:
         self._bias_O[: self._hidden] = arrays["ranker.wide.bias"]
         self._deep_IH = _plain(arrays["ranker.deep.weight"])
         self._deep_bias_I = _plain(arrays["ranker.deep.bias"])
-        self._heads_3I = _plain(arrays["ranker.heads.weight"])
-        self._heads_bias_3 = _plain(arrays["ranker.heads.bias"])
+        self._heads_TI = _plain(_all_heads(arrays, "ranker.heads.weight"))
+        self._heads_bias_T = _plain(_all_heads(arrays, "ranker.heads.bias"))
+        self._num_heads = len(self._heads_TI)
+        if layers_OW.shape[0] != self._hidden + self._num_heads or len(self._heads_bias_T) != self._num_heads:
+            raise ValueError("the ranker's heads have arrays of different lengths")
         self._room_names = {name: index for index, name in enumerate(room_names)}
         self._weights = weights = TermWeights(*arrays["ranker.terms_K"].tolist())
         self._viewer_terms_4 = np.array([getattr(weights, term) for term in network_kernels.VIEWER_TERMS], np.float32)
@@ -118,13 +122,13 @@ class RankerForward:
         prepared_NO: Floats = piecewise_linear_kernels.encode_rows(
             values_NF, self._room.knots_FQ, self._room.lines_FRO, self._bias_O
         )
-        prepared_NO[:, self._hidden + len(HEADS)] = self._room_terms(room_features_NC)
+        prepared_NO[:, self._hidden + self._num_heads] = self._room_terms(room_features_NC)
         return prepared_NO
 
     def __call__(self, prepared_SO: Floats, slots_N: NDArray[np.int64], rest_NF: Floats) -> Floats:
-        """Logits of N rooms, float32 [N, 3]. slots_N: their rows of prepared_SO; rest_NF: the other inputs."""
+        """Logits of N rooms, float32 [N, T]. slots_N: their rows of prepared_SO; rest_NF: the other inputs."""
         if not len(rest_NF):
-            return np.zeros((0, len(HEADS)), np.float32)
+            return np.zeros((0, self._num_heads), np.float32)
         return self.heads(self.summed(prepared_SO, slots_N, rest_NF), rest_NF)
 
     def summed(self, prepared_SO: Floats, slots_N: NDArray[np.int64], rest_NF: Floats) -> Floats:
@@ -135,19 +139,19 @@ class RankerForward:
         return sum_NO
 
     def heads(self, sum_NO: Floats, rest_NF: Floats) -> Floats:
-        """Logits from the sums of `summed`, float32 [N, 3]."""
-        logit_N3: Floats = network_kernels.ranker_logits(
+        """Logits from the sums of `summed`, float32 [N, T]."""
+        logit_NT: Floats = network_kernels.ranker_logits(
             sum_NO,
             rest_NF,
             self._deep_IH,
             self._deep_bias_I,
-            self._heads_3I,
-            self._heads_bias_3,
+            self._heads_TI,
+            self._heads_bias_T,
             self._viewer_terms_4,
             self._viewer_term_inputs_5,
             HABIT_HALF_LIFE_S,
         )
-        return logit_N3
+        return logit_NT
 
     def log_odds_drops(
         self,
@@ -180,19 +184,19 @@ class RankerForward:
             np.float32(rooms.usual_age_s),
             np.float32(self._weights.fresh),
             FRESH_HALF_LIFE_S,
-            self._hidden + len(HEADS),
+            self._hidden + self._num_heads,
             is_known,
         )
-        logit_R3 = self.heads(sum_RO, values_RF)
+        logit_RT = self.heads(sum_RO, values_RF)
         drop_KC: Floats = piecewise_linear_kernels.logit_drops(
-            inside.logit_N3, rooms.places_K, logit_R3, which_R2, len(causes.CAUSES)
+            inside.logit_NT, rooms.places_K, logit_RT, which_R2, len(causes.CAUSES)
         )
         return drop_KC
 
-    def probabilities(self, logit_N3: Floats, temperature: float) -> Floats:
-        """Probabilities of the heads, float32 [3, N]; those of entering sum to one."""
-        share_3N: Floats = network_kernels.probabilities(logit_N3, temperature)
-        return share_3N
+    def probabilities(self, logit_NT: Floats, temperature: float) -> Floats:
+        """Probabilities of the heads, float32 [T, N]; those of entering sum to one."""
+        share_TN: Floats = network_kernels.probabilities(logit_NT, temperature)
+        return share_TN
 
     def _room_terms(self, room_features_NC: Floats) -> Floats:
         column = {name: room_features_NC[:, index] for name, index in self._room_names.items()}
@@ -208,7 +212,7 @@ class RankTrace:
 
     sum_NO: Floats
     values_NF: Floats
-    logit_N3: Floats
+    logit_NT: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -229,6 +233,14 @@ class _Lines:
         lines_FRO[:, 1:Q, :outputs] = np.cumsum(layers_FQO[:, :-1], axis=1, dtype=np.float64)
         lines_FRO[:, Q, :outputs] = layers_FQO[:, -1]
         return cls(_plain(knots_FQ), lines_FRO)
+
+
+def _all_heads(arrays: Arrays, name: str) -> Floats:
+    """Rows of all heads that the version has. Raises KeyError: one of the arrays for leaving is missing."""
+    heads = arrays[name]
+    if not any(f"{other}.leave" in arrays for other in HEAD_ARRAYS):
+        return heads
+    return np.concatenate([heads, arrays[f"{name}.leave"]])
 
 
 def _plain(array: NDArray[Any]) -> Floats:

@@ -158,13 +158,14 @@ class Version:
     def rank(self, viewer: VersionViewer, offered: RequestCandidates) -> RankedRooms:
         """Probabilities of the candidates; those of entering sum to one over them."""
         if not len(offered.slots_N):
-            return RankedRooms(*np.zeros((3, 0), np.float32))
+            none_N = np.zeros(0, np.float32)
+            return RankedRooms(none_N, none_N, none_N)
         values_NF = self._values(viewer, offered)
         sum_NO = self._ranker.summed(offered.prepared_SH, offered.slots_N, values_NF)
-        logit_N3 = self._ranker.heads(sum_NO, values_NF)
-        inside = RankTrace(sum_NO, values_NF, logit_N3)
-        enter_N, stay_N, interact_N = self._ranker.probabilities(logit_N3, self._temperature)
-        return RankedRooms(enter_N, stay_N, interact_N, inside)
+        logit_NT = self._ranker.heads(sum_NO, values_NF)
+        inside = RankTrace(sum_NO, values_NF, logit_NT)
+        enter_N, stay_N, interact_N, *leave = self._ranker.probabilities(logit_NT, self._temperature)
+        return RankedRooms(enter_N, stay_N, interact_N, leave[0] if leave else None, inside)
 
     def log_odds_drops(
         self, viewer: VersionViewer, offered: RequestCandidates, ranked: RankedRooms, rooms: RoomsToExplain
@@ -179,7 +180,7 @@ class Version:
     def logits(
         self, viewer: VersionViewer, rooms: RoomEmbeddings, prepared_NH: Floats, viewer_features_NP: Floats
     ) -> Floats:
-        """Logits of the three heads, float32 [N, 3], row by row."""
+        """Logits of the version's T heads, float32 [N, T], row by row."""
         viewer_features_NP, prepared_NH = np.ascontiguousarray(viewer_features_NP), np.ascontiguousarray(prepared_NH)
         return self._logits(
             viewer, RequestCandidates(np.arange(len(viewer_features_NP)), rooms, prepared_NH, viewer_features_NP)

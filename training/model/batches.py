@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 STAY_S = 60.0  # shorter is looking in
+LEAVE_S = 10.0  # who leaves within it has left at once; the default of training.leave_s
 UNKNOWN_S = np.float32(np.nan)
 
 
@@ -78,6 +79,7 @@ class CandidateSets:
     kind_V: NDArray[np.int8]
     stay_s_V: NDArray[np.float32]  # NaN where nobody knows
     interacted_V: NDArray[np.bool_]
+    left_V: NDArray[np.float32]  # 1 left at once, 0 did not, NaN where nobody knows
     features_RF: NDArray[np.float32]
     streamer_R: NDArray[np.int32]
     now_R: NDArray[np.int32]
@@ -109,7 +111,7 @@ class CandidateSets:
         return self._at(chosen_B, candidate_rows(self, chosen_B))
 
     def _at(self, visits: slice | NDArray[np.intp], rows: slice | NDArray[np.int64]) -> CandidateSets:
-        by_visit = ("at_ms_V", "viewer_V", "size_V", "entered_V", "kind_V", "stay_s_V", "interacted_V")
+        by_visit = ("at_ms_V", "viewer_V", "size_V", "entered_V", "kind_V", "stay_s_V", "interacted_V", "left_V")
         by_row = ("features_RF", "streamer_R", "now_R", "mean_R", "labels_R2", "shown_R", "log_q_R")
         pasts = VisitSequences(*(getattr(self.pasts, field.name)[visits] for field in fields(VisitSequences)))
         return replace(
@@ -147,6 +149,7 @@ class CandidateBatch:
     log_q_R: Tensor
     stay_B: Tensor  # 1 stayed, 0 left, NaN where nobody knows
     interacted_B: Tensor
+    left_B: Tensor  # 1 left at once, 0 did not, NaN where nobody knows
 
     def __len__(self) -> int:
         return len(self.target_B)
@@ -240,6 +243,7 @@ def _choices(candidate_sets: CandidateSets, chosen_B: NDArray[np.intp], row_R: N
             "log_q_R": candidate_sets.log_q_R[row_R],
             "stay_B": np.where(np.isnan(stay_s_B), np.nan, stay_s_B >= STAY_S).astype(np.float32),
             "interacted_B": candidate_sets.interacted_V[chosen_B].astype(np.float32),
+            "left_B": candidate_sets.left_V[chosen_B],
         }
     )
 

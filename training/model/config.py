@@ -31,7 +31,9 @@ EXTRA: Mapping[str, tuple[float, float]] = MappingProxyType(
     }
 )
 STATISTICS = ("messages_rank", "entries_rank", "newcomers_rank", "room_age_s")  # beside the room tower
-HEADS = ("enter", "stay", "interact")
+HEADS = ("enter", "stay", "interact", "leave")  # a version may lack the last one
+LEAVE = HEADS.index("leave")
+HEAD_ARRAYS = ("ranker.heads.weight", "ranker.heads.bias", "ranker.straight.weight")  # a row for each head before it
 HABIT_HALF_LIFE_S = 14 * 86_400.0  # a streamer who is on twice a week is not forgotten between
 FRESH_HALF_LIFE_S = 600.0
 LARGE = 6.9  # log(1 + 1,000): an audience that counts as 1

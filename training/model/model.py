@@ -55,7 +55,7 @@ class PastEmbeddings:
 class Scores:
     """The model's outputs for R rows of B candidate sets."""
 
-    logit_R3: Tensor  # of the ranker
+    logit_R4: Tensor  # of the ranker
     tower_R: Tensor  # logit of the towers alone
     beside_R: Tensor  # the part of it that the rooms' statistics add
     viewer_BE: Tensor
@@ -130,8 +130,8 @@ class Model(nn.Module):
         """The ranker's logits [R, 3]. Columns of features_RF as FEATURES, of extra_RX as EXTRA."""
         ranked_RF = features_RF[:, self._columns]
         terms_RK = terms(self._named(ranked_RF), *extra_RX[:, LIKED].T)
-        logit_R3: Tensor = self.ranker(ranked_RF, extra_RX, terms_RK)
-        return logit_R3
+        logit_R4: Tensor = self.ranker(ranked_RF, extra_RX, terms_RK)
+        return logit_R4
 
     def _named(self, ranked_RF: Tensor) -> dict[str, Tensor]:
         return {name: ranked_RF[:, index] for index, name in enumerate(RANKED)}

@@ -5,8 +5,8 @@
 
 The second line begins at zero, so an untrained ranker is the first, and training learns what to add. Features are
 encoded by straight lines between their quantiles (Gorishniy et al. 2022, arXiv 2203.05556): what trees get from their
-thresholds. Heads: enter (a softmax over the candidate set: its probabilities sum to one), then stay and interact,
-given that the room was entered.
+thresholds. Heads: enter (a softmax over the candidate set: its probabilities sum to one), then stay, interact and
+leave, given that the room was entered.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class RankerNetwork(nn.Module):
             self.wide.weight[:, (~self._seen()).repeat_interleave(knots_FQ.shape[1])] = 0
 
     def forward(self, features_RF: Tensor, extra_RX: Tensor, terms_RK: Tensor) -> Tensor:
-        """Logits of the three heads [R, 3]. terms_RK: from `terms`."""
+        """Logits of the four heads [R, 4]. terms_RK: from `terms`."""
         encoded_RW = self.encode(torch.cat((features_RF, extra_RX), 1))
         hidden_RH = self.dropout(silu(self.wide(encoded_RW)))
-        logit_R3 = self.heads(silu(self.deep(hidden_RH))) + self.straight(encoded_RW)
-        enter_R1 = logit_R3[:, :1] + (terms_RK @ self.terms_K)[:, None]
-        return torch.cat((enter_R1, logit_R3[:, 1:]), 1)
+        logit_R4 = self.heads(silu(self.deep(hidden_RH))) + self.straight(encoded_RW)
+        enter_R1 = logit_R4[:, :1] + (terms_RK @ self.terms_K)[:, None]
+        return torch.cat((enter_R1, logit_R4[:, 1:]), 1)
 
     def encode(self, values_RF: Tensor) -> Tensor:
         """The bin encoding of values [R, F·Q]: how far each is through each bin, 0 to 1, then 1 where it is NaN.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from training.examples.candidate_batches import CandidateSetBuilder, ContentRules
 from training.examples.dataset import Examples, ExampleSet, joined
-from training.model.batches import CandidateSets
+from training.model.batches import LEAVE_S, CandidateSets
 from training.recorded.chat import Chat
 from training.recorded.transitions import RecordedTransitions
 
@@ -84,7 +84,7 @@ class VisitReader:
         """message_V: the messages that begin the examples' visits, in order. vectors_KD: of the examples' texts."""
         self.chat, self._message_V, self._examples = chat, message_V, examples
         row_C = np.arange(1, len(chat.channels) + 1, dtype=np.int32)
-        self._builder = CandidateSetBuilder(examples, vectors_KD, chat.channels, rules)
+        self._builder = CandidateSetBuilder(examples, vectors_KD, chat.channels, rules, leave_s=LEAVE_S)
         self._transitions = RecordedTransitions(chat, kind_M, row_C)
         self._passed = self._shard = 0
         self._rest: RecordedVisits | None = None

@@ -10,6 +10,9 @@ from typing import Protocol
 from fastapi import Request
 from nicegui import events, ui
 
+from actors.requests.steer import MOST_STRENGTH
+from deploy.console.ask.asked import PATH, asked_of
+from deploy.console.pages.ask.ask_view import AskView
 from deploy.console.pages.composer import COLD_START
 from deploy.console.pages.health_view import HealthView
 from deploy.console.pages.live_view import LiveView
@@ -20,7 +23,9 @@ from deploy.console.poller import Needs, Snapshot
 from deploy.console.shown_text import NAME, shown
 from deploy.console.theme import COOKIE, ICONS, LOGO, THEMES
 
-VIEWS: Mapping[str, str] = MappingProxyType({"/": "Live", "/viewer": "Viewer", "/map": "Map", "/health": "Health"})
+VIEWS: Mapping[str, str] = MappingProxyType(
+    {"/": "Live", "/viewer": "Viewer", PATH: "Ask", "/map": "Map", "/health": "Health"}
+)
 KEYS: Mapping[str, str] = MappingProxyType(
     {str(at): name for at, name in enumerate(VIEWS.values(), 1)}
     | {"/": "where one types", "t": "another theme", "?": "these keys"}
@@ -73,7 +78,15 @@ class Tab:
         self._header()
         self._main = ui.element("div").classes("tc-views")
         with self._main:
-            ui.sub_pages({"/": self._live, "/viewer": self._viewer, "/map": self._map, "/health": self._health})
+            ui.sub_pages(
+                {
+                    "/": self._live,
+                    "/viewer": self._viewer,
+                    PATH: self._ask,
+                    "/map": self._map,
+                    "/health": self._health,
+                }
+            )
         self._client.on_connect(shared.poller.wake)
         shared.poller.watch(self)
 
@@ -141,6 +154,22 @@ class Tab:
         if not a and not b:
             a, b = [*self._viewers, *([COLD_START, ""] if self._viewers else ["", COLD_START])][:2]
         self._open("/viewer", ViewerView(self._shared, Side(a, va), Side(b, vb), self._looked_at))
+
+    def _ask(
+        self,
+        *,
+        q: str = "",
+        viewer: str = "",
+        text: str = "",
+        liked: str = "",
+        disliked: str = "",
+        strength: str = "",
+    ) -> None:
+        viewer = viewer or next(iter(self._viewers), "")
+        asked = asked_of(
+            q=q, viewer=viewer, text=text, liked=liked, disliked=disliked, strength=strength, most=MOST_STRENGTH
+        )
+        self._open(PATH, AskView(self._shared, asked))
 
     def _map(self) -> None:
         self._open("/map", MapView(self._shared))

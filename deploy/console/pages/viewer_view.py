@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+import msgspec
 from nicegui import ui
 
 from actors.requests.context import MAX_RECENT
 from deploy.console.api import as_curl
 from deploy.console.list_moves import Place, compared, places
+from deploy.console.pages.ask.goal_sliders import GoalSliders
 from deploy.console.pages.composer import COLD_START
 from deploy.console.pages.event_panel import EventPanel
 from deploy.console.pages.item_list import ItemList, item_rows, term_colours
@@ -23,7 +25,7 @@ from deploy.console.pages.viewer.version_choice import VersionChoice
 from deploy.console.poller import Needs, Snapshot, key, listed
 from deploy.console.shown_text import NAME, shown, typed
 from streaming.events import MAX_ID_LENGTH, MAX_LABEL_LENGTH, MAX_LANGUAGE_LENGTH
-from tidecast_client import Answer, Context, Filters, Query
+from tidecast_client import Answer, Context, Filters, Goals, Query
 
 LISTED = 20
 HOWTO = "Type a viewer's id, one that your platform wrote to viewer-events. Any other gets what a newcomer gets."
@@ -50,9 +52,13 @@ class ListPanel:
         changed: Callable[[], None],
         send: Callable[[str, str], None],
         rule: Callable[[str], None],
+        goals: Callable[[], Goals | None],
     ) -> None:
-        """send: receives a viewer and a room, of which an event is to be sent. rule: a room, for a rule to be about."""
-        self._shared, self._changed, self._send = shared, changed, send
+        """send: receives a viewer and a room, of which an event is to be sent. rule: a room, for a rule to be about.
+
+        goals: gives what the list is for.
+        """
+        self._shared, self._changed, self._send, self._goals = shared, changed, send, goals
         self._recent: list[str] = []  # rooms where a newcomer was, the latest first
         self._excluded: list[str] = []
         self._picked = ""
@@ -111,20 +117,31 @@ class ListPanel:
             exclude=self._excluded,
             filters=filters,
             context=context,
+            goals=self._goals(),
             explain=True,
             shown=False,
             version=self.version.value,
         )
+
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        """What is asked for, and with goals also the list without them, to see what they move."""
+        query = self.query
+        if query is None:
+            return ()
+        return (query,) if query.goals is None else (query, _without_goals(query))
 
     def answer(self, snapshot: Snapshot) -> Answer | None:
         """The newest answer to what is asked for."""
         return snapshot.answers.get(key(query)) if (query := self.query) is not None else None
 
     def show(self, snapshot: Snapshot, beside: Answer | None) -> None:
-        """Shows the newest answer, and its differences from the list beside it."""
+        """Shows the newest answer, and its differences from the list beside it, or with goals from that without."""
         query, answer = self.query, self.answer(snapshot)
         self._other = beside.viewer if beside is not None else ""
         self._same.set_visibility(bool(self._other) and (query is None or query.viewer != self._other))
+        if query is not None and query.goals is not None:
+            beside = snapshot.answers.get(key(_without_goals(query)))
         self._somebody.set_visibility(bool(snapshot.viewers) and "viewers" not in snapshot.failures)
         self.version.offer("" if snapshot.readiness is None else snapshot.readiness.model_version)
         why = snapshot.failures.get(listed(query), "") if query is not None else ""
@@ -218,6 +235,10 @@ class ListPanel:
         self._left_out.set_visibility(bool(self._excluded))
 
 
+def _without_goals(query: Query) -> Query:
+    return msgspec.structs.replace(query, goals=None)
+
+
 class ViewerView:
     """Two lists side by side; the second may be empty."""
 
@@ -230,9 +251,19 @@ class ViewerView:
             with ui.element("div").classes("tc-wide"):
                 self._event = EventPanel(shared, lambda: self.needs.queries)
             with ui.element("div").classes("tc-wide"):
+                self._goals = GoalSliders(self._changed)
+            with ui.element("div").classes("tc-wide"):
                 self._rules = RulesPanel(shared, lambda: self.needs.queries)
             self._panels = [
-                ListPanel(shared, name, side, changed=self._changed, send=self._event.choose, rule=self._rules.choose)
+                ListPanel(
+                    shared,
+                    name,
+                    side,
+                    changed=self._changed,
+                    send=self._event.choose,
+                    rule=self._rules.choose,
+                    goals=lambda: self._goals.goals,
+                )
                 for name, side in (("Viewer", a), ("Beside", b))
             ]
         self._looked_at(self.viewers)
@@ -245,7 +276,7 @@ class ViewerView:
     @property
     def needs(self) -> Needs:
         """The lists that are shown."""
-        queries = tuple(query for one in self._panels if (query := one.query) is not None)
+        queries = tuple(query for one in self._panels for query in one.queries)
         return Needs(queries=queries, viewers=True, rules=True)
 
     def show(self, snapshot: Snapshot) -> None:
@@ -262,6 +293,7 @@ class ViewerView:
         here, there = first.answer(snapshot), second.answer(snapshot)
         first.show(snapshot, there)
         second.show(snapshot, here)
+        self._goals.show([answer for answer in (here, there) if answer is not None])
 
     def focus(self) -> None:
         """Puts the cursor where one types."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deploy.console.shown_text import NAME, shown
-from deploy.terminal.rule_words import does, of, state
+from deploy.terminal.rule_words import does, has_no_rooms, of, state
 from tidecast_client import Rule
 
 LISTED = 40  # an installation may have 1,000: `tidecast rules` lists all of them
@@ -21,14 +21,20 @@ def rule_rows(rules: Sequence[Rule], now_ms: int) -> tuple[dict[str, Any], ...]:
             "name": shown(rule.name, NAME),
             "does": does(rule),
             "of": shown(of(rule), 200),
-            "rooms": f"{rule.live_rooms} room{'' if rule.live_rooms == 1 else 's'} now",
+            "rooms": "" if has_no_rooms(rule) else f"{rule.live_rooms} room{'' if rule.live_rooms == 1 else 's'} now",
             "state": state(rule, now_ms),
-            "tone": "good" if rule.in_force and rule.live_rooms else "warn" if rule.in_force else "",
+            "tone": _tone(rule),
             "reason": shown(rule.reason),
             "deletable": rule.origin == "put",
         }
         for rule in ordered
     )
+
+
+def _tone(rule: Rule) -> str:
+    if not rule.in_force:
+        return ""
+    return "good" if rule.live_rooms or has_no_rooms(rule) else "warn"
 
 
 def heading(rules: Sequence[Rule]) -> str:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from actors.requests.goals import Goals
 from actors.rules.schema import DeletedRule, PutRule, Rule
 from deploy.http.access import require_own_page
 from deploy.http.openapi import Operation
@@ -61,6 +62,7 @@ def rule_routes(rules: Rules, log: RuleLog, *, local_only: bool = False) -> list
     def put(request: Request) -> Response:
         _require_own_page(request, local_only=local_only)
         name, body = _named(request), read.json(request.body)
+        _require_goals(body)
         if rules.count() >= MAX_RULES and rules.rule(name) is None:
             detail = f"there are {MAX_RULES} rules already; delete one, or put one of these names"
             raise RefusedError(HTTPStatus.CONFLICT, detail, field="name", allowed=f"at most {MAX_RULES} rules")
@@ -106,7 +108,8 @@ def rule_routes(rules: Rules, log: RuleLog, *, local_only: bool = False) -> list
             put,
             Operation(
                 "putRule",
-                "Pin, boost, bury or hide rooms: accepted once it is on the log, in force in a second or so",
+                "Pin, boost, bury or hide rooms, or say what lists are for: accepted once it is on the log, "
+                "in force in a second or so",
                 PutRule,
                 body=RuleBody,
                 example=EXAMPLE,
@@ -142,6 +145,15 @@ def _named(request: Request) -> str:
         return name
     allowed = f'1 to {MAX_NAME_LENGTH} of letters, digits, ".", "_" and "-", the first a letter or a digit'
     raise RefusedError(HTTPStatus.BAD_REQUEST, f"{name[:80]!r} is no name of a rule", field="name", allowed=allowed)
+
+
+def _require_goals(body: RuleBody) -> None:
+    """Raises RefusedError: the weights are none that a list can be for."""
+    try:
+        msgspec.convert(body.goals, Goals)
+    except msgspec.ValidationError as err:
+        allowed = f"weights of {', '.join(Goals.__struct_fields__)}, one of them above 0"
+        raise RefusedError(HTTPStatus.BAD_REQUEST, str(err), field="goals", allowed=allowed) from err
 
 
 def _require_own_page(request: Request, *, local_only: bool) -> None:

@@ -57,7 +57,7 @@ class Cluster:
         self.serving = self.hosts if head_cpus else tuple(self.workers)  # have a replica each
         self._head_cpus = head_cpus
         self._beside = beside
-        self.network = Network() if beside is None else beside.network
+        self.network: Network = Network() if beside is None else beside.network
         self._supervisors: dict[str, Supervisor] = {}
         self.settings = Settings()
 

@@ -84,7 +84,8 @@ class Trials:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for thread in (*self._askers.values(), self._capacity, self._ends):
+        threads: tuple[Asker | Capacity | Ends, ...] = (*self._askers.values(), self._capacity, self._ends)
+        for thread in threads:
             thread.halt()
         self._halt_loads()
 

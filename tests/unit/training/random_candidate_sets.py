@@ -44,6 +44,7 @@ def random_candidate_sets(num: int, seed: int = 1, most_rooms: int = 9, visits: 
         kind_V=np.where(length_V == 0, 0, 2).astype(np.int8),
         stay_s_V=rng.exponential(60, num).astype(np.float32),
         interacted_V=rng.random(num) < 0.3,
+        left_V=rng.choice(np.array([0, 1, np.nan], np.float32), num),
         features_RF=features_RF,
         streamer_R=np.concatenate(live).astype(np.int32),
         now_R=rng.integers(0, 40, R).astype(np.int32),

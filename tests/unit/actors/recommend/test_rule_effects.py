@@ -324,4 +324,4 @@ def test_counts_of_listed_rooms_stay_right_through_changes() -> None:
     assert rooms.num_general == int(rooms.general_N.sum())
     assert not rooms.ruled.of
     assert not rooms.ruled.hidden
-    assert not rooms.ruled.weight_N.any()
+    assert not rooms.ruled.everyone.weight_N.any()

@@ -145,6 +145,23 @@ def test_a_rule_out_of_its_bounds_is_refused(changes: dict[str, Any]) -> None:
         msgspec.convert({"action": "hide", "rooms": ["a"]} | changes, RuleBody)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"goals": {}}, "needs goals"),
+        ({"goals": {"stay": 1}, "languages": ["en"]}, "about all lists, and not about rooms"),
+        ({"goals": {"stay": 101}}, "<= 100"),
+        ({"goals": {"stay": -1}}, ">= 0"),
+        ({"goals": {f"g{number}": 1 for number in range(17)}}, "length <= 16"),
+        ({"action": "pin", "goals": {"stay": 1}, "rooms": ["a"]}, "goals are of the action goals alone"),
+    ],
+    ids=["none", "rooms", "large", "below 0", "many", "other action"],
+)
+def test_a_rule_of_goals_has_weights_and_no_rooms(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=said):
+        msgspec.convert({"action": "goals"} | changes, RuleBody)
+
+
 @pytest.mark.parametrize("name", ["", "a b", "ü", "-a", ".a", "x" * 65, "a/b"])
 def test_a_name_that_cannot_stand_in_a_path_is_refused(name: str) -> None:
     with pytest.raises(msgspec.ValidationError):
@@ -158,5 +175,10 @@ def test_the_configuration_has_rules_by_name_and_names_the_one_that_is_wrong() -
     }
     with pytest.raises(ConfigError, match=r"rules.named.finals: .*`until`"):
         RulesConfig({"finals": {"action": "pin", "streamers": ["ana"], "until": 3}})
+    with pytest.raises(ConfigError, match=r"rules.named.evening.goals: unknown weight 'applause'; there are enter,"):
+        RulesConfig({"evening": {"action": "goals", "goals": {"applause": 1}}})
+    with pytest.raises(ConfigError, match=r"rules.named.evening.goals: one of enter, stay"):
+        RulesConfig({"evening": {"action": "goals", "goals": {"enter": 0}}})
+    assert RulesConfig({"evening": {"action": "goals", "goals": {"stay": 1}}}).rules()["evening"].goals == {"stay": 1}
     with pytest.raises(ConfigError, match="at most 1000"):
         RulesConfig({f"r{number}": {"action": "hide", "rooms": ["a"]} for number in range(MAX_RULES + 1)})

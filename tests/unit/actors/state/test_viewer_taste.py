@@ -6,9 +6,10 @@ import math
 
 import pytest
 
-from actors.state.viewer_taste import BROAD_WEIGHT, InterestProfile, interest_profile, strength
+from actors.state.viewer_taste import InterestProfile, interest_profile, strength
 from streaming.events import ViewerId
 from tests.unit.actors.replica import Replica
+from training.baseline import BROAD_WEIGHT
 
 
 def interests_after(*categories: str, broad_category: str = "") -> InterestProfile:

@@ -16,6 +16,7 @@ from streaming.metrics import MemoryMetrics
 from tests.served_api import served
 from tests.unit.actors.replica import Replica
 from tests.unit.deploy.http.test_rules import FakeLog
+from training.experiments import Experiment, Variant
 
 
 @pytest.fixture
@@ -63,6 +64,29 @@ def test_what_a_rule_does_and_its_state_are_said(replica: Replica, capsys: pytes
     assert "rooms a, b" in said
 
 
+def test_a_rule_is_put_switched_off_and_the_experiment_that_tries_it_is_said(
+    replica: Replica, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = Experiment(name="trial", variants=(Variant(name="a"), Variant(name="b", rules_on=("launch",))))
+    replica.recommender.experiments = (trial,)
+    assert cli.main([*["rules", "put", "launch", "--action", "boost", "--room", "a", "--off"]]) == 0
+    assert "launch is known, and switched off," in capsys.readouterr().out
+    assert cli.main(["rules"]) == 0
+    (_, row) = capsys.readouterr().out.strip().splitlines()
+    assert row.rstrip().endswith("switched off, tried in trial")
+
+
+def test_a_rule_of_goals_is_put_and_listed_as_of_all_lists(
+    replica: Replica, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["rules", "put", "evening", "--action", "goals", "--goal", "enter=1", "--goal", "stay=4"]) == 0
+    assert replica.tables.rules.get("evening").rule.goals == {"enter": 1, "stay": 4}  # type: ignore[union-attr]
+    capsys.readouterr()
+    assert cli.main(["rules"]) == 0
+    (_, row) = capsys.readouterr().out.strip().splitlines()
+    assert row.split() == ["evening", "goals", "all", "lists:", "enter", "1,", "stay", "4", "-", "in", "force"]
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [
@@ -71,6 +95,9 @@ def test_what_a_rule_does_and_its_state_are_said(replica: Replica, capsys: pytes
         ("rules put r --room a", "action"),
         ("rules put r --action bury --room a --weight 50", "weight"),
         ("rules put a%20b --action bury --room a", "no name of a rule"),
+        ("rules put r --action goals", "needs goals"),
+        ("rules put r --action goals --goal stay", "is no outcome and its worth"),
+        ("rules put r --action goals --goal applause=1", "applause"),
         ("rules delete", "which rule?"),
     ],
 )

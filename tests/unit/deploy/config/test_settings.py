@@ -34,6 +34,21 @@ def test_without_file_and_environment_every_key_is_a_default() -> None:
     assert {loaded.origin(known.name) for known in known_keys()} == {"default"}
 
 
+def test_goals_of_a_variant_are_weights_that_lists_have(toml: Path) -> None:
+    text = '[[experiments.running]]\nname = "aim"\nvariants = [{{name = "enter"}}, {{name = "stay", goals = {}}}]\n'
+    toml.write_text(text.format("{stay = 4}"))
+    (experiment,) = load(toml, {}).settings.experiments.running
+    assert [variant.goals for variant in experiment.variants] == [{}, {"stay": 4}]
+    for goals, said in (
+        ("{applause = 4}", "'aim', 'stay': goals: unknown weight 'applause'; there are enter"),
+        ("{enter = 0}", "'aim', 'stay': goals: one of enter, stay"),
+        ("{stay = 101}", "101"),
+    ):
+        toml.write_text(text.format(goals))
+        with pytest.raises(ConfigError, match=said):
+            load(toml, {})
+
+
 def test_environment_wins_over_file_and_file_over_default(toml: Path) -> None:
     toml.write_text("# ours\n[topics]\nroom_partitions = 8\nviewer_partitions = 9\n")
     loaded = load(toml, {"TIDECAST_TOPICS__ROOM_PARTITIONS": "16"})

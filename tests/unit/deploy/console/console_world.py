@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import msgspec
 from msgspec import UNSET
 
 from actors.answers.schema import MapPoint, RoomMap, SeenInterests, SeenViewer
+from actors.answers.search import SearchAnswer
 from actors.recommend.schema import Answer, Item, Query, Receipt, Room
 from deploy.console.api import Api
+from deploy.console.ask.steer_effect import Compared
 from deploy.console.poller import Needs, Snapshot
 from deploy.http.client import NotUp
 from deploy.http.prometheus_text import parse
 from deploy.http.routes.models import ListedVersions
 from deploy.http.status import Readiness, SystemStatus
-from streaming.errors import UnknownRoom, UnknownViewer
+from streaming.errors import TidecastError, UnknownRoom, UnknownViewer
 from streaming.events import ChatMessage, ViewerEvent
 from tidecast_client import DeletedRule, PutRule, Rule, RuleBody
 
@@ -124,6 +128,22 @@ def drawn(*points: MapPoint, axes: str = "a") -> RoomMap:
     return RoomMap(at_ms=AT_MS, live_rooms=len(points), axes=axes, explained=0.3, rooms=list(points))
 
 
+def found(text: str, *rooms: Room) -> SearchAnswer:
+    return SearchAnswer(
+        text=text,
+        encoder_version="e",
+        model_version="v0",
+        generated_at_ms=AT_MS,
+        live_rooms=len(rooms),
+        rooms=[Item(**msgspec.structs.asdict(one), score=0.5, source="said", reason="said here") for one in rooms],
+    )
+
+
+def _set(event: asyncio.Event) -> asyncio.Event:
+    event.set()
+    return event
+
+
 @dataclass
 class MemoryApi:
     """Answers from what it holds. down: why nothing is answered, "" where it is. on_ask: called at each request."""
@@ -138,6 +158,8 @@ class MemoryApi:
     asked: Counter[str] = field(default_factory=Counter)
     down: str = ""
     refusal: str = ""
+    encoder: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))  # whether it reads texts
+    refused: TidecastError | None = None  # what a search is answered with instead
     on_ask: Callable[[str], None] = lambda _what: None
 
     def _ask(self, what: str) -> None:
@@ -164,6 +186,19 @@ class MemoryApi:
     async def recommend(self, query: Query) -> Answer:
         self._ask(f"list {query.viewer}" + (f" by {query.version}" if query.version else ""))
         return answer(query.viewer, *self.lists.get(query.viewer, ()))
+
+    async def search(self, text: str) -> SearchAnswer:
+        self._ask(f"search {text}")
+        await self.encoder.wait()
+        if self.refused is not None:
+            raise self.refused
+        return found(text, *self.rooms_live)
+
+    async def compare(self, steered: Query) -> Compared:
+        self._ask(f"compare {steered.viewer}")
+        await self.encoder.wait()
+        rooms = self.lists.get(steered.viewer, ())
+        return Compared(answer(steered.viewer, *rooms), answer(steered.viewer, *reversed(rooms)))
 
     async def viewers(self) -> list[str]:
         self._ask("viewers")

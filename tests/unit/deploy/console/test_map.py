@@ -6,7 +6,8 @@ import pytest
 
 from deploy.console.map_picture import GROUPS, LARGEST_PX, OTHER, SMALLEST_PX, Picture, found, framed
 from deploy.console.map_trails import KEPT_S, MOST_PLACES, MapTrails
-from deploy.console.pages.map_chart import GREY, disc_rows, group_colour, ring_rows, trail_rows
+from deploy.console.pages.map_chart import disc_rows, group_colour, ring_rows, trail_rows
+from deploy.console.theme import GREY
 from tests.unit.deploy.console.console_world import drawn, point
 
 

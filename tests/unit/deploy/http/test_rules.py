@@ -90,9 +90,23 @@ def test_a_rule_is_put_listed_obeyed_and_deleted() -> None:
         ({**HIDE, "rooms": ["a"] * 201}, "rooms"),
         ({**HIDE, "until": 1}, "until"),
         ({**HIDE, "starts_at_ms": AT_MS, "ends_at_ms": AT_MS}, ""),
+        ({"action": "goals", "goals": {"applause": 1}}, "goals"),
+        ({"action": "goals", "goals": {"enter": 0}}, "goals"),
+        ({"action": "goals", "goals": {"stay": 1}, "rooms": ["a"]}, ""),
         ([], ""),
     ],
-    ids=["no room", "action", "weight", "too many", "unknown", "ends at its start", "list"],
+    ids=[
+        "no room",
+        "action",
+        "weight",
+        "too many",
+        "unknown",
+        "ends at its start",
+        "unknown goal",
+        "no goal",
+        "both",
+        "list",
+    ],
 )
 def test_what_is_no_rule_is_explained_and_not_written(body: Any, field: str) -> None:
     desk = Desk()
@@ -100,6 +114,16 @@ def test_what_is_no_rule_is_explained_and_not_written(body: Any, field: str) -> 
     assert (got.status, got.headers["content-type"], got.json["field"]) == (400, CONTENT_TYPE, field)
     assert got.json["allowed"]
     assert desk("GET", "/v1/rules").json == []
+
+
+def test_a_rule_of_goals_is_put_and_listed() -> None:
+    desk = Desk()
+    assert desk("PUT", "/v1/rules/evening", {"action": "goals", "goals": {"stay": 4}}).status == 202
+    (rule,) = desk("GET", "/v1/rules").json
+    assert (rule["action"], rule["goals"], rule["in_force"], rule["live_rooms"]) == ("goals", {"stay": 4.0}, True, 0)
+    refused = desk("PUT", "/v1/rules/evening", {"action": "goals", "goals": {"enter": 0}})
+    assert "one of enter, stay" in refused.json["detail"]
+    assert refused.json["allowed"].startswith("weights of enter, stay, interact")
 
 
 @pytest.mark.parametrize("name", ["a%20b", "%C3%BC", "-a", "x" * 65])

@@ -36,7 +36,7 @@ def test_a_server_ends_once_it_is_told_to_and_says_the_date_until_then(monkeypat
         ticks += 1
         server.should_exit = ticks == 3
 
-    monkeypatch.setattr(server_tick.asyncio, "sleep", sleeps)
+    monkeypatch.setattr("deploy.ray.server_tick.asyncio.sleep", sleeps)
     asyncio.run(server_tick.main_loop(server))
     assert ticks == 3
 

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from streaming.archive import store as archive_store
 from streaming.errors import ArchiveError
 from streaming.log.topics import HOUR_MS
 from tests.unit.streaming.archive.world import World, archived, fill
@@ -85,7 +84,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_file(
 
     folder.say(3)
     with monkeypatch.context() as broken:
-        broken.setattr(archive_store.os, "fsync", full)
+        broken.setattr("streaming.archive.store.os.fsync", full)
         with pytest.raises(ArchiveError, match=r"No space left on device; the disk is full: free some space"):
             folder.run()
         assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from kafka.partitioner.default import murmur2
 
-from streaming.log.partitioner import murmur2, partition_of
+from streaming.log.partitioner import partition_of
 
 
 @pytest.mark.parametrize(

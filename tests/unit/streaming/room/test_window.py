@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from streaming.errors import ConfigError
 from streaming.events import Outcome
-from streaming.room.window import HELD_SLICES, SEGMENT_MS, SLICE_MS, ChatWindow
+from streaming.room.slice import SLICE_MS
+from streaming.room.window import HELD_SLICES, SEGMENT_MS, ChatWindow
 from streaming.room.window_config import WindowConfig
 
 START_MS = SEGMENT_MS * 56_666_667  # a segment begins here

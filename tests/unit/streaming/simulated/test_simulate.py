@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from streaming.errors import ConfigError, InputFileError
-from streaming.events import ChatMessage, RoomEnded, RoomStarted, RoomUpdated, ViewerEvent
+from streaming.events import ChatMessage, RoomEnded, RoomId, RoomStarted, RoomUpdated, ViewerEvent, ViewerId
 from streaming.log.codec import encode
 from streaming.recorded.playback import Event
 from streaming.simulated.audience import Audience
@@ -104,6 +105,43 @@ def test_shares_together_are_the_whole_and_no_key_is_in_two() -> None:
     assert Counter(event for share in shares for event in share) == Counter(whole)
     keys = [{event.key for event in share} for share in shares]
     assert not keys[0] & keys[1] | keys[0] & keys[2] | keys[1] & keys[2]
+
+
+def short_shares(bored_share: float) -> list[float]:
+    """The share of visits of at most 10 s, to rooms that the viewer does not like, and to others."""
+    config = replace(BUSY, bored_share=bored_share, visit_s=200, room_lifetime_s=600, topic_s=10_000, noise_share=0.5)
+    platform = Platform(config)
+    people, entered, until_ms = platform.population, dict[str, tuple[int, str]](), START_MS + 120_000
+    visits: dict[bool, list[bool]] = {False: [], True: []}
+
+    def note(viewer: str, at_ms: int) -> None:
+        came_ms, room = entered.pop(viewer, (until_ms, ""))
+        if came_ms > until_ms - 10_000 or platform.truth.broadcasts[RoomId(room)].ended_at_ms:
+            return
+        number, broadcast = people.viewers.index(ViewerId(viewer)), platform.truth.broadcasts[RoomId(room)]
+        tastes = people.tastes_MT[number][people.taste_weights_MT[number] > 0]
+        category = broadcast.topic_at(came_ms) // people.topics_per_category
+        liked = category in tastes or broadcast.streamer in people.favourites_MF[number]
+        visits[liked].append(at_ms - came_ms <= 10_000)
+
+    for event in platform.events(START_MS, until_ms):
+        record = event.record
+        if isinstance(record, ViewerEvent) and record.action in {"enter", "leave"}:
+            note(record.viewer, record.at_ms)
+            if record.action == "enter":
+                entered[record.viewer] = record.at_ms, record.room
+    for viewer in list(entered):
+        note(viewer, until_ms)
+    return [float(np.mean(visits[liked])) for liked in (False, True)]
+
+
+def test_bored_viewers_leave_rooms_about_nothing_that_they_like_within_ten_seconds() -> None:
+    unliked, liked = short_shares(0.8)
+    assert unliked == pytest.approx(0.8, abs=0.08)
+    assert liked < 0.15
+    unliked, liked = short_shares(0.0)
+    assert unliked < 0.15
+    assert liked < 0.15
 
 
 def test_closing_ends_every_live_room() -> None:

@@ -71,7 +71,7 @@ class Kept:
 def kept(said: Sequence[Said]) -> dict[str, Kept]:
     chat, popularity = chat_of(said, NUM_TRAIN), Popularity()
     boosting = Boosting(BoostingConfig(trees=5, leaves=7, min_rows_per_leaf=20, threads=1))
-    rankers = [popularity, NewcomerPopularity(), Memory(popularity), MemoryAndMoves(popularity), boosting]
+    rankers: list[Ranker] = [popularity, NewcomerPopularity(), Memory(popularity), MemoryAndMoves(popularity), boosting]
     rankers.append(VersionZero(Baseline()))
     sinks = {ranker.name: Kept(ranker, chat.channels) for ranker in rankers}
     evaluate(chat, rankers, EvaluateConfig(train_visits=200), Silent(), sinks=sinks)

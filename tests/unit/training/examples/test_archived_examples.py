@@ -37,12 +37,14 @@ from streaming.viewer.profile import ProfileAggregate
 from streaming.viewer.profile_config import ProfileConfig
 from streaming.viewer.rules import RULE_ACTIONS
 from tests.unit.training.examples.played_chat import Unseen
-from training.examples.dataset import ExampleSet
+from training.examples.candidate_batches import left_at_once
+from training.examples.dataset import ExampleSet, joined
 from training.examples.event_stream import StreamRecord, from_archive
 from training.examples.generator import ExamplePass
+from training.examples.outcomes import OutcomeTracker
 from training.examples.schema import Example, ExamplesConfig
 from training.examples.snapshot import snapshot_at
-from training.examples.writer import write_archived
+from training.examples.writer import write_archived, write_examples
 from training.features.features import SERVED
 from training.features.visit_kinds import VisitKind
 
@@ -161,6 +163,61 @@ def test_said_leaves_end_a_stay_and_acts_are_counted(tmp_path: Path) -> None:
     assert outcomes.stay_s_V[0] == 60
     assert outcomes.heard_s_V.tolist() == [45, 0, 0]
     assert outcomes.acts_V.tolist() == [2, 0, 1]
+
+
+def left(folder: Path, sent: Sequence[Sent], leave_s: float = 10.0) -> list[float | None]:
+    """Of each example, whether its viewer left at once; None where nobody knows."""
+    stream = from_archive(archived(folder / "archive", sent))
+    passing = ExamplePass(ExamplesConfig(), chat_alone=False)
+    examples = write_examples(stream, passing, folder / "examples", Unseen())
+    left_V = left_at_once(joined([*examples.shards()]), leave_s)
+    return [None if np.isnan(one) else one for one in left_V.tolist()]
+
+
+def test_who_leaves_within_the_seconds_left_at_once(tmp_path: Path) -> None:
+    sent = [
+        started(0, "a"), started(0, "b"),
+        did(10, "t", "enter", "a"), did(14, "t", "leave", "a"),  # said so
+        did(20, "u", "enter", "a"), did(30, "u", "enter", "b"),  # went elsewhere, just in time; and is there still
+        did(40, "v", "enter", "a"), did(51, "v", "leave", "a"),  # too late
+        did(60, "w", "enter", "a"), did(62, "w", "chat", "a"),  # silent from then on
+        did(70, "x", "enter", "a"), did(90, "x", "watch", "a"), did(92, "u", "watch", "b"),  # still there
+    ]  # fmt: skip
+    assert left(tmp_path / "ten", sent) == [1, 1, 0, 0, None, 0]
+    assert left(tmp_path / "five", sent, 5.0) == [1, 0, 0, 0, None, 0]
+    assert left(tmp_path / "minute", sent, 60.0) == [1, 1, 0, None, None, None]
+
+
+def test_where_the_room_or_the_log_ends_nobody_left_at_once(tmp_path: Path) -> None:
+    sent = [
+        started(0, "a"), started(0, "b"), started(0, "c"),
+        did(10, "t", "enter", "a"), did(11, "t", "leave", "a"),  # long before the end
+        did(25, "u", "enter", "a"), did(30, "u", "leave", "a"),  # it ended 5 s after they came
+        did(26, "v", "enter", "a"), did(28, "v", "enter", "b"),  # left by themselves, but of others it is not known
+        ended(30, "a"),
+        did(60, "x", "enter", "b"), did(63, "x", "leave", "b"),  # the log ends 5 s after
+        did(61, "y", "enter", "c"), did(65, "v", "watch", "b"),
+    ]  # fmt: skip
+    assert left(tmp_path, sorted(sent, key=lambda one: one[0])) == [1, None, None, 0, None, None]
+
+
+def test_a_room_that_ends_after_the_outcomes_were_parted_changes_none_before(tmp_path: Path) -> None:
+    sent = [did(0, "v", "enter", "a"), did(4, "w", "enter", "b"), did(6, "w", "watch", "b"), did(7, "x", "enter", "b")]
+    for name, more in (("plain", [did(20, "y", "enter", "b")]), ("ended", [ended(9, "a"), did(20, "y", "enter", "b")])):
+        tracker = OutcomeTracker(1_800_000, known_by_act=False)
+        for number, (_, _, record) in enumerate(sent):
+            assert isinstance(record, ViewerEvent)
+            if record.action == "enter":
+                tracker.begin(record, min(number, 2))
+            else:
+                tracker.follow(record)
+        tracker.part()
+        for _, _, record in more:
+            if isinstance(record, RoomEnded):
+                tracker.end_room(record.room, record.at_ms)
+            elif isinstance(record, ViewerEvent):
+                tracker.begin(record, 3)
+        assert tracker.outcomes().seen_s_V.tolist() == [7, 3, 0, 0], name
 
 
 def test_what_viewers_demand_begins_no_visit_and_changes_no_example_or_outcome(tmp_path: Path) -> None:

@@ -294,7 +294,7 @@ def test_a_folder_without_examples_or_with_damaged_ones_is_refused(tmp_path: Pat
         written.shard(0)
     index = tmp_path / "set" / INDEX
     index.write_text(json.dumps({**json.loads(index.read_text()), "format": 99}))
-    with pytest.raises(TrainingError, match="not examples of format 2"):
+    with pytest.raises(TrainingError, match="not examples of format 3"):
         ExampleSet(tmp_path / "set")
     index.write_text("{")
     with pytest.raises(TrainingError, match="cannot be read"):
@@ -308,7 +308,7 @@ def test_examples_with_other_features_are_refused(tmp_path: Path) -> None:
     index.write_text(json.dumps({**json.loads(index.read_text()), "features": features}))
     examples = ExampleSet(tmp_path / "set")
     with pytest.raises(TrainingError, match="other features than this build's; make them again"):
-        CandidateSetBuilder(examples, np.zeros((0, 8), np.float16), (), ContentRules(0.4, 0.1))
+        CandidateSetBuilder(examples, np.zeros((0, 8), np.float16), (), ContentRules(0.4, 0.1), leave_s=10.0)
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:

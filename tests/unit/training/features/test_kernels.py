@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
@@ -72,7 +73,7 @@ def test_what_is_loaded_compiles_no_more() -> None:
 
 
 def test_where_no_folder_can_be_written_each_process_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    njit = compiling.njit
+    njit = numba.njit
 
     def without_folder(**options: Any) -> Any:
         if options.get("cache"):

@@ -53,7 +53,7 @@ def test_a_version_that_never_knew_the_audience_says_the_same_whatever_it_is() -
     model.eval()
     with torch.no_grad():
         same, other = (
-            model(training_batch(candidate_sets, np.arange(20), 6)).logit_R3 for candidate_sets in (unknown, known)
+            model(training_batch(candidate_sets, np.arange(20), 6)).logit_R4 for candidate_sets in (unknown, known)
         )
     assert torch.equal(same, other)
 

@@ -16,7 +16,7 @@ from training.features.features import COLUMN
 from training.fit.export import Origin, load_bundle
 from training.fit.frozen_towers import FrozenTowers
 from training.fit.learner import Learner, NotANumber
-from training.fit.local_fit import calibrate, check_learnable, fit_version, new_model
+from training.fit.local_fit import calibrate, check_learnable, fit_version, new_model, rank_all
 from training.model.batches import ContentTable, training_batch
 from training.model.config import COLD, EXTRA, LEARNED, TOTALS, LarmConfig
 from training.model.room_tower import RoomTower
@@ -153,7 +153,7 @@ def test_probabilities_are_calibrated_by_one_temperature() -> None:
     candidate_sets, config = random_candidate_sets(300), small()
     model = new_model(candidate_sets, config, STREAMERS)
     model.ranker.terms_K.data *= 20  # far too sure of itself
-    found = calibrate(model, candidate_sets, np.arange(200), config.learn)
+    found = calibrate(rank_all(model, candidate_sets, np.arange(200), config.learn))
     assert found.temperature == pytest.approx(2.0)
     assert found.ece < found.ece_before
 

@@ -15,11 +15,12 @@ from training.examples.co_visit_counts import TransitionCounts
 from training.features.features import COLUMN, ROOM_FEATURES, VIEWER_FEATURES
 from training.fit.export import Origin, load_bundle
 from training.fit.learner import LearnConfig
-from training.fit.local_fit import FitConfig, fit_version
+from training.fit.local_fit import FitConfig, fit_version, new_model
 from training.inference.co_visits import Transitions
+from training.inference.interface import RankedRooms, RequestCandidates, RoomsToExplain
 from training.inference.served_model import Version
 from training.model.batches import CandidateSets, training_batch
-from training.model.config import LEARNED, TOTALS, LarmConfig, ModelConfig, RankerConfig, Sides
+from training.model.config import HEAD_ARRAYS, LEARNED, TOTALS, LarmConfig, ModelConfig, RankerConfig, Sides
 from training.model.model import Model
 from training.model.semantic_codes import CodesConfig
 from training.registry.bundle import Bundle
@@ -109,10 +110,80 @@ def test_a_version_in_numpy_scores_as_the_model_does(mixer: MixerKind, sides: Si
     assert (candidate_sets.pasts.length_V[chosen] == 0).any()  # strangers
     with torch.no_grad():
         batch = training_batch(candidate_sets, chosen, 6)
-        wanted = model(batch).logit_R3.numpy()
+        wanted = model(batch).logit_R4.numpy()
     got = np.concatenate([logits_of(version, candidate_sets, int(one)) for one in chosen])
     assert np.abs(wanted).max() > 0.5
     np.testing.assert_allclose(got, wanted, atol=3e-4)
+
+
+def ranked(version: Version, rooms: int = 7) -> tuple[RankedRooms, np.ndarray]:
+    """What a cold-start viewer is ranked by, and the logits, of rooms of known streamers with some features."""
+    rng = np.random.default_rng(3)
+    now_ND, mean_ND = rng.normal(size=(2, rooms, D_CONTENT)).astype(np.float32)
+    embedded = version.embed_rooms(NAMES[:rooms], now_ND, mean_ND)
+    prepared_NH = version.prepare(rng.random((rooms, len(ROOM_FEATURES))).astype(np.float32), embedded)
+    viewer_features_NP = rng.random((rooms, len(VIEWER_FEATURES))).astype(np.float32)
+    viewer = version.viewer(None)
+    offered = RequestCandidates(np.arange(rooms), embedded, prepared_NH, viewer_features_NP)
+    return version.rank(viewer, offered), version.logits(viewer, embedded, prepared_NH, viewer_features_NP)
+
+
+def without_leaving(bundle: Bundle) -> Bundle:
+    """The bundle as builds before the head for leaving have written it."""
+    arrays = {name: array for name, array in bundle.arrays.items() if not name.endswith(".leave")}
+    return Bundle(bundle.manifest, arrays, bundle.names)
+
+
+def test_a_version_says_how_likely_leaving_is() -> None:
+    rooms, logit_N4 = ranked(Version(fitted(random_candidate_sets(200), small())))
+    assert rooms.leave_N is not None
+    assert len(np.unique(rooms.leave_N)) > 3
+    for place, head_N in enumerate((rooms.stay_N, rooms.interact_N, rooms.leave_N), start=1):
+        np.testing.assert_allclose(head_N, 1 / (1 + np.exp(-logit_N4[:, place])), rtol=1e-5)
+
+
+def test_a_version_of_before_there_was_leaving_is_served_by_its_three_heads() -> None:
+    bundle = fitted(random_candidate_sets(200), small())
+    for name in HEAD_ARRAYS:  # a build that knows three heads reads these
+        assert len(bundle.arrays[name]) == 3
+    (new, logit_N4), (old, logit_N3) = ranked(Version(bundle)), ranked(Version(without_leaving(bundle)))
+    assert old.leave_N is None
+    assert logit_N3.shape == (7, 3)
+    np.testing.assert_allclose(logit_N3, logit_N4[:, :3], atol=1e-5)
+    np.testing.assert_allclose(old.enter_N, new.enter_N, rtol=1e-5)
+    rooms = RoomsToExplain(np.arange(7), np.ones(7, np.bool_), np.full(7, np.nan, np.float32), 60.0)
+    drops = []
+    for version in (Version(bundle), Version(without_leaving(bundle))):
+        embedded = version.embed_rooms(NAMES[:7], *np.ones((2, 7, D_CONTENT), np.float32))
+        prepared_NH = version.prepare(np.ones((7, len(ROOM_FEATURES)), np.float32), embedded)
+        features_NP = np.ones((7, len(VIEWER_FEATURES)), np.float32)
+        offered = RequestCandidates(np.arange(7), embedded, prepared_NH, features_NP)
+        viewer = version.viewer(None)
+        drops.append(version.log_odds_drops(viewer, offered, version.rank(viewer, offered), rooms))
+    assert np.abs(drops[0]).max() > 0
+    np.testing.assert_allclose(drops[1], drops[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("missing", HEAD_ARRAYS)
+def test_a_bundle_with_half_a_head_is_refused(missing: str) -> None:
+    bundle = fitted(random_candidate_sets(80), small())
+    arrays = {name: array for name, array in bundle.arrays.items() if name != f"{missing}.leave"}
+    with pytest.raises(VersionError, match="not a model of this build"):
+        Version(Bundle(bundle.manifest, arrays, bundle.names))
+
+
+def test_learning_goes_on_from_a_version_with_and_without_leaving() -> None:
+    candidate_sets, config = random_candidate_sets(120), small()
+    bundle = fitted(candidate_sets, config)
+    weights = []
+    for parent in (bundle, without_leaving(bundle)):
+        model = new_model(candidate_sets, config, STREAMERS)
+        load_bundle(parent, model)
+        weights.append(model.ranker.heads.weight.detach().numpy())
+    np.testing.assert_array_equal(weights[0][:3], bundle.arrays["ranker.heads.weight"])
+    np.testing.assert_array_equal(weights[0][3:], bundle.arrays["ranker.heads.weight.leave"])
+    np.testing.assert_array_equal(weights[1][:3], weights[0][:3])
+    assert not weights[1][3:].any()
 
 
 def test_a_bundle_with_other_features_is_refused() -> None:

@@ -6,7 +6,9 @@ import math
 
 import pytest
 
-from tests.alarms import PAIR, false_alarms, shown_of
+from streaming.operator_rule import OperatorRule
+from tests.alarms import PAIR, false_alarms, shown_by_rule, shown_of
+from training.experiments import Experiment, Variant
 from training.report.comparison import compare
 from training.report.shown_rooms import ShownRooms
 
@@ -34,6 +36,20 @@ def test_of_twenty_tests_without_a_difference_one_is_an_alarm_and_by_impression_
         assert abs(share - 0.05) < FOUR_ERRORS, metric
     assert alarms.by_impression > 0.05 + FOUR_ERRORS
     assert alarms.mismatches < 0.01
+
+
+@pytest.mark.parametrize("boosted", ["room-3", "room-4"])
+def test_a_boost_of_a_room_that_guests_like_is_found_and_one_of_another_room_is_not(boosted: str) -> None:
+    rule = OperatorRule(
+        name="launch", action="boost", at_ms=1_800_000_000_000, rooms=(boosted,), weight=20, enabled=False
+    )
+    trial = Experiment(name="trial", variants=(Variant(name="without"), Variant(name="with", rules_on=("launch",))))
+    found = compare(shown_by_rule(GUESTS, SECONDS, trial, rule, "room-3"), trial.name, trial)
+    assert found.sample is not None
+    assert not found.sample.mismatch
+    enter = found.variants[1].enter
+    assert enter is not None
+    assert (enter.p < 0.01 and enter.value > 0) is (boosted == "room-3")
 
 
 def test_a_planted_gain_is_found_and_only_under_the_salt_that_it_has() -> None:

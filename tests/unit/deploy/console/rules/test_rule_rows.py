@@ -25,6 +25,11 @@ def test_rules_in_force_come_first_and_each_says_what_it_does_to_what() -> None:
     assert [row["deletable"] for row in rows] == [True, True, True, False, True]
 
 
+def test_goals_in_force_are_about_all_lists_and_no_room_is_missed() -> None:
+    (row,) = rule_rows([rule("g", action="goals", rooms=[], goals={"stay": 2.5}, live_rooms=0)], AT_MS)
+    assert (row["does"], row["of"], row["rooms"], row["tone"]) == ("goals", "all lists: stay 2.5", "", "good")
+
+
 def test_of_many_rules_some_are_listed_and_all_are_counted() -> None:
     many = [rule(f"r{number}", in_force=number < 3) for number in range(LISTED + 5)]
     assert len(rule_rows(many, AT_MS)) == LISTED

@@ -1,0 +1,1 @@
+"""The page Ask, and sliders for what a list is asked with. Never polls."""
