@@ -71,6 +71,10 @@ def test_a_list_is_shown_without_and_with_a_text_and_what_has_moved(site: Site) 
         top = plain.locator(".tc-item", has_text=here[0])
         if top.count():
             assert top.locator(".tc-move").inner_text() in ("", "→ 1")
+        lists = site.stage.asked["/v1/recommend"], site.stage.asked["/v1/recommend:batch"]
+        page.wait_for_timeout(2_500)
+        assert site.stage.asked["/v1/recommend"] == lists[0], "the list without it comes along"
+        assert site.stage.asked["/v1/recommend:batch"] > lists[1]
         steered.get_by_role("button", name="why").first.click()
         steered.locator("canvas").wait_for()
         assert "pull" not in plain.inner_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nicegui import ui
 
 from deploy.console.ask.asked import Asked
+from deploy.console.ask.steer_effect import Compared
 from deploy.console.ask.unhurried import Landed
 from deploy.console.pages.ask.compared_lists import PlainList, SteeredList, effect_of
 from deploy.console.pages.ask.search_panel import SearchPanel
@@ -13,6 +14,7 @@ from deploy.console.pages.composer import COLD_START
 from deploy.console.pages.shared import Shared
 from deploy.console.pages.similar_rooms import show_similar
 from deploy.console.poller import Needs, Snapshot, key, listed
+from tidecast_client import Answer, Query
 
 
 class AskView:
@@ -22,6 +24,7 @@ class AskView:
         self._shared = shared
         self._awaited = not asked.viewer  # whether the first known viewer is to be shown
         self._made = False
+        self._without: Answer | None = None  # the newest list without the steer, however it came
         with ui.element("div").classes("tc-page with-side tc-ask"):
             with ui.element("div").classes("tc-lists"):
                 with ui.element("div").classes("tc-wide"):
@@ -48,10 +51,11 @@ class AskView:
         """Live rooms to choose from, known viewers, and what is asked."""
         asked = self.asked
         plain, steered = asked.plain, asked.steered
+        landed = steered is not None and self._landed(steered).answer is not None  # the list without it comes along
         return Needs(
             rooms=True,
             viewers=True,
-            queries=() if plain is None else (plain,),
+            queries=() if plain is None or landed else (plain,),
             searches=(asked.search,) if asked.search else (),
             steered=() if steered is None else (steered,),
         )
@@ -64,19 +68,26 @@ class AskView:
                 self._form.viewer.set_value(next(iter(snapshot.viewers or ()), COLD_START))
         asked, chosen = self.asked, self._form.chosen
         plain, steered = asked.plain, asked.steered
-        landed = snapshot.compared.get(key(steered), Landed()) if steered is not None else Landed()
+        landed = self._landed(steered) if steered is not None else Landed()
         effect = effect_of(landed)
         alone = None if plain is None else snapshot.answers.get(key(plain))
+        without = alone if landed.answer is None else landed.answer.without
+        if without is None and self._without is not None and self._without.viewer == asked.viewer:
+            without = self._without
+        self._without = without
         why = "" if plain is None else snapshot.failures.get(listed(plain), "")
         knows = bool(snapshot.viewers) and "viewers" not in snapshot.failures
         self._form.show(snapshot.rooms, steers=steered is not None, knows=knows)
-        self._plain.show(asked, alone if landed.answer is None else landed.answer.without, why, effect, chosen)
+        self._plain.show(asked, without, why, effect, chosen)
         self._steered.show(asked, landed, effect, chosen)
         self._search.show(snapshot.found.get(asked.search, Landed()), chosen)
 
     def focus(self) -> None:
         """Puts the cursor where one types."""
         self._search.field.run_method("focus")
+
+    def _landed(self, steered: Query) -> Landed[Compared]:
+        return self._shared.poller.snapshot.compared.get(key(steered), Landed())
 
     def _changed(self) -> None:
         if not self._made:
