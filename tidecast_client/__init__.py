@@ -11,7 +11,9 @@
 
 from __future__ import annotations
 
-from tidecast_client import types
+import msgspec
+
+from tidecast_client import call, types
 from tidecast_client.async_client import AsyncClient
 from tidecast_client.call import Call
 from tidecast_client.client import Client
@@ -50,3 +52,8 @@ __all__ = [
     "UnexpectedAnswer",
 ]
 __all__ += types.__all__
+
+# Two threads in which msgspec (0.22) looks at a type for the first time at once crash the process.
+for _kind in (*vars(types).values(), *vars(call).values()):
+    if isinstance(_kind, type) and issubclass(_kind, msgspec.Struct):
+        msgspec.json.Decoder(_kind)

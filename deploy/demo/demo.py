@@ -30,6 +30,7 @@ from streaming.clock import Clock
 from streaming.errors import TidecastError
 from streaming.local_kafka import LocalKafka
 from streaming.patience import Patience, free_cores
+from streaming.record_format.first_look import look_at_types
 from tidecast_client import Answer
 
 LOOK_EVERY_S = 1.0
@@ -136,6 +137,7 @@ class Demo:
         web pages. folder: for the demo's Kafka, which begins empty each time, and the output of both processes.
         report_step: receives each step in words. report_console: receives the address of the pages, before all else.
         """
+        look_at_types()
         self._settings = for_demo(settings, folder)
         self._feed = feed
         self._console = console

@@ -28,6 +28,7 @@ from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
 from streaming.log.watched_log import TurnCounter, WatchedLog
 from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE, PrometheusMetrics
+from streaming.record_format.first_look import look_at_types
 
 if TYPE_CHECKING:
     from ray.serve.schema import ReplicaRank
@@ -46,6 +47,7 @@ class Replica:
     _worker: WorkerThread | None = None  # None before `run`
 
     def __init__(self, settings: Settings, local: bool) -> None:
+        look_at_types()
         context = serve.get_replica_context()
         self.rank: int = context.rank.rank
         if settings.ray.json_logs:
