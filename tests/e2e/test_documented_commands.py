@@ -55,6 +55,9 @@ RUN_ELSEWHERE = {
     "tidecast export s3://bucket/tidecast/monday --only profiles,models": "tests/integration/test_transfer.py",
     "tidecast rules": "tests/unit/deploy/commands/test_rules.py",
     "tidecast rules put quiet --action bury --language ja --for 7200": "tests/unit/deploy/commands/test_rules.py",
+    "tidecast rules put launch --action boost --category Chess --weight 2 --off": (
+        "tests/unit/deploy/commands/test_rules.py"
+    ),
     "tidecast rules delete quiet": "tests/unit/deploy/commands/test_rules.py",
     "make venv": "this run's environment",
     "tidecast report": "tests/integration/test_report.py",

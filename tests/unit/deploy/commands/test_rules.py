@@ -69,7 +69,8 @@ def test_a_rule_is_put_switched_off_and_the_experiment_that_tries_it_is_said(
 ) -> None:
     trial = Experiment(name="trial", variants=(Variant(name="a"), Variant(name="b", rules_on=("launch",))))
     replica.recommender.experiments = (trial,)
-    assert cli.main([*["rules", "put", "launch", "--action", "boost", "--room", "a", "--off"]]) == 0
+    put = "rules put launch --action boost --category Chess --weight 2 --off"
+    assert cli.main(put.split()) == 0
     assert "launch is known, and switched off," in capsys.readouterr().out
     assert cli.main(["rules"]) == 0
     (_, row) = capsys.readouterr().out.strip().splitlines()
