@@ -184,6 +184,7 @@ def test_a_rule_of_a_name_that_is_there_is_replaced_after_asking_and_a_refusal_s
         page.get_by_role("button", name="Yes").click()
         panel.locator("tbody tr", has_text="no-such-room").locator(".tc-warn").wait_for()
         page.wait_for_function(f"document.querySelector('.tc-item .tc-sub .tc-mono').innerText === '{first}'")
+        panel.get_by_role("button", name="Put rule", disabled=False).wait_for()  # the one before has been followed
         panel.get_by_role("button", name="delete quiet").click()
         page.get_by_role("button", name="Yes").click()
         panel.get_by_text("none yet").wait_for()

@@ -58,7 +58,7 @@ def test_goals_are_asked_for_once_a_slider_rests_and_what_moved_is_shown(site: S
             "rooms => [...document.querySelectorAll('.tc-item .tc-mono')].map(e => e.innerText).join() === rooms",
             arg=",".join(before),
         )
-        assert goals.get_by_role("slider", name="stay").input_value() == "0"
+        eventually(lambda: goals.get_by_role("slider", name="stay").input_value() == "0", "the slider goes back")
         assert "goals" not in curl_of(page, left)
 
 
