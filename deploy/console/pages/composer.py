@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from nicegui import background_tasks, ui
 
 from deploy.console.api import CHAT_PATH, Api, as_curl
-from deploy.console.chat_line import Moved, Progress, follow, place_words
 from deploy.console.explanation import duration
+from deploy.console.following.chat_line import Moved, Progress, follow, place_words
 from deploy.console.pages.panel import StopWatch, copy_button, panel, skeleton
 from deploy.console.shown_text import NAME, shown, typed
 from streaming.clock import Clock

@@ -8,13 +8,13 @@ from typing import cast
 from nicegui import background_tasks, ui
 
 from deploy.console.api import EVENTS_PATH, as_curl
-from deploy.console.chat_line import place_words
 from deploy.console.explanation import duration
+from deploy.console.following.chat_line import place_words
+from deploy.console.following.viewer_event import ACTIONS, WATCHED_S, Step, follow
 from deploy.console.pages.composer import INSTEAD, LONGEST, WITHOUT
 from deploy.console.pages.panel import StopWatch, copy_button, panel
 from deploy.console.pages.shared import Shared
 from deploy.console.shown_text import NAME, shown, typed
-from deploy.console.viewer_event import ACTIONS, WATCHED_S, Step, follow
 from streaming.events import MAX_ID_LENGTH, Action, ViewerEvent
 from tidecast_client import Query
 

@@ -15,7 +15,7 @@ from deploy.console.theme import colour
 from tidecast_client import Answer, Item
 
 # A template of Vue: {{ }} shows text and never HTML, whatever a title holds.
-CARD = """
+CARD_HEAD = """
 <div class="tc-item" :class="{picked: props.row.picked}">
   <div class="tc-rank">{{ props.row.rank }}
     <span class="tc-move" :class="props.row.tone" :title="props.row.hint">{{ props.row.move }}</span></div>
@@ -25,6 +25,10 @@ CARD = """
     <div class="tc-sub"><span class="tc-tag tc-text" v-if="props.row.category">{{ props.row.category }}</span>
       <span class="tc-tag" v-if="props.row.language">{{ props.row.language }}</span>
       {{ props.row.audience }} viewers, {{ props.row.chat }} chat/min</div>
+"""
+CARD = (
+    CARD_HEAD
+    + """\
     <div class="tc-reason"><b class="tc-text" dir="auto">{{ props.row.reason }}</b>
       <span class="tc-tag tc-text" v-if="props.row.rule">rule {{ props.row.rule }}</span>
       <span class="tc-note">score {{ props.row.score }}</span></div>
@@ -43,6 +47,7 @@ CARD = """
   </div>
 </div>
 """
+)
 TONES = {"▲": "up", "▼": "down", "n": "new"}
 HINTS = {"▲": "higher than in the other list", "▼": "lower than in the other list", "n": "not in the other list"}
 
@@ -61,21 +66,11 @@ def term_colours(items: Sequence[Item]) -> dict[str, str]:
     return {name: colour(at) for at, name in enumerate(sorted(names))}
 
 
-def _row(rank: int, item: Item, answer: Answer, place: Place | None, *, picked: bool) -> dict[str, Any]:
-    times = receipt_times(item.receipt, answer.generated_at_ms)
-    why = waterfall(item)
-    colours = term_colours([item])
-    whole = sum(step.value for step in why.steps if step.value > 0) or 1.0
-    move = "" if place is None or not place.moved else "only here" if place.there is None else place.words
-    first = "n" if move == "only here" else move[:1]
+def room_fields(rank: int, item: Item) -> dict[str, Any]:
+    """What CARD_HEAD shows of a room, its mark of a move left out, and its score and reason."""
     return {
         "room": item.room,
         "rank": rank,
-        "picked": picked,
-        "stranger": not answer.known,
-        "move": move,
-        "tone": TONES.get(first, ""),
-        "hint": HINTS.get(first, ""),
         "name": shown(item.room, NAME),
         "title": shown(item.title) or "(no title)",
         "streamer": shown(item.streamer, NAME),
@@ -84,8 +79,24 @@ def _row(rank: int, item: Item, answer: Answer, place: Place | None, *, picked: 
         "audience": item.audience,
         "chat": item.chat_per_minute,
         "reason": shown(item.reason),
-        "rule": _unsaid_rule(item),
         "score": f"{item.score:.3f}",
+    }
+
+
+def _row(rank: int, item: Item, answer: Answer, place: Place | None, *, picked: bool) -> dict[str, Any]:
+    times = receipt_times(item.receipt, answer.generated_at_ms)
+    why = waterfall(item)
+    colours = term_colours([item])
+    whole = sum(step.value for step in why.steps if step.value > 0) or 1.0
+    move = "" if place is None or not place.moved else "only here" if place.there is None else place.words
+    first = "n" if move == "only here" else move[:1]
+    return room_fields(rank, item) | {
+        "picked": picked,
+        "stranger": not answer.known,
+        "move": move,
+        "tone": TONES.get(first, ""),
+        "hint": HINTS.get(first, ""),
+        "rule": _unsaid_rule(item),
         "parts": [
             {
                 "name": f"{step.name} {step.value:+.3f}",
@@ -109,17 +120,18 @@ def _unsaid_rule(item: Item) -> str:
 
 
 class ItemList:
-    """The cards. on: what receives a room, by the button that was pressed: why, similar, leave, send, rule, seen."""
+    """The cards. on: what receives a room, by the button that was pressed. card: the template of one, with buttons."""
 
-    def __init__(self, on: Mapping[str, Callable[[str], Any]]) -> None:
+    def __init__(self, on: Mapping[str, Callable[[str], Any]], card: str = CARD) -> None:
         self._table = ui.table(columns=[], rows=[], row_key="room").props("flat grid hide-header")
-        self._table.classes("tc-table tc-list").add_slot("item", CARD)
+        self._table.classes("tc-table tc-list").add_slot("item", card)
         for name, receive in on.items():
             self._table.on(name, _passing(receive))
 
-    def show(self, rows: tuple[dict[str, Any], ...]) -> None:
-        """Replaces the cards."""
+    def show(self, rows: tuple[dict[str, Any], ...], *, awaited: bool = False) -> None:
+        """Replaces the cards. awaited: they answer what was asked before, and others are on their way."""
         self._table.props["rows"] = rows
+        self._table.classes(add="tc-awaited" if awaited else "", remove="" if awaited else "tc-awaited")
 
 
 def _passing(receive: Callable[[str], Any]) -> Callable[[events.GenericEventArguments], Any]:

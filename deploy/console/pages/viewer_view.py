@@ -12,7 +12,6 @@ from nicegui import ui
 from actors.requests.context import MAX_RECENT
 from deploy.console.api import as_curl
 from deploy.console.list_moves import Place, compared, places
-from deploy.console.pages.ask.goal_sliders import GoalSliders
 from deploy.console.pages.composer import COLD_START
 from deploy.console.pages.event_panel import EventPanel
 from deploy.console.pages.item_list import ItemList, item_rows, term_colours
@@ -20,6 +19,7 @@ from deploy.console.pages.panel import copy_button, panel, quiet_button, skeleto
 from deploy.console.pages.score_chart import ScoreChart
 from deploy.console.pages.shared import Shared
 from deploy.console.pages.similar_rooms import show_similar
+from deploy.console.pages.viewer.goal_sliders import GoalSliders
 from deploy.console.pages.viewer.rules_panel import RulesPanel
 from deploy.console.pages.viewer.version_choice import VersionChoice
 from deploy.console.poller import Needs, Snapshot, key, listed

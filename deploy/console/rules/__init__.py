@@ -1,1 +1,1 @@
-"""Operators' rules on their way through the console: typed into a form, listed, and followed to the lists they move."""
+"""Operators' rules as the console has them typed into a form and listed."""

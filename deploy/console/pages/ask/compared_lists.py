@@ -12,7 +12,8 @@ from deploy.console.ask.advice import advice
 from deploy.console.ask.asked import Asked
 from deploy.console.ask.steer_effect import Compared, Effect, effect, what_a_pull_is, what_does_not_count
 from deploy.console.ask.unhurried import Landed
-from deploy.console.pages.ask.room_cards import RoomCards, plain_cards, steered_cards
+from deploy.console.pages.ask.room_cards import CARD, plain_cards, steered_cards
+from deploy.console.pages.item_list import ItemList
 from deploy.console.pages.panel import copy_button, panel, skeleton
 from deploy.console.pages.score_chart import ScoreChart
 from deploy.console.pages.shared import Shared
@@ -35,7 +36,7 @@ class PlainList:
             self._wrong = ui.label().classes("tc-why bad tc-text").props("role=status")
             self._none = ui.label("No room is live.").classes("tc-why")
             self._waiting = skeleton(8)
-            self._cards = RoomCards(on)
+            self._cards = ItemList(on, CARD)
 
     def show(
         self, asked: Asked, answer: Answer | None, why: str, made: Effect | None, chosen: Mapping[str, bool]
@@ -75,7 +76,7 @@ class SteeredList:
             self._pull = ui.label().classes("tc-note")
             self._waiting = skeleton(8)
             self._chart = ScoreChart()
-            self._cards = RoomCards({**on, "why": self._pick})
+            self._cards = ItemList({**on, "why": self._pick}, CARD)
 
     def show(self, asked: Asked, landed: Landed[Compared], made: Effect | None, chosen: Mapping[str, bool]) -> None:
         """Shows the list; until it is there the one before, and that it is. made: the effect of what has landed."""

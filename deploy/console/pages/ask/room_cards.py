@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-from nicegui import events, ui
 
 from deploy.console.ask.steer_effect import Compared, Effect
 from deploy.console.explanation import duration
 from deploy.console.list_moves import Place
-from deploy.console.shown_text import NAME, shown
+from deploy.console.pages.item_list import CARD_HEAD, room_fields
 from tidecast_client import Answer, Item, SearchAnswer
 
-# A template of Vue: {{ }} shows text and never HTML, whatever a title holds.
-CARD = """
-<div class="tc-item" :class="{picked: props.row.picked}">
-  <div class="tc-rank">{{ props.row.rank }}
-    <span class="tc-move" :class="props.row.tone" :title="props.row.hint">{{ props.row.move }}</span></div>
-  <div style="min-width: 0">
-    <div class="tc-title tc-text" dir="auto">{{ props.row.title }}</div>
-    <div class="tc-sub"><bdi>{{ props.row.streamer }}</bdi> · <bdi class="tc-mono">{{ props.row.name }}</bdi></div>
-    <div class="tc-sub"><span class="tc-tag tc-text" v-if="props.row.category">{{ props.row.category }}</span>
-      <span class="tc-tag" v-if="props.row.language">{{ props.row.language }}</span>
-      {{ props.row.audience }} viewers, {{ props.row.chat }} chat/min</div>
+CARD = (
+    CARD_HEAD
+    + """\
     <div class="tc-reason"><b class="tc-text" dir="auto">{{ props.row.reason }}</b>
       <span class="tc-note" v-if="props.row.score">score {{ props.row.score }}</span></div>
     <div class="tc-pull" v-if="props.row.bar"><span>{{ props.row.bar.said }}</span>
@@ -39,6 +29,7 @@ CARD = """
   </div>
 </div>
 """
+)
 UP, DOWN, NEW = ("up", "down", "new")
 
 
@@ -74,24 +65,13 @@ def steered_cards(
 def _card(rank: int, item: Item, chosen: Mapping[str, bool]) -> dict[str, Any]:
     heard = item.receipt.segment_end_ms > 0
     age = duration(item.receipt.age_ms)
-    return {
-        "room": item.room,
-        "rank": rank,
+    return room_fields(rank, item) | {
         "picked": False,
         "explained": False,
         "move": "",
         "tone": "",
         "hint": "",
         "bar": None,
-        "name": shown(item.room, NAME),
-        "title": shown(item.title) or "(no title)",
-        "streamer": shown(item.streamer, NAME),
-        "category": shown(item.category, NAME),
-        "language": shown(item.language, NAME),
-        "audience": item.audience,
-        "chat": item.chat_per_minute,
-        "reason": shown(item.reason),
-        "score": f"{item.score:.3f}",
         "receipt": f"receipt: chat of {age} ago" if heard else f"receipt: the title alone, {age} ago",
         "liked": chosen.get(item.room) is True,
         "disliked": chosen.get(item.room) is False,
@@ -127,25 +107,3 @@ def _pull(effect: Effect, room: str) -> dict[str, Any] | None:
 
 def _bar(said: str, left: float, width: float, tone: str, *, signed: bool) -> dict[str, Any]:
     return {"said": said, "left": f"{left:.1%}", "width": f"{width:.1%}", "tone": tone, "signed": signed}
-
-
-class RoomCards:
-    """The cards. on: what receives a room, by the button that was pressed: like, dislike, similar, why."""
-
-    def __init__(self, on: Mapping[str, Callable[[str], Any]]) -> None:
-        self._table = ui.table(columns=[], rows=[], row_key="room").props("flat grid hide-header")
-        self._table.classes("tc-table tc-list").add_slot("item", CARD)
-        for name, receive in on.items():
-            self._table.on(name, _passing(receive))
-
-    def show(self, rows: tuple[dict[str, Any], ...], *, awaited: bool = False) -> None:
-        """Replaces the cards. awaited: they answer what was asked before, and others are on their way."""
-        self._table.props["rows"] = rows
-        self._table.classes(add="tc-awaited" if awaited else "", remove="" if awaited else "tc-awaited")
-
-
-def _passing(receive: Callable[[str], Any]) -> Callable[[events.GenericEventArguments], Any]:
-    def pass_on(event: events.GenericEventArguments) -> Any:
-        return receive(str(event.args))
-
-    return pass_on

@@ -11,7 +11,8 @@ from actors.requests.asked_text import MAX_ASKED_LENGTH
 from deploy.console.api import as_curl, search_url
 from deploy.console.ask.advice import advice
 from deploy.console.ask.unhurried import Landed
-from deploy.console.pages.ask.room_cards import RoomCards, found_cards
+from deploy.console.pages.ask.room_cards import CARD, found_cards
+from deploy.console.pages.item_list import ItemList
 from deploy.console.pages.panel import copy_button, panel, quiet_button, skeleton
 from deploy.console.pages.shared import Shared
 from deploy.console.shown_text import shown, typed
@@ -46,7 +47,7 @@ class SearchPanel:
             self._wrong = ui.label().classes("tc-why bad tc-text").props("role=status")
             self._none = ui.label(NONE).classes("tc-why")
             self._waiting = skeleton(4)
-            self._cards = RoomCards(on)
+            self._cards = ItemList(on, CARD)
 
     @property
     def text(self) -> str:

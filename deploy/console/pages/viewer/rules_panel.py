@@ -9,10 +9,10 @@ from nicegui import background_tasks, events, ui
 
 from deploy.console.api import RULES_PATH, as_curl
 from deploy.console.explanation import duration
+from deploy.console.following.rule_change import Effect, RuleStep, delete, put
 from deploy.console.pages.panel import StopWatch, ask_first, copy_button, panel, quiet_button, skeleton
 from deploy.console.pages.shared import Shared
 from deploy.console.poller import Snapshot
-from deploy.console.rules.rule_change import Effect, RuleStep, delete, put
 from deploy.console.rules.rule_rows import heading, rule_rows
 from deploy.console.rules.typed_rule import ACTIONS, ENDS_S, LISTS, SOON, WEIGHED, Kind, RuleAction, TypedRule
 from deploy.console.shown_text import NAME, shown, typed

@@ -1,4 +1,4 @@
-"""Tests of deploy.console.rules.rule_change: from the rule to a replica that goes by it, and what the lists became."""
+"""Tests of deploy.console.following.rule_change: from the rule to a replica that goes by it, and to the lists."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from actors.recommend.schema import Query
-from deploy.console.rules import rule_change
-from deploy.console.rules.rule_change import Effect, RuleStep, delete, put
+from deploy.console.following import rule_change, watch
+from deploy.console.following.rule_change import Effect, RuleStep, delete, put
 from streaming.clock import ManualClock
 from streaming.errors import RequestError
 from tests.unit.deploy.console.console_world import AT_MS, MemoryApi, as_api, rule
@@ -21,7 +21,7 @@ BOB, BY_V0 = Query(viewer="bob"), Query(viewer="bob", version="v0")
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rule_change, "LOOK_EVERY_S", 0)
+    monkeypatch.setattr(watch, "LOOK_EVERY_S", 0)
     monkeypatch.setattr(rule_change, "SETTLE_S", 0)
 
 

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from deploy.console.api import Api
+from deploy.console.following.watch import Watch, lists
 from deploy.console.list_moves import Place, places, reordered
 from streaming.clock import Clock
 from streaming.errors import TidecastError, UnknownRoom
 from streaming.events import ChatMessage
 from tidecast_client import Answer, Query
 
-LOOK_EVERY_S = 0.05
 GIVE_UP_S = 60.0  # no text waits for longer than 30 s while the encoder has capacity
 LATE = f"no receipt has reached the line after {GIVE_UP_S:.0f} s; Health shows whether the encoder keeps up"
 SETTLE_S = 0.6  # lists that are the same for every viewer are renewed every 300 ms
@@ -56,25 +56,23 @@ async def follow(api: Api, clock: Clock, line: ChatMessage, viewers: Sequence[Qu
     """
     progress = Progress(line)
     try:
-        before = await _lists(api, viewers)
-        began_s = clock.monotonic_s()
-
-        def passed_ms() -> float:
-            return (clock.monotonic_s() - began_s) * 1000
-
+        before = await lists(api, viewers)
+        watch = Watch(clock)
         line = ChatMessage(room=line.room, viewer=line.viewer, text=line.text, at_ms=clock.now_ms())
         await api.write_chat(line)
-        progress = replace(progress, line=line, written_ms=passed_ms())
+        progress = replace(progress, line=line, written_ms=watch.passed_ms)
         yield progress
-        while (await api.room(line.room)).receipt.segment_end_ms < line.at_ms:
-            if passed_ms() > GIVE_UP_S * 1000:
-                yield replace(progress, failure=LATE)
-                return
-            await asyncio.sleep(LOOK_EVERY_S)
-        progress = replace(progress, covered_ms=passed_ms())
+
+        async def is_covered(at_ms: int = line.at_ms) -> bool:
+            return (await api.room(line.room)).receipt.segment_end_ms >= at_ms
+
+        if not await watch.comes(is_covered, GIVE_UP_S):
+            yield replace(progress, failure=LATE)
+            return
+        progress = replace(progress, covered_ms=watch.passed_ms)
         yield progress
         await asyncio.sleep(SETTLE_S)
-        yield replace(progress, moves=moves(line.room, before, await _lists(api, viewers)))
+        yield replace(progress, moves=moves(line.room, before, await lists(api, viewers)))
     except UnknownRoom as err:
         yield replace(progress, failure=f"{err}; the room has ended, or never was")
     except TidecastError as err:
@@ -98,7 +96,3 @@ def place_words(place: Place, listed: int) -> str:
     """A room's way through a list of so many rooms, as "7 → 3"."""
     there, here = (f"not in the first {listed}" if at is None else str(at) for at in (place.there, place.here))
     return here if there == here else f"{there} → {here}"
-
-
-async def _lists(api: Api, viewers: Sequence[Query]) -> list[Answer]:
-    return list(await asyncio.gather(*(api.recommend(query) for query in viewers)))

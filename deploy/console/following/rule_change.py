@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from deploy.console.api import Api
+from deploy.console.following.watch import Watch, lists
 from deploy.console.list_moves import places
 from streaming.clock import Clock
 from streaming.errors import RequestError, TidecastError
 from tidecast_client import Answer, Query, Rule, RuleBody
 
-LOOK_EVERY_S = 0.05
 GIVE_UP_S = 30.0
 SETTLE_S = 0.6  # another replica may answer than the one that was seen to know it
 LATE = f"no replica that was asked knows it after {GIVE_UP_S:.0f} s; Health shows the lag of rules"
@@ -96,32 +96,26 @@ async def _follow(
     api: Api, clock: Clock, step: RuleStep, change: _Change, queries: Sequence[Query]
 ) -> AsyncIterator[RuleStep]:
     try:
-        before = await _lists(api, queries)
-        began_s = clock.monotonic_s()
-
-        def passed_ms() -> float:
-            return (clock.monotonic_s() - began_s) * 1000
-
+        before = await lists(api, queries)
+        watch = Watch(clock)
         at_ms = await change.write()
-        step = replace(step, written_ms=passed_ms())
+        step = replace(step, written_ms=watch.passed_ms)
         yield step
-        while not change.is_known(await api.rule(step.name), at_ms):
-            if passed_ms() > GIVE_UP_S * 1000:
-                yield replace(step, failure=LATE)
-                return
-            await asyncio.sleep(LOOK_EVERY_S)
-        step = replace(step, known_ms=passed_ms())
+
+        async def is_known() -> bool:
+            return change.is_known(await api.rule(step.name), at_ms)
+
+        if not await watch.comes(is_known, GIVE_UP_S):
+            yield replace(step, failure=LATE)
+            return
+        step = replace(step, known_ms=watch.passed_ms)
         yield step
         await asyncio.sleep(SETTLE_S)
-        after = await _lists(api, queries)
+        after = await lists(api, queries)
         effects = [_effect(step.name, query, *lists) for query, *lists in zip(queries, before, after, strict=True)]
         yield replace(step, effects=tuple(effects))
     except TidecastError as err:
         yield replace(step, failure=what_to_do(err))
-
-
-async def _lists(api: Api, queries: Sequence[Query]) -> list[Answer]:
-    return [*await asyncio.gather(*map(api.recommend, queries))]
 
 
 def _effect(name: str, query: Query, before: Answer, after: Answer) -> Effect:

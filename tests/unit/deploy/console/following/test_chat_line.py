@@ -1,4 +1,4 @@
-"""Tests of deploy.console.chat_line: from the line to the receipt, and whose list moved."""
+"""Tests of deploy.console.following.chat_line: from the line to the receipt, and whose list moved."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from actors.recommend.schema import Query
-from deploy.console import chat_line
-from deploy.console.chat_line import Progress, follow, moves, place_words
+from deploy.console.following import chat_line, watch
+from deploy.console.following.chat_line import Progress, follow, moves, place_words
 from deploy.console.list_moves import Place
 from streaming.clock import ManualClock
 from streaming.events import ChatMessage
@@ -20,7 +20,7 @@ LOOKS = 3
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat_line, "LOOK_EVERY_S", 0)
+    monkeypatch.setattr(watch, "LOOK_EVERY_S", 0)
     monkeypatch.setattr(chat_line, "SETTLE_S", 0)
 
 

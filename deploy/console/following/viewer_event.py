@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from deploy.console.api import Api
-from deploy.console.chat_line import Moved, moves
+from deploy.console.following.chat_line import Moved, moves
+from deploy.console.following.watch import Watch
 from deploy.console.list_moves import places
 from streaming.clock import Clock
 from streaming.errors import TidecastError, UnknownRoom, UnknownViewer
@@ -16,7 +17,6 @@ from streaming.events import Action, ViewerEvent
 from tidecast_client import Answer, Query
 
 ACTIONS: Sequence[Action] = [one for one in get_args(Action) if one != "chat"]  # a line is written on Live
-LOOK_EVERY_S = 0.05
 GIVE_UP_S = 30.0
 SETTLE_S = 0.3  # another replica may answer than the one whose profile was seen
 WATCHED_S = 30.0  # of `watch`: what a player reports
@@ -54,11 +54,7 @@ async def follow(api: Api, clock: Clock, event: ViewerEvent, query: Query) -> As
     try:
         streamer = (await api.room(event.room)).streamer
         before, known = await api.recommend(query), await _events(api, event.viewer)
-        began_s = clock.monotonic_s()
-
-        def passed_ms() -> float:
-            return (clock.monotonic_s() - began_s) * 1000
-
+        watch = Watch(clock)
         seconds = WATCHED_S if event.action == "watch" else 0.0
         event = ViewerEvent(
             viewer=event.viewer,
@@ -69,14 +65,16 @@ async def follow(api: Api, clock: Clock, event: ViewerEvent, query: Query) -> As
             seconds=seconds,
         )
         await api.write_viewer_event(event)
-        step = replace(step, event=event, written_ms=passed_ms())
+        step = replace(step, event=event, written_ms=watch.passed_ms)
         yield step
-        while await _events(api, event.viewer) <= known:
-            if passed_ms() > GIVE_UP_S * 1000:
-                yield replace(step, failure=LATE)
-                return
-            await asyncio.sleep(LOOK_EVERY_S)
-        step = replace(step, known_ms=passed_ms())
+
+        async def is_known(viewer: str = event.viewer) -> bool:
+            return await _events(api, viewer) > known
+
+        if not await watch.comes(is_known, GIVE_UP_S):
+            yield replace(step, failure=LATE)
+            return
+        step = replace(step, known_ms=watch.passed_ms)
         yield step
         await asyncio.sleep(SETTLE_S)
         yield _compared(step, before, await api.recommend(query))

@@ -1,4 +1,4 @@
-"""Tests of deploy.console.viewer_event: from the event to the profile, and what the list became."""
+"""Tests of deploy.console.following.viewer_event: from the event to the profile, and what the list became."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from actors.recommend.schema import Query
-from deploy.console import viewer_event
+from deploy.console.following import viewer_event, watch
+from deploy.console.following.viewer_event import ACTIONS, Step, follow
 from deploy.console.list_moves import Place
-from deploy.console.viewer_event import ACTIONS, Step, follow
 from streaming.clock import ManualClock
 from streaming.events import ViewerEvent
 from tests.unit.deploy.console.console_world import MemoryApi, as_api, room
@@ -19,7 +19,7 @@ EVENT = ViewerEvent(viewer="bob", room="r1", streamer="STREAMER", action="hide_r
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewer_event, "LOOK_EVERY_S", 0)
+    monkeypatch.setattr(watch, "LOOK_EVERY_S", 0)
     monkeypatch.setattr(viewer_event, "SETTLE_S", 0)
 
 
