@@ -190,6 +190,7 @@ class Stage:
             generated_at_ms=now_ms(),
             live_rooms=self.rooms,
             goals_used=UNSET if query.goals is None else learned,
+            goals_ignored=["leave"] if learned and query.goals is not None and query.goals.leave else UNSET,
             steer=UNSET if query.steer is None else became(query.steer, live, reads=self.reads_texts),
             rooms=items[: query.limit],
         )

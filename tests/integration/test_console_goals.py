@@ -85,6 +85,17 @@ def test_the_baseline_ranker_is_said_to_know_no_goals(site: Site) -> None:
         goals.get_by_text("Goals have no effect").wait_for(state="hidden")
 
 
+def test_a_goal_that_the_version_has_not_learned_is_said(site: Site) -> None:
+    site.stage.learned = True
+    with site.page("/viewer?a=v000017") as page:
+        page.locator(".tc-item").first.wait_for()
+        goals = page.get_by_label("Goals")
+        goals.get_by_role("slider", name="leave").fill("3")
+        goals.get_by_text("Without effect: leave. m1795366627 answers, which has not learned it.").wait_for()
+        goals.get_by_role("slider", name="leave").fill("0")
+        goals.get_by_text("Without effect").wait_for(state="hidden")
+
+
 def test_goals_that_are_all_nothing_are_refused_in_words(site: Site) -> None:
     with site.page("/viewer?a=v000017") as page:
         page.locator(".tc-item").first.wait_for()

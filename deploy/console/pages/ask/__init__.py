@@ -1,1 +1,1 @@
-"""The page Ask, and sliders for what a list is asked with. Never polls."""
+"""The page Ask, and the slider that it shares with the goals of the view Viewer. Never polls."""

@@ -1,1 +1,1 @@
-"""The parts of the view Viewer that have a file of their own: the version of a list, and operators' rules."""
+"""The parts of the view Viewer that have a file of their own: version, goals, and operators' rules. Never polls."""

@@ -45,13 +45,9 @@ class GoalSliders:
 
     def show(self, answers: Sequence[Answer]) -> None:
         """Says whether goals count in these answers to what was asked."""
-        without = next((answer for answer in answers if self._asked and answer.goals_used is False), None)
-        self._unused.set_visibility(without is not None)
-        if without is not None:
-            self._unused.set_text(
-                f"Goals have no effect: {shown(without.model_version, NAME)} answers, which says nothing of what "
-                "follows entering. The list is as without them. A learned version has goals."
-            )
+        said = next((said for answer in answers if self._asked and (said := _unused(answer))), "")
+        self._unused.set_text(said)
+        self._unused.set_visibility(bool(said))
 
     def _moved(self) -> None:
         self._asks(asked=True)
@@ -66,3 +62,16 @@ class GoalSliders:
         self._reset.set_visibility(asked)
         self._note.set_text(ASKED_FOR if asked else AS_CONFIGURED)
         self._changed()
+
+
+def _unused(answer: Answer) -> str:
+    """Which of the goals do not count in an answer, and why; "" where all do."""
+    version = shown(answer.model_version, NAME)
+    if answer.goals_used is False:
+        return (
+            f"Goals have no effect: {version} answers, which says nothing of what follows entering. The list is as "
+            "without them. A learned version has goals."
+        )
+    if answer.goals_ignored:
+        return f"Without effect: {', '.join(answer.goals_ignored)}. {version} answers, which has not learned it."
+    return ""
