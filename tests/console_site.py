@@ -7,12 +7,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.console_api import Stage
+from tests.console_api import FakeApi, Stage
+from tests.console_process import console_process
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 WIDTHS = {1280: 900, 390: 844}
+FAR_MS, APART_MS = 100, 40
+# Every click takes a while to the console, and what it changes comes back bit by bit: a test that reads a page once,
+# right after a click, fails here and not only on a slow machine.
+FAR = f"""(() => {{
+  const send = WebSocket.prototype.send;
+  WebSocket.prototype.send = function (data) {{ setTimeout(() => send.call(this, data), {FAR_MS}); }};
+  const given = Object.getOwnPropertyDescriptor(WebSocket.prototype, "onmessage");
+  let last = 0;
+  Object.defineProperty(WebSocket.prototype, "onmessage", {{...given, set(then) {{
+    given.set.call(this, message => {{
+      last = Math.max(last + {APART_MS}, performance.now() + {FAR_MS});
+      setTimeout(() => then.call(this, message), last - performance.now());
+    }});
+  }}}});
+}})()"""
 
 
 @dataclass
@@ -31,6 +47,7 @@ class Site:
         size = {"width": width, "height": WIDTHS[width]}
         context = self.browser.new_context(viewport=size, color_scheme=theme)  # type: ignore[arg-type]
         context.grant_permissions(["clipboard-read", "clipboard-write"])
+        context.add_init_script(FAR)
         page = context.new_page()
         said, hosts = list[str](), set[str]()
         page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
@@ -43,6 +60,16 @@ class Site:
             assert hosts == {self.url.split("/")[2]}
         finally:
             context.close()
+
+    @contextlib.contextmanager
+    def page_of_a_new_console(self, path: str) -> Iterator[Page]:
+        """A page of a console that has asked nothing yet, as of a system with this stage."""
+        with (
+            FakeApi(self.stage) as api,
+            console_process(api.url, api.admin_url) as console,
+            Site(console.url, self.stage, self.browser).page(path) as page,
+        ):
+            yield page
 
 
 def overflow(page: Page) -> int:

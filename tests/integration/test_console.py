@@ -21,6 +21,7 @@ from streaming.ports import free_port
 from tests.console_api import FakeApi, Stage
 from tests.console_process import console_process
 from tests.console_site import WIDTHS, Site, overflow
+from tests.eventually import eventually
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -106,11 +107,7 @@ OFF = "records are not taken over HTTP here: intake.enabled is off"
 @pytest.mark.parametrize(("takes_chat", "refusal", "why"), [(False, "", "it has no POST /v1/chat"), (True, OFF, OFF)])
 def test_an_installation_without_intake_says_so_and_why(site: Site, takes_chat: bool, refusal: str, why: str) -> None:
     site.stage.takes_chat, site.stage.refusal = takes_chat, refusal
-    with (
-        FakeApi(site.stage) as api,
-        console_process(api.url, api.admin_url) as console,
-        Site(console.url, site.stage, site.browser).page("/") as page,
-    ):
+    with site.page_of_a_new_console("/") as page:
         page.get_by_text(f"This installation takes no records over HTTP: {why}").wait_for()
         assert not page.get_by_role("button", name="Send").is_visible()
 
@@ -152,7 +149,7 @@ def test_a_viewer_is_compared_explained_and_asked_without_rooms(site: Site) -> N
         command = page.locator(".tc-curl").inner_text()
         assert command.startswith("curl -s http://127.0.0.1:")
         assert f'"exclude":["{first}"]' in command
-        assert page.evaluate("navigator.clipboard.readText()") == command
+        eventually(lambda: page.evaluate("navigator.clipboard.readText()") == command, "it is on the clipboard")
         page.keyboard.press("Escape")
         left.get_by_role("button", name="similar rooms").first.click()
         page.get_by_text("Rooms like").wait_for()
@@ -170,7 +167,8 @@ def test_an_event_is_sent_and_the_list_moves(site: Site) -> None:
         card = page.locator(".tc-item").nth(2)
         room = card.locator(".tc-mono").inner_text()
         card.get_by_role("button", name="send an event").click()
-        assert page.get_by_label("room", exact=True).input_value() == room
+        field = page.get_by_label("room", exact=True)
+        eventually(lambda: field.input_value() == room, "the room stands in the form")
         page.get_by_role("combobox", name="what").click()
         page.get_by_role("option", name="hides the room").click()
         page.get_by_role("button", name="Send event").click()
@@ -212,22 +210,14 @@ def test_a_newcomer_is_made_by_clicking_rooms(site: Site) -> None:
 
 
 def test_it_begins_with_a_viewer_whom_the_system_knows(site: Site) -> None:
-    with (
-        FakeApi(site.stage) as api,
-        console_process(api.url, api.admin_url) as console,
-        Site(console.url, site.stage, site.browser).page("/viewer") as page,
-    ):
+    with site.page_of_a_new_console("/viewer") as page:
         page.get_by_text("has a profile").wait_for()
         viewer = page.get_by_label("Viewer", exact=True).get_by_label("viewer", exact=True)
         assert viewer.input_value() == "v000042"
         page.get_by_role("button", name="somebody known").first.click()
         page.wait_for_url("**/viewer?a=v000007&b=*")
     site.stage.names_viewers = False  # as to a key without the scope admin
-    with (
-        FakeApi(site.stage) as api,
-        console_process(api.url, api.admin_url) as console,
-        Site(console.url, site.stage, site.browser).page("/viewer") as page,
-    ):
+    with site.page_of_a_new_console("/viewer") as page:
         left = page.get_by_label("Viewer", exact=True)
         left.get_by_text("no profile: a cold-start viewer").wait_for()
         assert not left.get_by_role("button", name="somebody known").is_visible()
@@ -273,11 +263,16 @@ def test_a_room_is_chosen_on_the_map_itself(site: Site) -> None:
     with site.page("/map") as page:
         canvas = page.locator(".tc-map canvas").first
         canvas.wait_for()
-        page.wait_for_timeout(500)
         box = canvas.bounding_box()
         assert box is not None
-        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        page.get_by_label("Room", exact=True).get_by_text("room-0000").wait_for()
+        chosen = page.get_by_label("Room", exact=True).get_by_text("room-0000")
+
+        def clicked() -> bool:
+            page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            page.wait_for_timeout(500)
+            return chosen.is_visible()
+
+        eventually(clicked, "the room in the middle is chosen, once it is drawn")
 
 
 def test_a_map_without_rooms_and_a_system_without_a_map_are_said(site: Site) -> None:

@@ -9,8 +9,6 @@ import pytest
 
 from deploy.console.ask.advice import AGAIN, OLDER
 from deploy.console.ask.steer_effect import TEXT_AWAY
-from tests.console_api import FakeApi
-from tests.console_process import console_process
 from tests.console_site import WIDTHS, Site, curl_of, overflow, rooms_of
 from tests.console_steer import AWAY
 
@@ -176,11 +174,7 @@ def test_a_system_without_search_and_a_viewer_that_is_none_are_said(site: Site) 
 
 
 def test_it_begins_with_somebody_whom_the_system_knows(site: Site) -> None:
-    with (
-        FakeApi(site.stage) as api,
-        console_process(api.url, api.admin_url) as console,
-        Site(console.url, site.stage, site.browser).page("/ask") as page,
-    ):
+    with site.page_of_a_new_console("/ask") as page:
         page.get_by_text("has a profile").wait_for()
         assert page.get_by_label("viewer", exact=True).input_value() == "v000042"
         page.get_by_role("button", name="somebody known").click()
