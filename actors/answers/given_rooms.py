@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 from msgspec import UNSET
 
-from actors.recommend.answer_items import ChosenRoom, as_items
-from actors.recommend.answer_json import AnswerJson
+from actors.recommend.answer.as_json import AnswerJson
+from actors.recommend.answer.items import ChosenRoom, as_items
 from actors.recommend.recommender import Recommender
 from actors.recommend.schema import RankAnswer, RankQuery
 from actors.recommend.scoring import Plan, Scored
@@ -87,4 +87,4 @@ class GivenRooms:
         if scored is None:
             return []
         places_G = np.flatnonzero(np.isin(scored.slots_K, np.array(live, np.int64)))
-        return self._recommender.chosen(scored, places_G, cached, explain=explain, effects=plan.effects)
+        return self._recommender.chosen.at(places_G, scored, cached, plan.effects, explain=explain)

@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
-from actors.recommend.answer_items import Why, as_item
+from actors.recommend.answer.items import Why, as_item
 from actors.recommend.global_lists import TIE, largest
 from actors.recommend.reasons import LIVE
 from actors.recommend.recommender import Recommender

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actors.recommend.answer_items import Why, as_item
+from actors.recommend.answer.items import Why, as_item
 from actors.recommend.recommender import Recommender
 from actors.recommend.rule_effects import Pin, placed
 from actors.recommend.schema import Item, ReasonSource

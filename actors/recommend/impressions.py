@@ -16,7 +16,7 @@ from typing import Protocol
 
 from msgspec import UNSET
 
-from actors.recommend.answer_items import ChosenRoom
+from actors.recommend.answer.items import ChosenRoom
 from actors.recommend.schema import Answer
 from streaming.errors import TidecastError
 from streaming.events import Assignment, Impression, ViewerId

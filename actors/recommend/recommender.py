@@ -17,17 +17,17 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
-from actors.recommend import diversity
-from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item, as_items, as_room
-from actors.recommend.answer_json import AnswerJson
+from actors.recommend.answer.as_json import AnswerJson
+from actors.recommend.answer.chosen_rooms import ChosenRooms, as_whole
+from actors.recommend.answer.items import ChosenRoom, Why, as_item, as_items, as_room
 from actors.recommend.baseline_score import Score
 from actors.recommend.candidates import Candidates
 from actors.recommend.global_lists import GlobalLists, largest
 from actors.recommend.impressions import Impressions
 from actors.recommend.model_ranking import Ranking
-from actors.recommend.reasons import LIVE, STEERED, Reasons
-from actors.recommend.rule_effects import RuleEffects, placed
-from actors.recommend.schema import Answer, Item, Query, ReasonSource, Receipt, Room
+from actors.recommend.reasons import LIVE, Reasons
+from actors.recommend.rule_effects import RuleEffects
+from actors.recommend.schema import Answer, Item, Query, Receipt, Room
 from actors.recommend.scoring import Plan, Scored, Scoring
 from actors.recommend.shadow_scoring import ShadowScoring
 from actors.recommend.viewer_cache import COLD_START, CachedViewer, ViewerCache
@@ -57,7 +57,6 @@ from streaming.errors import UnknownRoom, VersionError
 from streaming.events import MAX_ID_LENGTH, RoomId, ViewerId
 from streaming.metrics import Metrics
 from streaming.viewer.profile_config import ProfileConfig
-from training.content.spelling import language_key
 from training.experiments import Experiment
 from training.inference import warm_up
 
@@ -69,7 +68,6 @@ WARM_VIEWERS, WARM_ROOMS = 16, 60  # enough that every path has run and its memo
 RENEW_PAUSE_S = 0.0005  # between slices of a renewal, for requests to be answered
 PREPARE_S = 1.0  # between renewals of what a model prepares: half of its features are sums over a minute or more
 REST = 10  # times its own duration that a renewal rests, at least: it takes 30 ms of processor time at 10,000 rooms
-NAMING = ("category", "language")  # reasons that name a label, which a room may lack
 STALE_MS = 60_000  # after so long without a renewal, a request renews
 
 
@@ -99,11 +97,11 @@ class Recommender:
         self.shown = ShownMemory(tables, config, shown) if config.shown_cost else None
         self._rooms: RoomTable = tables.rooms
         self._config = config
-        self._metrics = metrics
         self._clock = clock
         half_life_ms = int(config.fresh_half_life_s * 1000)
         mature = {"show_mature": config.show_mature}
         self.global_lists = GlobalLists(len(tables.rooms.live_N), config.pool, half_life_ms, config.weights, **mature)
+        self.chosen = ChosenRooms(tables.rooms, self.global_lists, config, metrics)
         self.candidates = Candidates(tables.rooms, self.global_lists, config.nearest, **mature)
         by_terms = Score(tables.rooms, self.global_lists, config.weights)
         self._ranking = Ranking(tables.rooms, tables.lock, STALE_MS)
@@ -185,12 +183,10 @@ class Recommender:
             more = msgspec.structs.replace(query, limit=query.limit + further)
             plan = self.plan(query.viewer, query.goals, query.version)
             scored = self._scored(more, cached, now_ms, plan)
-            places_L = self._ordered(scored, more.limit)
+            places_L = self.chosen.places(scored, more.limit)
             if not is_news(self._rooms.id_hash_N[scored.slots_K[places_L]]):
                 return None
-            chosen_rooms = self.chosen(
-                scored, places_L[: query.limit], cached, explain=query.explain, effects=plan.effects
-            )
+            chosen_rooms = self.chosen.at(places_L[: query.limit], scored, cached, plan.effects, explain=query.explain)
             # a list that is watched would sink by being sent, and be sent anew for it
             answer = self._noted(query, cached, chosen_rooms, now_ms, plan, scored=scored, sinking=False)
             texts = self._words(query, cached)
@@ -320,7 +316,7 @@ class Recommender:
 
     def _chat(self, slots: Sequence[int] | NDArray[np.int64], now_ms: int) -> list[int]:
         """Chat messages per minute in each room, as of now."""
-        return _as_whole(self._rooms.lately.chat_per_minute(np.asarray(slots, np.int64), now_ms))
+        return as_whole(self._rooms.lately.chat_per_minute(np.asarray(slots, np.int64), now_ms))
 
     def _snapshot(self, room: str) -> RoomSnapshot:
         snapshot = self._rooms.snapshots.get(RoomId(room))
@@ -353,8 +349,8 @@ class Recommender:
         pull = None if query.steer is None else self._pulls.of(query.steer)
         plan = self.plan(query.viewer, query.goals, query.version)
         scored = self._scored(query, cached, now_ms, plan, page=page, pull=pull)
-        places_L = self._ordered(scored, query.limit)
-        chosen_rooms = self.chosen(scored, places_L, cached, explain=query.explain, pull=pull, effects=plan.effects)
+        places_L = self.chosen.places(scored, query.limit)
+        chosen_rooms = self.chosen.at(places_L, scored, cached, plan.effects, explain=query.explain, pull=pull)
         answer = self._noted(
             query,
             cached,
@@ -455,102 +451,6 @@ class Recommender:
             pull=pull,
             plan=plan,
         )
-
-    def _ordered(self, scored: Scored, limit: int) -> NDArray[np.int64]:
-        """Places of the best scored rooms, spread over streamers and categories, with pinned ones where they belong."""
-        if not scored.pins:
-            return np.array(self._spread(scored, slice(None), limit), np.int64)
-        place_of = {slot: place for place, slot in enumerate(scored.slots_K.tolist())}
-        pinned = [(pin.index, place_of[pin.slot]) for pin in scored.pins if pin.slot in place_of]
-        is_other_K = np.ones(len(scored.slots_K), np.bool_)
-        is_other_K[[place for _, place in pinned]] = False
-        others = np.flatnonzero(is_other_K)
-        spread = others[self._spread(scored, others, limit)] if len(others) else others
-        return np.array(placed(spread.tolist(), pinned, limit), np.int64)
-
-    def _spread(self, scored: Scored, which: slice | NDArray[np.int64], limit: int) -> list[int]:
-        """Positions of the best of some of the scored rooms."""
-        rooms, slots_K = self._rooms, scored.slots_K[which]
-        return diversity.diversify(
-            scored.values_K[which],
-            rooms.streamer_N[slots_K],
-            rooms.category_N[slots_K],
-            limit=limit,
-            streamer_cost=self._config.streamer_cost,
-            category_cost=self._config.category_cost,
-        )
-
-    def chosen(
-        self,
-        scored: Scored,
-        places_L: NDArray[np.int64],
-        cached: CachedViewer,
-        *,
-        explain: bool,
-        pull: Pull | None = None,
-        effects: RuleEffects | None = None,
-    ) -> list[ChosenRoom]:
-        """The scored rooms at these places, in this order, each with its reason. The caller holds the lock.
-
-        effects: of the rules that the viewer is under; None: those of everyone.
-        """
-        rooms, effects = self._rooms, effects or self.effects
-        slots_L, scores = scored.slots_K[places_L], scored.scores_K[places_L].tolist()
-        sources = scored.causes(places_L)
-        likes = self._likes(cached, slots_L, sources)
-        pulled_by = [""] * len(sources)
-        if pull is not None and rooms.dimension:
-            pulled_by = pull.nearest(rooms.vectors_ND[slots_L])
-        said = _as_whole(self.global_lists.chat_per_minute_N[slots_L])
-        chosen_rooms = []
-        pinned = {pin.slot: pin.rule for pin in scored.pins}
-        for slot, score, position, source, like, by, chat in zip(
-            slots_L.tolist(), scores, places_L.tolist(), sources, likes, pulled_by, said, strict=True
-        ):
-            snapshot = rooms.by_slot.get(slot)
-            if snapshot is None:  # the last check: is it live?
-                self._metrics.count("dead_rooms_returned_total")
-                continue
-            terms = scored.terms(position) if explain else UNSET
-            about = like if source == "similar" else scored.origin if source == "others" else ""
-            if source == STEERED:
-                about = by
-            if about in cached.interests.rules.blocked:  # whom they blocked, no reason names
-                source, about = LIVE, ""  # noqa: PLW2901
-            own = (
-                source == "similar" and like == snapshot.state.streamer
-            )  # then the reason is to have been there before
-            if own or source == "visited":
-                source = "followed" if snapshot.state.streamer in cached.interests.followed else "visited"  # noqa: PLW2901
-            elif source == "language" and language_key(snapshot.state.language) in cached.interests.preferred:
-                source = "preferred"  # noqa: PLW2901
-            if slot in rooms.ruled.of and (by_rule := effects.reason(slot, pinned.get(slot))) is not None:
-                source, about, rule = by_rule.source, by_rule.reason, by_rule.rule  # noqa: PLW2901
-            else:
-                rule = ""
-            chosen_room = ChosenRoom(snapshot, score, source, chat_per_minute=chat, about=about, rule=rule, terms=terms)
-            chosen_rooms.append(
-                chosen_room
-                if about_of(chosen_room) or source not in NAMING
-                else msgspec.structs.replace(chosen_room, source=LIVE)
-            )
-        return chosen_rooms
-
-    def _likes(self, cached: CachedViewer, slots_L: NDArray[np.int64], sources: Sequence[ReasonSource]) -> list[str]:
-        """Per similar room the visited streamer whose rooms it is most like; "" for none."""
-        likes = [""] * len(sources)
-        places = [place for place, source in enumerate(sources) if source == "similar"]
-        if places:
-            nearest = cached.likened.nearest(self._rooms.embeddings.content(slots_L[places]))
-            for place, like in zip(places, nearest, strict=True):
-                likes[place] = like
-        return likes
-
-
-def _as_whole(rate_N: NDArray[np.float32]) -> list[int]:
-    """Rates rounded to whole numbers, as answers show them."""
-    whole: list[int] = np.rint(rate_N).astype(np.int64).tolist()
-    return whole
 
 
 def _ranking(versions: Sequence[LiveEmbeddings]) -> list[ModelEmbeddings]:

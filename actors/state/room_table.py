@@ -32,7 +32,7 @@ MAX_ENDED = 50_000  # rooms that ended within the hour, still remembered for vie
 
 
 class Pieces(msgspec.Struct, frozen=True):
-    """The parts of a room's JSON in an answer that stay the same until its next state; cut by `answer_json.py`."""
+    """The parts of a room's JSON in an answer that stay the same until its next state; cut by `as_json.py`."""
 
     saw_ms: int  # newest text that the room's vector saw: the age counts from it
     before_chat: str

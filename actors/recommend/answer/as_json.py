@@ -1,7 +1,7 @@
 """An answer as JSON, joined from pieces that are encoded once per state of a room. Never chooses rooms.
 
 Most of a room's JSON is the same in every answer until its next state; chat rate, age, score and reason differ. The
-pieces are cut from the JSON of the records of `answer_items.py`, so the schema is in one place: what is joined here
+pieces are cut from the JSON of the records of `items.py`, so the schema is in one place: what is joined here
 decodes to the Answer that these records would have made.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from actors.recommend.answer_items import ChosenRoom, Why, about_of, as_item
+from actors.recommend.answer.items import ChosenRoom, Why, about_of, as_item
 from actors.recommend.schema import Answer, RankAnswer, ReasonSource
 from actors.requests.reason_texts import ReasonTexts
 from actors.state.room_table import Pieces, RoomSnapshot
