@@ -400,6 +400,7 @@ class AsyncMethods:
         exclude: str | Sequence[str] | None = None,
         recent: str | Sequence[str] | None = None,
         preferred_language: str | None = None,
+        goals: str | None = None,
         last_event_id: str | None = None,
         max_s: float = 86400,
     ) -> AsyncIterator[Event]:
@@ -426,6 +427,7 @@ class AsyncMethods:
                         "exclude": exclude,
                         "recent": recent,
                         "preferred_language": preferred_language,
+                        "goals": goals,
                         "last_event_id": last_event_id,
                         "max_s": max_s,
                     }

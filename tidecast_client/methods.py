@@ -398,6 +398,7 @@ class Methods:
         exclude: str | Sequence[str] | None = None,
         recent: str | Sequence[str] | None = None,
         preferred_language: str | None = None,
+        goals: str | None = None,
         last_event_id: str | None = None,
         max_s: float = 86400,
     ) -> Iterator[Event]:
@@ -424,6 +425,7 @@ class Methods:
                         "exclude": exclude,
                         "recent": recent,
                         "preferred_language": preferred_language,
+                        "goals": goals,
                         "last_event_id": last_event_id,
                         "max_s": max_s,
                     }

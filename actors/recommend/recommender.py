@@ -192,6 +192,11 @@ class Recommender:
             texts = self._words(query, cached)
             return self._answer_json.answer(answer, chosen_rooms, texts, self._rooms.embeddings.version)
 
+    def check(self, query: Query) -> None:
+        """Raises RequestError: the goals have a name that is not configured, or the version does not answer here."""
+        with self.tables.lock:
+            self.plan(query.viewer, query.goals, query.version)
+
     def keep_renewed(self, stop: threading.Event) -> None:
         """Renews what models prepare of all rooms, and scores in the shadow. A thread's loop until `stop`."""
         warm_up.compile_all()  # before a version needs them; the baseline ranker answers meanwhile

@@ -13,9 +13,10 @@ from msgspec import UNSET
 
 from deploy.commands.command_line import settings_of
 from deploy.http.client import Client
+from deploy.http.requests.goals_text import ALLOWED, goals_of_text
 from deploy.terminal.columns import Column, table
 from deploy.terminal.console import console, one_line, say_json
-from tidecast_client import Answer, Context, Filters, Item
+from tidecast_client import Answer, Context, Filters, Goals, Item, Steer
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -29,6 +30,9 @@ examples:
   tidecast recommend nobody --language pt --limit 5
   tidecast recommend nobody --tag retro --max-audience 50 --max-age 3600
   tidecast recommend nobody --recent room-7 --recent streamer-3 --prefer-language pt
+  tidecast recommend viewer-1 --goals stay:4,leave:2             by what a learned version says of staying
+  tidecast recommend viewer-1 --towards "chess endgames"          rooms about this come up
+  tidecast recommend viewer-1 --version v0                        as the baseline ranker has it
   tidecast recommend viewer-1 --json         the answer as it comes
 
 fresh: how old the newest text is that the room's vector saw. A viewer without a profile is a cold-start viewer.
@@ -81,6 +85,15 @@ def run(
     prefer_language: Annotated[
         str | None, typer.Option(metavar="TAG", help="rooms in this language first, for an unknown viewer")
     ] = None,
+    goals: Annotated[
+        str, typer.Option(metavar="GOALS", help=f"what the list is for: {ALLOWED}; needs a learned version")
+    ] = "",
+    towards: Annotated[
+        str, typer.Option(metavar="TEXT", help="pull the list towards rooms that are about this text")
+    ] = "",
+    version: Annotated[
+        str, typer.Option(metavar="VERSION", help='by this version, of those that answer: "v0" or the live one')
+    ] = "",
     explain: Annotated[bool, typer.Option("--explain", help="show what each score is the sum of")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="ask again every second until Ctrl-C")] = False,
     json: Annotated[bool, typer.Option("--json", help="the answer as one JSON object per line")] = False,
@@ -109,6 +122,9 @@ def run(
         exclude_streamers=exclude_streamer or (),
         filters=filters,
         context=Context(recent=recent or (), language=prefer_language) if recent or prefer_language else None,
+        goals=goals_of_text(goals, Goals),
+        steer=Steer(text=towards) if towards else None,
+        version=version,
         explain=explain,
         shown=False,
     )
@@ -157,9 +173,22 @@ def picture(answer: Answer, width: int) -> Group:
     ]
     return Group(
         _cut(head),
+        *map(_cut, _without_effect(answer)),
         table(COLUMNS, rows, width) if rows else Text("no live room matches"),
         *(_cut(f"{rank:>2} {_sum(item)}") for rank, item in enumerate(answer.rooms, 1) if item.terms is not UNSET),
     )
+
+
+def _without_effect(answer: Answer) -> list[str]:
+    """What was asked for and changed nothing, a line for each."""
+    said = []
+    if answer.goals_used is False:
+        said.append(f"the goals have no effect: {answer.model_version} says nothing of what follows entering")
+    if answer.goals_ignored:
+        said.append(f"without effect: {', '.join(answer.goals_ignored)}, which {answer.model_version} has not learned")
+    if answer.steer and answer.steer.text == "unavailable":
+        said.append("the text pulls nothing: the Encoder is away, or busy")
+    return said
 
 
 def _cut(text: str) -> Text:

@@ -10,8 +10,10 @@ from msgspec import Meta
 from actors.recommend.schema import MAX_EXCLUDED, Answer, Query
 from actors.requests.context import MAX_RECENT, Context
 from actors.requests.filters import LanguageFilter
+from actors.requests.goals import Goals
 from deploy.http.openapi import REFERENCE, Header, Operation
 from deploy.http.problem import Reader
+from deploy.http.requests.goals_text import ALLOWED, LONGEST, goals_of_text
 from deploy.http.route import EVENTS, GOT, Request, Route, Streamed
 from deploy.http.routes.answers import Lookups
 from deploy.http.routes.list_query import MAX_TEXT, ListQuery, parts_of, pattern_of
@@ -57,6 +59,7 @@ class StreamQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     exclude: Annotated[str, _ids("ids of rooms that are left out", MAX_EXCLUDED)] = ""
     recent: Annotated[str, _ids("rooms or streamers visited lately, of a viewer without a profile", MAX_RECENT)] = ""
     preferred_language: LanguageFilter | None = None
+    goals: Annotated[str, Meta(max_length=LONGEST, description=ALLOWED, examples=["enter:1,stay:4"])] = ""
     last_event_id: Annotated[str, Meta(description="as the header Last-Event-ID, for a client that cannot set it")] = ""
     max_s: Annotated[
         float,
@@ -76,6 +79,7 @@ class StreamQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             exclude_streamers=self.streamers,
             filters=self.filters,
             context=Context(recent=recent, language=self.preferred_language) if asked else None,
+            goals=goals_of_text(self.goals, Goals),
         )
 
 

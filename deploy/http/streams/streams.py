@@ -50,6 +50,9 @@ AGAIN = ((b"retry-after", b"5"),)
 class Lists(Protocol):
     """The lists that are pushed; `actors.recommend.recommender.Recommender` computes them."""
 
+    def check(self, query: Query) -> None:
+        """At once. Raises RequestError: there is no such list."""
+
     def recommend_news(self, query: Query, further: int, is_news: Callable[[NDArray[np.uint64]], bool]) -> bytes | None:
         """An Answer as JSON where it is news, else None. At once, from memory."""
 
@@ -98,9 +101,10 @@ class Streams:
     def open(self, query: Query, last_event_id: str = "", max_s: float | None = None) -> EventStream:
         """A stream that is not running yet. last_event_id: what the client says that it has; any text.
 
-        Raises RefusedError: there are too many, or the replica ends.
+        Raises RefusedError: there are too many, or the replica ends; RequestError: there is no such list.
         """
         self._require_room(query)
+        self._lists.check(query)
         held = event_id.read(last_event_id, event_id.question_of(query)) if last_event_id else None
         if last_event_id and held is None:
             self._metrics.count("stream_resumes_total", outcome="unknown")

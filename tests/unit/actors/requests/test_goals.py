@@ -176,6 +176,7 @@ def test_an_unknown_name_of_goals_is_refused_with_those_that_there_are(has_heads
     for ask in (
         lambda: replica.recommender.recommend_json(Query(viewer="v", goals="stay")),
         lambda: rank(RankQuery(viewer="v", rooms=("gone",), goals="stay")),
+        lambda: replica.recommender.check(Query(viewer="v", goals="stay")),  # before a stream is opened
     ):
         with pytest.raises(RequestError, match="'stay'; there are calm, stay-long") as refused:
             ask()

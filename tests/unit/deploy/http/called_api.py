@@ -31,7 +31,7 @@ from deploy.http.routes.public import Behind, routes
 from deploy.http.status import Readiness
 from deploy.http.streams.streams import Streams
 from streaming.clock import ManualClock
-from streaming.errors import EncoderAway, LogUnavailable, UnknownRoom, UnknownViewer, VersionError
+from streaming.errors import EncoderAway, LogUnavailable, RequestError, UnknownRoom, UnknownViewer, VersionError
 from streaming.log.log import Log
 from streaming.log.memory_log import MemoryLog
 from streaming.metrics import MemoryMetrics
@@ -229,6 +229,10 @@ class FakeLists:
     """Remembers what it was asked; no list has a room."""
 
     asked: list[Any]
+
+    def check(self, query: Query) -> None:
+        if isinstance(query.goals, str):
+            raise RequestError(f"no goals {query.goals!r}", field="goals", allowed="none")
 
     def recommend_news(self, query: Query, further: int, is_news: Callable[[Any], bool]) -> bytes | None:
         self.asked.append((query, further))

@@ -10,6 +10,7 @@ import pytest
 from actors.recommend.schema import Query
 from actors.requests.context import Context
 from actors.requests.filters import Filters
+from actors.requests.goals import Goals
 from tests.unit.deploy.http.called_api import BEHIND, Caller, FakeLookup, Got
 
 
@@ -48,6 +49,12 @@ def test_parameters_are_the_wishes_of_a_recommendation() -> None:
     assert caller.answers.asked == [(asked, 2)]
 
 
+def test_goals_are_weights_in_one_text() -> None:
+    caller = Caller()
+    assert stream("v?goals=enter:0,stay:4,leave:2.5&max_s=0.01", caller=caller).status == 200
+    assert [query.goals for query, _ in caller.answers.asked] == [Goals(enter=0, stay=4, leave=2.5)]
+
+
 def test_a_list_that_a_client_has_is_not_sent_again_by_header_or_parameter() -> None:
     event = stream("v").body.decode().split("\n\n")[1]
     had = event.split("\n")[1].removeprefix("id: ")
@@ -74,8 +81,19 @@ def test_a_profile_that_was_let_go_is_looked_up_before_the_first_list() -> None:
         ("v?min_audience=3&max_audience=2", ""),
         ("v?recent=" + ",".join(map(str, range(31))), "recent"),
         ("v" * 129, "viewer"),
+        ("v?goals=nobodys", "goals"),
+        ("v?goals=stay:x", "goals"),
+        ("v?goals=stay:nan", "goals"),
+        ("v?goals=stay:101", "goals"),
+        ("v?goals=stay:1,stay:2", "goals"),
+        ("v?goals=fame:1", "goals"),
+        ("v?goals=enter:0", "goals"),
+        ("v?goals=stay:1,", "goals"),
     ],
-    ids=["limit", "unknown", "no time", "no number", "bounds", "too many", "viewer"],
+    ids=[
+        *("limit", "unknown", "no time", "no number", "bounds", "too many", "viewer", "no such goals"),
+        *("no weight", "not a number", "too much", "twice", "no such goal", "worth nothing", "nothing after a comma"),
+    ],
 )
 def test_a_bad_request_is_a_problem_and_no_stream(target: str, field: str) -> None:
     got = stream(target)
