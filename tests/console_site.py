@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 WIDTHS = {1280: 900, 390: 844}
-FAR_MS, APART_MS = 100, 40
+FAR_MS, APART_MS = 80, 20
 # Every click takes a while to the console, and what it changes comes back bit by bit: a test that reads a page once,
 # right after a click, fails here and not only on a slow machine.
 FAR = f"""(() => {{

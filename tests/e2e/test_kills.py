@@ -13,7 +13,7 @@ from tests.e2e.running import WAIT_S, Ends, Load, Running, Viewers, await_true
 from tests.e2e.settled import differing_states
 from training.content.text_encoder import TextEncoder
 
-KILLS = Counter({"room-worker": 6, "profile-worker": 5, "encoder": 4, "recommender": 5, "broker": 2})  # 22
+KILLS = Counter({"room-worker": 3, "profile-worker": 3, "encoder": 2, "recommender": 3, "broker": 1})
 SEED = 20_251
 # HAProxy waits so long for a replica that takes a request and says nothing, then asks the other one; usual is a second
 MOST_WAIT_S = 5.0 + 3.0
@@ -57,7 +57,7 @@ def test_kills_lose_nothing_and_show_no_ended_room(tmp_path: Path) -> None:
             viewers.gaps,
             inflicted,
         )
-        assert viewers.answers > 1_000
+        assert viewers.answers > 500
         assert ends.applied_ms, "no room ended: the test shows nothing"
 
 

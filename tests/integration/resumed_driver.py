@@ -65,7 +65,7 @@ def connected(address: str) -> Iterator[None]:
 
 def main(host: Path, chat: Path, address: str, workers: int, checkpoints: str) -> None:
     config = TrainingConfig(
-        folder=str(host / "disk"), workers=workers, niceness=0, checkpoint_s=1.0, epochs=8, batch=64
+        folder=str(host / "disk"), workers=workers, niceness=0, checkpoint_s=1.0, epochs=4, batch=64
     )
     settings = Settings(training=config)
     replay = Replay(Recording.open(chat, "chat"))

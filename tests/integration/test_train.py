@@ -62,7 +62,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "run",
         lambda examples: write_recorded(replay, examples, ExamplesConfig(), quiet),
         quiet,
-        TrainingConfig(epochs=8, batch=64),
+        TrainingConfig(epochs=4, batch=64),
         window=WindowConfig(),
         title_weight=0.4,
         now_ms=1_800_000_000_000,

@@ -215,22 +215,24 @@ def play(old: Cluster, watch: Watch, seconds: float) -> str:
         return watch.differing()
 
 
-def upgrade_and_back(old: Cluster, watch: Watch, seconds: float) -> None:
-    """One installation; a new one comes, works beside it, and is deleted again."""
+def upgrade_and_back(
+    old: Cluster, watch: Watch, seconds: float, calm_s: float = CALM_S, after_s: float = AFTER_S
+) -> None:
+    """One installation; a new one comes, works beside it for some seconds, and is deleted again."""
     watch.add(old)
     watch.await_fresh()
     with watch.phase("one installation"):
-        time.sleep(CALM_S)
+        time.sleep(calm_s)
     with contextlib.ExitStack() as stack:
         with watch.phase("the new one starts and takes over"):
             new = stack.enter_context(Cluster(NEW, head_cpus=0, beside=old))
             watch.add(new)
-            time.sleep(CALM_S)
+            time.sleep(calm_s)
         with watch.phase("both, the new one works"):
             time.sleep(seconds)
         with watch.phase("rollback: the new one is deleted, the old one takes over"):
             watch.delete(new)
-            time.sleep(AFTER_S)
+            time.sleep(after_s)
 
 
 if __name__ == "__main__":
