@@ -19,9 +19,10 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from streaming.errors import ConfigError, LocalKafkaError
+from streaming.machine.ports import free_port
+from streaming.machine.private_folder import make_private
+from streaming.machine.process_words import command_of
 from streaming.patience import Patience
-from streaming.ports import free_port
-from streaming.private_folder import make_private
 from streaming.section import PortOrZero, Positive, Section
 
 KAFKA_VERSION = "4.3.1"
@@ -160,7 +161,7 @@ class LocalKafka:
             self._process = None
         try:
             pid = int(self._pid_file.read_text())
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            command = command_of(pid)
         except (OSError, ValueError):
             return None
         return pid if os.fsencode(self._settings_file) in command.split(b"\0") else None

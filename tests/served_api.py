@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 
 PATIENCE_S = 30.0
 

@@ -17,7 +17,7 @@ from deploy.config.proxy_limits import ProxyLimits
 from deploy.ray import haproxy
 from deploy.ray.haproxy_home import haproxy_binary
 from deploy.ray.local_ray import serve_environment
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 
 PATIENCE_S = 20.0
 

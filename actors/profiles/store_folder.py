@@ -16,8 +16,8 @@ from actors.profiles.store import Mark, ProfileStore, places_of
 from streaming.clock import Clock
 from streaming.errors import StoreDamaged, StoreUnwritable
 from streaming.events import SCHEMA_VERSION
+from streaming.machine.private_folder import make_private
 from streaming.metrics import Metrics
-from streaming.private_folder import make_private
 
 LOGGER = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from deploy.console.pages.shared import Shared
 from deploy.console.pages.tab import Tab
 from deploy.console.theme import FAVICON, STYLE
 from streaming.errors import TidecastError
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 
 RECONNECT_S = 10.0  # for which a tab that lost its connection keeps its state
 CLOSE_S = 1  # for open pages to be told that the server ends

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from streaming.private_folder import make_private
+from streaming.machine.private_folder import make_private
 
 STOP_TIMEOUT_S = 3.0  # to flush its records; unsent ones are forgotten with the demo's Kafka
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from deploy.config.settings import Settings
 from deploy.demo.child import Child
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 
 PR_SET_PDEATHSIG = 1
 EVERYWHERE = ("0.0.0.0", "::", "")

@@ -34,8 +34,8 @@ from streaming.broker import KafkaAdmin
 from streaming.errors import TidecastError
 from streaming.local_kafka import LocalKafka
 from streaming.log.topic_check import check_topics
+from streaming.machine.private_folder import make_private
 from streaming.patience import Patience
-from streaming.private_folder import make_private
 
 CONNECT_S = 8.0  # for a process to start and connect to Ray; 3 s on an idle machine
 

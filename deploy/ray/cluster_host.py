@@ -14,7 +14,7 @@ from pathlib import Path
 from deploy.config.proxy_limits import ProxyLimits
 from deploy.ray.haproxy_home import ClusterError, haproxy_environment
 from deploy.ray.local_ray import patient_environment, serve_environment
-from streaming.private_folder import make_private
+from streaming.machine.private_folder import make_private
 
 HOST_FOLDER = "TIDECAST_HOST_FOLDER"  # processes of the application find their metrics' folder by it
 LONGEST_FOLDER = 26  # a socket's path has 97 at most in HAProxy; a node's id of 56 and "metrics.sock" come behind it

@@ -24,9 +24,10 @@ from deploy.config.proxy_limits import ProxyLimits
 from deploy.config.ray_settings import RayConfig
 from deploy.ray.haproxy_home import ClusterError, haproxy_environment
 from deploy.ray.token import token_environment
+from streaming.machine.ports import RAY_PORTS, free_ports
+from streaming.machine.private_folder import PRIVATE, make_private
+from streaming.machine.process_words import environment_of
 from streaming.patience import Patience, growth
-from streaming.ports import RAY_PORTS, free_ports
-from streaming.private_folder import PRIVATE, make_private
 
 MARK = "TIDECAST_RAY_SESSION"
 START_ATTEMPTS = 3  # Ray gives up by itself after 30 s, which a busy machine needs for its imports alone
@@ -283,7 +284,7 @@ def _living() -> Iterator[_Process]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):  # another user's, or gone meanwhile
-                environment = (entry / "environ").read_bytes()
+                environment = environment_of(int(entry.name))
                 state, _parent, _group, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
                 if state != "Z":
                     yield _Process(int(entry.name), int(session), environment)

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.fs
 
 from streaming.errors import ArchiveError
+from streaming.machine.private_folder import make_private
 from streaming.masked_uri import masked_uri, without_secrets
-from streaming.private_folder import make_private
 
 UNFINISHED = ".tmp"  # suffix of a file that is being written; no reader's pattern matches it
 SAID_CHARS = 1_000  # of a library's message

@@ -16,7 +16,7 @@ import time
 import psutil
 
 from deploy.http.client import Client, NotUp
-from streaming.ports import free_ports
+from streaming.machine.ports import free_ports
 from tests.console_process import chromium_browser, console_process
 
 VIEWS = {

@@ -44,7 +44,7 @@ from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.log.codec import Decoder, encode
 from streaming.log.topic_check import check_topics
 from streaming.log.topics import VIEWER_EVENTS, TopicsConfig
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 from streaming.prometheus import PrometheusMetrics
 from streaming.record_format.record_packer import RecordPacker
 from tests.bench.stopping import leave_on_sigterm

@@ -30,7 +30,7 @@ from streaming.events import ChatMessage, RoomStarted
 from streaming.local_kafka import LocalKafka
 from streaming.log.codec import encode
 from streaming.log.topics import CHAT, ROOMS
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 from tests.bench import noop
 from tests.bench.stack import say, stack
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deploy.config.settings import Settings
 from deploy.local.system import System
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 from tests.bench.stopping import leave_on_sigterm
 
 

@@ -52,7 +52,7 @@ from streaming.clock import SystemClock
 from streaming.events import RoomState, ViewerId
 from streaming.log.codec import encode
 from streaming.log.topics import ROOM_STATES, VIEWER_PROFILES
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 from streaming.prometheus import PrometheusMetrics
 from tests.bench.load import Load, put_on
 from tests.bench.platform_states import VIEWERS, Platform

@@ -25,7 +25,7 @@ from streaming.local_kafka import LocalKafka
 from streaming.log.codec import Decoder
 from streaming.log.log import Sink
 from streaming.log.topics import ROOM_STATES
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 from streaming.recorded.playback import Event
 
 WAIT_S = 90.0  # a replica that loads torch on two busy cores takes 20 s

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streaming.ports import free_ports
+from streaming.machine.ports import free_ports
 from tests.documented import blocks
 
 ROOT = Path(__file__).resolve().parents[2]

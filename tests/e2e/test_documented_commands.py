@@ -28,7 +28,7 @@ from streaming.broker import KafkaLog
 from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.log.topics import CHAT, ROOM_STATES
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 from tests.documented import ROOT, blocks, commands
 from tests.reference import records_of
 from tests.untrained import untrained

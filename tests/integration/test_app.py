@@ -36,7 +36,7 @@ from streaming.log.codec import Decoder, encode
 from streaming.log.partitioner import partition_of
 from streaming.log.restore import last_values
 from streaming.log.topics import CHAT, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENTS
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 from tests.event_source import EventSource
 from tests.eventually import eventually
 from tidecast_client import Answer, Context, Problem, Query, Steer, Steered

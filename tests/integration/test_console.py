@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy.demo.control import DemoControl
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 from tests.console_api import FakeApi, Stage
 from tests.console_process import console_process
 from tests.console_site import WIDTHS, Site, overflow

@@ -7,7 +7,7 @@ from pathlib import Path
 from streaming.broker import KafkaAdmin
 from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 
 
 def test_it_starts_is_found_again_survives_a_kill_and_stops_leaving_nothing(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from streaming.broker import KafkaAdmin
 from streaming.kafka_config import KafkaConfig
 from streaming.log.topic_check import check_topics
 from streaming.log.topics import TopicsConfig
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 120.0

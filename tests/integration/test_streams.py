@@ -20,7 +20,7 @@ from streaming.kafka_config import KafkaConfig
 from streaming.log.codec import encode
 from streaming.log.topic_check import check_topics
 from streaming.log.topics import CHAT, ROOMS, VIEWER_EVENTS, TopicsConfig
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 from tests.event_source import EventSource
 from tests.eventually import eventually
 from tests.integration.worker_group import WorkerProcess

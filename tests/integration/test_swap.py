@@ -22,7 +22,7 @@ from streaming.archive.store import open_store
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
 from streaming.local_kafka import LocalKafkaConfig
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 from tests.bench.platform_states import VIEWERS, Platform
 from tests.bench.serve import fill
 from tests.eventually import eventually

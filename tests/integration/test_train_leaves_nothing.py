@@ -14,6 +14,7 @@ import pytest
 
 from deploy.config.ray_settings import RayConfig
 from deploy.ray.local_ray import MARK, LocalRay
+from streaming.machine.process_words import environment_of
 from tests.unit.training.recorded.recorded_chat import crowd, write
 
 PATIENCE_S = 120.0
@@ -32,8 +33,8 @@ def folders(said: str) -> set[Path]:
     found = set()
     for entry in Path("/proc").iterdir():
         try:
-            lines = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:  # no process, another's, or gone meanwhile
+            lines = environment_of(int(entry.name)).split(b"\0")
+        except (OSError, ValueError):  # no process, another's, or gone meanwhile
             continue
         if said.encode() in lines:
             marks = [line for line in lines if line.startswith(MARK.encode() + b"=")]

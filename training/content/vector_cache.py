@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import ConfigError
-from streaming.private_folder import make_private
+from streaming.machine.private_folder import make_private
 
 SUFFIX = ".npy"
 

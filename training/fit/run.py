@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streaming.errors import TrainingError
-from streaming.private_folder import make_private
+from streaming.machine.private_folder import make_private
 from streaming.room.window_config import WindowConfig
 from training.content.encode_missing import Encoder, EncodingProgress, encode_missing
 from training.content.vector_cache import VectorCache

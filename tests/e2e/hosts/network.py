@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from streaming.machine.process_words import command_of
+
 END_S = 10.0  # for killed processes to be gone; one that waits for a disk goes later
 FILES = Path("/etc/netns")
 OURS = re.compile(r"^tidecast-(\d+)-\S+", re.MULTILINE)
@@ -167,7 +169,7 @@ def sweep() -> None:
 def command_line(pid: int) -> str:
     """A process's command line, "" where it is gone."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        return command_of(pid).replace(b"\0", b" ").decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return ""
 

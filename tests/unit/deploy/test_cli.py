@@ -20,7 +20,7 @@ from deploy.commands.command_line import module_name
 from deploy.local.package_check import shadowing
 from deploy.terminal.console import UNSAFE, as_json
 from streaming.errors import ConfigError, LogUnavailable
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 from streaming.simulated.config import SimulationConfig
 
 ROOT = Path(__file__).resolve().parents[3]

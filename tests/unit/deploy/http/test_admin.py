@@ -23,8 +23,8 @@ from deploy.http.status import Board, SystemStatus
 from deploy.ray.haproxy import error_page
 from streaming.clock import ManualClock
 from streaming.errors import ConfigError
+from streaming.machine.ports import free_port
 from streaming.metrics import MemoryMetrics
-from streaming.ports import free_port
 
 HOLDS = """
 import fcntl, sys, time

@@ -14,7 +14,7 @@ from deploy.config.settings import Settings
 from deploy.http.status import Readiness
 from deploy.local.system import Running, System
 from streaming.errors import TidecastError
-from streaming.ports import free_port
+from streaming.machine.ports import free_port
 
 READY = Readiness(ready=True, reason="", lag={}, contact_age_s=0.1, live_rooms=1)
 

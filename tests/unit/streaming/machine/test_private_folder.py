@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streaming.private_folder import make_private
+from streaming.machine.private_folder import make_private
 
 
 @pytest.fixture(autouse=True)
