@@ -22,12 +22,8 @@ from deploy.config.settings import Settings
 from deploy.ray import ray_patches
 from deploy.serve.background_replicas import ArchiverReplica, TrainerReplica
 from deploy.serve.owner_router import OwnerRouter
-from deploy.serve.replicas import (
-    EncoderReplica,
-    ProfileWorkerReplica,
-    RecommenderReplica,
-    RoomWorkerReplica,
-)
+from deploy.serve.recommender_replica import RecommenderReplica
+from deploy.serve.replicas import EncoderReplica, ProfileWorkerReplica, RoomWorkerReplica
 from deploy.serve.scaling import number_of_replicas
 from streaming.errors import ConfigError
 from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE

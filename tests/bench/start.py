@@ -14,9 +14,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import deploy.ray
 from deploy.cli import COMMANDS
 
+INTERPRETER = Path(deploy.ray.__path__[0], "interpreter")
 REPLICA = "import ray.serve._private.replica"
 COMMAND = "import typer, msgspec"
 # What each process imports besides what Ray does: its deployment's module, the settings that it unpickles, its worker.
@@ -24,7 +27,7 @@ PROCESSES = {
     "RoomWorker": "import deploy.serve.replicas, deploy.config.settings, actors.rooms.worker",
     "ProfileWorker": "import deploy.serve.replicas, deploy.config.settings, actors.profiles.worker",
     "Encoder": "import deploy.serve.replicas, deploy.config.settings, training.content.text_encoder",
-    "Recommender": "import deploy.serve.replicas, deploy.config.settings, actors.recommend.recommender,"
+    "Recommender": "import deploy.serve.recommender_replica, deploy.config.settings, actors.recommend.recommender,"
     " actors.versions.swap, training.inference.served_model",
     "Archiver": "import deploy.serve.background_replicas, deploy.config.settings, streaming.archive.archiver",
     "Trainer": "import deploy.serve.background_replicas, deploy.config.settings, deploy.train.trainer",
@@ -55,7 +58,8 @@ def processor_s(words: list[str], rounds: int) -> float:
 
 
 def _once(command: list[str]) -> float:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    places = os.pathsep.join([str(INTERPRETER), os.environ.get("PYTHONPATH", "")])  # as every process of our Ray has it
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": places})
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

@@ -86,8 +86,8 @@ def steps(printed: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def demo(folder: Path, environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """One that shows rooms and goes on until it is stopped; what it says is in the file `said`."""
+def demo(folder: Path, environ: dict[str, str], shows: str = "rooms live") -> Iterator[subprocess.Popen[bytes]]:
+    """One that goes on until it is stopped, once it says what is waited for; what it says is in the file `said`."""
     said = folder / "said"
     with said.open("wb") as out:
         running = subprocess.Popen(
@@ -99,7 +99,7 @@ def demo(folder: Path, environ: dict[str, str]) -> Iterator[subprocess.Popen[byt
             start_new_session=True,
         )
     try:
-        await_true("the demo shows rooms", lambda: running.poll() is not None or "rooms live" in said.read_text(), 240)
+        await_true(f"a demo that says {shows}", lambda: running.poll() is not None or shows in said.read_text(), 240)
         assert running.poll() is None, said.read_text()
         yield running
     finally:
@@ -107,10 +107,8 @@ def demo(folder: Path, environ: dict[str, str]) -> Iterator[subprocess.Popen[byt
         running.wait()
 
 
-def test_second_demo_leaves_the_first_alone_and_a_killed_one_leaves_nothing_running(
-    tmp_path: Path, environ: dict[str, str]
-) -> None:
-    with demo(tmp_path, environ):
+def test_a_second_demo_leaves_the_first_alone_and_down_ends_it(tmp_path: Path, environ: dict[str, str]) -> None:
+    with demo(tmp_path, environ) as running:
         kafka = [pid for pid, command in of_ours(str(tmp_path)).items() if "kafka.Kafka" in command]
         assert len(kafka) == 1
         for command in ("demo --seconds 1", "up"):
@@ -119,12 +117,13 @@ def test_second_demo_leaves_the_first_alone_and_a_killed_one_leaves_nothing_runn
             assert "the system runs already at" in second.stderr
         assert set(kafka) <= of_ours(str(tmp_path)).keys()
         assert json.loads(tidecast("rooms --json", tmp_path, environ).stdout)
-    await_true("everything has ended", lambda: not of_ours(str(tmp_path)), 30)
-
-
-def test_down_ends_a_demo_which_says_so(tmp_path: Path, environ: dict[str, str]) -> None:
-    with demo(tmp_path, environ) as running:
         assert tidecast("down", tmp_path, environ).returncode == 0
         assert running.wait(30) == 2
         assert "somebody has stopped the system" in (tmp_path / "said").read_text()
+    await_true("everything has ended", lambda: not of_ours(str(tmp_path)), 30)
+
+
+def test_a_killed_demo_leaves_nothing_running(tmp_path: Path, environ: dict[str, str]) -> None:
+    with demo(tmp_path, environ, shows="deploying the application"):
+        await_true("its replicas start", lambda: "ray::ServeReplica" in str(of_ours(str(tmp_path))), 60)
     await_true("everything has ended", lambda: not of_ours(str(tmp_path)), 30)

@@ -18,7 +18,7 @@ SEED = 20_251
 # HAProxy waits so long for a replica that takes a request and says nothing, then asks the other one; usual is a second
 MOST_WAIT_S = 5.0 + 3.0
 PLATFORM = SimulationConfig(
-    seed=5, rooms=30, viewers=200, chat_per_room_s=0.4, room_lifetime_s=120.0, topic_s=40.0, visit_s=20.0
+    seed=5, rooms=16, viewers=120, chat_per_room_s=0.4, room_lifetime_s=120.0, topic_s=40.0, visit_s=20.0
 )
 
 

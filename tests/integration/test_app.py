@@ -602,7 +602,14 @@ def test_two_rays_run_side_by_side_and_one_ends_alone() -> None:
         two.kill()
 
 
-def test_only_the_encoder_loads_torch() -> None:
-    modules = "sys, deploy.serve.replicas, actors.rooms.worker, actors.recommend.recommender"
-    code = f"import {modules}; sys.exit('torch' in sys.modules)"
+@pytest.mark.parametrize(
+    ("modules", "not_loaded"),
+    [
+        ("deploy.serve.recommender_replica, actors.recommend.recommender", {"torch"}),
+        ("deploy.serve.replicas, actors.rooms.worker, actors.profiles.worker", {"torch", "numba", "faiss"}),
+    ],
+    ids=["recommender", "workers"],
+)
+def test_only_the_encoder_loads_torch_and_only_answers_their_kernels(modules: str, not_loaded: set[str]) -> None:
+    code = f"import sys, {modules}; sys.exit(bool({not_loaded!r} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -198,7 +198,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_batch(
     plan = msgspec.json.decode((run / PLAN).read_bytes(), type=Plan)
     wild = dataclasses.replace(plan.fit, learn=dataclasses.replace(plan.fit.learn, rate=1e30))
     (run / PLAN).write_bytes(msgspec.json.encode(msgspec.structs.replace(plan, fit=wild)))
-    driver = start(run, ray_address)
+    driver = start(run, ray_address, workers=0)  # the same function as in a worker, without the start of one
     assert driver.wait(PATIENCE_S) != 0
     said = (run / "driver.log").read_text()
     assert "is not a number" in said

@@ -10,7 +10,8 @@ from actors.state import table_reader
 from deploy.k8s.kafka_access import COMPONENTS, components, topics_of
 from deploy.k8s.overlays import configured, manifests
 from deploy.serve.background_replicas import ArchiverReplica, TrainerReplica
-from deploy.serve.replicas import ProfileWorkerReplica, RecommenderReplica, RoomWorkerReplica
+from deploy.serve.recommender_replica import RecommenderReplica
+from deploy.serve.replicas import ProfileWorkerReplica, RoomWorkerReplica
 from deploy.train import trainer
 from streaming.log.loop import GroupMember
 from streaming.log.topic_check import settings_of

@@ -40,6 +40,27 @@ def test_our_rays_python_collects_less_and_imports_the_sitecustomize_that_was_th
     assert done.stdout.split() == ["theirs", "50000"]
 
 
+SERVE_AND_PANDAS = """
+import sys
+import ray.serve, ray.serve._private.replica, ray.serve._private.controller, ray.serve._private.proxy
+print("pandas" in sys.modules)
+import pandas
+print(pandas.DataFrame({"rooms": [2, 3]})["rooms"].sum())
+"""
+
+
+@pytest.mark.parametrize(("places", "loads"), [(str(INTERPRETER), False), ("", True)], ids=["our Ray's", "any other"])
+def test_serve_does_without_pandas_in_our_rays_python_and_others_may_still_import_it(places: str, loads: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SERVE_AND_PANDAS],
+        env={**os.environ, "PYTHONPATH": places},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [str(loads), "5"]
+
+
 STEPS = """
 import sys, time
 for step in sys.argv[1:]:
