@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import stat
 from pathlib import Path
@@ -35,6 +36,16 @@ def test_only_the_head_is_told_where_it_keeps_what_it_knows(folder: Path) -> Non
     head = ClusterHost(folder, "10.0.0.9:6379", "live").environment(ProxyLimits())
     assert (head["RAY_REDIS_ADDRESS"], head["RAY_external_storage_namespace"]) == ("10.0.0.9:6379", "live")
     assert "RAY_REDIS_ADDRESS" not in ClusterHost(folder).environment(ProxyLimits())
+
+
+def test_a_hosts_processes_find_our_code_and_start_as_those_of_one_machine_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = Path(__file__).resolve().parents[4]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["/theirs", str(checkout)]))
+    places = ClusterHost(folder).environment(ProxyLimits())["PYTHONPATH"].split(os.pathsep)
+    assert (Path(places[0]) / "sitecustomize.py").exists()
+    assert places[1:] == [str(checkout), "/theirs"]
 
 
 def test_haproxy_of_a_host_is_ours_with_the_limits_of_the_settings(folder: Path) -> None:
