@@ -215,8 +215,6 @@ class SearchConfig(Section):
 
     section: ClassVar[str] = "search"
 
-    # what stands before such a text, where the encoder's model was trained so: "query: " for E5; MiniLM has nothing
-    prefix: str = ""
     timeout_ms: Annotated[int, Meta(ge=1, le=4_500)] = 2_000  # for the Encoder; HAProxy gives a replica 5 s
     in_flight: Count = 32  # texts that a replica has at the Encoder at a time; further ones are refused at once
     cached_texts: Count = 4_096  # per replica, as vectors; 1.6 KB each at 384 dimensions

@@ -92,7 +92,9 @@ class EncoderConfig(Section):
 
     section: ClassVar[str] = "encoder"
 
-    model: str = ""  # a Hugging Face name or a folder; "" is the MiniLM that comes with the package index
+    model: str = ""  # a short name (minilm, multilingual-e5-small), a folder or a Hugging Face name; "" is minilm
+    prefix: str = ""  # what the model was trained to find before a text; "" is its own: "passage: " for E5
+    query_prefix: str = ""  # the same before a text that somebody asks with: "query: " for E5
     # 30 s of deduplicated chat seldom has more; cost grows with it
     max_tokens: Annotated[int, Meta(ge=BUCKET_STEP)] = 64
     batch_rows: Count = 64

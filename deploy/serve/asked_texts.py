@@ -33,7 +33,6 @@ class AskedTexts:
         """ask: gives the vectors of texts. vectors: where they are kept."""
         self._ask = ask
         self._vectors = vectors
-        self._prefix = config.prefix
         self._timeout_s = config.timeout_ms / 1000
         self._most = config.in_flight
         self._metrics = metrics
@@ -64,7 +63,7 @@ class AskedTexts:
 
     async def _fetch(self, text: str) -> TextVector:
         try:
-            encoded = await asyncio.wait_for(_awaited(self._ask([self._prefix + text])), self._timeout_s)
+            encoded = await asyncio.wait_for(_awaited(self._ask([text])), self._timeout_s)
         except TimeoutError as err:
             self._metrics.count("asked_texts_total", outcome="late")
             raise EncoderAway("the Encoder has not answered in time; ask again in a second") from err

@@ -129,18 +129,18 @@ class EncoderReplica(Replica):
 
     async def encode(self, texts: Sequence[str]) -> Encoded:
         """Encodes texts for RoomWorkers; waits while the model loads. Raises EncoderError."""
-        await asyncio.shield(asyncio.wrap_future(self._loading))
-        return await self._merger.submit(texts)
+        encoder = await asyncio.shield(asyncio.wrap_future(self._loading))
+        return await self._merger.submit([encoder.as_passage(text) for text in texts])
 
     async def encode_asked(self, texts: Sequence[str]) -> Encoded:
         """Encodes texts for callers who wait for their answers, before those of rooms. Raises EncoderError."""
-        await asyncio.shield(asyncio.wrap_future(self._loading))
-        return await self._merger.submit(texts, goes_first=True)
+        encoder = await asyncio.shield(asyncio.wrap_future(self._loading))
+        return await self._merger.submit([encoder.as_query(text) for text in texts], goes_first=True)
 
     async def encode_later(self, texts: Sequence[str]) -> Encoded:
         """Encodes texts for the Trainer: no live room waits for these. Raises EncoderError."""
-        await asyncio.shield(asyncio.wrap_future(self._loading))
-        return await self._merger.submit(texts, gives_way=True)
+        encoder = await asyncio.shield(asyncio.wrap_future(self._loading))
+        return await self._merger.submit([encoder.as_passage(text) for text in texts], gives_way=True)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """The texts that wait here, for `scaling_policy.py`. Called by Serve."""
@@ -162,7 +162,7 @@ class EncoderReplica(Replica):
 
     def _encode(self, texts: Sequence[str]) -> Encoded:
         encoder = self._loading.result()
-        return Encoded(encoder.encode(texts), encoder.version)
+        return Encoded(encoder.encode_prefixed(texts), encoder.version)
 
     def _state(self) -> dict[str, Any]:
         if not self._loading.done():

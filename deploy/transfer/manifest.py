@@ -118,7 +118,7 @@ def require_same_encoder(manifest: Manifest, here: Encoding) -> None:
         if its != ours:
             raise ExportError(
                 f"the export has {name} {its}, this installation {ours}: its vectors and models would mean something "
-                "else here. Set encoder.model, encoder.max_tokens and encoder.precision as there, or import "
+                "else here. Set encoder.model, prefix, max_tokens and precision as there, or import "
                 "--only profiles"
             )
 

