@@ -28,7 +28,7 @@ def running() -> Iterator[Cluster]:
 def page(address: str, port: int, path: str, key: str = "") -> str:
     headers = {"authorization": f"Bearer {key}"} if key else {}
     with urllib.request.urlopen(
-        urllib.request.Request(f"http://{address}:{port}{path}", headers=headers), timeout=5
+        urllib.request.Request(f"http://{address}:{port}{path}", headers=headers), timeout=20
     ) as answer:
         return str(answer.read().decode())
 

@@ -156,7 +156,7 @@ def test_who_is_one_too_many_is_told_to_come_back(tmp_path: Path, monkeypatch: p
 
 
 def answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status == 200

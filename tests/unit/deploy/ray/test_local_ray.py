@@ -105,7 +105,7 @@ def test_a_terminal_that_is_gone_stops_nothing_from_being_stopped(tmp_path: Path
 
     with of_another(tmp_path) as running:
         assert System(Settings(), tmp_path, broken).stop()
-        assert running.wait(5) < 0
+        assert running.wait(20) < 0
     assert not (tmp_path / "run.json").exists()
 
 

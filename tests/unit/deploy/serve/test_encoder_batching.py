@@ -25,7 +25,7 @@ class FakeModel:
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         self.batches.append(list(texts))
-        self.open.wait(5)
+        self.open.wait(20)
         if self.fails:
             raise RuntimeError("out of memory")
         return Encoded(np.array([[len(text)] for text in texts], np.float16), "fake")

@@ -39,8 +39,8 @@ def test_a_loop_that_dies_makes_the_check_fail_with_its_cause() -> None:
         raise ValueError("fenced")
 
     worker = worker_of(run, ManualClock(), TurnCounter())
-    died.wait(5)
-    worker.join(5)
+    died.wait(20)
+    worker.join(20)
     with pytest.raises(WorkerDied, match="room-worker-0 has ended: ValueError: fenced"):
         worker.check()
     worker.stop(5)
