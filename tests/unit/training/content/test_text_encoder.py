@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from streaming.errors import ConfigError, EncoderError
+from training.content.language_model import folder_of
 from training.content.text_encoder import LazyTextEncoder, TextEncoder
 from training.settings import EncoderConfig
 
@@ -103,6 +106,17 @@ def test_what_is_put_before_texts_is_part_of_the_version_and_questions_have_thei
     assert (other.as_passage("gg"), other.as_query("gg"), other.as_passage(" ")) == ("live: gg", "asked: gg", " ")
     assert other.encode(["gg"]).tobytes() == encoder.encode(["live: gg"]).tobytes()
     assert TextEncoder(EncoderConfig(model="minilm")).version == encoder.version
+
+
+def test_a_folders_version_is_that_of_its_files_wherever_it_lies(tmp_path: Path) -> None:
+    one, copy, other = (tmp_path / place / "Ours" for place in ("one", "copy", "other"))
+    for folder in (one, copy, other):
+        shutil.copytree(folder_of("minilm"), folder)
+    with (other / "config.json").open("a") as config:
+        config.write("\n")
+    versions = [LazyTextEncoder(EncoderConfig(model=str(folder))).version for folder in (one, copy, other)]
+    assert versions[0] == versions[1] != versions[2]
+    assert all(version.startswith("ours@") for version in versions)
 
 
 def test_rate_is_measured(encoder: TextEncoder) -> None:
