@@ -15,6 +15,7 @@ from training.viewer_config import MixerKind
 BUCKET_STEP = 16  # tokens: fits the tiles of bf16 matrix units, and wastes at most 16 a text
 
 Precision = Literal["auto", "bf16", "fp32"]
+EncoderTraining = Literal["frozen", "adapter"]
 
 
 Weight = Annotated[float, Meta(ge=0, lt=1_000)]
@@ -73,6 +74,7 @@ class TrainingConfig(Section):
     rate: Positive = 0.003
     batch: Count = 512  # visits a step and worker
     mixer: MixerKind = "softmax"  # of the viewer tower: softmax, hstu or lru
+    encoder: EncoderTraining = "frozen"  # adapter: two layers of the model's own follow the encoder's vectors
     # of visits: to leave within it is to leave at once, which the head `leave` learns. To stay is to stay for 60 s
     leave_s: Annotated[float, Meta(gt=0, le=60)] = 10.0
     seed: int = 7

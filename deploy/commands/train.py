@@ -13,6 +13,7 @@ import typer
 from deploy.commands.command_line import SkipBad, settings_of, time_ms
 from deploy.terminal.console import as_json, say
 from streaming.masked_uri import masked_uri
+from training.settings import EncoderTraining
 
 if TYPE_CHECKING:
     from deploy.config.settings import Settings
@@ -40,6 +41,9 @@ that moment, and the one put live last answers. A folder (training.folder) is fo
 checkpoints (training.checkpoints) takes several.
 
 Curves for TensorBoard: training.folder/run/curves. `tidecast models show VERSION` has the figures.
+
+  --encoder frozen    the encoder's vectors are projected as they are (training.encoder, the default)
+  --encoder adapter   two layers of the model's own adapt them to who watches what; no text is encoded again
 
 examples:
   tidecast train                                  from the archive; a candidate in the registry
@@ -82,6 +86,9 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="go on with the run that was stopped, if there is one")
     ] = False,
+    encoder: Annotated[
+        EncoderTraining | None, typer.Option("--encoder", help="what is learned of the content (training.encoder)")
+    ] = None,
     live: Annotated[bool, typer.Option("--live", help="put it live, if it is not worse than what is live")] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="write the version there and publish nothing")
@@ -94,6 +101,8 @@ def run(
     from training.fit.runs import Runs  # noqa: PLC0415
 
     settings = settings_of(context)
+    if encoder is not None:
+        settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, encoder=encoder))
     asked = TrainOptions(chat, channels, until_ms, limit, skip_bad, rebuild, resume, live, out)
     if out is not None and (out / "manifest.json").exists():
         raise ConfigError(f"--out {out}: there is a version already; give another folder")

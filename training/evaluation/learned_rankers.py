@@ -10,6 +10,7 @@ import numpy as np
 from streaming.errors import ConfigError
 from training.evaluation.trained_model import Learned, as_they_are
 from training.fit.local_fit import FitConfig
+from training.fit.run import ADAPTER_UNITS
 from training.model.batches import CandidateSets, ContentTable
 from training.model.config import LarmConfig, ModelConfig, Sides
 from training.recorded.chat import Chat
@@ -20,16 +21,19 @@ D_CONTENT = 384  # dimensions of the zeros in place of content where none is giv
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of a model in use: sides of the room tower, codes, and whether content is shuffled over rooms."""
+    """The parts of a model in use: sides of the room tower, codes, an adapter of content, and whether content is
+    shuffled over rooms.
+    """
 
     sides: Sides = "both"
     codes: bool = True
+    adapter: bool = False
     shuffled: bool = False
 
     @property
     def needs_content(self) -> bool:
         """Whether the model needs content."""
-        return self.sides == "content" or self.shuffled
+        return self.sides == "content" or self.shuffled or self.adapter
 
 
 MODEL = "tidecast"
@@ -38,6 +42,9 @@ MODELS: dict[str, Parts] = {
     "tidecast, id only": Parts("id", codes=False),
     "tidecast, content only": Parts("content", codes=False),
     "tidecast, no codes": Parts(codes=False),
+    "tidecast, adapter": Parts(adapter=True),
+    "tidecast, adapter, content only": Parts("content", codes=False, adapter=True),
+    "tidecast, adapter, shuffled": Parts(adapter=True, shuffled=True),
     "tidecast, shuffled": Parts(shuffled=True),
 }
 
@@ -54,7 +61,8 @@ def learned(name: str, chat: Chat, d_content: int | None, seed: int) -> Learned:
     if d_content is None:
         seen = without_content(D_CONTENT)
     learn = replace(FitConfig().learn, coded=parts.codes, seed=seed)
-    return Learned(name, chat, FitConfig(ModelConfig(larm=LarmConfig(sides=parts.sides)), learn), seen=seen)
+    larm = LarmConfig(sides=parts.sides, adapter=ADAPTER_UNITS if parts.adapter else 0)
+    return Learned(name, chat, FitConfig(ModelConfig(larm=larm), learn), seen=seen)
 
 
 def given_version(name: str, bundle: Bundle, chat: Chat, d_content: int | None) -> Learned:

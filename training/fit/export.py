@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streaming.errors import TrainingError
 from training.fit.learner import LearnConfig
 from training.inference.co_visits import Transitions
-from training.model.config import HEAD_ARRAYS, LEAVE, RANKED
+from training.model.config import ADAPTER, HEAD_ARRAYS, LEAVE, RANKED
 from training.model.model import Model
 from training.model.ranker import BEYOND
 from training.model.semantic_codes import Codebooks
@@ -76,14 +77,23 @@ def load_bundle(bundle: Bundle, model: Model) -> Codebooks:
     """Loads a version's arrays into a model of the same shape but perhaps more streamers; returns its codebooks.
 
     Streamers that the version lacks begin with its cold row, and a head that it lacks as it is in the model. Knots of
-    features of which the version knew nothing stay the model's. Raises KeyError: an array is missing; RuntimeError: one
-    has another shape.
+    features of which the version knew nothing stay the model's. Where it has no adapter, the model's begins, which
+    changes nothing at first. Raises TrainingError: the version has an adapter and the model none; KeyError: an array is
+    missing; RuntimeError: one has another shape.
     """
     import torch  # noqa: PLC0415  keeps the type stubs apart
 
     state = model.state_dict()
     known = bundle.arrays["rooms.streamer.weight"]
+    has_adapter = any(name.startswith(ADAPTER) for name in bundle.arrays)
+    if has_adapter and not any(name.startswith(ADAPTER) for name in state):
+        raise TrainingError(
+            f"version {bundle.manifest.version} adapts content and this training would not: set training.encoder = "
+            '"adapter", or begin anew with --rebuild'
+        )
     for name, value in state.items():
+        if name.startswith(ADAPTER) and not has_adapter:
+            continue
         array = torch.from_numpy(np.array(bundle.arrays[name]))
         if name == "rooms.streamer.weight":
             grown = value.clone()

@@ -28,6 +28,7 @@ from training.settings import TrainingConfig
 from training.viewer_config import ViewerConfig
 
 EXAMPLES, VECTORS = "examples", "vectors"
+ADAPTER_UNITS = 128  # of training.encoder = "adapter"
 SMALL = 2_000  # visits; below them codes are fewer and passes more
 
 
@@ -128,7 +129,7 @@ def fit_config(config: TrainingConfig, d_content: int, num_examples: int) -> Fit
     """Settings of a version from those of training. A small set gets small batches, for enough steps, and few codes."""
     batch = max(32, min(config.batch, num_examples // 20))
     model = ModelConfig(
-        larm=LarmConfig(d_content=d_content),
+        larm=LarmConfig(d_content=d_content, adapter=ADAPTER_UNITS if config.encoder == "adapter" else 0),
         viewer=ViewerConfig(mixer=config.mixer),
         codes=CodesConfig(size=32 if num_examples >= SMALL else 8, seed=config.seed),
         ranker=RankerConfig(),

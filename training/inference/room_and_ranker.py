@@ -13,6 +13,7 @@ from training.baseline import HEAT, fresh, heat
 from training.inference import causes, network_kernels, piecewise_linear_kernels, warm_up
 from training.inference.interface import RoomsToExplain
 from training.model.config import (
+    ADAPTER,
     EXTRA,
     FRESH_HALF_LIFE_S,
     HABIT_HALF_LIFE_S,
@@ -47,6 +48,12 @@ class RoomForward:
         weight_EW: Floats = arrays["rooms.project.weight"]
         if weight_EW.shape != (config.d_model, 2 * config.d_content):
             raise ValueError(f"rooms.project.weight is {weight_EW.shape}, not {config.d_model, 2 * config.d_content}")
+        self._adapter: tuple[Floats, Floats] | None = None
+        if config.adapter:
+            down_HD, up_DH = (arrays[f"{ADAPTER}.{layer}.weight"] for layer in ("down", "up"))
+            if (*down_HD.shape, *up_DH.shape) != (config.adapter, config.d_content, config.d_content, config.adapter):
+                raise ValueError(f"the adapter's layers are {down_HD.shape} and {up_DH.shape}")
+            self._adapter = np.ascontiguousarray(down_HD.T), np.ascontiguousarray(up_DH.T)
         self._now_DE = np.ascontiguousarray(weight_EW[:, : config.d_content].T)
         self._mean_DE = np.ascontiguousarray(weight_EW[:, config.d_content :].T)
         self._bias_E: Floats = arrays["rooms.project.bias"]
@@ -61,6 +68,7 @@ class RoomForward:
     def __call__(self, now_ND: Floats, mean_ND: Floats, row_N: NDArray[np.int32]) -> RoomTowerOutput:
         """Outputs for N rooms. now_ND, mean_ND: zeros without content. row_N: the streamers' rows, 0 for unknown."""
         has_N1 = (now_ND.any(axis=1) | mean_ND.any(axis=1)).reshape(-1, 1)
+        now_ND, mean_ND = self._adapted(now_ND), self._adapted(mean_ND)
         slow_NE = mean_ND @ self._mean_DE + self._bias_E
         gate_N1 = self._gate_S1[row_N] * has_N1
         content_NE = unit(now_ND @ self._now_DE + slow_NE) * has_N1
@@ -72,6 +80,14 @@ class RoomForward:
             content_gate_N=gate_N1[:, 0],
             static_NE=unit(gate_N1 * static_NE + id_NE),
         )
+
+    def _adapted(self, content_ND: Floats) -> Floats:
+        """Content after the adapter, where the version has one."""
+        if self._adapter is None:
+            return content_ND
+        down_DH, up_HD = self._adapter
+        adapted_ND: Floats = content_ND + np.maximum(content_ND @ down_DH, 0) @ up_HD
+        return adapted_ND
 
 
 class RankerForward:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple
 
-from streaming.section import Count, Section, ShareBelowOne
+from streaming.section import Count, CountOrZero, Section, ShareBelowOne
 from training.features.features import SERVED
 from training.model.semantic_codes import CodesConfig
 from training.viewer_config import ViewerConfig
@@ -33,6 +33,7 @@ EXTRA: Mapping[str, tuple[float, float]] = MappingProxyType(
 STATISTICS = ("messages_rank", "entries_rank", "newcomers_rank", "room_age_s")  # beside the room tower
 HEADS = ("enter", "stay", "interact", "leave")  # a version may lack the last one
 LEAVE = HEADS.index("leave")
+ADAPTER = "rooms.adapt"  # before the names of the adapter's arrays, which a version may lack
 HEAD_ARRAYS = ("ranker.heads.weight", "ranker.heads.bias", "ranker.straight.weight")  # a row for each head before it
 HABIT_HALF_LIFE_S = 14 * 86_400.0  # a streamer who is on twice a week is not forgotten between
 FRESH_HALF_LIFE_S = 600.0
@@ -60,7 +61,8 @@ class TermWeights(NamedTuple):
 class LarmConfig(Section):
     """Settings of the room tower. d_content: the encoder's dimension; d_model: that of its output vectors.
 
-    sides: what a vector is made from, "both" or one alone, for ablation.
+    sides: what a vector is made from, "both" or one alone, for ablation. adapter: units of the two layers that content
+    goes through before its projection; 0: it is projected as the encoder gives it.
     """
 
     section: ClassVar[str] = "larm"
@@ -70,6 +72,7 @@ class LarmConfig(Section):
     # share of streamers that are cold in a training step, to the towers and to the ranker
     id_dropout: ShareBelowOne = 0.2
     sides: Sides = "both"
+    adapter: CountOrZero = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,9 +170,16 @@ class Model(nn.Module):
         """The content table after the room tower's projection, as it is now."""
         now_ED, mean_ED = (half_ED.detach().numpy() for half_ED in self.rooms.halves())
         bias_E = self.rooms.bias().detach().numpy()
-        mean_LD = np.nan_to_num(contents.mean_LD.astype(np.float32))
-        now_KE = np.nan_to_num(contents.now_KD.astype(np.float32)) @ now_ED.T
+        mean_LD = self._adapted(contents.mean_LD)
+        now_KE = self._adapted(contents.now_KD) @ now_ED.T
         return ProjectedContent(contents, now_KE, mean_LD @ mean_ED.T + bias_E, mean_LD @ (now_ED + mean_ED).T + bias_E)
+
+    def _adapted(self, content_KD: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Content after the room tower's adapter, float32 [K, D]; zeros where there is none."""
+        known_KD = np.nan_to_num(content_KD.astype(np.float32))
+        with torch.no_grad():
+            adapted_KD: NDArray[np.float32] = self.rooms.adapt(torch.from_numpy(known_KD)).numpy()
+        return adapted_KD
 
     def viewer(self, batch: TrainingBatch, past: PastEmbeddings) -> Tensor:
         """The viewer tower's vectors [B, E]; the learned cold-start vector for viewers without past visits.

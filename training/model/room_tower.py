@@ -7,6 +7,10 @@ seen share it.
 
 P reads content less what all content has in common. Texts are far more alike than unlike, so that a projection of them
 as they come soon turns every room into one and the same direction, and normalising leaves nothing to learn from.
+
+With an adapter (LEARN, arXiv 2405.03988, adapts a frozen language model's vectors so; Houlsby et al. 2019 its shape)
+each content vector x becomes `x + up(relu(down(x)))` before that. `up` begins at zero, so that the first step reads
+what the encoder gives, and zeros stay zeros: a room without chat has none afterwards either.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, relu
 
 from training.model.config import COLD, LarmConfig
 
@@ -29,8 +33,23 @@ class RoomVectors:
     content_gate_N: Tensor  # λ, 0 to 1; 0 for a room without content
 
 
+class ContentAdapter(nn.Module):
+    """Two layers beside the identity, without biases, for one content vector at a time."""
+
+    def __init__(self, d_content: int, units: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(d_content, units, bias=False)
+        self.up = nn.Linear(units, d_content, bias=False)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, content_ND: Tensor) -> Tensor:
+        """The adapted content of N texts, [N, d_content]."""
+        adapted_ND: Tensor = content_ND + self.up(relu(self.down(content_ND)))
+        return adapted_ND
+
+
 class RoomTower(nn.Module):
-    """The room tower: projection P, content gate, and streamers' embeddings.
+    """The room tower: adapter, where there is one, projection P, content gate, and streamers' embeddings.
 
     A refresh may add streamers (`load_bundle` in export.py).
     """
@@ -40,6 +59,7 @@ class RoomTower(nn.Module):
         super().__init__()
         self.config = config
         self.project = nn.Linear(2 * config.d_content, config.d_model, bias=False)
+        self.adapt = ContentAdapter(config.d_content, config.adapter) if config.adapter else nn.Identity()
         self.centre_W: Tensor
         self.register_buffer("centre_W", torch.zeros(2 * config.d_content))  # the mean of now ⊕ mean
         self.streamer = nn.Embedding(num_streamers + 1, config.d_model)
@@ -54,7 +74,8 @@ class RoomTower(nn.Module):
         now_ND, mean_ND: [N, d_content], zeros without content. has_N1: bool, whether there is content. row_N: int64,
         the streamers' rows, COLD for one that training has not seen.
         """
-        return self.fuse(self.project(torch.cat((now_ND, mean_ND), -1) - self.centre_W), has_N1, row_N)
+        both_NW = torch.cat((self.adapt(now_ND), self.adapt(mean_ND)), -1) - self.centre_W
+        return self.fuse(self.project(both_NW), has_N1, row_N)
 
     def fuse(self, both_NE: Tensor, has_N1: Tensor, row_N: Tensor) -> RoomVectors:
         """Vectors of N rooms from content that is projected already; has_N1, row_N as in `forward`."""

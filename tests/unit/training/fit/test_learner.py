@@ -16,7 +16,7 @@ from training.features.features import COLUMN
 from training.fit.export import Origin, load_bundle
 from training.fit.frozen_towers import FrozenTowers
 from training.fit.learner import Learner, NotANumber
-from training.fit.local_fit import calibrate, check_learnable, fit_version, new_model, rank_all
+from training.fit.local_fit import FitConfig, calibrate, check_learnable, fit_version, new_model, rank_all
 from training.model.batches import ContentTable, training_batch
 from training.model.config import COLD, EXTRA, LEARNED, TOTALS, LarmConfig
 from training.model.room_tower import RoomTower
@@ -113,6 +113,51 @@ def test_a_streamer_that_is_new_begins_as_the_cold_one_and_the_others_stay() -> 
     known = parent.arrays["rooms.streamer.weight"]
     assert np.array_equal(rows[: len(known)], known)
     assert all(np.array_equal(row, known[COLD]) for row in rows[len(known) :])
+
+
+def adapting(config: FitConfig, units: int) -> FitConfig:
+    larm = dataclasses.replace(config.model.larm, adapter=units)
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, larm=larm))
+
+
+def test_an_adapter_begins_with_what_the_encoder_gives_and_zeros_stay_zeros() -> None:
+    torch.manual_seed(1)
+    tower = RoomTower(LarmConfig(8, 4, adapter=3), 3).eval()
+    content = torch.randn(5, 8)
+    assert torch.equal(tower.adapt(content), content)
+    torch.nn.init.normal_(tower.adapt.up.weight)
+    assert not torch.equal(tower.adapt(content), content)
+    assert not tower.adapt(torch.zeros(2, 8)).any()
+
+
+def test_a_refresh_with_an_adapter_begins_as_the_version_without_one() -> None:
+    candidate_sets, config = random_candidate_sets(120), small()
+    parent = fitted(candidate_sets, config)
+    models = [new_model(candidate_sets, shape, STREAMERS) for shape in (config, adapting(config, 3))]
+    for model in models:
+        load_bundle(parent, model)
+    plain, adapted = (model.project(candidate_sets.contents) for model in models)
+    assert np.array_equal(plain.now_KE, adapted.now_KE)
+    assert np.array_equal(plain.mean_LE, adapted.mean_LE)
+
+
+def test_a_version_with_an_adapter_is_not_refreshed_without_one() -> None:
+    candidate_sets, config = random_candidate_sets(120), small()
+    parent = fitted(candidate_sets, adapting(config, 3))
+    with pytest.raises(TrainingError, match=r"training\.encoder = \"adapter\""):
+        load_bundle(parent, new_model(candidate_sets, config, STREAMERS))
+
+
+def test_content_that_is_projected_once_is_that_of_the_tower() -> None:
+    candidate_sets, config = random_candidate_sets(60), adapting(small(), 3)
+    model = new_model(candidate_sets, config, STREAMERS).eval()
+    torch.nn.init.normal_(model.rooms.adapt.up.weight)
+    chosen = np.arange(20)
+    raw, projected = (
+        model(training_batch(candidate_sets, chosen, 6, table)).vector_RE.detach().numpy()
+        for table in (None, model.project(candidate_sets.contents))
+    )
+    np.testing.assert_allclose(projected, raw, atol=1e-5)
 
 
 def test_a_room_without_content_is_its_streamer_and_a_gate_reads_only_the_streamer() -> None:

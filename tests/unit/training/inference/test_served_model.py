@@ -20,7 +20,7 @@ from training.inference.co_visits import Transitions
 from training.inference.interface import RankedRooms, RequestCandidates, RoomsToExplain
 from training.inference.served_model import Version
 from training.model.batches import CandidateSets, training_batch
-from training.model.config import HEAD_ARRAYS, LEARNED, TOTALS, LarmConfig, ModelConfig, RankerConfig, Sides
+from training.model.config import ADAPTER, HEAD_ARRAYS, LEARNED, TOTALS, LarmConfig, ModelConfig, RankerConfig, Sides
 from training.model.model import Model
 from training.model.semantic_codes import CodesConfig
 from training.registry.bundle import Bundle
@@ -29,10 +29,10 @@ from training.viewer_config import MixerKind, ViewerConfig
 NAMES = tuple(f"s{number}" for number in range(1, STREAMERS + 1))
 
 
-def small(mixer: MixerKind = "softmax", sides: Sides = "both") -> FitConfig:
+def small(mixer: MixerKind = "softmax", sides: Sides = "both", adapter: int = 0) -> FitConfig:
     return FitConfig(
         ModelConfig(
-            LarmConfig(D_CONTENT, 16, sides=sides),
+            LarmConfig(D_CONTENT, 16, sides=sides, adapter=adapter),
             ViewerConfig(mixer, d_item=16, d_model=16, max_visits=6),
             CodesConfig(levels=2, size=5, rounds=5),
             RankerConfig((16, 8), bins=4),
@@ -93,11 +93,15 @@ def logits_of(version: Version, candidate_sets: CandidateSets, chosen: int) -> n
     )
 
 
-@pytest.mark.parametrize(("mixer", "sides"), [("softmax", "both"), ("hstu", "content"), ("lru", "id")])
-def test_a_version_in_numpy_scores_as_the_model_does(mixer: MixerKind, sides: Sides) -> None:
+@pytest.mark.parametrize(
+    ("mixer", "sides", "adapter"),
+    [("softmax", "both", 0), ("hstu", "content", 0), ("lru", "id", 0), ("softmax", "both", 5), ("lru", "content", 7)],
+)
+def test_a_version_in_numpy_scores_as_the_model_does(mixer: MixerKind, sides: Sides, adapter: int) -> None:
     candidate_sets = without_trails(random_candidate_sets(200))
-    config = small(mixer, sides)
+    config = small(mixer, sides, adapter)
     bundle = fitted(candidate_sets, config)
+    assert not adapter or np.abs(bundle.arrays[f"{ADAPTER}.up.weight"]).max() > 1e-3, "the adapter has learned nothing"
     larm = replace(config.model.larm, d_content=D_CONTENT)
     model = Model(replace(config.model, larm=larm), STREAMERS, bundle.arrays["ranker.knots_FQ"])
     load_bundle(bundle, model)
@@ -114,6 +118,18 @@ def test_a_version_in_numpy_scores_as_the_model_does(mixer: MixerKind, sides: Si
     got = np.concatenate([logits_of(version, candidate_sets, int(one)) for one in chosen])
     assert np.abs(wanted).max() > 0.5
     np.testing.assert_allclose(got, wanted, atol=3e-4)
+
+
+def test_a_version_whose_adapter_has_another_shape_is_refused() -> None:
+    bundle = fitted(random_candidate_sets(100), small(adapter=5))
+    for name in ("down", "up"):
+        place = f"{ADAPTER}.{name}.weight"
+        for arrays in ({place: bundle.arrays[place][:, :-1]}, {place: bundle.arrays[place][:-1]}):
+            with pytest.raises(VersionError):
+                Version(Bundle(bundle.manifest, {**bundle.arrays, **arrays}, bundle.names))
+        without = {other: array for other, array in bundle.arrays.items() if other != place}
+        with pytest.raises(VersionError):
+            Version(Bundle(bundle.manifest, without, bundle.names))
 
 
 def ranked(version: Version, rooms: int = 7) -> tuple[RankedRooms, np.ndarray]:
