@@ -61,7 +61,9 @@ rankers:
   tidecast, id only     ablations, by name alone: the room is its streamer's embedding;
   tidecast, content only  the room is its content, brought into the model's space;
   tidecast, no codes      both, gated, without semantic codes;
-  tidecast, shuffled      a placebo: content dealt to other rooms
+  tidecast, shuffled      a placebo: content dealt to other rooms;
+  tidecast, adapter       two layers of its own adapt content first, as `tidecast train --encoder adapter` has it; also
+                        "tidecast, adapter, content only" and, as a placebo, "tidecast, adapter, shuffled"
 
 All rankers are measured on the same draws, and so are their differences to the one that --against names.
 
@@ -102,7 +104,15 @@ RANKERS = (
     "tidecast",
 )
 SINKING = "version 0, sinking"
-ABLATIONS = ("tidecast, id only", "tidecast, content only", "tidecast, no codes", "tidecast, shuffled")
+ABLATIONS = (
+    "tidecast, id only",
+    "tidecast, content only",
+    "tidecast, no codes",
+    "tidecast, shuffled",
+    "tidecast, adapter",
+    "tidecast, adapter, content only",
+    "tidecast, adapter, shuffled",
+)
 REFERENCE = "boosting"
 
 

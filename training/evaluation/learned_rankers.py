@@ -42,10 +42,10 @@ MODELS: dict[str, Parts] = {
     "tidecast, id only": Parts("id", codes=False),
     "tidecast, content only": Parts("content", codes=False),
     "tidecast, no codes": Parts(codes=False),
+    "tidecast, shuffled": Parts(shuffled=True),
     "tidecast, adapter": Parts(adapter=True),
     "tidecast, adapter, content only": Parts("content", codes=False, adapter=True),
     "tidecast, adapter, shuffled": Parts(adapter=True, shuffled=True),
-    "tidecast, shuffled": Parts(shuffled=True),
 }
 
 

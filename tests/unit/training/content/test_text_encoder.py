@@ -128,6 +128,12 @@ def test_folder_without_a_model_is_said_clearly(tmp_path: object) -> None:
         TextEncoder(EncoderConfig(model=str(tmp_path)))
 
 
+@pytest.mark.parametrize("misspelt", ["multilingual-e5", "MiniLM", "mini-lm"])
+def test_a_misspelt_short_name_is_said_at_once(misspelt: str) -> None:
+    with pytest.raises(EncoderError, match=r"no short name: is (minilm|multilingual-e5-small) meant"):
+        TextEncoder(EncoderConfig(model=misspelt))
+
+
 def test_an_encoder_is_named_before_its_model_is_loaded_and_loads_at_the_first_text(encoder: TextEncoder) -> None:
     lazy = LazyTextEncoder(EncoderConfig())
     assert (lazy.version, lazy.dimension, lazy._loaded) == (encoder.version, encoder.dimension, None)
