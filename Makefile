@@ -11,8 +11,11 @@ BIN := $(VENV)/bin
 CODE := streaming actors training deploy tidecast_client tests
 ARGS ?=
 PYTEST_ARGS ?=
-# how long callers wait, or a pod takes to start, is measured, so they want the machine for themselves
-ALONE := tests/e2e/hosts tests/e2e/image tests/e2e/test_kills.py
+# how long callers wait is measured, so they want the machine for themselves
+ALONE := tests/e2e/hosts tests/e2e/test_kills.py
+# Among 7,000 tests some wait for processes on a machine that others use too. One that fails is run once more, three at
+# most, and its first failure is printed all the same: each is a fault of ours to be found.
+ONCE_MORE := --reruns 1 --max-suite-reruns 3 --rerun-show-tracebacks
 TORCH_INDEX_URL ?=
 LOCK_OPTIONS := --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command 'make lock'
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -28,8 +31,9 @@ demo: $(VENV)/.ready ## Kafka, Ray, the application and a simulated platform; AR
 	@$(BIN)/tidecast demo $(ARGS)
 
 test: lint system-packages ## style, types and layers, then unit, contract, integration and e2e tests, two files at a time
-	@$(BIN)/python -m pytest $(ALONE) $(PYTEST_ARGS) || [ $$? = 5 ] # 5: none of them was asked for
-	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/contract tests/integration tests/e2e $(ALONE:%=--ignore=%) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(ONCE_MORE) $(ALONE) $(PYTEST_ARGS) || [ $$? = 5 ] # 5: none of them was asked for
+	@$(BIN)/python -m pytest $(ONCE_MORE) -n 2 --dist loadfile --no-loadscope-reorder \
+	  tests/e2e tests/integration tests/contract tests/unit $(ALONE:%=--ignore=%) $(PYTEST_ARGS)
 
 hosts: $(VENV)/.dev $(VENV)/.ready system-packages ## faults on a cluster of several hosts, as root; writes docs/reliability.md
 	@$(BIN)/python -m tests.e2e.hosts.matrix --write docs/reliability.md $(ARGS)

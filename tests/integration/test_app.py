@@ -34,11 +34,11 @@ from streaming.events import ChatMessage, Impression, RoomEnded, RoomId, RoomSta
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.log.codec import Decoder, encode
 from streaming.log.partitioner import partition_of
-from streaming.log.restore import last_values
 from streaming.log.topics import CHAT, IMPRESSIONS, ROOM_STATES, ROOMS, VIEWER_EVENTS
 from streaming.machine.ports import free_port
 from tests.event_source import EventSource
 from tests.eventually import eventually
+from tests.reference import committed_values
 from tidecast_client import Answer, Context, Problem, Query, Steer, Steered
 
 PATIENCE_S = 60.0
@@ -55,7 +55,7 @@ def figure(client: Client, name: str, labels: str = "") -> float:
 def impression(system: System, viewer: str) -> Impression | None:
     """The last one of a viewer that is on the log."""
     log = KafkaLog(system.settings.kafka)
-    found = last_values(log, log.partitions(IMPRESSIONS)[partition_of(viewer.encode(), 4)]).get(viewer.encode())
+    found = committed_values(log, log.partitions(IMPRESSIONS)[partition_of(viewer.encode(), 4)]).get(viewer.encode())
     return None if found is None else Decoder(IMPRESSIONS)(found)
 
 

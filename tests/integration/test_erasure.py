@@ -15,7 +15,6 @@ from streaming.clock import SystemClock
 from streaming.events import Action, RoomStarted, ViewerEvent, ViewerId
 from streaming.kafka_config import KafkaConfig
 from streaming.log.codec import encode
-from streaming.log.restore import last_values
 from streaming.log.topic_check import check_topics
 from streaming.log.topics import ROOMS, VIEWER_EVENTS, VIEWER_PROFILES, TopicsConfig
 from streaming.metrics import MemoryMetrics
@@ -23,7 +22,13 @@ from streaming.viewer.presence import is_erased
 from streaming.viewer.profile_config import ProfileConfig
 from tests.eventually import eventually
 from tests.integration.worker_group import WorkerProcess
-from tests.reference import expected_activity, expected_profiles, published_activity, published_profiles
+from tests.reference import (
+    committed_values,
+    expected_activity,
+    expected_profiles,
+    published_activity,
+    published_profiles,
+)
 
 
 class Viewers:
@@ -49,7 +54,7 @@ def audience(log: KafkaLog) -> int:
 
 
 def marks(log: KafkaLog) -> set[bytes]:
-    values = [one for p in log.partitions(VIEWER_PROFILES) for one in last_values(log, p).items()]
+    values = [one for p in log.partitions(VIEWER_PROFILES) for one in committed_values(log, p).items()]
     return {key for key, value in values if is_erased(key, value)}
 
 

@@ -13,11 +13,11 @@ from streaming.kafka_config import KafkaConfig
 from streaming.local_kafka import LocalKafka, LocalKafkaConfig
 from streaming.log.codec import Decoder
 from streaming.log.log import Partition
-from streaming.log.restore import last_values
 from streaming.log.topic_check import check_topics
 from streaming.log.topics import IMPRESSIONS, TopicsConfig
 from streaming.metrics import MemoryMetrics
 from tests.eventually import eventually
+from tests.reference import committed_values
 from tests.unit.actors.replica import Replica
 
 PATIENCE_S = 60.0
@@ -57,7 +57,7 @@ def test_answers_go_on_without_a_broker_and_impressions_come_again_with_it(tmp_p
         eventually(lambda: len(impressions) == 0, "what waited is written")
         recommender.recommend_json(Query(viewer="after"))
         assert writer.stop(PATIENCE_S)
-        values = last_values(KafkaLog(config), Partition(IMPRESSIONS, 0))
+        values = committed_values(KafkaLog(config), Partition(IMPRESSIONS, 0))
         assert values.keys() == {b"before", b"while", b"after"}
         assert Decoder(IMPRESSIONS)(values[b"after"]).rooms == ("a",)
         assert count("written") + count("lost") + count("dropped") == asked + 2

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from streaming.broker import KafkaAdmin, KafkaLog
-from streaming.errors import Unreadable
 from streaming.events import RoomEnded, RoomStarted, RoomUpdated
 from streaming.kafka_config import KafkaConfig
 from streaming.log.codec import Decoder, encode
 from streaming.log.partitioner import partition_of
-from streaming.log.restore import last_values
 from streaming.log.topic_check import check_topics
 from streaming.log.topics import ROOM_STATES, ROOMS, TopicsConfig
 from streaming.room.window_config import WindowConfig
@@ -26,6 +25,7 @@ from tests.fake_encoder import FAKE_VERSION, fake_vectors
 from tests.integration.test_workers import Platform, await_equal
 from tests.integration.worker_group import Names, WorkerProcess, await_owners, await_true, installation, owners
 from tests.reference import (
+    committed_values,
     expected_activity,
     expected_profiles,
     expected_states,
@@ -100,7 +100,7 @@ def test_an_ended_room_stays_ended_when_a_worker_wakes_up_that_was_frozen_while_
         sink.flush()
 
     def status() -> str:
-        found = last_values(kafka_log, kafka_log.partitions(ROOM_STATES)[2]).get(room.encode())
+        found = committed_values(kafka_log, kafka_log.partitions(ROOM_STATES)[2]).get(room.encode())
         return "none" if found is None else str(Decoder(ROOM_STATES)(found).status)
 
     try:
@@ -153,14 +153,8 @@ def test_a_transaction_that_a_killed_worker_left_open_hides_records_no_longer_th
         lost.kill()
         platform.play(1.0)
         sink.close()
-
-        def states() -> object:
-            try:
-                return published_states(kafka_log)
-            except Unreadable:  # the transaction is open: a reader has waited for as long as it may
-                return None
-
-        await_equal(states, lambda: expected_states(kafka_log, fake_vectors, FAKE_VERSION, WindowConfig()))
+        expected = partial(expected_states, kafka_log, fake_vectors, FAKE_VERSION, WindowConfig())
+        await_equal(lambda: published_states(kafka_log), expected)
         other.stop()
     finally:
         for worker in (lost, other):

@@ -22,14 +22,13 @@ from streaming.clock import SystemClock
 from streaming.events import ChatMessage, DeadLetter, RoomEnded, RoomStarted, ViewerEvent
 from streaming.kafka_config import KafkaConfig
 from streaming.log.codec import Decoder, encode
-from streaming.log.restore import last_values
 from streaming.log.topic_check import check_topics, grow_topics
 from streaming.log.topics import CHAT, DEAD_LETTER, ROOM_STATES, ROOMS, VIEWER_EVENTS, VIEWER_PROFILES, TopicsConfig
 from streaming.metrics import MemoryMetrics
 from streaming.room.window_config import WindowConfig
 from streaming.viewer.profile_config import ProfileConfig
 from tests.fake_encoder import InstantEncoder
-from tests.reference import published_profiles, published_states, records_of
+from tests.reference import committed_values, published_profiles, published_states, records_of
 
 PATIENCE_S = 60.0
 Place = Callable[[bytes, int], int]
@@ -161,7 +160,7 @@ class TopicWorld:
     def times_published(self, topic: str) -> Counter[str]:
         """In how many partitions each key has a value."""
         assert topic in (ROOM_STATES, VIEWER_PROFILES)
-        return Counter(key.decode() for p in self.log.partitions(topic) for key in last_values(self.log, p))
+        return Counter(key.decode() for p in self.log.partitions(topic) for key in committed_values(self.log, p))
 
     def letters(self) -> list[DeadLetter]:
         decode = Decoder(DEAD_LETTER)
