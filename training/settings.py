@@ -15,7 +15,7 @@ from training.viewer_config import MixerKind
 BUCKET_STEP = 16  # tokens: fits the tiles of bf16 matrix units, and wastes at most 16 a text
 
 Precision = Literal["auto", "bf16", "fp32"]
-EncoderTraining = Literal["frozen", "adapter"]
+EncoderTraining = Literal["frozen", "adapter", "full"]
 
 
 Weight = Annotated[float, Meta(ge=0, lt=1_000)]
@@ -74,10 +74,21 @@ class TrainingConfig(Section):
     rate: Positive = 0.003
     batch: Count = 512  # visits a step and worker
     mixer: MixerKind = "softmax"  # of the viewer tower: softmax, hstu or lru
-    encoder: EncoderTraining = "frozen"  # adapter: two layers of the model's own follow the encoder's vectors
+    # adapter: two layers of the model's own follow the encoder's vectors; full: the encoder itself is fine-tuned
+    encoder: EncoderTraining = "frozen"
+    pairs: Count = 16_000  # of texts, that an encoder is fine-tuned on,
+    encoder_layers: Count = 2  # the last so many layers of it
+    encoder_rate: Positive = 5e-5
     # of visits: to leave within it is to leave at once, which the head `leave` learns. To stay is to stay for 60 s
     leave_s: Annotated[float, Meta(gt=0, le=60)] = 10.0
     seed: int = 7
+
+    def check(self) -> None:
+        if self.encoder == "full" and self.every_s:
+            raise ConfigError(
+                'training.encoder = "full" makes another encoder each time, which a running system does not change '
+                "to by itself; set training.every_s to 0, or training.encoder to frozen or adapter"
+            )
 
     def below(self, folder: Path) -> TrainingConfig:
         """This, with relative paths below a folder; `training.folder` without a `file://` in front."""

@@ -44,6 +44,10 @@ Curves for TensorBoard: training.folder/run/curves. `tidecast models show VERSIO
 
   --encoder frozen    the encoder's vectors are projected as they are (training.encoder, the default)
   --encoder adapter   two layers of the model's own adapt them to who watches what; no text is encoded again
+  --encoder full      the encoder's last layers are fine-tuned first, on texts that belong together: of one room now and
+                      minutes later, its title and chat, rooms that one viewer visited. It takes minutes on a processor
+                      (training.pairs, encoder_layers, encoder_rate). The version begins anew on the new encoder, which
+                      stays in training.folder/encoders, and is served where encoder.model is that folder
 
 examples:
   tidecast train                                  from the archive; a candidate in the registry
@@ -96,6 +100,7 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="the result as one JSON object")] = False,
 ) -> int:
     """Fits the models with Ray Train, judges them on visits not learned from, and publishes a version."""
+    from deploy.train.fine_tuning import fine_tuned  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415  the help needs none of this
     from training.fit.run import alone  # noqa: PLC0415
     from training.fit.runs import Runs  # noqa: PLC0415
@@ -113,6 +118,8 @@ def run(
     with alone(folder), Runs(folder, config.checkpoints) as runs, _registry(asked, settings) as registry:
         result = _train(asked, settings, registry, runs)
         runs.over()
+    if encoder_folder := fine_tuned(config, result.pop("encoder_version")):
+        result["encoder"] = str(encoder_folder)
     say(as_json(result, indent=2) if json else report_of(result))
     return 0
 
@@ -123,7 +130,8 @@ def _train(asked: TrainOptions, settings: Settings, registry: Registry | None, r
     from streaming.clock import SystemClock  # noqa: PLC0415
     from training.content.text_encoder import TextEncoder  # noqa: PLC0415
 
-    parent = None if asked.rebuild or registry is None else parent_of(registry)
+    anew = asked.rebuild or settings.training.encoder == "full"  # another encoder is another space
+    parent = None if anew or registry is None else parent_of(registry)
     replay = _replay(asked, asked.chat) if asked.chat is not None else None
     source = archived(settings, rebuild=parent is None) if replay is None else _recorded(replay)
     ray = connected_ray(settings)
@@ -195,7 +203,7 @@ def _publish(asked: TrainOptions, trained: Trained, registry: Registry | None) -
 
     manifest = trained.bundle.manifest
     result = {"version": manifest.version, "parent": manifest.parent, "visits": trained.visits, **manifest.metrics}
-    result["streamers"] = trained.streamers
+    result["streamers"], result["encoder_version"] = trained.streamers, manifest.encoder_version
     if asked.out is not None:
         verdict = trained.gate.judge(trained.bundle, None)
         files.write(trained.bundle, open_store(str(asked.out.resolve()), "version"))
@@ -234,4 +242,9 @@ def report_of(result: dict[str, Any]) -> str:
     lines.append(f"it {state[result['state']]} {result['path']}")
     if result["state"] == "candidate":
         lines.append(f"`tidecast models promote {result['version']}` puts it live")
+    if "encoder" in result:
+        lines += [
+            f"it reads the vectors of the encoder that was fine-tuned for it, in {result['encoder']}: a system whose",
+            "encoder.model is that folder (the same files on every host) serves it, any other refuses it",
+        ]
     return "\n".join(lines)

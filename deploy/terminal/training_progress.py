@@ -66,9 +66,9 @@ class TrainingBar(Bar):
         self._show("run", "bytes", done=done, total=total, said=said)
 
     def learned(self, said: Mapping[str, Any]) -> None:
-        """Shows the steps of learning, as training/fit/ray_fit.py reports them."""
+        """Shows the steps of learning, as training/fit/ray_run.py reports them."""
         losses = ", ".join(f"{name} {loss:.3f}" for name, loss in said["losses"].items())
-        at = f"{said['phase']} {said['step']}/{said['steps']}: {losses}; {said['visits_per_s']:,.0f} visits/s"
+        at = f"{said['phase']} {said['step']}/{said['steps']}: {losses}; {said['per_s']:,.0f} {said['unit']}/s"
         step, steps = int(said["step"]), int(said["steps"])
         self._show("learning", "steps", done=step, total=steps, said=f"{at}, {said['left_s']:,.0f} s left", note=at)
 

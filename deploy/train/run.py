@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from deploy.config.settings import Settings
 from deploy.ray.local_ray import LocalRay
 from deploy.ray.watch import Watch
+from deploy.train.fine_tuning import FineTuning, LaterRay, resources_of
 from streaming.archive.reader import Archive
 from streaming.archive.store import open_store
 from streaming.clock import Clock, SystemClock
@@ -43,7 +44,7 @@ class TrainingProgress(PassProgress, EncodingProgress, TransferProgress, Protoco
     """A follower of all stages of a run."""
 
     def learned(self, said: Mapping[str, Any]) -> None:
-        """Takes a report of steps, as training/fit/ray_fit.py makes it."""
+        """Takes a report of steps, as training/fit/ray_run.py makes it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,33 +78,33 @@ def train(
     """
     config = settings.training.below(Path.cwd())
     give_way(config.niceness)
-    run_folder = runs.unfinished(clock.now_ms(), progress, is_settled) if resume else None
-    if run_folder is None:
-        examples = ExamplesConfig(share=config.share, seed=config.seed)
-        run_folder = make_run_folder(
-            runs.folder,
-            lambda folder: write_examples(folder, examples, progress),
-            encoder,
-            config,
-            window=settings.window,
-            title_weight=settings.tables.title_weight,
-            now_ms=clock.now_ms(),
-            encoding=progress,
-            parent=parent,
-        )
-    runs.begin(run_folder, progress)
-    if ray is not None:
-        progress.began("starting Ray" if not settings.ray.address else f"connecting to Ray at {settings.ray.address}")
-    with ray or contextlib.nullcontext():
+    now_ms = clock.now_ms()
+    run_folder = runs.unfinished(now_ms, progress, is_settled) if resume else None
+    with LaterRay(ray, settings, progress.began) as connection:
+        if run_folder is None:
+            examples = ExamplesConfig(share=config.share, seed=config.seed)
+            tuning = FineTuning(settings.encoder, config, runs.storage, now_ms, progress, connection)
+            run_folder = make_run_folder(
+                runs.folder,
+                lambda folder: write_examples(folder, examples, progress),
+                encoder,
+                config,
+                window=settings.window,
+                title_weight=settings.tables.title_weight,
+                now_ms=now_ms,
+                encoding=progress,
+                parent=parent,
+                tuned=tuning.tuned if tuning.is_wanted else None,
+                keep_examples=resume and tuning.has_begun(runs.folder),
+            )
+        runs.begin(run_folder, progress)
+        connection.connect()
         progress.began("starting to learn")
         from training.evaluation.promotion_gate import SliceGate  # noqa: PLC0415  torch
-        from training.fit.ray_fit import WorkerResources, fit_on_ray  # noqa: PLC0415  torch and Ray Train, which reads its environment at import
+        from training.fit.ray_fit import fit_on_ray  # noqa: PLC0415  torch and Ray Train, which reads its environment at import
 
-        scale = WorkerResources(
-            config.workers, config.gpu, config.threads, config.cpus, config.niceness, config.checkpoint_s
-        )
         try:
-            bundle = fit_on_ray(run_folder, scale, runs.storage, progress.learned)
+            bundle = fit_on_ray(run_folder, resources_of(config), runs.storage, progress.learned)
         except Diverged:
             runs.over()
             raise

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import ray
 
-from training.fit.ray_fit import WorkerResources, fit_on_ray
+from training.fit.ray_fit import fit_on_ray
+from training.fit.ray_run import WorkerResources
 from training.fit.run_folder import open_run_folder
 
 NICENESS = 3  # of what learns

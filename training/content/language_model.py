@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from streaming.errors import EncoderError
 from training.content.packed_e5 import unpacked
 from training.settings import EncoderConfig
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 DEFAULT = "minilm"
+OWN_SETTINGS = "tidecast.json"  # in a folder of a model that was fine-tuned here: `OwnSettings`
 FILES = {".json", ".txt", ".model", ".safetensors", ".bin", ".gguf"}  # of a Hugging Face folder, what vectors depend on
 
 
@@ -50,6 +53,14 @@ SHORT_NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
+class OwnSettings:
+    """What a model wants before a text and before a question; a folder of ours says so in tidecast.json."""
+
+    prefix: str = ""
+    query_prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LanguageModel:
     """A language model that is there. location: its folder or Hugging Face name. prefix, query_prefix: before a text.
 
@@ -71,14 +82,25 @@ def find(config: EncoderConfig) -> LanguageModel:
     short = SHORT_NAMES.get(config.model or DEFAULT)
     if short is None:
         _check_spelling(config.model)
-        location, name, own, own_query = config.model, _name(config.model), "", ""
+        location, name, own = config.model, _name(config.model), _own_settings(Path(config.model))
     else:
         location, name = str(folder_of(config.model or DEFAULT)), short.version
-        own, own_query = short.prefix, short.query_prefix
-    prefix = config.prefix or own
-    if prefix != own:
+        own = OwnSettings(short.prefix, short.query_prefix)
+    prefix = config.prefix or own.prefix
+    if prefix != own.prefix:
         name = f"{name}+{hashlib.blake2b(prefix.encode(), digest_size=4).hexdigest()}"
-    return LanguageModel(location, name, prefix, config.query_prefix or own_query)
+    return LanguageModel(location, name, prefix, config.query_prefix or own.query_prefix)
+
+
+def _own_settings(folder: Path) -> OwnSettings:
+    """What a folder says of its model; nothing where it says nothing. Raises EncoderError: it cannot be read."""
+    path = folder / OWN_SETTINGS
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=OwnSettings)
+    except (FileNotFoundError, NotADirectoryError):
+        return OwnSettings()
+    except (OSError, msgspec.MsgspecError) as err:
+        raise EncoderError(f"{path}: cannot be read: {err}") from err
 
 
 def folder_of(short_name: str) -> Path:

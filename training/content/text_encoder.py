@@ -243,9 +243,18 @@ def _version(name: str, dtype: torch.dtype, config: EncoderConfig) -> str:
     return f"{name}/{'bf16' if str(dtype) == 'torch.bfloat16' else 'fp32'}/{config.max_tokens}"
 
 
-def _dtype(precision: Precision, device: str) -> torch.dtype:
-    """By what the processor can do, not by a race at start-up: a restart must not change the version."""
+def uses_bf16(precision: Precision, device: str) -> bool:
+    """Whether a precision means bf16 on a device, by what the processor can do.
+
+    There is no race at start-up: a restart must not change the version.
+    """
     import torch  # noqa: PLC0415
 
     native = device == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if precision == "bf16" or (precision == "auto" and native) else torch.float32
+    return precision == "bf16" or (precision == "auto" and native)
+
+
+def _dtype(precision: Precision, device: str) -> torch.dtype:
+    import torch  # noqa: PLC0415
+
+    return torch.bfloat16 if uses_bf16(precision, device) else torch.float32

@@ -21,7 +21,7 @@ STATE = "state.pt"
 
 
 class FileCheckpoints:
-    """Checkpoints of one run in a file of a folder or object store: a `Checkpoints` (training/fit/ray_fit.py)."""
+    """Checkpoints of one run in a file of a folder or object store: a `Checkpoints` (training/fit/ray_run.py)."""
 
     def __init__(self, storage: str, name: str) -> None:
         """storage: a folder or a URI. name: the run's; a run with other examples has another name and begins anew."""

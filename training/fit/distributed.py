@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.distributed
-
-from training.model.model import Model
+from torch import nn
 
 
 class Distributed:
@@ -14,7 +13,7 @@ class Distributed:
     def __init__(self, processes: int) -> None:
         self._processes = processes
 
-    def average_gradients(self, model: Model) -> None:
+    def average_gradients(self, model: nn.Module) -> None:
         for parameter in model.parameters():
             if parameter.requires_grad:
                 if parameter.grad is None:
@@ -22,7 +21,7 @@ class Distributed:
                 torch.distributed.all_reduce(parameter.grad)
                 parameter.grad /= self._processes
 
-    def broadcast(self, model: Model) -> None:
+    def broadcast(self, model: nn.Module) -> None:
         for value in model.state_dict().values():
             torch.distributed.broadcast(value, 0)
 

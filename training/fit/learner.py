@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, ClassVar, Protocol
 
@@ -80,11 +80,11 @@ class LearnConfig(Section):
 
 @dataclass(frozen=True, slots=True)
 class LearnStep:
-    """The result of one step. visits: those of this process in the step's batch."""
+    """The result of one step. examples: visits of this process in the step's batch."""
 
     step: int
     phase: str
-    visits: int
+    examples: int
     losses: dict[str, float] = field(default_factory=dict)
 
 
@@ -180,7 +180,7 @@ class Learner:
             "config": asdict(self.config),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Continues from a state. Raises TrainingError: it is of another configuration."""
         if state["config"] != asdict(self.config):
             raise TrainingError("the checkpoint is of a run with another configuration; begin a new run")

@@ -27,7 +27,7 @@ from training.registry.manifest import V0, Manifest
 from training.settings import TrainingConfig
 from training.viewer_config import ViewerConfig
 
-EXAMPLES, VECTORS = "examples", "vectors"
+EXAMPLES, VECTORS, ENCODER = "examples", "vectors", "encoder"
 ADAPTER_UNITS = 128  # of training.encoder = "adapter"
 SMALL = 2_000  # visits; below them codes are fewer and passes more
 
@@ -85,24 +85,21 @@ def make_run_folder(
     now_ms: int,
     encoding: EncodingProgress,
     parent: Parent | None = None,
+    tuned: Callable[[Path, ExampleSet], Encoder] | None = None,
+    keep_examples: bool = False,
 ) -> RunFolder:
     """The run folder with everything that training needs; a folder `run` that exists is replaced.
 
-    write_examples: writes examples into a folder. Raises TrainingError: there are too few visits, the parent reads
-    other features or vectors, or the folder cannot be written.
+    write_examples: writes examples into a folder. tuned: fine-tunes the encoder on them in the folder that it is given,
+    and returns the one that is used in place of `encoder`. keep_examples: those in the folder are used, where they
+    are fine-tuned on already. Raises TrainingError: there are too few visits, the parent reads other features or
+    vectors, or the folder cannot be written.
     """
-    if parent is not None and (why := cannot_go_on(parent.manifest, encoder.version)):
+    if tuned is None and parent is not None and (why := cannot_go_on(parent.manifest, encoder.version)):
         raise TrainingError(f"{why}: train with --rebuild")
-    try:
-        shutil.rmtree(run, ignore_errors=True)
-        run.mkdir(parents=True)
-    except OSError as err:
-        raise TrainingError(f"{run}: cannot be written: {err}") from err
-    examples = write_examples(run / EXAMPLES)
-    if len(examples) < MIN_VISITS:
-        raise TrainingError(
-            f"{len(examples)} visits to learn from; at least {MIN_VISITS} are needed: wait for more, or give more"
-        )
+    examples = ExampleSet(run / EXAMPLES) if keep_examples else _new_examples(run, write_examples)
+    if tuned is not None:
+        encoder = tuned(run / ENCODER, examples)
     texts = examples.texts()
     cache = VectorCache(run.parent / VECTORS, encoder.version, encoder.dimension)
     encode_missing(texts.texts, texts.hash_K, encoder, cache, encoding)
@@ -123,6 +120,20 @@ def make_run_folder(
         parent=parent.path if parent is not None else "",
         parent_streamers=parent.streamers if parent is not None else (),
     )
+
+
+def _new_examples(run: Path, write_examples: Callable[[Path], ExampleSet]) -> ExampleSet:
+    try:
+        shutil.rmtree(run, ignore_errors=True)
+        run.mkdir(parents=True)
+    except OSError as err:
+        raise TrainingError(f"{run}: cannot be written: {err}") from err
+    examples = write_examples(run / EXAMPLES)
+    if len(examples) < MIN_VISITS:
+        raise TrainingError(
+            f"{len(examples)} visits to learn from; at least {MIN_VISITS} are needed: wait for more, or give more"
+        )
+    return examples
 
 
 def fit_config(config: TrainingConfig, d_content: int, num_examples: int) -> FitConfig:

@@ -176,7 +176,15 @@ def test_training_without_a_terminal_says_each_stage_at_once_and_then_where_it_i
     progress.replay = cast(Replay, Rows(500, 2_000))
     progress.passed(9_000, 70, 0)
     assert plain.line().startswith("train: examples: 500 of 2,000 rows (25 %), ")
-    said = {"step": 5, "steps": 10, "phase": "codes", "losses": {"next": 0.5}, "visits_per_s": 20.0, "left_s": 3.0}
+    said = {
+        "step": 5,
+        "steps": 10,
+        "phase": "codes",
+        "losses": {"next": 0.5},
+        "unit": "visits",
+        "per_s": 20.0,
+        "left_s": 3.0,
+    }
     progress.learned(said)
     assert plain.line().startswith("train: learning: 5 of 10 steps (50 %), ")
     assert "codes 5/10: next 0.500; 20 visits/s" in plain.line()

@@ -1,0 +1,135 @@
+"""Fine-tuning of the encoder as a part of a training run, and the Ray that both parts share. Never learns itself."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from deploy.config.settings import Settings
+from streaming.errors import TrainingError
+from training.content.encode_missing import Encoder
+from training.examples.dataset import INDEX, ExampleSet
+from training.fit.run import ENCODER, EXAMPLES
+from training.settings import EncoderConfig, TrainingConfig
+
+if TYPE_CHECKING:
+    from training.fit.ray_run import WorkerResources
+
+ENCODERS = "encoders"  # of training.folder: those that were fine-tuned
+
+
+class LaterRay:
+    """A connection to a Ray that is made when it is first needed, as a context manager."""
+
+    def __init__(
+        self,
+        ray: contextlib.AbstractContextManager[None] | None,
+        settings: Settings,
+        began: Callable[[str], None],
+    ) -> None:
+        """ray: connects; None: this process is connected already. began: is told of what takes a while."""
+        self._ray, self._address, self._began = ray, settings.ray.address, began
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> LaterRay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def connect(self) -> None:
+        """Connects, unless this was called before."""
+        ray, self._ray = self._ray, None
+        if ray is not None:
+            self._began(f"connecting to Ray at {self._address}" if self._address else "starting Ray")
+            self._stack.enter_context(ray)
+
+
+class FineTuningProgress(Protocol):
+    """A follower of fine-tuning."""
+
+    def began(self, stage: str) -> None:
+        """Is told of a stage that begins."""
+
+    def learned(self, said: Mapping[str, Any]) -> None:
+        """Takes a report of steps, as training/fit/ray_run.py makes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuning:
+    """Fine-tuning of the encoder in one run. storage: of checkpoints. now_ms: part of the new encoder's name."""
+
+    encoder: EncoderConfig
+    config: TrainingConfig
+    storage: str
+    now_ms: int
+    progress: FineTuningProgress
+    ray: LaterRay
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether training.encoder says so."""
+        return self.config.encoder == "full"
+
+    def has_begun(self, run: Path) -> bool:
+        """Whether fine-tuning was stopped in a run folder, so that it can go on."""
+        from training.fine_tuning.encoder_run import is_encoder_run  # noqa: PLC0415  torch
+
+        return self.is_wanted and is_encoder_run(run / ENCODER) and (run / EXAMPLES / INDEX).is_file()
+
+    def tuned(self, folder: Path, examples: ExampleSet) -> Encoder:
+        """The encoder, fine-tuned on pairs of the examples' texts. Its model stays in training.folder/encoders.
+
+        folder: of this fine-tuning; what it holds is gone on with. Raises TrainingError.
+        """
+        from training.content.text_encoder import TextEncoder  # noqa: PLC0415  torch
+        from training.fine_tuning.encoder_learner import EncoderLearnConfig  # noqa: PLC0415
+        from training.fine_tuning.encoder_run import EncoderPlan, is_encoder_run, write_encoder_run  # noqa: PLC0415
+        from training.fine_tuning.pairs_of_examples import PairsConfig, pairs_of_examples  # noqa: PLC0415
+
+        config, progress = self.config, self.progress
+        if not is_encoder_run(folder):
+            progress.began("pairing texts that belong together")
+            pairs = pairs_of_examples(examples, PairsConfig(most=config.pairs, seed=config.seed))
+            learn = EncoderLearnConfig(layers=config.encoder_layers, rate=config.encoder_rate, seed=config.seed)
+            write_encoder_run(folder, pairs, EncoderPlan(encoder=self.encoder, learn=learn))
+        self.ray.connect()
+        progress.began("starting to fine-tune the encoder")
+        from training.fine_tuning.ray_encoder import fine_tune_on_ray  # noqa: PLC0415  Ray reads its environment at import
+
+        made = fine_tune_on_ray(folder, resources_of(config), self.storage, progress.learned)
+        place = self._kept(made)
+        progress.began(f"encoding with {place}")
+        return TextEncoder(replace(self.encoder, model=str(place), prefix="", query_prefix=""))
+
+    def _kept(self, made: Path) -> Path:
+        """Copies the model to where it stays: a run folder is emptied by the next run."""
+        from training.content.language_model import find  # noqa: PLC0415
+
+        base = find(self.encoder).name.partition("@")[0].partition("+")[0]
+        place = Path(self.config.folder) / ENCODERS / f"{base}-m{self.now_ms // 1_000}"
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(made, place)
+        except OSError as err:
+            raise TrainingError(f"{place}: the encoder cannot be written: {err}") from err
+        return place
+
+
+def fine_tuned(config: TrainingConfig, encoder_version: str) -> Path | None:
+    """The folder of the encoder of this version, where a training of this training.folder has made it."""
+    place = Path(config.folder) / ENCODERS / encoder_version.partition("@")[0]
+    return place if "@" in encoder_version and place.is_dir() else None
+
+
+def resources_of(config: TrainingConfig) -> WorkerResources:
+    """What the settings give each worker."""
+    from training.fit.ray_run import WorkerResources  # noqa: PLC0415  Ray Train reads its environment at import
+
+    return WorkerResources(
+        config.workers, config.gpu, config.threads, config.cpus, config.niceness, config.checkpoint_s
+    )

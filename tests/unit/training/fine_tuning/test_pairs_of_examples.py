@@ -1,0 +1,134 @@
+"""Which texts belong together, by the rooms and visits of examples; and that nothing of the future is in a pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from training.examples.dataset import CoVisits, ExampleSet, ExampleTexts
+from training.fine_tuning.pairs_of_examples import SEGMENT_MS, PairsConfig, pairs_of_examples
+from training.fine_tuning.text_pairs import PairKind, TextPairs
+
+BEGAN = 59_000_000  # segments since the epoch
+
+
+@dataclass
+class Made:
+    """Examples of rooms that chat in every segment, each text naming its room and segment."""
+
+    rooms: int = 6
+    segments: int = 40
+    visits: tuple[tuple[int, int, float, int], ...] = ()  # at, in s since the begin; room before; gap_s; room
+    blank: frozenset[tuple[int, int]] = frozenset()
+    titled: int = 3
+    streamer_of_room: Any = None
+
+    def __post_init__(self) -> None:
+        self.streamers = tuple(f"s{room}" for room in range(self.rooms))
+        self.streamer_of_room = np.arange(self.rooms, dtype=np.int32)
+
+    def texts(self) -> ExampleTexts:
+        rows: list[tuple[int, int, str]] = []
+        for room in range(self.rooms):
+            if room < self.titled:
+                rows.append((room, -1, f"{room} title"))
+            rows += [
+                (room, BEGAN + at, " " if (room, at) in self.blank else f"{room} {at}") for at in range(self.segments)
+            ]
+        room_K, segment_K, texts = zip(*rows, strict=True)
+        count = len(rows)
+        return ExampleTexts(
+            np.array(room_K, np.int32),
+            np.array(segment_K, np.int64),
+            np.arange(1, count + 1),
+            np.ones(count, bool),
+            np.zeros((count, 2), np.int32),
+            texts,
+        )
+
+    def covisits(self) -> CoVisits:
+        visits_V4 = np.array(self.visits, float).reshape(-1, 4)
+        at_s, before, gap_s, room = visits_V4.T
+        return CoVisits(
+            (SEGMENT_MS * BEGAN + 1_000 * at_s).astype(np.int64),
+            before.astype(np.int32),
+            room.astype(np.int32),
+            gap_s.astype(np.float32),
+        )
+
+
+def made(examples: Made, config: PairsConfig) -> TextPairs:
+    return pairs_of_examples(cast("ExampleSet", examples), config)
+
+
+def said(pairs: TextPairs, kind: PairKind) -> list[tuple[str, str]]:
+    chosen = np.flatnonzero(pairs.kind_P == kind)
+    return [(pairs.texts[pairs.left_P[place]], pairs.texts[pairs.right_P[place]]) for place in chosen]
+
+
+def test_chat_of_a_room_goes_with_its_chat_some_minutes_later() -> None:
+    pairs = made(Made(), PairsConfig(later_share=1.0, title_share=0.0))
+    found = said(pairs, PairKind.LATER)
+    assert len(found) > 200
+    for left, right in found:
+        (room, at), (other, then) = (map(int, text.split()) for text in (left, right))
+        assert room == other
+        assert 2 <= then - at <= 10
+    assert {then - at for (_, at), (_, then) in [(map(int, a.split()), map(int, b.split())) for a, b in found]} == set(
+        range(2, 11)
+    )
+
+
+def test_a_title_goes_with_the_chat_of_its_room() -> None:
+    pairs = made(Made(), PairsConfig(most=60, later_share=0.0, title_share=1.0))
+    found = said(pairs, PairKind.TITLE)
+    assert len(found) == 60
+    assert all(left.endswith("title") and left.split()[0] == right.split()[0] for left, right in found)
+    assert {left for left, _ in found} == {"0 title", "1 title", "2 title"}
+
+
+def test_rooms_of_one_viewer_go_together_each_with_what_had_been_said_when_it_was_entered() -> None:
+    # entered room 1 at 155 s and room 2 at 335 s: then the segments before 150 s and before 330 s were closed
+    pairs = made(Made(visits=((335, 1, 180.0, 2),)), PairsConfig(later_share=0.0, title_share=0.0))
+    assert said(pairs, PairKind.COVISIT) == [("1 4", "2 10")]
+    assert pairs.at_P.tolist() == [BEGAN + 10]
+    assert (pairs.left_room_P.tolist(), pairs.right_room_P.tolist()) == ([1], [2])
+
+
+@pytest.mark.parametrize(
+    ("visit", "blank"),
+    [
+        ((335, 1, 180.0, 2), {(1, at) for at in range(5)}),  # nothing had been said
+        ((335, 1, 180.0, 2), {(2, at) for at in range(7, 11)}),  # or not for two minutes
+        ((15, 1, 5.0, 2), set()),  # no segment had closed
+        ((1_000, 1, 900.0, 2), set()),  # too far apart
+    ],
+)
+def test_rooms_are_no_pair_where_nothing_had_been_said_lately_or_the_visits_lie_apart(
+    visit: tuple[int, int, float, int], blank: set[tuple[int, int]]
+) -> None:
+    config = PairsConfig(later_share=0.0, title_share=0.0, covisit_s=600.0)
+    assert len(made(Made(visits=(visit,), blank=frozenset(blank)), config)) == 0
+
+
+def test_visits_between_popular_rooms_count_less() -> None:
+    popular = [(60 + at, 0, 10.0, 1) for at in range(1_000)]
+    rare = [(60 + 10 * at, 2, 10.0, 3) for at in range(100)]
+    pairs = made(
+        Made(visits=tuple(popular + rare)), PairsConfig(most=200, later_share=0.0, title_share=0.0, stale=1_000)
+    )
+    share = np.mean(pairs.left_room_P == 2)
+    assert 0.3 < share < 0.7, "a tenth of the visits, each of them ten times as likely: half"
+
+
+def test_blank_texts_are_in_no_pair_and_the_same_seed_gives_the_same_pairs() -> None:
+    examples = Made(blank=frozenset((room, at) for room in range(6) for at in range(0, 40, 2)))
+    pairs, again = (made(examples, PairsConfig(most=100)) for _ in range(2))
+    assert all(text.strip() for text in pairs.texts)
+    assert pairs.texts == again.texts
+    assert (pairs.left_P == again.left_P).all()
+    other = made(examples, PairsConfig(most=100, seed=8))
+    assert pairs.texts != other.texts or (pairs.left_P != other.left_P).any()

@@ -1,0 +1,187 @@
+"""Fine-tunes a language model on pairs of texts. Never makes a pair, never reads files, never knows of other processes.
+
+The loss is InfoNCE in both directions (arXiv 1807.03748): of all right texts of a batch the one that belongs to a left
+text is to be the nearest. Texts that may belong to it too, and near duplicates, are no negatives. Only the last layers
+learn: the others hold what the model knows of language, and cost no gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from msgspec import Meta
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from streaming.errors import ConfigError, TrainingError
+from streaming.section import Count, CountOrZero, NotNegative, Positive, PositiveShare, Section
+from training.fine_tuning.text_pairs import TextPairs
+from training.fit.optimizer import AdamW
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderLearnConfig(Section):
+    """Settings of fine-tuning. layers: the last ones, which learn."""
+
+    section: ClassVar[str] = "encoder_learn"
+
+    layers: Count = 2
+    epochs: Count = 1
+    batch: Annotated[int, Meta(ge=2)] = 64  # pairs a step and worker
+    rate: Positive = 5e-5
+    warm_up: PositiveShare = 0.1  # of the steps, in which the rate rises; then it falls to nothing
+    decay: NotNegative = 1e-2
+    temperature: Positive = 0.05
+    duplicate: PositiveShare = 0.95  # from this cosine on two texts are near duplicates
+    seed: CountOrZero = 7
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderStep:
+    """The result of one step. examples: the pairs of this process in the step's batch."""
+
+    step: int
+    examples: int
+    losses: dict[str, float] = field(default_factory=dict)
+    phase: str = "encoder"
+
+
+class ProcessGroup(Protocol):
+    """A group of processes that train one model. Each call blocks until all have made it."""
+
+    def average_gradients(self, model: nn.Module) -> None:
+        """Replaces each gradient by its average over all processes."""
+
+
+class EncoderLearner:
+    """A trainer of a language model: one process's part of a run. Each draw follows from the seed and the step."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokens: Sequence[Sequence[int]],
+        pairs: TextPairs,
+        config: EncoderLearnConfig,
+        *,
+        last_token: bool = False,
+        pad_id: int = 0,
+        rank: int = 0,
+        processes: int = 1,
+        group: ProcessGroup | None = None,
+        bf16: bool = False,
+    ) -> None:
+        """tokens: of each text of the pairs. last_token: its state is the text's vector, else the mean over all tokens.
+
+        bf16: whether products are computed in it. Raises TrainingError: there are too few pairs for one step.
+        """
+        self.model, self.step = model, 0
+        self._tokens, self._pairs, self._config = tokens, pairs, config
+        self._last_token, self._pad_id = last_token, pad_id
+        self._rank, self._processes, self._group = rank, processes, group
+        self._device = next(model.parameters()).device
+        self._bf16 = bf16
+        self._per_epoch = len(pairs.batches(config.batch, config.seed, 0)) // processes
+        self.steps = self._per_epoch * config.epochs
+        if not self.steps:
+            raise TrainingError(f"{len(pairs)} pairs of texts; {processes} steps' worth are needed: give more chat")
+        self._learning = _last_layers(model, config.layers)
+        self._optimizer = AdamW([one for layer in self._learning for one in layer.parameters()], config.decay)
+
+    def run(self) -> Iterator[EncoderStep]:
+        """Learns step by step, from where it is to the end."""
+        self.model.eval()  # no dropout below: the layers that learn nothing are a function
+        while self.step < self.steps:
+            yield self._learn()
+        self.model.eval()
+
+    def state(self) -> dict[str, Any]:
+        """What the next step needs: the layers that learn, their moments, and the number of steps done."""
+        return {
+            "step": self.step,
+            "layers": [layer.state_dict() for layer in self._learning],
+            "optimizer": self._optimizer.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continues from a state. Raises TrainingError: it is of another model."""
+        try:
+            for layer, values in zip(self._learning, state["layers"], strict=True):
+                layer.load_state_dict(values)
+        except (RuntimeError, KeyError, ValueError) as err:
+            raise TrainingError(f"the checkpoint is not of this language model: {err}; begin a new run") from err
+        self._optimizer.restore(state["optimizer"])
+        self.step = int(state["step"])
+
+    def vectors(self, rows: Sequence[int]) -> Tensor:
+        """Unit vectors of some of the pairs' texts, float32 [N, D]."""
+        lengths = [len(self._tokens[row]) for row in rows]
+        ids = torch.full((len(rows), max(lengths)), self._pad_id)
+        mask = torch.zeros((len(rows), max(lengths)), dtype=torch.int64)
+        for place, row in enumerate(rows):
+            ids[place, : lengths[place]] = torch.tensor(self._tokens[row])
+            mask[place, : lengths[place]] = 1
+        ids, mask = ids.to(self._device), mask.to(self._device)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+            hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        hidden = hidden.float()
+        if self._last_token:
+            pooled = hidden[torch.arange(len(rows), device=self._device), mask.sum(1) - 1]
+        else:
+            pooled = (hidden * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)
+        return nn.functional.normalize(pooled, dim=1)
+
+    def _learn(self) -> EncoderStep:
+        epoch, place = divmod(self.step, self._per_epoch)
+        batches = self._pairs.batches(self._config.batch, self._config.seed, epoch)
+        places_B = batches[place * self._processes + self._rank]
+        torch.manual_seed(int(np.random.SeedSequence([self._config.seed, self.step, self._rank]).generate_state(1)[0]))
+        for layer in self._learning:
+            layer.train()
+        loss, found = self._loss(places_B)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self._group is not None:
+            self._group.average_gradients(self.model)
+        self._optimizer.step(self._rate())
+        self._optimizer.forget_gradients()
+        self.step += 1
+        return EncoderStep(self.step, len(places_B), {"contrast": float(loss.detach()), "found": found})
+
+    def _loss(self, places_B: NDArray[np.intp]) -> tuple[Tensor, float]:
+        """The loss of a batch, and the share of left texts whose own right text is the nearest."""
+        pairs, size = self._pairs, len(places_B)
+        rows = np.concatenate([pairs.left_P[places_B], pairs.right_P[places_B]])
+        vectors_2D = self.vectors(rows.tolist())
+        left_BD, right_BD = vectors_2D[:size], vectors_2D[size:]
+        cosine_BB = left_BD @ right_BD.T
+        own_BB = torch.eye(size, dtype=torch.bool, device=self._device)
+        together_BB = torch.from_numpy(pairs.together_BB(places_B)).to(self._device)
+        alike_BB = (right_BD @ right_BD.T).detach() >= self._config.duplicate
+        score_BB = (cosine_BB / self._config.temperature).masked_fill((together_BB | alike_BB) & ~own_BB, -torch.inf)
+        targets_B = torch.arange(size, device=self._device)
+        there, back = (nn.functional.cross_entropy(one_BB, targets_B) for one_BB in (score_BB, score_BB.T))
+        return (there + back) / 2, float((score_BB.argmax(1) == targets_B).float().mean())
+
+    def _rate(self) -> float:
+        done, warm = self.step / self.steps, self._config.warm_up
+        share = min(1.0, (self.step + 1) / (warm * self.steps)) if done < warm else (1 - done) / max(1 - warm, 1e-9)
+        return self._config.rate * share
+
+
+def _last_layers(model: nn.Module, count: int) -> list[nn.Module]:
+    """The last layers of a language model, which learn from now on; everything else is frozen.
+
+    Raises ConfigError: it has fewer.
+    """
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    stack = max(lists, key=len, default=nn.ModuleList())
+    if len(stack) < count:
+        raise ConfigError(f"the language model has {len(stack)} layers, of which {count} are to learn; give fewer")
+    model.requires_grad_(False)
+    learning = list(stack)[-count:]
+    for layer in learning:
+        layer.requires_grad_(True)
+    return learning
