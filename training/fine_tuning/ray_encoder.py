@@ -6,23 +6,20 @@ The result is model/ in the folder of fine-tuning (training/fine_tuning/encoder_
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import ray.train
 import torch
 
 from streaming.errors import EncoderError, TrainingError
-from training.content.language_model import OWN_SETTINGS, OwnSettings, find, load
+from training.content.language_model import OwnSettings, find, load
 from training.content.text_encoder import uses_bf16
 from training.fine_tuning.encoder_learner import EncoderLearner
 from training.fine_tuning.encoder_run import encoder_plan, run_name
+from training.fine_tuning.model_folder import write_model
 from training.fine_tuning.text_pairs import TextPairs
 from training.fit.distributed import Distributed
 from training.fit.ray_run import Course, WorkerResources, run_on_ray
@@ -88,16 +85,4 @@ def fine_tune_on_worker(config: dict[str, Any]) -> dict[str, str]:
         course.after(step)
     if rank:
         return {}
-    return {"model": str(_written(model, tokenizer, OwnSettings(found.prefix, found.query_prefix), folder / MODEL))}
-
-
-def _written(model: Any, tokenizer: Any, settings: OwnSettings, place: Path) -> Path:
-    """Writes a Hugging Face folder, whole or not at all."""
-    unfinished = place.with_name(f"{place.name}.part-{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    model.save_pretrained(unfinished)
-    tokenizer.save_pretrained(unfinished)
-    (unfinished / OWN_SETTINGS).write_bytes(msgspec.json.encode(dataclasses.asdict(settings)))
-    shutil.rmtree(place, ignore_errors=True)
-    unfinished.rename(place)
-    return place
+    return {"model": str(write_model(model, tokenizer, OwnSettings(found.prefix, found.query_prefix), folder / MODEL))}
