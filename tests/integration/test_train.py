@@ -1,4 +1,7 @@
-"""Ray Train on a Ray of its own: the same seed gives the same version, and what is killed goes on."""
+"""Ray Train on a Ray of its own: the same seed gives the same version, and what is killed goes on.
+
+A driver that is killed while a worker learns: test_train_elsewhere.py.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +139,7 @@ def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> Non
 @pytest.fixture(scope="module")
 def undisturbed(prepared: Path, ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     run = copied(prepared, tmp_path_factory.mktemp("undisturbed") / "run")
-    arrays = finished(start(run, ray_address), run)
+    arrays = finished(start(run, ray_address, workers=0), run)  # a start of a worker less
     assert list((run / "curves").rglob("events.out.tfevents*")), "no curves for TensorBoard"
     return arrays
 
@@ -157,19 +160,6 @@ def test_a_killed_worker_goes_on_from_its_checkpoint_to_the_same_version(
         worker.send_signal(signal.SIGKILL)
     assert not (run / "learned.npz").exists(), "it had learned all before it could be killed"
     assert_same(finished(driver, run), undisturbed)
-
-
-def test_a_killed_driver_goes_on_from_its_checkpoint_to_the_same_version(
-    prepared: Path, ray_address: str, undisturbed: dict[str, np.ndarray], tmp_path: Path
-) -> None:
-    run = copied(prepared, tmp_path / "run")
-    driver = start(run, ray_address)
-    await_checkpoint(run, driver)
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
-    before = len(steps_heard(run))
-    assert_same(finished(start(run, ray_address), run), undisturbed)
-    assert steps_heard(run)[before] > 1, "it began anew"
 
 
 def test_a_driver_that_learns_itself_goes_on_after_a_kill_to_the_version_of_a_worker(
