@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from streaming.errors import TrainingError
 from training.content.encode_missing import Encoder
 from training.examples.dataset import INDEX, ExampleSet
 from training.fit.run import ENCODER, EXAMPLES
+from training.fit.runs import CHECKPOINTS
 from training.settings import EncoderConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -61,12 +61,10 @@ class FineTuningProgress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FineTuning:
-    """Fine-tuning of the encoder in one run. storage: of checkpoints. now_ms: part of the new encoder's name."""
+    """Fine-tuning of the encoder in one run. Its checkpoints are in training.folder."""
 
     encoder: EncoderConfig
     config: TrainingConfig
-    storage: str
-    now_ms: int
     progress: FineTuningProgress
     ray: LaterRay
 
@@ -84,40 +82,44 @@ class FineTuning:
     def tuned(self, folder: Path, examples: ExampleSet) -> Encoder:
         """The encoder, fine-tuned on pairs of the examples' texts. Its model stays in training.folder/encoders.
 
-        folder: of this fine-tuning; what it holds is gone on with. Raises TrainingError.
+        folder: of this fine-tuning; what it holds is gone on with. The same encoder with the same pairs and settings is
+        not fine-tuned twice. Raises TrainingError, EncoderError.
         """
+        from training.content.language_model import find  # noqa: PLC0415
         from training.content.text_encoder import TextEncoder  # noqa: PLC0415  torch
         from training.fine_tuning.encoder_learner import EncoderLearnConfig  # noqa: PLC0415
-        from training.fine_tuning.encoder_run import EncoderPlan, is_encoder_run, write_encoder_run  # noqa: PLC0415
+        from training.fine_tuning.encoder_run import EncoderPlan, is_encoder_run, run_name, write_encoder_run  # noqa: PLC0415
         from training.fine_tuning.pairs_of_examples import PairsConfig, pairs_of_examples  # noqa: PLC0415
 
         config, progress = self.config, self.progress
+        name = find(self.encoder).name
         if not is_encoder_run(folder):
             progress.began("pairing texts that belong together")
             pairs = pairs_of_examples(examples, PairsConfig(most=config.pairs, seed=config.seed))
             learn = EncoderLearnConfig(layers=config.encoder_layers, rate=config.encoder_rate, seed=config.seed)
-            write_encoder_run(folder, pairs, EncoderPlan(encoder=self.encoder, learn=learn))
-        self.ray.connect()
-        progress.began("starting to fine-tune the encoder")
-        from training.fine_tuning.ray_encoder import fine_tune_on_ray  # noqa: PLC0415  Ray reads its environment at import
-
-        made = fine_tune_on_ray(folder, resources_of(config), self.storage, progress.learned)
-        place = self._kept(made)
+            write_encoder_run(folder, pairs, EncoderPlan(name=name, encoder=self.encoder, learn=learn))
+        base = name.partition("@")[0].partition("+")[0]
+        place = Path(config.folder) / ENCODERS / f"{base}-{run_name(folder).rpartition('-')[2][:8]}"
+        if place.is_dir():
+            progress.began(f"the encoder was fine-tuned on these pairs before: {place}")
+        else:
+            self._learn(folder, place)
         progress.began(f"encoding with {place}")
         return TextEncoder(replace(self.encoder, model=str(place), prefix="", query_prefix=""))
 
-    def _kept(self, made: Path) -> Path:
-        """Copies the model to where it stays: a run folder is emptied by the next run."""
-        from training.content.language_model import find  # noqa: PLC0415
+    def _learn(self, folder: Path, place: Path) -> None:
+        """Fine-tunes, and moves the model to where it stays: a run folder is emptied by the next run."""
+        self.ray.connect()
+        self.progress.began("starting to fine-tune the encoder")
+        from training.fine_tuning.ray_encoder import fine_tune_on_ray  # noqa: PLC0415  Ray reads its environment at import
 
-        base = find(self.encoder).name.partition("@")[0].partition("+")[0]
-        place = Path(self.config.folder) / ENCODERS / f"{base}-m{self.now_ms // 1_000}"
+        checkpoints = str(Path(self.config.folder) / CHECKPOINTS)
+        made = fine_tune_on_ray(folder, resources_of(self.config), checkpoints, self.progress.learned)
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(made, place)
+            made.rename(place)
         except OSError as err:
             raise TrainingError(f"{place}: the encoder cannot be written: {err}") from err
-        return place
 
 
 def fine_tuned(config: TrainingConfig, encoder_version: str) -> Path | None:

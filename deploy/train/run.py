@@ -83,7 +83,7 @@ def train(
     with LaterRay(ray, settings, progress.began) as connection:
         if run_folder is None:
             examples = ExamplesConfig(share=config.share, seed=config.seed)
-            tuning = FineTuning(settings.encoder, config, runs.storage, now_ms, progress, connection)
+            tuning = FineTuning(settings.encoder, config, progress, connection)
             run_folder = make_run_folder(
                 runs.folder,
                 lambda folder: write_examples(folder, examples, progress),

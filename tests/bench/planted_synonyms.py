@@ -3,10 +3,11 @@
     python -m tests.bench.planted_synonyms [--model NAME|FOLDER] [--pairs N] [--epochs N] [--json]
 
 Simulated viewers visit rooms about one topic in English and in another language, so the chat of two such rooms is a
-pair. Half of the simulator's 80 topics are visited so, the others are not. Then each topic's name in each language is
-looked for among the 80 English names, as tests.bench.languages does. `frozen` is the encoder as it is; `placebo` was
-fine-tuned on the same texts, with the rooms of other topics dealt to each other. A gain on topics that nobody visited
-is what carries over; a gain on those visited, above the placebo's, is what the visits have taught.
+pair. The chat in the other language has no English word about the topic, only the topic's name. Half of the simulator's
+80 topics are visited so, the others are not. Then each topic's name in each language is looked for among the 80 English
+names, as tests.bench.languages does. `frozen` is the encoder as it is; `placebo` was fine-tuned on the same texts, with
+the rooms of other topics dealt to each other. A gain on topics that nobody visited is what carries over; a gain on those
+visited, above the placebo's, is what the visits have taught.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +40,13 @@ SEED = 7
 
 def planted(topics: Sequence[SpokenTopic], visited: Sequence[int], count: int, *, dealt_anew: bool) -> TextPairs:
     """Pairs of chat in English and in another language about a topic that was visited; rooms are topics."""
-    rng, book = random.Random(SEED), Phrasebook(topics, SEED)
+    rng, books = random.Random(SEED), [Phrasebook(topics, SEED)]
+    for language in LANGUAGES[1:]:
+        named = [replace(topic, words=(topic.names[language],) * 2) for topic in topics]
+        books.append(Phrasebook(named, SEED))
 
     def chat(topic: int, language: int) -> str:
-        return " ".join(rng.sample(book.pool(topic, language), LINES))
+        return " ".join(rng.sample(books[language].pool(topic, language), LINES))
 
     chosen = [(rng.choice(visited), rng.randrange(1, len(LANGUAGES))) for _ in range(count)]
     texts = [text for topic, language in chosen for text in (chat(topic, 0), chat(topic, language))]

@@ -20,8 +20,9 @@ PLAN = "plan.json"
 
 
 class EncoderPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The plan of fine-tuning: which language model, and how it learns."""
+    """The plan of fine-tuning: which language model, and how it learns. name: of the model, with what is in it."""
 
+    name: str
     encoder: EncoderConfig
     learn: EncoderLearnConfig
 
