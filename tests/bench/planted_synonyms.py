@@ -6,8 +6,8 @@ Simulated viewers visit rooms about one topic in English and in another language
 pair. The chat in the other language has no English word about the topic, only the topic's name. Half of the simulator's
 80 topics are visited so, the others are not. Then each topic's name in each language is looked for among the 80 English
 names, as tests.bench.languages does. `frozen` is the encoder as it is; `placebo` was fine-tuned on the same texts, with
-the rooms of other topics dealt to each other. A gain on topics that nobody visited is what carries over; a gain on those
-visited, above the placebo's, is what the visits have taught.
+the rooms of other topics dealt to each other. A gain on topics that nobody visited is what carries over; a gain on
+those visited, above the placebo's, is what the visits have taught.
 """
 
 from __future__ import annotations
