@@ -1,6 +1,7 @@
 """Whether fine-tuning learns what viewers show: that two words in two languages mean one topic.
 
-    python -m tests.bench.planted_synonyms [--model NAME|FOLDER] [--pairs N] [--epochs N] [--json]
+    python -m tests.bench.planted_synonyms [--model NAME|FOLDER] [--pairs N] [--epochs N] [--layers N] [--rate R]
+                                            [--json]
 
 Simulated viewers visit rooms about one topic in English and in another language, so the chat of two such rooms is a
 pair. The chat in the other language has no English word about the topic, only the topic's name. Half of the simulator's
@@ -96,11 +97,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="minilm")
     parser.add_argument("--pairs", type=int, default=2_048)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--layers", type=int, default=EncoderLearnConfig().layers)
+    parser.add_argument("--rate", type=float, default=EncoderLearnConfig().rate)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     topics = [topic for category in load_categories() for topic in category.topics]
     visited, others = range(0, len(topics), 2), range(1, len(topics), 2)
-    frozen, learn = EncoderConfig(model=given.model), EncoderLearnConfig(epochs=given.epochs, seed=SEED)
+    frozen = EncoderConfig(model=given.model)
+    learn = EncoderLearnConfig(layers=given.layers, epochs=given.epochs, rate=given.rate, seed=SEED)
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in ("frozen", "fine-tuned", "placebo"):
