@@ -84,6 +84,11 @@ class TrainingConfig(Section):
     seed: int = 7
 
     def check(self) -> None:
+        if self.encoder == "full" and self.checkpoints:
+            raise ConfigError(
+                'training.encoder = "full" leaves the encoder in training.folder, and a run that goes on elsewhere by '
+                "training.checkpoints would not have it; leave training.checkpoints empty"
+            )
         if self.encoder == "full" and self.every_s:
             raise ConfigError(
                 'training.encoder = "full" makes another encoder each time, which a running system does not change '

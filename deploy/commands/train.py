@@ -40,7 +40,8 @@ has it for as long as it runs, and you would wait for ever. Beside one, each ver
 that moment, and the one put live last answers. A folder (training.folder) is for one training at a time; a store of
 checkpoints (training.checkpoints) takes several.
 
-Curves for TensorBoard: training.folder/run/curves. `tidecast models show VERSION` has the figures.
+Curves for TensorBoard: training.folder/run/curves, of fine-tuning run/encoder/curves. `tidecast models show VERSION`
+has the figures.
 
   --encoder frozen    the encoder's vectors are projected as they are (training.encoder, the default)
   --encoder adapter   two layers of the model's own adapt them to who watches what; no text is encoded again
@@ -107,7 +108,14 @@ def run(
 
     settings = settings_of(context)
     if encoder is not None:
-        settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, encoder=encoder))
+        every_s = 0.0 if encoder == "full" else settings.training.every_s  # of a Trainer, which this is not
+        training = dataclasses.replace(settings.training, encoder=encoder, every_s=every_s)
+        settings = dataclasses.replace(settings, training=training)
+    if live and settings.training.encoder == "full":
+        raise ConfigError(
+            "--live with --encoder full: what runs reads another encoder's vectors and would refuse the version; train "
+            "without --live, set encoder.model to the new encoder, start again, then `tidecast models promote VERSION`"
+        )
     asked = TrainOptions(chat, channels, until_ms, limit, skip_bad, rebuild, resume, live, out)
     if out is not None and (out / "manifest.json").exists():
         raise ConfigError(f"--out {out}: there is a version already; give another folder")
@@ -118,7 +126,8 @@ def run(
     with alone(folder), Runs(folder, config.checkpoints) as runs, _registry(asked, settings) as registry:
         result = _train(asked, settings, registry, runs)
         runs.over()
-    if encoder_folder := fine_tuned(config, result.pop("encoder_version")):
+    encoder_folder = fine_tuned(config, result.pop("encoder_version"))
+    if encoder_folder is not None and config.encoder == "full":
         result["encoder"] = str(encoder_folder)
     say(as_json(result, indent=2) if json else report_of(result))
     return 0

@@ -8,17 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from deploy.config.settings import Settings
 from streaming.errors import TrainingError
 from training.content.encode_missing import Encoder
 from training.examples.dataset import INDEX, ExampleSet
 from training.fit.run import ENCODER, EXAMPLES
-from training.fit.runs import CHECKPOINTS
+from training.fit.runs import CHECKPOINTS, MAX_AGE_MS, OVER
 from training.settings import EncoderConfig, TrainingConfig
 
 if TYPE_CHECKING:
+    from training.fine_tuning.encoder_run import EncoderPlan
     from training.fit.ray_run import WorkerResources
 
+WHOLE = "plan.json"  # of a run folder: what follows fine-tuning has begun
 ENCODERS = "encoders"  # of training.folder: those that were fine-tuned
 
 
@@ -73,11 +77,19 @@ class FineTuning:
         """Whether training.encoder says so."""
         return self.config.encoder == "full"
 
-    def has_begun(self, run: Path) -> bool:
-        """Whether fine-tuning was stopped in a run folder, so that it can go on."""
-        from training.fine_tuning.encoder_run import is_encoder_run  # noqa: PLC0415  torch
+    def can_go_on(self, run: Path, now_ms: int) -> bool:
+        """Whether fine-tuning with these settings was stopped in a run folder, not long ago."""
+        from training.fine_tuning.encoder_run import PLAN, encoder_plan  # noqa: PLC0415  torch
 
-        return self.is_wanted and is_encoder_run(run / ENCODER) and (run / EXAMPLES / INDEX).is_file()
+        begun, ended = run / ENCODER / PLAN, run / WHOLE
+        if not (self.is_wanted and begun.is_file() and (run / EXAMPLES / INDEX).is_file()) or ended.exists():
+            return False
+        if now_ms - 1_000 * begun.stat().st_mtime > MAX_AGE_MS or (run / OVER).exists():
+            return False
+        try:
+            return encoder_plan(run / ENCODER) == self._plan()
+        except TrainingError:
+            return False
 
     def tuned(self, folder: Path, examples: ExampleSet) -> Encoder:
         """The encoder, fine-tuned on pairs of the examples' texts. Its model stays in training.folder/encoders.
@@ -85,27 +97,45 @@ class FineTuning:
         folder: of this fine-tuning; what it holds is gone on with. The same encoder with the same pairs and settings is
         not fine-tuned twice. Raises TrainingError, EncoderError.
         """
-        from training.content.language_model import find  # noqa: PLC0415
         from training.content.text_encoder import TextEncoder  # noqa: PLC0415  torch
-        from training.fine_tuning.encoder_learner import EncoderLearnConfig  # noqa: PLC0415
-        from training.fine_tuning.encoder_run import EncoderPlan, is_encoder_run, run_name, write_encoder_run  # noqa: PLC0415
-        from training.fine_tuning.pairs_of_examples import PairsConfig, pairs_of_examples  # noqa: PLC0415
+        from training.fine_tuning.encoder_run import PLAN, run_name, write_encoder_run  # noqa: PLC0415
+        from training.fine_tuning.pairs_of_examples import pairs_of_examples  # noqa: PLC0415
+        from training.fit.run_folder import judged_from_ms  # noqa: PLC0415
 
-        config, progress = self.config, self.progress
-        name = find(self.encoder).name
-        if not is_encoder_run(folder):
+        plan, progress = self._plan(), self.progress
+        if not (folder / PLAN).is_file():
             progress.began("pairing texts that belong together")
-            pairs = pairs_of_examples(examples, PairsConfig(most=config.pairs, seed=config.seed))
-            learn = EncoderLearnConfig(layers=config.encoder_layers, rate=config.encoder_rate, seed=config.seed)
-            write_encoder_run(folder, pairs, EncoderPlan(name=name, encoder=self.encoder, learn=learn))
-        base = name.partition("@")[0].partition("+")[0]
-        place = Path(config.folder) / ENCODERS / f"{base}-{run_name(folder).rpartition('-')[2][:8]}"
+            pairs = pairs_of_examples(examples, plan.pairs, judged_from_ms(examples))
+            rooms = len(np.unique(pairs.left_room_P))
+            if len(pairs) < plan.learn.batch * plan.workers or rooms < 2:
+                raise TrainingError(
+                    f"{len(pairs)} pairs of texts of {rooms} rooms to fine-tune the encoder on; at least "
+                    f"{plan.learn.batch} for each worker, and two rooms, are needed: give more chat"
+                )
+            write_encoder_run(folder, pairs, plan)
+        base = plan.name.partition("@")[0].partition("+")[0]
+        place = Path(self.config.folder) / ENCODERS / f"{base}-{run_name(folder).rpartition('-')[2][:8]}"
         if place.is_dir():
             progress.began(f"the encoder was fine-tuned on these pairs before: {place}")
         else:
             self._learn(folder, place)
         progress.began(f"encoding with {place}")
         return TextEncoder(replace(self.encoder, model=str(place), prefix="", query_prefix=""))
+
+    def _plan(self) -> EncoderPlan:
+        from training.content.language_model import find  # noqa: PLC0415
+        from training.fine_tuning.encoder_learner import EncoderLearnConfig  # noqa: PLC0415  torch
+        from training.fine_tuning.encoder_run import EncoderPlan  # noqa: PLC0415
+        from training.fine_tuning.pairs_of_examples import PairsConfig  # noqa: PLC0415
+
+        config = self.config
+        return EncoderPlan(
+            name=find(self.encoder).name,
+            encoder=self.encoder,
+            pairs=PairsConfig(most=config.pairs, seed=config.seed),
+            learn=EncoderLearnConfig(layers=config.encoder_layers, rate=config.encoder_rate, seed=config.seed),
+            workers=max(1, config.workers),
+        )
 
     def _learn(self, folder: Path, place: Path) -> None:
         """Fine-tunes, and moves the model to where it stays: a run folder is emptied by the next run."""

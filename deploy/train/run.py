@@ -95,7 +95,7 @@ def train(
                 encoding=progress,
                 parent=parent,
                 tuned=tuning.tuned if tuning.is_wanted else None,
-                keep_examples=resume and tuning.has_begun(runs.folder),
+                keep_examples=resume and tuning.can_go_on(runs.folder, now_ms),
             )
         runs.begin(run_folder, progress)
         connection.connect()

@@ -54,10 +54,14 @@ SHORT_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class OwnSettings:
-    """What a model wants before a text and before a question; a folder of ours says so in tidecast.json."""
+    """What a folder of ours says of its model, in tidecast.json: what it wants before a text and before a question.
+
+    last_token: whether the last token's state is a text's vector; None: as the model's kind has it.
+    """
 
     prefix: str = ""
     query_prefix: str = ""
+    last_token: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,5 +163,7 @@ def load(location: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, bool
             f'encoder.model "{location}" does not load: {err}; give one of {", ".join(SHORT_NAMES)}, a Hugging Face '
             "name, or a folder with config.json, the weights and the tokenizer"
         ) from err
-    causal = any(name.endswith("ForCausalLM") for name in (config.architectures or ()))
-    return tokenizer, model.eval().to(device), causal
+    last_token = _own_settings(Path(location)).last_token
+    if last_token is None:
+        last_token = any(name.endswith("ForCausalLM") for name in (config.architectures or ()))
+    return tokenizer, model.eval().to(device), last_token

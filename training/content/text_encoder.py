@@ -137,7 +137,7 @@ class TextEncoder:
     def _encode_missing(self, missing: dict[bytes, str]) -> dict[bytes, NDArray[np.float16]]:
         started = time.perf_counter()
         found: dict[bytes, NDArray[np.float16]] = {}
-        texts = {key: _utf8(text) for key, text in missing.items() if text.strip()}
+        texts = {key: utf8(text) for key, text in missing.items() if text.strip()}
         for key in missing.keys() - texts.keys():
             found[key] = np.zeros(self.dimension, np.float16)
         for length, rows in self._buckets(texts).items():
@@ -194,8 +194,8 @@ def _key(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _utf8(text: str) -> str:
-    """JSON may carry half a surrogate pair, which no tokenizer takes."""
+def utf8(text: str) -> str:
+    """A text that any tokenizer takes: JSON may carry half a surrogate pair, which no tokenizer takes."""
     return text.encode("utf-8", "replace").decode()
 
 

@@ -50,6 +50,10 @@ class EncoderStep:
     phase: str = "encoder"
 
 
+class NotFinite(TrainingError):
+    """A gradient is NaN or infinite. Nothing was changed by it."""
+
+
 class ProcessGroup(Protocol):
     """A group of processes that train one model. Each call blocks until all have made it."""
 
@@ -79,7 +83,7 @@ class EncoderLearner:
         bf16: whether products are computed in it. Raises TrainingError: there are too few pairs for one step.
         """
         self.model, self.step = model, 0
-        self._tokens, self._pairs, self._config = tokens, pairs, config
+        self._tokens, self._pairs, self._config = [one or [pad_id] for one in tokens], pairs, config
         self._last_token, self._pad_id = last_token, pad_id
         self._rank, self._processes, self._group = rank, processes, group
         self._device = next(model.parameters()).device
@@ -144,11 +148,20 @@ class EncoderLearner:
         loss, found = self._loss(places_B)
         loss.backward()  # type: ignore[no-untyped-call]
         if self._group is not None:
-            self._group.average_gradients(self.model)
+            self._group.average_gradients(self.model)  # one that is not a number is so in all processes then
+        if not self._has_finite_gradients():
+            raise NotFinite(
+                f"a gradient of step {self.step + 1} of fine-tuning is not a number; a lower training.encoder_rate may "
+                "help"
+            )
         self._optimizer.step(self._rate())
         self._optimizer.forget_gradients()
         self.step += 1
         return EncoderStep(self.step, len(places_B), {"contrast": float(loss.detach()), "found": found})
+
+    def _has_finite_gradients(self) -> bool:
+        gradients = [one.grad for layer in self._learning for one in layer.parameters() if one.grad is not None]
+        return all(bool(gradient.isfinite().all()) for gradient in gradients)
 
     def _loss(self, places_B: NDArray[np.intp]) -> tuple[Tensor, float]:
         """The loss of a batch, and the share of left texts whose own right text is the nearest."""
@@ -159,7 +172,7 @@ class EncoderLearner:
         cosine_BB = left_BD @ right_BD.T
         own_BB = torch.eye(size, dtype=torch.bool, device=self._device)
         together_BB = torch.from_numpy(pairs.together_BB(places_B)).to(self._device)
-        alike_BB = (right_BD @ right_BD.T).detach() >= self._config.duplicate
+        alike_BB = torch.maximum(left_BD @ left_BD.T, right_BD @ right_BD.T).detach() >= self._config.duplicate
         score_BB = (cosine_BB / self._config.temperature).masked_fill((together_BB | alike_BB) & ~own_BB, -torch.inf)
         targets_B = torch.arange(size, device=self._device)
         there, back = (nn.functional.cross_entropy(one_BB, targets_B) for one_BB in (score_BB, score_BB.T))
@@ -177,7 +190,10 @@ def _last_layers(model: nn.Module, count: int) -> list[nn.Module]:
     Raises ConfigError: it has fewer.
     """
     lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-    stack = max(lists, key=len, default=nn.ModuleList())
+    number = int(getattr(model.config, "num_hidden_layers", 0))
+    stack = next((one for one in lists if len(one) == number), None)
+    if stack is None:
+        raise ConfigError(f"language models of this kind ({type(model).__name__}) cannot be fine-tuned here")
     if len(stack) < count:
         raise ConfigError(f"the language model has {len(stack)} layers, of which {count} are to learn; give fewer")
     model.requires_grad_(False)

@@ -13,6 +13,7 @@ import msgspec
 
 from streaming.errors import TrainingError
 from training.fine_tuning.encoder_learner import EncoderLearnConfig
+from training.fine_tuning.pairs_of_examples import PairsConfig
 from training.fine_tuning.text_pairs import ARRAYS, TEXTS, TextPairs
 from training.settings import EncoderConfig
 
@@ -20,11 +21,16 @@ PLAN = "plan.json"
 
 
 class EncoderPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The plan of fine-tuning: which language model, and how it learns. name: of the model, with what is in it."""
+    """The plan of fine-tuning: which language model, on which pairs, and how it learns.
+
+    name: of the model, with what is in it. workers: whose batches are different ones.
+    """
 
     name: str
     encoder: EncoderConfig
+    pairs: PairsConfig
     learn: EncoderLearnConfig
+    workers: int
 
 
 def write_encoder_run(folder: Path, pairs: TextPairs, plan: EncoderPlan) -> None:
@@ -34,11 +40,6 @@ def write_encoder_run(folder: Path, pairs: TextPairs, plan: EncoderPlan) -> None
         (folder / PLAN).write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=1))
     except OSError as err:
         raise TrainingError(f"{folder}: the plan of fine-tuning cannot be written: {err}") from err
-
-
-def is_encoder_run(folder: Path) -> bool:
-    """Whether a folder holds all that fine-tuning needs."""
-    return (folder / PLAN).is_file()
 
 
 def encoder_plan(folder: Path) -> EncoderPlan:

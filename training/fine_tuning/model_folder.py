@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from safetensors import SafetensorError
 
 from streaming.errors import TrainingError
 from training.content.language_model import OWN_SETTINGS, OwnSettings
@@ -17,12 +18,13 @@ def write_model(model: Any, tokenizer: Any, settings: OwnSettings, place: Path) 
     """Writes a Hugging Face folder, whole or not at all; returns it. Raises TrainingError."""
     unfinished = place.with_name(f"{place.name}.part-{os.getpid()}")
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
         (unfinished / OWN_SETTINGS).write_bytes(msgspec.json.encode(settings))
         shutil.rmtree(place, ignore_errors=True)
         unfinished.rename(place)
-    except OSError as err:
+    except (OSError, SafetensorError, RuntimeError) as err:
         raise TrainingError(f"{place}: the encoder cannot be written: {err}") from err
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return place

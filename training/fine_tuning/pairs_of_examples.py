@@ -38,13 +38,14 @@ class PairsConfig(Section):
     seed: CountOrZero = 7
 
 
-def pairs_of_examples(examples: ExampleSet, config: PairsConfig) -> TextPairs:
+def pairs_of_examples(examples: ExampleSet, config: PairsConfig, until_ms: int | None = None) -> TextPairs:
     """Pairs from the texts and visits of examples; the same for the same examples and settings. Raises TrainingError.
 
+    until_ms: nothing that was said or visited from then on is in a pair: by those visits the version is judged.
     Where a kind has fewer than its share, the others do not take it over: a pair twice teaches little.
     """
     texts, rng = examples.texts(), np.random.default_rng(config.seed)
-    rooms = _RoomTexts(texts)
+    rooms = _RoomTexts(texts, until_ms)
     wanted = [int(config.most * config.later_share), int(config.most * config.title_share)]
     made = [
         _later(rooms, wanted[0], config, rng),
@@ -56,7 +57,9 @@ def pairs_of_examples(examples: ExampleSet, config: PairsConfig) -> TextPairs:
     at_P = np.maximum(texts.segment_K[left_P], texts.segment_K[right_P])
     order_P = np.lexsort((right_P, left_P, kind_P, at_P))
     left_P, right_P = left_P[order_P], right_P[order_P]
-    used_T, row_2P = np.unique(np.stack([left_P, right_P]), return_inverse=True)
+    # a text that was said in two rooms is one text: it is no negative of itself
+    _, used_T, row_2P = np.unique(texts.hash_K[np.stack([left_P, right_P])], return_index=True, return_inverse=True)
+    used_T = np.concatenate([left_P, right_P])[used_T]
     row_2P = row_2P.reshape(2, -1).astype(np.int32)
     return TextPairs(
         texts=tuple(texts.texts[place] for place in used_T.tolist()),
@@ -75,8 +78,10 @@ Places = tuple[NDArray[np.intp], NDArray[np.intp]]
 class _RoomTexts:
     """Where each room's title and segments stand among the texts."""
 
-    def __init__(self, texts: ExampleTexts) -> None:
+    def __init__(self, texts: ExampleTexts, until_ms: int | None) -> None:
         told_K = np.array([bool(text.strip()) for text in texts.texts], bool)
+        self.until_ms = np.iinfo(np.int64).max if until_ms is None else until_ms
+        told_K &= texts.segment_K < self.until_ms // SEGMENT_MS  # those that had closed
         self.chat = np.flatnonzero(told_K & (texts.segment_K >= 0))  # in order of room and time
         self.titles = np.flatnonzero(told_K & (texts.segment_K < 0))
         self.room_C, self.segment_C = texts.room_K[self.chat].astype(np.int64), texts.segment_K[self.chat]
@@ -119,10 +124,14 @@ def _titles(rooms: _RoomTexts, wanted: int, rng: np.random.Generator) -> Places:
 
 
 def _covisits(
-    rooms: _RoomTexts, examples: ExampleSet, wanted: int, config: PairsConfig, rng: np.random.Generator
+    rooms: _RoomTexts,
+    examples: ExampleSet,
+    wanted: int,
+    config: PairsConfig,
+    rng: np.random.Generator,
 ) -> Places:
     pairs: CoVisits = examples.covisits()
-    near = pairs.gap_s <= config.covisit_s
+    near = (pairs.gap_s <= config.covisit_s) & (pairs.at_ms < rooms.until_ms)
     before_N, room_N = pairs.before[near].astype(np.int64), pairs.room[near].astype(np.int64)
     now_N = pairs.at_ms[near] // SEGMENT_MS
     then_N = (pairs.at_ms[near] - (1_000 * pairs.gap_s[near]).astype(np.int64)) // SEGMENT_MS

@@ -6,7 +6,6 @@ The result is model/ in the folder of fine-tuning (training/fine_tuning/encoder_
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from typing import Any
 import ray.train
 import torch
 
-from streaming.errors import EncoderError, TrainingError
+from streaming.errors import ConfigError, EncoderError, TrainingError
 from training.content.language_model import OwnSettings, find, load
-from training.content.text_encoder import uses_bf16
+from training.content.text_encoder import uses_bf16, utf8
 from training.fine_tuning.encoder_learner import EncoderLearner
 from training.fine_tuning.encoder_run import encoder_plan, run_name
 from training.fine_tuning.model_folder import write_model
@@ -58,31 +57,35 @@ def fine_tune_on_worker(config: dict[str, Any]) -> dict[str, str]:
     plan = encoder_plan(folder)
     pairs = TextPairs.load(folder)
     device = "cuda" if config["gpu"] else "cpu"
+    if config["gpu"] and not torch.cuda.is_available():
+        return {"failed": "training.gpu is on, but torch finds no GPU"}
     try:
         found = find(plan.encoder)
         tokenizer, model, last_token = load(found.location, torch.float32, device)
     except EncoderError as err:
         return {"failed": str(err)}
-    passages = [found.prefix + text for text in pairs.texts]
+    passages = [found.prefix + utf8(text) for text in pairs.texts]
     tokens = tokenizer(passages, truncation=True, max_length=plan.encoder.max_tokens - 1)["input_ids"]
-    learner = EncoderLearner(
-        model,
-        tokens,
-        pairs,
-        plan.learn,
-        last_token=last_token,
-        pad_id=next((one for one in (tokenizer.pad_token_id, tokenizer.eos_token_id) if one is not None), 0),
-        rank=rank,
-        processes=processes,
-        group=Distributed(processes) if processes > 1 else None,
-        bf16=uses_bf16(plan.encoder.precision, device),
-    )
-    course = Course(config, rank, learner, folder / "curves", "pairs")
-    course.restore()
-    for step in learner.run():
-        if not all(map(math.isfinite, step.losses.values())):
-            return {"failed": f"the loss of step {step.step} of fine-tuning is not a number; a lower rate may help"}
-        course.after(step)
-    if rank:
-        return {}
-    return {"model": str(write_model(model, tokenizer, OwnSettings(found.prefix, found.query_prefix), folder / MODEL))}
+    try:
+        learner = EncoderLearner(
+            model,
+            tokens,
+            pairs,
+            plan.learn,
+            last_token=last_token,
+            pad_id=next((one for one in (tokenizer.pad_token_id, tokenizer.eos_token_id) if one is not None), 0),
+            rank=rank,
+            processes=processes,
+            group=Distributed(processes) if processes > 1 else None,
+            bf16=uses_bf16(plan.encoder.precision, device),
+        )
+        course = Course(config, rank, learner, folder / "curves", "pairs")
+        course.restore()
+        for step in learner.run():
+            course.after(step)
+        if rank:
+            return {}
+        settings = OwnSettings(found.prefix, found.query_prefix, last_token)
+        return {"model": str(write_model(model, tokenizer, settings, folder / MODEL))}
+    except (TrainingError, ConfigError) as err:
+        return {"failed": str(err)}  # the same in each process, and the same again: a restart is of no use

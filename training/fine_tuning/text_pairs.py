@@ -47,7 +47,8 @@ class TextPairs:
     def batches(self, size: int, seed: int, epoch: int) -> list[NDArray[np.intp]]:
         """The places of the pairs of each batch of a pass, in random order; the same for the same seed and pass.
 
-        Pairs of a batch are neighbours in time, at most two batches apart. A rest that fills no batch is left out.
+        Pairs of a batch are neighbours in time, no more than three batches apart. A rest that fills no batch is left
+        out.
         """
         rng = np.random.default_rng([seed, epoch])
         blurred_P = np.arange(len(self)) + rng.uniform(0, 2 * size, len(self))

@@ -138,7 +138,7 @@ def write_run_folder(
         transitions = passing.counts.export(len(streamers) + 1)
         safetensors.numpy.save_file(dict(transitions.arrays()), folder / "transitions.safetensors")
         plan = Plan(
-            fit=fit, origin=origin, rules=rules, streamers=streamers, until_ms=_until_ms(examples), parent=parent
+            fit=fit, origin=origin, rules=rules, streamers=streamers, until_ms=judged_from_ms(examples), parent=parent
         )
         (folder / PLAN).write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=1))
     except OSError as err:
@@ -155,7 +155,7 @@ def open_run_folder(folder: Path) -> RunFolder:
     return RunFolder(folder, plan, ExampleSet(folder / "examples"))
 
 
-def _until_ms(examples: ExampleSet) -> int:
+def judged_from_ms(examples: ExampleSet) -> int:
     """The time from which visits are held out: the newest share, of few visits a larger one, to judge by enough."""
     at_ms_V = np.sort(np.concatenate([shard.at_ms_V for shard in examples.shards()]))
     share = min(MOST_HELD_OUT, max(HELD_OUT, JUDGED_BY / len(at_ms_V)))

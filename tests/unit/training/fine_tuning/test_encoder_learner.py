@@ -11,7 +11,7 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 from streaming.errors import ConfigError, TrainingError
-from training.fine_tuning.encoder_learner import EncoderLearnConfig, EncoderLearner
+from training.fine_tuning.encoder_learner import EncoderLearnConfig, EncoderLearner, NotFinite
 from training.fine_tuning.text_pairs import PairKind, TextPairs
 
 TOPICS, WORDS = 16, 4  # words of a topic in each of two languages
@@ -143,3 +143,37 @@ def test_too_many_layers_and_too_few_pairs_are_refused(layers: int, count: int, 
     pairs, tokens = synonyms(count=count)
     with pytest.raises(error):
         EncoderLearner(small_model(), tokens, pairs, EncoderLearnConfig(layers=layers))
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_near_duplicates_are_no_negatives_whichever_side_they_are_on(side: int) -> None:
+    """Two pairs of which one side is the same words: nothing is left to tell apart."""
+    rows = np.array([0, 1], np.int32), np.array([2, 3], np.int32)
+    pairs = TextPairs(("",) * 4, *rows, *rows, np.arange(2), np.zeros(2, np.int8))
+    tokens = [[11, 12], [21, 22], [31, 32], [41, 42]]
+    learner = EncoderLearner(small_model(), tokens, pairs, EncoderLearnConfig(batch=2, duplicate=1.0))
+    apart = next(learner.run()).losses["contrast"]
+    tokens[2 * side + 1] = tokens[2 * side]
+    learner = EncoderLearner(small_model(), tokens, pairs, EncoderLearnConfig(batch=2, duplicate=0.9999))
+    assert apart > 0.01
+    assert next(learner.run()).losses["contrast"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_gradient_that_is_no_number_changes_nothing() -> None:
+    pairs, tokens = synonyms()
+    model = small_model()
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    before = copy.deepcopy(model.state_dict())
+    learner = EncoderLearner(model, tokens, pairs, CONFIG)
+    with pytest.raises(NotFinite, match="step 1 "):
+        next(learner.run())
+    assert learner.step == 0
+    assert all(torch.equal(value.nan_to_num(), before[name].nan_to_num()) for name, value in model.state_dict().items())
+
+
+def test_a_text_without_tokens_has_a_vector() -> None:
+    pairs, tokens = synonyms()
+    tokens[0] = []
+    with torch.no_grad():
+        assert EncoderLearner(small_model(), tokens, pairs, CONFIG).vectors([0, 1]).isfinite().all()

@@ -24,6 +24,7 @@ class Made:
     visits: tuple[tuple[int, int, float, int], ...] = ()  # at, in s since the begin; room before; gap_s; room
     blank: frozenset[tuple[int, int]] = frozenset()
     titled: int = 3
+    one_title: bool = False
     streamer_of_room: Any = None
 
     def __post_init__(self) -> None:
@@ -34,7 +35,7 @@ class Made:
         rows: list[tuple[int, int, str]] = []
         for room in range(self.rooms):
             if room < self.titled:
-                rows.append((room, -1, f"{room} title"))
+                rows.append((room, -1, "one for all" if self.one_title else f"{room} title"))
             rows += [
                 (room, BEGAN + at, " " if (room, at) in self.blank else f"{room} {at}") for at in range(self.segments)
             ]
@@ -43,7 +44,7 @@ class Made:
         return ExampleTexts(
             np.array(room_K, np.int32),
             np.array(segment_K, np.int64),
-            np.arange(1, count + 1),
+            np.array([int.from_bytes(text.encode()[:7], "big") for text in texts]),
             np.ones(count, bool),
             np.zeros((count, 2), np.int32),
             texts,
@@ -60,8 +61,8 @@ class Made:
         )
 
 
-def made(examples: Made, config: PairsConfig) -> TextPairs:
-    return pairs_of_examples(cast("ExampleSet", examples), config)
+def made(examples: Made, config: PairsConfig, until_ms: int | None = None) -> TextPairs:
+    return pairs_of_examples(cast("ExampleSet", examples), config, until_ms)
 
 
 def said(pairs: TextPairs, kind: PairKind) -> list[tuple[str, str]]:
@@ -132,3 +133,21 @@ def test_blank_texts_are_in_no_pair_and_the_same_seed_gives_the_same_pairs() -> 
     assert (pairs.left_P == again.left_P).all()
     other = made(examples, PairsConfig(most=100, seed=8))
     assert pairs.texts != other.texts or (pairs.left_P != other.left_P).any()
+
+
+def test_nothing_from_the_visits_by_which_a_version_is_judged_is_in_a_pair() -> None:
+    visits = tuple((30 * at + 5, at % 3, 20.0, 3 + at % 3) for at in range(3, 40))
+    until_ms = SEGMENT_MS * (BEGAN + 20) + 10_000
+    whole, parted = (made(Made(visits=visits), PairsConfig(), until) for until in (None, until_ms))
+    assert whole.at_P.max() > BEGAN + 30
+    assert parted.at_P.max() == BEGAN + 19, "the segment in which the judged visits begin had not closed"
+    assert set(parted.kind_P.tolist()) == {0, 1, 2}
+    assert len(said(parted, PairKind.COVISIT)) == sum(1_000 * at < until_ms - SEGMENT_MS * BEGAN for at, *_ in visits)
+
+
+def test_a_text_that_several_rooms_have_is_one_text_and_no_negative_of_itself() -> None:
+    pairs = made(Made(one_title=True), PairsConfig(most=30, later_share=0.0, title_share=1.0))
+    assert pairs.texts.count("one for all") == 1
+    assert pairs.together_BB(np.arange(len(pairs))).all()
+    assert {pairs.texts[place] for place in pairs.left_P.tolist()} == {"one for all"}
+    assert len({pairs.texts[place] for place in pairs.right_P.tolist()}) > 1
