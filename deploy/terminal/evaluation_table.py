@@ -9,7 +9,7 @@ from training.evaluation.report import Report, Result
 from training.evaluation.tower_diagnostics import PREFIXES, Gates, Towers
 
 SHOWN = ("all", "repeat", "new", "cold")
-NAMES = 24  # characters of the name of a ranker, or of a version
+NAMES = 34  # characters of the name of a ranker, or of a version
 WIDTH = 22  # cells of a figure with its interval
 WIDER = 26  # cells of a difference with its signs
 
@@ -116,13 +116,18 @@ def towers_table(towers: Mapping[str, Towers]) -> str:
     lines += [
         "",
         "Recall@10 of the towers alone, by the first dimensions of their vectors (and the share kept of all)",
-        f"{'':{NAMES}}" + "".join(f"{dimensions:>18}" for dimensions in PREFIXES),
+        f"{'':{NAMES}}" + "".join(f"{dimensions:>18}" for dimensions in PREFIXES[:-1]) + f"{PREFIXES[-1]:>22}",
     ]
     for name, found in towers.items():
-        whole = found.recall[PREFIXES[-1]]
-        cells = [f"{recall:.3f} ({recall / whole if whole else 0:.1%})" for recall in found.recall.values()]
-        lines.append(f"  {name:{NAMES - 2}}" + "".join(f"{cell:>18}" for cell in cells))
+        whole = found.whole
+        cells = [f"{found.recall[some]:.3f} ({_share(found.recall[some], whole.mean)})" for some in PREFIXES[:-1]]
+        figure = f"{whole.mean:.3f} ({whole.low:.3f}-{whole.high:.3f})".replace("0.", ".")
+        lines.append(f"  {name:{NAMES - 2}}" + "".join(f"{cell:>18}" for cell in cells) + f"{figure:>22}")
     return "\n".join(lines)
+
+
+def _share(recall: float, whole: float) -> str:
+    return f"{recall / whole:.1%}" if whole else "-"
 
 
 def _range(gates: Gates) -> str:

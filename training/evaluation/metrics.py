@@ -94,6 +94,17 @@ def measure(
     return measured
 
 
+def share(hit_V: NDArray[np.bool_], viewer_V: NDArray[np.integer], seed: int) -> Interval:
+    """The share of V visits that are hits, with its interval: viewers are resampled. NaN where there is no visit."""
+    if not len(hit_V):
+        return Interval(np.nan, np.nan, np.nan)
+    index_V = np.unique(viewer_V, return_inverse=True)[1]
+    sums_U2 = np.stack([np.bincount(index_V), np.bincount(index_V, hit_V)], axis=1).astype(np.float64)
+    drawn_B2 = _resample(sums_U2, seed)
+    low, high = np.percentile(drawn_B2[:, 1] / drawn_B2[:, 0], [2.5, 97.5])
+    return Interval(float(hit_V.mean()), float(low), float(high))
+
+
 def _resample(sums_UK: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     """The sums of B resamples, float64 [B, K]: each over as many viewers as there are, drawn with replacement."""
     rng, U = np.random.default_rng(seed), len(sums_UK)

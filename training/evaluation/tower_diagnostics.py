@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.evaluation.metrics import Interval, share
 from training.inference.served_model import Version
 
 PREFIXES = (16, 32, 64)
@@ -32,33 +33,39 @@ class Gates:
 
 @dataclass(frozen=True, slots=True)
 class Towers:
-    """The figures of towers. recall: by dimensions, the share of visits with the room in the first ten by prefixes."""
+    """The figures of towers. recall: by dimensions, the share of visits with the room in the first ten by prefixes.
+
+    whole: the recall of whole vectors, with its interval.
+    """
 
     gates: Sequence[Gates]
     recall: Mapping[int, float]
     visits: int
+    whole: Interval
 
 
 class TowerRecall:
     """A counter of the ranks of rooms entered, by the inner product of the first dimensions; ties count half."""
 
     def __init__(self) -> None:
-        self._hits = dict.fromkeys(PREFIXES, 0)
-        self._visits = 0
+        self._hits: dict[int, list[bool]] = {dimensions: [] for dimensions in PREFIXES}
+        self._viewers: list[int] = []
 
-    def add(self, viewer_E: Floats, vectors_NE: Floats, entered: int) -> None:
-        """Adds one visit. vectors_NE: of all live rooms."""
-        self._visits += 1
+    def add(self, viewer_E: Floats, vectors_NE: Floats, entered: int, viewer: int) -> None:
+        """Adds one visit. vectors_NE: of all live rooms. viewer: a number of their own."""
+        self._viewers.append(viewer)
         for dimensions in PREFIXES:
             product_N = vectors_NE[:, :dimensions] @ viewer_E[:dimensions]
             above = np.count_nonzero(product_N > product_N[entered])
             equal = np.count_nonzero(product_N == product_N[entered]) - 1
-            self._hits[dimensions] += bool(above + equal / 2 < TOP)
+            self._hits[dimensions].append(bool(above + equal / 2 < TOP))
 
-    def figures(self, gates: Sequence[Gates]) -> Towers:
-        """The figures so far."""
-        recall = {dimensions: hits / max(1, self._visits) for dimensions, hits in self._hits.items()}
-        return Towers(gates, recall, self._visits)
+    def figures(self, gates: Sequence[Gates], seed: int = 7) -> Towers:
+        """The figures so far. seed: of the resamples."""
+        visits = len(self._viewers)
+        recall = {dimensions: sum(hits) / max(1, visits) for dimensions, hits in self._hits.items()}
+        whole = share(np.array(self._hits[PREFIXES[-1]], bool), np.array(self._viewers, np.int64), seed)
+        return Towers(gates, recall, visits, whole)
 
 
 def gates_of(version: Version, streamers: Sequence[str], visits_S: NDArray[np.int64]) -> list[Gates]:

@@ -78,9 +78,10 @@ class Learned:
     def score(self, visits: RecordedVisits) -> NDArray[np.float64]:
         """Log odds of entering, float64 [R]."""
         score_R, on = np.zeros(len(visits.sets.features_RF)), self.on(visits)
-        for place, entered in enumerate(visits.sets.entered_V.tolist()):
+        places = zip(visits.sets.entered_V.tolist(), visits.viewer_V.tolist(), strict=True)
+        for place, (entered, who) in enumerate(places):
             viewer, rooms = on.viewer(place), on.rooms(place)
-            self._recall.add(viewer.vector_E, rooms.vectors_NE, entered)
+            self._recall.add(viewer.vector_E, rooms.vectors_NE, entered, who)
             prepared_NH, personal_NP = on.prepare(place, rooms), on.personal(place)
             began_s = time.perf_counter()
             logit_NT = on.version.logits(viewer, rooms, prepared_NH, personal_NP)
