@@ -15,6 +15,8 @@ from streaming.errors import TrainingError
 from training.content.encode_missing import Encoder
 from training.examples.dataset import INDEX, ExampleSet
 from training.fit.run import ENCODER, EXAMPLES
+from training.fit.run_folder import PLAN as WHOLE
+from training.fit.run_folder import judged_from_ms
 from training.fit.runs import CHECKPOINTS, MAX_AGE_MS, OVER
 from training.settings import EncoderConfig, TrainingConfig
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from training.fine_tuning.encoder_run import EncoderPlan
     from training.fit.ray_run import WorkerResources
 
-WHOLE = "plan.json"  # of a run folder: what follows fine-tuning has begun
 ENCODERS = "encoders"  # of training.folder: those that were fine-tuned
 
 
@@ -53,8 +54,8 @@ class LaterRay:
             self._stack.enter_context(ray)
 
 
-class FineTuningProgress(Protocol):
-    """A follower of fine-tuning."""
+class LearningProgress(Protocol):
+    """A follower of learning."""
 
     def began(self, stage: str) -> None:
         """Is told of a stage that begins."""
@@ -69,7 +70,7 @@ class FineTuning:
 
     encoder: EncoderConfig
     config: TrainingConfig
-    progress: FineTuningProgress
+    progress: LearningProgress
     ray: LaterRay
 
     @property
@@ -81,7 +82,7 @@ class FineTuning:
         """Whether fine-tuning with these settings was stopped in a run folder, not long ago."""
         from training.fine_tuning.encoder_run import PLAN, encoder_plan  # noqa: PLC0415  torch
 
-        begun, ended = run / ENCODER / PLAN, run / WHOLE
+        begun, ended = run / ENCODER / PLAN, run / WHOLE  # the latter: what follows fine-tuning has begun
         if not (self.is_wanted and begun.is_file() and (run / EXAMPLES / INDEX).is_file()) or ended.exists():
             return False
         if now_ms - 1_000 * begun.stat().st_mtime > MAX_AGE_MS or (run / OVER).exists():
@@ -100,7 +101,6 @@ class FineTuning:
         from training.content.text_encoder import TextEncoder  # noqa: PLC0415  torch
         from training.fine_tuning.encoder_run import PLAN, run_name, write_encoder_run  # noqa: PLC0415
         from training.fine_tuning.pairs_of_examples import pairs_of_examples  # noqa: PLC0415
-        from training.fit.run_folder import judged_from_ms  # noqa: PLC0415
 
         plan, progress = self._plan(), self.progress
         if not (folder / PLAN).is_file():

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from deploy.config.settings import Settings
 from deploy.ray.local_ray import LocalRay
 from deploy.ray.watch import Watch
-from deploy.train.fine_tuning import FineTuning, LaterRay, resources_of
+from deploy.train.fine_tuning import FineTuning, LaterRay, LearningProgress, resources_of
 from streaming.archive.reader import Archive
 from streaming.archive.store import open_store
 from streaming.clock import Clock, SystemClock
@@ -40,11 +40,8 @@ if TYPE_CHECKING:
 WriteExamples = Callable[[Path, ExamplesConfig, PassProgress], ExampleSet]
 
 
-class TrainingProgress(PassProgress, EncodingProgress, TransferProgress, Protocol):
+class TrainingProgress(PassProgress, EncodingProgress, TransferProgress, LearningProgress, Protocol):
     """A follower of all stages of a run."""
-
-    def learned(self, said: Mapping[str, Any]) -> None:
-        """Takes a report of steps, as training/fit/ray_run.py makes it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

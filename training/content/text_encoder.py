@@ -177,7 +177,7 @@ class TextEncoder:
                 mask = torch.from_numpy(mask_BL).to(self._device)
                 ids_tensor = torch.from_numpy(ids_BL).to(self._device)
                 hidden = self._model(input_ids=ids_tensor, attention_mask=mask).last_hidden_state.float()
-                pooled = _pool(hidden, mask, self._last_token)
+                pooled = pool(hidden, mask, self._last_token)
                 unit = torch.nn.functional.normalize(pooled, dim=1).half().cpu().numpy()
         except RuntimeError as err:
             raise EncoderError(f"encoder {self.version} failed on {len(rows)} texts of {length} tokens: {err}") from err
@@ -199,7 +199,8 @@ def utf8(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _pool(hidden: torch.Tensor, mask: torch.Tensor, last_token: bool) -> torch.Tensor:
+def pool(hidden: torch.Tensor, mask: torch.Tensor, last_token: bool) -> torch.Tensor:
+    """Vectors [B, D] of texts, not of unit length, from the states of their tokens [B, L, D]. mask: 0 where padded."""
     import torch  # noqa: PLC0415
 
     lengths = mask.sum(dim=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from streaming.errors import ConfigError, TrainingError
 from streaming.section import Count, CountOrZero, NotNegative, Positive, PositiveShare, Section
+from training.content.text_encoder import pool
 from training.fine_tuning.text_pairs import TextPairs
+from training.fit.learner import ProcessGroup
 from training.fit.optimizer import AdamW
 
 
@@ -52,13 +54,6 @@ class EncoderStep:
 
 class NotFinite(TrainingError):
     """A gradient is NaN or infinite. Nothing was changed by it."""
-
-
-class ProcessGroup(Protocol):
-    """A group of processes that train one model. Each call blocks until all have made it."""
-
-    def average_gradients(self, model: nn.Module) -> None:
-        """Replaces each gradient by its average over all processes."""
 
 
 class EncoderLearner:
@@ -131,12 +126,7 @@ class EncoderLearner:
         ids, mask = ids.to(self._device), mask.to(self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
-        hidden = hidden.float()
-        if self._last_token:
-            pooled = hidden[torch.arange(len(rows), device=self._device), mask.sum(1) - 1]
-        else:
-            pooled = (hidden * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)
-        return nn.functional.normalize(pooled, dim=1)
+        return nn.functional.normalize(pool(hidden.float(), mask, self._last_token), dim=1)
 
     def _learn(self) -> EncoderStep:
         epoch, place = divmod(self.step, self._per_epoch)

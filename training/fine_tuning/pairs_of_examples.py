@@ -14,11 +14,11 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from streaming.room.window import SEGMENT_MS
 from streaming.section import Count, CountOrZero, Positive, Section
 from training.examples.dataset import CoVisits, ExampleSet, ExampleTexts
 from training.fine_tuning.text_pairs import PairKind, TextPairs
 
-SEGMENT_MS = 30_000
 NO_PLACE = -1
 
 

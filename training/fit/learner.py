@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from msgspec import Meta
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from streaming.errors import ConfigError, TrainingError
@@ -99,10 +99,10 @@ class NotANumber(TrainingError):
 class ProcessGroup(Protocol):
     """A group of processes that train one model. Each call blocks until all have made it."""
 
-    def average_gradients(self, model: Model) -> None:
+    def average_gradients(self, model: nn.Module) -> None:
         """Replaces each gradient by its average over all processes."""
 
-    def broadcast(self, model: Model) -> None:
+    def broadcast(self, model: nn.Module) -> None:
         """Replaces parameters and buffers by those of the first process."""
 
 

@@ -8,8 +8,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from streaming.room.window import SEGMENT_MS
 from training.examples.dataset import CoVisits, ExampleSet, ExampleTexts
-from training.fine_tuning.pairs_of_examples import SEGMENT_MS, PairsConfig, pairs_of_examples
+from training.fine_tuning.pairs_of_examples import PairsConfig, pairs_of_examples
 from training.fine_tuning.text_pairs import PairKind, TextPairs
 
 BEGAN = 59_000_000  # segments since the epoch
