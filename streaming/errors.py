@@ -141,6 +141,10 @@ class EncoderError(TidecastError):
     """The content encoder cannot be loaded or cannot encode."""
 
 
+class EncoderUnknown(EncoderError):
+    """No encoder of this version can be had here: neither the settings nor the registry know its files."""
+
+
 class EncoderAway(TidecastError):
     """The Encoder has not turned a text that somebody asks with into a vector in time, or has too much to do."""
 

@@ -184,6 +184,23 @@ class ActivityBucket(msgspec.Struct, frozen=True, array_like=True):
 RoomStatus = Literal["live", "ended", "presumed_ended"]
 
 
+class OtherContent(msgspec.Struct, frozen=True, array_like=True):
+    """A room's vectors by another encoder than the state's own: the one to come, or the one before.
+
+    The fields are those of RoomState. `streaming.room.content_slots.read_by` gives a reader the encoder that it reads.
+    """
+
+    encoder_version: str
+    title_vector: bytes = b""
+    chat_vector: bytes = b""
+    mean_vector: bytes = b""
+    title_hash: int = 0
+    chat_hash: int = 0
+    vector_offset: int = -1
+    segment_end_ms: int = 0
+    appended_ms: int = 0
+
+
 class RoomState(InternalRecord, frozen=True, kw_only=True):
     """Everything a replica needs to know of a room: three independent aggregates and the encoder's vectors.
 
@@ -249,6 +266,8 @@ class RoomState(InternalRecord, frozen=True, kw_only=True):
     inputs: tuple[int, ...] = ()  # making and partition of rooms, chat and room-activity to which the offsets belong
     # more on its description
     said_ms: tuple[int, ...] = ()  # event times of title, category, language, tags, mature; empty: described_at_ms
+    # while one encoder takes the place of another
+    other: OtherContent | None = None  # the vectors of the second encoder
 
 
 class Visit(msgspec.Struct, frozen=True, array_like=True):
@@ -349,6 +368,7 @@ class ModelVersion(InternalRecord, frozen=True, kw_only=True):
     state: Literal["candidate", "live", "retired"]
     metrics: dict[str, float]  # of the promotion gate, by name
     at_ms: int
+    encoder: str = ""  # encoder version of the vectors that it reads; "": announced before versions said so
 
 
 class DeadLetter(InternalRecord, frozen=True, kw_only=True):

@@ -31,7 +31,7 @@ class InstantEncoder:
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    def submit(self, texts: Sequence[str]) -> Future[Encoded]:
+    def submit(self, texts: Sequence[str], encoder: str = "") -> Future[Encoded]:
         self.texts.extend(texts)
         future: Future[Encoded] = Future()
         future.set_result(Encoded(fake_vectors(texts), FAKE_VERSION))
@@ -44,7 +44,7 @@ class ManualEncoder:
     def __init__(self) -> None:
         self.waiting: list[tuple[list[str], Future[Encoded]]] = []
 
-    def submit(self, texts: Sequence[str]) -> Future[Encoded]:
+    def submit(self, texts: Sequence[str], encoder: str = "") -> Future[Encoded]:
         future: Future[Encoded] = Future()
         self.waiting.append((list(texts), future))
         return future

@@ -29,19 +29,24 @@ MAX_BACKOFF_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The vectors of one submission, float16 [N, D], in the order of its texts."""
+    """The vectors of one submission, float16 [N, D], in the order of its texts.
+
+    version: of the encoder that made them. wanted: of the one that rooms are to be read with, "" where nobody says.
+    """
 
     vectors: NDArray[np.float16]
     version: str
+    wanted: str = ""
 
 
 class EncoderClient(Protocol):
     """A client of the encoder, which turns texts into vectors."""
 
-    def submit(self, texts: Sequence[str]) -> Future[Encoded]:
+    def submit(self, texts: Sequence[str], encoder: str = "") -> Future[Encoded]:
         """Hands over the texts and returns at once. Submissions finish in any order, each as a whole or with an error.
 
-        A lost submission fails or stays silent; the caller tries again.
+        encoder: the version of the encoder to encode with; "" for the one that rooms are to be read with. A lost
+        submission fails or stays silent; the caller tries again. EncoderUnknown: there is no such encoder here.
         """
 
 

@@ -125,16 +125,18 @@ class Merger:
 class RemoteEncoder:
     """An EncoderClient that hands texts to an event loop, which awaits the Encoder deployment."""
 
-    def __init__(self, call: Callable[[Sequence[str]], Awaitable[Encoded]], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, call: Callable[[Sequence[str], str], Awaitable[Encoded]], loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._call = call
         self._loop = loop
 
-    def submit(self, texts: Sequence[str]) -> Future[Encoded]:
+    def submit(self, texts: Sequence[str], encoder: str = "") -> Future[Encoded]:
         """Submits texts and returns at once, from any thread. A killed encoder fails the future; so does silence."""
-        return asyncio.run_coroutine_threadsafe(self._ask(list(texts)), self._loop)
+        return asyncio.run_coroutine_threadsafe(self._ask(list(texts), encoder), self._loop)
 
-    async def _ask(self, texts: list[str]) -> Encoded:
-        return await asyncio.wait_for(_awaited(self._call(texts)), CALL_TIMEOUT_S)
+    async def _ask(self, texts: list[str], encoder: str) -> Encoded:
+        return await asyncio.wait_for(_awaited(self._call(texts, encoder)), CALL_TIMEOUT_S)
 
 
 async def _awaited(response: Awaitable[Encoded]) -> Encoded:

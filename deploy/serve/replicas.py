@@ -21,6 +21,7 @@ from deploy.serve.encoder_batching import Merger, RemoteEncoder
 from deploy.serve.profile_lookup import PROFILES
 from deploy.serve.replica import Replica
 from deploy.serve.scaling import WAITING, lag_by_partition
+from streaming.errors import EncoderUnknown
 from streaming.events import ViewerId
 from streaming.log.watched_log import TurnCounter
 
@@ -127,20 +128,26 @@ class EncoderReplica(Replica):
             lambda stop: self._merger.watch(stop, turn_counter), turn_counter, self._state
         )  # its work arrives as calls
 
-    async def encode(self, texts: Sequence[str]) -> Encoded:
+    async def encode(self, texts: Sequence[str], encoder: str = "") -> Encoded:
         """Encodes texts for RoomWorkers; waits while the model loads. Raises EncoderError."""
-        encoder = await asyncio.shield(asyncio.wrap_future(self._loading))
-        return await self._merger.submit([encoder.as_passage(text) for text in texts])
+        here = await self._of_version(encoder)
+        return await self._merger.submit([here.as_passage(text) for text in texts])
 
     async def encode_asked(self, texts: Sequence[str]) -> Encoded:
         """Encodes texts for callers who wait for their answers, before those of rooms. Raises EncoderError."""
         encoder = await asyncio.shield(asyncio.wrap_future(self._loading))
         return await self._merger.submit([encoder.as_query(text) for text in texts], goes_first=True)
 
-    async def encode_later(self, texts: Sequence[str]) -> Encoded:
+    async def encode_later(self, texts: Sequence[str], encoder: str = "") -> Encoded:
         """Encodes texts for the Trainer: no live room waits for these. Raises EncoderError."""
+        here = await self._of_version(encoder)
+        return await self._merger.submit([here.as_passage(text) for text in texts], gives_way=True)
+
+    async def _of_version(self, version: str) -> TextEncoder:
         encoder = await asyncio.shield(asyncio.wrap_future(self._loading))
-        return await self._merger.submit([encoder.as_passage(text) for text in texts], gives_way=True)
+        if version not in ("", encoder.version):
+            raise EncoderUnknown(f"there is no encoder {version} here; this one is {encoder.version}")
+        return encoder
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """The texts that wait here, for `scaling_policy.py`. Called by Serve."""

@@ -37,7 +37,9 @@ def are_numbers(vectors: bytes) -> bool:
 
 def with_numbers_only(state: RoomState) -> RoomState:
     """The state, without vectors that are not finite, as before these were encoded. Itself if there are none."""
-    title, chat, mean = state.title_vector, state.chat_vector, state.mean_vector
+    title, chat, mean, other = state.title_vector, state.chat_vector, state.mean_vector, state.other
+    if other is not None and not all(map(are_numbers, (other.title_vector, other.chat_vector, other.mean_vector))):
+        state = structs.replace(state, other=None)  # rare, and it is encoded again
     if are_numbers(title + chat + mean) and not (len(title) % 2 or len(chat) % 2):
         return state
     if not are_numbers(title):

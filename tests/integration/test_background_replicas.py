@@ -136,6 +136,7 @@ def test_encoder_reads_texts_of_rooms_and_of_callers_each_in_its_turn_and_with_i
     loaded: Future[Any] = Future()
     loaded.set_result(SimpleNamespace(as_passage="passage: {}".format, as_query="query: {}".format))
     encoder: Any = SimpleNamespace(_loading=loaded, _merger=Merger())
+    encoder._of_version = lambda version: EncoderReplica._of_version(encoder, version)
 
     async def ask() -> None:
         await EncoderReplica.encode(encoder, ["now"])

@@ -26,7 +26,7 @@ class BrokenEncoder:
         self.asked: list[str] = []
         self._fails = fails
 
-    def submit(self, texts: Sequence[str]) -> Future[Encoded]:
+    def submit(self, texts: Sequence[str], encoder: str = "") -> Future[Encoded]:
         vectors_ND = fake_vectors(texts)
         for row, text in enumerate(texts):
             self.asked.append(text)

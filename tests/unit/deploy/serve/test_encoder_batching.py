@@ -111,19 +111,20 @@ def test_a_failure_reaches_every_caller_and_the_next_batch_goes_on() -> None:
 
 def test_a_worker_thread_submits_without_waiting_and_gets_a_future() -> None:
     async def from_a_thread() -> Encoded:
-        async def call(texts: Sequence[str]) -> Encoded:
-            return Encoded(np.zeros((len(texts), 1), np.float16), "fake")
+        async def call(texts: Sequence[str], encoder: str) -> Encoded:
+            return Encoded(np.zeros((len(texts), 1), np.float16), encoder)
 
         client = RemoteEncoder(call, asyncio.get_running_loop())
-        future = await asyncio.to_thread(client.submit, ["a", "b"])
+        future = await asyncio.to_thread(client.submit, ["a", "b"], "new")
         return await asyncio.wrap_future(future)
 
-    assert len(asyncio.run(from_a_thread()).vectors) == 2
+    encoded = asyncio.run(from_a_thread())
+    assert (len(encoded.vectors), encoded.version) == (2, "new")
 
 
 def test_a_lost_call_fails_the_future() -> None:
     async def lost() -> None:
-        async def call(_: Sequence[str]) -> Encoded:
+        async def call(_: Sequence[str], __: str) -> Encoded:
             raise ConnectionError("the encoder was killed")
 
         client = RemoteEncoder(call, asyncio.get_running_loop())

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from streaming.events import RoomId
+from streaming.events import OtherContent, RoomId
 from streaming.room.room import RoomAggregate
 from streaming.room.vectors import are_numbers, from_bytes, to_bytes, with_numbers_only
 from streaming.room.window_config import WindowConfig
@@ -85,3 +85,16 @@ def test_of_all_halves_the_finite_ones_are_numbers() -> None:
     halves_N = np.arange(65_536, dtype="<u2")
     finite_N = np.isfinite(halves_N.view("<f2"))
     assert [are_numbers(half.tobytes()) for half in halves_N] == finite_N.tolist()
+
+
+@pytest.mark.parametrize("field", ["title_vector", "chat_vector", "mean_vector"])
+@pytest.mark.parametrize("bad", BAD)
+def test_a_poisoned_vector_of_the_second_encoder_is_refused_too(bad: bytes, field: str) -> None:
+    room = Room()
+    room.start()
+    room.say("what a play", 1)
+    other = OtherContent("new", chat_vector=to_bytes(np.ones(2)))
+    sound = msgspec.structs.replace(room.state, other=other)
+    assert with_numbers_only(sound) is sound
+    other = msgspec.structs.replace(other, **{field: bad})
+    assert with_numbers_only(msgspec.structs.replace(sound, other=other)).other is None
