@@ -106,10 +106,11 @@ def check_space(rooms: RoomTable) -> None:
         if rooms.dimension:
             np.testing.assert_array_equal(rooms.vectors_ND[slot], _vector(snapshot.published, rooms))
     assert len(rooms.by_slot) == len(rooms.snapshots) == len(rooms.slots())
-    for room in rooms.ended:
-        ended = rooms.ended.get(room)
+    for published in rooms.ended.states():
+        ended = rooms.ended.get(published.room)
         assert ended is not None
-        _check_view(ended.state, ended.published, rooms.encoder)
+        assert ended.published is published
+        _check_view(ended.state, published, rooms.encoder)
         if rooms.dimension:
             assert ended.vector_D is not None
             np.testing.assert_array_equal(ended.vector_D, _vector(ended.published, rooms))

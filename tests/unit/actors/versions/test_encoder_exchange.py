@@ -76,9 +76,23 @@ def test_a_way_back_is_the_same_backwards() -> None:
     world.read(range(40), NEW, OLD)
     world.live("one")
     world.check(OLD, "one")
-    world.live("next")
-    world.check(NEW, "next")
+    journals = len(world.rooms._journals)
+    for version, encoder in (("next", NEW), ("one", OLD), ("next", NEW)):
+        world.live(version)
+        world.check(encoder, version)
     assert world.loaded == ["one", "next"]
+    assert len(world.rooms._journals) == journals
+
+
+def test_versions_no_longer_kept_leave_no_journal() -> None:
+    world = TwoEncoders(encoders=(OLD, NEW))
+    world.live("one")
+    world.live("next")
+    journals = len(world.rooms._journals)
+    for version, encoder in (("two", OLD), ("after", NEW), ("one", OLD), ("next", NEW)):
+        world.live(version)
+        world.check(encoder, version)
+        assert len(world.rooms._journals) == journals
 
 
 def test_a_way_back_waits_where_the_rooms_have_left() -> None:
@@ -159,6 +173,14 @@ def test_version_0_leaves_a_space_that_the_rooms_have_left() -> None:
     world.later()
     world.check(OLD, "v0")
     world.read(range(38), NEW)
+    world.later()
+    world.check(NEW, "v0")
+
+
+def test_version_0_leaves_such_a_space_whichever_encoder_is_in_front() -> None:
+    world = TwoEncoders()
+    world.read(range(20), NEW, OLD)
+    world.read(range(20, 40), THIRD, NEW)
     world.later()
     world.check(NEW, "v0")
 
@@ -273,13 +295,12 @@ def test_vectors_are_as_long_as_the_encoder_makes_them_and_not_as_those_in_use()
 
 def test_before_any_room_has_content_a_version_answers_in_its_own_space() -> None:
     world = TwoEncoders(rooms=0)
-    world.replica.room("gone", status="ended", **read(0))
-    world.replica.send("room-states", "gone", None)
     world.replica.room("r1", **read(1))
     world.live("next")
     world.read(range(2, 5), OLD)
     assert world.rooms.encoder == NEW
     assert world.rooms.dimension == 0
+    assert world.answer().rooms, "the viewer has visited a room that ended"
     world.read(range(1, 5), OLD, NEW)
     world.check(NEW, "next")
 

@@ -15,8 +15,9 @@ from actors.recommend.recommender import Query
 from actors.recommend.schema import Answer, Item
 from actors.requests.steer import Steer
 from actors.requests.text_vectors import TextVector
-from streaming.events import RoomId
-from streaming.room.content_slots import encoders_of
+from actors.state.room_embeddings import ModelEmbeddings
+from streaming.events import RoomId, ViewerId
+from streaming.room.content_slots import encoders_of, read_by
 from tests.unit.actors.replica import Replica
 from tests.unit.actors.two_encoders import (
     LENGTHS,
@@ -228,7 +229,10 @@ def test_freshness_is_that_of_the_vectors_in_use() -> None:
     with_new = msgspec.structs.replace(content(NEW, 3), appended_ms=said_ms)
     assert observed(**{**read(3, OLD), "other": with_new}) == 0
     assert observed(**{**read(3, OLD), "appended_ms": said_ms, "other": with_new}) == 1
-    assert observed(**{**read(3, NEW), "other": msgspec.structs.replace(content(OLD, 3), appended_ms=said_ms)}) == 0
+    with_old = msgspec.structs.replace(content(OLD, 3), appended_ms=said_ms)
+    assert observed(**{**read(3, NEW), "appended_ms": said_ms + 1, "other": with_old}) == 0
+    with_old = msgspec.structs.replace(with_old, appended_ms=said_ms + 2)
+    assert observed(**{**read(3, NEW), "appended_ms": 0, "other": with_old}) == 1
 
 
 def test_the_first_encoder_that_has_read_a_room_is_the_one_in_use() -> None:
@@ -241,6 +245,26 @@ def test_the_first_encoder_that_has_read_a_room_is_the_one_in_use() -> None:
     assert (rooms.encoder, rooms.dimension) == (NEW, LENGTHS[NEW])
     check_space(rooms)
     assert rooms.snapshots[RoomId("read")].state.encoder_version == NEW
+
+
+def test_a_viewers_ended_rooms_are_read_by_the_encoder_of_the_version_that_asks() -> None:
+    world = TwoEncoders()
+    world.live("one")
+    world.replica.room("gone", status="ended", **read(3, NEW, THIRD))
+    third = world.rooms.embeddings_under(world.versions["third"], THIRD)
+    assert isinstance(third, ModelEmbeddings)
+    viewers, now_ms = world.replica.recommender._viewers, world.replica.clock.now_ms()
+    cached = viewers.of(ViewerId("v"), now_ms)
+    viewers.under(third, ViewerId("v"), cached, now_ms)
+    ended = world.rooms.ended.get(RoomId("gone"))
+    assert ended is not None
+    view = read_by(ended.published, THIRD)
+    expected = third.embed([view], world.rooms.content([view], 8))
+    embedded = world.versions["third"].embedded  # type: ignore[attr-defined]
+    kept = third.ended([ended.published], lambda _: np.zeros((1, 8), np.float32))
+    np.testing.assert_array_equal(kept.vectors_NE, expected.vectors_NE)
+    assert world.versions["third"].embedded == embedded, "it was embedded for the viewer"  # type: ignore[attr-defined]
+    assert kept.content_gate_N[0] > 0
 
 
 def test_a_version_is_never_given_vectors_of_another_encoder() -> None:
