@@ -117,7 +117,7 @@ class EncoderConfig(Section):
     max_tokens: Annotated[int, Meta(ge=BUCKET_STEP)] = 64
     batch_rows: Count = 64
     threads: Count = 1  # on a CPU; one leaves the other cores to the log
-    precision: Precision = "auto"  # bf16 where the processor multiplies it natively, on one host; fp32 on several
+    precision: Precision = "auto"  # the fastest, measured once on a host that multiplies bf16; fp32 on several
     cached_texts: Count = 50_000  # about 1 kB each at 384 dimensions
     # how long a new Encoder measures what it can do here, before it serves; `demo` has it do so
     measure_s: NotNegative = 0.0

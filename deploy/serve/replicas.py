@@ -177,5 +177,10 @@ class EncoderReplica(Replica):
         if (err := self._loading.exception()) is not None:
             return {"ready": False, "error": str(err)}
         encoder = self._loading.result()
-        said = {"version": encoder.version, "texts_per_s": encoder.texts_per_s, "cache_hits": encoder.cache_hits}
+        said = {
+            "version": encoder.version,
+            "precision": f"{encoder.choice.precision} ({encoder.choice.why})",
+            "texts_per_s": encoder.texts_per_s,
+            "cache_hits": encoder.cache_hits,
+        }
         return {**said, MEASURED: self._measured_texts_per_s} if self._measured_texts_per_s else said
