@@ -25,6 +25,7 @@ from streaming.log.memory_log import MemoryLog
 from streaming.log.topics import MODELS
 from streaming.metrics import MemoryMetrics
 from tests.unit.training.inference.versions import bundle
+from training.content.precision import Choice
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's, while it is imported
 
@@ -149,3 +150,18 @@ def test_encoder_reads_texts_of_rooms_and_of_callers_each_in_its_turn_and_with_i
         (["passage: later"], {"gives_way": True}),
         (["query: asked"], {"goes_first": True}),
     ]
+
+
+def test_encoder_posts_its_version_and_which_precision_was_chosen_and_why() -> None:
+    from deploy.serve.replicas import EncoderReplica  # noqa: PLC0415
+
+    choice = Choice(precision="bf16", why="measured: 2.73 x fp32")
+    loaded: Future[Any] = Future()
+    loaded.set_result(SimpleNamespace(version="m/bf16/64", choice=choice, texts_per_s=1.0, cache_hits=2))
+    posted = EncoderReplica._state(SimpleNamespace(_loading=loaded, _measured_texts_per_s=0.0))
+    assert posted == {
+        "version": "m/bf16/64",
+        "precision": "bf16 (measured: 2.73 x fp32)",
+        "texts_per_s": 1.0,
+        "cache_hits": 2,
+    }

@@ -137,10 +137,11 @@ def test_a_real_model_is_measured_once_and_all_encoders_of_the_host_name_what_wa
 
     monkeypatch.setattr(text_encoder, "race", short)
     threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     config = EncoderConfig(model=str(tiny), max_tokens=16)
     lazy = LazyTextEncoder(config)
     assert races == [{"fp32": "fp32", "bf16": "bf16"}]
-    assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == 2
     encoder = TextEncoder(config)
     torch.set_num_threads(threads)
     assert encoder.version == lazy.version
