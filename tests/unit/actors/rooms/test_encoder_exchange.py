@@ -59,6 +59,9 @@ def test_while_the_new_encoder_reads_the_rooms_the_old_ones_vectors_stay_in_fron
             vector(NEW, f"words of {room}"),
         )
         assert (seen.segment_end_ms, seen.vector_offset) == (state.segment_end_ms, state.vector_offset)
+    published = stage.metrics.value("states_published_total")
+    stage.turns(20)
+    assert stage.metrics.value("states_published_total") == published, "nothing has changed"
 
 
 def test_then_the_new_encoder_is_in_front_and_the_old_vectors_are_dropped_later() -> None:
@@ -74,6 +77,9 @@ def test_then_the_new_encoder_is_in_front_and_the_old_vectors_are_dropped_later(
     many(stage).asked.clear()
     seconds(stage, 25)
     assert [encoders_of(stage.state(room)) for room in "abc"] == [(NEW,)] * 3
+    published = stage.metrics.value("states_published_total")
+    seconds(stage, 5)
+    assert stage.metrics.value("states_published_total") == published
     assert read_by(stage.state("c"), NEW).chat_vector == vector(NEW, "words of c")
     assert many(stage).asked == [], "nothing is read twice"
 
