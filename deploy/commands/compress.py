@@ -29,8 +29,8 @@ and titles. Without FILE they come from the archive (archive.uri), of the last t
 Said for each stage: the mean cosine to the whole model's vectors, and the share of a text's 10 nearest that are the
 same for both, on 512 texts that are not learned from. The result is a Hugging Face folder for encoder.model, with
 vectors of its own: rooms are encoded anew, and versions have to be trained again. Same texts, same options, same result
-on one processor. A run that was stopped leaves nothing, and begins anew; only the whole model's vectors of the texts are
-kept (training.folder/vectors).
+on one processor. A run that was stopped leaves nothing, and begins anew; only the whole model's vectors of the texts
+are kept (training.folder/vectors).
 
 examples:
   tidecast compress minilm chat.parquet --out fast --point fast

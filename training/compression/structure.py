@@ -46,23 +46,19 @@ def size_at(point: Point, whole: Size) -> Size:
 
 
 def feed_forwards_of(model: nn.Module) -> list[FeedForward]:
-    """The feed-forward network of each layer, known by its shape.
+    """The feed-forward network of each layer.
 
-    Raises ConfigError: a layer has none of one product up and one down, as those with a gate do not.
+    Raises ConfigError: a layer has none of one product up and one down, under BERT's names; those with a gate do not.
     """
-    config: Any = model.config
-    hidden = int(config.hidden_size)
     found = []
     for layer in layers_of(model):
-        linear = [one for one in layer.modules() if isinstance(one, nn.Linear) and one.in_features != one.out_features]
-        up = [one for one in linear if one.in_features == hidden]
-        down = [one for one in linear if one.out_features == hidden]
-        if len(linear) != 2 or len(up) != 1 or len(down) != 1 or up[0].out_features != down[0].in_features:
+        up, down = (getattr(getattr(layer, name, None), "dense", None) for name in ("intermediate", "output"))
+        if not isinstance(up, nn.Linear) or not isinstance(down, nn.Linear):
             raise ConfigError(
-                f"language models of this kind ({type(model).__name__}) cannot be compressed: a layer's feed-forward "
-                "network must be two products, as in BERT, RoBERTa or XLM-R"
+                f"language models of this kind ({type(model).__name__}) cannot be compressed; those built like BERT "
+                "can, such as RoBERTa, XLM-R and MPNet"
             )
-        found.append(FeedForward(up[0], down[0]))
+        found.append(FeedForward(up, down))
     return found
 
 
