@@ -17,8 +17,8 @@ from training.settings import EncoderTraining
 
 if TYPE_CHECKING:
     from deploy.config.settings import Settings
-    from deploy.train.run import Trained, WriteExamples
-    from streaming.recorded.replay import Replay
+    from deploy.train.recorded_chat import RecordedChat
+    from deploy.train.run import Trained
     from training.fit.runs import Runs
     from training.registry.registry import Registry
 
@@ -62,11 +62,7 @@ examples:
 class TrainOptions:
     """The options of a training: its source, and the destination of the version."""
 
-    chat: Path | None
-    channels: Path | None
-    until_ms: int | None
-    limit: int | None
-    skip_bad: bool
+    recorded: RecordedChat | None
     rebuild: bool
     resume: bool
     live: bool
@@ -102,6 +98,7 @@ def run(
 ) -> int:
     """Fits the models with Ray Train, judges them on visits not learned from, and publishes a version."""
     from deploy.train.fine_tuning import fine_tuned  # noqa: PLC0415
+    from deploy.train.recorded_chat import RecordedChat  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415  the help needs none of this
     from training.fit.run import alone  # noqa: PLC0415
     from training.fit.runs import Runs  # noqa: PLC0415
@@ -116,7 +113,8 @@ def run(
             "--live with --encoder full: no gate judges between versions that read different encoders; train without "
             "--live, then `tidecast models promote VERSION`: what runs changes to the new encoder by itself"
         )
-    asked = TrainOptions(chat, channels, until_ms, limit, skip_bad, rebuild, resume, live, out)
+    recorded = None if chat is None else RecordedChat(chat, channels, until_ms, limit, skip_bad)
+    asked = TrainOptions(recorded, rebuild, resume, live, out)
     if out is not None and (out / "manifest.json").exists():
         raise ConfigError(f"--out {out}: there is a version already; give another folder")
     if chat is None and not settings.archive.uri:
@@ -135,14 +133,15 @@ def run(
 
 def _train(asked: TrainOptions, settings: Settings, registry: Registry | None, runs: Runs) -> dict[str, Any]:
     from deploy.terminal.training_progress import TrainingBar  # noqa: PLC0415
+    from deploy.train.recorded_chat import examples_of  # noqa: PLC0415
     from deploy.train.run import LaterEncoder, archived, connected_ray, parent_of, train  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
     from training.content.text_encoder import TextEncoder  # noqa: PLC0415
 
     anew = asked.rebuild or settings.training.encoder == "full"  # another encoder is another space
     parent = None if anew or registry is None else parent_of(registry)
-    replay = _replay(asked, asked.chat) if asked.chat is not None else None
-    source = archived(settings, rebuild=parent is None) if replay is None else _recorded(replay)
+    replay = None if asked.recorded is None else asked.recorded.replay()
+    source = archived(settings, rebuild=parent is None) if replay is None else examples_of(replay)
     ray = connected_ray(settings)
     with TrainingBar() as progress:
         progress.replay = replay
@@ -152,7 +151,7 @@ def _train(asked: TrainOptions, settings: Settings, registry: Registry | None, r
             return TextEncoder(settings.encoder)
 
         encoder = LaterEncoder(load)
-        progress.began(f"making examples of {'the archive' if asked.chat is None else asked.chat}")
+        progress.began(f"making examples of {'the archive' if asked.recorded is None else asked.recorded.chat}")
         trained = train(
             settings,
             source,
@@ -182,28 +181,6 @@ def _registry(asked: TrainOptions, settings: Settings) -> Iterator[Registry | No
     with registry_of(settings) as registry:
         registry.latest()
         yield registry
-
-
-def _replay(asked: TrainOptions, chat: Path) -> Replay:
-    """The checked recording as a replay."""
-    from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
-    from streaming.recorded.recorded_rooms import Selection  # noqa: PLC0415
-    from streaming.recorded.recording import Recording  # noqa: PLC0415
-    from streaming.recorded.replay import Replay, read_channels  # noqa: PLC0415
-
-    recording = Recording.open(chat, "chat")
-    check_recording(recording, None, skip_bad=asked.skip_bad)  # better an error now than after texts were encoded
-    return Replay(
-        recording,
-        channels=read_channels(asked.channels) if asked.channels else None,
-        selection=Selection(None, None, asked.until_ms, asked.limit),
-    )
-
-
-def _recorded(replay: Replay) -> WriteExamples:
-    from training.examples.writer import write_recorded  # noqa: PLC0415
-
-    return lambda folder, config, progress: write_recorded(replay, folder, config, progress)
 
 
 def _publish(asked: TrainOptions, trained: Trained, registry: Registry | None, settings: Settings) -> dict[str, Any]:
