@@ -75,6 +75,7 @@ class RoomTable:
     def __init__(self, index: LiveIndex, config: TablesConfig, max_rooms: int) -> None:
         self._first = ContentEmbeddings(index, config.index_dimension)
         self.embeddings: LiveEmbeddings = self._first  # the version in force
+        self.encoder = ""  # whose vectors are in use, for all rooms; "" while no room has one
         self.title_weight = config.title_weight
         self._index_dimension = config.index_dimension
         self._slots = index.slots

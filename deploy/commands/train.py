@@ -47,8 +47,8 @@ has the figures.
   --encoder adapter   two layers of the model's own adapt them to who watches what; no text is encoded again
   --encoder full      the encoder's last layers are fine-tuned first, on texts that belong together: of one room now and
                       minutes later, its title and chat, rooms that one viewer visited. It takes minutes on a processor
-                      (training.pairs, encoder_layers, encoder_rate). The version begins anew on the new encoder, which
-                      stays in training.folder/encoders, and is served where encoder.model is that folder
+                      (training.pairs, encoder_layers, encoder_rate). The version begins anew on the new encoder, whose
+                      files go into the registry with it; `tidecast models promote` has what runs change to both
 
 examples:
   tidecast train                                  from the archive; a candidate in the registry
@@ -110,8 +110,8 @@ def run(
         settings = dataclasses.replace(settings, training=training)
     if live and settings.training.encoder == "full":
         raise ConfigError(
-            "--live with --encoder full: what runs reads another encoder's vectors and would refuse the version; train "
-            "without --live, set encoder.model to the new encoder, start again, then `tidecast models promote VERSION`"
+            "--live with --encoder full: no gate judges between versions that read different encoders; train without "
+            "--live, then `tidecast models promote VERSION`: what runs changes to the new encoder by itself"
         )
     recorded = None if chat is None else RecordedChat(chat, channels, until_ms, limit, skip_bad)
     asked = TrainOptions(recorded, rebuild, resume, live, out)
@@ -167,7 +167,7 @@ def _train(asked: TrainOptions, settings: Settings, registry: Registry | None, r
         progress.began(
             "writing it" if registry is None else "judging and publishing it" if asked.live else "publishing it"
         )
-        return _publish(asked, trained, registry)
+        return _publish(asked, trained, registry, settings)
 
 
 @contextlib.contextmanager
@@ -183,7 +183,8 @@ def _registry(asked: TrainOptions, settings: Settings) -> Iterator[Registry | No
         yield registry
 
 
-def _publish(asked: TrainOptions, trained: Trained, registry: Registry | None) -> dict[str, Any]:
+def _publish(asked: TrainOptions, trained: Trained, registry: Registry | None, settings: Settings) -> dict[str, Any]:
+    from deploy.train.encoder_folder import folder_of_encoder  # noqa: PLC0415
     from streaming.archive.store import open_store  # noqa: PLC0415
     from training.registry import bundle as files  # noqa: PLC0415
 
@@ -195,7 +196,7 @@ def _publish(asked: TrainOptions, trained: Trained, registry: Registry | None) -
         files.write(trained.bundle, open_store(str(asked.out.resolve()), "version"))
         return {**result, "path": str(asked.out), "state": "written", **_judged(verdict)}
     assert registry is not None  # it exists if there is no --out
-    record = registry.publish(trained.bundle)
+    record = registry.publish(trained.bundle, folder_of_encoder(settings, manifest.encoder_version))
     path = masked_uri(record.path)
     if not asked.live:
         return {**result, "path": path, "state": "candidate"}
@@ -229,8 +230,10 @@ def report_of(result: dict[str, Any]) -> str:
     if result["state"] == "candidate":
         lines.append(f"`tidecast models promote {result['version']}` puts it live")
     if "encoder" in result:
-        lines += [
-            f"it reads the vectors of the encoder that was fine-tuned for it, in {result['encoder']}: a system whose",
-            "encoder.model is that folder (the same files on every host) serves it, any other refuses it",
-        ]
+        lines.append(f"it reads the vectors of the encoder that was fine-tuned for it, in {result['encoder']}")
+        lines.append(
+            "that folder is for encoder.model, or for `tidecast models publish` on this machine"
+            if result["state"] == "written"
+            else "a copy lies in the registry: once the version is live, what runs changes to that encoder by itself"
+        )
     return "\n".join(lines)

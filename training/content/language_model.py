@@ -98,7 +98,7 @@ def find(config: EncoderConfig) -> LanguageModel:
     short = SHORT_NAMES.get(config.model or DEFAULT)
     if short is None:
         _check_spelling(config.model)
-        location, name, own = config.model, _name(config.model), _own_settings(Path(config.model))
+        location, name, own = config.model, name_of(config.model), _own_settings(Path(config.model))
     else:
         location, name = str(folder_of(config.model or DEFAULT)), short.version
         own = OwnSettings(short.prefix, short.query_prefix)
@@ -140,10 +140,18 @@ def _check_spelling(model: str) -> None:
             raise EncoderError(f'encoder.model "{model}" is no folder and no short name: is {meant[0]} meant?')
 
 
-def _name(model: str) -> str:
-    """A folder's name with a digest of what is in it, the same on every host; a Hugging Face name's last part."""
+def model_files(folder: Path) -> list[Path]:
+    """The files of a folder that vectors depend on, by name; none where it is no folder."""
+    return sorted(path for path in folder.glob("*") if path.suffix in FILES) if folder.is_dir() else []
+
+
+def name_of(model: str) -> str:
+    """A folder's name with a digest of what is in it, the same on every host; a Hugging Face name's last part.
+
+    Raises EncoderError: a file cannot be read.
+    """
     folder = Path(model)
-    files = sorted(path for path in folder.glob("*") if path.suffix in FILES) if folder.is_dir() else []
+    files = model_files(folder)
     if not files:
         return folder.name.lower()
     digest = hashlib.blake2b(digest_size=4)
