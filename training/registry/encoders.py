@@ -8,7 +8,9 @@ An encoder is written once, however many versions read its vectors: the digest o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,6 +114,22 @@ def read(store: Store, name: str, into: Path) -> None:
                     copy.write(piece)
     except OSError as err:
         raise VersionError(f"{into}: the encoder {name} cannot be written: {err}") from err
+
+
+@contextlib.contextmanager
+def copied(store: Store, name: str | None) -> Iterator[Path | None]:
+    """A copy of an encoder in a folder that goes afterwards; None without a name, or where the store has none.
+
+    Raises VersionError.
+    """
+    if name is None or find(store, name) is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="tidecast-encoder-") as place:
+        folder = Path(place) / name.rpartition("@")[0]
+        folder.mkdir()
+        read(store, name, folder)
+        yield folder
 
 
 def check(store: Store, name: str) -> None:

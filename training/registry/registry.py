@@ -114,6 +114,13 @@ class Registry:
         name = folder_name(manifest.encoder_version)
         return encoders.find(self._place(record)[0], name) if name is not None else None
 
+    def export_encoder(self, record: ModelVersion, manifest: Manifest, to: Store) -> None:
+        """Writes the encoder of a version to another store, where its files are kept beside the version."""
+        store, name = self._place(record)[0], folder_name(manifest.encoder_version)
+        with encoders.copied(store, name) as folder:
+            if folder is not None and name is not None:
+                encoders.write(folder, to, name)
+
     def publish(self, bundle: Bundle, encoder: Path | None = None) -> ModelVersion:
         """Writes a version and announces it as a candidate. After a crash the same call finishes what was begun.
 
