@@ -112,7 +112,8 @@ class EncoderReplica(Replica):
         if own.done() and (err := own.exception()) is not None:
             return {"ready": False, "error": str(err)}
         loaded = self._encoders.loaded()
-        said: dict[str, Any] = {"version": wanted, "error": self._wanted.error}
+        # no "error": that ends the start of the application, and rooms are read all the same
+        said: dict[str, Any] = {"version": wanted, "missing": self._wanted.error}
         for encoder in loaded:
             if encoder.version == wanted:
                 said |= {"texts_per_s": encoder.texts_per_s, "cache_hits": encoder.cache_hits}
