@@ -37,6 +37,7 @@ COMMANDS = {
     "models": "versions of the models: list, show, publish, put live, roll back, retire",
     "rollback": "return to the version of the models that was live before",
     "encoders": "language models that read rooms: list those with short names, unpack one, measure its precision",
+    "compress": "make a smaller, faster language model of one that reads rooms",
     "report": "what viewers made of what they were shown: entered, stay, followed; by version and experiment",
     "archive": "keep every topic as Parquet, exactly once; show, merge and delete what is kept",
     "export": "write rooms, profiles, rules and models to files, for another installation",

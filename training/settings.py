@@ -91,8 +91,8 @@ class TrainingConfig(Section):
             )
         if self.encoder == "full" and self.every_s:
             raise ConfigError(
-                'training.encoder = "full" makes another encoder each time, which a running system does not change '
-                "to by itself; set training.every_s to 0, or training.encoder to frozen or adapter"
+                'training.encoder = "full" makes another encoder each time, and no gate judges between versions that '
+                "read different encoders; set training.every_s to 0, or training.encoder to frozen or adapter"
             )
 
     def below(self, folder: Path) -> TrainingConfig:

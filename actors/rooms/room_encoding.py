@@ -39,6 +39,7 @@ class RoomEncoding:
         self._inquiry = Inquiry(client, config.in_flight.timeout_s, clock)
         self._first = self._queue("")
         self._second: EncodeQueue | None = None
+        self._may_have_second = False  # whether any room may have vectors of a second encoder
         self._asked_s = 0.0  # when the second encoder was last given work,
         self._rests_until_s = 0.0  # and until when it has had its share
 
@@ -63,7 +64,8 @@ class RoomEncoding:
         return self._exchange
 
     def restore(self) -> None:
-        """Takes up rooms that were restored: their encoders, and the texts that they want."""
+        """Takes up rooms that were restored, and the encoders that read them."""
+        self._may_have_second = True
         self._exchange.restore(entry.aggregate.encoder_version for entry in self._rooms())
         self._follow()
 
@@ -119,7 +121,10 @@ class RoomEncoding:
             read = [aggregate for aggregate in live if aggregate.is_read_by(exchange.in_use)]
             exchange.measure(sum(one.is_read_by(exchange.coming) for one in read) / len(read) if read else 1.0)
             self._follow()
-        return [entry for entry in self._rooms() if entry.aggregate.drop_second()] if exchange.is_over else []
+        if not (self._may_have_second and exchange.is_over):
+            return []
+        self._may_have_second = False
+        return [entry for entry in self._rooms() if entry.aggregate.drop_second()]
 
     def backlog(self, now_ms: int) -> Backlog:
         """The backlog of the encoder in use."""
@@ -155,6 +160,7 @@ class RoomEncoding:
         if self._first.encoder_version != exchange.in_use:
             is_another = bool(self._first.encoder_version)
             self._first.encoder_version = exchange.in_use
+            self._may_have_second = self._may_have_second or is_another
             self._begin(0, self._first, anew=is_another)
         if exchange.coming == ("" if second is None else second.encoder_version):
             return
@@ -163,6 +169,7 @@ class RoomEncoding:
             for entry in self._rooms():
                 entry.aggregate.rest_second()
             return
+        self._may_have_second = True
         self._second = self._queue(exchange.coming)
         self._rests_until_s = 0.0
         self._begin(1, self._second, anew=True)

@@ -48,7 +48,7 @@ class ChatAggregate:
     """Aggregate of the chat of one room. Attributes are the fields of RoomState of the same names."""
 
     __slots__ = (
-        "_config", "_phase", "_published_mean_segment", "_read_text", "_readings", "_replaying",
+        "_config", "_phase", "_published_mean_segment", "_readings", "_replaying",
         "_resumed_arrived_ms", "_resumed_at_ms", "_retained", "_statistics", "_text", "_unpublished_offset", "_waiting",
         "_wanted", "_window", "language", "mean_segment", "messages", "offset", "recent", "segments_skipped",
     )  # fmt: skip
@@ -60,7 +60,6 @@ class ChatAggregate:
         """
         self._config = config
         self._readings = readings
-        self._read_text: RoomText | None = None  # what the encoder in front read last, for a second one to read
         self._phase = phase
         self._wanted = _WantedText(config.mean_every, phase)
         self._window = ChatWindow(config, wanted=self._wanted)
@@ -136,10 +135,7 @@ class ChatAggregate:
             return
         if self._statistics is None:
             self._statistics = self._window.statistics()
-        readings = self._readings
-        encoded = readings.front.published_offset >= self.offset and not self._replaying
-        if readings.second is not None and readings.second_reads:
-            encoded = encoded and readings.second.vector_offset >= self.offset
+        encoded = self._readings.front.published_offset >= self.offset and not self._replaying
         self._window.expire(head_ms, forget=encoded)
         self._take_closed()
 
@@ -196,23 +192,19 @@ class ChatAggregate:
         """The text for an encoder to read now; None where its vector is up to date or would not change."""
         if reading.vector_offset >= self.offset or self._replaying:
             return None
-        text, is_front = self._current_text(), reading is self._readings.front
+        text = self._current_text()
         if text.text and text.hash != reading.chat_hash:
             return text
         if not text.text:  # an empty text has no vector
             reading.chat_vector, reading.chat_hash = b"", 0
-            if is_front:
+            if reading is self._readings.front:
                 self.language = ""
-        if is_front:
-            self._read_text = text
         reading.saw(text)
         return None
 
     def _current_text(self) -> RoomText:
-        """The text of the last 30 s up to the newest message. Where an encoder has read it, it may be long ago."""
-        front, read = self._readings.front, self._read_text
-        if read is not None and read.offset >= self.offset:
-            return read
+        """The text of the last 30 s up to the newest message; kept, for the window forgets what an encoder has read."""
+        front = self._readings.front
         if self._text is None:
             now = self._window.text()
             if front.vector_offset >= self.offset and text_hash(now) != front.chat_hash:
@@ -233,8 +225,6 @@ class ChatAggregate:
             return False
         if reading is self._readings.front:
             self.language = guess_language(text.text)
-            if not text.short:
-                self._read_text = text
         return True
 
     def note_encoders(self) -> None:

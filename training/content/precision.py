@@ -100,7 +100,10 @@ def resolve(
     where it cannot be kept. Processes may call it at once: one measures, the others wait and take its result.
     """
     if config.precision != "auto" and not anew:
-        return Choice(precision=config.precision, why="as encoder.precision says, or fp32 on several hosts")
+        return Choice(
+            precision=config.precision,
+            why="not measured: encoder.precision, the live version or several hosts ask for it",
+        )
     if not candidates:
         return Choice(precision="fp32", why="not measured: this processor does no other natively")
     key = _key(config, model)

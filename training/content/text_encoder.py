@@ -62,7 +62,7 @@ class TextEncoder:
         self._cache: OrderedDict[bytes, NDArray[np.float16]] = OrderedDict()
         self._busy_s = self._encoded = 0.0
         self.version: str = _version(model.name, self.choice, config)
-        self.dimension: int = int(self._model.config.hidden_size)
+        self.dimension: int = model.dimension(int(self._model.config.hidden_size))
         self.cache_hits = 0
         self._least_tokens = 0
         if self._dtype == torch.bfloat16 and self._device == "cpu" and torch.cpu._is_amx_tile_supported():
@@ -181,7 +181,7 @@ class TextEncoder:
                 mask = torch.from_numpy(mask_BL).to(self._device)
                 ids_tensor = torch.from_numpy(ids_BL).to(self._device)
                 hidden = self._model(input_ids=ids_tensor, attention_mask=mask).last_hidden_state.float()
-                pooled = pool(hidden, mask, self._last_token)
+                pooled = pool(hidden, mask, self._last_token)[:, : self.dimension]
                 unit = torch.nn.functional.normalize(pooled, dim=1).half().cpu().numpy()
         except RuntimeError as err:
             raise EncoderError(f"encoder {self.version} failed on {len(rows)} texts of {length} tokens: {err}") from err
@@ -225,12 +225,12 @@ class LazyTextEncoder:
         self._loaded: TextEncoder | None = None
         model = find(config)
         try:
-            dimension = int(json.loads((Path(model.location) / "config.json").read_bytes())["hidden_size"])
+            hidden_size = int(json.loads((Path(model.location) / "config.json").read_bytes())["hidden_size"])
         except (OSError, ValueError, KeyError, TypeError):  # it is in no folder, or says it otherwise
             self.dimension, self.version = self._encoder().dimension, self._encoder().version
         else:
-            choice = _choice(config, model.name, _device())
-            self.dimension, self.version = dimension, _version(model.name, choice, config)
+            self.dimension = model.dimension(hidden_size)
+            self.version = _version(model.name, _choice(config, model.name, _device()), config)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
         """Vectors of N texts, float16 [N, D], as `TextEncoder.encode`. Raises EncoderError."""

@@ -44,6 +44,14 @@ def seconds(stage: Stage, count: float) -> None:
     stage.turns(int(count * 10), advance_ms=100)
 
 
+def minutes_pass(stage: Stage, talking: str) -> None:
+    """Five minutes in which these rooms talk, so that the windows of silent ones are forgotten."""
+    for number in range(30):
+        for room in talking:
+            stage.send(stage.said(room, f"{room} says {number}"))
+        stage.turns(10, advance_ms=1_000)
+
+
 def test_while_the_new_encoder_reads_the_rooms_the_old_ones_vectors_stay_in_front() -> None:
     stage = staged()
     many(stage).wanted = NEW
@@ -59,6 +67,9 @@ def test_while_the_new_encoder_reads_the_rooms_the_old_ones_vectors_stay_in_fron
             vector(NEW, f"words of {room}"),
         )
         assert (seen.segment_end_ms, seen.vector_offset) == (state.segment_end_ms, state.vector_offset)
+    published = stage.metrics.value("states_published_total")
+    stage.turns(20)
+    assert stage.metrics.value("states_published_total") == published, "nothing has changed"
 
 
 def test_then_the_new_encoder_is_in_front_and_the_old_vectors_are_dropped_later() -> None:
@@ -74,6 +85,9 @@ def test_then_the_new_encoder_is_in_front_and_the_old_vectors_are_dropped_later(
     many(stage).asked.clear()
     seconds(stage, 25)
     assert [encoders_of(stage.state(room)) for room in "abc"] == [(NEW,)] * 3
+    published = stage.metrics.value("states_published_total")
+    seconds(stage, 5)
+    assert stage.metrics.value("states_published_total") == published
     assert read_by(stage.state("c"), NEW).chat_vector == vector(NEW, "words of c")
     assert many(stage).asked == [], "nothing is read twice"
 
@@ -197,8 +211,8 @@ def test_a_worker_that_is_restarted_goes_on_with_both() -> None:
 
 
 def test_what_a_silent_room_said_long_ago_is_read_by_the_new_encoder_too() -> None:
-    stage = staged()
-    seconds(stage, 300)
+    stage = staged("abcdefgh")
+    minutes_pass(stage, "abdefgh")
     many(stage).wanted = NEW
     stage.send(stage.said("a", "more words"))
     seconds(stage, 5)
@@ -206,8 +220,8 @@ def test_what_a_silent_room_said_long_ago_is_read_by_the_new_encoder_too() -> No
 
 
 def test_a_silent_room_whose_text_was_forgotten_by_a_restart_has_its_title_read() -> None:
-    stage = staged()
-    seconds(stage, 300)
+    stage = staged("abcdefgh")
+    minutes_pass(stage, "abdefgh")
     stage.start()
     many(stage).wanted = NEW
     stage.send(stage.said("a", "more words"))
