@@ -19,7 +19,7 @@ import pytest
 from actors.rooms.encoder_client import Encoded
 from deploy.config.settings import Settings
 from streaming.clock import ManualClock
-from streaming.errors import Fenced
+from streaming.errors import EncoderError, Fenced
 from streaming.kafka_config import KafkaConfig
 from streaming.log.memory_log import MemoryLog
 from streaming.log.topics import MODELS
@@ -160,3 +160,33 @@ def test_encoder_reads_texts_of_rooms_and_of_callers_each_in_its_turn_and_with_i
         (["passage: later"], "old", {"gives_way": True}),
         (["query: asked"], "new", {"goes_first": True}),
     ]
+
+
+@pytest.mark.parametrize("case", ["loads", "wanted", "cannot be had", "does not load"])
+def test_encoder_says_what_it_holds_and_what_it_cannot_have_and_only_its_own_model_ends_a_start(case: str) -> None:
+    """`tidecast up` gives up where a process says `error`: another encoder that cannot be had is no reason."""
+    from deploy.serve.encoder.encoder_replica import EncoderReplica  # noqa: PLC0415
+
+    own: Future[str] = Future()
+    if case == "does not load":
+        own.set_exception(EncoderError("encoder.model does not load"))
+    elif case != "loads":
+        own.set_result("own")
+    held = [SimpleNamespace(version=version, texts_per_s=80.0, cache_hits=3) for version in ("own", "new")]
+    encoder: Any = SimpleNamespace(
+        _encoders=SimpleNamespace(own=own, loaded=lambda: held),
+        _wanted=SimpleNamespace(
+            version={"wanted": "new", "cannot be had": "own"}.get(case, ""),
+            error="the live version's encoder x cannot be had" if case == "cannot be had" else "",
+        ),
+        _measured_texts_per_s=0.0,
+    )
+    rate = {"texts_per_s": 80.0, "cache_hits": 3}
+    assert EncoderReplica._state(encoder) == {
+        "loads": {"ready": False},
+        "wanted": {"version": "new", **rate, "beside": "own", "encoder_refused": ""},
+        "cannot be had": {
+            "version": "own", **rate, "beside": "new", "encoder_refused": "the live version's encoder x cannot be had"
+        },
+        "does not load": {"ready": False, "error": "encoder.model does not load"},
+    }[case]  # fmt: skip

@@ -111,15 +111,18 @@ class EncoderReplica(Replica):
         own, wanted = self._encoders.own, self._wanted.version
         if own.done() and (err := own.exception()) is not None:
             return {"ready": False, "error": str(err)}
-        loaded = self._encoders.loaded()
-        said: dict[str, Any] = {"version": wanted, "error": self._wanted.error}
-        for encoder in loaded:
+        if not wanted:
+            return {"ready": False}
+        others = []
+        said: dict[str, Any] = {"version": wanted}
+        for encoder in self._encoders.loaded():
             if encoder.version == wanted:
                 said |= {"texts_per_s": encoder.texts_per_s, "cache_hits": encoder.cache_hits}
-        if MEASURED not in said and self._measured_texts_per_s:
+            else:
+                others.append(encoder.version)
+        if self._measured_texts_per_s:
             said[MEASURED] = self._measured_texts_per_s
-        beside = ", ".join(sorted(one.version for one in loaded if one.version != wanted))
-        return {**said, "beside": beside, **({} if wanted else {"ready": False})}
+        return {**said, "beside": ", ".join(others), "encoder_refused": self._wanted.error}
 
     async def __del__(self) -> None:
         self._stop.set()
