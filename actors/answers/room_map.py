@@ -15,8 +15,8 @@ from actors.index.map_axes import axes_for, packed, unpacked
 from actors.recommend.global_lists import largest
 from actors.recommend.recommender import Recommender
 from actors.requests.filters import Filters, Mature
+from actors.spaces.content_space import RoomSnapshot
 from actors.state.room_embeddings import ModelEmbeddings
-from actors.state.room_table import RoomSnapshot
 from streaming.clock import Clock
 from streaming.errors import RequestError
 
@@ -34,6 +34,7 @@ class _Seen:
     vectors_ND: NDArray[np.float32]
     codes: Sequence[int | None]
     live_rooms: int
+    encoder: str  # whose vectors these are
 
 
 class RoomMaps:
@@ -43,14 +44,14 @@ class RoomMaps:
         self._recommender = recommender
         self._clock = clock
         self._drawing = threading.Lock()  # one map at a time: they are for people who look, and answers come first
-        self._kept: OrderedDict[tuple[int, Mature | None, str], RoomMap] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, Mature | None, str, str], RoomMap] = OrderedDict()
 
     def draw(self, limit: int, mature: Mature | None, axes: str) -> RoomMap:
         """The largest rooms by content, as of at most KEPT_MS ago. Blocks for some milliseconds.
 
         axes: those of an earlier map, "" for none. The places are the same in every replica. Raises RequestError.
         """
-        wish = (limit, mature, axes)
+        wish = (limit, mature, axes, self._recommender.tables.rooms.encoder)
         with self._drawing:
             now_ms, kept = self._clock.now_ms(), self._kept.get(wish)
             if kept is not None and 0 <= now_ms - kept.at_ms < KEPT_MS:
@@ -75,14 +76,14 @@ class RoomMaps:
             if isinstance(embeddings, ModelEmbeddings) and embeddings.rooms.dynamic_NL.shape[1]:
                 codes = embeddings.rooms.dynamic_NL[slots_N, 0].tolist()
             snapshots = [rooms.by_slot[slot] for slot in slots_N.tolist()]
-            return _Seen(now_ms, snapshots, vectors_ND.astype(np.float32), codes, len(rooms))
+            return _Seen(now_ms, snapshots, vectors_ND.astype(np.float32), codes, len(rooms), rooms.encoder)
 
 
 def _drawn(seen: _Seen, limit: int, text: str) -> RoomMap:
     """The map of these rooms. Raises RequestError."""
     dimension = seen.vectors_ND.shape[1]
     try:
-        axes_D2 = unpacked(text, dimension) if text and dimension else None
+        axes_D2 = unpacked(text, dimension, seen.encoder) if text and dimension else None
     except ValueError as err:
         raise RequestError(str(err), field="axes", allowed="the `axes` of an earlier map, or none") from err
     if dimension < 2:  # no room was encoded yet
@@ -99,7 +100,7 @@ def _drawn(seen: _Seen, limit: int, text: str) -> RoomMap:
     return RoomMap(
         at_ms=seen.at_ms,
         live_rooms=seen.live_rooms,
-        axes=packed(axes_D2),
+        axes=packed(axes_D2, seen.encoder),
         explained=round(explained, 4),
         rooms=points,
     )

@@ -23,7 +23,7 @@ from actors.recommend.schema import Item, ReasonSource
 from actors.requests.filters import NO_FILTERS, Filters
 from actors.requests.room_filter import NONE, Slots
 from actors.requests.text_vectors import TextVector
-from actors.state.room_table import RoomSnapshot
+from actors.spaces.content_space import RoomSnapshot
 from streaming.events import StreamerId
 
 Floats = NDArray[np.float32]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import zlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,20 +42,25 @@ def axes_for(vectors_ND: Floats, axes_D2: Floats | None) -> tuple[Floats, float]
     return sent_D2, _shown(centred_ND, sent_D2) / whole if whole else 0.0
 
 
-def packed(axes_D2: Floats) -> str:
-    """Axes as text for a URL: a byte a number."""
-    return base64.urlsafe_b64encode(_levels(axes_D2).tobytes()).decode()
+def packed(axes_D2: Floats, encoder: str) -> str:
+    """Axes as text for a URL: a byte a number, and whose vectors they are directions of."""
+    return base64.urlsafe_b64encode(_mark(encoder) + _levels(axes_D2).tobytes()).decode()
 
 
-def unpacked(text: str, dimension: int) -> Floats | None:
-    """Axes out of such a text, orthonormal; None where they are of another dimension. Raises ValueError."""
+def unpacked(text: str, dimension: int, encoder: str) -> Floats | None:
+    """Axes out of such a text, orthonormal; None where they are of another encoder. Raises ValueError."""
     try:
         raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError) as err:
         raise ValueError("axes are not what a map has given") from err
-    if len(raw) != 2 * dimension:
+    mark = _mark(encoder)
+    if len(raw) != len(mark) + 2 * dimension or not raw.startswith(mark):
         return None
-    return _orthonormal(np.frombuffer(raw, np.int8).reshape(dimension, 2))
+    return _orthonormal(np.frombuffer(raw, np.int8, offset=len(mark)).reshape(dimension, 2))
+
+
+def _mark(encoder: str) -> bytes:
+    return zlib.crc32(encoder.encode()).to_bytes(4, "big")
 
 
 def _levels(axes_D2: Floats) -> NDArray[np.int8]:

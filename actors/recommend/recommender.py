@@ -44,11 +44,12 @@ from actors.requests.text_vectors import TextVectors
 from actors.requests.treatments import NONE as UNTREATED
 from actors.requests.treatments import Treatments
 from actors.settings import RecommendConfig, SearchConfig
+from actors.spaces.content_space import RoomSnapshot
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.content_index import ContentIndex
 from actors.state.demands import Demands
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
-from actors.state.room_table import RoomSnapshot, RoomTable
+from actors.state.room_table import RoomTable
 from actors.state.shown_memory import ShownMemory
 from actors.state.shown_queue import ShownQueue
 from actors.state.table_reader import Tables

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,9 @@ from actors.recommend.baseline_score import Affinity
 from actors.recommend.candidates import Candidates, Visited
 from actors.requests.context import Context
 from actors.requests.context_profile import preferred_languages, profile_of
+from actors.spaces.content_space import EndedRoom, RoomSnapshot
 from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
-from actors.state.room_table import EndedRoom, RoomSnapshot, RoomTable
+from actors.state.room_table import RoomTable
 from actors.state.table_reader import Tables
 from actors.state.viewer_taste import (
     NOBODY,
@@ -158,9 +160,7 @@ class ViewerCache:
         if profile is None:
             return COLD_START
         other = CachedViewer(cached.interests, cached.affinity, cached.visited, raw=cached.raw, read_ms=now_ms)
-        if not isinstance(embeddings, ModelEmbeddings):
-            other.query_E = interest_profile(profile, self._rooms, now_ms).query_E
-        else:
+        if isinstance(embeddings, ModelEmbeddings):  # the baseline ranker's vector is of the space in use
             other.kept = self._kept(profile, embeddings, None, self._rooms.lately.event_now_ms(now_ms))
             other.see(cached.visited)
             self._ask_tower(other, embeddings, abouts_of(profile.visits, self._rooms), now_ms)
@@ -282,12 +282,13 @@ class ViewerCache:
         ended: dict[int, RoomState] = {}
         for place, about in enumerate(abouts):
             if isinstance(about, EndedRoom):
-                ended[place] = about.state
+                ended[place] = about.published
             elif about is not None:
                 slots_V[place] = about.slot
         rooms = embeddings.rooms.take(np.maximum(slots_V, 0))
         if ended:
-            rooms.put(np.array([*ended]), embeddings.ended(list(ended.values()), self._rooms.content))
+            content = partial(self._rooms.content, dimension=embeddings.dimension)
+            rooms.put(np.array([*ended]), embeddings.ended(list(ended.values()), content))
         gone = [place for place in np.flatnonzero(slots_V < 0).tolist() if place not in ended]
         if gone:
             rooms.put(np.array(gone), embeddings.alone([visits[place].streamer for place in gone]))

@@ -56,7 +56,6 @@ class _Parts:
     away: list[Floats]
     ended: list[str]
     unknown: list[str]
-    version: str
 
 
 class Pulls:
@@ -93,7 +92,7 @@ class Pulls:
         )
 
     def _parts(self, steer: Steer, text: str | None, vector: TextVector | None) -> _Parts:
-        parts = _Parts([], [], [], [], [], "" if vector is None else vector.encoder_version)
+        parts = _Parts([], [], [], [], [])
         if text is not None and vector is not None:
             parts.names.append(f'"{text}"')
             parts.towards.append(vector.vector_D)
@@ -109,13 +108,12 @@ class Pulls:
     def _vector(self, name: str, parts: _Parts) -> Floats | None:
         """A room's content vector, float32 [D], live or as it ended; None is noted in the parts."""
         snapshot, ended = self._rooms.snapshots.get(RoomId(name)), self._rooms.ended.get(RoomId(name))
-        vector_D, version = None, ""
+        vector_D = None
         if snapshot is not None and self._rooms.dimension:
-            vector_D, version = self._rooms.vectors_ND[snapshot.slot], snapshot.state.encoder_version
+            vector_D = self._rooms.vectors_ND[snapshot.slot]
         elif ended is not None:
-            vector_D, version = ended.vector_D, ended.state.encoder_version
-        parts.version = parts.version or version
-        if vector_D is None or np.isnan(vector_D[0]) or version != parts.version:
+            vector_D = ended.vector_D
+        if vector_D is None or np.isnan(vector_D[0]):
             parts.unknown.append(name)
             return None
         if snapshot is None:
@@ -134,4 +132,4 @@ class Pulls:
             query_D += np.mean(parts.towards, axis=0)
         if parts.away:
             query_D -= np.mean(parts.away, axis=0)
-        return self._content.products(query_D, parts.version)
+        return self._content.products(query_D, self._rooms.encoder)

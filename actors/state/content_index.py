@@ -14,49 +14,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.index.live_index import LiveIndex
+from actors.spaces.content_space import ContentSpace
 from actors.state.room_table import RoomTable
 
 Floats = NDArray[np.float32]
 
 
 class ContentIndex:
-    """Compares vectors with the content of all live rooms. The caller holds the tables' lock."""
+    """Compares vectors with the content of all live rooms in the space in use. The caller holds the tables' lock."""
 
     def __init__(self, rooms: RoomTable) -> None:
         self._rooms = rooms
         self._index: LiveIndex | None = None  # None: nobody has asked yet
         self._changed: set[int] = set()
-        self._version = ""
+        self._space: ContentSpace | None = None  # of which the index is
 
     def products(self, query_D: Floats, encoder_version: str) -> Floats:
         """Product of a query with each room's content vector, float32 by slot.
 
-        NaN where a room has none of this version of the encoder. A query of unit length gives cosines.
+        NaN where a room has none, and everywhere for a query of another encoder than the one in use. A query of unit
+        length gives cosines.
         """
-        index = self._up_to_date(encoder_version)
+        index = self._up_to_date() if encoder_version == self._rooms.encoder else None
         if index is None or index.dimension != len(query_D):
             return np.full(len(self._rooms.live_N), np.nan, np.float32)
         return index.products(query_D)
 
-    def _up_to_date(self, encoder_version: str) -> LiveIndex | None:
+    def _up_to_date(self) -> LiveIndex | None:
         rooms = self._rooms
         if not rooms.dimension:
             return None
-        if self._index is None or encoder_version != self._version:
+        if self._index is None or rooms.space is not self._space:
             rooms.unfollow(self._changed)
             self._changed = rooms.follow(all_rooms=True)
-            self._index, self._version = rooms.empty_index(), encoder_version
+            self._index, self._space = rooms.empty_index(), rooms.space
         if self._changed:
-            compared = [slot for slot in self._changed if self._is_compared(slot)]
-            others = self._changed.difference(compared)
+            slots_N = np.fromiter(self._changed, np.int64, len(self._changed))
             self._changed.clear()
-            if compared:
-                slots_N = np.array(compared, np.int64)
-                self._index.put(slots_N, rooms.vectors_ND[slots_N].astype(np.float32))
-            if others:
-                self._index.clear(np.array([*others], np.int64))
+            is_live_N = rooms.live_N[slots_N]
+            live_N = slots_N[is_live_N]
+            self._index.put(live_N, rooms.vectors_ND[live_N].astype(np.float32))
+            self._index.clear(slots_N[~is_live_N])
         return self._index
-
-    def _is_compared(self, slot: int) -> bool:
-        snapshot = self._rooms.by_slot.get(slot)
-        return snapshot is not None and snapshot.state.encoder_version == self._version

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from actors.index.live_index import LiveIndex
 from actors.index.projection import Projection
 from streaming.events import RoomState
+from streaming.room.content_slots import read_by
 from training.content.declared_labels import labels_of
 from training.inference.interface import RoomEmbeddings, ServedVersion
 from training.registry.manifest import V0
@@ -38,9 +39,19 @@ class LiveEmbeddings(Protocol):
     def version(self) -> str: ...
     @property
     def model(self) -> ServedVersion | None: ...
+    @property
+    def encoder(self) -> str:
+        """The version of the encoder whose vectors it reads; "" while none has read a room."""
+
+    @property
+    def dimension(self) -> int:
+        """The dimension of those vectors; 0 while it knows none."""
 
     def put(self, slots_N: Slots, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> None:
-        """Embeds these rooms as they are now. now_ND: content vector of each, NaN rows where there is none."""
+        """Embeds these rooms as they are now, as its encoder has read them.
+
+        now_ND: content vector of each, NaN rows where there is none.
+        """
 
     def vectors(self, slots_N: Slots) -> Floats:
         """Copies of the rooms' vectors at full length; NaN where a slot has none, [N, 0] before any room has one."""
@@ -64,11 +75,18 @@ class ContentEmbeddings:
     model = None
     version = V0
 
-    def __init__(self, index: LiveIndex, dimension: int, projection: Projection | None = None) -> None:
+    def __init__(
+        self, index: LiveIndex, dimension: int, projection: Projection | None = None, *, encoder: str = ""
+    ) -> None:
         """dimension: how many directions are kept, 0 for all. projection: the one to start with, if there is any."""
         self.index = index
+        self.encoder = encoder
         self._to = dimension
         self.projection = projection
+
+    @property
+    def dimension(self) -> int:
+        return 0 if self.projection is None else self.projection.dimension
 
     def put(self, slots_N: Slots, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> None:
         if self.projection is None:
@@ -114,7 +132,7 @@ class _Settled:
 
 
 class ModelEmbeddings:
-    """Room embeddings by a version's model. A room whose vectors come from another encoder is embedded without content.
+    """Room embeddings by a version's model. A room that its encoder has not read is embedded without content.
 
     Where a ranker looks at whole vectors, the index holds only their first dimensions. These are trained to find rooms
     by themselves (Matryoshka, training/model/losses.py). Half the dimensions are half the memory that a request reads.
@@ -130,6 +148,14 @@ class ModelEmbeddings:
     @property
     def version(self) -> str:
         return self.model.name
+
+    @property
+    def encoder(self) -> str:
+        return self.model.encoder_version
+
+    @property
+    def dimension(self) -> int:
+        return self.model.d_content
 
     def put(self, slots_N: Slots, states: Sequence[RoomState], now_ND: NDArray[np.float32]) -> None:
         embedded = self.embed(states, now_ND)
@@ -165,13 +191,17 @@ class ModelEmbeddings:
         return self._settled.of(streamers, lambda some: self._alone([streamers[place] for place in some]))
 
     def ended(self, rooms: Sequence[RoomState], content: Callable[[Sequence[RoomState]], Floats]) -> RoomEmbeddings:
-        """Embeddings of ended rooms. content: computes content vectors of states. The caller holds the tables' lock."""
+        """Embeddings of ended rooms. The caller holds the tables' lock.
+
+        rooms: as they came. content: computes content vectors of states that this encoder has read.
+        """
+        views = [read_by(state, self.encoder) for state in rooms]
 
         def embed(some: Sequence[int]) -> RoomEmbeddings:
-            states = [rooms[place] for place in some]
+            states = [views[place] for place in some]
             return self.embed(states, content(states))
 
-        return self._settled.of([(state.room, state.rooms_offset, state.chat_offset) for state in rooms], embed)
+        return self._settled.of([_key(view) for view in views], embed)
 
     def _alone(self, streamers: Sequence[str]) -> RoomEmbeddings:
         shape = (len(streamers), self.model.d_content)
@@ -195,6 +225,11 @@ class ModelEmbeddings:
 
     def fit(self, slots_N: Slots, content_ND: NDArray[np.float16]) -> bool:
         return False
+
+
+def _key(state: RoomState) -> Hashable:
+    """What differs where an ended room's embedding does."""
+    return state.room, state.rooms_offset, state.chat_offset, state.vector_offset, state.title_hash, state.chat_hash
 
 
 def means(states: Sequence[RoomState], dimension: int) -> NDArray[np.float32]:

@@ -1,97 +1,58 @@
-"""A replica's data of rooms, by slot: columns to compute with, snapshots to show. Never scores, never locks."""
+"""A replica's data of rooms, by slot: columns to compute with, snapshots to show. Never scores, never locks.
+
+One content space is in use: whatever depends on vectors is as one encoder has read the rooms. A room that this encoder
+has not read has no content, whatever others have read of it. Another space comes in its place whole (`force`).
+"""
 
 from __future__ import annotations
 
 import zlib
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from actors.index.live_index import LiveIndex
 from actors.index.projection import Projection
 from actors.settings import TablesConfig
+from actors.spaces.content_space import ContentSpace, RoomSnapshot
+from actors.spaces.ended_rooms import EndedRooms
 from actors.state.circuit_breaker import CircuitBreaker
 from actors.state.label_ids import LabelIds
 from actors.state.room_embeddings import ContentEmbeddings, LiveEmbeddings, ModelEmbeddings
 from actors.state.roster import Roster
 from actors.state.ruled_rooms import RuledRooms
 from streaming.events import MAX_TAGS, RoomId, RoomState
+from streaming.room.content_slots import read_by
 from training.content.content_vector import content_vectors
 from training.content.spelling import category_key, language_key
 from training.features.room_columns import LiveRooms
 from training.inference.interface import ServedVersion
 
 APART = 1_000.0  # more than two products of vectors differ by
-MAX_ENDED = 50_000  # rooms that ended within the hour, still remembered for viewers' interest profiles
-
-
-class Pieces(msgspec.Struct, frozen=True):
-    """The parts of a room's JSON in an answer that stay the same until its next state; cut by `as_json.py`."""
-
-    saw_ms: int  # newest text that the room's vector saw: the age counts from it
-    before_chat: str
-    before_age: str  # from after the chat rate on
-    encoder_version: str  # the text between age and score is the same for all rooms of an encoder and a model
-    visited: str  # source and reason where the viewer visited the streamer before
-
-
-@dataclass(slots=True, eq=False)
-class RoomSnapshot:
-    """A room snapshot: one state of a live room, as answers show it. Another state is another snapshot."""
-
-    slot: int
-    state: RoomState
-    servable_ms: int  # when this replica could first answer with the vector of this state
-    pieces: Pieces | None = None  # once it was in a serialised answer
-
-    @property
-    def audience(self) -> int:
-        """Viewers in the room now, according to the events."""
-        return max(0, self.state.entered - self.state.left)
-
-    @property
-    def saw_ms(self) -> int:
-        """The time of the newest text that the room's vector saw, chat or title, in ms."""
-        return max(self.state.segment_end_ms, self.state.described_at_ms)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EndedRoom:
-    """An ended room as it is remembered. vector_D: float16 [D], NaN without one, None before any live room had one."""
-
-    state: RoomState
-    vector_D: NDArray[np.float16] | None
 
 
 class RoomTable:
     """Slots, columns and snapshots of live rooms, and the memory of ended ones. The caller holds the lock."""
 
     def __init__(self, index: LiveIndex, config: TablesConfig, max_rooms: int) -> None:
-        self._first = ContentEmbeddings(index, config.index_dimension)
-        self.embeddings: LiveEmbeddings = self._first  # the version in force
-        self.encoder = ""  # whose vectors are in use, for all rooms; "" while no room has one
+        self._baseline = ContentEmbeddings(index, config.index_dimension)  # the baseline ranker's newest
+        self.embeddings: LiveEmbeddings = self._baseline  # the version in force
         self.title_weight = config.title_weight
+        self.space = ContentSpace("", max_rooms, config.title_weight)  # the one in use
         self._index_dimension = config.index_dimension
         self._slots = index.slots
         self._journals: list[set[int]] = []
         self.on_gone: list[Callable[[RoomSnapshot], None]] = []  # called for each room that is live no longer
         self.failures: CircuitBreaker | None = None  # notes failures of the version in force; None: they are raised
         self.basis_version = 0  # a change makes older viewer vectors meaningless
-        self.dimension = 0  # of the content vectors; 0 before the first
-        self.vectors_ND: NDArray[np.float16] = np.zeros((0, 0), np.float16)  # content vectors, all dimensions
-        self.snapshots: dict[RoomId, RoomSnapshot] = {}
-        self.by_slot: dict[int, RoomSnapshot] = {}
         self.num_taken = 0  # number of slots that new rooms have taken
         self.taken_N = np.zeros(max_rooms, np.int64)  # by slot: its `num_taken` when its room took it
         self.taken: set[int] = set()  # the latest of them: columns kept elsewhere may still hold another room's values
         self.roster = Roster()
-        self.ended: OrderedDict[RoomId, EndedRoom] = OrderedDict()
+        self.ended = EndedRooms(self.space)
         self.categories, self.languages, self.streamers = LabelIds(category_key), LabelIds(language_key), LabelIds()
         self.tags = LabelIds(category_key, first=1)
         self.lately = LiveRooms(max_rooms)
@@ -111,7 +72,6 @@ class RoomTable:
         self.language_N = np.zeros(max_rooms, np.int32)
         self.streamer_N = np.zeros(max_rooms, np.int32)
         self.started_ms_N = np.zeros(max_rooms, np.int64)
-        self.saw_ms_N = np.zeros(max_rooms, np.int64)  # the newest text that the room's vector saw
         self.tags_TN = np.zeros((MAX_TAGS, max_rooms), np.int32)  # numbers of the rooms' tags, then 0
         self.most_tags = 0  # that a room has had: the rows of them that may hold any
         self.audience_N = np.zeros(max_rooms, np.float32)
@@ -124,6 +84,36 @@ class RoomTable:
         """Slots of all live rooms, int64 [N], ascending."""
         return np.flatnonzero(self.live_N)
 
+    @property
+    def encoder(self) -> str:
+        """The version of the encoder whose vectors are in use; "" while no room has had a vector."""
+        return self.space.encoder
+
+    @property
+    def dimension(self) -> int:
+        """Dimension of the content vectors; 0 before the first."""
+        return self.space.dimension
+
+    @property
+    def vectors_ND(self) -> NDArray[np.float16]:  # noqa: N802  a shape
+        """Content vectors by slot, all dimensions; NaN rows where a live room has none."""
+        return self.space.vectors_ND
+
+    @property
+    def saw_ms_N(self) -> NDArray[np.int64]:  # noqa: N802  a shape
+        """By slot the time of the newest text that the room's vector saw."""
+        return self.space.saw_ms_N
+
+    @property
+    def snapshots(self) -> dict[RoomId, RoomSnapshot]:
+        """The live rooms."""
+        return self.space.snapshots
+
+    @property
+    def by_slot(self) -> dict[int, RoomSnapshot]:
+        """The live rooms by slot."""
+        return self.space.by_slot
+
     def held(self, room: RoomId) -> RoomState | None:
         """The state of a room, live or remembered; None where it is unknown."""
         snapshot = self.snapshots.get(room)
@@ -132,20 +122,18 @@ class RoomTable:
         ended = self.ended.get(room)
         return ended.state if ended is not None else None
 
+    def as_read(self, state: RoomState) -> RoomState:
+        """A state as the encoder in use has read the room; itself before there is one."""
+        return read_by(state, self.encoder) if self.encoder else state
+
     def show(self, states: Sequence[RoomState], now_ms: int) -> int:
         """Makes live states of different rooms servable. Returns how many found no free slot."""
-        shown: list[RoomState] = []
-        slots: list[int] = []
-        for state in states:
-            slot = self._enter(state, now_ms)
-            if slot is not None:
-                shown.append(state)
-                slots.append(slot)
-        if not self.dimension:
-            self._reserve(next((d for state in shown if (d := _dimension(state))), 0))
-        if shown:
-            self._put(np.array(slots, np.int64), shown, now_ms)
-        return len(states) - len(shown)
+        if not self.encoder:
+            self._adopt(states)
+        slots = [slot for state in states if (slot := self._enter(state, now_ms)) is not None]
+        if slots:
+            self._put(np.array(slots, np.int64), [self.by_slot[slot].state for slot in slots], now_ms)
+        return len(states) - len(slots)
 
     @property
     def index(self) -> LiveIndex:
@@ -162,50 +150,61 @@ class RoomTable:
         """Stops noting changes in this journal."""
         self._journals = [other for other in self._journals if other is not journal]
 
-    def embeddings_under(self, model: ServedVersion | None) -> LiveEmbeddings:
-        """Embeddings of another version, without any room, not in force. model: None for the baseline ranker."""
+    def embeddings_under(self, model: ServedVersion | None, encoder: str) -> LiveEmbeddings:
+        """Embeddings of another version, without any room, not in force. model: None for the baseline ranker.
+
+        encoder: whose vectors it reads.
+        """
         config = self.index.config
         if model is not None:
             return ModelEmbeddings(model, LiveIndex(config, self._slots, coarse=config.coarse and model.ranks))
-        return ContentEmbeddings(LiveIndex(config, self._slots), self._index_dimension, self._first.projection)
+        projection = self._baseline.projection if self._baseline.encoder == encoder else None
+        return ContentEmbeddings(LiveIndex(config, self._slots), self._index_dimension, projection, encoder=encoder)
+
+    def space_of(self, encoder: str) -> ContentSpace:
+        """Another encoder's space, without any room, not in use."""
+        return ContentSpace(encoder, len(self.live_N), self.title_weight)
 
     def empty_index(self) -> LiveIndex:
         """An index of all slots in which no room has a vector yet."""
         return LiveIndex(self.index.config, self._slots)
 
-    def content(self, states: Sequence[RoomState]) -> NDArray[np.float32]:
-        """The content vector of each state, float32 [N, D]; NaN rows where there is none."""
-        if not self.dimension:
+    def content(self, states: Sequence[RoomState], dimension: int) -> NDArray[np.float32]:
+        """The content vector of each state by its own vectors, float32 [N, D]; NaN rows where there is none."""
+        if not dimension:
             return np.zeros((len(states), 0), np.float32)
-        return content_vectors(states, self.dimension, self.title_weight)
+        return content_vectors(states, dimension, self.title_weight)
 
     @property
     def projection(self) -> Projection | None:
         """The baseline ranker's projection of content while it is in force, else None."""
         return self.embeddings.projection if isinstance(self.embeddings, ContentEmbeddings) else None
 
-    def force(self, embeddings: LiveEmbeddings) -> None:
-        """Puts a version in force. Its embeddings must have every live room."""
+    def force(self, embeddings: LiveEmbeddings, space: ContentSpace | None, now_ms: int) -> None:
+        """Puts a version in force, and its encoder's space in use. Both must have every live room.
+
+        space: None where the one in use is its encoder's. From now on rooms are servable with the vectors of that one.
+        """
+        if space is not None:
+            for snapshot in space.by_slot.values():
+                snapshot.servable_ms = now_ms
+            self.space = self.ended.space = space
+        if isinstance(embeddings, ContentEmbeddings):
+            self._baseline = embeddings
         self.embeddings = embeddings
         self.basis_version += 1
 
-    def _reserve(self, dimension: int) -> None:
-        self.dimension = dimension
-        self.vectors_ND = np.zeros((len(self.live_N), dimension), np.float16)
-        self.vectors_ND[self.slots()] = np.nan
-        ended = [one.state for one in self.ended.values()] if dimension else []
-        for state, vector_D in zip(ended, self.content(ended).astype(np.float16), strict=True):
-            self.ended[state.room] = EndedRoom(state, vector_D)
+    def _adopt(self, states: Sequence[RoomState]) -> None:
+        self.space.adopt(states)
+        if self.embeddings is self._baseline:
+            self._baseline.encoder = self.encoder
 
     def _put(self, slots_N: NDArray[np.int64], states: Sequence[RoomState], now_ms: int) -> None:
         for journal in self._journals:
             journal.update(slots_N.tolist())
-        embeddings = self.embeddings
+        now_ND, embeddings = self.space.put(slots_N, states), self.embeddings
         if not self.dimension and embeddings.model is None:
             return
-        now_ND = self.content(states)
-        if self.dimension:
-            self.vectors_ND[slots_N] = now_ND
         if isinstance(embeddings, ModelEmbeddings) and self.failures is not None:
             _put_surely(embeddings, _Changes(slots_N, states, now_ND), self.failures, now_ms)
         else:
@@ -216,18 +215,15 @@ class RoomTable:
     def end(self, state: RoomState) -> None:
         """Ends a room: it is no longer servable, and remembered until its tombstone."""
         self.drop(state.room)
-        vector_D = self.content([state])[0].astype(np.float16) if self.dimension else None
-        self.ended[state.room] = EndedRoom(state, vector_D)
-        if len(self.ended) > MAX_ENDED:
-            self.ended.popitem(last=False)
+        self.ended.add(state)
 
     def drop(self, room: RoomId) -> None:
         """Forgets a room, live or ended."""
-        self.ended.pop(room, None)
-        snapshot = self.snapshots.pop(room, None)
+        self.ended.pop(room)
+        snapshot = self.snapshots.get(room)
         if snapshot is None:
             return
-        del self.by_slot[snapshot.slot]
+        self.space.leave(snapshot.slot)
         self.roster.leave(snapshot.state.streamer, room)
         self._leave_columns(snapshot)
         self._tag(snapshot.slot, snapshot.state.tags, ())
@@ -243,7 +239,7 @@ class RoomTable:
 
     def _enter(self, state: RoomState, now_ms: int) -> int | None:
         held = self.snapshots.get(state.room)
-        self.ended.pop(state.room, None)
+        self.ended.pop(state.room)
         if held is not None:
             slot: int | None = held.slot
             self._leave_columns(held)
@@ -261,9 +257,9 @@ class RoomTable:
             name = state.room.encode("utf-8", "surrogatepass")
             self.id_hash_N[slot] = int.from_bytes(blake2b(name, digest_size=8).digest(), "little")
             self._tag(slot, (), state.tags)
-        unchanged = held is not None and _vectors(held.state) == _vectors(state)
-        snapshot = RoomSnapshot(slot, state, held.servable_ms if held is not None and unchanged else now_ms)
-        self.snapshots[state.room] = self.by_slot[slot] = snapshot
+        snapshot = self.space.show(slot, state, now_ms)
+        if held is not None and _vectors(held.state) == _vectors(snapshot.state):
+            snapshot.servable_ms = held.servable_ms
         if held is None or _labels(held.state) != _labels(state):
             self.ruled.place(slot, state)
         self._enter_columns(snapshot)
@@ -279,7 +275,6 @@ class RoomTable:
         self._list(snapshot)
         self.tie_N[slot] = zlib.crc32(state.room.encode("utf-8", "surrogatepass")) / 2**32
         self.started_ms_N[slot] = state.started_at_ms
-        self.saw_ms_N[slot] = snapshot.saw_ms
         self.audience_N[slot] = snapshot.audience
         self.lately.set(slot, state)
         self.lately.hear(slot, state)
@@ -356,7 +351,3 @@ def _labels(state: RoomState) -> tuple[str, str, str, tuple[str, ...]]:
 
 def _vectors(state: RoomState) -> tuple[bytes, bytes]:
     return state.title_vector, state.chat_vector
-
-
-def _dimension(state: RoomState) -> int:
-    return (len(state.title_vector) or len(state.chat_vector)) // 2

@@ -257,13 +257,13 @@ class Tables:
         return usable
 
     def _moved(self, states: Iterable[RoomState]) -> list[RoomState]:
-        """The states whose last message is newer than that of the state in the tables."""
+        """The states whose last message is newer than that of the state in the tables, as its encoder read them."""
         if not self.current:
             return []
         snapshots = self.rooms.snapshots
         return [
             state
-            for state in states
+            for state in map(self.rooms.as_read, states)
             if state.appended_ms
             and ((held := snapshots.get(state.room)) is None or state.appended_ms > held.state.appended_ms)
         ]

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.index.projection import Projection
-from actors.state.room_table import EndedRoom, RoomSnapshot, RoomTable
+from actors.spaces.content_space import EndedRoom, RoomSnapshot
+from actors.state.room_table import RoomTable
 from streaming.events import RoomId, StreamerId, ViewerProfile, Visit
 from streaming.viewer.profile_config import ProfileConfig
 from streaming.viewer.rules import NO_RULES, RulesInForce, in_force

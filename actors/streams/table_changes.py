@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
-from actors.state.room_table import RoomSnapshot
+from actors.spaces.content_space import RoomSnapshot
 from actors.state.table_reader import Tables
 from streaming.events import RoomId, ViewerId
 

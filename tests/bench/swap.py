@@ -1,10 +1,12 @@
 """Tests of what a swap costs those who ask meanwhile: latency before and during swaps, one replica, without HTTP.
 
-    python -m tests.bench.swap [--json] [--rooms N] [--swaps N]
+    python -m tests.bench.swap [--json] [--rooms N] [--swaps N] [--exchange]
 
 One thread asks without a pause, one applies states at the rate at which that many rooms are encoded anew, one swaps
 between two versions of realistic size and back. During means: a request that overlapped a swap. How long the swapper
 held the lock under which answers are made is processor time of its thread, which a busy machine does not move.
+
+With --exchange each room is read by two encoders, and the versions read one each: every swap changes the space too.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import numpy as np
 
 from actors.index.live_index import LiveIndex
@@ -28,7 +31,7 @@ from actors.state.table_reader import Tables
 from actors.versions.swap import Swapper
 from streaming.archive.store import open_store
 from streaming.clock import SystemClock
-from streaming.events import ModelVersion, RoomState
+from streaming.events import ModelVersion, OtherContent, RoomState
 from streaming.log.codec import encode
 from streaming.log.topics import MODELS, ROOM_STATES, VIEWER_PROFILES
 from streaming.metrics import MemoryMetrics
@@ -45,6 +48,8 @@ from training.registry.registry import load_announced
 VIEWERS = 2_000
 REFRESH_S = 30.0
 CYCLE = ("one", "two", "v0", "one", "v0", "two", "one", "two")  # forward, back to the one before, and to v0
+EXCHANGE = ("one", "two")
+OTHER = {"one": "bench", "two": "bench-2"}  # encoders of versions in an exchange
 
 
 class TimedLock:
@@ -71,21 +76,22 @@ class TimedLock:
 
 
 class Replica:
-    """What a replica process holds. models: the folder that versions are loaded from."""
+    """What a replica process holds. models: the folder that versions are loaded from. exchange: of two encoders."""
 
-    def __init__(self, rooms: int, models: Path) -> None:
+    def __init__(self, rooms: int, models: Path, *, exchange: bool = False) -> None:
         warm_up.compile_all()  # as a replica does when it starts
-        self._models = models
+        self._models, self._exchange = models, exchange
         streamers = [f"streamer-{room:06d}" for room in range(rooms)]
         for version in sorted({*CYCLE} - {"v0"}):
-            write(untrained(version, streamers, "bench", DIMENSION), open_store(str(models)), version)
+            encoder = OTHER[version] if exchange else "bench"
+            write(untrained(version, streamers, encoder, DIMENSION), open_store(str(models)), version)
         self.clock, self.platform = SystemClock(), Platform(rooms, VIEWERS, seed=1)
         metrics = PrometheusMetrics()
         self.tables = Tables(TablesConfig(), LiveIndex(IndexConfig()), metrics, self.clock)
         self.lock = TimedLock()
         self.tables.lock = cast(threading.RLock, self.lock)
         now_ms = self.clock.now_ms()
-        self.apply([self.platform.state(room, now_ms) for room in range(rooms)])
+        self.apply([self._state(room, now_ms) for room in range(rooms)])
         profiles = [self.platform.profile(viewer, now_ms) for viewer in range(VIEWERS)]
         self.tables.apply(batch_of(VIEWER_PROFILES, [(p.viewer, encode(p)) for p in profiles]))
         self.tables.current = True
@@ -93,6 +99,17 @@ class Replica:
         self.swaps = MemoryMetrics()  # of the swapper alone
         self.swapper = Swapper(self.tables, self._load, self.recommender.warm, metrics=self.swaps, clock=self.clock)
         self._rooms = rooms
+
+    def _state(self, room: int, now_ms: int) -> RoomState:
+        """A state of a room; in an exchange the second encoder's vectors are the first one's, backwards."""
+        state = self.platform.state(room, now_ms)
+        if not self._exchange:
+            return state
+        title, chat = (
+            np.frombuffer(vector, "<f2")[::-1].tobytes() for vector in (state.title_vector, state.chat_vector)
+        )
+        other = OtherContent(OTHER["two"], title, chat, chat, segment_end_ms=now_ms - 400, appended_ms=now_ms - 300)
+        return msgspec.structs.replace(state, other=other)
 
     def apply(self, states: list[RoomState]) -> None:
         self.tables.apply(batch_of(ROOM_STATES, [(state.room, encode(state)) for state in states]))
@@ -111,7 +128,7 @@ class Replica:
         """Every room again and again."""
         while True:
             for room in range(self._rooms):
-                yield self.platform.state(room, self.clock.now_ms())
+                yield self._state(room, self.clock.now_ms())
 
 
 class Asking(threading.Thread):
@@ -133,13 +150,14 @@ class Asking(threading.Thread):
             number += 1
 
 
-def measure(rooms: int, swaps: int, quiet_s: float) -> dict[str, float]:
+def measure(rooms: int, swaps: int, quiet_s: float, *, exchange: bool = False) -> dict[str, float]:
     """Latencies in ms and what the swaps took."""
     with tempfile.TemporaryDirectory(prefix="tidecast-bench-") as folder:
-        return swap(Replica(rooms, Path(folder)), rooms, swaps, quiet_s)
+        replica = Replica(rooms, Path(folder), exchange=exchange)
+        return swap(replica, rooms, swaps, quiet_s, EXCHANGE if exchange else CYCLE)
 
 
-def swap(replica: Replica, rooms: int, swaps: int, quiet_s: float) -> dict[str, float]:
+def swap(replica: Replica, rooms: int, swaps: int, quiet_s: float, cycle: Sequence[str] = CYCLE) -> dict[str, float]:
     """Asks, updates and swaps at once."""
     stop = threading.Event()
 
@@ -163,7 +181,7 @@ def swap(replica: Replica, rooms: int, swaps: int, quiet_s: float) -> dict[str, 
         time.sleep(quiet_s)
         if number == swaps:
             break
-        version = CYCLE[number % len(CYCLE)]
+        version = cycle[number % len(cycle)]
         began_s = time.perf_counter()
         replica.announce(version)
         while replica.swapper.status().version != version:
@@ -206,9 +224,10 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=10_000)
     parser.add_argument("--swaps", type=int, default=20)
     parser.add_argument("--quiet", type=float, default=2.5, help="seconds between two swaps")
+    parser.add_argument("--exchange", action="store_true", help="the versions read different encoders")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     args = parser.parse_args()
-    found = measure(args.rooms, args.swaps, args.quiet)
+    found = measure(args.rooms, args.swaps, args.quiet, exchange=args.exchange)
     if args.json:
         print(json.dumps(found))
     else:

@@ -184,9 +184,9 @@ def test_encoder_says_what_it_holds_and_what_it_cannot_have_and_only_its_own_mod
     rate = {"texts_per_s": 80.0, "cache_hits": 3}
     assert EncoderReplica._state(encoder) == {
         "loads": {"ready": False},
-        "wanted": {"version": "new", **rate, "beside": "own", "encoder_refused": ""},
+        "wanted": {"version": "new", **rate, "beside": "own", "missing": ""},
         "cannot be had": {
-            "version": "own", **rate, "beside": "new", "encoder_refused": "the live version's encoder x cannot be had"
+            "version": "own", **rate, "beside": "new", "missing": "the live version's encoder x cannot be had"
         },
         "does not load": {"ready": False, "error": "encoder.model does not load"},
     }[case]  # fmt: skip

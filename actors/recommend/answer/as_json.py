@@ -14,7 +14,7 @@ import msgspec
 from actors.recommend.answer.items import ChosenRoom, Why, about_of, as_item
 from actors.recommend.schema import Answer, RankAnswer, ReasonSource
 from actors.requests.reason_texts import ReasonTexts
-from actors.state.room_table import Pieces, RoomSnapshot
+from actors.spaces.content_space import Pieces, RoomSnapshot
 
 CHAT = '"chat_per_minute":'
 AGE = '"age_ms":'  # cannot occur in a text: there its quotes are escaped

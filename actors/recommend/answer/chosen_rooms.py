@@ -22,7 +22,8 @@ from actors.recommend.scoring import Scored
 from actors.recommend.viewer_cache import CachedViewer
 from actors.requests.pull import Pull
 from actors.settings import RecommendConfig
-from actors.state.room_table import RoomSnapshot, RoomTable
+from actors.spaces.content_space import RoomSnapshot
+from actors.state.room_table import RoomTable
 from streaming.metrics import Metrics
 from training.content.spelling import language_key
 

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from actors.recommend.schema import Item, ReasonSource, Receipt, Room
 from actors.requests.reason_texts import ReasonTexts
-from actors.state.room_table import RoomSnapshot
+from actors.spaces.content_space import RoomSnapshot
 
 
 class ChosenRoom(msgspec.Struct, frozen=True, gc=False):  # it takes no part in a reference cycle

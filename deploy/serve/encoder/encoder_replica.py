@@ -122,7 +122,8 @@ class EncoderReplica(Replica):
                 others.append(encoder.version)
         if self._measured_texts_per_s:
             said[MEASURED] = self._measured_texts_per_s
-        return {**said, "beside": ", ".join(others), "encoder_refused": self._wanted.error}
+        # no "error": that ends the start of the application, and rooms are read all the same
+        return {**said, "beside": ", ".join(others), "missing": self._wanted.error}
 
     async def __del__(self) -> None:
         self._stop.set()

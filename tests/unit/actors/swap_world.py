@@ -84,12 +84,14 @@ class World:
         states = [rooms.by_slot[slot].state for slot in slots.tolist()]
         found_NE = rooms.index.vectors(np.arange(rooms.index.slots.high))
         if isinstance(self.embeddings, ModelEmbeddings):
-            expected = self.embeddings.embed(states, rooms.content(states))
+            expected = self.embeddings.embed(states, rooms.content(states, rooms.dimension))
             np.testing.assert_allclose(found_NE[slots], expected.vectors_NE, rtol=1e-5, atol=1e-6)
             np.testing.assert_array_equal(self.embeddings.rooms.static_NL[slots], expected.static_NL)
         else:
             assert rooms.projection is not None
-            np.testing.assert_allclose(found_NE[slots], rooms.projection.project(rooms.content(states)), atol=1e-3)
+            np.testing.assert_allclose(
+                found_NE[slots], rooms.projection.project(rooms.content(states, rooms.dimension)), atol=1e-3
+            )
         free = np.setdiff1d(np.arange(rooms.index.slots.high), slots)
         assert np.isnan(found_NE[free]).all()
 

@@ -60,7 +60,7 @@ def test_a_row_is_not_a_number_until_it_is_put_again() -> None:
 )
 def test_what_is_not_ranked_anew_is_found_exactly(ranks: bool, wanted: bool, is_coarse: bool) -> None:
     rooms = RoomTable(LiveIndex(IndexConfig(max_rooms=16, coarse=wanted)), TablesConfig(), 16)
-    embeddings = rooms.embeddings_under(FakeVersion("one", ranks=ranks))
+    embeddings = rooms.embeddings_under(FakeVersion("one", ranks=ranks), "test")
     assert isinstance(embeddings, ModelEmbeddings)
     vectors = unit(2, 8)
     embeddings.index.put(np.array([embeddings.index.slots.allocate() for _ in range(2)]), vectors)

@@ -10,6 +10,7 @@ from actors.index.map_axes import KEEP, axes_for, packed, unpacked
 
 Floats = NDArray[np.float32]
 D = 384
+E = "an encoder"
 
 
 def rooms(count: int, topics: int = 12, seed: int = 0, spread: float = 0.6) -> Floats:
@@ -48,7 +49,7 @@ def test_rooms_stay_where_they_are_while_others_come_go_and_change() -> None:
     for minute in range(30):
         changed_N = draw.choice(len(vectors_ND), 60, replace=False)
         vectors_ND[changed_N] = rooms(60, seed=minute + 1, spread=0.9)
-        axes_D2, _ = axes_for(vectors_ND, unpacked(packed(axes_D2), D))
+        axes_D2, _ = axes_for(vectors_ND, unpacked(packed(axes_D2, E), D, E))
         same_N = np.setdiff1d(np.arange(len(vectors_ND)), changed_N)
         now_N2 = vectors_ND @ axes_D2
         assert movement(first_N2[same_N], now_N2[same_N]) < 1e-5
@@ -72,8 +73,8 @@ def test_axes_that_no_longer_show_what_differs_are_replaced_and_turned_towards_t
 def test_every_replica_finds_the_same_axes() -> None:
     vectors_ND = rooms(500)
     shuffled_ND = np.random.default_rng(1).permutation(vectors_ND)
-    here, there = (packed(axes_for(one, None)[0]) for one in (vectors_ND, shuffled_ND))
-    axes_D2, other_D2 = unpacked(here, D), unpacked(there, D)
+    here, there = (packed(axes_for(one, None)[0], E) for one in (vectors_ND, shuffled_ND))
+    axes_D2, other_D2 = unpacked(here, D, E), unpacked(there, D, E)
     assert axes_D2 is not None
     assert other_D2 is not None
     assert movement(vectors_ND @ axes_D2, vectors_ND @ other_D2) < 0.01
@@ -81,21 +82,22 @@ def test_every_replica_finds_the_same_axes() -> None:
 
 def test_axes_come_back_from_text_as_they_went() -> None:
     axes_D2, _ = axes_for(rooms(300), None)
-    again_D2 = unpacked(packed(axes_D2), D)
+    again_D2 = unpacked(packed(axes_D2, E), D, E)
     assert again_D2 is not None
     assert np.allclose(again_D2, axes_D2, atol=1e-6)
-    assert unpacked(packed(axes_D2), D + 1) is None, "of another encoder"
+    assert unpacked(packed(axes_D2, E), D + 1, E) is None, "of another dimension"
+    assert unpacked(packed(axes_D2, E), D, "another") is None, "of another encoder"
 
 
 @pytest.mark.parametrize(
-    "text", ["%%%", "AAA", "ä", packed(np.ones((D, 2), np.float32)), ""], ids=lambda text: text[:4]
+    "text", ["%%%", "AAA", "ä", packed(np.ones((D, 2), np.float32), E), ""], ids=lambda text: text[:4]
 )
 def test_text_that_no_map_gave_is_refused(text: str) -> None:
     if text == "":
-        assert unpacked(text, D) is None
+        assert unpacked(text, D, E) is None
         return
     with pytest.raises(ValueError, match="axes"):
-        unpacked(text, D)
+        unpacked(text, D, E)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
@@ -104,5 +106,5 @@ def test_few_rooms_have_a_map_too(count: int) -> None:
     axes_D2, explained = axes_for(vectors_ND, None)
     assert np.isfinite(axes_D2).all()
     assert 0 <= explained <= 1.001
-    same_D2, _ = axes_for(vectors_ND, unpacked(packed(axes_D2), D))
+    same_D2, _ = axes_for(vectors_ND, unpacked(packed(axes_D2, E), D, E))
     assert np.allclose(same_D2, axes_D2, atol=1e-6)
