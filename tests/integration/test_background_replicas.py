@@ -19,7 +19,7 @@ import pytest
 from actors.rooms.encoder_client import Encoded
 from deploy.config.settings import Settings
 from streaming.clock import ManualClock
-from streaming.errors import Fenced
+from streaming.errors import EncoderError, Fenced
 from streaming.kafka_config import KafkaConfig
 from streaming.log.memory_log import MemoryLog
 from streaming.log.topics import MODELS
@@ -179,3 +179,36 @@ def test_encoder_posts_its_version_and_which_precision_was_chosen_and_why() -> N
     )
     posted = EncoderReplica._state(encoder)
     assert (posted["version"], posted["precision"]) == ("m/bf16/64", "bf16 (measured: 2.73 x fp32)")
+
+
+@pytest.mark.parametrize("case", ["loads", "wanted", "cannot be had", "does not load"])
+def test_encoder_says_what_it_holds_and_what_it_cannot_have_and_only_its_own_model_ends_a_start(case: str) -> None:
+    """`tidecast up` gives up where a process says `error`: another encoder that cannot be had is no reason."""
+    from deploy.serve.encoder.encoder_replica import EncoderReplica  # noqa: PLC0415
+
+    own: Future[str] = Future()
+    if case == "does not load":
+        own.set_exception(EncoderError("encoder.model does not load"))
+    elif case != "loads":
+        own.set_result("own")
+    choice = Choice(precision="fp32", why="set")
+    held = [
+        SimpleNamespace(version=version, choice=choice, texts_per_s=80.0, cache_hits=3) for version in ("own", "new")
+    ]
+    encoder: Any = SimpleNamespace(
+        _encoders=SimpleNamespace(own=own, loaded=lambda: held),
+        _wanted=SimpleNamespace(
+            version={"wanted": "new", "cannot be had": "own"}.get(case, ""),
+            error="the live version's encoder x cannot be had" if case == "cannot be had" else "",
+        ),
+        _measured_texts_per_s=0.0,
+    )
+    rate = {"texts_per_s": 80.0, "cache_hits": 3, "precision": "fp32 (set)"}
+    assert EncoderReplica._state(encoder) == {
+        "loads": {"ready": False},
+        "wanted": {"version": "new", **rate, "beside": "own", "missing": ""},
+        "cannot be had": {
+            "version": "own", **rate, "beside": "new", "missing": "the live version's encoder x cannot be had"
+        },
+        "does not load": {"ready": False, "error": "encoder.model does not load"},
+    }[case]  # fmt: skip

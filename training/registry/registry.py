@@ -233,9 +233,14 @@ class Registry:
         """Deletes the encoders that these versions name and no version in the store does."""
         named = {name for one in records if (name := folder_name(one.encoder)) is not None}
         there = named & set(encoders.names(store)) if named else named
-        for name in there - _read_by_versions(store) if there else there:
-            self._guard()
-            encoders.remove(store, name)
+        if there:
+            try:
+                needed = _read_by_versions(store)
+            except VersionError:  # what a damaged version reads is not known, so all stay until it is gone
+                return
+            for name in there - needed:
+                self._guard()
+                encoders.remove(store, name)
 
     def _check_encoder(self, record: ModelVersion, manifest: Manifest) -> None:
         """Reads back a version's encoder where its files are beside it. Raises VersionError: they are damaged."""

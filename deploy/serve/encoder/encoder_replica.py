@@ -111,17 +111,20 @@ class EncoderReplica(Replica):
         own, wanted = self._encoders.own, self._wanted.version
         if own.done() and (err := own.exception()) is not None:
             return {"ready": False, "error": str(err)}
-        loaded = self._encoders.loaded()
-        # no "error": that ends the start of the application, and rooms are read all the same
-        said: dict[str, Any] = {"version": wanted, "missing": self._wanted.error}
-        for encoder in loaded:
+        if not wanted:
+            return {"ready": False}
+        others = []
+        said: dict[str, Any] = {"version": wanted}
+        for encoder in self._encoders.loaded():
             if encoder.version == wanted:
                 said["precision"] = f"{encoder.choice.precision} ({encoder.choice.why})"
                 said |= {"texts_per_s": encoder.texts_per_s, "cache_hits": encoder.cache_hits}
-        if MEASURED not in said and self._measured_texts_per_s:
+            else:
+                others.append(encoder.version)
+        if self._measured_texts_per_s:
             said[MEASURED] = self._measured_texts_per_s
-        beside = ", ".join(sorted(one.version for one in loaded if one.version != wanted))
-        return {**said, "beside": beside, **({} if wanted else {"ready": False})}
+        # no "error": that ends the start of the application, and rooms are read all the same
+        return {**said, "beside": ", ".join(others), "missing": self._wanted.error}
 
     async def __del__(self) -> None:
         self._stop.set()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from streaming.archive.store import FolderStore, open_store
 from streaming.clock import ManualClock
 from streaming.errors import EncoderUnknown, VersionError
+from streaming.log.codec import encode
 from streaming.log.memory_log import MemoryLog
 from streaming.log.topics import MODELS
 from tests.unit.training.inference.versions import bundle
@@ -17,6 +19,7 @@ from training.content.encoder_by_version import config_of
 from training.content.language_model import name_of
 from training.registry import encoders
 from training.registry.bundle import Bundle
+from training.registry.catalog import key_of
 from training.registry.registry import OpenGate, Registry, fetch_encoder
 from training.settings import EncoderConfig
 
@@ -145,6 +148,69 @@ def test_a_flipped_bit_in_the_registry_is_found_and_nothing_comes_into_the_cache
     assert world.registry.latest() == world.registry.show("one")[0].record
 
 
+def test_a_file_that_was_cut_is_found_and_written_anew_with_the_next_version(world: World) -> None:
+    world.put_live("one")
+    weights = world.kept / "model.safetensors"
+    for cut in ("weigh", "weights and more"):
+        weights.write_text(cut)
+        with pytest.raises(EncoderUnknown, match=r"model.safetensors has other than the 7 bytes"):
+            world.found()
+    weights.unlink()
+    with pytest.raises(EncoderUnknown, match=r"model.safetensors is not there"):
+        world.found()
+    world.registry.publish(world.version("two"), world.folder)
+    assert name_of(world.found().model) == world.name
+
+
+def test_a_damaged_encoder_is_not_rolled_back_to(world: World) -> None:
+    world.put_live("one")
+    world.registry.publish(bundle("two"))
+    world.registry.promote("two", OPEN)
+    flip(world.kept / "config.json")
+    with pytest.raises(VersionError, match=r"config.json is damaged"):
+        world.registry.rollback()
+    live = world.registry.latest()
+    assert live is not None
+    assert live.version == "two"
+
+
+@pytest.mark.parametrize("action", ["rollback", "retire"])
+def test_what_was_announced_before_records_named_encoders_names_it_from_then_on(world: World, action: str) -> None:
+    world.put_live("one", "two")
+    sink = world.log.sink()
+    for version in ("one", "two"):
+        older = msgspec.structs.replace(world.registry.show(version)[0].record, encoder="")
+        sink.send(MODELS, key_of(older), encode(older))
+    sink.flush()
+    if action == "rollback":
+        world.registry.rollback()
+    else:
+        world.registry.retire("one")
+    named = {one.record.version: one.record.encoder for one in world.registry.versions()}
+    assert named["one"] == world.reads
+    assert named["two"] == (world.reads if action == "rollback" else "")
+
+
+def test_a_list_of_another_encoder_is_refused(world: World) -> None:
+    world.put_live("one")
+    listing = world.kept / encoders.LIST
+    listing.write_text(listing.read_text().replace(world.name, "ours@00000000"))
+    with pytest.raises(EncoderUnknown, match=r"files.list is that of ours@00000000"):
+        world.found()
+
+
+def test_what_a_killed_process_left_of_an_encoder_is_pruned(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.put_live("one")
+    world.registry.promote("v0", OPEN)
+    with monkeypatch.context() as patch:
+        patch.setattr(encoders, "remove", Fragile(1).wrap(encoders.remove))
+        with pytest.raises(Killed):
+            world.registry.prune(0)
+    assert encoders.names(world.store) == [world.name]
+    world.registry.prune(0)
+    assert encoders.names(world.store) == []
+
+
 def test_files_of_another_encoder_under_its_name_are_refused_though_every_checksum_is_right(world: World) -> None:
     other = folder_of_model(world.folder.parent.parent / "other" / "ours", "other weights")
     encoders.write(other, world.store, name_of(str(other)))
@@ -211,6 +277,15 @@ def test_an_encoder_that_no_record_names_yet_is_another_process_just_publishing(
     encoders.write(fresh, world.store, name_of(str(fresh)))
     world.registry.prune(0)
     assert encoders.names(world.store) == sorted([world.name, name_of(str(fresh))])
+
+
+def test_while_a_version_is_damaged_no_encoder_goes(world: World) -> None:
+    world.put_live("one")
+    world.registry.publish(bundle("two"))
+    world.registry.promote("two", OPEN)
+    flip(world.kept.parent.parent / "two" / "manifest.json")
+    world.registry.retire("one", delete=True)
+    assert encoders.names(world.store) == [world.name]
 
 
 class Killed(Exception):

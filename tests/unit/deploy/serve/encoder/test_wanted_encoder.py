@@ -89,6 +89,17 @@ def test_the_first_that_is_known_is_the_live_versions_and_not_that_of_the_settin
     assert seen == [A]
 
 
+def test_what_was_live_before_is_not_wanted_while_the_topic_is_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming.log.memory_log.MAX_POLL_RECORDS", 1)
+    world.loads.ask(OWN)
+    world.announce(world.live("one", B), *(world.live(f"{n}", B) for n in range(9)), world.live("two", A))
+    world.thread.start()
+    world.comes_to(A)
+    assert world.loads.begun == ["", A]
+
+
 def test_until_it_is_loaded_the_one_before_it_stays(world: World) -> None:
     world.announce(world.live("one", A))
     world.thread.start()
