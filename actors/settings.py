@@ -52,6 +52,20 @@ class InFlightConfig(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class ExchangeConfig(Section):
+    """How one encoder takes the place of another while the system runs."""
+
+    section: ClassVar[str] = "room_worker.exchange"
+
+    # of the encoder's time, for the one to come, while the one in use has texts as well
+    share: PositiveShare = 0.3
+    batch_texts: Count = 16  # of a submission to the one to come: a live room's text waits behind no more
+    enough: PositiveShare = 0.98  # of the live rooms; once the one to come has read so many, it is soon in use
+    settle_s: NotNegative = 60.0  # both read on for so long then: replicas change over meanwhile
+    keep_s: NotNegative = 600.0  # vectors of the one before are kept for so long, for a way back
+
+
+@dataclass(frozen=True, slots=True)
 class RoomWorkerConfig(Section):
     """How often a RoomWorker publishes, and how long it keeps rooms that are over."""
 
@@ -75,6 +89,7 @@ class RoomWorkerConfig(Section):
     short_after_s: CountOrZero = 10
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     in_flight: InFlightConfig = field(default_factory=InFlightConfig)
+    exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
 
 
 @dataclass(frozen=True, slots=True)

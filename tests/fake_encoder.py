@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.rooms.encoder_client import Encoded
+from streaming.errors import EncoderUnknown
 
 FAKE_VERSION = "fake/1"
 FAKE_DIMENSION = 16
@@ -32,8 +33,11 @@ class InstantEncoder:
         self.texts: list[str] = []
 
     def submit(self, texts: Sequence[str], encoder: str = "") -> Future[Encoded]:
-        self.texts.extend(texts)
         future: Future[Encoded] = Future()
+        if encoder not in ("", FAKE_VERSION):
+            future.set_exception(EncoderUnknown(f"there is no encoder {encoder}"))
+            return future
+        self.texts.extend(texts)
         future.set_result(Encoded(fake_vectors(texts), FAKE_VERSION))
         return future
 
@@ -46,7 +50,10 @@ class ManualEncoder:
 
     def submit(self, texts: Sequence[str], encoder: str = "") -> Future[Encoded]:
         future: Future[Encoded] = Future()
-        self.waiting.append((list(texts), future))
+        if texts:
+            self.waiting.append((list(texts), future))
+        else:  # a question which encoder is wanted
+            future.set_result(Encoded(fake_vectors(texts), FAKE_VERSION))
         return future
 
     def finish(self) -> None:
@@ -60,3 +67,55 @@ class ManualEncoder:
         waiting, self.waiting = self.waiting, []
         for _, future in waiting:
             future.set_exception(ConnectionError("the encoder is gone"))
+
+
+class ManyEncoders:
+    """Encoders by version, each with vectors of its own. Finishes at once, or when told, where it holds its answers.
+
+    wanted: what its answers say. there: the versions that can be had. dimension: of each one's vectors.
+    """
+
+    def __init__(self, *there: str) -> None:
+        self.there = list(there)
+        self.wanted = there[0]
+        self.asked: list[tuple[str, list[str]]] = []
+        self.holds: set[str] = set()  # versions whose answers wait
+        self.waiting: list[tuple[str, list[str], Future[Encoded]]] = []
+        self.lies: dict[str, str] = {}  # the version that answers in the place of another
+
+    def submit(self, texts: Sequence[str], encoder: str = "") -> Future[Encoded]:
+        version = encoder or self.now
+        future: Future[Encoded] = Future()
+        if version not in self.there:
+            future.set_exception(EncoderUnknown(f"there is no encoder {version}"))
+            return future
+        if not texts:  # a question which encoder is wanted
+            future.set_result(Encoded(vectors_by(version, texts), version, self.wanted))
+            return future
+        self.asked.append((version, list(texts)))
+        self.waiting.append((version, list(texts), future))
+        if version not in self.holds:
+            self.finish(version)
+        return future
+
+    @property
+    def now(self) -> str:
+        """The version wanted, where it can be had; else the first that can."""
+        return self.wanted if self.wanted in self.there else self.there[0]
+
+    def finish(self, version: str) -> None:
+        """Everything that waits for a version, in order."""
+        done = [one for one in self.waiting if one[0] == version]
+        self.waiting = [one for one in self.waiting if one[0] != version]
+        for _, texts, future in done:
+            by = self.lies.get(version, version)
+            future.set_result(Encoded(vectors_by(by, texts), by, self.wanted))
+
+    def texts_of(self, version: str) -> list[str]:
+        """All texts that a version was asked for, in order."""
+        return [text for by, texts in self.asked if by == version for text in texts]
+
+
+def vectors_by(version: str, texts: Sequence[str]) -> NDArray[np.float16]:
+    """The vectors of one of `ManyEncoders`."""
+    return fake_vectors([f"{version}: {text}" for text in texts])

@@ -91,8 +91,8 @@ class TrainingConfig(Section):
             )
         if self.encoder == "full" and self.every_s:
             raise ConfigError(
-                'training.encoder = "full" makes another encoder each time, which a running system does not change '
-                "to by itself; set training.every_s to 0, or training.encoder to frozen or adapter"
+                'training.encoder = "full" makes another encoder each time, and no gate judges between versions that '
+                "read different encoders; set training.every_s to 0, or training.encoder to frozen or adapter"
             )
 
     def below(self, folder: Path) -> TrainingConfig:
@@ -117,7 +117,7 @@ class EncoderConfig(Section):
     max_tokens: Annotated[int, Meta(ge=BUCKET_STEP)] = 64
     batch_rows: Count = 64
     threads: Count = 1  # on a CPU; one leaves the other cores to the log
-    precision: Precision = "auto"  # bf16 where the processor multiplies it natively, on one host; fp32 on several
+    precision: Precision = "auto"  # the fastest, measured once on a host that multiplies bf16; fp32 on several
     cached_texts: Count = 50_000  # about 1 kB each at 384 dimensions
     # how long a new Encoder measures what it can do here, before it serves; `demo` has it do so
     measure_s: NotNegative = 0.0

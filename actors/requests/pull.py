@@ -71,9 +71,7 @@ class Pulls:
     def of(self, steer: Steer) -> Pull:
         """The pull as of now. Raises RequestError: the text says nothing."""
         text = None if steer.text is None else readable(steer.text, "steer.text")
-        vector = None if text is None else self._texts.get(text)
-        if vector is not None and self._rooms.dimension and vector.encoder_version != self._rooms.encoder:
-            vector = None  # another encoder's, which can be compared with no room
+        vector = None if text is None else self._texts.get(text, self._rooms.encoder)
         parts = self._parts(steer, text, vector)
         gain_S = np.zeros(len(self._rooms.live_N), np.float32)
         if parts.towards or parts.away:

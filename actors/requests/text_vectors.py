@@ -23,8 +23,8 @@ class TextVector:
 class TextVectors:
     """A bounded cache of vectors by text, least recently used out first. For one thread.
 
-    The vectors of another version of the encoder than the newest are forgotten at once, and every one after
-    `search.cache_s`, so that a new Encoder is noticed also where each text is known.
+    A text has one vector, the newest. It is known only to whoever reads the vectors of the same encoder. Every one is
+    forgotten after `search.cache_s`.
     """
 
     def __init__(self, config: SearchConfig, clock: Clock) -> None:
@@ -32,17 +32,18 @@ class TextVectors:
         self._keep_s = config.cache_s
         self._clock = clock
         self._held: OrderedDict[str, tuple[TextVector, float]] = OrderedDict()
-        self._version = ""
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def get(self, text: str) -> TextVector | None:
-        """The text's vector; None: it has to be asked for."""
+    def get(self, text: str, encoder_version: str) -> TextVector | None:
+        """The text's vector by this encoder, "" for any; None: it has to be asked for."""
         held = self._held.get(text)
         if held is None:
             return None
         vector, since_s = held
+        if encoder_version not in ("", vector.encoder_version):
+            return None
         if self._clock.monotonic_s() - since_s > self._keep_s:
             del self._held[text]
             return None
@@ -50,10 +51,7 @@ class TextVectors:
         return vector
 
     def put(self, text: str, vector: TextVector) -> None:
-        """Keeps a text's vector."""
-        if vector.encoder_version != self._version:
-            self._held.clear()
-            self._version = vector.encoder_version
+        """Keeps a text's vector in the place of the one before."""
         self._held[text] = vector, self._clock.monotonic_s()
         self._held.move_to_end(text)
         while len(self._held) > self._most:

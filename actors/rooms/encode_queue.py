@@ -11,7 +11,7 @@ from actors.rooms.encoder_client import Encoded, InFlight
 from actors.rooms.partition import RoomEntry
 from streaming.clock import Clock
 from streaming.metrics import Metrics
-from streaming.room.chat import RoomText
+from streaming.room.reading import RoomText
 from streaming.room.vectors import are_numbers, to_bytes
 from streaming.room.window import ClosedSegment
 
@@ -52,7 +52,16 @@ class EncodeQueue:
         patience: Relief,
         metrics: Metrics,
         clock: Clock,
+        *,
+        encoder_version: str = "",
+        is_second: bool = False,
     ) -> None:
+        """encoder_version: of the encoder; "" for the one that rooms are to be read with, until it is known.
+
+        is_second: whether it reads beside the encoder in use.
+        """
+        self.encoder_version = encoder_version
+        self._place = int(is_second)  # in RoomEntry.in_hand
         self._schedule = schedule
         self._in_flight = in_flight
         self._patience = patience
@@ -62,27 +71,36 @@ class EncodeQueue:
 
     def want(self, entry: RoomEntry, since_ms: int, messages: int) -> None:
         """Notes which texts the room wants. messages: new since the last call, the oldest appended at `since_ms`."""
-        aggregate = entry.aggregate
+        aggregate, in_hand, encoder = entry.aggregate, entry.in_hand[self._place], self.encoder_version
         if not aggregate.started:
             return
-        entry.unseen += messages
-        if aggregate.chat_pending:
+        if encoder and self._place:
+            aggregate.read_also_by(encoder)
+        elif encoder:
+            aggregate.read_by(encoder)
+        in_hand.unseen += messages
+        if aggregate.has_unread_chat(encoder):
             if aggregate.status == "live":
-                self._schedule.want_now(entry, since_ms, entry.unseen, entry.audience)
+                self._schedule.want_now(entry, since_ms, in_hand.unseen, entry.audience)
             else:
                 self._schedule.want_last(entry, since_ms)
-        if not entry.segment_in_flight and aggregate.closed_segments():
+        if not in_hand.segment_in_flight and aggregate.closed_segments(encoder):
             self._schedule.want_segment(entry, since_ms)
-        if not entry.title_in_flight and aggregate.title_text() is not None:
+        if not in_hand.title_in_flight and aggregate.title_text(encoder) is not None:
             self._schedule.want_title(entry, since_ms)
 
     def forget(self, entry: RoomEntry) -> None:
         """Drops the wants of a room that is gone."""
         self._schedule.forget(entry)
 
-    def submit(self) -> list[RoomEntry]:
-        """Submits as many texts as the encoder has room for. Returns rooms that turned out to need no vector."""
+    def submit(self, most: int | None = None) -> list[RoomEntry]:
+        """Submits as many texts as the encoder has room for. Returns rooms that turned out to need no vector.
+
+        most: texts, where it shall be fewer.
+        """
         vacancy = self._in_flight.vacancy()
+        if most is not None:
+            vacancy = min(vacancy, most)
         settled: list[RoomEntry] = []
         if not vacancy:
             return settled
@@ -97,7 +115,7 @@ class EncodeQueue:
         size = self._in_flight.batch_texts
         for start in range(0, len(jobs), size):
             chunk = jobs[start : start + size]
-            self._in_flight.submit(chunk, [job.text.text for job in chunk])
+            self._in_flight.submit(chunk, [job.text.text for job in chunk], self.encoder_version)
         return settled
 
     def take_completed(self) -> list[RoomEntry]:
@@ -108,9 +126,9 @@ class EncodeQueue:
                 if job.purpose == "now":
                     self._schedule.completed(job.entry)
                 elif job.purpose == "title":
-                    job.entry.title_in_flight = False
+                    job.entry.in_hand[self._place].title_in_flight = False
                 else:
-                    job.entry.segment_in_flight = False
+                    job.entry.in_hand[self._place].segment_in_flight = False
                 if job.entry.gone:
                     continue
                 if completed.encoded is not None:
@@ -124,6 +142,16 @@ class EncodeQueue:
     def backlog(self, now_ms: int) -> Backlog:
         """The backlog now."""
         return Backlog(self._schedule.waiting() + self._in_flight.texts, self._schedule.stale(now_ms))
+
+    @property
+    def answers(self) -> InFlight[_Job]:
+        """What the encoder's answers say of it: its version, the one wanted, the one not to be had."""
+        return self._in_flight
+
+    @property
+    def waiting(self) -> int:
+        """Texts that are wanted and not in flight."""
+        return self._schedule.waiting()
 
     @property
     def texts_per_s(self) -> float:
@@ -147,25 +175,26 @@ class EncodeQueue:
 
     def _job(self, chosen: NextText[RoomEntry], now_ms: int) -> _Job | None:
         entry, aggregate = chosen.room, chosen.room.aggregate
+        in_hand, encoder = entry.in_hand[self._place], self.encoder_version
         if chosen.purpose == "now":
             self.behind_ms = now_ms - chosen.since_ms
             short = self.behind_ms > self._patience.short_ms
-            text = None if entry.gone else aggregate.chat_text(short=short)
-            entry.unseen = 0
+            text = None if entry.gone else aggregate.chat_text(encoder, short=short)
+            in_hand.unseen = 0
             if text is None:
                 self._schedule.completed(entry)
             return None if text is None else _Job(entry, "now", text, chosen.since_ms)
         if chosen.purpose == "title":
-            title = None if entry.gone else aggregate.title_text()
-            entry.title_in_flight = title is not None
+            title = None if entry.gone else aggregate.title_text(encoder)
+            in_hand.title_in_flight = title is not None
             return None if title is None else _Job(entry, "title", title, chosen.since_ms)
-        segments = [] if entry.gone else aggregate.closed_segments()
+        segments = [] if entry.gone else aggregate.closed_segments(encoder)
         if len(segments) > 1 and now_ms - chosen.since_ms > self._patience.segment_ms:
             self._metrics.count("segments_skipped_total", len(segments) - 1)
             for segment in segments[:-1]:
-                aggregate.skip_segment(segment.index)
+                aggregate.skip_segment(segment.index, encoder)
             segments = segments[-1:]
-        entry.segment_in_flight = bool(segments)
+        in_hand.segment_in_flight = bool(segments)
         return _Job(entry, "segment", segments[0], chosen.since_ms) if segments else None
 
     def _take(self, job: _Job, encoded: Encoded, row: int) -> None:
@@ -173,8 +202,9 @@ class EncodeQueue:
         aggregate, vector = job.entry.aggregate, to_bytes(encoded.vectors[row])
         if not are_numbers(vector):
             self._metrics.count("vectors_refused_total", reader="encoder")
-            if job.entry.refused.get(job.purpose) != job.text.text:
-                job.entry.refused[job.purpose] = job.text.text
+            refused = job.entry.in_hand[self._place].refused
+            if refused.get(job.purpose) != job.text.text:
+                refused[job.purpose] = job.text.text
                 return
         if isinstance(job.text, ClosedSegment):
             aggregate.add_segment(job.text.index, vector, encoded.version)
@@ -182,13 +212,15 @@ class EncodeQueue:
             aggregate.set_title_vector(job.text, vector, encoded.version)
         else:
             aggregate.set_chat_vector(job.text, vector, encoded.version)
-            waited_ms = self._clock.now_ms() - job.text.appended_ms
-            self._metrics.observe("freshness_seconds", max(0, waited_ms) / 1000, stage="encoded")
+            if not self._place:
+                waited_ms = self._clock.now_ms() - job.text.appended_ms
+                self._metrics.observe("freshness_seconds", max(0, waited_ms) / 1000, stage="encoded")
 
     def _count(self, jobs: Sequence[_Job]) -> None:
         purposes: dict[str, int] = {}
         for job in jobs:
             purpose = "short" if isinstance(job.text, RoomText) and job.text.short else str(job.purpose)
+            purpose = "second" if self._place else purpose
             purposes[purpose] = purposes.get(purpose, 0) + 1
         for purpose, count in purposes.items():
             self._metrics.count("texts_encoded_total", count, purpose=purpose)

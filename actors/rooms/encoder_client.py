@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from actors.settings import InFlightConfig
 from streaming.clock import Clock
+from streaming.errors import EncoderUnknown
 from streaming.metrics import Metrics
 
 T = TypeVar("T")
@@ -74,6 +75,30 @@ class Probe:
         return False
 
 
+class Inquiry:
+    """Asks the encoder which one rooms are to be read with, by a submission without a text. For one thread."""
+
+    def __init__(self, client: EncoderClient, timeout_s: float, clock: Clock) -> None:
+        self._client = client
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._asked: Future[Encoded] | None = None
+        self._asked_s = 0.0
+
+    def answer(self) -> Encoded | None:
+        """The answer to the question of the last call, None where there is none; asks again. Never blocks."""
+        asked, now_s = self._asked, self._clock.monotonic_s()
+        if asked is not None and not asked.done() and now_s - self._asked_s <= self._timeout_s:
+            return None
+        self._asked, self._asked_s = None, now_s
+        try:
+            self._asked = self._client.submit([])
+        except Exception:  # whatever the transport raises, it is asked again
+            return None
+        is_answered = asked is not None and asked.done() and not asked.cancelled() and asked.exception() is None
+        return asked.result() if asked is not None and is_answered else None
+
+
 class Completed(NamedTuple, Generic[T]):
     """A completed submission: its jobs and their vectors, or None where it failed and is to be tried again."""
 
@@ -85,6 +110,7 @@ class Completed(NamedTuple, Generic[T]):
 class _Submission(Generic[T]):
     jobs: Sequence[T]
     submitted_s: float
+    encoder: str
 
 
 class InFlight(Generic[T]):
@@ -104,6 +130,8 @@ class InFlight(Generic[T]):
         self._timed = False  # the next completion shows how fast the encoder is: it did not wait for its start
         self._full_s = float("-inf")  # when the encoder last had no room for more
         self.texts = 0
+        self.version = ""  # of the encoder that made the newest vectors
+        self.unknown = ""  # the last that was asked for and is not to be had; until it answers
 
     @property
     def texts_per_s(self) -> float:
@@ -140,17 +168,17 @@ class InFlight(Generic[T]):
             return 0
         return max(0, self._limit() - self.texts)
 
-    def submit(self, jobs: Sequence[T], texts: Sequence[str]) -> None:
-        """Submits a batch, one text per job. Never blocks."""
+    def submit(self, jobs: Sequence[T], texts: Sequence[str], encoder: str = "") -> None:
+        """Submits a batch, one text per job. encoder: as for `EncoderClient.submit`. Never blocks."""
         self._mark(0)
-        submission = _Submission(jobs, self._clock.monotonic_s())
+        submission = _Submission(jobs, self._clock.monotonic_s(), encoder)
         self._pending[submission] = None
         self.texts += len(jobs)
         if self.texts >= self._limit():
             self._full_s = self._clock.monotonic_s()
         self._metrics.observe("encode_batch_texts", len(jobs))
         try:
-            future = self._client.submit(texts)
+            future = self._client.submit(texts, encoder)
         except Exception as err:  # whatever the transport raises, the texts are tried again
             future = Future()
             future.set_exception(err)
@@ -174,11 +202,17 @@ class InFlight(Generic[T]):
         self._arrived.put((submission, future))
 
     def _complete(self, submission: _Submission[T], future: Future[Encoded]) -> Completed[T]:
-        if future.cancelled() or future.exception() is not None:
+        if future.cancelled() or (err := future.exception()) is not None:
+            if not future.cancelled() and isinstance(err, EncoderUnknown):
+                self.unknown = submission.encoder
             return self._fail(submission)
         encoded = future.result()
         if len(encoded.vectors) != len(submission.jobs):
             return self._fail(submission)
+        if submission.encoder not in ("", encoded.version):  # vectors of another space
+            self._metrics.count("vectors_refused_total", len(submission.jobs), reader="encoder")
+            return self._fail(submission)
+        self.version, self.unknown = encoded.version, ""
         self._mark(len(submission.jobs))
         self._timed = True
         self._leave(submission)

@@ -34,21 +34,29 @@ LOGGER = logging.getLogger(__name__)
 INPUTS = {ROOMS: ("rooms_offset",), CHAT: ("chat_offset", "vector_offset"), ROOM_ACTIVITY: ("activity_offset",)}
 
 
-class RoomEntry:
-    """A room in a worker's memory. gone: dropped or moved away; vectors that come back for it are ignored."""
+class InHand:
+    """What of a room is in hand at one encoder.
 
-    __slots__ = (
-        "aggregate",
-        "audience",
-        "gone",
-        "key",
-        "lines",
-        "partition",
-        "refused",
-        "segment_in_flight",
-        "title_in_flight",
-        "unseen",
-    )  # fmt: skip
+    unseen: messages since the last text was taken, a few of each chatter. refused: by purpose, the last text whose
+    vector was not of numbers.
+    """
+
+    __slots__ = ("refused", "segment_in_flight", "title_in_flight", "unseen")
+
+    def __init__(self) -> None:
+        self.unseen = 0
+        self.title_in_flight = False
+        self.segment_in_flight = False
+        self.refused: dict[str, str] = {}
+
+
+class RoomEntry:
+    """A room in a worker's memory. gone: dropped or moved away; vectors that come back for it are ignored.
+
+    in_hand: at the encoder in use, and at the one to come.
+    """
+
+    __slots__ = ("aggregate", "audience", "gone", "in_hand", "key", "lines", "partition")
 
     def __init__(self, aggregate: RoomAggregate, key: bytes, partition: int) -> None:
         self.aggregate = aggregate
@@ -56,11 +64,8 @@ class RoomEntry:
         self.partition = partition  # index of the partition
         self.audience = 0
         self.lines: list[ChatLine] = []  # chat of the batch that is being applied
-        self.unseen = 0  # messages since the last text was taken, a few of each chatter
         self.gone = False
-        self.title_in_flight = False
-        self.segment_in_flight = False
-        self.refused: dict[str, str] = {}  # by purpose, the last text whose vector was not of numbers
+        self.in_hand = (InHand(), InHand())
 
 
 class Tally:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from actors.rooms.encode_queue import EncodeQueue, Relief
-from actors.rooms.encode_schedule import EncodeSchedule
-from actors.rooms.encoder_client import EncoderClient, InFlight, Probe
+from actors.rooms.encoder_client import EncoderClient, Probe
 from actors.rooms.partition import RoomEntry, RoomPartition, Tally
+from actors.rooms.room_encoding import RoomEncoding
 from actors.settings import RoomWorkerConfig
 from actors.worker.status import Gauge, WorkerStatus
 from actors.worker.take_over import reads_ahead
@@ -55,6 +54,9 @@ class RoomWorkerStatus(WorkerStatus):
     foreign: str = ""  # records that producers put where their keys do not belong, by topic, and what to set
     anew: str = ""  # topics that were found made anew since the start
     lost: str = ""  # offsets that were passed over since the start, the last of each partition
+    encoder: str = ""  # version of the encoder in use
+    next_encoder: str = ""  # of the one that takes its place
+    read_by_next: float = 0.0  # share of the live rooms that it has read
 
 
 class RoomWorker:
@@ -125,13 +127,7 @@ class RoomWorker:
         self._unrestored = Unrestored(self._clock)
         self._life.begin(self._log, source, self._clock)
         self._gauge = Gauge(GROUP, self._metrics, self._clock)
-        self._texts = EncodeQueue(
-            EncodeSchedule(self._config.schedule),
-            InFlight(self._encoder, self._config.in_flight, self._metrics, self._clock),
-            Relief(self._config.segment_patience_s * 1_000, self._config.short_after_s * 1_000),
-            self._metrics,
-            self._clock,
-        )
+        self._texts = RoomEncoding(self._encoder, self._rooms, self._config, self._metrics, self._clock)
         self._urgent: dict[RoomEntry, None] = {}  # rooms whose vector or lifecycle changed
         self._counted: dict[RoomEntry, int] = {}  # rooms in which only counts changed, and since when
         self._positions: dict[Partition, int] = {}  # to be committed next
@@ -155,13 +151,19 @@ class RoomWorker:
     def assign(self, partitions: Sequence[Partition]) -> None:
         if not self._life.assign(partitions, anew=bool(self._owned)):
             return
+        opened: list[int] = []
         for index in sorted({partition.index for partition in partitions} - self._owned.keys()):
             try:
                 self._owned[index] = self._opened(index)
+                opened.append(index)
             except Unreadable as err:
                 self._unrestored.add(index, err.trouble)
         self._ahead.drop()
-        self._behind_ms = self._clock.now_ms()
+        self._behind_ms = now_ms = self._clock.now_ms()
+        self._texts.restore()
+        for index in opened:
+            for entry in self._owned[index].rooms.values():
+                self._texts.want(entry, now_ms, 0)
 
     def _opened(self, index: int) -> RoomPartition:
         life, once = self._life, Once(self._life.read_before(index))
@@ -182,11 +184,11 @@ class RoomWorker:
                 self._take_in(owned)
         if owned.vectors_refused:
             self._metrics.count("vectors_refused_total", owned.vectors_refused, reader=GROUP)
-        now_ms = self._clock.now_ms()
-        for entry in owned.rooms.values():
-            self._texts.want(entry, now_ms, 0)
         self._publish_soon(owned)
         return owned
+
+    def _rooms(self) -> Iterator[RoomEntry]:
+        return (entry for owned in self._owned.values() for entry in owned.rooms.values())
 
     def _take_in(self, owned: RoomPartition) -> bool:
         """Takes in rooms whose keys belonged to other partitions before topics grew, from where they are published.
@@ -227,8 +229,10 @@ class RoomWorker:
             self._take_touched(batch)
             self._count(tally)
         self._urgent.update(dict.fromkeys(self._texts.take_completed()))
-        self._urgent.update(dict.fromkeys(self._texts.submit()))
         now_ms = self._clock.now_ms()
+        for entry in self._texts.take_second():
+            self._counted.setdefault(entry, now_ms)
+        self._urgent.update(dict.fromkeys(self._texts.submit()))
         if now_ms - self._swept_ms >= SWEEP_MS:
             self._sweep(now_ms)
 
@@ -352,7 +356,9 @@ class RoomWorker:
             self._behind_ms = now_ms
         live = sum(self._sweep_partition(owned, now_ms) for owned in self._owned.values())
         self._collect_positions()
-        backlog = self._texts.backlog(now_ms)
+        for entry in self._texts.measure():
+            self._counted.setdefault(entry, now_ms)
+        backlog, exchange = self._texts.backlog(now_ms), self._texts.exchange
         self._metrics.gauge("rooms_live", live, reader=GROUP)
         self._metrics.gauge("rooms_stale", backlog.stale)
         self._metrics.gauge("encoder_backlog", backlog.texts)
@@ -373,6 +379,9 @@ class RoomWorker:
             self._census.text,
             self._life.anew_text,
             self._troubles.lost_text,
+            exchange.in_use,
+            exchange.coming,
+            round(exchange.share_read, 3),
         )
 
     def _looked_at(self, index: int) -> bool:

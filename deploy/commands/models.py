@@ -12,6 +12,7 @@ from deploy.terminal.console import as_json, say, say_json
 from streaming.masked_uri import masked_uri
 
 if TYPE_CHECKING:
+    from deploy.config.settings import Settings
     from streaming.events import ModelVersion
     from training.registry.registry import GateVerdict, Registry
 
@@ -24,12 +25,14 @@ registry keeps versions (registry.uri), the topic `models` says what each is:
   candidate   published, and has not been live
   retired     out of use; its files are still there, unless they were deleted
 
-Replicas follow the topic: a version goes live without a restart and without one failed request.
+Replicas follow the topic: a version goes live without a restart and without one failed request. Where it reads another
+encoder, rooms are read with both until enough of them have the new vectors.
 
 actions:
   ls                  every version, the newest word first
-  show VERSION        what it is: trained on what, measured at what, its size
-  publish FOLDER      check a version's folder, copy it into the registry, announce it; with --live, put it live too
+  show VERSION        what it is: trained on what, measured at what, its size, and where its encoder is
+  publish FOLDER      check a version's folder, copy it into the registry, announce it; with --live, put it live too.
+                      Its encoder goes with it where that is encoder.model's folder or lies in training.folder/encoders
   promote VERSION     put a published version live, by hand: the gate of `tidecast train` is not asked
   rollback            put live what was live before (v0 where nothing was), and retire what is live
   retire VERSION      take a version out of use; with --delete, its files too; never the one that is live
@@ -74,8 +77,9 @@ def run(
 
     asked = ModelsOptions(action, subject or "", live, delete, json)
     check(asked)
-    with registry_of(settings_of(context), uri) as registry:
-        return ACTIONS[action](registry, asked)
+    settings = settings_of(context)
+    with registry_of(settings, uri) as registry:
+        return _publish(registry, asked, settings) if action == "publish" else ACTIONS[action](registry, asked)
 
 
 def check(asked: ModelsOptions) -> None:
@@ -109,17 +113,21 @@ def _show(registry: Registry, asked: ModelsOptions) -> int:
     from deploy.terminal.model_registry import describe, row_of  # noqa: PLC0415
 
     listed, manifest = registry.show(asked.subject)
+    kept = registry.encoder_files(listed.record, manifest)
     if asked.to_json:
-        say_json({**row_of(listed), "manifest": msgspec.to_builtins(manifest)})
+        encoder_bytes = None if kept is None else kept.num_bytes
+        say_json({**row_of(listed), "encoder_bytes": encoder_bytes, "manifest": msgspec.to_builtins(manifest)})
     else:
-        say("\n".join(describe(listed, manifest)))
+        say("\n".join(describe(listed, manifest, kept)))
     return 0
 
 
-def _publish(registry: Registry, asked: ModelsOptions) -> int:
+def _publish(registry: Registry, asked: ModelsOptions, settings: Settings) -> int:
     from deploy.terminal.model_registry import bundle_at  # noqa: PLC0415
+    from deploy.train.encoder_folder import folder_of_encoder  # noqa: PLC0415
 
-    record = registry.publish(bundle_at(asked.subject))
+    bundle = bundle_at(asked.subject)
+    record = registry.publish(bundle, folder_of_encoder(settings, bundle.manifest.encoder_version))
     if not asked.live:
         said = f"version {record.version} is a candidate, at {masked_uri(record.path)}"
         return _say(asked, f"{said}; `tidecast models promote {record.version}` puts it live", _state(record))
@@ -171,7 +179,6 @@ def _say(asked: ModelsOptions, text: str, fields: dict[str, Any], code: int = 0)
 ACTIONS = {
     "ls": _ls,
     "show": _show,
-    "publish": _publish,
     "promote": _promote,
     "rollback": _rollback,
     "retire": _retire,

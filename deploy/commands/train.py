@@ -17,8 +17,8 @@ from training.settings import EncoderTraining
 
 if TYPE_CHECKING:
     from deploy.config.settings import Settings
-    from deploy.train.run import Trained, WriteExamples
-    from streaming.recorded.replay import Replay
+    from deploy.train.recorded_chat import RecordedChat
+    from deploy.train.run import Trained
     from training.fit.runs import Runs
     from training.registry.registry import Registry
 
@@ -47,8 +47,8 @@ has the figures.
   --encoder adapter   two layers of the model's own adapt them to who watches what; no text is encoded again
   --encoder full      the encoder's last layers are fine-tuned first, on texts that belong together: of one room now and
                       minutes later, its title and chat, rooms that one viewer visited. It takes minutes on a processor
-                      (training.pairs, encoder_layers, encoder_rate). The version begins anew on the new encoder, which
-                      stays in training.folder/encoders, and is served where encoder.model is that folder
+                      (training.pairs, encoder_layers, encoder_rate). The version begins anew on the new encoder, whose
+                      files go into the registry with it; `tidecast models promote` has what runs change to both
 
 examples:
   tidecast train                                  from the archive; a candidate in the registry
@@ -62,11 +62,7 @@ examples:
 class TrainOptions:
     """The options of a training: its source, and the destination of the version."""
 
-    chat: Path | None
-    channels: Path | None
-    until_ms: int | None
-    limit: int | None
-    skip_bad: bool
+    recorded: RecordedChat | None
     rebuild: bool
     resume: bool
     live: bool
@@ -102,6 +98,7 @@ def run(
 ) -> int:
     """Fits the models with Ray Train, judges them on visits not learned from, and publishes a version."""
     from deploy.train.fine_tuning import fine_tuned  # noqa: PLC0415
+    from deploy.train.recorded_chat import RecordedChat  # noqa: PLC0415
     from streaming.errors import ConfigError  # noqa: PLC0415  the help needs none of this
     from training.fit.run import alone  # noqa: PLC0415
     from training.fit.runs import Runs  # noqa: PLC0415
@@ -113,10 +110,11 @@ def run(
         settings = dataclasses.replace(settings, training=training)
     if live and settings.training.encoder == "full":
         raise ConfigError(
-            "--live with --encoder full: what runs reads another encoder's vectors and would refuse the version; train "
-            "without --live, set encoder.model to the new encoder, start again, then `tidecast models promote VERSION`"
+            "--live with --encoder full: no gate judges between versions that read different encoders; train without "
+            "--live, then `tidecast models promote VERSION`: what runs changes to the new encoder by itself"
         )
-    asked = TrainOptions(chat, channels, until_ms, limit, skip_bad, rebuild, resume, live, out)
+    recorded = None if chat is None else RecordedChat(chat, channels, until_ms, limit, skip_bad)
+    asked = TrainOptions(recorded, rebuild, resume, live, out)
     if out is not None and (out / "manifest.json").exists():
         raise ConfigError(f"--out {out}: there is a version already; give another folder")
     if chat is None and not settings.archive.uri:
@@ -135,14 +133,15 @@ def run(
 
 def _train(asked: TrainOptions, settings: Settings, registry: Registry | None, runs: Runs) -> dict[str, Any]:
     from deploy.terminal.training_progress import TrainingBar  # noqa: PLC0415
+    from deploy.train.recorded_chat import examples_of  # noqa: PLC0415
     from deploy.train.run import LaterEncoder, archived, connected_ray, parent_of, train  # noqa: PLC0415
     from streaming.clock import SystemClock  # noqa: PLC0415
     from training.content.text_encoder import TextEncoder  # noqa: PLC0415
 
     anew = asked.rebuild or settings.training.encoder == "full"  # another encoder is another space
     parent = None if anew or registry is None else parent_of(registry)
-    replay = _replay(asked, asked.chat) if asked.chat is not None else None
-    source = archived(settings, rebuild=parent is None) if replay is None else _recorded(replay)
+    replay = None if asked.recorded is None else asked.recorded.replay()
+    source = archived(settings, rebuild=parent is None) if replay is None else examples_of(replay)
     ray = connected_ray(settings)
     with TrainingBar() as progress:
         progress.replay = replay
@@ -152,7 +151,7 @@ def _train(asked: TrainOptions, settings: Settings, registry: Registry | None, r
             return TextEncoder(settings.encoder)
 
         encoder = LaterEncoder(load)
-        progress.began(f"making examples of {'the archive' if asked.chat is None else asked.chat}")
+        progress.began(f"making examples of {'the archive' if asked.recorded is None else asked.recorded.chat}")
         trained = train(
             settings,
             source,
@@ -168,7 +167,7 @@ def _train(asked: TrainOptions, settings: Settings, registry: Registry | None, r
         progress.began(
             "writing it" if registry is None else "judging and publishing it" if asked.live else "publishing it"
         )
-        return _publish(asked, trained, registry)
+        return _publish(asked, trained, registry, settings)
 
 
 @contextlib.contextmanager
@@ -184,29 +183,8 @@ def _registry(asked: TrainOptions, settings: Settings) -> Iterator[Registry | No
         yield registry
 
 
-def _replay(asked: TrainOptions, chat: Path) -> Replay:
-    """The checked recording as a replay."""
-    from deploy.terminal.recording_check import check_recording  # noqa: PLC0415
-    from streaming.recorded.recorded_rooms import Selection  # noqa: PLC0415
-    from streaming.recorded.recording import Recording  # noqa: PLC0415
-    from streaming.recorded.replay import Replay, read_channels  # noqa: PLC0415
-
-    recording = Recording.open(chat, "chat")
-    check_recording(recording, None, skip_bad=asked.skip_bad)  # better an error now than after texts were encoded
-    return Replay(
-        recording,
-        channels=read_channels(asked.channels) if asked.channels else None,
-        selection=Selection(None, None, asked.until_ms, asked.limit),
-    )
-
-
-def _recorded(replay: Replay) -> WriteExamples:
-    from training.examples.writer import write_recorded  # noqa: PLC0415
-
-    return lambda folder, config, progress: write_recorded(replay, folder, config, progress)
-
-
-def _publish(asked: TrainOptions, trained: Trained, registry: Registry | None) -> dict[str, Any]:
+def _publish(asked: TrainOptions, trained: Trained, registry: Registry | None, settings: Settings) -> dict[str, Any]:
+    from deploy.train.encoder_folder import folder_of_encoder  # noqa: PLC0415
     from streaming.archive.store import open_store  # noqa: PLC0415
     from training.registry import bundle as files  # noqa: PLC0415
 
@@ -218,7 +196,7 @@ def _publish(asked: TrainOptions, trained: Trained, registry: Registry | None) -
         files.write(trained.bundle, open_store(str(asked.out.resolve()), "version"))
         return {**result, "path": str(asked.out), "state": "written", **_judged(verdict)}
     assert registry is not None  # it exists if there is no --out
-    record = registry.publish(trained.bundle)
+    record = registry.publish(trained.bundle, folder_of_encoder(settings, manifest.encoder_version))
     path = masked_uri(record.path)
     if not asked.live:
         return {**result, "path": path, "state": "candidate"}
@@ -252,8 +230,10 @@ def report_of(result: dict[str, Any]) -> str:
     if result["state"] == "candidate":
         lines.append(f"`tidecast models promote {result['version']}` puts it live")
     if "encoder" in result:
-        lines += [
-            f"it reads the vectors of the encoder that was fine-tuned for it, in {result['encoder']}: a system whose",
-            "encoder.model is that folder (the same files on every host) serves it, any other refuses it",
-        ]
+        lines.append(f"it reads the vectors of the encoder that was fine-tuned for it, in {result['encoder']}")
+        lines.append(
+            "that folder is for encoder.model, or for `tidecast models publish` on this machine"
+            if result["state"] == "written"
+            else "a copy lies in the registry: once the version is live, what runs changes to that encoder by itself"
+        )
     return "\n".join(lines)

@@ -121,6 +121,7 @@ def _state(post: Post, now_ms: int) -> tuple[str, Tone]:
         (detail.get("standing_by"), f"stands by: {detail.get('standing_by')} does its work", "warn"),
         (detail.get("troubles"), "does not read all of the log", "bad"),
         (not detail.get("ready", True), reason or "starts", "warn"),
+        (detail.get("missing"), str(detail.get("missing")), "warn"),
         (state != "current", f"{state}: {reason}", "warn"),
     )
     return next(((said, tone) for holds, said, tone in verdicts if holds), ("works", "good"))

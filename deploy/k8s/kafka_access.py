@@ -37,6 +37,7 @@ COMPONENTS = (
     Component("room-worker", ("RoomWorker",), group=ROOM_WORKERS, forwards=True),
     Component("profile-worker", ("ProfileWorker",), group=PROFILE_WORKERS, forwards=True),
     Component("recommender", ("Recommender",)),
+    Component("encoder", ("Encoder",)),
     Component("archiver", (EVERYTHING,)),
     Component("trainer", ("registry",), lease=TRAINERS),
     Component("producer", ("producers",)),  # for what writes rooms, chat and viewers' events: the platform itself

@@ -48,7 +48,7 @@ def kafka_peers(here: Installation) -> list[dict[str, Any]]:
     """Who reaches the brokers: our pods that have a user of Kafka, and the namespaces of producers."""
     users = {
         "matchLabels": {PART_OF: here.config.name},
-        "matchExpressions": [{"key": COMPONENT, "operator": "In", "values": ["serving", "trainer"]}],
+        "matchExpressions": [{"key": COMPONENT, "operator": "In", "values": ["serving", "encoder", "trainer"]}],
     }
     return [{"podSelector": users}, *(in_namespace(name) for name in here.config.producers)]
 

@@ -52,8 +52,9 @@ def network_policies(here: Installation) -> Iterator[Manifest]:
     if config.console:
         asks = [_to([_component(here, "serving")], http.port, http.admin)]
         yield _policy(here, "console", _pods(here, "console"), egress=asks)
-    if monitoring:
-        yield _policy(here, "encoder", _pods(here, "encoder"), ingress=monitoring)
+    # from Kafka it reads which version is live, from the store that version's encoder
+    egress = [*_kafka(here), *_store(here)]
+    yield _policy(here, "encoder", _pods(here, "encoder"), ingress=monitoring or None, egress=egress)
     if config.train_schedule:
         yield _policy(
             here,

@@ -155,6 +155,8 @@ def _encoder(here: Installation) -> dict[str, Any]:
         image=config.torch_image,
         size=Size(config.encoder_cpus, config.encoder_memory, gpus),
         account="worker",
+        kafka=("encoder",),
+        store=True,
         ports={"serve": here.settings.http.port, "admin": here.settings.http.admin},
         spread=ray_config.encoders > 1,
         has_replicas=True,

@@ -21,9 +21,10 @@ from ray.serve.config import HTTPOptions, ProxyLocation, RequestRouterConfig
 from deploy.config.settings import Settings
 from deploy.ray import ray_patches
 from deploy.serve.background_replicas import ArchiverReplica, TrainerReplica
+from deploy.serve.encoder.encoder_replica import EncoderReplica
 from deploy.serve.owner_router import OwnerRouter
 from deploy.serve.recommender_replica import RecommenderReplica
-from deploy.serve.replicas import EncoderReplica, ProfileWorkerReplica, RoomWorkerReplica
+from deploy.serve.replicas import ProfileWorkerReplica, RoomWorkerReplica
 from deploy.serve.scaling import number_of_replicas
 from streaming.errors import ConfigError
 from streaming.prometheus import MULTIPROCESS_DIR_VARIABLE
@@ -69,7 +70,8 @@ def build(settings: Settings, placement: Placement) -> Application:
     recommender = serve.deployment(ingress, name="Recommender", **common.ingress_options())
     local = placement.local
     # the workers hang on the ingress so that they belong to the application; it calls ProfileWorkers and Encoders
-    encoders = encoder.bind(settings, local)
+    registry = settings.registry.below(Path.cwd())  # it fetches encoders from there, and has another working directory
+    encoders = encoder.bind(dataclasses.replace(settings, registry=registry), local)
     workers = [profiles.bind(settings, local), encoders, rooms.bind(settings, local, encoders)]
     if settings.archive.uri:
         settings = _in_folder(settings, Path.cwd())

@@ -12,7 +12,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from actors.rooms.encoder_client import Encoded
+from streaming.errors import EncoderError
 from streaming.log.watched_log import TurnCounter
 from streaming.metrics import Metrics
 
@@ -22,17 +26,18 @@ WATCH_PERIOD_S = 1.0
 CALL_TIMEOUT_S = 20.0  # a new encoder loads its model in 5 s; until then calls wait for it
 
 
-class Texts(Protocol):
+class Encoder(Protocol):
     """An encoder of texts; `training.content.text_encoder.TextEncoder` is one."""
 
     version: str
 
-    def encode(self, texts: Sequence[str]) -> object:
-        """The vectors of N texts, float16 [N, D]."""
+    def encode_prefixed(self, texts: Sequence[str]) -> NDArray[np.float16]:
+        """The vectors of N texts that are complete, float16 [N, D]. Blocks. Raises EncoderError."""
 
 
 class _Waiting(NamedTuple):
     texts: Sequence[str]
+    encoder: Encoder
     done: asyncio.Future[Encoded]
     since_s: float
 
@@ -40,12 +45,14 @@ class _Waiting(NamedTuple):
 class Merger:
     """Merges submissions that came while the last batch was at the model into one batch. For one event loop.
 
+    A batch is for one encoder: that of the submission which is first in turn, with others for the same encoder.
     Submissions that give way are encoded one at a time, and while others wait only every PATIENCE_S. Those that go
     first are in the next batch.
     """
 
-    def __init__(self, encode: Callable[[Sequence[str]], Encoded], metrics: Metrics) -> None:
-        self._encode = encode
+    def __init__(self, metrics: Metrics, wanted: Callable[[], str] = lambda: "") -> None:
+        """wanted: the version of the encoder that rooms are to be read with, which each answer says."""
+        self._wanted = wanted
         self._metrics = metrics
         self._waiting: list[_Waiting] = []
         self._giving_way: deque[_Waiting] = deque()
@@ -54,14 +61,16 @@ class Merger:
         self._batch = 0  # number of batches that went to the model
         self._at_model = False
 
-    async def submit(self, texts: Sequence[str], *, gives_way: bool = False, goes_first: bool = False) -> Encoded:
+    async def submit(
+        self, texts: Sequence[str], encoder: Encoder, *, gives_way: bool = False, goes_first: bool = False
+    ) -> Encoded:
         """The texts' vectors. gives_way: no live room waits for them. goes_first: a caller waits for them.
 
         Raises what the encoder raises.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Encoded] = loop.create_future()
-        waiting = _Waiting(texts, done, loop.time())
+        waiting = _Waiting(texts, encoder, done, loop.time())
         if goes_first:
             self._waiting.insert(0, waiting)
         else:
@@ -88,12 +97,12 @@ class Merger:
         loop = asyncio.get_running_loop()
         while self._waiting or self._giving_way:
             batch = self._take(loop.time())
-            texts = [text for waiting in batch for text in waiting.texts]
+            texts, encoder = [text for waiting in batch for text in waiting.texts], batch[0].encoder
             self._metrics.gauge("encoder_waiting_texts", sum(len(waiting.texts) for waiting in self._waiting))
             self._batch += 1
             self._at_model = True
             try:
-                encoded = await loop.run_in_executor(self._thread, self._encode, texts)
+                vectors_ND = await loop.run_in_executor(self._thread, encoder.encode_prefixed, texts)
             except Exception as err:
                 for waiting in batch:
                     if not waiting.done.done():
@@ -101,25 +110,34 @@ class Merger:
                 continue
             finally:
                 self._at_model = False
-            at = 0
+            at, wanted = 0, self._wanted()
             for waiting in batch:
-                rows = encoded.vectors[at : at + len(waiting.texts)]
+                rows = vectors_ND[at : at + len(waiting.texts)]
                 at += len(waiting.texts)
                 if not waiting.done.done():  # its caller may have given up
-                    waiting.done.set_result(Encoded(rows, encoded.version))
+                    waiting.done.set_result(Encoded(rows, encoder.version, wanted))
 
     def _take(self, now_s: float) -> list[_Waiting]:
-        """Takes the oldest submissions, at least one; at most one that gives way."""
-        count, texts = 0, 0
-        for waiting in self._waiting:
-            texts += len(waiting.texts)
-            if count and texts > MOST_MERGED_TEXTS:
-                break
-            count += 1
-        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        """Takes the oldest submission, and the next ones for the same encoder; at most one that gives way."""
+        taken, left = self._in_turn()
         if self._giving_way and (not taken or now_s - self._giving_way[0].since_s > PATIENCE_S):
-            taken.append(self._giving_way.popleft())
+            late = self._giving_way.popleft()
+            if taken and late.encoder is not taken[0].encoder:  # a batch of its own, and the others are in the next
+                return [late]
+            taken.append(late)
+        self._waiting = left
         return taken
+
+    def _in_turn(self) -> tuple[list[_Waiting], list[_Waiting]]:
+        """The submissions of the next batch, and those that wait on, in their order."""
+        taken: list[_Waiting] = []
+        left: list[_Waiting] = []
+        texts = 0
+        for waiting in self._waiting:
+            is_same = waiting.encoder is self._waiting[0].encoder
+            texts += len(waiting.texts) if is_same else 0
+            (taken if is_same and (not taken or texts <= MOST_MERGED_TEXTS) else left).append(waiting)
+        return taken, left
 
 
 class RemoteEncoder:
@@ -136,7 +154,10 @@ class RemoteEncoder:
         return asyncio.run_coroutine_threadsafe(self._ask(list(texts), encoder), self._loop)
 
     async def _ask(self, texts: list[str], encoder: str) -> Encoded:
-        return await asyncio.wait_for(_awaited(self._call(texts, encoder)), CALL_TIMEOUT_S)
+        encoded = await asyncio.wait_for(_awaited(self._call(texts, encoder)), CALL_TIMEOUT_S)
+        if encoder and encoded.version != encoder:
+            raise EncoderError(f"asked for vectors of the encoder {encoder}, what came is of {encoded.version}")
+        return encoded
 
 
 async def _awaited(response: Awaitable[Encoded]) -> Encoded:

@@ -88,7 +88,9 @@ class RecommenderReplica(Replica):
         config = settings.recommend
         impressions = Impressions(config.impressions, config.impressions_waiting)
         texts = TextVectors(settings.search, self.clock)
-        self._texts = AskedTexts(encoders.encode_asked.remote, texts, settings.search, self.metrics)
+        self._texts = AskedTexts(
+            encoders.encode_asked.remote, texts, settings.search, self.metrics, lambda: self._tables.rooms.encoder
+        )
         shown = ShownQueue(secrets.token_hex(8), config.impressions_waiting)
         self._recommender = Recommender(
             self._tables,

@@ -17,8 +17,10 @@ from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
 from streaming.errors import ArchiveError, LogUnavailable, VersionError
 from streaming.masked_uri import masked_uri
+from training.content.language_model import SHORT_NAMES
 from training.registry.bundle import MANIFEST, Bundle, exists, read
 from training.registry.catalog import CatalogEntry
+from training.registry.encoders import EncoderFiles
 from training.registry.manifest import V0, Manifest, parameters
 from training.registry.registry import Registry
 
@@ -89,6 +91,7 @@ def row_of(listed: CatalogEntry) -> dict[str, Any]:
         "path": masked_uri(record.path),
         "metrics": record.metrics,
         "at_ms": record.at_ms,
+        "encoder": record.encoder,
     }
 
 
@@ -104,8 +107,8 @@ def draw(versions: Sequence[CatalogEntry]) -> None:
     out.print(table(COLUMNS, rows, out.width))
 
 
-def describe(listed: CatalogEntry, manifest: Manifest) -> list[str]:
-    """A version in lines of text, for people."""
+def describe(listed: CatalogEntry, manifest: Manifest, encoder: EncoderFiles | None) -> list[str]:
+    """A version in lines of text, for people. encoder: its files in the registry."""
     size = sum(file.num_bytes for file in manifest.files.values())
     lines = {
         "version": f"{manifest.version}   {listed.state} since {when(listed.record.at_ms)}",
@@ -114,12 +117,21 @@ def describe(listed: CatalogEntry, manifest: Manifest) -> list[str]:
         "trained until": when(manifest.trained_until_ms),
         "begun from": manifest.parent,
         "encoder": f"{manifest.encoder_version}, {manifest.d_content} dimensions → {manifest.d_model}",
+        "encoder from": _origin(manifest.encoder_version, encoder),
         "size": f"{parameters(manifest.arrays):,} parameters, {size / 1e6:,.1f} MB",
         "features": ", ".join(manifest.features) or "none",
         "config": ", ".join(f"{name} {value}" for name, value in _flat(manifest.config)) or "none",
     }
     metrics = [f"  {name:<28} {value:.4f}" for name, value in {**manifest.metrics, **listed.record.metrics}.items()]
     return [*(f"{name:<14} {value}" for name, value in lines.items()), *(["metrics", *metrics] if metrics else [])]
+
+
+def _origin(encoder_version: str, encoder: EncoderFiles | None) -> str:
+    if encoder is not None:
+        return f"the registry, {encoder.num_bytes / 1e6:,.1f} MB"
+    name = encoder_version.partition("/")[0]
+    short = next((short for short, about in SHORT_NAMES.items() if about.version == name), None)
+    return "encoder.model, as its files are not in the registry" if short is None else f"its package: {short}"
 
 
 def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -44,16 +44,20 @@ SOON_S = 10.0  # after a run that found too few examples
 class AsksEncoder(Protocol):
     """A client of the Encoder, for the Trainer."""
 
-    def submit(self, texts: Sequence[str]) -> Future[Encoded]:
-        """Submits texts; the future gets their vectors."""
+    def submit(self, texts: Sequence[str], encoder: str = "") -> Future[Encoded]:
+        """Submits texts; the future gets their vectors by this encoder, "" for the one that rooms are read with."""
 
 
 class SharedEncoder:
-    """The Encoder of the running system, in the form that training/content/encode_missing.py needs."""
+    """The Encoder of the running system, in the form that training/content/encode_missing.py needs.
+
+    It is one encoder from first to last, also where rooms are to be read with another meanwhile.
+    """
 
     def __init__(self, encoder: AsksEncoder) -> None:
-        """Asks the encoder for its version and dimension. Raises EncoderError: it does not answer."""
+        """Asks for the encoder that rooms are to be read with. Raises EncoderError: it does not answer."""
         self._encoder = encoder
+        self.version = ""
         first = self._ask(["what is on"])
         self.version = first.version
         self.dimension = int(first.vectors.shape[1])
@@ -62,12 +66,12 @@ class SharedEncoder:
         """The vectors of texts, float16 [N, D]. Raises EncoderError."""
         parts = [self._ask(list(texts[start : start + BLOCK])) for start in range(0, len(texts), BLOCK)]
         if any(part.version != self.version for part in parts):
-            raise EncoderError("the encoder became another while texts were encoded; try again")
+            raise EncoderError(f"asked for vectors of the encoder {self.version}, others came; try again")
         return np.concatenate([part.vectors for part in parts])
 
     def _ask(self, texts: Sequence[str]) -> Encoded:
         try:
-            return self._encoder.submit(texts).result(ENCODE_TIMEOUT_S)
+            return self._encoder.submit(texts, self.version).result(ENCODE_TIMEOUT_S)
         except Exception as err:
             raise EncoderError(f"the encoder does not answer: {err}") from err
 
@@ -163,6 +167,7 @@ class Trainer:
 
     def _make(self) -> bool:
         # takes a second of processor time, mostly for torch: not while the system starts
+        from deploy.train.encoder_folder import folder_of_encoder  # noqa: PLC0415
         from deploy.train.run import archived, parent_of, train  # noqa: PLC0415
         from training.fit.run import alone, cannot_go_on  # noqa: PLC0415
         from training.fit.runs import Runs  # noqa: PLC0415
@@ -177,7 +182,7 @@ class Trainer:
                 parent = None
             source = archived(settings, rebuild=parent is None)
             trained = train(settings, source, encoder, self, self._clock, runs=runs, parent=parent)
-            registry.publish(trained.bundle)
+            registry.publish(trained.bundle, folder_of_encoder(settings, encoder.version))
             verdict = registry.promote(trained.bundle.manifest.version, trained.gate)
             runs.over()
             registry.prune(KEPT)

@@ -116,6 +116,7 @@ class Exporter:
             path = f"models/{one.record.version}"
             files.remove(self._store, path)  # of an export that was not finished
             manifest = files.write(registry.load(one.record), self._store, path)
+            registry.export_encoder(one.record, manifest, self._store)
             written.append(
                 ExportedVersion(
                     version=one.record.version,

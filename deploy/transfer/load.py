@@ -31,7 +31,9 @@ from streaming.clock import Clock
 from streaming.errors import RecordError
 from streaming.log.log import Log, Record, Sink
 from streaming.log.topics import TOPICS, VIEWER_EVENTS, VIEWER_PROFILES
+from training.content.encoder_by_version import folder_name
 from training.registry import bundle as files
+from training.registry import encoders
 from training.registry.registry import OpenGate, Registry
 
 NOTHING = -1  # older than any record
@@ -170,7 +172,8 @@ class Importer:
                 done.kept += 1
                 done.notes.append(f"version {exported.version} is here already")
             else:
-                registry.publish(bundle)
+                with encoders.copied(self._store, folder_name(bundle.manifest.encoder_version)) as encoder:
+                    registry.publish(bundle, encoder)
                 done.written += 1
             is_newer = live is None or live.at_ms < exported.at_ms
             if exported.state == "live" and is_newer and not registry.is_settled(exported.version):

@@ -83,7 +83,7 @@ READ_BY: dict[str, tuple[str, ...]] = {
     VIEWER_PROFILES: ("ProfileWorker", "Recommender"),
     IMPRESSIONS: (),
     SHOWN_ROOMS: ("Recommender",),
-    MODELS: ("Recommender", "registry"),
+    MODELS: ("Recommender", "Encoder", "registry"),
     RULES: ("Recommender",),
     DEAD_LETTER: (),
 }

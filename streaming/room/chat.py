@@ -7,31 +7,16 @@ to the state's offset only rebuild the window; later ones count.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from streaming.events import Outcome, RoomState
 from streaming.room.language import guess_language
+from streaming.room.reading import Reading, Readings, RoomText
 from streaming.room.recent import RecentMessages
 from streaming.room.text import text_hash
 from streaming.room.vectors import updated_mean
 from streaming.room.window import ChatLine, ChatStatistics, ChatWindow, ClosedSegment
 from streaming.room.window_config import WindowConfig
-
-
-@dataclass(frozen=True, slots=True)
-class RoomText:
-    """A text of a room to be encoded, and the newest record in it. It comes back with its vector.
-
-    hash: of the text. offset: newest record in the text. at_ms, appended_ms: newest event time and append time in it.
-    short: only part of what the window would give; the rest follows.
-    """
-
-    text: str
-    hash: int
-    offset: int
-    at_ms: int
-    appended_ms: int
-    short: bool = False
 
 
 class _Waiting:
@@ -63,15 +48,18 @@ class ChatAggregate:
     """Aggregate of the chat of one room. Attributes are the fields of RoomState of the same names."""
 
     __slots__ = (
-        "_config", "_phase", "_published_mean_segment", "_published_vector_offset", "_replaying",
+        "_config", "_phase", "_published_mean_segment", "_readings", "_replaying",
         "_resumed_arrived_ms", "_resumed_at_ms", "_retained", "_statistics", "_text", "_unpublished_offset", "_waiting",
-        "_wanted", "_window", "chat_hash", "language", "mean_segment", "mean_vector", "messages", "offset",
-        "recent", "segment_end_ms", "segments_skipped", "vector", "vector_appended_ms", "vector_offset",
+        "_wanted", "_window", "language", "mean_segment", "messages", "offset", "recent", "segments_skipped",
     )  # fmt: skip
 
-    def __init__(self, config: WindowConfig, phase: int) -> None:
-        """phase: shifts which segments enter the slow mean, so that rooms do not all ask for vectors at one time."""
+    def __init__(self, config: WindowConfig, phase: int, readings: Readings) -> None:
+        """phase: shifts which segments enter the slow mean, so that rooms do not all ask for vectors at one time.
+
+        readings: the room's; what encoders have read of the chat is kept there.
+        """
         self._config = config
+        self._readings = readings
         self._phase = phase
         self._wanted = _WantedText(config.mean_every, phase)
         self._window = ChatWindow(config, wanted=self._wanted)
@@ -84,17 +72,10 @@ class ChatAggregate:
         self._resumed_arrived_ms = 0  # append time of the message with that event time
         self._unpublished_offset = -1
         self._published_mean_segment = -1
-        self._published_vector_offset = -1
         self.messages = 0
         self.recent = RecentMessages()
         self.offset = -1
-        self.vector = b""
-        self.chat_hash = 0
-        self.vector_offset = -1
-        self.vector_appended_ms = 0
-        self.segment_end_ms = 0
         self.language = ""
-        self.mean_vector = b""
         self.mean_segment = -1
         self.segments_skipped = 0  # since the owner last took the count
 
@@ -154,7 +135,7 @@ class ChatAggregate:
             return
         if self._statistics is None:
             self._statistics = self._window.statistics()
-        encoded = self._published_vector_offset >= self.offset and not self._replaying
+        encoded = self._readings.front.published_offset >= self.offset and not self._replaying
         self._window.expire(head_ms, forget=encoded)
         self._take_closed()
 
@@ -193,64 +174,75 @@ class ChatAggregate:
     @property
     def dirty(self) -> bool:
         """Whether a vector or the mean has changed since the last published state."""
-        return self.mean_segment != self._published_mean_segment or self.vector_offset != self._published_vector_offset
+        front, second = self._readings.front, self._readings.second
+        is_second = second is not None and second.vector_offset != second.published_offset
+        return (
+            self.mean_segment != self._published_mean_segment
+            or front.vector_offset != front.published_offset
+            or is_second
+        )
 
     # the text now
 
-    def text(self) -> RoomText | None:
-        """The text to be encoded now; None where the vector is up to date or would not change."""
-        if self.vector_offset >= self.offset or self._replaying:
+    def is_pending(self, reading: Reading) -> bool:
+        """Whether there is chat that an encoder has not read; `text` is not None where that changes its text."""
+        return reading.vector_offset < self.offset
+
+    def text(self, reading: Reading) -> RoomText | None:
+        """The text for an encoder to read now; None where its vector is up to date or would not change."""
+        if reading.vector_offset >= self.offset or self._replaying:
             return None
-        if self._text is None:
-            text = self._window.text()
-            self._text = RoomText(text, text_hash(text), self.offset, self.at_ms, self.appended_ms)
-        if self._text.text and self._text.hash != self.chat_hash:
-            return self._text
-        if not self._text.text:  # an empty text has no vector
-            self.vector, self.chat_hash, self.language = b"", 0, ""
-        self._saw(self._text)
+        text = self._current_text()
+        if text.text and text.hash != reading.chat_hash:
+            return text
+        if not text.text:  # an empty text has no vector
+            reading.chat_vector, reading.chat_hash = b"", 0
+            if reading is self._readings.front:
+                self.language = ""
+        reading.saw(text)
         return None
 
-    def short_text(self) -> RoomText | None:
+    def _current_text(self) -> RoomText:
+        """The text of the last 30 s up to the newest message; kept, for the window forgets what an encoder has read."""
+        front = self._readings.front
+        if self._text is None:
+            now = self._window.text()
+            if front.vector_offset >= self.offset and text_hash(now) != front.chat_hash:
+                now = ""  # it was read before a restart, and the window has forgotten it
+            self._text = RoomText(now, text_hash(now), self.offset, self.at_ms, self.appended_ms)
+        return self._text
+
+    def short_text(self, reading: Reading) -> RoomText | None:
         """A shortened `text`, for an encoder that is behind. The whole one where it is short already."""
-        text = self.text()
-        if text is None or len(text.text) <= self._config.short_chars:
+        text = self.text(reading)
+        if text is None or text is not self._text or len(text.text) <= self._config.short_chars:
             return text
         return replace(text, text=self._window.text(short=True), hash=0, short=True)
 
-    def set_vector(self, text: RoomText, vector: bytes) -> bool:
-        """Takes the vector of a text. False where a newer text has one already.
-
-        A short text's vector is provisional, and the whole text is still wanted: the final vector of a quiet room
-        depends on the log only, not on how busy the encoder was.
-        """
-        if text.offset <= self.vector_offset:
+    def set_vector(self, reading: Reading, text: RoomText, vector: bytes) -> bool:
+        """Takes the vector of a text by the encoder of a reading. False where a newer text has one already."""
+        if not reading.take_chat(text, vector):
             return False
-        self.vector = vector
-        self.chat_hash = text.hash
-        self.language = guess_language(text.text)
-        if text.short:
-            self.vector_appended_ms = max(self.vector_appended_ms, text.appended_ms)
-            self.segment_end_ms = text.at_ms
-        else:
-            self._saw(text)
+        if reading is self._readings.front:
+            self.language = guess_language(text.text)
         return True
 
-    def _saw(self, text: RoomText) -> None:
-        self.vector_offset = text.offset
-        self.vector_appended_ms = max(self.vector_appended_ms, text.appended_ms)
-        self.segment_end_ms = text.at_ms
-
-    def drop_vectors(self) -> None:
-        """Drops all vectors, because another encoder made them: they do not compare with this one's."""
-        self.vector, self.chat_hash, self.vector_offset, self.mean_vector = b"", 0, -1, b""
-        self._wanted.none_yet = True
+    def note_encoders(self) -> None:
+        """Notes that the readings have become others: an encoder without a mean wants the next segment."""
+        readings = self._readings
+        self._wanted.none_yet = not readings.front.mean_vector or (
+            readings.second is not None and readings.second_reads and not readings.second.mean_vector
+        )
 
     # segments
 
     def _take_closed(self) -> None:
+        second = self._readings.second if self._readings.second_reads else None
         for segment in self._window.closed:
-            if not self._belongs_to_mean(segment.index):
+            in_turn = (segment.index + self._phase) % self._config.mean_every == 0
+            if second is not None and segment.text and (in_turn or not second.mean_vector):
+                second.want_segment(segment)
+            if not in_turn and not self._is_first():
                 segment = ClosedSegment(segment.index, "", 0, segment.first_offset)  # noqa: PLW2901
             self._waiting.append(_Waiting(segment))
             self._retain(segment)
@@ -261,10 +253,9 @@ class ChatAggregate:
             waiting.settled = True
         self._drain()
 
-    def _belongs_to_mean(self, index: int) -> bool:
-        """True for the first segment with text, then for one in `mean_every`. Depends on the log alone."""
-        first = not self.mean_vector and all(waiting.settled for waiting in self._waiting)
-        return first or (index + self._phase) % self._config.mean_every == 0
+    def _is_first(self) -> bool:
+        """Whether the next segment enters the mean out of turn: no segment with text has. Depends on the log alone."""
+        return not self._readings.front.mean_vector and all(waiting.settled for waiting in self._waiting)
 
     def _retain(self, segment: ClosedSegment) -> None:
         if len(self._retained) >= 2 * self._config.waiting_segments:  # no state is published: one entry stands for two
@@ -272,12 +263,18 @@ class ChatAggregate:
             segment = ClosedSegment(segment.index, "", 0, min(last.first_offset, segment.first_offset))
         self._retained.append(ClosedSegment(segment.index, "", 0, segment.first_offset))
 
-    def closed_segments(self) -> list[ClosedSegment]:
-        """Segments that wait for a vector, oldest first."""
+    def closed_segments(self, reading: Reading) -> list[ClosedSegment]:
+        """Segments that wait for an encoder's vector, oldest first."""
+        if reading is not self._readings.front:
+            return reading.waiting if self._readings.second_reads else []
         return [waiting.segment for waiting in self._waiting if not waiting.settled]
 
-    def settle_segment(self, index: int, vector: bytes) -> bool:
+    def settle_segment(self, reading: Reading, index: int, vector: bytes) -> bool:
         """Takes a segment's vector, b"" to leave it out of the mean. Segments enter the mean in their order."""
+        if reading is not self._readings.front:
+            settled = reading.settle_segment(index, vector, self._config.mean_alpha)
+            self.note_encoders()
+            return settled
         for waiting in self._waiting:
             if waiting.segment.index == index and not waiting.settled:
                 waiting.settled, waiting.vector = True, vector
@@ -289,15 +286,16 @@ class ChatAggregate:
         while self._waiting and self._waiting[0].settled:
             waiting = self._waiting.pop(0)
             if waiting.vector:
-                self.mean_vector = updated_mean(self.mean_vector, waiting.vector, self._config.mean_alpha)
-                self._wanted.none_yet = False
+                front = self._readings.front
+                front.mean_vector = updated_mean(front.mean_vector, waiting.vector, self._config.mean_alpha)
+                self.note_encoders()
             self.mean_segment = waiting.segment.index
 
     # restart
 
     def retained_offset(self, head_ms: int) -> int | None:
         """The offset from which a restart must read this room's chat again; None where it needs nothing of it."""
-        pending = self._published_vector_offset < self.offset
+        pending = self._readings.front.published_offset < self.offset
         offsets = [segment.first_offset for segment in self._retained]
         held = self._window.retained_offset(head_ms, everything=pending)
         if held is not None:
@@ -310,20 +308,18 @@ class ChatAggregate:
         """Notes that the current state is on the log, or commits together with the positions."""
         self._unpublished_offset = -1
         self._published_mean_segment = self.mean_segment
-        self._published_vector_offset = self.vector_offset
+        self._readings.mark_published()
         self._retained = [segment for segment in self._retained if segment.index > self.mean_segment]
 
     def restore(self, state: RoomState) -> None:
-        """Continues from a published state."""
+        """Continues from a published state. The owner restores the readings before."""
         self._window = ChatWindow(self._config, state.mean_segment, self._wanted)
         self._statistics = ChatStatistics(state.window_messages, state.window_chatters, state.previous_messages)
         self._resumed_at_ms, self._resumed_arrived_ms = state.chat_at_ms, state.chat_arrived_ms
         self.messages, self.offset = state.messages, state.chat_offset
         self.recent.restore(state.recent_messages, state.recent_heard, state.recent_messages_ms)
         self._replaying = self.offset >= 0
-        self.vector, self.chat_hash, self.vector_offset = state.chat_vector, state.chat_hash, state.vector_offset
-        self.vector_appended_ms, self.segment_end_ms = state.appended_ms, state.segment_end_ms
         self.language = state.chat_language
-        self.mean_vector, self.mean_segment = state.mean_vector, state.mean_segment
-        self._wanted.none_yet = not self.mean_vector
+        self.mean_segment = state.mean_segment
+        self.note_encoders()
         self.mark_published()

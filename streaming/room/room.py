@@ -26,9 +26,10 @@ from streaming.events import (
     StreamerId,
 )
 from streaming.room.activity import ActivityAggregate, is_sign_of_life
-from streaming.room.chat import ChatAggregate, RoomText
+from streaming.room.chat import ChatAggregate
 from streaming.room.language import guess_language
 from streaming.room.lifecycle import Lifecycle
+from streaming.room.reading import Reading, Readings, RoomText
 from streaming.room.text import build_title_text, text_hash
 from streaming.room.vectors import are_numbers, with_numbers_only
 from streaming.room.window import ChatLine, ClosedSegment
@@ -61,23 +62,20 @@ class RoomAggregate:
     """
 
     __slots__ = (
-        "_activity", "_changed", "_chat", "_config", "_life", "_presumed_ms", "_title_language", "_title_text",
-        "alive_ms", "encoder_version", "inputs", "room", "title_hash", "title_vector", "unpublished_activity_offset",
-        "unpublished_rooms_offset",
+        "_activity", "_changed", "_chat", "_config", "_life", "_presumed_ms", "_readings", "_title_language",
+        "_title_text", "alive_ms", "inputs", "room", "unpublished_activity_offset", "unpublished_rooms_offset",
     )  # fmt: skip
 
     def __init__(self, room: RoomId, config: WindowConfig) -> None:
         self.room = room
         self._config = config
         self._life = Lifecycle()
-        self._chat = ChatAggregate(config, zlib.crc32(room.encode()))
+        self._readings = Readings()
+        self._chat = ChatAggregate(config, zlib.crc32(room.encode()), self._readings)
         self._activity = ActivityAggregate()
         self._title_text: RoomText | None = None  # that of the description in force
         self._title_language = ""  # a guess
         self._presumed_ms = -1  # presumed ended while the last sign of life is this one
-        self.title_vector = b""
-        self.title_hash = 0
-        self.encoder_version = ""
         self.alive_ms = 0  # append time of the newest sign of life: any record but those of viewers' silence
         self.unpublished_rooms_offset: int | None = None  # first lifecycle record that is in no published state
         self.unpublished_activity_offset: int | None = None
@@ -168,33 +166,77 @@ class RoomAggregate:
             self._presumed_ms = self.alive_ms
             self._changed = True
 
-    # texts and vectors
+    # encoders
 
-    def title_text(self) -> RoomText | None:
-        """Text of title, category and tags, to be encoded at once; None where its vector is up to date."""
-        text = self._title_text
-        return text if text is not None and text.hash != self.title_hash else None
+    @property
+    def encoder_version(self) -> str:
+        """The encoder whose vectors are in front, "" before the first."""
+        return self._readings.front.encoder_version
 
-    def set_title_vector(self, text: RoomText, vector: bytes, encoder_version: str) -> bool:
-        """Takes the vector of a title; not finite counts as none. False where the description has changed."""
-        self._use(encoder_version)
-        if self._title_text is None or text.hash != self._title_text.hash:
+    def read_by(self, encoder_version: str) -> None:
+        """Puts an encoder's vectors in front. Those of another are kept as the second ones, as they are now."""
+        if self._readings.put_in_front(encoder_version):
+            self._chat.note_encoders()
+
+    def read_also_by(self, encoder_version: str) -> None:
+        """Has a second encoder read the room as well, unless its vectors are those in front."""
+        self._readings.put_second(encoder_version)
+        self._chat.note_encoders()
+
+    def rest_second(self) -> None:
+        """Has the second encoder read no more. Its vectors stay as they are."""
+        self._readings.second_reads = False
+        self._chat.note_encoders()
+
+    def drop_second(self) -> bool:
+        """Drops the vectors of the second encoder. False where there is none."""
+        if not self._readings.drop_second():
             return False
-        self.title_vector, self.title_hash = _of_numbers(vector), text.hash
+        self._chat.note_encoders()
         self._changed = True
         return True
 
-    def chat_text(self, *, short: bool = False) -> RoomText | None:
+    def is_read_by(self, encoder_version: str) -> bool:
+        """Whether the room has a vector of an encoder, or the encoder found nothing in it to read."""
+        reading = self._readings.of(encoder_version)
+        return reading is not None and self._is_read(reading)
+
+    def _is_read(self, reading: Reading) -> bool:
+        if reading.has_vectors:
+            return True
+        has_title = self._title_text is not None and self._title_text.hash != reading.title_hash
+        return not has_title and not self._chat.is_pending(reading)
+
+    # texts and vectors: of the encoder with this version, "" for the one in front
+
+    def title_text(self, encoder_version: str = "") -> RoomText | None:
+        """Text of title, category and tags, to be encoded at once; None where its vector is up to date."""
+        text, reading = self._title_text, self._readings.of(encoder_version)
+        return text if text is not None and reading is not None and text.hash != reading.title_hash else None
+
+    def set_title_vector(self, text: RoomText, vector: bytes, encoder_version: str) -> bool:
+        """Takes the vector of a title; not finite counts as none. False where the description has changed."""
+        reading = self._made_by(encoder_version)
+        if self._title_text is None or text.hash != self._title_text.hash:
+            return False
+        reading.title_vector, reading.title_hash = _of_numbers(vector), text.hash
+        self._changed = True
+        return True
+
+    def chat_text(self, encoder_version: str = "", *, short: bool = False) -> RoomText | None:
         """Text of the chat's last 30 s, to be encoded; None where its vector is up to date or would not change.
 
         short: only a part of it. The whole text is still wanted when its vector has come.
         """
-        return self._chat.short_text() if short else self._chat.text()
+        reading = self._readings.of(encoder_version)
+        if reading is None:
+            return None
+        return self._chat.short_text(reading) if short else self._chat.text(reading)
 
-    @property
-    def chat_pending(self) -> bool:
+    def has_unread_chat(self, encoder_version: str = "") -> bool:
         """Whether there is chat newer than the chat vector; `chat_text` is not None where that changes the text."""
-        return self._chat.vector_offset < self._chat.offset
+        reading = self._readings.of(encoder_version)
+        return reading is not None and self._chat.is_pending(reading)
 
     @property
     def num_heard(self) -> int:
@@ -203,44 +245,44 @@ class RoomAggregate:
 
     def set_chat_vector(self, text: RoomText, vector: bytes, encoder_version: str) -> bool:
         """Takes the vector of a text of `chat_text`; not finite counts as none. False where there is a newer one."""
-        self._use(encoder_version)
-        taken = self._chat.set_vector(text, _of_numbers(vector))
+        taken = self._chat.set_vector(self._made_by(encoder_version), text, _of_numbers(vector))
         self._changed = self._changed or taken
         return taken
 
-    def closed_segments(self) -> list[ClosedSegment]:
+    def closed_segments(self, encoder_version: str = "") -> list[ClosedSegment]:
         """Closed segments whose vectors the slow mean waits for, oldest first. They stay until added or skipped."""
-        return self._chat.closed_segments()
+        reading = self._readings.of(encoder_version)
+        return [] if reading is None else self._chat.closed_segments(reading)
 
     def add_segment(self, index: int, vector: bytes, encoder_version: str) -> bool:
         """Takes a segment's vector into the slow mean, in order of the segments, in whatever order vectors come.
 
         One that is not finite is left out, because it would spoil the mean for good.
         """
-        self._use(encoder_version)
-        taken = self._chat.settle_segment(index, _of_numbers(vector))
+        taken = self._chat.settle_segment(self._made_by(encoder_version), index, _of_numbers(vector))
         self._changed = self._changed or taken
         return taken
 
-    def skip_segment(self, index: int) -> bool:
+    def skip_segment(self, index: int, encoder_version: str = "") -> bool:
         """Leaves a segment out of the slow mean, where the encoder has no time for it."""
-        taken = self._chat.settle_segment(index, b"")
+        reading = self._readings.of(encoder_version)
+        taken = reading is not None and self._chat.settle_segment(reading, index, b"")
         self._changed = self._changed or taken
         return taken
+
+    def _made_by(self, encoder_version: str) -> Reading:
+        """The reading of the encoder that made a vector; from now on in front, if nobody has named it before."""
+        reading = self._readings.of(encoder_version) if encoder_version else None
+        if reading is not None:
+            return reading
+        self.read_by(encoder_version)
+        self._changed = True
+        return self._readings.front
 
     def take_segments_skipped(self) -> int:
         """Number of segments dropped since the last call because too many waited, without those of `skip_segment`."""
         skipped, self._chat.segments_skipped = self._chat.segments_skipped, 0
         return skipped
-
-    def _use(self, encoder_version: str) -> None:
-        if self.encoder_version == encoder_version:
-            return
-        if self.encoder_version:
-            self.title_vector, self.title_hash = b"", 0
-            self._chat.drop_vectors()
-        self.encoder_version = encoder_version
-        self._changed = True
 
     def _describe(self) -> None:
         description = self._life.description
@@ -254,7 +296,9 @@ class RoomAggregate:
             text, text_hash(text), self._life.offset, self._life.described_at_ms, self._life.appended_ms
         )
         if not text:
-            self.title_vector, self.title_hash = b"", 0
+            for reading in (self._readings.front, self._readings.second):
+                if reading is not None:
+                    reading.forget_title()
 
     # state
 
@@ -287,7 +331,8 @@ class RoomAggregate:
         status = self.status
         statistics = chat.statistics()
         language = described.language or chat.language or self._title_language
-        title_seen = self._title_text.hash == self.title_hash
+        front, second = self._readings.front, self._readings.second
+        title_hash, described_ms = self._title_text.hash, life.appended_ms
         sums = activity.sums
         return RoomState(
             room=self.room,
@@ -314,20 +359,20 @@ class RoomAggregate:
             gifts=sums.gifts,
             follows=sums.follows,
             recent=activity.recent(),
-            title_vector=self.title_vector,
-            chat_vector=chat.vector,
-            mean_vector=chat.mean_vector,
+            title_vector=front.title_vector,
+            chat_vector=front.chat_vector,
+            mean_vector=front.mean_vector,
             mean_segment=chat.mean_segment,
-            segment_end_ms=chat.segment_end_ms,
-            title_hash=self.title_hash,
-            chat_hash=chat.chat_hash,
-            encoder_version=self.encoder_version,
+            segment_end_ms=front.segment_end_ms,
+            title_hash=front.title_hash,
+            chat_hash=front.chat_hash,
+            encoder_version=front.encoder_version,
             rooms_offset=life.offset,
             chat_offset=chat.offset,
-            vector_offset=chat.vector_offset,
+            vector_offset=front.vector_offset,
             activity_offset=activity.offset,
             alive_ms=self.alive_ms,
-            appended_ms=max(chat.vector_appended_ms, life.appended_ms if title_seen else 0),
+            appended_ms=max(front.appended_ms, described_ms if front.title_hash == title_hash else 0),
             published_ms=now_ms,
             language_guessed=not described.language and bool(language),
             described_appended_ms=life.appended_ms,
@@ -341,6 +386,9 @@ class RoomAggregate:
             entries_arrived_ms=activity.entries_arrived_ms,
             inputs=self.inputs,
             said_ms=life.said_ms,
+            other=None
+            if second is None or not self._is_read(second)
+            else second.published(described_ms if second.title_hash == title_hash else 0),
         )
 
     # restart
@@ -375,10 +423,9 @@ class RoomAggregate:
         """
         state = with_numbers_only(state)
         self._life.restore(state)
+        self._readings.restore(state)
         self._chat.restore(state)
         self._activity.restore(state)
-        self.title_vector, self.title_hash = state.title_vector, state.title_hash
-        self.encoder_version = state.encoder_version
         self.alive_ms = state.alive_ms
         if state.status == "presumed_ended":
             self._presumed_ms = state.alive_ms

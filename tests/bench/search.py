@@ -88,17 +88,15 @@ class Stack:
         self._metrics = metrics
         self._merger: Merger | None = None
 
-    async def asked(self, texts: Sequence[str]) -> Encoded:
+    async def asked(self, texts: Sequence[str], _: str) -> Encoded:
         """As `EncoderReplica.encode_asked`, without Ray."""
-        self._merger = self._merger or Merger(
-            lambda some: Encoded(self.encoder.encode(some), self.encoder.version), self._metrics
-        )
-        return await self._merger.submit(texts, goes_first=True)
+        self._merger = self._merger or Merger(self._metrics)
+        return await self._merger.submit([self.encoder.as_query(text) for text in texts], self.encoder, goes_first=True)
 
     @contextmanager
     def port(self) -> Iterator[int]:
         """The port of the API."""
-        texts = AskedTexts(self.asked, self.vectors, SearchConfig(), self._metrics)
+        texts = AskedTexts(self.asked, self.vectors, SearchConfig(), self._metrics, lambda: self.encoder.version)
         behind = answers_behind(self.recommender, SystemClock(), texts)
         with served(Api(routes(behind, lambda: READY), 2_000_000, self._metrics)) as port:
             yield port

@@ -26,7 +26,7 @@ COMMAND = "import typer, msgspec"
 PROCESSES = {
     "RoomWorker": "import deploy.serve.replicas, deploy.config.settings, actors.rooms.worker",
     "ProfileWorker": "import deploy.serve.replicas, deploy.config.settings, actors.profiles.worker",
-    "Encoder": "import deploy.serve.replicas, deploy.config.settings, training.content.text_encoder",
+    "Encoder": "import deploy.serve.encoder.encoder_replica, deploy.config.settings, training.content.text_encoder",
     "Recommender": "import deploy.serve.recommender_replica, deploy.config.settings, actors.recommend.recommender,"
     " actors.versions.swap, training.inference.served_model",
     "Archiver": "import deploy.serve.background_replicas, deploy.config.settings, streaming.archive.archiver",

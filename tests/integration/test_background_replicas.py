@@ -19,12 +19,13 @@ import pytest
 from actors.rooms.encoder_client import Encoded
 from deploy.config.settings import Settings
 from streaming.clock import ManualClock
-from streaming.errors import Fenced
+from streaming.errors import EncoderError, Fenced
 from streaming.kafka_config import KafkaConfig
 from streaming.log.memory_log import MemoryLog
 from streaming.log.topics import MODELS
 from streaming.metrics import MemoryMetrics
 from tests.unit.training.inference.versions import bundle
+from training.content.precision import Choice
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's, while it is imported
 
@@ -73,7 +74,7 @@ def test_trainers_texts_give_way_to_those_of_rooms(parts: Parts, tmp_path: Path)
     asked: list[tuple[str, int]] = []
 
     def method(name: str) -> Any:
-        async def remote(texts: Sequence[str]) -> Encoded:
+        async def remote(texts: Sequence[str], _encoder: str) -> Encoded:
             asked.append((name, len(texts)))
             return Encoded(np.zeros((len(texts), 4), np.float16), "v")
 
@@ -124,28 +125,90 @@ def test_archiver_reads_in_bulk(parts: Parts, tmp_path: Path) -> None:
 
 
 def test_encoder_reads_texts_of_rooms_and_of_callers_each_in_its_turn_and_with_its_prefix() -> None:
-    from deploy.serve.replicas import EncoderReplica  # noqa: PLC0415
+    from deploy.serve.encoder.encoder_replica import EncoderReplica  # noqa: PLC0415
 
-    asked: list[tuple[list[str], dict[str, bool]]] = []
+    asked: list[tuple[list[str], str, dict[str, bool]]] = []
 
     class Merger:
-        async def submit(self, texts: list[str], **turn: bool) -> Encoded:
-            asked.append((texts, turn))
+        async def submit(self, texts: list[str], encoder: Any, **turn: bool) -> Encoded:
+            asked.append((texts, encoder.version, turn))
             return Encoded(np.zeros((len(texts), 4), np.float16), "v")
 
-    loaded: Future[Any] = Future()
-    loaded.set_result(SimpleNamespace(as_passage="passage: {}".format, as_query="query: {}".format))
-    encoder: Any = SimpleNamespace(_loading=loaded, _merger=Merger())
+    def done(result: Any) -> Future[Any]:
+        found: Future[Any] = Future()
+        found.set_result(result)
+        return found
+
+    def held(version: str) -> Future[Any]:
+        prefixes = {"as_passage": "passage: {}".format, "as_query": "query: {}".format}
+        return done(SimpleNamespace(version=version, **prefixes))
+
+    encoder: Any = SimpleNamespace(
+        _encoders=SimpleNamespace(own=done("own"), ask=held),
+        _wanted=SimpleNamespace(known=done(None), version="wanted"),
+        _merger=Merger(),
+    )
     encoder._of_version = lambda version: EncoderReplica._of_version(encoder, version)
 
     async def ask() -> None:
         await EncoderReplica.encode(encoder, ["now"])
-        await EncoderReplica.encode_later(encoder, ["later"])
-        await EncoderReplica.encode_asked(encoder, ["asked"])
+        await EncoderReplica.encode_later(encoder, ["later"], "old")
+        await EncoderReplica.encode_asked(encoder, ["asked"], "new")
 
     asyncio.run(ask())
     assert asked == [
-        (["passage: now"], {}),
-        (["passage: later"], {"gives_way": True}),
-        (["query: asked"], {"goes_first": True}),
+        (["passage: now"], "wanted", {}),
+        (["passage: later"], "old", {"gives_way": True}),
+        (["query: asked"], "new", {"goes_first": True}),
     ]
+
+
+def test_encoder_posts_its_version_and_which_precision_was_chosen_and_why() -> None:
+    from deploy.serve.encoder.encoder_replica import EncoderReplica  # noqa: PLC0415
+
+    def held(version: str, why: str) -> Any:
+        return SimpleNamespace(version=version, choice=Choice(precision="bf16", why=why), texts_per_s=1.0, cache_hits=2)
+
+    own: Future[str] = Future()
+    own.set_result("m/bf16/64")
+    here = [held("other/bf16/64", "not measured"), held("m/bf16/64", "measured: 2.73 x fp32")]
+    encoder: Any = SimpleNamespace(
+        _encoders=SimpleNamespace(own=own, loaded=lambda: here),
+        _wanted=SimpleNamespace(version="m/bf16/64", error=""),
+        _measured_texts_per_s=0.0,
+    )
+    posted = EncoderReplica._state(encoder)
+    assert (posted["version"], posted["precision"]) == ("m/bf16/64", "bf16 (measured: 2.73 x fp32)")
+
+
+@pytest.mark.parametrize("case", ["loads", "wanted", "cannot be had", "does not load"])
+def test_encoder_says_what_it_holds_and_what_it_cannot_have_and_only_its_own_model_ends_a_start(case: str) -> None:
+    """`tidecast up` gives up where a process says `error`: another encoder that cannot be had is no reason."""
+    from deploy.serve.encoder.encoder_replica import EncoderReplica  # noqa: PLC0415
+
+    own: Future[str] = Future()
+    if case == "does not load":
+        own.set_exception(EncoderError("encoder.model does not load"))
+    elif case != "loads":
+        own.set_result("own")
+    choice = Choice(precision="fp32", why="set")
+    held = [
+        SimpleNamespace(version=version, choice=choice, texts_per_s=80.0, cache_hits=3) for version in ("own", "new")
+    ]
+    encoder: Any = SimpleNamespace(
+        _encoders=SimpleNamespace(own=own, loaded=lambda: held),
+        _wanted=SimpleNamespace(
+            version={"wanted": "new", "cannot be had": "own"}.get(case, ""),
+            error="the live version's encoder x cannot be had" if case == "cannot be had" else "",
+        ),
+        _measured_texts_per_s=0.0,
+    )
+    rate = {"texts_per_s": 80.0, "cache_hits": 3, "precision": "fp32 (set)"}
+    assert EncoderReplica._state(encoder) == {
+        "loads": {"ready": False},
+        "wanted": {"version": "new", **rate, "beside": "own", "missing": ""},
+        "cannot be had": {
+            "version": "own", **rate, "beside": "new", "missing": "the live version's encoder x cannot be had"
+        },
+        "does not load": {"ready": False, "error": "encoder.model does not load"},
+    }[case]  # fmt: skip

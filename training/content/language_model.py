@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -56,12 +56,14 @@ SHORT_NAMES = {
 class OwnSettings:
     """What a folder of ours says of its model, in tidecast.json: what it wants before a text and before a question.
 
-    last_token: whether the last token's state is a text's vector; None: as the model's kind has it.
+    last_token: whether the last token's state is a text's vector; None: as the model's kind has it. dimensions: a
+    vector's first so many are kept; None: all.
     """
 
     prefix: str = ""
     query_prefix: str = ""
     last_token: bool | None = None
+    dimensions: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,23 @@ class LanguageModel:
     """A language model that is there. location: its folder or Hugging Face name. prefix, query_prefix: before a text.
 
     name: its part of an encoder version. It is another with other files in a folder, or with another prefix than its
-    own, for then vectors are others too.
+    own, for then vectors are others too. dimensions: as in `OwnSettings`.
     """
 
     location: str
     name: str
     prefix: str
     query_prefix: str
+    dimensions: int | None = None
+
+    def dimension(self, hidden_size: int) -> int:
+        """The dimension of a vector, of a model whose states have hidden_size. Raises EncoderError."""
+        if self.dimensions is not None and self.dimensions > hidden_size:
+            raise EncoderError(
+                f"{Path(self.location) / OWN_SETTINGS}: of {hidden_size} dimensions the first {self.dimensions} cannot "
+                "be kept; give fewer"
+            )
+        return self.dimensions or hidden_size
 
 
 def find(config: EncoderConfig) -> LanguageModel:
@@ -86,14 +98,14 @@ def find(config: EncoderConfig) -> LanguageModel:
     short = SHORT_NAMES.get(config.model or DEFAULT)
     if short is None:
         _check_spelling(config.model)
-        location, name, own = config.model, _name(config.model), _own_settings(Path(config.model))
+        location, name, own = config.model, name_of(config.model), _own_settings(Path(config.model))
     else:
         location, name = str(folder_of(config.model or DEFAULT)), short.version
         own = OwnSettings(short.prefix, short.query_prefix)
     prefix = config.prefix or own.prefix
     if prefix != own.prefix:
         name = f"{name}+{hashlib.blake2b(prefix.encode(), digest_size=4).hexdigest()}"
-    return LanguageModel(location, name, prefix, config.query_prefix or own.query_prefix)
+    return LanguageModel(location, name, prefix, config.query_prefix or own.query_prefix, own.dimensions)
 
 
 def _own_settings(folder: Path) -> OwnSettings:
@@ -128,10 +140,18 @@ def _check_spelling(model: str) -> None:
             raise EncoderError(f'encoder.model "{model}" is no folder and no short name: is {meant[0]} meant?')
 
 
-def _name(model: str) -> str:
-    """A folder's name with a digest of what is in it, the same on every host; a Hugging Face name's last part."""
+def model_files(folder: Path) -> list[Path]:
+    """The files of a folder that vectors depend on, by name; none where it is no folder."""
+    return sorted(path for path in folder.glob("*") if path.suffix in FILES) if folder.is_dir() else []
+
+
+def name_of(model: str) -> str:
+    """A folder's name with a digest of what is in it, the same on every host; a Hugging Face name's last part.
+
+    Raises EncoderError: a file cannot be read.
+    """
     folder = Path(model)
-    files = sorted(path for path in folder.glob("*") if path.suffix in FILES) if folder.is_dir() else []
+    files = model_files(folder)
     if not files:
         return folder.name.lower()
     digest = hashlib.blake2b(digest_size=4)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 
 from streaming.errors import EncoderError
 from training.content.language_model import find, load
+from training.content.precision import Choice, Computed, best, resolve
+from training.content.precision_race import Contender, race
 from training.settings import BUCKET_STEP, EncoderConfig, Precision
 
 if TYPE_CHECKING:
@@ -45,10 +48,11 @@ class TextEncoder:
 
         self._config = config
         self._device = _device()
-        self._dtype = _dtype(config.precision, self._device)
+        model = find(config)
+        self.choice = _choice(config, model.name, self._device)  # of a precision, and why
+        self._dtype = torch.bfloat16 if self.choice.precision == "bf16" else torch.float32
         if self._device == "cpu":
             torch.set_num_threads(config.threads)
-        model = find(config)
         self._prefix, self._query_prefix = model.prefix, model.query_prefix
         self._tokenizer, self._model, self._last_token = load(model.location, self._dtype, self._device)
         self._pad_id = next(
@@ -57,8 +61,8 @@ class TextEncoder:
         self._lock = threading.Lock()
         self._cache: OrderedDict[bytes, NDArray[np.float16]] = OrderedDict()
         self._busy_s = self._encoded = 0.0
-        self.version: str = _version(model.name, self._dtype, config)
-        self.dimension: int = int(self._model.config.hidden_size)
+        self.version: str = _version(model.name, self.choice, config)
+        self.dimension: int = model.dimension(int(self._model.config.hidden_size))
         self.cache_hits = 0
         self._least_tokens = 0
         if self._dtype == torch.bfloat16 and self._device == "cpu" and torch.cpu._is_amx_tile_supported():
@@ -177,7 +181,7 @@ class TextEncoder:
                 mask = torch.from_numpy(mask_BL).to(self._device)
                 ids_tensor = torch.from_numpy(ids_BL).to(self._device)
                 hidden = self._model(input_ids=ids_tensor, attention_mask=mask).last_hidden_state.float()
-                pooled = pool(hidden, mask, self._last_token)
+                pooled = pool(hidden, mask, self._last_token)[:, : self.dimension]
                 unit = torch.nn.functional.normalize(pooled, dim=1).half().cpu().numpy()
         except RuntimeError as err:
             raise EncoderError(f"encoder {self.version} failed on {len(rows)} texts of {length} tokens: {err}") from err
@@ -210,7 +214,10 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, last_token: bool) -> torch.Te
 
 
 class LazyTextEncoder:
-    """A text encoder that loads its model at the first text. Its version and dimension are known before."""
+    """A text encoder that loads its model at the first text. Its version and dimension are known before.
+
+    Where this host's precision is to be measured still, that loads the model for some seconds.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         """Reads the model's dimension. Raises EncoderError, at the latest at the first text."""
@@ -218,11 +225,12 @@ class LazyTextEncoder:
         self._loaded: TextEncoder | None = None
         model = find(config)
         try:
-            dimension = int(json.loads((Path(model.location) / "config.json").read_bytes())["hidden_size"])
+            hidden_size = int(json.loads((Path(model.location) / "config.json").read_bytes())["hidden_size"])
         except (OSError, ValueError, KeyError, TypeError):  # it is in no folder, or says it otherwise
             self.dimension, self.version = self._encoder().dimension, self._encoder().version
         else:
-            self.dimension, self.version = dimension, _version(model.name, _dtype(config.precision, _device()), config)
+            self.dimension = model.dimension(hidden_size)
+            self.version = _version(model.name, _choice(config, model.name, _device()), config)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
         """Vectors of N texts, float16 [N, D], as `TextEncoder.encode`. Raises EncoderError."""
@@ -240,22 +248,45 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _version(name: str, dtype: torch.dtype, config: EncoderConfig) -> str:
-    return f"{name}/{'bf16' if str(dtype) == 'torch.bfloat16' else 'fp32'}/{config.max_tokens}"
+def _version(name: str, choice: Choice, config: EncoderConfig) -> str:
+    return f"{name}/{choice.precision}/{config.max_tokens}"
 
 
 def uses_bf16(precision: Precision, device: str) -> bool:
-    """Whether a precision means bf16 on a device, by what the processor can do.
-
-    There is no race at start-up: a restart must not change the version.
-    """
+    """Whether a precision means bf16 on a device, by what the processor can do and nothing measured."""
     import torch  # noqa: PLC0415
 
     native = device == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return precision == "bf16" or (precision == "auto" and native)
 
 
-def _dtype(precision: Precision, device: str) -> torch.dtype:
+def measure_precision(config: EncoderConfig) -> Choice:
+    """Measures the precisions anew, and keeps the choice for later starts. Some seconds.
+
+    What was set with `encoder.precision` goes on being obeyed. Raises EncoderError: the model does not load, or the
+    choice cannot be kept.
+    """
+    return _choice(config, find(config).name, _device(), anew=True)
+
+
+def _choice(config: EncoderConfig, name: str, device: str, *, anew: bool = False) -> Choice:
+    native = uses_bf16("auto", device)
+    if device == "cuda" and config.precision == "auto":
+        return Choice(precision="bf16", why="not measured: a GPU")
+    candidates: tuple[Computed, ...] = ("bf16",) if native and device == "cpu" else ()
+    return resolve(config, name, candidates, lambda: _measured(config, candidates), anew=anew)
+
+
+def _measured(config: EncoderConfig, candidates: Sequence[Computed]) -> Choice:
+    """Loads the model once for each precision, and lets them race. Leaves torch's thread count as it was."""
     import torch  # noqa: PLC0415
 
-    return torch.bfloat16 if uses_bf16(precision, device) else torch.float32
+    threads = torch.get_num_threads()
+    try:
+        contenders: dict[Computed, Contender] = {
+            precision: TextEncoder(replace(config, precision=precision, cached_texts=1))
+            for precision in ("fp32", *candidates)
+        }
+        return best(race(contenders))
+    finally:
+        torch.set_num_threads(threads)

@@ -59,6 +59,7 @@ class SliceGate:
     def judge(self, candidate: Bundle, live: Bundle | None) -> GateVerdict:
         """Judges a candidate. Raises VersionError: it is not a model of this build.
 
+        It does not pass where the live version reads another encoder: these visits have vectors of the candidate's.
         If the live version is not one either, as after an upgrade, no replica answers by it, and only v0 is compared.
         """
         if len(self._sets) < LEAST_VISITS:
@@ -66,6 +67,13 @@ class SliceGate:
                 False, f"only {len(self._sets)} visits that it did not learn from: too few to judge it by"
             )
         gain_V = self._gain(self._scores(Version(candidate)))
+        reads = candidate.manifest.encoder_version
+        if live is not None and live.manifest.encoder_version != reads:
+            return GateVerdict(
+                False,
+                f"the live version reads {live.manifest.encoder_version}, this one {reads}, so no visit judges both; "
+                f"`tidecast models promote {candidate.manifest.version}` puts it live by hand",
+            )
         metrics = {f"ndcg10_{name}": float(gain_V[mask_V].mean()) for name, mask_V in self._groups().items()}
         others = {V0: self._gain(zero_scores(self._sets, self._baseline))}
         unreadable = ""

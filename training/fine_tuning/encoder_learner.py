@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from streaming.errors import ConfigError, TrainingError
 from streaming.section import Count, CountOrZero, NotNegative, Positive, PositiveShare, Section
-from training.content.text_encoder import pool
 from training.fine_tuning.text_pairs import TextPairs
+from training.fine_tuning.text_vectors import TextVectors
 from training.fit.learner import ProcessGroup
-from training.fit.optimizer import AdamW
+from training.fit.optimizer import AdamW, warmed_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +73,15 @@ class EncoderLearner:
         group: ProcessGroup | None = None,
         bf16: bool = False,
     ) -> None:
-        """tokens: of each text of the pairs. last_token: its state is the text's vector, else the mean over all tokens.
+        """tokens: of each text of the pairs. last_token, pad_id, bf16: as for `TextVectors`.
 
-        bf16: whether products are computed in it. Raises TrainingError: there are too few pairs for one step.
+        Raises TrainingError: there are too few pairs for one step.
         """
         self.model, self.step = model, 0
-        self._tokens, self._pairs, self._config = [one or [pad_id] for one in tokens], pairs, config
-        self._last_token, self._pad_id = last_token, pad_id
+        self.vectors = TextVectors(model, tokens, last_token=last_token, pad_id=pad_id, bf16=bf16)
+        self._pairs, self._config = pairs, config
         self._rank, self._processes, self._group = rank, processes, group
-        self._device = next(model.parameters()).device
-        self._bf16 = bf16
+        self._device = self.vectors.device
         self._per_epoch = len(pairs.batches(config.batch, config.seed, 0)) // processes
         self.steps = self._per_epoch * config.epochs
         if not self.steps:
@@ -115,19 +114,6 @@ class EncoderLearner:
         self._optimizer.restore(state["optimizer"])
         self.step = int(state["step"])
 
-    def vectors(self, rows: Sequence[int]) -> Tensor:
-        """Unit vectors of some of the pairs' texts, float32 [N, D]."""
-        lengths = [len(self._tokens[row]) for row in rows]
-        ids = torch.full((len(rows), max(lengths)), self._pad_id)
-        mask = torch.zeros((len(rows), max(lengths)), dtype=torch.int64)
-        for place, row in enumerate(rows):
-            ids[place, : lengths[place]] = torch.tensor(self._tokens[row])
-            mask[place, : lengths[place]] = 1
-        ids, mask = ids.to(self._device), mask.to(self._device)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
-        return nn.functional.normalize(pool(hidden.float(), mask, self._last_token), dim=1)
-
     def _learn(self) -> EncoderStep:
         epoch, place = divmod(self.step, self._per_epoch)
         batches = self._pairs.batches(self._config.batch, self._config.seed, epoch)
@@ -144,7 +130,7 @@ class EncoderLearner:
                 f"a gradient of step {self.step + 1} of fine-tuning is not a number; a lower training.encoder_rate may "
                 "help"
             )
-        self._optimizer.step(self._rate())
+        self._optimizer.step(self._config.rate * warmed_up(self.step, self.steps, self._config.warm_up))
         self._optimizer.forget_gradients()
         self.step += 1
         return EncoderStep(self.step, len(places_B), {"contrast": float(loss.detach()), "found": found})
@@ -168,10 +154,17 @@ class EncoderLearner:
         there, back = (nn.functional.cross_entropy(one_BB, targets_B) for one_BB in (score_BB, score_BB.T))
         return (there + back) / 2, float((score_BB.argmax(1) == targets_B).float().mean())
 
-    def _rate(self) -> float:
-        done, warm = self.step / self.steps, self._config.warm_up
-        share = min(1.0, (self.step + 1) / (warm * self.steps)) if done < warm else (1 - done) / max(1 - warm, 1e-9)
-        return self._config.rate * share
+
+def layers_of(model: nn.Module) -> nn.ModuleList:
+    """The layers of a language model, in order. Raises ConfigError: it has none that are known here."""
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    number = int(getattr(model.config, "num_hidden_layers", 0))
+    stack = next((one for one in lists if len(one) == number), None)
+    if stack is None:
+        raise ConfigError(
+            f"language models of this kind ({type(model).__name__}) cannot be fine-tuned or compressed here"
+        )
+    return stack
 
 
 def _last_layers(model: nn.Module, count: int) -> list[nn.Module]:
@@ -179,11 +172,7 @@ def _last_layers(model: nn.Module, count: int) -> list[nn.Module]:
 
     Raises ConfigError: it has fewer.
     """
-    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-    number = int(getattr(model.config, "num_hidden_layers", 0))
-    stack = next((one for one in lists if len(one) == number), None)
-    if stack is None:
-        raise ConfigError(f"language models of this kind ({type(model).__name__}) cannot be fine-tuned here")
+    stack = layers_of(model)
     if len(stack) < count:
         raise ConfigError(f"the language model has {len(stack)} layers, of which {count} are to learn; give fewer")
     model.requires_grad_(False)

@@ -85,7 +85,7 @@ def fine_tune_on_worker(config: dict[str, Any]) -> dict[str, str]:
             course.after(step)
         if rank:
             return {}
-        settings = OwnSettings(found.prefix, found.query_prefix, last_token)
+        settings = OwnSettings(found.prefix, found.query_prefix, last_token, found.dimensions)
         return {"model": str(write_model(model, tokenizer, settings, folder / MODEL))}
     except (TrainingError, ConfigError) as err:
         return {"failed": str(err)}  # the same in each process, and the same again: a restart is of no use

@@ -81,3 +81,9 @@ def _fresh(parameter: Tensor) -> dict[str, Tensor]:
         "mean": torch.zeros_like(parameter),
         "square": torch.zeros_like(parameter),
     }
+
+
+def warmed_up(step: int, steps: int, warm_up: float) -> float:
+    """The share of the full rate at a step: it rises in the first `warm_up` of the steps, then falls to nothing."""
+    done = step / steps
+    return min(1.0, (step + 1) / (warm_up * steps)) if done < warm_up else (1 - done) / max(1 - warm_up, 1e-9)

@@ -27,7 +27,7 @@ from training.registry.manifest import ArrayInfo, FileInfo, Manifest, decode_man
 if TYPE_CHECKING:
     from streaming.archive.store import Store
 
-__all__ = ["Bundle", "Manifest", "Packed", "exists", "pack", "read", "read_manifest", "remove", "write"]
+__all__ = ["Bundle", "Manifest", "Packed", "exists", "pack", "read", "read_manifest", "remove", "versions", "write"]
 
 MANIFEST, WEIGHTS, NAMES = "manifest.json", "weights.safetensors", "names.json"
 MAX_MANIFEST_BYTES = 4 << 20
@@ -96,6 +96,15 @@ def exists(store: Store, under: str = "") -> bool:
         return any(entry.path == _join(under, MANIFEST) for entry in store.list(under))
     except ArchiveError as err:
         raise VersionError(str(err)) from err
+
+
+def versions(store: Store) -> list[str]:
+    """The folders of all whole versions in a store, damaged or not. Raises VersionError."""
+    try:
+        paths = [entry.path.split("/") for entry in store.list()]
+    except ArchiveError as err:
+        raise VersionError(str(err)) from err
+    return [path[0] for path in paths if len(path) == 2 and path[1] == MANIFEST]
 
 
 def read_manifest(store: Store, under: str = "") -> Manifest:

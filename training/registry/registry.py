@@ -1,14 +1,16 @@
 """The registry of model versions: where their files lie, and which one answers. Never trains, never answers.
 
-Files lie in a folder or an object store; the topic `models` gives their states: candidate, live, retired. A record
-follows the files it names: a version is announced once all of it is on the disk, and goes live once all of it was
-read back. So a process that dies anywhere, or a disk that fills, leaves the live version as it was.
+Files lie in a folder or an object store, those of encoders that come from no package beside them; the topic `models`
+gives the versions' states: candidate, live, retired. A record follows the files it names: a version is announced once
+all of it is on the disk, and goes live once all of it was read back. So a process that dies anywhere, or a disk that
+fills, leaves the live version as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
@@ -21,13 +23,16 @@ from streaming.log.log import Log, Sink
 from streaming.log.restore import last_values
 from streaming.log.topics import MODELS
 from streaming.masked_uri import masked_uri, public_uri
+from training.content.encoder_by_version import folder_name
 from training.registry import bundle as files
+from training.registry import encoders
 from training.registry.bundle import Bundle
 from training.registry.catalog import MODEL, CatalogEntry, VersionCatalog, key_of, v0_record
 from training.registry.manifest import V0, Manifest, check_name
 
 if TYPE_CHECKING:
     from streaming.archive.store import Store
+    from training.registry.encoders import EncoderFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +109,32 @@ class Registry:
         """The bundle of a version, read from its files and checked in full."""
         return _load(record, *self._place(record))
 
-    def publish(self, bundle: Bundle) -> ModelVersion:
-        """Writes a version and announces it as a candidate. After a crash the same call finishes what was begun."""
-        version = bundle.manifest.version
+    def encoder_files(self, record: ModelVersion, manifest: Manifest) -> EncoderFiles | None:
+        """The files of a version's encoder beside it; None where they are not kept there."""
+        name = folder_name(manifest.encoder_version)
+        return encoders.find(self._place(record)[0], name) if name is not None else None
+
+    def export_encoder(self, record: ModelVersion, manifest: Manifest, to: Store) -> None:
+        """Writes the encoder of a version to another store, where its files are kept beside the version."""
+        store, name = self._place(record)[0], folder_name(manifest.encoder_version)
+        with encoders.copied(store, name) as folder:
+            if folder is not None and name is not None:
+                encoders.write(folder, to, name)
+
+    def publish(self, bundle: Bundle, encoder: Path | None = None) -> ModelVersion:
+        """Writes a version and announces it as a candidate. After a crash the same call finishes what was begun.
+
+        encoder: the folder of its encoder, whose files are kept beside it where the encoder comes from no package.
+        Without them it can be served where encoder.model is that folder alone.
+        """
+        version, name = bundle.manifest.version, folder_name(bundle.manifest.encoder_version)
         check_name(version)
         self._guard()  # before its files are written, too
         known = self.announced().find(version)
         if known is not None and known.state != "candidate":
             raise VersionError(f"version {version} was published before and is {known.state}; give it another name")
+        if encoder is not None and name is not None:
+            encoders.write(encoder, self._store, name)
         if not files.exists(self._store, version):
             files.write(bundle, self._store, version)
         elif files.read(self._store, version).manifest.sha256 != files.pack(bundle).manifest.sha256:
@@ -119,7 +142,11 @@ class Registry:
                 f"{self._store.masked_uri} has another version called {version}; give this one another name"
             )
         metrics = dict(bundle.manifest.metrics)
-        return self._announce(self._record(version, self._own_path(version), "candidate", metrics))
+        reads = bundle.manifest.encoder_version
+        record = self._announce(self._record(version, self._own_path(version), "candidate", metrics, reads))
+        if encoder is not None and name is not None:
+            encoders.write(encoder, self._store, name)  # no version named it until now: others may have pruned it
+        return record
 
     def promote(self, version: str, gate: PromotionGate) -> GateVerdict:
         """Puts a published version live if the gate lets it through.
@@ -134,14 +161,17 @@ class Registry:
             if version == V0:
                 self._announce(v0_record("live", self._clock.now_ms()))
                 return GateVerdict(True, "v0 needs no proof")
-            verdict = gate.judge(self.load(listed.record), self.load(live) if live is not None else None)
+            candidate = self.load(listed.record)
+            self._check_encoder(listed.record, candidate.manifest)
+            verdict = gate.judge(candidate, self.load(live) if live is not None else None)
             if not verdict.passed:
                 return verdict
             announced = self.announced()
             if announced.live == live:
                 break
         metrics = {**listed.record.metrics, **verdict.metrics}
-        self._announce(self._record(version, self._path(listed.record), "live", metrics))
+        reads = candidate.manifest.encoder_version
+        self._announce(self._record(version, self._path(listed.record), "live", metrics, reads))
         return verdict
 
     def rollback(self) -> tuple[str, str]:
@@ -153,11 +183,13 @@ class Registry:
         live, before = announced.live, announced.before
         if live is None:
             raise VersionError("v0 is live, which needs no model; there is nothing to roll back to")
-        if before is not None:
-            self.load(before)
         now_ms = self._clock.now_ms()
-        to = before or v0_record("live", now_ms)
-        retired = msgspec.structs.replace(live, state="retired", at_ms=now_ms)
+        to = v0_record("live", now_ms)
+        if before is not None:
+            manifest = self.load(before).manifest
+            self._check_encoder(before, manifest)
+            to = msgspec.structs.replace(before, encoder=manifest.encoder_version)
+        retired = msgspec.structs.replace(live, state="retired", at_ms=now_ms, encoder=self._encoder(live))
         self._announce(msgspec.structs.replace(to, at_ms=now_ms), retired)
         return live.version, to.version
 
@@ -168,20 +200,25 @@ class Registry:
             raise VersionError("v0 has no files and cannot be retired: it is what answers when nothing else can")
         if listed.state == "live":
             raise VersionError(f"version {version} is live; put another live first, or `tidecast rollback`")
-        record = self._record(version, self._path(listed.record), "retired", listed.record.metrics)
+        reads, metrics = self._encoder(listed.record), listed.record.metrics
+        record = self._record(version, self._path(listed.record), "retired", metrics, reads)
         self._announce(record)
         if delete:
-            files.remove(*self._place(record))
+            store, under = self._place(record)
+            files.remove(store, under)
+            self._drop_encoders(store, [record])
         return record
 
     def prune(self, keep: int) -> list[str]:
         """Retires and deletes old versions: all but the live one, and of each other state the newest `keep`.
 
-        Returns their names. What is announced from another registry keeps its files.
+        Returns their names. What is announced from another registry keeps its files. Encoders go with the last version
+        that names them.
         """
         gone = []
         kept: dict[str, int] = {}
-        for listed in self.announced().versions():
+        versions = self.announced().versions()
+        for listed in versions:
             version, state = listed.record.version, listed.state
             if state == "live" or version == V0 or not files.exists(self._store, version):
                 continue
@@ -189,13 +226,47 @@ class Registry:
             if kept[state] > keep:
                 self.retire(version, delete=True)
                 gone.append(version)
+        self._drop_encoders(self._store, (one.record for one in versions))  # a process may have died before it did
         return gone
 
+    def _drop_encoders(self, store: Store, records: Iterable[ModelVersion]) -> None:
+        """Deletes the encoders that these versions name and no version in the store does."""
+        named = {name for one in records if (name := folder_name(one.encoder)) is not None}
+        there = named & set(encoders.names(store)) if named else named
+        if there:
+            try:
+                needed = _read_by_versions(store)
+            except VersionError:  # what a damaged version reads is not known, so all stay until it is gone
+                return
+            for name in there - needed:
+                self._guard()
+                encoders.remove(store, name)
+
+    def _check_encoder(self, record: ModelVersion, manifest: Manifest) -> None:
+        """Reads back a version's encoder where its files are beside it. Raises VersionError: they are damaged."""
+        name, store = folder_name(manifest.encoder_version), self._place(record)[0]
+        if name is not None and encoders.find(store, name) is not None:
+            encoders.check(store, name)
+
+    def _encoder(self, record: ModelVersion) -> str:
+        """The encoder version that a version reads; "" where its record does not say and its files are gone."""
+        try:
+            return record.encoder or files.read_manifest(*self._place(record)).encoder_version
+        except VersionError:
+            return ""
+
     def _record(
-        self, version: str, path: str, state: Literal["candidate", "live", "retired"], metrics: dict[str, float]
+        self,
+        version: str,
+        path: str,
+        state: Literal["candidate", "live", "retired"],
+        metrics: dict[str, float],
+        encoder: str,
     ) -> ModelVersion:
         at_ms = self._clock.now_ms()
-        return ModelVersion(name=MODEL, version=version, path=path, state=state, metrics=metrics, at_ms=at_ms)
+        return ModelVersion(
+            name=MODEL, version=version, path=path, state=state, metrics=metrics, at_ms=at_ms, encoder=encoder
+        )
 
     def _announce(self, *records: ModelVersion) -> ModelVersion:
         """Writes records to the log, together, and waits until they are there. Returns the first."""
@@ -233,6 +304,24 @@ def load_announced(record: ModelVersion, own_uri: str) -> Bundle:
     """
     uri, under = _root(record, own_uri)
     return _load(record, _open(uri), under)
+
+
+def fetch_encoder(name: str, into: Path, own_uri: str, records: Iterable[ModelVersion] = ()) -> None:
+    """Writes the files of the encoder NAME@digest into a folder, each checked: of this process's registry, or another.
+
+    records: versions; where some were announced from other registries, their encoders are there. Blocks. Raises
+    VersionError: no registry has it, or it is damaged.
+    """
+    elsewhere = {_root(one, own_uri)[0] for one in records if folder_name(one.encoder) == name}
+    others = [_open(uri) for uri in sorted(elsewhere - {own_uri})]
+    own = _open(own_uri)
+    encoders.read(next((store for store in others if encoders.find(store, name)), own), name, into)
+
+
+def _read_by_versions(store: Store) -> set[str]:
+    """The encoders of all versions in a store, announced or not. Raises VersionError: one cannot be read."""
+    manifests = [files.read_manifest(store, under) for under in files.versions(store)]
+    return {name for one in manifests if (name := folder_name(one.encoder_version)) is not None}
 
 
 def _root(record: ModelVersion, own_uri: str) -> tuple[str, str]:

@@ -48,5 +48,5 @@ def _parses(words: list[str]) -> None:
     if words[0].startswith("--"):  # it would do what it says
         assert any(words[0] in param.opts for param in cli.tidecast().params)
         return
-    more = ([], ["x"], ["x", "y"], ["--train", "x", "--test", "y"])
+    more = ([], ["x"], ["x", "y"], ["--train", "x", "--test", "y"], ["x", "--out", "y"])
     assert any(cli.main([*words, *rest]) == 0 for rest in more), f"tidecast does not take {words}"

@@ -15,6 +15,7 @@ from streaming.errors import VersionError
 from streaming.log.memory_log import MemoryLog
 from streaming.log.topics import MODELS
 from tests.unit.training.inference.versions import bundle
+from training.content.language_model import name_of
 from training.registry.bundle import write
 
 
@@ -66,6 +67,33 @@ def test_ls_and_show_are_for_people_too(log: MemoryLog, capsys: pytest.CaptureFi
     assert "lr 0.1, steps 3, tower.width 8" in shown
     assert tidecast("models", "show", "one", "--json") == 0
     assert json.loads(capsys.readouterr().out)["manifest"]["d_model"] == 4
+
+
+def test_an_encoder_of_a_folder_goes_into_the_registry_with_its_version(
+    log: MemoryLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From training.folder/encoders, or from encoder.model; where it is in neither, that is said."""
+    made = tmp_path / ".tidecast" / "training" / "encoders" / "ours-1"
+    own = tmp_path / "Mine"
+    for folder in (made, own):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(f'{{"model": "{folder.name}"}}')
+    monkeypatch.setenv("TIDECAST_ENCODER__MODEL", str(own))
+    names = {"tuned": name_of(str(made)), "frozen": name_of(str(own)), "stranger": "other@00000000"}
+    for version, name in names.items():
+        reads = {"encoder_version": f"{name}/fp32/64"}
+        write(bundle(version, **reads), open_store(str(tmp_path / "out")), version)
+        assert tidecast("models", "publish", f"out/{version}") == 0
+    kept = tmp_path / ".tidecast" / "models" / "encoders"
+    assert sorted(path.name for path in kept.iterdir()) == sorted([names["tuned"], names["frozen"]])
+    capsys.readouterr()
+    assert tidecast("models", "show", "tuned") == 0
+    assert "encoder from   the registry, 0.0 MB" in capsys.readouterr().out
+    assert tidecast("models", "show", "stranger") == 0
+    assert "encoder from   encoder.model, as its files are not in the registry" in capsys.readouterr().out
+    assert tidecast("models", "show", "frozen", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["encoder"], shown["encoder_bytes"]) == (f"{names['frozen']}/fp32/64", len('{"model": "Mine"}'))
 
 
 def test_retire_takes_the_files_too_where_that_is_asked_for(

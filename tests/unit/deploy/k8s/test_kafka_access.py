@@ -10,6 +10,7 @@ from actors.state import table_reader
 from deploy.k8s.kafka_access import COMPONENTS, components, topics_of
 from deploy.k8s.overlays import configured, manifests
 from deploy.serve.background_replicas import ArchiverReplica, TrainerReplica
+from deploy.serve.encoder.encoder_replica import EncoderReplica
 from deploy.serve.recommender_replica import RecommenderReplica
 from deploy.serve.replicas import ProfileWorkerReplica, RoomWorkerReplica
 from deploy.train import trainer
@@ -39,12 +40,13 @@ def test_rights_are_those_that_the_code_uses() -> None:
     assert may("recommender", "Write") == {"impressions", "shown-rooms", "rules", "dead-letter"}
     assert (may("archiver", "Read"), may("archiver", "Write")) == (set(ARCHIVED), set())
     assert may("trainer", "Read") == may("trainer", "Write") == {"models"}
+    assert (may("encoder", "Read"), may("encoder", "Write")) == ({"models"}, set())
     assert (may("producer", "Write"), may("producer", "Read")) == ({"rooms", "chat", "viewer-events"}, set())
 
 
 def test_every_process_that_speaks_to_kafka_has_a_user_of_its_name() -> None:
-    replicas = (RoomWorkerReplica, ProfileWorkerReplica, RecommenderReplica, ArchiverReplica, TrainerReplica)
-    assert {replica.name for replica in replicas} == RIGHTS.keys() - {"producer"}
+    workers = (RoomWorkerReplica, ProfileWorkerReplica, ArchiverReplica, TrainerReplica)
+    assert {replica.name for replica in (*workers, RecommenderReplica, EncoderReplica)} == RIGHTS.keys() - {"producer"}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_who_reads_may_see_whose_open_transaction_holds_it_up() -> None:
     both = {"room-workers-", "profile-workers-"}
     assert seen["room-worker"] == seen["recommender"] == seen["archiver"] == both
     assert seen["profile-worker"] == {"profile-workers-"}, "RoomWorkers write nothing that it reads"
-    assert seen["trainer"] == seen["producer"] == set()
+    assert seen["trainer"] == seen["encoder"] == seen["producer"] == set()
 
 
 def test_the_trainer_may_have_its_lease_and_no_transaction() -> None:

@@ -94,9 +94,9 @@ def test_the_password_store_of_the_head_is_for_the_head() -> None:
 
 
 def test_kafka_is_for_those_who_have_a_user_and_for_the_brokers_themselves() -> None:
-    for name in ("serving", "trainer"):
+    for name in ("serving", "encoder", "trainer"):
         assert enters("prod", BROKER, 9093, pod=labels("prod", name), namespace=OURS)
-    assert not enters("prod", BROKER, 9093, pod=labels("prod", "encoder"), namespace=OURS)
+    assert not enters("prod", BROKER, 9093, pod=labels("prod", "head"), namespace=OURS)
     assert not enters("prod", BROKER, 9093, pod={}, namespace=STRANGER)
     assert enters("prod", BROKER, 9091, pod=BROKER, namespace=OURS)
 
@@ -115,7 +115,7 @@ def test_the_policy_that_strimzi_makes_itself_lets_in_no_more_than_ours(producer
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_pods_that_speak_to_kafka_and_to_the_store_may_leave_for_them(overlay: str) -> None:
     config = here(overlay).config
-    for name in ("serving", "trainer"):
+    for name in ("serving", "encoder", "trainer"):
         policies = [
             one["spec"]
             for one in of_kind(overlay, "NetworkPolicy")

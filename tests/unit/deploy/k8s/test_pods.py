@@ -289,7 +289,8 @@ def test_each_process_finds_the_password_of_its_user() -> None:
         own = kafka.as_component(component)
         assert paths[own.sasl_credentials_file.removeprefix("/etc/tidecast-kafka/")] == own.sasl_plain_username
     assert paths["ca/ca.crt"] == "tidecast-cluster-ca-cert"
-    assert "/etc/tidecast-kafka" not in str(spec_of("prod", "encoder")), "it never speaks to Kafka"
+    assert kafka.as_component("encoder").sasl_plain_username in str(spec_of("prod", "encoder")["volumes"])
+    assert "/etc/tidecast-kafka" not in str(spec_of("prod", "head")), "it never speaks to Kafka"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -21,6 +21,8 @@ class Encoder:
     """A text's vector is its length; answers once it is open."""
 
     def __init__(self, *, is_open: bool = True) -> None:
+        self.in_use = "fake"
+        self.gives = ""  # another encoder's vectors than were asked for
         self.asked: list[list[str]] = []
         self.fails: Exception | None = None
         self.value = 1.0
@@ -28,17 +30,17 @@ class Encoder:
         if is_open:
             self.open.set()
 
-    async def encode(self, texts: Sequence[str]) -> Encoded:
+    async def encode(self, texts: Sequence[str], encoder: str) -> Encoded:
         self.asked.append([*texts])
         await self.open.wait()
         if self.fails is not None:
             raise self.fails
-        return Encoded(np.array([[len(text) * self.value] for text in texts], np.float16), "fake")
+        return Encoded(np.array([[len(text) * self.value] for text in texts], np.float16), self.gives or encoder)
 
 
 def asked_texts(encoder: Encoder, metrics: MemoryMetrics, **config: object) -> AskedTexts:
     settings = SearchConfig(**config)  # type: ignore[arg-type]
-    return AskedTexts(encoder.encode, TextVectors(settings, ManualClock()), settings, metrics)
+    return AskedTexts(encoder.encode, TextVectors(settings, ManualClock()), settings, metrics, lambda: encoder.in_use)
 
 
 def test_a_text_is_asked_for_once_and_known_from_then_on() -> None:
@@ -114,6 +116,46 @@ def test_an_encoder_that_fails_is_no_vector_that_is_kept(case_: str) -> None:
         assert texts.held("bread") is None
         encoder.fails, encoder.value = None, 1.0
         assert (await texts.fetch("bread")).vector_D.tolist() == [5]
+
+    asyncio.run(case())
+    assert metrics.value("asked_texts_total", outcome="failed") == 1
+
+
+def test_a_text_is_asked_for_by_the_encoder_that_the_rooms_have_and_a_vector_of_another_is_not_known() -> None:
+    metrics = MemoryMetrics()
+
+    async def case() -> None:
+        encoder = Encoder(is_open=False)
+        texts = asked_texts(encoder, metrics)
+        before = asyncio.create_task(texts.fetch("bread"))
+        await asyncio.sleep(0)
+        encoder.in_use = "new"
+        after = asyncio.create_task(texts.fetch("bread"))
+        await asyncio.sleep(0)
+        encoder.open.set()
+        assert [(await task).encoder_version for task in (before, after)] == ["fake", "new"]
+        assert len(encoder.asked) == 2
+        encoder.in_use = "fake"
+        assert texts.held("bread") is None
+        encoder.in_use = "new"
+        assert texts.held("bread") is not None
+
+    asyncio.run(case())
+
+
+def test_a_vector_of_another_encoder_than_was_asked_for_is_refused() -> None:
+    metrics = MemoryMetrics()
+
+    async def case() -> None:
+        encoder = Encoder()
+        encoder.gives = "another"
+        texts = asked_texts(encoder, metrics)
+        with pytest.raises(EncoderAway, match="of another encoder"):
+            await texts.fetch("bread")
+        encoder.in_use = "another"
+        assert texts.held("bread") is None
+        encoder.in_use = ""
+        assert (await texts.fetch("bread")).encoder_version == "another", "no room has a vector: any encoder will do"
 
     asyncio.run(case())
     assert metrics.value("asked_texts_total", outcome="failed") == 1

@@ -81,7 +81,10 @@ def test_another_encoder_begins_anew(run: Path, config: TrainingConfig) -> None:
 
 @pytest.mark.parametrize(
     ("others", "said"),
-    [({"every_s": 60.0}, "does not change"), ({"checkpoints": "s3://bucket/checkpoints"}, "would not have it")],
+    [
+        ({"every_s": 60.0}, "no gate judges between versions"),
+        ({"checkpoints": "s3://bucket/checkpoints"}, "would not have it"),
+    ],
 )
 def test_settings_with_which_the_encoder_would_be_lost_or_refused_are_refused(
     others: dict[str, Any], said: str

@@ -16,9 +16,10 @@ from actors.rooms.encoder_client import Encoded
 from deploy.config.settings import Settings
 from deploy.train import run
 from deploy.train.run import Trained
-from deploy.train.trainer import GROUP, LEASE, LOOK_S, Trainer, trainers_lease
+from deploy.train.trainer import BLOCK, GROUP, LEASE, LOOK_S, SharedEncoder, Trainer, trainers_lease
 from streaming.archive.store import open_store
 from streaming.clock import ManualClock
+from streaming.errors import EncoderError
 from streaming.log.memory_log import MemoryLog
 from streaming.log.topics import MODELS
 from streaming.log.watched_log import TurnCounter
@@ -31,9 +32,17 @@ EVERY_S = 60.0
 
 
 class Encoder:
-    def submit(self, texts: Sequence[str]) -> Future[Encoded]:
+    """Which encoder rooms are to be read with changes after each text."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.gives = ""
+
+    def submit(self, texts: Sequence[str], encoder: str = "") -> Future[Encoded]:
+        self.asked.append(encoder)
         answer: Future[Encoded] = Future()
-        answer.set_result(Encoded(np.zeros((len(texts), 4), np.float16), "v"))
+        version = self.gives or encoder or f"v{len(self.asked)}"
+        answer.set_result(Encoded(np.zeros((len(texts), 4), np.float16), version))
         return answer
 
 
@@ -185,6 +194,17 @@ def test_a_store_of_checkpoints_that_is_not_there_is_a_failed_training_that_name
     assert state.outcome == "failed"
     assert state.reason.startswith("training.checkpoints file://")
     assert world.metrics.value("trainings_total", outcome="failed") == 1
+
+
+def test_a_training_has_one_encoder_from_first_to_last() -> None:
+    asked = Encoder()
+    encoder = SharedEncoder(asked)
+    assert (encoder.version, encoder.dimension) == ("v1", 4)
+    assert encoder.encode(["a"] * (2 * BLOCK + 1)).shape == (2 * BLOCK + 1, 4)
+    assert asked.asked == ["", "v1", "v1", "v1"]
+    asked.gives = "v2"
+    with pytest.raises(EncoderError, match="asked for vectors of the encoder v1, others came"):
+        encoder.encode(["b"])
 
 
 def test_without_a_broker_it_waits_and_says_so(world: World) -> None:

@@ -21,6 +21,7 @@ from streaming.metrics import MemoryMetrics
 from streaming.operator_rule import OperatorRule
 from tests.unit.deploy.transfer.transfer_world import NOW_MS, VECTOR, Installation
 from tests.unit.training.inference.versions import bundle
+from training.content.language_model import name_of
 from training.registry.registry import OpenGate
 
 DATA = ("rooms", "profiles")
@@ -258,6 +259,21 @@ def test_a_running_worker_is_not_written_behind(old: Installation, new: Installa
         new.load(tmp_path / "export")
     assert new.values(VIEWER_PROFILES) == {}
     assert new.load(tmp_path / "export", ("models",))["models"].written == 1
+
+
+def test_the_encoder_of_a_folder_comes_with_its_versions(old: Installation, new: Installation, tmp_path: Path) -> None:
+    folder = tmp_path / "ours"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    name = name_of(str(folder))
+    old.registry.publish(bundle("theirs", encoder_version=f"{name}/fp32/64"), folder)
+    old.registry.publish(bundle("plain"))
+    old.export(tmp_path / "export")
+    new.load(tmp_path / "export", ("models",))
+    listed, manifest = new.registry.show("theirs")
+    kept = new.registry.encoder_files(listed.record, manifest)
+    assert kept is not None
+    assert kept.encoder == name
 
 
 def test_a_later_live_version_of_this_installation_stays_live(

@@ -14,7 +14,7 @@ from streaming.events import (
     RoomState,
     RoomUpdated,
 )
-from streaming.room.chat import RoomText
+from streaming.room.reading import RoomText
 from streaming.room.room import RoomAggregate
 from streaming.room.vectors import to_bytes
 from streaming.room.window_config import WindowConfig

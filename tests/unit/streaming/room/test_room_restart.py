@@ -29,7 +29,7 @@ from streaming.events import (
     RoomUpdated,
     StreamerId,
 )
-from streaming.room.chat import RoomText
+from streaming.room.reading import RoomText
 from streaming.room.room import RoomAggregate
 from streaming.room.vectors import to_bytes
 from streaming.room.window import ChatLine

@@ -35,9 +35,9 @@ def test_chat_is_to_be_encoded_until_the_vector_saw_it_and_the_same_text_never_t
     assert text is not None
     room.say("what a play", 2, viewer="w")
     assert room.aggregate.set_chat_vector(text, vector(1, 0), "e")
-    assert room.aggregate.chat_pending
+    assert room.aggregate.has_unread_chat()
     assert room.aggregate.chat_text() is None, "a copy changes no text"
-    assert not room.aggregate.chat_pending
+    assert not room.aggregate.has_unread_chat()
     assert (room.state.vector_offset, room.state.segment_end_ms) == (room.state.chat_offset, START_MS + 2_000)
     room.say("something else", 3)
     newer = room.aggregate.chat_text()
@@ -89,13 +89,13 @@ def test_a_short_text_stands_in_until_the_whole_one_is_encoded() -> None:
     assert room.state.segment_end_ms == START_MS + 2_000
     again = RoomAggregate(RoomId("r"), WindowConfig())
     again.restore(room.state)
-    assert (room.aggregate.chat_pending, again.chat_pending) == (True, True)
+    assert (room.aggregate.has_unread_chat(), again.has_unread_chat()) == (True, True)
     whole = room.aggregate.chat_text()
     assert whole is not None
     assert len(whole.text.splitlines()) == 3
     assert room.aggregate.set_chat_vector(whole, vector(1, 0), "e")
     assert not room.aggregate.set_chat_vector(short, vector(0, 1), "e"), "it comes late"
-    assert (room.aggregate.chat_pending, room.state.chat_vector) == (False, vector(1, 0))
+    assert (room.aggregate.has_unread_chat(), room.state.chat_vector) == (False, vector(1, 0))
 
 
 def test_a_text_that_is_short_anyway_is_whole() -> None:

@@ -115,9 +115,40 @@ def test_a_folders_version_is_that_of_its_files_wherever_it_lies(tmp_path: Path)
         shutil.copytree(folder_of("minilm"), folder)
     with (other / "config.json").open("a") as config:
         config.write("\n")
-    versions = [LazyTextEncoder(EncoderConfig(model=str(folder))).version for folder in (one, copy, other)]
+    versions = [
+        LazyTextEncoder(EncoderConfig(model=str(folder), precision="fp32")).version for folder in (one, copy, other)
+    ]
     assert versions[0] == versions[1] != versions[2]
     assert all(version.startswith("ours@") for version in versions)
+
+
+def test_of_a_folder_that_keeps_its_first_dimensions_vectors_are_these_and_of_unit_length(
+    encoder: TextEncoder, tmp_path: Path
+) -> None:
+    shutil.copytree(folder_of("minilm"), tmp_path / "short")
+    (tmp_path / "short" / "tidecast.json").write_text('{"dimensions": 128}')
+    config, texts = EncoderConfig(model=str(tmp_path / "short")), ["gg well played", "", "chop the onions"]
+    short, lazy = TextEncoder(config), LazyTextEncoder(config)
+    vectors_ND = short.encode(texts).astype(np.float32)
+    first_ND = encoder.encode(texts).astype(np.float32)[:, :128]
+    length_N = np.linalg.norm(first_ND, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors_ND, first_ND / np.maximum(length_N, 1e-9), atol=1e-3)
+    assert (short.dimension, lazy.dimension, lazy.version) == (128, 128, short.version)
+    (tmp_path / "short" / "tidecast.json").write_text('{"dimensions": 129}')
+    assert LazyTextEncoder(config).version != short.version
+
+
+@pytest.mark.parametrize("read", [TextEncoder, LazyTextEncoder])
+@pytest.mark.parametrize(
+    ("dimensions", "said"), [(385, "of 384 dimensions the first 385 cannot be kept"), (0, "cannot be read")]
+)
+def test_more_dimensions_than_there_are_are_refused(
+    tmp_path: Path, dimensions: int, said: str, read: type[TextEncoder]
+) -> None:
+    shutil.copytree(folder_of("minilm"), tmp_path / "short")
+    (tmp_path / "short" / "tidecast.json").write_text(f'{{"dimensions": {dimensions}}}')
+    with pytest.raises(EncoderError, match=said):
+        read(EncoderConfig(model=str(tmp_path / "short")))
 
 
 def test_rate_is_measured(encoder: TextEncoder) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -57,6 +58,15 @@ def test_what_is_no_worse_than_one_baseline_is_worse_than_another(
     refused = SliceGate(candidate_sets, NAMES, HABITS).judge(bundle, None)
     assert not refused.passed
     assert V0 in refused.reason
+
+
+def test_versions_that_read_different_encoders_are_not_compared(candidate_sets: CandidateSets, bundle: Bundle) -> None:
+    """The visits have vectors of one encoder: in the space of another they would say nothing."""
+    manifest = msgspec.structs.replace(bundle.manifest, encoder_version="another", version="live")
+    verdict = SliceGate(candidate_sets, NAMES, CROWDS).judge(bundle, Bundle(manifest, bundle.arrays, bundle.names))
+    assert not verdict.passed
+    assert verdict.reason.startswith(f"the live version reads another, this one {bundle.manifest.encoder_version}")
+    assert SliceGate(candidate_sets, NAMES, CROWDS).judge(bundle, bundle).passed
 
 
 def test_the_difference_is_that_to_the_configured_baseline(candidate_sets: CandidateSets, bundle: Bundle) -> None:

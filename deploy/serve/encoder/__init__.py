@@ -1,0 +1,1 @@
+"""The Encoder's process: the encoders that it holds, and which of them rooms are read with."""

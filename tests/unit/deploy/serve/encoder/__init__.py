@@ -1,0 +1,1 @@
+"""Tests of the Encoder's process. Never a model."""
