@@ -665,6 +665,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     live_rooms: int
     model_version: str = "v0"
     model_refused: str = ""
+    model_waits: str = ""
     state: str = "current"
     troubles: list[Trouble] = []
     anew: str = ""

@@ -54,9 +54,12 @@ def model(status: SystemStatus) -> Reading:
     said = [post.detail for post in status.processes if "model_version" in post.detail]
     live = sorted({str(detail["model_version"]) for detail in said})
     refused = sorted({str(detail["model_refused"]) for detail in said if detail.get("model_refused")})
+    waits = sorted({str(detail["model_waits"]) for detail in said if detail.get("model_waits")})
     if not live:
         return Reading("–", "no replica says")
     under = "live in every replica" if len(live) == 1 else "replicas differ"
+    if waits:
+        under = shown("; ".join(waits))
     if refused:
         under = f"refused: {shown('; '.join(refused))}"
     return Reading(shown(", ".join(live), NAME), under, "warn" if refused or len(live) > 1 else "")

@@ -31,6 +31,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     live_rooms: int
     model_version: str = "v0"  # that answers
     model_refused: str = ""  # the version that is to answer, and why it does not
+    model_waits: str = ""  # the same where nothing is wrong: its encoder still reads the rooms
     state: State = "current"
     troubles: list[Trouble] = []  # partitions that this replica or a worker does not read
     anew: str = ""  # topics that this replica found made anew since its start

@@ -53,6 +53,12 @@ class AskedTexts:
 
     async def fetch(self, text: str) -> TextVector:
         """The text's vector, from the Encoder. Raises EncoderAway: it does not come in time, or too many wait."""
+        vector = await self._fetch_once(text)
+        if self._in_use() not in ("", vector.encoder_version):  # the rooms' encoder has changed meanwhile
+            vector = await self._fetch_once(text)
+        return vector
+
+    async def _fetch_once(self, text: str) -> TextVector:
         asked = text, self._in_use()
         task = self._asked.get(asked)
         if task is None:

@@ -222,6 +222,7 @@ class RecommenderReplica(Replica):
             live_rooms=len(self._tables.rooms),
             model_version=swap.version,
             model_refused=f"{swap.wanted}: {swap.refused}" if swap.refused else "",
+            model_waits=f"{swap.wanted}: {swap.waits}" if swap.waits else "",
             state=state,
             troubles=troubles,
             anew=self._reader.anew_text,

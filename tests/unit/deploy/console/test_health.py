@@ -55,6 +55,8 @@ def test_partitions_are_runs_and_the_largest_lag_comes_first() -> None:
 
 def test_a_refused_model_and_replicas_that_differ_are_said() -> None:
     assert model(status({"model_version": "v0", "model_refused": ""})).under == "live in every replica"
+    waits = model(status({"model_version": "v0", "model_waits": "m7: waits for the encoder x: 37 %"}))
+    assert (waits.under, waits.tone) == ("m7: waits for the encoder x: 37 %", "")
     refused = model(status({"model_version": "v0", "model_refused": "m7: worse by 3 %"}))
     assert (refused.under, refused.tone) == ("refused: m7: worse by 3 %", "warn")
     assert model(status({"model_version": "v0"}, {"model_version": "m7"})).under == "replicas differ"
