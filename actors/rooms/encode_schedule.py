@@ -48,8 +48,10 @@ class _Now:
 class EncodeSchedule(Generic[R]):
     """The wants of all rooms of a worker, O(log n) each. A choice takes a want out; if it fails, it is wanted again."""
 
-    def __init__(self, config: ScheduleConfig) -> None:
+    def __init__(self, config: ScheduleConfig, titles_in_a_row: int = TITLES_IN_A_ROW) -> None:
+        """titles_in_a_row: so many titles may be chosen before another text that waits."""
         self._config = config
+        self._most_titles = titles_in_a_row
         self._titles: dict[R, int] = {}
         self._segments: dict[R, int] = {}
         self._now: dict[R, _Now] = {}  # in the order of the times since which they wait
@@ -143,7 +145,7 @@ class EncodeSchedule(Generic[R]):
 
     def _next(self, now_ms: int) -> NextText[R] | None:
         others = bool(self._now or self._segments)
-        if self._titles and (self._titles_in_a_row < TITLES_IN_A_ROW or not others):
+        if self._titles and (self._titles_in_a_row < self._most_titles or not others):
             self._titles_in_a_row += 1
             return self._oldest(self._titles, "title")
         self._titles_in_a_row = 0

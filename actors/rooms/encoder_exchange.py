@@ -82,6 +82,11 @@ class EncoderExchange:
             self._stop()
 
     @property
+    def is_settling(self) -> bool:
+        """Whether the one to come has read enough: answers may use its vectors by now."""
+        return self._enough_s is not None
+
+    @property
     def is_over(self) -> bool:
         """Whether the vectors of any encoder but the one in use are not needed any more."""
         return not self.coming and self._clock.monotonic_s() - self._alone_s >= self._config.keep_s

@@ -139,10 +139,13 @@ class RoomEncoding:
         return min(wait_s, max(rest_s, 0.005) if rest_s > 0 else self._second.wait_s(longest_s))
 
     def _rest(self) -> None:
-        """Has the second encoder rest for as long as its share demands, if the first has anything to do."""
+        """Has the second encoder rest for as long as its share demands, if the first has anything to do.
+
+        Not while answers may use its vectors: they have to be fresh too.
+        """
         now_s, share = self._clock.monotonic_s(), self._config.exchange.share
-        busy = self._first.in_flight or self._first.waiting
-        self._rests_until_s = now_s + (now_s - self._asked_s) * (1 / share - 1) if busy else now_s
+        held_back = (self._first.in_flight or self._first.waiting) and not self._exchange.is_settling
+        self._rests_until_s = now_s + (now_s - self._asked_s) * (1 / share - 1) if held_back else now_s
 
     def _note(self, queue: EncodeQueue) -> None:
         """Notes which encoder answers, and which is not to be had."""
@@ -190,8 +193,11 @@ class RoomEncoding:
         in_flight = config.in_flight
         if encoder_version:
             in_flight = replace(in_flight, batch_texts=min(in_flight.batch_texts, config.exchange.batch_texts))
+        schedule: EncodeSchedule[RoomEntry] = EncodeSchedule(config.schedule)
+        if encoder_version:  # a new encoder has every title to read: what is being said must not wait for all of them
+            schedule = EncodeSchedule(config.schedule, titles_in_a_row=1)
         return EncodeQueue(
-            EncodeSchedule(config.schedule),
+            schedule,
             InFlight(self._client, in_flight, self._metrics, self._clock),
             Relief(config.segment_patience_s * 1_000, config.short_after_s * 1_000),
             self._metrics,

@@ -294,3 +294,30 @@ def test_encoders_that_do_not_agree_begin_no_exchange() -> None:
         stage.turns(10)
     assert stage.worker.status().next_encoder == ""
     assert many(stage).texts_of(NEW) == []
+
+
+def test_what_is_said_meanwhile_waits_for_no_more_than_one_title_by_the_new_encoder() -> None:
+    rooms = "abcdefghijklmnopqrstuvwxyz"
+    stage = staged(rooms, RoomWorkerConfig(exchange=ExchangeConfig(batch_texts=1)))
+    many(stage).wanted = NEW
+    stage.send(stage.said("a", "more words"))
+    seconds(stage, 6)
+    first = [text.startswith("title") for text in many(stage).texts_of(NEW)][:20]
+    assert first == [True, False] * 10
+
+
+def test_once_answers_may_use_the_new_encoders_vectors_it_is_not_held_back() -> None:
+    config = RoomWorkerConfig(
+        exchange=ExchangeConfig(share=0.01, batch_texts=8, settle_s=60.0), schedule=ScheduleConfig(urgent_ms=1_000)
+    )
+    stage = staged("abcd", config)
+    many(stage).wanted = NEW
+    stage.send(stage.said("a", "more words"))
+    seconds(stage, 10)
+    assert stage.worker.status().read_by_next == 1.0
+    many(stage).holds = {OLD}  # it has work all the time
+    for number in range(10):
+        stage.send(stage.said("b", f"word number {number}"))
+        seconds(stage, 1)
+    assert "word number 9" in many(stage).texts_of(NEW)[-1]
+    assert read_by(stage.state("b"), NEW).vector_offset == stage.state("b").chat_offset
