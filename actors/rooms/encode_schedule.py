@@ -48,10 +48,11 @@ class _Now:
 class EncodeSchedule(Generic[R]):
     """The wants of all rooms of a worker, O(log n) each. A choice takes a want out; if it fails, it is wanted again."""
 
-    def __init__(self, config: ScheduleConfig, titles_in_a_row: int = TITLES_IN_A_ROW) -> None:
-        """titles_in_a_row: so many titles may be chosen before another text that waits."""
+    def __init__(self, config: ScheduleConfig, *, now_first: bool = False) -> None:
+        """now_first: every second choice is a "now", and segments wait for their turn, where all rooms are behind."""
         self._config = config
-        self._most_titles = titles_in_a_row
+        self._now_first = now_first
+        self._most_titles = 1 if now_first else TITLES_IN_A_ROW
         self._titles: dict[R, int] = {}
         self._segments: dict[R, int] = {}
         self._now: dict[R, _Now] = {}  # in the order of the times since which they wait
@@ -155,11 +156,13 @@ class EncodeSchedule(Generic[R]):
         urgent = self._urgent(now_ms)
         if urgent is not None:
             return self._take(urgent)
-        if self._segments:
+        if self._segments and not self._now_first:
             return self._oldest(self._segments, "segment")
         due = self._earliest_due()
         if due is not None:
             return self._take(due)
+        if self._segments:
+            return self._oldest(self._segments, "segment")
         wants, purpose = (self._titles, "title") if self._titles else (self._last, "now")
         return self._oldest(wants, cast(Purpose, purpose)) if wants else None
 

@@ -194,8 +194,8 @@ class RoomEncoding:
         if encoder_version:
             in_flight = replace(in_flight, batch_texts=min(in_flight.batch_texts, config.exchange.batch_texts))
         schedule: EncodeSchedule[RoomEntry] = EncodeSchedule(config.schedule)
-        if encoder_version:  # a new encoder has every title to read: what is being said must not wait for all of them
-            schedule = EncodeSchedule(config.schedule, titles_in_a_row=1)
+        if encoder_version:  # a new encoder has all rooms to read: what is being said must not wait for that
+            schedule = EncodeSchedule(config.schedule, now_first=True)
         return EncodeQueue(
             schedule,
             InFlight(self._client, in_flight, self._metrics, self._clock),

@@ -160,3 +160,16 @@ def test_no_room_starves_at_any_capacity(rooms: list[tuple[int, int]], per_turn:
 def test_wrong_config_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError):
         ScheduleConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_where_all_rooms_are_behind_what_is_said_now_comes_before_segments_and_after_each_title() -> None:
+    wants: EncodeSchedule[str] = EncodeSchedule(ScheduleConfig(), now_first=True)
+    for number in range(20):
+        wants.want_title(f"t{number}", 50_000)
+        wants.want_segment(f"s{number}", 50_000)
+        wants.want_now(f"n{number}", 99_000, 1, 0)
+    purposes = [chosen.purpose for chosen in wants.choose(30, 100_000, FAST)]
+    assert purposes[:6] == ["title", "now"] * 3
+    assert purposes.count("segment") in (1, 2), "in their turn, and no more"
+    rest = [chosen.purpose for chosen in wants.choose(60, 100_000, FAST)]
+    assert len(rest) == 30, "and nothing is left"
