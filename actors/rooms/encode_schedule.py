@@ -153,14 +153,11 @@ class EncodeSchedule(Generic[R]):
         self._since_segment += 1
         if self._segments and self._since_segment >= SEGMENT_TURN:
             return self._oldest(self._segments, "segment")
-        urgent = self._urgent(now_ms)
-        if urgent is not None:
-            return self._take(urgent)
-        if self._segments and not self._now_first:
-            return self._oldest(self._segments, "segment")
-        due = self._earliest_due()
-        if due is not None:
-            return self._take(due)
+        room = self._urgent(now_ms)
+        if room is None and (self._now_first or not self._segments):
+            room = self._earliest_due()
+        if room is not None:
+            return self._take(room)
         if self._segments:
             return self._oldest(self._segments, "segment")
         wants, purpose = (self._titles, "title") if self._titles else (self._last, "now")
