@@ -25,6 +25,7 @@ class Readings:
 
     states: Sequence[RoomState]
     read: Counter[str]  # states that carry an encoder's vectors
+    current: Counter[str]  # of those, states in which the encoder has read as much chat as the one in front
     in_front: Counter[str]  # states whose own vectors are the encoder's: the RoomWorkers use it now
 
     @classmethod
@@ -32,15 +33,24 @@ class Readings:
         """Counts encoders in states as they came."""
         states = [state for state in published if encoders_of(state)]
         read = Counter(encoder for state in states for encoder in encoders_of(state))
-        return cls(states, read, Counter(encoders_of(state)[0] for state in states))
+        current = Counter(encoder for state in states for encoder in _current(state))
+        return cls(states, read, current, Counter(encoders_of(state)[0] for state in states))
 
     def share(self, encoder: str) -> float:
         """The share of the rooms with content that an encoder has read; 1 where no room has content."""
-        return self.read[encoder] / len(self.states) if self.states else 1.0
+        return self.share_of(self.read, encoder)
+
+    def share_of(self, counted: Counter[str], encoder: str) -> float:
+        """The share of the rooms with content that were counted for an encoder."""
+        return counted[encoder] / len(self.states) if self.states else 1.0
 
     def fit(self, encoder: str) -> bool:
         """Whether a version that reads this encoder's vectors may answer."""
         return self.share(encoder) >= FITTING
+
+    def are_current(self, encoder: str) -> bool:
+        """Whether a version that reads this encoder's vectors would answer with what is said now."""
+        return self.share_of(self.current, encoder) >= FITTING
 
     def better_than(self, encoder: str) -> str:
         """The encoder whose space a ranker without a model goes to from this one's; "" where it stays.
@@ -52,6 +62,12 @@ class Readings:
             if other != encoder and self.fit(other) and is_used:
                 return other
         return ""
+
+
+def _current(state: RoomState) -> Sequence[str]:
+    own, other = encoders_of(state)[:1], state.other
+    is_behind = other is not None and other.vector_offset < state.vector_offset
+    return own if is_behind else encoders_of(state)
 
 
 def readings(tables: Tables) -> Readings:

@@ -337,7 +337,7 @@ class Swapper:
             model = model or self._model(wanted)
             found = readings(self._tables)
             check_dimension(model, found)
-            if not found.fit(model.encoder_version):
+            if not found.are_current(model.encoder_version):
                 self._wait(wanted, model.encoder_version, found)
                 return None
         if kept is None:
@@ -370,8 +370,10 @@ class Swapper:
 
     def _wait(self, wanted: ModelVersion, encoder: str, found: Readings) -> None:
         self._reason, self._refused = "", None
-        percent = int(100 * found.share(encoder))
+        percent, now = (int(100 * found.share_of(counted, encoder)) for counted in (found.read, found.current))
         self._waits = f"waits for the encoder {encoder}: {percent} % of the live rooms have its vectors"
+        if now < percent:
+            self._waits += f", {now} % with what is said now"
         if self._waiting is not wanted:
             LOGGER.info("models: %s %s; %s answers on", wanted.version, self._waits, self._rooms.embeddings.version)
         self._waiting = wanted

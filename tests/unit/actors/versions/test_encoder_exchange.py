@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -11,6 +12,8 @@ from actors.settings import RecommendConfig
 from actors.state.room_embeddings import ModelEmbeddings
 from actors.versions import compatibility
 from actors.versions.compatibility import readings
+from streaming.log.codec import encode
+from streaming.log.topics import ROOM_STATES
 from streaming.room.content_slots import read_by
 from tests.unit.actors.fake_version import FakeVersion
 from tests.unit.actors.two_encoders import NEW, OLD, THIRD, TwoEncoders, begun_anew, read
@@ -37,6 +40,29 @@ def test_a_version_waits_until_its_encoder_has_read_nearly_all_rooms(caplog: pyt
     world.later()
     assert world.swapper.status().waits == ""
     world.check(NEW, "next")
+
+
+def test_a_version_waits_until_its_encoder_has_read_what_is_said_now() -> None:
+    world = TwoEncoders()
+    world.live("one")
+
+    def said(numbers: range, by_new: int) -> None:
+        for number in numbers:
+            state = world.replica.state(f"r{number}", **{**read(number, OLD, NEW), "vector_offset": 9})
+            assert state.other is not None
+            other = msgspec.structs.replace(state.other, vector_offset=by_new)
+            world.replica.send(ROOM_STATES, f"r{number}", encode(msgspec.structs.replace(state, other=other)))
+
+    said(range(40), 8)
+    world.later("next")
+    world.check(OLD, "one")
+    assert world.swapper.status().waits.endswith("100 % of the live rooms have its vectors, 0 % with what is said now")
+    said(range(37), 9)
+    world.later()
+    assert world.swapper.status().version == "one"
+    said(range(38), 9)
+    world.later()
+    assert world.swapper.status().version == "next"
 
 
 def test_which_encoder_is_in_front_does_not_matter() -> None:
