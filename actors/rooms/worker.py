@@ -230,8 +230,11 @@ class RoomWorker:
             self._count(tally)
         self._urgent.update(dict.fromkeys(self._texts.take_completed()))
         now_ms = self._clock.now_ms()
-        for entry in self._texts.take_second():
-            self._counted.setdefault(entry, now_ms)
+        second = self._texts.take_second()
+        if self._texts.exchange.is_settling:  # answers may use its vectors
+            self._urgent.update(dict.fromkeys(second))
+        else:
+            self._counted.update((entry, now_ms) for entry in second if entry not in self._counted)
         self._urgent.update(dict.fromkeys(self._texts.submit()))
         if now_ms - self._swept_ms >= SWEEP_MS:
             self._sweep(now_ms)

@@ -321,3 +321,17 @@ def test_once_answers_may_use_the_new_encoders_vectors_it_is_not_held_back() -> 
         seconds(stage, 1)
     assert "word number 9" in many(stage).texts_of(NEW)[-1]
     assert read_by(stage.state("b"), NEW).vector_offset == stage.state("b").chat_offset
+
+
+def test_vectors_that_answers_may_use_are_published_at_once() -> None:
+    stage = staged("ab", RoomWorkerConfig(exchange=ExchangeConfig(settle_s=60.0), statistics_every_ms=30_000))
+    many(stage).wanted = NEW
+    stage.send(stage.said("a", "more words"))
+    seconds(stage, 40)
+    assert stage.worker.status().read_by_next == 1.0
+    many(stage).holds = {NEW}
+    stage.send(stage.said("b", "news"))
+    seconds(stage, 1)
+    many(stage).finish(NEW)  # the other encoder's vector was published before
+    stage.turns(5)
+    assert read_by(stage.state("b"), NEW).vector_offset == stage.state("b").chat_offset
