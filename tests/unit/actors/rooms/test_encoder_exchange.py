@@ -330,8 +330,9 @@ def test_vectors_that_answers_may_use_are_published_at_once() -> None:
     seconds(stage, 40)
     assert stage.worker.status().read_by_next == 1.0
     many(stage).holds = {NEW}
-    stage.send(stage.said("b", "news"))
+    stage.send(stage.started("b", title="another title"))
     seconds(stage, 1)
-    many(stage).finish(NEW)  # the other encoder's vector was published before
+    assert stage.state("b").title_vector == vector(OLD, "another title")
+    many(stage).finish(NEW)
     stage.turns(5)
-    assert read_by(stage.state("b"), NEW).vector_offset == stage.state("b").chat_offset
+    assert read_by(stage.state("b"), NEW).title_vector == vector(NEW, "another title")
